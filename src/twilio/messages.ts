@@ -1,0 +1,78 @@
+/**
+ * The words of Twilio's Media Streams WebSocket, both ways.
+ * Source: twilio.com/docs/voice/media-streams/websocket-messages. Twilio sends every counter as a string.
+ */
+
+/** First message on a socket; carries no `streamSid`. */
+export interface ConnectedMessage {
+  readonly event: 'connected';
+  readonly protocol?: string;
+  readonly version?: string;
+}
+
+export interface StartMessage {
+  readonly event: 'start';
+  readonly sequenceNumber?: string;
+  readonly streamSid: string;
+  readonly start: {
+    readonly streamSid: string;
+    readonly accountSid: string;
+    readonly callSid: string;
+    readonly tracks: readonly string[];
+    readonly customParameters: Readonly<Record<string, string>>;
+    readonly mediaFormat: { readonly encoding: string; readonly sampleRate: number; readonly channels: number };
+  };
+}
+
+export interface MediaMessage {
+  readonly event: 'media';
+  readonly sequenceNumber?: string;
+  readonly streamSid: string;
+  readonly media: {
+    readonly track?: string;
+    readonly chunk?: string;
+    /** Milliseconds since the stream began. */
+    readonly timestamp?: string;
+    /** Base64 of raw µ-law, 8 kHz mono; 160 bytes are 20 ms. */
+    readonly payload: string;
+  };
+}
+
+export interface DtmfMessage {
+  readonly event: 'dtmf';
+  readonly sequenceNumber?: string;
+  readonly streamSid: string;
+  readonly dtmf: { readonly track?: string; readonly digit: string };
+}
+
+/** Sent by either side: by us to place a mark, by Twilio when playback reached it. */
+export interface MarkMessage {
+  readonly event: 'mark';
+  readonly sequenceNumber?: string;
+  readonly streamSid: string;
+  readonly mark: { readonly name: string };
+}
+
+export interface StopMessage {
+  readonly event: 'stop';
+  readonly sequenceNumber?: string;
+  readonly streamSid: string;
+  readonly stop: { readonly accountSid?: string; readonly callSid?: string };
+}
+
+export interface ClearMessage {
+  readonly event: 'clear';
+  readonly streamSid: string;
+}
+
+/** What Twilio may send to a gateway. */
+export type InboundMessage =
+  | ConnectedMessage
+  | StartMessage
+  | MediaMessage
+  | DtmfMessage
+  | MarkMessage
+  | StopMessage;
+
+/** What a gateway may send to Twilio; nothing else is valid (Twilio warning 31951). */
+export type OutboundMessage = { event: 'media'; streamSid: string; media: { payload: string } } | MarkMessage | ClearMessage;
