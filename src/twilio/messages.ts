@@ -20,7 +20,11 @@ export interface StartMessage {
     readonly callSid: string;
     readonly tracks: readonly string[];
     readonly customParameters: Readonly<Record<string, string>>;
-    readonly mediaFormat: { readonly encoding: string; readonly sampleRate: number; readonly channels: number };
+    readonly mediaFormat: {
+      readonly encoding: string;
+      readonly sampleRate: number;
+      readonly channels: number;
+    };
   };
 }
 
@@ -75,4 +79,49 @@ export type InboundMessage =
   | StopMessage;
 
 /** What a gateway may send to Twilio; nothing else is valid (Twilio warning 31951). */
-export type OutboundMessage = { event: 'media'; streamSid: string; media: { payload: string } } | MarkMessage | ClearMessage;
+export type OutboundMessage =
+  | { event: 'media'; streamSid: string; media: { payload: string } }
+  | MarkMessage
+  | ClearMessage;
+
+/**
+ * Reads one text message of Twilio's, whatever its key order or spacing.
+ * @returns `undefined` for anything that is not JSON, not a known event, or lacks a field that event must have
+ */
+export function parseInboundMessage(text: string): InboundMessage | undefined {
+  let message: unknown;
+  try {
+    message = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  return isInboundMessage(message) ? message : undefined;
+}
+
+function isInboundMessage(value: unknown): value is InboundMessage {
+  if (!isRecord(value)) return false;
+  if (value.event === 'connected') return true;
+  if (typeof value.streamSid !== 'string') return false;
+  switch (value.event) {
+    case 'start':
+      return isRecord(value.start) && hasTexts(value.start, 'accountSid', 'callSid');
+    case 'media':
+      return isRecord(value.media) && hasTexts(value.media, 'payload');
+    case 'dtmf':
+      return isRecord(value.dtmf) && /^[0-9*#A-D]$/.test(String(value.dtmf.digit));
+    case 'mark':
+      return isRecord(value.mark) && hasTexts(value.mark, 'name');
+    case 'stop':
+      return true;
+    default:
+      return false;
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function hasTexts(record: Record<string, unknown>, ...keys: string[]): boolean {
+  return keys.every((key) => typeof record[key] === 'string');
+}

@@ -1,0 +1,35 @@
+{
+  "targets": [
+    {
+      "target_name": "trunkline",
+      "sources": [
+        "native/addon.cc",
+        "native/base64.cc",
+        "native/g711.cc",
+        "native/media_message.cc",
+        "native/mixer.cc",
+        "native/resampler.cc",
+        "native/transcoder.cc"
+      ],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": [
+        "NAPI_VERSION=8",
+        "NAPI_DISABLE_CPP_EXCEPTIONS",
+        "NODE_ADDON_API_DISABLE_DEPRECATED"
+      ],
+      "cflags": ["-Wall", "-Wextra", "-fvisibility=hidden"],
+      "cflags_cc": ["-std=c++17"],
+      "configurations": {
+        "Release": { "cflags": ["-O3"] }
+      },
+      "xcode_settings": {
+        "MACOSX_DEPLOYMENT_TARGET": "11.0",
+        "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
+        "CLANG_CXX_LIBRARY": "libc++",
+        "GCC_OPTIMIZATION_LEVEL": "3",
+        "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
+        "WARNING_CFLAGS": ["-Wall", "-Wextra"]
+      }
+    }
+  ]
+}

@@ -1,0 +1,452 @@
+// The JavaScript face of the core, and the only file that knows Node-API. It checks every argument, turns it into plain
+// memory and calls the core; src/media/native.ts describes each export.
+//
+// All state belongs to the environment (main thread or worker) that loaded the addon: there are no globals. C++ exceptions
+// are off, so a function that fails has thrown a JavaScript exception and returns null.
+
+#include <napi.h>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base64.h"
+#include "g711.h"
+#include "mixer.h"
+#include "resampler.h"
+#include "transcoder.h"
+
+namespace trunkline {
+namespace {
+
+/// What the exports of one environment share. Kept alive by each of them and by the slab's ArrayBuffer, so that the order in
+/// which a closing environment finalises them does not matter.
+struct Environment {
+  Workspace workspace = {};
+  int64_t liveTranscoders = 0;
+};
+
+using EnvironmentPtr = std::shared_ptr<Environment>;
+
+EnvironmentPtr CurrentEnvironment(Napi::Env env) { return *env.GetInstanceData<EnvironmentPtr>(); }
+
+/// Memory of a JavaScript value: valid until JavaScript runs again.
+template <typename T>
+struct Span {
+  T* data = nullptr;
+  size_t length = 0;  // elements
+};
+
+// ---- Errors: "Expected X for Y but received Z" ----
+
+const char* TypedArrayName(napi_typedarray_type type) {
+  switch (type) {
+    case napi_int8_array: return "Int8Array";
+    case napi_uint8_array: return "Uint8Array";
+    case napi_uint8_clamped_array: return "Uint8ClampedArray";
+    case napi_int16_array: return "Int16Array";
+    case napi_uint16_array: return "Uint16Array";
+    case napi_int32_array: return "Int32Array";
+    case napi_uint32_array: return "Uint32Array";
+    case napi_float32_array: return "Float32Array";
+    case napi_float64_array: return "Float64Array";
+    case napi_bigint64_array: return "BigInt64Array";
+    case napi_biguint64_array: return "BigUint64Array";
+    default: return "a typed array";
+  }
+}
+
+/// Names a value without running any JavaScript of its owner.
+std::string Describe(Napi::Value value) {
+  switch (value.Type()) {
+    case napi_string: {
+      std::string text = value.As<Napi::String>();
+      constexpr size_t kLongest = 60;
+      return '"' + (text.size() > kLongest ? text.substr(0, kLongest) + "..." : text) + '"';
+    }
+    case napi_symbol: return "a symbol";
+    case napi_function: return "a function";
+    case napi_external: return "an external value";
+    case napi_object: break;
+    default: return value.ToString();
+  }
+  if (value.IsTypedArray()) {
+    const auto array = value.As<Napi::TypedArray>();
+    return TypedArrayName(array.TypedArrayType()) + (" of " + std::to_string(array.ByteLength())) + " bytes";
+  }
+  if (value.IsArrayBuffer()) {
+    return "ArrayBuffer of " + std::to_string(value.As<Napi::ArrayBuffer>().ByteLength()) + " bytes";
+  }
+  if (value.IsDataView()) return "DataView";
+  return value.IsArray() ? "Array" : "Object";
+}
+
+std::string Expected(const std::string& what, const char* subject, const std::string& received) {
+  return "Expected " + what + " for " + subject + " but received " + received;
+}
+
+bool ThrowType(napi_env env, const char* what, const char* subject, napi_value received) {
+  napi_throw_type_error(env, nullptr, Expected(what, subject, Describe(Napi::Value(env, received))).c_str());
+  return false;
+}
+
+bool ThrowRange(napi_env env, const std::string& what, const char* subject, const std::string& received) {
+  napi_throw_range_error(env, nullptr, Expected(what, subject, received).c_str());
+  return false;
+}
+
+std::string Count(size_t count, const char* unit) { return std::to_string(count) + " " + unit; }
+
+// ---- Arguments. Each reader has thrown if it returns false. ----
+
+template <typename T>
+bool ReadArray(napi_env env, napi_value value, napi_typedarray_type type, const char* what, const char* subject,
+               Span<T>* span) {
+  napi_typedarray_type actual;
+  void* data;
+  // Fails for everything but a typed array; a detached one has length 0.
+  if (napi_get_typedarray_info(env, value, &actual, &span->length, &data, nullptr, nullptr) != napi_ok ||
+      actual != type) {
+    return ThrowType(env, what, subject, value);
+  }
+  span->data = static_cast<T*>(data);
+  return true;
+}
+
+bool ReadPcm(napi_env env, napi_value value, const char* subject, Span<int16_t>* pcm) {
+  return ReadArray(env, value, napi_int16_array, "an Int16Array", subject, pcm);
+}
+
+bool ReadBytes(napi_env env, napi_value value, const char* subject, Span<uint8_t>* bytes) {
+  return ReadArray(env, value, napi_uint8_array, "a Uint8Array", subject, bytes);
+}
+
+/// An ArrayBuffer, which is what a WebSocket gives, or any view of one.
+bool ReadMessage(napi_env env, napi_value value, std::string_view* message) {
+  void* data;
+  size_t length;
+  if (napi_get_arraybuffer_info(env, value, &data, &length) != napi_ok) {
+    bool isView = false;  // napi_is_buffer is true for every ArrayBufferView; its info is in bytes
+    if (napi_is_buffer(env, value, &isView) != napi_ok || !isView ||
+        napi_get_buffer_info(env, value, &data, &length) != napi_ok) {
+      return ThrowType(env, "an ArrayBuffer or a view of one", "message", value);
+    }
+  }
+  *message = {static_cast<const char*>(data), length};
+  return true;
+}
+
+bool CheckWholeFrames(napi_env env, size_t samples, const char* subject) {
+  return samples % kRatio == 0 || ThrowRange(env, "a multiple of 6 samples", subject, Count(samples, "samples"));
+}
+
+bool CheckRoom(napi_env env, size_t needed, size_t room, const char* unit) {
+  return room >= needed || ThrowRange(env, "room for " + Count(needed, unit), "out", Count(room, unit));
+}
+
+Napi::Value Number(Napi::Env env, size_t count) { return Napi::Number::New(env, static_cast<double>(count)); }
+
+// ---- class Transcoder ----
+
+class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "Transcoder",
+                       {InstanceMethod<&TranscoderObject::Bind>("bind"),
+                        // Once per frame each way: plain callbacks cost half of what the wrapped ones do.
+                        napi_property_descriptor{"receive", nullptr, Receive, nullptr, nullptr, nullptr,
+                                                 napi_default, nullptr},
+                        napi_property_descriptor{"transmit", nullptr, Transmit, nullptr, nullptr, nullptr,
+                                                 napi_default, nullptr},
+                        InstanceMethod<&TranscoderObject::ReceivePayload>("receivePayload"),
+                        InstanceMethod<&TranscoderObject::Decode>("decode"),
+                        InstanceMethod<&TranscoderObject::Encode>("encode"),
+                        InstanceMethod<&TranscoderObject::Close>("close")});
+  }
+
+  explicit TranscoderObject(const Napi::CallbackInfo& info)
+      : ObjectWrap(info),
+        environment_(CurrentEnvironment(info.Env())),
+        transcoder_(std::make_unique<Transcoder>()) {
+    ++environment_->liveTranscoders;
+  }
+
+  ~TranscoderObject() override { Free(); }
+
+ private:
+  void Free() {
+    if (!transcoder_) return;
+    transcoder_.reset();
+    --environment_->liveTranscoders;
+  }
+
+  bool CheckOpen(napi_env env) const {
+    if (transcoder_) return true;
+    napi_throw_error(env, "GW_TRANSCODER_CLOSED", "Expected an open transcoder but received a closed one");
+    return false;
+  }
+
+  bool CheckBound(napi_env env) const {
+    if (transcoder_->bound()) return true;
+    napi_throw_error(env, "GW_TRANSCODER_UNBOUND", "Expected a transcoder bound to a stream but received an unbound one");
+    return false;
+  }
+
+  /// Reads the receiver and the one argument of a plain callback.
+  static TranscoderObject* ReadReceiver(napi_env env, napi_callback_info info, napi_value* argument) {
+    size_t count = 1;
+    napi_value self;
+    void* object;
+    if (napi_get_cb_info(env, info, &count, argument, &self, nullptr) != napi_ok) return nullptr;
+    // V8 refuses a call on any object that the Transcoder constructor did not make, so whatever is wrapped is ours.
+    if (napi_unwrap(env, self, &object) != napi_ok) {
+      ThrowType(env, "a Transcoder", "this", self);
+      return nullptr;
+    }
+    auto* transcoder = static_cast<TranscoderObject*>(object);
+    return transcoder->CheckOpen(env) ? transcoder : nullptr;
+  }
+
+  static napi_value Receive(napi_env env, napi_callback_info info) {
+    napi_value argument, result = nullptr;
+    TranscoderObject* self = ReadReceiver(env, info, &argument);
+    std::string_view message;
+    if (!self || !ReadMessage(env, argument, &message) || !self->CheckBound(env)) return nullptr;
+    const ptrdiff_t samples = self->transcoder_->Receive(message, &self->environment_->workspace);
+    napi_create_int32(env, static_cast<int32_t>(samples), &result);
+    return result;
+  }
+
+  static napi_value Transmit(napi_env env, napi_callback_info info) {
+    napi_value argument, result = nullptr;
+    TranscoderObject* self = ReadReceiver(env, info, &argument);
+    Span<int16_t> pcm;
+    if (!self || !ReadPcm(env, argument, "pcm", &pcm) || !self->CheckBound(env)) return nullptr;
+    if (pcm.length == 0 || pcm.length > kMaxTransmit || pcm.length % kRatio != 0) {
+      ThrowRange(env, "a multiple of 6 from 6 to " + Count(kMaxTransmit, "samples"), "pcm",
+                 Count(pcm.length, "samples"));
+      return nullptr;
+    }
+    const size_t length = self->transcoder_->Transmit(pcm.data, pcm.length, &self->environment_->workspace);
+    napi_create_uint32(env, static_cast<uint32_t>(length), &result);
+    return result;
+  }
+
+  void Bind(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    if (!CheckOpen(env)) return;
+    if (!info[0].IsString()) {
+      ThrowType(env, "a string", "streamSid", info[0]);
+      return;
+    }
+    const std::string streamSid = info[0].As<Napi::String>();
+    if (!transcoder_->Bind(streamSid)) {
+      ThrowRange(env, "1 to " + std::to_string(kMaxStreamSid) + " characters of A-Z a-z 0-9 _ -", "streamSid",
+                 Describe(info[0]));
+    }
+  }
+
+  Napi::Value ReceivePayload(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    Span<uint8_t> text;
+    if (!CheckOpen(env) || !ReadBytes(env, info[0], "base64", &text)) return Napi::Value();
+    if (!info[1].IsNumber()) {
+      ThrowType(env, "a number", "timestampMs", info[1]);
+      return Napi::Value();
+    }
+    const std::string_view base64(reinterpret_cast<const char*>(text.data), text.length);
+    const ptrdiff_t samples =
+        transcoder_->ReceivePayload(base64, info[1].As<Napi::Number>(), &environment_->workspace);
+    return Napi::Number::New(env, static_cast<double>(samples));
+  }
+
+  Napi::Value Decode(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    Span<uint8_t> payload;
+    Span<int16_t> out;
+    if (!CheckOpen(env) || !ReadBytes(env, info[0], "payload", &payload) || !ReadPcm(env, info[1], "out", &out) ||
+        !CheckRoom(env, kRatio * payload.length, out.length, "samples")) {
+      return Napi::Value();
+    }
+    transcoder_->Decode(payload.data, payload.length, out.data);
+    return Number(env, kRatio * payload.length);
+  }
+
+  Napi::Value Encode(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    Span<int16_t> pcm;
+    Span<uint8_t> out;
+    if (!CheckOpen(env) || !ReadPcm(env, info[0], "pcm", &pcm) || !ReadBytes(env, info[1], "out", &out) ||
+        !CheckWholeFrames(env, pcm.length, "pcm") || !CheckRoom(env, pcm.length / kRatio, out.length, "bytes")) {
+      return Napi::Value();
+    }
+    transcoder_->Encode(pcm.data, pcm.length / kRatio, out.data);
+    return Number(env, pcm.length / kRatio);
+  }
+
+  void Close(const Napi::CallbackInfo&) { Free(); }
+
+  EnvironmentPtr environment_;
+  std::unique_ptr<Transcoder> transcoder_;  // null once closed
+};
+
+// ---- class Upsampler, class Downsampler ----
+
+class UpsamplerObject : public Napi::ObjectWrap<UpsamplerObject> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "Upsampler", {InstanceMethod<&UpsamplerObject::Process>("process")});
+  }
+
+  explicit UpsamplerObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+
+ private:
+  Napi::Value Process(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    Span<int16_t> in, out;
+    if (!ReadPcm(env, info[0], "pcm", &in) || !ReadPcm(env, info[1], "out", &out) ||
+        !CheckRoom(env, kRatio * in.length, out.length, "samples")) {
+      return Napi::Value();
+    }
+    upsampler_.Process(in.data, in.length, out.data);
+    return Number(env, kRatio * in.length);
+  }
+
+  Upsampler upsampler_;
+};
+
+class DownsamplerObject : public Napi::ObjectWrap<DownsamplerObject> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "Downsampler", {InstanceMethod<&DownsamplerObject::Process>("process")});
+  }
+
+  explicit DownsamplerObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+
+ private:
+  Napi::Value Process(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    Span<int16_t> in, out;
+    if (!ReadPcm(env, info[0], "pcm", &in) || !ReadPcm(env, info[1], "out", &out) ||
+        !CheckWholeFrames(env, in.length, "pcm") || !CheckRoom(env, in.length / kRatio, out.length, "samples")) {
+      return Napi::Value();
+    }
+    downsampler_.Process(in.data, in.length / kRatio, out.data);
+    return Number(env, in.length / kRatio);
+  }
+
+  Downsampler downsampler_;
+};
+
+// ---- Functions ----
+
+Napi::Value DecodeMulawBytes(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Span<uint8_t> bytes;
+  Span<int16_t> out;
+  if (!ReadBytes(env, info[0], "bytes", &bytes) || !ReadPcm(env, info[1], "out", &out) ||
+      !CheckRoom(env, bytes.length, out.length, "samples")) {
+    return Napi::Value();
+  }
+  DecodeMulaw(bytes.data, bytes.length, out.data);
+  return Number(env, bytes.length);
+}
+
+Napi::Value EncodeMulawBytes(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Span<int16_t> pcm;
+  Span<uint8_t> out;
+  if (!ReadPcm(env, info[0], "pcm", &pcm) || !ReadBytes(env, info[1], "out", &out) ||
+      !CheckRoom(env, pcm.length, out.length, "bytes")) {
+    return Napi::Value();
+  }
+  EncodeMulaw(pcm.data, pcm.length, out.data);
+  return Number(env, pcm.length);
+}
+
+Napi::Value DecodeBase64Text(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Span<uint8_t> text, out;
+  if (!ReadBytes(env, info[0], "text", &text) || !ReadBytes(env, info[1], "out", &out) ||
+      !CheckRoom(env, text.length / 4 * 3, out.length, "bytes")) {
+    return Napi::Value();
+  }
+  return Napi::Number::New(env, static_cast<double>(DecodeBase64(text.data, text.length, out.data)));
+}
+
+Napi::Value EncodeBase64Bytes(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Span<uint8_t> bytes, out;
+  if (!ReadBytes(env, info[0], "bytes", &bytes) || !ReadBytes(env, info[1], "out", &out) ||
+      !CheckRoom(env, Base64Length(bytes.length), out.length, "bytes")) {
+    return Napi::Value();
+  }
+  return Number(env, EncodeBase64(bytes.data, bytes.length, reinterpret_cast<char*>(out.data)));
+}
+
+void MixMembers(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Span<int16_t> inputs, outputs;
+  Span<uint8_t> active;
+  if (!ReadPcm(env, info[0], "inputs", &inputs) || !ReadBytes(env, info[1], "active", &active) ||
+      !ReadPcm(env, info[2], "outputs", &outputs)) {
+    return;
+  }
+  const size_t members = active.length;
+  if (members == 0 || members > kMaxMixMembers) {
+    ThrowRange(env, "1 to " + Count(kMaxMixMembers, "members"), "active", Count(members, "members"));
+  } else if (inputs.length % members != 0) {
+    ThrowRange(env, "a multiple of " + Count(members, "samples"), "inputs", Count(inputs.length, "samples"));
+  } else if (outputs.length != inputs.length) {
+    ThrowRange(env, Count(inputs.length, "samples"), "outputs", Count(outputs.length, "samples"));
+  } else {
+    MixMinus(inputs.data, active.data, members, inputs.length / members, outputs.data);
+  }
+}
+
+Napi::Value LiveTranscoders(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(CurrentEnvironment(info.Env())->liveTranscoders));
+}
+
+// ---- The module ----
+
+/// The slab's memory stays ours: its ArrayBuffer only holds a share of it, and may be detached at any time.
+Napi::ArrayBuffer ExposeSlab(Napi::Env env, const EnvironmentPtr& environment) {
+  return Napi::ArrayBuffer::New(
+      env, &environment->workspace.slab, sizeof(Slab),
+      [](Napi::BasicEnv, void*, EnvironmentPtr* share) { delete share; }, new EnvironmentPtr(environment));
+}
+
+Napi::Object DescribeSlab(Napi::Env env) {
+  Napi::Object layout = Napi::Object::New(env);
+  layout["info"] = Number(env, offsetof(Slab, info));
+  layout["samples"] = Number(env, offsetof(Slab, samples));
+  layout["samplesCapacity"] = Number(env, sizeof(Slab::samples) / sizeof(int16_t));
+  layout["message"] = Number(env, offsetof(Slab, message));
+  layout["messageCapacity"] = Number(env, sizeof(Slab::message));
+  return layout;
+}
+
+Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
+  const auto environment = std::make_shared<Environment>();
+  env.SetInstanceData(new EnvironmentPtr(environment));
+  exports["slab"] = ExposeSlab(env, environment);
+  exports["layout"] = DescribeSlab(env);
+  exports["Transcoder"] = TranscoderObject::Define(env);
+  exports["Upsampler"] = UpsamplerObject::Define(env);
+  exports["Downsampler"] = DownsamplerObject::Define(env);
+  exports["decodeMulaw"] = Napi::Function::New<DecodeMulawBytes>(env, "decodeMulaw");
+  exports["encodeMulaw"] = Napi::Function::New<EncodeMulawBytes>(env, "encodeMulaw");
+  exports["decodeBase64"] = Napi::Function::New<DecodeBase64Text>(env, "decodeBase64");
+  exports["encodeBase64"] = Napi::Function::New<EncodeBase64Bytes>(env, "encodeBase64");
+  exports["mixMinus"] = Napi::Function::New<MixMembers>(env, "mixMinus");
+  exports["liveTranscoders"] = Napi::Function::New<LiveTranscoders>(env, "liveTranscoders");
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(trunkline, Initialize)
+
+}  // namespace trunkline

@@ -1,0 +1,108 @@
+#include "transcoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "g711.h"
+
+namespace trunkline {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kMaxSafeInteger = 9007199254740991.0;
+
+bool IsSidCharacter(char c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
+ptrdiff_t DecodePayload(std::string_view base64, Workspace* workspace) {
+  return DecodeBase64(reinterpret_cast<const uint8_t*>(base64.data()), base64.size(), workspace->payload);
+}
+
+}  // namespace
+
+bool Transcoder::Bind(std::string_view streamSid) {
+  if (streamSid.empty() || streamSid.size() > kMaxStreamSid) return false;
+  if (!std::all_of(streamSid.begin(), streamSid.end(), IsSidCharacter)) return false;
+  std::memcpy(streamSid_, streamSid.data(), streamSid.size());
+  streamSidLength_ = streamSid.size();
+  expected_ = kUnknown;
+  return true;
+}
+
+ptrdiff_t Transcoder::Receive(std::string_view message, Workspace* workspace) {
+  MediaMessage media;
+  if (!bound() || message.size() > kMaxMessage || !ScanMedia(message, streamSid(), &media)) return -1;
+  const ptrdiff_t payloadBytes = DecodePayload(media.payload, workspace);
+  if (payloadBytes < 0) return -1;
+  workspace->slab.info.sequenceNumber = static_cast<double>(media.sequenceNumber);
+  return Continue(media.timestamp * kBytesPerMs, payloadBytes, workspace);
+}
+
+ptrdiff_t Transcoder::ReceivePayload(std::string_view base64, double timestampMs, Workspace* workspace) {
+  if (base64.size() > kMaxMessage) return -1;
+  const ptrdiff_t payloadBytes = DecodePayload(base64, workspace);
+  if (payloadBytes < 0) return -1;
+  const bool known = timestampMs >= 0 && timestampMs <= kMaxSafeInteger;
+  const int64_t start = known ? static_cast<int64_t>(std::floor(timestampMs * kBytesPerMs)) : expected_;
+  workspace->slab.info.sequenceNumber = kNaN;
+  return Continue(start, payloadBytes, workspace);
+}
+
+ptrdiff_t Transcoder::Continue(int64_t start, size_t payloadBytes, Workspace* workspace) {
+  // Before the first timestamp there is nothing to compare with; a step backwards only sets the timeline anew.
+  const int64_t gap = expected_ == kUnknown ? 0 : start - expected_;
+  const size_t fill = gap >= kMinGap ? static_cast<size_t>(std::min(gap, kMaxFill)) : 0;
+  expected_ = start == kUnknown ? kUnknown : start + static_cast<int64_t>(payloadBytes);
+
+  ReceiveInfo& info = workspace->slab.info;
+  info.timestampMs = start == kUnknown ? kNaN : static_cast<double>(start) / kBytesPerMs;
+  info.payloadBytes = static_cast<double>(payloadBytes);
+  info.filledMs = static_cast<double>(fill) / kBytesPerMs;
+
+  // The silence goes through the filter like sound, so that the audio fades into it and out of it without a click.
+  int16_t* out = workspace->slab.samples;
+  constexpr int16_t kSilence[kBlock] = {};
+  for (size_t left = fill; left > 0;) {
+    const size_t count = std::min<size_t>(left, kBlock);
+    upsampler_.Process(kSilence, count, out);
+    out += kRatio * count;
+    left -= count;
+  }
+  Decode(workspace->payload, payloadBytes, out);
+  return static_cast<ptrdiff_t>(kRatio * (fill + payloadBytes));
+}
+
+size_t Transcoder::Transmit(const int16_t* pcm, size_t count, Workspace* workspace) {
+  const size_t payloadBytes = count / kRatio;
+  Encode(pcm, payloadBytes, workspace->payload);
+  return WriteMedia(streamSid(), workspace->payload, payloadBytes, workspace->slab.message);
+}
+
+void Transcoder::Decode(const uint8_t* bytes, size_t count, int16_t* pcm) {
+  int16_t linear[kBlock];
+  while (count > 0) {
+    const size_t block = std::min<size_t>(count, kBlock);
+    DecodeMulaw(bytes, block, linear);
+    upsampler_.Process(linear, block, pcm);
+    bytes += block;
+    pcm += kRatio * block;
+    count -= block;
+  }
+}
+
+void Transcoder::Encode(const int16_t* pcm, size_t count, uint8_t* bytes) {
+  int16_t linear[kBlock];
+  while (count > 0) {
+    const size_t block = std::min<size_t>(count, kBlock);
+    downsampler_.Process(pcm, block, linear);
+    EncodeMulaw(linear, block, bytes);
+    pcm += kRatio * block;
+    bytes += block;
+    count -= block;
+  }
+}
+
+}  // namespace trunkline

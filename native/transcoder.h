@@ -1,0 +1,94 @@
+// One call's audio: Twilio's messages on one side, 48 kHz PCM on the other.
+
+#ifndef TRUNKLINE_NATIVE_TRANSCODER_H_
+#define TRUNKLINE_NATIVE_TRANSCODER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base64.h"
+#include "media_message.h"
+#include "resampler.h"
+
+namespace trunkline {
+
+/// mu-law bytes, and thus 8 kHz samples, in a millisecond.
+inline constexpr int64_t kBytesPerMs = 8;
+
+/// Largest message taken: the limit of the media socket. Its payload cannot be longer than kMaxPayload bytes.
+inline constexpr size_t kMaxMessage = 64 * 1024;
+inline constexpr size_t kMaxPayload = kMaxMessage / 4 * 3;
+
+/// A gap in the timestamps counts from the length of a usual frame, and is never filled with more than 200 ms.
+inline constexpr int64_t kMinGap = 20 * kBytesPerMs;
+inline constexpr int64_t kMaxFill = 200 * kBytesPerMs;
+
+/// Largest piece of 48 kHz audio that becomes one message: one second.
+inline constexpr size_t kMaxTransmit = 48000;
+
+/// What Receive learned from the last message it took.
+struct ReceiveInfo {
+  double timestampMs;     // place on the stream's timeline, NaN while that is unknown
+  double payloadBytes;    // mu-law bytes it carried
+  double filledMs;        // silence put before them
+  double sequenceNumber;  // NaN if the message came as a bare payload
+};
+
+/// The outputs of all transcoders of an environment; each call overwrites the one before.
+struct Slab {
+  ReceiveInfo info;
+  alignas(64) int16_t samples[kRatio * (kMaxPayload + kMaxFill)];
+  alignas(64) char message[kMaxStreamSid + kMediaEnvelope + Base64Length(kMaxTransmit / kRatio)];
+};
+
+/// A slab, and beside it the scratch memory that nobody else sees.
+struct Workspace {
+  Slab slab;
+  uint8_t payload[kMaxPayload];
+};
+
+class Transcoder {
+ public:
+  /// Sets the stream whose messages are taken and written, and forgets the timeline. The filters keep their state. Returns
+  /// false, with nothing changed, unless the SID is 1 to kMaxStreamSid characters of A-Z a-z 0-9 _ -.
+  bool Bind(std::string_view streamSid);
+
+  bool bound() const { return streamSidLength_ > 0; }
+
+  /// Decodes a `media` message into workspace->slab.samples at 48 kHz, after silence for a gap before it, and fills in
+  /// slab.info. Returns the number of samples, or -1 with nothing changed if the message is not plain (see ScanMedia).
+  ptrdiff_t Receive(std::string_view message, Workspace* workspace);
+
+  /// The same for a payload whose message was parsed elsewhere. A timestamp that is not 0 to 2^53 - 1 is taken as on time.
+  /// Returns -1 with nothing changed if the text is not strict base64 or longer than kMaxMessage.
+  ptrdiff_t ReceivePayload(std::string_view base64, double timestampMs, Workspace* workspace);
+
+  /// Encodes `count` samples at 48 kHz, a multiple of 6 up to kMaxTransmit, as one message in workspace->slab.message and
+  /// returns its length. Needs a bound stream. `pcm` may lie in slab.samples.
+  size_t Transmit(const int16_t* pcm, size_t count, Workspace* workspace);
+
+  /// Decodes `count` mu-law bytes to 6 * `count` samples at 48 kHz, continuing the received audio.
+  void Decode(const uint8_t* bytes, size_t count, int16_t* pcm);
+
+  /// Encodes 6 * `count` samples at 48 kHz to `count` mu-law bytes, continuing the transmitted audio.
+  void Encode(const int16_t* pcm, size_t count, uint8_t* bytes);
+
+ private:
+  /// Places a payload that starts at `start` (8 kHz samples since the stream began) on the timeline and decodes it.
+  ptrdiff_t Continue(int64_t start, size_t payloadBytes, Workspace* workspace);
+
+  std::string_view streamSid() const { return {streamSid_, streamSidLength_}; }
+
+  Upsampler upsampler_;
+  Downsampler downsampler_;
+  size_t streamSidLength_ = 0;
+  char streamSid_[kMaxStreamSid] = {};
+  int64_t expected_ = kUnknown;  // where on the timeline the next payload starts, in 8 kHz samples
+
+  static constexpr int64_t kUnknown = -1;
+};
+
+}  // namespace trunkline
+
+#endif  // TRUNKLINE_NATIVE_TRANSCODER_H_

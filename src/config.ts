@@ -1,0 +1,162 @@
+import { z } from 'zod';
+import { GatewayError } from './errors.js';
+import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
+
+/** What the environment says, checked; see the README for each name. */
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  readonly publicUrl?: string;
+  readonly twilio: {
+    readonly accountSid?: string;
+    readonly authTokens: readonly string[];
+    readonly validate: boolean;
+    readonly from?: string;
+    readonly apiUrl?: string;
+  };
+  readonly localRoom: 'call' | 'to';
+  readonly maxCalls: number;
+  readonly leadMs: number;
+  readonly drainMs: number;
+  readonly controlApiKey?: string;
+  readonly logLevel: LogLevel;
+}
+
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
+
+/** A variable set to empty text counts as not set, as in most shells' habits. */
+const text = z.string().trim().min(1);
+
+const whole = (min: number, max: number) =>
+  z.string().trim().regex(/^\d+$/).transform(Number).pipe(z.int().min(min).max(max));
+
+const Environment = z.object({
+  TWILIO_ACCOUNT_SID: text.regex(/^AC[0-9a-fA-F]{32}$/).optional(),
+  TWILIO_AUTH_TOKEN: text.transform((list) => list.split(',').map((token) => token.trim())).optional(),
+  TWILIO_VALIDATE: z.enum(['on', 'off']).default('on'),
+  TWILIO_FROM: text.optional(),
+  TWILIO_API_URL: z.url({ protocol: /^https?$/ }).optional(),
+  PUBLIC_URL: text.refine(isPublicUrl).optional(),
+  NGROK_URL: text.regex(/^[A-Za-z0-9.-]+(:\d+)?$/).optional(),
+  STREAM_API_KEY: text.optional(),
+  STREAM_API_SECRET: text.optional(),
+  BRIDGE: z.enum(['local', 'stream']).optional(),
+  LOCAL_ROOM: z.enum(['call', 'to']).default('call'),
+  HOST: text.default('127.0.0.1'),
+  PORT: whole(0, 65_535).default(3000),
+  TLS_CERT_FILE: text.optional(),
+  TLS_KEY_FILE: text.optional(),
+  CONTROL_API_KEY: text.min(16).optional(),
+  MAX_CALLS: whole(1, 1_000_000).default(1000),
+  LEAD_MS: whole(20, 10_000).default(120),
+  DRAIN_SECONDS: whole(0, 86_400).default(300),
+  TRANSCODER: z.enum(['auto', 'native']).default('auto'),
+  LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+});
+
+/** What each variable wants to be, for the one line that a mistake gets. */
+const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
+  TWILIO_ACCOUNT_SID: 'AC and 32 hexadecimal digits',
+  TWILIO_AUTH_TOKEN: 'one auth token, or several separated by commas',
+  TWILIO_VALIDATE: 'on or off',
+  TWILIO_FROM: 'a phone number of yours',
+  TWILIO_API_URL: 'an http(s) URL',
+  PUBLIC_URL: 'an https URL without query (http only for a loopback host)',
+  NGROK_URL: 'a host without scheme and path',
+  STREAM_API_KEY: 'a Stream API key',
+  STREAM_API_SECRET: 'a Stream API secret',
+  BRIDGE: 'local (the Stream bridge is not part of this version)',
+  LOCAL_ROOM: 'call or to',
+  HOST: 'an address to listen on',
+  PORT: 'a port, 0 to 65535',
+  TLS_CERT_FILE: 'the path of a certificate',
+  TLS_KEY_FILE: 'the path of a private key',
+  CONTROL_API_KEY: 'at least 16 characters',
+  MAX_CALLS: 'a whole number from 1',
+  LEAD_MS: '20 to 10000 milliseconds',
+  DRAIN_SECONDS: '0 to 86400 seconds',
+  TRANSCODER: 'auto or native (wasm is not part of this version)',
+  LOG_LEVEL: LOG_LEVELS.join(', '),
+};
+
+/** Shown with a wrong value only where the value is no secret. */
+const SECRETS = new Set(['TWILIO_AUTH_TOKEN', 'STREAM_API_SECRET', 'CONTROL_API_KEY']);
+
+/**
+ * Reads the configuration from environment variables.
+ * @throws GatewayError `GW_CONFIG_INVALID`, its message one line for every mistake
+ */
+export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const given = Object.fromEntries(
+    (Object.keys(WANTED) as (keyof typeof WANTED)[]).flatMap((name) =>
+      env[name]?.trim() ? [[name, env[name]]] : [],
+    ),
+  );
+  const mistakes: string[] = [];
+  const parsed = Environment.safeParse(given);
+  if (!parsed.success) {
+    for (const name of new Set(parsed.error.issues.map((issue) => String(issue.path[0])))) {
+      const received = SECRETS.has(name) ? 'another value' : JSON.stringify(env[name]);
+      mistakes.push(`Expected ${WANTED[name as keyof typeof WANTED]} for ${name} but received ${received}`);
+    }
+  }
+  mistakes.push(...contradictions(given as Record<string, string | undefined>));
+  if (mistakes.length > 0 || !parsed.success) {
+    throw new GatewayError('GW_CONFIG_INVALID', mistakes.join('\n'));
+  }
+  const e = parsed.data;
+  const publicUrl = e.PUBLIC_URL ?? (e.NGROK_URL && `https://${e.NGROK_URL}`);
+  return {
+    host: e.HOST,
+    port: e.PORT,
+    ...(e.TLS_CERT_FILE && e.TLS_KEY_FILE && { tls: { certFile: e.TLS_CERT_FILE, keyFile: e.TLS_KEY_FILE } }),
+    ...(publicUrl && { publicUrl }),
+    twilio: {
+      ...(e.TWILIO_ACCOUNT_SID && { accountSid: e.TWILIO_ACCOUNT_SID }),
+      authTokens: e.TWILIO_AUTH_TOKEN ?? [],
+      validate: e.TWILIO_VALIDATE === 'on',
+      ...(e.TWILIO_FROM && { from: e.TWILIO_FROM }),
+      ...(e.TWILIO_API_URL && { apiUrl: e.TWILIO_API_URL }),
+    },
+    localRoom: e.LOCAL_ROOM,
+    maxCalls: e.MAX_CALLS,
+    leadMs: e.LEAD_MS,
+    drainMs: e.DRAIN_SECONDS * 1000,
+    ...(e.CONTROL_API_KEY && { controlApiKey: e.CONTROL_API_KEY }),
+    logLevel: e.LOG_LEVEL,
+  };
+}
+
+/** Mistakes that no single variable shows. */
+function contradictions(given: Readonly<Record<string, string | undefined>>): string[] {
+  const mistakes: string[] = [];
+  const both = (a: string, b: string) => {
+    if ((given[a] === undefined) !== (given[b] === undefined)) {
+      const [set, unset] = given[a] === undefined ? [b, a] : [a, b];
+      mistakes.push(`Expected both ${a} and ${b} or neither but received ${set} without ${unset}`);
+    }
+  };
+  both('STREAM_API_KEY', 'STREAM_API_SECRET');
+  both('TLS_CERT_FILE', 'TLS_KEY_FILE');
+  if (given.TWILIO_VALIDATE !== 'off') {
+    for (const name of ['TWILIO_ACCOUNT_SID', 'TWILIO_AUTH_TOKEN']) {
+      if (given[name] === undefined) {
+        mistakes.push(`Expected ${name} but received nothing (or set TWILIO_VALIDATE=off for development)`);
+      }
+    }
+  }
+  if (given.BRIDGE === 'stream') {
+    mistakes.push(
+      'Expected BRIDGE=local but received "stream": the Stream bridge is not part of this version',
+    );
+  }
+  return mistakes;
+}
+
+function isPublicUrl(value: string): boolean {
+  if (!URL.canParse(value)) return false;
+  const url = new URL(value);
+  if (url.search !== '' || url.hash !== '' || url.username !== '') return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname));
+}

@@ -1,0 +1,233 @@
+import { EventEmitter } from 'node:events';
+import type { Bridge } from './bridge/bridge.js';
+import { LocalBridge } from './bridge/local/bridge.js';
+import type { EndCause } from './calls/call.js';
+import { TwilioCallRegistry } from './calls/registry.js';
+import { expected, GatewayError } from './errors.js';
+import { core } from './media/native.js';
+import { DEFAULT_LEAD_MS } from './media/playout.js';
+import type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
+import { Gatekeeper } from './server/gatekeeper.js';
+import type { TwilioMediaStream } from './server/media-stream.js';
+import { Server } from './server/server.js';
+import { type PlaceCallRequest, type PlacedCall, Switchboard } from './server/switchboard.js';
+import type { LatencySummary } from './telemetry/histogram.js';
+import { createLog, type Logger, type LogLevel } from './telemetry/log.js';
+import { Metrics } from './telemetry/metrics.js';
+import type { TrafficCounts } from './telemetry/traffic.js';
+import { TwilioRest } from './twilio/rest.js';
+import { VERSION } from './version.js';
+
+/** How a gateway is made. Everything has a default but who signs: name auth tokens or say `validate: false`. */
+export interface GatewayOptions {
+  /** Address to listen on; default `127.0.0.1`. */
+  readonly host?: string;
+  /** Port to listen on; default 3000; 0 takes a free one. */
+  readonly port?: number;
+  /** Files of a certificate and its key: the gateway then speaks https and wss itself. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  /** https origin, with path prefix if there is one, at which Twilio reaches the gateway. */
+  readonly publicUrl?: string;
+  readonly twilio?: {
+    readonly accountSid?: string;
+    /** The first one is used for REST requests; each may have signed a webhook. */
+    readonly authTokens?: readonly string[];
+    /** Whether signatures are checked; default true. */
+    readonly validate?: boolean;
+    /** Caller id of outbound calls that name none. */
+    readonly from?: string;
+    /** Another origin than Twilio's own for REST requests. */
+    readonly apiUrl?: string;
+  };
+  /** Decides where each call goes, as whom, or that it is refused. */
+  readonly prepareCall?: PrepareCallHook;
+  /** Where calls are connected; default: rooms within this process. */
+  readonly bridge?: Bridge;
+  /** Room of a call whose hook names none: `call` (default), its own; `to`, that of the number called. */
+  readonly localRoom?: 'call' | 'to';
+  /** Most calls at a time; default 1000. */
+  readonly maxCalls?: number;
+  /** Most audio a listener may have waiting, in milliseconds; default 120. */
+  readonly leadMs?: number;
+  /** Life of an inbound call's token in milliseconds; default 60,000. */
+  readonly tokenTimeToLiveMs?: number;
+  /** Bearer key of `/v1/*`, which does not exist without it. */
+  readonly controlApiKey?: string;
+  readonly logLevel?: LogLevel;
+  readonly log?: Logger;
+}
+
+interface GatewayEvents {
+  /** A call is known and its stream made; audio flows from the stream's `start` on. */
+  call: [call: PhoneCall, stream: TwilioMediaStream];
+  end: [call: PhoneCall, cause: EndCause];
+}
+
+/** What a gateway did so far. */
+export interface GatewayStats {
+  readonly activeCalls: number;
+  readonly traffic: TrafficCounts;
+  readonly latency: {
+    /** Message bytes to samples. */
+    readonly transcodeIn: LatencySummary;
+    /** Samples to message bytes. */
+    readonly transcodeOut: LatencySummary;
+    /** Socket in to socket out. */
+    readonly gateway: LatencySummary;
+  };
+}
+
+/** The composition root: one registry, one bridge, one switchboard, one server. */
+export class Gateway extends EventEmitter<GatewayEvents> {
+  /** Every call, by id. */
+  readonly calls: TwilioCallRegistry<CallDecision | undefined>;
+  private readonly bridge: Bridge;
+  private readonly switchboard: Switchboard;
+  private readonly gatekeeper: Gatekeeper;
+  private readonly server: Server;
+  private readonly log: Logger;
+  private closing: Promise<void> | undefined;
+
+  constructor(private readonly options: GatewayOptions) {
+    super();
+    checkOptions(options);
+    const { twilio = {}, tls, publicUrl, controlApiKey, localRoom = 'call', prepareCall } = options;
+    const tokens = twilio.authTokens ?? [];
+    const validate = twilio.validate ?? true;
+    this.log = options.log ?? createLog(options.logLevel);
+    this.calls = new TwilioCallRegistry(
+      options.tokenTimeToLiveMs === undefined ? {} : { timeToLiveMs: options.tokenTimeToLiveMs },
+    );
+    this.bridge = options.bridge ?? new LocalBridge();
+    this.gatekeeper = new Gatekeeper({
+      secure: tls !== undefined,
+      ...(publicUrl === undefined ? {} : { publicUrl }),
+      ...(validate ? { authTokens: tokens } : {}),
+      ...(controlApiKey === undefined ? {} : { controlApiKey }),
+    });
+    const [authToken] = tokens;
+    this.switchboard = new Switchboard({
+      registry: this.calls,
+      bridge: this.bridge,
+      log: this.log,
+      maxCalls: options.maxCalls ?? 1000,
+      leadMs: options.leadMs ?? DEFAULT_LEAD_MS,
+      defaultRoom: (call) => (localRoom === 'to' && call.to ? `to:${call.to}` : `call:${call.callId}`),
+      prepareCall,
+      accountSid: twilio.accountSid,
+      rest:
+        twilio.accountSid === undefined || authToken === undefined
+          ? undefined
+          : new TwilioRest({
+              accountSid: twilio.accountSid,
+              authToken,
+              ...(twilio.apiUrl === undefined ? {} : { apiUrl: twilio.apiUrl }),
+            }),
+      from: twilio.from,
+    });
+    this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
+    this.switchboard.on('end', (call, cause) => this.emit('end', call, cause));
+    const warnings = validate
+      ? []
+      : ['TWILIO_VALIDATE=off: anybody may place calls here; for development only'];
+    for (const warning of warnings) this.log.warn(warning);
+    const { switchboard } = this;
+    this.server = new Server({
+      switchboard,
+      gatekeeper: this.gatekeeper,
+      metrics: new Metrics({
+        get traffic() {
+          return switchboard.traffic;
+        },
+        latencies: switchboard.latencies,
+        endedCalls: switchboard.endedCalls,
+        activeCalls: () => switchboard.activeCalls,
+        draining: () => switchboard.draining,
+      }),
+      facts: { version: VERSION, transcoder: core.backend, bridge: this.bridge.name, warnings },
+      log: this.log,
+      tls,
+    });
+  }
+
+  /**
+   * Begins to take calls.
+   * @throws GatewayError `GW_LISTEN_FAILED`
+   */
+  async listen(): Promise<{ host: string; port: number; url: string }> {
+    const { host = '127.0.0.1', port = 3000, tls } = this.options;
+    const actual = await this.server.listen(host, port);
+    const address = host.includes(':') ? `[${host}]` : host;
+    const url = `${tls === undefined ? 'http' : 'https'}://${address}:${actual}`;
+    this.log.info({ url, bridge: this.bridge.name, transcoder: core.backend, version: VERSION }, 'listening');
+    return { host, port: actual, url };
+  }
+
+  /**
+   * Places a call through Twilio. Needs `publicUrl` and an account.
+   * @throws GatewayError as `POST /v1/calls` answers
+   */
+  async placeCall(request: PlaceCallRequest): Promise<PlacedCall> {
+    const base = this.gatekeeper.publicBase();
+    if (base === undefined) {
+      throw new GatewayError(
+        'GW_PUBLIC_URL_MISSING',
+        'Expected publicUrl for an outbound call but received none',
+        {
+          status: 503,
+        },
+      );
+    }
+    return this.switchboard.place(request, base);
+  }
+
+  stats(): GatewayStats {
+    const { latencies, traffic, activeCalls } = this.switchboard;
+    return {
+      activeCalls,
+      traffic: traffic.counts(),
+      latency: {
+        transcodeIn: latencies.transcodeIn.summary(),
+        transcodeOut: latencies.transcodeOut.summary(),
+        gateway: latencies.gateway.summary(),
+      },
+    };
+  }
+
+  /**
+   * Stops: takes no new calls, waits for running ones up to `graceMs`, ends the rest politely (1001), then
+   * frees everything. A second call waits for the first.
+   */
+  close(graceMs = 0): Promise<void> {
+    this.closing ??= (async () => {
+      await this.switchboard.drain(graceMs);
+      // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
+      await new Promise((resolve) => setImmediate(resolve));
+      this.server.close();
+      this.calls.close();
+      await this.bridge.close();
+      this.log.info('closed');
+    })();
+    return this.closing;
+  }
+}
+
+/**
+ * Makes a gateway; nothing listens before `listen()`.
+ * @throws TypeError or GatewayError for options that can not work
+ */
+export function createGateway(options: GatewayOptions = {}): Gateway {
+  return new Gateway(options);
+}
+
+function checkOptions(options: GatewayOptions): void {
+  const { port = 0, maxCalls = 1, leadMs = 20, prepareCall, publicUrl } = options;
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw expected('0 to 65535', 'port', port);
+  if (!Number.isInteger(maxCalls) || maxCalls < 1)
+    throw expected('a whole number from 1', 'maxCalls', maxCalls);
+  if (!(leadMs >= 20 && leadMs <= 10_000)) throw expected('20 to 10000 milliseconds', 'leadMs', leadMs);
+  if (prepareCall !== undefined && typeof prepareCall !== 'function') {
+    throw expected('a function', 'prepareCall', prepareCall);
+  }
+  if (publicUrl !== undefined && !URL.canParse(publicUrl)) throw expected('a URL', 'publicUrl', publicUrl);
+}

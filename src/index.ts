@@ -1,0 +1,32 @@
+export type { Bridge, BridgeLeg, BridgeUser, JoinRequest, PhoneLine } from './bridge/bridge.js';
+export { LocalBridge } from './bridge/local/bridge.js';
+export { type CallState, type EndCause, TwilioCall } from './calls/call.js';
+export { TwilioCallRegistry, TwilioCallRegistry as CallRegistry } from './calls/registry.js';
+export { type Config, readConfig } from './config.js';
+export { GatewayError } from './errors.js';
+export { createGateway, Gateway, type GatewayOptions, type GatewayStats } from './gateway.js';
+export { FRAME_MS, FRAME_SAMPLES, type FrameSink, SAMPLE_RATE } from './media/frame.js';
+export { mulawToPcm, pcmToMulaw, TWILIO_SAMPLE_RATE } from './media/g711.js';
+export type { MarkEcho } from './media/marks.js';
+export { createTranscoder, type Transcoder } from './media/transcoder.js';
+export type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
+export {
+  type MediaStreamOptions,
+  type StreamEnd,
+  type StreamStart,
+  TwilioMediaStream,
+  TwilioMediaStream as MediaStream,
+} from './server/media-stream.js';
+export type { MediaSocket } from './server/outlet.js';
+export type { PlaceCallRequest, PlacedCall } from './server/switchboard.js';
+export type { LatencySummary } from './telemetry/histogram.js';
+export { type SignedRequest, TwilioSignatureVerifier, verifyTwilioSignature } from './twilio/signature.js';
+export {
+  createMediaStreamResponse,
+  createMediaStreamTwiml,
+  createRefusalTwiml,
+  type MediaStreamTwimlOptions,
+  type Refusal,
+} from './twilio/twiml.js';
+export { CallWebhookInput } from './twilio/webhook.js';
+export { VERSION } from './version.js';

@@ -1,0 +1,65 @@
+import { FRAME_SAMPLES, type FrameSink } from './frame.js';
+
+/** A bounded queue of frames in one piece of memory. When it is full the oldest frame makes room. */
+export class FrameRing {
+  private readonly frames: Int16Array[];
+  private readonly stamps: Int32Array;
+  private first = 0;
+  private count = 0;
+
+  /** @param capacity frames, at least 1 */
+  constructor(readonly capacity: number) {
+    const memory = new Int16Array(capacity * FRAME_SAMPLES);
+    // Views are made once: taking one per frame would be an allocation per frame.
+    this.frames = Array.from({ length: capacity }, (_, i) =>
+      memory.subarray(i * FRAME_SAMPLES, (i + 1) * FRAME_SAMPLES),
+    );
+    this.stamps = new Int32Array(capacity);
+  }
+
+  get length(): number {
+    return this.count;
+  }
+
+  /** Copies a frame to the end; answers whether the oldest had to go for it. */
+  push(frame: Int16Array, stamp: number): boolean {
+    const full = this.count === this.capacity;
+    if (full) this.drop();
+    const slot = (this.first + this.count) % this.capacity;
+    (this.frames[slot] as Int16Array).set(frame);
+    this.stamps[slot] = stamp;
+    this.count += 1;
+    return full;
+  }
+
+  /** The oldest frame, or `undefined`; its memory is reused by the next but `capacity` pushes. */
+  get oldest(): Int16Array | undefined {
+    return this.count === 0 ? undefined : this.frames[this.first];
+  }
+
+  /** The oldest frame's stamp; meaningless while empty. */
+  get oldestStamp(): number {
+    return this.stamps[this.first] as number;
+  }
+
+  /** Drops the oldest frame. */
+  drop(): void {
+    if (this.count === 0) return;
+    this.first = (this.first + 1) % this.capacity;
+    this.count -= 1;
+  }
+
+  clear(): void {
+    this.count = 0;
+  }
+
+  /** Hands every frame on, oldest first. */
+  drainInto(sink: FrameSink): void {
+    while (this.count > 0) {
+      const frame = this.frames[this.first] as Int16Array;
+      const stamp = this.oldestStamp;
+      this.drop();
+      sink.write(frame, stamp);
+    }
+  }
+}

@@ -1,0 +1,36 @@
+import { FRAME_SAMPLES, type FrameSink } from './frame.js';
+
+/** Cuts audio of any length into frames; what is left over waits for more. */
+export class Framer {
+  private readonly partial = new Int16Array(FRAME_SAMPLES);
+  private filled = 0;
+
+  constructor(private readonly sink: FrameSink) {}
+
+  /** Whether nothing is left over, so that a whole frame may pass by without being copied. */
+  get isEmpty(): boolean {
+    return this.filled === 0;
+  }
+
+  push(samples: Int16Array, stamp: number): void {
+    let offset = 0;
+    if (this.filled > 0) {
+      offset = Math.min(samples.length, FRAME_SAMPLES - this.filled);
+      this.partial.set(samples.subarray(0, offset), this.filled);
+      this.filled += offset;
+      if (this.filled < FRAME_SAMPLES) return;
+      this.filled = 0;
+      this.sink.write(this.partial, stamp);
+    }
+    for (; offset + FRAME_SAMPLES <= samples.length; offset += FRAME_SAMPLES) {
+      this.sink.write(samples.subarray(offset, offset + FRAME_SAMPLES), stamp);
+    }
+    this.partial.set(samples.subarray(offset));
+    this.filled = samples.length - offset;
+  }
+
+  /** Forgets what is left over. */
+  clear(): void {
+    this.filled = 0;
+  }
+}

@@ -1,0 +1,31 @@
+import { expected } from '../errors.js';
+import { core } from './native.js';
+
+/** Samples per second of Twilio's audio: µ-law, one byte a sample, mono. */
+export const TWILIO_SAMPLE_RATE = 8000;
+
+/**
+ * Decodes ITU-T G.711 µ-law, exactly.
+ * @param bytes one byte a sample
+ * @returns as many 16-bit linear samples, -32,124 to 32,124
+ * @throws TypeError if `bytes` is not a Uint8Array
+ */
+export function mulawToPcm(bytes: Uint8Array): Int16Array {
+  if (!(bytes instanceof Uint8Array)) throw expected('a Uint8Array', 'bytes', bytes);
+  const pcm = new Int16Array(bytes.length);
+  core.decodeMulaw(bytes, pcm);
+  return pcm;
+}
+
+/**
+ * Encodes to ITU-T G.711 µ-law, exactly; only the upper 14 bits of a sample count.
+ * @param pcm 16-bit linear samples
+ * @returns one byte a sample
+ * @throws TypeError if `pcm` is not an Int16Array
+ */
+export function pcmToMulaw(pcm: Int16Array): Uint8Array {
+  if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
+  const bytes = new Uint8Array(pcm.length);
+  core.encodeMulaw(pcm, bytes);
+  return bytes;
+}

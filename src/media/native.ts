@@ -1,0 +1,177 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { GatewayError } from '../errors.js';
+
+/**
+ * One call's audio, both ways: µ-law 8 kHz on the phone's side, 16-bit linear mono at 48 kHz on ours.
+ *
+ * Twilio's messages are those of its documentation page "Media Streams - WebSocket Messages". `receive` and `transmit`
+ * work in the slab that all transcoders of a thread share, so what they left there is good until the next call of either.
+ * After `close` every method but `close` throws an `Error` with code `GW_TRANSCODER_CLOSED`; a wrong type is a `TypeError`,
+ * a wrong length or text a `RangeError`.
+ */
+export interface Transcoder {
+  /**
+   * Sets the stream whose messages are taken and written, and forgets its timeline; the filters keep their state.
+   * `receive` and `transmit` throw an `Error` with code `GW_TRANSCODER_UNBOUND` before the first call.
+   * @param streamSid 1 to 64 characters of A-Z a-z 0-9 _ -
+   */
+  bind(streamSid: string): void;
+
+  /**
+   * Decodes the bytes of a `media` message into {@link samples} and fills in {@link info}. A gap of 20 ms or more before the
+   * message's timestamp becomes silence in front of it, at most 200 ms; a timestamp that steps back only sets the timeline
+   * anew.
+   * @returns samples written (6 for each µ-law byte and for each byte of filled silence); or -1 with nothing changed if the
+   * message is not exactly as Twilio writes it for the inbound track of this stream, or longer than 64 KiB. Such a message is
+   * for `JSON.parse` and {@link receivePayload}.
+   */
+  receive(message: ArrayBuffer | ArrayBufferView): number;
+
+  /**
+   * What `receive` does, for the payload of a message that was parsed elsewhere.
+   * @param base64 ASCII of the base64 text (RFC 4648 section 4, padded), at most 65,536 characters
+   * @param timestampMs the message's timestamp; a number that is not 0 to 2^53 - 1, such as NaN, is taken as on time
+   * @returns samples written; or -1 with nothing changed if the base64 is bad or too long
+   */
+  receivePayload(base64: Uint8Array, timestampMs: number): number;
+
+  /**
+   * Encodes audio as the text of an outgoing `media` message in {@link message}.
+   * @param pcm 6 to 48,000 samples at 48 kHz, a multiple of 6; may be a view of {@link samples}
+   * @returns length of the text in bytes
+   */
+  transmit(pcm: Int16Array): number;
+
+  /**
+   * Decodes bare µ-law, continuing the received audio; the timeline does not see it.
+   * @param out room for 6 samples a byte
+   * @returns samples written
+   */
+  decode(payload: Uint8Array, out: Int16Array): number;
+
+  /**
+   * Encodes to bare µ-law, continuing the transmitted audio.
+   * @param pcm any multiple of 6 samples at 48 kHz
+   * @param out room for a byte per 6 samples
+   * @returns bytes written
+   */
+  encode(pcm: Int16Array, out: Uint8Array): number;
+
+  /** Frees the native state at once. Safe to repeat; an object that is never closed is freed by garbage collection. */
+  close(): void;
+}
+
+/** One direction of a rate conversion, with state from call to call. `pcm` and `out` must not share memory. */
+export interface Resampler {
+  /**
+   * Up: any number of 8 kHz samples, of which the upper 14 bits count, to 6 times as many at 48 kHz.
+   * Down: a multiple of 6 samples at 48 kHz to a sixth as many at 8 kHz.
+   * @returns samples written to `out`; throws a `RangeError` if there is no room for them
+   */
+  process(pcm: Int16Array, out: Int16Array): number;
+}
+
+/** Where the parts of the slab lie: offsets in bytes. */
+export interface SlabLayout {
+  readonly info: number;
+  readonly samples: number;
+  /** In samples: the payload of a 64 KiB message and 200 ms of filled silence. */
+  readonly samplesCapacity: number;
+  readonly message: number;
+  /** In bytes: a message of 48,000 samples. */
+  readonly messageCapacity: number;
+}
+
+/** What the core offers, whatever it was compiled to. All of it belongs to the thread that loaded it. */
+export interface Core {
+  readonly backend: 'native';
+  /** Output memory of `receive` and `transmit`; read it through {@link samples}, {@link message} and {@link info}. */
+  readonly slab: ArrayBuffer;
+  readonly layout: SlabLayout;
+  readonly Transcoder: new () => Transcoder;
+  /** 8 kHz to 48 kHz. */
+  readonly Upsampler: new () => Resampler;
+  /** 48 kHz to 8 kHz. */
+  readonly Downsampler: new () => Resampler;
+  /** ITU-T G.711 µ-law to linear, -32,124 to 32,124. Returns samples written; `RangeError` if `out` is too small. */
+  decodeMulaw(bytes: Uint8Array, out: Int16Array): number;
+  /** Linear to ITU-T G.711 µ-law. Returns bytes written; `RangeError` if `out` is too small. */
+  encodeMulaw(pcm: Int16Array, out: Uint8Array): number;
+  /**
+   * Strict base64 (RFC 4648 section 4: padded, no line breaks, unused bits zero) to bytes. `out` needs room for 3 bytes per 4
+   * characters. Returns bytes written, or -1 for anything else; `out` may then hold a part.
+   */
+  decodeBase64(text: Uint8Array, out: Uint8Array): number;
+  /** Bytes to padded base64 as ASCII. Returns characters written; `RangeError` if `out` is too small. */
+  encodeBase64(bytes: Uint8Array, out: Uint8Array): number;
+  /**
+   * Mixes a room: each member hears the saturated sum of all other active members.
+   * @param inputs members × samples, one member's samples after the other's
+   * @param active one entry a member (1 to 65,535), not 0 if the others hear it
+   * @param outputs as long as `inputs`; may be the same array
+   */
+  mixMinus(inputs: Int16Array, active: Uint8Array, outputs: Int16Array): void;
+  /** Transcoders of this thread that are neither closed nor collected. */
+  liveTranscoders(): number;
+}
+
+/** Where node-gyp leaves the addon; the same two levels above `src/media` and `dist/media`. */
+const BUILDS = ['Release', 'Debug'].map((configuration) =>
+  fileURLToPath(new URL(`../../build/${configuration}/trunkline.node`, import.meta.url)),
+);
+
+/**
+ * Loads the addon from the first of `paths` that works.
+ * @throws GatewayError `GW_NATIVE_MISSING`, saying what was tried and what to do
+ */
+export function loadCore(paths: readonly string[] = BUILDS): Core {
+  const require = createRequire(import.meta.url);
+  const failures: string[] = [];
+  for (const path of paths) {
+    try {
+      return { ...(require(path) as Omit<Core, 'backend'>), backend: 'native' };
+    } catch (error) {
+      // Node appends a "Require stack:", which says nothing here.
+      const [firstLine] = (error instanceof Error ? error.message : String(error)).split('\n');
+      failures.push(`${path}: ${firstLine}`);
+    }
+  }
+  throw new GatewayError('GW_NATIVE_MISSING', explain(failures));
+}
+
+function explain(failures: readonly string[]): string {
+  const { platform, arch, version, versions } = process;
+  return [
+    'Expected the native core for audio but received no addon that loads.',
+    '1. Tried:',
+    ...failures.map((failure) => `     ${failure}`),
+    `2. This is ${platform}-${arch}, Node ${version} (ABI ${versions.modules}, Node-API ${versions.napi}).`,
+    '3. Install a C++17 compiler, make and Python 3:',
+    '     Debian, Ubuntu   apt-get install -y g++ make python3',
+    '     Alpine           apk add g++ make python3',
+    '     macOS            xcode-select --install',
+    '4. Compile: "npm rebuild trunkline" where it is a dependency, "npm run install" in a checkout of it.',
+    '5. Node 20.17 or later is needed. An addon from another machine or container image must be compiled again.',
+  ].join('\n');
+}
+
+/** The core of this thread. */
+export const core: Core = loadCore();
+
+const { slab, layout } = core;
+
+/** Output of `receive`, 48 kHz. */
+export const samples = new Int16Array(slab, layout.samples, layout.samplesCapacity);
+
+/** The first 20 ms of {@link samples}: all of the output for the 160 bytes that Twilio usually sends. */
+export const frame = new Int16Array(slab, layout.samples, 960);
+
+/** Output of `transmit`: ASCII text. */
+export const message = new Uint8Array(slab, layout.message, layout.messageCapacity);
+
+/**
+ * About the last message `receive` or `receivePayload` took: [0] its place on the stream's timeline in ms, NaN while that is
+ * unknown; [1] its µ-law bytes; [2] ms of silence filled in before it; [3] its sequence number, NaN after `receivePayload`.
+ */
+export const info = new Float64Array(slab, layout.info, 4);

@@ -1,0 +1,141 @@
+import { FRAME_MS, type FrameSink } from './frame.js';
+import { FrameRing } from './frame-ring.js';
+import { type AtTurnEnd, atTurnEnd } from './turn-end.js';
+
+/** Default for the most audio the listener may have waiting, in milliseconds. */
+export const DEFAULT_LEAD_MS = 120;
+
+/** Silence longer than this is a pause between words, not an underrun. */
+const PAUSE_MS = 1_000;
+
+/** The way out to the listener. */
+export interface PlayoutLine extends FrameSink {
+  /** False while the far end takes nothing: not started yet, or the socket is full. */
+  isWritable(): boolean;
+}
+
+/**
+ * Keeps the listener's delay bounded. The far end plays at 1× whatever it is sent, so everything that is sent
+ * early is heard late, for the rest of the call. The playout knows from a monotonic clock how much the
+ * listener has waiting (the lead) and drops the oldest audio beyond the limit.
+ *
+ * A frame passes at once while the lead is small. Beyond half the limit frames wait for the end of the
+ * event-loop turn: only then is a burst (our own stall, a resent window) known whole, and what is dropped
+ * are its oldest frames, not its newest.
+ */
+export class Playout implements FrameSink, AtTurnEnd {
+  /** Frames dropped because the lead would have passed its limit. */
+  droppedLead = 0;
+  /** Frames dropped because the line did not take them in time. */
+  droppedBackpressure = 0;
+  /** Times the listener ran dry for more than a frame in the middle of speech. */
+  underruns = 0;
+
+  private readonly waiting: FrameRing;
+  /** Monotonic milliseconds at which the listener will have played all that was sent. */
+  private endsAt = 0;
+  private sentMs = 0;
+  private discardedMs = 0;
+  private flushAsked = false;
+  private closed = false;
+
+  /**
+   * @param line where frames go
+   * @param limitMs bound of the lead, at least one frame
+   * @param now monotonic clock in milliseconds; another one in tests
+   */
+  constructor(
+    private readonly line: PlayoutLine,
+    private readonly limitMs: number = DEFAULT_LEAD_MS,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    this.waiting = new FrameRing(Math.max(1, Math.floor(limitMs / FRAME_MS)));
+  }
+
+  /** Audio that was sent and not yet played, in milliseconds. */
+  leadMs(): number {
+    return Math.max(0, this.endsAt - this.now());
+  }
+
+  /** Audio the listener has heard since the start, in milliseconds, by the clock. */
+  playedMs(): number {
+    return this.sentMs - this.discardedMs - this.leadMs();
+  }
+
+  /** Position in heard audio at which what is sent next will be, in milliseconds. */
+  positionMs(): number {
+    return this.sentMs - this.discardedMs;
+  }
+
+  write(frame: Int16Array, stamp: number): void {
+    if (this.closed) return;
+    const ready = this.waiting.length === 0 && this.line.isWritable();
+    if (ready && this.leadMs() + FRAME_MS <= this.limitMs / 2) this.send(frame, stamp);
+    else {
+      if (this.waiting.push(frame, stamp)) {
+        if (this.line.isWritable()) this.droppedLead += 1;
+        else this.droppedBackpressure += 1;
+      }
+      if (!this.flushAsked && this.line.isWritable()) {
+        this.flushAsked = true;
+        atTurnEnd(this);
+      }
+    }
+  }
+
+  turnEnded(): void {
+    this.flushAsked = false;
+    this.flush();
+  }
+
+  /** Sends what waits, as far as lead and line allow. Called when the line becomes writable. */
+  flush(): void {
+    if (this.closed || !this.line.isWritable()) return;
+    const room = Math.floor((this.limitMs - this.leadMs()) / FRAME_MS);
+    while (this.waiting.length > Math.max(0, room)) {
+      this.waiting.drop();
+      this.droppedLead += 1;
+    }
+    this.settle();
+  }
+
+  /** Sends all that waits even if the line is full, so that a mark stands behind the audio before it. */
+  settle(): void {
+    while (this.waiting.length > 0) {
+      const frame = this.waiting.oldest as Int16Array;
+      const stamp = this.waiting.oldestStamp;
+      this.waiting.drop();
+      this.send(frame, stamp);
+    }
+  }
+
+  /**
+   * The far end is told to drop what it has: so do we.
+   * @returns what the listener really heard so far, and how much was taken back, in milliseconds
+   */
+  clear(): { playedMs: number; discardedMs: number } {
+    const unheard = this.leadMs();
+    const waiting = this.waiting.length * FRAME_MS;
+    this.waiting.clear();
+    this.discardedMs += unheard;
+    this.endsAt = this.now();
+    return { playedMs: this.playedMs(), discardedMs: unheard + waiting };
+  }
+
+  close(): void {
+    this.closed = true;
+    this.waiting.clear();
+  }
+
+  private send(frame: Int16Array, stamp: number): void {
+    const now = this.now();
+    const dryMs = now - this.endsAt;
+    if (dryMs > 0) {
+      if (dryMs > FRAME_MS && dryMs < PAUSE_MS && this.sentMs > 0) this.underruns += 1;
+      this.endsAt = now;
+    }
+    this.endsAt += FRAME_MS;
+    this.sentMs += FRAME_MS;
+    this.line.write(frame, stamp);
+  }
+}

@@ -1,0 +1,8 @@
+import { core, type Transcoder } from './native.js';
+
+export type { Transcoder };
+
+/** A transcoder for one call. `bind` it to its stream when the stream starts, `close` it when the call ends. */
+export function createTranscoder(): Transcoder {
+  return new core.Transcoder();
+}

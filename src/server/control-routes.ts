@@ -1,0 +1,105 @@
+import { z } from 'zod';
+import { GatewayError } from '../errors.js';
+import type { PhoneCall } from './decision.js';
+import type { Exchange } from './exchange.js';
+import type { Gatekeeper } from './gatekeeper.js';
+import type { PlaceCallRequest, Switchboard } from './switchboard.js';
+
+const PlaceCall = z.strictObject({
+  to: z.string().min(1).max(256),
+  from: z.string().min(1).max(256).optional(),
+  callId: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, '1 to 64 letters, digits, "_" or "-"')
+    .optional(),
+  room: z.string().min(1).max(256).optional(),
+  ringTimeoutSeconds: z.int().min(1).max(600).optional(),
+});
+
+/** The control API, `/v1/*`: behind its own key, off where none is set. */
+export class ControlRoutes {
+  constructor(
+    private readonly switchboard: Switchboard,
+    private readonly gatekeeper: Gatekeeper,
+  ) {}
+
+  /** `POST /v1/calls`: 201 `{callId, callSid}`. */
+  async place(exchange: Exchange): Promise<void> {
+    this.gatekeeper.checkControl(exchange.header);
+    const request = parseRequest(await exchange.body());
+    const publicBase = this.gatekeeper.publicBase();
+    if (publicBase === undefined) {
+      throw new GatewayError(
+        'GW_PUBLIC_URL_MISSING',
+        'Expected PUBLIC_URL for an outbound call but received none',
+        {
+          status: 503,
+        },
+      );
+    }
+    exchange.json(201, await this.switchboard.place(request, publicBase));
+  }
+
+  /** `GET /v1/calls`: all calls that have not ended. */
+  list(exchange: Exchange): void {
+    this.gatekeeper.checkControl(exchange.header);
+    exchange.json(200, { calls: this.switchboard.list().map((call) => this.describe(call)) });
+  }
+
+  /** `GET /v1/calls/{id}` */
+  inspect(exchange: Exchange): void {
+    this.gatekeeper.checkControl(exchange.header);
+    exchange.json(200, this.describe(this.switchboard.require(exchange.parameter(0))));
+  }
+
+  /** `DELETE /v1/calls/{id}`: hangs up. */
+  async hangUp(exchange: Exchange): Promise<void> {
+    this.gatekeeper.checkControl(exchange.header);
+    const call = this.switchboard.require(exchange.parameter(0));
+    await this.switchboard.hangUp(call);
+    exchange.json(200, this.describe(call));
+  }
+
+  private describe(call: PhoneCall): object {
+    const stream = this.switchboard.session(call.callId)?.stream;
+    return {
+      callId: call.callId,
+      callSid: call.callSid,
+      direction: call.direction,
+      from: call.from,
+      to: call.to,
+      state: call.state,
+      status: call.callStatus,
+      startedAt: call.startedAt,
+      endedAt: call.endedAt,
+      endCause: call.endCause,
+      durationSeconds: call.durationSeconds,
+      ...(stream && {
+        streamSid: stream.streamSid,
+        playedMs: Math.round(stream.playedMs),
+        leadMs: Math.round(stream.leadMs),
+        traffic: stream.counts(),
+      }),
+    };
+  }
+}
+
+function parseRequest(body: string): PlaceCallRequest {
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch {
+    throw new GatewayError('GW_BAD_REQUEST', 'Expected a JSON body but received other text', { status: 400 });
+  }
+  const result = PlaceCall.safeParse(json);
+  if (!result.success) {
+    const mistakes = result.error.issues.map(
+      (issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`,
+    );
+    throw new GatewayError('GW_BAD_REQUEST', `Expected a call to place but received ${mistakes.join('; ')}`, {
+      status: 400,
+    });
+  }
+  // Optional fields are absent, not undefined: zod's output type does not say so.
+  return result.data as PlaceCallRequest;
+}

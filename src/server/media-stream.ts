@@ -1,0 +1,318 @@
+import { EventEmitter } from 'node:events';
+import { expected, GatewayError } from '../errors.js';
+import { FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
+import { Framer } from '../media/framer.js';
+import { Intake } from '../media/intake.js';
+import { MAX_PENDING_MARKS, type MarkEcho, Marks } from '../media/marks.js';
+import { core, frame, info, samples } from '../media/native.js';
+import { DEFAULT_LEAD_MS, Playout } from '../media/playout.js';
+import { type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
+import { Latencies, Traffic, type TrafficCounts } from '../telemetry/traffic.js';
+import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
+import { type MediaSocket, Outlet } from './outlet.js';
+import { TokenBucket } from './token-bucket.js';
+
+/** Largest message taken from a phone, in bytes. */
+export const MAX_MESSAGE_BYTES = 64 * 1024;
+/** µ-law bytes in 20 ms. */
+const FRAME_PAYLOAD_BYTES = 160;
+/**
+ * One token a message and one more for every 512 bytes of it. Three times the pace of a phone, and what a
+ * network may hold back for ten seconds and then deliver at once, are no flood.
+ */
+const FLOOD_TOKENS_PER_SECOND = 150;
+const FLOOD_BURST = 600;
+
+/** What Twilio says when a stream starts. */
+export type StreamStart = StartMessage['start'];
+
+/** Why a stream ended: Twilio said stop, its socket went away, it broke the protocol, or we closed it. */
+export type StreamEnd = 'stop' | 'socket-closed' | 'protocol' | 'closed';
+
+export interface MediaStreamOptions {
+  /** Bound of the listener's lead in milliseconds, 20…10,000; default 120. */
+  readonly leadMs?: number;
+  /** Looks at `start` before it counts; a text refuses it (close code 1008). */
+  readonly checkStart?: (start: StreamStart) => string | undefined;
+  /** Shared by all streams of a gateway. */
+  readonly latencies?: Latencies;
+}
+
+interface MediaStreamEvents {
+  start: [start: StreamStart];
+  /** Decoded audio, 48 kHz: 960 samples for Twilio's usual 20 ms. Lent for the time of the callback. */
+  audio: [samples: Int16Array];
+  dtmf: [digit: string];
+  mark: [echo: MarkEcho];
+  stop: [];
+  end: [end: StreamEnd, reason: string];
+}
+
+/**
+ * One bidirectional Twilio media stream: Twilio's messages on one side, 48 kHz frames on the other.
+ * It exists before its socket does, so that the far side can be joined while the phone still rings.
+ */
+export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
+  private readonly traffic = new Traffic();
+  private readonly latencies: Latencies;
+  private readonly transcoder = new core.Transcoder();
+  private readonly intake = new Intake();
+  private readonly outlet: Outlet;
+  private readonly playout: Playout;
+  private readonly outgoing: Framer;
+  private readonly marks = new Marks();
+  private readonly flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST);
+  private readonly checkStart: MediaStreamOptions['checkStart'];
+  private startInfo: StreamStart | undefined;
+  private sid: string | undefined;
+  private ended = false;
+  private confirmedMs = 0;
+
+  /** @throws RangeError for a lead out of range */
+  constructor(options: MediaStreamOptions = {}) {
+    super();
+    const leadMs = options.leadMs ?? DEFAULT_LEAD_MS;
+    if (!(leadMs >= 20 && leadMs <= 10_000)) throw expected('20 to 10000 milliseconds', 'leadMs', leadMs);
+    this.latencies = options.latencies ?? new Latencies();
+    this.checkStart = options.checkStart;
+    this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);
+    this.playout = new Playout(this.outlet, leadMs);
+    this.outgoing = new Framer(this.playout);
+  }
+
+  /** Twilio's id of the stream; `undefined` before `start`. */
+  get streamSid(): string | undefined {
+    return this.sid;
+  }
+
+  /** Whether audio can flow: `start` has come and the stream has not ended. */
+  get isConnected(): boolean {
+    return this.sid !== undefined && !this.ended;
+  }
+
+  /** What Twilio said at `start`: call, account, tracks, custom parameters, media format. */
+  get start(): StreamStart | undefined {
+    return this.startInfo;
+  }
+
+  /** Milliseconds of audio the listener has heard: by the clock or, where that is more, by the last mark. */
+  get playedMs(): number {
+    return Math.max(this.playout.playedMs(), this.confirmedMs);
+  }
+
+  /** Milliseconds of audio sent and not yet heard. */
+  get leadMs(): number {
+    return this.playout.leadMs();
+  }
+
+  /** What came and went so far. */
+  counts(): TrafficCounts {
+    const counts = this.traffic.counts();
+    counts.droppedIntake += this.intake.dropped;
+    counts.droppedLead += this.playout.droppedLead;
+    counts.droppedBackpressure += this.playout.droppedBackpressure;
+    counts.underruns += this.playout.underruns;
+    return counts;
+  }
+
+  /** Sends the caller's audio to `sink` from here on, beginning with what waits. */
+  connect(sink: FrameSink): void {
+    this.intake.connect(sink);
+  }
+
+  /** A frame from the far side for the caller's ear; `stamp` is when its audio reached the gateway. */
+  play(frame: Int16Array, stamp: Stamp): void {
+    this.playout.write(frame, stamp);
+  }
+
+  /**
+   * Plays live audio to the caller: 48 kHz mono int16, any length. What lies further ahead of the listener
+   * than the lead allows is dropped, oldest first; raise `leadMs` to hand over recordings at once.
+   */
+  sendAudio(pcm: Int16Array): void {
+    if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
+    if (pcm.length === FRAME_SAMPLES && this.outgoing.isEmpty) this.play(pcm, stampNow());
+    else this.outgoing.push(pcm, stampNow());
+  }
+
+  /**
+   * Silences the caller's ear: Twilio drops what it has buffered, we drop what waits.
+   * @returns milliseconds really heard so far, and milliseconds taken back
+   */
+  clear(): { playedMs: number; discardedMs: number } {
+    const truth = this.playout.clear();
+    this.outgoing.clear();
+    this.marks.clear();
+    if (this.isConnected) this.outlet.control({ event: 'clear', streamSid: this.sid });
+    return truth;
+  }
+
+  /**
+   * Places a mark behind all audio so far; event `mark` tells when it was reached.
+   * @throws GatewayError `GW_STREAM_CLOSED` while there is no stream, `GW_TOO_MANY_MARKS` with 256 under way
+   */
+  mark(name: string): void {
+    if (typeof name !== 'string' || name === '') throw expected('a non-empty string', 'mark name', name);
+    if (!this.isConnected) {
+      throw new GatewayError('GW_STREAM_CLOSED', 'Expected a connected stream for mark but received none');
+    }
+    if (this.marks.isFull) {
+      const message = `Expected at most ${MAX_PENDING_MARKS} marks under way but received one more`;
+      throw new GatewayError('GW_TOO_MANY_MARKS', message);
+    }
+    this.playout.settle();
+    this.marks.place(name, this.playout.positionMs());
+    this.outlet.control({ event: 'mark', streamSid: this.sid, mark: { name } });
+  }
+
+  /** Ends the stream from our side, with a WebSocket close code. Idempotent. */
+  close(code = 1000, reason = ''): void {
+    this.finish('closed', code, reason);
+  }
+
+  // What the socket's owner calls:
+
+  /** The socket is there; reading begins with its first byte. */
+  open(socket: MediaSocket): void {
+    if (this.outlet.hasSocket || this.ended) {
+      throw new GatewayError(
+        'GW_STREAM_OPEN',
+        'Expected a stream that waits for its socket but received another',
+      );
+    }
+    this.outlet.open(socket);
+  }
+
+  /** A message has come. Its memory is only lent. */
+  receive(message: ArrayBuffer, isBinary: boolean): void {
+    if (this.ended) return;
+    const stamp = stampNow();
+    this.traffic.messagesIn += 1;
+    if (message.byteLength > MAX_MESSAGE_BYTES) {
+      this.finish('protocol', 1009, `Expected at most ${MAX_MESSAGE_BYTES} bytes a message`);
+      return;
+    }
+    if (!this.flood.take(1 + (message.byteLength >> 9))) {
+      this.finish('protocol', 1008, 'Expected the pace of a phone but received a flood');
+      return;
+    }
+    if (!isBinary && this.sid !== undefined) {
+      const count = this.transcoder.receive(message);
+      if (count >= 0) {
+        this.heard(count, stamp);
+        return;
+      }
+    }
+    this.receiveSlowly(message, isBinary, stamp);
+  }
+
+  /** The socket takes bytes again. */
+  drained(): void {
+    this.playout.flush();
+  }
+
+  /** The socket went away without our doing. */
+  disconnected(): void {
+    this.outlet.close();
+    this.finish('socket-closed', 1000, '');
+  }
+
+  /** `count` decoded samples stand in the slab. */
+  private heard(count: number, stamp: Stamp): void {
+    this.latencies.transcodeIn.record(stampsBetween(stamp, stampNow()));
+    this.traffic.framesIn += (info[1] as number) / FRAME_PAYLOAD_BYTES;
+    this.traffic.filledMs += info[2] as number;
+    const audio = count === FRAME_SAMPLES ? frame : samples.subarray(0, count);
+    if (this.listenerCount('audio') > 0) this.emit('audio', audio);
+    this.intake.push(audio, stamp);
+  }
+
+  /** Everything that is not a plain media message: readable, and rare. A bad one never ends the call. */
+  private receiveSlowly(bytes: ArrayBuffer, isBinary: boolean, stamp: Stamp): void {
+    const message = isBinary ? undefined : parseInboundMessage(Buffer.from(bytes).toString());
+    if (message?.event === 'connected') return;
+    if (message?.event === 'start') {
+      this.receiveStart(message);
+      return;
+    }
+    if (message?.event === 'media' && this.sid === undefined) {
+      this.finish('protocol', 1008, 'Expected start before media');
+      return;
+    }
+    if (message === undefined || message.streamSid !== this.sid) {
+      this.traffic.badMessages += 1;
+      return;
+    }
+    switch (message.event) {
+      case 'media':
+        this.receiveMedia(message, stamp);
+        return;
+      case 'dtmf':
+        this.traffic.dtmf += 1;
+        this.emit('dtmf', message.dtmf.digit);
+        return;
+      case 'mark':
+        this.receiveMark(message.mark.name);
+        return;
+      case 'stop':
+        this.emit('stop');
+        this.finish('stop', 1000, '');
+    }
+  }
+
+  private receiveStart({ streamSid, start }: StartMessage): void {
+    const encoding = start.mediaFormat?.encoding ?? 'audio/x-mulaw';
+    // A second start changes nothing: the stream stays the one that was checked.
+    if (this.sid !== undefined || encoding !== 'audio/x-mulaw' || !/^[A-Za-z0-9_-]{1,64}$/.test(streamSid)) {
+      this.traffic.badMessages += 1;
+      return;
+    }
+    const refusal = this.checkStart?.(start);
+    if (refusal !== undefined) {
+      this.finish('protocol', 1008, refusal);
+      return;
+    }
+    this.transcoder.bind(streamSid);
+    this.sid = streamSid;
+    this.startInfo = start;
+    this.outlet.start();
+    this.emit('start', start);
+    this.playout.flush();
+  }
+
+  private receiveMedia({ media }: MediaMessage, stamp: Stamp): void {
+    // Only the caller's own voice counts, not what it is played.
+    if (media.track !== undefined && media.track !== 'inbound') return;
+    const timestamp = media.timestamp === undefined ? Number.NaN : Number(media.timestamp);
+    const count = this.transcoder.receivePayload(Buffer.from(media.payload, 'latin1'), timestamp);
+    if (count < 0) {
+      this.traffic.badMessages += 1;
+      return;
+    }
+    this.traffic.slowMessages += 1;
+    this.heard(count, stamp);
+  }
+
+  private receiveMark(name: string): void {
+    const echo = this.marks.reached(name, this.playout.playedMs());
+    if (echo === undefined) {
+      this.traffic.badMessages += 1;
+      return;
+    }
+    if (!echo.cleared) this.confirmedMs = Math.max(this.confirmedMs, echo.playedMs);
+    this.traffic.marks += 1;
+    this.emit('mark', echo);
+  }
+
+  /** The one way out, from whichever side. */
+  private finish(end: StreamEnd, code: number, reason: string): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.playout.close();
+    this.intake.close();
+    this.transcoder.close();
+    this.marks.close();
+    this.outlet.close()?.close(code, reason);
+    this.emit('end', end, reason);
+  }
+}

@@ -1,0 +1,43 @@
+import type { Metrics } from '../telemetry/metrics.js';
+import type { Exchange } from './exchange.js';
+import type { Switchboard } from './switchboard.js';
+
+/** What `/health` says besides how the calls are. */
+export interface HealthFacts {
+  readonly version: string;
+  /** The transcoding core in use. */
+  readonly transcoder: string;
+  readonly bridge: string;
+  /** What an operator should not overlook. */
+  readonly warnings: readonly string[];
+}
+
+/** For operators and load balancers. */
+export class OperationsRoutes {
+  constructor(
+    private readonly switchboard: Switchboard,
+    private readonly metricsOf: Metrics,
+    private readonly facts: HealthFacts,
+  ) {}
+
+  /** `GET /health`: alive. */
+  health(exchange: Exchange): void {
+    exchange.json(200, {
+      status: 'ok',
+      ...this.facts,
+      calls: this.switchboard.activeCalls,
+      uptimeSeconds: process.uptime(),
+    });
+  }
+
+  /** `GET /ready`: 200 while new calls are taken, else 503. */
+  ready(exchange: Exchange): void {
+    const { draining, isFull } = this.switchboard;
+    exchange.json(draining || isFull ? 503 : 200, { ready: !(draining || isFull), draining, full: isFull });
+  }
+
+  /** `GET /metrics`: Prometheus text. */
+  async metrics(exchange: Exchange): Promise<void> {
+    exchange.answer(200, this.metricsOf.contentType, await this.metricsOf.text());
+  }
+}

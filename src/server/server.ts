@@ -1,0 +1,111 @@
+import uWS, { type HttpRequest, type HttpResponse, type TemplatedApp } from 'uWebSockets.js';
+import { GatewayError } from '../errors.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Metrics } from '../telemetry/metrics.js';
+import { ControlRoutes } from './control-routes.js';
+import { Exchange } from './exchange.js';
+import type { Gatekeeper } from './gatekeeper.js';
+import { mediaSocket } from './media-socket.js';
+import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
+import type { Switchboard } from './switchboard.js';
+import { TwilioRoutes } from './twilio-routes.js';
+
+export interface ServerOptions {
+  readonly switchboard: Switchboard;
+  readonly gatekeeper: Gatekeeper;
+  readonly metrics: Metrics;
+  readonly facts: HealthFacts;
+  readonly log: Logger;
+  /** Certificate and key files; the server speaks https and wss itself where they are given. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+}
+
+type Handler = (exchange: Exchange) => void | Promise<void>;
+
+/** The uWebSockets.js application: which route leads where. */
+export class Server {
+  private readonly app: TemplatedApp;
+  private readonly log: Logger;
+
+  constructor(options: ServerOptions) {
+    const { switchboard, gatekeeper, metrics, facts, log, tls } = options;
+    this.log = log;
+    this.app =
+      tls === undefined
+        ? uWS.App()
+        : uWS.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
+    const twilio = new TwilioRoutes(switchboard, gatekeeper);
+    const control = new ControlRoutes(switchboard, gatekeeper);
+    const operations = new OperationsRoutes(switchboard, metrics, facts);
+
+    // A proxy may strip the public path prefix or pass it on: both are answered.
+    for (const prefix of new Set(['', gatekeeper.prefix])) {
+      this.post(`${prefix}/twilio/voice`, (exchange) => twilio.voice(exchange));
+      this.post(`${prefix}/twilio/status`, (exchange) => twilio.status(exchange));
+      this.post(`${prefix}/twilio/stream-status`, (exchange) => twilio.streamStatus(exchange));
+      mediaSocket(this.app, prefix, switchboard, gatekeeper, log);
+    }
+    this.post('/v1/calls', (exchange) => control.place(exchange));
+    this.get('/v1/calls', (exchange) => control.list(exchange));
+    this.get('/v1/calls/:id', (exchange) => control.inspect(exchange));
+    this.route('del', '/v1/calls/:id', (exchange) => control.hangUp(exchange));
+    this.get('/health', (exchange) => operations.health(exchange));
+    this.get('/ready', (exchange) => operations.ready(exchange));
+    this.get('/metrics', (exchange) => operations.metrics(exchange));
+    this.route('any', '/*', (exchange) => {
+      throw new GatewayError('GW_NOT_FOUND', `Expected a known route but received ${exchange.path}`, {
+        status: 404,
+      });
+    });
+  }
+
+  /**
+   * Begins to listen; answers the port, which is another one where 0 was asked for.
+   * @throws GatewayError `GW_LISTEN_FAILED`
+   */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.app.listen(host, port, (socket) => {
+        if (socket) resolve(uWS.us_socket_local_port(socket));
+        else
+          reject(
+            new GatewayError(
+              'GW_LISTEN_FAILED',
+              `Expected to listen on ${host}:${port} but the port or address is taken`,
+            ),
+          );
+      });
+    });
+  }
+
+  /** Stops listening and cuts what is still connected. */
+  close(): void {
+    this.app.close();
+  }
+
+  private get(path: string, handler: Handler): void {
+    this.route('get', path, handler);
+  }
+
+  private post(path: string, handler: Handler): void {
+    this.route('post', path, handler);
+  }
+
+  private route(method: 'get' | 'post' | 'del' | 'any', path: string, handler: Handler): void {
+    const parameters = path.split('/:').length - 1;
+    this.app[method](path, (response: HttpResponse, request: HttpRequest) => {
+      const exchange = new Exchange(response, request, parameters);
+      this.handle(exchange, handler);
+    });
+  }
+
+  private async handle(exchange: Exchange, handler: Handler): Promise<void> {
+    try {
+      await handler(exchange);
+    } catch (error) {
+      if (!(error instanceof GatewayError))
+        this.log.error({ path: exchange.path, err: error }, 'request failed');
+      exchange.error(error);
+    }
+  }
+}

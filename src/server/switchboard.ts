@@ -1,0 +1,317 @@
+import { randomUUID } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import type { Bridge } from '../bridge/bridge.js';
+import type { EndCause } from '../calls/call.js';
+import type { TwilioCallRegistry } from '../calls/registry.js';
+import { GatewayError } from '../errors.js';
+import { type Logger, maskNumber } from '../telemetry/log.js';
+import { Latencies, Traffic } from '../telemetry/traffic.js';
+import { webSocketOrigin } from '../twilio/public-url.js';
+import type { TwilioRest } from '../twilio/rest.js';
+import { createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
+import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
+import type { CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
+import type { TwilioMediaStream } from './media-stream.js';
+import { Session } from './session.js';
+
+export interface SwitchboardOptions {
+  readonly registry: TwilioCallRegistry<CallDecision | undefined>;
+  readonly bridge: Bridge;
+  readonly log: Logger;
+  /** Calls at a time, ringing ones included. */
+  readonly maxCalls: number;
+  readonly leadMs: number;
+  readonly defaultRoom: (call: PhoneCall) => string;
+  readonly prepareCall: PrepareCallHook | undefined;
+  readonly accountSid: string | undefined;
+  /** Absent where no Twilio account is configured: calls can then not be placed. */
+  readonly rest: TwilioRest | undefined;
+  /** Caller id of outbound calls that name none. */
+  readonly from: string | undefined;
+}
+
+/** A call to place. */
+export interface PlaceCallRequest {
+  /** E.164, `client:name` or `sip:…`. */
+  readonly to: string;
+  readonly from?: string;
+  /** 1…64 of `A–Z a–z 0–9 _ -`; a random one by default. */
+  readonly callId?: string;
+  /** Room to join; goes before what the hook decides. */
+  readonly room?: string;
+  /** Seconds to let it ring, 1…600; default 60. */
+  readonly ringTimeoutSeconds?: number;
+}
+
+export interface PlacedCall {
+  readonly callId: string;
+  readonly callSid: string;
+}
+
+interface SwitchboardEvents {
+  /** A call is known; it has no audio yet. */
+  call: [call: PhoneCall, stream: TwilioMediaStream];
+  end: [call: PhoneCall, cause: EndCause];
+  /** The last call has ended. */
+  idle: [];
+}
+
+/** From answer to socket Twilio needs a moment, on top of the ringing. */
+const CONNECT_ALLOWANCE_MS = 15_000;
+const DEFAULT_RING_SECONDS = 60;
+
+/** Answers, places, connects and ends the calls of one gateway. Knows nothing of HTTP. */
+export class Switchboard extends EventEmitter<SwitchboardEvents> {
+  readonly latencies = new Latencies();
+  readonly endedCalls = new Map<string, number>();
+  private readonly sessions = new Map<string, Session>();
+  private readonly past = new Traffic();
+  private isDraining = false;
+
+  constructor(private readonly options: SwitchboardOptions) {
+    super();
+  }
+
+  get draining(): boolean {
+    return this.isDraining;
+  }
+
+  get activeCalls(): number {
+    return this.sessions.size;
+  }
+
+  get isFull(): boolean {
+    return this.sessions.size >= this.options.maxCalls;
+  }
+
+  /** Everything that came and went, in calls past and present. */
+  get traffic(): Traffic {
+    const total = new Traffic();
+    total.add(this.past);
+    for (const session of this.sessions.values()) total.add(session.stream.counts());
+    return total;
+  }
+
+  session(callId: string): Session | undefined {
+    return this.sessions.get(callId);
+  }
+
+  /** Calls that have not ended. */
+  list(): PhoneCall[] {
+    return this.options.registry.listActive();
+  }
+
+  /** @throws GatewayError `GW_CALL_UNKNOWN` (404) */
+  require(callId: string): PhoneCall {
+    return this.options.registry.require(callId);
+  }
+
+  /**
+   * Answers an inbound webhook with TwiML; a repeat of the same CallSid gets the same.
+   * @param publicBase `https://host/prefix` under which Twilio finds our routes
+   */
+  answer(input: CallWebhookInput, publicBase: string): Promise<string> {
+    const known = this.options.registry.getBySid(input.callSid);
+    if (known?.answer !== undefined) return known.answer;
+    if (this.isDraining || this.isFull) return Promise.resolve(createRefusalTwiml('busy'));
+    const session = this.register(randomUUID(), (callId) =>
+      this.options.registry.create(callId, input, this.preparation()),
+    );
+    session.call.answer = this.answerTo(session, publicBase);
+    return session.call.answer;
+  }
+
+  /**
+   * Places a call.
+   * @throws GatewayError `GW_DRAINING`, `GW_FULL`, `GW_TWILIO_NOT_CONFIGURED` (503), `GW_CALL_REFUSED` (403),
+   * `GW_FROM_MISSING` (400), `GW_CALL_EXISTS` (409), `GW_TWILIO_REFUSED` (502)
+   */
+  async place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
+    const { rest, registry } = this.options;
+    const from = request.from ?? this.options.from;
+    if (this.isDraining)
+      throw unavailable('GW_DRAINING', 'a gateway that takes calls', 'one that is shutting down');
+    if (this.isFull) throw unavailable('GW_FULL', `fewer than ${this.options.maxCalls} calls`, 'one more');
+    if (rest === undefined) {
+      throw unavailable('GW_TWILIO_NOT_CONFIGURED', 'TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN', 'none');
+    }
+    if (from === undefined) {
+      throw new GatewayError(
+        'GW_FROM_MISSING',
+        'Expected a caller id for "from" (or TWILIO_FROM) but received none',
+        {
+          status: 400,
+        },
+      );
+    }
+    const ringTimeoutSeconds = request.ringTimeoutSeconds ?? DEFAULT_RING_SECONDS;
+    const session = this.register(request.callId ?? randomUUID(), (callId) =>
+      registry.create(callId, undefined, {
+        ...this.preparation(request.room),
+        direction: 'outbound-api',
+        from,
+        to: request.to,
+        timeToLiveMs: ringTimeoutSeconds * 1000 + CONNECT_ALLOWANCE_MS,
+      }),
+    );
+    const { call } = session;
+    try {
+      const decision = await session.decided;
+      if ('refuse' in decision) {
+        call.end('refused');
+        throw new GatewayError(
+          'GW_CALL_REFUSED',
+          `Expected prepareCall to admit ${call.callId} but it refused`,
+          {
+            status: 403,
+          },
+        );
+      }
+      const callSid = await rest.createCall({
+        to: request.to,
+        from,
+        twiml: streamTwiml(call, decision, publicBase),
+        statusCallback: `${publicBase}/twilio/status?callId=${call.callId}`,
+        ringTimeoutSeconds,
+      });
+      registry.bindSid(call, callSid);
+      return { callId: call.callId, callSid };
+    } catch (error) {
+      call.end('failed');
+      throw error;
+    }
+  }
+
+  /**
+   * Takes a call's socket: the token is used up.
+   * @throws GatewayError 404, 401, 409, 410 as the registry says, 503 while draining
+   */
+  connect(callId: string, token: string): Session {
+    if (this.isDraining)
+      throw unavailable('GW_DRAINING', 'a gateway that takes calls', 'one that is shutting down');
+    const call = this.options.registry.claim(callId, token);
+    return this.sessions.get(call.callId) as Session;
+  }
+
+  /** Notes a status callback. A final one ends the call, or frees one that was never answered. */
+  noteStatus(input: CallWebhookInput, callId: string | undefined): void {
+    const { registry } = this.options;
+    const call =
+      registry.getBySid(input.callSid) ?? (callId === undefined ? undefined : registry.get(callId));
+    if (call === undefined || (call.callSid !== undefined && call.callSid !== input.callSid)) return;
+    call.noteStatus(input.callStatus, input.sequenceNumber);
+    if (isFinalStatus(input.callStatus)) call.end('status');
+  }
+
+  /** Notes a stream status callback: the only place where Twilio tells of a failed handshake. */
+  noteStreamStatus(input: CallWebhookInput): void {
+    const callId = this.options.registry.getBySid(input.callSid)?.callId;
+    const event = input.get('StreamEvent');
+    const error = input.get('StreamError');
+    if (error === undefined) this.options.log.debug({ callId, event }, 'stream status');
+    else this.options.log.warn({ callId, event, error }, 'Twilio could not stream');
+  }
+
+  /** Hangs a call up, at Twilio too where there is an account. */
+  async hangUp(call: PhoneCall): Promise<void> {
+    const answered = call.state !== 'ringing' || call.direction === 'inbound';
+    const { callSid } = call;
+    call.end('hangup');
+    if (this.options.rest === undefined || callSid === undefined) return;
+    try {
+      await this.options.rest.hangUp(callSid, answered);
+    } catch (error) {
+      // The closed socket ends the call at Twilio as well, only less directly.
+      this.options.log.warn({ callId: call.callId, err: error }, 'Twilio did not take the hang-up');
+    }
+  }
+
+  /** Takes no new calls; is fulfilled when the running ones are over, or ends them when the grace is. */
+  async drain(graceMs: number): Promise<void> {
+    this.isDraining = true;
+    if (this.sessions.size > 0 && graceMs > 0) {
+      this.options.log.info({ calls: this.sessions.size, graceMs }, 'draining: waiting for calls to end');
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, graceMs);
+        this.once('idle', () => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+    for (const session of [...this.sessions.values()]) session.call.end('drain');
+  }
+
+  private preparation(room?: string) {
+    const { prepareCall } = this.options;
+    return {
+      prepare: async (call: PhoneCall, signal: AbortSignal): Promise<CallDecision | undefined> => {
+        const decision = await prepareCall?.(call, signal);
+        return room === undefined || (decision !== undefined && 'refuse' in decision)
+          ? decision
+          : { ...decision, room };
+      },
+    };
+  }
+
+  private register(callId: string, create: (callId: string) => PhoneCall): Session {
+    const call = create(callId);
+    const { bridge, log, leadMs, defaultRoom, accountSid } = this.options;
+    // Finalisers run last in, first out: this one sees the call when all of it is freed.
+    call.onEnd((cause) => this.ended(session, cause));
+    const session: Session = new Session(call, {
+      bridge,
+      log,
+      defaultRoom,
+      accountSid,
+      stream: { leadMs, latencies: this.latencies },
+    });
+    this.sessions.set(callId, session);
+    log.info(
+      { callId, callSid: call.callSid, direction: call.direction, from: maskNumber(call.from) },
+      'call',
+    );
+    this.emit('call', call, session.stream);
+    return session;
+  }
+
+  private ended(session: Session, cause: EndCause): void {
+    const { call, stream } = session;
+    this.sessions.delete(call.callId);
+    const counts = stream.counts();
+    this.past.add(counts);
+    this.endedCalls.set(cause, (this.endedCalls.get(cause) ?? 0) + 1);
+    this.options.log.info(
+      { callId: call.callId, callSid: call.callSid, cause, seconds: call.durationSeconds, ...counts },
+      'call ended',
+    );
+    this.emit('end', call, cause);
+    if (this.sessions.size === 0) this.emit('idle');
+  }
+
+  private async answerTo(session: Session, publicBase: string): Promise<string> {
+    const { call } = session;
+    try {
+      const decision = await session.decided;
+      if ('refuse' in decision) {
+        call.end('refused');
+        return createRefusalTwiml(decision.refuse);
+      }
+      return streamTwiml(call, decision, publicBase);
+    } catch {
+      // The session has logged it and ended the call; the caller may try again.
+      call.end('failed');
+      return createRefusalTwiml('busy');
+    }
+  }
+}
+
+function streamTwiml(call: PhoneCall, decision: CallDecision, publicBase: string): string {
+  const url = `${webSocketOrigin(publicBase)}/twilio/media/${call.callId}/${call.token}`;
+  const parameters = 'refuse' in decision ? undefined : decision.parameters;
+  return createMediaStreamTwiml(url, parameters === undefined ? {} : { parameters });
+}
+
+function unavailable(code: `GW_${string}`, what: string, received: string): GatewayError {
+  return new GatewayError(code, `Expected ${what} for a new call but received ${received}`, { status: 503 });
+}

@@ -1,0 +1,29 @@
+/** Bounds a rate: a number of tokens that refill steadily. */
+export class TokenBucket {
+  private tokens: number;
+  private filledAt = performance.now();
+
+  /**
+   * @param perSecond tokens added each second
+   * @param capacity most tokens saved up, i.e. the largest burst
+   */
+  constructor(
+    private readonly perSecond: number,
+    private readonly capacity: number,
+  ) {
+    this.tokens = capacity;
+  }
+
+  /** Takes tokens; false where there are not enough. */
+  take(count: number): boolean {
+    if (this.tokens < count) {
+      // The clock is only asked when it matters, not for every message.
+      const now = performance.now();
+      this.tokens = Math.min(this.capacity, this.tokens + ((now - this.filledAt) / 1000) * this.perSecond);
+      this.filledAt = now;
+      if (this.tokens < count) return false;
+    }
+    this.tokens -= count;
+    return true;
+  }
+}

@@ -1,0 +1,57 @@
+import { GatewayError } from '../errors.js';
+import { CallWebhookInput, parseForm } from '../twilio/webhook.js';
+import type { Exchange } from './exchange.js';
+import type { Gatekeeper } from './gatekeeper.js';
+import type { Switchboard } from './switchboard.js';
+
+const FORM = 'application/x-www-form-urlencoded';
+
+/** The webhooks that Twilio calls. Every one is signed and form-encoded. */
+export class TwilioRoutes {
+  constructor(
+    private readonly switchboard: Switchboard,
+    private readonly gatekeeper: Gatekeeper,
+  ) {}
+
+  /** `POST /twilio/voice`: a call comes in; the answer is TwiML. */
+  async voice(exchange: Exchange): Promise<void> {
+    const input = await this.webhook(exchange);
+    if (input.callSid === '') {
+      throw new GatewayError('GW_CALL_SID_MISSING', 'Expected a CallSid in the webhook but received none', {
+        status: 400,
+      });
+    }
+    const twiml = await this.switchboard.answer(input, this.gatekeeper.publicBase(exchange) as string);
+    exchange.answer(200, 'text/xml', twiml);
+  }
+
+  /** `POST /twilio/status`: how a call is doing. */
+  async status(exchange: Exchange): Promise<void> {
+    const input = await this.webhook(exchange);
+    const callId = new URLSearchParams(exchange.query).get('callId') ?? undefined;
+    this.switchboard.noteStatus(input, callId);
+    exchange.answer(204);
+  }
+
+  /** `POST /twilio/stream-status`: how a stream is doing; tells of handshakes that failed. */
+  async streamStatus(exchange: Exchange): Promise<void> {
+    this.switchboard.noteStreamStatus(await this.webhook(exchange));
+    exchange.answer(204);
+  }
+
+  private async webhook(exchange: Exchange): Promise<CallWebhookInput> {
+    if (exchange.contentType !== FORM) {
+      throw new GatewayError(
+        'GW_NOT_A_FORM',
+        `Expected ${FORM} for a webhook but received ${exchange.contentType || 'no type'}`,
+        {
+          status: 415,
+        },
+      );
+    }
+    const body = await exchange.body();
+    const parameters = parseForm(body);
+    this.gatekeeper.checkWebhook(exchange, parameters, body);
+    return new CallWebhookInput(parameters);
+  }
+}

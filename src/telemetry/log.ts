@@ -1,0 +1,15 @@
+import { type Logger, pino } from 'pino';
+
+export type { Logger } from 'pino';
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** The gateway's own log: JSON lines on standard output. Tokens, payloads and signatures are never passed in. */
+export function createLog(level: LogLevel = 'info'): Logger {
+  return pino({ name: 'trunkline', level, base: null });
+}
+
+/** A phone number as the log may show it: all but the last two digits masked. */
+export function maskNumber(number: string | undefined): string | undefined {
+  return number?.replace(/\d(?=(?:\D*\d){2})/g, '•');
+}

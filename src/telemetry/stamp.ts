@@ -1,0 +1,18 @@
+/**
+ * A monotonic time stamp that costs nothing to carry with a frame: units of 100 ns in a wrapping 32-bit
+ * integer, which V8 keeps as a small integer where a float would be boxed at every call.
+ */
+export type Stamp = number;
+
+/** Units of a {@link Stamp} in one microsecond. */
+export const STAMPS_PER_MICROSECOND = 10;
+
+/** The present as a stamp. */
+export function stampNow(): Stamp {
+  return (performance.now() * 10_000) | 0;
+}
+
+/** Stamps between two stamps, right across the wrap; meaningful up to 214 s. */
+export function stampsBetween(earlier: Stamp, later: Stamp): number {
+  return (later - earlier) | 0;
+}

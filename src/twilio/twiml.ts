@@ -1,0 +1,76 @@
+import twilio from 'twilio';
+import { expected, GatewayError } from '../errors.js';
+
+/** Longest TwiML that Twilio's REST API takes inline. Source: twilio.com/docs/voice/api/call-resource. */
+export const MAX_INLINE_TWIML = 4000;
+
+export interface MediaStreamTwimlOptions {
+  /** Sent back by Twilio as `start.customParameters`; name and value together under 500 characters. */
+  readonly parameters?: Readonly<Record<string, string>>;
+  /** Unique name of the stream within the call. */
+  readonly name?: string;
+  /** Absolute URL for stream-started, stream-stopped and stream-error callbacks. */
+  readonly statusCallback?: string;
+}
+
+/** How a call is turned away before it is answered (`busy`, `rejected`: not billed) or after a spoken word. */
+export type Refusal = 'busy' | 'rejected' | { readonly say: string; readonly language?: string };
+
+/**
+ * Any spelling of a media URL as `wss://…`: `https://` and `http://` become `wss://`, also behind a doubled
+ * scheme (`wss://https://host`), and a bare host gets one. `ws://` stays: it is meant, on loopback.
+ */
+export function normalizeWebSocketUrl(url: string): string {
+  const text = url.trim();
+  if (text.startsWith('ws://')) return text;
+  return `wss://${text.replace(/^(?:wss:\/\/)?(?:https?:\/\/)?/, '')}`;
+}
+
+/**
+ * TwiML that connects the call to a bidirectional media stream.
+ * Source: twilio.com/docs/voice/twiml/stream (`<Connect><Stream>`).
+ * @throws GatewayError `GW_TWIML_INVALID` for a query string in the URL (Twilio refuses it, error 31920) or a
+ * parameter of 500 characters or more
+ */
+export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOptions = {}): string {
+  if (typeof url !== 'string' || url.trim() === '') throw expected('a WebSocket URL', 'url', url);
+  if (url.includes('?')) {
+    throw invalid('a media stream URL without a query string', 'url', 'one with; use parameters instead');
+  }
+  const response = new twilio.twiml.VoiceResponse();
+  const stream = response.connect().stream({
+    url: normalizeWebSocketUrl(url),
+    ...(options.name === undefined ? {} : { name: options.name }),
+    ...(options.statusCallback === undefined ? {} : { statusCallback: options.statusCallback }),
+  });
+  for (const [name, value] of Object.entries(options.parameters ?? {})) {
+    if (name.length + value.length >= 500) {
+      throw invalid('fewer than 500 characters', `parameter ${name}`, `${name.length + value.length}`);
+    }
+    stream.parameter({ name, value });
+  }
+  return response.toString();
+}
+
+/** {@link createMediaStreamTwiml} as a web-standard response: 200, `text/xml`. */
+export function createMediaStreamResponse(url: string, options?: MediaStreamTwimlOptions): Response {
+  return new Response(createMediaStreamTwiml(url, options), { headers: { 'content-type': 'text/xml' } });
+}
+
+/** TwiML that turns a call away. Source: twilio.com/docs/voice/twiml/reject. */
+export function createRefusalTwiml(refusal: Refusal): string {
+  const response = new twilio.twiml.VoiceResponse();
+  if (typeof refusal === 'string') response.reject({ reason: refusal });
+  else {
+    // The SDK types every language Twilio lists; the list grows, so any tag is passed on.
+    response.say(refusal.language === undefined ? {} : { language: refusal.language as never }, refusal.say);
+    response.hangup();
+  }
+  return response.toString();
+}
+
+function invalid(what: string, subject: string, received: string): GatewayError {
+  return new GatewayError('GW_TWIML_INVALID', `Expected ${what} for ${subject} but received ${received}`, {
+    status: 400,
+  });
+}

@@ -1,0 +1,126 @@
+/** Form parameters as they came: untrimmed, nothing dropped; a repeated name keeps all its values. */
+export type FormParameters = Readonly<Record<string, string | string[]>>;
+
+/** Parses `application/x-www-form-urlencoded` text. */
+export function parseForm(body: string): FormParameters {
+  const form: Record<string, string | string[]> = Object.create(null);
+  for (const [name, value] of new URLSearchParams(body)) {
+    const before = form[name];
+    if (before === undefined) form[name] = value;
+    else if (Array.isArray(before)) before.push(value);
+    else form[name] = [before, value];
+  }
+  return form;
+}
+
+/**
+ * What Twilio says about a call in a voice webhook or status callback. Twilio's set grows without notice, so
+ * every parameter stays readable through `parameters`; the named ones are the documented ones.
+ * Source: twilio.com/docs/voice/twiml#request-parameters.
+ */
+export class CallWebhookInput {
+  constructor(readonly parameters: FormParameters) {}
+
+  /** First value of any parameter by Twilio's own name, `undefined` where it was not sent. */
+  get(name: string): string | undefined {
+    const value = this.parameters[name];
+    return Array.isArray(value) ? value[0] : value;
+  }
+
+  get callSid(): string {
+    return this.get('CallSid') ?? '';
+  }
+  get accountSid(): string {
+    return this.get('AccountSid') ?? '';
+  }
+  /** E.164, `client:name`, `sip:…` or descriptive text such as `anonymous`. */
+  get from(): string {
+    return this.get('From') ?? '';
+  }
+  get to(): string {
+    return this.get('To') ?? '';
+  }
+  get callStatus(): string {
+    return this.get('CallStatus') ?? '';
+  }
+  get direction(): string {
+    return this.get('Direction') ?? '';
+  }
+  get apiVersion(): string {
+    return this.get('ApiVersion') ?? '2010-04-01';
+  }
+  get caller(): string {
+    return this.get('Caller') ?? '';
+  }
+  get called(): string {
+    return this.get('Called') ?? '';
+  }
+  get callerName(): string | undefined {
+    return this.get('CallerName');
+  }
+  get forwardedFrom(): string | undefined {
+    return this.get('ForwardedFrom');
+  }
+  get parentCallSid(): string | undefined {
+    return this.get('ParentCallSid');
+  }
+  get callToken(): string | undefined {
+    return this.get('CallToken');
+  }
+  get stirVerstat(): string | undefined {
+    return this.get('StirVerstat');
+  }
+  get answeredBy(): string | undefined {
+    return this.get('AnsweredBy');
+  }
+  get callerCity(): string | undefined {
+    return this.get('CallerCity');
+  }
+  get callerState(): string | undefined {
+    return this.get('CallerState');
+  }
+  get callerZip(): string | undefined {
+    return this.get('CallerZip');
+  }
+  get callerCountry(): string | undefined {
+    return this.get('CallerCountry');
+  }
+  get calledCity(): string | undefined {
+    return this.get('CalledCity');
+  }
+  get calledState(): string | undefined {
+    return this.get('CalledState');
+  }
+  get calledZip(): string | undefined {
+    return this.get('CalledZip');
+  }
+  get calledCountry(): string | undefined {
+    return this.get('CalledCountry');
+  }
+  /** Seconds, on the callback of a call's end only. */
+  get callDuration(): number | undefined {
+    const text = this.get('CallDuration');
+    return text === undefined ? undefined : Number(text);
+  }
+  /** Order of status callbacks, from 0; they may arrive out of order. */
+  get sequenceNumber(): number | undefined {
+    const text = this.get('SequenceNumber');
+    return text === undefined ? undefined : Number(text);
+  }
+  /** All `SipHeader_*` parameters, by their name without the prefix. */
+  get sipHeaders(): Readonly<Record<string, string>> {
+    const headers: Record<string, string> = {};
+    for (const name of Object.keys(this.parameters)) {
+      if (name.startsWith('SipHeader_')) headers[name.slice(10)] = this.get(name) ?? '';
+    }
+    return headers;
+  }
+}
+
+/** Statuses after which Twilio will not say anything more about a call. */
+const FINAL_STATUSES = new Set(['completed', 'busy', 'failed', 'no-answer', 'canceled']);
+
+/** Whether `CallStatus` is one of a call's last. Source: twilio.com/docs/voice/api/call-resource#call-status-values. */
+export function isFinalStatus(callStatus: string): boolean {
+  return FINAL_STATUSES.has(callStatus);
+}
