@@ -1,8 +1,8 @@
 // The JavaScript face of the core, and the only file that knows Node-API. It checks every argument, turns it into plain
 // memory and calls the core; src/media/native.ts describes each export.
 //
-// All state belongs to the environment (main thread or worker) that loaded the addon: there are no globals. C++ exceptions
-// are off, so a function that fails has thrown a JavaScript exception and returns null.
+// All state belongs to the environment (main thread or worker) that loaded the addon: there are no globals. C++
+// exceptions are off, so a function that fails has thrown a JavaScript exception and returns null.
 
 #include <napi.h>
 
@@ -20,8 +20,8 @@
 namespace trunkline {
 namespace {
 
-/// What the exports of one environment share. Kept alive by each of them and by the slab's ArrayBuffer, so that the order in
-/// which a closing environment finalises them does not matter.
+/// What the exports of one environment share. Kept alive by each of them and by the slab's ArrayBuffer, so that the
+/// order in which a closing environment finalises them does not matter.
 struct Environment {
   Workspace workspace = {};
   int64_t liveTranscoders = 0;
@@ -152,23 +152,19 @@ Napi::Value Number(Napi::Env env, size_t count) { return Napi::Number::New(env, 
 class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
  public:
   static Napi::Function Define(Napi::Env env) {
-    return DefineClass(env, "Transcoder",
-                       {InstanceMethod<&TranscoderObject::Bind>("bind"),
-                        // Once per frame each way: plain callbacks cost half of what the wrapped ones do.
-                        napi_property_descriptor{"receive", nullptr, Receive, nullptr, nullptr, nullptr,
-                                                 napi_default, nullptr},
-                        napi_property_descriptor{"transmit", nullptr, Transmit, nullptr, nullptr, nullptr,
-                                                 napi_default, nullptr},
-                        InstanceMethod<&TranscoderObject::ReceivePayload>("receivePayload"),
-                        InstanceMethod<&TranscoderObject::Decode>("decode"),
-                        InstanceMethod<&TranscoderObject::Encode>("encode"),
-                        InstanceMethod<&TranscoderObject::Close>("close")});
+    return DefineClass(
+        env, "Transcoder",
+        {InstanceMethod<&TranscoderObject::Bind>("bind"),
+         // Called for every frame, hence without the wrapping of the others.
+         napi_property_descriptor{"receive", nullptr, Receive, nullptr, nullptr, nullptr, napi_default, nullptr},
+         napi_property_descriptor{"transmit", nullptr, Transmit, nullptr, nullptr, nullptr, napi_default, nullptr},
+         InstanceMethod<&TranscoderObject::ReceivePayload>("receivePayload"),
+         InstanceMethod<&TranscoderObject::Decode>("decode"), InstanceMethod<&TranscoderObject::Encode>("encode"),
+         InstanceMethod<&TranscoderObject::Close>("close")});
   }
 
   explicit TranscoderObject(const Napi::CallbackInfo& info)
-      : ObjectWrap(info),
-        environment_(CurrentEnvironment(info.Env())),
-        transcoder_(std::make_unique<Transcoder>()) {
+      : ObjectWrap(info), environment_(CurrentEnvironment(info.Env())), transcoder_(std::make_unique<Transcoder>()) {
     ++environment_->liveTranscoders;
   }
 
@@ -189,7 +185,8 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
 
   bool CheckBound(napi_env env) const {
     if (transcoder_->bound()) return true;
-    napi_throw_error(env, "GW_TRANSCODER_UNBOUND", "Expected a transcoder bound to a stream but received an unbound one");
+    napi_throw_error(env, "GW_TRANSCODER_UNBOUND",
+                     "Expected a transcoder bound to a stream but received an unbound one");
     return false;
   }
 
@@ -256,8 +253,7 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
       return Napi::Value();
     }
     const std::string_view base64(reinterpret_cast<const char*>(text.data), text.length);
-    const ptrdiff_t samples =
-        transcoder_->ReceivePayload(base64, info[1].As<Napi::Number>(), &environment_->workspace);
+    const ptrdiff_t samples = transcoder_->ReceivePayload(base64, info[1].As<Napi::Number>(), &environment_->workspace);
     return Napi::Number::New(env, static_cast<double>(samples));
   }
 

@@ -2,8 +2,9 @@
 
 #include <array>
 
-// A mu-law byte is the complement of sign (1 bit), segment (3 bits), step (4 bits). On a 14-bit scale, segment s covers the
-// biased magnitudes 32 << s ... (64 << s) - 1 in 16 steps of 2 << s; the bias of 33 is what makes the segments powers of two.
+// A mu-law byte is the complement of sign (1 bit), segment (3 bits), step (4 bits). On a 14-bit scale, segment s covers
+// the biased magnitudes 32 << s ... (64 << s) - 1 in 16 steps of 2 << s; the bias of 33 is what makes the segments
+// powers of two.
 
 namespace trunkline {
 namespace {

@@ -66,9 +66,9 @@ bool ScanMedia(std::string_view message, std::string_view streamSid, MediaMessag
   if (!reader.Skip(R"(","payload":")")) return false;
 
   // The end is matched backwards. What remains is the payload; no quote can hide in it, because base64 has none.
-  const bool ended = sidFirst ? reader.SkipEnd(R"("}})")
-                              : reader.SkipEnd(R"("})") && reader.SkipEnd(streamSid) &&
-                                    reader.SkipEnd(R"("},"streamSid":")");
+  const bool ended =
+      sidFirst ? reader.SkipEnd(R"("}})")
+               : reader.SkipEnd(R"("})") && reader.SkipEnd(streamSid) && reader.SkipEnd(R"("},"streamSid":")");
   if (!ended) return false;
   *media = {sequenceNumber, timestamp, reader.rest()};
   return true;

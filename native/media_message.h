@@ -1,6 +1,6 @@
 // Twilio's `media` message, read and written as text without a JSON parser.
-// Source: Twilio docs, "Media Streams - WebSocket Messages". Twilio sends compact JSON, so a message is matched literally; a
-// message that differs in any way is not wrong, only not for this reader: a JSON parser takes it.
+// Source: Twilio docs, "Media Streams - WebSocket Messages". Twilio sends compact JSON, so a message is matched
+// literally; a message that differs in any way is not wrong, only not for this reader: a JSON parser takes it.
 
 #ifndef TRUNKLINE_NATIVE_MEDIA_MESSAGE_H_
 #define TRUNKLINE_NATIVE_MEDIA_MESSAGE_H_
@@ -24,12 +24,13 @@ struct MediaMessage {
   std::string_view payload;
 };
 
-/// Reads a message that has one of the two known key orders, the inbound track, counters of digits alone (at most 15) and
-/// the given stream SID. Returns false, with `media` untouched, for every other message.
+/// Reads a message that has one of the two known key orders, the inbound track, counters of digits alone (at most 15)
+/// and the given stream SID. Returns false, with `media` untouched, for every other message.
 bool ScanMedia(std::string_view message, std::string_view streamSid, MediaMessage* media);
 
-/// Writes {"event":"media","streamSid":"...","media":{"payload":"..."}} with `count` mu-law bytes and returns its length:
-/// at most kMediaEnvelope + the SID's + Base64Length(count). The SID is written as it is: it must need no escape.
+/// Writes {"event":"media","streamSid":"...","media":{"payload":"..."}} with `count` mu-law bytes and returns its
+/// length: at most kMediaEnvelope + the SID's + Base64Length(count). The SID is written as it is: it must need no
+/// escape.
 size_t WriteMedia(std::string_view streamSid, const uint8_t* bytes, size_t count, char* text);
 
 }  // namespace trunkline

@@ -11,8 +11,9 @@ namespace trunkline {
 /// Members up to this many keep every sum inside an int32.
 inline constexpr size_t kMaxMixMembers = 65535;
 
-/// `inputs` and `outputs` are members x samples, one member's samples after the other's; they may be the same array. A member
-/// whose `active` flag is not zero is heard by all others. Each output is the saturated sum of the other active members.
+/// `inputs` and `outputs` are members x samples, one member's samples after the other's; they may be the same array. A
+/// member whose `active` flag is not zero is heard by all others. Each output is the saturated sum of the other active
+/// members.
 void MixMinus(const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* outputs);
 
 }  // namespace trunkline

@@ -35,7 +35,8 @@ void AddProducts(const Term* terms, int termCount, int count, int32_t* sums) {
 }
 
 // ---- x6 ----
-// One accumulator per output, the oldest and finest group of rows first; between groups it is shifted to the next scale.
+// One accumulator per output, the oldest and finest group of rows first; between groups it is shifted to the next
+// scale.
 
 constexpr int kUpInputBits = 14;
 constexpr int kUpRounding = 1 << 12;
@@ -77,9 +78,9 @@ constexpr bool UpHoldsForEveryPhase() {
 static_assert(UpHoldsForEveryPhase(), "no 14-bit input may overflow, and a constant must come out as itself");
 
 // ---- /6 ----
-// 312 products of 16 by 16 bits do not fit one int32, so they are added in 39 partial sums that do: 13 sets of rows for each
-// pair of lanes. Every partial sum is cut to Q14 and added to the total. Which products share a partial sum is part of the
-// definition, because the cut loses its low bits.
+// 312 products of 16 by 16 bits do not fit one int32, so they are added in 39 partial sums that do: 13 sets of rows for
+// each pair of lanes. Every partial sum is cut to Q14 and added to the total. Which products share a partial sum is
+// part of the definition, because the cut loses its low bits.
 
 struct PartialSum {
   int firstRow;  // rows firstRow to endRow - 1 ...
@@ -94,8 +95,8 @@ struct PartialSum {
 };
 
 constexpr PartialSum kPartialSums[] = {
-    {0, 8, 0, 2, 18},  {0, 8, 2, 3, 18},  {0, 8, 3, 4, 18},  {0, 8, 4, 7, 18},  {0, 8, 7, 8, 18},
-    {8, 24, 0, 1, 19}, {8, 24, 1, 2, 19}, {8, 24, 2, 3, 19}, {8, 24, 3, 4, 19}, {8, 24, 4, 6, 19},
+    {0, 8, 0, 2, 18},  {0, 8, 2, 3, 18},   {0, 8, 3, 4, 18},   {0, 8, 4, 7, 18},  {0, 8, 7, 8, 18},
+    {8, 24, 0, 1, 19}, {8, 24, 1, 2, 19},  {8, 24, 2, 3, 19},  {8, 24, 3, 4, 19}, {8, 24, 4, 6, 19},
     {8, 24, 6, 8, 19}, {24, 52, 0, 3, 20}, {24, 52, 3, 8, 20},
 };
 constexpr int kLanePairs = kRatio / 2;
@@ -137,8 +138,7 @@ constexpr bool DownSumsToOne() {
   int64_t sum = 0;
   for (const RowGroup& group : kDownGroups)
     for (int row = group.firstRow; row < group.endRow; ++row)
-      for (int lane = 0; lane < kRatio; ++lane)
-        sum += int64_t{DownTap(row, lane)} * (1 << (kFinest - group.scale));
+      for (int lane = 0; lane < kRatio; ++lane) sum += int64_t{DownTap(row, lane)} * (1 << (kFinest - group.scale));
   return sum == int64_t{1} << kFinest;
 }
 

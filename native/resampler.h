@@ -1,5 +1,5 @@
-// The two sample-rate converters of a call, 8 kHz <-> 48 kHz, in integer arithmetic. This scalar code defines the output:
-// a faster kernel must give the same samples bit for bit.
+// The two sample-rate converters of a call, 8 kHz <-> 48 kHz, in integer arithmetic. This scalar code defines the
+// output: a faster kernel must give the same samples bit for bit.
 
 #ifndef TRUNKLINE_NATIVE_RESAMPLER_H_
 #define TRUNKLINE_NATIVE_RESAMPLER_H_

@@ -50,8 +50,8 @@ struct Workspace {
 
 class Transcoder {
  public:
-  /// Sets the stream whose messages are taken and written, and forgets the timeline. The filters keep their state. Returns
-  /// false, with nothing changed, unless the SID is 1 to kMaxStreamSid characters of A-Z a-z 0-9 _ -.
+  /// Sets the stream whose messages are taken and written, and forgets the timeline. The filters keep their state.
+  /// Returns false, with nothing changed, unless the SID is 1 to kMaxStreamSid characters of A-Z a-z 0-9 _ -.
   bool Bind(std::string_view streamSid);
 
   bool bound() const { return streamSidLength_ > 0; }
@@ -60,12 +60,12 @@ class Transcoder {
   /// slab.info. Returns the number of samples, or -1 with nothing changed if the message is not plain (see ScanMedia).
   ptrdiff_t Receive(std::string_view message, Workspace* workspace);
 
-  /// The same for a payload whose message was parsed elsewhere. A timestamp that is not 0 to 2^53 - 1 is taken as on time.
-  /// Returns -1 with nothing changed if the text is not strict base64 or longer than kMaxMessage.
+  /// The same for a payload whose message was parsed elsewhere. A timestamp that is not 0 to 2^53 - 1 is taken as on
+  /// time. Returns -1 with nothing changed if the text is not strict base64 or longer than kMaxMessage.
   ptrdiff_t ReceivePayload(std::string_view base64, double timestampMs, Workspace* workspace);
 
-  /// Encodes `count` samples at 48 kHz, a multiple of 6 up to kMaxTransmit, as one message in workspace->slab.message and
-  /// returns its length. Needs a bound stream. `pcm` may lie in slab.samples.
+  /// Encodes `count` samples at 48 kHz, a multiple of 6 up to kMaxTransmit, as one message in workspace->slab.message
+  /// and returns its length. Needs a bound stream. `pcm` may lie in slab.samples.
   size_t Transmit(const int16_t* pcm, size_t count, Workspace* workspace);
 
   /// Decodes `count` mu-law bytes to 6 * `count` samples at 48 kHz, continuing the received audio.

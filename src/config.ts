@@ -69,7 +69,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   BRIDGE: 'local (the Stream bridge is not part of this version)',
   LOCAL_ROOM: 'call or to',
   HOST: 'an address to listen on',
-  PORT: 'a port, 0 to 65535',
+  PORT: '0 to 65535',
   TLS_CERT_FILE: 'the path of a certificate',
   TLS_KEY_FILE: 'the path of a private key',
   CONTROL_API_KEY: 'at least 16 characters',

@@ -56,9 +56,8 @@ bool ReadOptions(char** argument, Options* options) {
 
 Taps Improve(const Taps& start, const SearchBudget& budget) {
   const SearchResult result = Search(start, budget);
-  std::fprintf(stderr, "%s: %.2f dB -> %.2f dB, %lld of %lld moves helped\n",
-               start.direction == Direction::kUp ? "x6" : "/6", result.beforeDb, result.afterDb,
-               static_cast<long long>(result.accepted), static_cast<long long>(budget.moves));
+  std::fprintf(stderr, "%s: %.2f dB -> %.2f dB, %lld moves\n", start.direction == Direction::kUp ? "x6" : "/6",
+               result.beforeDb, result.afterDb, static_cast<long long>(budget.moves));
   return result.taps;
 }
 

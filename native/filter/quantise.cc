@@ -1,24 +1,95 @@
 #include "quantise.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 
+#include "band.h"
+
 namespace trunkline::filter {
 namespace {
 
-/// What the taps would be if they need not be whole.
-std::vector<double> Scaled(const std::vector<double>& impulse, Direction direction) {
-  std::vector<double> scaled(impulse);
-  for (int n = 0; n < kTapCount; ++n)
-    scaled[n] *= std::ldexp(SumClassCount(direction), ScaleOf(direction, n));
-  return scaled;
+// What an error weighs, as amplitude: most in the stop band, little in the pass band, next to nothing between the two.
+constexpr double kPassErrorWeight = 1.0 / 20;
+constexpr double kTransitionErrorWeight = 1e-3;
+constexpr double kStopErrorWeight = 1;
+// Keeps the sums near their values, so that little remains to be mended.
+constexpr double kSumErrorWeight = 10;
+
+struct Band {
+  double low;
+  double high;
+  double weight;
+};
+constexpr Band kBands[] = {{0, kPassEdge, kPassErrorWeight},
+                           {kPassEdge, kStopEdge, kTransitionErrorWeight},
+                           {kStopEdge, kNyquist, kStopErrorWeight}};
+
+using Vector = std::array<double, kTapCount>;
+using Matrix = std::vector<Vector>;
+
+/// The weighted energy of the error e is the sum over e[a] e[b] Correlation(a - b): an integral that has a closed form.
+double Correlation(int lag) {
+  const double pi = std::acos(-1.0);
+  double sum = 0;
+  for (const Band& band : kBands) {
+    const double low = band.low / kNyquist;
+    const double high = band.high / kNyquist;
+    const double integral =
+        lag == 0 ? high - low : (std::sin(pi * lag * high) - std::sin(pi * lag * low)) / (pi * lag);
+    sum += band.weight * band.weight * integral;
+  }
+  return sum;
+}
+
+/// The same energy for errors in units of each tap's own scale.
+Matrix ErrorEnergy(Direction direction) {
+  Vector correlation;
+  for (int lag = 0; lag < kTapCount; ++lag) correlation[lag] = Correlation(lag);
+  Matrix energy(kTapCount);
+  for (int a = 0; a < kTapCount; ++a)
+    for (int b = 0; b < kTapCount; ++b) {
+      const bool sameSum = SumClassOf(direction, a) == SumClassOf(direction, b);
+      energy[a][b] = (correlation[std::abs(a - b)] + (sameSum ? kSumErrorWeight * kSumErrorWeight : 0)) *
+                     StepOf(direction, a) * StepOf(direction, b);
+    }
+  return energy;
+}
+
+/// Replaces a positive definite matrix by the upper triangle U with U transposed-reversed: energy = U * U^T. Eliminating the
+/// last tap first, row n then says how taps after n would best answer an error of tap n.
+void Factor(Matrix* energy) {
+  Matrix& m = *energy;
+  for (int n = kTapCount - 1; n >= 0; --n) {
+    for (int k = n + 1; k < kTapCount; ++k) m[n][n] -= m[n][k] * m[n][k];
+    m[n][n] = std::sqrt(m[n][n]);
+    for (int i = 0; i < n; ++i) {
+      for (int k = n + 1; k < kTapCount; ++k) m[i][n] -= m[i][k] * m[n][k];
+      m[i][n] /= m[n][n];
+    }
+  }
+}
+
+/// Rounds from the first tap to the last. Each time, the taps not yet rounded are imagined to make good for the errors so
+/// far as well as real numbers could; what they cannot make good, the next tap takes into account. Late taps are fine, so
+/// they end it with small errors. (Known as the nearest-plane method.)
+Taps RoundShaped(const Vector& exact, Direction direction) {
+  Matrix upper = ErrorEnergy(direction);
+  Factor(&upper);
+  Taps taps{direction, {}};
+  for (int n = 0; n < kTapCount; ++n) {
+    double wanted = exact[n];
+    for (int k = 0; k < n; ++k) wanted += upper[k][n] / upper[n][n] * (exact[k] - taps.values[k]);
+    taps.values[n] = static_cast<int>(std::lround(wanted));
+  }
+  return taps;
 }
 
 /// Moves fine taps by one unit until the class sums to 1, first those that rounding had taken farthest the other way.
-void MakeSumExact(const std::vector<double>& exact, int sumClass, Taps* taps) {
+void MakeSumExact(const Vector& exact, int sumClass, Taps* taps) {
   const int64_t excess = ExcessOf(*taps, sumClass);
   const int direction = excess > 0 ? -1 : 1;
   std::vector<int> fine;
@@ -32,9 +103,10 @@ void MakeSumExact(const std::vector<double>& exact, int sumClass, Taps* taps) {
 }  // namespace
 
 Taps Quantise(const std::vector<double>& impulse, Direction direction) {
-  const std::vector<double> exact = Scaled(impulse, direction);
-  Taps taps{direction, {}};
-  for (int n = 0; n < kTapCount; ++n) taps.values[n] = static_cast<int>(std::lround(exact[n]));
+  Vector exact;
+  for (int n = 0; n < kTapCount; ++n)
+    exact[n] = impulse[n] * std::ldexp(SumClassCount(direction), ScaleOf(direction, n));
+  Taps taps = RoundShaped(exact, direction);
   for (int c = 0; c < SumClassCount(direction); ++c) MakeSumExact(exact, c, &taps);
   return taps;
 }

@@ -9,7 +9,7 @@
 
 namespace trunkline::filter {
 
-/// Rounds each tap to its own scale, except for those few that must differ to make the sums exact.
+/// Rounds each tap to its own scale so that the error falls where it hurts least, and makes the sums exact.
 Taps Quantise(const std::vector<double>& impulse, Direction direction);
 
 }  // namespace trunkline::filter

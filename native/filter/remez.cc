@@ -15,7 +15,7 @@ static_assert(std::numeric_limits<long double>::digits >= 64,
               "a stop band of 1e-10 beside a pass band of 1 needs more than the 53 bits of a double");
 
 // Grid points for each coefficient. Twice as many move the result by less than the tolerance.
-constexpr int kGridDensity = 24;
+constexpr int kGridDensity = 64;
 constexpr int kMaxExchanges = 60;
 constexpr long double kTolerance = 1e-4L;
 // Up to this many coefficients, evenly spread points are a good enough start.

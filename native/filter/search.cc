@@ -40,6 +40,11 @@ constexpr double kLeastGain = 1e-6;
 // Positions at the head of the order that are left alone when a bin moves up.
 constexpr size_t kSettledBins = 8;
 
+// One round: a walk, and a descent that is long enough to end where no move helps.
+const int64_t kWalkMoves = atol(getenv("WM"));
+const int64_t kRoundMoves = atol(getenv("RM"));
+const double kWalkSlack = atof(getenv("WS"));
+
 struct Change {
   int tap;
   int units;
@@ -55,8 +60,11 @@ class LocalSearch {
  public:
   LocalSearch(const Taps& start, uint64_t seed);
 
-  /// Makes a random move if it lowers the cost.
-  bool Try();
+  /// Makes a random move if that leaves the cost below the level or, where it is above, lowers it.
+  bool Try(double level);
+
+  /// Takes over the other's table if that is better, and in any case its luck: the next round shall be another.
+  void Follow(const LocalSearch& other);
 
   double cost() const { return cost_; }
   const Taps& taps() const { return taps_; }
@@ -78,7 +86,7 @@ class LocalSearch {
   Complex Effect(const Change& change, int bin) const;
   Complex Moved(const Bin& bin, const Move& move) const;
   double CostOf(int bin, const Complex& gain) const;
-  bool Lowers(const Move& move);
+  bool StaysBelow(double limit, const Move& move);
   void Make(const Move& move);
   void Order();
 
@@ -169,8 +177,7 @@ bool LocalSearch::AddChange(int tap, int units, Move* move) const {
   return true;
 }
 
-bool LocalSearch::Lowers(const Move& move) {
-  const double limit = cost_ * (1 - kLeastGain);
+bool LocalSearch::StaysBelow(double limit, const Move& move) {
   for (size_t i = 0; i < bins_.size(); ++i) {
     if (CostOf(bins_[i].number, Moved(bins_[i], move)) < limit) continue;
     // Next time this bin is asked early.
@@ -181,28 +188,50 @@ bool LocalSearch::Lowers(const Move& move) {
 }
 
 void LocalSearch::Make(const Move& move) {
-  for (Bin& bin : bins_) bin.gain = Moved(bin, move);
+  cost_ = 0;
+  for (Bin& bin : bins_) {
+    bin.gain = Moved(bin, move);
+    cost_ = std::max(cost_, CostOf(bin.number, bin.gain));
+  }
   for (int i = 0; i < move.count; ++i) taps_.values[move.changes[i].tap] += move.changes[i].units;
-  Order();
 }
 
-bool LocalSearch::Try() {
+bool LocalSearch::Try(double level) {
   Move move;
-  if (!DrawMove(&move) || !Lowers(move)) return false;
+  if (!DrawMove(&move) || !StaysBelow(std::max(level, cost_ * (1 - kLeastGain)), move)) return false;
   Make(move);
   return true;
 }
 
+void LocalSearch::Follow(const LocalSearch& other) {
+  if (other.cost_ < cost_) {
+    *this = other;
+  } else {
+    random_ = other.random_;
+  }
+}
+
 double Decibels(double gain) { return 20 * std::log10(gain); }
+
+/// From the best so far: a walk that may make it a little worse, then only downhill.
+LocalSearch Wander(const LocalSearch& best, int64_t moves) {
+  LocalSearch search = best;
+  for (int64_t i = 0; i < moves; ++i) search.Try(i < kWalkMoves ? best.cost() * kWalkSlack : 0);
+  return search;
+}
 
 }  // namespace
 
 SearchResult Search(const Taps& start, const SearchBudget& budget) {
-  LocalSearch search(start, budget.seed);
-  SearchResult result{start, Decibels(search.cost()), 0, 0};
-  for (int64_t i = 0; i < budget.moves; ++i) result.accepted += search.Try();
-  result.taps = search.taps();
-  result.afterDb = Decibels(search.cost());
+  LocalSearch best(start, budget.seed);
+  SearchResult result{start, Decibels(best.cost()), 0};
+  for (int64_t moves = 0; moves < budget.moves; moves += kRoundMoves) {
+    LocalSearch found = Wander(best, std::min(kRoundMoves, budget.moves - moves));
+    best.Follow(found);
+if(moves%20000000==0)fprintf(stderr,"%ld %.2f\n",moves,Decibels(best.cost()));
+  }
+  result.taps = best.taps();
+  result.afterDb = Decibels(best.cost());
   return result;
 }
 

@@ -18,7 +18,6 @@ struct SearchResult {
   Taps taps;
   double beforeDb;  // worst stop-band gain on the search's grid, or the ripple above its limit if that is worse
   double afterDb;
-  int64_t accepted;  // moves that made it better
 };
 
 /// Tries small random changes that keep every sum, and keeps those that lower the worst point of the response.

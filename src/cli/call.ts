@@ -1,0 +1,76 @@
+import { Command } from 'commander';
+import { readConfig } from '../config.js';
+import { GatewayError } from '../errors.js';
+import type { PlacedCall } from '../server/switchboard.js';
+import { gatewayFor, stopOnSignals } from './serve.js';
+
+interface CallFlags {
+  readonly to: string;
+  readonly from?: string;
+  readonly room?: string;
+  readonly ring?: string;
+  readonly gateway?: string;
+  readonly json?: boolean;
+}
+
+/** `trunkline call --to N` */
+export function callCommand(): Command {
+  return new Command('call')
+    .description('place a call; runs a gateway for it, or asks a running one')
+    .requiredOption('--to <number>', 'who is called: E.164, client:… or sip:…')
+    .option('--from <number>', 'caller id (default: TWILIO_FROM)')
+    .option('--room <name>', 'room to join (default: one of its own)')
+    .option('--ring <seconds>', 'how long to let it ring, 1 to 600 (default: 60)')
+    .option('--gateway <url>', 'a running gateway to ask; needs its CONTROL_API_KEY')
+    .option('--json', 'print the result as JSON')
+    .action(async (flags: CallFlags) => {
+      const request = {
+        to: flags.to,
+        ...(flags.from && { from: flags.from }),
+        ...(flags.room && { room: flags.room }),
+        ...(flags.ring && { ringTimeoutSeconds: Number(flags.ring) }),
+      };
+      const print = ({ callId, callSid }: PlacedCall) =>
+        console.log(
+          flags.json
+            ? JSON.stringify({ callId, callSid })
+            : `calling ${flags.to}: ${callSid} (call ${callId})`,
+        );
+      if (flags.gateway !== undefined) {
+        print(await askGateway(flags.gateway, request));
+        return;
+      }
+      const config = readConfig();
+      const gateway = gatewayFor(config);
+      await gateway.listen();
+      stopOnSignals(gateway, config.drainMs);
+      try {
+        const ended = new Promise<void>((resolve) => gateway.once('end', () => resolve()));
+        print(await gateway.placeCall(request));
+        await ended;
+      } finally {
+        await gateway.close();
+      }
+    });
+}
+
+async function askGateway(url: string, request: object): Promise<PlacedCall> {
+  const key = process.env.CONTROL_API_KEY;
+  if (!key)
+    throw new GatewayError('GW_UNAUTHORIZED', 'Expected CONTROL_API_KEY for --gateway but received nothing');
+  let response: Response;
+  try {
+    response = await fetch(new URL('/v1/calls', url), {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify(request),
+    });
+  } catch (error) {
+    throw new GatewayError('GW_GATEWAY_UNREACHABLE', `Expected a gateway at ${url} but received no answer`, {
+      cause: error,
+    });
+  }
+  const body = (await response.json()) as PlacedCall & { error?: { code: `GW_${string}`; message: string } };
+  if (body.error !== undefined) throw new GatewayError(body.error.code, body.error.message);
+  return body;
+}

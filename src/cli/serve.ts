@@ -1,0 +1,47 @@
+import { Command } from 'commander';
+import { type Config, readConfig } from '../config.js';
+import { createGateway, type Gateway } from '../gateway.js';
+import { createLog } from '../telemetry/log.js';
+
+/** `trunkline serve` */
+export function serveCommand(): Command {
+  return new Command('serve')
+    .description('run the gateway; configured by environment variables (see the README)')
+    .addHelpText(
+      'after',
+      `
+Signals:
+  SIGTERM, SIGINT   take no new calls, wait for running ones (DRAIN_SECONDS), then end them politely
+  a second one      end at once`,
+    )
+    .action(async () => {
+      const config = readConfig();
+      const gateway = gatewayFor(config);
+      await gateway.listen();
+      stopOnSignals(gateway, config.drainMs);
+    });
+}
+
+/** The gateway that the environment asks for. */
+export function gatewayFor(config: Config): Gateway {
+  const log = createLog(config.logLevel);
+  if (process.env.STREAM_API_KEY)
+    log.warn('Stream keys are set, but this version bridges calls to local rooms only');
+  else log.info('no STREAM_API_KEY: calls are bridged to local rooms in this process');
+  if (config.publicUrl === undefined) {
+    log.warn('no PUBLIC_URL: taken from each request; outbound calls need it');
+  }
+  return createGateway({ ...config, log });
+}
+
+/** The first signal drains, the second ends at once. */
+export function stopOnSignals(gateway: Gateway, drainMs: number): void {
+  let stopping = false;
+  const stop = async () => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    await gateway.close(drainMs);
+    process.off('SIGTERM', stop).off('SIGINT', stop);
+  };
+  process.on('SIGTERM', stop).on('SIGINT', stop);
+}

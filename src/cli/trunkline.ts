@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+import { Command } from 'commander';
+import { GatewayError } from '../errors.js';
+import { VERSION } from '../version.js';
+import { callCommand } from './call.js';
+import { serveCommand } from './serve.js';
+
+const program = new Command('trunkline')
+  .description('Phone-audio gateway: Twilio calls in and out, their audio as 48 kHz PCM.')
+  .version(VERSION)
+  .showHelpAfterError('(see --help)')
+  .addCommand(serveCommand())
+  .addCommand(callCommand());
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // A GatewayError says what was expected; anything else is a fault of ours and shows its stack.
+  console.error(error instanceof GatewayError ? error.message : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,201 @@
+import { PHONE_RATE } from './wav.js';
+
+/** Furthest a sample may come from when the fractional part of a delay is interpolated. */
+const SINC_HALF = 16;
+/** Peaks this close to the best count as equal; the earliest of them is the lag (tones and loops repeat). */
+const EQUAL_PEAKS = 0.002;
+/** An overlap must hold this share of the energy of either side, or its correlation says nothing. */
+const ENERGY_SHARE = 0.25;
+
+/** How well one recording is found again in another. */
+export interface Alignment {
+  /** Milliseconds by which `heard` is later than `sent`; 0 where nothing was found. */
+  readonly lagMs: number;
+  /** Normalised correlation at that lag, -1…1; 0 for silence. */
+  readonly correlation: number;
+  /** Signal to noise after the best gain, in dB, -99…99. */
+  readonly snrDb: number;
+  /** That gain in dB; 0 where nothing was found. */
+  readonly gainDb: number;
+}
+
+export interface AlignmentOptions {
+  /** Earliest lag searched in milliseconds; default -20. */
+  readonly minLagMs?: number;
+  /** Latest lag searched in milliseconds; default 2,000. */
+  readonly maxLagMs?: number;
+}
+
+const NOTHING: Alignment = { lagMs: 0, correlation: 0, snrDb: -99, gainDb: 0 };
+
+/**
+ * Finds `sent` in `heard` (8 kHz both) by normalised cross-correlation over an FFT, then refines the lag to a
+ * fraction of a sample. Works for speech and tones (the lag of a tone is known up to its period); silence and
+ * noise give a low correlation. 10 s take about a quarter of a second.
+ */
+export function align(sent: Int16Array, heard: Int16Array, options: AlignmentOptions = {}): Alignment {
+  const min = Math.max(-sent.length + 1, Math.round(((options.minLagMs ?? -20) * PHONE_RATE) / 1000));
+  const max = Math.min(heard.length - 1, Math.round(((options.maxLagMs ?? 2000) * PHONE_RATE) / 1000));
+  if (max < min) return NOTHING;
+  const lag = bestLag(sent, heard, min, max);
+  if (lag === undefined) return NOTHING;
+  let best = compare(sent, heard, lag, 0);
+  // Correlation is smooth around its peak: halving steps find the fraction to 1/64 sample.
+  for (let step = 0.5; step >= 1 / 64; step /= 2) {
+    for (const fraction of [best.fraction - step, best.fraction + step]) {
+      const other = compare(sent, heard, lag, fraction);
+      if (other.correlation > best.correlation) best = other;
+    }
+  }
+  const power = best.correlation ** 2;
+  return {
+    lagMs: ((lag + best.fraction) * 1000) / PHONE_RATE,
+    correlation: best.correlation,
+    snrDb: clampDb(10 * Math.log10(power / (1 - Math.min(power, 1)))),
+    gainDb: best.gain === 0 ? 0 : clampDb(20 * Math.log10(Math.abs(best.gain))),
+  };
+}
+
+function clampDb(db: number): number {
+  return Number.isNaN(db) ? -99 : Math.max(-99, Math.min(99, db));
+}
+
+function bestLag(sent: Int16Array, heard: Int16Array, min: number, max: number): number | undefined {
+  const products = crossCorrelation(sent, heard);
+  const sentEnergy = runningEnergy(sent);
+  const heardEnergy = runningEnergy(heard);
+  const sentTotal = sentEnergy[sent.length] as number;
+  const heardTotal = heardEnergy[heard.length] as number;
+  if (sentTotal === 0 || heardTotal === 0) return undefined;
+  const scores = new Float64Array(max - min + 1);
+  let best = 0;
+  for (let lag = min; lag <= max; lag++) {
+    const from = Math.max(0, -lag);
+    const to = Math.min(sent.length, heard.length - lag);
+    if (to <= from) continue;
+    const a = (sentEnergy[to] as number) - (sentEnergy[from] as number);
+    const b = (heardEnergy[to + lag] as number) - (heardEnergy[from + lag] as number);
+    if (a < ENERGY_SHARE * sentTotal || b < ENERGY_SHARE * heardTotal) continue;
+    const product = products[(lag + products.length) % products.length] as number;
+    const score = product / Math.sqrt(a * b);
+    scores[lag - min] = score;
+    best = Math.max(best, score);
+  }
+  if (best === 0) return undefined;
+  for (let i = 0; i < scores.length; i++) {
+    const score = scores[i] as number;
+    if (score < best - EQUAL_PEAKS) continue;
+    if (score >= (scores[i - 1] ?? 0) && score >= (scores[i + 1] ?? 0)) return i + min;
+  }
+  return undefined;
+}
+
+/** Energy of the first n samples, for every n. */
+function runningEnergy(pcm: Int16Array): Float64Array {
+  const sums = new Float64Array(pcm.length + 1);
+  for (let i = 0; i < pcm.length; i++) {
+    const sample = pcm[i] as number;
+    sums[i + 1] = (sums[i] as number) + sample * sample;
+  }
+  return sums;
+}
+
+/** Correlation and gain with `sent` delayed by `lag + fraction` samples. */
+function compare(sent: Int16Array, heard: Int16Array, lag: number, fraction: number) {
+  const taps = delayTaps(fraction);
+  const from = Math.max(SINC_HALF, SINC_HALF - lag);
+  const to = Math.min(sent.length, heard.length - lag) - SINC_HALF;
+  let product = 0;
+  let sentPower = 0;
+  let heardPower = 0;
+  for (let i = from; i < to; i++) {
+    let delayed = sent[i] as number;
+    if (fraction !== 0) {
+      delayed = 0;
+      for (let k = 0; k <= 2 * SINC_HALF; k++) {
+        delayed += (taps[k] as number) * (sent[i + k - SINC_HALF] as number);
+      }
+    }
+    const sample = heard[i + lag] as number;
+    product += delayed * sample;
+    sentPower += delayed * delayed;
+    heardPower += sample * sample;
+  }
+  const scale = Math.sqrt(sentPower * heardPower);
+  return {
+    fraction,
+    correlation: scale === 0 ? 0 : product / scale,
+    gain: sentPower === 0 ? 0 : product / sentPower,
+  };
+}
+
+/** Hann-windowed sinc that delays by a fraction of a sample. */
+function delayTaps(fraction: number): Float64Array {
+  return new Float64Array(2 * SINC_HALF + 1).map((_, k) => {
+    const x = k - SINC_HALF + fraction;
+    const sinc = x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
+    return sinc * (0.5 + 0.5 * Math.cos((Math.PI * x) / (SINC_HALF + 1)));
+  });
+}
+
+/** Sum over i of sent[i]·heard[i + lag] for every lag, negative ones at the end of the array. */
+function crossCorrelation(sent: Int16Array, heard: Int16Array): Float64Array {
+  const size = 2 ** Math.ceil(Math.log2(sent.length + heard.length));
+  // Both real signals in one complex transform: z = heard + i·sent, taken apart by symmetry afterwards.
+  const re = new Float64Array(size);
+  const im = new Float64Array(size);
+  re.set(heard);
+  im.set(sent);
+  transform(re, im);
+  const outRe = new Float64Array(size);
+  const outIm = new Float64Array(size);
+  for (let k = 0; k < size; k++) {
+    const mirror = (size - k) % size;
+    const a = re[k] as number;
+    const b = im[k] as number;
+    const c = re[mirror] as number;
+    const d = im[mirror] as number;
+    const heardRe = (a + c) / 2;
+    const heardIm = (b - d) / 2;
+    const sentRe = (b + d) / 2;
+    const sentIm = (c - a) / 2;
+    // heard × conj(sent), conjugated once more so that the forward transform inverts it.
+    outRe[k] = heardRe * sentRe + heardIm * sentIm;
+    outIm[k] = -(heardIm * sentRe - heardRe * sentIm);
+  }
+  transform(outRe, outIm);
+  for (let k = 0; k < size; k++) outRe[k] = (outRe[k] as number) / size;
+  return outRe;
+}
+
+/** Radix-2 FFT in place. */
+function transform(re: Float64Array, im: Float64Array): void {
+  const size = re.length;
+  for (let i = 1, j = 0; i < size; i++) {
+    let bit = size >> 1;
+    for (; (j & bit) !== 0; bit >>= 1) j ^= bit;
+    j ^= bit;
+    if (i >= j) continue;
+    [re[i], re[j]] = [re[j] as number, re[i] as number];
+    [im[i], im[j]] = [im[j] as number, im[i] as number];
+  }
+  const cos = new Float64Array(size / 2).map((_, k) => Math.cos((2 * Math.PI * k) / size));
+  const sin = new Float64Array(size / 2).map((_, k) => -Math.sin((2 * Math.PI * k) / size));
+  for (let half = 1; half < size; half *= 2) {
+    const stride = size / (2 * half);
+    for (let start = 0; start < size; start += 2 * half) {
+      for (let k = 0; k < half; k++) {
+        const i = start + k;
+        const j = i + half;
+        const c = cos[k * stride] as number;
+        const s = sin[k * stride] as number;
+        const oddRe = (re[j] as number) * c - (im[j] as number) * s;
+        const oddIm = (re[j] as number) * s + (im[j] as number) * c;
+        re[j] = (re[i] as number) - oddRe;
+        im[j] = (im[i] as number) - oddIm;
+        re[i] = (re[i] as number) + oddRe;
+        im[i] = (im[i] as number) + oddIm;
+      }
+    }
+  }
+}

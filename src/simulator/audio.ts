@@ -1,0 +1,72 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expected, GatewayError } from '../errors.js';
+import { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
+import { PHONE_RATE, readWav } from './wav.js';
+
+/** Milliseconds of one frame, and its µ-law bytes. */
+export const FRAME_MS = 20;
+export const FRAME_BYTES = 160;
+
+/**
+ * What a phone says, in a loop. Its base64 payloads are built once and shared by every phone that says it,
+ * so a frame costs a string concatenation.
+ */
+export class AudioSource {
+  /** One base64 text for every 20 ms. */
+  readonly payloads: readonly string[];
+  /** The samples that those payloads decode to: what is really said, after µ-law. */
+  readonly pcm: Int16Array;
+
+  /** @param pcm 8 kHz mono; the last frame is filled up with silence */
+  constructor(
+    readonly name: string,
+    pcm: Int16Array,
+  ) {
+    if (pcm.length === 0) throw expected('at least one sample', `audio ${name}`, pcm);
+    const mulaw = new Uint8Array(Math.ceil(pcm.length / FRAME_BYTES) * FRAME_BYTES).fill(MULAW_SILENCE);
+    mulaw.set(encodeMulaw(pcm));
+    const bytes = Buffer.from(mulaw.buffer);
+    this.payloads = Array.from({ length: mulaw.length / FRAME_BYTES }, (_, i) =>
+      bytes.toString('base64', i * FRAME_BYTES, (i + 1) * FRAME_BYTES),
+    );
+    this.pcm = decodeMulaw(mulaw);
+  }
+
+  /** A sine without a seam. @param hz whole hertz, 1…3999; @param dbfs level of its peak, at most 0 */
+  static tone(hz: number, dbfs = -12): AudioSource {
+    if (!(Number.isInteger(hz) && hz >= 1 && hz < PHONE_RATE / 2)) throw expected('1 to 3999', 'hz', hz);
+    if (!(dbfs <= 0)) throw expected('at most 0', 'dbfs', dbfs);
+    const peak = 32_767 * 10 ** (dbfs / 20);
+    const pcm = new Int16Array(PHONE_RATE).map((_, i) =>
+      Math.round(peak * Math.sin((2 * Math.PI * hz * i) / PHONE_RATE)),
+    );
+    return new AudioSource(`${hz} Hz`, pcm);
+  }
+
+  static silence(): AudioSource {
+    return new AudioSource('silence', new Int16Array(FRAME_BYTES));
+  }
+
+  /** A WAV file; see {@link readWav} for what it may hold. */
+  static file(path: string): AudioSource {
+    return new AudioSource(path, readWav(path));
+  }
+
+  private static cachedSpeech: AudioSource | undefined;
+
+  /** The recording that ships with Trunkline: 7.7 s of a synthetic voice. Read once a process. */
+  static speech(): AudioSource {
+    AudioSource.cachedSpeech ??= new AudioSource('speech', readWav(speechPath()));
+    return AudioSource.cachedSpeech;
+  }
+}
+
+/** Beside the source, also when this module runs compiled from `dist/simulator/`: tsc copies no recordings. */
+function speechPath(): string {
+  for (const place of ['./fixtures/speech.wav', '../../src/simulator/fixtures/speech.wav']) {
+    const path = fileURLToPath(new URL(place, import.meta.url));
+    if (existsSync(path)) return path;
+  }
+  throw new GatewayError('GW_SIM_FIXTURE', 'Expected src/simulator/fixtures/speech.wav but received no such file');
+}

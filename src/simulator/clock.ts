@@ -1,0 +1,111 @@
+import { FRAME_MS } from './audio.js';
+import { Histogram } from './histogram.js';
+
+/** Phones are spread over this many phases of the 20 ms period, one a millisecond. */
+const PHASES = 20;
+
+/** Something that is due every 20 ms, e.g. a phone that speaks. */
+export interface Ticker {
+  /** @param due monotonic milliseconds when it was due; @param now when it is called, never before `due` */
+  tick(due: number, now: number): void;
+}
+
+/** Monotonic milliseconds (`performance.now()`), the only time the simulator knows. */
+export function monotonicNow(): number {
+  return performance.now();
+}
+
+/**
+ * One 20 ms clock for all phones of a process. Deadlines are monotonic and absolute: a late tick is followed
+ * by the next one at its own time, and missed ticks are made up for at once, so that audio never drifts.
+ * It holds one timer while anybody is on it, none otherwise.
+ */
+export class FrameClock {
+  /** How late ticks were, in microseconds. */
+  readonly lateness = new Histogram();
+  private readonly members: Ticker[][] = Array.from({ length: PHASES }, () => []);
+  /** Next deadline of each phase; stale while a phase is empty. */
+  private readonly deadlines = new Float64Array(PHASES);
+  private readonly origin = monotonicNow();
+  private timer: NodeJS.Timeout | undefined;
+  private wakeAt = Number.POSITIVE_INFINITY;
+
+  /** Phones on the clock. */
+  get size(): number {
+    return this.members.reduce((sum, phase) => sum + phase.length, 0);
+  }
+
+  /**
+   * Puts a ticker on the emptiest phase (the soonest of several).
+   * @returns its first deadline in monotonic milliseconds, at most 20 ms away
+   */
+  join(ticker: Ticker): number {
+    const now = monotonicNow();
+    let chosen = 0;
+    let soonest = Number.POSITIVE_INFINITY;
+    for (let phase = 0; phase < PHASES; phase++) {
+      const fewer = (this.members[phase] as Ticker[]).length - (this.members[chosen] as Ticker[]).length;
+      const next = this.nextDeadline(phase, now);
+      if (fewer < 0 || (fewer === 0 && next < soonest)) {
+        chosen = phase;
+        soonest = next;
+      }
+    }
+    const members = this.members[chosen] as Ticker[];
+    if (members.length === 0) this.deadlines[chosen] = soonest;
+    members.push(ticker);
+    this.wake();
+    return this.deadlines[chosen] as number;
+  }
+
+  /** Takes a ticker off; unknown ones are ignored. */
+  leave(ticker: Ticker): void {
+    for (const [phase, members] of this.members.entries()) {
+      if (!members.includes(ticker)) continue;
+      // A new list, so that a tick which is under way goes through the old one unharmed.
+      this.members[phase] = members.filter((each) => each !== ticker);
+    }
+    if (this.size > 0) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.wakeAt = Number.POSITIVE_INFINITY;
+  }
+
+  private nextDeadline(phase: number, now: number): number {
+    const periods = Math.ceil((now - this.origin - phase) / FRAME_MS);
+    return this.origin + phase + periods * FRAME_MS;
+  }
+
+  private wake(): void {
+    let earliest = Number.POSITIVE_INFINITY;
+    for (let phase = 0; phase < PHASES; phase++) {
+      if ((this.members[phase] as Ticker[]).length === 0) continue;
+      earliest = Math.min(earliest, this.deadlines[phase] as number);
+    }
+    if (earliest === this.wakeAt && this.timer !== undefined) return;
+    clearTimeout(this.timer);
+    this.wakeAt = earliest;
+    this.timer =
+      earliest === Number.POSITIVE_INFINITY
+        ? undefined
+        : setTimeout(this.ring, Math.max(0, earliest - monotonicNow()));
+  }
+
+  private readonly ring = (): void => {
+    this.timer = undefined;
+    for (let phase = 0; phase < PHASES; phase++) this.ringPhase(phase);
+    this.wake();
+  };
+
+  private ringPhase(phase: number): void {
+    const now = monotonicNow();
+    while ((this.deadlines[phase] as number) <= now) {
+      const members = this.members[phase] as Ticker[];
+      if (members.length === 0) return;
+      const due = this.deadlines[phase] as number;
+      this.deadlines[phase] = due + FRAME_MS;
+      this.lateness.record((now - due) * 1000);
+      for (const member of members) member.tick(due, now);
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import { expected } from '../errors.js';
+
+/** How the network between phone and server treats the caller's frames; all default to "not at all". */
+export interface LineProfile {
+  /** Frames come up to so many milliseconds late, in order; 0…1,000. */
+  readonly jitterMs?: number;
+  /** So many frames are held and sent together; 1…500. */
+  readonly burstFrames?: number;
+  /** Share of frames that are lost (timestamps jump over them); 0…1. */
+  readonly loss?: number;
+  /** Seed of the profile's randomness, so that a run can be repeated; default 1. */
+  readonly seed?: number;
+}
+
+/** One frame of the caller's voice. */
+export interface Frame {
+  readonly payload: string;
+  /** Milliseconds since the stream began. */
+  readonly timestamp: number;
+}
+
+interface DelayedFrame extends Frame {
+  readonly due: number;
+}
+
+/**
+ * Delays, holds and loses frames after a {@link LineProfile}. Frames leave by `deliver`, in order; the line
+ * has one timer at most and holds at most what its profile allows.
+ */
+export class Line {
+  /** Frames lost on purpose. */
+  lost = 0;
+  private readonly jitterMs: number;
+  private readonly burstFrames: number;
+  private readonly loss: number;
+  private readonly waiting: DelayedFrame[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  private lastDue = 0;
+  private state: number;
+
+  constructor(
+    profile: LineProfile,
+    private readonly deliver: (payload: string, timestamp: number) => void,
+  ) {
+    const { jitterMs = 0, burstFrames = 1, loss = 0 } = profile;
+    if (!(jitterMs >= 0 && jitterMs <= 1000)) throw expected('0 to 1000 milliseconds', 'jitterMs', jitterMs);
+    if (!(burstFrames >= 1 && burstFrames <= 500)) throw expected('1 to 500 frames', 'burstFrames', burstFrames);
+    if (!(loss >= 0 && loss <= 1)) throw expected('0 to 1', 'loss', loss);
+    this.jitterMs = jitterMs;
+    this.burstFrames = burstFrames;
+    this.loss = loss;
+    this.state = profile.seed ?? 1;
+  }
+
+  /** Takes one frame; on a clean line it is delivered before this returns. */
+  push(payload: string, timestamp: number, now: number): void {
+    if (this.loss > 0 && this.random() < this.loss) {
+      this.lost += 1;
+      return;
+    }
+    if (this.jitterMs === 0 && this.burstFrames === 1) {
+      this.deliver(payload, timestamp);
+      return;
+    }
+    this.lastDue = Math.max(this.lastDue, now + this.random() * this.jitterMs);
+    this.waiting.push({ payload, timestamp, due: this.lastDue });
+    if (this.burstFrames > 1) {
+      if (this.waiting.length >= this.burstFrames) this.flush();
+    } else this.wake();
+  }
+
+  /** Delivers everything held, e.g. before the call ends. */
+  flush(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    for (const frame of this.waiting.splice(0)) this.deliver(frame.payload, frame.timestamp);
+  }
+
+  /** Frees the timer and drops what is held. */
+  close(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.waiting.length = 0;
+  }
+
+  private wake(): void {
+    const first = this.waiting[0];
+    if (first === undefined || this.timer !== undefined) return;
+    this.timer = setTimeout(this.ring, Math.ceil(first.due - performance.now()));
+  }
+
+  private readonly ring = (): void => {
+    this.timer = undefined;
+    const now = performance.now();
+    while (this.waiting[0] !== undefined && this.waiting[0].due <= now) {
+      const frame = this.waiting.shift() as DelayedFrame;
+      this.deliver(frame.payload, frame.timestamp);
+    }
+    this.wake();
+  };
+
+  /** Mulberry32: small, seeded, good enough for a network. */
+  private random(): number {
+    this.state = (this.state + 0x6d2b79f5) | 0;
+    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  }
+}

@@ -1,0 +1,93 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { core } from '../../src/media/native.js';
+
+const encode = (bytes: Uint8Array): string => {
+  const out = Buffer.alloc(Math.ceil(bytes.length / 3) * 4);
+  return out.toString('latin1', 0, core.encodeBase64(bytes, out));
+};
+
+/** The decoded bytes, or null where the core says -1. */
+const decode = (text: string): Buffer | null => {
+  const out = Buffer.alloc(Math.floor(text.length / 4) * 3);
+  const length = core.decodeBase64(Buffer.from(text, 'latin1'), out);
+  return length < 0 ? null : out.subarray(0, length);
+};
+
+describe('base64', () => {
+  test('agrees with Buffer both ways', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 700 }), (bytes) => {
+        const text = Buffer.from(bytes).toString('base64');
+        expect(encode(bytes)).toBe(text);
+        expect(decode(text)).toEqual(Buffer.from(bytes));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('knows the vectors of RFC 4648', () => {
+    for (const [plain, text] of [
+      ['', ''],
+      ['f', 'Zg=='],
+      ['fo', 'Zm8='],
+      ['foo', 'Zm9v'],
+      ['foob', 'Zm9vYg=='],
+      ['fooba', 'Zm9vYmE='],
+      ['foobar', 'Zm9vYmFy'],
+    ] as const) {
+      expect(encode(Buffer.from(plain))).toBe(text);
+      expect(decode(text)?.toString()).toBe(plain);
+    }
+  });
+
+  test('takes exactly the texts that are the encoding of something', () => {
+    // Any four characters: strict base64 is what Buffer, which is lenient, would write back the same.
+    const alphabet = [...'ABCDghijwxyz0189+/=-_ \n"\\\u0000\u00ff'];
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...alphabet), { minLength: 0, maxLength: 12 }), (characters) => {
+        const text = characters.join('');
+        const strict = Buffer.from(text, 'base64').toString('base64') === text;
+        expect(decode(text) !== null).toBe(strict);
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  test.each([
+    'Zg',
+    'Zg=',
+    'Zg===',
+    'Z===',
+    '====',
+    'Zh==',
+    'Zm9=',
+    'Zm9v=',
+    'Zg==Zg==',
+    'Z-8=',
+    'Zm9v\n',
+    'Zm 9',
+  ])('refuses %j', (text) => {
+    expect(decode(text)).toBeNull();
+  });
+
+  test('finds one bad character anywhere, whatever it is', () => {
+    const good = Buffer.from(Buffer.alloc(90, 0x5a).toString('base64'), 'latin1');
+    const valid = new Set(Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'));
+    const out = new Uint8Array(90);
+    for (let byte = 0; byte < 256; byte++) {
+      for (const position of [0, 1, 2, 3, 61, 118]) {
+        const text = Uint8Array.from(good);
+        text[position] = byte;
+        expect(core.decodeBase64(text, out) === 90, `${byte} at ${position}`).toBe(valid.has(byte));
+      }
+    }
+  });
+
+  test('refuses outputs that are too small', () => {
+    expect(() => core.decodeBase64(Buffer.from('Zm9v'), new Uint8Array(2))).toThrow(RangeError);
+    expect(() => core.encodeBase64(new Uint8Array(1), new Uint8Array(3))).toThrow(
+      new RangeError('Expected room for 4 bytes for out but received 3 bytes'),
+    );
+  });
+});

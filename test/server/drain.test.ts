@@ -1,0 +1,120 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ACCOUNT_SID, AUTH_TOKEN, Caller, eventually, PUBLIC_URL } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { toneMulaw } from '../support/tone.js';
+
+describe('closing a gateway', () => {
+  it('waits for running calls and lets them go on meanwhile', async () => {
+    const { url, gateway } = await startGateway();
+    const caller = await Caller.call(url);
+    caller.media(toneMulaw(700, 20));
+    await eventually('audio', () => caller.mediaCount === 1);
+    const closing = gateway.close(10_000);
+    caller.media(toneMulaw(700, 20));
+    await eventually('audio while draining', () => caller.mediaCount === 2);
+    caller.stop();
+    await closing;
+    await eventually('the close', () => caller.closed !== undefined);
+    expect(caller.closed?.code).toBe(1000);
+  });
+
+  it('ends what is left with 1001 when the grace is over', async () => {
+    const { url, gateway } = await startGateway();
+    const caller = await Caller.call(url);
+    await eventually('live', () => gateway.calls.listActive()[0]?.state === 'live');
+    await gateway.close(100);
+    await eventually('the close', () => caller.closed !== undefined);
+    expect(caller.closed).toEqual({ code: 1001, reason: 'going away' });
+    await expect(fetch(`${url}/health`)).rejects.toThrow();
+  });
+});
+
+describe('trunkline serve', () => {
+  const children: ChildProcess[] = [];
+  afterEach(() => {
+    for (const child of children.splice(0)) if (child.exitCode === null) child.kill('SIGKILL');
+  });
+
+  async function serve(env: Record<string, string> = {}) {
+    const program = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
+    const child = spawn(process.execPath, [program, 'serve'], {
+      env: {
+        PATH: process.env.PATH,
+        PORT: '0',
+        PUBLIC_URL,
+        TWILIO_ACCOUNT_SID: ACCOUNT_SID,
+        TWILIO_AUTH_TOKEN: AUTH_TOKEN,
+        DRAIN_SECONDS: '30',
+        ...env,
+      },
+    });
+    children.push(child);
+    let output = '';
+    child.stdout.on('data', (chunk) => {
+      output += chunk;
+    });
+    child.stderr.on('data', (chunk) => {
+      output += chunk;
+    });
+    const exited = once(child, 'exit') as Promise<[code: number | null, signal: string | null]>;
+    const listening = async () => {
+      await eventually('listening', () => /"url":"/.test(output) || child.exitCode !== null, 10_000);
+      return /"url":"([^"]+)"/.exec(output)?.[1] as string;
+    };
+    return { child, exited, listening, output: () => output };
+  }
+
+  it('on SIGTERM takes no new calls, finishes the running one, and exits with 0', async () => {
+    const { child, exited, listening, output } = await serve();
+    const url = await listening();
+    const caller = await Caller.call(url);
+    caller.media(toneMulaw(700, 20));
+    await eventually('audio', () => caller.mediaCount === 1);
+    child.kill('SIGTERM');
+    await eventually('draining', () => output().includes('draining'));
+    expect((await fetch(`${url}/ready`)).status).toBe(503);
+    caller.media(toneMulaw(700, 20));
+    await eventually('audio while draining', () => caller.mediaCount === 2);
+    caller.stop();
+    expect(await exited).toEqual([0, null]);
+    // The token stands in the media URL and nowhere else.
+    expect(output()).not.toContain(/[A-Za-z0-9_-]{43}(?=")/.exec(caller.twiml)?.[0]);
+    expect(output()).not.toContain('+15550001111');
+  });
+
+  it('on a second signal ends at once', async () => {
+    const { child, exited, listening, output } = await serve();
+    const caller = await Caller.call(await listening());
+    child.kill('SIGTERM');
+    await eventually('draining', () => output().includes('draining'));
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([1, null]);
+    await eventually('the close', () => caller.closed !== undefined);
+  });
+
+  it('says every mistake of its environment in a line of its own, without secrets, and exits with 1', async () => {
+    const { exited, output } = await serve({
+      PORT: 'many',
+      TWILIO_ACCOUNT_SID: 'me',
+      TWILIO_AUTH_TOKEN: '',
+      CONTROL_API_KEY: 'short',
+    });
+    expect(await exited).toEqual([1, null]);
+    expect(output().trim().split('\n').sort()).toEqual([
+      'Expected 0 to 65535 for PORT but received "many"',
+      'Expected AC and 32 hexadecimal digits for TWILIO_ACCOUNT_SID but received "me"',
+      'Expected TWILIO_AUTH_TOKEN but received nothing (or set TWILIO_VALIDATE=off for development)',
+      'Expected at least 16 characters for CONTROL_API_KEY but received another value',
+    ]);
+  });
+
+  it('says so where the port is taken', async () => {
+    const { url } = await startGateway();
+    const { exited, output } = await serve({ PORT: new URL(url).port });
+    expect(await exited).toEqual([1, null]);
+    expect(output()).toContain('Expected to listen on 127.0.0.1');
+  });
+});

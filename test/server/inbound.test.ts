@@ -1,0 +1,217 @@
+import { describe, expect, it } from 'vitest';
+import type { MarkEcho, PhoneCall, TwilioMediaStream } from '../../src/index.js';
+import { Caller, eventually, postForm, voiceParameters } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { levelDb, toneMulaw } from '../support/tone.js';
+
+/** Sends 20 ms frames at the pace of a phone: monotonic deadlines that catch up. */
+async function speak(caller: Caller, audio: Uint8Array): Promise<void> {
+  const begun = performance.now();
+  for (let i = 0; i * 160 < audio.length; i++) {
+    const wait = begun + i * 20 - performance.now();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    caller.media(audio.subarray(i * 160, (i + 1) * 160));
+  }
+}
+
+async function live(options: Parameters<typeof startGateway>[0] = {}) {
+  const started = await startGateway(options);
+  const known = new Promise<[PhoneCall, TwilioMediaStream]>((resolve) =>
+    started.gateway.once('call', (...both) => resolve(both)),
+  );
+  const caller = await Caller.call(started.url);
+  const [call, stream] = await known;
+  await eventually('start', () => stream.isConnected);
+  return { ...started, caller, call, stream };
+}
+
+describe('an inbound call', () => {
+  it('is answered with exactly the TwiML of the contract', async () => {
+    const { url, gateway } = await startGateway();
+    const answer = await postForm(url, '/twilio/voice', voiceParameters());
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('content-type')).toBe('text/xml');
+    const [call] = gateway.calls.listActive();
+    expect(await answer.text()).toBe(
+      '<?xml version="1.0" encoding="UTF-8"?><Response><Connect><Stream url="' +
+        `wss://voice.example.com/edge/twilio/media/${call?.callId}/${call?.token}"/></Connect></Response>`,
+    );
+    expect(call?.token).toMatch(/^[A-Za-z0-9_-]{43}$/);
+  });
+
+  it('gets the same answer for a repeat of its CallSid', async () => {
+    const { url, gateway } = await startGateway();
+    const parameters = voiceParameters();
+    const texts = await Promise.all(
+      [1, 2, 3].map(async () => (await postForm(url, '/twilio/voice', parameters)).text()),
+    );
+    expect(new Set(texts).size).toBe(1);
+    expect(gateway.calls.size).toBe(1);
+  });
+
+  it('hears its own speech back, frame for frame and at the same level', async () => {
+    const { caller } = await live();
+    const said = toneMulaw(1_013, 600);
+    await speak(caller, said);
+    await eventually('30 frames back', () => caller.mediaCount === 30);
+    expect(caller.heard.length).toBe(said.length);
+    // The first 40 ms hold the filter's transient.
+    const change = levelDb(caller.heard.subarray(320), 1_013) - levelDb(said.subarray(320), 1_013);
+    expect(Math.abs(change)).toBeLessThan(0.2);
+    caller.hangUp();
+  });
+
+  it('echoes marks with the milliseconds that were really played', async () => {
+    const { caller, stream } = await live();
+    const echoes: MarkEcho[] = [];
+    stream.on('mark', (echo) => echoes.push(echo));
+    stream.sendAudio(new Int16Array(960 * 3));
+    stream.mark('three frames');
+    await eventually('the mark', () => caller.received.some((message) => message.event === 'mark'));
+    expect(caller.received.map((message) => message.event)).toEqual(['media', 'media', 'media', 'mark']);
+    const mark = caller.received.at(-1);
+    expect(mark).toEqual({ event: 'mark', streamSid: caller.streamSid, mark: { name: 'three frames' } });
+    caller.json({ ...mark, sequenceNumber: '2' });
+    await eventually('its echo', () => echoes.length === 1);
+    expect(echoes).toEqual([{ name: 'three frames', playedMs: 60, cleared: false }]);
+    expect(stream.playedMs).toBeGreaterThanOrEqual(60);
+    caller.hangUp();
+  });
+
+  it('tells on clear what was heard, and that marks given back were not reached', async () => {
+    const { caller, stream } = await live();
+    const echoes: MarkEcho[] = [];
+    stream.on('mark', (echo) => echoes.push(echo));
+    stream.sendAudio(new Int16Array(960 * 5));
+    stream.mark('never reached');
+    const truth = stream.clear();
+    expect(truth.playedMs + truth.discardedMs).toBeCloseTo(100, 0);
+    expect(truth.playedMs).toBeLessThan(60);
+    await eventually('clear', () => caller.received.some((message) => message.event === 'clear'));
+    expect(caller.received.at(-1)).toEqual({ event: 'clear', streamSid: caller.streamSid });
+    caller.json({
+      event: 'mark',
+      sequenceNumber: '2',
+      streamSid: caller.streamSid,
+      mark: { name: 'never reached' },
+    });
+    await eventually('its echo', () => echoes.length === 1);
+    expect(echoes[0]?.cleared).toBe(true);
+    expect(echoes[0]?.playedMs).toBeLessThan(100);
+    caller.hangUp();
+  });
+
+  it('reports pressed keys', async () => {
+    const { caller, stream } = await live();
+    const digits: string[] = [];
+    stream.on('dtmf', (digit) => digits.push(digit));
+    for (const digit of '5#') {
+      caller.json({
+        event: 'dtmf',
+        streamSid: caller.streamSid,
+        sequenceNumber: '9',
+        dtmf: { track: 'inbound_track', digit },
+      });
+    }
+    await eventually('both keys', () => digits.length === 2);
+    expect(digits).toEqual(['5', '#']);
+    caller.hangUp();
+  });
+
+  it('ends on stop, and nothing of it is left', async () => {
+    const { caller, call, gateway } = await live();
+    caller.stop();
+    await eventually('the close', () => caller.closed !== undefined);
+    expect(caller.closed?.code).toBe(1000);
+    expect(call).toMatchObject({ state: 'ended', endCause: 'stop' });
+    expect(gateway.calls.size).toBe(0);
+    expect(gateway.stats().activeCalls).toBe(0);
+  });
+
+  it('ends when the socket breaks without stop', async () => {
+    const { caller, call, gateway } = await live();
+    caller.hangUp();
+    await eventually('the end', () => call.state === 'ended');
+    expect(call.endCause).toBe('socket-closed');
+    expect(gateway.calls.size).toBe(0);
+  });
+
+  it('ends when the final status comes first', async () => {
+    const { caller, call, url } = await live();
+    const status = await postForm(url, '/twilio/status', {
+      ...caller.parameters,
+      CallStatus: 'completed',
+      CallDuration: '3',
+      SequenceNumber: '3',
+    });
+    expect(status.status).toBe(204);
+    await eventually('the close', () => caller.closed !== undefined);
+    expect(call.endCause).toBe('status');
+    const stream = await postForm(url, '/twilio/stream-status', {
+      AccountSid: caller.parameters.AccountSid as string,
+      CallSid: caller.parameters.CallSid as string,
+      StreamSid: caller.streamSid,
+      StreamEvent: 'stream-error',
+      StreamError: '31920',
+    });
+    expect(stream.status).toBe(204);
+  });
+});
+
+describe('prepareCall', () => {
+  it('chooses the room, and the caller is told the parameters it sets', async () => {
+    const { url } = await startGateway({
+      prepareCall: (call) => ({ room: 'lobby', parameters: { from: call.from ?? '' } }),
+    });
+    const [a, b] = await Promise.all([Caller.call(url), Caller.call(url)]);
+    expect(a?.twiml).toContain('<Parameter name="from" value="+15550001111"/>');
+    await speak(a as Caller, toneMulaw(500, 100));
+    await eventually('the other to hear it', () => (b as Caller).mediaCount >= 5);
+    expect((a as Caller).mediaCount).toBe(0);
+    for (const caller of [a, b]) caller?.hangUp();
+  });
+
+  it('refuses busy, rejected or with words, and leaves nothing connected', async () => {
+    const refusals = [
+      ['busy', '<Response><Reject reason="busy"/></Response>'],
+      ['rejected', '<Response><Reject reason="rejected"/></Response>'],
+      [{ say: 'Closed & dark' }, '<Response><Say>Closed &amp; dark</Say><Hangup/></Response>'],
+    ] as const;
+    for (const [refuse, twiml] of refusals) {
+      const { url, gateway } = await startGateway({ prepareCall: async () => ({ refuse }) });
+      const answer = await postForm(url, '/twilio/voice', voiceParameters());
+      expect(await answer.text()).toContain(twiml);
+      expect(gateway.stats().activeCalls).toBe(0);
+    }
+  });
+
+  it('turns the call away as busy where it fails', async () => {
+    const { url, gateway } = await startGateway({
+      prepareCall: () => {
+        throw new Error('the database is down');
+      },
+    });
+    const answer = await postForm(url, '/twilio/voice', voiceParameters());
+    expect(await answer.text()).toContain('<Reject reason="busy"/>');
+    expect(gateway.stats().activeCalls).toBe(0);
+  });
+
+  it('is aborted when the caller gives up first', async () => {
+    let aborted = false;
+    const { url } = await startGateway({
+      prepareCall: (_call, signal) =>
+        new Promise((resolve) => {
+          signal.addEventListener('abort', () => {
+            aborted = true;
+            resolve({});
+          });
+        }),
+    });
+    const parameters = voiceParameters();
+    const answer = postForm(url, '/twilio/voice', parameters);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await postForm(url, '/twilio/status', { ...parameters, CallStatus: 'canceled', SequenceNumber: '1' });
+    expect((await answer).status).toBe(200);
+    expect(aborted).toBe(true);
+  });
+});

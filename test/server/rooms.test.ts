@@ -1,0 +1,64 @@
+import { expect, it } from 'vitest';
+import { Caller, eventually } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { levelDb, toneMulaw } from '../support/tone.js';
+
+/** Primes: µ-law's distortion products then fall between them. */
+const TONES_HZ = [503, 1_117, 2_309];
+const MILLISECONDS = 1_600;
+
+/** Everybody speaks a tone of their own, 20 ms frames at the pace of a phone. */
+async function speakTogether(callers: readonly Caller[]): Promise<void> {
+  const tones = callers.map((_, i) => toneMulaw(TONES_HZ[i] as number, MILLISECONDS));
+  const begun = performance.now();
+  for (let frame = 0; frame < MILLISECONDS / 20; frame++) {
+    const wait = begun + frame * 20 - performance.now();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    callers.forEach((caller, i) => {
+      caller.media((tones[i] as Uint8Array).subarray(frame * 160, (frame + 1) * 160));
+    });
+  }
+}
+
+it.each([2, 3])(
+  '%i phones in a room hear the others within 1 dB and themselves at least 60 dB below',
+  async (count) => {
+    const { url, gateway } = await startGateway({ localRoom: 'to' });
+    const callers = await Promise.all(TONES_HZ.slice(0, count).map(() => Caller.call(url)));
+    const stranger = await Caller.call(url, { To: '+15559999999', Called: '+15559999999' });
+    await eventually('all to be live', () =>
+      gateway.calls.listActive().every((call) => call.state === 'live'),
+    );
+    await speakTogether(callers);
+    await eventually('the audio to arrive', () =>
+      callers.every((caller) => caller.heard.length > (MILLISECONDS - 200) * 8),
+    );
+    const sent = levelDb(toneMulaw(TONES_HZ[0] as number, 1_000), TONES_HZ[0] as number);
+    callers.forEach((caller, i) => {
+      // A whole second from the middle: begin and end hold joins and leaves.
+      const heard = caller.heard.subarray(1_600, 9_600);
+      TONES_HZ.slice(0, count).forEach((hz, other) => {
+        const level = levelDb(heard, hz);
+        if (other === i) expect(level, `own ${hz} Hz`).toBeLessThan(sent - 60);
+        else expect(Math.abs(level - sent), `${hz} Hz of another`).toBeLessThan(1);
+      });
+    });
+    expect(stranger.mediaCount, 'a caller of another number hears nothing').toBe(0);
+    const { droppedLead, droppedBackpressure, droppedIntake } = gateway.stats().traffic;
+    expect({ droppedLead, droppedBackpressure, droppedIntake }).toEqual({
+      droppedLead: 0,
+      droppedBackpressure: 0,
+      droppedIntake: 0,
+    });
+    for (const caller of [...callers, stranger]) caller.hangUp();
+  },
+);
+
+it('by default strangers who call the same number never hear each other', async () => {
+  const { url } = await startGateway();
+  const [a, b] = await Promise.all([Caller.call(url), Caller.call(url)]);
+  a?.media(toneMulaw(500, 20));
+  await eventually('the echo', () => a?.mediaCount === 1);
+  expect(b?.mediaCount).toBe(0);
+  for (const caller of [a, b]) caller?.hangUp();
+});

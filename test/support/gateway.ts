@@ -1,0 +1,23 @@
+import { afterEach } from 'vitest';
+import { createGateway, type Gateway, type GatewayOptions } from '../../src/index.js';
+import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from './caller.js';
+
+const running: Gateway[] = [];
+
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((gateway) => gateway.close()));
+});
+
+/** A gateway on a free port, closed after the test. */
+export async function startGateway(options: GatewayOptions = {}): Promise<{ gateway: Gateway; url: string }> {
+  const gateway = createGateway({
+    port: 0,
+    publicUrl: PUBLIC_URL,
+    logLevel: 'silent',
+    ...options,
+    twilio: { accountSid: ACCOUNT_SID, authTokens: [AUTH_TOKEN], ...options.twilio },
+  });
+  running.push(gateway);
+  const { url } = await gateway.listen();
+  return { gateway, url };
+}
