@@ -40,11 +40,6 @@ constexpr double kLeastGain = 1e-6;
 // Positions at the head of the order that are left alone when a bin moves up.
 constexpr size_t kSettledBins = 8;
 
-// One round: a walk, and a descent that is long enough to end where no move helps.
-const int64_t kWalkMoves = atol(getenv("WM"));
-const int64_t kRoundMoves = atol(getenv("RM"));
-const double kWalkSlack = atof(getenv("WS"));
-
 struct Change {
   int tap;
   int units;
@@ -60,13 +55,10 @@ class LocalSearch {
  public:
   LocalSearch(const Taps& start, uint64_t seed);
 
-  /// Makes a random move if that leaves the cost below the level or, where it is above, lowers it.
-  bool Try(double level);
-
-  /// Takes over the other's table if that is better, and in any case its luck: the next round shall be another.
-  void Follow(const LocalSearch& other);
-
+  void SetTarget(double target) { target_ = target; Order(); }
+  bool Try();
   double cost() const { return cost_; }
+  double peak() const { return peak_; }
   const Taps& taps() const { return taps_; }
 
  private:
@@ -85,8 +77,9 @@ class LocalSearch {
 
   Complex Effect(const Change& change, int bin) const;
   Complex Moved(const Bin& bin, const Move& move) const;
-  double CostOf(int bin, const Complex& gain) const;
-  bool StaysBelow(double limit, const Move& move);
+  double Level(int bin, const Complex& gain) const;
+  double CostOf(double level) const;
+  bool Helps(const Move& move);
   void Make(const Move& move);
   void Order();
 
@@ -97,7 +90,10 @@ class LocalSearch {
   std::vector<Complex> circle_;            // a unit of the finest scale, turned by each bin's angle
   std::vector<Bin> bins_;                  // those most likely to object come first
   double rippleLimit_;
+  public: double temperature_ = 0; long accepted_ = 0; private:
+  double target_ = 1;
   double cost_ = 0;
+  double peak_ = 0;
 };
 
 LocalSearch::LocalSearch(const Taps& start, uint64_t seed)
@@ -123,12 +119,17 @@ LocalSearch::LocalSearch(const Taps& start, uint64_t seed)
   Order();
 }
 
-/// Sorts the bins by cost: most moves fail at one of the first, and the others need not be looked at.
+/// Sorts the bins by cost: most moves fail at the first ones, and the others need not be looked at.
 void LocalSearch::Order() {
-  for (Bin& bin : bins_) bin.cost = CostOf(bin.number, bin.gain);
-  std::sort(bins_.begin(), bins_.end(),
-            [](const Bin& a, const Bin& b) { return std::make_pair(-a.cost, a.number) < std::make_pair(-b.cost, b.number); });
-  cost_ = bins_.front().cost;
+  cost_ = 0;
+  peak_ = 0;
+  for (Bin& bin : bins_) {
+    const double level = Level(bin.number, bin.gain);
+    bin.cost = CostOf(level);
+    cost_ += bin.cost;
+    peak_ = std::max(peak_, level);
+  }
+  if (accepted_++ % 32 == 0) std::sort(bins_.begin(), bins_.end(), [](const Bin& a, const Bin& b) { return std::make_pair(-a.cost, a.number) < std::make_pair(-b.cost, b.number); });
 }
 
 LocalSearch::Complex LocalSearch::Effect(const Change& change, int bin) const {
@@ -143,10 +144,15 @@ LocalSearch::Complex LocalSearch::Moved(const Bin& bin, const Move& move) const 
 }
 
 /// The gain in the stop band; in the pass band, what exceeds the ripple limit.
-double LocalSearch::CostOf(int bin, const Complex& gain) const {
+double LocalSearch::Level(int bin, const Complex& gain) const {
   const double magnitude = std::sqrt(std::norm(gain));
   if (bin >= kFirstStopBin) return magnitude;
   return std::max(0.0, std::abs(magnitude - 1) - rippleLimit_);
+}
+
+double LocalSearch::CostOf(double level) const {
+  const double excess = std::max(0.0, level / target_ - 1);
+  return excess * excess;
 }
 
 /// Two exchanges a third of the time: they get out of places where no single one helps.
@@ -177,61 +183,48 @@ bool LocalSearch::AddChange(int tap, int units, Move* move) const {
   return true;
 }
 
-bool LocalSearch::StaysBelow(double limit, const Move& move) {
+bool LocalSearch::Helps(const Move& move) {
+  const double u = (double(random_() >> 11) + 0.5) / 9007199254740992.0;
+  const double limit = cost_ - temperature_ * std::log(u);
+  double cost = 0;
   for (size_t i = 0; i < bins_.size(); ++i) {
-    if (CostOf(bins_[i].number, Moved(bins_[i], move)) < limit) continue;
-    // Next time this bin is asked early.
-    if (i > kSettledBins) std::rotate(bins_.begin(), bins_.begin() + static_cast<ptrdiff_t>(i), bins_.begin() + static_cast<ptrdiff_t>(i) + 1);
-    return false;
+    cost += CostOf(Level(bins_[i].number, Moved(bins_[i], move)));
+    if (cost >= limit) return false;
   }
   return true;
 }
 
 void LocalSearch::Make(const Move& move) {
-  cost_ = 0;
-  for (Bin& bin : bins_) {
-    bin.gain = Moved(bin, move);
-    cost_ = std::max(cost_, CostOf(bin.number, bin.gain));
-  }
+  for (Bin& bin : bins_) bin.gain = Moved(bin, move);
   for (int i = 0; i < move.count; ++i) taps_.values[move.changes[i].tap] += move.changes[i].units;
+  Order();
 }
 
-bool LocalSearch::Try(double level) {
+bool LocalSearch::Try() {
   Move move;
-  if (!DrawMove(&move) || !StaysBelow(std::max(level, cost_ * (1 - kLeastGain)), move)) return false;
+  if (!DrawMove(&move) || !Helps(move)) return false;
   Make(move);
   return true;
 }
 
-void LocalSearch::Follow(const LocalSearch& other) {
-  if (other.cost_ < cost_) {
-    *this = other;
-  } else {
-    random_ = other.random_;
-  }
-}
-
 double Decibels(double gain) { return 20 * std::log10(gain); }
-
-/// From the best so far: a walk that may make it a little worse, then only downhill.
-LocalSearch Wander(const LocalSearch& best, int64_t moves) {
-  LocalSearch search = best;
-  for (int64_t i = 0; i < moves; ++i) search.Try(i < kWalkMoves ? best.cost() * kWalkSlack : 0);
-  return search;
-}
 
 }  // namespace
 
 SearchResult Search(const Taps& start, const SearchBudget& budget) {
-  LocalSearch best(start, budget.seed);
-  SearchResult result{start, Decibels(best.cost()), 0};
-  for (int64_t moves = 0; moves < budget.moves; moves += kRoundMoves) {
-    LocalSearch found = Wander(best, std::min(kRoundMoves, budget.moves - moves));
-    best.Follow(found);
-if(moves%20000000==0)fprintf(stderr,"%ld %.2f\n",moves,Decibels(best.cost()));
+  LocalSearch search(start, budget.seed);
+  SearchResult result{start, Decibels(search.peak()), 0};
+  double best = search.peak();
+  double db = atof(getenv("L")); search.SetTarget(std::pow(10,db/20)); int64_t last=0; long acc=0;
+  double best_at=0;
+  for (int64_t i = 0; i < budget.moves; ++i) {
+    if (i % 1000 == 0) search.temperature_ = atof(getenv("T0")) * std::pow(atof(getenv("T1")) / atof(getenv("T0")), double(i) / budget.moves);
+    if (getenv("V") && i % (budget.moves/10)==0) fprintf(stderr,"V %g cost %g peak %.2f acc %ld\n",search.temperature_,search.cost(),Decibels(search.peak()),acc);
+    if (search.Try()) { acc++; last=i; if (search.peak() < best) { best = search.peak(); result.taps = search.taps(); best_at=i;} }
+    if (search.cost() == 0) { db -= 0.05; search.SetTarget(std::pow(10,db/20)); }
   }
-  result.taps = best.taps();
-  result.afterDb = Decibels(best.cost());
+  fprintf(stderr,"acc %ld last %ld best_at %g final level %.2f peak now %.2f\n",acc,(long)last,best_at,db,Decibels(search.peak()));
+  result.afterDb = Decibels(best);
   return result;
 }
 

@@ -1,0 +1,25 @@
+import { createGateway, type GatewayOptions, type GatewayStats } from '../src/index.js';
+
+/** What the gateway process tells when it is asked. */
+export interface GatewayReport {
+  readonly stats: GatewayStats;
+  /** CPU time used so far, user and system, in milliseconds. */
+  readonly cpuMs: number;
+  readonly rssMb: number;
+}
+
+// The gateway in a process of its own: options in the first argument, a report for every message.
+const gateway = createGateway(JSON.parse(process.argv[2] ?? '{}') as GatewayOptions);
+const { url } = await gateway.listen();
+process.send?.({ url });
+
+process.on('message', () => {
+  const { user, system } = process.cpuUsage();
+  const report: GatewayReport = {
+    stats: gateway.stats(),
+    cpuMs: (user + system) / 1e3,
+    rssMb: process.memoryUsage.rss() / 2 ** 20,
+  };
+  process.send?.(report);
+});
+process.on('disconnect', () => process.exit());

@@ -1,0 +1,214 @@
+import { describe, expect, test } from 'vitest';
+import { readConfig } from '../src/config.js';
+import { GatewayError } from '../src/errors.js';
+
+const SID = `AC${'0'.repeat(32)}`;
+const ACCOUNT = { TWILIO_ACCOUNT_SID: SID, TWILIO_AUTH_TOKEN: 'secret-token' };
+const read = (env: NodeJS.ProcessEnv) => readConfig({ ...ACCOUNT, ...env });
+
+/** The lines an environment is refused with; none where it is taken. */
+function mistakes(env: NodeJS.ProcessEnv): string[] {
+  try {
+    readConfig(env);
+    return [];
+  } catch (error) {
+    expect(error).toBeInstanceOf(GatewayError);
+    expect((error as GatewayError).code).toBe('GW_CONFIG_INVALID');
+    return (error as GatewayError).message.split('\n');
+  }
+}
+
+describe('the configuration', () => {
+  test('has the defaults of the contract', () => {
+    expect(readConfig(ACCOUNT)).toEqual({
+      host: '127.0.0.1',
+      port: 3000,
+      twilio: { accountSid: SID, authTokens: ['secret-token'], validate: true },
+      localRoom: 'call',
+      maxCalls: 1000,
+      leadMs: 120,
+      drainMs: 300_000,
+      logLevel: 'info',
+    });
+  });
+
+  test('takes everything that may be said', () => {
+    const config = read({
+      PUBLIC_URL: 'https://a.example/p',
+      TWILIO_AUTH_TOKEN: ' one , two ',
+      TWILIO_FROM: '+15550001111',
+      TWILIO_API_URL: 'http://127.0.0.1:4010',
+      HOST: '::',
+      PORT: '0',
+      TLS_CERT_FILE: 'a.pem',
+      TLS_KEY_FILE: 'b.pem',
+      LOCAL_ROOM: 'to',
+      BRIDGE: 'local',
+      CONTROL_API_KEY: 'sixteen-letters!',
+      MAX_CALLS: '7',
+      LEAD_MS: '200',
+      DRAIN_SECONDS: '5',
+      TRANSCODER: 'native',
+      LOG_LEVEL: 'debug',
+      SOMETHING_ELSE: 'x',
+    });
+    expect(config).toEqual({
+      host: '::',
+      port: 0,
+      tls: { certFile: 'a.pem', keyFile: 'b.pem' },
+      publicUrl: 'https://a.example/p',
+      twilio: {
+        accountSid: SID,
+        authTokens: ['one', 'two'],
+        validate: true,
+        from: '+15550001111',
+        apiUrl: 'http://127.0.0.1:4010',
+      },
+      localRoom: 'to',
+      maxCalls: 7,
+      leadMs: 200,
+      drainMs: 5_000,
+      controlApiKey: 'sixteen-letters!',
+      logLevel: 'debug',
+    });
+  });
+
+  test('takes empty text as not said', () => {
+    const empty = { PUBLIC_URL: '', PORT: ' ', LOG_LEVEL: '', STREAM_API_KEY: '', CONTROL_API_KEY: '' };
+    expect(read(empty)).toEqual(readConfig(ACCOUNT));
+  });
+
+  test('takes NGROK_URL for PUBLIC_URL, which goes before it', () => {
+    expect(read({ NGROK_URL: 'a.ngrok.app' }).publicUrl).toBe('https://a.ngrok.app');
+    expect(read({ NGROK_URL: 'a.ngrok.app', PUBLIC_URL: 'https://b.example' }).publicUrl).toBe(
+      'https://b.example',
+    );
+  });
+
+  test('needs no account where signatures are not checked', () => {
+    expect(readConfig({ TWILIO_VALIDATE: 'off' }).twilio).toEqual({ authTokens: [], validate: false });
+    expect(mistakes({})).toEqual([
+      expect.stringContaining('TWILIO_ACCOUNT_SID'),
+      expect.stringContaining('TWILIO_AUTH_TOKEN'),
+    ]);
+    expect(mistakes({ TWILIO_VALIDATE: 'on' })).toHaveLength(2);
+  });
+
+  test('forgets empty tokens in the list', () => {
+    expect(read({ TWILIO_AUTH_TOKEN: ',one,,two,' }).twilio.authTokens).toEqual(['one', 'two']);
+  });
+
+  test('is refused where the token list holds no token', () => {
+    expect(mistakes({ ...ACCOUNT, TWILIO_AUTH_TOKEN: ' , ' })).toEqual([
+      expect.stringContaining('TWILIO_AUTH_TOKEN'),
+    ]);
+  });
+
+  test.each([
+    ['STREAM_API_KEY', 'STREAM_API_SECRET'],
+    ['STREAM_API_SECRET', 'STREAM_API_KEY'],
+    ['TLS_CERT_FILE', 'TLS_KEY_FILE'],
+    ['TLS_KEY_FILE', 'TLS_CERT_FILE'],
+  ])('wants %s only with %s', (set, unset) => {
+    const lines = mistakes({ ...ACCOUNT, [set]: 'x' });
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain(`received ${set} without ${unset}`);
+  });
+
+  test.each([
+    ['TWILIO_ACCOUNT_SID', 'AC12'],
+    ['TWILIO_VALIDATE', 'no'],
+    ['TWILIO_API_URL', 'ftp://a.example'],
+    ['PUBLIC_URL', 'a.example'],
+    ['PUBLIC_URL', 'http://a.example'],
+    ['PUBLIC_URL', 'https://a.example/?x=1'],
+    ['PUBLIC_URL', 'https://a.example/#x'],
+    ['PUBLIC_URL', 'wss://a.example'],
+    ['NGROK_URL', 'https://a.ngrok.app'],
+    ['NGROK_URL', 'a.ngrok.app/path'],
+    ['NGROK_URL', 'a.ngrok.app:99999'],
+    ['BRIDGE', 'other'],
+    ['LOCAL_ROOM', 'from'],
+    ['PORT', '65536'],
+    ['PORT', '-1'],
+    ['PORT', '3000.5'],
+    ['PORT', '0x10'],
+    ['MAX_CALLS', '0'],
+    ['MAX_CALLS', 'many'],
+    ['LEAD_MS', '19'],
+    ['DRAIN_SECONDS', '-5'],
+    ['TRANSCODER', 'wasm'],
+    ['LOG_LEVEL', 'loud'],
+    ['CONTROL_API_KEY', 'short'],
+  ])('refuses %s=%s in one line that names it', (name, value) => {
+    const lines = mistakes({ ...ACCOUNT, [name]: value });
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(new RegExp(`^Expected .+ for ${name} but received `));
+  });
+
+  test.each([
+    'https://a.example',
+    'https://a.example:8443/p/',
+    'http://localhost:3000',
+    'http://127.0.0.1',
+    'http://[::1]:1',
+  ])('takes PUBLIC_URL=%s', (url) => {
+    expect(read({ PUBLIC_URL: url }).publicUrl).toBe(url);
+  });
+
+  test('tells all mistakes at once, one line each', () => {
+    const lines = mistakes({
+      TWILIO_AUTH_TOKEN: 'x',
+      PORT: 'a\nb',
+      MAX_CALLS: '0',
+      LOG_LEVEL: 'loud',
+      PUBLIC_URL: 'nowhere',
+      STREAM_API_KEY: 'key',
+      TLS_KEY_FILE: 'key.pem',
+    });
+    expect(lines).toHaveLength(7);
+    const names = [
+      'TWILIO_ACCOUNT_SID',
+      'PORT',
+      'MAX_CALLS',
+      'LOG_LEVEL',
+      'PUBLIC_URL',
+      'STREAM_API',
+      'TLS_KEY_FILE',
+    ];
+    for (const name of names) {
+      expect(lines.filter((line) => line.includes(name))).toHaveLength(1);
+    }
+    for (const line of lines) expect(line).toMatch(/^Expected .+ but received /);
+  });
+
+  test('refuses the Stream bridge, which this version has not got', () => {
+    expect(mistakes({ ...ACCOUNT, BRIDGE: 'stream' })).toHaveLength(1);
+  });
+
+  test('does not silently bridge locally where Stream keys ask for Stream', () => {
+    const lines = mistakes({ ...ACCOUNT, STREAM_API_KEY: 'key', STREAM_API_SECRET: 'secret' });
+    expect(lines).toEqual([expect.stringContaining('BRIDGE')]);
+    const local = { STREAM_API_KEY: 'key', STREAM_API_SECRET: 'secret', BRIDGE: 'local' };
+    expect(mistakes({ ...ACCOUNT, ...local })).toEqual([]);
+  });
+
+  test('never prints a secret', () => {
+    const lines = mistakes({
+      TWILIO_ACCOUNT_SID: 'AC12',
+      TWILIO_AUTH_TOKEN: 'hush-token',
+      CONTROL_API_KEY: 'hush-key',
+      STREAM_API_SECRET: 'hush-stream',
+      PUBLIC_URL: 'https://user:hush-password@a.example',
+    });
+    expect(lines.length).toBeGreaterThanOrEqual(4);
+    expect(lines.join('\n')).not.toContain('hush');
+  });
+
+  test('does not print an auth token that stands where the account belongs', () => {
+    const token = '0123456789abcdef0123456789abcdef';
+    const lines = mistakes({ TWILIO_ACCOUNT_SID: token, TWILIO_AUTH_TOKEN: SID });
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).not.toContain(token);
+  });
+});

@@ -1,0 +1,207 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { TwilioSignatureVerifier, verifyTwilioSignature } from '../../src/twilio/signature.js';
+import { parseForm } from '../../src/twilio/webhook.js';
+import { sign } from '../support/caller.js';
+
+/** Token and requests of Twilio's documentation and of its SDK's own tests. */
+const TOKEN = '12345';
+const FORM = {
+  CallSid: 'CA1234567890ABCDE',
+  Caller: '+14158675309',
+  Digits: '1234',
+  From: '+14158675309',
+  To: '+18005551212',
+};
+const DOCUMENTED_FORM = { ...FORM, Caller: '+14158675310', From: '+14158675310' };
+const URL_OF_SDK = 'https://mycompany.com/myapp.php?foo=1&bar=2';
+const BODY = '{"property": "value", "boolean": true}';
+const URL_WITH_HASH = `${URL_OF_SDK}&bodySHA256=0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620`;
+const SIGNATURE = 'RSOYDt4T1cUTdK1PDd93/VVr8B8=';
+
+const verifier = new TwilioSignatureVerifier(TOKEN);
+const isValid = (signature: string | undefined, url: string | string[], parameters = {}, rawBody?: string) =>
+  verifier.isValid({
+    signature,
+    urls: [url].flat(),
+    parameters,
+    ...(rawBody === undefined ? {} : { rawBody }),
+  });
+
+describe('a signature', () => {
+  test.each([
+    [
+      'documented',
+      'https://example.com/myapp.php?foo=1&bar=2',
+      DOCUMENTED_FORM,
+      'L/OH5YylLD5NRKLltdqwSvS0BnU=',
+    ],
+    ['of the SDK', URL_OF_SDK, FORM, SIGNATURE],
+    ['with :443 signed', URL_OF_SDK, FORM, 'kvajT1Ptam85bY51eRf/AJRuM3w='],
+    ['with :443 asked for, not signed', URL_OF_SDK.replace('.com', '.com:443'), FORM, SIGNATURE],
+    ['with :80 signed', URL_OF_SDK.replace('https', 'http'), FORM, '0ZXoZLH/DfblKGATFgpif+LLRf4='],
+    ['of an upgrade', 'wss://example.com/twilio/media/abc', {}, 'Eh5vrOlh54OBGHF8ZgH2Le+KO+A='],
+    ['of an upgrade with a slash', 'wss://example.com/twilio/media/abc/', {}, 'XvFw68V04HrJKdAFoZ8+4Ke2Pxg='],
+  ])('%s is valid, and only as it is', (_, url, form, signature) => {
+    expect(isValid(signature, url, form)).toBe(true);
+    expect(isValid(signature, url, { ...form, More: '1' })).toBe(false);
+    expect(isValid(signature, url.replace('.com', '.net'), form)).toBe(false);
+    expect(isValid(`x${signature.slice(1)}`, url, form)).toBe(false);
+    expect(isValid(signature.slice(1), url, form)).toBe(false);
+    expect(new TwilioSignatureVerifier('54321').isValid({ signature, urls: [url], parameters: form })).toBe(
+      false,
+    );
+  });
+
+  test('of an upgrade may be over the default port of wss', () => {
+    expect(isValid(sign('wss://example.com:443/media/a', {}, TOKEN), 'wss://example.com/media/a')).toBe(true);
+  });
+
+  test('of an upgrade may be over a port that is not the default', () => {
+    expect(isValid(sign('wss://example.com:8443/m', {}, TOKEN), 'wss://example.com:8443/m')).toBe(true);
+  });
+
+  test('of the https URL is none of the wss URL', () => {
+    expect(isValid(sign('https://example.com/m', {}, TOKEN), 'wss://example.com/m')).toBe(false);
+  });
+
+  test('of another trailing slash is only valid where that URL is a candidate', () => {
+    const signature = 'XvFw68V04HrJKdAFoZ8+4Ke2Pxg=';
+    const bare = 'wss://example.com/twilio/media/abc';
+    expect(isValid(signature, bare)).toBe(false);
+    expect(isValid(signature, [bare, `${bare}/`])).toBe(true);
+  });
+
+  test('covers repeated parameters: unique values, sorted', () => {
+    const url = 'https://example.com/sms';
+    const signature = sign(url, { A: '1', MediaUrl: 'aMediaUrlb', Z: '' }, TOKEN);
+    const form = parseForm('Z=&MediaUrl=b&MediaUrl=a&MediaUrl=b&A=1');
+    expect(isValid(signature, url, form)).toBe(true);
+    expect(isValid(signature, url, parseForm('Z=&MediaUrl=b&A=1'))).toBe(false);
+  });
+
+  test('covers values untrimmed, and names in byte order', () => {
+    const url = 'https://example.com/voice';
+    const form = { a: ' lead and trail  ', B: '\u00e4+%20', Z: 'x\ny' };
+    const signature = sign(url, form, TOKEN);
+    expect(isValid(signature, url, parseForm(new URLSearchParams(form).toString()))).toBe(true);
+    expect(isValid(signature, url, { ...form, a: 'lead and trail' })).toBe(false);
+  });
+
+  test('covers the query as it came', () => {
+    const url = 'https://example.com/v?b=%C3%A4&a=it%27s+me&callId=1';
+    expect(isValid(sign(url, FORM, TOKEN), url, FORM)).toBe(true);
+    expect(isValid(sign(url, FORM, TOKEN), url.replace('callId=1', 'callId=2'), FORM)).toBe(false);
+  });
+});
+
+describe('a JSON body', () => {
+  const signature = 'a9nBmqA0ju/hNViExpshrM61xv4=';
+
+  test('is valid by its hash in the URL', () => {
+    expect(isValid(signature, URL_WITH_HASH, {}, BODY)).toBe(true);
+  });
+
+  test.each([
+    ['changed', BODY.replace('true', 'false')],
+    ['emptied', ''],
+    ['absent', undefined],
+  ])('%s is not', (_, body) => {
+    expect(isValid(signature, URL_WITH_HASH, {}, body)).toBe(false);
+  });
+
+  test('with a hash that nobody signed is not', () => {
+    const hash = createHash('sha256').update('{}').digest('hex');
+    expect(isValid(signature, `${URL_OF_SDK}&bodySHA256=${hash}`, {}, '{}')).toBe(false);
+  });
+});
+
+describe('the verifier', () => {
+  test('takes any of several tokens, as a list or as comma text', () => {
+    const request = { signature: SIGNATURE, urls: [URL_OF_SDK], parameters: FORM };
+    expect(new TwilioSignatureVerifier(['old', TOKEN]).isValid(request)).toBe(true);
+    expect(new TwilioSignatureVerifier(` ${TOKEN} ,, new`).isValid(request)).toBe(true);
+    expect(new TwilioSignatureVerifier('old,new').isValid(request)).toBe(false);
+  });
+
+  test.each([[''], [' , '], [[]], [['']]])('refuses to be made without a token: %j', (tokens) => {
+    expect(() => new TwilioSignatureVerifier(tokens)).toThrow(
+      expect.objectContaining({ code: 'GW_AUTH_TOKEN_MISSING' }),
+    );
+  });
+
+  test('refuses tokens of another type', () => {
+    expect(() => new TwilioSignatureVerifier(7 as never)).toThrow(TypeError);
+    expect(() => new TwilioSignatureVerifier([7] as never)).toThrow(TypeError);
+  });
+
+  test('tells a missing signature from a wrong one, and both are 403', () => {
+    const request = { urls: [URL_OF_SDK], parameters: FORM };
+    for (const signature of ['', undefined]) {
+      expect(() => verifier.verify({ ...request, signature })).toThrow(
+        expect.objectContaining({ code: 'GW_SIGNATURE_MISSING', status: 403 }),
+      );
+    }
+    expect(() => verifier.verify({ ...request, signature: 'wrong' })).toThrow(
+      expect.objectContaining({ code: 'GW_SIGNATURE_INVALID', status: 403 }),
+    );
+    expect(() => verifier.verify({ ...request, signature: SIGNATURE })).not.toThrow();
+  });
+
+  test('says neither the token nor the right signature', () => {
+    const verify = () => verifier.verify({ signature: 'wrong', urls: [URL_OF_SDK], parameters: FORM });
+    expect(verify).toThrow(expect.not.stringContaining(TOKEN));
+    expect(verify).toThrow(expect.not.stringContaining(SIGNATURE));
+  });
+
+  test('finds no signature valid where there is no URL', () => {
+    expect(isValid(SIGNATURE, [], FORM)).toBe(false);
+  });
+
+  test('never throws, whatever a client sends', () => {
+    const odd = [
+      '',
+      '/',
+      'https://',
+      'javascript:1',
+      'https://[',
+      'https://a/?%',
+      'https://a/?bodySHA256',
+      '\0',
+    ];
+    const url = fc.oneof(
+      fc.constantFrom(...odd),
+      fc.string({ unit: 'binary' }),
+      fc.string({ unit: 'binary' }).map((text) => `https://a.example/${text}?${text}=${text}`),
+      fc.string({ unit: 'binary' }).map((text) => `https://a.example/?bodySHA256=${text}`),
+    );
+    const form = fc.dictionary(fc.string(), fc.oneof(fc.string(), fc.array(fc.string())));
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'binary' }),
+        fc.array(url),
+        form,
+        fc.string(),
+        (signature, urls, parameters, rawBody) => {
+          expect(verifier.isValid({ signature, urls, parameters, rawBody })).toBe(false);
+        },
+      ),
+    );
+  });
+});
+
+describe('verifyTwilioSignature', () => {
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
+  test('takes its tokens from TWILIO_AUTH_TOKEN', () => {
+    vi.stubEnv('TWILIO_AUTH_TOKEN', `other,${TOKEN}`);
+    expect(verifyTwilioSignature({ signature: SIGNATURE, urls: [URL_OF_SDK], parameters: FORM })).toBe(true);
+    vi.stubEnv('TWILIO_AUTH_TOKEN', 'other');
+    expect(verifyTwilioSignature({ signature: SIGNATURE, urls: [URL_OF_SDK], parameters: FORM })).toBe(false);
+    vi.stubEnv('TWILIO_AUTH_TOKEN', undefined);
+    expect(() => verifyTwilioSignature({ signature: SIGNATURE, urls: [] })).toThrow(/TWILIO_AUTH_TOKEN/);
+  });
+});

@@ -1,0 +1,95 @@
+import { describe, expect, test } from 'vitest';
+import { CallWebhookInput, isFinalStatus, parseForm } from '../../src/twilio/webhook.js';
+
+const read = (body: string) => new CallWebhookInput(parseForm(body));
+
+describe('a form', () => {
+  test('keeps values untrimmed and decodes them', () => {
+    expect({ ...parseForm('From=%2B1555&Body=+a+b%20&Empty=&Bare&U=%C3%A4') }).toEqual({
+      From: '+1555',
+      Body: ' a b ',
+      Empty: '',
+      Bare: '',
+      U: 'ä',
+    });
+  });
+
+  test('keeps every value of a repeated name, in order', () => {
+    expect(parseForm('A=2&B=x&A=1&A=2').A).toEqual(['2', '1', '2']);
+  });
+
+  test.each(['', '&', '%', '=', '%E0%A4', 'a=%zz&&=b', '\0'])('takes %j without throwing', (body) => {
+    expect(() => parseForm(body)).not.toThrow();
+  });
+
+  test('takes names that objects have already', () => {
+    const form = parseForm('__proto__=1&constructor=2&toString=3');
+    expect(Object.keys(form)).toEqual(['__proto__', 'constructor', 'toString']);
+    expect(form.constructor).toBe('2');
+    expect(({} as Record<string, unknown>)['1']).toBeUndefined();
+  });
+});
+
+describe('a voice webhook', () => {
+  test('has every documented parameter by name', () => {
+    const names = [
+      'CallSid AccountSid From To CallStatus Direction ApiVersion Caller Called CallerName ForwardedFrom',
+      'ParentCallSid CallToken StirVerstat AnsweredBy CallerCity CallerState CallerZip CallerCountry',
+      'CalledCity CalledState CalledZip CalledCountry',
+    ].flatMap((line) => line.split(' '));
+    const input = read(names.map((name) => `${name}=the+${name}`).join('&')) as unknown as Record<
+      string,
+      string
+    >;
+    for (const name of names) {
+      expect(input[(name[0] as string).toLowerCase() + name.slice(1)]).toBe(`the ${name}`);
+    }
+  });
+
+  test('is empty text where Twilio always sends something, undefined where it may not', () => {
+    const input = read('');
+    for (const name of [
+      'callSid',
+      'accountSid',
+      'from',
+      'to',
+      'callStatus',
+      'direction',
+      'caller',
+      'called',
+    ]) {
+      expect(input[name as keyof CallWebhookInput]).toBe('');
+    }
+    expect(input.apiVersion).toBe('2010-04-01');
+    for (const name of ['callerName', 'forwardedFrom', 'stirVerstat', 'callDuration', 'sequenceNumber']) {
+      expect(input[name as keyof CallWebhookInput]).toBeUndefined();
+    }
+  });
+
+  test('keeps what it does not know', () => {
+    expect(read('Brand=new').get('Brand')).toBe('new');
+    expect(read('A=1&A=2').get('A')).toBe('1');
+    expect(read('A=1').get('B')).toBeUndefined();
+  });
+
+  test('reads numbers', () => {
+    const input = read('CallDuration=42&SequenceNumber=0');
+    expect(input.callDuration).toBe(42);
+    expect(input.sequenceNumber).toBe(0);
+  });
+
+  test('collects SIP headers', () => {
+    expect(read('SipHeader_X-Id=7&SipHeader_=&SipDomain=a&X-Id=8').sipHeaders).toEqual({
+      'X-Id': '7',
+      '': '',
+    });
+  });
+});
+
+test('some statuses are final', () => {
+  const final = ['completed', 'busy', 'failed', 'no-answer', 'canceled'];
+  for (const status of final) expect(isFinalStatus(status)).toBe(true);
+  for (const status of ['queued', 'initiated', 'ringing', 'in-progress', 'answered', '', 'Completed']) {
+    expect(isFinalStatus(status)).toBe(false);
+  }
+});
