@@ -45,12 +45,15 @@ function nodeHeaders() {
 }
 
 function notice(output) {
-  const lines = output.split('\n').filter((line) => line.trim() !== '');
+  // node-gyp surrounds the compiler's words with its own state and stack.
+  const chatter =
+    /^gyp info|^gyp ERR! (stack +at |System|command|cwd|node |node-gyp |not ok|build error|find Python)/;
+  const lines = output.split('\n').filter((line) => line.trim() !== '' && !chatter.test(line));
   return `
 trunkline: the native core was not compiled: ${reason(output)}
   The installation goes on, but audio needs the native core. The last lines of the build:
 ${lines
-  .slice(-15)
+  .slice(-12)
   .map((line) => `    ${line}`)
   .join('\n')}
   To compile it, install a C++17 compiler, make and Python 3, then run "npm rebuild trunkline",

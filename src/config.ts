@@ -25,20 +25,30 @@ export interface Config {
 
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
-/** A variable set to empty text counts as not set, as in most shells' habits. */
-const text = z.string().trim().min(1);
+const text = z.string().min(1);
 
 const whole = (min: number, max: number) =>
   z.string().trim().regex(/^\d+$/).transform(Number).pipe(z.int().min(min).max(max));
 
 const Environment = z.object({
   TWILIO_ACCOUNT_SID: text.regex(/^AC[0-9a-fA-F]{32}$/).optional(),
-  TWILIO_AUTH_TOKEN: text.transform((list) => list.split(',').map((token) => token.trim())).optional(),
+  TWILIO_AUTH_TOKEN: text
+    .transform((list) =>
+      list
+        .split(',')
+        .map((token) => token.trim())
+        .filter((token) => token !== ''),
+    )
+    .pipe(z.array(z.string()).min(1))
+    .optional(),
   TWILIO_VALIDATE: z.enum(['on', 'off']).default('on'),
   TWILIO_FROM: text.optional(),
   TWILIO_API_URL: z.url({ protocol: /^https?$/ }).optional(),
   PUBLIC_URL: text.refine(isPublicUrl).optional(),
-  NGROK_URL: text.regex(/^[A-Za-z0-9.-]+(:\d+)?$/).optional(),
+  NGROK_URL: text
+    .regex(/^[A-Za-z0-9.-]+(:\d+)?$/)
+    .refine((host) => URL.canParse(`https://${host}`))
+    .optional(),
   STREAM_API_KEY: text.optional(),
   STREAM_API_SECRET: text.optional(),
   BRIDGE: z.enum(['local', 'stream']).optional(),
@@ -49,7 +59,7 @@ const Environment = z.object({
   TLS_KEY_FILE: text.optional(),
   CONTROL_API_KEY: text.min(16).optional(),
   MAX_CALLS: whole(1, 1_000_000).default(1000),
-  LEAD_MS: whole(20, 10_000).default(120),
+  LEAD_MS: whole(40, 10_000).default(120),
   DRAIN_SECONDS: whole(0, 86_400).default(300),
   TRANSCODER: z.enum(['auto', 'native']).default('auto'),
   LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
@@ -74,34 +84,42 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   TLS_KEY_FILE: 'the path of a private key',
   CONTROL_API_KEY: 'at least 16 characters',
   MAX_CALLS: 'a whole number from 1',
-  LEAD_MS: '20 to 10000 milliseconds',
+  LEAD_MS: '40 to 10000 milliseconds',
   DRAIN_SECONDS: '0 to 86400 seconds',
   TRANSCODER: 'auto or native (wasm is not part of this version)',
   LOG_LEVEL: LOG_LEVELS.join(', '),
 };
 
-/** Shown with a wrong value only where the value is no secret. */
-const SECRETS = new Set(['TWILIO_AUTH_TOKEN', 'STREAM_API_SECRET', 'CONTROL_API_KEY']);
+/** A wrong value of these is not shown: it is a secret, or perhaps one that was put in the wrong place. */
+const SECRETS = new Set(['TWILIO_ACCOUNT_SID', 'TWILIO_AUTH_TOKEN', 'STREAM_API_SECRET', 'CONTROL_API_KEY']);
+
+/** Promised for later versions; whoever sets one of them expects what this version does not do. */
+const NOT_YET = ['CALL_ROUTER_URL', 'REDIS_URL', 'STREAM_BASE_URL'];
 
 /**
  * Reads the configuration from environment variables.
  * @throws GatewayError `GW_CONFIG_INVALID`, its message one line for every mistake
  */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
-  const given = Object.fromEntries(
+  // A variable set to empty text counts as not set, as is the habit of most shells.
+  const given: Readonly<Record<string, string | undefined>> = Object.fromEntries(
     (Object.keys(WANTED) as (keyof typeof WANTED)[]).flatMap((name) =>
-      env[name]?.trim() ? [[name, env[name]]] : [],
+      env[name]?.trim() ? [[name, env[name].trim()]] : [],
     ),
   );
   const mistakes: string[] = [];
   const parsed = Environment.safeParse(given);
   if (!parsed.success) {
     for (const name of new Set(parsed.error.issues.map((issue) => String(issue.path[0])))) {
-      const received = SECRETS.has(name) ? 'another value' : JSON.stringify(env[name]);
+      const received = SECRETS.has(name) ? 'another value' : JSON.stringify(withoutCredentials(env[name]));
       mistakes.push(`Expected ${WANTED[name as keyof typeof WANTED]} for ${name} but received ${received}`);
     }
   }
-  mistakes.push(...contradictions(given as Record<string, string | undefined>));
+  mistakes.push(...contradictions(given));
+  for (const name of NOT_YET) {
+    if (env[name]?.trim())
+      mistakes.push(`Expected no ${name}, which is not part of this version, but received one`);
+  }
   if (mistakes.length > 0 || !parsed.success) {
     throw new GatewayError('GW_CONFIG_INVALID', mistakes.join('\n'));
   }
@@ -146,6 +164,11 @@ function contradictions(given: Readonly<Record<string, string | undefined>>): st
       }
     }
   }
+  if (given.BRIDGE === undefined && given.STREAM_API_KEY !== undefined) {
+    mistakes.push(
+      'Expected BRIDGE=local beside Stream keys but received nothing: the Stream bridge is not part of this version',
+    );
+  }
   if (given.BRIDGE === 'stream') {
     mistakes.push(
       'Expected BRIDGE=local but received "stream": the Stream bridge is not part of this version',
@@ -154,9 +177,13 @@ function contradictions(given: Readonly<Record<string, string | undefined>>): st
   return mistakes;
 }
 
+function withoutCredentials(value: string | undefined): string | undefined {
+  return value?.replace(/\/\/[^/?#]*@/, '//…@');
+}
+
 function isPublicUrl(value: string): boolean {
   if (!URL.canParse(value)) return false;
   const url = new URL(value);
-  if (url.search !== '' || url.hash !== '' || url.username !== '') return false;
+  if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname));
 }

@@ -221,11 +221,11 @@ export function createGateway(options: GatewayOptions = {}): Gateway {
 }
 
 function checkOptions(options: GatewayOptions): void {
-  const { port = 0, maxCalls = 1, leadMs = 20, prepareCall, publicUrl } = options;
+  const { port = 0, maxCalls = 1, leadMs = 40, prepareCall, publicUrl } = options;
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw expected('0 to 65535', 'port', port);
   if (!Number.isInteger(maxCalls) || maxCalls < 1)
     throw expected('a whole number from 1', 'maxCalls', maxCalls);
-  if (!(leadMs >= 20 && leadMs <= 10_000)) throw expected('20 to 10000 milliseconds', 'leadMs', leadMs);
+  if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
   if (prepareCall !== undefined && typeof prepareCall !== 'function') {
     throw expected('a function', 'prepareCall', prepareCall);
   }

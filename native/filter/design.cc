@@ -3,8 +3,8 @@
 //
 //   design             from the band edges alone
 //   design --polish    from the table of ../coefficients.h: can the search still improve it?
-//   --moves N          tries per table
-//   --seed N           of the search
+//   --moves N          tries a table, 20 million by default
+//   --seed N           of the search, 1 by default
 
 #include <cstdint>
 #include <cstdio>
@@ -54,10 +54,10 @@ bool ReadOptions(char** argument, Options* options) {
   return true;
 }
 
-Taps Improve(const Taps& start, const SearchBudget& budget) {
-  const SearchResult result = Search(start, budget);
-  std::fprintf(stderr, "%s: %.2f dB -> %.2f dB, %lld moves\n", start.direction == Direction::kUp ? "x6" : "/6",
-               result.beforeDb, result.afterDb, static_cast<long long>(budget.moves));
+Taps Improve(const Taps& table, SearchStart start, const SearchBudget& budget) {
+  const SearchResult result = Search(table, start, budget);
+  std::fprintf(stderr, "%s: %.2f dB -> %.2f dB\n", table.direction == Direction::kUp ? "x6" : "/6", result.beforeDb,
+               result.afterDb);
   return result.taps;
 }
 
@@ -77,16 +77,16 @@ void PrintDesign(const Taps& up, const Taps& down) {
 
 void Design(const SearchBudget& budget) {
   const std::vector<double> prototype = PrototypeWithFigures();
-  const Taps up = Improve(Quantise(prototype, Direction::kUp), budget);
-  const Taps down = Improve(Quantise(prototype, Direction::kDown), budget);
+  const Taps up = Improve(Quantise(prototype, Direction::kUp), SearchStart::kHot, budget);
+  const Taps down = Improve(Quantise(prototype, Direction::kDown), SearchStart::kHot, budget);
   PrintDesign(up, down);
 }
 
 void Polish(const SearchBudget& budget) {
   const Taps oldUp = CheckedInTaps(Direction::kUp);
   const Taps oldDown = CheckedInTaps(Direction::kDown);
-  const Taps up = Improve(oldUp, budget);
-  const Taps down = Improve(oldDown, budget);
+  const Taps up = Improve(oldUp, SearchStart::kCold, budget);
+  const Taps down = Improve(oldDown, SearchStart::kCold, budget);
   const bool same = up.values == oldUp.values && down.values == oldDown.values;
   std::fprintf(stderr, same ? "no move improves the checked-in table\n" : "the checked-in table can be improved\n");
   PrintDesign(up, down);

@@ -59,8 +59,8 @@ Matrix ErrorEnergy(Direction direction) {
   return energy;
 }
 
-/// Replaces a positive definite matrix by the upper triangle U with U transposed-reversed: energy = U * U^T. Eliminating the
-/// last tap first, row n then says how taps after n would best answer an error of tap n.
+/// Puts the triangle U of energy = U * U^T into the matrix's diagonal and upper half. The energy of e is then the sum over n
+/// of (U[0][n] e[0] + ... + U[n][n] e[n])^2: tap n can cancel its own term, whatever the taps before it were rounded to.
 void Factor(Matrix* energy) {
   Matrix& m = *energy;
   for (int n = kTapCount - 1; n >= 0; --n) {
@@ -73,9 +73,8 @@ void Factor(Matrix* energy) {
   }
 }
 
-/// Rounds from the first tap to the last. Each time, the taps not yet rounded are imagined to make good for the errors so
-/// far as well as real numbers could; what they cannot make good, the next tap takes into account. Late taps are fine, so
-/// they end it with small errors. (Known as the nearest-plane method.)
+/// Rounds from the first tap to the last, each to the integer that makes its term of the energy smallest. So every tap
+/// repairs what it can of the errors before it, and late taps are the finer ones. (Known as the nearest-plane method.)
 Taps RoundShaped(const Vector& exact, Direction direction) {
   Matrix upper = ErrorEnergy(direction);
   Factor(&upper);

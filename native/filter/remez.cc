@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 #include "band.h"
 
@@ -14,7 +15,8 @@ namespace {
 static_assert(std::numeric_limits<long double>::digits >= 64,
               "a stop band of 1e-10 beside a pass band of 1 needs more than the 53 bits of a double");
 
-// Grid points for each coefficient. Twice as many move the result by less than the tolerance.
+// Grid points for each coefficient, of which there is one a ripple. Even the narrow ripples at the band edges then rise
+// by no more than 0.3 % between two points.
 constexpr int kGridDensity = 64;
 constexpr int kMaxExchanges = 60;
 constexpr long double kTolerance = 1e-4L;

@@ -6,15 +6,15 @@
 #include <complex>
 #include <cstddef>
 #include <cstdlib>
-#include <numeric>
 #include <random>
-#include <utility>
 #include <vector>
 
 #include "band.h"
 
 namespace trunkline::filter {
 namespace {
+
+using Complex = std::complex<double>;
 
 // Bins of 8 Hz hit both band edges, and 6000 of them go round the circle, so that one short table holds every cosine.
 constexpr int kBinHz = 8;
@@ -24,21 +24,29 @@ constexpr int kFirstStopBin = static_cast<int>(kStopEdge) / kBinHz;
 constexpr int kLastStopBin = kBinsPerTurn / 2;
 static_assert(kLastPassBin * kBinHz == kPassEdge && kFirstStopBin * kBinHz == kStopEdge);
 
-// The bar is 0.01 dB; the difference covers what lies between two bins.
+// The bar is 0.01 dB; the difference leaves room for what lies between two bins.
 constexpr double kRippleLimitDb = 0.0095;
+
+// 1 dB short of the prototype. What exceeds it is the cost, so that all high peaks count at once; a search that looks only
+// at the highest one gets stuck 1 dB earlier.
+constexpr double kTargetDb = -96.8;
+
+// Costs run from about 15 after rounding to 0.3 in the end. A hotter start forgets what the rounding achieved.
+constexpr double kFirstTemperature = 0.1;
+constexpr double kLastTemperature = 0.005;
 
 // -32768 would let SIMD products overflow when they are added in pairs.
 constexpr int kLargestTap = 32767;
 
-// A unit of a coarse tap is bought back with at most this many units of a fine one: more would disturb the response too much
-// to be worth a try.
+// A unit of a coarse tap is bought back with at most this many units of a fine one: more would disturb the response too
+// much to be worth a try.
 constexpr int kLargestRatio = 4;
 
-// A smaller gain than this is rounding.
+// A change of cost below this part of it is rounding.
 constexpr double kLeastGain = 1e-6;
 
-// Positions at the head of the order that are left alone when a bin moves up.
-constexpr size_t kSettledBins = 8;
+// Sorting takes as long as some hundred tries, and the order hardly changes from one move to the next.
+constexpr int kMovesPerSort = 32;
 
 struct Change {
   int tap;
@@ -51,26 +59,25 @@ struct Move {
   int count = 0;
 };
 
-class LocalSearch {
+class Walk {
  public:
-  LocalSearch(const Taps& start, uint64_t seed);
+  Walk(const Taps& table, uint64_t seed);
 
-  void SetTarget(double target) { target_ = target; Order(); }
-  bool Try();
-  double cost() const { return cost_; }
-  double peak() const { return peak_; }
+  /// Makes a random move, if it lowers the cost or by chance: the likelier, the less it costs and the hotter it is.
+  bool Step(double temperature);
+
   const Taps& taps() const { return taps_; }
+  double peak() const { return peak_; }  // highest level of all bins
 
  private:
-  using Complex = std::complex<double>;
-
   struct Bin {
     int number;
     Complex gain;
     double cost;
   };
 
-  int Draw(size_t count) { return static_cast<int>(random_() % count); }
+  size_t Draw(size_t count) { return random_() % count; }
+  double DrawBudget(double temperature);
   bool DrawMove(Move* move);
   bool AddExchange(Move* move);
   bool AddChange(int tap, int units, Move* move) const;
@@ -79,48 +86,55 @@ class LocalSearch {
   Complex Moved(const Bin& bin, const Move& move) const;
   double Level(int bin, const Complex& gain) const;
   double CostOf(double level) const;
-  bool Helps(const Move& move);
+  bool Costs(double most, const Move& move) const;
   void Make(const Move& move);
-  void Order();
+  void Assess();
+  void SortBins();
 
   Taps taps_;
   std::mt19937_64 random_;
   std::vector<std::vector<int>> classes_;  // taps that share a sum
   std::array<int, kTapCount> steps_;       // StepOf
   std::vector<Complex> circle_;            // a unit of the finest scale, turned by each bin's angle
-  std::vector<Bin> bins_;                  // those most likely to object come first
+  std::vector<Bin> bins_;                  // the costly ones come first, or nearly so
   double rippleLimit_;
-  public: double temperature_ = 0; long accepted_ = 0; private:
-  double target_ = 1;
+  double target_;
   double cost_ = 0;
   double peak_ = 0;
+  int movesMade_ = 0;
 };
 
-LocalSearch::LocalSearch(const Taps& start, uint64_t seed)
-    : taps_(start),
+Walk::Walk(const Taps& table, uint64_t seed)
+    : taps_(table),
       random_(seed),
-      classes_(static_cast<size_t>(SumClassCount(start.direction))),
-      rippleLimit_(std::pow(10, kRippleLimitDb / 20) - 1) {
+      classes_(static_cast<size_t>(SumClassCount(table.direction))),
+      rippleLimit_(std::pow(10, kRippleLimitDb / 20) - 1),
+      target_(std::pow(10, kTargetDb / 20)) {
   for (int n = 0; n < kTapCount; ++n) {
-    classes_[static_cast<size_t>(SumClassOf(start.direction, n))].push_back(n);
-    steps_[n] = StepOf(start.direction, n);
+    classes_[static_cast<size_t>(SumClassOf(table.direction, n))].push_back(n);
+    steps_[n] = StepOf(table.direction, n);
   }
 
-  const double unit = std::ldexp(1.0 / SumClassCount(start.direction), -FinestScale(start.direction));
+  const double unit = std::ldexp(1.0 / SumClassCount(table.direction), -FinestScale(table.direction));
   const double turn = 2 * std::acos(-1.0);
   for (int k = 0; k < kBinsPerTurn; ++k) circle_.push_back(std::polar(unit, -turn * k / kBinsPerTurn));
 
   for (int k = 0; k <= kLastStopBin; ++k) {
     if (k > kLastPassBin && k < kFirstStopBin) continue;
     Bin bin{k, 0, 0};
-    for (int n = 0; n < kTapCount; ++n) bin.gain += Effect({n, start.values[n]}, k);
+    for (int n = 0; n < kTapCount; ++n) bin.gain += Effect({n, table.values[n]}, k);
     bins_.push_back(bin);
   }
-  Order();
+  Assess();
+  SortBins();
 }
 
-/// Sorts the bins by cost: most moves fail at the first ones, and the others need not be looked at.
-void LocalSearch::Order() {
+/// Most moves fail at the first bins of this order, and the others need not be looked at.
+void Walk::SortBins() {
+  std::stable_sort(bins_.begin(), bins_.end(), [](const Bin& a, const Bin& b) { return a.cost > b.cost; });
+}
+
+void Walk::Assess() {
   cost_ = 0;
   peak_ = 0;
   for (Bin& bin : bins_) {
@@ -129,34 +143,40 @@ void LocalSearch::Order() {
     cost_ += bin.cost;
     peak_ = std::max(peak_, level);
   }
-  if (accepted_++ % 32 == 0) std::sort(bins_.begin(), bins_.end(), [](const Bin& a, const Bin& b) { return std::make_pair(-a.cost, a.number) < std::make_pair(-b.cost, b.number); });
 }
 
-LocalSearch::Complex LocalSearch::Effect(const Change& change, int bin) const {
+Complex Walk::Effect(const Change& change, int bin) const {
   const double units = static_cast<double>(change.units) * steps_[change.tap];
   return units * circle_[static_cast<unsigned>(bin * change.tap) % kBinsPerTurn];
 }
 
-LocalSearch::Complex LocalSearch::Moved(const Bin& bin, const Move& move) const {
+Complex Walk::Moved(const Bin& bin, const Move& move) const {
   Complex gain = bin.gain;
   for (int i = 0; i < move.count; ++i) gain += Effect(move.changes[i], bin.number);
   return gain;
 }
 
 /// The gain in the stop band; in the pass band, what exceeds the ripple limit.
-double LocalSearch::Level(int bin, const Complex& gain) const {
+double Walk::Level(int bin, const Complex& gain) const {
   const double magnitude = std::sqrt(std::norm(gain));
   if (bin >= kFirstStopBin) return magnitude;
   return std::max(0.0, std::abs(magnitude - 1) - rippleLimit_);
 }
 
-double LocalSearch::CostOf(double level) const {
+double Walk::CostOf(double level) const {
   const double excess = std::max(0.0, level / target_ - 1);
   return excess * excess;
 }
 
+/// How much the next move may cost. Drawn before the move is looked at, so that looking can stop early.
+double Walk::DrawBudget(double temperature) {
+  if (temperature == 0) return cost_ * (1 - kLeastGain);
+  const double chance = (static_cast<double>(random_() >> 11) + 0.5) * 0x1p-53;
+  return cost_ - temperature * std::log(chance);
+}
+
 /// Two exchanges a third of the time: they get out of places where no single one helps.
-bool LocalSearch::DrawMove(Move* move) {
+bool Walk::DrawMove(Move* move) {
   const int exchanges = Draw(3) == 0 ? 2 : 1;
   for (int i = 0; i < exchanges; ++i)
     if (!AddExchange(move)) return false;
@@ -164,10 +184,10 @@ bool LocalSearch::DrawMove(Move* move) {
 }
 
 /// One tap up, another of its class down by the same amount.
-bool LocalSearch::AddExchange(Move* move) {
-  const std::vector<int>& taps = classes_[static_cast<size_t>(Draw(classes_.size()))];
-  const int a = taps[static_cast<size_t>(Draw(taps.size()))];
-  const int b = taps[static_cast<size_t>(Draw(taps.size()))];
+bool Walk::AddExchange(Move* move) {
+  const std::vector<int>& taps = classes_[Draw(classes_.size())];
+  const int a = taps[Draw(taps.size())];
+  const int b = taps[Draw(taps.size())];
   const int amount = std::max(steps_[a], steps_[b]);
   const int unitsA = amount / steps_[a];
   const int unitsB = amount / steps_[b];
@@ -175,7 +195,7 @@ bool LocalSearch::AddExchange(Move* move) {
   return AddChange(a, unitsA, move) && AddChange(b, -unitsB, move);
 }
 
-bool LocalSearch::AddChange(int tap, int units, Move* move) const {
+bool Walk::AddChange(int tap, int units, Move* move) const {
   for (int i = 0; i < move->count; ++i)
     if (move->changes[i].tap == tap) return false;
   if (std::abs(taps_.values[tap] + units) > kLargestTap) return false;
@@ -183,49 +203,51 @@ bool LocalSearch::AddChange(int tap, int units, Move* move) const {
   return true;
 }
 
-bool LocalSearch::Helps(const Move& move) {
-  const double u = (double(random_() >> 11) + 0.5) / 9007199254740992.0;
-  const double limit = cost_ - temperature_ * std::log(u);
+/// Whether the table would cost `most` or more after the move.
+bool Walk::Costs(double most, const Move& move) const {
   double cost = 0;
-  for (size_t i = 0; i < bins_.size(); ++i) {
-    cost += CostOf(Level(bins_[i].number, Moved(bins_[i], move)));
-    if (cost >= limit) return false;
+  for (const Bin& bin : bins_) {
+    cost += CostOf(Level(bin.number, Moved(bin, move)));
+    if (cost >= most) return true;
   }
-  return true;
+  return false;
 }
 
-void LocalSearch::Make(const Move& move) {
+void Walk::Make(const Move& move) {
   for (Bin& bin : bins_) bin.gain = Moved(bin, move);
   for (int i = 0; i < move.count; ++i) taps_.values[move.changes[i].tap] += move.changes[i].units;
-  Order();
+  Assess();
+  if (++movesMade_ % kMovesPerSort == 0) SortBins();
 }
 
-bool LocalSearch::Try() {
+bool Walk::Step(double temperature) {
   Move move;
-  if (!DrawMove(&move) || !Helps(move)) return false;
+  if (!DrawMove(&move) || Costs(DrawBudget(temperature), move)) return false;
   Make(move);
   return true;
+}
+
+/// Falls by the same factor with every move.
+double TemperatureAt(double progress) {
+  return kFirstTemperature * std::pow(kLastTemperature / kFirstTemperature, progress);
 }
 
 double Decibels(double gain) { return 20 * std::log10(gain); }
 
 }  // namespace
 
-SearchResult Search(const Taps& start, const SearchBudget& budget) {
-  LocalSearch search(start, budget.seed);
-  SearchResult result{start, Decibels(search.peak()), 0};
-  double best = search.peak();
-  double db = atof(getenv("L")); search.SetTarget(std::pow(10,db/20)); int64_t last=0; long acc=0;
-  double best_at=0;
+SearchResult Search(const Taps& table, SearchStart start, const SearchBudget& budget) {
+  Walk walk(table, budget.seed);
+  Taps best = table;
+  double bestPeak = walk.peak();
+  const double firstPeak = bestPeak;
   for (int64_t i = 0; i < budget.moves; ++i) {
-    if (i % 1000 == 0) search.temperature_ = atof(getenv("T0")) * std::pow(atof(getenv("T1")) / atof(getenv("T0")), double(i) / budget.moves);
-    if (getenv("V") && i % (budget.moves/10)==0) fprintf(stderr,"V %g cost %g peak %.2f acc %ld\n",search.temperature_,search.cost(),Decibels(search.peak()),acc);
-    if (search.Try()) { acc++; last=i; if (search.peak() < best) { best = search.peak(); result.taps = search.taps(); best_at=i;} }
-    if (search.cost() == 0) { db -= 0.05; search.SetTarget(std::pow(10,db/20)); }
+    const double progress = static_cast<double>(i) / static_cast<double>(budget.moves);
+    if (!walk.Step(start == SearchStart::kHot ? TemperatureAt(progress) : 0) || walk.peak() >= bestPeak) continue;
+    best = walk.taps();
+    bestPeak = walk.peak();
   }
-  fprintf(stderr,"acc %ld last %ld best_at %g final level %.2f peak now %.2f\n",acc,(long)last,best_at,db,Decibels(search.peak()));
-  result.afterDb = Decibels(best);
-  return result;
+  return {best, Decibels(firstPeak), Decibels(bestPeak)};
 }
 
 }  // namespace trunkline::filter

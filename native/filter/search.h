@@ -9,6 +9,11 @@
 
 namespace trunkline::filter {
 
+enum class SearchStart {
+  kHot,   // changes that make it worse are often taken at first, ever more rarely later on (simulated annealing)
+  kCold,  // only changes that make it better
+};
+
 struct SearchBudget {
   int64_t moves;  // a number of tries, not a time: the same program always gives the same table
   uint64_t seed;
@@ -16,12 +21,12 @@ struct SearchBudget {
 
 struct SearchResult {
   Taps taps;
-  double beforeDb;  // worst stop-band gain on the search's grid, or the ripple above its limit if that is worse
+  double beforeDb;  // worst stop-band gain on the search's grid, or the ripple above its limit if that is larger
   double afterDb;
 };
 
-/// Tries small random changes that keep every sum, and keeps those that lower the worst point of the response.
-SearchResult Search(const Taps& start, const SearchBudget& budget);
+/// Tries small random changes that keep every sum exact, and returns the best table met, which may be the first.
+SearchResult Search(const Taps& table, SearchStart start, const SearchBudget& budget);
 
 }  // namespace trunkline::filter
 

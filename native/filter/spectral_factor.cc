@@ -4,6 +4,7 @@
 #include <cmath>
 #include <complex>
 #include <cstddef>
+#include <stdexcept>
 
 #include "fft.h"
 
@@ -26,6 +27,11 @@ Spectrum PowerResponse(const std::vector<long double>& coefficients) {
   return power;
 }
 
+double LogMagnitude(double power) {
+  if (power <= 0) throw std::domain_error("spectral factor: the power response is not positive");
+  return std::log(power) / 2;
+}
+
 /// A filter has minimum phase if its cepstrum is zero at negative times: they are added to the positive ones.
 void FoldCepstrum(Spectrum* cepstrum) {
   const size_t half = cepstrum->size() / 2;
@@ -35,9 +41,9 @@ void FoldCepstrum(Spectrum* cepstrum) {
 
 }  // namespace
 
-std::vector<double> MinimumPhaseFactor(const std::vector<long double>& coefficients, double lift, double floor) {
+std::vector<double> MinimumPhaseFactor(const std::vector<long double>& coefficients, double lift) {
   Spectrum spectrum = PowerResponse(coefficients);
-  for (auto& value : spectrum) value = std::log(std::max(value.real() + lift, floor)) / 2;
+  for (auto& value : spectrum) value = LogMagnitude(value.real() + lift);
   TransformBack(&spectrum);
   FoldCepstrum(&spectrum);
   Transform(&spectrum);

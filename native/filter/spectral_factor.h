@@ -8,8 +8,8 @@
 namespace trunkline::filter {
 
 /// The minimum-phase impulse response h with |H|^2 = c[0] + 2 * (c[1] cos w + ...) + lift, as long as `coefficients`.
-/// `lift` has to make the right side positive everywhere, were it not for an excess of at most `floor`.
-std::vector<double> MinimumPhaseFactor(const std::vector<long double>& coefficients, double lift, double floor);
+/// Throws std::domain_error if the right side is not positive everywhere.
+std::vector<double> MinimumPhaseFactor(const std::vector<long double>& coefficients, double lift);
 
 }  // namespace trunkline::filter
 

@@ -45,8 +45,6 @@ export interface CallOptions<T> {
  */
 export class TwilioCall<T = unknown> {
   readonly callId: string;
-  /** Single-use secret in the media URL. Never log it. */
-  readonly token = createToken();
   readonly webhookData: CallWebhookInput | undefined;
   readonly startedAt = new Date();
   endedAt: Date | undefined;
@@ -56,7 +54,11 @@ export class TwilioCall<T = unknown> {
   /** What the webhook is answered with; kept so that a repeat gets the same. */
   answer: Promise<string> | undefined;
 
+  // Truly private: whoever prints or logs a call must not print its secret.
+  readonly #token = createToken();
   private current: CallState = 'ringing';
+  private readonly begunAt = performance.now();
+  private lastedMs: number | undefined;
   private readonly expiresAt: number;
   private readonly preparing: AbortController | undefined;
   private readonly prepared: Promise<T> | undefined;
@@ -80,6 +82,10 @@ export class TwilioCall<T = unknown> {
     }
   }
 
+  /** Single-use secret in the media URL. Never log it. */
+  get token(): string {
+    return this.#token;
+  }
   get state(): CallState {
     return this.current;
   }
@@ -116,7 +122,7 @@ export class TwilioCall<T = unknown> {
   }
   /** Seconds from first to last; `null` while the call is not ended. */
   get durationSeconds(): number | null {
-    return this.endedAt === undefined ? null : (this.endedAt.getTime() - this.startedAt.getTime()) / 1000;
+    return this.lastedMs === undefined ? null : this.lastedMs / 1000;
   }
   get isExpired(): boolean {
     return this.current === 'ringing' && performance.now() >= this.expiresAt;
@@ -177,6 +183,8 @@ export class TwilioCall<T = unknown> {
     if (this.endCause !== undefined) return;
     this.endCause = cause;
     this.endedAt = new Date();
+    // Not the difference of the dates: a wall clock may be set while somebody talks.
+    this.lastedMs = performance.now() - this.begunAt;
     this.current = 'ended';
     this.preparing?.abort();
     // Last registered, first freed; one that fails must not keep the others from running.

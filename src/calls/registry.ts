@@ -61,6 +61,7 @@ export class TwilioCallRegistry<T = unknown> {
 
   /** Makes a call findable by Twilio's id, once that is known. */
   bindSid(call: TwilioCall<T>, callSid: string): void {
+    if (call.callSid !== undefined && this.bySid.get(call.callSid) === call) this.bySid.delete(call.callSid);
     call.callSid = callSid;
     if (call.state !== 'ended') this.bySid.set(callSid, call);
   }

@@ -25,9 +25,7 @@ Signals:
 /** The gateway that the environment asks for. */
 export function gatewayFor(config: Config): Gateway {
   const log = createLog(config.logLevel);
-  if (process.env.STREAM_API_KEY)
-    log.warn('Stream keys are set, but this version bridges calls to local rooms only');
-  else log.info('no STREAM_API_KEY: calls are bridged to local rooms in this process');
+  log.info('no STREAM_API_KEY: calls are bridged to local rooms in this process');
   if (config.publicUrl === undefined) {
     log.warn('no PUBLIC_URL: taken from each request; outbound calls need it');
   }

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { GatewayError } from '../errors.js';
 import { VERSION } from '../version.js';
 import { callCommand } from './call.js';
+import { demoCommand } from './demo.js';
 import { serveCommand } from './serve.js';
 
 const program = new Command('trunkline')
@@ -10,6 +11,7 @@ const program = new Command('trunkline')
   .version(VERSION)
   .showHelpAfterError('(see --help)')
   .addCommand(serveCommand())
+  .addCommand(demoCommand())
   .addCommand(callCommand());
 
 try {

@@ -1,9 +1,10 @@
 import { FRAME_SAMPLES, type FrameSink } from './frame.js';
 
-/** Cuts audio of any length into frames; what is left over waits for more. */
+/** Cuts audio of any length into frames; what is left over waits for more. A frame is as old as its first part. */
 export class Framer {
   private readonly partial = new Int16Array(FRAME_SAMPLES);
   private filled = 0;
+  private oldestStamp = 0;
 
   constructor(private readonly sink: FrameSink) {}
 
@@ -20,13 +21,14 @@ export class Framer {
       this.filled += offset;
       if (this.filled < FRAME_SAMPLES) return;
       this.filled = 0;
-      this.sink.write(this.partial, stamp);
+      this.sink.write(this.partial, this.oldestStamp);
     }
     for (; offset + FRAME_SAMPLES <= samples.length; offset += FRAME_SAMPLES) {
       this.sink.write(samples.subarray(offset, offset + FRAME_SAMPLES), stamp);
     }
     this.partial.set(samples.subarray(offset));
     this.filled = samples.length - offset;
+    this.oldestStamp = stamp;
   }
 
   /** Forgets what is left over. */

@@ -90,17 +90,17 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   /** Sends what waits, as far as lead and line allow. Called when the line becomes writable. */
   flush(): void {
-    if (this.closed || !this.line.isWritable()) return;
+    if (this.line.isWritable()) this.settle();
+  }
+
+  /** As {@link flush}, even if the line is full, so that a mark stands behind the audio before it. */
+  settle(): void {
+    if (this.closed) return;
     const room = Math.floor((this.limitMs - this.leadMs()) / FRAME_MS);
     while (this.waiting.length > Math.max(0, room)) {
       this.waiting.drop();
       this.droppedLead += 1;
     }
-    this.settle();
-  }
-
-  /** Sends all that waits even if the line is full, so that a mark stands behind the audio before it. */
-  settle(): void {
     while (this.waiting.length > 0) {
       const frame = this.waiting.oldest as Int16Array;
       const stamp = this.waiting.oldestStamp;
@@ -118,7 +118,8 @@ export class Playout implements FrameSink, AtTurnEnd {
     const waiting = this.waiting.length * FRAME_MS;
     this.waiting.clear();
     this.discardedMs += unheard;
-    this.endsAt = this.now();
+    // What comes next begins anew: the pause before it is no underrun.
+    this.endsAt = Number.NEGATIVE_INFINITY;
     return { playedMs: this.playedMs(), discardedMs: unheard + waiting };
   }
 

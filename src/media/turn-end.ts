@@ -18,5 +18,12 @@ function runAll(): void {
   const tasks = waiting;
   waiting = [];
   scheduled = false;
-  for (const task of tasks) task.turnEnded();
+  for (const task of tasks) {
+    try {
+      task.turnEnded();
+    } catch (error) {
+      // One call's fault must not keep the others from being served.
+      process.emitWarning(error instanceof Error ? error : String(error));
+    }
+  }
 }

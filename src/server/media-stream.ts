@@ -30,7 +30,7 @@ export type StreamStart = StartMessage['start'];
 export type StreamEnd = 'stop' | 'socket-closed' | 'protocol' | 'closed';
 
 export interface MediaStreamOptions {
-  /** Bound of the listener's lead in milliseconds, 20…10,000; default 120. */
+  /** Bound of the listener's lead in milliseconds, 40…10,000; default 120. */
   readonly leadMs?: number;
   /** Looks at `start` before it counts; a text refuses it (close code 1008). */
   readonly checkStart?: (start: StreamStart) => string | undefined;
@@ -72,7 +72,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   constructor(options: MediaStreamOptions = {}) {
     super();
     const leadMs = options.leadMs ?? DEFAULT_LEAD_MS;
-    if (!(leadMs >= 20 && leadMs <= 10_000)) throw expected('20 to 10000 milliseconds', 'leadMs', leadMs);
+    if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
     this.latencies = options.latencies ?? new Latencies();
     this.checkStart = options.checkStart;
     this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);

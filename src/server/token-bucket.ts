@@ -16,13 +16,10 @@ export class TokenBucket {
 
   /** Takes tokens; false where there are not enough. */
   take(count: number): boolean {
-    if (this.tokens < count) {
-      // The clock is only asked when it matters, not for every message.
-      const now = performance.now();
-      this.tokens = Math.min(this.capacity, this.tokens + ((now - this.filledAt) / 1000) * this.perSecond);
-      this.filledAt = now;
-      if (this.tokens < count) return false;
-    }
+    const now = performance.now();
+    this.tokens = Math.min(this.capacity, this.tokens + ((now - this.filledAt) / 1000) * this.perSecond);
+    this.filledAt = now;
+    if (this.tokens < count) return false;
     this.tokens -= count;
     return true;
   }

@@ -2,7 +2,7 @@ import { PHONE_RATE } from './wav.js';
 
 /** Furthest a sample may come from when the fractional part of a delay is interpolated. */
 const SINC_HALF = 16;
-/** Peaks this close to the best count as equal; the earliest of them is the lag (tones and loops repeat). */
+/** Peaks this close to the best count as equal; the shortest lag of them counts (tones and loops repeat). */
 const EQUAL_PEAKS = 0.002;
 /** An overlap must hold this share of the energy of either side, or its correlation says nothing. */
 const ENERGY_SHARE = 0.25;
@@ -82,12 +82,14 @@ function bestLag(sent: Int16Array, heard: Int16Array, min: number, max: number):
     best = Math.max(best, score);
   }
   if (best === 0) return undefined;
+  let nearest: number | undefined;
   for (let i = 0; i < scores.length; i++) {
     const score = scores[i] as number;
-    if (score < best - EQUAL_PEAKS) continue;
-    if (score >= (scores[i - 1] ?? 0) && score >= (scores[i + 1] ?? 0)) return i + min;
+    const isPeak = score >= (scores[i - 1] ?? 0) && score >= (scores[i + 1] ?? 0);
+    if (!isPeak || score < best - EQUAL_PEAKS) continue;
+    if (nearest === undefined || Math.abs(i + min) < Math.abs(nearest)) nearest = i + min;
   }
-  return undefined;
+  return nearest;
 }
 
 /** Energy of the first n samples, for every n. */

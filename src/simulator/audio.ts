@@ -68,5 +68,8 @@ function speechPath(): string {
     const path = fileURLToPath(new URL(place, import.meta.url));
     if (existsSync(path)) return path;
   }
-  throw new GatewayError('GW_SIM_FIXTURE', 'Expected src/simulator/fixtures/speech.wav but received no such file');
+  throw new GatewayError(
+    'GW_SIM_FIXTURE',
+    'Expected src/simulator/fixtures/speech.wav but received no such file',
+  );
 }

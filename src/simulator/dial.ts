@@ -36,7 +36,8 @@ export function destinationOf(publicUrl: string, dial: DialMapping | undefined):
   }
   const target = parse(dial.target, 'dial.target');
   const prefix = base.pathname.replace(/\/+$/, '');
-  const strip = dial.stripPrefix !== false && (url.pathname === prefix || url.pathname.startsWith(`${prefix}/`));
+  const strip =
+    dial.stripPrefix !== false && (url.pathname === prefix || url.pathname.startsWith(`${prefix}/`));
   const path = strip ? url.pathname.slice(prefix.length) || '/' : url.pathname;
   const real = new URL(target.origin);
   real.protocol = url.protocol.startsWith('ws') ? (isSecure(target) ? 'wss:' : 'ws:') : target.protocol;
@@ -64,7 +65,10 @@ function isSecure(url: URL): boolean {
 
 function parse(text: string, subject: string): URL {
   if (!URL.canParse(text)) {
-    throw new GatewayError('GW_SIM_OPTIONS', `Expected an absolute URL for ${subject} but received "${text}"`);
+    throw new GatewayError(
+      'GW_SIM_OPTIONS',
+      `Expected an absolute URL for ${subject} but received "${text}"`,
+    );
   }
   return new URL(text);
 }

@@ -44,7 +44,8 @@ export class Line {
   ) {
     const { jitterMs = 0, burstFrames = 1, loss = 0 } = profile;
     if (!(jitterMs >= 0 && jitterMs <= 1000)) throw expected('0 to 1000 milliseconds', 'jitterMs', jitterMs);
-    if (!(burstFrames >= 1 && burstFrames <= 500)) throw expected('1 to 500 frames', 'burstFrames', burstFrames);
+    if (!(burstFrames >= 1 && burstFrames <= 500))
+      throw expected('1 to 500 frames', 'burstFrames', burstFrames);
     if (!(loss >= 0 && loss <= 1)) throw expected('0 to 1', 'loss', loss);
     this.jitterMs = jitterMs;
     this.burstFrames = burstFrames;

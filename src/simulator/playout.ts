@@ -43,7 +43,7 @@ export interface PlayoutCounts {
  * Source: twilio.com/docs/voice/media-streams/websocket-messages#send-websocket-messages-to-twilio.
  */
 export class PlayoutBuffer {
-  private readonly origin = monotonicNow();
+  private origin = monotonicNow();
   private readonly dejitterMs: number;
   private readonly recordBytes: number;
   private readonly onMark: (name: string) => void;
@@ -66,6 +66,11 @@ export class PlayoutBuffer {
     this.dejitterMs = options.dejitterMs ?? 0;
     this.recordBytes = (options.recordMs ?? 0) * BYTES_PER_MS;
     this.onMark = options.onMark;
+  }
+
+  /** Sets the zero of the recording's timeline; by default it is the buffer's creation. */
+  begin(origin: number): void {
+    this.origin = origin;
   }
 
   /** Whether appended bytes are kept; if not, their number is enough. */

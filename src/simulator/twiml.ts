@@ -6,7 +6,8 @@ import type { WebhookAnswer } from './webhook.js';
 
 /** Twilio's limit of a `<Parameter>`: name and value together stay below it. */
 const MAX_PARAMETER_LENGTH = 500;
-const MAX_REDIRECT_VERBS = 10;
+/** Redirects within one call that the simulator follows, lest a loop never ends. */
+export const MAX_REDIRECT_VERBS = 10;
 
 /** `<Connect><Stream>`. Source: twilio.com/docs/voice/twiml/stream. */
 export interface StreamVerb {
@@ -31,16 +32,21 @@ export type Verb =
   | { readonly verb: 'reject'; readonly reason: 'busy' | 'rejected' }
   | { readonly verb: 'hangup' };
 
-/** Redirects within one call that the simulator follows, lest a loop never ends. */
-export { MAX_REDIRECT_VERBS };
-
 /** TwiML verbs that Twilio knows and the simulator does not carry out. */
-const UNSUPPORTED = new Set(
-  ['Play', 'Dial', 'Gather', 'Record', 'Start', 'Stop', 'Enqueue', 'Leave', 'Pay', 'Prompt', 'Refer', 'Sms'].concat(
-    'Siprec',
-    'Transcription',
-  ),
-);
+const UNSUPPORTED = new Set([
+  'Dial',
+  'Enqueue',
+  'Gather',
+  'Leave',
+  'Pay',
+  'Play',
+  'Prompt',
+  'Record',
+  'Refer',
+  'Sms',
+  'Start',
+  'Stop',
+]);
 
 interface Element {
   readonly name: string;
@@ -62,7 +68,10 @@ export function twimlOf(answer: WebhookAnswer): Verb[] {
   }
   const type = answer.contentType.split(';')[0]?.trim().toLowerCase() ?? '';
   if (!['text/xml', 'application/xml', 'text/html'].includes(type)) {
-    throw twilioError(12300, `Expected text/xml or application/xml from ${answer.url} but received "${type}"`);
+    throw twilioError(
+      12300,
+      `Expected text/xml or application/xml from ${answer.url} but received "${type}"`,
+    );
   }
   return parseTwiml(answer.body, answer.url);
 }
@@ -104,11 +113,15 @@ function verbOf(element: Element, baseUrl: string | undefined): Verb {
 
 function streamOf(connect: Element, baseUrl: string | undefined): StreamVerb {
   const [stream] = connect.children;
-  if (stream === undefined) throw twilioError(12200, 'Expected <Stream> within <Connect> but received nothing');
+  if (stream === undefined)
+    throw twilioError(12200, 'Expected <Stream> within <Connect> but received nothing');
   if (stream.name !== 'Stream') throw unsupported('<Connect><Stream>', `Connect><${stream.name}`);
   const { url, name, statusCallback, track } = stream.attributes;
   if (track !== undefined && track !== 'inbound_track') {
-    throw twilioError(12200, `Expected inbound_track for track of a bidirectional stream but received "${track}"`);
+    throw twilioError(
+      12200,
+      `Expected inbound_track for track of a bidirectional stream but received "${track}"`,
+    );
   }
   const parameters: Record<string, string> = {};
   for (const child of stream.children) {
@@ -133,7 +146,8 @@ function streamOf(connect: Element, baseUrl: string | undefined): StreamVerb {
     parameters,
     statusCallback: statusCallback === undefined ? undefined : absolute(statusCallback, undefined),
     statusCallbackMethod: methodOf(stream, 'statusCallbackMethod'),
-    action: connect.attributes.action === undefined ? undefined : absolute(connect.attributes.action, baseUrl),
+    action:
+      connect.attributes.action === undefined ? undefined : absolute(connect.attributes.action, baseUrl),
     method: methodOf(connect, 'method'),
   };
 }
@@ -143,7 +157,8 @@ function streamUrlOf(text: string, baseUrl: string | undefined): string {
   const relative = text !== '' && !/^[a-z][a-z0-9+.-]*:/i.test(text);
   const base = baseUrl?.replace(/^http/, 'ws');
   const url = relative ? absolute(text, base) : text;
-  if (!URL.canParse(url)) throw twilioError(11100, `Expected a wss:// URL for <Stream> but received "${text}"`);
+  if (!URL.canParse(url))
+    throw twilioError(11100, `Expected a wss:// URL for <Stream> but received "${text}"`);
   const { protocol, hostname, search } = new URL(url);
   if (protocol !== 'wss:' && !(protocol === 'ws:' && isLoopback(hostname))) {
     throw twilioError(11100, `Expected a wss:// URL for <Stream> but received "${url}"`);
@@ -158,14 +173,18 @@ function streamUrlOf(text: string, baseUrl: string | undefined): string {
 }
 
 function absolute(text: string, baseUrl: string | undefined): string {
-  if (!URL.canParse(text, baseUrl)) throw twilioError(11100, `Expected an absolute URL but received "${text}"`);
+  if (!URL.canParse(text, baseUrl))
+    throw twilioError(11100, `Expected an absolute URL but received "${text}"`);
   return URL.canParse(text) ? text : new URL(text, baseUrl).href;
 }
 
 function methodOf(element: Element, attribute: string): 'GET' | 'POST' {
   const method = (element.attributes[attribute] ?? 'POST').toUpperCase();
   if (method === 'GET' || method === 'POST') return method;
-  throw twilioError(12200, `Expected GET or POST for ${attribute} of <${element.name}> but received "${method}"`);
+  throw twilioError(
+    12200,
+    `Expected GET or POST for ${attribute} of <${element.name}> but received "${method}"`,
+  );
 }
 
 function secondsOf(pause: Element): number {

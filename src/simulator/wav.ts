@@ -22,7 +22,9 @@ export function readWav(path: string): Int16Array {
   try {
     wav.fromBuffer(readFileSync(path));
   } catch (cause) {
-    throw new GatewayError('GW_SIM_WAV', `Expected a readable WAV file for ${path} but received none`, { cause });
+    throw new GatewayError('GW_SIM_WAV', `Expected a readable WAV file for ${path} but received none`, {
+      cause,
+    });
   }
   if (wav.bitDepth === '8m') wav.fromMuLaw();
   const { sampleRate, numChannels } = wav.fmt as { sampleRate: number; numChannels: number };

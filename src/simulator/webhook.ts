@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import twilio from 'twilio';
-import { twilioError } from './errors.js';
+import { rfc2822 } from './call-resource.js';
 import { type DialMapping, destinationOf } from './dial.js';
+import { twilioError } from './errors.js';
 
 /** Twilio waits this long for an answer. */
 const ANSWER_TIMEOUT_MS = 15_000;
@@ -39,6 +40,8 @@ export interface WebhookOptions {
   readonly dial?: DialMapping | undefined;
   readonly method?: 'GET' | 'POST';
   readonly timeoutMs?: number;
+  /** Gives the request up. */
+  readonly signal?: AbortSignal;
 }
 
 /** What the server answered. */
@@ -104,8 +107,7 @@ export function statusParameters(
   return webhookParameters(call, status, {
     CallbackSource: 'call-progress-events',
     SequenceNumber: String(sequenceNumber),
-    // RFC 2822, which ends in a numeric zone.
-    Timestamp: new Date().toUTCString().replace('GMT', '+0000'),
+    Timestamp: rfc2822(new Date()),
     ...(final ? { CallDuration: String(seconds), SipResponseCode: SIP_RESPONSES[status] ?? '200' } : {}),
     ...(status === 'completed' ? { Duration: String(Math.ceil((seconds ?? 0) / 60)) } : {}),
   });
@@ -150,7 +152,9 @@ export function signatureOf(
   url: string,
   parameters: Readonly<Record<string, string>> = {},
 ): string {
-  const hidden = url.startsWith('https:') ? /^(https:\/\/)(?:[^/?#@]*@)?([^/?#:]+|\[[^\]]+\])(?::\d+)?/ : /^(http:\/\/)(?:[^/?#@]*@)()/;
+  const hidden = url.startsWith('https:')
+    ? /^(https:\/\/)(?:[^/?#@]*@)?([^/?#:]+|\[[^\]]+\])(?::\d+)?/
+    : /^(http:\/\/)(?:[^/?#@]*@)()/;
   return twilio.getExpectedTwilioSignature(authToken, url.replace(hidden, '$1$2'), parameters);
 }
 
@@ -186,13 +190,14 @@ function request(
   const signedUrl = method === 'POST' ? url : `${url}${url.includes('?') ? '&' : '?'}${form}`;
   const { url: real, headers, ca, servername } = destinationOf(signedUrl, options.dial);
   const timeout = options.timeoutMs ?? ANSWER_TIMEOUT_MS;
+  const inTime = AbortSignal.timeout(timeout);
   return new Promise((resolve, reject) => {
     const sent = (real.protocol === 'https:' ? https : http).request(
       real,
       {
         method,
         agent: false,
-        signal: AbortSignal.timeout(timeout),
+        signal: options.signal === undefined ? inTime : AbortSignal.any([inTime, options.signal]),
         headers: {
           ...headers,
           accept: '*/*',
@@ -244,9 +249,11 @@ function request(
 
     function fail(cause: Error & { code?: string }): void {
       const refused = cause.code === 'ECONNREFUSED' || cause.code === 'ENOTFOUND';
-      const received = cause.name === 'TimeoutError' ? `none within ${timeout} ms` : cause.message;
+      const received = inTime.aborted ? `none within ${timeout} ms` : cause.message;
       reject(
-        twilioError(refused ? 11205 : 11200, `Expected an answer from ${url} but received ${received}`, { cause }),
+        twilioError(refused ? 11205 : 11200, `Expected an answer from ${url} but received ${received}`, {
+          cause,
+        }),
       );
     }
   });

@@ -73,7 +73,7 @@ export class LatencyHistogram {
     return this.sum / STAMPS_PER_MICROSECOND / 1e6;
   }
 
-  /** Values up to and including `us` microseconds (for Prometheus' cumulative buckets). */
+  /** Values of at most `us` microseconds (for Prometheus), less the bucket (3.2 %) that the limit cuts. */
   countUpTo(us: number): number {
     const limit = us * STAMPS_PER_MICROSECOND;
     let seen = 0;

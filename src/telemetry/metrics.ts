@@ -32,6 +32,8 @@ const LATENCY_BUCKETS_US = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1
 /** Prometheus text of one gateway; every gateway of a process has a registry of its own. */
 export class Metrics {
   private readonly registry = new Registry();
+  /** The traffic of the scrape at hand: all its counters are of one moment. */
+  private traffic: Traffic | undefined;
 
   constructor(private readonly source: MetricsSource) {
     // Not prom-client's default metrics: their observers can not be stopped when a gateway closes.
@@ -47,7 +49,9 @@ export class Metrics {
       for (const [cause, n] of source.endedCalls) counter.inc({ cause }, n);
     });
     for (const [key, help] of Object.entries(TRAFFIC_HELP) as [keyof TrafficCounts, string][]) {
-      this.counter(`${snakeCase(key)}_total`, help, [], (counter) => counter.inc(source.traffic[key]));
+      this.counter(`${snakeCase(key)}_total`, help, [], (counter) =>
+        counter.inc((this.traffic ?? source.traffic)[key]),
+      );
     }
   }
 
@@ -57,6 +61,7 @@ export class Metrics {
 
   async text(): Promise<string> {
     const { transcodeIn, transcodeOut, gateway } = this.source.latencies;
+    this.traffic = this.source.traffic;
     return (
       (await this.registry.metrics()) +
       histogramText('trunkline_transcode_in_seconds', 'Message bytes to samples', transcodeIn) +

@@ -108,7 +108,9 @@ function isInboundMessage(value: unknown): value is InboundMessage {
     case 'media':
       return isRecord(value.media) && hasTexts(value.media, 'payload');
     case 'dtmf':
-      return isRecord(value.dtmf) && /^[0-9*#A-D]$/.test(String(value.dtmf.digit));
+      return (
+        isRecord(value.dtmf) && typeof value.dtmf.digit === 'string' && /^[0-9*#A-D]$/.test(value.dtmf.digit)
+      );
     case 'mark':
       return isRecord(value.mark) && hasTexts(value.mark, 'name');
     case 'stop':

@@ -41,7 +41,7 @@ export class TwilioSignatureVerifier {
   isValid(request: SignedRequest): boolean {
     const signature = request.signature ?? '';
     if (signature === '') return false;
-    return request.urls.some(
+    return withSecurePort(request.urls).some(
       (url) => URL.canParse(url) && this.tokens.some((token) => signed(token, signature, url, request)),
     );
   }
@@ -66,6 +66,14 @@ export class TwilioSignatureVerifier {
       );
     }
   }
+}
+
+/** The SDK tries a URL with and without its default port, but takes 80 for that of `wss`. */
+function withSecurePort(urls: readonly string[]): string[] {
+  return urls.flatMap((url) => [
+    url,
+    ...(/^wss:\/\/[^/:]+\//.test(url) ? [url.replace(/^(wss:\/\/[^/]+)/, '$1:443')] : []),
+  ]);
 }
 
 function signed(token: string, signature: string, url: string, request: SignedRequest): boolean {

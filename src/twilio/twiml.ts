@@ -22,15 +22,15 @@ export type Refusal = 'busy' | 'rejected' | { readonly say: string; readonly lan
  */
 export function normalizeWebSocketUrl(url: string): string {
   const text = url.trim();
-  if (text.startsWith('ws://')) return text;
-  return `wss://${text.replace(/^(?:wss:\/\/)?(?:https?:\/\/)?/, '')}`;
+  if (/^ws:\/\//i.test(text)) return text;
+  return `wss://${text.replace(/^(?:wss:\/\/)?(?:https?:\/\/)?/i, '')}`;
 }
 
 /**
  * TwiML that connects the call to a bidirectional media stream.
  * Source: twilio.com/docs/voice/twiml/stream (`<Connect><Stream>`).
- * @throws GatewayError `GW_TWIML_INVALID` for a query string in the URL (Twilio refuses it, error 31920) or a
- * parameter of 500 characters or more
+ * @throws GatewayError `GW_TWIML_INVALID` for a query string in the URL (Twilio refuses it, error 31920), a
+ * parameter of 500 characters or more, or characters that XML can not carry
  */
 export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOptions = {}): string {
   if (typeof url !== 'string' || url.trim() === '') throw expected('a WebSocket URL', 'url', url);
@@ -44,6 +44,7 @@ export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOpt
     ...(options.statusCallback === undefined ? {} : { statusCallback: options.statusCallback }),
   });
   for (const [name, value] of Object.entries(options.parameters ?? {})) {
+    checkCharacters(name + value, `parameter ${name}`);
     if (name.length + value.length >= 500) {
       throw invalid('fewer than 500 characters', `parameter ${name}`, `${name.length + value.length}`);
     }
@@ -62,11 +63,24 @@ export function createRefusalTwiml(refusal: Refusal): string {
   const response = new twilio.twiml.VoiceResponse();
   if (typeof refusal === 'string') response.reject({ reason: refusal });
   else {
+    checkCharacters(refusal.say, 'say');
     // The SDK types every language Twilio lists; the list grows, so any tag is passed on.
     response.say(refusal.language === undefined ? {} : { language: refusal.language as never }, refusal.say);
     response.hangup();
   }
   return response.toString();
+}
+
+/** XML has no way to write control characters or lone surrogates; Twilio refuses the document (error 12100). */
+function checkCharacters(text: string, subject: string): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+  if (/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/.test(text) || !isWellFormed(text)) {
+    throw invalid('characters that XML can carry', subject, 'others');
+  }
+}
+
+function isWellFormed(text: string): boolean {
+  return !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text);
 }
 
 function invalid(what: string, subject: string, received: string): GatewayError {

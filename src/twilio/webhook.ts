@@ -23,7 +23,7 @@ export class CallWebhookInput {
 
   /** First value of any parameter by Twilio's own name, `undefined` where it was not sent. */
   get(name: string): string | undefined {
-    const value = this.parameters[name];
+    const value = Object.hasOwn(this.parameters, name) ? this.parameters[name] : undefined;
     return Array.isArray(value) ? value[0] : value;
   }
 
@@ -99,13 +99,35 @@ export class CallWebhookInput {
   }
   /** Seconds, on the callback of a call's end only. */
   get callDuration(): number | undefined {
-    const text = this.get('CallDuration');
-    return text === undefined ? undefined : Number(text);
+    return this.number('CallDuration');
   }
   /** Order of status callbacks, from 0; they may arrive out of order. */
   get sequenceNumber(): number | undefined {
-    const text = this.get('SequenceNumber');
-    return text === undefined ? undefined : Number(text);
+    return this.number('SequenceNumber');
+  }
+  get fromCity(): string | undefined {
+    return this.get('FromCity');
+  }
+  get fromState(): string | undefined {
+    return this.get('FromState');
+  }
+  get fromZip(): string | undefined {
+    return this.get('FromZip');
+  }
+  get fromCountry(): string | undefined {
+    return this.get('FromCountry');
+  }
+  get toCity(): string | undefined {
+    return this.get('ToCity');
+  }
+  get toState(): string | undefined {
+    return this.get('ToState');
+  }
+  get toZip(): string | undefined {
+    return this.get('ToZip');
+  }
+  get toCountry(): string | undefined {
+    return this.get('ToCountry');
   }
   /** All `SipHeader_*` parameters, by their name without the prefix. */
   get sipHeaders(): Readonly<Record<string, string>> {
@@ -114,6 +136,12 @@ export class CallWebhookInput {
       if (name.startsWith('SipHeader_')) headers[name.slice(10)] = this.get(name) ?? '';
     }
     return headers;
+  }
+
+  /** A whole number from 0, or `undefined` for anything else. */
+  private number(name: string): number | undefined {
+    const text = this.get(name);
+    return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
   }
 }
 

@@ -117,6 +117,9 @@ describe('an unusual message', () => {
     'another event': CANONICAL.replace('"media"', '"Media"'),
     'the outbound track': mediaText({ payload: PAYLOAD, track: 'outbound' }),
     'another stream': mediaText({ payload: PAYLOAD, streamSid: STREAM_SID.replace('18', '81') }),
+    'another stream, its SID first':
+      `{"event":"media","sequenceNumber":"4","streamSid":"${STREAM_SID.replace('18', '81')}","media":{"track":"inbound",` +
+      `"chunk":"2","timestamp":"100","payload":"${base64}"}}`,
     'a longer SID': mediaText({ payload: PAYLOAD, streamSid: `${STREAM_SID}0` }),
     'a shorter SID': mediaText({ payload: PAYLOAD, streamSid: STREAM_SID.slice(0, -1) }),
     'an escape in the payload': CANONICAL.replace(base64, base64.replace('A', '\\u0041')),

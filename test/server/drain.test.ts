@@ -105,7 +105,7 @@ describe('trunkline serve', () => {
     expect(await exited).toEqual([1, null]);
     expect(output().trim().split('\n').sort()).toEqual([
       'Expected 0 to 65535 for PORT but received "many"',
-      'Expected AC and 32 hexadecimal digits for TWILIO_ACCOUNT_SID but received "me"',
+      'Expected AC and 32 hexadecimal digits for TWILIO_ACCOUNT_SID but received another value',
       'Expected TWILIO_AUTH_TOKEN but received nothing (or set TWILIO_VALIDATE=off for development)',
       'Expected at least 16 characters for CONTROL_API_KEY but received another value',
     ]);

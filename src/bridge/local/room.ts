@@ -5,8 +5,6 @@ import type { PhoneLine } from '../bridge.js';
 
 /** A member this many frames ahead of another no longer waits for it. */
 const PATIENCE_FRAMES = 2;
-/** Most frames of a member that wait to be mixed: 100 ms. */
-const QUEUE_FRAMES = 5;
 
 /**
  * Phones that hear each other. No clock is needed: audio moves when audio arrives.
@@ -16,14 +14,9 @@ const QUEUE_FRAMES = 5;
  *   (40 ms) is left out of the mix until it talks again
  */
 export class Room {
-  /** Frames dropped because a member was too far ahead of the others. */
-  dropped = 0;
-  private readonly members: RoomMember[] = [];
-  private inputs = new Int16Array(0);
-  private outputs = new Int16Array(0);
-  private active = new Uint8Array(0);
-  private inputFrames: Int16Array[] = [];
-  private outputFrames: Int16Array[] = [];
+  /** Replaced, never changed: a line that leaves while it is written to does not disturb the loop. */
+  private members: readonly RoomMember[] = [];
+  private buffers = new MixBuffers(0);
 
   constructor(readonly name: string) {}
 
@@ -33,38 +26,33 @@ export class Room {
 
   join(line: PhoneLine): RoomMember {
     const member = new RoomMember(this, line);
-    this.members.push(member);
-    this.resize();
+    this.resize([...this.members, member]);
     return member;
   }
 
   leave(member: RoomMember): void {
-    const index = this.members.indexOf(member);
-    if (index < 0) return;
-    this.members.splice(index, 1);
-    this.resize();
+    this.resize(this.members.filter((other) => other !== member));
   }
 
   /** A member's frame has come in. */
   hear(member: RoomMember, frame: Int16Array, stamp: number): void {
-    switch (this.members.length) {
-      case 1:
-        member.line.write(frame, stamp);
-        return;
-      case 2: {
-        const other = this.members[0] === member ? this.members[1] : this.members[0];
-        (other as RoomMember).line.write(frame, stamp);
-        return;
-      }
-      default:
-        if (member.queue.push(frame, stamp)) this.dropped += 1;
-        member.talks = true;
-        while (this.isMixDue()) this.mix();
+    if (this.members.length < 3) {
+      this.partnerOf(member).line.write(frame, stamp);
+      return;
     }
+    member.queue.push(frame, stamp);
+    member.talks = true;
+    while (this.isMixDue()) this.mix();
+  }
+
+  /** The other of two; a lone member is its own partner, by the echo agent. */
+  private partnerOf(member: RoomMember): RoomMember {
+    return this.members.find((other) => other !== member) ?? member;
   }
 
   /** Every talking member has a frame, or somebody has waited long enough. */
   private isMixDue(): boolean {
+    if (this.members.length < 3) return false;
     let longest = 0;
     let missing = false;
     for (const member of this.members) {
@@ -79,49 +67,45 @@ export class Room {
   }
 
   private mix(): void {
+    const { members, buffers } = this;
     let mixed = 0;
     let stamp = 0;
-    for (let i = 0; i < this.members.length; i++) {
-      const member = this.members[i] as RoomMember;
-      const frame = member.queue.oldest;
-      this.active[i] = frame === undefined ? 0 : 1;
+    for (let i = 0; i < members.length; i++) {
+      const { queue } = members[i] as RoomMember;
+      const frame = queue.oldest;
+      buffers.active[i] = frame === undefined ? 0 : 1;
       if (frame === undefined) continue;
-      (this.inputFrames[i] as Int16Array).set(frame);
+      (buffers.inputFrames[i] as Int16Array).set(frame);
       // The mix is as old as the frame in it that waited longest (stamps wrap, hence the subtraction).
-      const arrived = member.queue.oldestStamp;
+      const arrived = queue.oldestStamp;
       if (mixed++ === 0 || ((arrived - stamp) | 0) < 0) stamp = arrived;
-      member.queue.drop();
+      queue.drop();
     }
-    core.mixMinus(this.inputs, this.active, this.outputs);
-    // A line may hang up while it is written to; the list must then not shift under the loop.
-    const { members } = this;
-    for (let i = members.length - 1; i >= 0; i--) {
-      (members[i] as RoomMember).line.write(this.outputFrames[i] as Int16Array, stamp);
+    core.mixMinus(buffers.inputs, buffers.active, buffers.outputs);
+    for (let i = 0; i < members.length; i++) {
+      const member = members[i] as RoomMember;
+      if (!member.hasLeft) member.line.write(buffers.outputFrames[i] as Int16Array, stamp);
     }
   }
 
-  /** Buffers follow the number of members. With fewer than three nothing waits, so nobody is heard late. */
-  private resize(): void {
-    const count = this.members.length;
-    if (count < 3) {
-      for (const member of this.members) member.queue.clear();
-      return;
+  private resize(members: readonly RoomMember[]): void {
+    this.members = members;
+    this.buffers = new MixBuffers(members.length < 3 ? 0 : members.length);
+    if (members.length > 2) return;
+    // Nothing waits any more: what was to be mixed goes straight to the other.
+    for (const member of members) {
+      if (members.length === 2) member.queue.drainInto(this.partnerOf(member).line);
+      else member.queue.clear();
     }
-    this.inputs = new Int16Array(count * FRAME_SAMPLES);
-    this.outputs = new Int16Array(count * FRAME_SAMPLES);
-    this.active = new Uint8Array(count);
-    const frames = (of: Int16Array) =>
-      Array.from({ length: count }, (_, i) => of.subarray(i * FRAME_SAMPLES, (i + 1) * FRAME_SAMPLES));
-    this.inputFrames = frames(this.inputs);
-    this.outputFrames = frames(this.outputs);
   }
 }
 
 /** One phone in a room. */
 export class RoomMember {
-  readonly queue = new FrameRing(QUEUE_FRAMES);
+  readonly queue = new FrameRing(PATIENCE_FRAMES + 1);
   /** Whether others wait for its frames before they mix. */
-  talks = false;
+  talks = true;
+  hasLeft = false;
 
   constructor(
     private readonly room: Room,
@@ -129,13 +113,34 @@ export class RoomMember {
   ) {}
 
   write(frame: Int16Array, stamp: number): void {
-    this.room.hear(this, frame, stamp);
+    if (!this.hasLeft) this.room.hear(this, frame, stamp);
   }
 
   /** In a room of phones a key is heard as the tone it made; nobody else needs to know. */
   dtmf(): void {}
 
   close(): void {
+    if (this.hasLeft) return;
+    this.hasLeft = true;
     this.room.leave(this);
+  }
+}
+
+/** Memory of a mix: everybody's frames one after the other, and a view of each, made once. */
+class MixBuffers {
+  readonly inputs: Int16Array;
+  readonly outputs: Int16Array;
+  readonly active: Uint8Array;
+  readonly inputFrames: readonly Int16Array[];
+  readonly outputFrames: readonly Int16Array[];
+
+  constructor(members: number) {
+    this.inputs = new Int16Array(members * FRAME_SAMPLES);
+    this.outputs = new Int16Array(members * FRAME_SAMPLES);
+    this.active = new Uint8Array(members);
+    const frames = (of: Int16Array) =>
+      Array.from({ length: members }, (_, i) => of.subarray(i * FRAME_SAMPLES, (i + 1) * FRAME_SAMPLES));
+    this.inputFrames = frames(this.inputs);
+    this.outputFrames = frames(this.outputs);
   }
 }

@@ -1,0 +1,204 @@
+import { EventEmitter, once } from 'node:events';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { CallFacts } from './call-resource.js';
+import { FrameClock } from './clock.js';
+import type { DialMapping } from './dial.js';
+import { newSid } from './identifiers.js';
+import { type Callee, OutboundCall, type OutboundRequest } from './outbound-call.js';
+import { type PhoneOptions, SimulatedPhone } from './phone.js';
+import { CallsApi, type ManagedCall } from './rest.js';
+
+/** Ended calls that the REST API still answers for. */
+const REMEMBERED_CALLS = 1000;
+
+export interface SimulatedTwilioOptions {
+  /** The account; default a new one. */
+  readonly accountSid?: string;
+  /** Authenticates REST requests and signs everything. */
+  readonly authToken: string;
+  /** Where the server under test really listens. */
+  readonly dial?: DialMapping;
+  /** What a callee does, by number. */
+  readonly callees?: Readonly<Record<string, Callee>>;
+  /** What every other callee does; default: answers after 50 ms and says nothing. */
+  readonly callee?: Callee;
+}
+
+/** A call to the server under test; what {@link PhoneOptions} says, the account filled in. */
+export type InboundCallOptions = Omit<PhoneOptions, 'accountSid' | 'authToken' | 'direction' | 'clock'> & {
+  readonly webhookUrl: string;
+};
+
+interface CarrierEvents {
+  /** A callee answered; the phone is about to carry out its TwiML. */
+  answered: [phone: SimulatedPhone];
+}
+
+/**
+ * Twilio in one object: places inbound calls to a server's webhook, and answers the REST API that places
+ * outbound ones. The Twilio SDK is its client once its domain is bent to the double:
+ * `client.api.baseUrl = twilio.url` (documented as a setter of `Domain`, plain http is fine).
+ */
+export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
+  readonly accountSid: string;
+  readonly authToken: string;
+  /** One clock for all phones of this carrier. */
+  readonly clock = new FrameClock();
+  private readonly options: SimulatedTwilioOptions;
+  private readonly api: CallsApi;
+  private readonly live = new Map<string, LiveCall>();
+  private readonly past = new Map<string, CallFacts>();
+  private server: http.Server | undefined;
+
+  constructor(options: SimulatedTwilioOptions) {
+    super();
+    this.options = options;
+    this.accountSid = options.accountSid ?? newSid('AC');
+    this.authToken = options.authToken;
+    this.api = new CallsApi(this.accountSid, this.authToken, {
+      place: (request) => this.placeOutbound(request),
+      find: (sid) => this.find(sid),
+    });
+  }
+
+  /** Opens the REST API on loopback. @param port default any free one @returns its origin */
+  async listen(port = 0): Promise<string> {
+    const server = http.createServer((request, response) => void this.api.handle(request, response));
+    this.server = server;
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return this.url;
+  }
+
+  /** Origin of the REST API, once it listens. */
+  get url(): string {
+    return `http://127.0.0.1:${(this.server?.address() as AddressInfo | null)?.port ?? 0}`;
+  }
+
+  /** Calls that are not over. */
+  get liveCalls(): number {
+    return this.live.size;
+  }
+
+  /** Somebody calls one of the account's numbers: asks the webhook and carries out its TwiML. */
+  placeCall(options: InboundCallOptions): SimulatedPhone {
+    const { accountSid, authToken, clock } = this;
+    const phone = new SimulatedPhone({ dial: this.options.dial, ...options, accountSid, authToken, clock });
+    this.track(phone.callSid, new InboundCall(phone, accountSid), phone.ended);
+    return phone.dial();
+  }
+
+  /** The callee's phone of an outbound call, once answered, or the caller's of an inbound one. */
+  phone(callSid: string): SimulatedPhone | undefined {
+    return this.live.get(callSid)?.phone;
+  }
+
+  /** Ends all calls at once and closes the API; resolves when every socket is gone. */
+  async close(): Promise<void> {
+    const calls = [...this.live.values()];
+    for (const call of calls) call.close();
+    await Promise.all(calls.map((call) => call.ended));
+    const { server } = this;
+    this.server = undefined;
+    if (server === undefined) return;
+    server.closeAllConnections();
+    await new Promise<void>((resolve) => {
+      server.close(() => resolve());
+    });
+  }
+
+  private placeOutbound(request: OutboundRequest): ManagedCall {
+    const { accountSid, authToken, clock } = this;
+    const { dial, callees = {}, callee = { does: 'answer' } } = this.options;
+    const call = new OutboundCall(request, {
+      accountSid,
+      authToken,
+      clock,
+      dial,
+      callee: callees[request.to] ?? callee,
+      onAnswer: (phone) => this.emit('answered', phone),
+    });
+    this.track(call.sid, call, call.ended);
+    return call;
+  }
+
+  private track(sid: string, call: LiveCall, ended: Promise<unknown>): void {
+    this.live.set(sid, call);
+    void ended.then(() => {
+      this.live.delete(sid);
+      this.past.set(sid, call.facts);
+      const [oldest] = this.past.keys();
+      if (this.past.size > REMEMBERED_CALLS && oldest !== undefined) this.past.delete(oldest);
+    });
+  }
+
+  private find(sid: string): ManagedCall | undefined {
+    const facts = this.past.get(sid);
+    return this.live.get(sid) ?? (facts && { facts, hangUp: () => {}, redirect: () => {} });
+  }
+}
+
+interface LiveCall extends ManagedCall {
+  readonly phone: SimulatedPhone | undefined;
+  readonly ended: Promise<unknown>;
+  close(): void;
+}
+
+/** An inbound call as the REST API sees it. */
+class InboundCall implements LiveCall {
+  private readonly createdAt = new Date();
+  private updatedAt = this.createdAt;
+  private startedAt: Date | undefined;
+  private endedAt: Date | undefined;
+  private seconds: number | undefined;
+
+  constructor(
+    readonly phone: SimulatedPhone,
+    private readonly accountSid: string,
+  ) {
+    phone.on('status', (status) => {
+      this.updatedAt = new Date();
+      if (status === 'in-progress') this.startedAt = this.updatedAt;
+    });
+    void phone.ended.then((outcome) => {
+      this.endedAt = new Date();
+      this.seconds = outcome.seconds;
+    });
+  }
+
+  get ended(): Promise<unknown> {
+    return this.phone.ended;
+  }
+
+  get facts(): CallFacts {
+    const { accountSid, createdAt, updatedAt, startedAt, endedAt, seconds } = this;
+    const { callSid: sid, from, to, status } = this.phone;
+    const direction = 'inbound';
+    return {
+      sid,
+      accountSid,
+      from,
+      to,
+      direction,
+      status,
+      createdAt,
+      updatedAt,
+      startedAt,
+      endedAt,
+      seconds,
+    };
+  }
+
+  hangUp(): void {
+    void this.phone.hangUp();
+  }
+
+  redirect(twiml: string): void {
+    this.phone.redirect(twiml);
+  }
+
+  close(): void {
+    this.phone.close();
+  }
+}

@@ -1,0 +1,231 @@
+import type { AudioSource } from './audio.js';
+import type { CallFacts } from './call-resource.js';
+import type { FrameClock } from './clock.js';
+import type { DialMapping } from './dial.js';
+import { newSid } from './identifiers.js';
+import type { LineProfile } from './line.js';
+import { type PhoneFaults, SimulatedPhone } from './phone.js';
+import { parseTwiml } from './twiml.js';
+import { type CallStatus, sendWebhook, statusParameters } from './webhook.js';
+
+/** What somebody who is called does. */
+export interface Callee {
+  /**
+   * `answer` after `afterMs`; `busy` and `failed` without ringing; `no-answer` after the call's own timeout;
+   * `canceled` after `afterMs`, as if the call had been taken back.
+   */
+  readonly does: 'answer' | 'busy' | 'no-answer' | 'failed' | 'canceled';
+  /** Milliseconds of ringing; default 50. */
+  readonly afterMs?: number;
+  /** What the callee says, and how; see {@link SimulatedPhone}. */
+  readonly audio?: AudioSource;
+  readonly profile?: LineProfile;
+  readonly faults?: PhoneFaults;
+  readonly record?: boolean | number;
+  /** The callee hangs up after so many milliseconds; default never. */
+  readonly talkMs?: number;
+}
+
+/** Values of `StatusCallbackEvent`, each standing for the statuses that it reports. */
+export type StatusEvent = 'initiated' | 'ringing' | 'answered' | 'completed';
+
+/** A call placed by REST. */
+export interface OutboundRequest {
+  readonly from: string;
+  readonly to: string;
+  readonly twiml: string | undefined;
+  readonly url: string | undefined;
+  readonly method: 'GET' | 'POST';
+  readonly statusCallback: string | undefined;
+  readonly statusCallbackMethod: 'GET' | 'POST';
+  readonly statusCallbackEvents: ReadonlySet<string>;
+  readonly timeoutSeconds: number;
+}
+
+export interface OutboundContext {
+  readonly accountSid: string;
+  readonly authToken: string;
+  readonly dial: DialMapping | undefined;
+  readonly clock: FrameClock;
+  readonly callee: Callee;
+  readonly onAnswer: (phone: SimulatedPhone) => void;
+}
+
+const RING_MS = 50;
+
+/** One call from the REST API to a callee: rings, is answered or not, streams, ends; tells its callback. */
+export class OutboundCall {
+  readonly sid = newSid('CA');
+  readonly direction = 'outbound-api';
+  /** Resolves when the call is over and its callbacks are answered; never rejects. */
+  readonly ended: Promise<void>;
+  /** Status callbacks that were not answered with 2xx. */
+  readonly failedCallbacks: string[] = [];
+  private readonly createdAt = new Date();
+  private updatedAt = this.createdAt;
+  private startedAt: Date | undefined;
+  private endedAt: Date | undefined;
+  private seconds: number | undefined;
+  private currentStatus: CallStatus = 'queued';
+  private answeredPhone: SimulatedPhone | undefined;
+  private readonly waiting = new AbortController();
+  private readonly requests = new AbortController();
+  private callbacks: Promise<void> = Promise.resolve();
+  private sequence = 0;
+
+  constructor(
+    private readonly request: OutboundRequest,
+    private readonly context: OutboundContext,
+  ) {
+    this.ended = this.run();
+  }
+
+  get status(): CallStatus {
+    return this.currentStatus;
+  }
+
+  /** The callee's phone, once answered. */
+  get phone(): SimulatedPhone | undefined {
+    return this.answeredPhone;
+  }
+
+  get facts(): CallFacts {
+    const { sid, direction, status, createdAt, updatedAt, startedAt, endedAt, seconds } = this;
+    const { from, to } = this.request;
+    const { accountSid } = this.context;
+    return {
+      sid,
+      accountSid,
+      from,
+      to,
+      direction,
+      status,
+      createdAt,
+      updatedAt,
+      startedAt,
+      endedAt,
+      seconds,
+    };
+  }
+
+  /** Ends a call that rings (`canceled`) or talks (`completed`). */
+  hangUp(): void {
+    this.waiting.abort();
+    void this.answeredPhone?.hangUp();
+  }
+
+  /** Other TwiML for a live call. */
+  redirect(twiml: string): void {
+    this.answeredPhone?.redirect(twiml);
+  }
+
+  /** Ends at once, without waiting for anybody's answer. */
+  close(): void {
+    this.requests.abort();
+    this.waiting.abort();
+    this.answeredPhone?.close();
+  }
+
+  private async run(): Promise<void> {
+    // The REST answer says `queued` and leaves first.
+    await this.wait(1);
+    this.become('initiated', 'initiated');
+    const final = await this.ring();
+    if (final !== undefined) this.become(final, 'completed', 0);
+    else await this.talk();
+    await this.callbacks;
+  }
+
+  /** @returns the final status where nobody answered */
+  private async ring(): Promise<CallStatus | undefined> {
+    const { does, afterMs = RING_MS } = this.context.callee;
+    if (does === 'busy' || does === 'failed') return (await this.wait(afterMs)) ? does : 'canceled';
+    this.become('ringing', 'ringing');
+    const timeoutMs = this.request.timeoutSeconds * 1000;
+    const patience = does === 'no-answer' ? timeoutMs : Math.min(afterMs, timeoutMs);
+    if (!(await this.wait(patience))) return 'canceled';
+    if (does === 'canceled') return 'canceled';
+    return does === 'no-answer' || afterMs > timeoutMs ? 'no-answer' : undefined;
+  }
+
+  private async talk(): Promise<void> {
+    const { accountSid, authToken, dial, clock, callee, onAnswer } = this.context;
+    const { from, to, twiml, url, method } = this.request;
+    const phone = new SimulatedPhone({
+      ...callee,
+      accountSid,
+      authToken,
+      dial,
+      clock,
+      from,
+      to,
+      twiml,
+      webhookUrl: url,
+      webhookMethod: method,
+      direction: this.direction,
+      callSid: this.sid,
+    });
+    this.answeredPhone = phone;
+    this.startedAt = new Date();
+    this.become('in-progress', 'answered');
+    onAnswer(phone);
+    phone.dial();
+    const talk = callee.talkMs === undefined ? undefined : setTimeout(() => phone.hangUp(), callee.talkMs);
+    const outcome = await phone.ended;
+    clearTimeout(talk);
+    this.become('completed', 'completed', outcome.seconds);
+  }
+
+  private become(status: CallStatus, event: StatusEvent, seconds?: number): void {
+    this.currentStatus = status;
+    this.updatedAt = new Date();
+    if (seconds !== undefined) {
+      this.seconds = seconds;
+      this.endedAt = this.updatedAt;
+    }
+    const { statusCallback, statusCallbackMethod: method, statusCallbackEvents, from, to } = this.request;
+    if (statusCallback === undefined || !statusCallbackEvents.has(event)) return;
+    const { accountSid, authToken, dial } = this.context;
+    const call = { callSid: this.sid, accountSid, from, to, direction: this.direction } as const;
+    const parameters = statusParameters(call, status, this.sequence, seconds);
+    this.sequence += 1;
+    const { signal } = this.requests;
+    this.callbacks = this.callbacks
+      .then(() => sendWebhook(statusCallback, parameters, { authToken, dial, method, signal }))
+      .then(
+        (answer) => {
+          if (answer.status < 200 || answer.status > 299) {
+            this.failedCallbacks.push(`${statusCallback} answered ${answer.status}`);
+          }
+        },
+        (error: Error) => {
+          this.failedCallbacks.push(error.message);
+        },
+      );
+  }
+
+  /** @returns false where the call was ended meanwhile */
+  private wait(milliseconds: number): Promise<boolean> {
+    const { signal } = this.waiting;
+    if (signal.aborted) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, milliseconds, true);
+      signal.addEventListener('abort', aborted);
+
+      function aborted(): void {
+        done(false);
+      }
+
+      function done(inPeace: boolean): void {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', aborted);
+        resolve(inPeace);
+      }
+    });
+  }
+}
+
+/** Whether TwiML can be carried out; asked before a call is accepted. @throws GatewayError as of parseTwiml */
+export function checkTwiml(twiml: string): void {
+  parseTwiml(twiml);
+}

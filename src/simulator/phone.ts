@@ -1,0 +1,465 @@
+import { EventEmitter } from 'node:events';
+import { expected, GatewayError } from '../errors.js';
+import type { AudioSource } from './audio.js';
+import { FrameClock, monotonicNow } from './clock.js';
+import type { DialMapping } from './dial.js';
+import { twilioCodeOf, twilioError } from './errors.js';
+import { newSid } from './identifiers.js';
+import type { ProtocolWarning } from './inbox.js';
+import type { LineProfile } from './line.js';
+import type { StreamReport } from './measurement.js';
+import { SimulatedStream, type StreamEnd, type StreamFaults } from './stream.js';
+import { MAX_REDIRECT_VERBS, parseTwiml, type StreamVerb, twimlOf, type Verb } from './twiml.js';
+import { writeWav } from './wav.js';
+import {
+  type CallDirection,
+  type CallStatus,
+  type StreamEvent,
+  sendWebhook,
+  statusParameters,
+  streamStatusParameters,
+  webhookParameters,
+} from './webhook.js';
+
+/** Things a call does wrong on purpose. */
+export interface PhoneFaults extends StreamFaults {
+  /** Webhook signature left out, or made with another token. */
+  readonly webhookSignature?: 'missing' | 'wrong';
+}
+
+/** What a call has in common with others of the same account. */
+export interface PhoneOptions {
+  readonly accountSid: string;
+  readonly authToken: string;
+  /** Caller and callee: E.164, `client:…` or `sip:…`. */
+  readonly from: string;
+  readonly to: string;
+  /** The number's voice URL. Needed unless there is `twiml`. */
+  readonly webhookUrl?: string | undefined;
+  readonly webhookMethod?: 'GET' | 'POST' | undefined;
+  /** Inline TwiML, as of a call placed by REST. */
+  readonly twiml?: string | undefined;
+  readonly direction?: CallDirection | undefined;
+  readonly callSid?: string | undefined;
+  /** More webhook parameters, or other values for some. */
+  readonly parameters?: Readonly<Record<string, string>> | undefined;
+  /** Called with the final status, as configured for a number. */
+  readonly statusCallback?: string | undefined;
+  readonly dial?: DialMapping | undefined;
+  /** Shared by the phones of a process; default one of its own. */
+  readonly clock?: FrameClock | undefined;
+  /** What the caller says, in a loop; default silence. */
+  readonly audio?: AudioSource | undefined;
+  readonly profile?: LineProfile | undefined;
+  readonly faults?: PhoneFaults | undefined;
+  /** Keep what the caller hears, for recordings and for the proof: `true` is five minutes; default false. */
+  readonly record?: boolean | number | undefined;
+  /** De-jitter delay of the far end in milliseconds, 0…1,000; default 20. */
+  readonly dejitterMs?: number | undefined;
+}
+
+/** How a call went, once it is over. */
+export interface CallOutcome {
+  readonly status: CallStatus;
+  /** From answer to end, whole seconds, rounded up as Twilio bills. */
+  readonly seconds: number;
+  /** What went wrong on Twilio's side: webhook, TwiML or upgrade. */
+  readonly error: GatewayError | undefined;
+  /** What Twilio's debugger would show for it, e.g. 31920; also 31921 where the server closed the stream. */
+  readonly twilioCode: number | undefined;
+  readonly streamEnd: StreamEnd | undefined;
+  /** Texts of `<Say>`. */
+  readonly said: readonly string[];
+  /** Status callbacks that were not answered with 2xx. */
+  readonly failedCallbacks: readonly string[];
+}
+
+interface PhoneEvents {
+  /** The call's status changed. */
+  status: [status: CallStatus];
+  /** A stream started. */
+  stream: [stream: SimulatedStream];
+  message: [text: string];
+  mark: [name: string];
+  clear: [];
+  warning: [warning: ProtocolWarning];
+  end: [outcome: CallOutcome];
+}
+
+const RECORD_MS = 300_000;
+
+/**
+ * One call on Twilio's side: asks the webhook, carries out the TwiML, speaks and listens over the media
+ * stream, sends the status callbacks.
+ */
+export class SimulatedPhone extends EventEmitter<PhoneEvents> {
+  readonly callSid: string;
+  /** Resolves when the first stream runs; rejects with the reason where the call ends without one. */
+  readonly started: Promise<SimulatedStream>;
+  /** Resolves when the call is over and its callbacks are answered; never rejects. */
+  readonly ended: Promise<CallOutcome>;
+  /** Milliseconds the webhook took to answer, and the upgrade. */
+  webhookMs: number | undefined;
+  handshakeMs: number | undefined;
+  private readonly options: PhoneOptions;
+  private readonly direction: CallDirection;
+  private readonly clock: FrameClock;
+  private readonly said: string[] = [];
+  private readonly failedCallbacks: string[] = [];
+  /** Callbacks go out one after the other, so that they arrive in order. */
+  private callbacks: Promise<void> = Promise.resolve();
+  private readonly requests = new AbortController();
+  private readonly resolveStarted: (stream: SimulatedStream) => void;
+  private readonly rejectStarted: (error: Error) => void;
+  private readonly resolveEnded: (outcome: CallOutcome) => void;
+  private currentStatus: CallStatus;
+  private verbs: Verb[] = [];
+  private redirects = 0;
+  private dialled = false;
+  private over = false;
+  private interrupt: (() => void) | undefined;
+  private failure: GatewayError | undefined;
+  private answeredAt: number | undefined;
+  private current: SimulatedStream | undefined;
+  private streamEnd: StreamEnd | undefined;
+
+  /** @throws TypeError for options out of range; nothing is dialled before {@link dial} */
+  constructor(options: PhoneOptions) {
+    super();
+    if (options.webhookUrl === undefined && options.twiml === undefined) {
+      throw expected('a webhookUrl or twiml', 'the call', undefined);
+    }
+    if (options.authToken === '') throw expected('a non-empty text', 'authToken', options.authToken);
+    const { dejitterMs = 20 } = options;
+    if (!(dejitterMs >= 0 && dejitterMs <= 1000)) throw expected('0 to 1000', 'dejitterMs', dejitterMs);
+    this.options = options;
+    this.callSid = options.callSid ?? newSid('CA');
+    this.direction = options.direction ?? 'inbound';
+    this.clock = options.clock ?? new FrameClock();
+    this.currentStatus = this.direction === 'inbound' ? 'ringing' : 'in-progress';
+    let resolveStarted: (stream: SimulatedStream) => void = () => {};
+    let rejectStarted: (error: Error) => void = () => {};
+    this.started = new Promise((resolve, reject) => {
+      resolveStarted = resolve;
+      rejectStarted = reject;
+    });
+    // Whoever does not ask whether the call started does not want to crash of it.
+    this.started.catch(() => {});
+    this.resolveStarted = resolveStarted;
+    this.rejectStarted = rejectStarted;
+    let resolveEnded: (outcome: CallOutcome) => void = () => {};
+    this.ended = new Promise((resolve) => {
+      resolveEnded = resolve;
+    });
+    this.resolveEnded = resolveEnded;
+  }
+
+  /** Places the call; once only. */
+  dial(): this {
+    if (!this.dialled) {
+      this.dialled = true;
+      void this.run();
+    }
+    return this;
+  }
+
+  get status(): CallStatus {
+    return this.currentStatus;
+  }
+
+  get from(): string {
+    return this.options.from;
+  }
+
+  get to(): string {
+    return this.options.to;
+  }
+
+  /** The media stream, the last one where there were several; `undefined` before the first. */
+  get stream(): SimulatedStream | undefined {
+    return this.current;
+  }
+
+  /** The caller says something else from the next frame on. */
+  speak(audio: AudioSource): void {
+    this.requireStream().speak(audio);
+  }
+
+  /** The caller presses keys: 0-9, *, #, A-D. */
+  dtmf(digits: string): void {
+    this.requireStream().dtmf(digits);
+  }
+
+  /** The caller hangs up: `stop`, socket closed, final status. Resolves when all is done. */
+  hangUp(): Promise<CallOutcome> {
+    this.end();
+    return this.ended;
+  }
+
+  /** The socket dies without `stop` or close frame, and the call with it. */
+  drop(): Promise<CallOutcome> {
+    this.current?.destroy();
+    this.end();
+    return this.ended;
+  }
+
+  /** New TwiML for the live call, as from REST; it ends the stream that runs. @throws GatewayError as of TwiML */
+  redirect(twiml: string): void {
+    this.verbs = parseTwiml(twiml);
+    this.interrupt?.();
+  }
+
+  /** What was measured; `undefined` before the stream. Takes CPU where it was recorded. */
+  report(): StreamReport | undefined {
+    return this.current?.report();
+  }
+
+  /** What the caller heard, 8 kHz, from the start of the stream. Needs `record`. */
+  heard(): Int16Array {
+    return this.requireStream().heard();
+  }
+
+  /** What the caller said, on the same timeline. Needs `record`. */
+  spoken(): Int16Array {
+    return this.requireStream().spoken();
+  }
+
+  /** Writes what the caller heard as WAV. Needs `record`. */
+  saveRecording(path: string): void {
+    writeWav(path, this.heard());
+  }
+
+  /** Ends at once and frees everything: socket, timers, requests under way. */
+  close(): void {
+    this.requests.abort();
+    this.current?.close();
+    this.end();
+  }
+
+  private end(): void {
+    this.over = true;
+    this.interrupt?.();
+    if (!this.dialled) {
+      this.dialled = true;
+      void this.finish();
+    }
+  }
+
+  private async run(): Promise<void> {
+    try {
+      this.verbs = await this.firstVerbs();
+      if (this.direction !== 'inbound') this.answer();
+      for (let verb = this.verbs.shift(); verb !== undefined && !this.over; verb = this.verbs.shift()) {
+        await this.perform(verb);
+      }
+    } catch (error) {
+      if (!this.over) this.failure = error instanceof GatewayError ? error : unexpected(error);
+    }
+    await this.finish();
+  }
+
+  private async firstVerbs(): Promise<Verb[]> {
+    const { twiml, webhookUrl, webhookMethod } = this.options;
+    if (twiml !== undefined) return parseTwiml(twiml);
+    const begun = monotonicNow();
+    const verbs = await this.fetch(webhookUrl as string, webhookMethod ?? 'POST');
+    this.webhookMs = monotonicNow() - begun;
+    return verbs;
+  }
+
+  private async fetch(url: string, method: 'GET' | 'POST', extra?: Record<string, string>): Promise<Verb[]> {
+    const parameters = webhookParameters(this.call, this.currentStatus, {
+      ...extra,
+      ...this.options.parameters,
+    });
+    const fault = this.options.faults?.webhookSignature;
+    const { authToken, dial } = this.options;
+    const answer = await sendWebhook(url, parameters, {
+      authToken: fault === 'missing' ? undefined : fault === 'wrong' ? `${authToken}!` : authToken,
+      dial,
+      method,
+      signal: this.requests.signal,
+    });
+    return this.over ? [] : twimlOf(answer);
+  }
+
+  private async perform(verb: Verb): Promise<void> {
+    switch (verb.verb) {
+      case 'reject':
+        this.over = true;
+        // Only an unanswered call can be rejected; later on it is a hang-up.
+        if (this.answeredAt === undefined) this.setStatus(verb.reason === 'busy' ? 'busy' : 'failed');
+        this.failure ??= new GatewayError(
+          'GW_SIM_REJECTED',
+          `Expected a media stream for call ${this.callSid} but received <Reject reason="${verb.reason}">`,
+        );
+        return;
+      case 'hangup':
+        this.over = true;
+        return;
+      case 'say':
+        this.answer();
+        this.said.push(verb.text);
+        return;
+      case 'pause':
+        return this.pause(verb.seconds);
+      case 'redirect':
+        this.redirects += 1;
+        if (this.redirects > MAX_REDIRECT_VERBS) {
+          throw twilioError(11215, `Expected at most ${MAX_REDIRECT_VERBS} <Redirect> but received more`);
+        }
+        this.verbs = await this.fetch(verb.url, verb.method);
+        return;
+      case 'stream':
+        this.answer();
+        return this.connect(verb);
+    }
+  }
+
+  private async pause(seconds: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, seconds * 1000);
+      this.interrupt = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.interrupt = undefined;
+  }
+
+  private async connect(verb: StreamVerb): Promise<void> {
+    const { record = false } = this.options;
+    const stream = new SimulatedStream({
+      ...this.options,
+      url: verb.url,
+      callSid: this.callSid,
+      clock: this.clock,
+      customParameters: verb.parameters,
+      recordMs: record === true ? RECORD_MS : record === false ? 0 : record,
+    });
+    this.current = stream;
+    stream.on('mark', (name) => this.emit('mark', name));
+    stream.on('clear', () => this.emit('clear'));
+    stream.on('warning', (warning) => this.emit('warning', warning));
+    this.interrupt = () => void stream.stop();
+    // Listened to only where somebody listens: passing every message on costs.
+    if (this.listenerCount('message') > 0) stream.on('message', (text) => this.emit('message', text));
+    const begun = monotonicNow();
+    try {
+      await stream.open();
+    } catch (error) {
+      stream.close();
+      this.interrupt = undefined;
+      if (this.over) return;
+      this.failure ??= error as GatewayError;
+      this.streamCallback(
+        verb,
+        'stream-error',
+        `${twilioCodeOf(error) ?? 31920}: ${(error as Error).message}`,
+      );
+      // Twilio goes on with the next verb, as after any stream.
+      return;
+    }
+    this.handshakeMs = monotonicNow() - begun;
+    this.streamCallback(verb, 'stream-started');
+    this.resolveStarted(stream);
+    this.emit('stream', stream);
+    this.streamEnd = await stream.ended;
+    this.interrupt = undefined;
+    this.streamCallback(verb, 'stream-stopped');
+    if (verb.action !== undefined && !this.over && this.streamEnd.by === 'server') {
+      this.verbs = await this.fetch(verb.action, verb.method);
+    }
+  }
+
+  private answer(): void {
+    if (this.answeredAt !== undefined) return;
+    this.answeredAt = monotonicNow();
+    this.setStatus('in-progress');
+  }
+
+  private setStatus(status: CallStatus): void {
+    if (this.currentStatus === status) return;
+    this.currentStatus = status;
+    this.emit('status', status);
+  }
+
+  private async finish(): Promise<void> {
+    this.over = true;
+    const seconds =
+      this.answeredAt === undefined ? 0 : Math.max(1, Math.ceil((monotonicNow() - this.answeredAt) / 1000));
+    if (this.answeredAt !== undefined) this.setStatus('completed');
+    else if (this.failure === undefined) this.setStatus('canceled');
+    else if (this.currentStatus !== 'busy') this.setStatus('failed');
+    const { statusCallback } = this.options;
+    if (statusCallback !== undefined) {
+      this.callback(statusCallback, statusParameters(this.call, this.currentStatus, 0, seconds), 'POST');
+    }
+    this.rejectStarted(this.failure ?? notStreamed(this.callSid));
+    await this.callbacks;
+    const outcome: CallOutcome = {
+      status: this.currentStatus,
+      seconds,
+      error: this.failure,
+      twilioCode: twilioCodeOf(this.failure) ?? this.streamEnd?.twilioCode,
+      streamEnd: this.streamEnd,
+      said: this.said,
+      failedCallbacks: this.failedCallbacks,
+    };
+    this.resolveEnded(outcome);
+    this.emit('end', outcome);
+  }
+
+  private streamCallback(verb: StreamVerb, event: StreamEvent, error?: string): void {
+    if (verb.statusCallback === undefined) return;
+    const streamSid = (this.current as SimulatedStream).streamSid;
+    const { accountSid } = this.options;
+    const stream = { accountSid, callSid: this.callSid, streamSid, name: verb.name ?? streamSid };
+    this.callback(
+      verb.statusCallback,
+      streamStatusParameters(stream, event, error),
+      verb.statusCallbackMethod,
+    );
+  }
+
+  private callback(url: string, parameters: Record<string, string>, method: 'GET' | 'POST'): void {
+    const { authToken, dial } = this.options;
+    const { signal } = this.requests;
+    this.callbacks = this.callbacks
+      .then(() => sendWebhook(url, parameters, { authToken, dial, method, signal }))
+      .then(
+        ({ status }) => {
+          if (status < 200 || status > 299) this.failedCallbacks.push(`${url} answered ${status}`);
+        },
+        (error: Error) => {
+          this.failedCallbacks.push(error.message);
+        },
+      );
+  }
+
+  private get call() {
+    const { accountSid, from, to } = this.options;
+    return { callSid: this.callSid, accountSid, from, to, direction: this.direction };
+  }
+
+  private requireStream(): SimulatedStream {
+    if (this.current !== undefined) return this.current;
+    throw new GatewayError(
+      'GW_SIM_NO_STREAM',
+      `Expected a running stream for call ${this.callSid} but received none`,
+    );
+  }
+}
+
+function notStreamed(callSid: string): GatewayError {
+  return new GatewayError(
+    'GW_SIM_NO_STREAM',
+    `Expected a media stream for call ${callSid} but received an end without one`,
+  );
+}
+
+function unexpected(cause: unknown): GatewayError {
+  return new GatewayError('GW_SIM_INTERNAL', `Expected the call to go on but received ${String(cause)}`, {
+    cause,
+  });
+}

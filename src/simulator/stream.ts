@@ -1,0 +1,493 @@
+import { EventEmitter, once } from 'node:events';
+import { WebSocket } from 'ws';
+import type { GatewayError } from '../errors.js';
+import { align } from './alignment.js';
+import { AudioSource, FRAME_BYTES, FRAME_MS } from './audio.js';
+import { type FrameClock, monotonicNow, type Ticker } from './clock.js';
+import { type DialMapping, destinationOf } from './dial.js';
+import { twilioError } from './errors.js';
+import type { Histogram } from './histogram.js';
+import { newSid } from './identifiers.js';
+import { Inbox, type InboxHandlers, type ProtocolWarning } from './inbox.js';
+import { Line, type LineProfile } from './line.js';
+import { type AudioProof, Measurement, type Pairing, type StreamReport } from './measurement.js';
+import { decodeMulaw } from './mulaw.js';
+import { PlayoutBuffer } from './playout.js';
+import { signatureOf } from './webhook.js';
+
+/** Twilio gives a server this long to answer an upgrade. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How long a closing handshake may take before the socket is destroyed. */
+const CLOSE_TIMEOUT_MS = 1000;
+/** Unread bytes beyond which Twilio discards audio: about 4 s. */
+const MAX_UNREAD_BYTES = 64 * 1024;
+/** Longest message taken; Twilio documents no limit. */
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+/** Audio compared for the proof, and how much later it may be heard. */
+const PROOF_MS = 10_000;
+const PROOF_LAG_MS = 2000;
+const BYTES_PER_MS = 8;
+/** The echo of a frame is its own when it is found within half a frame of its place, this clearly. */
+const PAIRED_LAG_MS = FRAME_MS / 2;
+const PAIRED_CORRELATION = 0.9;
+
+/** Things a phone does wrong on purpose. */
+export interface StreamFaults {
+  /** Upgrade signature left out, or made with another token. */
+  readonly signature?: 'missing' | 'wrong';
+  /** An `Origin` header, as a browser would send. */
+  readonly origin?: string;
+  /** Another URL to dial and sign than the TwiML's, e.g. with a wrong token. */
+  readonly rewriteUrl?: (url: string) => string;
+  /** Another CallSid or AccountSid in `start`. */
+  readonly callSid?: string;
+  readonly accountSid?: string;
+  /** Raw messages between `connected` and `start`. */
+  readonly beforeStart?: readonly string[];
+  /** Milliseconds between `connected` and `start`; default 0. */
+  readonly startDelayMs?: number;
+}
+
+export interface StreamOptions {
+  /** The `wss://` URL of the TwiML, signed as it stands. */
+  readonly url: string;
+  readonly accountSid: string;
+  readonly callSid: string;
+  readonly authToken: string;
+  readonly clock: FrameClock;
+  readonly customParameters?: Readonly<Record<string, string>>;
+  /** What the caller says; default silence. */
+  readonly audio?: AudioSource | undefined;
+  readonly dial?: DialMapping | undefined;
+  readonly profile?: LineProfile | undefined;
+  readonly faults?: StreamFaults | undefined;
+  /** Milliseconds of what the caller hears to keep; default 0. */
+  readonly recordMs?: number | undefined;
+  /** See {@link PlayoutBuffer}; default 20. */
+  readonly dejitterMs?: number | undefined;
+}
+
+/** How a stream ended. */
+export interface StreamEnd {
+  /** `stop`: Twilio said so. `abrupt`: the socket was destroyed without a word. `server`: it closed first. */
+  readonly by: 'stop' | 'abrupt' | 'server';
+  /** WebSocket close code as received; 1006 where there was none. */
+  readonly code: number;
+  readonly reason: string;
+  /** What Twilio logs: 31921 for a close by the server, 31924 for broken frames. */
+  readonly twilioCode: 31921 | 31924 | undefined;
+}
+
+interface StreamEvents {
+  /** Every text message of the server, as it came. */
+  message: [text: string];
+  /** A mark was echoed. */
+  mark: [name: string];
+  clear: [];
+  warning: [warning: ProtocolWarning];
+  end: [end: StreamEnd];
+}
+
+/**
+ * Twilio's side of one bidirectional media stream: signs the upgrade, sends `connected`, `start` and a
+ * `media` message every 20 ms, plays what comes back and measures it.
+ * Source: twilio.com/docs/voice/media-streams/websocket-messages.
+ */
+export class SimulatedStream extends EventEmitter<StreamEvents> implements Ticker, InboxHandlers {
+  readonly streamSid = newSid('MZ');
+  /** Resolves when the socket is gone; never rejects. */
+  readonly ended: Promise<StreamEnd>;
+  private readonly options: StreamOptions;
+  private readonly measurement = new Measurement();
+  private readonly inbox: Inbox;
+  private readonly line: Line;
+  private readonly playout: PlayoutBuffer;
+  private readonly finish: (end: StreamEnd) => void;
+  private socket: WebSocket | undefined;
+  private closeTimer: NodeJS.Timeout | undefined;
+  private startTimer: NodeJS.Timeout | undefined;
+  private endedAt: number | undefined;
+  private endedBy: StreamEnd['by'] | undefined;
+  private brokenFrames = false;
+  private startedAt = 0;
+  private sequence = 0;
+  private chunk = 0;
+  private discarded = 0;
+  private source: AudioSource;
+  private position = 0;
+  private firstTimestamp = -1;
+  private timestamp = 0;
+  /** What follows a payload. */
+  private readonly tail: string;
+  /** For the proof: frames as spoken (lost ones too), as sent, and bytes as received. */
+  private readonly proofBytes: number;
+  private readonly spokenFrames: string[] = [];
+  private readonly sentFrames: string[] = [];
+  private received = new Uint8Array(0);
+  private receivedLength = 0;
+
+  constructor(options: StreamOptions) {
+    super();
+    this.options = options;
+    this.source = options.audio ?? AudioSource.silence();
+    this.tail = `"},"streamSid":"${this.streamSid}"}`;
+    this.inbox = new Inbox(this.streamSid, this);
+    this.line = new Line(options.profile ?? {}, (payload, timestamp) => this.sendMedia(payload, timestamp));
+    const recordMs = options.recordMs ?? 0;
+    this.proofBytes = Math.min(recordMs, PROOF_MS) * BYTES_PER_MS;
+    this.playout = new PlayoutBuffer({
+      dejitterMs: options.dejitterMs ?? FRAME_MS,
+      recordMs,
+      onMark: (name) => this.sendMark(name),
+    });
+    let finish: (end: StreamEnd) => void = () => {};
+    this.ended = new Promise((resolve) => {
+      finish = resolve;
+    });
+    this.finish = finish;
+  }
+
+  /**
+   * Dials, and resolves when `start` was sent.
+   * @throws GatewayError `GW_SIM_31920` with the HTTP status of a refused upgrade, `GW_SIM_31902` nobody
+   * listens, `GW_SIM_31901` no answer in time
+   */
+  async open(): Promise<void> {
+    const { faults = {}, dial, authToken } = this.options;
+    const url = faults.rewriteUrl?.(this.options.url) ?? this.options.url;
+    const { url: real, headers, ca, servername } = destinationOf(url, dial);
+    const token = faults.signature === 'wrong' ? `${authToken}!` : authToken;
+    const socket = new WebSocket(real, {
+      headers: {
+        ...headers,
+        'user-agent': 'Twilio.TmeWs/1.0',
+        ...(faults.signature === 'missing' ? {} : { 'x-twilio-signature': signatureOf(token, url) }),
+        ...(faults.origin === undefined ? {} : { origin: faults.origin }),
+      },
+      perMessageDeflate: false,
+      followRedirects: false,
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      maxPayload: MAX_MESSAGE_BYTES,
+      ...(ca === undefined ? {} : { ca }),
+      ...(servername === undefined ? {} : { servername }),
+    });
+    this.socket = socket;
+    let refused: GatewayError | undefined;
+    socket.on('unexpected-response', (request, response) => {
+      const status = response.statusCode ?? 0;
+      refused = twilioError(31920, `Expected status 101 for the upgrade of ${url} but received ${status}`, {
+        status,
+      });
+      response.destroy();
+      request.destroy();
+      socket.terminate();
+    });
+    socket.on('error', (cause: Error & { code?: string }) => {
+      if (cause.code?.startsWith('WS_ERR')) this.brokenFrames = true;
+      refused ??= connectionError(url, cause);
+    });
+    socket.on('close', (code, reason) => this.closed(code, reason.toString('utf8')));
+    // From here on, so that messages which come with the answer to the upgrade are not missed.
+    socket.on('message', (data, isBinary) => this.receive(data as Buffer, isBinary));
+    try {
+      await once(socket, 'open');
+    } catch (cause) {
+      throw refused ?? connectionError(url, cause as Error);
+    }
+    await this.begin(faults);
+  }
+
+  /** `connected` to `ended`. */
+  get isOpen(): boolean {
+    return this.startedAt > 0 && this.endedAt === undefined;
+  }
+
+  get roundTrip(): Histogram {
+    return this.measurement.roundTrip;
+  }
+
+  /** Lets the caller say something else from the next frame on. */
+  speak(audio: AudioSource): void {
+    this.source = audio;
+    this.position = 0;
+  }
+
+  /** The caller pressed a key. Twilio sends inbound DTMF only. @param digits 0-9, *, #, A-D */
+  dtmf(digits: string): void {
+    for (const digit of digits) {
+      this.sendRaw(
+        `{"event":"dtmf","streamSid":"${this.streamSid}","sequenceNumber":"${this.next()}",` +
+          `"dtmf":{"track":"inbound_track","digit":${JSON.stringify(digit)}}}`,
+      );
+    }
+  }
+
+  /** Ends the stream as Twilio does when a call ends: `stop`, then the socket closes. */
+  async stop(): Promise<void> {
+    if (this.socket?.readyState === WebSocket.OPEN && this.endedBy === undefined && this.startedAt > 0) {
+      this.line.flush();
+      this.silence();
+      const { accountSid, callSid } = this.options;
+      this.sendRaw(
+        `{"event":"stop","sequenceNumber":"${this.next()}","streamSid":"${this.streamSid}",` +
+          `"stop":${JSON.stringify({ accountSid, callSid })}}`,
+      );
+      this.endedBy = 'stop';
+      this.socket.close(1000);
+      this.closeTimer = setTimeout(() => this.socket?.terminate(), CLOSE_TIMEOUT_MS);
+    } else if (this.socket === undefined) this.closed(1006, '');
+    else if (this.endedBy === undefined) this.destroy();
+    await this.ended;
+  }
+
+  /** Destroys the socket without `stop` and without a close frame, as a broken network does. */
+  destroy(): void {
+    this.endedBy ??= 'abrupt';
+    this.silence();
+    if (this.socket === undefined) this.closed(1006, '');
+    else this.socket.terminate();
+  }
+
+  /** Frees socket and timers at once; safe to call at any time. */
+  close(): void {
+    if (this.endedAt === undefined) this.destroy();
+  }
+
+  /** Stops reading, as a phone that hangs; backpressure reaches the server. */
+  pauseReading(): void {
+    this.socket?.pause();
+  }
+
+  resumeReading(): void {
+    this.socket?.resume();
+  }
+
+  /** Sends anything: text as a text message, bytes as a binary one. Ignored once the socket is gone. */
+  sendRaw(message: string | Uint8Array): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(message);
+  }
+
+  /** Sends `start`; a second time is a protocol violation. */
+  sendStart(): void {
+    const { accountSid, callSid, faults = {}, customParameters = {} } = this.options;
+    const start = {
+      accountSid: faults.accountSid ?? accountSid,
+      streamSid: this.streamSid,
+      callSid: faults.callSid ?? callSid,
+      tracks: ['inbound'],
+      mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 },
+      customParameters,
+    };
+    this.sendRaw(
+      `{"event":"start","sequenceNumber":"${this.next()}","start":${JSON.stringify(start)},` +
+        `"streamSid":"${this.streamSid}"}`,
+    );
+  }
+
+  /** What the caller said, 8 kHz, on the timeline that begins with `start`; as far as it is recorded. */
+  spoken(): Int16Array {
+    const silence = Math.max(0, Math.round(this.firstTimestamp * BYTES_PER_MS));
+    const frames = decodeFrames(this.spokenFrames);
+    const pcm = new Int16Array(silence + frames.length);
+    pcm.set(frames, silence);
+    return pcm;
+  }
+
+  /** What the caller heard on the same timeline, silence included; as far as it is recorded. */
+  heard(): Int16Array {
+    return this.playout.heard(this.endedAt);
+  }
+
+  /** Forgets times and gaps so far; see {@link Measurement.restart}. */
+  restartMeasurement(): void {
+    this.measurement.restart();
+  }
+
+  /** Everything measured so far. With a recording it takes about half a second of CPU for the proof. */
+  report(): StreamReport {
+    const now = this.endedAt ?? monotonicNow();
+    const { measurement } = this;
+    const proof = this.proof();
+    const framesMissing = measurement.missing(now);
+    return {
+      framesSent: measurement.framesSent,
+      framesReceived: measurement.framesReceived,
+      messagesReceived: measurement.messagesReceived,
+      framesLost: this.line.lost,
+      framesDiscarded: this.discarded,
+      framesMissing,
+      roundTrip: measurement.roundTrip.percentiles(),
+      pairing: pairingOf(proof, framesMissing),
+      gaps: measurement.gaps,
+      maxGapMs: measurement.maxGapMs,
+      firstAudioMs: measurement.firstArrivalAt > 0 ? measurement.firstArrivalAt - this.startedAt : undefined,
+      playout: this.playout.counts(now),
+      warnings: this.inbox.warnings,
+      proof,
+    };
+  }
+
+  /** A frame is due. Called by the clock. */
+  tick(due: number, now: number): void {
+    const { payloads } = this.source;
+    if (this.firstTimestamp < 0) {
+      this.firstTimestamp = Math.max(0, due - this.startedAt);
+      this.timestamp = Math.round(this.firstTimestamp);
+    }
+    const payload = payloads[this.position] as string;
+    this.position = (this.position + 1) % payloads.length;
+    if (this.spokenFrames.length * FRAME_BYTES < this.proofBytes) this.spokenFrames.push(payload);
+    this.line.push(payload, this.timestamp, now);
+    this.timestamp += FRAME_MS;
+  }
+
+  /** A valid media message came. Called by the inbox. */
+  media(payload: string, bytes: number): void {
+    const now = monotonicNow();
+    this.measurement.mediaReceived(now, bytes);
+    if (!this.playout.records) {
+      this.playout.append(bytes, now);
+      return;
+    }
+    const mulaw = Buffer.from(payload, 'base64');
+    this.playout.append(bytes, now, mulaw);
+    this.keepReceived(mulaw);
+  }
+
+  /** A valid mark came. Called by the inbox. */
+  mark(name: string): void {
+    if (!this.playout.mark(name)) this.inbox.warn(31951, 'too many marks wait', name);
+  }
+
+  /** A valid clear came. Called by the inbox. */
+  clear(): void {
+    this.playout.clear();
+    this.emit('clear');
+  }
+
+  /** The server broke the protocol. Called by the inbox. */
+  warning(warning: ProtocolWarning): void {
+    this.emit('warning', warning);
+  }
+
+  private async begin(faults: StreamFaults): Promise<void> {
+    this.sendRaw('{"event":"connected","protocol":"Call","version":"1.0.0"}');
+    for (const message of faults.beforeStart ?? []) this.sendRaw(message);
+    if (faults.startDelayMs !== undefined) {
+      await Promise.race([
+        new Promise<void>((resolve) => {
+          this.startTimer = setTimeout(resolve, faults.startDelayMs);
+        }),
+        this.ended,
+      ]);
+    }
+    if (this.socket?.readyState !== WebSocket.OPEN) {
+      throw twilioError(31921, 'Expected an open socket for start but received a close');
+    }
+    this.startedAt = monotonicNow();
+    this.playout.begin(this.startedAt);
+    this.inbox.start();
+    this.sendStart();
+    this.options.clock.join(this);
+  }
+
+  private receive(data: Buffer, isBinary: boolean): void {
+    if (this.endedBy !== undefined) return;
+    if (!isBinary && this.listenerCount('message') > 0) this.emit('message', data.toString('utf8'));
+    this.inbox.receive(data, isBinary);
+  }
+
+  private sendMedia(payload: string, timestamp: number): void {
+    const { socket } = this;
+    if (socket === undefined || socket.readyState !== WebSocket.OPEN) return;
+    if (socket.bufferedAmount > MAX_UNREAD_BYTES) {
+      this.discarded += 1;
+      if (this.discarded === 1) this.inbox.warn(31930, 'the server reads too slowly, audio is discarded', '');
+      return;
+    }
+    this.chunk += 1;
+    if (this.sentFrames.length * FRAME_BYTES < this.proofBytes) this.sentFrames.push(payload);
+    this.measurement.frameSent(monotonicNow());
+    socket.send(
+      `{"event":"media","sequenceNumber":"${this.next()}","media":{"track":"inbound","chunk":"${this.chunk}",` +
+        `"timestamp":"${timestamp}","payload":"${payload}${this.tail}`,
+    );
+  }
+
+  private sendMark(name: string): void {
+    this.sendRaw(
+      `{"event":"mark","sequenceNumber":"${this.next()}","streamSid":"${this.streamSid}",` +
+        `"mark":{"name":${JSON.stringify(name)}}}`,
+    );
+    this.emit('mark', name);
+  }
+
+  private next(): number {
+    this.sequence += 1;
+    return this.sequence;
+  }
+
+  /** No more audio, no more timers. */
+  private silence(): void {
+    this.options.clock.leave(this);
+    this.line.close();
+    this.playout.close();
+    clearTimeout(this.startTimer);
+  }
+
+  private closed(code: number, reason: string): void {
+    if (this.endedAt !== undefined) return;
+    this.endedAt = monotonicNow();
+    this.silence();
+    clearTimeout(this.closeTimer);
+    const by = this.endedBy ?? 'server';
+    const twilioCode = this.brokenFrames ? 31924 : by === 'server' ? 31921 : undefined;
+    const end: StreamEnd = { by, code, reason, twilioCode };
+    this.finish(end);
+    this.emit('end', end);
+  }
+
+  private keepReceived(mulaw: Uint8Array): void {
+    if (this.received.length === 0) this.received = new Uint8Array(this.proofBytes);
+    const room = this.received.length - this.receivedLength;
+    this.received.set(mulaw.subarray(0, room), this.receivedLength);
+    this.receivedLength += Math.min(room, mulaw.length);
+  }
+
+  private proof(): AudioProof | undefined {
+    const sent = decodeFrames(this.sentFrames);
+    if (sent.every((sample) => sample === 0)) return undefined;
+    const received = decodeMulaw(this.received.subarray(0, this.receivedLength));
+    const heard = this.heard().subarray(0, (PROOF_MS + PROOF_LAG_MS) * BYTES_PER_MS);
+    return {
+      received: align(sent, received, { minLagMs: -100, maxLagMs: PROOF_LAG_MS }),
+      heard: align(this.spoken(), heard, { maxLagMs: PROOF_LAG_MS }),
+    };
+  }
+}
+
+function decodeFrames(payloads: readonly string[]): Int16Array {
+  return decodeMulaw(Buffer.concat(payloads.map((payload) => Buffer.from(payload, 'base64'))));
+}
+
+function pairingOf(proof: AudioProof | undefined, framesMissing: number): Pairing {
+  if (proof === undefined) return 'unverified';
+  const { lagMs, correlation } = proof.received;
+  const inPlace = correlation > PAIRED_CORRELATION && Math.abs(lagMs) < PAIRED_LAG_MS;
+  return inPlace && framesMissing === 0 ? 'valid' : 'invalid';
+}
+
+function connectionError(url: string, cause: Error & { code?: string }): GatewayError {
+  if (cause.code === 'ECONNREFUSED') {
+    return twilioError(31902, `Expected a server at ${url} but received a refused connection`, { cause });
+  }
+  if (/timed out/.test(cause.message)) {
+    return twilioError(
+      31901,
+      `Expected an answer from ${url} within ${HANDSHAKE_TIMEOUT_MS} ms but received none`,
+    );
+  }
+  return twilioError(31920, `Expected a WebSocket at ${url} but received an error: ${cause.message}`, {
+    cause,
+  });
+}
