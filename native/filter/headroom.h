@@ -7,8 +7,8 @@
 
 namespace trunkline::filter {
 
-/// Bounds on magnitudes as fractions of 2^31: below 1 there is no overflow. They are sums over magnitudes, so they hold in
-/// whatever order a kernel adds.
+/// Bounds on magnitudes as fractions of 2^31: below 1 there is no overflow. They are sums over magnitudes, so they hold
+/// in whatever order a kernel adds what lies between two shifts.
 
 /// x6: the accumulator of the worst phase at its worst moment, for any 14-bit input.
 double UpBound(const Taps& taps);

@@ -14,8 +14,8 @@ namespace {
 // for the rounding to integers.
 constexpr double kStopWeight = 1e7;
 
-// |H|^2 of the equiripple design swings around zero in the stop band. Lifting it by its error, and a little more for what
-// the exchange may have overlooked between its grid points, makes it a power that has a square root.
+// |H|^2 of the equiripple design swings around zero in the stop band. Lifting it by its error, and a little more for
+// what the exchange may have overlooked between its grid points, makes it a power that has a square root.
 constexpr double kExtraLift = 3e-3;
 
 }  // namespace

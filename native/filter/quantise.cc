@@ -59,8 +59,8 @@ Matrix ErrorEnergy(Direction direction) {
   return energy;
 }
 
-/// Puts the triangle U of energy = U * U^T into the matrix's diagonal and upper half. The energy of e is then the sum over n
-/// of (U[0][n] e[0] + ... + U[n][n] e[n])^2: tap n can cancel its own term, whatever the taps before it were rounded to.
+/// Puts the triangle U of energy = U * U^T into the matrix's diagonal and upper half. The energy of e is then the sum
+/// over n of (U[0][n] e[0] + ... + U[n][n] e[n])^2: tap n can cancel its term, whatever those before it became.
 void Factor(Matrix* energy) {
   Matrix& m = *energy;
   for (int n = kTapCount - 1; n >= 0; --n) {

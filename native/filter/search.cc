@@ -27,11 +27,11 @@ static_assert(kLastPassBin * kBinHz == kPassEdge && kFirstStopBin * kBinHz == kS
 // The bar is 0.01 dB; the difference leaves room for what lies between two bins.
 constexpr double kRippleLimitDb = 0.0095;
 
-// 1 dB short of the prototype. What exceeds it is the cost, so that all high peaks count at once; a search that looks only
-// at the highest one gets stuck 1 dB earlier.
+// 1 dB short of the prototype. What exceeds it is the cost, so that all high peaks count at once; a search that looks
+// only at the highest one gets stuck 1 dB earlier.
 constexpr double kTargetDb = -96.8;
 
-// Costs run from about 15 after rounding to 0.3 in the end. A hotter start forgets what the rounding achieved.
+// Costs run from 10 or 20 after rounding to 0.1 for x6 and 1 for /6. A hotter start forgets what the rounding achieved.
 constexpr double kFirstTemperature = 0.1;
 constexpr double kLastTemperature = 0.005;
 

@@ -5,7 +5,6 @@ import type { DialMapping } from './dial.js';
 import { newSid } from './identifiers.js';
 import type { LineProfile } from './line.js';
 import { type PhoneFaults, SimulatedPhone } from './phone.js';
-import { parseTwiml } from './twiml.js';
 import { type CallStatus, sendWebhook, statusParameters } from './webhook.js';
 
 /** What somebody who is called does. */
@@ -223,9 +222,4 @@ export class OutboundCall {
       }
     });
   }
-}
-
-/** Whether TwiML can be carried out; asked before a call is accepted. @throws GatewayError as of parseTwiml */
-export function checkTwiml(twiml: string): void {
-  parseTwiml(twiml);
 }

@@ -1,0 +1,48 @@
+/**
+ * Twilio's side of the wire, for tests, demonstrations and load against any Media Streams server.
+ * @packageDocumentation
+ */
+export { type Alignment, type AlignmentOptions, align } from './alignment.js';
+export { AudioSource, FRAME_BYTES, FRAME_MS } from './audio.js';
+export { type InboundCallOptions, SimulatedTwilio, type SimulatedTwilioOptions } from './carrier.js';
+export { FrameClock, type Ticker } from './clock.js';
+export type { DialMapping } from './dial.js';
+export { TWILIO_ERRORS, type TwilioErrorCode, twilioCodeOf } from './errors.js';
+export { Histogram, type Percentiles } from './histogram.js';
+export { newSid } from './identifiers.js';
+export type { ProtocolWarning, WarningCode, WarningCounts } from './inbox.js';
+export type { LineProfile } from './line.js';
+export {
+  type GeneratorReport,
+  type LoadOptions,
+  type LoadProgress,
+  type LoadReport,
+  runLoad,
+} from './load.js';
+export {
+  type AudioProof,
+  type MergedReport,
+  mergeReports,
+  type Pairing,
+  type StreamReport,
+} from './measurement.js';
+export { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
+export type { Callee } from './outbound-call.js';
+export { type CallOutcome, type PhoneFaults, type PhoneOptions, SimulatedPhone } from './phone.js';
+export { PlayoutBuffer, type PlayoutCounts, type PlayoutOptions } from './playout.js';
+export { SimulatedStream, type StreamEnd, type StreamFaults, type StreamOptions } from './stream.js';
+export { parseTwiml, type StreamVerb, twimlOf, type Verb } from './twiml.js';
+export { PHONE_RATE, readWav, writeWav } from './wav.js';
+export {
+  type CallDirection,
+  type CallStatus,
+  type StreamEvent,
+  sendWebhook,
+  signatureOf,
+  statusParameters,
+  streamStatusParameters,
+  type WebhookAnswer,
+  type WebhookCall,
+  type WebhookOptions,
+  webhookParameters,
+} from './webhook.js';
