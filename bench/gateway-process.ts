@@ -13,7 +13,8 @@ const gateway = createGateway(JSON.parse(process.argv[2] ?? '{}') as GatewayOpti
 const { url } = await gateway.listen();
 process.send?.({ url });
 
-process.on('message', () => {
+process.on('message', (message) => {
+  if (message === 'reset') gateway.resetLatency();
   const { user, system } = process.cpuUsage();
   const report: GatewayReport = {
     stats: gateway.stats(),

@@ -1,7 +1,9 @@
+import { benchGateway } from './gateway.js';
 import { benchTranscode } from './transcode.js';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   transcode: benchTranscode,
+  gateway: benchGateway,
 };
 
 const wanted = process.argv.slice(2);

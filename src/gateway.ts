@@ -181,6 +181,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     return this.switchboard.place(request, base);
   }
 
+  /** Begins the latency figures anew, e.g. after a warm-up; counts go on. */
+  resetLatency(): void {
+    const { transcodeIn, transcodeOut, gateway } = this.switchboard.latencies;
+    for (const histogram of [transcodeIn, transcodeOut, gateway]) histogram.reset();
+  }
+
+  /** What the gateway did so far. */
   stats(): GatewayStats {
     const { latencies, traffic, activeCalls } = this.switchboard;
     return {

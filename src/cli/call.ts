@@ -3,12 +3,13 @@ import { readConfig } from '../config.js';
 import { GatewayError } from '../errors.js';
 import type { PlacedCall } from '../server/switchboard.js';
 import { gatewayFor, stopOnSignals } from './serve.js';
+import { whole } from './whole.js';
 
 interface CallFlags {
   readonly to: string;
   readonly from?: string;
   readonly room?: string;
-  readonly ring?: string;
+  readonly ring?: number;
   readonly gateway?: string;
   readonly json?: boolean;
 }
@@ -20,7 +21,7 @@ export function callCommand(): Command {
     .requiredOption('--to <number>', 'who is called: E.164, client:… or sip:…')
     .option('--from <number>', 'caller id (default: TWILIO_FROM)')
     .option('--room <name>', 'room to join (default: one of its own)')
-    .option('--ring <seconds>', 'how long to let it ring, 1 to 600 (default: 60)')
+    .option('--ring <seconds>', 'how long to let it ring, 1 to 600 (default: 60)', whole(1, 600))
     .option('--gateway <url>', 'a running gateway to ask; needs its CONTROL_API_KEY')
     .option('--json', 'print the result as JSON')
     .action(async (flags: CallFlags) => {
@@ -28,7 +29,7 @@ export function callCommand(): Command {
         to: flags.to,
         ...(flags.from && { from: flags.from }),
         ...(flags.room && { room: flags.room }),
-        ...(flags.ring && { ringTimeoutSeconds: Number(flags.ring) }),
+        ...(flags.ring && { ringTimeoutSeconds: flags.ring }),
       };
       const print = ({ callId, callSid }: PlacedCall) =>
         console.log(

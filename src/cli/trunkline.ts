@@ -5,6 +5,7 @@ import { VERSION } from '../version.js';
 import { callCommand } from './call.js';
 import { demoCommand } from './demo.js';
 import { serveCommand } from './serve.js';
+import { simulateCommand } from './simulate.js';
 
 const program = new Command('trunkline')
   .description('Phone-audio gateway: Twilio calls in and out, their audio as 48 kHz PCM.')
@@ -12,6 +13,7 @@ const program = new Command('trunkline')
   .showHelpAfterError('(see --help)')
   .addCommand(serveCommand())
   .addCommand(demoCommand())
+  .addCommand(simulateCommand())
   .addCommand(callCommand());
 
 try {

@@ -1,0 +1,119 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { encodeMulaw, PlayoutBuffer, type PlayoutOptions } from '../../src/simulator/index.js';
+
+/** Timers on a shared machine may be this late; never early. */
+const LATE_MS = 40;
+
+const loud = encodeMulaw(new Int16Array(160).fill(8000));
+const marks: { name: string; at: number }[] = [];
+let buffer: PlayoutBuffer;
+
+function open(options: Partial<PlayoutOptions> = {}): PlayoutBuffer {
+  marks.length = 0;
+  buffer = new PlayoutBuffer({ onMark: (name) => marks.push({ name, at: performance.now() }), ...options });
+  return buffer;
+}
+
+afterEach(() => buffer.close());
+
+describe('marks', () => {
+  it('are echoed at once when nothing is buffered', () => {
+    open().mark('now');
+    expect(marks.map((mark) => mark.name)).toEqual(['now']);
+  });
+
+  it('are echoed in order when everything before them was played', async () => {
+    open();
+    const begun = performance.now();
+    buffer.append(800);
+    buffer.mark('100 ms');
+    buffer.append(800);
+    buffer.mark('200 ms');
+    await sleep(200 + LATE_MS);
+    expect(marks.map((mark) => mark.name)).toEqual(['100 ms', '200 ms']);
+    for (const [i, due] of [100, 200].entries()) {
+      const after = (marks[i]?.at ?? 0) - begun;
+      expect(after).toBeGreaterThanOrEqual(due - 0.1);
+      expect(after).toBeLessThan(due + LATE_MS);
+    }
+  });
+
+  it('wait for the de-jitter delay too', async () => {
+    open({ dejitterMs: 60 });
+    const begun = performance.now();
+    buffer.append(160);
+    buffer.mark('late');
+    await sleep(80 + LATE_MS);
+    expect((marks[0]?.at ?? 0) - begun).toBeGreaterThanOrEqual(79.9);
+  });
+
+  it('are bounded in number', () => {
+    open();
+    buffer.append(8000);
+    let taken = 0;
+    while (buffer.mark('x') && taken < 20_000) taken += 1;
+    expect(taken).toBe(10_000);
+  });
+});
+
+describe('clear', () => {
+  it('drops what is buffered and echoes all waiting marks at once', () => {
+    open();
+    buffer.append(8000, 1000);
+    buffer.mark('a', 1000);
+    buffer.append(8000, 1000);
+    buffer.mark('b', 1000);
+    buffer.clear(1500);
+    expect(marks.map((mark) => mark.name)).toEqual(['a', 'b']);
+    expect(buffer.leadMs(1500)).toBe(0);
+    expect(buffer.counts(1500)).toMatchObject({ clears: 1, clearedMs: 1500, playedMs: 500, marks: 2 });
+  });
+
+  it('is no reason to count an underrun later', () => {
+    open();
+    buffer.append(800, 1000);
+    buffer.clear(1050);
+    buffer.append(800, 3000);
+    expect(buffer.counts(3000).underruns).toBe(0);
+  });
+});
+
+describe('the clock', () => {
+  it('plays at 1× whatever comes at once, and counts the lead', () => {
+    open();
+    buffer.append(16_000, 1000);
+    expect(buffer.leadMs(1500)).toBe(1500);
+    expect(buffer.counts(1500)).toMatchObject({ playedMs: 500, maxLeadMs: 2000, underruns: 0 });
+  });
+
+  it('counts a hole in the talk as an underrun, a pause between talks not', () => {
+    open();
+    buffer.append(160, 1000);
+    buffer.append(160, 1050);
+    buffer.append(160, 5000);
+    expect(buffer.counts(6000)).toMatchObject({ underruns: 1, underrunMs: 30, playedMs: 60 });
+  });
+});
+
+describe('the recording', () => {
+  it('is what was heard: silence before, in holes and after, nothing of what was cleared', () => {
+    open({ recordMs: 10_000 });
+    buffer.begin(1000);
+    buffer.append(160, 1010, loud);
+    buffer.append(160, 1015, loud);
+    buffer.append(160, 1060, loud);
+    buffer.clear(1070);
+    const heard = buffer.heard(1100);
+    expect(heard.length).toBe(800);
+    const edges = [...heard.keys()].filter((i) => (heard[i] !== 0) !== (i > 0 && heard[i - 1] !== 0));
+    expect(edges).toEqual([80, 400, 480, 560]);
+  });
+
+  it('is bounded', () => {
+    open({ recordMs: 100 });
+    buffer.begin(1000);
+    for (let i = 0; i < 50; i++) buffer.append(160, 1000, loud);
+    expect(buffer.heard(3000).length).toBe(800);
+  });
+});
