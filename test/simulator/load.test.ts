@@ -1,0 +1,84 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { type LoadProgress, runLoad } from '../../src/simulator/index.js';
+import { ReferenceGateway } from '../support/reference-gateway.js';
+
+let gateway: ReferenceGateway;
+afterEach(() => gateway.close());
+
+describe('load', () => {
+  it('holds fifty phones and reports what they saw', async () => {
+    gateway = await ReferenceGateway.listen();
+    const progress: LoadProgress[] = [];
+    const report = await runLoad({
+      webhookUrl: gateway.voiceUrl,
+      authToken: '12345',
+      calls: 50,
+      rate: 100,
+      durationMs: 3000,
+      onProgress: (each) => progress.push(each),
+    });
+    expect(report).toMatchObject({ calls: 50, streams: 50, failed: 0, lostCalls: 0, framesMissing: 0 });
+    expect(report).toMatchObject({ pairing: 'valid', framesLost: 0, framesDiscarded: 0, heldMs: 3000 });
+    // 50 frames a second and phone, over the hold and half of the ramp.
+    expect(report.framesSent).toBeGreaterThan(50 * 50 * 3);
+    expect(report.roundTrip.count).toBeGreaterThan(50 * 50 * 2.9);
+    expect(report.roundTrip.p50Ms).toBeLessThan(20);
+    expect(report.proof?.received.correlation).toBeGreaterThan(0.999);
+    expect(report.warnings).toMatchObject({ 31930: 0, 31950: 0, 31951: 0 });
+    expect(report.webhook.count).toBe(50);
+    expect(report.generator.cpu).toBeGreaterThan(0);
+    expect(report.generator.lateness.count).toBeGreaterThan(100);
+    expect(typeof report.generatorLimited).toBe('boolean');
+    expect(progress.map((each) => each.phase)).toEqual(expect.arrayContaining(['ramp', 'hold', 'end']));
+    expect(progress.at(-1)).toMatchObject({ placed: 50, streaming: 0, failed: 0 });
+    expect(gateway.sockets.size).toBe(0);
+  });
+
+  it('counts calls that fail and goes on', async () => {
+    let asked = 0;
+    gateway = await ReferenceGateway.listen({
+      answer: (_, url) => {
+        asked += 1;
+        return asked % 2 === 0
+          ? '<Response><Reject reason="busy"/></Response>'
+          : `<Response><Connect><Stream url="${url}"/></Connect></Response>`;
+      },
+    });
+    const report = await runLoad({
+      webhookUrl: gateway.voiceUrl,
+      authToken: '12345',
+      calls: 6,
+      rate: 200,
+      durationMs: 300,
+      proofCalls: 0,
+    });
+    expect(report).toMatchObject({ calls: 6, streams: 3, failed: 3, pairing: 'unverified', lostCalls: 0 });
+    expect(report.firstFailure).toMatch(/<Reject reason="busy">/);
+  });
+
+  it('can be ended early, and counts calls lost', async () => {
+    gateway = await ReferenceGateway.listen({ onStream: (socket) => setTimeout(() => socket.close(), 100) });
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(), 400);
+    const begun = performance.now();
+    const report = await runLoad({
+      webhookUrl: gateway.voiceUrl,
+      authToken: '12345',
+      calls: 3,
+      durationMs: 60_000,
+      proofCalls: 0,
+      signal: abort.signal,
+    });
+    expect(performance.now() - begun).toBeLessThan(3000);
+    expect(report).toMatchObject({ lostCalls: 3, failed: 0 });
+  });
+
+  it('refuses options out of range', async () => {
+    gateway = await ReferenceGateway.listen();
+    const options = { webhookUrl: gateway.voiceUrl, authToken: '12345' };
+    await expect(runLoad({ ...options, calls: 0 })).rejects.toThrow(
+      'Expected 1 to 10000 for calls but received 0',
+    );
+    await expect(runLoad({ ...options, calls: 1, rate: 0 })).rejects.toThrow(/for rate but received 0/);
+  });
+});
