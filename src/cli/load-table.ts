@@ -35,10 +35,10 @@ export function loadTable(report: LoadReport): string {
 
 function proofLine({ proof }: LoadReport): string {
   if (proof === undefined) return 'no call was recorded, so nothing proves that the audio came back';
-  const { correlation, snrDb, gainDb, lagMs } = proof.heard;
+  const { correlation, snrDb, gainDb } = proof.received;
   return (
-    `what was heard against what was said: correlation ${correlation.toFixed(4)}, SNR ${snrDb.toFixed(1)} dB, ` +
-    `gain ${gainDb.toFixed(2)} dB, ${lagMs.toFixed(1)} ms from mouth to ear`
+    `what came back against what was said: correlation ${correlation.toFixed(4)}, SNR ${snrDb.toFixed(1)} dB, ` +
+    `gain ${gainDb.toFixed(2)} dB; ${proof.heard.lagMs.toFixed(1)} ms from mouth to ear`
   );
 }
 
@@ -50,7 +50,8 @@ export function faultsOf(report: LoadReport): string[] {
   const faults: string[] = [];
   if (report.failed > 0) faults.push(`${report.failed} calls failed, the first with: ${report.firstFailure}`);
   if (report.lostCalls > 0) faults.push(`${report.lostCalls} calls were cut off`);
-  const correlation = report.proof?.heard.correlation;
+  // As it came, not as it was heard: a loaded machine that starves the phone's own playout is not the server's fault.
+  const correlation = report.proof?.received.correlation;
   if (correlation !== undefined && correlation < LEAST_CORRELATION) {
     faults.push(`the audio did not come back: correlation ${correlation.toFixed(3)}`);
   }

@@ -130,7 +130,8 @@ class Load {
       if (wait > 1) await this.sleep(wait);
       this.place(i);
     }
-    await Promise.allSettled(this.phones.map((phone) => phone.started));
+    const started = Promise.allSettled(this.phones.map((phone) => phone.started));
+    await Promise.race([started, this.untilAborted]);
   }
 
   async hold(durationMs: number): Promise<GeneratorReport> {
@@ -205,6 +206,14 @@ class Load {
 
   private get aborted(): boolean {
     return this.options.signal?.aborted === true;
+  }
+
+  private get untilAborted(): Promise<void> {
+    const { signal } = this.options;
+    return new Promise((resolve) => {
+      if (signal?.aborted === true) resolve();
+      else signal?.addEventListener('abort', () => resolve(), { once: true });
+    });
   }
 
   private get progress(): LoadProgress {

@@ -109,6 +109,8 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   /** Callbacks go out one after the other, so that they arrive in order. */
   private callbacks: Promise<void> = Promise.resolve();
   private readonly requests = new AbortController();
+  /** Questions for TwiML, given up with the call. */
+  private readonly questions = new AbortController();
   private readonly resolveStarted: (stream: SimulatedStream) => void;
   private readonly rejectStarted: (error: Error) => void;
   private readonly resolveEnded: (outcome: CallOutcome) => void;
@@ -238,6 +240,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
 
   private end(): void {
     this.over = true;
+    this.questions.abort();
     this.interrupt?.();
     if (!this.dialled) {
       this.dialled = true;
@@ -278,7 +281,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       authToken: fault === 'missing' ? undefined : fault === 'wrong' ? `${authToken}!` : authToken,
       dial,
       method,
-      signal: this.requests.signal,
+      signal: this.questions.signal,
     });
     return this.over ? [] : twimlOf(answer);
   }

@@ -8,7 +8,7 @@ import { type DialMapping, destinationOf } from './dial.js';
 import { twilioError } from './errors.js';
 import type { Histogram } from './histogram.js';
 import { newSid } from './identifiers.js';
-import { Inbox, type InboxHandlers, type ProtocolWarning } from './inbox.js';
+import { Inbox, type ProtocolWarning } from './inbox.js';
 import { Line, type LineProfile } from './line.js';
 import { type AudioProof, Measurement, type Pairing, type StreamReport } from './measurement.js';
 import { decodeMulaw } from './mulaw.js';
@@ -93,7 +93,7 @@ interface StreamEvents {
  * `media` message every 20 ms, plays what comes back and measures it.
  * Source: twilio.com/docs/voice/media-streams/websocket-messages.
  */
-export class SimulatedStream extends EventEmitter<StreamEvents> implements Ticker, InboxHandlers {
+export class SimulatedStream extends EventEmitter<StreamEvents> {
   readonly streamSid = newSid('MZ');
   /** Resolves when the socket is gone; never rejects. */
   readonly ended: Promise<StreamEnd>;
@@ -103,6 +103,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> implements Ticke
   private readonly line: Line;
   private readonly playout: PlayoutBuffer;
   private readonly finish: (end: StreamEnd) => void;
+  private readonly ticker: Ticker = { tick: (due, now) => this.tick(due, now) };
   private socket: WebSocket | undefined;
   private closeTimer: NodeJS.Timeout | undefined;
   private startTimer: NodeJS.Timeout | undefined;
@@ -131,7 +132,12 @@ export class SimulatedStream extends EventEmitter<StreamEvents> implements Ticke
     this.options = options;
     this.source = options.audio ?? AudioSource.silence();
     this.tail = `"},"streamSid":"${this.streamSid}"}`;
-    this.inbox = new Inbox(this.streamSid, this);
+    this.inbox = new Inbox(this.streamSid, {
+      media: (payload, bytes) => this.play(payload, bytes),
+      mark: (name) => this.mark(name),
+      clear: () => this.clear(),
+      warning: (warning) => this.emit('warning', warning),
+    });
     this.line = new Line(options.profile ?? {}, (payload, timestamp) => this.sendMedia(payload, timestamp));
     const recordMs = options.recordMs ?? 0;
     this.proofBytes = Math.min(recordMs, PROOF_MS) * BYTES_PER_MS;
@@ -327,8 +333,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> implements Ticke
     };
   }
 
-  /** A frame is due. Called by the clock. */
-  tick(due: number, now: number): void {
+  private tick(due: number, now: number): void {
     const { payloads } = this.source;
     if (this.firstTimestamp < 0) {
       this.firstTimestamp = Math.max(0, due - this.startedAt);
@@ -341,8 +346,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> implements Ticke
     this.timestamp += FRAME_MS;
   }
 
-  /** A valid media message came. Called by the inbox. */
-  media(payload: string, bytes: number): void {
+  private play(payload: string, bytes: number): void {
     const now = monotonicNow();
     this.measurement.mediaReceived(now, bytes);
     if (!this.playout.records) {
@@ -354,20 +358,13 @@ export class SimulatedStream extends EventEmitter<StreamEvents> implements Ticke
     this.keepReceived(mulaw);
   }
 
-  /** A valid mark came. Called by the inbox. */
-  mark(name: string): void {
+  private mark(name: string): void {
     if (!this.playout.mark(name)) this.inbox.warn(31951, 'too many marks wait', name);
   }
 
-  /** A valid clear came. Called by the inbox. */
-  clear(): void {
+  private clear(): void {
     this.playout.clear();
     this.emit('clear');
-  }
-
-  /** The server broke the protocol. Called by the inbox. */
-  warning(warning: ProtocolWarning): void {
-    this.emit('warning', warning);
   }
 
   private async begin(faults: StreamFaults): Promise<void> {
@@ -388,7 +385,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> implements Ticke
     this.playout.begin(this.startedAt);
     this.inbox.start();
     this.sendStart();
-    this.options.clock.join(this);
+    this.options.clock.join(this.ticker);
   }
 
   private receive(data: Buffer, isBinary: boolean): void {
@@ -429,7 +426,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> implements Ticke
 
   /** No more audio, no more timers. */
   private silence(): void {
-    this.options.clock.leave(this);
+    this.options.clock.leave(this.ticker);
     this.line.close();
     this.playout.close();
     clearTimeout(this.startTimer);

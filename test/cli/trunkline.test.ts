@@ -77,7 +77,7 @@ describe('trunkline demo', () => {
     expect(report.phones).toMatchObject({ calls: 10, streams: 10, failed: 0, framesMissing: 0 });
     expect(report.gateway.traffic.framesOut).toBeGreaterThanOrEqual(10 * 90);
     expect(report.gateway.latency.gateway.p50Us).toBeGreaterThan(0);
-    expect(report.phones.proof.heard.correlation).toBeGreaterThan(0.98);
+    expect(report.phones.proof.received.correlation).toBeGreaterThan(0.98);
   });
 });
 

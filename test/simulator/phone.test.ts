@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -48,7 +50,7 @@ describe('a call', () => {
     const phone = call({ audio: AudioSource.speech(), record: true });
     const { streamSid } = await phone.started;
     expect(phone.status).toBe('in-progress');
-    await sleep(2500);
+    await sleep(2100);
     phone.dtmf('5#');
     const outcome = await phone.hangUp();
     await vi.waitFor(() => expect(gateway.closes).toEqual([1000]));
@@ -85,8 +87,9 @@ describe('a call', () => {
       { event: 'stop', sequenceNumber: expect.any(String), streamSid, stop: { accountSid, callSid } },
     ]);
     const { media } = gateway;
-    expect(media.length).toBeGreaterThan(120);
-    const first = Number((media[0]?.media as { timestamp: string }).timestamp);
+    expect(media.length).toBeGreaterThan(95);
+    const [{ media: firstFrame } = {}] = media;
+    const first = Number((firstFrame as { timestamp: string }).timestamp);
     for (const [i, message] of media.entries()) {
       expect(message).toEqual({
         event: 'media',
@@ -158,8 +161,8 @@ describe('a call', () => {
     await phone.started;
     phone.speak(AudioSource.silence());
     await sleep(100);
-    const payload = (gateway.media.at(-1)?.media as { payload: string }).payload;
-    expect(payload).toBe(AudioSource.silence().payloads[0]);
+    const [payload] = AudioSource.silence().payloads;
+    expect(gateway.media.at(-1)).toMatchObject({ media: { payload } });
   });
 
   it('echoes marks when they were played, and at once on clear', async () => {
@@ -245,6 +248,17 @@ describe('ends', () => {
     await expect(phone.started).rejects.toMatchObject({ code: 'GW_SIM_NO_STREAM' });
   });
 
+  it('although the webhook never answers', async () => {
+    await setUp();
+    const silent = createServer(() => {}).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const phone = call({ webhookUrl: `http://127.0.0.1:${port}/voice` });
+    await sleep(50);
+    expect(await phone.hangUp()).toMatchObject({ status: 'canceled', error: undefined });
+    silent.close();
+  });
+
   it('in the middle of a pause', async () => {
     await setUp({ answer: () => '<Response><Say>Wait</Say><Pause length="60"/></Response>' });
     const phone = call();
@@ -313,7 +327,7 @@ describe('lines', () => {
     gateway.keepMedia = true;
     const phone = call({ audio: AudioSource.speech(), record: true, profile });
     await phone.started;
-    await sleep(1500);
+    await sleep(1000);
     await phone.hangUp();
     const media = gateway.media.map((message) => message.media as { timestamp: string; chunk: string });
     return { media, report: phone.report() };
@@ -339,7 +353,7 @@ describe('lines', () => {
   it('loss: timestamps jump, chunks do not', async () => {
     const { media, report } = await talk({ loss: 0.2, seed: 7 });
     const jumps = steps(media);
-    expect(report?.framesLost).toBeGreaterThan(5);
+    expect(report?.framesLost).toBeGreaterThan(3);
     expect(Math.max(...jumps)).toBeGreaterThanOrEqual(40);
     expect(jumps.every((step) => step % 20 === 0)).toBe(true);
     expect(media.map((frame) => Number(frame.chunk))).toEqual(media.map((_, i) => i + 1));

@@ -1,0 +1,69 @@
+import { execFile } from 'node:child_process';
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+let copy: string;
+beforeAll(() => {
+  // A package folder of its own: the build of the checkout must not be touched.
+  copy = mkdtempSync(join(tmpdir(), 'trunkline-install-'));
+  for (const name of ['native', 'dist', 'binding.gyp', 'package.json']) {
+    cpSync(join(ROOT, name), join(copy, name), { recursive: true });
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+  // A copy and no link: the folder of the running Node is searched for compilers too, and here is nothing else.
+  mkdirSync(join(copy, 'bin'));
+  copyFileSync(process.execPath, join(copy, 'bin', 'node'));
+});
+afterAll(() => rmSync(copy, { recursive: true }));
+
+function run(args: string[], path: string) {
+  return new Promise<{ code: number; output: string }>((resolve) => {
+    // Headers of the real Node, where they came with it: the copy has none beside it.
+    const prefix = dirname(dirname(process.execPath));
+    const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h'))
+      ? { npm_config_nodedir: prefix }
+      : {};
+    const env = { PATH: path, HOME: process.env.HOME, ...headers };
+    execFile(join(copy, 'bin', 'node'), args, { cwd: copy, env, timeout: 120_000 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code ?? -1), output: stdout + stderr }),
+    );
+  });
+}
+
+it('without a compiler the install goes through and says so; what needs the core says what to do', {
+  timeout: 60_000,
+}, async () => {
+  const { code, output } = await run([join('native', 'install.mjs')], join(copy, 'bin'));
+  expect(code, output).toBe(0);
+  expect(output).toContain('the native core was not compiled');
+  expect(output).toContain('apt-get install -y g++ make python3');
+  expect(existsSync(join(copy, 'build', 'Release', 'trunkline.node'))).toBe(false);
+
+  const loaded = await run(['dist/cli/trunkline.js', 'demo'], join(copy, 'bin'));
+  expect(loaded.code).not.toBe(0);
+  for (const text of [
+    '1. Tried:',
+    'build/Release/trunkline.node',
+    `Node ${process.version}`,
+    'npm run install',
+  ]) {
+    expect(loaded.output).toContain(text);
+  }
+});
+
+it('with a compiler it builds the core that then runs', { timeout: 180_000 }, async () => {
+  const path = process.env.PATH ?? '';
+  const { code, output } = await run([join('native', 'install.mjs')], path);
+  expect(code, output).toBe(0);
+  expect(output).toMatch(/native core compiled in/);
+  const { output: version } = await run(
+    ['-e', "console.log(require('./build/Release/trunkline.node').liveTranscoders())"],
+    path,
+  );
+  expect(version.trim()).toBe('0');
+});
