@@ -110,7 +110,7 @@ describe('the configuration', () => {
     ['TLS_CERT_FILE', 'TLS_KEY_FILE'],
     ['TLS_KEY_FILE', 'TLS_CERT_FILE'],
   ])('wants %s only with %s', (set, unset) => {
-    const lines = mistakes({ ...ACCOUNT, [set]: 'x' });
+    const lines = mistakes({ ...ACCOUNT, BRIDGE: 'local', [set]: 'x' });
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain(`received ${set} without ${unset}`);
   });
@@ -163,6 +163,7 @@ describe('the configuration', () => {
       MAX_CALLS: '0',
       LOG_LEVEL: 'loud',
       PUBLIC_URL: 'nowhere',
+      BRIDGE: 'local',
       STREAM_API_KEY: 'key',
       TLS_KEY_FILE: 'key.pem',
     });

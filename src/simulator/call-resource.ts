@@ -1,3 +1,4 @@
+import { rfc2822 } from './rfc2822.js';
 import type { CallDirection, CallStatus } from './webhook.js';
 
 /** What the REST API knows of a call. */
@@ -52,11 +53,4 @@ export function callResource(call: CallFacts): Record<string, unknown> {
     trunk_sid: null,
     uri: `${uri}.json`,
   };
-}
-
-/** A date as Twilio writes it, with a numeric zone. */
-export function rfc2822(date: Date): string;
-export function rfc2822(date: Date | undefined): string | null;
-export function rfc2822(date: Date | undefined): string | null {
-  return date === undefined ? null : date.toUTCString().replace('GMT', '+0000');
 }

@@ -1,10 +1,6 @@
-/** 32 sub-buckets a power of two: a bucket is at most 3.2 % wide. */
-const SUB_BITS = 5;
-const SUB_BUCKETS = 1 << SUB_BITS;
-const BUCKETS = (32 - SUB_BITS) * SUB_BUCKETS;
-const LARGEST = 2 ** 31 - 1;
+import { LatencyHistogram } from '../telemetry/histogram.js';
 
-/** Percentiles of a histogram in milliseconds; all 0 while it is empty. */
+/** Percentiles in milliseconds; all 0 while there is nothing to tell of. */
 export interface Percentiles {
   readonly count: number;
   readonly meanMs: number;
@@ -14,74 +10,36 @@ export interface Percentiles {
   readonly maxMs: number;
 }
 
-/** Log-linear histogram of microseconds, 0…2³¹: about 3 % precise, merges, allocates nothing per record. */
+/** Units of the gateway's histogram (100 ns) in a microsecond. */
+const UNITS_PER_MICROSECOND = 10;
+
+/** The gateway's histogram in a phone's units: recorded in microseconds up to 214 s, told in milliseconds. */
 export class Histogram {
-  private readonly buckets = new Float64Array(BUCKETS);
-  private total = 0;
-  private sum = 0;
-  private largest = 0;
+  private readonly latencies = new LatencyHistogram();
 
-  /** Adds a duration in microseconds; a negative one counts as 0. */
+  /** @param microseconds negative ones count as 0 */
   record(microseconds: number): void {
-    const value = microseconds > 0 ? Math.min(microseconds, LARGEST) | 0 : 0;
-    const index = bucketOf(value);
-    this.buckets[index] = (this.buckets[index] as number) + 1;
-    this.total += 1;
-    this.sum += value;
-    if (value > this.largest) this.largest = value;
+    this.latencies.record(microseconds * UNITS_PER_MICROSECOND);
   }
 
-  get count(): number {
-    return this.total;
-  }
-
-  /** Adds every value of `other`. */
   merge(other: Histogram): void {
-    for (let i = 0; i < BUCKETS; i++) {
-      this.buckets[i] = (this.buckets[i] as number) + (other.buckets[i] as number);
-    }
-    this.total += other.total;
-    this.sum += other.sum;
-    this.largest = Math.max(this.largest, other.largest);
+    this.latencies.merge(other.latencies);
   }
 
   reset(): void {
-    this.buckets.fill(0);
-    this.total = this.sum = this.largest = 0;
-  }
-
-  /** Milliseconds below which the fraction `q` (0…1) of all values lies. */
-  quantileMs(q: number): number {
-    const rank = Math.max(1, Math.ceil(q * this.total));
-    let seen = 0;
-    for (let i = 0; i < BUCKETS; i++) {
-      seen += this.buckets[i] as number;
-      if (seen >= rank) return Math.min(upperEdge(i), this.largest) / 1000;
-    }
-    return 0;
+    this.latencies.reset();
   }
 
   percentiles(): Percentiles {
+    const { count, meanUs, p50Us, p99Us, p999Us, maxUs } = this.latencies.summary();
+    const ms = (us: number) => us / 1000;
     return {
-      count: this.total,
-      meanMs: this.total === 0 ? 0 : this.sum / this.total / 1000,
-      p50Ms: this.quantileMs(0.5),
-      p99Ms: this.quantileMs(0.99),
-      p999Ms: this.quantileMs(0.999),
-      maxMs: this.largest / 1000,
+      count,
+      meanMs: ms(meanUs),
+      p50Ms: ms(p50Us),
+      p99Ms: ms(p99Us),
+      p999Ms: ms(p999Us),
+      maxMs: ms(maxUs),
     };
   }
-}
-
-function bucketOf(value: number): number {
-  if (value < SUB_BUCKETS) return value;
-  const shift = 31 - Math.clz32(value) - SUB_BITS;
-  return (shift + 1) * SUB_BUCKETS + ((value >>> shift) & (SUB_BUCKETS - 1));
-}
-
-/** Largest value that falls into bucket `index`. */
-function upperEdge(index: number): number {
-  if (index < SUB_BUCKETS) return index;
-  const shift = Math.floor(index / SUB_BUCKETS) - 1;
-  return (SUB_BUCKETS + (index % SUB_BUCKETS) + 1) * 2 ** shift - 1;
 }

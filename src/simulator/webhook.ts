@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import twilio from 'twilio';
-import { rfc2822 } from './call-resource.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import { twilioError } from './errors.js';
+import { rfc2822 } from './rfc2822.js';
 
 /** Twilio waits this long for an answer. */
 const ANSWER_TIMEOUT_MS = 15_000;

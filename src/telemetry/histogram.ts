@@ -4,6 +4,8 @@ const SUB_BITS = 5;
 const SUB_BUCKETS = 1 << SUB_BITS;
 /** Values below 32 have a bucket each; every further power of two up to 2^31 has 32 of them. */
 const BUCKETS = (32 - SUB_BITS) * SUB_BUCKETS;
+/** 214 s: what is longer counts as this. */
+const LARGEST = 2 ** 31 - 1;
 
 /** Percentiles of a histogram in microseconds; all 0 while it is empty. */
 export interface LatencySummary {
@@ -29,7 +31,7 @@ export class LatencyHistogram {
 
   /** Adds one value; negative ones (the clock wrapped under a stall of minutes) count as 0. */
   record(stamps: number): void {
-    const value = stamps > 0 ? stamps | 0 : 0;
+    const value = stamps > 0 ? Math.min(stamps, LARGEST) | 0 : 0;
     const index = bucketOf(value);
     this.buckets[index] = (this.buckets[index] as number) + 1;
     this.total += 1;

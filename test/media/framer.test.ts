@@ -49,14 +49,14 @@ describe('the framer', () => {
     framer.push(lent, 1);
     lent.fill(-1);
     framer.push(ramp(500, 460), 2);
-    expect(frames).toEqual([{ samples: [...ramp(0, FRAME_SAMPLES)], stamp: 2 }]);
+    expect(frames).toEqual([{ samples: [...ramp(0, FRAME_SAMPLES)], stamp: 1 }]);
   });
 
-  test('gives each frame the stamp of the audio that completed it', () => {
+  test('gives each frame the stamp of its first part', () => {
     const { frames, framer } = setUp();
     framer.push(ramp(0, 1_000), 7);
     framer.push(ramp(0, 2_000), 9);
-    expect(frames.map(({ stamp }) => stamp)).toEqual([7, 9, 9]);
+    expect(frames.map(({ stamp }) => stamp)).toEqual([7, 7, 9]);
   });
 
   test('forgets what is left over', () => {

@@ -49,8 +49,8 @@ describe('the intake', () => {
     intake.push(numbered(2), 2);
     intake.push(numbered(3, 480), 3);
     expect(leg.heard).toEqual([
-      [1, 2],
-      [2, 3],
+      [1, 1],
+      [2, 2],
     ]);
     intake.push(numbered(4, 1_920), 4);
     expect(leg.heard.slice(2)).toEqual([

@@ -47,7 +47,9 @@ export class Room {
 
   /** The other of two; a lone member is its own partner, by the echo agent. */
   private partnerOf(member: RoomMember): RoomMember {
-    return this.members.find((other) => other !== member) ?? member;
+    const { members } = this;
+    for (let i = 0; i < members.length; i++) if (members[i] !== member) return members[i] as RoomMember;
+    return member;
   }
 
   /** Every talking member has a frame, or somebody has waited long enough. */
