@@ -1,11 +1,11 @@
-/** HTTP status codes an error may carry; 0 where no HTTP answer makes sense. */
+/** What a {@link GatewayError} may carry besides code and message. */
 export interface GatewayErrorOptions {
   readonly status?: number;
   readonly cause?: unknown;
 }
 
 /**
- * The one error class of Trunkline. `code` is stable and starts with `GW_`; `message` reads
+ * The error class of Trunkline (the native core throws plain errors with codes of the same kind). `code` is stable and starts with `GW_`; `message` reads
  * "Expected X for Y but received Z" and never carries a secret or a stack, so it may be sent to a client.
  */
 export class GatewayError extends Error {

@@ -131,19 +131,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       ? []
       : ['TWILIO_VALIDATE=off: anybody may place calls here; for development only'];
     for (const warning of warnings) this.log.warn(warning);
-    const { switchboard } = this;
     this.server = new Server({
-      switchboard,
+      switchboard: this.switchboard,
       gatekeeper: this.gatekeeper,
-      metrics: new Metrics({
-        get traffic() {
-          return switchboard.traffic;
-        },
-        latencies: switchboard.latencies,
-        endedCalls: switchboard.endedCalls,
-        activeCalls: () => switchboard.activeCalls,
-        draining: () => switchboard.draining,
-      }),
+      metrics: new Metrics(this.switchboard),
       facts: { version: VERSION, transcoder: core.backend, bridge: this.bridge.name, warnings },
       log: this.log,
       tls,
@@ -179,6 +170,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       );
     }
     return this.switchboard.place(request, base);
+  }
+
+  /** The media stream of a call that has not ended. */
+  stream(callId: string): TwilioMediaStream | undefined {
+    return this.switchboard.session(callId)?.stream;
   }
 
   /** Begins the latency figures anew, e.g. after a warm-up; counts go on. */
@@ -228,7 +224,8 @@ export function createGateway(options: GatewayOptions = {}): Gateway {
 }
 
 function checkOptions(options: GatewayOptions): void {
-  const { port = 0, maxCalls = 1, leadMs = 40, prepareCall, publicUrl } = options;
+  const { port = 0, maxCalls = 1, leadMs = 40, prepareCall, publicUrl, localRoom = 'call' } = options;
+  if (localRoom !== 'call' && localRoom !== 'to') throw expected('"call" or "to"', 'localRoom', localRoom);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw expected('0 to 65535', 'port', port);
   if (!Number.isInteger(maxCalls) || maxCalls < 1)
     throw expected('a whole number from 1', 'maxCalls', maxCalls);

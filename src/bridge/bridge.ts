@@ -20,6 +20,8 @@ export interface BridgeUser {
 
 /** The phone as a bridge sees it: it takes frames for the caller's ear and a few commands. */
 export interface PhoneLine extends FrameSink {
+  /** Whether somebody is on the phone: false while it still rings. */
+  readonly isLive: boolean;
   /** Silences the caller's ear at once: what waits there is dropped (barge-in). */
   clear(): void;
   /** The other side is over: hangs the phone up. */
@@ -39,6 +41,6 @@ export interface Bridge {
   readonly name: string;
   /** Joins a phone. Audio may reach `line` before the promise is fulfilled. */
   join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg>;
-  /** Lets every leg go. */
+  /** Frees what the bridge holds; called when every call has ended. */
   close(): Promise<void>;
 }

@@ -47,15 +47,12 @@ export class TwilioCall<T = unknown> {
   readonly callId: string;
   readonly webhookData: CallWebhookInput | undefined;
   readonly startedAt = new Date();
-  endedAt: Date | undefined;
-  endCause: EndCause | undefined;
-  /** Twilio's id; of an outbound call known once Twilio has answered the request. */
-  callSid: string | undefined;
-  /** What the webhook is answered with; kept so that a repeat gets the same. */
-  answer: Promise<string> | undefined;
 
   // Truly private: whoever prints or logs a call must not print its secret.
   readonly #token = createToken();
+  #callSid: string | undefined;
+  #endedAt: Date | undefined;
+  #endCause: EndCause | undefined;
   private current: CallState = 'ringing';
   private readonly begunAt = performance.now();
   private lastedMs: number | undefined;
@@ -69,7 +66,7 @@ export class TwilioCall<T = unknown> {
   constructor(callId: string, webhookData: CallWebhookInput | undefined, options: CallOptions<T>) {
     this.callId = callId;
     this.webhookData = webhookData;
-    this.callSid = webhookData?.callSid || undefined;
+    this.#callSid = webhookData?.callSid || undefined;
     this.placed = options;
     this.expiresAt = performance.now() + options.timeToLiveMs;
     if (options.prepare !== undefined) {
@@ -85,6 +82,16 @@ export class TwilioCall<T = unknown> {
   /** Single-use secret in the media URL. Never log it. */
   get token(): string {
     return this.#token;
+  }
+  /** Twilio's id; of an outbound call known once Twilio has answered the request. */
+  get callSid(): string | undefined {
+    return this.#callSid;
+  }
+  get endedAt(): Date | undefined {
+    return this.#endedAt;
+  }
+  get endCause(): EndCause | undefined {
+    return this.#endCause;
   }
   get state(): CallState {
     return this.current;
@@ -165,6 +172,11 @@ export class TwilioCall<T = unknown> {
     if (this.current === 'connecting') this.current = 'live';
   }
 
+  /** Notes Twilio's id. The registry's `bindSid` does, and makes the call findable by it. */
+  noteSid(callSid: string): void {
+    this.#callSid = callSid;
+  }
+
   /** Notes a status callback; an older one than already noted changes nothing. */
   noteStatus(status: string, sequence = 0): void {
     if (this.latestStatus === undefined || sequence >= this.latestStatus.sequence) {
@@ -174,15 +186,15 @@ export class TwilioCall<T = unknown> {
 
   /** Runs `finaliser` when the call ends; at once if it has ended. */
   onEnd(finaliser: (cause: EndCause) => void): void {
-    if (this.endCause !== undefined) finaliser(this.endCause);
+    if (this.#endCause !== undefined) finaliser(this.#endCause);
     else this.finalisers.push(finaliser);
   }
 
   /** Ends the call. Every call after the first changes nothing. */
   end(cause: EndCause = 'hangup'): void {
-    if (this.endCause !== undefined) return;
-    this.endCause = cause;
-    this.endedAt = new Date();
+    if (this.#endCause !== undefined) return;
+    this.#endCause = cause;
+    this.#endedAt = new Date();
     // Not the difference of the dates: a wall clock may be set while somebody talks.
     this.lastedMs = performance.now() - this.begunAt;
     this.current = 'ended';

@@ -21,7 +21,6 @@ export class TwilioCallRegistry<T = unknown> {
   private readonly calls = new Map<string, TwilioCall<T>>();
   private readonly bySid = new Map<string, TwilioCall<T>>();
   private readonly timeToLiveMs: number;
-  private active = 0;
   private sweeper: NodeJS.Timeout | undefined;
 
   constructor(options: RegistryOptions = {}) {
@@ -49,10 +48,8 @@ export class TwilioCallRegistry<T = unknown> {
     const call = new TwilioCall<T>(callId, webhookData, { ...options, timeToLiveMs });
     this.calls.set(callId, call);
     if (call.callSid !== undefined) this.bySid.set(call.callSid, call);
-    // A call that was connected leaves nothing behind; one that never was keeps its place until the sweep.
-    this.active += 1;
+    // What expired or was refused keeps its place until the sweep, so that a late socket or a repeat is told so.
     call.onEnd((cause) => {
-      this.active -= 1;
       if (cause !== 'expired' && cause !== 'refused') this.forget(call);
     });
     this.sweepSoon();
@@ -62,7 +59,7 @@ export class TwilioCallRegistry<T = unknown> {
   /** Makes a call findable by Twilio's id, once that is known. */
   bindSid(call: TwilioCall<T>, callSid: string): void {
     if (call.callSid !== undefined && this.bySid.get(call.callSid) === call) this.bySid.delete(call.callSid);
-    call.callSid = callSid;
+    call.noteSid(callSid);
     if (call.state !== 'ended') this.bySid.set(callSid, call);
   }
 
@@ -130,11 +127,6 @@ export class TwilioCallRegistry<T = unknown> {
   /** Entries, including those of calls that never connected and are soon forgotten. */
   get size(): number {
     return this.calls.size;
-  }
-
-  /** Calls that have not ended, without building a list. */
-  get activeCount(): number {
-    return this.active;
   }
 
   /** Ends every call and stops the sweep. */

@@ -1,7 +1,9 @@
 import { Command } from 'commander';
 import { readConfig } from '../config.js';
 import { GatewayError } from '../errors.js';
+import type { Gateway } from '../gateway.js';
 import type { PlacedCall } from '../server/switchboard.js';
+import { createLog } from '../telemetry/log.js';
 import { gatewayFor, stopOnSignals } from './serve.js';
 import { whole } from './whole.js';
 
@@ -42,17 +44,29 @@ export function callCommand(): Command {
         return;
       }
       const config = readConfig();
-      const gateway = gatewayFor(config);
+      const gateway = gatewayFor(config, createLog(config.logLevel, 2));
       await gateway.listen();
       stopOnSignals(gateway, config.drainMs);
       try {
-        const ended = new Promise<void>((resolve) => gateway.once('end', () => resolve()));
-        print(await gateway.placeCall(request));
-        await ended;
+        const placed = await gateway.placeCall(request);
+        print(placed);
+        if (!(await wasAnswered(gateway, placed.callId))) {
+          console.error('the call was not answered');
+          process.exitCode = 1;
+        }
       } finally {
         await gateway.close();
       }
     });
+}
+
+/** Waits until the call is over; whether anybody was ever on the phone. */
+async function wasAnswered(gateway: Gateway, callId: string): Promise<boolean> {
+  const call = gateway.calls.get(callId);
+  if (call === undefined) return false;
+  const stream = gateway.stream(callId);
+  await new Promise<void>((resolve) => call.onEnd(() => resolve()));
+  return stream?.start !== undefined;
 }
 
 async function askGateway(url: string, request: object): Promise<PlacedCall> {

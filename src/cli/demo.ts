@@ -3,9 +3,11 @@ import { mkdirSync } from 'node:fs';
 import { Command } from 'commander';
 import { createGateway, type GatewayStats } from '../gateway.js';
 import { type LoadReport, runLoad } from '../simulator/load.js';
-import { faultsOf, loadTable } from './load-table.js';
+import { createLog } from '../telemetry/log.js';
+import { loadTable } from './load-table.js';
 import { RunProgress } from './progress.js';
 import { table } from './table.js';
+import { faultsOf } from './verdict.js';
 import { whole } from './whole.js';
 
 /** Nobody can own this name (RFC 2606): what is signed is a public URL, what is dialled is loopback. */
@@ -40,7 +42,7 @@ async function runDemo(flags: DemoFlags): Promise<boolean> {
     port: 0,
     publicUrl: PUBLIC_URL,
     twilio: { accountSid, authTokens: [authToken] },
-    logLevel: 'warn',
+    log: createLog('warn', 2),
   });
   const { url } = await gateway.listen();
   const progress = new RunProgress(flags.calls, flags.seconds);
@@ -59,7 +61,7 @@ async function runDemo(flags: DemoFlags): Promise<boolean> {
     });
     progress.stop();
     const stats = gateway.stats();
-    const faults = faultsOf(report);
+    const faults = faultsOf(report, { echo: true });
     if (flags.json) console.log(JSON.stringify({ gateway: stats, phones: report, faults }, null, 2));
     else print(stats, report, faults);
     return faults.length === 0;

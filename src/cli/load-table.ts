@@ -41,22 +41,3 @@ function proofLine({ proof }: LoadReport): string {
     `gain ${gainDb.toFixed(2)} dB; ${proof.heard.lagMs.toFixed(1)} ms from mouth to ear`
   );
 }
-
-/** Speech that came back is the speech that was sent: µ-law twice and the filter leave more than this. */
-const LEAST_CORRELATION = 0.98;
-
-/** Why a run against an echo failed; empty where it did not. */
-export function faultsOf(report: LoadReport): string[] {
-  const faults: string[] = [];
-  if (report.failed > 0) faults.push(`${report.failed} calls failed, the first with: ${report.firstFailure}`);
-  if (report.lostCalls > 0) faults.push(`${report.lostCalls} calls were cut off`);
-  // As it came, not as it was heard: a loaded machine that starves the phone's own playout is not the server's fault.
-  const correlation = report.proof?.received.correlation;
-  if (correlation !== undefined && correlation < LEAST_CORRELATION) {
-    faults.push(`the audio did not come back: correlation ${correlation.toFixed(3)}`);
-  }
-  if (report.framesMissing > 0) faults.push(`${report.framesMissing} frames are missing`);
-  const warning = report.warnings.first;
-  if (warning !== undefined) faults.push(`protocol warning ${warning.code}: ${warning.reason}`);
-  return faults;
-}

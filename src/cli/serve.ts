@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { type Config, readConfig } from '../config.js';
 import { createGateway, type Gateway } from '../gateway.js';
-import { createLog } from '../telemetry/log.js';
+import { createLog, type Logger } from '../telemetry/log.js';
 
 /** `trunkline serve` */
 export function serveCommand(): Command {
@@ -16,16 +16,15 @@ Signals:
     )
     .action(async () => {
       const config = readConfig();
-      const gateway = gatewayFor(config);
+      const gateway = gatewayFor(config, createLog(config.logLevel));
       await gateway.listen();
       stopOnSignals(gateway, config.drainMs);
     });
 }
 
 /** The gateway that the environment asks for. */
-export function gatewayFor(config: Config): Gateway {
-  const log = createLog(config.logLevel);
-  log.info('no STREAM_API_KEY: calls are bridged to local rooms in this process');
+export function gatewayFor(config: Config, log: Logger): Gateway {
+  log.info('calls are bridged to local rooms in this process; the Stream bridge is not part of this version');
   if (config.publicUrl === undefined) {
     log.warn('no PUBLIC_URL: taken from each request; outbound calls need it');
   }

@@ -3,8 +3,9 @@ import { Command, Option } from 'commander';
 import { GatewayError } from '../errors.js';
 import { AudioSource } from '../simulator/audio.js';
 import { type LoadReport, runLoad } from '../simulator/load.js';
-import { faultsOf, loadTable } from './load-table.js';
+import { loadTable } from './load-table.js';
 import { RunProgress } from './progress.js';
+import { faultsOf } from './verdict.js';
 import { whole } from './whole.js';
 
 interface SimulateFlags {
@@ -16,6 +17,7 @@ interface SimulateFlags {
   readonly audio?: string;
   readonly record?: string;
   readonly json?: string | true;
+  readonly echo: boolean;
   readonly jitter?: number;
   readonly burst?: number;
   readonly accountSid?: string;
@@ -35,13 +37,17 @@ export function simulateCommand(): Command {
     .option('--record <dir>', 'write what the first callers hear as WAV files')
     .option('--jitter <ms>', 'send frames up to so much late', whole(0, 1000))
     .option('--burst <frames>', 'send frames in bursts of so many', whole(1, 500))
+    .option('--no-echo', 'the server is no echo: do not expect the audio back')
     .option('--json [file]', 'write the report as JSON, to standard output where no file is named')
     .addOption(new Option('--account-sid <sid>', 'account that calls').env('TWILIO_ACCOUNT_SID'))
     .addOption(new Option('--auth-token <token>', 'signs webhook and upgrade').env('TWILIO_AUTH_TOKEN'))
-    .addHelpText('after', '\nExit code 1 when a call failed, or audio (of an echo) did not come back whole.')
+    .addHelpText(
+      'after',
+      '\nExit code 1 when a call failed, or the audio did not come back whole from an echo.',
+    )
     .action(async (flags: SimulateFlags) => {
       const report = await simulate(flags);
-      const faults = faultsOf(report);
+      const faults = faultsOf(report, { echo: flags.echo });
       if (flags.json === true) console.log(JSON.stringify({ ...report, faults }, null, 2));
       else {
         if (flags.json !== undefined)

@@ -11,6 +11,13 @@ import { GatewayError } from '../errors.js';
  * a wrong length or text a `RangeError`.
  */
 export interface Transcoder {
+  /** Output of {@link receive}, 48 kHz. Shared by the transcoders of a thread: good until the next call of one. */
+  readonly samples: Int16Array;
+  /** Output of {@link transmit}: ASCII text. Shared likewise. */
+  readonly message: Uint8Array;
+  /** About the last message received, see {@link info}. Shared likewise. */
+  readonly info: Float64Array;
+
   /**
    * Sets the stream whose messages are taken and written, and forgets its timeline; the filters keep their state.
    * `receive` and `transmit` throw an `Error` with code `GW_TRANSCODER_UNBOUND` before the first call.
@@ -152,7 +159,7 @@ function explain(failures: readonly string[]): string {
     '     Alpine           apk add g++ make python3',
     '     macOS            xcode-select --install',
     '4. Compile: "npm rebuild trunkline" where it is a dependency, "npm run install" in a checkout of it.',
-    '5. Node 20.17 or later is needed. An addon from another machine or container image must be compiled again.',
+    '5. Node 20, 22 or 23 is needed. An addon from another machine or container image must be compiled again.',
   ].join('\n');
 }
 
@@ -175,3 +182,10 @@ export const message = new Uint8Array(slab, layout.message, layout.messageCapaci
  * unknown; [1] its µ-law bytes; [2] ms of silence filled in before it; [3] its sequence number, NaN after `receivePayload`.
  */
 export const info = new Float64Array(slab, layout.info, 4);
+
+// What a transcoder leaves in the slab is had from the transcoder itself, so that it can be used on its own.
+Object.defineProperties(core.Transcoder.prototype, {
+  samples: { value: samples },
+  message: { value: message },
+  info: { value: info },
+});

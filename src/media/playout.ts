@@ -10,6 +10,8 @@ const PAUSE_MS = 1_000;
 
 /** The way out to the listener. */
 export interface PlayoutLine extends FrameSink {
+  /** False until somebody listens: what is pushed out before is no loss to anybody. */
+  readonly hasListener: boolean;
   /** False while the far end takes nothing: not started yet, or the socket is full. */
   isWritable(): boolean;
 }
@@ -31,7 +33,8 @@ export class Playout implements FrameSink, AtTurnEnd {
   /** Times the listener ran dry for more than a frame in the middle of speech. */
   underruns = 0;
 
-  private readonly waiting: FrameRing;
+  /** Made when a frame first has to wait, which in most calls none does. */
+  private ring: FrameRing | undefined;
   /** Monotonic milliseconds at which the listener will have played all that was sent. */
   private endsAt = 0;
   private sentMs = 0;
@@ -48,9 +51,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     private readonly line: PlayoutLine,
     private readonly limitMs: number = DEFAULT_LEAD_MS,
     private readonly now: () => number = () => performance.now(),
-  ) {
-    this.waiting = new FrameRing(Math.max(1, Math.floor(limitMs / FRAME_MS)));
-  }
+  ) {}
 
   /** Audio that was sent and not yet played, in milliseconds. */
   leadMs(): number {
@@ -69,18 +70,27 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   write(frame: Int16Array, stamp: number): void {
     if (this.closed) return;
-    const ready = this.waiting.length === 0 && this.line.isWritable();
-    if (ready && this.leadMs() + FRAME_MS <= this.limitMs / 2) this.send(frame, stamp);
-    else {
-      if (this.waiting.push(frame, stamp)) {
-        if (this.line.isWritable()) this.droppedLead += 1;
-        else this.droppedBackpressure += 1;
-      }
-      if (!this.flushAsked && this.line.isWritable()) {
-        this.flushAsked = true;
-        atTurnEnd(this);
-      }
+    const now = this.now();
+    const isWritable = this.line.isWritable();
+    const isNear = this.endsAt - now + FRAME_MS <= this.limitMs / 2;
+    if (isWritable && isNear && this.waitingCount === 0) this.send(frame, stamp, now);
+    else this.wait(frame, stamp, isWritable);
+  }
+
+  private wait(frame: Int16Array, stamp: number, isWritable: boolean): void {
+    this.ring ??= new FrameRing(Math.max(1, Math.floor(this.limitMs / FRAME_MS)));
+    const pushedOut = this.ring.push(frame, stamp);
+    if (pushedOut && this.line.hasListener) {
+      if (isWritable) this.droppedLead += 1;
+      else this.droppedBackpressure += 1;
     }
+    if (this.flushAsked || !isWritable) return;
+    this.flushAsked = true;
+    atTurnEnd(this);
+  }
+
+  private get waitingCount(): number {
+    return this.ring === undefined ? 0 : this.ring.length;
   }
 
   turnEnded(): void {
@@ -95,17 +105,19 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   /** As {@link flush}, even if the line is full, so that a mark stands behind the audio before it. */
   settle(): void {
-    if (this.closed) return;
-    const room = Math.floor((this.limitMs - this.leadMs()) / FRAME_MS);
-    while (this.waiting.length > Math.max(0, room)) {
-      this.waiting.drop();
+    const { ring } = this;
+    if (this.closed || ring === undefined) return;
+    const now = this.now();
+    const room = Math.floor((this.limitMs - Math.max(0, this.endsAt - now)) / FRAME_MS);
+    while (ring.length > Math.max(0, room)) {
+      ring.drop();
       this.droppedLead += 1;
     }
-    while (this.waiting.length > 0) {
-      const frame = this.waiting.oldest as Int16Array;
-      const stamp = this.waiting.oldestStamp;
-      this.waiting.drop();
-      this.send(frame, stamp);
+    while (ring.length > 0) {
+      const frame = ring.oldest as Int16Array;
+      const stamp = ring.oldestStamp;
+      ring.drop();
+      this.send(frame, stamp, now);
     }
   }
 
@@ -115,8 +127,8 @@ export class Playout implements FrameSink, AtTurnEnd {
    */
   clear(): { playedMs: number; discardedMs: number } {
     const unheard = this.leadMs();
-    const waiting = this.waiting.length * FRAME_MS;
-    this.waiting.clear();
+    const waiting = this.waitingCount * FRAME_MS;
+    this.ring?.clear();
     this.discardedMs += unheard;
     // What comes next begins anew: the pause before it is no underrun.
     this.endsAt = Number.NEGATIVE_INFINITY;
@@ -125,11 +137,10 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   close(): void {
     this.closed = true;
-    this.waiting.clear();
+    this.ring = undefined;
   }
 
-  private send(frame: Int16Array, stamp: number): void {
-    const now = this.now();
+  private send(frame: Int16Array, stamp: number, now: number): void {
     const dryMs = now - this.endsAt;
     if (dryMs > 0) {
       if (dryMs > FRAME_MS && dryMs < PAUSE_MS && this.sentMs > 0) this.underruns += 1;

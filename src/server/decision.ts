@@ -3,15 +3,20 @@ import type { TwilioCall } from '../calls/call.js';
 import type { Refusal } from '../twilio/twiml.js';
 
 /** Where a call goes and as whom, or that it is turned away and how. */
-export type CallDecision =
-  | {
-      /** Calls with the same room meet; by default each has a room of its own. */
-      readonly room?: string;
-      readonly user?: BridgeUser;
-      /** Come back from Twilio as `start.customParameters`. */
-      readonly parameters?: Readonly<Record<string, string>>;
-    }
-  | { readonly refuse: Refusal };
+export type CallDecision = Admission | { readonly refuse: Refusal };
+
+/** A call that is taken. */
+export interface Admission {
+  /**
+   * False where the call's stream is left to your own code: nothing else listens or plays. True by default.
+   */
+  readonly bridge?: boolean;
+  /** Calls with the same room meet; by default each has a room of its own. */
+  readonly room?: string;
+  readonly user?: BridgeUser;
+  /** Come back from Twilio as `start.customParameters`. */
+  readonly parameters?: Readonly<Record<string, string>>;
+}
 
 /** A call of this gateway; what its hook decided is had by `awaitPrepare`. */
 export type PhoneCall = TwilioCall<CallDecision | undefined>;

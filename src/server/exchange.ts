@@ -51,6 +51,7 @@ export class Exchange {
   readonly path: string;
   readonly query: string;
   private readonly headers = new Map<string, string>();
+  private readonly values: string[] = [];
   private over = false;
   private onGone: (() => void) | undefined;
 
@@ -58,13 +59,12 @@ export class Exchange {
   constructor(
     private readonly response: HttpResponse,
     request: HttpRequest,
-    parameters: number = 0,
-    private readonly values: string[] = [],
+    parameters = 0,
   ) {
     this.path = request.getUrl();
     this.query = request.getQuery() ?? '';
     for (const name of HEADERS) this.headers.set(name, request.getHeader(name));
-    for (let i = 0; i < parameters; i++) values.push(request.getParameter(i) ?? '');
+    for (let i = 0; i < parameters; i++) this.values.push(request.getParameter(i) ?? '');
     response.onAborted(() => {
       this.over = true;
       this.onGone?.();
@@ -102,7 +102,9 @@ export class Exchange {
         );
       this.onGone = () =>
         reject(
-          new GatewayError('GW_CLIENT_GONE', 'Expected a whole body but received a part', { status: 400 }),
+          new GatewayError('GW_CLIENT_GONE', 'Expected a whole body for this request but received a part', {
+            status: 400,
+          }),
         );
       if (Number(this.header('content-length')) > MAX_BODY_BYTES) {
         tooLarge();
@@ -130,7 +132,7 @@ export class Exchange {
     this.response.cork(() => {
       this.response.writeStatus(statusLine(status));
       if (contentType !== undefined) this.response.writeHeader('content-type', contentType);
-      // A body that was not read to its end would be taken for the next request.
+      // Closing is the only way to stop an upload that nobody wants.
       if (status === 413) this.response.end(body, true);
       else if (status === 204) this.response.endWithoutBody();
       else this.response.end(body);

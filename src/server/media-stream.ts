@@ -6,7 +6,7 @@ import { Intake } from '../media/intake.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from '../media/marks.js';
 import { core, frame, info, samples } from '../media/native.js';
 import { DEFAULT_LEAD_MS, Playout } from '../media/playout.js';
-import { type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
+import { NO_STAMP, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
 import { Latencies, Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
 import { type MediaSocket, Outlet } from './outlet.js';
@@ -68,7 +68,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private ended = false;
   private confirmedMs = 0;
 
-  /** @throws RangeError for a lead out of range */
+  /** @throws TypeError for a lead out of range */
   constructor(options: MediaStreamOptions = {}) {
     super();
     const leadMs = options.leadMs ?? DEFAULT_LEAD_MS;
@@ -131,8 +131,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
    */
   sendAudio(pcm: Int16Array): void {
     if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
-    if (pcm.length === FRAME_SAMPLES && this.outgoing.isEmpty) this.play(pcm, stampNow());
-    else this.outgoing.push(pcm, stampNow());
+    if (pcm.length === FRAME_SAMPLES && this.outgoing.isEmpty) this.play(pcm, NO_STAMP);
+    else this.outgoing.push(pcm, NO_STAMP);
   }
 
   /**
@@ -143,7 +143,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     const truth = this.playout.clear();
     this.outgoing.clear();
     this.marks.clear();
-    if (this.isConnected) this.outlet.control({ event: 'clear', streamSid: this.sid });
+    if (this.sid !== undefined) this.outlet.control({ event: 'clear', streamSid: this.sid });
     return truth;
   }
 
@@ -153,7 +153,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
    */
   mark(name: string): void {
     if (typeof name !== 'string' || name === '') throw expected('a non-empty string', 'mark name', name);
-    if (!this.isConnected) {
+    if (this.sid === undefined || this.ended) {
       throw new GatewayError('GW_STREAM_CLOSED', 'Expected a connected stream for mark but received none');
     }
     if (this.marks.isFull) {
@@ -261,8 +261,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   private receiveStart({ streamSid, start }: StartMessage): void {
-    const encoding = start.mediaFormat?.encoding ?? 'audio/x-mulaw';
     // A second start changes nothing: the stream stays the one that was checked.
+    const { encoding } = start.mediaFormat;
     if (this.sid !== undefined || encoding !== 'audio/x-mulaw' || !/^[A-Za-z0-9_-]{1,64}$/.test(streamSid)) {
       this.traffic.badMessages += 1;
       return;
@@ -275,7 +275,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.transcoder.bind(streamSid);
     this.sid = streamSid;
     this.startInfo = start;
-    this.outlet.start();
+    this.outlet.hasListener = true;
     this.emit('start', start);
     this.playout.flush();
   }
@@ -283,7 +283,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private receiveMedia({ media }: MediaMessage, stamp: Stamp): void {
     // Only the caller's own voice counts, not what it is played.
     if (media.track !== undefined && media.track !== 'inbound') return;
-    const timestamp = media.timestamp === undefined ? Number.NaN : Number(media.timestamp);
+    const timestamp = /^\d+$/.test(media.timestamp ?? '') ? Number(media.timestamp) : Number.NaN;
     const count = this.transcoder.receivePayload(Buffer.from(media.payload, 'latin1'), timestamp);
     if (count < 0) {
       this.traffic.badMessages += 1;

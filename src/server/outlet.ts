@@ -1,7 +1,8 @@
 import { message, type Transcoder } from '../media/native.js';
 import type { PlayoutLine } from '../media/playout.js';
-import { type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
+import { NO_STAMP, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
 import type { Latencies, Traffic } from '../telemetry/traffic.js';
+import type { ClearMessage, MarkMessage } from '../twilio/messages.js';
 
 /** Unsent bytes above which audio waits instead of being sent: about a quarter second of it. */
 const FULL_SOCKET_BYTES = 4 * 1024;
@@ -19,7 +20,8 @@ export interface MediaSocket {
 /** The way from a frame to the socket: one native call, one send, both timed. */
 export class Outlet implements PlayoutLine {
   private socket: MediaSocket | undefined;
-  private started = false;
+  /** Twilio takes audio from `start` on: before it there is no stream to name. */
+  hasListener = false;
   private text = new Uint8Array(0);
 
   constructor(
@@ -36,13 +38,8 @@ export class Outlet implements PlayoutLine {
     this.socket = socket;
   }
 
-  /** Twilio takes audio from `start` on: before it there is no stream to name. */
-  start(): void {
-    this.started = true;
-  }
-
   isWritable(): boolean {
-    return this.started && this.socket !== undefined && this.socket.bufferedBytes() < FULL_SOCKET_BYTES;
+    return this.hasListener && this.socket !== undefined && this.socket.bufferedBytes() < FULL_SOCKET_BYTES;
   }
 
   write(frame: Int16Array, stamp: Stamp): void {
@@ -58,11 +55,11 @@ export class Outlet implements PlayoutLine {
     }
     this.traffic.framesOut += 1;
     this.latencies.transcodeOut.record(stampsBetween(begun, encoded));
-    this.latencies.gateway.record(stampsBetween(stamp, stampNow()));
+    if (stamp !== NO_STAMP) this.latencies.gateway.record(stampsBetween(stamp, stampNow()));
   }
 
-  /** Sends a mark or a clear; these are never dropped. */
-  control(command: object): void {
+  /** Sends a mark or a clear. Never dropped: a socket that is too full for it is cut by the server. */
+  control(command: MarkMessage | ClearMessage): void {
     this.socket?.send(JSON.stringify(command));
   }
 

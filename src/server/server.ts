@@ -1,11 +1,12 @@
 import uWS, { type HttpRequest, type HttpResponse, type TemplatedApp } from 'uWebSockets.js';
+import { accessSync, constants } from 'node:fs';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import { ControlRoutes } from './control-routes.js';
 import { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
-import { mediaSocket } from './media-socket.js';
+import { MediaRoute } from './media-route.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
 import type { Switchboard } from './switchboard.js';
 import { TwilioRoutes } from './twilio-routes.js';
@@ -30,12 +31,10 @@ export class Server {
   constructor(options: ServerOptions) {
     const { switchboard, gatekeeper, metrics, facts, log, tls } = options;
     this.log = log;
-    this.app =
-      tls === undefined
-        ? uWS.App()
-        : uWS.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
+    this.app = tls === undefined ? uWS.App() : secureApp(tls);
     const twilio = new TwilioRoutes(switchboard, gatekeeper);
     const control = new ControlRoutes(switchboard, gatekeeper);
+    const media = new MediaRoute(switchboard, gatekeeper, log);
     const operations = new OperationsRoutes(switchboard, metrics, facts);
 
     // A proxy may strip the public path prefix or pass it on: both are answered.
@@ -43,7 +42,7 @@ export class Server {
       this.post(`${prefix}/twilio/voice`, (exchange) => twilio.voice(exchange));
       this.post(`${prefix}/twilio/status`, (exchange) => twilio.status(exchange));
       this.post(`${prefix}/twilio/stream-status`, (exchange) => twilio.streamStatus(exchange));
-      mediaSocket(this.app, prefix, switchboard, gatekeeper, log);
+      media.addTo(this.app, prefix);
     }
     this.post('/v1/calls', (exchange) => control.place(exchange));
     this.get('/v1/calls', (exchange) => control.list(exchange));
@@ -71,7 +70,7 @@ export class Server {
           reject(
             new GatewayError(
               'GW_LISTEN_FAILED',
-              `Expected to listen on ${host}:${port} but the port or address is taken`,
+              `Expected a free address to listen on but received ${host}:${port}, which is taken or not ours`,
             ),
           );
       });
@@ -107,5 +106,26 @@ export class Server {
         this.log.error({ path: exchange.path, err: error }, 'request failed');
       exchange.error(error);
     }
+  }
+}
+
+/** uWebSockets.js only says that it failed; which file it could not read is told here. */
+function secureApp(tls: NonNullable<ServerOptions['tls']>): TemplatedApp {
+  for (const [what, file] of [
+    ['a certificate', tls.certFile],
+    ['a private key', tls.keyFile],
+  ] as const) {
+    try {
+      accessSync(file, constants.R_OK);
+    } catch (cause) {
+      const message = `Expected a readable file for ${what} but received ${JSON.stringify(file)}`;
+      throw new GatewayError('GW_TLS_FILE', message, { cause });
+    }
+  }
+  try {
+    return uWS.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
+  } catch (cause) {
+    const message = `Expected a certificate and its private key in PEM but received ${tls.certFile} and ${tls.keyFile}`;
+    throw new GatewayError('GW_TLS_FILE', message, { cause });
   }
 }

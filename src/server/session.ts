@@ -1,6 +1,6 @@
 import type { Bridge, BridgeLeg, PhoneLine } from '../bridge/bridge.js';
 import type { EndCause } from '../calls/call.js';
-import { GatewayError } from '../errors.js';
+import { expected, GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Stamp } from '../telemetry/stamp.js';
 import type { CallDecision, PhoneCall } from './decision.js';
@@ -70,13 +70,17 @@ export class Session implements PhoneLine {
       this.leg = undefined;
       this.stream.close(...(CLOSE_CODES[cause] ?? [1000, '']));
     });
-    this.decided = this.decide();
+    this.decided = this.decide(leaving.signal);
     // The leg is joined while the phone still rings, so that nobody's first word is lost.
     this.join(leaving.signal).catch((error) => {
       if (call.state === 'ended') return;
       options.log.error({ callId: call.callId, err: error }, 'the call could not be joined to the bridge');
       call.end('failed');
     });
+  }
+
+  get isLive(): boolean {
+    return this.stream.isConnected;
   }
 
   write(frame: Int16Array, stamp: Stamp): void {
@@ -91,13 +95,13 @@ export class Session implements PhoneLine {
     this.call.end('bridge');
   }
 
-  private async decide(): Promise<CallDecision> {
-    return (await withTimeout(DECISION_TIMEOUT_MS, this.call.awaitPrepare())) ?? {};
+  private async decide(signal: AbortSignal): Promise<CallDecision> {
+    return checkDecision(await withTimeout(DECISION_TIMEOUT_MS, this.call.awaitPrepare(), signal));
   }
 
   private async join(signal: AbortSignal): Promise<void> {
     const decision = await this.decided;
-    if ('refuse' in decision || signal.aborted) return;
+    if ('refuse' in decision || decision.bridge === false || signal.aborted) return;
     const { callId } = this.call;
     const leg = await this.options.bridge.join(
       {
@@ -130,17 +134,49 @@ export class Session implements PhoneLine {
   }
 }
 
-async function withTimeout<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new GatewayError('GW_PREPARE_TIMEOUT', `Expected prepareCall to decide within ${ms} ms`)),
-      ms,
-    );
+/**
+ * What a hook returned, if it can be acted on; nothing stands for the defaults.
+ * @throws TypeError for anything else: better no call than one in the wrong place
+ */
+function checkDecision(decision: CallDecision | undefined): CallDecision {
+  if (decision === undefined || decision === null) return {};
+  if (typeof decision !== 'object') throw expected('an object', 'the decision of prepareCall', decision);
+  if ('refuse' in decision) {
+    const { refuse } = decision;
+    if (refuse === 'busy' || refuse === 'rejected') return decision;
+    if (typeof refuse === 'object' && refuse !== null && typeof refuse.say === 'string') return decision;
+    throw expected('"busy", "rejected" or { say }', 'refuse', refuse);
+  }
+  const { room, user } = decision;
+  if (room !== undefined && (typeof room !== 'string' || room === ''))
+    throw expected('a non-empty string', 'room', room);
+  if (user !== undefined && typeof user?.id !== 'string')
+    throw expected('an object with an id', 'user', user);
+  return decision;
+}
+
+/** The work's result, unless it takes too long or the call ends first. */
+async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  let stop = () => {};
+  const stopped = new Promise<undefined>((resolve, reject) => {
+    const late = () =>
+      reject(
+        new GatewayError(
+          'GW_PREPARE_TIMEOUT',
+          `Expected a decision of prepareCall within ${ms} ms but received none`,
+        ),
+      );
+    const timer = setTimeout(late, ms);
+    stop = () => {
+      clearTimeout(timer);
+      resolve(undefined);
+    };
+    signal.addEventListener('abort', stop);
   });
   try {
-    return await Promise.race([work, late]);
+    return await Promise.race([work, stopped]);
   } finally {
-    clearTimeout(timer);
+    signal.removeEventListener('abort', stop);
+    stop();
   }
 }

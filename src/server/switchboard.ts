@@ -65,6 +65,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
   readonly latencies = new Latencies();
   readonly endedCalls = new Map<string, number>();
   private readonly sessions = new Map<string, Session>();
+  /** What webhooks were answered, as long as their calls are remembered. */
+  private readonly answers = new WeakMap<PhoneCall, Promise<string>>();
   private readonly past = new Traffic();
   private isDraining = false;
 
@@ -112,19 +114,19 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
    */
   answer(input: CallWebhookInput, publicBase: string): Promise<string> {
     const known = this.options.registry.getBySid(input.callSid);
-    if (known?.answer !== undefined) return known.answer;
+    const answered = known && this.answers.get(known);
+    if (answered !== undefined) return answered;
     if (this.isDraining || this.isFull) return Promise.resolve(createRefusalTwiml('busy'));
-    const session = this.register(randomUUID(), (callId) =>
-      this.options.registry.create(callId, input, this.preparation()),
-    );
-    session.call.answer = this.answerTo(session, publicBase);
-    return session.call.answer;
+    const session = this.register(this.options.registry.create(randomUUID(), input, this.preparation()));
+    const answer = this.answerTo(session, publicBase);
+    this.answers.set(session.call, answer);
+    return answer;
   }
 
   /**
    * Places a call.
    * @throws GatewayError `GW_DRAINING`, `GW_FULL`, `GW_TWILIO_NOT_CONFIGURED` (503), `GW_CALL_REFUSED` (403),
-   * `GW_FROM_MISSING` (400), `GW_CALL_EXISTS` (409), `GW_TWILIO_REFUSED` (502)
+   * `GW_FROM_MISSING` (400), `GW_CALL_EXISTS` and `GW_CALL_ENDED` (409), `GW_TWILIO_REFUSED` (502)
    */
   async place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
     const { rest, registry } = this.options;
@@ -145,26 +147,22 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
       );
     }
     const ringTimeoutSeconds = request.ringTimeoutSeconds ?? DEFAULT_RING_SECONDS;
-    const session = this.register(request.callId ?? randomUUID(), (callId) =>
-      registry.create(callId, undefined, {
-        ...this.preparation(request.room),
-        direction: 'outbound-api',
-        from,
-        to: request.to,
-        timeToLiveMs: ringTimeoutSeconds * 1000 + CONNECT_ALLOWANCE_MS,
-      }),
-    );
-    const { call } = session;
+    const call = registry.create(request.callId ?? randomUUID(), undefined, {
+      ...this.preparation(request.room),
+      direction: 'outbound-api',
+      from,
+      to: request.to,
+      timeToLiveMs: ringTimeoutSeconds * 1000 + CONNECT_ALLOWANCE_MS,
+    });
+    const session = this.register(call);
     try {
       const decision = await session.decided;
       if ('refuse' in decision) {
         call.end('refused');
         throw new GatewayError(
           'GW_CALL_REFUSED',
-          `Expected prepareCall to admit ${call.callId} but it refused`,
-          {
-            status: 403,
-          },
+          `Expected prepareCall to admit call ${call.callId} but received a refusal`,
+          { status: 403 },
         );
       }
       const callSid = await rest.createCall({
@@ -175,6 +173,15 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
         ringTimeoutSeconds,
       });
       registry.bindSid(call, callSid);
+      if (call.state === 'ended') {
+        // It was hung up while Twilio was still being asked; a call that Twilio itself ended needs no more.
+        if (call.endCause !== 'status') await this.hangUpAtTwilio(call);
+        throw new GatewayError(
+          'GW_CALL_ENDED',
+          `Expected call ${call.callId} to be wanted until it was placed but received a hang-up`,
+          { status: 409 },
+        );
+      }
       return { callId: call.callId, callSid };
     } catch (error) {
       call.end('failed');
@@ -190,7 +197,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     if (this.isDraining)
       throw unavailable('GW_DRAINING', 'a gateway that takes calls', 'one that is shutting down');
     const call = this.options.registry.claim(callId, token);
-    return this.sessions.get(call.callId) as Session;
+    // A call that was registered by hand, e.g. placed with a Twilio client of one's own, is taken like any other.
+    return this.sessions.get(call.callId) ?? this.register(call);
   }
 
   /** Notes a status callback. A final one ends the call, or frees one that was never answered. */
@@ -214,15 +222,17 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
 
   /** Hangs a call up, at Twilio too where there is an account. */
   async hangUp(call: PhoneCall): Promise<void> {
-    const answered = call.state !== 'ringing' || call.direction === 'inbound';
-    const { callSid } = call;
     call.end('hangup');
+    await this.hangUpAtTwilio(call);
+  }
+
+  private async hangUpAtTwilio({ callId, callSid }: PhoneCall): Promise<void> {
     if (this.options.rest === undefined || callSid === undefined) return;
     try {
-      await this.options.rest.hangUp(callSid, answered);
+      await this.options.rest.hangUp(callSid);
     } catch (error) {
       // The closed socket ends the call at Twilio as well, only less directly.
-      this.options.log.warn({ callId: call.callId, err: error }, 'Twilio did not take the hang-up');
+      this.options.log.warn({ callId, err: error }, 'Twilio did not take the hang-up');
     }
   }
 
@@ -239,7 +249,11 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
         });
       });
     }
-    for (const session of [...this.sessions.values()]) session.call.end('drain');
+    const left = [...this.sessions.values()].map(({ call }) => call);
+    // The one who is being rung by us must not pick up to a gateway that is gone.
+    const ringing = left.filter((call) => call.state === 'ringing' && call.direction === 'outbound-api');
+    for (const call of left) call.end('drain');
+    await Promise.all(ringing.map((call) => this.hangUpAtTwilio(call)));
   }
 
   private preparation(room?: string) {
@@ -254,8 +268,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     };
   }
 
-  private register(callId: string, create: (callId: string) => PhoneCall): Session {
-    const call = create(callId);
+  private register(call: PhoneCall): Session {
+    const { callId, callSid, direction } = call;
     const { bridge, log, leadMs, defaultRoom, accountSid } = this.options;
     // Finalisers run last in, first out: this one sees the call when all of it is freed.
     call.onEnd((cause) => this.ended(session, cause));
@@ -267,10 +281,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
       stream: { leadMs, latencies: this.latencies },
     });
     this.sessions.set(callId, session);
-    log.info(
-      { callId, callSid: call.callSid, direction: call.direction, from: maskNumber(call.from) },
-      'call',
-    );
+    log.info({ callId, callSid, direction, from: maskNumber(call.from) }, 'call');
     this.emit('call', call, session.stream);
     return session;
   }

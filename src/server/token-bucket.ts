@@ -14,9 +14,8 @@ export class TokenBucket {
     this.tokens = capacity;
   }
 
-  /** Takes tokens; false where there are not enough. */
-  take(count: number): boolean {
-    const now = performance.now();
+  /** Takes tokens; false where there are not enough. `now` is monotonic, in milliseconds. */
+  take(count: number, now: number = performance.now()): boolean {
     this.tokens = Math.min(this.capacity, this.tokens + ((now - this.filledAt) / 1000) * this.perSecond);
     this.filledAt = now;
     if (this.tokens < count) return false;

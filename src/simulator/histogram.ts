@@ -1,4 +1,5 @@
 import { LatencyHistogram } from '../telemetry/histogram.js';
+import { STAMPS_PER_MICROSECOND } from '../telemetry/stamp.js';
 
 /** Percentiles in milliseconds; all 0 while there is nothing to tell of. */
 export interface Percentiles {
@@ -10,16 +11,13 @@ export interface Percentiles {
   readonly maxMs: number;
 }
 
-/** Units of the gateway's histogram (100 ns) in a microsecond. */
-const UNITS_PER_MICROSECOND = 10;
-
 /** The gateway's histogram in a phone's units: recorded in microseconds up to 214 s, told in milliseconds. */
 export class Histogram {
   private readonly latencies = new LatencyHistogram();
 
   /** @param microseconds negative ones count as 0 */
   record(microseconds: number): void {
-    this.latencies.record(microseconds * UNITS_PER_MICROSECOND);
+    this.latencies.record(microseconds * STAMPS_PER_MICROSECOND);
   }
 
   merge(other: Histogram): void {

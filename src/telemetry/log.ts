@@ -1,12 +1,15 @@
-import { type Logger, pino } from 'pino';
+import { destination, type Logger, pino } from 'pino';
 
 export type { Logger } from 'pino';
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** The gateway's own log: JSON lines on standard output. Tokens, payloads and signatures are never passed in. */
-export function createLog(level: LogLevel = 'info'): Logger {
-  return pino({ name: 'trunkline', level, base: null });
+/**
+ * The gateway's own log: JSON lines. Tokens, payloads and signatures are never passed in.
+ * @param descriptor 1 for standard output (a server's), 2 for standard error (where output is a result)
+ */
+export function createLog(level: LogLevel = 'info', descriptor: 1 | 2 = 1): Logger {
+  return pino({ name: 'trunkline', level, base: null }, destination({ dest: descriptor, sync: true }));
 }
 
 /** A phone number as the log may show it: all but the last two digits masked. */

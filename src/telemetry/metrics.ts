@@ -6,8 +6,8 @@ import type { Latencies, Traffic, TrafficCounts } from './traffic.js';
 export interface MetricsSource {
   readonly traffic: Traffic;
   readonly latencies: Latencies;
-  activeCalls(): number;
-  draining(): boolean;
+  readonly activeCalls: number;
+  readonly draining: boolean;
   /** Ended calls by cause. */
   readonly endedCalls: ReadonlyMap<string, number>;
 }
@@ -33,9 +33,10 @@ const LATENCY_BUCKETS_US = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1
 export class Metrics {
   private readonly registry = new Registry();
   /** The traffic of the scrape at hand: all its counters are of one moment. */
-  private traffic: Traffic | undefined;
+  private traffic: Traffic;
 
   constructor(private readonly source: MetricsSource) {
+    this.traffic = source.traffic;
     // Not prom-client's default metrics: their observers can not be stopped when a gateway closes.
     this.gauge('process_resident_memory_bytes', 'Resident set size', () => process.memoryUsage.rss());
     this.gauge('process_heap_used_bytes', 'JavaScript heap in use', () => process.memoryUsage().heapUsed);
@@ -43,15 +44,13 @@ export class Metrics {
       const { user, system } = process.cpuUsage();
       counter.inc((user + system) / 1e6);
     });
-    this.gauge('calls_active', 'Calls known to the registry and not ended', () => source.activeCalls());
-    this.gauge('draining', '1 while no new calls are taken', () => (source.draining() ? 1 : 0));
+    this.gauge('calls_active', 'Calls known to the registry and not ended', () => source.activeCalls);
+    this.gauge('draining', '1 while no new calls are taken', () => (source.draining ? 1 : 0));
     this.counter('calls_ended_total', 'Ended calls by cause', ['cause'], (counter) => {
       for (const [cause, n] of source.endedCalls) counter.inc({ cause }, n);
     });
     for (const [key, help] of Object.entries(TRAFFIC_HELP) as [keyof TrafficCounts, string][]) {
-      this.counter(`${snakeCase(key)}_total`, help, [], (counter) =>
-        counter.inc((this.traffic ?? source.traffic)[key]),
-      );
+      this.counter(`${snakeCase(key)}_total`, help, [], (counter) => counter.inc(this.traffic[key]));
     }
   }
 

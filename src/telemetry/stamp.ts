@@ -7,6 +7,9 @@ export type Stamp = number;
 /** Units of a {@link Stamp} in one microsecond. */
 export const STAMPS_PER_MICROSECOND = 10;
 
+/** Marks audio that did not come in by a socket: how long it was here says nothing of the gateway. */
+export const NO_STAMP: Stamp = -(2 ** 31);
+
 /** The present as a stamp. */
 export function stampNow(): Stamp {
   return (performance.now() * 10_000) | 0;

@@ -78,12 +78,6 @@ export type InboundMessage =
   | MarkMessage
   | StopMessage;
 
-/** What a gateway may send to Twilio; nothing else is valid (Twilio warning 31951). */
-export type OutboundMessage =
-  | { event: 'media'; streamSid: string; media: { payload: string } }
-  | MarkMessage
-  | ClearMessage;
-
 /**
  * Reads one text message of Twilio's, whatever its key order or spacing.
  * @returns `undefined` for anything that is not JSON, not a known event, or lacks a field that event must have
@@ -95,8 +89,16 @@ export function parseInboundMessage(text: string): InboundMessage | undefined {
   } catch {
     return undefined;
   }
-  return isInboundMessage(message) ? message : undefined;
+  if (!isInboundMessage(message)) return undefined;
+  return message.event === 'start' ? { ...message, start: { ...START_DEFAULTS, ...message.start } } : message;
 }
+
+/** What a start may leave out, as a server other than Twilio does. */
+const START_DEFAULTS = {
+  tracks: ['inbound'],
+  customParameters: {},
+  mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 },
+} as const;
 
 function isInboundMessage(value: unknown): value is InboundMessage {
   if (!isRecord(value)) return false;
@@ -104,7 +106,7 @@ function isInboundMessage(value: unknown): value is InboundMessage {
   if (typeof value.streamSid !== 'string') return false;
   switch (value.event) {
     case 'start':
-      return isRecord(value.start) && hasTexts(value.start, 'accountSid', 'callSid');
+      return isRecord(value.start) && hasTexts(value.start, 'accountSid', 'callSid') && isStart(value.start);
     case 'media':
       return isRecord(value.media) && hasTexts(value.media, 'payload');
     case 'dtmf':
@@ -118,6 +120,11 @@ function isInboundMessage(value: unknown): value is InboundMessage {
     default:
       return false;
   }
+}
+
+/** The parts of a start that may be absent, but not of another kind. */
+function isStart({ tracks = [], customParameters = {}, mediaFormat = {} }: Record<string, unknown>): boolean {
+  return Array.isArray(tracks) && isRecord(customParameters) && isRecord(mediaFormat);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

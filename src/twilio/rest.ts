@@ -60,11 +60,9 @@ export class TwilioRest {
     return call.sid;
   }
 
-  /** Ends a call, or takes it back while it still rings. */
-  async hangUp(callSid: string, answered: boolean): Promise<void> {
-    await refusalsTranslated('hanging up', () =>
-      this.client.calls(callSid).update({ status: answered ? 'completed' : 'canceled' }),
-    );
+  /** Ends a call in whatever state it is: `completed` also takes back one that still rings. */
+  async hangUp(callSid: string): Promise<void> {
+    await refusalsTranslated('hanging up', () => this.client.calls(callSid).update({ status: 'completed' }));
   }
 }
 

@@ -10,6 +10,7 @@ const PITCHES = [400, 1_000, 1_900, 2_700];
 
 /** A phone that says one tone, or numbers, and keeps all it hears. */
 class Phone implements PhoneLine {
+  isLive = true;
   readonly heard: Int16Array[] = [];
   readonly stamps: number[] = [];
   onWrite: (() => void) | undefined;
@@ -58,7 +59,7 @@ function start(all: Phone[]): void {
 
 describe('a room', () => {
   test('echoes a lone phone', () => {
-    const room = new Room('r');
+    const room = new Room();
     const [a] = phones(room, 1);
     a?.say(7, 42);
     expect(a?.numbers).toEqual([7]);
@@ -66,7 +67,7 @@ describe('a room', () => {
   });
 
   test('passes two phones’ frames straight to each other', () => {
-    const room = new Room('r');
+    const room = new Room();
     const [a, b] = phones(room, 2) as [Phone, Phone];
     a.say(1, 10);
     expect(b.numbers).toEqual([1]);
@@ -80,7 +81,7 @@ describe('a room', () => {
   });
 
   test.each([3, 4])('of %d lets each hear the others at their level and not itself', (count) => {
-    const room = new Room('r');
+    const room = new Room();
     const all = phones(room, count);
     start(all);
     for (let i = 0; i < 25; i++) for (const phone of all) phone.talk();
@@ -94,7 +95,7 @@ describe('a room', () => {
   });
 
   test('stamps a mix with the oldest frame in it, across the wrap', () => {
-    const room = new Room('r');
+    const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     start([a, b, c]);
     a.say(1, -2_147_483_640);
@@ -104,14 +105,14 @@ describe('a room', () => {
   });
 
   test('mixes phones in step together from the very first frame', () => {
-    const room = new Room('r');
+    const room = new Room();
     const all = phones(room, 3);
     for (const [i, phone] of all.entries()) phone.say(10 ** i);
     for (const [i, phone] of all.entries()) expect(phone.numbers).toEqual([111 - 10 ** i]);
   });
 
   test('waits 40 ms, once, for phones that never said anything', () => {
-    const room = new Room('r');
+    const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     a.say(1);
     a.say(2);
@@ -125,7 +126,7 @@ describe('a room', () => {
   });
 
   test('waits at most 40 ms for a phone that fell silent', () => {
-    const room = new Room('r');
+    const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     start([a, b, c]);
     for (let i = 1; i <= 50; i++) {
@@ -136,8 +137,22 @@ describe('a room', () => {
     }
   });
 
+  test('counts a phone that still rings for nothing', () => {
+    const room = new Room();
+    const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
+    b.isLive = c.isLive = false;
+    a.say(1);
+    expect(a.numbers).toEqual([1]);
+    b.isLive = true;
+    a.say(2);
+    expect([a.numbers, b.numbers, c.numbers]).toEqual([[1], [2], []]);
+    c.isLive = true;
+    for (const phone of [a, b, c]) phone.say(3);
+    expect(c.numbers).toEqual([6]);
+  });
+
   test('hears a phone again that had fallen silent', () => {
-    const room = new Room('r');
+    const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     for (let i = 0; i < 60; i++) {
       for (const phone of [a, b]) phone.talk();
@@ -148,7 +163,7 @@ describe('a room', () => {
   });
 
   test('keeps no more than two frames of a burst back', () => {
-    const room = new Room('r');
+    const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     start([a, b, c]);
     for (let i = 1; i <= 20; i++) a.say(i);
@@ -157,7 +172,7 @@ describe('a room', () => {
   });
 
   test('takes a third phone in mid-call', () => {
-    const room = new Room('r');
+    const room = new Room();
     const [a, b] = phones(room, 2) as [Phone, Phone];
     for (let i = 0; i < 10; i++) for (const phone of [a, b]) phone.talk();
     const c = new Phone(room, PITCHES[2]);
@@ -168,7 +183,7 @@ describe('a room', () => {
   });
 
   test('goes on when one of three leaves, and nobody is heard late', () => {
-    const room = new Room('r');
+    const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     start([a, b, c]);
     a.say(1);
@@ -184,7 +199,7 @@ describe('a room', () => {
   });
 
   test('hands on what waited to be mixed when one of three leaves', () => {
-    const room = new Room('r');
+    const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     start([a, b, c]);
     a.say(1);
@@ -195,7 +210,7 @@ describe('a room', () => {
   });
 
   test.each([1, 2, 3])('hears nothing more from a phone that left %d others', (others) => {
-    const room = new Room('r');
+    const room = new Room();
     const gone = new Phone(room);
     const rest = phones(room, others);
     gone.member.close();
@@ -206,7 +221,7 @@ describe('a room', () => {
 
   test('is right for the others when a phone hangs up as it is written to', () => {
     for (const leaver of [0, 1, 2, 3]) {
-      const room = new Room('r');
+      const room = new Room();
       const all = phones(room, 4);
       start(all);
       const left = all[leaver] as Phone;
@@ -218,7 +233,7 @@ describe('a room', () => {
   });
 
   test('survives that several leave while one is written to', () => {
-    const room = new Room('r');
+    const room = new Room();
     const all = phones(room, 4);
     start(all);
     const last = all[3] as Phone;

@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +25,16 @@ function trunkline(args: string[], env: Record<string, string> = {}) {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
     );
   });
+}
+
+/** A port that nobody listens on. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 describe('trunkline', () => {
@@ -113,19 +125,20 @@ describe('trunkline simulate', () => {
 describe('trunkline call', () => {
   it('runs a gateway for one call, and ends with it', { timeout: 60_000 }, async () => {
     const { twilio, apiUrl } = await startWithCarrier({ callee: { does: 'busy' } });
+    const port = await freePort();
     const env = {
       TWILIO_ACCOUNT_SID: ACCOUNT_SID,
       TWILIO_AUTH_TOKEN: AUTH_TOKEN,
       TWILIO_API_URL: apiUrl,
-      PUBLIC_URL: 'http://127.0.0.1:3977',
-      PORT: '3977',
-      LOG_LEVEL: 'error',
+      PUBLIC_URL: `http://127.0.0.1:${port}`,
+      PORT: String(port),
     };
     const { code, stdout, stderr } = await trunkline(
       ['call', '--to', '+15551234567', '--from', '+15550001111', '--json'],
       env,
     );
-    expect(code, stderr).toBe(0);
+    expect(code, stderr).toBe(1);
+    expect(stderr).toContain('the call was not answered');
     expect(JSON.parse(stdout)).toMatchObject({ callSid: expect.stringMatching(/^CA/) });
     await eventually('the call to be over', () => twilio.liveCalls === 0);
   });

@@ -7,6 +7,7 @@ import { Playout, type PlayoutLine } from '../../src/media/playout.js';
 class Listener implements PlayoutLine {
   readonly heard: number[] = [];
   writable = true;
+  readonly hasListener = true;
   bufferedMs = 0;
   playedMs = 0;
   discardedMs = 0;

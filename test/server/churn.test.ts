@@ -50,7 +50,7 @@ const LIVES: Life[] = [
 
 let gateway: GatewayChild;
 beforeAll(async () => {
-  gateway = await GatewayChild.start({ tokenTimeToLiveMs: 400 });
+  gateway = await GatewayChild.start({ tokenTimeToLiveMs: 3_000 });
 });
 afterAll(() => gateway.stop());
 

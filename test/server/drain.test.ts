@@ -115,6 +115,6 @@ describe('trunkline serve', () => {
     const { url } = await startGateway();
     const { exited, output } = await serve({ PORT: new URL(url).port });
     expect(await exited).toEqual([1, null]);
-    expect(output()).toContain('Expected to listen on 127.0.0.1');
+    expect(output()).toContain('Expected a free address to listen on but received 127.0.0.1');
   });
 });

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import type { MarkEcho, PhoneCall, TwilioMediaStream } from '../../src/index.js';
-import { Caller, eventually, postForm, voiceParameters } from '../support/caller.js';
+import type { CallDecision, MarkEcho, PhoneCall, TwilioMediaStream } from '../../src/index.js';
+import {
+  Caller,
+  eventually,
+  localUrl,
+  postForm,
+  sign,
+  upgradeStatus,
+  voiceParameters,
+} from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { levelDb, toneMulaw } from '../support/tone.js';
 
@@ -158,13 +166,43 @@ describe('an inbound call', () => {
   });
 });
 
+describe('a call registered by hand', () => {
+  it('is connected like any other, as whoever places calls with a Twilio client of their own expects', async () => {
+    const { url, gateway } = await startGateway();
+    const call = gateway.calls.create('by-hand', undefined, { prepare: async () => ({ room: 'mine' }) });
+    const publicUrl = `wss://voice.example.com/edge/twilio/media/by-hand/${call.token}`;
+    expect(await upgradeStatus(localUrl(url, publicUrl), { 'x-twilio-signature': sign(publicUrl) })).toEqual({
+      status: 101,
+    });
+    await eventually('its end', () => call.state === 'ended');
+    expect(gateway.calls.size).toBe(0);
+  });
+});
+
+describe('a listener that throws', () => {
+  it('ends its own call and no other', async () => {
+    const { caller, call, stream, url } = await live();
+    const other = await Caller.call(url);
+    stream.on('audio', () => {
+      throw new Error('a fault in the user’s code');
+    });
+    caller.media(toneMulaw(700, 20));
+    await eventually('the close', () => caller.closed !== undefined);
+    expect([caller.closed?.code, call.endCause]).toEqual([1011, 'internal']);
+    other.media(toneMulaw(700, 20));
+    await eventually('the other to be heard', () => other.mediaCount === 1);
+    other.hangUp();
+  });
+});
+
 describe('prepareCall', () => {
   it('chooses the room, and the caller is told the parameters it sets', async () => {
-    const { url } = await startGateway({
+    const { url, gateway } = await startGateway({
       prepareCall: (call) => ({ room: 'lobby', parameters: { from: call.from ?? '' } }),
     });
     const [a, b] = await Promise.all([Caller.call(url), Caller.call(url)]);
     expect(a?.twiml).toContain('<Parameter name="from" value="+15550001111"/>');
+    await eventually('both live', () => gateway.calls.listActive().every((call) => call.state === 'live'));
     await speak(a as Caller, toneMulaw(500, 100));
     await eventually('the other to hear it', () => (b as Caller).mediaCount >= 5);
     expect((a as Caller).mediaCount).toBe(0);
@@ -185,6 +223,37 @@ describe('prepareCall', () => {
     }
   });
 
+  it('may leave the stream to the user’s own code, and then nothing else plays', async () => {
+    const { caller, stream } = await live({ prepareCall: () => ({ bridge: false }) });
+    let heard = 0;
+    stream.on('audio', () => {
+      heard += 1;
+      stream.sendAudio(new Int16Array(960).fill(1_000));
+    });
+    await speak(caller, toneMulaw(1_013, 400));
+    await eventually('twenty answers', () => caller.mediaCount === 20);
+    expect(heard).toBe(20);
+    expect(levelDb(caller.heard.subarray(320), 1_013)).toBeLessThan(-60);
+    expect(stream.counts()).toMatchObject({ framesIn: 20, framesOut: 20, droppedLead: 0 });
+    caller.hangUp();
+  });
+
+  it.each([
+    ['a number', 5],
+    ['a room that is no name', { room: 7 }],
+    ['an empty room', { room: '' }],
+    ['a refusal nobody knows', { refuse: 'later' }],
+    ['a user without an id', { user: {} }],
+  ])(
+    'that returns %s turns the call away: better none than one in the wrong place',
+    async (_name, nonsense) => {
+      const { url, gateway } = await startGateway({ prepareCall: () => nonsense as CallDecision });
+      const answer = await postForm(url, '/twilio/voice', voiceParameters());
+      expect(await answer.text()).toContain('<Reject reason="busy"/>');
+      expect(gateway.stats().activeCalls).toBe(0);
+    },
+  );
+
   it('turns the call away as busy where it fails', async () => {
     const { url, gateway } = await startGateway({
       prepareCall: () => {
@@ -198,7 +267,7 @@ describe('prepareCall', () => {
 
   it('is aborted when the caller gives up first', async () => {
     let aborted = false;
-    const { url } = await startGateway({
+    const { url, gateway } = await startGateway({
       prepareCall: (_call, signal) =>
         new Promise((resolve) => {
           signal.addEventListener('abort', () => {
@@ -209,7 +278,7 @@ describe('prepareCall', () => {
     });
     const parameters = voiceParameters();
     const answer = postForm(url, '/twilio/voice', parameters);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await eventually('the webhook to be known', () => gateway.calls.size === 1);
     await postForm(url, '/twilio/status', { ...parameters, CallStatus: 'canceled', SequenceNumber: '1' });
     expect((await answer).status).toBe(200);
     expect(aborted).toBe(true);

@@ -93,6 +93,23 @@ describe('an outbound call', () => {
     expect(gateway.calls.size).toBe(0);
   });
 
+  it('that is hung up while Twilio is still being asked does not ring on', async () => {
+    const { gateway, twilio } = await startWithCarrier({ callee: { does: 'answer', afterMs: 60_000 } });
+    const placing = gateway.placeCall({ to: '+15551234567', callId: 'regretted' });
+    await eventually('the entry', () => gateway.calls.get('regretted') !== undefined);
+    gateway.calls.require('regretted').end();
+    await expect(placing).rejects.toMatchObject({ code: 'GW_CALL_ENDED', status: 409 });
+    await eventually('no live call at Twilio', () => twilio.liveCalls === 0);
+  });
+
+  it('that still rings is taken back when the gateway closes', async () => {
+    const { gateway, twilio } = await startWithCarrier({ callee: { does: 'answer', afterMs: 60_000 } });
+    await gateway.placeCall({ to: '+15551234567' });
+    expect(twilio.liveCalls).toBe(1);
+    await gateway.close();
+    await eventually('no live call at Twilio', () => twilio.liveCalls === 0);
+  });
+
   it('that Twilio refuses: 502 with its reason, and no entry is left', async () => {
     const { url, gateway } = await startWithCarrier({}, { controlApiKey: KEY });
     const answer = await place(url, { to: 'nobody at all' });

@@ -161,8 +161,8 @@ describe('WS /twilio/media refuses', () => {
   });
 
   it('a token out of date: 410, and forgets it later', async () => {
-    const { upgrade, gateway } = await ringing({ tokenTimeToLiveMs: 150 });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    const { upgrade, gateway } = await ringing({ tokenTimeToLiveMs: 1_000 });
+    await eventually('the token to expire', () => gateway.calls.listActive().length === 0);
     expect(await upgrade()).toEqual({ status: 410, code: 'GW_TOKEN_EXPIRED' });
     expect(gateway.stats().activeCalls).toBe(0);
     await eventually('the entry to be forgotten', () => gateway.calls.size === 0);

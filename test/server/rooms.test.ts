@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Caller, eventually } from '../support/caller.js';
+import { Caller, eventually, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { levelDb, toneMulaw } from '../support/tone.js';
 
@@ -53,6 +53,19 @@ it.each([2, 3])(
     for (const caller of [...callers, stranger]) caller.hangUp();
   },
 );
+
+it('a phone that only rings leaves the one who is there with the echo agent', async () => {
+  const { url, gateway } = await startGateway({ localRoom: 'to' });
+  await postForm(url, '/twilio/voice', voiceParameters());
+  const caller = await Caller.call(url);
+  for (let i = 0; i < 5; i++) caller.media(toneMulaw(500, 20));
+  await eventually('the echo', () => caller.mediaCount >= 5);
+  expect(gateway.stats()).toMatchObject({
+    activeCalls: 2,
+    traffic: { droppedBackpressure: 0, droppedLead: 0 },
+  });
+  caller.hangUp();
+});
 
 it('by default strangers who call the same number never hear each other', async () => {
   const { url } = await startGateway();

@@ -23,6 +23,14 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
+it('says which file can not be read', () => {
+  const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'nowhere.pem') };
+  const make = () => createGateway({ tls, twilio: { authTokens: [AUTH_TOKEN] }, logLevel: 'silent' });
+  expect(make).toThrow(
+    expect.objectContaining({ code: 'GW_TLS_FILE', message: expect.stringContaining('nowhere.pem') }),
+  );
+});
+
 it('without a proxy it serves https and wss itself, and learns its address from the request', async () => {
   const ca = () => readFileSync(join(folder, 'cert.pem'));
   const gateway = createGateway({

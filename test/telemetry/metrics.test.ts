@@ -49,8 +49,12 @@ function setUp() {
     traffic,
     latencies,
     endedCalls,
-    activeCalls: () => state.active,
-    draining: () => state.draining,
+    get activeCalls() {
+      return state.active;
+    },
+    get draining() {
+      return state.draining;
+    },
   });
   const scrape = async () => {
     const families = parseExposition(await metrics.text());

@@ -6,27 +6,14 @@ export class LocalBridge implements Bridge {
   readonly name = 'local';
   private readonly rooms = new Map<string, Room>();
 
-  /** Rooms with somebody in them. */
-  get roomCount(): number {
-    return this.rooms.size;
-  }
-
   async join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg> {
     request.signal.throwIfAborted();
     let room = this.rooms.get(request.room);
     if (room === undefined) {
-      room = new Room(request.room);
+      room = new Room(() => this.rooms.delete(request.room));
       this.rooms.set(request.room, room);
     }
-    const member = room.join(line);
-    return {
-      write: (frame, stamp) => member.write(frame, stamp),
-      dtmf: () => member.dtmf(),
-      close: () => {
-        member.close();
-        if (room.size === 0 && this.rooms.get(room.name) === room) this.rooms.delete(room.name);
-      },
-    };
+    return room.join(line);
   }
 
   async close(): Promise<void> {

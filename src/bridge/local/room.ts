@@ -1,7 +1,7 @@
 import { FRAME_SAMPLES } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
 import { core } from '../../media/native.js';
-import type { PhoneLine } from '../bridge.js';
+import type { BridgeLeg, PhoneLine } from '../bridge.js';
 
 /** A member this many frames ahead of another no longer waits for it. */
 const PATIENCE_FRAMES = 2;
@@ -12,13 +12,16 @@ const PATIENCE_FRAMES = 2;
  * - two: each frame goes straight to the other, there is nothing to mix
  * - more: a mix is made as soon as every talking member has a frame; a member that falls behind by two frames
  *   (40 ms) is left out of the mix until it talks again
+ *
+ * A phone that still rings is in the room, but counts for nothing until somebody is on it.
  */
 export class Room {
   /** Replaced, never changed: a line that leaves while it is written to does not disturb the loop. */
   private members: readonly RoomMember[] = [];
   private buffers = new MixBuffers(0);
 
-  constructor(readonly name: string) {}
+  /** @param onEmpty called when the last one has left */
+  constructor(private readonly onEmpty: () => void = () => {}) {}
 
   get size(): number {
     return this.members.length;
@@ -32,11 +35,12 @@ export class Room {
 
   leave(member: RoomMember): void {
     this.resize(this.members.filter((other) => other !== member));
+    if (this.members.length === 0) this.onEmpty();
   }
 
-  /** A member's frame has come in. */
-  hear(member: RoomMember, frame: Int16Array, stamp: number): void {
-    if (this.members.length < 3) {
+  /** Takes a member's frame. */
+  take(member: RoomMember, frame: Int16Array, stamp: number): void {
+    if (this.liveCount() < 3) {
       this.partnerOf(member).line.write(frame, stamp);
       return;
     }
@@ -45,27 +49,35 @@ export class Room {
     while (this.isMixDue()) this.mix();
   }
 
+  private liveCount(): number {
+    let count = 0;
+    for (const member of this.members) if (member.line.isLive) count += 1;
+    return count;
+  }
+
   /** The other of two; a lone member is its own partner, by the echo agent. */
   private partnerOf(member: RoomMember): RoomMember {
-    const { members } = this;
-    for (let i = 0; i < members.length; i++) if (members[i] !== member) return members[i] as RoomMember;
+    for (const other of this.members) if (other !== member && other.line.isLive) return other;
     return member;
   }
 
   /** Every talking member has a frame, or somebody has waited long enough. */
   private isMixDue(): boolean {
-    if (this.members.length < 3) return false;
     let longest = 0;
     let missing = false;
     for (const member of this.members) {
       if (member.queue.length > longest) longest = member.queue.length;
-      if (member.talks && member.queue.length === 0) missing = true;
+      if (member.talks && member.line.isLive && member.queue.length === 0) missing = true;
     }
     if (longest === 0) return false;
     if (!missing) return true;
     if (longest <= PATIENCE_FRAMES) return false;
-    for (const member of this.members) if (member.queue.length === 0) member.talks = false;
+    this.stopWaiting();
     return true;
+  }
+
+  private stopWaiting(): void {
+    for (const member of this.members) if (member.queue.length === 0) member.talks = false;
   }
 
   private mix(): void {
@@ -86,24 +98,26 @@ export class Room {
     core.mixMinus(buffers.inputs, buffers.active, buffers.outputs);
     for (let i = 0; i < members.length; i++) {
       const member = members[i] as RoomMember;
-      if (!member.hasLeft) member.line.write(buffers.outputFrames[i] as Int16Array, stamp);
+      if (!member.hasLeft && member.line.isLive)
+        member.line.write(buffers.outputFrames[i] as Int16Array, stamp);
     }
   }
 
   private resize(members: readonly RoomMember[]): void {
     this.members = members;
     this.buffers = new MixBuffers(members.length < 3 ? 0 : members.length);
-    if (members.length > 2) return;
+    const live = this.liveCount();
+    if (live > 2) return;
     // Nothing waits any more: what was to be mixed goes straight to the other.
     for (const member of members) {
-      if (members.length === 2) member.queue.drainInto(this.partnerOf(member).line);
+      if (live === 2) member.queue.drainInto(this.partnerOf(member).line);
       else member.queue.clear();
     }
   }
 }
 
 /** One phone in a room. */
-export class RoomMember {
+export class RoomMember implements BridgeLeg {
   readonly queue = new FrameRing(PATIENCE_FRAMES + 1);
   /** Whether others wait for its frames before they mix. */
   talks = true;
@@ -115,7 +129,7 @@ export class RoomMember {
   ) {}
 
   write(frame: Int16Array, stamp: number): void {
-    if (!this.hasLeft) this.room.hear(this, frame, stamp);
+    if (!this.hasLeft) this.room.take(this, frame, stamp);
   }
 
   /** In a room of phones a key is heard as the tone it made; nobody else needs to know. */

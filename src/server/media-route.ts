@@ -1,0 +1,152 @@
+import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
+import { GatewayError } from '../errors.js';
+import type { Logger } from '../telemetry/log.js';
+import { errorBody, statusLine } from './exchange.js';
+import type { Gatekeeper } from './gatekeeper.js';
+import { MAX_MESSAGE_BYTES } from './media-stream.js';
+import type { MediaSocket } from './outlet.js';
+import type { Session } from './session.js';
+import type { Switchboard } from './switchboard.js';
+
+/** What uWebSockets.js keeps with a socket. */
+interface SocketData {
+  readonly session: Session;
+}
+
+/**
+ * Over this uWebSockets.js itself cuts the connection. It lies above our own limit, so that a message a
+ * little too large gets the close code 1009 instead of a broken connection.
+ */
+const HARD_LIMIT_BYTES = 4 * MAX_MESSAGE_BYTES;
+/** A peer that reads nothing while marks and clears pile up to this is cut off. */
+const MAX_UNSENT_BYTES = 1024 * 1024;
+/** Seconds without a sign of life (pings included) after which a peer is taken for dead. */
+const IDLE_SECONDS = 60;
+/** How long an opened stream may keep us waiting for `start`. */
+const START_TIMEOUT_MS = 10_000;
+
+/** `WS /twilio/media/{callId}/{token}`: the media streams. */
+export class MediaRoute {
+  constructor(
+    private readonly switchboard: Switchboard,
+    private readonly gatekeeper: Gatekeeper,
+    private readonly log: Logger,
+  ) {}
+
+  /** Adds the route below a path prefix. */
+  addTo(app: TemplatedApp, prefix: string): void {
+    app.ws<SocketData>(`${prefix}/twilio/media/:callId/:token`, {
+      maxPayloadLength: HARD_LIMIT_BYTES,
+      maxBackpressure: MAX_UNSENT_BYTES,
+      closeOnBackpressureLimit: true,
+      idleTimeout: IDLE_SECONDS,
+      sendPingsAutomatically: true,
+      upgrade: (response, request, context) => this.upgrade(response, request, context),
+      open: (ws) => this.guard(ws, () => this.open(ws)),
+      message: (ws, message, isBinary) => this.message(ws, message, isBinary),
+      drain: (ws) => this.guard(ws, () => ws.getUserData().session.stream.drained()),
+      close: (ws) => this.guard(ws, () => ws.getUserData().session.stream.disconnected()),
+    });
+  }
+
+  private upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
+    const session = this.admit(response, request);
+    if (session === undefined) return;
+    response.upgrade<SocketData>(
+      { session },
+      request.getHeader('sec-websocket-key'),
+      request.getHeader('sec-websocket-protocol'),
+      request.getHeader('sec-websocket-extensions'),
+      context,
+    );
+  }
+
+  /** The session whose socket this is, or `undefined` after the refusal was answered. */
+  private admit(response: HttpResponse, request: HttpRequest): Session | undefined {
+    try {
+      if (request.getHeader('origin') !== '') {
+        throw new GatewayError(
+          'GW_ORIGIN_REFUSED',
+          'Expected no Origin header for a media stream but received one: browsers stay out',
+          { status: 403 },
+        );
+      }
+      this.gatekeeper.checkUpgrade({
+        path: request.getUrl(),
+        query: request.getQuery() ?? '',
+        header: (name) => request.getHeader(name),
+      });
+      return this.switchboard.connect(request.getParameter(0) ?? '', request.getParameter(1) ?? '');
+    } catch (error) {
+      const { status, body } = errorBody(error);
+      if (error instanceof GatewayError) this.log.warn({ status, code: error.code }, 'media socket refused');
+      else this.log.error({ err: error }, 'media socket failed');
+      response.cork(() => {
+        response.writeStatus(statusLine(status)).writeHeader('content-type', 'application/json').end(body);
+      });
+      return undefined;
+    }
+  }
+
+  private open(ws: WebSocket<SocketData>): void {
+    const { call, stream } = ws.getUserData().session;
+    if (call.state === 'ended') {
+      ws.end(1001, 'the call has ended');
+      return;
+    }
+    stream.open(new UwsMediaSocket(ws));
+    const timer = setTimeout(() => {
+      this.log.warn({ callId: call.callId }, 'no start came');
+      call.end('protocol');
+    }, START_TIMEOUT_MS);
+    stream.once('start', () => clearTimeout(timer));
+    call.onEnd(() => clearTimeout(timer));
+  }
+
+  /** Not through `guard`: a closure a frame is one too many. */
+  private message(ws: WebSocket<SocketData>, message: ArrayBuffer, isBinary: boolean): void {
+    const { session } = ws.getUserData();
+    try {
+      session.stream.receive(message, isBinary);
+    } catch (error) {
+      this.failed(session, error);
+    }
+  }
+
+  private guard(ws: WebSocket<SocketData>, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.failed(ws.getUserData().session, error);
+    }
+  }
+
+  /** One call's fault, a listener's perhaps, must not take the others down. */
+  private failed({ call }: Session, error: unknown): void {
+    this.log.error({ callId: call.callId, err: error }, 'a media socket could not be served');
+    call.end('internal');
+  }
+}
+
+/** uWebSockets.js' socket as a media stream uses it. */
+class UwsMediaSocket implements MediaSocket {
+  private open = true;
+
+  constructor(private readonly ws: WebSocket<SocketData>) {}
+
+  send(text: string | Uint8Array): boolean {
+    // 2 means dropped: the limit of unsent bytes is reached, and the socket is about to be cut.
+    return this.open && this.ws.send(text, false, false) !== 2;
+  }
+
+  bufferedBytes(): number {
+    return this.open ? this.ws.getBufferedAmount() : 0;
+  }
+
+  close(code: number, reason: string): void {
+    if (!this.open) return;
+    this.open = false;
+    // A close frame holds at most 123 bytes of reason.
+    this.ws.end(code, Buffer.from(reason).subarray(0, 123).toString());
+  }
+}
