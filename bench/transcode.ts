@@ -1,6 +1,5 @@
 import { table } from '../src/cli/table.js';
 import { createTranscoder, pcmToMulaw } from '../src/index.js';
-import { samples } from '../src/media/native.js';
 import { machine, machineLine } from './machine.js';
 import { NaivePipeline } from './naive.js';
 import { writeResult } from './result.js';
@@ -34,8 +33,7 @@ export async function benchTranscode(): Promise<void> {
     { name: 'trunkline', direction: 'out', times: [], run: (i) => ours.transmit(frame(i)) },
     { name: 'naive', direction: 'out', times: [], run: (i) => naive.transmit(frame(i), STREAM_SID) },
   ];
-  if (ours.receive(message(0)) !== 960 || samples.length === 0)
-    throw new Error('the fast path refused a message');
+  if (ours.receive(message(0)) !== 960) throw new Error('the fast path refused a message');
 
   for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++) {
     for (const { run, times } of contenders) {

@@ -179,8 +179,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /** Begins the latency figures anew, e.g. after a warm-up; counts go on. */
   resetLatency(): void {
-    const { transcodeIn, transcodeOut, gateway } = this.switchboard.latencies;
-    for (const histogram of [transcodeIn, transcodeOut, gateway]) histogram.reset();
+    this.switchboard.latencies.reset();
   }
 
   /** What the gateway did so far. */

@@ -10,6 +10,7 @@ export { mulawToPcm, pcmToMulaw, TWILIO_SAMPLE_RATE } from './media/g711.js';
 export type { MarkEcho } from './media/marks.js';
 export { createTranscoder, type Transcoder } from './media/transcoder.js';
 export type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
+export type { MediaSocket } from './server/media-socket.js';
 export {
   type MediaStreamOptions,
   type StreamEnd,
@@ -17,7 +18,6 @@ export {
   TwilioMediaStream,
   TwilioMediaStream as MediaStream,
 } from './server/media-stream.js';
-export type { MediaSocket } from './server/outlet.js';
 export type { PlaceCallRequest, PlacedCall } from './server/switchboard.js';
 export type { LatencySummary } from './telemetry/histogram.js';
 export { type SignedRequest, TwilioSignatureVerifier, verifyTwilioSignature } from './twilio/signature.js';

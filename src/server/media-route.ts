@@ -3,8 +3,8 @@ import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import { errorBody, statusLine } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
+import type { MediaSocket } from './media-socket.js';
 import { MAX_MESSAGE_BYTES } from './media-stream.js';
-import type { MediaSocket } from './outlet.js';
 import type { Session } from './session.js';
 import type { Switchboard } from './switchboard.js';
 

@@ -6,10 +6,12 @@ import { Intake } from '../media/intake.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from '../media/marks.js';
 import { core, frame, info, samples } from '../media/native.js';
 import { DEFAULT_LEAD_MS, Playout } from '../media/playout.js';
+import { Latencies } from '../telemetry/latencies.js';
 import { NO_STAMP, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
-import { Latencies, Traffic, type TrafficCounts } from '../telemetry/traffic.js';
+import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
-import { type MediaSocket, Outlet } from './outlet.js';
+import type { MediaSocket } from './media-socket.js';
+import { Outlet } from './outlet.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** Largest message taken from a phone, in bytes. */

@@ -1,21 +1,13 @@
 import { message, type Transcoder } from '../media/native.js';
 import type { PlayoutLine } from '../media/playout.js';
+import type { Latencies } from '../telemetry/latencies.js';
 import { NO_STAMP, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
-import type { Latencies, Traffic } from '../telemetry/traffic.js';
+import type { Traffic } from '../telemetry/traffic.js';
 import type { ClearMessage, MarkMessage } from '../twilio/messages.js';
+import type { MediaSocket } from './media-socket.js';
 
 /** Unsent bytes above which audio waits instead of being sent: about a quarter second of it. */
 const FULL_SOCKET_BYTES = 4 * 1024;
-
-/** A WebSocket as a media stream needs it; any server's can be fitted. */
-export interface MediaSocket {
-  /** Sends a text message. Bytes are only lent. False where the message was dropped. */
-  send(text: string | Uint8Array): boolean;
-  /** Bytes accepted by `send` that the network has not taken yet. */
-  bufferedBytes(): number;
-  /** Closes with a WebSocket close code; the stream hears no more of it. */
-  close(code: number, reason: string): void;
-}
 
 /** The way from a frame to the socket: one native call, one send, both timed. */
 export class Outlet implements PlayoutLine {

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { LatencyHistogram } from './histogram.js';
-import type { Latencies, Traffic, TrafficCounts } from './traffic.js';
+import type { Latencies } from './latencies.js';
+import type { Traffic, TrafficCounts } from './traffic.js';
 
 /** What `/metrics` reads at the moment of the scrape; nothing is kept twice. */
 export interface MetricsSource {

@@ -1,5 +1,3 @@
-import { LatencyHistogram } from './histogram.js';
-
 /** What came and went: plain counters, cheap enough to bump for every frame. */
 export class Traffic {
   /** Frames of 20 ms decoded from phones. */
@@ -36,13 +34,3 @@ export class Traffic {
 export type TrafficCounts = {
   -readonly [K in keyof Traffic as Traffic[K] extends number ? K : never]: number;
 };
-
-/** Where a frame's time goes, for all calls of a gateway. */
-export class Latencies {
-  /** Message bytes → 48 kHz samples. */
-  readonly transcodeIn = new LatencyHistogram();
-  /** 48 kHz samples → message bytes. */
-  readonly transcodeOut = new LatencyHistogram();
-  /** From the start of the socket's message callback to the return of the send that its audio caused. */
-  readonly gateway = new LatencyHistogram();
-}

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { Latencies } from '../../src/telemetry/latencies.js';
 import { Metrics } from '../../src/telemetry/metrics.js';
-import { Latencies, Traffic } from '../../src/telemetry/traffic.js';
+import { Traffic } from '../../src/telemetry/traffic.js';
 
 interface Family {
   type: string;
