@@ -86,6 +86,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly gatekeeper: Gatekeeper;
   private readonly server: Server;
   private readonly log: Logger;
+  private isListening = false;
   private closing: Promise<void> | undefined;
 
   constructor(private readonly options: GatewayOptions) {
@@ -143,11 +144,19 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /**
    * Begins to take calls.
-   * @throws GatewayError `GW_LISTEN_FAILED`
+   * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` where it listens, or did and was closed
    */
   async listen(): Promise<{ host: string; port: number; url: string }> {
+    if (this.isListening || this.closing !== undefined) {
+      const received = this.closing === undefined ? 'one that listens already' : 'one that was closed';
+      throw new GatewayError('GW_LISTENING', `Expected a new gateway for listen but received ${received}`);
+    }
+    this.isListening = true;
     const { host = '127.0.0.1', port = 3000, tls } = this.options;
-    const actual = await this.server.listen(host, port);
+    const actual = await this.server.listen(host, port).catch((error) => {
+      this.isListening = false;
+      throw error;
+    });
     const address = host.includes(':') ? `[${host}]` : host;
     const url = `${tls === undefined ? 'http' : 'https'}://${address}:${actual}`;
     this.log.info({ url, bridge: this.bridge.name, transcoder: core.backend, version: VERSION }, 'listening');

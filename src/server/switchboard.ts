@@ -283,7 +283,13 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     });
     this.sessions.set(callId, session);
     log.info({ callId, callSid, direction, from: maskNumber(call.from) }, 'call');
-    this.emit('call', call, session.stream);
+    try {
+      this.emit('call', call, session.stream);
+    } catch (error) {
+      // A listener's fault ends its call; it must not leave one behind that nobody answers for.
+      log.error({ callId, err: error }, 'a listener of "call" failed');
+      call.end('internal');
+    }
     return session;
   }
 
@@ -309,7 +315,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
         call.end('refused');
         return createRefusalTwiml(decision.refuse);
       }
-      return streamTwiml(call, decision, publicBase);
+      // The call may have ended meanwhile: a stream to nobody would only be refused.
+      return call.state === 'ended' ? createRefusalTwiml('busy') : streamTwiml(call, decision, publicBase);
     } catch {
       // The session has logged it and ended the call; the caller may try again.
       call.end('failed');

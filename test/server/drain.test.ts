@@ -21,6 +21,13 @@ describe('closing a gateway', () => {
     expect(caller.closed?.code).toBe(1000);
   });
 
+  it('may be asked for twice, and is final', async () => {
+    const { gateway } = await startGateway();
+    await expect(gateway.listen()).rejects.toMatchObject({ code: 'GW_LISTENING' });
+    await Promise.all([gateway.close(), gateway.close()]);
+    await expect(gateway.listen()).rejects.toMatchObject({ code: 'GW_LISTENING' });
+  });
+
   it('ends what is left with 1001 when the grace is over', async () => {
     const { url, gateway } = await startGateway();
     const caller = await Caller.call(url);

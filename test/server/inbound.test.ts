@@ -195,6 +195,21 @@ describe('a listener that throws', () => {
   });
 });
 
+describe('a listener of new calls that throws', () => {
+  it('turns the call away and leaves nothing of it', async () => {
+    const { url, gateway } = await startGateway();
+    gateway.on('call', () => {
+      throw new Error('a fault in the user’s code');
+    });
+    const answer = await postForm(url, '/twilio/voice', voiceParameters());
+    expect([answer.status, await answer.text()]).toEqual([
+      200,
+      expect.stringContaining('<Reject reason="busy"/>'),
+    ]);
+    expect([gateway.calls.size, gateway.stats().activeCalls]).toEqual([0, 0]);
+  });
+});
+
 describe('prepareCall', () => {
   it('chooses the room, and the caller is told the parameters it sets', async () => {
     const { url, gateway } = await startGateway({
