@@ -64,11 +64,13 @@ export class Session implements PhoneLine {
       call.end(END_CAUSES[end]);
     });
     const leaving = new AbortController();
-    call.onEnd((cause) => {
+    call.onEnd((cause) => this.stream.close(...(CLOSE_CODES[cause] ?? [1000, ''])));
+    // A finaliser of its own: a bridge that fails to let go must not keep the socket open.
+    call.onEnd(() => {
       leaving.abort();
-      this.leg?.close();
+      const { leg } = this;
       this.leg = undefined;
-      this.stream.close(...(CLOSE_CODES[cause] ?? [1000, '']));
+      leg?.close();
     });
     this.decided = this.decide(leaving.signal);
     // The leg is joined while the phone still rings, so that nobody's first word is lost.

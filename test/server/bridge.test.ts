@@ -1,0 +1,115 @@
+import { describe, expect, it, vi } from 'vitest';
+import type { Bridge, BridgeLeg } from '../../src/index.js';
+import { Caller, eventually, postForm, voiceParameters } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { toneMulaw } from '../support/tone.js';
+
+const FRAME = toneMulaw(700, 20);
+
+/** A bridge of the user's making: what its join and its leg do is up to the test. */
+function bridgeOf(join: Bridge['join']): Bridge {
+  return { name: 'test', join, close: async () => {} };
+}
+
+function legOf(parts: Partial<BridgeLeg> = {}): BridgeLeg {
+  return { write: () => {}, dtmf: () => {}, close: () => {}, ...parts };
+}
+
+describe('a bridge of one’s own', () => {
+  it('gets the caller’s audio and keys, speaks to the caller, and can hang up', async () => {
+    const heard: number[] = [];
+    const keys: string[] = [];
+    const { url } = await startGateway({
+      prepareCall: () => ({ room: 'agents', user: { id: 'caller-1', name: 'A caller' } }),
+      bridge: bridgeOf(async (request, line) => {
+        expect(request).toMatchObject({ room: 'agents', user: { id: 'caller-1', name: 'A caller' } });
+        return legOf({
+          write: (frame, stamp) => {
+            heard.push(frame.length);
+            line.write(frame, stamp);
+          },
+          dtmf: (digit) => {
+            keys.push(digit);
+            if (digit === '#') line.hangUp();
+          },
+        });
+      }),
+    });
+    const caller = await Caller.call(url);
+    caller.media(FRAME);
+    await eventually('the answer', () => caller.mediaCount === 1);
+    for (const digit of '1#') caller.json({ event: 'dtmf', streamSid: caller.streamSid, dtmf: { digit } });
+    await eventually('the close', () => caller.closed !== undefined);
+    expect([heard, keys, caller.closed?.code]).toEqual([[960], ['1', '#'], 1000]);
+  });
+
+  it('that is slow to join hears the newest 200 ms of what was said meanwhile', async () => {
+    let joined = (_leg: BridgeLeg) => {};
+    const heard: number[] = [];
+    const { url, gateway } = await startGateway({
+      bridge: bridgeOf(() => new Promise((resolve) => (joined = resolve))),
+    });
+    const caller = await Caller.call(url);
+    for (let i = 0; i < 30; i++) caller.media(FRAME);
+    await eventually('all to have come', () => gateway.stats().traffic.framesIn === 30);
+    joined(legOf({ write: (frame) => heard.push(frame.length) }));
+    await eventually('what waited', () => heard.length > 0);
+    caller.media(FRAME);
+    await eventually('what comes now', () => heard.length === 11);
+    expect(gateway.stats().traffic.droppedIntake).toBe(20);
+    caller.hangUp();
+  });
+
+  it('that can not join ends the call, and no dead air is left', async () => {
+    const { url, gateway } = await startGateway({
+      bridge: bridgeOf(async () => {
+        throw new Error('no such room');
+      }),
+    });
+    await postForm(url, '/twilio/voice', voiceParameters());
+    await eventually('the end', () => gateway.stats().activeCalls === 0);
+  });
+
+  it('that fails on a frame, or to let go, costs its own call only', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const { url, gateway } = await startGateway({
+      bridge: bridgeOf(async (request, line) =>
+        request.room === 'faulty'
+          ? legOf({
+              write: () => {
+                throw new Error('a fault in the bridge');
+              },
+              close: () => {
+                throw new Error('another');
+              },
+            })
+          : legOf({ write: (frame, stamp) => line.write(frame, stamp) }),
+      ),
+      prepareCall: (call) => ({ room: call.from === '+15556666666' ? 'faulty' : 'sound' }),
+    });
+    const faulty = await Caller.call(url, { From: '+15556666666' });
+    const sound = await Caller.call(url);
+    faulty.media(FRAME);
+    await eventually('the close', () => faulty.closed !== undefined);
+    expect(faulty.closed?.code).toBe(1011);
+    expect(warn).toHaveBeenCalledOnce();
+    warn.mockRestore();
+    sound.media(FRAME);
+    await eventually('the other to be heard', () => sound.mediaCount === 1);
+    expect(gateway.calls.size).toBe(1);
+    sound.hangUp();
+  });
+
+  it('that joins after the caller has gone is left at once', async () => {
+    let joined = (_leg: BridgeLeg) => {};
+    const close = vi.fn();
+    const { url, gateway } = await startGateway({
+      bridge: bridgeOf(() => new Promise((resolve) => (joined = resolve))),
+    });
+    const caller = await Caller.call(url);
+    caller.hangUp();
+    await eventually('the end', () => gateway.calls.size === 0);
+    joined(legOf({ close }));
+    await eventually('the leave', () => close.mock.calls.length === 1);
+  });
+});
