@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { GatewayError } from './errors.js';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
+import { isPublicUrl } from './twilio/public-url.js';
 
 /** What the environment says, checked; see the README for each name. */
 export interface Config {
@@ -22,8 +23,6 @@ export interface Config {
   readonly controlApiKey?: string;
   readonly logLevel: LogLevel;
 }
-
-const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
 const text = z.string().min(1);
 
@@ -179,11 +178,4 @@ function contradictions(given: Readonly<Record<string, string | undefined>>): st
 
 function withoutCredentials(value: string | undefined): string | undefined {
   return value?.replace(/\/\/[^/?#]*@/, '//…@');
-}
-
-function isPublicUrl(value: string): boolean {
-  if (!URL.canParse(value)) return false;
-  const url = new URL(value);
-  if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') return false;
-  return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname));
 }

@@ -9,12 +9,14 @@ import { DEFAULT_LEAD_MS } from './media/playout.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
 import { Gatekeeper } from './server/gatekeeper.js';
 import type { TwilioMediaStream } from './server/media-stream.js';
+import { checkPlaceCall, type PlaceCallRequest } from './server/place-call.js';
 import { Server } from './server/server.js';
-import { type PlaceCallRequest, type PlacedCall, Switchboard } from './server/switchboard.js';
+import { type PlacedCall, Switchboard } from './server/switchboard.js';
 import type { LatencySummary } from './telemetry/histogram.js';
 import { createLog, type Logger, type LogLevel } from './telemetry/log.js';
 import { Metrics } from './telemetry/metrics.js';
 import type { TrafficCounts } from './telemetry/traffic.js';
+import { isPublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { VERSION } from './version.js';
 
@@ -178,7 +180,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         },
       );
     }
-    return this.switchboard.place(request, base);
+    return this.switchboard.place(checkPlaceCall(request), base);
   }
 
   /** The media stream of a call that has not ended. */
@@ -241,5 +243,7 @@ function checkOptions(options: GatewayOptions): void {
   if (prepareCall !== undefined && typeof prepareCall !== 'function') {
     throw expected('a function', 'prepareCall', prepareCall);
   }
-  if (publicUrl !== undefined && !URL.canParse(publicUrl)) throw expected('a URL', 'publicUrl', publicUrl);
+  if (publicUrl !== undefined && !isPublicUrl(publicUrl)) {
+    throw expected('an https URL (http on loopback) without query', 'publicUrl', publicUrl);
+  }
 }

@@ -18,7 +18,8 @@ export {
   TwilioMediaStream,
   TwilioMediaStream as MediaStream,
 } from './server/media-stream.js';
-export type { PlaceCallRequest, PlacedCall } from './server/switchboard.js';
+export type { PlaceCallRequest } from './server/place-call.js';
+export type { PlacedCall } from './server/switchboard.js';
 export type { LatencySummary } from './telemetry/histogram.js';
 export { type SignedRequest, TwilioSignatureVerifier, verifyTwilioSignature } from './twilio/signature.js';
 export {

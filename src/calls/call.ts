@@ -209,7 +209,8 @@ export class TwilioCall<T = unknown> {
       }
     }
     if (errors.length > 0) {
-      process.emitWarning(new AggregateError(errors, `Finalisers of call ${this.callId} failed`));
+      const reasons = errors.map(String).join('; ');
+      process.emitWarning(new AggregateError(errors, `Finalisers of call ${this.callId} failed: ${reasons}`));
     }
   }
 }

@@ -44,7 +44,7 @@ export function callCommand(): Command {
         return;
       }
       const config = readConfig();
-      const gateway = gatewayFor(config, createLog(config.logLevel, 2));
+      const gateway = await gatewayFor(config, createLog(config.logLevel, 2));
       await gateway.listen();
       stopOnSignals(gateway, config.drainMs);
       try {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { Command } from 'commander';
-import { createGateway, type GatewayStats } from '../gateway.js';
+import type { GatewayStats } from '../gateway.js';
 import { type LoadReport, runLoad } from '../simulator/load.js';
 import { createLog } from '../telemetry/log.js';
 import { loadTable } from './load-table.js';
@@ -38,6 +38,8 @@ export function demoCommand(): Command {
 async function runDemo(flags: DemoFlags): Promise<boolean> {
   const accountSid = `AC${randomBytes(16).toString('hex')}`;
   const authToken = randomBytes(16).toString('hex');
+  // Loaded here, so that help needs no native core.
+  const { createGateway } = await import('../gateway.js');
   const gateway = createGateway({
     port: 0,
     publicUrl: PUBLIC_URL,

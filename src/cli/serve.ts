@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { type Config, readConfig } from '../config.js';
-import { createGateway, type Gateway } from '../gateway.js';
+import type { Gateway } from '../gateway.js';
 import { createLog, type Logger } from '../telemetry/log.js';
 
 /** `trunkline serve` */
@@ -16,18 +16,19 @@ Signals:
     )
     .action(async () => {
       const config = readConfig();
-      const gateway = gatewayFor(config, createLog(config.logLevel));
+      const gateway = await gatewayFor(config, createLog(config.logLevel));
       await gateway.listen();
       stopOnSignals(gateway, config.drainMs);
     });
 }
 
-/** The gateway that the environment asks for. */
-export function gatewayFor(config: Config, log: Logger): Gateway {
+/** The gateway that the environment asks for. Loaded here, so that help needs no native core. */
+export async function gatewayFor(config: Config, log: Logger): Promise<Gateway> {
   log.info('calls are bridged to local rooms in this process; the Stream bridge is not part of this version');
   if (config.publicUrl === undefined) {
     log.warn('no PUBLIC_URL: taken from each request; outbound calls need it');
   }
+  const { createGateway } = await import('../gateway.js');
   return createGateway({ ...config, log });
 }
 

@@ -19,7 +19,9 @@ const program = new Command('trunkline')
 try {
   await program.parseAsync();
 } catch (error) {
-  // A GatewayError says what was expected; anything else is a fault of ours and shows its stack.
-  console.error(error instanceof GatewayError ? error.message : error);
+  // A GatewayError says what was expected, the system's own errors what failed; else it is a fault of ours.
+  const isPlain =
+    error instanceof GatewayError || /^E[A-Z]+$/.test(String((error as { code?: unknown }).code));
+  console.error(isPlain ? (error as Error).message : error);
   process.exitCode = 1;
 }

@@ -22,8 +22,8 @@ export interface PlayoutLine extends FrameSink {
  * listener has waiting (the lead) and drops the oldest audio beyond the limit.
  *
  * A frame passes at once while the lead is small. Beyond half the limit frames wait for the end of the
- * event-loop turn: only then is a burst (our own stall, a resent window) known whole, and what is dropped
- * are its oldest frames, not its newest.
+ * event-loop turn: only then is a burst (our own stall, a resent window) known whole, and of those that
+ * wait the oldest are dropped and the newest heard.
  */
 export class Playout implements FrameSink, AtTurnEnd {
   /** Frames dropped because the lead would have passed its limit. */

@@ -1,20 +1,9 @@
-import { z } from 'zod';
 import { GatewayError } from '../errors.js';
 import type { PhoneCall } from './decision.js';
 import type { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
-import type { PlaceCallRequest, Switchboard } from './switchboard.js';
-
-const PlaceCall = z.strictObject({
-  to: z.string().min(1).max(256),
-  from: z.string().min(1).max(256).optional(),
-  callId: z
-    .string()
-    .regex(/^[A-Za-z0-9_-]{1,64}$/, '1 to 64 letters, digits, "_" or "-"')
-    .optional(),
-  room: z.string().min(1).max(256).optional(),
-  ringTimeoutSeconds: z.int().min(1).max(600).optional(),
-});
+import { checkPlaceCall } from './place-call.js';
+import type { Switchboard } from './switchboard.js';
 
 /** The control API, `/v1/*`: behind its own key, off where none is set. */
 export class ControlRoutes {
@@ -26,7 +15,7 @@ export class ControlRoutes {
   /** `POST /v1/calls`: 201 `{callId, callSid}`. */
   async place(exchange: Exchange): Promise<void> {
     this.gatekeeper.checkControl(exchange.header);
-    const request = parseRequest(await exchange.body());
+    const request = checkPlaceCall(parseJson(await exchange.body()));
     const publicBase = this.gatekeeper.publicBase();
     if (publicBase === undefined) {
       throw new GatewayError(
@@ -84,22 +73,10 @@ export class ControlRoutes {
   }
 }
 
-function parseRequest(body: string): PlaceCallRequest {
-  let json: unknown;
+function parseJson(body: string): unknown {
   try {
-    json = JSON.parse(body);
+    return JSON.parse(body);
   } catch {
     throw new GatewayError('GW_BAD_REQUEST', 'Expected a JSON body but received other text', { status: 400 });
   }
-  const result = PlaceCall.safeParse(json);
-  if (!result.success) {
-    const mistakes = result.error.issues.map(
-      (issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`,
-    );
-    throw new GatewayError('GW_BAD_REQUEST', `Expected a call to place but received ${mistakes.join('; ')}`, {
-      status: 400,
-    });
-  }
-  // Optional fields are absent, not undefined: zod's output type does not say so.
-  return result.data as PlaceCallRequest;
 }

@@ -146,7 +146,13 @@ class UwsMediaSocket implements MediaSocket {
   close(code: number, reason: string): void {
     if (!this.open) return;
     this.open = false;
-    // A close frame holds at most 123 bytes of reason.
-    this.ws.end(code, Buffer.from(reason).subarray(0, 123).toString());
+    // A close frame holds at most 123 bytes of reason; a character cut in two there would be invalid.
+    this.ws.end(
+      code,
+      Buffer.from(reason)
+        .subarray(0, 123)
+        .toString()
+        .replace(/\ufffd+$/, ''),
+    );
   }
 }

@@ -167,8 +167,13 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.outlet.control({ event: 'mark', streamSid: this.sid, mark: { name } });
   }
 
-  /** Ends the stream from our side, with a WebSocket close code. Idempotent. */
+  /**
+   * Ends the stream from our side. Idempotent.
+   * @param code WebSocket close code, 1000…4999 (RFC 6455 section 7.4)
+   */
   close(code = 1000, reason = ''): void {
+    if (!Number.isInteger(code) || code < 1000 || code > 4999) throw expected('1000 to 4999', 'code', code);
+    if (typeof reason !== 'string') throw expected('a string', 'reason', reason);
     this.finish('closed', code, reason);
   }
 
@@ -303,6 +308,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     }
     if (!echo.cleared) this.confirmedMs = Math.max(this.confirmedMs, echo.playedMs);
     this.traffic.marks += 1;
+    // It was asked for, so it is no flood.
+    this.flood.giveBack(1);
     this.emit('mark', echo);
   }
 
@@ -314,7 +321,10 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.intake.close();
     this.transcoder.close();
     this.marks.close();
-    this.outlet.close()?.close(code, reason);
-    this.emit('end', end, reason);
+    try {
+      this.outlet.close()?.close(code, reason);
+    } finally {
+      this.emit('end', end, reason);
+    }
   }
 }

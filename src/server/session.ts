@@ -1,6 +1,7 @@
 import type { Bridge, BridgeLeg, PhoneLine } from '../bridge/bridge.js';
 import type { EndCause } from '../calls/call.js';
 import { expected, GatewayError } from '../errors.js';
+import type { FrameSink } from '../media/frame.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Stamp } from '../telemetry/stamp.js';
 import type { CallDecision, PhoneCall } from './decision.js';
@@ -21,6 +22,9 @@ const CLOSE_CODES: Partial<Record<EndCause, [code: number, reason: string]>> = {
   failed: [1011, 'internal error'],
   internal: [1011, 'internal error'],
 };
+
+/** Takes the audio of a stream that is left to the user's own code. */
+const NOBODY: FrameSink = { write() {} };
 
 const END_CAUSES: Record<StreamEnd, EndCause> = {
   stop: 'stop',
@@ -75,7 +79,7 @@ export class Session implements PhoneLine {
     this.decided = this.decide(leaving.signal);
     // The leg is joined while the phone still rings, so that nobody's first word is lost.
     this.join(leaving.signal).catch((error) => {
-      if (call.state === 'ended') return;
+      if (leaving.signal.aborted) return;
       options.log.error({ callId: call.callId, err: error }, 'the call could not be joined to the bridge');
       call.end('failed');
     });
@@ -102,8 +106,13 @@ export class Session implements PhoneLine {
   }
 
   private async join(signal: AbortSignal): Promise<void> {
-    const decision = await this.decided;
-    if ('refuse' in decision || decision.bridge === false || signal.aborted) return;
+    // Whoever asked for the decision deals with its failure: they owe the caller an answer.
+    const decision = await this.decided.catch(() => undefined);
+    if (decision === undefined || 'refuse' in decision || signal.aborted) return;
+    if (decision.bridge === false) {
+      this.stream.connect(NOBODY);
+      return;
+    }
     const { callId } = this.call;
     const leg = await this.options.bridge.join(
       {
@@ -157,10 +166,13 @@ function checkDecision(decision: CallDecision | undefined): CallDecision {
   return decision;
 }
 
-/** The work's result, unless it takes too long or the call ends first. */
-async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+/**
+ * The work's result.
+ * @throws GatewayError `GW_PREPARE_TIMEOUT`, or `GW_CALL_ENDED` where the signal comes first
+ */
+async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal): Promise<T> {
   let stop = () => {};
-  const stopped = new Promise<undefined>((resolve, reject) => {
+  const stopped = new Promise<never>((_, reject) => {
     const late = () =>
       reject(
         new GatewayError(
@@ -171,7 +183,15 @@ async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal)
     const timer = setTimeout(late, ms);
     stop = () => {
       clearTimeout(timer);
-      resolve(undefined);
+      reject(
+        new GatewayError(
+          'GW_CALL_ENDED',
+          'Expected a call that lasts until it is decided on but received its end',
+          {
+            status: 409,
+          },
+        ),
+      );
     };
     signal.addEventListener('abort', stop);
   });

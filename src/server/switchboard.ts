@@ -13,6 +13,7 @@ import { createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
 import type { TwilioMediaStream } from './media-stream.js';
+import type { PlaceCallRequest } from './place-call.js';
 import { Session } from './session.js';
 
 export interface SwitchboardOptions {
@@ -29,19 +30,6 @@ export interface SwitchboardOptions {
   readonly rest: TwilioRest | undefined;
   /** Caller id of outbound calls that name none. */
   readonly from: string | undefined;
-}
-
-/** A call to place. */
-export interface PlaceCallRequest {
-  /** E.164, `client:name` or `sip:…`. */
-  readonly to: string;
-  readonly from?: string;
-  /** 1…64 of `A–Z a–z 0–9 _ -`; a random one by default. */
-  readonly callId?: string;
-  /** Room to join; goes before what the hook decides. */
-  readonly room?: string;
-  /** Seconds to let it ring, 1…600; default 60. */
-  readonly ringTimeoutSeconds?: number;
 }
 
 export interface PlacedCall {
@@ -68,6 +56,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
   private readonly sessions = new Map<string, Session>();
   /** What webhooks were answered, as long as their calls are remembered. */
   private readonly answers = new WeakMap<PhoneCall, Promise<string>>();
+  /** Requests to Twilio under way: a gateway that closes must not leave a phone ringing behind it. */
+  private readonly placing = new Set<Promise<PlacedCall>>();
   private readonly past = new Traffic();
   private isDraining = false;
 
@@ -130,6 +120,16 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
    * `GW_FROM_MISSING` (400), `GW_CALL_EXISTS` and `GW_CALL_ENDED` (409), `GW_TWILIO_REFUSED` (502)
    */
   async place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
+    const placing = this.placeCall(request, publicBase);
+    this.placing.add(placing);
+    try {
+      return await placing;
+    } finally {
+      this.placing.delete(placing);
+    }
+  }
+
+  private async placeCall(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
     const { rest, registry } = this.options;
     const from = request.from ?? this.options.from;
     if (this.isDraining)
@@ -240,6 +240,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
   /** Takes no new calls; is fulfilled when the running ones are over, or ends them when the grace is. */
   async drain(graceMs: number): Promise<void> {
     this.isDraining = true;
+    // Whoever still rings could only connect to a gateway that takes no more calls.
+    const waiting = [...this.sessions.values()]
+      .map(({ call }) => call)
+      .filter((call) => call.state === 'ringing');
+    for (const call of waiting) call.end('drain');
+    await Promise.all(waiting.filter(isPlacedByUs).map((call) => this.hangUpAtTwilio(call)));
     if (this.sessions.size > 0 && graceMs > 0) {
       this.options.log.info({ calls: this.sessions.size, graceMs }, 'draining: waiting for calls to end');
       await new Promise<void>((resolve) => {
@@ -250,11 +256,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
         });
       });
     }
-    const left = [...this.sessions.values()].map(({ call }) => call);
-    // The one who is being rung by us must not pick up to a gateway that is gone.
-    const ringing = left.filter((call) => call.state === 'ringing' && call.direction === 'outbound-api');
-    for (const call of left) call.end('drain');
-    await Promise.all(ringing.map((call) => this.hangUpAtTwilio(call)));
+    for (const { call } of [...this.sessions.values()]) call.end('drain');
+    await Promise.allSettled(this.placing);
   }
 
   private preparation(room?: string) {
@@ -262,9 +265,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     return {
       prepare: async (call: PhoneCall, signal: AbortSignal): Promise<CallDecision | undefined> => {
         const decision = await prepareCall?.(call, signal);
-        return room === undefined || (decision !== undefined && 'refuse' in decision)
-          ? decision
-          : { ...decision, room };
+        const isRefused = typeof decision === 'object' && decision !== null && 'refuse' in decision;
+        return room === undefined || isRefused ? decision : { ...decision, room };
       },
     };
   }
@@ -303,7 +305,11 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
       { callId: call.callId, callSid: call.callSid, cause, seconds: call.durationSeconds, ...counts },
       'call ended',
     );
-    this.emit('end', call, cause);
+    try {
+      this.emit('end', call, cause);
+    } catch (error) {
+      this.options.log.error({ callId: call.callId, err: error }, 'a listener of "end" failed');
+    }
     if (this.sessions.size === 0) this.emit('idle');
   }
 
@@ -315,10 +321,11 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
         call.end('refused');
         return createRefusalTwiml(decision.refuse);
       }
-      // The call may have ended meanwhile: a stream to nobody would only be refused.
-      return call.state === 'ended' ? createRefusalTwiml('busy') : streamTwiml(call, decision, publicBase);
-    } catch {
-      // The session has logged it and ended the call; the caller may try again.
+      return streamTwiml(call, decision, publicBase);
+    } catch (error) {
+      // A caller who has gone needs no answer; any other may try again.
+      if (call.state !== 'ended')
+        this.options.log.error({ callId: call.callId, err: error }, 'the call could not be answered');
       call.end('failed');
       return createRefusalTwiml('busy');
     }
@@ -329,6 +336,10 @@ function streamTwiml(call: PhoneCall, decision: CallDecision, publicBase: string
   const url = `${webSocketOrigin(publicBase)}/twilio/media/${call.callId}/${call.token}`;
   const parameters = 'refuse' in decision ? undefined : decision.parameters;
   return createMediaStreamTwiml(url, parameters === undefined ? {} : { parameters });
+}
+
+function isPlacedByUs(call: PhoneCall): boolean {
+  return call.direction === 'outbound-api';
 }
 
 function unavailable(code: `GW_${string}`, what: string, received: string): GatewayError {

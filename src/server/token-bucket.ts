@@ -22,4 +22,9 @@ export class TokenBucket {
     this.tokens -= count;
     return true;
   }
+
+  /** Puts tokens back that were taken for nothing. */
+  giveBack(count: number): void {
+    this.tokens = Math.min(this.capacity, this.tokens + count);
+  }
 }

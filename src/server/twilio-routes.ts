@@ -4,6 +4,8 @@ import type { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
 import type { Switchboard } from './switchboard.js';
 
+/** Twilio sends some forty, and one for each SIP header. */
+const MAX_PARAMETERS = 500;
 const FORM = 'application/x-www-form-urlencoded';
 
 /** The webhooks that Twilio calls. Every one is signed and form-encoded. */
@@ -50,6 +52,16 @@ export class TwilioRoutes {
       );
     }
     const body = await exchange.body();
+    // Every parameter costs several passes before the signature can be judged.
+    if (body.split('&', MAX_PARAMETERS + 1).length > MAX_PARAMETERS) {
+      throw new GatewayError(
+        'GW_TOO_MANY_PARAMETERS',
+        `Expected at most ${MAX_PARAMETERS} parameters for a webhook but received more`,
+        {
+          status: 413,
+        },
+      );
+    }
     const parameters = parseForm(body);
     this.gatekeeper.checkWebhook(exchange, parameters, body);
     return new CallWebhookInput(parameters);

@@ -9,6 +9,20 @@ export interface PublicOrigin {
   readonly prefix: string;
 }
 
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
+
+/**
+ * Whether a text can be a public URL: https (http for a loopback host), without credentials, query or fragment,
+ * and without `:` or `*` in its path, which mean something to the router.
+ */
+export function isPublicUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') return false;
+  if (/[:*]/.test(url.pathname)) return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname));
+}
+
 /** Splits a public URL such as `https://voice.example.com/phones/` into origin and prefix. */
 export function parsePublicUrl(publicUrl: string): PublicOrigin {
   const url = new URL(publicUrl);

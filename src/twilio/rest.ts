@@ -74,7 +74,8 @@ async function refusalsTranslated<T>(doing: string, request: () => Promise<T>): 
     throw new GatewayError(
       'GW_TWILIO_REFUSED',
       `Expected Twilio to accept ${doing} but received ${code ?? 'no code'}: ${message ?? 'no answer'}`,
-      { status: 502, cause: error },
+      // Without the SDK's error as its cause: that one holds the request, and so the auth token.
+      { status: 502 },
     );
   }
 }

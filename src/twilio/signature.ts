@@ -2,6 +2,9 @@ import twilio from 'twilio';
 import { expected, GatewayError } from '../errors.js';
 import type { FormParameters } from './webhook.js';
 
+/** Base64 of an HMAC-SHA1. */
+const SIGNATURE_LENGTH = 28;
+
 /** A request as Twilio signed it. */
 export interface SignedRequest {
   /** The `X-Twilio-Signature` header; empty or absent where Twilio (or somebody else) sent none. */
@@ -40,7 +43,7 @@ export class TwilioSignatureVerifier {
   /** Whether any token signed any of the URLs. Never throws on what a client sent. */
   isValid(request: SignedRequest): boolean {
     const signature = request.signature ?? '';
-    if (signature === '') return false;
+    if (signature.length !== SIGNATURE_LENGTH) return false;
     return withSecurePort(request.urls).some(
       (url) => URL.canParse(url) && this.tokens.some((token) => signed(token, signature, url, request)),
     );

@@ -44,6 +44,9 @@ it('without a compiler the install goes through and says so; what needs the core
   expect(output).toContain('apt-get install -y g++ make python3');
   expect(existsSync(join(copy, 'build', 'Release', 'trunkline.node'))).toBe(false);
 
+  const help = await run(['dist/cli/trunkline.js', 'serve', '--help'], join(copy, 'bin'));
+  expect(help).toMatchObject({ code: 0, output: expect.stringContaining('Usage: trunkline serve') });
+
   const loaded = await run(['dist/cli/trunkline.js', 'demo'], join(copy, 'bin'));
   expect(loaded.code).not.toBe(0);
   for (const text of [

@@ -2,7 +2,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ACCOUNT_SID, AUTH_TOKEN, Caller, eventually, PUBLIC_URL } from '../support/caller.js';
+import {
+  ACCOUNT_SID,
+  AUTH_TOKEN,
+  Caller,
+  eventually,
+  PUBLIC_URL,
+  postForm,
+  voiceParameters,
+} from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { toneMulaw } from '../support/tone.js';
 
@@ -19,6 +27,25 @@ describe('closing a gateway', () => {
     await closing;
     await eventually('the close', () => caller.closed !== undefined);
     expect(caller.closed?.code).toBe(1000);
+  });
+
+  it('is not held up by a listener that throws', async () => {
+    const { url, gateway } = await startGateway();
+    gateway.on('end', () => {
+      throw new Error('a fault in the user’s code');
+    });
+    const caller = await Caller.call(url);
+    await eventually('live', () => gateway.calls.listActive()[0]?.state === 'live');
+    const closing = gateway.close(60_000);
+    caller.stop();
+    await closing;
+  });
+
+  it('does not wait for phones that only ring', async () => {
+    const { url, gateway } = await startGateway();
+    await postForm(url, '/twilio/voice', voiceParameters());
+    await gateway.close(60_000);
+    expect(gateway.calls.size).toBe(0);
   });
 
   it('may be asked for twice, and is final', async () => {

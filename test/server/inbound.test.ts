@@ -1,3 +1,4 @@
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import type { CallDecision, MarkEcho, PhoneCall, TwilioMediaStream } from '../../src/index.js';
 import {
@@ -166,6 +167,19 @@ describe('an inbound call', () => {
   });
 });
 
+describe('closing a stream', () => {
+  it('refuses codes and reasons that no close frame can carry, and then still works', async () => {
+    const { caller, stream, gateway } = await live();
+    expect(() => stream.close(9_999)).toThrow(TypeError);
+    expect(() => stream.close(1000, null as never)).toThrow(TypeError);
+    expect(stream.isConnected).toBe(true);
+    stream.close(4_001, `a${'€'.repeat(60)}`);
+    await eventually('the close', () => caller.closed !== undefined);
+    expect(caller.closed).toEqual({ code: 4_001, reason: `a${'€'.repeat(40)}` });
+    expect(gateway.calls.size).toBe(0);
+  });
+});
+
 describe('a call registered by hand', () => {
   it('is connected like any other, as whoever places calls with a Twilio client of their own expects', async () => {
     const { url, gateway } = await startGateway();
@@ -269,8 +283,10 @@ describe('prepareCall', () => {
     },
   );
 
-  it('turns the call away as busy where it fails', async () => {
+  it('turns the call away as busy where it fails, and the log says why', async () => {
+    const lines: string[] = [];
     const { url, gateway } = await startGateway({
+      log: pino({}, { write: (line) => lines.push(line) }),
       prepareCall: () => {
         throw new Error('the database is down');
       },
@@ -278,6 +294,7 @@ describe('prepareCall', () => {
     const answer = await postForm(url, '/twilio/voice', voiceParameters());
     expect(await answer.text()).toContain('<Reject reason="busy"/>');
     expect(gateway.stats().activeCalls).toBe(0);
+    expect(lines.join('')).toContain('the database is down');
   });
 
   it('is aborted when the caller gives up first', async () => {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, eventually } from '../support/caller.js';
@@ -100,6 +101,33 @@ describe('an outbound call', () => {
     gateway.calls.require('regretted').end();
     await expect(placing).rejects.toMatchObject({ code: 'GW_CALL_ENDED', status: 409 });
     await eventually('no live call at Twilio', () => twilio.liveCalls === 0);
+  });
+
+  it('that is hung up before it is decided on is never placed', async () => {
+    const { gateway, twilio } = await startWithCarrier({}, { prepareCall: () => new Promise(() => {}) });
+    const placing = gateway.placeCall({ to: '+15551234567', callId: 'regretted' });
+    await eventually('the entry', () => gateway.calls.get('regretted') !== undefined);
+    gateway.calls.require('regretted').end();
+    await expect(placing).rejects.toMatchObject({ code: 'GW_CALL_ENDED' });
+    expect(twilio.liveCalls).toBe(0);
+  });
+
+  it('is checked before anything happens, also where the library asks for it', async () => {
+    const { gateway } = await startWithCarrier();
+    for (const nonsense of [undefined, {}, { to: 5 }, { to: '' }, { to: '+1555', ringTimeoutSeconds: -5 }]) {
+      await expect(gateway.placeCall(nonsense as never)).rejects.toMatchObject({
+        code: 'GW_BAD_REQUEST',
+        status: 400,
+      });
+    }
+    expect(gateway.calls.size).toBe(0);
+  });
+
+  it('that can not be placed tells no secret with its error', async () => {
+    const { gateway } = await startWithCarrier({}, { twilio: { apiUrl: 'http://127.0.0.1:1' } });
+    const error = await gateway.placeCall({ to: '+15551234567' }).catch((reason) => reason);
+    expect(error).toMatchObject({ code: 'GW_TWILIO_REFUSED', status: 502 });
+    expect(inspect(error, { depth: 10 })).not.toMatch(/Basic |test-auth-token/);
   });
 
   it('that still rings is taken back when the gateway closes', async () => {

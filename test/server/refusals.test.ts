@@ -62,6 +62,13 @@ describe('POST /twilio/voice refuses', () => {
     expect(chunked).toBe(413);
   });
 
+  it('more parameters than Twilio would ever send: 413, before they cost anything', async () => {
+    const { url } = await startGateway();
+    const many = Object.fromEntries(Array.from({ length: 501 }, (_, i) => [`k${i}`, '']));
+    const answer = await postForm(url, '/twilio/voice', many);
+    expect([answer.status, await errorCode(answer)]).toEqual([413, 'GW_TOO_MANY_PARAMETERS']);
+  });
+
   it('what is not a form: 415', async () => {
     const { url } = await startGateway();
     const answer = await fetch(`${url}/twilio/voice`, {
@@ -171,11 +178,15 @@ describe('WS /twilio/media refuses', () => {
 
   it('everybody while draining: 503', async () => {
     const { upgrade, gateway, url } = await ringing();
-    const closing = gateway.close(1_000);
+    // A running call keeps the gateway up while it drains.
+    const talker = await Caller.call(url);
+    await eventually('live', () => gateway.calls.listActive().some((call) => call.state === 'live'));
+    const closing = gateway.close(5_000);
     expect(await upgrade()).toEqual({ status: 503, code: 'GW_DRAINING' });
     expect((await fetch(`${url}/ready`)).status).toBe(503);
     const webhook = await postForm(url, '/twilio/voice', voiceParameters());
     expect(await webhook.text()).toContain('<Reject reason="busy"/>');
+    talker.hangUp();
     await closing;
   });
 });

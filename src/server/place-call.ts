@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import { GatewayError } from '../errors.js';
+
+const PlaceCall = z.strictObject({
+  to: z.string().min(1).max(256),
+  from: z.string().min(1).max(256).optional(),
+  callId: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 letters, digits, "_" or "-"')
+    .optional(),
+  room: z.string().min(1).max(256).optional(),
+  ringTimeoutSeconds: z.int().min(1).max(600).optional(),
+});
+
+/** A call to place. */
+export interface PlaceCallRequest {
+  /** E.164, `client:name` or `sip:…`. */
+  readonly to: string;
+  /** Caller id; `TWILIO_FROM` by default. */
+  readonly from?: string;
+  /** 1…64 of `A–Z a–z 0–9 _ -`; a random one by default. */
+  readonly callId?: string;
+  /** Room to join; goes before what the hook decides. */
+  readonly room?: string;
+  /** Seconds to let it ring, 1…600; default 60. */
+  readonly ringTimeoutSeconds?: number;
+}
+
+/** @throws GatewayError `GW_BAD_REQUEST` (400), naming every mistake */
+export function checkPlaceCall(request: unknown): PlaceCallRequest {
+  const result = PlaceCall.safeParse(request);
+  if (!result.success) {
+    const mistakes = result.error.issues.map(
+      (issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`,
+    );
+    throw new GatewayError('GW_BAD_REQUEST', `Expected a call to place but received ${mistakes.join('; ')}`, {
+      status: 400,
+    });
+  }
+  // Optional fields are absent, not undefined: zod's output type does not say so.
+  return result.data as PlaceCallRequest;
+}
