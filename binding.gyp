@@ -5,6 +5,7 @@
       "sources": [
         "native/addon.cc",
         "native/base64.cc",
+        "native/dtmf.cc",
         "native/g711.cc",
         "native/media_message.cc",
         "native/mixer.cc",

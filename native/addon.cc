@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base64.h"
+#include "dtmf.h"
 #include "g711.h"
 #include "mixer.h"
 #include "resampler.h"
@@ -143,6 +144,19 @@ bool CheckWholeFrames(napi_env env, size_t samples, const char* subject) {
 
 bool CheckRoom(napi_env env, size_t needed, size_t room, const char* unit) {
   return room >= needed || ThrowRange(env, "room for " + Count(needed, unit), "out", Count(room, unit));
+}
+
+bool CheckLength(napi_env env, size_t wanted, size_t length, const char* subject) {
+  return length == wanted || ThrowRange(env, Count(wanted, "samples"), subject, Count(length, "samples"));
+}
+
+/// Whether `samples` are those of 1 to kMaxMixMembers members, as many of each.
+bool CheckMembers(napi_env env, size_t members, size_t samples) {
+  if (members == 0 || members > kMaxMixMembers) {
+    return ThrowRange(env, "1 to " + Count(kMaxMixMembers, "members"), "active", Count(members, "members"));
+  }
+  return samples % members == 0 ||
+         ThrowRange(env, "a multiple of " + Count(members, "samples"), "inputs", Count(samples, "samples"));
 }
 
 Napi::Value Number(Napi::Env env, size_t count) { return Napi::Number::New(env, static_cast<double>(count)); }
@@ -335,6 +349,56 @@ class DownsamplerObject : public Napi::ObjectWrap<DownsamplerObject> {
   Downsampler downsampler_;
 };
 
+// ---- class DtmfGenerator ----
+
+class DtmfGeneratorObject : public Napi::ObjectWrap<DtmfGeneratorObject> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "DtmfGenerator",
+                       {InstanceMethod<&DtmfGeneratorObject::Push>("push"),
+                        InstanceMethod<&DtmfGeneratorObject::Read>("read"),
+                        InstanceMethod<&DtmfGeneratorObject::Clear>("clear")});
+  }
+
+  explicit DtmfGeneratorObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+
+ private:
+  Napi::Value Push(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    if (!info[0].IsString()) {
+      ThrowType(env, "a string", "digits", info[0]);
+      return Napi::Value();
+    }
+    const std::string digits = info[0].As<Napi::String>();
+    // The errors do not repeat the digits: they may be somebody's PIN.
+    const size_t stray = FindNonDigit(digits);
+    if (stray < digits.size()) {
+      ThrowRange(env, "only 0-9 * # A-D w W", "digits", "another character at index " + std::to_string(stray));
+      return Napi::Value();
+    }
+    if (!generator_.Push(digits)) {
+      napi_throw_range_error(env, "GW_DTMF_QUEUE_FULL",
+                             Expected("at most " + Count(kMaxDtmfDigits, "digits"), "the queue",
+                                      Count(generator_.waiting() + digits.size(), "digits"))
+                                 .c_str());
+      return Napi::Value();
+    }
+    return Number(env, generator_.left());
+  }
+
+  Napi::Value Read(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    Span<int16_t> out;
+    if (!ReadPcm(env, info[0], "out", &out)) return Napi::Value();
+    generator_.Read(out.data, out.length);
+    return Number(env, generator_.left());
+  }
+
+  void Clear(const Napi::CallbackInfo&) { generator_ = {}; }
+
+  DtmfGenerator generator_;
+};
+
 // ---- Functions ----
 
 Napi::Value DecodeMulawBytes(const Napi::CallbackInfo& info) {
@@ -381,24 +445,28 @@ Napi::Value EncodeBase64Bytes(const Napi::CallbackInfo& info) {
   return Number(env, EncodeBase64(bytes.data, bytes.length, reinterpret_cast<char*>(out.data)));
 }
 
-void MixMembers(const Napi::CallbackInfo& info) {
+void MixMembersMinus(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Span<int16_t> inputs, outputs;
   Span<uint8_t> active;
   if (!ReadPcm(env, info[0], "inputs", &inputs) || !ReadBytes(env, info[1], "active", &active) ||
-      !ReadPcm(env, info[2], "outputs", &outputs)) {
+      !ReadPcm(env, info[2], "outputs", &outputs) || !CheckMembers(env, active.length, inputs.length) ||
+      !CheckLength(env, inputs.length, outputs.length, "outputs")) {
     return;
   }
-  const size_t members = active.length;
-  if (members == 0 || members > kMaxMixMembers) {
-    ThrowRange(env, "1 to " + Count(kMaxMixMembers, "members"), "active", Count(members, "members"));
-  } else if (inputs.length % members != 0) {
-    ThrowRange(env, "a multiple of " + Count(members, "samples"), "inputs", Count(inputs.length, "samples"));
-  } else if (outputs.length != inputs.length) {
-    ThrowRange(env, Count(inputs.length, "samples"), "outputs", Count(outputs.length, "samples"));
-  } else {
-    MixMinus(inputs.data, active.data, members, inputs.length / members, outputs.data);
+  MixMinus(inputs.data, active.data, active.length, inputs.length / active.length, outputs.data);
+}
+
+void MixMembers(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Span<int16_t> inputs, output;
+  Span<uint8_t> active;
+  if (!ReadPcm(env, info[0], "inputs", &inputs) || !ReadBytes(env, info[1], "active", &active) ||
+      !ReadPcm(env, info[2], "output", &output) || !CheckMembers(env, active.length, inputs.length) ||
+      !CheckLength(env, inputs.length / active.length, output.length, "output")) {
+    return;
   }
+  Mix(inputs.data, active.data, active.length, output.length, output.data);
 }
 
 Napi::Value LiveTranscoders(const Napi::CallbackInfo& info) {
@@ -432,11 +500,13 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports["Transcoder"] = TranscoderObject::Define(env);
   exports["Upsampler"] = UpsamplerObject::Define(env);
   exports["Downsampler"] = DownsamplerObject::Define(env);
+  exports["DtmfGenerator"] = DtmfGeneratorObject::Define(env);
   exports["decodeMulaw"] = Napi::Function::New<DecodeMulawBytes>(env, "decodeMulaw");
   exports["encodeMulaw"] = Napi::Function::New<EncodeMulawBytes>(env, "encodeMulaw");
   exports["decodeBase64"] = Napi::Function::New<DecodeBase64Text>(env, "decodeBase64");
   exports["encodeBase64"] = Napi::Function::New<EncodeBase64Bytes>(env, "encodeBase64");
-  exports["mixMinus"] = Napi::Function::New<MixMembers>(env, "mixMinus");
+  exports["mixMinus"] = Napi::Function::New<MixMembersMinus>(env, "mixMinus");
+  exports["mix"] = Napi::Function::New<MixMembers>(env, "mix");
   exports["liveTranscoders"] = Napi::Function::New<LiveTranscoders>(env, "liveTranscoders");
   return exports;
 }

@@ -1,4 +1,4 @@
-// What each member of a room hears: everybody else.
+// Sums of voices: what each member of a room hears of all others, and what one listener hears of everybody.
 
 #ifndef TRUNKLINE_NATIVE_MIXER_H_
 #define TRUNKLINE_NATIVE_MIXER_H_
@@ -15,6 +15,9 @@ inline constexpr size_t kMaxMixMembers = 65535;
 /// member whose `active` flag is not zero is heard by all others. Each output is the saturated sum of the other active
 /// members.
 void MixMinus(const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* outputs);
+
+/// `output` is the saturated sum of the active members' samples. It may be one member's part of `inputs`.
+void Mix(const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* output);
 
 }  // namespace trunkline
 

@@ -16,6 +16,17 @@ export interface Config {
     readonly from?: string;
     readonly apiUrl?: string;
   };
+  /** Absent where calls are bridged to local rooms. */
+  readonly stream?: {
+    readonly apiKey: string;
+    readonly apiSecret: string;
+    readonly baseUrl?: string;
+    readonly media: 'workers' | 'inline';
+    readonly legsPerWorker: number;
+    readonly aloneSeconds: number;
+    /** Numbers a caller may be transferred to; one ending in `*` stands for all that begin alike. */
+    readonly transferTo: readonly string[];
+  };
   readonly localRoom: 'call' | 'to';
   readonly maxCalls: number;
   readonly leadMs: number;
@@ -50,6 +61,14 @@ const Environment = z.object({
     .optional(),
   STREAM_API_KEY: text.optional(),
   STREAM_API_SECRET: text.optional(),
+  STREAM_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),
+  STREAM_MEDIA: z.enum(['workers', 'inline']).default('workers'),
+  STREAM_LEGS_PER_WORKER: whole(1, 50).default(20),
+  STREAM_ALONE_SECONDS: whole(1, 86_400).default(60),
+  STREAM_TRANSFER_TO: text
+    .transform((list) => list.split(',').map((number) => number.trim()))
+    .pipe(z.array(z.string().regex(/^(\*|\+\d{1,15}\*?|sips?:[^\s<>"]+)$/)))
+    .optional(),
   BRIDGE: z.enum(['local', 'stream']).optional(),
   LOCAL_ROOM: z.enum(['call', 'to']).default('call'),
   HOST: text.default('127.0.0.1'),
@@ -75,7 +94,12 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   NGROK_URL: 'a host without scheme and path',
   STREAM_API_KEY: 'a Stream API key',
   STREAM_API_SECRET: 'a Stream API secret',
-  BRIDGE: 'local (the Stream bridge is not part of this version)',
+  STREAM_BASE_URL: 'an http(s) URL',
+  STREAM_MEDIA: 'workers or inline',
+  STREAM_LEGS_PER_WORKER: '1 to 50',
+  STREAM_ALONE_SECONDS: '1 to 86400 seconds',
+  STREAM_TRANSFER_TO: 'numbers like +15551234567, +1555* or *, separated by commas',
+  BRIDGE: 'local or stream',
   LOCAL_ROOM: 'call or to',
   HOST: 'an address to listen on',
   PORT: '0 to 65535',
@@ -93,7 +117,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
 const SECRETS = new Set(['TWILIO_ACCOUNT_SID', 'TWILIO_AUTH_TOKEN', 'STREAM_API_SECRET', 'CONTROL_API_KEY']);
 
 /** Promised for later versions; whoever sets one of them expects what this version does not do. */
-const NOT_YET = ['CALL_ROUTER_URL', 'REDIS_URL', 'STREAM_BASE_URL'];
+const NOT_YET = ['CALL_ROUTER_URL', 'REDIS_URL'];
 
 /**
  * Reads the configuration from environment variables.
@@ -136,6 +160,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
       ...(e.TWILIO_FROM && { from: e.TWILIO_FROM }),
       ...(e.TWILIO_API_URL && { apiUrl: e.TWILIO_API_URL }),
     },
+    ...streamOf(e),
     localRoom: e.LOCAL_ROOM,
     maxCalls: e.MAX_CALLS,
     leadMs: e.LEAD_MS,
@@ -163,17 +188,29 @@ function contradictions(given: Readonly<Record<string, string | undefined>>): st
       }
     }
   }
-  if (given.BRIDGE === undefined && given.STREAM_API_KEY !== undefined) {
-    mistakes.push(
-      'Expected BRIDGE=local beside Stream keys but received nothing: the Stream bridge is not part of this version',
-    );
+  if (given.BRIDGE === 'stream' && given.STREAM_API_KEY === undefined) {
+    mistakes.push('Expected STREAM_API_KEY and STREAM_API_SECRET for BRIDGE=stream but received none');
   }
-  if (given.BRIDGE === 'stream') {
-    mistakes.push(
-      'Expected BRIDGE=local but received "stream": the Stream bridge is not part of this version',
-    );
+  if (given.STREAM_BASE_URL !== undefined && given.STREAM_API_KEY === undefined) {
+    mistakes.push('Expected STREAM_API_KEY and STREAM_API_SECRET beside STREAM_BASE_URL but received none');
   }
   return mistakes;
+}
+
+/** Stream is the bridge where its keys are given, unless the bridge is named. */
+function streamOf(e: z.output<typeof Environment>): Pick<Config, 'stream'> {
+  if (e.BRIDGE === 'local' || e.STREAM_API_KEY === undefined || e.STREAM_API_SECRET === undefined) return {};
+  return {
+    stream: {
+      apiKey: e.STREAM_API_KEY,
+      apiSecret: e.STREAM_API_SECRET,
+      ...(e.STREAM_BASE_URL && { baseUrl: e.STREAM_BASE_URL }),
+      media: e.STREAM_MEDIA,
+      legsPerWorker: e.STREAM_LEGS_PER_WORKER,
+      aloneSeconds: e.STREAM_ALONE_SECONDS,
+      transferTo: e.STREAM_TRANSFER_TO ?? [],
+    },
+  };
 }
 
 function withoutCredentials(value: string | undefined): string | undefined {

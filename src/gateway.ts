@@ -11,6 +11,7 @@ import { Gatekeeper } from './server/gatekeeper.js';
 import type { TwilioMediaStream } from './server/media-stream.js';
 import { checkPlaceCall, type PlaceCallRequest } from './server/place-call.js';
 import { Server } from './server/server.js';
+import type { Apology } from './server/session.js';
 import { type PlacedCall, Switchboard } from './server/switchboard.js';
 import type { LatencySummary } from './telemetry/histogram.js';
 import { createLog, type Logger, type LogLevel } from './telemetry/log.js';
@@ -45,7 +46,9 @@ export interface GatewayOptions {
   readonly prepareCall?: PrepareCallHook;
   /** Where calls are connected; default: rooms within this process. */
   readonly bridge?: Bridge;
-  /** Room of a call whose hook names none: `call` (default), its own; `to`, that of the number called. */
+  /** What a caller hears whose bridge fails, spoken by Twilio; only with a bridge that goes on after its stream. */
+  readonly apology?: Apology;
+  /** Local room of a call whose hook names none: `call` (default), its own; `to`, that of the number called. */
   readonly localRoom?: 'call' | 'to';
   /** Most calls at a time; default 1000. */
   readonly maxCalls?: number;
@@ -78,6 +81,10 @@ export interface GatewayStats {
     readonly gateway: LatencySummary;
   };
 }
+
+const DEFAULT_APOLOGY: Apology = {
+  say: 'We are sorry, your call cannot be connected right now. Please try again later.',
+};
 
 /** The composition root: one registry, one bridge, one switchboard, one server. */
 export class Gateway extends EventEmitter<GatewayEvents> {
@@ -115,7 +122,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       log: this.log,
       maxCalls: options.maxCalls ?? 1000,
       leadMs: options.leadMs ?? DEFAULT_LEAD_MS,
-      defaultRoom: (call) => (localRoom === 'to' && call.to ? `to:${call.to}` : `call:${call.callId}`),
+      defaultRoom: (call) =>
+        this.bridge.roomOf?.(call.callId) ??
+        (localRoom === 'to' && call.to ? `to:${call.to}` : `call:${call.callId}`),
       prepareCall,
       accountSid: twilio.accountSid,
       rest:
@@ -127,6 +136,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
               ...(twilio.apiUrl === undefined ? {} : { apiUrl: twilio.apiUrl }),
             }),
       from: twilio.from,
+      apology: options.apology ?? DEFAULT_APOLOGY,
     });
     this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
     this.switchboard.on('end', (call, cause) => this.emit('end', call, cause));
@@ -137,7 +147,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.server = new Server({
       switchboard: this.switchboard,
       gatekeeper: this.gatekeeper,
-      metrics: new Metrics(this.switchboard),
+      metrics: new Metrics(this.switchboard, this.bridge.figures),
       facts: { version: VERSION, transcoder: core.backend, bridge: this.bridge.name, warnings },
       log: this.log,
       tls,
@@ -145,8 +155,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   /**
-   * Begins to take calls.
-   * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` where it listens, or did and was closed
+   * Begins to take calls, once the bridge can.
+   * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` where it listens, or did and was closed; what the
+   * bridge's `open` throws
    */
   async listen(): Promise<{ host: string; port: number; url: string }> {
     if (this.isListening || this.closing !== undefined) {
@@ -155,7 +166,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     }
     this.isListening = true;
     const { host = '127.0.0.1', port = 3000, tls } = this.options;
-    const actual = await this.server.listen(host, port).catch((error) => {
+    const actual = await this.openAndListen(host, port).catch((error) => {
       this.isListening = false;
       throw error;
     });
@@ -163,6 +174,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const url = `${tls === undefined ? 'http' : 'https'}://${address}:${actual}`;
     this.log.info({ url, bridge: this.bridge.name, transcoder: core.backend, version: VERSION }, 'listening');
     return { host, port: actual, url };
+  }
+
+  private async openAndListen(host: string, port: number): Promise<number> {
+    await this.bridge.open?.();
+    return this.server.listen(host, port);
   }
 
   /**

@@ -1,5 +1,13 @@
 export type { Bridge, BridgeLeg, BridgeUser, JoinRequest, PhoneLine } from './bridge/bridge.js';
 export { LocalBridge } from './bridge/local/bridge.js';
+export {
+  type AttachedPhone,
+  type AttachOptions,
+  attachPhoneToCall,
+  type PhoneStream,
+} from './bridge/stream/attach.js';
+export { StreamBridge, type StreamBridgeOptions, type StreamBridgeStats } from './bridge/stream/bridge.js';
+export type { MediaWorkerState } from './bridge/stream/worker-pool.js';
 export { type CallState, type EndCause, TwilioCall } from './calls/call.js';
 export { TwilioCallRegistry, TwilioCallRegistry as CallRegistry } from './calls/registry.js';
 export { type Config, readConfig } from './config.js';

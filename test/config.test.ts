@@ -183,15 +183,53 @@ describe('the configuration', () => {
     for (const line of lines) expect(line).toMatch(/^Expected .+ but received /);
   });
 
-  test('refuses the Stream bridge, which this version has not got', () => {
-    expect(mistakes({ ...ACCOUNT, BRIDGE: 'stream' })).toHaveLength(1);
+  const KEYS = { STREAM_API_KEY: 'key', STREAM_API_SECRET: 'hush' };
+
+  test('bridges to Stream where its keys are given, unless told otherwise', () => {
+    expect(read({}).stream).toBeUndefined();
+    expect(read(KEYS).stream).toEqual({
+      apiKey: 'key',
+      apiSecret: 'hush',
+      media: 'workers',
+      legsPerWorker: 20,
+      aloneSeconds: 60,
+      transferTo: [],
+    });
+    expect(read({ ...KEYS, BRIDGE: 'stream' }).stream).toBeDefined();
+    expect(read({ ...KEYS, BRIDGE: 'local' }).stream).toBeUndefined();
   });
 
-  test('does not silently bridge locally where Stream keys ask for Stream', () => {
-    const lines = mistakes({ ...ACCOUNT, STREAM_API_KEY: 'key', STREAM_API_SECRET: 'secret' });
-    expect(lines).toEqual([expect.stringContaining('BRIDGE')]);
-    const local = { STREAM_API_KEY: 'key', STREAM_API_SECRET: 'secret', BRIDGE: 'local' };
-    expect(mistakes({ ...ACCOUNT, ...local })).toEqual([]);
+  test('takes the settings of the Stream bridge', () => {
+    const more = {
+      STREAM_BASE_URL: 'http://127.0.0.1:3031',
+      STREAM_MEDIA: 'inline',
+      STREAM_LEGS_PER_WORKER: '50',
+      STREAM_ALONE_SECONDS: '5',
+      STREAM_TRANSFER_TO: '+15551230000, +1555* ,sip:desk@example.com',
+    };
+    expect(read({ ...KEYS, ...more }).stream).toEqual({
+      apiKey: 'key',
+      apiSecret: 'hush',
+      baseUrl: 'http://127.0.0.1:3031',
+      media: 'inline',
+      legsPerWorker: 50,
+      aloneSeconds: 5,
+      transferTo: ['+15551230000', '+1555*', 'sip:desk@example.com'],
+    });
+  });
+
+  test.each([
+    [{ BRIDGE: 'stream' }, 'STREAM_API_KEY'],
+    [{ STREAM_BASE_URL: 'http://127.0.0.1:3031' }, 'STREAM_BASE_URL'],
+    [{ ...KEYS, STREAM_BASE_URL: 'nowhere' }, 'STREAM_BASE_URL'],
+    [{ ...KEYS, STREAM_MEDIA: 'threads' }, 'STREAM_MEDIA'],
+    [{ ...KEYS, STREAM_LEGS_PER_WORKER: '51' }, 'STREAM_LEGS_PER_WORKER'],
+    [{ ...KEYS, STREAM_ALONE_SECONDS: '0' }, 'STREAM_ALONE_SECONDS'],
+    [{ ...KEYS, STREAM_TRANSFER_TO: '+1555,anybody' }, 'STREAM_TRANSFER_TO'],
+  ])('refuses %j', (given, name) => {
+    const lines = mistakes({ ...ACCOUNT, ...given });
+    expect(lines).toEqual([expect.stringContaining(name)]);
+    expect(lines[0]).toMatch(/^Expected .+ but received /);
   });
 
   test('never prints a secret', () => {

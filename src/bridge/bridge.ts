@@ -1,4 +1,5 @@
 import type { FrameSink } from '../media/frame.js';
+import type { MarkEcho } from '../media/marks.js';
 
 /** What a bridge needs to know of a call. */
 export interface JoinRequest {
@@ -6,7 +7,7 @@ export interface JoinRequest {
   /** Where the call goes; calls with the same room meet. */
   readonly room: string;
   /** As whom; bridges that know no users ignore it. */
-  readonly user?: BridgeUser;
+  readonly user: BridgeUser;
   /** Aborted when the call ends while it is still joining. */
   readonly signal: AbortSignal;
 }
@@ -22,23 +23,60 @@ export interface BridgeUser {
 export interface PhoneLine extends FrameSink {
   /** Whether somebody is on the phone: false while it still rings. */
   readonly isLive: boolean;
-  /** Silences the caller's ear at once: what waits there is dropped (barge-in). */
-  clear(): void;
+  /**
+   * Silences the caller's ear at once: what waits there is dropped (barge-in).
+   * @returns milliseconds really heard so far, and milliseconds taken back
+   */
+  clear(): { readonly playedMs: number; readonly discardedMs: number };
+  /**
+   * Places a mark behind all audio so far; the leg's `marked` tells when it was reached.
+   * @throws GatewayError `GW_STREAM_CLOSED`, `GW_TOO_MANY_MARKS`
+   */
+  mark(name: string): void;
   /** The other side is over: hangs the phone up. */
   hangUp(): void;
+  /**
+   * Connects the caller with another number and ends this call's part in it.
+   * @throws GatewayError `GW_TRANSFER_TO` for what is no number, `GW_TRANSFER_IMPOSSIBLE` where Twilio was not told to come back
+   */
+  transfer(to: string): void;
+  /** The bridge lost the other side for good: says so to the caller and hangs up. */
+  fail(error: unknown): void;
 }
 
 /** A call's place in a bridge: takes the caller's frames until it is closed. */
 export interface BridgeLeg extends FrameSink {
   /** A key the caller pressed: one of `0–9 * # A–D`. */
   dtmf(digit: string): void;
+  /** A mark of {@link PhoneLine.mark} came back. */
+  marked?(echo: MarkEcho): void;
   /** Leaves; idempotent. No frame reaches the line afterwards. */
   close(): void;
+}
+
+/** A number for `/metrics`; its name gets the prefix `trunkline_`. */
+export interface BridgeFigure {
+  readonly name: string;
+  readonly help: string;
+  /** `counter` only ever grows. */
+  readonly kind: 'gauge' | 'counter';
+  read(): number;
 }
 
 /** Where calls are connected to whoever talks to them. */
 export interface Bridge {
   readonly name: string;
+  /**
+   * Whether calls may go on after their stream: with a transfer, or with words for the caller where the bridge fails.
+   * Twilio is then told to ask what comes next. False by default.
+   */
+  readonly goesOn?: boolean;
+  /** Makes sure that calls can be joined; fails for settings that can not work. Called before the gateway listens. */
+  open?(): Promise<void>;
+  /** The room of a call whose hook names none; by default one of its own. */
+  roomOf?(callId: string): string;
+  /** What an operator may want to watch; read at every scrape. */
+  readonly figures?: readonly BridgeFigure[];
   /** Joins a phone. Audio may reach `line` before the promise is fulfilled. */
   join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg>;
   /** Frees what the bridge holds; called when every call has ended. */

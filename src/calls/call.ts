@@ -17,6 +17,7 @@ export type EndCause =
   | 'socket-closed' // the socket went away without a stop
   | 'status' // a status callback said completed, busy, failed, no-answer or canceled
   | 'bridge' // the other side ended it
+  | 'transferred' // the caller was connected with another number
   | 'hangup' // somebody ended it through the control API or the library
   | 'refused' // prepareCall turned it away
   | 'expired' // no socket came within the token's life

@@ -24,12 +24,19 @@ Signals:
 
 /** The gateway that the environment asks for. Loaded here, so that help needs no native core. */
 export async function gatewayFor(config: Config, log: Logger): Promise<Gateway> {
-  log.info('calls are bridged to local rooms in this process; the Stream bridge is not part of this version');
   if (config.publicUrl === undefined) {
     log.warn('no PUBLIC_URL: taken from each request; outbound calls need it');
   }
   const { createGateway } = await import('../gateway.js');
-  return createGateway({ ...config, log });
+  const { stream, ...options } = config;
+  if (stream === undefined) {
+    log.info(
+      'calls are bridged to local rooms in this process; for Stream set STREAM_API_KEY and STREAM_API_SECRET',
+    );
+    return createGateway({ ...options, log });
+  }
+  const { StreamBridge } = await import('../bridge/stream/bridge.js');
+  return createGateway({ ...options, log, bridge: new StreamBridge({ ...stream, log }) });
 }
 
 /** The first signal drains, the second ends at once. */

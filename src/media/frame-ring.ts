@@ -7,13 +7,17 @@ export class FrameRing {
   private first = 0;
   private count = 0;
 
-  /** @param capacity frames, at least 1 */
-  constructor(readonly capacity: number) {
-    const memory = new Int16Array(capacity * FRAME_SAMPLES);
+  /**
+   * @param capacity frames, at least 1
+   * @param samples samples of a frame
+   */
+  constructor(
+    readonly capacity: number,
+    samples = FRAME_SAMPLES,
+  ) {
+    const memory = new Int16Array(capacity * samples);
     // Views are made once: taking one per frame would be an allocation per frame.
-    this.frames = Array.from({ length: capacity }, (_, i) =>
-      memory.subarray(i * FRAME_SAMPLES, (i + 1) * FRAME_SAMPLES),
-    );
+    this.frames = Array.from({ length: capacity }, (_, i) => memory.subarray(i * samples, (i + 1) * samples));
     this.stamps = new Int32Array(capacity);
   }
 

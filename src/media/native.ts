@@ -79,6 +79,24 @@ export interface Resampler {
   process(pcm: Int16Array, out: Int16Array): number;
 }
 
+/** Digits as in-band tones at 48 kHz, one queue of them (see `dtmf.ts`). */
+export interface DtmfGenerator {
+  /**
+   * Queues digits, all of them or none.
+   * @param digits 0-9 * # A-D a-d, or w and W for pauses of 500 ms and 1 s
+   * @returns samples left to read
+   * @throws RangeError for another character, and with code `GW_DTMF_QUEUE_FULL` if more than 64 were not yet read to their end
+   */
+  push(digits: string): number;
+  /**
+   * Fills all of `out` with what comes next, and with silence after the last digit's pause.
+   * @returns samples left to read
+   */
+  read(out: Int16Array): number;
+  /** Drops everything, even in the middle of a tone. */
+  clear(): void;
+}
+
 /** Where the parts of the slab lie: offsets in bytes. */
 export interface SlabLayout {
   readonly info: number;
@@ -101,6 +119,7 @@ export interface Core {
   readonly Upsampler: new () => Resampler;
   /** 48 kHz to 8 kHz. */
   readonly Downsampler: new () => Resampler;
+  readonly DtmfGenerator: new () => DtmfGenerator;
   /** ITU-T G.711 µ-law to linear, -32,124 to 32,124. Returns samples written; `RangeError` if `out` is too small. */
   decodeMulaw(bytes: Uint8Array, out: Int16Array): number;
   /** Linear to ITU-T G.711 µ-law. Returns bytes written; `RangeError` if `out` is too small. */
@@ -119,6 +138,13 @@ export interface Core {
    * @param outputs as long as `inputs`; may be the same array
    */
   mixMinus(inputs: Int16Array, active: Uint8Array, outputs: Int16Array): void;
+  /**
+   * Mixes for one listener, who is none of the members: the saturated sum of all active members, silence without one.
+   * @param inputs members × samples, one member's samples after the other's
+   * @param active one entry a member (1 to 65,535), not 0 if it is heard
+   * @param output as long as one member's samples; may be one member's part of `inputs`
+   */
+  mix(inputs: Int16Array, active: Uint8Array, output: Int16Array): void;
   /** Transcoders of this thread that are neither closed nor collected. */
   liveTranscoders(): number;
 }

@@ -40,6 +40,7 @@ export class Server {
     // A proxy may strip the public path prefix or pass it on: both are answered.
     for (const prefix of new Set(['', gatekeeper.prefix])) {
       this.post(`${prefix}/twilio/voice`, (exchange) => twilio.voice(exchange));
+      this.post(`${prefix}/twilio/next`, (exchange) => twilio.next(exchange));
       this.post(`${prefix}/twilio/status`, (exchange) => twilio.status(exchange));
       this.post(`${prefix}/twilio/stream-status`, (exchange) => twilio.streamStatus(exchange));
       media.addTo(this.app, prefix);

@@ -4,6 +4,7 @@ import { expected, GatewayError } from '../errors.js';
 import type { FrameSink } from '../media/frame.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Stamp } from '../telemetry/stamp.js';
+import { createRefusalTwiml, createTransferTwiml } from '../twilio/twiml.js';
 import type { CallDecision, PhoneCall } from './decision.js';
 import {
   type MediaStreamOptions,
@@ -11,6 +12,7 @@ import {
   type StreamStart,
   TwilioMediaStream,
 } from './media-stream.js';
+import { phoneUser } from './phone-user.js';
 
 /** Longest time the hook may take: Twilio waits fifteen seconds for a webhook's answer. */
 const DECISION_TIMEOUT_MS = 10_000;
@@ -33,11 +35,20 @@ const END_CAUSES: Record<StreamEnd, EndCause> = {
   closed: 'hangup',
 };
 
+/** Words for a caller, spoken by Twilio; `language` as in its `<Say>`. */
+export type Apology = { readonly say: string; readonly language?: string };
+
 export interface SessionOptions {
   readonly bridge: Bridge;
   readonly log: Logger;
   /** The room of a call whose hook named none. */
   readonly defaultRoom: (call: PhoneCall) => string;
+  /**
+   * Says what Twilio shall do with the caller when the stream is over; `undefined` where Twilio was not told to ask.
+   */
+  readonly goOn: ((call: PhoneCall, twiml: string) => void) | undefined;
+  /** What a caller hears whose bridge failed. */
+  readonly apology: Apology;
   /** The only account whose streams are taken; any where absent. */
   readonly accountSid: string | undefined;
   readonly stream: Pick<MediaStreamOptions, 'leadMs' | 'latencies'>;
@@ -63,6 +74,7 @@ export class Session implements PhoneLine {
     });
     this.stream.on('start', () => call.goLive());
     this.stream.on('dtmf', (digit) => this.leg?.dtmf(digit));
+    this.stream.on('mark', (echo) => this.leg?.marked?.(echo));
     this.stream.on('end', (end, reason) => {
       if (end === 'protocol') options.log.warn({ callId: call.callId, reason }, 'stream ended');
       call.end(END_CAUSES[end]);
@@ -79,9 +91,7 @@ export class Session implements PhoneLine {
     this.decided = this.decide(leaving.signal);
     // The leg is joined while the phone still rings, so that nobody's first word is lost.
     this.join(leaving.signal).catch((error) => {
-      if (leaving.signal.aborted) return;
-      options.log.error({ callId: call.callId, err: error }, 'the call could not be joined to the bridge');
-      call.end('failed');
+      if (!leaving.signal.aborted) this.fail(error);
     });
   }
 
@@ -93,12 +103,40 @@ export class Session implements PhoneLine {
     this.stream.play(frame, stamp);
   }
 
-  clear(): void {
-    this.stream.clear();
+  clear(): { playedMs: number; discardedMs: number } {
+    return this.stream.clear();
+  }
+
+  mark(name: string): void {
+    this.stream.mark(name);
   }
 
   hangUp(): void {
     this.call.end('bridge');
+  }
+
+  transfer(to: string): void {
+    const twiml = createTransferTwiml(to);
+    if (this.options.goOn === undefined || !this.isLive) {
+      throw new GatewayError(
+        'GW_TRANSFER_IMPOSSIBLE',
+        'Expected a connected call that Twilio comes back for but received another',
+        { status: 409 },
+      );
+    }
+    this.options.goOn(this.call, twiml);
+    this.call.end('transferred');
+  }
+
+  /** No dead air: whoever is on the phone is told, and whoever is about to be waits no longer than for that. */
+  fail(error: unknown): void {
+    const { call, options } = this;
+    options.log.error({ callId: call.callId, err: error }, 'the call could not be joined to the bridge');
+    const isComing = call.state !== 'live' && call.direction !== 'outbound-api';
+    options.goOn?.(call, createRefusalTwiml(options.apology));
+    // Twilio asks what comes next when a stream ends, not when it is refused one.
+    if (options.goOn !== undefined && isComing) this.stream.once('start', () => call.end('failed'));
+    else call.end('failed');
   }
 
   private async decide(signal: AbortSignal): Promise<CallDecision> {
@@ -118,7 +156,7 @@ export class Session implements PhoneLine {
       {
         callId,
         room: decision.room ?? this.options.defaultRoom(this.call),
-        ...(decision.user === undefined ? {} : { user: decision.user }),
+        user: decision.user ?? phoneUser(this.call),
         signal,
       },
       this,

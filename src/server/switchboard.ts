@@ -13,8 +13,9 @@ import { createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
 import type { TwilioMediaStream } from './media-stream.js';
+import { NextVerbs } from './next-verbs.js';
 import type { PlaceCallRequest } from './place-call.js';
-import { Session } from './session.js';
+import { type Apology, Session } from './session.js';
 
 export interface SwitchboardOptions {
   readonly registry: TwilioCallRegistry<CallDecision | undefined>;
@@ -30,6 +31,7 @@ export interface SwitchboardOptions {
   readonly rest: TwilioRest | undefined;
   /** Caller id of outbound calls that name none. */
   readonly from: string | undefined;
+  readonly apology: Apology;
 }
 
 export interface PlacedCall {
@@ -58,11 +60,13 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
   private readonly answers = new WeakMap<PhoneCall, Promise<string>>();
   /** Requests to Twilio under way: a gateway that closes must not leave a phone ringing behind it. */
   private readonly placing = new Set<Promise<PlacedCall>>();
+  private readonly next: NextVerbs;
   private readonly past = new Traffic();
   private isDraining = false;
 
   constructor(private readonly options: SwitchboardOptions) {
     super();
+    this.next = new NextVerbs(options.maxCalls);
   }
 
   get draining(): boolean {
@@ -169,7 +173,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
       const callSid = await rest.createCall({
         to: request.to,
         from,
-        twiml: streamTwiml(call, decision, publicBase),
+        twiml: this.streamTwiml(call, decision, publicBase),
         statusCallback: `${publicBase}/twilio/status?callId=${call.callId}`,
         ringTimeoutSeconds,
       });
@@ -200,6 +204,11 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     const call = this.options.registry.claim(callId, token);
     // A call that was registered by hand, e.g. placed with a Twilio client of one's own, is taken like any other.
     return this.sessions.get(call.callId) ?? this.register(call);
+  }
+
+  /** Answers Twilio, which asks what comes after a stream, with TwiML. */
+  goOn(input: CallWebhookInput): string {
+    return this.next.take(input.callSid);
   }
 
   /** Notes a status callback. A final one ends the call, or frees one that was never answered. */
@@ -273,7 +282,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
 
   private register(call: PhoneCall): Session {
     const { callId, callSid, direction } = call;
-    const { bridge, log, leadMs, defaultRoom, accountSid } = this.options;
+    const { bridge, log, leadMs, defaultRoom, accountSid, apology } = this.options;
     // Finalisers run last in, first out: this one sees the call when all of it is freed.
     call.onEnd((cause) => this.ended(session, cause));
     const session: Session = new Session(call, {
@@ -281,6 +290,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
       log,
       defaultRoom,
       accountSid,
+      apology,
+      goOn: bridge.goesOn
+        ? ({ callSid }, twiml) => {
+            if (callSid !== undefined) this.next.set(callSid, twiml);
+          }
+        : undefined,
       stream: { leadMs, latencies: this.latencies },
     });
     this.sessions.set(callId, session);
@@ -310,7 +325,20 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     } catch (error) {
       this.options.log.error({ callId: call.callId, err: error }, 'a listener of "end" failed');
     }
+    // A phone that we made ring is not left ringing for a call that has failed.
+    if (cause === 'failed' && isPlacedByUs(call) && stream.streamSid === undefined) {
+      void this.hangUpAtTwilio(call);
+    }
     if (this.sessions.size === 0) this.emit('idle');
+  }
+
+  private streamTwiml(call: PhoneCall, decision: CallDecision, publicBase: string): string {
+    const url = `${webSocketOrigin(publicBase)}/twilio/media/${call.callId}/${call.token}`;
+    const { parameters, bridge = true } = 'refuse' in decision ? {} : decision;
+    return createMediaStreamTwiml(url, {
+      ...(parameters === undefined ? {} : { parameters }),
+      ...(bridge && this.options.bridge.goesOn ? { next: `${publicBase}/twilio/next` } : {}),
+    });
   }
 
   private async answerTo(session: Session, publicBase: string): Promise<string> {
@@ -321,7 +349,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
         call.end('refused');
         return createRefusalTwiml(decision.refuse);
       }
-      return streamTwiml(call, decision, publicBase);
+      return this.streamTwiml(call, decision, publicBase);
     } catch (error) {
       // A caller who has gone needs no answer; any other may try again.
       if (call.state !== 'ended')
@@ -330,12 +358,6 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
       return createRefusalTwiml('busy');
     }
   }
-}
-
-function streamTwiml(call: PhoneCall, decision: CallDecision, publicBase: string): string {
-  const url = `${webSocketOrigin(publicBase)}/twilio/media/${call.callId}/${call.token}`;
-  const parameters = 'refuse' in decision ? undefined : decision.parameters;
-  return createMediaStreamTwiml(url, parameters === undefined ? {} : { parameters });
 }
 
 function isPlacedByUs(call: PhoneCall): boolean {

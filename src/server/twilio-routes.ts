@@ -27,6 +27,11 @@ export class TwilioRoutes {
     exchange.answer(200, 'text/xml', twiml);
   }
 
+  /** `POST /twilio/next`: a stream is over and the caller still there; the answer is TwiML. */
+  async next(exchange: Exchange): Promise<void> {
+    exchange.answer(200, 'text/xml', this.switchboard.goOn(await this.webhook(exchange)));
+  }
+
   /** `POST /twilio/status`: how a call is doing. */
   async status(exchange: Exchange): Promise<void> {
     const input = await this.webhook(exchange);

@@ -70,6 +70,8 @@ export interface CallOutcome {
   readonly streamEnd: StreamEnd | undefined;
   /** Texts of `<Say>`. */
   readonly said: readonly string[];
+  /** Whom `<Dial>` connected the caller with; the simulated callee says nothing and hangs up at once. */
+  readonly dialled: readonly string[];
   /** Status callbacks that were not answered with 2xx. */
   readonly failedCallbacks: readonly string[];
 }
@@ -105,6 +107,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   private readonly direction: CallDirection;
   private readonly clock: FrameClock;
   private readonly said: string[] = [];
+  private readonly callees: string[] = [];
   private readonly failedCallbacks: string[] = [];
   /** Callbacks go out one after the other, so that they arrive in order. */
   private callbacks: Promise<void> = Promise.resolve();
@@ -304,6 +307,10 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
         this.answer();
         this.said.push(verb.text);
         return;
+      case 'dial':
+        this.answer();
+        this.callees.push(verb.to);
+        return;
       case 'pause':
         return this.pause(verb.seconds);
       case 'redirect':
@@ -407,6 +414,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       twilioCode: twilioCodeOf(this.failure) ?? this.streamEnd?.twilioCode,
       streamEnd: this.streamEnd,
       said: this.said,
+      dialled: this.callees,
       failedCallbacks: this.failedCallbacks,
     };
     this.resolveEnded(outcome);

@@ -27,6 +27,7 @@ export interface StreamVerb {
 export type Verb =
   | StreamVerb
   | { readonly verb: 'say'; readonly text: string }
+  | { readonly verb: 'dial'; readonly to: string }
   | { readonly verb: 'pause'; readonly seconds: number }
   | { readonly verb: 'redirect'; readonly url: string; readonly method: 'GET' | 'POST' }
   | { readonly verb: 'reject'; readonly reason: 'busy' | 'rejected' }
@@ -34,7 +35,6 @@ export type Verb =
 
 /** TwiML verbs that Twilio knows and the simulator does not carry out. */
 const UNSUPPORTED = new Set([
-  'Dial',
   'Enqueue',
   'Gather',
   'Leave',
@@ -95,6 +95,8 @@ function verbOf(element: Element, baseUrl: string | undefined): Verb {
       return streamOf(element, baseUrl);
     case 'Say':
       return { verb: 'say', text: element.text };
+    case 'Dial':
+      return { verb: 'dial', to: calleeOf(element) };
     case 'Pause':
       return { verb: 'pause', seconds: secondsOf(element) };
     case 'Redirect':
@@ -107,8 +109,19 @@ function verbOf(element: Element, baseUrl: string | undefined): Verb {
       if (!UNSUPPORTED.has(element.name)) {
         throw twilioError(12200, `Expected a TwiML verb but received <${element.name}>`);
       }
-      throw unsupported('Connect, Say, Pause, Redirect, Hangup or Reject', element.name);
+      throw unsupported('Connect, Say, Dial, Pause, Redirect, Hangup or Reject', element.name);
   }
+}
+
+/** A number as the verb's own text, or one `<Number>` or `<Sip>` within. */
+function calleeOf(dial: Element): string {
+  const [inner] = dial.children;
+  if (inner !== undefined && inner.name !== 'Number' && inner.name !== 'Sip') {
+    throw unsupported('<Dial> of a number or <Sip>', `Dial><${inner.name}`);
+  }
+  const to = (inner?.text ?? dial.text).trim();
+  if (to === '') throw twilioError(12200, 'Expected a number for <Dial> but received nothing');
+  return to;
 }
 
 function streamOf(connect: Element, baseUrl: string | undefined): StreamVerb {

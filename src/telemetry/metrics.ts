@@ -13,6 +13,14 @@ export interface MetricsSource {
   readonly endedCalls: ReadonlyMap<string, number>;
 }
 
+/** A number that somebody else keeps. */
+export interface Figure {
+  readonly name: string;
+  readonly help: string;
+  readonly kind: 'gauge' | 'counter';
+  read(): number;
+}
+
 const TRAFFIC_HELP: Record<keyof TrafficCounts, string> = {
   framesIn: 'Frames of 20 ms received from phones',
   framesOut: 'Frames of 20 ms sent to phones',
@@ -36,7 +44,11 @@ export class Metrics {
   /** The traffic of the scrape at hand: all its counters are of one moment. */
   private traffic: Traffic;
 
-  constructor(private readonly source: MetricsSource) {
+  /** @param figures more numbers, e.g. of the bridge */
+  constructor(
+    private readonly source: MetricsSource,
+    figures: readonly Figure[] = [],
+  ) {
     this.traffic = source.traffic;
     // Not prom-client's default metrics: their observers can not be stopped when a gateway closes.
     this.gauge('process_resident_memory_bytes', 'Resident set size', () => process.memoryUsage.rss());
@@ -52,6 +64,10 @@ export class Metrics {
     });
     for (const [key, help] of Object.entries(TRAFFIC_HELP) as [keyof TrafficCounts, string][]) {
       this.counter(`${snakeCase(key)}_total`, help, [], (counter) => counter.inc(this.traffic[key]));
+    }
+    for (const { name, help, kind, read } of figures) {
+      if (kind === 'gauge') this.gauge(name, help, read);
+      else this.counter(name, help, [], (counter) => counter.inc(read()));
     }
   }
 

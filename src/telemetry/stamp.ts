@@ -19,3 +19,18 @@ export function stampNow(): Stamp {
 export function stampsBetween(earlier: Stamp, later: Stamp): number {
   return (later - earlier) | 0;
 }
+
+/** From this process's stamps to those of the machine's monotonic clock, which all its processes share. */
+const MACHINE_OFFSET = Number(
+  BigInt.asIntN(32, process.hrtime.bigint() / 100n - BigInt(Math.round(performance.now() * 10_000))),
+);
+
+/** A stamp as another process of this machine can read it. */
+export function toMachineStamp(stamp: Stamp): number {
+  return stamp === NO_STAMP ? NO_STAMP : (stamp + MACHINE_OFFSET) | 0;
+}
+
+/** What another process of this machine wrote with {@link toMachineStamp}, as a stamp of this one. */
+export function fromMachineStamp(stamp: number): Stamp {
+  return stamp === NO_STAMP ? NO_STAMP : (stamp - MACHINE_OFFSET) | 0;
+}

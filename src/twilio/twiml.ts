@@ -11,6 +11,8 @@ export interface MediaStreamTwimlOptions {
   readonly name?: string;
   /** Absolute URL for stream-started, stream-stopped and stream-error callbacks. */
   readonly statusCallback?: string;
+  /** Absolute URL that Twilio asks for more TwiML when the stream is over and the caller still there. */
+  readonly next?: string;
 }
 
 /** How a call is turned away before it is answered (`busy`, `rejected`: not billed) or after a spoken word. */
@@ -50,6 +52,7 @@ export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOpt
     }
     stream.parameter({ name, value });
   }
+  if (options.next !== undefined) response.redirect({ method: 'POST' }, options.next);
   return response.toString();
 }
 
@@ -67,6 +70,34 @@ export function createRefusalTwiml(refusal: Refusal): string {
     // The SDK types every language Twilio lists; the list grows, so any tag is passed on.
     response.say(refusal.language === undefined ? {} : { language: refusal.language as never }, refusal.say);
     response.hangup();
+  }
+  return response.toString();
+}
+
+/** TwiML that ends a call. Source: twilio.com/docs/voice/twiml/hangup. */
+export function createHangupTwiml(): string {
+  const response = new twilio.twiml.VoiceResponse();
+  response.hangup();
+  return response.toString();
+}
+
+/**
+ * TwiML that connects the caller with somebody else. Source: twilio.com/docs/voice/twiml/dial.
+ * @param to a number as E.164 writes it, or a SIP address
+ * @throws GatewayError `GW_TRANSFER_TO` for anything else
+ */
+export function createTransferTwiml(to: string): string {
+  const response = new twilio.twiml.VoiceResponse();
+  if (/^\+[1-9]\d{1,14}$/.test(to)) response.dial({}, to);
+  else if (/^sips?:[^\s<>"]{1,250}$/.test(to)) response.dial({}).sip(to);
+  else {
+    throw new GatewayError(
+      'GW_TRANSFER_TO',
+      'Expected an E.164 number or a SIP address for a transfer but received another text',
+      {
+        status: 400,
+      },
+    );
   }
   return response.toString();
 }

@@ -26,8 +26,13 @@ class Phone implements PhoneLine {
     this.stamps.push(stamp);
     this.onWrite?.();
   }
-  clear(): void {}
+  clear() {
+    return { playedMs: 0, discardedMs: 0 };
+  }
+  mark(): void {}
   hangUp(): void {}
+  transfer(): void {}
+  fail(): void {}
 
   talk(stamp = 0): void {
     this.member.write(this.voice, stamp);

@@ -22,6 +22,24 @@ function mix(inputs: Int16Array, active: Uint8Array): Int16Array {
   return outputs;
 }
 
+/** What mix promises, said plainly. */
+function summed(inputs: Int16Array, active: Uint8Array, samples: number): Int16Array {
+  return Int16Array.from({ length: samples }, (_, index) => {
+    let sum = 0;
+    for (let member = 0; member < active.length; member++) {
+      if (active[member]) sum += inputs[member * samples + index] ?? 0;
+    }
+    return Math.max(-32_768, Math.min(32_767, sum));
+  });
+}
+
+/** Into memory that is not clean, as that of a mixer never is. */
+function sum(inputs: Int16Array, active: Uint8Array): Int16Array {
+  const output = new Int16Array(inputs.length / active.length).fill(77);
+  core.mix(inputs, active, output);
+  return output;
+}
+
 describe('mixMinus', () => {
   test('two members hear each other and nothing of themselves', () => {
     expect([...mix(Int16Array.of(1, 2, 3, 40, 50, 60), Uint8Array.of(1, 1))]).toEqual([40, 50, 60, 1, 2, 3]);
@@ -88,6 +106,106 @@ describe('mixMinus', () => {
     );
     expect(() => core.mixMinus(new Int16Array(2), [1, 1] as never, new Int16Array(2))).toThrow(
       new TypeError('Expected a Uint8Array for active but received Array'),
+    );
+  });
+});
+
+describe('mix', () => {
+  test('is the sum of all, sample by sample', () => {
+    expect([...sum(Int16Array.of(1, 2, 3, 40, -50, 60, 100, 0, -700), Uint8Array.of(1, 1, 1))]).toEqual([
+      141, -48, -637,
+    ]);
+  });
+
+  test('a lone member is heard as it is', () => {
+    const voice = noise(960, 5);
+    expect(sum(voice, Uint8Array.of(1))).toEqual(voice);
+  });
+
+  test('an inactive member is not heard, whatever lies in its memory', () => {
+    expect([...sum(Int16Array.of(1, 2, 30_000, -30_000, 100, 200), Uint8Array.of(1, 0, 255))]).toEqual([
+      101, 202,
+    ]);
+  });
+
+  test('nobody active is silence', () => {
+    expect(sum(noise(3 * 480, 6), new Uint8Array(3)).every((sample) => sample === 0)).toBe(true);
+  });
+
+  test('saturates at both ends, and only the whole sum', () => {
+    const three = Uint8Array.of(1, 1, 1);
+    expect([...sum(Int16Array.of(32_767, -32_768, 1, -1, 0, 0), three)]).toEqual([32_767, -32_768]);
+    expect([...sum(Int16Array.of(32_766, -32_767, 1, -1, 0, 0), three)]).toEqual([32_767, -32_768]);
+    // On the way the sum leaves the range of a sample, and comes back.
+    expect([...sum(Int16Array.of(32_767, -32_768, 32_767, -32_768, -32_768, 32_767), three)]).toEqual([
+      32_766, -32_768,
+    ]);
+    expect([...sum(Int16Array.of(-20_000, -20_000, 20_000), three)]).toEqual([-20_000]);
+  });
+
+  test('agrees with its definition for any number of members and samples', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 9 }),
+        fc.constantFrom(0, 1, 7, 160, 239, 240, 241, 480, 960),
+        fc.integer(),
+        (members, samples, seed) => {
+          const inputs = noise(members * samples, seed);
+          const active = randomBytes(members, seed + 1).map((byte) => byte & 1);
+          expect(sum(inputs, active)).toEqual(summed(inputs, active, samples));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test('leaves the inputs alone, unless the output is one of them', () => {
+    const inputs = noise(3 * 960, 7);
+    const before = inputs.slice();
+    const active = Uint8Array.of(1, 1, 1);
+    const wanted = sum(inputs, active);
+    expect(inputs).toEqual(before);
+    for (const member of [0, 1, 2]) {
+      const memory = inputs.slice();
+      const output = memory.subarray(960 * member, 960 * (member + 1));
+      core.mix(memory, active, output);
+      expect(output).toEqual(wanted);
+    }
+  });
+
+  test('no number of members is large enough to overflow a sum', () => {
+    const active = new Uint8Array(65_535).fill(1);
+    expect([...sum(new Int16Array(65_535).fill(-32_768), active)]).toEqual([-32_768]);
+    expect([...sum(new Int16Array(65_535).fill(32_767), active)]).toEqual([32_767]);
+  });
+
+  test('refuses shapes that do not fit', () => {
+    const two = new Uint8Array(2);
+    expect(() => core.mix(new Int16Array(3), two, new Int16Array(1))).toThrow(
+      new RangeError('Expected a multiple of 2 samples for inputs but received 3 samples'),
+    );
+    for (const length of [1, 3, 4]) {
+      expect(() => core.mix(new Int16Array(4), two, new Int16Array(length))).toThrow(
+        new RangeError(`Expected 2 samples for output but received ${length} samples`),
+      );
+    }
+    for (const members of [0, 65_536]) {
+      expect(() => core.mix(new Int16Array(0), new Uint8Array(members), new Int16Array(0))).toThrow(
+        new RangeError(`Expected 1 to 65535 members for active but received ${members} members`),
+      );
+    }
+  });
+
+  test('refuses other types', () => {
+    const [pcm, one] = [new Int16Array(2), new Uint8Array(1)];
+    expect(() => core.mix(new Float32Array(2) as never, one, pcm)).toThrow(
+      new TypeError('Expected an Int16Array for inputs but received Float32Array of 8 bytes'),
+    );
+    expect(() => core.mix(pcm, [1] as never, pcm)).toThrow(
+      new TypeError('Expected a Uint8Array for active but received Array'),
+    );
+    expect(() => core.mix(pcm, one, undefined as never)).toThrow(
+      new TypeError('Expected an Int16Array for output but received undefined'),
     );
   });
 });

@@ -1,0 +1,180 @@
+import { type StreamCall, StreamClient } from '@stream-io/node-sdk';
+import pRetry from 'p-retry';
+import { GatewayError } from '../../errors.js';
+import type { BridgeUser } from '../bridge.js';
+import type { CallName } from './call-name.js';
+
+export interface AdministrationOptions {
+  readonly apiKey: string;
+  readonly apiSecret: string;
+  /** Origin in place of Stream's own. */
+  readonly baseUrl?: string | undefined;
+  /** How long a user token is good, in seconds; the client asks for another when it is over. */
+  readonly tokenSeconds: number;
+  /** Requests to Stream that were repeated or failed, for the metrics. */
+  readonly onRetry?: (reason: string) => void;
+}
+
+/** The user that calls are created by. */
+const GATEWAY_USER = 'trunkline';
+const REQUEST_TIMEOUT_MS = 5_000;
+const RETRIES = { retries: 4, minTimeout: 200, maxTimeout: 3_000, factor: 2, randomize: true };
+/** Stream may ask for more patience than a caller has. */
+const LONGEST_WAIT_MS = 5_000;
+/** A clock that is behind Stream's by less makes no token of the future. */
+const CLOCK_SKEW_SECONDS = 5;
+
+/** What the SDK's errors carry. */
+interface RequestFailure {
+  readonly message: string;
+  readonly metadata?: {
+    readonly responseCode?: number;
+    readonly rateLimit?: { readonly rateLimitReset?: Date };
+  };
+}
+
+/** What the gateway does at Stream with its secret: users, calls, tokens, events. Media is not here. */
+export class Administration {
+  private readonly client: StreamClient;
+  private known: Promise<unknown> | undefined;
+
+  constructor(private readonly options: AdministrationOptions) {
+    const { apiKey, apiSecret, baseUrl } = options;
+    this.client = new StreamClient(apiKey, apiSecret, {
+      timeout: REQUEST_TIMEOUT_MS,
+      ...(baseUrl === undefined ? {} : { basePath: baseUrl }),
+    });
+  }
+
+  /**
+   * Makes sure that the keys are good.
+   * @throws GatewayError `GW_STREAM_KEYS` where Stream refuses them, `GW_STREAM_UNAVAILABLE` where it does not answer
+   */
+  async open(): Promise<void> {
+    try {
+      await this.introduce();
+    } catch (error) {
+      const status = error instanceof GatewayError ? error.status : 0;
+      if (status !== 401 && status !== 403) throw error;
+      throw new GatewayError(
+        'GW_STREAM_KEYS',
+        `Expected a STREAM_API_KEY and STREAM_API_SECRET that Stream accepts but received a refusal: ${(error as Error).message}`,
+        { status },
+      );
+    }
+  }
+
+  /**
+   * Makes sure that the user and the call are there, both at once. A user of whom only the id is given keeps what
+   * Stream knows of it: the client makes it known by joining.
+   */
+  async prepare(user: BridgeUser, name: CallName, signal?: AbortSignal): Promise<void> {
+    const { id, name: userName, custom } = user;
+    const upsert = async () => {
+      if (userName === undefined && custom === undefined) return;
+      await this.request(
+        'the user',
+        () =>
+          this.client.upsertUsers([
+            {
+              id,
+              ...(userName === undefined ? {} : { name: userName }),
+              ...(custom === undefined ? {} : { custom }),
+            },
+          ]),
+        signal,
+      );
+    };
+    const create = () =>
+      this.request(
+        'the call',
+        () => this.call(name).getOrCreate({ data: { created_by_id: GATEWAY_USER } }),
+        signal,
+      );
+    await this.introduce();
+    await Promise.all([upsert(), create()]);
+  }
+
+  /** Makes the gateway's own user known, once. */
+  private introduce(): Promise<unknown> {
+    this.known ??= this.request('the gateway user', () =>
+      this.client.upsertUsers([{ id: GATEWAY_USER, name: 'Trunkline', role: 'user' }]),
+    );
+    this.known.catch(() => {
+      this.known = undefined;
+    });
+    return this.known;
+  }
+
+  /** A user token, signed here: no request. */
+  token(userId: string): string {
+    return this.client.generateUserToken({
+      user_id: userId,
+      iat: Math.floor(Date.now() / 1000) - CLOCK_SKEW_SECONDS,
+      exp: Math.floor(Date.now() / 1000) + this.options.tokenSeconds,
+    });
+  }
+
+  /** Sends a custom event to everybody in a call, as from the user. Stream takes up to 5 KB. */
+  async sendEvent(name: CallName, userId: string, custom: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.request('a custom event', () =>
+      this.call(name).sendCallEvent({ user_id: userId, custom: { ...custom } }),
+    );
+  }
+
+  private call({ type, id }: CallName): StreamCall {
+    return this.client.video.call(type, id);
+  }
+
+  /**
+   * Asks Stream, and again after a pause that grows and varies where it is busy or out of order.
+   * @throws GatewayError `GW_STREAM_REFUSED` with Stream's status, `GW_STREAM_UNAVAILABLE` where tries are used up
+   */
+  private async request<T>(what: string, ask: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    try {
+      return await pRetry(ask, {
+        ...RETRIES,
+        ...(signal === undefined ? {} : { signal }),
+        shouldRetry: ({ error }) => isPassing(error as RequestFailure),
+        onFailedAttempt: async ({ error, retriesLeft }) => {
+          if (retriesLeft === 0 || !isPassing(error as RequestFailure)) return;
+          this.options.onRetry?.(`${what}: ${error.message}`);
+          await pause(waitOf(error as RequestFailure), signal);
+        },
+      });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      const failure = error as RequestFailure;
+      const status = failure.metadata?.responseCode ?? 0;
+      const code = isPassing(failure) ? 'GW_STREAM_UNAVAILABLE' : 'GW_STREAM_REFUSED';
+      const message = `Expected Stream to accept ${what} but received ${status === 0 ? 'no answer' : `status ${status}`}: ${failure.message}`;
+      throw new GatewayError(code, message, { status: status === 0 ? 503 : status, cause: error });
+    }
+  }
+}
+
+/** Whether it may go well another time: busy, out of order, or no answer at all. */
+function isPassing({ metadata }: RequestFailure): boolean {
+  const status = metadata?.responseCode;
+  return status === undefined || status === 408 || status === 429 || status >= 500;
+}
+
+/** How long Stream wants to be left alone, bounded. */
+function waitOf({ metadata }: RequestFailure): number {
+  const reset = metadata?.rateLimit?.rateLimitReset;
+  if (metadata?.responseCode !== 429 || !(reset instanceof Date)) return 0;
+  return Math.min(Math.max(0, reset.getTime() - Date.now()), LONGEST_WAIT_MS);
+}
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  if (ms === 0 || signal?.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done);
+  });
+}

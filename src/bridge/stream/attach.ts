@@ -1,0 +1,146 @@
+import type { StreamCall, StreamClient } from '@stream-io/node-sdk';
+import { expected, GatewayError } from '../../errors.js';
+import type { FrameSink } from '../../media/frame.js';
+import type { MarkEcho } from '../../media/marks.js';
+import type { Stamp } from '../../telemetry/stamp.js';
+import type { PhoneLine } from '../bridge.js';
+import { StreamBridge } from './bridge.js';
+
+/** A phone's media stream, as `TwilioMediaStream` is one. */
+export interface PhoneStream {
+  readonly isConnected: boolean;
+  connect(sink: FrameSink): void;
+  play(frame: Int16Array, stamp: Stamp): void;
+  clear(): { playedMs: number; discardedMs: number };
+  mark(name: string): void;
+  close(code?: number, reason?: string): void;
+  on(event: 'dtmf', listener: (digit: string) => void): unknown;
+  on(event: 'mark', listener: (echo: MarkEcho) => void): unknown;
+  on(event: 'end', listener: () => void): unknown;
+  off(event: string, listener: (...args: never[]) => void): unknown;
+}
+
+export interface AttachOptions {
+  /** The bridge whose media workers carry the phone. By default such calls share one, which ends with the last of them. */
+  readonly bridge?: StreamBridge;
+}
+
+/** A phone in a call. */
+export interface AttachedPhone {
+  /** Takes the phone out of the call; the media stream stays. Idempotent. */
+  detach(): void;
+}
+
+/**
+ * Makes a phone a participant of a Stream call: what the caller says is heard there, and everybody there is heard by
+ * the caller. It ends with the stream; when the call ends, the stream is closed.
+ *
+ * For a stream that the gateway leaves to you (`{ bridge: false }`).
+ * @param call of `@stream-io/node-sdk`; created where it does not exist
+ * @param userId as whom; made known to Stream where it is not
+ * @throws GatewayError `GW_STREAM_JOIN`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE`, `GW_STREAM_CLOSED` for a stream that ended
+ */
+export async function attachPhoneToCall(
+  call: StreamCall,
+  stream: PhoneStream,
+  userId: string,
+  options: AttachOptions = {},
+): Promise<AttachedPhone> {
+  if (typeof userId !== 'string' || userId === '') throw expected('a user id', 'userId', userId);
+  const shared = options.bridge === undefined ? shareBridge(clientOf(call)) : undefined;
+  const bridge = options.bridge ?? (shared as SharedBridge).bridge;
+  const gone = new AbortController();
+  const onEnd = () => gone.abort();
+  stream.on('end', onEnd);
+  try {
+    const leg = await bridge.join(
+      { callId: call.cid, room: call.cid, user: { id: userId }, signal: gone.signal },
+      lineOf(stream),
+    );
+    const onDigit = (digit: string) => leg.dtmf(digit);
+    const onMark = (echo: MarkEcho) => leg.marked?.(echo);
+    let isAttached = true;
+    const detach = () => {
+      if (!isAttached) return;
+      isAttached = false;
+      stream.off('dtmf', onDigit);
+      stream.off('mark', onMark);
+      stream.off('end', onEnd);
+      leg.close();
+      shared?.release();
+    };
+    gone.signal.addEventListener('abort', detach);
+    stream.on('dtmf', onDigit);
+    stream.on('mark', onMark);
+    stream.connect(leg);
+    if (gone.signal.aborted) detach();
+    return { detach };
+  } catch (error) {
+    stream.off('end', onEnd);
+    shared?.release();
+    if (!gone.signal.aborted) throw error;
+    throw new GatewayError(
+      'GW_STREAM_CLOSED',
+      'Expected a stream that lasts until it is attached but received its end',
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+function lineOf(stream: PhoneStream): PhoneLine {
+  return {
+    get isLive() {
+      return stream.isConnected;
+    },
+    write: (frame, stamp) => stream.play(frame, stamp),
+    clear: () => stream.clear(),
+    mark: (name) => stream.mark(name),
+    hangUp: () => stream.close(),
+    transfer: () => {
+      throw new GatewayError(
+        'GW_TRANSFER_IMPOSSIBLE',
+        'Expected a call of the gateway for a transfer but received a bare stream',
+      );
+    },
+    fail: () => stream.close(1011, 'the call was lost'),
+  };
+}
+
+/** The SDK keeps the client that a call was made by to itself. */
+function clientOf(call: StreamCall): StreamClient {
+  const { streamClient } = call as unknown as { streamClient?: StreamClient };
+  if (streamClient === undefined) throw expected('a call of @stream-io/node-sdk', 'call', call);
+  return streamClient;
+}
+
+interface SharedBridge {
+  readonly bridge: StreamBridge;
+  release(): void;
+}
+
+const bridges = new WeakMap<StreamClient, { bridge: StreamBridge; users: number }>();
+
+function shareBridge(client: StreamClient): SharedBridge {
+  const { secret, config } = client as unknown as { secret: string; config?: { basePath?: string } };
+  const entry = bridges.get(client) ?? {
+    users: 0,
+    bridge: new StreamBridge({
+      apiKey: client.apiKey,
+      apiSecret: secret,
+      ...(config?.basePath === undefined ? {} : { baseUrl: config.basePath }),
+    }),
+  };
+  bridges.set(client, entry);
+  entry.users += 1;
+  return {
+    bridge: entry.bridge,
+    release() {
+      entry.users -= 1;
+      if (entry.users > 0) return;
+      bridges.delete(client);
+      void entry.bridge.close();
+    },
+  };
+}

@@ -1,0 +1,191 @@
+import { expected } from '../../errors.js';
+import { createLog, type Logger } from '../../telemetry/log.js';
+import type { Bridge, BridgeFigure, BridgeLeg, JoinRequest, PhoneLine } from '../bridge.js';
+import { Administration } from './administration.js';
+import { parseCallName } from './call-name.js';
+import { InlineHost } from './inline-host.js';
+import { StreamLeg } from './leg.js';
+import type { MediaHost } from './media-host.js';
+import { type TransferRule, transferRule } from './transfer-rule.js';
+import { MAX_LEGS_PER_WORKER, type MediaWorkerState, WorkerPool } from './worker-pool.js';
+
+export interface StreamBridgeOptions {
+  readonly apiKey: string;
+  /** Stays in this process: workers get tokens only. */
+  readonly apiSecret: string;
+  /** Origin in place of Stream's own. */
+  readonly baseUrl?: string;
+  /** Media in child processes (default), or within this one, for development. */
+  readonly media?: 'workers' | 'inline';
+  /** Legs a media worker carries at a time, 1…50; default 20. */
+  readonly legsPerWorker?: number;
+  /** Legs after which a media worker is replaced; default 1,000. */
+  readonly recycleAfter?: number;
+  /** Resident memory in megabytes after which a media worker is replaced; default 1,000. */
+  readonly memoryLimitMb?: number;
+  /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
+  readonly joinSeconds?: number;
+  /** A phone that is alone in its call for this many seconds is hung up; default 60. */
+  readonly aloneSeconds?: number;
+  /** Seconds without a sign of life from the media server until the call is joined anew; default 3. */
+  readonly watchdogSeconds?: number;
+  /** Life of a user token in seconds; the client renews it; default 3,600. */
+  readonly tokenSeconds?: number;
+  /** Numbers that `phone.transfer` may name: a rule, or a list in which a trailing `*` stands for anything. Default: none. */
+  readonly transferTo?: TransferRule | readonly string[];
+  readonly log?: Logger;
+}
+
+/** What a Stream bridge did so far. */
+export interface StreamBridgeStats {
+  /** Media workers and the calls they carry; none in `inline` mode. */
+  readonly workers: number;
+  readonly legs: number;
+  /** Frames dropped between gateway and workers, and in them. */
+  readonly dropped: number;
+  /** Media workers that died. */
+  readonly deaths: number;
+  /** Resident memory of all media workers. */
+  readonly rssBytes: number;
+  /** Calls that were joined anew after a loss. */
+  readonly rejoins: number;
+  /** Requests to Stream that had to be repeated. */
+  readonly retries: number;
+}
+
+const FIGURES: readonly (Omit<BridgeFigure, 'read'> & { readonly key: keyof StreamBridgeStats })[] = [
+  { key: 'workers', name: 'stream_workers', kind: 'gauge', help: 'Media workers, the spare one included' },
+  { key: 'legs', name: 'stream_legs', kind: 'gauge', help: 'Legs that media workers carry' },
+  { key: 'rssBytes', name: 'stream_worker_memory_bytes', kind: 'gauge', help: 'Memory of all media workers' },
+  {
+    key: 'dropped',
+    name: 'stream_frames_dropped_total',
+    kind: 'counter',
+    help: 'Frames dropped between gateway and Stream',
+  },
+  { key: 'deaths', name: 'stream_worker_deaths_total', kind: 'counter', help: 'Media workers that died' },
+  { key: 'rejoins', name: 'stream_rejoins_total', kind: 'counter', help: 'Calls joined again after a loss' },
+  {
+    key: 'retries',
+    name: 'stream_retries_total',
+    kind: 'counter',
+    help: 'Requests to Stream that were repeated',
+  },
+];
+
+/** Phones as participants of Stream video calls. Needs an account at Stream. */
+export class StreamBridge implements Bridge {
+  readonly name = 'stream';
+  readonly goesOn = true;
+  readonly figures: readonly BridgeFigure[] = FIGURES.map(({ key, ...figure }) => ({
+    ...figure,
+    read: () => this.stats()[key],
+  }));
+  private readonly administration: Administration;
+  private readonly host: MediaHost;
+  private readonly pool: WorkerPool | undefined;
+  private readonly log: Logger;
+  private readonly mayTransfer: TransferRule;
+  private rejoins = 0;
+  private retries = 0;
+
+  /** @throws TypeError for options out of range */
+  constructor(private readonly options: StreamBridgeOptions) {
+    checkOptions(options);
+    const { apiKey, apiSecret, baseUrl, transferTo = [] } = options;
+    this.log = options.log ?? createLog();
+    this.administration = new Administration({
+      apiKey,
+      apiSecret,
+      baseUrl,
+      tokenSeconds: options.tokenSeconds ?? 3600,
+      onRetry: (reason) => {
+        this.retries += 1;
+        this.log.warn({ reason }, 'Stream is asked again');
+      },
+    });
+    this.mayTransfer = typeof transferTo === 'function' ? transferTo : transferRule(transferTo);
+    if (options.media !== 'inline') {
+      this.pool = new WorkerPool({
+        legsPerWorker: options.legsPerWorker ?? 20,
+        recycleAfter: options.recycleAfter ?? 1000,
+        memoryLimitMb: options.memoryLimitMb ?? 1000,
+        log: this.log,
+      });
+    }
+    this.host = this.pool ?? new InlineHost();
+  }
+
+  /** A call of its own, of the default type. */
+  roomOf(callId: string): string {
+    return callId;
+  }
+
+  /**
+   * Checks the keys and starts the first media worker.
+   * @throws GatewayError `GW_STREAM_KEYS`, `GW_STREAM_UNAVAILABLE`, `GW_STREAM_WORKER`, `GW_WEBRTC_MISSING`
+   */
+  async open(): Promise<void> {
+    await Promise.all([this.administration.open(), this.host.open()]);
+  }
+
+  /** @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_JOIN`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE` */
+  async join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg> {
+    request.signal.throwIfAborted();
+    const { apiKey, baseUrl, joinSeconds = 15, aloneSeconds = 60, watchdogSeconds = 3 } = this.options;
+    const leg = new StreamLeg(request.callId, request.user, parseCallName(request.room), line, {
+      apiKey,
+      baseUrl,
+      administration: this.administration,
+      host: this.host,
+      log: this.log,
+      joinMs: joinSeconds * 1000,
+      aloneMs: aloneSeconds * 1000,
+      watchdogMs: watchdogSeconds * 1000,
+      mayTransfer: this.mayTransfer,
+      onRejoin: () => {
+        this.rejoins += 1;
+      },
+    });
+    await leg.join(request.signal);
+    return leg;
+  }
+
+  /** The media workers of this moment; none in `inline` mode. */
+  workers(): MediaWorkerState[] {
+    return this.pool?.list() ?? [];
+  }
+
+  stats(): StreamBridgeStats {
+    const { rejoins, retries } = this;
+    const none = { workers: 0, legs: 0, dropped: 0, deaths: 0, rssBytes: 0 };
+    return { ...(this.pool?.census() ?? none), rejoins, retries };
+  }
+
+  async close(): Promise<void> {
+    await this.host.close();
+  }
+}
+
+function checkOptions(options: StreamBridgeOptions): void {
+  const { apiKey, apiSecret, media = 'workers', legsPerWorker = 20 } = options;
+  if (typeof apiKey !== 'string' || apiKey === '') throw expected('a Stream API key', 'apiKey', apiKey);
+  if (typeof apiSecret !== 'string' || apiSecret === '') {
+    throw new TypeError('Expected a Stream API secret for apiSecret but received none');
+  }
+  if (media !== 'workers' && media !== 'inline') throw expected('"workers" or "inline"', 'media', media);
+  if (!Number.isInteger(legsPerWorker) || legsPerWorker < 1 || legsPerWorker > MAX_LEGS_PER_WORKER) {
+    throw expected(`1 to ${MAX_LEGS_PER_WORKER}`, 'legsPerWorker', legsPerWorker);
+  }
+  for (const name of [
+    'recycleAfter',
+    'memoryLimitMb',
+    'joinSeconds',
+    'aloneSeconds',
+    'watchdogSeconds',
+    'tokenSeconds',
+  ] as const) {
+    const value = options[name];
+    if (value !== undefined && !(value > 0)) throw expected('a positive number', name, value);
+  }
+}

@@ -1,0 +1,130 @@
+import type { Duplex } from 'node:stream';
+import { FRAME_SAMPLES } from '../../media/frame.js';
+import { fromMachineStamp, type Stamp, toMachineStamp } from '../../telemetry/stamp.js';
+
+const HEADER_BYTES = 8;
+const FRAME_BYTES = FRAME_SAMPLES * 2;
+/** Leg number and stamp, 32 bits each, then the samples; all in the machine's own byte order. */
+const RECORD_BYTES = HEADER_BYTES + FRAME_BYTES;
+/** Frames that may wait for the other side: 200 ms of each of fifty legs. */
+const CAPACITY = 500;
+
+/** Takes a frame of a leg. The samples are only lent. */
+export type FrameListener = (leg: number, frame: Int16Array, stamp: Stamp) => void;
+
+/**
+ * Frames of many legs through one pipe between two processes, both ways. All frames of a turn of the event loop leave
+ * in one write. When the other side does not read, the oldest frames make room and are counted.
+ */
+export class FramePipe {
+  /** Frames that had to make room. */
+  dropped = 0;
+  private filling = new Batch();
+  private flying = new Batch();
+  private isFlying = false;
+  private isScheduled = false;
+  private isClosed = false;
+  private readonly record = Buffer.alloc(RECORD_BYTES);
+  private readonly words = new Int32Array(this.record.buffer, this.record.byteOffset, 2);
+  private readonly frame = new Int16Array(
+    this.record.buffer,
+    this.record.byteOffset + HEADER_BYTES,
+    FRAME_SAMPLES,
+  );
+  private recordBytes = 0;
+  // Made once: a closure per write would be one per turn.
+  private readonly flush = () => this.send();
+  private readonly landed = () => {
+    this.isFlying = false;
+    if (this.filling.count > 0) this.send();
+  };
+
+  constructor(
+    private readonly stream: Duplex,
+    private readonly listener: FrameListener,
+  ) {
+    stream.on('data', (chunk: Buffer) => this.receive(chunk));
+    // Whoever owns the process hears of its end; a broken pipe says nothing more.
+    stream.on('error', () => this.close());
+  }
+
+  /** Takes a copy of a frame. */
+  write(leg: number, frame: Int16Array, stamp: Stamp): void {
+    if (this.isClosed) return;
+    if (this.filling.push(leg, frame, toMachineStamp(stamp))) this.dropped += 1;
+    if (this.isScheduled || this.isFlying) return;
+    this.isScheduled = true;
+    setImmediate(this.flush);
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.stream.destroy();
+  }
+
+  private send(): void {
+    this.isScheduled = false;
+    if (this.isClosed || this.isFlying) return;
+    const batch = this.filling;
+    this.filling = this.flying;
+    this.flying = batch;
+    this.isFlying = true;
+    const [early, late] = batch.take();
+    if (late.length === 0) {
+      this.stream.write(early, this.landed);
+      return;
+    }
+    this.stream.cork();
+    this.stream.write(early);
+    this.stream.write(late, this.landed);
+    this.stream.uncork();
+  }
+
+  private receive(chunk: Buffer): void {
+    for (let at = 0; at < chunk.length && !this.isClosed; ) {
+      const copied = chunk.copy(this.record, this.recordBytes, at);
+      at += copied;
+      this.recordBytes += copied;
+      if (this.recordBytes < RECORD_BYTES) return;
+      this.recordBytes = 0;
+      this.listener(this.words[0] as number, this.frame, fromMachineStamp(this.words[1] as number));
+    }
+  }
+}
+
+/** Records in a ring. */
+class Batch {
+  count = 0;
+  private first = 0;
+  private readonly bytes = Buffer.alloc(CAPACITY * RECORD_BYTES);
+  private readonly words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length / 4);
+  private readonly samples = new Int16Array(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length / 2);
+
+  /** Copies a frame to the end; answers whether the oldest had to go for it. */
+  push(leg: number, frame: Int16Array, stamp: number): boolean {
+    const full = this.count === CAPACITY;
+    if (full) {
+      this.first = (this.first + 1) % CAPACITY;
+      this.count -= 1;
+    }
+    const begin = ((this.first + this.count) % CAPACITY) * RECORD_BYTES;
+    this.words[begin / 4] = leg;
+    this.words[begin / 4 + 1] = stamp;
+    this.samples.set(frame, (begin + HEADER_BYTES) / 2);
+    this.count += 1;
+    return full;
+  }
+
+  /** Everything in order, in two pieces where the ring wraps; the ring is then empty, its memory still the pieces'. */
+  take(): readonly [Buffer, Buffer] {
+    const end = this.first + this.count;
+    const pieces = [
+      this.bytes.subarray(this.first * RECORD_BYTES, Math.min(end, CAPACITY) * RECORD_BYTES),
+      this.bytes.subarray(0, Math.max(0, end - CAPACITY) * RECORD_BYTES),
+    ] as const;
+    this.first = 0;
+    this.count = 0;
+    return pieces;
+  }
+}

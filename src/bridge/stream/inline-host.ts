@@ -1,0 +1,39 @@
+import type { MediaHost } from './media-host.js';
+import {
+  Participant,
+  type ParticipantListener,
+  type ParticipantRequest,
+  type PlacedParticipant,
+} from './participant.js';
+import type { RtcStack } from './rtc-stack.js';
+import { wrtcStack } from './wrtc.js';
+
+/** Participants in the gateway's own process: for development. A crash of WebRTC takes everything down. */
+export class InlineHost implements MediaHost {
+  private readonly participants = new Set<Participant>();
+
+  constructor(private readonly stack: RtcStack = wrtcStack) {}
+
+  async open(): Promise<void> {
+    this.stack.installGlobals();
+  }
+
+  place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant {
+    const participant = new Participant(this.stack, request, listener);
+    this.participants.add(participant);
+    void participant.join();
+    return {
+      write: (frame, stamp) => participant.write(frame, stamp),
+      playTones: (digits) => participant.playTones(digits),
+      leave: async () => {
+        await participant.leave();
+        this.participants.delete(participant);
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.participants].map((participant) => participant.leave()));
+    this.participants.clear();
+  }
+}

@@ -1,0 +1,307 @@
+import { GatewayError } from '../../errors.js';
+import type { MarkEcho } from '../../media/marks.js';
+import type { Logger } from '../../telemetry/log.js';
+import type { Stamp } from '../../telemetry/stamp.js';
+import type { BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
+import type { Administration } from './administration.js';
+import type { CallName } from './call-name.js';
+import type { MediaHost } from './media-host.js';
+import type { Departure, ParticipantListener, PlacedParticipant } from './participant.js';
+import { type PhoneCommand, type PhoneEvent, readCommand } from './phone-events.js';
+import type { TransferRule } from './transfer-rule.js';
+
+export interface StreamLegOptions {
+  readonly apiKey: string;
+  readonly baseUrl?: string | undefined;
+  readonly administration: Administration;
+  readonly host: MediaHost;
+  readonly log: Logger;
+  /** Longest time to join, at first and after a loss, in milliseconds. */
+  readonly joinMs: number;
+  /** Longest time without anybody else in the call, in milliseconds. */
+  readonly aloneMs: number;
+  readonly watchdogMs: number;
+  readonly mayTransfer: TransferRule;
+  /** Told of each join anew after a loss. */
+  readonly onRejoin?: () => void;
+}
+
+/** Pauses between attempts to join; the last one repeats. The first loss is made good for at once. */
+const PAUSES_MS = [0, 250, 500, 1_000, 2_000];
+/** Events that may wait for Stream to take them. */
+const MAX_PENDING_EVENTS = 100;
+
+/** A phone in a Stream call, for as long as the call lasts: through lost workers, servers and connections. */
+export class StreamLeg implements BridgeLeg {
+  private participant: PlacedParticipant | undefined;
+  private isClosed = false;
+  private isJoined = false;
+  private wasLost = false;
+  private attempts = 0;
+  private lostAt = performance.now();
+  private retry: NodeJS.Timeout | undefined;
+  private alone: NodeJS.Timeout | undefined;
+  private joinTimer: NodeJS.Timeout | undefined;
+  private others = 0;
+  private pendingEvents = 0;
+  private events: Promise<void> = Promise.resolve();
+  private readonly settled: Promise<void>;
+  private settle: { resolve(): void; reject(error: unknown): void } | undefined;
+
+  constructor(
+    private readonly callId: string,
+    private readonly user: BridgeUser,
+    private readonly name: CallName,
+    private readonly line: PhoneLine,
+    private readonly options: StreamLegOptions,
+  ) {
+    this.settled = new Promise((resolve, reject) => {
+      this.settle = { resolve, reject };
+    });
+    this.settled.catch(() => {});
+  }
+
+  /**
+   * Joins for the first time.
+   * @throws GatewayError `GW_STREAM_JOIN` when the time is over, `GW_STREAM_REFUSED` and `GW_STREAM_UNAVAILABLE`
+   */
+  async join(signal: AbortSignal): Promise<void> {
+    const giveUp = () => this.close();
+    signal.addEventListener('abort', giveUp);
+    this.joinTimer = setTimeout(() => this.fail('the time was over'), this.options.joinMs);
+    try {
+      await Promise.race([this.options.administration.prepare(this.user, this.name, signal), this.settled]);
+      this.place();
+      await this.settled;
+      this.waitForOthers();
+    } catch (error) {
+      this.close();
+      throw error;
+    } finally {
+      clearTimeout(this.joinTimer);
+      signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  write(frame: Int16Array, stamp: Stamp): void {
+    this.participant?.write(frame, stamp);
+  }
+
+  dtmf(digit: string): void {
+    this.tell({ type: 'phone.digit', digit });
+  }
+
+  marked({ name, playedMs, cleared }: MarkEcho): void {
+    this.tell({ type: 'phone.marked', name, played_ms: Math.round(playedMs), cleared });
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    clearTimeout(this.retry);
+    clearTimeout(this.alone);
+    clearTimeout(this.joinTimer);
+    this.settle?.reject(new GatewayError('GW_STREAM_LEFT', 'Expected a call to join but received its end'));
+    const { participant } = this;
+    this.participant = undefined;
+    void participant?.leave();
+  }
+
+  private place(): void {
+    if (this.isClosed) return;
+    this.attempts += 1;
+    const { apiKey, baseUrl, watchdogMs, administration, host } = this.options;
+    const { id, name } = this.user;
+    // A participant that was lost may still have something to say; only the latest one is listened to.
+    let placed: PlacedParticipant | undefined;
+    const isCurrent = () => !this.isClosed && this.participant === placed;
+    const listener: ParticipantListener = {
+      write: (frame, stamp) => {
+        if (isCurrent()) this.line.write(frame, stamp);
+      },
+      token: async () => administration.token(id),
+      joined: () => {
+        if (isCurrent()) this.joined();
+      },
+      others: (count) => {
+        if (isCurrent()) this.countOthers(count);
+      },
+      event: (custom, userId) => {
+        if (isCurrent()) this.obey(custom, userId);
+      },
+      tonesRefused: (message) => {
+        if (isCurrent()) this.refuse('phone.dtmf', 'GW_DTMF_QUEUE_FULL', message);
+      },
+      departed: (departure, reason) => {
+        if (isCurrent()) this.departed(departure, reason);
+      },
+    };
+    placed = host.place(
+      {
+        apiKey,
+        baseUrl,
+        userId: id,
+        userName: name,
+        callType: this.name.type,
+        callId: this.name.id,
+        watchdogMs,
+      },
+      listener,
+    );
+    this.participant = placed;
+  }
+
+  private joined(): void {
+    const lostForMs = performance.now() - this.lostAt;
+    if (this.isJoined) return;
+    this.isJoined = true;
+    this.settle?.resolve();
+    clearTimeout(this.joinTimer);
+    const { log, onRejoin } = this.options;
+    const facts = { callId: this.callId, attempts: this.attempts, ms: Math.round(lostForMs) };
+    if (this.wasLost) {
+      onRejoin?.();
+      log.warn(facts, 'joined the Stream call again');
+    } else log.debug(facts, 'joined the Stream call');
+    this.attempts = 0;
+  }
+
+  private departed(departure: Departure, reason: string): void {
+    this.participant = undefined;
+    if (departure === 'ended') {
+      this.settle?.reject(
+        new GatewayError('GW_STREAM_CALL_ENDED', `Expected a Stream call to join but received: ${reason}`),
+      );
+      this.options.log.info({ callId: this.callId, reason }, 'the Stream call is over');
+      this.close();
+      this.line.hangUp();
+      return;
+    }
+    if (departure === 'refused') {
+      this.wasLost ||= this.isJoined;
+      this.fail(reason);
+      return;
+    }
+    if (this.isJoined) {
+      this.isJoined = false;
+      this.wasLost = true;
+      this.attempts = 0;
+      this.lostAt = performance.now();
+      this.options.log.warn({ callId: this.callId, reason }, 'lost the Stream call');
+      this.joinTimer = setTimeout(() => this.fail(reason), this.options.joinMs);
+    }
+    const pause = PAUSES_MS[Math.min(this.attempts, PAUSES_MS.length - 1)] as number;
+    this.retry = setTimeout(() => this.place(), pause);
+  }
+
+  /** The time to join is over. */
+  private fail(reason: string): void {
+    const error = new GatewayError(
+      'GW_STREAM_JOIN',
+      `Expected to join Stream call ${this.name.type}:${this.name.id} but received: ${reason}`,
+    );
+    if (!this.wasLost) {
+      this.settle?.reject(error);
+      return;
+    }
+    this.close();
+    this.line.fail(error);
+  }
+
+  private countOthers(count: number): void {
+    this.others = count;
+    this.waitForOthers();
+  }
+
+  /** Nobody is left to wait for anybody without end. */
+  private waitForOthers(): void {
+    clearTimeout(this.alone);
+    this.alone = undefined;
+    if (this.others > 0 || this.isClosed) return;
+    this.alone = setTimeout(() => {
+      this.options.log.info({ callId: this.callId }, 'left alone in the Stream call');
+      this.close();
+      this.line.hangUp();
+    }, this.options.aloneMs);
+  }
+
+  /** Somebody in the call wants something of the phone. */
+  private obey(custom: unknown, userId: string): void {
+    const read = readCommand(custom, this.user.id);
+    if (read === undefined) return;
+    if ('refused' in read) {
+      this.refuse(read.refused, 'GW_PHONE_COMMAND', read.message);
+      return;
+    }
+    const { command } = read;
+    this.options.log.info({ callId: this.callId, command: command.type, by: userId }, 'command');
+    try {
+      this.carryOut(command);
+    } catch (error) {
+      const known = error instanceof GatewayError;
+      if (!known) this.options.log.error({ callId: this.callId, err: error }, 'a command failed');
+      this.refuse(command.type, known ? error.code : 'GW_INTERNAL', known ? error.message : 'it failed');
+    }
+  }
+
+  private carryOut(command: PhoneCommand): void {
+    const { line } = this;
+    switch (command.type) {
+      case 'phone.clear': {
+        const { playedMs, discardedMs } = line.clear();
+        this.tell({
+          type: 'phone.cleared',
+          played_ms: Math.round(playedMs),
+          discarded_ms: Math.round(discardedMs),
+        });
+        break;
+      }
+      case 'phone.mark':
+        line.mark(command.name);
+        break;
+      case 'phone.dtmf':
+        this.participant?.playTones(command.digits);
+        break;
+      case 'phone.hangup':
+        line.hangUp();
+        break;
+      case 'phone.transfer':
+        this.transfer(command.to);
+        break;
+    }
+  }
+
+  private transfer(to: string): void {
+    if (!this.options.mayTransfer(to)) {
+      throw new GatewayError(
+        'GW_TRANSFER_REFUSED',
+        'Expected a number that transfers are allowed to but received another',
+      );
+    }
+    this.line.transfer(to);
+  }
+
+  private refuse(command: string, code: string, message: string): void {
+    this.tell({ type: 'phone.error', command, code, message });
+  }
+
+  /** Tells everybody in the call, in order. */
+  private tell(event: PhoneEvent): void {
+    if (this.isClosed) return;
+    if (this.pendingEvents >= MAX_PENDING_EVENTS) {
+      this.options.log.warn(
+        { callId: this.callId, event: event.type },
+        'an event was dropped: too many wait',
+      );
+      return;
+    }
+    this.pendingEvents += 1;
+    const { administration, log } = this.options;
+    this.events = this.events
+      .then(() => administration.sendEvent(this.name, this.user.id, { ...event, phone: this.user.id }))
+      .catch((error) => log.warn({ callId: this.callId, err: error }, 'an event did not reach Stream'))
+      .finally(() => {
+        this.pendingEvents -= 1;
+      });
+  }
+}

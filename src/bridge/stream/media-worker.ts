@@ -1,0 +1,125 @@
+import { Socket } from 'node:net';
+import { FramePipe } from './frame-pipe.js';
+import { Participant, type ParticipantListener } from './participant.js';
+import type { FromWorker, ToWorker } from './worker-messages.js';
+import { wrtcStack } from './wrtc.js';
+
+/**
+ * A media worker's process: participants of Stream calls, each a leg of the gateway's. It holds no secret; the gateway
+ * makes its tokens. WebRTC is native code that may crash: here it takes down these legs only, and never a phone.
+ */
+
+/** Where the gateway put the pipe for frames. */
+const FRAME_FD = 3;
+
+interface Seat {
+  readonly participant: Participant;
+  readonly tokens: Map<number, { resolve(token: string): void; reject(error: Error): void }>;
+}
+
+const seats = new Map<number, Seat>();
+let tokenRequests = 0;
+let droppedByPast = 0;
+
+const pipe = new FramePipe(new Socket({ fd: FRAME_FD }), (leg, frame, stamp) =>
+  seats.get(leg)?.participant.write(frame, stamp),
+);
+
+function tell(message: FromWorker): void {
+  if (process.connected) process.send?.(message, undefined, {}, () => {});
+}
+
+function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request']): void {
+  const tokens: Seat['tokens'] = new Map();
+  const listener: ParticipantListener = {
+    write: (frame, stamp) => pipe.write(leg, frame, stamp),
+    token: () =>
+      new Promise((resolve, reject) => {
+        const id = ++tokenRequests;
+        tokens.set(id, { resolve, reject });
+        tell({ type: 'token', leg, id });
+      }),
+    joined: () => tell({ type: 'joined', leg }),
+    others: (count) => tell({ type: 'others', leg, count }),
+    event: (custom, userId) => tell({ type: 'event', leg, custom, userId }),
+    tonesRefused: (message) => tell({ type: 'tonesRefused', leg, message }),
+    departed: (departure, reason) => {
+      tell({ type: 'departed', leg, departure, reason });
+      void leave(leg);
+    },
+  };
+  const participant = new Participant(wrtcStack, request, listener);
+  seats.set(leg, { participant, tokens });
+  void participant.join();
+}
+
+async function leave(leg: number): Promise<void> {
+  const seat = seats.get(leg);
+  if (seat === undefined) return;
+  seats.delete(leg);
+  for (const { reject } of seat.tokens.values()) reject(new Error('the leg is leaving'));
+  await seat.participant.leave();
+  droppedByPast += seat.participant.microphone.dropped;
+  tell({ type: 'left', leg });
+}
+
+async function end(): Promise<void> {
+  await Promise.all([...seats.keys()].map(leave));
+  pipe.close();
+  process.exit();
+}
+
+function dropped(): number {
+  let total = droppedByPast + pipe.dropped;
+  for (const { participant } of seats.values()) total += participant.microphone.dropped;
+  return total;
+}
+
+function answerToken(message: Extract<ToWorker, { type: 'token' }>): void {
+  const { leg, id, token, error } = message;
+  const tokens = seats.get(leg)?.tokens;
+  const request = tokens?.get(id);
+  tokens?.delete(id);
+  if (token === undefined) request?.reject(new Error(error ?? 'no token'));
+  else request?.resolve(token);
+}
+
+process.on('message', (message: ToWorker) => {
+  switch (message.type) {
+    case 'join':
+      join(message.leg, message.request);
+      break;
+    case 'leave':
+      void leave(message.leg);
+      break;
+    case 'tones':
+      seats.get(message.leg)?.participant.playTones(message.digits);
+      break;
+    case 'token':
+      answerToken(message);
+      break;
+    case 'ping':
+      tell({ type: 'pong', rss: process.memoryUsage.rss(), dropped: dropped() });
+      break;
+    case 'end':
+      void end();
+      break;
+  }
+});
+// Without its gateway a worker has nobody to talk to.
+process.on('disconnect', () => void end());
+// Signals of a terminal reach every process of the group; the gateway decides when its calls are over.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+// A promise that the Stream client forgot must not cost the other calls of this worker.
+process.on('unhandledRejection', (reason) =>
+  tell({
+    type: 'fault',
+    message: reason instanceof Error ? (reason.stack ?? reason.message) : String(reason),
+  }),
+);
+
+// Loading takes most of a second: a spare worker has it behind it when a call needs it.
+wrtcStack.installGlobals();
+await import('@stream-io/video-client');
+tell({ type: 'ready' });

@@ -1,0 +1,321 @@
+import type { Call, StreamVideoClient, StreamVideoParticipant } from '@stream-io/video-client';
+import { GatewayError } from '../../errors.js';
+import { DtmfTones } from '../../media/dtmf.js';
+import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
+import { type Stamp, stampNow } from '../../telemetry/stamp.js';
+import { blockClock } from './clock.js';
+import { Ear, type Speaker } from './ear.js';
+import { Microphone } from './microphone.js';
+import type { AudioStream, RtcStack } from './rtc-stack.js';
+import { type Measured, readTransport } from './transport.js';
+import { Watchdog } from './watchdog.js';
+
+/** As whom and where to join. Plain data: it may come from another process. */
+export interface ParticipantRequest {
+  readonly apiKey: string;
+  /** Origin in place of Stream's own. */
+  readonly baseUrl?: string | undefined;
+  readonly userId: string;
+  readonly userName?: string | undefined;
+  readonly callType: string;
+  readonly callId: string;
+  /** Milliseconds without a sign of life from the media server until the participant counts as lost. */
+  readonly watchdogMs: number;
+}
+
+/**
+ * Why a participant is not in its call: the call is over for it, it was lost and may join again, or Stream does not
+ * let it in and will not another time.
+ */
+export type Departure = 'ended' | 'lost' | 'refused';
+
+/** What a participant tells. Its frames are what the phone shall hear. */
+export interface ParticipantListener extends FrameSink {
+  /** A token for the user, each time the client wants a fresh one. */
+  token(): Promise<string>;
+  /** It is in the call and its audio can be heard. */
+  joined(): void;
+  /** How many others are in the call, whenever that changes. */
+  others(count: number): void;
+  /** A custom event of the call, by whom. */
+  event(custom: unknown, userId: string): void;
+  /** Tones could not be played. */
+  tonesRefused(message: string): void;
+  /** It is out of the call, not by its own `leave`; said once, and nothing after it. */
+  departed(departure: Departure, reason: string): void;
+}
+
+/** A participant where it lives: in this process or another. */
+export interface PlacedParticipant extends FrameSink {
+  /** Plays in-band DTMF to the phone. */
+  playTones(digits: string): void;
+  /** Leaves; idempotent. Nothing is told afterwards. */
+  leave(): Promise<void>;
+}
+
+/** Longest wait for the media path of a join: what is said before it is there, nobody hears. */
+const MEDIA_TIMEOUT_MS = 3_000;
+const MEDIA_POLL_MS = 20;
+/** Longest wait for the client to let go of a call: its own requests time out after five seconds. */
+const LEAVE_TIMEOUT_MS = 8_000;
+/** The client gives up reconnecting after this. */
+const RECONNECT_SECONDS = 20;
+
+type Sdk = typeof import('@stream-io/video-client');
+
+/** The phone in a Stream call: the unmodified client, joined with a microphone and an ear of our own. */
+export class Participant implements PlacedParticipant {
+  readonly microphone: Microphone;
+  private readonly ear: Ear;
+  private readonly tones = new DtmfTones();
+  private readonly toneFrame = new Int16Array(FRAME_SAMPLES);
+  private isEvenTick = false;
+  private readonly source;
+  private client: StreamVideoClient | undefined;
+  private call: Call | undefined;
+  private watchdog: Watchdog | undefined;
+  private readonly subscriptions: { unsubscribe(): void }[] = [];
+  private isOver = false;
+  private endReason: string | undefined;
+  private othersCount = -1;
+  private joining: Promise<void> | undefined;
+  private leaving: Promise<void> | undefined;
+
+  constructor(
+    private readonly stack: RtcStack,
+    private readonly request: ParticipantRequest,
+    private readonly listener: ParticipantListener,
+  ) {
+    this.source = stack.createAudioSource();
+    this.microphone = new Microphone(this.source);
+    this.ear = new Ear(stack, {
+      write: (frame, stamp) => {
+        // A tone is heard alone, as from a telephone's own keypad.
+        if (!this.isOver && !this.tones.isActive) listener.write(frame, stamp);
+      },
+    });
+  }
+
+  write(frame: Int16Array, stamp: Stamp): void {
+    if (!this.isOver) this.microphone.write(frame, stamp);
+  }
+
+  playTones(digits: string): void {
+    if (this.isOver) return;
+    try {
+      this.tones.push(digits);
+    } catch (error) {
+      this.listener.tonesRefused((error as Error).message);
+    }
+  }
+
+  tick(): void {
+    this.microphone.tick();
+    this.isEvenTick = !this.isEvenTick;
+    if (this.isEvenTick && this.tones.read(this.toneFrame)) this.listener.write(this.toneFrame, stampNow());
+  }
+
+  /** Joins; `joined` or `departed` tells how it went. */
+  join(): Promise<void> {
+    this.joining ??= this.enter().then(
+      () => {
+        if (!this.isOver) this.listener.joined();
+      },
+      async (error) => {
+        const refused = isRefusal(error);
+        if (refused && (await this.hasCallEnded())) this.endReason ??= 'the call was ended';
+        const reason = this.endReason ?? (error instanceof Error ? error.message : String(error));
+        this.depart(this.endReason !== undefined ? 'ended' : refused ? 'refused' : 'lost', reason);
+      },
+    );
+    return this.joining;
+  }
+
+  leave(): Promise<void> {
+    this.isOver = true;
+    this.leaving ??= this.exit();
+    return this.leaving;
+  }
+
+  private async enter(): Promise<void> {
+    this.stack.installGlobals();
+    // Only now: the client looks for a browser while it is loaded.
+    const sdk = await import('@stream-io/video-client');
+    const { userId, userName, callType, callId } = this.request;
+    const client = new sdk.StreamVideoClient({ apiKey: this.request.apiKey, options: this.clientOptions() });
+    this.client = client;
+    await client.connectUser({ id: userId, ...(userName === undefined ? {} : { name: userName }) }, () =>
+      this.listener.token(),
+    );
+    this.checkWanted();
+    const call = client.call(callType, callId);
+    this.call = call;
+    await this.plugIn(call);
+    this.watchCall(call, sdk);
+    this.checkWanted();
+    blockClock.add(this);
+    await call.join({ create: false });
+    this.checkWanted();
+    await this.mediaPath(call);
+    this.watchdog = new Watchdog(
+      () => connectionsOf(call),
+      this.request.watchdogMs,
+      () => this.depart('lost', `no sign of life from the media server for ${this.request.watchdogMs} ms`),
+    );
+  }
+
+  /** Everything the client would otherwise ask a browser for is answered or switched off before it joins. */
+  private async plugIn(call: Call): Promise<void> {
+    call.setDisconnectionTimeout(RECONNECT_SECONDS);
+    call.setStatsReportingIntervalInMs(0);
+    call.microphone.setSilenceThreshold(0);
+    await call.microphone.disableSpeakingWhileMutedNotification();
+    await call.camera.disable();
+    const device = call.microphone.registerVirtualDevice({
+      label: 'phone',
+      // A new track each time: muting stops the old one for good.
+      getUserMedia: () => ({ stream: this.source.createStream() as never }),
+    });
+    await call.microphone.select(device.deviceId);
+    await call.microphone.enable();
+  }
+
+  private watchCall(call: Call, { CallingState }: Sdk): void {
+    const { state } = call;
+    const end = (reason: string) => () => {
+      this.endReason ??= reason;
+    };
+    this.subscriptions.push(
+      subscribed(call.on('call.ended', end('the call was ended'))),
+      subscribed(call.on('callEnded', end('the call was ended'))),
+      subscribed(
+        call.on('call.blocked_user', ({ user }) => {
+          if (user.id === this.request.userId) end('the phone was blocked')();
+        }),
+      ),
+      subscribed(
+        call.on('call.kicked_user', ({ user }) => {
+          if (user.id === this.request.userId) end('the phone was removed')();
+        }),
+      ),
+      subscribed(
+        call.on('custom', ({ custom, user }) => {
+          if (!this.isOver) this.listener.event(custom, user.id);
+        }),
+      ),
+      call.microphone.state.status$.subscribe((status) => {
+        this.microphone.isMuted = status === 'disabled';
+      }),
+      state.remoteParticipants$.subscribe((participants) => this.meet(participants)),
+      state.callingState$.subscribe((callingState) => {
+        if (callingState === CallingState.LEFT) {
+          this.depart(this.endReason === undefined ? 'lost' : 'ended', this.endReason ?? 'the client left');
+        } else if (callingState === CallingState.RECONNECTING_FAILED) {
+          this.depart('lost', 'the client could not reconnect');
+        }
+      }),
+    );
+  }
+
+  /** Whoever is there, but for earlier sessions of this very phone that the server has not missed yet. */
+  private meet(participants: readonly StreamVideoParticipant[]): void {
+    if (this.isOver) return;
+    const others = participants.filter(({ userId }) => userId !== this.request.userId);
+    this.ear.listenTo(
+      others.map(
+        ({ sessionId, audioStream }): Speaker => ({
+          sessionId,
+          audioStream: audioStream as AudioStream | undefined,
+        }),
+      ),
+    );
+    if (others.length === this.othersCount) return;
+    this.othersCount = others.length;
+    this.listener.others(others.length);
+  }
+
+  /** Waits until what the phone says reaches the media server, for a while. */
+  private async mediaPath(call: Call): Promise<void> {
+    const deadline = performance.now() + MEDIA_TIMEOUT_MS;
+    while (performance.now() < deadline) {
+      this.checkWanted();
+      if (call.publisher !== undefined && (await readTransport(call.publisher)).isConnected) return;
+      await new Promise((resolve) => setTimeout(resolve, MEDIA_POLL_MS));
+    }
+    throw new GatewayError(
+      'GW_STREAM_MEDIA',
+      `Expected a media path to Stream within ${MEDIA_TIMEOUT_MS} ms but received none`,
+    );
+  }
+
+  /** Stream refuses to join a call that is over with the error it has for any other. */
+  private async hasCallEnded(): Promise<boolean> {
+    await this.call?.get().catch(() => {});
+    return this.call?.state.endedAt !== undefined;
+  }
+
+  private checkWanted(): void {
+    if (this.endReason !== undefined) throw new GatewayError('GW_STREAM_CALL_ENDED', this.endReason);
+    if (this.isOver) throw new GatewayError('GW_STREAM_LEFT', 'Expected to join but received leave');
+  }
+
+  private depart(departure: Departure, reason: string): void {
+    if (this.isOver) return;
+    this.listener.departed(departure, reason);
+    void this.leave();
+  }
+
+  private async exit(): Promise<void> {
+    blockClock.remove(this);
+    this.watchdog?.close();
+    for (const subscription of this.subscriptions.splice(0)) subscription.unsubscribe();
+    this.ear.close();
+    this.tones.clear();
+    await within(LEAVE_TIMEOUT_MS, this.letGo());
+  }
+
+  private async letGo(): Promise<void> {
+    // The client can not leave what it has not finished joining.
+    await this.joining?.catch(() => {});
+    this.watchdog?.close();
+    const { call, client } = this;
+    this.call = undefined;
+    this.client = undefined;
+    if (call !== undefined) await call.leave().catch(() => {});
+    await client?.disconnectUser().catch(() => {});
+  }
+
+  private clientOptions() {
+    const { baseUrl } = this.request;
+    return {
+      allowServerSideConnect: true,
+      clientEventsReportingEnabled: false,
+      logLevel: 'error' as const,
+      ...(baseUrl === undefined ? {} : { baseURL: `${baseUrl}/video`, locationHintUrl: `${baseUrl}/hint` }),
+    };
+  }
+}
+
+/** An answer of Stream's that another try will not change. */
+function isRefusal(error: unknown): boolean {
+  const { status = 0 } = (error ?? {}) as { status?: number };
+  return status >= 400 && status < 500 && status !== 408 && status !== 429;
+}
+
+function connectionsOf({ publisher, subscriber }: Call): Measured[] {
+  return [publisher, subscriber].filter((connection) => connection !== undefined);
+}
+
+function subscribed(unsubscribe: () => void): { unsubscribe(): void } {
+  return { unsubscribe };
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    work,
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    }),
+  ]).finally(() => clearTimeout(timer));
+}

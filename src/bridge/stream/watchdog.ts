@@ -1,0 +1,50 @@
+import { type Measured, readTransport } from './transport.js';
+
+const INTERVAL_MS = 500;
+
+/**
+ * Notices media that died without a word. WebRTC itself needs some fifteen seconds for that; connectivity checks are
+ * answered every 2.5 s even where nobody speaks, so three seconds without a sign of life from either connection tell.
+ */
+export class Watchdog {
+  private readonly timer: NodeJS.Timeout;
+  private lastSigns = -1;
+  private lastSignAt = performance.now();
+  private isLooking = false;
+
+  /**
+   * @param connections those open now, in any number
+   * @param onDead called once
+   */
+  constructor(
+    private readonly connections: () => readonly Measured[],
+    private readonly patienceMs: number,
+    private readonly onDead: () => void,
+  ) {
+    this.timer = setInterval(() => this.look(), INTERVAL_MS);
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  private async look(): Promise<void> {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    try {
+      const states = await Promise.all(this.connections().map(readTransport));
+      const signs = states.reduce((sum, state) => sum + state.signsOfLife, 0);
+      const now = performance.now();
+      // A new connection counts from nothing: fewer signs than before are a sign as well.
+      if (signs !== this.lastSigns || states.length === 0) this.lastSignAt = now;
+      this.lastSigns = signs;
+      if (now - this.lastSignAt < this.patienceMs) return;
+      this.close();
+      this.onDead();
+    } catch {
+      // A connection that was closed meanwhile has no statistics.
+    } finally {
+      this.isLooking = false;
+    }
+  }
+}

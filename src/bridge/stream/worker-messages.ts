@@ -1,0 +1,43 @@
+import type { Departure, ParticipantRequest } from './participant.js';
+
+/** What the gateway tells a media worker, over the channel of its child process. Audio goes another way. */
+export type ToWorker =
+  | { readonly type: 'join'; readonly leg: number; readonly request: ParticipantRequest }
+  | { readonly type: 'leave'; readonly leg: number }
+  | { readonly type: 'tones'; readonly leg: number; readonly digits: string }
+  | {
+      readonly type: 'token';
+      readonly leg: number;
+      readonly id: number;
+      readonly token?: string;
+      readonly error?: string;
+    }
+  | { readonly type: 'ping' }
+  /** Nobody needs it any more: it leaves what it is in and ends. */
+  | { readonly type: 'end' };
+
+/** What a media worker tells the gateway. */
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'joined'; readonly leg: number }
+  | { readonly type: 'others'; readonly leg: number; readonly count: number }
+  | { readonly type: 'event'; readonly leg: number; readonly custom: unknown; readonly userId: string }
+  | {
+      readonly type: 'departed';
+      readonly leg: number;
+      readonly departure: Departure;
+      readonly reason: string;
+    }
+  | { readonly type: 'tonesRefused'; readonly leg: number; readonly message: string }
+  | { readonly type: 'left'; readonly leg: number }
+  | { readonly type: 'token'; readonly leg: number; readonly id: number }
+  | ({ readonly type: 'pong' } & WorkerVitals)
+  | { readonly type: 'fault'; readonly message: string };
+
+/** How a worker is. */
+export interface WorkerVitals {
+  /** Resident memory in bytes. */
+  readonly rss: number;
+  /** Frames dropped since it began: bursts of phones, and what the gateway did not read. */
+  readonly dropped: number;
+}

@@ -1,0 +1,162 @@
+import type { Logger } from '../../telemetry/log.js';
+import type { MediaHost } from './media-host.js';
+import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
+import { MediaWorker } from './worker.js';
+
+/** Five threads a leg, and one thread that mixes for all of them: more than this no worker carries. */
+export const MAX_LEGS_PER_WORKER = 50;
+
+export interface WorkerPoolOptions {
+  /** Legs a worker carries at a time, 1…50. */
+  readonly legsPerWorker: number;
+  /** Legs after which a worker is replaced, once it is empty. */
+  readonly recycleAfter: number;
+  /** Resident memory in megabytes after which it is likewise. */
+  readonly memoryLimitMb: number;
+  readonly log: Logger;
+}
+
+/** A media worker as an operator sees it. */
+export interface MediaWorkerState {
+  readonly pid: number;
+  /** Legs it carries, those it is still leaving included. */
+  readonly legs: number;
+  readonly isReady: boolean;
+  /** Whether it ends once it is empty. */
+  readonly isRetiring: boolean;
+  /** Resident memory as it said last, within half a second. */
+  readonly rssBytes: number;
+}
+
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 10_000;
+
+/**
+ * Media workers: as many as the calls need, and one more that is warm, for the next call and for those of a worker
+ * that dies.
+ */
+export class WorkerPool implements MediaHost {
+  /** Workers that died, for the metrics. */
+  deaths = 0;
+  private readonly workers = new Set<MediaWorker>();
+  private droppedByPast = 0;
+  private isClosed = false;
+  /** Workers in a row that died before they were ready: what can not start is not started over and over. */
+  private failures = 0;
+  private restart: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: WorkerPoolOptions) {}
+
+  async open(): Promise<void> {
+    this.keepSpare();
+    const [first] = this.workers;
+    await first?.ready;
+  }
+
+  place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant {
+    const worker = this.roomiest() ?? this.start();
+    const placed = worker.place(request, listener);
+    if (worker.placed >= this.options.recycleAfter) worker.isRetiring = true;
+    this.keepSpare();
+    return placed;
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    clearTimeout(this.restart);
+    await Promise.all([...this.workers].map((worker) => worker.close()));
+  }
+
+  /** Each worker, in the order they were started. */
+  list(): MediaWorkerState[] {
+    return [...this.workers].map(({ pid, load, isReady, isRetiring, vitals }) => ({
+      pid,
+      legs: load,
+      isReady,
+      isRetiring,
+      rssBytes: vitals.rss,
+    }));
+  }
+
+  /** Workers and what they do. */
+  census(): { workers: number; legs: number; dropped: number; deaths: number; rssBytes: number } {
+    let legs = 0;
+    let dropped = this.droppedByPast;
+    let rssBytes = 0;
+    for (const worker of this.workers) {
+      legs += worker.load;
+      dropped += worker.vitals.dropped + worker.pipe.dropped;
+      rssBytes += worker.vitals.rss;
+    }
+    return { workers: this.workers.size, legs, dropped, deaths: this.deaths, rssBytes };
+  }
+
+  /**
+   * Of the workers at work the one with the fewest legs; the spare only where they are all full. One that is ready is
+   * better than one that still starts.
+   */
+  private roomiest(): MediaWorker | undefined {
+    const open = [...this.workers].filter(
+      ({ isRetiring, load }) => !isRetiring && load < this.options.legsPerWorker,
+    );
+    const rank = (worker: MediaWorker) =>
+      (worker.isReady ? 0 : 1000) + (worker.isIdle ? MAX_LEGS_PER_WORKER : worker.load);
+    return open.sort((a, b) => rank(a) - rank(b))[0];
+  }
+
+  private start(): MediaWorker {
+    const worker = new MediaWorker({
+      freed: () => this.freed(worker),
+      gone: (_, reason, legs) => this.gone(worker, reason, legs),
+      fault: (_, message) =>
+        this.options.log.warn({ worker: worker.pid, message }, 'a fault in a media worker'),
+    });
+    this.workers.add(worker);
+    worker.ready.then(
+      () => {
+        this.failures = 0;
+        this.options.log.debug({ worker: worker.pid }, 'media worker ready');
+      },
+      () => {},
+    );
+    return worker;
+  }
+
+  private keepSpare(): void {
+    if (this.isClosed || this.restart !== undefined) return;
+    const spares = [...this.workers].filter(({ isRetiring, isIdle }) => !isRetiring && isIdle);
+    if (spares.length === 0) this.start();
+    // Calls that went leave workers behind; one spare is enough.
+    for (const spare of spares.slice(1)) void this.retire(spare);
+  }
+
+  private freed(worker: MediaWorker): void {
+    if (worker.vitals.rss > this.options.memoryLimitMb * 1_000_000) worker.isRetiring = true;
+    if (!worker.isIdle) return;
+    if (worker.isRetiring) void this.retire(worker);
+    this.keepSpare();
+  }
+
+  private async retire(worker: MediaWorker): Promise<void> {
+    worker.isRetiring = true;
+    await worker.close();
+  }
+
+  private gone(worker: MediaWorker, reason: string, legs: number): void {
+    this.workers.delete(worker);
+    this.droppedByPast += worker.vitals.dropped + worker.pipe.dropped;
+    if (this.isClosed || worker.isClosing) return;
+    this.deaths += 1;
+    this.options.log.error({ worker: worker.pid, legs, reason }, 'media worker died');
+    if (worker.isReady) {
+      this.keepSpare();
+      return;
+    }
+    this.failures += 1;
+    const pause = Math.min(FIRST_PAUSE_MS * 2 ** (this.failures - 1), LONGEST_PAUSE_MS);
+    this.restart ??= setTimeout(() => {
+      this.restart = undefined;
+      this.keepSpare();
+    }, pause);
+  }
+}

@@ -1,0 +1,245 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { createRequire } from 'node:module';
+import type { Duplex } from 'node:stream';
+import { GatewayError } from '../../errors.js';
+import type { Stamp } from '../../telemetry/stamp.js';
+import { FramePipe } from './frame-pipe.js';
+import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
+import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
+
+const PING_INTERVAL_MS = 500;
+/** Unanswered pings after which a worker counts as hung: two seconds. */
+const MAX_UNANSWERED = 4;
+const START_TIMEOUT_MS = 20_000;
+/** Time to leave its calls when it is asked to end. */
+const END_TIMEOUT_MS = 10_000;
+/** Of what a worker writes on its standard error, kept for the log. */
+const MAX_LAST_WORDS = 4_000;
+
+/** What a worker tells of itself; said to its pool. */
+export interface WorkerListener {
+  /** A seat became free. */
+  freed(worker: MediaWorker): void;
+  /** Its process is gone, and so many legs with it; each of them is told next. */
+  gone(worker: MediaWorker, reason: string, legs: number): void;
+  /** Something went wrong that it survived. */
+  fault(worker: MediaWorker, message: string): void;
+}
+
+/** A media worker as the gateway sees it: a child process with seats for legs. */
+export class MediaWorker {
+  /** Fulfilled when it can carry legs at once; rejects where it never will. */
+  readonly ready: Promise<void>;
+  readonly pid: number;
+  /** Legs it ever carried. */
+  placed = 0;
+  /** Whether it takes no more legs. */
+  isRetiring = false;
+  isReady = false;
+  /** Whether its end is wanted. */
+  isClosing = false;
+  vitals: WorkerVitals = { rss: 0, dropped: 0 };
+  readonly pipe: FramePipe;
+  private readonly process: ChildProcess;
+  private readonly legs = new Map<number, Leg>();
+  private readonly departing = new Set<number>();
+  private readonly timer: NodeJS.Timeout;
+  private unanswered = 0;
+  private nextLeg = 1;
+  private lastWords = '';
+  private verdict: string | undefined;
+  private isGone = false;
+  private readonly exited: Promise<void>;
+
+  constructor(private readonly listener: WorkerListener) {
+    this.process = fork(entry(), [], {
+      // No secret of the gateway's gets into a process that talks to the world by native code.
+      env: workerEnvironment(),
+      execArgv: [],
+      serialization: 'json',
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    this.pid = this.process.pid ?? 0;
+    this.pipe = new FramePipe(this.process.stdio[3] as Duplex, (leg, frame, stamp) =>
+      this.legs.get(leg)?.listener.write(frame, stamp),
+    );
+    this.process.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.lastWords = (this.lastWords + text).slice(-MAX_LAST_WORDS);
+    });
+    this.ready = new Promise((resolve, reject) => {
+      this.process.on('message', (message: FromWorker) => {
+        if (message.type === 'ready') {
+          this.isReady = true;
+          this.unanswered = 0;
+          resolve();
+        } else this.receive(message);
+      });
+      this.process.once('exit', () => reject(new GatewayError('GW_STREAM_WORKER', this.reason())));
+    });
+    this.ready.catch(() => {});
+    this.exited = new Promise((resolve) => {
+      this.process.once('exit', (code, signal) => {
+        this.verdict ??= signal === null ? `exit code ${code}` : `${signal}`;
+        this.end();
+        resolve();
+      });
+    });
+    // The process could not be made at all: there will be no exit.
+    this.process.once('error', (error) => {
+      this.verdict ??= error.message;
+      if (this.process.pid === undefined) this.end();
+    });
+    this.timer = setInterval(() => this.ping(), PING_INTERVAL_MS);
+  }
+
+  /** Seats taken, those that are being cleared included: their threads are still there. */
+  get load(): number {
+    return this.legs.size + this.departing.size;
+  }
+
+  get isIdle(): boolean {
+    return this.load === 0;
+  }
+
+  place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant {
+    const id = this.nextLeg++;
+    this.placed += 1;
+    const leg: Leg = { listener };
+    this.legs.set(id, leg);
+    this.tell({ type: 'join', leg: id, request });
+    return {
+      write: (frame: Int16Array, stamp: Stamp) => {
+        if (this.legs.get(id) === leg) this.pipe.write(id, frame, stamp);
+      },
+      playTones: (digits) => this.tell({ type: 'tones', leg: id, digits }),
+      leave: async () => {
+        if (!this.legs.delete(id)) return;
+        this.departing.add(id);
+        this.tell({ type: 'leave', leg: id });
+      },
+    };
+  }
+
+  /** Asks it to leave its calls and end, and sees to it that it does. */
+  async close(): Promise<void> {
+    if (this.isGone) return;
+    this.isRetiring = true;
+    this.isClosing = true;
+    this.verdict ??= 'closed';
+    this.legs.clear();
+    this.tell({ type: 'end' });
+    const timer = setTimeout(() => this.process.kill('SIGKILL'), END_TIMEOUT_MS);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  private receive(message: FromWorker): void {
+    if (message.type === 'pong') {
+      this.unanswered = 0;
+      this.vitals = message;
+      return;
+    }
+    if (message.type === 'fault') {
+      this.listener.fault(this, message.message);
+      return;
+    }
+    if (message.type === 'ready') return;
+    if (message.type === 'left') {
+      this.departing.delete(message.leg);
+      this.listener.freed(this);
+      return;
+    }
+    const listener = this.legs.get(message.leg)?.listener;
+    if (listener === undefined) return;
+    switch (message.type) {
+      case 'joined':
+        listener.joined();
+        break;
+      case 'others':
+        listener.others(message.count);
+        break;
+      case 'event':
+        listener.event(message.custom, message.userId);
+        break;
+      case 'tonesRefused':
+        listener.tonesRefused(message.message);
+        break;
+      case 'departed':
+        // Its seat is free when the worker says "left".
+        this.legs.delete(message.leg);
+        this.departing.add(message.leg);
+        listener.departed(message.departure, message.reason);
+        break;
+      case 'token':
+        void this.answerToken(message.leg, message.id, listener);
+        break;
+    }
+  }
+
+  private async answerToken(leg: number, id: number, listener: ParticipantListener): Promise<void> {
+    try {
+      this.tell({ type: 'token', leg, id, token: await listener.token() });
+    } catch (error) {
+      this.tell({ type: 'token', leg, id, error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  /** Counted in pings, not in time: where this very process stalled, one ping went out and one answer is due. */
+  private ping(): void {
+    this.unanswered += 1;
+    const patience = this.isReady ? MAX_UNANSWERED : START_TIMEOUT_MS / PING_INTERVAL_MS;
+    if (this.unanswered > patience) {
+      this.verdict ??= 'it hung';
+      this.process.kill('SIGKILL');
+      return;
+    }
+    if (this.isReady) this.tell({ type: 'ping' });
+  }
+
+  private tell(message: ToWorker): void {
+    // A worker that is going reports its end itself.
+    if (this.process.connected) this.process.send(message, () => {});
+  }
+
+  private end(): void {
+    if (this.isGone) return;
+    this.isGone = true;
+    this.isRetiring = true;
+    clearInterval(this.timer);
+    this.pipe.close();
+    const reason = this.reason();
+    const legs = [...this.legs.values()];
+    this.legs.clear();
+    this.departing.clear();
+    this.listener.gone(this, reason, legs.length);
+    for (const { listener } of legs) listener.departed('lost', reason);
+  }
+
+  private reason(): string {
+    const words = this.lastWords.trim();
+    return `media worker ${this.pid} is gone: ${this.verdict ?? 'unknown'}${words === '' ? '' : `: ${words}`}`;
+  }
+}
+
+interface Leg {
+  readonly listener: ParticipantListener;
+}
+
+/** The worker's program as compiled, also where the gateway itself runs from its sources. */
+function entry(): string {
+  return createRequire(import.meta.url).resolve('#media-worker');
+}
+
+function workerEnvironment(): NodeJS.ProcessEnv {
+  const names = [
+    'PATH',
+    'HOME',
+    'TMPDIR',
+    'LANG',
+    'TZ',
+    'NODE_EXTRA_CA_CERTS',
+    'NODE_OPTIONS',
+    'SSL_CERT_FILE',
+  ];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+}

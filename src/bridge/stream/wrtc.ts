@@ -1,0 +1,145 @@
+import { createRequire } from 'node:module';
+import { WebSocket } from 'ws';
+import { GatewayError } from '../../errors.js';
+import {
+  type AudioSink,
+  type AudioSource,
+  type AudioStream,
+  type AudioTrack,
+  BLOCK_SAMPLES,
+  type BlockListener,
+  type RtcStack,
+} from './rtc-stack.js';
+
+/** As much of the browser's `RTCPeerConnection` as is mended here. */
+interface PeerConnection {
+  getTransceivers(): { readonly receiver: { readonly track: AudioTrack } }[];
+  close(): void;
+}
+
+/** The parts of `@roamhq/wrtc` in use. */
+interface Wrtc {
+  readonly RTCPeerConnection: new (configuration?: object) => PeerConnection;
+  readonly RTCPeerConnectionIceErrorEvent: unknown;
+  readonly MediaStream: new (tracks: AudioTrack[]) => AudioStream;
+  readonly nonstandard: {
+    readonly RTCAudioSource: new () => {
+      createTrack(): AudioTrack;
+      onData(data: { samples: Int16Array; sampleRate: number }): void;
+    };
+    readonly RTCAudioSink: new (
+      track: AudioTrack,
+    ) => { ondata: ((data: { samples: Int16Array; sampleRate: number }) => void) | null; stop(): void };
+  };
+}
+
+/** Its event targets keep their listeners in the open. */
+type Listening = { _listeners: object };
+
+/**
+ * libwebrtc by `@roamhq/wrtc`, with what it lacks made good:
+ * - methods of a track can not be replaced, which the Stream client does
+ * - a stopped track goes on sending what its source is given: a muted phone would be heard
+ * - a closed connection keeps its remote tracks, and by their listeners the whole call
+ *
+ * It can not live in a worker thread: the thread's end takes the process down.
+ */
+class WrtcStack implements RtcStack {
+  readonly name = 'wrtc';
+  private loaded: Wrtc | undefined;
+
+  private get wrtc(): Wrtc {
+    this.loaded ??= load();
+    return this.loaded;
+  }
+
+  installGlobals(): void {
+    const { wrtc } = this;
+    const browser = globalThis as { RTCPeerConnection?: unknown; navigator?: { userAgent?: string } };
+    if (browser.RTCPeerConnection !== undefined) return;
+    define('RTCPeerConnection', closingCleanly(wrtc.RTCPeerConnection));
+    define('RTCPeerConnectionIceErrorEvent', wrtc.RTCPeerConnectionIceErrorEvent);
+    define('MediaStream', wrtc.MediaStream);
+    // Node has one of its own from version 22 on.
+    if (globalThis.WebSocket === undefined) define('WebSocket', WebSocket);
+    // Read for the client's account of itself. No media devices: their absence keeps the client from asking for any.
+    if (browser.navigator?.userAgent === undefined) {
+      define('navigator', { userAgent: `Node.js/${process.versions.node}` });
+    }
+  }
+
+  createAudioSource(): AudioSource {
+    const { wrtc } = this;
+    const source = new wrtc.nonstandard.RTCAudioSource();
+    const data: { samples: Int16Array; sampleRate: number } = {
+      samples: new Int16Array(BLOCK_SAMPLES),
+      sampleRate: 48_000,
+    };
+    return {
+      write(block) {
+        data.samples = block;
+        source.onData(data);
+      },
+      createStream: () => new wrtc.MediaStream([replaceable(source.createTrack())]),
+    };
+  }
+
+  createAudioSink(track: AudioTrack, listener: BlockListener): AudioSink {
+    const sink = new this.wrtc.nonstandard.RTCAudioSink(track);
+    sink.ondata = (data) => listener(data.samples, data.sampleRate);
+    return {
+      stop() {
+        sink.ondata = null;
+        sink.stop();
+      },
+    };
+  }
+}
+
+/** WebRTC of this process. */
+export const wrtcStack: RtcStack = new WrtcStack();
+
+function load(): Wrtc {
+  try {
+    return createRequire(import.meta.url)('@roamhq/wrtc') as Wrtc;
+  } catch (error) {
+    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
+    throw new GatewayError(
+      'GW_WEBRTC_MISSING',
+      `Expected @roamhq/wrtc for the Stream bridge but received none that loads: ${reason}. ` +
+        'It has builds for Linux (x64, arm64; glibc 2.34 or newer), macOS and Windows.',
+    );
+  }
+}
+
+function define(name: string, value: unknown): void {
+  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+}
+
+function closingCleanly(Base: Wrtc['RTCPeerConnection']): Wrtc['RTCPeerConnection'] {
+  return class extends Base {
+    override close(): void {
+      for (const { receiver } of this.getTransceivers()) {
+        (receiver.track as unknown as Listening)._listeners = {};
+        receiver.track.stop();
+      }
+      super.close();
+      (this as unknown as Listening)._listeners = {};
+    }
+  };
+}
+
+/** A track whose methods can be replaced, and which is silent once it is stopped; so are its clones. */
+function replaceable(track: AudioTrack): AudioTrack {
+  const clone = track.clone.bind(track);
+  const stop = track.stop.bind(track);
+  const own = (name: string, value: unknown) =>
+    Object.defineProperty(track, name, { value, writable: true, configurable: true });
+  own('getSettings', track.getSettings.bind(track));
+  own('clone', () => replaceable(clone()));
+  own('stop', () => {
+    track.enabled = false;
+    stop();
+  });
+  return track;
+}

@@ -1,0 +1,31 @@
+import { createHangupTwiml } from '../twilio/twiml.js';
+
+/** Twilio comes back as soon as a stream is closed; this is generous. */
+const KEPT_MS = 60_000;
+
+/**
+ * What Twilio is told to do with a caller whose stream is over, when it comes back to ask: kept by call for a while,
+ * for by then the call has ended here.
+ */
+export class NextVerbs {
+  private readonly verbs = new Map<string, { readonly twiml: string; readonly until: number }>();
+
+  /** @param capacity most calls to remember; the oldest make room */
+  constructor(private readonly capacity: number) {}
+
+  set(callSid: string, twiml: string): void {
+    const now = performance.now();
+    for (const [sid, { until }] of this.verbs) {
+      if (until > now && this.verbs.size < this.capacity) break;
+      this.verbs.delete(sid);
+    }
+    this.verbs.set(callSid, { twiml, until: now + KEPT_MS });
+  }
+
+  /** What was said to do, once; a call of which nothing was said is hung up. */
+  take(callSid: string): string {
+    const next = this.verbs.get(callSid);
+    this.verbs.delete(callSid);
+    return next === undefined || next.until < performance.now() ? createHangupTwiml() : next.twiml;
+  }
+}

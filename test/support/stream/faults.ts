@@ -1,0 +1,118 @@
+import { SfuModels } from '@stream-io/video-client';
+import type { StreamApp } from './app.js';
+import type { Coordinator } from './coordinator.js';
+import type { ImpairmentOptions } from './impairment.js';
+import type { RequestFailure } from './rest-faults.js';
+import { failureEvent, type Sfu, type SfuFailure } from './sfu.js';
+import type { SfuParticipant } from './sfu-participant.js';
+
+/** What may go wrong with Stream, at the call of a test. */
+export class Faults {
+  constructor(
+    protected readonly app: StreamApp,
+    protected readonly coordinator: Coordinator,
+    protected readonly sfu: Sfu,
+  ) {}
+
+  /** Cuts the user's signalling socket; media goes on. The client comes back FAST. */
+  dropSfuSocket(userId: string): void {
+    for (const { socket } of this.sessionsOf(userId)) socket.terminate();
+  }
+
+  /** The SFU is about to shut down: the client MIGRATEs to another. */
+  goAway(userId: string): void {
+    const reason = SfuModels.GoAwayReason.SHUTTING_DOWN;
+    for (const participant of this.sessionsOf(userId)) {
+      participant.send({ oneofKind: 'goAway', goAway: { reason } });
+    }
+  }
+
+  iceRestart(userId: string, side: 'publisher' | 'subscriber'): void {
+    const peerType = SfuModels.PeerType.PUBLISHER_UNSPECIFIED;
+    for (const participant of this.sessionsOf(userId)) {
+      if (side === 'subscriber') participant.subscriber.restartIce();
+      else participant.send({ oneofKind: 'iceRestart', iceRestart: { peerType } });
+    }
+  }
+
+  /** An error of the SFU, and what it wants the client to do. */
+  sfuError(userId: string, failure: SfuFailure): void {
+    for (const participant of this.sessionsOf(userId)) participant.send(failureEvent(failure));
+  }
+
+  /**
+   * Media of the user's present sessions dies: nothing comes in or goes out, neither RTP nor RTCP nor STUN, while the
+   * sockets stay up and know nothing of it. A new session is healthy.
+   */
+  silenceMedia(userId: string): void {
+    for (const participant of this.sessionsOf(userId)) participant.silence();
+  }
+
+  /** The SFU closes the user's peer connections without a word. */
+  closeMedia(userId: string): void {
+    for (const { publisher, subscriber } of this.sessionsOf(userId)) {
+      void publisher.peer.close();
+      void subscriber.close();
+    }
+  }
+
+  /** The next joins take longer. */
+  slowJoin(ms: number, times = 1): void {
+    this.coordinator.faults.slowJoin(ms, times);
+  }
+
+  /** The next requests of a kind fail. */
+  failNext(plan: RequestFailure): void {
+    this.coordinator.faults.failNext(plan);
+  }
+
+  /** The SFU refuses the next joins for being full; the coordinator knows others. */
+  sfuFull(times = 1): void {
+    this.sfu.fullFor = times;
+  }
+
+  /** All users' tokens shown until now count as expired, for requests and for new coordinator sockets. */
+  expireTokens(): void {
+    this.coordinator.gate.expireTokens();
+  }
+
+  /** Cuts all coordinator sockets. */
+  dropCoordinator(): void {
+    this.coordinator.sockets.drop();
+  }
+
+  /** The coordinator answers every request with 503 and takes no sockets. */
+  refuseCoordinator(on: boolean): void {
+    this.coordinator.faults.isRefusing = on;
+  }
+
+  /** Ends a call as a server would. */
+  endCall(cid: string): void {
+    this.coordinator.calls.end(this.callOf(cid), undefined);
+  }
+
+  /** Removes a user from a call as a moderator would. */
+  kick(cid: string, userId: string): void {
+    this.coordinator.calls.remove(this.callOf(cid), userId, undefined, 'kicked');
+  }
+
+  /** The user's present sessions stay among the participants when they have gone. */
+  leaveGhost(userId: string): void {
+    for (const participant of this.sessionsOf(userId)) participant.isGhost = true;
+  }
+
+  /** A bad network from the SFU to all who listen; without arguments a good one again. */
+  impair(options: ImpairmentOptions = {}): void {
+    this.sfu.impairment.set(options);
+  }
+
+  private sessionsOf(userId: string): SfuParticipant[] {
+    return this.sfu.sessionsOf(userId);
+  }
+
+  private callOf(cid: string) {
+    const call = this.app.calls.get(cid);
+    if (call === undefined) throw new Error(`Expected a known call but received ${cid}`);
+    return call;
+  }
+}

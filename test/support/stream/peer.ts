@@ -1,0 +1,116 @@
+import { RTCPeerConnection, type RTCPeerConnectionConfig, RTCRtpCodecParameters } from 'werift';
+
+/** Payload types as libwebrtc numbers them. */
+export const OPUS = 111;
+export const RED = 63;
+
+const HOST = '127.0.0.1';
+/** Most candidates kept for replay: a client has a handful per ICE generation. */
+const MAX_CANDIDATES = 40;
+
+/** A candidate as clients trickle it. */
+export interface Candidate {
+  readonly candidate?: string;
+  readonly sdpMid?: string | null;
+  readonly sdpMLineIndex?: number | null;
+  readonly usernameFragment?: string | null;
+}
+
+/** The sockets below ICE, which werift keeps to itself. */
+interface Ports {
+  readonly protocols: {
+    readonly transport?: { send: () => Promise<void>; onData: () => void };
+  }[];
+}
+
+export function opus(parameters = 'minptime=10;useinbandfec=1'): RTCRtpCodecParameters {
+  return new RTCRtpCodecParameters({
+    mimeType: 'audio/opus',
+    clockRate: 48_000,
+    channels: 2,
+    payloadType: OPUS,
+    parameters,
+  });
+}
+
+export function red(): RTCRtpCodecParameters {
+  return new RTCRtpCodecParameters({
+    mimeType: 'audio/red',
+    clockRate: 48_000,
+    channels: 2,
+    payloadType: RED,
+    parameters: `${OPUS}/${OPUS}`,
+  });
+}
+
+/** The SFU's end of one peer connection: loopback only, one bundle, candidates whenever they come. */
+export class Peer {
+  readonly connection: RTCPeerConnection;
+  private readonly candidates: Candidate[] = [];
+
+  /** `alive` is where it counts itself as long as it is open. */
+  constructor(private readonly alive: Set<Peer>) {
+    const configuration: Partial<RTCPeerConnectionConfig> = {
+      codecs: { audio: [opus(), red()], video: [] },
+      headerExtensions: { audio: [], video: [] },
+      iceServers: [],
+      iceUseIpv4: true,
+      iceUseIpv6: false,
+      iceUseTcp: false,
+      iceInterfaceAddresses: { udp4: HOST },
+      iceAdditionalHostAddresses: [HOST],
+      bundlePolicy: 'max-bundle',
+    };
+    this.connection = new RTCPeerConnection(configuration);
+    alive.add(this);
+  }
+
+  get state(): string {
+    return this.connection.connectionState;
+  }
+
+  get isClosed(): boolean {
+    return !this.alive.has(this);
+  }
+
+  /** The one transport of the bundle; there is one as soon as there is an m-line. */
+  get transport() {
+    return this.connection.dtlsTransports[0];
+  }
+
+  /** Candidates may come before the description they belong to, so all of the latest are kept for {@link replay}. */
+  addCandidate(candidate: Candidate): void {
+    this.candidates.push(candidate);
+    if (this.candidates.length > MAX_CANDIDATES) this.candidates.shift();
+    void this.apply(candidate);
+  }
+
+  /** To be called whenever there is a new remote description. */
+  async replay(): Promise<void> {
+    for (const candidate of this.candidates) await this.apply(candidate);
+  }
+
+  /** From now on nothing comes in and nothing goes out, and nobody is told. */
+  silence(): void {
+    for (const { iceTransport } of this.connection.dtlsTransports) {
+      for (const { transport } of (iceTransport.connection as unknown as Ports).protocols) {
+        if (transport === undefined) continue;
+        transport.send = async () => {};
+        transport.onData = () => {};
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.alive.delete(this)) return;
+    await this.connection.close();
+  }
+
+  private async apply(candidate: Candidate): Promise<void> {
+    const { usernameFragment } = candidate;
+    const sdp = this.connection.remoteDescription?.sdp;
+    if (sdp === undefined || this.isClosed) return;
+    if (usernameFragment && !sdp.includes(`a=ice-ufrag:${usernameFragment}`)) return;
+    await this.connection.addIceCandidate({ ...candidate }).catch(() => {});
+  }
+}
