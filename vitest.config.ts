@@ -1,12 +1,37 @@
 import { defineConfig } from 'vitest/config';
 
+const STREAM = 'test/bridge/stream/**/*.test.ts';
+
+const common = {
+  // Each file gets a process of its own: native state, sockets and signal handlers never leak between files.
+  pool: 'forks',
+  hookTimeout: 20_000,
+} as const;
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/build.ts'],
-    // Each file gets a process of its own: native state, sockets and signal handlers never leak between files.
-    pool: 'forks',
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'gateway',
+          include: ['test/**/*.test.ts'],
+          exclude: [STREAM],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        // WebRTC at both ends and its server: one file at a time has the machine to itself.
+        test: {
+          ...common,
+          name: 'stream',
+          include: [STREAM],
+          testTimeout: 40_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

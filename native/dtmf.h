@@ -12,8 +12,8 @@ namespace trunkline {
 /// Digits that may wait to be read to their end, the one being read among them.
 inline constexpr size_t kMaxDtmfDigits = 64;
 
-/// A key is a tone and a pause of 100 ms each: by ITU-T Q.24 receivers want about 40 ms of either, and a lossy path takes
-/// its share.
+/// A key is a tone and a pause of 100 ms each: by ITU-T Q.24 receivers want about 40 ms of either, and a lossy path
+/// takes its share.
 inline constexpr size_t kDtmfToneSamples = 4800;
 inline constexpr size_t kDtmfPauseSamples = 4800;
 

@@ -85,7 +85,7 @@ export interface DtmfGenerator {
    * Queues digits, all of them or none.
    * @param digits 0-9 * # A-D a-d, or w and W for pauses of 500 ms and 1 s
    * @returns samples left to read
-   * @throws RangeError for another character, and with code `GW_DTMF_QUEUE_FULL` if more than 64 were not yet read to their end
+   * @throws RangeError for another character, and with code `GW_DTMF_QUEUE_FULL` for more than 64 not yet read to their end
    */
   push(digits: string): number;
   /**

@@ -41,6 +41,8 @@ export interface StreamBridgeStats {
   /** Media workers and the calls they carry; none in `inline` mode. */
   readonly workers: number;
   readonly legs: number;
+  /** Phones that are in their Stream call at this moment, joined and heard. */
+  readonly joined: number;
   /** Frames dropped between gateway and workers, and in them. */
   readonly dropped: number;
   /** Media workers that died. */
@@ -56,6 +58,7 @@ export interface StreamBridgeStats {
 const FIGURES: readonly (Omit<BridgeFigure, 'read'> & { readonly key: keyof StreamBridgeStats })[] = [
   { key: 'workers', name: 'stream_workers', kind: 'gauge', help: 'Media workers, the spare one included' },
   { key: 'legs', name: 'stream_legs', kind: 'gauge', help: 'Legs that media workers carry' },
+  { key: 'joined', name: 'stream_joined', kind: 'gauge', help: 'Phones that are in their Stream call' },
   { key: 'rssBytes', name: 'stream_worker_memory_bytes', kind: 'gauge', help: 'Memory of all media workers' },
   {
     key: 'dropped',
@@ -86,6 +89,7 @@ export class StreamBridge implements Bridge {
   private readonly pool: WorkerPool | undefined;
   private readonly log: Logger;
   private readonly mayTransfer: TransferRule;
+  private readonly legs = new Set<StreamLeg>();
   private rejoins = 0;
   private retries = 0;
 
@@ -147,6 +151,8 @@ export class StreamBridge implements Bridge {
         this.rejoins += 1;
       },
     });
+    this.legs.add(leg);
+    leg.onClose = () => this.legs.delete(leg);
     await leg.join(request.signal);
     return leg;
   }
@@ -159,7 +165,9 @@ export class StreamBridge implements Bridge {
   stats(): StreamBridgeStats {
     const { rejoins, retries } = this;
     const none = { workers: 0, legs: 0, dropped: 0, deaths: 0, rssBytes: 0 };
-    return { ...(this.pool?.census() ?? none), rejoins, retries };
+    let joined = 0;
+    for (const leg of this.legs) if (leg.isIn) joined += 1;
+    return { ...(this.pool?.census() ?? none), joined, rejoins, retries };
   }
 
   async close(): Promise<void> {

@@ -25,6 +25,7 @@ export class InlineHost implements MediaHost {
     return {
       write: (frame, stamp) => participant.write(frame, stamp),
       playTones: (digits) => participant.playTones(digits),
+      mute: (isMuted) => participant.mute(isMuted),
       leave: async () => {
         await participant.leave();
         this.participants.delete(participant);

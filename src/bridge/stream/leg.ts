@@ -45,6 +45,8 @@ export class StreamLeg implements BridgeLeg {
   private others = 0;
   private pendingEvents = 0;
   private events: Promise<void> = Promise.resolve();
+  /** Told once, when it is closed from whichever side. */
+  onClose: (() => void) | undefined;
   private readonly settled: Promise<void>;
   private settle: { resolve(): void; reject(error: unknown): void } | undefined;
 
@@ -105,6 +107,12 @@ export class StreamLeg implements BridgeLeg {
     const { participant } = this;
     this.participant = undefined;
     void participant?.leave();
+    this.onClose?.();
+  }
+
+  /** Whether it is in its call at this moment. */
+  get isIn(): boolean {
+    return this.isJoined && !this.isClosed;
   }
 
   private place(): void {
@@ -261,6 +269,10 @@ export class StreamLeg implements BridgeLeg {
         break;
       case 'phone.dtmf':
         this.participant?.playTones(command.digits);
+        break;
+      case 'phone.mute':
+      case 'phone.unmute':
+        this.participant?.mute(command.type === 'phone.mute');
         break;
       case 'phone.hangup':
         line.hangUp();

@@ -95,6 +95,9 @@ process.on('message', (message: ToWorker) => {
     case 'tones':
       seats.get(message.leg)?.participant.playTones(message.digits);
       break;
+    case 'mute':
+      seats.get(message.leg)?.participant.mute(message.isMuted);
+      break;
     case 'token':
       answerToken(message);
       break;

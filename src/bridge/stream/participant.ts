@@ -49,6 +49,8 @@ export interface ParticipantListener extends FrameSink {
 export interface PlacedParticipant extends FrameSink {
   /** Plays in-band DTMF to the phone. */
   playTones(digits: string): void;
+  /** Silences the phone in the call, or lets it be heard again. */
+  mute(isMuted: boolean): void;
   /** Leaves; idempotent. Nothing is told afterwards. */
   leave(): Promise<void>;
 }
@@ -107,6 +109,14 @@ export class Participant implements PlacedParticipant {
     } catch (error) {
       this.listener.tonesRefused((error as Error).message);
     }
+  }
+
+  mute(isMuted: boolean): void {
+    const { call } = this;
+    if (this.isOver || call === undefined) return;
+    const changed = isMuted ? call.microphone.disable() : call.microphone.enable();
+    // Where the call does not let it speak, it stays silent; the call's own events say so.
+    changed.catch(() => {});
   }
 
   tick(): void {

@@ -14,6 +14,9 @@ const Command = z.discriminatedUnion('type', [
   z.object({ type: z.literal('phone.mark'), name: NAME }),
   /** Plays keys to the phone as tones; `w` is a pause of half a second, `W` of a whole one. */
   z.object({ type: z.literal('phone.dtmf'), digits: z.string().regex(/^[0-9*#A-Da-dwW]{1,32}$/) }),
+  /** Silences the phone in the call; so does a moderator's mute, which only the phone itself can undo. */
+  z.object({ type: z.literal('phone.mute') }),
+  z.object({ type: z.literal('phone.unmute') }),
   z.object({ type: z.literal('phone.hangup') }),
   /** Connects the caller with a number (E.164) or a SIP address and leaves the call. */
   z.object({ type: z.literal('phone.transfer'), to: z.string().min(1).max(255) }),

@@ -5,6 +5,7 @@ export type ToWorker =
   | { readonly type: 'join'; readonly leg: number; readonly request: ParticipantRequest }
   | { readonly type: 'leave'; readonly leg: number }
   | { readonly type: 'tones'; readonly leg: number; readonly digits: string }
+  | { readonly type: 'mute'; readonly leg: number; readonly isMuted: boolean }
   | {
       readonly type: 'token';
       readonly leg: number;

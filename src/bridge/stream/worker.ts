@@ -66,6 +66,9 @@ export class MediaWorker {
     this.process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.lastWords = (this.lastWords + text).slice(-MAX_LAST_WORDS);
     });
+    this.process.once('exit', (code, signal) => {
+      this.verdict ??= signal === null ? `exit code ${code}` : `${signal}`;
+    });
     this.ready = new Promise((resolve, reject) => {
       this.process.on('message', (message: FromWorker) => {
         if (message.type === 'ready') {
@@ -78,8 +81,7 @@ export class MediaWorker {
     });
     this.ready.catch(() => {});
     this.exited = new Promise((resolve) => {
-      this.process.once('exit', (code, signal) => {
-        this.verdict ??= signal === null ? `exit code ${code}` : `${signal}`;
+      this.process.once('exit', () => {
         this.end();
         resolve();
       });
@@ -112,6 +114,7 @@ export class MediaWorker {
         if (this.legs.get(id) === leg) this.pipe.write(id, frame, stamp);
       },
       playTones: (digits) => this.tell({ type: 'tones', leg: id, digits }),
+      mute: (isMuted) => this.tell({ type: 'mute', leg: id, isMuted }),
       leave: async () => {
         if (!this.legs.delete(id)) return;
         this.departing.add(id);

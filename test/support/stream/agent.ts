@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { StreamClient } from '@stream-io/node-sdk';
 import type { Call, StreamVideoClient } from '@stream-io/video-client';
 import type { RtcStack } from '../../../src/bridge/stream/rtc-stack.js';
@@ -30,6 +31,7 @@ export interface HeardEvent {
   readonly custom: Readonly<Record<string, unknown>>;
 }
 
+/** Longest history. */
 const MAX_EVENTS = 1_000;
 /** Tokens are good for this long. */
 const TOKEN_SECONDS = 3600;
@@ -43,9 +45,12 @@ interface Internals {
 export class Agent {
   /** Custom events received, its own among them; the oldest of very many are forgotten. */
   readonly events: HeardEvent[] = [];
+  /** What state the client has been in, the present one last. */
+  readonly states: string[] = [];
   private readonly hearing: Hearing;
   private readonly voice: Voice;
   private readonly subscriptions: { unsubscribe(): void }[] = [];
+  private readonly device: { readonly deviceId: string };
   private leaving: Promise<void> | undefined;
 
   private constructor(
@@ -59,11 +64,9 @@ export class Agent {
     this.hearing = new Hearing(stack);
     this.subscriptions.push(
       call.state.remoteParticipants$.subscribe((participants) => this.hearing.follow(participants)),
+      call.state.callingState$.subscribe((state) => push(this.states, state)),
       {
-        unsubscribe: call.on('custom', ({ custom, user }) => {
-          this.events.push({ userId: user.id, custom });
-          if (this.events.length > MAX_EVENTS) this.events.shift();
-        }),
+        unsubscribe: call.on('custom', ({ custom, user }) => push(this.events, { userId: user.id, custom })),
       },
     );
     this.device = call.microphone.registerVirtualDevice({
@@ -71,8 +74,6 @@ export class Agent {
       getUserMedia: () => ({ stream: source.createStream() as never }),
     });
   }
-
-  private readonly device: { readonly deviceId: string };
 
   /** Joins a call, which is created if there is none. */
   static async join(options: AgentOptions): Promise<Agent> {
@@ -96,11 +97,13 @@ export class Agent {
         locationHintUrl: `${url}/hint`,
         allowServerSideConnect: true,
         clientEventsReportingEnabled: false,
-        logLevel: 'error',
+        // What it has to complain about, tests bring about on purpose. This holds for all clients of the process.
+        logOptions: { default: { level: 'error', sink: () => {} } },
       },
     });
+    // Each its own, even within one second: an expired one must not come back.
     const token = async () =>
-      server.generateUserToken({ user_id: userId, validity_in_seconds: TOKEN_SECONDS });
+      server.generateUserToken({ user_id: userId, validity_in_seconds: TOKEN_SECONDS, jti: randomUUID() });
     await client.connectUser({ id: userId, name }, token);
     const agent = new Agent(userId, client, client.call(callType, callId), wrtcStack);
     try {
@@ -114,6 +117,10 @@ export class Agent {
 
   get callingState(): string {
     return this.call.state.callingState;
+  }
+
+  get sessionId(): string | undefined {
+    return this.call.state.localParticipant?.sessionId;
   }
 
   /** Says a steady tone from now on. `amplitude` is the peak, of 32767. */
@@ -210,4 +217,9 @@ export class Agent {
     await this.call.leave().catch(() => {});
     await this.client.disconnectUser().catch(() => {});
   }
+}
+
+function push<Item>(history: Item[], item: Item): void {
+  history.push(item);
+  if (history.length > MAX_EVENTS) history.shift();
 }

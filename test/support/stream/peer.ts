@@ -54,7 +54,8 @@ export class Peer {
       codecs: { audio: [opus(), red()], video: [] },
       headerExtensions: { audio: [], video: [] },
       iceServers: [],
-      iceUseIpv4: true,
+      // No address of the machine's interfaces, only the one below: one socket a connection.
+      iceUseIpv4: false,
       iceUseIpv6: false,
       iceUseTcp: false,
       iceInterfaceAddresses: { udp4: HOST },

@@ -2,11 +2,13 @@ import type { SfuModels } from '@stream-io/video-client';
 import type { RTCRtpCodecParameters } from 'werift';
 import { opus, Peer, red } from './peer.js';
 import type { PublishedTrack } from './published-track.js';
+import { Reception } from './reception.js';
 
 /** Where the packets of one SSRC go. */
 interface Source {
   readonly track: PublishedTrack;
   readonly redType: number | undefined;
+  readonly reception: Reception;
 }
 
 /** The connection on which a participant publishes: the client offers, the SFU answers. */
@@ -42,6 +44,7 @@ export class Publisher {
     const { connection } = peer;
     await connection.setRemoteDescription({ type: 'offer', sdp });
     await peer.replay();
+    const known = new Map(this.sources);
     this.sources.clear();
     for (const transceiver of connection.getTransceivers()) {
       const info = infos.find(({ mid }) => mid === transceiver.mid) ?? infos[0];
@@ -52,7 +55,8 @@ export class Publisher {
       transceiver.codecs = chooseCodecs(offered, info);
       const { receiver } = transceiver;
       for (const ssrc of Object.keys(receiver.trackBySSRC).map(Number)) {
-        this.sources.set(ssrc, { track, redType });
+        const reception = known.get(ssrc)?.reception ?? new Reception(ssrc, transceiver.dtlsTransport);
+        this.sources.set(ssrc, { track, redType, reception });
       }
     }
     this.listen();
@@ -60,17 +64,26 @@ export class Publisher {
     return connection.localDescription?.sdp ?? '';
   }
 
-  /** Takes the packets where they are decrypted; the SSRC tells whose they are. */
+  /**
+   * Takes the packets where they are decrypted, before werift's receiver, which looks at each for much that audio has
+   * no use for. The SSRC tells whose they are.
+   */
   private listen(): void {
     const { transport } = this.peer;
     if (this.isListening || transport === undefined) return;
     this.isListening = true;
+    transport.onRtp.allUnsubscribe();
     transport.onRtp.subscribe((packet) => {
-      const source = this.sources.get(packet.header.ssrc);
+      const { ssrc, payloadType, sequenceNumber } = packet.header;
+      const source = this.sources.get(ssrc);
       if (source === undefined) return;
-      source.track.forward(packet, packet.header.payloadType === source.redType);
+      source.reception.packet(sequenceNumber);
+      source.track.forward(packet, payloadType === source.redType);
       this.onFirstPacket?.();
       this.onFirstPacket = undefined;
+    });
+    transport.onRtcp.subscribe((packet) => {
+      for (const { reception } of this.sources.values()) reception.control(packet);
     });
   }
 }

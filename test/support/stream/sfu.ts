@@ -204,18 +204,17 @@ export class Sfu {
       }
       return this.resume(cid, known, socket);
     }
-    const call = this.callOf(cid);
-    const previous = [...call.participants].find((one) =>
-      reconnectDetails?.strategy === Strategy.MIGRATE
-        ? one.sessionId === sessionId
-        : one.sessionId === reconnectDetails?.previousSessionId,
+    const { strategy, previousSessionId } = reconnectDetails ?? {};
+    const isMigrating = strategy === Strategy.MIGRATE;
+    const previous = [...this.callOf(cid).participants].find((one) =>
+      isMigrating ? one.sessionId === sessionId : one.sessionId === previousSessionId,
     );
+    if (previous !== undefined && !isMigrating) this.leave(cid, previous);
+    const call = this.callOf(cid);
     const participant = this.admit(call, userId, sessionId, edge, socket);
     this.welcome(call, participant, false);
     call.hearAll(participant);
-    if (previous === undefined) return participant;
-    if (reconnectDetails?.strategy === Strategy.MIGRATE) this.migrate(call, previous, participant);
-    else this.leave(cid, previous);
+    if (previous !== undefined && isMigrating) this.migrate(call, previous, participant);
     return participant;
   }
 

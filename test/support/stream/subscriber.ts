@@ -53,7 +53,6 @@ export class Subscriber {
     if (forwarding === undefined) return;
     track.remove(forwarding);
     this.forwardings.delete(track);
-    // Inactive and not stopped: a stopped m-line leaves the bundle, and a bundle of none is refused by libwebrtc.
     forwarding.transceiver.setDirection('inactive');
     forwarding.transceiver.usedForSender = true;
     this.renegotiate();
@@ -111,7 +110,11 @@ export class Subscriber {
     const offered = [...this.forwardings.values()];
     await connection.setLocalDescription(await connection.createOffer({ iceRestart }));
     const negotiationId = ++this.negotiationId;
-    const sdp = await this.ask({ sdp: connection.localDescription?.sdp ?? '', iceRestart, negotiationId });
+    const sdp = await this.ask({
+      sdp: inBundle(connection.localDescription?.sdp ?? ''),
+      iceRestart,
+      negotiationId,
+    });
     if (sdp === undefined || peer.isClosed) return;
     await connection.setRemoteDescription({ type: 'answer', sdp });
     await peer.replay();
@@ -133,4 +136,12 @@ export class Subscriber {
       this.send(offer);
     });
   }
+}
+
+/**
+ * werift gives inactive m-lines port 0, which means rejected, and keeps them in the bundle; libwebrtc refuses such a
+ * bundle.
+ */
+function inBundle(sdp: string): string {
+  return sdp.replaceAll('m=audio 0 ', 'm=audio 9 ');
 }

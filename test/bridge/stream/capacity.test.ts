@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { StreamBridge } from '../../../src/index.js';
+import { AudioSource, FrameClock, SimulatedPhone } from '../../../src/simulator/index.js';
+import { ACCOUNT_SID, AUTH_TOKEN, eventually, PUBLIC_URL } from '../../support/caller.js';
+import { startGateway } from '../../support/gateway.js';
+import { LEVEL, phoneLevel } from '../../support/stream-call.js';
+
+const CALLS = 40;
+/** Primes: µ-law's distortion products then fall between them. */
+const TONES_HZ = [503, 1_117];
+
+let double: ChildProcess;
+let keys: { url: string; apiKey: string; apiSecret: string };
+
+/** The double in a process of its own: this one has forty phones to speak for. */
+beforeAll(async () => {
+  const program = fileURLToPath(new URL('../../support/stream/main.ts', import.meta.url));
+  double = spawn(process.execPath, ['--import', 'tsx', program], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [line] = await once(createInterface(double.stdout as NodeJS.ReadableStream), 'line');
+  keys = JSON.parse(line as string);
+});
+
+afterAll(async () => {
+  const exited = once(double, 'exit');
+  double.stdin?.end();
+  await exited;
+});
+
+it('carries forty calls at once: every tone right, no frame dropped', { timeout: 90_000 }, async () => {
+  const { url: baseUrl, apiKey, apiSecret } = keys;
+  const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl });
+  let calls = 0;
+  // Two phones in each Stream call hear each other.
+  const { gateway, url } = await startGateway({
+    bridge,
+    prepareCall: () => ({ room: `pair-${Math.floor(calls++ / 2)}` }),
+  });
+  const clock = new FrameClock();
+  const phones: SimulatedPhone[] = [];
+  try {
+    for (let i = 0; i < CALLS; i++) {
+      const phone = new SimulatedPhone({
+        accountSid: ACCOUNT_SID,
+        authToken: AUTH_TOKEN,
+        from: '+15550001111',
+        to: '+15552223333',
+        webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+        dial: { publicUrl: PUBLIC_URL, target: url },
+        audio: AudioSource.tone(TONES_HZ[i % 2] as number, 20 * Math.log10(LEVEL / 32_767)),
+        record: 60_000,
+        clock,
+      });
+      phones.push(phone.dial());
+      await phone.started;
+      await eventually('it to join', () => bridge.stats().joined === i + 1, 10_000);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    const [before, droppedBefore] = [gateway.stats().traffic, bridge.stats().dropped];
+    await new Promise((resolve) => setTimeout(resolve, 10_000));
+    const after = gateway.stats().traffic;
+    phones.forEach((phone, i) => {
+      const [own, other] = [TONES_HZ[i % 2] as number, TONES_HZ[(i + 1) % 2] as number];
+      expect(Math.abs(phoneLevel(phone, other)), `phone ${i}: the other`).toBeLessThan(1);
+      expect(phoneLevel(phone, own), `phone ${i}: itself`).toBeLessThan(-50);
+    });
+    expect(after.droppedLead - before.droppedLead).toBe(0);
+    expect(after.droppedBackpressure - before.droppedBackpressure).toBe(0);
+    expect(bridge.stats()).toMatchObject({ joined: CALLS, dropped: droppedBefore, deaths: 0, rejoins: 0 });
+    expect(gateway.stats().activeCalls).toBe(CALLS);
+  } finally {
+    for (const phone of phones) phone.close();
+  }
+});

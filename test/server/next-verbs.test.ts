@@ -1,0 +1,89 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { NextVerbs } from '../../src/server/next-verbs.js';
+import { createHangupTwiml } from '../../src/twilio/twiml.js';
+
+const HANGUP = createHangupTwiml();
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+});
+
+afterEach(() => vi.useRealTimers());
+
+it('hangs up a call of which nothing was said', () => {
+  const verbs = new NextVerbs(10);
+  expect(verbs.take('CA1')).toBe(HANGUP);
+  expect(HANGUP).toContain('<Hangup/>');
+});
+
+it('tells what was said, once', () => {
+  const verbs = new NextVerbs(10);
+  verbs.set('CA1', 'one');
+  verbs.set('CA2', 'two');
+  expect([verbs.take('CA2'), verbs.take('CA1')]).toEqual(['two', 'one']);
+  expect([verbs.take('CA2'), verbs.take('CA1')]).toEqual([HANGUP, HANGUP]);
+});
+
+it('keeps what was said last', () => {
+  const verbs = new NextVerbs(10);
+  verbs.set('CA1', 'one');
+  verbs.set('CA1', 'another');
+  expect(verbs.take('CA1')).toBe('another');
+  expect(verbs.take('CA1')).toBe(HANGUP);
+});
+
+it('forgets after a minute', () => {
+  const verbs = new NextVerbs(10);
+  verbs.set('CA1', 'one');
+  verbs.set('CA2', 'two');
+  vi.advanceTimersByTime(59_000);
+  expect(verbs.take('CA1')).toBe('one');
+  vi.advanceTimersByTime(2_000);
+  expect(verbs.take('CA2')).toBe(HANGUP);
+});
+
+it('counts the minute from what was said last', () => {
+  const verbs = new NextVerbs(10);
+  verbs.set('CA1', 'one');
+  vi.advanceTimersByTime(50_000);
+  verbs.set('CA1', 'another');
+  vi.advanceTimersByTime(50_000);
+  verbs.set('CA2', 'two');
+  expect(verbs.take('CA1')).toBe('another');
+});
+
+it('remembers as many calls as it is told, the oldest make room', () => {
+  const verbs = new NextVerbs(3);
+  for (let i = 1; i <= 5; i++) verbs.set(`CA${i}`, `${i}`);
+  expect([1, 2, 3, 4, 5].map((i) => verbs.take(`CA${i}`))).toEqual([HANGUP, HANGUP, '3', '4', '5']);
+});
+
+it('takes no room for what nobody asked for in time', () => {
+  const verbs = new NextVerbs(1_000);
+  const size = () => (verbs as unknown as { verbs: Map<string, unknown> }).verbs.size;
+  for (let i = 0; i < 500; i++) verbs.set(`CA${i}`, 'x');
+  vi.advanceTimersByTime(61_000);
+  verbs.set('CA-new', 'y');
+  expect(size()).toBe(1);
+  for (let i = 0; i < 5_000; i++) verbs.set(`CB${i}`, 'x');
+  expect(size()).toBeLessThanOrEqual(1_000);
+  expect(verbs.take('CB4999')).toBe('x');
+});
+
+it('lets no call push out another by being said something twice', () => {
+  const verbs = new NextVerbs(2);
+  verbs.set('CA1', 'one');
+  verbs.set('CA2', 'two');
+  verbs.set('CA2', 'two again');
+  expect([verbs.take('CA1'), verbs.take('CA2')]).toEqual(['one', 'two again']);
+});
+
+it('keeps a call said something anew longer than those before it', () => {
+  const verbs = new NextVerbs(2);
+  verbs.set('CA1', 'one');
+  verbs.set('CA2', 'two');
+  verbs.take('CA1');
+  verbs.set('CA1', 'one again');
+  verbs.set('CA3', 'three');
+  expect([verbs.take('CA1'), verbs.take('CA2'), verbs.take('CA3')]).toEqual(['one again', HANGUP, 'three']);
+});
