@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { GatewayStats } from '../gateway.js';
 import { type LoadReport, runLoad } from '../simulator/load.js';
 import { createLog } from '../telemetry/log.js';
@@ -14,7 +14,8 @@ import { whole } from './whole.js';
 const PUBLIC_URL = 'https://gateway.invalid/demo';
 const CALLS_A_SECOND = 20;
 
-interface DemoFlags {
+export interface DemoFlags {
+  readonly bridge: 'local' | 'stream';
   readonly calls: number;
   readonly seconds: number;
   readonly record?: string;
@@ -25,14 +26,31 @@ interface DemoFlags {
 export function demoCommand(): Command {
   return new Command('demo')
     .description('place simulated calls into a real gateway and prove that the audio comes back')
+    .addOption(
+      new Option('--bridge <bridge>', 'where the calls go; stream: to an agent in a Stream call')
+        .choices(['local', 'stream'])
+        .default('local'),
+    )
     .option('--calls <n>', 'calls at the same time', whole(1, 1000), 1)
     .option('--seconds <n>', 'how long they talk', whole(1, 600), 8)
     .option('--record <dir>', 'write what the first callers hear as WAV files')
     .option('--json', 'print the report as JSON')
-    .addHelpText('after', '\nExit code 1 when the audio did not come back whole.')
+    .addHelpText(
+      'after',
+      `
+With --bridge stream the Stream app of STREAM_API_KEY and STREAM_API_SECRET is used; without them, in a checkout of
+the repository, a test double of Stream.
+Exit code 1 when the audio did not come back.`,
+    )
     .action(async (flags: DemoFlags) => {
-      if (!(await runDemo(flags))) process.exitCode = 1;
+      if (!(await run(flags))) process.exitCode = 1;
     });
+}
+
+async function run(flags: DemoFlags): Promise<boolean> {
+  if (flags.bridge === 'local') return runDemo(flags);
+  const { runStreamDemo } = await import('./demo-stream.js');
+  return runStreamDemo(flags);
 }
 
 async function runDemo(flags: DemoFlags): Promise<boolean> {

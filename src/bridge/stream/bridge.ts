@@ -170,7 +170,9 @@ export class StreamBridge implements Bridge {
     return { ...(this.pool?.census() ?? none), joined, rejoins, retries };
   }
 
+  /** Takes every phone out of its call and ends the workers. Idempotent. */
   async close(): Promise<void> {
+    for (const leg of [...this.legs]) leg.close();
     await this.host.close();
   }
 }

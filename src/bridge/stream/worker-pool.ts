@@ -1,3 +1,4 @@
+import { GatewayError } from '../../errors.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { MediaHost } from './media-host.js';
 import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
@@ -28,6 +29,8 @@ export interface MediaWorkerState {
   readonly rssBytes: number;
 }
 
+/** A spare is started when the join that took the last one has had the machine to itself. */
+const SPARE_AFTER_MS = 1_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
 
@@ -53,11 +56,18 @@ export class WorkerPool implements MediaHost {
     await first?.ready;
   }
 
+  /** @throws GatewayError `GW_STREAM_CLOSED` once it is closed */
   place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant {
+    if (this.isClosed) {
+      throw new GatewayError(
+        'GW_STREAM_CLOSED',
+        'Expected an open bridge for a call but received a closed one',
+      );
+    }
     const worker = this.roomiest() ?? this.start();
     const placed = worker.place(request, listener);
     if (worker.placed >= this.options.recycleAfter) worker.isRetiring = true;
-    this.keepSpare();
+    this.keepSpareSoon(SPARE_AFTER_MS);
     return placed;
   }
 
@@ -154,9 +164,13 @@ export class WorkerPool implements MediaHost {
     }
     this.failures += 1;
     const pause = Math.min(FIRST_PAUSE_MS * 2 ** (this.failures - 1), LONGEST_PAUSE_MS);
+    this.keepSpareSoon(pause);
+  }
+
+  private keepSpareSoon(ms: number): void {
     this.restart ??= setTimeout(() => {
       this.restart = undefined;
       this.keepSpare();
-    }, pause);
+    }, ms);
   }
 }

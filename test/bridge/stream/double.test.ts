@@ -55,6 +55,29 @@ async function join(
   return agent;
 }
 
+interface PlainEvent {
+  readonly type: string;
+  readonly connection_id?: string;
+  readonly error?: { readonly code: number };
+}
+
+/** A coordinator connection by hand. */
+async function connect(id: string, claims: object) {
+  const keys = `api_key=${double.apiKey}`;
+  const token = signToken({ iat: Math.floor(Date.now() / 1000), ...claims }, double.apiSecret);
+  const socket = new WebSocket(`${double.url.replace('http', 'ws')}/video/connect?${keys}`);
+  onTestFinished(() => socket.terminate());
+  const events: PlainEvent[] = [];
+  socket.on('message', (data) => events.push(JSON.parse(String(data))));
+  await once(socket, 'open');
+  socket.send(JSON.stringify({ token, user_details: { id } }));
+  await until('a greeting', () => events.length > 0);
+  const query = `${keys}&user_id=${id}&connection_id=${events[0]?.connection_id}`;
+  const post = (path: string) =>
+    fetch(`${double.url}${path}?${query}`, { method: 'POST', headers: { authorization: token } });
+  return { events, post };
+}
+
 /** Two in a call who hear each other. */
 async function pair(more: object = {}, finish = onTestFinished) {
   const id = ++serial;
@@ -164,6 +187,22 @@ describe('a call', () => {
     await until('the event', () => here.bert.events.length === 1);
     expect(there.anna.events).toEqual([]);
     expect(there.anna.remoteUserIds()).toEqual([there.bert.userId]);
+  });
+
+  test('rings its members, who accept', async () => {
+    const callId = `call-${++serial}`;
+    await server.upsertUsers([{ id: 'carl' }, { id: 'dora' }]);
+    const data = { created_by_id: 'carl', members: [{ user_id: 'carl' }, { user_id: 'dora' }] };
+    await server.video.call('default', callId).getOrCreate({ data });
+    const dora = await connect('dora', { user_id: 'dora' });
+    await join(callId, 'carl', CARL, { ring: true });
+    await until('dora to be rung', () => dora.events.some(({ type }) => type === 'call.ring'));
+    const path = `/video/call/default/${callId}`;
+    await dora.post(path);
+    await dora.post(`${path}/accept`);
+    await until('the event', () => dora.events.some(({ type }) => type === 'call.accepted'));
+    const { call } = await server.video.call('default', callId).get();
+    expect(Object.keys(call.session?.accepted_by ?? {})).toEqual(['dora']);
   });
 
   test('ends for everybody, and nobody joins it any more', async () => {
@@ -418,20 +457,12 @@ describe('keys and limits', () => {
   });
 
   test('a token for somebody else, or one that is over, is no good', async () => {
-    const connect = async (claims: object, id = 'me') => {
-      const socket = new WebSocket(`${double.url}/video/connect?api_key=${double.apiKey}`);
-      await once(socket, 'open');
-      const token = signToken({ iat: Math.floor(Date.now() / 1000), ...claims }, double.apiSecret);
-      socket.send(JSON.stringify({ token, user_details: { id } }));
-      const [message] = (await once(socket, 'message')) as [Buffer];
-      socket.close();
-      return JSON.parse(String(message)) as { type: string; error?: { code: number } };
-    };
-    expect(await connect({ user_id: 'me' })).toMatchObject({ type: 'connection.ok' });
+    const greeting = async (claims: object) => (await connect('me', claims)).events[0];
+    expect(await greeting({ user_id: 'me' })).toMatchObject({ type: 'connection.ok' });
     const error = { type: 'connection.error' };
-    expect(await connect({ user_id: 'you' })).toMatchObject({ ...error, error: { code: 5 } });
-    expect(await connect({ user_id: 'me', exp: 1 })).toMatchObject({ ...error, error: { code: 40 } });
-    expect(await connect({})).toMatchObject({ ...error, error: { code: 5 } });
+    expect(await greeting({ user_id: 'you' })).toMatchObject({ ...error, error: { code: 5 } });
+    expect(await greeting({ user_id: 'me', exp: 1 })).toMatchObject({ ...error, error: { code: 40 } });
+    expect(await greeting({})).toMatchObject({ ...error, error: { code: 5 } });
   });
 });
 

@@ -99,7 +99,7 @@ export class StreamDouble extends Faults {
     } else if (url.pathname === '/hint') {
       response.writeHead(200, { ...CORS, 'x-amz-cf-pop': 'LOC1-P1' }).end();
     } else if (isSfuRpc(url.pathname)) {
-      await handleSfuRpc(this.sfu, request, response, url.pathname, this.rpcCounts);
+      await handleSfuRpc(this.sfu, this.coordinator.faults, request, response, url.pathname, this.rpcCounts);
     } else if (url.pathname === '/double/state') {
       sendJson(response, 200, this.state);
     } else if (url.pathname === '/double/faults') {

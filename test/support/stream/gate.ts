@@ -7,6 +7,9 @@ export interface Caller {
   readonly userId: string | undefined;
 }
 
+/** Most tokens remembered; the oldest are forgotten. */
+const MAX_TOKENS = 10_000;
+
 /** Checks keys and tokens. */
 export class Gate {
   private readonly seen = new Set<string>();
@@ -24,7 +27,7 @@ export class Gate {
     if (claims.user_id === undefined) return { userId: undefined };
     // By the token itself, for the times in it are whole seconds and set back by the libraries that issue them.
     if (this.expired.has(token)) throw expired();
-    this.seen.add(token);
+    remember(this.seen, token);
     return { userId: claims.user_id };
   }
 
@@ -37,7 +40,12 @@ export class Gate {
 
   /** All users' tokens that have been shown until now count as expired. */
   expireTokens(): void {
-    for (const token of this.seen) this.expired.add(token);
+    for (const token of this.seen) remember(this.expired, token);
     this.seen.clear();
   }
+}
+
+function remember(tokens: Set<string>, token: string): void {
+  tokens.add(token);
+  if (tokens.size > MAX_TOKENS) tokens.delete(tokens.values().next().value as string);
 }

@@ -13,7 +13,7 @@ export interface RequestFailure {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** What a test has planned to go wrong with the coordinator's requests. */
+/** What a test has planned to go wrong with requests, of the coordinator and of the SFU's signalling. */
 export class RestFaults {
   /** Nobody gets through, as when the service is down. */
   isRefusing = false;
@@ -28,9 +28,14 @@ export class RestFaults {
     this.slow = { ms, left: times };
   }
 
-  /** Fails if the request was planned to. */
+  /** Fails if the coordinator is down, or if the request was planned to. */
   check(method: string, path: string): void {
     if (this.isRefusing) throw new ApiError(503, -1, 'service unavailable');
+    this.checkPlan(method, path);
+  }
+
+  /** Fails if the request was planned to. */
+  checkPlan(method: string, path: string): void {
     for (const failure of this.failures) {
       const { plan } = failure;
       if (failure.left === 0 || (plan.method !== undefined && plan.method !== method)) continue;

@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { SfuModels } from '@stream-io/video-client';
+import type { ApiError } from './api-error.js';
 import { readJson, sendJson } from './coordinator.js';
 import type { Candidate } from './peer.js';
+import type { RestFaults } from './rest-faults.js';
 import type { Sfu } from './sfu.js';
 import type { SfuParticipant } from './sfu-participant.js';
 
@@ -58,6 +60,7 @@ export function isSfuRpc(path: string): boolean {
 
 export async function handleSfuRpc(
   sfu: Sfu,
+  faults: RestFaults,
   request: IncomingMessage,
   response: ServerResponse,
   path: string,
@@ -72,6 +75,12 @@ export async function handleSfuRpc(
   counts.set(name, (counts.get(name) ?? 0) + 1);
   if (!sfu.admits((request.headers.authorization ?? '').replace(/^Bearer /, ''))) {
     sendJson(response, 401, { code: 'unauthenticated', msg: 'invalid token' });
+    return;
+  }
+  try {
+    faults.checkPlan('POST', path);
+  } catch (error) {
+    sendJson(response, (error as ApiError).status, { code: 'unavailable', msg: (error as ApiError).message });
     return;
   }
   const body = await readJson(request);

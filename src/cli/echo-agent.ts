@@ -1,0 +1,39 @@
+import type { Bridge, BridgeLeg, PhoneLine } from '../bridge/bridge.js';
+import { NO_STAMP } from '../telemetry/stamp.js';
+
+/** Somebody in a call who says again whatever is said. */
+export class EchoAgent {
+  private leg: BridgeLeg | undefined;
+  private readonly leaving = new AbortController();
+
+  /** Fulfilled when it is in the call. */
+  async join(bridge: Bridge, room: string): Promise<void> {
+    this.leg = await bridge.join(
+      {
+        callId: `agent-${room}`,
+        room,
+        user: { id: `agent-${room.replace(':', '-')}`, name: 'Echo agent' },
+        signal: this.leaving.signal,
+      },
+      this.line(),
+    );
+    if (this.leaving.signal.aborted) this.leg.close();
+  }
+
+  leave(): void {
+    this.leaving.abort();
+    this.leg?.close();
+  }
+
+  private line(): PhoneLine {
+    return {
+      isLive: true,
+      write: (frame) => this.leg?.write(frame, NO_STAMP),
+      clear: () => ({ playedMs: 0, discardedMs: 0 }),
+      mark() {},
+      transfer() {},
+      hangUp: () => this.leave(),
+      fail: () => this.leave(),
+    };
+  }
+}

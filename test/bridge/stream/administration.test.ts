@@ -1,0 +1,334 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Administration, type AdministrationOptions } from '../../../src/bridge/stream/administration.js';
+import { GatewayError } from '../../../src/errors.js';
+import { eventually } from '../../support/caller.js';
+import { StreamDouble } from '../../support/stream/double.js';
+import { verifyToken } from '../../support/stream/token.js';
+
+const USER = { id: 'phone-1' };
+const ROOM = { type: 'default', id: 'room' };
+
+let double: StreamDouble;
+/** Why requests were repeated. */
+let retries: string[];
+
+beforeAll(async () => {
+  double = await StreamDouble.start();
+});
+
+afterAll(() => double.close());
+
+beforeEach(() => {
+  retries = [];
+});
+
+function administration(options: Partial<AdministrationOptions> = {}): Administration {
+  const { url, apiKey, apiSecret } = double;
+  const onRetry = (reason: string) => retries.push(reason);
+  return new Administration({ apiKey, apiSecret, baseUrl: url, tokenSeconds: 3_600, onRetry, ...options });
+}
+
+/** How often the double was asked for a route, from here on. */
+function counting(route: string): () => number {
+  const count = () => double.state.requests[route] ?? 0;
+  const before = count();
+  return () => count() - before;
+}
+
+const UPSERT = 'POST /api/v2/users';
+
+async function errorOf(work: Promise<unknown>): Promise<GatewayError> {
+  const error = await work.then(
+    () => expect.fail('Expected an error but received success'),
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(GatewayError);
+  expect((error as Error).message).toMatch(/^Expected .+ but received /);
+  // Nor in what it was caused by.
+  const { message, stack, cause } = error as GatewayError;
+  expect(`${message} ${stack} ${JSON.stringify(cause)} ${String(cause)}`).not.toContain(double.apiSecret);
+  return error as GatewayError;
+}
+
+describe('prepare', () => {
+  it('makes the call, by the gateway’s own user, and leaves a user of whom only the id is given alone', async () => {
+    await administration().prepare(USER, { type: 'audio_room', id: 'prepare-1' });
+    const call = double.calls.get('audio_room:prepare-1');
+    expect(call).toBeDefined();
+    expect(JSON.stringify(double.user('trunkline'))).toContain('Trunkline');
+    expect(double.user('phone-1')).toBeUndefined();
+  });
+
+  it('makes a user known with a name and what else is to be told', async () => {
+    const custom = { city: 'LONDON', nested: { a: [1] } };
+    await administration().prepare({ id: 'phone-2', name: 'Ada', custom }, ROOM);
+    expect(double.user('phone-2')).toMatchObject({ name: 'Ada', custom });
+    await administration().prepare({ id: 'phone-2', custom: { floor: 3 } }, ROOM);
+    expect(double.user('phone-2')).toMatchObject({ name: 'Ada', custom: { ...custom, floor: 3 } });
+  });
+
+  it('leaves a call as it is that is there already', async () => {
+    const name = { type: 'default', id: 'prepare-3' };
+    await administration().prepare(USER, name);
+    const call = double.calls.get('default:prepare-3');
+    await administration().prepare({ id: 'phone-3', name: 'Bea' }, name);
+    expect(double.calls.get('default:prepare-3')).toBe(call);
+  });
+
+  it('introduces the gateway once, however many calls there are', async () => {
+    const upserts = counting(UPSERT);
+    const stream = administration();
+    await Promise.all(
+      Array.from({ length: 5 }, (_, i) => stream.prepare(USER, { ...ROOM, id: `once-${i}` })),
+    );
+    await stream.prepare(USER, ROOM);
+    expect(upserts()).toBe(1);
+  });
+
+  it('introduces it another time where it failed', async () => {
+    const stream = administration();
+    double.failNext({ path: '/users', status: 400 });
+    expect((await errorOf(stream.prepare(USER, ROOM))).code).toBe('GW_STREAM_REFUSED');
+    await stream.prepare(USER, ROOM);
+  });
+});
+
+describe('asks again where', () => {
+  it('Stream is busy (429), and not before it says', async () => {
+    const upserts = counting(UPSERT);
+    double.failNext({ path: '/users', status: 429 });
+    const begun = Date.now();
+    await administration().open();
+    // The double wants one to two seconds.
+    expect(Date.now() - begun).toBeGreaterThanOrEqual(1_000);
+    expect(upserts()).toBe(2);
+    expect(retries).toEqual([expect.stringMatching(/^the gateway user: /)]);
+  });
+
+  it.each([500, 502, 503, 504, 408])('it is out of order (%i)', async (status) => {
+    const upserts = counting(UPSERT);
+    double.failNext({ path: '/users', status });
+    await administration().open();
+    expect(upserts()).toBe(2);
+    expect(retries).toHaveLength(1);
+  });
+
+  it('it says nothing at all', async () => {
+    let requests = 0;
+    // Hangs up twice without a word, and then does what the double says.
+    const proxy = createServer((request, response) => {
+      requests += 1;
+      if (requests <= 2) {
+        request.socket.destroy();
+        return;
+      }
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"users":{},"duration":"0ms"}');
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = proxy.address() as AddressInfo;
+      await administration({ baseUrl: `http://127.0.0.1:${port}` }).open();
+      expect(requests).toBe(3);
+      expect(retries).toHaveLength(2);
+    } finally {
+      proxy.closeAllConnections();
+      proxy.close();
+    }
+  });
+});
+
+describe.concurrent('gives up, and says so, where', () => {
+  it('nobody is there', { timeout: 30_000 }, async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    let asked = 0;
+    const stream = administration({
+      baseUrl: `http://127.0.0.1:${port}`,
+      onRetry: () => {
+        asked += 1;
+      },
+    });
+    const error = await errorOf(stream.open());
+    expect(error).toMatchObject({ code: 'GW_STREAM_UNAVAILABLE', status: 503 });
+    expect(error.message).toContain('no answer');
+    expect(asked).toBe(4);
+  });
+
+  it('Stream stays out of order', { timeout: 30_000 }, async () => {
+    const name = { type: 'default', id: 'out-of-order' };
+    double.failNext({ path: '/call/default/out-of-order', status: 503, times: 99 });
+    const error = await errorOf(administration({ onRetry: () => {} }).prepare(USER, name));
+    expect(error).toMatchObject({ code: 'GW_STREAM_UNAVAILABLE', status: 503 });
+    expect(error.message).toContain('status 503');
+  });
+
+  it('Stream is busy for longer than a caller waits: five seconds, then the next try', {
+    timeout: 30_000,
+  }, async () => {
+    const inAnHour = { 'x-ratelimit-reset': String(Math.ceil(Date.now() / 1000) + 3_600) };
+    double.failNext({ path: '/call/default/busy', status: 429, headers: inAnHour });
+    const begun = Date.now();
+    await administration({ onRetry: () => {} }).prepare(USER, { type: 'default', id: 'busy' });
+    expect(Date.now() - begun).toBeGreaterThanOrEqual(4_500);
+    expect(Date.now() - begun).toBeLessThan(20_000);
+  });
+});
+
+describe('does not ask again what is refused for good', () => {
+  it.each([400, 403, 404, 409, 413])('%i', async (status) => {
+    const stream = administration();
+    await stream.open();
+    const creates = counting('POST /api/v2/video/call/:type/:id');
+    double.failNext({ path: '/video/call/', status, message: 'planned refusal' });
+    const error = await errorOf(stream.prepare(USER, { type: 'default', id: 'refused' }));
+    expect(error).toMatchObject({ code: 'GW_STREAM_REFUSED', status });
+    expect(error.message).toContain(`status ${status}`);
+    expect(error.message).toContain('planned refusal');
+    expect(creates()).toBe(1);
+    expect(retries).toEqual([]);
+  });
+
+  it('such as a call type that does not exist', async () => {
+    const error = await errorOf(administration().prepare(USER, { type: 'no-such-type', id: 'room' }));
+    expect(error).toMatchObject({ code: 'GW_STREAM_REFUSED', status: 404 });
+    expect(error.message).toContain('no-such-type');
+  });
+
+  it('such as a user id that is none', async () => {
+    const error = await errorOf(administration().prepare({ id: 'sip:ada@x', name: 'Ada' }, ROOM));
+    expect(error).toMatchObject({ code: 'GW_STREAM_REFUSED', status: 400 });
+  });
+});
+
+describe('is left alone where the caller has gone', () => {
+  it('while it waits for a busy Stream', async () => {
+    const stream = administration();
+    await stream.open();
+    const gone = new AbortController();
+    double.failNext({ path: '/call/default/gone', status: 429, times: 99 });
+    const creates = counting('POST /api/v2/video/call/:type/:id');
+    const preparing = stream.prepare(USER, { type: 'default', id: 'gone' }, gone.signal);
+    preparing.catch(() => {});
+    await eventually('the first refusal', () => retries.length === 1);
+    const begun = performance.now();
+    gone.abort();
+    await expect(preparing).rejects.toBeDefined();
+    // It would have waited a second or two, four times.
+    expect(performance.now() - begun).toBeLessThan(900);
+    const asked = creates();
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(creates()).toBe(asked);
+    expect(asked).toBeLessThanOrEqual(2);
+  });
+
+  it('while it waits for an answer', async () => {
+    let requests = 0;
+    const server = createServer((request) => {
+      requests += 1;
+      // No answer comes, and then never will.
+      setTimeout(() => request.socket.destroy(), 200);
+      gone.abort();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const gone = new AbortController();
+    try {
+      const { port } = server.address() as AddressInfo;
+      const stream = administration({ baseUrl: `http://127.0.0.1:${port}` });
+      // Introduced already, as for every call but the first.
+      (stream as unknown as { known: Promise<unknown> }).known = Promise.resolve();
+      await expect(stream.prepare(USER, ROOM, gone.signal)).rejects.toBeDefined();
+      expect(requests).toBe(1);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  it('before it has begun', async () => {
+    const stream = administration();
+    await stream.open();
+    const creates = counting('POST /api/v2/video/call/:type/:id');
+    await expect(stream.prepare(USER, ROOM, AbortSignal.abort())).rejects.toBeDefined();
+    expect(creates()).toBe(0);
+  });
+});
+
+describe('a user token', () => {
+  it('says who, since when and how long, and is signed with the secret', () => {
+    const now = Math.floor(Date.now() / 1000);
+    const token = administration({ tokenSeconds: 120 }).token('phone-1');
+    const claims = verifyToken(token, double.apiSecret);
+    expect(Object.keys(claims).sort()).toEqual(['exp', 'iat', 'user_id']);
+    expect(claims.user_id).toBe('phone-1');
+    // Set back a little, for clocks that differ.
+    expect(claims.iat).toBeLessThan(now);
+    expect(claims.iat).toBeGreaterThanOrEqual(now - 10);
+    expect((claims.exp as number) - now).toBeGreaterThanOrEqual(120);
+    expect((claims.exp as number) - now).toBeLessThanOrEqual(125);
+    expect(() => verifyToken(token, 'another-secret')).toThrow('signature');
+    expect(() => verifyToken(token, double.apiSecret, now + 130)).toThrow('expired');
+    expect(JSON.stringify(claims)).not.toContain(double.apiSecret);
+  });
+
+  it('is made without asking anybody', () => {
+    const token = administration({ baseUrl: 'http://127.0.0.1:1' }).token('phone-1');
+    expect(verifyToken(token, double.apiSecret).user_id).toBe('phone-1');
+  });
+});
+
+describe('keys', () => {
+  it('that are good open', async () => {
+    await administration().open();
+  });
+
+  it.each([
+    ['API key', { apiKey: 'another-key' }],
+    ['secret', { apiSecret: 'another-secret' }],
+  ])('are told to be bad: %s', async (_, wrong) => {
+    const upserts = counting(UPSERT);
+    const error = await errorOf(administration(wrong).open());
+    expect(error).toMatchObject({ code: 'GW_STREAM_KEYS', status: 401 });
+    expect(error.message).toContain('STREAM_API_KEY and STREAM_API_SECRET');
+    expect(error.message).not.toContain('another-secret');
+    expect(upserts()).toBe(1);
+    expect(retries).toEqual([]);
+  });
+
+  it('are not blamed for a Stream that is out of order', async () => {
+    double.failNext({ path: '/users', status: 400 });
+    expect((await errorOf(administration().open())).code).toBe('GW_STREAM_REFUSED');
+  });
+});
+
+describe('a custom event', () => {
+  it('is sent as from the user', async () => {
+    const events = counting('POST /api/v2/video/call/:type/:id/event');
+    const stream = administration();
+    await stream.prepare({ ...USER, name: 'Phone' }, ROOM);
+    await stream.sendEvent(ROOM, USER.id, { type: 'phone.digit', digit: '5', phone: USER.id });
+    expect(events()).toBe(1);
+  });
+
+  it('that is larger than Stream takes is refused, and not tried again', async () => {
+    const stream = administration();
+    await stream.prepare({ ...USER, name: 'Phone' }, ROOM);
+    const events = counting('POST /api/v2/video/call/:type/:id/event');
+    const error = await errorOf(
+      stream.sendEvent(ROOM, USER.id, { type: 'phone.digit', text: 'x'.repeat(6_000) }),
+    );
+    expect(error).toMatchObject({ code: 'GW_STREAM_REFUSED', status: 400 });
+    expect(error.message).toContain('5KB');
+    expect(events()).toBe(1);
+  });
+
+  it('to a call that is not there is refused', async () => {
+    const error = await errorOf(
+      administration().sendEvent({ type: 'default', id: 'nowhere' }, USER.id, { type: 'phone.digit' }),
+    );
+    expect(error).toMatchObject({ code: 'GW_STREAM_REFUSED', status: 404 });
+  });
+});
