@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
+import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.js';
 import type { EndCause } from './calls/call.js';
 import { TwilioCallRegistry } from './calls/registry.js';
 import { expected, GatewayError } from './errors.js';
@@ -44,8 +45,10 @@ export interface GatewayOptions {
   };
   /** Decides where each call goes, as whom, or that it is refused. */
   readonly prepareCall?: PrepareCallHook;
-  /** Where calls are connected; default: rooms within this process. */
+  /** Where calls are connected; default: Stream where `stream` is given, else rooms within this process. */
   readonly bridge?: Bridge;
+  /** Keys and settings of the Stream bridge. */
+  readonly stream?: StreamBridgeOptions;
   /** What a caller hears whose bridge fails, spoken by Twilio; only with a bridge that goes on after its stream. */
   readonly apology?: Apology;
   /** Local room of a call whose hook names none: `call` (default), its own; `to`, that of the number called. */
@@ -108,7 +111,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.calls = new TwilioCallRegistry(
       options.tokenTimeToLiveMs === undefined ? {} : { timeToLiveMs: options.tokenTimeToLiveMs },
     );
-    this.bridge = options.bridge ?? new LocalBridge();
+    const { stream } = options;
+    this.bridge =
+      options.bridge ??
+      (stream === undefined ? new LocalBridge() : new StreamBridge({ log: this.log, ...stream }));
     this.gatekeeper = new Gatekeeper({
       secure: tls !== undefined,
       ...(publicUrl === undefined ? {} : { publicUrl }),

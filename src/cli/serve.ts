@@ -28,15 +28,10 @@ export async function gatewayFor(config: Config, log: Logger): Promise<Gateway> 
     log.warn('no PUBLIC_URL: taken from each request; outbound calls need it');
   }
   const { createGateway } = await import('../gateway.js');
-  const { stream, ...options } = config;
-  if (stream === undefined) {
-    log.info(
-      'calls are bridged to local rooms in this process; for Stream set STREAM_API_KEY and STREAM_API_SECRET',
-    );
-    return createGateway({ ...options, log });
+  if (config.stream === undefined) {
+    log.info('calls are bridged to local rooms; for Stream set STREAM_API_KEY and STREAM_API_SECRET');
   }
-  const { StreamBridge } = await import('../bridge/stream/bridge.js');
-  return createGateway({ ...options, log, bridge: new StreamBridge({ ...stream, log }) });
+  return createGateway({ ...config, log });
 }
 
 /** The first signal drains, the second ends at once. */
