@@ -6,6 +6,7 @@ import { type Stamp, stampNow } from '../../telemetry/stamp.js';
 import { blockClock } from './clock.js';
 import { Ear, type Speaker } from './ear.js';
 import { Microphone } from './microphone.js';
+import { isForPhones } from './phone-events.js';
 import type { AudioStream, RtcStack } from './rtc-stack.js';
 import { type Measured, readTransport } from './transport.js';
 import { Watchdog } from './watchdog.js';
@@ -210,7 +211,7 @@ export class Participant implements PlacedParticipant {
       ),
       subscribed(
         call.on('custom', ({ custom, user }) => {
-          if (!this.isOver) this.listener.event(custom, user.id);
+          if (!this.isOver && isForPhones(custom)) this.listener.event(custom, user.id);
         }),
       ),
       call.microphone.state.status$.subscribe((status) => {

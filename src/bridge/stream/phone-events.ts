@@ -54,6 +54,12 @@ export type ReadCommand =
 
 const COMMANDS = new Set(Command.options.map(({ shape }) => shape.type.value as string));
 
+/** Whether a custom event is one of ours at all; others are none of a phone's business. */
+export function isForPhones(custom: unknown): boolean {
+  const { type } = (custom ?? {}) as { type?: unknown };
+  return typeof type === 'string' && type.startsWith('phone.');
+}
+
 /**
  * Reads a custom event of the call.
  * @param userId of the phone: a command may name the phone it is for as `phone`, else it is for every phone

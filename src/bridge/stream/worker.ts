@@ -14,7 +14,7 @@ const START_TIMEOUT_MS = 20_000;
 /** Time to leave its calls when it is asked to end. */
 const END_TIMEOUT_MS = 10_000;
 /** Of what a worker writes on its standard error, kept for the log. */
-const MAX_LAST_WORDS = 4_000;
+const MAX_LAST_WORDS = 1_000;
 
 /** What a worker tells of itself; said to its pool. */
 export interface WorkerListener {

@@ -104,7 +104,10 @@ export class Peer {
 
   async close(): Promise<void> {
     if (!this.alive.delete(this)) return;
+    const { transport } = this;
     await this.connection.close();
+    // A handshake that was not over would be repeated for half a minute, and keep the process.
+    if (transport?.dtls !== undefined) transport.dtls.dtls.flight = Number.POSITIVE_INFINITY;
   }
 
   private async apply(candidate: Candidate): Promise<void> {
