@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { WebSocket } from 'ws';
 import { GatewayError } from '../../errors.js';
+import { narrowband } from './narrowband.js';
 import {
   type AudioSink,
   type AudioSource,
@@ -13,6 +14,7 @@ import {
 
 /** As much of the browser's `RTCPeerConnection` as is mended here. */
 interface PeerConnection {
+  setRemoteDescription(description: { readonly type: string; readonly sdp: string }): Promise<void>;
   getTransceivers(): { readonly receiver: { readonly track: AudioTrack } }[];
   close(): void;
 }
@@ -29,8 +31,15 @@ interface Wrtc {
     };
     readonly RTCAudioSink: new (
       track: AudioTrack,
-    ) => { ondata: ((data: { samples: Int16Array; sampleRate: number }) => void) | null; stop(): void };
+    ) => { ondata: ((data: SinkData) => void) | null; stop(): void };
   };
+}
+
+interface SinkData {
+  /** Of two channels one sample of each by turns. */
+  readonly samples: Int16Array;
+  readonly sampleRate: number;
+  readonly channelCount?: number;
 }
 
 /** Its event targets keep their listeners in the open. */
@@ -41,6 +50,9 @@ type Listening = { _listeners: object };
  * - methods of a track can not be replaced, which the Stream client does
  * - a stopped track goes on sending what its source is given: a muted phone would be heard
  * - a closed connection keeps its remote tracks, and by their listeners the whole call
+ * - a process that ends by itself is taken down by the library's finalisers: it has to be ended
+ *
+ * What is sent is narrowband, see {@link narrowband}.
  *
  * It can not live in a worker thread: the thread's end takes the process down.
  */
@@ -49,7 +61,10 @@ class WrtcStack implements RtcStack {
   private loaded: Wrtc | undefined;
 
   private get wrtc(): Wrtc {
-    this.loaded ??= load();
+    if (this.loaded === undefined) {
+      this.loaded = load();
+      process.once('beforeExit', (code) => process.exit(code));
+    }
     return this.loaded;
   }
 
@@ -57,7 +72,7 @@ class WrtcStack implements RtcStack {
     const { wrtc } = this;
     const browser = globalThis as { RTCPeerConnection?: unknown; navigator?: { userAgent?: string } };
     if (browser.RTCPeerConnection !== undefined) return;
-    define('RTCPeerConnection', closingCleanly(wrtc.RTCPeerConnection));
+    define('RTCPeerConnection', mended(wrtc.RTCPeerConnection));
     define('RTCPeerConnectionIceErrorEvent', wrtc.RTCPeerConnectionIceErrorEvent);
     define('MediaStream', wrtc.MediaStream);
     // Node has one of its own from version 22 on.
@@ -86,7 +101,11 @@ class WrtcStack implements RtcStack {
 
   createAudioSink(track: AudioTrack, listener: BlockListener): AudioSink {
     const sink = new this.wrtc.nonstandard.RTCAudioSink(track);
-    sink.ondata = (data) => listener(data.samples, data.sampleRate);
+    const mono = new Int16Array(BLOCK_SAMPLES);
+    sink.ondata = ({ samples, sampleRate, channelCount }) => {
+      if (channelCount === 2) listener(mixDown(samples, mono), sampleRate);
+      else listener(samples, sampleRate);
+    };
     return {
       stop() {
         sink.ondata = null;
@@ -116,8 +135,26 @@ function define(name: string, value: unknown): void {
   Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 }
 
-function closingCleanly(Base: Wrtc['RTCPeerConnection']): Wrtc['RTCPeerConnection'] {
+/** The mean of both channels, in `mono` where that is long enough. */
+function mixDown(stereo: Int16Array, mono: Int16Array): Int16Array {
+  const mixed = stereo.length === 2 * mono.length ? mono : new Int16Array(stereo.length / 2);
+  for (let i = 0; i < mixed.length; i++) {
+    mixed[i] = ((stereo[2 * i] as number) + (stereo[2 * i + 1] as number)) >> 1;
+  }
+  return mixed;
+}
+
+function mended(Base: Wrtc['RTCPeerConnection']): Wrtc['RTCPeerConnection'] {
   return class extends Base {
+    // Only what is sent is answered by the other side.
+    override setRemoteDescription(description: {
+      readonly type: string;
+      readonly sdp: string;
+    }): Promise<void> {
+      const { type, sdp } = description;
+      return super.setRemoteDescription(type === 'answer' ? { type, sdp: narrowband(sdp) } : description);
+    }
+
     override close(): void {
       for (const { receiver } of this.getTransceivers()) {
         (receiver.track as unknown as Listening)._listeners = {};

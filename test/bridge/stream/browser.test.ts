@@ -1,0 +1,157 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Browser, type BrowserUser, type BrowserUserOptions } from '../../support/browser/browser.js';
+import { findChromium } from '../../support/browser/chromium.js';
+import { eventually } from '../../support/caller.js';
+import { LEVEL, phoneLevel, type StreamSetup, startStream } from '../../support/stream-call.js';
+
+const CHROMIUM = findChromium();
+const EXPECTED =
+  'Expected chromium, chromium-browser or google-chrome on the PATH, or CHROMIUM, but received none';
+/** Where a machine tests for others, nothing is left out. */
+const isSkipped = CHROMIUM === undefined && !process.env.CI;
+if (isSkipped) console.warn(`browser.test.ts is skipped: ${EXPECTED}`);
+
+/** Longer than the half second that levels are taken from: two measures this far apart share no sample. */
+const APART_MS = 600;
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Waits until a tone is heard as loud as it was said, to 1 dB, and stays so. */
+async function heard(who: string, level: () => number | Promise<number>): Promise<void> {
+  const deadline = performance.now() + 15_000;
+  for (let first = await level(); ; first = await level()) {
+    if (Math.abs(first) < 1) {
+      await pause(APART_MS);
+      const second = await level();
+      if (Math.abs(second) < 1) return;
+    }
+    if (performance.now() > deadline)
+      throw new Error(`Expected ${who} to hear 0 dB but received ${first} dB`);
+    await pause(50);
+  }
+}
+
+describe.skipIf(isSkipped)('a browser in the call', () => {
+  let browser: Browser;
+
+  beforeAll(async () => {
+    if (CHROMIUM === undefined) throw new Error(EXPECTED);
+    browser = await Browser.start(CHROMIUM);
+  }, 60_000);
+
+  afterEach(async () => {
+    expect(await browser?.closeTabs(), 'errors of the pages').toEqual([]);
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+  });
+
+  /** A phone that says 1 kHz and a browser that says 1.7 kHz: they hear each other. */
+  async function talk(setup: StreamSetup = {}, options: Partial<BrowserUserOptions> = {}) {
+    const started = await startStream(setup);
+    const join = () =>
+      browser.join(started.double, {
+        callId: 'room',
+        userId: 'browser',
+        hz: 1_700,
+        amplitude: LEVEL,
+        ...options,
+      });
+    const user = await join();
+    const caller = started.phone(1_000);
+    const phoneHears = () => heard('the phone', () => phoneLevel(caller, 1_700));
+    const browserHears = (by: BrowserUser = user) => heard('the browser', () => by.level(1_000, LEVEL));
+    const silence = () =>
+      expect
+        .poll(() => Math.max(...caller.heard().slice(-1_600).map(Math.abs)), { timeout: 10_000 })
+        .toBeLessThanOrEqual(LEVEL / 1_000);
+    await Promise.all([phoneHears(), browserHears()]);
+    const [call] = started.gateway.calls.listActive();
+    return {
+      ...started,
+      caller,
+      user,
+      join,
+      userId: `phone-${call?.callId}`,
+      phoneHears,
+      browserHears,
+      silence,
+    };
+  }
+
+  it('hears the phone and is heard by it, each within 1 dB, and nobody hears himself', async () => {
+    const { caller, user, double, bridge } = await talk();
+    expect(phoneLevel(caller, 1_000), 'its own voice').toBeLessThan(-50);
+    expect(await user.level(1_700, LEVEL), 'its own voice').toBeLessThan(-50);
+    expect(double.state.unknownRoutes).toEqual([]);
+    expect(bridge.stats()).toMatchObject({ legs: 1, deaths: 0, rejoins: 0, retries: 0 });
+  });
+
+  it.each([
+    [
+      'redundancy and no packets in silence',
+      { redundant_coding_enabled: true, opus_dtx_enabled: true },
+      undefined,
+    ],
+    ['hi-fi audio, published in stereo', { hifi_audio_enabled: true }, 2],
+  ])('is heard, and heard again after it was silent, in a call with %s', async (_, audio, profile) => {
+    const { user, phoneHears, silence } = await talk(
+      {},
+      { settings: { audio }, ...(profile === undefined ? {} : { profile }) },
+    );
+    await user.play(1_700, 0);
+    await silence();
+    await user.play(1_700, LEVEL);
+    await phoneHears();
+  });
+
+  it('is silent for the phone while it is muted, and heard again after', async () => {
+    const { user, phoneHears, browserHears, silence } = await talk();
+    await user.mute();
+    await silence();
+    await browserHears();
+    await user.unmute();
+    await phoneHears();
+  });
+
+  it('is told the keys that the caller presses, and clears what the caller would still hear', async () => {
+    const { user, userId, caller } = await talk();
+    const told = (custom: object) =>
+      expect.poll(() => user.events(), { timeout: 10_000 }).toContainEqual({ userId, custom });
+    caller.dtmf('5');
+    await told({ type: 'phone.digit', digit: '5', phone: userId });
+    let clears = 0;
+    caller.on('clear', () => {
+      clears += 1;
+    });
+    await user.sendEvent({ type: 'phone.clear' });
+    await told({
+      type: 'phone.cleared',
+      phone: userId,
+      played_ms: expect.any(Number),
+      discarded_ms: expect.any(Number),
+    });
+    await eventually('the clear at the phone', () => clears === 1);
+  });
+
+  it('closes its tab: the phone stays, and hears whoever comes back', async () => {
+    const { user, userId, caller, double, bridge, join, silence, phoneHears, browserHears } = await talk({
+      double: { fastReconnectSeconds: 1 },
+    });
+    await user.closeTab();
+    await silence();
+    const present = () => double.state.calls[0]?.participants.map((participant) => participant.userId);
+    await expect.poll(present, { timeout: 10_000 }).toEqual([userId]);
+    expect(caller.status).toBe('in-progress');
+    const again = await join();
+    await Promise.all([phoneHears(), browserHears(again)]);
+    expect(bridge.stats()).toMatchObject({ legs: 1, deaths: 0, rejoins: 0 });
+  });
+
+  it('sees the phone leave when the caller hangs up', async () => {
+    const { user, userId, caller } = await talk();
+    expect(await user.remoteUserIds()).toEqual([userId]);
+    await caller.hangUp();
+    await expect.poll(() => user.remoteUserIds(), { timeout: 5_000 }).toEqual([]);
+  });
+});
