@@ -1,6 +1,6 @@
 import { type Measured, readTransport } from './transport.js';
 
-const INTERVAL_MS = 500;
+const INTERVAL_MS = 1_000;
 
 /**
  * Notices media that died without a word. WebRTC itself needs some fifteen seconds for that; connectivity checks are

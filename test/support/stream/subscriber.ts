@@ -13,6 +13,8 @@ export interface Offer {
 /** An offer that is not answered is sent again after so many milliseconds: a client that is not ready drops it. */
 const RESEND_MS = 1_000;
 const GIVE_UP_MS = 15_000;
+/** What a track of two channels is offered with; the client then wants to hear both. */
+const STEREO = 'minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1';
 
 /** The connection on which a participant listens: the SFU offers, one m-line for each track of the others. */
 export class Subscriber {
@@ -41,7 +43,8 @@ export class Subscriber {
     // stopped it for good.
     const stream = { id: track.streamId } as MediaStream;
     const transceiver = connection.addTransceiver('audio', { direction: 'sendonly', streams: [stream] });
-    transceiver.codecs = track.info.red ? [red(), opus()] : [opus()];
+    const plain = opus(track.info.stereo ? STEREO : undefined);
+    transceiver.codecs = track.info.red ? [red(), plain] : [plain];
     const forwarding = new Forwarding(transceiver, this.counter);
     this.forwardings.set(track, forwarding);
     track.add(forwarding);

@@ -1,0 +1,40 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** Clock ticks a second of `/proc`: 100 on every Linux that Node runs on. */
+const TICKS = 100;
+
+/** CPU seconds that a process has used, by the names of its threads. Linux only. */
+export function threadSeconds(pid: number): Map<string, number> {
+  const seconds = new Map<string, number>();
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+      const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      const used = (Number(fields[11]) + Number(fields[12])) / TICKS;
+      seconds.set(name, (seconds.get(name) ?? 0) + used);
+    } catch {
+      // The thread has ended meanwhile.
+    }
+  }
+  return seconds;
+}
+
+export function threadCount(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`).length;
+}
+
+/** Share of one core, 0…, of a process and of each of its threads by name, over some time. */
+export async function watchProcess(
+  pid: number,
+  ms: number,
+): Promise<{ total: number; threads: [string, number][] }> {
+  const before = threadSeconds(pid);
+  const begun = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  const seconds = (performance.now() - begun) / 1000;
+  const threads = [...threadSeconds(pid)]
+    .map(([name, used]): [string, number] => [name, (used - (before.get(name) ?? 0)) / seconds])
+    .sort((a, b) => b[1] - a[1]);
+  return { total: threads.reduce((sum, [, share]) => sum + share, 0), threads };
+}
