@@ -115,8 +115,7 @@ const timer = setInterval(() => {
   const original = Object.getPrototypeOf(mended.prototype).setRemoteDescription;
   mended.prototype.setRemoteDescription = function (description) {
     if (description.type !== 'answer') return original.call(this, description);
-    let sdp = description.sdp.replace(/a=fmtp:111 .*\\r\\n/g, ${JSON.stringify(`a=fmtp:111 ${fmtp}
-`)});
+    let sdp = description.sdp.replace(/a=fmtp:111 .*\\r\\n/g, ${JSON.stringify(`a=fmtp:111 ${fmtp}\r\n`)});
     ${without === undefined ? '' : `sdp = sdp.replace(/a=${without}.*\\r\\n/g, '');`}
     return original.call(this, { type: 'answer', sdp: sdp + ${JSON.stringify(lines)} });
   };

@@ -39,6 +39,11 @@ export class Intake implements FrameSink {
     this.held = undefined;
   }
 
+  /** Whether somebody takes the audio. */
+  get isConnected(): boolean {
+    return this.leg !== undefined;
+  }
+
   /** Lets go of the leg; audio that still comes is dropped. */
   close(): void {
     this.closed = true;

@@ -117,6 +117,16 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     return counts;
   }
 
+  /** Whether it is over, from whichever side. */
+  get isEnded(): boolean {
+    return this.ended;
+  }
+
+  /** Whether the caller's audio goes to somebody. */
+  get isTaken(): boolean {
+    return this.intake.isConnected;
+  }
+
   /** Sends the caller's audio to `sink` from here on, beginning with what waits. */
   connect(sink: FrameSink): void {
     this.intake.connect(sink);

@@ -15,6 +15,7 @@ export class NextVerbs {
 
   set(callSid: string, twiml: string): void {
     const now = performance.now();
+    this.verbs.delete(callSid);
     for (const [sid, { until }] of this.verbs) {
       if (until > now && this.verbs.size < this.capacity) break;
       this.verbs.delete(sid);

@@ -148,7 +148,7 @@ export class Session implements PhoneLine {
     const decision = await this.decided.catch(() => undefined);
     if (decision === undefined || 'refuse' in decision || signal.aborted) return;
     if (decision.bridge === false) {
-      this.stream.connect(NOBODY);
+      if (!this.stream.isTaken) this.stream.connect(NOBODY);
       return;
     }
     const { callId } = this.call;

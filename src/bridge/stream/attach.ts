@@ -9,6 +9,8 @@ import { StreamBridge } from './bridge.js';
 /** A phone's media stream, as `TwilioMediaStream` is one. */
 export interface PhoneStream {
   readonly isConnected: boolean;
+  /** Whether it is over: nothing will come of it any more. */
+  readonly isEnded: boolean;
   connect(sink: FrameSink): void;
   play(frame: Int16Array, stamp: Stamp): void;
   clear(): { playedMs: number; discardedMs: number };
@@ -47,6 +49,11 @@ export async function attachPhoneToCall(
   options: AttachOptions = {},
 ): Promise<AttachedPhone> {
   if (typeof userId !== 'string' || userId === '') throw expected('a user id', 'userId', userId);
+  if (typeof call?.cid !== 'string') throw expected('a call of @stream-io/node-sdk', 'call', call);
+  if (typeof stream?.on !== 'function') throw expected('a media stream', 'stream', stream);
+  if (stream.isEnded) {
+    throw new GatewayError('GW_STREAM_CLOSED', 'Expected a stream that has not ended but received its end');
+  }
   const shared = options.bridge === undefined ? shareBridge(clientOf(call)) : undefined;
   const bridge = options.bridge ?? (shared as SharedBridge).bridge;
   const gone = new AbortController();

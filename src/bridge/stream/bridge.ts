@@ -1,4 +1,4 @@
-import { expected } from '../../errors.js';
+import { expected, GatewayError } from '../../errors.js';
 import { createLog, type Logger } from '../../telemetry/log.js';
 import type { Bridge, BridgeFigure, BridgeLeg, JoinRequest, PhoneLine } from '../bridge.js';
 import { Administration } from './administration.js';
@@ -133,10 +133,11 @@ export class StreamBridge implements Bridge {
     await Promise.all([this.administration.open(), this.host.open()]);
   }
 
-  /** @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_JOIN`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE` */
+  /** @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_USER`, `GW_STREAM_JOIN`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE` */
   async join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg> {
     request.signal.throwIfAborted();
     const { apiKey, baseUrl, joinSeconds = 15, aloneSeconds = 60, watchdogSeconds = 3 } = this.options;
+    checkUserId(request.user.id);
     const leg = new StreamLeg(request.callId, request.user, parseCallName(request.room), line, {
       apiKey,
       baseUrl,
@@ -177,6 +178,19 @@ export class StreamBridge implements Bridge {
   }
 }
 
+/** @throws GatewayError `GW_STREAM_USER` for an id that Stream would refuse */
+function checkUserId(id: string): void {
+  if (/^[A-Za-z0-9_@-]{1,255}$/.test(id)) return;
+  throw new GatewayError(
+    'GW_STREAM_USER',
+    'Expected 1 to 255 of A-Z a-z 0-9 _ @ - for the id of a Stream user but received another text',
+    { status: 400 },
+  );
+}
+
+/** Node's timers take no more milliseconds than 31 bits hold, and fire at once for more. */
+const LONGEST_SECONDS = 2_147_483;
+
 function checkOptions(options: StreamBridgeOptions): void {
   const { apiKey, apiSecret, media = 'workers', legsPerWorker = 20 } = options;
   if (typeof apiKey !== 'string' || apiKey === '') throw expected('a Stream API key', 'apiKey', apiKey);
@@ -196,6 +210,8 @@ function checkOptions(options: StreamBridgeOptions): void {
     'tokenSeconds',
   ] as const) {
     const value = options[name];
-    if (value !== undefined && !(value > 0)) throw expected('a positive number', name, value);
+    if (value !== undefined && !(value > 0 && value <= LONGEST_SECONDS)) {
+      throw expected(`a positive number up to ${LONGEST_SECONDS}`, name, value);
+    }
   }
 }

@@ -35,6 +35,11 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
     write: (frame, stamp) => pipe.write(leg, frame, stamp),
     token: () =>
       new Promise((resolve, reject) => {
+        // The gateway answers nothing for a leg that it has let go of.
+        if (seats.get(leg)?.tokens !== tokens) {
+          reject(new Error('the leg is leaving'));
+          return;
+        }
         const id = ++tokenRequests;
         tokens.set(id, { resolve, reject });
         tell({ type: 'token', leg, id });
@@ -53,7 +58,16 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
   void participant.join();
 }
 
-async function leave(leg: number): Promise<void> {
+/** Legs that are leaving; a worker that ends waits for them. */
+const leavings = new Set<Promise<void>>();
+
+function leave(leg: number): Promise<void> {
+  const leaving = vacate(leg).finally(() => leavings.delete(leaving));
+  leavings.add(leaving);
+  return leaving;
+}
+
+async function vacate(leg: number): Promise<void> {
   const seat = seats.get(leg);
   if (seat === undefined) return;
   seats.delete(leg);
@@ -64,7 +78,8 @@ async function leave(leg: number): Promise<void> {
 }
 
 async function end(): Promise<void> {
-  await Promise.all([...seats.keys()].map(leave));
+  for (const leg of [...seats.keys()]) void leave(leg);
+  await Promise.all(leavings);
   pipe.close();
   process.exit();
 }

@@ -300,6 +300,8 @@ export class Participant implements PlacedParticipant {
     const { baseUrl } = this.request;
     return {
       allowServerSideConnect: true,
+      // A leg tries again by itself; the client's own tries can not be stopped, and leave a rejection unhandled each.
+      maxConnectUserRetries: 1,
       clientEventsReportingEnabled: false,
       logLevel: 'error' as const,
       ...(baseUrl === undefined ? {} : { baseURL: `${baseUrl}/video`, locationHintUrl: `${baseUrl}/hint` }),

@@ -11,6 +11,7 @@ export class Watchdog {
   private lastSigns = -1;
   private lastSignAt = performance.now();
   private isLooking = false;
+  private isClosed = false;
 
   /**
    * @param connections those open now, in any number
@@ -25,26 +26,26 @@ export class Watchdog {
   }
 
   close(): void {
+    this.isClosed = true;
     clearInterval(this.timer);
   }
 
   private async look(): Promise<void> {
     if (this.isLooking) return;
     this.isLooking = true;
-    try {
-      const states = await Promise.all(this.connections().map(readTransport));
-      const signs = states.reduce((sum, state) => sum + state.signsOfLife, 0);
-      const now = performance.now();
-      // A new connection counts from nothing: fewer signs than before are a sign as well.
-      if (signs !== this.lastSigns || states.length === 0) this.lastSignAt = now;
-      this.lastSigns = signs;
-      if (now - this.lastSignAt < this.patienceMs) return;
-      this.close();
-      this.onDead();
-    } catch {
-      // A connection that was closed meanwhile has no statistics.
-    } finally {
-      this.isLooking = false;
-    }
+    // A connection that was closed meanwhile has no statistics; the others tell all the same.
+    const states = await Promise.allSettled(this.connections().map(readTransport));
+    this.isLooking = false;
+    const signs = states.reduce(
+      (sum, state) => sum + (state.status === 'fulfilled' ? state.value.signsOfLife : 0),
+      0,
+    );
+    const now = performance.now();
+    // A new connection counts from nothing: fewer signs than before are a sign as well.
+    if (signs !== this.lastSigns || states.length === 0) this.lastSignAt = now;
+    this.lastSigns = signs;
+    if (this.isClosed || now - this.lastSignAt < this.patienceMs) return;
+    this.close();
+    this.onDead();
   }
 }

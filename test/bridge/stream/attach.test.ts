@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { type StreamCall, StreamClient } from '@stream-io/node-sdk';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { wrtcStack } from '../../../src/bridge/stream/wrtc.js';
 import {
   type AttachedPhone,
   attachPhoneToCall,
@@ -37,6 +38,7 @@ const attachments: Promise<AttachedPhone>[] = [];
 const callers: Caller[] = [];
 
 afterEach(async () => {
+  vi.restoreAllMocks();
   for (const caller of callers.splice(0)) caller.hangUp();
   const results = await Promise.allSettled(attachments.splice(0));
   for (const result of results) if (result.status === 'fulfilled') result.value.detach();
@@ -153,6 +155,21 @@ async function uplinkLatencies(say: (audio: AudioSource) => void, agent: Agent, 
   }
   agent.onFrame(undefined);
   return latencies;
+}
+
+interface RemoteSide {
+  setRemoteDescription(description: unknown): Promise<void>;
+}
+
+/** Lets those in this process say all that can be heard, as a browser does: what a phone says is narrowband. */
+function sendFullBand(): void {
+  wrtcStack.installGlobals();
+  const { prototype } = (globalThis as unknown as { RTCPeerConnection: { prototype: RemoteSide } })
+    .RTCPeerConnection;
+  const plain = Object.getPrototypeOf(prototype) as RemoteSide;
+  vi.spyOn(prototype, 'setRemoteDescription').mockImplementation(function (this: RemoteSide, description) {
+    return plain.setRemoteDescription.call(this, description);
+  });
 }
 
 /** Signal to everything else of one frequency, in decibels. */
@@ -415,12 +432,8 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     other.start({ callSid: `CA${'f'.repeat(32)}` });
     await eventually('its end', () => other.closed !== undefined);
     expect(other.closed?.code).toBe(1008);
-    await eventually(
-      'only the good one to be left',
-      () => participants(double).join() === 'caller-2',
-      15_000,
-    );
-    expect(gateway.calls.listActive()).toHaveLength(1);
+    await eventually('the others to expire', () => gateway.calls.listActive().length === 1, 15_000);
+    await eventually('them to leave', () => participants(double).join() === 'caller-2', 15_000);
     expect(good.closed).toBeUndefined();
     good.stop();
     await eventually('nobody to be left', () => participants(double).length === 0, 10_000);
@@ -470,6 +483,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
 
   it('14. audio is resampled by drawing lines, and µ-law is not exact', async () => {
     const { agent, phone } = await startAttaching();
+    sendFullBand();
     const other = await agent('agent', 1_000);
     const listener = await agent('listener');
     const caller = phone();

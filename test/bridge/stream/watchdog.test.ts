@@ -100,7 +100,7 @@ describe('takes for alive', () => {
   it('one whose statistics can not be had for a moment, and looks again', async () => {
     at(PUBLISHER).isBroken = true;
     await pass(PATIENCE_MS - 500);
-    expect(at(PUBLISHER).asked).toBeGreaterThan(3);
+    expect(at(PUBLISHER).asked).toBeGreaterThan(1);
     at(PUBLISHER).isBroken = false;
     await pass(60_000, () => {
       at(PUBLISHER).responsesReceived += 1;
@@ -117,14 +117,14 @@ describe('takes for dead', () => {
     });
     await pass(PATIENCE_MS - 600);
     expect(deaths, 'not before its time').toBe(0);
-    await pass(1_600);
+    await pass(2_600);
     expect(deaths).toBe(1);
     await pass(60_000);
     expect(deaths).toBe(1);
   });
 
   it('those that never lived', async () => {
-    await pass(PATIENCE_MS + 1_000);
+    await pass(PATIENCE_MS + 2_000);
     expect(deaths).toBe(1);
   });
 
@@ -133,15 +133,15 @@ describe('takes for dead', () => {
       at(SUBSCRIBER).bytesReceived += 80;
     });
     connections = [at(PUBLISHER)];
-    await pass(PATIENCE_MS + 1_000);
+    await pass(PATIENCE_MS + 2_000);
     expect(deaths).toBe(1);
   });
 
   it('those that came back from a broken report as dead as before', async () => {
     at(PUBLISHER).isBroken = true;
-    await pass(PATIENCE_MS + 1_000);
+    await pass(PATIENCE_MS + 2_000);
     at(PUBLISHER).isBroken = false;
-    await pass(PATIENCE_MS + 1_000);
+    await pass(PATIENCE_MS + 2_000);
     expect(deaths).toBe(1);
   });
 });

@@ -1,0 +1,183 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { Administration } from '../../../src/bridge/stream/administration.js';
+import { parseCallName } from '../../../src/bridge/stream/call-name.js';
+import { StreamLeg } from '../../../src/bridge/stream/leg.js';
+import type { MediaHost } from '../../../src/bridge/stream/media-host.js';
+import type { ParticipantListener, ParticipantRequest } from '../../../src/bridge/stream/participant.js';
+import { StreamBridge, type StreamBridgeOptions } from '../../../src/index.js';
+import { createLog } from '../../../src/telemetry/log.js';
+import { verifyToken } from '../../support/stream/token.js';
+
+const KEYS = { apiKey: 'a-key', apiSecret: 'a-secret-of-stream' };
+const log = createLog('silent');
+
+describe('the options of a Stream bridge', () => {
+  it.each<Partial<StreamBridgeOptions>>([
+    {},
+    { media: 'workers' },
+    { media: 'inline' },
+    { legsPerWorker: 1 },
+    { legsPerWorker: 50 },
+    { recycleAfter: 1, memoryLimitMb: 1, joinSeconds: 0.5, aloneSeconds: 0.5, watchdogSeconds: 0.5 },
+    { tokenSeconds: 86_400, aloneSeconds: 86_400 },
+    { transferTo: [] },
+    { transferTo: () => true },
+  ])('may be %j', (options) => {
+    const bridge = new StreamBridge({ ...KEYS, log, ...options });
+    expect(bridge.stats()).toMatchObject({ workers: 0, legs: 0, deaths: 0, rejoins: 0, retries: 0 });
+    expect(bridge.workers()).toEqual([]);
+  });
+
+  it.each<[Record<string, unknown>, RegExp]>([
+    [{ apiKey: '' }, /apiKey/],
+    [{ apiKey: undefined }, /apiKey/],
+    [{ apiKey: 7 }, /apiKey/],
+    [{ apiSecret: '' }, /apiSecret/],
+    [{ apiSecret: undefined }, /apiSecret/],
+    [{ media: 'threads' }, /media/],
+    [{ media: true }, /media/],
+    [{ legsPerWorker: 0 }, /legsPerWorker/],
+    [{ legsPerWorker: 51 }, /legsPerWorker/],
+    [{ legsPerWorker: 1.5 }, /legsPerWorker/],
+    [{ legsPerWorker: '20' }, /legsPerWorker/],
+    ...[
+      'recycleAfter',
+      'memoryLimitMb',
+      'joinSeconds',
+      'aloneSeconds',
+      'watchdogSeconds',
+      'tokenSeconds',
+    ].flatMap((name) =>
+      [0, -1, Number.NaN].map((value): [Record<string, unknown>, RegExp] => [
+        { [name]: value },
+        new RegExp(name),
+      ]),
+    ),
+  ])('can not be %j', (options, subject) => {
+    const make = () => new StreamBridge({ ...KEYS, log, ...options } as StreamBridgeOptions);
+    expect(make).toThrow(TypeError);
+    expect(make).toThrow(/^Expected .+ but received /);
+    expect(make).toThrow(subject);
+    expect(make).not.toThrow(KEYS.apiSecret);
+  });
+
+  it.each(['joinSeconds', 'aloneSeconds'] as const)(
+    'can not be a time that no timer keeps: %s, which would be over at once',
+    (name) => {
+      for (const seconds of [Number.POSITIVE_INFINITY, 2_147_484]) {
+        expect(() => new StreamBridge({ ...KEYS, log, [name]: seconds })).toThrow(TypeError);
+      }
+    },
+  );
+
+  it('do not let a secret out that is wrong', () => {
+    for (const apiSecret of [['a-secret-in-a-list'], { secret: 'a-secret-in-a-list' }, 123_456_789]) {
+      const make = () => new StreamBridge({ ...KEYS, apiSecret: apiSecret as never });
+      expect(make).toThrow(TypeError);
+      expect(make).toThrow(expect.not.stringMatching(/a-secret|123456789/));
+    }
+  });
+
+  it('leave calls a room of their own', () => {
+    expect(new StreamBridge({ ...KEYS, log }).roomOf('call-1')).toBe('call-1');
+  });
+});
+
+describe('what a media worker is told of a phone', () => {
+  const legs: StreamLeg[] = [];
+
+  afterEach(() => {
+    for (const leg of legs.splice(0)) leg.close();
+  });
+
+  /** A leg whose participant lives nowhere. */
+  function join(user: { id: string; name?: string; custom?: Record<string, unknown> }, room: string) {
+    const placed: { request: ParticipantRequest; listener: ParticipantListener }[] = [];
+    const host: MediaHost = {
+      open: async () => {},
+      close: async () => {},
+      place(request, listener) {
+        placed.push({ request, listener });
+        return { write() {}, playTones() {}, mute() {}, leave: async () => {} };
+      },
+    };
+    const administration = new Administration({ ...KEYS, tokenSeconds: 60 });
+    administration.prepare = async () => {};
+    const line = {
+      isLive: true,
+      write() {},
+      clear: () => ({ playedMs: 0, discardedMs: 0 }),
+      mark() {},
+      hangUp() {},
+      transfer() {},
+      fail() {},
+    };
+    const leg = new StreamLeg('call-1', user, parseCallName(room), line, {
+      apiKey: KEYS.apiKey,
+      baseUrl: 'https://stream.example.com',
+      administration,
+      host,
+      log,
+      joinMs: 5_000,
+      aloneMs: 60_000,
+      watchdogMs: 3_000,
+      mayTransfer: () => false,
+    });
+    legs.push(leg);
+    const joining = leg.join(new AbortController().signal);
+    joining.catch(() => {});
+    return { leg, placed, joining };
+  }
+
+  it('is plain data: who, where, and how patiently; no secret and nothing about the caller', async () => {
+    const user = { id: 'phone-1', name: 'Ada', custom: { city: 'LONDON' } };
+    const { placed, joining } = join(user, 'audio_room:desk-7');
+    await expect.poll(() => placed.length).toBe(1);
+    const [{ request, listener }] = placed as [(typeof placed)[number]];
+    expect(request).toEqual({
+      apiKey: KEYS.apiKey,
+      baseUrl: 'https://stream.example.com',
+      userId: 'phone-1',
+      userName: 'Ada',
+      callType: 'audio_room',
+      callId: 'desk-7',
+      watchdogMs: 3_000,
+    });
+    expect(JSON.parse(JSON.stringify(request))).toEqual(request);
+    expect(JSON.stringify(request)).not.toContain(KEYS.apiSecret);
+    listener.joined();
+    await joining;
+  });
+
+  it('leaves out a name that is not known', async () => {
+    const { placed } = join({ id: 'phone-1' }, 'room');
+    await expect.poll(() => placed.length).toBe(1);
+    const over = JSON.parse(JSON.stringify(placed[0]?.request));
+    expect(over).not.toHaveProperty('userName');
+    expect(over).toMatchObject({ callType: 'default', callId: 'room' });
+  });
+
+  it('is a token for this user only, made anew whenever one is asked for', async () => {
+    const { placed } = join({ id: 'phone-1' }, 'room');
+    await expect.poll(() => placed.length).toBe(1);
+    const token = (await placed[0]?.listener.token()) as string;
+    expect(verifyToken(token, KEYS.apiSecret)).toMatchObject({ user_id: 'phone-1' });
+    expect(verifyToken((await placed[0]?.listener.token()) as string, KEYS.apiSecret).user_id).toBe(
+      'phone-1',
+    );
+  });
+
+  it('is told again as it was where the participant was lost', async () => {
+    const { placed, joining, leg } = join({ id: 'phone-1' }, 'room');
+    await expect.poll(() => placed.length).toBe(1);
+    placed[0]?.listener.joined();
+    await joining;
+    placed[0]?.listener.departed('lost', 'a test');
+    await expect.poll(() => placed.length).toBe(2);
+    expect(placed[1]?.request).toEqual(placed[0]?.request);
+    leg.close();
+    placed[1]?.listener.departed('lost', 'a test');
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(placed, 'nor again once it is closed').toHaveLength(2);
+  });
+});
