@@ -24,6 +24,7 @@ const PIECE_MS = 2_000;
 const LONGEST_MS = 1_000;
 /** Of the loudness over time; speech that does not belong together stays below a half. */
 const LEAST_LIKENESS = 0.8;
+const SETTLE_MS = 3_000;
 const JOIN_MS = 30_000;
 
 /** What one phone said, found again in what it heard. */
@@ -96,6 +97,8 @@ async function talk(flags: DemoFlags, keys: StreamKeys): Promise<StreamDemoRepor
   try {
     if (flags.record !== undefined) mkdirSync(flags.record, { recursive: true });
     const { phones, joinMs } = await ramp(flags.calls, twilio, bridge, agents, progress);
+    // What waited for the joins is caught up with by now, without loss: time runs faster meanwhile.
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
     const settledAt = phones.map((phone) => phone.spoken().length);
     await new Promise((resolve) => setTimeout(resolve, flags.seconds * 1000));
     progress.update({ phase: 'end', placed: phones.length, streaming: phones.length, failed: 0 });
