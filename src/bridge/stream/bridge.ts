@@ -130,7 +130,14 @@ export class StreamBridge implements Bridge {
    * @throws GatewayError `GW_STREAM_KEYS`, `GW_STREAM_UNAVAILABLE`, `GW_STREAM_WORKER`, `GW_WEBRTC_MISSING`
    */
   async open(): Promise<void> {
-    await Promise.all([this.administration.open(), this.host.open()]);
+    try {
+      await this.administration.open();
+      await this.host.open();
+    } catch (error) {
+      // Nothing that was started keeps a process alive that can not serve.
+      await this.host.close();
+      throw error;
+    }
   }
 
   /** @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_USER`, `GW_STREAM_JOIN`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE` */

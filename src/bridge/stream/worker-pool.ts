@@ -51,6 +51,7 @@ export class WorkerPool implements MediaHost {
   constructor(private readonly options: WorkerPoolOptions) {}
 
   async open(): Promise<void> {
+    this.isClosed = false;
     this.keepSpare();
     const [first] = this.workers;
     await first?.ready;
@@ -74,6 +75,7 @@ export class WorkerPool implements MediaHost {
   async close(): Promise<void> {
     this.isClosed = true;
     clearTimeout(this.restart);
+    this.restart = undefined;
     await Promise.all([...this.workers].map((worker) => worker.close()));
   }
 

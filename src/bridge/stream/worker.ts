@@ -233,16 +233,24 @@ function entry(): string {
   return createRequire(import.meta.url).resolve('#media-worker');
 }
 
-function workerEnvironment(): NodeJS.ProcessEnv {
-  const names = [
+/** What a process needs of its surroundings to run and to reach Stream. */
+const PASSED_ON = [
+  ...[
     'PATH',
     'HOME',
     'TMPDIR',
     'LANG',
     'TZ',
-    'NODE_EXTRA_CA_CERTS',
     'NODE_OPTIONS',
+    'NODE_EXTRA_CA_CERTS',
     'SSL_CERT_FILE',
-  ];
-  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+    'SSL_CERT_DIR',
+  ],
+  ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'],
+];
+
+function workerEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
+  );
 }

@@ -227,6 +227,7 @@ describe('at start', () => {
       code: 'GW_STREAM_KEYS',
       message: expect.stringMatching(/^Expected a STREAM_API_KEY and STREAM_API_SECRET .+ but received /),
     });
+    expect(bridge.workers(), 'no process is left behind').toEqual([]);
     await gateway.close();
   });
 
