@@ -9,7 +9,7 @@ import { SimulatedTwilio } from '../simulator/carrier.js';
 import type { SimulatedPhone } from '../simulator/phone.js';
 import { PHONE_RATE } from '../simulator/wav.js';
 import { createLog } from '../telemetry/log.js';
-import type { DemoFlags } from './demo.js';
+import type { DemoFlags } from './demo-flags.js';
 import { EchoAgent } from './echo-agent.js';
 import { RunProgress } from './progress.js';
 import { type StreamKeys, startStreamDouble } from './stream-double.js';

@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import type { GatewayStats } from '../gateway.js';
 import { type LoadReport, runLoad } from '../simulator/load.js';
 import { createLog } from '../telemetry/log.js';
+import type { DemoFlags } from './demo-flags.js';
 import { loadTable } from './load-table.js';
 import { RunProgress } from './progress.js';
 import { table } from './table.js';
@@ -13,14 +14,6 @@ import { whole } from './whole.js';
 /** Nobody can own this name (RFC 2606): what is signed is a public URL, what is dialled is loopback. */
 const PUBLIC_URL = 'https://gateway.invalid/demo';
 const CALLS_A_SECOND = 20;
-
-export interface DemoFlags {
-  readonly bridge: 'local' | 'stream';
-  readonly calls: number;
-  readonly seconds: number;
-  readonly record?: string;
-  readonly json?: boolean;
-}
 
 /** `trunkline demo` */
 export function demoCommand(): Command {
