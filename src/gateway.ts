@@ -20,6 +20,7 @@ import { Metrics } from './telemetry/metrics.js';
 import type { TrafficCounts } from './telemetry/traffic.js';
 import { isPublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
+import { createRefusalTwiml } from './twilio/twiml.js';
 import { VERSION } from './version.js';
 
 /** How a gateway is made. Everything has a default but who signs: name auth tokens or say `validate: false`. */
@@ -265,6 +266,8 @@ function checkOptions(options: GatewayOptions): void {
   if (prepareCall !== undefined && typeof prepareCall !== 'function') {
     throw expected('a function', 'prepareCall', prepareCall);
   }
+  // Wrong words would only be found out when a caller should hear them.
+  if (options.apology !== undefined) createRefusalTwiml(options.apology);
   if (publicUrl !== undefined && !isPublicUrl(publicUrl)) {
     throw expected('an https URL (http on loopback) without query', 'publicUrl', publicUrl);
   }

@@ -23,10 +23,9 @@ export class NextVerbs {
     this.verbs.set(callSid, { twiml, until: now + KEPT_MS });
   }
 
-  /** What was said to do, once; a call of which nothing was said is hung up. */
-  take(callSid: string): string {
+  /** What was said to do, the same for a question that Twilio repeats; a call of which nothing was said is hung up. */
+  of(callSid: string): string {
     const next = this.verbs.get(callSid);
-    this.verbs.delete(callSid);
     return next === undefined || next.until < performance.now() ? createHangupTwiml() : next.twiml;
   }
 }

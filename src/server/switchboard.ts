@@ -208,7 +208,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
 
   /** Answers Twilio, which asks what comes after a stream, with TwiML. */
   goOn(input: CallWebhookInput): string {
-    return this.next.take(input.callSid);
+    return this.next.of(input.callSid);
   }
 
   /** Notes a status callback. A final one ends the call, or frees one that was never answered. */
