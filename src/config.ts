@@ -66,7 +66,12 @@ const Environment = z.object({
   STREAM_LEGS_PER_WORKER: whole(1, 50).default(20),
   STREAM_ALONE_SECONDS: whole(1, 86_400).default(60),
   STREAM_TRANSFER_TO: text
-    .transform((list) => list.split(',').map((number) => number.trim()))
+    .transform((list) =>
+      list
+        .split(',')
+        .map((number) => number.trim())
+        .filter((number) => number !== ''),
+    )
     .pipe(z.array(z.string().regex(/^(\*|\+\d{1,15}\*?|sips?:[^\s<>"]+)$/)))
     .optional(),
   BRIDGE: z.enum(['local', 'stream']).optional(),
@@ -98,7 +103,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   STREAM_MEDIA: 'workers or inline',
   STREAM_LEGS_PER_WORKER: '1 to 50',
   STREAM_ALONE_SECONDS: '1 to 86400 seconds',
-  STREAM_TRANSFER_TO: 'numbers like +15551234567, +1555* or *, separated by commas',
+  STREAM_TRANSFER_TO: 'numbers like +15551234567, +1555* or *, or SIP addresses, separated by commas',
   BRIDGE: 'local or stream',
   LOCAL_ROOM: 'call or to',
   HOST: 'an address to listen on',

@@ -86,6 +86,9 @@ export interface GatewayStats {
   };
 }
 
+/** Twilio is back with its question well within this. */
+const NEXT_MS = 1_000;
+
 const DEFAULT_APOLOGY: Apology = {
   say: 'We are sorry, your call cannot be connected right now. Please try again later.',
 };
@@ -185,7 +188,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   private async openAndListen(host: string, port: number): Promise<number> {
     await this.bridge.open?.();
-    return this.server.listen(host, port);
+    try {
+      return await this.server.listen(host, port);
+    } catch (error) {
+      // Nothing that was started keeps a process alive that can not serve.
+      await this.bridge.close();
+      throw error;
+    }
   }
 
   /**
@@ -236,7 +245,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    */
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
+      const isOwed = this.bridge.goesOn === true && this.switchboard.activeCalls > 0;
       await this.switchboard.drain(graceMs);
+      // Twilio asks what comes after the streams that were just closed; without an answer the caller hears of an error.
+      if (isOwed) await new Promise((resolve) => setTimeout(resolve, NEXT_MS));
       // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
       await new Promise((resolve) => setImmediate(resolve));
       this.server.close();

@@ -29,7 +29,7 @@ export async function gatewayFor(config: Config, log: Logger): Promise<Gateway> 
   }
   const { createGateway } = await import('../gateway.js');
   if (config.stream === undefined) {
-    log.info('calls are bridged to local rooms; for Stream set STREAM_API_KEY and STREAM_API_SECRET');
+    log.info('calls are bridged to local rooms (for Stream: its keys, and no BRIDGE=local)');
   }
   return createGateway({ ...config, log });
 }

@@ -325,8 +325,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     } catch (error) {
       this.options.log.error({ callId: call.callId, err: error }, 'a listener of "end" failed');
     }
-    // A phone that we made ring is not left ringing for a call that has failed.
-    if (cause === 'failed' && isPlacedByUs(call) && stream.streamSid === undefined) {
+    // A phone that we made ring is not left ringing for a call that has failed or is over.
+    if ((cause === 'failed' || cause === 'bridge') && isPlacedByUs(call) && stream.streamSid === undefined) {
       void this.hangUpAtTwilio(call);
     }
     if (this.sessions.size === 0) this.emit('idle');

@@ -208,6 +208,11 @@ function checkOptions(options: StreamBridgeOptions): void {
   if (!Number.isInteger(legsPerWorker) || legsPerWorker < 1 || legsPerWorker > MAX_LEGS_PER_WORKER) {
     throw expected(`1 to ${MAX_LEGS_PER_WORKER}`, 'legsPerWorker', legsPerWorker);
   }
+  const { transferTo = [] } = options;
+  const isList = Array.isArray(transferTo) && transferTo.every((number) => typeof number === 'string');
+  if (typeof transferTo !== 'function' && !isList) {
+    throw expected('a function or a list of numbers', 'transferTo', transferTo);
+  }
   for (const name of [
     'recycleAfter',
     'memoryLimitMb',

@@ -36,6 +36,7 @@ export class StreamLeg implements BridgeLeg {
   private participant: PlacedParticipant | undefined;
   private isClosed = false;
   private isJoined = false;
+  private isMuted = false;
   private wasLost = false;
   private attempts = 0;
   private lostAt = performance.now();
@@ -75,7 +76,6 @@ export class StreamLeg implements BridgeLeg {
       await Promise.race([this.options.administration.prepare(this.user, this.name, signal), this.settled]);
       this.place();
       await this.settled;
-      this.waitForOthers();
     } catch (error) {
       this.close();
       throw error;
@@ -86,7 +86,7 @@ export class StreamLeg implements BridgeLeg {
   }
 
   write(frame: Int16Array, stamp: Stamp): void {
-    this.participant?.write(frame, stamp);
+    if (!this.isMuted) this.participant?.write(frame, stamp);
   }
 
   dtmf(digit: string): void {
@@ -165,6 +165,8 @@ export class StreamLeg implements BridgeLeg {
     this.isJoined = true;
     this.settle?.resolve();
     clearTimeout(this.joinTimer);
+    if (this.isMuted) this.participant?.mute(true);
+    this.waitForOthers();
     const { log, onRejoin } = this.options;
     const facts = { callId: this.callId, attempts: this.attempts, ms: Math.round(lostForMs) };
     if (this.wasLost) {
@@ -193,6 +195,7 @@ export class StreamLeg implements BridgeLeg {
     if (this.isJoined) {
       this.isJoined = false;
       this.wasLost = true;
+      clearTimeout(this.alone);
       this.attempts = 0;
       this.lostAt = performance.now();
       this.options.log.warn({ callId: this.callId, reason }, 'lost the Stream call');
@@ -225,8 +228,13 @@ export class StreamLeg implements BridgeLeg {
   private waitForOthers(): void {
     clearTimeout(this.alone);
     this.alone = undefined;
-    if (this.others > 0 || this.isClosed) return;
+    if (this.others > 0 || this.isClosed || !this.isJoined) return;
     this.alone = setTimeout(() => {
+      if (!this.line.isLive) {
+        // Whoever is being called still has to answer.
+        this.waitForOthers();
+        return;
+      }
       this.options.log.info({ callId: this.callId }, 'left alone in the Stream call');
       this.close();
       this.line.hangUp();
@@ -272,7 +280,9 @@ export class StreamLeg implements BridgeLeg {
         break;
       case 'phone.mute':
       case 'phone.unmute':
-        this.participant?.mute(command.type === 'phone.mute');
+        // Remembered here: a participant that takes this one's place is to be as silent.
+        this.isMuted = command.type === 'phone.mute';
+        this.participant?.mute(this.isMuted);
         break;
       case 'phone.hangup':
         line.hangUp();

@@ -162,8 +162,8 @@ export class Participant implements PlacedParticipant {
     const call = client.call(callType, callId);
     this.call = call;
     await this.plugIn(call);
-    this.watchCall(call, sdk);
     this.checkWanted();
+    this.watchCall(call, sdk);
     blockClock.add(this);
     await call.join({ create: false });
     this.checkWanted();

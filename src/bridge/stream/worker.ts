@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createRequire } from 'node:module';
-import type { Duplex } from 'node:stream';
+import { type Duplex, PassThrough } from 'node:stream';
 import { GatewayError } from '../../errors.js';
 import type { Stamp } from '../../telemetry/stamp.js';
 import { FramePipe } from './frame-pipe.js';
@@ -59,9 +59,15 @@ export class MediaWorker {
       serialization: 'json',
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ipc'],
     });
+    // The process could not be made at all: there will be no exit, and there are no pipes.
+    this.process.once('error', (error) => {
+      this.verdict ??= error.message;
+      if (this.process.pid === undefined) this.process.emit('exit', null, null);
+    });
     this.pid = this.process.pid ?? 0;
-    this.pipe = new FramePipe(this.process.stdio[3] as Duplex, (leg, frame, stamp) =>
-      this.legs.get(leg)?.listener.write(frame, stamp),
+    this.pipe = new FramePipe(
+      (this.process.stdio?.[3] as Duplex | undefined) ?? new PassThrough(),
+      (leg, frame, stamp) => this.legs.get(leg)?.listener.write(frame, stamp),
     );
     this.process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.lastWords = (this.lastWords + text).slice(-MAX_LAST_WORDS);
@@ -85,11 +91,6 @@ export class MediaWorker {
         this.end();
         resolve();
       });
-    });
-    // The process could not be made at all: there will be no exit.
-    this.process.once('error', (error) => {
-      this.verdict ??= error.message;
-      if (this.process.pid === undefined) this.end();
     });
     this.timer = setInterval(() => this.ping(), PING_INTERVAL_MS);
   }

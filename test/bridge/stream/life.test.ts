@@ -172,7 +172,10 @@ describe('a call that can not be joined', () => {
       baseUrl: double.double.url,
       joinSeconds: 1,
     });
-    const { gateway, twilio } = await startWithCarrier({ callee: { ringMs: 20_000 } as never }, { bridge });
+    const { gateway, twilio } = await startWithCarrier(
+      { callee: { does: 'answer', afterMs: 20_000 } },
+      { bridge },
+    );
     double.double.refuseCoordinator(true);
     await gateway.placeCall({ to: '+15556667777' }).catch(() => {});
     await eventually(
