@@ -77,11 +77,18 @@ function call(target: string, hz: number | undefined, options: Partial<InboundCa
   return phone.dial();
 }
 
-/** Level of a tone in the last half second a phone heard, in decibels against {@link LEVEL}. */
-export function phoneLevel(phone: SimulatedPhone, hz: number): number {
-  if (phone.stream === undefined) return -120;
-  const heard = phone.heard().slice(-4_000);
-  return heard.length < 4_000 ? -120 : decibels(Math.max(amplitudeAt(hz, 8_000, heard), 1e-3) / LEVEL);
+/**
+ * Level of a tone a phone heard, in decibels against {@link LEVEL}: the median over the last half seconds.
+ * One alone may hold a splice of NetEq's (it stretches speech when a machine stalls), which breaks a tone's phase.
+ */
+export function phoneLevel(phone: SimulatedPhone, hz: number, halfSeconds = 1): number {
+  const heard = phone.stream === undefined ? new Int16Array() : phone.heard().slice(-4_000 * halfSeconds);
+  if (heard.length < 4_000 * halfSeconds) return -120;
+  const levels = Array.from({ length: halfSeconds }, (_, i) => {
+    const amplitude = amplitudeAt(hz, 8_000, heard.slice(4_000 * i, 4_000 * (i + 1)));
+    return decibels(Math.max(amplitude, 1e-3) / LEVEL);
+  });
+  return levels.sort((a, b) => a - b)[halfSeconds >> 1] as number;
 }
 
 /** Level of a tone in the last half second an agent heard, likewise. */
@@ -96,6 +103,16 @@ export async function heardBy(who: string, level: () => number): Promise<void> {
   for (let found = level(); Math.abs(found) >= 1; found = level()) {
     if (performance.now() > deadline)
       throw new Error(`Expected ${who} to hear 0 dB but received ${found} dB`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** Waits until a half second passes without a tone: one's own voice would be in each of them. */
+export async function notHeardBy(who: string, level: () => number): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  for (let found = level(); found >= -50; found = level()) {
+    if (performance.now() > deadline)
+      throw new Error(`Expected ${who} to hear less than -50 dB but received ${found} dB`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
