@@ -7,6 +7,8 @@
         "native/base64.cc",
         "native/dtmf.cc",
         "native/g711.cc",
+        "native/kernels/kernels.cc",
+        "native/kernels/scalar.cc",
         "native/media_message.cc",
         "native/mixer.cc",
         "native/resampler.cc",

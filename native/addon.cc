@@ -13,7 +13,7 @@
 
 #include "base64.h"
 #include "dtmf.h"
-#include "g711.h"
+#include "kernels/kernels.h"
 #include "mixer.h"
 #include "resampler.h"
 #include "transcoder.h"
@@ -31,6 +31,8 @@ struct Environment {
 using EnvironmentPtr = std::shared_ptr<Environment>;
 
 EnvironmentPtr CurrentEnvironment(Napi::Env env) { return *env.GetInstanceData<EnvironmentPtr>(); }
+
+const Kernels& CurrentKernels(Napi::Env env) { return *CurrentEnvironment(env)->workspace.kernels; }
 
 /// Memory of a JavaScript value: valid until JavaScript runs again.
 template <typename T>
@@ -279,7 +281,7 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
         !CheckRoom(env, kRatio * payload.length, out.length, "samples")) {
       return Napi::Value();
     }
-    transcoder_->Decode(payload.data, payload.length, out.data);
+    transcoder_->Decode(*environment_->workspace.kernels, payload.data, payload.length, out.data);
     return Number(env, kRatio * payload.length);
   }
 
@@ -291,7 +293,7 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
         !CheckWholeFrames(env, pcm.length, "pcm") || !CheckRoom(env, pcm.length / kRatio, out.length, "bytes")) {
       return Napi::Value();
     }
-    transcoder_->Encode(pcm.data, pcm.length / kRatio, out.data);
+    transcoder_->Encode(*environment_->workspace.kernels, pcm.data, pcm.length / kRatio, out.data);
     return Number(env, pcm.length / kRatio);
   }
 
@@ -319,7 +321,7 @@ class UpsamplerObject : public Napi::ObjectWrap<UpsamplerObject> {
         !CheckRoom(env, kRatio * in.length, out.length, "samples")) {
       return Napi::Value();
     }
-    upsampler_.Process(in.data, in.length, out.data);
+    upsampler_.Process(CurrentKernels(env), in.data, in.length, out.data);
     return Number(env, kRatio * in.length);
   }
 
@@ -342,7 +344,7 @@ class DownsamplerObject : public Napi::ObjectWrap<DownsamplerObject> {
         !CheckWholeFrames(env, in.length, "pcm") || !CheckRoom(env, in.length / kRatio, out.length, "samples")) {
       return Napi::Value();
     }
-    downsampler_.Process(in.data, in.length / kRatio, out.data);
+    downsampler_.Process(CurrentKernels(env), in.data, in.length / kRatio, out.data);
     return Number(env, in.length / kRatio);
   }
 
@@ -409,7 +411,7 @@ Napi::Value DecodeMulawBytes(const Napi::CallbackInfo& info) {
       !CheckRoom(env, bytes.length, out.length, "samples")) {
     return Napi::Value();
   }
-  DecodeMulaw(bytes.data, bytes.length, out.data);
+  CurrentKernels(env).decodeMulaw(bytes.data, bytes.length, out.data);
   return Number(env, bytes.length);
 }
 
@@ -421,7 +423,7 @@ Napi::Value EncodeMulawBytes(const Napi::CallbackInfo& info) {
       !CheckRoom(env, pcm.length, out.length, "bytes")) {
     return Napi::Value();
   }
-  EncodeMulaw(pcm.data, pcm.length, out.data);
+  CurrentKernels(env).encodeMulaw(pcm.data, pcm.length, out.data);
   return Number(env, pcm.length);
 }
 
@@ -432,7 +434,7 @@ Napi::Value DecodeBase64Text(const Napi::CallbackInfo& info) {
       !CheckRoom(env, text.length / 4 * 3, out.length, "bytes")) {
     return Napi::Value();
   }
-  return Napi::Number::New(env, static_cast<double>(DecodeBase64(text.data, text.length, out.data)));
+  return Napi::Number::New(env, static_cast<double>(DecodeBase64(CurrentKernels(env), text.data, text.length, out.data)));
 }
 
 Napi::Value EncodeBase64Bytes(const Napi::CallbackInfo& info) {
@@ -442,7 +444,7 @@ Napi::Value EncodeBase64Bytes(const Napi::CallbackInfo& info) {
       !CheckRoom(env, Base64Length(bytes.length), out.length, "bytes")) {
     return Napi::Value();
   }
-  return Number(env, EncodeBase64(bytes.data, bytes.length, reinterpret_cast<char*>(out.data)));
+  return Number(env, EncodeBase64(CurrentKernels(env), bytes.data, bytes.length, reinterpret_cast<char*>(out.data)));
 }
 
 void MixMembersMinus(const Napi::CallbackInfo& info) {
@@ -454,7 +456,7 @@ void MixMembersMinus(const Napi::CallbackInfo& info) {
       !CheckLength(env, inputs.length, outputs.length, "outputs")) {
     return;
   }
-  MixMinus(inputs.data, active.data, active.length, inputs.length / active.length, outputs.data);
+  MixMinus(CurrentKernels(env), inputs.data, active.data, active.length, inputs.length / active.length, outputs.data);
 }
 
 void MixMembers(const Napi::CallbackInfo& info) {
@@ -466,7 +468,24 @@ void MixMembers(const Napi::CallbackInfo& info) {
       !CheckLength(env, inputs.length / active.length, output.length, "output")) {
     return;
   }
-  Mix(inputs.data, active.data, active.length, output.length, output.data);
+  Mix(CurrentKernels(env), inputs.data, active.data, active.length, output.length, output.data);
+}
+
+/// The names of the kernels this processor can run, best first.
+Napi::Array UsableKernelNames(Napi::Env env) {
+  Napi::Array names = Napi::Array::New(env);
+  for (uint32_t i = 0; const Kernels* kernels = UsableKernels(i); ++i) names[i] = Napi::String::New(env, kernels->name);
+  return names;
+}
+
+void UseKernels(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const Kernels* kernels = info[0].IsString() ? FindKernels(info[0].As<Napi::String>().Utf8Value()) : nullptr;
+  if (!kernels) {
+    ThrowRange(env, "one of usableKernels", "kernels", Describe(info[0]));
+    return;
+  }
+  CurrentEnvironment(env)->workspace.kernels = kernels;
 }
 
 Napi::Value LiveTranscoders(const Napi::CallbackInfo& info) {
@@ -495,6 +514,7 @@ Napi::Object DescribeSlab(Napi::Env env) {
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   const auto environment = std::make_shared<Environment>();
   env.SetInstanceData(new EnvironmentPtr(environment));
+  environment->workspace.kernels = &BestKernels();
   exports["slab"] = ExposeSlab(env, environment);
   exports["layout"] = DescribeSlab(env);
   exports["Transcoder"] = TranscoderObject::Define(env);
@@ -507,6 +527,8 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports["encodeBase64"] = Napi::Function::New<EncodeBase64Bytes>(env, "encodeBase64");
   exports["mixMinus"] = Napi::Function::New<MixMembersMinus>(env, "mixMinus");
   exports["mix"] = Napi::Function::New<MixMembers>(env, "mix");
+  exports["usableKernels"] = UsableKernelNames(env);
+  exports["useKernels"] = Napi::Function::New<UseKernels>(env, "useKernels");
   exports["liveTranscoders"] = Napi::Function::New<LiveTranscoders>(env, "liveTranscoders");
   return exports;
 }

@@ -88,11 +88,11 @@ char* Append(std::string_view piece, char* text) {
 
 }  // namespace
 
-size_t WriteMedia(std::string_view streamSid, const uint8_t* bytes, size_t count, char* text) {
+size_t WriteMedia(const Kernels& kernels, std::string_view streamSid, const uint8_t* bytes, size_t count, char* text) {
   char* end = Append(kBeforeSid, text);
   end = Append(streamSid, end);
   end = Append(kBeforePayload, end);
-  end += EncodeBase64(bytes, count, end);
+  end += EncodeBase64(kernels, bytes, count, end);
   end = Append(kAfterPayload, end);
   return static_cast<size_t>(end - text);
 }

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "kernels/kernels.h"
+
 namespace trunkline {
 
 /// Twilio's SIDs have 34 characters; longer ones are accepted up to this.
@@ -31,7 +33,7 @@ bool ScanMedia(std::string_view message, std::string_view streamSid, MediaMessag
 /// Writes {"event":"media","streamSid":"...","media":{"payload":"..."}} with `count` mu-law bytes and returns its
 /// length: at most kMediaEnvelope + the SID's + Base64Length(count). The SID is written as it is: it must need no
 /// escape.
-size_t WriteMedia(std::string_view streamSid, const uint8_t* bytes, size_t count, char* text);
+size_t WriteMedia(const Kernels& kernels, std::string_view streamSid, const uint8_t* bytes, size_t count, char* text);
 
 }  // namespace trunkline
 

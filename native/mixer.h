@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/kernels.h"
+
 namespace trunkline {
 
 /// Members up to this many keep every sum inside an int32.
@@ -14,10 +16,10 @@ inline constexpr size_t kMaxMixMembers = 65535;
 /// `inputs` and `outputs` are members x samples, one member's samples after the other's; they may be the same array. A
 /// member whose `active` flag is not zero is heard by all others. Each output is the saturated sum of the other active
 /// members.
-void MixMinus(const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* outputs);
+void MixMinus(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* outputs);
 
 /// `output` is the saturated sum of the active members' samples. It may be one member's part of `inputs`.
-void Mix(const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* output);
+void Mix(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* output);
 
 }  // namespace trunkline
 

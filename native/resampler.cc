@@ -1,222 +1,27 @@
 #include "resampler.h"
 
 #include <algorithm>
-#include <iterator>
-#include <utility>
-
-#include "saturate.h"
 
 namespace trunkline {
-namespace {
 
-constexpr int kHistory = kTapRows - 1;
-constexpr int64_t kInt32Limit = int64_t{1} << 31;
-
-// ---- Products summed over a block of outputs ----
-
-/// One tap and the samples it meets: samples[k] belongs to output k.
-struct Term {
-  const int16_t* samples;
-  int16_t tap;
-};
-
-// The inner loop runs over outputs, not over taps: compilers turn that into SIMD for any instruction set.
-template <size_t... kTerm>
-void AddTerms(const Term* terms, int count, int32_t* sums, std::index_sequence<kTerm...>) {
-  const int16_t* const samples[] = {terms[kTerm].samples...};
-  const int16_t taps[] = {terms[kTerm].tap...};
-  for (int k = 0; k < count; ++k) sums[k] += ((samples[kTerm][k] * taps[kTerm]) + ...);
-}
-
-/// sums[k] += samples[k] * tap over all terms. `termCount` is even.
-void AddProducts(const Term* terms, int termCount, int count, int32_t* sums) {
-  for (; termCount >= 4; termCount -= 4, terms += 4) AddTerms(terms, count, sums, std::make_index_sequence<4>());
-  if (termCount > 0) AddTerms(terms, count, sums, std::make_index_sequence<2>());
-}
-
-// ---- x6 ----
-// One accumulator per output, the oldest and finest group of rows first; between groups it is shifted to the next
-// scale.
-
-constexpr int kUpInputBits = 14;
-constexpr int kUpRounding = 1 << 12;
-
-/// Bits dropped after group `g`: down to the next group's scale, or from Q15 of a 14-bit sample to 16 bits at the end.
-constexpr int UpShift(int g) { return g > 0 ? kUpGroups[g].scale - kUpGroups[g - 1].scale : kUpGroups[0].scale - 2; }
-
-/// The largest magnitude the accumulator of a phase can reach, over all inputs and all moments.
-constexpr int64_t UpBound(int phase) {
-  int64_t bound = 0;
-  int64_t worst = 0;
-  for (int g = static_cast<int>(std::size(kUpGroups)) - 1; g >= 0; --g) {
-    for (int row = kUpGroups[g].firstRow; row < kUpGroups[g].endRow; ++row) {
-      const int64_t tap = kUpTaps[row][phase];
-      bound += (tap < 0 ? -tap : tap) << (kUpInputBits - 1);
-    }
-    if (g == 0) bound += kUpRounding;
-    worst = bound > worst ? bound : worst;
-    bound = (bound >> UpShift(g)) + 1;
-  }
-  return worst;
-}
-
-constexpr bool UpPhaseSumsToOne(int phase) {
-  constexpr int kFinest = kUpGroups[std::size(kUpGroups) - 1].scale;
-  int64_t sum = 0;
-  for (const RowGroup& group : kUpGroups)
-    for (int row = group.firstRow; row < group.endRow; ++row)
-      sum += int64_t{kUpTaps[row][phase]} * (1 << (kFinest - group.scale));
-  return sum == int64_t{1} << kFinest;
-}
-
-constexpr bool UpHoldsForEveryPhase() {
-  for (int phase = 0; phase < kRatio; ++phase)
-    if (UpBound(phase) >= kInt32Limit || !UpPhaseSumsToOne(phase)) return false;
-  return true;
-}
-
-static_assert(UpHoldsForEveryPhase(), "no 14-bit input may overflow, and a constant must come out as itself");
-
-// ---- /6 ----
-// 312 products of 16 by 16 bits do not fit one int32, so they are added in 39 partial sums that do: 13 sets of rows for
-// each pair of lanes. Every partial sum is cut to Q14 and added to the total. Which products share a partial sum is
-// part of the definition, because the cut loses its low bits.
-
-struct PartialSum {
-  int firstRow;  // rows firstRow to endRow - 1 ...
-  int endRow;
-  int firstStep;  // ... whose number modulo 8 is firstStep to endStep - 1
-  int endStep;
-  int scale;
-
-  constexpr bool Has(int row) const {
-    return row >= firstRow && row < endRow && row % 8 >= firstStep && row % 8 < endStep;
-  }
-};
-
-constexpr PartialSum kPartialSums[] = {
-    {0, 8, 0, 2, 18},  {0, 8, 2, 3, 18},   {0, 8, 3, 4, 18},   {0, 8, 4, 7, 18},  {0, 8, 7, 8, 18},
-    {8, 24, 0, 1, 19}, {8, 24, 1, 2, 19},  {8, 24, 2, 3, 19},  {8, 24, 3, 4, 19}, {8, 24, 4, 6, 19},
-    {8, 24, 6, 8, 19}, {24, 52, 0, 3, 20}, {24, 52, 3, 8, 20},
-};
-constexpr int kLanePairs = kRatio / 2;
-constexpr int kTotalScale = 14;
-// A cut loses half a unit on average; the second term gives that back.
-constexpr int kDownRounding = (1 << (kTotalScale - 1)) + kLanePairs * static_cast<int>(std::size(kPartialSums)) / 2;
-
-/// The tap that lane `lane` (input samples 6k + lane) meets in `row`: the newest of six samples is lane 5.
-constexpr int16_t DownTap(int row, int lane) { return kDownTaps[row][kRatio - 1 - lane]; }
-
-constexpr bool PartialSumsCoverEachRowOnce() {
-  for (const RowGroup& group : kDownGroups)
-    for (int row = group.firstRow; row < group.endRow; ++row) {
-      int found = 0;
-      for (const PartialSum& part : kPartialSums) found += part.Has(row) && part.scale == group.scale;
-      if (found != 1) return false;
-    }
-  return true;
-}
-
-constexpr bool DownCannotOverflow() {
-  int64_t total = kDownRounding;
-  for (int pair = 0; pair < kLanePairs; ++pair)
-    for (const PartialSum& part : kPartialSums) {
-      int64_t bound = 0;
-      for (int row = 0; row < kTapRows; ++row)
-        for (int lane = 2 * pair; part.Has(row) && lane < 2 * pair + 2; ++lane) {
-          const int64_t tap = DownTap(row, lane);
-          bound += (tap < 0 ? -tap : tap) << 15;
-        }
-      if (bound >= kInt32Limit) return false;
-      total += (bound >> (part.scale - kTotalScale)) + 1;
-    }
-  return total < kInt32Limit;
-}
-
-constexpr bool DownSumsToOne() {
-  constexpr int kFinest = kDownGroups[std::size(kDownGroups) - 1].scale;
-  int64_t sum = 0;
-  for (const RowGroup& group : kDownGroups)
-    for (int row = group.firstRow; row < group.endRow; ++row)
-      for (int lane = 0; lane < kRatio; ++lane) sum += int64_t{DownTap(row, lane)} * (1 << (kFinest - group.scale));
-  return sum == int64_t{1} << kFinest;
-}
-
-static_assert(PartialSumsCoverEachRowOnce() && DownCannotOverflow(), "no int16 input may overflow");
-static_assert(DownSumsToOne(), "a constant must come out as itself");
-
-}  // namespace
-
-void Upsampler::Process(const int16_t* in, size_t count, int16_t* out) {
+void Upsampler::Process(const Kernels& kernels, const int16_t* in, size_t count, int16_t* out) {
   while (count > 0) {
     const int block = static_cast<int>(std::min<size_t>(count, kBlock));
-    ProcessBlock(in, block, out);
+    kernels.upsample(in, block, &history_, out);
     in += block;
     out += kRatio * block;
     count -= block;
   }
 }
 
-void Upsampler::ProcessBlock(const int16_t* in, int count, int16_t* out) {
-  int16_t window[kHistory + kBlock];
-  std::copy_n(history_, kHistory, window);
-  for (int k = 0; k < count; ++k) window[kHistory + k] = static_cast<int16_t>(in[k] >> (16 - kUpInputBits));
-
-  for (int phase = 0; phase < kRatio; ++phase) {
-    int32_t sums[kBlock] = {};
-    for (int g = static_cast<int>(std::size(kUpGroups)) - 1; g >= 0; --g) {
-      const RowGroup& group = kUpGroups[g];
-      Term terms[kTapRows];
-      int termCount = 0;
-      for (int row = group.firstRow; row < group.endRow; ++row)
-        terms[termCount++] = {window + kHistory - row, kUpTaps[row][phase]};
-      AddProducts(terms, termCount, count, sums);
-      const int32_t rounding = g == 0 ? kUpRounding : 0;
-      const int shift = UpShift(g);
-      for (int k = 0; k < count; ++k) sums[k] = (sums[k] + rounding) >> shift;
-    }
-    for (int k = 0; k < count; ++k) out[kRatio * k + phase] = Saturate(sums[k]);
-  }
-  std::copy_n(window + count, kHistory, history_);
-}
-
-void Downsampler::Process(const int16_t* in, size_t count, int16_t* out) {
+void Downsampler::Process(const Kernels& kernels, const int16_t* in, size_t count, int16_t* out) {
   while (count > 0) {
     const int block = static_cast<int>(std::min<size_t>(count, kBlock));
-    ProcessBlock(in, block, out);
+    kernels.downsample(in, block, &history_, out);
     in += kRatio * block;
     out += block;
     count -= block;
   }
-}
-
-void Downsampler::ProcessBlock(const int16_t* in, int count, int16_t* out) {
-  int16_t window[kRatio][kHistory + kBlock];
-  for (int lane = 0; lane < kRatio; ++lane) {
-    std::copy_n(history_[lane], kHistory, window[lane]);
-    for (int k = 0; k < count; ++k) window[lane][kHistory + k] = in[kRatio * k + lane];
-  }
-
-  int32_t total[kBlock];
-  std::fill_n(total, count, kDownRounding);
-  for (int pair = 0; pair < kLanePairs; ++pair) {
-    for (const PartialSum& part : kPartialSums) {
-      Term terms[2 * kTapRows];
-      int termCount = 0;
-      for (int row = part.firstRow; row < part.endRow; ++row) {
-        if (!part.Has(row)) continue;
-        for (int lane = 2 * pair; lane < 2 * pair + 2; ++lane)
-          terms[termCount++] = {window[lane] + kHistory - row, DownTap(row, lane)};
-      }
-      int32_t sums[kBlock] = {};
-      AddProducts(terms, termCount, count, sums);
-      const int shift = part.scale - kTotalScale;
-      for (int k = 0; k < count; ++k) total[k] += sums[k] >> shift;
-    }
-  }
-
-  for (int k = 0; k < count; ++k) out[k] = Saturate(total[k] >> kTotalScale);
-  for (int lane = 0; lane < kRatio; ++lane) std::copy_n(window[lane] + count, kHistory, history_[lane]);
 }
 
 }  // namespace trunkline

@@ -5,8 +5,6 @@
 #include <cstring>
 #include <limits>
 
-#include "g711.h"
-
 namespace trunkline {
 namespace {
 
@@ -18,7 +16,7 @@ bool IsSidCharacter(char c) {
 }
 
 ptrdiff_t DecodePayload(std::string_view base64, Workspace* workspace) {
-  return DecodeBase64(reinterpret_cast<const uint8_t*>(base64.data()), base64.size(), workspace->payload);
+  return DecodeBase64(*workspace->kernels, reinterpret_cast<const uint8_t*>(base64.data()), base64.size(), workspace->payload);
 }
 
 }  // namespace
@@ -67,38 +65,38 @@ ptrdiff_t Transcoder::Continue(int64_t start, size_t payloadBytes, Workspace* wo
   constexpr int16_t kSilence[kBlock] = {};
   for (size_t left = fill; left > 0;) {
     const size_t count = std::min<size_t>(left, kBlock);
-    upsampler_.Process(kSilence, count, out);
+    upsampler_.Process(*workspace->kernels, kSilence, count, out);
     out += kRatio * count;
     left -= count;
   }
-  Decode(workspace->payload, payloadBytes, out);
+  Decode(*workspace->kernels, workspace->payload, payloadBytes, out);
   return static_cast<ptrdiff_t>(kRatio * (fill + payloadBytes));
 }
 
 size_t Transcoder::Transmit(const int16_t* pcm, size_t count, Workspace* workspace) {
   const size_t payloadBytes = count / kRatio;
-  Encode(pcm, payloadBytes, workspace->payload);
-  return WriteMedia(streamSid(), workspace->payload, payloadBytes, workspace->slab.message);
+  Encode(*workspace->kernels, pcm, payloadBytes, workspace->payload);
+  return WriteMedia(*workspace->kernels, streamSid(), workspace->payload, payloadBytes, workspace->slab.message);
 }
 
-void Transcoder::Decode(const uint8_t* bytes, size_t count, int16_t* pcm) {
+void Transcoder::Decode(const Kernels& kernels, const uint8_t* bytes, size_t count, int16_t* pcm) {
   int16_t linear[kBlock];
   while (count > 0) {
     const size_t block = std::min<size_t>(count, kBlock);
-    DecodeMulaw(bytes, block, linear);
-    upsampler_.Process(linear, block, pcm);
+    kernels.decodeMulaw(bytes, block, linear);
+    upsampler_.Process(kernels, linear, block, pcm);
     bytes += block;
     pcm += kRatio * block;
     count -= block;
   }
 }
 
-void Transcoder::Encode(const int16_t* pcm, size_t count, uint8_t* bytes) {
+void Transcoder::Encode(const Kernels& kernels, const int16_t* pcm, size_t count, uint8_t* bytes) {
   int16_t linear[kBlock];
   while (count > 0) {
     const size_t block = std::min<size_t>(count, kBlock);
-    downsampler_.Process(pcm, block, linear);
-    EncodeMulaw(linear, block, bytes);
+    downsampler_.Process(kernels, pcm, block, linear);
+    kernels.encodeMulaw(linear, block, bytes);
     pcm += kRatio * block;
     bytes += block;
     count -= block;

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base64.h"
+#include "kernels/kernels.h"
 #include "media_message.h"
 #include "resampler.h"
 
@@ -42,8 +43,9 @@ struct Slab {
   alignas(64) char message[kMaxStreamSid + kMediaEnvelope + Base64Length(kMaxTransmit / kRatio)];
 };
 
-/// A slab, and beside it the scratch memory that nobody else sees.
+/// A slab, and beside it what nobody else sees: the kernels that fill it, and scratch memory.
 struct Workspace {
+  const Kernels* kernels = &kScalarKernels;
   Slab slab;
   uint8_t payload[kMaxPayload];
 };
@@ -69,10 +71,10 @@ class Transcoder {
   size_t Transmit(const int16_t* pcm, size_t count, Workspace* workspace);
 
   /// Decodes `count` mu-law bytes to 6 * `count` samples at 48 kHz, continuing the received audio.
-  void Decode(const uint8_t* bytes, size_t count, int16_t* pcm);
+  void Decode(const Kernels& kernels, const uint8_t* bytes, size_t count, int16_t* pcm);
 
   /// Encodes 6 * `count` samples at 48 kHz to `count` mu-law bytes, continuing the transmitted audio.
-  void Encode(const int16_t* pcm, size_t count, uint8_t* bytes);
+  void Encode(const Kernels& kernels, const int16_t* pcm, size_t count, uint8_t* bytes);
 
  private:
   /// Places a payload that starts at `start` (8 kHz samples since the stream began) on the timeline and decodes it.
