@@ -3,12 +3,31 @@
 namespace trunkline {
 namespace {
 
-constexpr const Kernels* kCompiled[] = {&kScalarKernels};
+struct Candidate {
+  const Kernels* kernels;
+  bool (*isUsable)();
+};
+
+constexpr Candidate kCandidates[] = {
+#if defined(__x86_64__) || defined(_M_X64)
+    {&kAvx512Kernels,
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+     }},
+    {&kAvx2Kernels, [] { return __builtin_cpu_supports("avx2") != 0; }},
+    {&kSse2Kernels, [] { return true; }},
+#endif
+    {&kScalarKernels, [] { return true; }},
+};
 
 }  // namespace
 
 const Kernels* UsableKernels(size_t index) {
-  return index < sizeof(kCompiled) / sizeof(*kCompiled) ? kCompiled[index] : nullptr;
+  for (const Candidate& candidate : kCandidates) {
+    if (candidate.isUsable() && index-- == 0) return candidate.kernels;
+  }
+  return nullptr;
 }
 
 const Kernels& BestKernels() { return *UsableKernels(0); }

@@ -62,6 +62,13 @@ struct Kernels {
 /// The reference. Always there.
 extern const Kernels kScalarKernels;
 
+/// Each is there where its instruction set can be compiled for, see kernels.cc, and may be called where it can run.
+extern const Kernels kAvx512Kernels;
+extern const Kernels kAvx2Kernels;
+extern const Kernels kSse2Kernels;
+extern const Kernels kNeonKernels;
+extern const Kernels kSimd128Kernels;
+
 /// The kernels this processor can run, best first; the scalar ones are the last. `index` beyond them gives null.
 const Kernels* UsableKernels(size_t index);
 

@@ -56,6 +56,27 @@ constexpr bool UpHoldsForEveryPhase() {
 
 static_assert(UpHoldsForEveryPhase(), "no 14-bit input may overflow, and a constant must come out as itself");
 
+/// The taps of x6 in the order SIMD kernels take them: two rows a step, the oldest first, and of each phase the two taps
+/// side by side, the older first.
+struct UpSteps {
+  static constexpr int kCount = kTapRows / 2;
+  int16_t taps[kCount][kRatio][2] = {};
+
+  constexpr UpSteps() {
+    for (int step = 0; step < kCount; ++step)
+      for (int phase = 0; phase < kRatio; ++phase)
+        for (int i = 0; i < 2; ++i) taps[step][phase][i] = kUpTaps[kTapRows - 1 - 2 * step - i][phase];
+  }
+};
+inline constexpr UpSteps kUpSteps;
+
+constexpr bool UpGroupsAreWholeSteps() {
+  for (const RowGroup& group : kUpGroups)
+    if (group.firstRow % 2 != 0 || group.endRow % 2 != 0) return false;
+  return true;
+}
+static_assert(UpGroupsAreWholeSteps(), "a step's two products are added before any shift");
+
 // ---- /6 ----
 // 312 products of 16 by 16 bits do not fit one int32, so they are added in 39 partial sums that do: 13 sets of rows for
 // each pair of lanes. Every partial sum is cut to Q14 and added to the total. Which products share a partial sum is
@@ -85,6 +106,18 @@ inline constexpr int kDownRounding = (1 << (kTotalScale - 1)) + kLanePairs * sta
 
 /// The tap that lane `lane` (input samples 6k + lane) meets in `row`: the newest of six samples is lane 5.
 constexpr int16_t DownTap(int row, int lane) { return kDownTaps[row][kRatio - 1 - lane]; }
+
+/// The taps of /6 for SIMD kernels: for each pair of lanes and row, the taps of the even and the odd lane side by side.
+struct DownPairs {
+  int16_t taps[kLanePairs][kTapRows][2] = {};
+
+  constexpr DownPairs() {
+    for (int pair = 0; pair < kLanePairs; ++pair)
+      for (int row = 0; row < kTapRows; ++row)
+        for (int i = 0; i < 2; ++i) taps[pair][row][i] = DownTap(row, 2 * pair + i);
+  }
+};
+inline constexpr DownPairs kDownPairs;
 
 constexpr bool PartialSumsCoverEachRowOnce() {
   for (const RowGroup& group : kDownGroups)

@@ -1,0 +1,411 @@
+// The kernels for any instruction set that has vectors. `Simd` is its vocabulary (see avx2.cc); everything here says
+// what is done, and nothing says how wide. Included by the files that define one, each within a namespace of its own:
+// the compiler flags differ, so no function of here may be shared between them.
+
+#include "kernels.h"
+#include "plan.h"
+
+namespace trunkline {
+namespace {
+
+// ---- x6 ----
+
+/// The sums of a vector of outputs, one of each phase. Named one by one: compilers keep these in registers, but not
+/// always an array.
+template <class Simd>
+struct PhaseSums {
+  typename Simd::Vector y0, y1, y2, y3, y4, y5;
+};
+
+/// Output vectors that are summed together, so that a tap is loaded once for both.
+constexpr int kUpVectors = 2;
+
+template <class Simd>
+inline __attribute__((always_inline)) void AddStep(const int32_t* pairs, const int16_t (*taps)[2],
+                                                   PhaseSums<Simd>* first, PhaseSums<Simd>* second) {
+  using Vector = typename Simd::Vector;
+  const Vector a = Simd::Load(pairs), b = Simd::Load(pairs + Simd::kLanes);
+  const Vector t0 = Simd::SplatPair(taps[0]);
+  first->y0 = Simd::AddProducts(first->y0, a, t0);
+  second->y0 = Simd::AddProducts(second->y0, b, t0);
+  const Vector t1 = Simd::SplatPair(taps[1]);
+  first->y1 = Simd::AddProducts(first->y1, a, t1);
+  second->y1 = Simd::AddProducts(second->y1, b, t1);
+  const Vector t2 = Simd::SplatPair(taps[2]);
+  first->y2 = Simd::AddProducts(first->y2, a, t2);
+  second->y2 = Simd::AddProducts(second->y2, b, t2);
+  const Vector t3 = Simd::SplatPair(taps[3]);
+  first->y3 = Simd::AddProducts(first->y3, a, t3);
+  second->y3 = Simd::AddProducts(second->y3, b, t3);
+  const Vector t4 = Simd::SplatPair(taps[4]);
+  first->y4 = Simd::AddProducts(first->y4, a, t4);
+  second->y4 = Simd::AddProducts(second->y4, b, t4);
+  const Vector t5 = Simd::SplatPair(taps[5]);
+  first->y5 = Simd::AddProducts(first->y5, a, t5);
+  second->y5 = Simd::AddProducts(second->y5, b, t5);
+}
+
+/// From the scale of a group of rows to the next one, or to that of the output.
+template <class Simd, int kGroup>
+inline __attribute__((always_inline)) void Rescale(typename Simd::Vector* sum) {
+  if constexpr (kGroup == 0) *sum = Simd::Add(*sum, Simd::Splat(kUpRounding));
+  *sum = Simd::ShiftRight32(*sum, UpShift(kGroup));
+}
+
+template <class Simd, int kGroup>
+inline __attribute__((always_inline)) void AddGroup(const int32_t* pairs, PhaseSums<Simd>* first,
+                                                    PhaseSums<Simd>* second) {
+  constexpr int kBegin = (kTapRows - kUpGroups[kGroup].endRow) / 2;
+  constexpr int kEnd = (kTapRows - kUpGroups[kGroup].firstRow) / 2;
+#pragma GCC unroll 4
+  for (int step = kBegin; step < kEnd; ++step) AddStep<Simd>(pairs + 2 * step, kUpSteps.taps[step], first, second);
+  for (PhaseSums<Simd>* sums : {first, second}) {
+    Rescale<Simd, kGroup>(&sums->y0);
+    Rescale<Simd, kGroup>(&sums->y1);
+    Rescale<Simd, kGroup>(&sums->y2);
+    Rescale<Simd, kGroup>(&sums->y3);
+    Rescale<Simd, kGroup>(&sums->y4);
+    Rescale<Simd, kGroup>(&sums->y5);
+  }
+  if constexpr (kGroup > 0) AddGroup<Simd, kGroup - 1>(pairs, first, second);
+}
+
+/// All phases of kUpVectors * kLanes outputs. `pairs` is where the oldest row meets the first output; a pair holds a
+/// sample and the one after it.
+template <class Simd>
+inline __attribute__((always_inline)) void UpsampleTile(const int32_t* pairs, int16_t* out) {
+  const auto zero = Simd::Splat(0);
+  PhaseSums<Simd> first = {zero, zero, zero, zero, zero, zero}, second = first;
+  AddGroup<Simd, static_cast<int>(std::size(kUpGroups)) - 1>(pairs, &first, &second);
+  Simd::StorePhases(first.y0, first.y1, first.y2, first.y3, first.y4, first.y5, out);
+  Simd::StorePhases(second.y0, second.y1, second.y2, second.y3, second.y4, second.y5, out + kRatio * Simd::kLanes);
+}
+
+template <class Simd>
+void Upsample(const int16_t* in, int count, UpHistory* history, int16_t* out) {
+  constexpr int kTile = kUpVectors * Simd::kLanes;
+  constexpr int kLongest = (kBlock + kTile - 1) / kTile * kTile;
+  alignas(64) int16_t window[kHistory + kLongest + 2 * Simd::kLanes];
+  alignas(64) int32_t pairs[kHistory + kLongest + 2 * Simd::kLanes];
+
+  std::memcpy(window, history->samples, sizeof(history->samples));
+  int16_t* const fresh = window + kHistory;
+  int k = 0;
+  for (; k + 2 * Simd::kLanes <= count; k += 2 * Simd::kLanes) {
+    Simd::Store(fresh + k, Simd::ShiftRight16(Simd::Load(in + k), 16 - kUpInputBits));
+  }
+  for (; k < count; ++k) fresh[k] = static_cast<int16_t>(in[k] >> (16 - kUpInputBits));
+  const int padded = (count + kTile - 1) / kTile * kTile;
+  std::memset(fresh + count, 0, (padded - count + 2 * Simd::kLanes) * sizeof(int16_t));
+  for (int i = 0; i < kHistory + padded; i += 2 * Simd::kLanes) Simd::StorePairs(window + i, pairs + i);
+
+  // The oldest row of output k is window[k], and a step takes it with its successor.
+  for (k = 0; k + kTile <= count; k += kTile) UpsampleTile<Simd>(pairs + k, out + kRatio * k);
+  if (k < count) {
+    int16_t last[kRatio * kTile];
+    UpsampleTile<Simd>(pairs + k, last);
+    std::memcpy(out + kRatio * k, last, kRatio * (count - k) * sizeof(int16_t));
+  }
+  std::memcpy(history->samples, window + count, sizeof(history->samples));
+}
+
+// ---- /6 ----
+
+/// Rows whose numbers are equal modulo kStride share the vectors they load, since a vector's worth of outputs further on
+/// meets the same samples.
+constexpr int kStride = 8;
+
+/// The kinds of partial sum by their rows: those of one kind follow each other step by step.
+constexpr int kDownSets = static_cast<int>(std::size(kDownGroups));
+
+constexpr int SetOf(int row) {
+  for (int set = 0; set < kDownSets; ++set)
+    if (row >= kDownGroups[set].firstRow && row < kDownGroups[set].endRow) return set;
+  return -1;
+}
+
+/// Whether a partial sum of `set` begins, or has its last rows, at rows that are `step` modulo kStride.
+constexpr bool BeginsAt(int set, int step) {
+  for (const PartialSum& part : kPartialSums)
+    if (part.firstRow == kDownGroups[set].firstRow && part.firstStep == step) return true;
+  return false;
+}
+constexpr bool EndsAt(int set, int step) {
+  for (const PartialSum& part : kPartialSums)
+    if (part.firstRow == kDownGroups[set].firstRow && part.endStep == step + 1) return true;
+  return false;
+}
+
+/// Adds the products of one pair of lanes to the totals of kVectors vectors of outputs. `newest` is the pair of samples
+/// that row 0 meets at the first output.
+template <class Simd, int kVectors>
+inline __attribute__((always_inline)) void AddLanePair(const int32_t* newest, const int16_t (*taps)[2],
+                                                       typename Simd::Vector* totals) {
+  using Vector = typename Simd::Vector;
+  constexpr int kLanes = Simd::kLanes;
+  constexpr int kUnit = kLanes < kStride ? kLanes : kStride;
+  constexpr int kRowTiles = (kTapRows + kStride - 1) / kStride;
+  Vector sums[kDownSets][kVectors];
+  Simd::Hide(newest);
+  Simd::Hide(taps);
+#pragma GCC unroll 8
+  for (int step = 0; step < kStride; ++step) {
+    // Rows step, step + 8, ... at outputs 0, kLanes, ...: sample number kLanes * vector - row, in units.
+#pragma GCC unroll 64
+    for (int place = -(kRowTiles - 1) * (kStride / kUnit); place <= (kVectors - 1) * (kLanes / kUnit); ++place) {
+      bool used = false;
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        const int rows = v * (kLanes / kUnit) - place;
+        if (rows >= 0 && rows % (kStride / kUnit) == 0 && rows * kUnit + step < kTapRows) used = true;
+      }
+      if (!used) continue;
+      const Vector samples = Simd::Load(newest + place * kUnit - step);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        const int rows = v * (kLanes / kUnit) - place;
+        const int row = rows * kUnit + step;
+        if (rows < 0 || rows % (kStride / kUnit) != 0 || row >= kTapRows) continue;
+        const int set = SetOf(row);
+        // The places of a step go from old to new: the first row of the set in this step is its last tile's.
+        const bool first = BeginsAt(set, step) && (row + kStride >= kTapRows || SetOf(row + kStride) != set);
+        const Vector pair = Simd::SplatPair(taps[row]);
+        sums[set][v] = first ? Simd::Multiply(samples, pair) : Simd::AddProducts(sums[set][v], samples, pair);
+      }
+    }
+#pragma GCC unroll 3
+    for (int set = 0; set < kDownSets; ++set) {
+      if (!EndsAt(set, step)) continue;
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        totals[v] = Simd::Add(totals[v], Simd::ShiftRight32(sums[set][v], kDownGroups[set].scale - kTotalScale));
+      }
+    }
+  }
+}
+
+template <class Simd>
+void Downsample(const int16_t* in, int count, DownHistory* history, int16_t* out) {
+  constexpr int kVectors = Simd::kDownVectors;
+  constexpr int kTile = kVectors * Simd::kLanes;
+  constexpr int kLongest = (kBlock + kTile - 1) / kTile * kTile;
+  using Vector = typename Simd::Vector;
+  alignas(64) int32_t window[kLanePairs][kHistory + kLongest];
+  for (int pair = 0; pair < kLanePairs; ++pair) {
+    std::memcpy(window[pair], history->pairs[pair], sizeof(history->pairs[pair]));
+  }
+  int k = 0;
+  for (; k + Simd::kLanes <= count; k += Simd::kLanes) {
+    Simd::SplitPairs(in + kRatio * k, window[0] + kHistory + k, window[1] + kHistory + k, window[2] + kHistory + k);
+  }
+  for (; k < count; ++k) {
+    for (int pair = 0; pair < kLanePairs; ++pair) {
+      std::memcpy(window[pair] + kHistory + k, in + kRatio * k + 2 * pair, sizeof(int32_t));
+    }
+  }
+  const int padded = (count + kTile - 1) / kTile * kTile;
+  for (int pair = 0; pair < kLanePairs; ++pair) {
+    std::memset(window[pair] + kHistory + count, 0, (padded - count) * sizeof(int32_t));
+  }
+
+  for (k = 0; k < count; k += kTile) {
+    Vector totals[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) totals[v] = Simd::Splat(kDownRounding);
+#pragma GCC unroll 1
+    for (int pair = 0; pair < kLanePairs; ++pair) {
+      AddLanePair<Simd, kVectors>(window[pair] + kHistory + k, kDownPairs.taps[pair], totals);
+    }
+    int16_t last[kTile];
+    int16_t* const to = k + kTile <= count ? out + k : last;
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      Simd::StoreNarrow(Simd::ShiftRight32(totals[v], kTotalScale), to + v * Simd::kLanes);
+    }
+    if (to == last) std::memcpy(out + k, last, (count - k) * sizeof(int16_t));
+  }
+  for (int pair = 0; pair < kLanePairs; ++pair) {
+    std::memcpy(history->pairs[pair], window[pair] + count, sizeof(history->pairs[pair]));
+  }
+}
+
+// ---- G.711, in 16-bit lanes: a segment is found and undone by three halvings instead of a table ----
+
+template <class Simd>
+inline __attribute__((always_inline)) typename Simd::Vector Select(typename Simd::Vector mask, typename Simd::Vector yes,
+                                                                   typename Simd::Vector no) {
+  return Simd::Or(Simd::And(mask, yes), Simd::AndNot(mask, no));
+}
+
+template <class Simd>
+void DecodeMulaw(const uint8_t* bytes, size_t count, int16_t* pcm) {
+  using Vector = typename Simd::Vector;
+  constexpr size_t kStep = 2 * Simd::kLanes;
+  const Vector zero = Simd::Splat(0);
+  size_t i = 0;
+  for (; i + kStep <= count; i += kStep) {
+    const Vector code = Simd::Xor(Simd::WidenBytes(bytes + i), Simd::Splat16(0xFF));
+    const Vector step = Simd::And(code, Simd::Splat16(15));
+    Vector magnitude = Simd::Add16(Simd::Add16(step, step), Simd::Splat16(kMulawBias));
+    // Segment bits 4, 5 and 6 double once, twice and four times.
+    const Vector isOdd = Simd::Greater16(Simd::And(code, Simd::Splat16(0x10)), zero);
+    magnitude = Simd::Add16(magnitude, Simd::And(isOdd, magnitude));
+    const Vector has2 = Simd::Greater16(Simd::And(code, Simd::Splat16(0x20)), zero);
+    magnitude = Select<Simd>(has2, Simd::ShiftLeft16(magnitude, 2), magnitude);
+    const Vector has4 = Simd::Greater16(Simd::And(code, Simd::Splat16(0x40)), zero);
+    magnitude = Select<Simd>(has4, Simd::ShiftLeft16(magnitude, 4), magnitude);
+    magnitude = Simd::ShiftLeft16(Simd::Subtract16(magnitude, Simd::Splat16(kMulawBias)), 2);
+    const Vector negative = Simd::Greater16(code, Simd::Splat16(0x7F));
+    Simd::Store(pcm + i, Simd::Subtract16(Simd::Xor(magnitude, negative), negative));
+  }
+  kScalarKernels.decodeMulaw(bytes + i, count - i, pcm + i);
+}
+
+/// Where a magnitude is above `largest`, divides it by 2^bits and counts that in the segment of the code.
+template <class Simd>
+inline __attribute__((always_inline)) void Halve(int largest, int bits, typename Simd::Vector* magnitude,
+                                                 typename Simd::Vector* code) {
+  const auto above = Simd::Greater16(*magnitude, Simd::Splat16(static_cast<int16_t>(largest)));
+  *magnitude = Select<Simd>(above, Simd::ShiftRight16(*magnitude, bits), *magnitude);
+  *code = Simd::Or(*code, Simd::And(above, Simd::Splat16(static_cast<int16_t>(bits << 4))));
+}
+
+template <class Simd>
+void EncodeMulaw(const int16_t* pcm, size_t count, uint8_t* bytes) {
+  using Vector = typename Simd::Vector;
+  constexpr size_t kStep = 2 * Simd::kLanes;
+  size_t i = 0;
+  for (; i + kStep <= count; i += kStep) {
+    const Vector sample = Simd::Load(pcm + i);
+    const Vector negative = Simd::Greater16(Simd::Splat(0), sample);
+    Vector magnitude = Simd::ShiftRight16(Simd::Xor(sample, negative), 2);
+    magnitude = Simd::Add16(magnitude, Simd::Splat16(kMulawBias));
+    magnitude = Simd::Smaller16(magnitude, Simd::Splat16(kMulawLargest));
+    Vector code = Simd::And(negative, Simd::Splat16(0x80));
+    Halve<Simd>(511, 4, &magnitude, &code);
+    Halve<Simd>(127, 2, &magnitude, &code);
+    Halve<Simd>(63, 1, &magnitude, &code);
+    code = Simd::Or(code, Simd::And(Simd::ShiftRight16(magnitude, 1), Simd::Splat16(15)));
+    Simd::StoreNarrowBytes(Simd::Xor(code, Simd::Splat16(0xFF)), bytes + i);
+  }
+  kScalarKernels.encodeMulaw(pcm + i, count - i, bytes + i);
+}
+
+// ---- Base64: characters become values, and values characters, by comparing with the edges of the alphabet's ranges ----
+
+/// The bytes of `c` from `first` to `last`.
+template <class Simd>
+inline __attribute__((always_inline)) typename Simd::Vector Within(typename Simd::Vector c, char first, char last) {
+  return Simd::And(Simd::Greater8(c, Simd::Splat8(static_cast<char>(first - 1))),
+                   Simd::Greater8(Simd::Splat8(static_cast<char>(last + 1)), c));
+}
+
+/// Bits of every lane moved to the left, or for a negative number to the right, as far as the mask lets them through.
+template <class Simd>
+inline __attribute__((always_inline)) typename Simd::Vector Move(typename Simd::Vector v, int left, int32_t mask) {
+  return Simd::And(left > 0 ? Simd::ShiftLeft32(v, left) : Simd::ShiftRightZero32(v, -left), Simd::Splat(mask));
+}
+
+/// `character` with `step` added where `value` is at least `first`.
+template <class Simd>
+inline __attribute__((always_inline)) typename Simd::Vector StepFrom(typename Simd::Vector character,
+                                                                     typename Simd::Vector value, int first, int step) {
+  const auto reached = Simd::Greater8(value, Simd::Splat8(static_cast<char>(first - 1)));
+  return Simd::Add8(character, Simd::And(reached, Simd::Splat8(static_cast<char>(step))));
+}
+
+template <class Simd>
+bool DecodeBase64(const uint8_t* text, size_t groups, uint8_t* bytes) {
+  using Vector = typename Simd::Vector;
+  Vector valid = Simd::Splat8(-1);
+  // A vector is written with a few bytes beyond its own; they must still be the output's, so the last ones are scalar.
+  constexpr size_t kGroups = Simd::kLanes;
+  for (; groups >= kGroups + Simd::kSlackGroups; groups -= kGroups, text += 4 * kGroups, bytes += 3 * kGroups) {
+    const Vector c = Simd::Load(text);
+    const Vector upper = Within<Simd>(c, 'A', 'Z');
+    const Vector lower = Within<Simd>(c, 'a', 'z');
+    const Vector digit = Within<Simd>(c, '0', '9');
+    const Vector plus = Simd::Equal8(c, Simd::Splat8('+'));
+    const Vector slash = Simd::Equal8(c, Simd::Splat8('/'));
+    valid = Simd::And(valid, Simd::Or(Simd::Or(Simd::Or(upper, lower), Simd::Or(digit, plus)), slash));
+    Vector offset = Simd::Or(Simd::And(upper, Simd::Splat8(-'A')), Simd::And(lower, Simd::Splat8(26 - 'a')));
+    offset = Simd::Or(offset, Simd::And(digit, Simd::Splat8(52 - '0')));
+    offset = Simd::Or(offset, Simd::And(plus, Simd::Splat8(62 - '+')));
+    offset = Simd::Or(offset, Simd::And(slash, Simd::Splat8(63 - '/')));
+    // Four values a, b, c, d of six bits, a in the lowest byte, become the three bytes of a group, the first lowest.
+    const Vector v = Simd::Add8(c, offset);
+    const Vector first = Simd::Or(Move<Simd>(v, 2, 0xFC), Move<Simd>(v, -12, 0x03));
+    const Vector second = Simd::Or(Move<Simd>(v, 4, 0xF000), Move<Simd>(v, -10, 0x0F00));
+    const Vector third = Simd::Or(Move<Simd>(v, 6, 0xC00000), Move<Simd>(v, -8, 0x3F0000));
+    Simd::StoreTriples(Simd::Or(Simd::Or(first, second), third), bytes);
+  }
+  return kScalarKernels.decodeBase64(text, groups, bytes) && Simd::AllOnes(valid);
+}
+
+template <class Simd>
+void EncodeBase64(const uint8_t* bytes, size_t groups, char* text) {
+  using Vector = typename Simd::Vector;
+  constexpr size_t kGroups = Simd::kLanes;
+  for (; groups >= kGroups + Simd::kSlackGroups; groups -= kGroups, bytes += 3 * kGroups, text += 4 * kGroups) {
+    const Vector w = Simd::LoadTriples(bytes);
+    const Vector a = Move<Simd>(w, -2, 0x3F);
+    const Vector b = Simd::Or(Move<Simd>(w, 12, 0x3000), Move<Simd>(w, -4, 0x0F00));
+    const Vector c = Simd::Or(Move<Simd>(w, 10, 0x3C0000), Move<Simd>(w, -6, 0x030000));
+    const Vector d = Move<Simd>(w, 8, 0x3F000000);
+    const Vector value = Simd::Or(Simd::Or(a, b), Simd::Or(c, d));
+    // Each range of the alphabet lies a step away from the one before.
+    Vector character = Simd::Add8(value, Simd::Splat8('A'));
+    character = StepFrom<Simd>(character, value, 26, 'a' - 'Z' - 1);
+    character = StepFrom<Simd>(character, value, 52, '0' - 'z' - 1);
+    character = StepFrom<Simd>(character, value, 62, '+' - '9' - 1);
+    character = StepFrom<Simd>(character, value, 63, '/' - '+' - 1);
+    Simd::Store(text, character);
+  }
+  kScalarKernels.encodeBase64(bytes, groups, text);
+}
+
+// ---- Mixing ----
+
+template <class Simd>
+void Add(const int16_t* samples, size_t count, int32_t* total) {
+  size_t i = 0;
+  for (; i + Simd::kLanes <= count; i += Simd::kLanes) {
+    Simd::Store(total + i, Simd::Add(Simd::Load(total + i), Simd::Widen(samples + i)));
+  }
+  kScalarKernels.add(samples + i, count - i, total + i);
+}
+
+template <class Simd>
+void Subtract(const int32_t* total, const int16_t* own, size_t count, int16_t* out) {
+  size_t i = 0;
+  for (; i + Simd::kLanes <= count; i += Simd::kLanes) {
+    Simd::StoreNarrow(Simd::Subtract(Simd::Load(total + i), Simd::Widen(own + i)), out + i);
+  }
+  kScalarKernels.subtract(total + i, own + i, count - i, out + i);
+}
+
+template <class Simd>
+void Saturate(const int32_t* total, size_t count, int16_t* out) {
+  size_t i = 0;
+  for (; i + Simd::kLanes <= count; i += Simd::kLanes) Simd::StoreNarrow(Simd::Load(total + i), out + i);
+  kScalarKernels.saturate(total + i, count - i, out + i);
+}
+
+template <class Simd>
+constexpr Kernels KernelsOf(const char* name) {
+  return {
+      name,
+      Upsample<Simd>,
+      Downsample<Simd>,
+      DecodeMulaw<Simd>,
+      EncodeMulaw<Simd>,
+      DecodeBase64<Simd>,
+      EncodeBase64<Simd>,
+      Add<Simd>,
+      Subtract<Simd>,
+      Saturate<Simd>,
+  };
+}
+
+}  // namespace
+}  // namespace trunkline
