@@ -54,7 +54,11 @@ struct Avx512 {
   static Vector ShiftRight32(Vector v, unsigned bits) { return _mm512_srai_epi32(v, bits); }
   static Vector ShiftRightZero32(Vector v, unsigned bits) { return _mm512_srli_epi32(v, bits); }
   static Vector ShiftLeft32(Vector v, unsigned bits) { return _mm512_slli_epi32(v, bits); }
-  static Vector Multiply(Vector a, Vector b) { return _mm512_madd_epi16(a, b); }
+  static Vector Multiply(Vector a, Vector b) {
+    Vector products = _mm512_madd_epi16(a, b);
+    TRUNKLINE_PIN(products);
+    return products;
+  }
   static Vector AddProducts(Vector sum, Vector a, Vector b) {
     sum = _mm512_dpwssd_epi32(sum, a, b);
     TRUNKLINE_PIN(sum);

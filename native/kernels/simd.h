@@ -57,8 +57,11 @@ inline __attribute__((always_inline)) void AddGroup(const int32_t* pairs, PhaseS
                                                     PhaseSums<Simd>* second) {
   constexpr int kBegin = (kTapRows - kUpGroups[kGroup].endRow) / 2;
   constexpr int kEnd = (kTapRows - kUpGroups[kGroup].firstRow) / 2;
-#pragma GCC unroll 4
-  for (int step = kBegin; step < kEnd; ++step) AddStep<Simd>(pairs + 2 * step, kUpSteps.taps[step], first, second);
+  const int32_t* samples = pairs + 2 * kBegin;
+  const int16_t(*taps)[kRatio][2] = kUpSteps.taps + kBegin;
+  Simd::Hide(taps);
+#pragma GCC unroll 2
+  for (int step = kBegin; step < kEnd; ++step, samples += 2, ++taps) AddStep<Simd>(samples, *taps, first, second);
   for (PhaseSums<Simd>* sums : {first, second}) {
     Rescale<Simd, kGroup>(&sums->y0);
     Rescale<Simd, kGroup>(&sums->y1);
