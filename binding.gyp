@@ -10,6 +10,7 @@
         "native/kernels/avx2.cc",
         "native/kernels/avx512.cc",
         "native/kernels/kernels.cc",
+        "native/kernels/neon.cc",
         "native/kernels/scalar.cc",
         "native/kernels/sse2.cc",
         "native/media_message.cc",

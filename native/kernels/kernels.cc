@@ -17,6 +17,10 @@ constexpr Candidate kCandidates[] = {
      }},
     {&kAvx2Kernels, [] { return __builtin_cpu_supports("avx2") != 0; }},
     {&kSse2Kernels, [] { return true; }},
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    {&kNeonKernels, [] { return true; }},
+#elif defined(__wasm_simd128__)
+    {&kSimd128Kernels, [] { return true; }},
 #endif
     {&kScalarKernels, [] { return true; }},
 };
