@@ -20,6 +20,12 @@
 #define TRUNKLINE_END_INSTRUCTIONS
 #endif
 
+#if defined(__GNUC__)
+#define TRUNKLINE_INLINE inline __attribute__((always_inline))
+#else
+#define TRUNKLINE_INLINE __forceinline
+#endif
+
 // GCC 12 hoists products out of the sums and spills them, and computes every address in advance; both cost a third of
 // the speed. An empty statement that claims to change a value keeps it where it is.
 #if defined(__GNUC__) && defined(__x86_64__)

@@ -21,7 +21,7 @@ struct PhaseSums {
 constexpr int kUpVectors = 2;
 
 template <class Simd>
-inline __attribute__((always_inline)) void AddStep(const int32_t* pairs, const int16_t (*taps)[2],
+TRUNKLINE_INLINE void AddStep(const int32_t* pairs, const int16_t (*taps)[2],
                                                    PhaseSums<Simd>* first, PhaseSums<Simd>* second) {
   using Vector = typename Simd::Vector;
   const Vector a = Simd::Load(pairs), b = Simd::Load(pairs + Simd::kLanes);
@@ -47,13 +47,13 @@ inline __attribute__((always_inline)) void AddStep(const int32_t* pairs, const i
 
 /// From the scale of a group of rows to the next one, or to that of the output.
 template <class Simd, int kGroup>
-inline __attribute__((always_inline)) void Rescale(typename Simd::Vector* sum) {
+TRUNKLINE_INLINE void Rescale(typename Simd::Vector* sum) {
   if constexpr (kGroup == 0) *sum = Simd::Add(*sum, Simd::Splat(kUpRounding));
   *sum = Simd::ShiftRight32(*sum, UpShift(kGroup));
 }
 
 template <class Simd, int kGroup>
-inline __attribute__((always_inline)) void AddGroup(const int32_t* pairs, PhaseSums<Simd>* first,
+TRUNKLINE_INLINE void AddGroup(const int32_t* pairs, PhaseSums<Simd>* first,
                                                     PhaseSums<Simd>* second) {
   constexpr int kBegin = (kTapRows - kUpGroups[kGroup].endRow) / 2;
   constexpr int kEnd = (kTapRows - kUpGroups[kGroup].firstRow) / 2;
@@ -76,7 +76,7 @@ inline __attribute__((always_inline)) void AddGroup(const int32_t* pairs, PhaseS
 /// All phases of kUpVectors * kLanes outputs. `pairs` is where the oldest row meets the first output; a pair holds a
 /// sample and the one after it.
 template <class Simd>
-inline __attribute__((always_inline)) void UpsampleTile(const int32_t* pairs, int16_t* out) {
+TRUNKLINE_INLINE void UpsampleTile(const int32_t* pairs, int16_t* out) {
   const auto zero = Simd::Splat(0);
   PhaseSums<Simd> first = {zero, zero, zero, zero, zero, zero}, second = first;
   AddGroup<Simd, static_cast<int>(std::size(kUpGroups)) - 1>(pairs, &first, &second);
@@ -139,53 +139,98 @@ constexpr bool EndsAt(int set, int step) {
   return false;
 }
 
-/// Adds the products of one pair of lanes to the totals of kVectors vectors of outputs. `newest` is the pair of samples
-/// that row 0 meets at the first output.
+/// One pair of lanes for kVectors vectors of outputs. All its loops are unrolled by templates, so that which row meets
+/// which output costs nothing when it runs, whatever the compiler thinks of unrolling.
 template <class Simd, int kVectors>
-inline __attribute__((always_inline)) void AddLanePair(const int32_t* newest, const int16_t (*taps)[2],
-                                                       typename Simd::Vector* totals) {
+class LanePair {
+ public:
   using Vector = typename Simd::Vector;
-  constexpr int kLanes = Simd::kLanes;
-  constexpr int kUnit = kLanes < kStride ? kLanes : kStride;
-  constexpr int kRowTiles = (kTapRows + kStride - 1) / kStride;
-  Vector sums[kDownSets][kVectors];
-  Simd::Hide(newest);
-  Simd::Hide(taps);
-#pragma GCC unroll 8
-  for (int step = 0; step < kStride; ++step) {
-    // Rows step, step + 8, ... at outputs 0, kLanes, ...: sample number kLanes * vector - row, in units.
-#pragma GCC unroll 64
-    for (int place = -(kRowTiles - 1) * (kStride / kUnit); place <= (kVectors - 1) * (kLanes / kUnit); ++place) {
-      bool used = false;
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const int rows = v * (kLanes / kUnit) - place;
-        if (rows >= 0 && rows % (kStride / kUnit) == 0 && rows * kUnit + step < kTapRows) used = true;
-      }
-      if (!used) continue;
-      const Vector samples = Simd::Load(newest + place * kUnit - step);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const int rows = v * (kLanes / kUnit) - place;
-        const int row = rows * kUnit + step;
-        if (rows < 0 || rows % (kStride / kUnit) != 0 || row >= kTapRows) continue;
-        const int set = SetOf(row);
-        // The places of a step go from old to new: the first row of the set in this step is its last tile's.
-        const bool first = BeginsAt(set, step) && (row + kStride >= kTapRows || SetOf(row + kStride) != set);
-        const Vector pair = Simd::SplatPair(taps[row]);
-        sums[set][v] = first ? Simd::Multiply(samples, pair) : Simd::AddProducts(sums[set][v], samples, pair);
-      }
+
+  /// `newest` is the pair of samples that row 0 meets at the first output.
+  static TRUNKLINE_INLINE void AddTo(Vector* totals, const int32_t* newest, const int16_t (*taps)[2]) {
+    Simd::Hide(newest);
+    Simd::Hide(taps);
+    Vector sums[kDownSets][kVectors];
+    AddSteps(std::make_integer_sequence<int, kStride>(), newest, taps, sums, totals);
+  }
+
+ private:
+  static constexpr int kLanes = Simd::kLanes;
+  /// Samples from one place to the next; a row tile and a vector are whole numbers of places long.
+  static constexpr int kUnit = kLanes < kStride ? kLanes : kStride;
+  static constexpr int kPlacesPerTile = kStride / kUnit;
+  static constexpr int kPlacesPerVector = kLanes / kUnit;
+  static constexpr int kRowTiles = (kTapRows + kStride - 1) / kStride;
+  static constexpr int kFirstPlace = -(kRowTiles - 1) * kPlacesPerTile;
+  static constexpr int kPlaces = (kVectors - 1) * kPlacesPerVector - kFirstPlace + 1;
+
+  /// The row, of those that are kStep modulo kStride, that meets vector kVector's outputs at kPlace; none is -1.
+  template <int kStep, int kPlace, int kVector>
+  static constexpr int RowAt() {
+    constexpr int kBack = kVector * kPlacesPerVector - kPlace;
+    constexpr int kRow = kBack * kUnit + kStep;
+    return kBack >= 0 && kBack % kPlacesPerTile == 0 && kRow < kTapRows ? kRow : -1;
+  }
+
+  template <int... kSteps>
+  static TRUNKLINE_INLINE void AddSteps(std::integer_sequence<int, kSteps...>, const int32_t* newest,
+                                        const int16_t (*taps)[2], Vector (*sums)[kVectors], Vector* totals) {
+    (AddStep<kSteps>(newest, taps, sums, totals), ...);
+  }
+
+  /// Rows kStep, kStep + 8, ... of all outputs, and then the cuts of the partial sums that end here.
+  template <int kStep>
+  static TRUNKLINE_INLINE void AddStep(const int32_t* newest, const int16_t (*taps)[2], Vector (*sums)[kVectors],
+                                       Vector* totals) {
+    AddPlaces<kStep>(std::make_integer_sequence<int, kPlaces>(), newest, taps, sums);
+    AddEnded<kStep>(std::make_integer_sequence<int, kDownSets>(), sums, totals);
+  }
+
+  template <int kStep, int... kPlaceNumbers>
+  static TRUNKLINE_INLINE void AddPlaces(std::integer_sequence<int, kPlaceNumbers...>, const int32_t* newest,
+                                         const int16_t (*taps)[2], Vector (*sums)[kVectors]) {
+    (AddPlace<kStep, kFirstPlace + kPlaceNumbers>(std::make_integer_sequence<int, kVectors>(), newest, taps, sums),
+     ...);
+  }
+
+  /// One load of samples, and every row that meets them at some vector.
+  template <int kStep, int kPlace, int... kVectorNumbers>
+  static TRUNKLINE_INLINE void AddPlace(std::integer_sequence<int, kVectorNumbers...>, const int32_t* newest,
+                                        const int16_t (*taps)[2], Vector (*sums)[kVectors]) {
+    if constexpr (((RowAt<kStep, kPlace, kVectorNumbers>() >= 0) || ...)) {
+      const Vector samples = Simd::Load(newest + kPlace * kUnit - kStep);
+      (AddRow<RowAt<kStep, kPlace, kVectorNumbers>(), kVectorNumbers>(samples, taps, sums), ...);
     }
-#pragma GCC unroll 3
-    for (int set = 0; set < kDownSets; ++set) {
-      if (!EndsAt(set, step)) continue;
-#pragma GCC unroll 8
+  }
+
+  template <int kRow, int kVector>
+  static TRUNKLINE_INLINE void AddRow(Vector samples, const int16_t (*taps)[2], Vector (*sums)[kVectors]) {
+    if constexpr (kRow >= 0) {
+      constexpr int kSet = SetOf(kRow);
+      // A step takes its rows from old to new: the first of a set is its oldest.
+      constexpr bool kIsFirst =
+          BeginsAt(kSet, kRow % kStride) && (kRow + kStride >= kTapRows || SetOf(kRow + kStride) != kSet);
+      const Vector pair = Simd::SplatPair(taps[kRow]);
+      Vector& sum = sums[kSet][kVector];
+      sum = kIsFirst ? Simd::Multiply(samples, pair) : Simd::AddProducts(sum, samples, pair);
+    }
+  }
+
+  template <int kStep, int... kSets>
+  static TRUNKLINE_INLINE void AddEnded(std::integer_sequence<int, kSets...>, Vector (*sums)[kVectors],
+                                        Vector* totals) {
+    (AddCut<kStep, kSets>(sums[kSets], totals), ...);
+  }
+
+  template <int kStep, int kSet>
+  static TRUNKLINE_INLINE void AddCut(const Vector* sums, Vector* totals) {
+    if constexpr (EndsAt(kSet, kStep)) {
       for (int v = 0; v < kVectors; ++v) {
-        totals[v] = Simd::Add(totals[v], Simd::ShiftRight32(sums[set][v], kDownGroups[set].scale - kTotalScale));
+        totals[v] = Simd::Add(totals[v], Simd::ShiftRight32(sums[v], kDownGroups[kSet].scale - kTotalScale));
       }
     }
   }
-}
+};
 
 template <class Simd>
 void Downsample(const int16_t* in, int count, DownHistory* history, int16_t* out) {
@@ -217,7 +262,7 @@ void Downsample(const int16_t* in, int count, DownHistory* history, int16_t* out
     for (int v = 0; v < kVectors; ++v) totals[v] = Simd::Splat(kDownRounding);
 #pragma GCC unroll 1
     for (int pair = 0; pair < kLanePairs; ++pair) {
-      AddLanePair<Simd, kVectors>(window[pair] + kHistory + k, kDownPairs.taps[pair], totals);
+      LanePair<Simd, kVectors>::AddTo(totals, window[pair] + kHistory + k, kDownPairs.taps[pair]);
     }
     int16_t last[kTile];
     int16_t* const to = k + kTile <= count ? out + k : last;
@@ -235,7 +280,7 @@ void Downsample(const int16_t* in, int count, DownHistory* history, int16_t* out
 // ---- G.711, in 16-bit lanes: a segment is found and undone by three halvings instead of a table ----
 
 template <class Simd>
-inline __attribute__((always_inline)) typename Simd::Vector Select(typename Simd::Vector mask, typename Simd::Vector yes,
+TRUNKLINE_INLINE typename Simd::Vector Select(typename Simd::Vector mask, typename Simd::Vector yes,
                                                                    typename Simd::Vector no) {
   return Simd::Or(Simd::And(mask, yes), Simd::AndNot(mask, no));
 }
@@ -266,7 +311,7 @@ void DecodeMulaw(const uint8_t* bytes, size_t count, int16_t* pcm) {
 
 /// Where a magnitude is above `largest`, divides it by 2^bits and counts that in the segment of the code.
 template <class Simd>
-inline __attribute__((always_inline)) void Halve(int largest, int bits, typename Simd::Vector* magnitude,
+TRUNKLINE_INLINE void Halve(int largest, int bits, typename Simd::Vector* magnitude,
                                                  typename Simd::Vector* code) {
   const auto above = Simd::Greater16(*magnitude, Simd::Splat16(static_cast<int16_t>(largest)));
   *magnitude = Select<Simd>(above, Simd::ShiftRight16(*magnitude, bits), *magnitude);
@@ -298,20 +343,20 @@ void EncodeMulaw(const int16_t* pcm, size_t count, uint8_t* bytes) {
 
 /// The bytes of `c` from `first` to `last`.
 template <class Simd>
-inline __attribute__((always_inline)) typename Simd::Vector Within(typename Simd::Vector c, char first, char last) {
+TRUNKLINE_INLINE typename Simd::Vector Within(typename Simd::Vector c, char first, char last) {
   return Simd::And(Simd::Greater8(c, Simd::Splat8(static_cast<char>(first - 1))),
                    Simd::Greater8(Simd::Splat8(static_cast<char>(last + 1)), c));
 }
 
 /// Bits of every lane moved to the left, or for a negative number to the right, as far as the mask lets them through.
 template <class Simd>
-inline __attribute__((always_inline)) typename Simd::Vector Move(typename Simd::Vector v, int left, int32_t mask) {
+TRUNKLINE_INLINE typename Simd::Vector Move(typename Simd::Vector v, int left, int32_t mask) {
   return Simd::And(left > 0 ? Simd::ShiftLeft32(v, left) : Simd::ShiftRightZero32(v, -left), Simd::Splat(mask));
 }
 
 /// `character` with `step` added where `value` is at least `first`.
 template <class Simd>
-inline __attribute__((always_inline)) typename Simd::Vector StepFrom(typename Simd::Vector character,
+TRUNKLINE_INLINE typename Simd::Vector StepFrom(typename Simd::Vector character,
                                                                      typename Simd::Vector value, int first, int step) {
   const auto reached = Simd::Greater8(value, Simd::Splat8(static_cast<char>(first - 1)));
   return Simd::Add8(character, Simd::And(reached, Simd::Splat8(static_cast<char>(step))));

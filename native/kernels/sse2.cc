@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <iterator>
+#include <utility>
 
 #include "../g711.h"
 #include "../saturate.h"
@@ -22,7 +23,7 @@ namespace {
 struct Sse2 {
   using Vector = __m128i;
   static constexpr int kLanes = 4;
-  static constexpr int kDownVectors = 4;
+  static constexpr int kDownVectors = 5;
   static constexpr size_t kSlackGroups = 2;
 
   template <class T>
