@@ -160,9 +160,9 @@ struct Avx512 {
 
   /// Two phases, saturated and side by side.
   static Vector PairUp(Vector even, Vector odd) {
-    const Vector low = _mm512_cvtepu16_epi32(_mm512_cvtsepi32_epi16(even));
-    const Vector high = _mm512_cvtepu16_epi32(_mm512_cvtsepi32_epi16(odd));
-    return Or(low, ShiftLeft32(high, 16));
+    // Packing leaves four of one and four of the other in each 128 bits.
+    const __m128i order = _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+    return _mm512_shuffle_epi8(_mm512_packs_epi32(even, odd), _mm512_broadcast_i32x4(order));
   }
 };
 
