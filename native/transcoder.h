@@ -45,7 +45,7 @@ struct Slab {
 
 /// A slab, and beside it what nobody else sees: the kernels that fill it, and scratch memory.
 struct Workspace {
-  const Kernels* kernels = &kScalarKernels;
+  const Kernels* kernels;
   Slab slab;
   uint8_t payload[kMaxPayload];
 };

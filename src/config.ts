@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { GatewayError } from './errors.js';
+import { TRANSCODERS } from './media/transcoders.js';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
 import { isPublicUrl } from './twilio/public-url.js';
 
@@ -84,7 +85,7 @@ const Environment = z.object({
   MAX_CALLS: whole(1, 1_000_000).default(1000),
   LEAD_MS: whole(40, 10_000).default(120),
   DRAIN_SECONDS: whole(0, 86_400).default(300),
-  TRANSCODER: z.enum(['auto', 'native']).default('auto'),
+  TRANSCODER: z.enum(TRANSCODERS).default('auto'),
   LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
 });
 
@@ -114,7 +115,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   MAX_CALLS: 'a whole number from 1',
   LEAD_MS: '40 to 10000 milliseconds',
   DRAIN_SECONDS: '0 to 86400 seconds',
-  TRANSCODER: 'auto or native (wasm is not part of this version)',
+  TRANSCODER: 'auto, native or wasm',
   LOG_LEVEL: LOG_LEVELS.join(', '),
 };
 

@@ -34,5 +34,6 @@ export function describe(value: unknown): string {
     const name = value.constructor?.name ?? 'object';
     return ArrayBuffer.isView(value) ? `${name} of ${value.byteLength} bytes` : name;
   }
+  if (typeof value === 'symbol') return 'a symbol';
   return typeof value === 'function' ? 'a function' : String(value);
 }

@@ -5,8 +5,8 @@ import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.j
 import type { EndCause } from './calls/call.js';
 import { TwilioCallRegistry } from './calls/registry.js';
 import { expected, GatewayError } from './errors.js';
-import { core } from './media/native.js';
 import { DEFAULT_LEAD_MS } from './media/playout.js';
+import { core } from './media/thread-core.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
 import { Gatekeeper } from './server/gatekeeper.js';
 import type { TwilioMediaStream } from './server/media-stream.js';
@@ -150,15 +150,26 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     });
     this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
     this.switchboard.on('end', (call, cause) => this.emit('end', call, cause));
-    const warnings = validate
-      ? []
-      : ['TWILIO_VALIDATE=off: anybody may place calls here; for development only'];
+    const warnings: string[] = [];
+    if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
+    if (core.backend === 'wasm' && !process.env.TRANSCODER?.startsWith('wasm')) {
+      warnings.push(
+        `audio runs on WebAssembly, at some three times the cost of the native core: ${core.origin}`,
+      );
+    }
     for (const warning of warnings) this.log.warn(warning);
     this.server = new Server({
       switchboard: this.switchboard,
       gatekeeper: this.gatekeeper,
       metrics: new Metrics(this.switchboard, this.bridge.figures),
-      facts: { version: VERSION, transcoder: core.backend, bridge: this.bridge.name, warnings },
+      facts: {
+        version: VERSION,
+        transcoder: core.backend,
+        kernels: core.kernels,
+        core: core.origin,
+        bridge: this.bridge.name,
+        warnings,
+      },
       log: this.log,
       tls,
     });
@@ -182,7 +193,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     });
     const address = host.includes(':') ? `[${host}]` : host;
     const url = `${tls === undefined ? 'http' : 'https'}://${address}:${actual}`;
-    this.log.info({ url, bridge: this.bridge.name, transcoder: core.backend, version: VERSION }, 'listening');
+    const { backend: transcoder, kernels, origin } = core;
+    this.log.info(
+      { url, bridge: this.bridge.name, transcoder, kernels, core: origin, version: VERSION },
+      'listening',
+    );
     return { host, port: actual, url };
   }
 

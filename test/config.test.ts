@@ -137,7 +137,7 @@ describe('the configuration', () => {
     ['MAX_CALLS', 'many'],
     ['LEAD_MS', '19'],
     ['DRAIN_SECONDS', '-5'],
-    ['TRANSCODER', 'wasm'],
+    ['TRANSCODER', 'fast'],
     ['LOG_LEVEL', 'loud'],
     ['CONTROL_API_KEY', 'short'],
   ])('refuses %s=%s in one line that names it', (name, value) => {

@@ -7,9 +7,20 @@ import { demoCommand } from './demo.js';
 import { serveCommand } from './serve.js';
 import { simulateCommand } from './simulate.js';
 
+/** The core is loaded only where somebody asks for it: help must not need one. */
+async function versionText(): Promise<string> {
+  if (!['-V', '--version'].includes(process.argv[2] ?? '')) return VERSION;
+  try {
+    const { core } = await import('../media/thread-core.js');
+    return `${VERSION}\n${core.backend} core, ${core.kernels}: ${core.origin}`;
+  } catch (error) {
+    return `${VERSION}\n${(error as Error).message}`;
+  }
+}
+
 const program = new Command('trunkline')
   .description('Phone-audio gateway: Twilio calls in and out, their audio as 48 kHz PCM.')
-  .version(VERSION)
+  .version(await versionText(), '-V, --version', 'output the version, and the core that audio runs on')
   .showHelpAfterError('(see --help)')
   .addCommand(serveCommand())
   .addCommand(demoCommand())

@@ -1,4 +1,4 @@
-import { core } from './native.js';
+import { core } from './thread-core.js';
 
 /**
  * Keys of a telephone as in-band tones at 48 kHz, in the order pushed. A key sounds for 100 ms with 100 ms of silence after

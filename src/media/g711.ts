@@ -1,5 +1,5 @@
 import { expected } from '../errors.js';
-import { core } from './native.js';
+import { core } from './thread-core.js';
 
 /** Samples per second of Twilio's audio: µ-law, one byte a sample, mono. */
 export const TWILIO_SAMPLE_RATE = 8000;

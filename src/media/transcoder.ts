@@ -1,4 +1,5 @@
-import { core, type Transcoder } from './native.js';
+import type { Transcoder } from './core.js';
+import { core } from './thread-core.js';
 
 export type { Transcoder };
 

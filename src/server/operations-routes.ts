@@ -7,6 +7,10 @@ export interface HealthFacts {
   readonly version: string;
   /** The transcoding core in use. */
   readonly transcoder: string;
+  /** The instruction set it was written for. */
+  readonly kernels: string;
+  /** The file it came from, and why no better one. */
+  readonly core: string;
   readonly bridge: string;
   /** What an operator should not overlook. */
   readonly warnings: readonly string[];

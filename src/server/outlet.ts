@@ -1,5 +1,6 @@
-import { message, type Transcoder } from '../media/native.js';
+import type { Transcoder } from '../media/core.js';
 import type { PlayoutLine } from '../media/playout.js';
+import { message } from '../media/thread-core.js';
 import type { Latencies } from '../telemetry/latencies.js';
 import { NO_STAMP, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
 import type { Traffic } from '../telemetry/traffic.js';

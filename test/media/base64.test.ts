@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { core } from '../../src/media/native.js';
+import { core } from '../../src/media/thread-core.js';
 
 const encode = (bytes: Uint8Array): string => {
   const out = Buffer.alloc(Math.ceil(bytes.length / 3) * 4);

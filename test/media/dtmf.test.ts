@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DtmfTones } from '../../src/media/dtmf.js';
-import { core } from '../../src/media/native.js';
+import { core } from '../../src/media/thread-core.js';
 import { decibels, noise, resample, sha256, tone } from '../support/media.js';
 
 const RATE = 48_000;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { mulawToPcm, pcmToMulaw, TWILIO_SAMPLE_RATE } from '../../src/media/g711.js';
-import { core } from '../../src/media/native.js';
+import { core } from '../../src/media/thread-core.js';
 import { sha256 } from '../support/media.js';
 
 const everyByte = Uint8Array.from({ length: 256 }, (_, byte) => byte);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { core, info, samples, type Transcoder } from '../../src/media/native.js';
+import type { Transcoder } from '../../src/media/core.js';
+import { core, info, samples } from '../../src/media/thread-core.js';
 import { media, mediaText, randomBytes, STREAM_SID } from '../support/media.js';
 
 const PAYLOAD = randomBytes(160, 5);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { core } from '../../src/media/native.js';
+import { core } from '../../src/media/thread-core.js';
 import { noise, randomBytes } from '../support/media.js';
 
 /** What mixMinus promises, said plainly. */

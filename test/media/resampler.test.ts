@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { core } from '../../src/media/native.js';
+import { core } from '../../src/media/thread-core.js';
 import { amplitudeAt, decibels, filterTable, noise, resample, sha256, tone } from '../support/media.js';
 
 const up = (pcm: Int16Array, sizes?: number[]) => resample(new core.Upsampler(), 6, pcm, sizes);

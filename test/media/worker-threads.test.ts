@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { core, frame } from '../../src/media/native.js';
+import { BUILT_ADDONS } from '../../src/media/addon.js';
+import { core, frame } from '../../src/media/thread-core.js';
 import { media, randomBytes, STREAM_SID } from '../support/media.js';
 
-const addon = fileURLToPath(new URL('../../build/Release/trunkline.node', import.meta.url));
+const [addon = ''] = BUILT_ADDONS;
 
 /** The start of every script here: `core`, a bound `transcoder` and a `message` of 20 ms. */
 const prelude = `
@@ -23,7 +23,7 @@ const prelude = `
 const worker = (script: string) => new Worker(prelude + script, { eval: true });
 const run = (script: string) => promisify(execFile)(process.execPath, ['-e', prelude + script]);
 
-describe('worker threads', () => {
+describe.skipIf(core.backend !== 'native')('worker threads with an addon each', () => {
   test('each has a core of its own with the same output', async () => {
     const transcoder = new core.Transcoder();
     transcoder.bind(STREAM_SID);
@@ -73,7 +73,7 @@ describe('worker threads', () => {
   });
 });
 
-describe('the process', () => {
+describe.skipIf(core.backend !== 'native')('the process', () => {
   test('may exit while transcoders are open', async () => {
     await expect(run('busy(); process.exit(0)')).resolves.toBeDefined();
     await expect(

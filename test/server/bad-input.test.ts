@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import type { TwilioMediaStream } from '../../src/index.js';
-import { core } from '../../src/media/native.js';
+import { core } from '../../src/media/thread-core.js';
 import {
   Caller,
   eventually,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { core } from '../../src/media/thread-core.js';
 import { Caller, eventually } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 
@@ -100,7 +101,9 @@ describe('operations', () => {
     const health = await (await fetch(`${url}/health`)).json();
     expect(health).toMatchObject({
       status: 'ok',
-      transcoder: 'native',
+      transcoder: core.backend,
+      kernels: core.kernels,
+      core: core.origin,
       bridge: 'local',
       warnings: [],
       calls: 0,

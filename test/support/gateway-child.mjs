@@ -2,7 +2,7 @@
 // Started with --expose-gc; options as JSON in the first argument; answers every message with a report.
 import { readdirSync } from 'node:fs';
 import { createGateway } from '../../dist/index.js';
-import { core } from '../../dist/media/native.js';
+import { core } from '../../dist/media/thread-core.js';
 
 const gateway = createGateway(JSON.parse(process.argv[2]));
 const { url } = await gateway.listen();

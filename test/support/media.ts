@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Resampler } from '../../src/media/native.js';
+import type { Resampler } from '../../src/media/core.js';
 
 /** The stream of Twilio's own examples. */
 export const STREAM_SID = 'MZ18ad3ab5a668481ce02b83e7395059f0';

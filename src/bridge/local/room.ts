@@ -1,6 +1,6 @@
 import { FRAME_SAMPLES } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
-import { core } from '../../media/native.js';
+import { core } from '../../media/thread-core.js';
 import type { BridgeLeg, PhoneLine } from '../bridge.js';
 
 /** A member this many frames ahead of another no longer waits for it. */

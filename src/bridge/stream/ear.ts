@@ -1,6 +1,6 @@
 import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
-import { core } from '../../media/native.js';
+import { core } from '../../media/thread-core.js';
 import { type Stamp, stampNow } from '../../telemetry/stamp.js';
 import { type AudioSink, type AudioStream, BLOCK_SAMPLES, type RtcStack } from './rtc-stack.js';
 

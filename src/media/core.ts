@@ -1,7 +1,3 @@
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
-import { GatewayError } from '../errors.js';
-
 /**
  * One call's audio, both ways: µ-law 8 kHz on the phone's side, 16-bit linear mono at 48 kHz on ours.
  *
@@ -110,7 +106,12 @@ export interface SlabLayout {
 
 /** What the core offers, whatever it was compiled to. All of it belongs to the thread that loaded it. */
 export interface Core {
-  readonly backend: 'native';
+  /** The addon, or WebAssembly. */
+  readonly backend: 'native' | 'wasm';
+  /** The instruction set its inner loops were written for; all of them give the same bytes. */
+  readonly kernels: 'avx512' | 'avx2' | 'sse2' | 'neon' | 'simd128' | 'scalar';
+  /** Which file it came from, and what was wrong with those that come before it. */
+  readonly origin: string;
   /** Output memory of `receive` and `transmit`; read it through {@link samples}, {@link message} and {@link info}. */
   readonly slab: ArrayBuffer;
   readonly layout: SlabLayout;
@@ -148,70 +149,3 @@ export interface Core {
   /** Transcoders of this thread that are neither closed nor collected. */
   liveTranscoders(): number;
 }
-
-/** Where node-gyp leaves the addon; the same two levels above `src/media` and `dist/media`. */
-const BUILDS = ['Release', 'Debug'].map((configuration) =>
-  fileURLToPath(new URL(`../../build/${configuration}/trunkline.node`, import.meta.url)),
-);
-
-/**
- * Loads the addon from the first of `paths` that works.
- * @throws GatewayError `GW_NATIVE_MISSING`, saying what was tried and what to do
- */
-export function loadCore(paths: readonly string[] = BUILDS): Core {
-  const require = createRequire(import.meta.url);
-  const failures: string[] = [];
-  for (const path of paths) {
-    try {
-      return { ...(require(path) as Omit<Core, 'backend'>), backend: 'native' };
-    } catch (error) {
-      // Node appends a "Require stack:", which says nothing here.
-      const [firstLine] = (error instanceof Error ? error.message : String(error)).split('\n');
-      failures.push(`${path}: ${firstLine}`);
-    }
-  }
-  throw new GatewayError('GW_NATIVE_MISSING', explain(failures));
-}
-
-function explain(failures: readonly string[]): string {
-  const { platform, arch, version, versions } = process;
-  return [
-    'Expected the native core for audio but received no addon that loads.',
-    '1. Tried:',
-    ...failures.map((failure) => `     ${failure}`),
-    `2. This is ${platform}-${arch}, Node ${version} (ABI ${versions.modules}, Node-API ${versions.napi}).`,
-    '3. Install a C++17 compiler, make and Python 3:',
-    '     Debian, Ubuntu   apt-get install -y g++ make python3',
-    '     Alpine           apk add g++ make python3',
-    '     macOS            xcode-select --install',
-    '4. Compile: "npm rebuild trunkline" where it is a dependency, "npm run install" in a checkout of it.',
-    '5. Node 20, 22 or 23 is needed. An addon from another machine or container image must be compiled again.',
-  ].join('\n');
-}
-
-/** The core of this thread. */
-export const core: Core = loadCore();
-
-const { slab, layout } = core;
-
-/** Output of `receive`, 48 kHz. */
-export const samples = new Int16Array(slab, layout.samples, layout.samplesCapacity);
-
-/** The first 20 ms of {@link samples}: all of the output for the 160 bytes that Twilio usually sends. */
-export const frame = new Int16Array(slab, layout.samples, 960);
-
-/** Output of `transmit`: ASCII text. */
-export const message = new Uint8Array(slab, layout.message, layout.messageCapacity);
-
-/**
- * About the last message `receive` or `receivePayload` took: [0] its place on the stream's timeline in ms, NaN while that is
- * unknown; [1] its µ-law bytes; [2] ms of silence filled in before it; [3] its sequence number, NaN after `receivePayload`.
- */
-export const info = new Float64Array(slab, layout.info, 4);
-
-// What a transcoder leaves in the slab is had from the transcoder itself, so that it can be used on its own.
-Object.defineProperties(core.Transcoder.prototype, {
-  samples: { value: samples },
-  message: { value: message },
-  info: { value: info },
-});

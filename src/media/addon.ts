@@ -1,0 +1,41 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { Core } from './core.js';
+
+/** What the addon exports. */
+type Addon = Omit<Core, 'backend' | 'kernels' | 'origin'> & {
+  /** What this processor can run, best first. */
+  readonly usableKernels: readonly Core['kernels'][];
+  useKernels(name: string): void;
+};
+
+/**
+ * Loads an addon.
+ * @param path the `.node` file
+ * @param kernels the kernels to use; the best if none are named
+ * @throws Error in few words if the file does not load, or this processor can not run the kernels
+ */
+export function loadAddon(path: string, kernels?: string): Core {
+  const addon = open(path);
+  const chosen = addon.usableKernels.find((name) => kernels === undefined || name === kernels);
+  if (chosen === undefined) {
+    throw new Error(`Expected ${addon.usableKernels.join(', ')} for the kernels but received ${kernels}`);
+  }
+  addon.useKernels(chosen);
+  return { ...addon, backend: 'native', kernels: chosen, origin: path };
+}
+
+function open(path: string): Addon {
+  try {
+    return createRequire(import.meta.url)(path) as Addon;
+  } catch (error) {
+    // Node appends a "Require stack:", which says nothing here.
+    const [firstLine] = (error instanceof Error ? error.message : String(error)).split('\n');
+    throw new Error(firstLine);
+  }
+}
+
+/** Where node-gyp leaves the addon; the same two levels above `src/media` and `dist/media`. */
+export const BUILT_ADDONS: readonly string[] = ['Release', 'Debug'].map((configuration) =>
+  fileURLToPath(new URL(`../../build/${configuration}/trunkline.node`, import.meta.url)),
+);

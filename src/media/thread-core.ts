@@ -1,0 +1,29 @@
+import { chooseCore } from './backend.js';
+import type { Core } from './core.js';
+
+/** The core of this thread. */
+export const core: Core = chooseCore(process.env.TRANSCODER);
+
+const { slab, layout } = core;
+
+/** Output of `receive`, 48 kHz. */
+export const samples = new Int16Array(slab, layout.samples, layout.samplesCapacity);
+
+/** The first 20 ms of {@link samples}: all of the output for the 160 bytes that Twilio usually sends. */
+export const frame = new Int16Array(slab, layout.samples, 960);
+
+/** Output of `transmit`: ASCII text. */
+export const message = new Uint8Array(slab, layout.message, layout.messageCapacity);
+
+/**
+ * About the last message `receive` or `receivePayload` took: [0] its place on the stream's timeline in ms, NaN while that is
+ * unknown; [1] its µ-law bytes; [2] ms of silence filled in before it; [3] its sequence number, NaN after `receivePayload`.
+ */
+export const info = new Float64Array(slab, layout.info, 4);
+
+// What a transcoder leaves in the slab is had from the transcoder itself, so that it can be used on its own.
+Object.defineProperties(core.Transcoder.prototype, {
+  samples: { value: samples },
+  message: { value: message },
+  info: { value: info },
+});

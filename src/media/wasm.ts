@@ -1,0 +1,472 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expected } from '../errors.js';
+import type { Core, DtmfGenerator, Resampler, SlabLayout, Transcoder } from './core.js';
+import {
+  bytesOf,
+  checkLength,
+  checkMembers,
+  checkRoom,
+  checkSid,
+  checkWholeFrames,
+  pcmOf,
+  rangeError,
+  stringOf,
+} from './wasm-arguments.js';
+
+// Node's types leave this to those of browsers.
+declare const WebAssembly: {
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object) => { readonly exports: unknown };
+};
+
+/** What native/wasm/module.cc exports. An address of 0 is none. */
+interface Exports {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  initialize(): void;
+  kernels(): number;
+  infoAt(): number;
+  samplesAt(): number;
+  samplesCapacity(): number;
+  messageAt(): number;
+  messageCapacity(): number;
+  inputAt(): number;
+  outputAt(): number;
+  scratchCapacity(): number;
+  release(cell: number): void;
+  newTranscoder(): number;
+  bind(self: number, sid: number, length: number): number;
+  receive(self: number, message: number, length: number): number;
+  receivePayload(self: number, base64: number, length: number, timestampMs: number): number;
+  transmit(self: number, pcm: number, samples: number): number;
+  decode(self: number, bytes: number, count: number, pcm: number): void;
+  encode(self: number, pcm: number, count: number, bytes: number): void;
+  newUpsampler(): number;
+  upsample(self: number, pcm: number, count: number, out: number): void;
+  newDownsampler(): number;
+  downsample(self: number, pcm: number, count: number, out: number): void;
+  newDtmfGenerator(): number;
+  findNonDigit(digits: number, length: number): number;
+  dtmfPush(self: number, digits: number, length: number): number;
+  dtmfRead(self: number, out: number, count: number): void;
+  dtmfLeft(self: number): number;
+  dtmfWaiting(self: number): number;
+  dtmfClear(self: number): void;
+  decodeMulaw(bytes: number, count: number, pcm: number): void;
+  encodeMulaw(pcm: number, count: number, bytes: number): void;
+  decodeBase64(text: number, length: number, bytes: number): number;
+  encodeBase64(bytes: number, count: number, text: number): number;
+  mixMinus(inputs: number, active: number, members: number, samples: number, outputs: number): void;
+  mix(inputs: number, active: number, members: number, samples: number, output: number): void;
+}
+
+/** Bytes longer than this are not a message; a copy of them would not fit. See kMaxMessage in native/transcoder.h. */
+const MAX_MESSAGE = 64 * 1024;
+/** 1 s at 48 kHz, see kMaxTransmit. */
+const MAX_TRANSMIT = 48_000;
+/** 8 kHz samples that are converted at a time where the arguments may have any length. */
+const PIECE = 16_000;
+
+/** The modules that come with Trunkline, the faster first; the same two levels above `src/media` and `dist/media`. */
+export const WASM_MODULES: readonly string[] = ['trunkline-simd.wasm', 'trunkline.wasm'].map((name) =>
+  fileURLToPath(new URL(`../../native/wasm/${name}`, import.meta.url)),
+);
+
+/**
+ * Starts a module: a memory of its own, which never grows or moves.
+ * @throws Error in few words if there is no such module, or this engine can not run it
+ */
+export function loadWasm(path: string): Core {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(path)));
+  return new WasmMemory(exports as Exports).core(path);
+}
+
+/** One instance: the ways in and out of its memory, and the classes that live in it. */
+class WasmMemory {
+  private readonly buffer: ArrayBuffer;
+  private readonly bytes: Uint8Array;
+  private readonly words: Int16Array;
+  private readonly input: number;
+  private readonly output: number;
+  /** Frees the cells of objects that nobody closed. */
+  private readonly forgotten = new FinalizationRegistry<number>((cell) => this.exports.release(cell));
+  private readonly forgottenTranscoders = new FinalizationRegistry<number>((cell) =>
+    this.freeTranscoder(cell),
+  );
+  private liveTranscoders = 0;
+
+  constructor(private readonly exports: Exports) {
+    exports.initialize();
+    this.buffer = exports.memory.buffer;
+    this.bytes = new Uint8Array(this.buffer);
+    this.words = new Int16Array(this.buffer);
+    this.input = exports.inputAt();
+    this.output = exports.outputAt();
+  }
+
+  core(origin: string): Core {
+    return {
+      backend: 'wasm',
+      kernels: this.text(this.exports.kernels()) as Core['kernels'],
+      origin,
+      slab: this.buffer,
+      layout: this.layout(),
+      Transcoder: this.transcoderClass(),
+      Upsampler: this.resamplerClass('up'),
+      Downsampler: this.resamplerClass('down'),
+      DtmfGenerator: this.dtmfClass(),
+      decodeMulaw: (bytes, out) => this.decodeMulaw(bytes, out),
+      encodeMulaw: (pcm, out) => this.encodeMulaw(pcm, out),
+      decodeBase64: (text, out) => this.decodeBase64(text, out),
+      encodeBase64: (bytes, out) => this.encodeBase64(bytes, out),
+      mixMinus: (inputs, active, outputs) => this.mixMinus(inputs, active, outputs),
+      mix: (inputs, active, output) => this.mix(inputs, active, output),
+      liveTranscoders: () => this.liveTranscoders,
+    };
+  }
+
+  private layout(): SlabLayout {
+    return {
+      info: this.exports.infoAt(),
+      samples: this.exports.samplesAt(),
+      samplesCapacity: this.exports.samplesCapacity(),
+      message: this.exports.messageAt(),
+      messageCapacity: this.exports.messageCapacity(),
+    };
+  }
+
+  private text(at: number): string {
+    return Buffer.from(this.buffer, at, this.bytes.indexOf(0, at) - at).toString('latin1');
+  }
+
+  /** Where the core reads `bytes`: in place if they lie in its memory, else a copy, at most the scratch's size long. */
+  private addressOf(bytes: Uint8Array | Int16Array): number {
+    if (bytes.buffer === this.buffer) return bytes.byteOffset;
+    if (bytes.length === 0) return this.input;
+    if (bytes instanceof Int16Array) this.words.set(bytes, this.input / 2);
+    else this.bytes.set(bytes, this.input);
+    return this.input;
+  }
+
+  private cell(address: number): number {
+    if (address !== 0) return address;
+    throw Object.assign(
+      new RangeError(
+        'Expected room for another call in the memory of the WebAssembly core but received a full one',
+      ),
+      {
+        code: 'GW_WASM_MEMORY_FULL',
+      },
+    );
+  }
+
+  private freeTranscoder(cell: number): void {
+    this.exports.release(cell);
+    this.liveTranscoders--;
+  }
+
+  // ---- Classes: each object is a cell of the memory ----
+
+  private transcoderClass(): new () => Transcoder {
+    const memory = this;
+    const { exports, bytes: memoryBytes, words } = this;
+    return class WasmTranscoder {
+      // What all of a thread share: the prototype has them, see thread-core.ts.
+      declare readonly samples: Int16Array;
+      declare readonly message: Uint8Array;
+      declare readonly info: Float64Array;
+      #cell = 0;
+      #bound = false;
+
+      constructor() {
+        this.#cell = memory.cell(exports.newTranscoder());
+        memory.liveTranscoders++;
+        memory.forgottenTranscoders.register(this, this.#cell, this);
+      }
+
+      bind(streamSid: string): void {
+        const cell = this.#open();
+        const text = Buffer.from(stringOf(streamSid, 'streamSid'));
+        if (text.length <= MAX_MESSAGE)
+          checkSid(exports.bind(cell, memory.addressOf(text), text.length) !== 0, streamSid);
+        else checkSid(false, streamSid);
+        this.#bound = true;
+      }
+
+      receive(message: ArrayBuffer | ArrayBufferView): number {
+        const cell = this.#open();
+        const isView = ArrayBuffer.isView(message);
+        if (!isView && !(message instanceof ArrayBuffer)) {
+          throw expected('an ArrayBuffer or a view of one', 'message', message);
+        }
+        this.#checkBound();
+        const length = message.byteLength;
+        // A buffer that was given away has length 0, and no view can be made of it.
+        if (length === 0 || length > MAX_MESSAGE) return -1;
+        if (message instanceof Uint8Array) return exports.receive(cell, memory.addressOf(message), length);
+        const bytes = isView
+          ? new Uint8Array(message.buffer, message.byteOffset, length)
+          : new Uint8Array(message);
+        return exports.receive(cell, memory.addressOf(bytes), length);
+      }
+
+      receivePayload(base64: Uint8Array, timestampMs: number): number {
+        const cell = this.#open();
+        bytesOf(base64, 'base64');
+        if (typeof timestampMs !== 'number') throw expected('a number', 'timestampMs', timestampMs);
+        if (base64.length > MAX_MESSAGE) return -1;
+        return exports.receivePayload(cell, memory.addressOf(base64), base64.length, timestampMs);
+      }
+
+      transmit(pcm: Int16Array): number {
+        const cell = this.#open();
+        const { length } = pcmOf(pcm, 'pcm');
+        this.#checkBound();
+        if (length === 0 || length > MAX_TRANSMIT || length % 6 !== 0) {
+          throw rangeError(`a multiple of 6 from 6 to ${MAX_TRANSMIT} samples`, 'pcm', `${length} samples`);
+        }
+        return exports.transmit(cell, memory.addressOf(pcm), length);
+      }
+
+      decode(payload: Uint8Array, out: Int16Array): number {
+        const cell = this.#open();
+        bytesOf(payload, 'payload');
+        pcmOf(out, 'out');
+        checkRoom(6 * payload.length, out.length, 'samples');
+        for (let from = 0; from < payload.length; from += PIECE) {
+          const piece = payload.subarray(from, from + PIECE);
+          exports.decode(cell, memory.addressOf(piece), piece.length, memory.output);
+          out.set(words.subarray(memory.output / 2, memory.output / 2 + 6 * piece.length), 6 * from);
+        }
+        return 6 * payload.length;
+      }
+
+      encode(pcm: Int16Array, out: Uint8Array): number {
+        const cell = this.#open();
+        pcmOf(pcm, 'pcm');
+        bytesOf(out, 'out');
+        checkWholeFrames(pcm);
+        const count = pcm.length / 6;
+        checkRoom(count, out.length, 'bytes');
+        for (let from = 0; from < count; from += PIECE) {
+          const piece = pcm.subarray(6 * from, 6 * (from + PIECE));
+          exports.encode(cell, memory.addressOf(piece), piece.length / 6, memory.output);
+          out.set(memoryBytes.subarray(memory.output, memory.output + piece.length / 6), from);
+        }
+        return count;
+      }
+
+      close(): void {
+        if (this.#cell === 0) return;
+        memory.forgottenTranscoders.unregister(this);
+        memory.freeTranscoder(this.#cell);
+        this.#cell = 0;
+      }
+
+      #open(): number {
+        if (this.#cell !== 0) return this.#cell;
+        throw Object.assign(new Error('Expected an open transcoder but received a closed one'), {
+          code: 'GW_TRANSCODER_CLOSED',
+        });
+      }
+
+      #checkBound(): void {
+        if (this.#bound) return;
+        throw Object.assign(
+          new Error('Expected a transcoder bound to a stream but received an unbound one'),
+          {
+            code: 'GW_TRANSCODER_UNBOUND',
+          },
+        );
+      }
+    };
+  }
+
+  private resamplerClass(direction: 'up' | 'down'): new () => Resampler {
+    const memory = this;
+    const { exports, words } = this;
+    return class WasmResampler {
+      readonly #cell: number;
+
+      constructor() {
+        this.#cell = memory.cell(direction === 'up' ? exports.newUpsampler() : exports.newDownsampler());
+        memory.forgotten.register(this, this.#cell);
+      }
+
+      process(pcm: Int16Array, out: Int16Array): number {
+        const cell = this.#cell;
+        pcmOf(pcm, 'pcm');
+        pcmOf(out, 'out');
+        if (direction === 'down') checkWholeFrames(pcm);
+        const [taken, given] = direction === 'up' ? [1, 6] : [6, 1];
+        const count = pcm.length / taken;
+        checkRoom(count * given, out.length, 'samples');
+        for (let from = 0; from < count; from += PIECE) {
+          const piece = pcm.subarray(from * taken, (from + PIECE) * taken);
+          const samples = piece.length / taken;
+          if (direction === 'up') exports.upsample(cell, memory.addressOf(piece), samples, memory.output);
+          else exports.downsample(cell, memory.addressOf(piece), samples, memory.output);
+          out.set(words.subarray(memory.output / 2, memory.output / 2 + samples * given), from * given);
+        }
+        return count * given;
+      }
+    };
+  }
+
+  private dtmfClass(): new () => DtmfGenerator {
+    const memory = this;
+    const { exports, words } = this;
+    return class WasmDtmfGenerator {
+      readonly #cell: number;
+
+      constructor() {
+        this.#cell = memory.cell(exports.newDtmfGenerator());
+        memory.forgotten.register(this, this.#cell);
+      }
+
+      push(digits: string): number {
+        const cell = this.#cell;
+        const text = Buffer.from(stringOf(digits, 'digits'));
+        // No more is needed to tell what is wrong with it.
+        const length = Math.min(text.length, MAX_MESSAGE);
+        const at = memory.addressOf(text.subarray(0, length));
+        // The errors do not repeat the digits: they may be somebody's PIN.
+        const stray = exports.findNonDigit(at, length);
+        if (stray < length) {
+          throw rangeError('only 0-9 * # A-D w W', 'digits', `another character at index ${stray}`);
+        }
+        if (!exports.dtmfPush(cell, at, length)) {
+          const waiting = exports.dtmfWaiting(cell) + text.length;
+          throw Object.assign(rangeError('at most 64 digits', 'the queue', `${waiting} digits`), {
+            code: 'GW_DTMF_QUEUE_FULL',
+          });
+        }
+        return exports.dtmfLeft(cell);
+      }
+
+      read(out: Int16Array): number {
+        const cell = this.#cell;
+        pcmOf(out, 'out');
+        for (let from = 0; from < out.length; from += 6 * PIECE) {
+          const count = Math.min(6 * PIECE, out.length - from);
+          exports.dtmfRead(cell, memory.output, count);
+          out.set(words.subarray(memory.output / 2, memory.output / 2 + count), from);
+        }
+        return exports.dtmfLeft(cell);
+      }
+
+      clear(): void {
+        exports.dtmfClear(this.#cell);
+      }
+    };
+  }
+
+  // ---- Functions: what does not fit the scratch is done in pieces ----
+
+  private decodeMulaw(bytes: Uint8Array, out: Int16Array): number {
+    bytesOf(bytes, 'bytes');
+    pcmOf(out, 'out');
+    checkRoom(bytes.length, out.length, 'samples');
+    for (let from = 0; from < bytes.length; from += PIECE) {
+      const piece = bytes.subarray(from, from + PIECE);
+      this.exports.decodeMulaw(this.addressOf(piece), piece.length, this.output);
+      out.set(this.words.subarray(this.output / 2, this.output / 2 + piece.length), from);
+    }
+    return bytes.length;
+  }
+
+  private encodeMulaw(pcm: Int16Array, out: Uint8Array): number {
+    pcmOf(pcm, 'pcm');
+    bytesOf(out, 'out');
+    checkRoom(pcm.length, out.length, 'bytes');
+    for (let from = 0; from < pcm.length; from += PIECE) {
+      const piece = pcm.subarray(from, from + PIECE);
+      this.exports.encodeMulaw(this.addressOf(piece), piece.length, this.output);
+      out.set(this.bytes.subarray(this.output, this.output + piece.length), from);
+    }
+    return pcm.length;
+  }
+
+  private decodeBase64(text: Uint8Array, out: Uint8Array): number {
+    bytesOf(text, 'text');
+    bytesOf(out, 'out');
+    checkRoom(Math.floor(text.length / 4) * 3, out.length, 'bytes');
+    if (text.length % 4 !== 0) return -1;
+    let written = 0;
+    for (let from = 0; from < text.length; from += 4 * PIECE) {
+      const piece = text.subarray(from, from + 4 * PIECE);
+      const count = this.exports.decodeBase64(this.addressOf(piece), piece.length, this.output);
+      const isLast = from + piece.length === text.length;
+      // Padding may only be at the very end.
+      if (count < 0 || (!isLast && count < (piece.length / 4) * 3)) return -1;
+      out.set(this.bytes.subarray(this.output, this.output + count), written);
+      written += count;
+    }
+    return written;
+  }
+
+  private encodeBase64(bytes: Uint8Array, out: Uint8Array): number {
+    bytesOf(bytes, 'bytes');
+    bytesOf(out, 'out');
+    checkRoom(Math.ceil(bytes.length / 3) * 4, out.length, 'bytes');
+    let written = 0;
+    for (let from = 0; from < bytes.length; from += 3 * PIECE) {
+      const piece = bytes.subarray(from, from + 3 * PIECE);
+      const count = this.exports.encodeBase64(this.addressOf(piece), piece.length, this.output);
+      out.set(this.bytes.subarray(this.output, this.output + count), written);
+      written += count;
+    }
+    return written;
+  }
+
+  private mixMinus(inputs: Int16Array, active: Uint8Array, outputs: Int16Array): void {
+    const members = this.members(inputs, active);
+    pcmOf(outputs, 'outputs');
+    checkMembers(members, inputs.length);
+    checkLength(inputs.length, outputs.length, 'outputs');
+    this.mixInPieces(inputs, active, (inputsAt, activeAt, begin, count, samples) => {
+      this.exports.mixMinus(inputsAt, activeAt, members, count, this.output);
+      for (let member = 0; member < members; member++) {
+        const from = this.output / 2 + member * count;
+        outputs.set(this.words.subarray(from, from + count), member * samples + begin);
+      }
+    });
+  }
+
+  private mix(inputs: Int16Array, active: Uint8Array, output: Int16Array): void {
+    const members = this.members(inputs, active);
+    pcmOf(output, 'output');
+    checkMembers(members, inputs.length);
+    checkLength(inputs.length / members, output.length, 'output');
+    this.mixInPieces(inputs, active, (inputsAt, activeAt, begin, count) => {
+      this.exports.mix(inputsAt, activeAt, members, count, this.output);
+      output.set(this.words.subarray(this.output / 2, this.output / 2 + count), begin);
+    });
+  }
+
+  private members(inputs: Int16Array, active: Uint8Array): number {
+    pcmOf(inputs, 'inputs');
+    return bytesOf(active, 'active').length;
+  }
+
+  /** Copies as many samples of every member as the scratch has room for, again and again. */
+  private mixInPieces(
+    inputs: Int16Array,
+    active: Uint8Array,
+    mixPiece: (inputsAt: number, activeAt: number, begin: number, count: number, samples: number) => void,
+  ): void {
+    const members = active.length;
+    const samples = inputs.length / members;
+    const room = Math.floor((this.exports.scratchCapacity() - members) / (2 * members));
+    for (let begin = 0; begin < samples; begin += room) {
+      const count = Math.min(room, samples - begin);
+      for (let member = 0; member < members; member++) {
+        const from = member * samples + begin;
+        this.words.set(inputs.subarray(from, from + count), this.input / 2 + member * count);
+      }
+      const activeAt = this.input + 2 * members * count;
+      this.bytes.set(active, activeAt);
+      mixPiece(this.input, activeAt, begin, count, samples);
+    }
+  }
+}
