@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 const STREAM = 'test/bridge/stream/**/*.test.ts';
+const NATIVE = 'test/native/**/*.test.ts';
 
 const common = {
   // Each file gets a process of its own: native state, sockets and signal handlers never leak between files.
@@ -17,7 +18,7 @@ export default defineConfig({
           ...common,
           name: 'gateway',
           include: ['test/**/*.test.ts'],
-          exclude: [STREAM],
+          exclude: [STREAM, NATIVE],
           testTimeout: 20_000,
         },
       },
@@ -30,6 +31,16 @@ export default defineConfig({
           testTimeout: 40_000,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // Compilers, sanitizers, an emulator: minutes of work, and nothing with a clock beside it.
+        test: {
+          ...common,
+          name: 'native',
+          include: [NATIVE],
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

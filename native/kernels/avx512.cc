@@ -3,6 +3,11 @@
 
 #if defined(__x86_64__) || defined(_M_X64)
 
+// GCC 12 warns of undefined vectors in this header of its own (its bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #include <immintrin.h>
 
 #include <cstddef>
