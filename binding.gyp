@@ -15,6 +15,7 @@
         "native/kernels/sse2.cc",
         "native/media_message.cc",
         "native/mixer.cc",
+        "native/payload.cc",
         "native/resampler.cc",
         "native/transcoder.cc"
       ],

@@ -15,6 +15,7 @@
 #include "dtmf.h"
 #include "kernels/kernels.h"
 #include "mixer.h"
+#include "payload.h"
 #include "resampler.h"
 #include "transcoder.h"
 
@@ -180,7 +181,14 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
   }
 
   explicit TranscoderObject(const Napi::CallbackInfo& info)
-      : ObjectWrap(info), environment_(CurrentEnvironment(info.Env())), transcoder_(std::make_unique<Transcoder>()) {
+      : ObjectWrap(info), environment_(CurrentEnvironment(info.Env())) {
+    Format format = Format::kMulaw;
+    if (!info[0].IsUndefined() &&
+        !(info[0].IsString() && FindFormat(info[0].As<Napi::String>().Utf8Value(), &format))) {
+      ThrowRange(info.Env(), "mulaw, alaw, l16 or l16le", "format", Describe(info[0]));
+      return;
+    }
+    transcoder_ = std::make_unique<Transcoder>(format);
     ++environment_->liveTranscoders;
   }
 
@@ -277,12 +285,17 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
     Napi::Env env = info.Env();
     Span<uint8_t> payload;
     Span<int16_t> out;
-    if (!CheckOpen(env) || !ReadBytes(env, info[0], "payload", &payload) || !ReadPcm(env, info[1], "out", &out) ||
-        !CheckRoom(env, kRatio * payload.length, out.length, "samples")) {
+    if (!CheckOpen(env) || !ReadBytes(env, info[0], "payload", &payload) || !ReadPcm(env, info[1], "out", &out)) {
       return Napi::Value();
     }
-    transcoder_->Decode(*environment_->workspace.kernels, payload.data, payload.length, out.data);
-    return Number(env, kRatio * payload.length);
+    const size_t width = BytesPerSample(transcoder_->format()), count = payload.length / width;
+    if (payload.length % width != 0) {
+      ThrowRange(env, "a multiple of 2 bytes", "payload", Count(payload.length, "bytes"));
+      return Napi::Value();
+    }
+    if (!CheckRoom(env, kRatio * count, out.length, "samples")) return Napi::Value();
+    transcoder_->Decode(*environment_->workspace.kernels, payload.data, count, out.data);
+    return Number(env, kRatio * count);
   }
 
   Napi::Value Encode(const Napi::CallbackInfo& info) {
@@ -290,11 +303,13 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
     Span<int16_t> pcm;
     Span<uint8_t> out;
     if (!CheckOpen(env) || !ReadPcm(env, info[0], "pcm", &pcm) || !ReadBytes(env, info[1], "out", &out) ||
-        !CheckWholeFrames(env, pcm.length, "pcm") || !CheckRoom(env, pcm.length / kRatio, out.length, "bytes")) {
+        !CheckWholeFrames(env, pcm.length, "pcm")) {
       return Napi::Value();
     }
-    transcoder_->Encode(*environment_->workspace.kernels, pcm.data, pcm.length / kRatio, out.data);
-    return Number(env, pcm.length / kRatio);
+    const size_t count = pcm.length / kRatio, bytes = count * BytesPerSample(transcoder_->format());
+    if (!CheckRoom(env, bytes, out.length, "bytes")) return Napi::Value();
+    transcoder_->Encode(*environment_->workspace.kernels, pcm.data, count, out.data);
+    return Number(env, bytes);
   }
 
   void Close(const Napi::CallbackInfo&) { Free(); }
@@ -427,6 +442,30 @@ Napi::Value EncodeMulawBytes(const Napi::CallbackInfo& info) {
   return Number(env, pcm.length);
 }
 
+Napi::Value DecodeAlawBytes(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Span<uint8_t> bytes;
+  Span<int16_t> out;
+  if (!ReadBytes(env, info[0], "bytes", &bytes) || !ReadPcm(env, info[1], "out", &out) ||
+      !CheckRoom(env, bytes.length, out.length, "samples")) {
+    return Napi::Value();
+  }
+  DecodePayload(CurrentKernels(env), Format::kAlaw, bytes.data, bytes.length, out.data);
+  return Number(env, bytes.length);
+}
+
+Napi::Value EncodeAlawBytes(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Span<int16_t> pcm;
+  Span<uint8_t> out;
+  if (!ReadPcm(env, info[0], "pcm", &pcm) || !ReadBytes(env, info[1], "out", &out) ||
+      !CheckRoom(env, pcm.length, out.length, "bytes")) {
+    return Napi::Value();
+  }
+  EncodePayload(CurrentKernels(env), Format::kAlaw, pcm.data, pcm.length, out.data);
+  return Number(env, pcm.length);
+}
+
 Napi::Value DecodeBase64Text(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Span<uint8_t> text, out;
@@ -523,6 +562,8 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports["DtmfGenerator"] = DtmfGeneratorObject::Define(env);
   exports["decodeMulaw"] = Napi::Function::New<DecodeMulawBytes>(env, "decodeMulaw");
   exports["encodeMulaw"] = Napi::Function::New<EncodeMulawBytes>(env, "encodeMulaw");
+  exports["decodeAlaw"] = Napi::Function::New<DecodeAlawBytes>(env, "decodeAlaw");
+  exports["encodeAlaw"] = Napi::Function::New<EncodeAlawBytes>(env, "encodeAlaw");
   exports["decodeBase64"] = Napi::Function::New<DecodeBase64Text>(env, "decodeBase64");
   exports["encodeBase64"] = Napi::Function::New<EncodeBase64Bytes>(env, "encodeBase64");
   exports["mixMinus"] = Napi::Function::New<MixMembersMinus>(env, "mixMinus");

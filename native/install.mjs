@@ -1,47 +1,17 @@
-// The package's install script: compiles the addon with node-gyp. A machine without a compiler must still be able to install
-// the package, so a failed build is a notice here, and a GW_NATIVE_MISSING error for whoever then needs the addon.
+// The package's install script: takes the prebuilt addon where one fits, and else compiles it with node-gyp. A machine
+// without a compiler must still be able to install the package: there a failed build is a notice, and audio runs on
+// WebAssembly.
 
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { delimiter, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { compile, loads, PREBUILT } from './compile.mjs';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const started = Date.now();
-const build = compile();
-if (build.ok) {
-  console.log(`trunkline: native core compiled in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+if (loads(PREBUILT) && process.env.npm_config_build_from_source === undefined) {
+  console.log(`trunkline: the prebuilt native core for ${process.platform}-${process.arch} fits`);
 } else {
-  console.log(notice(build.output));
-}
-
-function compile() {
-  let nodeGyp;
-  try {
-    nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
-  } catch (error) {
-    return { ok: false, output: String(error.message) };
-  }
-  const { status, error, stdout, stderr } = spawnSync(
-    process.execPath,
-    [nodeGyp, 'rebuild', '--release', ...nodeHeaders()],
-    {
-      cwd: root,
-      encoding: 'utf8',
-      maxBuffer: 64 * 1024 * 1024,
-      // binding.gyp asks `node` where node-addon-api is: let that be this Node.
-      env: { ...process.env, PATH: dirname(process.execPath) + delimiter + (process.env.PATH ?? '') },
-    },
-  );
-  return { ok: status === 0, output: `${stdout ?? ''}\n${stderr ?? ''}\n${error?.message ?? ''}` };
-}
-
-/** The headers that came with this Node, where they did, so that the build needs no download. */
-function nodeHeaders() {
-  const prefix = dirname(dirname(process.execPath));
-  const shipped = existsSync(join(prefix, 'include', 'node', 'node_api.h'));
-  return shipped && !process.env.npm_config_nodedir ? [`--nodedir=${prefix}`] : [];
+  const build = compile();
+  if (build.ok)
+    console.log(`trunkline: native core compiled in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  else console.log(notice(build.output));
 }
 
 function notice(output) {
@@ -51,7 +21,7 @@ function notice(output) {
   const lines = output.split('\n').filter((line) => line.trim() !== '' && !chatter.test(line));
   return `
 trunkline: the native core was not compiled: ${reason(output)}
-  The installation goes on, but audio needs the native core. The last lines of the build:
+  The installation goes on: audio will run on WebAssembly, at some three times the cost. The last lines of the build:
 ${lines
   .slice(-12)
   .map((line) => `    ${line}`)

@@ -30,7 +30,7 @@ struct MediaMessage {
 /// and the given stream SID. Returns false, with `media` untouched, for every other message.
 bool ScanMedia(std::string_view message, std::string_view streamSid, MediaMessage* media);
 
-/// Writes {"event":"media","streamSid":"...","media":{"payload":"..."}} with `count` mu-law bytes and returns its
+/// Writes {"event":"media","streamSid":"...","media":{"payload":"..."}} with `count` bytes of payload and returns its
 /// length: at most kMediaEnvelope + the SID's + Base64Length(count). The SID is written as it is: it must need no
 /// escape.
 size_t WriteMedia(const Kernels& kernels, std::string_view streamSid, const uint8_t* bytes, size_t count, char* text);

@@ -15,10 +15,6 @@ bool IsSidCharacter(char c) {
   return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
-ptrdiff_t DecodePayload(std::string_view base64, Workspace* workspace) {
-  return DecodeBase64(*workspace->kernels, reinterpret_cast<const uint8_t*>(base64.data()), base64.size(), workspace->payload);
-}
-
 }  // namespace
 
 bool Transcoder::Bind(std::string_view streamSid) {
@@ -33,49 +29,57 @@ bool Transcoder::Bind(std::string_view streamSid) {
 ptrdiff_t Transcoder::Receive(std::string_view message, Workspace* workspace) {
   MediaMessage media;
   if (!bound() || message.size() > kMaxMessage || !ScanMedia(message, streamSid(), &media)) return -1;
-  const ptrdiff_t payloadBytes = DecodePayload(media.payload, workspace);
+  const ptrdiff_t payloadBytes = TakePayload(media.payload, workspace);
   if (payloadBytes < 0) return -1;
   workspace->slab.info.sequenceNumber = static_cast<double>(media.sequenceNumber);
-  return Continue(media.timestamp * kBytesPerMs, payloadBytes, workspace);
+  return Continue(media.timestamp * kSamplesPerMs, payloadBytes, workspace);
 }
 
 ptrdiff_t Transcoder::ReceivePayload(std::string_view base64, double timestampMs, Workspace* workspace) {
   if (base64.size() > kMaxMessage) return -1;
-  const ptrdiff_t payloadBytes = DecodePayload(base64, workspace);
+  const ptrdiff_t payloadBytes = TakePayload(base64, workspace);
   if (payloadBytes < 0) return -1;
   const bool known = timestampMs >= 0 && timestampMs <= kMaxSafeInteger;
-  const int64_t start = known ? static_cast<int64_t>(std::floor(timestampMs * kBytesPerMs)) : expected_;
+  const int64_t start = known ? static_cast<int64_t>(std::floor(timestampMs * kSamplesPerMs)) : expected_;
   workspace->slab.info.sequenceNumber = kNaN;
   return Continue(start, payloadBytes, workspace);
+}
+
+ptrdiff_t Transcoder::TakePayload(std::string_view base64, Workspace* workspace) const {
+  const auto* text = reinterpret_cast<const uint8_t*>(base64.data());
+  const ptrdiff_t bytes = DecodeBase64(*workspace->kernels, text, base64.size(), workspace->payload);
+  return bytes % static_cast<ptrdiff_t>(BytesPerSample(format_)) == 0 ? bytes : -1;
 }
 
 ptrdiff_t Transcoder::Continue(int64_t start, size_t payloadBytes, Workspace* workspace) {
   // Before the first timestamp there is nothing to compare with; a step backwards only sets the timeline anew.
   const int64_t gap = expected_ == kUnknown ? 0 : start - expected_;
   const size_t fill = gap >= kMinGap ? static_cast<size_t>(std::min(gap, kMaxFill)) : 0;
-  expected_ = start == kUnknown ? kUnknown : start + static_cast<int64_t>(payloadBytes);
+  const size_t count = payloadBytes / BytesPerSample(format_);
+  expected_ = start == kUnknown ? kUnknown : start + static_cast<int64_t>(count);
 
   ReceiveInfo& info = workspace->slab.info;
-  info.timestampMs = start == kUnknown ? kNaN : static_cast<double>(start) / kBytesPerMs;
+  info.timestampMs = start == kUnknown ? kNaN : static_cast<double>(start) / kSamplesPerMs;
   info.payloadBytes = static_cast<double>(payloadBytes);
-  info.filledMs = static_cast<double>(fill) / kBytesPerMs;
+  info.filledMs = static_cast<double>(fill) / kSamplesPerMs;
 
   // The silence goes through the filter like sound, so that the audio fades into it and out of it without a click.
   int16_t* out = workspace->slab.samples;
   constexpr int16_t kSilence[kBlock] = {};
   for (size_t left = fill; left > 0;) {
-    const size_t count = std::min<size_t>(left, kBlock);
-    upsampler_.Process(*workspace->kernels, kSilence, count, out);
-    out += kRatio * count;
-    left -= count;
+    const size_t block = std::min<size_t>(left, kBlock);
+    upsampler_.Process(*workspace->kernels, kSilence, block, out);
+    out += kRatio * block;
+    left -= block;
   }
-  Decode(*workspace->kernels, workspace->payload, payloadBytes, out);
-  return static_cast<ptrdiff_t>(kRatio * (fill + payloadBytes));
+  Decode(*workspace->kernels, workspace->payload, count, out);
+  return static_cast<ptrdiff_t>(kRatio * (fill + count));
 }
 
 size_t Transcoder::Transmit(const int16_t* pcm, size_t count, Workspace* workspace) {
-  const size_t payloadBytes = count / kRatio;
-  Encode(*workspace->kernels, pcm, payloadBytes, workspace->payload);
+  const size_t samples = count / kRatio;
+  const size_t payloadBytes = samples * BytesPerSample(format_);
+  Encode(*workspace->kernels, pcm, samples, workspace->payload);
   return WriteMedia(*workspace->kernels, streamSid(), workspace->payload, payloadBytes, workspace->slab.message);
 }
 
@@ -83,9 +87,9 @@ void Transcoder::Decode(const Kernels& kernels, const uint8_t* bytes, size_t cou
   int16_t linear[kBlock];
   while (count > 0) {
     const size_t block = std::min<size_t>(count, kBlock);
-    kernels.decodeMulaw(bytes, block, linear);
+    DecodePayload(kernels, format_, bytes, block, linear);
     upsampler_.Process(kernels, linear, block, pcm);
-    bytes += block;
+    bytes += block * BytesPerSample(format_);
     pcm += kRatio * block;
     count -= block;
   }
@@ -96,9 +100,9 @@ void Transcoder::Encode(const Kernels& kernels, const int16_t* pcm, size_t count
   while (count > 0) {
     const size_t block = std::min<size_t>(count, kBlock);
     downsampler_.Process(kernels, pcm, block, linear);
-    kernels.encodeMulaw(linear, block, bytes);
+    EncodePayload(kernels, format_, linear, block, bytes);
     pcm += kRatio * block;
-    bytes += block;
+    bytes += block * BytesPerSample(format_);
     count -= block;
   }
 }

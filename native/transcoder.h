@@ -10,20 +10,21 @@
 #include "base64.h"
 #include "kernels/kernels.h"
 #include "media_message.h"
+#include "payload.h"
 #include "resampler.h"
 
 namespace trunkline {
 
-/// mu-law bytes, and thus 8 kHz samples, in a millisecond.
-inline constexpr int64_t kBytesPerMs = 8;
+/// 8 kHz samples in a millisecond.
+inline constexpr int64_t kSamplesPerMs = 8;
 
 /// Largest message taken: the limit of the media socket. Its payload cannot be longer than kMaxPayload bytes.
 inline constexpr size_t kMaxMessage = 64 * 1024;
 inline constexpr size_t kMaxPayload = kMaxMessage / 4 * 3;
 
 /// A gap in the timestamps counts from the length of a usual frame, and is never filled with more than 200 ms.
-inline constexpr int64_t kMinGap = 20 * kBytesPerMs;
-inline constexpr int64_t kMaxFill = 200 * kBytesPerMs;
+inline constexpr int64_t kMinGap = 20 * kSamplesPerMs;
+inline constexpr int64_t kMaxFill = 200 * kSamplesPerMs;
 
 /// Largest piece of 48 kHz audio that becomes one message: one second.
 inline constexpr size_t kMaxTransmit = 48000;
@@ -31,7 +32,7 @@ inline constexpr size_t kMaxTransmit = 48000;
 /// What Receive learned from the last message it took.
 struct ReceiveInfo {
   double timestampMs;     // place on the stream's timeline, NaN while that is unknown
-  double payloadBytes;    // mu-law bytes it carried
+  double payloadBytes;    // bytes it carried
   double filledMs;        // silence put before them
   double sequenceNumber;  // NaN if the message came as a bare payload
 };
@@ -40,7 +41,7 @@ struct ReceiveInfo {
 struct Slab {
   ReceiveInfo info;
   alignas(64) int16_t samples[kRatio * (kMaxPayload + kMaxFill)];
-  alignas(64) char message[kMaxStreamSid + kMediaEnvelope + Base64Length(kMaxTransmit / kRatio)];
+  alignas(64) char message[kMaxStreamSid + kMediaEnvelope + Base64Length(2 * kMaxTransmit / kRatio)];
 };
 
 /// A slab, and beside it what nobody else sees: the kernels that fill it, and scratch memory.
@@ -52,6 +53,10 @@ struct Workspace {
 
 class Transcoder {
  public:
+  explicit Transcoder(Format format = Format::kMulaw) : format_(format) {}
+
+  Format format() const { return format_; }
+
   /// Sets the stream whose messages are taken and written, and forgets the timeline. The filters keep their state.
   /// Returns false, with nothing changed, unless the SID is 1 to kMaxStreamSid characters of A-Z a-z 0-9 _ -.
   bool Bind(std::string_view streamSid);
@@ -63,25 +68,30 @@ class Transcoder {
   ptrdiff_t Receive(std::string_view message, Workspace* workspace);
 
   /// The same for a payload whose message was parsed elsewhere. A timestamp that is not 0 to 2^53 - 1 is taken as on
-  /// time. Returns -1 with nothing changed if the text is not strict base64 or longer than kMaxMessage.
+  /// time. Returns -1 with nothing changed if the text is not strict base64, longer than kMaxMessage, or ends within a
+  /// sample.
   ptrdiff_t ReceivePayload(std::string_view base64, double timestampMs, Workspace* workspace);
 
   /// Encodes `count` samples at 48 kHz, a multiple of 6 up to kMaxTransmit, as one message in workspace->slab.message
   /// and returns its length. Needs a bound stream. `pcm` may lie in slab.samples.
   size_t Transmit(const int16_t* pcm, size_t count, Workspace* workspace);
 
-  /// Decodes `count` mu-law bytes to 6 * `count` samples at 48 kHz, continuing the received audio.
+  /// Decodes `count` samples of payload to 6 * `count` at 48 kHz, continuing the received audio.
   void Decode(const Kernels& kernels, const uint8_t* bytes, size_t count, int16_t* pcm);
 
-  /// Encodes 6 * `count` samples at 48 kHz to `count` mu-law bytes, continuing the transmitted audio.
+  /// Encodes 6 * `count` samples at 48 kHz to `count` samples of payload, continuing the transmitted audio.
   void Encode(const Kernels& kernels, const int16_t* pcm, size_t count, uint8_t* bytes);
 
  private:
   /// Places a payload that starts at `start` (8 kHz samples since the stream began) on the timeline and decodes it.
   ptrdiff_t Continue(int64_t start, size_t payloadBytes, Workspace* workspace);
 
+  /// Decodes base64 into the workspace and returns its bytes; -1 if it is not whole samples in strict base64.
+  ptrdiff_t TakePayload(std::string_view base64, Workspace* workspace) const;
+
   std::string_view streamSid() const { return {streamSid_, streamSidLength_}; }
 
+  Format format_;
   Upsampler upsampler_;
   Downsampler downsampler_;
   size_t streamSidLength_ = 0;

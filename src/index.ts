@@ -14,9 +14,15 @@ export { type Config, readConfig } from './config.js';
 export { GatewayError } from './errors.js';
 export { createGateway, Gateway, type GatewayOptions, type GatewayStats } from './gateway.js';
 export { FRAME_MS, FRAME_SAMPLES, type FrameSink, SAMPLE_RATE } from './media/frame.js';
-export { mulawToPcm, pcmToMulaw, TWILIO_SAMPLE_RATE } from './media/g711.js';
+export { alawToPcm, mulawToPcm, pcmToAlaw, pcmToMulaw, TWILIO_SAMPLE_RATE } from './media/g711.js';
 export type { MarkEcho } from './media/marks.js';
-export { createTranscoder, type Transcoder } from './media/transcoder.js';
+export { createResampler, type RateConverter, RESAMPLER_RATES } from './media/rate-converter.js';
+export {
+  createTranscoder,
+  type PayloadFormat,
+  type Transcoder,
+  type TranscoderOptions,
+} from './media/transcoder.js';
 export type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
 export type { MediaSocket } from './server/media-socket.js';
 export {

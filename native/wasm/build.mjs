@@ -66,7 +66,10 @@ function compile(module, flags) {
   const objects = sources().map((source) => {
     const object = join(work, `${source.replaceAll('/', '-')}.o`);
     // Relative names only: an absolute one could end up in the module.
-    execFileSync('clang++-16', [...COMPILE, ...flags, '-c', source, '-o', object], { cwd: native, stdio: 'inherit' });
+    execFileSync('clang++-16', [...COMPILE, ...flags, '-c', source, '-o', object], {
+      cwd: native,
+      stdio: 'inherit',
+    });
     return object;
   });
   const linked = join(work, module);

@@ -10,6 +10,7 @@
 #include "../dtmf.h"
 #include "../kernels/kernels.h"
 #include "../mixer.h"
+#include "../payload.h"
 #include "../resampler.h"
 #include "../transcoder.h"
 
@@ -61,10 +62,10 @@ Cell* TakeCell() {
 }
 
 /// A fresh object in a cell of its own; null if the memory is full.
-template <class T>
-void* Make() {
+template <class T, class... Arguments>
+void* Make(Arguments... arguments) {
   Cell* cell = TakeCell();
-  return cell ? new (cell) T() : nullptr;
+  return cell ? new (cell) T(arguments...) : nullptr;
 }
 
 const Kernels& TheKernels() { return *memory.workspace.kernels; }
@@ -88,7 +89,7 @@ EXPORT(release) void Release(Cell* cell) {
   firstFree = cell;
 }
 
-EXPORT(newTranscoder) void* NewTranscoder() { return Make<Transcoder>(); }
+EXPORT(newTranscoder) void* NewTranscoder(uint8_t format) { return Make<Transcoder>(static_cast<Format>(format)); }
 EXPORT(bind) bool Bind(Transcoder* self, const char* sid, size_t length) { return self->Bind({sid, length}); }
 EXPORT(receive) ptrdiff_t Receive(Transcoder* self, const char* message, size_t length) {
   return self->Receive({message, length}, &memory.workspace);
@@ -131,6 +132,12 @@ EXPORT(decodeMulaw) void DecodeMulaw(const uint8_t* bytes, size_t count, int16_t
 }
 EXPORT(encodeMulaw) void EncodeMulaw(const int16_t* pcm, size_t count, uint8_t* bytes) {
   TheKernels().encodeMulaw(pcm, count, bytes);
+}
+EXPORT(decodeAlaw) void DecodeAlaw(const uint8_t* bytes, size_t count, int16_t* pcm) {
+  DecodePayload(TheKernels(), Format::kAlaw, bytes, count, pcm);
+}
+EXPORT(encodeAlaw) void EncodeAlaw(const int16_t* pcm, size_t count, uint8_t* bytes) {
+  EncodePayload(TheKernels(), Format::kAlaw, pcm, count, bytes);
 }
 EXPORT(decodeBase64) ptrdiff_t Decode64(const uint8_t* text, size_t length, uint8_t* bytes) {
   return DecodeBase64(TheKernels(), text, length, bytes);

@@ -35,7 +35,18 @@ function open(path: string): Addon {
   }
 }
 
-/** Where node-gyp leaves the addon; the same two levels above `src/media` and `dist/media`. */
+/** The same two levels above `src/media` and `dist/media`. */
+const inPackage = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+/** Where node-gyp leaves the addon. */
 export const BUILT_ADDONS: readonly string[] = ['Release', 'Debug'].map((configuration) =>
-  fileURLToPath(new URL(`../../build/${configuration}/trunkline.node`, import.meta.url)),
+  inPackage(`build/${configuration}/trunkline.node`),
 );
+
+/**
+ * Where one that came with the package lies, laid out as prebuildify does; native/prebuild.mjs puts it there. Linux has two C
+ * libraries: an addon for the other one does not load.
+ */
+export const PREBUILT_ADDONS: readonly string[] = (
+  process.platform === 'linux' ? ['.glibc', '.musl'] : ['']
+).map((libc) => inPackage(`prebuilds/${process.platform}-${process.arch}/trunkline${libc}.node`));

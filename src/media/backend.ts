@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { GatewayError } from '../errors.js';
-import { BUILT_ADDONS, loadAddon } from './addon.js';
+import { BUILT_ADDONS, loadAddon, PREBUILT_ADDONS } from './addon.js';
 import type { Core } from './core.js';
 import { checkCore } from './self-test.js';
 import { TRANSCODERS, type TranscoderChoice } from './transcoders.js';
@@ -60,8 +61,10 @@ function backendsOf(choice: TranscoderChoice): Backend[] {
   return modules.filter((_, i) => kernels === undefined || i === (kernels === 'simd' ? 0 : 1));
 }
 
+/** The built one first: whoever compiled it wanted it. Of those that are not there only the usual one is worth a word. */
 function addonPaths(): readonly string[] {
-  return BUILT_ADDONS;
+  const present = [...BUILT_ADDONS, ...PREBUILT_ADDONS].filter((path) => existsSync(path));
+  return present.length > 0 ? present : BUILT_ADDONS;
 }
 
 function explainNative(failures: readonly string[]): string {

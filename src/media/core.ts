@@ -1,5 +1,6 @@
 /**
- * One call's audio, both ways: µ-law 8 kHz on the phone's side, 16-bit linear mono at 48 kHz on ours.
+ * One call's audio, both ways: 8 kHz on the phone's side, µ-law unless made for another {@link PayloadFormat}, 16-bit linear
+ * mono at 48 kHz on ours.
  *
  * Twilio's messages are those of its documentation page "Media Streams - WebSocket Messages". `receive` and `transmit`
  * work in the slab that all transcoders of a thread share, so what they left there is good until the next call of either.
@@ -25,7 +26,7 @@ export interface Transcoder {
    * Decodes the bytes of a `media` message into {@link samples} and fills in {@link info}. A gap of 20 ms or more before the
    * message's timestamp becomes silence in front of it, at most 200 ms; a timestamp that steps back only sets the timeline
    * anew.
-   * @returns samples written (6 for each µ-law byte and for each byte of filled silence); or -1 with nothing changed if the
+   * @returns samples written (6 for each sample of the payload and of filled silence); or -1 with nothing changed if the
    * message is not exactly as Twilio writes it for the inbound track of this stream, or longer than 64 KiB. Such a message is
    * for `JSON.parse` and {@link receivePayload}.
    */
@@ -35,7 +36,7 @@ export interface Transcoder {
    * What `receive` does, for the payload of a message that was parsed elsewhere.
    * @param base64 ASCII of the base64 text (RFC 4648 section 4, padded), at most 65,536 characters
    * @param timestampMs the message's timestamp; a number that is not 0 to 2^53 - 1, such as NaN, is taken as on time
-   * @returns samples written; or -1 with nothing changed if the base64 is bad or too long
+   * @returns samples written; or -1 with nothing changed if the base64 is bad, too long, or ends within a sample
    */
   receivePayload(base64: Uint8Array, timestampMs: number): number;
 
@@ -47,16 +48,17 @@ export interface Transcoder {
   transmit(pcm: Int16Array): number;
 
   /**
-   * Decodes bare µ-law, continuing the received audio; the timeline does not see it.
-   * @param out room for 6 samples a byte
+   * Decodes bare payload, continuing the received audio; the timeline does not see it.
+   * @param payload whole samples
+   * @param out room for 6 samples for each of them
    * @returns samples written
    */
   decode(payload: Uint8Array, out: Int16Array): number;
 
   /**
-   * Encodes to bare µ-law, continuing the transmitted audio.
+   * Encodes to bare payload, continuing the transmitted audio.
    * @param pcm any multiple of 6 samples at 48 kHz
-   * @param out room for a byte per 6 samples
+   * @param out room for a sample of payload per 6 of these
    * @returns bytes written
    */
   encode(pcm: Int16Array, out: Uint8Array): number;
@@ -64,6 +66,14 @@ export interface Transcoder {
   /** Frees the native state at once. Safe to repeat; an object that is never closed is freed by garbage collection. */
   close(): void;
 }
+
+/**
+ * What a stream's payload is made of, always 8 kHz mono: ITU-T G.711 `mulaw` (what Twilio sends) or `alaw`, one byte a sample;
+ * linear 16 bits, in network byte order as RFC 3551 has `audio/L16`, or little endian (`l16le`) as several carriers send it.
+ * Linear audio is rounded to 14 bits on its way in: noise at -86 dBFS, below what any telephone line has.
+ */
+export type PayloadFormat = (typeof PAYLOAD_FORMATS)[number];
+export const PAYLOAD_FORMATS = ['mulaw', 'alaw', 'l16', 'l16le'] as const;
 
 /** One direction of a rate conversion, with state from call to call. `pcm` and `out` must not share memory. */
 export interface Resampler {
@@ -115,7 +125,10 @@ export interface Core {
   /** Output memory of `receive` and `transmit`; read it through {@link samples}, {@link message} and {@link info}. */
   readonly slab: ArrayBuffer;
   readonly layout: SlabLayout;
-  readonly Transcoder: new () => Transcoder;
+  /** A `RangeError` for a format that is none. */
+  readonly Transcoder: new (
+    format?: PayloadFormat,
+  ) => Transcoder;
   /** 8 kHz to 48 kHz. */
   readonly Upsampler: new () => Resampler;
   /** 48 kHz to 8 kHz. */
@@ -125,6 +138,10 @@ export interface Core {
   decodeMulaw(bytes: Uint8Array, out: Int16Array): number;
   /** Linear to ITU-T G.711 µ-law. Returns bytes written; `RangeError` if `out` is too small. */
   encodeMulaw(pcm: Int16Array, out: Uint8Array): number;
+  /** ITU-T G.711 A-law to linear, -32,256 to 32,256. Returns samples written; `RangeError` if `out` is too small. */
+  decodeAlaw(bytes: Uint8Array, out: Int16Array): number;
+  /** Linear to ITU-T G.711 A-law. Returns bytes written; `RangeError` if `out` is too small. */
+  encodeAlaw(pcm: Int16Array, out: Uint8Array): number;
   /**
    * Strict base64 (RFC 4648 section 4: padded, no line breaks, unused bits zero) to bytes. `out` needs room for 3 bytes per 4
    * characters. Returns bytes written, or -1 for anything else; `out` may then hold a part.

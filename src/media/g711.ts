@@ -29,3 +29,29 @@ export function pcmToMulaw(pcm: Int16Array): Uint8Array {
   core.encodeMulaw(pcm, bytes);
   return bytes;
 }
+
+/**
+ * Decodes ITU-T G.711 A-law, exactly.
+ * @param bytes one byte a sample
+ * @returns as many 16-bit linear samples, -32,256 to 32,256
+ * @throws TypeError if `bytes` is not a Uint8Array
+ */
+export function alawToPcm(bytes: Uint8Array): Int16Array {
+  if (!(bytes instanceof Uint8Array)) throw expected('a Uint8Array', 'bytes', bytes);
+  const pcm = new Int16Array(bytes.length);
+  core.decodeAlaw(bytes, pcm);
+  return pcm;
+}
+
+/**
+ * Encodes to ITU-T G.711 A-law, exactly; only the upper 12 bits of a sample count.
+ * @param pcm 16-bit linear samples
+ * @returns one byte a sample
+ * @throws TypeError if `pcm` is not an Int16Array
+ */
+export function pcmToAlaw(pcm: Int16Array): Uint8Array {
+  if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
+  const bytes = new Uint8Array(pcm.length);
+  core.encodeAlaw(pcm, bytes);
+  return bytes;
+}

@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { expected } from '../errors.js';
-import type { Core, DtmfGenerator, Resampler, SlabLayout, Transcoder } from './core.js';
+import { describe, expected } from '../errors.js';
+import {
+  type Core,
+  type DtmfGenerator,
+  PAYLOAD_FORMATS,
+  type PayloadFormat,
+  type Resampler,
+  type SlabLayout,
+} from './core.js';
 import {
   bytesOf,
   checkLength,
@@ -34,7 +41,7 @@ interface Exports {
   outputAt(): number;
   scratchCapacity(): number;
   release(cell: number): void;
-  newTranscoder(): number;
+  newTranscoder(format: number): number;
   bind(self: number, sid: number, length: number): number;
   receive(self: number, message: number, length: number): number;
   receivePayload(self: number, base64: number, length: number, timestampMs: number): number;
@@ -54,6 +61,8 @@ interface Exports {
   dtmfClear(self: number): void;
   decodeMulaw(bytes: number, count: number, pcm: number): void;
   encodeMulaw(pcm: number, count: number, bytes: number): void;
+  decodeAlaw(bytes: number, count: number, pcm: number): void;
+  encodeAlaw(pcm: number, count: number, bytes: number): void;
   decodeBase64(text: number, length: number, bytes: number): number;
   encodeBase64(bytes: number, count: number, text: number): number;
   mixMinus(inputs: number, active: number, members: number, samples: number, outputs: number): void;
@@ -115,8 +124,10 @@ class WasmMemory {
       Upsampler: this.resamplerClass('up'),
       Downsampler: this.resamplerClass('down'),
       DtmfGenerator: this.dtmfClass(),
-      decodeMulaw: (bytes, out) => this.decodeMulaw(bytes, out),
-      encodeMulaw: (pcm, out) => this.encodeMulaw(pcm, out),
+      decodeMulaw: (bytes, out) => this.expand(this.exports.decodeMulaw, bytes, out),
+      encodeMulaw: (pcm, out) => this.compress(this.exports.encodeMulaw, pcm, out),
+      decodeAlaw: (bytes, out) => this.expand(this.exports.decodeAlaw, bytes, out),
+      encodeAlaw: (pcm, out) => this.compress(this.exports.encodeAlaw, pcm, out),
       decodeBase64: (text, out) => this.decodeBase64(text, out),
       encodeBase64: (bytes, out) => this.encodeBase64(bytes, out),
       mixMinus: (inputs, active, outputs) => this.mixMinus(inputs, active, outputs),
@@ -167,7 +178,7 @@ class WasmMemory {
 
   // ---- Classes: each object is a cell of the memory ----
 
-  private transcoderClass(): new () => Transcoder {
+  private transcoderClass(): Core['Transcoder'] {
     const memory = this;
     const { exports, bytes: memoryBytes, words } = this;
     return class WasmTranscoder {
@@ -177,9 +188,14 @@ class WasmMemory {
       declare readonly info: Float64Array;
       #cell = 0;
       #bound = false;
+      /** Bytes of a sample of payload. */
+      readonly #width: number;
 
-      constructor() {
-        this.#cell = memory.cell(exports.newTranscoder());
+      constructor(format: PayloadFormat = 'mulaw') {
+        const number = PAYLOAD_FORMATS.indexOf(format);
+        if (number < 0) throw rangeError('mulaw, alaw, l16 or l16le', 'format', describe(format));
+        this.#width = number < 2 ? 1 : 2;
+        this.#cell = memory.cell(exports.newTranscoder(number));
         memory.liveTranscoders++;
         memory.forgottenTranscoders.register(this, this.#cell, this);
       }
@@ -232,13 +248,19 @@ class WasmMemory {
         const cell = this.#open();
         bytesOf(payload, 'payload');
         pcmOf(out, 'out');
-        checkRoom(6 * payload.length, out.length, 'samples');
-        for (let from = 0; from < payload.length; from += PIECE) {
-          const piece = payload.subarray(from, from + PIECE);
-          exports.decode(cell, memory.addressOf(piece), piece.length, memory.output);
-          out.set(words.subarray(memory.output / 2, memory.output / 2 + 6 * piece.length), 6 * from);
+        const width = this.#width;
+        if (payload.length % width !== 0) {
+          throw rangeError('a multiple of 2 bytes', 'payload', `${payload.length} bytes`);
         }
-        return 6 * payload.length;
+        const count = payload.length / width;
+        checkRoom(6 * count, out.length, 'samples');
+        for (let from = 0; from < count; from += PIECE) {
+          const piece = payload.subarray(width * from, width * (from + PIECE));
+          const samples = piece.length / width;
+          exports.decode(cell, memory.addressOf(piece), samples, memory.output);
+          out.set(words.subarray(memory.output / 2, memory.output / 2 + 6 * samples), 6 * from);
+        }
+        return 6 * count;
       }
 
       encode(pcm: Int16Array, out: Uint8Array): number {
@@ -246,14 +268,16 @@ class WasmMemory {
         pcmOf(pcm, 'pcm');
         bytesOf(out, 'out');
         checkWholeFrames(pcm);
+        const width = this.#width;
         const count = pcm.length / 6;
-        checkRoom(count, out.length, 'bytes');
+        checkRoom(width * count, out.length, 'bytes');
         for (let from = 0; from < count; from += PIECE) {
           const piece = pcm.subarray(6 * from, 6 * (from + PIECE));
-          exports.encode(cell, memory.addressOf(piece), piece.length / 6, memory.output);
-          out.set(memoryBytes.subarray(memory.output, memory.output + piece.length / 6), from);
+          const samples = piece.length / 6;
+          exports.encode(cell, memory.addressOf(piece), samples, memory.output);
+          out.set(memoryBytes.subarray(memory.output, memory.output + width * samples), width * from);
         }
-        return count;
+        return width * count;
       }
 
       close(): void {
@@ -363,25 +387,33 @@ class WasmMemory {
 
   // ---- Functions: what does not fit the scratch is done in pieces ----
 
-  private decodeMulaw(bytes: Uint8Array, out: Int16Array): number {
+  private expand(
+    decode: (bytes: number, count: number, pcm: number) => void,
+    bytes: Uint8Array,
+    out: Int16Array,
+  ): number {
     bytesOf(bytes, 'bytes');
     pcmOf(out, 'out');
     checkRoom(bytes.length, out.length, 'samples');
     for (let from = 0; from < bytes.length; from += PIECE) {
       const piece = bytes.subarray(from, from + PIECE);
-      this.exports.decodeMulaw(this.addressOf(piece), piece.length, this.output);
+      decode(this.addressOf(piece), piece.length, this.output);
       out.set(this.words.subarray(this.output / 2, this.output / 2 + piece.length), from);
     }
     return bytes.length;
   }
 
-  private encodeMulaw(pcm: Int16Array, out: Uint8Array): number {
+  private compress(
+    encode: (pcm: number, count: number, bytes: number) => void,
+    pcm: Int16Array,
+    out: Uint8Array,
+  ): number {
     pcmOf(pcm, 'pcm');
     bytesOf(out, 'out');
     checkRoom(pcm.length, out.length, 'bytes');
     for (let from = 0; from < pcm.length; from += PIECE) {
       const piece = pcm.subarray(from, from + PIECE);
-      this.exports.encodeMulaw(this.addressOf(piece), piece.length, this.output);
+      encode(this.addressOf(piece), piece.length, this.output);
       out.set(this.bytes.subarray(this.output, this.output + piece.length), from);
     }
     return pcm.length;

@@ -11,7 +11,7 @@ let copy: string;
 beforeAll(() => {
   // A package folder of its own: the build of the checkout must not be touched.
   copy = mkdtempSync(join(tmpdir(), 'trunkline-install-'));
-  for (const name of ['native', 'dist', 'binding.gyp', 'package.json']) {
+  for (const name of ['native', 'dist', 'src/simulator/fixtures', 'binding.gyp', 'package.json']) {
     cpSync(join(ROOT, name), join(copy, name), { recursive: true });
   }
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
@@ -21,21 +21,21 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(copy, { recursive: true }));
 
-function run(args: string[], path: string) {
+function run(args: string[], path: string, more: Record<string, string> = {}) {
   return new Promise<{ code: number; output: string }>((resolve) => {
     // Headers of the real Node, where they came with it: the copy has none beside it.
     const prefix = dirname(dirname(process.execPath));
     const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h'))
       ? { npm_config_nodedir: prefix }
       : {};
-    const env = { PATH: path, HOME: process.env.HOME, ...headers };
+    const env = { PATH: path, HOME: process.env.HOME, ...headers, ...more };
     execFile(join(copy, 'bin', 'node'), args, { cwd: copy, env, timeout: 120_000 }, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : Number(error.code ?? -1), output: stdout + stderr }),
     );
   });
 }
 
-it('without a compiler the install goes through and says so; what needs the core says what to do', {
+it('without a compiler the install goes through and says so; audio runs on WebAssembly', {
   timeout: 60_000,
 }, async () => {
   const { code, output } = await run([join('native', 'install.mjs')], join(copy, 'bin'));
@@ -47,15 +47,20 @@ it('without a compiler the install goes through and says so; what needs the core
   const help = await run(['dist/cli/trunkline.js', 'serve', '--help'], join(copy, 'bin'));
   expect(help).toMatchObject({ code: 0, output: expect.stringContaining('Usage: trunkline serve') });
 
-  const loaded = await run(['dist/cli/trunkline.js', 'demo'], join(copy, 'bin'));
-  expect(loaded.code).not.toBe(0);
+  const version = await run(['dist/cli/trunkline.js', '--version'], join(copy, 'bin'));
+  expect(version.output).toContain('wasm core, simd128: native/wasm/trunkline-simd.wasm; not build/Release');
+  const demo = await run(['dist/cli/trunkline.js', 'demo', '--seconds', '3'], join(copy, 'bin'));
+  expect(demo.code, demo.output).toBe(0);
+
+  const native = await run(['dist/cli/trunkline.js', 'demo'], join(copy, 'bin'), { TRANSCODER: 'native' });
+  expect(native.code).not.toBe(0);
   for (const text of [
     '1. Tried:',
     'build/Release/trunkline.node',
     `Node ${process.version}`,
     'npm run install',
   ]) {
-    expect(loaded.output).toContain(text);
+    expect(native.output).toContain(text);
   }
 });
 
