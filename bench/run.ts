@@ -1,10 +1,12 @@
 import { benchGateway } from './gateway.js';
+import { benchQuality } from './quality.js';
 import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
 import { benchTranscode } from './transcode.js';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   transcode: benchTranscode,
+  quality: benchQuality,
   gateway: benchGateway,
   stream: benchStream,
 };

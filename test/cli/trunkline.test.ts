@@ -51,7 +51,9 @@ describe('trunkline', () => {
       expect(stdout).toContain('Usage: trunkline');
     }
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-    expect((await trunkline(['--version'])).stdout.trim()).toBe(version);
+    const [first, core] = (await trunkline(['--version'])).stdout.split('\n');
+    expect(first).toBe(version);
+    expect(core).toMatch(/^(native|wasm) core, \w+: (build|prebuilds|native)\//);
   });
 
   it('says what is wrong, and exits with 1', async () => {
