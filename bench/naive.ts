@@ -9,11 +9,16 @@ const SpeexResampler = speex.default;
  * Every allocation in here is one that such code makes.
  */
 export class NaivePipeline {
-  static readonly quality = 7;
   private static readonly decodeTable = mulawToPcm(Uint8Array.from({ length: 256 }, (_, i) => i));
   private static readonly encodeTable = pcmToMulaw(Int16Array.from({ length: 65_536 }, (_, i) => i - 32_768));
-  private readonly up = new SpeexResampler(1, 8_000, 48_000, NaivePipeline.quality);
-  private readonly down = new SpeexResampler(1, 48_000, 8_000, NaivePipeline.quality);
+  private readonly up: InstanceType<typeof SpeexResampler>;
+  private readonly down: InstanceType<typeof SpeexResampler>;
+
+  /** @param quality of speex, 0 to 10; 7 is what it takes by itself */
+  constructor(quality: number) {
+    this.up = new SpeexResampler(1, 8_000, 48_000, quality);
+    this.down = new SpeexResampler(1, 48_000, 8_000, quality);
+  }
 
   static ready(): Promise<void> {
     return SpeexResampler.initPromise;

@@ -1,11 +1,11 @@
 import { benchGateway } from './gateway.js';
+import { benchLatency } from './latency.js';
 import { benchQuality } from './quality.js';
 import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
-import { benchTranscode } from './transcode.js';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
-  transcode: benchTranscode,
+  latency: benchLatency,
   quality: benchQuality,
   gateway: benchGateway,
   stream: benchStream,
