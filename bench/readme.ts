@@ -1,0 +1,93 @@
+// The README's figures, from what the benches wrote: no figure there is typed by hand.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Machine } from './machine.js';
+
+interface LatencyResult {
+  readonly machine: Machine;
+  readonly rows: readonly {
+    readonly name: string;
+    readonly direction: 'in' | 'out';
+    readonly medianNs: number;
+    readonly p99Ns: number;
+    readonly timesFaster: number;
+  }[];
+}
+
+interface QualityResult {
+  readonly rows: readonly {
+    readonly name: string;
+    readonly direction: 'up' | 'down';
+    readonly rippleDb: number;
+    readonly worst: { readonly db: number };
+    readonly sinadDb: number;
+    readonly delayMs: readonly number[];
+  }[];
+}
+
+const README = fileURLToPath(new URL('../README.md', import.meta.url));
+const result = <T>(name: string): T =>
+  JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url), 'utf8')) as T;
+
+/** The README with its figures as they were last measured. */
+export function withFigures(readme: string): string {
+  return section(section(readme, 'latency', latency()), 'quality', quality());
+}
+
+function section(readme: string, name: string, figures: string): string {
+  const [begin, end] = [`<!-- figures: ${name} -->`, `<!-- end of figures: ${name} -->`];
+  const [from, to] = [readme.indexOf(begin), readme.indexOf(end)];
+  if (from < 0 || to < from)
+    throw new Error(`Expected ${begin} and ${end} for the README but received neither or one`);
+  return `${readme.slice(0, from + begin.length)}\n\n${figures}\n\n${readme.slice(to)}`;
+}
+
+function latency(): string {
+  const { machine, rows } = result<LatencyResult>('latency');
+  const names = [...new Set(rows.map(({ name }) => name))];
+  const cells = names.map((name) => {
+    const [inward, outward] = ['in', 'out'].map((direction) =>
+      rows.find((row) => row.name === name && row.direction === direction),
+    );
+    const of = (row: typeof inward) =>
+      row === undefined
+        ? ['', '', '']
+        : [us(row.medianNs), us(row.p99Ns), row.timesFaster.toFixed(row.timesFaster < 10 ? 1 : 0)];
+    return `| ${[name, ...of(inward), ...of(outward)].join(' | ')} |`;
+  });
+  return [
+    `Measured on ${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ${machine.date}.`,
+    '',
+    '| µs a frame | message → 48 kHz | p99 | times naive-q7 | 48 kHz → message | p99 | times naive-q7 |',
+    '|---|---:|---:|---:|---:|---:|---:|',
+    ...cells,
+  ].join('\n');
+}
+
+function us(ns: number): string {
+  return (ns / 1_000).toFixed(ns < 10_000 ? 2 : 1);
+}
+
+function quality(): string {
+  const { rows } = result<QualityResult>('quality');
+  const cells = rows.map((row) =>
+    [
+      row.name,
+      row.direction === 'up' ? '8 → 48' : '48 → 8',
+      row.rippleDb.toFixed(4),
+      row.worst.db.toFixed(0),
+      row.sinadDb.toFixed(0),
+      (row.delayMs[1] ?? 0).toFixed(2),
+      (row.delayMs[4] ?? 0).toFixed(2),
+    ].join(' | '),
+  );
+  return [
+    '| resampler | kHz | ripple to 3.4 kHz, dB | worst image or alias, dB | SINAD, dB | delay at 1 kHz, ms | at 3.4 kHz |',
+    '|---|---|---:|---:|---:|---:|---:|',
+    ...cells.map((row) => `| ${row} |`),
+  ].join('\n');
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  writeFileSync(README, withFigures(readFileSync(README, 'utf8')));
