@@ -94,7 +94,7 @@ export async function benchLatency(): Promise<void> {
     const { rows, frames } = await fused(contenders);
     printFused(rows);
     plotFrames(frames);
-    const crossing = await Promise.resolve(crossings(contenders));
+    const crossing = await crossings(contenders);
     const live = await growth(contenders);
     const native = stages();
     printBars(rows, live, native);
@@ -231,8 +231,11 @@ function stages(): Native | undefined {
     const native = JSON.parse(execFileSync(program, { encoding: 'utf8' })) as Native;
     printStages(native);
     return native;
-  } catch {
-    console.log('\nno stages: they need g++ and libspeexdsp-dev');
+  } catch (error) {
+    console.log(
+      '\nno stages: they need g++ and libspeexdsp-dev',
+      String((error as Error).message).split('\n')[0],
+    );
     return undefined;
   } finally {
     rmSync(work, { recursive: true });

@@ -21,6 +21,8 @@ export const PREBUILT = join(
 
 function libc() {
   if (process.platform !== 'linux') return '';
+  // Else the report asks for the names of all network addresses, which may take its time.
+  process.report.excludeNetwork = true;
   return process.report.getReport().header.glibcVersionRuntime === undefined ? '.musl' : '.glibc';
 }
 

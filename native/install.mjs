@@ -21,7 +21,7 @@ function notice(output) {
   const lines = output.split('\n').filter((line) => line.trim() !== '' && !chatter.test(line));
   return `
 trunkline: the native core was not compiled: ${reason(output)}
-  The installation goes on: audio will run on WebAssembly, at some three times the cost. The last lines of the build:
+  The installation goes on: audio will run on WebAssembly, at some four times the cost. The last lines of the build:
 ${lines
   .slice(-12)
   .map((line) => `    ${line}`)

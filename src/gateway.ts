@@ -152,11 +152,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.switchboard.on('end', (call, cause) => this.emit('end', call, cause));
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
-    if (core.backend === 'wasm' && !process.env.TRANSCODER?.startsWith('wasm')) {
-      warnings.push(
-        `audio runs on WebAssembly, at some three times the cost of the native core: ${core.origin}`,
-      );
-    }
+    // Something better did not load: nobody chose this.
+    if (core.origin.includes('; not '))
+      warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
     for (const warning of warnings) this.log.warn(warning);
     this.server = new Server({
       switchboard: this.switchboard,

@@ -10,12 +10,15 @@ struct Candidate {
 
 constexpr Candidate kCandidates[] = {
 #if defined(__x86_64__) || defined(_M_X64)
+// MSVC has no such question to ask, and is not among the compilers we try.
+#if defined(__GNUC__)
     {&kAvx512Kernels,
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
      }},
     {&kAvx2Kernels, [] { return __builtin_cpu_supports("avx2") != 0; }},
+#endif
     {&kSse2Kernels, [] { return true; }},
 #elif defined(__aarch64__) || defined(_M_ARM64)
     {&kNeonKernels, [] { return true; }},
