@@ -19,7 +19,7 @@ const BACKENDS = [
   'wasm-simd',
   'wasm-scalar',
 ];
-const NAIVE = ['naive-q3', 'naive-q7'];
+const NPM = ['naive-q3', 'naive-q7', 'echogarden-q3', 'echogarden-q7'];
 /** What all are compared with: the quality that speex-resampler takes by itself. */
 const REFERENCE = 'naive-q7';
 const WARM_UP_ROUNDS = 4;
@@ -36,16 +36,12 @@ class Contender {
 
   /** Null where this machine can not run it. */
   static async start(name: string): Promise<Contender | null> {
-    const isNaive = name.startsWith('naive');
-    const child = fork(
-      fileURLToPath(new URL('latency/contender.ts', import.meta.url)),
-      isNaive ? [name] : [],
-      {
-        env: { ...process.env, TRANSCODER: isNaive ? 'auto' : name },
-        execArgv: ['--import', 'tsx'],
-        stdio: ['ignore', 'inherit', 'ignore', 'ipc'],
-      },
-    );
+    const isNpm = NPM.includes(name);
+    const child = fork(fileURLToPath(new URL('latency/contender.ts', import.meta.url)), isNpm ? [name] : [], {
+      env: { ...process.env, TRANSCODER: isNpm ? 'auto' : name },
+      execArgv: ['--import', 'tsx'],
+      stdio: ['ignore', 'inherit', 'ignore', 'ipc'],
+    });
     const exited = new AbortController();
     child.once('exit', () => exited.abort());
     try {
@@ -85,7 +81,7 @@ export async function benchLatency(): Promise<void> {
   const at = machine();
   console.log(`\nOne 20 ms frame, nanoseconds (${machineLine(at)})`);
   const contenders: Contender[] = [];
-  for (const name of [...BACKENDS, ...NAIVE]) {
+  for (const name of [...BACKENDS, ...NPM]) {
     const contender = await Contender.start(name);
     if (contender === null) console.log(`not on this machine: ${name}`);
     else contenders.push(contender);
@@ -111,7 +107,7 @@ async function fused(contenders: readonly Contender[]) {
   for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++) {
     for (const contender of contenders) {
       for (const direction of DIRECTIONS) {
-        const count = contender.name.startsWith('naive') ? 200 : 2_000;
+        const count = NPM.includes(contender.name) ? 200 : 2_000;
         const slice = await contender.ask<number>({ kind: 'slice', direction, frames: count });
         const each = await contender.ask<number[]>({ kind: 'frames', direction, frames: 250 });
         if (round < WARM_UP_ROUNDS) continue;
@@ -140,7 +136,7 @@ async function fused(contenders: readonly Contender[]) {
 
 function printFused(rows: readonly Row[]): void {
   console.log(
-    'naive: JSON.parse, Buffer, table, npm speex-resampler at the quality named; median of slices of many',
+    'naive: JSON.parse, Buffer, table, npm speex-resampler at the quality named; echogarden: the same with\nits SIMD build of speexdsp. Median of slices of many',
   );
   console.log('frames, p99 and p99.9 of frames by themselves with two readings of the clock among them\n');
   const cells = DIRECTIONS.flatMap((direction) =>
@@ -174,8 +170,8 @@ async function crossings(contenders: readonly Contender[]) {
 }
 
 async function growth(contenders: readonly Contender[]) {
-  const ours = contenders.filter(({ name }) => !name.startsWith('naive') && !name.endsWith('scalar'));
-  const found: { name: string; transcoders: number; inNs: number; outNs: number; bytes: number }[] = [];
+  const ours = contenders.filter(({ name }) => !NPM.includes(name) && !name.endsWith('scalar'));
+  const found: { name: string; transcoders: number; inNs: number; outNs: number }[] = [];
   for (const contender of ours) {
     for (const transcoders of LIVE) {
       found.push({

@@ -1,5 +1,5 @@
-// One contender in a process of its own. TRANSCODER says which core; argv[2] is `naive-q7` and the like for the naive
-// pipeline. Waits for tasks and answers each of them.
+// One contender in a process of its own. TRANSCODER says which core; argv[2] is `naive-q7` and the like for a pipeline
+// with a resampler of npm. Waits for tasks and answers each of them.
 
 import { createTranscoder, type Transcoder } from '../../src/index.js';
 import { core } from '../../src/media/thread-core.js';
@@ -13,23 +13,21 @@ export type Task =
   | { readonly kind: 'frames'; readonly direction: 'in' | 'out'; readonly frames: number }
   /** What a call into the core costs by itself. */
   | { readonly kind: 'crossing' }
-  /** Frames in turn through as many transcoders as told, and what those hold of memory. */
+  /** Frames in turn through as many transcoders as told. */
   | { readonly kind: 'live'; readonly transcoders: number };
 
 export interface LiveAnswer {
   readonly inNs: number;
   readonly outNs: number;
-  readonly bytes: number;
 }
 
-const naiveQuality = process.argv[2]?.startsWith('naive-q') ? Number(process.argv[2].slice(7)) : undefined;
 const messages = mediaMessages();
 const frames = pcmFrames();
 const frame = (i: number) => frames[i % frames.length] as Int16Array;
 const message = (i: number) => messages[i % messages.length] as ArrayBuffer;
 
-await NaivePipeline.ready();
-const run = naiveQuality === undefined ? ours() : naive(naiveQuality);
+const npm = process.argv[2];
+const run = npm === undefined ? ours() : await naive(npm);
 
 function ours() {
   const transcoder = bound();
@@ -40,8 +38,8 @@ function ours() {
   };
 }
 
-function naive(quality: number) {
-  const pipeline = new NaivePipeline(quality);
+async function naive(name: string) {
+  const pipeline = await NaivePipeline.start(name);
   return {
     in: (i: number) => pipeline.receive(message(i)),
     out: (i: number) => pipeline.transmit(frame(i), STREAM_SID),
@@ -84,19 +82,16 @@ function crossing(): Record<string, number> {
 }
 
 function live(count: number): LiveAnswer {
-  const before = process.memoryUsage().rss;
   const transcoders = Array.from({ length: count }, bound);
-  for (const transcoder of transcoders) transcoder.transmit(frame(0));
-  const bytes = (process.memoryUsage().rss - before) / count;
   const at = (i: number) => transcoders[i % count] as Transcoder;
   const calls = Math.max(2_000, count);
   const rounds = 9;
-  // One message for all of them and then the next, so that nobody finds a gap in his stream.
-  const theirs = (i: number) => message(Math.floor(i / count));
+  // Each gets message after message, so that nobody finds a gap in his stream, and neighbours different ones.
+  const theirs = (i: number) => message((i % count) + Math.floor(i / count));
   const inNs = median(Array.from({ length: rounds }, () => timed(calls, (i) => at(i).receive(theirs(i)))));
   const outNs = median(Array.from({ length: rounds }, () => timed(calls, (i) => at(i).transmit(frame(i)))));
   for (const transcoder of transcoders) transcoder.close();
-  return { inNs, outNs, bytes };
+  return { inNs, outNs };
 }
 
 function each(count: number, call: (i: number) => unknown): number[] {

@@ -89,7 +89,7 @@ int main() {
       DecodeBase64(*kernels, reinterpret_cast<const uint8_t*>(base64), 216, payload);
     });
     add("base64 encode", kernels->name, [=](int) { EncodeBase64(*kernels, mulaw, 160, text); });
-    add("message write", kernels->name, [=](int) { WriteMedia(*kernels, kSid, mulaw, 160, text); });
+    add("text around it", kernels->name, [=](int) { WriteMedia(*kernels, kSid, mulaw, 0, text); });
   }
   add("message scan", "every kernel set", [=](int) {
     MediaMessage media;

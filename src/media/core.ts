@@ -28,7 +28,8 @@ export interface Transcoder {
    * anew.
    * @returns samples written (6 for each sample of the payload and of filled silence); or -1 with nothing changed if the
    * message is not exactly as Twilio writes it for the inbound track of this stream, or longer than 64 KiB. Such a message is
-   * for `JSON.parse` and {@link receivePayload}.
+   * for `JSON.parse` and {@link receivePayload}. Leaves nothing on the JavaScript heap; WebAssembly needs a view of an
+   * ArrayBuffer, about 100 bytes.
    */
   receive(message: ArrayBuffer | ArrayBufferView): number;
 
