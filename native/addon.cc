@@ -418,7 +418,8 @@ class DtmfGeneratorObject : public Napi::ObjectWrap<DtmfGeneratorObject> {
 
 // ---- Functions ----
 
-Napi::Value DecodeMulawBytes(const Napi::CallbackInfo& info) {
+template <Format kFormat>
+Napi::Value DecodeG711(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Span<uint8_t> bytes;
   Span<int16_t> out;
@@ -426,11 +427,12 @@ Napi::Value DecodeMulawBytes(const Napi::CallbackInfo& info) {
       !CheckRoom(env, bytes.length, out.length, "samples")) {
     return Napi::Value();
   }
-  CurrentKernels(env).decodeMulaw(bytes.data, bytes.length, out.data);
+  DecodePayload(CurrentKernels(env), kFormat, bytes.data, bytes.length, out.data);
   return Number(env, bytes.length);
 }
 
-Napi::Value EncodeMulawBytes(const Napi::CallbackInfo& info) {
+template <Format kFormat>
+Napi::Value EncodeG711(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Span<int16_t> pcm;
   Span<uint8_t> out;
@@ -438,31 +440,7 @@ Napi::Value EncodeMulawBytes(const Napi::CallbackInfo& info) {
       !CheckRoom(env, pcm.length, out.length, "bytes")) {
     return Napi::Value();
   }
-  CurrentKernels(env).encodeMulaw(pcm.data, pcm.length, out.data);
-  return Number(env, pcm.length);
-}
-
-Napi::Value DecodeAlawBytes(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Span<uint8_t> bytes;
-  Span<int16_t> out;
-  if (!ReadBytes(env, info[0], "bytes", &bytes) || !ReadPcm(env, info[1], "out", &out) ||
-      !CheckRoom(env, bytes.length, out.length, "samples")) {
-    return Napi::Value();
-  }
-  DecodePayload(CurrentKernels(env), Format::kAlaw, bytes.data, bytes.length, out.data);
-  return Number(env, bytes.length);
-}
-
-Napi::Value EncodeAlawBytes(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Span<int16_t> pcm;
-  Span<uint8_t> out;
-  if (!ReadPcm(env, info[0], "pcm", &pcm) || !ReadBytes(env, info[1], "out", &out) ||
-      !CheckRoom(env, pcm.length, out.length, "bytes")) {
-    return Napi::Value();
-  }
-  EncodePayload(CurrentKernels(env), Format::kAlaw, pcm.data, pcm.length, out.data);
+  EncodePayload(CurrentKernels(env), kFormat, pcm.data, pcm.length, out.data);
   return Number(env, pcm.length);
 }
 
@@ -560,10 +538,10 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports["Upsampler"] = UpsamplerObject::Define(env);
   exports["Downsampler"] = DownsamplerObject::Define(env);
   exports["DtmfGenerator"] = DtmfGeneratorObject::Define(env);
-  exports["decodeMulaw"] = Napi::Function::New<DecodeMulawBytes>(env, "decodeMulaw");
-  exports["encodeMulaw"] = Napi::Function::New<EncodeMulawBytes>(env, "encodeMulaw");
-  exports["decodeAlaw"] = Napi::Function::New<DecodeAlawBytes>(env, "decodeAlaw");
-  exports["encodeAlaw"] = Napi::Function::New<EncodeAlawBytes>(env, "encodeAlaw");
+  exports["decodeMulaw"] = Napi::Function::New<DecodeG711<Format::kMulaw>>(env, "decodeMulaw");
+  exports["encodeMulaw"] = Napi::Function::New<EncodeG711<Format::kMulaw>>(env, "encodeMulaw");
+  exports["decodeAlaw"] = Napi::Function::New<DecodeG711<Format::kAlaw>>(env, "decodeAlaw");
+  exports["encodeAlaw"] = Napi::Function::New<EncodeG711<Format::kAlaw>>(env, "encodeAlaw");
   exports["decodeBase64"] = Napi::Function::New<DecodeBase64Text>(env, "decodeBase64");
   exports["encodeBase64"] = Napi::Function::New<EncodeBase64Bytes>(env, "encodeBase64");
   exports["mixMinus"] = Napi::Function::New<MixMembersMinus>(env, "mixMinus");

@@ -29,7 +29,7 @@ function libc() {
 /** Whether an addon loads; in a process of its own, since a wrong one may crash. */
 export function loads(path) {
   const script = `const { Transcoder, usableKernels } = require(${JSON.stringify(path)}); new Transcoder(); usableKernels[0].at(0)`;
-  return existsSync(path) && spawnSync(process.execPath, ['-e', script]).status === 0;
+  return existsSync(path) && spawnSync(process.execPath, ['-e', script], { timeout: 20_000 }).status === 0;
 }
 
 /** Compiles. Says whether that worked, and what the compiler said. */

@@ -5,7 +5,9 @@
 import { compile, loads, PREBUILT } from './compile.mjs';
 
 const started = Date.now();
-if (loads(PREBUILT) && process.env.npm_config_build_from_source === undefined) {
+// npm's own setting: true, or a list of packages; "" and false are what --no-build-from-source leaves.
+const wanted = (process.env.npm_config_build_from_source ?? '').split(',');
+if (loads(PREBUILT) && !wanted.includes('true') && !wanted.includes('trunkline')) {
   console.log(`trunkline: the prebuilt native core for ${process.platform}-${process.arch} fits`);
 } else {
   const build = compile();

@@ -2,7 +2,7 @@
 // platforms' addons come from machines of theirs; what has none is compiled when it is installed.
 
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import { BUILT, compile, loads, PREBUILT } from './compile.mjs';
 
@@ -16,6 +16,7 @@ copyFileSync(BUILT, PREBUILT);
 // Symbols are a third of it, and nobody needs them.
 if (process.platform === 'linux') spawnSync('strip', ['--strip-unneeded', PREBUILT]);
 if (!loads(PREBUILT)) {
+  rmSync(PREBUILT);
   console.error(`Expected an addon that loads for ${PREBUILT} but received one that does not`);
   process.exit(1);
 }
