@@ -1,20 +1,46 @@
-import { describe, expected } from '../errors.js';
+import { types } from 'node:util';
 
-// What the addon's arguments go through in native/addon.cc, with the same errors.
+// What the addon's arguments go through in native/addon.cc, with the same errors. A value is known by what it is, not by its
+// prototype: arrays of another realm, such as a test runner's, are arrays, and nothing of its owner's is run.
+
+// The language's own, which an array's owner can not replace.
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
+const nameOf = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag)?.get as () => string;
+const lengthOf = Object.getOwnPropertyDescriptor(typedArray, 'byteLength')?.get as () => number;
+
+/** The longest text that is shown whole, in bytes. */
+const LONGEST_TEXT = 60;
 
 export function pcmOf(value: unknown, subject: string): Int16Array {
-  if (!(value instanceof Int16Array)) throw expected('an Int16Array', subject, value);
+  if (!types.isInt16Array(value)) throw typeError('an Int16Array', subject, value);
   return value;
 }
 
 export function bytesOf(value: unknown, subject: string): Uint8Array {
-  if (!(value instanceof Uint8Array)) throw expected('a Uint8Array', subject, value);
+  if (!types.isUint8Array(value)) throw typeError('a Uint8Array', subject, value);
+  return value;
+}
+
+/** Any view, or all of a buffer that is not shared. */
+export function messageOf(value: unknown): ArrayBuffer | ArrayBufferView {
+  if (!ArrayBuffer.isView(value) && !types.isArrayBuffer(value)) {
+    throw typeError('an ArrayBuffer or a view of one', 'message', value);
+  }
+  return value;
+}
+
+export function numberOf(value: unknown, subject: string): number {
+  if (typeof value !== 'number') throw typeError('a number', subject, value);
   return value;
 }
 
 export function stringOf(value: unknown, subject: string): string {
-  if (typeof value !== 'string') throw expected('a string', subject, value);
+  if (typeof value !== 'string') throw typeError('a string', subject, value);
   return value;
+}
+
+function typeError(what: string, subject: string, received: unknown): TypeError {
+  return new TypeError(`Expected ${what} for ${subject} but received ${describe(received)}`);
 }
 
 export function rangeError(what: string, subject: string, received: string): RangeError {
@@ -45,4 +71,22 @@ export function checkLength(wanted: number, length: number, subject: string): vo
 
 export function checkSid(isTaken: boolean, streamSid: string): void {
   if (!isTaken) throw rangeError('1 to 64 characters of A-Z a-z 0-9 _ -', 'streamSid', describe(streamSid));
+}
+
+/** A received value in few words, as the addon's `Describe` has them. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string') return `"${shortened(value)}"`;
+  if (typeof value === 'symbol') return 'a symbol';
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return String(value);
+  if (types.isExternal(value)) return 'an external value';
+  if (types.isTypedArray(value)) return `${nameOf.call(value)} of ${lengthOf.call(value)} bytes`;
+  if (types.isArrayBuffer(value)) return `ArrayBuffer of ${value.byteLength} bytes`;
+  if (types.isDataView(value)) return 'DataView';
+  return !types.isProxy(value) && Array.isArray(value) ? 'Array' : 'Object';
+}
+
+function shortened(text: string): string {
+  const bytes = Buffer.from(text);
+  return bytes.toString('utf8', 0, LONGEST_TEXT) + (bytes.length > LONGEST_TEXT ? '...' : '');
 }

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { describe, expected } from '../errors.js';
 import {
   type Core,
   type DtmfGenerator,
@@ -16,6 +15,9 @@ import {
   checkRoom,
   checkSid,
   checkWholeFrames,
+  describe,
+  messageOf,
+  numberOf,
   pcmOf,
   rangeError,
   stringOf,
@@ -154,7 +156,7 @@ class WasmMemory {
   private addressOf(bytes: Uint8Array | Int16Array): number {
     if (bytes.buffer === this.buffer) return bytes.byteOffset;
     if (bytes.length === 0) return this.input;
-    if (bytes instanceof Int16Array) this.words.set(bytes, this.input / 2);
+    if (bytes.BYTES_PER_ELEMENT === 2) this.words.set(bytes, this.input / 2);
     else this.bytes.set(bytes, this.input);
     return this.input;
   }
@@ -211,16 +213,12 @@ class WasmMemory {
 
       receive(message: ArrayBuffer | ArrayBufferView): number {
         const cell = this.#open();
-        const isView = ArrayBuffer.isView(message);
-        if (!isView && !(message instanceof ArrayBuffer)) {
-          throw expected('an ArrayBuffer or a view of one', 'message', message);
-        }
+        const length = messageOf(message).byteLength;
         this.#checkBound();
-        const length = message.byteLength;
         // A buffer that was given away has length 0, and no view can be made of it.
         if (length === 0 || length > MAX_MESSAGE) return -1;
         if (message instanceof Uint8Array) return exports.receive(cell, memory.addressOf(message), length);
-        const bytes = isView
+        const bytes = ArrayBuffer.isView(message)
           ? new Uint8Array(message.buffer, message.byteOffset, length)
           : new Uint8Array(message);
         return exports.receive(cell, memory.addressOf(bytes), length);
@@ -229,7 +227,7 @@ class WasmMemory {
       receivePayload(base64: Uint8Array, timestampMs: number): number {
         const cell = this.#open();
         bytesOf(base64, 'base64');
-        if (typeof timestampMs !== 'number') throw expected('a number', 'timestampMs', timestampMs);
+        numberOf(timestampMs, 'timestampMs');
         if (base64.length > MAX_MESSAGE) return -1;
         return exports.receivePayload(cell, memory.addressOf(base64), base64.length, timestampMs);
       }

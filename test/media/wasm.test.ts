@@ -1,6 +1,9 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
+import { BUILT_ADDONS, loadAddon } from '../../src/media/addon.js';
 import type { Core } from '../../src/media/core.js';
 import { core as threadCore } from '../../src/media/thread-core.js';
 import { loadWasm, WASM_MODULES } from '../../src/media/wasm.js';
@@ -12,6 +15,138 @@ const modules = WASM_MODULES.map((path) => [path.split('/').at(-1) as string, pa
 function received(core: Core, transcoder: InstanceType<Core['Transcoder']>, message: Uint8Array): Int16Array {
   const count = transcoder.receive(message);
   return new Int16Array(core.slab, core.layout.samples, core.layout.samplesCapacity).slice(0, count);
+}
+
+const [addon = ''] = BUILT_ADDONS;
+
+/** Arguments of every kind, right and wrong. */
+const ARGUMENTS: readonly (readonly [string, unknown])[] = [
+  ['undefined', undefined],
+  ['null', null],
+  ['a number', 5],
+  ['NaN', Number.NaN],
+  ['a bigint', 5n],
+  ['a boolean', true],
+  ['a symbol', Symbol('x')],
+  ['a function', () => 0],
+  ['text', 'abc'],
+  ['text with a quote', 'a"b\\\n'],
+  ['text of 60 bytes', 'x'.repeat(60)],
+  ['text cut within a character', `${'x'.repeat(59)}é`],
+  ['half a character', 'x\ud800'],
+  ['65 digits', '1'.repeat(65)],
+  ['a SID', STREAM_SID],
+  ['an object', {}],
+  ['an object without prototype', Object.create(null)],
+  ['a Date', new Date(0)],
+  ['an array', [1]],
+  ['a proxy of an array', new Proxy([], {})],
+  [
+    'a proxy that throws',
+    new Proxy(
+      {},
+      {
+        get: () => {
+          throw new Error('somebody ran this');
+        },
+      },
+    ),
+  ],
+  ['an Int16Array by prototype alone', Object.create(Int16Array.prototype)],
+  ['an ArrayBuffer by prototype alone', Object.create(ArrayBuffer.prototype)],
+  ['an Int8Array', new Int8Array(6)],
+  ['a Uint8Array', new Uint8Array(12)],
+  ['no bytes', new Uint8Array(0)],
+  ['a Buffer', Buffer.alloc(12)],
+  ['an Int16Array', new Int16Array(6)],
+  ['an odd Int16Array', new Int16Array(7)],
+  ['no samples', new Int16Array(0)],
+  ['too many samples', new Int16Array(48_006)],
+  ['too many bytes', new Uint8Array(70_000)],
+  ['a Uint16Array', new Uint16Array(6)],
+  [
+    'a Float32Array that says otherwise',
+    Object.defineProperty(new Float32Array(3), Symbol.toStringTag, { value: 'Int16Array' }),
+  ],
+  ['a BigInt64Array', new BigInt64Array(2)],
+  ['a DataView', new DataView(new ArrayBuffer(4))],
+  ['an ArrayBuffer', new ArrayBuffer(12)],
+  ['a SharedArrayBuffer', new SharedArrayBuffer(12)],
+  ['an Int16Array of another realm', runInNewContext('Int16Array.of(900, 800, -700, 600, 5, 4)')],
+  ['a Uint8Array of another realm', runInNewContext('Uint8Array.of(65, 66, 67, 68)')],
+  ['an ArrayBuffer of another realm', runInNewContext('new ArrayBuffer(12)')],
+];
+
+const pcm = () => Int16Array.of(1, 2, 3, 4, 5, 6);
+const bytes = () => Uint8Array.of(65, 66, 67, 68);
+const manySamples = () => new Int16Array(6 * 70_000);
+const manyBytes = () => new Uint8Array(4 * 70_000);
+
+/** Each way into a core, with one argument open. */
+const CALLS: Readonly<Record<string, (core: Core, value: never) => unknown>> = {
+  'new Transcoder': (core, value) => new core.Transcoder(value).close(),
+  ...Object.fromEntries(
+    ['bind', 'receive', 'transmit'].flatMap((name) => {
+      const method = name as 'bind' | 'receive' | 'transmit';
+      return [
+        [`${name}, unbound`, (core: Core, value: never) => new core.Transcoder()[method](value)],
+        [
+          name,
+          (core: Core, value: never) => {
+            const transcoder = new core.Transcoder();
+            transcoder.bind(STREAM_SID);
+            return transcoder[method](value);
+          },
+        ],
+        [
+          `${name}, closed`,
+          (core: Core, value: never) => {
+            const transcoder = new core.Transcoder();
+            transcoder.close();
+            return transcoder[method](value);
+          },
+        ],
+      ];
+    }),
+  ),
+  'receivePayload(…, 0)': (core, value) => new core.Transcoder().receivePayload(value, 0),
+  'receivePayload(bytes, …)': (core, value) => new core.Transcoder().receivePayload(bytes(), value),
+  'decode(…, out)': (core, value) => new core.Transcoder().decode(value, manySamples()),
+  'decode(…, out) of l16': (core, value) => new core.Transcoder('l16').decode(value, manySamples()),
+  'decode(bytes, …)': (core, value) => new core.Transcoder().decode(bytes(), value),
+  'encode(…, out)': (core, value) => new core.Transcoder().encode(value, manyBytes()),
+  'encode(pcm, …)': (core, value) => new core.Transcoder().encode(pcm(), value),
+  'up(…, out)': (core, value) => new core.Upsampler().process(value, manySamples()),
+  'up(pcm, …)': (core, value) => new core.Upsampler().process(pcm(), value),
+  'down(…, out)': (core, value) => new core.Downsampler().process(value, manySamples()),
+  'down(pcm, …)': (core, value) => new core.Downsampler().process(pcm(), value),
+  push: (core, value) => new core.DtmfGenerator().push(value),
+  read: (core, value) => new core.DtmfGenerator().read(value),
+  'decodeMulaw(…, out)': (core, value) => core.decodeMulaw(value, manySamples()),
+  'decodeMulaw(bytes, …)': (core, value) => core.decodeMulaw(bytes(), value),
+  'encodeMulaw(…, out)': (core, value) => core.encodeMulaw(value, manyBytes()),
+  'encodeMulaw(pcm, …)': (core, value) => core.encodeMulaw(pcm(), value),
+  'decodeAlaw(…, out)': (core, value) => core.decodeAlaw(value, manySamples()),
+  'encodeAlaw(…, out)': (core, value) => core.encodeAlaw(value, manyBytes()),
+  'decodeBase64(…, out)': (core, value) => core.decodeBase64(value, manyBytes()),
+  'decodeBase64(bytes, …)': (core, value) => core.decodeBase64(bytes(), value),
+  'encodeBase64(…, out)': (core, value) => core.encodeBase64(value, manyBytes()),
+  'encodeBase64(bytes, …)': (core, value) => core.encodeBase64(bytes(), value),
+  'mixMinus(…, active, out)': (core, value) => core.mixMinus(value, Uint8Array.of(1, 1), pcm()),
+  'mixMinus(pcm, …, out)': (core, value) => core.mixMinus(pcm(), value, pcm()),
+  'mixMinus(pcm, active, …)': (core, value) => core.mixMinus(pcm(), Uint8Array.of(1, 1), value),
+  'mix(…, active, out)': (core, value) => core.mix(value, Uint8Array.of(1, 1), pcm()),
+  'mix(pcm, …, out)': (core, value) => core.mix(pcm(), value, pcm()),
+  'mix(pcm, active, …)': (core, value) => core.mix(pcm(), Uint8Array.of(1, 1), value),
+};
+
+function outcome(call: () => unknown): string {
+  try {
+    return `gives ${call()}`;
+  } catch (error) {
+    const { name, code, message } = error as Error & { code?: string };
+    return `${name} ${code ?? ''}: ${message}`;
+  }
 }
 
 describe.each(modules)('%s', (_, path) => {
@@ -50,6 +185,49 @@ describe.each(modules)('%s', (_, path) => {
       });
       expect(texts[0]).toBe(texts[1]);
     }
+  });
+
+  test('makes every sample of every key as the core of this thread does', () => {
+    const wasm = loadWasm(path);
+    for (const key of '123A456B789C*0#DwW') {
+      const [one, other] = [wasm, threadCore].map((core) => {
+        const tones = new core.DtmfGenerator();
+        const audio = new Int16Array(tones.push(key));
+        tones.read(audio);
+        return audio;
+      });
+      expect(
+        Buffer.compare(Buffer.from((one as Int16Array).buffer), Buffer.from((other as Int16Array).buffer)),
+        key,
+      ).toBe(0);
+    }
+  });
+
+  test.runIf(existsSync(addon))('takes and refuses what the addon does, in the same words', () => {
+    // With its own kernels, where it is this thread's core already.
+    const native = loadAddon(addon, threadCore.backend === 'native' ? threadCore.kernels : undefined);
+    const wasm = loadWasm(path);
+    for (const [name, call] of Object.entries(CALLS)) {
+      for (const [kind, value] of ARGUMENTS) {
+        const wanted = outcome(() => call(native, value as never));
+        expect(`${name} of ${kind} ${outcome(() => call(wasm, value as never))}`).toBe(
+          `${name} of ${kind} ${wanted}`,
+        );
+      }
+    }
+  });
+
+  test('reads arrays of another realm as its own', () => {
+    const wasm = loadWasm(path);
+    const values = [900, 800, -700, 600, 5, 4];
+    const [own, foreign] = [Int16Array.from(values), runInNewContext(`Int16Array.from([${values}])`)].map(
+      (audio) => {
+        const bytes = new Uint8Array(6);
+        wasm.encodeMulaw(audio, bytes);
+        return bytes;
+      },
+    );
+    expect(foreign).toEqual(own);
   });
 
   test('does in pieces what is larger than its scratch memory', () => {
