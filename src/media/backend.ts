@@ -17,12 +17,12 @@ const PACKAGE = fileURLToPath(new URL('../../', import.meta.url));
 
 /**
  * The first core that loads and passes the self-test: the addon, WebAssembly with SIMD, WebAssembly without.
- * @param wanted `TRANSCODER`; unset is `auto`
+ * @param wanted `TRANSCODER`; unset or blank is `auto`, and blanks around it do not count, as in the configuration
  * @throws GatewayError `GW_TRANSCODER_UNKNOWN` for another word; `GW_NATIVE_MISSING`, which says what was tried and what to
  * do, if only the addon may be used and none works; `GW_WASM_MISSING` likewise
  */
 export function chooseCore(wanted: string | undefined): Core {
-  const choice = (wanted || 'auto') as TranscoderChoice;
+  const choice = (wanted?.trim() || 'auto') as TranscoderChoice;
   if (!TRANSCODERS.includes(choice)) {
     throw new GatewayError(
       'GW_TRANSCODER_UNKNOWN',
