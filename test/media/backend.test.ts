@@ -64,12 +64,13 @@ describe('the core', () => {
 });
 
 describe('the choice', () => {
-  test.each(['', undefined, 'auto'])('TRANSCODER=%s takes the best there is', (wanted) => {
+  test.each(['', ' ', undefined, 'auto', ' auto '])('TRANSCODER=%s takes the best there is', (wanted) => {
     expect(chooseCore(wanted)).toMatchObject({ backend: hasAddon ? 'native' : 'wasm' });
   });
 
   test.each([
     ['wasm', 'simd128', 'trunkline-simd.wasm'],
+    [' wasm ', 'simd128', 'trunkline-simd.wasm'],
     ['wasm-simd', 'simd128', 'trunkline-simd.wasm'],
     ['wasm-scalar', 'scalar', 'trunkline.wasm'],
   ])('TRANSCODER=%s is WebAssembly with the kernels %s', (wanted, kernels, file) => {
@@ -141,6 +142,26 @@ describe('the self-test', () => {
     expect(found.length).toBeGreaterThanOrEqual(hasAddon ? 4 : 2);
     expect(new Set(found).size).toBe(1);
     expect(() => checkCore(core)).not.toThrow();
+  });
+
+  test('sees the lowest bit of taps all over both tables', () => {
+    const bytes = readFileSync(plain);
+    const right = fingerprint(core);
+    const wrong = join(directory, 'bit.wasm');
+    // Where either table begins: row 0 of the up table, in Q15, and of the down table, in Q18.
+    for (const row of [
+      [9, 33, 89, 202, 407, 748],
+      [12, 44, 119, 270, 543, 998],
+    ]) {
+      const begin = bytes.indexOf(Buffer.from(Int16Array.from(row).buffer));
+      expect(begin).toBeGreaterThan(0);
+      for (let tap = 0; tap < 312; tap += 7) {
+        const changed = Buffer.from(bytes);
+        changed[begin + 2 * tap] = (changed[begin + 2 * tap] as number) ^ 1;
+        writeFileSync(wrong, changed);
+        expect(fingerprint(loadWasm(wrong)), `tap ${tap} of ${row}`).not.toBe(right);
+      }
+    }
   });
 
   test('refuses a module with one bit of a tap changed', () => {
