@@ -5,14 +5,23 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { BUILT_ADDONS } from '../../src/media/addon.js';
 import { core, frame } from '../../src/media/thread-core.js';
+import { WASM_MODULES } from '../../src/media/wasm.js';
 import { media, randomBytes, STREAM_SID } from '../support/media.js';
 
 const [addon = ''] = BUILT_ADDONS;
+const isNative = core.backend === 'native';
+const module = WASM_MODULES.find((path) => path.endsWith(core.origin.split(';')[0] as string));
+const loader = new URL('../../dist/media/wasm.js', import.meta.url).href;
+
+/** The addon itself, without what Trunkline puts around it; or the module that this thread runs on. */
+const opening = isNative
+  ? `const core = require(${JSON.stringify(addon)});`
+  : `const core = (await import(${JSON.stringify(loader)})).loadWasm(${JSON.stringify(module)});`;
 
 /** The start of every script here: `core`, a bound `transcoder` and a `message` of 20 ms. */
 const prelude = `
   const { parentPort } = require('node:worker_threads');
-  const core = require(${JSON.stringify(addon)});
+  ${opening}
   const transcoder = new core.Transcoder();
   transcoder.bind(${JSON.stringify(STREAM_SID)});
   const message = Buffer.from(${JSON.stringify(Buffer.from(media({ payload: randomBytes(160, 1) })).toString())});
@@ -20,10 +29,11 @@ const prelude = `
   const busy = () => { transcoder.receive(message); transcoder.transmit(frame); };
 `;
 
-const worker = (script: string) => new Worker(prelude + script, { eval: true });
-const run = (script: string) => promisify(execFile)(process.execPath, ['-e', prelude + script]);
+const whole = (script: string) => `(async () => { ${prelude} ${script} })()`;
+const worker = (script: string) => new Worker(whole(script), { eval: true });
+const run = (script: string) => promisify(execFile)(process.execPath, ['-e', whole(script)]);
 
-describe.skipIf(core.backend !== 'native')('worker threads with an addon each', () => {
+describe('worker threads with a core each', () => {
   test('each has a core of its own with the same output', async () => {
     const transcoder = new core.Transcoder();
     transcoder.bind(STREAM_SID);
@@ -73,7 +83,7 @@ describe.skipIf(core.backend !== 'native')('worker threads with an addon each', 
   });
 });
 
-describe.skipIf(core.backend !== 'native')('the process', () => {
+describe('the process', () => {
   test('may exit while transcoders are open', async () => {
     await expect(run('busy(); process.exit(0)')).resolves.toBeDefined();
     await expect(
@@ -84,13 +94,13 @@ describe.skipIf(core.backend !== 'native')('the process', () => {
   test('may exit while a worker is in the middle of a call', async () => {
     const script = `
       const { Worker } = require('node:worker_threads');
-      const other = new Worker(${JSON.stringify(`${prelude} parentPort.postMessage(0); for (;;) busy();`)}, { eval: true });
+      const other = new Worker(${JSON.stringify(whole('parentPort.postMessage(0); for (;;) busy();'))}, { eval: true });
       other.once('message', () => { busy(); process.exit(0); });
     `;
     await expect(run(script)).resolves.toBeDefined();
   });
 
-  test('may load the addon again: the second has memory of its own', async () => {
+  test.runIf(isNative)('may load the addon again: the second has memory of its own', async () => {
     const script = `
       delete require.cache[${JSON.stringify(addon)}];
       const second = require(${JSON.stringify(addon)});
