@@ -14,7 +14,7 @@ const QUALITY = 7;
 /** Length of its filter at that quality where the rate goes up, in input samples. */
 const FILTER_SAMPLES = 128;
 /** Input that is handed over at once: bounds what an instance keeps of it. */
-const PIECE_SAMPLES = 48_000;
+const PIECE_SAMPLES = 4_800;
 
 /**
  * One stream of 16-bit mono audio from one rate to another. Audio goes through in whole steps: {@link step} samples in are
@@ -60,10 +60,27 @@ export async function createResampler(from: number, to: number): Promise<RateCon
     }
   }
   if (from === to) return new Unchanged(from);
-  // Loaded by whoever needs it first: 10 ms that an import of Trunkline does not take. A CommonJS module.
-  const { default: speex } = createRequire(import.meta.url)('speex-resampler') as { default: SpeexClass };
+  const speex = load();
   await speex.initPromise;
   return new Converter(from, to, () => new speex(1, from, to, QUALITY));
+}
+
+const PROCESS_FAULTS = ['uncaughtException', 'unhandledRejection'] as const;
+
+/**
+ * Loaded by whoever needs it first: 10 ms that an import of Trunkline does not take. Its WebAssembly glue listens to faults of
+ * the whole process and aborts it on any unhandled rejection, which is not a library's to decide: those listeners go again.
+ */
+function load(): SpeexClass {
+  const before = PROCESS_FAULTS.map((fault) => new Set(process.rawListeners(fault)));
+  // Not `import`: nothing else may listen in between. A CommonJS module.
+  const { default: speex } = createRequire(import.meta.url)('speex-resampler') as { default: SpeexClass };
+  for (const [index, fault] of PROCESS_FAULTS.entries()) {
+    for (const listener of process.rawListeners(fault)) {
+      if (!before[index]?.has(listener)) process.removeListener(fault, listener as () => void);
+    }
+  }
+  return speex;
 }
 
 /** Filters that no stream uses, by their rates. Speex's WebAssembly never frees one: they are used again and again. */
@@ -117,7 +134,7 @@ class Converter implements RateConverter {
     this.delayMs = (this.delaySamples / from) * 1_000;
     this.silence = Math.ceil((2 * filter) / this.step) * this.step;
     this.waiting = new Int16Array(this.step);
-    this.speex = takeIdle(this.rates) ?? make();
+    this.speex = takeIdle(this.rates) ?? this.prime(make());
     forgotten.register(this, { rates: this.rates, speex: this.speex, silence: this.silence }, this);
   }
 
@@ -167,6 +184,20 @@ class Converter implements RateConverter {
       'GW_RESAMPLER_CLOSED',
       'Expected an open resampler but received one that was closed',
     );
+  }
+
+  /**
+   * Gives a new instance more room than any piece takes: its output buffer is as long as the longest input so far asks for,
+   * and input it has not read when that is full is lost to it.
+   */
+  private prime(speex: Speex): Speex {
+    const longer = (Math.ceil(PIECE_SAMPLES / this.step) + 1) * this.step;
+    speex.processChunk(Buffer.alloc(2 * longer));
+    // That one may have lost a few zeros. The next sample out begins a step all the same; zeros in until it shows.
+    const zero = Buffer.alloc(2);
+    while (speex.processChunk(zero).length === 0);
+    if (this.step > 1) speex.processChunk(Buffer.alloc(2 * (this.step - 1)));
+    return speex;
   }
 
   /** Converts whole steps. */

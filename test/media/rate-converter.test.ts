@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { describe, expect, test } from 'vitest';
 import { createResampler, RESAMPLER_RATES } from '../../src/media/rate-converter.js';
@@ -31,7 +32,8 @@ describe.each(PAIRS)('%i Hz to %i Hz', (from, to) => {
     const pcm = noise(Math.floor(from * 0.37) + 1, 1);
     const next = randomNumbers(9);
     const whole = await through(from, to, pcm, () => pcm.length);
-    for (const lengths of [() => 1 + (next() % 700), () => 160, () => 1]) {
+    // 40 ms at once fill the library's output to the last sample; that must not cost input.
+    for (const lengths of [() => 1 + (next() % 700), () => from / 25, () => 160, () => 1]) {
       expect(
         Buffer.compare(
           Buffer.from((await through(from, to, pcm, lengths)).buffer),
@@ -146,4 +148,19 @@ test('other types and a closed converter are refused', async () => {
     expect.objectContaining({ code: 'GW_RESAMPLER_CLOSED' }),
   );
   expect(() => converter.flush()).toThrow(expect.objectContaining({ code: 'GW_RESAMPLER_CLOSED' }));
+});
+
+test('the process stays its own master: nothing of the library listens to its faults', () => {
+  const program = `
+    process.on('unhandledRejection', (error) => console.log('heard', error.message));
+    const { createResampler } = await import(${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)});
+    (await createResampler(16_000, 48_000)).close();
+    Promise.reject(new Error('ours'));
+    setTimeout(() => console.log(process.listenerCount('uncaughtException'), process.listenerCount('unhandledRejection')), 20);
+  `;
+  const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+    encoding: 'utf8',
+  });
+  expect(stdout.trim().split('\n')).toEqual(['heard ours', '0 1']);
+  expect(status).toBe(0);
 });
