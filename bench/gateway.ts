@@ -1,9 +1,7 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { table } from '../src/cli/table.js';
 import type { GatewayOptions } from '../src/index.js';
 import type { LoadOptions, LoadReport } from '../src/simulator/index.js';
+import { answerOf, startChild } from './child.js';
 import type { GatewayReport } from './gateway-process.js';
 import { machine, machineLine } from './machine.js';
 import { writeResult } from './result.js';
@@ -90,7 +88,7 @@ async function step(calls: number): Promise<Row> {
     twilio: { accountSid: ACCOUNT_SID, authTokens: [AUTH_TOKEN] },
     logLevel: 'silent',
   };
-  const gateway = start('gateway-process.ts', gatewayOptions);
+  const gateway = startChild('gateway-process.ts', gatewayOptions);
   try {
     const { url } = await answerOf<{ url: string }>(gateway);
     const load: LoadOptions = {
@@ -103,7 +101,7 @@ async function step(calls: number): Promise<Row> {
       durationMs: HOLD_MS,
       proofCalls: 0,
     };
-    const generator = start('generator-process.ts', load);
+    const generator = startChild('generator-process.ts', load);
     try {
       await answerOf<'hold'>(generator);
       gateway.send('reset');
@@ -133,25 +131,5 @@ async function step(calls: number): Promise<Row> {
     }
   } finally {
     gateway.kill();
-  }
-}
-
-function start(script: string, options: object): ChildProcess {
-  const path = fileURLToPath(new URL(script, import.meta.url));
-  return fork(path, [JSON.stringify(options)], { execArgv: ['--import', 'tsx'] });
-}
-
-/** The process' next message; its end is an error. */
-async function answerOf<T>(child: ChildProcess): Promise<T> {
-  const gone = new AbortController();
-  const exit = once(child, 'exit', { signal: gone.signal }).then(([code]) => {
-    throw new Error(`the process ended with ${code}`);
-  });
-  try {
-    const [message] = (await Promise.race([once(child, 'message'), exit])) as [T];
-    return message;
-  } finally {
-    gone.abort();
-    exit.catch(() => {});
   }
 }

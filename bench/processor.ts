@@ -24,6 +24,16 @@ export function threadCount(pid: number): number {
   return readdirSync(`/proc/${pid}/task`).length;
 }
 
+/** Open files and sockets of a process. Linux only. */
+export function openFiles(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** Milliseconds that a process' first thread was ready to run and had no core. Linux only. */
+export function waitedMs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
+}
+
 /** Share of one core, 0…, of a process and of each of its threads by name, over some time. */
 export async function watchProcess(
   pid: number,

@@ -1,3 +1,4 @@
+import { benchCapacity } from './capacity.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
 import { benchQuality } from './quality.js';
@@ -10,8 +11,9 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   gateway: benchGateway,
   stream: benchStream,
 };
-/** Long, and of interest to few: only by name. */
+/** Long: only by name. */
 const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
+  capacity: benchCapacity,
   'stream-sdp': benchStreamSdp,
 };
 

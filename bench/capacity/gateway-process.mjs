@@ -1,0 +1,16 @@
+// ../gateway-process.ts once more, of the built gateway: the loader for TypeScript has a thread of its own, whose garbage
+// collections take tens of milliseconds of the only core.
+
+import { createGateway } from '../../dist/index.js';
+
+const gateway = createGateway(JSON.parse(process.argv[2] ?? '{}'));
+const { url } = await gateway.listen();
+process.send?.({ url });
+
+process.on('message', (message) => {
+  if (message === 'reset') gateway.resetLatency();
+  const { user, system } = process.cpuUsage();
+  const rssMb = process.memoryUsage.rss() / 2 ** 20;
+  process.send?.({ stats: gateway.stats(), cpuMs: (user + system) / 1e3, rssMb });
+});
+process.on('disconnect', () => process.exit());

@@ -1,0 +1,184 @@
+import { type ChildProcessByStdio, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { AudioSource } from '../../src/simulator/index.js';
+
+const SOURCE = fileURLToPath(new URL('../native/generator.cc', import.meta.url));
+const ANSWER_MS = 30_000;
+
+/** One call as the generator dials it; the upgrade's signature is made by whoever placed it. */
+export interface Order {
+  readonly host: string;
+  readonly port: number;
+  readonly path: string;
+  readonly publicHost: string;
+  readonly signature: string;
+  readonly callSid: string;
+  readonly accountSid: string;
+  readonly streamSid: string;
+}
+
+interface Times {
+  readonly count: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly p999Ms: number;
+  readonly maxMs: number;
+}
+
+export interface Progress {
+  readonly streaming: number;
+  /** Calls whose stream never began, and calls whose stream was ended by the server. */
+  readonly failed: number;
+  readonly lost: number;
+  readonly firstError: string;
+}
+
+/** What the phones saw of the frames that they sent during the hold. */
+export interface GeneratorReport extends Progress {
+  readonly heldMs: number;
+  readonly sent: number;
+  readonly received: number;
+  readonly missing: number;
+  /** Frames not sent because the socket took none or 5 s of them were under way. */
+  readonly discarded: number;
+  readonly unexpected: number;
+  readonly roundTrip: Times;
+  /** How late frames left. */
+  readonly lateness: Times;
+  /** Round trips' p99 of each second. */
+  readonly p99OfSeconds: readonly number[];
+  /** Share of one core. */
+  readonly cpu: number;
+}
+
+interface Events {
+  ready: object;
+  progress: Progress;
+  settled: { readonly lost: number; readonly quiet: boolean };
+  holding: object;
+  report: GeneratorReport;
+  stopped: object;
+}
+
+/** The generator's program and what its phones say, in a folder of their own. */
+export class GeneratorProgram {
+  private constructor(
+    private readonly folder: string,
+    readonly path: string,
+    readonly audio: string,
+  ) {}
+
+  /** Whether it can be compiled and run here. */
+  static isPossible(): boolean {
+    return process.platform === 'linux' && spawnSync('g++', ['--version']).status === 0;
+  }
+
+  /** @throws Error where g++ does not take it, with what it says */
+  static compile(flags: readonly string[] = ['-O2']): GeneratorProgram {
+    const folder = mkdtempSync(join(tmpdir(), 'trunkline-generator-'));
+    const [path, audio] = [join(folder, 'generator'), join(folder, 'speech.txt')];
+    try {
+      const warnings = ['-Wall', '-Wextra', '-Werror'];
+      execFileSync('g++', ['-std=c++17', ...warnings, ...flags, SOURCE, '-o', path], { stdio: 'pipe' });
+      writeFileSync(audio, `${AudioSource.speech().payloads.join('\n')}\n`);
+      return new GeneratorProgram(folder, path, audio);
+    } catch (error) {
+      rmSync(folder, { recursive: true });
+      throw error;
+    }
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** A crowd of phones in a process of its own: bench/native/generator.cc. */
+export class Generator extends EventEmitter {
+  /** As it was last told. */
+  progress: Progress = { streaming: 0, failed: 0, lost: 0, firstError: '' };
+  private readonly exited: Promise<never>;
+
+  private constructor(private readonly child: ChildProcessByStdio<Writable, Readable, null>) {
+    super();
+    this.exited = once(child, 'exit').then(([code, signal]) => {
+      throw new Error(`Expected an answer from the generator but it ended with ${code ?? signal}`);
+    });
+    this.exited.catch(() => {});
+    // A command to one that has ended is answered by its end.
+    child.stdin.on('error', () => {});
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const { event, ...rest } = JSON.parse(line) as { event: keyof Events };
+      if (event === 'progress') this.progress = rest as Progress;
+      this.emit(event, rest);
+    });
+  }
+
+  /** @param phones how many there may be: their frames are spread over the 20 ms */
+  static async start(program: GeneratorProgram, phones: number, core?: number): Promise<Generator> {
+    const run = [program.path, program.audio, String(phones)];
+    const [command = '', ...args] = core === undefined ? run : ['taskset', '-c', String(core), ...run];
+    const generator = new Generator(spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] }));
+    await generator.next('ready');
+    return generator;
+  }
+
+  call(order: Order): void {
+    const { host, port, path, publicHost, signature, callSid, accountSid, streamSid } = order;
+    this.say(
+      ['call', host, port, path, publicHost, signature, callSid, accountSid, streamSid].map(String).join(' '),
+    );
+  }
+
+  /** Waits until so many calls stream or failed. */
+  async connected(calls: number): Promise<Progress> {
+    while (this.progress.streaming + this.progress.failed + this.progress.lost < calls)
+      await this.next('progress');
+    return this.progress;
+  }
+
+  /** All are silent until nothing comes back: frames lost so far are then known, and pairs are right again. */
+  async settle(): Promise<Events['settled']> {
+    return this.ask('settle', 'settled');
+  }
+
+  async hold(): Promise<void> {
+    await this.ask('hold', 'holding');
+  }
+
+  async endHold(): Promise<GeneratorReport> {
+    return this.ask('end', 'report');
+  }
+
+  /** Hangs up everywhere. */
+  async stop(): Promise<void> {
+    await this.ask('stop', 'stopped');
+  }
+
+  /** Ends the process, without a word to anybody. */
+  kill(): void {
+    this.child.kill('SIGKILL');
+  }
+
+  private ask<Name extends keyof Events>(command: string, event: Name): Promise<Events[Name]> {
+    const answer = this.next(event);
+    this.say(command);
+    return answer;
+  }
+
+  private say(line: string): void {
+    this.child.stdin.write(`${line}\n`);
+  }
+
+  private async next<Name extends keyof Events>(event: Name): Promise<Events[Name]> {
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const [answer] = (await Promise.race([once(this, event, { signal }), this.exited])) as [Events[Name]];
+    return answer;
+  }
+}

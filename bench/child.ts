@@ -1,0 +1,27 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+/** Starts a script of this folder in a process of its own, its options as the first argument; on one core if asked. */
+export function startChild(script: string, options: object, core?: number): ChildProcess {
+  const path = fileURLToPath(new URL(script, import.meta.url));
+  const loader = script.endsWith('.ts') ? ['--import', 'tsx'] : [];
+  const node = [process.execPath, ...loader, path, JSON.stringify(options)];
+  const [command = '', ...args] = core === undefined ? node : ['taskset', '-c', String(core), ...node];
+  return spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+}
+
+/** The process' next message; its end is an error. */
+export async function answerOf<T>(child: ChildProcess): Promise<T> {
+  const gone = new AbortController();
+  const exit = once(child, 'exit', { signal: gone.signal }).then(([code]) => {
+    throw new Error(`the process ended with ${code}`);
+  });
+  try {
+    const [message] = (await Promise.race([once(child, 'message'), exit])) as [T];
+    return message;
+  } finally {
+    gone.abort();
+    exit.catch(() => {});
+  }
+}

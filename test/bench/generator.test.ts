@@ -1,0 +1,175 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocketServer } from 'ws';
+import { Account } from '../../bench/capacity/account.js';
+import { Generator, GeneratorProgram, type Order } from '../../bench/capacity/generator.js';
+import { createGateway, type Gateway } from '../../src/index.js';
+import { AudioSource } from '../../src/simulator/index.js';
+import { eventually } from '../support/caller.js';
+
+const isPossible = GeneratorProgram.isPossible();
+// CI has a compiler: there, one that is missing is a failure.
+const runs = isPossible || (Boolean(process.env.CI) && process.platform === 'linux');
+if (!runs) console.log('skipped: the generator of the capacity bench needs Linux and g++');
+
+describe.runIf(runs)("the capacity bench's generator", () => {
+  let program: GeneratorProgram;
+  const running: (() => unknown)[] = [];
+  beforeAll(() => {
+    program = GeneratorProgram.compile([
+      '-O1',
+      '-g',
+      '-fsanitize=address,undefined',
+      '-fno-sanitize-recover=all',
+    ]);
+  }, 60_000);
+  afterEach(async () => {
+    for (const end of running.splice(0).reverse()) await end();
+  });
+  afterAll(() => program?.remove());
+
+  async function start(phones: number): Promise<Generator> {
+    const generator = await Generator.start(program, phones);
+    running.push(() => generator.kill());
+    return generator;
+  }
+
+  async function startGateway(): Promise<{ gateway: Gateway; account: Account }> {
+    const gateway = createGateway({ ...Account.gatewayOptions, port: 0, logLevel: 'silent' });
+    running.push(() => gateway.close());
+    const { url } = await gateway.listen();
+    return { gateway, account: new Account(url) };
+  }
+
+  it('drives twenty calls, all of whose frames come back', async () => {
+    const { gateway, account } = await startGateway();
+    const generator = await start(20);
+    const placed = await account.placeMany(20, 200, (order) => generator.call(order));
+    expect(placed).toMatchObject({ admitted: 20, busy: 0, errors: [] });
+    expect(await generator.connected(20)).toMatchObject({ streaming: 20, failed: 0, lost: 0 });
+    expect(await generator.settle()).toEqual({ lost: 0, quiet: true });
+    await generator.hold();
+    await pause(1_000);
+    const report = await generator.endHold();
+    const { sent, heldMs } = report;
+    // Two frames of each call are the difference that the edges of the hold may make.
+    expect(Math.abs(sent - 20 * (heldMs / 20))).toBeLessThanOrEqual(40);
+    expect(report).toMatchObject({ received: sent, missing: 0, discarded: 0, unexpected: 0 });
+    expect(report).toMatchObject({ streaming: 20, failed: 0, lost: 0, firstError: '' });
+    expect(report.roundTrip.count).toBe(sent);
+    expect(report.lateness.count).toBe(sent);
+    expect(report.roundTrip.p50Ms).toBeGreaterThan(0);
+    expect(report.roundTrip.p50Ms).toBeLessThanOrEqual(report.roundTrip.p99Ms);
+    expect(report.cpu).toBeGreaterThan(0);
+    await generator.stop();
+    await eventually('all calls to end', () => gateway.stats().activeCalls === 0);
+    const { traffic } = gateway.stats();
+    expect(traffic).toMatchObject({ badMessages: 0, slowMessages: 0, filledMs: 0, droppedLead: 0 });
+    expect(traffic.framesIn).toBeGreaterThanOrEqual(sent);
+  });
+
+  it('counts the calls whose signature is refused', async () => {
+    const { account } = await startGateway();
+    const generator = await start(4);
+    generator.call((await account.place()) as Order);
+    for (let i = 0; i < 3; i++) generator.call((await account.place('another token')) as Order);
+    const progress = await generator.connected(4);
+    expect(progress).toMatchObject({ streaming: 1, failed: 3, lost: 0 });
+    expect(progress.firstError).toContain('403');
+  });
+
+  it('counts the calls that the server ends', async () => {
+    const { gateway, account } = await startGateway();
+    const generator = await start(3);
+    await account.placeMany(3, 100, (order) => generator.call(order));
+    await generator.connected(3);
+    await gateway.close();
+    await eventually('lost calls', () => generator.progress.lost === 3);
+    expect(generator.progress).toMatchObject({ streaming: 0, failed: 0 });
+    expect(generator.progress.firstError).toContain('closed by the server');
+  });
+
+  it("speaks Twilio's words, answers pings, and misses what does not come back", async () => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    running.push(() => server.close());
+    await once(server, 'listening');
+    const messages: Record<string, unknown>[] = [];
+    const pongs: string[] = [];
+    let closedWith = 0;
+    server.on('connection', (socket) => {
+      socket.on('message', (data) => messages.push(JSON.parse(String(data))));
+      socket.on('pong', (data) => pongs.push(String(data)));
+      socket.on('close', (code) => {
+        closedWith = code;
+      });
+      socket.ping('are you there');
+    });
+    const generator = await start(1);
+    generator.call({
+      host: '127.0.0.1',
+      port: (server.address() as AddressInfo).port,
+      path: '/media',
+      publicHost: 'gateway.invalid',
+      signature: 'none',
+      callSid: 'CA1',
+      accountSid: 'AC1',
+      streamSid: 'MZ1',
+    });
+    await generator.connected(1);
+    await generator.hold();
+    await pause(300);
+    const report = await generator.endHold();
+    expect(report.sent).toBeGreaterThan(10);
+    expect(report).toMatchObject({ received: 0, missing: report.sent, streaming: 1 });
+    await generator.stop();
+    await eventually('a close', () => closedWith !== 0);
+    expect(closedWith).toBe(1000);
+    expect(pongs).toEqual(['are you there']);
+
+    const [connected, begun, ...rest] = messages;
+    const stop = rest.pop();
+    expect(connected).toEqual({ event: 'connected', protocol: 'Call', version: '1.0.0' });
+    const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
+    const sids = { accountSid: 'AC1', callSid: 'CA1', streamSid: 'MZ1' };
+    expect(begun).toEqual({
+      event: 'start',
+      sequenceNumber: '1',
+      streamSid: 'MZ1',
+      start: { ...sids, tracks: ['inbound'], mediaFormat, customParameters: {} },
+    });
+    const first = Number((rest[0] as { media: { timestamp: string } }).media.timestamp);
+    expect(first).toBeLessThan(1_000);
+    const { payloads } = AudioSource.speech();
+    expect(rest).toEqual(
+      rest.map((_, i) => ({
+        event: 'media',
+        sequenceNumber: String(i + 2),
+        media: {
+          track: 'inbound',
+          chunk: String(i + 1),
+          timestamp: String(first + 20 * i),
+          payload: payloads[i],
+        },
+        streamSid: 'MZ1',
+      })),
+    );
+    expect(stop).toEqual({
+      event: 'stop',
+      sequenceNumber: String(rest.length + 2),
+      streamSid: 'MZ1',
+      stop: { accountSid: 'AC1', callSid: 'CA1' },
+    });
+  });
+
+  it('ends with its standard input', async () => {
+    const child = spawn(program.path, [program.audio, '1'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    running.push(() => child.kill('SIGKILL'));
+    await once(child.stdout, 'data');
+    child.stdin.end();
+    const [code] = await once(child, 'exit');
+    expect(code).toBe(0);
+  });
+});
