@@ -2,6 +2,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { type CapacityResult, kbPerCall, type OverloadRow } from './capacity.js';
 import type { Machine } from './machine.js';
 
 interface LatencyResult {
@@ -32,7 +33,8 @@ const result = <T>(name: string): T =>
 
 /** The README with its figures as they were last measured. */
 export function withFigures(readme: string): string {
-  return section(section(readme, 'latency', latency()), 'quality', quality());
+  const figures = { latency, quality, capacity };
+  return Object.entries(figures).reduce((text, [name, of]) => section(text, name, of()), readme);
 }
 
 function section(readme: string, name: string, figures: string): string {
@@ -87,6 +89,51 @@ function quality(): string {
     '|---|---|---:|---:|---:|---:|---:|',
     ...cells.map((row) => `| ${row} |`),
   ].join('\n');
+}
+
+function capacity(): string {
+  const { machine, holdMs, capacity, rows, overload } = result<CapacityResult>('capacity');
+  const cells = rows.map((row) => {
+    const { calls, phones, gateway } = row;
+    return [
+      calls,
+      ...[phones.roundTrip.p50Ms, phones.roundTrip.p99Ms, phones.roundTrip.p999Ms].map((ms) => ms.toFixed(2)),
+      gateway.p99Us.toFixed(0),
+      row.dropped,
+      phones.missing + phones.discarded,
+      percent(row.gatewayCpu),
+      percent(phones.cpu),
+      phones.lateness.p99Ms.toFixed(2),
+      row.rssMb.toFixed(0),
+      kbPerCall(row, rows),
+      row.ok ? 'yes' : row.valid ? 'no' : 'void',
+    ].join(' | ');
+  });
+  return [
+    `**${capacity} calls** on one core of ${machine.cpu}, ${machine.platform}, Node ${machine.node}, ${machine.date}; ` +
+      `${holdMs / 1_000} s each row.`,
+    '',
+    "| calls | round trip p50 | p99 | p99.9 ms | socket to socket p99 µs | dropped | missing | gateway CPU | phones' CPU | late p99 ms | RSS MB | KB a call more | held |",
+    '|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|',
+    ...cells.map((row) => `| ${row} |`),
+    ...(overload.length === 0 ? [] : ['', overloadLine(overload)]),
+  ].join('\n');
+}
+
+function overloadLine(overload: readonly OverloadRow[]): string {
+  const of = (wanted: OverloadRow['name']) => overload.find(({ name }) => name === wanted) as OverloadRow;
+  const [unloaded, full, over] = [of('unloaded'), of('full'), of('overloaded')];
+  const p99 = (row: OverloadRow) => row.p99Ms.toFixed(2);
+  return (
+    `Overload: a gateway with \`MAX_CALLS\` ${full.calls} was full and offered ${over.offered - over.calls} calls more; ` +
+    `${over.busy} of them were told busy. Round trip p99 of those within, medians of ${over.rounds.length}: ${p99(over)} ms; ` +
+    `${p99(full)} ms without the offers, ${p99(unloaded)} ms with ${unloaded.calls} calls. ` +
+    `Missing ${over.missing}, dropped ${over.dropped}.`
+  );
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(0)} %`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))
