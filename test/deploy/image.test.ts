@@ -1,0 +1,184 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DockerfileParser, type Instruction } from 'dockerfile-ast';
+import { validate } from 'dockerfile-utils';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BUILT_ADDONS } from '../../src/media/addon.js';
+import { WASM_MODULES } from '../../src/media/wasm.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
+
+const TEXT = read('deploy/Dockerfile');
+const instructions = DockerfileParser.parse(TEXT).getInstructions();
+const lastFrom = instructions.findLastIndex((instruction) => instruction.getKeyword() === 'FROM');
+const final = instructions.slice(lastFrom);
+const build = instructions.slice(0, lastFrom);
+
+const textsOf = (list: readonly Instruction[], keyword: string) =>
+  list
+    .filter((instruction) => instruction.getKeyword() === keyword)
+    .map((instruction) => instruction.getArgumentsContent() ?? '');
+/** Sources and target of each COPY. */
+const copies = (list: readonly Instruction[]) =>
+  textsOf(list, 'COPY').map((text) => {
+    const words = text.split(/\s+/);
+    return { from: words.slice(0, -1), to: words.at(-1) ?? '' };
+  });
+const env = Object.fromEntries(
+  textsOf(final, 'ENV').flatMap((text) =>
+    text.split(/\s+/).map((pair) => pair.split('=') as [string, string]),
+  ),
+);
+const command = (keyword: string) =>
+  JSON.parse((textsOf(final, keyword)[0] ?? '').replace(/^CMD /, '')) as [string, ...string[]];
+
+describe('the Dockerfile', () => {
+  it('gives the linter nothing to say', () => {
+    expect(validate(TEXT)).toEqual([]);
+    expect(validate('FROM a\nMAINTAINER b\n')).toHaveLength(1);
+  });
+
+  it('fetches nothing but Debian and npm packages', () => {
+    expect(textsOf(instructions, 'ADD')).toEqual([]);
+    expect(textsOf(instructions, 'RUN').join('\n')).not.toMatch(/curl|wget|https?:|git\+|npx/);
+  });
+
+  it('ends in a stage without compiler, shell command or root', () => {
+    expect(textsOf(final, 'RUN')).toEqual([]);
+    expect(textsOf(final, 'USER')).toEqual([expect.stringMatching(/^[1-9]\d*:[1-9]\d*$/)]);
+    expect(textsOf(final, 'STOPSIGNAL')).toEqual(['SIGTERM']);
+    expect(textsOf(final, 'EXPOSE')).toEqual([env.PORT]);
+    expect(textsOf(final, 'COPY')).toHaveLength(
+      final.filter((instruction) => /^COPY --from=build /.test(instruction.getTextContent())).length,
+    );
+  });
+
+  it('starts from one base in both stages', () => {
+    expect(textsOf(instructions, 'FROM')).toEqual([
+      // biome-ignore-start lint/suspicious/noTemplateCurlyInString: Docker's own variable
+      '${NODE_IMAGE} AS build',
+      '${NODE_IMAGE}',
+      // biome-ignore-end lint/suspicious/noTemplateCurlyInString: Docker's own variable
+    ]);
+  });
+
+  it('gets what it copies, and the addon all of its sources', () => {
+    const [everything, ...lines] = read('deploy/Dockerfile.dockerignore')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'));
+    expect(everything).toBe('*');
+    const sent = (path: string) => {
+      const says = lines.findLast((line) => `${path}/`.startsWith(`${line.replace('!', '')}/`));
+      return says?.startsWith('!') ?? false;
+    };
+    const wanted = copies(build).flatMap(({ from }) => from);
+    expect(wanted).toContain('package-lock.json');
+    const { targets } = JSON.parse(read('binding.gyp').replace(/^\s*#.*$/gm, '')) as {
+      targets: { sources: string[] }[];
+    };
+    for (const path of [...wanted, ...targets.flatMap(({ sources }) => sources), 'native/install.mjs']) {
+      expect(existsSync(join(ROOT, path)) && sent(path), path).toBe(true);
+    }
+    for (const path of ['.env', 'node_modules', 'build', 'prebuilds', 'dist', '.git']) {
+      expect(sent(path), path).toBe(false);
+    }
+  });
+});
+
+describe('the files of the image', () => {
+  let app: string;
+  beforeAll(() => {
+    app = mkdtempSync(join(tmpdir(), 'trunkline-image-'));
+    for (const { from, to } of copies(final)) for (const path of from) copy(path.replace('/app/', ''), to);
+  });
+  afterAll(() => rmSync(app, { recursive: true }));
+
+  /** As COPY does it, but for development's packages, which the build prunes. */
+  function copy(path: string, to: string): void {
+    if (path === 'node_modules') {
+      linkPackages(join(app, to));
+      return;
+    }
+    const [folder, pattern] = [dirname(path), path.split('*')[1]];
+    const names = path.includes('*')
+      ? readdirSync(join(ROOT, folder)).filter((name) => name.endsWith(pattern ?? ''))
+      : [path.slice(folder === '.' ? 0 : folder.length + 1)];
+    for (const name of names) {
+      const target = join(app, to, to.endsWith('/') ? name : '');
+      mkdirSync(dirname(target), { recursive: true });
+      cpSync(join(ROOT, folder, name), target, { recursive: true });
+    }
+  }
+
+  function linkPackages(to: string): void {
+    const { packages } = JSON.parse(read('package-lock.json')) as {
+      packages: Record<string, { dev?: true }>;
+    };
+    for (const [path, { dev }] of Object.entries(packages)) {
+      const name = path.replace('node_modules/', '');
+      if (path === '' || dev || name.includes('node_modules/') || !existsSync(join(ROOT, path))) continue;
+      mkdirSync(dirname(join(to, name)), { recursive: true });
+      symlinkSync(join(ROOT, path), join(to, name));
+    }
+  }
+
+  it('hold every core', () => {
+    const inImage = (path: string) => existsSync(path.replace(ROOT, `${app}/`));
+    expect([BUILT_ADDONS[0] as string, ...WASM_MODULES].filter((path) => !inImage(path))).toEqual([]);
+    expect(existsSync(join(app, 'node_modules/vitest'))).toBe(false);
+  });
+
+  it('start, are found healthy, and stop at a SIGTERM', async () => {
+    const port = await freePort();
+    const [, ...args] = command('ENTRYPOINT');
+    const variables = { ...env, PORT: String(port), TWILIO_VALIDATE: 'off' };
+    const gateway = spawn(process.execPath, args, { cwd: app, env: variables });
+    try {
+      let log = '';
+      for (const output of [gateway.stdout, gateway.stderr]) output.on('data', (text) => (log += text));
+      const ended = once(gateway, 'exit');
+      await expect.poll(() => log, { timeout: 15_000 }).toContain('"msg":"listening"');
+      expect(log).toContain(`http://0.0.0.0:${port}`);
+      expect(await healthCheck(variables)).toBe(0);
+      expect(await (await fetch(`http://127.0.0.1:${port}/health`)).json()).toMatchObject({
+        transcoder: 'native',
+      });
+      gateway.kill('SIGTERM');
+      expect(await ended).toEqual([0, null]);
+      expect(await healthCheck(variables)).toBe(1);
+    } finally {
+      gateway.kill('SIGKILL');
+    }
+  });
+
+  function healthCheck(variables: Record<string, string>): Promise<number> {
+    const [, ...args] = command('HEALTHCHECK');
+    return new Promise((resolve) => {
+      execFile(process.execPath, args, { env: variables }, (error) => resolve(Number(error?.code ?? 0)));
+    });
+  }
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
