@@ -100,7 +100,11 @@ describe('the Dockerfile', () => {
   });
 });
 
-describe('the files of the image', () => {
+/** The image's build stage compiles the addon; a checkout may be without. CI compiles: there, a missing one is a failure. */
+const hasAddon = Boolean(process.env.CI) || existsSync(BUILT_ADDONS[0] as string);
+if (!hasAddon) console.warn('the addon is not compiled, the image is not tried: npm run install');
+
+describe.runIf(hasAddon)('the files of the image', () => {
   let app: string;
   beforeAll(() => {
     app = mkdtempSync(join(tmpdir(), 'trunkline-image-'));
