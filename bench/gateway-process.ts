@@ -9,7 +9,12 @@ export interface GatewayReport {
 }
 
 // The gateway in a process of its own: options in the first argument, a report for every message.
-const gateway = createGateway(JSON.parse(process.argv[2] ?? '{}') as GatewayOptions);
+const gateway = createGateway({
+  // Beyond what a gateway would take by itself: where it fails is what is looked for.
+  maxLoopDelayMs: 0,
+  maxCpuPercent: 0,
+  ...(JSON.parse(process.argv[2] ?? '{}') as GatewayOptions),
+});
 const { url } = await gateway.listen();
 process.send?.({ url });
 

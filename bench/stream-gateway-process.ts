@@ -15,6 +15,8 @@ const options = JSON.parse(process.argv[2] ?? '{}') as StreamBridgeOptions;
 const log = createLog('warn', 2);
 const bridge = new StreamBridge({ ...options, log });
 const gateway = createGateway({
+  maxLoopDelayMs: 0,
+  maxCpuPercent: 0,
   port: 0,
   publicUrl: 'https://voice.example.com/edge',
   twilio: { authTokens: ['test-auth-token'] },

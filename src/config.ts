@@ -30,6 +30,9 @@ export interface Config {
   };
   readonly localRoom: 'call' | 'to';
   readonly maxCalls: number;
+  readonly maxLoopDelayMs: number;
+  readonly maxCpuPercent: number;
+  readonly stuckSeconds: number;
   readonly leadMs: number;
   readonly drainMs: number;
   readonly controlApiKey?: string;
@@ -83,6 +86,9 @@ const Environment = z.object({
   TLS_KEY_FILE: text.optional(),
   CONTROL_API_KEY: text.min(16).optional(),
   MAX_CALLS: whole(1, 1_000_000).default(1000),
+  MAX_LOOP_DELAY_MS: whole(0, 10_000).default(50),
+  MAX_CPU_PERCENT: whole(0, 10_000).default(85),
+  STUCK_SECONDS: whole(1, 3_600).default(30),
   LEAD_MS: whole(40, 10_000).default(120),
   DRAIN_SECONDS: whole(0, 86_400).default(300),
   TRANSCODER: z.enum(TRANSCODERS).default('auto'),
@@ -113,6 +119,9 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   TLS_KEY_FILE: 'the path of a private key',
   CONTROL_API_KEY: 'at least 16 characters',
   MAX_CALLS: 'a whole number from 1',
+  MAX_LOOP_DELAY_MS: '0 to 10000 milliseconds',
+  MAX_CPU_PERCENT: '0 to 10000 percent',
+  STUCK_SECONDS: '1 to 3600 seconds',
   LEAD_MS: '40 to 10000 milliseconds',
   DRAIN_SECONDS: '0 to 86400 seconds',
   TRANSCODER: 'auto, native or wasm',
@@ -169,6 +178,9 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     ...streamOf(e),
     localRoom: e.LOCAL_ROOM,
     maxCalls: e.MAX_CALLS,
+    maxLoopDelayMs: e.MAX_LOOP_DELAY_MS,
+    maxCpuPercent: e.MAX_CPU_PERCENT,
+    stuckSeconds: e.STUCK_SECONDS,
     leadMs: e.LEAD_MS,
     drainMs: e.DRAIN_SECONDS * 1000,
     ...(e.CONTROL_API_KEY && { controlApiKey: e.CONTROL_API_KEY }),

@@ -7,6 +7,7 @@ import { TwilioCallRegistry } from './calls/registry.js';
 import { expected, GatewayError } from './errors.js';
 import { DEFAULT_LEAD_MS } from './media/playout.js';
 import { core } from './media/thread-core.js';
+import type { CallReport } from './server/call-report.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
 import { Gatekeeper } from './server/gatekeeper.js';
 import type { TwilioMediaStream } from './server/media-stream.js';
@@ -15,6 +16,7 @@ import { Server } from './server/server.js';
 import type { Apology } from './server/session.js';
 import { type PlacedCall, Switchboard } from './server/switchboard.js';
 import type { LatencySummary } from './telemetry/histogram.js';
+import type { LatencySummaries } from './telemetry/latencies.js';
 import { createLog, type Logger, type LogLevel } from './telemetry/log.js';
 import { Metrics } from './telemetry/metrics.js';
 import type { TrafficCounts } from './telemetry/traffic.js';
@@ -56,6 +58,12 @@ export interface GatewayOptions {
   readonly localRoom?: 'call' | 'to';
   /** Most calls at a time; default 1000. */
   readonly maxCalls?: number;
+  /** Milliseconds the event loop may be late before new calls are refused; default 50; 0 for no limit. */
+  readonly maxLoopDelayMs?: number;
+  /** Percent of one core the process may take before new calls are refused; default 85; 0 for no limit. */
+  readonly maxCpuPercent?: number;
+  /** Seconds after which a live call from which nothing comes is ended; default 30. */
+  readonly stuckSeconds?: number;
   /** Most audio a listener may have waiting, in milliseconds; default 120. */
   readonly leadMs?: number;
   /** Life of an inbound call's token in milliseconds; default 60,000. */
@@ -69,20 +77,17 @@ export interface GatewayOptions {
 interface GatewayEvents {
   /** A call is known and its stream made; audio flows from the stream's `start` on. */
   call: [call: PhoneCall, stream: TwilioMediaStream];
-  end: [call: PhoneCall, cause: EndCause];
+  /** A call is over and freed; the report tells how it was. */
+  end: [call: PhoneCall, cause: EndCause, report: CallReport];
 }
 
 /** What a gateway did so far. */
 export interface GatewayStats {
   readonly activeCalls: number;
   readonly traffic: TrafficCounts;
-  readonly latency: {
-    /** Message bytes to samples. */
-    readonly transcodeIn: LatencySummary;
-    /** Samples to message bytes. */
-    readonly transcodeOut: LatencySummary;
-    /** Socket in to socket out. */
-    readonly gateway: LatencySummary;
+  readonly latency: LatencySummaries & {
+    /** How late the event loop was in the last one to two minutes. */
+    readonly eventLoopDelay: LatencySummary;
   };
 }
 
@@ -130,7 +135,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       registry: this.calls,
       bridge: this.bridge,
       log: this.log,
-      maxCalls: options.maxCalls ?? 1000,
+      limits: {
+        maxCalls: options.maxCalls ?? 1000,
+        maxLoopDelayMs: options.maxLoopDelayMs ?? 50,
+        maxCpuPercent: options.maxCpuPercent ?? 85,
+      },
+      stuckMs: (options.stuckSeconds ?? 30) * 1_000,
       leadMs: options.leadMs ?? DEFAULT_LEAD_MS,
       defaultRoom: (call) =>
         this.bridge.roomOf?.(call.callId) ??
@@ -149,7 +159,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       apology: options.apology ?? DEFAULT_APOLOGY,
     });
     this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
-    this.switchboard.on('end', (call, cause) => this.emit('end', call, cause));
+    this.switchboard.on('end', (call, cause, report) => this.emit('end', call, cause, report));
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
     // Something better did not load: nobody chose this.
@@ -202,7 +212,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private async openAndListen(host: string, port: number): Promise<number> {
     await this.bridge.open?.();
     try {
-      return await this.server.listen(host, port);
+      const actual = await this.server.listen(host, port);
+      this.switchboard.open();
+      return actual;
     } catch (error) {
       // Nothing that was started keeps a process alive that can not serve.
       await this.bridge.close();
@@ -240,15 +252,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /** What the gateway did so far. */
   stats(): GatewayStats {
-    const { latencies, traffic, activeCalls } = this.switchboard;
+    const { latencies, eventLoopDelay, traffic, activeCalls } = this.switchboard;
     return {
       activeCalls,
       traffic: traffic.counts(),
-      latency: {
-        transcodeIn: latencies.transcodeIn.summary(),
-        transcodeOut: latencies.transcodeOut.summary(),
-        gateway: latencies.gateway.summary(),
-      },
+      latency: { ...latencies.summaries(), eventLoopDelay: eventLoopDelay.summary() },
     };
   }
 
@@ -264,6 +272,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       if (isOwed) await new Promise((resolve) => setTimeout(resolve, NEXT_MS));
       // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
       await new Promise((resolve) => setImmediate(resolve));
+      this.switchboard.close();
       this.server.close();
       this.calls.close();
       await this.bridge.close();
@@ -282,6 +291,10 @@ export function createGateway(options: GatewayOptions = {}): Gateway {
 }
 
 function checkOptions(options: GatewayOptions): void {
+  const { maxLoopDelayMs = 0, maxCpuPercent = 0, stuckSeconds = 1 } = options;
+  if (!(maxLoopDelayMs >= 0)) throw expected('at least 0 milliseconds', 'maxLoopDelayMs', maxLoopDelayMs);
+  if (!(maxCpuPercent >= 0)) throw expected('at least 0 percent', 'maxCpuPercent', maxCpuPercent);
+  if (!(stuckSeconds > 0)) throw expected('more than 0 seconds', 'stuckSeconds', stuckSeconds);
   const { port = 0, maxCalls = 1, leadMs = 40, prepareCall, publicUrl, localRoom = 'call' } = options;
   if (localRoom !== 'call' && localRoom !== 'to') throw expected('"call" or "to"', 'localRoom', localRoom);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw expected('0 to 65535', 'port', port);

@@ -10,6 +10,7 @@ export { StreamBridge, type StreamBridgeOptions, type StreamBridgeStats } from '
 export type { MediaWorkerState } from './bridge/stream/worker-pool.js';
 export { type CallState, type EndCause, TwilioCall } from './calls/call.js';
 export { TwilioCallRegistry, TwilioCallRegistry as CallRegistry } from './calls/registry.js';
+export type { CallResult } from './calls/result.js';
 export { type Config, readConfig } from './config.js';
 export { GatewayError } from './errors.js';
 export { createGateway, Gateway, type GatewayOptions, type GatewayStats } from './gateway.js';
@@ -23,6 +24,7 @@ export {
   type Transcoder,
   type TranscoderOptions,
 } from './media/transcoder.js';
+export type { CallReport } from './server/call-report.js';
 export type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
 export type { MediaSocket } from './server/media-socket.js';
 export {
@@ -35,6 +37,8 @@ export {
 export type { PlaceCallRequest } from './server/place-call.js';
 export type { PlacedCall } from './server/switchboard.js';
 export type { LatencySummary } from './telemetry/histogram.js';
+export type { LatencySummaries } from './telemetry/latencies.js';
+export type { TrafficCounts } from './telemetry/traffic.js';
 export { type SignedRequest, TwilioSignatureVerifier, verifyTwilioSignature } from './twilio/signature.js';
 export {
   createMediaStreamResponse,

@@ -3,7 +3,12 @@
 
 import { createGateway } from '../../dist/index.js';
 
-const gateway = createGateway(JSON.parse(process.argv[2] ?? '{}'));
+const gateway = createGateway({
+  // Beyond what a gateway would take by itself: where it fails is what is looked for.
+  maxLoopDelayMs: 0,
+  maxCpuPercent: 0,
+  ...JSON.parse(process.argv[2] ?? '{}'),
+});
 const { url } = await gateway.listen();
 process.send?.({ url });
 

@@ -50,8 +50,8 @@ export interface BridgeLeg extends FrameSink {
   dtmf(digit: string): void;
   /** A mark of {@link PhoneLine.mark} came back. */
   marked?(echo: MarkEcho): void;
-  /** Leaves; idempotent. No frame reaches the line afterwards. */
-  close(): void;
+  /** Leaves; idempotent. No frame reaches the line afterwards. A promise is settled when all of it is freed. */
+  close(): void | Promise<void>;
 }
 
 /** A number for `/metrics`; its name gets the prefix `trunkline_`. */

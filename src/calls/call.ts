@@ -22,6 +22,7 @@ export type EndCause =
   | 'refused' // prepareCall turned it away
   | 'expired' // no socket came within the token's life
   | 'protocol' // the peer broke the protocol
+  | 'silent' // nothing came from Twilio any more
   | 'failed' // placing or preparing it failed
   | 'drain' // the gateway shuts down
   | 'internal'; // a fault of ours

@@ -4,6 +4,7 @@ import { FRAME_SAMPLES, type FrameSink } from './frame.js';
 export class FrameRing {
   private readonly frames: Int16Array[];
   private readonly stamps: Int32Array;
+  private readonly times: Float64Array;
   private first = 0;
   private count = 0;
 
@@ -19,19 +20,21 @@ export class FrameRing {
     // Views are made once: taking one per frame would be an allocation per frame.
     this.frames = Array.from({ length: capacity }, (_, i) => memory.subarray(i * samples, (i + 1) * samples));
     this.stamps = new Int32Array(capacity);
+    this.times = new Float64Array(capacity);
   }
 
   get length(): number {
     return this.count;
   }
 
-  /** Copies a frame to the end; answers whether the oldest had to go for it. */
-  push(frame: Int16Array, stamp: number): boolean {
+  /** Copies a frame to the end, with what time it is by a clock of one's own; answers whether the oldest had to go for it. */
+  push(frame: Int16Array, stamp: number, time = 0): boolean {
     const full = this.count === this.capacity;
     if (full) this.drop();
     const slot = (this.first + this.count) % this.capacity;
     (this.frames[slot] as Int16Array).set(frame);
     this.stamps[slot] = stamp;
+    this.times[slot] = time;
     this.count += 1;
     return full;
   }
@@ -44,6 +47,11 @@ export class FrameRing {
   /** The oldest frame's stamp; meaningless while empty. */
   get oldestStamp(): number {
     return this.stamps[this.first] as number;
+  }
+
+  /** When the oldest frame was pushed, as its push said; meaningless while empty. */
+  get oldestTime(): number {
+    return this.times[this.first] as number;
   }
 
   /** Drops the oldest frame. */

@@ -9,7 +9,13 @@ export const DEFAULT_LEAD_MS = 120;
 const PAUSE_MS = 1_000;
 
 /** The way out to the listener. */
-export interface PlayoutLine extends FrameSink {
+export interface PlayoutLine {
+  /**
+   * Takes a frame.
+   * @param waitedUs microseconds it waited for room
+   * @param leadUs microseconds of audio that the listener has before it
+   */
+  write(frame: Int16Array, stamp: number, waitedUs: number, leadUs: number): void;
   /** False until somebody listens: what is pushed out before is no loss to anybody. */
   readonly hasListener: boolean;
   /** False while the far end takes nothing: not started yet, or the socket is full. */
@@ -73,13 +79,13 @@ export class Playout implements FrameSink, AtTurnEnd {
     const now = this.now();
     const isWritable = this.line.isWritable();
     const isNear = this.endsAt - now + FRAME_MS <= this.limitMs / 2;
-    if (isWritable && isNear && this.waitingCount === 0) this.send(frame, stamp, now);
-    else this.wait(frame, stamp, isWritable);
+    if (isWritable && isNear && this.waitingCount === 0) this.send(frame, stamp, now, now);
+    else this.wait(frame, stamp, isWritable, now);
   }
 
-  private wait(frame: Int16Array, stamp: number, isWritable: boolean): void {
+  private wait(frame: Int16Array, stamp: number, isWritable: boolean, now: number): void {
     this.ring ??= new FrameRing(Math.max(1, Math.floor(this.limitMs / FRAME_MS)));
-    const pushedOut = this.ring.push(frame, stamp);
+    const pushedOut = this.ring.push(frame, stamp, now);
     if (pushedOut && this.line.hasListener) {
       if (isWritable) this.droppedLead += 1;
       else this.droppedBackpressure += 1;
@@ -116,8 +122,9 @@ export class Playout implements FrameSink, AtTurnEnd {
     while (ring.length > 0) {
       const frame = ring.oldest as Int16Array;
       const stamp = ring.oldestStamp;
+      const since = ring.oldestTime;
       ring.drop();
-      this.send(frame, stamp, now);
+      this.send(frame, stamp, now, since);
     }
   }
 
@@ -140,14 +147,16 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.ring = undefined;
   }
 
-  private send(frame: Int16Array, stamp: number, now: number): void {
+  private send(frame: Int16Array, stamp: number, now: number, since: number): void {
     const dryMs = now - this.endsAt;
     if (dryMs > 0) {
       if (dryMs > FRAME_MS && dryMs < PAUSE_MS && this.sentMs > 0) this.underruns += 1;
       this.endsAt = now;
     }
+    const leadMs = this.endsAt - now;
     this.endsAt += FRAME_MS;
     this.sentMs += FRAME_MS;
-    this.line.write(frame, stamp);
+    // Whole numbers, which V8 does not box.
+    this.line.write(frame, stamp, ((now - since) * 1_000) | 0, (leadMs * 1_000) | 0);
   }
 }

@@ -68,6 +68,7 @@ export class ControlRoutes {
         playedMs: Math.round(stream.playedMs),
         leadMs: Math.round(stream.leadMs),
         traffic: stream.counts(),
+        latency: stream.latencies.summaries(),
       }),
     };
   }

@@ -7,7 +7,7 @@ import { MAX_PENDING_MARKS, type MarkEcho, Marks } from '../media/marks.js';
 import { DEFAULT_LEAD_MS, Playout } from '../media/playout.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
 import { Latencies } from '../telemetry/latencies.js';
-import { NO_STAMP, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
+import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
 import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
 import type { MediaSocket } from './media-socket.js';
@@ -16,6 +16,8 @@ import { TokenBucket } from './token-bucket.js';
 
 /** Largest message taken from a phone, in bytes. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
+/** 48 kHz. */
+const SAMPLES_PER_MS = 48;
 /** µ-law bytes in 20 ms. */
 const FRAME_PAYLOAD_BYTES = 160;
 /**
@@ -56,7 +58,8 @@ interface MediaStreamEvents {
  */
 export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly traffic = new Traffic();
-  private readonly latencies: Latencies;
+  /** Where this call's time goes. */
+  readonly latencies: Latencies;
   private readonly transcoder = new core.Transcoder();
   private readonly intake = new Intake();
   private readonly outlet: Outlet;
@@ -69,13 +72,17 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private sid: string | undefined;
   private ended = false;
   private confirmedMs = 0;
+  /** When the latest audio came, how much it was, and how long its decoding took. */
+  private latestAt: Stamp = NO_STAMP;
+  private latestSamples = 0;
+  private decoding = 0;
 
   /** @throws TypeError for a lead out of range */
   constructor(options: MediaStreamOptions = {}) {
     super();
     const leadMs = options.leadMs ?? DEFAULT_LEAD_MS;
     if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
-    this.latencies = options.latencies ?? new Latencies();
+    this.latencies = new Latencies(options.latencies ?? new Latencies());
     this.checkStart = options.checkStart;
     this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);
     this.playout = new Playout(this.outlet, leadMs);
@@ -107,6 +114,11 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     return this.playout.leadMs();
   }
 
+  /** Messages from Twilio so far. */
+  get messagesIn(): number {
+    return this.traffic.messagesIn;
+  }
+
   /** What came and went so far. */
   counts(): TrafficCounts {
     const counts = this.traffic.counts();
@@ -129,7 +141,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** Sends the caller's audio to `sink` from here on, beginning with what waits. */
   connect(sink: FrameSink): void {
-    this.intake.connect(sink);
+    this.intake.connect(new LegEntry(this, sink));
   }
 
   /** A frame from the far side for the caller's ear; `stamp` is when its audio reached the gateway. */
@@ -236,12 +248,30 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** `count` decoded samples stand in the slab. */
   private heard(count: number, stamp: Stamp): void {
-    this.latencies.transcodeIn.record(stampsBetween(stamp, stampNow()));
+    this.decoding = stampsBetween(stamp, stampNow());
+    this.latencies.transcodeIn.record(this.decoding);
+    this.noteJitter(count, stamp);
     this.traffic.framesIn += (info[1] as number) / FRAME_PAYLOAD_BYTES;
     this.traffic.filledMs += info[2] as number;
     const audio = count === FRAME_SAMPLES ? frame : samples.subarray(0, count);
     if (this.listenerCount('audio') > 0) this.emit('audio', audio);
     this.intake.push(audio, stamp);
+  }
+
+  /** The pace is the audio's own: a message is due as long after the one before as that one lasts. */
+  private noteJitter(count: number, stamp: Stamp): void {
+    if (this.latestAt !== NO_STAMP) {
+      const due = ((this.latestSamples * STAMPS_PER_MICROSECOND * 1_000) / SAMPLES_PER_MS) | 0;
+      const late = stampsBetween(this.latestAt, stamp) - due;
+      this.latencies.intakeJitter.record(late < 0 ? -late : late);
+    }
+    this.latestAt = stamp;
+    this.latestSamples = count;
+  }
+
+  /** A frame goes to the leg: at once, or after waiting for it. */
+  noteHandedOver(stamp: Stamp): void {
+    this.latencies.decodedLeg.record(stampsBetween(stamp, stampNow()) - this.decoding);
   }
 
   /** Everything that is not a plain media message: readable, and rare. A bad one never ends the call. */
@@ -336,5 +366,18 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     } finally {
       this.emit('end', end, reason);
     }
+  }
+}
+
+/** The way into the bridge leg, timed. */
+class LegEntry implements FrameSink {
+  constructor(
+    private readonly stream: TwilioMediaStream,
+    private readonly leg: FrameSink,
+  ) {}
+
+  write(frame: Int16Array, stamp: Stamp): void {
+    if (stamp !== NO_STAMP) this.stream.noteHandedOver(stamp);
+    this.leg.write(frame, stamp);
   }
 }

@@ -34,10 +34,17 @@ export class OperationsRoutes {
     });
   }
 
-  /** `GET /ready`: 200 while new calls are taken, else 503. */
+  /** `GET /ready`: 200 while new calls are taken, else 503 and why not. */
   ready(exchange: Exchange): void {
-    const { draining, isFull } = this.switchboard;
-    exchange.json(draining || isFull ? 503 : 200, { ready: !(draining || isFull), draining, full: isFull });
+    const { draining, admission } = this.switchboard;
+    const { closure } = admission;
+    const ready = closure === undefined;
+    exchange.json(ready ? 200 : 503, {
+      ready,
+      draining,
+      full: closure === 'full',
+      ...(closure && { closure }),
+    });
   }
 
   /** `GET /metrics`: Prometheus text. */

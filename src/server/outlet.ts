@@ -2,7 +2,7 @@ import type { Transcoder } from '../media/core.js';
 import type { PlayoutLine } from '../media/playout.js';
 import { message } from '../media/thread-core.js';
 import type { Latencies } from '../telemetry/latencies.js';
-import { NO_STAMP, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
+import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
 import type { Traffic } from '../telemetry/traffic.js';
 import type { ClearMessage, MarkMessage } from '../twilio/messages.js';
 import type { MediaSocket } from './media-socket.js';
@@ -35,7 +35,7 @@ export class Outlet implements PlayoutLine {
     return this.hasListener && this.socket !== undefined && this.socket.bufferedBytes() < FULL_SOCKET_BYTES;
   }
 
-  write(frame: Int16Array, stamp: Stamp): void {
+  write(frame: Int16Array, stamp: Stamp, waitedUs: number, leadUs: number): void {
     if (this.socket === undefined) return;
     const begun = stampNow();
     const length = this.transcoder.transmit(frame);
@@ -47,8 +47,14 @@ export class Outlet implements PlayoutLine {
       return;
     }
     this.traffic.framesOut += 1;
-    this.latencies.transcodeOut.record(stampsBetween(begun, encoded));
-    if (stamp !== NO_STAMP) this.latencies.gateway.record(stampsBetween(stamp, stampNow()));
+    const sent = stampNow();
+    const { latencies } = this;
+    const encoding = stampsBetween(begun, encoded);
+    latencies.transcodeOut.record(encoding);
+    latencies.legEncoded.record(waitedUs * STAMPS_PER_MICROSECOND + encoding);
+    latencies.encodedSocket.record(stampsBetween(encoded, sent));
+    latencies.playoutLead.record(leadUs * STAMPS_PER_MICROSECOND);
+    if (stamp !== NO_STAMP) latencies.gateway.record(stampsBetween(stamp, sent));
   }
 
   /** Sends a mark or a clear. Never dropped: a socket that is too full for it is cut by the server. */

@@ -20,6 +20,7 @@ const DECISION_TIMEOUT_MS = 10_000;
 /** How a WebSocket is closed for each way a call may end. */
 const CLOSE_CODES: Partial<Record<EndCause, [code: number, reason: string]>> = {
   drain: [1001, 'going away'],
+  silent: [1001, 'nothing came'],
   protocol: [1008, 'protocol violation'],
   failed: [1011, 'internal error'],
   internal: [1011, 'internal error'],
@@ -62,6 +63,8 @@ export class Session implements PhoneLine {
   readonly stream: TwilioMediaStream;
   /** What the hook decided; rejects where it failed. */
   readonly decided: Promise<CallDecision>;
+  /** Settled when the bridge has let go of an ended call. */
+  ending: Promise<void> = Promise.resolve();
   private leg: BridgeLeg | undefined;
 
   constructor(
@@ -86,7 +89,7 @@ export class Session implements PhoneLine {
       leaving.abort();
       const { leg } = this;
       this.leg = undefined;
-      leg?.close();
+      this.ending = Promise.resolve(leg?.close());
     });
     this.decided = this.decide(leaving.signal);
     // The leg is joined while the phone still rings, so that nobody's first word is lost.

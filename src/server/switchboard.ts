@@ -3,7 +3,9 @@ import { EventEmitter } from 'node:events';
 import type { Bridge } from '../bridge/bridge.js';
 import type { EndCause } from '../calls/call.js';
 import type { TwilioCallRegistry } from '../calls/registry.js';
+import { CALL_RESULTS, type CallResult } from '../calls/result.js';
 import { GatewayError } from '../errors.js';
+import { EventLoopDelay } from '../telemetry/event-loop-delay.js';
 import { Latencies } from '../telemetry/latencies.js';
 import { type Logger, maskNumber } from '../telemetry/log.js';
 import { Traffic } from '../telemetry/traffic.js';
@@ -11,18 +13,22 @@ import { webSocketOrigin } from '../twilio/public-url.js';
 import type { TwilioRest } from '../twilio/rest.js';
 import { createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
+import { Admission, type AdmissionLimits } from './admission.js';
+import { type CallReport, logOf, reportOf } from './call-report.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
 import type { TwilioMediaStream } from './media-stream.js';
 import { NextVerbs } from './next-verbs.js';
 import type { PlaceCallRequest } from './place-call.js';
 import { type Apology, Session } from './session.js';
+import { type StuckWay, Watchdog } from './watchdog.js';
 
 export interface SwitchboardOptions {
   readonly registry: TwilioCallRegistry<CallDecision | undefined>;
   readonly bridge: Bridge;
   readonly log: Logger;
-  /** Calls at a time, ringing ones included. */
-  readonly maxCalls: number;
+  readonly limits: AdmissionLimits;
+  /** Longest silence of a live call, and longest end, in milliseconds. */
+  readonly stuckMs: number;
   readonly leadMs: number;
   readonly defaultRoom: (call: PhoneCall) => string;
   readonly prepareCall: PrepareCallHook | undefined;
@@ -42,7 +48,7 @@ export interface PlacedCall {
 interface SwitchboardEvents {
   /** A call is known; it has no audio yet. */
   call: [call: PhoneCall, stream: TwilioMediaStream];
-  end: [call: PhoneCall, cause: EndCause];
+  end: [call: PhoneCall, cause: EndCause, report: CallReport];
   /** The last call has ended. */
   idle: [];
 }
@@ -54,7 +60,11 @@ const DEFAULT_RING_SECONDS = 60;
 /** Answers, places, connects and ends the calls of one gateway. Knows nothing of HTTP. */
 export class Switchboard extends EventEmitter<SwitchboardEvents> {
   readonly latencies = new Latencies();
+  readonly eventLoopDelay = new EventLoopDelay();
+  readonly admission: Admission;
   readonly endedCalls = new Map<string, number>();
+  readonly results = new Map<CallResult, number>(CALL_RESULTS.map((result) => [result, 0]));
+  private readonly watchdog: Watchdog;
   private readonly sessions = new Map<string, Session>();
   /** What webhooks were answered, as long as their calls are remembered. */
   private readonly answers = new WeakMap<PhoneCall, Promise<string>>();
@@ -66,7 +76,36 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
 
   constructor(private readonly options: SwitchboardOptions) {
     super();
-    this.next = new NextVerbs(options.maxCalls);
+    this.next = new NextVerbs(options.limits.maxCalls);
+    this.admission = new Admission(options.limits, {
+      activeCalls: () => this.sessions.size,
+      isDraining: () => this.isDraining,
+      loopDelayMs: () => this.eventLoopDelay.recentMs,
+      cpuMs: () => {
+        const { user, system } = process.cpuUsage();
+        return (user + system) / 1_000;
+      },
+      now: () => performance.now(),
+    });
+    this.watchdog = new Watchdog(
+      options.stuckMs,
+      () => this.sessions.values(),
+      (session, way) => this.stuck(session, way),
+    );
+  }
+
+  /** Begins to watch load and calls. */
+  open(): void {
+    this.eventLoopDelay.start();
+    this.admission.start();
+    this.watchdog.start();
+  }
+
+  /** Stops watching. */
+  close(): void {
+    this.eventLoopDelay.stop();
+    this.admission.stop();
+    this.watchdog.stop();
   }
 
   get draining(): boolean {
@@ -77,8 +116,9 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     return this.sessions.size;
   }
 
-  get isFull(): boolean {
-    return this.sessions.size >= this.options.maxCalls;
+  /** Calls found stuck so far. */
+  get stuckCalls(): ReadonlyMap<string, number> {
+    return this.watchdog.found;
   }
 
   /** Everything that came and went, in calls past and present. */
@@ -111,7 +151,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     const known = this.options.registry.getBySid(input.callSid);
     const answered = known && this.answers.get(known);
     if (answered !== undefined) return answered;
-    if (this.isDraining || this.isFull) return Promise.resolve(createRefusalTwiml('busy'));
+    if (this.admission.refuse() !== undefined) return Promise.resolve(createRefusalTwiml('busy'));
     const session = this.register(this.options.registry.create(randomUUID(), input, this.preparation()));
     const answer = this.answerTo(session, publicBase);
     this.answers.set(session.call, answer);
@@ -120,7 +160,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
 
   /**
    * Places a call.
-   * @throws GatewayError `GW_DRAINING`, `GW_FULL`, `GW_TWILIO_NOT_CONFIGURED` (503), `GW_CALL_REFUSED` (403),
+   * @throws GatewayError `GW_DRAINING`, `GW_FULL`, `GW_OVERLOADED`, `GW_TWILIO_NOT_CONFIGURED` (503), `GW_CALL_REFUSED` (403),
    * `GW_FROM_MISSING` (400), `GW_CALL_EXISTS` and `GW_CALL_ENDED` (409), `GW_TWILIO_REFUSED` (502)
    */
   async place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
@@ -136,9 +176,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
   private async placeCall(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
     const { rest, registry } = this.options;
     const from = request.from ?? this.options.from;
-    if (this.isDraining)
-      throw unavailable('GW_DRAINING', 'a gateway that takes calls', 'one that is shutting down');
-    if (this.isFull) throw unavailable('GW_FULL', `fewer than ${this.options.maxCalls} calls`, 'one more');
+    this.checkAdmission();
     if (rest === undefined) {
       throw unavailable('GW_TWILIO_NOT_CONFIGURED', 'TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN', 'none');
     }
@@ -191,6 +229,18 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     } catch (error) {
       call.end('failed');
       throw error;
+    }
+  }
+
+  private checkAdmission(): void {
+    switch (this.admission.refuse()) {
+      case 'draining':
+        throw unavailable('GW_DRAINING', 'a gateway that takes calls', 'one that is shutting down');
+      case 'full':
+        throw unavailable('GW_FULL', `fewer than ${this.admission.maxCalls} calls`, 'one more');
+      case 'loop_delay':
+      case 'cpu':
+        throw unavailable('GW_OVERLOADED', 'a gateway with time to spare', 'one under load');
     }
   }
 
@@ -313,15 +363,14 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
   private ended(session: Session, cause: EndCause): void {
     const { call, stream } = session;
     this.sessions.delete(call.callId);
-    const counts = stream.counts();
-    this.past.add(counts);
+    const report = reportOf(session, cause);
+    this.past.add(report.traffic);
     this.endedCalls.set(cause, (this.endedCalls.get(cause) ?? 0) + 1);
-    this.options.log.info(
-      { callId: call.callId, callSid: call.callSid, cause, seconds: call.durationSeconds, ...counts },
-      'call ended',
-    );
+    this.results.set(report.result, (this.results.get(report.result) ?? 0) + 1);
+    this.options.log.info({ callId: call.callId, callSid: call.callSid, ...logOf(report) }, 'call ended');
+    this.watchdog.watchEnd(session, session.ending);
     try {
-      this.emit('end', call, cause);
+      this.emit('end', call, cause, report);
     } catch (error) {
       this.options.log.error({ callId: call.callId, err: error }, 'a listener of "end" failed');
     }
@@ -330,6 +379,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
       void this.hangUpAtTwilio(call);
     }
     if (this.sessions.size === 0) this.emit('idle');
+  }
+
+  private stuck({ call, stream }: Session, way: StuckWay): void {
+    const { callId, callSid } = call;
+    this.options.log.error({ callId, callSid, way, seconds: this.options.stuckMs / 1_000 }, 'call stuck');
+    if (way === 'silent' && !stream.isEnded) call.end('silent');
   }
 
   private streamTwiml(call: PhoneCall, decision: CallDecision, publicBase: string): string {

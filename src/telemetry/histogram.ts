@@ -1,9 +1,7 @@
 import { STAMPS_PER_MICROSECOND } from './stamp.js';
 
-const SUB_BITS = 5;
-const SUB_BUCKETS = 1 << SUB_BITS;
-/** Values below 32 have a bucket each; every further power of two up to 2^31 has 32 of them. */
-const BUCKETS = (32 - SUB_BITS) * SUB_BUCKETS;
+/** Buckets a power of two, as the power: 32 are at most 3.2 % wide. */
+const FINE = 5;
 /** 214 s: what is longer counts as this. */
 const LARGEST = 2 ** 31 - 1;
 
@@ -21,31 +19,43 @@ export interface LatencySummary {
 /**
  * Latency histogram with log-linear buckets (32 a power of two, so at most 3.2 % wide). Values are stamp
  * differences, i.e. units of 100 ns. Recording is a few integer operations and allocates nothing, which is
- * why it may stay on for every frame.
+ * why it may stay on for every frame. One may be part of another, which then gets every value too.
  */
 export class LatencyHistogram {
-  private readonly buckets = new Float64Array(BUCKETS);
+  private readonly buckets: Float64Array;
   private total = 0;
   private sum = 0;
   private largest = 0;
 
+  /**
+   * @param whole what this one is a part of
+   * @param subBits values below 2^subBits have a bucket each; every further power of two up to 2^31 has so many of them
+   */
+  constructor(
+    private readonly whole?: LatencyHistogram,
+    private readonly subBits = FINE,
+  ) {
+    this.buckets = new Float64Array((32 - subBits) << subBits);
+  }
+
   /** Adds one value; negative ones (the clock wrapped under a stall of minutes) count as 0. */
   record(stamps: number): void {
     const value = stamps > 0 ? Math.min(stamps, LARGEST) | 0 : 0;
-    const index = bucketOf(value);
+    const index = bucketOf(value, this.subBits);
     this.buckets[index] = (this.buckets[index] as number) + 1;
     this.total += 1;
     this.sum += value;
     if (value > this.largest) this.largest = value;
+    if (this.whole !== undefined) this.whole.record(value);
   }
 
   get count(): number {
     return this.total;
   }
 
-  /** Adds every value of `other`. */
+  /** Adds every value of `other`, which has the same buckets. */
   merge(other: LatencyHistogram): void {
-    for (let i = 0; i < BUCKETS; i++) {
+    for (let i = 0; i < this.buckets.length; i++) {
       this.buckets[i] = (this.buckets[i] as number) + (other.buckets[i] as number);
     }
     this.total += other.total;
@@ -63,9 +73,9 @@ export class LatencyHistogram {
     if (this.total === 0) return 0;
     const rank = Math.max(1, Math.ceil(q * this.total));
     let seen = 0;
-    for (let i = 0; i < BUCKETS; i++) {
+    for (let i = 0; i < this.buckets.length; i++) {
       seen += this.buckets[i] as number;
-      if (seen >= rank) return Math.min(upperEdge(i), this.largest) / STAMPS_PER_MICROSECOND;
+      if (seen >= rank) return Math.min(upperEdge(i, this.subBits), this.largest) / STAMPS_PER_MICROSECOND;
     }
     return this.largest / STAMPS_PER_MICROSECOND;
   }
@@ -79,7 +89,8 @@ export class LatencyHistogram {
   countUpTo(us: number): number {
     const limit = us * STAMPS_PER_MICROSECOND;
     let seen = 0;
-    for (let i = 0; i < BUCKETS && upperEdge(i) <= limit; i++) seen += this.buckets[i] as number;
+    for (let i = 0; i < this.buckets.length && upperEdge(i, this.subBits) <= limit; i++)
+      seen += this.buckets[i] as number;
     return seen;
   }
 
@@ -96,15 +107,16 @@ export class LatencyHistogram {
   }
 }
 
-function bucketOf(value: number): number {
-  if (value < SUB_BUCKETS) return value;
+function bucketOf(value: number, subBits: number): number {
+  if (value < 1 << subBits) return value;
   const exponent = 31 - Math.clz32(value);
-  return (exponent - SUB_BITS + 1) * SUB_BUCKETS + ((value >>> (exponent - SUB_BITS)) & (SUB_BUCKETS - 1));
+  return ((exponent - subBits + 1) << subBits) + ((value >>> (exponent - subBits)) & ((1 << subBits) - 1));
 }
 
 /** Largest value that falls into bucket `index`. */
-function upperEdge(index: number): number {
-  if (index < SUB_BUCKETS) return index;
-  const shift = Math.floor(index / SUB_BUCKETS) - 1;
-  return (SUB_BUCKETS + (index % SUB_BUCKETS) + 1) * 2 ** shift - 1;
+function upperEdge(index: number, subBits: number): number {
+  const subBuckets = 1 << subBits;
+  if (index < subBuckets) return index;
+  const shift = (index >> subBits) - 1;
+  return (subBuckets + (index % subBuckets) + 1) * 2 ** shift - 1;
 }

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client';
+import type { EventLoopDelay } from './event-loop-delay.js';
 import type { LatencyHistogram } from './histogram.js';
 import type { Latencies } from './latencies.js';
 import type { Traffic, TrafficCounts } from './traffic.js';
@@ -11,6 +12,18 @@ export interface MetricsSource {
   readonly draining: boolean;
   /** Ended calls by cause. */
   readonly endedCalls: ReadonlyMap<string, number>;
+  /** Ended calls by whose doing it was. */
+  readonly results: ReadonlyMap<string, number>;
+  /** Stuck calls by the way they were. */
+  readonly stuckCalls: ReadonlyMap<string, number>;
+  readonly eventLoopDelay: Pick<EventLoopDelay, 'summary'>;
+  readonly admission: {
+    readonly maxCalls: number;
+    /** Why no calls are taken, if so. */
+    readonly closure: string | undefined;
+    /** Calls turned away by reason. */
+    readonly refused: ReadonlyMap<string, number>;
+  };
 }
 
 /** A number that somebody else keeps. */
@@ -62,6 +75,26 @@ export class Metrics {
     this.counter('calls_ended_total', 'Ended calls by cause', ['cause'], (counter) => {
       for (const [cause, n] of source.endedCalls) counter.inc({ cause }, n);
     });
+    this.gauge('calls_max', 'Most calls at a time', () => source.admission.maxCalls);
+    this.gauge('admission_open', '1 while new calls are taken', () =>
+      source.admission.closure === undefined ? 1 : 0,
+    );
+    this.counterBy('calls_result_total', 'Ended calls by whose doing it was', 'result', source.results);
+    this.counterBy('calls_refused_total', 'Calls turned away, by reason', 'reason', source.admission.refused);
+    this.counterBy('calls_stuck_total', 'Calls found stuck, by the way they were', 'why', source.stuckCalls);
+    const { eventLoopDelay } = source;
+    new Gauge({
+      name: 'trunkline_event_loop_delay_seconds',
+      help: 'How late the event loop was in the last one to two minutes',
+      labelNames: ['quantile'],
+      registers: [this.registry],
+      collect() {
+        const { p50Us, p99Us, p999Us } = eventLoopDelay.summary();
+        this.set({ quantile: '0.5' }, p50Us / 1e6);
+        this.set({ quantile: '0.99' }, p99Us / 1e6);
+        this.set({ quantile: '0.999' }, p999Us / 1e6);
+      },
+    });
     for (const [key, help] of Object.entries(TRAFFIC_HELP) as [keyof TrafficCounts, string][]) {
       this.counter(`${snakeCase(key)}_total`, help, [], (counter) => counter.inc(this.traffic[key]));
     }
@@ -76,13 +109,24 @@ export class Metrics {
   }
 
   async text(): Promise<string> {
-    const { transcodeIn, transcodeOut, gateway } = this.source.latencies;
+    const { latencies } = this.source;
     this.traffic = this.source.traffic;
     return (
       (await this.registry.metrics()) +
-      histogramText('trunkline_transcode_in_seconds', 'Message bytes to samples', transcodeIn) +
-      histogramText('trunkline_transcode_out_seconds', 'Samples to message bytes', transcodeOut) +
-      histogramText('trunkline_gateway_seconds', 'Socket in to socket out', gateway)
+      histogramText('stage_seconds', "A frame's way through the gateway, by stage", {
+        'stage="socket_decoded"': latencies.transcodeIn,
+        'stage="decoded_leg"': latencies.decodedLeg,
+        'stage="leg_encoded"': latencies.legEncoded,
+        'stage="encoded_socket"': latencies.encodedSocket,
+        'stage="gateway"': latencies.gateway,
+      }) +
+      histogramText('encode_seconds', 'Samples to message bytes, without any wait', {
+        '': latencies.transcodeOut,
+      }) +
+      histogramText('playout_lead_seconds', 'Audio the listener has waiting', { '': latencies.playoutLead }) +
+      histogramText('intake_jitter_seconds', 'How far messages come from the pace of their audio', {
+        '': latencies.intakeJitter,
+      })
     );
   }
 
@@ -94,6 +138,12 @@ export class Metrics {
       collect() {
         this.set(read());
       },
+    });
+  }
+
+  private counterBy(name: string, help: string, label: string, counts: ReadonlyMap<string, number>): void {
+    this.counter(name, help, [label], (counter) => {
+      for (const [value, count] of counts) counter.inc({ [label]: value }, count);
     });
   }
 
@@ -113,13 +163,22 @@ export class Metrics {
 }
 
 /** Our histograms are finer than prom-client's and recorded per frame, so they are written out here. */
-function histogramText(name: string, help: string, histogram: LatencyHistogram): string {
-  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`];
-  for (const us of LATENCY_BUCKETS_US) {
-    lines.push(`${name}_bucket{le="${us / 1e6}"} ${histogram.countUpTo(us)}`);
+function histogramText(
+  name: string,
+  help: string,
+  byLabel: Readonly<Record<string, LatencyHistogram>>,
+): string {
+  const lines = [`# HELP trunkline_${name} ${help}`, `# TYPE trunkline_${name} histogram`];
+  for (const [label, histogram] of Object.entries(byLabel)) {
+    const both = (le: string) => `{${label === '' ? '' : `${label},`}le="${le}"}`;
+    const own = label === '' ? '' : `{${label}}`;
+    for (const us of LATENCY_BUCKETS_US) {
+      lines.push(`trunkline_${name}_bucket${both(String(us / 1e6))} ${histogram.countUpTo(us)}`);
+    }
+    lines.push(`trunkline_${name}_bucket${both('+Inf')} ${histogram.count}`);
+    lines.push(`trunkline_${name}_sum${own} ${histogram.sumSeconds}`);
+    lines.push(`trunkline_${name}_count${own} ${histogram.count}`);
   }
-  lines.push(`${name}_bucket{le="+Inf"} ${histogram.count}`);
-  lines.push(`${name}_sum ${histogram.sumSeconds}`, `${name}_count ${histogram.count}`);
   return `${lines.join('\n')}\n`;
 }
 

@@ -38,7 +38,12 @@ describe.runIf(runs)("the capacity bench's generator", () => {
   }
 
   async function startGateway(): Promise<{ gateway: Gateway; account: Account }> {
-    const gateway = createGateway({ ...Account.gatewayOptions, port: 0, logLevel: 'silent' });
+    const gateway = createGateway({
+      ...Account.gatewayOptions,
+      maxCpuPercent: 0,
+      port: 0,
+      logLevel: 'silent',
+    });
     running.push(() => gateway.close());
     const { url } = await gateway.listen();
     return { gateway, account: new Account(url) };

@@ -15,7 +15,7 @@ const README = new URL('../../README.md', import.meta.url);
 const STREAM_README = new URL('../../src/bridge/stream/README.md', import.meta.url);
 
 /** Variables the manifests set already and this version does not read yet; empty this list when it does. */
-const COMING = ['REDIS_URL', 'NODE_ID', 'MAX_LOOP_DELAY_MS', 'MAX_CPU_PERCENT', 'STUCK_SECONDS'];
+const COMING = ['REDIS_URL', 'NODE_ID'];
 
 /** A manifest; what it holds is for the schema to say. */
 // biome-ignore lint/suspicious/noExplicitAny: any shape a file may have

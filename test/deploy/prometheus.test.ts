@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { METRICS } from './metric-names.js';
+import { startGateway } from '../support/gateway.js';
+import { COMING_METRICS, METRICS } from './metric-names.js';
 
 const run = promisify(execFile);
 const DEPLOY = fileURLToPath(new URL('../../deploy', import.meta.url));
@@ -189,5 +190,23 @@ describe('the dashboard', () => {
     );
     expect(new Set(cells).size).toBe(cells.length);
     expect(Math.max(...panels.map(({ gridPos: { x, w } }) => x + w))).toBeLessThanOrEqual(24);
+  });
+});
+
+describe('the list of metrics', () => {
+  it('is of what a gateway really tells', async () => {
+    const { url } = await startGateway();
+    const text = await (await fetch(`${url}/metrics`)).text();
+    const told = new Set(
+      [...text.matchAll(/^# TYPE trunkline_(\S+) (\S+)$/gm)].flatMap(([, name, type]) =>
+        type === 'histogram' ? ['_bucket', '_sum', '_count'].map((end) => name + end) : [name],
+      ),
+    );
+    const names = Object.keys(METRICS);
+    expect(names.filter((name) => !told.has(name))).toEqual(COMING_METRICS);
+    const stages = new Set(
+      [...text.matchAll(/stage_seconds_count\{stage="(\w+)"\}/g)].map(([, stage]) => stage),
+    );
+    expect([...stages]).toEqual(METRICS.stage_seconds_bucket?.stage);
   });
 });

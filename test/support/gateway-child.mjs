@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { createGateway } from '../../dist/index.js';
 import { core } from '../../dist/media/thread-core.js';
 
-const gateway = createGateway(JSON.parse(process.argv[2]));
+const gateway = createGateway({ maxLoopDelayMs: 0, maxCpuPercent: 0, ...JSON.parse(process.argv[2]) });
 const { url } = await gateway.listen();
 process.send({ url });
 

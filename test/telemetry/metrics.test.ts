@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { LatencyHistogram } from '../../src/telemetry/histogram.js';
 import { Latencies } from '../../src/telemetry/latencies.js';
 import { Metrics } from '../../src/telemetry/metrics.js';
 import { Traffic } from '../../src/telemetry/traffic.js';
@@ -46,10 +47,21 @@ function setUp() {
   const traffic = new Traffic();
   const latencies = new Latencies();
   const endedCalls = new Map([['stop', 2]]);
+  const delays = new LatencyHistogram();
+  const eventLoopDelay = { summary: () => delays.summary() };
+  const admission = {
+    maxCalls: 40,
+    closure: undefined as string | undefined,
+    refused: new Map([['cpu', 6]]),
+  };
   const metrics = new Metrics({
     traffic,
     latencies,
     endedCalls,
+    results: new Map([['success', 5]]),
+    stuckCalls: new Map([['silent', 1]]),
+    eventLoopDelay,
+    admission,
     get activeCalls() {
       return state.active;
     },
@@ -62,10 +74,10 @@ function setUp() {
     return {
       families,
       value: (sample: string) =>
-        families.get(sample.replace(/\{.*|_(bucket|sum|count)$/g, ''))?.samples.get(sample),
+        families.get(sample.replace(/\{.*/, '').replace(/_(bucket|sum|count)$/, ''))?.samples.get(sample),
     };
   };
-  return { state, traffic, latencies, endedCalls, metrics, scrape };
+  return { state, traffic, latencies, endedCalls, delays, admission, metrics, scrape };
 }
 
 describe('the metrics', () => {
@@ -104,8 +116,23 @@ describe('the metrics', () => {
     expect(value('trunkline_draining')).toBe(1);
     expect(value('trunkline_calls_ended_total{cause="stop"}')).toBe(3);
     expect(value('trunkline_calls_ended_total{cause="hangup"}')).toBe(1);
-    expect(value('trunkline_gateway_seconds_count')).toBe(2);
-    expect(value('trunkline_gateway_seconds_sum')).toBeCloseTo(12e-6, 12);
+    expect(value('trunkline_stage_seconds_count{stage="gateway"}')).toBe(2);
+    expect(value('trunkline_stage_seconds_sum{stage="gateway"}')).toBeCloseTo(12e-6, 12);
+  });
+
+  test('tell whether calls are taken, who was turned away, and how calls ended', async () => {
+    const { delays, admission, scrape } = setUp();
+    for (let i = 0; i < 1_000; i++) delays.record(i < 995 ? 10_000 : 500_000);
+    const { value } = await scrape();
+    expect(value('trunkline_admission_open')).toBe(1);
+    expect(value('trunkline_calls_max')).toBe(40);
+    expect(value('trunkline_calls_refused_total{reason="cpu"}')).toBe(6);
+    expect(value('trunkline_calls_result_total{result="success"}')).toBe(5);
+    expect(value('trunkline_calls_stuck_total{why="silent"}')).toBe(1);
+    expect(value('trunkline_event_loop_delay_seconds{quantile="0.5"}')).toBeCloseTo(0.001, 4);
+    expect(value('trunkline_event_loop_delay_seconds{quantile="0.999"}')).toBeCloseTo(0.05, 3);
+    admission.closure = 'cpu';
+    expect((await scrape()).value('trunkline_admission_open')).toBe(0);
   });
 
   test('have real values of the process', async () => {
@@ -120,15 +147,15 @@ describe('the metrics', () => {
     const { latencies, scrape } = setUp();
     for (const us of [0.5, 3, 3, 700, 1e6, 9e7]) latencies.transcodeIn.record(us * 10);
     const { families } = await scrape();
-    for (const name of ['transcode_in', 'transcode_out', 'gateway']) {
+    for (const name of ['stage', 'encode', 'playout_lead', 'intake_jitter']) {
       expect(families.get(`trunkline_${name}_seconds`)?.type).toBe('histogram');
     }
-    const buckets = [...(families.get('trunkline_transcode_in_seconds')?.samples ?? [])].flatMap(
-      ([sample, n]) => {
+    const buckets = [...(families.get('trunkline_stage_seconds')?.samples ?? [])]
+      .filter(([sample]) => sample.includes('socket_decoded'))
+      .flatMap(([sample, n]) => {
         const le = /le="(.+)"/.exec(sample)?.[1];
         return le === undefined ? [] : [[le === '+Inf' ? Number.POSITIVE_INFINITY : Number(le), n] as const];
-      },
-    );
+      });
     for (const [i, [le, n]] of buckets.entries()) {
       expect(le).toBeGreaterThan(buckets[i - 1]?.[0] ?? 0);
       expect(n).toBeGreaterThanOrEqual(buckets[i - 1]?.[1] ?? 0);

@@ -97,8 +97,8 @@ export class StreamLeg implements BridgeLeg {
     this.tell({ type: 'phone.marked', name, played_ms: Math.round(playedMs), cleared });
   }
 
-  close(): void {
-    if (this.isClosed) return;
+  close(): Promise<void> | undefined {
+    if (this.isClosed) return undefined;
     this.isClosed = true;
     clearTimeout(this.retry);
     clearTimeout(this.alone);
@@ -106,8 +106,9 @@ export class StreamLeg implements BridgeLeg {
     this.settle?.reject(new GatewayError('GW_STREAM_LEFT', 'Expected a call to join but received its end'));
     const { participant } = this;
     this.participant = undefined;
-    void participant?.leave();
+    const leaving = participant?.leave();
     this.onClose?.();
+    return leaving;
   }
 
   /** Whether it is in its call at this moment. */

@@ -225,7 +225,13 @@ describe('at start', () => {
       baseUrl: double.url,
       ...wrong,
     });
-    const gateway = createGateway({ port: 0, bridge, twilio: { validate: false }, logLevel: 'silent' });
+    const gateway = createGateway({
+      port: 0,
+      maxCpuPercent: 0,
+      bridge,
+      twilio: { validate: false },
+      logLevel: 'silent',
+    });
     await expect(gateway.listen()).rejects.toMatchObject({
       code: 'GW_STREAM_KEYS',
       message: expect.stringMatching(/^Expected a STREAM_API_KEY and STREAM_API_SECRET .+ but received /),

@@ -1,0 +1,97 @@
+/** Why a new call is turned away. */
+export type Closure = 'draining' | 'full' | 'loop_delay' | 'cpu';
+
+export interface AdmissionLimits {
+  /** Calls at a time, ringing ones included. */
+  readonly maxCalls: number;
+  /** Milliseconds that nine tenths of a second's timers may be late; 0 for no limit. */
+  readonly maxLoopDelayMs: number;
+  /** Share of one core that the process may take over a second, in percent; 0 for no limit. */
+  readonly maxCpuPercent: number;
+}
+
+/** What admission looks at. */
+export interface AdmissionGauges {
+  activeCalls(): number;
+  isDraining(): boolean;
+  loopDelayMs(): number;
+  /** CPU time of the process so far, in milliseconds. */
+  cpuMs(): number;
+  /** A monotonic clock in milliseconds. */
+  now(): number;
+}
+
+const SAMPLE_MS = 1_000;
+/** Below this share of its limit a load is over, */
+const CALM = 0.8;
+/** if it stays there for so many samples: who just turned callers away must not take them all at once. */
+const CALM_SAMPLES = 3;
+
+/**
+ * Decides whether a new call is taken, so that those who already talk are not hurt by it. Load closes at once and opens
+ * late: at a limit, calls would otherwise be taken and refused in turns.
+ */
+export class Admission {
+  /** Calls turned away so far, by reason. */
+  readonly refused = new Map<Closure, number>();
+  private overloaded: 'loop_delay' | 'cpu' | undefined;
+  private calm = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private sampledAt: number;
+  private sampledCpu: number;
+
+  constructor(
+    private readonly limits: AdmissionLimits,
+    private readonly gauges: AdmissionGauges,
+  ) {
+    this.sampledAt = gauges.now();
+    this.sampledCpu = gauges.cpuMs();
+  }
+
+  start(): void {
+    if (this.timer !== undefined) return;
+    this.timer = setInterval(() => this.sample(), SAMPLE_MS);
+    this.timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+  }
+
+  get maxCalls(): number {
+    return this.limits.maxCalls;
+  }
+
+  /** Why no new call is taken; `undefined` while they are. */
+  get closure(): Closure | undefined {
+    if (this.gauges.isDraining()) return 'draining';
+    if (this.gauges.activeCalls() >= this.limits.maxCalls) return 'full';
+    return this.overloaded;
+  }
+
+  /** As {@link closure}, for a call that is there: one that is turned away counts. */
+  refuse(): Closure | undefined {
+    const { closure } = this;
+    if (closure !== undefined) this.refused.set(closure, (this.refused.get(closure) ?? 0) + 1);
+    return closure;
+  }
+
+  /** Looks at the load since the last look; {@link start} does so every second. */
+  sample(): void {
+    const { maxLoopDelayMs, maxCpuPercent } = this.limits;
+    const [now, cpuMs] = [this.gauges.now(), this.gauges.cpuMs()];
+    const cpu = (100 * (cpuMs - this.sampledCpu)) / Math.max(1, now - this.sampledAt);
+    this.sampledAt = now;
+    this.sampledCpu = cpuMs;
+    const delay = maxLoopDelayMs === 0 ? 0 : this.gauges.loopDelayMs() / maxLoopDelayMs;
+    const load = maxCpuPercent === 0 ? 0 : cpu / maxCpuPercent;
+    if (delay > 1 || load > 1) {
+      this.overloaded = delay > 1 ? 'loop_delay' : 'cpu';
+      this.calm = 0;
+    } else if (this.overloaded !== undefined) {
+      this.calm = Math.max(delay, load) < CALM ? this.calm + 1 : 0;
+      if (this.calm >= CALM_SAMPLES) this.overloaded = undefined;
+    }
+  }
+}

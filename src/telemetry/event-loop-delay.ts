@@ -1,0 +1,62 @@
+import { LatencyHistogram, type LatencySummary } from './histogram.js';
+import { STAMPS_PER_MICROSECOND } from './stamp.js';
+
+const TICK_MS = 10;
+const WINDOW_MS = 1_000;
+/** Windows that {@link EventLoopDelay.summary} tells of, at least. */
+const WINDOWS = 60;
+
+/**
+ * How late the event loop is, by a timer of its own. Not Node's `monitorEventLoopDelay`: that one counts its interval in,
+ * and has no windows.
+ */
+export class EventLoopDelay {
+  /** Nine tenths of the ticks of the last second or so were less late than this, in milliseconds. */
+  recentMs = 0;
+  private readonly window = new LatencyHistogram();
+  private present = new LatencyHistogram();
+  private past = new LatencyHistogram();
+  private windows = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private due = 0;
+  private windowEndsAt = 0;
+
+  start(): void {
+    if (this.timer !== undefined) return;
+    const now = performance.now();
+    this.due = now + TICK_MS;
+    this.windowEndsAt = now + WINDOW_MS;
+    this.timer = setInterval(() => this.tick(performance.now()), TICK_MS);
+    this.timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+  }
+
+  /** Of the last one to two minutes. */
+  summary(): LatencySummary {
+    const all = new LatencyHistogram();
+    all.merge(this.past);
+    all.merge(this.present);
+    return all.summary();
+  }
+
+  private tick(now: number): void {
+    const late = (now - this.due) * 1_000 * STAMPS_PER_MICROSECOND;
+    // Ticks that a stall swallowed do not come again.
+    this.due = now + TICK_MS;
+    this.window.record(late);
+    this.present.record(late);
+    if (now < this.windowEndsAt) return;
+    this.windowEndsAt = now + WINDOW_MS;
+    this.recentMs = this.window.quantileUs(0.9) / 1_000;
+    this.window.reset();
+    this.windows += 1;
+    if (this.windows < WINDOWS) return;
+    this.windows = 0;
+    [this.past, this.present] = [this.present, this.past];
+    this.present.reset();
+  }
+}

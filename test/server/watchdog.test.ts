@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import type { CallReport } from '../../src/index.js';
+import { Caller, eventually } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { toneMulaw } from '../support/tone.js';
+
+const metric = async (url: string, sample: string) =>
+  Number(
+    (await (await fetch(`${url}/metrics`)).text())
+      .split('\n')
+      .find((line) => line.startsWith(`${sample} `))
+      ?.split(' ')[1],
+  );
+
+describe('the watchdog', () => {
+  it('ends a live call from which nothing comes, tells Twilio to go on, and counts it', async () => {
+    const { url, gateway } = await startGateway({ stuckSeconds: 2 });
+    const reports: CallReport[] = [];
+    gateway.on('end', (_call, _cause, report) => reports.push(report));
+    const silent = await Caller.call(url);
+    const talking = await Caller.call(url);
+    silent.media(toneMulaw(700, 20));
+    const talk = setInterval(() => talking.media(toneMulaw(700, 20)), 20);
+    try {
+      await eventually('the end of the silent call', () => silent.closed !== undefined, 8_000);
+      expect(silent.closed).toEqual({ code: 1001, reason: 'nothing came' });
+      expect(reports).toMatchObject([{ cause: 'silent', result: 'upstream' }]);
+      expect(await metric(url, 'trunkline_calls_stuck_total{why="silent"}')).toBe(1);
+      expect(talking.closed).toBeUndefined();
+    } finally {
+      clearInterval(talk);
+    }
+  });
+
+  it('tells of an end that does not finish, once', async () => {
+    const never = new Promise<void>(() => {});
+    const { url } = await startGateway({
+      stuckSeconds: 1,
+      bridge: {
+        name: 'clinging',
+        join: async () => ({ write() {}, dtmf() {}, close: () => never }),
+        close: async () => {},
+      },
+    });
+    const caller = await Caller.call(url);
+    await eventually('live', () => caller.received.length >= 0);
+    caller.stop();
+    await eventually('the close', () => caller.closed !== undefined);
+    await expect
+      .poll(() => metric(url, 'trunkline_calls_stuck_total{why="ending"}'), { timeout: 8_000 })
+      .toBe(1);
+    await new Promise((resolve) => setTimeout(resolve, 2_200));
+    expect(await metric(url, 'trunkline_calls_stuck_total{why="ending"}')).toBe(1);
+  });
+});
+
+describe('the report of a call', () => {
+  it('tells where the time of its frames went, in the event, in the log, and over the control API', async () => {
+    const lines: { msg: string }[] = [];
+    const { pino } = await import('pino');
+    const log = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) });
+    const key = 'control-key-of-this-test';
+    const { url, gateway } = await startGateway({ log, controlApiKey: key });
+    const reports: CallReport[] = [];
+    gateway.on('end', (_call, _cause, report) => reports.push(report));
+    const caller = await Caller.call(url);
+    for (let i = 0; i < 30; i++) {
+      caller.media(toneMulaw(700, 20));
+      await eventually('echo', () => caller.mediaCount > i);
+      // At a phone's pace: what comes sooner fills the listener's lead.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const headers = { authorization: `Bearer ${key}` };
+    const { calls } = (await (await fetch(`${url}/v1/calls`, { headers })).json()) as {
+      calls: { latency: CallReport['latency'] }[];
+    };
+    expect(calls[0]?.latency.gateway.count).toBe(30);
+    caller.stop();
+    await eventually('the end', () => reports.length === 1);
+    const [report] = reports as [CallReport];
+    expect(report).toMatchObject({
+      cause: 'stop',
+      result: 'success',
+      traffic: { framesIn: 30, framesOut: 30 },
+    });
+    for (const stage of [
+      'transcodeIn',
+      'decodedLeg',
+      'legEncoded',
+      'encodedSocket',
+      'gateway',
+      'playoutLead',
+    ] as const) {
+      const { count, p50Us, p99Us, p999Us } = report.latency[stage];
+      expect([stage, count]).toEqual([stage, 30]);
+      expect(p50Us <= p99Us && p99Us <= p999Us).toBe(true);
+    }
+    expect(report.latency.intakeJitter.count).toBe(29);
+    // The parts of the way lie within the whole.
+    expect(report.latency.gateway.meanUs).toBeGreaterThan(
+      report.latency.transcodeIn.meanUs + report.latency.encodedSocket.meanUs,
+    );
+    const line = lines.find(({ msg }) => msg === 'call ended');
+    expect(line).toMatchObject({
+      cause: 'stop',
+      result: 'success',
+      framesIn: 30,
+      us: { gateway: expect.any(String) },
+    });
+    // The gateway's own histograms have the same frames.
+    expect(gateway.stats().latency.gateway.count).toBe(30);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain('trunkline_stage_seconds_count{stage="decoded_leg"} 30');
+    expect(metrics).toContain('trunkline_calls_result_total{result="success"} 1');
+  });
+
+  it('shows a leg that was late in the stage that waits for it', async () => {
+    const { url, gateway } = await startGateway({
+      bridge: {
+        name: 'late',
+        join: async () => {
+          await new Promise((resolve) => setTimeout(resolve, 150));
+          return { write() {}, dtmf() {}, close() {} };
+        },
+        close: async () => {},
+      },
+    });
+    const reports: CallReport[] = [];
+    gateway.on('end', (_call, _cause, report) => reports.push(report));
+    const caller = await Caller.call(url);
+    for (let i = 0; i < 3; i++) caller.media(toneMulaw(700, 20));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    caller.stop();
+    await eventually('the end', () => reports.length === 1);
+    const { decodedLeg } = (reports[0] as CallReport).latency;
+    expect(decodedLeg.count).toBe(3);
+    expect(decodedLeg.p50Us).toBeGreaterThan(20_000);
+    expect(decodedLeg.p50Us).toBeLessThan(5_000_000);
+  });
+});
