@@ -1,3 +1,4 @@
+import type { Percentiles } from '../simulator/histogram.js';
 import type { LoadReport } from '../simulator/load.js';
 import { table } from './table.js';
 
@@ -5,19 +6,19 @@ const ms = (value: number) => value.toFixed(2);
 
 /** What the phones of a run saw, as a table and a sentence. */
 export function loadTable(report: LoadReport): string {
-  const { roundTrip, handshake, webhook } = report;
+  const { handovers } = report;
   const times = table(
     ['milliseconds', 'median', 'p99', 'p99.9', 'max'],
     [
-      [
-        'round trip of a frame',
-        ...[roundTrip.p50Ms, roundTrip.p99Ms, roundTrip.p999Ms, roundTrip.maxMs].map(ms),
-      ],
-      ['webhook', ...[webhook.p50Ms, webhook.p99Ms, webhook.p999Ms, webhook.maxMs].map(ms)],
-      [
-        'upgrade to WebSocket',
-        ...[handshake.p50Ms, handshake.p99Ms, handshake.p999Ms, handshake.maxMs].map(ms),
-      ],
+      timesRow('round trip of a frame', report.roundTrip),
+      timesRow('webhook', report.webhook),
+      timesRow('upgrade to WebSocket', report.handshake),
+      ...(handovers.count === 0
+        ? []
+        : [
+            timesRow('silence of a hand-over', handovers.gap),
+            timesRow('stream to stream', handovers.reconnect),
+          ]),
     ],
   );
   const counts = table(
@@ -30,7 +31,18 @@ export function loadTable(report: LoadReport): string {
       ['underruns', report.underruns],
     ],
   );
-  return `${times}\n${counts}\n${proofLine(report)}`;
+  const lines = [times, counts];
+  if (handovers.count > 0) {
+    lines.push(
+      `hand-overs to another stream: ${handovers.count}` +
+        (handovers.unheard > 0 ? `, ${handovers.unheard} of them without a sound` : ''),
+    );
+  }
+  return [...lines, proofLine(report)].join('\n');
+}
+
+function timesRow(name: string, { p50Ms, p99Ms, p999Ms, maxMs }: Percentiles): string[] {
+  return [name, ...[p50Ms, p99Ms, p999Ms, maxMs].map(ms)];
 }
 
 function proofLine({ proof }: LoadReport): string {

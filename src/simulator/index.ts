@@ -8,6 +8,7 @@ export { type InboundCallOptions, SimulatedTwilio, type SimulatedTwilioOptions }
 export { FrameClock, type Ticker } from './clock.js';
 export type { DialMapping } from './dial.js';
 export { TWILIO_ERRORS, type TwilioErrorCode, twilioCodeOf } from './errors.js';
+export { type Handover, type HandoverReport, handoversOf, reportHandovers } from './handover.js';
 export { Histogram, type Percentiles } from './histogram.js';
 export { newSid } from './identifiers.js';
 export type { ProtocolWarning, WarningCode, WarningCounts } from './inbox.js';
@@ -32,6 +33,7 @@ export { type CallOutcome, type PhoneFaults, type PhoneOptions, SimulatedPhone }
 export { PlayoutBuffer, type PlayoutCounts, type PlayoutOptions } from './playout.js';
 export { SimulatedStream, type StreamEnd, type StreamFaults, type StreamOptions } from './stream.js';
 export { parseTwiml, type StreamVerb, twimlOf, type Verb } from './twiml.js';
+export { Voice } from './voice.js';
 export { PHONE_RATE, readWav, writeWav } from './wav.js';
 export {
   type CallDirection,

@@ -5,6 +5,7 @@ import { AudioSource } from './audio.js';
 import { SimulatedTwilio } from './carrier.js';
 import { monotonicNow } from './clock.js';
 import type { DialMapping } from './dial.js';
+import { type HandoverReport, reportHandovers } from './handover.js';
 import { Histogram, type Percentiles } from './histogram.js';
 import type { LineProfile } from './line.js';
 import { type MergedReport, mergeReports } from './measurement.js';
@@ -67,8 +68,10 @@ export interface LoadReport extends MergedReport {
   /** Calls whose stream never started, with the first reason. */
   readonly failed: number;
   readonly firstFailure: string | undefined;
-  /** Calls whose stream ended before it was hung up. */
+  /** Calls whose stream ended before it was hung up, and no other took its place. */
   readonly lostCalls: number;
+  /** Calls that went on over another stream. */
+  readonly handovers: HandoverReport;
   readonly heldMs: number;
   readonly webhook: Percentiles;
   readonly handshake: Percentiles;
@@ -163,9 +166,7 @@ class Load {
 
   async end(): Promise<void> {
     this.phase = 'end';
-    this.lost = this.phones.filter(
-      (phone) => phone.handshakeMs !== undefined && !phone.stream?.isOpen,
-    ).length;
+    this.lost = this.phones.filter((phone) => phone.streams.length > 0 && !phone.stream?.isOpen).length;
     for (let i = 0; i < this.phones.length; i += HANG_UPS_AT_ONCE) {
       for (const phone of this.phones.slice(i, i + HANG_UPS_AT_ONCE)) void phone.hangUp();
       await this.sleep(2);
@@ -179,9 +180,7 @@ class Load {
   }
 
   report(generator: GeneratorReport, heldMs: number): LoadReport {
-    const streams = this.phones.flatMap((phone) =>
-      phone.handshakeMs === undefined ? [] : (phone.stream ?? []),
-    );
+    const streams = this.phones.flatMap((phone) => phone.streams);
     const merged = mergeReports(
       streams.map((stream) => ({ report: stream.report(), roundTrip: stream.roundTrip })),
     );
@@ -191,6 +190,7 @@ class Load {
       failed: this.failed,
       firstFailure: this.firstFailure,
       lostCalls: this.lost,
+      handovers: reportHandovers(this.phones.flatMap((phone) => phone.handovers)),
       heldMs,
       webhook: percentilesOf(this.phones.flatMap((phone) => phone.webhookMs ?? [])),
       handshake: percentilesOf(this.phones.flatMap((phone) => phone.handshakeMs ?? [])),
@@ -235,18 +235,16 @@ class Load {
     });
     this.phones.push(phone);
     if (records) this.recording.add(phone);
-    phone.started.then(
-      () => {
-        this.streaming += 1;
-        void phone.stream?.ended.then(() => {
-          this.streaming -= 1;
-        });
-      },
-      (error: Error) => {
-        this.failed += 1;
-        this.firstFailure ??= error.message;
-      },
-    );
+    phone.on('stream', (stream) => {
+      this.streaming += 1;
+      void stream.ended.then(() => {
+        this.streaming -= 1;
+      });
+    });
+    phone.started.catch((error: Error) => {
+      this.failed += 1;
+      this.firstFailure ??= error.message;
+    });
   }
 
   /** Returns early when the run is aborted. */

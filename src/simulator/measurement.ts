@@ -87,6 +87,11 @@ export class Measurement {
     return this.firstArrival;
   }
 
+  /** Monotonic milliseconds of the last arrival; 0 while there was none. */
+  get lastArrivalAt(): number {
+    return this.lastArrival;
+  }
+
   frameSent(now: number): void {
     this.sentAt[this.sent % KEPT_SENDS] = now;
     this.sent += 1;

@@ -4,13 +4,22 @@ import type { AudioSource } from './audio.js';
 import { FrameClock, monotonicNow } from './clock.js';
 import type { DialMapping } from './dial.js';
 import { twilioCodeOf, twilioError } from './errors.js';
+import { type Handover, handoversOf } from './handover.js';
 import { newSid } from './identifiers.js';
 import type { ProtocolWarning } from './inbox.js';
 import type { LineProfile } from './line.js';
 import type { StreamReport } from './measurement.js';
 import { SimulatedStream, type StreamEnd, type StreamFaults } from './stream.js';
-import { MAX_REDIRECT_VERBS, parseTwiml, type StreamVerb, twimlOf, type Verb } from './twiml.js';
-import { writeWav } from './wav.js';
+import {
+  MAX_REDIRECT_VERBS,
+  MAX_REDIRECT_VERBS_A_CALL,
+  parseTwiml,
+  type StreamVerb,
+  twimlOf,
+  type Verb,
+} from './twiml.js';
+import { Voice } from './voice.js';
+import { PHONE_RATE, writeWav } from './wav.js';
 import {
   type CallDirection,
   type CallStatus,
@@ -67,7 +76,10 @@ export interface CallOutcome {
   readonly error: GatewayError | undefined;
   /** What Twilio's debugger would show for it, e.g. 31920; also 31921 where the server closed the stream. */
   readonly twilioCode: number | undefined;
+  /** How the last stream ended. */
   readonly streamEnd: StreamEnd | undefined;
+  /** One for every stream that took another's place. */
+  readonly handovers: readonly Handover[];
   /** Texts of `<Say>`. */
   readonly said: readonly string[];
   /** Whom `<Dial>` connected the caller with; the simulated callee says nothing and hangs up at once. */
@@ -100,12 +112,14 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   readonly started: Promise<SimulatedStream>;
   /** Resolves when the call is over and its callbacks are answered; never rejects. */
   readonly ended: Promise<CallOutcome>;
-  /** Milliseconds the webhook took to answer, and the upgrade. */
+  /** Milliseconds the first webhook took to answer, and the latest upgrade. */
   webhookMs: number | undefined;
   handshakeMs: number | undefined;
   private readonly options: PhoneOptions;
   private readonly direction: CallDirection;
   private readonly clock: FrameClock;
+  private readonly voice: Voice;
+  private readonly opened: SimulatedStream[] = [];
   private readonly said: string[] = [];
   private readonly callees: string[] = [];
   private readonly failedCallbacks: string[] = [];
@@ -119,7 +133,11 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   private readonly resolveEnded: (outcome: CallOutcome) => void;
   private currentStatus: CallStatus;
   private verbs: Verb[] = [];
+  /** Since the last stream that ran, and altogether. */
   private redirects = 0;
+  private allRedirects = 0;
+  /** Times that REST gave the call other TwiML; what was asked for before is void then. */
+  private orders = 0;
   private dialled = false;
   private over = false;
   private interrupt: (() => void) | undefined;
@@ -141,6 +159,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     this.callSid = options.callSid ?? newSid('CA');
     this.direction = options.direction ?? 'inbound';
     this.clock = options.clock ?? new FrameClock();
+    this.voice = new Voice(options.audio);
     this.currentStatus = this.direction === 'inbound' ? 'ringing' : 'in-progress';
     let resolveStarted: (stream: SimulatedStream) => void = () => {};
     let rejectStarted: (error: Error) => void = () => {};
@@ -185,9 +204,19 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     return this.current;
   }
 
-  /** The caller says something else from the next frame on. */
+  /** Every stream that ran, in order. */
+  get streams(): readonly SimulatedStream[] {
+    return this.opened;
+  }
+
+  /** How often, and how fast, the call went on over another stream. */
+  get handovers(): readonly Handover[] {
+    return handoversOf(this.opened.map((stream) => stream.times));
+  }
+
+  /** The caller says something else from the next frame on, in a loop. */
   speak(audio: AudioSource): void {
-    this.requireStream().speak(audio);
+    this.voice.loop(audio);
   }
 
   /** The caller presses keys: 0-9, *, #, A-D. */
@@ -211,22 +240,23 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   /** New TwiML for the live call, as from REST; it ends the stream that runs. @throws GatewayError as of TwiML */
   redirect(twiml: string): void {
     this.verbs = parseTwiml(twiml);
+    this.orders += 1;
     this.interrupt?.();
   }
 
-  /** What was measured; `undefined` before the stream. Takes CPU where it was recorded. */
+  /** What the latest stream measured; `undefined` before the first. Takes CPU where it was recorded. */
   report(): StreamReport | undefined {
     return this.current?.report();
   }
 
-  /** What the caller heard, 8 kHz, from the start of the stream. Needs `record`. */
+  /** What the caller heard, 8 kHz, from the start of the first stream; silent between streams. Needs `record`. */
   heard(): Int16Array {
-    return this.requireStream().heard();
+    return this.timeline((stream) => stream.heard());
   }
 
   /** What the caller said, on the same timeline. Needs `record`. */
   spoken(): Int16Array {
-    return this.requireStream().spoken();
+    return this.timeline((stream) => stream.spoken());
   }
 
   /** Writes what the caller heard as WAV. Needs `record`. */
@@ -314,16 +344,27 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       case 'pause':
         return this.pause(verb.seconds);
       case 'redirect':
-        this.redirects += 1;
-        if (this.redirects > MAX_REDIRECT_VERBS) {
-          throw twilioError(11215, `Expected at most ${MAX_REDIRECT_VERBS} <Redirect> but received more`);
-        }
-        this.verbs = await this.fetch(verb.url, verb.method);
-        return;
+        return this.follow(verb.url, verb.method);
       case 'stream':
         this.answer();
         return this.connect(verb);
     }
+  }
+
+  /** Goes on with the TwiML of another URL. */
+  private async follow(url: string, method: 'GET' | 'POST'): Promise<void> {
+    this.redirects += 1;
+    this.allRedirects += 1;
+    if (this.redirects > MAX_REDIRECT_VERBS || this.allRedirects > MAX_REDIRECT_VERBS_A_CALL) {
+      const most =
+        this.redirects > MAX_REDIRECT_VERBS
+          ? `${MAX_REDIRECT_VERBS} redirects without a stream`
+          : `${MAX_REDIRECT_VERBS_A_CALL} redirects`;
+      throw twilioError(11215, `Expected at most ${most} for call ${this.callSid} but received more`);
+    }
+    const { orders } = this;
+    const verbs = await this.fetch(url, method);
+    if (this.orders === orders) this.verbs = verbs;
   }
 
   private async pause(seconds: number): Promise<void> {
@@ -338,14 +379,14 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   }
 
   private async connect(verb: StreamVerb): Promise<void> {
-    const { record = false } = this.options;
     const stream = new SimulatedStream({
       ...this.options,
       url: verb.url,
       callSid: this.callSid,
       clock: this.clock,
+      voice: this.voice,
       customParameters: verb.parameters,
-      recordMs: record === true ? RECORD_MS : record === false ? 0 : record,
+      recordMs: this.recordMs,
     });
     this.current = stream;
     stream.on('mark', (name) => this.emit('mark', name));
@@ -371,6 +412,10 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       return;
     }
     this.handshakeMs = monotonicNow() - begun;
+    // What failed before is made good.
+    this.failure = undefined;
+    this.redirects = 0;
+    this.opened.push(stream);
     this.streamCallback(verb, 'stream-started');
     this.resolveStarted(stream);
     this.emit('stream', stream);
@@ -378,8 +423,29 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     this.interrupt = undefined;
     this.streamCallback(verb, 'stream-stopped');
     if (verb.action !== undefined && !this.over && this.streamEnd.by === 'server') {
-      this.verbs = await this.fetch(verb.action, verb.method);
+      await this.follow(verb.action, verb.method);
     }
+  }
+
+  /** What is left to record of the call, in milliseconds. */
+  private get recordMs(): number {
+    const { record = false } = this.options;
+    const [first] = this.opened;
+    const whole = record === true ? RECORD_MS : record === false ? 0 : record;
+    return first === undefined ? whole : Math.max(0, whole - (monotonicNow() - first.times.startedAt));
+  }
+
+  /** The sounds of all streams, each at its own time. */
+  private timeline(soundOf: (stream: SimulatedStream) => Int16Array): Int16Array {
+    const [first] = this.opened;
+    if (first === undefined || this.opened.length === 1) return soundOf(this.requireStream());
+    const parts = this.opened.map((stream) => ({
+      at: Math.round(((stream.times.startedAt - first.times.startedAt) * PHONE_RATE) / 1000),
+      pcm: soundOf(stream),
+    }));
+    const pcm = new Int16Array(Math.max(...parts.map((part) => part.at + part.pcm.length)));
+    for (const part of parts) pcm.set(part.pcm, part.at);
+    return pcm;
   }
 
   private answer(): void {
@@ -413,6 +479,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       error: this.failure,
       twilioCode: twilioCodeOf(this.failure) ?? this.streamEnd?.twilioCode,
       streamEnd: this.streamEnd,
+      handovers: this.handovers,
       said: this.said,
       dialled: this.callees,
       failedCallbacks: this.failedCallbacks,

@@ -2,10 +2,11 @@ import { EventEmitter, once } from 'node:events';
 import { WebSocket } from 'ws';
 import type { GatewayError } from '../errors.js';
 import { align } from './alignment.js';
-import { AudioSource, FRAME_BYTES, FRAME_MS } from './audio.js';
+import { FRAME_BYTES, FRAME_MS } from './audio.js';
 import { type FrameClock, monotonicNow, type Ticker } from './clock.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import { twilioError } from './errors.js';
+import type { StreamTimes } from './handover.js';
 import type { Histogram } from './histogram.js';
 import { newSid } from './identifiers.js';
 import { Inbox, type ProtocolWarning } from './inbox.js';
@@ -13,6 +14,7 @@ import { Line, type LineProfile } from './line.js';
 import { type AudioProof, Measurement, type Pairing, type StreamReport } from './measurement.js';
 import { decodeMulaw } from './mulaw.js';
 import { PlayoutBuffer } from './playout.js';
+import { Voice } from './voice.js';
 import { signatureOf } from './webhook.js';
 
 /** Twilio gives a server this long to answer an upgrade. */
@@ -57,7 +59,7 @@ export interface StreamOptions {
   readonly clock: FrameClock;
   readonly customParameters?: Readonly<Record<string, string>>;
   /** What the caller says; default silence. */
-  readonly audio?: AudioSource | undefined;
+  readonly voice?: Voice | undefined;
   readonly dial?: DialMapping | undefined;
   readonly profile?: LineProfile | undefined;
   readonly faults?: StreamFaults | undefined;
@@ -74,8 +76,8 @@ export interface StreamEnd {
   /** WebSocket close code as received; 1006 where there was none. */
   readonly code: number;
   readonly reason: string;
-  /** What Twilio logs: 31921 for a close by the server, 31924 for broken frames. */
-  readonly twilioCode: 31921 | 31924 | undefined;
+  /** What Twilio logs: 31921 for a close by the server, 31903 for one without a word, 31924 for broken frames. */
+  readonly twilioCode: 31903 | 31921 | 31924 | undefined;
 }
 
 interface StreamEvents {
@@ -109,13 +111,13 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private startTimer: NodeJS.Timeout | undefined;
   private endedAt: number | undefined;
   private endedBy: StreamEnd['by'] | undefined;
+  private closeCode: number | undefined;
   private brokenFrames = false;
   private startedAt = 0;
   private sequence = 0;
   private chunk = 0;
   private discarded = 0;
-  private source: AudioSource;
-  private position = 0;
+  private readonly voice: Voice;
   private firstTimestamp = -1;
   private timestamp = 0;
   /** What follows a payload. */
@@ -130,7 +132,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   constructor(options: StreamOptions) {
     super();
     this.options = options;
-    this.source = options.audio ?? AudioSource.silence();
+    this.voice = options.voice ?? new Voice();
     this.tail = `"},"streamSid":"${this.streamSid}"}`;
     this.inbox = new Inbox(this.streamSid, {
       media: (payload, bytes) => this.play(payload, bytes),
@@ -212,10 +214,16 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     return this.measurement.roundTrip;
   }
 
-  /** Lets the caller say something else from the next frame on. */
-  speak(audio: AudioSource): void {
-    this.source = audio;
-    this.position = 0;
+  get times(): StreamTimes {
+    const { startedAt, endedAt, closeCode, measurement } = this;
+    const { firstArrivalAt, lastArrivalAt } = measurement;
+    return {
+      startedAt,
+      endedAt,
+      closeCode,
+      firstAudioAt: firstArrivalAt > 0 ? firstArrivalAt : undefined,
+      lastAudioAt: lastArrivalAt > 0 ? lastArrivalAt : undefined,
+    };
   }
 
   /** The caller pressed a key. Twilio sends inbound DTMF only. @param digits 0-9, *, #, A-D */
@@ -334,13 +342,11 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   }
 
   private tick(due: number, now: number): void {
-    const { payloads } = this.source;
     if (this.firstTimestamp < 0) {
       this.firstTimestamp = Math.max(0, due - this.startedAt);
       this.timestamp = Math.round(this.firstTimestamp);
     }
-    const payload = payloads[this.position] as string;
-    this.position = (this.position + 1) % payloads.length;
+    const payload = this.voice.next();
     if (this.spokenFrames.length * FRAME_BYTES < this.proofBytes) this.spokenFrames.push(payload);
     this.line.push(payload, this.timestamp, now);
     this.timestamp += FRAME_MS;
@@ -435,10 +441,12 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private closed(code: number, reason: string): void {
     if (this.endedAt !== undefined) return;
     this.endedAt = monotonicNow();
+    this.closeCode = code;
     this.silence();
     clearTimeout(this.closeTimer);
     const by = this.endedBy ?? 'server';
-    const twilioCode = this.brokenFrames ? 31924 : by === 'server' ? 31921 : undefined;
+    const closedBy = code === 1006 ? 31903 : 31921;
+    const twilioCode = this.brokenFrames ? 31924 : by === 'server' ? closedBy : undefined;
     const end: StreamEnd = { by, code, reason, twilioCode };
     this.finish(end);
     this.emit('end', end);

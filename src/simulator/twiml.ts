@@ -6,8 +6,10 @@ import type { WebhookAnswer } from './webhook.js';
 
 /** Twilio's limit of a `<Parameter>`: name and value together stay below it. */
 const MAX_PARAMETER_LENGTH = 500;
-/** Redirects within one call that the simulator follows, lest a loop never ends. */
+/** Redirects without a stream between them that the simulator follows, lest a loop never ends. */
 export const MAX_REDIRECT_VERBS = 10;
+/** Redirects of a whole call, however many streams it had. */
+export const MAX_REDIRECT_VERBS_A_CALL = 100;
 
 /** `<Connect><Stream>`. Source: twilio.com/docs/voice/twiml/stream. */
 export interface StreamVerb {

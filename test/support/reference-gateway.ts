@@ -15,8 +15,12 @@ export interface ReferenceGatewayOptions {
   readonly authToken?: string;
   /** The public name that Twilio knows; default the loopback address itself. */
   readonly publicUrl?: string;
-  /** Another answer to the voice webhook than `<Connect><Stream>`. */
-  readonly answer?: (form: Readonly<Record<string, string>>, streamUrl: string) => string | RawAnswer;
+  /** Another answer to `/voice` and `/next` than `<Connect><Stream>`. */
+  readonly answer?: (
+    form: Readonly<Record<string, string>>,
+    streamUrl: string,
+    path: string,
+  ) => string | RawAnswer;
   /** Another treatment of a stream than the echo. */
   readonly onStream?: (socket: WebSocket) => void;
 }
@@ -141,13 +145,13 @@ export class ReferenceGateway {
         return;
       }
       this.requests.push({ path, headers: request.headers, form });
-      if (path !== '/voice') {
+      if (path !== '/voice' && path !== '/next') {
         response.writeHead(204).end();
         return;
       }
       const url = this.streamUrl;
       const answer =
-        this.options.answer?.(form, url) ??
+        this.options.answer?.(form, url, path) ??
         `<?xml version="1.0" encoding="UTF-8"?><Response><Connect><Stream url="${url}" ` +
           `statusCallback="${this.publicUrl}/stream-status"><Parameter name="caller" value="${form.From}"/>` +
           '</Stream></Connect></Response>';
