@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isRedisUrl } from './calls/fleet/redis.js';
 import { GatewayError } from './errors.js';
 import { TRANSCODERS } from './media/transcoders.js';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
@@ -36,6 +37,8 @@ export interface Config {
   readonly leadMs: number;
   readonly drainMs: number;
   readonly controlApiKey?: string;
+  /** Absent where this node stands alone. */
+  readonly redis?: { readonly url: string; readonly nodeId?: string };
   readonly logLevel: LogLevel;
 }
 
@@ -91,6 +94,8 @@ const Environment = z.object({
   STUCK_SECONDS: whole(1, 3_600).default(30),
   LEAD_MS: whole(40, 10_000).default(120),
   DRAIN_SECONDS: whole(0, 86_400).default(300),
+  REDIS_URL: text.refine(isRedisUrl).optional(),
+  NODE_ID: text.regex(/^[A-Za-z0-9._-]{1,64}$/).optional(),
   TRANSCODER: z.enum(TRANSCODERS).default('auto'),
   LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
 });
@@ -124,15 +129,23 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   STUCK_SECONDS: '1 to 3600 seconds',
   LEAD_MS: '40 to 10000 milliseconds',
   DRAIN_SECONDS: '0 to 86400 seconds',
+  REDIS_URL: 'a redis:// or rediss:// URL',
+  NODE_ID: '1 to 64 letters, digits, ".", "_" or "-"',
   TRANSCODER: 'auto, native or wasm',
   LOG_LEVEL: LOG_LEVELS.join(', '),
 };
 
 /** A wrong value of these is not shown: it is a secret, or perhaps one that was put in the wrong place. */
-const SECRETS = new Set(['TWILIO_ACCOUNT_SID', 'TWILIO_AUTH_TOKEN', 'STREAM_API_SECRET', 'CONTROL_API_KEY']);
+const SECRETS = new Set([
+  'TWILIO_ACCOUNT_SID',
+  'TWILIO_AUTH_TOKEN',
+  'STREAM_API_SECRET',
+  'CONTROL_API_KEY',
+  'REDIS_URL',
+]);
 
 /** Promised for later versions; whoever sets one of them expects what this version does not do. */
-const NOT_YET = ['CALL_ROUTER_URL', 'REDIS_URL'];
+const NOT_YET = ['CALL_ROUTER_URL'];
 
 /**
  * Reads the configuration from environment variables.
@@ -184,6 +197,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     leadMs: e.LEAD_MS,
     drainMs: e.DRAIN_SECONDS * 1000,
     ...(e.CONTROL_API_KEY && { controlApiKey: e.CONTROL_API_KEY }),
+    ...(e.REDIS_URL && { redis: { url: e.REDIS_URL, ...(e.NODE_ID && { nodeId: e.NODE_ID }) } }),
     logLevel: e.LOG_LEVEL,
   };
 }

@@ -1,20 +1,25 @@
 import { EventEmitter } from 'node:events';
+import { hostname } from 'node:os';
 import type { Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
 import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.js';
 import type { EndCause } from './calls/call.js';
-import { TwilioCallRegistry } from './calls/registry.js';
+import { isRedisUrl } from './calls/fleet/redis.js';
+import { DEFAULT_TIME_TO_LIVE_MS, TwilioCallRegistry } from './calls/registry.js';
 import { expected, GatewayError } from './errors.js';
 import { DEFAULT_LEAD_MS } from './media/playout.js';
 import { core } from './media/thread-core.js';
 import type { CallReport } from './server/call-report.js';
+import type { PlacedCall } from './server/call-service.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
+import { Fleet, type Handover } from './server/fleet.js';
+import { fleetFigures } from './server/fleet-figures.js';
 import { Gatekeeper } from './server/gatekeeper.js';
 import type { TwilioMediaStream } from './server/media-stream.js';
 import { checkPlaceCall, type PlaceCallRequest } from './server/place-call.js';
 import { Server } from './server/server.js';
 import type { Apology } from './server/session.js';
-import { type PlacedCall, Switchboard } from './server/switchboard.js';
+import { Switchboard } from './server/switchboard.js';
 import type { LatencySummary } from './telemetry/histogram.js';
 import type { LatencySummaries } from './telemetry/latencies.js';
 import { createLog, type Logger, type LogLevel } from './telemetry/log.js';
@@ -68,6 +73,13 @@ export interface GatewayOptions {
   readonly leadMs?: number;
   /** Life of an inbound call's token in milliseconds; default 60,000. */
   readonly tokenTimeToLiveMs?: number;
+  /** A registry shared by several gateways, each of which may get any request of any call; default: this process's memory. */
+  readonly redis?: {
+    /** `redis://[user:password@]host[:port][/db]` or `rediss://…`; one endpoint. */
+    readonly url: string;
+    /** What this node is called in logs; default the host's name. */
+    readonly nodeId?: string;
+  };
   /** Bearer key of `/v1/*`, which does not exist without it. */
   readonly controlApiKey?: string;
   readonly logLevel?: LogLevel;
@@ -79,6 +91,8 @@ interface GatewayEvents {
   call: [call: PhoneCall, stream: TwilioMediaStream];
   /** A call is over and freed; the report tells how it was. */
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
+  /** A call that another node had goes on here; its `call` came before. */
+  handover: [handover: Handover];
 }
 
 /** What a gateway did so far. */
@@ -104,6 +118,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   readonly calls: TwilioCallRegistry<CallDecision | undefined>;
   private readonly bridge: Bridge;
   private readonly switchboard: Switchboard;
+  private readonly fleet: Fleet | undefined;
   private readonly gatekeeper: Gatekeeper;
   private readonly server: Server;
   private readonly log: Logger;
@@ -157,7 +172,19 @@ export class Gateway extends EventEmitter<GatewayEvents> {
             }),
       from: twilio.from,
       apology: options.apology ?? DEFAULT_APOLOGY,
+      comesBack: options.redis !== undefined,
     });
+    this.fleet =
+      options.redis &&
+      new Fleet({
+        redisUrl: options.redis.url,
+        nodeId: options.redis.nodeId ?? hostname(),
+        switchboard: this.switchboard,
+        log: this.log,
+        timeToLiveMs: options.tokenTimeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS,
+        apology: options.apology ?? DEFAULT_APOLOGY,
+      });
+    this.fleet?.on('handover', (handover) => this.emit('handover', handover));
     this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
     this.switchboard.on('end', (call, cause, report) => this.emit('end', call, cause, report));
     const warnings: string[] = [];
@@ -167,9 +194,14 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
     for (const warning of warnings) this.log.warn(warning);
     this.server = new Server({
+      calls: this.fleet ?? this.switchboard,
       switchboard: this.switchboard,
+      fleet: this.fleet,
       gatekeeper: this.gatekeeper,
-      metrics: new Metrics(this.switchboard, this.bridge.figures),
+      metrics: new Metrics(this.switchboard, [
+        ...(this.bridge.figures ?? []),
+        ...fleetFigures(this.switchboard, this.fleet),
+      ]),
       facts: {
         version: VERSION,
         transcoder: core.backend,
@@ -212,11 +244,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private async openAndListen(host: string, port: number): Promise<number> {
     await this.bridge.open?.();
     try {
+      await this.fleet?.open();
       const actual = await this.server.listen(host, port);
       this.switchboard.open();
       return actual;
     } catch (error) {
       // Nothing that was started keeps a process alive that can not serve.
+      await this.fleet?.close();
       await this.bridge.close();
       throw error;
     }
@@ -237,7 +271,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         },
       );
     }
-    return this.switchboard.place(checkPlaceCall(request), base);
+    return (this.fleet ?? this.switchboard).place(checkPlaceCall(request), base);
   }
 
   /** The media stream of a call that has not ended. */
@@ -266,8 +300,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    */
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
-      const isOwed = this.bridge.goesOn === true && this.switchboard.activeCalls > 0;
-      await this.switchboard.drain(graceMs);
+      const isOwed = (this.bridge.goesOn || this.fleet) && this.switchboard.activeCalls > 0;
+      await (this.fleet ?? this.switchboard).drain(graceMs);
       // Twilio asks what comes after the streams that were just closed; without an answer the caller hears of an error.
       if (isOwed) await new Promise((resolve) => setTimeout(resolve, NEXT_MS));
       // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
@@ -275,6 +309,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.switchboard.close();
       this.server.close();
       this.calls.close();
+      await this.fleet?.close();
       await this.bridge.close();
       this.log.info('closed');
     })();
@@ -306,6 +341,9 @@ function checkOptions(options: GatewayOptions): void {
   }
   // Wrong words would only be found out when a caller should hear them.
   if (options.apology !== undefined) createRefusalTwiml(options.apology);
+  if (options.redis !== undefined && !isRedisUrl(options.redis.url)) {
+    throw expected('a redis:// or rediss:// URL', 'redis.url', 'another text');
+  }
   if (publicUrl !== undefined && !isPublicUrl(publicUrl)) {
     throw expected('an https URL (http on loopback) without query', 'publicUrl', publicUrl);
   }

@@ -25,7 +25,9 @@ export {
   type TranscoderOptions,
 } from './media/transcoder.js';
 export type { CallReport } from './server/call-report.js';
+export type { PlacedCall } from './server/call-service.js';
 export type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
+export type { Handover } from './server/fleet.js';
 export type { MediaSocket } from './server/media-socket.js';
 export {
   type MediaStreamOptions,
@@ -35,7 +37,6 @@ export {
   TwilioMediaStream as MediaStream,
 } from './server/media-stream.js';
 export type { PlaceCallRequest } from './server/place-call.js';
-export type { PlacedCall } from './server/switchboard.js';
 export type { LatencySummary } from './telemetry/histogram.js';
 export type { LatencySummaries } from './telemetry/latencies.js';
 export type { TrafficCounts } from './telemetry/traffic.js';

@@ -25,6 +25,8 @@ export type EndCause =
   | 'silent' // nothing came from Twilio any more
   | 'failed' // placing or preparing it failed
   | 'drain' // the gateway shuts down
+  | 'handed-over' // another node of the fleet goes on with it
+  | 'moved' // its socket came to another node of the fleet
   | 'internal'; // a fault of ours
 
 /** Work that begins with the call; the signal is aborted when the call ends before it is done. */
@@ -39,6 +41,8 @@ export interface CallOptions<T> {
   readonly direction?: string;
   readonly from?: string;
   readonly to?: string;
+  /** When it began, where that was not just now. */
+  readonly startedAt?: Date;
 }
 
 /**
@@ -48,7 +52,7 @@ export interface CallOptions<T> {
 export class TwilioCall<T = unknown> {
   readonly callId: string;
   readonly webhookData: CallWebhookInput | undefined;
-  readonly startedAt = new Date();
+  readonly startedAt: Date;
 
   // Truly private: whoever prints or logs a call must not print its secret.
   readonly #token = createToken();
@@ -70,6 +74,7 @@ export class TwilioCall<T = unknown> {
     this.webhookData = webhookData;
     this.#callSid = webhookData?.callSid || undefined;
     this.placed = options;
+    this.startedAt = options.startedAt ?? new Date();
     this.expiresAt = performance.now() + options.timeToLiveMs;
     if (options.prepare !== undefined) {
       const { prepare } = options;

@@ -11,7 +11,8 @@ export interface RegistryOptions {
 export type CreateCallOptions<T> = Partial<CallOptions<T>>;
 
 const CALL_ID = /^[A-Za-z0-9_-]{1,64}$/;
-const DEFAULT_TIME_TO_LIVE_MS = 60_000;
+/** Life of a token, in milliseconds. */
+export const DEFAULT_TIME_TO_LIVE_MS = 60_000;
 
 /**
  * The calls of one gateway, in memory. Calls that never connect are ended when their token expires and
@@ -54,6 +55,17 @@ export class TwilioCallRegistry<T = unknown> {
     });
     this.sweepSoon();
     return call;
+  }
+
+  /** Registers a call that another node knew under this id; what is left of one that has ended makes room. */
+  adopt(
+    callId: string,
+    webhookData: CallWebhookInput | undefined,
+    options: CreateCallOptions<T>,
+  ): TwilioCall<T> {
+    const left = this.calls.get(callId);
+    if (left?.state === 'ended') this.forget(left);
+    return this.create(callId, webhookData, options);
   }
 
   /** Makes a call findable by Twilio's id, once that is known. */

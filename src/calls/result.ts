@@ -26,6 +26,9 @@ const RESULTS: Readonly<Record<EndCause, CallResult>> = {
   'socket-closed': 'indeterminate',
   drain: 'server',
   internal: 'server',
+  // Its part here went well; how the call went is known where it ends.
+  'handed-over': 'success',
+  moved: 'success',
 };
 
 /** @param wasLive whether audio ever flowed */

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { readConfig } from '../config.js';
 import { GatewayError } from '../errors.js';
 import type { Gateway } from '../gateway.js';
-import type { PlacedCall } from '../server/switchboard.js';
+import type { PlacedCall } from '../server/call-service.js';
 import { createLog } from '../telemetry/log.js';
 import { gatewayFor, stopOnSignals } from './serve.js';
 import { whole } from './whole.js';

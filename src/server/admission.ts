@@ -1,6 +1,9 @@
 /** Why a new call is turned away. */
 export type Closure = 'draining' | 'full' | 'loop_delay' | 'cpu';
 
+/** Why a call was turned away: also because the nodes of a fleet could not be told of it. */
+export type RefusalReason = Closure | 'registry';
+
 export interface AdmissionLimits {
   /** Calls at a time, ringing ones included. */
   readonly maxCalls: number;
@@ -33,7 +36,7 @@ const CALM_SAMPLES = 3;
  */
 export class Admission {
   /** Calls turned away so far, by reason. */
-  readonly refused = new Map<Closure, number>();
+  readonly refused = new Map<RefusalReason, number>();
   private overloaded: 'loop_delay' | 'cpu' | undefined;
   private calm = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -73,8 +76,12 @@ export class Admission {
   /** As {@link closure}, for a call that is there: one that is turned away counts. */
   refuse(): Closure | undefined {
     const { closure } = this;
-    if (closure !== undefined) this.refused.set(closure, (this.refused.get(closure) ?? 0) + 1);
+    if (closure !== undefined) this.noteRefused(closure);
     return closure;
+  }
+
+  noteRefused(reason: RefusalReason): void {
+    this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
   }
 
   /** Looks at the load since the last look; {@link start} does so every second. */

@@ -1,14 +1,13 @@
 import { GatewayError } from '../errors.js';
-import type { PhoneCall } from './decision.js';
+import type { CallService } from './call-service.js';
 import type { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
 import { checkPlaceCall } from './place-call.js';
-import type { Switchboard } from './switchboard.js';
 
 /** The control API, `/v1/*`: behind its own key, off where none is set. */
 export class ControlRoutes {
   constructor(
-    private readonly switchboard: Switchboard,
+    private readonly calls: CallService,
     private readonly gatekeeper: Gatekeeper,
   ) {}
 
@@ -26,51 +25,25 @@ export class ControlRoutes {
         },
       );
     }
-    exchange.json(201, await this.switchboard.place(request, publicBase));
+    exchange.json(201, await this.calls.place(request, publicBase));
   }
 
   /** `GET /v1/calls`: all calls that have not ended. */
-  list(exchange: Exchange): void {
+  async list(exchange: Exchange): Promise<void> {
     this.gatekeeper.checkControl(exchange.header);
-    exchange.json(200, { calls: this.switchboard.list().map((call) => this.describe(call)) });
+    exchange.json(200, { calls: await this.calls.list() });
   }
 
   /** `GET /v1/calls/{id}` */
-  inspect(exchange: Exchange): void {
+  async inspect(exchange: Exchange): Promise<void> {
     this.gatekeeper.checkControl(exchange.header);
-    exchange.json(200, this.describe(this.switchboard.require(exchange.parameter(0))));
+    exchange.json(200, await this.calls.inspect(exchange.parameter(0)));
   }
 
   /** `DELETE /v1/calls/{id}`: hangs up. */
   async hangUp(exchange: Exchange): Promise<void> {
     this.gatekeeper.checkControl(exchange.header);
-    const call = this.switchboard.require(exchange.parameter(0));
-    await this.switchboard.hangUp(call);
-    exchange.json(200, this.describe(call));
-  }
-
-  private describe(call: PhoneCall): object {
-    const stream = this.switchboard.session(call.callId)?.stream;
-    return {
-      callId: call.callId,
-      callSid: call.callSid,
-      direction: call.direction,
-      from: call.from,
-      to: call.to,
-      state: call.state,
-      status: call.callStatus,
-      startedAt: call.startedAt,
-      endedAt: call.endedAt,
-      endCause: call.endCause,
-      durationSeconds: call.durationSeconds,
-      ...(stream && {
-        streamSid: stream.streamSid,
-        playedMs: Math.round(stream.playedMs),
-        leadMs: Math.round(stream.leadMs),
-        traffic: stream.counts(),
-        latency: stream.latencies.summaries(),
-      }),
-    };
+    exchange.json(200, await this.calls.hangUp(exchange.parameter(0)));
   }
 }
 

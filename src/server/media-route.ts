@@ -1,12 +1,12 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
+import type { CallService } from './call-service.js';
 import { errorBody, statusLine } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
 import type { MediaSocket } from './media-socket.js';
 import { MAX_MESSAGE_BYTES } from './media-stream.js';
 import type { Session } from './session.js';
-import type { Switchboard } from './switchboard.js';
 
 /** What uWebSockets.js keeps with a socket. */
 interface SocketData {
@@ -28,7 +28,7 @@ const START_TIMEOUT_MS = 10_000;
 /** `WS /twilio/media/{callId}/{token}`: the media streams. */
 export class MediaRoute {
   constructor(
-    private readonly switchboard: Switchboard,
+    private readonly calls: CallService,
     private readonly gatekeeper: Gatekeeper,
     private readonly log: Logger,
   ) {}
@@ -41,7 +41,7 @@ export class MediaRoute {
       closeOnBackpressureLimit: true,
       idleTimeout: IDLE_SECONDS,
       sendPingsAutomatically: true,
-      upgrade: (response, request, context) => this.upgrade(response, request, context),
+      upgrade: (response, request, context) => void this.upgrade(response, request, context),
       open: (ws) => this.guard(ws, () => this.open(ws)),
       message: (ws, message, isBinary) => this.message(ws, message, isBinary),
       drain: (ws) => this.guard(ws, () => ws.getUserData().session.stream.drained()),
@@ -49,43 +49,49 @@ export class MediaRoute {
     });
   }
 
-  private upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
-    const session = this.admit(response, request);
-    if (session === undefined) return;
-    response.upgrade<SocketData>(
-      { session },
-      request.getHeader('sec-websocket-key'),
-      request.getHeader('sec-websocket-protocol'),
-      request.getHeader('sec-websocket-extensions'),
-      context,
-    );
-  }
-
-  /** The session whose socket this is, or `undefined` after the refusal was answered. */
-  private admit(response: HttpResponse, request: HttpRequest): Session | undefined {
+  /** The request's own memory is gone after the first wait, and so may be its client. */
+  private async upgrade(
+    response: HttpResponse,
+    request: HttpRequest,
+    context: us_socket_context_t,
+  ): Promise<void> {
+    let isGone = false;
+    response.onAborted(() => {
+      isGone = true;
+    });
+    const key = request.getHeader('sec-websocket-key');
+    const protocol = request.getHeader('sec-websocket-protocol');
+    const extensions = request.getHeader('sec-websocket-extensions');
     try {
-      if (request.getHeader('origin') !== '') {
-        throw new GatewayError(
-          'GW_ORIGIN_REFUSED',
-          'Expected no Origin header for a media stream but received one: browsers stay out',
-          { status: 403 },
-        );
-      }
-      this.gatekeeper.checkUpgrade({
-        path: request.getUrl(),
-        query: request.getQuery() ?? '',
-        header: (name) => request.getHeader(name),
-      });
-      return this.switchboard.connect(request.getParameter(0) ?? '', request.getParameter(1) ?? '');
+      const session = await this.admit(request);
+      if (isGone) session.call.end('socket-closed');
+      else response.cork(() => response.upgrade<SocketData>({ session }, key, protocol, extensions, context));
     } catch (error) {
       const { status, body } = errorBody(error);
       if (error instanceof GatewayError) this.log.warn({ status, code: error.code }, 'media socket refused');
       else this.log.error({ err: error }, 'media socket failed');
+      if (isGone) return;
       response.cork(() => {
         response.writeStatus(statusLine(status)).writeHeader('content-type', 'application/json').end(body);
       });
-      return undefined;
     }
+  }
+
+  /** The session whose socket this is. */
+  private async admit(request: HttpRequest): Promise<Session> {
+    if (request.getHeader('origin') !== '') {
+      throw new GatewayError(
+        'GW_ORIGIN_REFUSED',
+        'Expected no Origin header for a media stream but received one: browsers stay out',
+        { status: 403 },
+      );
+    }
+    this.gatekeeper.checkUpgrade({
+      path: request.getUrl(),
+      query: request.getQuery() ?? '',
+      header: (name) => request.getHeader(name),
+    });
+    return this.calls.connect(request.getParameter(0) ?? '', request.getParameter(1) ?? '');
   }
 
   private open(ws: WebSocket<SocketData>): void {

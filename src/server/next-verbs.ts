@@ -23,9 +23,14 @@ export class NextVerbs {
     this.verbs.set(callSid, { twiml, until: now + KEPT_MS });
   }
 
+  /** What was said to do, if anything was. */
+  find(callSid: string): string | undefined {
+    const next = this.verbs.get(callSid);
+    return next === undefined || next.until < performance.now() ? undefined : next.twiml;
+  }
+
   /** What was said to do, the same for a question that Twilio repeats; a call of which nothing was said is hung up. */
   of(callSid: string): string {
-    const next = this.verbs.get(callSid);
-    return next === undefined || next.until < performance.now() ? createHangupTwiml() : next.twiml;
+    return this.find(callSid) ?? createHangupTwiml();
   }
 }

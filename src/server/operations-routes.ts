@@ -1,5 +1,6 @@
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Exchange } from './exchange.js';
+import type { Fleet } from './fleet.js';
 import type { Switchboard } from './switchboard.js';
 
 /** What `/health` says besides how the calls are. */
@@ -20,6 +21,7 @@ export interface HealthFacts {
 export class OperationsRoutes {
   constructor(
     private readonly switchboard: Switchboard,
+    private readonly fleet: Fleet | undefined,
     private readonly metricsOf: Metrics,
     private readonly facts: HealthFacts,
   ) {}
@@ -31,6 +33,7 @@ export class OperationsRoutes {
       ...this.facts,
       calls: this.switchboard.activeCalls,
       uptimeSeconds: process.uptime(),
+      ...(this.fleet && { node: this.fleet.node, nodes: this.fleet.size, ...this.registry() }),
     });
   }
 
@@ -44,7 +47,16 @@ export class OperationsRoutes {
       draining,
       full: closure === 'full',
       ...(closure && { closure }),
+      ...this.registry(),
     });
+  }
+
+  /**
+   * A registry that is away closes no node: all would close at once, and none would be left to answer for the calls that
+   * go on.
+   */
+  private registry(): object {
+    return this.fleet === undefined ? {} : { registry: this.fleet.isUp ? 'up' : 'down' };
   }
 
   /** `GET /metrics`: Prometheus text. */

@@ -3,8 +3,10 @@ import { accessSync, constants } from 'node:fs';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
+import type { CallService } from './call-service.js';
 import { ControlRoutes } from './control-routes.js';
 import { Exchange } from './exchange.js';
+import type { Fleet } from './fleet.js';
 import type { Gatekeeper } from './gatekeeper.js';
 import { MediaRoute } from './media-route.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
@@ -12,7 +14,10 @@ import type { Switchboard } from './switchboard.js';
 import { TwilioRoutes } from './twilio-routes.js';
 
 export interface ServerOptions {
+  readonly calls: CallService;
   readonly switchboard: Switchboard;
+  /** Absent where this gateway stands alone. */
+  readonly fleet: Fleet | undefined;
   readonly gatekeeper: Gatekeeper;
   readonly metrics: Metrics;
   readonly facts: HealthFacts;
@@ -29,13 +34,13 @@ export class Server {
   private readonly log: Logger;
 
   constructor(options: ServerOptions) {
-    const { switchboard, gatekeeper, metrics, facts, log, tls } = options;
+    const { calls, switchboard, fleet, gatekeeper, metrics, facts, log, tls } = options;
     this.log = log;
     this.app = tls === undefined ? uWS.App() : secureApp(tls);
-    const twilio = new TwilioRoutes(switchboard, gatekeeper);
-    const control = new ControlRoutes(switchboard, gatekeeper);
-    const media = new MediaRoute(switchboard, gatekeeper, log);
-    const operations = new OperationsRoutes(switchboard, metrics, facts);
+    const twilio = new TwilioRoutes(calls, gatekeeper);
+    const control = new ControlRoutes(calls, gatekeeper);
+    const media = new MediaRoute(calls, gatekeeper, log);
+    const operations = new OperationsRoutes(switchboard, fleet, metrics, facts);
 
     // A proxy may strip the public path prefix or pass it on: both are answered.
     for (const prefix of new Set(['', gatekeeper.prefix])) {

@@ -20,6 +20,7 @@ const DECISION_TIMEOUT_MS = 10_000;
 /** How a WebSocket is closed for each way a call may end. */
 const CLOSE_CODES: Partial<Record<EndCause, [code: number, reason: string]>> = {
   drain: [1001, 'going away'],
+  'handed-over': [1001, 'another node goes on'],
   silent: [1001, 'nothing came'],
   protocol: [1008, 'protocol violation'],
   failed: [1011, 'internal error'],
@@ -66,6 +67,8 @@ export class Session implements PhoneLine {
   /** Settled when the bridge has let go of an ended call. */
   ending: Promise<void> = Promise.resolve();
   private leg: BridgeLeg | undefined;
+  private begun = false;
+  private readonly leaving = new AbortController();
 
   constructor(
     readonly call: PhoneCall,
@@ -82,7 +85,7 @@ export class Session implements PhoneLine {
       if (end === 'protocol') options.log.warn({ callId: call.callId, reason }, 'stream ended');
       call.end(END_CAUSES[end]);
     });
-    const leaving = new AbortController();
+    const { leaving } = this;
     call.onEnd((cause) => this.stream.close(...(CLOSE_CODES[cause] ?? [1000, ''])));
     // A finaliser of its own: a bridge that fails to let go must not keep the socket open.
     call.onEnd(() => {
@@ -92,9 +95,20 @@ export class Session implements PhoneLine {
       this.ending = Promise.resolve(leg?.close());
     });
     this.decided = this.decide(leaving.signal);
-    // The leg is joined while the phone still rings, so that nobody's first word is lost.
-    this.join(leaving.signal).catch((error) => {
-      if (!leaving.signal.aborted) this.fail(error);
+  }
+
+  /** Whether the call waits here for no more than being told where its socket goes. */
+  get isDormant(): boolean {
+    return !this.begun;
+  }
+
+  /** Joins the bridge: while the phone still rings, where that may be, so that nobody's first word is lost. */
+  begin(): void {
+    if (this.begun) return;
+    this.begun = true;
+    const { signal } = this.leaving;
+    this.join(signal).catch((error) => {
+      if (!signal.aborted) this.fail(error);
     });
   }
 

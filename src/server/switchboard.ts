@@ -15,6 +15,8 @@ import { createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { type CallReport, logOf, reportOf } from './call-report.js';
+import type { CallService, PlacedCall } from './call-service.js';
+import { type CallView, viewOf } from './call-view.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
 import type { TwilioMediaStream } from './media-stream.js';
 import { NextVerbs } from './next-verbs.js';
@@ -38,17 +40,36 @@ export interface SwitchboardOptions {
   /** Caller id of outbound calls that name none. */
   readonly from: string | undefined;
   readonly apology: Apology;
+  /** Whether Twilio is told to ask what comes after every stream: another node may go on with the call. */
+  readonly comesBack?: boolean;
 }
 
-export interface PlacedCall {
+/** How a call begins that other nodes may take. */
+export interface SharedEntry {
+  /** Leaves the call alone until its socket is here: that may come to another node. */
+  readonly isDormant: boolean;
+  /** Tells the others of it, before Twilio learns where to connect it. */
+  announce(call: PhoneCall, decision: CallDecision): Promise<void>;
+}
+
+/** A call that another node knew. */
+export interface Adoption {
   readonly callId: string;
-  readonly callSid: string;
+  readonly webhook: CallWebhookInput | undefined;
+  readonly decision: CallDecision;
+  readonly direction: string | undefined;
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+  readonly callSid: string | undefined;
+  readonly startedAt: Date;
 }
 
 interface SwitchboardEvents {
   /** A call is known; it has no audio yet. */
   call: [call: PhoneCall, stream: TwilioMediaStream];
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
+  /** As `end`, and of every call: also of those that never came to be more than announced. */
+  over: [call: PhoneCall, cause: EndCause];
   /** The last call has ended. */
   idle: [];
 }
@@ -58,7 +79,7 @@ const CONNECT_ALLOWANCE_MS = 15_000;
 const DEFAULT_RING_SECONDS = 60;
 
 /** Answers, places, connects and ends the calls of one gateway. Knows nothing of HTTP. */
-export class Switchboard extends EventEmitter<SwitchboardEvents> {
+export class Switchboard extends EventEmitter<SwitchboardEvents> implements CallService {
   readonly latencies = new Latencies();
   readonly eventLoopDelay = new EventLoopDelay();
   readonly admission: Admission;
@@ -70,7 +91,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
   private readonly answers = new WeakMap<PhoneCall, Promise<string>>();
   /** Requests to Twilio under way: a gateway that closes must not leave a phone ringing behind it. */
   private readonly placing = new Set<Promise<PlacedCall>>();
-  private readonly next: NextVerbs;
+  /** What Twilio is told to do with callers whose streams are over. */
+  readonly next: NextVerbs;
   private readonly past = new Traffic();
   private isDraining = false;
 
@@ -133,14 +155,24 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     return this.sessions.get(callId);
   }
 
+  /** Whether the call is known here and has not ended. */
+  has(callId: string): boolean {
+    const call = this.options.registry.get(callId);
+    return call !== undefined && call.state !== 'ended';
+  }
+
   /** Calls that have not ended. */
-  list(): PhoneCall[] {
-    return this.options.registry.listActive();
+  list(): CallView[] {
+    return this.options.registry.listActive().map((call) => this.view(call));
   }
 
   /** @throws GatewayError `GW_CALL_UNKNOWN` (404) */
-  require(callId: string): PhoneCall {
-    return this.options.registry.require(callId);
+  inspect(callId: string): CallView {
+    return this.view(this.options.registry.require(callId));
+  }
+
+  private view(call: PhoneCall): CallView {
+    return viewOf(call, this.sessions.get(call.callId)?.stream);
   }
 
   /**
@@ -148,13 +180,28 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
    * @param publicBase `https://host/prefix` under which Twilio finds our routes
    */
   answer(input: CallWebhookInput, publicBase: string): Promise<string> {
-    const known = this.options.registry.getBySid(input.callSid);
-    const answered = known && this.answers.get(known);
+    const answered = this.answered(input.callSid);
     if (answered !== undefined) return answered;
     if (this.admission.refuse() !== undefined) return Promise.resolve(createRefusalTwiml('busy'));
-    const session = this.register(this.options.registry.create(randomUUID(), input, this.preparation()));
-    const answer = this.answerTo(session, publicBase);
-    this.answers.set(session.call, answer);
+    return this.answerAs(randomUUID(), input, publicBase);
+  }
+
+  /** What the webhook of a call that is remembered was answered. */
+  answered(callSid: string): Promise<string> | undefined {
+    const known = this.options.registry.getBySid(callSid);
+    return known && this.answers.get(known);
+  }
+
+  /** Answers the webhook of a new call that is admitted. */
+  answerAs(
+    callId: string,
+    input: CallWebhookInput,
+    publicBase: string,
+    shared?: SharedEntry,
+  ): Promise<string> {
+    const call = this.options.registry.create(callId, input, this.preparation());
+    const answer = this.answerTo(this.register(call, shared), publicBase, shared);
+    this.answers.set(call, answer);
     return answer;
   }
 
@@ -163,8 +210,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
    * @throws GatewayError `GW_DRAINING`, `GW_FULL`, `GW_OVERLOADED`, `GW_TWILIO_NOT_CONFIGURED` (503), `GW_CALL_REFUSED` (403),
    * `GW_FROM_MISSING` (400), `GW_CALL_EXISTS` and `GW_CALL_ENDED` (409), `GW_TWILIO_REFUSED` (502)
    */
-  async place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
-    const placing = this.placeCall(request, publicBase);
+  async place(request: PlaceCallRequest, publicBase: string, shared?: SharedEntry): Promise<PlacedCall> {
+    const placing = this.placeCall(request, publicBase, shared);
     this.placing.add(placing);
     try {
       return await placing;
@@ -173,7 +220,11 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     }
   }
 
-  private async placeCall(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
+  private async placeCall(
+    request: PlaceCallRequest,
+    publicBase: string,
+    shared: SharedEntry | undefined,
+  ): Promise<PlacedCall> {
     const { rest, registry } = this.options;
     const from = request.from ?? this.options.from;
     this.checkAdmission();
@@ -197,7 +248,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
       to: request.to,
       timeToLiveMs: ringTimeoutSeconds * 1000 + CONNECT_ALLOWANCE_MS,
     });
-    const session = this.register(call);
+    const session = this.register(call, shared);
     try {
       const decision = await session.decided;
       if ('refuse' in decision) {
@@ -208,6 +259,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
           { status: 403 },
         );
       }
+      await shared?.announce(call, decision);
       const callSid = await rest.createCall({
         to: request.to,
         from,
@@ -216,7 +268,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
         ringTimeoutSeconds,
       });
       registry.bindSid(call, callSid);
-      if (call.state === 'ended') {
+      // Where it moved, its callee was faster than Twilio's answer to us.
+      if (call.state === 'ended' && call.endCause !== 'moved') {
         // It was hung up while Twilio was still being asked; a call that Twilio itself ended needs no more.
         if (call.endCause !== 'status') await this.hangUpAtTwilio(call);
         throw new GatewayError(
@@ -251,9 +304,44 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
   connect(callId: string, token: string): Session {
     if (this.isDraining)
       throw unavailable('GW_DRAINING', 'a gateway that takes calls', 'one that is shutting down');
-    const call = this.options.registry.claim(callId, token);
-    // A call that was registered by hand, e.g. placed with a Twilio client of one's own, is taken like any other.
-    return this.sessions.get(call.callId) ?? this.register(call);
+    return this.sessionOf(this.options.registry.claim(callId, token));
+  }
+
+  /** Takes a call's socket whose token was used up elsewhere; `undefined` where no such call rings here. */
+  takeRinging(callId: string): Session | undefined {
+    const call = this.options.registry.get(callId);
+    if (call?.state !== 'ringing' || call.isExpired) return undefined;
+    call.connect();
+    return this.sessionOf(call);
+  }
+
+  /** Takes the socket of a call that another node knew. */
+  adopt({ callId, webhook, decision, callSid, ...facts }: Adoption): Session {
+    const { registry } = this.options;
+    const { direction, from, to, startedAt } = facts;
+    const call = registry.adopt(callId, webhook, {
+      prepare: () => decision,
+      startedAt,
+      ...(direction === undefined ? {} : { direction }),
+      ...(from === undefined ? {} : { from }),
+      ...(to === undefined ? {} : { to }),
+    });
+    if (callSid !== undefined && call.callSid === undefined) registry.bindSid(call, callSid);
+    call.connect();
+    return this.register(call);
+  }
+
+  /** A call that was registered by hand, e.g. placed with a Twilio client of one's own, is taken like any other. */
+  private sessionOf(call: PhoneCall): Session {
+    const session = this.sessions.get(call.callId);
+    if (session === undefined) return this.register(call);
+    if (session.isDormant) this.begin(session);
+    return session;
+  }
+
+  /** Notes what Twilio calls a call that another node placed. */
+  bindSid(call: PhoneCall, callSid: string): void {
+    this.options.registry.bindSid(call, callSid);
   }
 
   /** Answers Twilio, which asks what comes after a stream, with TwiML. */
@@ -261,14 +349,18 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     return this.next.of(input.callSid);
   }
 
-  /** Notes a status callback. A final one ends the call, or frees one that was never answered. */
-  noteStatus(input: CallWebhookInput, callId: string | undefined): void {
+  /**
+   * Notes a status callback. A final one ends the call, or frees one that was never answered.
+   * @returns whether the call is known here
+   */
+  noteStatus(input: CallWebhookInput, callId: string | undefined): boolean {
     const { registry } = this.options;
     const call =
       registry.getBySid(input.callSid) ?? (callId === undefined ? undefined : registry.get(callId));
-    if (call === undefined || (call.callSid !== undefined && call.callSid !== input.callSid)) return;
+    if (call === undefined || (call.callSid !== undefined && call.callSid !== input.callSid)) return false;
     call.noteStatus(input.callStatus, input.sequenceNumber);
     if (isFinalStatus(input.callStatus)) call.end('status');
+    return true;
   }
 
   /** Notes a stream status callback: the only place where Twilio tells of a failed handshake. */
@@ -280,13 +372,19 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     else this.options.log.warn({ callId, event, error }, 'Twilio could not stream');
   }
 
-  /** Hangs a call up, at Twilio too where there is an account. */
-  async hangUp(call: PhoneCall): Promise<void> {
+  /**
+   * Hangs a call up, at Twilio too where there is an account.
+   * @throws GatewayError `GW_CALL_UNKNOWN` (404)
+   */
+  async hangUp(callId: string): Promise<CallView> {
+    const call = this.options.registry.require(callId);
     call.end('hangup');
     await this.hangUpAtTwilio(call);
+    return this.view(call);
   }
 
-  private async hangUpAtTwilio({ callId, callSid }: PhoneCall): Promise<void> {
+  /** Ends a call at Twilio, where there is an account; its refusal is logged. */
+  async hangUpAtTwilio({ callId, callSid }: Pick<PhoneCall, 'callId' | 'callSid'>): Promise<void> {
     if (this.options.rest === undefined || callSid === undefined) return;
     try {
       await this.options.rest.hangUp(callSid);
@@ -296,9 +394,38 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     }
   }
 
+  /** Takes no new calls from here on. */
+  beginDrain(): void {
+    this.isDraining = true;
+  }
+
+  /** Settled when every request to Twilio for a call is answered. */
+  async placed(): Promise<void> {
+    await Promise.allSettled(this.placing);
+  }
+
+  /** Calls here, from the first that began. */
+  get all(): readonly Session[] {
+    return [...this.sessions.values()];
+  }
+
+  /** Fulfilled when no call is left or the time is over. */
+  async idle(withinMs: number): Promise<void> {
+    if (this.sessions.size === 0 || withinMs <= 0) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.off('idle', done);
+        resolve();
+      };
+      const timer = setTimeout(done, withinMs);
+      this.once('idle', done);
+    });
+  }
+
   /** Takes no new calls; is fulfilled when the running ones are over, or ends them when the grace is. */
   async drain(graceMs: number): Promise<void> {
-    this.isDraining = true;
+    this.beginDrain();
     // Whoever still rings could only connect to a gateway that takes no more calls.
     const waiting = [...this.sessions.values()]
       .map(({ call }) => call)
@@ -307,16 +434,10 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     await Promise.all(waiting.filter(isPlacedByUs).map((call) => this.hangUpAtTwilio(call)));
     if (this.sessions.size > 0 && graceMs > 0) {
       this.options.log.info({ calls: this.sessions.size, graceMs }, 'draining: waiting for calls to end');
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, graceMs);
-        this.once('idle', () => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
+      await this.idle(graceMs);
     }
-    for (const { call } of [...this.sessions.values()]) call.end('drain');
-    await Promise.allSettled(this.placing);
+    for (const { call } of this.all) call.end('drain');
+    await this.placed();
   }
 
   private preparation(room?: string) {
@@ -330,8 +451,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     };
   }
 
-  private register(call: PhoneCall): Session {
-    const { callId, callSid, direction } = call;
+  private register(call: PhoneCall, shared?: SharedEntry): Session {
     const { bridge, log, leadMs, defaultRoom, accountSid, apology } = this.options;
     // Finalisers run last in, first out: this one sees the call when all of it is freed.
     call.onEnd((cause) => this.ended(session, cause));
@@ -341,44 +461,63 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
       defaultRoom,
       accountSid,
       apology,
-      goOn: bridge.goesOn
+      goOn: this.comesBack
         ? ({ callSid }, twiml) => {
             if (callSid !== undefined) this.next.set(callSid, twiml);
           }
         : undefined,
       stream: { leadMs, latencies: this.latencies },
     });
-    this.sessions.set(callId, session);
+    this.sessions.set(call.callId, session);
+    if (shared?.isDormant !== true) this.begin(session);
+    return session;
+  }
+
+  private begin(session: Session): void {
+    const { call, stream } = session;
+    const { callId, callSid, direction } = call;
+    const { log } = this.options;
     log.info({ callId, callSid, direction, from: maskNumber(call.from) }, 'call');
+    session.begin();
     try {
-      this.emit('call', call, session.stream);
+      this.emit('call', call, stream);
     } catch (error) {
       // A listener's fault ends its call; it must not leave one behind that nobody answers for.
       log.error({ callId, err: error }, 'a listener of "call" failed');
       call.end('internal');
     }
-    return session;
   }
 
   private ended(session: Session, cause: EndCause): void {
     const { call, stream } = session;
     this.sessions.delete(call.callId);
-    const report = reportOf(session, cause);
-    this.past.add(report.traffic);
-    this.endedCalls.set(cause, (this.endedCalls.get(cause) ?? 0) + 1);
-    this.results.set(report.result, (this.results.get(report.result) ?? 0) + 1);
-    this.options.log.info({ callId: call.callId, callSid: call.callSid, ...logOf(report) }, 'call ended');
-    this.watchdog.watchEnd(session, session.ending);
-    try {
-      this.emit('end', call, cause, report);
-    } catch (error) {
-      this.options.log.error({ callId: call.callId, err: error }, 'a listener of "end" failed');
-    }
+    this.emit('over', call, cause);
+    // A call that was no more than announced here is told of where its socket is.
+    if (cause !== 'moved' || !session.isDormant) this.report(session, cause);
     // A phone that we made ring is not left ringing for a call that has failed or is over.
     if ((cause === 'failed' || cause === 'bridge') && isPlacedByUs(call) && stream.streamSid === undefined) {
       void this.hangUpAtTwilio(call);
     }
     if (this.sessions.size === 0) this.emit('idle');
+  }
+
+  private report(session: Session, cause: EndCause): void {
+    const { call } = session;
+    const report = reportOf(session, cause);
+    this.past.add(report.traffic);
+    this.endedCalls.set(cause, (this.endedCalls.get(cause) ?? 0) + 1);
+    // How a call went is known where it ends.
+    if (cause !== 'handed-over' && cause !== 'moved') {
+      this.results.set(report.result, (this.results.get(report.result) ?? 0) + 1);
+    }
+    this.options.log.info({ callId: call.callId, callSid: call.callSid, ...logOf(report) }, 'call ended');
+    this.watchdog.watchEnd(session, session.ending);
+    if (session.isDormant) return;
+    try {
+      this.emit('end', call, cause, report);
+    } catch (error) {
+      this.options.log.error({ callId: call.callId, err: error }, 'a listener of "end" failed');
+    }
   }
 
   private stuck({ call, stream }: Session, way: StuckWay): void {
@@ -387,16 +526,26 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
     if (way === 'silent' && !stream.isEnded) call.end('silent');
   }
 
-  private streamTwiml(call: PhoneCall, decision: CallDecision, publicBase: string): string {
-    const url = `${webSocketOrigin(publicBase)}/twilio/media/${call.callId}/${call.token}`;
+  private get comesBack(): boolean {
+    return this.options.comesBack === true || this.options.bridge.goesOn === true;
+  }
+
+  /** TwiML that connects a call to its stream. */
+  streamTwiml(
+    { callId, token }: { readonly callId: string; readonly token: string },
+    decision: CallDecision,
+    publicBase: string,
+  ): string {
+    const url = `${webSocketOrigin(publicBase)}/twilio/media/${callId}/${token}`;
     const { parameters, bridge = true } = 'refuse' in decision ? {} : decision;
+    const { comesBack } = this.options;
     return createMediaStreamTwiml(url, {
       ...(parameters === undefined ? {} : { parameters }),
-      ...(bridge && this.options.bridge.goesOn ? { next: `${publicBase}/twilio/next` } : {}),
+      ...(comesBack || (bridge && this.comesBack) ? { next: `${publicBase}/twilio/next` } : {}),
     });
   }
 
-  private async answerTo(session: Session, publicBase: string): Promise<string> {
+  private async answerTo(session: Session, publicBase: string, shared?: SharedEntry): Promise<string> {
     const { call } = session;
     try {
       const decision = await session.decided;
@@ -404,6 +553,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> {
         call.end('refused');
         return createRefusalTwiml(decision.refuse);
       }
+      await shared?.announce(call, decision);
       return this.streamTwiml(call, decision, publicBase);
     } catch (error) {
       // A caller who has gone needs no answer; any other may try again.

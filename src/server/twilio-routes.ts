@@ -1,8 +1,8 @@
 import { GatewayError } from '../errors.js';
 import { CallWebhookInput, parseForm } from '../twilio/webhook.js';
+import type { CallService } from './call-service.js';
 import type { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
-import type { Switchboard } from './switchboard.js';
 
 /** Twilio sends some forty, and one for each SIP header. */
 const MAX_PARAMETERS = 500;
@@ -11,7 +11,7 @@ const FORM = 'application/x-www-form-urlencoded';
 /** The webhooks that Twilio calls. Every one is signed and form-encoded. */
 export class TwilioRoutes {
   constructor(
-    private readonly switchboard: Switchboard,
+    private readonly calls: CallService,
     private readonly gatekeeper: Gatekeeper,
   ) {}
 
@@ -23,26 +23,30 @@ export class TwilioRoutes {
         status: 400,
       });
     }
-    const twiml = await this.switchboard.answer(input, this.gatekeeper.publicBase(exchange) as string);
+    const twiml = await this.calls.answer(input, this.gatekeeper.publicBase(exchange) as string);
     exchange.answer(200, 'text/xml', twiml);
   }
 
   /** `POST /twilio/next`: a stream is over and the caller still there; the answer is TwiML. */
   async next(exchange: Exchange): Promise<void> {
-    exchange.answer(200, 'text/xml', this.switchboard.goOn(await this.webhook(exchange)));
+    const input = await this.webhook(exchange);
+    const tries = Number(new URLSearchParams(exchange.query).get('again') ?? 0);
+    const publicBase = this.gatekeeper.publicBase(exchange) as string;
+    const twiml = await this.calls.goOn(input, publicBase, Number.isInteger(tries) ? tries : 0);
+    exchange.answer(200, 'text/xml', twiml);
   }
 
   /** `POST /twilio/status`: how a call is doing. */
   async status(exchange: Exchange): Promise<void> {
     const input = await this.webhook(exchange);
     const callId = new URLSearchParams(exchange.query).get('callId') ?? undefined;
-    this.switchboard.noteStatus(input, callId);
+    await this.calls.noteStatus(input, callId);
     exchange.answer(204);
   }
 
   /** `POST /twilio/stream-status`: how a stream is doing; tells of handshakes that failed. */
   async streamStatus(exchange: Exchange): Promise<void> {
-    this.switchboard.noteStreamStatus(await this.webhook(exchange));
+    this.calls.noteStreamStatus(await this.webhook(exchange));
     exchange.answer(204);
   }
 

@@ -27,12 +27,22 @@ export interface MetricsSource {
 }
 
 /** A number that somebody else keeps. */
-export interface Figure {
+export interface PlainFigure {
   readonly name: string;
   readonly help: string;
   readonly kind: 'gauge' | 'counter';
   read(): number;
 }
+
+/** Numbers that somebody else keeps, one for each value of a label. */
+export interface LabelledFigure {
+  readonly name: string;
+  readonly help: string;
+  readonly label: string;
+  read(): ReadonlyMap<string, number>;
+}
+
+export type Figure = PlainFigure | LabelledFigure;
 
 const TRAFFIC_HELP: Record<keyof TrafficCounts, string> = {
   framesIn: 'Frames of 20 ms received from phones',
@@ -79,9 +89,15 @@ export class Metrics {
     this.gauge('admission_open', '1 while new calls are taken', () =>
       source.admission.closure === undefined ? 1 : 0,
     );
-    this.counterBy('calls_result_total', 'Ended calls by whose doing it was', 'result', source.results);
-    this.counterBy('calls_refused_total', 'Calls turned away, by reason', 'reason', source.admission.refused);
-    this.counterBy('calls_stuck_total', 'Calls found stuck, by the way they were', 'why', source.stuckCalls);
+    this.counterBy('calls_result_total', 'Ended calls by whose doing it was', 'result', () => source.results);
+    const { admission } = source;
+    this.counterBy('calls_refused_total', 'Calls turned away, by reason', 'reason', () => admission.refused);
+    this.counterBy(
+      'calls_stuck_total',
+      'Calls found stuck, by the way they were',
+      'why',
+      () => source.stuckCalls,
+    );
     const { eventLoopDelay } = source;
     new Gauge({
       name: 'trunkline_event_loop_delay_seconds',
@@ -98,9 +114,11 @@ export class Metrics {
     for (const [key, help] of Object.entries(TRAFFIC_HELP) as [keyof TrafficCounts, string][]) {
       this.counter(`${snakeCase(key)}_total`, help, [], (counter) => counter.inc(this.traffic[key]));
     }
-    for (const { name, help, kind, read } of figures) {
-      if (kind === 'gauge') this.gauge(name, help, read);
-      else this.counter(name, help, [], (counter) => counter.inc(read()));
+    for (const figure of figures) {
+      const { name, help } = figure;
+      if ('label' in figure) this.counterBy(name, help, figure.label, figure.read);
+      else if (figure.kind === 'gauge') this.gauge(name, help, figure.read);
+      else this.counter(name, help, [], (counter) => counter.inc(figure.read()));
     }
   }
 
@@ -141,9 +159,14 @@ export class Metrics {
     });
   }
 
-  private counterBy(name: string, help: string, label: string, counts: ReadonlyMap<string, number>): void {
+  private counterBy(
+    name: string,
+    help: string,
+    label: string,
+    read: () => ReadonlyMap<string, number>,
+  ): void {
     this.counter(name, help, [label], (counter) => {
-      for (const [value, count] of counts) counter.inc({ [label]: value }, count);
+      for (const [value, count] of read()) counter.inc({ [label]: value }, count);
     });
   }
 

@@ -82,6 +82,17 @@ export function createHangupTwiml(): string {
 }
 
 /**
+ * TwiML that has Twilio ask again after a while, the caller waiting. Source: twilio.com/docs/voice/twiml/pause, …/redirect.
+ * @param seconds whole seconds from 1
+ */
+export function createAgainTwiml(url: string, seconds: number): string {
+  const response = new twilio.twiml.VoiceResponse();
+  response.pause({ length: seconds });
+  response.redirect({ method: 'POST' }, url);
+  return response.toString();
+}
+
+/**
  * TwiML that connects the caller with somebody else. Source: twilio.com/docs/voice/twiml/dial.
  * @param to a number as E.164 writes it, or a SIP address
  * @throws GatewayError `GW_TRANSFER_TO` for anything else

@@ -1,0 +1,360 @@
+import { createHash } from 'node:crypto';
+import { GatewayError } from '../../errors.js';
+import type { FormParameters } from '../../twilio/webhook.js';
+import { type RedisLink, type RedisValue, script } from './redis.js';
+
+/** What another node must know to take a call. */
+export interface CallFacts {
+  readonly callId: string;
+  readonly callSid: string | undefined;
+  readonly direction: string | undefined;
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** What the webhook said; absent for calls placed by us. */
+  readonly webhook: FormParameters | undefined;
+  /** What the hook decided. */
+  readonly decision: unknown;
+}
+
+/** Where a call stands in the ledger. */
+export type EntryState = 'ringing' | 'live' | 'detached' | 'ended';
+
+/** Why a call changed nodes: its node went away by itself, or was lost. */
+export type HandoverReason = 'drain' | 'lost';
+
+export interface Entry {
+  readonly node: string;
+  readonly state: EntryState;
+  readonly facts: CallFacts | undefined;
+  /** TwiML for a caller whose call has ended. */
+  readonly next: string | undefined;
+}
+
+/** A call that was taken. */
+export interface Taken {
+  readonly facts: CallFacts;
+  /** The node that had it before. */
+  readonly from: string;
+  /** Why it was handed over; `undefined` for a call that connects for the first time. */
+  readonly handover: HandoverReason | undefined;
+}
+
+export type Attachment =
+  | { readonly attached: true; readonly facts: CallFacts }
+  | {
+      readonly attached: false;
+      readonly why: 'unknown' | 'ended' | 'exhausted';
+      readonly next: string | undefined;
+    };
+
+/** A live call is forgotten so long after its node last said that it lives. */
+const LIVE_MS = 120_000;
+/** An ended call is remembered for whoever comes late. */
+const ENDED_MS = 90_000;
+/** A detached one waits for Twilio's question. */
+const DETACHED_MS = 60_000;
+/** A hook decides within ten seconds, and Twilio waits for no longer than fifteen. */
+const CLAIM_MS = 20_000;
+/** Hand-overs in a row before a call is given up: */
+const MAX_TRIES = 5;
+/** a call that talked for so long starts counting anew. */
+const CALM_MS = 30_000;
+
+const NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) ";
+
+/** Who answers a CallSid: `<callId> <node>`. One whose node is gone is given to the next who asks. */
+const CLAIM = script(`
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[3] then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]`);
+
+/** Writes a call down, unless another node has it. */
+const PUT = script(`${NOW}
+local node = redis.call('HGET', KEYS[1], 'node')
+if node and node ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'node', ARGV[1], 'state', ARGV[2], 'facts', ARGV[3], 'hash', ARGV[4],
+  'expires', now + ARGV[5], 'since', now)
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+if KEYS[2] then redis.call('SET', KEYS[2], ARGV[7], 'PX', ARGV[6]) end
+return 1`);
+
+/** Uses up a token: the only place where that happens, and atomic. */
+const TAKE = script(`${NOW}
+local c = redis.call('HMGET', KEYS[1], 'state', 'hash', 'expires', 'node', 'facts', 'why', 'taken')
+if not c[1] then return {'unknown'} end
+if c[2] ~= ARGV[1] then return {'wrong'} end
+if c[7] == ARGV[1] then return {'used'} end
+if c[1] ~= 'ringing' or now > tonumber(c[3]) then return {'expired'} end
+redis.call('HSET', KEYS[1], 'state', 'live', 'node', ARGV[2], 'since', now, 'taken', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {'taken', c[4], c[5], c[6]}`);
+
+/** Keeps live calls: of each key 1 where it was ours, 0 where it is missing, -1 where another node has it. */
+const KEEP = script(`
+local answers = {}
+for i, key in ipairs(KEYS) do
+  local node = redis.call('HGET', key, 'node')
+  if not node then answers[i] = 0
+  elseif node ~= ARGV[1] then answers[i] = -1
+  else redis.call('PEXPIRE', key, ARGV[2]) answers[i] = 1 end
+end
+return answers`);
+
+/** Ends or detaches a call that is still ours, or anybody's, and perhaps only in one state. */
+const LEAVE = script(`
+local node = redis.call('HGET', KEYS[1], 'node')
+if not node or (node ~= ARGV[1] and ARGV[1] ~= '*') then return 0 end
+if ARGV[6] ~= '' and redis.call('HGET', KEYS[1], 'state') ~= ARGV[6] then return 0 end
+redis.call('HSET', KEYS[1], 'state', ARGV[2], 'next', ARGV[3], 'why', ARGV[4])
+if ARGV[2] == 'ended' then redis.call('HDEL', KEYS[1], 'facts') end
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+if KEYS[2] then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
+return 1`);
+
+/** Makes a call ring again, with another token, for whichever node takes it. */
+const ATTACH = script(`${NOW}
+local c = redis.call('HMGET', KEYS[1], 'state', 'facts', 'tries', 'since', 'next', 'why')
+if not c[1] then return {'unknown'} end
+if c[1] == 'ended' or not c[2] then return {'ended', c[5]} end
+local tries = tonumber(c[3] or '0')
+if c[1] ~= 'ringing' and now - tonumber(c[4]) >= tonumber(ARGV[5]) then tries = 0 end
+if tries >= tonumber(ARGV[4]) then return {'exhausted'} end
+local why = c[6]
+if c[1] == 'live' or not why then why = 'lost' end
+redis.call('HSET', KEYS[1], 'state', 'ringing', 'node', ARGV[1], 'hash', ARGV[2], 'expires', now + ARGV[3],
+  'tries', tries + 1, 'why', why)
+redis.call('PEXPIRE', KEYS[1], 2 * ARGV[3])
+if KEYS[2] then redis.call('PEXPIRE', KEYS[2], 2 * ARGV[3]) end
+return {'attached', c[2]}`);
+
+const READ = script(`return redis.call('HMGET', KEYS[1], 'node', 'state', 'facts', 'next')`);
+
+/** Notes what Twilio calls a call that we placed, and makes it findable by that. */
+const BIND = script(`
+local facts = redis.call('HGET', KEYS[1], 'facts')
+if not facts then return 0 end
+local f = cjson.decode(facts)
+if f.callSid == ARGV[1] then return 1 end
+-- Not encoded anew: Lua can not tell an empty list from an empty object.
+redis.call('HSET', KEYS[1], 'facts', '{"callSid":' .. cjson.encode(ARGV[1]) .. ',' .. string.sub(facts, 2))
+redis.call('SET', KEYS[2], ARGV[2], 'PX', redis.call('PTTL', KEYS[1]))
+return 1`);
+
+const LOOK_UP = script("return redis.call('GET', KEYS[1])");
+
+/**
+ * The calls of a fleet, on Redis: who holds which, what another node needs to take it over, and its token, of which only
+ * the hash is kept. Every method throws GatewayError `GW_REGISTRY_DOWN` (503) where Redis does not answer.
+ */
+export class Ledger {
+  constructor(
+    private readonly redis: RedisLink,
+    /** This process. */
+    readonly node: string,
+  ) {}
+
+  get isUp(): boolean {
+    return this.redis.isUp;
+  }
+
+  /**
+   * Answers who deals with a CallSid: we, with the id given, or another one who did before.
+   * @param insteadOf a claim that is void because its node is gone
+   */
+  async claim(
+    callSid: string,
+    callId: string,
+    insteadOf?: { callId: string; node: string },
+  ): Promise<{ callId: string; node: string }> {
+    const held = insteadOf === undefined ? '' : claimOf(insteadOf.callId, insteadOf.node);
+    const claim = await this.redis.run(
+      CLAIM,
+      [sidKey(callSid)],
+      [claimOf(callId, this.node), CLAIM_MS, held],
+    );
+    return parseClaim(String(claim));
+  }
+
+  /** Who deals with a CallSid, if anybody. */
+  async find(callSid: string): Promise<{ callId: string; node: string } | undefined> {
+    const claim = await this.redis.run(LOOK_UP, [sidKey(callSid)], []);
+    return claim === null ? undefined : parseClaim(String(claim));
+  }
+
+  /**
+   * Announces a call that rings here; its token is good for `timeToLiveMs`.
+   * @returns false where another node has a call of that id
+   */
+  async announce(facts: CallFacts, token: string, timeToLiveMs: number): Promise<boolean> {
+    return this.put(facts, 'ringing', hashOf(token), timeToLiveMs, 2 * timeToLiveMs);
+  }
+
+  /**
+   * Writes a live call down again that Redis has lost.
+   * @returns false where another node has it
+   */
+  async restore(facts: CallFacts, token: string): Promise<boolean> {
+    return this.put(facts, 'live', hashOf(token), 0, LIVE_MS);
+  }
+
+  private async put(
+    facts: CallFacts,
+    state: EntryState,
+    hash: string,
+    timeToLiveMs: number,
+    keptMs: number,
+  ): Promise<boolean> {
+    const { callId, callSid } = facts;
+    const keys = [callKey(callId), ...(callSid === undefined ? [] : [sidKey(callSid)])];
+    const claim = claimOf(callId, this.node);
+    const values = [this.node, state, JSON.stringify(facts), hash, timeToLiveMs, keptMs, claim];
+    return (await this.redis.run(PUT, keys, values)) === 1;
+  }
+
+  /** Notes what Twilio calls a call that we placed. */
+  async bindSid(callId: string, callSid: string): Promise<void> {
+    await this.redis.run(BIND, [callKey(callId), sidKey(callSid)], [callSid, claimOf(callId, this.node)]);
+  }
+
+  /**
+   * Takes a call by its token, which is used up.
+   * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_TOKEN_INVALID` (401), `GW_TOKEN_USED` (409),
+   * `GW_TOKEN_EXPIRED` (410)
+   */
+  async take(callId: string, token: string): Promise<Taken> {
+    const answer = await this.redis.run(TAKE, [callKey(callId)], [hashOf(token), this.node, LIVE_MS]);
+    const [what, from, facts, why] = answer as readonly RedisValue[];
+    if (what !== 'taken') throw refusal(String(what), callId);
+    return {
+      facts: JSON.parse(String(facts)) as CallFacts,
+      from: String(from),
+      handover: why === null ? undefined : (why as HandoverReason),
+    };
+  }
+
+  /**
+   * Says that live calls live.
+   * @returns those that Redis has lost, and those that another node has
+   */
+  async keep(callIds: readonly string[]): Promise<{ lost: string[]; taken: string[] }> {
+    if (callIds.length === 0) return { lost: [], taken: [] };
+    const answers = (await this.redis.run(KEEP, callIds.map(callKey), [
+      this.node,
+      LIVE_MS,
+    ])) as readonly number[];
+    return {
+      lost: callIds.filter((_, i) => answers[i] === 0),
+      taken: callIds.filter((_, i) => answers[i] === -1),
+    };
+  }
+
+  /** The call waits for Twilio's question and whichever node answers it. */
+  async detach(callId: string, callSid: string | undefined, why: HandoverReason): Promise<void> {
+    await this.leave(callId, callSid, 'detached', '', why, DETACHED_MS, this.node);
+  }
+
+  /**
+   * The call is over.
+   * @param next TwiML for a caller who is still there
+   * @param anybodys whether it may be another node's, e.g. one that is gone
+   */
+  async finish(callId: string, callSid: string | undefined, next: string, anybodys = false): Promise<void> {
+    await this.leave(callId, callSid, 'ended', next, '', ENDED_MS, anybodys ? '*' : this.node);
+  }
+
+  /** The call was not connected in time here; if it was elsewhere, this changes nothing. */
+  async expire(callId: string, callSid: string | undefined): Promise<void> {
+    await this.leave(callId, callSid, 'ended', '', '', ENDED_MS, this.node, 'ringing');
+  }
+
+  private async leave(
+    callId: string,
+    callSid: string | undefined,
+    state: EntryState,
+    next: string,
+    why: string,
+    keptMs: number,
+    node: string,
+    only: EntryState | '' = '',
+  ): Promise<void> {
+    const keys = [callKey(callId), ...(callSid === undefined ? [] : [sidKey(callSid)])];
+    await this.redis.run(LEAVE, keys, [node, state, next, why, keptMs, only]);
+  }
+
+  /** Gives a call whose stream is over another token, unless it has ended or goes round in circles. */
+  async attach(callId: string, callSid: string, token: string, timeToLiveMs: number): Promise<Attachment> {
+    const values = [this.node, hashOf(token), timeToLiveMs, MAX_TRIES, CALM_MS];
+    const answer = await this.redis.run(ATTACH, [callKey(callId), sidKey(callSid)], values);
+    const [what, value] = answer as readonly RedisValue[];
+    if (what === 'attached') return { attached: true, facts: JSON.parse(String(value)) as CallFacts };
+    const why = what as 'unknown' | 'ended' | 'exhausted';
+    return { attached: false, why, next: value ? String(value) : undefined };
+  }
+
+  async read(callId: string): Promise<Entry | undefined> {
+    const answer = (await this.redis.run(READ, [callKey(callId)], [])) as readonly RedisValue[];
+    const [node, state, facts, next] = answer;
+    if (node === null) return undefined;
+    return {
+      node: String(node),
+      state: state as EntryState,
+      facts: facts ? (JSON.parse(String(facts)) as CallFacts) : undefined,
+      next: next ? String(next) : undefined,
+    };
+  }
+}
+
+function callKey(callId: string): string {
+  return `trunkline:call:${callId}`;
+}
+
+function sidKey(callSid: string): string {
+  return `trunkline:sid:${callSid}`;
+}
+
+function claimOf(callId: string, node: string): string {
+  return `${callId} ${node}`;
+}
+
+function parseClaim(claim: string): { callId: string; node: string } {
+  const [callId = '', node = ''] = claim.split(' ');
+  return { callId, node };
+}
+
+function hashOf(token: string): string {
+  return createHash('sha256').update(token).digest('base64url');
+}
+
+function refusal(what: string, callId: string): GatewayError {
+  switch (what) {
+    case 'wrong':
+      return new GatewayError(
+        'GW_TOKEN_INVALID',
+        `Expected the token of call ${callId} but received another one`,
+        {
+          status: 401,
+        },
+      );
+    case 'used':
+      return new GatewayError(
+        'GW_TOKEN_USED',
+        `Expected an unused token for call ${callId} but received one used before`,
+        { status: 409 },
+      );
+    case 'expired':
+      return new GatewayError(
+        'GW_TOKEN_EXPIRED',
+        `Expected a token within its life for call ${callId} but received an expired one`,
+        { status: 410 },
+      );
+    default:
+      return new GatewayError(
+        'GW_CALL_UNKNOWN',
+        `Expected the id of a known call but received ${JSON.stringify(callId)}`,
+        { status: 404 },
+      );
+  }
+}

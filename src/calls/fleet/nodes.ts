@@ -1,0 +1,225 @@
+import { randomUUID } from 'node:crypto';
+import { GatewayError } from '../../errors.js';
+import { type RedisLink, type RedisValue, script } from './redis.js';
+
+const BEAT_MS = 1_000;
+/** A node that has not been heard of for so long is gone. */
+const ALIVE_MS = 4_000;
+/** Most questions that wait for their answers. */
+const MAX_QUESTIONS = 10_000;
+const ANSWER_MS = 2_000;
+
+/** Says that we live, forgets who has long been gone, and answers who lives: name, then what it said. */
+const BEAT = script(`
+local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
+local all, alive = redis.call('HGETALL', KEYS[1]), {}
+for i = 1, #all, 2 do
+  local at, state = string.match(all[i + 1], '^(%d+) (.*)$')
+  if now - at > tonumber(ARGV[3]) * 15 then redis.call('HDEL', KEYS[1], all[i])
+  elseif now - at <= tonumber(ARGV[3]) then alive[#alive + 1] = all[i] alive[#alive + 1] = state end
+end
+return alive`);
+
+/** What a node says of itself with every beat. */
+export interface NodeState {
+  readonly calls: number;
+  /** It hands its calls over and takes no others. */
+  readonly draining: boolean;
+}
+
+/** Answers what another node asks; the answer and what it throws travel back. */
+export type Answerer = (what: string, about: Readonly<Record<string, unknown>>) => unknown;
+
+interface Waiting {
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (error: GatewayError) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+type Letter =
+  | {
+      readonly id: string;
+      readonly from: string;
+      readonly what: string;
+      readonly about: Record<string, unknown>;
+    }
+  | {
+      readonly re: string;
+      readonly answer?: unknown;
+      readonly error?: { code: `GW_${string}`; message: string; status: number };
+    };
+
+/** The nodes of a fleet: who lives, and a way to ask each. */
+export class Nodes {
+  private states = new Map<string, NodeState>();
+  private readonly waiting = new Map<string, Waiting>();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly redis: RedisLink,
+    readonly self: string,
+    private readonly state: () => NodeState,
+    private readonly answer: Answerer,
+  ) {}
+
+  /** Begins to say that we live, and to listen. */
+  open(): void {
+    this.redis.listen(channelOf(this.self), (text) => void this.receive(text));
+    void this.beat();
+    this.timer = setInterval(() => void this.beat(), BEAT_MS);
+    this.timer.unref();
+  }
+
+  /** Says good-bye, so that nobody counts on us. */
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    for (const { timer, reject } of this.waiting.values()) {
+      clearTimeout(timer);
+      reject(gone(this.self));
+    }
+    this.waiting.clear();
+    await this.say('').catch(() => {});
+  }
+
+  /** Nodes that live, this one among them; this one alone where nobody knows. */
+  get alive(): ReadonlyMap<string, NodeState> {
+    const alive = new Map(this.redis.isUp ? this.states : []);
+    alive.set(this.self, this.state());
+    return alive;
+  }
+
+  /** Nodes that would take a call, besides this one. */
+  get takers(): string[] {
+    return [...this.alive]
+      .filter(([node, { draining }]) => node !== this.self && !draining)
+      .map(([node]) => node);
+  }
+
+  /** Says how we are, and learns how the others are; also done every second. */
+  async beat(): Promise<void> {
+    try {
+      await this.say(JSON.stringify(this.state()));
+    } catch {
+      // The link tells of its loss; a beat more or less does not matter.
+    }
+  }
+
+  private async say(state: string): Promise<void> {
+    const alive = (await this.redis.run(
+      BEAT,
+      ['trunkline:nodes'],
+      [this.self, state, ALIVE_MS],
+    )) as RedisValue[];
+    const states = new Map<string, NodeState>();
+    for (let i = 0; i + 1 < alive.length; i += 2) {
+      states.set(String(alive[i]), JSON.parse(String(alive[i + 1])) as NodeState);
+    }
+    this.states = states;
+  }
+
+  /** Tells another node something that needs no answer, and does not fail. */
+  tell(node: string, what: string, about: Record<string, unknown>): void {
+    this.redis
+      .publish(channelOf(node), JSON.stringify({ id: '', from: this.self, what, about }))
+      .catch(() => {});
+  }
+
+  /**
+   * Asks another node.
+   * @throws GatewayError `GW_NODE_GONE` (503) where it is not there or says nothing in time, `GW_REGISTRY_DOWN` (503),
+   * or what the other node threw
+   */
+  async ask(
+    node: string,
+    what: string,
+    about: Record<string, unknown>,
+    withinMs = ANSWER_MS,
+  ): Promise<unknown> {
+    if (this.waiting.size >= MAX_QUESTIONS) throw gone(node);
+    const id = randomUUID();
+    const answered = new Promise<unknown>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.waiting.delete(id);
+        reject(gone(node));
+      }, withinMs);
+      this.waiting.set(id, { resolve, reject, timer });
+    });
+    // Whoever is told below that nobody listens does not wait for it.
+    answered.catch(() => {});
+    try {
+      const listeners = await this.redis.publish(
+        channelOf(node),
+        JSON.stringify({ id, from: this.self, what, about }),
+      );
+      // A process that is gone listens no more: known at once, long before its beats are missed.
+      if (listeners === 0) throw gone(node);
+    } catch (error) {
+      this.take(id);
+      throw error;
+    }
+    return answered;
+  }
+
+  private async receive(text: string): Promise<void> {
+    const letter = letterOf(text);
+    if (letter === undefined) return;
+    if ('re' in letter) {
+      const waiting = this.take(letter.re);
+      if (letter.error === undefined) waiting?.resolve(letter.answer);
+      else {
+        const { code, message, status } = letter.error;
+        waiting?.reject(new GatewayError(code, message, { status }));
+      }
+      return;
+    }
+    const { id, from, what, about } = letter;
+    const reply = await this.replyTo(what, about);
+    if (id === '') return;
+    this.redis.publish(channelOf(from), JSON.stringify({ re: id, ...reply })).catch(() => {});
+  }
+
+  private async replyTo(what: string, about: Record<string, unknown>): Promise<object> {
+    try {
+      return { answer: await this.answer(what, about) };
+    } catch (error) {
+      if (!(error instanceof GatewayError)) {
+        return {
+          error: {
+            code: 'GW_INTERNAL',
+            message: 'Expected an answer but failed; the log of that node says why',
+            status: 500,
+          },
+        };
+      }
+      const { code, message, status } = error;
+      return { error: { code, message, status } };
+    }
+  }
+
+  private take(id: string): Waiting | undefined {
+    const waiting = this.waiting.get(id);
+    this.waiting.delete(id);
+    clearTimeout(waiting?.timer);
+    return waiting;
+  }
+}
+
+/** Whatever else stands on our channel is not ours. */
+function letterOf(text: string): Letter | undefined {
+  try {
+    return JSON.parse(text) as Letter;
+  } catch {
+    return undefined;
+  }
+}
+
+function channelOf(node: string): string {
+  return `trunkline:node:${node}`;
+}
+
+function gone(node: string): GatewayError {
+  return new GatewayError('GW_NODE_GONE', `Expected an answer of node ${node} but received none`, {
+    status: 503,
+  });
+}

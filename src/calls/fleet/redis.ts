@@ -1,0 +1,209 @@
+import { createHash } from 'node:crypto';
+import { createClient, type RedisClientType } from '@redis/client';
+import { GatewayError } from '../../errors.js';
+
+/** Longest wait for an answer: a webhook that waits longer is a caller who hears nothing. */
+const ANSWER_MS = 500;
+const CONNECT_MS = 2_000;
+/** A connection from which nothing comes for so long is dead; heartbeats keep a good one busy. */
+const SILENT_MS = 5_000;
+/** Commands under way at a time; Redis that is slower than that is down. */
+const MAX_COMMANDS = 10_000;
+const MAX_RETRY_MS = 1_000;
+/** Answers of a node that can not serve now, e.g. one that has become a replica. */
+const UNFIT = /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|UNBLOCKED|OOM|MISCONF)\b/;
+/** Answers that will not change by waiting. */
+const REFUSED = /^(WRONGPASS|NOAUTH|NOPERM)\b|invalid password|without any password|DB index/i;
+
+type Client = RedisClientType;
+export type RedisValue = string | number | null | readonly RedisValue[];
+
+/** Whether a text names one Redis endpoint. */
+export function isRedisUrl(url: string): boolean {
+  return URL.canParse(url) && /^rediss?:$/.test(new URL(url).protocol) && new URL(url).hostname !== '';
+}
+
+/** A Lua script, known to Redis by its digest. */
+export interface Script {
+  readonly text: string;
+  readonly digest: string;
+}
+
+export function script(text: string): Script {
+  return { text, digest: createHash('sha1').update(text).digest('hex') };
+}
+
+export interface RedisLinkOptions {
+  /** `redis://` or `rediss://`, one endpoint: a single server, or a name that follows the primary. */
+  readonly url: string;
+  readonly onUp: () => void;
+  readonly onDown: (error: Error) => void;
+}
+
+/**
+ * One connection to Redis that never makes anybody wait: a command is answered within half a second or fails, and while
+ * Redis is away every command fails at once. It comes back by itself.
+ */
+export class RedisLink {
+  private client: Client;
+  private up = false;
+  private closed = false;
+  private readonly listeners = new Map<string, (message: string) => void>();
+
+  constructor(private readonly options: RedisLinkOptions) {
+    this.client = this.newClient();
+  }
+
+  /** Whether commands are worth trying. */
+  get isUp(): boolean {
+    return this.up;
+  }
+
+  /**
+   * Connects; is fulfilled after `patienceMs` also where Redis is away, for it may come later.
+   * @throws GatewayError `GW_REDIS_REFUSED` where it will not let us in however long we wait
+   */
+  async open(patienceMs = 3_000): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, patienceMs);
+    });
+    const refused = new Promise<never>((_, reject) => {
+      this.refuse = reject;
+    });
+    try {
+      await Promise.race([this.connect(), refused, patience]);
+    } finally {
+      clearTimeout(timer);
+      this.refuse = undefined;
+    }
+  }
+
+  /** Fails a start that can not succeed. */
+  private refuse: ((error: Error) => void) | undefined;
+
+  /** Frees the connection; whatever is under way fails. */
+  close(): void {
+    this.closed = true;
+    this.up = false;
+    this.client.destroy();
+  }
+
+  /** @throws GatewayError `GW_REGISTRY_DOWN` (503) */
+  run(script: Script, keys: readonly string[], values: readonly (string | number)[]): Promise<RedisValue> {
+    const call = [String(keys.length), ...keys, ...values.map(String)];
+    return this.inTime(async (client) => {
+      try {
+        return (await client.sendCommand(['EVALSHA', script.digest, ...call])) as unknown as RedisValue;
+      } catch (error) {
+        if (!(error as Error).message.startsWith('NOSCRIPT')) throw error;
+        return (await client.sendCommand(['EVAL', script.text, ...call])) as unknown as RedisValue;
+      }
+    });
+  }
+
+  /**
+   * Tells everybody who listens on a channel.
+   * @returns how many do
+   * @throws GatewayError `GW_REGISTRY_DOWN` (503)
+   */
+  publish(channel: string, message: string): Promise<number> {
+    return this.inTime((client) => client.publish(channel, message));
+  }
+
+  /** Listens on a channel as long as the link lives, over every loss of the connection. */
+  listen(channel: string, listener: (message: string) => void): void {
+    this.listeners.set(channel, listener);
+    if (this.client.isReady) this.subscribe(this.client);
+  }
+
+  private newClient(): Client {
+    const client = createClient({
+      url: this.options.url,
+      name: 'trunkline',
+      disableOfflineQueue: true,
+      disableClientInfo: true,
+      maintNotifications: 'disabled',
+      commandsQueueMaxLength: MAX_COMMANDS,
+      socket: {
+        connectTimeout: CONNECT_MS,
+        socketTimeout: SILENT_MS,
+        reconnectStrategy: (tries: number) =>
+          Math.min(MAX_RETRY_MS, 25 * 2 ** tries) * (0.5 + Math.random() / 2),
+      },
+    });
+    client.on('error', (error: Error) => this.lost(client, error));
+    client.on('ready', () => this.found(client));
+    return client;
+  }
+
+  private async connect(): Promise<void> {
+    await this.client.connect();
+  }
+
+  private found(client: Client): void {
+    if (this.closed || client !== this.client) return;
+    this.subscribe(client);
+    if (this.up) return;
+    this.up = true;
+    this.options.onUp();
+  }
+
+  private lost(client: Client, error: Error): void {
+    if (this.closed || client !== this.client) return;
+    if (REFUSED.test(error.message)) {
+      this.refuse?.(
+        new GatewayError(
+          'GW_REDIS_REFUSED',
+          `Expected REDIS_URL to name a Redis that lets us in but received ${error.message}`,
+        ),
+      );
+    }
+    if (!this.up) return;
+    this.up = false;
+    this.options.onDown(error);
+  }
+
+  private subscribe(client: Client): void {
+    for (const [channel, listener] of this.listeners) {
+      // A client that reconnects subscribes by itself; to a listener that it has this adds nothing.
+      client.subscribe(channel, listener).catch((error: Error) => this.lost(client, error));
+    }
+  }
+
+  private async inTime<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    const { client } = this;
+    if (!this.up) throw down('none: Redis is away');
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`none within ${ANSWER_MS} ms`)), ANSWER_MS);
+    });
+    try {
+      return await Promise.race([work(client), late]);
+    } catch (cause) {
+      const error = cause as Error;
+      // Neither what is late nor what is unfit gets better by asking it again: a new connection finds out.
+      if (UNFIT.test(error.message) || error.message.startsWith('none within')) this.renew(client, error);
+      throw down(error.message);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Leaves a connection that does not serve for a new one. */
+  private renew(client: Client, error: Error): void {
+    if (this.closed || client !== this.client) return;
+    this.lost(client, error);
+    this.client = this.newClient();
+    client.destroy();
+    setTimeout(() => {
+      if (!this.closed) this.connect().catch(() => {});
+    }, MAX_RETRY_MS * Math.random()).unref();
+  }
+}
+
+function down(received: string): GatewayError {
+  return new GatewayError('GW_REGISTRY_DOWN', `Expected an answer of the registry but received ${received}`, {
+    status: 503,
+  });
+}
