@@ -202,11 +202,12 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       throw error;
     });
     if (taken === undefined) return this.switchboard.connect(callId, token);
-    const { facts, from, handover } = taken;
+    const { facts, from, last, handover } = taken;
     if (from !== this.node) this.nodes.tell(from, 'moved', { callId });
     const session = this.switchboard.takeRinging(callId) ?? this.adopt(facts);
     if (facts.callSid === undefined) this.learnSid(session);
-    if (handover !== undefined) this.noteHandover(facts, from, handover);
+    // A call that rang at several nodes before it was connected changed none of them.
+    if (handover !== undefined && last !== undefined) this.noteHandover(facts, last, handover);
     return session;
   }
 

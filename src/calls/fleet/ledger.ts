@@ -35,8 +35,10 @@ export interface Entry {
 /** A call that was taken. */
 export interface Taken {
   readonly facts: CallFacts;
-  /** The node that had it before. */
+  /** The node that announced it. */
   readonly from: string;
+  /** The node that had its last socket, if there was one. */
+  readonly last: string | undefined;
   /** Why it was handed over; `undefined` for a call that connects for the first time. */
   readonly handover: HandoverReason | undefined;
 }
@@ -83,14 +85,14 @@ return 1`);
 
 /** Uses up a token: the only place where that happens, and atomic. */
 const TAKE = script(`${NOW}
-local c = redis.call('HMGET', KEYS[1], 'state', 'hash', 'expires', 'node', 'facts', 'why', 'taken')
+local c = redis.call('HMGET', KEYS[1], 'state', 'hash', 'expires', 'node', 'facts', 'why', 'taken', 'last')
 if not c[1] then return {'unknown'} end
 if c[2] ~= ARGV[1] then return {'wrong'} end
 if c[7] == ARGV[1] then return {'used'} end
 if c[1] ~= 'ringing' or now > tonumber(c[3]) then return {'expired'} end
-redis.call('HSET', KEYS[1], 'state', 'live', 'node', ARGV[2], 'since', now, 'taken', ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'live', 'node', ARGV[2], 'since', now, 'taken', ARGV[1], 'last', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {'taken', c[4], c[5], c[6]}`);
+return {'taken', c[4], c[5], c[6], c[8]}`);
 
 /** Keeps live calls: of each key 1 where it was ours, 0 where it is missing, -1 where another node has it. */
 const KEEP = script(`
@@ -226,12 +228,13 @@ export class Ledger {
    */
   async take(callId: string, token: string): Promise<Taken> {
     const answer = await this.redis.run(TAKE, [callKey(callId)], [hashOf(token), this.node, LIVE_MS]);
-    const [what, from, facts, why] = answer as readonly RedisValue[];
+    const [what, from, facts, why, last] = answer as readonly RedisValue[];
     if (what !== 'taken') throw refusal(String(what), callId);
     return {
       facts: JSON.parse(String(facts)) as CallFacts,
       from: String(from),
-      handover: why === null ? undefined : (why as HandoverReason),
+      last: last ? String(last) : undefined,
+      handover: !why ? undefined : (why as HandoverReason),
     };
   }
 

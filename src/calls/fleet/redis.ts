@@ -103,6 +103,14 @@ export class RedisLink {
   }
 
   /**
+   * Sends any command.
+   * @throws GatewayError `GW_REGISTRY_DOWN` (503)
+   */
+  send(command: readonly string[]): Promise<RedisValue> {
+    return this.inTime(async (client) => (await client.sendCommand(command)) as unknown as RedisValue);
+  }
+
+  /**
    * Tells everybody who listens on a channel.
    * @returns how many do
    * @throws GatewayError `GW_REGISTRY_DOWN` (503)

@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
+import { afterAll, describe } from 'vitest';
+
+const running: RedisServer[] = [];
+
+afterAll(async () => {
+  await Promise.all(running.splice(0).map((server) => server.stop()));
+});
+
+/** A real redis-server on a port of its own, without files. */
+export class RedisServer {
+  private child: ChildProcess | undefined;
+
+  private constructor(private readonly port: number) {}
+
+  /** Gone after the file's tests. */
+  static async start(...more: string[]): Promise<RedisServer> {
+    const server = new RedisServer(await freePort());
+    running.push(server);
+    await server.start(...more);
+    return server;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  /** Starts it, or again: with nothing in it. */
+  async start(...more: string[]): Promise<void> {
+    const own = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    const child = spawn('redis-server', [...own, ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.child = child;
+    let output = '';
+    for await (const chunk of child.stdout) {
+      output += chunk;
+      if (output.includes('Ready to accept connections')) break;
+    }
+    child.stdout.resume();
+  }
+
+  /** Answers nothing, and keeps its connections, as a machine that hangs. */
+  freeze(): void {
+    this.child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.child?.kill('SIGCONT');
+  }
+
+  /** Ends it at once; everything in it is lost. */
+  async stop(): Promise<void> {
+    const { child } = this;
+    this.child = undefined;
+    if (child === undefined || child.exitCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+}
+
+const isMissing = spawnSync('redis-server', ['--version']).error !== undefined;
+if (isMissing && process.env.CI) throw new Error('Expected redis-server for these tests but found none');
+if (isMissing) console.warn('skipped: tests on Redis (apt-get install redis-server)');
+
+/** Tests that need a redis-server; skipped, and said so in a line, where there is none. */
+export const describeOnRedis = isMissing ? describe.skip : describe;
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
