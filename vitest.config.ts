@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 const STREAM = 'test/bridge/stream/**/*.test.ts';
+const FLEET = 'test/server/fleet/**/*.test.ts';
 const NATIVE = 'test/native/**/*.test.ts';
 
 const common = {
@@ -18,7 +19,7 @@ export default defineConfig({
           ...common,
           name: 'gateway',
           include: ['test/**/*.test.ts'],
-          exclude: [STREAM, NATIVE],
+          exclude: [STREAM, FLEET, NATIVE],
           testTimeout: 20_000,
         },
       },
@@ -34,13 +35,24 @@ export default defineConfig({
         },
       },
       {
+        // Several gateways, their Redis and a hundred callers: one file at a time.
+        test: {
+          ...common,
+          name: 'fleet',
+          include: [FLEET],
+          testTimeout: 30_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
         // Compilers, sanitizers, an emulator: minutes of work, and nothing with a clock beside it.
         test: {
           ...common,
           name: 'native',
           include: [NATIVE],
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

@@ -53,6 +53,8 @@ const HANDOVER_PAUSE_MS = 50;
 const LOOK_MS = 1_000;
 /** Twilio is told to ask again so often, after so many seconds each. */
 const AGAIN_SECONDS = [1, 1, 2, 3, 4, 5, 5, 5, 5, 5];
+/** A call that was refused so often waits a moment before it tries again. */
+const PATIENT_RINGS = 3;
 /** A hang-up waits for Twilio's own answer. */
 const HANG_UP_MS = 15_000;
 
@@ -239,8 +241,11 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const token = createToken();
     const attachment = await this.ledger.attach(callId, callSid, token, this.options.timeToLiveMs);
     if (attachment.attached) {
-      const { decision } = attachment.facts;
-      return this.switchboard.streamTwiml({ callId, token }, decision as CallDecision, publicBase);
+      const { facts, rings } = attachment;
+      // Sockets that come to nodes which refuse them need a proxy that learns of it: that takes a while.
+      const pauseSeconds = rings > PATIENT_RINGS ? 1 : 0;
+      const decision = facts.decision as CallDecision;
+      return this.switchboard.streamTwiml({ callId, token }, decision, publicBase, pauseSeconds);
     }
     if (attachment.why !== 'exhausted') return attachment.next ?? createHangupTwiml();
     this.log.error({ callId, callSid }, 'a call was handed over too often');

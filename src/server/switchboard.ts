@@ -535,11 +535,13 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     { callId, token }: { readonly callId: string; readonly token: string },
     decision: CallDecision,
     publicBase: string,
+    pauseSeconds = 0,
   ): string {
     const url = `${webSocketOrigin(publicBase)}/twilio/media/${callId}/${token}`;
     const { parameters, bridge = true } = 'refuse' in decision ? {} : decision;
     const { comesBack } = this.options;
     return createMediaStreamTwiml(url, {
+      ...(pauseSeconds > 0 ? { pauseSeconds } : {}),
       ...(parameters === undefined ? {} : { parameters }),
       ...(comesBack || (bridge && this.comesBack) ? { next: `${publicBase}/twilio/next` } : {}),
     });

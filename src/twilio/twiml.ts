@@ -11,6 +11,8 @@ export interface MediaStreamTwimlOptions {
   readonly name?: string;
   /** Absolute URL for stream-started, stream-stopped and stream-error callbacks. */
   readonly statusCallback?: string;
+  /** Whole seconds of silence before the stream, from 1. */
+  readonly pauseSeconds?: number;
   /** Absolute URL that Twilio asks for more TwiML when the stream is over and the caller still there. */
   readonly next?: string;
 }
@@ -40,6 +42,7 @@ export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOpt
     throw invalid('a media stream URL without a query string', 'url', 'one with; use parameters instead');
   }
   const response = new twilio.twiml.VoiceResponse();
+  if (options.pauseSeconds !== undefined) response.pause({ length: options.pauseSeconds });
   const stream = response.connect().stream({
     url: normalizeWebSocketUrl(url),
     ...(options.name === undefined ? {} : { name: options.name }),

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import net, { type AddressInfo } from 'node:net';
 import { afterAll, describe } from 'vitest';
+import { freePort } from './port.js';
 
 const running: RedisServer[] = [];
 
@@ -66,12 +66,3 @@ if (isMissing) console.warn('skipped: tests on Redis (apt-get install redis-serv
 
 /** Tests that need a redis-server; skipped, and said so in a line, where there is none. */
 export const describeOnRedis = isMissing ? describe.skip : describe;
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}

@@ -6,6 +6,7 @@ import net, { type AddressInfo } from 'node:net';
 const MAX_BODY_BYTES = 256 * 1024;
 /** Calls whose nodes are remembered; the oldest make room. */
 const MAX_CALLS = 10_000;
+const RETRY_MS = 50;
 const MEDIA_PATH = /\/twilio\/media\/([^/"]+)\//;
 
 /** What one node served. */
@@ -31,12 +32,14 @@ interface Counts {
 /**
  * A reverse proxy before several gateways that does what a call dislikes most: every request goes to the next
  * node in turn, and a media socket to another node than the one that answered the call's webhook, where there is
- * one. A node that refuses or resets before it has answered is passed over for the next. Bodies are passed on as
+ * one. A node that refuses or resets before it has answered, or answers an upgrade with 503, is passed over for the next. Bodies are passed on as
  * they are; sockets are piped without a look into them.
  */
 export class RoundRobin {
   /** Requests and upgrades that no node answered. */
   unanswered = 0;
+  /** How long a request waits while no node answers; none by default. */
+  patienceMs = 0;
   private readonly nodes: string[];
   private readonly counts = new Map<string, Counts>();
   private readonly calls = new Map<string, { webhooks: string[]; sockets: string[] }>();
@@ -94,13 +97,17 @@ export class RoundRobin {
   private async request(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     try {
       const body = await bodyOf(request);
-      for (const node of this.inTurn()) {
-        const answer = await this.ask(node, request, body).catch(() => undefined);
-        if (answer === undefined) continue;
-        this.countsOf(node).requests += 1;
-        await this.passOn(node, answer, response);
-        return;
-      }
+      const patience = performance.now() + this.patienceMs;
+      do {
+        for (const node of this.inTurn()) {
+          const answer = await this.ask(node, request, body).catch(() => undefined);
+          if (answer === undefined) continue;
+          this.countsOf(node).requests += 1;
+          await this.passOn(node, answer, response);
+          return;
+        }
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      } while (performance.now() < patience);
       this.unanswered += 1;
       response.writeHead(502).end();
     } catch {
@@ -146,10 +153,17 @@ export class RoundRobin {
     const webhook = route?.webhooks.at(-1);
     const inTurn = this.inTurn();
     const others = inTurn.filter((node) => node !== webhook);
-    for (const node of [...others, ...inTurn.filter((each) => each === webhook)]) {
+    const order = [...others, ...inTurn.filter((each) => each === webhook)];
+    const last = order.at(-1);
+    for (const node of order) {
       const opened = await this.open(node, request, head).catch(() => undefined);
       if (opened === undefined) continue;
       const { socket, answer } = opened;
+      // It can not serve now, e.g. because it drains: proxies are told to try another one then.
+      if (/^HTTP\/1\.1 503 /.test(answer.toString('latin1')) && node !== last) {
+        socket.destroy();
+        continue;
+      }
       if (/^HTTP\/1\.1 101 /.test(answer.toString('latin1'))) {
         this.countsOf(node).sockets += 1;
         route?.sockets.push(node);

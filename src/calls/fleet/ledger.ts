@@ -44,7 +44,12 @@ export interface Taken {
 }
 
 export type Attachment =
-  | { readonly attached: true; readonly facts: CallFacts }
+  | {
+      readonly attached: true;
+      readonly facts: CallFacts;
+      /** Tokens in a row that nobody took, this one included. */
+      readonly rings: number;
+    }
   | {
       readonly attached: false;
       readonly why: 'unknown' | 'ended' | 'exhausted';
@@ -59,10 +64,11 @@ const ENDED_MS = 90_000;
 const DETACHED_MS = 60_000;
 /** A hook decides within ten seconds, and Twilio waits for no longer than fifteen. */
 const CLAIM_MS = 20_000;
-/** Hand-overs in a row before a call is given up: */
-const MAX_TRIES = 5;
-/** a call that talked for so long starts counting anew. */
+/** Hand-overs in a row before a call is given up; one that talked for half a minute in between starts counting anew. */
+const MAX_HANDOVERS = 5;
 const CALM_MS = 30_000;
+/** Tokens given out in a row that nobody takes: its sockets come to nodes that refuse them. */
+const MAX_RINGS = 12;
 
 const NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) ";
 
@@ -79,6 +85,7 @@ local node = redis.call('HGET', KEYS[1], 'node')
 if node and node ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'node', ARGV[1], 'state', ARGV[2], 'facts', ARGV[3], 'hash', ARGV[4],
   'expires', now + ARGV[5], 'since', now)
+if ARGV[2] == 'live' then redis.call('HSET', KEYS[1], 'last', ARGV[1]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 if KEYS[2] then redis.call('SET', KEYS[2], ARGV[7], 'PX', ARGV[6]) end
 return 1`);
@@ -118,19 +125,22 @@ return 1`);
 
 /** Makes a call ring again, with another token, for whichever node takes it. */
 const ATTACH = script(`${NOW}
-local c = redis.call('HMGET', KEYS[1], 'state', 'facts', 'tries', 'since', 'next', 'why')
+local c = redis.call('HMGET', KEYS[1], 'state', 'facts', 'handovers', 'since', 'next', 'why', 'rings')
 if not c[1] then return {'unknown'} end
 if c[1] == 'ended' or not c[2] then return {'ended', c[5]} end
-local tries = tonumber(c[3] or '0')
-if c[1] ~= 'ringing' and now - tonumber(c[4]) >= tonumber(ARGV[5]) then tries = 0 end
-if tries >= tonumber(ARGV[4]) then return {'exhausted'} end
+local handovers, rings = tonumber(c[3] or '0'), tonumber(c[7] or '0') + 1
+if c[1] ~= 'ringing' then
+  if now - tonumber(c[4]) >= tonumber(ARGV[5]) then handovers = 0 end
+  handovers, rings = handovers + 1, 1
+end
+if handovers > tonumber(ARGV[4]) or rings > tonumber(ARGV[6]) then return {'exhausted'} end
 local why = c[6]
 if c[1] == 'live' or not why then why = 'lost' end
 redis.call('HSET', KEYS[1], 'state', 'ringing', 'node', ARGV[1], 'hash', ARGV[2], 'expires', now + ARGV[3],
-  'tries', tries + 1, 'why', why)
+  'handovers', handovers, 'rings', rings, 'why', why)
 redis.call('PEXPIRE', KEYS[1], 2 * ARGV[3])
 if KEYS[2] then redis.call('PEXPIRE', KEYS[2], 2 * ARGV[3]) end
-return {'attached', c[2]}`);
+return {'attached', c[2], rings}`);
 
 const READ = script(`return redis.call('HMGET', KEYS[1], 'node', 'state', 'facts', 'next')`);
 
@@ -289,10 +299,12 @@ export class Ledger {
 
   /** Gives a call whose stream is over another token, unless it has ended or goes round in circles. */
   async attach(callId: string, callSid: string, token: string, timeToLiveMs: number): Promise<Attachment> {
-    const values = [this.node, hashOf(token), timeToLiveMs, MAX_TRIES, CALM_MS];
+    const values = [this.node, hashOf(token), timeToLiveMs, MAX_HANDOVERS, CALM_MS, MAX_RINGS];
     const answer = await this.redis.run(ATTACH, [callKey(callId), sidKey(callSid)], values);
-    const [what, value] = answer as readonly RedisValue[];
-    if (what === 'attached') return { attached: true, facts: JSON.parse(String(value)) as CallFacts };
+    const [what, value, rings] = answer as readonly RedisValue[];
+    if (what === 'attached') {
+      return { attached: true, facts: JSON.parse(String(value)) as CallFacts, rings: Number(rings) };
+    }
     const why = what as 'unknown' | 'ended' | 'exhausted';
     return { attached: false, why, next: value ? String(value) : undefined };
   }

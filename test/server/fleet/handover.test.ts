@@ -1,0 +1,228 @@
+import { expect, it } from 'vitest';
+import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
+import {
+  Caller,
+  eventually,
+  localUrl,
+  PUBLIC_URL,
+  postForm,
+  sign,
+  streamUrl,
+  upgradeStatus,
+  voiceParameters,
+} from '../../support/caller.js';
+import { type Fleet, type FleetNode, sees, startFleet } from '../../support/fleet.js';
+import { freePort } from '../../support/port.js';
+import { describeOnRedis, RedisServer } from '../../support/redis.js';
+
+/** Live calls of the node that goes away. */
+const CALLS = 100;
+/** Of three nodes each has a third of all; callers come in at this pace. */
+const PACE_MS = 12;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function call(fleet: Fleet): SimulatedPhone {
+  return fleet.twilio.placeCall({
+    webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+    from: '+15550001111',
+    to: '+15552223333',
+    audio: AudioSource.speech(),
+  });
+}
+
+/** Places calls until `count` of them are at the first node; answers all of them. */
+async function fill(fleet: Fleet, count: number): Promise<SimulatedPhone[]> {
+  const phones: SimulatedPhone[] = [];
+  const first = fleet.nodes[0] as FleetNode;
+  while (fleet.proxy.served(first.address).sockets < count && phones.length < 5 * count) {
+    phones.push(call(fleet));
+    await pause(PACE_MS);
+  }
+  await Promise.all(phones.map((phone) => phone.started));
+  await pause(500);
+  return phones;
+}
+
+/** Waits until nodes have so many calls between them, or for ten seconds. */
+async function have(nodes: readonly FleetNode[], count: number): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    const calls = await Promise.all(nodes.map((node) => node.metric('calls_active')));
+    if (calls.reduce((sum, each) => sum + each) >= count) return;
+    await pause(100);
+  }
+}
+
+/** Hangs all up and answers what they went through. */
+async function endOf(phones: readonly SimulatedPhone[]) {
+  await Promise.all(phones.map((phone) => phone.hangUp()));
+  return Promise.all(phones.map((phone) => phone.ended));
+}
+
+const isTalking = ({ streams }: SimulatedPhone) => streams.at(-1)?.isOpen === true;
+const p99 = (values: number[]) =>
+  values.sort((a, b) => a - b)[Math.ceil(values.length * 0.99) - 1] ?? Number.NaN;
+
+describeOnRedis('a call whose node goes away', () => {
+  it(`goes on elsewhere when the node drains: all ${CALLS} of them, within a second, and the node exits with 0`, async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(2, redis.url);
+    const [first, second] = fleet.nodes as [FleetNode, FleetNode];
+    const phones = await fill(fleet, CALLS);
+    const had = await first.metric('calls_active');
+    expect(had).toBeGreaterThanOrEqual(CALLS);
+    first.child.kill('SIGTERM');
+    expect(await first.exited).toEqual([0, null]);
+    await have([second], phones.length);
+    await pause(500);
+    const outcomes = await endOf(phones);
+    expect(outcomes.filter(({ status, error }) => status !== 'completed' || error !== undefined)).toEqual([]);
+    const handovers = outcomes.flatMap((outcome) => outcome.handovers.filter(({ code }) => code === 1001));
+    expect(handovers).toHaveLength(had);
+    const gaps = handovers.map(({ gapMs }) => gapMs ?? Number.POSITIVE_INFINITY);
+    expect(p99(gaps)).toBeLessThan(1_000);
+    console.info(`${had} of ${phones.length} calls handed over, gap p99 ${p99(gaps).toFixed()} ms`);
+    expect(await second.metric('handovers_total{why="drain"}')).toBe(had);
+    expect(await second.metric('registry_up')).toBe(1);
+    expect(first.output).not.toContain('"level":50');
+    expect(second.output).not.toContain('"level":50');
+  }, 60_000);
+
+  it(`goes on elsewhere when the node is killed: at least 99 of ${CALLS}`, async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(3, redis.url);
+    const [first, ...others] = fleet.nodes as [FleetNode, FleetNode, FleetNode];
+    const phones = await fill(fleet, CALLS / 2);
+    const more = await fill(fleet, CALLS);
+    phones.push(...more);
+    const had = await first.metric('calls_active');
+    expect(had).toBeGreaterThanOrEqual(CALLS);
+    await first.kill();
+    await have(others, phones.length);
+    await pause(500);
+    const outcomes = await endOf(phones);
+    const kept = outcomes.filter(
+      ({ handovers, error }) => error === undefined && handovers.some(({ code }) => code === 1006),
+    );
+    expect(kept.length).toBeGreaterThanOrEqual(Math.ceil(had * 0.99));
+    const gaps = kept.flatMap(({ handovers }) =>
+      handovers.map(({ gapMs }) => gapMs ?? Number.POSITIVE_INFINITY),
+    );
+    console.info(`${kept.length} of ${had} calls survived a kill, gap p99 ${p99(gaps).toFixed()} ms`);
+    await Promise.all(others.map((node) => sees(node, 2)));
+    const counts = await Promise.all(others.map((node) => node.metric('handovers_total{why="lost"}')));
+    expect(counts.reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(kept.length);
+  }, 60_000);
+
+  it('goes on at a node alone that comes back after a restart', async () => {
+    const redis = await RedisServer.start();
+    const port = await freePort();
+    const fleet = await startFleet(1, redis.url, { PORT: String(port) });
+    const [first] = fleet.nodes as [FleetNode];
+    const phones = Array.from({ length: 5 }, () => call(fleet));
+    await Promise.all(phones.map((phone) => phone.started));
+    fleet.proxy.patienceMs = 10_000;
+    await first.kill();
+    await fleet.add();
+    await eventually(
+      'all connected again',
+      () => phones.every((phone) => phone.streams.length > 1 && isTalking(phone)),
+      10_000,
+    );
+    const outcomes = await endOf(phones);
+    expect(outcomes.map(({ status }) => status)).toEqual(Array(5).fill('completed'));
+  }, 30_000);
+
+  it('waits for another node while it drains alone, and hands over as soon as there is one', async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(1, redis.url);
+    const [first] = fleet.nodes as [FleetNode];
+    const phone = call(fleet);
+    await phone.started;
+    first.child.kill('SIGTERM');
+    await eventually('waiting', () => first.output.includes('no other node'));
+    expect((await first.ready()).status).toBe(503);
+    await pause(300);
+    expect(phone.streams).toHaveLength(1);
+    await fleet.add();
+    expect(await first.exited).toEqual([0, null]);
+    await eventually('connected again', () => phone.streams.length === 2);
+    const [outcome] = await endOf([phone]);
+    expect(outcome?.status).toBe('completed');
+  }, 30_000);
+
+  it('lets phones that only ring be answered elsewhere', async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(2, redis.url);
+    const [first, second] = fleet.nodes as [FleetNode, FleetNode];
+    await postForm(first.url, '/twilio/voice', voiceParameters());
+    first.child.kill('SIGTERM');
+    expect(await first.exited).toEqual([0, null]);
+    expect(second.output).not.toContain('"level":50');
+  });
+
+  it('does not call back a caller who has hung up', async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(2, redis.url);
+    const [, second] = fleet.nodes as [FleetNode, FleetNode];
+    const phone = call(fleet);
+    await phone.started;
+    await phone.hangUp();
+    await eventually('the end', () => fleet.nodes.some(({ output }) => output.includes('"cause":"stop"')));
+    const { callSid } = phone;
+    const ask = voiceParameters({ CallSid: callSid, CallStatus: 'in-progress' });
+    const answer = await (await postForm(second.url, '/twilio/next', ask)).text();
+    expect(answer).toContain('<Hangup/>');
+
+    // Nor one who hung up between two nodes: Twilio's status callback is the last word.
+    const other = call(fleet);
+    await other.started;
+    const holder = fleet.nodes.find(
+      ({ address }) => fleet.proxy.served(address).sockets > 0 && address !== '',
+    );
+    expect(holder).toBeDefined();
+    const parameters = { CallSid: other.callSid, CallStatus: 'completed', SequenceNumber: '4' };
+    const holderOf = fleet.nodes.find(({ output }) => output.includes(other.callSid));
+    await holderOf?.kill();
+    const left = fleet.nodes.find((node) => node !== holderOf) as FleetNode;
+    await postForm(left.url, '/twilio/status', voiceParameters(parameters));
+    const next = voiceParameters({ CallSid: other.callSid, CallStatus: 'in-progress' });
+    expect(await (await postForm(left.url, '/twilio/next', next)).text()).toContain('<Hangup/>');
+  }, 30_000);
+
+  it('is not handed over in circles', async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(2, redis.url);
+    const [first] = fleet.nodes as [FleetNode];
+    const caller = await Caller.call(first.url);
+    caller.hangUp();
+    const ask = voiceParameters({ CallSid: caller.parameters.CallSid ?? '', CallStatus: 'in-progress' });
+    const next = async () => (await postForm(first.url, '/twilio/next', ask)).text();
+    for (let i = 0; i < 5; i++) {
+      // Each time the stream breaks as soon as it is there.
+      const url = streamUrl(await next());
+      const headers = { 'x-twilio-signature': sign(url) };
+      expect((await upgradeStatus(localUrl(first.url, url), headers)).status).toBe(101);
+    }
+    expect(await next()).toContain('<Say>');
+    expect(await next()).toContain('<Hangup/>');
+  });
+
+  it('is tried again, with pauses and not for ever, where its socket never comes to a node that takes it', async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(2, redis.url);
+    const [first, second] = fleet.nodes as [FleetNode, FleetNode];
+    const parameters = voiceParameters();
+    await postForm(first.url, '/twilio/voice', parameters);
+    const ask = { ...parameters, CallStatus: 'in-progress' };
+    const answers: string[] = [];
+    for (let i = 0; i < 14; i++) {
+      const { url } = i % 2 ? first : second;
+      answers.push(await (await postForm(url, '/twilio/next', ask)).text());
+    }
+    expect(answers.filter((answer) => answer.includes('<Stream'))).toHaveLength(12);
+    expect(answers.filter((answer) => answer.includes('<Pause length="1"/>'))).toHaveLength(9);
+    expect(answers[12]).toContain('<Say>');
+    expect(answers[13]).toContain('<Hangup/>');
+  });
+});

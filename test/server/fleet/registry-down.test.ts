@@ -1,0 +1,129 @@
+import { expect, it } from 'vitest';
+import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
+import { eventually, PUBLIC_URL, postForm, voiceParameters } from '../../support/caller.js';
+import { type Fleet, type FleetNode, startFleet } from '../../support/fleet.js';
+import { describeOnRedis, RedisServer } from '../../support/redis.js';
+
+const CALLS = 200;
+const DOWN_MS = 30_000;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function call(fleet: Fleet): SimulatedPhone {
+  return fleet.twilio.placeCall({
+    webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+    from: '+15550001111',
+    to: '+15552223333',
+    audio: AudioSource.speech(),
+  });
+}
+
+async function callsAt(fleet: Fleet, count: number): Promise<SimulatedPhone[]> {
+  const phones: SimulatedPhone[] = [];
+  for (let i = 0; i < count; i++) {
+    phones.push(call(fleet));
+    await pause(15);
+  }
+  await Promise.all(phones.map((phone) => phone.started));
+  return phones;
+}
+
+describeOnRedis('a fleet whose Redis is away', () => {
+  it(`loses none of ${CALLS} running calls in ${DOWN_MS / 1000} seconds, refuses new ones clearly, and recovers by itself`, async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(2, redis.url, { MAX_CALLS: '1000' });
+    const phones = await callsAt(fleet, CALLS);
+    const [first, second] = fleet.nodes as [FleetNode, FleetNode];
+
+    await redis.stop();
+    const downAt = performance.now();
+    await eventually('the loss', () => fleet.nodes.every(({ output }) => output.includes('registry down')));
+    const refused = await postForm(first.url, '/twilio/voice', voiceParameters());
+    expect(await refused.text()).toContain('<Reject reason="busy"/>');
+    const placed = await second.control('/v1/calls', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ to: '+15551230000' }),
+    });
+    expect([placed.status, await placed.json()]).toMatchObject([
+      503,
+      { error: { code: 'GW_REGISTRY_DOWN' } },
+    ]);
+    expect(await first.ready()).toEqual({ status: 200, body: expect.objectContaining({ registry: 'down' }) });
+    expect(await first.metric('registry_up')).toBe(0);
+    expect(await first.metric('calls_refused_total{reason="registry"}')).toBe(1);
+
+    // Control of a node's own calls goes on, and so does a caller's end.
+    const own = (await (await first.control('/v1/calls')).json()) as {
+      calls: { callId: string; callSid: string }[];
+    };
+    const hungUp = phones.find(({ callSid }) => callSid === own.calls[0]?.callSid) as SimulatedPhone;
+    expect((await first.control(`/v1/calls/${own.calls[0]?.callId}`, { method: 'DELETE' })).status).toBe(200);
+    await hungUp.ended;
+
+    await pause(DOWN_MS - (performance.now() - downAt));
+    const running = phones.filter((phone) => phone !== hungUp);
+    expect(running.filter(({ streams }) => streams.length !== 1 || !streams[0]?.isOpen)).toEqual([]);
+
+    await redis.start();
+    for (const node of fleet.nodes) {
+      for (let i = 0; i < 200 && (await node.metric('registry_up')) !== 1; i++) await pause(50);
+      expect(await node.metric('registry_up')).toBe(1);
+    }
+    // New calls come in again, and the old ones are known again: one may drain.
+    const later = await callsAt(fleet, 3);
+    await pause(1_000);
+    const had = await first.metric('calls_active');
+    first.child.kill('SIGTERM');
+    expect(await first.exited).toEqual([0, null]);
+    await eventually(
+      'all talking',
+      () => [...running, ...later].every(({ streams }) => streams.at(-1)?.isOpen),
+      10_000,
+    );
+    expect(await second.metric('handovers_total{why="drain"}')).toBe(had);
+    const all = [...running, ...later];
+    await Promise.all(all.map((phone) => phone.hangUp()));
+    const outcomes = await Promise.all(all.map((phone) => phone.ended));
+    expect(outcomes.filter(({ status, error }) => status !== 'completed' || error !== undefined)).toEqual([]);
+  }, 120_000);
+
+  it('lets a caller whose node dies meanwhile wait, and connects it when Redis is back', async () => {
+    const redis = await RedisServer.start('--save', '3600 1');
+    const fleet = await startFleet(2, redis.url);
+    const phone = call(fleet);
+    await phone.started;
+    const holder = fleet.nodes.find(({ address }) => fleet.proxy.served(address).sockets === 1) as FleetNode;
+    redis.freeze();
+    await holder.kill();
+    const other = fleet.nodes.find((node) => node !== holder) as FleetNode;
+    await eventually('the wait', () => other.output.includes('Twilio is to ask again'), 10_000);
+    redis.thaw();
+    await eventually('connected again', () => phone.streams.length === 2, 15_000);
+    await phone.hangUp();
+    expect((await phone.ended).error).toBeUndefined();
+  }, 60_000);
+
+  it('starts without Redis, refuses calls until it comes, and takes them then', async () => {
+    const redis = await RedisServer.start();
+    await redis.stop();
+    const fleet = await startFleet(1, redis.url);
+    const [node] = fleet.nodes as [FleetNode];
+    expect(node.output).toContain('Redis did not answer');
+    const busy = await postForm(node.url, '/twilio/voice', voiceParameters());
+    expect(await busy.text()).toContain('<Reject');
+    await redis.start();
+    await eventually('the registry', () => node.output.includes('registry up'));
+    const answer = await postForm(node.url, '/twilio/voice', voiceParameters());
+    expect(await answer.text()).toContain('<Stream');
+  }, 30_000);
+
+  it('does not start where Redis will not let it in, and says so without the password', async () => {
+    const redis = await RedisServer.start('--requirepass', 'right-password');
+    const failed = await startFleet(1, redis.url.replace('//', '//:wrong-password@')).catch(
+      (error: Error) => error,
+    );
+    expect(String(failed)).toContain('Expected REDIS_URL to name a Redis that lets us in');
+    expect(String(failed)).not.toContain('wrong-password');
+  });
+});
