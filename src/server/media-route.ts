@@ -65,7 +65,8 @@ export class MediaRoute {
     try {
       const session = await this.admit(request);
       if (isGone) session.call.end('socket-closed');
-      else response.cork(() => response.upgrade<SocketData>({ session }, key, protocol, extensions, context));
+      // Not within cork(): it would look at a response that the upgrade may have turned into a WebSocket in place.
+      else response.upgrade<SocketData>({ session }, key, protocol, extensions, context);
     } catch (error) {
       const { status, body } = errorBody(error);
       if (error instanceof GatewayError) this.log.warn({ status, code: error.code }, 'media socket refused');
