@@ -201,10 +201,16 @@ export class RoundRobin {
         socket.write(`GET ${request.url} HTTP/1.1\r\n${lines.join('')}\r\n`);
         socket.write(head);
       });
-      socket.once('data', (answer) => {
+      // Its first line may come in pieces.
+      let answer = Buffer.alloc(0);
+      const read = (chunk: Buffer) => {
+        answer = Buffer.concat([answer, chunk]);
+        if (!answer.includes('\r\n')) return;
+        socket.off('data', read);
         socket.pause();
         resolve({ socket, answer });
-      });
+      };
+      socket.on('data', read);
       socket.once('error', reject);
       socket.once('close', () => reject(new Error(`${node} closed`)));
     });
