@@ -12,6 +12,7 @@ import { CallWebhookInput, type FormParameters, isFinalStatus } from '../twilio/
 import type { CallService, PlacedCall } from './call-service.js';
 import type { CallView } from './call-view.js';
 import type { CallDecision, PhoneCall } from './decision.js';
+import { HandoverWindow } from './handover-window.js';
 import type { PlaceCallRequest } from './place-call.js';
 import type { Apology, Session } from './session.js';
 import type { SharedEntry, Switchboard } from './switchboard.js';
@@ -46,9 +47,9 @@ interface FleetEvents {
 /** A live call's entry is kept alive this often; it lives several times as long. */
 const KEEP_MS = 15_000;
 const KEEP_BATCH = 100;
-/** Calls handed over in one go: their callers come back together. */
-const HANDOVER_BATCH = 20;
-const HANDOVER_PAUSE_MS = 50;
+/** Calls handed over at a time, and how long each is waited for. */
+const HANDOVERS_AT_ONCE = 4;
+const HANDOVER_PATIENCE_MS = 2_000;
 /** How often a node that waits for its calls looks for another that would take them. */
 const LOOK_MS = 1_000;
 /** Twilio is told to ask again so often, after so many seconds each. */
@@ -82,6 +83,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   private readonly log: Logger;
   /** What the ledger could not be told: the latest of each call. */
   private readonly unsaid = new Map<string, () => Promise<unknown>>();
+  private readonly leaving = new HandoverWindow(HANDOVERS_AT_ONCE, HANDOVER_PATIENCE_MS);
   private readonly writing = new Set<Promise<unknown>>();
   private keeper: NodeJS.Timeout | undefined;
 
@@ -209,7 +211,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const session = this.switchboard.takeRinging(callId) ?? this.adopt(facts);
     if (facts.callSid === undefined) this.learnSid(session);
     // A call that rang at several nodes before it was connected changed none of them.
-    if (handover !== undefined && last !== undefined) this.noteHandover(facts, last, handover);
+    if (handover !== undefined && last !== undefined) this.noteHandover(session, last, handover);
     return session;
   }
 
@@ -348,6 +350,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       case 'moved':
         this.end(callId, 'moved');
         return true;
+      case 'settled':
+        this.leaving.settled(callId);
+        return true;
       case 'status': {
         const input = new CallWebhookInput(about.parameters as FormParameters);
         return this.switchboard.noteStatus(input, about.callId === undefined ? undefined : callId);
@@ -414,7 +419,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     });
   }
 
-  private noteHandover({ callId, callSid }: CallFacts, from: string, reason: HandoverReason): void {
+  private noteHandover({ call, joined }: Session, from: string, reason: HandoverReason): void {
+    const { callId, callSid } = call;
+    void joined.then(() => this.nodes.tell(from, 'settled', { callId }));
     this.handovers.set(reason, (this.handovers.get(reason) ?? 0) + 1);
     this.log.info({ callId, callSid, from, reason }, 'call taken over');
     this.emit('handover', { callId, callSid, from, to: this.node, reason });
@@ -512,12 +519,14 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const { all } = switchboard;
     if (all.length > 0)
       log.info({ calls: all.length, nodes: this.nodes.takers.length }, 'draining: handing over');
-    for (const [i, { call }] of all.entries()) {
-      // Whoever still rings connects elsewhere: the others know of it.
-      call.end(call.state === 'ringing' ? 'moved' : 'handed-over');
-      if ((i + 1) % HANDOVER_BATCH === 0)
-        await new Promise((resolve) => setTimeout(resolve, HANDOVER_PAUSE_MS));
+    // Whoever still rings connects elsewhere: the others know of it.
+    for (const { call } of all) if (call.state === 'ringing') call.end('moved');
+    for (const { call } of all) {
+      if (call.state === 'ended') continue;
+      if (this.nodes.takers.length > 0) await this.leaving.enter(call.callId);
+      call.end('handed-over');
     }
+    await this.leaving.empty();
     await switchboard.placed();
     for (const { call } of switchboard.all) call.end('moved');
     await Promise.allSettled(this.writing);

@@ -66,6 +66,8 @@ export class Session implements PhoneLine {
   readonly decided: Promise<CallDecision>;
   /** Settled when the bridge has let go of an ended call. */
   ending: Promise<void> = Promise.resolve();
+  /** Settled when audio goes to the bridge and back, or never will. */
+  joined: Promise<void> = Promise.resolve();
   private leg: BridgeLeg | undefined;
   private begun = false;
   private readonly leaving = new AbortController();
@@ -107,7 +109,7 @@ export class Session implements PhoneLine {
     if (this.begun) return;
     this.begun = true;
     const { signal } = this.leaving;
-    this.join(signal).catch((error) => {
+    this.joined = this.join(signal).catch((error) => {
       if (!signal.aborted) this.fail(error);
     });
   }
