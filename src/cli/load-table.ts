@@ -38,11 +38,15 @@ export function loadTable(report: LoadReport): string {
         (handovers.unheard > 0 ? `, ${handovers.unheard} of them without a sound` : ''),
     );
   }
-  return [...lines, proofLine(report)].join('\n');
+  return [...lines, report.script === undefined ? proofLine(report) : scriptLine(report.script)].join('\n');
 }
 
 function timesRow(name: string, { p50Ms, p99Ms, p999Ms, maxMs }: Percentiles): string[] {
   return [name, ...[p50Ms, p99Ms, p999Ms, maxMs].map(ms)];
+}
+
+function scriptLine({ name, completed, failed, cutShort }: NonNullable<LoadReport['script']>): string {
+  return `${name}: ${completed} callers came to its end, ${failed} could not, ${cutShort} were cut short`;
 }
 
 function proofLine({ proof }: LoadReport): string {

@@ -1,51 +1,57 @@
 import { Presets, SingleBar } from 'cli-progress';
 import type { LoadProgress } from '../simulator/load.js';
+import { describeStep, type LoadStep } from '../simulator/load-steps.js';
+
+const some = (count: number) => (count === 1 ? '1 call' : `${count} calls`);
 
 /** Shows how far a run of simulated calls is: a bar on a terminal, plain lines elsewhere. */
 export class RunProgress {
   private readonly bar: SingleBar | undefined;
   private phase: LoadProgress['phase'] | undefined;
-  private heldSince = 0;
+  private step: LoadStep | undefined;
+  private since = 0;
+  private total = 1;
 
-  /** @param calls to be placed @param seconds that they are held */
+  /** @param calls to be placed @param seconds that they are held; a run that tells its steps goes by those */
   constructor(
     private readonly calls: number,
     private readonly seconds: number,
   ) {
     if (!process.stderr.isTTY) return;
-    const format = '{phase} {bar} {value}/{total}';
+    const format = '{text} {bar} {value}/{total}, {now}';
     this.bar = new SingleBar(
       { format, stream: process.stderr, clearOnComplete: true },
       Presets.shades_classic,
     );
   }
 
-  update = ({ phase, placed, streaming }: LoadProgress): void => {
-    if (phase !== this.phase) this.enter(phase, streaming);
-    if (phase === 'ramp') this.bar?.update(placed);
-    else if (phase === 'hold')
-      this.bar?.update(Math.min(this.seconds, Math.round((performance.now() - this.heldSince) / 1000)));
+  update = (progress: LoadProgress): void => {
+    const { phase, step, streaming, failed } = progress;
+    if (phase !== this.phase || step !== this.step) this.enter(progress);
+    const seconds = Math.round((performance.now() - this.since) / 1000);
+    const value = phase === 'ramp' ? streaming : phase === 'end' ? 0 : seconds;
+    const now = `${some(streaming)} talk${failed > 0 ? `, ${failed} failed` : ''}`;
+    this.bar?.update(Math.min(value, this.total), { now });
   };
 
   stop(): void {
     this.bar?.stop();
   }
 
-  private enter(phase: LoadProgress['phase'], streaming: number): void {
+  private enter({ phase, step, stepBegunAt, streaming }: LoadProgress): void {
     this.phase = phase;
-    this.heldSince = performance.now();
-    const { calls, seconds } = this;
-    const total = { ramp: calls, hold: seconds, end: 1 }[phase];
-    const some = (count: number) => (count === 1 ? '1 call' : `${count} calls`);
-    const text = {
-      ramp: `placing ${some(calls)}`,
-      hold: `talking for ${seconds} s: ${some(streaming)}`,
-      end: 'hanging up',
-    }[phase];
+    this.step = step;
+    this.since = stepBegunAt ?? performance.now();
+    const calls = step?.kind === 'ramp' ? step.calls : this.calls;
+    const seconds = step === undefined || step.kind === 'ramp' ? this.seconds : step.seconds;
+    this.total = { ramp: Math.max(1, calls), hold: seconds, churn: seconds, end: 1 }[phase];
+    const plain = { ramp: `placing ${some(calls)}`, hold: `talking for ${seconds} s` };
+    const text =
+      phase === 'end' ? 'hanging up' : step === undefined ? plain[phase as 'ramp'] : describeStep(step);
     if (this.bar === undefined) console.error(text);
     else {
       this.bar.stop();
-      this.bar.start(total, 0, { phase: text });
+      this.bar.start(this.total, 0, { text, now: `${some(streaming)} talk` });
     }
   }
 }

@@ -3,6 +3,8 @@ import { Histogram } from './histogram.js';
 
 /** Phones are spread over this many phases of the 20 ms period, one a millisecond. */
 const PHASES = 20;
+/** A tick that comes later than this many milliseconds is counted as late. */
+export const LATE_MS = 10;
 
 /** Something that is due every 20 ms, e.g. a phone that speaks. */
 export interface Ticker {
@@ -23,6 +25,8 @@ export function monotonicNow(): number {
 export class FrameClock {
   /** How late ticks were, in microseconds. */
   readonly lateness = new Histogram();
+  /** Ticks that were more than 10 ms late. */
+  lateTicks = 0;
   private readonly members: Ticker[][] = Array.from({ length: PHASES }, () => []);
   /** Next deadline of each phase; stale while a phase is empty. */
   private readonly deadlines = new Float64Array(PHASES);
@@ -71,6 +75,12 @@ export class FrameClock {
     this.wakeAt = Number.POSITIVE_INFINITY;
   }
 
+  /** Forgets how late ticks were so far. */
+  forgetLateness(): void {
+    this.lateness.reset();
+    this.lateTicks = 0;
+  }
+
   private nextDeadline(phase: number, now: number): number {
     const periods = Math.ceil((now - this.origin - phase) / FRAME_MS);
     return this.origin + phase + periods * FRAME_MS;
@@ -105,6 +115,7 @@ export class FrameClock {
       const due = this.deadlines[phase] as number;
       this.deadlines[phase] = due + FRAME_MS;
       this.lateness.record((now - due) * 1000);
+      if (now - due > LATE_MS) this.lateTicks += 1;
       for (const member of members) member.tick(due, now);
     }
   }

@@ -48,17 +48,22 @@ export function handoversOf(streams: readonly StreamTimes[]): Handover[] {
   });
 }
 
-export function reportHandovers(handovers: readonly Handover[]): HandoverReport {
-  const gap = new Histogram();
-  const reconnect = new Histogram();
-  for (const { gapMs, reconnectMs } of handovers) {
-    if (gapMs !== undefined) gap.record(gapMs * 1000);
-    reconnect.record(reconnectMs * 1000);
+/** Adds hand-overs up, so that the calls need not be kept. */
+export class HandoverTotals {
+  private readonly gap = new Histogram();
+  private readonly reconnect = new Histogram();
+  private count = 0;
+  private unheard = 0;
+
+  add({ gapMs, reconnectMs }: Handover): void {
+    this.count += 1;
+    if (gapMs === undefined) this.unheard += 1;
+    else this.gap.record(gapMs * 1000);
+    this.reconnect.record(reconnectMs * 1000);
   }
-  return {
-    count: handovers.length,
-    unheard: handovers.filter(({ gapMs }) => gapMs === undefined).length,
-    gap: gap.percentiles(),
-    reconnect: reconnect.percentiles(),
-  };
+
+  report(): HandoverReport {
+    const { count, unheard } = this;
+    return { count, unheard, gap: this.gap.percentiles(), reconnect: this.reconnect.percentiles() };
+  }
 }

@@ -13,7 +13,12 @@ export interface Percentiles {
 
 /** The gateway's histogram in a phone's units: recorded in microseconds up to 214 s, told in milliseconds. */
 export class Histogram {
-  private readonly latencies = new LatencyHistogram();
+  private readonly latencies: LatencyHistogram;
+
+  /** @param whole what this one is a part of: it gets every value, too */
+  constructor(whole?: Histogram) {
+    this.latencies = new LatencyHistogram(whole?.latencies);
+  }
 
   /** @param microseconds negative ones count as 0 */
   record(microseconds: number): void {

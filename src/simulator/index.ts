@@ -8,18 +8,21 @@ export { type InboundCallOptions, SimulatedTwilio, type SimulatedTwilioOptions }
 export { FrameClock, type Ticker } from './clock.js';
 export type { DialMapping } from './dial.js';
 export { TWILIO_ERRORS, type TwilioErrorCode, twilioCodeOf } from './errors.js';
-export { type Handover, type HandoverReport, handoversOf, reportHandovers } from './handover.js';
+export type { GeneratorReport } from './generator-meter.js';
+export { type Handover, type HandoverReport, HandoverTotals, handoversOf } from './handover.js';
 export { Histogram, type Percentiles } from './histogram.js';
 export { newSid } from './identifiers.js';
 export type { ProtocolWarning, WarningCode, WarningCounts } from './inbox.js';
-export type { LineProfile } from './line.js';
+export { LINES, type LineName, type LineProfile } from './line.js';
 export {
-  type GeneratorReport,
   type LoadOptions,
   type LoadProgress,
   type LoadReport,
+  type LoadSample,
   runLoad,
+  type ScriptReport,
 } from './load.js';
+export { describeStep, type LoadStep, parseLoadSteps, secondsOf } from './load-steps.js';
 export {
   type AudioProof,
   type MergedReport,
@@ -31,6 +34,8 @@ export { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
 export type { Callee } from './outbound-call.js';
 export { type CallOutcome, type PhoneFaults, type PhoneOptions, SimulatedPhone } from './phone.js';
 export { PlayoutBuffer, type PlayoutCounts, type PlayoutOptions } from './playout.js';
+export { type Deed, parseScript, readScript, type Script, type ScriptStep } from './script.js';
+export { ScriptedCaller, type ScriptOutcome } from './scripted-caller.js';
 export { SimulatedStream, type StreamEnd, type StreamFaults, type StreamOptions } from './stream.js';
 export { parseTwiml, type StreamVerb, twimlOf, type Verb } from './twiml.js';
 export { Voice } from './voice.js';

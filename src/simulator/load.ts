@@ -1,44 +1,53 @@
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { expected } from '../errors.js';
 import { AudioSource } from './audio.js';
 import { SimulatedTwilio } from './carrier.js';
 import { monotonicNow } from './clock.js';
 import type { DialMapping } from './dial.js';
-import { type HandoverReport, reportHandovers } from './handover.js';
+import { GeneratorMeter, type GeneratorReport } from './generator-meter.js';
+import { type HandoverReport, HandoverTotals } from './handover.js';
 import { Histogram, type Percentiles } from './histogram.js';
 import type { LineProfile } from './line.js';
-import { type MergedReport, mergeReports } from './measurement.js';
+import { type LoadStep, MOST_CALLS, secondsOf } from './load-steps.js';
+import { type MergedReport, StreamTotals } from './measurement.js';
 import type { SimulatedPhone } from './phone.js';
+import type { Script } from './script.js';
+import { ScriptedCaller } from './scripted-caller.js';
 
-/** Beyond this share of a core the generator measures itself; the row is void. */
-const CPU_LIMIT = 0.7;
-/** Nor may its clock lag: a frame that leaves late looks like a slow server. */
-const LATENESS_LIMIT_MS = 10;
 /** Milliseconds recorded for the proof that audio came back. */
 const PROOF_MS = 6000;
 /** Calls are hung up this many at a time, so that the end is not one burst. */
 const HANG_UPS_AT_ONCE = 20;
 /** How often `onProgress` is told. */
 const PROGRESS_MS = 250;
+/** A run is sampled every second, a long one so often at most. */
+const MOST_SAMPLES = 400;
+const SAMPLE_MS = 1000;
+const SHORTEST_SAMPLE_MS = 250;
 
 export interface LoadOptions {
   readonly webhookUrl: string;
   readonly authToken: string;
   readonly accountSid?: string;
   readonly dial?: DialMapping;
-  /** Concurrent calls, 1…10,000. */
-  readonly calls: number;
+  /** Concurrent calls, 1…10,000. Needed unless there are `steps`. */
+  readonly calls?: number;
   /** Calls placed a second; default 50. */
   readonly rate?: number;
   /** How long all of them are held once the last was placed; measured time begins then. Default 10,000. */
   readonly durationMs?: number;
-  /** What every caller says; default the speech recording. */
+  /** So many calls a second are hung up and replaced meanwhile; default 0. */
+  readonly churn?: number;
+  /** What to do instead of all that. Measured time begins behind the first ramps. */
+  readonly steps?: readonly LoadStep[];
+  /** What every caller says; default the speech recording, silence with a script. */
   readonly audio?: AudioSource;
+  /** What every caller does, once; holds end early when all are done. */
+  readonly script?: Script;
   readonly profile?: LineProfile;
   readonly from?: string;
   readonly to?: string;
-  /** Calls that record, to prove that their audio came back, 0…calls; default at most 4. */
+  /** Calls that record, to prove that their audio came back, 0…calls; default at most 4, none with a script. */
   readonly proofCalls?: number;
   /** Write what each recording call hears, whole calls, as `<CallSid>.wav` in this directory. */
   readonly recordDirectory?: string;
@@ -48,23 +57,44 @@ export interface LoadOptions {
 }
 
 export interface LoadProgress {
-  readonly phase: 'ramp' | 'hold' | 'end';
+  readonly phase: LoadStep['kind'] | 'end';
   readonly placed: number;
   readonly streaming: number;
   readonly failed: number;
+  /** The step that runs, and when it began in monotonic milliseconds. */
+  readonly step?: LoadStep;
+  readonly stepBegunAt?: number;
 }
 
-/** What the generator itself cost while all calls were held. */
-export interface GeneratorReport {
-  /** Share of one core, 0…(number of cores). */
+/** The run at one moment, and since the sample before. */
+export interface LoadSample {
+  /** Seconds since the run began. */
+  readonly seconds: number;
+  readonly streaming: number;
+  readonly placed: number;
+  readonly failed: number;
+  readonly lost: number;
+  /** Of the frames that came back since the sample before; 0 where none did. */
+  readonly roundTripP50Ms: number;
+  readonly roundTripP99Ms: number;
+  /** The generator's, as a share of one core. */
   readonly cpu: number;
-  readonly eventLoopDelay: Percentiles;
-  /** How late frames left. */
-  readonly lateness: Percentiles;
+}
+
+/** How scripted callers fared. */
+export interface ScriptReport {
+  readonly name: string;
+  readonly completed: number;
+  readonly failed: number;
+  /** Callers that were hung up in the middle because the run was over or they were replaced. */
+  readonly cutShort: number;
+  readonly firstFailure: string | undefined;
 }
 
 export interface LoadReport extends MergedReport {
   readonly calls: number;
+  /** Most calls that streamed at one time. */
+  readonly mostStreaming: number;
   /** Calls whose stream never started, with the first reason. */
   readonly failed: number;
   readonly firstFailure: string | undefined;
@@ -72,106 +102,219 @@ export interface LoadReport extends MergedReport {
   readonly lostCalls: number;
   /** Calls that went on over another stream. */
   readonly handovers: HandoverReport;
+  readonly script: ScriptReport | undefined;
+  readonly steps: readonly LoadStep[];
+  /** Whether it was ended before its steps were done. */
+  readonly aborted: boolean;
   readonly heldMs: number;
   readonly webhook: Percentiles;
   readonly handshake: Percentiles;
+  readonly samples: readonly LoadSample[];
   readonly generator: GeneratorReport;
-  /** Whether the generator, not the server, set the figures: CPU above 70 % of a core or a late clock. */
+  /** Whether the generator, not the server, set the figures; `generator.limits` says why. */
   readonly generatorLimited: boolean;
 }
 
 /**
  * Ramps up calls, holds them, ends them, and reports. Round trips, gaps and the generator's own cost are of
- * the hold only; counts are of whole calls. Runs in this process: give the server one of its own.
+ * the time behind the first ramps; counts are of whole calls. Runs in this process: give the server one of its own.
  */
 export async function runLoad(options: LoadOptions): Promise<LoadReport> {
-  const { calls, rate = 50, durationMs = 10_000 } = options;
-  if (!(Number.isInteger(calls) && calls >= 1 && calls <= 10_000))
-    throw expected('1 to 10000', 'calls', calls);
-  if (!(rate > 0)) throw expected('more than 0 calls per second', 'rate', rate);
-  if (!(durationMs >= 0)) throw expected('at least 0 milliseconds', 'durationMs', durationMs);
+  const steps = options.steps ?? stepsOf(options);
   const twilio = new SimulatedTwilio(options);
-  const load = new Load(twilio, options);
+  const load = new Load(twilio, options, steps);
   try {
-    await load.ramp(calls, rate);
-    const generator = await load.hold(durationMs);
-    await load.end();
-    return load.report(generator, durationMs);
+    await load.run();
+    return load.report();
   } finally {
     await twilio.close();
     load.close();
   }
 }
 
+function stepsOf({ calls, rate = 50, durationMs = 10_000, churn = 0 }: LoadOptions): LoadStep[] {
+  if (!(calls !== undefined && Number.isInteger(calls) && calls >= 1 && calls <= MOST_CALLS))
+    throw expected(`1 to ${MOST_CALLS}`, 'calls', calls);
+  if (!(rate > 0)) throw expected('more than 0 calls per second', 'rate', rate);
+  if (!(durationMs >= 0)) throw expected('at least 0 milliseconds', 'durationMs', durationMs);
+  if (!(churn >= 0)) throw expected('at least 0 calls per second', 'churn', churn);
+  const seconds = durationMs / 1000;
+  return [
+    { kind: 'ramp', calls, rate },
+    churn === 0 ? { kind: 'hold', seconds } : { kind: 'churn', rate: churn, seconds },
+  ];
+}
+
 class Load {
-  private readonly phones: SimulatedPhone[] = [];
+  /** Calls that are not over, the oldest first. */
+  private readonly live = new Set<SimulatedPhone>();
+  /** Those that hung up, or were told to; what comes after is nobody's fault. */
+  private readonly left = new WeakSet<SimulatedPhone>();
   private readonly recording = new Set<SimulatedPhone>();
+  private readonly starting = new Set<Promise<unknown>>();
+  private readonly scripts = new Set<Promise<void>>();
   private readonly audio: AudioSource;
-  private phase: LoadProgress['phase'] = 'ramp';
+  private readonly totals = new StreamTotals();
+  private readonly handovers = new HandoverTotals();
+  private readonly webhook = new Histogram();
+  private readonly handshake = new Histogram();
+  /** Round trips since the last sample. */
+  private readonly roundTrips = new Histogram();
+  private readonly samples: LoadSample[] = [];
+  private readonly meter: GeneratorMeter;
+  private readonly begunAt = monotonicNow();
+  private step: LoadStep | undefined;
+  private stepBegunAt = 0;
+  private isEnding = false;
+  private placed = 0;
   private streaming = 0;
+  private mostStreaming = 0;
   private failed = 0;
   private lost = 0;
   private firstFailure: string | undefined;
+  private readonly script = { completed: 0, failed: 0, cutShort: 0 };
+  private firstScriptFailure: string | undefined;
+  private generator: GeneratorReport | undefined;
   private progressTimer: NodeJS.Timeout | undefined;
+  private sampleTimer: NodeJS.Timeout | undefined;
+  private cpu = process.cpuUsage();
+  private sampledAt = monotonicNow();
 
   constructor(
     private readonly twilio: SimulatedTwilio,
     private readonly options: LoadOptions,
+    private readonly steps: readonly LoadStep[],
   ) {
-    this.audio = options.audio ?? AudioSource.speech();
+    this.audio =
+      options.audio ?? (options.script === undefined ? AudioSource.speech() : AudioSource.silence());
+    this.meter = new GeneratorMeter(twilio.clock);
     const { onProgress } = options;
     if (onProgress !== undefined) {
       this.progressTimer = setInterval(() => onProgress(this.progress), PROGRESS_MS);
     }
+    const every = Math.max(
+      SHORTEST_SAMPLE_MS,
+      Math.min(SAMPLE_MS, secondsOf(steps) * 50),
+      (secondsOf(steps) * 1000) / MOST_SAMPLES,
+    );
+    this.sampleTimer = setInterval(() => this.sample(), every);
   }
 
-  /** Places the calls by monotonic deadlines and waits until each streams or failed. */
-  async ramp(calls: number, rate: number): Promise<void> {
-    const begun = monotonicNow();
-    for (let i = 0; i < calls && !this.aborted; i++) {
-      const wait = begun + (i * 1000) / rate - monotonicNow();
-      if (wait > 1) await this.sleep(wait);
-      this.place(i);
+  async run(): Promise<void> {
+    let isMeasured = false;
+    for (const step of this.steps) {
+      if (this.isAborted) break;
+      this.step = step;
+      this.stepBegunAt = monotonicNow();
+      if (step.kind === 'ramp') {
+        await this.ramp(step.calls, step.rate);
+        continue;
+      }
+      if (!isMeasured) this.beginMeasurement();
+      isMeasured = true;
+      if (step.kind === 'hold') await this.hold(step.seconds * 1000);
+      else await this.churn(step.rate, step.seconds * 1000);
     }
-    const started = Promise.allSettled(this.phones.map((phone) => phone.started));
-    await Promise.race([started, this.untilAborted]);
+    this.generator = this.meter.report();
+    this.sample();
+    await this.end();
   }
 
-  async hold(durationMs: number): Promise<GeneratorReport> {
-    this.phase = 'hold';
-    for (const phone of this.phones) phone.stream?.restartMeasurement();
-    this.twilio.clock.lateness.reset();
-    const delay = monitorEventLoopDelay({ resolution: 10 });
-    delay.enable();
-    const cpu = process.cpuUsage();
-    const begun = monotonicNow();
-    await this.sleep(durationMs);
-    const { user, system } = process.cpuUsage(cpu);
-    const lateness = this.twilio.clock.lateness.percentiles();
-    delay.disable();
-    const milliseconds = (nanoseconds: number) => (Number.isFinite(nanoseconds) ? nanoseconds / 1e6 : 0);
+  report(): LoadReport {
+    const { script } = this.options;
+    const generator = this.generator ?? this.meter.report();
     return {
-      cpu: (user + system) / 1000 / Math.max(1, monotonicNow() - begun),
-      eventLoopDelay: {
-        count: delay.count,
-        meanMs: milliseconds(delay.mean),
-        p50Ms: milliseconds(delay.percentile(50)),
-        p99Ms: milliseconds(delay.percentile(99)),
-        p999Ms: milliseconds(delay.percentile(99.9)),
-        maxMs: delay.count === 0 ? 0 : milliseconds(delay.max),
-      },
-      lateness,
+      ...this.totals.merged(),
+      calls: this.placed,
+      mostStreaming: this.mostStreaming,
+      failed: this.failed,
+      firstFailure: this.firstFailure,
+      lostCalls: this.lost,
+      handovers: this.handovers.report(),
+      script: script && { name: script.name, ...this.script, firstFailure: this.firstScriptFailure },
+      steps: this.steps,
+      aborted: this.isAborted,
+      heldMs: this.steps.reduce((sum, step) => sum + (step.kind === 'ramp' ? 0 : step.seconds * 1000), 0),
+      webhook: this.webhook.percentiles(),
+      handshake: this.handshake.percentiles(),
+      samples: this.samples,
+      generator,
+      generatorLimited: generator.limits.length > 0,
     };
   }
 
-  async end(): Promise<void> {
-    this.phase = 'end';
-    this.lost = this.phones.filter((phone) => phone.streams.length > 0 && !phone.stream?.isOpen).length;
-    for (let i = 0; i < this.phones.length; i += HANG_UPS_AT_ONCE) {
-      for (const phone of this.phones.slice(i, i + HANG_UPS_AT_ONCE)) void phone.hangUp();
-      await this.sleep(2);
+  close(): void {
+    clearInterval(this.progressTimer);
+    clearInterval(this.sampleTimer);
+    this.meter.close();
+    this.options.onProgress?.(this.progress);
+  }
+
+  /** Places or hangs up calls by monotonic deadlines until there are so many, and waits until each streams or failed. */
+  private async ramp(calls: number, rate: number): Promise<void> {
+    const more = calls - this.live.size;
+    await this.paced(Math.abs(more), rate, () => {
+      if (more > 0) this.place();
+      else this.dismissOldest();
+    });
+    await Promise.race([Promise.all(this.starting), this.untilAborted]);
+  }
+
+  private async hold(durationMs: number): Promise<void> {
+    if (this.options.script === undefined) {
+      await this.sleep(durationMs);
+      return;
     }
-    await Promise.all(this.phones.map((phone) => phone.ended));
+    // Whoever has come to the end of a script without hanging up stays on the line, for nothing.
+    const all = Promise.all(this.scripts);
+    const done = new AbortController();
+    void all.then(() => done.abort());
+    await this.sleep(durationMs, done.signal);
+  }
+
+  private async churn(rate: number, durationMs: number): Promise<void> {
+    const begun = monotonicNow();
+    await this.paced(Math.floor((rate * durationMs) / 1000), rate, () => {
+      this.dismissOldest();
+      this.place();
+    });
+    await this.sleep(begun + durationMs - monotonicNow());
+  }
+
+  /** Does something `times` times, `rate` times a second; notes how far it falls behind. */
+  private async paced(times: number, rate: number, act: () => void): Promise<void> {
+    const begun = monotonicNow();
+    for (let i = 0; i < times && !this.isAborted; i++) {
+      const due = begun + (i * 1000) / rate;
+      const wait = due - monotonicNow();
+      if (wait > 1) await this.sleep(wait);
+      else if (i % HANG_UPS_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
+      this.meter.noteBehind(monotonicNow() - due);
+      act();
+    }
+  }
+
+  private beginMeasurement(): void {
+    for (const phone of this.live) phone.stream?.restartMeasurement();
+    this.totals.restart();
+    this.meter.restart();
+  }
+
+  private async end(): Promise<void> {
+    this.isEnding = true;
+    const phones = [...this.live];
+    for (const phone of phones) {
+      // In the middle of a hand-over, or over and not yet noticed: the run saw no end of it.
+      if (phone.streams.length > 0 && !phone.stream?.isOpen && !this.left.has(phone)) this.lost += 1;
+      this.left.add(phone);
+    }
+    for (let i = 0; i < phones.length; i += HANG_UPS_AT_ONCE) {
+      for (const phone of phones.slice(i, i + HANG_UPS_AT_ONCE)) void phone.hangUp();
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    await Promise.all(phones.map((phone) => phone.ended));
+    await Promise.all(this.scripts);
+    for (const phone of this.recording) this.fold(phone);
     const { recordDirectory } = this.options;
     if (recordDirectory === undefined) return;
     for (const phone of this.recording) {
@@ -179,32 +322,7 @@ class Load {
     }
   }
 
-  report(generator: GeneratorReport, heldMs: number): LoadReport {
-    const streams = this.phones.flatMap((phone) => phone.streams);
-    const merged = mergeReports(
-      streams.map((stream) => ({ report: stream.report(), roundTrip: stream.roundTrip })),
-    );
-    return {
-      ...merged,
-      calls: this.phones.length,
-      failed: this.failed,
-      firstFailure: this.firstFailure,
-      lostCalls: this.lost,
-      handovers: reportHandovers(this.phones.flatMap((phone) => phone.handovers)),
-      heldMs,
-      webhook: percentilesOf(this.phones.flatMap((phone) => phone.webhookMs ?? [])),
-      handshake: percentilesOf(this.phones.flatMap((phone) => phone.handshakeMs ?? [])),
-      generator,
-      generatorLimited: generator.cpu > CPU_LIMIT || generator.lateness.p99Ms > LATENESS_LIMIT_MS,
-    };
-  }
-
-  close(): void {
-    clearInterval(this.progressTimer);
-    this.options.onProgress?.(this.progress);
-  }
-
-  private get aborted(): boolean {
+  private get isAborted(): boolean {
     return this.options.signal?.aborted === true;
   }
 
@@ -217,14 +335,37 @@ class Load {
   }
 
   private get progress(): LoadProgress {
-    const { phase, streaming, failed } = this;
-    return { phase, placed: this.phones.length, streaming, failed };
+    const { placed, streaming, failed, step, stepBegunAt } = this;
+    const phase = this.isEnding ? 'end' : (step?.kind ?? 'ramp');
+    return { phase, placed, streaming, failed, ...(step !== undefined && { step, stepBegunAt }) };
   }
 
-  private place(index: number): void {
-    const { webhookUrl, profile, recordDirectory, from = '+12065550100', to = '+14155550123' } = this.options;
-    const recordCalls = this.options.proofCalls ?? 4;
-    const records = index < recordCalls;
+  private sample(): void {
+    const now = monotonicNow();
+    const { p50Ms, p99Ms } = this.roundTrips.percentiles();
+    this.roundTrips.reset();
+    const { user, system } = process.cpuUsage(this.cpu);
+    this.cpu = process.cpuUsage();
+    // Calls that do not start can make a run longer than its steps say.
+    if (this.samples.length >= 4 * MOST_SAMPLES) return;
+    this.samples.push({
+      seconds: (now - this.begunAt) / 1000,
+      streaming: this.streaming,
+      placed: this.placed,
+      failed: this.failed,
+      lost: this.lost,
+      roundTripP50Ms: p50Ms,
+      roundTripP99Ms: p99Ms,
+      cpu: (user + system) / 1000 / Math.max(1, now - this.sampledAt),
+    });
+    this.sampledAt = now;
+  }
+
+  private place(): void {
+    const { webhookUrl, profile, recordDirectory, script } = this.options;
+    const { from = '+12065550100', to = '+14155550123' } = this.options;
+    const index = this.placed;
+    const records = index < (this.options.proofCalls ?? (script === undefined ? 4 : 0));
     const phone = this.twilio.placeCall({
       webhookUrl,
       from,
@@ -232,40 +373,102 @@ class Load {
       audio: this.audio,
       profile: profile && { ...profile, seed: (profile.seed ?? 1) + index },
       record: records && (recordDirectory !== undefined || PROOF_MS),
+      listens: script !== undefined,
+      roundTrips: this.roundTrips,
     });
-    this.phones.push(phone);
+    this.placed += 1;
+    this.live.add(phone);
     if (records) this.recording.add(phone);
     phone.on('stream', (stream) => {
       this.streaming += 1;
+      this.mostStreaming = Math.max(this.mostStreaming, this.streaming);
       void stream.ended.then(() => {
         this.streaming -= 1;
       });
     });
-    phone.started.catch((error: Error) => {
-      this.failed += 1;
-      this.firstFailure ??= error.message;
-    });
+    const starting = phone.started
+      .catch((error: Error) => {
+        if (this.left.has(phone)) return;
+        this.failed += 1;
+        this.firstFailure ??= error.message;
+        if (isOutOfFiles(error)) this.meter.noteOutOfFiles();
+      })
+      .finally(() => this.starting.delete(starting));
+    this.starting.add(starting);
+    void phone.ended.then(() => this.over(phone));
+    if (script === undefined) return;
+    const following = this.follow(phone, script).finally(() => this.scripts.delete(following));
+    this.scripts.add(following);
   }
 
-  /** Returns early when the run is aborted. */
-  private sleep(milliseconds: number): Promise<void> {
-    const { signal } = this.options;
-    if (signal?.aborted === true) return Promise.resolve();
+  private async follow(phone: SimulatedPhone, script: Script): Promise<void> {
+    const caller = new ScriptedCaller(phone, script, () => this.left.add(phone));
+    const { completed, failure } = await caller.run();
+    // A call that never streamed has failed as a call.
+    if (phone.streams.length === 0) return;
+    if (completed) this.script.completed += 1;
+    else if (this.left.has(phone)) this.script.cutShort += 1;
+    else {
+      this.left.add(phone);
+      this.script.failed += 1;
+      this.firstScriptFailure ??= failure;
+    }
+    if (completed) this.left.add(phone);
+    // A caller that gave up does not linger.
+    else void phone.hangUp();
+  }
+
+  private over(phone: SimulatedPhone): void {
+    this.live.delete(phone);
+    // A script learns of the end, too, and tells better whether it was wrong.
+    if (this.options.script === undefined && phone.streams.length > 0 && !this.left.has(phone)) {
+      this.lost += 1;
+      this.left.add(phone);
+    }
+    if (!this.recording.has(phone)) this.fold(phone);
+  }
+
+  /** Adds what a call measured to the totals; it need not be kept then. */
+  private fold(phone: SimulatedPhone): void {
+    for (const stream of phone.streams) this.totals.add(stream.report(), stream.roundTrip);
+    for (const handover of phone.handovers) this.handovers.add(handover);
+    if (phone.webhookMs !== undefined) this.webhook.record(phone.webhookMs * 1000);
+    if (phone.handshakeMs !== undefined) this.handshake.record(phone.handshakeMs * 1000);
+  }
+
+  /** The call that talks longest hangs up; those that record for the proof are spared while there are others. */
+  private dismissOldest(): void {
+    let oldest: SimulatedPhone | undefined;
+    for (const phone of this.live) {
+      if (this.left.has(phone)) continue;
+      oldest ??= phone;
+      if (this.recording.has(phone)) continue;
+      oldest = phone;
+      break;
+    }
+    if (oldest === undefined) return;
+    this.left.add(oldest);
+    void oldest.hangUp();
+  }
+
+  /** Returns early when the run is aborted, or `early` is. */
+  private sleep(milliseconds: number, early?: AbortSignal): Promise<void> {
+    const signals = [this.options.signal, early].filter((signal) => signal !== undefined);
+    if (signals.some((signal) => signal.aborted)) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = setTimeout(done, milliseconds);
-      signal?.addEventListener('abort', done);
+      for (const signal of signals) signal.addEventListener('abort', done);
 
       function done(): void {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', done);
+        for (const signal of signals) signal.removeEventListener('abort', done);
         resolve();
       }
     });
   }
 }
 
-function percentilesOf(milliseconds: readonly number[]): Percentiles {
-  const histogram = new Histogram();
-  for (const each of milliseconds) histogram.record(each * 1000);
-  return histogram.percentiles();
+function isOutOfFiles(error: Error): boolean {
+  const { code } = (error.cause ?? error) as { code?: unknown };
+  return code === 'EMFILE' || code === 'ENFILE' || code === 'EADDRNOTAVAIL';
 }

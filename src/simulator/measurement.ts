@@ -52,7 +52,7 @@ export interface AudioProof {
 
 /** Counts and times the frames of one stream; a few arithmetic operations a frame, no allocation. */
 export class Measurement {
-  readonly roundTrip = new Histogram();
+  readonly roundTrip: Histogram;
   private readonly sentAt = new Float64Array(KEPT_SENDS);
   private sent = 0;
   private messages = 0;
@@ -61,6 +61,11 @@ export class Measurement {
   private gapCount = 0;
   private maxGap = 0;
   private firstArrival = 0;
+
+  /** @param roundTrips gets every round trip, too */
+  constructor(roundTrips?: Histogram) {
+    this.roundTrip = new Histogram(roundTrips);
+  }
 
   get framesSent(): number {
     return this.sent;
@@ -152,45 +157,81 @@ export interface MergedReport {
   readonly proof: AudioProof | undefined;
 }
 
+/** Adds streams up, so that none need be kept once it is over. */
+export class StreamTotals {
+  private readonly roundTrip = new Histogram();
+  private readonly counted = {
+    streams: 0,
+    framesSent: 0,
+    framesReceived: 0,
+    framesLost: 0,
+    framesDiscarded: 0,
+    framesMissing: 0,
+    gaps: 0,
+    maxGapMs: 0,
+    underruns: 0,
+    maxLeadMs: 0,
+    marks: 0,
+  };
+  private readonly warnings = { 31930: 0, 31950: 0, 31951: 0 };
+  private firstWarning: WarningCounts['first'];
+  private readonly pairings = new Set<Pairing>();
+  private worst: AudioProof | undefined;
+
+  add(report: StreamReport, roundTrip: Histogram): void {
+    this.roundTrip.merge(roundTrip);
+    const { counted, warnings } = this;
+    counted.streams += 1;
+    counted.framesSent += report.framesSent;
+    counted.framesReceived += report.framesReceived;
+    counted.framesLost += report.framesLost;
+    counted.framesDiscarded += report.framesDiscarded;
+    counted.framesMissing += report.framesMissing;
+    counted.gaps += report.gaps;
+    counted.maxGapMs = Math.max(counted.maxGapMs, report.maxGapMs);
+    counted.underruns += report.playout.underruns;
+    counted.maxLeadMs = Math.max(counted.maxLeadMs, report.playout.maxLeadMs);
+    counted.marks += report.playout.marks;
+    for (const code of [31930, 31950, 31951] as const) warnings[code] += report.warnings[code];
+    this.firstWarning ??= report.warnings.first;
+    this.pairings.add(report.pairing);
+    const { proof } = report;
+    if (
+      proof !== undefined &&
+      proof.received.correlation < (this.worst?.received.correlation ?? Number.POSITIVE_INFINITY)
+    ) {
+      this.worst = proof;
+    }
+  }
+
+  /** Forgets round trips and gaps so far; counts stay. */
+  restart(): void {
+    this.roundTrip.reset();
+    this.counted.gaps = 0;
+    this.counted.maxGapMs = 0;
+  }
+
+  merged(): MergedReport {
+    return {
+      ...this.counted,
+      roundTrip: this.roundTrip.percentiles(),
+      pairing: this.pairing,
+      warnings: { ...this.warnings, first: this.firstWarning },
+      proof: this.worst,
+    };
+  }
+
+  private get pairing(): Pairing {
+    if (this.pairings.has('invalid') || this.counted.framesMissing > 0) return 'invalid';
+    return this.pairings.has('valid') ? 'valid' : 'unverified';
+  }
+}
+
 /** Merges the reports of streams; round trips are merged from their histograms, not from percentiles. */
 export function mergeReports(
   streams: readonly { readonly report: StreamReport; readonly roundTrip: Histogram }[],
 ): MergedReport {
-  const roundTrip = new Histogram();
-  for (const stream of streams) roundTrip.merge(stream.roundTrip);
-  const reports = streams.map((stream) => stream.report);
-  const sum = (of: (report: StreamReport) => number) =>
-    reports.reduce((total, report) => total + of(report), 0);
-  const max = (of: (report: StreamReport) => number) =>
-    reports.reduce((most, each) => Math.max(most, of(each)), 0);
-  const framesMissing = sum((report) => report.framesMissing);
-  const proofs = reports.flatMap((report) => report.proof ?? []);
-  const [worst] = proofs.sort((a, b) => a.received.correlation - b.received.correlation);
-  return {
-    streams: reports.length,
-    framesSent: sum((report) => report.framesSent),
-    framesReceived: sum((report) => report.framesReceived),
-    framesLost: sum((report) => report.framesLost),
-    framesDiscarded: sum((report) => report.framesDiscarded),
-    framesMissing,
-    roundTrip: roundTrip.percentiles(),
-    pairing: mergedPairing(reports, framesMissing),
-    gaps: sum((report) => report.gaps),
-    maxGapMs: max((report) => report.maxGapMs),
-    underruns: sum((report) => report.playout.underruns),
-    maxLeadMs: max((report) => report.playout.maxLeadMs),
-    marks: sum((report) => report.playout.marks),
-    warnings: {
-      31930: sum((report) => report.warnings[31930]),
-      31950: sum((report) => report.warnings[31950]),
-      31951: sum((report) => report.warnings[31951]),
-      first: reports.find((report) => report.warnings.first !== undefined)?.warnings.first,
-    },
-    proof: worst,
-  };
-}
-
-function mergedPairing(reports: readonly StreamReport[], framesMissing: number): Pairing {
-  if (reports.some((report) => report.pairing === 'invalid') || framesMissing > 0) return 'invalid';
-  return reports.some((report) => report.pairing === 'valid') ? 'valid' : 'unverified';
+  const totals = new StreamTotals();
+  for (const { report, roundTrip } of streams) totals.add(report, roundTrip);
+  return totals.merged();
 }

@@ -1,10 +1,12 @@
 import { EventEmitter } from 'node:events';
 import { expected, GatewayError } from '../errors.js';
-import type { AudioSource } from './audio.js';
+import { AudioSource } from './audio.js';
 import { FrameClock, monotonicNow } from './clock.js';
 import type { DialMapping } from './dial.js';
+import { Ear } from './ear.js';
 import { twilioCodeOf, twilioError } from './errors.js';
 import { type Handover, handoversOf } from './handover.js';
+import type { Histogram } from './histogram.js';
 import { newSid } from './identifiers.js';
 import type { ProtocolWarning } from './inbox.js';
 import type { LineProfile } from './line.js';
@@ -63,6 +65,10 @@ export interface PhoneOptions {
   readonly faults?: PhoneFaults | undefined;
   /** Keep what the caller hears, for recordings and for the proof: `true` is five minutes; default false. */
   readonly record?: boolean | number | undefined;
+  /** Tell sound from silence in what is heard, see {@link SimulatedPhone.ear}; default false. */
+  readonly listens?: boolean | undefined;
+  /** Gets every round trip of the call, too. */
+  readonly roundTrips?: Histogram | undefined;
   /** De-jitter delay of the far end in milliseconds, 0…1,000; default 20. */
   readonly dejitterMs?: number | undefined;
 }
@@ -112,6 +118,8 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   readonly started: Promise<SimulatedStream>;
   /** Resolves when the call is over and its callbacks are answered; never rejects. */
   readonly ended: Promise<CallOutcome>;
+  /** What the caller notices of what it hears, over all streams. Needs `listens`. */
+  readonly ear = new Ear();
   /** Milliseconds the first webhook took to answer, and the latest upgrade. */
   webhookMs: number | undefined;
   handshakeMs: number | undefined;
@@ -217,6 +225,15 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   /** The caller says something else from the next frame on, in a loop. */
   speak(audio: AudioSource): void {
     this.voice.loop(audio);
+  }
+
+  /** The caller says something once, then nothing. Resolves when it is said; waits while no stream runs. */
+  say(audio: AudioSource): Promise<void> {
+    return this.voice.once(audio);
+  }
+
+  beQuiet(): void {
+    this.voice.loop(AudioSource.silence());
   }
 
   /** The caller presses keys: 0-9, *, #, A-D. */
@@ -385,6 +402,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       callSid: this.callSid,
       clock: this.clock,
       voice: this.voice,
+      ear: this.options.listens === true ? this.ear : undefined,
       customParameters: verb.parameters,
       recordMs: this.recordMs,
     });

@@ -83,6 +83,11 @@ export class PlayoutBuffer {
     return Math.max(0, this.dryAt - now);
   }
 
+  /** When audio that comes now will be heard, in monotonic milliseconds. */
+  nextAt(now = monotonicNow()): number {
+    return this.dryAt <= now ? now + this.dejitterMs : this.dryAt;
+  }
+
   /** Buffers audio: `bytes` of µ-law, and the bytes themselves where they are recorded. */
   append(bytes: number, now = monotonicNow(), mulaw?: Uint8Array): void {
     if (bytes === 0) return;

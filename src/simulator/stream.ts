@@ -5,6 +5,7 @@ import { align } from './alignment.js';
 import { FRAME_BYTES, FRAME_MS } from './audio.js';
 import { type FrameClock, monotonicNow, type Ticker } from './clock.js';
 import { type DialMapping, destinationOf } from './dial.js';
+import type { Ear } from './ear.js';
 import { twilioError } from './errors.js';
 import type { StreamTimes } from './handover.js';
 import type { Histogram } from './histogram.js';
@@ -60,6 +61,10 @@ export interface StreamOptions {
   readonly customParameters?: Readonly<Record<string, string>>;
   /** What the caller says; default silence. */
   readonly voice?: Voice | undefined;
+  /** Gets what the caller hears. */
+  readonly ear?: Ear | undefined;
+  /** Gets every round trip, too. */
+  readonly roundTrips?: Histogram | undefined;
   readonly dial?: DialMapping | undefined;
   readonly profile?: LineProfile | undefined;
   readonly faults?: StreamFaults | undefined;
@@ -100,7 +105,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   /** Resolves when the socket is gone; never rejects. */
   readonly ended: Promise<StreamEnd>;
   private readonly options: StreamOptions;
-  private readonly measurement = new Measurement();
+  private readonly measurement: Measurement;
   private readonly inbox: Inbox;
   private readonly line: Line;
   private readonly playout: PlayoutBuffer;
@@ -132,6 +137,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   constructor(options: StreamOptions) {
     super();
     this.options = options;
+    this.measurement = new Measurement(options.roundTrips);
     this.voice = options.voice ?? new Voice();
     this.tail = `"},"streamSid":"${this.streamSid}"}`;
     this.inbox = new Inbox(this.streamSid, {
@@ -140,7 +146,10 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       clear: () => this.clear(),
       warning: (warning) => this.emit('warning', warning),
     });
-    this.line = new Line(options.profile ?? {}, (payload, timestamp) => this.sendMedia(payload, timestamp));
+    this.line = new Line(options.profile ?? {}, {
+      deliver: (payload, timestamp) => this.sendMedia(payload, timestamp),
+      stall: (isStalled) => (isStalled ? this.pauseReading() : this.resumeReading()),
+    });
     const recordMs = options.recordMs ?? 0;
     this.proofBytes = Math.min(recordMs, PROOF_MS) * BYTES_PER_MS;
     this.playout = new PlayoutBuffer({
@@ -355,11 +364,13 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private play(payload: string, bytes: number): void {
     const now = monotonicNow();
     this.measurement.mediaReceived(now, bytes);
-    if (!this.playout.records) {
+    const { ear } = this.options;
+    if (!this.playout.records && ear === undefined) {
       this.playout.append(bytes, now);
       return;
     }
     const mulaw = Buffer.from(payload, 'base64');
+    ear?.hear(mulaw, this.playout.nextAt(now));
     this.playout.append(bytes, now, mulaw);
     this.keepReceived(mulaw);
   }
@@ -370,6 +381,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
 
   private clear(): void {
     this.playout.clear();
+    this.options.ear?.clear(monotonicNow());
     this.emit('clear');
   }
 

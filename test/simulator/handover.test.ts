@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   AudioSource,
+  HandoverTotals,
   handoversOf,
   type InboundCallOptions,
-  reportHandovers,
   runLoad,
   type SimulatedPhone,
   SimulatedTwilio,
@@ -247,7 +247,9 @@ describe('measurement', () => {
       { gapMs: undefined, reconnectMs: 100, code: 1001 },
       { gapMs: 550, reconnectMs: 300, code: 1006 },
     ]);
-    expect(reportHandovers(handovers)).toMatchObject({
+    const totals = new HandoverTotals();
+    for (const handover of handovers) totals.add(handover);
+    expect(totals.report()).toMatchObject({
       count: 2,
       unheard: 1,
       gap: { count: 1 },

@@ -73,6 +73,57 @@ describe('load', () => {
     expect(report).toMatchObject({ lostCalls: 3, failed: 0 });
   });
 
+  it('goes up, is churned and comes down again as its steps say', async () => {
+    gateway = await ReferenceGateway.listen();
+    const report = await runLoad({
+      webhookUrl: gateway.voiceUrl,
+      authToken: '12345',
+      steps: [
+        { kind: 'ramp', calls: 10, rate: 100 },
+        { kind: 'churn', rate: 10, seconds: 2 },
+        { kind: 'ramp', calls: 3, rate: 100 },
+        { kind: 'hold', seconds: 1 },
+      ],
+      proofCalls: 2,
+    });
+    expect(report).toMatchObject({
+      calls: 30,
+      streams: 30,
+      mostStreaming: expect.any(Number),
+      aborted: false,
+    });
+    expect(report).toMatchObject({ failed: 0, lostCalls: 0, framesMissing: 0, heldMs: 3000 });
+    expect(report.mostStreaming).toBeLessThanOrEqual(11);
+    expect(report.webhook.count).toBe(30);
+    // Those that record are spared, so their proof is of a whole call.
+    expect(report.proof?.received.correlation).toBeGreaterThan(0.999);
+    const { samples } = report;
+    expect(samples.length).toBeGreaterThan(5);
+    expect(samples.at(-1)).toMatchObject({ streaming: 3, placed: 30, failed: 0, lost: 0 });
+    expect(samples.every((sample, i) => sample.seconds > (samples[i - 1]?.seconds ?? 0))).toBe(true);
+    expect(Math.max(...samples.map((sample) => sample.roundTripP99Ms))).toBeGreaterThan(0);
+    expect(gateway.sockets.size).toBe(0);
+  });
+
+  it('says when it was itself the limit', async () => {
+    gateway = await ReferenceGateway.listen();
+    const busy = setInterval(() => {
+      const until = performance.now() + 80;
+      while (performance.now() < until);
+    }, 90);
+    const report = await runLoad({
+      webhookUrl: gateway.voiceUrl,
+      authToken: '12345',
+      calls: 5,
+      durationMs: 1000,
+      proofCalls: 0,
+    });
+    clearInterval(busy);
+    expect(report.generatorLimited).toBe(true);
+    expect(report.generator.limits.join()).toMatch(/\d+ % of its frames left more than 10 ms late/);
+    expect(report.generator.limits.join()).toMatch(/it used \d+ % of a core, more than 70 %/);
+  });
+
   it('refuses options out of range', async () => {
     gateway = await ReferenceGateway.listen();
     const options = { webhookUrl: gateway.voiceUrl, authToken: '12345' };

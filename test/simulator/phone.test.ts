@@ -360,6 +360,28 @@ describe('lines', () => {
     expect(report?.framesMissing).toBe(0);
   });
 
+  it('stall: nothing passes either way, then all of it', async () => {
+    const { media, report } = await talk({ stallEveryMs: 600, stallMs: 300 });
+    expect(new Set(steps(media))).toEqual(new Set([20]));
+    expect(report?.maxGapMs).toBeGreaterThan(250);
+    expect(report).toMatchObject({ framesLost: 0, framesMissing: 0, pairing: 'valid' });
+  });
+
+  it('stall: a call that ends meanwhile still says goodbye', async () => {
+    await setUp();
+    const phone = call({ profile: { stallEveryMs: 600, stallMs: 500 } });
+    await phone.started;
+    await sleep(750);
+    expect((await phone.hangUp()).streamEnd).toMatchObject({ by: 'stop', code: 1000 });
+    expect(received('stop')).toHaveLength(1);
+  });
+
+  it('refuse stalls that never end', async () => {
+    await setUp();
+    const outcome = await call({ profile: { stallEveryMs: 200, stallMs: 200 } }).ended;
+    expect(outcome.error?.message).toMatch(/less than stallEveryMs, for stallMs but received 200/);
+  });
+
   it('refuse profiles out of range', async () => {
     await setUp();
     const outcome = await call({ profile: { loss: 2 } }).ended;

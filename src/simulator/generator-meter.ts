@@ -1,0 +1,96 @@
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { type FrameClock, LATE_MS, monotonicNow } from './clock.js';
+import type { Percentiles } from './histogram.js';
+
+/** Beyond this share of a core the generator measures itself. */
+const CPU_LIMIT = 0.7;
+/** Nor may its clock lag: a frame that leaves late looks like a slow server. A hiccup in a short run does not count. */
+const LATE_SHARE = 0.01;
+const FEW_TICKS = 20;
+/** Nor may calls be placed later than asked for. */
+const BEHIND_LIMIT_MS = 2000;
+
+/** What the generator itself cost while it was measured. */
+export interface GeneratorReport {
+  /** Share of one core, 0…(number of cores). */
+  readonly cpu: number;
+  readonly eventLoopDelay: Percentiles;
+  /** How late frames left. */
+  readonly lateness: Percentiles;
+  /** How late the latest call was placed, in milliseconds. */
+  readonly behindMs: number;
+  /** Why the generator, not the server, set the figures; empty where it did not. */
+  readonly limits: readonly string[];
+}
+
+/** Watches the process that places the calls, so that its own slowness is not taken for the server's. */
+export class GeneratorMeter {
+  private readonly delay: IntervalHistogram = monitorEventLoopDelay({ resolution: 10 });
+  private cpu = process.cpuUsage();
+  private begunAt = monotonicNow();
+  private behindMs = 0;
+  private isOutOfFiles = false;
+
+  constructor(private readonly clock: FrameClock) {
+    this.delay.enable();
+  }
+
+  /** What was before is not held against it: a ramp costs more than the calls. Calls placed late are. */
+  restart(): void {
+    this.clock.forgetLateness();
+    this.delay.reset();
+    this.cpu = process.cpuUsage();
+    this.begunAt = monotonicNow();
+  }
+
+  /** A call was placed so late. */
+  noteBehind(milliseconds: number): void {
+    this.behindMs = Math.max(this.behindMs, milliseconds);
+  }
+
+  /** No file descriptors or ports were left. */
+  noteOutOfFiles(): void {
+    this.isOutOfFiles = true;
+  }
+
+  report(): GeneratorReport {
+    const { delay, behindMs } = this;
+    const { user, system } = process.cpuUsage(this.cpu);
+    const cpu = (user + system) / 1000 / Math.max(1, monotonicNow() - this.begunAt);
+    const { lateTicks } = this.clock;
+    const lateness = this.clock.lateness.percentiles();
+    const milliseconds = (nanoseconds: number) => (Number.isFinite(nanoseconds) ? nanoseconds / 1e6 : 0);
+    const limits = [
+      ...(cpu > CPU_LIMIT ? [`it used ${percent(cpu)} of a core, more than ${percent(CPU_LIMIT)}`] : []),
+      ...(lateTicks > FEW_TICKS && lateTicks > LATE_SHARE * lateness.count
+        ? [`${percent(lateTicks / lateness.count)} of its frames left more than ${LATE_MS} ms late`]
+        : []),
+      ...(behindMs > BEHIND_LIMIT_MS
+        ? [`it placed calls ${(behindMs / 1000).toFixed(1)} s late, more than ${BEHIND_LIMIT_MS / 1000} s`]
+        : []),
+      ...(this.isOutOfFiles ? ['it had no file descriptors or ports left (see ulimit -n)'] : []),
+    ];
+    return {
+      cpu,
+      eventLoopDelay: {
+        count: delay.count,
+        meanMs: milliseconds(delay.mean),
+        p50Ms: milliseconds(delay.percentile(50)),
+        p99Ms: milliseconds(delay.percentile(99)),
+        p999Ms: milliseconds(delay.percentile(99.9)),
+        maxMs: delay.count === 0 ? 0 : milliseconds(delay.max),
+      },
+      lateness,
+      behindMs,
+      limits,
+    };
+  }
+
+  close(): void {
+    this.delay.disable();
+  }
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(0)} %`;
+}

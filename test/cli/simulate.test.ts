@@ -1,0 +1,278 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { XMLParser, XMLValidator } from 'fast-xml-parser';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { htmlReport } from '../../src/cli/html-report.js';
+import { junitXml } from '../../src/cli/junit.js';
+import { linePlot } from '../../src/cli/svg-plot.js';
+import { checksOf, verdictOf } from '../../src/cli/verdict.js';
+import { type LoadReport, runLoad } from '../../src/simulator/index.js';
+import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { ReferenceGateway } from '../support/reference-gateway.js';
+
+const PROGRAM = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'trunkline-simulate-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const file = (name: string) => join(folder, name);
+
+/** Runs `trunkline simulate` as a user would, in an environment of its own. */
+function simulate(args: string[], env: Record<string, string> = {}) {
+  const all = {
+    PATH: process.env.PATH,
+    TWILIO_ACCOUNT_SID: ACCOUNT_SID,
+    TWILIO_AUTH_TOKEN: AUTH_TOKEN,
+    ...env,
+  };
+  return new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
+    execFile(
+      process.execPath,
+      [PROGRAM, 'simulate', ...args],
+      { env: all, timeout: 60_000 },
+      (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
+    );
+  });
+}
+
+const to = (url: string) => ['--url', `${PUBLIC_URL}/twilio/voice`, '--target', url];
+
+/** A machine that has other work to do may be the limit; whatever else a run shows must hold even so. */
+function expectPassed(result: { code: number; stdout: string; stderr: string }, report: Judged) {
+  const said = result.stdout + result.stderr;
+  expect(report.faults, said).toEqual([]);
+  expect(result.code).toBe(report.verdict === 'passed' ? 0 : 1);
+  expect(said).toMatch(report.verdict === 'passed' ? /^PASSED$/m : /^INVALID: the generator was the limit/m);
+}
+
+interface Judged {
+  readonly verdict: string;
+  readonly faults: readonly string[];
+}
+
+describe('trunkline simulate', () => {
+  it('follows a profile and reports for people, machines and CI', { timeout: 60_000 }, async () => {
+    const { url, gateway } = await startGateway();
+    const result = await simulate([
+      ...to(url),
+      '--profile',
+      'ramp:10@20/s, hold:1s, churn:5/s@2s, ramp:2@20/s, hold:1s',
+      ...['--line', 'jittery', '--fail-p99', '60000', '--fail-webhook', '60000', '--fail-gap', '60000'],
+      ...['--json', file('r.json'), '--html', file('r.html'), '--junit', file('r.xml')],
+    ]);
+    const report = JSON.parse(readFileSync(file('r.json'), 'utf8'));
+    expectPassed(result, report);
+    expect(report).toMatchObject({ calls: 20, failed: 0, lostCalls: 0, streams: 20, heldMs: 4000 });
+    expect(report.steps.map((step: { kind: string }) => step.kind)).toEqual([
+      'ramp',
+      'hold',
+      'churn',
+      'ramp',
+      'hold',
+    ]);
+    // Plain lines where there is no terminal: one a step.
+    expect(result.stderr.trim().split('\n')).toEqual([
+      'ramping to 10 calls at 20 a second',
+      'talking for 1 s',
+      'talking for 2 s, 5 calls replaced a second',
+      'ramping to 2 calls at 20 a second',
+      'talking for 1 s',
+      'hanging up',
+    ]);
+    expect(gateway.calls.size).toBe(0);
+
+    const xml = readFileSync(file('r.xml'), 'utf8');
+    expect(XMLValidator.validate(xml)).toBe(true);
+    const { testsuites } = new XMLParser({ ignoreAttributes: false, attributeNamePrefix: '' }).parse(xml);
+    expect(testsuites).toMatchObject({ tests: '9', failures: '0' });
+    expect(testsuites.testsuite).toMatchObject({ name: `${PUBLIC_URL}/twilio/voice`, tests: '9' });
+    expect(testsuites.testsuite.testcase.map((each: { name: string }) => each.name)).toEqual(
+      report.checks.map((check: { name: string }) => check.name),
+    );
+
+    const html = readFileSync(file('r.html'), 'utf8');
+    expect(html).toMatch(/^<!doctype html>/);
+    expect(html.match(/<svg /g)).toHaveLength(3);
+    // One file that asks nobody for anything, and does not hold the key.
+    expect(html).not.toMatch(/<script|<link|<img|src=|url\(/);
+    expect(html + xml).not.toContain(AUTH_TOKEN);
+  });
+
+  it('works against another server than ours', { timeout: 60_000 }, async () => {
+    const other = await ReferenceGateway.listen({ authToken: AUTH_TOKEN });
+    const result = await simulate(['--url', other.voiceUrl, '--calls', '3', '--duration', '2', '--json']);
+    expectPassed(result, JSON.parse(result.stdout));
+    expect(other.mediaCount).toBeGreaterThan(200);
+    await other.close();
+  });
+
+  it('leads its callers through a script', { timeout: 60_000 }, async () => {
+    const keys: string[] = [];
+    const { url, gateway } = await startGateway();
+    gateway.on('call', (_, stream) => stream.on('dtmf', (digit) => keys.push(digit)));
+    writeFileSync(file('order.txt'), 'say speech # 7.7 s\nwait for silence 500ms\npress 5#\nhang up\n');
+    const args = [...to(url), '--script', file('order.txt'), '--calls', '2', '--json', file('s.json')];
+    const result = await simulate(args);
+    const report = JSON.parse(readFileSync(file('s.json'), 'utf8'));
+    expectPassed(result, report);
+    expect(report.script).toEqual({ name: 'order.txt', completed: 2, failed: 0, cutShort: 0 });
+    expect(result.stdout).toContain('order.txt: 2 callers came to its end, 0 could not, 0 were cut short');
+    expect(keys.sort()).toEqual(['#', '#', '5', '5']);
+  });
+
+  it('fails where a script can not be followed, and says where', { timeout: 60_000 }, async () => {
+    const { url } = await startGateway();
+    writeFileSync(file('hopeless.txt'), '\nwait for end within 500ms\n');
+    const { code, stdout } = await simulate([...to(url), '--script', file('hopeless.txt')]);
+    expect(code).toBe(1);
+    expect(stdout).toContain(
+      'FAILED: 1 callers could not follow the script, the first at hopeless.txt:2: ' +
+        'Expected "wait for end within 500ms" but received a call that goes on after 0.5 s',
+    );
+  });
+
+  it('fails where a limit is exceeded', { timeout: 60_000 }, async () => {
+    const slow = await ReferenceGateway.listen({
+      authToken: AUTH_TOKEN,
+      // Everything comes back, a second late.
+      onStream: (socket) =>
+        socket.on('message', (data) => {
+          const { event, streamSid, media } = JSON.parse(String(data));
+          if (event !== 'media') return;
+          const back = JSON.stringify({ event, streamSid, media: { payload: media.payload } });
+          setTimeout(() => socket.send(back), 1000);
+        }),
+    });
+    const args = ['--url', slow.voiceUrl, '--duration', '2', '--fail-p99', '500', '--fail-missing', '100'];
+    const { code, stdout } = await simulate([...args, '--junit', file('slow.xml')]);
+    await slow.close();
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/FAILED: .*round trip of a frame: p99 1\d{3}\.\d ms, more than 500 ms/);
+    const { testsuites } = new XMLParser({ ignoreAttributes: false, attributeNamePrefix: '' }).parse(
+      readFileSync(file('slow.xml'), 'utf8'),
+    );
+    const failed = testsuites.testsuite.testcase.filter((each: object) => 'failure' in each);
+    expect(failed).toHaveLength(Number(testsuites.failures));
+    expect(failed.map((each: { name: string }) => each.name)).toContain(
+      'round trip of a frame: p99 at most 500 ms',
+    );
+  });
+
+  it('refuses to call a run valid when it was itself the limit', { timeout: 60_000 }, async () => {
+    const { url } = await startGateway();
+    const busy = file('busy.mjs');
+    writeFileSync(
+      busy,
+      'setInterval(() => { const end = performance.now() + 80; while (performance.now() < end); }, 90).unref();',
+    );
+    const args = [...to(url), '--duration', '2', '--junit', file('busy.xml'), '--html', file('busy.html')];
+    const { code, stdout } = await simulate(args, { NODE_OPTIONS: `--import=${busy}` });
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^INVALID: the generator was the limit: it used \d+ % of a core/m);
+    expect(stdout).not.toContain('PASSED');
+    expect(readFileSync(file('busy.xml'), 'utf8')).toMatch(
+      /<testsuites name="trunkline simulate" tests="\d+" failures="\d+" errors="1"/,
+    );
+    expect(readFileSync(file('busy.html'), 'utf8')).toContain('Invalid: this run proves nothing');
+  });
+
+  it('refuses what it can not do', async () => {
+    writeFileSync(file('bad.txt'), 'sing\npress x\n');
+    for (const [args, message] of [
+      [['--profile', 'ramp:5'], 'Expected steps as in "ramp:200@10/s'],
+      [['--profile', 'ramp:5/s', '--duration', '5'], "option '--profile <steps>' cannot be used with option"],
+      [['--line', 'wet'], 'Allowed choices are clean, jittery, bursty, stalling, mobile'],
+      [['--stall', '10s@5s'], 'Expected a time of 20ms to 30s and a longer one, such as 500ms@10s.'],
+      [['--fail-missing', '101'], 'Expected a whole number from 0 to 100.'],
+      [['--script', file('none.txt')], 'Expected a script at'],
+      [['--script', file('bad.txt')], 'bad.txt:2: Expected keys 0-9, *, #, A-D and w for press'],
+      [['--script', file('bad.txt'), '--audio', 'x.wav'], 'cannot be used with option'],
+    ] as const) {
+      const { code, stderr } = await simulate(['--url', 'https://gateway.invalid/voice', ...args]);
+      expect(stderr).toContain(message);
+      expect(code).toBe(1);
+    }
+  });
+});
+
+describe('a report', () => {
+  let gateway: ReferenceGateway;
+  afterEach(() => gateway.close());
+
+  /** A run against a server that refuses with a text that is made to hurt. */
+  async function refused(): Promise<LoadReport> {
+    gateway = await ReferenceGateway.listen({
+      answer: () =>
+        `<Response><Redirect>/"&lt;script&gt;alert('x')&lt;/script&gt;&#27;</Redirect></Response>`,
+    });
+    return runLoad({ webhookUrl: gateway.voiceUrl, authToken: '12345', calls: 2, durationMs: 100 });
+  }
+
+  it('escapes what comes from a server', async () => {
+    const report = await refused();
+    expect(report.failed).toBe(2);
+    const nasty = { ...report, firstFailure: `<script>alert("1 & '2'")</script>\u0000\u001b\ud800]]>` };
+    const checks = checksOf(nasty, { echo: false, judgesGenerator: true });
+    const facts = { target: 'https://x.invalid/<b>', begunAt: new Date(0), seconds: 1 };
+    const html = htmlReport(nasty, checks, facts);
+    expect(html).not.toMatch(/<script|<b>/);
+    expect(html).toContain('&lt;script&gt;alert(&quot;1 &amp; &#39;2&#39;&quot;)&lt;/script&gt;');
+    const xml = junitXml(nasty, checks, facts);
+    expect(XMLValidator.validate(xml)).toBe(true);
+    const parser = new XMLParser({
+      ignoreAttributes: false,
+      attributeNamePrefix: '',
+      htmlEntities: true,
+    });
+    const cases = parser.parse(xml).testsuites.testsuite.testcase;
+    const connected = cases.find((each: { name: string }) => each.name === 'every call was connected');
+    expect(connected.failure.message).toBe(
+      `2 calls failed, the first with: <script>alert("1 & '2'")</script>\ufffd\ufffd\ufffd]]>`,
+    );
+  });
+
+  it('is invalid before it is failed, and says what else was wrong', async () => {
+    const report = await refused();
+    const generator = { ...report.generator, limits: ['it was asleep'] };
+    const checks = checksOf({ ...report, generator }, { echo: true, judgesGenerator: true });
+    expect(verdictOf(checks)).toBe('invalid');
+    expect(checks[0]).toMatchObject({
+      outcome: 'invalid',
+      detail: 'the generator was the limit: it was asleep',
+    });
+    expect(checks.filter((check) => check.outcome === 'failed').map((check) => check.name)).toEqual([
+      'every call was connected',
+      'the audio came back',
+    ]);
+    const judged = checksOf({ ...report, generator }, { echo: false });
+    expect(verdictOf(judged)).toBe('failed');
+    const aborted = checksOf({ ...report, aborted: true }, { echo: false, judgesGenerator: true });
+    expect(aborted.find((check) => check.name === 'the run was complete')?.outcome).toBe('invalid');
+  });
+
+  it('plots nothing, one value and many without a figure that is none', async () => {
+    gateway = await ReferenceGateway.listen();
+    for (const points of [
+      [],
+      [[1, 0]],
+      [
+        [0.25, 3],
+        [2, 1e6],
+      ],
+      [[1, 0.0004]],
+    ] as [number, number][][]) {
+      const svg = linePlot('A & B', 'ms', [{ name: '<p99>', points }]);
+      expect(svg).not.toMatch(/NaN|Infinity/);
+      expect(svg).toContain('aria-label="A &amp; B"');
+      expect(svg).toContain('&lt;p99&gt;');
+      expect(XMLValidator.validate(svg)).toBe(true);
+    }
+  });
+});
