@@ -3,6 +3,7 @@ import type { LoadProgress } from '../simulator/load.js';
 import { describeStep, type LoadStep } from '../simulator/load-steps.js';
 
 const some = (count: number) => (count === 1 ? '1 call' : `${count} calls`);
+const talking = (count: number) => `${some(count)} ${count === 1 ? 'talks' : 'talk'}`;
 
 /** Shows how far a run of simulated calls is: a bar on a terminal, plain lines elsewhere. */
 export class RunProgress {
@@ -30,7 +31,7 @@ export class RunProgress {
     if (phase !== this.phase || step !== this.step) this.enter(progress);
     const seconds = Math.round((performance.now() - this.since) / 1000);
     const value = phase === 'ramp' ? streaming : phase === 'end' ? 0 : seconds;
-    const now = `${some(streaming)} talk${failed > 0 ? `, ${failed} failed` : ''}`;
+    const now = `${talking(streaming)}${failed > 0 ? `, ${failed} failed` : ''}`;
     this.bar?.update(Math.min(value, this.total), { now });
   };
 
@@ -51,7 +52,7 @@ export class RunProgress {
     if (this.bar === undefined) console.error(text);
     else {
       this.bar.stop();
-      this.bar.start(this.total, 0, { text, now: `${some(streaming)} talk` });
+      this.bar.start(this.total, 0, { text, now: talking(streaming) });
     }
   }
 }

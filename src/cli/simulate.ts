@@ -216,10 +216,10 @@ function stall(text: string): Pick<LineProfile, 'stallMs' | 'stallEveryMs'> {
   return { stallMs, stallEveryMs };
 }
 
-/** `https://host/prefix` of `https://host/prefix/twilio/voice`; another server's webhook has no prefix to strip. */
+/** `https://host/prefix` of `https://host/prefix/twilio/voice`; of another server's webhook nothing is stripped. */
 function publicBase(webhookUrl: string): string {
   const url = new URL(webhookUrl);
-  return url.origin + url.pathname.replace(/\/twilio\/voice\/?$|\/[^/]*$/, '').replace(/^\/$/, '');
+  return url.origin + (/^(.*)\/twilio\/voice\/?$/.exec(url.pathname)?.[1] ?? '');
 }
 
 /** Reports are passed around; user, password and query of a webhook are not. */

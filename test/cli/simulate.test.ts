@@ -1,5 +1,8 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +12,13 @@ import { htmlReport } from '../../src/cli/html-report.js';
 import { junitXml } from '../../src/cli/junit.js';
 import { linePlot } from '../../src/cli/svg-plot.js';
 import { checksOf, verdictOf } from '../../src/cli/verdict.js';
-import { type LoadReport, runLoad } from '../../src/simulator/index.js';
+import {
+  type LoadReport,
+  parseLoadSteps,
+  parseScript,
+  runLoad,
+  writeWav,
+} from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { ReferenceGateway } from '../support/reference-gateway.js';
@@ -113,6 +122,42 @@ describe('trunkline simulate', () => {
     await other.close();
   });
 
+  it('leaves the paths of another server as they are behind --target', { timeout: 60_000 }, async () => {
+    const paths: string[] = [];
+    const other = createServer((request, response) => {
+      paths.push(`${request.headers.host}${request.url}`);
+      response.writeHead(503).end();
+    }).listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const target = `http://127.0.0.1:${port}`;
+    await simulate([
+      '--url',
+      'https://voice.example.com/api/calls/in',
+      '--target',
+      target,
+      '--duration',
+      '1',
+    ]);
+    expect(paths).toEqual(['voice.example.com/api/calls/in']);
+    other.close();
+  });
+
+  // util-linux's script gives it a terminal; other systems' take other flags.
+  it.skipIf(process.platform !== 'linux')('draws a bar on a terminal', { timeout: 60_000 }, async () => {
+    const { url } = await startGateway();
+    const command = [process.execPath, PROGRAM, 'simulate', ...to(url), '--duration', '2'].join(' ');
+    const screen = await new Promise<string>((resolve) => {
+      const env = { PATH: process.env.PATH, TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN };
+      const child = execFile('script', ['-qec', command, '/dev/null'], { env }, (_, stdout) =>
+        resolve(stdout),
+      );
+      child.stdin?.end();
+    });
+    expect(screen).toMatch(/talking for 2 s [█░]+ \d\/2, 1 call talks/);
+    expect(screen).toMatch(/PASSED|INVALID/);
+  });
+
   it('leads its callers through a script', { timeout: 60_000 }, async () => {
     const keys: string[] = [];
     const { url, gateway } = await startGateway();
@@ -199,6 +244,35 @@ describe('trunkline simulate', () => {
       expect(stderr).toContain(message);
       expect(code).toBe(1);
     }
+  });
+});
+
+describe('its documentation', () => {
+  const readme = readFileSync(new URL('../../src/simulator/README.md', import.meta.url), 'utf8');
+  const flagsIn = (text: string) => new Set(text.match(/--[a-z][a-z0-9-]+/g));
+
+  it('names no flag that is not there, and help none that is not documented', async () => {
+    const { stdout } = await simulate(['--help']);
+    const [documented, known] = [flagsIn(readme), flagsIn(stdout)];
+    expect([...documented].filter((flag) => !known.has(flag))).toEqual([]);
+    const obvious = ['--help', '--account-sid', '--audio', '--record'];
+    expect([...known].filter((flag) => !documented.has(flag) && !obvious.includes(flag))).toEqual([]);
+  });
+
+  it('has a script and a profile that can be read', () => {
+    const text = /# order\.txt\n([\s\S]*?)\n\n/.exec(readme)?.[1] ?? '';
+    writeWav(file('order.wav'), new Int16Array(160));
+    expect(parseScript(text, 'order.txt', folder).steps.map((step) => step.does)).toEqual([
+      'wait for sound',
+      'wait for silence',
+      'say',
+      'wait for sound',
+      'wait for silence',
+      'press',
+      'hang up',
+    ]);
+    const profile = /--profile (ramp\S+)/.exec(readme)?.[1] ?? '';
+    expect(parseLoadSteps(profile, 1)).toHaveLength(4);
   });
 });
 
