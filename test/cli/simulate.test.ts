@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -19,7 +19,7 @@ import {
   runLoad,
   writeWav,
 } from '../../src/simulator/index.js';
-import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
+import { ACCOUNT_SID, AUTH_TOKEN, eventually, PUBLIC_URL } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { ReferenceGateway } from '../support/reference-gateway.js';
 
@@ -226,6 +226,23 @@ describe('trunkline simulate', () => {
       /<testsuites name="trunkline simulate" tests="\d+" failures="\d+" errors="1"/,
     );
     expect(readFileSync(file('busy.html'), 'utf8')).toContain('Invalid: this run proves nothing');
+  });
+
+  it('hangs up when it is interrupted, and does not call that a run', { timeout: 60_000 }, async () => {
+    const { url, gateway } = await startGateway();
+    const child = spawn(process.execPath, [PROGRAM, 'simulate', ...to(url), '--calls', '3', '--json'], {
+      env: { PATH: process.env.PATH, TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN },
+    });
+    let json = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      json += text;
+    });
+    await eventually('three calls', () => gateway.calls.size === 3, 20_000);
+    child.kill('SIGINT');
+    const [code] = await once(child, 'close');
+    expect(code).toBe(1);
+    expect(JSON.parse(json)).toMatchObject({ aborted: true, verdict: 'invalid', lostCalls: 0 });
+    await eventually('no call', () => gateway.calls.size === 0);
   });
 
   it('refuses what it can not do', async () => {

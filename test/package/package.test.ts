@@ -52,7 +52,7 @@ it('the package holds what a user needs to build and run it, and nothing of ours
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/fixtures|bridge\/stream\/README)/.test(
+      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/(fixtures|README)|bridge\/stream\/README)/.test(
         path,
       ),
   );
