@@ -47,7 +47,8 @@ describe('a call', () => {
   it('says everything as Twilio says it, and hears its own speech again', async () => {
     await setUp({ publicUrl: 'https://voice.example.com' });
     gateway.keepMedia = true;
-    const phone = call({ audio: AudioSource.speech(), record: true });
+    // Enough to hear no hole where this machine is busy with something else.
+    const phone = call({ audio: AudioSource.speech(), record: true, dejitterMs: 300 });
     const { streamSid } = await phone.started;
     expect(phone.status).toBe('in-progress');
     await sleep(2100);
@@ -120,7 +121,7 @@ describe('a call', () => {
     });
     expect(report?.proof?.received.correlation).toBeGreaterThan(0.999);
     expect(report?.proof?.heard.correlation).toBeGreaterThan(0.99);
-    expect(report?.proof?.heard.lagMs).toBeGreaterThan(19);
+    expect(report?.proof?.heard.lagMs).toBeGreaterThan(299);
     expect(report?.roundTrip.p50Ms).toBeLessThan(20);
     expect(
       gateway.requests.map(({ path, form }) => `${path} ${form.StreamEvent ?? form.CallStatus}`),
