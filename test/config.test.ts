@@ -54,6 +54,8 @@ describe('the configuration', () => {
       STUCK_SECONDS: '60',
       LEAD_MS: '200',
       DRAIN_SECONDS: '5',
+      REDIS_URL: 'rediss://user:word@redis.example:6380/2',
+      NODE_ID: 'gateway-1.eu',
       TRANSCODER: 'native',
       LOG_LEVEL: 'debug',
       SOMETHING_ELSE: 'x',
@@ -78,6 +80,7 @@ describe('the configuration', () => {
       leadMs: 200,
       drainMs: 5_000,
       controlApiKey: 'sixteen-letters!',
+      redis: { url: 'rediss://user:word@redis.example:6380/2', nodeId: 'gateway-1.eu' },
       logLevel: 'debug',
     });
   });
@@ -152,6 +155,9 @@ describe('the configuration', () => {
     ['TRANSCODER', 'fast'],
     ['LOG_LEVEL', 'loud'],
     ['CONTROL_API_KEY', 'short'],
+    ['REDIS_URL', 'localhost:6379'],
+    ['REDIS_URL', 'https://localhost:6379'],
+    ['NODE_ID', 'node 1'],
   ])('refuses %s=%s in one line that names it', (name, value) => {
     const lines = mistakes({ ...ACCOUNT, [name]: value });
     expect(lines).toHaveLength(1);
@@ -250,6 +256,7 @@ describe('the configuration', () => {
       TWILIO_AUTH_TOKEN: 'hush-token',
       CONTROL_API_KEY: 'hush-key',
       STREAM_API_SECRET: 'hush-stream',
+      REDIS_URL: 'http://:hush-redis@a.example',
       PUBLIC_URL: 'https://user:hush-password@a.example',
     });
     expect(lines.length).toBeGreaterThanOrEqual(4);

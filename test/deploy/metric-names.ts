@@ -21,7 +21,7 @@ export const METRICS: Readonly<Record<string, Labels>> = {
   fleet_nodes: {},
   fleet_calls: {},
   registry_up: {},
-  handovers_total: { why: ['drain', 'lost', 'reattached'] },
+  handovers_total: { why: ['drain', 'lost'] },
   frames_in_total: {},
   frames_out_total: {},
   messages_in_total: {},
@@ -40,14 +40,6 @@ export const METRICS: Readonly<Record<string, Labels>> = {
   ...histogram('playout_lead_seconds'),
   ...histogram('intake_jitter_seconds'),
 };
-
-/** Of several nodes on one Redis, which this version does not have yet; empty this list when it does. */
-export const COMING_METRICS: readonly string[] = [
-  'fleet_nodes',
-  'fleet_calls',
-  'registry_up',
-  'handovers_total',
-];
 
 function histogram(name: string, labels: Labels = {}): Record<string, Labels> {
   return {
