@@ -7,6 +7,7 @@ import { openFiles, waitedMs } from '../processor.js';
 import { Account, type Placed } from './account.js';
 import type { Cores } from './cores.js';
 import { Generator, type GeneratorProgram, type GeneratorReport } from './generator.js';
+import type { Offers } from './offers-process.js';
 
 /** Phones of the TypeScript simulator among the calls: they keep what they hear and compare it with what they said. */
 const PROOFS = 2;
@@ -56,7 +57,7 @@ export async function hold(setting: Setting): Promise<Outcome> {
     const generator = await Generator.start(setting.program, calls - PROOFS, cores?.generator);
     const twilio = new SimulatedTwilio(new Account(url).phoneOptions);
     try {
-      return await new Trial(setting, gateway, generator, new Account(url), twilio).run();
+      return await new Trial(setting, url, gateway, generator, new Account(url), twilio).run();
     } finally {
       generator.kill();
       await twilio.close();
@@ -69,6 +70,7 @@ export async function hold(setting: Setting): Promise<Outcome> {
 class Trial {
   constructor(
     private readonly setting: Setting,
+    private readonly url: string,
     private readonly gateway: ChildProcess,
     private readonly generator: Generator,
     private readonly account: Account,
@@ -85,16 +87,14 @@ class Trial {
     const proofs = await this.placeProofs();
     await pause(warmUpMs);
 
+    const offers = excess > 0 ? await this.readyOffers(excess) : undefined;
     const before = await this.report('reset');
     const waitedBefore = waitedMs(pid);
     const begun = performance.now();
     await this.generator.hold();
-    const [offered] = await Promise.all([
-      excess > 0
-        ? this.account.placeMany(excess, (excess / holdMs) * 1_000, (order) => this.generator.call(order))
-        : undefined,
-      pause(holdMs),
-    ]);
+    const offering = offers && answerOf<Placed>(offers);
+    offers?.send('go');
+    const [offered] = await Promise.all([offering, pause(holdMs)]);
     const after = await this.report();
     const elapsed = performance.now() - begun;
     const gatewayWaited = (waitedMs(pid) - waitedBefore) / elapsed;
@@ -115,6 +115,15 @@ class Trial {
       unanswered: ramp.errors.length + ramp.busy,
       excess: offered,
     };
+  }
+
+  /** Callers that wait for the word. */
+  private async readyOffers(calls: number): Promise<ChildProcess> {
+    const { cores, holdMs } = this.setting;
+    const offers: Offers = { gateway: this.url, calls, rate: (calls / holdMs) * 1_000 };
+    const child = startChild('capacity/offers-process.ts', offers, cores?.generator);
+    await answerOf(child);
+    return child;
   }
 
   private gatewayPid(): number {

@@ -66,16 +66,23 @@ export function createMediaStreamResponse(url: string, options?: MediaStreamTwim
 
 /** TwiML that turns a call away. Source: twilio.com/docs/voice/twiml/reject. */
 export function createRefusalTwiml(refusal: Refusal): string {
+  if (typeof refusal === 'string') return REJECTIONS[refusal] ?? rejection(refusal);
   const response = new twilio.twiml.VoiceResponse();
-  if (typeof refusal === 'string') response.reject({ reason: refusal });
-  else {
-    checkCharacters(refusal.say, 'say');
-    // The SDK types every language Twilio lists; the list grows, so any tag is passed on.
-    response.say(refusal.language === undefined ? {} : { language: refusal.language as never }, refusal.say);
-    response.hangup();
-  }
+  checkCharacters(refusal.say, 'say');
+  // The SDK types every language Twilio lists; the list grows, so any tag is passed on.
+  response.say(refusal.language === undefined ? {} : { language: refusal.language as never }, refusal.say);
+  response.hangup();
   return response.toString();
 }
+
+function rejection(reason: 'busy' | 'rejected'): string {
+  const response = new twilio.twiml.VoiceResponse();
+  response.reject({ reason });
+  return response.toString();
+}
+
+/** Made once: under overload nothing else is answered so often. */
+const REJECTIONS = { busy: rejection('busy'), rejected: rejection('rejected') };
 
 /** TwiML that ends a call. Source: twilio.com/docs/voice/twiml/hangup. */
 export function createHangupTwiml(): string {
