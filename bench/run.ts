@@ -4,6 +4,7 @@ import { benchLatency } from './latency.js';
 import { benchQuality } from './quality.js';
 import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
+import { benchTelemetry } from './telemetry.js';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   latency: benchLatency,
@@ -15,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
 const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   capacity: benchCapacity,
   'stream-sdp': benchStreamSdp,
+  telemetry: benchTelemetry,
 };
 
 const wanted = process.argv.slice(2);

@@ -6,7 +6,7 @@ import { Intake } from '../media/intake.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from '../media/marks.js';
 import { DEFAULT_LEAD_MS, Playout } from '../media/playout.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
-import { Latencies } from '../telemetry/latencies.js';
+import { isSampled, Latencies } from '../telemetry/latencies.js';
 import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
 import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
@@ -76,6 +76,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private latestAt: Stamp = NO_STAMP;
   private latestSamples = 0;
   private decoding = 0;
+  /** Whether what goes to the leg came just now. */
+  private isPassing = false;
 
   /** @throws TypeError for a lead out of range */
   constructor(options: MediaStreamOptions = {}) {
@@ -248,14 +250,18 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** `count` decoded samples stand in the slab. */
   private heard(count: number, stamp: Stamp): void {
-    this.decoding = stampsBetween(stamp, stampNow());
-    this.latencies.transcodeIn.record(this.decoding);
+    if (isSampled(this.traffic.messagesIn)) {
+      this.decoding = stampsBetween(stamp, stampNow());
+      this.latencies.transcodeIn.record(this.decoding);
+    }
     this.noteJitter(count, stamp);
     this.traffic.framesIn += (info[1] as number) / FRAME_PAYLOAD_BYTES;
     this.traffic.filledMs += info[2] as number;
     const audio = count === FRAME_SAMPLES ? frame : samples.subarray(0, count);
     if (this.listenerCount('audio') > 0) this.emit('audio', audio);
+    this.isPassing = true;
     this.intake.push(audio, stamp);
+    this.isPassing = false;
   }
 
   /** The pace is the audio's own: a message is due as long after the one before as that one lasts. */
@@ -271,6 +277,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** A frame goes to the leg: at once, or after waiting for it. */
   noteHandedOver(stamp: Stamp): void {
+    if (this.isPassing && !isSampled(this.traffic.messagesIn)) return;
     this.latencies.decodedLeg.record(stampsBetween(stamp, stampNow()) - this.decoding);
   }
 

@@ -1,7 +1,7 @@
 import type { Transcoder } from '../media/core.js';
 import type { PlayoutLine } from '../media/playout.js';
 import { message } from '../media/thread-core.js';
-import type { Latencies } from '../telemetry/latencies.js';
+import { isSampled, type Latencies } from '../telemetry/latencies.js';
 import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
 import type { Traffic } from '../telemetry/traffic.js';
 import type { ClearMessage, MarkMessage } from '../twilio/messages.js';
@@ -37,9 +37,11 @@ export class Outlet implements PlayoutLine {
 
   write(frame: Int16Array, stamp: Stamp, waitedUs: number, leadUs: number): void {
     if (this.socket === undefined) return;
-    const begun = stampNow();
+    // Frames that waited tell of what is rare.
+    const sampled = waitedUs > 0 || isSampled(this.traffic.framesOut);
+    const begun = sampled ? stampNow() : 0;
     const length = this.transcoder.transmit(frame);
-    const encoded = stampNow();
+    const encoded = sampled ? stampNow() : 0;
     // The text of a frame is equally long for the whole call, so this view is made once.
     if (this.text.length !== length) this.text = message.subarray(0, length);
     if (!this.socket.send(this.text)) {
@@ -47,14 +49,16 @@ export class Outlet implements PlayoutLine {
       return;
     }
     this.traffic.framesOut += 1;
+    if (stamp === NO_STAMP && !sampled) return;
     const sent = stampNow();
     const { latencies } = this;
+    if (stamp !== NO_STAMP) latencies.gateway.record(stampsBetween(stamp, sent));
+    if (!sampled) return;
     const encoding = stampsBetween(begun, encoded);
     latencies.transcodeOut.record(encoding);
     latencies.legEncoded.record(waitedUs * STAMPS_PER_MICROSECOND + encoding);
     latencies.encodedSocket.record(stampsBetween(encoded, sent));
     latencies.playoutLead.record(leadUs * STAMPS_PER_MICROSECOND);
-    if (stamp !== NO_STAMP) latencies.gateway.record(stampsBetween(stamp, sent));
   }
 
   /** Sends a mark or a clear. Never dropped: a socket that is too full for it is cut by the server. */

@@ -3,6 +3,17 @@ import { LatencyHistogram, type LatencySummary } from './histogram.js';
 /** A call's histograms are coarser than the gateway's: 8 buckets a power of two, at most 12.5 % wide, 1.9 KB each. */
 const CALL_SUB_BITS = 3;
 
+/**
+ * Every frame's way from socket to socket and its jitter are measured. What lies between, whose clock readings would cost
+ * more than the rest of it, is taken from every eighth frame, and from those that had to wait.
+ */
+const SAMPLED = 8;
+
+/** Whether the inner stages of the n-th frame are measured. */
+export function isSampled(n: number): boolean {
+  return (n & (SAMPLED - 1)) === 0;
+}
+
 /** Where a frame's time goes, in the order of its way. Of a whole gateway, or of one of its calls. */
 export class Latencies {
   /** How far messages come from the pace their audio sets. */

@@ -85,3 +85,27 @@ it('after 1,000 calls nothing of them is left', { timeout: 120_000 }, async () =
   expect(after.heapUsed - half.heapUsed).toBeLessThan(2e6);
   expect(after.rss - half.rss).toBeLessThan(8e6);
 });
+
+it.runIf(process.platform === 'linux')(
+  'a live call holds one file descriptor, its socket, and no timer',
+  { timeout: 60_000 },
+  async () => {
+    const LIVE = 100;
+    const idle = await settled(await gateway.report());
+    const callers = await Promise.all(Array.from({ length: LIVE }, () => Caller.call(gateway.url)));
+    for (const caller of callers) caller.media(FRAME);
+    await eventually('echo', () => callers.every((caller) => caller.mediaCount > 0));
+    // Connections of the webhooks are kept for a while by whoever asked.
+    let live = await gateway.report();
+    for (let tries = 0; tries < 100 && live.fds !== idle.fds + LIVE; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      for (const caller of callers) caller.media(FRAME);
+      live = await gateway.report();
+    }
+    expect(live.fds - idle.fds).toBe(LIVE);
+    expect(live.timers - idle.timers).toBeLessThanOrEqual(1);
+    for (const caller of callers) caller.stop();
+    const after = await settled(idle);
+    expect(after).toMatchObject({ registrySize: 0, transcoders: 0, timers: idle.timers, fds: idle.fds });
+  },
+);

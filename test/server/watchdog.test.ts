@@ -87,12 +87,15 @@ describe('the report of a call', () => {
       'transcodeIn',
       'decodedLeg',
       'legEncoded',
+      'transcodeOut',
       'encodedSocket',
       'gateway',
       'playoutLead',
     ] as const) {
       const { count, p50Us, p99Us, p999Us } = report.latency[stage];
-      expect([stage, count]).toEqual([stage, 30]);
+      // What lies within is taken from every eighth frame.
+      if (stage === 'gateway') expect(count).toBe(30);
+      else expect([stage, count >= 3 && count <= 5]).toEqual([stage, true]);
       expect(p50Us <= p99Us && p99Us <= p999Us).toBe(true);
     }
     expect(report.latency.intakeJitter.count).toBe(29);
@@ -110,7 +113,7 @@ describe('the report of a call', () => {
     // The gateway's own histograms have the same frames.
     expect(gateway.stats().latency.gateway.count).toBe(30);
     const metrics = await (await fetch(`${url}/metrics`)).text();
-    expect(metrics).toContain('trunkline_stage_seconds_count{stage="decoded_leg"} 30');
+    expect(metrics).toContain('trunkline_stage_seconds_count{stage="gateway"} 30');
     expect(metrics).toContain('trunkline_calls_result_total{result="success"} 1');
   });
 
