@@ -4,6 +4,7 @@ import { GatewayError } from '../errors.js';
 import { VERSION } from '../version.js';
 import { callCommand } from './call.js';
 import { demoCommand } from './demo.js';
+import { doctorCommand } from './doctor.js';
 import { serveCommand } from './serve.js';
 import { simulateCommand } from './simulate.js';
 
@@ -25,7 +26,8 @@ const program = new Command('trunkline')
   .addCommand(serveCommand())
   .addCommand(demoCommand())
   .addCommand(simulateCommand())
-  .addCommand(callCommand());
+  .addCommand(callCommand())
+  .addCommand(doctorCommand());
 
 try {
   await program.parseAsync();

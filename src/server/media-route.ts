@@ -80,6 +80,14 @@ export class MediaRoute {
 
   /** The session whose socket this is. */
   private async admit(request: HttpRequest): Promise<Session> {
+    // uWebSockets.js looks at the key alone; a proxy that drops this header can carry no WebSocket.
+    if (request.getHeader('upgrade').toLowerCase() !== 'websocket') {
+      throw new GatewayError(
+        'GW_UPGRADE_MISSING',
+        'Expected the header "Upgrade: websocket" for a media stream but received none: does a proxy drop it?',
+        { status: 426 },
+      );
+    }
     if (request.getHeader('origin') !== '') {
       throw new GatewayError(
         'GW_ORIGIN_REFUSED',

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { NumberFacts } from './account-resource.js';
 import type { CallFacts } from './call-resource.js';
 import { FrameClock } from './clock.js';
 import type { DialMapping } from './dial.js';
@@ -23,6 +24,8 @@ export interface SimulatedTwilioOptions {
   readonly callees?: Readonly<Record<string, Callee>>;
   /** What every other callee does; default: answers after 50 ms and says nothing. */
   readonly callee?: Callee;
+  /** The account's phone numbers, for who looks them up; default none. */
+  readonly numbers?: readonly NumberFacts[];
 }
 
 /** A call to the server under test; what {@link PhoneOptions} says, the account filled in. */
@@ -56,10 +59,11 @@ export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
     this.options = options;
     this.accountSid = options.accountSid ?? newSid('AC');
     this.authToken = options.authToken;
-    this.api = new CallsApi(this.accountSid, this.authToken, {
-      place: (request) => this.placeOutbound(request),
-      find: (sid) => this.find(sid),
-    });
+    const calls = {
+      place: (request: OutboundRequest) => this.placeOutbound(request),
+      find: (sid: string) => this.find(sid),
+    };
+    this.api = new CallsApi(this.accountSid, this.authToken, calls, options.numbers);
   }
 
   /** Opens the REST API on loopback. @param port default any free one @returns its origin */

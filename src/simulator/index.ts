@@ -2,6 +2,7 @@
  * Twilio's side of the wire, for tests, demonstrations and load against any Media Streams server.
  * @packageDocumentation
  */
+export type { NumberFacts } from './account-resource.js';
 export { type Alignment, type AlignmentOptions, align } from './alignment.js';
 export { AudioSource, FRAME_BYTES, FRAME_MS } from './audio.js';
 export { type InboundCallOptions, SimulatedTwilio, type SimulatedTwilioOptions } from './carrier.js';

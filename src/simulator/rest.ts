@@ -1,6 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { GatewayError } from '../errors.js';
+import { accountResource, type NumberFacts, numbersPage } from './account-resource.js';
 import { type CallFacts, callResource } from './call-resource.js';
 import type { OutboundRequest } from './outbound-call.js';
 
@@ -34,12 +35,16 @@ class RestRefusal extends Error {
   }
 }
 
-/** The calls part of Twilio's REST API, 2010-04-01. Source: twilio.com/docs/voice/api/call-resource. */
+/**
+ * The calls part of Twilio's REST API, 2010-04-01; of account and phone numbers, what can be read.
+ * Source: twilio.com/docs/voice/api/call-resource.
+ */
 export class CallsApi {
   constructor(
     private readonly accountSid: string,
     private readonly authToken: string,
     private readonly switchboard: CallSwitchboard,
+    private readonly numbers: readonly NumberFacts[] = [],
   ) {}
 
   /** Answers one request; never throws. */
@@ -61,10 +66,21 @@ export class CallsApi {
   }
 
   private answer(request: IncomingMessage, form: URLSearchParams): [number, Record<string, unknown>] {
-    const path = new URL(request.url ?? '/', 'http://api').pathname;
-    const [, account, sid] = /^\/2010-04-01\/Accounts\/([^/]+)\/Calls(?:\/([^/]+))?\.json$/.exec(path) ?? [];
+    const { pathname: path, searchParams } = new URL(request.url ?? '/', 'http://api');
+    const [, account, resource, sid] =
+      /^\/2010-04-01\/Accounts\/([^/.]+)(?:\/(Calls|IncomingPhoneNumbers)(?:\/([^/]+))?)?\.json$/.exec(
+        path,
+      ) ?? [];
     this.authenticate(request, account ?? this.accountSid);
     if (account === undefined) throw notFound(path);
+    if (resource !== 'Calls') {
+      if (sid !== undefined) throw notFound(path);
+      if (request.method !== 'GET') throw new RestRefusal(405, 20004, 'Method not allowed');
+      return [
+        200,
+        resource === undefined ? accountResource(account) : numbersPage(account, this.numbers, searchParams),
+      ];
+    }
     if (sid === undefined) {
       if (request.method !== 'POST') throw new RestRefusal(405, 20004, 'Method not allowed');
       return [201, callResource(this.switchboard.place(outboundRequestOf(form)).facts)];

@@ -21,6 +21,16 @@ export interface OutboundCallRequest {
   readonly ringTimeoutSeconds: number;
 }
 
+/** A number of the account, and what it asks when somebody calls it; empty text for nothing. */
+export interface IncomingNumber {
+  readonly phoneNumber: string;
+  readonly voiceUrl: string;
+  readonly voiceMethod: string;
+}
+
+/** Numbers that are looked at. */
+const MAX_NUMBERS = 1_000;
+
 /** The part of Twilio's REST API that a gateway needs, over Twilio's own SDK. */
 export class TwilioRest {
   private readonly client: ReturnType<typeof twilio>;
@@ -64,15 +74,46 @@ export class TwilioRest {
   async hangUp(callSid: string): Promise<void> {
     await refusalsTranslated('hanging up', () => this.client.calls(callSid).update({ status: 'completed' }));
   }
+
+  /**
+   * The account's status: `active`, `suspended` or `closed`.
+   * @throws GatewayError `GW_TWILIO_CREDENTIALS` where Twilio does not know the token, `GW_TWILIO_REFUSED`
+   */
+  async accountStatus(): Promise<string> {
+    const { accountSid } = this.client;
+    const account = await refusalsTranslated(
+      'the account',
+      () => this.client.api.v2010.accounts(accountSid).fetch(),
+      (status) => (status === 401 ? 'GW_TWILIO_CREDENTIALS' : 'GW_TWILIO_REFUSED'),
+    );
+    return account.status;
+  }
+
+  /** The account's phone numbers, at most 1,000. */
+  async incomingNumbers(): Promise<IncomingNumber[]> {
+    const numbers = await refusalsTranslated('the question for numbers', () =>
+      this.client.incomingPhoneNumbers.list({ limit: MAX_NUMBERS, pageSize: 200 }),
+    );
+    return numbers.map(({ phoneNumber, voiceUrl, voiceMethod, voiceApplicationSid, trunkSid }) => ({
+      phoneNumber,
+      // An application's or a trunk's takes precedence and is not told here.
+      voiceUrl: voiceApplicationSid || trunkSid ? '' : (voiceUrl ?? ''),
+      voiceMethod: voiceMethod ?? 'POST',
+    }));
+  }
 }
 
-async function refusalsTranslated<T>(doing: string, request: () => Promise<T>): Promise<T> {
+async function refusalsTranslated<T>(
+  doing: string,
+  request: () => Promise<T>,
+  codeOf: (status: number | undefined) => `GW_${string}` = () => 'GW_TWILIO_REFUSED',
+): Promise<T> {
   try {
     return await request();
   } catch (error) {
-    const { code, message } = error as { code?: number | string; message?: string };
+    const { code, message, status } = error as { code?: number | string; message?: string; status?: number };
     throw new GatewayError(
-      'GW_TWILIO_REFUSED',
+      codeOf(status),
       `Expected Twilio to accept ${doing} but received ${code ?? 'no code'}: ${message ?? 'no answer'}`,
       // Without the SDK's error as its cause: that one holds the request, and so the auth token.
       { status: 502 },

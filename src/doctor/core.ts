@@ -1,0 +1,27 @@
+import type { Check } from './check.js';
+
+/** Which core audio would run on. */
+export const nativeCore: Check = {
+  name: 'native core',
+  async run() {
+    try {
+      // Loaded here: all else can be found out without a core.
+      const { core } = await import('../media/thread-core.js');
+      const says = `Audio runs on the ${core.backend} core, ${core.kernels}: ${core.origin}`;
+      // Something better did not load: nobody chose this.
+      return core.origin.includes('; not ')
+        ? {
+            mark: 'warn',
+            says,
+            set: 'npm rebuild trunkline, with a C++17 compiler, make and Python 3 installed',
+          }
+        : { mark: 'ok', says };
+    } catch (error) {
+      return {
+        mark: 'fail',
+        says: `No core loads: ${(error as Error).message.replaceAll('\n', ' ')}`,
+        set: 'TRANSCODER=auto, or npm rebuild trunkline with a C++17 compiler, make and Python 3 installed',
+      };
+    }
+  },
+};

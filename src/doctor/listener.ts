@@ -1,0 +1,48 @@
+import type { Config } from '../config.js';
+import { parsePublicUrl } from '../twilio/public-url.js';
+import type { Check, Result } from './check.js';
+import { NO_ACCOUNT, SignedProbe } from './signed-probe.js';
+import type { Answer } from './wire.js';
+
+/** What stands on this machine without a proxy before it: what is wrong here is not the proxy's fault. */
+export const listener: Check = {
+  name: 'gateway',
+  async run({ config, wire: { direct: wire } }) {
+    const url = listenUrl(config);
+    if (url === undefined)
+      return { mark: 'skip', says: 'PORT is 0: it can not be known where the gateway listens' };
+    let health: Answer;
+    try {
+      health = await wire.ask(`${url}/health`);
+    } catch {
+      return { mark: 'skip', says: `No gateway listens on this machine, at ${url}` };
+    }
+    if (health.headers.uwebsockets === undefined || health.status !== 200) {
+      return {
+        mark: 'warn',
+        says: `Something listens at ${url} that is no gateway (status ${health.status})`,
+        set: 'PORT to a free one, and the proxy to the same',
+      };
+    }
+    const { publicUrl, twilio } = config;
+    const [token] = twilio.authTokens;
+    const running: Result = { mark: 'ok', says: `A gateway listens at ${url}` };
+    if (publicUrl === undefined || token === undefined || !twilio.validate) return running;
+    const probe = new SignedProbe(wire, twilio.accountSid ?? NO_ACCOUNT);
+    const { code } = await probe.status(url, { for: parsePublicUrl(publicUrl), token });
+    if (code !== 'GW_SIGNATURE_INVALID') return running;
+    return {
+      mark: 'fail',
+      says: `The gateway at ${url} runs with another PUBLIC_URL or TWILIO_AUTH_TOKEN than this environment`,
+      set: 'both as they are here where it runs, and start it anew',
+    };
+  },
+};
+
+/** Where a gateway of this environment is reached from its own machine. */
+export function listenUrl({ host, port, tls }: Config): string | undefined {
+  if (port === 0) return undefined;
+  const reached =
+    { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[host] ?? (host.includes(':') ? `[${host}]` : host);
+  return `${tls === undefined ? 'http' : 'https'}://${reached}:${port}`;
+}

@@ -1,0 +1,61 @@
+import type { PublicOrigin } from '../twilio/public-url.js';
+
+/** Routes below a public URL that Twilio asks for. */
+const ROUTE = /\/twilio\/(voice|next|status|stream-status|media\/[^/]+\/[^/]+)\/?$/;
+
+/** Text of an origin and prefix, as PUBLIC_URL has it. */
+export function baseText({ origin, prefix }: PublicOrigin): string {
+  return origin + prefix;
+}
+
+/**
+ * The PUBLIC_URL below which Twilio asked for a URL: always https, for Twilio must never be told another. `undefined`
+ * where the URL is none of the gateway's.
+ */
+export function publicUrlOf(url: string): string | undefined {
+  const { host, pathname } = new URL(url);
+  if (!ROUTE.test(pathname)) return undefined;
+  return `https://${host}${pathname.replace(ROUTE, '')}`;
+}
+
+/** In which parts two URLs differ, in words; nothing where they are the same. */
+export function differences(one: string, other: string): string[] {
+  const [a, b] = [new URL(one), new URL(other)];
+  const words: string[] = [];
+  if (a.protocol !== b.protocol) words.push('scheme');
+  if (a.hostname !== b.hostname) words.push('host');
+  if (a.port !== b.port) words.push('port');
+  if (a.pathname !== b.pathname) {
+    words.push(withoutSlash(a.pathname) === withoutSlash(b.pathname) ? 'trailing slash' : 'path');
+  }
+  if (a.search !== b.search) words.push('query string');
+  return words;
+}
+
+/** Every combination, the likeliest first: none twice. */
+export function basesOf(
+  hosts: readonly string[],
+  prefixes: readonly string[],
+  schemes: readonly string[] = ['https', 'http'],
+): PublicOrigin[] {
+  const bases = new Map<string, PublicOrigin>();
+  for (const host of hosts) {
+    for (const prefix of prefixes) {
+      for (const scheme of schemes) {
+        const origin = `${scheme}://${host}`;
+        if (URL.canParse(origin)) bases.set(origin + prefix, { origin, prefix });
+      }
+    }
+  }
+  return [...bases.values()];
+}
+
+/** A path and each of its beginnings that may be a prefix: `/a/b` gives `/a/b`, `/a` and nothing. */
+export function beginningsOf(path: string): string[] {
+  const parts = withoutSlash(path).split('/');
+  return parts.map((_, i) => parts.slice(0, parts.length - i).join('/'));
+}
+
+function withoutSlash(path: string): string {
+  return path.replace(/\/+$/, '');
+}

@@ -1,0 +1,98 @@
+import { randomBytes } from 'node:crypto';
+import type { Check, Result } from './check.js';
+import type { Context } from './context.js';
+import { listenUrl } from './listener.js';
+import { baseText, differences } from './public-base.js';
+import { type Answer, reasonOf } from './wire.js';
+
+/** What the path of a request has become when it reaches the gateway: a route that is none tells it in its 404. */
+export const route: Check = {
+  name: 'proxy',
+  async run(context) {
+    const { at, wire } = context;
+    if (at === undefined) return { mark: 'skip', says: 'There is no public URL to ask' };
+    const path = `/twilio/doctor-${randomBytes(8).toString('hex')}`;
+    const base = baseText(at);
+    try {
+      const answer = await wire.ask(base + path);
+      const seen = /received (\/\S*)$/.exec(answer.message ?? '')?.[1];
+      if (answer.code === 'GW_NOT_FOUND' && seen !== undefined) return asSeen(at.prefix, path, seen);
+      return elsewhere(context, base + path, answer);
+    } catch (error) {
+      return {
+        mark: 'fail',
+        says: `Nothing answers at ${base}: ${reasonOf(error)}`,
+        set: 'PUBLIC_URL to where the proxy (or the tunnel) is, and start that',
+      };
+    }
+  },
+};
+
+/** The gateway answered. */
+function asSeen(prefix: string, path: string, seen: string): Result {
+  if (seen === path || seen === prefix + path) {
+    const way =
+      prefix === '' ? '' : seen === path ? ', which strips the path prefix' : ', path prefix and all';
+    return { mark: 'ok', says: `The proxy leads to a gateway${way}` };
+  }
+  const shown = seen.replace(path, '/twilio/voice');
+  if (seen === `${path}/` || seen === `${prefix}${path}/`) {
+    return {
+      mark: 'fail',
+      says: `The proxy adds a trailing slash: the gateway is asked for ${shown}, which it does not know`,
+      set: 'no rewrite of paths at the proxy',
+    };
+  }
+  return {
+    mark: 'fail',
+    says: `The proxy changes the path: ${prefix}/twilio/voice becomes ${shown}`,
+    set: 'the proxy to pass the path on, or to strip the prefix of PUBLIC_URL and no more',
+  };
+}
+
+/** Somebody else answered. */
+function elsewhere({ config, at }: Context, url: string, { status, headers }: Answer): Result {
+  const mark = 'fail';
+  const host = at === undefined ? '' : new URL(at.origin).host;
+  const { location } = headers;
+  if (status >= 300 && status < 400 && typeof location === 'string' && URL.canParse(location, url)) {
+    const to = new URL(location, url).href;
+    const parts = differences(url, to);
+    const slash = parts.includes('trailing slash');
+    const { origin, pathname } = new URL(to);
+    const prefix = pathname.replace(/\/twilio\/.*$/, '');
+    return {
+      mark,
+      says: `A redirect to another ${parts.join(' and ') || 'place'} answers, and the POST of a webhook becomes a GET on its way`,
+      set: slash
+        ? 'no redirect to a trailing slash at the proxy'
+        : `PUBLIC_URL=${origin}${prefix}, here and in Twilio’s console`,
+    };
+  }
+  if (status === 505) {
+    return {
+      mark,
+      says: 'The proxy speaks HTTP/1.0 to the gateway, which speaks 1.1 only and no WebSocket could pass',
+      set: 'nginx: proxy_http_version 1.1; HAProxy: ver HTTP/1.1 in its check',
+    };
+  }
+  if (typeof headers['ngrok-error-code'] === 'string') {
+    return {
+      mark,
+      says: `ngrok answers ${headers['ngrok-error-code']}: its tunnel is not running or leads nowhere`,
+      set: `NGROK_URL to the host that ngrok prints; ngrok http ${config.port}`,
+    };
+  }
+  if (status >= 502 && status <= 504) {
+    return {
+      mark,
+      says: `The proxy answers ${status}: it does not reach the gateway`,
+      set: `the proxy to ${listenUrl(config) ?? 'where the gateway listens'}, and start the gateway`,
+    };
+  }
+  return {
+    mark,
+    says: `${host} answers ${status} to ${new URL(url).pathname.replace(/doctor-\w+$/, '…')}, and that is not the gateway’s answer`,
+    set: 'PUBLIC_URL with the path prefix under which the proxy has the gateway, and the proxy to pass all of /twilio/',
+  };
+}

@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto';
+import { newSid } from '../simulator/identifiers.js';
+import { signatureOf, statusParameters } from '../simulator/webhook.js';
+import type { PublicOrigin } from '../twilio/public-url.js';
+import { webSocketOrigin } from '../twilio/public-url.js';
+import { baseText } from './public-base.js';
+import type { Answer, Wire } from './wire.js';
+
+/** Where no account is named. */
+export const NO_ACCOUNT = `AC${'0'.repeat(32)}`;
+
+/** How a request is signed. */
+export interface Signing {
+  /** The public URL it is signed for, whatever it is sent to. */
+  readonly for: PublicOrigin;
+  readonly token: string;
+}
+
+/**
+ * Asks as Twilio does, without doing anything: the status of a call that nobody knows (204 where the signature is
+ * right), or the media socket of one (404 then). No signature: the request goes without.
+ */
+export class SignedProbe {
+  constructor(
+    private readonly wire: Wire,
+    private readonly accountSid: string,
+  ) {}
+
+  /** `POST /twilio/status` below a base. */
+  status(to: string, signing?: Signing): Promise<Answer> {
+    const call = {
+      accountSid: this.accountSid,
+      callSid: newSid('CA'),
+      from: '+15005550006',
+      to: '+15005550006',
+      direction: 'inbound',
+    } as const;
+    const parameters = statusParameters(call, 'completed', 0, 0);
+    const path = '/twilio/status';
+    return this.wire.ask(to + path, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded; charset=UTF-8',
+        ...(signing && {
+          'x-twilio-signature': signatureOf(signing.token, baseText(signing.for) + path, parameters),
+        }),
+      },
+      body: new URLSearchParams(parameters).toString(),
+    });
+  }
+
+  /** `WS /twilio/media/…` below a base. */
+  stream(to: string, signing?: Signing): Promise<Answer> {
+    const path = `/twilio/media/doctor-${randomBytes(8).toString('hex')}/${randomBytes(32).toString('base64url')}`;
+    return this.wire.upgrade(
+      to + path,
+      signing === undefined
+        ? {}
+        : { 'x-twilio-signature': signatureOf(signing.token, webSocketOrigin(baseText(signing.for)) + path) },
+    );
+  }
+}

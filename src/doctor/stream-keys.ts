@@ -1,0 +1,33 @@
+import { GatewayError } from '../errors.js';
+import type { Check } from './check.js';
+
+const TOKEN_SECONDS = 60;
+
+/** Whether Stream lets the gateway in. */
+export const streamKeys: Check = {
+  name: 'Stream keys',
+  async run({ config: { stream } }) {
+    if (stream === undefined)
+      return { mark: 'skip', says: 'Calls are bridged to local rooms: there are no keys to try' };
+    // Loaded here: the SDK is large, and few installations that are asked have keys.
+    const { Administration } = await import('../bridge/stream/administration.js');
+    const { apiKey, apiSecret, baseUrl } = stream;
+    try {
+      await new Administration({ apiKey, apiSecret, baseUrl, tokenSeconds: TOKEN_SECONDS }).open();
+      return { mark: 'ok', says: 'Stream accepts the keys' };
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      return error.code === 'GW_STREAM_KEYS'
+        ? {
+            mark: 'fail',
+            says: 'Stream refuses STREAM_API_KEY with STREAM_API_SECRET',
+            set: 'both from the same app in Stream’s dashboard, and the clock right',
+          }
+        : {
+            mark: 'fail',
+            says: `Stream can not be used: ${error.message}`,
+            set: `${baseUrl === undefined ? 'a way from here to Stream' : 'STREAM_BASE_URL'}, or BRIDGE=local`,
+          };
+    }
+  },
+};

@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto';
+import { rfc2822 } from './rfc2822.js';
+
+/** A phone number of the account. */
+export interface NumberFacts {
+  readonly phoneNumber: string;
+  /** What is asked when somebody calls it. */
+  readonly voiceUrl: string;
+  /** Default POST. */
+  readonly voiceMethod?: 'GET' | 'POST';
+}
+
+const DEFAULT_PAGE_SIZE = 50;
+const MAX_PAGE_SIZE = 1000;
+const created = new Date();
+
+/** The account in Twilio's JSON. Source: twilio.com/docs/iam/api/account#account-properties. */
+export function accountResource(sid: string): Record<string, unknown> {
+  const uri = `/2010-04-01/Accounts/${sid}`;
+  return {
+    // Twilio shows the token to who has it; the simulator need not.
+    auth_token: '',
+    date_created: rfc2822(created),
+    date_updated: rfc2822(created),
+    friendly_name: 'Simulated account',
+    owner_account_sid: sid,
+    sid,
+    status: 'active',
+    subresource_uris: {
+      calls: `${uri}/Calls.json`,
+      incoming_phone_numbers: `${uri}/IncomingPhoneNumbers.json`,
+    },
+    type: 'Full',
+    uri: `${uri}.json`,
+  };
+}
+
+/** One page of the account's numbers. Source: twilio.com/docs/phone-numbers/api/incomingphonenumber-resource. */
+export function numbersPage(
+  account: string,
+  numbers: readonly NumberFacts[],
+  query: URLSearchParams,
+): Record<string, unknown> {
+  const asked = Number(query.get('PageSize') ?? DEFAULT_PAGE_SIZE);
+  const size = Math.min(Math.max(1, Math.trunc(asked) || DEFAULT_PAGE_SIZE), MAX_PAGE_SIZE);
+  const page = Math.max(0, Math.trunc(Number(query.get('Page') ?? 0)) || 0);
+  const from = page * size;
+  const shown = numbers.slice(from, from + size);
+  const list = `/2010-04-01/Accounts/${account}/IncomingPhoneNumbers`;
+  const uriOf = (at: number) => `${list}.json?PageSize=${size}&Page=${at}`;
+  return {
+    end: from + Math.max(0, shown.length - 1),
+    first_page_uri: uriOf(0),
+    incoming_phone_numbers: shown.map((number) => numberResource(account, list, number)),
+    next_page_uri: from + size < numbers.length ? uriOf(page + 1) : null,
+    page,
+    page_size: size,
+    previous_page_uri: page > 0 ? uriOf(page - 1) : null,
+    start: from,
+    uri: uriOf(page),
+  };
+}
+
+function numberResource(account: string, list: string, number: NumberFacts): Record<string, unknown> {
+  const sid = `PN${createHash('md5').update(number.phoneNumber).digest('hex')}`;
+  return {
+    account_sid: account,
+    address_requirements: 'none',
+    address_sid: null,
+    api_version: '2010-04-01',
+    beta: false,
+    capabilities: { fax: false, mms: true, sms: true, voice: true },
+    date_created: rfc2822(created),
+    date_updated: rfc2822(created),
+    emergency_status: 'Inactive',
+    friendly_name: number.phoneNumber,
+    origin: 'twilio',
+    phone_number: number.phoneNumber,
+    sid,
+    sms_application_sid: '',
+    sms_method: 'POST',
+    sms_url: '',
+    status: 'in-use',
+    status_callback: '',
+    status_callback_method: 'POST',
+    trunk_sid: null,
+    uri: `${list}/${sid}.json`,
+    voice_application_sid: null,
+    voice_caller_id_lookup: false,
+    voice_fallback_method: 'POST',
+    voice_fallback_url: null,
+    voice_method: number.voiceMethod ?? 'POST',
+    voice_receive_mode: 'voice',
+    voice_url: number.voiceUrl,
+  };
+}

@@ -1,0 +1,159 @@
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe } from 'vitest';
+import { freePort } from './port.js';
+
+const freed: (() => unknown)[] = [];
+afterAll(async () => {
+  for (const free of freed.splice(0).reverse()) await free();
+});
+
+/** A certificate for a host name, and its file of certificate and key; gone after the file's tests. */
+export function makeCertificate(host: string): { cert: string; pem: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'trunkline-cert-'));
+  freed.push(() => rmSync(folder, { recursive: true }));
+  const [key, cert, pem] = ['key.pem', 'cert.pem', 'both.pem'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const subject = ['-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host}`];
+  const request = [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '30',
+    '-keyout',
+    key,
+    '-out',
+    cert,
+  ];
+  execFileSync('openssl', [...request, ...subject], { stdio: 'ignore' });
+  writeFileSync(pem, readFileSync(cert, 'utf8') + readFileSync(key, 'utf8'));
+  return { cert, pem };
+}
+
+export interface ProxyOptions {
+  /** `host:port` of the gateway. */
+  readonly to: string;
+  readonly pem: string;
+  /** Lines of the frontend: what this proxy does wrong, mostly. */
+  readonly lines?: readonly string[];
+}
+
+/** A real HAProxy with TLS before a gateway, on a port of its own. */
+export async function startHaproxy({ to, pem, lines = [] }: ProxyOptions): Promise<number> {
+  const port = await freePort();
+  const folder = mkdtempSync(join(tmpdir(), 'trunkline-haproxy-'));
+  const file = join(folder, 'haproxy.cfg');
+  writeFileSync(
+    file,
+    `global
+  maxconn 200
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 10s
+  timeout server 10s
+  timeout tunnel 1m
+frontend twilio
+  bind 127.0.0.1:${port} ssl crt ${pem} alpn http/1.1
+${lines.map((line) => `  ${line}\n`).join('')}  default_backend gateway
+backend gateway
+  server a ${to}
+`,
+  );
+  await serve('haproxy', ['-q', '-db', '-f', file], port, folder);
+  return port;
+}
+
+/** A real nginx with TLS, likewise; `lines` are those of its location. */
+export async function startNginx({ to, pem, lines = [] }: ProxyOptions): Promise<number> {
+  const port = await freePort();
+  const folder = mkdtempSync(join(tmpdir(), 'trunkline-nginx-'));
+  const file = join(folder, 'nginx.conf');
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  writeFileSync(
+    file,
+    `daemon off;
+worker_processes 1;
+pid ${folder}/nginx.pid;
+error_log stderr error;
+events {}
+http {
+  access_log off;
+${temporary.map((name) => `  ${name}_temp_path ${folder}/${name};\n`).join('')}  server {
+    listen 127.0.0.1:${port} ssl;
+    ssl_certificate ${pem};
+    ssl_certificate_key ${pem};
+    location / {
+      proxy_pass http://${to};
+      proxy_set_header Host $host;
+${lines.map((line) => `      ${line}\n`).join('')}    }
+  }
+}
+`,
+  );
+  await serve('nginx', ['-c', file, '-p', folder], port, folder);
+  return port;
+}
+
+/** Runs a proxy until the file's tests are over. */
+async function serve(program: string, args: readonly string[], port: number, folder: string): Promise<void> {
+  const child: ChildProcess = spawn(program, [...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk) => {
+      output += chunk;
+    });
+  }
+  freed.push(async () => {
+    if (child.exitCode === null) {
+      const exited = once(child, 'exit');
+      // nginx ends its worker with it.
+      child.kill('SIGTERM');
+      await exited;
+    }
+    rmSync(folder, { recursive: true });
+  });
+  for (let tries = 0; tries < 100; tries++) {
+    if (child.exitCode !== null) throw new Error(`${program} ended: ${output}`);
+    if (await answers(port)) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`${program} does not listen: ${output}`);
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
+}
+
+const missing = (
+  [
+    ['haproxy', 'haproxy'],
+    ['nginx', 'nginx-light'],
+  ] as const
+).filter(([program]) => spawnSync(program, ['-v']).error !== undefined);
+if (missing.length > 0) {
+  const names = missing.map(([program]) => program).join(' and ');
+  if (process.env.CI) throw new Error(`Expected ${names} for these tests but found none`);
+  const packages = missing.map(([, name]) => name).join(' ');
+  console.warn(`skipped: tests behind ${names} (apt-get install ${packages})`);
+}
+
+/** Tests that need a real proxy; skipped, and said so in a line, where there is none. */
+export const describeBehindProxy = missing.length > 0 ? describe.skip : describe;
