@@ -4,6 +4,7 @@ import { GatewayError } from './errors.js';
 import { TRANSCODERS } from './media/transcoders.js';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
 import { isPublicUrl } from './twilio/public-url.js';
+import { isWebhookSecret } from './webhooks/signature.js';
 
 /** What the environment says, checked; see the README for each name. */
 export interface Config {
@@ -37,6 +38,19 @@ export interface Config {
   readonly leadMs: number;
   readonly drainMs: number;
   readonly controlApiKey?: string;
+  /** The user's own service that decides where calls go. */
+  readonly router?: {
+    readonly url: string;
+    readonly secret: readonly string[];
+    readonly timeoutMs: number;
+    readonly fallback: 'busy' | 'default' | { readonly say: string };
+  };
+  /** The user's own service that is told of events. */
+  readonly eventWebhooks?: {
+    readonly url: string;
+    readonly secret: readonly string[];
+    readonly deadLetterFile?: string;
+  };
   /** Absent where this node stands alone. */
   readonly redis?: { readonly url: string; readonly nodeId?: string };
   readonly logLevel: LogLevel;
@@ -88,6 +102,20 @@ const Environment = z.object({
   TLS_CERT_FILE: text.optional(),
   TLS_KEY_FILE: text.optional(),
   CONTROL_API_KEY: text.min(16).optional(),
+  CALL_ROUTER_URL: z.url({ protocol: /^https?$/ }).optional(),
+  CALL_ROUTER_TIMEOUT_MS: whole(100, 8_000).default(3_000),
+  CALL_ROUTER_FALLBACK: z
+    .union([z.enum(['busy', 'default']), z.string().regex(/^say:\s*\S/)])
+    .transform((text) =>
+      text === 'busy' || text === 'default' ? text : { say: text.slice('say:'.length).trim() },
+    )
+    .default('busy'),
+  EVENTS_WEBHOOK_URL: z.url({ protocol: /^https?$/ }).optional(),
+  EVENTS_DEAD_LETTER_FILE: text.optional(),
+  WEBHOOK_SECRET: text
+    .transform((list) => list.split(',').map((secret) => secret.trim()))
+    .pipe(z.array(z.string().refine(isWebhookSecret)))
+    .optional(),
   MAX_CALLS: whole(1, 1_000_000).default(1000),
   MAX_LOOP_DELAY_MS: whole(0, 10_000).default(50),
   MAX_CPU_PERCENT: whole(0, 10_000).default(85),
@@ -123,6 +151,12 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   TLS_CERT_FILE: 'the path of a certificate',
   TLS_KEY_FILE: 'the path of a private key',
   CONTROL_API_KEY: 'at least 16 characters',
+  CALL_ROUTER_URL: 'an http(s) URL',
+  CALL_ROUTER_TIMEOUT_MS: '100 to 8000 milliseconds',
+  CALL_ROUTER_FALLBACK: 'busy, default or say: and words',
+  EVENTS_WEBHOOK_URL: 'an http(s) URL',
+  EVENTS_DEAD_LETTER_FILE: 'the path of a file',
+  WEBHOOK_SECRET: '16 bytes or more, as text or as whsec_ and base64, or several separated by commas',
   MAX_CALLS: 'a whole number from 1',
   MAX_LOOP_DELAY_MS: '0 to 10000 milliseconds',
   MAX_CPU_PERCENT: '0 to 10000 percent',
@@ -142,10 +176,8 @@ const SECRETS = new Set([
   'STREAM_API_SECRET',
   'CONTROL_API_KEY',
   'REDIS_URL',
+  'WEBHOOK_SECRET',
 ]);
-
-/** Promised for later versions; whoever sets one of them expects what this version does not do. */
-const NOT_YET = ['CALL_ROUTER_URL'];
 
 /**
  * Reads the configuration from environment variables.
@@ -167,10 +199,6 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     }
   }
   mistakes.push(...contradictions(given));
-  for (const name of NOT_YET) {
-    if (env[name]?.trim())
-      mistakes.push(`Expected no ${name}, which is not part of this version, but received one`);
-  }
   if (mistakes.length > 0 || !parsed.success) {
     throw new GatewayError('GW_CONFIG_INVALID', mistakes.join('\n'));
   }
@@ -197,6 +225,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     leadMs: e.LEAD_MS,
     drainMs: e.DRAIN_SECONDS * 1000,
     ...(e.CONTROL_API_KEY && { controlApiKey: e.CONTROL_API_KEY }),
+    ...webhooksOf(e),
     ...(e.REDIS_URL && { redis: { url: e.REDIS_URL, ...(e.NODE_ID && { nodeId: e.NODE_ID }) } }),
     logLevel: e.LOG_LEVEL,
   };
@@ -226,7 +255,37 @@ function contradictions(given: Readonly<Record<string, string | undefined>>): st
   if (given.STREAM_BASE_URL !== undefined && given.STREAM_API_KEY === undefined) {
     mistakes.push('Expected STREAM_API_KEY and STREAM_API_SECRET beside STREAM_BASE_URL but received none');
   }
+  for (const name of ['CALL_ROUTER_URL', 'EVENTS_WEBHOOK_URL']) {
+    if (given[name] !== undefined && given.WEBHOOK_SECRET === undefined) {
+      mistakes.push(`Expected WEBHOOK_SECRET, which signs requests, beside ${name} but received none`);
+    }
+  }
+  if (given.EVENTS_DEAD_LETTER_FILE !== undefined && given.EVENTS_WEBHOOK_URL === undefined) {
+    mistakes.push('Expected EVENTS_WEBHOOK_URL beside EVENTS_DEAD_LETTER_FILE but received none');
+  }
   return mistakes;
+}
+
+/** Who is asked and told by signed requests. */
+function webhooksOf(e: z.output<typeof Environment>): Pick<Config, 'router' | 'eventWebhooks'> {
+  const secret = e.WEBHOOK_SECRET ?? [];
+  return {
+    ...(e.CALL_ROUTER_URL && {
+      router: {
+        url: e.CALL_ROUTER_URL,
+        secret,
+        timeoutMs: e.CALL_ROUTER_TIMEOUT_MS,
+        fallback: e.CALL_ROUTER_FALLBACK,
+      },
+    }),
+    ...(e.EVENTS_WEBHOOK_URL && {
+      eventWebhooks: {
+        url: e.EVENTS_WEBHOOK_URL,
+        secret,
+        ...(e.EVENTS_DEAD_LETTER_FILE && { deadLetterFile: e.EVENTS_DEAD_LETTER_FILE }),
+      },
+    }),
+  };
 }
 
 /** Stream is the bridge where its keys are given, unless the bridge is named. */

@@ -37,3 +37,11 @@ export function describe(value: unknown): string {
   if (typeof value === 'symbol') return 'a symbol';
   return typeof value === 'function' ? 'a function' : String(value);
 }
+
+/** What a schema found, in one line: each mistake behind its place, `whole` where that is everything. */
+export function mistakesOf(
+  error: { readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[] },
+  whole = 'body',
+): string {
+  return error.issues.map(({ path, message }) => `${path.join('.') || whole}: ${message}`).join('; ');
+}

@@ -7,11 +7,16 @@ import type { EndCause } from './calls/call.js';
 import { isRedisUrl } from './calls/fleet/redis.js';
 import { DEFAULT_TIME_TO_LIVE_MS, TwilioCallRegistry } from './calls/registry.js';
 import { expected, GatewayError } from './errors.js';
+import { EventLog } from './events/event-log.js';
+import { type EventWebhookOptions, EventWebhooks } from './events/event-webhooks.js';
 import { DEFAULT_LEAD_MS } from './media/playout.js';
 import { core } from './media/thread-core.js';
+import { CallRouter, type RouterOptions } from './router/call-router.js';
+import { writeCallEvents } from './server/call-events.js';
 import type { CallReport } from './server/call-report.js';
 import type { PlacedCall } from './server/call-service.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
+import { EventRoutes } from './server/event-routes.js';
 import { Fleet, type Handover } from './server/fleet.js';
 import { fleetFigures } from './server/fleet-figures.js';
 import { Gatekeeper } from './server/gatekeeper.js';
@@ -53,6 +58,10 @@ export interface GatewayOptions {
   };
   /** Decides where each call goes, as whom, or that it is refused. */
   readonly prepareCall?: PrepareCallHook;
+  /** A service of yours that decides in place of `prepareCall`, in any language. */
+  readonly router?: RouterOptions;
+  /** A service of yours that is told of every event; `gateway.events` and `GET /v1/events` tell of them as well. */
+  readonly eventWebhooks?: EventWebhookOptions;
   /** Where calls are connected; default: Stream where `stream` is given, else rooms within this process. */
   readonly bridge?: Bridge;
   /** Keys and settings of the Stream bridge. */
@@ -116,7 +125,11 @@ const DEFAULT_APOLOGY: Apology = {
 export class Gateway extends EventEmitter<GatewayEvents> {
   /** Every call, by id. */
   readonly calls: TwilioCallRegistry<CallDecision | undefined>;
+  /** What happens to the calls, as webhooks and `GET /v1/events` tell it. */
+  readonly events: EventLog;
   private readonly bridge: Bridge;
+  private readonly router: CallRouter | undefined;
+  private readonly eventWebhooks: EventWebhooks | undefined;
   private readonly switchboard: Switchboard;
   private readonly fleet: Fleet | undefined;
   private readonly gatekeeper: Gatekeeper;
@@ -146,6 +159,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       ...(controlApiKey === undefined ? {} : { controlApiKey }),
     });
     const [authToken] = tokens;
+    const router = options.router && new CallRouter(options.router, this.log);
+    this.router = router;
     this.switchboard = new Switchboard({
       registry: this.calls,
       bridge: this.bridge,
@@ -160,7 +175,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       defaultRoom: (call) =>
         this.bridge.roomOf?.(call.callId) ??
         (localRoom === 'to' && call.to ? `to:${call.to}` : `call:${call.callId}`),
-      prepareCall,
+      prepareCall: router === undefined ? prepareCall : (call, signal) => router.decide(call, signal),
       accountSid: twilio.accountSid,
       rest:
         twilio.accountSid === undefined || authToken === undefined
@@ -185,6 +200,16 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         apology: options.apology ?? DEFAULT_APOLOGY,
       });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
+    this.events = new EventLog(this.log);
+    const eventRoutes = new EventRoutes(this.events, this.gatekeeper);
+    writeCallEvents(this.events, this.switchboard, this.fleet);
+    this.eventWebhooks =
+      options.eventWebhooks && new EventWebhooks(options.eventWebhooks, this.events, this.log);
+    if (router !== undefined) {
+      this.switchboard.on('call', (call, stream) =>
+        stream.on('dtmf', (digit) => this.tellRouter(call, digit)),
+      );
+    }
     this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
     this.switchboard.on('end', (call, cause, report) => this.emit('end', call, cause, report));
     const warnings: string[] = [];
@@ -198,9 +223,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       switchboard: this.switchboard,
       fleet: this.fleet,
       gatekeeper: this.gatekeeper,
+      events: eventRoutes,
       metrics: new Metrics(this.switchboard, [
         ...(this.bridge.figures ?? []),
         ...fleetFigures(this.switchboard, this.fleet),
+        ...eventRoutes.figures,
+        ...(this.eventWebhooks?.figures ?? []),
+        ...(router?.figures ?? []),
       ]),
       facts: {
         version: VERSION,
@@ -294,6 +323,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     };
   }
 
+  /** Tells the router of a pressed key, where it asked for that. */
+  private tellRouter(call: PhoneCall, digit: string): void {
+    const decision = this.switchboard.session(call.callId)?.decision;
+    if (decision !== undefined && 'dtmf' in decision && decision.dtmf) this.router?.pressed(call, digit);
+  }
+
   /**
    * Stops: takes no new calls, waits for running ones up to `graceMs`, ends the rest politely (1001), then
    * frees everything. A second call waits for the first.
@@ -311,6 +346,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.calls.close();
       await this.fleet?.close();
       await this.bridge.close();
+      await Promise.all([this.router?.close(), this.eventWebhooks?.close()]);
       this.log.info('closed');
     })();
     return this.closing;
@@ -338,6 +374,9 @@ function checkOptions(options: GatewayOptions): void {
   if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
   if (prepareCall !== undefined && typeof prepareCall !== 'function') {
     throw expected('a function', 'prepareCall', prepareCall);
+  }
+  if (prepareCall !== undefined && options.router !== undefined) {
+    throw new TypeError('Expected prepareCall or router (CALL_ROUTER_URL) but received both');
   }
   // Wrong words would only be found out when a caller should hear them.
   if (options.apology !== undefined) createRefusalTwiml(options.apology);

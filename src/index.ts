@@ -13,6 +13,9 @@ export { TwilioCallRegistry, TwilioCallRegistry as CallRegistry } from './calls/
 export type { CallResult } from './calls/result.js';
 export { type Config, readConfig } from './config.js';
 export { GatewayError } from './errors.js';
+export type { EventCall, EventData, EventType, GatewayEvent } from './events/event.js';
+export type { EventLog } from './events/event-log.js';
+export type { EventWebhookOptions } from './events/event-webhooks.js';
 export { createGateway, Gateway, type GatewayOptions, type GatewayStats } from './gateway.js';
 export { FRAME_MS, FRAME_SAMPLES, type FrameSink, SAMPLE_RATE } from './media/frame.js';
 export { alawToPcm, mulawToPcm, pcmToAlaw, pcmToMulaw, TWILIO_SAMPLE_RATE } from './media/g711.js';
@@ -24,6 +27,8 @@ export {
   type Transcoder,
   type TranscoderOptions,
 } from './media/transcoder.js';
+export type { RouterOptions } from './router/call-router.js';
+export type { RouterQuestion } from './router/question.js';
 export type { CallReport } from './server/call-report.js';
 export type { PlacedCall } from './server/call-service.js';
 export type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
@@ -48,5 +53,7 @@ export {
   type MediaStreamTwimlOptions,
   type Refusal,
 } from './twilio/twiml.js';
+export type { CallVerb } from './twilio/verbs.js';
 export { CallWebhookInput } from './twilio/webhook.js';
 export { VERSION } from './version.js';
+export { verifyWebhook } from './webhooks/signature.js';

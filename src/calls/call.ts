@@ -62,7 +62,7 @@ export class TwilioCall<T = unknown> {
   private current: CallState = 'ringing';
   private readonly begunAt = performance.now();
   private lastedMs: number | undefined;
-  private readonly expiresAt: number;
+  private expiresAt: number;
   private readonly preparing: AbortController | undefined;
   private readonly prepared: Promise<T> | undefined;
   private readonly finalisers: ((cause: EndCause) => void)[] = [];
@@ -145,6 +145,11 @@ export class TwilioCall<T = unknown> {
   /** Milliseconds since the token's life was over; negative while it lasts. */
   get overdueMs(): number {
     return performance.now() - this.expiresAt;
+  }
+
+  /** Lengthens the token's life: its socket is not due yet. */
+  extend(ms: number): void {
+    this.expiresAt += ms;
   }
 
   /** The result of `prepare`, or its error; `undefined` where there is none. May be awaited many times. */

@@ -1,8 +1,9 @@
 import type { BridgeUser } from '../bridge/bridge.js';
 import type { TwilioCall } from '../calls/call.js';
 import type { Refusal } from '../twilio/twiml.js';
+import type { CallVerb } from '../twilio/verbs.js';
 
-/** Where a call goes and as whom, or that it is turned away and how. */
+/** Where a call goes and as whom, or that it is turned away and how. Plain data: other nodes may get it, as JSON. */
 export type CallDecision = Admission | { readonly refuse: Refusal };
 
 /** A call that is taken. */
@@ -13,9 +14,18 @@ export interface Admission {
   readonly bridge?: boolean;
   /** Calls with the same room meet; by default each has a room of its own. */
   readonly room?: string;
-  readonly user?: BridgeUser;
+  /** In place of a room: which Stream call, by its type (default `default`) and id. */
+  readonly streamCall?: { readonly type?: string; readonly id: string };
+  /** As whom. Without an id the phone keeps the one it has by default, and what is said here is added to it. */
+  readonly user?: Partial<BridgeUser>;
   /** Come back from Twilio as `start.customParameters`. */
   readonly parameters?: Readonly<Record<string, string>>;
+  /** What Twilio does with the caller before the stream begins, once. */
+  readonly before?: readonly CallVerb[];
+  /** What Twilio does with a caller who is still there when the other side is over. */
+  readonly after?: readonly CallVerb[];
+  /** Whether the router is told of every key the caller presses. */
+  readonly dtmf?: boolean;
 }
 
 /** A call of this gateway; what its hook decided is had by `awaitPrepare`. */

@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import { GatewayError } from '../errors.js';
+import { StreamedAnswer } from './streamed-answer.js';
 
 /** Largest request body taken, in bytes. */
 export const MAX_BODY_BYTES = 64 * 1024;
@@ -10,6 +11,7 @@ const HEADERS = [
   'content-length',
   'content-type',
   'host',
+  'last-event-id',
   'x-forwarded-host',
   'x-forwarded-proto',
   'x-twilio-signature',
@@ -138,6 +140,23 @@ export class Exchange {
       else if (status === 204) this.response.endWithoutBody();
       else this.response.end(body);
     });
+  }
+
+  /** Answers 200 with text that goes on; `undefined` where the client has gone. */
+  stream(contentType: string): StreamedAnswer | undefined {
+    if (this.over) return undefined;
+    this.over = true;
+    this.response.cork(() => {
+      this.response
+        .writeStatus(statusLine(200))
+        .writeHeader('content-type', contentType)
+        .writeHeader('cache-control', 'no-store')
+        // nginx holds answers back otherwise.
+        .writeHeader('x-accel-buffering', 'no');
+    });
+    const answer = new StreamedAnswer(this.response);
+    this.onGone = () => answer.gone();
+    return answer;
   }
 
   json(status: number, value: unknown): void {

@@ -187,7 +187,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   async place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
     if (!this.isUp) throw registryDown();
-    const placed = await this.switchboard.place(request, publicBase, this.entry(request.ringTimeoutSeconds));
+    const placed = await this.switchboard.place(request, publicBase, this.entry());
     this.write(placed.callId, () => this.ledger.bindSid(placed.callId, placed.callSid));
     return placed;
   }
@@ -208,7 +208,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     if (taken === undefined) return this.switchboard.connect(callId, token);
     const { facts, from, last, handover } = taken;
     if (from !== this.node) this.nodes.tell(from, 'moved', { callId });
-    const session = this.switchboard.takeRinging(callId) ?? this.adopt(facts);
+    const session = this.switchboard.takeRinging(callId) ?? this.adopt(facts, handover !== undefined);
     if (facts.callSid === undefined) this.learnSid(session);
     // A call that rang at several nodes before it was connected changed none of them.
     if (handover !== undefined && last !== undefined) this.noteHandover(session, last, handover);
@@ -245,9 +245,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     if (attachment.attached) {
       const { facts, rings } = attachment;
       // Sockets that come to nodes which refuse them need a proxy that learns of it: that takes a while.
-      const pauseSeconds = rings > PATIENT_RINGS ? 1 : 0;
+      const before = rings > PATIENT_RINGS ? [{ pause: 1 }] : [];
       const decision = facts.decision as CallDecision;
-      return this.switchboard.streamTwiml({ callId, token }, decision, publicBase, pauseSeconds);
+      return this.switchboard.streamTwiml({ callId, token }, decision, publicBase, before);
     }
     if (attachment.why !== 'exhausted') return attachment.next ?? createHangupTwiml();
     this.log.error({ callId, callSid }, 'a call was handed over too often');
@@ -384,14 +384,12 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   // The life of the calls here:
 
-  private entry(ringTimeoutSeconds?: number): SharedEntry {
+  private entry(): SharedEntry {
     return {
       isDormant: this.nodes.takers.length > 0,
       announce: async (call, decision) => {
-        const timeToLiveMs = Math.max(
-          this.options.timeToLiveMs,
-          ringTimeoutSeconds === undefined ? 0 : -call.overdueMs,
-        );
+        // Longer where the phone rings for long, or hears something first.
+        const timeToLiveMs = Math.max(this.options.timeToLiveMs, -call.overdueMs);
         if (await this.ledger.announce(factsOf(call, decision), call.token, timeToLiveMs)) return;
         throw new GatewayError(
           'GW_CALL_EXISTS',
@@ -402,12 +400,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     };
   }
 
-  private adopt(facts: CallFacts): Session {
+  private adopt(facts: CallFacts, isContinued: boolean): Session {
     return this.switchboard.adopt({
       ...facts,
       webhook: facts.webhook && new CallWebhookInput(facts.webhook),
       decision: facts.decision as CallDecision,
       startedAt: new Date(facts.startedAt),
+      isContinued,
     });
   }
 

@@ -26,3 +26,10 @@ export function phoneUser(call: PhoneCall): BridgeUser {
     custom,
   };
 }
+
+/** As whom a phone appears: as was decided, all of it or added to the default. */
+export function userOf(call: PhoneCall, decided: Partial<BridgeUser> = {}): BridgeUser {
+  const { id } = decided;
+  // A user with an id of its own is known elsewhere: nothing of the phone's is written over it.
+  return id === undefined ? { ...phoneUser(call), ...decided, id: phoneUser(call).id } : { ...decided, id };
+}

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { GatewayError } from '../errors.js';
+import { GatewayError, mistakesOf } from '../errors.js';
 
 const PlaceCall = z.strictObject({
   to: z.string().min(1).max(256),
@@ -30,12 +30,11 @@ export interface PlaceCallRequest {
 export function checkPlaceCall(request: unknown): PlaceCallRequest {
   const result = PlaceCall.safeParse(request);
   if (!result.success) {
-    const mistakes = result.error.issues.map(
-      (issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`,
+    throw new GatewayError(
+      'GW_BAD_REQUEST',
+      `Expected a call to place but received ${mistakesOf(result.error)}`,
+      { status: 400 },
     );
-    throw new GatewayError('GW_BAD_REQUEST', `Expected a call to place but received ${mistakes.join('; ')}`, {
-      status: 400,
-    });
   }
   // Optional fields are absent, not undefined: zod's output type does not say so.
   return result.data as PlaceCallRequest;

@@ -5,6 +5,7 @@ import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { CallService } from './call-service.js';
 import { ControlRoutes } from './control-routes.js';
+import type { EventRoutes } from './event-routes.js';
 import { Exchange } from './exchange.js';
 import type { Fleet } from './fleet.js';
 import type { Gatekeeper } from './gatekeeper.js';
@@ -19,6 +20,7 @@ export interface ServerOptions {
   /** Absent where this gateway stands alone. */
   readonly fleet: Fleet | undefined;
   readonly gatekeeper: Gatekeeper;
+  readonly events: EventRoutes;
   readonly metrics: Metrics;
   readonly facts: HealthFacts;
   readonly log: Logger;
@@ -32,10 +34,12 @@ type Handler = (exchange: Exchange) => void | Promise<void>;
 export class Server {
   private readonly app: TemplatedApp;
   private readonly log: Logger;
+  private readonly events: EventRoutes;
 
   constructor(options: ServerOptions) {
-    const { calls, switchboard, fleet, gatekeeper, metrics, facts, log, tls } = options;
+    const { calls, switchboard, fleet, gatekeeper, events, metrics, facts, log, tls } = options;
     this.log = log;
+    this.events = events;
     this.app = tls === undefined ? uWS.App() : secureApp(tls);
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
@@ -54,6 +58,7 @@ export class Server {
     this.get('/v1/calls', (exchange) => control.list(exchange));
     this.get('/v1/calls/:id', (exchange) => control.inspect(exchange));
     this.route('del', '/v1/calls/:id', (exchange) => control.hangUp(exchange));
+    this.get('/v1/events', (exchange) => events.follow(exchange));
     this.get('/health', (exchange) => operations.health(exchange));
     this.get('/ready', (exchange) => operations.ready(exchange));
     this.get('/metrics', (exchange) => operations.metrics(exchange));
@@ -85,6 +90,7 @@ export class Server {
 
   /** Stops listening and cuts what is still connected. */
   close(): void {
+    this.events.close();
     this.app.close();
   }
 

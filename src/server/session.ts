@@ -1,18 +1,19 @@
 import type { Bridge, BridgeLeg, PhoneLine } from '../bridge/bridge.js';
 import type { EndCause } from '../calls/call.js';
-import { expected, GatewayError } from '../errors.js';
+import { GatewayError } from '../errors.js';
 import type { FrameSink } from '../media/frame.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Stamp } from '../telemetry/stamp.js';
 import { createRefusalTwiml, createTransferTwiml } from '../twilio/twiml.js';
 import type { CallDecision, PhoneCall } from './decision.js';
+import { checkDecision, roomOf } from './decision-check.js';
 import {
   type MediaStreamOptions,
   type StreamEnd,
   type StreamStart,
   TwilioMediaStream,
 } from './media-stream.js';
-import { phoneUser } from './phone-user.js';
+import { userOf } from './phone-user.js';
 
 /** Longest time the hook may take: Twilio waits fifteen seconds for a webhook's answer. */
 const DECISION_TIMEOUT_MS = 10_000;
@@ -68,6 +69,8 @@ export class Session implements PhoneLine {
   ending: Promise<void> = Promise.resolve();
   /** Settled when audio goes to the bridge and back, or never will. */
   joined: Promise<void> = Promise.resolve();
+  /** As `decided`, once it is. */
+  decision: CallDecision | undefined;
   private leg: BridgeLeg | undefined;
   private begun = false;
   private readonly leaving = new AbortController();
@@ -159,7 +162,8 @@ export class Session implements PhoneLine {
   }
 
   private async decide(signal: AbortSignal): Promise<CallDecision> {
-    return checkDecision(await withTimeout(DECISION_TIMEOUT_MS, this.call.awaitPrepare(), signal));
+    this.decision = checkDecision(await withTimeout(DECISION_TIMEOUT_MS, this.call.awaitPrepare(), signal));
+    return this.decision;
   }
 
   private async join(signal: AbortSignal): Promise<void> {
@@ -174,8 +178,8 @@ export class Session implements PhoneLine {
     const leg = await this.options.bridge.join(
       {
         callId,
-        room: decision.room ?? this.options.defaultRoom(this.call),
-        user: decision.user ?? phoneUser(this.call),
+        room: roomOf(decision) ?? this.options.defaultRoom(this.call),
+        user: userOf(this.call, decision.user),
         signal,
       },
       this,
@@ -200,27 +204,6 @@ export class Session implements PhoneLine {
     }
     return undefined;
   }
-}
-
-/**
- * What a hook returned, if it can be acted on; nothing stands for the defaults.
- * @throws TypeError for anything else: better no call than one in the wrong place
- */
-function checkDecision(decision: CallDecision | undefined): CallDecision {
-  if (decision === undefined || decision === null) return {};
-  if (typeof decision !== 'object') throw expected('an object', 'the decision of prepareCall', decision);
-  if ('refuse' in decision) {
-    const { refuse } = decision;
-    if (refuse === 'busy' || refuse === 'rejected') return decision;
-    if (typeof refuse === 'object' && refuse !== null && typeof refuse.say === 'string') return decision;
-    throw expected('"busy", "rejected" or { say }', 'refuse', refuse);
-  }
-  const { room, user } = decision;
-  if (room !== undefined && (typeof room !== 'string' || room === ''))
-    throw expected('a non-empty string', 'room', room);
-  if (user !== undefined && typeof user?.id !== 'string')
-    throw expected('an object with an id', 'user', user);
-  return decision;
 }
 
 /**

@@ -12,12 +12,15 @@ import { Traffic } from '../telemetry/traffic.js';
 import { webSocketOrigin } from '../twilio/public-url.js';
 import type { TwilioRest } from '../twilio/rest.js';
 import { createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
+import { type CallVerb, longestSeconds } from '../twilio/verbs.js';
 import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
 import { Admission, type AdmissionLimits } from './admission.js';
+import { afterTwiml } from './after-verbs.js';
 import { type CallReport, logOf, reportOf } from './call-report.js';
 import type { CallService, PlacedCall } from './call-service.js';
 import { type CallView, viewOf } from './call-view.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
+import { inRoom } from './decision-check.js';
 import type { TwilioMediaStream } from './media-stream.js';
 import { NextVerbs } from './next-verbs.js';
 import type { PlaceCallRequest } from './place-call.js';
@@ -62,11 +65,13 @@ export interface Adoption {
   readonly to: string | undefined;
   readonly callSid: string | undefined;
   readonly startedAt: Date;
+  /** Whether it was live there. */
+  readonly isContinued: boolean;
 }
 
 interface SwitchboardEvents {
   /** A call is known; it has no audio yet. */
-  call: [call: PhoneCall, stream: TwilioMediaStream];
+  call: [call: PhoneCall, stream: TwilioMediaStream, isContinued: boolean];
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
   /** As `end`, and of every call: also of those that never came to be more than announced. */
   over: [call: PhoneCall, cause: EndCause];
@@ -259,11 +264,13 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
           { status: 403 },
         );
       }
+      const { before = [] } = decision;
+      call.extend(longestSeconds(before) * 1_000);
       await shared?.announce(call, decision);
       const callSid = await rest.createCall({
         to: request.to,
         from,
-        twiml: this.streamTwiml(call, decision, publicBase),
+        twiml: this.streamTwiml(call, decision, publicBase, before),
         statusCallback: `${publicBase}/twilio/status?callId=${call.callId}`,
         ringTimeoutSeconds,
       });
@@ -316,7 +323,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   }
 
   /** Takes the socket of a call that another node knew. */
-  adopt({ callId, webhook, decision, callSid, ...facts }: Adoption): Session {
+  adopt({ callId, webhook, decision, callSid, isContinued, ...facts }: Adoption): Session {
     const { registry } = this.options;
     const { direction, from, to, startedAt } = facts;
     const call = registry.adopt(callId, webhook, {
@@ -328,7 +335,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     });
     if (callSid !== undefined && call.callSid === undefined) registry.bindSid(call, callSid);
     call.connect();
-    return this.register(call);
+    return this.register(call, undefined, isContinued);
   }
 
   /** A call that was registered by hand, e.g. placed with a Twilio client of one's own, is taken like any other. */
@@ -445,13 +452,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return {
       prepare: async (call: PhoneCall, signal: AbortSignal): Promise<CallDecision | undefined> => {
         const decision = await prepareCall?.(call, signal);
-        const isRefused = typeof decision === 'object' && decision !== null && 'refuse' in decision;
-        return room === undefined || isRefused ? decision : { ...decision, room };
+        return room === undefined ? decision : inRoom(decision, room);
       },
     };
   }
 
-  private register(call: PhoneCall, shared?: SharedEntry): Session {
+  private register(call: PhoneCall, shared?: SharedEntry, isContinued = false): Session {
     const { bridge, log, leadMs, defaultRoom, accountSid, apology } = this.options;
     // Finalisers run last in, first out: this one sees the call when all of it is freed.
     call.onEnd((cause) => this.ended(session, cause));
@@ -469,18 +475,18 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       stream: { leadMs, latencies: this.latencies },
     });
     this.sessions.set(call.callId, session);
-    if (shared?.isDormant !== true) this.begin(session);
+    if (shared?.isDormant !== true) this.begin(session, isContinued);
     return session;
   }
 
-  private begin(session: Session): void {
+  private begin(session: Session, isContinued = false): void {
     const { call, stream } = session;
     const { callId, callSid, direction } = call;
     const { log } = this.options;
     log.info({ callId, callSid, direction, from: maskNumber(call.from) }, 'call');
     session.begin();
     try {
-      this.emit('call', call, stream);
+      this.emit('call', call, stream, isContinued);
     } catch (error) {
       // A listener's fault ends its call; it must not leave one behind that nobody answers for.
       log.error({ callId, err: error }, 'a listener of "call" failed');
@@ -491,6 +497,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   private ended(session: Session, cause: EndCause): void {
     const { call, stream } = session;
     this.sessions.delete(call.callId);
+    const after = afterTwiml(session.decision, cause);
+    if (after !== undefined && call.callSid !== undefined) this.next.set(call.callSid, after);
     this.emit('over', call, cause);
     // A call that was no more than announced here is told of where its socket is.
     if (cause !== 'moved' || !session.isDormant) this.report(session, cause);
@@ -530,20 +538,23 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return this.options.comesBack === true || this.options.bridge.goesOn === true;
   }
 
-  /** TwiML that connects a call to its stream. */
+  /**
+   * TwiML that connects a call to its stream.
+   * @param before what comes first
+   */
   streamTwiml(
     { callId, token }: { readonly callId: string; readonly token: string },
     decision: CallDecision,
     publicBase: string,
-    pauseSeconds = 0,
+    before: readonly CallVerb[] = [],
   ): string {
     const url = `${webSocketOrigin(publicBase)}/twilio/media/${callId}/${token}`;
-    const { parameters, bridge = true } = 'refuse' in decision ? {} : decision;
-    const { comesBack } = this.options;
+    const { parameters, after, bridge = true } = 'refuse' in decision ? {} : decision;
+    const asksNext = this.options.comesBack || (bridge && this.comesBack);
     return createMediaStreamTwiml(url, {
-      ...(pauseSeconds > 0 ? { pauseSeconds } : {}),
+      before,
       ...(parameters === undefined ? {} : { parameters }),
-      ...(comesBack || (bridge && this.comesBack) ? { next: `${publicBase}/twilio/next` } : {}),
+      ...(asksNext ? { next: `${publicBase}/twilio/next` } : after === undefined ? {} : { after }),
     });
   }
 
@@ -555,8 +566,10 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         call.end('refused');
         return createRefusalTwiml(decision.refuse);
       }
+      const { before = [] } = decision;
+      call.extend(longestSeconds(before) * 1_000);
       await shared?.announce(call, decision);
-      return this.streamTwiml(call, decision, publicBase);
+      return this.streamTwiml(call, decision, publicBase, before);
     } catch (error) {
       // A caller who has gone needs no answer; any other may try again.
       if (call.state !== 'ended')

@@ -42,7 +42,14 @@ export interface LabelledFigure {
   read(): ReadonlyMap<string, number>;
 }
 
-export type Figure = PlainFigure | LabelledFigure;
+/** Times that somebody else keeps, from a millisecond up. */
+export interface HistogramFigure {
+  readonly name: string;
+  readonly help: string;
+  readonly histogram: LatencyHistogram;
+}
+
+export type Figure = PlainFigure | LabelledFigure | HistogramFigure;
 
 const TRAFFIC_HELP: Record<keyof TrafficCounts, string> = {
   framesIn: 'Frames of 20 ms received from phones',
@@ -59,6 +66,9 @@ const TRAFFIC_HELP: Record<keyof TrafficCounts, string> = {
   marks: 'Mark echoes received',
 };
 
+/** For what takes a network, or another program: 1 ms to 10 s. */
+const REQUEST_BUCKETS_US = [1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7];
+
 const LATENCY_BUCKETS_US = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5];
 
 /** Prometheus text of one gateway; every gateway of a process has a registry of its own. */
@@ -66,6 +76,7 @@ export class Metrics {
   private readonly registry = new Registry();
   /** The traffic of the scrape at hand: all its counters are of one moment. */
   private traffic: Traffic;
+  private readonly histograms: HistogramFigure[] = [];
 
   /** @param figures more numbers, e.g. of the bridge */
   constructor(
@@ -116,7 +127,8 @@ export class Metrics {
     }
     for (const figure of figures) {
       const { name, help } = figure;
-      if ('label' in figure) this.counterBy(name, help, figure.label, figure.read);
+      if ('histogram' in figure) this.histograms.push(figure);
+      else if ('label' in figure) this.counterBy(name, help, figure.label, figure.read);
       else if (figure.kind === 'gauge') this.gauge(name, help, figure.read);
       else this.counter(name, help, [], (counter) => counter.inc(figure.read()));
     }
@@ -144,7 +156,10 @@ export class Metrics {
       histogramText('playout_lead_seconds', 'Audio the listener has waiting', { '': latencies.playoutLead }) +
       histogramText('intake_jitter_seconds', 'How far messages come from the pace of their audio', {
         '': latencies.intakeJitter,
-      })
+      }) +
+      this.histograms
+        .map(({ name, help, histogram }) => histogramText(name, help, { '': histogram }, REQUEST_BUCKETS_US))
+        .join('')
     );
   }
 
@@ -190,12 +205,13 @@ function histogramText(
   name: string,
   help: string,
   byLabel: Readonly<Record<string, LatencyHistogram>>,
+  bucketsUs: readonly number[] = LATENCY_BUCKETS_US,
 ): string {
   const lines = [`# HELP trunkline_${name} ${help}`, `# TYPE trunkline_${name} histogram`];
   for (const [label, histogram] of Object.entries(byLabel)) {
     const both = (le: string) => `{${label === '' ? '' : `${label},`}le="${le}"}`;
     const own = label === '' ? '' : `{${label}}`;
-    for (const us of LATENCY_BUCKETS_US) {
+    for (const us of bucketsUs) {
       lines.push(`trunkline_${name}_bucket${both(String(us / 1e6))} ${histogram.countUpTo(us)}`);
     }
     lines.push(`trunkline_${name}_bucket${both('+Inf')} ${histogram.count}`);

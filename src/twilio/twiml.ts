@@ -1,5 +1,7 @@
 import twilio from 'twilio';
 import { expected, GatewayError } from '../errors.js';
+import { addVerbs, type CallVerb } from './verbs.js';
+import { isXmlText } from './xml-text.js';
 
 /** Longest TwiML that Twilio's REST API takes inline. Source: twilio.com/docs/voice/api/call-resource. */
 export const MAX_INLINE_TWIML = 4000;
@@ -11,10 +13,12 @@ export interface MediaStreamTwimlOptions {
   readonly name?: string;
   /** Absolute URL for stream-started, stream-stopped and stream-error callbacks. */
   readonly statusCallback?: string;
-  /** Whole seconds of silence before the stream, from 1. */
-  readonly pauseSeconds?: number;
   /** Absolute URL that Twilio asks for more TwiML when the stream is over and the caller still there. */
   readonly next?: string;
+  /** What Twilio does with the caller before the stream begins. */
+  readonly before?: readonly CallVerb[];
+  /** What Twilio does when the stream is over and the caller still there; then the call ends. */
+  readonly after?: readonly CallVerb[];
 }
 
 /** How a call is turned away before it is answered (`busy`, `rejected`: not billed) or after a spoken word. */
@@ -34,7 +38,7 @@ export function normalizeWebSocketUrl(url: string): string {
  * TwiML that connects the call to a bidirectional media stream.
  * Source: twilio.com/docs/voice/twiml/stream (`<Connect><Stream>`).
  * @throws GatewayError `GW_TWIML_INVALID` for a query string in the URL (Twilio refuses it, error 31920), a
- * parameter of 500 characters or more, or characters that XML can not carry
+ * parameter of 500 characters or more, characters that XML can not carry, or verbs that Twilio would not take
  */
 export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOptions = {}): string {
   if (typeof url !== 'string' || url.trim() === '') throw expected('a WebSocket URL', 'url', url);
@@ -42,7 +46,7 @@ export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOpt
     throw invalid('a media stream URL without a query string', 'url', 'one with; use parameters instead');
   }
   const response = new twilio.twiml.VoiceResponse();
-  if (options.pauseSeconds !== undefined) response.pause({ length: options.pauseSeconds });
+  addVerbs(response, options.before ?? []);
   const stream = response.connect().stream({
     url: normalizeWebSocketUrl(url),
     ...(options.name === undefined ? {} : { name: options.name }),
@@ -55,6 +59,7 @@ export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOpt
     }
     stream.parameter({ name, value });
   }
+  addVerbs(response, options.after ?? []);
   if (options.next !== undefined) response.redirect({ method: 'POST' }, options.next);
   return response.toString();
 }
@@ -123,16 +128,9 @@ export function createTransferTwiml(to: string): string {
   return response.toString();
 }
 
-/** XML has no way to write control characters or lone surrogates; Twilio refuses the document (error 12100). */
+/** Twilio refuses a document with characters that XML can not carry (error 12100). */
 function checkCharacters(text: string, subject: string): void {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-  if (/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/.test(text) || !isWellFormed(text)) {
-    throw invalid('characters that XML can carry', subject, 'others');
-  }
-}
-
-function isWellFormed(text: string): boolean {
-  return !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text);
+  if (!isXmlText(text)) throw invalid('characters that XML can carry', subject, 'others');
 }
 
 function invalid(what: string, subject: string, received: string): GatewayError {

@@ -1,0 +1,75 @@
+import { appendFile, rename, stat } from 'node:fs/promises';
+import type { Logger } from '../telemetry/log.js';
+import type { DeadMessage } from '../webhooks/delivery.js';
+
+/** At this size the file is renamed to `….1`, in place of the one before. */
+const DEFAULT_MAX_BYTES = 10 * 1024 * 1024;
+/** Letters that wait for a slow disk; more are counted and lost. */
+const MAX_WAITING = 10_000;
+
+/**
+ * Events that nobody took, as JSON lines `{at, why, tries, event}`: for whoever wants to send them again. Two files at most,
+ * readable by their owner only, for they hold phone numbers.
+ */
+export class DeadLetter {
+  /** Letters that no file holds: none was named, or it could not be written. */
+  lost = 0;
+  private waiting: string[] = [];
+  private size: number | undefined;
+  private writing: Promise<void> | undefined;
+
+  /** @param file none: letters are only counted */
+  constructor(
+    private readonly file: string | undefined,
+    private readonly log: Logger,
+    private readonly maxBytes = DEFAULT_MAX_BYTES,
+  ) {}
+
+  add({ message, why, tries }: DeadMessage): void {
+    if (this.waiting.length >= MAX_WAITING) this.lost += 1;
+    else {
+      const head = JSON.stringify({ at: new Date().toISOString(), why, tries });
+      // The event is JSON already.
+      this.waiting.push(`${head.slice(0, -1)},"event":${message.body}}\n`);
+    }
+    this.writing ??= this.work().finally(() => {
+      this.writing = undefined;
+    });
+  }
+
+  /** Settled when all letters so far are written. */
+  async close(): Promise<void> {
+    while (this.writing !== undefined) await this.writing;
+  }
+
+  private async work(): Promise<void> {
+    // What comes in one go is written in one go, and told in one line of the log.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.waiting.length > 0) {
+      const letters = this.waiting;
+      this.waiting = [];
+      this.log.error({ events: letters.length, file: this.file }, 'events were not delivered');
+      try {
+        if (this.file === undefined) this.lost += letters.length;
+        else await this.write(this.file, letters.join(''));
+      } catch (error) {
+        this.lost += letters.length;
+        this.log.error({ err: error }, 'the dead-letter file could not be written');
+      }
+    }
+  }
+
+  private async write(file: string, text: string): Promise<void> {
+    this.size ??= await stat(file).then(
+      ({ size }) => size,
+      () => 0,
+    );
+    const bytes = Buffer.byteLength(text);
+    if (this.size > 0 && this.size + bytes > this.maxBytes) {
+      await rename(file, `${file}.1`);
+      this.size = 0;
+    }
+    await appendFile(file, text, { mode: 0o600 });
+    this.size += bytes;
+  }
+}

@@ -1,0 +1,123 @@
+import { expected } from '../errors.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Figure } from '../telemetry/metrics.js';
+import { Delivery } from '../webhooks/delivery.js';
+import { WebhookSender } from '../webhooks/sender.js';
+import { isWebhookSecret } from '../webhooks/signature.js';
+import { DeadLetter } from './dead-letter.js';
+import type { EventLog } from './event-log.js';
+
+export interface EventWebhookOptions {
+  /** http(s) URL that every event is posted to. */
+  readonly url: string;
+  /** Signs events: `whsec_` and base64, or another text, of 16 bytes or more; several while they change. */
+  readonly secret: string | readonly string[];
+  /** Longest wait for an answer in milliseconds, 100…60000; default 5000. */
+  readonly timeoutMs?: number;
+  /** Tries of one event, 1…20; default 10, some five minutes. */
+  readonly tries?: number;
+  /** Pause before the second try in milliseconds, 1…60000; default 500; doubled up to a minute. */
+  readonly firstPauseMs?: number;
+  /** Takes events that nobody took; without it they are only counted. */
+  readonly deadLetterFile?: string;
+  /** Events that may wait, 1…100000; default 10000. */
+  readonly capacity?: number;
+}
+
+const LONGEST_PAUSE_MS = 60_000;
+/** Receivers are asked so many things at a time. */
+const CONNECTIONS = 16;
+/** Of one call, whose events wait for each other. */
+const PER_CALL = 256;
+/** How long a gateway that closes waits for its last events. */
+const CLOSE_MS = 3_000;
+
+/** Posts every event of a log to the user's own service, signed. */
+export class EventWebhooks {
+  readonly figures: readonly Figure[];
+  private readonly delivery: Delivery;
+  private readonly deadLetter: DeadLetter;
+  private readonly unsubscribe: () => void;
+
+  /** @throws TypeError for options that can not work */
+  constructor(options: EventWebhookOptions, events: EventLog, log: Logger) {
+    checkOptions(options);
+    const { url, secret, timeoutMs = 5_000, tries = 10, firstPauseMs = 500, capacity = 10_000 } = options;
+    this.deadLetter = new DeadLetter(options.deadLetterFile, log);
+    this.delivery = new Delivery({
+      sender: new WebhookSender({
+        url,
+        secrets: typeof secret === 'string' ? [secret] : secret,
+        connections: CONNECTIONS,
+      }),
+      timeoutMs,
+      tries,
+      firstPauseMs,
+      longestPauseMs: LONGEST_PAUSE_MS,
+      capacity,
+      perCall: PER_CALL,
+      onDead: (dead) => this.deadLetter.add(dead),
+    });
+    this.unsubscribe = events.subscribe((_, { id, callId, json }) =>
+      this.delivery.add(callId, { id, body: json }),
+    );
+    const { counts } = this.delivery;
+    this.figures = [
+      {
+        name: 'event_webhooks_total',
+        help: 'Events by how their delivery went; lost are those of the dead that no file holds',
+        label: 'outcome',
+        read: () =>
+          new Map([
+            ['delivered', counts.delivered],
+            ['dead', counts.dead],
+            ['lost', this.deadLetter.lost],
+          ]),
+      },
+      {
+        name: 'event_webhook_retries_total',
+        help: 'Further tries to deliver an event',
+        kind: 'counter',
+        read: () => counts.retried,
+      },
+      {
+        name: 'event_webhooks_pending',
+        help: 'Events on their way or waiting',
+        kind: 'gauge',
+        read: () => this.delivery.pending,
+      },
+    ];
+  }
+
+  /** Delivers what it can within three seconds, writes the rest to the dead-letter file. */
+  async close(): Promise<void> {
+    await this.delivery.close(CLOSE_MS);
+    this.unsubscribe();
+    await this.deadLetter.close();
+  }
+}
+
+function checkOptions(options: EventWebhookOptions): void {
+  const { url, secret } = options;
+  if (typeof url !== 'string' || !/^https?:\/\//i.test(url) || !URL.canParse(url)) {
+    throw expected('an http(s) URL', 'eventWebhooks.url', url);
+  }
+  const secrets = Array.isArray(secret) ? secret : [secret];
+  if (secrets.length === 0 || !secrets.every(isWebhookSecret)) {
+    throw new TypeError(
+      'Expected a secret of 16 bytes or more for eventWebhooks.secret but received none or another',
+    );
+  }
+  const ranges = {
+    timeoutMs: [100, 60_000],
+    tries: [1, 20],
+    firstPauseMs: [1, 60_000],
+    capacity: [1, 100_000],
+  } as const;
+  for (const [name, [min, max]] of Object.entries(ranges)) {
+    const value = options[name as keyof typeof ranges];
+    if (value !== undefined && !(value >= min && value <= max)) {
+      throw expected(`${min} to ${max}`, `eventWebhooks.${name}`, value);
+    }
+  }
+}

@@ -1,0 +1,29 @@
+import { GatewayError } from '../errors.js';
+import type { CallDecision } from '../server/decision.js';
+import { checkDecision } from '../server/decision-check.js';
+import type { WebhookAnswer } from '../webhooks/sender.js';
+
+/**
+ * A router's answer as a decision: that of `prepareCall` as JSON. Nothing (204, or an empty body) stands for the defaults.
+ * @throws GatewayError `GW_ROUTER_STATUS` for another status than 2xx, `GW_ROUTER_ANSWER` for what is no decision
+ */
+export function decisionOf({ status, body }: WebhookAnswer): CallDecision {
+  if (status < 200 || status > 299) {
+    throw new GatewayError(
+      'GW_ROUTER_STATUS',
+      `Expected a status of 200 to 299 from the router but received ${status}`,
+      { status: 502 },
+    );
+  }
+  if (body.trim() === '') return {};
+  try {
+    return checkDecision(JSON.parse(body));
+  } catch (error) {
+    // What does not parse may hold anything, and is not shown.
+    const message =
+      error instanceof TypeError
+        ? error.message.replace('for the call', 'from the router')
+        : 'Expected JSON from the router but received other text';
+    throw new GatewayError('GW_ROUTER_ANSWER', message, { status: 502 });
+  }
+}

@@ -1,0 +1,201 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expected, type GatewayError } from '../errors.js';
+import type { CallDecision, PhoneCall } from '../server/decision.js';
+import { LatencyHistogram } from '../telemetry/histogram.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Figure } from '../telemetry/metrics.js';
+import { STAMPS_PER_MICROSECOND } from '../telemetry/stamp.js';
+import type { Refusal } from '../twilio/twiml.js';
+import { Delivery } from '../webhooks/delivery.js';
+import { isPassingStatus, type WebhookAnswer, WebhookSender } from '../webhooks/sender.js';
+import { isWebhookSecret } from '../webhooks/signature.js';
+import { decisionOf } from './answer.js';
+import { questionOf } from './question.js';
+
+export interface RouterOptions {
+  /** http(s) URL that is asked where each call goes. */
+  readonly url: string;
+  /** Signs what is asked: `whsec_` and base64, or another text, of 16 bytes or more; several while they change. */
+  readonly secret: string | readonly string[];
+  /** Longest wait for one answer in milliseconds, 100…8000; default 3000. There are two tries within eight seconds. */
+  readonly timeoutMs?: number;
+  /** What becomes of a call when no good answer came: `busy` (default), `default` (as if the router said nothing), or words. */
+  readonly fallback?: 'busy' | 'default' | { readonly say: string; readonly language?: string };
+}
+
+/** Ends of a question, as `/metrics` counts them. */
+const OUTCOMES = ['answered', 'timeout', 'unreachable', 'status', 'invalid', 'call-ended'] as const;
+type Outcome = (typeof OUTCOMES)[number];
+
+const OUTCOME_OF: Readonly<Record<string, Outcome>> = {
+  GW_WEBHOOK_TIMEOUT: 'timeout',
+  GW_WEBHOOK_UNREACHABLE: 'unreachable',
+  GW_ROUTER_STATUS: 'status',
+  GW_ROUTER_ANSWER: 'invalid',
+  GW_WEBHOOK_ANSWER_TOO_LARGE: 'invalid',
+};
+
+/** Below the ten seconds that a decision may take, and Twilio's fifteen. */
+const DEADLINE_MS = 8_000;
+const DEFAULT_TIMEOUT_MS = 3_000;
+const TRIES = 2;
+/** Between two tries, cut by chance to half at most: routers that come back are not all asked at once. */
+const PAUSE_MS = 200;
+/** Questions on their way at a time; more wait for one of these. */
+const CONNECTIONS = 64;
+
+/** Keys a caller pressed and the router has not taken yet: of all calls, and of one. */
+const MAX_KEYS = 1_000;
+const MAX_KEYS_PER_CALL = 64;
+/** How long a gateway that closes waits for them. */
+const CLOSE_MS = 1_000;
+
+/** The user's own service that decides where each call goes: asked once a call by a signed POST. */
+export class CallRouter {
+  readonly figures: readonly Figure[];
+  private readonly outcomes = new Map<Outcome, number>(OUTCOMES.map((outcome) => [outcome, 0]));
+  private readonly durations = new LatencyHistogram();
+  private readonly sender: WebhookSender;
+  private readonly keys: Delivery;
+  private retries = 0;
+
+  /** @throws TypeError for options that can not work */
+  constructor(
+    private readonly options: RouterOptions,
+    private readonly log: Logger,
+  ) {
+    checkOptions(options);
+    const { url } = options;
+    const secrets = typeof options.secret === 'string' ? [options.secret] : options.secret;
+    this.sender = new WebhookSender({ url, secrets, connections: CONNECTIONS });
+    this.keys = new Delivery({
+      sender: new WebhookSender({ url, secrets, connections: CONNECTIONS }),
+      timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      tries: TRIES,
+      firstPauseMs: PAUSE_MS,
+      longestPauseMs: PAUSE_MS,
+      capacity: MAX_KEYS,
+      perCall: MAX_KEYS_PER_CALL,
+      onDead: ({ why, tries }) => log.warn({ why, tries }, 'the router was not told of a pressed key'),
+    });
+    this.figures = [
+      {
+        name: 'router_questions_total',
+        help: 'Calls that the router was asked about, by how that went',
+        label: 'outcome',
+        read: () => this.outcomes,
+      },
+      {
+        name: 'router_retries_total',
+        help: 'Second tries to ask the router',
+        kind: 'counter',
+        read: () => this.retries,
+      },
+      {
+        name: 'router_keys_total',
+        help: 'Pressed keys the router was to be told of, by how that went',
+        label: 'outcome',
+        read: () =>
+          new Map([
+            ['delivered', this.keys.counts.delivered],
+            ['given-up', this.keys.counts.dead],
+          ]),
+      },
+      {
+        name: 'router_seconds',
+        help: 'From the question to the decision, second tries included',
+        histogram: this.durations,
+      },
+    ];
+  }
+
+  /** What the router decides of a call, or the fallback. Rejects only where the call ends meanwhile. */
+  async decide(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
+    const begun = performance.now();
+    let outcome: Outcome = 'call-ended';
+    try {
+      const decision = await this.ask(call, signal);
+      outcome = 'answered';
+      return decision;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      outcome = OUTCOME_OF[(error as GatewayError).code] ?? 'unreachable';
+      const { callId } = call;
+      this.log.error({ callId, router: this.sender.target, err: error }, 'the router did not decide');
+      return this.fallback();
+    } finally {
+      this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1);
+      this.durations.record(Math.round((performance.now() - begun) * 1_000 * STAMPS_PER_MICROSECOND));
+    }
+  }
+
+  /** Tells the router of a key the caller pressed, after those before it. Never waits. */
+  pressed({ callId, callSid }: PhoneCall, digit: string): void {
+    const id = `msg_${randomUUID()}`;
+    const timestamp = new Date().toISOString();
+    const body = JSON.stringify({ type: 'call.dtmf', version: 1, id, timestamp, callId, callSid, digit });
+    this.keys.add(callId, { id, body });
+  }
+
+  /** Delivers the last keys, for a second at most, and closes every connection. */
+  async close(): Promise<void> {
+    await this.keys.close(CLOSE_MS);
+    this.sender.close();
+  }
+
+  private async ask(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
+    const message = { id: `msg_${randomUUID()}`, body: JSON.stringify(questionOf(call)) };
+    const until = performance.now() + DEADLINE_MS;
+    for (let tries = 1; ; tries++) {
+      const left = until - performance.now();
+      const timeoutMs = Math.min(this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS, left);
+      const answer = await this.sender.post(message, timeoutMs, signal).catch((error: GatewayError) => error);
+      signal.throwIfAborted();
+      const isLast = tries === TRIES || until - performance.now() < 2 * PAUSE_MS;
+      if (isLast || !isPassing(answer)) {
+        if (answer instanceof Error) throw answer;
+        return decisionOf(answer);
+      }
+      this.retries += 1;
+      this.log.warn({ callId: call.callId, router: this.sender.target }, 'the router is asked again');
+      await sleep(PAUSE_MS * (0.5 + Math.random() / 2), undefined, { signal });
+    }
+  }
+
+  private fallback(): CallDecision {
+    const { fallback = 'busy' } = this.options;
+    return fallback === 'default' ? {} : { refuse: fallback satisfies Refusal };
+  }
+}
+
+/** Whether another try may go well. */
+function isPassing(answer: WebhookAnswer | GatewayError): boolean {
+  return answer instanceof Error
+    ? answer.code !== 'GW_WEBHOOK_ANSWER_TOO_LARGE'
+    : isPassingStatus(answer.status);
+}
+
+function checkOptions({
+  url,
+  secret,
+  timeoutMs = DEFAULT_TIMEOUT_MS,
+  fallback = 'busy',
+}: RouterOptions): void {
+  if (typeof url !== 'string' || !/^https?:\/\//i.test(url) || !URL.canParse(url)) {
+    throw expected('an http(s) URL', 'router.url', url);
+  }
+  const secrets = Array.isArray(secret) ? secret : [secret];
+  if (secrets.length === 0 || !secrets.every(isWebhookSecret)) {
+    throw new TypeError(
+      'Expected a secret of 16 bytes or more for router.secret but received none or another',
+    );
+  }
+  if (!(timeoutMs >= 100 && timeoutMs <= DEADLINE_MS)) {
+    throw expected(`100 to ${DEADLINE_MS} milliseconds`, 'router.timeoutMs', timeoutMs);
+  }
+  if (fallback === 'busy' || fallback === 'default') return;
+  if (typeof fallback?.say !== 'string' || fallback.say === '') {
+    throw expected('"busy", "default" or { say }', 'router.fallback', fallback);
+  }
+}

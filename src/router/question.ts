@@ -1,0 +1,83 @@
+import type { PhoneCall } from '../server/decision.js';
+
+/** Place names and the like of one side, as far as Twilio says. */
+export interface Side {
+  readonly name?: string;
+  readonly city?: string;
+  readonly state?: string;
+  readonly zip?: string;
+  readonly country?: string;
+}
+
+/** What a router is asked: `POST` of this as JSON. Fields are added, never changed, within a version. */
+export interface RouterQuestion {
+  readonly type: 'call.route';
+  readonly version: 1;
+  readonly callId: string;
+  /** Absent of an outbound call, which Twilio does not know yet. */
+  readonly callSid?: string;
+  readonly accountSid?: string;
+  /** `inbound`, or `outbound-api` for calls we place. */
+  readonly direction?: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly caller: Side;
+  readonly called: Side;
+  readonly forwardedFrom?: string;
+  readonly parentCallSid?: string;
+  /** The carrier's word on the caller id, e.g. `TN-Validation-Passed-A`. */
+  readonly stirVerstat?: string;
+  /** `SipHeader_…` parameters by their names without that. */
+  readonly sipHeaders: Readonly<Record<string, string>>;
+  /** Every parameter of Twilio's webhook, by Twilio's own names; empty of an outbound call. */
+  readonly parameters: Readonly<Record<string, string | string[]>>;
+}
+
+export function questionOf({
+  callId,
+  callSid,
+  direction,
+  from,
+  to,
+  webhookData: w,
+}: PhoneCall): RouterQuestion {
+  return said({
+    type: 'call.route' as const,
+    version: 1 as const,
+    callId,
+    callSid,
+    accountSid: w?.accountSid,
+    direction,
+    from,
+    to,
+    caller: said({
+      name: w?.callerName,
+      city: w?.callerCity,
+      state: w?.callerState,
+      zip: w?.callerZip,
+      country: w?.callerCountry,
+    }),
+    called: said({
+      city: w?.calledCity,
+      state: w?.calledState,
+      zip: w?.calledZip,
+      country: w?.calledCountry,
+    }),
+    forwardedFrom: w?.forwardedFrom,
+    parentCallSid: w?.parentCallSid,
+    stirVerstat: w?.stirVerstat,
+    sipHeaders: w?.sipHeaders ?? {},
+    parameters: w?.parameters ?? {},
+  });
+}
+
+type Said<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: NonNullable<T[K]>;
+};
+
+/** What is known of a record: absent and empty are the same to Twilio. */
+function said<T extends object>(record: T): Said<T> {
+  return Object.fromEntries(
+    Object.entries(record).filter(([, value]) => value !== undefined && value !== ''),
+  ) as Said<T>;
+}

@@ -1,0 +1,21 @@
+import type { EventLog } from '../events/event-log.js';
+import type { Fleet } from './fleet.js';
+import type { Switchboard } from './switchboard.js';
+
+/** Writes down what happens to the calls of a gateway. */
+export function writeCallEvents(events: EventLog, switchboard: Switchboard, fleet: Fleet | undefined): void {
+  switchboard.on('call', (call, stream, isContinued) => {
+    stream.on('dtmf', (digit) => events.publish('call.dtmf', call, { digit }));
+    // Of a call that goes on here its first node has told already.
+    if (isContinued) return;
+    events.publish('call.started', call, {});
+    stream.on('start', ({ streamSid }) => events.publish('call.answered', call, { streamSid }));
+  });
+  switchboard.on('end', (call, cause, report) => {
+    // Another node tells how it ends.
+    if (cause !== 'handed-over' && cause !== 'moved') events.publish('call.ended', call, report);
+  });
+  fleet?.on('handover', ({ callId, callSid, ...data }) =>
+    events.publish('call.handover', switchboard.session(callId)?.call ?? { callId, callSid }, data),
+  );
+}

@@ -1,0 +1,68 @@
+import { z } from 'zod';
+import { mistakesOf } from '../errors.js';
+import { CallVerbs } from '../twilio/verbs.js';
+import { isXmlText } from '../twilio/xml-text.js';
+import type { Admission, CallDecision } from './decision.js';
+
+/** Stream's limits for both parts of a call's name. */
+const part = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 of A-Z a-z 0-9 _ -');
+const name = z.string().min(1).max(256);
+const spoken = z.string().min(1).max(4096).refine(isXmlText, 'characters that XML can not carry');
+
+const Refused = z.strictObject({
+  refuse: z.union(
+    [
+      z.enum(['busy', 'rejected']),
+      z.strictObject({ say: spoken, language: z.string().min(1).max(64).optional() }),
+    ],
+    'not "busy", "rejected" or { say }',
+  ),
+});
+
+const Admitted = z
+  .strictObject({
+    bridge: z.boolean().optional(),
+    room: name.optional(),
+    streamCall: z.strictObject({ type: part.optional(), id: part }).optional(),
+    user: z
+      .strictObject({
+        id: z.string().min(1).max(255).optional(),
+        name: name.optional(),
+        custom: z.record(z.string(), z.unknown()).optional(),
+      })
+      .refine((user) => Object.keys(user).length > 0, 'neither id, name nor custom')
+      .optional(),
+    parameters: z.record(z.string(), z.string()).optional(),
+    before: CallVerbs.optional(),
+    after: CallVerbs.optional(),
+    dtmf: z.boolean().optional(),
+  })
+  .refine(({ room, streamCall }) => room === undefined || streamCall === undefined, {
+    path: ['streamCall'],
+    message: 'beside a room',
+  });
+
+/**
+ * What a hook or a router decided, if it can be acted on; nothing stands for the defaults.
+ * @throws TypeError for anything else, naming every mistake: better no call than one in the wrong place
+ */
+export function checkDecision(decision: unknown): CallDecision {
+  if (decision === undefined || decision === null) return {};
+  const isRefusal = typeof decision === 'object' && 'refuse' in decision;
+  const checked = (isRefusal ? Refused : Admitted).safeParse(decision);
+  if (checked.success) return checked.data as CallDecision;
+  throw new TypeError(
+    `Expected a decision for the call but received ${mistakesOf(checked.error, 'the whole')}`,
+  );
+}
+
+/** The same decision, but for the room; a refusal stays one. */
+export function inRoom(decision: CallDecision | undefined, room: string): CallDecision {
+  const { streamCall: _, ...others } = checkDecision(decision) as Admission;
+  return 'refuse' in others ? (others as CallDecision) : { ...others, room };
+}
+
+/** The room that was decided on, if one was. */
+export function roomOf({ room, streamCall }: Admission): string | undefined {
+  return room ?? (streamCall && `${streamCall.type ?? 'default'}:${streamCall.id}`);
+}
