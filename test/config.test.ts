@@ -250,6 +250,50 @@ describe('the configuration', () => {
     expect(lines[0]).toMatch(/^Expected .+ but received /);
   });
 
+  const SIGNED = { WEBHOOK_SECRET: 'sixteen-letters!' };
+
+  test('takes a router and a receiver of events, both signed for', () => {
+    const { router, eventWebhooks } = read({
+      ...SIGNED,
+      CALL_ROUTER_URL: 'https://a.example/route',
+      EVENTS_WEBHOOK_URL: 'http://127.0.0.1:4000/events',
+    });
+    const secret = ['sixteen-letters!'];
+    expect(router).toEqual({ url: 'https://a.example/route', secret, timeoutMs: 3_000, fallback: 'busy' });
+    expect(eventWebhooks).toEqual({ url: 'http://127.0.0.1:4000/events', secret });
+  });
+
+  test('takes their settings', () => {
+    const { router, eventWebhooks } = read({
+      WEBHOOK_SECRET: 'the-new-secret-of-ours, the-old-secret-of-ours',
+      CALL_ROUTER_URL: 'https://a.example/route',
+      CALL_ROUTER_TIMEOUT_MS: '500',
+      CALL_ROUTER_FALLBACK: 'say: We are away: call again.',
+      EVENTS_WEBHOOK_URL: 'https://a.example/events',
+      EVENTS_DEAD_LETTER_FILE: '/var/lib/dead.jsonl',
+    });
+    const secret = ['the-new-secret-of-ours', 'the-old-secret-of-ours'];
+    expect(router).toMatchObject({ secret, timeoutMs: 500, fallback: { say: 'We are away: call again.' } });
+    expect(eventWebhooks).toMatchObject({ secret, deadLetterFile: '/var/lib/dead.jsonl' });
+  });
+
+  test.each([
+    [{ ...SIGNED, CALL_ROUTER_URL: 'a.example' }, 'CALL_ROUTER_URL'],
+    [{ CALL_ROUTER_URL: 'https://a.example' }, 'WEBHOOK_SECRET'],
+    [{ EVENTS_WEBHOOK_URL: 'https://a.example' }, 'WEBHOOK_SECRET'],
+    [{ ...SIGNED, CALL_ROUTER_TIMEOUT_MS: '9000' }, 'CALL_ROUTER_TIMEOUT_MS'],
+    [{ ...SIGNED, CALL_ROUTER_FALLBACK: 'say: ' }, 'CALL_ROUTER_FALLBACK'],
+    [{ ...SIGNED, CALL_ROUTER_FALLBACK: 'ring' }, 'CALL_ROUTER_FALLBACK'],
+    [{ WEBHOOK_SECRET: 'hush-short' }, 'WEBHOOK_SECRET'],
+    [{ WEBHOOK_SECRET: 'sixteen-letters!,hush' }, 'WEBHOOK_SECRET'],
+    [{ EVENTS_DEAD_LETTER_FILE: 'dead.jsonl' }, 'EVENTS_DEAD_LETTER_FILE'],
+  ])('refuses signed requests as %j', (given, name) => {
+    const lines = mistakes({ ...ACCOUNT, ...given });
+    expect(lines).toEqual([expect.stringContaining(name)]);
+    expect(lines[0]).toMatch(/^Expected .+ but received /);
+    expect(lines[0]).not.toContain('hush');
+  });
+
   test('never prints a secret', () => {
     const lines = mistakes({
       TWILIO_ACCOUNT_SID: 'AC12',

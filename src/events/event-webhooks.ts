@@ -14,7 +14,7 @@ export interface EventWebhookOptions {
   readonly secret: string | readonly string[];
   /** Longest wait for an answer in milliseconds, 100…60000; default 5000. */
   readonly timeoutMs?: number;
-  /** Tries of one event, 1…20; default 10, some five minutes. */
+  /** Tries of one event, 1…20; default 10, two to three minutes. */
   readonly tries?: number;
   /** Pause before the second try in milliseconds, 1…60000; default 500; doubled up to a minute. */
   readonly firstPauseMs?: number;

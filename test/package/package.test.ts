@@ -43,6 +43,8 @@ it('the package holds what a user needs to build and run it, and nothing of ours
     'dist/bridge/stream/media-worker.js',
     'dist/cli/trunkline.js',
     'dist/simulator/index.js',
+    'src/events/README.md',
+    'src/router/README.md',
     'src/simulator/fixtures/speech.wav',
   ]) {
     expect(paths).toContain(needed);
@@ -52,7 +54,7 @@ it('the package holds what a user needs to build and run it, and nothing of ours
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/(fixtures|README)|bridge\/stream\/README)/.test(
+      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/fixtures|(?:bridge\/stream|router|events|simulator)\/README)/.test(
         path,
       ),
   );

@@ -1,0 +1,328 @@
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DeadLetter } from '../../src/events/dead-letter.js';
+import type { EventWebhookOptions, GatewayEvent, GatewayOptions } from '../../src/index.js';
+import { Caller, eventually } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { Receiver, type Reply, SECRET } from '../support/receiver.js';
+import { toneMulaw } from '../support/tone.js';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'trunkline-events-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+let files = 0;
+const newFile = () => join(folder, `dead-${++files}.jsonl`);
+const linesOf = (file: string) =>
+  readFileSync(file, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+const press = (caller: Caller, digit: string) =>
+  caller.json({ event: 'dtmf', streamSid: caller.streamSid, dtmf: { track: 'inbound_track', digit } });
+
+async function told(
+  reply: (event: GatewayEvent, nth: number) => Reply,
+  more: Partial<EventWebhookOptions> = {},
+  options: GatewayOptions = {},
+) {
+  const receiver = await Receiver.start(({ body }, nth) => reply(body, nth));
+  const { gateway, url } = await startGateway({
+    ...options,
+    eventWebhooks: { url: receiver.url, secret: SECRET, firstPauseMs: 20, ...more },
+  });
+  const metrics = async () => (await fetch(`${url}/metrics`)).text();
+  return { receiver, gateway, url, metrics };
+}
+
+describe('a call', () => {
+  it('is told from its start to its end, signed and in order, with how it was', async () => {
+    const { receiver, gateway, url, metrics } = await told(() => ({ status: 204 }));
+    const caller = await Caller.call(url);
+    const [call] = gateway.calls.listActive();
+    await eventually('live', () => call?.state === 'live');
+    caller.media(toneMulaw(700, 20));
+    await eventually('the echo', () => caller.mediaCount === 1);
+    for (const digit of '1#') press(caller, digit);
+    await eventually('the keys', () => gateway.stats().traffic.dtmf === 2);
+    caller.stop();
+    await eventually('five events', () => receiver.received.length === 5);
+    const events: GatewayEvent[] = receiver.received.map(({ body }) => body);
+    expect(receiver.received.every(({ isSigned, id, body }) => isSigned && id === body.id)).toBe(true);
+    expect(new Set(events.map(({ id }) => id)).size).toBe(5);
+    expect(events.map(({ type }) => type)).toEqual([
+      'call.started',
+      'call.answered',
+      'call.dtmf',
+      'call.dtmf',
+      'call.ended',
+    ]);
+    for (const { version, timestamp, call: of } of events) {
+      expect(version).toBe(1);
+      expect(Math.abs(Date.parse(timestamp) - Date.now())).toBeLessThan(60_000);
+      expect(of).toEqual({
+        callId: call?.callId,
+        callSid: caller.parameters.CallSid,
+        direction: 'inbound',
+        from: '+15550001111',
+        to: '+15552223333',
+      });
+    }
+    expect(events.map(({ data }) => data).slice(0, 4)).toEqual([
+      {},
+      { streamSid: caller.streamSid },
+      { digit: '1' },
+      { digit: '#' },
+    ]);
+    expect(events[4]?.data).toMatchObject({
+      cause: 'stop',
+      result: 'success',
+      durationSeconds: call?.durationSeconds,
+      traffic: { framesIn: 1, framesOut: 1, dtmf: 2 },
+      latency: { gateway: { count: 1 } },
+    });
+    const text = await metrics();
+    expect(text).toContain('trunkline_events_total{type="call.dtmf"} 2');
+    expect(text).toContain('trunkline_event_webhooks_total{outcome="delivered"} 5');
+  });
+
+  it('that is refused has a start and an end, and nothing between', async () => {
+    const { receiver, url } = await told(() => ({}), {}, { prepareCall: () => ({ refuse: 'busy' }) });
+    await Caller.connect(url).catch(() => {});
+    await eventually('two events', () => receiver.received.length === 2);
+    expect(receiver.received.map(({ body }) => [body.type, body.data.cause])).toEqual([
+      ['call.started', undefined],
+      ['call.ended', 'refused'],
+    ]);
+  });
+
+  it('of a fleet goes on: the library may tell of it, as the gateway does', async () => {
+    const { receiver, gateway } = await told(() => ({}));
+    const data = { from: 'node-a', to: 'node-b', reason: 'drain' } as const;
+    gateway.events.publish('call.handover', { callId: 'c1', callSid: 'CA1' }, data);
+    await eventually('the event', () => receiver.received.length === 1);
+    expect(receiver.received[0]?.body).toMatchObject({
+      type: 'call.handover',
+      call: { callId: 'c1', callSid: 'CA1' },
+      data,
+    });
+  });
+
+  it('is told to the library at once; a listener that throws harms nobody', async () => {
+    const { gateway, url, receiver } = await told(() => ({}));
+    const types: string[] = [];
+    gateway.events.subscribe(() => {
+      throw new Error('a fault in the user’s code');
+    });
+    const end = gateway.events.subscribe(({ type }) => types.push(type));
+    const caller = await Caller.call(url);
+    await eventually('answered', () => types.length === 2);
+    end();
+    caller.stop();
+    await eventually('the end', () => receiver.received.length === 3);
+    expect(types).toEqual(['call.started', 'call.answered']);
+  });
+});
+
+describe('a receiver that fails', () => {
+  it('is asked again, and the call’s later events wait for the first', async () => {
+    const { receiver, url, metrics } = await told((_, nth) => ({ status: nth < 3 ? 500 : 200 }));
+    const caller = await Caller.call(url);
+    press(caller, '7');
+    await eventually('six requests', () => receiver.received.length === 6);
+    expect(receiver.received.map(({ body }) => body.type)).toEqual([
+      'call.started',
+      'call.started',
+      'call.started',
+      'call.started',
+      'call.answered',
+      'call.dtmf',
+    ]);
+    expect(new Set(receiver.received.slice(0, 4).map(({ id }) => id)).size).toBe(1);
+    expect(await metrics()).toContain('trunkline_event_webhook_retries_total 3');
+    caller.hangUp();
+  });
+
+  it('for one call does not hold up another', async () => {
+    let first: string | undefined;
+    const { receiver, url } = await told(({ call }) => {
+      first ??= call.callId;
+      return call.callId === first ? { silent: true } : {};
+    });
+    const a = await Caller.call(url);
+    await eventually('the first event', () => receiver.received.length === 1);
+    const b = await Caller.call(url);
+    b.stop();
+    await eventually('all of the other', () => receiver.received.length >= 4);
+    const others = receiver.received.filter(({ body }) => body.call.callId !== first);
+    expect(others.map(({ body }) => body.type)).toEqual(['call.started', 'call.answered', 'call.ended']);
+    a.hangUp();
+  });
+
+  it('for good loses nothing: what was given up stands in the dead-letter file', async () => {
+    const deadLetterFile = newFile();
+    const { receiver, url, gateway } = await told(
+      (_, nth) => (nth % 2 === 0 ? { status: 410 } : { cut: true }),
+      { tries: 2, deadLetterFile },
+    );
+    const caller = await Caller.call(url);
+    caller.stop();
+    await eventually('six tries', () => receiver.received.length === 6);
+    await gateway.close();
+    const letters = linesOf(deadLetterFile);
+    expect(letters.map(({ event }) => event.type)).toEqual(['call.started', 'call.answered', 'call.ended']);
+    expect(letters[0]).toEqual({
+      at: expect.stringMatching(/Z$/),
+      why: expect.stringMatching(/^(status 410|GW_WEBHOOK_UNREACHABLE)$/),
+      tries: 2,
+      event: receiver.received[0]?.body,
+    });
+    expect(statSync(deadLetterFile).mode & 0o777).toBe(0o600);
+  });
+
+  it('is not followed elsewhere', async () => {
+    const elsewhere = await Receiver.start();
+    const { receiver, url } = await told(() => ({ status: 307, headers: { location: elsewhere.url } }), {
+      tries: 1,
+    });
+    const caller = await Caller.call(url);
+    await eventually('two events', () => receiver.received.length === 2);
+    expect(elsewhere.received).toHaveLength(0);
+    caller.hangUp();
+  });
+
+  it('costs bounded memory: what does not fit is given up at once, and calls go on', async () => {
+    const deadLetterFile = newFile();
+    const { url, gateway, metrics } = await told(() => ({ silent: true }), { capacity: 5, deadLetterFile });
+    const caller = await Caller.call(url);
+    await eventually('live', () => gateway.calls.listActive()[0]?.state === 'live');
+    for (let i = 0; i < 50; i++) press(caller, '5');
+    await eventually('all keys', () => gateway.stats().traffic.dtmf === 50);
+    expect(caller.closed).toBeUndefined();
+    caller.media(toneMulaw(700, 20));
+    await eventually('the echo', () => caller.mediaCount === 1);
+    const text = await metrics();
+    expect(text).toContain('trunkline_event_webhooks_pending 5');
+    expect(text).toContain('trunkline_event_webhooks_total{outcome="dead"} 47');
+    caller.stop();
+    await eventually('the end', () => gateway.calls.size === 0);
+    await gateway.close();
+    const letters = linesOf(deadLetterFile);
+    expect(letters).toHaveLength(53);
+    expect(letters.filter(({ why }) => why === 'queue full')).toHaveLength(48);
+    expect(new Set(letters.map(({ event }) => event.id)).size).toBe(53);
+  });
+
+  it('keeps no gateway from closing, and its events are delivered where they can be', async () => {
+    const { receiver, url, gateway } = await told((_, nth) => ({ status: nth === 0 ? 503 : 200 }), {
+      firstPauseMs: 60_000,
+    });
+    const caller = await Caller.call(url);
+    await eventually('the first try', () => receiver.received.length === 1);
+    await eventually('live', () => gateway.calls.listActive()[0]?.state === 'live');
+    // The pause before the next try would be half a minute at least.
+    await gateway.close();
+    expect(receiver.received.map(({ body }) => body.type)).toEqual([
+      'call.started',
+      'call.started',
+      'call.answered',
+      'call.ended',
+    ]);
+    expect(receiver.received.at(-1)?.body.data.cause).toBe('drain');
+    caller.hangUp();
+  });
+});
+
+describe('two hundred calls at once', () => {
+  it('all are told, each in its order, over a bounded number of connections', {
+    timeout: 60_000,
+  }, async () => {
+    const { receiver, url } = await told((_, nth) => ({ status: nth % 7 === 0 ? 503 : 204, afterMs: 2 }));
+    const callers = await Promise.all(Array.from({ length: 200 }, () => Caller.call(url)));
+    for (const caller of callers) caller.stop();
+    const byCall = () => {
+      const seen = new Map<string, Map<string, string>>();
+      for (const { body } of receiver.received) {
+        const events = seen.get(body.call.callId) ?? new Map();
+        seen.set(body.call.callId, events.set(body.id, body.type));
+      }
+      return seen;
+    };
+    const isWhole = () => [...byCall().values()].filter((events) => events.size === 3).length === 200;
+    await eventually('all events', isWhole, 40_000);
+    for (const events of byCall().values()) {
+      expect([...events.values()]).toEqual(['call.started', 'call.answered', 'call.ended']);
+    }
+    expect(receiver.mostAtOnce).toBeLessThanOrEqual(16);
+  });
+});
+
+describe('the dead-letter file', () => {
+  const letter = (n: number) => ({
+    message: { id: `e-${n}`, body: JSON.stringify({ id: `e-${n}`, text: 'x'.repeat(80) }) },
+    why: 'status 500',
+    tries: 3,
+  });
+  const log = pino({ level: 'silent' });
+
+  it('is bounded: at its size it makes room, one older file is kept, and every line is whole', async () => {
+    const file = newFile();
+    const dead = new DeadLetter(file, log, 2_000);
+    for (let n = 0; n < 100; n++) {
+      dead.add(letter(n));
+      if (n % 5 === 4) await dead.close();
+    }
+    expect(statSync(file).size).toBeLessThanOrEqual(2_000);
+    expect(statSync(`${file}.1`).size).toBeLessThanOrEqual(2_000);
+    const ids = [...linesOf(`${file}.1`), ...linesOf(file)].map(({ event }) => event.id);
+    expect(ids.at(-1)).toBe('e-99');
+    expect(ids).toEqual(Array.from({ length: ids.length }, (_, i) => `e-${100 - ids.length + i}`));
+    expect(dead.lost).toBe(0);
+  });
+
+  it('goes on where it was after a restart', async () => {
+    const file = newFile();
+    for (const n of [1, 2]) {
+      const dead = new DeadLetter(file, log);
+      dead.add(letter(n));
+      await dead.close();
+    }
+    expect(linesOf(file).map(({ event }) => event.id)).toEqual(['e-1', 'e-2']);
+  });
+
+  it('that can not be written is counted, and harms nothing', async () => {
+    const dead = new DeadLetter(join(folder, 'no', 'such', 'folder', 'file'), log);
+    dead.add(letter(1));
+    await dead.close();
+    expect(dead.lost).toBe(1);
+  });
+
+  it('that nobody named only counts', async () => {
+    const dead = new DeadLetter(undefined, log);
+    for (let n = 0; n < 3; n++) dead.add(letter(n));
+    await dead.close();
+    expect(dead.lost).toBe(3);
+  });
+});
+
+describe('options that can not work', () => {
+  const secret = SECRET;
+  const url = 'https://a.example/events';
+  it.each<[object, string]>([
+    [{ url: 'ftp://a.example', secret }, 'eventWebhooks.url'],
+    [{ url, secret: 'short' }, 'eventWebhooks.secret'],
+    [{ url, secret, tries: 0 }, 'eventWebhooks.tries'],
+    [{ url, secret, timeoutMs: 5 }, 'eventWebhooks.timeoutMs'],
+    [{ url, secret, capacity: 1e9 }, 'eventWebhooks.capacity'],
+  ])('%j', async (eventWebhooks, message) => {
+    await expect(startGateway({ eventWebhooks: eventWebhooks as EventWebhookOptions })).rejects.toThrow(
+      message,
+    );
+  });
+});
