@@ -389,7 +389,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       isDormant: this.nodes.takers.length > 0,
       announce: async (call, decision) => {
         // Longer where the phone rings for long, or hears something first.
-        const timeToLiveMs = Math.max(this.options.timeToLiveMs, -call.overdueMs);
+        const timeToLiveMs = Math.max(this.options.timeToLiveMs, Math.ceil(-call.overdueMs));
         if (await this.ledger.announce(factsOf(call, decision), call.token, timeToLiveMs)) return;
         throw new GatewayError(
           'GW_CALL_EXISTS',
