@@ -1,10 +1,10 @@
-import { createServer } from 'node:net';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import type { Bridge, CallDecision, GatewayOptions, JoinRequest, PhoneLine } from '../../src/index.js';
 import { Caller, eventually, postForm, voiceParameters } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
+import { freePort } from '../support/port.js';
 import { Receiver, type Reply, SECRET } from '../support/receiver.js';
 
 /** A bridge that only notes who joins; its legs swallow everything. */
@@ -297,10 +297,7 @@ describe('a router that fails', () => {
   });
 
   it('because nobody listens', async () => {
-    const server = createServer().listen(0, '127.0.0.1');
-    await new Promise((resolve) => server.once('listening', resolve));
-    const { port } = server.address() as { port: number };
-    await new Promise((resolve) => server.close(resolve));
+    const port = await freePort();
     const { ask, log } = await routed(() => ({}), {}, { url: `http://127.0.0.1:${port}/` });
     expect(await ask()).toContain(BUSY);
     expect(log()).toContain('ECONNREFUSED');

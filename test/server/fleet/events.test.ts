@@ -1,0 +1,58 @@
+import { expect, it } from 'vitest';
+import type { GatewayEvent } from '../../../src/index.js';
+import { AudioSource } from '../../../src/simulator/index.js';
+import { eventually, PUBLIC_URL } from '../../support/caller.js';
+import { type FleetNode, startFleet } from '../../support/fleet.js';
+import { Receiver, SECRET } from '../../support/receiver.js';
+import { describeOnRedis, RedisServer } from '../../support/redis.js';
+
+describeOnRedis('a call that goes on at another node', () => {
+  it('is told as one call: one start, one answer, a hand-over, one end', async () => {
+    const receiver = await Receiver.start(({ body }) => {
+      if (body.type !== 'call.route') return { status: 204 };
+      // Words before the stream are said once, whatever becomes of the node.
+      return { body: { room: 'team', before: [{ say: 'Welcome.' }], after: [{ say: 'Goodbye.' }] } };
+    });
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(2, redis.url, {
+      WEBHOOK_SECRET: SECRET,
+      CALL_ROUTER_URL: receiver.url,
+      EVENTS_WEBHOOK_URL: receiver.url,
+    });
+    const phone = fleet.twilio.placeCall({
+      webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+      from: '+15550001111',
+      to: '+15552223333',
+      audio: AudioSource.speech(),
+    });
+    await phone.started;
+    const events = (): GatewayEvent[] =>
+      receiver.received.map(({ body }) => body).filter(({ call }) => call !== undefined);
+    const has = (type: string) => events().some((event) => event.type === type);
+    await eventually('the answer', () => has('call.answered'), 10_000);
+    const calls = await Promise.all(fleet.nodes.map((node) => node.metric('calls_active')));
+    const holder = fleet.nodes[calls.indexOf(1)] as FleetNode;
+    holder.child.kill('SIGTERM');
+    expect(await holder.exited).toEqual([0, null]);
+    await eventually('the hand-over', () => has('call.handover'), 15_000);
+    await phone.hangUp();
+    const outcome = await phone.ended;
+    expect(outcome).toMatchObject({ status: 'completed', error: undefined, said: ['Welcome.'] });
+    await eventually('the end', () => has('call.ended'), 15_000);
+    expect(events().map(({ type }) => type)).toEqual([
+      'call.started',
+      'call.answered',
+      'call.handover',
+      'call.ended',
+    ]);
+    expect(new Set(events().map(({ call }) => call.callId)).size).toBe(1);
+    expect(events().every(({ call }) => call.callSid === phone.callSid && call.to === '+15552223333')).toBe(
+      true,
+    );
+    expect(events()[2]?.data).toMatchObject({ reason: 'drain' });
+    expect(events()[3]?.data).toMatchObject({ cause: 'stop', result: 'success' });
+    // Asked once: the decision goes with the call.
+    expect(receiver.received.filter(({ body }) => body.type === 'call.route')).toHaveLength(1);
+    expect(receiver.received.every(({ isSigned }) => isSigned)).toBe(true);
+  }, 60_000);
+});
