@@ -32,6 +32,7 @@ export interface Config {
   };
   readonly localRoom: 'call' | 'to';
   readonly maxCalls: number;
+  readonly maxLegs: number;
   readonly maxLoopDelayMs: number;
   readonly maxCpuPercent: number;
   readonly stuckSeconds: number;
@@ -117,6 +118,7 @@ const Environment = z.object({
     .pipe(z.array(z.string().refine(isWebhookSecret)))
     .optional(),
   MAX_CALLS: whole(1, 1_000_000).default(1000),
+  MAX_LEGS: whole(0, 100_000).default(200),
   MAX_LOOP_DELAY_MS: whole(0, 10_000).default(50),
   MAX_CPU_PERCENT: whole(0, 10_000).default(85),
   STUCK_SECONDS: whole(1, 3_600).default(30),
@@ -158,6 +160,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   EVENTS_DEAD_LETTER_FILE: 'the path of a file',
   WEBHOOK_SECRET: '16 bytes or more, as text or as whsec_ and base64, or several separated by commas',
   MAX_CALLS: 'a whole number from 1',
+  MAX_LEGS: 'a whole number up to 100000',
   MAX_LOOP_DELAY_MS: '0 to 10000 milliseconds',
   MAX_CPU_PERCENT: '0 to 10000 percent',
   STUCK_SECONDS: '1 to 3600 seconds',
@@ -219,6 +222,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     ...streamOf(e),
     localRoom: e.LOCAL_ROOM,
     maxCalls: e.MAX_CALLS,
+    maxLegs: e.MAX_LEGS,
     maxLoopDelayMs: e.MAX_LOOP_DELAY_MS,
     maxCpuPercent: e.MAX_CPU_PERCENT,
     stuckSeconds: e.STUCK_SECONDS,

@@ -20,6 +20,7 @@ import { EventRoutes } from './server/event-routes.js';
 import { Fleet, type Handover } from './server/fleet.js';
 import { fleetFigures } from './server/fleet-figures.js';
 import { Gatekeeper } from './server/gatekeeper.js';
+import { Legs } from './server/legs.js';
 import type { TwilioMediaStream } from './server/media-stream.js';
 import { checkPlaceCall, type PlaceCallRequest } from './server/place-call.js';
 import { Server } from './server/server.js';
@@ -72,6 +73,8 @@ export interface GatewayOptions {
   readonly localRoom?: 'call' | 'to';
   /** Most calls at a time; default 1000. */
   readonly maxCalls?: number;
+  /** Most programs in local rooms (`WS /v1/rooms/{room}/leg`) at a time; default 200. */
+  readonly maxLegs?: number;
   /** Milliseconds the event loop may be late before new calls are refused; default 50; 0 for no limit. */
   readonly maxLoopDelayMs?: number;
   /** Percent of one core the process may take before new calls are refused; default 85; 0 for no limit. */
@@ -151,7 +154,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const { stream } = options;
     this.bridge =
       options.bridge ??
-      (stream === undefined ? new LocalBridge() : new StreamBridge({ log: this.log, ...stream }));
+      (stream === undefined
+        ? new LocalBridge(options.leadMs)
+        : new StreamBridge({ log: this.log, ...stream }));
     this.gatekeeper = new Gatekeeper({
       secure: tls !== undefined,
       ...(publicUrl === undefined ? {} : { publicUrl }),
@@ -212,6 +217,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     }
     this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
     this.switchboard.on('end', (call, cause, report) => this.emit('end', call, cause, report));
+    const legs = new Legs(this.bridge, options.maxLegs ?? 200);
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
     // Something better did not load: nobody chose this.
@@ -222,6 +228,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       calls: this.fleet ?? this.switchboard,
       switchboard: this.switchboard,
       fleet: this.fleet,
+      legs,
       gatekeeper: this.gatekeeper,
       events: eventRoutes,
       metrics: new Metrics(this.switchboard, [
@@ -230,6 +237,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         ...eventRoutes.figures,
         ...(this.eventWebhooks?.figures ?? []),
         ...(router?.figures ?? []),
+        ...legs.figures,
       ]),
       facts: {
         version: VERSION,
@@ -371,6 +379,8 @@ function checkOptions(options: GatewayOptions): void {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw expected('0 to 65535', 'port', port);
   if (!Number.isInteger(maxCalls) || maxCalls < 1)
     throw expected('a whole number from 1', 'maxCalls', maxCalls);
+  const { maxLegs = 0 } = options;
+  if (!Number.isInteger(maxLegs) || maxLegs < 0) throw expected('a whole number from 0', 'maxLegs', maxLegs);
   if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
   if (prepareCall !== undefined && typeof prepareCall !== 'function') {
     throw expected('a function', 'prepareCall', prepareCall);

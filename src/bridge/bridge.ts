@@ -54,6 +54,43 @@ export interface BridgeLeg extends FrameSink {
   close(): void | Promise<void>;
 }
 
+/** A program in a room, as the room sees it: it hears the others and is told what happens. */
+export interface Program extends FrameSink {
+  /** Somebody is on this phone, from now on. */
+  phoneJoined(callId: string): void;
+  phoneLeft(callId: string): void;
+  /** A caller pressed a key: one of `0–9 * # A–D`. */
+  pressed(callId: string, digit: string): void;
+}
+
+/** What became of a program's mark: the caller heard all before it, it was taken back, or it only is on its way. */
+export type MarkPlace = 'heard' | 'cleared' | 'sent';
+
+/** A program's place in a room: takes its frames, at the pace of speech, until it is closed. */
+export interface ProgramLeg extends FrameSink {
+  /** Phones with somebody on them, by call. */
+  readonly phones: readonly string[];
+  /** How far ahead of its listeners it may write, in milliseconds; changes as others come and go. */
+  readonly aheadMs: number;
+  /** It has nothing more to say for now: nobody waits for it. */
+  rest(): void;
+  /**
+   * Silences what the phones have waiting (barge-in).
+   * @returns milliseconds of it, the most of any phone
+   */
+  clear(): number;
+  /** Tells when a caller has heard all that was written so far. With no phone there, or several, `sent` is all that is known. */
+  mark(done: (place: MarkPlace) => void): void;
+  /**
+   * Hangs up.
+   * @param callId only this phone; default all
+   * @returns how many were hung up
+   */
+  hangUp(callId?: string): number;
+  /** Leaves; idempotent. */
+  close(): void;
+}
+
 /** A number for `/metrics`; its name gets the prefix `trunkline_`. */
 export interface BridgeFigure {
   readonly name: string;
@@ -79,6 +116,11 @@ export interface Bridge {
   readonly figures?: readonly BridgeFigure[];
   /** Joins a phone. Audio may reach `line` before the promise is fulfilled. */
   join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg>;
+  /**
+   * Joins a program to a room, which is made for it where there is none; absent where there are no such rooms.
+   * @param onlyListens it hears everybody, says nothing and is nobody to talk to
+   */
+  joinProgram?(room: string, program: Program, onlyListens: boolean): ProgramLeg;
   /** Frees what the bridge holds; called when every call has ended. */
   close(): Promise<void>;
 }

@@ -9,6 +9,8 @@ import type { EventRoutes } from './event-routes.js';
 import { Exchange } from './exchange.js';
 import type { Fleet } from './fleet.js';
 import type { Gatekeeper } from './gatekeeper.js';
+import { LegRoute } from './leg-route.js';
+import type { Legs } from './legs.js';
 import { MediaRoute } from './media-route.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
 import type { Switchboard } from './switchboard.js';
@@ -19,6 +21,7 @@ export interface ServerOptions {
   readonly switchboard: Switchboard;
   /** Absent where this gateway stands alone. */
   readonly fleet: Fleet | undefined;
+  readonly legs: Legs;
   readonly gatekeeper: Gatekeeper;
   readonly events: EventRoutes;
   readonly metrics: Metrics;
@@ -33,11 +36,13 @@ type Handler = (exchange: Exchange) => void | Promise<void>;
 /** The uWebSockets.js application: which route leads where. */
 export class Server {
   private readonly app: TemplatedApp;
+  private readonly legs: Legs;
   private readonly log: Logger;
   private readonly events: EventRoutes;
 
   constructor(options: ServerOptions) {
-    const { calls, switchboard, fleet, gatekeeper, events, metrics, facts, log, tls } = options;
+    const { calls, switchboard, fleet, legs, gatekeeper, events, metrics, facts, log, tls } = options;
+    this.legs = legs;
     this.log = log;
     this.events = events;
     this.app = tls === undefined ? uWS.App() : secureApp(tls);
@@ -59,6 +64,7 @@ export class Server {
     this.get('/v1/calls/:id', (exchange) => control.inspect(exchange));
     this.route('del', '/v1/calls/:id', (exchange) => control.hangUp(exchange));
     this.get('/v1/events', (exchange) => events.follow(exchange));
+    new LegRoute(legs, gatekeeper, log).addTo(this.app);
     this.get('/health', (exchange) => operations.health(exchange));
     this.get('/ready', (exchange) => operations.ready(exchange));
     this.get('/metrics', (exchange) => operations.metrics(exchange));
@@ -91,6 +97,7 @@ export class Server {
   /** Stops listening and cuts what is still connected. */
   close(): void {
     this.events.close();
+    this.legs.close();
     this.app.close();
   }
 

@@ -1,22 +1,37 @@
-import type { Bridge, BridgeLeg, JoinRequest, PhoneLine } from '../bridge.js';
+import { DEFAULT_LEAD_MS } from '../../media/playout.js';
+import type { Bridge, BridgeLeg, JoinRequest, PhoneLine, Program, ProgramLeg } from '../bridge.js';
 import { Room } from './room.js';
+
+/** Of a listener's lead, what a program may use up; the rest is for the network's jitter. */
+const PROGRAM_SHARE = 2 / 3;
 
 /** Rooms within this process: no account, no network. A room lives as long as somebody is in it. */
 export class LocalBridge implements Bridge {
   readonly name = 'local';
   private readonly rooms = new Map<string, Room>();
 
+  /** @param leadMs most audio a phone may have waiting, as of its media stream */
+  constructor(private readonly leadMs: number = DEFAULT_LEAD_MS) {}
+
   async join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg> {
     request.signal.throwIfAborted();
-    let room = this.rooms.get(request.room);
-    if (room === undefined) {
-      room = new Room(() => this.rooms.delete(request.room));
-      this.rooms.set(request.room, room);
-    }
-    return room.join(line);
+    return this.room(request.room).join(line, request.callId);
+  }
+
+  joinProgram(room: string, program: Program, onlyListens: boolean): ProgramLeg {
+    return this.room(room).joinProgram(program, onlyListens);
   }
 
   async close(): Promise<void> {
     this.rooms.clear();
+  }
+
+  private room(name: string): Room {
+    let room = this.rooms.get(name);
+    if (room === undefined) {
+      room = new Room(() => this.rooms.delete(name), this.leadMs * PROGRAM_SHARE);
+      this.rooms.set(name, room);
+    }
+    return room;
   }
 }

@@ -1,144 +1,148 @@
 import { FRAME_SAMPLES } from '../../media/frame.js';
-import { FrameRing } from '../../media/frame-ring.js';
 import { core } from '../../media/thread-core.js';
-import type { BridgeLeg, PhoneLine } from '../bridge.js';
+import type { PhoneLine, Program } from '../bridge.js';
+import type { RoomMember } from './member.js';
+import { isMixDue, PATIENCE_FRAMES, takeTurns } from './mix-turn.js';
+import { Monitor } from './monitor.js';
+import { PhoneMember } from './phone-member.js';
+import { ProgramMember } from './program-member.js';
 
-/** A member this many frames ahead of another no longer waits for it. */
-const PATIENCE_FRAMES = 2;
+export type { RoomMember } from './member.js';
 
 /**
- * Phones that hear each other. No clock is needed: audio moves when audio arrives.
- * - one member: the echo agent answers it
+ * Where frames are mixed, audio sent in advance only puts its sender out of step with the others: a frame, and half of one
+ * for a late timer.
+ */
+const MIXED_AHEAD_MS = 30;
+
+/**
+ * Phones and programs that hear each other. No clock is needed: audio moves when audio arrives.
+ * - one member: the echo agent answers it, if it is a phone and no program has ever been here
  * - two: each frame goes straight to the other, there is nothing to mix
  * - more: a mix is made as soon as every talking member has a frame; a member that falls behind by two frames
  *   (40 ms) is left out of the mix until it talks again
  *
- * A phone that still rings is in the room, but counts for nothing until somebody is on it.
+ * A phone that still rings is in the room, but counts for nothing until somebody is on it. Programs that only listen
+ * are no members: they hear the {@link Monitor}.
  */
 export class Room {
+  readonly monitor = new Monitor();
   /** Replaced, never changed: a line that leaves while it is written to does not disturb the loop. */
   private members: readonly RoomMember[] = [];
+  private listeners: readonly ProgramMember[] = [];
   private buffers = new MixBuffers(0);
+  /** A caller whose program has gone shall not suddenly hear himself. */
+  private echoes = true;
 
-  /** @param onEmpty called when the last one has left */
-  constructor(private readonly onEmpty: () => void = () => {}) {}
+  /**
+   * @param onEmpty called when the last one has left
+   * @param directMs how far ahead of a listener audio may be sent where nothing is mixed
+   */
+  constructor(
+    private readonly onEmpty: () => void = () => {},
+    private readonly directMs = MIXED_AHEAD_MS,
+  ) {}
 
   get size(): number {
-    return this.members.length;
+    return this.members.length + this.listeners.length;
   }
 
-  join(line: PhoneLine): RoomMember {
-    const member = new RoomMember(this, line);
+  get phones(): PhoneMember[] {
+    return this.members.filter((member) => member instanceof PhoneMember);
+  }
+
+  /** Everybody who wants to be told what happens here. */
+  get programs(): Program[] {
+    return [...this.members.filter((member) => member instanceof ProgramMember), ...this.listeners].map(
+      ({ program }) => program,
+    );
+  }
+
+  /** How far ahead of its listener a program may send. */
+  get aheadMs(): number {
+    return this.liveCount() < 3 ? this.directMs : MIXED_AHEAD_MS;
+  }
+
+  join(line: PhoneLine, callId = ''): PhoneMember {
+    const member = new PhoneMember(this, line, callId);
     this.resize([...this.members, member]);
     return member;
   }
 
+  joinProgram(program: Program, onlyListens: boolean): ProgramMember {
+    const member = new ProgramMember(this, program, onlyListens);
+    if (onlyListens) this.listen([...this.listeners, member]);
+    else {
+      this.echoes = false;
+      this.resize([...this.members, member]);
+    }
+    return member;
+  }
+
   leave(member: RoomMember): void {
-    this.resize(this.members.filter((other) => other !== member));
-    if (this.members.length === 0) this.onEmpty();
+    if (this.members.includes(member)) this.resize(this.members.filter((other) => other !== member));
+    else this.listen(this.listeners.filter((other) => other !== member));
+    if (this.size === 0) this.onEmpty();
   }
 
   /** Takes a member's frame. */
   take(member: RoomMember, frame: Int16Array, stamp: number): void {
+    this.monitor.take(member, frame, stamp);
     if (this.liveCount() < 3) {
-      this.partnerOf(member).line.write(frame, stamp);
+      this.partnerOf(member)?.ear.write(frame, stamp);
       return;
     }
     member.queue.push(frame, stamp);
     member.talks = true;
-    while (this.isMixDue()) this.mix();
+    while (isMixDue(this.members, PATIENCE_FRAMES)) this.mix();
   }
 
   private liveCount(): number {
     let count = 0;
-    for (const member of this.members) if (member.line.isLive) count += 1;
+    for (const member of this.members) if (member.isLive) count += 1;
     return count;
   }
 
-  /** The other of two; a lone member is its own partner, by the echo agent. */
-  private partnerOf(member: RoomMember): RoomMember {
-    for (const other of this.members) if (other !== member && other.line.isLive) return other;
-    return member;
-  }
-
-  /** Every talking member has a frame, or somebody has waited long enough. */
-  private isMixDue(): boolean {
-    let longest = 0;
-    let missing = false;
-    for (const member of this.members) {
-      if (member.queue.length > longest) longest = member.queue.length;
-      if (member.talks && member.line.isLive && member.queue.length === 0) missing = true;
-    }
-    if (longest === 0) return false;
-    if (!missing) return true;
-    if (longest <= PATIENCE_FRAMES) return false;
-    this.stopWaiting();
-    return true;
-  }
-
-  private stopWaiting(): void {
-    for (const member of this.members) if (member.queue.length === 0) member.talks = false;
+  /** The other of two; a lone phone is its own partner, by the echo agent. */
+  private partnerOf(member: RoomMember): RoomMember | undefined {
+    for (const other of this.members) if (other !== member && other.isLive) return other;
+    return this.echoes ? member : undefined;
   }
 
   private mix(): void {
     const { members, buffers } = this;
-    let mixed = 0;
-    let stamp = 0;
-    for (let i = 0; i < members.length; i++) {
-      const { queue } = members[i] as RoomMember;
-      const frame = queue.oldest;
-      buffers.active[i] = frame === undefined ? 0 : 1;
-      if (frame === undefined) continue;
-      (buffers.inputFrames[i] as Int16Array).set(frame);
-      // The mix is as old as the frame in it that waited longest (stamps wrap, hence the subtraction).
-      const arrived = queue.oldestStamp;
-      if (mixed++ === 0 || ((arrived - stamp) | 0) < 0) stamp = arrived;
-      queue.drop();
-    }
+    const stamp = takeTurns(members, buffers.inputFrames, buffers.active);
     core.mixMinus(buffers.inputs, buffers.active, buffers.outputs);
     for (let i = 0; i < members.length; i++) {
       const member = members[i] as RoomMember;
-      if (!member.hasLeft && member.line.isLive)
-        member.line.write(buffers.outputFrames[i] as Int16Array, stamp);
+      if (!member.hasLeft && member.isLive) member.ear.write(buffers.outputFrames[i] as Int16Array, stamp);
     }
+  }
+
+  private listen(listeners: readonly ProgramMember[]): void {
+    this.listeners = listeners;
+    this.follow();
+  }
+
+  private follow(): void {
+    this.monitor.follow(
+      this.members,
+      this.listeners.map(({ program }) => program),
+    );
   }
 
   private resize(members: readonly RoomMember[]): void {
     this.members = members;
     this.buffers = new MixBuffers(members.length < 3 ? 0 : members.length);
+    this.follow();
     const live = this.liveCount();
     if (live > 2) return;
     // Nothing waits any more: what was to be mixed goes straight to the other.
     for (const member of members) {
-      if (live === 2) member.queue.drainInto(this.partnerOf(member).line);
-      else member.queue.clear();
+      const partner = live === 2 ? this.partnerOf(member) : undefined;
+      if (partner === undefined) member.queue.clear();
+      else member.queue.drainInto(partner.ear);
     }
-  }
-}
-
-/** One phone in a room. */
-export class RoomMember implements BridgeLeg {
-  readonly queue = new FrameRing(PATIENCE_FRAMES + 1);
-  /** Whether others wait for its frames before they mix. */
-  talks = true;
-  hasLeft = false;
-
-  constructor(
-    private readonly room: Room,
-    readonly line: PhoneLine,
-  ) {}
-
-  write(frame: Int16Array, stamp: number): void {
-    if (!this.hasLeft) this.room.take(this, frame, stamp);
-  }
-
-  /** In a room of phones a key is heard as the tone it made; nobody else needs to know. */
-  dtmf(): void {}
-
-  close(): void {
-    if (this.hasLeft) return;
-    this.hasLeft = true;
-    this.room.leave(this);
   }
 }
 

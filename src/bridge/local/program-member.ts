@@ -1,0 +1,64 @@
+import { GatewayError } from '../../errors.js';
+import type { MarkPlace, Program, ProgramLeg } from '../bridge.js';
+import { RoomMember } from './member.js';
+import type { Room } from './room.js';
+
+/** A program in a room. */
+export class ProgramMember extends RoomMember implements ProgramLeg {
+  constructor(
+    room: Room,
+    readonly program: Program,
+    /** Hears everybody and says nothing. */
+    readonly onlyListens: boolean,
+  ) {
+    super(room, { isLive: true, write: (frame, stamp) => program.write(frame, stamp) });
+  }
+
+  get phones(): string[] {
+    return this.room.phones.filter((phone) => phone.isThere).map((phone) => phone.callId);
+  }
+
+  get aheadMs(): number {
+    return this.room.aheadMs;
+  }
+
+  override write(frame: Int16Array, stamp: number): void {
+    if (!this.onlyListens) super.write(frame, stamp);
+  }
+
+  rest(): void {
+    this.talks = false;
+    this.room.monitor.rest(this);
+  }
+
+  clear(): number {
+    this.queue.clear();
+    this.room.monitor.forget(this);
+    let discardedMs = 0;
+    for (const { line } of this.room.phones) {
+      if (line.isLive) discardedMs = Math.max(discardedMs, line.clear().discardedMs);
+    }
+    return discardedMs;
+  }
+
+  mark(done: (place: MarkPlace) => void): void {
+    const [phone, another] = this.room.phones.filter(({ isLive }) => isLive);
+    if (phone === undefined || another !== undefined) {
+      done('sent');
+      return;
+    }
+    try {
+      phone.mark(done);
+    } catch (error) {
+      // A phone with too many marks under way, or about to leave, reaches none of this one.
+      if (!(error instanceof GatewayError)) throw error;
+      done('sent');
+    }
+  }
+
+  hangUp(callId?: string): number {
+    const phones = this.room.phones.filter((phone) => callId === undefined || phone.callId === callId);
+    for (const { line } of phones) line.hangUp();
+    return phones.length;
+  }
+}

@@ -1,0 +1,203 @@
+import { FRAME_MS } from './frame.js';
+import { type FrameClock, frameClock, type Ticking } from './frame-clock.js';
+
+/** A frame that is not full waits so long for the rest of it; then silence is. */
+const REST_MS = 40;
+
+/** Where paced audio goes. */
+export interface PacerSink {
+  /** How far ahead of the listener audio may be sent, in milliseconds; less than a frame counts as one. */
+  readonly aheadMs: number;
+  /** Takes 20 ms at the pacer's rate; its memory is only lent. */
+  take(frame: Int16Array): void;
+  /** Whether it has something of its own to send, in place of the audio that waits meanwhile. */
+  readonly hasOwn: boolean;
+  /** Sends 20 ms of its own. */
+  takeOwn(): void;
+  /** All audio before this mark was taken. */
+  passed(mark: string): void;
+  /** Nothing is left to send. */
+  rest(): void;
+}
+
+/** Behind how many samples since the beginning a mark stands. */
+interface Waypoint {
+  readonly name: string;
+  readonly at: number;
+}
+
+/**
+ * Audio that comes in bursts, faster than it is spoken, on its way to listeners who want it at the pace of speech:
+ * it waits here, up to a bound, and leaves in frames of 20 ms, no further ahead of the listener than the sink allows.
+ * What does not fit is not taken: the beginning of a long speech is heard, not its end.
+ */
+export class Pacer implements Ticking {
+  /** Milliseconds that did not fit. */
+  droppedMs = 0;
+  private readonly capacity: number;
+  private readonly frame: Int16Array;
+  /** Grows by doubling: most programs never have much waiting. */
+  private ring: Int16Array;
+  private first = 0;
+  private count = 0;
+  /** Samples taken in since the beginning. */
+  private written = 0;
+  private marks: Waypoint[] = [];
+  /** Monotonic milliseconds at which the listener will have heard all that left. */
+  private endsAt = 0;
+  private pushedAt = 0;
+  private isTicking = false;
+  private closed = false;
+
+  /**
+   * @param rate samples a second, a multiple of 50
+   * @param limitMs most audio that waits, at least a frame
+   */
+  constructor(
+    private readonly sink: PacerSink,
+    private readonly rate: number,
+    limitMs: number,
+    private readonly clock: Pick<FrameClock, 'join' | 'leave'> = frameClock,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    this.capacity = Math.max(1, Math.round(limitMs / FRAME_MS)) * ((rate * FRAME_MS) / 1_000);
+    this.frame = new Int16Array((rate * FRAME_MS) / 1_000);
+    this.ring = new Int16Array(Math.min(this.capacity, rate));
+  }
+
+  /** Audio that waits, in milliseconds. */
+  get waitingMs(): number {
+    return this.msOf(this.count);
+  }
+
+  get waitingMarks(): number {
+    return this.marks.length;
+  }
+
+  /**
+   * Takes audio of any length.
+   * @returns milliseconds that did not fit
+   */
+  push(samples: Int16Array): number {
+    if (this.closed) return 0;
+    const fits = Math.min(samples.length, this.capacity - this.count);
+    this.reserve(this.count + fits);
+    this.append(fits === samples.length ? samples : samples.subarray(0, fits));
+    this.pushedAt = this.now();
+    this.wake();
+    const dropped = this.msOf(samples.length - fits);
+    this.droppedMs += dropped;
+    return dropped;
+  }
+
+  /** Places a mark behind all audio so far. */
+  mark(name: string): void {
+    if (this.count === 0) this.sink.passed(name);
+    else this.marks.push({ name, at: this.written });
+  }
+
+  /**
+   * Drops what waits. What comes next begins at once.
+   * @returns milliseconds dropped, and the marks that waited behind them
+   */
+  clear(): { readonly discardedMs: number; readonly marks: readonly string[] } {
+    const discardedMs = this.waitingMs;
+    const marks = this.marks.map(({ name }) => name);
+    this.count = 0;
+    this.marks = [];
+    this.endsAt = 0;
+    this.settle();
+    return { discardedMs, marks };
+  }
+
+  /** There is something to send: audio, or the sink has some of its own. */
+  wake(): void {
+    if (this.closed) return;
+    this.send();
+    if (this.isTicking || this.closed || (this.count === 0 && !this.sink.hasOwn)) return;
+    this.isTicking = true;
+    this.clock.join(this);
+  }
+
+  tick(): void {
+    this.send();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.count = 0;
+    this.marks = [];
+    this.settle();
+  }
+
+  /** Sends what the listener may have by now. */
+  private send(): void {
+    const { sink, frame } = this;
+    const now = this.now();
+    const ahead = Math.max(FRAME_MS, sink.aheadMs) - FRAME_MS;
+    while (!this.closed && this.endsAt - now <= ahead) {
+      if (sink.hasOwn) sink.takeOwn();
+      else if (this.count >= frame.length || (this.count > 0 && now - this.pushedAt >= REST_MS))
+        this.takeFrame();
+      else break;
+      this.endsAt = Math.max(this.endsAt, now) + FRAME_MS;
+      this.passMarks();
+    }
+    if (this.closed || sink.hasOwn || this.count >= frame.length) return;
+    sink.rest();
+    if (this.count === 0) this.settle();
+  }
+
+  /** The next 20 ms go; silence fills up what is missing to them. */
+  private takeFrame(): void {
+    const { frame, ring } = this;
+    const taken = Math.min(this.count, frame.length);
+    let from = this.first;
+    // Sample by sample: a view a frame would be an allocation a frame.
+    for (let i = 0; i < taken; i++) {
+      frame[i] = ring[from] as number;
+      from = from + 1 === ring.length ? 0 : from + 1;
+    }
+    if (taken < frame.length) frame.fill(0, taken);
+    this.first = from;
+    this.count -= taken;
+    this.sink.take(frame);
+  }
+
+  private passMarks(): void {
+    const passed = this.written - this.count;
+    while (this.marks[0] !== undefined && this.marks[0].at <= passed) {
+      this.sink.passed((this.marks.shift() as Waypoint).name);
+    }
+  }
+
+  private settle(): void {
+    if (!this.isTicking) return;
+    this.isTicking = false;
+    this.clock.leave(this);
+  }
+
+  private append(samples: Int16Array): void {
+    const { ring } = this;
+    const begin = (this.first + this.count) % ring.length;
+    const beforeWrap = Math.min(samples.length, ring.length - begin);
+    ring.set(samples.subarray(0, beforeWrap), begin);
+    ring.set(samples.subarray(beforeWrap), 0);
+    this.count += samples.length;
+    this.written += samples.length;
+  }
+
+  private reserve(samples: number): void {
+    if (samples <= this.ring.length) return;
+    const longer = new Int16Array(Math.min(this.capacity, Math.max(samples, 2 * this.ring.length)));
+    const beforeWrap = Math.min(this.count, this.ring.length - this.first);
+    longer.set(this.ring.subarray(this.first, this.first + beforeWrap));
+    longer.set(this.ring.subarray(0, this.count - beforeWrap), beforeWrap);
+    this.ring = longer;
+    this.first = 0;
+  }
+
+  private msOf(samples: number): number {
+    return (samples * 1_000) / this.rate;
+  }
+}

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+
+/** Longest name of a mark. */
+const MAX_MARK_NAME = 128;
+
+const LegCommand = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('clear') }),
+  z.object({ type: z.literal('mark'), name: z.string().min(1).max(MAX_MARK_NAME) }),
+  z.object({ type: z.literal('dtmf'), digits: z.string().regex(/^[0-9*#A-Da-dwW]{1,32}$/) }),
+  z.object({ type: z.literal('hangup'), phone: z.string().max(256).optional() }),
+]);
+
+/** What a program may say on its leg. */
+export type LegCommand = z.infer<typeof LegCommand>;
+
+/** What a program is told on its leg. */
+export type LegEvent =
+  | {
+      readonly type: 'ready';
+      readonly room: string;
+      readonly rate: number;
+      readonly frameMs: number;
+      readonly bufferMs: number;
+      readonly listen: boolean;
+      readonly phones: readonly string[];
+    }
+  | { readonly type: 'joined'; readonly phone: string }
+  | { readonly type: 'left'; readonly phone: string }
+  | { readonly type: 'dtmf'; readonly phone: string; readonly digit: string }
+  | { readonly type: 'mark'; readonly name: string; readonly place: 'heard' | 'cleared' | 'sent' }
+  | { readonly type: 'cleared'; readonly discardedMs: number }
+  | { readonly type: 'dropped'; readonly of: 'sent' | 'heard'; readonly ms: number }
+  | { readonly type: 'error'; readonly code: `GW_${string}`; readonly message: string };
+
+/** A program's text message as a command; `undefined` for what is none. */
+export function parseLegCommand(text: string): LegCommand | undefined {
+  try {
+    return LegCommand.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,175 @@
+import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
+import { describe, GatewayError } from '../errors.js';
+import { SAMPLE_RATE } from '../media/frame.js';
+import type { Logger } from '../telemetry/log.js';
+import { errorBody, statusLine } from './exchange.js';
+import type { Gatekeeper } from './gatekeeper.js';
+import { answeredProtocol, checkSameOrigin, withOfferedKey } from './leg-credentials.js';
+import type { Legs } from './legs.js';
+import {
+  DEFAULT_BUFFER_MS,
+  LEG_RATES,
+  type LegRate,
+  type LegSocket,
+  MAX_AUDIO_BYTES,
+  MAX_BUFFER_MS,
+  MIN_BUFFER_MS,
+  type RawLeg,
+  type RawLegOptions,
+} from './raw-leg.js';
+
+/** What uWebSockets.js keeps with a socket. */
+interface SocketData {
+  readonly leg: RawLeg;
+}
+
+/** Over this uWebSockets.js itself cuts the connection; above our own limit, so that a little too much gets the code 1009. */
+const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
+/** A program that reads nothing while events pile up to this is cut off. */
+const MAX_UNSENT_BYTES = 1024 * 1024;
+/** Seconds without a sign of life (pings included) after which a program is taken for dead. */
+const IDLE_SECONDS = 60;
+/** Longest name of a room. */
+const MAX_ROOM_LENGTH = 200;
+/** Longest reason that a close frame holds, in bytes (RFC 6455 section 5.5). */
+const MAX_REASON_BYTES = 123;
+
+/** `WS /v1/rooms/{room}/leg`: programs in local rooms. */
+export class LegRoute {
+  constructor(
+    private readonly legs: Legs,
+    private readonly gatekeeper: Gatekeeper,
+    private readonly log: Logger,
+  ) {}
+
+  addTo(app: TemplatedApp): void {
+    app.ws<SocketData>('/v1/rooms/:room/leg', {
+      maxPayloadLength: HARD_LIMIT_BYTES,
+      maxBackpressure: MAX_UNSENT_BYTES,
+      closeOnBackpressureLimit: true,
+      idleTimeout: IDLE_SECONDS,
+      sendPingsAutomatically: true,
+      upgrade: (response, request, context) => void this.upgrade(response, request, context),
+      open: (ws) => this.guard(ws, (leg) => this.legs.open(leg, new UwsLegSocket(ws))),
+      message: (ws, message, isBinary) => this.message(ws, message, isBinary),
+      drain: (ws) => this.guard(ws, (leg) => leg.drained()),
+      close: (ws) => this.guard(ws, (leg) => leg.disconnected()),
+    });
+  }
+
+  /** The request's own memory is gone after the first wait, and so may be its client. */
+  private async upgrade(
+    response: HttpResponse,
+    request: HttpRequest,
+    context: us_socket_context_t,
+  ): Promise<void> {
+    let isGone = false;
+    response.onAborted(() => {
+      isGone = true;
+    });
+    const key = request.getHeader('sec-websocket-key');
+    const protocol = answeredProtocol((name) => request.getHeader(name));
+    const extensions = request.getHeader('sec-websocket-extensions');
+    try {
+      const leg = await this.admit(request);
+      if (isGone) this.legs.abandon(leg);
+      else response.upgrade<SocketData>({ leg }, key, protocol, extensions, context);
+    } catch (error) {
+      const { status, body } = errorBody(error);
+      if (error instanceof GatewayError) this.log.warn({ status, code: error.code }, 'raw leg refused');
+      else this.log.error({ err: error }, 'raw leg failed');
+      if (isGone) return;
+      response.cork(() => {
+        response.writeStatus(statusLine(status)).writeHeader('content-type', 'application/json').end(body);
+      });
+    }
+  }
+
+  private admit(request: HttpRequest): Promise<RawLeg> {
+    const header = (name: string) => request.getHeader(name);
+    this.gatekeeper.checkControl(withOfferedKey(header));
+    checkSameOrigin(header);
+    return this.legs.admit(optionsOf(request.getParameter(0) ?? '', request.getQuery() ?? ''));
+  }
+
+  /** Not through `guard`: a closure a message is one too many. */
+  private message(ws: WebSocket<SocketData>, message: ArrayBuffer, isBinary: boolean): void {
+    const { leg } = ws.getUserData();
+    try {
+      leg.receive(message, isBinary);
+    } catch (error) {
+      this.failed(leg, error);
+    }
+  }
+
+  private guard(ws: WebSocket<SocketData>, work: (leg: RawLeg) => void): void {
+    const { leg } = ws.getUserData();
+    try {
+      work(leg);
+    } catch (error) {
+      this.failed(leg, error);
+    }
+  }
+
+  private failed(leg: RawLeg, error: unknown): void {
+    this.log.error({ room: leg.options.room, err: error }, 'a raw leg could not be served');
+    leg.close(1011, 'internal error');
+  }
+}
+
+/**
+ * What a leg's URL asks for.
+ * @throws GatewayError `GW_BAD_REQUEST` (400)
+ */
+function optionsOf(encodedRoom: string, query: string): RawLegOptions {
+  const parameters = new URLSearchParams(query);
+  const room = decoded(encodedRoom);
+  if (room === undefined || room === '' || room.length > MAX_ROOM_LENGTH) {
+    throw badRequest(`1 to ${MAX_ROOM_LENGTH} characters`, 'the room', room);
+  }
+  const rate = Number(parameters.get('rate') ?? SAMPLE_RATE);
+  if (!(LEG_RATES as readonly number[]).includes(rate)) {
+    throw badRequest(LEG_RATES.join(', '), 'rate', parameters.get('rate'));
+  }
+  const bufferMs = Number(parameters.get('buffer') ?? DEFAULT_BUFFER_MS);
+  if (!(Number.isInteger(bufferMs) && bufferMs >= MIN_BUFFER_MS && bufferMs <= MAX_BUFFER_MS)) {
+    throw badRequest(`${MIN_BUFFER_MS} to ${MAX_BUFFER_MS} milliseconds`, 'buffer', parameters.get('buffer'));
+  }
+  const listen = parameters.get('listen') ?? '0';
+  if (listen !== '0' && listen !== '1') throw badRequest('0 or 1', 'listen', listen);
+  return { room, rate: rate as LegRate, bufferMs, onlyListens: listen === '1' };
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function badRequest(what: string, subject: string, received: unknown): GatewayError {
+  const message = `Expected ${what} for ${subject} but received ${describe(received)}`;
+  return new GatewayError('GW_BAD_REQUEST', message, { status: 400 });
+}
+
+/** uWebSockets.js' socket as a leg uses it. */
+class UwsLegSocket implements LegSocket {
+  private open = true;
+
+  constructor(private readonly ws: WebSocket<SocketData>) {}
+
+  send(message: string | Int16Array): void {
+    if (this.open) this.ws.send(message, typeof message !== 'string', false);
+  }
+
+  bufferedBytes(): number {
+    return this.open ? this.ws.getBufferedAmount() : 0;
+  }
+
+  close(code: number, reason: string): void {
+    if (!this.open) return;
+    this.open = false;
+    this.ws.end(code, reason.slice(0, MAX_REASON_BYTES));
+  }
+}
