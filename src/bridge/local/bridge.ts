@@ -4,6 +4,8 @@ import { Room } from './room.js';
 
 /** Of a listener's lead, what a program may use up; the rest is for the network's jitter. */
 const PROGRAM_SHARE = 2 / 3;
+/** More than this in advance helps against no jitter that a program should be heard through. */
+const MAX_PROGRAM_AHEAD_MS = 200;
 
 /** Rooms within this process: no account, no network. A room lives as long as somebody is in it. */
 export class LocalBridge implements Bridge {
@@ -29,7 +31,10 @@ export class LocalBridge implements Bridge {
   private room(name: string): Room {
     let room = this.rooms.get(name);
     if (room === undefined) {
-      room = new Room(() => this.rooms.delete(name), this.leadMs * PROGRAM_SHARE);
+      room = new Room(
+        () => this.rooms.delete(name),
+        Math.min(this.leadMs * PROGRAM_SHARE, MAX_PROGRAM_AHEAD_MS),
+      );
       this.rooms.set(name, room);
     }
     return room;
