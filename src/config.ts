@@ -38,6 +38,7 @@ export interface Config {
   readonly stuckSeconds: number;
   readonly leadMs: number;
   readonly drainMs: number;
+  readonly recordDir?: string;
   readonly controlApiKey?: string;
   /** The user's own service that decides where calls go. */
   readonly router?: {
@@ -117,6 +118,7 @@ const Environment = z.object({
     .transform((list) => list.split(',').map((secret) => secret.trim()))
     .pipe(z.array(z.string().refine(isWebhookSecret)))
     .optional(),
+  RECORD_DIR: text.optional(),
   MAX_CALLS: whole(1, 1_000_000).default(1000),
   MAX_LEGS: whole(0, 100_000).default(200),
   MAX_LOOP_DELAY_MS: whole(0, 10_000).default(50),
@@ -159,6 +161,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   EVENTS_WEBHOOK_URL: 'an http(s) URL',
   EVENTS_DEAD_LETTER_FILE: 'the path of a file',
   WEBHOOK_SECRET: '16 bytes or more, as text or as whsec_ and base64, or several separated by commas',
+  RECORD_DIR: 'a directory',
   MAX_CALLS: 'a whole number from 1',
   MAX_LEGS: 'a whole number up to 100000',
   MAX_LOOP_DELAY_MS: '0 to 10000 milliseconds',
@@ -228,6 +231,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     stuckSeconds: e.STUCK_SECONDS,
     leadMs: e.LEAD_MS,
     drainMs: e.DRAIN_SECONDS * 1000,
+    ...(e.RECORD_DIR && { recordDir: e.RECORD_DIR }),
     ...(e.CONTROL_API_KEY && { controlApiKey: e.CONTROL_API_KEY }),
     ...webhooksOf(e),
     ...(e.REDIS_URL && { redis: { url: e.REDIS_URL, ...(e.NODE_ID && { nodeId: e.NODE_ID }) } }),

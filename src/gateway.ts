@@ -23,6 +23,13 @@ import { Gatekeeper } from './server/gatekeeper.js';
 import { Legs } from './server/legs.js';
 import type { TwilioMediaStream } from './server/media-stream.js';
 import { checkPlaceCall, type PlaceCallRequest } from './server/place-call.js';
+import type { RecordingResult } from './server/recording.js';
+import {
+  checkRecordRequest,
+  Recordings,
+  type RecordingView,
+  type RecordRequest,
+} from './server/recordings.js';
 import { Server } from './server/server.js';
 import type { Apology } from './server/session.js';
 import { Switchboard } from './server/switchboard.js';
@@ -92,6 +99,8 @@ export interface GatewayOptions {
     /** What this node is called in logs; default the host's name. */
     readonly nodeId?: string;
   };
+  /** Where recordings of calls are written to; none can be made without it. */
+  readonly recordDir?: string;
   /** Bearer key of `/v1/*`, which does not exist without it. */
   readonly controlApiKey?: string;
   readonly logLevel?: LogLevel;
@@ -103,6 +112,8 @@ interface GatewayEvents {
   call: [call: PhoneCall, stream: TwilioMediaStream];
   /** A call is over and freed; the report tells how it was. */
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
+  /** A recording is over and its file closed, for whatever reason. */
+  recording: [result: RecordingResult];
   /** A call that another node had goes on here; its `call` came before. */
   handover: [handover: Handover];
 }
@@ -136,6 +147,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly switchboard: Switchboard;
   private readonly fleet: Fleet | undefined;
   private readonly gatekeeper: Gatekeeper;
+  private readonly legs: Legs;
+  private readonly recordings: Recordings;
   private readonly server: Server;
   private readonly log: Logger;
   private isListening = false;
@@ -217,7 +230,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     }
     this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
     this.switchboard.on('end', (call, cause, report) => this.emit('end', call, cause, report));
-    const legs = new Legs(this.bridge, options.maxLegs ?? 200);
+    this.legs = new Legs(this.bridge, options.maxLegs ?? 200);
+    this.recordings = new Recordings(
+      options.recordDir,
+      options.leadMs ?? DEFAULT_LEAD_MS,
+      this.log,
+      (result) => this.emit('recording', result),
+    );
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
     // Something better did not load: nobody chose this.
@@ -228,7 +247,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       calls: this.fleet ?? this.switchboard,
       switchboard: this.switchboard,
       fleet: this.fleet,
-      legs,
+      legs: this.legs,
+      recordings: this.recordings,
       gatekeeper: this.gatekeeper,
       events: eventRoutes,
       metrics: new Metrics(this.switchboard, [
@@ -237,7 +257,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         ...eventRoutes.figures,
         ...(this.eventWebhooks?.figures ?? []),
         ...(router?.figures ?? []),
-        ...legs.figures,
+        ...this.legs.figures,
+        ...this.recordings.figures,
       ]),
       facts: {
         version: VERSION,
@@ -279,9 +300,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   private async openAndListen(host: string, port: number): Promise<number> {
+    this.recordings.open();
     await this.bridge.open?.();
     try {
       await this.fleet?.open();
+      if (this.options.controlApiKey !== undefined) await this.legs.prepare();
       const actual = await this.server.listen(host, port);
       this.switchboard.open();
       return actual;
@@ -309,6 +332,23 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       );
     }
     return (this.fleet ?? this.switchboard).place(checkPlaceCall(request), base);
+  }
+
+  /**
+   * Records a call to a WAV file in `recordDir`: the caller left, what the caller hears right. Event `recording` tells when it
+   * is over.
+   * @throws GatewayError as `POST /v1/calls/{id}/recording` answers
+   */
+  async record(callId: string, request: RecordRequest = {}): Promise<RecordingView> {
+    return this.recordings.start(this.switchboard.requireSession(callId), checkRecordRequest(request));
+  }
+
+  /**
+   * Ends a call's recording; fulfilled when its file is whole.
+   * @throws GatewayError `GW_RECORDING_NONE` (404)
+   */
+  async stopRecording(callId: string): Promise<RecordingResult> {
+    return this.recordings.stop(callId);
   }
 
   /** The media stream of a call that has not ended. */
@@ -349,6 +389,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       if (isOwed) await new Promise((resolve) => setTimeout(resolve, NEXT_MS));
       // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
       await new Promise((resolve) => setImmediate(resolve));
+      await this.recordings.close();
       this.switchboard.close();
       this.server.close();
       this.calls.close();

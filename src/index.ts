@@ -1,4 +1,13 @@
-export type { Bridge, BridgeLeg, BridgeUser, JoinRequest, PhoneLine } from './bridge/bridge.js';
+export type {
+  Bridge,
+  BridgeLeg,
+  BridgeUser,
+  JoinRequest,
+  MarkPlace,
+  PhoneLine,
+  Program,
+  ProgramLeg,
+} from './bridge/bridge.js';
 export { LocalBridge } from './bridge/local/bridge.js';
 export {
   type AttachedPhone,
@@ -42,6 +51,8 @@ export {
   TwilioMediaStream as MediaStream,
 } from './server/media-stream.js';
 export type { PlaceCallRequest } from './server/place-call.js';
+export type { RecordingEnd, RecordingResult } from './server/recording.js';
+export type { RecordingView, RecordRequest } from './server/recordings.js';
 export type { LatencySummary } from './telemetry/histogram.js';
 export type { LatencySummaries } from './telemetry/latencies.js';
 export type { TrafficCounts } from './telemetry/traffic.js';

@@ -1,7 +1,7 @@
 import type { Bridge } from '../bridge/bridge.js';
 import { GatewayError } from '../errors.js';
 import type { Figure } from '../telemetry/metrics.js';
-import { type LegCounts, type LegSocket, RawLeg, type RawLegOptions } from './raw-leg.js';
+import { type LegCounts, type LegSocket, MIN_BUFFER_MS, RawLeg, type RawLegOptions } from './raw-leg.js';
 
 /** Most legs in one room, listeners included. */
 export const MAX_LEGS_A_ROOM = 16;
@@ -33,6 +33,13 @@ export class Legs {
       counter('leg_dropped_sent_ms_total', 'Milliseconds from raw legs that found no room', 'droppedSentMs'),
       counter('leg_dropped_heard_ms_total', 'Milliseconds that raw legs did not read', 'droppedHeardMs'),
     ];
+  }
+
+  /** Loads what converts rates now rather than while a program waits, where there may be programs. */
+  async prepare(): Promise<void> {
+    if (this.bridge.joinProgram === undefined) return;
+    const leg = await RawLeg.create({ room: '', rate: 16_000, bufferMs: MIN_BUFFER_MS, onlyListens: true });
+    leg.close(1000, '');
   }
 
   /**

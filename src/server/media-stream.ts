@@ -12,6 +12,7 @@ import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
 import type { MediaSocket } from './media-socket.js';
 import { Outlet } from './outlet.js';
+import type { StreamTap } from './stream-tap.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** Largest message taken from a phone, in bytes. */
@@ -91,6 +92,15 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.outgoing = new Framer(this.playout);
   }
 
+  /** Who overhears it, if anybody. */
+  get tap(): StreamTap | undefined {
+    return this.outlet.tap;
+  }
+
+  set tap(tap: StreamTap | undefined) {
+    this.outlet.tap = tap;
+  }
+
   /** Twilio's id of the stream; `undefined` before `start`. */
   get streamSid(): string | undefined {
     return this.sid;
@@ -167,6 +177,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
    */
   clear(): { playedMs: number; discardedMs: number } {
     const truth = this.playout.clear();
+    this.tap?.cleared();
     this.outgoing.clear();
     this.marks.clear();
     if (this.sid !== undefined) this.outlet.control({ event: 'clear', streamSid: this.sid });
@@ -262,6 +273,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.isPassing = true;
     this.intake.push(audio, stamp);
     this.isPassing = false;
+    this.tap?.heard(audio, (info[0] as number) - (info[2] as number));
   }
 
   /** The pace is the audio's own: a message is due as long after the one before as that one lasts. */

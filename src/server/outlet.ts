@@ -6,6 +6,7 @@ import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampNow, stampsBetween }
 import type { Traffic } from '../telemetry/traffic.js';
 import type { ClearMessage, MarkMessage } from '../twilio/messages.js';
 import type { MediaSocket } from './media-socket.js';
+import type { StreamTap } from './stream-tap.js';
 
 /** Unsent bytes above which audio waits instead of being sent: about a quarter second of it. */
 const FULL_SOCKET_BYTES = 4 * 1024;
@@ -15,6 +16,7 @@ export class Outlet implements PlayoutLine {
   private socket: MediaSocket | undefined;
   /** Twilio takes audio from `start` on: before it there is no stream to name. */
   hasListener = false;
+  tap: StreamTap | undefined;
   private text = new Uint8Array(0);
 
   constructor(
@@ -49,16 +51,19 @@ export class Outlet implements PlayoutLine {
       return;
     }
     this.traffic.framesOut += 1;
-    if (stamp === NO_STAMP && !sampled) return;
-    const sent = stampNow();
-    const { latencies } = this;
-    if (stamp !== NO_STAMP) latencies.gateway.record(stampsBetween(stamp, sent));
-    if (!sampled) return;
-    const encoding = stampsBetween(begun, encoded);
-    latencies.transcodeOut.record(encoding);
-    latencies.legEncoded.record(waitedUs * STAMPS_PER_MICROSECOND + encoding);
-    latencies.encodedSocket.record(stampsBetween(encoded, sent));
-    latencies.playoutLead.record(leadUs * STAMPS_PER_MICROSECOND);
+    if (stamp !== NO_STAMP || sampled) {
+      const sent = stampNow();
+      const { latencies } = this;
+      if (stamp !== NO_STAMP) latencies.gateway.record(stampsBetween(stamp, sent));
+      if (sampled) {
+        const encoding = stampsBetween(begun, encoded);
+        latencies.transcodeOut.record(encoding);
+        latencies.legEncoded.record(waitedUs * STAMPS_PER_MICROSECOND + encoding);
+        latencies.encodedSocket.record(stampsBetween(encoded, sent));
+        latencies.playoutLead.record(leadUs * STAMPS_PER_MICROSECOND);
+      }
+    }
+    this.tap?.sent(frame, leadUs / 1_000);
   }
 
   /** Sends a mark or a clear. Never dropped: a socket that is too full for it is cut by the server. */

@@ -13,6 +13,8 @@ import { LegRoute } from './leg-route.js';
 import type { Legs } from './legs.js';
 import { MediaRoute } from './media-route.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
+import { RecordingRoutes } from './recording-routes.js';
+import type { Recordings } from './recordings.js';
 import type { Switchboard } from './switchboard.js';
 import { TwilioRoutes } from './twilio-routes.js';
 
@@ -22,6 +24,7 @@ export interface ServerOptions {
   /** Absent where this gateway stands alone. */
   readonly fleet: Fleet | undefined;
   readonly legs: Legs;
+  readonly recordings: Recordings;
   readonly gatekeeper: Gatekeeper;
   readonly events: EventRoutes;
   readonly metrics: Metrics;
@@ -41,7 +44,7 @@ export class Server {
   private readonly events: EventRoutes;
 
   constructor(options: ServerOptions) {
-    const { calls, switchboard, fleet, legs, gatekeeper, events, metrics, facts, log, tls } = options;
+    const { calls, switchboard, fleet, legs, recordings, gatekeeper, events, metrics, facts, log, tls } = options;
     this.legs = legs;
     this.log = log;
     this.events = events;
@@ -64,6 +67,10 @@ export class Server {
     this.get('/v1/calls/:id', (exchange) => control.inspect(exchange));
     this.route('del', '/v1/calls/:id', (exchange) => control.hangUp(exchange));
     this.get('/v1/events', (exchange) => events.follow(exchange));
+    const recording = new RecordingRoutes(recordings, switchboard, gatekeeper);
+    this.post('/v1/calls/:id/recording', (exchange) => recording.start(exchange));
+    this.get('/v1/calls/:id/recording', (exchange) => recording.inspect(exchange));
+    this.route('del', '/v1/calls/:id/recording', (exchange) => recording.stop(exchange));
     new LegRoute(legs, gatekeeper, log).addTo(this.app);
     this.get('/health', (exchange) => operations.health(exchange));
     this.get('/ready', (exchange) => operations.ready(exchange));

@@ -160,6 +160,15 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return this.sessions.get(callId);
   }
 
+  /** @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED` (409) */
+  requireSession(callId: string): Session {
+    this.options.registry.require(callId);
+    const session = this.sessions.get(callId);
+    if (session !== undefined) return session;
+    const message = `Expected call ${callId} to last but received its end`;
+    throw new GatewayError('GW_CALL_ENDED', message, { status: 409 });
+  }
+
   /** Whether the call is known here and has not ended. */
   has(callId: string): boolean {
     const call = this.options.registry.get(callId);

@@ -1,0 +1,15 @@
+/** Overhears a media stream, both ways. All memory is only lent; it is called after the audio went where it belongs. */
+export interface StreamTap {
+  /**
+   * The caller's audio, 48 kHz, any length.
+   * @param mediaMs its place on the stream's own timeline, in milliseconds; NaN where that is unknown
+   */
+  heard(samples: Int16Array, mediaMs: number): void;
+  /**
+   * A frame was sent to the caller.
+   * @param leadMs milliseconds until it is heard
+   */
+  sent(frame: Int16Array, leadMs: number): void;
+  /** What was sent and not heard yet is taken back. */
+  cleared(): void;
+}

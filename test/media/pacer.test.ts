@@ -1,0 +1,186 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Pacer, type PacerSink } from '../../src/media/pacer.js';
+
+const RATE = 16_000;
+const FRAME = 320;
+const FRAME_MS = 20;
+
+/** A listener that plays what it has at 1×, on a clock that the test moves. */
+class Listener implements PacerSink {
+  aheadMs = 80;
+  own = 0;
+  rests = 0;
+  now = 10_000;
+  readonly frames: Int16Array[] = [];
+  readonly marks: string[] = [];
+  maxLeadMs = 0;
+  holes = 0;
+  private dryAt = 0;
+  private ticking = false;
+  readonly pacer: Pacer;
+
+  constructor(limitMs = 30_000) {
+    const clock = {
+      join: () => {
+        this.ticking = true;
+      },
+      leave: () => {
+        this.ticking = false;
+      },
+    };
+    this.pacer = new Pacer(this, RATE, limitMs, clock, () => this.now);
+  }
+  get hasOwn(): boolean {
+    return this.own > 0;
+  }
+  get isTicking(): boolean {
+    return this.ticking;
+  }
+  takeOwn(): void {
+    this.own -= 1;
+    this.take(new Int16Array(FRAME).fill(-1));
+  }
+  take(frame: Int16Array): void {
+    if (this.now > this.dryAt && this.dryAt > 0) this.holes += 1;
+    this.dryAt = Math.max(this.dryAt, this.now) + FRAME_MS;
+    this.maxLeadMs = Math.max(this.maxLeadMs, this.dryAt - this.now);
+    this.frames.push(frame.slice());
+  }
+  passed(mark: string): void {
+    this.marks.push(`${mark}@${this.frames.length}`);
+  }
+  rest(): void {
+    this.rests += 1;
+  }
+  /** Time passes; ticks come every so many milliseconds, as late as they like. */
+  wait(ms: number, tickMs = FRAME_MS): void {
+    const end = this.now + ms;
+    while (this.now + tickMs <= end) {
+      this.now += tickMs;
+      if (this.ticking) this.pacer.tick();
+    }
+    this.now = end;
+  }
+  get said(): number[] {
+    return this.frames.flatMap((frame) => [...frame]);
+  }
+}
+
+const ramp = (count: number, from = 1) =>
+  Int16Array.from({ length: count }, (_, i) => ((from + i - 1) % 30_000) + 1);
+
+describe('a pacer', () => {
+  test('lets a burst out at the pace of speech, without a hole, no further ahead than it may', () => {
+    const listener = new Listener();
+    listener.pacer.push(ramp(10 * RATE));
+    expect(listener.frames).toHaveLength(4);
+    for (let i = 0; i < 40; i++) listener.wait(240, [20, 24, 16, 60, 12][i % 5]);
+    expect(listener.maxLeadMs).toBeLessThanOrEqual(80);
+    expect(listener.holes).toBe(0);
+    listener.wait(1_000);
+    expect(listener.said).toEqual([...ramp(10 * RATE)]);
+    expect(listener.isTicking).toBe(false);
+    expect(listener.rests).toBeGreaterThan(0);
+  });
+
+  test('passes live audio on at once', () => {
+    const listener = new Listener();
+    for (let i = 0; i < 50; i++) {
+      listener.pacer.push(ramp(FRAME, i * FRAME + 1));
+      expect(listener.frames).toHaveLength(i + 1);
+      listener.wait(20);
+    }
+    expect(listener.maxLeadMs).toBeLessThanOrEqual(20);
+  });
+
+  test('says the same whatever pieces it comes in', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 30 }), (pieces) => {
+        const listener = new Listener();
+        let total = 0;
+        for (const piece of pieces) {
+          listener.pacer.push(ramp(piece, total + 1));
+          total += piece;
+          listener.wait(20);
+        }
+        listener.wait(30_000);
+        // Where it had to wait for more, silence filled up a frame.
+        expect(listener.said.filter((sample) => sample !== 0)).toEqual([...ramp(total)]);
+        expect(listener.said.length % FRAME).toBe(0);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('waits 40 ms for the rest of a frame, then says it with silence', () => {
+    const listener = new Listener();
+    listener.pacer.push(ramp(100));
+    listener.wait(20);
+    expect(listener.frames).toHaveLength(0);
+    listener.wait(20);
+    expect(listener.said).toEqual([...ramp(100), ...new Array(220).fill(0)]);
+    expect(listener.isTicking).toBe(false);
+  });
+
+  test('holds no more than its bound, and keeps the beginning', () => {
+    const listener = new Listener(1_000);
+    listener.aheadMs = 20;
+    expect(listener.pacer.push(ramp(3 * RATE))).toBe(2_000);
+    expect(listener.pacer.waitingMs).toBe(980);
+    expect(listener.pacer.push(ramp(FRAME))).toBe(0);
+    expect(listener.pacer.push(ramp(FRAME))).toBe(20);
+    expect(listener.pacer.droppedMs).toBe(2_020);
+    listener.wait(3_000);
+    expect(listener.said.slice(0, RATE)).toEqual([...ramp(RATE)]);
+  });
+
+  test('tells of a mark when all audio before it has left', () => {
+    const listener = new Listener();
+    listener.pacer.mark('at once');
+    listener.pacer.push(ramp(10 * FRAME));
+    listener.pacer.mark('ten');
+    listener.pacer.push(ramp(5 * FRAME + 10));
+    listener.pacer.mark('end');
+    listener.wait(1_000);
+    expect(listener.marks).toEqual(['at once@0', 'ten@10', 'end@16']);
+  });
+
+  test('clear drops what waits, gives its marks back and lets what comes next begin at once', () => {
+    const listener = new Listener();
+    listener.pacer.push(ramp(RATE));
+    listener.pacer.mark('a');
+    listener.pacer.mark('b');
+    expect(listener.pacer.clear()).toEqual({ discardedMs: 920, marks: ['a', 'b'] });
+    expect(listener.isTicking).toBe(false);
+    listener.wait(1_000);
+    expect(listener.frames).toHaveLength(4);
+    listener.pacer.push(ramp(FRAME));
+    expect(listener.frames).toHaveLength(5);
+    expect(listener.marks).toEqual([]);
+  });
+
+  test('sends what the sink has of its own before what waits, and audio that came first loses nothing', () => {
+    const listener = new Listener();
+    listener.own = 10;
+    listener.pacer.push(ramp(5 * FRAME));
+    listener.wait(1_000);
+    expect(listener.said.slice(0, 10 * FRAME).every((sample) => sample === -1)).toBe(true);
+    expect(listener.said.slice(10 * FRAME)).toEqual([...ramp(5 * FRAME)]);
+    listener.own = 3;
+    listener.pacer.wake();
+    listener.wait(200);
+    expect(listener.frames).toHaveLength(18);
+    expect(listener.isTicking).toBe(false);
+  });
+
+  test('does nothing any more once it is closed', () => {
+    const listener = new Listener();
+    listener.pacer.push(ramp(RATE));
+    listener.pacer.close();
+    expect(listener.isTicking).toBe(false);
+    listener.pacer.push(ramp(RATE));
+    listener.wait(1_000);
+    expect(listener.frames).toHaveLength(4);
+  });
+});
