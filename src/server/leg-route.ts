@@ -85,8 +85,16 @@ export class LegRoute {
     }
   }
 
-  private admit(request: HttpRequest): Promise<RawLeg> {
+  private async admit(request: HttpRequest): Promise<RawLeg> {
     const header = (name: string) => request.getHeader(name);
+    // uWebSockets.js looks at the key alone; a proxy that drops this header can carry no WebSocket.
+    if (header('upgrade').toLowerCase() !== 'websocket') {
+      throw new GatewayError(
+        'GW_UPGRADE_MISSING',
+        'Expected the header "Upgrade: websocket" for a raw leg but received none: does a proxy drop it?',
+        { status: 426 },
+      );
+    }
     this.gatekeeper.checkControl(withOfferedKey(header));
     checkSameOrigin(header);
     return this.legs.admit(optionsOf(request.getParameter(0) ?? '', request.getQuery() ?? ''));

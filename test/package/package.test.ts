@@ -45,6 +45,8 @@ it('the package holds what a user needs to build and run it, and nothing of ours
     'dist/simulator/index.js',
     'src/events/README.md',
     'src/router/README.md',
+    'src/bridge/local/README.md',
+    'src/bridge/local/examples/agent.py',
     'src/simulator/fixtures/speech.wav',
   ]) {
     expect(paths).toContain(needed);
@@ -55,6 +57,7 @@ it('the package holds what a user needs to build and run it, and nothing of ours
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
       /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/fixtures|(?:bridge\/stream|router|events|simulator)\/README)/.test(
+      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/(fixtures|README)|bridge\/(stream\/README|local\/(README|examples)))/.test(
         path,
       ),
   );
