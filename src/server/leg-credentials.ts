@@ -28,7 +28,9 @@ export function checkSameOrigin(header: HeaderReader): void {
   const origin = header('origin');
   if (origin === '') return;
   const host = URL.canParse(origin) ? new URL(origin).host : '';
-  if (host !== '' && host === header('host').toLowerCase()) return;
+  // A proxy may tell the host that the page asked for; the page itself can set neither header.
+  const own = [header('host'), header('x-forwarded-host')];
+  if (host !== '' && own.some((name) => name.toLowerCase() === host)) return;
   throw new GatewayError(
     'GW_ORIGIN_REFUSED',
     "Expected no Origin for a raw leg, or this server's own, but received another",

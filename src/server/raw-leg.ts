@@ -271,6 +271,8 @@ export class RawLeg implements Program, PacerSink {
   private clear(): void {
     const { discardedMs, marks } = this.pacer.clear();
     this.tones.clear();
+    // The few milliseconds within the filter are not to be heard before what comes next.
+    this.converters?.up.flush();
     const unheardMs = this.place?.clear() ?? 0;
     this.marksUnderWay -= marks.length;
     for (const name of marks) this.tell({ type: 'mark', name, place: 'cleared' });

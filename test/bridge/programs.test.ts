@@ -175,12 +175,12 @@ describe('a program in a room', () => {
     expect(a.hungUp).toBe(true);
   });
 
-  test('may send ahead where nothing is mixed, up to two thirds of the lead and never more than 200 ms', () => {
+  test('may send ahead where nothing is mixed, a frame less than the lead and never more than 200 ms', () => {
     const ahead = (leadMs: number) => {
       const agent = {} as Program;
       return new LocalBridge(leadMs).joinProgram('r', agent, false).aheadMs;
     };
-    expect([ahead(120), ahead(60), ahead(10_000)]).toEqual([80, 40, 200]);
+    expect([ahead(120), ahead(60), ahead(10_000)]).toEqual([100, 40, 200]);
     const room = new Room(() => {}, 80);
     const agent = new Agent(room);
     new Phone(room, 'a');

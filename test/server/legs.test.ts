@@ -71,9 +71,12 @@ describe('a raw leg is refused before the upgrade', () => {
       const status = await upgradeStatus(url(gateway), { ...BEARER, origin });
       expect(status, origin).toEqual({ status: 403, code: 'GW_ORIGIN_REFUSED' });
     }
-    expect(await upgradeStatus(url(gateway), { ...BEARER, origin: `http://${host}` })).toEqual({
-      status: 101,
-    });
+    for (const headers of [
+      { origin: `http://${host}` },
+      { origin: 'https://voice.example.com', 'x-forwarded-host': 'Voice.example.com' },
+    ]) {
+      expect(await upgradeStatus(url(gateway), { ...BEARER, ...headers })).toEqual({ status: 101 });
+    }
   });
 
   it('with 400 for a rate, buffer, listen or room that can not be', async () => {

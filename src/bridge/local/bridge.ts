@@ -1,10 +1,9 @@
+import { FRAME_MS } from '../../media/frame.js';
 import { DEFAULT_LEAD_MS } from '../../media/playout.js';
 import type { Bridge, BridgeLeg, JoinRequest, PhoneLine, Program, ProgramLeg } from '../bridge.js';
 import { Room } from './room.js';
 
-/** Of a listener's lead, what a program may use up; the rest is for the network's jitter. */
-const PROGRAM_SHARE = 2 / 3;
-/** More than this in advance helps against no jitter that a program should be heard through. */
+/** Audio sent further ahead of a phone than this helps against no stall that a call should live with. */
 const MAX_PROGRAM_AHEAD_MS = 200;
 
 /** Rooms within this process: no account, no network. A room lives as long as somebody is in it. */
@@ -31,10 +30,7 @@ export class LocalBridge implements Bridge {
   private room(name: string): Room {
     let room = this.rooms.get(name);
     if (room === undefined) {
-      room = new Room(
-        () => this.rooms.delete(name),
-        Math.min(this.leadMs * PROGRAM_SHARE, MAX_PROGRAM_AHEAD_MS),
-      );
+      room = new Room(() => this.rooms.delete(name), Math.min(this.leadMs - FRAME_MS, MAX_PROGRAM_AHEAD_MS));
       this.rooms.set(name, room);
     }
     return room;
