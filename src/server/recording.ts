@@ -1,5 +1,6 @@
 import { CallerClock } from '../media/caller-clock.js';
 import { SAMPLE_RATE } from '../media/frame.js';
+import { PhoneDownsampler } from '../media/phone-downsampler.js';
 import { createResampler, type RateConverter } from '../media/rate-converter.js';
 import { StereoTape } from '../media/stereo-tape.js';
 import type { StreamTap } from './stream-tap.js';
@@ -85,7 +86,9 @@ export class Recording implements StreamTap {
     wav: WavFile,
     now: () => number = () => performance.now(),
   ): Promise<Recording> {
-    const converter = () => createResampler(SAMPLE_RATE, options.rate);
+    const { rate } = options;
+    const converter = async () =>
+      rate === 8_000 ? new PhoneDownsampler() : createResampler(SAMPLE_RATE, rate);
     return new Recording(options, wav, [await converter(), await converter()], now);
   }
 
@@ -144,11 +147,7 @@ export class Recording implements StreamTap {
   private async close(end: RecordingEnd): Promise<void> {
     // A timer may be a little early.
     const seconds = end === 'limit' ? this.options.maxSeconds : this.seconds;
-    if (seconds > 0) {
-      this.caller.seam();
-      this.rest.seam();
-      this.commit(seconds * 1_000, true);
-    }
+    if (seconds > 0) this.commit(seconds * 1_000, true);
     this.caller.close();
     this.rest.close();
     const error = await this.wav.close();
@@ -170,6 +169,8 @@ export class Recording implements StreamTap {
 
   private commit(untilMs: number, isLast = false): void {
     const until = Math.min(untilMs, this.options.maxSeconds * 1_000);
+    this.caller.endBefore(until);
+    this.rest.endBefore(until);
     this.tape.commit(Math.round((until * this.options.rate) / 1_000), isLast);
   }
 }
@@ -202,8 +203,14 @@ class Track {
   }
 
   /** What was written so far has ended: the rest of it comes out of the converter. */
-  seam(): void {
+  private seam(): void {
     if (!Number.isNaN(this.next)) this.put(this.converter.flush());
+    this.next = Number.NaN;
+  }
+
+  /** Time has passed: audio that ended before this goes on no more. */
+  endBefore(untilMs: number): void {
+    if (this.next < this.samplesIn(untilMs)) this.seam();
   }
 
   /** Nothing is heard from here on. */
