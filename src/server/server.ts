@@ -44,7 +44,8 @@ export class Server {
   private readonly events: EventRoutes;
 
   constructor(options: ServerOptions) {
-    const { calls, switchboard, fleet, legs, recordings, gatekeeper, events, metrics, facts, log, tls } = options;
+    const { calls, switchboard, fleet, legs, recordings, gatekeeper, events, metrics, facts, log, tls } =
+      options;
     this.legs = legs;
     this.log = log;
     this.events = events;

@@ -56,8 +56,7 @@ it('the package holds what a user needs to build and run it, and nothing of ours
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/fixtures|(?:bridge\/stream|router|events|simulator)\/README)/.test(
-      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/(fixtures|README)|bridge\/(stream\/README|local\/(README|examples)))/.test(
+      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/fixtures|bridge\/local\/examples|(?:bridge\/stream|bridge\/local|router|events|simulator)\/README)/.test(
         path,
       ),
   );
