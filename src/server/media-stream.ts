@@ -6,8 +6,9 @@ import { Intake } from '../media/intake.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from '../media/marks.js';
 import { DEFAULT_LEAD_MS, Playout } from '../media/playout.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
-import { isSampled, Latencies } from '../telemetry/latencies.js';
-import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
+import { CallLatencies, STAGE } from '../telemetry/call-latencies.js';
+import { isSampled, type Latencies } from '../telemetry/latencies.js';
+import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampOf, stampsBetween } from '../telemetry/stamp.js';
 import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
 import type { MediaSocket } from './media-socket.js';
@@ -41,6 +42,8 @@ export interface MediaStreamOptions {
   readonly checkStart?: (start: StreamStart) => string | undefined;
   /** Shared by all streams of a gateway. */
   readonly latencies?: Latencies;
+  /** Takes this stream's times in place of a recorder of its own: a bench has one that takes none. */
+  readonly recorder?: CallLatencies;
 }
 
 interface MediaStreamEvents {
@@ -60,7 +63,7 @@ interface MediaStreamEvents {
 export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly traffic = new Traffic();
   /** Where this call's time goes. */
-  readonly latencies: Latencies;
+  readonly latencies: CallLatencies;
   private readonly transcoder = new core.Transcoder();
   private readonly intake = new Intake();
   private readonly outlet: Outlet;
@@ -85,7 +88,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     super();
     const leadMs = options.leadMs ?? DEFAULT_LEAD_MS;
     if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
-    this.latencies = new Latencies(options.latencies ?? new Latencies());
+    this.latencies = options.recorder ?? new CallLatencies(options.latencies);
     this.checkStart = options.checkStart;
     this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);
     this.playout = new Playout(this.outlet, leadMs);
@@ -228,13 +231,14 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** A message has come. Its memory is only lent. */
   receive(message: ArrayBuffer, isBinary: boolean): void {
     if (this.ended) return;
-    const stamp = stampNow();
+    const now = performance.now();
+    const stamp = stampOf(now);
     this.traffic.messagesIn += 1;
     if (message.byteLength > MAX_MESSAGE_BYTES) {
       this.finish('protocol', 1009, `Expected at most ${MAX_MESSAGE_BYTES} bytes a message`);
       return;
     }
-    if (!this.flood.take(1 + (message.byteLength >> 9))) {
+    if (!this.flood.take(1 + (message.byteLength >> 9), now)) {
       this.finish('protocol', 1008, 'Expected the pace of a phone but received a flood');
       return;
     }
@@ -262,8 +266,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** `count` decoded samples stand in the slab. */
   private heard(count: number, stamp: Stamp): void {
     if (isSampled(this.traffic.messagesIn)) {
-      this.decoding = stampsBetween(stamp, stampNow());
-      this.latencies.transcodeIn.record(this.decoding);
+      this.decoding = stampsBetween(stamp, this.latencies.now());
+      this.latencies.note(STAGE.transcodeIn, this.decoding);
     }
     this.noteJitter(count, stamp);
     this.traffic.framesIn += (info[1] as number) / FRAME_PAYLOAD_BYTES;
@@ -281,7 +285,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     if (this.latestAt !== NO_STAMP) {
       const due = ((this.latestSamples * STAMPS_PER_MICROSECOND * 1_000) / SAMPLES_PER_MS) | 0;
       const late = stampsBetween(this.latestAt, stamp) - due;
-      this.latencies.intakeJitter.record(late < 0 ? -late : late);
+      this.latencies.note(STAGE.intakeJitter, late < 0 ? -late : late);
     }
     this.latestAt = stamp;
     this.latestSamples = count;
@@ -290,7 +294,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** A frame goes to the leg: at once, or after waiting for it. */
   noteHandedOver(stamp: Stamp): void {
     if (this.isPassing && !isSampled(this.traffic.messagesIn)) return;
-    this.latencies.decodedLeg.record(stampsBetween(stamp, stampNow()) - this.decoding);
+    this.latencies.note(STAGE.decodedLeg, stampsBetween(stamp, this.latencies.now()) - this.decoding);
   }
 
   /** Everything that is not a plain media message: readable, and rare. A bad one never ends the call. */

@@ -1,8 +1,9 @@
 import type { Transcoder } from '../media/core.js';
 import type { PlayoutLine } from '../media/playout.js';
 import { message } from '../media/thread-core.js';
-import { isSampled, type Latencies } from '../telemetry/latencies.js';
-import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampNow, stampsBetween } from '../telemetry/stamp.js';
+import { type CallLatencies, STAGE } from '../telemetry/call-latencies.js';
+import { isSampled } from '../telemetry/latencies.js';
+import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampsBetween } from '../telemetry/stamp.js';
 import type { Traffic } from '../telemetry/traffic.js';
 import type { ClearMessage, MarkMessage } from '../twilio/messages.js';
 import type { MediaSocket } from './media-socket.js';
@@ -22,7 +23,7 @@ export class Outlet implements PlayoutLine {
   constructor(
     private readonly transcoder: Transcoder,
     private readonly traffic: Traffic,
-    private readonly latencies: Latencies,
+    private readonly latencies: CallLatencies,
   ) {}
 
   get hasSocket(): boolean {
@@ -39,11 +40,12 @@ export class Outlet implements PlayoutLine {
 
   write(frame: Int16Array, stamp: Stamp, waitedUs: number, leadUs: number): void {
     if (this.socket === undefined) return;
+    const { latencies } = this;
     // Frames that waited tell of what is rare.
     const sampled = waitedUs > 0 || isSampled(this.traffic.framesOut);
-    const begun = sampled ? stampNow() : 0;
+    const begun = sampled ? latencies.now() : 0;
     const length = this.transcoder.transmit(frame);
-    const encoded = sampled ? stampNow() : 0;
+    const encoded = sampled ? latencies.now() : 0;
     // The text of a frame is equally long for the whole call, so this view is made once.
     if (this.text.length !== length) this.text = message.subarray(0, length);
     if (!this.socket.send(this.text)) {
@@ -52,15 +54,14 @@ export class Outlet implements PlayoutLine {
     }
     this.traffic.framesOut += 1;
     if (stamp !== NO_STAMP || sampled) {
-      const sent = stampNow();
-      const { latencies } = this;
-      if (stamp !== NO_STAMP) latencies.gateway.record(stampsBetween(stamp, sent));
+      const sent = latencies.now();
+      if (stamp !== NO_STAMP) latencies.note(STAGE.gateway, stampsBetween(stamp, sent));
       if (sampled) {
         const encoding = stampsBetween(begun, encoded);
-        latencies.transcodeOut.record(encoding);
-        latencies.legEncoded.record(waitedUs * STAMPS_PER_MICROSECOND + encoding);
-        latencies.encodedSocket.record(stampsBetween(encoded, sent));
-        latencies.playoutLead.record(leadUs * STAMPS_PER_MICROSECOND);
+        latencies.note(STAGE.transcodeOut, encoding);
+        latencies.note(STAGE.legEncoded, waitedUs * STAMPS_PER_MICROSECOND + encoding);
+        latencies.note(STAGE.encodedSocket, stampsBetween(encoded, sent));
+        latencies.note(STAGE.playoutLead, leadUs * STAMPS_PER_MICROSECOND);
       }
     }
     this.tap?.sent(frame, leadUs / 1_000);

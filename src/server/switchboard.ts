@@ -85,7 +85,6 @@ const DEFAULT_RING_SECONDS = 60;
 
 /** Answers, places, connects and ends the calls of one gateway. Knows nothing of HTTP. */
 export class Switchboard extends EventEmitter<SwitchboardEvents> implements CallService {
-  readonly latencies = new Latencies();
   readonly eventLoopDelay = new EventLoopDelay();
   readonly admission: Admission;
   readonly endedCalls = new Map<string, number>();
@@ -99,6 +98,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   /** What Twilio is told to do with callers whose streams are over. */
   readonly next: NextVerbs;
   private readonly past = new Traffic();
+  private readonly times = new Latencies();
   private isDraining = false;
 
   constructor(private readonly options: SwitchboardOptions) {
@@ -154,6 +154,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     total.add(this.past);
     for (const session of this.sessions.values()) total.add(session.stream.counts());
     return total;
+  }
+
+  /** Where the time of all calls' frames went, past and present. */
+  get latencies(): Latencies {
+    for (const { stream } of this.sessions.values()) stream.latencies.settle();
+    return this.times;
   }
 
   session(callId: string): Session | undefined {
@@ -481,7 +487,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
             if (callSid !== undefined) this.next.set(callSid, twiml);
           }
         : undefined,
-      stream: { leadMs, latencies: this.latencies },
+      stream: { leadMs, latencies: this.times },
     });
     this.sessions.set(call.callId, session);
     if (shared?.isDormant !== true) this.begin(session, isContinued);

@@ -1,8 +1,5 @@
 import { LatencyHistogram, type LatencySummary } from './histogram.js';
 
-/** A call's histograms are coarser than the gateway's: 8 buckets a power of two, at most 12.5 % wide, 1.9 KB each. */
-const CALL_SUB_BITS = 3;
-
 /**
  * Every frame's way from socket to socket and its jitter are measured. What lies between, whose clock readings would cost
  * more than the rest of it, is taken from every eighth frame, and from those that had to wait.
@@ -14,38 +11,24 @@ export function isSampled(n: number): boolean {
   return (n & (SAMPLED - 1)) === 0;
 }
 
-/** Where a frame's time goes, in the order of its way. Of a whole gateway, or of one of its calls. */
+/** Where the frames' time goes in a whole gateway, in the order of their way. */
 export class Latencies {
   /** How far messages come from the pace their audio sets. */
-  readonly intakeJitter: LatencyHistogram;
+  readonly intakeJitter = new LatencyHistogram();
   /** Message bytes → 48 kHz samples. */
-  readonly transcodeIn: LatencyHistogram;
+  readonly transcodeIn = new LatencyHistogram();
   /** Samples → the bridge leg: nothing, or the wait until it is up. */
-  readonly decodedLeg: LatencyHistogram;
+  readonly decodedLeg = new LatencyHistogram();
   /** A frame from the bridge leg → message bytes, the wait for room in the lead included. */
-  readonly legEncoded: LatencyHistogram;
+  readonly legEncoded = new LatencyHistogram();
   /** 48 kHz samples → message bytes. */
-  readonly transcodeOut: LatencyHistogram;
+  readonly transcodeOut = new LatencyHistogram();
   /** Message bytes → the return of the socket's send. */
-  readonly encodedSocket: LatencyHistogram;
+  readonly encodedSocket = new LatencyHistogram();
   /** From the start of the socket's message callback to the return of the send that its audio caused. */
-  readonly gateway: LatencyHistogram;
+  readonly gateway = new LatencyHistogram();
   /** Audio the listener has waiting when a frame is sent. */
-  readonly playoutLead: LatencyHistogram;
-
-  /** @param whole the gateway's, where these are one call's: they get every value too */
-  constructor(whole?: Latencies) {
-    const part = (of: LatencyHistogram | undefined) =>
-      of === undefined ? new LatencyHistogram() : new LatencyHistogram(of, CALL_SUB_BITS);
-    this.intakeJitter = part(whole?.intakeJitter);
-    this.transcodeIn = part(whole?.transcodeIn);
-    this.decodedLeg = part(whole?.decodedLeg);
-    this.legEncoded = part(whole?.legEncoded);
-    this.transcodeOut = part(whole?.transcodeOut);
-    this.encodedSocket = part(whole?.encodedSocket);
-    this.gateway = part(whole?.gateway);
-    this.playoutLead = part(whole?.playoutLead);
-  }
+  readonly playoutLead = new LatencyHistogram();
 
   // Every field is a stage, and nothing else is.
 

@@ -10,9 +10,14 @@ export const STAMPS_PER_MICROSECOND = 10;
 /** Marks audio that did not come in by a socket: how long it was here says nothing of the gateway. */
 export const NO_STAMP: Stamp = -(2 ** 31);
 
+/** A reading of `performance.now()` as a stamp. */
+export function stampOf(ms: number): Stamp {
+  return (ms * 10_000) | 0;
+}
+
 /** The present as a stamp. */
 export function stampNow(): Stamp {
-  return (performance.now() * 10_000) | 0;
+  return stampOf(performance.now());
 }
 
 /** Stamps between two stamps, right across the wrap; meaningful up to 214 s. */
