@@ -1,9 +1,12 @@
+import { timingSafeEqual } from 'node:crypto';
 import twilio from 'twilio';
 import { expected, GatewayError } from '../errors.js';
 import type { FormParameters } from './webhook.js';
 
 /** Base64 of an HMAC-SHA1. */
 const SIGNATURE_LENGTH = 28;
+
+const SECURE = new Set(['https', 'wss']);
 
 /** A request as Twilio signed it. */
 export interface SignedRequest {
@@ -44,9 +47,17 @@ export class TwilioSignatureVerifier {
   isValid(request: SignedRequest): boolean {
     const signature = request.signature ?? '';
     if (signature.length !== SIGNATURE_LENGTH) return false;
-    return withSecurePort(request.urls).some(
-      (url) => URL.canParse(url) && this.tokens.some((token) => signed(token, signature, url, request)),
-    );
+    return request.urls.some((url) => {
+      const plain = plainSpellings(url);
+      if (plain !== undefined) {
+        return this.tokens.some((token) =>
+          plain.some((each) => signedPlain(token, signature, each, request)),
+        );
+      }
+      return withSecurePort(url).some(
+        (each) => URL.canParse(each) && this.tokens.some((token) => signed(token, signature, each, request)),
+      );
+    });
   }
 
   /**
@@ -71,12 +82,32 @@ export class TwilioSignatureVerifier {
   }
 }
 
+/**
+ * How a URL without a query, user or anything to be escaped may have been signed: without a port and with one. The SDK tries
+ * six spellings, whatever the URL; a plain one, as nearly all are, has these two, and forgeries cost no more than they must.
+ */
+function plainSpellings(url: string): [string, string] | undefined {
+  const parts = /^(https?|wss?)(:\/\/[a-z0-9.-]+)(:\d+)?(\/[\w/-]*)$/.exec(url);
+  if (parts === null || !URL.canParse(url)) return undefined;
+  const [, scheme = '', host = '', port = SECURE.has(scheme) ? ':443' : ':80', path = ''] = parts;
+  return [scheme + host + path, scheme + host + port + path];
+}
+
+function signedPlain(
+  token: string,
+  signature: string,
+  url: string,
+  { parameters = {} }: SignedRequest,
+): boolean {
+  const expectedSignature = Buffer.from(twilio.getExpectedTwilioSignature(token, url, parameters));
+  const received = Buffer.from(signature);
+  return received.length === expectedSignature.length && timingSafeEqual(received, expectedSignature);
+}
+
 /** The SDK tries a URL with and without its default port, but takes 80 for that of `wss`. */
-function withSecurePort(urls: readonly string[]): string[] {
-  return urls.flatMap((url) => [
-    url,
-    ...(/^wss:\/\/[^/:]+\//.test(url) ? [url.replace(/^(wss:\/\/[^/]+)/, '$1:443')] : []),
-  ]);
+function withSecurePort(url: string): string[] {
+  const isSecure = /^wss:\/\/[^/:]+\//.test(url);
+  return isSecure ? [url, url.replace(/^(wss:\/\/[^/]+)/, '$1:443')] : [url];
 }
 
 function signed(token: string, signature: string, url: string, request: SignedRequest): boolean {

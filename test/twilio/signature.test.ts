@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
+import twilio from 'twilio';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TwilioSignatureVerifier, verifyTwilioSignature } from '../../src/twilio/signature.js';
 import { parseForm } from '../../src/twilio/webhook.js';
@@ -71,6 +72,40 @@ describe('a signature', () => {
     const bare = 'wss://example.com/twilio/media/abc';
     expect(isValid(signature, bare)).toBe(false);
     expect(isValid(signature, [bare, `${bare}/`])).toBe(true);
+  });
+
+  test('of a plain URL is what the SDK takes, with any port, scheme and path', () => {
+    const [scheme, host, port, path] = [
+      fc.constantFrom('https', 'http', 'ws'),
+      fc.constantFrom('a.example', '127.0.0.1', 'A.example', '[::1]', 'user@a.example'),
+      fc.constantFrom('', ':80', ':443', ':8443'),
+      fc.constantFrom('/', '/v', '/p/v/', '/../v', '/.', "/it's", '/%41', '/v?x=1', "/v?x='"),
+    ];
+    // Not wss: the SDK takes 80 for its default port.
+    let valid = 0;
+    fc.assert(
+      fc.property(
+        fc.tuple(scheme, host, port, path),
+        fc.oneof(
+          fc.record({}),
+          fc.record({ scheme }),
+          fc.record({ host }),
+          fc.record({ port }),
+          fc.record({ path }),
+        ) as fc.Arbitrary<{ scheme?: string; host?: string; port?: string; path?: string }>,
+        (parts, changed) => {
+          const [was, at, over, to] = parts;
+          const signedFor = `${was}://${at}${over}${to}`;
+          const url = `${changed.scheme ?? was}://${changed.host ?? at}${changed.port ?? over}${changed.path ?? to}`;
+          const signature = sign(signedFor, FORM, TOKEN);
+          const expected = twilio.validateRequest(TOKEN, signature, url, FORM);
+          if (expected) valid += 1;
+          expect([url, signedFor, isValid(signature, url, FORM)]).toEqual([url, signedFor, expected]);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+    expect(valid).toBeGreaterThan(100);
   });
 
   test('covers repeated parameters: unique values, sorted', () => {
