@@ -2,6 +2,7 @@ import { benchCapacity } from './capacity.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
 import { benchQuality } from './quality.js';
+import { benchRefusal } from './refusal.js';
 import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
 import { benchTelemetry } from './telemetry.js';
@@ -16,6 +17,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
 const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   capacity: benchCapacity,
   'stream-sdp': benchStreamSdp,
+  refusal: benchRefusal,
   telemetry: benchTelemetry,
 };
 

@@ -9,10 +9,11 @@ import { writeResult } from './result.js';
 const { env } = process;
 /** As many calls take turns, so that no call's histograms stay in the processor's cache. */
 const CALLS = Number(env.TELEMETRY_CALLS ?? 1_000);
-/** Frames of each call in a turn; the two ways take turns. */
-const TURN_FRAMES = 50;
-const TURNS = 20;
-const FRAMES_A_SECOND = 50;
+/** Frames of each call in a turn; the two ways take turns, short ones, so that a busy machine is busy for both. */
+const TURN_FRAMES = 10;
+const TURNS = 120;
+/** Share of the frames that must come back. */
+const ECHOED = 0.98;
 const HOLD_MS = 3_000;
 const HOLDS = 3;
 
@@ -22,9 +23,9 @@ export interface TelemetryResult {
   /** Nanoseconds that a media stream takes for an echoed frame, its times taken and not: medians of the turns. */
   readonly recordingNs: number;
   readonly silentNs: number;
-  /** What taking them costs: the median of each turn's difference, and each. */
+  /** What taking them costs: the median of the turns' differences, and its quartiles: how far to believe it. */
   readonly costNs: number;
-  readonly differencesNs: readonly number[];
+  readonly costQuartilesNs: readonly [number, number];
   /** CPU of a gateway process for an echoed frame, sockets and all; `undefined` where there is no generator. */
   readonly gatewayNs: number | undefined;
 }
@@ -54,7 +55,7 @@ export async function benchTelemetry(): Promise<void> {
 
 async function takeTurns(
   core: number | undefined,
-): Promise<Pick<TelemetryResult, 'recordingNs' | 'silentNs' | 'costNs' | 'differencesNs'>> {
+): Promise<Pick<TelemetryResult, 'recordingNs' | 'silentNs' | 'costNs' | 'costQuartilesNs'>> {
   const start = async (recording: boolean) => {
     const child = startChild('telemetry/echo-process.mjs', { calls: CALLS, recording }, core);
     await answerOf(child);
@@ -73,29 +74,30 @@ async function takeTurns(
       const one = median((await turn(first)).ns);
       const other = median((await turn(first === 0 ? 1 : 0)).ns);
       taken.push(first === 0 ? [one, other] : [other, one]);
-      const [recording = 0, silent = 0] = taken.at(-1) ?? [];
-      console.log(`recording ${recording.toFixed(0)} ns, silent ${silent.toFixed(0)} ns`);
     }
     check([await turn(0), await turn(1)]);
-    const differencesNs = taken.map(([recording, silent]) => recording - silent);
+    const differences = taken.map(([recording, silent]) => recording - silent);
     return {
       recordingNs: median(taken.map(([recording]) => recording)),
       silentNs: median(taken.map(([, silent]) => silent)),
-      costNs: median(differencesNs),
-      differencesNs,
+      costNs: median(differences),
+      costQuartilesNs: [quantile(differences, 0.25), quantile(differences, 0.75)],
     };
   } finally {
     for (const child of children) child.kill('SIGKILL');
   }
 }
 
-/** Both did the same work, and only one took its times. @throws Error where that is not so */
+/**
+ * Both did the same work, but for frames that a stall of the machine cost, and only one took its times.
+ * @throws Error where that is not so
+ */
 function check(turns: readonly [Turn, Turn]): void {
   const [recording, silent] = turns;
-  const isSame = turns.every(({ fed, framesOut, slow }) => framesOut === fed && slow === 0);
-  if (isSame && recording.noted === recording.fed && silent.noted === 0) return;
+  const isSame = turns.every(({ fed, framesOut, slow }) => framesOut > fed * ECHOED && slow === 0);
+  if (isSame && recording.noted === recording.framesOut && silent.noted === 0) return;
   const seen = turns.map(({ ns: _, ...counts }) => counts);
-  throw new Error(`Expected frames that all came back, noted or not, but received ${JSON.stringify(seen)}`);
+  throw new Error(`Expected frames that came back, noted or not, but received ${JSON.stringify(seen)}`);
 }
 
 /** A gateway process' CPU an echoed frame, in nanoseconds: real sockets, real phones. */
@@ -107,8 +109,14 @@ async function gatewayCost(): Promise<number | undefined> {
   try {
     const costs: number[] = [];
     for (let i = 0; i < HOLDS; i++) {
-      const { gatewayCpu } = await hold({ program, cores, calls: CALLS, warmUpMs: HOLD_MS, holdMs: HOLD_MS });
-      costs.push((gatewayCpu * 1e9) / (CALLS * FRAMES_A_SECOND));
+      const { gatewayCpu, phones } = await hold({
+        program,
+        cores,
+        calls: CALLS,
+        warmUpMs: HOLD_MS,
+        holdMs: HOLD_MS,
+      });
+      costs.push((gatewayCpu * phones.heldMs * 1e6) / phones.received);
       console.log(`a gateway with ${CALLS} calls: ${costs.at(-1)?.toFixed(0)} ns a frame`);
     }
     return median(costs);
@@ -117,7 +125,14 @@ async function gatewayCost(): Promise<number | undefined> {
   }
 }
 
-function resultTable({ recordingNs, silentNs, costNs, gatewayNs, calls }: TelemetryResult): string {
+function resultTable({
+  recordingNs,
+  silentNs,
+  costNs,
+  costQuartilesNs,
+  gatewayNs,
+  calls,
+}: TelemetryResult): string {
   const share = (ns: number) => (gatewayNs === undefined ? '' : `${((100 * ns) / gatewayNs).toFixed(2)} %`);
   return table(
     ['an echoed frame', 'ns', 'share'],
@@ -125,6 +140,7 @@ function resultTable({ recordingNs, silentNs, costNs, gatewayNs, calls }: Teleme
       ['stream, times taken', recordingNs.toFixed(0), share(recordingNs)],
       ['stream, none taken', silentNs.toFixed(0), share(silentNs)],
       ['taking them', costNs.toFixed(0), share(costNs)],
+      ['  half of the turns', costQuartilesNs.map((ns) => ns.toFixed(0)).join(' to '), ''],
       ...(gatewayNs === undefined
         ? []
         : [[`the gateway, ${calls} calls`, gatewayNs.toFixed(0), share(gatewayNs)]]),
@@ -133,5 +149,9 @@ function resultTable({ recordingNs, silentNs, costNs, gatewayNs, calls }: Teleme
 }
 
 function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+  return quantile(values, 0.5);
+}
+
+function quantile(values: readonly number[], q: number): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length * q)] ?? Number.NaN;
 }
