@@ -8,7 +8,7 @@ import { plotCurves, writePlot } from './plot.js';
 import { writeResult } from './result.js';
 
 const { env } = process;
-/** Shorter or elsewhere by CAPACITY_STEPS=100,500, CAPACITY_HOLD=2 (seconds), CAPACITY_OVERLOAD=off. */
+/** Shorter or elsewhere by CAPACITY_STEPS=100,500, CAPACITY_HOLD=2 (seconds), CAPACITY_OVERLOAD=off, CAPACITY_FULL=0.6. */
 const STEPS = (env.CAPACITY_STEPS ?? '100,250,500,750,1000,1250,1500,1750,2000,2500,3000')
   .split(',')
   .map(Number);
@@ -19,7 +19,7 @@ const CLOSE = 50;
 /** A step that was void is tried again so often. */
 const RETRIES = 2;
 /** Overload: this share of the capacity is full, and this much is offered. */
-const FULL = 0.8;
+const FULL = Number(env.CAPACITY_FULL ?? 0.8);
 const OFFERED = 1.5;
 const UNLOADED = 100;
 const ROUNDS = 3;
@@ -41,6 +41,8 @@ export interface OverloadRow {
   readonly rounds: readonly number[];
   readonly gatewayP99Us: number;
   readonly gatewayCpu: number;
+  /** p99 of how late the phones' frames left, ms: what the offers took from them. */
+  readonly lateP99Ms: number;
   readonly missing: number;
   readonly dropped: number;
   readonly valid: boolean;
@@ -165,6 +167,7 @@ async function overloads(conditions: Conditions, capacity: number): Promise<Over
       rounds,
       gatewayP99Us: median(of.map((each) => each.gateway.p99Us)),
       gatewayCpu: median(of.map((each) => each.gatewayCpu)),
+      lateP99Ms: median(of.map((each) => each.phones.lateness.p99Ms)),
       missing: sum(of.map((each) => each.phones.missing)),
       dropped: sum(of.map((each) => each.dropped)),
       valid: of.every(isValid),
@@ -226,7 +229,19 @@ export function kbPerCall(row: CapacityRow, [first]: readonly CapacityRow[]): st
 
 function overloadTable(rows: readonly OverloadRow[]): string {
   return table(
-    ['', 'calls', 'offered', 'busy', 'p99 ms', 'rounds', 'socket→socket µs p99', 'missing', 'dropped'],
+    [
+      '',
+      'calls',
+      'offered',
+      'busy',
+      'p99 ms',
+      'rounds',
+      'late ms p99',
+      'socket→socket µs p99',
+      'gateway CPU',
+      'missing',
+      'dropped',
+    ],
     rows.map((row) => [
       row.name,
       row.calls,
@@ -234,7 +249,9 @@ function overloadTable(rows: readonly OverloadRow[]): string {
       row.busy,
       row.p99Ms.toFixed(2),
       row.rounds.map((ms) => ms.toFixed(2)).join(' '),
+      row.lateP99Ms.toFixed(2),
       row.gatewayP99Us.toFixed(0),
+      percent(row.gatewayCpu),
       row.missing,
       row.dropped,
     ]),

@@ -2,12 +2,17 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-/** Starts a script of this folder in a process of its own, its options as the first argument; on one core if asked. */
-export function startChild(script: string, options: object, core?: number): ChildProcess {
+/**
+ * Starts a script of this folder in a process of its own, its options as the first argument; on one core if asked.
+ * @param idle whether it runs only while nobody else wants the core (Linux)
+ */
+export function startChild(script: string, options: object, core?: number, idle = false): ChildProcess {
   const path = fileURLToPath(new URL(script, import.meta.url));
   const loader = script.endsWith('.ts') ? ['--import', 'tsx'] : [];
+  const pin = core === undefined ? [] : ['taskset', '-c', String(core)];
+  const yielding = idle && process.platform === 'linux' ? ['chrt', '--idle', '0'] : [];
   const node = [process.execPath, ...loader, path, JSON.stringify(options)];
-  const [command = '', ...args] = core === undefined ? node : ['taskset', '-c', String(core), ...node];
+  const [command = '', ...args] = [...pin, ...yielding, ...node];
   return spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
 }
 

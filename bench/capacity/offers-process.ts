@@ -1,10 +1,8 @@
-// Callers beyond what a gateway takes, in a process of their own that yields to the phones on its core: theirs are the
-// times that are told, and a request of Node's is longer than they may wait.
+// Callers beyond what a gateway takes, in a process of their own that the phones on its core push aside whenever one is
+// due: theirs are the times that are told, and a request of Node's is longer than they may wait. A low priority is not
+// enough for that: the scheduler lets it finish its slice.
 
-import { setPriority } from 'node:os';
 import { Account } from './account.js';
-
-const LOWEST_PRIORITY = 19;
 
 export interface Offers {
   readonly gateway: string;
@@ -13,7 +11,6 @@ export interface Offers {
   readonly rate: number;
 }
 
-setPriority(LOWEST_PRIORITY);
 const { gateway, calls, rate } = JSON.parse(process.argv[2] ?? '{}') as Offers;
 const account = new Account(gateway);
 process.send?.('ready');

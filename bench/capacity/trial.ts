@@ -121,7 +121,7 @@ class Trial {
   private async readyOffers(calls: number): Promise<ChildProcess> {
     const { cores, holdMs } = this.setting;
     const offers: Offers = { gateway: this.url, calls, rate: (calls / holdMs) * 1_000 };
-    const child = startChild('capacity/offers-process.ts', offers, cores?.generator);
+    const child = startChild('capacity/offers-process.ts', offers, cores?.generator, true);
     await answerOf(child);
     return child;
   }
