@@ -1,6 +1,7 @@
 import { table } from '../src/cli/table.js';
 import { coresOf, pinSelf } from './capacity/cores.js';
 import { GeneratorProgram } from './capacity/generator.js';
+import { isValid } from './capacity/quality.js';
 import { hold } from './capacity/trial.js';
 import { answerOf, startChild } from './child.js';
 import { type Machine, machine, machineLine } from './machine.js';
@@ -26,7 +27,7 @@ export interface TelemetryResult {
   /** What taking them costs: the median of the turns' differences, and its quartiles: how far to believe it. */
   readonly costNs: number;
   readonly costQuartilesNs: readonly [number, number];
-  /** CPU of a gateway process for an echoed frame, sockets and all; `undefined` where there is no generator. */
+  /** CPU of a gateway process for an echoed frame, sockets and all; `undefined` without a generator or a core for it. */
   readonly gatewayNs: number | undefined;
 }
 
@@ -109,17 +110,16 @@ async function gatewayCost(): Promise<number | undefined> {
   try {
     const costs: number[] = [];
     for (let i = 0; i < HOLDS; i++) {
-      const { gatewayCpu, phones } = await hold({
-        program,
-        cores,
-        calls: CALLS,
-        warmUpMs: HOLD_MS,
-        holdMs: HOLD_MS,
-      });
-      costs.push((gatewayCpu * phones.heldMs * 1e6) / phones.received);
-      console.log(`a gateway with ${CALLS} calls: ${costs.at(-1)?.toFixed(0)} ns a frame`);
+      const outcome = await hold({ program, cores, calls: CALLS, warmUpMs: HOLD_MS, holdMs: HOLD_MS });
+      const { gatewayCpu, phones } = outcome;
+      const ns = (gatewayCpu * phones.heldMs * 1e6) / phones.received;
+      const tells = isValid(outcome) && phones.received > 0;
+      console.log(
+        `a gateway with ${CALLS} calls: ${tells ? `${ns.toFixed(0)} ns a frame` : 'void, the machine is busy'}`,
+      );
+      if (tells) costs.push(ns);
     }
-    return median(costs);
+    return costs.length === 0 ? undefined : median(costs);
   } finally {
     program.remove();
   }
