@@ -112,7 +112,7 @@ interface GatewayEvents {
   call: [call: PhoneCall, stream: TwilioMediaStream];
   /** A call is over and freed; the report tells how it was. */
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
-  /** A recording is over and its file closed, for whatever reason. */
+  /** A recording is over and its file, at this node, closed, for whatever reason. */
   recording: [result: RecordingResult];
   /** A call that another node had goes on here; its `call` came before. */
   handover: [handover: Handover];
@@ -207,12 +207,20 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       apology: options.apology ?? DEFAULT_APOLOGY,
       comesBack: options.redis !== undefined,
     });
+    this.recordings = new Recordings(
+      options.recordDir,
+      options.leadMs ?? DEFAULT_LEAD_MS,
+      (callId) => this.switchboard.requireSession(callId),
+      this.log,
+      (result) => this.emit('recording', result),
+    );
     this.fleet =
       options.redis &&
       new Fleet({
         redisUrl: options.redis.url,
         nodeId: options.redis.nodeId ?? hostname(),
         switchboard: this.switchboard,
+        recordings: this.recordings,
         log: this.log,
         timeToLiveMs: options.tokenTimeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS,
         apology: options.apology ?? DEFAULT_APOLOGY,
@@ -231,12 +239,6 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
     this.switchboard.on('end', (call, cause, report) => this.emit('end', call, cause, report));
     this.legs = new Legs(this.bridge, options.maxLegs ?? 200);
-    this.recordings = new Recordings(
-      options.recordDir,
-      options.leadMs ?? DEFAULT_LEAD_MS,
-      this.log,
-      (result) => this.emit('recording', result),
-    );
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
     // Something better did not load: nobody chose this.
@@ -248,7 +250,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       switchboard: this.switchboard,
       fleet: this.fleet,
       legs: this.legs,
-      recordings: this.recordings,
+      recordings: this.fleet ?? this.recordings,
       gatekeeper: this.gatekeeper,
       events: eventRoutes,
       metrics: new Metrics(this.switchboard, [
@@ -340,7 +342,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * @throws GatewayError as `POST /v1/calls/{id}/recording` answers
    */
   async record(callId: string, request: RecordRequest = {}): Promise<RecordingView> {
-    return this.recordings.start(this.switchboard.requireSession(callId), checkRecordRequest(request));
+    return (this.fleet ?? this.recordings).startRecording(callId, checkRecordRequest(request));
   }
 
   /**
@@ -348,7 +350,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * @throws GatewayError `GW_RECORDING_NONE` (404)
    */
   async stopRecording(callId: string): Promise<RecordingResult> {
-    return this.recordings.stop(callId);
+    return (this.fleet ?? this.recordings).stopRecording(callId);
   }
 
   /** The media stream of a call that has not ended. */

@@ -14,6 +14,13 @@ import type { CallView } from './call-view.js';
 import type { CallDecision, PhoneCall } from './decision.js';
 import { HandoverWindow } from './handover-window.js';
 import type { PlaceCallRequest } from './place-call.js';
+import type { RecordingResult } from './recording.js';
+import {
+  checkRecordRequest,
+  type RecordingService,
+  type RecordingView,
+  type RecordRequest,
+} from './recordings.js';
 import type { Apology, Session } from './session.js';
 import type { SharedEntry, Switchboard } from './switchboard.js';
 
@@ -23,6 +30,7 @@ export interface FleetOptions {
   /** What this node is called in logs and questions; a random part is added. */
   readonly nodeId: string;
   readonly switchboard: Switchboard;
+  readonly recordings: RecordingService;
   readonly log: Logger;
   /** Life of a token in milliseconds. */
   readonly timeToLiveMs: number;
@@ -58,6 +66,8 @@ const AGAIN_SECONDS = [1, 1, 2, 3, 4, 5, 5, 5, 5, 5];
 const PATIENT_RINGS = 3;
 /** A hang-up waits for Twilio's own answer. */
 const HANG_UP_MS = 15_000;
+/** Another node's disk may be slow. */
+const RECORDING_MS = 10_000;
 
 /** After these the caller is still there, as far as we know. */
 const DETACHING: Readonly<Partial<Record<EndCause, HandoverReason>>> = {
@@ -70,7 +80,7 @@ const DETACHING: Readonly<Partial<Record<EndCause, HandoverReason>>> = {
  * One node of a fleet: every request may come to any of them, and a call whose node goes away goes on at another. What
  * the nodes share is on Redis; running calls need none of it.
  */
-export class Fleet extends EventEmitter<FleetEvents> implements CallService {
+export class Fleet extends EventEmitter<FleetEvents> implements CallService, RecordingService {
   /** Calls taken over so far, by reason. */
   readonly handovers = new Map<HandoverReason, number>([
     ['drain', 0],
@@ -309,6 +319,29 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     return { ...detachedView(facts), state: 'ended', endCause: 'hangup' };
   }
 
+  async startRecording(callId: string, request: RecordRequest): Promise<RecordingView> {
+    if (this.switchboard.has(callId)) return this.options.recordings.startRecording(callId, request);
+    return (await this.ofRecording(callId, 'startRecording', { request })) as RecordingView;
+  }
+
+  async viewRecording(callId: string): Promise<RecordingView> {
+    if (this.switchboard.has(callId)) return this.options.recordings.viewRecording(callId);
+    return (await this.ofRecording(callId, 'viewRecording')) as RecordingView;
+  }
+
+  async stopRecording(callId: string): Promise<RecordingResult> {
+    if (this.switchboard.has(callId)) return this.options.recordings.stopRecording(callId);
+    return (await this.ofRecording(callId, 'stopRecording')) as RecordingResult;
+  }
+
+  /** @throws GatewayError `GW_CALL_MOVING` (409) where the call is between two nodes, and what the other node throws */
+  private async ofRecording(callId: string, what: string, about: Record<string, unknown> = {}) {
+    const { answer } = await this.atHolder(callId, what, about, RECORDING_MS);
+    if (answer !== undefined) return answer;
+    const message = `Expected call ${callId} at one of the nodes but received one that is about to go on at another`;
+    throw new GatewayError('GW_CALL_MOVING', message, { status: 409 });
+  }
+
   /**
    * What the node says that has a call; no answer where the call is between two nodes.
    * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_REGISTRY_DOWN` (503)
@@ -363,6 +396,12 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         return this.switchboard.inspect(callId);
       case 'hangUp':
         return this.switchboard.hangUp(callId);
+      case 'startRecording':
+        return this.options.recordings.startRecording(callId, checkRecordRequest(about.request));
+      case 'viewRecording':
+        return this.options.recordings.viewRecording(callId);
+      case 'stopRecording':
+        return this.options.recordings.stopRecording(callId);
       default:
         throw new GatewayError(
           'GW_QUESTION_UNKNOWN',

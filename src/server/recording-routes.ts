@@ -1,14 +1,12 @@
 import { GatewayError } from '../errors.js';
 import type { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
-import { checkRecordRequest, type Recordings } from './recordings.js';
-import type { Switchboard } from './switchboard.js';
+import { checkRecordRequest, type RecordingService } from './recordings.js';
 
-/** `/v1/calls/{id}/recording`: behind the control key, on the node that has the call. */
+/** `/v1/calls/{id}/recording`: behind the control key. */
 export class RecordingRoutes {
   constructor(
-    private readonly recordings: Recordings,
-    private readonly switchboard: Switchboard,
+    private readonly recordings: RecordingService,
     private readonly gatekeeper: Gatekeeper,
   ) {}
 
@@ -16,20 +14,19 @@ export class RecordingRoutes {
   async start(exchange: Exchange): Promise<void> {
     this.gatekeeper.checkControl(exchange.header);
     const request = checkRecordRequest(parseJson(await exchange.body()));
-    const session = this.switchboard.requireSession(exchange.parameter(0));
-    exchange.json(201, await this.recordings.start(session, request));
+    exchange.json(201, await this.recordings.startRecording(exchange.parameter(0), request));
   }
 
   /** `GET`: 200 and how it is. */
-  inspect(exchange: Exchange): void {
+  async inspect(exchange: Exchange): Promise<void> {
     this.gatekeeper.checkControl(exchange.header);
-    exchange.json(200, this.recordings.view(exchange.parameter(0)));
+    exchange.json(200, await this.recordings.viewRecording(exchange.parameter(0)));
   }
 
   /** `DELETE`: 200 and what it came to, once its file is whole. */
   async stop(exchange: Exchange): Promise<void> {
     this.gatekeeper.checkControl(exchange.header);
-    const { error: _, ...result } = await this.recordings.stop(exchange.parameter(0));
+    const { error: _, ...result } = await this.recordings.stopRecording(exchange.parameter(0));
     exchange.json(200, result);
   }
 }

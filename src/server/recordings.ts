@@ -39,6 +39,23 @@ export interface RecordingView {
   readonly lateMs: number;
 }
 
+/** What the routes ask for: of this process, or of a whole fleet. */
+export interface RecordingService {
+  /**
+   * Records a call from now on, or from when somebody is on the phone.
+   * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_RECORDING_OFF`, `GW_RECORDING_EXISTS`, `GW_CALL_ENDED` (409),
+   * `GW_RECORDINGS_FULL`, `GW_RECORDING_FAILED` (503)
+   */
+  startRecording(callId: string, request: RecordRequest): Promise<RecordingView>;
+  /** @throws GatewayError `GW_RECORDING_NONE` (404) */
+  viewRecording(callId: string): RecordingView | Promise<RecordingView>;
+  /**
+   * Ends a call's recording; fulfilled when its file is whole.
+   * @throws GatewayError `GW_RECORDING_NONE` (404)
+   */
+  stopRecording(callId: string): Promise<RecordingResult>;
+}
+
 const RecordRequest = z.strictObject({
   maxSeconds: z.number().int().min(1).max(MAX_SECONDS).optional(),
   rate: z.literal(RECORD_RATES).optional(),
@@ -61,7 +78,7 @@ export function checkRecordRequest(value: unknown): RecordRequest {
 }
 
 /** The recordings of a gateway: which call has one, where they go, and their common end. */
-export class Recordings {
+export class Recordings implements RecordingService {
   readonly figures: readonly Figure[];
   /** By call; `undefined` while a file is being made. */
   private readonly running = new Map<string, Recording | undefined>();
@@ -72,6 +89,7 @@ export class Recordings {
   constructor(
     private readonly directory: string | undefined,
     private readonly leadMs: number,
+    private readonly sessionOf: (callId: string) => Pick<Session, 'call' | 'stream'>,
     private readonly log: Logger,
     private readonly onEnd: (result: RecordingResult) => void,
   ) {
@@ -118,16 +136,8 @@ export class Recordings {
     }
   }
 
-  /**
-   * Records a call from now on, or from when somebody is on the phone.
-   * @throws GatewayError `GW_RECORDING_OFF`, `GW_RECORDING_EXISTS`, `GW_CALL_ENDED` (409), `GW_RECORDINGS_FULL`,
-   * `GW_RECORDING_FAILED` (503)
-   */
-  async start(
-    { call, stream }: Pick<Session, 'call' | 'stream'>,
-    request: RecordRequest = {},
-  ): Promise<RecordingView> {
-    const { callId } = call;
+  async startRecording(callId: string, request: RecordRequest = {}): Promise<RecordingView> {
+    const { stream } = this.sessionOf(callId);
     const { directory, leadMs } = this;
     if (directory === undefined) {
       throw refusal('GW_RECORDING_OFF', 409, 'RECORD_DIR for a recording', 'none');
@@ -180,11 +190,10 @@ export class Recordings {
     });
     if (stream.isConnected) made.begin();
     this.log.info({ callId, file }, 'recording');
-    return this.view(callId);
+    return this.viewRecording(callId);
   }
 
-  /** @throws GatewayError `GW_RECORDING_NONE` (404) */
-  view(callId: string): RecordingView {
+  viewRecording(callId: string): RecordingView {
     const { options, startedAt, seconds, droppedMs, lateMs } = this.require(callId);
     const { file, rate, maxSeconds } = options;
     return {
@@ -199,11 +208,7 @@ export class Recordings {
     };
   }
 
-  /**
-   * Ends a call's recording; fulfilled when its file is whole.
-   * @throws GatewayError `GW_RECORDING_NONE` (404)
-   */
-  stop(callId: string): Promise<RecordingResult> {
+  async stopRecording(callId: string): Promise<RecordingResult> {
     return this.require(callId).finish('stopped');
   }
 

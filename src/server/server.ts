@@ -14,7 +14,7 @@ import type { Legs } from './legs.js';
 import { MediaRoute } from './media-route.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
 import { RecordingRoutes } from './recording-routes.js';
-import type { Recordings } from './recordings.js';
+import type { RecordingService } from './recordings.js';
 import type { Switchboard } from './switchboard.js';
 import { TwilioRoutes } from './twilio-routes.js';
 
@@ -24,7 +24,7 @@ export interface ServerOptions {
   /** Absent where this gateway stands alone. */
   readonly fleet: Fleet | undefined;
   readonly legs: Legs;
-  readonly recordings: Recordings;
+  readonly recordings: RecordingService;
   readonly gatekeeper: Gatekeeper;
   readonly events: EventRoutes;
   readonly metrics: Metrics;
@@ -68,7 +68,7 @@ export class Server {
     this.get('/v1/calls/:id', (exchange) => control.inspect(exchange));
     this.route('del', '/v1/calls/:id', (exchange) => control.hangUp(exchange));
     this.get('/v1/events', (exchange) => events.follow(exchange));
-    const recording = new RecordingRoutes(recordings, switchboard, gatekeeper);
+    const recording = new RecordingRoutes(recordings, gatekeeper);
     this.post('/v1/calls/:id/recording', (exchange) => recording.start(exchange));
     this.get('/v1/calls/:id/recording', (exchange) => recording.inspect(exchange));
     this.route('del', '/v1/calls/:id/recording', (exchange) => recording.stop(exchange));

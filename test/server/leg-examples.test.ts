@@ -12,7 +12,7 @@ import { tone } from '../support/media.js';
 const CONVERSATION_MS = 60_000;
 /** A machine that is busy with other tests makes no holes this long. */
 const LEAD_MS = 300;
-const DEJITTER_MS = 100;
+const DEJITTER_MS = 200;
 
 const EXAMPLES = {
   'agent.ts': [process.execPath, '--import', 'tsx'],
