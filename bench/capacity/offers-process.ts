@@ -1,6 +1,5 @@
 // Callers beyond what a gateway takes, in a process of their own that the phones on its core push aside whenever one is
-// due: theirs are the times that are told, and a request of Node's is longer than they may wait. A low priority is not
-// enough for that: the scheduler lets it finish its slice.
+// due: theirs are the times that are told, and a request of Node's is longer than they may wait.
 
 import { Account } from './account.js';
 

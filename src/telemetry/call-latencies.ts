@@ -19,7 +19,7 @@ const NAMES = Object.keys(STAGE) as (keyof typeof STAGE)[];
 /** A kept value has its stage in these lowest bits, so the longest is 26.8 s: what is longer counts as this. */
 const STAGE_BITS = 3;
 const LARGEST = 2 ** (31 - STAGE_BITS) - 1;
-/** Values that are kept before they are counted: 1 KB of them, some 32 frames. */
+/** Values that are kept before they are counted: 1 KB of them, some 90 frames. */
 const KEPT = 256;
 
 /** A call's histograms are coarser than the gateway's: 8 buckets a power of two, at most 12.5 % wide. */
