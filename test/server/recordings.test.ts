@@ -10,7 +10,7 @@ import { eventually } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY, TestLeg } from '../support/leg.js';
-import { amplitudeAt, decibels, tone } from '../support/media.js';
+import { decibels, tone, usualAmplitude } from '../support/media.js';
 
 const LEVEL = 8_000;
 /** The level of {@link LEVEL} as a simulated caller says it. */
@@ -66,7 +66,8 @@ function read(file: string) {
   return { rate, left, right, seconds: left.length / rate };
 }
 
-const levelDb = (pcm: Int16Array, rate: number, hz: number) => decibels(amplitudeAt(hz, rate, pcm) / LEVEL);
+const levelDb = (pcm: Int16Array, rate: number, hz: number) =>
+  decibels(usualAmplitude(hz, rate, pcm) / LEVEL);
 const onset = (pcm: Int16Array) => pcm.findIndex((sample) => Math.abs(sample) > LEVEL / 2);
 
 describe('a recording', () => {

@@ -71,6 +71,18 @@ export function amplitudeAt(frequency: number, rate: number, samples: Int16Array
   return (2 * Math.hypot(re, im)) / samples.length;
 }
 
+/**
+ * Amplitude of one frequency, a multiple of 10 Hz, in the median of all tenths of a second: a hole that a busy machine makes
+ * spoils but a few of them.
+ */
+export function usualAmplitude(frequency: number, rate: number, samples: Int16Array): number {
+  const length = rate / 10;
+  const amplitudes = Array.from({ length: Math.floor(samples.length / length) }, (_, i) =>
+    amplitudeAt(frequency, rate, samples.subarray(i * length, (i + 1) * length)),
+  ).sort((a, b) => a - b);
+  return amplitudes[amplitudes.length >> 1] as number;
+}
+
 export function decibels(ratio: number): number {
   return 20 * Math.log10(ratio);
 }
