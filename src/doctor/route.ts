@@ -63,7 +63,7 @@ function elsewhere({ config, at }: Context, url: string, { status, headers }: An
     const prefix = pathname.replace(/\/twilio\/.*$/, '');
     return {
       mark,
-      says: `A redirect to another ${parts.join(' and ') || 'place'} answers, and the POST of a webhook becomes a GET on its way`,
+      says: `A redirect to another ${parts.join(' and ') || 'place'} answers${status < 307 ? ', and the POST of a webhook becomes a GET on its way' : '; a media socket follows none'}`,
       set: slash
         ? 'no redirect to a trailing slash at the proxy'
         : `PUBLIC_URL=${origin}${prefix}, here and in Twilio’s console`,

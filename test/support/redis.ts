@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { tmpdir } from 'node:os';
 import { afterAll, describe } from 'vitest';
 import { freePort } from './port.js';
 
@@ -30,6 +31,8 @@ export class RedisServer {
   /** Starts it, or again: with nothing in it. */
   async start(...more: string[]): Promise<void> {
     const own = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    // What a replica is sent by its primary comes as a file.
+    own.push('--dir', tmpdir());
     const child = spawn('redis-server', [...own, ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.child = child;
     let output = '';

@@ -12,30 +12,21 @@ afterAll(async () => {
   for (const free of freed.splice(0).reverse()) await free();
 });
 
-/** A certificate for a host name, and its file of certificate and key; gone after the file's tests. */
-export function makeCertificate(host: string): { cert: string; pem: string } {
+/**
+ * A certificate for a host name, and its file of certificate and key; gone after the file's tests.
+ * @param days how long it is good from now on; negative: it no longer is
+ */
+export function makeCertificate(host: string, days = 30): { cert: string; pem: string } {
   const folder = mkdtempSync(join(tmpdir(), 'trunkline-cert-'));
   freed.push(() => rmSync(folder, { recursive: true }));
-  const [key, cert, pem] = ['key.pem', 'cert.pem', 'both.pem'].map((name) => join(folder, name)) as [
-    string,
-    string,
-    string,
-  ];
-  const subject = ['-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host}`];
-  const request = [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '30',
-    '-keyout',
-    key,
-    '-out',
-    cert,
-  ];
-  execFileSync('openssl', [...request, ...subject], { stdio: 'ignore' });
+  const [key, wish, names, cert, pem] = ['key', 'wish', 'names', 'cert', 'both'].map((name) =>
+    join(folder, `${name}.pem`),
+  ) as [string, string, string, string, string];
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'ignore' });
+  writeFileSync(names, `subjectAltName=DNS:${host}`);
+  openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', wish, '-subj', `/CN=${host}`);
+  const signing = ['-req', '-in', wish, '-signkey', key, '-days', String(days), '-extfile', names];
+  openssl('x509', ...signing, '-out', cert);
   writeFileSync(pem, readFileSync(cert, 'utf8') + readFileSync(key, 'utf8'));
   return { cert, pem };
 }
@@ -43,12 +34,13 @@ export function makeCertificate(host: string): { cert: string; pem: string } {
 export interface ProxyOptions {
   /** `host:port` of the gateway. */
   readonly to: string;
-  readonly pem: string;
+  /** Certificate and key; without them it speaks plain HTTP. */
+  readonly pem?: string;
   /** Lines of the frontend: what this proxy does wrong, mostly. */
   readonly lines?: readonly string[];
 }
 
-/** A real HAProxy with TLS before a gateway, on a port of its own. */
+/** A real HAProxy before a gateway, on a port of its own. */
 export async function startHaproxy({ to, pem, lines = [] }: ProxyOptions): Promise<number> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), 'trunkline-haproxy-'));
@@ -64,7 +56,7 @@ defaults
   timeout server 10s
   timeout tunnel 1m
 frontend twilio
-  bind 127.0.0.1:${port} ssl crt ${pem} alpn http/1.1
+  bind 127.0.0.1:${port}${pem === undefined ? '' : ` ssl crt ${pem} alpn http/1.1`}
 ${lines.map((line) => `  ${line}\n`).join('')}  default_backend gateway
 backend gateway
   server a ${to}
@@ -74,7 +66,7 @@ backend gateway
   return port;
 }
 
-/** A real nginx with TLS, likewise; `lines` are those of its location. */
+/** A real nginx, likewise; `lines` are those of its location. */
 export async function startNginx({ to, pem, lines = [] }: ProxyOptions): Promise<number> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), 'trunkline-nginx-'));
@@ -90,10 +82,8 @@ events {}
 http {
   access_log off;
 ${temporary.map((name) => `  ${name}_temp_path ${folder}/${name};\n`).join('')}  server {
-    listen 127.0.0.1:${port} ssl;
-    ssl_certificate ${pem};
-    ssl_certificate_key ${pem};
-    location / {
+    listen 127.0.0.1:${port}${pem === undefined ? '' : ' ssl'};
+${pem === undefined ? '' : `    ssl_certificate ${pem};\n    ssl_certificate_key ${pem};\n`}    location / {
       proxy_pass http://${to};
       proxy_set_header Host $host;
 ${lines.map((line) => `      ${line}\n`).join('')}    }
