@@ -1,0 +1,49 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const PROGRAM = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
+
+function doctor(args: string[], env: Record<string, string> = {}) {
+  return new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
+    const options = { env: { PATH: process.env.PATH, ...env }, timeout: 60_000 };
+    execFile(process.execPath, [PROGRAM, 'doctor', ...args], options, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
+    );
+  });
+}
+
+it('explains itself', async () => {
+  const { code, stdout } = await doctor(['--help']);
+  expect(code).toBe(0);
+  for (const flag of ['--url', '--connect', '--ca', '--request', '--json']) expect(stdout).toContain(flag);
+});
+
+it('lists what it found with marks, what to set below, and a sum', async () => {
+  const { code, stdout } = await doctor([], {
+    TWILIO_VALIDATE: 'off',
+    PORT: '0',
+    PUBLIC_URL: 'voice.example.com',
+  });
+  expect(code).toBe(1);
+  expect(stdout).toMatch(
+    /^✗ environment +Expected an https URL .*\n +set PUBLIC_URL=https:\/\/voice\.example\.com$/m,
+  );
+  expect(stdout).toMatch(/^✓ native core +Audio runs on the /m);
+  expect(stdout).toMatch(/^- Redis +There is no REDIS_URL/m);
+  expect(stdout).toMatch(/^\d+ mistakes?, \d+ warnings?\.$/m);
+});
+
+it.each([
+  [['--url', 'voice.example.com'], 'Expected an http(s) URL.'],
+  [['--connect', 'voice.example.com'], 'Expected host:port.'],
+  [['--connect', 'a:70000'], 'Expected host:port.'],
+  [['--ca', '/nowhere.pem'], 'ENOENT'],
+  [['--request', '/nowhere.txt'], 'ENOENT'],
+])('refuses %j in one line', async (args, text) => {
+  const { code, stdout, stderr } = await doctor(args);
+  expect(code).toBe(1);
+  expect(stdout).toBe('');
+  expect(stderr).toContain(text);
+  expect(stderr).not.toContain('    at ');
+});

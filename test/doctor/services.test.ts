@@ -1,0 +1,215 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { account } from '../../src/doctor/account.js';
+import type { Check } from '../../src/doctor/check.js';
+import { clock } from '../../src/doctor/clock.js';
+import { type ContextOptions, createContext } from '../../src/doctor/context.js';
+import { examine } from '../../src/doctor/doctor.js';
+import { environment } from '../../src/doctor/environment.js';
+import { listener } from '../../src/doctor/listener.js';
+import { numbers } from '../../src/doctor/numbers.js';
+import { redis } from '../../src/doctor/redis.js';
+import { streamKeys } from '../../src/doctor/stream-keys.js';
+import { type NumberFacts, SimulatedTwilio } from '../../src/simulator/index.js';
+import { ACCOUNT_SID, AUTH_TOKEN } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { freePort } from '../support/port.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { describeBehindProxy, startHaproxy } from '../support/reverse-proxy.js';
+
+const PUBLIC_URL = 'https://voice.example.com';
+const WEBHOOK = `${PUBLIC_URL}/twilio/voice`;
+
+const running: SimulatedTwilio[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((twilio) => twilio.close()));
+});
+
+async function startTwilio(facts: readonly NumberFacts[] = [], authToken = AUTH_TOKEN): Promise<string> {
+  const twilio = new SimulatedTwilio({ accountSid: ACCOUNT_SID, authToken, numbers: facts });
+  running.push(twilio);
+  return twilio.listen();
+}
+
+/** What checks say, marks and all. */
+async function said(checks: readonly Check[], env: Record<string, string>, options: ContextOptions = {}) {
+  const given = { TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN, PUBLIC_URL, ...env };
+  const findings = await examine(createContext(given, options), checks);
+  return findings.map(({ mark, says, set }) => `${mark}: ${says} | ${set ?? ''}`).join('\n');
+}
+
+describe('doctor, of the environment', () => {
+  it('tells every mistake at once, and goes on with what is left', async () => {
+    const env = {
+      PUBLIC_URL: 'voice.example.com',
+      PORT: 'many',
+      STREAM_API_KEY: 'key',
+      TWILIO_ACCOUNT_SID: 'AC1',
+    };
+    const lines = (await said([environment], env)).split('\n');
+    expect(lines).toHaveLength(4);
+    expect(lines.every((line) => line.startsWith('fail: Expected'))).toBe(true);
+    expect(lines.join()).toContain('PUBLIC_URL=https://voice.example.com');
+    const { config } = createContext({ ...env, TWILIO_AUTH_TOKEN: AUTH_TOKEN, MAX_CALLS: '7' });
+    expect(config).toMatchObject({ maxCalls: 7, port: 3000, twilio: { authTokens: [AUTH_TOKEN] } });
+  });
+
+  it('takes query and fragment off a public URL', async () => {
+    for (const PUBLIC of [`${PUBLIC_URL}/p?token=1`, `${PUBLIC_URL}/p#x`]) {
+      expect(await said([environment], { PUBLIC_URL: PUBLIC })).toContain(`| PUBLIC_URL=${PUBLIC_URL}/p`);
+    }
+  });
+
+  it('warns where signatures are not checked, and where no public URL is known', async () => {
+    const env = { PUBLIC_URL: '', TWILIO_VALIDATE: 'off', TWILIO_AUTH_TOKEN: '', TWILIO_ACCOUNT_SID: '' };
+    expect((await said([environment], env)).match(/^warn: /gm)).toHaveLength(2);
+    expect(await said([environment], {})).toMatch(/^ok: /);
+  });
+});
+
+describe('doctor, of the gateway on this machine', () => {
+  it('tells one that runs with another environment, one that is none, and one that is not there', async () => {
+    const { url } = await startGateway({ publicUrl: PUBLIC_URL });
+    const { port } = new URL(url);
+    expect(await said([listener], { PORT: port })).toBe(`ok: A gateway listens at ${url} | `);
+    expect(await said([listener], { PORT: port, TWILIO_AUTH_TOKEN: 'another' })).toContain(
+      'another PUBLIC_URL or TWILIO_AUTH_TOKEN',
+    );
+    const apiUrl = await startTwilio();
+    expect(await said([listener], { PORT: new URL(apiUrl).port })).toContain('warn: Something listens');
+    expect(await said([listener], { PORT: String(await freePort()) })).toContain('skip: No gateway listens');
+    expect(await said([listener], { PORT: '0' })).toContain('skip: ');
+  });
+});
+
+describe('doctor, of the Twilio account', () => {
+  it('tells which token of a list is which', async () => {
+    const TWILIO_API_URL = await startTwilio();
+    const ireland = await startTwilio([], 'ireland');
+    const regions = [
+      { name: 'AU1 (Australia)', apiUrl: `http://127.0.0.1:${await freePort()}` },
+      { name: 'IE1 (Ireland)', apiUrl: ireland },
+    ];
+    const of = (TWILIO_AUTH_TOKEN: string) =>
+      said([account], { TWILIO_API_URL, TWILIO_AUTH_TOKEN }, { regions });
+    expect(await of(AUTH_TOKEN)).toBe('ok: Twilio accepts the account and its auth token | ');
+    expect(await of(`${AUTH_TOKEN},ireland`)).toContain('ok: Token 2 is that of Region IE1');
+    expect(await of(`${AUTH_TOKEN},old`)).toContain('warn: Twilio refuses token 2');
+    expect(await of(`old,${AUTH_TOKEN}`)).toMatch(/^fail: .*with token 2 in front$/);
+    expect(await of('ireland')).toContain(`TWILIO_API_URL=${ireland}`);
+    expect(await of('old')).toContain('the token was rotated');
+  });
+
+  it('only warns where Twilio can not be asked: calls still come in', async () => {
+    const TWILIO_API_URL = `http://127.0.0.1:${await freePort()}`;
+    const text = await said([account, numbers], { TWILIO_API_URL });
+    expect(text).toMatch(/^warn: .*\nskip: /);
+    expect(text).not.toContain(AUTH_TOKEN);
+  });
+});
+
+describe('doctor, of phone numbers', () => {
+  const number = (voiceUrl: string, more: Partial<NumberFacts> = {}) => ({
+    phoneNumber: '+15551234567',
+    voiceUrl,
+    ...more,
+  });
+  const of = async (facts: readonly NumberFacts[]) =>
+    said([account, numbers], { TWILIO_API_URL: await startTwilio(facts) }).then((text) =>
+      text.split('\n').slice(1),
+    );
+
+  it.each<[string, string, string]>([
+    ['http', WEBHOOK.replace('https', 'http'), 'another scheme'],
+    ['a trailing slash', `${WEBHOOK}/`, 'another trailing slash'],
+    ['another path', `${PUBLIC_URL}/phones/twilio/voice`, 'another path'],
+    ['another port', 'https://voice.example.com:8443/twilio/voice', 'another port'],
+    ['another host', 'https://old.example.com/twilio/voice', 'another host'],
+  ])('finds one that calls %s', async (_, voiceUrl, what) => {
+    const [line = '', ...more] = await of([number(voiceUrl)]);
+    expect(more).toEqual([]);
+    expect(line).toMatch(/^fail: /);
+    expect(line).toContain(what);
+    expect(line).not.toContain('+15551234567');
+  });
+
+  it('finds one that asks by GET', async () => {
+    expect((await of([number(WEBHOOK, { voiceMethod: 'GET' })])).join()).toContain('asks by GET');
+  });
+
+  it('leaves numbers alone that are other programs’, on however many pages', async () => {
+    const others = Array.from({ length: 450 }, (_, i) =>
+      number(`https://other.example/${i}`, { phoneNumber: `+1555${i}` }),
+    );
+    expect(await of(others)).toEqual([expect.stringContaining('warn: None of the account’s 450 numbers')]);
+    expect(await of([...others, number(`${WEBHOOK}?team=1`)])).toEqual([
+      `ok: One number calls ${WEBHOOK} | `,
+    ]);
+    const staging = number('https://staging.example.com/twilio/voice', { phoneNumber: '+15550002222' });
+    expect(await of([number(WEBHOOK), number(WEBHOOK), staging])).toEqual([
+      `ok: 2 numbers call ${WEBHOOK} | `,
+    ]);
+  });
+
+  it('tells of a few where all are wrong', async () => {
+    expect(await of(Array.from({ length: 50 }, () => number(`${WEBHOOK}/`)))).toHaveLength(5);
+  });
+});
+
+describeBehindProxy('doctor, of the clock', () => {
+  const at = async (offsetMs: number) => {
+    const date = new Date(Date.now() + offsetMs).toUTCString();
+    const port = await startHaproxy({
+      to: new URL(await startTwilio()).host,
+      lines: [`http-after-response set-header Date "${date}"`],
+    });
+    return said([clock], { PUBLIC_URL: '', TWILIO_API_URL: `http://127.0.0.1:${port}` });
+  };
+
+  it('tells ahead from behind, and much from little', async () => {
+    expect(await at(0)).toMatch(/^ok: /);
+    expect(await at(-3_600_000)).toMatch(
+      /^fail: This clock is 3(599|600|601) s ahead of that of Twilio’s API/,
+    );
+    expect(await at(3_600_000)).toMatch(/^fail: This clock is 3(599|600|601) s behind that of Twilio’s API/);
+    // Far enough from both limits for a busy machine.
+    expect(await at(15_000)).toMatch(/^warn: /);
+  });
+});
+
+describe('doctor, of Stream', () => {
+  it('tells a Stream that can not be reached from keys that are refused', { timeout: 60_000 }, async () => {
+    const STREAM_BASE_URL = `http://127.0.0.1:${await freePort()}`;
+    const text = await said([streamKeys], {
+      STREAM_API_KEY: 'k',
+      STREAM_API_SECRET: 'a-secret',
+      STREAM_BASE_URL,
+    });
+    expect(text).toMatch(/^fail: Stream can not be used: .*STREAM_BASE_URL, or BRIDGE=local$/);
+    expect(text).not.toContain('a-secret');
+    expect(await said([streamKeys], {})).toMatch(/^skip: /);
+  });
+});
+
+describeOnRedis('doctor, of a Redis that hangs', () => {
+  it('does not wait for it', { timeout: 30_000 }, async () => {
+    const server = await RedisServer.start();
+    expect(await said([redis], { REDIS_URL: server.url })).toMatch(/^ok: /);
+    server.freeze();
+    expect(await said([redis], { REDIS_URL: server.url })).toMatch(/^fail: .*no answer within/);
+  });
+
+  it('nor for something that takes connections and is none', { timeout: 30_000 }, async () => {
+    const silent = createServer((socket) => socket.on('error', () => {}).resume()).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    try {
+      const { port } = silent.address() as { port: number };
+      const text = await said([redis], { REDIS_URL: `redis://:a-password@127.0.0.1:${port}` });
+      expect(text).toMatch(/^fail: .*no answer within/);
+      expect(text).not.toContain('a-password');
+    } finally {
+      silent.close();
+    }
+  });
+});
