@@ -1,7 +1,7 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
 import { describe, GatewayError } from '../errors.js';
 import { SAMPLE_RATE } from '../media/frame.js';
-import type { Logger } from '../telemetry/log.js';
+import { type Logger, maskNumbersIn } from '../telemetry/log.js';
 import { errorBody, statusLine } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
 import { answeredProtocol, checkSameOrigin, withOfferedKey } from './leg-credentials.js';
@@ -50,10 +50,10 @@ export class LegRoute {
       idleTimeout: IDLE_SECONDS,
       sendPingsAutomatically: true,
       upgrade: (response, request, context) => void this.upgrade(response, request, context),
-      open: (ws) => this.guard(ws, (leg) => this.legs.open(leg, new UwsLegSocket(ws))),
+      open: (ws) => this.guard(ws, (leg) => this.open(ws, leg)),
       message: (ws, message, isBinary) => this.message(ws, message, isBinary),
       drain: (ws) => this.guard(ws, (leg) => leg.drained()),
-      close: (ws) => this.guard(ws, (leg) => leg.disconnected()),
+      close: (ws, code) => this.guard(ws, (leg) => this.closed(leg, code)),
     });
   }
 
@@ -100,6 +100,17 @@ export class LegRoute {
     return this.legs.admit(optionsOf(request.getParameter(0) ?? '', request.getQuery() ?? ''));
   }
 
+  private open(ws: WebSocket<SocketData>, leg: RawLeg): void {
+    const { rate, bufferMs, onlyListens } = leg.options;
+    this.log.info({ room: roomOf(leg), rate, bufferMs, onlyListens }, 'raw leg');
+    this.legs.open(leg, new UwsLegSocket(ws));
+  }
+
+  private closed(leg: RawLeg, code: number): void {
+    leg.disconnected();
+    this.log.info({ room: roomOf(leg), code, ...leg.counts }, 'raw leg ended');
+  }
+
   /** Not through `guard`: a closure a message is one too many. */
   private message(ws: WebSocket<SocketData>, message: ArrayBuffer, isBinary: boolean): void {
     const { leg } = ws.getUserData();
@@ -120,9 +131,14 @@ export class LegRoute {
   }
 
   private failed(leg: RawLeg, error: unknown): void {
-    this.log.error({ room: leg.options.room, err: error }, 'a raw leg could not be served');
+    this.log.error({ room: roomOf(leg), err: error }, 'a raw leg could not be served');
     leg.close(1011, 'internal error');
   }
+}
+
+/** A leg's room for the log; it may be named after a phone number. */
+function roomOf(leg: RawLeg): string {
+  return maskNumbersIn(leg.options.room);
 }
 
 /**

@@ -16,3 +16,8 @@ export function createLog(level: LogLevel = 'info', descriptor: 1 | 2 = 1): Logg
 export function maskNumber(number: string | undefined): string | undefined {
   return number?.replace(/\d(?=(?:\D*\d){2})/g, '•');
 }
+
+/** A text as the log may show it: each phone number in it (`+` and digits) masked. */
+export function maskNumbersIn(text: string): string {
+  return text.replace(/\+\d+/g, (number) => maskNumber(number) as string);
+}
