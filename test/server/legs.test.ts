@@ -131,7 +131,7 @@ describe('a raw leg is refused before the upgrade', () => {
 });
 
 describe('a raw leg', () => {
-  it('takes its key as a subprotocol and answers the other one; neither the key nor a number is in the log', async () => {
+  it('takes its key as a subprotocol and answers the other one; the key is in no log', async () => {
     const lines: string[] = [];
     const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
     const { url } = await startGateway({ controlApiKey: KEY, log });
