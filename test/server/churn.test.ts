@@ -15,6 +15,8 @@ import { toneMulaw } from '../support/tone.js';
 const FRAME = toneMulaw(700, 20);
 const CALLS = 1_000;
 const AT_A_TIME = 50;
+/** Node's fetch keeps a connection for four seconds. */
+const KEPT_ALIVE_MS = 5_000;
 
 type Life = (url: string) => Promise<void>;
 /** Five ways in which a call comes and goes. */
@@ -86,24 +88,30 @@ it('after 1,000 calls nothing of them is left', { timeout: 120_000 }, async () =
   expect(after.rss - half.rss).toBeLessThan(8e6);
 });
 
-it.runIf(process.platform === 'linux')(
-  'a live call holds one file descriptor, its socket, and no timer',
+const countsFiles = process.platform === 'linux';
+if (!countsFiles) console.log('skipped: open files of a process are counted where there is /proc');
+
+it.runIf(countsFiles).each([40, 100])(
+  '%d live calls hold one file descriptor each, their sockets, and no timer',
   { timeout: 60_000 },
-  async () => {
-    const LIVE = 100;
+  async (live) => {
     const idle = await settled(await gateway.report());
-    const callers = await Promise.all(Array.from({ length: LIVE }, () => Caller.call(gateway.url)));
+    const callers = await Promise.all(Array.from({ length: live }, () => Caller.call(gateway.url)));
     for (const caller of callers) caller.media(FRAME);
     await eventually('echo', () => callers.every((caller) => caller.mediaCount > 0));
-    // Connections of the webhooks are kept for a while by whoever asked.
-    let live = await gateway.report();
-    for (let tries = 0; tries < 100 && live.fds !== idle.fds + LIVE; tries++) {
+    const look = async () => {
       await new Promise((resolve) => setTimeout(resolve, 200));
       for (const caller of callers) caller.media(FRAME);
-      live = await gateway.report();
+      return gateway.report();
+    };
+    // Connections of the webhooks are kept for a while by whoever asked: the count falls to where it stays.
+    let report = await look();
+    for (let tries = 0; tries < 100 && report.fds > idle.fds + live; tries++) report = await look();
+    for (let looks = 0; looks < KEPT_ALIVE_MS / 200; looks++) {
+      report = await look();
+      expect(report.fds - idle.fds).toBe(live);
     }
-    expect(live.fds - idle.fds).toBe(LIVE);
-    expect(live.timers - idle.timers).toBeLessThanOrEqual(1);
+    expect(report.timers - idle.timers).toBeLessThanOrEqual(1);
     for (const caller of callers) caller.stop();
     const after = await settled(idle);
     expect(after).toMatchObject({ registrySize: 0, transcoders: 0, timers: idle.timers, fds: idle.fds });
