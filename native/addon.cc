@@ -6,6 +6,7 @@
 
 #include <napi.h>
 
+#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -393,7 +394,10 @@ class DtmfGeneratorObject : public Napi::ObjectWrap<DtmfGeneratorObject> {
       ThrowRange(env, "only 0-9 * # A-D w W", "digits", "another character at index " + std::to_string(stray));
       return Napi::Value();
     }
-    if (!generator_.Push(digits)) {
+    DtmfTiming timing;
+    if (!ReadTiming(env, info[1], "toneMs", &timing.tone)) return Napi::Value();
+    if (!ReadTiming(env, info[2], "pauseMs", &timing.pause)) return Napi::Value();
+    if (!generator_.Push(digits, timing)) {
       napi_throw_range_error(env, "GW_DTMF_QUEUE_FULL",
                              Expected("at most " + Count(kMaxDtmfDigits, "digits"), "the queue",
                                       Count(generator_.waiting() + digits.size(), "digits"))
@@ -412,6 +416,22 @@ class DtmfGeneratorObject : public Napi::ObjectWrap<DtmfGeneratorObject> {
   }
 
   void Clear(const Napi::CallbackInfo&) { generator_ = {}; }
+
+  /// Milliseconds as samples; nothing leaves the default.
+  static bool ReadTiming(Napi::Env env, Napi::Value value, const char* name, uint32_t* samples) {
+    if (value.IsUndefined()) return true;
+    if (!value.IsNumber()) {
+      ThrowType(env, "a number", name, value);
+      return false;
+    }
+    const double asked = std::round(value.As<Napi::Number>().DoubleValue() * 48);
+    if (!(asked >= kMinDtmfTiming && asked <= kMaxDtmfTiming)) {
+      ThrowRange(env, "40 to 2000 milliseconds", name, "another number");
+      return false;
+    }
+    *samples = static_cast<uint32_t>(asked);
+    return true;
+  }
 
   DtmfGenerator generator_;
 };

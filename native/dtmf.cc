@@ -31,15 +31,15 @@ constexpr char UpperKey(char digit) {
 }
 
 /// Samples of tone in a digit, and of the digit as a whole.
-constexpr size_t ToneSamples(char digit) { return IsWait(digit) ? 0 : kDtmfToneSamples; }
-constexpr size_t DigitSamples(char digit) {
+constexpr size_t ToneSamples(char digit, DtmfTiming timing) { return IsWait(digit) ? 0 : timing.tone; }
+constexpr size_t DigitSamples(char digit, DtmfTiming timing) {
   if (digit == 'w') return kDtmfShortWaitSamples;
-  return digit == 'W' ? kDtmfLongWaitSamples : kDtmfToneSamples + kDtmfPauseSamples;
+  return digit == 'W' ? kDtmfLongWaitSamples : timing.tone + timing.pause;
 }
 
-/// Loudness of a tone's sample `position`, 0 to 1.
-double Envelope(size_t position) {
-  const size_t toEdge = std::min(position, kDtmfToneSamples - position);
+/// Loudness of sample `position` in a tone of `length`, 0 to 1.
+double Envelope(size_t position, size_t length) {
+  const size_t toEdge = std::min(position, length - position);
   return toEdge < kRampSamples ? 0.5 - 0.5 * std::cos(kPi * static_cast<double>(toEdge) / kRampSamples) : 1;
 }
 
@@ -58,11 +58,13 @@ Sine::Sine(double frequency, double amplitude) {
   previous_ = -amplitude * std::sin(step);
 }
 
-bool DtmfGenerator::Push(std::string_view digits) {
+bool DtmfGenerator::Push(std::string_view digits, DtmfTiming timing) {
   if (digits.size() > kMaxDtmfDigits - waiting_) return false;
   for (const char digit : digits) {
-    queue_[(first_ + waiting_++) % kMaxDtmfDigits] = UpperKey(digit);
-    left_ += DigitSamples(digit);
+    const size_t at = (first_ + waiting_++) % kMaxDtmfDigits;
+    queue_[at] = UpperKey(digit);
+    timings_[at] = timing;
+    left_ += DigitSamples(digit, timing);
   }
   return true;
 }
@@ -78,21 +80,23 @@ void DtmfGenerator::Read(int16_t* out, size_t count) {
 
 size_t DtmfGenerator::ReadDigit(int16_t* out, size_t count) {
   const char digit = queue_[first_];
-  const size_t toneEnd = ToneSamples(digit);
+  const DtmfTiming timing = timings_[first_];
+  const size_t toneEnd = ToneSamples(digit, timing);
+  const size_t digitEnd = DigitSamples(digit, timing);
   if (position_ == 0 && toneEnd > 0) {
     const size_t key = kKeypad.find(digit);
     low_ = Sine(kRowFrequencies[key / 4], kRowAmplitude);
     high_ = Sine(kColumnFrequencies[key % 4], kColumnAmplitude);
   }
-  const size_t end = std::min(position_ + count, DigitSamples(digit));
+  const size_t end = std::min(position_ + count, digitEnd);
   const size_t done = end - position_;
   left_ -= done;
   for (; position_ < std::min(end, toneEnd); ++position_) {
-    *out++ = static_cast<int16_t>(std::lrint(Envelope(position_) * (low_.Next() + high_.Next())));
+    *out++ = static_cast<int16_t>(std::lrint(Envelope(position_, toneEnd) * (low_.Next() + high_.Next())));
   }
   std::fill_n(out, end - position_, int16_t{0});
   position_ = end;
-  if (end == DigitSamples(digit)) {
+  if (end == digitEnd) {
     first_ = (first_ + 1) % kMaxDtmfDigits;
     --waiting_;
     position_ = 0;

@@ -12,10 +12,17 @@ namespace trunkline {
 /// Digits that may wait to be read to their end, the one being read among them.
 inline constexpr size_t kMaxDtmfDigits = 64;
 
-/// A key is a tone and a pause of 100 ms each: by ITU-T Q.24 receivers want about 40 ms of either, and a lossy path
-/// takes its share.
-inline constexpr size_t kDtmfToneSamples = 4800;
-inline constexpr size_t kDtmfPauseSamples = 4800;
+/// How long a key's tone is, and the pause after it, in samples.
+struct DtmfTiming {
+  /// 100 ms each unless told otherwise: by ITU-T Q.24 receivers want about 40 ms of either, and a lossy path takes its
+  /// share.
+  uint32_t tone = 4800;
+  uint32_t pause = 4800;
+};
+
+/// The shortest that receivers are bound to notice, and the longest that makes sense: 40 ms and 2 s.
+inline constexpr uint32_t kMinDtmfTiming = 1920;
+inline constexpr uint32_t kMaxDtmfTiming = 96000;
 
 /// `w` and `W`, the pauses of Twilio's SendDigits: 500 ms and 1 s. Source: twilio.com/docs/api/errors/21206.
 inline constexpr size_t kDtmfShortWaitSamples = 24000;
@@ -24,7 +31,7 @@ inline constexpr size_t kDtmfLongWaitSamples = 48000;
 /// Index of the first character that is none of 0-9 * # A-D a-d w W; the length of `digits` if there is none.
 size_t FindNonDigit(std::string_view digits);
 
-/// A sine from phase zero, sample by sample. In the length of a tone it strays less than 1e-6 from the true one.
+/// A sine from phase zero, sample by sample. In 100 ms it strays less than 1e-6 from the true one.
 class Sine {
  public:
   Sine() = default;
@@ -48,9 +55,9 @@ class Sine {
 /// A queue of digits and the audio they make. The audio is the same however it is cut into reads.
 class DtmfGenerator {
  public:
-  /// Queues digits, all valid by FindNonDigit. Returns false, with nothing changed, if more than kMaxDtmfDigits would
-  /// wait.
-  bool Push(std::string_view digits);
+  /// Queues digits, all valid by FindNonDigit, with a timing within its bounds. Returns false, with nothing changed, if
+  /// more than kMaxDtmfDigits would wait.
+  bool Push(std::string_view digits, DtmfTiming timing = {});
 
   /// Writes the next `count` samples, silence after the last digit's pause.
   void Read(int16_t* out, size_t count);
@@ -66,6 +73,7 @@ class DtmfGenerator {
   size_t ReadDigit(int16_t* out, size_t count);
 
   char queue_[kMaxDtmfDigits] = {};  // a ring; letters of keys in upper case
+  DtmfTiming timings_[kMaxDtmfDigits] = {};
   size_t first_ = 0;
   size_t waiting_ = 0;
   size_t position_ = 0;  // samples of the first digit already read

@@ -119,8 +119,9 @@ EXPORT(downsample) void Downsample(Downsampler* self, const int16_t* in, size_t 
 
 EXPORT(newDtmfGenerator) void* NewDtmfGenerator() { return Make<DtmfGenerator>(); }
 EXPORT(findNonDigit) size_t FindStray(const char* digits, size_t length) { return FindNonDigit({digits, length}); }
-EXPORT(dtmfPush) bool DtmfPush(DtmfGenerator* self, const char* digits, size_t length) {
-  return self->Push({digits, length});
+EXPORT(dtmfPush)
+bool DtmfPush(DtmfGenerator* self, const char* digits, size_t length, uint32_t tone, uint32_t pause) {
+  return self->Push({digits, length}, {.tone = tone, .pause = pause});
 }
 EXPORT(dtmfRead) void DtmfRead(DtmfGenerator* self, int16_t* out, size_t count) { self->Read(out, count); }
 EXPORT(dtmfLeft) size_t DtmfLeft(DtmfGenerator* self) { return self->left(); }

@@ -91,10 +91,12 @@ export interface DtmfGenerator {
   /**
    * Queues digits, all of them or none.
    * @param digits 0-9 * # A-D a-d, or w and W for pauses of 500 ms and 1 s
+   * @param toneMs of each of them, 40 to 2,000; default 100
+   * @param pauseMs after each, likewise
    * @returns samples left to read
-   * @throws RangeError for another character, and with code `GW_DTMF_QUEUE_FULL` for more than 64 not yet read to their end
+   * @throws RangeError for another character or time, and with code `GW_DTMF_QUEUE_FULL` for more than 64 not yet read to their end
    */
-  push(digits: string): number;
+  push(digits: string, toneMs?: number, pauseMs?: number): number;
   /**
    * Fills all of `out` with what comes next, and with silence after the last digit's pause.
    * @returns samples left to read

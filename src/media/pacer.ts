@@ -36,7 +36,7 @@ export class Pacer implements Ticking {
   droppedMs = 0;
   private readonly capacity: number;
   private readonly frame: Int16Array;
-  /** Grows by doubling: most programs never have much waiting. */
+  /** Grows by doubling, and is given back with the last sample: most programs never have much waiting. */
   private ring: Int16Array;
   private first = 0;
   private count = 0;
@@ -62,7 +62,7 @@ export class Pacer implements Ticking {
   ) {
     this.capacity = Math.max(1, Math.round(limitMs / FRAME_MS)) * ((rate * FRAME_MS) / 1_000);
     this.frame = new Int16Array((rate * FRAME_MS) / 1_000);
-    this.ring = new Int16Array(Math.min(this.capacity, rate));
+    this.ring = this.small();
   }
 
   /** Audio that waits, in milliseconds. */
@@ -171,10 +171,18 @@ export class Pacer implements Ticking {
     }
   }
 
+  /** Nothing waits any more. */
   private settle(): void {
+    if (this.ring.length > this.rate) this.ring = this.small();
+    this.first = 0;
     if (!this.isTicking) return;
     this.isTicking = false;
     this.clock.leave(this);
+  }
+
+  /** Memory for a second, or all there may be. */
+  private small(): Int16Array {
+    return new Int16Array(Math.min(this.capacity, this.rate));
   }
 
   private append(samples: Int16Array): void {

@@ -44,6 +44,12 @@ export interface RateConverter {
 }
 
 /**
+ * Makes converters without a wait.
+ * @throws GatewayError `GW_RESAMPLER_RATE`
+ */
+export type ConverterMaker = (from: number, to: number) => RateConverter;
+
+/**
  * A converter between two rates. The first one loads its library, hence the promise. 8 kHz from and to 48 kHz is what
  * `createTranscoder` does, many times faster and with less delay.
  * @param from samples per second that come in, one of 8000, 16000, 22050, 24000, 32000, 44100, 48000
@@ -51,7 +57,23 @@ export interface RateConverter {
  * @throws GatewayError `GW_RESAMPLER_RATE` for another rate
  */
 export async function createResampler(from: number, to: number): Promise<RateConverter> {
-  for (const rate of [from, to]) {
+  checkRates(from, to);
+  if (from === to) return new Unchanged(from);
+  return (await loadResampler())(from, to);
+}
+
+/** Loads the library now, for where no converter may be waited for later. */
+export async function loadResampler(): Promise<ConverterMaker> {
+  const speex = load();
+  await speex.initPromise;
+  return (from, to) => {
+    checkRates(from, to);
+    return from === to ? new Unchanged(from) : new Converter(from, to, () => new speex(1, from, to, QUALITY));
+  };
+}
+
+function checkRates(...rates: readonly number[]): void {
+  for (const rate of rates) {
     if (!(RESAMPLER_RATES as readonly unknown[]).includes(rate)) {
       throw new GatewayError(
         'GW_RESAMPLER_RATE',
@@ -59,10 +81,6 @@ export async function createResampler(from: number, to: number): Promise<RateCon
       );
     }
   }
-  if (from === to) return new Unchanged(from);
-  const speex = load();
-  await speex.initPromise;
-  return new Converter(from, to, () => new speex(1, from, to, QUALITY));
 }
 
 const PROCESS_FAULTS = ['uncaughtException', 'unhandledRejection'] as const;
@@ -148,6 +166,7 @@ class Converter implements RateConverter {
       this.waitingCount = total;
       return new Int16Array();
     }
+    if (whole === pcm.length && this.waitingCount === 0) return this.convert(speex, pcm);
     const input = new Int16Array(whole);
     input.set(this.waiting.subarray(0, this.waitingCount));
     const taken = whole - this.waitingCount;
@@ -202,17 +221,23 @@ class Converter implements RateConverter {
 
   /** Converts whole steps. */
   private convert(speex: Speex, input: Int16Array): Int16Array {
-    const out = new Int16Array((input.length / this.step) * this.stepOut);
     const piece = Math.floor(PIECE_SAMPLES / this.step) * this.step;
-    let written = 0;
-    for (let at = 0; at < input.length; at += piece) {
-      const part = input.subarray(at, at + piece);
-      const bytes = speex.processChunk(Buffer.from(part.buffer, part.byteOffset, part.byteLength));
-      out.set(new Int16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2), written);
-      written += bytes.length / 2;
+    if (input.length <= piece) return this.convertPiece(speex, input);
+    const out = new Int16Array((input.length / this.step) * this.stepOut);
+    for (let at = 0, written = 0; at < input.length; at += piece) {
+      const part = this.convertPiece(speex, input.subarray(at, at + piece));
+      out.set(part, written);
+      written += part.length;
     }
-    this.samplesOut += written;
     return out;
+  }
+
+  /** The library answers in memory it has made for that: no copy is needed to call it one's own. */
+  private convertPiece(speex: Speex, piece: Int16Array): Int16Array {
+    const bytes = speex.processChunk(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength));
+    const samples = new Int16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+    this.samplesOut += samples.length;
+    return samples;
   }
 }
 

@@ -39,6 +39,14 @@ export function stringOf(value: unknown, subject: string): string {
   return value;
 }
 
+/** Milliseconds of a tone, or of the pause after it, as samples at 48 kHz. */
+export function timingOf(value: unknown, subject: string): number {
+  if (value === undefined) return 4_800;
+  const samples = Math.round(numberOf(value, subject) * 48);
+  if (samples >= 1_920 && samples <= 96_000) return samples;
+  throw rangeError('40 to 2000 milliseconds', subject, 'another number');
+}
+
 function typeError(what: string, subject: string, received: unknown): TypeError {
   return new TypeError(`Expected ${what} for ${subject} but received ${describe(received)}`);
 }

@@ -21,6 +21,7 @@ import {
   pcmOf,
   rangeError,
   stringOf,
+  timingOf,
 } from './wasm-arguments.js';
 
 // Node's types leave this to those of browsers.
@@ -56,7 +57,7 @@ interface Exports {
   downsample(self: number, pcm: number, count: number, out: number): void;
   newDtmfGenerator(): number;
   findNonDigit(digits: number, length: number): number;
-  dtmfPush(self: number, digits: number, length: number): number;
+  dtmfPush(self: number, digits: number, length: number, tone: number, pause: number): number;
   dtmfRead(self: number, out: number, count: number): void;
   dtmfLeft(self: number): number;
   dtmfWaiting(self: number): number;
@@ -346,7 +347,7 @@ class WasmMemory {
         memory.forgotten.register(this, this.#cell);
       }
 
-      push(digits: string): number {
+      push(digits: string, toneMs?: number, pauseMs?: number): number {
         const cell = this.#cell;
         const text = Buffer.from(stringOf(digits, 'digits'));
         // No more is needed to tell what is wrong with it.
@@ -357,7 +358,9 @@ class WasmMemory {
         if (stray < length) {
           throw rangeError('only 0-9 * # A-D w W', 'digits', `another character at index ${stray}`);
         }
-        if (!exports.dtmfPush(cell, at, length)) {
+        const tone = timingOf(toneMs, 'toneMs');
+        const pause = timingOf(pauseMs, 'pauseMs');
+        if (!exports.dtmfPush(cell, at, length, tone, pause)) {
           const waiting = exports.dtmfWaiting(cell) + text.length;
           throw Object.assign(rangeError('at most 64 digits', 'the queue', `${waiting} digits`), {
             code: 'GW_DTMF_QUEUE_FULL',

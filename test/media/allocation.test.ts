@@ -28,3 +28,7 @@ test('nor do they on WebAssembly, if a message comes as a view', { timeout: 60_0
 test('the measurement sees a number that a frame leaves there', { timeout: 60_000 }, async () => {
   expect(await bytesPerFrame('boxing')).toBeGreaterThan(8);
 });
+
+test.each(['muted', 'held', 'mixed'])('nor those of a call that is %s', { timeout: 60_000 }, async (work) => {
+  expect(await bytesPerFrame(work)).toBeLessThan(0.01);
+});

@@ -260,6 +260,62 @@ describe('several keys', () => {
   });
 });
 
+describe('times of one’s own', () => {
+  const timed = (digits: string, toneMs?: number, pauseMs?: number) => {
+    const tones = new DtmfTones();
+    tones.push(digits, toneMs, pauseMs);
+    const { leftMs } = tones;
+    return { leftMs, audio: readAll(tones, 48) };
+  };
+
+  test.each([
+    [40, 40],
+    [65, 300],
+    [2_000, 40],
+    [100, 100],
+  ])('of %i ms and %i ms of silence are kept to the sample', (toneMs, pauseMs) => {
+    for (const { key, row, column } of KEYS) {
+      const { leftMs, audio } = timed(key, toneMs, pauseMs);
+      expect(leftMs).toBe(toneMs + pauseMs);
+      expect(audio).toHaveLength(48 * (toneMs + pauseMs));
+      const end = 48 * toneMs;
+      expect(audio.subarray(end).every((sample) => sample === 0)).toBe(true);
+      expect(audio.subarray(end - 48, end).some((sample) => sample !== 0)).toBe(true);
+      let worst = 0;
+      for (let n = RAMP; n < end - RAMP; n++) {
+        const angle = (2 * Math.PI * n) / RATE;
+        const exact = 8039 * Math.sin(row * angle) + 10_121 * Math.sin(column * angle);
+        worst = Math.max(worst, Math.abs((audio[n] as number) - exact));
+      }
+      expect(worst, 'drift').toBeLessThan(0.51);
+    }
+  });
+
+  test('are those of the keys they came with', () => {
+    const tones = new DtmfTones();
+    tones.push('1', 50, 60);
+    tones.push('w2');
+    tones.push('3', 200);
+    const wanted = ['1', 'w2', '3'].map(
+      (digits, i) => [timed(digits, 50, 60), timed(digits), timed(digits, 200)][i]?.audio as Int16Array,
+    );
+    expect(tones.leftMs).toBe(110 + 700 + 300);
+    expect(readAll(tones, 48)).toEqual(Int16Array.of(...wanted.flatMap((part) => [...part])));
+  });
+
+  test('are refused beyond what receivers notice and people wait for', () => {
+    const tones = new DtmfTones();
+    for (const ms of [0, 39, 2_001, Number.NaN, Number.POSITIVE_INFINITY, -100]) {
+      expect(() => tones.push('1', ms)).toThrow(/^Expected 40 to 2000 milliseconds for toneMs but received /);
+      expect(() => tones.push('1', 100, ms)).toThrow(
+        /^Expected 40 to 2000 milliseconds for pauseMs but received /,
+      );
+    }
+    expect(() => tones.push('1', '50' as never)).toThrow('Expected a number for toneMs but received "50"');
+    expect(tones.isActive).toBe(false);
+  });
+});
+
 describe('the queue', () => {
   test('is active from the first push to the end of the last silence', () => {
     const tones = new DtmfTones();

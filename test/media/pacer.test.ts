@@ -135,6 +135,28 @@ describe('a pacer', () => {
     expect(listener.said.slice(0, RATE)).toEqual([...ramp(RATE)]);
   });
 
+  test('gives the memory of a long speech back when it was said, or is cleared', () => {
+    const listener = new Listener();
+    const held = () => (listener.pacer as unknown as { ring: Int16Array }).ring.length;
+    const least = held();
+    for (let turn = 1; turn <= 2; turn++) {
+      const before = listener.frames.length;
+      listener.pacer.push(ramp(20 * RATE));
+      expect(held()).toBeGreaterThanOrEqual(20 * RATE);
+      listener.wait(21_000);
+      expect(listener.frames.length - before).toBe(1_000);
+      expect(held()).toBe(least);
+    }
+    listener.pacer.push(ramp(20 * RATE));
+    listener.pacer.clear();
+    expect(held()).toBe(least);
+    // What comes next is whole.
+    const before = listener.frames.length;
+    listener.pacer.push(ramp(5 * RATE));
+    listener.wait(6_000);
+    expect(listener.said.slice(before * FRAME)).toEqual([...ramp(5 * RATE)]);
+  });
+
   test('tells of a mark when all audio before it has left', () => {
     const listener = new Listener();
     listener.pacer.mark('at once');

@@ -47,6 +47,14 @@ describe.each(PAIRS)('%i Hz to %i Hz', (from, to) => {
     expect(whole.length).toBe(Math.ceil(((pcm.length + (delayMs * from) / 1_000) * to) / from - 1e-9));
   });
 
+  test('nothing in is nothing out', async () => {
+    const converter = await createResampler(from, to);
+    expect(converter.process(new Int16Array())).toHaveLength(0);
+    converter.process(noise(from / 50, 2));
+    expect(converter.process(new Int16Array())).toHaveLength(0);
+    converter.close();
+  });
+
   test('an hour has not a sample too many or too few', async () => {
     const converter = await createResampler(from, to);
     const second = new Int16Array(from / 10);
