@@ -1,5 +1,7 @@
 import type { HandoverReason } from '../calls/fleet/ledger.js';
+import type { MarkEcho } from '../media/marks.js';
 import type { CallReport } from '../server/call-report.js';
+import type { PlayResult } from '../server/control/call-audio.js';
 
 /** What each type of event says besides the call. Fields and types are added, never changed, within a version. */
 export interface EventData {
@@ -7,8 +9,14 @@ export interface EventData {
   'call.started': Record<string, never>;
   /** Audio flows. */
   'call.answered': { readonly streamSid: string };
+  /** Twilio found out who or what answered a call that we placed: `human`, `machine_end_beep`, `fax`, `unknown`, … */
+  'call.answered-by': { readonly answeredBy: string; readonly afterMs?: number };
   /** The caller pressed a key: one of `0–9 * # A–D`. */
   'call.dtmf': { readonly digit: string };
+  /** A mark of `POST /v1/calls/{id}/mark` was heard, or taken back (`cleared`). */
+  'call.mark': MarkEcho;
+  /** What was played to the caller is over, and why. */
+  'call.played': PlayResult;
   /** The call goes on at another node of the fleet; told by that node. */
   'call.handover': { readonly from: string; readonly to: string; readonly reason: HandoverReason };
   /** The call is over; why, and how it was. */

@@ -1,5 +1,6 @@
 import { bucketOf, LatencyHistogram, sizeOf } from './histogram.js';
 import { Latencies, type LatencySummaries } from './latencies.js';
+import type { LatencyCounts } from './recent-latency.js';
 import { type Stamp, stampNow } from './stamp.js';
 
 /** The stages of {@link Latencies} by number, as the way of a frame names them. */
@@ -92,6 +93,11 @@ export class CallLatencies {
         return [name, LatencyHistogram.of(buckets, sum, largest, SUB_BITS).summary()];
       }),
     ) as LatencySummaries;
+  }
+
+  /** How many values of a stage each bucket has, as of the latest {@link settle}; lent, and goes on counting. */
+  countsOf(stage: Stage): LatencyCounts {
+    return { counts: this.buckets.subarray(stage * BUCKETS, (stage + 1) * BUCKETS), subBits: SUB_BITS };
   }
 
   private count(stage: number, count: number): void {

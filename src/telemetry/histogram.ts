@@ -30,7 +30,7 @@ export class LatencyHistogram {
   /** @param whole what this one is a part of */
   constructor(
     private readonly whole?: LatencyHistogram,
-    private readonly subBits = FINE,
+    readonly subBits = FINE,
   ) {
     this.buckets = new Float64Array(sizeOf(subBits));
   }
@@ -77,6 +77,11 @@ export class LatencyHistogram {
     if (this.whole !== undefined) this.whole.recordAll(values, count);
   }
 
+  /** How many values each bucket has; lent, and goes on counting. */
+  get counts(): ArrayLike<number> {
+    return this.buckets;
+  }
+
   get count(): number {
     return this.total;
   }
@@ -99,13 +104,8 @@ export class LatencyHistogram {
   /** Value in microseconds below which the fraction `q` (0…1) of all values lies: its bucket's upper edge. */
   quantileUs(q: number): number {
     if (this.total === 0) return 0;
-    const rank = Math.max(1, Math.ceil(q * this.total));
-    let seen = 0;
-    for (let i = 0; i < this.buckets.length; i++) {
-      seen += this.buckets[i] as number;
-      if (seen >= rank) return Math.min(upperEdge(i, this.subBits), this.largest) / STAMPS_PER_MICROSECOND;
-    }
-    return this.largest / STAMPS_PER_MICROSECOND;
+    const edge = quantileStamps(this.buckets, this.total, q, this.subBits);
+    return Math.min(edge, this.largest) / STAMPS_PER_MICROSECOND;
   }
 
   /** Sum of all values in seconds (for Prometheus). */
@@ -150,8 +150,22 @@ export function bucketOf(value: number, subBits: number): number {
   return ((exponent - subBits + 1) << subBits) + ((value >>> (exponent - subBits)) & ((1 << subBits) - 1));
 }
 
+/**
+ * Value below which the fraction `q` (0…1) of all values lies: its bucket's upper edge.
+ * @param counts of each bucket as {@link bucketOf} numbers them, `total` in all, at least one
+ */
+export function quantileStamps(counts: ArrayLike<number>, total: number, q: number, subBits: number): number {
+  const rank = Math.max(1, Math.ceil(q * total));
+  let seen = 0;
+  for (let i = 0; i < counts.length; i++) {
+    seen += counts[i] as number;
+    if (seen >= rank) return upperEdge(i, subBits);
+  }
+  return LARGEST;
+}
+
 /** Largest value that falls into bucket `index`. */
-function upperEdge(index: number, subBits: number): number {
+export function upperEdge(index: number, subBits: number): number {
   const subBuckets = 1 << subBits;
   if (index < subBuckets) return index;
   const shift = (index >> subBits) - 1;

@@ -1,0 +1,53 @@
+import { quantileStamps, upperEdge } from './histogram.js';
+import { STAMPS_PER_MICROSECOND } from './stamp.js';
+
+/** Counts of values by bucket that only ever grow, until they begin anew. */
+export interface LatencyCounts {
+  readonly counts: ArrayLike<number>;
+  /** As `bucketOf` numbers the buckets. */
+  readonly subBits: number;
+}
+
+/** The values of one look, while they are read: one for all. */
+let latest = new Float64Array(0);
+
+/** What a latency was since it was last looked at, of one that keeps only the whole. */
+export class RecentLatency {
+  /** In microseconds, of the values between the last two looks; `undefined` where there were none. */
+  p50Us: number | undefined;
+  p99Us: number | undefined;
+  private readonly before: Float64Array;
+
+  constructor(private readonly of: LatencyCounts) {
+    this.before = Float64Array.from(of.counts);
+  }
+
+  /** @param bins counts the values by upper edges in microseconds; the last bin has what is longer than all of them */
+  look(bins?: { readonly edgesUs: readonly number[]; readonly counts: number[] }): void {
+    const { before } = this;
+    const { counts, subBits } = this.of;
+    if (latest.length < counts.length) latest = new Float64Array(counts.length);
+    let total = 0;
+    let bin = 0;
+    bins?.counts.fill(0);
+    for (let i = 0; i < counts.length; i++) {
+      // Fewer than before: they began anew.
+      const count = Math.max(0, (counts[i] as number) - (before[i] as number));
+      before[i] = counts[i] as number;
+      latest[i] = count;
+      total += count;
+      if (bins === undefined || count === 0) continue;
+      const { edgesUs } = bins;
+      while (
+        bin < edgesUs.length &&
+        upperEdge(i, subBits) > (edgesUs[bin] as number) * STAMPS_PER_MICROSECOND
+      )
+        bin += 1;
+      bins.counts[bin] = (bins.counts[bin] as number) + count;
+    }
+    this.p50Us =
+      total === 0 ? undefined : quantileStamps(latest, total, 0.5, subBits) / STAMPS_PER_MICROSECOND;
+    this.p99Us =
+      total === 0 ? undefined : quantileStamps(latest, total, 0.99, subBits) / STAMPS_PER_MICROSECOND;
+  }
+}
