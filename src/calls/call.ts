@@ -1,5 +1,6 @@
 import { GatewayError } from '../errors.js';
 import type { CallWebhookInput } from '../twilio/webhook.js';
+import { CallHistory } from './history.js';
 import { createToken } from './token.js';
 
 /**
@@ -53,6 +54,10 @@ export class TwilioCall<T = unknown> {
   readonly callId: string;
   readonly webhookData: CallWebhookInput | undefined;
   readonly startedAt: Date;
+  /** What Twilio told of it. */
+  readonly history = new CallHistory();
+  /** Who or what answered, where that was asked: `human`, `machine_start`, `fax`, `unknown`, … */
+  answeredBy: string | undefined;
 
   // Truly private: whoever prints or logs a call must not print its secret.
   readonly #token = createToken();
@@ -150,6 +155,11 @@ export class TwilioCall<T = unknown> {
   /** Lengthens the token's life: its socket is not due yet. */
   extend(ms: number): void {
     this.expiresAt += ms;
+  }
+
+  /** The token, or another one in its place, is good for so many milliseconds from now at least. */
+  keepRinging(ms: number): void {
+    this.expiresAt = Math.max(this.expiresAt, performance.now() + ms);
   }
 
   /** The result of `prepare`, or its error; `undefined` where there is none. May be awaited many times. */

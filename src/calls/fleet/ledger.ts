@@ -49,6 +49,8 @@ export type Attachment =
       readonly facts: CallFacts;
       /** Tokens in a row that nobody took, this one included. */
       readonly rings: number;
+      /** The node where it rang until now, with another token. */
+      readonly rangAt: string | undefined;
     }
   | {
       readonly attached: false;
@@ -64,9 +66,8 @@ const ENDED_MS = 90_000;
 const DETACHED_MS = 60_000;
 /** A hook decides within ten seconds, and Twilio waits for no longer than fifteen. */
 const CLAIM_MS = 20_000;
-/** Hand-overs in a row before a call is given up; one that talked for half a minute in between starts counting anew. */
+/** Hand-overs in a row before a call is given up; one that talked for a while in between starts counting anew. */
 const MAX_HANDOVERS = 5;
-const CALM_MS = 30_000;
 /** Tokens given out in a row that nobody takes: its sockets come to nodes that refuse them. */
 const MAX_RINGS = 12;
 
@@ -87,28 +88,37 @@ redis.call('HSET', KEYS[1], 'node', ARGV[1], 'state', ARGV[2], 'facts', ARGV[3],
   'expires', now + ARGV[5], 'since', now)
 if ARGV[2] == 'live' then redis.call('HSET', KEYS[1], 'last', ARGV[1]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
-if KEYS[2] then redis.call('SET', KEYS[2], ARGV[7], 'PX', ARGV[6]) end
+if KEYS[2] then
+  redis.call('HSET', KEYS[1], 'sid', KEYS[2])
+  redis.call('SET', KEYS[2], ARGV[7], 'PX', ARGV[6])
+end
 return 1`);
 
 /** Uses up a token: the only place where that happens, and atomic. */
 const TAKE = script(`${NOW}
-local c = redis.call('HMGET', KEYS[1], 'state', 'hash', 'expires', 'node', 'facts', 'why', 'taken', 'last')
+local c = redis.call('HMGET', KEYS[1], 'state', 'hash', 'expires', 'node', 'facts', 'why', 'taken', 'last', 'sid')
 if not c[1] then return {'unknown'} end
 if c[2] ~= ARGV[1] then return {'wrong'} end
 if c[7] == ARGV[1] then return {'used'} end
 if c[1] ~= 'ringing' or now > tonumber(c[3]) then return {'expired'} end
 redis.call('HSET', KEYS[1], 'state', 'live', 'node', ARGV[2], 'since', now, 'taken', ARGV[1], 'last', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if c[9] then redis.call('PEXPIRE', c[9], ARGV[3]) end
 return {'taken', c[4], c[5], c[6], c[8]}`);
 
-/** Keeps live calls: of each key 1 where it was ours, 0 where it is missing, -1 where another node has it. */
+/** Keeps calls: of each key 1 where it was ours, 0 where it is missing, -1 where another node has it. */
 const KEEP = script(`
 local answers = {}
 for i, key in ipairs(KEYS) do
-  local node = redis.call('HGET', key, 'node')
-  if not node then answers[i] = 0
-  elseif node ~= ARGV[1] then answers[i] = -1
-  else redis.call('PEXPIRE', key, ARGV[2]) answers[i] = 1 end
+  local c = redis.call('HMGET', key, 'node', 'sid')
+  if not c[1] then answers[i] = 0
+  elseif c[1] ~= ARGV[1] then answers[i] = -1
+  else
+    redis.call('PEXPIRE', key, ARGV[2])
+    -- As long as the call: Twilio asks for it by nothing else.
+    if c[2] and redis.call('PEXPIRE', c[2], ARGV[2]) == 0 then redis.call('SET', c[2], ARGV[2 + i], 'PX', ARGV[2]) end
+    answers[i] = 1
+  end
 end
 return answers`);
 
@@ -125,7 +135,7 @@ return 1`);
 
 /** Makes a call ring again, with another token, for whichever node takes it. */
 const ATTACH = script(`${NOW}
-local c = redis.call('HMGET', KEYS[1], 'state', 'facts', 'handovers', 'since', 'next', 'why', 'rings')
+local c = redis.call('HMGET', KEYS[1], 'state', 'facts', 'handovers', 'since', 'next', 'why', 'rings', 'node')
 if not c[1] then return {'unknown'} end
 if c[1] == 'ended' or not c[2] then return {'ended', c[5]} end
 local handovers, rings = tonumber(c[3] or '0'), tonumber(c[7] or '0') + 1
@@ -140,7 +150,7 @@ redis.call('HSET', KEYS[1], 'state', 'ringing', 'node', ARGV[1], 'hash', ARGV[2]
   'handovers', handovers, 'rings', rings, 'why', why)
 redis.call('PEXPIRE', KEYS[1], 2 * ARGV[3])
 if KEYS[2] then redis.call('PEXPIRE', KEYS[2], 2 * ARGV[3]) end
-return {'attached', c[2], rings}`);
+return {'attached', c[2], rings, c[1] == 'ringing' and c[8] or ''}`);
 
 const READ = script(`return redis.call('HMGET', KEYS[1], 'node', 'state', 'facts', 'next')`);
 
@@ -152,6 +162,7 @@ local f = cjson.decode(facts)
 if f.callSid == ARGV[1] then return 1 end
 -- Not encoded anew: Lua can not tell an empty list from an empty object.
 redis.call('HSET', KEYS[1], 'facts', '{"callSid":' .. cjson.encode(ARGV[1]) .. ',' .. string.sub(facts, 2))
+redis.call('HSET', KEYS[1], 'sid', KEYS[2])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', redis.call('PTTL', KEYS[1]))
 return 1`);
 
@@ -159,13 +170,19 @@ const LOOK_UP = script("return redis.call('GET', KEYS[1])");
 
 /**
  * The calls of a fleet, on Redis: who holds which, what another node needs to take it over, and its token, of which only
- * the hash is kept. Every method throws GatewayError `GW_REGISTRY_DOWN` (503) where Redis does not answer.
+ * the hash is kept. Every method throws GatewayError `GW_REGISTRY_DOWN` (503) where Redis does not answer, and
+ * `GW_REGISTRY_ERROR` (503) where it answers with an error.
  */
 export class Ledger {
   constructor(
     private readonly redis: RedisLink,
     /** This process. */
     readonly node: string,
+    /**
+     * A stream that lasted so long, in milliseconds, was a good one. Above the silence that ends a stream: one of which
+     * nothing was ever heard was not.
+     */
+    private readonly calmMs: number,
   ) {}
 
   get isUp(): boolean {
@@ -254,28 +271,35 @@ export class Ledger {
    */
   async keep(callIds: readonly string[]): Promise<{ lost: string[]; taken: string[] }> {
     if (callIds.length === 0) return { lost: [], taken: [] };
-    const answers = (await this.redis.run(KEEP, callIds.map(callKey), [
-      this.node,
-      LIVE_MS,
-    ])) as readonly number[];
+    const values = [this.node, LIVE_MS, ...callIds.map((callId) => claimOf(callId, this.node))];
+    const answers = (await this.redis.run(KEEP, callIds.map(callKey), values)) as readonly number[];
     return {
       lost: callIds.filter((_, i) => answers[i] === 0),
       taken: callIds.filter((_, i) => answers[i] === -1),
     };
   }
 
-  /** The call waits for Twilio's question and whichever node answers it. */
-  async detach(callId: string, callSid: string | undefined, why: HandoverReason): Promise<void> {
-    await this.leave(callId, callSid, 'detached', '', why, DETACHED_MS, this.node);
+  /**
+   * The call waits for Twilio's question and whichever node answers it.
+   * @returns false where it is another node's, or Redis has lost it
+   */
+  async detach(callId: string, callSid: string | undefined, why: HandoverReason): Promise<boolean> {
+    return this.leave(callId, callSid, 'detached', '', why, DETACHED_MS, this.node);
   }
 
   /**
    * The call is over.
    * @param next TwiML for a caller who is still there
    * @param anybodys whether it may be another node's, e.g. one that is gone
+   * @returns false where it is another node's, or Redis has lost it
    */
-  async finish(callId: string, callSid: string | undefined, next: string, anybodys = false): Promise<void> {
-    await this.leave(callId, callSid, 'ended', next, '', ENDED_MS, anybodys ? '*' : this.node);
+  async finish(
+    callId: string,
+    callSid: string | undefined,
+    next: string,
+    anybodys = false,
+  ): Promise<boolean> {
+    return this.leave(callId, callSid, 'ended', next, '', ENDED_MS, anybodys ? '*' : this.node);
   }
 
   /** The call was not connected in time here; if it was elsewhere, this changes nothing. */
@@ -292,18 +316,23 @@ export class Ledger {
     keptMs: number,
     node: string,
     only: EntryState | '' = '',
-  ): Promise<void> {
+  ): Promise<boolean> {
     const keys = [callKey(callId), ...(callSid === undefined ? [] : [sidKey(callSid)])];
-    await this.redis.run(LEAVE, keys, [node, state, next, why, keptMs, only]);
+    return (await this.redis.run(LEAVE, keys, [node, state, next, why, keptMs, only])) === 1;
   }
 
   /** Gives a call whose stream is over another token, unless it has ended or goes round in circles. */
   async attach(callId: string, callSid: string, token: string, timeToLiveMs: number): Promise<Attachment> {
-    const values = [this.node, hashOf(token), timeToLiveMs, MAX_HANDOVERS, CALM_MS, MAX_RINGS];
+    const values = [this.node, hashOf(token), timeToLiveMs, MAX_HANDOVERS, this.calmMs, MAX_RINGS];
     const answer = await this.redis.run(ATTACH, [callKey(callId), sidKey(callSid)], values);
-    const [what, value, rings] = answer as readonly RedisValue[];
+    const [what, value, rings, rangAt] = answer as readonly RedisValue[];
     if (what === 'attached') {
-      return { attached: true, facts: JSON.parse(String(value)) as CallFacts, rings: Number(rings) };
+      return {
+        attached: true,
+        facts: JSON.parse(String(value)) as CallFacts,
+        rings: Number(rings),
+        rangAt: rangAt ? String(rangAt) : undefined,
+      };
     }
     const why = what as 'unknown' | 'ended' | 'exhausted';
     return { attached: false, why, next: value ? String(value) : undefined };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { GatewayError } from '../../errors.js';
-import { type RedisLink, type RedisValue, script } from './redis.js';
+import { isRegistryDown, type RedisLink, type RedisValue, script } from './redis.js';
 
 const BEAT_MS = 1_000;
 /** A node that has not been heard of for so long is gone. */
@@ -16,7 +16,7 @@ if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2]
 local all, alive = redis.call('HGETALL', KEYS[1]), {}
 for i = 1, #all, 2 do
   local at, state = string.match(all[i + 1], '^(%d+) (.*)$')
-  if now - at > tonumber(ARGV[3]) * 15 then redis.call('HDEL', KEYS[1], all[i])
+  if not at or now - at > tonumber(ARGV[3]) * 15 then redis.call('HDEL', KEYS[1], all[i])
   elseif now - at <= tonumber(ARGV[3]) then alive[#alive + 1] = all[i] alive[#alive + 1] = state end
 end
 return alive`);
@@ -26,12 +26,15 @@ export interface NodeState {
   readonly calls: number;
   /** It hands its calls over and takes no others. */
   readonly draining: boolean;
+  /** It would take a new call now. */
+  readonly open: boolean;
 }
 
 /** Answers what another node asks; the answer and what it throws travel back. */
 export type Answerer = (what: string, about: Readonly<Record<string, unknown>>) => unknown;
 
 interface Waiting {
+  readonly node: string;
   readonly resolve: (answer: unknown) => void;
   readonly reject: (error: GatewayError) => void;
   readonly timer: NodeJS.Timeout;
@@ -54,6 +57,8 @@ type Letter =
 export class Nodes {
   private states = new Map<string, NodeState>();
   private readonly waiting = new Map<string, Waiting>();
+  /** Since when the registry answers without a break, in monotonic milliseconds. */
+  private heardSince = Number.POSITIVE_INFINITY;
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -61,11 +66,15 @@ export class Nodes {
     readonly self: string,
     private readonly state: () => NodeState,
     private readonly answer: Answerer,
+    /** Told of what went wrong with the registry besides its being away. */
+    private readonly onFault: (error: unknown) => void,
   ) {}
 
   /** Begins to say that we live, and to listen. */
   open(): void {
-    this.redis.listen(channelOf(this.self), (text) => void this.receive(text));
+    this.redis.listen(channelOf(this.self), (text) => {
+      this.receive(text).catch(this.onFault);
+    });
     void this.beat();
     this.timer = setInterval(() => void this.beat(), BEAT_MS);
     this.timer.unref();
@@ -74,11 +83,7 @@ export class Nodes {
   /** Says good-bye, so that nobody counts on us. */
   async close(): Promise<void> {
     clearInterval(this.timer);
-    for (const { timer, reject } of this.waiting.values()) {
-      clearTimeout(timer);
-      reject(gone(this.self));
-    }
-    this.waiting.clear();
+    for (const [id, { node }] of this.waiting) this.take(id)?.reject(gone(node));
     await this.say('').catch(() => {});
   }
 
@@ -96,12 +101,24 @@ export class Nodes {
       .map(([node]) => node);
   }
 
+  /** Whether another node would take a new call now. */
+  get isAnyOpen(): boolean {
+    return [...this.alive].some(([node, { open }]) => node !== this.self && open);
+  }
+
+  /** Whether everybody who lives has had the time to say so: a Redis that comes back may have forgotten them. */
+  private get knowsAll(): boolean {
+    return performance.now() - this.heardSince > ALIVE_MS;
+  }
+
   /** Says how we are, and learns how the others are; also done every second. */
   async beat(): Promise<void> {
     try {
       await this.say(JSON.stringify(this.state()));
-    } catch {
+    } catch (error) {
+      this.heardSince = Number.POSITIVE_INFINITY;
       // The link tells of its loss; a beat more or less does not matter.
+      if (!isRegistryDown(error)) this.onFault(error);
     }
   }
 
@@ -113,9 +130,14 @@ export class Nodes {
     )) as RedisValue[];
     const states = new Map<string, NodeState>();
     for (let i = 0; i + 1 < alive.length; i += 2) {
-      states.set(String(alive[i]), JSON.parse(String(alive[i + 1])) as NodeState);
+      const state = parsed(String(alive[i + 1]));
+      if (state !== undefined) states.set(String(alive[i]), state as unknown as NodeState);
     }
     this.states = states;
+    this.heardSince = Math.min(this.heardSince, performance.now());
+    if (!this.knowsAll) return;
+    // A machine that lost its power still has its connection at Redis: nobody waits for its answers.
+    for (const [id, { node }] of this.waiting) if (!states.has(node)) this.take(id)?.reject(gone(node));
   }
 
   /** Tells another node something that needs no answer, and does not fail. */
@@ -137,13 +159,16 @@ export class Nodes {
     withinMs = ANSWER_MS,
   ): Promise<unknown> {
     if (this.waiting.size >= MAX_QUESTIONS) throw gone(node);
+    // Who is not known to live may just have come.
+    if (!this.states.has(node)) await this.beat();
+    if (this.knowsAll && !this.states.has(node)) throw gone(node);
     const id = randomUUID();
     const answered = new Promise<unknown>((resolve, reject) => {
       const timer = setTimeout(() => {
         this.waiting.delete(id);
         reject(gone(node));
       }, withinMs);
-      this.waiting.set(id, { resolve, reject, timer });
+      this.waiting.set(id, { node, resolve, reject, timer });
     });
     // Whoever is told below that nobody listens does not wait for it.
     answered.catch(() => {});
@@ -162,7 +187,7 @@ export class Nodes {
   }
 
   private async receive(text: string): Promise<void> {
-    const letter = letterOf(text);
+    const letter = parsed(text) as Letter | undefined;
     if (letter === undefined) return;
     if ('re' in letter) {
       const waiting = this.take(letter.re);
@@ -184,6 +209,7 @@ export class Nodes {
       return { answer: await this.answer(what, about) };
     } catch (error) {
       if (!(error instanceof GatewayError)) {
+        this.onFault(error);
         return {
           error: {
             code: 'GW_INTERNAL',
@@ -205,10 +231,11 @@ export class Nodes {
   }
 }
 
-/** Whatever else stands on our channel is not ours. */
-function letterOf(text: string): Letter | undefined {
+/** An object; whatever else stands where we look is not ours. */
+function parsed(text: string): Record<string, unknown> | undefined {
   try {
-    return JSON.parse(text) as Letter;
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createClient, type RedisClientType } from '@redis/client';
+import { createClient, ErrorReply, type RedisClientType } from '@redis/client';
 import { GatewayError } from '../../errors.js';
 
 /** Longest wait for an answer: a webhook that waits longer is a caller who hears nothing. */
@@ -18,9 +18,25 @@ const REFUSED = /^(WRONGPASS|NOAUTH|NOPERM)\b|invalid password|without any passw
 type Client = RedisClientType;
 export type RedisValue = string | number | null | readonly RedisValue[];
 
-/** Whether a text names one Redis endpoint. */
+/** Whether a text names one Redis endpoint, with a database and credentials that can be read where it names any. */
 export function isRedisUrl(url: string): boolean {
-  return URL.canParse(url) && /^rediss?:$/.test(new URL(url).protocol) && new URL(url).hostname !== '';
+  if (!URL.canParse(url) || new URL(url).hostname === '') return false;
+  try {
+    createClient({ url });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether it is the registry that is away, now and perhaps not for long. */
+export function isRegistryDown(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === 'GW_REGISTRY_DOWN';
+}
+
+/** Whether the registry was asked and gave no answer: it is away, or what stands there is not ours. */
+export function isRegistryFault(error: unknown): boolean {
+  return isRegistryDown(error) || (error instanceof GatewayError && error.code === 'GW_REGISTRY_ERROR');
 }
 
 /** A Lua script, known to Redis by its digest. */
@@ -89,7 +105,11 @@ export class RedisLink {
     this.client.destroy();
   }
 
-  /** @throws GatewayError `GW_REGISTRY_DOWN` (503) */
+  /**
+   * Runs a script.
+   * @throws GatewayError `GW_REGISTRY_DOWN` (503), or `GW_REGISTRY_ERROR` (503) where Redis answers with an error that has
+   * nothing to do with how it is, e.g. because a key holds what is not ours
+   */
   run(script: Script, keys: readonly string[], values: readonly (string | number)[]): Promise<RedisValue> {
     const call = [String(keys.length), ...keys, ...values.map(String)];
     return this.inTime(async (client) => {
@@ -104,7 +124,7 @@ export class RedisLink {
 
   /**
    * Sends any command.
-   * @throws GatewayError `GW_REGISTRY_DOWN` (503)
+   * @throws as {@link run}
    */
   send(command: readonly string[]): Promise<RedisValue> {
     return this.inTime(async (client) => (await client.sendCommand(command)) as unknown as RedisValue);
@@ -113,7 +133,7 @@ export class RedisLink {
   /**
    * Tells everybody who listens on a channel.
    * @returns how many do
-   * @throws GatewayError `GW_REGISTRY_DOWN` (503)
+   * @throws as {@link run}
    */
   publish(channel: string, message: string): Promise<number> {
     return this.inTime((client) => client.publish(channel, message));
@@ -190,6 +210,9 @@ export class RedisLink {
       return await Promise.race([work(client), late]);
     } catch (cause) {
       const error = cause as Error;
+      if (error instanceof ErrorReply && !UNFIT.test(error.message) && !REFUSED.test(error.message)) {
+        throw new GatewayError('GW_REGISTRY_ERROR', expectedAnswer(error.message), { status: 503 });
+      }
       // Neither what is late nor what is unfit gets better by asking it again: a new connection finds out.
       if (UNFIT.test(error.message) || error.message.startsWith('none within')) this.renew(client, error);
       throw down(error.message);
@@ -211,7 +234,9 @@ export class RedisLink {
 }
 
 function down(received: string): GatewayError {
-  return new GatewayError('GW_REGISTRY_DOWN', `Expected an answer of the registry but received ${received}`, {
-    status: 503,
-  });
+  return new GatewayError('GW_REGISTRY_DOWN', expectedAnswer(received), { status: 503 });
+}
+
+function expectedAnswer(received: string): string {
+  return `Expected an answer of the registry but received ${received}`;
 }

@@ -1,0 +1,65 @@
+import { afterEach, expect, it } from 'vitest';
+import { type NodeState, Nodes } from '../../../src/calls/fleet/nodes.js';
+import { RedisLink } from '../../../src/calls/fleet/redis.js';
+import { describeOnRedis, RedisServer } from '../../support/redis.js';
+
+const STATE: NodeState = { calls: 0, draining: false, open: true };
+const links: RedisLink[] = [];
+afterEach(() => {
+  for (const link of links.splice(0)) link.close();
+});
+
+describeOnRedis('the nodes of a fleet', () => {
+  async function nodeOf(redis: RedisServer, name: string, answer: (what: string) => unknown = () => null) {
+    const link = new RedisLink({ url: redis.url, onUp() {}, onDown() {} });
+    links.push(link);
+    const faults: unknown[] = [];
+    const nodes = new Nodes(
+      link,
+      name,
+      () => STATE,
+      (what) => answer(what),
+      (error) => faults.push(error),
+    );
+    nodes.open();
+    await link.open();
+    await nodes.beat();
+    return { nodes, link, faults };
+  }
+
+  it('ask each other, and are told what the other threw', async () => {
+    const redis = await RedisServer.start();
+    const { nodes: a } = await nodeOf(redis, 'a');
+    const { faults } = await nodeOf(redis, 'b', (what) => {
+      if (what === 'fail') throw new Error('a fault');
+      return { what };
+    });
+    // Just come, and not heard of here yet.
+    expect(await a.ask('b', 'anything', {})).toEqual({ what: 'anything' });
+    await expect(a.ask('b', 'fail', {})).rejects.toMatchObject({ code: 'GW_INTERNAL', status: 500 });
+    expect(faults.map(String)).toEqual(['Error: a fault']);
+    await expect(a.ask('nobody', 'anything', {})).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
+  });
+
+  it('wait for nobody who is gone, also where their connections are still there', async () => {
+    const redis = await RedisServer.start();
+    const { nodes: a } = await nodeOf(redis, 'a');
+    // A machine without power: Redis goes on to count its connection as a listener.
+    const dead = new RedisLink({ url: redis.url, onUp() {}, onDown() {} });
+    links.push(dead);
+    await dead.open();
+    dead.listen('trunkline:node:dead', () => {});
+    // At first anybody may live who has had no time to say so.
+    await expect(a.ask('dead', 'anything', {}, 50)).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
+    await new Promise((resolve) => setTimeout(resolve, 4_200));
+    await expect(a.ask('dead', 'anything', {}, 60_000)).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
+    // And one that loses it while it is waited for.
+    const now = Date.now();
+    await dead.send(['HSET', 'trunkline:nodes', 'dead', `${now} ${JSON.stringify(STATE)}`]);
+    await a.beat();
+    expect(a.takers).toEqual(['dead']);
+    const asked = a.ask('dead', 'anything', {}, 60_000);
+    await dead.send(['HDEL', 'trunkline:nodes', 'dead']);
+    await expect(asked).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
+  }, 20_000);
+});
