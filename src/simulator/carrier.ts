@@ -36,6 +36,8 @@ export type InboundCallOptions = Omit<PhoneOptions, 'accountSid' | 'authToken' |
 interface CarrierEvents {
   /** A callee answered; the phone is about to carry out its TwiML. */
   answered: [phone: SimulatedPhone];
+  /** The REST API took a call, with all that was asked for. */
+  placed: [request: OutboundRequest];
 }
 
 /**
@@ -115,6 +117,7 @@ export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
   private placeOutbound(request: OutboundRequest): ManagedCall {
     const { accountSid, authToken, clock } = this;
     const { dial, callees = {}, callee = { does: 'answer' } } = this.options;
+    this.emit('placed', request);
     const call = new OutboundCall(request, {
       accountSid,
       authToken,

@@ -23,6 +23,9 @@ export interface Callee {
   readonly record?: boolean | number;
   /** The callee hangs up after so many milliseconds; default never. */
   readonly talkMs?: number;
+  /** What answering machine detection finds, where it is asked, and after how long; default `human`, 300 ms. */
+  readonly answeredBy?: string;
+  readonly answeredByAfterMs?: number;
 }
 
 /** Values of `StatusCallbackEvent`, each standing for the statuses that it reports. */
@@ -39,6 +42,13 @@ export interface OutboundRequest {
   readonly statusCallbackMethod: 'GET' | 'POST';
   readonly statusCallbackEvents: ReadonlySet<string>;
   readonly timeoutSeconds: number;
+  /** Where answering machine detection tells what it found; `undefined` where it was not asked. */
+  readonly amdCallback: string | undefined;
+  readonly sendDigits: string | undefined;
+  /** Seconds after which the call is ended. */
+  readonly timeLimitSeconds: number;
+  /** All recording parameters, as they came; nothing is recorded. */
+  readonly recording: Readonly<Record<string, string>>;
 }
 
 export interface OutboundContext {
@@ -51,6 +61,7 @@ export interface OutboundContext {
 }
 
 const RING_MS = 50;
+const AMD_MS = 300;
 
 /** One call from the REST API to a callee: rings, is answered or not, streams, ends; tells its callback. */
 export class OutboundCall {
@@ -169,10 +180,27 @@ export class OutboundCall {
     this.become('in-progress', 'answered');
     onAnswer(phone);
     phone.dial();
-    const talk = callee.talkMs === undefined ? undefined : setTimeout(() => phone.hangUp(), callee.talkMs);
+    const timers = [setTimeout(() => phone.hangUp(), this.request.timeLimitSeconds * 1_000)];
+    if (callee.talkMs !== undefined) timers.push(setTimeout(() => phone.hangUp(), callee.talkMs));
+    timers.push(...this.detectMachine());
     const outcome = await phone.ended;
-    clearTimeout(talk);
+    for (const timer of timers) clearTimeout(timer);
     this.become('completed', 'completed', outcome.seconds);
+  }
+
+  /** Source: twilio.com/docs/voice/answering-machine-detection#asyncamdstatuscallback. */
+  private detectMachine(): NodeJS.Timeout[] {
+    const { amdCallback } = this.request;
+    if (amdCallback === undefined) return [];
+    const { accountSid, callee } = this.context;
+    const { answeredBy = 'human', answeredByAfterMs = AMD_MS } = callee;
+    const parameters = {
+      AccountSid: accountSid,
+      AnsweredBy: answeredBy,
+      CallSid: this.sid,
+      MachineDetectionDuration: String(answeredByAfterMs),
+    };
+    return [setTimeout(() => this.callback(amdCallback, parameters, 'POST'), answeredByAfterMs)];
   }
 
   private become(status: CallStatus, event: StatusEvent, seconds?: number): void {
@@ -184,17 +212,22 @@ export class OutboundCall {
     }
     const { statusCallback, statusCallbackMethod: method, statusCallbackEvents, from, to } = this.request;
     if (statusCallback === undefined || !statusCallbackEvents.has(event)) return;
-    const { accountSid, authToken, dial } = this.context;
+    const { accountSid } = this.context;
     const call = { callSid: this.sid, accountSid, from, to, direction: this.direction } as const;
     const parameters = statusParameters(call, status, this.sequence, seconds);
     this.sequence += 1;
+    this.callback(statusCallback, parameters, method);
+  }
+
+  private callback(url: string, parameters: Record<string, string>, method: 'GET' | 'POST'): void {
+    const { authToken, dial } = this.context;
     const { signal } = this.requests;
     this.callbacks = this.callbacks
-      .then(() => sendWebhook(statusCallback, parameters, { authToken, dial, method, signal }))
+      .then(() => sendWebhook(url, parameters, { authToken, dial, method, signal }))
       .then(
         (answer) => {
           if (answer.status < 200 || answer.status > 299) {
-            this.failedCallbacks.push(`${statusCallback} answered ${answer.status}`);
+            this.failedCallbacks.push(`${url} answered ${answer.status}`);
           }
         },
         (error: Error) => {

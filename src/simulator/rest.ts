@@ -138,7 +138,43 @@ function outboundRequestOf(form: URLSearchParams): OutboundRequest {
     statusCallbackMethod: methodOf(text('StatusCallbackMethod')),
     statusCallbackEvents: new Set(events.length === 0 ? ['completed'] : events),
     timeoutSeconds,
+    amdCallback: amdCallbackOf(form),
+    sendDigits: sendDigitsOf(text('SendDigits')),
+    timeLimitSeconds: inRange(form, 'TimeLimit', 1, 86_400) ?? 14_400,
+    recording: Object.fromEntries([...form].filter(([name]) => name.startsWith('Record') || name === 'Trim')),
   };
+}
+
+/** Source: twilio.com/docs/voice/answering-machine-detection#optional-api-tuning-parameters. */
+function amdCallbackOf(form: URLSearchParams): string | undefined {
+  const mode = form.get('MachineDetection');
+  if (mode !== null && mode !== 'Enable' && mode !== 'DetectMessageEnd') {
+    throw new RestRefusal(400, 20001, `MachineDetection must be Enable or DetectMessageEnd: ${mode}`);
+  }
+  inRange(form, 'MachineDetectionTimeout', 3, 59);
+  inRange(form, 'MachineDetectionSpeechThreshold', 1_000, 6_000);
+  inRange(form, 'MachineDetectionSpeechEndThreshold', 500, 5_000);
+  inRange(form, 'MachineDetectionSilenceTimeout', 2_000, 10_000);
+  const callback = form.get('AsyncAmdStatusCallback');
+  if (callback !== null && !isWebUrl(callback)) {
+    throw new RestRefusal(400, 21609, `Invalid 'AsyncAmdStatusCallback' URL: ${callback}`);
+  }
+  // With digits to dial there is no detection.
+  if (mode === null || form.get('AsyncAmd') !== 'true' || form.has('SendDigits')) return undefined;
+  return callback ?? undefined;
+}
+
+function sendDigitsOf(digits: string | undefined): string | undefined {
+  if (digits === undefined || /^[0-9A-D*#wW]{1,32}$/.test(digits)) return digits;
+  throw new RestRefusal(400, 21214, `Invalid 'SendDigits': ${digits}`);
+}
+
+function inRange(form: URLSearchParams, name: string, least: number, most: number): number | undefined {
+  const text = form.get(name);
+  if (text === null) return undefined;
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new RestRefusal(400, 20001, `${name} must be between ${least} and ${most}: ${text}`);
 }
 
 function update(call: ManagedCall, form: URLSearchParams): void {

@@ -1,5 +1,6 @@
 import twilio from 'twilio';
 import { GatewayError } from '../errors.js';
+import { type OutboundOptions, twilioOptions } from './outbound-options.js';
 import { MAX_INLINE_TWIML } from './twiml.js';
 
 export interface TwilioRestOptions {
@@ -17,8 +18,11 @@ export interface OutboundCallRequest {
   readonly twiml: string;
   /** Absolute URL; gets initiated, ringing, answered and completed. */
   readonly statusCallback: string;
+  /** Absolute URL; is told who answered, where that is asked. */
+  readonly amdCallback: string;
   /** Seconds to let it ring, 1…600. */
   readonly ringTimeoutSeconds: number;
+  readonly options: OutboundOptions;
 }
 
 /** A number of the account, and what it asks when somebody calls it; empty text for nothing. */
@@ -65,9 +69,15 @@ export class TwilioRest {
         statusCallback: request.statusCallback,
         statusCallbackMethod: 'POST',
         statusCallbackEvent: ['initiated', 'ringing', 'answered', 'completed'],
+        ...twilioOptions(request.options, request.amdCallback),
       }),
     );
     return call.sid;
+  }
+
+  /** Has Twilio go on with a running call by other TwiML; its stream ends. */
+  async redirect(callSid: string, twiml: string): Promise<void> {
+    await refusalsTranslated('the transfer', () => this.client.calls(callSid).update({ twiml }));
   }
 
   /** Ends a call in whatever state it is: `completed` also takes back one that still rings. */

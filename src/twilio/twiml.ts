@@ -97,12 +97,12 @@ export function createHangupTwiml(): string {
 }
 
 /**
- * TwiML that has Twilio ask again after a while, the caller waiting. Source: twilio.com/docs/voice/twiml/pause, …/redirect.
- * @param seconds whole seconds from 1
+ * TwiML that has Twilio ask again, perhaps after a while. Source: twilio.com/docs/voice/twiml/pause, …/redirect.
+ * @param seconds whole seconds, which the caller waits; the pause answers a call that still rings, none does not
  */
-export function createAgainTwiml(url: string, seconds: number): string {
+export function createAgainTwiml(url: string, seconds = 0): string {
   const response = new twilio.twiml.VoiceResponse();
-  response.pause({ length: seconds });
+  if (seconds > 0) response.pause({ length: seconds });
   response.redirect({ method: 'POST' }, url);
   return response.toString();
 }
