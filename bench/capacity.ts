@@ -8,7 +8,7 @@ import { plotCurves, writePlot } from './plot.js';
 import { writeResult } from './result.js';
 
 const { env } = process;
-/** Shorter or elsewhere by CAPACITY_STEPS=100,500, CAPACITY_HOLD=2 (seconds), CAPACITY_OVERLOAD=off, CAPACITY_FULL=0.6. */
+/** Shorter or elsewhere by CAPACITY_STEPS=100,500, CAPACITY_HOLD=2 (seconds). */
 const STEPS = (env.CAPACITY_STEPS ?? '100,250,500,750,1000,1250,1500,1750,2000,2500,3000')
   .split(',')
   .map(Number);
@@ -18,34 +18,11 @@ const WARM_UP_MS = Math.min(5_000, HOLD_MS);
 const CLOSE = 50;
 /** A step that was void is tried again so often. */
 const RETRIES = 2;
-/** Overload: this share of the capacity is full, and this much is offered. */
-const FULL = Number(env.CAPACITY_FULL ?? 0.8);
-const OFFERED = 1.5;
-const UNLOADED = 100;
-const ROUNDS = 3;
 
 export interface CapacityRow extends Outcome {
   /** Whether generator and core were free to tell of the gateway. */
   readonly valid: boolean;
   readonly ok: boolean;
-}
-
-/** One kind of trial of the overload part, medians of its rounds. */
-export interface OverloadRow {
-  readonly name: 'unloaded' | 'full' | 'overloaded';
-  readonly calls: number;
-  readonly offered: number;
-  readonly busy: number;
-  /** p99 of the admitted calls' round trips, ms: median, and each round's. */
-  readonly p99Ms: number;
-  readonly rounds: readonly number[];
-  readonly gatewayP99Us: number;
-  readonly gatewayCpu: number;
-  /** p99 of how late the phones' frames left, ms: what the offers took from them. */
-  readonly lateP99Ms: number;
-  readonly missing: number;
-  readonly dropped: number;
-  readonly valid: boolean;
 }
 
 export interface CapacityResult {
@@ -55,17 +32,15 @@ export interface CapacityResult {
   readonly pinned: boolean;
   readonly capacity: number;
   readonly rows: readonly CapacityRow[];
-  readonly overload: readonly OverloadRow[];
 }
 
 interface Conditions {
   readonly program: GeneratorProgram;
   readonly cores: Cores | undefined;
   readonly warmUpMs: number;
-  readonly holdMs: number;
 }
 
-/** How many echo calls one core holds, and what becomes of them when more are offered. */
+/** How many echo calls one core holds. */
 export async function benchCapacity(): Promise<void> {
   const at = machine();
   const cores = coresOf();
@@ -80,20 +55,16 @@ export async function benchCapacity(): Promise<void> {
   if (cores !== undefined) pinSelf(cores.generator);
   const program = GeneratorProgram.compile();
   try {
-    const conditions: Conditions = { program, cores, warmUpMs: WARM_UP_MS, holdMs: HOLD_MS };
+    const conditions: Conditions = { program, cores, warmUpMs: WARM_UP_MS };
     const rows = await steps(conditions);
     const capacity = Math.max(0, ...rows.filter(({ ok }) => ok).map(({ calls }) => calls));
     console.log(`\n${rowsTable(rows)}\ncapacity: ${capacity} calls`);
-    const overload =
-      env.CAPACITY_OVERLOAD === 'off' || capacity < UNLOADED ? [] : await overloads(conditions, capacity);
-    if (overload.length > 0) console.log(`\n${overloadTable(overload)}`);
     const result: CapacityResult = {
       machine: at,
       holdMs: HOLD_MS,
       pinned: cores !== undefined,
       capacity,
       rows,
-      overload,
     };
     plot(rows);
     writeResult('capacity', result);
@@ -127,7 +98,7 @@ async function steps(conditions: Conditions): Promise<CapacityRow[]> {
 
 async function step(conditions: Conditions, calls: number): Promise<CapacityRow> {
   for (let attempt = 0; ; attempt++) {
-    const outcome = await hold({ ...conditions, calls });
+    const outcome = await hold({ ...conditions, calls }, HOLD_MS);
     const row = { ...outcome, valid: isValid(outcome), ok: isOk(outcome) };
     const { phones, gatewayCpu } = row;
     console.log(
@@ -136,43 +107,6 @@ async function step(conditions: Conditions, calls: number): Promise<CapacityRow>
     );
     if (row.valid || attempt === RETRIES) return row;
   }
-}
-
-/** Few calls, a full gateway, and a full one that is offered half as many again: in turn, medians. */
-async function overloads(conditions: Conditions, capacity: number): Promise<OverloadRow[]> {
-  const full = Math.max(UNLOADED, Math.floor((capacity * FULL) / CLOSE) * CLOSE);
-  const excess = Math.round(full * (OFFERED - 1));
-  const kinds = [
-    { name: 'unloaded', calls: UNLOADED, excess: 0 },
-    { name: 'full', calls: full, excess: 0 },
-    { name: 'overloaded', calls: full, excess },
-  ] as const;
-  const outcomes = new Map<string, Outcome[]>(kinds.map(({ name }) => [name, []]));
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const { name, calls, excess } of kinds) {
-      const outcome = await hold({ ...conditions, calls, excess });
-      outcomes.get(name)?.push(outcome);
-      console.log(`${name} ${calls}: p99 ${outcome.phones.roundTrip.p99Ms.toFixed(2)} ms`);
-    }
-  }
-  return kinds.map(({ name, calls, excess }) => {
-    const of = outcomes.get(name) as Outcome[];
-    const rounds = of.map(({ phones }) => phones.roundTrip.p99Ms);
-    return {
-      name,
-      calls,
-      offered: calls + excess,
-      busy: median(of.map((each) => each.excess?.busy ?? 0)),
-      p99Ms: median(rounds),
-      rounds,
-      gatewayP99Us: median(of.map((each) => each.gateway.p99Us)),
-      gatewayCpu: median(of.map((each) => each.gatewayCpu)),
-      lateP99Ms: median(of.map((each) => each.phones.lateness.p99Ms)),
-      missing: sum(of.map((each) => each.phones.missing)),
-      dropped: sum(of.map((each) => each.dropped)),
-      valid: of.every(isValid),
-    };
-  });
 }
 
 function rowsTable(rows: readonly CapacityRow[]): string {
@@ -227,37 +161,6 @@ export function kbPerCall(row: CapacityRow, [first]: readonly CapacityRow[]): st
   return (((row.rssMb - first.rssMb) * 1_024) / (row.calls - first.calls)).toFixed(0);
 }
 
-function overloadTable(rows: readonly OverloadRow[]): string {
-  return table(
-    [
-      '',
-      'calls',
-      'offered',
-      'busy',
-      'p99 ms',
-      'rounds',
-      'late ms p99',
-      'socket→socket µs p99',
-      'gateway CPU',
-      'missing',
-      'dropped',
-    ],
-    rows.map((row) => [
-      row.name,
-      row.calls,
-      row.offered,
-      row.busy,
-      row.p99Ms.toFixed(2),
-      row.rounds.map((ms) => ms.toFixed(2)).join(' '),
-      row.lateP99Ms.toFixed(2),
-      row.gatewayP99Us.toFixed(0),
-      percent(row.gatewayCpu),
-      row.missing,
-      row.dropped,
-    ]),
-  );
-}
-
 function plot(rows: readonly CapacityRow[]): void {
   const last = rows.at(-1)?.calls ?? 0;
   const most = Math.ceil(last / 500) * 500;
@@ -296,8 +199,3 @@ function plot(rows: readonly CapacityRow[]): void {
 }
 
 const percent = (share: number) => `${(share * 100).toFixed(0)} %`;
-const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}

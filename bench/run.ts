@@ -1,4 +1,6 @@
+import { benchOverload } from './capacity/overload.js';
 import { benchCapacity } from './capacity.js';
+import { benchDashboard } from './dashboard.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
 import { benchQuality } from './quality.js';
@@ -16,6 +18,8 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
 /** Long: only by name. */
 const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   capacity: benchCapacity,
+  overload: benchOverload,
+  dashboard: benchDashboard,
   'stream-sdp': benchStreamSdp,
   refusal: benchRefusal,
   telemetry: benchTelemetry,

@@ -1,4 +1,4 @@
-import type { Outcome } from './trial.js';
+import type { Held, Outcome } from './trial.js';
 
 /** What a held call is promised, and what a generator must be able to do to tell. */
 export const LIMITS = {
@@ -13,7 +13,7 @@ export const LIMITS = {
 } as const;
 
 /** Whether the figures tell of the gateway: not of a generator at its limit, nor of others on the gateway's core. */
-export function isValid({ phones, gatewayWaited }: Outcome): boolean {
+export function isValid({ phones, gatewayWaited }: Held): boolean {
   return (
     phones.cpu <= LIMITS.generatorCpu &&
     phones.lateness.p99Ms <= LIMITS.latenessMs &&

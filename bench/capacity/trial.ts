@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { GatewayOptions } from '../../src/index.js';
 import { AudioSource, type SimulatedPhone, SimulatedTwilio } from '../../src/simulator/index.js';
 import { answerOf, startChild } from '../child.js';
 import type { GatewayReport } from '../gateway-process.js';
@@ -17,16 +18,15 @@ const RATE = 200;
 export interface Setting {
   readonly program: GeneratorProgram;
   readonly cores: Cores | undefined;
-  /** Calls of the generator and the simulator together. */
+  /** Calls of the generator and the simulator together: as many as the gateway takes. */
   readonly calls: number;
-  /** As many are offered besides, evenly over the hold, to a gateway that takes no more. */
-  readonly excess?: number;
   readonly warmUpMs: number;
-  readonly holdMs: number;
+  /** Of the gateway, besides what all trials need. */
+  readonly options?: GatewayOptions;
 }
 
-/** What one gateway did with so many calls. Shares are of one core. */
-export interface Outcome {
+/** What one gateway did with so many calls for a while. Shares are of one core. */
+export interface Held {
   readonly calls: number;
   readonly phones: GeneratorReport;
   /** Message callback to the return of the send, microseconds. */
@@ -37,27 +37,47 @@ export interface Outcome {
   readonly gatewayWaited: number;
   readonly rssMb: number;
   readonly filesPerCall: number;
+  /** What became of the calls offered besides. */
+  readonly excess: Placed | undefined;
+}
+
+export interface Outcome extends Held {
   /** Frames lost before the hold: while calls were placed. */
   readonly lostBefore: number;
   /** Worst correlation of what a phone heard with what it said; 1 where it is the same. */
   readonly proof: number;
   /** Webhooks of the ramp that failed. */
   readonly unanswered: number;
-  /** What became of the calls offered besides. */
-  readonly excess: Placed | undefined;
 }
 
 /** Starts a gateway and a generator, holds the calls, and ends both. */
-export async function hold(setting: Setting): Promise<Outcome> {
+export async function hold(setting: Setting, holdMs: number): Promise<Outcome> {
+  return withCalls(setting, async (trial) => {
+    const held = await trial.hold(holdMs);
+    const { lostBefore, unanswered } = trial;
+    return { ...held, lostBefore, unanswered, proof: await trial.proof() };
+  });
+}
+
+/** Starts a gateway and a generator, connects the calls for as long as `work` needs them, and ends both. */
+export async function withCalls<T>(setting: Setting, work: (trial: Trial) => Promise<T>): Promise<T> {
   const { calls, cores } = setting;
-  const options = { ...Account.gatewayOptions, port: 0, maxCalls: calls, logLevel: 'silent' };
+  const options = {
+    ...setting.options,
+    ...Account.gatewayOptions,
+    port: 0,
+    maxCalls: calls,
+    logLevel: 'silent',
+  };
   const gateway = startChild('capacity/gateway-process.mjs', options, cores?.gateway);
   try {
     const { url } = await answerOf<{ url: string }>(gateway);
     const generator = await Generator.start(setting.program, calls - PROOFS, cores?.generator);
     const twilio = new SimulatedTwilio(new Account(url).phoneOptions);
     try {
-      return await new Trial(setting, url, gateway, generator, new Account(url), twilio).run();
+      const trial = new Trial(setting, url, gateway, generator, twilio);
+      await trial.connect();
+      return await work(trial);
     } finally {
       generator.kill();
       await twilio.close();
@@ -67,29 +87,47 @@ export async function hold(setting: Setting): Promise<Outcome> {
   }
 }
 
-class Trial {
+/** Calls that are up, and may be held several times. */
+export class Trial {
+  lostBefore = 0;
+  unanswered = 0;
+  private idleFiles = 0;
+  private proofs: readonly SimulatedPhone[] = [];
+  private readonly account: Account;
+
   constructor(
     private readonly setting: Setting,
-    private readonly url: string,
+    /** Where the gateway listens. */
+    readonly url: string,
     private readonly gateway: ChildProcess,
     private readonly generator: Generator,
-    private readonly account: Account,
     private readonly twilio: SimulatedTwilio,
-  ) {}
+  ) {
+    this.account = new Account(url);
+  }
 
-  async run(): Promise<Outcome> {
-    const { calls, warmUpMs, holdMs, excess = 0 } = this.setting;
-    const pid = this.gatewayPid();
-    const idleFiles = openFiles(pid);
+  async connect(): Promise<void> {
+    const { calls, warmUpMs } = this.setting;
+    this.idleFiles = openFiles(this.gatewayPid);
     const ramp = await this.account.placeMany(calls - PROOFS, RATE, (order) => this.generator.call(order));
+    this.unanswered = ramp.errors.length + ramp.busy;
     await this.generator.connected(ramp.admitted);
-    const settled = await this.generator.settle();
-    const proofs = await this.placeProofs();
+    this.lostBefore = (await this.generator.settle()).lost;
+    this.proofs = await this.placeProofs();
     await pause(warmUpMs);
+  }
 
-    const offers = excess > 0 ? await this.readyOffers(excess) : undefined;
+  /** Pairs frames anew, after a hold that lost some. */
+  async settle(): Promise<void> {
+    await this.generator.settle();
+  }
+
+  /** @param excess as many calls are offered besides, evenly over the hold, to a gateway that takes no more */
+  async hold(holdMs: number, excess = 0): Promise<Held> {
+    const { calls } = this.setting;
+    const offers = excess > 0 ? await this.readyOffers(excess, holdMs) : undefined;
     const before = await this.report('reset');
-    const waitedBefore = waitedMs(pid);
+    const waitedBefore = waitedMs(this.gatewayPid);
     const begun = performance.now();
     await this.generator.hold();
     const offering = offers && answerOf<Placed>(offers);
@@ -97,36 +135,36 @@ class Trial {
     const [offered] = await Promise.all([offering, pause(holdMs)]);
     const after = await this.report();
     const elapsed = performance.now() - begun;
-    const gatewayWaited = (waitedMs(pid) - waitedBefore) / elapsed;
-    const files = openFiles(pid);
-    const phones = await this.generator.endHold();
-    await this.generator.stop();
+    const gatewayWaited = (waitedMs(this.gatewayPid) - waitedBefore) / elapsed;
+    const files = openFiles(this.gatewayPid);
     return {
       calls,
-      phones,
+      phones: await this.generator.endHold(),
       gateway: after.stats.latency.gateway,
       dropped: droppedIn(after) - droppedIn(before),
       gatewayCpu: (after.cpuMs - before.cpuMs) / elapsed,
       gatewayWaited,
       rssMb: after.rssMb,
-      filesPerCall: (files - idleFiles) / calls,
-      lostBefore: settled.lost,
-      proof: await proofOf(proofs),
-      unanswered: ramp.errors.length + ramp.busy,
+      filesPerCall: (files - this.idleFiles) / calls,
       excess: offered,
     };
   }
 
+  /** How well the phones that listen heard what they said; ends the calls of the others. */
+  async proof(): Promise<number> {
+    await this.generator.stop();
+    return proofOf(this.proofs);
+  }
+
   /** Callers that wait for the word. */
-  private async readyOffers(calls: number): Promise<ChildProcess> {
-    const { cores, holdMs } = this.setting;
+  private async readyOffers(calls: number, holdMs: number): Promise<ChildProcess> {
     const offers: Offers = { gateway: this.url, calls, rate: (calls / holdMs) * 1_000 };
-    const child = startChild('capacity/offers-process.ts', offers, cores?.generator, true);
+    const child = startChild('capacity/offers-process.ts', offers, this.setting.cores?.generator, true);
     await answerOf(child);
     return child;
   }
 
-  private gatewayPid(): number {
+  private get gatewayPid(): number {
     return this.gateway.pid as number;
   }
 
