@@ -36,9 +36,11 @@ export interface Config {
   readonly maxLoopDelayMs: number;
   readonly maxCpuPercent: number;
   readonly stuckSeconds: number;
+  readonly streamStatus?: boolean;
   readonly leadMs: number;
   readonly drainMs: number;
   readonly recordDir?: string;
+  readonly playDir?: string;
   readonly controlApiKey?: string;
   /** The user's own service that decides where calls go. */
   readonly router?: {
@@ -119,11 +121,13 @@ const Environment = z.object({
     .pipe(z.array(z.string().refine(isWebhookSecret)))
     .optional(),
   RECORD_DIR: text.optional(),
+  PLAY_DIR: text.optional(),
   MAX_CALLS: whole(1, 1_000_000).default(1000),
   MAX_LEGS: whole(0, 100_000).default(200),
   MAX_LOOP_DELAY_MS: whole(0, 10_000).default(50),
   MAX_CPU_PERCENT: whole(0, 10_000).default(85),
   STUCK_SECONDS: whole(1, 3_600).default(30),
+  STREAM_STATUS: z.enum(['on', 'off']).default('off'),
   LEAD_MS: whole(40, 10_000).default(120),
   DRAIN_SECONDS: whole(0, 86_400).default(300),
   REDIS_URL: text.refine(isRedisUrl).optional(),
@@ -162,11 +166,13 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   EVENTS_DEAD_LETTER_FILE: 'the path of a file',
   WEBHOOK_SECRET: '16 bytes or more, as text or as whsec_ and base64, or several separated by commas',
   RECORD_DIR: 'a directory',
+  PLAY_DIR: 'a directory',
   MAX_CALLS: 'a whole number from 1',
   MAX_LEGS: 'a whole number up to 100000',
   MAX_LOOP_DELAY_MS: '0 to 10000 milliseconds',
   MAX_CPU_PERCENT: '0 to 10000 percent',
   STUCK_SECONDS: '1 to 3600 seconds',
+  STREAM_STATUS: 'on or off',
   LEAD_MS: '40 to 10000 milliseconds',
   DRAIN_SECONDS: '0 to 86400 seconds',
   REDIS_URL: 'a redis:// or rediss:// URL',
@@ -229,9 +235,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     maxLoopDelayMs: e.MAX_LOOP_DELAY_MS,
     maxCpuPercent: e.MAX_CPU_PERCENT,
     stuckSeconds: e.STUCK_SECONDS,
+    ...(e.STREAM_STATUS === 'on' && { streamStatus: true }),
     leadMs: e.LEAD_MS,
     drainMs: e.DRAIN_SECONDS * 1000,
     ...(e.RECORD_DIR && { recordDir: e.RECORD_DIR }),
+    ...(e.PLAY_DIR && { playDir: e.PLAY_DIR }),
     ...(e.CONTROL_API_KEY && { controlApiKey: e.CONTROL_API_KEY }),
     ...webhooksOf(e),
     ...(e.REDIS_URL && { redis: { url: e.REDIS_URL, ...(e.NODE_ID && { nodeId: e.NODE_ID }) } }),

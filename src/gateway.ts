@@ -9,27 +9,32 @@ import { DEFAULT_TIME_TO_LIVE_MS, TwilioCallRegistry } from './calls/registry.js
 import { expected, GatewayError } from './errors.js';
 import { EventLog } from './events/event-log.js';
 import { type EventWebhookOptions, EventWebhooks } from './events/event-webhooks.js';
+import type { MarkEcho } from './media/marks.js';
 import { DEFAULT_LEAD_MS } from './media/playout.js';
 import { core } from './media/thread-core.js';
 import { CallRouter, type RouterOptions } from './router/call-router.js';
 import { writeCallEvents } from './server/call-events.js';
 import type { CallReport } from './server/call-report.js';
 import type { PlacedCall } from './server/call-service.js';
+import type { PlayResult } from './server/control/call-audio.js';
+import { ControlDesk } from './server/control/control-desk.js';
+import { Controls } from './server/control/controls.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
 import { EventRoutes } from './server/event-routes.js';
-import { Fleet, type Handover } from './server/fleet.js';
-import { fleetFigures } from './server/fleet-figures.js';
+import { Fleet, type Handover } from './server/fleet/fleet.js';
+import { fleetFigures } from './server/fleet/fleet-figures.js';
 import { Gatekeeper } from './server/gatekeeper.js';
-import { Legs } from './server/legs.js';
+import { Legs } from './server/legs/legs.js';
+import { LiveRoutes } from './server/live/live-routes.js';
 import type { TwilioMediaStream } from './server/media-stream.js';
 import { checkPlaceCall, type PlaceCallRequest } from './server/place-call.js';
-import type { RecordingResult } from './server/recording.js';
+import type { RecordingResult } from './server/recording/recording.js';
 import {
   checkRecordRequest,
   Recordings,
   type RecordingView,
   type RecordRequest,
-} from './server/recordings.js';
+} from './server/recording/recordings.js';
 import { Server } from './server/server.js';
 import type { Apology } from './server/session.js';
 import { Switchboard } from './server/switchboard.js';
@@ -88,6 +93,8 @@ export interface GatewayOptions {
   readonly maxCpuPercent?: number;
   /** Seconds after which a live call from which nothing comes is ended; default 30. */
   readonly stuckSeconds?: number;
+  /** Whether Twilio is asked to tell of every stream's start, stop and failures, for a call's history; default false. */
+  readonly streamStatus?: boolean;
   /** Most audio a listener may have waiting, in milliseconds; default 120. */
   readonly leadMs?: number;
   /** Life of an inbound call's token in milliseconds; default 60,000. */
@@ -101,6 +108,8 @@ export interface GatewayOptions {
   };
   /** Where recordings of calls are written to; none can be made without it. */
   readonly recordDir?: string;
+  /** Where the WAV files are that calls may be played by name; none can be without it. */
+  readonly playDir?: string;
   /** Bearer key of `/v1/*`, which does not exist without it. */
   readonly controlApiKey?: string;
   readonly logLevel?: LogLevel;
@@ -114,6 +123,10 @@ interface GatewayEvents {
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
   /** A recording is over and its file, at this node, closed, for whatever reason. */
   recording: [result: RecordingResult];
+  /** A mark of `control.mark` was heard, or taken back. */
+  mark: [call: PhoneCall, echo: MarkEcho];
+  /** What was played to a caller is over; told by the node that has the call. */
+  played: [call: PhoneCall, result: PlayResult];
   /** A call that another node had goes on here; its `call` came before. */
   handover: [handover: Handover];
 }
@@ -131,6 +144,9 @@ export interface GatewayStats {
 /** Twilio is back with its question well within this. */
 const NEXT_MS = 1_000;
 
+/** Of silence, until a call is taken for lost. */
+const DEFAULT_STUCK_SECONDS = 30;
+
 const DEFAULT_APOLOGY: Apology = {
   say: 'We are sorry, your call cannot be connected right now. Please try again later.',
 };
@@ -141,6 +157,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   readonly calls: TwilioCallRegistry<CallDecision | undefined>;
   /** What happens to the calls, as webhooks and `GET /v1/events` tell it. */
   readonly events: EventLog;
+  /** What may be done with running calls. */
+  readonly control: Controls;
   private readonly bridge: Bridge;
   private readonly router: CallRouter | undefined;
   private readonly eventWebhooks: EventWebhooks | undefined;
@@ -149,6 +167,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly gatekeeper: Gatekeeper;
   private readonly legs: Legs;
   private readonly recordings: Recordings;
+  private readonly desk: ControlDesk;
   private readonly server: Server;
   private readonly log: Logger;
   private isListening = false;
@@ -179,6 +198,14 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const [authToken] = tokens;
     const router = options.router && new CallRouter(options.router, this.log);
     this.router = router;
+    const rest =
+      twilio.accountSid === undefined || authToken === undefined
+        ? undefined
+        : new TwilioRest({
+            accountSid: twilio.accountSid,
+            authToken,
+            ...(twilio.apiUrl === undefined ? {} : { apiUrl: twilio.apiUrl }),
+          });
     this.switchboard = new Switchboard({
       registry: this.calls,
       bridge: this.bridge,
@@ -188,24 +215,18 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         maxLoopDelayMs: options.maxLoopDelayMs ?? 50,
         maxCpuPercent: options.maxCpuPercent ?? 85,
       },
-      stuckMs: (options.stuckSeconds ?? 30) * 1_000,
+      stuckMs: (options.stuckSeconds ?? DEFAULT_STUCK_SECONDS) * 1_000,
       leadMs: options.leadMs ?? DEFAULT_LEAD_MS,
       defaultRoom: (call) =>
         this.bridge.roomOf?.(call.callId) ??
         (localRoom === 'to' && call.to ? `to:${call.to}` : `call:${call.callId}`),
       prepareCall: router === undefined ? prepareCall : (call, signal) => router.decide(call, signal),
       accountSid: twilio.accountSid,
-      rest:
-        twilio.accountSid === undefined || authToken === undefined
-          ? undefined
-          : new TwilioRest({
-              accountSid: twilio.accountSid,
-              authToken,
-              ...(twilio.apiUrl === undefined ? {} : { apiUrl: twilio.apiUrl }),
-            }),
+      rest,
       from: twilio.from,
       apology: options.apology ?? DEFAULT_APOLOGY,
       comesBack: options.redis !== undefined,
+      streamStatus: options.streamStatus === true,
     });
     this.recordings = new Recordings(
       options.recordDir,
@@ -214,6 +235,15 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.log,
       (result) => this.emit('recording', result),
     );
+    this.desk = new ControlDesk({
+      switchboard: this.switchboard,
+      bridge: this.bridge,
+      leadMs: options.leadMs ?? DEFAULT_LEAD_MS,
+      playDir: options.playDir,
+      rest,
+      place: (request) => this.placeCall(request),
+      log: this.log,
+    });
     this.fleet =
       options.redis &&
       new Fleet({
@@ -221,13 +251,34 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         nodeId: options.redis.nodeId ?? hostname(),
         switchboard: this.switchboard,
         recordings: this.recordings,
+        desk: this.desk,
         log: this.log,
         timeToLiveMs: options.tokenTimeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS,
+        stuckMs: (options.stuckSeconds ?? DEFAULT_STUCK_SECONDS) * 1_000,
         apology: options.apology ?? DEFAULT_APOLOGY,
       });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
+    this.control = new Controls(this.fleet?.control ?? this.desk);
     this.events = new EventLog(this.log);
+    this.desk.on('mark', (call, echo) => {
+      this.events.publish('call.mark', call, echo);
+      this.emit('mark', call, echo);
+    });
+    this.desk.on('played', (call, result) => {
+      this.events.publish('call.played', call, result);
+      this.emit('played', call, result);
+    });
     const eventRoutes = new EventRoutes(this.events, this.gatekeeper);
+    const live = new LiveRoutes(
+      {
+        switchboard: this.switchboard,
+        fleet: this.fleet,
+        facts: { version: VERSION, bridge: this.bridge.name },
+        node: hostname(),
+        deaf: deafness(this.bridge),
+      },
+      this.gatekeeper,
+    );
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
       options.eventWebhooks && new EventWebhooks(options.eventWebhooks, this.events, this.log);
@@ -250,13 +301,16 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       switchboard: this.switchboard,
       fleet: this.fleet,
       legs: this.legs,
-      recordings: this.fleet ?? this.recordings,
+      recordings: this.fleet?.recordings ?? this.recordings,
+      control: this.fleet?.control ?? this.desk,
       gatekeeper: this.gatekeeper,
       events: eventRoutes,
+      live,
       metrics: new Metrics(this.switchboard, [
         ...(this.bridge.figures ?? []),
         ...fleetFigures(this.switchboard, this.fleet),
         ...eventRoutes.figures,
+        ...live.figures,
         ...(this.eventWebhooks?.figures ?? []),
         ...(router?.figures ?? []),
         ...this.legs.figures,
@@ -303,6 +357,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   private async openAndListen(host: string, port: number): Promise<number> {
     this.recordings.open();
+    this.desk.open();
     await this.bridge.open?.();
     try {
       await this.fleet?.open();
@@ -342,7 +397,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * @throws GatewayError as `POST /v1/calls/{id}/recording` answers
    */
   async record(callId: string, request: RecordRequest = {}): Promise<RecordingView> {
-    return (this.fleet ?? this.recordings).startRecording(callId, checkRecordRequest(request));
+    return (this.fleet?.recordings ?? this.recordings).startRecording(callId, checkRecordRequest(request));
   }
 
   /**
@@ -350,7 +405,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * @throws GatewayError `GW_RECORDING_NONE` (404)
    */
   async stopRecording(callId: string): Promise<RecordingResult> {
-    return (this.fleet ?? this.recordings).stopRecording(callId);
+    return (this.fleet?.recordings ?? this.recordings).stopRecording(callId);
   }
 
   /** The media stream of a call that has not ended. */
@@ -410,6 +465,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
  */
 export function createGateway(options: GatewayOptions = {}): Gateway {
   return new Gateway(options);
+}
+
+/** Why nobody can listen to calls in a bridge, if so. */
+function deafness({ name, joinProgram }: Bridge): string | undefined {
+  return joinProgram === undefined
+    ? `calls are in the bridge "${name}", which raw legs can not join`
+    : undefined;
 }
 
 function checkOptions(options: GatewayOptions): void {

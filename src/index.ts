@@ -40,8 +40,17 @@ export type { RouterOptions } from './router/call-router.js';
 export type { RouterQuestion } from './router/question.js';
 export type { CallReport } from './server/call-report.js';
 export type { PlacedCall } from './server/call-service.js';
+export type { PlayEnd, PlayResult } from './server/control/call-audio.js';
+export type { Controls, PlayStarted, Transferred } from './server/control/controls.js';
+export type {
+  DtmfRequest,
+  HoldRequest,
+  MuteRequest,
+  PlayRequest,
+  TransferRequest,
+} from './server/control/requests.js';
 export type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
-export type { Handover } from './server/fleet.js';
+export type { Handover } from './server/fleet/fleet.js';
 export type { MediaSocket } from './server/media-socket.js';
 export {
   type MediaStreamOptions,
@@ -51,8 +60,8 @@ export {
   TwilioMediaStream as MediaStream,
 } from './server/media-stream.js';
 export type { PlaceCallRequest } from './server/place-call.js';
-export type { RecordingEnd, RecordingResult } from './server/recording.js';
-export type { RecordingView, RecordRequest } from './server/recordings.js';
+export type { RecordingEnd, RecordingResult } from './server/recording/recording.js';
+export type { RecordingView, RecordRequest } from './server/recording/recordings.js';
 export type { LatencySummary } from './telemetry/histogram.js';
 export type { LatencySummaries } from './telemetry/latencies.js';
 export type { TrafficCounts } from './telemetry/traffic.js';

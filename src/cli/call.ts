@@ -12,6 +12,9 @@ interface CallFlags {
   readonly from?: string;
   readonly room?: string;
   readonly ring?: number;
+  readonly digits?: string;
+  readonly limit?: number;
+  readonly detectMachine?: boolean;
   readonly gateway?: string;
   readonly json?: boolean;
 }
@@ -24,6 +27,9 @@ export function callCommand(): Command {
     .option('--from <number>', 'caller id (default: TWILIO_FROM)')
     .option('--room <name>', 'room to join (default: one of its own)')
     .option('--ring <seconds>', 'how long to let it ring, 1 to 600 (default: 60)', whole(1, 600))
+    .option('--digits <keys>', 'keys to dial once it is answered: 0-9 A-D * # w W')
+    .option('--limit <seconds>', 'end it after so long, 1 to 86400 (default: 14400)', whole(1, 86_400))
+    .option('--detect-machine', 'find out who or what answers, for events and /v1/calls')
     .option('--gateway <url>', 'a running gateway to ask; needs its CONTROL_API_KEY')
     .option('--json', 'print the result as JSON')
     .action(async (flags: CallFlags) => {
@@ -32,6 +38,9 @@ export function callCommand(): Command {
         ...(flags.from && { from: flags.from }),
         ...(flags.room && { room: flags.room }),
         ...(flags.ring && { ringTimeoutSeconds: flags.ring }),
+        ...(flags.digits && { sendDigits: flags.digits }),
+        ...(flags.limit && { timeLimitSeconds: flags.limit }),
+        ...(flags.detectMachine && { machineDetection: { mode: 'Enable' as const } }),
       };
       const print = ({ callId, callSid }: PlacedCall) =>
         console.log(

@@ -1,7 +1,7 @@
 import type { PublicOrigin } from '../twilio/public-url.js';
 
 /** Routes below a public URL that Twilio asks for. */
-const ROUTE = /\/twilio\/(voice|next|status|stream-status|media\/[^/]+\/[^/]+)\/?$/;
+const ROUTE = /\/twilio\/(voice|next|status|stream-status|amd|media\/[^/]+\/[^/]+)\/?$/;
 
 /** Text of an origin and prefix, as PUBLIC_URL has it. */
 export function baseText({ origin, prefix }: PublicOrigin): string {

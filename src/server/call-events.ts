@@ -1,5 +1,5 @@
 import type { EventLog } from '../events/event-log.js';
-import type { Fleet } from './fleet.js';
+import type { Fleet } from './fleet/fleet.js';
 import type { Switchboard } from './switchboard.js';
 
 /** Writes down what happens to the calls of a gateway. */
@@ -11,6 +11,9 @@ export function writeCallEvents(events: EventLog, switchboard: Switchboard, flee
     events.publish('call.started', call, {});
     stream.on('start', ({ streamSid }) => events.publish('call.answered', call, { streamSid }));
   });
+  switchboard.on('answeredBy', (call, answeredBy, afterMs) =>
+    events.publish('call.answered-by', call, { answeredBy, ...(afterMs === undefined ? {} : { afterMs }) }),
+  );
   switchboard.on('end', (call, cause, report) => {
     // Another node tells how it ends.
     if (cause !== 'handed-over' && cause !== 'moved') events.publish('call.ended', call, report);

@@ -1,5 +1,6 @@
 import type { CallWebhookInput } from '../twilio/webhook.js';
 import type { CallView } from './call-view.js';
+import type { CallbackKind } from './callbacks.js';
 import type { PlaceCallRequest } from './place-call.js';
 import type { Session } from './session.js';
 
@@ -13,8 +14,9 @@ export interface CallService {
   /**
    * Answers an inbound webhook with TwiML; a repeat of the same CallSid gets the same.
    * @param publicBase `https://host/prefix` under which Twilio finds our routes
+   * @param tries how often Twilio was sent on by nodes that could not take the caller
    */
-  answer(input: CallWebhookInput, publicBase: string): Promise<string>;
+  answer(input: CallWebhookInput, publicBase: string, tries?: number): Promise<string>;
   /** Places a call. */
   place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall>;
   /** Takes a call's socket: the token is used up. */
@@ -24,10 +26,11 @@ export interface CallService {
    * @param tries how often Twilio was told to ask again
    */
   goOn(input: CallWebhookInput, publicBase: string, tries: number): string | Promise<string>;
-  /** Notes a status callback. */
-  noteStatus(input: CallWebhookInput, callId: string | undefined): unknown;
-  /** Notes a stream status callback. */
-  noteStreamStatus(input: CallWebhookInput): void;
+  /**
+   * Notes what Twilio tells of a call.
+   * @param callId of a call that we placed: its callback may come before Twilio's answer to us
+   */
+  note(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): unknown;
   /** Calls that have not ended. */
   list(): CallView[] | Promise<CallView[]>;
   /** @throws GatewayError `GW_CALL_UNKNOWN` (404) */

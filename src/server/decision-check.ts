@@ -36,6 +36,8 @@ const Admitted = z
     before: CallVerbs.optional(),
     after: CallVerbs.optional(),
     dtmf: z.boolean().optional(),
+    hold: z.union([z.boolean(), z.strictObject({ file: name })], 'not true, false or { file }').optional(),
+    mute: z.enum(['caller', 'room', 'both']).optional(),
   })
   .refine(({ room, streamCall }) => room === undefined || streamCall === undefined, {
     path: ['streamCall'],
@@ -54,6 +56,12 @@ export function checkDecision(decision: unknown): CallDecision {
   throw new TypeError(
     `Expected a decision for the call but received ${mistakesOf(checked.error, 'the whole')}`,
   );
+}
+
+/** The same decision, but for another place. */
+export function inPlace(decision: Admission, place: Pick<Admission, 'room' | 'streamCall'>): Admission {
+  const { room: _, streamCall: __, ...others } = decision;
+  return { ...others, ...place };
 }
 
 /** The same decision, but for the room; a refusal stays one. */

@@ -26,6 +26,10 @@ export interface Admission {
   readonly after?: readonly CallVerb[];
   /** Whether the router is told of every key the caller presses. */
   readonly dtmf?: boolean;
+  /** Whether the call is on hold from its beginning, perhaps with music of `PLAY_DIR`. */
+  readonly hold?: boolean | { readonly file: string };
+  /** Who is silenced from its beginning: the `caller` for the other side, the `room` for the caller, or `both`. */
+  readonly mute?: 'caller' | 'room' | 'both';
 }
 
 /** A call of this gateway; what its hook decided is had by `awaitPrepare`. */

@@ -7,6 +7,7 @@ export const MAX_BODY_BYTES = 64 * 1024;
 
 /** Headers that routes look at; a request's own memory is gone once its handler returns. */
 const HEADERS = [
+  'accept-encoding',
   'authorization',
   'content-length',
   'content-type',
@@ -20,6 +21,7 @@ const HEADERS = [
 const REASONS: Readonly<Record<number, string>> = {
   200: 'OK',
   201: 'Created',
+  202: 'Accepted',
   204: 'No Content',
   400: 'Bad Request',
   401: 'Unauthorized',
@@ -87,17 +89,27 @@ export class Exchange {
     return (this.header('content-type').split(';')[0] ?? '').trim().toLowerCase();
   }
 
+  /** As {@link bytes}, as text of at most 64 KiB. */
+  body(): Promise<string> {
+    return this.read(MAX_BODY_BYTES, (bytes) => bytes.toString());
+  }
+
   /**
-   * Reads the body as text.
+   * Reads the body, which is the caller's own.
    * @throws GatewayError `GW_BODY_TOO_LARGE` (413), `GW_CLIENT_GONE` where the client left meanwhile
    */
-  body(): Promise<string> {
+  bytes(limit: number): Promise<Buffer> {
+    return this.read(limit, (bytes) => Buffer.from(bytes));
+  }
+
+  /** @param whole makes of all bytes, which are only lent, what is asked for */
+  private read<T>(limit: number, whole: (bytes: Buffer) => T): Promise<T> {
     return new Promise((resolve, reject) => {
       const tooLarge = () =>
         reject(
           new GatewayError(
             'GW_BODY_TOO_LARGE',
-            `Expected a body of at most ${MAX_BODY_BYTES} bytes but received more`,
+            `Expected a body of at most ${limit} bytes but received more`,
             {
               status: 413,
             },
@@ -109,7 +121,7 @@ export class Exchange {
             status: 400,
           }),
         );
-      if (Number(this.header('content-length')) > MAX_BODY_BYTES) {
+      if (Number(this.header('content-length')) > limit) {
         tooLarge();
         return;
       }
@@ -117,24 +129,35 @@ export class Exchange {
       let size = 0;
       this.response.onData((chunk, isLast) => {
         size += chunk.byteLength;
-        if (size > MAX_BODY_BYTES) {
+        if (size > limit) {
           tooLarge();
+          return;
+        }
+        // Nearly every body comes in one piece.
+        if (isLast && chunks.length === 0) {
+          resolve(whole(Buffer.from(chunk)));
           return;
         }
         // The chunk is neutered when this callback returns.
         chunks.push(Buffer.from(new Uint8Array(chunk)));
-        if (isLast) resolve(Buffer.concat(chunks).toString());
+        if (isLast) resolve(whole(Buffer.concat(chunks)));
       });
     });
   }
 
   /** Answers; a second answer, or one to a client that has gone, does nothing. */
-  answer(status: number, contentType?: string, body = ''): void {
+  answer(
+    status: number,
+    contentType?: string,
+    body: string | Uint8Array = '',
+    headers: readonly (readonly [name: string, value: string])[] = [],
+  ): void {
     if (this.over) return;
     this.over = true;
     this.response.cork(() => {
       this.response.writeStatus(statusLine(status));
       if (contentType !== undefined) this.response.writeHeader('content-type', contentType);
+      for (const [name, value] of headers) this.response.writeHeader(name, value);
       // Closing is the only way to stop an upload that nobody wants.
       if (status === 413) this.response.end(body, true);
       else if (status === 204) this.response.endWithoutBody();

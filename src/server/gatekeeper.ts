@@ -44,6 +44,11 @@ export class Gatekeeper {
     return this.verifier !== undefined;
   }
 
+  /** Whether there is a control API. */
+  get hasControl(): boolean {
+    return this.options.controlApiKey !== undefined;
+  }
+
   /** Path prefix of the public URL; empty text where there is none. */
   get prefix(): string {
     return this.configured?.prefix ?? '';

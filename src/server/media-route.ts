@@ -7,6 +7,7 @@ import type { Gatekeeper } from './gatekeeper.js';
 import type { MediaSocket } from './media-socket.js';
 import { MAX_MESSAGE_BYTES } from './media-stream.js';
 import type { Session } from './session.js';
+import type { UpgradeCork } from './upgrade-cork.js';
 
 /** What uWebSockets.js keeps with a socket. */
 interface SocketData {
@@ -31,6 +32,7 @@ export class MediaRoute {
     private readonly calls: CallService,
     private readonly gatekeeper: Gatekeeper,
     private readonly log: Logger,
+    private readonly cork: UpgradeCork,
   ) {}
 
   /** Adds the route below a path prefix. */
@@ -65,8 +67,9 @@ export class MediaRoute {
     try {
       const session = await this.admit(request);
       if (isGone) session.call.end('socket-closed');
-      // Not within cork(): it would look at a response that the upgrade may have turned into a WebSocket in place.
-      else response.upgrade<SocketData>({ session }, key, protocol, extensions, context);
+      else {
+        this.cork.run(() => response.upgrade<SocketData>({ session }, key, protocol, extensions, context));
+      }
     } catch (error) {
       const { status, body } = errorBody(error);
       if (error instanceof GatewayError) this.log.warn({ status, code: error.code }, 'media socket refused');

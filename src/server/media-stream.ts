@@ -3,6 +3,7 @@ import { expected, GatewayError } from '../errors.js';
 import { FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { Framer } from '../media/framer.js';
 import { Intake } from '../media/intake.js';
+import type { CallLevels } from '../media/level-meter.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from '../media/marks.js';
 import { DEFAULT_LEAD_MS, Playout } from '../media/playout.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
@@ -13,6 +14,7 @@ import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
 import type { MediaSocket } from './media-socket.js';
 import { Outlet } from './outlet.js';
+import type { StreamInsert } from './stream-insert.js';
 import type { StreamTap } from './stream-tap.js';
 import { TokenBucket } from './token-bucket.js';
 
@@ -64,6 +66,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly traffic = new Traffic();
   /** Where this call's time goes. */
   readonly latencies: CallLatencies;
+  /** Who changes what is heard, if anybody. */
+  insert: StreamInsert | undefined;
   private readonly transcoder = new core.Transcoder();
   private readonly intake = new Intake();
   private readonly outlet: Outlet;
@@ -92,7 +96,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.checkStart = options.checkStart;
     this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);
     this.playout = new Playout(this.outlet, leadMs);
-    this.outgoing = new Framer(this.playout);
+    this.outgoing = new Framer({ write: (frame, stamp) => this.play(frame, stamp) });
   }
 
   /** Who overhears it, if anybody. */
@@ -102,6 +106,15 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   set tap(tap: StreamTap | undefined) {
     this.outlet.tap = tap;
+  }
+
+  /** How loud both ways are; measured only while somebody wants to know. */
+  get levels(): CallLevels | undefined {
+    return this.outlet.levels;
+  }
+
+  set levels(levels: CallLevels | undefined) {
+    this.outlet.levels = levels;
   }
 
   /** Twilio's id of the stream; `undefined` before `start`. */
@@ -161,7 +174,18 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** A frame from the far side for the caller's ear; `stamp` is when its audio reached the gateway. */
   play(frame: Int16Array, stamp: Stamp): void {
-    this.playout.write(frame, stamp);
+    const heard = this.insert === undefined ? frame : this.insert.replace(frame);
+    if (heard !== undefined) this.playout.write(heard, stamp);
+  }
+
+  /** As {@link play}, of the gateway itself: it goes past who changes what is heard. */
+  inject(frame: Int16Array): void {
+    this.playout.write(frame, NO_STAMP);
+  }
+
+  /** Whether audio for the caller leaves at once: the stream has started and its socket is not full. */
+  get isWritable(): boolean {
+    return !this.ended && this.outlet.isWritable();
   }
 
   /**
@@ -181,6 +205,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   clear(): { playedMs: number; discardedMs: number } {
     const truth = this.playout.clear();
     this.tap?.cleared();
+    this.insert?.cleared();
     this.outgoing.clear();
     this.marks.clear();
     if (this.sid !== undefined) this.outlet.control({ event: 'clear', streamSid: this.sid });
@@ -194,11 +219,12 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   mark(name: string): void {
     if (typeof name !== 'string' || name === '') throw expected('a non-empty string', 'mark name', name);
     if (this.sid === undefined || this.ended) {
-      throw new GatewayError('GW_STREAM_CLOSED', 'Expected a connected stream for mark but received none');
+      const message = 'Expected a connected stream for mark but received none';
+      throw new GatewayError('GW_STREAM_CLOSED', message, { status: 409 });
     }
     if (this.marks.isFull) {
       const message = `Expected at most ${MAX_PENDING_MARKS} marks under way but received one more`;
-      throw new GatewayError('GW_TOO_MANY_MARKS', message);
+      throw new GatewayError('GW_TOO_MANY_MARKS', message, { status: 409 });
     }
     this.playout.settle();
     this.marks.place(name, this.playout.positionMs());
@@ -273,11 +299,18 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.traffic.framesIn += (info[1] as number) / FRAME_PAYLOAD_BYTES;
     this.traffic.filledMs += info[2] as number;
     const audio = count === FRAME_SAMPLES ? frame : samples.subarray(0, count);
+    this.levels?.in.take(audio);
+    const isSilent = this.insert?.silencesCaller === true;
+    if (isSilent) {
+      // Who overhears the call hears the caller all the same.
+      this.tap?.heard(audio, (info[0] as number) - (info[2] as number));
+      audio.fill(0);
+    }
     if (this.listenerCount('audio') > 0) this.emit('audio', audio);
     this.isPassing = true;
     this.intake.push(audio, stamp);
     this.isPassing = false;
-    this.tap?.heard(audio, (info[0] as number) - (info[2] as number));
+    if (!isSilent) this.tap?.heard(audio, (info[0] as number) - (info[2] as number));
   }
 
   /** The pace is the audio's own: a message is due as long after the one before as that one lasts. */

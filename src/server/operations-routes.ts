@@ -1,6 +1,6 @@
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Exchange } from './exchange.js';
-import type { Fleet } from './fleet.js';
+import type { Fleet } from './fleet/fleet.js';
 import type { Switchboard } from './switchboard.js';
 
 /** What `/health` says besides how the calls are. */

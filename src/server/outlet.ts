@@ -1,4 +1,5 @@
 import type { Transcoder } from '../media/core.js';
+import type { CallLevels } from '../media/level-meter.js';
 import type { PlayoutLine } from '../media/playout.js';
 import { message } from '../media/thread-core.js';
 import { type CallLatencies, STAGE } from '../telemetry/call-latencies.js';
@@ -18,6 +19,7 @@ export class Outlet implements PlayoutLine {
   /** Twilio takes audio from `start` on: before it there is no stream to name. */
   hasListener = false;
   tap: StreamTap | undefined;
+  levels: CallLevels | undefined;
   private text = new Uint8Array(0);
 
   constructor(
@@ -64,6 +66,7 @@ export class Outlet implements PlayoutLine {
         latencies.note(STAGE.playoutLead, leadUs * STAMPS_PER_MICROSECOND);
       }
     }
+    this.levels?.out.take(frame);
     this.tap?.sent(frame, leadUs / 1_000);
   }
 

@@ -1,19 +1,27 @@
 import { z } from 'zod';
 import { GatewayError, mistakesOf } from '../errors.js';
+import { type OutboundOptions, outboundOptions } from '../twilio/outbound-options.js';
 
-const PlaceCall = z.strictObject({
-  to: z.string().min(1).max(256),
-  from: z.string().min(1).max(256).optional(),
-  callId: z
-    .string()
-    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 letters, digits, "_" or "-"')
-    .optional(),
-  room: z.string().min(1).max(256).optional(),
-  ringTimeoutSeconds: z.int().min(1).max(600).optional(),
-});
+export const PlaceCall = z
+  .strictObject({
+    to: z.string().min(1).max(256),
+    from: z.string().min(1).max(256).optional(),
+    callId: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 letters, digits, "_" or "-"')
+      .optional(),
+    room: z.string().min(1).max(256).optional(),
+    ringTimeoutSeconds: z.int().min(1).max(600).optional(),
+    ...outboundOptions,
+  })
+  // Twilio takes both and then detects nothing.
+  .refine(({ sendDigits, machineDetection }) => sendDigits === undefined || machineDetection === undefined, {
+    path: ['sendDigits'],
+    message: 'beside machineDetection',
+  });
 
 /** A call to place. */
-export interface PlaceCallRequest {
+export interface PlaceCallRequest extends OutboundOptions {
   /** E.164, `client:name` or `sip:…`. */
   readonly to: string;
   /** Caller id; `TWILIO_FROM` by default. */

@@ -4,19 +4,25 @@ import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { CallService } from './call-service.js';
+import type { CallControl } from './control/call-control.js';
+import { CallControlRoutes, CONTROL_ROUTES } from './control/routes.js';
 import { ControlRoutes } from './control-routes.js';
 import type { EventRoutes } from './event-routes.js';
 import { Exchange } from './exchange.js';
-import type { Fleet } from './fleet.js';
+import type { Fleet } from './fleet/fleet.js';
 import type { Gatekeeper } from './gatekeeper.js';
-import { LegRoute } from './leg-route.js';
-import type { Legs } from './legs.js';
+import { LegRoute } from './legs/leg-route.js';
+import type { Legs } from './legs/legs.js';
+import { DashboardRoutes } from './live/dashboard-routes.js';
+import type { LiveRoutes } from './live/live-routes.js';
 import { MediaRoute } from './media-route.js';
+import { openApiDocument } from './openapi/document.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
-import { RecordingRoutes } from './recording-routes.js';
-import type { RecordingService } from './recordings.js';
+import { RecordingRoutes } from './recording/recording-routes.js';
+import type { RecordingService } from './recording/recordings.js';
 import type { Switchboard } from './switchboard.js';
 import { TwilioRoutes } from './twilio-routes.js';
+import { UpgradeCork } from './upgrade-cork.js';
 
 export interface ServerOptions {
   readonly calls: CallService;
@@ -25,8 +31,10 @@ export interface ServerOptions {
   readonly fleet: Fleet | undefined;
   readonly legs: Legs;
   readonly recordings: RecordingService;
+  readonly control: CallControl;
   readonly gatekeeper: Gatekeeper;
   readonly events: EventRoutes;
+  readonly live: LiveRoutes;
   readonly metrics: Metrics;
   readonly facts: HealthFacts;
   readonly log: Logger;
@@ -38,21 +46,41 @@ type Handler = (exchange: Exchange) => void | Promise<void>;
 
 /** The uWebSockets.js application: which route leads where. */
 export class Server {
+  /** What is answered: `get /v1/calls/:id`, and so on. */
+  readonly routes: string[] = [];
   private readonly app: TemplatedApp;
   private readonly legs: Legs;
   private readonly log: Logger;
   private readonly events: EventRoutes;
+  private readonly live: LiveRoutes;
+  private readonly cork = new UpgradeCork();
+  /** Whether a token is asked for elsewhere, so that upgrades wait. */
+  private readonly upgradesLate: boolean;
 
   constructor(options: ServerOptions) {
-    const { calls, switchboard, fleet, legs, recordings, gatekeeper, events, metrics, facts, log, tls } =
-      options;
+    const {
+      calls,
+      switchboard,
+      fleet,
+      legs,
+      recordings,
+      gatekeeper,
+      events,
+      live,
+      metrics,
+      facts,
+      log,
+      tls,
+    } = options;
     this.legs = legs;
     this.log = log;
     this.events = events;
+    this.live = live;
+    this.upgradesLate = fleet !== undefined;
     this.app = tls === undefined ? uWS.App() : secureApp(tls);
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
-    const media = new MediaRoute(calls, gatekeeper, log);
+    const media = new MediaRoute(calls, gatekeeper, log, this.cork);
     const operations = new OperationsRoutes(switchboard, fleet, metrics, facts);
 
     // A proxy may strip the public path prefix or pass it on: both are answered.
@@ -61,6 +89,7 @@ export class Server {
       this.post(`${prefix}/twilio/next`, (exchange) => twilio.next(exchange));
       this.post(`${prefix}/twilio/status`, (exchange) => twilio.status(exchange));
       this.post(`${prefix}/twilio/stream-status`, (exchange) => twilio.streamStatus(exchange));
+      this.post(`${prefix}/twilio/amd`, (exchange) => twilio.amd(exchange));
       media.addTo(this.app, prefix);
     }
     this.post('/v1/calls', (exchange) => control.place(exchange));
@@ -72,7 +101,21 @@ export class Server {
     this.post('/v1/calls/:id/recording', (exchange) => recording.start(exchange));
     this.get('/v1/calls/:id/recording', (exchange) => recording.inspect(exchange));
     this.route('del', '/v1/calls/:id/recording', (exchange) => recording.stop(exchange));
-    new LegRoute(legs, gatekeeper, log).addTo(this.app);
+    const running = new CallControlRoutes(options.control, gatekeeper);
+    for (const route of CONTROL_ROUTES) {
+      this.route(route.method, `/v1/calls/:id/${route.name}`, (exchange) => running.perform(route, exchange));
+    }
+    this.get('/v1/live', (exchange) => live.watch(exchange));
+    const dashboard = new DashboardRoutes(gatekeeper);
+    for (const path of dashboard.paths) {
+      this.get(`/dashboard${path}`, (exchange) => dashboard.answer(exchange, path));
+    }
+    new LegRoute(legs, gatekeeper, log, (callId) => switchboard.requireSession(callId)).addTo(this.app);
+    this.routes.push('get /v1/rooms/:room/leg', 'get /v1/calls/:id/leg');
+    this.get('/v1/openapi.json', (exchange) => {
+      gatekeeper.checkControl(exchange.header);
+      exchange.json(200, openApiDocument);
+    });
     this.get('/health', (exchange) => operations.health(exchange));
     this.get('/ready', (exchange) => operations.ready(exchange));
     this.get('/metrics', (exchange) => operations.metrics(exchange));
@@ -87,7 +130,8 @@ export class Server {
    * Begins to listen; answers the port, which is another one where 0 was asked for.
    * @throws GatewayError `GW_LISTEN_FAILED`
    */
-  listen(host: string, port: number): Promise<number> {
+  async listen(host: string, port: number): Promise<number> {
+    if (this.upgradesLate) await this.cork.open();
     return new Promise((resolve, reject) => {
       this.app.listen(host, port, (socket) => {
         if (socket) resolve(uWS.us_socket_local_port(socket));
@@ -105,7 +149,9 @@ export class Server {
   /** Stops listening and cuts what is still connected. */
   close(): void {
     this.events.close();
+    this.live.close();
     this.legs.close();
+    this.cork.close();
     this.app.close();
   }
 
@@ -118,6 +164,7 @@ export class Server {
   }
 
   private route(method: 'get' | 'post' | 'del' | 'any', path: string, handler: Handler): void {
+    this.routes.push(`${method === 'del' ? 'delete' : method} ${path}`);
     const parameters = path.split('/:').length - 1;
     this.app[method](path, (response: HttpResponse, request: HttpRequest) => {
       const exchange = new Exchange(response, request, parameters);

@@ -5,8 +5,9 @@ import type { FrameSink } from '../media/frame.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Stamp } from '../telemetry/stamp.js';
 import { createRefusalTwiml, createTransferTwiml } from '../twilio/twiml.js';
-import type { CallDecision, PhoneCall } from './decision.js';
-import { checkDecision, roomOf } from './decision-check.js';
+import type { Admission, CallDecision, PhoneCall } from './decision.js';
+import { checkDecision, inPlace, roomOf } from './decision-check.js';
+import { LegLine } from './leg-line.js';
 import {
   type MediaStreamOptions,
   type StreamEnd,
@@ -72,8 +73,12 @@ export class Session implements PhoneLine {
   /** As `decided`, once it is. */
   decision: CallDecision | undefined;
   private leg: BridgeLeg | undefined;
+  /** Of the leg that is heard. */
+  private line = new LegLine(this);
+  /** Whether Twilio takes the caller elsewhere, once it has said so: until then an end of the stream is not understood. */
+  private leaving: Promise<boolean> | undefined;
   private begun = false;
-  private readonly leaving = new AbortController();
+  private readonly gone = new AbortController();
 
   constructor(
     readonly call: PhoneCall,
@@ -88,18 +93,19 @@ export class Session implements PhoneLine {
     this.stream.on('mark', (echo) => this.leg?.marked?.(echo));
     this.stream.on('end', (end, reason) => {
       if (end === 'protocol') options.log.warn({ callId: call.callId, reason }, 'stream ended');
-      call.end(END_CAUSES[end]);
+      if (this.leaving === undefined) call.end(END_CAUSES[end]);
+      else void this.leaving.then((isGone) => call.end(isGone ? 'transferred' : END_CAUSES[end]));
     });
-    const { leaving } = this;
+    const { gone } = this;
     call.onEnd((cause) => this.stream.close(...(CLOSE_CODES[cause] ?? [1000, ''])));
     // A finaliser of its own: a bridge that fails to let go must not keep the socket open.
     call.onEnd(() => {
-      leaving.abort();
+      gone.abort();
       const { leg } = this;
       this.leg = undefined;
       this.ending = Promise.resolve(leg?.close());
     });
-    this.decided = this.decide(leaving.signal);
+    this.decided = this.decide(gone.signal);
   }
 
   /** Whether the call waits here for no more than being told where its socket goes. */
@@ -111,7 +117,7 @@ export class Session implements PhoneLine {
   begin(): void {
     if (this.begun) return;
     this.begun = true;
-    const { signal } = this.leaving;
+    const { signal } = this.gone;
     this.joined = this.join(signal).catch((error) => {
       if (!signal.aborted) this.fail(error);
     });
@@ -139,15 +145,97 @@ export class Session implements PhoneLine {
 
   transfer(to: string): void {
     const twiml = createTransferTwiml(to);
-    if (this.options.goOn === undefined || !this.isLive) {
+    if (!this.isLive || !this.leaveTo(twiml)) {
       throw new GatewayError(
         'GW_TRANSFER_IMPOSSIBLE',
         'Expected a connected call that Twilio comes back for but received another',
         { status: 409 },
       );
     }
-    this.options.goOn(this.call, twiml);
+  }
+
+  /**
+   * Leaves the caller to TwiML by closing the stream.
+   * @returns false, with nothing changed, where Twilio was not told to ask what comes next
+   */
+  leaveTo(twiml: string): boolean {
+    const { options, decision } = this;
+    // A stream of the user's own code may be one that nothing comes after.
+    if (options.goOn === undefined || decision === undefined || 'refuse' in decision) return false;
+    if (decision.bridge === false) return false;
+    options.goOn(this.call, twiml);
     this.call.end('transferred');
+    return true;
+  }
+
+  /**
+   * Leaves the caller to Twilio, where that was asked to take over.
+   * @param asked rejects where Twilio refuses, and the call goes on
+   */
+  async leaveWith(asked: Promise<unknown>): Promise<void> {
+    const leaving = asked.then(
+      () => true,
+      () => false,
+    );
+    this.leaving = leaving;
+    try {
+      await asked;
+      this.call.end('transferred');
+    } finally {
+      if (this.leaving === leaving) this.leaving = undefined;
+    }
+  }
+
+  /** Whether it is in its bridge. */
+  get isJoined(): boolean {
+    return this.leg !== undefined;
+  }
+
+  /** Where the call is, or would be, in its bridge. */
+  get room(): string {
+    const { decision } = this;
+    const room = decision === undefined || 'refuse' in decision ? undefined : roomOf(decision);
+    return room ?? this.options.defaultRoom(this.call);
+  }
+
+  /**
+   * Goes to another room of the bridge; the caller stays on the phone, and in the old room until the new one has them.
+   * @throws GatewayError `GW_TRANSFER_IMPOSSIBLE` (409) where the call has no place in a bridge, `GW_CALL_ENDED` (409), and
+   * what the bridge throws: the call then stays where it is
+   */
+  async moveTo(place: Pick<Admission, 'room' | 'streamCall'>): Promise<void> {
+    await this.joined;
+    const { signal } = this.gone;
+    const { leg, decision } = this;
+    if (signal.aborted) throw ended();
+    if (leg === undefined || decision === undefined || 'refuse' in decision) {
+      throw new GatewayError(
+        'GW_TRANSFER_IMPOSSIBLE',
+        'Expected a call in a room for a transfer to another but received one that is in none',
+        { status: 409 },
+      );
+    }
+    const moved = inPlace(decision, place);
+    if (roomOf(moved) !== this.room) {
+      const line = new LegLine(this);
+      const next = await this.joinLeg(moved, line, signal).catch((error) => {
+        throw signal.aborted ? ended() : error;
+      });
+      if (signal.aborted) {
+        void next.close();
+        throw ended();
+      }
+      this.line.leave();
+      this.line = line;
+      this.leg = next;
+      this.stream.connect(next);
+      line.take();
+      await leg.close();
+    }
+    // What was done to the call meanwhile stays done.
+    if (this.decision !== undefined && !('refuse' in this.decision)) {
+      this.decision = inPlace(this.decision, place);
+    }
   }
 
   /** No dead air: whoever is on the phone is told, and whoever is about to be waits no longer than for that. */
@@ -174,22 +262,23 @@ export class Session implements PhoneLine {
       if (!this.stream.isTaken) this.stream.connect(NOBODY);
       return;
     }
-    const { callId } = this.call;
-    const leg = await this.options.bridge.join(
-      {
-        callId,
-        room: roomOf(decision) ?? this.options.defaultRoom(this.call),
-        user: userOf(this.call, decision.user),
-        signal,
-      },
-      this,
-    );
+    this.line.take();
+    const leg = await this.joinLeg(decision, this.line, signal);
     if (signal.aborted) {
       leg.close();
       return;
     }
     this.leg = leg;
     this.stream.connect(leg);
+  }
+
+  private joinLeg(decision: Admission, line: LegLine, signal: AbortSignal): Promise<BridgeLeg> {
+    const { call, options } = this;
+    const room = roomOf(decision) ?? options.defaultRoom(call);
+    return options.bridge.join(
+      { callId: call.callId, room, user: userOf(call, decision.user), signal },
+      line,
+    );
   }
 
   /** A stream may only carry the call its URL was made for. */
@@ -204,6 +293,12 @@ export class Session implements PhoneLine {
     }
     return undefined;
   }
+}
+
+function ended(): GatewayError {
+  return new GatewayError('GW_CALL_ENDED', 'Expected a call that lasts for a transfer but received its end', {
+    status: 409,
+  });
 }
 
 /**

@@ -13,12 +13,13 @@ import { webSocketOrigin } from '../twilio/public-url.js';
 import type { TwilioRest } from '../twilio/rest.js';
 import { createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { type CallVerb, longestSeconds } from '../twilio/verbs.js';
-import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
+import type { CallWebhookInput } from '../twilio/webhook.js';
 import { Admission, type AdmissionLimits } from './admission.js';
 import { afterTwiml } from './after-verbs.js';
 import { type CallReport, logOf, reportOf } from './call-report.js';
 import type { CallService, PlacedCall } from './call-service.js';
 import { type CallView, viewOf } from './call-view.js';
+import { type CallbackKind, Callbacks } from './callbacks.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
 import { inRoom } from './decision-check.js';
 import type { TwilioMediaStream } from './media-stream.js';
@@ -45,6 +46,8 @@ export interface SwitchboardOptions {
   readonly apology: Apology;
   /** Whether Twilio is told to ask what comes after every stream: another node may go on with the call. */
   readonly comesBack?: boolean;
+  /** Whether Twilio tells of every stream's start, stop and failures. */
+  readonly streamStatus?: boolean;
 }
 
 /** How a call begins that other nodes may take. */
@@ -72,9 +75,13 @@ export interface Adoption {
 interface SwitchboardEvents {
   /** A call is known; it has no audio yet. */
   call: [call: PhoneCall, stream: TwilioMediaStream, isContinued: boolean];
+  /** Twilio found out who or what answered a call that we placed. */
+  answeredBy: [call: PhoneCall, answeredBy: string, afterMs: number | undefined];
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
   /** As `end`, and of every call: also of those that never came to be more than announced. */
-  over: [call: PhoneCall, cause: EndCause];
+  over: [session: Session, cause: EndCause];
+  /** A running call's decision is another one from now on. */
+  change: [session: Session];
   /** The last call has ended. */
   idle: [];
 }
@@ -90,9 +97,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   readonly endedCalls = new Map<string, number>();
   readonly results = new Map<CallResult, number>(CALL_RESULTS.map((result) => [result, 0]));
   private readonly watchdog: Watchdog;
+  private readonly callbacks: Callbacks;
   private readonly sessions = new Map<string, Session>();
   /** What webhooks were answered, as long as their calls are remembered. */
   private readonly answers = new WeakMap<PhoneCall, Promise<string>>();
+  /** Webhooks whose answers are not decided yet. */
+  private readonly answering = new Set<Promise<string>>();
   /** Requests to Twilio under way: a gateway that closes must not leave a phone ringing behind it. */
   private readonly placing = new Set<Promise<PlacedCall>>();
   /** What Twilio is told to do with callers whose streams are over. */
@@ -104,6 +114,9 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   constructor(private readonly options: SwitchboardOptions) {
     super();
     this.next = new NextVerbs(options.limits.maxCalls);
+    this.callbacks = new Callbacks(options.registry, options.log, (...who) =>
+      this.emit('answeredBy', ...who),
+    );
     this.admission = new Admission(options.limits, {
       activeCalls: () => this.sessions.size,
       isDraining: () => this.isDraining,
@@ -162,6 +175,11 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return this.times;
   }
 
+  /** As {@link latencies}, but for what calls keep yet: costs nothing, and is late by at most two seconds. */
+  get countedLatencies(): Latencies {
+    return this.times;
+  }
+
   session(callId: string): Session | undefined {
     return this.sessions.get(callId);
   }
@@ -192,7 +210,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   }
 
   private view(call: PhoneCall): CallView {
-    return viewOf(call, this.sessions.get(call.callId)?.stream);
+    return viewOf(call, this.sessions.get(call.callId));
   }
 
   /**
@@ -222,6 +240,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const call = this.options.registry.create(callId, input, this.preparation());
     const answer = this.answerTo(this.register(call, shared), publicBase, shared);
     this.answers.set(call, answer);
+    this.answering.add(answer);
+    void answer.finally(() => this.answering.delete(answer));
     return answer;
   }
 
@@ -287,7 +307,9 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         from,
         twiml: this.streamTwiml(call, decision, publicBase, before),
         statusCallback: `${publicBase}/twilio/status?callId=${call.callId}`,
+        amdCallback: `${publicBase}/twilio/amd?callId=${call.callId}`,
         ringTimeoutSeconds,
+        options: request,
       });
       registry.bindSid(call, callSid);
       // Where it moved, its callee was faster than Twilio's answer to us.
@@ -371,27 +393,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return this.next.of(input.callSid);
   }
 
-  /**
-   * Notes a status callback. A final one ends the call, or frees one that was never answered.
-   * @returns whether the call is known here
-   */
-  noteStatus(input: CallWebhookInput, callId: string | undefined): boolean {
-    const { registry } = this.options;
-    const call =
-      registry.getBySid(input.callSid) ?? (callId === undefined ? undefined : registry.get(callId));
-    if (call === undefined || (call.callSid !== undefined && call.callSid !== input.callSid)) return false;
-    call.noteStatus(input.callStatus, input.sequenceNumber);
-    if (isFinalStatus(input.callStatus)) call.end('status');
-    return true;
-  }
-
-  /** Notes a stream status callback: the only place where Twilio tells of a failed handshake. */
-  noteStreamStatus(input: CallWebhookInput): void {
-    const callId = this.options.registry.getBySid(input.callSid)?.callId;
-    const event = input.get('StreamEvent');
-    const error = input.get('StreamError');
-    if (error === undefined) this.options.log.debug({ callId, event }, 'stream status');
-    else this.options.log.warn({ callId, event, error }, 'Twilio could not stream');
+  note(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): boolean {
+    return this.callbacks.note(kind, input, callId);
   }
 
   /**
@@ -424,6 +427,11 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   /** Settled when every request to Twilio for a call is answered. */
   async placed(): Promise<void> {
     await Promise.allSettled(this.placing);
+  }
+
+  /** Settled when every webhook is answered; a hook has ten seconds. */
+  async answersGiven(): Promise<void> {
+    await Promise.allSettled(this.answering);
   }
 
   /** Calls here, from the first that began. */
@@ -514,7 +522,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     this.sessions.delete(call.callId);
     const after = afterTwiml(session.decision, cause);
     if (after !== undefined && call.callSid !== undefined) this.next.set(call.callSid, after);
-    this.emit('over', call, cause);
+    this.emit('over', session, cause);
     // A call that was no more than announced here is told of where its socket is.
     if (cause !== 'moved' || !session.isDormant) this.report(session, cause);
     // A phone that we made ring is not left ringing for a call that has failed or is over.
@@ -568,6 +576,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const asksNext = this.options.comesBack || (bridge && this.comesBack);
     return createMediaStreamTwiml(url, {
       before,
+      ...(this.options.streamStatus ? { statusCallback: `${publicBase}/twilio/stream-status` } : {}),
       ...(parameters === undefined ? {} : { parameters }),
       ...(asksNext ? { next: `${publicBase}/twilio/next` } : after === undefined ? {} : { after }),
     });

@@ -1,6 +1,7 @@
 import { GatewayError } from '../errors.js';
 import { CallWebhookInput, parseForm } from '../twilio/webhook.js';
 import type { CallService } from './call-service.js';
+import type { CallbackKind } from './callbacks.js';
 import type { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
 
@@ -23,30 +24,38 @@ export class TwilioRoutes {
         status: 400,
       });
     }
-    const twiml = await this.calls.answer(input, this.gatekeeper.publicBase(exchange) as string);
+    const publicBase = this.gatekeeper.publicBase(exchange) as string;
+    const twiml = await this.calls.answer(input, publicBase, triesOf(exchange));
     exchange.answer(200, 'text/xml', twiml);
   }
 
   /** `POST /twilio/next`: a stream is over and the caller still there; the answer is TwiML. */
   async next(exchange: Exchange): Promise<void> {
     const input = await this.webhook(exchange);
-    const tries = Number(new URLSearchParams(exchange.query).get('again') ?? 0);
     const publicBase = this.gatekeeper.publicBase(exchange) as string;
-    const twiml = await this.calls.goOn(input, publicBase, Number.isInteger(tries) ? tries : 0);
+    const twiml = await this.calls.goOn(input, publicBase, triesOf(exchange));
     exchange.answer(200, 'text/xml', twiml);
   }
 
   /** `POST /twilio/status`: how a call is doing. */
   async status(exchange: Exchange): Promise<void> {
-    const input = await this.webhook(exchange);
-    const callId = new URLSearchParams(exchange.query).get('callId') ?? undefined;
-    await this.calls.noteStatus(input, callId);
-    exchange.answer(204);
+    await this.note('status', exchange);
   }
 
   /** `POST /twilio/stream-status`: how a stream is doing; tells of handshakes that failed. */
   async streamStatus(exchange: Exchange): Promise<void> {
-    this.calls.noteStreamStatus(await this.webhook(exchange));
+    await this.note('stream-status', exchange);
+  }
+
+  /** `POST /twilio/amd`: who or what answered a call that we placed. */
+  async amd(exchange: Exchange): Promise<void> {
+    await this.note('amd', exchange);
+  }
+
+  private async note(kind: CallbackKind, exchange: Exchange): Promise<void> {
+    const input = await this.webhook(exchange);
+    const callId = new URLSearchParams(exchange.query).get('callId') ?? undefined;
+    await this.calls.note(kind, input, callId);
     exchange.answer(204);
   }
 
@@ -75,4 +84,10 @@ export class TwilioRoutes {
     this.gatekeeper.checkWebhook(exchange, parameters, body);
     return new CallWebhookInput(parameters);
   }
+}
+
+/** How often Twilio was told to ask again. */
+function triesOf(exchange: Exchange): number {
+  const tries = Number(new URLSearchParams(exchange.query).get('again') ?? 0);
+  return Number.isInteger(tries) && tries > 0 ? tries : 0;
 }

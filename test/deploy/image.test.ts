@@ -150,7 +150,12 @@ describe.runIf(hasAddon)('the files of the image', () => {
   it('start, are found healthy, and stop at a SIGTERM', async () => {
     const port = await freePort();
     const [, ...args] = command('ENTRYPOINT');
-    const variables = { ...env, PORT: String(port), TWILIO_VALIDATE: 'off' };
+    const variables = {
+      ...env,
+      PORT: String(port),
+      TWILIO_VALIDATE: 'off',
+      CONTROL_API_KEY: 'a-control-key-for-tests',
+    };
     const gateway = spawn(process.execPath, args, { cwd: app, env: variables });
     try {
       let log = '';
@@ -162,6 +167,7 @@ describe.runIf(hasAddon)('the files of the image', () => {
       expect(await (await fetch(`http://127.0.0.1:${port}/health`)).json()).toMatchObject({
         transcoder: 'native',
       });
+      expect((await fetch(`http://127.0.0.1:${port}/dashboard`)).status).toBe(200);
       gateway.kill('SIGTERM');
       expect(await ended).toEqual([0, null]);
       expect(await healthCheck(variables)).toBe(1);

@@ -43,9 +43,12 @@ it('the package holds what a user needs to build and run it, and nothing of ours
     'dist/bridge/stream/media-worker.js',
     'dist/cli/trunkline.js',
     'dist/simulator/index.js',
+    'src/dashboard/README.md',
+    'src/dashboard/page/index.html',
     'src/events/README.md',
     'src/router/README.md',
     'src/bridge/local/README.md',
+    'src/ERRORS.md',
     'src/bridge/local/examples/agent.py',
     'src/simulator/fixtures/speech.wav',
   ]) {
@@ -56,7 +59,7 @@ it('the package holds what a user needs to build and run it, and nothing of ours
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/fixtures|bridge\/local\/examples|(?:bridge\/stream|bridge\/local|router|events|simulator)\/README)/.test(
+      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/fixtures|dashboard\/page|bridge\/local\/examples|(?:bridge\/stream|bridge\/local|dashboard|router|events|simulator|server\/control)\/README|ERRORS\.md$)/.test(
         path,
       ),
   );
@@ -84,7 +87,9 @@ describe('packed with a prebuilt addon and installed into an empty project', () 
     ]) {
       cpSync(join(ROOT, name), join(folder, name), { recursive: true });
     }
-    cpSync(join(ROOT, 'src/simulator/fixtures'), join(folder, 'src/simulator/fixtures'), { recursive: true });
+    for (const files of ['src/simulator/fixtures', 'src/dashboard/page']) {
+      cpSync(join(ROOT, files), join(folder, files), { recursive: true });
+    }
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     await run(process.execPath, ['native/prebuild.mjs'], { cwd: folder });
     await run('npm', ['pack', '--ignore-scripts', '--pack-destination', work], { cwd: folder });

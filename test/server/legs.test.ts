@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { Room } from '../../src/bridge/local/room.js';
 import type { Gateway } from '../../src/index.js';
-import { RawLeg } from '../../src/server/raw-leg.js';
+import { loadResampler } from '../../src/media/rate-converter.js';
+import { RawLeg } from '../../src/server/legs/raw-leg.js';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import { Caller, eventually, upgradeStatus } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
@@ -109,6 +110,23 @@ describe('a raw leg is refused before the upgrade', () => {
     const bridge = { name: 'other', join: () => new Promise<never>(() => {}), close: async () => {} };
     const { url: gateway } = await startGateway({ controlApiKey: KEY, bridge });
     expect(await upgradeStatus(url(gateway), BEARER)).toEqual({ status: 409, code: 'GW_BRIDGE_NOT_LOCAL' });
+  });
+
+  it('with 409 but for 16 of forty that come at once', async () => {
+    const { url: gateway } = await startGateway({ controlApiKey: KEY });
+    const sockets = Array.from({ length: 40 }, () => new WebSocket(url(gateway), { headers: BEARER }));
+    const answers = await Promise.all(
+      sockets.map(
+        (socket) =>
+          new Promise((resolve) => {
+            socket.on('open', () => resolve(101)).on('error', () => {});
+            socket.on('unexpected-response', (_, response) => resolve(response.statusCode));
+          }),
+      ),
+    );
+    expect(answers.filter((status) => status === 101)).toHaveLength(16);
+    expect(answers.filter((status) => status === 409)).toHaveLength(24);
+    for (const socket of sockets) socket.terminate();
   });
 
   it('with 409 at 16 legs in a room and 503 at MAX_LEGS, until one leaves', async () => {
@@ -425,7 +443,8 @@ describe('a raw leg is bounded', () => {
       bufferedBytes: () => buffered,
       close() {},
     };
-    const leg = await RawLeg.create({ room: 'desk', rate: 16_000, bufferMs: 1_000, onlyListens: false });
+    const options = { room: 'desk', rate: 16_000, bufferMs: 1_000, onlyListens: false } as const;
+    const leg = new RawLeg(options, await loadResampler());
     const room = new Room();
     leg.open(
       socket,

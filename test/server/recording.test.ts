@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
-import { Recording, type RecordRate } from '../../src/server/recording.js';
-import { WavFile } from '../../src/server/wav-file.js';
+import { Recording, type RecordRate } from '../../src/server/recording/recording.js';
+import { WavFile } from '../../src/server/recording/wav-file.js';
 import { tone } from '../support/media.js';
 
 const LEVEL = 8_000;
@@ -25,7 +25,7 @@ async function start(name: string, rate: RecordRate = 16_000) {
   });
   const clock = { now: 50_000 };
   const options = { callId: 'c', file: name, rate, maxSeconds: 60, leadMs: 120 };
-  const recording = await Recording.create(options, wav, () => clock.now);
+  const recording = new Recording(options, wav, () => clock.now);
   recording.begin();
   return {
     recording,
@@ -148,7 +148,7 @@ describe('a recording puts everything where it was on the clock of the call', ()
     const path = join(directory, 'unanswered.wav');
     const wav = await WavFile.create(path, 16_000, () => {});
     const options = { callId: 'c', file: 'f', rate: 16_000, maxSeconds: 60, leadMs: 120 } as const;
-    const recording = await Recording.create(options, wav);
+    const recording = new Recording(options, wav);
     recording.heard(new Int16Array(FRAME), 0);
     recording.sent(new Int16Array(FRAME), 0);
     expect(await recording.finish('call-ended')).toMatchObject({ seconds: 0, end: 'call-ended' });

@@ -1,10 +1,13 @@
+import { EventEmitter } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
 import type { GatewayOptions, RecordingResult } from '../../src/index.js';
+import { Recordings } from '../../src/server/recording/recordings.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { eventually } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
@@ -224,6 +227,28 @@ describe('a recording', () => {
 });
 
 describe('/v1/calls/{id}/recording refuses', () => {
+  it('more than 200 recordings at a time: 503, until one ends', async () => {
+    const streams = new Map<string, EventEmitter & { isConnected: boolean; isEnded: boolean }>();
+    const sessionOf = (callId: string) => {
+      const stream = Object.assign(new EventEmitter(), { isConnected: true, isEnded: false });
+      streams.set(callId, stream);
+      return { call: {}, stream } as never;
+    };
+    const recordings = new Recordings(directory, 120, sessionOf, pino({ level: 'silent' }), () => {});
+    const active = () => (recordings.figures[0] as unknown as { read(): number }).read();
+    const ids = Array.from({ length: 200 }, (_, i) => `call-${i}`);
+    await Promise.all(ids.map((id) => recordings.startRecording(id, { rate: 8_000 })));
+    const full = { code: 'GW_RECORDINGS_FULL', status: 503 };
+    await expect(recordings.startRecording('one-more')).rejects.toMatchObject(full);
+    expect(readdirSync(directory)).toHaveLength(200);
+    streams.get('call-7')?.emit('end');
+    await eventually('a place', () => active() === 199);
+    await recordings.startRecording('one-more', { rate: 8_000 });
+    await recordings.close();
+    expect(active()).toBe(0);
+    for (const file of readdirSync(directory)) expect(read(file).rate).toBe(8_000);
+  });
+
   it('without RECORD_DIR: 409', async () => {
     const { url, twilio, gateway } = await startWithCarrier({}, { controlApiKey: KEY });
     const phone = twilio.placeCall({

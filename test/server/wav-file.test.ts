@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
-import { WavFile } from '../../src/server/wav-file.js';
+import { WavFile } from '../../src/server/recording/wav-file.js';
 import { eventually } from '../support/caller.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'trunkline-wav-'));

@@ -2,6 +2,8 @@
 // than what is left in a piece, so that nothing is collected while it counts.
 
 import { createTranscoder } from '../../dist/index.js';
+import { Clip } from '../../dist/media/clip.js';
+import { CallAudio } from '../../dist/server/control/call-audio.js';
 
 const PIECES = 10;
 const FRAMES = 100_000;
@@ -21,7 +23,33 @@ const message = view.buffer;
 const pcm = new Int16Array(960);
 const boxed = { last0: 0.5, last1: 0.5 };
 
+/** A stream whose caller never has anything waiting. */
+const stream = { insert: undefined, leadMs: 0, isWritable: true, inject() {} };
+const controlled = (prepare) => {
+  const audio = new CallAudio(stream, 120, () => {});
+  prepare(audio);
+  // Its own clock is not to tick in between.
+  return audio;
+};
+const CLIP = new Clip(new Int16Array(8_000).fill(100));
+const CONTROLLED = {
+  muted: (audio) => audio.mute('both'),
+  held: (audio) => audio.hold(CLIP),
+  mixed: (audio) => audio.start(CLIP, { loop: Number.POSITIVE_INFINITY, gain: -3, over: true }),
+};
+const audio = process.argv[2] in CONTROLLED ? controlled(CONTROLLED[process.argv[2]]) : undefined;
+/** A frame either way, and a tick. */
+const control = () => {
+  if (stream.insert?.silencesCaller) pcm[0] = 0;
+  stream.insert?.replace(pcm);
+  audio.tick();
+  return 0;
+};
+
 const WORK = {
+  muted: control,
+  held: control,
+  mixed: control,
   frames: () => transcoder.receive(message) + transcoder.transmit(pcm),
   views: () => transcoder.receive(view) + transcoder.transmit(pcm),
   // What the measurement must see: a heap number a frame.
@@ -46,3 +74,4 @@ const left = Array.from({ length: PIECES }, () => {
   return (process.memoryUsage().heapUsed - before) / FRAMES;
 });
 console.log(Math.min(...left));
+audio?.close();

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import wavefile from 'wavefile';
-import { Caller, eventually } from '../../support/caller.js';
-import { startFleet } from '../../support/fleet.js';
+import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
+import { Caller, eventually, PUBLIC_URL } from '../../support/caller.js';
+import { type FleetNode, startFleet } from '../../support/fleet.js';
 import { describeOnRedis, RedisServer } from '../../support/redis.js';
 import { toneMulaw } from '../../support/tone.js';
 
@@ -44,4 +45,48 @@ describeOnRedis('a call recorded in a fleet', () => {
       rmSync(directory, { recursive: true });
     }
   });
+
+  it('is whole at the node that drains, and may be recorded on at the next', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'trunkline-fleet-'));
+    const redis = await RedisServer.start();
+    const { nodes, proxy, twilio } = await startFleet(2, redis.url, { RECORD_DIR: directory });
+    const phone = twilio.placeCall({
+      webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+      from: '+15550001111',
+      to: '+15552223333',
+      audio: AudioSource.tone(1_000),
+    });
+    await phone.started;
+    const holder = nodes.find(({ address }) => proxy.served(address).sockets > 0) as FleetNode;
+    const other = nodes.find((node) => node !== holder) as FleetNode;
+    try {
+      const { calls } = (await (await holder.control('/v1/calls')).json()) as {
+        calls: { callId: string }[];
+      };
+      const path = `/v1/calls/${calls[0]?.callId}/recording`;
+      expect((await holder.control(path, { method: 'POST' })).status).toBe(201);
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      holder.child.kill('SIGTERM');
+      expect(await holder.exited).toEqual([0, null]);
+      await eventually('the next stream', () => phone.streams.length === 2 && isOpen(phone), 10_000);
+      const read = (file: string) => {
+        const wav = new wavefile.WaveFile(readFileSync(join(directory, file)));
+        return (wav.getSamples(true, Int16Array) as unknown as Int16Array).length / 2 / 16_000;
+      };
+      const [first = ''] = readdirSync(directory);
+      expect(read(first)).toBeGreaterThan(0.8);
+      expect(holder.output).toContain('"end":"call-ended"');
+      const asked = await other.control(path, { method: 'POST' });
+      expect(asked.status).toBe(201);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const { file } = (await (await other.control(path, { method: 'DELETE' })).json()) as { file: string };
+      expect(file).not.toBe(first);
+      expect(read(file)).toBeGreaterThan(0.3);
+    } finally {
+      await phone.hangUp();
+      rmSync(directory, { recursive: true });
+    }
+  });
 });
+
+const isOpen = ({ streams }: SimulatedPhone) => streams.at(-1)?.isOpen === true;

@@ -127,6 +127,12 @@ describeOnRedis('three nodes behind a proxy that spreads every call over them', 
     caller.media(toneMulaw(700, 20));
     await eventually('audio', () => caller.mediaCount > 0);
     const { CallSid = '' } = caller.parameters;
+    const amd = { CallSid, AccountSid: ACCOUNT_SID, AnsweredBy: 'human', MachineDetectionDuration: '900' };
+    expect((await postForm(second?.url ?? '', '/twilio/amd', amd)).status).toBe(204);
+    const listed = await first?.control('/v1/calls');
+    expect(await listed?.json()).toMatchObject({
+      calls: [{ answeredBy: 'human', history: [{ source: 'amd', event: 'human' }] }],
+    });
     const status = voiceParameters({ CallSid, CallStatus: 'completed', SequenceNumber: '3' });
     expect((await postForm(second?.url ?? '', '/twilio/status', status)).status).toBe(204);
     await eventually('the end', () => caller.closed !== undefined);

@@ -77,10 +77,21 @@ export class Chromium {
     process.on('exit', this.kill);
   }
 
-  /** Starts it; whether a page is shown, only the page can tell. */
-  static async start(path: string, url: string): Promise<Chromium> {
+  /**
+   * Starts it; whether a page is shown, only the page can tell.
+   * @param more flags
+   * @param before a command that starts it, and its arguments
+   */
+  static async start(
+    path: string,
+    url: string,
+    more: readonly string[] = [],
+    before: readonly string[] = [],
+  ): Promise<Chromium> {
     const folder = await mkdtemp(join(tmpdir(), 'trunkline-chromium-'));
-    const child = spawn(path, [...FLAGS, `--user-data-dir=${join(folder, 'profile')}`, url], {
+    const profile = `--user-data-dir=${join(folder, 'profile')}`;
+    const [command = path, ...args] = [...before, path, ...FLAGS, ...more, profile, url];
+    const child = spawn(command, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
       // It leads a process group, by which its children are found.
       detached: true,

@@ -1,9 +1,8 @@
-import { CallerClock } from '../media/caller-clock.js';
-import { SAMPLE_RATE } from '../media/frame.js';
-import { PhoneDownsampler } from '../media/phone-downsampler.js';
-import { createResampler, type RateConverter } from '../media/rate-converter.js';
-import { StereoTape } from '../media/stereo-tape.js';
-import type { StreamTap } from './stream-tap.js';
+import { CallerClock } from '../../media/caller-clock.js';
+import { SAMPLE_RATE } from '../../media/frame.js';
+import { PhoneBand } from '../../media/phone-band.js';
+import { StereoTape } from '../../media/stereo-tape.js';
+import type { StreamTap } from '../stream-tap.js';
 import type { WavFile } from './wav-file.js';
 
 /** Sample rates of a recording. */
@@ -63,33 +62,20 @@ export class Recording implements StreamTap {
   private isOver = false;
   private lostMs = 0;
 
-  private constructor(
+  constructor(
     readonly options: RecordingOptions,
     private readonly wav: WavFile,
-    converters: readonly [RateConverter, RateConverter],
-    private readonly now: () => number,
+    private readonly now: () => number = () => performance.now(),
   ) {
     const { rate, leadMs } = options;
     this.tape = new StereoTape(wav, Math.ceil(((LATE_MS + leadMs + SLACK_MS) * rate) / 1_000));
-    this.caller = new Track(this.tape, 0, rate, converters[0]);
-    this.rest = new Track(this.tape, 1, rate, converters[1]);
+    this.caller = new Track(this.tape, 0, rate);
+    this.rest = new Track(this.tape, 1, rate);
     let resolve: (result: RecordingResult) => void = () => {};
     this.ended = new Promise((settle) => {
       resolve = settle;
     });
     this.resolve = resolve;
-  }
-
-  /** A recording with its converters; they are freed, and the file closed, when it ends. */
-  static async create(
-    options: RecordingOptions,
-    wav: WavFile,
-    now: () => number = () => performance.now(),
-  ): Promise<Recording> {
-    const { rate } = options;
-    const converter = async () =>
-      rate === 8_000 ? new PhoneDownsampler() : createResampler(SAMPLE_RATE, rate);
-    return new Recording(options, wav, [await converter(), await converter()], now);
   }
 
   /** Somebody is on the phone: the first sample is now. */
@@ -148,8 +134,6 @@ export class Recording implements StreamTap {
     // A timer may be a little early.
     const seconds = end === 'limit' ? this.options.maxSeconds : this.seconds;
     if (seconds > 0) this.commit(seconds * 1_000, true);
-    this.caller.close();
-    this.rest.close();
     const error = await this.wav.close();
     const { callId, file } = this.options;
     this.resolve({
@@ -181,12 +165,16 @@ class Track {
   /** Where the next sample goes; unknown at the beginning and after a cut. */
   private next = Number.NaN;
 
+  /** None where all of the band is kept. */
+  private readonly band: PhoneBand | undefined;
+
   constructor(
     private readonly tape: StereoTape,
     private readonly side: 0 | 1,
-    private readonly rate: number,
-    private readonly converter: RateConverter,
-  ) {}
+    private readonly rate: RecordRate,
+  ) {
+    if (rate !== SAMPLE_RATE) this.band = new PhoneBand(rate);
+  }
 
   get lateMs(): number {
     return (this.samplesLate * 1_000) / this.rate;
@@ -194,17 +182,17 @@ class Track {
 
   /** Writes 48 kHz audio that is heard from `atMs` on. */
   write(samples: Int16Array, atMs: number): void {
-    const at = this.samplesIn(atMs - this.converter.delayMs);
+    const at = this.samplesIn(atMs);
     if (!(Math.abs(at - this.next) <= this.samplesIn(SEAM_MS))) {
       this.seam();
       this.next = at;
     }
-    this.put(this.converter.process(samples));
+    this.put(this.band?.process(samples) ?? samples);
   }
 
-  /** What was written so far has ended: the rest of it comes out of the converter. */
+  /** What was written so far has ended: the rest of it comes out of the filter. */
   private seam(): void {
-    if (!Number.isNaN(this.next)) this.put(this.converter.flush());
+    if (!Number.isNaN(this.next) && this.band !== undefined) this.put(this.band.flush());
     this.next = Number.NaN;
   }
 
@@ -215,13 +203,9 @@ class Track {
 
   /** Nothing is heard from here on. */
   cut(atMs: number): void {
-    this.converter.flush();
+    this.band?.flush();
     this.tape.erase(this.side, this.samplesIn(atMs));
     this.next = Number.NaN;
-  }
-
-  close(): void {
-    this.converter.close();
   }
 
   private put(samples: Int16Array): void {

@@ -1,6 +1,6 @@
-import type { Figure } from '../telemetry/metrics.js';
+import type { Figure } from '../../telemetry/metrics.js';
+import type { Switchboard } from '../switchboard.js';
 import type { Fleet } from './fleet.js';
-import type { Switchboard } from './switchboard.js';
 
 const NONE = new Map([
   ['drain', 0],

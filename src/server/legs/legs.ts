@@ -1,7 +1,8 @@
-import type { Bridge } from '../bridge/bridge.js';
-import { GatewayError } from '../errors.js';
-import type { Figure } from '../telemetry/metrics.js';
-import { type LegCounts, type LegSocket, MIN_BUFFER_MS, RawLeg, type RawLegOptions } from './raw-leg.js';
+import type { Bridge } from '../../bridge/bridge.js';
+import { GatewayError } from '../../errors.js';
+import { type ConverterMaker, loadResampler } from '../../media/rate-converter.js';
+import type { Figure } from '../../telemetry/metrics.js';
+import { type LegCounts, type LegSocket, RawLeg, type RawLegOptions } from './raw-leg.js';
 
 /** Most legs in one room, listeners included. */
 export const MAX_LEGS_A_ROOM = 16;
@@ -10,10 +11,10 @@ export const MAX_LEGS_A_ROOM = 16;
 export class Legs {
   readonly figures: readonly Figure[];
   private readonly legs = new Set<RawLeg>();
-  /** Legs by room, those included whose sockets are about to open. */
+  /** How many there are in each room. */
   private readonly rooms = new Map<string, number>();
   private readonly past: LegCounts = { framesHeard: 0, framesSpoken: 0, droppedSentMs: 0, droppedHeardMs: 0 };
-  private size = 0;
+  private convert: ConverterMaker | undefined;
   private isClosed = false;
 
   constructor(
@@ -35,46 +36,31 @@ export class Legs {
     ];
   }
 
-  /** Loads what converts rates now rather than while a program waits, where there may be programs. */
+  /** Loads what converts rates now: no program waits for it, and whether it may come in is said at once. */
   async prepare(): Promise<void> {
-    if (this.bridge.joinProgram === undefined) return;
-    const leg = await RawLeg.create({ room: '', rate: 16_000, bufferMs: MIN_BUFFER_MS, onlyListens: true });
-    leg.close(1000, '');
+    if (this.bridge.joinProgram !== undefined) this.convert = await loadResampler();
   }
 
   /**
-   * Makes a leg whose socket may open; {@link open} or {@link abandon} must follow.
+   * Makes a leg whose socket may open in this very turn.
    * @throws GatewayError `GW_BRIDGE_NOT_LOCAL`, `GW_ROOM_FULL` (409), `GW_LEGS_FULL`, `GW_DRAINING` (503)
    */
-  async admit(options: RawLegOptions): Promise<RawLeg> {
-    const { room } = options;
-    this.check(room);
-    this.size += 1;
-    this.rooms.set(room, (this.rooms.get(room) ?? 0) + 1);
-    try {
-      return await RawLeg.create(options);
-    } catch (error) {
-      this.giveBack(room);
-      throw error;
-    }
+  admit(options: RawLegOptions): RawLeg {
+    this.check(options.room);
+    if (this.convert === undefined) throw new Error('Expected prepare() before legs but received none');
+    return new RawLeg(options, this.convert);
   }
 
   /** An admitted leg's socket is there. */
   open(leg: RawLeg, socket: LegSocket): void {
-    this.legs.add(leg);
     const { room, onlyListens } = leg.options;
+    this.legs.add(leg);
+    this.rooms.set(room, (this.rooms.get(room) ?? 0) + 1);
     leg.open(
       socket,
       () => this.joinProgram(room, leg, onlyListens),
       () => this.ended(leg),
     );
-    if (this.isClosed) leg.close(1001, 'going away');
-  }
-
-  /** An admitted leg's client has gone before its socket opened. */
-  abandon(leg: RawLeg): void {
-    leg.close(1000, '');
-    this.giveBack(leg.options.room);
   }
 
   /** Ends all legs politely; none is admitted any more. */
@@ -101,23 +87,19 @@ export class Legs {
       const message = `Expected at most ${MAX_LEGS_A_ROOM} raw legs in a room but received one more`;
       throw new GatewayError('GW_ROOM_FULL', message, { status: 409 });
     }
-    if (this.size >= this.maxLegs) {
+    if (this.legs.size >= this.maxLegs) {
       const message = `Expected at most ${this.maxLegs} raw legs but received one more`;
       throw new GatewayError('GW_LEGS_FULL', message, { status: 503 });
     }
   }
 
   private ended(leg: RawLeg): void {
-    this.legs.delete(leg);
-    this.giveBack(leg.options.room);
-    for (const key of Object.keys(this.past) as (keyof LegCounts)[]) this.past[key] += leg.counts[key];
-  }
-
-  private giveBack(room: string): void {
-    this.size -= 1;
+    const { room } = leg.options;
     const left = (this.rooms.get(room) ?? 1) - 1;
     if (left === 0) this.rooms.delete(room);
     else this.rooms.set(room, left);
+    this.legs.delete(leg);
+    for (const key of Object.keys(this.past) as (keyof LegCounts)[]) this.past[key] += leg.counts[key];
   }
 
   private total(key: keyof LegCounts): number {

@@ -3,6 +3,10 @@
  * a hundred others is silent until the last of them is connected.
  */
 export class HandoverWindow {
+  /** Fulfilled when nobody is waited for any more. */
+  readonly opened: Promise<void>;
+  private isOpen = false;
+  private noteOpened: () => void = () => {};
   private readonly under = new Map<string, NodeJS.Timeout>();
   private readonly queue: (() => void)[] = [];
 
@@ -13,11 +17,18 @@ export class HandoverWindow {
   constructor(
     private readonly size: number,
     private readonly patienceMs: number,
-  ) {}
+  ) {
+    this.opened = new Promise((resolve) => {
+      this.noteOpened = resolve;
+    });
+  }
 
   /** Fulfilled when the call may leave. */
   async enter(callId: string): Promise<void> {
-    while (this.under.size >= this.size) await new Promise<void>((resolve) => this.queue.push(resolve));
+    while (!this.isOpen && this.under.size >= this.size) {
+      await new Promise<void>((resolve) => this.queue.push(resolve));
+    }
+    if (this.isOpen) return;
     this.under.set(
       callId,
       setTimeout(() => this.settled(callId), this.patienceMs),
@@ -29,6 +40,14 @@ export class HandoverWindow {
     clearTimeout(this.under.get(callId));
     this.under.delete(callId);
     this.queue.shift()?.();
+  }
+
+  /** Lets everybody leave at once from now on: there is no time left. */
+  open(): void {
+    this.isOpen = true;
+    for (const callId of [...this.under.keys()]) this.settled(callId);
+    for (const resolve of this.queue.splice(0)) resolve();
+    this.noteOpened();
   }
 
   /** Fulfilled when no call is under way. */

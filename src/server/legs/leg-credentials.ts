@@ -1,5 +1,5 @@
-import { GatewayError } from '../errors.js';
-import type { HeaderReader } from '../twilio/public-url.js';
+import { GatewayError } from '../../errors.js';
+import type { HeaderReader } from '../../twilio/public-url.js';
 
 /** The subprotocol of raw legs; answered where a program offers it. */
 export const LEG_PROTOCOL = 'trunkline.leg';

@@ -1,9 +1,10 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
-import { describe, GatewayError } from '../errors.js';
-import { SAMPLE_RATE } from '../media/frame.js';
-import { type Logger, maskNumbersIn } from '../telemetry/log.js';
-import { errorBody, statusLine } from './exchange.js';
-import type { Gatekeeper } from './gatekeeper.js';
+import { describe, GatewayError } from '../../errors.js';
+import { SAMPLE_RATE } from '../../media/frame.js';
+import { type Logger, maskNumbersIn } from '../../telemetry/log.js';
+import { errorBody, statusLine } from '../exchange.js';
+import type { Gatekeeper } from '../gatekeeper.js';
+import type { Session } from '../session.js';
 import { answeredProtocol, checkSameOrigin, withOfferedKey } from './leg-credentials.js';
 import type { Legs } from './legs.js';
 import {
@@ -17,6 +18,9 @@ import {
   type RawLeg,
   type RawLegOptions,
 } from './raw-leg.js';
+
+/** The room that a path's parameter means; `undefined` for none. */
+type RoomReader = (parameter: string) => string | undefined;
 
 /** What uWebSockets.js keeps with a socket. */
 interface SocketData {
@@ -34,22 +38,30 @@ const MAX_ROOM_LENGTH = 200;
 /** Longest reason that a close frame holds, in bytes (RFC 6455 section 5.5). */
 const MAX_REASON_BYTES = 123;
 
-/** `WS /v1/rooms/{room}/leg`: programs in local rooms. */
+/** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in local rooms, by name or by a call that is there. */
 export class LegRoute {
   constructor(
     private readonly legs: Legs,
     private readonly gatekeeper: Gatekeeper,
     private readonly log: Logger,
+    /** @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED` (409) */
+    private readonly requireSession: (callId: string) => Session,
   ) {}
 
   addTo(app: TemplatedApp): void {
-    app.ws<SocketData>('/v1/rooms/:room/leg', {
+    this.addRoute(app, '/v1/rooms/:room/leg', (room) => decoded(room));
+    this.addRoute(app, '/v1/calls/:id/leg', (callId) => this.roomOfCall(callId));
+  }
+
+  /** @param roomOf the room that the path's parameter means, if it means one */
+  private addRoute(app: TemplatedApp, path: string, roomOf: RoomReader): void {
+    app.ws<SocketData>(path, {
       maxPayloadLength: HARD_LIMIT_BYTES,
       maxBackpressure: MAX_UNSENT_BYTES,
       closeOnBackpressureLimit: true,
       idleTimeout: IDLE_SECONDS,
       sendPingsAutomatically: true,
-      upgrade: (response, request, context) => void this.upgrade(response, request, context),
+      upgrade: (response, request, context) => this.upgrade(response, request, context, roomOf),
       open: (ws) => this.guard(ws, (leg) => this.open(ws, leg)),
       message: (ws, message, isBinary) => this.message(ws, message, isBinary),
       drain: (ws) => this.guard(ws, (leg) => leg.drained()),
@@ -57,35 +69,37 @@ export class LegRoute {
     });
   }
 
-  /** The request's own memory is gone after the first wait, and so may be its client. */
-  private async upgrade(
+  /** All is decided within this turn: no client can go meanwhile, and no place is kept for one that never comes. */
+  private upgrade(
     response: HttpResponse,
     request: HttpRequest,
     context: us_socket_context_t,
-  ): Promise<void> {
-    let isGone = false;
-    response.onAborted(() => {
-      isGone = true;
-    });
-    const key = request.getHeader('sec-websocket-key');
-    const protocol = answeredProtocol((name) => request.getHeader(name));
-    const extensions = request.getHeader('sec-websocket-extensions');
+    roomOf: RoomReader,
+  ): void {
+    const header = (name: string) => request.getHeader(name);
+    let leg: RawLeg;
     try {
-      const leg = await this.admit(request);
-      if (isGone) this.legs.abandon(leg);
-      else response.upgrade<SocketData>({ leg }, key, protocol, extensions, context);
+      leg = this.admit(request, roomOf);
     } catch (error) {
       const { status, body } = errorBody(error);
       if (error instanceof GatewayError) this.log.warn({ status, code: error.code }, 'raw leg refused');
       else this.log.error({ err: error }, 'raw leg failed');
-      if (isGone) return;
       response.cork(() => {
         response.writeStatus(statusLine(status)).writeHeader('content-type', 'application/json').end(body);
       });
+      return;
     }
+    // Not within cork(): it would look at a response that is a WebSocket by then.
+    response.upgrade<SocketData>(
+      { leg },
+      header('sec-websocket-key'),
+      answeredProtocol(header),
+      header('sec-websocket-extensions'),
+      context,
+    );
   }
 
-  private async admit(request: HttpRequest): Promise<RawLeg> {
+  private admit(request: HttpRequest, roomOf: RoomReader): RawLeg {
     const header = (name: string) => request.getHeader(name);
     // uWebSockets.js looks at the key alone; a proxy that drops this header can carry no WebSocket.
     if (header('upgrade').toLowerCase() !== 'websocket') {
@@ -97,7 +111,17 @@ export class LegRoute {
     }
     this.gatekeeper.checkControl(withOfferedKey(header));
     checkSameOrigin(header);
-    return this.legs.admit(optionsOf(request.getParameter(0) ?? '', request.getQuery() ?? ''));
+    return this.legs.admit(optionsOf(roomOf(request.getParameter(0) ?? ''), request.getQuery() ?? ''));
+  }
+
+  /**
+   * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED`, `GW_CALL_UNBRIDGED` (409)
+   */
+  private roomOfCall(callId: string): string {
+    const { isJoined, room } = this.requireSession(callId);
+    if (isJoined) return room;
+    const message = 'Expected a call that is in a room for a raw leg but received one that is in none';
+    throw new GatewayError('GW_CALL_UNBRIDGED', message, { status: 409 });
   }
 
   private open(ws: WebSocket<SocketData>, leg: RawLeg): void {
@@ -145,9 +169,8 @@ function roomOf(leg: RawLeg): string {
  * What a leg's URL asks for.
  * @throws GatewayError `GW_BAD_REQUEST` (400)
  */
-function optionsOf(encodedRoom: string, query: string): RawLegOptions {
+function optionsOf(room: string | undefined, query: string): RawLegOptions {
   const parameters = new URLSearchParams(query);
-  const room = decoded(encodedRoom);
   if (room === undefined || room === '' || room.length > MAX_ROOM_LENGTH) {
     throw badRequest(`1 to ${MAX_ROOM_LENGTH} characters`, 'the room', room);
   }

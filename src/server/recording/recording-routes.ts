@@ -1,6 +1,6 @@
-import { GatewayError } from '../errors.js';
-import type { Exchange } from './exchange.js';
-import type { Gatekeeper } from './gatekeeper.js';
+import { GatewayError } from '../../errors.js';
+import type { Exchange } from '../exchange.js';
+import type { Gatekeeper } from '../gatekeeper.js';
 import { checkRecordRequest, type RecordingService } from './recordings.js';
 
 /** `/v1/calls/{id}/recording`: behind the control key. */

@@ -1,11 +1,11 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { describe, GatewayError } from '../errors.js';
-import type { Logger } from '../telemetry/log.js';
-import type { Figure } from '../telemetry/metrics.js';
+import { describe, GatewayError } from '../../errors.js';
+import type { Logger } from '../../telemetry/log.js';
+import type { Figure } from '../../telemetry/metrics.js';
+import type { Session } from '../session.js';
 import { RECORD_RATES, Recording, type RecordingResult, type RecordRate } from './recording.js';
-import type { Session } from './session.js';
 import { WavFile } from './wav-file.js';
 
 /** Calls recorded at a time; each holds 0.7 MB, 1 MB at 48 kHz. */
@@ -56,7 +56,7 @@ export interface RecordingService {
   stopRecording(callId: string): Promise<RecordingResult>;
 }
 
-const RecordRequest = z.strictObject({
+export const RecordRequest = z.strictObject({
   maxSeconds: z.number().int().min(1).max(MAX_SECONDS).optional(),
   rate: z.literal(RECORD_RATES).optional(),
 });
@@ -159,7 +159,7 @@ export class Recordings implements RecordingService {
         void recording?.finish('disk-error');
       };
       wav = await WavFile.create(join(directory, file), rate, failed);
-      recording = await Recording.create({ callId, file, rate, maxSeconds, leadMs }, wav);
+      recording = new Recording({ callId, file, rate, maxSeconds, leadMs }, wav);
     } catch (cause) {
       this.running.delete(callId);
       await wav?.close();

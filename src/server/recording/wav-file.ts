@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { expected } from '../errors.js';
-import type { TapeSink } from '../media/stereo-tape.js';
+import { expected } from '../../errors.js';
+import type { TapeSink } from '../../media/stereo-tape.js';
 
 const HEADER_BYTES = 44;
 const CHANNELS = 2;

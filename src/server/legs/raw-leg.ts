@@ -1,11 +1,11 @@
-import type { MarkPlace, Program, ProgramLeg } from '../bridge/bridge.js';
-import { DtmfTones } from '../media/dtmf.js';
-import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
-import { Pacer, type PacerSink } from '../media/pacer.js';
-import { createResampler, type RateConverter } from '../media/rate-converter.js';
-import { NO_STAMP } from '../telemetry/stamp.js';
+import type { MarkPlace, Program, ProgramLeg } from '../../bridge/bridge.js';
+import { DtmfTones } from '../../media/dtmf.js';
+import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
+import { Pacer, type PacerSink } from '../../media/pacer.js';
+import type { ConverterMaker, RateConverter } from '../../media/rate-converter.js';
+import { NO_STAMP } from '../../telemetry/stamp.js';
+import { TokenBucket } from '../token-bucket.js';
 import { type LegCommand, type LegEvent, parseLegCommand } from './leg-messages.js';
-import { TokenBucket } from './token-bucket.js';
 
 /** Rates a program may speak, in samples a second. */
 export const LEG_RATES = [16_000, 24_000, 48_000] as const;
@@ -85,23 +85,19 @@ export class RawLeg implements Program, PacerSink {
   private ended = false;
   private onEnd = () => {};
 
-  private constructor(
-    readonly options: RawLegOptions,
-    private readonly converters: Converters | undefined,
-  ) {
-    this.pacer = new Pacer(this, options.rate, options.bufferMs);
-    this.maxUnreadBytes = (options.rate * BYTES_PER_SAMPLE * MAX_UNREAD_MS) / 1_000;
-  }
+  private readonly converters: Converters | undefined;
 
-  /** A leg with its converters; they are freed when it ends. */
-  static async create(options: RawLegOptions): Promise<RawLeg> {
-    const { rate } = options;
-    if (rate === SAMPLE_RATE) return new RawLeg(options, undefined);
-    const [up, down] = await Promise.all([
-      createResampler(rate, SAMPLE_RATE),
-      createResampler(SAMPLE_RATE, rate),
-    ]);
-    return new RawLeg(options, { up, down });
+  /** @param convert makes its converters, which are freed when it ends */
+  constructor(
+    readonly options: RawLegOptions,
+    convert: ConverterMaker,
+  ) {
+    const { rate, bufferMs } = options;
+    if (rate !== SAMPLE_RATE) {
+      this.converters = { up: convert(rate, SAMPLE_RATE), down: convert(SAMPLE_RATE, rate) };
+    }
+    this.pacer = new Pacer(this, rate, bufferMs);
+    this.maxUnreadBytes = (rate * BYTES_PER_SAMPLE * MAX_UNREAD_MS) / 1_000;
   }
 
   /**

@@ -1,0 +1,73 @@
+import type { Nodes } from '../../calls/fleet/nodes.js';
+import type { Logger } from '../../telemetry/log.js';
+import type { Switchboard } from '../switchboard.js';
+import { HandoverWindow } from './handover-window.js';
+
+const HANDOVERS_AT_ONCE = 4;
+/** How long each is waited for. */
+const PATIENCE_MS = 2_000;
+/** How often a node that waits for its calls looks for another that would take them. */
+const LOOK_MS = 1_000;
+
+/** How a node leaves its fleet: none of its callers is hung up for that. */
+export class Departure {
+  private readonly window = new HandoverWindow(HANDOVERS_AT_ONCE, PATIENCE_MS);
+
+  constructor(
+    private readonly switchboard: Switchboard,
+    private readonly nodes: Nodes,
+    private readonly log: Logger,
+  ) {}
+
+  /** A call goes on elsewhere. */
+  settled(callId: string): void {
+    this.window.settled(callId);
+  }
+
+  /**
+   * Takes no new calls; hands the running ones to other nodes as soon as there is one, or waits for their ends. What is
+   * left after the grace is closed for whoever comes to take it.
+   */
+  async go(graceMs: number): Promise<void> {
+    const { switchboard, window } = this;
+    const until = performance.now() + graceMs;
+    switchboard.beginDrain();
+    await this.nodes.beat();
+    await this.findTakers(until);
+    const hurry = setTimeout(() => window.open(), Math.max(0, until - performance.now()));
+    await this.handOver();
+    await Promise.race([switchboard.answersGiven(), window.opened]);
+    await switchboard.placed();
+    clearTimeout(hurry);
+    // Who rings by now connects elsewhere: the others know of it. Who is not answered yet is told that we are busy.
+    for (const { call, decision } of switchboard.all) call.end(decision === undefined ? 'drain' : 'moved');
+  }
+
+  private async findTakers(until: number): Promise<void> {
+    const { switchboard, nodes } = this;
+    while (switchboard.activeCalls > 0 && nodes.takers.length === 0) {
+      const left = until - performance.now();
+      if (left <= 0) return;
+      const graceMs = Math.round(left);
+      this.log.info({ calls: switchboard.activeCalls, graceMs }, 'draining: no other node, waiting');
+      await switchboard.idle(Math.min(left, LOOK_MS));
+      await nodes.beat();
+    }
+  }
+
+  private async handOver(): Promise<void> {
+    const { nodes, window } = this;
+    const sessions = this.switchboard.all;
+    const calls = sessions.length;
+    if (calls > 0) this.log.info({ calls, nodes: nodes.takers.length }, 'draining: handing over');
+    for (const { call, decision } of sessions) {
+      if (call.state === 'ringing' && decision !== undefined) call.end('moved');
+    }
+    for (const { call } of sessions) {
+      if (call.state === 'ended' || call.state === 'ringing') continue;
+      if (nodes.takers.length > 0) await window.enter(call.callId);
+      call.end('handed-over');
+    }
+    await window.empty();
+  }
+}

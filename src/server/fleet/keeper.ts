@@ -1,0 +1,120 @@
+import type { EndCause } from '../../calls/call.js';
+import type { HandoverReason, Ledger } from '../../calls/fleet/ledger.js';
+import type { Outbox } from '../../calls/fleet/outbox.js';
+import { isRegistryDown } from '../../calls/fleet/redis.js';
+import type { Logger } from '../../telemetry/log.js';
+import { createHangupTwiml } from '../../twilio/twiml.js';
+import type { Session } from '../session.js';
+import type { Switchboard } from '../switchboard.js';
+import { factsOf } from './call-facts.js';
+
+/** A call's entry is kept alive this often; it lives several times as long. */
+const KEEP_MS = 15_000;
+const BATCH = 100;
+
+/** After these the caller is still there, as far as we know. */
+const DETACHING: Readonly<Partial<Record<EndCause, HandoverReason>>> = {
+  'handed-over': 'drain',
+  'socket-closed': 'lost',
+  silent: 'lost',
+};
+
+/** Keeps in the ledger what is true of the calls of this node, also where Redis has lost it. */
+export class Keeper {
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly ledger: Ledger,
+    private readonly outbox: Outbox,
+    private readonly switchboard: Switchboard,
+    private readonly log: Logger,
+  ) {
+    switchboard.on('over', (session, cause) => this.over(session, cause));
+    // Whoever takes the call over is to find it as it is.
+    switchboard.on('change', (session) => {
+      this.outbox.write(session.call.callId, async () => {
+        if (session.call.state !== 'ended') await this.restore(session);
+      });
+    });
+  }
+
+  open(): void {
+    this.timer = setInterval(() => void this.catchUp(), KEEP_MS);
+    this.timer.unref();
+  }
+
+  /** Stops; fulfilled when all that is under way is written. */
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    await this.outbox.settled();
+    this.outbox.clear();
+  }
+
+  /** Writes what could not be written yet, and says that our calls live. */
+  async catchUp(): Promise<void> {
+    await this.outbox.catchUp();
+    await this.keep();
+  }
+
+  /** What becomes of a call that is over here. */
+  private over(session: Session, cause: EndCause): void {
+    const { callId, callSid } = session.call;
+    if (cause === 'moved' || cause === 'refused') return;
+    if (cause === 'expired') {
+      // Its socket never came here. Twilio may be about to ask for it anew: that is no caller who has hung up.
+      this.outbox.write(callId, () => this.ledger.expire(callId, callSid));
+      return;
+    }
+    const reason = DETACHING[cause];
+    if (reason !== undefined) {
+      this.outbox.write(callId, async () => {
+        if (await this.ledger.detach(callId, callSid, reason)) return;
+        if (await this.restore(session)) await this.ledger.detach(callId, callSid, reason);
+      });
+      return;
+    }
+    const { next } = this.switchboard;
+    const said = callSid === undefined ? undefined : next.find(callSid);
+    // Whoever asks after the call's end, here or elsewhere, is told the same.
+    if (callSid !== undefined && said === undefined) next.set(callSid, createHangupTwiml());
+    this.outbox.write(callId, async () => {
+      if (await this.ledger.finish(callId, callSid, said ?? createHangupTwiml())) return;
+      // Nobody hangs up a caller who was to go on somewhere, only because Redis came back empty.
+      if (said !== undefined && (await this.restore(session)))
+        await this.ledger.finish(callId, callSid, said);
+    });
+  }
+
+  /** Says that our calls live, and writes down anew what Redis has lost of them. */
+  private async keep(): Promise<void> {
+    const sessions = this.switchboard.all.filter(
+      ({ call, decision }) => call.state !== 'ended' && decision !== undefined,
+    );
+    for (let i = 0; i < sessions.length; i += BATCH) {
+      try {
+        await this.keepAll(sessions.slice(i, i + BATCH));
+      } catch (error) {
+        if (isRegistryDown(error)) return;
+        this.log.error({ err: error }, 'the registry could not be told of the calls');
+      }
+    }
+  }
+
+  private async keepAll(sessions: readonly Session[]): Promise<void> {
+    const byId = new Map(sessions.map((session) => [session.call.callId, session]));
+    const { lost, taken } = await this.ledger.keep([...byId.keys()]);
+    for (const callId of taken) byId.get(callId)?.call.end('moved');
+    for (const callId of lost) {
+      const session = byId.get(callId) as Session;
+      if (session.call.state !== 'ended') await this.restore(session);
+    }
+  }
+
+  /** @returns whether the call is ours again */
+  private async restore({ call, decision }: Session): Promise<boolean> {
+    if (decision === undefined) return false;
+    const facts = factsOf(call, decision);
+    if (call.state !== 'ringing') return this.ledger.restore(facts, call.token);
+    return this.ledger.announce(facts, call.token, Math.max(1, Math.ceil(-call.overdueMs)));
+  }
+}

@@ -1,0 +1,207 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { AudioSource } from '../../src/simulator/index.js';
+import { findChromium } from '../support/browser/chromium.js';
+import { Tab } from '../support/browser/devtools.js';
+import { Caller } from '../support/caller.js';
+import { startWithCarrier } from '../support/carrier.js';
+import { startGateway } from '../support/gateway.js';
+import { KEY } from '../support/leg.js';
+
+const CHROMIUM = findChromium();
+const EXPECTED =
+  'Expected chromium, chromium-browser or google-chrome on the PATH, or CHROMIUM, but received none';
+/** Where a machine tests for others, nothing is left out. */
+const isSkipped = CHROMIUM === undefined && !process.env.CI;
+if (isSkipped) console.warn(`page.test.ts is skipped: ${EXPECTED}`);
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+const ROWS = `document.querySelectorAll('#rows tr').length`;
+const text = (selector: string) => `(document.querySelector(${JSON.stringify(selector)})?.textContent ?? '')`;
+const focused = (selector: string) => `document.activeElement.matches(${JSON.stringify(selector)})`;
+
+/** What axe finds serious or critical. */
+async function faults(tab: Tab): Promise<string[]> {
+  await tab.read(`(() => { ${AXE} })()`);
+  const { violations } = await tab.read<{
+    violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[];
+  }>(`axe.run().then(({ violations }) => ({ violations }))`);
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`));
+}
+
+describe.skipIf(isSkipped)('the page in a browser', { timeout: 90_000 }, () => {
+  let tab: Tab;
+
+  beforeAll(async () => {
+    if (CHROMIUM === undefined) throw new Error(EXPECTED);
+    tab = await Tab.open(CHROMIUM);
+  }, 60_000);
+  afterAll(() => tab?.close());
+  beforeEach(async () => {
+    await tab.go('about:blank');
+    tab.complaints.length = 0;
+    await tab.prefer('light');
+  });
+
+  /** Through the door, by keyboard. */
+  async function enter(url: string, key = KEY): Promise<void> {
+    await tab.go(`${url}/dashboard`);
+    await tab.until(focused('#key'));
+    await tab.type(key);
+    await tab.press('Enter');
+  }
+
+  it('says that a key is wrong, and lets the right one in; keeps it for a reload, and forgets it', async () => {
+    const { url } = await startGateway({ controlApiKey: KEY });
+    await enter(url, `${KEY}x`);
+    await tab.until(`${text('#wrong')}.includes('not the key')`);
+    expect(await tab.read(`document.getElementById('watch').hidden`)).toBe(true);
+    // The browser itself tells of the 401; nothing else may be told of.
+    expect(tab.complaints.filter((each) => !each.includes('401'))).toEqual([]);
+    tab.complaints.length = 0;
+    await tab.type(KEY);
+    await tab.press('Enter');
+    await tab.until(`!document.getElementById('watch').hidden && ${text('#admission')} === 'open'`);
+    expect(await tab.read(text('#none'))).toBe('No calls now.');
+    expect(await tab.read('location.href')).not.toContain(KEY);
+    await tab.go(`${url}/dashboard`);
+    await tab.until(`!document.getElementById('watch').hidden`);
+    await tab.tabTo(focused('#sign-out'));
+    await tab.press('Enter');
+    await tab.until(`!document.getElementById('door').hidden && sessionStorage.length === 0`);
+    expect(tab.complaints).toEqual([]);
+  });
+
+  it('shows calls as they come and go, masked, with what they say', async () => {
+    const { url, gateway, twilio } = await startWithCarrier({}, { controlApiKey: KEY });
+    await enter(url);
+    await tab.until(`${text('#none')} === 'No calls now.'`);
+    const phone = twilio.placeCall({
+      from: '+15550001111',
+      to: '+15552223333',
+      webhookUrl: 'https://voice.example.com/edge/twilio/voice',
+      audio: AudioSource.tone(440, -12),
+    });
+    await phone.started;
+    // A sine of -12 dBFS peak has an RMS of -15; the echo agent says the same.
+    for (const cell of ['.levelIn', '.levelOut']) {
+      await tab.until(`${text(`#rows ${cell}`)} === '−15 dB'`);
+    }
+    await tab.until(`/^[\\d.]+ (µs|ms)$/.test(${text('#rows .p99Us')})`);
+    expect(await tab.read(text('#rows .state'))).toBe('live');
+    expect(await tab.read(text('#rows .direction'))).toBe('in');
+    expect(await tab.read(text('#rows .number'))).toBe('+•••••••••11');
+    expect(await tab.read('document.documentElement.outerHTML')).not.toContain('5550001111');
+    await tab.until(`${text('#histogram-said')}.includes('frames')`);
+    for (const { callId } of gateway.calls.listActive()) gateway.calls.require(callId).end();
+    await tab.until(`${ROWS} === 0`);
+    expect(tab.complaints).toEqual([]);
+  });
+
+  it('hangs up by keyboard alone, and not before it is confirmed', async () => {
+    const { url, gateway } = await startGateway({ controlApiKey: KEY });
+    await Caller.call(url, { From: '+15550001122' });
+    await Caller.call(url, { From: '+15550001133' });
+    await enter(url);
+    await tab.until(`${ROWS} === 2`);
+    const button = `document.activeElement.ariaLabel?.startsWith('Hang up +•••••••••22')`;
+    await tab.tabTo(button);
+    await tab.press('Enter');
+    await tab.until(`document.getElementById('confirm').open`);
+    expect(await tab.read(`document.activeElement.value`)).toBe('no');
+    await tab.press('Escape');
+    await tab.until(`!document.getElementById('confirm').open`);
+    expect(gateway.calls.listActive()).toHaveLength(2);
+    // Back where it was.
+    expect(await tab.read(button)).toBe(true);
+    await tab.press(' ');
+    await tab.until(`document.getElementById('confirm').open`);
+    await tab.press('Tab', 'Enter');
+    await tab.until(`${text('#said')} === 'The call with +•••••••••22 was hung up.'`);
+    await tab.until(`${ROWS} === 1`);
+    expect(gateway.calls.listActive().map(({ from }) => from)).toEqual(['+15550001133']);
+    expect(tab.complaints).toEqual([]);
+  });
+
+  it('plays what is said in a call, until it is stopped or the call is over', async () => {
+    const { url, gateway, twilio } = await startWithCarrier({}, { controlApiKey: KEY });
+    const phone = twilio.placeCall({
+      from: '+15550001111',
+      to: '+15552223333',
+      webhookUrl: 'https://voice.example.com/edge/twilio/voice',
+      audio: AudioSource.tone(440, -12),
+    });
+    await phone.started;
+    await enter(url);
+    await tab.until(`${ROWS} === 1`);
+    const hears = `(() => {
+      const { seconds, db } = document.getElementById('listening').dataset;
+      return seconds > 1 && Math.abs(Number(db) + 15) < 1.5;
+    })()`;
+    await tab.tabTo(focused('.listen'));
+    await tab.press('Enter');
+    await tab.until(hears);
+    expect(await tab.read(text('#listening-who'))).toContain('+•••••••••11');
+    expect(await tab.read(`document.activeElement.getAttribute('aria-pressed')`)).toBe('true');
+    // Who listens is not heard, and changes nothing for the caller: the echo is still there.
+    await tab.until(`${text('#rows .levelOut')} === '−15 dB'`);
+    await tab.press('Enter');
+    await tab.until(`document.getElementById('listening').hidden`);
+    await tab.press('Enter');
+    await tab.until(`!document.getElementById('listening').hidden`);
+    await tab.until(hears);
+    for (const { callId } of gateway.calls.listActive()) gateway.calls.require(callId).end();
+    await tab.until(`${text('#said')} === 'The call is over.'`);
+    expect(await tab.read(`document.getElementById('listening').hidden`)).toBe(true);
+    expect(tab.complaints).toEqual([]);
+  });
+
+  it('says why nobody can listen where the bridge has no rooms', async () => {
+    const leg = { write() {}, dtmf() {}, close() {} };
+    const bridge = { name: 'other', join: async () => leg, close: async () => {} };
+    const { url } = await startGateway({ controlApiKey: KEY, bridge });
+    await Caller.call(url);
+    await enter(url);
+    await tab.until(`${ROWS} === 1`);
+    expect(await tab.read(`document.querySelector('.listen').disabled`)).toBe(true);
+    expect(await tab.read(`document.querySelector('.listen').title`)).toContain('the bridge "other"');
+  });
+
+  it.each([1, 500])(
+    'is usable with %i calls: bounded, sorted, found, and without a fault in either theme',
+    async (count) => {
+      const { url } = await startGateway({ controlApiKey: KEY, maxCalls: count });
+      for (let i = 0; i < count; i += 50) {
+        const some = Array.from({ length: Math.min(50, count - i) }, (_, j) =>
+          Caller.call(url, { From: `+1555000${1_000 + i + j}` }),
+        );
+        await Promise.all(some);
+      }
+      await enter(url);
+      await tab.until(`${text('#calls-count')} === '${count}' && ${ROWS} === ${Math.min(count, 25)}`);
+      expect(await tab.read(text('#admission'))).toBe('closed: full');
+      for (const scheme of ['light', 'dark'] as const) {
+        await tab.prefer(scheme);
+        expect(await faults(tab), scheme).toEqual([]);
+      }
+      const elements = `document.querySelectorAll('*').length`;
+      expect(await tab.read(elements)).toBeLessThan(900);
+      if (count > 1) {
+        await tab.tabTo(focused('#on'));
+        await tab.press('Enter');
+        await tab.until(`${text('#page')} === '26 to 50 of 500'`);
+        await tab.tabTo(focused('#find'));
+        await tab.type('42');
+        // Numbers are masked but for their last two digits; ids may hold the same.
+        await tab.until(`${ROWS} > 0 && [...document.querySelectorAll('#rows tr')].every((row) =>
+        row.querySelector('.number').textContent.includes('42') || row.querySelector('.id').title.includes('42'))`);
+        expect(await tab.read(elements)).toBeLessThan(900);
+      }
+      expect(tab.complaints).toEqual([]);
+    },
+  );
+});

@@ -1,0 +1,149 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Clip } from '../../../src/media/clip.js';
+import { CallAudio, type PlayResult } from '../../../src/server/control/call-audio.js';
+import type { TwilioMediaStream } from '../../../src/server/media-stream.js';
+import type { StreamInsert } from '../../../src/server/stream-insert.js';
+
+const FRAME = new Int16Array(960).fill(5_000);
+/** A second that is told from everything else by its level. */
+const SECOND = new Clip(new Int16Array(8_000).fill(1_000));
+const ONCE = { loop: 1, gain: 0, over: false };
+
+/** A stream whose listener plays at 1×, by the clock of the test. */
+class Line {
+  insert: StreamInsert | undefined;
+  isWritable = true;
+  readonly injected: number[] = [];
+  private endsAt = 0;
+
+  get leadMs(): number {
+    return Math.max(0, this.endsAt - performance.now());
+  }
+
+  inject(frame: Int16Array): void {
+    this.injected.push(frame[480] as number);
+    this.endsAt = Math.max(this.endsAt, performance.now()) + 20;
+  }
+}
+
+function start(leadMs = 120) {
+  const line = new Line();
+  const played: PlayResult[] = [];
+  const audio = new CallAudio(line as unknown as TwilioMediaStream, leadMs, (result) => played.push(result));
+  return { line, audio, played };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  expect(vi.getTimerCount(), 'a clock that nobody needs').toBe(0);
+  vi.useRealTimers();
+});
+
+describe('a call’s audio', () => {
+  it.each([
+    [40, 40],
+    [120, 100],
+    [1_000, 200],
+  ])('with a lead of %i ms is never more than %i ms ahead, and never dry', (leadMs, mostMs) => {
+    const { line, audio, played } = start(leadMs);
+    audio.start(SECOND, ONCE);
+    let least = Number.POSITIVE_INFINITY;
+    for (let ms = 0; ms < 900; ms++) {
+      vi.advanceTimersByTime(1);
+      expect(line.leadMs).toBeLessThanOrEqual(mostMs);
+      if (ms > 40) least = Math.min(least, line.leadMs);
+    }
+    expect(least).toBeGreaterThan(0);
+    vi.advanceTimersByTime(200);
+    expect(line.injected).toHaveLength(50);
+    expect(played).toEqual([{ playId: expect.any(String), end: 'finished', playedMs: 1_000 }]);
+  });
+
+  it('catches up after a stall without more than its lead, and waits for a socket that is full', () => {
+    const { line, audio } = start();
+    audio.start(SECOND, ONCE);
+    vi.advanceTimersByTime(200);
+    line.isWritable = false;
+    const before = line.injected.length;
+    vi.advanceTimersByTime(500);
+    expect(line.injected).toHaveLength(before);
+    line.isWritable = true;
+    vi.advanceTimersByTime(25);
+    expect(line.injected.length - before).toBeLessThanOrEqual(6);
+    audio.close();
+  });
+
+  it('goes by rank: keys, a play, the music; what waits goes on', () => {
+    const { line, audio } = start();
+    const levels = () => line.injected.splice(0).map((level) => (level === 0 ? 0 : Math.round(level / 100)));
+    audio.hold(new Clip(new Int16Array(8_000).fill(300)));
+    vi.advanceTimersByTime(200);
+    expect(new Set(levels().slice(1))).toEqual(new Set([3]));
+    audio.start(new Clip(new Int16Array(1_600).fill(1_000)), ONCE);
+    vi.advanceTimersByTime(40);
+    audio.dial('w');
+    levels();
+    vi.advanceTimersByTime(400);
+    expect(new Set(levels()), 'half a second of silence').toEqual(new Set([0]));
+    vi.advanceTimersByTime(600);
+    const after = levels();
+    expect(after).toContain(10);
+    expect(after.lastIndexOf(10)).toBeLessThan(after.indexOf(3));
+    expect(audio.isHeld).toBe(true);
+    audio.close();
+  });
+
+  it('is in the way only while there is a reason', () => {
+    const { line, audio, played } = start();
+    expect(line.insert).toBeUndefined();
+    audio.mute('room');
+    expect(line.insert?.replace(FRAME)).toBeUndefined();
+    expect(line.insert?.silencesCaller).toBe(false);
+    audio.mute('caller');
+    expect(line.insert?.replace(FRAME)).toBe(FRAME);
+    expect(line.insert?.silencesCaller).toBe(true);
+    audio.mute(undefined);
+    expect(line.insert).toBeUndefined();
+    audio.dial('1');
+    expect(line.insert?.replace(FRAME)).toBeUndefined();
+    vi.advanceTimersByTime(400);
+    expect(line.insert).toBeUndefined();
+    audio.start(SECOND, ONCE);
+    expect(line.insert).toBe(audio);
+    audio.cleared();
+    expect(line.insert).toBeUndefined();
+    expect(played.map(({ end }) => end)).toEqual(['cleared']);
+    expect(audio.stop()).toBeUndefined();
+  });
+
+  it('mixes at the pace of the other side, and goes on by itself where that falls silent', () => {
+    const { line, audio } = start();
+    audio.start(SECOND, { ...ONCE, over: true });
+    vi.advanceTimersByTime(30);
+    const alone = line.injected.length;
+    expect(alone, 'no more than it needs').toBeLessThanOrEqual(3);
+    const mixed = Array.from({ length: 10 }, () => (audio.replace(FRAME) as Int16Array)[480]);
+    expect(mixed.every((sample) => Math.abs((sample as number) - 6_000) < 20)).toBe(true);
+    const loud = new Int16Array(960).fill(32_500);
+    expect((audio.replace(loud) as Int16Array)[480], 'saturated').toBe(32_767);
+    expect(FRAME[480], 'what comes is not changed').toBe(5_000);
+    vi.advanceTimersByTime(300);
+    expect(line.injected.length).toBeGreaterThan(alone + 10);
+    audio.close();
+  });
+
+  it('that is closed stays so, whatever comes late', () => {
+    const { line, audio, played } = start();
+    audio.start(SECOND, { ...ONCE, loop: Number.POSITIVE_INFINITY });
+    audio.close();
+    audio.hold(SECOND);
+    audio.mute('both');
+    audio.close();
+    expect(line.insert).toBeUndefined();
+    vi.advanceTimersByTime(200);
+    expect(line.injected).toEqual([]);
+    expect(played.map(({ end }) => end)).toEqual(['call-ended']);
+  });
+});

@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import wavefile from 'wavefile';
+import { eventually } from '../../support/caller.js';
+import { startControlled } from '../../support/control.js';
+
+const freed: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const free of freed.splice(0)) await free();
+});
+
+/** A Twilio that answers when it is let: what it was asked, and the answers to come. */
+async function startSlowApi() {
+  const asked: string[] = [];
+  const answers: { status: number; body: object }[] = [];
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const server = http.createServer(async (request, response) => {
+    let form = '';
+    for await (const chunk of request) form += chunk;
+    asked.push(`${request.url} ${decodeURIComponent(form)}`);
+    if (asked.length === 1) await released;
+    const { status, body } = answers.shift() ?? { status: 200, body: { sid: 'CA1' } };
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  freed.push(() => new Promise((resolve) => server.close(resolve).closeAllConnections()));
+  return { asked, answers, release, apiUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+/** A minute of stereo at 44.1 kHz: its conversion takes many turns of the event loop. */
+function longWav(): Uint8Array {
+  const samples = new Int16Array(60 * 44_100).fill(1_000);
+  const wav = new wavefile.WaveFile();
+  wav.fromScratch(2, 44_100, '16', [samples, samples] as unknown as number[]);
+  return wav.toBuffer();
+}
+
+describe('a call that ends while', () => {
+  it.each([
+    ['play', { file: 'long.wav' }],
+    ['hold', { file: 'long.wav' }],
+  ])('the file for %s is read: 409, and nothing is left', async (path, body) => {
+    const directory = mkdtempSync(join(tmpdir(), 'trunkline-meanwhile-'));
+    freed.push(() => rmSync(directory, { recursive: true }));
+    writeFileSync(join(directory, 'long.wav'), longWav());
+    const { place, events, gateway } = await startControlled({ playDir: directory });
+    const { control, phone, callId } = await place();
+    const stream = gateway.stream(callId);
+    const asked = control('POST', path, body);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    // A turn of the loop is not taken up by the conversion: the end comes first.
+    await phone.hangUp();
+    expect(await asked).toMatchObject({ status: 409, body: { error: { code: 'GW_CALL_ENDED' } } });
+    expect(stream?.insert).toBeUndefined();
+    expect(events.map(({ type }) => type)).not.toContain('call.played');
+  });
+
+  it('keys sound and marks are under way: both end with it', async () => {
+    const { place, gateway, event } = await startControlled({ prepareCall: () => ({ bridge: false }) });
+    const { control, phone, callId } = await place();
+    const stream = gateway.stream(callId);
+    await control('POST', 'dtmf', { digits: '123456789' });
+    expect(stream?.insert).toBeDefined();
+    await phone.hangUp();
+    expect(await event('call.ended')).toMatchObject({ cause: 'stop' });
+    expect(stream?.insert).toBeUndefined();
+  });
+
+  it('Twilio is asked to take its caller over, by hanging up: it was not transferred', async () => {
+    const { asked, answers, release, apiUrl } = await startSlowApi();
+    const { place, event } = await startControlled({ twilio: { apiUrl } });
+    const { control, phone } = await place();
+    answers.push({ status: 400, body: { code: 21220, message: 'Call is not in-progress', status: 400 } });
+    const answer = control('POST', 'transfer', { number: '+15557778888' });
+    await eventually('the question', () => asked.length === 1);
+    expect(asked[0]).toContain('<Dial>+15557778888</Dial>');
+    await phone.hangUp();
+    release();
+    expect(await answer).toMatchObject({ status: 409, body: { error: { code: 'GW_CALL_ENDED' } } });
+    expect(await event('call.ended')).toMatchObject({ cause: 'stop' });
+  });
+
+  it('Twilio is asked to take its caller over, and does so before it answers: it was transferred', async () => {
+    const { asked, release, apiUrl } = await startSlowApi();
+    const { place, event } = await startControlled({ twilio: { apiUrl } });
+    const { control, phone } = await place();
+    const answer = control('POST', 'transfer', { sip: 'sip:desk@example.com' });
+    await eventually('the question', () => asked.length === 1);
+    phone.redirect('<Response><Dial><Sip>sip:desk@example.com</Sip></Dial></Response>');
+    expect(await phone.ended).toMatchObject({ dialled: ['sip:desk@example.com'] });
+    release();
+    expect((await answer).status).toBe(200);
+    expect(await event('call.ended')).toMatchObject({ cause: 'transferred' });
+  });
+
+  it('a second leg is placed: that one is taken back', async () => {
+    const { asked, answers, release, apiUrl } = await startSlowApi();
+    const { place, gateway } = await startControlled({ twilio: { apiUrl } });
+    const { control, phone } = await place();
+    const sid = `CA${'5'.repeat(32)}`;
+    answers.push({ status: 201, body: { sid } });
+    const answer = control('POST', 'legs', { to: '+15557778888', callId: 'second' });
+    await eventually('the question', () => asked.length === 1);
+    await phone.hangUp();
+    release();
+    expect(await answer).toMatchObject({ status: 409, body: { error: { code: 'GW_CALL_ENDED' } } });
+    expect(asked.filter((each) => each.includes(sid) && each.includes('Status=completed'))).toHaveLength(1);
+    expect(gateway.calls.get('second')).toBeUndefined();
+  });
+});

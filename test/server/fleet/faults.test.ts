@@ -1,0 +1,367 @@
+import { once } from 'node:events';
+import { createClient } from '@redis/client';
+import { afterEach, expect, it } from 'vitest';
+import WebSocket from 'ws';
+import { createGateway, type Gateway, type GatewayOptions } from '../../../src/gateway.js';
+import {
+  ACCOUNT_SID,
+  AUTH_TOKEN,
+  Caller,
+  eventually,
+  localUrl,
+  PUBLIC_URL,
+  postForm,
+  sign,
+  streamUrl,
+  upgradeStatus,
+  voiceParameters,
+} from '../../support/caller.js';
+import { type FleetNode, sees, startFleet } from '../../support/fleet.js';
+import { describeOnRedis, RedisServer } from '../../support/redis.js';
+import { toneMulaw } from '../../support/tone.js';
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+interface Node {
+  readonly gateway: Gateway;
+  readonly url: string;
+  /** Ends of calls here. */
+  readonly ended: string[];
+  /** Calls that began here. */
+  readonly begun: string[];
+}
+
+const open: Gateway[] = [];
+const sockets: WebSocket[] = [];
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.terminate();
+  await Promise.all(open.splice(0).map((gateway) => gateway.close(0)));
+});
+
+/** A node in this process, so that a test can give it a hook. */
+async function node(redis: RedisServer, more: Partial<GatewayOptions> = {}): Promise<Node> {
+  const gateway = createGateway({
+    port: 0,
+    publicUrl: PUBLIC_URL,
+    twilio: { accountSid: ACCOUNT_SID, authTokens: [AUTH_TOKEN] },
+    redis: { url: redis.url },
+    maxLoopDelayMs: 0,
+    maxCpuPercent: 0,
+    logLevel: 'silent',
+    ...more,
+  });
+  open.push(gateway);
+  const ended: string[] = [];
+  const begun: string[] = [];
+  gateway.on('call', (call) => begun.push(call.callId));
+  gateway.on('end', (_call, cause) => ended.push(cause));
+  const { url } = await gateway.listen();
+  return { gateway, url, ended, begun };
+}
+
+async function pair(redis: RedisServer, more: Partial<GatewayOptions> = {}): Promise<[Node, Node]> {
+  const nodes: [Node, Node] = [await node(redis, more), await node(redis, more)];
+  await Promise.all(nodes.map((each) => until(each, 'fleet_nodes', 2)));
+  return nodes;
+}
+
+async function metric({ url }: { url: string }, name: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const line = text.split('\n').find((each) => each.startsWith(`trunkline_${name} `));
+  return Number(line?.split(' ').at(-1));
+}
+
+async function until(at: { url: string }, name: string, value: number): Promise<void> {
+  for (let i = 0; i < 300 && (await metric(at, name)) !== value; i++) await pause(50);
+  expect(await metric(at, name)).toBe(value);
+}
+
+const post = async ({ url }: { url: string }, path: string, parameters: Record<string, string>) =>
+  (await postForm(url, path, parameters)).text();
+
+const signed = (url: string) => ({ 'x-twilio-signature': sign(url) });
+
+/** Connects a media URL as Twilio would, up to `start`. */
+async function connect(at: Node, url: string, callSid: string): Promise<WebSocket> {
+  const socket = new WebSocket(localUrl(at.url, url), { headers: signed(url) });
+  sockets.push(socket);
+  await once(socket, 'open');
+  socket.send(JSON.stringify({ event: 'connected', protocol: 'Call', version: '1.0.0' }));
+  const start = {
+    accountSid: ACCOUNT_SID,
+    streamSid: 'MZ1',
+    callSid,
+    tracks: ['inbound'],
+    mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 },
+    customParameters: {},
+  };
+  socket.send(JSON.stringify({ event: 'start', sequenceNumber: '1', streamSid: 'MZ1', start }));
+  return socket;
+}
+
+describeOnRedis('a fleet in which something goes wrong', () => {
+  it('forgets a call where it rang when it connects elsewhere with another token, and never hangs it up for that', async () => {
+    const redis = await RedisServer.start();
+    const [a, b] = await pair(redis, { tokenTimeToLiveMs: 2_000 });
+    const parameters = voiceParameters();
+    // Its first socket is refused somewhere: Twilio asks another node what comes next.
+    await post(a, '/twilio/voice', parameters);
+    const ask = { ...parameters, CallStatus: 'in-progress' };
+    const url = streamUrl(await post(b, '/twilio/next', ask));
+    const socket = await connect(b, url, parameters.CallSid as string);
+    await until(a, 'calls_active', 0);
+    expect(await metric(b, 'calls_active')).toBe(1);
+    // Longer than the first token would have lived.
+    await pause(4_500);
+    expect(a.ended).toEqual([]);
+    const closed = once(socket, 'close');
+    const leaving = b.gateway.close(5_000);
+    await closed;
+    expect(await post(a, '/twilio/next', ask)).toContain('<Stream');
+    await leaving;
+  }, 30_000);
+
+  it('has one leg in the bridge for a caller, also where the node of the webhook was alone', async () => {
+    const redis = await RedisServer.start();
+    const a = await node(redis);
+    const parameters = voiceParameters();
+    await post(a, '/twilio/voice', parameters);
+    expect(a.begun).toHaveLength(1);
+    const b = await node(redis);
+    await until(b, 'fleet_nodes', 2);
+    const ask = { ...parameters, CallStatus: 'in-progress' };
+    const url = streamUrl(await post(b, '/twilio/next', ask));
+    await connect(b, url, parameters.CallSid as string);
+    await until(b, 'calls_active', 1);
+    await until(a, 'calls_active', 0);
+    expect(a.ended).toEqual(['moved']);
+    expect(b.begun).toEqual(a.begun);
+  }, 30_000);
+
+  it('keeps a call waiting where it rings for as long as its newest token lives', async () => {
+    const redis = await RedisServer.start();
+    const a = await node(redis, { tokenTimeToLiveMs: 2_000 });
+    const parameters = voiceParameters();
+    await post(a, '/twilio/voice', parameters);
+    await pause(1_200);
+    const url = streamUrl(await post(a, '/twilio/next', { ...parameters, CallStatus: 'in-progress' }));
+    await pause(1_200);
+    await connect(a, url, parameters.CallSid as string);
+    expect(await metric(a, 'calls_active')).toBe(1);
+    expect(a.begun).toHaveLength(1);
+  });
+
+  it('goes on with a call whose socket broke while Redis was away and came back empty', async () => {
+    const redis = await RedisServer.start();
+    const [a, b] = await pair(redis);
+    const caller = await Caller.call(a.url);
+    caller.media(toneMulaw(700, 20));
+    await eventually('audio', () => caller.mediaCount > 0);
+    await redis.stop();
+    await until(a, 'registry_up', 0);
+    caller.hangUp();
+    await until(a, 'calls_active', 0);
+    const { CallSid = '' } = caller.parameters;
+    const ask = voiceParameters({ CallSid, CallStatus: 'in-progress' });
+    expect(await post(b, '/twilio/next', ask)).toContain('again=1');
+    await redis.start();
+    await Promise.all([until(a, 'registry_up', 1), until(b, 'registry_up', 1)]);
+    await pause(500);
+    expect(await post(b, '/twilio/next', ask)).toContain('<Stream');
+  }, 30_000);
+
+  it('connects a call that rang while Redis was away and came back empty', async () => {
+    const redis = await RedisServer.start();
+    const [a, b] = await pair(redis);
+    const url = streamUrl(await post(a, '/twilio/voice', voiceParameters()));
+    await redis.stop();
+    await until(a, 'registry_up', 0);
+    await redis.start();
+    await Promise.all([until(a, 'registry_up', 1), until(b, 'registry_up', 1)]);
+    await pause(500);
+    expect((await upgradeStatus(localUrl(b.url, url), signed(url))).status).toBe(101);
+  }, 30_000);
+
+  it('transfers a caller although Redis came back empty meanwhile', async () => {
+    const redis = await RedisServer.start();
+    const [a, b] = await pair(redis, {
+      prepareCall: () => ({ after: [{ dial: '+15559990000' }] }),
+    });
+    const caller = await Caller.call(a.url);
+    caller.media(toneMulaw(700, 20));
+    await eventually('audio', () => caller.mediaCount > 0);
+    await redis.stop();
+    await until(a, 'registry_up', 0);
+    a.gateway.calls.getBySid(caller.parameters.CallSid as string)?.end('bridge');
+    await redis.start();
+    await Promise.all([until(a, 'registry_up', 1), until(b, 'registry_up', 1)]);
+    await pause(500);
+    const { CallSid = '' } = caller.parameters;
+    const next = await post(b, '/twilio/next', voiceParameters({ CallSid, CallStatus: 'in-progress' }));
+    expect(next).toContain('<Dial>+15559990000</Dial>');
+  }, 30_000);
+
+  it('decides once on a caller, however long that takes and wherever Twilio asks again', async () => {
+    const redis = await RedisServer.start();
+    let decisions = 0;
+    const [a, b] = await pair(redis, {
+      prepareCall: async () => {
+        decisions++;
+        await pause(4_000);
+        return {};
+      },
+    });
+    const parameters = voiceParameters();
+    const first = post(a, '/twilio/voice', parameters);
+    await pause(200);
+    const again = post(b, '/twilio/voice', parameters);
+    expect(await again).toBe(await first);
+    expect(decisions).toBe(1);
+    expect([await metric(a, 'calls_active'), await metric(b, 'calls_active')]).toEqual([1, 0]);
+  }, 30_000);
+
+  it('answers callers whose hook still decides when their node leaves', async () => {
+    const redis = await RedisServer.start();
+    const [a, b] = await pair(redis, {
+      prepareCall: async () => {
+        await pause(1_500);
+        return {};
+      },
+    });
+    const answer = post(a, '/twilio/voice', voiceParameters());
+    await pause(300);
+    const leaving = a.gateway.close(20_000);
+    const url = streamUrl(await answer);
+    await leaving;
+    expect((await upgradeStatus(localUrl(b.url, url), signed(url))).status).toBe(101);
+  }, 30_000);
+
+  it('tells callers who are not decided on within the grace that it is busy', async () => {
+    const redis = await RedisServer.start();
+    const [a] = await pair(redis, {
+      prepareCall: async () => {
+        await pause(9_000);
+        return {};
+      },
+    });
+    const answer = post(a, '/twilio/voice', voiceParameters());
+    await pause(300);
+    await a.gateway.close(500);
+    expect(await answer).toContain('<Reject reason="busy"/>');
+  }, 30_000);
+
+  it('leaves within its grace, however few of its callers come back', async () => {
+    const redis = await RedisServer.start();
+    const [a] = await pair(redis);
+    const callers = await Promise.all(Array.from({ length: 40 }, () => Caller.call(a.url)));
+    await until(a, 'calls_active', 40);
+    // None of these phones asks what comes next. Four at a time and two seconds each would take twenty.
+    const begun = performance.now();
+    await a.gateway.close(1_000);
+    expect(performance.now() - begun).toBeLessThan(15_000);
+    await eventually('all are told', () => callers.every(({ closed }) => closed?.code === 1001));
+  }, 40_000);
+
+  it('sends new callers on from a node that takes none to one that does', async () => {
+    const redis = await RedisServer.start();
+    const [a, b] = await pair(redis, { maxCalls: 1 });
+    await Caller.call(a.url);
+    const parameters = voiceParameters();
+    const answer = await post(a, '/twilio/voice', parameters);
+    expect(answer).toContain('/twilio/voice?again=1</Redirect>');
+    expect(await post(a, '/twilio/voice?again=3', parameters)).toContain('<Reject reason="busy"/>');
+    expect(await post(b, '/twilio/voice?again=1', parameters)).toContain('<Stream');
+    // Now all are full, as each is told within a beat.
+    for (let i = 0; i < 60; i++) {
+      if ((await post(a, '/twilio/voice', voiceParameters())).includes('<Reject')) break;
+      await pause(50);
+    }
+    expect(await post(a, '/twilio/voice', voiceParameters())).toContain('<Reject reason="busy"/>');
+  }, 30_000);
+
+  it('sends new callers on from a node that drains', async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(2, redis.url);
+    const phones = Array.from({ length: 8 }, () =>
+      fleet.twilio.placeCall({
+        webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+        from: '+15550001111',
+        to: '+15552223333',
+      }),
+    );
+    await Promise.all(phones.map((phone) => phone.started));
+    const [first] = fleet.nodes as [FleetNode];
+    // It waits for its own callers, who never come back to it, and is asked meanwhile.
+    const caller = await Caller.call(first.url);
+    first.child.kill('SIGTERM');
+    await eventually('draining', () => first.output.includes('draining'));
+    const late = fleet.twilio.placeCall({
+      webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+      from: '+15550001111',
+      to: '+15552223333',
+    });
+    await late.started;
+    expect(late.status).toBe('in-progress');
+    caller.hangUp();
+    await first.exited;
+  }, 40_000);
+
+  it('lives with what is not its own on Redis, and says so', async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(2, redis.url);
+    const [first, second] = fleet.nodes as [FleetNode, FleetNode];
+    const client = createClient({ url: redis.url });
+    await client.connect();
+    const { node: name } = (await (await fetch(`${first.url}/health`)).json()) as { node: string };
+    for (const text of ['null', '5', '"x"', '{', '{}', '{"re":"x","error":null}', '{"id":"x","from":5}']) {
+      expect(await client.publish(`trunkline:node:${name}`, text)).toBe(1);
+    }
+    await client.hSet('trunkline:nodes', { x: 'junk', y: '9999999999999 null', z: '9999999999999 {' });
+    await pause(1_500);
+    expect(first.child.exitCode).toBeNull();
+    expect(first.output).not.toContain('Unhandled');
+    await second.kill();
+    await sees(first, 1);
+    await Caller.call(first.url);
+
+    // What stands where a call should is an answer, and not an outage.
+    const parameters = voiceParameters();
+    await client.lPush(`trunkline:sid:${parameters.CallSid}`, 'x');
+    expect(await post(first, '/twilio/voice', parameters)).toContain('<Reject reason="busy"/>');
+    expect(first.output).toContain('GW_REGISTRY_ERROR');
+    expect(await first.metric('registry_up')).toBe(1);
+    client.destroy();
+  }, 40_000);
+
+  it('counts a caller who was lost to the registry while the hook decided', async () => {
+    const redis = await RedisServer.start();
+    const a = await node(redis, {
+      prepareCall: async () => {
+        await pause(800);
+        return {};
+      },
+    });
+    const answer = post(a, '/twilio/voice', voiceParameters());
+    await pause(300);
+    await redis.stop();
+    expect(await answer).toContain('<Reject reason="busy"/>');
+    expect(await metric(a, 'calls_refused_total{reason="registry"}')).toBe(1);
+  }, 30_000);
+
+  it('gives up a call whose every stream is silent', async () => {
+    const redis = await RedisServer.start();
+    const a = await node(redis, { stuckSeconds: 0.3 });
+    const parameters = voiceParameters();
+    const ask = { ...parameters, CallStatus: 'in-progress' };
+    let answer = await post(a, '/twilio/voice', parameters);
+    let streams = 0;
+    while (answer.includes('<Stream') && streams < 20) {
+      const socket = await connect(a, streamUrl(answer), parameters.CallSid as string);
+      await once(socket, 'close');
+      streams++;
+      answer = await post(a, '/twilio/next', ask);
+    }
+    expect(answer).toContain('<Say>');
+    expect(streams).toBe(6);
+  }, 60_000);
+});

@@ -1,0 +1,70 @@
+import type { GatewayOptions } from '../../src/index.js';
+import type { AudioSource, SimulatedPhone, SimulatedTwilioOptions } from '../../src/simulator/index.js';
+import { eventually, PUBLIC_URL } from './caller.js';
+import { startWithCarrier } from './carrier.js';
+import { KEY } from './leg.js';
+import { decibels, usualAmplitude } from './media.js';
+
+export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** One request to `/v1/calls/{id}`, or what is below it. A body that is no text and no bytes goes as JSON. */
+export async function ask(
+  url: string,
+  method: string,
+  callId: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+) {
+  const raw = typeof body === 'string' || body instanceof Uint8Array;
+  const response = await fetch(`${url}/v1/calls/${callId}${path && `/${path}`}`, {
+    method,
+    headers: { authorization: `Bearer ${KEY}`, ...headers },
+    ...(body === undefined ? {} : { body: raw ? (body as string) : JSON.stringify(body) }),
+  });
+  // biome-ignore lint/suspicious/noExplicitAny: the body is what is tested
+  return { status: response.status, body: (await response.json()) as any };
+}
+
+/** A gateway with a control key whose callers can be told what to say and asked what they heard. */
+export async function startControlled(
+  options: GatewayOptions = {},
+  carrier: Omit<SimulatedTwilioOptions, 'authToken' | 'accountSid' | 'dial'> = {},
+) {
+  const started = await startWithCarrier(carrier, { controlApiKey: KEY, ...options });
+  const events: { type: string; data: Record<string, unknown> }[] = [];
+  started.gateway.events.subscribe(({ type, data }) =>
+    events.push({ type, data: data as Record<string, unknown> }),
+  );
+  const place = async (audio?: AudioSource) => {
+    const called = new Promise<string>((resolve) => {
+      started.gateway.once('call', ({ callId }) => resolve(callId));
+    });
+    const phone = started.twilio.placeCall({
+      from: '+15550001111',
+      to: '+15552223333',
+      webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+      record: true,
+      ...(audio === undefined ? {} : { audio }),
+    });
+    const callId = await called;
+    await phone.started;
+    await eventually('live', () => started.gateway.calls.get(callId)?.state === 'live');
+    const control = (method: string, path: string, body?: unknown, headers?: Record<string, string>) =>
+      ask(started.url, method, callId, path, body, headers);
+    const view = async () => (await ask(started.url, 'GET', callId, '')).body;
+    return { phone, callId, control, view };
+  };
+  /** Waits for an event of this kind, the first of them. */
+  const event = async (type: string) => {
+    await eventually(type, () => events.some((each) => each.type === type), 10_000);
+    return events.find((each) => each.type === type)?.data;
+  };
+  return { ...started, events, event, place };
+}
+
+/** Level of a tone in what a phone heard in the latest so many milliseconds, in dB to full scale. */
+export function hears(phone: SimulatedPhone, hz: number, ms = 500): number {
+  const heard = phone.heard();
+  return decibels(usualAmplitude(hz, 8_000, heard.subarray(Math.max(0, heard.length - ms * 8))) / 32_768);
+}
