@@ -78,6 +78,8 @@ const MAX_MESSAGE = 64 * 1024;
 const MAX_TRANSMIT = 48_000;
 /** 8 kHz samples that are converted at a time where the arguments may have any length. */
 const PIECE = 16_000;
+/** Lengths of answers that are kept in sight. Audio comes in few; whoever has more pays for a view each. */
+const MOST_VIEWS = 64;
 
 /** The modules that come with Trunkline, the faster first; the same two levels above `src/media` and `dist/media`. */
 export const WASM_MODULES: readonly string[] = ['trunkline-simd.wasm', 'trunkline.wasm'].map((name) =>
@@ -100,6 +102,9 @@ class WasmMemory {
   private readonly words: Int16Array;
   private readonly input: number;
   private readonly output: number;
+  /** The beginning of the output, by length: a frame is to leave nothing behind, so no view of its own either. */
+  private readonly samplesOut = new Map<number, Int16Array>();
+  private readonly bytesOut = new Map<number, Uint8Array>();
   /** Frees the cells of objects that nobody closed. */
   private readonly forgotten = new FinalizationRegistry<number>((cell) => this.exports.release(cell));
   private readonly forgottenTranscoders = new FinalizationRegistry<number>((cell) =>
@@ -162,6 +167,24 @@ class WasmMemory {
     return this.input;
   }
 
+  /** The first samples of the output, until the next call. */
+  private samplesAnswer(count: number): Int16Array {
+    const known = this.samplesOut.get(count);
+    if (known !== undefined) return known;
+    const view = this.words.subarray(this.output / 2, this.output / 2 + count);
+    if (this.samplesOut.size < MOST_VIEWS) this.samplesOut.set(count, view);
+    return view;
+  }
+
+  /** The first bytes of the output, until the next call. */
+  private bytesAnswer(count: number): Uint8Array {
+    const known = this.bytesOut.get(count);
+    if (known !== undefined) return known;
+    const view = this.bytes.subarray(this.output, this.output + count);
+    if (this.bytesOut.size < MOST_VIEWS) this.bytesOut.set(count, view);
+    return view;
+  }
+
   private cell(address: number): number {
     if (address !== 0) return address;
     throw Object.assign(
@@ -183,7 +206,7 @@ class WasmMemory {
 
   private transcoderClass(): Core['Transcoder'] {
     const memory = this;
-    const { exports, bytes: memoryBytes, words } = this;
+    const { exports } = this;
     return class WasmTranscoder {
       // What all of a thread share: the prototype has them, see thread-core.ts.
       declare readonly samples: Int16Array;
@@ -254,10 +277,10 @@ class WasmMemory {
         const count = payload.length / width;
         checkRoom(6 * count, out.length, 'samples');
         for (let from = 0; from < count; from += PIECE) {
-          const piece = payload.subarray(width * from, width * (from + PIECE));
+          const piece = pieceOf(payload, width * from, width * PIECE);
           const samples = piece.length / width;
           exports.decode(cell, memory.addressOf(piece), samples, memory.output);
-          out.set(words.subarray(memory.output / 2, memory.output / 2 + 6 * samples), 6 * from);
+          out.set(memory.samplesAnswer(6 * samples), 6 * from);
         }
         return 6 * count;
       }
@@ -271,10 +294,10 @@ class WasmMemory {
         const count = pcm.length / 6;
         checkRoom(width * count, out.length, 'bytes');
         for (let from = 0; from < count; from += PIECE) {
-          const piece = pcm.subarray(6 * from, 6 * (from + PIECE));
+          const piece = pieceOf(pcm, 6 * from, 6 * PIECE);
           const samples = piece.length / 6;
           exports.encode(cell, memory.addressOf(piece), samples, memory.output);
-          out.set(memoryBytes.subarray(memory.output, memory.output + width * samples), width * from);
+          out.set(memory.bytesAnswer(width * samples), width * from);
         }
         return width * count;
       }
@@ -307,12 +330,16 @@ class WasmMemory {
 
   private resamplerClass(direction: 'up' | 'down'): new () => Resampler {
     const memory = this;
-    const { exports, words } = this;
+    const { exports } = this;
+    const isUp = direction === 'up';
+    const taken = isUp ? 1 : 6;
+    const given = isUp ? 6 : 1;
+    const convert = isUp ? exports.upsample : exports.downsample;
     return class WasmResampler {
       readonly #cell: number;
 
       constructor() {
-        this.#cell = memory.cell(direction === 'up' ? exports.newUpsampler() : exports.newDownsampler());
+        this.#cell = memory.cell(isUp ? exports.newUpsampler() : exports.newDownsampler());
         memory.forgotten.register(this, this.#cell);
       }
 
@@ -320,16 +347,14 @@ class WasmMemory {
         const cell = this.#cell;
         pcmOf(pcm, 'pcm');
         pcmOf(out, 'out');
-        if (direction === 'down') checkWholeFrames(pcm);
-        const [taken, given] = direction === 'up' ? [1, 6] : [6, 1];
+        if (!isUp) checkWholeFrames(pcm);
         const count = pcm.length / taken;
         checkRoom(count * given, out.length, 'samples');
         for (let from = 0; from < count; from += PIECE) {
-          const piece = pcm.subarray(from * taken, (from + PIECE) * taken);
+          const piece = pieceOf(pcm, from * taken, PIECE * taken);
           const samples = piece.length / taken;
-          if (direction === 'up') exports.upsample(cell, memory.addressOf(piece), samples, memory.output);
-          else exports.downsample(cell, memory.addressOf(piece), samples, memory.output);
-          out.set(words.subarray(memory.output / 2, memory.output / 2 + samples * given), from * given);
+          convert(cell, memory.addressOf(piece), samples, memory.output);
+          out.set(memory.samplesAnswer(samples * given), from * given);
         }
         return count * given;
       }
@@ -338,7 +363,7 @@ class WasmMemory {
 
   private dtmfClass(): new () => DtmfGenerator {
     const memory = this;
-    const { exports, words } = this;
+    const { exports } = this;
     return class WasmDtmfGenerator {
       readonly #cell: number;
 
@@ -375,7 +400,7 @@ class WasmMemory {
         for (let from = 0; from < out.length; from += 6 * PIECE) {
           const count = Math.min(6 * PIECE, out.length - from);
           exports.dtmfRead(cell, memory.output, count);
-          out.set(words.subarray(memory.output / 2, memory.output / 2 + count), from);
+          out.set(memory.samplesAnswer(count), from);
         }
         return exports.dtmfLeft(cell);
       }
@@ -397,9 +422,9 @@ class WasmMemory {
     pcmOf(out, 'out');
     checkRoom(bytes.length, out.length, 'samples');
     for (let from = 0; from < bytes.length; from += PIECE) {
-      const piece = bytes.subarray(from, from + PIECE);
+      const piece = pieceOf(bytes, from, PIECE);
       decode(this.addressOf(piece), piece.length, this.output);
-      out.set(this.words.subarray(this.output / 2, this.output / 2 + piece.length), from);
+      out.set(this.samplesAnswer(piece.length), from);
     }
     return bytes.length;
   }
@@ -413,9 +438,9 @@ class WasmMemory {
     bytesOf(out, 'out');
     checkRoom(pcm.length, out.length, 'bytes');
     for (let from = 0; from < pcm.length; from += PIECE) {
-      const piece = pcm.subarray(from, from + PIECE);
+      const piece = pieceOf(pcm, from, PIECE);
       encode(this.addressOf(piece), piece.length, this.output);
-      out.set(this.bytes.subarray(this.output, this.output + piece.length), from);
+      out.set(this.bytesAnswer(piece.length), from);
     }
     return pcm.length;
   }
@@ -427,12 +452,12 @@ class WasmMemory {
     if (text.length % 4 !== 0) return -1;
     let written = 0;
     for (let from = 0; from < text.length; from += 4 * PIECE) {
-      const piece = text.subarray(from, from + 4 * PIECE);
+      const piece = pieceOf(text, from, 4 * PIECE);
       const count = this.exports.decodeBase64(this.addressOf(piece), piece.length, this.output);
       const isLast = from + piece.length === text.length;
       // Padding may only be at the very end.
       if (count < 0 || (!isLast && count < (piece.length / 4) * 3)) return -1;
-      out.set(this.bytes.subarray(this.output, this.output + count), written);
+      out.set(this.bytesAnswer(count), written);
       written += count;
     }
     return written;
@@ -444,9 +469,9 @@ class WasmMemory {
     checkRoom(Math.ceil(bytes.length / 3) * 4, out.length, 'bytes');
     let written = 0;
     for (let from = 0; from < bytes.length; from += 3 * PIECE) {
-      const piece = bytes.subarray(from, from + 3 * PIECE);
+      const piece = pieceOf(bytes, from, 3 * PIECE);
       const count = this.exports.encodeBase64(this.addressOf(piece), piece.length, this.output);
-      out.set(this.bytes.subarray(this.output, this.output + count), written);
+      out.set(this.bytesAnswer(count), written);
       written += count;
     }
     return written;
@@ -457,13 +482,15 @@ class WasmMemory {
     pcmOf(outputs, 'outputs');
     checkMembers(members, inputs.length);
     checkLength(inputs.length, outputs.length, 'outputs');
-    this.mixInPieces(inputs, active, (inputsAt, activeAt, begin, count, samples) => {
-      this.exports.mixMinus(inputsAt, activeAt, members, count, this.output);
-      for (let member = 0; member < members; member++) {
-        const from = this.output / 2 + member * count;
-        outputs.set(this.words.subarray(from, from + count), member * samples + begin);
-      }
-    });
+    const samples = inputs.length / members;
+    const piece = this.mixRoom(members);
+    for (let begin = 0; begin < samples; begin += piece) {
+      const count = Math.min(piece, samples - begin);
+      const activeAt = this.takeMembers(inputs, active, begin, count);
+      this.exports.mixMinus(this.input, activeAt, members, count, this.output);
+      if (count === samples) outputs.set(this.samplesAnswer(members * count));
+      else this.giveMembers(outputs, members, begin, count);
+    }
   }
 
   private mix(inputs: Int16Array, active: Uint8Array, output: Int16Array): void {
@@ -471,10 +498,14 @@ class WasmMemory {
     pcmOf(output, 'output');
     checkMembers(members, inputs.length);
     checkLength(inputs.length / members, output.length, 'output');
-    this.mixInPieces(inputs, active, (inputsAt, activeAt, begin, count) => {
-      this.exports.mix(inputsAt, activeAt, members, count, this.output);
-      output.set(this.words.subarray(this.output / 2, this.output / 2 + count), begin);
-    });
+    const samples = inputs.length / members;
+    const piece = this.mixRoom(members);
+    for (let begin = 0; begin < samples; begin += piece) {
+      const count = Math.min(piece, samples - begin);
+      const activeAt = this.takeMembers(inputs, active, begin, count);
+      this.exports.mix(this.input, activeAt, members, count, this.output);
+      output.set(this.samplesAnswer(count), begin);
+    }
   }
 
   private members(inputs: Int16Array, active: Uint8Array): number {
@@ -482,24 +513,37 @@ class WasmMemory {
     return bytesOf(active, 'active').length;
   }
 
-  /** Copies as many samples of every member as the scratch has room for, again and again. */
-  private mixInPieces(
-    inputs: Int16Array,
-    active: Uint8Array,
-    mixPiece: (inputsAt: number, activeAt: number, begin: number, count: number, samples: number) => void,
-  ): void {
+  /** Samples of every member that the scratch has room for, with a byte each for who is active. */
+  private mixRoom(members: number): number {
+    return Math.floor((this.exports.scratchCapacity() - members) / (2 * members));
+  }
+
+  /** Copies a piece of every member to the input. @returns where it then says who is active */
+  private takeMembers(inputs: Int16Array, active: Uint8Array, begin: number, count: number): number {
     const members = active.length;
     const samples = inputs.length / members;
-    const room = Math.floor((this.exports.scratchCapacity() - members) / (2 * members));
-    for (let begin = 0; begin < samples; begin += room) {
-      const count = Math.min(room, samples - begin);
+    if (count === samples) this.words.set(inputs, this.input / 2);
+    else {
       for (let member = 0; member < members; member++) {
         const from = member * samples + begin;
         this.words.set(inputs.subarray(from, from + count), this.input / 2 + member * count);
       }
-      const activeAt = this.input + 2 * members * count;
-      this.bytes.set(active, activeAt);
-      mixPiece(this.input, activeAt, begin, count, samples);
+    }
+    const activeAt = this.input + 2 * members * count;
+    this.bytes.set(active, activeAt);
+    return activeAt;
+  }
+
+  private giveMembers(outputs: Int16Array, members: number, begin: number, count: number): void {
+    const samples = outputs.length / members;
+    for (let member = 0; member < members; member++) {
+      const from = this.output / 2 + member * count;
+      outputs.set(this.words.subarray(from, from + count), member * samples + begin);
     }
   }
+}
+
+/** So many of `array` from `from` on: itself where that is all of it. */
+function pieceOf<A extends Int16Array | Uint8Array>(array: A, from: number, count: number): A {
+  return from === 0 && array.length <= count ? array : (array.subarray(from, from + count) as A);
 }

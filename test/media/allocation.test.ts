@@ -32,3 +32,7 @@ test('the measurement sees a number that a frame leaves there', { timeout: 60_00
 test.each(['muted', 'held', 'mixed'])('nor those of a call that is %s', { timeout: 60_000 }, async (work) => {
   expect(await bytesPerFrame(work)).toBeLessThan(0.01);
 });
+
+test('nor those of a room', { timeout: 60_000 }, async () => {
+  expect(await bytesPerFrame('rooms')).toBeLessThan(0.01);
+});

@@ -3,10 +3,12 @@
 
 import { createTranscoder } from '../../dist/index.js';
 import { Clip } from '../../dist/media/clip.js';
+import { core } from '../../dist/media/thread-core.js';
 import { CallAudio } from '../../dist/server/control/call-audio.js';
 
 const PIECES = 10;
-const FRAMES = 100_000;
+/** Of a piece: a million in all on the hot path. */
+const FRAMES = ['frames', 'views'].includes(process.argv[2]) ? 100_000 : 50_000;
 const STREAM_SID = `MZ${'a1'.repeat(16)}`;
 const transcoder = createTranscoder();
 transcoder.bind(STREAM_SID);
@@ -23,9 +25,10 @@ const message = view.buffer;
 const pcm = new Int16Array(960);
 const boxed = { last0: 0.5, last1: 0.5 };
 
-/** A stream whose caller never has anything waiting. */
+/** A stream whose caller always has so much waiting that the next frame is due, and no more. */
 const stream = { insert: undefined, leadMs: 0, isWritable: true, inject() {} };
-const controlled = (prepare) => {
+const controlled = ({ prepare, leadMs }) => {
+  stream.leadMs = leadMs;
   const audio = new CallAudio(stream, 120, () => {});
   prepare(audio);
   // Its own clock is not to tick in between.
@@ -33,11 +36,18 @@ const controlled = (prepare) => {
 };
 const CLIP = new Clip(new Int16Array(8_000).fill(100));
 const CONTROLLED = {
-  muted: (audio) => audio.mute('both'),
-  held: (audio) => audio.hold(CLIP),
-  mixed: (audio) => audio.start(CLIP, { loop: Number.POSITIVE_INFINITY, gain: -3, over: true }),
+  muted: { leadMs: 80, prepare: (audio) => audio.mute('both') },
+  held: { leadMs: 80, prepare: (audio) => audio.hold(CLIP) },
+  mixed: {
+    leadMs: 20,
+    prepare: (audio) => audio.start(CLIP, { loop: Number.POSITIVE_INFINITY, gain: -3, over: true }),
+  },
 };
 const audio = process.argv[2] in CONTROLLED ? controlled(CONTROLLED[process.argv[2]]) : undefined;
+/** What a room of three mixes for its members. */
+const voices = new Int16Array(3 * 960);
+const heard = new Int16Array(3 * 960);
+const active = Uint8Array.of(1, 1, 1);
 /** A frame either way, and a tick. */
 const control = () => {
   if (stream.insert?.silencesCaller) pcm[0] = 0;
@@ -52,6 +62,10 @@ const WORK = {
   mixed: control,
   frames: () => transcoder.receive(message) + transcoder.transmit(pcm),
   views: () => transcoder.receive(view) + transcoder.transmit(pcm),
+  rooms: () => {
+    core.mixMinus(voices, active, heard);
+    return 0;
+  },
   // What the measurement must see: a heap number a frame.
   boxing: (i) => {
     boxed[i & 1 ? 'last1' : 'last0'] = i + 0.5;
@@ -66,7 +80,7 @@ const run = (count) => {
   return sum;
 };
 run(FRAMES);
-// A million frames, piece by piece: what Node itself does now and then falls into one of them.
+// Piece by piece: what Node itself does now and then falls into one of them.
 const left = Array.from({ length: PIECES }, () => {
   globalThis.gc();
   const before = process.memoryUsage().heapUsed;
