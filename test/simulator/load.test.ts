@@ -121,7 +121,9 @@ describe('load', () => {
     clearInterval(busy);
     expect(report.generatorLimited).toBe(true);
     expect(report.generator.limits.join()).toMatch(/\d+ % of its frames left more than 10 ms late/);
-    expect(report.generator.limits.join()).toMatch(/it used \d+ % of a core, more than 70 %/);
+    // Beside other work it may not have got that much of a core; then it must not say so.
+    const { cpu, limits } = report.generator;
+    expect(limits.some((limit) => /^it used \d+ % of a core, more than 70 %/.test(limit))).toBe(cpu > 0.7);
   });
 
   it('refuses options out of range', async () => {
