@@ -203,13 +203,13 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     expect(decibels(amplitudeAt(1_000, 8_000, first) / LEVEL)).toBeGreaterThan(-1.5);
     caller.stop();
 
-    // And a word of one second that begins the moment the phone appears.
+    // And a word of two seconds that begins the moment the phone appears.
     let begin = -1;
     const word = tones(1_700);
     const silence = new Int16Array(480);
     other.playFrames((index) => {
       if (begin < 0 && other.remoteUserIds().includes('caller-2')) begin = index;
-      return begin >= 0 && index - begin < 100 ? word(index) : silence;
+      return begin >= 0 && index - begin < 200 ? word(index) : silence;
     });
     const second = phone();
     await second.started;

@@ -17,7 +17,9 @@ import { describeOnRedis, RedisServer } from '../../support/redis.js';
 
 /** Live calls of the node that goes away. */
 const CALLS = 100;
-/** Of three nodes each has a third of all; callers come in at this pace. */
+/** Calls that come when there are more nodes, spread over them. */
+const OTHER_CALLS = 10;
+/** Callers come in at this pace. */
 const PACE_MS = 12;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -31,17 +33,27 @@ function call(fleet: Fleet): SimulatedPhone {
   });
 }
 
-/** Places calls until `count` of them are at the first node; answers all of them. */
+/** Places calls, while there is one node, and answers them when they are connected. */
 async function fill(fleet: Fleet, count: number): Promise<SimulatedPhone[]> {
   const phones: SimulatedPhone[] = [];
-  const first = fleet.nodes[0] as FleetNode;
-  while (fleet.proxy.served(first.address).sockets < count && phones.length < 5 * count) {
+  for (let i = 0; i < count; i++) {
     phones.push(call(fleet));
     await pause(PACE_MS);
   }
   await Promise.all(phones.map((phone) => phone.started));
-  await pause(500);
   return phones;
+}
+
+/** One node with its calls, and others that came after them: phones, proxy and nodes share two cores here. */
+async function startFilled(redisUrl: string, others: number) {
+  const fleet = await startFleet(1, redisUrl);
+  const phones = await fill(fleet, CALLS);
+  for (let i = 0; i < others; i++) await fleet.add();
+  await Promise.all(fleet.nodes.map((node) => sees(node, others + 1)));
+  // Callers of theirs, too.
+  phones.push(...(await fill(fleet, OTHER_CALLS)));
+  await pause(500);
+  return { fleet, phones };
 }
 
 /** Waits until nodes have so many calls between them, or for ten seconds. */
@@ -66,9 +78,8 @@ const p99 = (values: number[]) =>
 describeOnRedis('a call whose node goes away', () => {
   it(`goes on elsewhere when the node drains: all ${CALLS} of them, within a second, and the node exits with 0`, async () => {
     const redis = await RedisServer.start();
-    const fleet = await startFleet(2, redis.url);
+    const { fleet, phones } = await startFilled(redis.url, 1);
     const [first, second] = fleet.nodes as [FleetNode, FleetNode];
-    const phones = await fill(fleet, CALLS);
     const had = await first.metric('calls_active');
     expect(had).toBeGreaterThanOrEqual(CALLS);
     first.child.kill('SIGTERM');
@@ -90,11 +101,8 @@ describeOnRedis('a call whose node goes away', () => {
 
   it(`goes on elsewhere when the node is killed: at least 99 of ${CALLS}`, async () => {
     const redis = await RedisServer.start();
-    const fleet = await startFleet(3, redis.url);
+    const { fleet, phones } = await startFilled(redis.url, 2);
     const [first, ...others] = fleet.nodes as [FleetNode, FleetNode, FleetNode];
-    const phones = await fill(fleet, CALLS / 2);
-    const more = await fill(fleet, CALLS);
-    phones.push(...more);
     const had = await first.metric('calls_active');
     expect(had).toBeGreaterThanOrEqual(CALLS);
     await first.kill();
