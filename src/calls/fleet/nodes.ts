@@ -107,8 +107,13 @@ export class Nodes {
   }
 
   /** Whether everybody who lives has had the time to say so: a Redis that comes back may have forgotten them. */
-  private get knowsAll(): boolean {
+  get knowsAll(): boolean {
     return performance.now() - this.heardSince > ALIVE_MS;
+  }
+
+  /** The registry is away: when it is back, it may have forgotten. */
+  lost(): void {
+    this.heardSince = Number.POSITIVE_INFINITY;
   }
 
   /** Says how we are, and learns how the others are; also done every second. */

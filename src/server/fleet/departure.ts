@@ -35,7 +35,7 @@ export class Departure {
     await this.nodes.beat();
     await this.findTakers(until);
     const hurry = setTimeout(() => window.open(), Math.max(0, until - performance.now()));
-    await this.handOver();
+    await this.handOver(until);
     await Promise.race([switchboard.answersGiven(), window.opened]);
     await switchboard.placed();
     clearTimeout(hurry);
@@ -55,7 +55,7 @@ export class Departure {
     }
   }
 
-  private async handOver(): Promise<void> {
+  private async handOver(until: number): Promise<void> {
     const { nodes, window } = this;
     const sessions = this.switchboard.all;
     const calls = sessions.length;
@@ -65,6 +65,7 @@ export class Departure {
     }
     for (const { call } of sessions) {
       if (call.state === 'ended' || call.state === 'ringing') continue;
+      if (nodes.takers.length === 0) await this.findTakers(until);
       if (nodes.takers.length > 0) await window.enter(call.callId);
       call.end('handed-over');
     }

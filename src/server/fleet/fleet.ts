@@ -104,8 +104,10 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         log.info({ node: name }, 'registry up');
         void this.catchUp();
       },
-      onDown: (error) =>
-        log.error({ err: error }, 'registry down: running calls go on, new ones are refused'),
+      onDown: (error) => {
+        this.nodes.lost();
+        log.error({ err: error }, 'registry down: running calls go on, new ones are refused');
+      },
     });
     this.ledger = new Ledger(this.redis, name, Math.max(CALM_MS, 2 * stuckMs));
     this.nodes = new Nodes(
@@ -180,14 +182,8 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const answered = this.switchboard.answered(input.callSid);
     if (answered !== undefined) return answered;
     const { admission } = this.switchboard;
-    if (admission.closure !== undefined) {
-      // A node that can not take a caller is no reason to tell them that all are busy.
-      if (tries < MOST_TRIES && this.isUp && this.nodes.isAnyOpen) {
-        return createAgainTwiml(`${publicBase}/twilio/voice?again=${tries + 1}`);
-      }
-      admission.noteRefused(admission.closure);
-      return createRefusalTwiml('busy');
-    }
+    const closed = this.turnedAway(publicBase, tries);
+    if (closed !== undefined) return closed;
     try {
       const callId = randomUUID();
       let claim = await this.ledger.claim(input.callSid, callId);
@@ -197,6 +193,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         claim = await this.ledger.claim(input.callSid, callId, claim);
         if (claim.callId !== callId) return createRefusalTwiml('busy');
       }
+      // Others may have come while Redis was asked.
+      const late = this.turnedAway(publicBase, tries);
+      if (late !== undefined) return late;
       return await this.switchboard.answerAs(callId, input, publicBase, this.entry());
     } catch (error) {
       if (!isRegistryFault(error)) throw error;
@@ -204,6 +203,18 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       this.log.warn({ err: error }, 'a call was refused: the registry gives no answer');
       return createRefusalTwiml('busy');
     }
+  }
+
+  /** What a caller hears whom this node can not take now; undefined: it can. */
+  private turnedAway(publicBase: string, tries: number): string | undefined {
+    const { admission } = this.switchboard;
+    if (admission.closure === undefined) return undefined;
+    // A node that can not take a caller is no reason to tell them that all are busy.
+    if (tries < MOST_TRIES && this.isUp && this.nodes.isAnyOpen) {
+      return createAgainTwiml(`${publicBase}/twilio/voice?again=${tries + 1}`);
+    }
+    admission.noteRefused(admission.closure);
+    return createRefusalTwiml('busy');
   }
 
   /** What another node answered the same webhook before. */
@@ -250,7 +261,10 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     try {
       const claim = await this.ledger.find(callSid);
       // A call of which nothing is known has ended long ago, or never was one of ours.
-      if (claim === undefined) return createHangupTwiml();
+      if (claim === undefined) {
+        if (!this.nodes.knowsAll) throw registryDown();
+        return createHangupTwiml();
+      }
       return await this.goOnWith(claim.callId, callSid, publicBase);
     } catch (error) {
       if (!isRegistryFault(error)) throw error;
@@ -280,6 +294,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       const decision = facts.decision as CallDecision;
       return this.switchboard.streamTwiml({ callId, token }, decision, publicBase, before);
     }
+    if (attachment.why === 'unknown' && !this.nodes.knowsAll) throw registryDown();
     if (attachment.why !== 'exhausted') return attachment.next ?? createHangupTwiml();
     this.log.error({ callId, callSid }, 'a call was handed over too often');
     this.outbox.write(callId, () => this.ledger.finish(callId, callSid, '', true));
