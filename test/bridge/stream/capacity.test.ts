@@ -31,7 +31,9 @@ afterAll(async () => {
   await exited;
 });
 
-it('carries twenty calls at once: every tone right, hardly a frame dropped', { timeout: 90_000 }, async () => {
+it('carries twenty calls at once: every tone right, hardly a frame dropped', {
+  timeout: 90_000,
+}, async () => {
   const { url: baseUrl, apiKey, apiSecret } = keys;
   const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl });
   let calls = 0;
