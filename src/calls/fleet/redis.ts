@@ -84,19 +84,19 @@ export class RedisLink {
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, patienceMs);
     });
-    const refused = new Promise<never>((_, reject) => {
-      this.refuse = reject;
+    const settled = new Promise<void>((resolve, reject) => {
+      this.opening = { resolve, reject };
     });
     try {
-      await Promise.race([this.connect(), refused, patience]);
+      await Promise.race([this.connect().then(() => settled), settled, patience]);
     } finally {
       clearTimeout(timer);
-      this.refuse = undefined;
+      this.opening = undefined;
     }
   }
 
-  /** Fails a start that can not succeed. */
-  private refuse: ((error: Error) => void) | undefined;
+  /** A start that succeeds, or can not. */
+  private opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   /** Frees the connection; whatever is under way fails. */
   close(): void {
@@ -142,7 +142,9 @@ export class RedisLink {
   /** Listens on a channel as long as the link lives, over every loss of the connection. */
   listen(channel: string, listener: (message: string) => void): void {
     this.listeners.set(channel, listener);
-    if (this.client.isReady) this.subscribe(this.client);
+    if (!this.up) return;
+    const { client } = this;
+    client.subscribe(channel, listener).catch((error: Error) => this.renew(client, error));
   }
 
   private newClient(): Client {
@@ -161,7 +163,7 @@ export class RedisLink {
       },
     });
     client.on('error', (error: Error) => this.lost(client, error));
-    client.on('ready', () => this.found(client));
+    client.on('ready', () => void this.found(client));
     return client;
   }
 
@@ -169,18 +171,26 @@ export class RedisLink {
     await this.client.connect();
   }
 
-  private found(client: Client): void {
+  /** A connection is there; it serves once it lets us listen. */
+  private async found(client: Client): Promise<void> {
     if (this.closed || client !== this.client) return;
-    this.subscribe(client);
-    if (this.up) return;
+    try {
+      // A client that reconnects subscribes by itself; to a listener that it has this adds nothing.
+      await Promise.all([...this.listeners].map(([channel, hear]) => client.subscribe(channel, hear)));
+    } catch (error) {
+      this.renew(client, error as Error);
+      return;
+    }
+    if (this.closed || client !== this.client || this.up || !client.isReady) return;
     this.up = true;
     this.options.onUp();
+    this.opening?.resolve();
   }
 
   private lost(client: Client, error: Error): void {
     if (this.closed || client !== this.client) return;
     if (REFUSED.test(error.message)) {
-      this.refuse?.(
+      this.opening?.reject(
         new GatewayError(
           'GW_REDIS_REFUSED',
           `Expected REDIS_URL to name a Redis that lets us in but received ${error.message}`,
@@ -190,13 +200,6 @@ export class RedisLink {
     if (!this.up) return;
     this.up = false;
     this.options.onDown(error);
-  }
-
-  private subscribe(client: Client): void {
-    for (const [channel, listener] of this.listeners) {
-      // A client that reconnects subscribes by itself; to a listener that it has this adds nothing.
-      client.subscribe(channel, listener).catch((error: Error) => this.lost(client, error));
-    }
   }
 
   private async inTime<T>(work: (client: Client) => Promise<T>): Promise<T> {

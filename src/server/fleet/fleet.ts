@@ -4,7 +4,7 @@ import type { EndCause } from '../../calls/call.js';
 import { type CallFacts, type HandoverReason, Ledger } from '../../calls/fleet/ledger.js';
 import { type NodeState, Nodes } from '../../calls/fleet/nodes.js';
 import { Outbox } from '../../calls/fleet/outbox.js';
-import { isRegistryFault, RedisLink } from '../../calls/fleet/redis.js';
+import { isRegistryDown, isRegistryFault, RedisLink } from '../../calls/fleet/redis.js';
 import { createToken } from '../../calls/token.js';
 import { GatewayError } from '../../errors.js';
 import type { Logger } from '../../telemetry/log.js';
@@ -199,6 +199,8 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       return await this.switchboard.answerAs(callId, input, publicBase, this.entry());
     } catch (error) {
       if (!isRegistryFault(error)) throw error;
+      // The registry may be away from this node alone.
+      if (isRegistryDown(error) && tries < MOST_TRIES) return again(publicBase, tries);
       admission.noteRefused('registry');
       this.log.warn({ err: error }, 'a call was refused: the registry gives no answer');
       return createRefusalTwiml('busy');
@@ -210,9 +212,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const { admission } = this.switchboard;
     if (admission.closure === undefined) return undefined;
     // A node that can not take a caller is no reason to tell them that all are busy.
-    if (tries < MOST_TRIES && this.isUp && this.nodes.isAnyOpen) {
-      return createAgainTwiml(`${publicBase}/twilio/voice?again=${tries + 1}`);
-    }
+    if (tries < MOST_TRIES && this.isUp && this.nodes.isAnyOpen) return again(publicBase, tries);
     admission.noteRefused(admission.closure);
     return createRefusalTwiml('busy');
   }
@@ -413,7 +413,8 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         try {
           if (await this.ledger.announce(factsOf(call, decision), call.token, timeToLiveMs)) return;
         } catch (error) {
-          if (isRegistryFault(error)) this.switchboard.admission.noteRefused('registry');
+          const isCaller = call.direction !== 'outbound-api';
+          if (isCaller && isRegistryFault(error)) this.switchboard.admission.noteRefused('registry');
           throw error;
         }
         throw new GatewayError(
@@ -462,6 +463,11 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     await this.departure.go(graceMs);
     await this.outbox.settled();
   }
+}
+
+/** Asks Twilio to ask again, which a proxy takes to the next node. */
+function again(publicBase: string, tries: number): string {
+  return createAgainTwiml(`${publicBase}/twilio/voice?again=${tries + 1}`);
 }
 
 function isCode(error: unknown, code: string): boolean {

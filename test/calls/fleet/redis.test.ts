@@ -102,11 +102,34 @@ describeOnRedis('a link to Redis', () => {
     await right.link.open();
     expect(right.link.isUp).toBe(true);
   });
+
+  it('says so where Redis does not let it listen, and is up once it does', async () => {
+    const server = await RedisServer.start();
+    const admin = linkTo(server.url).link;
+    await admin.open();
+    const user = (...rules: string[]) =>
+      admin.send(['ACL', 'SETUSER', 'deaf', 'on', '>word', '~*', '+@all', ...rules]);
+    await user('resetchannels');
+    const deaf = () => {
+      const { link } = linkTo(server.url.replace('//', '//deaf:word@'));
+      link.listen('here', () => {});
+      return link;
+    };
+    await expect(deaf().open()).rejects.toMatchObject({ code: 'GW_REDIS_REFUSED' });
+    // Rights that are given later are found, too.
+    const link = deaf();
+    await link.open().catch(() => {});
+    expect(link.isUp).toBe(false);
+    await user('allchannels');
+    await eventually('the rights', () => link.isUp, 5_000);
+    expect(await echoed(link, 'one')).toBe('one');
+  });
 });
 
 it('knows what names a Redis', () => {
   for (const url of ['redis://localhost', 'rediss://user:word@host:6380/2'])
     expect(isRedisUrl(url)).toBe(true);
-  for (const url of ['localhost:6379', 'http://localhost', 'redis://', ''])
-    expect(isRedisUrl(url)).toBe(false);
+  const others = ['localhost:6379', 'http://localhost', 'redis://', ''];
+  const unreadable = ['redis://localhost:99999', 'redis://h/abc', 'redis://%zz@h'];
+  for (const url of [...others, ...unreadable]) expect(isRedisUrl(url), url).toBe(false);
 });

@@ -16,7 +16,7 @@ import {
   upgradeStatus,
   voiceParameters,
 } from '../../support/caller.js';
-import { type FleetNode, sees, startFleet } from '../../support/fleet.js';
+import { CONTROL_KEY, type FleetNode, sees, startFleet } from '../../support/fleet.js';
 import { describeOnRedis, RedisServer } from '../../support/redis.js';
 import { toneMulaw } from '../../support/tone.js';
 
@@ -306,6 +306,44 @@ describeOnRedis('a fleet in which something goes wrong', () => {
       await pause(50);
     }
     expect(await post(a, '/twilio/voice', voiceParameters())).toContain('<Reject reason="busy"/>');
+  }, 30_000);
+
+  it('sends new callers on from a node that alone is cut off from Redis', async () => {
+    const redis = await RedisServer.start();
+    const admin = createClient({ url: redis.url });
+    await admin.connect();
+    const user = (state: string) =>
+      admin.sendCommand([
+        ...['ACL', 'SETUSER', 'a', state, '>word'],
+        // What deploy/README.md says a user needs.
+        ...['~trunkline:*', '&trunkline:*', '+@all', '-@dangerous'],
+      ]);
+    await user('on');
+    const operated = {
+      controlApiKey: CONTROL_KEY,
+      twilio: { accountSid: ACCOUNT_SID, authTokens: [AUTH_TOKEN], from: '+15550009999' },
+    };
+    const [a, b] = await Promise.all([
+      node(redis, { ...operated, redis: { url: redis.url.replace('//', '//a:word@') } }),
+      node(redis),
+    ]);
+    await user('off');
+    await admin.sendCommand(['CLIENT', 'KILL', 'USER', 'a']);
+    await until(a, 'registry_up', 0);
+    const parameters = voiceParameters();
+    expect(await post(a, '/twilio/voice', parameters)).toContain('/twilio/voice?again=1</Redirect>');
+    expect(await metric(a, 'calls_refused_total{reason="registry"}')).toBeNaN();
+    expect(await post(b, '/twilio/voice?again=1', parameters)).toContain('<Stream');
+    expect(await post(a, '/twilio/voice?again=3', voiceParameters())).toContain('<Reject reason="busy"/>');
+    expect(await metric(a, 'calls_refused_total{reason="registry"}')).toBe(1);
+    // An operator who places a call is no caller who was turned away.
+    const headers = { authorization: `Bearer ${CONTROL_KEY}`, 'content-type': 'application/json' };
+    const body = JSON.stringify({ to: '+15551230000' });
+    expect((await fetch(`${a.url}/v1/calls`, { method: 'POST', headers, body })).status).toBe(503);
+    expect(await metric(a, 'calls_refused_total{reason="registry"}')).toBe(1);
+    await user('on');
+    await until(a, 'registry_up', 1);
+    admin.destroy();
   }, 30_000);
 
   it('sends new callers on from a node that drains', async () => {

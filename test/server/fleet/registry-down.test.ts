@@ -38,7 +38,10 @@ describeOnRedis('a fleet whose Redis is away', () => {
     await redis.stop();
     const downAt = performance.now();
     await eventually('the loss', () => fleet.nodes.every(({ output }) => output.includes('registry down')));
-    const refused = await postForm(first.url, '/twilio/voice', voiceParameters());
+    // Others may have their Redis still: Twilio is told to ask them first.
+    const sentOn = await postForm(first.url, '/twilio/voice', voiceParameters());
+    expect(await sentOn.text()).toContain('/twilio/voice?again=1</Redirect>');
+    const refused = await postForm(first.url, '/twilio/voice?again=3', voiceParameters());
     expect(await refused.text()).toContain('<Reject reason="busy"/>');
     const placed = await second.control('/v1/calls', {
       method: 'POST',
@@ -110,7 +113,7 @@ describeOnRedis('a fleet whose Redis is away', () => {
     const fleet = await startFleet(1, redis.url);
     const [node] = fleet.nodes as [FleetNode];
     expect(node.output).toContain('Redis did not answer');
-    const busy = await postForm(node.url, '/twilio/voice', voiceParameters());
+    const busy = await postForm(node.url, '/twilio/voice?again=3', voiceParameters());
     expect(await busy.text()).toContain('<Reject');
     await redis.start();
     await eventually('the registry', () => node.output.includes('registry up'));
