@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { AudioSource } from '../../src/simulator/index.js';
 import { findChromium } from '../support/browser/chromium.js';
@@ -15,6 +16,9 @@ const EXPECTED =
 /** Where a machine tests for others, nothing is left out. */
 const isSkipped = CHROMIUM === undefined && !process.env.CI;
 if (isSkipped) console.warn(`page.test.ts is skipped: ${EXPECTED}`);
+
+/** A directory for pictures of the page, to be looked at. */
+const { PICTURES } = process.env;
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -187,7 +191,21 @@ describe.skipIf(isSkipped)('the page in a browser', { timeout: 90_000 }, () => {
       for (const scheme of ['light', 'dark'] as const) {
         await tab.prefer(scheme);
         expect(await faults(tab), scheme).toEqual([]);
+        if (PICTURES) writeFileSync(join(PICTURES, `${count}-${scheme}.png`), await tab.picture());
       }
+      // A whole row is seen at once, and in a narrow window at least what is done to its call.
+      const isSeen = `(() => {
+        const box = document.querySelector('.scroll').getBoundingClientRect();
+        return [...document.querySelectorAll('#rows .do button')].every((button) => {
+          const { left, right } = button.getBoundingClientRect();
+          return box.left <= left && right <= box.right;
+        });
+      })()`;
+      const isWhole = `(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)(document.querySelector('.scroll'))`;
+      expect([await tab.read(isSeen), await tab.read(isWhole)]).toEqual([true, true]);
+      await tab.resize(700, 800);
+      expect([await tab.read(isSeen), await tab.read(isWhole)]).toEqual([true, false]);
+      await tab.resize(1_280, 800);
       const elements = `document.querySelectorAll('*').length`;
       expect(await tab.read(elements)).toBeLessThan(900);
       if (count > 1) {

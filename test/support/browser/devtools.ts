@@ -57,12 +57,7 @@ export class Tab {
       await once(socket, 'open');
       const tab = new Tab(chromium, socket);
       for (const domain of ['Page', 'Runtime', 'Log', 'Network']) await tab.ask(`${domain}.enable`);
-      await tab.ask('Emulation.setDeviceMetricsOverride', {
-        width,
-        height,
-        deviceScaleFactor: 1,
-        mobile: false,
-      });
+      await tab.resize(width, height);
       return tab;
     } catch (error) {
       await chromium.close();
@@ -146,6 +141,12 @@ export class Tab {
         { name: 'prefers-reduced-motion', value: motion },
       ],
     });
+  }
+
+  /** The window's inside, in CSS pixels. */
+  async resize(width: number, height: number): Promise<void> {
+    const device = { deviceScaleFactor: 1, mobile: false };
+    await this.ask('Emulation.setDeviceMetricsOverride', { width, height, ...device });
   }
 
   /** A picture of what is seen, PNG. */
