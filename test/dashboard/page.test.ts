@@ -159,9 +159,29 @@ describe.skipIf(isSkipped)('the page in a browser', { timeout: 90_000 }, () => {
     await tab.until(`!document.getElementById('listening').hidden`);
     await tab.until(hears);
     for (const { callId } of gateway.calls.listActive()) gateway.calls.require(callId).end();
-    await tab.until(`${text('#said')} === 'The call is over.'`);
+    await tab.until(`${text('#said')} === 'The call has left this room.'`);
     expect(await tab.read(`document.getElementById('listening').hidden`)).toBe(true);
     expect(tab.complaints).toEqual([]);
+  });
+
+  it('says that a call which was transferred has left the room, not that it is over', async () => {
+    const { url, gateway, twilio } = await startWithCarrier({}, { controlApiKey: KEY });
+    const phone = twilio.placeCall({
+      from: '+15550001111',
+      to: '+15552223333',
+      webhookUrl: 'https://voice.example.com/edge/twilio/voice',
+    });
+    await phone.started;
+    await enter(url);
+    await tab.until(`${ROWS} === 1`);
+    await tab.tabTo(focused('.listen'));
+    await tab.press('Enter');
+    await tab.until(`!document.getElementById('listening').hidden`);
+    await tab.until(`document.getElementById('listening').dataset.seconds > 0`);
+    const [{ callId = '' } = {}] = gateway.calls.listActive();
+    await gateway.control.transfer(callId, { room: 'elsewhere' });
+    await tab.until(`${text('#said')} === 'The call has left this room.'`);
+    expect(gateway.calls.get(callId)?.state).toBe('live');
   });
 
   it('says why nobody can listen where the bridge has no rooms', async () => {

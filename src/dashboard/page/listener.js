@@ -45,9 +45,9 @@ export class Listener {
         player.port.postMessage(data, [data]);
         return;
       }
-      // Others of the same room may leave it and the call go on.
+      // Others of the same room may leave it and the call go on; so may the call, where it was transferred.
       const { type, phone } = JSON.parse(data);
-      if (type === 'left' && phone === this.callId) this.#end('The call is over.');
+      if (type === 'left' && phone === this.callId) this.#end('The call has left this room.');
     };
     socket.onclose = ({ code, reason }) =>
       this.#end(
