@@ -22,7 +22,8 @@ const Pause = z.strictObject({ pause: z.int().min(1).max(600) });
 const Dial = z.strictObject({
   dial: z
     .string()
-    .regex(/^(\+[1-9]\d{1,14}|sips?:[^\s<>"]{1,250})$/, 'neither an E.164 number nor a SIP address'),
+    .regex(/^(\+[1-9]\d{1,14}|sips?:[^\s<>"]{1,250})$/, 'neither an E.164 number nor a SIP address')
+    .refine(isXmlText, 'characters that XML can not carry'),
   callerId: z.string().min(1).max(256).refine(isXmlText, 'characters that XML can not carry').optional(),
   ringSeconds: z.int().min(5).max(600).optional(),
   limitSeconds: z.int().min(1).max(LONGEST_DIAL_SECONDS).optional(),

@@ -316,6 +316,11 @@ describe('a router that fails', () => {
     ['a verb nobody knows', { before: [{ gather: 1 }] }, 'before.0: none of say, play, pause, dial'],
     ['a verb with a wrong value', { after: [{ say: 'a' }, { pause: 0 }] }, 'after.1.pause'],
     ['a number that is none', { after: [{ dial: '5551234' }] }, 'after.0.dial: neither'],
+    [
+      'a SIP address that XML can not carry',
+      { after: [{ dial: 'sip:a\u0001@b.example' }] },
+      'after.0.dial: characters',
+    ],
     ['words that XML can not carry', { before: [{ say: 'bell \u0007' }] }, 'before.0.say: characters'],
     ['too many verbs', { before: Array(21).fill({ say: 'a' }) }, 'before: '],
     ['a user without anything', { user: {} }, 'user: neither id, name nor custom'],

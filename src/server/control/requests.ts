@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { GatewayError, mistakesOf } from '../../errors.js';
+import { isXmlText } from '../../twilio/xml-text.js';
 import { VOICES, type Voices } from './call-audio.js';
 
 /** Largest WAV body taken, in bytes: four minutes of µ-law, two of 16 bits at 8 kHz, twenty seconds at 48 kHz. */
@@ -21,6 +22,7 @@ const address = z
 const sip = z
   .string()
   .regex(/^sips?:[^\s<>"]{1,250}$/, 'no SIP address')
+  .refine(isXmlText, 'characters that XML can not carry')
   .optional();
 /** Stream's limits for both parts of a call's name. */
 const part = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 of A-Z a-z 0-9 _ -');
@@ -65,7 +67,7 @@ const Transfer = z
     sip,
     room: z.string().min(1).max(256).optional(),
     stream: z.strictObject({ type: part.optional(), id: part }).optional(),
-    callerId: z.string().min(1).max(256).optional(),
+    callerId: z.string().min(1).max(256).refine(isXmlText, 'characters that XML can not carry').optional(),
     ringSeconds: z.int().min(5).max(600).optional(),
     limitSeconds: z.int().min(1).max(14_400).optional(),
   })
