@@ -1,36 +1,15 @@
 import { createConfig, lintFromString } from '@redocly/openapi-core';
-import { Ajv2020 } from 'ajv/dist/2020.js';
-import formats from 'ajv-formats';
 import { describe, expect, it } from 'vitest';
 import { openApiDocument } from '../../src/server/openapi/document.js';
 import type { Server } from '../../src/server/server.js';
 import { Caller, eventually } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
+import { ajv, checkAnswer, paths } from '../support/documented.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY } from '../support/leg.js';
 import { toneMulaw } from '../support/tone.js';
 
-interface Documented {
-  readonly parameters?: readonly unknown[];
-  readonly responses: Readonly<Record<string, { readonly content?: Record<string, { schema: object }> }>>;
-}
-type Paths = Readonly<Record<string, Readonly<Record<string, Documented>>>>;
-const paths = openApiDocument.paths as unknown as Paths;
 const nameless = (path: string) => path.replace(/:[^/]+|\{[^}]+\}/g, '{}');
-
-const ajv = new Ajv2020({ strict: false, allErrors: true });
-formats.default(ajv);
-
-/** An answer is among those that the document tells of, and as it says. */
-function check(method: string, path: string, status: number, body: unknown): void {
-  const response = paths[path]?.[method]?.responses[status];
-  expect(response, `${method} ${path} answered ${status} ${JSON.stringify(body)}`).toBeDefined();
-  const schema = response?.content?.['application/json']?.schema;
-  if (schema === undefined) return;
-  const { components } = openApiDocument;
-  const validate = ajv.compile({ ...schema, components });
-  expect(validate(body), `${method} ${path} ${status}: ${ajv.errorsText(validate.errors)}`).toBe(true);
-}
 
 async function send(url: string, method: string, path: string, body?: object | string, key = KEY) {
   const response = await fetch(url + path, {
@@ -80,7 +59,7 @@ describe('the OpenAPI document', () => {
     const { status, body } = await send(url, 'get', '/v1/openapi.json');
     expect([status, body]).toEqual([200, JSON.parse(JSON.stringify(openApiDocument))]);
     const refused = await send(url, 'get', '/v1/openapi.json', undefined, 'another');
-    check('get', '/v1/openapi.json', refused.status, refused.body);
+    checkAnswer('get', '/v1/openapi.json', refused.status, refused.body);
     expect(refused.status).toBe(401);
     const off = await startGateway();
     expect((await send(off.url, 'get', '/v1/openapi.json')).status).toBe(404);
@@ -91,7 +70,7 @@ describe('the OpenAPI document', () => {
     const ask = async (method: string, path: string, id?: string, body?: object | string) => {
       const real = path.replace(/\{[^}]+\}/, id ?? 'nobody');
       const answer = await send(url, method, real, body);
-      check(method, path, answer.status, answer.body);
+      checkAnswer(method, path, answer.status, answer.body);
       return answer;
     };
     const event = ajv.compile({ $ref: '#/components/schemas/Event', components: openApiDocument.components });
@@ -109,7 +88,7 @@ describe('the OpenAPI document', () => {
         if (path.includes('/leg')) continue;
         const real = path.replace(/\{[^}]+\}/g, 'nobody');
         const refused = await send(url, method, real, method === 'post' ? {} : undefined, 'wrong');
-        check(method, path, refused.status, refused.body);
+        checkAnswer(method, path, refused.status, refused.body);
         expect(refused.status).toBe(401);
         if (path.includes('{callId}') && method !== 'post') {
           expect((await ask(method, path, 'nobody')).status).toBe(404);

@@ -140,7 +140,10 @@ export class StreamBridge implements Bridge {
     }
   }
 
-  /** @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_USER`, `GW_STREAM_JOIN`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE` */
+  /**
+   * @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_USER` (400), `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE` (502),
+   * `GW_STREAM_JOIN`, `GW_STREAM_CALL_ENDED`
+   */
   async join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg> {
     request.signal.throwIfAborted();
     const { apiKey, baseUrl, joinSeconds = 15, aloneSeconds = 60, watchdogSeconds = 3 } = this.options;
@@ -161,7 +164,9 @@ export class StreamBridge implements Bridge {
     });
     this.legs.add(leg);
     leg.onClose = () => this.legs.delete(leg);
-    await leg.join(request.signal);
+    await leg.join(request.signal).catch((error) => {
+      throw withoutStatusOfStream(error);
+    });
     return leg;
   }
 
@@ -183,6 +188,14 @@ export class StreamBridge implements Bridge {
     for (const leg of [...this.legs]) leg.close();
     await this.host.close();
   }
+}
+
+/** Whoever asks us for a transfer would take Stream's 401 for one of our own. */
+function withoutStatusOfStream(error: unknown): unknown {
+  if (!(error instanceof GatewayError)) return error;
+  const { code, message } = error;
+  const isOfStream = code === 'GW_STREAM_REFUSED' || code === 'GW_STREAM_UNAVAILABLE';
+  return isOfStream ? new GatewayError(code, message, { status: 502, cause: error }) : error;
 }
 
 /** @throws GatewayError `GW_STREAM_USER` for an id that Stream would refuse */

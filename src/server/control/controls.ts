@@ -22,7 +22,7 @@ export interface Transferred {
 /**
  * What may be done with running calls, of this gateway or of its fleet: the same as `/v1/calls/{id}/…`. Every method throws
  * GatewayError `GW_BAD_REQUEST` (400), `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED` and `GW_CALL_NOT_LIVE` (409), in a fleet
- * `GW_CALL_MOVING` (409), `GW_NODE_GONE` and `GW_REGISTRY_DOWN` (503).
+ * `GW_CALL_MOVING` (409), `GW_REGISTRY_DOWN` and `GW_REGISTRY_ERROR` (503).
  */
 export class Controls {
   constructor(private readonly calls: CallControl) {}

@@ -35,7 +35,7 @@ function control({ answers, errors: own = {}, parameters = [], ...rest }: Contro
       [status]: answer(description, ref(schema)),
       ...errors({
         ...own,
-        400: [...(own[400] ?? []), 'GW_BAD_REQUEST', ...(hasBody ? (['GW_CLIENT_GONE'] as const) : [])],
+        ...(hasBody ? { 400: [...(own[400] ?? []), 'GW_BAD_REQUEST'] } : {}),
         404: [...(own[404] ?? []), ...OF_A_CALL[404]],
         409: [...(own[409] ?? []), 'GW_CALL_ENDED', 'GW_CALL_NOT_LIVE', 'GW_CALL_MOVING'],
         ...(hasBody ? { 413: [...(own[413] ?? []), 'GW_BODY_TOO_LARGE'] } : {}),
@@ -65,7 +65,7 @@ export const controlPaths: Paths = {
         'Places a mark behind all audio so far; the event `call.mark` tells when it was heard, or taken back',
       requestBody: body(ref('Mark'), { name: 'greeting' }),
       answers: [202, 'Placed', 'Marked'],
-      errors: { 409: ['GW_TOO_MANY_MARKS', 'GW_STREAM_CLOSED'] },
+      errors: { 409: ['GW_TOO_MANY_MARKS'] },
     }),
   },
   '/v1/calls/{callId}/dtmf': {
@@ -138,7 +138,14 @@ export const controlPaths: Paths = {
       errors: {
         400: ['GW_STREAM_CALL_NAME'],
         409: ['GW_TRANSFER_IMPOSSIBLE', 'GW_TRANSFER_UNDER_WAY', 'GW_BRIDGE_NOT_STREAM'],
-        502: ['GW_TWILIO_REFUSED', 'GW_TRANSFER_FAILED', 'GW_STREAM_JOIN'],
+        502: [
+          'GW_TWILIO_REFUSED',
+          'GW_TRANSFER_FAILED',
+          'GW_STREAM_JOIN',
+          'GW_STREAM_REFUSED',
+          'GW_STREAM_UNAVAILABLE',
+          'GW_STREAM_CALL_ENDED',
+        ],
       },
     }),
   },
@@ -152,6 +159,7 @@ export const controlPaths: Paths = {
         400: ['GW_FROM_MISSING', 'GW_TWIML_TOO_LONG', 'GW_TWIML_INVALID'],
         403: ['GW_CALL_REFUSED'],
         409: ['GW_LEG_IMPOSSIBLE', 'GW_CALL_EXISTS'],
+        500: ['GW_PREPARE_TIMEOUT'],
         502: ['GW_TWILIO_REFUSED'],
         503: ['GW_DRAINING', 'GW_FULL', 'GW_OVERLOADED', 'GW_TWILIO_NOT_CONFIGURED', 'GW_PUBLIC_URL_MISSING'],
       },

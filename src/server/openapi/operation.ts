@@ -24,7 +24,7 @@ const ALWAYS: ErrorCodes = {
 /** Asking for a call, at whichever node it is. */
 export const OF_A_CALL = {
   404: ['GW_CALL_UNKNOWN'],
-  503: ['GW_REGISTRY_DOWN', 'GW_REGISTRY_ERROR', 'GW_NODE_GONE'],
+  503: ['GW_REGISTRY_DOWN', 'GW_REGISTRY_ERROR'],
 } as const;
 
 /** Error codes by status. */

@@ -24,16 +24,11 @@ export const paths: Paths = {
       responses: {
         201: answer('Twilio rings', ref('PlacedCall')),
         ...errors({
-          400: [
-            'GW_BAD_REQUEST',
-            'GW_FROM_MISSING',
-            'GW_TWIML_TOO_LONG',
-            'GW_TWIML_INVALID',
-            'GW_CLIENT_GONE',
-          ],
+          400: ['GW_BAD_REQUEST', 'GW_FROM_MISSING', 'GW_TWIML_TOO_LONG', 'GW_TWIML_INVALID'],
           403: ['GW_CALL_REFUSED'],
           409: ['GW_CALL_EXISTS', 'GW_CALL_ENDED'],
           413: ['GW_BODY_TOO_LARGE'],
+          500: ['GW_PREPARE_TIMEOUT'],
           502: ['GW_TWILIO_REFUSED'],
           503: [
             'GW_DRAINING',
@@ -81,7 +76,7 @@ export const paths: Paths = {
       responses: {
         201: answer('It has begun', ref('Recording')),
         ...errors({
-          400: ['GW_BAD_REQUEST', 'GW_CLIENT_GONE'],
+          400: ['GW_BAD_REQUEST'],
           404: ['GW_CALL_UNKNOWN'],
           409: ['GW_RECORDING_OFF', 'GW_RECORDING_EXISTS', 'GW_CALL_ENDED', 'GW_CALL_MOVING'],
           413: ['GW_BODY_TOO_LARGE'],
@@ -173,7 +168,7 @@ export const paths: Paths = {
           404: ['GW_CALL_UNKNOWN'],
           409: ['GW_CALL_ENDED', 'GW_CALL_UNBRIDGED', 'GW_BRIDGE_NOT_LOCAL', 'GW_ROOM_FULL'],
           426: ['GW_UPGRADE_MISSING'],
-          503: ['GW_LEGS_FULL', 'GW_DRAINING'],
+          503: ['GW_LEGS_FULL'],
         }),
       },
     },
@@ -202,7 +197,7 @@ export const paths: Paths = {
           403: ['GW_ORIGIN_REFUSED'],
           409: ['GW_BRIDGE_NOT_LOCAL', 'GW_ROOM_FULL'],
           426: ['GW_UPGRADE_MISSING'],
-          503: ['GW_LEGS_FULL', 'GW_DRAINING'],
+          503: ['GW_LEGS_FULL'],
         }),
       },
     },

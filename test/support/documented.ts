@@ -1,0 +1,63 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import { expect } from 'vitest';
+import { openApiDocument } from '../../src/server/openapi/document.js';
+
+interface Response {
+  readonly description?: string;
+  readonly content?: Record<string, { readonly schema: object }>;
+}
+interface Documented {
+  readonly parameters?: readonly unknown[];
+  readonly responses: Readonly<Record<string, Response>>;
+}
+
+/** What `/v1/openapi.json` tells, by path and method. */
+export const paths = openApiDocument.paths as unknown as Readonly<
+  Record<string, Readonly<Record<string, Documented>>>
+>;
+
+export const ajv = new Ajv2020({ strict: false, allErrors: true });
+formats.default(ajv);
+
+/** An answer is among those that the document tells of, and as it says. */
+export function checkAnswer(method: string, path: string, status: number, body: unknown): void {
+  const response = paths[path]?.[method]?.responses[status];
+  expect(response, `${method} ${path} answered ${status} ${JSON.stringify(body)}`).toBeDefined();
+  const schema = response?.content?.['application/json']?.schema;
+  if (schema === undefined) return;
+  const { components } = openApiDocument;
+  const validate = ajv.compile({ ...schema, components });
+  expect(validate(body), `${method} ${path} ${status}: ${ajv.errorsText(validate.errors)}`).toBe(true);
+}
+
+/** An error that the document says an operation may answer. */
+export interface DocumentedError {
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  readonly code: string;
+}
+
+/** Errors that only come of several nodes, and those that only the Stream bridge knows. */
+const OF_A_FLEET = ['GW_REGISTRY_DOWN', 'GW_REGISTRY_ERROR', 'GW_CALL_MOVING'];
+const OF_STREAM = /^GW_STREAM_/;
+
+/** All of them: of one gateway, of a fleet, or of the Stream bridge. Each has a file that shows them. */
+export function documentedErrors(of: 'gateway' | 'fleet' | 'stream'): DocumentedError[] {
+  const all = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).flatMap(([method, { responses }]) =>
+      Object.entries(responses).flatMap(([status, { description = '' }]) =>
+        [...description.matchAll(/`(GW_\w+)`/g)].map(([, code = '']) => ({
+          method,
+          path,
+          status: Number(status),
+          code,
+        })),
+      ),
+    ),
+  );
+  const isOf = (code: string) =>
+    OF_A_FLEET.includes(code) ? 'fleet' : OF_STREAM.test(code) ? 'stream' : 'gateway';
+  return all.filter(({ code }) => isOf(code) === of);
+}
