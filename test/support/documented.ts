@@ -42,6 +42,9 @@ export interface DocumentedError {
 /** Errors that only come of several nodes, and those that only the Stream bridge knows. */
 const OF_A_FLEET = ['GW_REGISTRY_DOWN', 'GW_REGISTRY_ERROR', 'GW_CALL_MOVING'];
 const OF_STREAM = /^GW_STREAM_/;
+/** One gateway knows no more of a call that it never had than that it is not recorded. */
+const isOfOtherNodes = ({ method, path, code }: DocumentedError) =>
+  code === 'GW_CALL_UNKNOWN' && path.endsWith('/recording') && method !== 'post';
 
 /** All of them: of one gateway, of a fleet, or of the Stream bridge. Each has a file that shows them. */
 export function documentedErrors(of: 'gateway' | 'fleet' | 'stream'): DocumentedError[] {
@@ -57,7 +60,11 @@ export function documentedErrors(of: 'gateway' | 'fleet' | 'stream'): Documented
       ),
     ),
   );
-  const isOf = (code: string) =>
-    OF_A_FLEET.includes(code) ? 'fleet' : OF_STREAM.test(code) ? 'stream' : 'gateway';
-  return all.filter(({ code }) => isOf(code) === of);
+  const isOf = (error: DocumentedError) =>
+    OF_A_FLEET.includes(error.code) || isOfOtherNodes(error)
+      ? 'fleet'
+      : OF_STREAM.test(error.code)
+        ? 'stream'
+        : 'gateway';
+  return all.filter((error) => isOf(error) === of);
 }
