@@ -40,7 +40,7 @@ export interface DocumentedError {
 }
 
 /** Errors that only come of several nodes, and those that only the Stream bridge knows. */
-const OF_A_FLEET = ['GW_REGISTRY_DOWN', 'GW_REGISTRY_ERROR', 'GW_CALL_MOVING'];
+const OF_A_FLEET = ['GW_REGISTRY_DOWN', 'GW_REGISTRY_ERROR', 'GW_CALL_MOVING', 'GW_QUESTION_UNKNOWN'];
 const OF_STREAM = /^GW_STREAM_/;
 /** One gateway knows no more of a call that it never had than that it is not recorded. */
 const isOfOtherNodes = ({ method, path, code }: DocumentedError) =>

@@ -39,6 +39,7 @@ function control({ answers, errors: own = {}, parameters = [], ...rest }: Contro
         404: [...(own[404] ?? []), ...OF_A_CALL[404]],
         409: [...(own[409] ?? []), 'GW_CALL_ENDED', 'GW_CALL_NOT_LIVE', 'GW_CALL_MOVING'],
         ...(hasBody ? { 413: [...(own[413] ?? []), 'GW_BODY_TOO_LARGE'] } : {}),
+        500: [...(own[500] ?? []), ...OF_A_CALL[500]],
         503: [...(own[503] ?? []), ...OF_A_CALL[503]],
       }),
     },

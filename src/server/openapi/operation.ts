@@ -24,6 +24,7 @@ const ALWAYS: ErrorCodes = {
 /** Asking for a call, at whichever node it is. */
 export const OF_A_CALL = {
   404: ['GW_CALL_UNKNOWN'],
+  500: ['GW_QUESTION_UNKNOWN'],
   503: ['GW_REGISTRY_DOWN', 'GW_REGISTRY_ERROR'],
 } as const;
 

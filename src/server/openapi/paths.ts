@@ -80,6 +80,7 @@ export const paths: Paths = {
           404: ['GW_CALL_UNKNOWN'],
           409: ['GW_RECORDING_OFF', 'GW_RECORDING_EXISTS', 'GW_CALL_ENDED', 'GW_CALL_MOVING'],
           413: ['GW_BODY_TOO_LARGE'],
+          500: OF_A_CALL[500],
           503: [...OF_A_CALL[503], 'GW_RECORDINGS_FULL', 'GW_RECORDING_FAILED'],
         }),
       },
@@ -94,6 +95,7 @@ export const paths: Paths = {
         ...errors({
           404: ['GW_CALL_UNKNOWN', 'GW_RECORDING_NONE'],
           409: ['GW_CALL_MOVING'],
+          500: OF_A_CALL[500],
           503: OF_A_CALL[503],
         }),
       },
@@ -108,6 +110,7 @@ export const paths: Paths = {
         ...errors({
           404: ['GW_CALL_UNKNOWN', 'GW_RECORDING_NONE'],
           409: ['GW_CALL_MOVING'],
+          500: OF_A_CALL[500],
           503: OF_A_CALL[503],
         }),
       },

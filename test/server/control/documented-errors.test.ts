@@ -1,5 +1,4 @@
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
@@ -10,18 +9,14 @@ import { Gatekeeper } from '../../../src/server/gatekeeper.js';
 import { WavFile } from '../../../src/server/recording/wav-file.js';
 import { Caller, eventually, postForm, voiceParameters } from '../../support/caller.js';
 import { ask, startControlled } from '../../support/control.js';
-import { checkAnswer, type DocumentedError, documentedErrors } from '../../support/documented.js';
+import { checkAnswer, documentedErrors } from '../../support/documented.js';
 import { startGateway } from '../../support/gateway.js';
 import { KEY, TestLeg } from '../../support/leg.js';
+import { type Answer, badBodyOf, type Operation, type Request, send } from '../../support/operations.js';
 
 const OTHER = '+15557778888';
 const MOST_PLAYED_BYTES = 128 * 1024 * 1024;
 
-interface Answer {
-  readonly status: number;
-  readonly body: { readonly error?: { readonly code: string; readonly message: string } };
-}
-type Operation = Pick<DocumentedError, 'method' | 'path'>;
 /** Brings an operation to answer an error, over HTTP. */
 type Way = (of: Operation) => Promise<Answer>;
 
@@ -30,73 +25,6 @@ afterEach(async () => {
   vi.restoreAllMocks();
   for (const free of freed.splice(0)) await free();
 });
-
-const nameOf = ({ method, path }: Operation) => `${method} ${path}`;
-const CALL = '/v1/calls/{callId}';
-
-/** A request that each operation takes, and one that it does not; none where it has no body. */
-const BODIES: Record<string, { readonly good?: object; readonly bad: object }> = {
-  'post /v1/calls': { good: { to: OTHER }, bad: { to: OTHER, colour: 'red' } },
-  [`post ${CALL}/clear`]: { bad: { now: true } },
-  [`post ${CALL}/mark`]: { good: { name: 'here' }, bad: { name: '' } },
-  [`post ${CALL}/dtmf`]: { good: { digits: '1' }, bad: { digits: 'x' } },
-  [`post ${CALL}/play`]: { good: { file: 'a.wav' }, bad: { file: 'a.wav', loop: -1 } },
-  [`post ${CALL}/hold`]: { bad: { music: 'a.wav' } },
-  [`post ${CALL}/mute`]: { bad: { voice: 'nobody' } },
-  [`post ${CALL}/transfer`]: {
-    good: { room: 'elsewhere' },
-    bad: { room: 'elsewhere', sip: 'sip:a@b.example' },
-  },
-  [`post ${CALL}/legs`]: { good: { to: OTHER }, bad: { to: OTHER, room: 'elsewhere' } },
-  [`post ${CALL}/recording`]: { bad: { rate: 7 } },
-};
-
-interface Request {
-  readonly callId?: string;
-  /** In place of one that the operation takes. */
-  readonly body?: object | string | Uint8Array;
-  readonly query?: string;
-  readonly headers?: Readonly<Record<string, string | undefined>>;
-}
-
-/** Makes a request, of whichever operation. */
-function send(url: string, of: Operation, { callId = 'nobody', query = '', ...request }: Request = {}) {
-  const path = of.path.replace('{callId}', callId).replace('{room}', 'desk') + query;
-  const isUpgrade = path.includes('/leg') && !path.endsWith('/legs');
-  const body = request.body ?? BODIES[nameOf(of)]?.good;
-  const headers = {
-    authorization: `Bearer ${KEY}`,
-    ...(isUpgrade
-      ? {
-          connection: 'upgrade',
-          upgrade: 'websocket',
-          'sec-websocket-version': '13',
-          'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
-        }
-      : {}),
-    ...request.headers,
-  };
-  return new Promise<Answer>((resolve, reject) => {
-    const given = Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== undefined));
-    const sent = http.request(url + path, { method: of.method.toUpperCase(), headers: given, agent: false });
-    sent.on('response', async (response) => {
-      const { statusCode: status = 0 } = response;
-      let text = '';
-      for await (const chunk of response) text += chunk;
-      resolve({ status, body: JSON.parse(text) });
-    });
-    sent.on('upgrade', (_, socket) => {
-      socket.destroy();
-      resolve({ status: 101, body: {} });
-    });
-    sent.on('error', reject);
-    sent.end(
-      typeof body === 'string' || body instanceof Uint8Array || body === undefined
-        ? body
-        : JSON.stringify(body),
-    );
-  });
-}
 
 /** A live caller of a gateway, and the operation asked of them. */
 async function live(options: GatewayOptions = {}) {
@@ -170,10 +98,7 @@ const WAYS: Record<string, Way> = {
   // Of a body:
   GW_BAD_REQUEST: async (of) => {
     const { send } = await live({ recordDir: sounds() });
-    return send(
-      of,
-      of.method === 'post' ? { body: BODIES[nameOf(of)]?.bad as object } : { query: '?rate=7' },
-    );
+    return send(of, of.method === 'post' ? { body: badBodyOf(of) } : { query: '?rate=7' });
   },
   GW_BODY_TOO_LARGE: ofLive({}, { body: 'x'.repeat(65_537) }),
 
