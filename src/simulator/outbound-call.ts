@@ -47,7 +47,7 @@ export interface OutboundRequest {
   readonly sendDigits: string | undefined;
   /** Seconds after which the call is ended. */
   readonly timeLimitSeconds: number;
-  /** All recording parameters, as they came; nothing is recorded. */
+  /** All recording parameters, one that comes more than once with spaces between; nothing is recorded. */
   readonly recording: Readonly<Record<string, string>>;
 }
 

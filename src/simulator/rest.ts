@@ -141,7 +141,11 @@ function outboundRequestOf(form: URLSearchParams): OutboundRequest {
     amdCallback: amdCallbackOf(form),
     sendDigits: sendDigitsOf(text('SendDigits')),
     timeLimitSeconds: inRange(form, 'TimeLimit', 1, 86_400) ?? 14_400,
-    recording: Object.fromEntries([...form].filter(([name]) => name.startsWith('Record') || name === 'Trim')),
+    recording: Object.fromEntries(
+      [...form.keys()]
+        .filter((name) => name.startsWith('Record') || name === 'Trim')
+        .map((name) => [name, form.getAll(name).join(' ')]),
+    ),
   };
 }
 

@@ -75,6 +75,7 @@ describe('a call that is placed', () => {
         RecordingTrack: 'inbound',
         RecordingStatusCallback: 'https://a.example/recorded',
         RecordingStatusCallbackMethod: 'POST',
+        RecordingStatusCallbackEvent: 'in-progress completed',
         Trim: 'do-not-trim',
       },
     });
