@@ -58,6 +58,8 @@ export class CallAudio implements StreamInsert, Ticking {
   private silenced: Voices | undefined;
   private mixer: Mixer | undefined;
   private isTicking = false;
+  /** Whether what took the other side's place may still wait at the caller's. */
+  private hasTail = false;
   private isClosed = false;
 
   /**
@@ -145,7 +147,7 @@ export class CallAudio implements StreamInsert, Ticking {
   }
 
   replace(frame: Int16Array): Int16Array | undefined {
-    if (this.replacesRoom) return undefined;
+    if (this.replacesRoom || this.isTailWaiting()) return undefined;
     const { play } = this;
     if (play === undefined) return frame;
     // It is mixed at the pace of what comes; the clock fills in where nothing does.
@@ -157,16 +159,20 @@ export class CallAudio implements StreamInsert, Ticking {
 
   cleared(): void {
     this.tones.clear();
+    this.hasTail = false;
     this.finishAndSettle('cleared');
   }
 
   // What the clock asks:
 
   tick(): void {
-    const { stream } = this;
-    const aheadMs = this.replacesRoom ? this.aheadMs : LEAST_AHEAD_MS;
+    const { stream, replacesRoom } = this;
+    // A play over the other side begins with it.
+    if (!replacesRoom && this.isTailWaiting()) return;
+    const aheadMs = replacesRoom ? this.aheadMs : LEAST_AHEAD_MS;
     let count = Math.floor((aheadMs - stream.leadMs) / FRAME_MS);
     for (; count > 0 && this.isActive && stream.isWritable; count--) {
+      if (replacesRoom) this.hasTail = true;
       this.take();
       stream.inject(this.frame);
     }
@@ -195,6 +201,18 @@ export class CallAudio implements StreamInsert, Ticking {
     return this.tones.isActive || (this.play !== undefined && !this.play.over);
   }
 
+  /**
+   * Whether the caller has yet to hear the end of what took the other side's place. Live audio behind all of that would be
+   * late by as much for the rest of the call.
+   */
+  private isTailWaiting(): boolean {
+    if (!this.hasTail) return false;
+    if (this.stream.leadMs > FRAME_MS) return true;
+    this.hasTail = false;
+    this.settle();
+    return false;
+  }
+
   private finishAndSettle(end: PlayEnd): void {
     this.finish(end);
     this.settle();
@@ -212,7 +230,7 @@ export class CallAudio implements StreamInsert, Ticking {
   /** In the stream's way, and on the clock, only as long as there is a reason. */
   private settle(): void {
     const isTicking = !this.isClosed && this.isActive;
-    const isNeeded = isTicking || (!this.isClosed && this.silenced !== undefined);
+    const isNeeded = !this.isClosed && (this.isActive || this.hasTail || this.silenced !== undefined);
     this.stream.insert = isNeeded ? this : undefined;
     if (isTicking === this.isTicking) return;
     this.isTicking = isTicking;

@@ -24,6 +24,19 @@ class Line {
     this.injected.push(frame[480] as number);
     this.endsAt = Math.max(this.endsAt, performance.now()) + 20;
   }
+
+  /** A second of the other side at its pace, as the stream passes it on; the most that then waited before a frame of it. */
+  hearRoom(): number {
+    let most = 0;
+    for (let i = 0; i < 50; i++) {
+      vi.advanceTimersByTime(20);
+      const heard = this.insert === undefined ? FRAME : this.insert.replace(FRAME);
+      if (heard === undefined) continue;
+      most = Math.max(most, this.leadMs);
+      this.inject(heard);
+    }
+    return most;
+  }
 }
 
 function start(leadMs = 120) {
@@ -109,6 +122,7 @@ describe('a call’s audio', () => {
     audio.dial('1');
     expect(line.insert?.replace(FRAME)).toBeUndefined();
     vi.advanceTimersByTime(400);
+    expect(line.insert?.replace(FRAME), 'heard with the next frame').toBe(FRAME);
     expect(line.insert).toBeUndefined();
     audio.start(SECOND, ONCE);
     expect(line.insert).toBe(audio);
@@ -116,6 +130,44 @@ describe('a call’s audio', () => {
     expect(line.insert).toBeUndefined();
     expect(played.map(({ end }) => end)).toEqual(['cleared']);
     expect(audio.stop()).toBeUndefined();
+  });
+
+  it.each([
+    ['keys', (audio: CallAudio) => audio.dial('12')],
+    ['a short play', (audio: CallAudio) => audio.start(new Clip(new Int16Array(320).fill(1_000)), ONCE)],
+    ['music', (audio: CallAudio) => setTimeout(() => audio.unhold(), 300) && audio.hold(SECOND)],
+    ['a mute', (audio: CallAudio) => setTimeout(() => audio.mute(undefined), 300) && audio.mute('room')],
+  ])('leaves the other side no later after %s than before', (_, begin) => {
+    const { line, audio } = start();
+    expect(line.hearRoom()).toBe(0);
+    begin(audio);
+    line.hearRoom();
+    line.hearRoom();
+    expect(line.hearRoom()).toBeLessThanOrEqual(20);
+    expect(line.insert).toBeUndefined();
+  });
+
+  it('drops nothing of what the other side sent ahead of a hold that came too late to be heard', () => {
+    const { line, audio } = start();
+    for (let i = 0; i < 50; i++) line.inject(FRAME);
+    audio.hold(SECOND);
+    vi.advanceTimersByTime(300);
+    audio.unhold();
+    expect(line.insert).toBeUndefined();
+  });
+
+  it('begins a play over the other side when that is heard again', () => {
+    const { line, audio, played } = start();
+    audio.hold(SECOND);
+    line.hearRoom();
+    audio.start(new Clip(new Int16Array(4_000).fill(1_000)), { ...ONCE, over: true });
+    audio.unhold();
+    line.injected.length = 0;
+    for (let second = 0; second < 2; second++) expect(line.hearRoom()).toBeLessThanOrEqual(40);
+    const mixed = line.injected.filter((level) => Math.abs(level - 6_000) < 20);
+    expect(mixed.length, 'of 25 frames').toBeGreaterThan(20);
+    expect(played).toMatchObject([{ end: 'finished', playedMs: 500 }]);
+    expect(line.insert).toBeUndefined();
   });
 
   it('mixes at the pace of the other side, and goes on by itself where that falls silent', () => {

@@ -150,7 +150,7 @@ describe('an operation', () => {
     expect(stream?.insert?.silencesCaller).toBe(true);
     expect(await view()).toMatchObject({ held: false, muted: 'caller' });
     await control('DELETE', 'mute');
-    expect(stream?.insert, 'nothing is in the way of a call like any other').toBeUndefined();
+    await eventually('nothing in the way of a call like any other', () => stream?.insert === undefined);
     expect(await view()).not.toHaveProperty('muted');
     await control('POST', 'mute', { voice: 'both' });
     await control('POST', 'hold');
