@@ -47,6 +47,8 @@ export interface SessionOptions {
   readonly log: Logger;
   /** The room of a call whose hook named none. */
   readonly defaultRoom: (call: PhoneCall) => string;
+  /** Notes what Twilio calls the call, where its stream is the first to tell. */
+  readonly bindSid: (call: PhoneCall, callSid: string) => void;
   /**
    * Says what Twilio shall do with the caller when the stream is over; `undefined` where Twilio was not told to ask.
    */
@@ -88,7 +90,11 @@ export class Session implements PhoneLine {
       ...options.stream,
       checkStart: (start) => this.checkStart(start),
     });
-    this.stream.on('start', () => call.goLive());
+    this.stream.on('start', ({ callSid }) => {
+      // A callee may be faster than Twilio's answer to whoever placed the call.
+      if (call.callSid === undefined) options.bindSid(call, callSid);
+      call.goLive();
+    });
     this.stream.on('dtmf', (digit) => this.leg?.dtmf(digit));
     this.stream.on('mark', (echo) => this.leg?.marked?.(echo));
     this.stream.on('end', (end, reason) => {
@@ -159,12 +165,13 @@ export class Session implements PhoneLine {
    * @returns false, with nothing changed, where Twilio was not told to ask what comes next
    */
   leaveTo(twiml: string): boolean {
-    const { options, decision } = this;
+    const { call, options, decision } = this;
+    if (call.callSid === undefined) return false;
     // A stream of the user's own code may be one that nothing comes after.
     if (options.goOn === undefined || decision === undefined || 'refuse' in decision) return false;
     if (decision.bridge === false) return false;
-    options.goOn(this.call, twiml);
-    this.call.end('transferred');
+    options.goOn(call, twiml);
+    call.end('transferred');
     return true;
   }
 

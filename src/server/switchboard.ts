@@ -89,6 +89,8 @@ interface SwitchboardEvents {
 /** From answer to socket Twilio needs a moment, on top of the ringing. */
 const CONNECT_ALLOWANCE_MS = 15_000;
 const DEFAULT_RING_SECONDS = 60;
+/** The callee of a call that ended so is on the phone all the same. */
+const GOES_ON: ReadonlySet<EndCause> = new Set(['handed-over', 'moved', 'transferred']);
 
 /** Answers, places, connects and ends the calls of one gateway. Knows nothing of HTTP. */
 export class Switchboard extends EventEmitter<SwitchboardEvents> implements CallService {
@@ -312,8 +314,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         options: request,
       });
       registry.bindSid(call, callSid);
-      // Where it moved, its callee was faster than Twilio's answer to us.
-      if (call.state === 'ended' && call.endCause !== 'moved') {
+      // Its callee may have been faster than Twilio's answer to us, and be elsewhere by now.
+      if (call.endCause !== undefined && !GOES_ON.has(call.endCause)) {
         // It was hung up while Twilio was still being asked; a call that Twilio itself ended needs no more.
         if (call.endCause !== 'status') await this.hangUpAtTwilio(call);
         throw new GatewayError(
@@ -381,11 +383,6 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     if (session === undefined) return this.register(call);
     if (session.isDormant) this.begin(session);
     return session;
-  }
-
-  /** Notes what Twilio calls a call that another node placed. */
-  bindSid(call: PhoneCall, callSid: string): void {
-    this.options.registry.bindSid(call, callSid);
   }
 
   /** Answers Twilio, which asks what comes after a stream, with TwiML. */
@@ -488,6 +485,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       bridge,
       log,
       defaultRoom,
+      bindSid: (call, callSid) => this.options.registry.bindSid(call, callSid),
       accountSid,
       apology,
       goOn: this.comesBack

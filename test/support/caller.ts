@@ -111,7 +111,11 @@ export class Caller {
   static async connect(gateway: string, more: Record<string, string> = {}): Promise<Caller> {
     const parameters = voiceParameters(more);
     const answer = await postForm(gateway, '/twilio/voice', parameters);
-    const twiml = await answer.text();
+    return Caller.answer(gateway, await answer.text(), parameters);
+  }
+
+  /** Whoever is on the phone is connected as TwiML says; no `start` yet. */
+  static async answer(gateway: string, twiml: string, parameters: Record<string, string>): Promise<Caller> {
     const url = streamUrl(twiml);
     const socket = new WebSocket(localUrl(gateway, url), { headers: { 'x-twilio-signature': sign(url) } });
     const caller = new Caller(socket, parameters, twiml);

@@ -436,10 +436,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     });
   }
 
-  /** The callee of a call that another node placed was faster than Twilio's answer to it. */
+  /** A callee was faster than Twilio's answer to the node that placed the call. */
   private learnSid({ call, stream }: Session): void {
     stream.once('start', ({ callSid }) => {
-      this.switchboard.bindSid(call, callSid);
       this.outbox.write(call.callId, () => this.ledger.bindSid(call.callId, callSid));
     });
   }

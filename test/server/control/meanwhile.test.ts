@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
-import { eventually } from '../../support/caller.js';
-import { startControlled } from '../../support/control.js';
+import { LocalBridge } from '../../../src/index.js';
+import { Caller, eventually, postForm, voiceParameters } from '../../support/caller.js';
+import { ask, startControlled } from '../../support/control.js';
 
 const freed: (() => unknown)[] = [];
 afterEach(async () => {
@@ -115,5 +116,49 @@ describe('a call that ends while', () => {
     expect(await answer).toMatchObject({ status: 409, body: { error: { code: 'GW_CALL_ENDED' } } });
     expect(asked.filter((each) => each.includes(sid) && each.includes('Status=completed'))).toHaveLength(1);
     expect(gateway.calls.get('second')).toBeUndefined();
+  });
+});
+
+describe('a call that is answered before Twilio tells its id', () => {
+  /** A bridge whose streams Twilio asks after. */
+  class AskedAfter extends LocalBridge {
+    get goesOn(): true {
+      return true;
+    }
+  }
+  const sid = `CA${'5'.repeat(32)}`;
+
+  async function startAnswered() {
+    const { asked, answers, release, apiUrl } = await startSlowApi();
+    const started = await startControlled({ twilio: { apiUrl }, bridge: new AskedAfter() });
+    const { url, gateway } = started;
+    answers.push({ status: 201, body: { sid } });
+    const placed = gateway.placeCall({ to: '+15557778888', callId: 'early' });
+    placed.catch(() => {});
+    await eventually('the question', () => asked.length === 1);
+    const callee = await Caller.answer(url, String(asked[0]).replaceAll('+', ' '), { CallSid: sid });
+    callee.start();
+    await eventually('live', () => gateway.calls.get('early')?.state === 'live');
+    return { ...started, asked, release, placed, callee };
+  }
+
+  it('is known by it from the start of its stream', async () => {
+    const { gateway, release, placed, callee } = await startAnswered();
+    expect(gateway.calls.getBySid(sid)?.callId).toBe('early');
+    release();
+    expect(await placed).toEqual({ callId: 'early', callSid: sid });
+    callee.hangUp();
+  });
+
+  it('can be transferred: Twilio is told where to, and hangs nobody up', async () => {
+    const { url, asked, release, placed, callee, event } = await startAnswered();
+    expect((await ask(url, 'POST', 'early', 'transfer', { number: '+15550001234' })).status).toBe(200);
+    await eventually('the end of its stream', () => callee.closed !== undefined);
+    const next = await postForm(url, '/twilio/next', voiceParameters({ CallSid: sid }));
+    expect(await next.text()).toContain('<Dial>+15550001234</Dial>');
+    release();
+    expect(await placed).toEqual({ callId: 'early', callSid: sid });
+    expect(await event('call.ended')).toMatchObject({ cause: 'transferred' });
+    expect(asked).toHaveLength(1);
   });
 });
