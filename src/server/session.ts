@@ -229,7 +229,7 @@ export class Session implements PhoneLine {
         throw signal.aborted ? ended() : error;
       });
       if (signal.aborted) {
-        void next.close();
+        void this.letGo(next);
         throw ended();
       }
       this.line.leave();
@@ -237,7 +237,7 @@ export class Session implements PhoneLine {
       this.leg = next;
       this.stream.connect(next);
       line.take();
-      await leg.close();
+      void this.letGo(leg);
     }
     // What was done to the call meanwhile stays done.
     if (this.decision !== undefined && !('refuse' in this.decision)) {
@@ -272,7 +272,7 @@ export class Session implements PhoneLine {
     this.line.take();
     const leg = await this.joinLeg(decision, this.line, signal);
     if (signal.aborted) {
-      leg.close();
+      void this.letGo(leg);
       return;
     }
     this.leg = leg;
@@ -286,6 +286,15 @@ export class Session implements PhoneLine {
       { callId: call.callId, room, user: userOf(call, decision.user), signal },
       line,
     );
+  }
+
+  /** Nobody is kept waiting by a room that the call is not in. */
+  private async letGo(leg: BridgeLeg): Promise<void> {
+    try {
+      await leg.close();
+    } catch (error) {
+      this.options.log.warn({ callId: this.call.callId, err: error }, 'a leg that was left did not close');
+    }
   }
 
   /** A stream may only carry the call its URL was made for. */

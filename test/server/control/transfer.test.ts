@@ -134,6 +134,37 @@ describe('a transfer', () => {
   });
 });
 
+describe.each([
+  ['fails to', () => Promise.reject(new Error('stuck'))],
+  ['never does', () => new Promise<void>(() => {})],
+])('a transfer from a room that is to let go and %s', (_, close) => {
+  class Clinging extends LocalBridge {
+    override async join(request: JoinRequest, line: PhoneLine) {
+      const leg = await super.join(request, line);
+      if (request.room !== 'first') return leg;
+      const release = leg.close.bind(leg);
+      leg.close = () => {
+        release();
+        return close() as never;
+      };
+      return leg;
+    }
+  }
+
+  it('is done all the same, and another can follow', async () => {
+    const { place } = await startControlled({
+      bridge: new Clinging(),
+      prepareCall: () => ({ room: 'first' }),
+    });
+    const { control, phone, view } = await place();
+    for (const room of ['second', 'third']) {
+      expect(await control('POST', 'transfer', { room })).toMatchObject({ status: 200, body: { room } });
+      expect((await view()).room).toBe(room);
+    }
+    await phone.hangUp();
+  });
+});
+
 describe('a second leg', () => {
   it('is placed into the room of the call: they hear each other', async () => {
     const { place, twilio, gateway } = await startControlled(
