@@ -70,6 +70,8 @@ export class Transfers {
       // Twilio refuses what has ended meanwhile.
       throw session.call.state === 'ended' ? endedCall(callId) : error;
     }
+    // Whoever hung up meanwhile did so at Twilio too.
+    if (session.call.endCause === 'hangup') throw endedCall(callId);
   }
 
   /** Another room has the caller, or none: whoever is on the phone stays where he is until then. */

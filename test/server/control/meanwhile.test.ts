@@ -103,6 +103,19 @@ describe('a call that ends while', () => {
     expect(await event('call.ended')).toMatchObject({ cause: 'transferred' });
   });
 
+  it('Twilio is asked to take its caller over, by our hanging up: it was not transferred', async () => {
+    const { asked, release, apiUrl } = await startSlowApi();
+    const { place, event } = await startControlled({ twilio: { apiUrl } });
+    const { control } = await place();
+    const answer = control('POST', 'transfer', { number: '+15557778888' });
+    await eventually('the question', () => asked.length === 1);
+    expect(await control('DELETE', '')).toMatchObject({ status: 200, body: { endCause: 'hangup' } });
+    expect(asked[1]).toContain('Status=completed');
+    release();
+    expect(await answer).toMatchObject({ status: 409, body: { error: { code: 'GW_CALL_ENDED' } } });
+    expect(await event('call.ended')).toMatchObject({ cause: 'hangup' });
+  });
+
   it('a second leg is placed: that one is taken back', async () => {
     const { asked, answers, release, apiUrl } = await startSlowApi();
     const { place, gateway } = await startControlled({ twilio: { apiUrl } });
