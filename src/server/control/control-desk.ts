@@ -19,6 +19,7 @@ import { Clips } from './clips.js';
 import { endedCall } from './ended-call.js';
 import { checkRequest, type Operation, type RequestOf } from './requests.js';
 import { Transfers } from './transfers.js';
+import { Turns } from './turns.js';
 
 /** Ended calls of which it is still known that there was one. */
 const MAX_ENDED = 1_000;
@@ -51,6 +52,8 @@ interface Case {
   readonly audio: CallAudio;
   /** Marks that were asked for and have not come back, by name. */
   readonly marks: Map<string, number>;
+  readonly plays: Turns;
+  readonly holds: Turns;
 }
 
 type Performers = {
@@ -78,13 +81,17 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
       if (!GOES_ON.has(cause)) this.remember(call.callId);
     });
     this.performers = {
-      clear: ({ session }) => roundedAll(session.clear()),
+      clear: ({ session, plays }) => {
+        plays.take(plays.ask());
+        return roundedAll(session.clear());
+      },
       mark: (of, { name }) => this.mark(of, name),
       dtmf: (of, request) => this.dial(of, request),
       play: (of, request) => this.play(of, request),
       stopPlay: (of) => this.stopPlay(of),
       hold: (of, { file }) => this.hold(of, file),
       unhold: (of) => {
+        of.holds.take(of.holds.ask());
         of.audio.unhold();
         this.note(of.session, { hold: undefined });
         return { held: false };
@@ -142,12 +149,13 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
         const { hold = false, mute } = decision;
         if (mute !== undefined) this.caseOf(session).audio.mute(mute);
         if (hold === false) return;
-        const { audio } = this.caseOf(session);
+        const { audio, holds } = this.caseOf(session);
+        const turn = holds.ask();
         // Neither side hears the other while a file is read.
         audio.hold(holdTone());
         if (hold === true) return;
         const music = await this.musicOf(hold.file, callId);
-        if (audio.isHeld) audio.hold(music);
+        if (holds.take(turn)) audio.hold(music);
       },
       () => {},
     );
@@ -172,7 +180,7 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
       this.uploads.delete(result.playId);
       this.tell(() => this.emit('played', call, result), call);
     });
-    const made: Case = { session, audio, marks: new Map() };
+    const made: Case = { session, audio, marks: new Map(), plays: new Turns(), holds: new Turns() };
     this.cases.set(call.callId, made);
     stream.on('mark', (echo) => {
       const left = made.marks.get(echo.name);
@@ -206,11 +214,10 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
 
   private async play(of: Case, request: RequestOf<'play'>): Promise<unknown> {
     const { file, wav, loop = 1, gain = 0, over = false } = request;
-    const { callId } = of.session.call;
+    const turn = of.plays.ask();
     const clip = wav === undefined ? await this.clips.get(file as string) : await this.uploaded(wav);
-    // It may have ended while the sound was read.
-    const { audio } = this.liveCase(callId);
-    const { playId, durationMs } = audio.start(clip, {
+    this.demandTurn(of, 'plays', turn);
+    const { playId, durationMs } = of.audio.start(clip, {
       loop: loop === 0 ? Number.POSITIVE_INFINITY : loop,
       gain,
       over,
@@ -230,7 +237,9 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     return clipOfWav(wav);
   }
 
-  private stopPlay({ audio }: Case): unknown {
+  private stopPlay({ audio, plays }: Case): unknown {
+    // Also of a play whose file is still read.
+    plays.take(plays.ask());
     const result = audio.stop();
     if (result !== undefined) return result;
     const message = 'Expected a call that something is played to but received another';
@@ -238,12 +247,24 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
   }
 
   private async hold(of: Case, file: string | undefined): Promise<unknown> {
-    const { callId } = of.session.call;
+    const turn = of.holds.ask();
     const music = file === undefined ? holdTone() : await this.clips.get(file);
-    const { audio, session } = this.liveCase(callId);
-    audio.hold(music);
-    this.note(session, { hold: file === undefined ? true : { file } });
+    this.demandTurn(of, 'holds', turn);
+    of.audio.hold(music);
+    this.note(of.session, { hold: file === undefined ? true : { file } });
     return { held: true };
+  }
+
+  /**
+   * The call may have ended, or been told otherwise, while a sound was read.
+   * @throws GatewayError `GW_CALL_ENDED`, `GW_SUPERSEDED` (409)
+   */
+  private demandTurn(of: Case, what: 'plays' | 'holds', turn: number): void {
+    const { callId } = of.session.call;
+    if (this.liveCase(callId) !== of) throw endedCall(callId);
+    if (of[what].take(turn)) return;
+    const message = `Expected no later word on the ${what} of call ${callId} while a sound was read but received one`;
+    throw new GatewayError('GW_SUPERSEDED', message, { status: 409 });
   }
 
   private async addLeg(session: Session, request: RequestOf<'addLeg'>): Promise<unknown> {

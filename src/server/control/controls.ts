@@ -57,7 +57,8 @@ export class Controls {
    * Plays a WAV file to the caller, in place of one that is played. Event `played` tells when it is over.
    * @param sound the file's bytes, at most 2 MiB where they go to another node, or its name in `playDir`
    * @throws GatewayError `GW_WAV_INVALID` (400), `GW_WAV_TOO_LONG` (413), `GW_PLAY_FILE_UNKNOWN` (404), `GW_PLAY_OFF` (409)
-   * without `playDir`, `GW_PLAYS_FULL` (503)
+   * without `playDir`, `GW_SUPERSEDED` (409) where another play, a stop or a clear came while it was read, `GW_PLAYS_FULL`
+   * (503)
    */
   play(
     callId: string,

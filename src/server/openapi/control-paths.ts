@@ -46,7 +46,7 @@ function control({ answers, errors: own = {}, parameters = [], ...rest }: Contro
   };
 }
 
-const file = { 404: ['GW_PLAY_FILE_UNKNOWN'], 409: ['GW_PLAY_OFF'] } as const;
+const file = { 404: ['GW_PLAY_FILE_UNKNOWN'], 409: ['GW_PLAY_OFF', 'GW_SUPERSEDED'] } as const;
 const wav = { 400: ['GW_WAV_INVALID'], 413: ['GW_WAV_TOO_LONG'] } as const;
 
 /** `/v1/calls/{callId}/…`: what is asked of a running call. */

@@ -8,7 +8,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
 import { LocalBridge } from '../../../src/index.js';
 import { Caller, eventually, postForm, voiceParameters } from '../../support/caller.js';
-import { ask, startControlled } from '../../support/control.js';
+import { ask, hears, sleep, startControlled } from '../../support/control.js';
+import { tone } from '../../support/media.js';
 
 const freed: (() => unknown)[] = [];
 afterEach(async () => {
@@ -45,15 +46,23 @@ function longWav(): Uint8Array {
   return wav.toBuffer();
 }
 
+/** A directory with that file, and one that is read at once: 800 Hz. */
+function playDirOf(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'trunkline-meanwhile-'));
+  freed.push(() => rmSync(directory, { recursive: true }));
+  writeFileSync(join(directory, 'long.wav'), longWav());
+  const wav = new wavefile.WaveFile();
+  wav.fromScratch(1, 8_000, '16', tone(800, 8_000, 16_000, 8_000) as unknown as number[]);
+  writeFileSync(join(directory, 'short.wav'), wav.toBuffer());
+  return directory;
+}
+
 describe('a call that ends while', () => {
   it.each([
     ['play', { file: 'long.wav' }],
     ['hold', { file: 'long.wav' }],
   ])('the file for %s is read: 409, and nothing is left', async (path, body) => {
-    const directory = mkdtempSync(join(tmpdir(), 'trunkline-meanwhile-'));
-    freed.push(() => rmSync(directory, { recursive: true }));
-    writeFileSync(join(directory, 'long.wav'), longWav());
-    const { place, events, gateway } = await startControlled({ playDir: directory });
+    const { place, events, gateway } = await startControlled({ playDir: playDirOf() });
     const { control, phone, callId } = await place();
     const stream = gateway.stream(callId);
     const asked = control('POST', path, body);
@@ -129,6 +138,59 @@ describe('a call that ends while', () => {
     expect(await answer).toMatchObject({ status: 409, body: { error: { code: 'GW_CALL_ENDED' } } });
     expect(asked.filter((each) => each.includes(sid) && each.includes('Status=completed'))).toHaveLength(1);
     expect(gateway.calls.get('second')).toBeUndefined();
+  });
+});
+
+describe('an order whose file is read', () => {
+  const SUPERSEDED = { status: 409, body: { error: { code: 'GW_SUPERSEDED' } } };
+  const long = { file: 'long.wav' };
+  const short = { file: 'short.wav' };
+
+  it.each([
+    ['play', 'a stop', 'DELETE', 'play', undefined, 404],
+    ['play', 'another play', 'POST', 'play', { ...short, loop: 0 }, 201],
+    ['play', 'a clear', 'POST', 'clear', undefined, 200],
+    ['hold', 'an unhold', 'DELETE', 'hold', undefined, 200],
+    ['hold', 'other music', 'POST', 'hold', short, 200],
+  ])('undoes nothing that came later: a %s, then %s', async (...row) => {
+    const [path, , method, laterPath, body, status] = row;
+    const { place, gateway } = await startControlled({ playDir: playDirOf() });
+    const { control, phone, callId, view } = await place();
+    const earlier = control('POST', path, long);
+    await sleep(30);
+    expect((await control(method, laterPath, body)).status).toBe(status);
+    expect(await earlier).toMatchObject(SUPERSEDED);
+    if (body === undefined) {
+      await eventually('nothing in the way', () => gateway.stream(callId)?.insert === undefined);
+      expect((await view()).held).not.toBe(true);
+    } else await eventually('the later one', () => hears(phone, 800, 300) > -20);
+    await phone.hangUp();
+  });
+
+  it('is carried out where a later one fails', async () => {
+    const { place } = await startControlled({ playDir: playDirOf() });
+    const { control, phone, view } = await place();
+    const earlier = control('POST', 'hold', long);
+    await sleep(30);
+    expect((await control('POST', 'hold', { file: 'missing.wav' })).status).toBe(404);
+    expect((await earlier).status).toBe(200);
+    expect((await view()).held).toBe(true);
+    await phone.hangUp();
+  });
+
+  it('may be the hook’s: what is said of the call counts more', async () => {
+    const { place } = await startControlled({
+      playDir: playDirOf(),
+      prepareCall: () => ({ room: 'desk', hold: long }),
+    });
+    const { control, phone } = await place();
+    expect((await control('POST', 'hold', short)).status).toBe(200);
+    // When this one has begun the hook's music is read.
+    await control('POST', 'play', long);
+    await control('DELETE', 'play');
+    await sleep(500);
+    expect(hears(phone, 800, 300)).toBeGreaterThan(-20);
+    await phone.hangUp();
   });
 });
 
