@@ -270,16 +270,23 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
   private async addLeg(session: Session, request: RequestOf<'addLeg'>): Promise<unknown> {
     const { decision } = session;
     if (decision === undefined || 'refuse' in decision || decision.bridge === false) {
-      const message = 'Expected a call in a room for a second leg but received one that is in none';
-      throw new GatewayError('GW_LEG_IMPOSSIBLE', message, { status: 409 });
+      throw legImpossible('is in none');
     }
-    const { place, switchboard } = this.options;
-    const placed = await place({ ...request, room: session.room } as unknown as PlaceCallRequest);
+    if (this.transfers.isUnderWay(session)) throw legImpossible('is on its way to another room');
+    const { room } = session;
+    const placed = await this.options.place({ ...request, room } as unknown as PlaceCallRequest);
     const { callId, endCause } = session.call;
-    if (endCause === undefined || GOES_ON.has(endCause)) return placed;
-    // Nobody is rung up to talk to nobody.
-    await switchboard.hangUp(placed.callId).catch(() => {});
-    throw endedCall(callId);
+    if (endCause !== undefined && GOES_ON.has(endCause)) return placed;
+    if (endCause === undefined && session.room === room) return placed;
+    await this.takeBack(placed);
+    throw endCause === undefined ? legImpossible('went to another room meanwhile') : endedCall(callId);
+  }
+
+  /** Nobody is rung up to talk to nobody. */
+  private async takeBack(placed: PlacedCall): Promise<void> {
+    const { switchboard } = this.options;
+    // It may be another node's by now.
+    await switchboard.hangUp(placed.callId).catch(() => switchboard.hangUpAtTwilio(placed));
   }
 
   /** What is done to a call becomes part of its decision, which goes with it to another node. */
@@ -311,4 +318,9 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
 
 function roundedAll({ playedMs, discardedMs }: { playedMs: number; discardedMs: number }) {
   return { playedMs: Math.round(playedMs), discardedMs: Math.round(discardedMs) };
+}
+
+function legImpossible(why: string): GatewayError {
+  const message = `Expected a call in a room for a second leg but received one that ${why}`;
+  return new GatewayError('GW_LEG_IMPOSSIBLE', message, { status: 409 });
 }

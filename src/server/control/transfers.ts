@@ -21,6 +21,11 @@ export class Transfers {
     private readonly log: Logger,
   ) {}
 
+  /** Whether it is not known yet where the caller is going to be. */
+  isUnderWay(session: Session): boolean {
+    return this.underWay.has(session);
+  }
+
   /** @throws GatewayError as `Controls.transfer` says; the call then stays where it is */
   async perform(session: Session, request: RequestOf<'transfer'>): Promise<Transferred> {
     if (this.underWay.has(session)) {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
-import { LocalBridge } from '../../../src/index.js';
+import { type JoinRequest, LocalBridge, type PhoneLine } from '../../../src/index.js';
 import { Caller, eventually, postForm, voiceParameters } from '../../support/caller.js';
 import { ask, hears, sleep, startControlled } from '../../support/control.js';
 import { tone } from '../../support/media.js';
@@ -138,6 +138,51 @@ describe('a call that ends while', () => {
     expect(await answer).toMatchObject({ status: 409, body: { error: { code: 'GW_CALL_ENDED' } } });
     expect(asked.filter((each) => each.includes(sid) && each.includes('Status=completed'))).toHaveLength(1);
     expect(gateway.calls.get('second')).toBeUndefined();
+  });
+});
+
+describe('a second leg', () => {
+  it('for a call that goes to another room meanwhile is taken back', async () => {
+    const { asked, answers, release, apiUrl } = await startSlowApi();
+    const { place, gateway } = await startControlled({ twilio: { apiUrl } });
+    const { control, phone } = await place();
+    const sid = `CA${'5'.repeat(32)}`;
+    answers.push({ status: 201, body: { sid } });
+    const answer = control('POST', 'legs', { to: '+15557778888', callId: 'second' });
+    await eventually('the question', () => asked.length === 1);
+    expect((await control('POST', 'transfer', { room: 'other' })).status).toBe(200);
+    release();
+    expect(await answer).toMatchObject({ status: 409, body: { error: { code: 'GW_LEG_IMPOSSIBLE' } } });
+    expect(asked.filter((each) => each.includes(sid) && each.includes('Status=completed'))).toHaveLength(1);
+    expect(gateway.calls.get('second')).toBeUndefined();
+    await phone.hangUp();
+  });
+
+  it('is not placed while its room is not known, and into the new one after that', async () => {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    class SlowBridge extends LocalBridge {
+      override async join(request: JoinRequest, line: PhoneLine) {
+        if (request.room === 'slow') await held;
+        return super.join(request, line);
+      }
+    }
+    const { place, gateway, url } = await startControlled({ bridge: new SlowBridge() });
+    const { control, phone } = await place();
+    const moved = control('POST', 'transfer', { room: 'slow' });
+    await sleep(50);
+    expect(await control('POST', 'legs', { to: '+15557778888', callId: 'second' })).toMatchObject({
+      status: 409,
+      body: { error: { code: 'GW_LEG_IMPOSSIBLE' } },
+    });
+    expect(gateway.calls.get('second')).toBeUndefined();
+    release();
+    expect((await moved).status).toBe(200);
+    expect((await control('POST', 'legs', { to: '+15557778888', callId: 'third' })).status).toBe(201);
+    expect((await ask(url, 'GET', 'third', '')).body.room).toBe('slow');
+    await phone.hangUp();
   });
 });
 
