@@ -5,7 +5,6 @@ import { GatewayError } from '../../errors.js';
 import type { Clip } from '../../media/clip.js';
 import { holdTone } from '../../media/hold-tone.js';
 import type { MarkEcho } from '../../media/marks.js';
-import { clipOfWav } from '../../media/wav-clip.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { TwilioRest } from '../../twilio/rest.js';
 import type { PlacedCall } from '../call-service.js';
@@ -16,15 +15,15 @@ import type { Switchboard } from '../switchboard.js';
 import { CallAudio, type PlayResult } from './call-audio.js';
 import type { CallControl } from './call-control.js';
 import { Clips } from './clips.js';
+import type { PlayStarted } from './controls.js';
 import { endedCall } from './ended-call.js';
 import { checkRequest, type Operation, type RequestOf } from './requests.js';
 import { Transfers } from './transfers.js';
 import { Turns } from './turns.js';
+import { Uploads } from './uploads.js';
 
 /** Ended calls of which it is still known that there was one. */
 const MAX_ENDED = 1_000;
-/** Memory of sounds that came as requests and are being played, in bytes. */
-const MAX_UPLOADED_BYTES = 128 * 1024 * 1024;
 /** Another node goes on with the call after these. */
 const GOES_ON: ReadonlySet<EndCause> = new Set(['handed-over', 'moved']);
 
@@ -67,8 +66,7 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
   /** Calls of which something was asked. */
   private readonly cases = new Map<string, Case>();
   private readonly ended = new Set<string>();
-  private uploadedBytes = 0;
-  private readonly uploads = new Map<string, number>();
+  private readonly uploads = new Uploads();
   private readonly performers: Performers;
 
   constructor(private readonly options: ControlDeskOptions) {
@@ -176,8 +174,7 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     const known = this.cases.get(call.callId);
     if (known !== undefined) return known;
     const audio = new CallAudio(stream, this.options.leadMs, (result) => {
-      this.uploadedBytes -= this.uploads.get(result.playId) ?? 0;
-      this.uploads.delete(result.playId);
+      this.uploads.over(result.playId);
       this.tell(() => this.emit('played', call, result), call);
     });
     const made: Case = { session, audio, marks: new Map(), plays: new Turns(), holds: new Turns() };
@@ -212,29 +209,30 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     }
   }
 
-  private async play(of: Case, request: RequestOf<'play'>): Promise<unknown> {
-    const { file, wav, loop = 1, gain = 0, over = false } = request;
+  private async play(of: Case, request: RequestOf<'play'>): Promise<PlayStarted> {
+    const { file, wav } = request;
     const turn = of.plays.ask();
-    const clip = wav === undefined ? await this.clips.get(file as string) : await this.uploaded(wav);
+    if (wav === undefined) return this.startPlay(of, turn, await this.clips.get(file as string), request);
+    const clip = await this.uploads.read(wav);
+    try {
+      const started = this.startPlay(of, turn, clip, request);
+      this.uploads.play(started.playId, clip);
+      return started;
+    } catch (error) {
+      this.uploads.drop(clip);
+      throw error;
+    }
+  }
+
+  private startPlay(of: Case, turn: number, clip: Clip, request: RequestOf<'play'>): PlayStarted {
+    const { loop = 1, gain = 0, over = false } = request;
     this.demandTurn(of, 'plays', turn);
     const { playId, durationMs } = of.audio.start(clip, {
       loop: loop === 0 ? Number.POSITIVE_INFINITY : loop,
       gain,
       over,
     });
-    if (wav !== undefined) {
-      this.uploads.set(playId, clip.pcm.byteLength);
-      this.uploadedBytes += clip.pcm.byteLength;
-    }
     return { playId, durationMs: Number.isFinite(durationMs) ? durationMs : null };
-  }
-
-  private async uploaded(wav: Uint8Array): Promise<Clip> {
-    if (this.uploadedBytes >= MAX_UPLOADED_BYTES) {
-      const message = `Expected less than ${MAX_UPLOADED_BYTES} bytes of sounds being played but received more`;
-      throw new GatewayError('GW_PLAYS_FULL', message, { status: 503 });
-    }
-    return clipOfWav(wav);
   }
 
   private stopPlay({ audio, plays }: Case): unknown {

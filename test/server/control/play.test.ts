@@ -285,15 +285,26 @@ describe('a play', () => {
     await eventually('all are live', () => gateway.calls.listActive().every(({ state }) => state === 'live'));
     const ids = gateway.calls.listActive().map(({ callId }) => callId);
     expect(ids).toHaveLength(15);
-    const outcomes: string[] = [];
-    for (const id of ids) {
-      const played = gateway.control.play(id, wav);
-      outcomes.push(await played.then(({ durationMs }) => `${durationMs}`).catch(({ code }) => code));
-    }
+    const play = (id: string, sound = wav) =>
+      gateway.control
+        .play(id, sound)
+        .then(({ durationMs }) => durationMs)
+        .catch(({ code }) => code);
+    const [first, last] = [ids[0] as string, ids[14] as string];
+    const outcomes: unknown[] = [];
+    for (const id of ids) outcomes.push(await play(id));
     // 9.6 MB each, of 128 MiB.
-    expect(outcomes).toEqual([...Array.from({ length: 14 }, () => '600000'), 'GW_PLAYS_FULL']);
-    await gateway.control.stopPlay(ids[0] as string);
-    expect((await gateway.control.play(ids[14] as string, wav)).durationMs).toBe(600_000);
+    const most = [...Array.from({ length: 13 }, () => 600_000), 'GW_PLAYS_FULL', 'GW_PLAYS_FULL'];
+    expect(outcomes).toEqual(most);
+    await gateway.control.stopPlay(first);
+    expect(await play(last)).toBe(600_000);
+    for (const id of [...ids.slice(1, 13), last]) await gateway.control.stopPlay(id);
+    // What is not played in the end is given back too.
+    for (let i = 0; i < 15; i++) expect(await play(first, wav.subarray(4))).toBe('GW_WAV_INVALID');
+    const late = Promise.all([play(first), play(first)]);
+    await gateway.control.stopPlay(first).catch(() => {});
+    expect(await late).toEqual(['GW_SUPERSEDED', 'GW_SUPERSEDED']);
+    expect(await Promise.all(ids.map((id) => play(id))), 'all at once').toEqual(most);
     for (const caller of callers) caller.hangUp();
   }, 60_000);
 
