@@ -5,6 +5,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import wavefile from 'wavefile';
 import { type GatewayOptions, type JoinRequest, LocalBridge, type PhoneLine } from '../../../src/index.js';
 import { Admission } from '../../../src/server/admission.js';
+import { Clips } from '../../../src/server/control/clips.js';
 import { Gatekeeper } from '../../../src/server/gatekeeper.js';
 import { WavFile } from '../../../src/server/recording/wav-file.js';
 import { Caller, eventually, postForm, voiceParameters } from '../../support/caller.js';
@@ -69,6 +70,7 @@ function sounds(): string {
   writeFileSync(join(directory, 'text.wav'), 'no sound at all');
   writeFileSync(join(directory, 'long.wav'), '');
   truncateSync(join(directory, 'long.wav'), 117 * 1024 * 1024);
+  writeFileSync(join(directory, 'minutes.wav'), wavOf(600));
   return directory;
 }
 
@@ -168,10 +170,19 @@ const WAYS: Record<string, Way> = {
   GW_PLAYS_FULL: async (of) => {
     const { gateway, send } = await live();
     // What it takes to fill it is shown where plays are tested.
-    Object.assign((gateway as unknown as { desk: object }).desk, { uploadedBytes: MOST_PLAYED_BYTES });
+    const { uploads } = (gateway as unknown as { desk: { uploads: object } }).desk;
+    Object.assign(uploads, { bytes: MOST_PLAYED_BYTES });
     return send(of, { body: wavOf(1), headers: { 'content-type': 'audio/wav' } });
   },
   GW_PLAY_NONE: ofLive(),
+  GW_SUPERSEDED: async (of) => {
+    const { send } = await live(withSounds());
+    const reads = vi.spyOn(Clips.prototype, 'get');
+    const earlier = send(of, { body: { file: 'minutes.wav' } });
+    await eventually('the file to be read', () => reads.mock.calls.length === 1);
+    await send({ method: 'delete', path: of.path });
+    return earlier;
+  },
 
   // Of a transfer:
   GW_TRANSFER_IMPOSSIBLE: ofLive({ prepareCall: () => ({ bridge: false }) }),
