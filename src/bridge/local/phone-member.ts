@@ -6,11 +6,13 @@ import type { Room } from './room.js';
 /** How a mark came back: its audio was heard, or taken back before. */
 export type MarkFate = 'heard' | 'cleared';
 
+/** Of all rooms: a call that goes from one to another has marks of both on their way. */
+let markSerial = 0;
+
 /** A phone in a room. */
 export class PhoneMember extends RoomMember implements BridgeLeg {
   /** Marks of programs on their way, by what the phone calls them. */
   private readonly marks = new Map<string, (fate: MarkFate) => void>();
-  private serial = 0;
   private wasHeard = false;
 
   constructor(
@@ -44,8 +46,8 @@ export class PhoneMember extends RoomMember implements BridgeLeg {
    * @throws as {@link PhoneLine.mark}
    */
   mark(done: (fate: MarkFate) => void): void {
-    this.serial += 1;
-    const name = `leg:${this.serial}`;
+    markSerial += 1;
+    const name = `leg:${markSerial}`;
     this.line.mark(name);
     this.marks.set(name, done);
   }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type GatewayOptions, type JoinRequest, LocalBridge, type PhoneLine } from '../../../src/index.js';
 import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
 import { eventually } from '../../support/caller.js';
@@ -94,6 +94,33 @@ describe('a transfer', () => {
     });
     await phone.hangUp();
     expect((await second.event('left')).phone).toBe(callId);
+  });
+
+  it('to another room leaves the marks of both apart', async () => {
+    const { url, gateway, place } = await startControlled({
+      prepareCall: () => ({ room: 'first' }),
+      leadMs: 2_000,
+    });
+    const { control, phone, callId } = await place(AudioSource.tone(1_000));
+    const first = await TestLeg.join(url, 'first', '?rate=16000');
+    const second = await TestLeg.join(url, 'second', '?rate=16000');
+    const stream = gateway.stream(callId);
+    const marks: string[] = [];
+    stream?.on('mark', ({ name }) => marks.push(name));
+    const placed = vi.spyOn(stream as NonNullable<typeof stream>, 'mark');
+    // What a mark has to wait for at the phone.
+    stream?.sendAudio(tone(600, 48_000, 72_000, LEVEL));
+    first.tell({ type: 'mark', name: 'of the first' });
+    await eventually('the first mark', () => placed.mock.calls.length === 1);
+    await control('POST', 'transfer', { room: 'second' });
+    await second.event('joined');
+    second.tell({ type: 'mark', name: 'of the second' });
+    await eventually('the second', () => placed.mock.calls.length === 2);
+    expect(marks, 'none is back yet').toEqual([]);
+    expect(await second.event('mark')).toMatchObject({ name: 'of the second' });
+    await eventually('both', () => marks.length === 2);
+    expect(new Set(marks).size).toBe(2);
+    await phone.hangUp();
   });
 
   it('of a call that ends meanwhile ends with it', async () => {
