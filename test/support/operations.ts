@@ -84,6 +84,9 @@ export function send(
   });
 }
 
+/** A body that an operation takes. */
+export const goodBodyOf = (of: Operation): object => BODIES[nameOf(of)]?.good ?? {};
+
 /** A body that an operation does not take. */
 export function badBodyOf(of: Operation): object {
   const { bad } = BODIES[nameOf(of)] ?? {};

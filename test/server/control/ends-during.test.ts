@@ -16,6 +16,7 @@ import { Caller, eventually } from '../../support/caller.js';
 import { ask, startControlled } from '../../support/control.js';
 import { HeldApi } from '../../support/held-api.js';
 import { KEY, TestLeg } from '../../support/leg.js';
+import { goodBodyOf } from '../../support/operations.js';
 
 const OTHER = '+15557778888';
 const ENDED = { status: 409, body: { error: { code: 'GW_CALL_ENDED' } } };
@@ -90,32 +91,43 @@ describe('a call that ends while marks are under way', () => {
   });
 });
 
-describe('a call that ends while a WAV file', () => {
-  it('is being uploaded: 409, and nothing of it is left', async () => {
-    const { url, gateway, events, place } = await startControlled();
+const WAV = 'audio/wav';
+
+describe('a call that ends while the body', () => {
+  it.each([
+    ...['clear', 'mark', 'dtmf', 'play', 'hold', 'mute', 'transfer', 'legs'].map((name) => [name, 'JSON']),
+    ['play', WAV],
+  ])('for %s is on its way, as %s: 409, and nothing is done', async (name, type) => {
+    const { url, gateway, events, place, twilio } = await startControlled();
     const { phone, callId } = await place();
-    const wav = Buffer.from(wavOf(5));
-    const request = http.request(`${url}/v1/calls/${callId}/play`, {
+    const stream = gateway.stream(callId);
+    const json = JSON.stringify(goodBodyOf({ method: 'post', path: `/v1/calls/{callId}/${name}` }));
+    const body = type === WAV ? Buffer.from(wavOf(5)) : Buffer.from(json);
+    const request = http.request(`${url}/v1/calls/${callId}/${name}`, {
       method: 'POST',
       headers: {
         authorization: `Bearer ${KEY}`,
-        'content-type': 'audio/wav',
-        'content-length': wav.length,
+        'content-type': type === WAV ? WAV : 'application/json',
+        'content-length': body.length,
       },
     });
     const answered = new Promise<http.IncomingMessage>((resolve) => request.on('response', resolve));
-    await new Promise((resolve) => request.write(wav.subarray(0, wav.length / 2), resolve));
+    await new Promise((resolve) => request.write(body.subarray(0, body.length / 2), resolve));
     await phone.hangUp();
     await eventually('the end', () => gateway.calls.get(callId) === undefined);
-    request.end(wav.subarray(wav.length / 2));
+    request.end(body.subarray(body.length / 2));
     const response = await answered;
     let text = '';
     for await (const chunk of response) text += chunk;
     expect({ status: response.statusCode, body: JSON.parse(text) }).toMatchObject(ENDED);
-    expect(events.map(({ type }) => type)).not.toContain('call.played');
+    expect(stream?.insert).toBeUndefined();
+    expect(events.at(-1)?.type).toBe('call.ended');
     expect(uploadedBytes(gateway)).toBe(0);
+    expect(twilio.liveCalls).toBe(0);
   });
+});
 
+describe('a call that ends while a WAV file', () => {
   it('is being converted: 409, and nothing of it is left', async () => {
     const { gateway, events, place } = await startControlled();
     const { callId } = await place();
