@@ -61,7 +61,7 @@ function wavOf(seconds: number): Uint8Array {
 
 /** Memory of sounds that came with requests and are being played. */
 const uploadedBytes = (gateway: object) =>
-  (gateway as { desk: { uploadedBytes: number } }).desk.uploadedBytes;
+  (gateway as { desk: { uploads: { bytes: number } } }).desk.uploads.bytes;
 
 describe('a call that ends while marks are under way', () => {
   it('brings none of them back, also where Twilio sends one late; another is refused', async () => {
