@@ -71,28 +71,56 @@ export async function startNginx({ to, pem, lines = [] }: ProxyOptions): Promise
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), 'trunkline-nginx-'));
   const file = join(folder, 'nginx.conf');
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   writeFileSync(
     file,
-    `daemon off;
+    nginxOf(
+      folder,
+      `  server {
+    listen 127.0.0.1:${port}${pem === undefined ? '' : ' ssl'};
+${pem === undefined ? '' : `    ssl_certificate ${pem};\n    ssl_certificate_key ${pem};\n`}    location / {
+      proxy_pass http://${to};
+      proxy_set_header Host $host;
+${lines.map((line) => `      ${line}\n`).join('')}    }
+  }`,
+    ),
+  );
+  await serve('nginx', ['-c', file, '-p', folder], port, folder);
+  return port;
+}
+
+/** The proxy as deploy/README.md has it, before one gateway, on a port of its own and without TLS. */
+export async function startDocumented(program: 'haproxy' | 'nginx', to: string): Promise<number> {
+  const port = await freePort();
+  const folder = mkdtempSync(join(tmpdir(), `trunkline-${program}-`));
+  const file = join(folder, 'as-documented.conf');
+  const guide = readFileSync(new URL('../../deploy/README.md', import.meta.url), 'utf8');
+  const [, block = ''] = new RegExp(`\`\`\`${program}\n(.*?)\`\`\``, 's').exec(guide) ?? [];
+  const here = block
+    .replace(/bind :443.*/, `bind 127.0.0.1:${port}`)
+    .replace('listen 443 ssl;', `listen 127.0.0.1:${port};`)
+    .replace(/ssl_certificate.*/g, '')
+    .replace(/^(\s+server (?:a )?)10\.0\.0\.11:3000/m, `$1${to}`)
+    .replace(/^\s+server (?:b )?10\.0\.0\.12:3000.*/m, '');
+  writeFileSync(file, program === 'nginx' ? nginxOf(folder, here) : here);
+  const args = program === 'nginx' ? ['-c', file, '-p', folder] : ['-q', '-db', '-f', file];
+  await serve(program, args, port, folder);
+  return port;
+}
+
+/** What stands around the servers of an nginx of one's own. */
+function nginxOf(folder: string, servers: string): string {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  return `daemon off;
 worker_processes 1;
 pid ${folder}/nginx.pid;
 error_log stderr error;
 events {}
 http {
   access_log off;
-${temporary.map((name) => `  ${name}_temp_path ${folder}/${name};\n`).join('')}  server {
-    listen 127.0.0.1:${port}${pem === undefined ? '' : ' ssl'};
-${pem === undefined ? '' : `    ssl_certificate ${pem};\n    ssl_certificate_key ${pem};\n`}    location / {
-      proxy_pass http://${to};
-      proxy_set_header Host $host;
-${lines.map((line) => `      ${line}\n`).join('')}    }
-  }
+${temporary.map((name) => `  ${name}_temp_path ${folder}/${name};\n`).join('')}
+${servers}
 }
-`,
-  );
-  await serve('nginx', ['-c', file, '-p', folder], port, folder);
-  return port;
+`;
 }
 
 /** Runs a proxy until the file's tests are over. */
