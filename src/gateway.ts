@@ -233,7 +233,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       options.leadMs ?? DEFAULT_LEAD_MS,
       (callId) => this.switchboard.requireSession(callId),
       this.log,
-      (result) => this.emit('recording', result),
+      (call, result) => {
+        const { callId: _, error: __, ...data } = result;
+        this.events.publish('call.recorded', call, data);
+        this.emit('recording', result);
+      },
     );
     this.desk = new ControlDesk({
       switchboard: this.switchboard,

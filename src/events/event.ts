@@ -2,6 +2,7 @@ import type { HandoverReason } from '../calls/fleet/ledger.js';
 import type { MarkEcho } from '../media/marks.js';
 import type { CallReport } from '../server/call-report.js';
 import type { PlayResult } from '../server/control/call-audio.js';
+import type { RecordingResult } from '../server/recording/recording.js';
 
 /** What each type of event says besides the call. Fields and types are added, never changed, within a version. */
 export interface EventData {
@@ -17,6 +18,8 @@ export interface EventData {
   'call.mark': MarkEcho;
   /** What was played to the caller is over, and why. */
   'call.played': PlayResult;
+  /** A recording is over and its file, at the node that tells of it, closed; also after the end of its call. */
+  'call.recorded': Omit<RecordingResult, 'callId' | 'error'>;
   /** The call goes on at another node of the fleet; told by that node. */
   'call.handover': { readonly from: string; readonly to: string; readonly reason: HandoverReason };
   /** The call is over; why, and how it was. */

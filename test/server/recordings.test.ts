@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
-import type { GatewayOptions, RecordingResult } from '../../src/index.js';
+import type { GatewayEvent, GatewayOptions, RecordingResult } from '../../src/index.js';
 import { Recordings } from '../../src/server/recording/recordings.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { eventually } from '../support/caller.js';
@@ -35,6 +35,8 @@ async function start(options: GatewayOptions = {}) {
   );
   const results: RecordingResult[] = [];
   started.gateway.on('recording', (result) => results.push(result));
+  const told: GatewayEvent[] = [];
+  started.gateway.events.subscribe((event) => told.push(event));
   const place = async (audio?: AudioSource) => {
     const called = new Promise<string>((resolve) => {
       started.gateway.once('call', ({ callId }) => resolve(callId));
@@ -49,7 +51,7 @@ async function start(options: GatewayOptions = {}) {
     await phone.started;
     return { phone, callId };
   };
-  return { ...started, results, place };
+  return { ...started, results, told, place };
 }
 
 async function control(url: string, method: string, callId: string, body?: unknown, key = KEY) {
@@ -210,15 +212,22 @@ describe('a recording', () => {
   });
 
   it.skipIf(!existsSync('/dev/full'))('that the disk ends does not end its call', async () => {
-    const { gateway, place, results } = await start();
+    const { gateway, place, results, told } = await start();
     const { phone, callId } = await place(AudioSource.tone(1_000));
-    await gateway.record(callId);
+    const { file } = await gateway.record(callId);
     const { open } = await import('node:fs/promises');
     const full = await open('/dev/full', 'r+');
     const tap = gateway.stream(callId)?.tap as unknown as { wav: { file: FileHandle } };
     tap.wav.file.write = full.write.bind(full) as FileHandle['write'];
     await eventually('the end of the recording', () => results.length === 1, 10_000);
     expect(results[0]).toMatchObject({ end: 'disk-error', error: { code: 'ENOSPC' } });
+    // As long as what the file has: nothing.
+    expect(results[0]?.seconds).toBe(0);
+    expect(told.at(-1)).toMatchObject({
+      type: 'call.recorded',
+      call: { callId },
+      data: { file, end: 'disk-error', seconds: 0 },
+    });
     expect(gateway.stream(callId)?.tap).toBeUndefined();
     expect(gateway.calls.get(callId)?.state).toBe('live');
     await full.close();

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { describe, GatewayError } from '../../errors.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { Figure } from '../../telemetry/metrics.js';
+import type { PhoneCall } from '../decision.js';
 import type { Session } from '../session.js';
 import { RECORD_RATES, Recording, type RecordingResult, type RecordRate } from './recording.js';
 import { WavFile } from './wav-file.js';
@@ -91,7 +92,7 @@ export class Recordings implements RecordingService {
     private readonly leadMs: number,
     private readonly sessionOf: (callId: string) => Pick<Session, 'call' | 'stream'>,
     private readonly log: Logger,
-    private readonly onEnd: (result: RecordingResult) => void,
+    private readonly onEnd: (call: PhoneCall, result: RecordingResult) => void,
   ) {
     const { past } = this;
     this.figures = [
@@ -137,7 +138,7 @@ export class Recordings implements RecordingService {
   }
 
   async startRecording(callId: string, request: RecordRequest = {}): Promise<RecordingView> {
-    const { stream } = this.sessionOf(callId);
+    const { call, stream } = this.sessionOf(callId);
     const { directory, leadMs } = this;
     if (directory === undefined) {
       throw refusal('GW_RECORDING_OFF', 409, 'RECORD_DIR for a recording', 'none');
@@ -175,7 +176,7 @@ export class Recordings implements RecordingService {
     const made = recording;
     this.running.set(callId, made);
     this.closing.add(made.ended);
-    void made.ended.then((result) => this.ended(made, result));
+    void made.ended.then((result) => this.ended(made, call, result));
     if (stream.isEnded) {
       void made.finish('call-ended');
       throw refusal('GW_CALL_ENDED', 409, 'a call that lasts for a recording', 'its end');
@@ -231,7 +232,7 @@ export class Recordings implements RecordingService {
     return recording;
   }
 
-  private ended({ options: { callId }, ended }: Recording, result: RecordingResult): void {
+  private ended({ options: { callId }, ended }: Recording, call: PhoneCall, result: RecordingResult): void {
     this.running.delete(callId);
     this.closing.delete(ended);
     this.past.finished += 1;
@@ -240,7 +241,7 @@ export class Recordings implements RecordingService {
     const { file, end, seconds, droppedMs, lateMs } = result;
     this.log.info({ callId, file, end, seconds, droppedMs, lateMs }, 'recording ended');
     try {
-      this.onEnd(result);
+      this.onEnd(call, result);
     } catch (error) {
       this.log.error({ callId, err: error }, 'a listener of "recording" failed');
     }

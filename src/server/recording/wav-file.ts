@@ -61,9 +61,10 @@ export class WavFile implements TapeSink {
     return wav;
   }
 
-  /** How much there is, in milliseconds. */
+  /** How much there is, in milliseconds; of a file that the disk ended what it has. */
   get lengthMs(): number {
-    return (this.position / FRAME_BYTES / this.rate) * 1_000;
+    const bytes = this.failure === undefined ? this.position : this.writtenTo;
+    return (bytes / FRAME_BYTES / this.rate) * 1_000;
   }
 
   append(interleaved: Int16Array): void {
