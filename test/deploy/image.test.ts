@@ -19,6 +19,7 @@ import { validate } from 'dockerfile-utils';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BUILT_ADDONS } from '../../src/media/addon.js';
 import { WASM_MODULES } from '../../src/media/wasm.js';
+import { makeCertificate } from '../support/certificate.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
@@ -147,34 +148,38 @@ describe.runIf(hasAddon)('the files of the image', () => {
     expect(existsSync(join(app, 'node_modules/vitest'))).toBe(false);
   });
 
-  it('start, are found healthy, and stop at a SIGTERM', async () => {
-    const port = await freePort();
-    const [, ...args] = command('ENTRYPOINT');
-    const variables = {
-      ...env,
-      PORT: String(port),
-      TWILIO_VALIDATE: 'off',
-      CONTROL_API_KEY: 'a-control-key-for-tests',
-    };
-    const gateway = spawn(process.execPath, args, { cwd: app, env: variables });
-    try {
-      let log = '';
-      for (const output of [gateway.stdout, gateway.stderr]) output.on('data', (text) => (log += text));
-      const ended = once(gateway, 'exit');
-      await expect.poll(() => log, { timeout: 15_000 }).toContain('"msg":"listening"');
-      expect(log).toContain(`http://0.0.0.0:${port}`);
-      expect(await healthCheck(variables)).toBe(0);
-      expect(await (await fetch(`http://127.0.0.1:${port}/health`)).json()).toMatchObject({
-        transcoder: 'native',
-      });
-      expect((await fetch(`http://127.0.0.1:${port}/dashboard`)).status).toBe(200);
-      gateway.kill('SIGTERM');
-      expect(await ended).toEqual([0, null]);
-      expect(await healthCheck(variables)).toBe(1);
-    } finally {
-      gateway.kill('SIGKILL');
-    }
-  });
+  it.each(['http', 'https'] as const)(
+    'start, are found healthy by %s, and stop at a SIGTERM',
+    async (scheme) => {
+      const port = await freePort();
+      const { cert, pem } = makeCertificate('localhost');
+      const url = `${scheme}://localhost:${port}`;
+      const [, ...args] = command('ENTRYPOINT');
+      const variables = {
+        ...env,
+        PORT: String(port),
+        TWILIO_VALIDATE: 'off',
+        CONTROL_API_KEY: 'a-control-key-for-tests',
+        ...(scheme === 'https' ? { TLS_CERT_FILE: cert, TLS_KEY_FILE: pem } : {}),
+      };
+      const gateway = spawn(process.execPath, args, { cwd: app, env: variables });
+      try {
+        let log = '';
+        for (const output of [gateway.stdout, gateway.stderr]) output.on('data', (text) => (log += text));
+        const ended = once(gateway, 'exit');
+        await expect.poll(() => log, { timeout: 15_000 }).toContain('"msg":"listening"');
+        expect(log).toContain(`${scheme}://0.0.0.0:${port}`);
+        expect(await healthCheck(variables)).toBe(0);
+        expect(JSON.parse(await get(`${url}/health`))).toMatchObject({ transcoder: 'native' });
+        expect(await get(`${url}/dashboard`)).toContain('<title>');
+        gateway.kill('SIGTERM');
+        expect(await ended).toEqual([0, null]);
+        expect(await healthCheck(variables)).toBe(1);
+      } finally {
+        gateway.kill('SIGKILL');
+      }
+    },
+  );
 
   function healthCheck(variables: Record<string, string>): Promise<number> {
     const [, ...args] = command('HEALTHCHECK');
@@ -183,6 +188,14 @@ describe.runIf(hasAddon)('the files of the image', () => {
     });
   }
 });
+
+async function get(url: string): Promise<string> {
+  const { request } = await import(url.startsWith('https') ? 'node:https' : 'node:http');
+  const [response] = await once(request(url, { rejectUnauthorized: false, agent: false }).end(), 'response');
+  let text = '';
+  for await (const chunk of response) text += chunk;
+  return text;
+}
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');

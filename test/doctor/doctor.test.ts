@@ -10,10 +10,11 @@ import { createContext } from '../../src/doctor/context.js';
 import { examine } from '../../src/doctor/doctor.js';
 import { SimulatedTwilio } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, sign, voiceParameters } from '../support/caller.js';
+import { makeCertificate } from '../support/certificate.js';
 import { FleetNode } from '../support/fleet.js';
 import { freePort } from '../support/port.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
-import { describeBehindProxy, makeCertificate, startHaproxy, startNginx } from '../support/reverse-proxy.js';
+import { describeBehindProxy, startHaproxy, startNginx } from '../support/reverse-proxy.js';
 import { StreamDouble } from '../support/stream/double.js';
 
 const HOST = 'voice.example.com';

@@ -9,9 +9,10 @@ import { route } from '../../src/doctor/route.js';
 import { upgrade } from '../../src/doctor/upgrade.js';
 import { webhook } from '../../src/doctor/webhook.js';
 import { ACCOUNT_SID, AUTH_TOKEN } from '../support/caller.js';
+import { makeCertificate } from '../support/certificate.js';
 import { startGateway } from '../support/gateway.js';
 import { freePort } from '../support/port.js';
-import { describeBehindProxy, makeCertificate, startHaproxy, startNginx } from '../support/reverse-proxy.js';
+import { describeBehindProxy, startHaproxy, startNginx } from '../support/reverse-proxy.js';
 
 const HOST = 'voice.example.com';
 const PUBLIC_URL = `https://${HOST}`;

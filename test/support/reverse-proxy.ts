@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
@@ -11,25 +11,6 @@ const freed: (() => unknown)[] = [];
 afterAll(async () => {
   for (const free of freed.splice(0).reverse()) await free();
 });
-
-/**
- * A certificate for a host name, and its file of certificate and key; gone after the file's tests.
- * @param days how long it is good from now on; negative: it no longer is
- */
-export function makeCertificate(host: string, days = 30): { cert: string; pem: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'trunkline-cert-'));
-  freed.push(() => rmSync(folder, { recursive: true }));
-  const [key, wish, names, cert, pem] = ['key', 'wish', 'names', 'cert', 'both'].map((name) =>
-    join(folder, `${name}.pem`),
-  ) as [string, string, string, string, string];
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'ignore' });
-  writeFileSync(names, `subjectAltName=DNS:${host}`);
-  openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', wish, '-subj', `/CN=${host}`);
-  const signing = ['-req', '-in', wish, '-signkey', key, '-days', String(days), '-extfile', names];
-  openssl('x509', ...signing, '-out', cert);
-  writeFileSync(pem, readFileSync(cert, 'utf8') + readFileSync(key, 'utf8'));
-  return { cert, pem };
-}
 
 export interface ProxyOptions {
   /** `host:port` of the gateway. */
