@@ -196,11 +196,16 @@ describe('a peer that never reads', () => {
       gateway.calls.listActive().every((call) => call.state === 'live'),
     );
     // Kernel buffers take some megabytes first.
+    let most = 0;
     for (let i = 0; i < 400_000 && stream.media.isConnected; i++) {
       stream.media.clear();
+      most = Math.max(most, stream.unsentBytes);
       if (i % 1_000 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     await eventually('the cut', () => !stream.media.isConnected);
+    expect(most).toBeGreaterThan(900 * 1024);
+    // And the message that was one too many.
+    expect(most).toBeLessThan(1024 * 1024 + 1_024);
     other.media(FRAME);
     await eventually('the other to be heard', () => other.mediaCount === 1);
     other.hangUp();
@@ -231,6 +236,11 @@ describe('a peer that never reads', () => {
     const stream = {
       media,
       clears: 0,
+      /** What the kernel did not take. */
+      get unsentBytes() {
+        // biome-ignore lint/complexity/useLiteralKeys: only the inside knows
+        return media['outlet']['socket']?.bufferedBytes() ?? 0;
+      },
       /** Sends a clear with every look, until the socket is full. */
       get hasRoom() {
         // biome-ignore lint/complexity/useLiteralKeys: only the inside knows
