@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expected, type GatewayError } from '../errors.js';
 import type { CallDecision, PhoneCall } from '../server/decision.js';
+import { checkDecision } from '../server/decision-check.js';
 import { LatencyHistogram } from '../telemetry/histogram.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Figure } from '../telemetry/metrics.js';
@@ -197,5 +198,12 @@ function checkOptions({
   if (fallback === 'busy' || fallback === 'default') return;
   if (typeof fallback?.say !== 'string' || fallback.say === '') {
     throw expected('"busy", "default" or { say }', 'router.fallback', fallback);
+  }
+  // Found now, not by the first caller who needs it.
+  try {
+    checkDecision({ refuse: fallback });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new TypeError(message.replace('a decision for the call', 'words for router.fallback'));
   }
 }

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { mistakesOf } from '../errors.js';
+import { StreamParameters } from '../twilio/stream-parameters.js';
+import { createMediaStreamTwiml, MAX_TWIML_BYTES } from '../twilio/twiml.js';
 import { CallVerbs } from '../twilio/verbs.js';
 import { isXmlText } from '../twilio/xml-text.js';
 import type { Admission, CallDecision } from './decision.js';
@@ -8,13 +10,15 @@ import type { Admission, CallDecision } from './decision.js';
 const part = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 of A-Z a-z 0-9 _ -');
 const name = z.string().min(1).max(256);
 const spoken = z.string().min(1).max(4096).refine(isXmlText, 'characters that XML can not carry');
+const language = z.string().min(1).max(64).refine(isXmlText, 'characters that XML can not carry');
+
+/** Of the TwiML so much is left to the gateway's own addresses. */
+const ADDRESS_BYTES = 4 * 1024;
+const MOST_TWIML_BYTES = MAX_TWIML_BYTES - ADDRESS_BYTES;
 
 const Refused = z.strictObject({
   refuse: z.union(
-    [
-      z.enum(['busy', 'rejected']),
-      z.strictObject({ say: spoken, language: z.string().min(1).max(64).optional() }),
-    ],
+    [z.enum(['busy', 'rejected']), z.strictObject({ say: spoken, language: language.optional() })],
     'not "busy", "rejected" or { say }',
   ),
 });
@@ -32,7 +36,7 @@ const Admitted = z
       })
       .refine((user) => Object.keys(user).length > 0, 'neither id, name nor custom')
       .optional(),
-    parameters: z.record(z.string(), z.string()).optional(),
+    parameters: StreamParameters.optional(),
     before: CallVerbs.optional(),
     after: CallVerbs.optional(),
     dtmf: z.boolean().optional(),
@@ -52,10 +56,24 @@ export function checkDecision(decision: unknown): CallDecision {
   if (decision === undefined || decision === null) return {};
   const isRefusal = typeof decision === 'object' && 'refuse' in decision;
   const checked = (isRefusal ? Refused : Admitted).safeParse(decision);
-  if (checked.success) return checked.data as CallDecision;
-  throw new TypeError(
-    `Expected a decision for the call but received ${mistakesOf(checked.error, 'the whole')}`,
+  if (!checked.success) throw undecided(mistakesOf(checked.error, 'the whole'));
+  const decided = checked.data as CallDecision;
+  const bytes = 'refuse' in decided ? 0 : twimlBytes(decided);
+  if (bytes <= MOST_TWIML_BYTES) return decided;
+  throw undecided(
+    `parameters, before and after: ${bytes} bytes of TwiML together, more than ${MOST_TWIML_BYTES}`,
   );
+}
+
+/** What a decision's own words come to, escaped as Twilio gets them. */
+function twimlBytes({ parameters, before, after }: Admission): number {
+  if (parameters === undefined && before === undefined && after === undefined) return 0;
+  const words = { parameters: parameters ?? {}, before: before ?? [], after: after ?? [] };
+  return Buffer.byteLength(createMediaStreamTwiml('wss://gateway.invalid', words));
+}
+
+function undecided(received: string): TypeError {
+  return new TypeError(`Expected a decision for the call but received ${received}`);
 }
 
 /** The same decision, but for another place. */

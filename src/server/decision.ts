@@ -18,7 +18,10 @@ export interface Admission {
   readonly streamCall?: { readonly type?: string; readonly id: string };
   /** As whom. Without an id the phone keeps the one it has by default, and what is said here is added to it. */
   readonly user?: Partial<BridgeUser>;
-  /** Come back from Twilio as `start.customParameters`. */
+  /**
+   * Come back from Twilio as `start.customParameters`; name and value together under 500 characters. As TwiML they may
+   * take 60 KiB together with `before` and `after`.
+   */
   readonly parameters?: Readonly<Record<string, string>>;
   /** What Twilio does with the caller before the stream begins, once. */
   readonly before?: readonly CallVerb[];

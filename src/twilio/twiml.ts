@@ -1,10 +1,13 @@
 import twilio from 'twilio';
-import { expected, GatewayError } from '../errors.js';
+import { expected, GatewayError, mistakesOf } from '../errors.js';
+import { StreamParameters } from './stream-parameters.js';
 import { addVerbs, type CallVerb } from './verbs.js';
 import { isXmlText } from './xml-text.js';
 
 /** Longest TwiML that Twilio's REST API takes inline. Source: twilio.com/docs/voice/api/call-resource. */
 export const MAX_INLINE_TWIML = 4000;
+/** Longest TwiML that Twilio reads from a webhook, in bytes. Source: twilio.com/docs/api/errors/11750. */
+export const MAX_TWIML_BYTES = 64 * 1024;
 
 export interface MediaStreamTwimlOptions {
   /** Sent back by Twilio as `start.customParameters`; name and value together under 500 characters. */
@@ -52,13 +55,15 @@ export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOpt
     ...(options.name === undefined ? {} : { name: options.name }),
     ...(options.statusCallback === undefined ? {} : { statusCallback: options.statusCallback }),
   });
-  for (const [name, value] of Object.entries(options.parameters ?? {})) {
-    checkCharacters(name + value, `parameter ${name}`);
-    if (name.length + value.length >= 500) {
-      throw invalid('fewer than 500 characters', `parameter ${name}`, `${name.length + value.length}`);
-    }
-    stream.parameter({ name, value });
+  const parameters = StreamParameters.safeParse(options.parameters ?? {});
+  if (!parameters.success) {
+    throw invalid(
+      'what Twilio takes',
+      'the parameters of a stream',
+      mistakesOf(parameters.error, 'the whole'),
+    );
   }
+  for (const [name, value] of Object.entries(parameters.data)) stream.parameter({ name, value });
   addVerbs(response, options.after ?? []);
   if (options.next !== undefined) response.redirect({ method: 'POST' }, options.next);
   return response.toString();

@@ -37,6 +37,9 @@ async function routed(reply: (nth: number) => Reply, options: GatewayOptions = {
   return { router, bridge, gateway, url, ask, metrics, log: () => lines.join('') };
 }
 
+/** Five times as long when it is escaped. */
+const LONG = { say: '&'.repeat(3_000) };
+
 const BUSY = '<Response><Reject reason="busy"/></Response>';
 
 describe('what the router is asked', () => {
@@ -324,8 +327,36 @@ describe('a router that fails', () => {
     ['words that XML can not carry', { before: [{ say: 'bell \u0007' }] }, 'before.0.say: characters'],
     ['too many verbs', { before: Array(21).fill({ say: 'a' }) }, 'before: '],
     ['a user without anything', { user: {} }, 'user: neither id, name nor custom'],
+    [
+      'a refusal in a language that XML can not carry',
+      { refuse: { say: 'a', language: '\u0001' } },
+      'refuse.language: characters',
+    ],
+    ['a parameter that XML can not carry', { parameters: { a: 'x\u0001' } }, 'parameters.a: characters'],
+    ['the name of one', { parameters: { 'a\u0001': 'x' } }, 'characters that XML can not carry'],
+    ['a parameter without a name', { parameters: { '': 'x' } }, 'parameters.: a parameter without'],
+    ['a parameter of 500 characters', { parameters: { a: 'x'.repeat(499) } }, 'parameters.a: 500 characters'],
+    [
+      'parameters that are too long together',
+      { parameters: Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`p${i}`, 'x'.repeat(100)])) },
+      'bytes of TwiML together, more than 61440',
+    ],
+    [
+      'words that are too long when they are escaped',
+      { before: Array(10).fill(LONG), after: Array(10).fill(LONG) },
+      'bytes of TwiML together, more than 61440',
+    ],
   ])('to make sense: %s', async (_name, body, why) => {
     await refused(() => ({ body }), 1, why, 'invalid');
+  });
+
+  it('is carried out up to the limits', async () => {
+    const parameters = { a: 'x'.repeat(498), b: '"' };
+    const { ask, metrics } = await routed(() => ({ body: { parameters, before: Array(4).fill(LONG) } }));
+    const twiml = await ask();
+    expect(twiml).toContain(`<Parameter name="a" value="${parameters.a}"/>`);
+    expect(Buffer.byteLength(twiml)).toBeGreaterThan(60_000);
+    expect(await metrics()).toContain('trunkline_router_questions_total{outcome="answered"} 1');
   });
 
   it('to stay short', async () => {
@@ -339,6 +370,27 @@ describe('a router that fails', () => {
     const { ask } = await routed(() => ({ status: 500 }), {}, more);
     expect(await ask()).toContain(twiml);
   });
+
+  it('falls back where what it answered can not be carried out', async () => {
+    const { ask, metrics } = await routed(
+      () => ({ body: { parameters: { a: 'x\u0001' } } }),
+      {},
+      {
+        fallback: { say: 'We are away.' },
+      },
+    );
+    expect(await ask()).toContain('<Say>We are away.</Say><Hangup/>');
+    expect(await metrics()).toContain('trunkline_router_questions_total{outcome="invalid"} 1');
+  });
+
+  it.each([{ say: 'bell \u0007' }, { say: 'x'.repeat(4_097) }])(
+    'is not begun with a fallback that can not be carried out',
+    async (fallback) => {
+      await expect(routed(() => ({}), {}, { fallback })).rejects.toThrow(
+        'Expected words for router.fallback but received refuse.say: ',
+      );
+    },
+  );
 
   it('is not waited for when the caller hangs up', async () => {
     const { url, gateway, router, metrics } = await routed(
