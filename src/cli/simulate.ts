@@ -12,6 +12,7 @@ import {
   MOST_CALLS_A_SECOND,
   parseLoadSteps,
 } from '../simulator/load-steps.js';
+import { printableUrl } from '../simulator/printable-url.js';
 import { readScript } from '../simulator/script.js';
 import { htmlReport } from './html-report.js';
 import { junitXml, type RunFacts } from './junit.js';
@@ -115,7 +116,7 @@ async function run(flags: SimulateFlags): Promise<boolean> {
   const verdict = verdictOf(checks);
   const faults = detailsOf(checks, 'failed');
   const facts: RunFacts = {
-    target: withoutSecrets(flags.url),
+    target: printableUrl(flags.url),
     begunAt,
     seconds: (Date.now() - begunAt.getTime()) / 1000,
   };
@@ -147,7 +148,7 @@ async function simulate(flags: SimulateFlags): Promise<LoadReport> {
   if (!URL.canParse(flags.url)) {
     throw new GatewayError(
       'GW_SIM_OPTIONS',
-      `Expected an absolute URL for --url but received "${flags.url}"`,
+      `Expected an absolute URL for --url but received "${printableUrl(flags.url)}"`,
     );
   }
   const steps = stepsOf(flags);
@@ -220,10 +221,4 @@ function stall(text: string): Pick<LineProfile, 'stallMs' | 'stallEveryMs'> {
 function publicBase(webhookUrl: string): string {
   const url = new URL(webhookUrl);
   return url.origin + (/^(.*)\/twilio\/voice\/?$/.exec(url.pathname)?.[1] ?? '');
-}
-
-/** Reports are passed around; user, password and query of a webhook are not. */
-function withoutSecrets(webhookUrl: string): string {
-  const url = new URL(webhookUrl);
-  return url.origin + url.pathname;
 }

@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.js';
+import { printableUrl } from './printable-url.js';
 
 /**
  * Where a server with a public name really listens. URLs are signed and checked by their public name;
@@ -67,7 +68,7 @@ function parse(text: string, subject: string): URL {
   if (!URL.canParse(text)) {
     throw new GatewayError(
       'GW_SIM_OPTIONS',
-      `Expected an absolute URL for ${subject} but received "${text}"`,
+      `Expected an absolute URL for ${subject} but received "${printableUrl(text)}"`,
     );
   }
   return new URL(text);

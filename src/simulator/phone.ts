@@ -11,6 +11,7 @@ import { newSid } from './identifiers.js';
 import type { ProtocolWarning } from './inbox.js';
 import type { LineProfile } from './line.js';
 import type { StreamReport } from './measurement.js';
+import { printableUrl } from './printable-url.js';
 import { SimulatedStream, type StreamEnd, type StreamFaults } from './stream.js';
 import {
   MAX_REDIRECT_VERBS,
@@ -525,7 +526,8 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       .then(() => sendWebhook(url, parameters, { authToken, dial, method, signal }))
       .then(
         ({ status }) => {
-          if (status < 200 || status > 299) this.failedCallbacks.push(`${url} answered ${status}`);
+          if (status < 200 || status > 299)
+            this.failedCallbacks.push(`${printableUrl(url)} answered ${status}`);
         },
         (error: Error) => {
           this.failedCallbacks.push(error.message);

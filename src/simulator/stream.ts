@@ -15,6 +15,7 @@ import { Line, type LineProfile } from './line.js';
 import { type AudioProof, Measurement, type Pairing, type StreamReport } from './measurement.js';
 import { decodeMulaw } from './mulaw.js';
 import { PlayoutBuffer } from './playout.js';
+import { printableUrl } from './printable-url.js';
 import { Voice } from './voice.js';
 import { signatureOf } from './webhook.js';
 
@@ -192,9 +193,13 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     let refused: GatewayError | undefined;
     socket.on('unexpected-response', (request, response) => {
       const status = response.statusCode ?? 0;
-      refused = twilioError(31920, `Expected status 101 for the upgrade of ${url} but received ${status}`, {
-        status,
-      });
+      refused = twilioError(
+        31920,
+        `Expected status 101 for the upgrade of ${printableUrl(url)} but received ${status}`,
+        {
+          status,
+        },
+      );
       response.destroy();
       request.destroy();
       socket.terminate();
@@ -496,15 +501,21 @@ function pairingOf(proof: AudioProof | undefined, framesMissing: number): Pairin
 
 function connectionError(url: string, cause: Error & { code?: string }): GatewayError {
   if (cause.code === 'ECONNREFUSED') {
-    return twilioError(31902, `Expected a server at ${url} but received a refused connection`, { cause });
+    return twilioError(31902, `Expected a server at ${printableUrl(url)} but received a refused connection`, {
+      cause,
+    });
   }
   if (/timed out/.test(cause.message)) {
     return twilioError(
       31901,
-      `Expected an answer from ${url} within ${HANDSHAKE_TIMEOUT_MS} ms but received none`,
+      `Expected an answer from ${printableUrl(url)} within ${HANDSHAKE_TIMEOUT_MS} ms but received none`,
     );
   }
-  return twilioError(31920, `Expected a WebSocket at ${url} but received an error: ${cause.message}`, {
-    cause,
-  });
+  return twilioError(
+    31920,
+    `Expected a WebSocket at ${printableUrl(url)} but received an error: ${cause.message}`,
+    {
+      cause,
+    },
+  );
 }

@@ -2,6 +2,7 @@ import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { GatewayError } from '../errors.js';
 import { isLoopback } from './dial.js';
 import { twilioError } from './errors.js';
+import { printableUrl } from './printable-url.js';
 import type { WebhookAnswer } from './webhook.js';
 
 /** Twilio's limit of a `<Parameter>`: name and value together stay below it. */
@@ -64,15 +65,19 @@ interface Element {
  */
 export function twimlOf(answer: WebhookAnswer): Verb[] {
   if (answer.status < 200 || answer.status > 299) {
-    throw twilioError(11200, `Expected status 200 from ${answer.url} but received ${answer.status}`, {
-      status: answer.status,
-    });
+    throw twilioError(
+      11200,
+      `Expected status 200 from ${printableUrl(answer.url)} but received ${answer.status}`,
+      {
+        status: answer.status,
+      },
+    );
   }
   const type = answer.contentType.split(';')[0]?.trim().toLowerCase() ?? '';
   if (!['text/xml', 'application/xml', 'text/html'].includes(type)) {
     throw twilioError(
       12300,
-      `Expected text/xml or application/xml from ${answer.url} but received "${type}"`,
+      `Expected text/xml or application/xml from ${printableUrl(answer.url)} but received "${type}"`,
     );
   }
   return parseTwiml(answer.body, answer.url);
@@ -173,15 +178,15 @@ function streamUrlOf(text: string, baseUrl: string | undefined): string {
   const base = baseUrl?.replace(/^http/, 'ws');
   const url = relative ? absolute(text, base) : text;
   if (!URL.canParse(url))
-    throw twilioError(11100, `Expected a wss:// URL for <Stream> but received "${text}"`);
+    throw twilioError(11100, `Expected a wss:// URL for <Stream> but received "${printableUrl(text)}"`);
   const { protocol, hostname, search } = new URL(url);
   if (protocol !== 'wss:' && !(protocol === 'ws:' && isLoopback(hostname))) {
-    throw twilioError(11100, `Expected a wss:// URL for <Stream> but received "${url}"`);
+    throw twilioError(11100, `Expected a wss:// URL for <Stream> but received "${printableUrl(url)}"`);
   }
   if (search !== '') {
     throw twilioError(
       31920,
-      `Expected a URL without query string for <Stream> but received "${url}"; use <Parameter>`,
+      `Expected a URL without query string for <Stream> but received one, of "${printableUrl(url)}"; use <Parameter>`,
     );
   }
   return url;
@@ -189,7 +194,7 @@ function streamUrlOf(text: string, baseUrl: string | undefined): string {
 
 function absolute(text: string, baseUrl: string | undefined): string {
   if (!URL.canParse(text, baseUrl))
-    throw twilioError(11100, `Expected an absolute URL but received "${text}"`);
+    throw twilioError(11100, `Expected an absolute URL but received "${printableUrl(text)}"`);
   return URL.canParse(text) ? text : new URL(text, baseUrl).href;
 }
 

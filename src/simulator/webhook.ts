@@ -4,6 +4,7 @@ import https from 'node:https';
 import twilio from 'twilio';
 import { type DialMapping, destinationOf } from './dial.js';
 import { twilioError } from './errors.js';
+import { printableUrl } from './printable-url.js';
 import { rfc2822 } from './rfc2822.js';
 
 /** Twilio waits this long for an answer. */
@@ -177,7 +178,10 @@ export async function sendWebhook(
     // Twilio repeats 307 and 308 as they were and fetches the others.
     if (answer.status < 307) method = 'GET';
   }
-  throw twilioError(11215, `Expected at most ${MAX_REDIRECTS} redirects for ${url} but received more`);
+  throw twilioError(
+    11215,
+    `Expected at most ${MAX_REDIRECTS} redirects for ${printableUrl(url)} but received more`,
+  );
 }
 
 function request(
@@ -251,9 +255,13 @@ function request(
       const refused = cause.code === 'ECONNREFUSED' || cause.code === 'ENOTFOUND';
       const received = inTime.aborted ? `none within ${timeout} ms` : cause.message;
       reject(
-        twilioError(refused ? 11205 : 11200, `Expected an answer from ${url} but received ${received}`, {
-          cause,
-        }),
+        twilioError(
+          refused ? 11205 : 11200,
+          `Expected an answer from ${printableUrl(url)} but received ${received}`,
+          {
+            cause,
+          },
+        ),
       );
     }
   });

@@ -21,6 +21,7 @@ import {
 } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, eventually, PUBLIC_URL } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { freePort } from '../support/port.js';
 import { ReferenceGateway } from '../support/reference-gateway.js';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
@@ -248,6 +249,21 @@ describe('trunkline simulate', () => {
     expect(code).toBe(1);
     expect(JSON.parse(json)).toMatchObject({ aborted: true, verdict: 'invalid', lostCalls: 0 });
     await eventually('no call', () => gateway.calls.size === 0);
+  });
+
+  it('keeps user, password and query of the URL out of all that it tells', { timeout: 60_000 }, async () => {
+    const port = await freePort();
+    const reports = ['--json', file('c.json'), '--html', file('c.html'), '--junit', file('c.xml')];
+    const { code, stdout, stderr } = await simulate([
+      ...['--url', `http://bob:hunter2@127.0.0.1:${port}/twilio/voice?token=s3cret`, '--duration', '1'],
+      ...reports,
+    ]);
+    expect(code).toBe(1);
+    const written = ['c.json', 'c.html', 'c.xml'].map((name) => readFileSync(file(name), 'utf8'));
+    for (const text of written) {
+      expect(text).toContain(`Expected an answer from http://127.0.0.1:${port}/twilio/voice but`);
+    }
+    expect([stdout, stderr, ...written].join()).not.toMatch(/bob|hunter2|s3cret/);
   });
 
   it('refuses what it can not do', async () => {
