@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { StreamBridge, type StreamBridgeStats } from '../bridge/stream/bridge.js';
 import type { GatewayStats } from '../gateway.js';
@@ -11,6 +10,7 @@ import { PHONE_RATE } from '../simulator/wav.js';
 import { createLog } from '../telemetry/log.js';
 import type { DemoFlags } from './demo-flags.js';
 import { EchoAgent } from './echo-agent.js';
+import { prepareFolder } from './output-folder.js';
 import { RunProgress } from './progress.js';
 import { type StreamKeys, startStreamDouble } from './stream-double.js';
 import { table } from './table.js';
@@ -98,7 +98,7 @@ async function talk(flags: DemoFlags, keys: StreamKeys): Promise<StreamDemoRepor
   const twilio = new SimulatedTwilio({ accountSid, authToken, dial: { publicUrl: PUBLIC_URL, target: url } });
   const progress = new RunProgress(flags.calls, flags.seconds);
   try {
-    if (flags.record !== undefined) mkdirSync(flags.record, { recursive: true });
+    if (flags.record !== undefined) prepareFolder('--record', flags.record);
     const { phones, joinMs } = await ramp(flags.calls, twilio, bridge, agents, progress);
     // What waited for the joins is caught up with by now, without loss: time runs faster meanwhile.
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import type { GatewayStats } from '../gateway.js';
 import { type LoadReport, runLoad } from '../simulator/load.js';
 import { createLog } from '../telemetry/log.js';
 import type { DemoFlags } from './demo-flags.js';
 import { loadTable } from './load-table.js';
+import { prepareFolder } from './output-folder.js';
 import { RunProgress } from './progress.js';
 import { table } from './table.js';
 import { faultsOf } from './verdict.js';
@@ -63,7 +63,7 @@ async function runDemo(flags: DemoFlags): Promise<boolean> {
   const { url } = await gateway.listen();
   const progress = new RunProgress(flags.calls, flags.seconds);
   try {
-    if (flags.record !== undefined) mkdirSync(flags.record, { recursive: true });
+    if (flags.record !== undefined) prepareFolder('--record', flags.record);
     const report = await runLoad({
       accountSid,
       authToken,

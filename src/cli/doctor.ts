@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { parseCapturedRequest } from '../doctor/captured-request.js';
 import type { Finding, Mark } from '../doctor/check.js';
@@ -6,6 +5,7 @@ import { type ContextOptions, createContext } from '../doctor/context.js';
 import { CHECKS, examine } from '../doctor/doctor.js';
 import { environment } from '../doctor/environment.js';
 import { signatureOfRequest } from '../doctor/signature.js';
+import { readInput } from './input-file.js';
 
 interface DoctorFlags {
   readonly url?: string;
@@ -47,12 +47,12 @@ Exit code 1 when a mistake was found.`,
       const options: ContextOptions = {
         ...(flags.url !== undefined && { url: flags.url }),
         ...(flags.connect !== undefined && { connect: flags.connect }),
-        ...(flags.ca !== undefined && { ca: readFileSync(flags.ca, 'utf8') }),
+        ...(flags.ca !== undefined && { ca: readInput('--ca', flags.ca) }),
       };
       const checks =
         flags.request === undefined
           ? CHECKS
-          : [environment, signatureOfRequest(parseCapturedRequest(readText(flags.request)))];
+          : [environment, signatureOfRequest(parseCapturedRequest(requestText(flags.request)))];
       const show = flags.json ? () => {} : (finding: Finding) => console.log(lineOf(finding));
       const findings = await examine(createContext(process.env, options), checks, show);
       const ok = findings.every(({ mark }) => mark !== 'fail');
@@ -74,8 +74,8 @@ function summary(findings: readonly Finding[]): string {
   return `${mistakes} ${mistakes === 1 ? 'mistake' : 'mistakes'}, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}.`;
 }
 
-function readText(file: string): string {
-  return readFileSync(file === '-' ? 0 : file, 'utf8');
+function requestText(file: string): string {
+  return file === '-' ? readInput('--request', 'standard input', 0) : readInput('--request', file);
 }
 
 /** Also one that serve would refuse: it is what Twilio was told. */

@@ -1,4 +1,3 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { GatewayError } from '../errors.js';
 import { AudioSource } from '../simulator/audio.js';
@@ -14,10 +13,13 @@ import {
 } from '../simulator/load-steps.js';
 import { printableUrl } from '../simulator/printable-url.js';
 import { readScript } from '../simulator/script.js';
+import { unwritable } from './file-error.js';
 import { htmlReport } from './html-report.js';
 import { junitXml, type RunFacts } from './junit.js';
 import { loadTable } from './load-table.js';
+import { prepareFolder } from './output-folder.js';
 import { RunProgress } from './progress.js';
+import { ReportFiles } from './report-files.js';
 import { type Check, checksOf, type Expectations, verdictOf } from './verdict.js';
 import { whole } from './whole.js';
 
@@ -110,8 +112,23 @@ followed or a limit was exceeded; and when the run is invalid, because this prog
 }
 
 async function run(flags: SimulateFlags): Promise<boolean> {
+  const files = new ReportFiles();
+  try {
+    files.add('--html', flags.html);
+    files.add('--junit', flags.junit);
+    files.add('--json', flags.json === true ? undefined : flags.json);
+    return await runAndTell(flags, files);
+  } finally {
+    files.close();
+  }
+}
+
+async function runAndTell(flags: SimulateFlags, files: ReportFiles): Promise<boolean> {
   const begunAt = new Date();
-  const report = await simulate(flags);
+  const unsaved: (GatewayError | undefined)[] = [];
+  const report = await simulate(flags, (cause) => {
+    unsaved[0] ??= unwritable('a folder', '--record', flags.record ?? '', cause);
+  });
   const checks = checksOf(report, expectationsOf(flags));
   const verdict = verdictOf(checks);
   const faults = detailsOf(checks, 'failed');
@@ -120,10 +137,7 @@ async function run(flags: SimulateFlags): Promise<boolean> {
     begunAt,
     seconds: (Date.now() - begunAt.getTime()) / 1000,
   };
-  if (flags.html !== undefined) writeFileSync(flags.html, htmlReport(report, checks, facts));
-  if (flags.junit !== undefined) writeFileSync(flags.junit, junitXml(report, checks, facts));
   const json = JSON.stringify({ ...report, checks, verdict, faults }, null, 2);
-  if (typeof flags.json === 'string') writeFileSync(flags.json, json);
   // Standard output is one document where a machine reads it.
   const say = flags.json === true ? console.error : console.log;
   if (flags.json === true) console.log(json);
@@ -134,10 +148,18 @@ async function run(flags: SimulateFlags): Promise<boolean> {
   if (faults.length > 0) say(`FAILED: ${faults.join('; ')}`);
   if (verdict === 'invalid') say(`INVALID: ${detailsOf(checks, 'invalid').join('; ')}`);
   if (verdict === 'passed') say('PASSED');
-  return verdict === 'passed';
+  // The verdict stands by now, and no file is lost for another's sake.
+  unsaved.push(
+    files.write('--html', () => htmlReport(report, checks, facts)),
+    files.write('--junit', () => junitXml(report, checks, facts)),
+    files.write('--json', () => json),
+  );
+  const mistakes = unsaved.filter((mistake) => mistake !== undefined);
+  for (const { message } of mistakes) console.error(message);
+  return verdict === 'passed' && mistakes.length === 0;
 }
 
-async function simulate(flags: SimulateFlags): Promise<LoadReport> {
+async function simulate(flags: SimulateFlags, onUnsaved: (error: Error) => void): Promise<LoadReport> {
   const authToken = flags.authToken?.split(',')[0]?.trim();
   if (!authToken) {
     throw new GatewayError(
@@ -153,7 +175,7 @@ async function simulate(flags: SimulateFlags): Promise<LoadReport> {
   }
   const steps = stepsOf(flags);
   const script = flags.script === undefined ? undefined : readScript(flags.script);
-  if (flags.record !== undefined) mkdirSync(flags.record, { recursive: true });
+  if (flags.record !== undefined) prepareFolder('--record', flags.record);
   const progress = new RunProgress(flags.calls, flags.duration ?? SECONDS);
   const leaving = new AbortController();
   const leave = () => leaving.abort();
@@ -165,6 +187,7 @@ async function simulate(flags: SimulateFlags): Promise<LoadReport> {
       steps,
       signal: leaving.signal,
       onProgress: progress.update,
+      onUnsaved,
       profile: {
         ...LINES[flags.line],
         ...(flags.jitter !== undefined && { jitterMs: flags.jitter }),

@@ -51,6 +51,8 @@ export interface LoadOptions {
   readonly proofCalls?: number;
   /** Write what each recording call hears, whole calls, as `<CallSid>.wav` in this directory. */
   readonly recordDirectory?: string;
+  /** Told of a recording that could not be written there; without, the run fails of it. */
+  readonly onUnsaved?: (error: Error) => void;
   readonly onProgress?: (progress: LoadProgress) => void;
   /** Ends the run early; its report covers what was. */
   readonly signal?: AbortSignal;
@@ -315,10 +317,16 @@ class Load {
     await Promise.all(phones.map((phone) => phone.ended));
     await Promise.all(this.scripts);
     for (const phone of this.recording) this.fold(phone);
-    const { recordDirectory } = this.options;
+    const { recordDirectory, onUnsaved } = this.options;
     if (recordDirectory === undefined) return;
     for (const phone of this.recording) {
-      if (phone.stream !== undefined) phone.saveRecording(join(recordDirectory, `${phone.callSid}.wav`));
+      if (phone.stream === undefined) continue;
+      try {
+        phone.saveRecording(join(recordDirectory, `${phone.callSid}.wav`));
+      } catch (error) {
+        if (onUnsaved === undefined) throw error;
+        onUnsaved(error as Error);
+      }
     }
   }
 

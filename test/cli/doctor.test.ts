@@ -38,8 +38,15 @@ it.each([
   [['--url', 'voice.example.com'], 'Expected an http(s) URL.'],
   [['--connect', 'voice.example.com'], 'Expected host:port.'],
   [['--connect', 'a:70000'], 'Expected host:port.'],
-  [['--ca', '/nowhere.pem'], 'ENOENT'],
-  [['--request', '/nowhere.txt'], 'ENOENT'],
+  [
+    ['--ca', '/nowhere.pem'],
+    'Expected a file that can be read for --ca but received /nowhere.pem: ENOENT: no such file or directory\n',
+  ],
+  [
+    ['--request', '/nowhere.txt'],
+    'Expected a file that can be read for --request but received /nowhere.txt: ENOENT: no such file or directory\n',
+  ],
+  [['--request', '/'], 'Expected a file that can be read for --request but received /: EISDIR: '],
 ])('refuses %j in one line', async (args, text) => {
   const { code, stdout, stderr } = await doctor(args);
   expect(code).toBe(1);

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -264,6 +264,65 @@ describe('trunkline simulate', () => {
       expect(text).toContain(`Expected an answer from http://127.0.0.1:${port}/twilio/voice but`);
     }
     expect([stdout, stderr, ...written].join()).not.toMatch(/bob|hunter2|s3cret/);
+  });
+
+  it('does not begin where a report can not be written', async () => {
+    const { url, gateway } = await startGateway(PATIENT);
+    const calls: string[] = [];
+    gateway.on('call', ({ callId }) => calls.push(callId));
+    writeFileSync(file('kept.json'), 'what was here');
+    for (const [option, path, reason] of [
+      ['--html', file('none/r.html'), 'ENOENT'],
+      ['--junit', folder, 'EISDIR'],
+      ['--json', file('kept.json/r.json'), 'ENOTDIR'],
+      ['--record', file('kept.json'), 'EEXIST'],
+    ]) {
+      const others = [
+        '--json',
+        file('kept.json'),
+        '--html',
+        file('trial.html'),
+        '--junit',
+        file('trial.xml'),
+      ];
+      const { code, stdout, stderr } = await simulate([...to(url), ...others, option, path] as string[]);
+      expect(code).toBe(1);
+      const what = option === '--record' ? 'a folder' : 'a file';
+      expect(stderr).toContain(
+        `Expected ${what} that can be written for ${option} but received ${path}: ${reason}: `,
+      );
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+      expect(stdout).toBe('');
+    }
+    expect(calls).toEqual([]);
+    // What was tried is as it was.
+    expect(readFileSync(file('kept.json'), 'utf8')).toBe('what was here');
+    expect(existsSync(file('trial.html')) || existsSync(file('trial.xml'))).toBe(false);
+  });
+
+  it('loses neither verdict nor other files where one can not be written any more', {
+    timeout: 60_000,
+  }, async () => {
+    const { url, gateway } = await startGateway(PATIENT);
+    mkdirSync(file('gone'));
+    gateway.once('call', () => rmSync(file('gone'), { recursive: true }));
+    const result = await simulate([
+      ...[...to(url), '--duration', '2', '--record', file('gone')],
+      ...['--html', file('gone/l.html'), '--junit', file('l.xml'), '--json', file('l.json')],
+    ]);
+    expect(result.code).toBe(1);
+    expect(result.stdout).toMatch(/^(PASSED$|INVALID: |FAILED: )/m);
+    expect(JSON.parse(readFileSync(file('l.json'), 'utf8'))).toMatchObject({ calls: 1 });
+    expect(XMLValidator.validate(readFileSync(file('l.xml'), 'utf8'))).toBe(true);
+    const mistakes = result.stderr.split('\n').filter((line) => line.startsWith('Expected'));
+    expect(mistakes).toEqual([
+      expect.stringContaining(
+        `a folder that can be written for --record but received ${file('gone')}: ENOENT: `,
+      ),
+      expect.stringContaining(
+        `a file that can be written for --html but received ${file('gone/l.html')}: ENOENT: `,
+      ),
+    ]);
   });
 
   it('refuses what it can not do', async () => {
