@@ -1,4 +1,4 @@
-import { appendFile, rename, stat } from 'node:fs/promises';
+import { open, rename, stat } from 'node:fs/promises';
 import type { Logger } from '../telemetry/log.js';
 import type { DeadMessage } from '../webhooks/delivery.js';
 
@@ -12,10 +12,9 @@ const MAX_WAITING = 10_000;
  * readable by their owner only, for they hold phone numbers.
  */
 export class DeadLetter {
-  /** Letters that no file holds: none was named, or it could not be written. */
+  /** Letters that were never in a file: none was named, or it could not be written. */
   lost = 0;
   private waiting: string[] = [];
-  private size: number | undefined;
   private writing: Promise<void> | undefined;
 
   /** @param file none: letters are only counted */
@@ -59,17 +58,29 @@ export class DeadLetter {
     }
   }
 
+  /** Remembers nothing of the file: whoever sends the letters again may take it away, and a disk may be full for a while. */
   private async write(file: string, text: string): Promise<void> {
-    this.size ??= await stat(file).then(
-      ({ size }) => size,
-      () => 0,
-    );
-    const bytes = Buffer.byteLength(text);
-    if (this.size > 0 && this.size + bytes > this.maxBytes) {
-      await rename(file, `${file}.1`);
-      this.size = 0;
+    const size = await sizeOf(file);
+    if (size > 0 && size + Buffer.byteLength(text) > this.maxBytes) {
+      await rename(file, `${file}.1`).catch(ignoreMissing);
     }
-    await appendFile(file, text, { mode: 0o600 });
-    this.size += bytes;
+    const handle = await open(file, 'a+', 0o600);
+    try {
+      const { size } = await handle.stat();
+      const last = Buffer.from('\n');
+      if (size > 0) await handle.read(last, 0, 1, size - 1);
+      // A line that a full disk or a crash has cut stays by itself.
+      await handle.appendFile(last.toString() === '\n' ? text : `\n${text}`);
+    } finally {
+      await handle.close();
+    }
   }
+}
+
+async function sizeOf(file: string): Promise<number> {
+  return (await stat(file).catch(ignoreMissing))?.size ?? 0;
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
 }

@@ -65,7 +65,7 @@ export class EventWebhooks {
     this.figures = [
       {
         name: 'event_webhooks_total',
-        help: 'Events by how their delivery went; lost are those of the dead that no file holds',
+        help: 'Events by how their delivery went; lost are those of the dead that could not be written to a file',
         label: 'outcome',
         read: () =>
           new Map([

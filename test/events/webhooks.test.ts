@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -284,6 +284,37 @@ describe('the dead-letter file', () => {
     expect(ids.at(-1)).toBe('e-99');
     expect(ids).toEqual(Array.from({ length: ids.length }, (_, i) => `e-${100 - ids.length + i}`));
     expect(dead.lost).toBe(0);
+  });
+
+  it('may be taken away at any time: the next letters begin a new one', async () => {
+    const file = newFile();
+    const dead = new DeadLetter(file, log, 1_000);
+    const addAndWait = async (...numbers: number[]) => {
+      for (const n of numbers) dead.add(letter(n));
+      await dead.close();
+    };
+    await addAndWait(1, 2, 3, 4);
+    renameSync(file, `${file}.taken`);
+    // More than fits, were the file still there.
+    await addAndWait(5, 6);
+    await addAndWait(7);
+    expect(linesOf(`${file}.taken`)).toHaveLength(4);
+    expect(linesOf(file).map(({ event }) => event.id)).toEqual(['e-5', 'e-6', 'e-7']);
+    expect(dead.lost).toBe(0);
+  });
+
+  it('keeps a line that was cut off apart from the next', async () => {
+    const file = newFile();
+    const dead = new DeadLetter(file, log);
+    dead.add(letter(1));
+    await dead.close();
+    // As a full disk or a crash leaves it.
+    truncateSync(file, statSync(file).size - 10);
+    for (const n of [2, 3]) dead.add(letter(n));
+    await dead.close();
+    const [cut, ...whole] = readFileSync(file, 'utf8').trimEnd().split('\n');
+    expect(() => JSON.parse(cut ?? '')).toThrow();
+    expect(whole.map((line) => JSON.parse(line).event.id)).toEqual(['e-2', 'e-3']);
   });
 
   it('goes on where it was after a restart', async () => {
