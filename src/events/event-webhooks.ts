@@ -51,6 +51,7 @@ export class EventWebhooks {
         connections: CONNECTIONS,
       }),
       timeoutMs,
+      atOnce: CONNECTIONS,
       tries,
       firstPauseMs,
       longestPauseMs: LONGEST_PAUSE_MS,

@@ -1,9 +1,15 @@
+import { Permits } from './permits.js';
 import type { WebhookMessage, WebhookSender } from './sender.js';
 
 export interface DeliveryOptions {
   readonly sender: WebhookSender;
   /** Longest wait for one answer, in milliseconds. */
   readonly timeoutMs: number;
+  /**
+   * Most tries at a time; no more than the sender has connections, or their time runs while they wait for one. Default: no
+   * limit but the sender's.
+   */
+  readonly atOnce?: number;
   /** Most tries of one message, from 1. */
   readonly tries: number;
   /** Pause before the second try; doubled for each one after, up to the longest; each is cut by chance to half at most. */
@@ -39,10 +45,13 @@ export class Delivery {
   private readonly lanes = new Map<string, Lane>();
   private readonly working = new Set<Promise<void>>();
   private readonly stopping = new AbortController();
+  private readonly permits: Permits;
   private isClosing = false;
   private size = 0;
 
-  constructor(private readonly options: DeliveryOptions) {}
+  constructor(private readonly options: DeliveryOptions) {
+    this.permits = new Permits(options.atOnce ?? Number.POSITIVE_INFINITY);
+  }
 
   /** Messages that were added and are neither delivered nor given up. */
   get pending(): number {
@@ -99,8 +108,14 @@ export class Delivery {
         this.counts.retried += 1;
         await this.pause(tries, lane);
       }
+      // The time of a try begins when there is a connection for it.
+      await this.permits.take();
+      if (this.stopping.signal.aborted) {
+        this.permits.give();
+        break;
+      }
       tries += 1;
-      const failure = await this.try(message);
+      const failure = await this.try(message).finally(() => this.permits.give());
       if (failure === undefined) {
         this.counts.delivered += 1;
         return;

@@ -263,6 +263,36 @@ describe('two hundred calls at once', () => {
   });
 });
 
+describe('a receiver that is slow', () => {
+  it('but in time is asked once for each event, however many wait for a connection', async () => {
+    // Sixteen at a time, each 200 ms: the last begin after 1.4 s.
+    const events = 128;
+    const { receiver, gateway, metrics } = await told(() => ({ afterMs: 200 }), { timeoutMs: 1_000 });
+    for (let n = 0; n < events; n++) {
+      gateway.events.publish('call.started', { callId: `c${n}`, callSid: `CA${n}` }, {});
+    }
+    await eventually('all requests', () => receiver.received.length >= events, 10_000);
+    let text = '';
+    while (!text.includes('trunkline_event_webhooks_pending 0')) text = await metrics();
+    expect(text).toContain(`trunkline_event_webhooks_total{outcome="delivered"} ${events}`);
+    expect(receiver.received).toHaveLength(events);
+    expect(receiver.mostAtOnce).toBe(16);
+  });
+
+  it('does not keep those that wait for a connection from the dead-letter file', async () => {
+    const deadLetterFile = newFile();
+    const { receiver, gateway } = await told(() => ({ silent: true }), { deadLetterFile });
+    for (let n = 0; n < 40; n++) {
+      gateway.events.publish('call.started', { callId: `c${n}`, callSid: `CA${n}` }, {});
+    }
+    await eventually('the first requests', () => receiver.received.length === 16);
+    await gateway.close();
+    const letters = linesOf(deadLetterFile);
+    expect(new Set(letters.map(({ event }) => event.call.callId)).size).toBe(40);
+    expect(letters.filter(({ tries }) => tries === 0)).toHaveLength(24);
+  });
+});
+
 describe('the dead-letter file', () => {
   const letter = (n: number) => ({
     message: { id: `e-${n}`, body: JSON.stringify({ id: `e-${n}`, text: 'x'.repeat(80) }) },
