@@ -362,6 +362,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private async openAndListen(host: string, port: number): Promise<number> {
     this.recordings.open();
     this.desk.open();
+    this.eventWebhooks?.open();
     await this.bridge.open?.();
     try {
       await this.fleet?.open();

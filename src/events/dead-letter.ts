@@ -1,4 +1,6 @@
+import { closeSync, openSync } from 'node:fs';
 import { open, rename, stat } from 'node:fs/promises';
+import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { DeadMessage } from '../webhooks/delivery.js';
 
@@ -6,10 +8,14 @@ import type { DeadMessage } from '../webhooks/delivery.js';
 const DEFAULT_MAX_BYTES = 10 * 1024 * 1024;
 /** Letters that wait for a slow disk; more are counted and lost. */
 const MAX_WAITING = 10_000;
+/** Read, for how it ends; written to at its end only. */
+const FLAGS = 'a+';
+/** It holds phone numbers. */
+const MODE = 0o600;
 
 /**
  * Events that nobody took, as JSON lines `{at, why, tries, event}`: for whoever wants to send them again. Two files at most,
- * readable by their owner only, for they hold phone numbers.
+ * readable by their owner only.
  */
 export class DeadLetter {
   /** Letters that were never in a file: none was named, or it could not be written. */
@@ -23,6 +29,20 @@ export class DeadLetter {
     private readonly log: Logger,
     private readonly maxBytes = DEFAULT_MAX_BYTES,
   ) {}
+
+  /**
+   * Makes sure that there is a file to write to.
+   * @throws GatewayError `GW_DEAD_LETTER_FILE`
+   */
+  open(): void {
+    if (this.file === undefined) return;
+    try {
+      closeSync(openSync(this.file, FLAGS, MODE));
+    } catch (cause) {
+      const message = `Expected a file to write to for EVENTS_DEAD_LETTER_FILE but received ${JSON.stringify(this.file)}`;
+      throw new GatewayError('GW_DEAD_LETTER_FILE', message, { cause });
+    }
+  }
 
   add({ message, why, tries }: DeadMessage): void {
     if (this.waiting.length >= MAX_WAITING) this.lost += 1;
@@ -64,7 +84,7 @@ export class DeadLetter {
     if (size > 0 && size + Buffer.byteLength(text) > this.maxBytes) {
       await rename(file, `${file}.1`).catch(ignoreMissing);
     }
-    const handle = await open(file, 'a+', 0o600);
+    const handle = await open(file, FLAGS, MODE);
     try {
       const { size } = await handle.stat();
       const last = Buffer.from('\n');

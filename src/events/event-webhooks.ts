@@ -90,6 +90,11 @@ export class EventWebhooks {
     ];
   }
 
+  /** @throws GatewayError `GW_DEAD_LETTER_FILE` */
+  open(): void {
+    this.deadLetter.open();
+  }
+
   /** Delivers what it can within three seconds, writes the rest to the dead-letter file. */
   async close(): Promise<void> {
     await this.delivery.close(CLOSE_MS);

@@ -82,8 +82,24 @@ function watched(value: Manifest, path: string, unread: Set<string>): Manifest {
   });
 }
 
+/** The manifests of the folder itself. */
+const files = readdirSync(FOLDER).filter((file) => file.endsWith('.yaml'));
+
+/** As kustomize merges a patch: lists of what has names are merged by name, others replaced. */
+function merged(base: Manifest, patch: Manifest): Manifest {
+  if (Array.isArray(patch)) {
+    const names = new Map((base ?? []).map((item: Manifest) => [item.name, item]));
+    for (const item of patch) names.set(item.name, merged(names.get(item.name), item));
+    return [...names.values()];
+  }
+  if (typeof patch !== 'object' || patch === null) return patch;
+  const result = { ...base };
+  for (const key of Object.keys(patch)) result[key] = merged(result[key], patch[key]);
+  return result;
+}
+
 describe('the schemas of Kubernetes', () => {
-  const manifests = readdirSync(FOLDER).filter((file) => file !== 'kustomization.yaml');
+  const manifests = files.filter((file) => file !== 'kustomization.yaml');
   it.each(manifests)('accept %s', (file) => {
     expect(refusal(read(file))).toBe('');
   });
@@ -105,10 +121,8 @@ describe('the schemas of Kubernetes', () => {
 
 describe('the kustomization', () => {
   it('lists every file but itself and the example', () => {
-    const files = readdirSync(FOLDER).filter(
-      (file) => !['kustomization.yaml', 'secret.example.yaml'].includes(file),
-    );
-    expect([...kustomization.resources].sort()).toEqual(files.sort());
+    const resources = files.filter((file) => !['kustomization.yaml', 'secret.example.yaml'].includes(file));
+    expect([...kustomization.resources].sort()).toEqual(resources.sort());
   });
 
   it("makes the ConfigMap, and names the image, that the Deployment's pods ask for", () => {
@@ -154,6 +168,12 @@ describe('the environment', () => {
       maxCalls: Number(settings.MAX_CALLS),
     });
     expect(gateway.ports).toEqual([{ name: 'http', containerPort: config.port }]);
+  });
+
+  it('has a place for each secret that the gateway reads', () => {
+    const secrets = [...known].filter((name) => /TOKEN$|SECRET$|KEY$|SID$/.test(name));
+    expect(secrets).toContain('WEBHOOK_SECRET');
+    expect(secrets.filter((name) => !(name in secret.stringData))).toEqual([]);
   });
 
   it('keeps secrets out of the ConfigMap', () => {
@@ -241,5 +261,34 @@ describe('the pods', () => {
     expect(Number(pods.target.averageValue) * 1.5).toBeLessThanOrEqual(Number(settings.MAX_CALLS));
     const adapter = readFileSync(`${FOLDER}../prometheus/adapter-rule.yaml`, 'utf8');
     expect(adapter).toContain(`as: ${pods.metric.name}\n`);
+  });
+});
+
+describe('the component "files"', () => {
+  const component = read('files/kustomization.yaml');
+  const patched = merged(deployment, read('files/deployment.yaml'));
+  const { containers, volumes, securityContext } = patched.spec.template.spec;
+
+  it('patches the Deployment, which stays one that Kubernetes takes', () => {
+    expect(component).toMatchObject({ kind: 'Component', patches: [{ path: 'deployment.yaml' }] });
+    expect(patched.metadata.name).toBe(deployment.metadata.name);
+    expect(containers).toHaveLength(1);
+    expect(refusal(patched)).toBe('');
+  });
+
+  it('has a volume, a folder of it for each pod, where the gateway is told to write, and its user may', () => {
+    const [{ env, volumeMounts }] = containers;
+    expect(volumeMounts.map(({ name }: Manifest) => name)).toEqual(volumes.map(({ name }: Manifest) => name));
+    const [{ mountPath, subPathExpr }] = volumeMounts;
+    const setTo = new Map<string, string>(env.map(({ name, value }: Manifest) => [name, value]));
+    expect(setTo.get('RECORD_DIR')).toBe(mountPath);
+    expect(setTo.has(/^\$\((\w+)\)$/.exec(subPathExpr)?.[1] ?? '')).toBe(true);
+    expect(securityContext).toMatchObject({
+      ...pod.spec.securityContext,
+      fsGroup: pod.spec.securityContext.runAsGroup,
+    });
+    const commented = readFileSync(`${FOLDER}files/deployment.yaml`, 'utf8');
+    expect(commented).toContain(`#   value: ${mountPath}/`);
+    expect(readFileSync(`${FOLDER}kustomization.yaml`, 'utf8')).toContain('# components:\n#   - files\n');
   });
 });

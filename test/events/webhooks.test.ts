@@ -357,6 +357,17 @@ describe('the dead-letter file', () => {
     expect(linesOf(file).map(({ event }) => event.id)).toEqual(['e-1', 'e-2']);
   });
 
+  it('is there from the start, its owner’s alone; a gateway that can not make it does not listen', async () => {
+    const deadLetterFile = newFile();
+    await told(() => ({}), { deadLetterFile });
+    expect(statSync(deadLetterFile).mode & 0o777).toBe(0o600);
+    const nowhere = join(folder, 'no', 'such', 'folder', 'file');
+    await expect(told(() => ({}), { deadLetterFile: nowhere })).rejects.toMatchObject({
+      code: 'GW_DEAD_LETTER_FILE',
+      message: `Expected a file to write to for EVENTS_DEAD_LETTER_FILE but received "${nowhere}"`,
+    });
+  });
+
   it('that can not be written is counted, and harms nothing', async () => {
     const dead = new DeadLetter(join(folder, 'no', 'such', 'folder', 'file'), log);
     dead.add(letter(1));
