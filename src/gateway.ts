@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
 import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.js';
@@ -143,6 +144,10 @@ export interface GatewayStats {
 
 /** Twilio is back with its question well within this. */
 const NEXT_MS = 1_000;
+
+/** How long a gateway that is told to close now waits in all, and for the receiver of its events. */
+const NOW_MS = 1_000;
+const NOW_EVENTS_MS = 500;
 
 /** Of silence, until a call is taken for lost. */
 const DEFAULT_STUCK_SECONDS = 30;
@@ -461,6 +466,26 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.log.info('closed');
     })();
     return this.closing;
+  }
+
+  /**
+   * Stops without waiting for calls, also where `close` does: ends them, closes their recordings and keeps their events, within
+   * about a second. The process may end then.
+   */
+  async closeNow(): Promise<void> {
+    const isOwed = (this.bridge.goesOn || this.fleet) && this.switchboard.activeCalls > 0;
+    const closing = this.close();
+    const kept = Promise.all([
+      (this.fleet ?? this.switchboard).endAll(),
+      this.recordings.close(),
+      this.eventWebhooks?.close(NOW_EVENTS_MS),
+      // As in `close`.
+      new Promise((resolve) => (isOwed ? setTimeout(resolve, NEXT_MS) : setImmediate(resolve))),
+    ]);
+    const patience = new AbortController();
+    const late = sleep(NOW_MS, undefined, { signal: patience.signal }).catch(() => {});
+    await Promise.race([closing, kept, late]);
+    patience.abort();
   }
 }
 

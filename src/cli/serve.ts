@@ -12,7 +12,8 @@ export function serveCommand(): Command {
       `
 Signals:
   SIGTERM, SIGINT   take no new calls, wait for running ones (DRAIN_SECONDS), then end them politely
-  a second one      end at once`,
+  a second one      end them now, keep what was recorded and not yet told, and exit within a second or so
+  a third           exit at once`,
     )
     .action(async () => {
       const config = readConfig();
@@ -34,12 +35,17 @@ export async function gatewayFor(config: Config, log: Logger): Promise<Gateway> 
   return createGateway({ ...config, log });
 }
 
-/** The first signal drains, the second ends at once. */
+/** The first signal drains, the second ends the calls but keeps what there is of them, the third ends the process. */
 export function stopOnSignals(gateway: Gateway, drainMs: number): void {
-  let stopping = false;
+  let signals = 0;
   const stop = async () => {
-    if (stopping) process.exit(1);
-    stopping = true;
+    signals += 1;
+    if (signals > 2) process.exit(1);
+    if (signals === 2) {
+      // Should the first come to its end meanwhile, nothing else tells of the second.
+      process.exitCode = 1;
+      await gateway.closeNow().finally(() => process.exit(1));
+    }
     await gateway.close(drainMs);
     process.off('SIGTERM', stop).off('SIGINT', stop);
   };

@@ -95,9 +95,9 @@ export class EventWebhooks {
     this.deadLetter.open();
   }
 
-  /** Delivers what it can within three seconds, writes the rest to the dead-letter file. */
-  async close(): Promise<void> {
-    await this.delivery.close(CLOSE_MS);
+  /** Delivers what it can within the time, three seconds, and writes the rest to the dead-letter file. May be hurried. */
+  async close(withinMs = CLOSE_MS): Promise<void> {
+    await this.delivery.close(withinMs);
     this.unsubscribe();
     await this.deadLetter.close();
   }

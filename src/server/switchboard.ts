@@ -463,6 +463,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       this.options.log.info({ calls: this.sessions.size, graceMs }, 'draining: waiting for calls to end');
       await this.idle(graceMs);
     }
+    await this.endAll();
+  }
+
+  /** Ends all calls at once; fulfilled when every request to Twilio for one is answered. */
+  async endAll(): Promise<void> {
+    this.beginDrain();
     for (const { call } of this.all) call.end('drain');
     await this.placed();
   }

@@ -1,7 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   ACCOUNT_SID,
   AUTH_TOKEN,
@@ -12,6 +15,7 @@ import {
   voiceParameters,
 } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { Receiver, SECRET } from '../support/receiver.js';
 import { toneMulaw } from '../support/tone.js';
 
 describe('closing a gateway', () => {
@@ -67,6 +71,7 @@ describe('closing a gateway', () => {
 });
 
 describe('trunkline serve', () => {
+  const KEY = 'a key of the control API';
   const children: ChildProcess[] = [];
   afterEach(() => {
     for (const child of children.splice(0)) if (child.exitCode === null) child.kill('SIGKILL');
@@ -117,6 +122,76 @@ describe('trunkline serve', () => {
     // The token stands in the media URL and nowhere else.
     expect(output()).not.toContain(/[A-Za-z0-9_-]{43}(?=")/.exec(caller.twiml)?.[0]);
     expect(output()).not.toContain('+15550001111');
+  });
+
+  describe('with a recording, and a receiver of events that does not answer,', () => {
+    let folder: string;
+    beforeEach(() => {
+      folder = mkdtempSync(join(tmpdir(), 'trunkline-drain-'));
+    });
+    afterEach(() => rmSync(folder, { recursive: true }));
+
+    /** Is told to stop, once it has half a second of a call that goes on. */
+    async function stopping() {
+      const receiver = await Receiver.start(() => ({ silent: true }));
+      const deadLetterFile = join(folder, 'dead.jsonl');
+      const process = await serve({
+        CONTROL_API_KEY: KEY,
+        RECORD_DIR: folder,
+        EVENTS_WEBHOOK_URL: receiver.url,
+        EVENTS_DEAD_LETTER_FILE: deadLetterFile,
+        WEBHOOK_SECRET: SECRET,
+      });
+      const url = await process.listening();
+      const caller = await Caller.call(url);
+      const headers = { authorization: `Bearer ${KEY}` };
+      // biome-ignore lint/suspicious/noExplicitAny: the answers are documented elsewhere
+      const ask = async (at: string, method = 'GET'): Promise<any> =>
+        (await fetch(at, { method, headers })).json();
+      const { calls } = await ask(`${url}/v1/calls`);
+      const recording = `${url}/v1/calls/${calls[0].callId}/recording`;
+      const { file } = await ask(recording, 'POST');
+      for (let seconds = 0; seconds < 0.5; ) {
+        caller.media(toneMulaw(700, 20));
+        ({ seconds } = await ask(recording));
+      }
+      await eventually('an event on its way', () => receiver.received.length === 1);
+      process.child.kill('SIGTERM');
+      await eventually('draining', () => process.output().includes('draining'));
+      const letters = () => readFileSync(deadLetterFile, 'utf8').split('\n').filter(Boolean);
+      return { ...process, caller, wav: () => readFileSync(join(folder, file)), letters };
+    }
+
+    it('on a second signal ends its calls at once, and keeps what there is of them', async () => {
+      const { child, exited, caller, wav, letters } = await stopping();
+      const begun = performance.now();
+      child.kill('SIGTERM');
+      await eventually('the close', () => caller.closed !== undefined);
+      expect(caller.closed?.code).toBe(1001);
+      expect(await exited).toEqual([1, null]);
+      expect(performance.now() - begun).toBeLessThan(2_500);
+      const file = wav();
+      const bytes = file.readUInt32LE(40);
+      expect(bytes).toBe(file.length - 44);
+      // 16 kHz, two channels of two bytes.
+      expect(bytes / 64_000).toBeGreaterThanOrEqual(0.5);
+      expect(file.subarray(44).some((byte) => byte !== 0)).toBe(true);
+      expect(letters().map((line) => JSON.parse(line).event.type)).toEqual([
+        'call.started',
+        'call.answered',
+        'call.ended',
+      ]);
+    });
+
+    it('on a third ends itself', async () => {
+      const { child, exited, letters } = await stopping();
+      // Another signal, for two of a kind may come as one.
+      child.kill('SIGINT');
+      child.kill('SIGTERM');
+      expect(await exited).toEqual([1, null]);
+      // The receiver would have had half a second more.
+      expect(letters()).toEqual([]);
+    });
   });
 
   it('on a second signal ends at once', async () => {

@@ -39,8 +39,18 @@ export class Departure {
     await Promise.race([switchboard.answersGiven(), window.opened]);
     await switchboard.placed();
     clearTimeout(hurry);
-    // Who rings by now connects elsewhere: the others know of it. Who is not answered yet is told that we are busy.
-    for (const { call, decision } of switchboard.all) call.end(decision === undefined ? 'drain' : 'moved');
+    this.endAll();
+  }
+
+  /** Closes all calls at once, for whoever comes to take them. */
+  endAll(): void {
+    this.switchboard.beginDrain();
+    this.window.open();
+    for (const { call, decision } of this.switchboard.all) {
+      // Who rings by now connects elsewhere: the others know of it. Who is not answered yet is told that we are busy.
+      if (call.state === 'ringing') call.end(decision === undefined ? 'drain' : 'moved');
+      else call.end('handed-over');
+    }
   }
 
   private async findTakers(until: number): Promise<void> {

@@ -462,6 +462,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     await this.departure.go(graceMs);
     await this.outbox.settled();
   }
+
+  /** As {@link drain}, but at once. */
+  async endAll(): Promise<void> {
+    this.departure.endAll();
+    await this.switchboard.placed();
+    await this.outbox.settled();
+  }
 }
 
 /** Asks Twilio to ask again, which a proxy takes to the next node. */

@@ -159,6 +159,24 @@ describeOnRedis('a call whose node goes away', () => {
     expect(outcome?.status).toBe('completed');
   }, 30_000);
 
+  it('is left to whoever comes, where a node that drains alone is told once more', async () => {
+    const redis = await RedisServer.start();
+    const fleet = await startFleet(1, redis.url);
+    const [first] = fleet.nodes as [FleetNode];
+    const phone = call(fleet);
+    await phone.started;
+    fleet.proxy.patienceMs = 10_000;
+    first.child.kill('SIGTERM');
+    await eventually('waiting', () => first.output.includes('no other node'));
+    first.child.kill('SIGTERM');
+    expect(await first.exited).toEqual([1, null]);
+    const second = await fleet.add();
+    await eventually('connected again', () => phone.streams.length === 2, 10_000);
+    expect(await second.metric('handovers_total{why="drain"}')).toBe(1);
+    const [outcome] = await endOf([phone]);
+    expect(outcome?.status).toBe('completed');
+  }, 30_000);
+
   it('lets phones that only ring be answered elsewhere', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url);
