@@ -157,7 +157,7 @@ export const controlPaths: Paths = {
       requestBody: body(ref('LegToAdd'), { to: '+15551234567' }),
       answers: [201, 'Twilio rings', 'PlacedCall'],
       errors: {
-        400: ['GW_FROM_MISSING', 'GW_TWIML_TOO_LONG', 'GW_TWIML_INVALID'],
+        400: ['GW_FROM_MISSING', 'GW_TWIML_TOO_LONG'],
         403: ['GW_CALL_REFUSED'],
         409: ['GW_LEG_IMPOSSIBLE', 'GW_CALL_EXISTS'],
         500: ['GW_PREPARE_TIMEOUT'],

@@ -24,7 +24,7 @@ export const paths: Paths = {
       responses: {
         201: answer('Twilio rings', ref('PlacedCall')),
         ...errors({
-          400: ['GW_BAD_REQUEST', 'GW_FROM_MISSING', 'GW_TWIML_TOO_LONG', 'GW_TWIML_INVALID'],
+          400: ['GW_BAD_REQUEST', 'GW_FROM_MISSING', 'GW_TWIML_TOO_LONG'],
           403: ['GW_CALL_REFUSED'],
           409: ['GW_CALL_EXISTS', 'GW_CALL_ENDED'],
           413: ['GW_BODY_TOO_LARGE'],

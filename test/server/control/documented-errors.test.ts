@@ -207,7 +207,6 @@ const WAYS: Record<string, Way> = {
   // Of calls that are placed:
   GW_FROM_MISSING: ofLive({ twilio: { from: undefined } as object }),
   GW_TWIML_TOO_LONG: ofLive({ prepareCall: whenPlaced({ before: [{ say: 'x'.repeat(4_000) }] }) }),
-  GW_TWIML_INVALID: ofLive({ prepareCall: whenPlaced({ parameters: { name: '\u0001' } }) }),
   GW_CALL_REFUSED: ofLive({ prepareCall: whenPlaced({ refuse: 'rejected' }) }),
   GW_CALL_EXISTS: async (of) => {
     const { callId, send } = await live();
