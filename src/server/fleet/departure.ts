@@ -3,15 +3,15 @@ import type { Logger } from '../../telemetry/log.js';
 import type { Switchboard } from '../switchboard.js';
 import { HandoverWindow } from './handover-window.js';
 
-const HANDOVERS_AT_ONCE = 4;
-/** How long each is waited for. */
+/** How long each call is waited for, and how long it takes when things go well. */
 const PATIENCE_MS = 2_000;
+const USUAL_MS = 1_000;
 /** How often a node that waits for its calls looks for another that would take them. */
 const LOOK_MS = 1_000;
 
 /** How a node leaves its fleet: none of its callers is hung up for that. */
 export class Departure {
-  private readonly window = new HandoverWindow(HANDOVERS_AT_ONCE, PATIENCE_MS);
+  private readonly window = new HandoverWindow(PATIENCE_MS);
 
   constructor(
     private readonly switchboard: Switchboard,
@@ -73,10 +73,12 @@ export class Departure {
     for (const { call, decision } of sessions) {
       if (call.state === 'ringing' && decision !== undefined) call.end('moved');
     }
-    for (const { call } of sessions) {
+    for (const [i, { call }] of sessions.entries()) {
       if (call.state === 'ended' || call.state === 'ringing') continue;
       if (nodes.takers.length === 0) await this.findTakers(until);
-      if (nodes.takers.length > 0) await window.enter(call.callId);
+      const leftMs = Math.max(1, until - performance.now());
+      const least = Math.ceil(((calls - i) * USUAL_MS) / leftMs);
+      if (nodes.takers.length > 0) await window.enter(call.callId, least);
       call.end('handed-over');
     }
     await window.empty();

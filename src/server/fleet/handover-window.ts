@@ -1,44 +1,53 @@
+/** Calls under way at a time: at first, when whoever takes them may be cold yet, and at most. */
+const FIRST = 2;
+const MOST = 16;
+/** A call that is elsewhere within this leaves room for one more at a time; one that takes longer than this, for one less. */
+const EASY_MS = 400;
+const HARD_MS = 800;
+
 /**
- * Lets so many calls leave at a time, so that whoever takes them has time for each: a call that comes back together with
- * a hundred others is silent until the last of them is connected.
+ * Lets so many calls leave at a time that whoever takes them has time for each: a call that comes back together with a
+ * hundred others is silent until the last of them is connected. How many that is, those that came back tell.
  */
 export class HandoverWindow {
   /** Fulfilled when nobody is waited for any more. */
   readonly opened: Promise<void>;
   private isOpen = false;
   private noteOpened: () => void = () => {};
-  private readonly under = new Map<string, NodeJS.Timeout>();
+  private size = FIRST;
+  private readonly under = new Map<string, { readonly since: number; readonly timer: NodeJS.Timeout }>();
   private readonly queue: (() => void)[] = [];
 
-  /**
-   * @param size calls under way at a time
-   * @param patienceMs after so long nobody waits for a call any more
-   */
-  constructor(
-    private readonly size: number,
-    private readonly patienceMs: number,
-  ) {
+  /** @param patienceMs after so long nobody waits for a call any more */
+  constructor(private readonly patienceMs: number) {
     this.opened = new Promise((resolve) => {
       this.noteOpened = resolve;
     });
   }
 
-  /** Fulfilled when the call may leave. */
-  async enter(callId: string): Promise<void> {
-    while (!this.isOpen && this.under.size >= this.size) {
+  /**
+   * Fulfilled when the call may leave.
+   * @param least at a time, however long each takes: more than these would not be gone in time
+   */
+  async enter(callId: string, least = 1): Promise<void> {
+    while (!this.isOpen && this.under.size >= Math.max(this.size, least)) {
       await new Promise<void>((resolve) => this.queue.push(resolve));
     }
     if (this.isOpen) return;
-    this.under.set(
-      callId,
-      setTimeout(() => this.settled(callId), this.patienceMs),
-    );
+    const timer = setTimeout(() => this.settled(callId), this.patienceMs);
+    this.under.set(callId, { since: performance.now(), timer });
   }
 
   /** The call goes on elsewhere, or is not waited for. */
   settled(callId: string): void {
-    clearTimeout(this.under.get(callId));
-    this.under.delete(callId);
+    const leaving = this.under.get(callId);
+    if (leaving !== undefined) {
+      clearTimeout(leaving.timer);
+      this.under.delete(callId);
+      const tookMs = performance.now() - leaving.since;
+      if (tookMs < EASY_MS) this.size = Math.min(MOST, this.size + 1);
+      else if (tookMs > HARD_MS) this.size = Math.max(1, this.size - 1);
+    }
     this.queue.shift()?.();
   }
 
