@@ -2,8 +2,8 @@
 const FIRST = 2;
 const MOST = 16;
 /** A call that is elsewhere within this leaves room for one more at a time; one that takes longer than this, for one less. */
-const EASY_MS = 400;
-const HARD_MS = 800;
+const EASY_MS = 250;
+const HARD_MS = 500;
 
 /**
  * Lets so many calls leave at a time that whoever takes them has time for each: a call that comes back together with a

@@ -57,8 +57,8 @@ describe('the window by which calls leave', () => {
   });
 
   it('stays as it is where each takes as long as it should', async () => {
-    const leaving = leave(600);
-    await vi.advanceTimersByTimeAsync(6_100);
+    const leaving = leave(400);
+    await vi.advanceTimersByTimeAsync(4_100);
     expect([leaving.under, leaving.gone]).toEqual([2, 20]);
   });
 
