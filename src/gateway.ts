@@ -1,15 +1,16 @@
 import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
 import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.js';
 import type { EndCause } from './calls/call.js';
 import { isRedisUrl } from './calls/fleet/redis.js';
 import { DEFAULT_TIME_TO_LIVE_MS, TwilioCallRegistry } from './calls/registry.js';
+import { type Clock, systemClock } from './clock.js';
 import { expected, GatewayError } from './errors.js';
 import { EventLog } from './events/event-log.js';
 import { type EventWebhookOptions, EventWebhooks } from './events/event-webhooks.js';
+import { FrameClock } from './media/frame-clock.js';
 import type { MarkEcho } from './media/marks.js';
 import { DEFAULT_LEAD_MS } from './media/playout.js';
 import { core } from './media/thread-core.js';
@@ -115,6 +116,8 @@ export interface GatewayOptions {
   readonly controlApiKey?: string;
   readonly logLevel?: LogLevel;
   readonly log?: Logger;
+  /** The time by which everything in the gateway waits and measures; default {@link systemClock}. */
+  readonly clock?: Clock;
 }
 
 interface GatewayEvents {
@@ -175,6 +178,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly desk: ControlDesk;
   private readonly server: Server;
   private readonly log: Logger;
+  private readonly clock: Clock;
   private isListening = false;
   private closing: Promise<void> | undefined;
 
@@ -185,15 +189,19 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const tokens = twilio.authTokens ?? [];
     const validate = twilio.validate ?? true;
     this.log = options.log ?? createLog(options.logLevel);
-    this.calls = new TwilioCallRegistry(
-      options.tokenTimeToLiveMs === undefined ? {} : { timeToLiveMs: options.tokenTimeToLiveMs },
-    );
+    const { clock = systemClock } = options;
+    this.clock = clock;
+    const frameClock = new FrameClock(clock);
+    this.calls = new TwilioCallRegistry({
+      clock,
+      ...(options.tokenTimeToLiveMs === undefined ? {} : { timeToLiveMs: options.tokenTimeToLiveMs }),
+    });
     const { stream } = options;
     this.bridge =
       options.bridge ??
       (stream === undefined
         ? new LocalBridge(options.leadMs)
-        : new StreamBridge({ log: this.log, ...stream }));
+        : new StreamBridge({ log: this.log, clock, ...stream }));
     this.gatekeeper = new Gatekeeper({
       secure: tls !== undefined,
       ...(publicUrl === undefined ? {} : { publicUrl }),
@@ -201,7 +209,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       ...(controlApiKey === undefined ? {} : { controlApiKey }),
     });
     const [authToken] = tokens;
-    const router = options.router && new CallRouter(options.router, this.log);
+    const router = options.router && new CallRouter(options.router, this.log, clock);
     this.router = router;
     const rest =
       twilio.accountSid === undefined || authToken === undefined
@@ -215,6 +223,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       registry: this.calls,
       bridge: this.bridge,
       log: this.log,
+      clock,
       limits: {
         maxCalls: options.maxCalls ?? 1000,
         maxLoopDelayMs: options.maxLoopDelayMs ?? 50,
@@ -243,6 +252,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         this.events.publish('call.recorded', call, data);
         this.emit('recording', result);
       },
+      clock,
     );
     this.desk = new ControlDesk({
       switchboard: this.switchboard,
@@ -251,6 +261,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       playDir: options.playDir,
       rest,
       place: (request) => this.placeCall(request),
+      frameClock,
       log: this.log,
     });
     this.fleet =
@@ -262,13 +273,14 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         recordings: this.recordings,
         desk: this.desk,
         log: this.log,
+        clock,
         timeToLiveMs: options.tokenTimeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS,
         stuckMs: (options.stuckSeconds ?? DEFAULT_STUCK_SECONDS) * 1_000,
         apology: options.apology ?? DEFAULT_APOLOGY,
       });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
     this.control = new Controls(this.fleet?.control ?? this.desk);
-    this.events = new EventLog(this.log);
+    this.events = new EventLog(this.log, clock);
     this.desk.on('mark', (call, echo) => {
       this.events.publish('call.mark', call, echo);
       this.emit('mark', call, echo);
@@ -277,7 +289,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.events.publish('call.played', call, result);
       this.emit('played', call, result);
     });
-    const eventRoutes = new EventRoutes(this.events, this.gatekeeper);
+    const eventRoutes = new EventRoutes(this.events, this.gatekeeper, clock);
     const live = new LiveRoutes(
       {
         switchboard: this.switchboard,
@@ -285,12 +297,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         facts: { version: VERSION, bridge: this.bridge.name },
         node: hostname(),
         deaf: deafness(this.bridge),
+        clock,
       },
       this.gatekeeper,
     );
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
-      options.eventWebhooks && new EventWebhooks(options.eventWebhooks, this.events, this.log);
+      options.eventWebhooks && new EventWebhooks(options.eventWebhooks, this.events, this.log, clock);
     if (router !== undefined) {
       this.switchboard.on('call', (call, stream) =>
         stream.on('dtmf', (digit) => this.tellRouter(call, digit)),
@@ -298,7 +311,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     }
     this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
     this.switchboard.on('end', (call, cause, report) => this.emit('end', call, cause, report));
-    this.legs = new Legs(this.bridge, options.maxLegs ?? 200);
+    this.legs = new Legs(this.bridge, options.maxLegs ?? 200, clock, frameClock);
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
     // Something better did not load: nobody chose this.
@@ -334,6 +347,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         warnings,
       },
       log: this.log,
+      clock,
       tls,
     });
   }
@@ -453,7 +467,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       const isOwed = (this.bridge.goesOn || this.fleet) && this.switchboard.activeCalls > 0;
       await (this.fleet ?? this.switchboard).drain(graceMs);
       // Twilio asks what comes after the streams that were just closed; without an answer the caller hears of an error.
-      if (isOwed) await new Promise((resolve) => setTimeout(resolve, NEXT_MS));
+      if (isOwed) await this.clock.sleep(NEXT_MS);
       // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();
@@ -480,12 +494,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.recordings.close(),
       this.eventWebhooks?.close(NOW_EVENTS_MS),
       // As in `close`.
-      new Promise((resolve) => (isOwed ? setTimeout(resolve, NEXT_MS) : setImmediate(resolve))),
+      isOwed ? this.clock.sleep(NEXT_MS) : new Promise((resolve) => setImmediate(resolve)),
     ]);
-    const patience = new AbortController();
-    const late = sleep(NOW_MS, undefined, { signal: patience.signal }).catch(() => {});
-    await Promise.race([closing, kept, late]);
-    patience.abort();
+    await this.clock.within(NOW_MS, Promise.race([closing, kept]));
   }
 }
 

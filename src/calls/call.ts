@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { CallWebhookInput } from '../twilio/webhook.js';
 import { CallHistory } from './history.js';
@@ -38,6 +39,7 @@ export interface CallOptions<T> {
   readonly prepare?: PrepareCall<T>;
   /** Milliseconds until the token can no longer be used. */
   readonly timeToLiveMs: number;
+  readonly clock: Clock;
   /** `outbound-api` for calls we place; otherwise what the webhook says. */
   readonly direction?: string;
   readonly from?: string;
@@ -65,7 +67,8 @@ export class TwilioCall<T = unknown> {
   #endedAt: Date | undefined;
   #endCause: EndCause | undefined;
   private current: CallState = 'ringing';
-  private readonly begunAt = performance.now();
+  private readonly clock: Clock;
+  private readonly begunAt: number;
   private lastedMs: number | undefined;
   private expiresAt: number;
   private readonly preparing: AbortController | undefined;
@@ -79,8 +82,10 @@ export class TwilioCall<T = unknown> {
     this.webhookData = webhookData;
     this.#callSid = webhookData?.callSid || undefined;
     this.placed = options;
-    this.startedAt = options.startedAt ?? new Date();
-    this.expiresAt = performance.now() + options.timeToLiveMs;
+    this.clock = options.clock;
+    this.startedAt = options.startedAt ?? this.clock.date();
+    this.begunAt = this.clock.now();
+    this.expiresAt = this.begunAt + options.timeToLiveMs;
     if (options.prepare !== undefined) {
       const { prepare } = options;
       const preparing = new AbortController();
@@ -144,12 +149,12 @@ export class TwilioCall<T = unknown> {
     return this.lastedMs === undefined ? null : this.lastedMs / 1000;
   }
   get isExpired(): boolean {
-    return this.current === 'ringing' && performance.now() >= this.expiresAt;
+    return this.current === 'ringing' && this.clock.now() >= this.expiresAt;
   }
 
   /** Milliseconds since the token's life was over; negative while it lasts. */
   get overdueMs(): number {
-    return performance.now() - this.expiresAt;
+    return this.clock.now() - this.expiresAt;
   }
 
   /** Lengthens the token's life: its socket is not due yet. */
@@ -159,7 +164,7 @@ export class TwilioCall<T = unknown> {
 
   /** The token, or another one in its place, is good for so many milliseconds from now at least. */
   keepRinging(ms: number): void {
-    this.expiresAt = Math.max(this.expiresAt, performance.now() + ms);
+    this.expiresAt = Math.max(this.expiresAt, this.clock.now() + ms);
   }
 
   /** The result of `prepare`, or its error; `undefined` where there is none. May be awaited many times. */
@@ -216,9 +221,9 @@ export class TwilioCall<T = unknown> {
   end(cause: EndCause = 'hangup'): void {
     if (this.#endCause !== undefined) return;
     this.#endCause = cause;
-    this.#endedAt = new Date();
+    this.#endedAt = this.clock.date();
     // Not the difference of the dates: a wall clock may be set while somebody talks.
-    this.lastedMs = performance.now() - this.begunAt;
+    this.lastedMs = this.clock.now() - this.begunAt;
     this.current = 'ended';
     this.preparing?.abort();
     // Last registered, first freed; one that fails must not keep the others from running.

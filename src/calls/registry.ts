@@ -1,3 +1,4 @@
+import { type Clock, systemClock, type Timer } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
 import type { CallWebhookInput } from '../twilio/webhook.js';
 import { type CallOptions, TwilioCall } from './call.js';
@@ -6,9 +7,11 @@ import { sameToken } from './token.js';
 export interface RegistryOptions {
   /** Life of a token in milliseconds; default 60,000. */
   readonly timeToLiveMs?: number;
+  /** Tells the life of tokens; default {@link systemClock}. */
+  readonly clock?: Clock;
 }
 
-export type CreateCallOptions<T> = Partial<CallOptions<T>>;
+export type CreateCallOptions<T> = Partial<Omit<CallOptions<T>, 'clock'>>;
 
 const CALL_ID = /^[A-Za-z0-9_-]{1,64}$/;
 /** Life of a token, in milliseconds. */
@@ -22,9 +25,11 @@ export class TwilioCallRegistry<T = unknown> {
   private readonly calls = new Map<string, TwilioCall<T>>();
   private readonly bySid = new Map<string, TwilioCall<T>>();
   private readonly timeToLiveMs: number;
-  private sweeper: NodeJS.Timeout | undefined;
+  private readonly clock: Clock;
+  private sweeper: Timer | undefined;
 
   constructor(options: RegistryOptions = {}) {
+    this.clock = options.clock ?? systemClock;
     this.timeToLiveMs = options.timeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS;
     if (!(this.timeToLiveMs > 0)) throw expected('a positive number', 'timeToLiveMs', this.timeToLiveMs);
   }
@@ -46,7 +51,7 @@ export class TwilioCallRegistry<T = unknown> {
       );
     }
     const timeToLiveMs = options.timeToLiveMs ?? this.timeToLiveMs;
-    const call = new TwilioCall<T>(callId, webhookData, { ...options, timeToLiveMs });
+    const call = new TwilioCall<T>(callId, webhookData, { ...options, timeToLiveMs, clock: this.clock });
     this.calls.set(callId, call);
     if (call.callSid !== undefined) this.bySid.set(call.callSid, call);
     // What expired or was refused keeps its place until the sweep, so that a late socket or a repeat is told so.
@@ -143,7 +148,7 @@ export class TwilioCallRegistry<T = unknown> {
 
   /** Ends every call and stops the sweep. */
   close(): void {
-    clearTimeout(this.sweeper);
+    this.clock.cancel(this.sweeper);
     this.sweeper = undefined;
     for (const call of [...this.calls.values()]) {
       call.end('drain');
@@ -160,11 +165,11 @@ export class TwilioCallRegistry<T = unknown> {
   private sweepSoon(): void {
     if (this.sweeper !== undefined) return;
     const interval = Math.min(1_000, Math.max(25, this.timeToLiveMs / 4));
-    this.sweeper = setTimeout(() => {
+    this.sweeper = this.clock.after(interval, () => {
       this.sweeper = undefined;
       this.sweep();
       if (this.calls.size > 0) this.sweepSoon();
-    }, interval);
+    });
     this.sweeper.unref();
   }
 

@@ -1,3 +1,4 @@
+import { systemClock } from '../clock.js';
 import type { Check, Result } from './check.js';
 import { reasonOf } from './wire.js';
 
@@ -20,7 +21,7 @@ export const certificate: Check = {
     }
     try {
       const { fault, names, validTo } = await wire.certificate(at.origin);
-      const days = Math.floor((validTo.getTime() - Date.now()) / DAY_MS);
+      const days = Math.floor((validTo.getTime() - systemClock.date().getTime()) / DAY_MS);
       if (fault !== undefined) return refused(fault, hostname, names, validTo);
       if (days >= LAST_DAYS) return { mark: 'ok', says: `The certificate is good for ${days} days` };
       return {

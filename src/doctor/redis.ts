@@ -1,3 +1,4 @@
+import { systemClock } from '../clock.js';
 import type { Check } from './check.js';
 import { reasonOf } from './wire.js';
 
@@ -51,19 +52,16 @@ export async function pingRedis(url: string): Promise<string> {
   });
   // What goes wrong rejects what is asked.
   client.on('error', () => {});
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${PATIENCE_MS} ms`)), PATIENCE_MS);
-  });
   const role = async () => {
     await client.connect();
     const [name] = (await client.sendCommand(['ROLE'])) as unknown as [unknown];
     return String(name);
   };
   try {
-    return await Promise.race([role(), late]);
+    const answer = await systemClock.within(PATIENCE_MS, role());
+    if (answer === undefined) throw new Error(`no answer within ${PATIENCE_MS} ms`);
+    return answer;
   } finally {
-    clearTimeout(timer);
     client.destroy();
   }
 }

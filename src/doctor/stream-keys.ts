@@ -1,3 +1,4 @@
+import { systemClock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Check } from './check.js';
 
@@ -13,7 +14,13 @@ export const streamKeys: Check = {
     const { Administration } = await import('../bridge/stream/administration.js');
     const { apiKey, apiSecret, baseUrl } = stream;
     try {
-      await new Administration({ apiKey, apiSecret, baseUrl, tokenSeconds: TOKEN_SECONDS }).open();
+      await new Administration({
+        apiKey,
+        apiSecret,
+        baseUrl,
+        tokenSeconds: TOKEN_SECONDS,
+        clock: systemClock,
+      }).open();
       return { mark: 'ok', says: 'Stream accepts the keys' };
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;

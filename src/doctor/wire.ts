@@ -3,6 +3,7 @@ import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import tls from 'node:tls';
+import { systemClock } from '../clock.js';
 
 /** Twilio is more patient, but a caller is not. */
 const TIMEOUT_MS = 10_000;
@@ -105,7 +106,7 @@ export class Wire {
     body?: string,
   ): Promise<Answer> {
     const to = new URL(url);
-    const started = performance.now();
+    const started = systemClock.now();
     const isSecure = to.protocol === 'https:';
     const { connect } = this.options;
     return new Promise((resolve, reject) => {
@@ -145,7 +146,7 @@ export class Wire {
 
 function answerOf(response: IncomingMessage, text: string, started: number): Answer {
   const { statusCode = 0, headers } = response;
-  const at = { ms: performance.now() - started, receivedAt: Date.now() };
+  const at = { ms: systemClock.now() - started, receivedAt: systemClock.date().getTime() };
   return { status: statusCode, headers, ...errorOf(text), ...at };
 }
 

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { open, rename, stat } from 'node:fs/promises';
+import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { DeadMessage } from '../webhooks/delivery.js';
@@ -27,6 +28,7 @@ export class DeadLetter {
   constructor(
     private readonly file: string | undefined,
     private readonly log: Logger,
+    private readonly clock: Clock,
     private readonly maxBytes = DEFAULT_MAX_BYTES,
   ) {}
 
@@ -47,7 +49,7 @@ export class DeadLetter {
   add({ message, why, tries }: DeadMessage): void {
     if (this.waiting.length >= MAX_WAITING) this.lost += 1;
     else {
-      const head = JSON.stringify({ at: new Date().toISOString(), why, tries });
+      const head = JSON.stringify({ at: this.clock.date().toISOString(), why, tries });
       // The event is JSON already.
       this.waiting.push(`${head.slice(0, -1)},"event":${message.body}}\n`);
     }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
 import type { EventCall, EventData, EventType, GatewayEvent, LoggedEvent } from './event.js';
 
@@ -29,6 +30,7 @@ export class EventLog {
 
   constructor(
     private readonly log: Logger,
+    private readonly clock: Clock,
     private readonly capacity = DEFAULT_EVENTS_KEPT,
   ) {}
 
@@ -48,7 +50,7 @@ export class EventLog {
       id: `${this.origin}-${this.written}`,
       type,
       version: 1,
-      timestamp: new Date().toISOString(),
+      timestamp: this.clock.date().toISOString(),
       call: {
         callId: call.callId,
         callSid: call.callSid,

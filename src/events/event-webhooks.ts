@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import { expected } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Figure } from '../telemetry/metrics.js';
@@ -40,16 +41,18 @@ export class EventWebhooks {
   private readonly unsubscribe: () => void;
 
   /** @throws TypeError for options that can not work */
-  constructor(options: EventWebhookOptions, events: EventLog, log: Logger) {
+  constructor(options: EventWebhookOptions, events: EventLog, log: Logger, clock: Clock) {
     checkOptions(options);
     const { url, secret, timeoutMs = 5_000, tries = 10, firstPauseMs = 500, capacity = 10_000 } = options;
-    this.deadLetter = new DeadLetter(options.deadLetterFile, log);
+    this.deadLetter = new DeadLetter(options.deadLetterFile, log, clock);
     this.delivery = new Delivery({
       sender: new WebhookSender({
         url,
         secrets: typeof secret === 'string' ? [secret] : secret,
         connections: CONNECTIONS,
+        clock,
       }),
+      clock,
       timeoutMs,
       atOnce: CONNECTIONS,
       tries,

@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../clock.js';
 import { FRAME_MS } from './frame.js';
 
 /** Members are spread over so many parts of a frame's time, lest they all want the event loop at once. */
@@ -16,9 +17,11 @@ export interface Ticking {
 export class FrameClock {
   /** Replaced, never changed: who leaves during a tick does not disturb the loop. */
   private readonly phases: (readonly Ticking[])[] = Array.from({ length: PHASES }, () => []);
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
   private tickedPhase = 0;
   private size = 0;
+
+  constructor(private readonly clock: Clock) {}
 
   /** Puts a member on the emptiest phase. */
   join(member: Ticking): void {
@@ -27,8 +30,8 @@ export class FrameClock {
     this.phases[at] = [...(this.phases[at] as readonly Ticking[]), member];
     this.size += 1;
     if (this.timer !== undefined) return;
-    this.tickedPhase = currentPhase();
-    this.timer = setInterval(() => this.wake(), PHASE_MS);
+    this.tickedPhase = this.currentPhase();
+    this.timer = this.clock.every(PHASE_MS, () => this.wake());
   }
 
   /** Takes a member off; unknown ones are ignored. */
@@ -38,23 +41,20 @@ export class FrameClock {
     this.phases[at] = (this.phases[at] as readonly Ticking[]).filter((each) => each !== member);
     this.size -= 1;
     if (this.size > 0) return;
-    clearInterval(this.timer);
+    this.clock.cancel(this.timer);
     this.timer = undefined;
   }
 
   private wake(): void {
-    const now = currentPhase();
+    const now = this.currentPhase();
     // After a stall everybody is woken once: they catch up by themselves.
     for (let phase = Math.max(this.tickedPhase + 1, now - PHASES + 1); phase <= now; phase++) {
       for (const member of this.phases[phase % PHASES] as readonly Ticking[]) member.tick();
     }
     this.tickedPhase = now;
   }
-}
 
-function currentPhase(): number {
-  return Math.floor(performance.now() / PHASE_MS);
+  private currentPhase(): number {
+    return Math.floor(this.clock.now() / PHASE_MS);
+  }
 }
-
-/** The clock of this thread. */
-export const frameClock = new FrameClock();

@@ -1,5 +1,6 @@
+import type { Clock } from '../clock.js';
 import { FRAME_MS } from './frame.js';
-import { type FrameClock, frameClock, type Ticking } from './frame-clock.js';
+import type { FrameClock, Ticking } from './frame-clock.js';
 
 /** A frame that is not full waits so long for the rest of it; then silence is. */
 const REST_MS = 40;
@@ -57,8 +58,8 @@ export class Pacer implements Ticking {
     private readonly sink: PacerSink,
     private readonly rate: number,
     limitMs: number,
-    private readonly clock: Pick<FrameClock, 'join' | 'leave'> = frameClock,
-    private readonly now: () => number = () => performance.now(),
+    private readonly frameClock: Pick<FrameClock, 'join' | 'leave'>,
+    private readonly clock: Clock,
   ) {
     this.capacity = Math.max(1, Math.round(limitMs / FRAME_MS)) * ((rate * FRAME_MS) / 1_000);
     this.frame = new Int16Array((rate * FRAME_MS) / 1_000);
@@ -83,7 +84,7 @@ export class Pacer implements Ticking {
     const fits = Math.min(samples.length, this.capacity - this.count);
     this.reserve(this.count + fits);
     this.append(fits === samples.length ? samples : samples.subarray(0, fits));
-    this.pushedAt = this.now();
+    this.pushedAt = this.clock.now();
     this.wake();
     const dropped = this.msOf(samples.length - fits);
     this.droppedMs += dropped;
@@ -116,7 +117,7 @@ export class Pacer implements Ticking {
     this.send();
     if (this.isTicking || this.closed || (this.count === 0 && !this.sink.hasOwn)) return;
     this.isTicking = true;
-    this.clock.join(this);
+    this.frameClock.join(this);
   }
 
   tick(): void {
@@ -133,7 +134,7 @@ export class Pacer implements Ticking {
   /** Sends what the listener may have by now. */
   private send(): void {
     const { sink, frame } = this;
-    const now = this.now();
+    const now = this.clock.now();
     const ahead = Math.max(FRAME_MS, sink.aheadMs) - FRAME_MS;
     while (!this.closed && this.endsAt - now <= ahead) {
       if (sink.hasOwn) sink.takeOwn();
@@ -177,7 +178,7 @@ export class Pacer implements Ticking {
     this.first = 0;
     if (!this.isTicking) return;
     this.isTicking = false;
-    this.clock.leave(this);
+    this.frameClock.leave(this);
   }
 
   /** Memory for a second, or all there may be. */

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import { FRAME_MS, type FrameSink } from './frame.js';
 import { FrameRing } from './frame-ring.js';
 import { type AtTurnEnd, atTurnEnd } from './turn-end.js';
@@ -51,17 +52,16 @@ export class Playout implements FrameSink, AtTurnEnd {
   /**
    * @param line where frames go
    * @param limitMs bound of the lead, at least one frame
-   * @param now monotonic clock in milliseconds; another one in tests
    */
   constructor(
     private readonly line: PlayoutLine,
-    private readonly limitMs: number = DEFAULT_LEAD_MS,
-    private readonly now: () => number = () => performance.now(),
+    private readonly limitMs: number,
+    private readonly clock: Clock,
   ) {}
 
   /** Audio that was sent and not yet played, in milliseconds. */
   leadMs(): number {
-    return Math.max(0, this.endsAt - this.now());
+    return Math.max(0, this.endsAt - this.clock.now());
   }
 
   /** Audio the listener has heard since the start, in milliseconds, by the clock. */
@@ -76,7 +76,7 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   write(frame: Int16Array, stamp: number): void {
     if (this.closed) return;
-    const now = this.now();
+    const now = this.clock.now();
     const isWritable = this.line.isWritable();
     const isNear = this.endsAt - now + FRAME_MS <= this.limitMs / 2;
     if (isWritable && isNear && this.waitingCount === 0) this.send(frame, stamp, now, now);
@@ -113,7 +113,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   settle(): void {
     const { ring } = this;
     if (this.closed || ring === undefined) return;
-    const now = this.now();
+    const now = this.clock.now();
     const room = Math.floor((this.limitMs - Math.max(0, this.endsAt - now)) / FRAME_MS);
     while (ring.length > Math.max(0, room)) {
       ring.drop();

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '../clock.js';
 import { expected, type GatewayError } from '../errors.js';
 import type { CallDecision, PhoneCall } from '../server/decision.js';
 import { checkDecision } from '../server/decision-check.js';
@@ -65,13 +65,16 @@ export class CallRouter {
   constructor(
     private readonly options: RouterOptions,
     private readonly log: Logger,
+    private readonly clock: Clock,
   ) {
     checkOptions(options);
     const { url } = options;
     const secrets = typeof options.secret === 'string' ? [options.secret] : options.secret;
-    this.sender = new WebhookSender({ url, secrets, connections: CONNECTIONS });
+    const newSender = () => new WebhookSender({ url, secrets, connections: CONNECTIONS, clock });
+    this.sender = newSender();
     this.keys = new Delivery({
-      sender: new WebhookSender({ url, secrets, connections: CONNECTIONS }),
+      sender: newSender(),
+      clock,
       timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       tries: TRIES,
       firstPauseMs: PAUSE_MS,
@@ -113,7 +116,7 @@ export class CallRouter {
 
   /** What the router decides of a call, or the fallback. Rejects only where the call ends meanwhile. */
   async decide(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
-    const begun = performance.now();
+    const begun = this.clock.now();
     let outcome: Outcome = 'call-ended';
     try {
       const decision = await this.ask(call, signal);
@@ -127,14 +130,14 @@ export class CallRouter {
       return this.fallback();
     } finally {
       this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1);
-      this.durations.record(Math.round((performance.now() - begun) * 1_000 * STAMPS_PER_MICROSECOND));
+      this.durations.record(Math.round((this.clock.now() - begun) * 1_000 * STAMPS_PER_MICROSECOND));
     }
   }
 
   /** Tells the router of a key the caller pressed, after those before it. Never waits. */
   pressed({ callId, callSid }: PhoneCall, digit: string): void {
     const id = `msg_${randomUUID()}`;
-    const timestamp = new Date().toISOString();
+    const timestamp = this.clock.date().toISOString();
     const body = JSON.stringify({ type: 'call.dtmf', version: 1, id, timestamp, callId, callSid, digit });
     this.keys.add(callId, { id, body });
   }
@@ -147,20 +150,21 @@ export class CallRouter {
 
   private async ask(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
     const message = { id: `msg_${randomUUID()}`, body: JSON.stringify(questionOf(call)) };
-    const until = performance.now() + DEADLINE_MS;
+    const until = this.clock.now() + DEADLINE_MS;
     for (let tries = 1; ; tries++) {
-      const left = until - performance.now();
+      const left = until - this.clock.now();
       const timeoutMs = Math.min(this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS, left);
       const answer = await this.sender.post(message, timeoutMs, signal).catch((error: GatewayError) => error);
       signal.throwIfAborted();
-      const isLast = tries === TRIES || until - performance.now() < 2 * PAUSE_MS;
+      const isLast = tries === TRIES || until - this.clock.now() < 2 * PAUSE_MS;
       if (isLast || !isPassing(answer)) {
         if (answer instanceof Error) throw answer;
         return decisionOf(answer);
       }
       this.retries += 1;
       this.log.warn({ callId: call.callId, router: this.sender.target }, 'the router is asked again');
-      await sleep(PAUSE_MS * (0.5 + Math.random() / 2), undefined, { signal });
+      await this.clock.sleep(PAUSE_MS * (0.5 + Math.random() / 2), signal);
+      signal.throwIfAborted();
     }
   }
 

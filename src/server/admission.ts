@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../clock.js';
 /** Why a new call is turned away. */
 export type Closure = 'draining' | 'full' | 'loop_delay' | 'cpu';
 
@@ -20,8 +21,6 @@ export interface AdmissionGauges {
   loopDelayMs(): number;
   /** CPU time of the process so far, in milliseconds. */
   cpuMs(): number;
-  /** A monotonic clock in milliseconds. */
-  now(): number;
 }
 
 const SAMPLE_MS = 1_000;
@@ -39,26 +38,27 @@ export class Admission {
   readonly refused = new Map<RefusalReason, number>();
   private overloaded: 'loop_delay' | 'cpu' | undefined;
   private calm = 0;
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
   private sampledAt: number;
   private sampledCpu: number;
 
   constructor(
     private readonly limits: AdmissionLimits,
     private readonly gauges: AdmissionGauges,
+    private readonly clock: Clock,
   ) {
-    this.sampledAt = gauges.now();
+    this.sampledAt = clock.now();
     this.sampledCpu = gauges.cpuMs();
   }
 
   start(): void {
     if (this.timer !== undefined) return;
-    this.timer = setInterval(() => this.sample(), SAMPLE_MS);
+    this.timer = this.clock.every(SAMPLE_MS, () => this.sample());
     this.timer.unref();
   }
 
   stop(): void {
-    clearInterval(this.timer);
+    this.clock.cancel(this.timer);
     this.timer = undefined;
   }
 
@@ -87,7 +87,7 @@ export class Admission {
   /** Looks at the load since the last look; {@link start} does so every second. */
   sample(): void {
     const { maxLoopDelayMs, maxCpuPercent } = this.limits;
-    const [now, cpuMs] = [this.gauges.now(), this.gauges.cpuMs()];
+    const [now, cpuMs] = [this.clock.now(), this.gauges.cpuMs()];
     const cpu = (100 * (cpuMs - this.sampledCpu)) / Math.max(1, now - this.sampledAt);
     this.sampledAt = now;
     this.sampledCpu = cpuMs;

@@ -1,5 +1,6 @@
 import type { HistoryEntry } from '../calls/history.js';
 import type { TwilioCallRegistry } from '../calls/registry.js';
+import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
 import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
 import type { CallDecision, PhoneCall } from './decision.js';
@@ -14,6 +15,7 @@ export class Callbacks {
     private readonly registry: TwilioCallRegistry<CallDecision | undefined>,
     private readonly log: Logger,
     private readonly onAnsweredBy: (call: PhoneCall, answeredBy: string, afterMs: number | undefined) => void,
+    private readonly clock: Clock,
   ) {}
 
   /**
@@ -32,7 +34,10 @@ export class Callbacks {
         this.noteStatus(call, input);
         return true;
       case 'stream-status':
-        call.history.add({ ...entryOf('stream', input, input.get('StreamEvent') ?? ''), ...streamOf(input) });
+        call.history.add({
+          ...entryOf('stream', input, input.get('StreamEvent') ?? '', this.clock),
+          ...streamOf(input),
+        });
         return true;
       case 'amd':
         this.noteAnsweredBy(call, input);
@@ -44,14 +49,14 @@ export class Callbacks {
     const { callStatus, sequenceNumber } = input;
     call.noteStatus(callStatus, sequenceNumber);
     const sequence = sequenceNumber === undefined ? {} : { sequence: sequenceNumber };
-    call.history.add({ ...entryOf('status', input, callStatus), ...sequence });
+    call.history.add({ ...entryOf('status', input, callStatus, this.clock), ...sequence });
     if (isFinalStatus(callStatus)) call.end('status');
   }
 
   private noteAnsweredBy(call: PhoneCall, input: CallWebhookInput): void {
     const { answeredBy } = input;
     if (answeredBy === undefined) return;
-    const isNew = call.history.add(entryOf('amd', input, answeredBy));
+    const isNew = call.history.add(entryOf('amd', input, answeredBy, this.clock));
     if (!isNew) return;
     call.answeredBy = answeredBy;
     const afterMs = Number(input.get('MachineDetectionDuration') ?? Number.NaN);
@@ -67,10 +72,15 @@ export class Callbacks {
   }
 }
 
-function entryOf(source: HistoryEntry['source'], input: CallWebhookInput, event: string): HistoryEntry {
+function entryOf(
+  source: HistoryEntry['source'],
+  input: CallWebhookInput,
+  event: string,
+  clock: Clock,
+): HistoryEntry {
   const at = Date.parse(input.get('Timestamp') ?? '');
   return {
-    at: new Date(Number.isNaN(at) ? Date.now() : at).toISOString(),
+    at: (Number.isNaN(at) ? clock.date() : new Date(at)).toISOString(),
     source,
     event: event.slice(0, 64),
   };

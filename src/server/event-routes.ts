@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { EventLog } from '../events/event-log.js';
 import type { Figure } from '../telemetry/metrics.js';
@@ -19,12 +20,13 @@ export class EventRoutes {
   readonly figures: readonly Figure[];
   private readonly readers = new Set<Reader>();
   private readonly unsubscribe: () => void;
-  private heart: NodeJS.Timeout | undefined;
+  private heart: Timer | undefined;
   private cut = 0;
 
   constructor(
     private readonly events: EventLog,
     private readonly gatekeeper: Gatekeeper,
+    private readonly clock: Clock,
   ) {
     this.unsubscribe = events.subscribe(() => {
       for (const reader of this.readers) reader.pump();
@@ -63,19 +65,21 @@ export class EventRoutes {
     }
     const answer = exchange.stream('text/event-stream');
     if (answer === undefined) return;
-    const reader = new Reader(answer, this.events, () => {
+    const noteCut = () => {
       this.cut += 1;
-    });
+    };
+    const reader = new Reader(answer, this.events, noteCut, this.clock);
     this.readers.add(reader);
     answer.onClose = () => {
       this.readers.delete(reader);
       if (this.readers.size > 0) return;
-      clearInterval(this.heart);
+      this.clock.cancel(this.heart);
       this.heart = undefined;
     };
-    this.heart ??= setInterval(() => {
+    this.heart ??= this.clock.every(HEARTBEAT_MS, () => {
       for (const each of [...this.readers]) each.beat();
-    }, HEARTBEAT_MS).unref();
+    });
+    this.heart.unref();
     reader.begin(exchange.header('last-event-id').trim());
   }
 
@@ -99,6 +103,7 @@ class Reader {
     private readonly answer: StreamedAnswer,
     private readonly events: EventLog,
     private readonly onCut: () => void,
+    private readonly clock: Clock,
   ) {
     answer.onWritable = () => {
       this.isBlocked = false;
@@ -131,7 +136,7 @@ class Reader {
   /** Shows the line to be alive, or finds that it is not. */
   beat(): void {
     if (!this.isBlocked) this.write(':\n\n');
-    else if (performance.now() - this.blockedAt >= STALLED_MS) this.cut();
+    else if (this.clock.now() - this.blockedAt >= STALLED_MS) this.cut();
   }
 
   close(): void {
@@ -141,7 +146,7 @@ class Reader {
   private write(text: string): void {
     if (this.answer.write(text)) return;
     this.isBlocked = true;
-    this.blockedAt = performance.now();
+    this.blockedAt = this.clock.now();
   }
 
   private cut(): void {

@@ -1,4 +1,5 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
+import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { CallService } from './call-service.js';
@@ -33,6 +34,7 @@ export class MediaRoute {
     private readonly gatekeeper: Gatekeeper,
     private readonly log: Logger,
     private readonly cork: UpgradeCork,
+    private readonly clock: Clock,
   ) {}
 
   /** Adds the route below a path prefix. */
@@ -113,12 +115,12 @@ export class MediaRoute {
       return;
     }
     stream.open(new UwsMediaSocket(ws));
-    const timer = setTimeout(() => {
+    const timer = this.clock.after(START_TIMEOUT_MS, () => {
       this.log.warn({ callId: call.callId }, 'no start came');
       call.end('protocol');
-    }, START_TIMEOUT_MS);
-    stream.once('start', () => clearTimeout(timer));
-    call.onEnd(() => clearTimeout(timer));
+    });
+    stream.once('start', () => this.clock.cancel(timer));
+    call.onEnd(() => this.clock.cancel(timer));
   }
 
   /** Not through `guard`: a closure a frame is one too many. */

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { type Clock, systemClock } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
 import { FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { Framer } from '../media/framer.js';
@@ -40,6 +41,8 @@ export type StreamEnd = 'stop' | 'socket-closed' | 'protocol' | 'closed';
 export interface MediaStreamOptions {
   /** Bound of the listener's lead in milliseconds, 40…10,000; default 120. */
   readonly leadMs?: number;
+  /** Default {@link systemClock}. */
+  readonly clock?: Clock;
   /** Looks at `start` before it counts; a text refuses it (close code 1008). */
   readonly checkStart?: (start: StreamStart) => string | undefined;
   /** Shared by all streams of a gateway. */
@@ -74,7 +77,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly playout: Playout;
   private readonly outgoing: Framer;
   private readonly marks = new Marks();
-  private readonly flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST);
+  private readonly clock: Clock;
+  private readonly flood: TokenBucket;
   private readonly checkStart: MediaStreamOptions['checkStart'];
   private startInfo: StreamStart | undefined;
   private sid: string | undefined;
@@ -92,10 +96,13 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     super();
     const leadMs = options.leadMs ?? DEFAULT_LEAD_MS;
     if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
-    this.latencies = options.recorder ?? new CallLatencies(options.latencies);
+    const clock = options.clock ?? systemClock;
+    this.clock = clock;
+    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now());
+    this.latencies = options.recorder ?? new CallLatencies(options.latencies, clock);
     this.checkStart = options.checkStart;
     this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);
-    this.playout = new Playout(this.outlet, leadMs);
+    this.playout = new Playout(this.outlet, leadMs, clock);
     this.outgoing = new Framer({ write: (frame, stamp) => this.play(frame, stamp) });
   }
 
@@ -257,7 +264,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** A message has come. Its memory is only lent. */
   receive(message: ArrayBuffer, isBinary: boolean): void {
     if (this.ended) return;
-    const now = performance.now();
+    const now = this.clock.now();
     const stamp = stampOf(now);
     this.traffic.messagesIn += 1;
     if (message.byteLength > MAX_MESSAGE_BYTES) {

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import { createHangupTwiml } from '../twilio/twiml.js';
 
 /** Twilio comes back as soon as a stream is closed; this is generous. */
@@ -11,10 +12,13 @@ export class NextVerbs {
   private readonly verbs = new Map<string, { readonly twiml: string; readonly until: number }>();
 
   /** @param capacity most calls to remember; the oldest make room */
-  constructor(private readonly capacity: number) {}
+  constructor(
+    private readonly capacity: number,
+    private readonly clock: Clock,
+  ) {}
 
   set(callSid: string, twiml: string): void {
-    const now = performance.now();
+    const now = this.clock.now();
     this.verbs.delete(callSid);
     for (const [sid, { until }] of this.verbs) {
       if (until > now && this.verbs.size < this.capacity) break;
@@ -26,7 +30,7 @@ export class NextVerbs {
   /** What was said to do, if anything was. */
   find(callSid: string): string | undefined {
     const next = this.verbs.get(callSid);
-    return next === undefined || next.until < performance.now() ? undefined : next.twiml;
+    return next === undefined || next.until < this.clock.now() ? undefined : next.twiml;
   }
 
   /** What was said to do, the same for a question that Twilio repeats; a call of which nothing was said is hung up. */

@@ -1,5 +1,6 @@
 import uWS, { type HttpRequest, type HttpResponse, type TemplatedApp } from 'uWebSockets.js';
 import { accessSync, constants } from 'node:fs';
+import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
@@ -38,6 +39,7 @@ export interface ServerOptions {
   readonly metrics: Metrics;
   readonly facts: HealthFacts;
   readonly log: Logger;
+  readonly clock: Clock;
   /** Certificate and key files; the server speaks https and wss itself where they are given. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
 }
@@ -80,7 +82,7 @@ export class Server {
     this.app = tls === undefined ? uWS.App() : secureApp(tls);
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
-    const media = new MediaRoute(calls, gatekeeper, log, this.cork);
+    const media = new MediaRoute(calls, gatekeeper, log, this.cork, options.clock);
     const operations = new OperationsRoutes(switchboard, fleet, metrics, facts);
 
     // A proxy may strip the public path prefix or pass it on: both are answered.

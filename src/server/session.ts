@@ -1,5 +1,6 @@
 import type { Bridge, BridgeLeg, PhoneLine } from '../bridge/bridge.js';
 import type { EndCause } from '../calls/call.js';
+import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { FrameSink } from '../media/frame.js';
 import type { Logger } from '../telemetry/log.js';
@@ -57,6 +58,7 @@ export interface SessionOptions {
   readonly apology: Apology;
   /** The only account whose streams are taken; any where absent. */
   readonly accountSid: string | undefined;
+  readonly clock: Clock;
   readonly stream: Pick<MediaStreamOptions, 'leadMs' | 'latencies'>;
 }
 
@@ -88,6 +90,7 @@ export class Session implements PhoneLine {
   ) {
     this.stream = new TwilioMediaStream({
       ...options.stream,
+      clock: options.clock,
       checkStart: (start) => this.checkStart(start),
     });
     this.stream.on('start', ({ callSid }) => {
@@ -257,7 +260,9 @@ export class Session implements PhoneLine {
   }
 
   private async decide(signal: AbortSignal): Promise<CallDecision> {
-    this.decision = checkDecision(await withTimeout(DECISION_TIMEOUT_MS, this.call.awaitPrepare(), signal));
+    this.decision = checkDecision(
+      await withTimeout(DECISION_TIMEOUT_MS, this.call.awaitPrepare(), signal, this.options.clock),
+    );
     return this.decision;
   }
 
@@ -321,7 +326,7 @@ function ended(): GatewayError {
  * The work's result.
  * @throws GatewayError `GW_PREPARE_TIMEOUT`, or `GW_CALL_ENDED` where the signal comes first
  */
-async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal): Promise<T> {
+async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal, clock: Clock): Promise<T> {
   let stop = () => {};
   const stopped = new Promise<never>((_, reject) => {
     const late = () =>
@@ -331,9 +336,9 @@ async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal)
           `Expected a decision of prepareCall within ${ms} ms but received none`,
         ),
       );
-    const timer = setTimeout(late, ms);
+    const timer = clock.after(ms, late);
     stop = () => {
-      clearTimeout(timer);
+      clock.cancel(timer);
       reject(
         new GatewayError(
           'GW_CALL_ENDED',

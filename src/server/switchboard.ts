@@ -4,6 +4,7 @@ import type { Bridge } from '../bridge/bridge.js';
 import type { EndCause } from '../calls/call.js';
 import type { TwilioCallRegistry } from '../calls/registry.js';
 import { CALL_RESULTS, type CallResult } from '../calls/result.js';
+import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import { EventLoopDelay } from '../telemetry/event-loop-delay.js';
 import { Latencies } from '../telemetry/latencies.js';
@@ -14,7 +15,7 @@ import type { TwilioRest } from '../twilio/rest.js';
 import { createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { type CallVerb, longestSeconds } from '../twilio/verbs.js';
 import type { CallWebhookInput } from '../twilio/webhook.js';
-import { Admission, type AdmissionLimits } from './admission.js';
+import { Admission, type AdmissionGauges, type AdmissionLimits } from './admission.js';
 import { afterTwiml } from './after-verbs.js';
 import { type CallReport, logOf, reportOf } from './call-report.js';
 import type { CallService, PlacedCall } from './call-service.js';
@@ -32,6 +33,7 @@ export interface SwitchboardOptions {
   readonly registry: TwilioCallRegistry<CallDecision | undefined>;
   readonly bridge: Bridge;
   readonly log: Logger;
+  readonly clock: Clock;
   readonly limits: AdmissionLimits;
   /** Longest silence of a live call, and longest end, in milliseconds. */
   readonly stuckMs: number;
@@ -94,7 +96,7 @@ const GOES_ON: ReadonlySet<EndCause> = new Set(['handed-over', 'moved', 'transfe
 
 /** Answers, places, connects and ends the calls of one gateway. Knows nothing of HTTP. */
 export class Switchboard extends EventEmitter<SwitchboardEvents> implements CallService {
-  readonly eventLoopDelay = new EventLoopDelay();
+  readonly eventLoopDelay: EventLoopDelay;
   readonly admission: Admission;
   readonly endedCalls = new Map<string, number>();
   readonly results = new Map<CallResult, number>(CALL_RESULTS.map((result) => [result, 0]));
@@ -115,11 +117,16 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
 
   constructor(private readonly options: SwitchboardOptions) {
     super();
-    this.next = new NextVerbs(options.limits.maxCalls);
-    this.callbacks = new Callbacks(options.registry, options.log, (...who) =>
-      this.emit('answeredBy', ...who),
+    const { clock } = options;
+    this.eventLoopDelay = new EventLoopDelay(clock);
+    this.next = new NextVerbs(options.limits.maxCalls, clock);
+    this.callbacks = new Callbacks(
+      options.registry,
+      options.log,
+      (...who) => this.emit('answeredBy', ...who),
+      clock,
     );
-    this.admission = new Admission(options.limits, {
+    const gauges: AdmissionGauges = {
       activeCalls: () => this.sessions.size,
       isDraining: () => this.isDraining,
       loopDelayMs: () => this.eventLoopDelay.recentMs,
@@ -127,12 +134,13 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         const { user, system } = process.cpuUsage();
         return (user + system) / 1_000;
       },
-      now: () => performance.now(),
-    });
+    };
+    this.admission = new Admission(options.limits, gauges, clock);
     this.watchdog = new Watchdog(
       options.stuckMs,
       () => this.sessions.values(),
       (session, way) => this.stuck(session, way),
+      clock,
     );
   }
 
@@ -439,13 +447,14 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   /** Fulfilled when no call is left or the time is over. */
   async idle(withinMs: number): Promise<void> {
     if (this.sessions.size === 0 || withinMs <= 0) return;
+    const { clock } = this.options;
     await new Promise<void>((resolve) => {
       const done = () => {
-        clearTimeout(timer);
+        clock.cancel(timer);
         this.off('idle', done);
         resolve();
       };
-      const timer = setTimeout(done, withinMs);
+      const timer = clock.after(withinMs, done);
       this.once('idle', done);
     });
   }
@@ -490,6 +499,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const session: Session = new Session(call, {
       bridge,
       log,
+      clock: this.options.clock,
       defaultRoom,
       bindSid: (call, callSid) => this.options.registry.bindSid(call, callSid),
       accountSid,

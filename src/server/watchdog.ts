@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../clock.js';
 import type { Session } from './session.js';
 
 const LOOK_MS = 1_000;
@@ -17,7 +18,7 @@ export class Watchdog {
   ]);
   private readonly heard = new Map<Session, { messages: number; at: number }>();
   private readonly endings = new Map<Session, { readonly at: number; told: boolean }>();
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
 
   /**
    * @param limitMs longest silence, and longest end
@@ -27,17 +28,17 @@ export class Watchdog {
     private readonly limitMs: number,
     private readonly sessions: () => Iterable<Session>,
     private readonly onStuck: (session: Session, way: StuckWay) => void,
-    private readonly now: () => number = () => performance.now(),
+    private readonly clock: Clock,
   ) {}
 
   start(): void {
     if (this.timer !== undefined) return;
-    this.timer = setInterval(() => this.look(), LOOK_MS);
+    this.timer = this.clock.every(LOOK_MS, () => this.look());
     this.timer.unref();
   }
 
   stop(): void {
-    clearInterval(this.timer);
+    this.clock.cancel(this.timer);
     this.timer = undefined;
     this.heard.clear();
     this.endings.clear();
@@ -46,14 +47,14 @@ export class Watchdog {
   /** A call has ended; all of it is freed when `ending` is settled. */
   watchEnd(session: Session, ending: Promise<unknown>): void {
     this.heard.delete(session);
-    this.endings.set(session, { at: this.now(), told: false });
+    this.endings.set(session, { at: this.clock.now(), told: false });
     const done = () => this.endings.delete(session);
     ending.then(done, done);
   }
 
   /** Looks once; {@link start} does so every second. */
   look(): void {
-    const now = this.now();
+    const now = this.clock.now();
     for (const session of [...this.sessions()]) {
       if (!session.stream.isConnected) continue;
       const messages = session.stream.messagesIn;

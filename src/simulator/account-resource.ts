@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { systemClock } from '../clock.js';
 import { rfc2822 } from './rfc2822.js';
 
 /** A phone number of the account. */
@@ -12,7 +13,7 @@ export interface NumberFacts {
 
 const DEFAULT_PAGE_SIZE = 50;
 const MAX_PAGE_SIZE = 1000;
-const created = new Date();
+const created = systemClock.date();
 
 /** The account in Twilio's JSON. Source: twilio.com/docs/iam/api/account#account-properties. */
 export function accountResource(sid: string): Record<string, unknown> {

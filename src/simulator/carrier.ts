@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Clock } from '../clock.js';
 import type { NumberFacts } from './account-resource.js';
 import type { CallFacts } from './call-resource.js';
 import { FrameClock } from './clock.js';
@@ -26,6 +27,8 @@ export interface SimulatedTwilioOptions {
   readonly callee?: Callee;
   /** The account's phone numbers, for who looks them up; default none. */
   readonly numbers?: readonly NumberFacts[];
+  /** The time of its phones; default {@link systemClock}. */
+  readonly clock?: Clock;
 }
 
 /** A call to the server under test; what {@link PhoneOptions} says, the account filled in. */
@@ -49,7 +52,7 @@ export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
   readonly accountSid: string;
   readonly authToken: string;
   /** One clock for all phones of this carrier. */
-  readonly clock = new FrameClock();
+  readonly clock: FrameClock;
   private readonly options: SimulatedTwilioOptions;
   private readonly api: CallsApi;
   private readonly live = new Map<string, LiveCall>();
@@ -61,6 +64,7 @@ export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
     this.options = options;
     this.accountSid = options.accountSid ?? newSid('AC');
     this.authToken = options.authToken;
+    this.clock = new FrameClock(options.clock);
     const calls = {
       place: (request: OutboundRequest) => this.placeOutbound(request),
       find: (sid: string) => this.find(sid),
@@ -91,7 +95,7 @@ export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
   placeCall(options: InboundCallOptions): SimulatedPhone {
     const { accountSid, authToken, clock } = this;
     const phone = new SimulatedPhone({ dial: this.options.dial, ...options, accountSid, authToken, clock });
-    this.track(phone.callSid, new InboundCall(phone, accountSid), phone.ended);
+    this.track(phone.callSid, new InboundCall(phone, accountSid, clock.time), phone.ended);
     return phone.dial();
   }
 
@@ -154,8 +158,8 @@ interface LiveCall extends ManagedCall {
 
 /** An inbound call as the REST API sees it. */
 class InboundCall implements LiveCall {
-  private readonly createdAt = new Date();
-  private updatedAt = this.createdAt;
+  private readonly createdAt: Date;
+  private updatedAt: Date;
   private startedAt: Date | undefined;
   private endedAt: Date | undefined;
   private seconds: number | undefined;
@@ -163,13 +167,16 @@ class InboundCall implements LiveCall {
   constructor(
     readonly phone: SimulatedPhone,
     private readonly accountSid: string,
+    clock: Clock,
   ) {
+    this.createdAt = clock.date();
+    this.updatedAt = this.createdAt;
     phone.on('status', (status) => {
-      this.updatedAt = new Date();
+      this.updatedAt = clock.date();
       if (status === 'in-progress') this.startedAt = this.updatedAt;
     });
     void phone.ended.then((outcome) => {
-      this.endedAt = new Date();
+      this.endedAt = clock.date();
       this.seconds = outcome.seconds;
     });
   }

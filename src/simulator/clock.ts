@@ -1,3 +1,4 @@
+import { type Clock, systemClock, type Timer } from '../clock.js';
 import { FRAME_MS } from './audio.js';
 import { Histogram } from './histogram.js';
 
@@ -10,11 +11,6 @@ export const LATE_MS = 10;
 export interface Ticker {
   /** @param due monotonic milliseconds when it was due; @param now when it is called, never before `due` */
   tick(due: number, now: number): void;
-}
-
-/** Monotonic milliseconds (`performance.now()`), the only time the simulator knows. */
-export function monotonicNow(): number {
-  return performance.now();
 }
 
 /**
@@ -30,9 +26,14 @@ export class FrameClock {
   private readonly members: Ticker[][] = Array.from({ length: PHASES }, () => []);
   /** Next deadline of each phase; stale while a phase is empty. */
   private readonly deadlines = new Float64Array(PHASES);
-  private readonly origin = monotonicNow();
-  private timer: NodeJS.Timeout | undefined;
+  private readonly origin: number;
+  private timer: Timer | undefined;
   private wakeAt = Number.POSITIVE_INFINITY;
+
+  /** @param time the only time that phones on this clock know */
+  constructor(readonly time: Clock = systemClock) {
+    this.origin = time.now();
+  }
 
   /** Phones on the clock. */
   get size(): number {
@@ -44,7 +45,7 @@ export class FrameClock {
    * @returns its first deadline in monotonic milliseconds, at most 20 ms away
    */
   join(ticker: Ticker): number {
-    const now = monotonicNow();
+    const now = this.time.now();
     let chosen = 0;
     let soonest = Number.POSITIVE_INFINITY;
     for (let phase = 0; phase < PHASES; phase++) {
@@ -70,7 +71,7 @@ export class FrameClock {
       this.members[phase] = members.filter((each) => each !== ticker);
     }
     if (this.size > 0) return;
-    clearTimeout(this.timer);
+    this.time.cancel(this.timer);
     this.timer = undefined;
     this.wakeAt = Number.POSITIVE_INFINITY;
   }
@@ -93,12 +94,12 @@ export class FrameClock {
       earliest = Math.min(earliest, this.deadlines[phase] as number);
     }
     if (earliest === this.wakeAt && this.timer !== undefined) return;
-    clearTimeout(this.timer);
+    this.time.cancel(this.timer);
     this.wakeAt = earliest;
     this.timer =
       earliest === Number.POSITIVE_INFINITY
         ? undefined
-        : setTimeout(this.ring, Math.max(0, earliest - monotonicNow()));
+        : this.time.after(Math.max(0, earliest - this.time.now()), this.ring);
   }
 
   private readonly ring = (): void => {
@@ -108,7 +109,7 @@ export class FrameClock {
   };
 
   private ringPhase(phase: number): void {
-    const now = monotonicNow();
+    const now = this.time.now();
     while ((this.deadlines[phase] as number) <= now) {
       const members = this.members[phase] as Ticker[];
       if (members.length === 0) return;

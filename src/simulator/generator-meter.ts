@@ -1,5 +1,5 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
-import { type FrameClock, LATE_MS, monotonicNow } from './clock.js';
+import { type FrameClock, LATE_MS } from './clock.js';
 import type { Percentiles } from './histogram.js';
 
 /** Beyond this share of a core the generator measures itself. */
@@ -27,11 +27,12 @@ export interface GeneratorReport {
 export class GeneratorMeter {
   private readonly delay: IntervalHistogram = monitorEventLoopDelay({ resolution: 10 });
   private cpu = process.cpuUsage();
-  private begunAt = monotonicNow();
+  private begunAt: number;
   private behindMs = 0;
   private isOutOfFiles = false;
 
   constructor(private readonly clock: FrameClock) {
+    this.begunAt = clock.time.now();
     this.delay.enable();
   }
 
@@ -40,7 +41,7 @@ export class GeneratorMeter {
     this.clock.forgetLateness();
     this.delay.reset();
     this.cpu = process.cpuUsage();
-    this.begunAt = monotonicNow();
+    this.begunAt = this.clock.time.now();
   }
 
   /** A call was placed so late. */
@@ -56,7 +57,7 @@ export class GeneratorMeter {
   report(): GeneratorReport {
     const { delay, behindMs } = this;
     const { user, system } = process.cpuUsage(this.cpu);
-    const cpu = (user + system) / 1000 / Math.max(1, monotonicNow() - this.begunAt);
+    const cpu = (user + system) / 1000 / Math.max(1, this.clock.time.now() - this.begunAt);
     const { lateTicks } = this.clock;
     const lateness = this.clock.lateness.percentiles();
     const milliseconds = (nanoseconds: number) => (Number.isFinite(nanoseconds) ? nanoseconds / 1e6 : 0);

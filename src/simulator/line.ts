@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../clock.js';
 import { expected } from '../errors.js';
 
 /** How the network between phone and server treats the caller's frames; all default to "not at all". */
@@ -56,7 +57,7 @@ export class Line {
   private readonly burstFrames: number;
   private readonly loss: number;
   private readonly waiting: DelayedFrame[] = [];
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
   private lastDue = 0;
   private readonly stallEveryMs: number;
   private readonly stallMs: number;
@@ -68,6 +69,7 @@ export class Line {
   constructor(
     profile: LineProfile,
     private readonly effects: LineEffects,
+    private readonly clock: Clock,
   ) {
     const { jitterMs = 0, burstFrames = 1, loss = 0, stallEveryMs = 0, stallMs = 0 } = profile;
     if (!(jitterMs >= 0 && jitterMs <= 1000)) throw expected('0 to 1000 milliseconds', 'jitterMs', jitterMs);
@@ -109,7 +111,7 @@ export class Line {
 
   /** Delivers everything held, e.g. before the call ends. */
   flush(): void {
-    clearTimeout(this.timer);
+    this.clock.cancel(this.timer);
     this.timer = undefined;
     if (this.stalledUntil > 0) {
       this.stalledUntil = 0;
@@ -120,7 +122,7 @@ export class Line {
 
   /** Frees the timer and drops what is held. */
   close(): void {
-    clearTimeout(this.timer);
+    this.clock.cancel(this.timer);
     this.timer = undefined;
     this.waiting.length = 0;
   }
@@ -137,7 +139,7 @@ export class Line {
       this.nextStallAt += this.stallEveryMs;
       this.stalledUntil = now + this.stallMs;
       this.effects.stall(true);
-      clearTimeout(this.timer);
+      this.clock.cancel(this.timer);
       this.timer = undefined;
     }
     return this.stalledUntil > 0;
@@ -146,12 +148,12 @@ export class Line {
   private wake(): void {
     const first = this.waiting[0];
     if (first === undefined || this.timer !== undefined) return;
-    this.timer = setTimeout(this.ring, Math.ceil(first.due - performance.now()));
+    this.timer = this.clock.after(Math.ceil(first.due - this.clock.now()), this.ring);
   }
 
   private readonly ring = (): void => {
     this.timer = undefined;
-    const now = performance.now();
+    const now = this.clock.now();
     while (this.waiting[0] !== undefined && this.waiting[0].due <= now) {
       const frame = this.waiting.shift() as DelayedFrame;
       this.effects.deliver(frame.payload, frame.timestamp);

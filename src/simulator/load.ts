@@ -1,8 +1,8 @@
 import { join } from 'node:path';
+import type { Clock, Timer } from '../clock.js';
 import { expected } from '../errors.js';
 import { AudioSource } from './audio.js';
 import { SimulatedTwilio } from './carrier.js';
-import { monotonicNow } from './clock.js';
 import type { DialMapping } from './dial.js';
 import { GeneratorMeter, type GeneratorReport } from './generator-meter.js';
 import { type HandoverReport, HandoverTotals } from './handover.js';
@@ -164,7 +164,8 @@ class Load {
   private readonly roundTrips = new Histogram();
   private readonly samples: LoadSample[] = [];
   private readonly meter: GeneratorMeter;
-  private readonly begunAt = monotonicNow();
+  private readonly clock: Clock;
+  private readonly begunAt: number;
   private step: LoadStep | undefined;
   private stepBegunAt = 0;
   private isEnding = false;
@@ -177,10 +178,10 @@ class Load {
   private readonly script = { completed: 0, failed: 0, cutShort: 0 };
   private firstScriptFailure: string | undefined;
   private generator: GeneratorReport | undefined;
-  private progressTimer: NodeJS.Timeout | undefined;
-  private sampleTimer: NodeJS.Timeout | undefined;
+  private progressTimer: Timer | undefined;
+  private sampleTimer: Timer | undefined;
   private cpu = process.cpuUsage();
-  private sampledAt = monotonicNow();
+  private sampledAt: number;
 
   constructor(
     private readonly twilio: SimulatedTwilio,
@@ -189,17 +190,20 @@ class Load {
   ) {
     this.audio =
       options.audio ?? (options.script === undefined ? AudioSource.speech() : AudioSource.silence());
+    this.clock = twilio.clock.time;
+    this.begunAt = this.clock.now();
+    this.sampledAt = this.begunAt;
     this.meter = new GeneratorMeter(twilio.clock);
     const { onProgress } = options;
     if (onProgress !== undefined) {
-      this.progressTimer = setInterval(() => onProgress(this.progress), PROGRESS_MS);
+      this.progressTimer = this.clock.every(PROGRESS_MS, () => onProgress(this.progress));
     }
     const every = Math.max(
       SHORTEST_SAMPLE_MS,
       Math.min(SAMPLE_MS, secondsOf(steps) * 50),
       (secondsOf(steps) * 1000) / MOST_SAMPLES,
     );
-    this.sampleTimer = setInterval(() => this.sample(), every);
+    this.sampleTimer = this.clock.every(every, () => this.sample());
   }
 
   async run(): Promise<void> {
@@ -207,7 +211,7 @@ class Load {
     for (const step of this.steps) {
       if (this.isAborted) break;
       this.step = step;
-      this.stepBegunAt = monotonicNow();
+      this.stepBegunAt = this.clock.now();
       if (step.kind === 'ramp') {
         await this.ramp(step.calls, step.rate);
         continue;
@@ -246,8 +250,8 @@ class Load {
   }
 
   close(): void {
-    clearInterval(this.progressTimer);
-    clearInterval(this.sampleTimer);
+    this.clock.cancel(this.progressTimer);
+    this.clock.cancel(this.sampleTimer);
     this.meter.close();
     this.options.onProgress?.(this.progress);
   }
@@ -275,23 +279,23 @@ class Load {
   }
 
   private async churn(rate: number, durationMs: number): Promise<void> {
-    const begun = monotonicNow();
+    const begun = this.clock.now();
     await this.paced(Math.floor((rate * durationMs) / 1000), rate, () => {
       this.dismissOldest();
       this.place();
     });
-    await this.sleep(begun + durationMs - monotonicNow());
+    await this.sleep(begun + durationMs - this.clock.now());
   }
 
   /** Does something `times` times, `rate` times a second; notes how far it falls behind. */
   private async paced(times: number, rate: number, act: () => void): Promise<void> {
-    const begun = monotonicNow();
+    const begun = this.clock.now();
     for (let i = 0; i < times && !this.isAborted; i++) {
       const due = begun + (i * 1000) / rate;
-      const wait = due - monotonicNow();
+      const wait = due - this.clock.now();
       if (wait > 1) await this.sleep(wait);
       else if (i % HANG_UPS_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
-      this.meter.noteBehind(monotonicNow() - due);
+      this.meter.noteBehind(this.clock.now() - due);
       act();
     }
   }
@@ -312,7 +316,7 @@ class Load {
     }
     for (let i = 0; i < phones.length; i += HANG_UPS_AT_ONCE) {
       for (const phone of phones.slice(i, i + HANG_UPS_AT_ONCE)) void phone.hangUp();
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await this.clock.sleep(2);
     }
     await Promise.all(phones.map((phone) => phone.ended));
     await Promise.all(this.scripts);
@@ -349,7 +353,7 @@ class Load {
   }
 
   private sample(): void {
-    const now = monotonicNow();
+    const now = this.clock.now();
     const { p50Ms, p99Ms } = this.roundTrips.percentiles();
     this.roundTrips.reset();
     const { user, system } = process.cpuUsage(this.cpu);
@@ -410,7 +414,7 @@ class Load {
   }
 
   private async follow(phone: SimulatedPhone, script: Script): Promise<void> {
-    const caller = new ScriptedCaller(phone, script, () => this.left.add(phone));
+    const caller = new ScriptedCaller(phone, script, this.clock, () => this.left.add(phone));
     const { completed, failure } = await caller.run();
     // A call that never streamed has failed as a call.
     if (phone.streams.length === 0) return;
@@ -463,16 +467,7 @@ class Load {
   private sleep(milliseconds: number, early?: AbortSignal): Promise<void> {
     const signals = [this.options.signal, early].filter((signal) => signal !== undefined);
     if (signals.some((signal) => signal.aborted)) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, milliseconds);
-      for (const signal of signals) signal.addEventListener('abort', done);
-
-      function done(): void {
-        clearTimeout(timer);
-        for (const signal of signals) signal.removeEventListener('abort', done);
-        resolve();
-      }
-    });
+    return this.clock.sleep(milliseconds, AbortSignal.any(signals));
   }
 }
 

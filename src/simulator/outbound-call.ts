@@ -1,3 +1,4 @@
+import type { Timer } from '../clock.js';
 import type { AudioSource } from './audio.js';
 import type { CallFacts } from './call-resource.js';
 import type { FrameClock } from './clock.js';
@@ -71,8 +72,8 @@ export class OutboundCall {
   readonly ended: Promise<void>;
   /** Status callbacks that were not answered with 2xx. */
   readonly failedCallbacks: string[] = [];
-  private readonly createdAt = new Date();
-  private updatedAt = this.createdAt;
+  private readonly createdAt: Date;
+  private updatedAt: Date;
   private startedAt: Date | undefined;
   private endedAt: Date | undefined;
   private seconds: number | undefined;
@@ -87,6 +88,8 @@ export class OutboundCall {
     private readonly request: OutboundRequest,
     private readonly context: OutboundContext,
   ) {
+    this.createdAt = context.clock.time.date();
+    this.updatedAt = this.createdAt;
     this.ended = this.run();
   }
 
@@ -176,20 +179,22 @@ export class OutboundCall {
       callSid: this.sid,
     });
     this.answeredPhone = phone;
-    this.startedAt = new Date();
+    this.startedAt = this.context.clock.time.date();
     this.become('in-progress', 'answered');
     onAnswer(phone);
     phone.dial();
-    const timers = [setTimeout(() => phone.hangUp(), this.request.timeLimitSeconds * 1_000)];
-    if (callee.talkMs !== undefined) timers.push(setTimeout(() => phone.hangUp(), callee.talkMs));
+    const { time } = clock;
+    const hangUp = () => void phone.hangUp();
+    const timers = [time.after(this.request.timeLimitSeconds * 1_000, hangUp)];
+    if (callee.talkMs !== undefined) timers.push(time.after(callee.talkMs, hangUp));
     timers.push(...this.detectMachine());
     const outcome = await phone.ended;
-    for (const timer of timers) clearTimeout(timer);
+    for (const timer of timers) time.cancel(timer);
     this.become('completed', 'completed', outcome.seconds);
   }
 
   /** Source: twilio.com/docs/voice/answering-machine-detection#asyncamdstatuscallback. */
-  private detectMachine(): NodeJS.Timeout[] {
+  private detectMachine(): Timer[] {
     const { amdCallback } = this.request;
     if (amdCallback === undefined) return [];
     const { accountSid, callee } = this.context;
@@ -200,12 +205,13 @@ export class OutboundCall {
       CallSid: this.sid,
       MachineDetectionDuration: String(answeredByAfterMs),
     };
-    return [setTimeout(() => this.callback(amdCallback, parameters, 'POST'), answeredByAfterMs)];
+    const { time } = this.context.clock;
+    return [time.after(answeredByAfterMs, () => this.callback(amdCallback, parameters, 'POST'))];
   }
 
   private become(status: CallStatus, event: StatusEvent, seconds?: number): void {
     this.currentStatus = status;
-    this.updatedAt = new Date();
+    this.updatedAt = this.context.clock.time.date();
     if (seconds !== undefined) {
       this.seconds = seconds;
       this.endedAt = this.updatedAt;
@@ -237,22 +243,9 @@ export class OutboundCall {
   }
 
   /** @returns false where the call was ended meanwhile */
-  private wait(milliseconds: number): Promise<boolean> {
+  private async wait(milliseconds: number): Promise<boolean> {
     const { signal } = this.waiting;
-    if (signal.aborted) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, milliseconds, true);
-      signal.addEventListener('abort', aborted);
-
-      function aborted(): void {
-        done(false);
-      }
-
-      function done(inPeace: boolean): void {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', aborted);
-        resolve(inPeace);
-      }
-    });
+    await this.context.clock.time.sleep(milliseconds, signal);
+    return !signal.aborted;
   }
 }

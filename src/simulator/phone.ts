@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { expected, GatewayError } from '../errors.js';
 import { AudioSource } from './audio.js';
-import { FrameClock, monotonicNow } from './clock.js';
+import { FrameClock } from './clock.js';
 import type { DialMapping } from './dial.js';
 import { Ear } from './ear.js';
 import { twilioCodeOf, twilioError } from './errors.js';
@@ -315,9 +315,9 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   private async firstVerbs(): Promise<Verb[]> {
     const { twiml, webhookUrl, webhookMethod } = this.options;
     if (twiml !== undefined) return parseTwiml(twiml);
-    const begun = monotonicNow();
+    const begun = this.clock.time.now();
     const verbs = await this.fetch(webhookUrl as string, webhookMethod ?? 'POST');
-    this.webhookMs = monotonicNow() - begun;
+    this.webhookMs = this.clock.time.now() - begun;
     return verbs;
   }
 
@@ -387,9 +387,10 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
 
   private async pause(seconds: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, seconds * 1000);
+      const { time } = this.clock;
+      const timer = time.after(seconds * 1000, resolve);
       this.interrupt = () => {
-        clearTimeout(timer);
+        time.cancel(timer);
         resolve();
       };
     });
@@ -414,7 +415,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     this.interrupt = () => void stream.stop();
     // Listened to only where somebody listens: passing every message on costs.
     if (this.listenerCount('message') > 0) stream.on('message', (text) => this.emit('message', text));
-    const begun = monotonicNow();
+    const begun = this.clock.time.now();
     try {
       await stream.open();
     } catch (error) {
@@ -430,7 +431,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       // Twilio goes on with the next verb, as after any stream.
       return;
     }
-    this.handshakeMs = monotonicNow() - begun;
+    this.handshakeMs = this.clock.time.now() - begun;
     // What failed before is made good.
     this.failure = undefined;
     this.redirects = 0;
@@ -451,7 +452,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     const { record = false } = this.options;
     const [first] = this.opened;
     const whole = record === true ? RECORD_MS : record === false ? 0 : record;
-    return first === undefined ? whole : Math.max(0, whole - (monotonicNow() - first.times.startedAt));
+    return first === undefined ? whole : Math.max(0, whole - (this.clock.time.now() - first.times.startedAt));
   }
 
   /** The sounds of all streams, each at its own time. */
@@ -469,7 +470,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
 
   private answer(): void {
     if (this.answeredAt !== undefined) return;
-    this.answeredAt = monotonicNow();
+    this.answeredAt = this.clock.time.now();
     this.setStatus('in-progress');
   }
 
@@ -482,7 +483,9 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   private async finish(): Promise<void> {
     this.over = true;
     const seconds =
-      this.answeredAt === undefined ? 0 : Math.max(1, Math.ceil((monotonicNow() - this.answeredAt) / 1000));
+      this.answeredAt === undefined
+        ? 0
+        : Math.max(1, Math.ceil((this.clock.time.now() - this.answeredAt) / 1000));
     if (this.answeredAt !== undefined) this.setStatus('completed');
     else if (this.failure === undefined) this.setStatus('canceled');
     else if (this.currentStatus !== 'busy') this.setStatus('failed');

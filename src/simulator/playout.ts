@@ -1,4 +1,4 @@
-import { monotonicNow } from './clock.js';
+import { type Clock, systemClock, type Timer } from '../clock.js';
 import { decodeMulaw, MULAW_SILENCE } from './mulaw.js';
 
 /** µ-law bytes a millisecond. */
@@ -14,6 +14,8 @@ export interface PlayoutOptions {
    * de-jitter delay is not documented.
    */
   readonly dejitterMs?: number;
+  /** Default {@link systemClock}. */
+  readonly clock?: Clock;
   /** Keep what is heard, up to so many milliseconds; default 0, keep nothing. */
   readonly recordMs?: number;
   /** A mark was reached, or flushed by `clear`. */
@@ -43,12 +45,13 @@ export interface PlayoutCounts {
  * Source: twilio.com/docs/voice/media-streams/websocket-messages#send-websocket-messages-to-twilio.
  */
 export class PlayoutBuffer {
-  private origin = monotonicNow();
+  private readonly clock: Clock;
+  private origin: number;
   private readonly dejitterMs: number;
   private readonly recordBytes: number;
   private readonly onMark: (name: string) => void;
   private readonly pending: { readonly name: string; readonly due: number }[] = [];
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
   /** When the last buffered byte will have been played. */
   private dryAt = 0;
   private appendedMs = 0;
@@ -63,6 +66,8 @@ export class PlayoutBuffer {
   private tapeLength = 0;
 
   constructor(options: PlayoutOptions) {
+    this.clock = options.clock ?? systemClock;
+    this.origin = this.clock.now();
     this.dejitterMs = options.dejitterMs ?? 0;
     this.recordBytes = (options.recordMs ?? 0) * BYTES_PER_MS;
     this.onMark = options.onMark;
@@ -79,17 +84,17 @@ export class PlayoutBuffer {
   }
 
   /** Milliseconds of audio not yet played. */
-  leadMs(now = monotonicNow()): number {
+  leadMs(now = this.clock.now()): number {
     return Math.max(0, this.dryAt - now);
   }
 
   /** When audio that comes now will be heard, in monotonic milliseconds. */
-  nextAt(now = monotonicNow()): number {
+  nextAt(now = this.clock.now()): number {
     return this.dryAt <= now ? now + this.dejitterMs : this.dryAt;
   }
 
   /** Buffers audio: `bytes` of µ-law, and the bytes themselves where they are recorded. */
-  append(bytes: number, now = monotonicNow(), mulaw?: Uint8Array): void {
+  append(bytes: number, now = this.clock.now(), mulaw?: Uint8Array): void {
     if (bytes === 0) return;
     if (this.dryAt <= now) {
       const hole = now - this.dryAt;
@@ -107,7 +112,7 @@ export class PlayoutBuffer {
   }
 
   /** Places a mark behind everything buffered. @returns false where too many wait already */
-  mark(name: string, now = monotonicNow()): boolean {
+  mark(name: string, now = this.clock.now()): boolean {
     if (this.pending.length >= MAX_PENDING_MARKS) return false;
     if (this.dryAt <= now) this.echo(name);
     else {
@@ -118,25 +123,25 @@ export class PlayoutBuffer {
   }
 
   /** Drops what is buffered and echoes the marks that wait. */
-  clear(now = monotonicNow()): void {
+  clear(now = this.clock.now()): void {
     this.clears += 1;
     const dropped = this.leadMs(now);
     this.clearedMs += Math.min(dropped, this.appendedMs);
     this.dryAt = Math.min(this.dryAt, now);
     this.tapeLength = Math.min(this.tapeLength, this.position(now));
-    clearTimeout(this.timer);
+    this.clock.cancel(this.timer);
     this.timer = undefined;
     for (const { name } of this.pending.splice(0)) this.echo(name);
   }
 
   /** What the caller heard since the stream began, 8 kHz: silence where nothing was to play. */
-  heard(now = monotonicNow()): Int16Array {
+  heard(now = this.clock.now()): Int16Array {
     const bytes = new Uint8Array(Math.min(this.position(now), this.recordBytes)).fill(MULAW_SILENCE);
     bytes.set(this.tape.subarray(0, Math.min(this.tapeLength, bytes.length)));
     return decodeMulaw(bytes);
   }
 
-  counts(now = monotonicNow()): PlayoutCounts {
+  counts(now = this.clock.now()): PlayoutCounts {
     return {
       playedMs: Math.max(0, this.appendedMs - this.clearedMs - this.leadMs(now)),
       clearedMs: this.clearedMs,
@@ -150,7 +155,7 @@ export class PlayoutBuffer {
 
   /** Frees the timer and forgets what waits; the recording stays. */
   close(): void {
-    clearTimeout(this.timer);
+    this.clock.cancel(this.timer);
     this.timer = undefined;
     this.pending.length = 0;
   }
@@ -162,7 +167,7 @@ export class PlayoutBuffer {
 
   private readonly ring = (): void => {
     this.timer = undefined;
-    const now = monotonicNow();
+    const now = this.clock.now();
     while (this.pending[0] !== undefined && this.pending[0].due <= now) {
       this.echo((this.pending.shift() as { name: string }).name);
     }
@@ -172,7 +177,7 @@ export class PlayoutBuffer {
   private wake(): void {
     const first = this.pending[0];
     if (first === undefined || this.timer !== undefined) return;
-    this.timer = setTimeout(this.ring, Math.ceil(first.due - monotonicNow()));
+    this.timer = this.clock.after(Math.ceil(first.due - this.clock.now()), this.ring);
   }
 
   private position(time: number): number {

@@ -1,4 +1,4 @@
-import { monotonicNow } from './clock.js';
+import type { Clock } from '../clock.js';
 import type { SimulatedPhone } from './phone.js';
 import type { Script, ScriptStep } from './script.js';
 
@@ -23,6 +23,7 @@ export class ScriptedCaller {
   constructor(
     private readonly phone: SimulatedPhone,
     private readonly script: Script,
+    private readonly clock: Clock,
     private readonly onLeave: () => void = () => {},
   ) {
     void phone.ended.then(() => this.gone.abort());
@@ -86,10 +87,10 @@ export class ScriptedCaller {
   }
 
   private async untilSound(withinMs: number): Promise<string | undefined> {
-    const begun = monotonicNow();
+    const begun = this.clock.now();
     while (!this.isGone) {
       if (this.phone.ear.soundUntil > begun) return undefined;
-      const left = begun + withinMs - monotonicNow();
+      const left = begun + withinMs - this.clock.now();
       if (left <= 0) return `silence for ${withinMs / 1000} s`;
       await this.sleep(Math.min(LISTEN_MS, left));
     }
@@ -97,9 +98,9 @@ export class ScriptedCaller {
   }
 
   private async untilSilence(ms: number, withinMs: number): Promise<string | undefined> {
-    const begun = monotonicNow();
+    const begun = this.clock.now();
     while (!this.isGone) {
-      const now = monotonicNow();
+      const now = this.clock.now();
       const silentAt = Math.max(begun, this.phone.ear.soundUntil) + ms;
       if (silentAt <= now) return undefined;
       const left = begun + withinMs - now;
@@ -124,17 +125,6 @@ export class ScriptedCaller {
 
   /** Returns early when the call is over. */
   private sleep(ms: number): Promise<void> {
-    const { signal } = this.gone;
-    if (signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, ms);
-      signal.addEventListener('abort', done);
-
-      function done(): void {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      }
-    });
+    return this.clock.sleep(ms, this.gone.signal);
   }
 }

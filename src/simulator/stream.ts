@@ -1,9 +1,10 @@
 import { EventEmitter, once } from 'node:events';
 import { WebSocket } from 'ws';
+import type { Timer } from '../clock.js';
 import type { GatewayError } from '../errors.js';
 import { align } from './alignment.js';
 import { FRAME_BYTES, FRAME_MS } from './audio.js';
-import { type FrameClock, monotonicNow, type Ticker } from './clock.js';
+import type { FrameClock, Ticker } from './clock.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import type { Ear } from './ear.js';
 import { twilioError } from './errors.js';
@@ -113,8 +114,8 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private readonly finish: (end: StreamEnd) => void;
   private readonly ticker: Ticker = { tick: (due, now) => this.tick(due, now) };
   private socket: WebSocket | undefined;
-  private closeTimer: NodeJS.Timeout | undefined;
-  private startTimer: NodeJS.Timeout | undefined;
+  private closeTimer: Timer | undefined;
+  private startTimer: Timer | undefined;
   private endedAt: number | undefined;
   private endedBy: StreamEnd['by'] | undefined;
   private closeCode: number | undefined;
@@ -147,16 +148,21 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       clear: () => this.clear(),
       warning: (warning) => this.emit('warning', warning),
     });
-    this.line = new Line(options.profile ?? {}, {
-      deliver: (payload, timestamp) => this.sendMedia(payload, timestamp),
-      stall: (isStalled) => (isStalled ? this.pauseReading() : this.resumeReading()),
-    });
+    this.line = new Line(
+      options.profile ?? {},
+      {
+        deliver: (payload, timestamp) => this.sendMedia(payload, timestamp),
+        stall: (isStalled) => (isStalled ? this.pauseReading() : this.resumeReading()),
+      },
+      options.clock.time,
+    );
     const recordMs = options.recordMs ?? 0;
     this.proofBytes = Math.min(recordMs, PROOF_MS) * BYTES_PER_MS;
     this.playout = new PlayoutBuffer({
       dejitterMs: options.dejitterMs ?? FRAME_MS,
       recordMs,
       onMark: (name) => this.sendMark(name),
+      clock: options.clock.time,
     });
     let finish: (end: StreamEnd) => void = () => {};
     this.ended = new Promise((resolve) => {
@@ -262,7 +268,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       );
       this.endedBy = 'stop';
       this.socket.close(1000);
-      this.closeTimer = setTimeout(() => this.socket?.terminate(), CLOSE_TIMEOUT_MS);
+      this.closeTimer = this.options.clock.time.after(CLOSE_TIMEOUT_MS, () => this.socket?.terminate());
     } else if (this.socket === undefined) this.closed(1006, '');
     else if (this.endedBy === undefined) this.destroy();
     await this.ended;
@@ -333,7 +339,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
 
   /** Everything measured so far. With a recording it takes about half a second of CPU for the proof. */
   report(): StreamReport {
-    const now = this.endedAt ?? monotonicNow();
+    const now = this.endedAt ?? this.options.clock.time.now();
     const { measurement } = this;
     const proof = this.proof();
     const framesMissing = measurement.missing(now);
@@ -367,7 +373,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   }
 
   private play(payload: string, bytes: number): void {
-    const now = monotonicNow();
+    const now = this.options.clock.time.now();
     this.measurement.mediaReceived(now, bytes);
     const { ear } = this.options;
     if (!this.playout.records && ear === undefined) {
@@ -386,7 +392,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
 
   private clear(): void {
     this.playout.clear();
-    this.options.ear?.clear(monotonicNow());
+    this.options.ear?.clear(this.options.clock.time.now());
     this.emit('clear');
   }
 
@@ -396,7 +402,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     if (faults.startDelayMs !== undefined) {
       await Promise.race([
         new Promise<void>((resolve) => {
-          this.startTimer = setTimeout(resolve, faults.startDelayMs);
+          this.startTimer = this.options.clock.time.after(faults.startDelayMs ?? 0, resolve);
         }),
         this.ended,
       ]);
@@ -404,7 +410,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     if (this.socket?.readyState !== WebSocket.OPEN) {
       throw twilioError(31921, 'Expected an open socket for start but received a close');
     }
-    this.startedAt = monotonicNow();
+    this.startedAt = this.options.clock.time.now();
     this.playout.begin(this.startedAt);
     this.inbox.start();
     this.sendStart();
@@ -427,7 +433,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     }
     this.chunk += 1;
     if (this.sentFrames.length * FRAME_BYTES < this.proofBytes) this.sentFrames.push(payload);
-    this.measurement.frameSent(monotonicNow());
+    this.measurement.frameSent(this.options.clock.time.now());
     socket.send(
       `{"event":"media","sequenceNumber":"${this.next()}","media":{"track":"inbound","chunk":"${this.chunk}",` +
         `"timestamp":"${timestamp}","payload":"${payload}${this.tail}`,
@@ -452,15 +458,15 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     this.options.clock.leave(this.ticker);
     this.line.close();
     this.playout.close();
-    clearTimeout(this.startTimer);
+    this.options.clock.time.cancel(this.startTimer);
   }
 
   private closed(code: number, reason: string): void {
     if (this.endedAt !== undefined) return;
-    this.endedAt = monotonicNow();
+    this.endedAt = this.options.clock.time.now();
     this.closeCode = code;
     this.silence();
-    clearTimeout(this.closeTimer);
+    this.options.clock.time.cancel(this.closeTimer);
     const by = this.endedBy ?? 'server';
     const closedBy = code === 1006 ? 31903 : 31921;
     const twilioCode = this.brokenFrames ? 31924 : by === 'server' ? closedBy : undefined;

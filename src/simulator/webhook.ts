@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import twilio from 'twilio';
+import { systemClock } from '../clock.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import { twilioError } from './errors.js';
 import { printableUrl } from './printable-url.js';
@@ -108,7 +109,7 @@ export function statusParameters(
   return webhookParameters(call, status, {
     CallbackSource: 'call-progress-events',
     SequenceNumber: String(sequenceNumber),
-    Timestamp: rfc2822(new Date()),
+    Timestamp: rfc2822(systemClock.date()),
     ...(final ? { CallDuration: String(seconds), SipResponseCode: SIP_RESPONSES[status] ?? '200' } : {}),
     ...(status === 'completed' ? { Duration: String(Math.ceil((seconds ?? 0) / 60)) } : {}),
   });
@@ -138,7 +139,7 @@ export function streamStatusParameters(
     StreamEvent: event,
     StreamName: stream.name,
     StreamSid: stream.streamSid,
-    Timestamp: new Date().toISOString(),
+    Timestamp: systemClock.date().toISOString(),
     ...(error === undefined ? {} : { StreamError: error }),
   };
 }

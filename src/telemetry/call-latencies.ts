@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../clock.js';
 import { bucketOf, LatencyHistogram, sizeOf } from './histogram.js';
 import { Latencies, type LatencySummaries } from './latencies.js';
 import type { LatencyCounts } from './recent-latency.js';
@@ -46,7 +47,10 @@ export class CallLatencies {
   private readonly stages: readonly LatencyHistogram[];
 
   /** @param whole the gateway's, where there is one */
-  constructor(whole: Latencies = new Latencies()) {
+  constructor(
+    whole: Latencies = new Latencies(),
+    private readonly clock: Clock = systemClock,
+  ) {
     const memory = new ArrayBuffer(FIGURES * 8 + NAMES.length * BUCKETS * 4);
     this.figures = new Float64Array(memory, 0, FIGURES);
     this.buckets = new Uint32Array(memory, FIGURES * 8);
@@ -55,7 +59,7 @@ export class CallLatencies {
 
   /** The present, for a duration to note. */
   now(): Stamp {
-    return stampNow();
+    return stampNow(this.clock);
   }
 
   /** Adds one value; negative ones (the clock wrapped under a stall of minutes) count as 0. */

@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../clock.js';
 import { LatencyHistogram, type LatencySummary } from './histogram.js';
 import { STAMPS_PER_MICROSECOND } from './stamp.js';
 
@@ -17,21 +18,23 @@ export class EventLoopDelay {
   private present = new LatencyHistogram();
   private past = new LatencyHistogram();
   private windows = 0;
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
   private due = 0;
   private windowEndsAt = 0;
 
+  constructor(private readonly clock: Clock) {}
+
   start(): void {
     if (this.timer !== undefined) return;
-    const now = performance.now();
+    const now = this.clock.now();
     this.due = now + TICK_MS;
     this.windowEndsAt = now + WINDOW_MS;
-    this.timer = setInterval(() => this.tick(performance.now()), TICK_MS);
+    this.timer = this.clock.every(TICK_MS, () => this.tick(this.clock.now()));
     this.timer.unref();
   }
 
   stop(): void {
-    clearInterval(this.timer);
+    this.clock.cancel(this.timer);
     this.timer = undefined;
   }
 

@@ -1,8 +1,10 @@
+import type { Clock } from '../clock.js';
 import { Permits } from './permits.js';
 import type { WebhookMessage, WebhookSender } from './sender.js';
 
 export interface DeliveryOptions {
   readonly sender: WebhookSender;
+  readonly clock: Clock;
   /** Longest wait for one answer, in milliseconds. */
   readonly timeoutMs: number;
   /**
@@ -76,9 +78,10 @@ export class Delivery {
   async close(withinMs: number): Promise<void> {
     this.isClosing = true;
     for (const lane of this.lanes.values()) lane.hurry();
-    const timer = setTimeout(() => this.stopping.abort(), withinMs);
+    const { clock } = this.options;
+    const timer = clock.after(withinMs, () => this.stopping.abort());
     await Promise.all(this.working);
-    clearTimeout(timer);
+    clock.cancel(timer);
     this.options.sender.close();
   }
 
@@ -140,15 +143,11 @@ export class Delivery {
 
   private pause(tries: number, lane: Lane): Promise<void> {
     if (this.isClosing) return Promise.resolve();
-    const { firstPauseMs, longestPauseMs } = this.options;
+    const { firstPauseMs, longestPauseMs, clock } = this.options;
     const longest = Math.min(firstPauseMs * 2 ** (tries - 1), longestPauseMs);
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, longest * (0.5 + Math.random() / 2));
-      lane.hurry = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    const hurry = new AbortController();
+    lane.hurry = () => hurry.abort();
+    return clock.sleep(longest * (0.5 + Math.random() / 2), hurry.signal);
   }
 
   private giveUp(message: WebhookMessage, why: string, tries: number): void {

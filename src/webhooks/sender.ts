@@ -1,14 +1,16 @@
 import http from 'node:http';
 import https from 'node:https';
+import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import { VERSION } from '../version.js';
-import { signWebhook } from './signature.js';
+import { secondsOf, signWebhook } from './signature.js';
 
 export interface SenderOptions {
   readonly url: string;
   readonly secrets: readonly string[];
   /** Most requests at a time, each on a connection of its own that is kept for the next; others wait. */
   readonly connections: number;
+  readonly clock: Clock;
 }
 
 /** What is sent: its id is the same at every try. */
@@ -50,17 +52,22 @@ export class WebhookSender {
    * reason where it is aborted
    */
   async post({ id, body }: WebhookMessage, timeoutMs: number, signal?: AbortSignal): Promise<WebhookAnswer> {
-    const late = AbortSignal.timeout(Math.max(1, Math.round(timeoutMs)));
+    const { clock } = this.options;
+    const late = new AbortController();
+    const timer = clock.after(Math.max(1, Math.round(timeoutMs)), () => late.abort());
+    const signals = [late.signal, ...(signal === undefined ? [] : [signal])];
     try {
-      return await this.exchange(id, body, signal === undefined ? late : AbortSignal.any([signal, late]));
+      return await this.exchange(id, body, AbortSignal.any(signals));
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof GatewayError) throw error;
-      if (late.aborted) {
+      if (late.signal.aborted) {
         throw failure('GW_WEBHOOK_TIMEOUT', `an answer within ${Math.round(timeoutMs)} ms`, 'none');
       }
       const { code = 'a broken connection' } = error as NodeJS.ErrnoException;
       throw failure('GW_WEBHOOK_UNREACHABLE', 'an answer', code);
+    } finally {
+      clock.cancel(timer);
     }
   }
 
@@ -80,7 +87,7 @@ export class WebhookSender {
           'content-type': 'application/json',
           'content-length': Buffer.byteLength(body),
           'user-agent': `trunkline/${VERSION}`,
-          ...signWebhook(id, body, this.options.secrets),
+          ...signWebhook(id, body, this.options.secrets, secondsOf(this.options.clock.date())),
         },
       });
       sent.on('error', reject);

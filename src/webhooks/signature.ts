@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { systemClock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 
 /** The three headers of a signed request, in lower case. Source: standardwebhooks.com, "Webhook metadata". */
@@ -28,7 +29,7 @@ export function signWebhook(
   id: string,
   body: string,
   secrets: readonly string[],
-  seconds = Math.floor(Date.now() / 1000),
+  seconds = secondsOf(systemClock.date()),
 ): SignatureHeaders {
   return {
     'webhook-id': id,
@@ -53,7 +54,7 @@ export function verifyWebhook(
   const id = header('webhook-id') ?? '';
   const timestamp = header('webhook-timestamp') ?? '';
   const seconds = /^\d{1,12}$/.test(timestamp) ? Number(timestamp) : Number.NaN;
-  if (!(Math.abs(Date.now() / 1000 - seconds) <= toleranceSeconds)) {
+  if (!(Math.abs(secondsOf(systemClock.date()) - seconds) <= toleranceSeconds)) {
     throw unsigned(`a webhook-timestamp of the last ${toleranceSeconds} s`, 'another');
   }
   const wanted = Buffer.from(`v1,${macOf(id, seconds, body, secret)}`);
@@ -62,6 +63,11 @@ export function verifyWebhook(
     if (received.length === wanted.length && timingSafeEqual(received, wanted)) return;
   }
   throw unsigned('a webhook-signature by our secret', 'none or another');
+}
+
+/** Seconds since 1970, as a signature has them. */
+export function secondsOf(date: Date): number {
+  return Math.floor(date.getTime() / 1_000);
 }
 
 function macOf(id: string, seconds: number, body: string, secret: string): string {

@@ -8,7 +8,7 @@ import { Account } from '../../bench/capacity/account.js';
 import { Generator, GeneratorProgram, type Order } from '../../bench/capacity/generator.js';
 import { createGateway, type Gateway } from '../../src/index.js';
 import { AudioSource } from '../../src/simulator/index.js';
-import { eventually } from '../support/caller.js';
+import { eventually } from '../support/time.js';
 
 const isPossible = GeneratorProgram.isPossible();
 // CI has a compiler: there, one that is missing is a failure.

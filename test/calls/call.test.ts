@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type CallOptions, TwilioCall } from '../../src/calls/call.js';
+import { systemClock } from '../../src/clock.js';
 import { CallWebhookInput } from '../../src/twilio/webhook.js';
 
 const make = <T>(options: Partial<CallOptions<T>> = {}, webhook?: CallWebhookInput) =>
-  new TwilioCall<T>('a', webhook, { timeToLiveMs: 60_000, ...options });
+  new TwilioCall<T>('a', webhook, { timeToLiveMs: 60_000, clock: systemClock, ...options });
 
 const tick = () => new Promise((resolve) => setImmediate(resolve));
 

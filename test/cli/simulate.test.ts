@@ -19,10 +19,11 @@ import {
   runLoad,
   writeWav,
 } from '../../src/simulator/index.js';
-import { ACCOUNT_SID, AUTH_TOKEN, eventually, PUBLIC_URL } from '../support/caller.js';
+import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { freePort } from '../support/port.js';
 import { ReferenceGateway } from '../support/reference-gateway.js';
+import { eventually } from '../support/time.js';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
 

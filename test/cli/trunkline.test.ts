@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ACCOUNT_SID, AUTH_TOKEN, eventually, PUBLIC_URL } from '../support/caller.js';
+import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
+import { eventually } from '../support/time.js';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
 

@@ -2,14 +2,16 @@ import http from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import WebSocket from 'ws';
+import { systemClock } from '../../src/clock.js';
 import type { Gateway } from '../../src/index.js';
 import { LiveViewer } from '../../src/server/live/live-viewer.js';
 import type { StreamedAnswer } from '../../src/server/streamed-answer.js';
 import { AudioSource } from '../../src/simulator/index.js';
-import { Caller, eventually, upgradeStatus } from '../support/caller.js';
+import { Caller, upgradeStatus } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY } from '../support/leg.js';
+import { eventually } from '../support/time.js';
 
 const BEARER = { authorization: `Bearer ${KEY}` };
 
@@ -226,7 +228,7 @@ it('keeps nothing for a viewer that does not read, shows it the present when it 
       isClosed = true;
     },
   };
-  const viewer = new LiveViewer(answer as unknown as StreamedAnswer);
+  const viewer = new LiveViewer(answer as unknown as StreamedAnswer, systemClock);
   viewer.show('1');
   isFull = true;
   for (const text of ['2', '3', '4']) viewer.show(text);

@@ -1,10 +1,12 @@
 import http from 'node:http';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { systemClock } from '../../src/clock.js';
 import { EventLog } from '../../src/events/event-log.js';
 import type { Gateway, GatewayOptions } from '../../src/index.js';
 import { createLog } from '../../src/telemetry/log.js';
-import { Caller, eventually } from '../support/caller.js';
+import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { eventually } from '../support/time.js';
 
 const KEY = 'control-key-of-the-tests';
 
@@ -245,7 +247,7 @@ describe('GET /v1/events', () => {
 describe('the log of events', () => {
   const log = createLog('silent');
   it('keeps the last ones and knows where a reader stands', () => {
-    const events = new EventLog(log, 3);
+    const events = new EventLog(log, systemClock, 3);
     expect(events.positionAfter('')).toEqual({ next: 0, isGap: false });
     const ids = [0, 1, 2, 3, 4].map(
       () => events.publish('call.dtmf', { callId: 'c' }, { digit: '1' }).id,
@@ -262,6 +264,9 @@ describe('the log of events', () => {
     expect(events.positionAfter(ids[4] as string)).toEqual({ next: 5, isGap: false });
     expect(events.positionAfter(ids[1] as string)).toEqual({ next: 2, isGap: false });
     expect(events.positionAfter(ids[0] as string)).toEqual({ next: 2, isGap: true });
-    expect(new EventLog(log, 3).positionAfter(ids[4] as string)).toEqual({ next: 0, isGap: true });
+    expect(new EventLog(log, systemClock, 3).positionAfter(ids[4] as string)).toEqual({
+      next: 0,
+      isGap: true,
+    });
   });
 });

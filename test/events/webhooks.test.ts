@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/clock.js';
 import { DeadLetter } from '../../src/events/dead-letter.js';
 import type { EventWebhookOptions, GatewayEvent, GatewayOptions } from '../../src/index.js';
-import { Caller, eventually } from '../support/caller.js';
+import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { Receiver, type Reply, SECRET } from '../support/receiver.js';
+import { eventually } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 let folder: string;
@@ -303,7 +305,7 @@ describe('the dead-letter file', () => {
 
   it('is bounded: at its size it makes room, one older file is kept, and every line is whole', async () => {
     const file = newFile();
-    const dead = new DeadLetter(file, log, 2_000);
+    const dead = new DeadLetter(file, log, systemClock, 2_000);
     for (let n = 0; n < 100; n++) {
       dead.add(letter(n));
       if (n % 5 === 4) await dead.close();
@@ -318,7 +320,7 @@ describe('the dead-letter file', () => {
 
   it('may be taken away at any time: the next letters begin a new one', async () => {
     const file = newFile();
-    const dead = new DeadLetter(file, log, 1_000);
+    const dead = new DeadLetter(file, log, systemClock, 1_000);
     const addAndWait = async (...numbers: number[]) => {
       for (const n of numbers) dead.add(letter(n));
       await dead.close();
@@ -335,7 +337,7 @@ describe('the dead-letter file', () => {
 
   it('keeps a line that was cut off apart from the next', async () => {
     const file = newFile();
-    const dead = new DeadLetter(file, log);
+    const dead = new DeadLetter(file, log, systemClock);
     dead.add(letter(1));
     await dead.close();
     // As a full disk or a crash leaves it.
@@ -350,7 +352,7 @@ describe('the dead-letter file', () => {
   it('goes on where it was after a restart', async () => {
     const file = newFile();
     for (const n of [1, 2]) {
-      const dead = new DeadLetter(file, log);
+      const dead = new DeadLetter(file, log, systemClock);
       dead.add(letter(n));
       await dead.close();
     }
@@ -369,14 +371,14 @@ describe('the dead-letter file', () => {
   });
 
   it('that can not be written is counted, and harms nothing', async () => {
-    const dead = new DeadLetter(join(folder, 'no', 'such', 'folder', 'file'), log);
+    const dead = new DeadLetter(join(folder, 'no', 'such', 'folder', 'file'), log, systemClock);
     dead.add(letter(1));
     await dead.close();
     expect(dead.lost).toBe(1);
   });
 
   it('that nobody named only counts', async () => {
-    const dead = new DeadLetter(undefined, log);
+    const dead = new DeadLetter(undefined, log, systemClock);
     for (let n = 0; n < 3; n++) dead.add(letter(n));
     await dead.close();
     expect(dead.lost).toBe(3);

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import { FrameClock } from '../../src/media/frame-clock.js';
-
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+import { VirtualClock } from '../support/virtual-clock.js';
 
 function counter() {
   return {
@@ -12,33 +11,37 @@ function counter() {
   };
 }
 
-const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
-
-test('a frame clock wakes its members about every 20 ms, and holds no timer without any', async () => {
-  const clock = new FrameClock();
+test('a frame clock wakes its members every 20 ms, and holds no timer without any', () => {
+  const time = new VirtualClock();
+  const clock = new FrameClock(time);
   const members = Array.from({ length: 10 }, counter);
-  const before = timers();
   for (const member of members) clock.join(member);
-  expect(timers()).toBe(before + 1);
-  const begun = performance.now();
-  await sleep(500);
-  const most = (performance.now() - begun) / 20 + 1;
-  for (const { ticks } of members) {
-    expect(ticks).toBeGreaterThan(0);
-    expect(ticks).toBeLessThanOrEqual(most);
-  }
-  const during = timers();
+  expect(time.pending).toBe(1);
+  time.advance(500);
+  for (const { ticks } of members) expect(ticks).toBe(25);
   for (const member of members) clock.leave(member);
-  expect(timers()).toBe(during - 1);
+  expect(time.pending).toBe(0);
   clock.leave(counter());
-  const [first] = members;
-  const { ticks } = first as { ticks: number };
-  await sleep(60);
-  expect(first?.ticks).toBe(ticks);
+  time.advance(60);
+  expect(members[0]?.ticks).toBe(25);
 });
 
-test('a member may leave, and another join, while one is woken', async () => {
-  const clock = new FrameClock();
+test('a frame clock whose timers are late wakes nobody less often', () => {
+  const time = new VirtualClock();
+  let late = 0;
+  time.lateness = () => [0, 3, 12, 1, 7][late++ % 5] as number;
+  const clock = new FrameClock(time);
+  const member = counter();
+  clock.join(member);
+  time.advance(2_000);
+  expect(member.ticks).toBeGreaterThanOrEqual(99);
+  expect(member.ticks).toBeLessThanOrEqual(100);
+  clock.leave(member);
+});
+
+test('a member may leave, and another join, while one is woken', () => {
+  const time = new VirtualClock();
+  const clock = new FrameClock(time);
   const late = counter();
   let woken = 0;
   const leaver = {
@@ -49,19 +52,20 @@ test('a member may leave, and another join, while one is woken', async () => {
     },
   };
   clock.join(leaver);
-  await sleep(200);
+  time.advance(200);
   clock.leave(late);
   expect(woken).toBe(1);
-  expect(late.ticks).toBeGreaterThan(0);
+  expect(late.ticks).toBeGreaterThan(5);
 });
 
-test('after a stall everybody is woken once, not once for each frame that passed', async () => {
-  const clock = new FrameClock();
+test('after a stall everybody is woken once, not once for each frame that passed', () => {
+  const time = new VirtualClock();
+  const clock = new FrameClock(time);
   const member = counter();
   clock.join(member);
-  const end = performance.now() + 300;
-  while (performance.now() < end);
-  await sleep(1);
-  expect(member.ticks).toBeLessThanOrEqual(2);
+  time.stall(300);
+  expect(member.ticks).toBe(1);
+  time.advance(20);
+  expect(member.ticks).toBe(2);
   clock.leave(member);
 });

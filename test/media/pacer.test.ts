@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Pacer, type PacerSink } from '../../src/media/pacer.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const RATE = 16_000;
 const FRAME = 320;
@@ -11,7 +12,7 @@ class Listener implements PacerSink {
   aheadMs = 80;
   own = 0;
   rests = 0;
-  now = 10_000;
+  private readonly clock = new VirtualClock();
   readonly frames: Int16Array[] = [];
   readonly marks: string[] = [];
   maxLeadMs = 0;
@@ -21,7 +22,7 @@ class Listener implements PacerSink {
   readonly pacer: Pacer;
 
   constructor(limitMs = 30_000) {
-    const clock = {
+    const frames = {
       join: () => {
         this.ticking = true;
       },
@@ -29,7 +30,10 @@ class Listener implements PacerSink {
         this.ticking = false;
       },
     };
-    this.pacer = new Pacer(this, RATE, limitMs, clock, () => this.now);
+    this.pacer = new Pacer(this, RATE, limitMs, frames, this.clock);
+  }
+  get now(): number {
+    return this.clock.now();
   }
   get hasOwn(): boolean {
     return this.own > 0;
@@ -57,10 +61,10 @@ class Listener implements PacerSink {
   wait(ms: number, tickMs = FRAME_MS): void {
     const end = this.now + ms;
     while (this.now + tickMs <= end) {
-      this.now += tickMs;
+      this.clock.advance(tickMs);
       if (this.ticking) this.pacer.tick();
     }
-    this.now = end;
+    this.clock.advance(end - this.now);
   }
   get said(): number[] {
     return this.frames.flatMap((frame) => [...frame]);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FRAME_MS, FRAME_SAMPLES } from '../../src/media/frame.js';
 import { Playout, type PlayoutLine } from '../../src/media/playout.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 /** The far end, from first principles: it plays what it has at 1×, and notes each frame by its number. */
 class Listener implements PlayoutLine {
@@ -32,9 +33,9 @@ class Listener implements PlayoutLine {
 
 function setUp(limitMs = 120) {
   const listener = new Listener();
-  let now = 5_000;
+  const clock = new VirtualClock();
   let written = 0;
-  const playout = new Playout(listener, limitMs, () => now);
+  const playout = new Playout(listener, limitMs, clock);
   return {
     listener,
     playout,
@@ -44,7 +45,7 @@ function setUp(limitMs = 120) {
       for (let i = 0; i < count; i++) playout.write(new Int16Array(FRAME_SAMPLES).fill(written++), 0);
     },
     pass(ms: number) {
-      now += ms;
+      clock.advance(ms);
       listener.play(ms);
     },
   };

@@ -1,11 +1,12 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import type { Bridge, CallDecision, GatewayOptions, JoinRequest, PhoneLine } from '../../src/index.js';
-import { Caller, eventually, postForm, voiceParameters } from '../support/caller.js';
+import { Caller, postForm, voiceParameters } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
 import { freePort } from '../support/port.js';
 import { Receiver, type Reply, SECRET } from '../support/receiver.js';
+import { eventually } from '../support/time.js';
 
 /** A bridge that only notes who joins; its legs swallow everything. */
 class NotingBridge implements Bridge {

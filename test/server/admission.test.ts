@@ -2,10 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { Admission } from '../../src/server/admission.js';
 import { ACCOUNT_SID, AUTH_TOKEN, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 /** An admission whose seconds pass when the test says so. */
 function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPercent?: number } = {}) {
-  const state = { calls: 0, draining: false, delay: 0, cpu: 0, now: 0 };
+  const state = { calls: 0, draining: false, delay: 0, cpu: 0 };
+  const clock = new VirtualClock();
   const admission = new Admission(
     { maxCalls: 10, maxLoopDelayMs: 50, maxCpuPercent: 80, ...limits },
     {
@@ -13,12 +15,12 @@ function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPerce
       isDraining: () => state.draining,
       loopDelayMs: () => state.delay,
       cpuMs: () => state.cpu,
-      now: () => state.now,
     },
+    clock,
   );
   /** A second at this load. */
   const second = (cpuPercent: number, delay = 0) => {
-    state.now += 1_000;
+    clock.advance(1_000);
     state.cpu += cpuPercent * 10;
     state.delay = delay;
     admission.sample();

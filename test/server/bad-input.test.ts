@@ -3,16 +3,9 @@ import { createConnection } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import type { TwilioMediaStream } from '../../src/index.js';
 import { core } from '../../src/media/thread-core.js';
-import {
-  Caller,
-  eventually,
-  localUrl,
-  postForm,
-  sign,
-  streamUrl,
-  voiceParameters,
-} from '../support/caller.js';
+import { Caller, localUrl, postForm, sign, streamUrl, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { eventually } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 const FRAME = toneMulaw(700, 20);

@@ -1,7 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { Bridge, BridgeLeg } from '../../src/index.js';
-import { Caller, eventually, postForm, voiceParameters } from '../support/caller.js';
+import { Caller, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { eventually } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 const FRAME = toneMulaw(700, 20);

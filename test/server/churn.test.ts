@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   Caller,
-  eventually,
   localUrl,
   postForm,
   sign,
@@ -10,6 +9,7 @@ import {
   voiceParameters,
 } from '../support/caller.js';
 import { GatewayChild, type ProcessReport } from '../support/gateway-child.js';
+import { eventually } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 const FRAME = toneMulaw(700, 20);

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { core } from '../../src/media/thread-core.js';
-import { Caller, eventually } from '../support/caller.js';
+import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { eventually } from '../support/time.js';
 
 const KEY = 'control-key-of-the-tests';
 

@@ -5,17 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  ACCOUNT_SID,
-  AUTH_TOKEN,
-  Caller,
-  eventually,
-  PUBLIC_URL,
-  postForm,
-  voiceParameters,
-} from '../support/caller.js';
+import { ACCOUNT_SID, AUTH_TOKEN, Caller, PUBLIC_URL, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { Receiver, SECRET } from '../support/receiver.js';
+import { eventually } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 describe('closing a gateway', () => {

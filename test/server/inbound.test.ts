@@ -1,16 +1,9 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import type { CallDecision, MarkEcho, PhoneCall, TwilioMediaStream } from '../../src/index.js';
-import {
-  Caller,
-  eventually,
-  localUrl,
-  postForm,
-  sign,
-  upgradeStatus,
-  voiceParameters,
-} from '../support/caller.js';
+import { Caller, localUrl, postForm, sign, upgradeStatus, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { eventually } from '../support/time.js';
 import { levelDb, toneMulaw } from '../support/tone.js';
 
 /** Sends 20 ms frames at the pace of a phone: monotonic deadlines that catch up. */

@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, it } from 'vitest';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
-import { eventually } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { KEY, legUrl } from '../support/leg.js';
 import { tone } from '../support/media.js';
+import { eventually } from '../support/time.js';
 
 const CONVERSATION_MS = 60_000;
 /** A machine that is busy with other tests makes no holes this long. */

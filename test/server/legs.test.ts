@@ -4,14 +4,17 @@ import { describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { Room } from '../../src/bridge/local/room.js';
 import type { Gateway } from '../../src/index.js';
+import { FrameClock } from '../../src/media/frame-clock.js';
 import { loadResampler } from '../../src/media/rate-converter.js';
 import { RawLeg } from '../../src/server/legs/raw-leg.js';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
-import { Caller, eventually, upgradeStatus } from '../support/caller.js';
+import { Caller, upgradeStatus } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY, legUrl, TestLeg } from '../support/leg.js';
 import { amplitudeAt, decibels, tone, usualAmplitude } from '../support/media.js';
+import { eventually } from '../support/time.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const LEVEL = 8_000;
 /** This machine may be slow: phones that wait so long for audio that is late hear no hole. */
@@ -444,7 +447,8 @@ describe('a raw leg is bounded', () => {
       close() {},
     };
     const options = { room: 'desk', rate: 16_000, bufferMs: 1_000, onlyListens: false } as const;
-    const leg = new RawLeg(options, await loadResampler());
+    const time = new VirtualClock();
+    const leg = new RawLeg(options, await loadResampler(), time, new FrameClock(time));
     const room = new Room();
     leg.open(
       socket,

@@ -2,11 +2,12 @@ import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { describe, expect, it } from 'vitest';
 import { openApiDocument } from '../../src/server/openapi/document.js';
 import type { Server } from '../../src/server/server.js';
-import { Caller, eventually } from '../support/caller.js';
+import { Caller } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { ajv, checkAnswer, paths } from '../support/documented.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY } from '../support/leg.js';
+import { eventually } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 const nameless = (path: string) => path.replace(/:[^/]+|\{[^}]+\}/g, '{}');

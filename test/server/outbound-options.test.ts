@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { GatewayEvent } from '../../src/index.js';
 import type { OutboundRequest } from '../../src/simulator/outbound-call.js';
-import { eventually, postForm, voiceParameters } from '../support/caller.js';
+import { postForm, voiceParameters } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
+import { eventually } from '../support/time.js';
 
 const KEY = 'control-key-of-the-tests';
 const TO = '+15551234567';

@@ -1,8 +1,9 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
-import { ACCOUNT_SID, eventually } from '../support/caller.js';
+import { ACCOUNT_SID } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
+import { eventually } from '../support/time.js';
 
 const KEY = 'control-key-of-the-tests';
 

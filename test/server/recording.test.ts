@@ -6,6 +6,7 @@ import wavefile from 'wavefile';
 import { Recording, type RecordRate } from '../../src/server/recording/recording.js';
 import { WavFile } from '../../src/server/recording/wav-file.js';
 import { tone } from '../support/media.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const LEVEL = 8_000;
 const FRAME_MS = 20;
@@ -23,9 +24,9 @@ async function start(name: string, rate: RecordRate = 16_000) {
   const wav = await WavFile.create(path, rate, (error) => {
     throw error;
   });
-  const clock = { now: 50_000 };
+  const clock = new VirtualClock();
   const options = { callId: 'c', file: name, rate, maxSeconds: 60, leadMs: 120 };
-  const recording = new Recording(options, wav, () => clock.now);
+  const recording = new Recording(options, wav, clock);
   recording.begin();
   return {
     recording,
@@ -58,12 +59,12 @@ const PRECISION_MS = 2;
 describe('a recording puts everything where it was on the clock of the call', () => {
   it.each([8_000, 16_000, 48_000] as const)('within 2 ms at %i Hz, however audio arrives', async (rate) => {
     const { recording, clock, finish } = await start('clock', rate);
-    const begun = clock.now;
+    const begun = clock.now();
     const caller = speech(6_000, 1_000, 4_000);
     const rest = speech(6_000, 2_000, 2_500);
     let nextSaid = 0;
     for (let ms = 0; ms <= 6_000; ms += 5) {
-      clock.now = begun + ms;
+      clock.advance(begun + ms - clock.now());
       // The disk is not to be hurried.
       if (ms % 100 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
       // The network stalls for a second and a half in the middle of the caller's words; otherwise up to 15 ms of jitter.
@@ -101,12 +102,12 @@ describe('a recording puts everything where it was on the clock of the call', ()
 
   it('silence where nothing came, for however long', async () => {
     const { recording, clock, finish } = await start('silence');
-    const begun = clock.now;
+    const begun = clock.now();
     const [loud] = speech(20, 0, 20);
     recording.sent(loud as Int16Array, 0);
-    clock.now = begun + 50_000;
+    clock.advance(begun + 50_000 - clock.now());
     recording.sent(loud as Int16Array, 0);
-    clock.now = begun + 55_000;
+    clock.advance(begun + 55_000 - clock.now());
     const { result, left, right } = await finish();
     expect(result).toMatchObject({ seconds: 55, droppedMs: 0 });
     expect(left.every((sample) => sample === 0)).toBe(true);
@@ -116,14 +117,14 @@ describe('a recording puts everything where it was on the clock of the call', ()
 
   it('without what was cleared, and with what is said after that', async () => {
     const { recording, clock, finish } = await start('clear');
-    const begun = clock.now;
+    const begun = clock.now();
     const frames = speech(100, 0, 100);
     for (const [i, frame] of frames.entries()) recording.sent(frame, i * FRAME_MS);
-    clock.now = begun + 30;
+    clock.advance(begun + 30 - clock.now());
     recording.cleared();
-    clock.now = begun + 300;
+    clock.advance(begun + 300 - clock.now());
     recording.sent(frames[0] as Int16Array, 0);
-    clock.now = begun + 500;
+    clock.advance(begun + 500 - clock.now());
     const { right } = await finish();
     expect(Math.abs(sound(right.subarray(0, 4_000), 16_000)[1] - 30)).toBeLessThan(PRECISION_MS);
     expect(right.subarray(30 * 16, 294 * 16).every((sample) => sample === 0)).toBe(true);
@@ -132,11 +133,11 @@ describe('a recording puts everything where it was on the clock of the call', ()
 
   it('without what came more than two seconds late, which is counted', async () => {
     const { recording, clock, finish } = await start('late');
-    const begun = clock.now;
+    const begun = clock.now();
     const [loud] = speech(20, 0, 20);
-    clock.now = begun + 20;
+    clock.advance(begun + 20 - clock.now());
     recording.heard(loud as Int16Array, 0);
-    clock.now = begun + 3_000;
+    clock.advance(begun + 3_000 - clock.now());
     recording.heard(loud as Int16Array, 20);
     recording.heard(loud as Int16Array, 2_980);
     const { result, left } = await finish();
@@ -148,7 +149,7 @@ describe('a recording puts everything where it was on the clock of the call', ()
     const path = join(directory, 'unanswered.wav');
     const wav = await WavFile.create(path, 16_000, () => {});
     const options = { callId: 'c', file: 'f', rate: 16_000, maxSeconds: 60, leadMs: 120 } as const;
-    const recording = new Recording(options, wav);
+    const recording = new Recording(options, wav, new VirtualClock());
     recording.heard(new Int16Array(FRAME), 0);
     recording.sent(new Int16Array(FRAME), 0);
     expect(await recording.finish('call-ended')).toMatchObject({ seconds: 0, end: 'call-ended' });

@@ -6,14 +6,15 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
+import { systemClock } from '../../src/clock.js';
 import type { GatewayEvent, GatewayOptions, RecordingResult } from '../../src/index.js';
 import { Recordings } from '../../src/server/recording/recordings.js';
 import { AudioSource } from '../../src/simulator/index.js';
-import { eventually } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { decibels, tone, usualAmplitude } from '../support/media.js';
+import { eventually } from '../support/time.js';
 
 const LEVEL = 8_000;
 /** The level of {@link LEVEL} as a simulated caller says it. */
@@ -243,7 +244,14 @@ describe('/v1/calls/{id}/recording refuses', () => {
       streams.set(callId, stream);
       return { call: {}, stream } as never;
     };
-    const recordings = new Recordings(directory, 120, sessionOf, pino({ level: 'silent' }), () => {});
+    const recordings = new Recordings(
+      directory,
+      120,
+      sessionOf,
+      pino({ level: 'silent' }),
+      () => {},
+      systemClock,
+    );
     const active = () => (recordings.figures[0] as unknown as { read(): number }).read();
     const ids = Array.from({ length: 200 }, (_, i) => `call-${i}`);
     await Promise.all(ids.map((id) => recordings.startRecording(id, { rate: 8_000 })));

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import {
   AUTH_TOKEN,
   Caller,
-  eventually,
   localUrl,
   postForm,
   sign,
@@ -12,6 +11,7 @@ import {
   voiceParameters,
 } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { eventually } from '../support/time.js';
 
 async function errorCode(response: Response): Promise<string> {
   return ((await response.json()) as { error: { code: string } }).error.code;

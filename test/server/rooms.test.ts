@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
-import { Caller, eventually, postForm, voiceParameters } from '../support/caller.js';
+import { Caller, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { eventually } from '../support/time.js';
 import { levelDb, toneMulaw } from '../support/tone.js';
 
 /** Primes: µ-law's distortion products then fall between them. */

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { CallReport } from '../../src/index.js';
-import { Caller, eventually } from '../support/caller.js';
+import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { eventually } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 const metric = async (url: string, sample: string) =>

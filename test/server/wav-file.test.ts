@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
 import { WavFile } from '../../src/server/recording/wav-file.js';
-import { eventually } from '../support/caller.js';
+import { eventually } from '../support/time.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'trunkline-wav-'));
 afterAll(() => rmSync(directory, { recursive: true }));

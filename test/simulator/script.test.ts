@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { WebSocket } from 'ws';
+import { systemClock } from '../../src/clock.js';
 import {
   AudioSource,
   encodeMulaw,
@@ -91,7 +92,7 @@ describe('a scripted caller', () => {
       listens: true,
     });
     const begun = performance.now();
-    const outcome = await new ScriptedCaller(phone, script(text)).run();
+    const outcome = await new ScriptedCaller(phone, script(text), systemClock).run();
     return { phone, outcome, ms: performance.now() - begun };
   }
 

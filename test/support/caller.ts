@@ -191,16 +191,3 @@ export class Caller {
     this.socket.terminate();
   }
 }
-
-/** Waits until `condition` holds; fails with `what` after `ms`. */
-export async function eventually(
-  what: string,
-  condition: () => boolean | undefined,
-  ms = 5_000,
-): Promise<void> {
-  const deadline = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`Expected ${what} within ${ms} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

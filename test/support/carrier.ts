@@ -3,6 +3,7 @@ import type { GatewayOptions } from '../../src/index.js';
 import { SimulatedTwilio, type SimulatedTwilioOptions } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from './caller.js';
 import { startGateway } from './gateway.js';
+import { clock } from './time.js';
 
 const running: SimulatedTwilio[] = [];
 
@@ -22,7 +23,13 @@ export async function startWithCarrier(
       return target;
     },
   };
-  const twilio = new SimulatedTwilio({ ...carrier, accountSid: ACCOUNT_SID, authToken: AUTH_TOKEN, dial });
+  const twilio = new SimulatedTwilio({
+    clock,
+    ...carrier,
+    accountSid: ACCOUNT_SID,
+    authToken: AUTH_TOKEN,
+    dial,
+  });
   running.push(twilio);
   const apiUrl = await twilio.listen();
   const started = await startGateway({

@@ -1,11 +1,10 @@
 import type { GatewayOptions } from '../../src/index.js';
 import type { AudioSource, SimulatedPhone, SimulatedTwilioOptions } from '../../src/simulator/index.js';
-import { eventually, PUBLIC_URL } from './caller.js';
+import { PUBLIC_URL } from './caller.js';
 import { startWithCarrier } from './carrier.js';
 import { KEY } from './leg.js';
 import { decibels, usualAmplitude } from './media.js';
-
-export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+import { eventually } from './time.js';
 
 /** One request to `/v1/calls/{id}`, or what is below it. A body that is no text and no bytes goes as JSON. */
 export async function ask(

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterEach } from 'vitest';
 import { SimulatedTwilio } from '../../src/simulator/index.js';
-import { ACCOUNT_SID, AUTH_TOKEN, eventually, PUBLIC_URL } from './caller.js';
+import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from './caller.js';
 import { RoundRobin } from './round-robin.js';
+import { eventually } from './time.js';
 
 export const CONTROL_KEY = 'a-control-key-for-tests';
 

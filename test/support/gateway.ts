@@ -1,6 +1,7 @@
 import { afterEach } from 'vitest';
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from './caller.js';
+import { clock } from './time.js';
 
 const running: Gateway[] = [];
 
@@ -17,6 +18,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<{ gate
     port: 0,
     publicUrl: PUBLIC_URL,
     logLevel: 'silent',
+    clock,
     ...options,
     twilio: { accountSid: ACCOUNT_SID, authTokens: [AUTH_TOKEN], ...options.twilio },
   });

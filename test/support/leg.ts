@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import WebSocket from 'ws';
 import type { LegEvent } from '../../src/server/legs/leg-messages.js';
-import { eventually } from './caller.js';
+import { eventually } from './time.js';
 
 /** The control key of tests. */
 export const KEY = 'control-key-of-the-tests';

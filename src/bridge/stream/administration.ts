@@ -1,5 +1,6 @@
 import { type StreamCall, StreamClient } from '@stream-io/node-sdk';
 import pRetry from 'p-retry';
+import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { BridgeUser } from '../bridge.js';
 import type { CallName } from './call-name.js';
@@ -11,6 +12,7 @@ export interface AdministrationOptions {
   readonly baseUrl?: string | undefined;
   /** How long a user token is good, in seconds; the client asks for another when it is over. */
   readonly tokenSeconds: number;
+  readonly clock: Clock;
   /** Requests to Stream that were repeated or failed, for the metrics. */
   readonly onRetry?: (reason: string) => void;
 }
@@ -18,7 +20,9 @@ export interface AdministrationOptions {
 /** The user that calls are created by. */
 const GATEWAY_USER = 'trunkline';
 const REQUEST_TIMEOUT_MS = 5_000;
-const RETRIES = { retries: 4, minTimeout: 200, maxTimeout: 3_000, factor: 2, randomize: true };
+const RETRIES = 4;
+/** Pause before the first retry; doubled for each one after. */
+const FIRST_PAUSE_MS = 200;
 /** Stream may ask for more patience than a caller has. */
 const LONGEST_WAIT_MS = 5_000;
 /** A clock that is behind Stream's by less makes no token of the future. */
@@ -108,10 +112,11 @@ export class Administration {
 
   /** A user token, signed here: no request. */
   token(userId: string): string {
+    const now = Math.floor(this.options.clock.date().getTime() / 1000);
     return this.client.generateUserToken({
       user_id: userId,
-      iat: Math.floor(Date.now() / 1000) - CLOCK_SKEW_SECONDS,
-      exp: Math.floor(Date.now() / 1000) + this.options.tokenSeconds,
+      iat: now - CLOCK_SKEW_SECONDS,
+      exp: now + this.options.tokenSeconds,
     });
   }
 
@@ -133,13 +138,17 @@ export class Administration {
   private async request<T>(what: string, ask: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
       return await pRetry(ask, {
-        ...RETRIES,
+        retries: RETRIES,
+        // The pauses are the clock's.
+        minTimeout: 0,
         ...(signal === undefined ? {} : { signal }),
         shouldRetry: ({ error }) => isPassing(error as RequestFailure),
-        onFailedAttempt: async ({ error, retriesLeft }) => {
+        onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
           if (retriesLeft === 0 || !isPassing(error as RequestFailure)) return;
           this.options.onRetry?.(`${what}: ${error.message}`);
-          await pause(waitOf(error as RequestFailure), signal);
+          const { clock } = this.options;
+          const pauseMs = FIRST_PAUSE_MS * 2 ** (attemptNumber - 1) * (1 + Math.random());
+          await clock.sleep(pauseMs + waitOf(error as RequestFailure, clock), signal);
         },
       });
     } catch (error) {
@@ -160,21 +169,8 @@ function isPassing({ metadata }: RequestFailure): boolean {
 }
 
 /** How long Stream wants to be left alone, bounded. */
-function waitOf({ metadata }: RequestFailure): number {
+function waitOf({ metadata }: RequestFailure, clock: Clock): number {
   const reset = metadata?.rateLimit?.rateLimitReset;
   if (metadata?.responseCode !== 429 || !(reset instanceof Date)) return 0;
-  return Math.min(Math.max(0, reset.getTime() - Date.now()), LONGEST_WAIT_MS);
-}
-
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  if (ms === 0 || signal?.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done);
-  });
+  return Math.min(Math.max(0, reset.getTime() - clock.date().getTime()), LONGEST_WAIT_MS);
 }

@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../../clock.js';
 import { expected, GatewayError } from '../../errors.js';
 import { createLog, type Logger } from '../../telemetry/log.js';
 import type { Bridge, BridgeFigure, BridgeLeg, JoinRequest, PhoneLine } from '../bridge.js';
@@ -34,6 +35,8 @@ export interface StreamBridgeOptions {
   /** Numbers that `phone.transfer` may name: a rule, or a list in which a trailing `*` stands for anything. Default: none. */
   readonly transferTo?: TransferRule | readonly string[];
   readonly log?: Logger;
+  /** Default {@link systemClock}. Media workers keep time by their own. */
+  readonly clock?: Clock;
 }
 
 /** What a Stream bridge did so far. */
@@ -88,6 +91,7 @@ export class StreamBridge implements Bridge {
   private readonly host: MediaHost;
   private readonly pool: WorkerPool | undefined;
   private readonly log: Logger;
+  private readonly clock: Clock;
   private readonly mayTransfer: TransferRule;
   private readonly legs = new Set<StreamLeg>();
   private rejoins = 0;
@@ -98,11 +102,14 @@ export class StreamBridge implements Bridge {
     checkOptions(options);
     const { apiKey, apiSecret, baseUrl, transferTo = [] } = options;
     this.log = options.log ?? createLog();
+    const { clock = systemClock } = options;
+    this.clock = clock;
     this.administration = new Administration({
       apiKey,
       apiSecret,
       baseUrl,
       tokenSeconds: options.tokenSeconds ?? 3600,
+      clock,
       onRetry: (reason) => {
         this.retries += 1;
         this.log.warn({ reason }, 'Stream is asked again');
@@ -115,9 +122,10 @@ export class StreamBridge implements Bridge {
         recycleAfter: options.recycleAfter ?? 1000,
         memoryLimitMb: options.memoryLimitMb ?? 1000,
         log: this.log,
+        clock,
       });
     }
-    this.host = this.pool ?? new InlineHost();
+    this.host = this.pool ?? new InlineHost(clock);
   }
 
   /** A call of its own, of the default type. */
@@ -154,6 +162,7 @@ export class StreamBridge implements Bridge {
       administration: this.administration,
       host: this.host,
       log: this.log,
+      clock: this.clock,
       joinMs: joinSeconds * 1000,
       aloneMs: aloneSeconds * 1000,
       watchdogMs: watchdogSeconds * 1000,

@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../../clock.js';
 import { BLOCK_MS } from './rtc-stack.js';
 
 /** After a longer stall the clock starts anew instead of making good for it. */
@@ -12,32 +13,32 @@ export interface Ticking {
  * The one clock of a process: calls everybody once for each 10 ms that really passed. The timer only wakes it; how
  * much time has passed is read from the monotonic clock, so that a late timer loses nothing.
  */
-class BlockClock {
+export class BlockClock {
   private readonly members = new Set<Ticking>();
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
   private nextAt = 0;
+
+  constructor(readonly clock: Clock) {}
 
   add(member: Ticking): void {
     this.members.add(member);
     if (this.timer !== undefined) return;
-    this.nextAt = performance.now() + BLOCK_MS;
-    this.timer = setInterval(() => this.wake(), BLOCK_MS);
+    this.nextAt = this.clock.now() + BLOCK_MS;
+    this.timer = this.clock.every(BLOCK_MS, () => this.wake());
   }
 
   remove(member: Ticking): void {
     this.members.delete(member);
     if (this.members.size > 0) return;
-    clearInterval(this.timer);
+    this.clock.cancel(this.timer);
     this.timer = undefined;
   }
 
   private wake(): void {
-    const now = performance.now();
+    const now = this.clock.now();
     if (now - this.nextAt > MAX_CATCH_UP_MS) this.nextAt = now;
     for (; this.nextAt <= now; this.nextAt += BLOCK_MS) {
       for (const member of this.members) member.tick();
     }
   }
 }
-
-export const blockClock = new BlockClock();

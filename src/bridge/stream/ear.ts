@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.js';
 import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
 import { core } from '../../media/thread-core.js';
@@ -29,6 +30,7 @@ export class Ear {
   constructor(
     private readonly stack: RtcStack,
     private readonly sink: FrameSink,
+    private readonly clock: Clock,
   ) {}
 
   /** Listens to these and to nobody else. A voice whose stream was replaced, as by a reconnect, is taken up anew. */
@@ -63,7 +65,7 @@ export class Ear {
   private hear(voice: Voice, samples: Int16Array, sampleRate: number): void {
     // Before the first packet the track gives silence at another rate.
     if (sampleRate !== SAMPLE_RATE || samples.length !== BLOCK_SAMPLES) return;
-    const stamp = stampNow();
+    const stamp = stampNow(this.clock);
     if (this.voices.length === 1) {
       this.emit(samples, stamp);
       return;

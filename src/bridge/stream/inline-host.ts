@@ -1,3 +1,5 @@
+import type { Clock } from '../../clock.js';
+import { BlockClock } from './clock.js';
 import type { MediaHost } from './media-host.js';
 import {
   Participant,
@@ -12,14 +14,21 @@ import { wrtcStack } from './wrtc.js';
 export class InlineHost implements MediaHost {
   private readonly participants = new Set<Participant>();
 
-  constructor(private readonly stack: RtcStack = wrtcStack) {}
+  private readonly blockClock: BlockClock;
+
+  constructor(
+    clock: Clock,
+    private readonly stack: RtcStack = wrtcStack,
+  ) {
+    this.blockClock = new BlockClock(clock);
+  }
 
   async open(): Promise<void> {
     this.stack.installGlobals();
   }
 
   place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant {
-    const participant = new Participant(this.stack, request, listener);
+    const participant = new Participant(this.stack, request, listener, this.blockClock);
     this.participants.add(participant);
     void participant.join();
     return {

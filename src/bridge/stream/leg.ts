@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { MarkEcho } from '../../media/marks.js';
 import type { Logger } from '../../telemetry/log.js';
@@ -16,6 +17,7 @@ export interface StreamLegOptions {
   readonly administration: Administration;
   readonly host: MediaHost;
   readonly log: Logger;
+  readonly clock: Clock;
   /** Longest time to join, at first and after a loss, in milliseconds. */
   readonly joinMs: number;
   /** Longest time without anybody else in the call, in milliseconds. */
@@ -39,10 +41,10 @@ export class StreamLeg implements BridgeLeg {
   private isMuted = false;
   private wasLost = false;
   private attempts = 0;
-  private lostAt = performance.now();
-  private retry: NodeJS.Timeout | undefined;
-  private alone: NodeJS.Timeout | undefined;
-  private joinTimer: NodeJS.Timeout | undefined;
+  private lostAt: number;
+  private retry: Timer | undefined;
+  private alone: Timer | undefined;
+  private joinTimer: Timer | undefined;
   private others = 0;
   private pendingEvents = 0;
   private events: Promise<void> = Promise.resolve();
@@ -58,6 +60,7 @@ export class StreamLeg implements BridgeLeg {
     private readonly line: PhoneLine,
     private readonly options: StreamLegOptions,
   ) {
+    this.lostAt = options.clock.now();
     this.settled = new Promise((resolve, reject) => {
       this.settle = { resolve, reject };
     });
@@ -71,7 +74,7 @@ export class StreamLeg implements BridgeLeg {
   async join(signal: AbortSignal): Promise<void> {
     const giveUp = () => this.close();
     signal.addEventListener('abort', giveUp);
-    this.joinTimer = setTimeout(() => this.fail('the time was over'), this.options.joinMs);
+    this.joinTimer = this.options.clock.after(this.options.joinMs, () => this.fail('the time was over'));
     try {
       await Promise.race([this.options.administration.prepare(this.user, this.name, signal), this.settled]);
       this.place();
@@ -80,7 +83,7 @@ export class StreamLeg implements BridgeLeg {
       this.close();
       throw error;
     } finally {
-      clearTimeout(this.joinTimer);
+      this.options.clock.cancel(this.joinTimer);
       signal.removeEventListener('abort', giveUp);
     }
   }
@@ -100,9 +103,9 @@ export class StreamLeg implements BridgeLeg {
   close(): Promise<void> | undefined {
     if (this.isClosed) return undefined;
     this.isClosed = true;
-    clearTimeout(this.retry);
-    clearTimeout(this.alone);
-    clearTimeout(this.joinTimer);
+    this.options.clock.cancel(this.retry);
+    this.options.clock.cancel(this.alone);
+    this.options.clock.cancel(this.joinTimer);
     this.settle?.reject(new GatewayError('GW_STREAM_LEFT', 'Expected a call to join but received its end'));
     const { participant } = this;
     this.participant = undefined;
@@ -161,11 +164,11 @@ export class StreamLeg implements BridgeLeg {
   }
 
   private joined(): void {
-    const lostForMs = performance.now() - this.lostAt;
+    const lostForMs = this.options.clock.now() - this.lostAt;
     if (this.isJoined) return;
     this.isJoined = true;
     this.settle?.resolve();
-    clearTimeout(this.joinTimer);
+    this.options.clock.cancel(this.joinTimer);
     if (this.isMuted) this.participant?.mute(true);
     this.waitForOthers();
     const { log, onRejoin } = this.options;
@@ -196,14 +199,14 @@ export class StreamLeg implements BridgeLeg {
     if (this.isJoined) {
       this.isJoined = false;
       this.wasLost = true;
-      clearTimeout(this.alone);
+      this.options.clock.cancel(this.alone);
       this.attempts = 0;
-      this.lostAt = performance.now();
+      this.lostAt = this.options.clock.now();
       this.options.log.warn({ callId: this.callId, reason }, 'lost the Stream call');
-      this.joinTimer = setTimeout(() => this.fail(reason), this.options.joinMs);
+      this.joinTimer = this.options.clock.after(this.options.joinMs, () => this.fail(reason));
     }
     const pause = PAUSES_MS[Math.min(this.attempts, PAUSES_MS.length - 1)] as number;
-    this.retry = setTimeout(() => this.place(), pause);
+    this.retry = this.options.clock.after(pause, () => this.place());
   }
 
   /** The time to join is over. */
@@ -227,10 +230,10 @@ export class StreamLeg implements BridgeLeg {
 
   /** Nobody is left to wait for anybody without end. */
   private waitForOthers(): void {
-    clearTimeout(this.alone);
+    this.options.clock.cancel(this.alone);
     this.alone = undefined;
     if (this.others > 0 || this.isClosed || !this.isJoined) return;
-    this.alone = setTimeout(() => {
+    this.alone = this.options.clock.after(this.options.aloneMs, () => {
       if (!this.line.isLive) {
         // Whoever is being called still has to answer.
         this.waitForOthers();
@@ -239,7 +242,7 @@ export class StreamLeg implements BridgeLeg {
       this.options.log.info({ callId: this.callId }, 'left alone in the Stream call');
       this.close();
       this.line.hangUp();
-    }, this.options.aloneMs);
+    });
   }
 
   /** Somebody in the call wants something of the phone. */

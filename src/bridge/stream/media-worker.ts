@@ -1,4 +1,6 @@
 import { Socket } from 'node:net';
+import { systemClock } from '../../clock.js';
+import { BlockClock } from './clock.js';
 import { FramePipe } from './frame-pipe.js';
 import { Participant, type ParticipantListener } from './participant.js';
 import type { FromWorker, ToWorker } from './worker-messages.js';
@@ -17,6 +19,7 @@ interface Seat {
   readonly tokens: Map<number, { resolve(token: string): void; reject(error: Error): void }>;
 }
 
+const blockClock = new BlockClock(systemClock);
 const seats = new Map<number, Seat>();
 let tokenRequests = 0;
 let droppedByPast = 0;
@@ -53,7 +56,7 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
       void leave(leg);
     },
   };
-  const participant = new Participant(wrtcStack, request, listener);
+  const participant = new Participant(wrtcStack, request, listener, blockClock);
   seats.set(leg, { participant, tokens });
   void participant.join();
 }

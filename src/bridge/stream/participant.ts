@@ -1,9 +1,10 @@
 import type { Call, StreamVideoClient, StreamVideoParticipant } from '@stream-io/video-client';
+import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { DtmfTones } from '../../media/dtmf.js';
 import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
 import { type Stamp, stampNow } from '../../telemetry/stamp.js';
-import { blockClock } from './clock.js';
+import type { BlockClock } from './clock.js';
 import { Ear, type Speaker } from './ear.js';
 import { Microphone } from './microphone.js';
 import { isForPhones } from './phone-events.js';
@@ -73,6 +74,7 @@ export class Participant implements PlacedParticipant {
   private readonly tones = new DtmfTones();
   private readonly toneFrame = new Int16Array(FRAME_SAMPLES);
   private isEvenTick = false;
+  private readonly clock: Clock;
   private readonly source;
   private client: StreamVideoClient | undefined;
   private call: Call | undefined;
@@ -88,15 +90,18 @@ export class Participant implements PlacedParticipant {
     private readonly stack: RtcStack,
     private readonly request: ParticipantRequest,
     private readonly listener: ParticipantListener,
+    private readonly blockClock: BlockClock,
   ) {
+    this.clock = blockClock.clock;
     this.source = stack.createAudioSource();
     this.microphone = new Microphone(this.source);
-    this.ear = new Ear(stack, {
+    const heard: FrameSink = {
       write: (frame, stamp) => {
         // A tone is heard alone, as from a telephone's own keypad.
         if (!this.isOver && !this.tones.isActive) listener.write(frame, stamp);
       },
-    });
+    };
+    this.ear = new Ear(stack, heard, this.clock);
   }
 
   write(frame: Int16Array, stamp: Stamp): void {
@@ -123,7 +128,8 @@ export class Participant implements PlacedParticipant {
   tick(): void {
     this.microphone.tick();
     this.isEvenTick = !this.isEvenTick;
-    if (this.isEvenTick && this.tones.read(this.toneFrame)) this.listener.write(this.toneFrame, stampNow());
+    if (this.isEvenTick && this.tones.read(this.toneFrame))
+      this.listener.write(this.toneFrame, stampNow(this.clock));
   }
 
   /** Joins; `joined` or `departed` tells how it went. */
@@ -164,7 +170,7 @@ export class Participant implements PlacedParticipant {
     await this.plugIn(call);
     this.checkWanted();
     this.watchCall(call, sdk);
-    blockClock.add(this);
+    this.blockClock.add(this);
     await call.join({ create: false });
     this.checkWanted();
     await this.mediaPath(call);
@@ -172,6 +178,7 @@ export class Participant implements PlacedParticipant {
       () => connectionsOf(call),
       this.request.watchdogMs,
       () => this.depart('lost', `no sign of life from the media server for ${this.request.watchdogMs} ms`),
+      this.clock,
     );
   }
 
@@ -247,11 +254,11 @@ export class Participant implements PlacedParticipant {
 
   /** Waits until what the phone says reaches the media server, for a while. */
   private async mediaPath(call: Call): Promise<void> {
-    const deadline = performance.now() + MEDIA_TIMEOUT_MS;
-    while (performance.now() < deadline) {
+    const deadline = this.clock.now() + MEDIA_TIMEOUT_MS;
+    while (this.clock.now() < deadline) {
       this.checkWanted();
       if (call.publisher !== undefined && (await readTransport(call.publisher)).isConnected) return;
-      await new Promise((resolve) => setTimeout(resolve, MEDIA_POLL_MS));
+      await this.clock.sleep(MEDIA_POLL_MS);
     }
     throw new GatewayError(
       'GW_STREAM_MEDIA',
@@ -277,12 +284,12 @@ export class Participant implements PlacedParticipant {
   }
 
   private async exit(): Promise<void> {
-    blockClock.remove(this);
+    this.blockClock.remove(this);
     this.watchdog?.close();
     for (const subscription of this.subscriptions.splice(0)) subscription.unsubscribe();
     this.ear.close();
     this.tones.clear();
-    await within(LEAVE_TIMEOUT_MS, this.letGo());
+    await this.clock.within(LEAVE_TIMEOUT_MS, this.letGo());
   }
 
   private async letGo(): Promise<void> {
@@ -321,14 +328,4 @@ function connectionsOf({ publisher, subscriber }: Call): Measured[] {
 
 function subscribed(unsubscribe: () => void): { unsubscribe(): void } {
   return { unsubscribe };
-}
-
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([
-    work,
-    new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, ms);
-    }),
-  ]).finally(() => clearTimeout(timer));
 }

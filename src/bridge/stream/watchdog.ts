@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../../clock.js';
 import { type Measured, readTransport } from './transport.js';
 
 const INTERVAL_MS = 1_000;
@@ -7,9 +8,9 @@ const INTERVAL_MS = 1_000;
  * answered every 2.5 s even where nobody speaks, so three seconds without a sign of life from either connection tell.
  */
 export class Watchdog {
-  private readonly timer: NodeJS.Timeout;
+  private readonly timer: Timer;
   private lastSigns = -1;
-  private lastSignAt = performance.now();
+  private lastSignAt: number;
   private isLooking = false;
   private isClosed = false;
 
@@ -21,13 +22,15 @@ export class Watchdog {
     private readonly connections: () => readonly Measured[],
     private readonly patienceMs: number,
     private readonly onDead: () => void,
+    private readonly clock: Clock,
   ) {
-    this.timer = setInterval(() => this.look(), INTERVAL_MS);
+    this.lastSignAt = clock.now();
+    this.timer = clock.every(INTERVAL_MS, () => void this.look());
   }
 
   close(): void {
     this.isClosed = true;
-    clearInterval(this.timer);
+    this.clock.cancel(this.timer);
   }
 
   private async look(): Promise<void> {
@@ -40,7 +43,7 @@ export class Watchdog {
       (sum, state) => sum + (state.status === 'fulfilled' ? state.value.signsOfLife : 0),
       0,
     );
-    const now = performance.now();
+    const now = this.clock.now();
     // A new connection counts from nothing: fewer signs than before are a sign as well.
     if (signs !== this.lastSigns || states.length === 0) this.lastSignAt = now;
     this.lastSigns = signs;

@@ -1,8 +1,9 @@
+import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { MediaHost } from './media-host.js';
 import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
-import { MediaWorker } from './worker.js';
+import { MediaWorker, type WorkerListener } from './worker.js';
 
 /** Five threads a leg, and one thread that mixes for all of them: more than this no worker carries. */
 export const MAX_LEGS_PER_WORKER = 50;
@@ -15,6 +16,7 @@ export interface WorkerPoolOptions {
   /** Resident memory in megabytes after which it is likewise. */
   readonly memoryLimitMb: number;
   readonly log: Logger;
+  readonly clock: Clock;
 }
 
 /** A media worker as an operator sees it. */
@@ -46,7 +48,7 @@ export class WorkerPool implements MediaHost {
   private isClosed = false;
   /** Workers in a row that died before they were ready: what can not start is not started over and over. */
   private failures = 0;
-  private restart: NodeJS.Timeout | undefined;
+  private restart: Timer | undefined;
 
   constructor(private readonly options: WorkerPoolOptions) {}
 
@@ -74,7 +76,7 @@ export class WorkerPool implements MediaHost {
 
   async close(): Promise<void> {
     this.isClosed = true;
-    clearTimeout(this.restart);
+    this.options.clock.cancel(this.restart);
     this.restart = undefined;
     await Promise.all([...this.workers].map((worker) => worker.close()));
   }
@@ -117,12 +119,13 @@ export class WorkerPool implements MediaHost {
   }
 
   private start(): MediaWorker {
-    const worker = new MediaWorker({
+    const listener: WorkerListener = {
       freed: () => this.freed(worker),
       gone: (_, reason, legs) => this.gone(worker, reason, legs),
       fault: (_, message) =>
         this.options.log.warn({ worker: worker.pid, message }, 'a fault in a media worker'),
-    });
+    };
+    const worker: MediaWorker = new MediaWorker(listener, this.options.clock);
     this.workers.add(worker);
     worker.ready.then(
       () => {
@@ -170,9 +173,9 @@ export class WorkerPool implements MediaHost {
   }
 
   private keepSpareSoon(ms: number): void {
-    this.restart ??= setTimeout(() => {
+    this.restart ??= this.options.clock.after(ms, () => {
       this.restart = undefined;
       this.keepSpare();
-    }, ms);
+    });
   }
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { type Duplex, PassThrough } from 'node:stream';
+import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { Stamp } from '../../telemetry/stamp.js';
 import { FramePipe } from './frame-pipe.js';
@@ -43,7 +44,7 @@ export class MediaWorker {
   private readonly process: ChildProcess;
   private readonly legs = new Map<number, Leg>();
   private readonly departing = new Set<number>();
-  private readonly timer: NodeJS.Timeout;
+  private readonly timer: Timer;
   private unanswered = 0;
   private nextLeg = 1;
   private lastWords = '';
@@ -51,7 +52,10 @@ export class MediaWorker {
   private isGone = false;
   private readonly exited: Promise<void>;
 
-  constructor(private readonly listener: WorkerListener) {
+  constructor(
+    private readonly listener: WorkerListener,
+    private readonly clock: Clock,
+  ) {
     this.process = fork(entry(), [], {
       // No secret of the gateway's gets into a process that talks to the world by native code.
       env: workerEnvironment(),
@@ -92,7 +96,7 @@ export class MediaWorker {
         resolve();
       });
     });
-    this.timer = setInterval(() => this.ping(), PING_INTERVAL_MS);
+    this.timer = this.clock.every(PING_INTERVAL_MS, () => this.ping());
   }
 
   /** Seats taken, those that are being cleared included: their threads are still there. */
@@ -132,9 +136,9 @@ export class MediaWorker {
     this.verdict ??= 'closed';
     this.legs.clear();
     this.tell({ type: 'end' });
-    const timer = setTimeout(() => this.process.kill('SIGKILL'), END_TIMEOUT_MS);
+    const timer = this.clock.after(END_TIMEOUT_MS, () => this.process.kill('SIGKILL'));
     await this.exited;
-    clearTimeout(timer);
+    this.clock.cancel(timer);
   }
 
   private receive(message: FromWorker): void {
@@ -209,7 +213,7 @@ export class MediaWorker {
     if (this.isGone) return;
     this.isGone = true;
     this.isRetiring = true;
-    clearInterval(this.timer);
+    this.clock.cancel(this.timer);
     this.pipe.close();
     const reason = this.reason();
     const legs = [...this.legs.values()];

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { isRegistryDown, type RedisLink, type RedisValue, script } from './redis.js';
 
@@ -37,7 +38,7 @@ interface Waiting {
   readonly node: string;
   readonly resolve: (answer: unknown) => void;
   readonly reject: (error: GatewayError) => void;
-  readonly timer: NodeJS.Timeout;
+  readonly timer: Timer;
 }
 
 type Letter =
@@ -59,7 +60,7 @@ export class Nodes {
   private readonly waiting = new Map<string, Waiting>();
   /** Since when the registry answers without a break, in monotonic milliseconds. */
   private heardSince = Number.POSITIVE_INFINITY;
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
 
   constructor(
     private readonly redis: RedisLink,
@@ -68,6 +69,7 @@ export class Nodes {
     private readonly answer: Answerer,
     /** Told of what went wrong with the registry besides its being away. */
     private readonly onFault: (error: unknown) => void,
+    private readonly clock: Clock,
   ) {}
 
   /** Begins to say that we live, and to listen. */
@@ -76,13 +78,13 @@ export class Nodes {
       this.receive(text).catch(this.onFault);
     });
     void this.beat();
-    this.timer = setInterval(() => void this.beat(), BEAT_MS);
+    this.timer = this.clock.every(BEAT_MS, () => void this.beat());
     this.timer.unref();
   }
 
   /** Says good-bye, so that nobody counts on us. */
   async close(): Promise<void> {
-    clearInterval(this.timer);
+    this.clock.cancel(this.timer);
     for (const [id, { node }] of this.waiting) this.take(id)?.reject(gone(node));
     await this.say('').catch(() => {});
   }
@@ -108,7 +110,7 @@ export class Nodes {
 
   /** Whether everybody who lives has had the time to say so: a Redis that comes back may have forgotten them. */
   get knowsAll(): boolean {
-    return performance.now() - this.heardSince > ALIVE_MS;
+    return this.clock.now() - this.heardSince > ALIVE_MS;
   }
 
   /** The registry is away: when it is back, it may have forgotten. */
@@ -139,7 +141,7 @@ export class Nodes {
       if (state !== undefined) states.set(String(alive[i]), state as unknown as NodeState);
     }
     this.states = states;
-    this.heardSince = Math.min(this.heardSince, performance.now());
+    this.heardSince = Math.min(this.heardSince, this.clock.now());
     if (!this.knowsAll) return;
     // A machine that lost its power still has its connection at Redis: nobody waits for its answers.
     for (const [id, { node }] of this.waiting) if (!states.has(node)) this.take(id)?.reject(gone(node));
@@ -169,10 +171,10 @@ export class Nodes {
     if (this.knowsAll && !this.states.has(node)) throw gone(node);
     const id = randomUUID();
     const answered = new Promise<unknown>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const timer = this.clock.after(withinMs, () => {
         this.waiting.delete(id);
         reject(gone(node));
-      }, withinMs);
+      });
       this.waiting.set(id, { node, resolve, reject, timer });
     });
     // Whoever is told below that nobody listens does not wait for it.
@@ -231,7 +233,7 @@ export class Nodes {
   private take(id: string): Waiting | undefined {
     const waiting = this.waiting.get(id);
     this.waiting.delete(id);
-    clearTimeout(waiting?.timer);
+    this.clock.cancel(waiting?.timer);
     return waiting;
   }
 }

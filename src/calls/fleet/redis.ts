@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createClient, ErrorReply, type RedisClientType } from '@redis/client';
+import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 
 /** Longest wait for an answer: a webhook that waits longer is a caller who hears nothing. */
@@ -54,6 +55,7 @@ export interface RedisLinkOptions {
   readonly url: string;
   readonly onUp: () => void;
   readonly onDown: (error: Error) => void;
+  readonly clock: Clock;
 }
 
 /**
@@ -80,17 +82,13 @@ export class RedisLink {
    * @throws GatewayError `GW_REDIS_REFUSED` where it will not let us in however long we wait
    */
   async open(patienceMs = 3_000): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, patienceMs);
-    });
     const settled = new Promise<void>((resolve, reject) => {
       this.opening = { resolve, reject };
     });
     try {
-      await Promise.race([this.connect().then(() => settled), settled, patience]);
+      const opened = Promise.race([this.connect().then(() => settled), settled]);
+      await this.options.clock.within(patienceMs, opened);
     } finally {
-      clearTimeout(timer);
       this.opening = undefined;
     }
   }
@@ -205,10 +203,12 @@ export class RedisLink {
   private async inTime<T>(work: (client: Client) => Promise<T>): Promise<T> {
     const { client } = this;
     if (!this.up) throw down('none: Redis is away');
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`none within ${ANSWER_MS} ms`)), ANSWER_MS);
+    const { clock } = this.options;
+    const answered = new AbortController();
+    const late = clock.sleep(ANSWER_MS, answered.signal).then((): never => {
+      throw new Error(`none within ${ANSWER_MS} ms`);
     });
+    late.catch(() => {});
     try {
       return await Promise.race([work(client), late]);
     } catch (cause) {
@@ -220,7 +220,7 @@ export class RedisLink {
       if (UNFIT.test(error.message) || error.message.startsWith('none within')) this.renew(client, error);
       throw down(error.message);
     } finally {
-      clearTimeout(timer);
+      answered.abort();
     }
   }
 
@@ -230,9 +230,10 @@ export class RedisLink {
     this.lost(client, error);
     this.client = this.newClient();
     client.destroy();
-    setTimeout(() => {
+    const reconnect = () => {
       if (!this.closed) this.connect().catch(() => {});
-    }, MAX_RETRY_MS * Math.random()).unref();
+    };
+    this.options.clock.after(MAX_RETRY_MS * Math.random(), reconnect).unref();
   }
 }
 

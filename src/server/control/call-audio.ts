@@ -3,7 +3,7 @@ import type { Clip } from '../../media/clip.js';
 import { ClipPlayer } from '../../media/clip-player.js';
 import { DtmfTones } from '../../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES } from '../../media/frame.js';
-import { frameClock, type Ticking } from '../../media/frame-clock.js';
+import type { FrameClock, Ticking } from '../../media/frame-clock.js';
 import { core } from '../../media/thread-core.js';
 import type { TwilioMediaStream } from '../media-stream.js';
 import type { StreamInsert } from '../stream-insert.js';
@@ -70,6 +70,7 @@ export class CallAudio implements StreamInsert, Ticking {
     private readonly stream: TwilioMediaStream,
     leadMs: number,
     private readonly onPlayed: (result: PlayResult) => void,
+    private readonly frameClock: FrameClock,
   ) {
     this.aheadMs = Math.max(LEAST_AHEAD_MS, Math.min(leadMs - FRAME_MS, MOST_AHEAD_MS));
   }
@@ -234,8 +235,8 @@ export class CallAudio implements StreamInsert, Ticking {
     this.stream.insert = isNeeded ? this : undefined;
     if (isTicking === this.isTicking) return;
     this.isTicking = isTicking;
-    if (this.isTicking) frameClock.join(this);
-    else frameClock.leave(this);
+    if (this.isTicking) this.frameClock.join(this);
+    else this.frameClock.leave(this);
   }
 }
 

@@ -3,6 +3,7 @@ import type { Bridge } from '../../bridge/bridge.js';
 import type { EndCause } from '../../calls/call.js';
 import { GatewayError } from '../../errors.js';
 import type { Clip } from '../../media/clip.js';
+import type { FrameClock } from '../../media/frame-clock.js';
 import { holdTone } from '../../media/hold-tone.js';
 import type { MarkEcho } from '../../media/marks.js';
 import type { Logger } from '../../telemetry/log.js';
@@ -36,6 +37,7 @@ export interface ControlDeskOptions {
   /** Absent where no Twilio account is configured. */
   readonly rest: TwilioRest | undefined;
   readonly place: (request: PlaceCallRequest) => Promise<PlacedCall>;
+  readonly frameClock: FrameClock;
   readonly log: Logger;
 }
 
@@ -173,10 +175,12 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     const { call, stream } = session;
     const known = this.cases.get(call.callId);
     if (known !== undefined) return known;
-    const audio = new CallAudio(stream, this.options.leadMs, (result) => {
+    const played = (result: PlayResult) => {
       this.uploads.over(result.playId);
       this.tell(() => this.emit('played', call, result), call);
-    });
+    };
+    const { leadMs, frameClock } = this.options;
+    const audio = new CallAudio(stream, leadMs, played, frameClock);
     const made: Case = { session, audio, marks: new Map(), plays: new Turns(), holds: new Turns() };
     this.cases.set(call.callId, made);
     stream.on('mark', (echo) => {

@@ -1,4 +1,5 @@
 import type { Nodes } from '../../calls/fleet/nodes.js';
+import type { Clock } from '../../clock.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { Switchboard } from '../switchboard.js';
 import { HandoverWindow } from './handover-window.js';
@@ -11,13 +12,16 @@ const LOOK_MS = 1_000;
 
 /** How a node leaves its fleet: none of its callers is hung up for that. */
 export class Departure {
-  private readonly window = new HandoverWindow(PATIENCE_MS);
+  private readonly window: HandoverWindow;
 
   constructor(
     private readonly switchboard: Switchboard,
     private readonly nodes: Nodes,
     private readonly log: Logger,
-  ) {}
+    private readonly clock: Clock,
+  ) {
+    this.window = new HandoverWindow(PATIENCE_MS, clock);
+  }
 
   /** A call goes on elsewhere. */
   settled(callId: string): void {
@@ -29,16 +33,16 @@ export class Departure {
    * left after the grace is closed for whoever comes to take it.
    */
   async go(graceMs: number): Promise<void> {
-    const { switchboard, window } = this;
-    const until = performance.now() + graceMs;
+    const { switchboard, window, clock } = this;
+    const until = clock.now() + graceMs;
     switchboard.beginDrain();
     await this.nodes.beat();
     await this.findTakers(until);
-    const hurry = setTimeout(() => window.open(), Math.max(0, until - performance.now()));
+    const hurry = clock.after(Math.max(0, until - clock.now()), () => window.open());
     await this.handOver(until);
     await Promise.race([switchboard.answersGiven(), window.opened]);
     await switchboard.placed();
-    clearTimeout(hurry);
+    clock.cancel(hurry);
     this.endAll();
   }
 
@@ -56,7 +60,7 @@ export class Departure {
   private async findTakers(until: number): Promise<void> {
     const { switchboard, nodes } = this;
     while (switchboard.activeCalls > 0 && nodes.takers.length === 0) {
-      const left = until - performance.now();
+      const left = until - this.clock.now();
       if (left <= 0) return;
       const graceMs = Math.round(left);
       this.log.info({ calls: switchboard.activeCalls, graceMs }, 'draining: no other node, waiting');
@@ -76,7 +80,7 @@ export class Departure {
     for (const [i, { call }] of sessions.entries()) {
       if (call.state === 'ended' || call.state === 'ringing') continue;
       if (nodes.takers.length === 0) await this.findTakers(until);
-      const leftMs = Math.max(1, until - performance.now());
+      const leftMs = Math.max(1, until - this.clock.now());
       const least = Math.ceil(((calls - i) * USUAL_MS) / leftMs);
       if (nodes.takers.length > 0) await window.enter(call.callId, least);
       call.end('handed-over');

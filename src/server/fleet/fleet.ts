@@ -6,6 +6,7 @@ import { type NodeState, Nodes } from '../../calls/fleet/nodes.js';
 import { Outbox } from '../../calls/fleet/outbox.js';
 import { isRegistryDown, isRegistryFault, RedisLink } from '../../calls/fleet/redis.js';
 import { createToken } from '../../calls/token.js';
+import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { Logger } from '../../telemetry/log.js';
 import { createAgainTwiml, createHangupTwiml, createRefusalTwiml } from '../../twilio/twiml.js';
@@ -37,6 +38,7 @@ export interface FleetOptions {
   readonly log: Logger;
   /** Life of a token in milliseconds. */
   readonly timeToLiveMs: number;
+  readonly clock: Clock;
   /** Longest silence of a live call, in milliseconds. */
   readonly stuckMs: number;
   /** What a caller hears who can not be connected again. */
@@ -94,12 +96,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   constructor(private readonly options: FleetOptions) {
     super();
-    const { redisUrl, nodeId, switchboard, recordings, log, stuckMs } = options;
+    const { redisUrl, nodeId, switchboard, recordings, log, clock, stuckMs } = options;
     const name = `${nodeId.replace(/[^\w.-]/g, '-').slice(0, 64)}-${randomUUID().slice(0, 8)}`;
     this.switchboard = switchboard;
     this.log = log;
     this.redis = new RedisLink({
       url: redisUrl,
+      clock,
       onUp: () => {
         log.info({ node: name }, 'registry up');
         void this.catchUp();
@@ -120,12 +123,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       }),
       (what, about) => this.reply(what, about),
       (error) => log.error({ err: error }, 'the registry, or another node, could not be served'),
+      clock,
     );
     this.outbox = new Outbox((callId, error) =>
       log.error({ callId, err: error }, 'the registry could not be told of a call'),
     );
-    this.keeper = new Keeper(this.ledger, this.outbox, switchboard, log);
-    this.departure = new Departure(switchboard, this.nodes, log);
+    this.keeper = new Keeper(this.ledger, this.outbox, switchboard, log, clock);
+    this.departure = new Departure(switchboard, this.nodes, log, clock);
     this.holder = new Holder(this.ledger, this.nodes);
     this.recordings = new FleetRecordings(recordings, switchboard, this.holder);
     this.control = new FleetControl(options.desk, switchboard, this.holder);

@@ -1,3 +1,5 @@
+import type { Clock, Timer } from '../../clock.js';
+
 /** Calls under way at a time: at first, when whoever takes them may be cold yet, and at most. */
 const FIRST = 2;
 const MOST = 16;
@@ -15,11 +17,14 @@ export class HandoverWindow {
   private isOpen = false;
   private noteOpened: () => void = () => {};
   private size = FIRST;
-  private readonly under = new Map<string, { readonly since: number; readonly timer: NodeJS.Timeout }>();
+  private readonly under = new Map<string, { readonly since: number; readonly timer: Timer }>();
   private readonly queue: (() => void)[] = [];
 
   /** @param patienceMs after so long nobody waits for a call any more */
-  constructor(private readonly patienceMs: number) {
+  constructor(
+    private readonly patienceMs: number,
+    private readonly clock: Clock,
+  ) {
     this.opened = new Promise((resolve) => {
       this.noteOpened = resolve;
     });
@@ -34,17 +39,17 @@ export class HandoverWindow {
       await new Promise<void>((resolve) => this.queue.push(resolve));
     }
     if (this.isOpen) return;
-    const timer = setTimeout(() => this.settled(callId), this.patienceMs);
-    this.under.set(callId, { since: performance.now(), timer });
+    const timer = this.clock.after(this.patienceMs, () => this.settled(callId));
+    this.under.set(callId, { since: this.clock.now(), timer });
   }
 
   /** The call goes on elsewhere, or is not waited for. */
   settled(callId: string): void {
     const leaving = this.under.get(callId);
     if (leaving !== undefined) {
-      clearTimeout(leaving.timer);
+      this.clock.cancel(leaving.timer);
       this.under.delete(callId);
-      const tookMs = performance.now() - leaving.since;
+      const tookMs = this.clock.now() - leaving.since;
       if (tookMs < EASY_MS) this.size = Math.min(MOST, this.size + 1);
       else if (tookMs > HARD_MS) this.size = Math.max(1, this.size - 1);
     }

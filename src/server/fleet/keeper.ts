@@ -2,6 +2,7 @@ import type { EndCause } from '../../calls/call.js';
 import type { HandoverReason, Ledger } from '../../calls/fleet/ledger.js';
 import type { Outbox } from '../../calls/fleet/outbox.js';
 import { isRegistryDown } from '../../calls/fleet/redis.js';
+import type { Clock, Timer } from '../../clock.js';
 import type { Logger } from '../../telemetry/log.js';
 import { createHangupTwiml } from '../../twilio/twiml.js';
 import type { Session } from '../session.js';
@@ -21,13 +22,14 @@ const DETACHING: Readonly<Partial<Record<EndCause, HandoverReason>>> = {
 
 /** Keeps in the ledger what is true of the calls of this node, also where Redis has lost it. */
 export class Keeper {
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
 
   constructor(
     private readonly ledger: Ledger,
     private readonly outbox: Outbox,
     private readonly switchboard: Switchboard,
     private readonly log: Logger,
+    private readonly clock: Clock,
   ) {
     switchboard.on('over', (session, cause) => this.over(session, cause));
     // Whoever takes the call over is to find it as it is.
@@ -39,13 +41,13 @@ export class Keeper {
   }
 
   open(): void {
-    this.timer = setInterval(() => void this.catchUp(), KEEP_MS);
+    this.timer = this.clock.every(KEEP_MS, () => void this.catchUp());
     this.timer.unref();
   }
 
   /** Stops; fulfilled when all that is under way is written. */
   async close(): Promise<void> {
-    clearInterval(this.timer);
+    this.clock.cancel(this.timer);
     await this.outbox.settled();
     this.outbox.clear();
   }

@@ -1,5 +1,7 @@
 import type { Bridge } from '../../bridge/bridge.js';
+import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
+import type { FrameClock } from '../../media/frame-clock.js';
 import { type ConverterMaker, loadResampler } from '../../media/rate-converter.js';
 import type { Figure } from '../../telemetry/metrics.js';
 import { type LegCounts, type LegSocket, RawLeg, type RawLegOptions } from './raw-leg.js';
@@ -20,6 +22,8 @@ export class Legs {
   constructor(
     private readonly bridge: Bridge,
     private readonly maxLegs: number,
+    private readonly clock: Clock,
+    private readonly frameClock: FrameClock,
   ) {
     const counter = (name: string, help: string, key: keyof LegCounts): Figure => ({
       name,
@@ -48,7 +52,7 @@ export class Legs {
   admit(options: RawLegOptions): RawLeg {
     this.check(options.room);
     if (this.convert === undefined) throw new Error('Expected prepare() before legs but received none');
-    return new RawLeg(options, this.convert);
+    return new RawLeg(options, this.convert, this.clock, this.frameClock);
   }
 
   /** An admitted leg's socket is there. */

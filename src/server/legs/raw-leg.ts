@@ -1,6 +1,8 @@
 import type { MarkPlace, Program, ProgramLeg } from '../../bridge/bridge.js';
+import type { Clock } from '../../clock.js';
 import { DtmfTones } from '../../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
+import type { FrameClock } from '../../media/frame-clock.js';
 import { Pacer, type PacerSink } from '../../media/pacer.js';
 import type { ConverterMaker, RateConverter } from '../../media/rate-converter.js';
 import { NO_STAMP } from '../../telemetry/stamp.js';
@@ -74,7 +76,7 @@ export class RawLeg implements Program, PacerSink {
   private readonly pacer: Pacer;
   private readonly tones = new DtmfTones();
   private readonly toneFrame = new Int16Array(FRAME_SAMPLES);
-  private readonly flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST);
+  private readonly flood: TokenBucket;
   private readonly maxUnreadBytes: number;
   private socket: LegSocket | undefined;
   private place: ProgramLeg | undefined;
@@ -91,12 +93,15 @@ export class RawLeg implements Program, PacerSink {
   constructor(
     readonly options: RawLegOptions,
     convert: ConverterMaker,
+    private readonly clock: Clock,
+    frameClock: FrameClock,
   ) {
+    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now());
     const { rate, bufferMs } = options;
     if (rate !== SAMPLE_RATE) {
       this.converters = { up: convert(rate, SAMPLE_RATE), down: convert(SAMPLE_RATE, rate) };
     }
-    this.pacer = new Pacer(this, rate, bufferMs);
+    this.pacer = new Pacer(this, rate, bufferMs, frameClock, clock);
     this.maxUnreadBytes = (rate * BYTES_PER_SAMPLE * MAX_UNREAD_MS) / 1_000;
   }
 
@@ -124,7 +129,7 @@ export class RawLeg implements Program, PacerSink {
         1009,
         `Expected at most ${isBinary ? MAX_AUDIO_BYTES : MAX_TEXT_BYTES} bytes a message but received more`,
       );
-    } else if (!this.flood.take(1 + byteLength / BYTES_PER_TOKEN)) {
+    } else if (!this.flood.take(1 + byteLength / BYTES_PER_TOKEN, this.clock.now())) {
       this.finish(1008, 'Expected audio at some multiple of the pace of speech but received a flood');
     } else if (isBinary) this.speak(message);
     else this.obey(Buffer.from(message).toString());

@@ -17,7 +17,7 @@ export class LiveRoutes {
   private readonly live: Live;
 
   constructor(
-    options: Omit<LiveOptions, 'onRound'>,
+    private readonly options: Omit<LiveOptions, 'onRound'>,
     private readonly gatekeeper: Gatekeeper,
   ) {
     this.live = new Live({ ...options, onRound: (json) => this.show(json) });
@@ -43,7 +43,7 @@ export class LiveRoutes {
     }
     const answer = exchange.stream('text/event-stream');
     if (answer === undefined) return;
-    const viewer = new LiveViewer(answer);
+    const viewer = new LiveViewer(answer, this.options.clock);
     this.viewers.add(viewer);
     answer.onClose = () => {
       this.viewers.delete(viewer);

@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.js';
 import type { StreamedAnswer } from '../streamed-answer.js';
 
 /** Who takes nothing for so long is cut. */
@@ -8,7 +9,10 @@ export class LiveViewer {
   /** When its socket was last full; `undefined` while it is not. */
   private blockedAt: number | undefined;
 
-  constructor(private readonly answer: StreamedAnswer) {
+  constructor(
+    private readonly answer: StreamedAnswer,
+    private readonly clock: Clock,
+  ) {
     answer.onWritable = () => {
       this.blockedAt = undefined;
     };
@@ -16,8 +20,8 @@ export class LiveViewer {
 
   show(text: string): void {
     if (this.blockedAt === undefined) {
-      if (!this.answer.write(text)) this.blockedAt = performance.now();
-    } else if (performance.now() - this.blockedAt >= STALLED_MS) this.close();
+      if (!this.answer.write(text)) this.blockedAt = this.clock.now();
+    } else if (this.clock.now() - this.blockedAt >= STALLED_MS) this.close();
   }
 
   close(): void {

@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../../clock.js';
 import { RecentLatency } from '../../telemetry/recent-latency.js';
 import type { Fleet } from '../fleet/fleet.js';
 import type { Session } from '../session.js';
@@ -19,6 +20,7 @@ export interface LiveOptions {
   readonly node: string;
   /** Why nobody can listen to calls here; `undefined` where they can. */
   readonly deaf: string | undefined;
+  readonly clock: Clock;
   /** Told of every round, as JSON. */
   readonly onRound: (json: string) => void;
 }
@@ -28,7 +30,7 @@ export class Live {
   private readonly calls = new Map<Session, LiveCall>();
   private gateway: RecentLatency | undefined;
   private readonly bins = { edgesUs: EDGES_US, counts: new Array<number>(EDGES_US.length + 1).fill(0) };
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
   private turn = 0;
   /** The round's calls, and the rows of those that were looked at. */
   private round: readonly LiveCall[] = [];
@@ -46,13 +48,14 @@ export class Live {
     if (this.timer !== undefined) return;
     this.gateway = new RecentLatency(this.options.switchboard.countedLatencies.gateway);
     this.cpu = process.cpuUsage();
-    this.lookedAt = performance.now();
+    this.lookedAt = this.options.clock.now();
     this.turn = 0;
-    this.timer = setInterval(() => this.look(), ROUND_MS / TURNS).unref();
+    this.timer = this.options.clock.every(ROUND_MS / TURNS, () => this.look());
+    this.timer.unref();
   }
 
   stop(): void {
-    clearInterval(this.timer);
+    this.options.clock.cancel(this.timer);
     this.timer = undefined;
     for (const call of this.calls.values()) call.release();
     this.calls.clear();
@@ -90,13 +93,13 @@ export class Live {
   }
 
   private told(): string {
-    const { switchboard, fleet, facts, node, deaf } = this.options;
+    const { switchboard, fleet, facts, node, deaf, clock } = this.options;
     const { admission, activeCalls, eventLoopDelay } = switchboard;
     const { bins, gateway } = this;
     gateway?.look(bins);
     const states = [...(fleet?.states ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
     const head = JSON.stringify({
-      at: Date.now(),
+      at: clock.date().getTime(),
       ...facts,
       node: fleet?.node ?? node,
       calls: activeCalls,
@@ -118,7 +121,7 @@ export class Live {
   private cpuPercent(): number {
     const [before, lookedAt] = [this.cpu, this.lookedAt];
     this.cpu = process.cpuUsage();
-    this.lookedAt = performance.now();
+    this.lookedAt = this.options.clock.now();
     const usedMs = (this.cpu.user - before.user + this.cpu.system - before.system) / 1_000;
     return (100 * usedMs) / Math.max(1, this.lookedAt - lookedAt);
   }

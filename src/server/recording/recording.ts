@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../../clock.js';
 import { CallerClock } from '../../media/caller-clock.js';
 import { SAMPLE_RATE } from '../../media/frame.js';
 import { PhoneBand } from '../../media/phone-band.js';
@@ -48,7 +49,7 @@ export interface RecordingOptions {
  * caller and taken back before it was heard is not on it.
  */
 export class Recording implements StreamTap {
-  readonly startedAt = new Date();
+  readonly startedAt: Date;
   /** Settled when the file is closed; never rejects. */
   readonly ended: Promise<RecordingResult>;
   private readonly tape: StereoTape;
@@ -58,15 +59,16 @@ export class Recording implements StreamTap {
   private readonly resolve: (result: RecordingResult) => void;
   /** Monotonic milliseconds of the first sample; not known before somebody is on the phone. */
   private origin = Number.NaN;
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
   private isOver = false;
   private lostMs = 0;
 
   constructor(
     readonly options: RecordingOptions,
     private readonly wav: WavFile,
-    private readonly now: () => number = () => performance.now(),
+    private readonly clock: Clock,
   ) {
+    this.startedAt = clock.date();
     const { rate, leadMs } = options;
     this.tape = new StereoTape(wav, Math.ceil(((LATE_MS + leadMs + SLACK_MS) * rate) / 1_000));
     this.caller = new Track(this.tape, 0, rate);
@@ -81,8 +83,8 @@ export class Recording implements StreamTap {
   /** Somebody is on the phone: the first sample is now. */
   begin(): void {
     if (this.isOver || !Number.isNaN(this.origin)) return;
-    this.origin = this.now();
-    this.timer = setTimeout(() => void this.finish('limit'), this.options.maxSeconds * 1_000);
+    this.origin = this.clock.now();
+    this.timer = this.clock.after(this.options.maxSeconds * 1_000, () => void this.finish('limit'));
     this.timer.unref();
   }
 
@@ -124,7 +126,7 @@ export class Recording implements StreamTap {
   finish(end: RecordingEnd): Promise<RecordingResult> {
     if (!this.isOver) {
       this.isOver = true;
-      clearTimeout(this.timer);
+      this.clock.cancel(this.timer);
       void this.close(end);
     }
     return this.ended;
@@ -148,7 +150,7 @@ export class Recording implements StreamTap {
   }
 
   private sinceBegin(): number {
-    return this.now() - this.origin;
+    return this.clock.now() - this.origin;
   }
 
   private commit(untilMs: number, isLast = false): void {

@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { Clock } from '../../clock.js';
 import { describe, GatewayError } from '../../errors.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { Figure } from '../../telemetry/metrics.js';
@@ -93,6 +94,7 @@ export class Recordings implements RecordingService {
     private readonly sessionOf: (callId: string) => Pick<Session, 'call' | 'stream'>,
     private readonly log: Logger,
     private readonly onEnd: (call: PhoneCall, result: RecordingResult) => void,
+    private readonly clock: Clock,
   ) {
     const { past } = this;
     this.figures = [
@@ -151,7 +153,7 @@ export class Recordings implements RecordingService {
     }
     this.running.set(callId, undefined);
     const { rate = DEFAULT_RATE, maxSeconds = DEFAULT_SECONDS } = request;
-    const file = fileName(callId);
+    const file = fileName(callId, this.clock.date());
     let recording: Recording | undefined;
     let wav: WavFile | undefined;
     try {
@@ -160,7 +162,7 @@ export class Recordings implements RecordingService {
         void recording?.finish('disk-error');
       };
       wav = await WavFile.create(join(directory, file), rate, failed);
-      recording = new Recording({ callId, file, rate, maxSeconds, leadMs }, wav);
+      recording = new Recording({ callId, file, rate, maxSeconds, leadMs }, wav, this.clock);
     } catch (cause) {
       this.running.delete(callId);
       await wav?.close();
@@ -216,12 +218,7 @@ export class Recordings implements RecordingService {
   /** Ends all of them and waits for the disk, though not for ever. */
   async close(): Promise<void> {
     for (const recording of this.running.values()) void recording?.finish('closed');
-    let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise((resolve) => {
-      timer = setTimeout(resolve, CLOSE_MS);
-    });
-    await Promise.race([Promise.all(this.closing), patience]);
-    clearTimeout(timer);
+    await this.clock.within(CLOSE_MS, Promise.all(this.closing));
   }
 
   private require(callId: string): Recording {
@@ -249,8 +246,8 @@ export class Recordings implements RecordingService {
 }
 
 /** Call and time; a call's id may be the user's own. */
-function fileName(callId: string): string {
-  const time = new Date().toISOString().replace(/[:.]/g, '-');
+function fileName(callId: string, date: Date): string {
+  const time = date.toISOString().replace(/[:.]/g, '-');
   return `${callId.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 100)}-${time}.wav`;
 }
 

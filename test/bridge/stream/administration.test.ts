@@ -2,10 +2,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Administration, type AdministrationOptions } from '../../../src/bridge/stream/administration.js';
+import { systemClock } from '../../../src/clock.js';
 import { GatewayError } from '../../../src/errors.js';
-import { eventually } from '../../support/caller.js';
 import { StreamDouble } from '../../support/stream/double.js';
 import { verifyToken } from '../../support/stream/token.js';
+import { eventually } from '../../support/time.js';
 
 const USER = { id: 'phone-1' };
 const ROOM = { type: 'default', id: 'room' };
@@ -27,7 +28,15 @@ beforeEach(() => {
 function administration(options: Partial<AdministrationOptions> = {}): Administration {
   const { url, apiKey, apiSecret } = double;
   const onRetry = (reason: string) => retries.push(reason);
-  return new Administration({ apiKey, apiSecret, baseUrl: url, tokenSeconds: 3_600, onRetry, ...options });
+  return new Administration({
+    apiKey,
+    apiSecret,
+    baseUrl: url,
+    tokenSeconds: 3_600,
+    clock: systemClock,
+    onRetry,
+    ...options,
+  });
 }
 
 /** How often the double was asked for a route, from here on. */

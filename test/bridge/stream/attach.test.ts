@@ -13,7 +13,6 @@ import {
 import { AudioSource } from '../../../src/simulator/index.js';
 import {
   Caller,
-  eventually,
   localUrl,
   PUBLIC_URL,
   postForm,
@@ -34,6 +33,7 @@ import {
   type StreamSetup,
   startStream,
 } from '../../support/stream-call.js';
+import { eventually } from '../../support/time.js';
 
 const attachments: Promise<AttachedPhone>[] = [];
 const callers: Caller[] = [];

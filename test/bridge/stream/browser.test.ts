@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Browser, type BrowserUser, type BrowserUserOptions } from '../../support/browser/browser.js';
 import { findChromium } from '../../support/browser/chromium.js';
-import { eventually } from '../../support/caller.js';
 import { LEVEL, notHeardBy, phoneLevel, type StreamSetup, startStream } from '../../support/stream-call.js';
+import { eventually } from '../../support/time.js';
 
 const CHROMIUM = findChromium();
 const EXPECTED =

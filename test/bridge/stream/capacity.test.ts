@@ -5,9 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { StreamBridge } from '../../../src/index.js';
 import { AudioSource, FrameClock, SimulatedPhone } from '../../../src/simulator/index.js';
-import { ACCOUNT_SID, AUTH_TOKEN, eventually, PUBLIC_URL } from '../../support/caller.js';
+import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../../support/caller.js';
 import { startGateway } from '../../support/gateway.js';
 import { LEVEL, phoneLevel } from '../../support/stream-call.js';
+import { eventually } from '../../support/time.js';
 
 /** Both ends' WebRTC and the server between them share two cores here; `bench stream` counts forty. */
 const CALLS = 20;

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { eventually } from '../../support/caller.js';
 import { StreamDouble } from '../../support/stream/double.js';
+import { eventually } from '../../support/time.js';
 
 const CHILD = fileURLToPath(new URL('../../support/stream-churn-child.mjs', import.meta.url));
 

@@ -1,6 +1,5 @@
 import { StreamClient } from '@stream-io/node-sdk';
 import { describe, expect, it } from 'vitest';
-import { eventually } from '../../support/caller.js';
 import { amplitudeAt, decibels } from '../../support/media.js';
 import {
   agentLevel,
@@ -10,6 +9,7 @@ import {
   type StreamSetup,
   startStream,
 } from '../../support/stream-call.js';
+import { eventually } from '../../support/time.js';
 
 /** A phone and an agent that hear each other. */
 async function talk(setup: StreamSetup = {}) {

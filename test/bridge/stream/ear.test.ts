@@ -7,6 +7,7 @@ import {
   type BlockListener,
   type RtcStack,
 } from '../../../src/bridge/stream/rtc-stack.js';
+import { systemClock } from '../../../src/clock.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
 import { stampNow } from '../../../src/telemetry/stamp.js';
 import { noise } from '../../support/media.js';
@@ -66,13 +67,17 @@ let ear: Ear;
 beforeEach(() => {
   heard = [];
   stamps = [];
-  ear = new Ear(stack, {
-    write(frame, stamp) {
-      expect(frame).toHaveLength(FRAME_SAMPLES);
-      heard.push(frame.slice(0, BLOCK_SAMPLES), frame.slice(BLOCK_SAMPLES));
-      stamps.push(stamp);
+  ear = new Ear(
+    stack,
+    {
+      write(frame, stamp) {
+        expect(frame).toHaveLength(FRAME_SAMPLES);
+        heard.push(frame.slice(0, BLOCK_SAMPLES), frame.slice(BLOCK_SAMPLES));
+        stamps.push(stamp);
+      },
     },
-  });
+    systemClock,
+  );
 });
 
 afterEach(() => vi.restoreAllMocks());
@@ -96,7 +101,7 @@ function meet(all: readonly Talker[]): void {
 /** Every stamp from here on is that of this time. */
 function setTime(ms: number): number {
   vi.spyOn(performance, 'now').mockReturnValue(ms);
-  return stampNow();
+  return stampNow(systemClock);
 }
 
 describe('one voice', () => {

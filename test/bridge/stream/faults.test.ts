@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { eventually } from '../../support/caller.js';
 import {
   agentLevel,
   heardBy,
@@ -8,6 +7,7 @@ import {
   type StreamSetup,
   startStream,
 } from '../../support/stream-call.js';
+import { eventually } from '../../support/time.js';
 
 /** A phone and an agent that hear each other, and what it takes to see that they do so again. */
 async function talk(setup: StreamSetup = {}) {

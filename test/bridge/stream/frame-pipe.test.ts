@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { FramePipe } from '../../../src/bridge/stream/frame-pipe.js';
+import { systemClock } from '../../../src/clock.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
 import { NO_STAMP, stampNow } from '../../../src/telemetry/stamp.js';
-import { eventually } from '../../support/caller.js';
+import { eventually } from '../../support/time.js';
 
 interface Received {
   readonly leg: number;
@@ -54,7 +55,7 @@ function receiver(socket: Socket): Received[] {
 it('brings frames over in order, with their legs and stamps', async () => {
   const received = receiver(far);
   const pipe = new FramePipe(near, () => {});
-  const stamp = stampNow();
+  const stamp = stampNow(systemClock);
   for (let i = 1; i <= 300; i++) pipe.write(i % 7, frame(i), i === 1 ? NO_STAMP : stamp);
   await eventually('all frames', () => received.length === 300);
   expect(received.map(({ first }) => first)).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));

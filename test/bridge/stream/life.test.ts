@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { createGateway, StreamBridge } from '../../../src/index.js';
-import { eventually, postForm, voiceParameters } from '../../support/caller.js';
+import { postForm, voiceParameters } from '../../support/caller.js';
 import { startWithCarrier } from '../../support/carrier.js';
 import type { StreamDouble } from '../../support/stream/double.js';
 import { agentLevel, heardBy, phoneLevel, startStream } from '../../support/stream-call.js';
+import { eventually } from '../../support/time.js';
 
 function participants(double: StreamDouble, cid = 'default:room'): string[] {
   return double.state.calls.find((call) => call.cid === cid)?.participants.map(({ userId }) => userId) ?? [];

@@ -4,6 +4,7 @@ import { parseCallName } from '../../../src/bridge/stream/call-name.js';
 import { StreamLeg } from '../../../src/bridge/stream/leg.js';
 import type { MediaHost } from '../../../src/bridge/stream/media-host.js';
 import type { ParticipantListener, ParticipantRequest } from '../../../src/bridge/stream/participant.js';
+import { systemClock } from '../../../src/clock.js';
 import { StreamBridge, type StreamBridgeOptions } from '../../../src/index.js';
 import { createLog } from '../../../src/telemetry/log.js';
 import { verifyToken } from '../../support/stream/token.js';
@@ -101,7 +102,7 @@ describe('what a media worker is told of a phone', () => {
         return { write() {}, playTones() {}, mute() {}, leave: async () => {} };
       },
     };
-    const administration = new Administration({ ...KEYS, tokenSeconds: 60 });
+    const administration = new Administration({ ...KEYS, tokenSeconds: 60, clock: systemClock });
     administration.prepare = async () => {};
     const line = {
       isLive: true,
@@ -118,6 +119,7 @@ describe('what a media worker is told of a phone', () => {
       administration,
       host,
       log,
+      clock: systemClock,
       joinMs: 5_000,
       aloneMs: 60_000,
       watchdogMs: 3_000,

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import { eventually } from '../../support/caller.js';
 import { ask } from '../../support/control.js';
 import { checkAnswer, documentedErrors } from '../../support/documented.js';
 import { KEY } from '../../support/leg.js';
 import { startStream } from '../../support/stream-call.js';
+import { eventually } from '../../support/time.js';
 
 /** A caller in the Stream call `home`, and what is asked of them. */
 async function start() {

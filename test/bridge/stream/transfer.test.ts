@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { eventually } from '../../support/caller.js';
 import { agentLevel, heardBy, notHeardBy, phoneLevel, startStream } from '../../support/stream-call.js';
+import { eventually } from '../../support/time.js';
 
 /** Who is in a Stream call. */
 const membersOf = (

@@ -1,14 +1,11 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Measured } from '../../../src/bridge/stream/transport.js';
 import { Watchdog } from '../../../src/bridge/stream/watchdog.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
 
 const PATIENCE_MS = 3_000;
 
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
-});
-
-afterEach(() => vi.useRealTimers());
+const clock = new VirtualClock();
 
 /** A peer connection of which only the figures matter. */
 class Connection implements Measured {
@@ -44,6 +41,7 @@ beforeEach(() => {
     () => {
       deaths += 1;
     },
+    clock,
   );
 });
 
@@ -53,7 +51,7 @@ afterEach(() => watchdog.close());
 async function pass(ms: number, step: () => void = () => {}, stepMs = 100): Promise<void> {
   for (let at = 0; at < ms; at += stepMs) {
     step();
-    await vi.advanceTimersByTimeAsync(stepMs);
+    await clock.pass(stepMs);
   }
 }
 
@@ -152,7 +150,7 @@ it('asks for one report at a time', async () => {
   const slow: Measured = {
     async getStats() {
       most = Math.max(most, ++open);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await clock.sleep(2_500);
       open -= 1;
       return new Map();
     },
@@ -161,6 +159,7 @@ it('asks for one report at a time', async () => {
     () => [slow],
     PATIENCE_MS,
     () => {},
+    clock,
   );
   await pass(10_000);
   other.close();

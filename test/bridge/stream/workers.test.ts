@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import type { StreamBridge } from '../../../src/index.js';
-import { eventually } from '../../support/caller.js';
 import { agentLevel, heardBy, LEVEL, phoneLevel, startStream } from '../../support/stream-call.js';
+import { eventually } from '../../support/time.js';
 
 /** Rooms of their own, one for each phone, by the number it calls from. */
 const ROOMS = {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type CallFacts, Ledger } from '../../../src/calls/fleet/ledger.js';
 import { RedisLink } from '../../../src/calls/fleet/redis.js';
+import { systemClock } from '../../../src/clock.js';
 import { describeOnRedis, RedisServer } from '../../support/redis.js';
 
 let link: RedisLink;
@@ -18,7 +19,7 @@ const CALM_MS = 60 * SECOND;
 describeOnRedis('the ledger', () => {
   beforeEach(async () => {
     server ??= await RedisServer.start();
-    link = new RedisLink({ url: server.url, onUp() {}, onDown() {} });
+    link = new RedisLink({ url: server.url, onUp() {}, onDown() {}, clock: systemClock });
     await link.open();
     [a, b] = [new Ledger(link, 'a', CALM_MS), new Ledger(link, 'b', CALM_MS)];
     facts = {

@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { type NodeState, Nodes } from '../../../src/calls/fleet/nodes.js';
 import { RedisLink } from '../../../src/calls/fleet/redis.js';
+import { systemClock } from '../../../src/clock.js';
 import { describeOnRedis, RedisServer } from '../../support/redis.js';
 
 const STATE: NodeState = { calls: 0, draining: false, open: true };
@@ -11,7 +12,7 @@ afterEach(() => {
 
 describeOnRedis('the nodes of a fleet', () => {
   async function nodeOf(redis: RedisServer, name: string, answer: (what: string) => unknown = () => null) {
-    const link = new RedisLink({ url: redis.url, onUp() {}, onDown() {} });
+    const link = new RedisLink({ url: redis.url, onUp() {}, onDown() {}, clock: systemClock });
     links.push(link);
     const faults: unknown[] = [];
     const nodes = new Nodes(
@@ -20,6 +21,7 @@ describeOnRedis('the nodes of a fleet', () => {
       () => STATE,
       (what) => answer(what),
       (error) => faults.push(error),
+      systemClock,
     );
     nodes.open();
     await link.open();
@@ -45,7 +47,7 @@ describeOnRedis('the nodes of a fleet', () => {
     const redis = await RedisServer.start();
     const { nodes: a } = await nodeOf(redis, 'a');
     // A machine without power: Redis goes on to count its connection as a listener.
-    const dead = new RedisLink({ url: redis.url, onUp() {}, onDown() {} });
+    const dead = new RedisLink({ url: redis.url, onUp() {}, onDown() {}, clock: systemClock });
     links.push(dead);
     await dead.open();
     dead.listen('trunkline:node:dead', () => {});

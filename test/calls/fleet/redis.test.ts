@@ -1,7 +1,8 @@
 import { afterEach, expect, it } from 'vitest';
 import { isRedisUrl, RedisLink, script } from '../../../src/calls/fleet/redis.js';
-import { eventually } from '../../support/caller.js';
+import { systemClock } from '../../../src/clock.js';
 import { describeOnRedis, RedisServer } from '../../support/redis.js';
+import { eventually } from '../../support/time.js';
 
 const ECHO = script('return ARGV[1]');
 const WRITE = script("return redis.call('SET', KEYS[1], ARGV[1])");
@@ -13,7 +14,12 @@ afterEach(() => {
 
 function linkTo(url: string) {
   const states: string[] = [];
-  const link = new RedisLink({ url, onUp: () => states.push('up'), onDown: () => states.push('down') });
+  const link = new RedisLink({
+    clock: systemClock,
+    url,
+    onUp: () => states.push('up'),
+    onDown: () => states.push('down'),
+  });
   links.push(link);
   return { link, states };
 }

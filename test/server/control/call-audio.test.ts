@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { systemClock } from '../../../src/clock.js';
 import { Clip } from '../../../src/media/clip.js';
+import { FrameClock } from '../../../src/media/frame-clock.js';
 import { CallAudio, type PlayResult } from '../../../src/server/control/call-audio.js';
 import type { TwilioMediaStream } from '../../../src/server/media-stream.js';
 import type { StreamInsert } from '../../../src/server/stream-insert.js';
@@ -42,7 +44,12 @@ class Line {
 function start(leadMs = 120) {
   const line = new Line();
   const played: PlayResult[] = [];
-  const audio = new CallAudio(line as unknown as TwilioMediaStream, leadMs, (result) => played.push(result));
+  const audio = new CallAudio(
+    line as unknown as TwilioMediaStream,
+    leadMs,
+    (result) => played.push(result),
+    new FrameClock(systemClock),
+  );
   return { line, audio, played };
 }
 

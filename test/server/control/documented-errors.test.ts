@@ -8,12 +8,13 @@ import { Admission } from '../../../src/server/admission.js';
 import { Clips } from '../../../src/server/control/clips.js';
 import { Gatekeeper } from '../../../src/server/gatekeeper.js';
 import { WavFile } from '../../../src/server/recording/wav-file.js';
-import { Caller, eventually, postForm, voiceParameters } from '../../support/caller.js';
+import { Caller, postForm, voiceParameters } from '../../support/caller.js';
 import { ask, startControlled } from '../../support/control.js';
 import { checkAnswer, documentedErrors } from '../../support/documented.js';
 import { startGateway } from '../../support/gateway.js';
 import { KEY, TestLeg } from '../../support/leg.js';
 import { type Answer, badBodyOf, type Operation, type Request, send } from '../../support/operations.js';
+import { eventually } from '../../support/time.js';
 
 const OTHER = '+15557778888';
 const MOST_PLAYED_BYTES = 128 * 1024 * 1024;

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { createResampler } from '../../../src/index.js';
-import { eventually } from '../../support/caller.js';
-import { hears, sleep, startControlled } from '../../support/control.js';
+import { hears, startControlled } from '../../support/control.js';
 import { TestLeg } from '../../support/leg.js';
 import { amplitudeAt, decibels, tone } from '../../support/media.js';
+import { eventually, sleep } from '../../support/time.js';
 
 const KEYS = '0123456789*#ABCD';
 const ROWS = [697, 770, 852, 941];

@@ -12,11 +12,12 @@ import {
   type PhoneLine,
 } from '../../../src/index.js';
 import { WavFile } from '../../../src/server/recording/wav-file.js';
-import { Caller, eventually } from '../../support/caller.js';
+import { Caller } from '../../support/caller.js';
 import { ask, startControlled } from '../../support/control.js';
 import { HeldApi } from '../../support/held-api.js';
 import { KEY, TestLeg } from '../../support/leg.js';
 import { goodBodyOf } from '../../support/operations.js';
+import { eventually } from '../../support/time.js';
 
 const OTHER = '+15557778888';
 const ENDED = { status: 409, body: { error: { code: 'GW_CALL_ENDED' } } };

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { GatewayError } from '../../../src/index.js';
-import { Caller, eventually, postForm, voiceParameters } from '../../support/caller.js';
+import { Caller, postForm, voiceParameters } from '../../support/caller.js';
 import { ask, startControlled } from '../../support/control.js';
 import { startGateway } from '../../support/gateway.js';
+import { eventually } from '../../support/time.js';
 
 /** Every operation, and a request that it takes. */
 const OPERATIONS = [

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { AudioSource } from '../../../src/simulator/index.js';
-import { eventually } from '../../support/caller.js';
-import { hears, sleep, startControlled } from '../../support/control.js';
+import { hears, startControlled } from '../../support/control.js';
 import { TestLeg } from '../../support/leg.js';
 import { decibels, tone, usualAmplitude } from '../../support/media.js';
+import { eventually, sleep } from '../../support/time.js';
 
 const LEVEL = 8_000;
 /** {@link LEVEL} to full scale. */

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
 import { type JoinRequest, LocalBridge, type PhoneLine } from '../../../src/index.js';
-import { Caller, eventually, postForm, voiceParameters } from '../../support/caller.js';
-import { ask, hears, sleep, startControlled } from '../../support/control.js';
+import { Caller, postForm, voiceParameters } from '../../support/caller.js';
+import { ask, hears, startControlled } from '../../support/control.js';
 import { tone } from '../../support/media.js';
+import { eventually, sleep } from '../../support/time.js';
 
 const freed: (() => unknown)[] = [];
 afterEach(async () => {

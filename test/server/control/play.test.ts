@@ -4,11 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
-import { Caller, eventually } from '../../support/caller.js';
-import { hears, sleep, startControlled } from '../../support/control.js';
+import { Caller } from '../../support/caller.js';
+import { hears, startControlled } from '../../support/control.js';
 import { startGateway } from '../../support/gateway.js';
 import { TestLeg } from '../../support/leg.js';
 import { tone } from '../../support/media.js';
+import { eventually, sleep } from '../../support/time.js';
 
 const LEVEL = 8_000;
 /** {@link LEVEL} to full scale. */

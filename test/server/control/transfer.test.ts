@@ -1,10 +1,10 @@
 import { describe, expect, it, vi } from 'vitest';
 import { type GatewayOptions, type JoinRequest, LocalBridge, type PhoneLine } from '../../../src/index.js';
 import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
-import { eventually } from '../../support/caller.js';
 import { hears, startControlled } from '../../support/control.js';
 import { TestLeg } from '../../support/leg.js';
 import { tone } from '../../support/media.js';
+import { eventually } from '../../support/time.js';
 
 const OTHER = '+15557778888';
 const LEVEL = 8_000;

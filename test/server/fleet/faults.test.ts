@@ -7,7 +7,6 @@ import {
   ACCOUNT_SID,
   AUTH_TOKEN,
   Caller,
-  eventually,
   localUrl,
   PUBLIC_URL,
   postForm,
@@ -18,6 +17,7 @@ import {
 } from '../../support/caller.js';
 import { CONTROL_KEY, type FleetNode, sees, startFleet } from '../../support/fleet.js';
 import { describeOnRedis, RedisServer } from '../../support/redis.js';
+import { eventually } from '../../support/time.js';
 import { toneMulaw } from '../../support/tone.js';
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,25 +1,28 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { HandoverWindow } from '../../../src/server/fleet/handover-window.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
 
 const PATIENCE_MS = 2_000;
 
-beforeEach(() => vi.useFakeTimers());
-afterEach(() => vi.useRealTimers());
+let clock: VirtualClock;
+beforeEach(() => {
+  clock = new VirtualClock();
+});
 
 /** A hundred calls that leave by a window, each of which is elsewhere after so long. */
 function leave(tookMs: number, least?: number) {
-  const window = new HandoverWindow(PATIENCE_MS);
+  const window = new HandoverWindow(PATIENCE_MS, clock);
   let under = 0;
   let gone = 0;
   const done = (async () => {
     for (let i = 0; i < 100; i++) {
       await window.enter(`call-${i}`, least);
       under += 1;
-      setTimeout(() => {
+      clock.after(tookMs, () => {
         under -= 1;
         gone += 1;
         window.settled(`call-${i}`);
-      }, tookMs);
+      });
     }
     await window.empty();
   })();
@@ -38,13 +41,13 @@ function leave(tookMs: number, least?: number) {
 describe('the window by which calls leave', () => {
   it('lets two leave at first, and more as those are soon elsewhere, up to sixteen', async () => {
     const leaving = leave(100);
-    await vi.advanceTimersByTimeAsync(50);
+    await clock.pass(50);
     expect(leaving.under).toBe(2);
-    await vi.advanceTimersByTimeAsync(100);
+    await clock.pass(100);
     expect(leaving.under).toBe(4);
-    await vi.advanceTimersByTimeAsync(400);
+    await clock.pass(400);
     expect(leaving.under).toBe(16);
-    await vi.advanceTimersByTimeAsync(1_000);
+    await clock.pass(1_000);
     await leaving.done;
     expect(leaving.gone).toBe(100);
   });
@@ -52,19 +55,19 @@ describe('the window by which calls leave', () => {
   it('lets one at a time leave where that takes long, or as many as there must be', async () => {
     const slow = leave(1_000);
     const pressed = leave(1_000, 5);
-    await vi.advanceTimersByTimeAsync(3_500);
+    await clock.pass(3_500);
     expect([slow.under, pressed.under]).toEqual([1, 5]);
   });
 
   it('stays as it is where each takes as long as it should', async () => {
     const leaving = leave(400);
-    await vi.advanceTimersByTimeAsync(4_100);
+    await clock.pass(4_100);
     expect([leaving.under, leaving.gone]).toEqual([2, 20]);
   });
 
   it('waits for no call longer than its patience', async () => {
     const leaving = leave(60_000);
-    await vi.advanceTimersByTimeAsync(PATIENCE_MS * 3 + 10);
+    await clock.pass(PATIENCE_MS * 3 + 10);
     // Two, then one after another.
     expect(leaving.under).toBeGreaterThanOrEqual(4);
     expect(leaving.gone).toBe(0);
@@ -72,7 +75,7 @@ describe('the window by which calls leave', () => {
 
   it('lets everybody leave once it is open', async () => {
     const leaving = leave(60_000);
-    await vi.advanceTimersByTimeAsync(10);
+    await clock.pass(10);
     leaving.window.open();
     await leaving.window.opened;
     await leaving.done;

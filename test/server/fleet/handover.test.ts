@@ -2,7 +2,6 @@ import { expect, it } from 'vitest';
 import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
 import {
   Caller,
-  eventually,
   localUrl,
   PUBLIC_URL,
   postForm,
@@ -14,6 +13,7 @@ import {
 import { type Fleet, type FleetNode, sees, startFleet } from '../../support/fleet.js';
 import { freePort } from '../../support/port.js';
 import { describeOnRedis, RedisServer } from '../../support/redis.js';
+import { eventually } from '../../support/time.js';
 
 /** Live calls of the node that goes away. */
 const CALLS = 100;

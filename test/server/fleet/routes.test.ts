@@ -3,7 +3,6 @@ import WebSocket from 'ws';
 import {
   ACCOUNT_SID,
   Caller,
-  eventually,
   localUrl,
   postForm,
   sign,
@@ -13,6 +12,7 @@ import {
 } from '../../support/caller.js';
 import { type Fleet, startFleet } from '../../support/fleet.js';
 import { describeOnRedis, RedisServer } from '../../support/redis.js';
+import { eventually } from '../../support/time.js';
 import { toneMulaw } from '../../support/tone.js';
 
 const CALLS = 500;

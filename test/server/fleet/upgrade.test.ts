@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
-import { Caller, eventually } from '../../support/caller.js';
+import { Caller } from '../../support/caller.js';
 import { type FleetNode, startFleet } from '../../support/fleet.js';
 import { describeOnRedis, RedisServer } from '../../support/redis.js';
+import { eventually } from '../../support/time.js';
 import { toneMulaw } from '../../support/tone.js';
 
 const AT_ONCE = 20;

@@ -1,0 +1,136 @@
+import { Clock, type Timer } from '../../src/clock.js';
+
+interface Wait extends Timer {
+  due: number;
+  readonly period: number | undefined;
+  readonly callback: () => void;
+}
+
+/** Work of this process that is under way outside its event loop, and will come back to it. */
+const OUTSIDE = new Set([
+  'FSReqCallback',
+  'FSReqPromise',
+  'FileHandleCloseReq',
+  'TCPConnectWrap',
+  'GetAddrInfoReqWrap',
+]);
+/** Turns of the event loop after which everything that was sent over loopback has been read and answered. */
+const QUIET_TURNS = 4;
+/** How far time moves at once while sockets and files have their turn in between. */
+const STEP_MS = 5;
+
+/** A clock that a test turns by hand: hours pass in milliseconds, and a busy machine changes nothing. */
+export class VirtualClock extends Clock {
+  /** Added to when each wait is due, for timers that are late. */
+  lateness: () => number = () => 0;
+  private time = 1_000;
+  private readonly waits: Wait[] = [];
+  private running: NodeJS.Immediate | undefined;
+
+  /** @param born the time of day it begins at; it may be set anew, as an operator does */
+  constructor(public born = Date.now()) {
+    super();
+  }
+
+  now(): number {
+    return this.time;
+  }
+
+  date(): Date {
+    return new Date(this.born + this.time - 1_000);
+  }
+
+  after(ms: number, callback: () => void): Timer {
+    return this.add(ms, callback, undefined);
+  }
+
+  every(ms: number, callback: () => void): Timer {
+    return this.add(ms, callback, Math.max(1, ms));
+  }
+
+  cancel(timer: Timer | undefined): void {
+    const at = this.waits.indexOf(timer as Wait);
+    if (at >= 0) this.waits.splice(at, 1);
+  }
+
+  /** Waits that are under way. */
+  get pending(): number {
+    return this.waits.length;
+  }
+
+  /** Moves time on; whatever is due runs at its own moment. */
+  advance(ms: number): void {
+    const until = this.time + ms;
+    for (let next = this.waits[0]; next !== undefined && next.due <= until; next = this.waits[0]) {
+      this.time = Math.max(this.time, next.due);
+      this.run(next);
+    }
+    this.time = until;
+  }
+
+  /** Moves time on while the process stands still; what is overdue then runs once. */
+  stall(ms: number): void {
+    this.time += ms;
+    const overdue = this.waits.filter(({ due }) => due <= this.time);
+    for (const wait of overdue) if (this.waits.includes(wait)) this.run(wait);
+  }
+
+  /** As {@link advance}, while sockets, files and promises have their turn. */
+  async pass(ms: number): Promise<void> {
+    const until = this.time + ms;
+    while (this.time < until) {
+      await settle();
+      this.advance(Math.min(STEP_MS, until - this.time));
+    }
+    await settle();
+  }
+
+  /** Moves on by itself as long as the process has nothing else to do, until {@link halt}. */
+  start(): void {
+    let quiet = 0;
+    const turn = () => {
+      quiet = isBusyOutside() ? 0 : quiet + 1;
+      if (quiet >= QUIET_TURNS) {
+        quiet = 0;
+        this.advance(STEP_MS);
+      }
+      this.running = setImmediate(turn);
+    };
+    this.running ??= setImmediate(turn);
+  }
+
+  halt(): void {
+    clearImmediate(this.running);
+    this.running = undefined;
+  }
+
+  private add(ms: number, callback: () => void, period: number | undefined): Wait {
+    const wait: Wait = { due: 0, period, callback, unref: () => wait };
+    this.queue(wait, ms);
+    return wait;
+  }
+
+  private queue(wait: Wait, ms: number): void {
+    // Node's timers take no shorter time.
+    wait.due = this.time + Math.max(1, ms) + this.lateness();
+    const at = this.waits.findLastIndex(({ due }) => due <= wait.due);
+    this.waits.splice(at + 1, 0, wait);
+  }
+
+  private run(wait: Wait): void {
+    this.cancel(wait);
+    if (wait.period !== undefined) this.queue(wait, wait.period);
+    wait.callback();
+  }
+}
+
+/** Fulfilled when this process has nothing left to do but to wait. */
+async function settle(): Promise<void> {
+  for (let quiet = 0; quiet < QUIET_TURNS; quiet = isBusyOutside() ? 0 : quiet + 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function isBusyOutside(): boolean {
+  return process.getActiveResourcesInfo().some((name) => OUTSIDE.has(name));
+}
