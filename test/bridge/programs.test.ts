@@ -5,6 +5,9 @@ import type { ProgramMember } from '../../src/bridge/local/program-member.js';
 import { Room } from '../../src/bridge/local/room.js';
 import { GatewayError } from '../../src/errors.js';
 import { FRAME_SAMPLES } from '../../src/media/frame.js';
+import { virtualTime } from '../support/time.js';
+
+virtualTime();
 
 class Hearer {
   readonly heard: number[] = [];

@@ -3,6 +3,9 @@ import type { PhoneLine } from '../../src/bridge/bridge.js';
 import { Room, type RoomMember } from '../../src/bridge/local/room.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../../src/media/frame.js';
 import { amplitudeAt, decibels, tone } from '../support/media.js';
+import { virtualTime } from '../support/time.js';
+
+virtualTime();
 
 const LEVEL = 6_000;
 /** Whole periods in every frame, so that levels can be measured exactly. */

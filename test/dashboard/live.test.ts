@@ -11,7 +11,9 @@ import { Caller, upgradeStatus } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY } from '../support/leg.js';
-import { eventually } from '../support/time.js';
+import { eventually, virtualTime } from '../support/time.js';
+
+virtualTime();
 
 const BEARER = { authorization: `Bearer ${KEY}` };
 

@@ -6,7 +6,9 @@ import type { Gateway, GatewayOptions } from '../../src/index.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually } from '../support/time.js';
+import { eventually, virtualTime } from '../support/time.js';
+
+virtualTime();
 
 const KEY = 'control-key-of-the-tests';
 

@@ -9,8 +9,10 @@ import type { EventWebhookOptions, GatewayEvent, GatewayOptions } from '../../sr
 import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { Receiver, type Reply, SECRET } from '../support/receiver.js';
-import { eventually } from '../support/time.js';
+import { eventually, virtualTime } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
+
+virtualTime();
 
 let folder: string;
 beforeAll(() => {

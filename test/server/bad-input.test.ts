@@ -5,8 +5,10 @@ import type { TwilioMediaStream } from '../../src/index.js';
 import { core } from '../../src/media/thread-core.js';
 import { Caller, localUrl, postForm, sign, streamUrl, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually } from '../support/time.js';
+import { eventually, sleep, virtualTime } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
+
+virtualTime();
 
 const FRAME = toneMulaw(700, 20);
 
@@ -246,7 +248,7 @@ describe('a peer that never reads', () => {
       const chunks: Buffer[] = [];
       mute.on('data', (chunk) => chunks.push(chunk)).resume();
       await eventually('all to be sent', done);
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await sleep(100);
       return Buffer.concat(chunks).toString('latin1');
     };
     return { url, gateway, mute, stream, read };

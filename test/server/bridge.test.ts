@@ -2,8 +2,10 @@ import { describe, expect, it, vi } from 'vitest';
 import type { Bridge, BridgeLeg } from '../../src/index.js';
 import { Caller, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually } from '../support/time.js';
+import { eventually, virtualTime } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
+
+virtualTime();
 
 const FRAME = toneMulaw(700, 20);
 

@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { core } from '../../src/media/thread-core.js';
 import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually } from '../support/time.js';
+import { eventually, virtualTime } from '../support/time.js';
+
+virtualTime();
 
 const KEY = 'control-key-of-the-tests';
 

@@ -3,15 +3,17 @@ import { describe, expect, it } from 'vitest';
 import type { CallDecision, MarkEcho, PhoneCall, TwilioMediaStream } from '../../src/index.js';
 import { Caller, localUrl, postForm, sign, upgradeStatus, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually } from '../support/time.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 import { levelDb, toneMulaw } from '../support/tone.js';
+
+virtualTime();
 
 /** Sends 20 ms frames at the pace of a phone: monotonic deadlines that catch up. */
 async function speak(caller: Caller, audio: Uint8Array): Promise<void> {
-  const begun = performance.now();
+  const begun = clock.now();
   for (let i = 0; i * 160 < audio.length; i++) {
-    const wait = begun + i * 20 - performance.now();
-    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    const wait = begun + i * 20 - clock.now();
+    if (wait > 0) await sleep(wait);
     caller.media(audio.subarray(i * 160, (i + 1) * 160));
   }
 }

@@ -13,8 +13,10 @@ import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY, legUrl, TestLeg } from '../support/leg.js';
 import { amplitudeAt, decibels, tone, usualAmplitude } from '../support/media.js';
-import { eventually } from '../support/time.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 import { VirtualClock } from '../support/virtual-clock.js';
+
+virtualTime();
 
 const LEVEL = 8_000;
 /** This machine may be slow: phones that wait so long for audio that is late hear no hole. */
@@ -196,9 +198,9 @@ describe('a raw leg', () => {
       const speech = tone(700, rate, 2 * rate, LEVEL);
       for (let at = 0; at < speech.length; at += 777) leg.say(speech.subarray(at, at + 777));
       leg.tell({ type: 'mark', name: 'said' });
-      const said = performance.now();
+      const said = clock.now();
       await eventually('the mark', () => leg.all('mark').length > 0, 10_000);
-      const took = performance.now() - said;
+      const took = clock.now() - said;
       expect(leg.all('mark')).toEqual([{ type: 'mark', name: 'said', place: 'heard' }]);
       expect(took).toBeGreaterThan(1_900);
       const report = phone.report();
@@ -270,12 +272,12 @@ describe('a raw leg', () => {
     const leg = await TestLeg.join(url, 'desk', '?rate=16000');
     leg.say(tone(700, 16_000, 10 * 16_000, LEVEL));
     leg.tell({ type: 'mark', name: 'never' });
-    await eventually('speech', () => phone.ear.soundUntil > performance.now());
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await eventually('speech', () => phone.ear.soundUntil > clock.now());
+    await sleep(300);
     leg.tell({ type: 'clear' });
     const cleared = await leg.event('cleared');
     await eventually('the clear', () => (phone.report()?.playout.clears ?? 0) > 0);
-    expect(phone.ear.soundUntil).toBeLessThanOrEqual(performance.now());
+    expect(phone.ear.soundUntil).toBeLessThanOrEqual(clock.now());
     expect(cleared.discardedMs).toBeGreaterThan(5_000);
     expect(cleared.discardedMs).toBeLessThan(10_000);
     expect(leg.all('mark')).toEqual([{ type: 'mark', name: 'never', place: 'cleared' }]);
@@ -308,7 +310,7 @@ describe('a raw leg', () => {
     const leg = await TestLeg.join(url, 'desk');
     leg.say(tone(700, 48_000, 48_000, LEVEL));
     leg.tell({ type: 'mark', name: 'late' });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await sleep(200);
     await phone.hangUp();
     expect((await leg.event('mark')).place).not.toBe('heard');
     leg.close();

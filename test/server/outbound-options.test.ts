@@ -3,7 +3,9 @@ import type { GatewayEvent } from '../../src/index.js';
 import type { OutboundRequest } from '../../src/simulator/outbound-call.js';
 import { postForm, voiceParameters } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
-import { eventually } from '../support/time.js';
+import { eventually, virtualTime } from '../support/time.js';
+
+virtualTime();
 
 const KEY = 'control-key-of-the-tests';
 const TO = '+15551234567';

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import { ACCOUNT_SID } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
-import { eventually } from '../support/time.js';
+import { eventually, sleep, virtualTime } from '../support/time.js';
+
+virtualTime();
 
 const KEY = 'control-key-of-the-tests';
 
@@ -42,7 +44,7 @@ describe('an outbound call', () => {
     const phone = await answered;
     await phone.started;
     await eventually('live', () => call.state === 'live');
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await sleep(2_000);
     const outcome = await phone.hangUp();
     expect(outcome).toMatchObject({ status: 'completed', error: undefined, failedCallbacks: [] });
     const report = phone.report();
@@ -223,7 +225,7 @@ describe('inbound calls of the simulator', () => {
       }),
     );
     await Promise.all(phones.map((phone) => phone.started));
-    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    await sleep(4_000);
     await Promise.all(phones.map((phone) => phone.hangUp()));
     for (const [i, phone] of phones.entries()) {
       const report = phone.report();

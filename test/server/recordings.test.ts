@@ -14,7 +14,9 @@ import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { decibels, tone, usualAmplitude } from '../support/media.js';
-import { eventually } from '../support/time.js';
+import { eventually, sleep, virtualTime } from '../support/time.js';
+
+virtualTime();
 
 const LEVEL = 8_000;
 /** The level of {@link LEVEL} as a simulated caller says it. */
@@ -26,8 +28,6 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'trunkline-recordings-'));
 });
 afterEach(() => rmSync(directory, { recursive: true }));
-
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function start(options: GatewayOptions = {}) {
   const started = await startWithCarrier(

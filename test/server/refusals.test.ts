@@ -11,7 +11,9 @@ import {
   voiceParameters,
 } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually } from '../support/time.js';
+import { eventually, virtualTime } from '../support/time.js';
+
+virtualTime();
 
 async function errorCode(response: Response): Promise<string> {
   return ((await response.json()) as { error: { code: string } }).error.code;

@@ -1,8 +1,10 @@
 import { expect, it } from 'vitest';
 import { Caller, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually } from '../support/time.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 import { levelDb, toneMulaw } from '../support/tone.js';
+
+virtualTime();
 
 /** Primes: µ-law's distortion products then fall between them. */
 const TONES_HZ = [503, 1_117, 2_309];
@@ -11,10 +13,10 @@ const MILLISECONDS = 1_600;
 /** Everybody speaks a tone of their own, 20 ms frames at the pace of a phone. */
 async function speakTogether(callers: readonly Caller[]): Promise<void> {
   const tones = callers.map((_, i) => toneMulaw(TONES_HZ[i] as number, MILLISECONDS));
-  const begun = performance.now();
+  const begun = clock.now();
   for (let frame = 0; frame < MILLISECONDS / 20; frame++) {
-    const wait = begun + frame * 20 - performance.now();
-    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    const wait = begun + frame * 20 - clock.now();
+    if (wait > 0) await sleep(wait);
     callers.forEach((caller, i) => {
       caller.media((tones[i] as Uint8Array).subarray(frame * 160, (frame + 1) * 160));
     });

@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { CallReport } from '../../src/index.js';
 import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually } from '../support/time.js';
+import { eventually, sleep, virtualTime } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
+
+virtualTime();
 
 const metric = async (url: string, sample: string) =>
   Number(
@@ -50,7 +52,7 @@ describe('the watchdog', () => {
     await expect
       .poll(() => metric(url, 'trunkline_calls_stuck_total{why="ending"}'), { timeout: 8_000 })
       .toBe(1);
-    await new Promise((resolve) => setTimeout(resolve, 2_200));
+    await sleep(2_200);
     expect(await metric(url, 'trunkline_calls_stuck_total{why="ending"}')).toBe(1);
   });
 });
@@ -69,7 +71,7 @@ describe('the report of a call', () => {
       caller.media(toneMulaw(700, 20));
       await eventually('echo', () => caller.mediaCount > i);
       // At a phone's pace: what comes sooner fills the listener's lead.
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await sleep(20);
     }
     const headers = { authorization: `Bearer ${key}` };
     const { calls } = (await (await fetch(`${url}/v1/calls`, { headers })).json()) as {
@@ -122,7 +124,7 @@ describe('the report of a call', () => {
       bridge: {
         name: 'late',
         join: async () => {
-          await new Promise((resolve) => setTimeout(resolve, 150));
+          await sleep(150);
           return { write() {}, dtmf() {}, close() {} };
         },
         close: async () => {},
@@ -132,7 +134,7 @@ describe('the report of a call', () => {
     gateway.on('end', (_call, _cause, report) => reports.push(report));
     const caller = await Caller.call(url);
     for (let i = 0; i < 3; i++) caller.media(toneMulaw(700, 20));
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await sleep(300);
     caller.stop();
     await eventually('the end', () => reports.length === 1);
     const { decodedLeg } = (reports[0] as CallReport).latency;

@@ -8,6 +8,9 @@ import { checkAnswer, paths } from '../../support/documented.js';
 import { KEY } from '../../support/leg.js';
 import { tone } from '../../support/media.js';
 import { type Operation, type Request, send } from '../../support/operations.js';
+import { virtualTime } from '../../support/time.js';
+
+virtualTime();
 
 const freed: (() => unknown)[] = [];
 afterEach(() => {

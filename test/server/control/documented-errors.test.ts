@@ -14,7 +14,9 @@ import { checkAnswer, documentedErrors } from '../../support/documented.js';
 import { startGateway } from '../../support/gateway.js';
 import { KEY, TestLeg } from '../../support/leg.js';
 import { type Answer, badBodyOf, type Operation, type Request, send } from '../../support/operations.js';
-import { eventually } from '../../support/time.js';
+import { eventually, virtualTime } from '../../support/time.js';
+
+virtualTime();
 
 const OTHER = '+15557778888';
 const MOST_PLAYED_BYTES = 128 * 1024 * 1024;

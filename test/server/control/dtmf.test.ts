@@ -4,7 +4,9 @@ import { createResampler } from '../../../src/index.js';
 import { hears, startControlled } from '../../support/control.js';
 import { TestLeg } from '../../support/leg.js';
 import { amplitudeAt, decibels, tone } from '../../support/media.js';
-import { eventually, sleep } from '../../support/time.js';
+import { eventually, sleep, virtualTime } from '../../support/time.js';
+
+virtualTime();
 
 const KEYS = '0123456789*#ABCD';
 const ROWS = [697, 770, 852, 941];

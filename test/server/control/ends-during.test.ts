@@ -17,7 +17,9 @@ import { ask, startControlled } from '../../support/control.js';
 import { HeldApi } from '../../support/held-api.js';
 import { KEY, TestLeg } from '../../support/leg.js';
 import { goodBodyOf } from '../../support/operations.js';
-import { eventually } from '../../support/time.js';
+import { eventually, virtualTime } from '../../support/time.js';
+
+virtualTime();
 
 const OTHER = '+15557778888';
 const ENDED = { status: 409, body: { error: { code: 'GW_CALL_ENDED' } } };

@@ -3,7 +3,9 @@ import { GatewayError } from '../../../src/index.js';
 import { Caller, postForm, voiceParameters } from '../../support/caller.js';
 import { ask, startControlled } from '../../support/control.js';
 import { startGateway } from '../../support/gateway.js';
-import { eventually } from '../../support/time.js';
+import { eventually, virtualTime } from '../../support/time.js';
+
+virtualTime();
 
 /** Every operation, and a request that it takes. */
 const OPERATIONS = [

@@ -3,7 +3,9 @@ import { AudioSource } from '../../../src/simulator/index.js';
 import { hears, startControlled } from '../../support/control.js';
 import { TestLeg } from '../../support/leg.js';
 import { decibels, tone, usualAmplitude } from '../../support/media.js';
-import { eventually, sleep } from '../../support/time.js';
+import { eventually, sleep, virtualTime } from '../../support/time.js';
+
+virtualTime();
 
 const LEVEL = 8_000;
 /** {@link LEVEL} to full scale. */

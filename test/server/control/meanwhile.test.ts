@@ -10,7 +10,9 @@ import { type JoinRequest, LocalBridge, type PhoneLine } from '../../../src/inde
 import { Caller, postForm, voiceParameters } from '../../support/caller.js';
 import { ask, hears, startControlled } from '../../support/control.js';
 import { tone } from '../../support/media.js';
-import { eventually, sleep } from '../../support/time.js';
+import { eventually, sleep, virtualTime } from '../../support/time.js';
+
+virtualTime();
 
 const freed: (() => unknown)[] = [];
 afterEach(async () => {
@@ -67,7 +69,7 @@ describe('a call that ends while', () => {
     const { control, phone, callId } = await place();
     const stream = gateway.stream(callId);
     const asked = control('POST', path, body);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
     // A turn of the loop is not taken up by the conversion: the end comes first.
     await phone.hangUp();
     expect(await asked).toMatchObject({ status: 409, body: { error: { code: 'GW_CALL_ENDED' } } });

@@ -9,7 +9,9 @@ import { hears, startControlled } from '../../support/control.js';
 import { startGateway } from '../../support/gateway.js';
 import { TestLeg } from '../../support/leg.js';
 import { tone } from '../../support/media.js';
-import { eventually, sleep } from '../../support/time.js';
+import { eventually, sleep, virtualTime } from '../../support/time.js';
+
+virtualTime();
 
 const LEVEL = 8_000;
 /** {@link LEVEL} to full scale. */

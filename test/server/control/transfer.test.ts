@@ -4,7 +4,9 @@ import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.j
 import { hears, startControlled } from '../../support/control.js';
 import { TestLeg } from '../../support/leg.js';
 import { tone } from '../../support/media.js';
-import { eventually } from '../../support/time.js';
+import { eventually, sleep, virtualTime } from '../../support/time.js';
+
+virtualTime();
 
 const OTHER = '+15557778888';
 const LEVEL = 8_000;
@@ -147,7 +149,7 @@ describe('a transfer', () => {
     });
     await eventually('the echo', () => hears(phone, 1_000, 300) > -20);
     const asked = control('POST', 'transfer', { room: 'slow' });
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
     expect(await control('POST', 'transfer', { room: 'third' })).toMatchObject({
       status: 409,
       body: { error: { code: 'GW_TRANSFER_UNDER_WAY' } },
