@@ -1,5 +1,4 @@
 import http from 'node:http';
-import { setTimeout as pause } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import WebSocket from 'ws';
 import { systemClock } from '../../src/clock.js';
@@ -11,9 +10,9 @@ import { Caller, upgradeStatus } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY } from '../support/leg.js';
-import { eventually, virtualTime } from '../support/time.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
-virtualTime();
+virtualTime().readingMs = 0.002;
 
 const BEARER = { authorization: `Bearer ${KEY}` };
 
@@ -170,7 +169,7 @@ it('tells once a second how the gateway and each call are, with masked numbers',
   const heard = calls.find(({ direction }) => direction === 'in');
   expect(Number(heard?.levelIn)).toBeCloseTo(-23, 0);
   expect(Number(heard?.p99Us)).toBeGreaterThan(0);
-  expect(Number(heard?.startedAt)).toBeLessThanOrEqual(Date.now());
+  expect(Number(heard?.startedAt)).toBeLessThanOrEqual(clock.date().getTime());
   expect(JSON.stringify(viewer.rounds)).not.toMatch(/\d{5}1111|\d{5}2299/);
   viewer.close();
 });
@@ -185,7 +184,7 @@ it('measures nothing while nobody watches, and measures once for all who do', as
   const [first, second] = viewers.map(({ rounds }) => JSON.stringify(rounds[0]));
   expect(first).toBe(second);
   viewers[0]?.close();
-  await pause(100);
+  await sleep(100);
   expect(measured(gateway)).toBe(2);
   viewers[1]?.close();
   await eventually('nobody to watch', () => measured(gateway) === 0);
@@ -206,7 +205,7 @@ it('lets sixteen watch, and no more; ends their answers when it closes', async (
   expect(await refused.json()).toMatchObject({ error: { code: 'GW_TOO_MANY_VIEWERS' } });
   viewers[0]?.close();
   await eventually('a place', () => viewers[0]?.isOver);
-  await pause(100);
+  await sleep(100);
   const late = await Viewer.open(url);
   expect(late.status).toBe(200);
   expect(await (await fetch(`${url}/metrics`)).text()).toContain('trunkline_live_viewers 16');

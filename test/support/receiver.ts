@@ -3,6 +3,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { afterEach } from 'vitest';
+import { sleep } from './time.js';
 
 /** As its owner would make one: `whsec_` and base64 of 24 bytes. */
 export const SECRET = `whsec_${Buffer.from('24 bytes that stay hush!').toString('base64')}`;
@@ -106,7 +107,7 @@ export class Receiver {
     };
     const nth = this.received.push(received) - 1;
     const { status = 200, body = '', headers = {}, afterMs = 0, silent, cut } = this.reply(received, nth);
-    if (afterMs > 0) await new Promise((resolve) => setTimeout(resolve, afterMs));
+    if (afterMs > 0) await sleep(afterMs);
     if (cut) request.socket.destroy();
     if (silent || cut) return;
     response.writeHead(status, headers);

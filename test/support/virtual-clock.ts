@@ -23,6 +23,8 @@ const STEP_MS = 5;
 export class VirtualClock extends Clock {
   /** Added to when each wait is due, for timers that are late. */
   lateness: () => number = () => 0;
+  /** What each reading of the time takes, for who measures work. */
+  readingMs = 0;
   private time = 1_000;
   private readonly waits: Wait[] = [];
   private running: NodeJS.Immediate | undefined;
@@ -33,6 +35,7 @@ export class VirtualClock extends Clock {
   }
 
   now(): number {
+    this.time += this.readingMs;
     return this.time;
   }
 

@@ -282,7 +282,7 @@ describe('a play', () => {
   });
 
   it('of bodies takes bounded memory of all calls together, given back when they are over', async () => {
-    const { gateway, url } = await startControlled();
+    const { gateway, url } = await startControlled({ stuckSeconds: 3_600 });
     const wav = mulawOf(600);
     const callers = await Promise.all(Array.from({ length: 15 }, () => Caller.call(url)));
     await eventually('all are live', () => gateway.calls.listActive().every(({ state }) => state === 'live'));
