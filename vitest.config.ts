@@ -1,62 +1,81 @@
 import { defineConfig } from 'vitest/config';
 
-const STREAM = 'test/bridge/stream/**/*.test.ts';
-const FLEET = 'test/server/fleet/**/*.test.ts';
-/** A minute in which nobody may be heard to stumble. */
-const AGENTS = 'test/server/leg-examples.test.ts';
-const NATIVE = 'test/native/**/*.test.ts';
+/** No sockets, no processes. */
+const UNIT = [
+  'test/*.test.ts',
+  'test/{bridge,calls,media,telemetry,twilio,webhooks}/**/*.test.ts',
+  'test/deploy/{kubernetes,prometheus}.test.ts',
+  'test/package/{errors,readme,security}.test.ts',
+];
+/** Each a folder of its own, since it takes its time or needs more than Node. */
+const SPECIAL = ['stream', 'fleet', 'native', 'soak', 'page'] as const;
+const folderOf = (name: string) => `test/${name}/**/*.test.ts`;
 
 const common = {
   // Each file gets a process of its own: native state, sockets and signal handlers never leak between files.
   pool: 'forks',
-  hookTimeout: 20_000,
+  // Nothing waits by these, but what never ends.
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
 } as const;
+
+/** Told at the end of a run: what was not tested, and how to get it. */
+const ran: string[] = [];
+const skipped = new Set<string>();
+
+function tellSkipped(): void {
+  const others = SPECIAL.filter((name) => !ran.includes(name));
+  if (others.length > 0) {
+    skipped.add(
+      `Skipped: ${others.join(', ')} (npm run test:all, or one of them: npm run test:${others[0]})`,
+    );
+  }
+  for (const line of skipped) console.log(line);
+}
 
 export default defineConfig({
   test: {
     globalSetup: ['test/support/build.ts'],
+    reporters: [
+      'default',
+      { onInit: ({ projects }) => ran.push(...projects.map(({ name }) => name)), onTestRunEnd: tellSkipped },
+    ],
+    onConsoleLog(log) {
+      if (!log.startsWith('Skipped: ')) return true;
+      skipped.add(log.trim());
+      return false;
+    },
     projects: [
+      { test: { ...common, name: 'unit', include: UNIT } },
       {
         test: {
           ...common,
-          name: 'gateway',
+          name: 'integration',
           include: ['test/**/*.test.ts'],
-          exclude: [STREAM, FLEET, AGENTS, NATIVE],
-          testTimeout: 20_000,
-        },
-      },
-      {
-        // WebRTC at both ends and its server: one file at a time has the machine to itself.
-        test: {
-          ...common,
-          name: 'stream',
-          include: [STREAM],
-          testTimeout: 40_000,
-          fileParallelism: false,
+          exclude: [...UNIT, ...['e2e', ...SPECIAL].map(folderOf)],
           sequence: { groupOrder: 1 },
         },
       },
       {
-        // Several gateways, their Redis and a hundred callers: one file at a time.
+        // Real time, real WebRTC, a real Redis: one file at a time.
         test: {
           ...common,
-          name: 'fleet',
-          include: [FLEET, AGENTS],
-          testTimeout: 30_000,
+          name: 'e2e',
+          include: [folderOf('e2e')],
           fileParallelism: false,
           sequence: { groupOrder: 2 },
         },
       },
-      {
-        // Compilers, sanitizers, an emulator: minutes of work, and nothing with a clock beside it.
+      ...SPECIAL.map((name, i) => ({
         test: {
           ...common,
-          name: 'native',
-          include: [NATIVE],
+          name,
+          include: [folderOf(name)],
+          testTimeout: 600_000,
           fileParallelism: false,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 3 + i },
         },
-      },
+      })),
     ],
   },
 });

@@ -43,6 +43,17 @@ export abstract class Clock {
       isDone.abort();
     }
   }
+
+  /** Hands the work a signal, which is aborted where it takes more than so many milliseconds; ends as the work does. */
+  async limited<T>(ms: number, work: (late: AbortSignal) => Promise<T>): Promise<T> {
+    const late = new AbortController();
+    const timer = this.after(ms, () => late.abort());
+    try {
+      return await work(late.signal);
+    } finally {
+      this.cancel(timer);
+    }
+  }
 }
 
 class SystemClock extends Clock {

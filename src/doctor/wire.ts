@@ -109,38 +109,42 @@ export class Wire {
     const started = systemClock.now();
     const isSecure = to.protocol === 'https:';
     const { connect } = this.options;
-    return new Promise((resolve, reject) => {
-      const request = (isSecure ? https : http).request(to, {
-        method,
-        // Of a URL the host name goes before the host.
-        ...(connect && { hostname: connect.host, port: connect.port }),
-        ...(isSecure ? { ...serverName(to.hostname), rejectUnauthorized: false } : {}),
-        agent: false,
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-        headers: {
-          host: to.host,
-          'user-agent': 'TwilioProxy/1.1',
-          accept: '*/*',
-          ...headers,
-          ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
-        },
-      });
-      request.on('error', (error) => reject(error.name === 'AbortError' ? late() : error));
-      request.on('upgrade', (response, socket) => {
-        socket.destroy();
-        resolve(answerOf(response, '', started));
-      });
-      request.on('response', (response) => {
-        let text = '';
-        response.setEncoding('latin1').on('data', (chunk: string) => {
-          text += chunk;
-          if (text.length > MAX_BODY_BYTES) response.destroy(new Error('more than 64 KiB'));
-        });
-        response.on('error', reject);
-        response.on('end', () => resolve(answerOf(response, text, started)));
-      });
-      request.end(body);
-    });
+    return systemClock.limited(
+      TIMEOUT_MS,
+      (signal) =>
+        new Promise((resolve, reject) => {
+          const request = (isSecure ? https : http).request(to, {
+            method,
+            // Of a URL the host name goes before the host.
+            ...(connect && { hostname: connect.host, port: connect.port }),
+            ...(isSecure ? { ...serverName(to.hostname), rejectUnauthorized: false } : {}),
+            agent: false,
+            signal,
+            headers: {
+              host: to.host,
+              'user-agent': 'TwilioProxy/1.1',
+              accept: '*/*',
+              ...headers,
+              ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
+            },
+          });
+          request.on('error', (error) => reject(error.name === 'AbortError' ? late() : error));
+          request.on('upgrade', (response, socket) => {
+            socket.destroy();
+            resolve(answerOf(response, '', started));
+          });
+          request.on('response', (response) => {
+            let text = '';
+            response.setEncoding('latin1').on('data', (chunk: string) => {
+              text += chunk;
+              if (text.length > MAX_BODY_BYTES) response.destroy(new Error('more than 64 KiB'));
+            });
+            response.on('error', reject);
+            response.on('end', () => resolve(answerOf(response, text, started)));
+          });
+          request.end(body);
+        }),
+    );
   }
 }
 

@@ -228,8 +228,9 @@ export class OutboundCall {
   private callback(url: string, parameters: Record<string, string>, method: 'GET' | 'POST'): void {
     const { authToken, dial } = this.context;
     const { signal } = this.requests;
+    const { time: clock } = this.context.clock;
     this.callbacks = this.callbacks
-      .then(() => sendWebhook(url, parameters, { authToken, dial, method, signal }))
+      .then(() => sendWebhook(url, parameters, { authToken, dial, method, signal, clock }))
       .then(
         (answer) => {
           if (answer.status < 200 || answer.status > 299) {

@@ -333,6 +333,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       dial,
       method,
       signal: this.questions.signal,
+      clock: this.clock.time,
     });
     return this.over ? [] : twimlOf(answer);
   }
@@ -525,8 +526,9 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   private callback(url: string, parameters: Record<string, string>, method: 'GET' | 'POST'): void {
     const { authToken, dial } = this.options;
     const { signal } = this.requests;
+    const { time: clock } = this.clock;
     this.callbacks = this.callbacks
-      .then(() => sendWebhook(url, parameters, { authToken, dial, method, signal }))
+      .then(() => sendWebhook(url, parameters, { authToken, dial, method, signal, clock }))
       .then(
         ({ status }) => {
           if (status < 200 || status > 299)

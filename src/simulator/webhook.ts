@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import twilio from 'twilio';
-import { systemClock } from '../clock.js';
+import { type Clock, systemClock } from '../clock.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import { twilioError } from './errors.js';
 import { printableUrl } from './printable-url.js';
@@ -42,6 +42,8 @@ export interface WebhookOptions {
   readonly dial?: DialMapping | undefined;
   readonly method?: 'GET' | 'POST';
   readonly timeoutMs?: number;
+  /** Default {@link systemClock}. */
+  readonly clock?: Clock;
   /** Gives the request up. */
   readonly signal?: AbortSignal;
 }
@@ -195,75 +197,77 @@ function request(
   const signedUrl = method === 'POST' ? url : `${url}${url.includes('?') ? '&' : '?'}${form}`;
   const { url: real, headers, ca, servername } = destinationOf(signedUrl, options.dial);
   const timeout = options.timeoutMs ?? ANSWER_TIMEOUT_MS;
-  const inTime = AbortSignal.timeout(timeout);
-  return new Promise((resolve, reject) => {
-    const sent = (real.protocol === 'https:' ? https : http).request(
-      real,
-      {
-        method,
-        agent: false,
-        signal: options.signal === undefined ? inTime : AbortSignal.any([inTime, options.signal]),
-        headers: {
-          ...headers,
-          accept: '*/*',
-          'cache-control': 'max-age=259200',
-          'user-agent': 'TwilioProxy/1.1',
-          'i-twilio-idempotency-token': randomUUID(),
-          ...(method === 'POST'
-            ? {
-                'content-type': 'application/x-www-form-urlencoded; charset=UTF-8',
-                'content-length': Buffer.byteLength(form),
-              }
-            : {}),
-          ...(options.authToken === undefined
-            ? {}
-            : {
-                'x-twilio-signature': signatureOf(
-                  options.authToken,
-                  signedUrl,
-                  method === 'POST' ? parameters : {},
-                ),
-              }),
-        },
-        ...(ca === undefined ? {} : { ca }),
-        ...(servername === undefined ? {} : { servername }),
-      },
-      (response) => {
-        const chunks: Buffer[] = [];
-        let bytes = 0;
-        response.on('data', (chunk: Buffer) => {
-          bytes += chunk.length;
-          if (bytes <= MAX_ANSWER_BYTES) chunks.push(chunk);
-          else response.destroy(new Error(`more than ${MAX_ANSWER_BYTES} bytes`));
-        });
-        response.on('error', fail);
-        response.on('end', () => {
-          const status = response.statusCode ?? 0;
-          resolve({
-            status,
-            contentType: response.headers['content-type'] ?? '',
-            body: Buffer.concat(chunks).toString('utf8'),
-            url: signedUrl,
-            location: status >= 301 && status <= 308 ? response.headers.location : undefined,
-          });
-        });
-      },
-    );
-    sent.on('error', fail);
-    sent.end(method === 'POST' ? form : undefined);
-
-    function fail(cause: Error & { code?: string }): void {
-      const refused = cause.code === 'ECONNREFUSED' || cause.code === 'ENOTFOUND';
-      const received = inTime.aborted ? `none within ${timeout} ms` : cause.message;
-      reject(
-        twilioError(
-          refused ? 11205 : 11200,
-          `Expected an answer from ${printableUrl(url)} but received ${received}`,
-          {
-            cause,
+  const { clock = systemClock, signal } = options;
+  const ask = (late: AbortSignal) =>
+    new Promise<WebhookAnswer & { location: string | undefined }>((resolve, reject) => {
+      const sent = (real.protocol === 'https:' ? https : http).request(
+        real,
+        {
+          method,
+          agent: false,
+          signal: signal === undefined ? late : AbortSignal.any([late, signal]),
+          headers: {
+            ...headers,
+            accept: '*/*',
+            'cache-control': 'max-age=259200',
+            'user-agent': 'TwilioProxy/1.1',
+            'i-twilio-idempotency-token': randomUUID(),
+            ...(method === 'POST'
+              ? {
+                  'content-type': 'application/x-www-form-urlencoded; charset=UTF-8',
+                  'content-length': Buffer.byteLength(form),
+                }
+              : {}),
+            ...(options.authToken === undefined
+              ? {}
+              : {
+                  'x-twilio-signature': signatureOf(
+                    options.authToken,
+                    signedUrl,
+                    method === 'POST' ? parameters : {},
+                  ),
+                }),
           },
-        ),
+          ...(ca === undefined ? {} : { ca }),
+          ...(servername === undefined ? {} : { servername }),
+        },
+        (response) => {
+          const chunks: Buffer[] = [];
+          let bytes = 0;
+          response.on('data', (chunk: Buffer) => {
+            bytes += chunk.length;
+            if (bytes <= MAX_ANSWER_BYTES) chunks.push(chunk);
+            else response.destroy(new Error(`more than ${MAX_ANSWER_BYTES} bytes`));
+          });
+          response.on('error', fail);
+          response.on('end', () => {
+            const status = response.statusCode ?? 0;
+            resolve({
+              status,
+              contentType: response.headers['content-type'] ?? '',
+              body: Buffer.concat(chunks).toString('utf8'),
+              url: signedUrl,
+              location: status >= 301 && status <= 308 ? response.headers.location : undefined,
+            });
+          });
+        },
       );
-    }
-  });
+      sent.on('error', fail);
+      sent.end(method === 'POST' ? form : undefined);
+
+      function fail(cause: Error & { code?: string }): void {
+        const refused = cause.code === 'ECONNREFUSED' || cause.code === 'ENOTFOUND';
+        const received = late.aborted ? `none within ${timeout} ms` : cause.message;
+        reject(
+          twilioError(
+            refused ? 11205 : 11200,
+            `Expected an answer from ${printableUrl(url)} but received ${received}`,
+            {
+              cause,
+            },
+          ),
+        );
+      }
+    });
+  return clock.limited(timeout, ask);
 }

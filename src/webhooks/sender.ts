@@ -53,21 +53,22 @@ export class WebhookSender {
    */
   async post({ id, body }: WebhookMessage, timeoutMs: number, signal?: AbortSignal): Promise<WebhookAnswer> {
     const { clock } = this.options;
-    const late = new AbortController();
-    const timer = clock.after(Math.max(1, Math.round(timeoutMs)), () => late.abort());
-    const signals = [late.signal, ...(signal === undefined ? [] : [signal])];
+    let isLate = false;
     try {
-      return await this.exchange(id, body, AbortSignal.any(signals));
+      return await clock.limited(Math.max(1, Math.round(timeoutMs)), (late) => {
+        late.addEventListener('abort', () => {
+          isLate = true;
+        });
+        return this.exchange(id, body, signal === undefined ? late : AbortSignal.any([signal, late]));
+      });
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof GatewayError) throw error;
-      if (late.signal.aborted) {
+      if (isLate) {
         throw failure('GW_WEBHOOK_TIMEOUT', `an answer within ${Math.round(timeoutMs)} ms`, 'none');
       }
       const { code = 'a broken connection' } = error as NodeJS.ErrnoException;
       throw failure('GW_WEBHOOK_UNREACHABLE', 'an answer', code);
-    } finally {
-      clock.cancel(timer);
     }
   }
 

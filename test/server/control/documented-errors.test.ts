@@ -73,9 +73,11 @@ function sounds(): string {
   writeFileSync(join(directory, 'text.wav'), 'no sound at all');
   writeFileSync(join(directory, 'long.wav'), '');
   truncateSync(join(directory, 'long.wav'), 117 * 1024 * 1024);
-  writeFileSync(join(directory, 'minutes.wav'), wavOf(600));
+  writeFileSync(join(directory, 'minutes.wav'), MINUTES);
   return directory;
 }
+
+const MINUTES = wavOf(600);
 
 const withSounds = () => ({ playDir: sounds() });
 

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type CallFacts, Ledger } from '../../../src/calls/fleet/ledger.js';
-import { RedisLink } from '../../../src/calls/fleet/redis.js';
-import { systemClock } from '../../../src/clock.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
+import { type CallFacts, Ledger } from '../../src/calls/fleet/ledger.js';
+import { RedisLink } from '../../src/calls/fleet/redis.js';
+import { systemClock } from '../../src/clock.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
 
 let link: RedisLink;
 let server: RedisServer | undefined;

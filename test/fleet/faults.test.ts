@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createClient } from '@redis/client';
 import { afterEach, expect, it } from 'vitest';
 import WebSocket from 'ws';
-import { createGateway, type Gateway, type GatewayOptions } from '../../../src/gateway.js';
+import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway.js';
 import {
   ACCOUNT_SID,
   AUTH_TOKEN,
@@ -14,11 +14,11 @@ import {
   streamUrl,
   upgradeStatus,
   voiceParameters,
-} from '../../support/caller.js';
-import { CONTROL_KEY, type FleetNode, sees, startFleet } from '../../support/fleet.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { eventually } from '../../support/time.js';
-import { toneMulaw } from '../../support/tone.js';
+} from '../support/caller.js';
+import { CONTROL_KEY, type FleetNode, sees, startFleet } from '../support/fleet.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { eventually } from '../support/time.js';
+import { toneMulaw } from '../support/tone.js';
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 

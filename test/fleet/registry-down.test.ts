@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
-import { PUBLIC_URL, postForm, voiceParameters } from '../../support/caller.js';
-import { type Fleet, type FleetNode, startFleet } from '../../support/fleet.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { eventually } from '../../support/time.js';
+import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
+import { PUBLIC_URL, postForm, voiceParameters } from '../support/caller.js';
+import { type Fleet, type FleetNode, startFleet } from '../support/fleet.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { eventually } from '../support/time.js';
 
 const CALLS = 200;
 const DOWN_MS = 30_000;

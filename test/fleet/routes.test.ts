@@ -9,11 +9,11 @@ import {
   streamUrl,
   upgradeStatus,
   voiceParameters,
-} from '../../support/caller.js';
-import { type Fleet, startFleet } from '../../support/fleet.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { eventually } from '../../support/time.js';
-import { toneMulaw } from '../../support/tone.js';
+} from '../support/caller.js';
+import { type Fleet, startFleet } from '../support/fleet.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { eventually } from '../support/time.js';
+import { toneMulaw } from '../support/tone.js';
 
 const CALLS = 500;
 /** So many callers knock at a time. */

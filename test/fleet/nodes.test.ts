@@ -1,8 +1,8 @@
 import { afterEach, expect, it } from 'vitest';
-import { type NodeState, Nodes } from '../../../src/calls/fleet/nodes.js';
-import { RedisLink } from '../../../src/calls/fleet/redis.js';
-import { systemClock } from '../../../src/clock.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
+import { type NodeState, Nodes } from '../../src/calls/fleet/nodes.js';
+import { RedisLink } from '../../src/calls/fleet/redis.js';
+import { systemClock } from '../../src/clock.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
 
 const STATE: NodeState = { calls: 0, draining: false, open: true };
 const links: RedisLink[] = [];

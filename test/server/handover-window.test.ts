@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { HandoverWindow } from '../../../src/server/fleet/handover-window.js';
-import { VirtualClock } from '../../support/virtual-clock.js';
+import { HandoverWindow } from '../../src/server/fleet/handover-window.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const PATIENCE_MS = 2_000;
 

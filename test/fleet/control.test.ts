@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import wavefile from 'wavefile';
 import WebSocket from 'ws';
-import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
-import { PUBLIC_URL } from '../../support/caller.js';
-import { hears } from '../../support/control.js';
-import { CONTROL_KEY, type FleetNode, startFleet } from '../../support/fleet.js';
-import { legUrl } from '../../support/leg.js';
-import { tone } from '../../support/media.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { eventually } from '../../support/time.js';
+import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
+import { PUBLIC_URL } from '../support/caller.js';
+import { hears } from '../support/control.js';
+import { CONTROL_KEY, type FleetNode, startFleet } from '../support/fleet.js';
+import { legUrl } from '../support/leg.js';
+import { tone } from '../support/media.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { eventually } from '../support/time.js';
 
 const SILENT = -45;
 /** An echo is at -12 dB; the notes of a call on hold reach into other frequencies, softly. */

@@ -1,11 +1,11 @@
 import { createClient } from '@redis/client';
 import { afterEach, expect, it } from 'vitest';
-import { Caller } from '../../support/caller.js';
-import { checkAnswer, documentedErrors } from '../../support/documented.js';
-import { CONTROL_KEY, type FleetNode, startFleet } from '../../support/fleet.js';
-import { type Operation, send } from '../../support/operations.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { eventually } from '../../support/time.js';
+import { Caller } from '../support/caller.js';
+import { checkAnswer, documentedErrors } from '../support/documented.js';
+import { CONTROL_KEY, type FleetNode, startFleet } from '../support/fleet.js';
+import { type Operation, send } from '../support/operations.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { eventually } from '../support/time.js';
 
 const DOCUMENTED = documentedErrors('fleet');
 const HEADERS = { authorization: `Bearer ${CONTROL_KEY}` };

@@ -1,8 +1,8 @@
 import { afterEach, expect, it } from 'vitest';
-import { isRedisUrl, RedisLink, script } from '../../../src/calls/fleet/redis.js';
-import { systemClock } from '../../../src/clock.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { eventually } from '../../support/time.js';
+import { isRedisUrl, RedisLink, script } from '../../src/calls/fleet/redis.js';
+import { systemClock } from '../../src/clock.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { eventually } from '../support/time.js';
 
 const ECHO = script('return ARGV[1]');
 const WRITE = script("return redis.call('SET', KEYS[1], ARGV[1])");

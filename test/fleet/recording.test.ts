@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import wavefile from 'wavefile';
-import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
-import { Caller, PUBLIC_URL } from '../../support/caller.js';
-import { type FleetNode, startFleet } from '../../support/fleet.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { eventually } from '../../support/time.js';
-import { toneMulaw } from '../../support/tone.js';
+import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
+import { Caller, PUBLIC_URL } from '../support/caller.js';
+import { type FleetNode, startFleet } from '../support/fleet.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { eventually } from '../support/time.js';
+import { toneMulaw } from '../support/tone.js';
 
 describeOnRedis('a call recorded in a fleet', () => {
   it('is recorded at the node that has it, whichever is asked', async () => {

@@ -1,12 +1,12 @@
 import { afterEach, expect, it } from 'vitest';
-import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
-import { PUBLIC_URL } from '../../support/caller.js';
-import { type Fleet, type FleetNode, sees, startFleet } from '../../support/fleet.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { Agent } from '../../support/stream/agent.js';
-import { StreamDouble } from '../../support/stream/double.js';
-import { agentLevel, heardBy, LEVEL, phoneLevel } from '../../support/stream-call.js';
-import { eventually } from '../../support/time.js';
+import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
+import { PUBLIC_URL } from '../support/caller.js';
+import { type Fleet, type FleetNode, sees, startFleet } from '../support/fleet.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { Agent } from '../support/stream/agent.js';
+import { StreamDouble } from '../support/stream/double.js';
+import { agentLevel, heardBy, LEVEL, phoneLevel } from '../support/stream-call.js';
+import { eventually } from '../support/time.js';
 
 /** Calls of the node that goes away; agents talk in some of them, for each is a WebRTC client in this very process. */
 const CALLS = 20;

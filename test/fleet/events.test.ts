@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest';
-import type { GatewayEvent } from '../../../src/index.js';
-import { AudioSource } from '../../../src/simulator/index.js';
-import { PUBLIC_URL } from '../../support/caller.js';
-import { type FleetNode, startFleet } from '../../support/fleet.js';
-import { Receiver, SECRET } from '../../support/receiver.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { eventually } from '../../support/time.js';
+import type { GatewayEvent } from '../../src/index.js';
+import { AudioSource } from '../../src/simulator/index.js';
+import { PUBLIC_URL } from '../support/caller.js';
+import { type FleetNode, startFleet } from '../support/fleet.js';
+import { Receiver, SECRET } from '../support/receiver.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { eventually } from '../support/time.js';
 
 describeOnRedis('a call that goes on at another node', () => {
   it('is told as one call: one start, one answer, a hand-over, one end', async () => {

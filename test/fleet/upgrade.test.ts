@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import { Caller } from '../../support/caller.js';
-import { type FleetNode, startFleet } from '../../support/fleet.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { eventually } from '../../support/time.js';
-import { toneMulaw } from '../../support/tone.js';
+import { Caller } from '../support/caller.js';
+import { type FleetNode, startFleet } from '../support/fleet.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { eventually } from '../support/time.js';
+import { toneMulaw } from '../support/tone.js';
 
 const AT_ONCE = 20;
 const ROUNDS = 60;

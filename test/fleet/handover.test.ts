@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { AudioSource, type SimulatedPhone } from '../../../src/simulator/index.js';
+import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import {
   Caller,
   localUrl,
@@ -9,11 +9,11 @@ import {
   streamUrl,
   upgradeStatus,
   voiceParameters,
-} from '../../support/caller.js';
-import { type Fleet, type FleetNode, sees, startFleet } from '../../support/fleet.js';
-import { freePort } from '../../support/port.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
-import { eventually } from '../../support/time.js';
+} from '../support/caller.js';
+import { type Fleet, type FleetNode, sees, startFleet } from '../support/fleet.js';
+import { freePort } from '../support/port.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { eventually } from '../support/time.js';
 
 /** Live calls of the node that goes away. */
 const CALLS = 100;

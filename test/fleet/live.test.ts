@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { Caller } from '../../support/caller.js';
-import { type FleetNode, startFleet } from '../../support/fleet.js';
-import { describeOnRedis, RedisServer } from '../../support/redis.js';
+import { Caller } from '../support/caller.js';
+import { type FleetNode, startFleet } from '../support/fleet.js';
+import { describeOnRedis, RedisServer } from '../support/redis.js';
 
 interface Round {
   readonly node: string;

@@ -1,0 +1,105 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../src/clock.js';
+import { VirtualClock } from './support/virtual-clock.js';
+
+const SRC = fileURLToPath(new URL('../src', import.meta.url));
+
+it('is the only place that asks the machine for the time', () => {
+  // Timers and `performance` are kept out by the linter, which knows no members and constructors.
+  const bare = /\bDate\.now\b|\bnew Date\(\)|\bAbortSignal\.timeout\b/;
+  const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ts'),
+  );
+  const found = files.filter(
+    (file) => file !== 'clock.ts' && bare.test(readFileSync(join(SRC, file), 'utf8')),
+  );
+  expect(files.length).toBeGreaterThan(100);
+  expect(found).toEqual([]);
+});
+
+describe('the machine’s clock', () => {
+  it('waits no less than it is told, and repeats until it is told no more', async () => {
+    const begun = systemClock.now();
+    let rings = 0;
+    await new Promise<void>((resolve) => {
+      const timer = systemClock.every(5, () => {
+        rings += 1;
+        if (rings < 3) return;
+        systemClock.cancel(timer);
+        systemClock.after(10, resolve);
+      });
+    });
+    expect(systemClock.now() - begun).toBeGreaterThanOrEqual(23);
+    expect(rings).toBe(3);
+  });
+
+  it('tells the time of day', () => {
+    expect(Math.abs(systemClock.date().getTime() - Date.now())).toBeLessThan(1_000);
+  });
+});
+
+describe('a sleep', () => {
+  it('ends with its signal, and then keeps no timer', async () => {
+    const clock = new VirtualClock();
+    const signal = new AbortController();
+    const slept = clock.sleep(60_000, signal.signal);
+    expect(clock.pending).toBe(1);
+    signal.abort();
+    await slept;
+    expect(clock.pending).toBe(0);
+    await clock.sleep(60_000, signal.signal);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('bounds other work, whose result or failure it passes on', async () => {
+    const clock = new VirtualClock();
+    expect(await clock.within(100, Promise.resolve('done'))).toBe('done');
+    await expect(clock.within(100, Promise.reject(new Error('failed')))).rejects.toThrow('failed');
+    const late = clock.within(100, new Promise(() => {}));
+    clock.advance(99);
+    expect(clock.pending).toBe(1);
+    clock.advance(1);
+    expect(await late).toBeUndefined();
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe('a clock turned by hand', () => {
+  it('runs what is due at its own moment, in order', () => {
+    const clock = new VirtualClock();
+    const ran: [string, number][] = [];
+    const begun = clock.now();
+    const note = (what: string) => () => ran.push([what, clock.now() - begun]);
+    clock.after(30, note('later'));
+    clock.after(10, () => {
+      note('first')();
+      clock.after(5, note('of the first'));
+    });
+    const beat = clock.every(12, note('beat'));
+    clock.advance(31);
+    clock.cancel(beat);
+    clock.advance(1_000);
+    expect(ran).toEqual([
+      ['first', 10],
+      ['beat', 12],
+      ['of the first', 15],
+      ['beat', 24],
+      ['later', 30],
+    ]);
+  });
+
+  it('runs what a stall made late once', () => {
+    const clock = new VirtualClock();
+    let beats = 0;
+    clock.every(10, () => {
+      beats += 1;
+    });
+    clock.stall(1_000);
+    expect(beats).toBe(1);
+    clock.advance(10);
+    expect(beats).toBe(2);
+  });
+});
