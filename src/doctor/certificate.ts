@@ -1,4 +1,3 @@
-import { systemClock } from '../clock.js';
 import type { Check, Result } from './check.js';
 import { reasonOf } from './wire.js';
 
@@ -9,7 +8,7 @@ const DAY_MS = 86_400_000;
 /** Whether Twilio, which accepts no unknown certificate, would take this one. */
 export const certificate: Check = {
   name: 'certificate',
-  async run({ at, wire }) {
+  async run({ at, wire, clock }) {
     if (at === undefined) return { mark: 'skip', says: 'There is no public URL to look at' };
     const { hostname, port } = new URL(at.origin);
     if (at.origin.startsWith('http:')) {
@@ -21,7 +20,7 @@ export const certificate: Check = {
     }
     try {
       const { fault, names, validTo } = await wire.certificate(at.origin);
-      const days = Math.floor((validTo.getTime() - systemClock.date().getTime()) / DAY_MS);
+      const days = Math.floor((validTo.getTime() - clock.date().getTime()) / DAY_MS);
       if (fault !== undefined) return refused(fault, hostname, names, validTo);
       if (days >= LAST_DAYS) return { mark: 'ok', says: `The certificate is good for ${days} days` };
       return {

@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../clock.js';
 import { type Config, readConfig } from '../config.js';
 import { GatewayError } from '../errors.js';
 import { type PublicOrigin, parsePublicUrl } from '../twilio/public-url.js';
@@ -26,6 +27,7 @@ export interface Context {
   readonly wire: Wire;
   /** Where a token that Twilio refuses may belong. */
   readonly regions: readonly Region[];
+  readonly clock: Clock;
 }
 
 export interface ContextOptions extends WireOptions {
@@ -44,6 +46,7 @@ export function createContext(env: NodeJS.ProcessEnv, options: ContextOptions = 
     wire: new Wire(options),
     // Another API than Twilio's own has no Regions that we know of.
     regions: options.regions ?? (config.twilio.apiUrl === undefined ? REGIONS : []),
+    clock: options.clock ?? systemClock,
   };
 }
 

@@ -1,4 +1,4 @@
-import { systemClock } from '../clock.js';
+import type { Clock } from '../clock.js';
 import type { Check } from './check.js';
 import { reasonOf } from './wire.js';
 
@@ -7,12 +7,12 @@ const PATIENCE_MS = 3_000;
 /** Whether the shared registry can be reached, and written to. */
 export const redis: Check = {
   name: 'Redis',
-  async run({ config }) {
+  async run({ config, clock }) {
     if (config.redis === undefined)
       return { mark: 'skip', says: 'There is no REDIS_URL: one node, registry in memory' };
     const { host } = new URL(config.redis.url);
     try {
-      const role = await pingRedis(config.redis.url);
+      const role = await pingRedis(config.redis.url, clock);
       return role === 'master'
         ? { mark: 'ok', says: `Redis at ${host} answers` }
         : {
@@ -41,7 +41,7 @@ export const redis: Check = {
  * Asks a Redis for its role: `master` or `slave`.
  * Rejects with the client's error where it can not be reached in three seconds, or does not let us in.
  */
-export async function pingRedis(url: string): Promise<string> {
+export async function pingRedis(url: string, clock: Clock): Promise<string> {
   // Loaded here: only installations of several nodes need it.
   const { createClient } = await import('@redis/client');
   const client = createClient({
@@ -58,7 +58,7 @@ export async function pingRedis(url: string): Promise<string> {
     return String(name);
   };
   try {
-    const answer = await systemClock.within(PATIENCE_MS, role());
+    const answer = await clock.within(PATIENCE_MS, role());
     if (answer === undefined) throw new Error(`no answer within ${PATIENCE_MS} ms`);
     return answer;
   } finally {

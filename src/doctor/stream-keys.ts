@@ -1,4 +1,3 @@
-import { systemClock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Check } from './check.js';
 
@@ -7,7 +6,7 @@ const TOKEN_SECONDS = 60;
 /** Whether Stream lets the gateway in. */
 export const streamKeys: Check = {
   name: 'Stream keys',
-  async run({ config: { stream } }) {
+  async run({ config: { stream }, clock }) {
     if (stream === undefined)
       return { mark: 'skip', says: 'Calls are bridged to local rooms: there are no keys to try' };
     // Loaded here: the SDK is large, and few installations that are asked have keys.
@@ -19,7 +18,7 @@ export const streamKeys: Check = {
         apiSecret,
         baseUrl,
         tokenSeconds: TOKEN_SECONDS,
-        clock: systemClock,
+        clock,
       }).open();
       return { mark: 'ok', says: 'Stream accepts the keys' };
     } catch (error) {

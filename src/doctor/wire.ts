@@ -3,7 +3,7 @@ import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import tls from 'node:tls';
-import { systemClock } from '../clock.js';
+import { type Clock, systemClock } from '../clock.js';
 
 /** Twilio is more patient, but a caller is not. */
 const TIMEOUT_MS = 10_000;
@@ -14,6 +14,8 @@ export interface WireOptions {
   readonly connect?: { readonly host: string; readonly port: number };
   /** PEM of an authority to trust besides the usual ones. */
   readonly ca?: string;
+  /** Default {@link systemClock}. */
+  readonly clock?: Clock;
 }
 
 export interface Question {
@@ -47,12 +49,16 @@ export interface Certificate {
  * by itself ({@link certificate}); all else goes on in spite of it, so that one run tells of every mistake.
  */
 export class Wire {
-  constructor(private readonly options: WireOptions) {}
+  private readonly clock: Clock;
+
+  constructor(private readonly options: WireOptions) {
+    this.clock = options.clock ?? systemClock;
+  }
 
   /** One that connects where a URL says. */
   get direct(): Wire {
-    const { ca } = this.options;
-    return new Wire(ca === undefined ? {} : { ca });
+    const { connect: _, ...direct } = this.options;
+    return new Wire(direct);
   }
 
   /** Sends a request. Rejects with the system's error where nothing answers. */
@@ -75,28 +81,32 @@ export class Wire {
   certificate(url: string): Promise<Certificate> {
     const { hostname, port } = new URL(url);
     const { ca } = this.options;
-    return new Promise((resolve, reject) => {
-      const socket = tls.connect({
-        host: hostname.replace(/^\[|\]$/g, ''),
-        port: Number(port || 443),
-        ...this.options.connect,
-        ...serverName(hostname),
-        rejectUnauthorized: false,
-        ...(ca === undefined ? {} : { ca: [...tls.rootCertificates, ca] }),
-      });
-      socket.setTimeout(TIMEOUT_MS, () => socket.destroy(late()));
-      socket.on('error', reject);
-      socket.on('secureConnect', () => {
-        const { subjectaltname, subject, valid_to } = socket.getPeerCertificate();
-        const fault = socket.authorizationError as Error | string | undefined | null;
-        socket.destroy();
-        resolve({
-          ...(fault && { fault: typeof fault === 'string' ? fault : fault.message }),
-          names: (subjectaltname ?? String(subject?.CN ?? 'nobody')).replaceAll(/DNS:|IP Address:/g, ''),
-          validTo: new Date(valid_to),
-        });
-      });
-    });
+    return this.clock.limited(
+      TIMEOUT_MS,
+      (signal) =>
+        new Promise((resolve, reject) => {
+          const socket = tls.connect({
+            host: hostname.replace(/^\[|\]$/g, ''),
+            port: Number(port || 443),
+            ...this.options.connect,
+            ...serverName(hostname),
+            rejectUnauthorized: false,
+            ...(ca === undefined ? {} : { ca: [...tls.rootCertificates, ca] }),
+          });
+          signal.addEventListener('abort', () => socket.destroy(late()));
+          socket.on('error', reject);
+          socket.on('secureConnect', () => {
+            const { subjectaltname, subject, valid_to } = socket.getPeerCertificate();
+            const fault = socket.authorizationError as Error | string | undefined | null;
+            socket.destroy();
+            resolve({
+              ...(fault && { fault: typeof fault === 'string' ? fault : fault.message }),
+              names: (subjectaltname ?? String(subject?.CN ?? 'nobody')).replaceAll(/DNS:|IP Address:/g, ''),
+              validTo: new Date(valid_to),
+            });
+          });
+        }),
+    );
   }
 
   private send(
@@ -106,10 +116,11 @@ export class Wire {
     body?: string,
   ): Promise<Answer> {
     const to = new URL(url);
-    const started = systemClock.now();
+    const { clock } = this;
+    const started = clock.now();
     const isSecure = to.protocol === 'https:';
     const { connect } = this.options;
-    return systemClock.limited(
+    return clock.limited(
       TIMEOUT_MS,
       (signal) =>
         new Promise((resolve, reject) => {
@@ -131,7 +142,7 @@ export class Wire {
           request.on('error', (error) => reject(error.name === 'AbortError' ? late() : error));
           request.on('upgrade', (response, socket) => {
             socket.destroy();
-            resolve(answerOf(response, '', started));
+            resolve(answerOf(response, '', started, clock));
           });
           request.on('response', (response) => {
             let text = '';
@@ -140,7 +151,7 @@ export class Wire {
               if (text.length > MAX_BODY_BYTES) response.destroy(new Error('more than 64 KiB'));
             });
             response.on('error', reject);
-            response.on('end', () => resolve(answerOf(response, text, started)));
+            response.on('end', () => resolve(answerOf(response, text, started, clock)));
           });
           request.end(body);
         }),
@@ -148,9 +159,9 @@ export class Wire {
   }
 }
 
-function answerOf(response: IncomingMessage, text: string, started: number): Answer {
+function answerOf(response: IncomingMessage, text: string, started: number, clock: Clock): Answer {
   const { statusCode = 0, headers } = response;
-  const at = { ms: systemClock.now() - started, receivedAt: systemClock.date().getTime() };
+  const at = { ms: clock.now() - started, receivedAt: clock.date().getTime() };
   return { status: statusCode, headers, ...errorOf(text), ...at };
 }
 

@@ -27,7 +27,7 @@ export interface SimulatedTwilioOptions {
   readonly callee?: Callee;
   /** The account's phone numbers, for who looks them up; default none. */
   readonly numbers?: readonly NumberFacts[];
-  /** The time of its phones; default {@link systemClock}. */
+  /** Its time and that of its phones; default {@link systemClock}. */
   readonly clock?: Clock;
 }
 
@@ -74,7 +74,10 @@ export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
 
   /** Opens the REST API on loopback. @param port default any free one @returns its origin */
   async listen(port = 0): Promise<string> {
-    const server = http.createServer((request, response) => void this.api.handle(request, response));
+    const server = http.createServer((request, response) => {
+      response.setHeader('date', this.clock.time.date().toUTCString());
+      void this.api.handle(request, response);
+    });
     this.server = server;
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');

@@ -5,6 +5,8 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe } from 'vitest';
+import { systemClock } from '../../src/clock.js';
+import { needs } from './needs.js';
 import { freePort } from './port.js';
 
 const freed: (() => unknown)[] = [];
@@ -32,9 +34,9 @@ export async function startHaproxy({ to, pem, lines = [] }: ProxyOptions): Promi
   maxconn 200
 defaults
   mode http
-  timeout connect 2s
-  timeout client 10s
-  timeout server 10s
+  timeout connect 1m
+  timeout client 1m
+  timeout server 1m
   timeout tunnel 1m
 frontend twilio
   bind 127.0.0.1:${port}${pem === undefined ? '' : ` ssl crt ${pem} alpn http/1.1`}
@@ -122,12 +124,10 @@ async function serve(program: string, args: readonly string[], port: number, fol
     }
     rmSync(folder, { recursive: true });
   });
-  for (let tries = 0; tries < 100; tries++) {
+  while (!(await answers(port))) {
     if (child.exitCode !== null) throw new Error(`${program} ended: ${output}`);
-    if (await answers(port)) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await systemClock.sleep(5);
   }
-  throw new Error(`${program} does not listen: ${output}`);
 }
 
 function answers(port: number): Promise<boolean> {
@@ -141,18 +141,9 @@ function answers(port: number): Promise<boolean> {
   });
 }
 
-const missing = (
-  [
-    ['haproxy', 'haproxy'],
-    ['nginx', 'nginx-light'],
-  ] as const
-).filter(([program]) => spawnSync(program, ['-v']).error !== undefined);
-if (missing.length > 0) {
-  const names = missing.map(([program]) => program).join(' and ');
-  if (process.env.CI) throw new Error(`Expected ${names} for these tests but found none`);
-  const packages = missing.map(([, name]) => name).join(' ');
-  console.warn(`skipped: tests behind ${names} (apt-get install ${packages})`);
-}
+const areThere = needs('haproxy and nginx', 'apt-get install haproxy nginx-light', () =>
+  ['haproxy', 'nginx'].every((program) => spawnSync(program, ['-v']).status === 0),
+);
 
 /** Tests that need a real proxy; skipped, and said so in a line, where there is none. */
-export const describeBehindProxy = missing.length > 0 ? describe.skip : describe;
+export const describeBehindProxy = describe.runIf(areThere);
