@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { beforeAll, expect, it } from 'vitest';
 import { certificate } from '../../src/doctor/certificate.js';
 import type { Finding } from '../../src/doctor/check.js';
@@ -13,11 +15,14 @@ import { makeCertificate } from '../support/certificate.js';
 import { startGateway } from '../support/gateway.js';
 import { freePort } from '../support/port.js';
 import { describeBehindProxy, startHaproxy, startNginx } from '../support/reverse-proxy.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const HOST = 'voice.example.com';
 const PUBLIC_URL = `https://${HOST}`;
 const CHECKS = [certificate, route, webhook, upgrade];
 
+/** Nobody turns it: patience has no end, however busy the machine is. */
+const clock = new VirtualClock();
 let tls: { cert: string; pem: string };
 let ca: string;
 beforeAll(() => {
@@ -33,7 +38,7 @@ async function mistakesAt(port: number, publicUrl = PUBLIC_URL, options: Context
     PORT: '0',
     PUBLIC_URL: publicUrl,
   };
-  const context = createContext(env, { connect: { host: '127.0.0.1', port }, ca, ...options });
+  const context = createContext(env, { clock, connect: { host: '127.0.0.1', port }, ca, ...options });
   const findings = await examine(context, CHECKS);
   return wrongOf(findings);
 }
@@ -101,7 +106,8 @@ describeBehindProxy('doctor, of a proxy', () => {
     const shown = async (days: number) => {
       const { cert, pem } = makeCertificate(HOST, days);
       const port = await startHaproxy({ to: addressOf(url), pem });
-      return mistakesAt(port, PUBLIC_URL, { ca: readFileSync(cert, 'utf8') });
+      const inAnHour = new VirtualClock(Date.now() + 3_600_000);
+      return mistakesAt(port, PUBLIC_URL, { ca: readFileSync(cert, 'utf8'), clock: inAnHour });
     };
     expect(await shown(-1)).toEqual({
       certificate: expect.stringMatching(/^fail: The certificate ended on/),
@@ -136,10 +142,10 @@ describeBehindProxy('doctor, of a proxy', () => {
     const tunnel = createServer((_, response) =>
       response.writeHead(404, { 'ngrok-error-code': 'ERR_NGROK_3200' }).end(),
     );
-    const to = `127.0.0.1:${await freePort()}`;
-    await new Promise<void>((resolve) => tunnel.listen(Number(to.split(':')[1]), '127.0.0.1', resolve));
+    await once(tunnel.listen(0, '127.0.0.1'), 'listening');
     try {
-      const port = await startHaproxy({ to, pem: tls.pem });
+      const { port: behind } = tunnel.address() as AddressInfo;
+      const port = await startHaproxy({ to: `127.0.0.1:${behind}`, pem: tls.pem });
       expect((await mistakesAt(port)).proxy).toContain('ERR_NGROK_3200');
     } finally {
       tunnel.closeAllConnections();

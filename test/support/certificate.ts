@@ -21,7 +21,8 @@ export function makeCertificate(host: string, days = 30): { cert: string; pem: s
   ) as [string, string, string, string, string];
   const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'ignore' });
   writeFileSync(names, `subjectAltName=DNS:${host}`);
-  openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', wish, '-subj', `/CN=${host}`);
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  openssl('req', ...kind, '-keyout', key, '-out', wish, '-subj', `/CN=${host}`);
   const signing = ['-req', '-in', wish, '-signkey', key, '-days', String(days), '-extfile', names];
   openssl('x509', ...signing, '-out', cert);
   writeFileSync(pem, readFileSync(cert, 'utf8') + readFileSync(key, 'utf8'));

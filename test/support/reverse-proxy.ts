@@ -34,6 +34,7 @@ export async function startHaproxy({ to, pem, lines = [] }: ProxyOptions): Promi
   maxconn 200
 defaults
   mode http
+  retries 0
   timeout connect 1m
   timeout client 1m
   timeout server 1m
