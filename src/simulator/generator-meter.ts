@@ -1,4 +1,5 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { systemClock } from '../clock.js';
 import { type FrameClock, LATE_MS } from './clock.js';
 import type { Percentiles } from './histogram.js';
 
@@ -23,16 +24,31 @@ export interface GeneratorReport {
   readonly limits: readonly string[];
 }
 
+/** What this process takes of a core: of the machine's time, whatever clock the phones live by. */
+export class CpuShare {
+  private usage = process.cpuUsage();
+  private begunAt = systemClock.now();
+
+  restart(): void {
+    this.usage = process.cpuUsage();
+    this.begunAt = systemClock.now();
+  }
+
+  /** Since the beginning, or the latest restart. */
+  get value(): number {
+    const { user, system } = process.cpuUsage(this.usage);
+    return (user + system) / 1000 / Math.max(1, systemClock.now() - this.begunAt);
+  }
+}
+
 /** Watches the process that places the calls, so that its own slowness is not taken for the server's. */
 export class GeneratorMeter {
   private readonly delay: IntervalHistogram = monitorEventLoopDelay({ resolution: 10 });
-  private cpu = process.cpuUsage();
-  private begunAt: number;
+  private readonly cpu = new CpuShare();
   private behindMs = 0;
   private isOutOfFiles = false;
 
   constructor(private readonly clock: FrameClock) {
-    this.begunAt = clock.time.now();
     this.delay.enable();
   }
 
@@ -40,8 +56,7 @@ export class GeneratorMeter {
   restart(): void {
     this.clock.forgetLateness();
     this.delay.reset();
-    this.cpu = process.cpuUsage();
-    this.begunAt = this.clock.time.now();
+    this.cpu.restart();
   }
 
   /** A call was placed so late. */
@@ -56,8 +71,7 @@ export class GeneratorMeter {
 
   report(): GeneratorReport {
     const { delay, behindMs } = this;
-    const { user, system } = process.cpuUsage(this.cpu);
-    const cpu = (user + system) / 1000 / Math.max(1, this.clock.time.now() - this.begunAt);
+    const cpu = this.cpu.value;
     const { lateTicks } = this.clock;
     const lateness = this.clock.lateness.percentiles();
     const milliseconds = (nanoseconds: number) => (Number.isFinite(nanoseconds) ? nanoseconds / 1e6 : 0);

@@ -4,7 +4,7 @@ import { expected } from '../errors.js';
 import { AudioSource } from './audio.js';
 import { SimulatedTwilio } from './carrier.js';
 import type { DialMapping } from './dial.js';
-import { GeneratorMeter, type GeneratorReport } from './generator-meter.js';
+import { CpuShare, GeneratorMeter, type GeneratorReport } from './generator-meter.js';
 import { type HandoverReport, HandoverTotals } from './handover.js';
 import { Histogram, type Percentiles } from './histogram.js';
 import type { LineProfile } from './line.js';
@@ -56,6 +56,8 @@ export interface LoadOptions {
   readonly onProgress?: (progress: LoadProgress) => void;
   /** Ends the run early; its report covers what was. */
   readonly signal?: AbortSignal;
+  /** The time of its phones; what the generator itself costs is of the machine's. Default {@link systemClock}. */
+  readonly clock?: Clock;
 }
 
 export interface LoadProgress {
@@ -180,8 +182,7 @@ class Load {
   private generator: GeneratorReport | undefined;
   private progressTimer: Timer | undefined;
   private sampleTimer: Timer | undefined;
-  private cpu = process.cpuUsage();
-  private sampledAt: number;
+  private readonly cpu = new CpuShare();
 
   constructor(
     private readonly twilio: SimulatedTwilio,
@@ -192,7 +193,6 @@ class Load {
       options.audio ?? (options.script === undefined ? AudioSource.speech() : AudioSource.silence());
     this.clock = twilio.clock.time;
     this.begunAt = this.clock.now();
-    this.sampledAt = this.begunAt;
     this.meter = new GeneratorMeter(twilio.clock);
     const { onProgress } = options;
     if (onProgress !== undefined) {
@@ -356,8 +356,8 @@ class Load {
     const now = this.clock.now();
     const { p50Ms, p99Ms } = this.roundTrips.percentiles();
     this.roundTrips.reset();
-    const { user, system } = process.cpuUsage(this.cpu);
-    this.cpu = process.cpuUsage();
+    const cpu = this.cpu.value;
+    this.cpu.restart();
     // Calls that do not start can make a run longer than its steps say.
     if (this.samples.length >= 4 * MOST_SAMPLES) return;
     this.samples.push({
@@ -368,9 +368,8 @@ class Load {
       lost: this.lost,
       roundTripP50Ms: p50Ms,
       roundTripP99Ms: p99Ms,
-      cpu: (user + system) / 1000 / Math.max(1, now - this.sampledAt),
+      cpu,
     });
-    this.sampledAt = now;
   }
 
   private place(): void {

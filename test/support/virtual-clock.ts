@@ -107,6 +107,17 @@ export class VirtualClock extends Clock {
     this.running = undefined;
   }
 
+  /** Has a clock that moves on by itself turned by hand for a while, from a moment on at which nothing is under way. */
+  async byHand(work: () => Promise<void>): Promise<void> {
+    this.halt();
+    await settle();
+    try {
+      await work();
+    } finally {
+      this.start();
+    }
+  }
+
   private add(ms: number, callback: () => void, period: number | undefined): Wait {
     const wait: Wait = { due: 0, period, callback, unref: () => wait };
     this.queue(wait, ms);
