@@ -104,9 +104,9 @@ describe('alignment', () => {
   const speech = AudioSource.speech().pcm;
 
   it('finds speech again, quieter and later', () => {
-    const begun = performance.now();
+    const begun = process.cpuUsage();
     const found = align(speech, delayed(speech, 1234, 0.5));
-    expect(performance.now() - begun).toBeLessThan(2000);
+    expect(process.cpuUsage(begun).user / 1_000).toBeLessThan(2_000);
     expect(found.lagMs).toBeCloseTo(154.25, 1);
     expect(found.correlation).toBeGreaterThan(0.999);
     expect(found.gainDb).toBeCloseTo(-6.02, 1);

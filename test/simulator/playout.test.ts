@@ -1,21 +1,26 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { encodeMulaw, PlayoutBuffer, type PlayoutOptions } from '../../src/simulator/index.js';
-
-/** Timers on a shared machine may be this late; never early. */
-const LATE_MS = 40;
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const loud = encodeMulaw(new Int16Array(160).fill(8000));
 const marks: { name: string; at: number }[] = [];
+let clock: VirtualClock;
+let begun: number;
 let buffer: PlayoutBuffer;
 
 function open(options: Partial<PlayoutOptions> = {}): PlayoutBuffer {
   marks.length = 0;
-  buffer = new PlayoutBuffer({ onMark: (name) => marks.push({ name, at: performance.now() }), ...options });
+  clock = new VirtualClock();
+  begun = clock.now();
+  const onMark = (name: string) => marks.push({ name, at: clock.now() - begun });
+  buffer = new PlayoutBuffer({ clock, onMark, ...options });
   return buffer;
 }
 
-afterEach(() => buffer.close());
+afterEach(() => {
+  buffer.close();
+  expect(clock.pending).toBe(0);
+});
 
 describe('marks', () => {
   it('are echoed at once when nothing is buffered', () => {
@@ -23,29 +28,26 @@ describe('marks', () => {
     expect(marks.map((mark) => mark.name)).toEqual(['now']);
   });
 
-  it('are echoed in order when everything before them was played', async () => {
+  it('are echoed in order when everything before them was played', () => {
     open();
-    const begun = performance.now();
     buffer.append(800);
     buffer.mark('100 ms');
     buffer.append(800);
     buffer.mark('200 ms');
-    await sleep(200 + LATE_MS);
-    expect(marks.map((mark) => mark.name)).toEqual(['100 ms', '200 ms']);
-    for (const [i, due] of [100, 200].entries()) {
-      const after = (marks[i]?.at ?? 0) - begun;
-      expect(after).toBeGreaterThanOrEqual(due - 0.1);
-      expect(after).toBeLessThan(due + LATE_MS);
-    }
+    expect(clock.pending).toBe(1);
+    clock.advance(1_000);
+    expect(marks).toEqual([
+      { name: '100 ms', at: 100 },
+      { name: '200 ms', at: 200 },
+    ]);
   });
 
-  it('wait for the de-jitter delay too', async () => {
+  it('wait for the de-jitter delay too', () => {
     open({ dejitterMs: 60 });
-    const begun = performance.now();
     buffer.append(160);
     buffer.mark('late');
-    await sleep(80 + LATE_MS);
-    expect((marks[0]?.at ?? 0) - begun).toBeGreaterThanOrEqual(79.9);
+    clock.advance(1_000);
+    expect(marks).toEqual([{ name: 'late', at: 80 }]);
   });
 
   it('are bounded in number', () => {

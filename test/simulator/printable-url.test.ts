@@ -47,7 +47,7 @@ describe('no error of the simulator holds user, password or query', () => {
     expect(message).toContain(told);
     expect(message).not.toMatch(/bob|hunter2|s3cret/);
   };
-  const options = { authToken: '12345', timeoutMs: 5_000 };
+  const options = { authToken: '12345' };
 
   it('where nobody listens', async () => {
     const url = `http://127.0.0.1:${await freePort()}/voice`;

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { destinationOf } from '../../src/simulator/dial.js';
 import {
@@ -8,7 +10,9 @@ import {
   streamStatusParameters,
   webhookParameters,
 } from '../../src/simulator/index.js';
+import { freePort } from '../support/port.js';
 import { ReferenceGateway, type ReferenceGatewayOptions } from '../support/reference-gateway.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const call = {
   callSid: newSid('CA'),
@@ -175,19 +179,20 @@ describe('requests', () => {
   });
 
   it('says when nobody listens, when no answer comes, and when it is given up', async () => {
-    const { target, close } = await listen();
-    await close.call(gateway);
-    await expect(sendWebhook(`${target}/voice`, {}, { authToken: 'x' })).rejects.toMatchObject({
+    const nowhere = `http://127.0.0.1:${await freePort()}/voice`;
+    await expect(sendWebhook(nowhere, {}, { authToken: 'x' })).rejects.toMatchObject({
       code: 'GW_SIM_11205',
     });
-    const silent = await import('node:net').then(({ createServer }) => createServer(() => {}));
-    await new Promise<void>((resolve) => {
-      silent.listen(0, '127.0.0.1', resolve);
-    });
-    const url = `http://127.0.0.1:${(silent.address() as { port: number }).port}/`;
-    await expect(sendWebhook(url, {}, { authToken: 'x', timeoutMs: 50 })).rejects.toThrow(
-      /none within 50 ms/,
-    );
+    const silent = createServer(() => {}).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/`;
+    const clock = new VirtualClock();
+    const late = sendWebhook(url, {}, { authToken: 'x', clock });
+    await once(silent, 'connection');
+    clock.advance(14_999);
+    expect(clock.pending).toBe(1);
+    clock.advance(1);
+    await expect(late).rejects.toThrow(/none within 15000 ms/);
     const abort = new AbortController();
     const pending = sendWebhook(url, {}, { authToken: 'x', signal: abort.signal });
     abort.abort();

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
+import { clock } from './time.js';
 
 /** Longest request body kept to be sent to another node. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -97,8 +98,8 @@ export class RoundRobin {
   private async request(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     try {
       const body = await bodyOf(request);
-      const patience = performance.now() + this.patienceMs;
-      do {
+      const patience = clock.now() + this.patienceMs;
+      for (;;) {
         for (const node of this.inTurn()) {
           const answer = await this.ask(node, request, body).catch(() => undefined);
           if (answer === undefined) continue;
@@ -106,8 +107,9 @@ export class RoundRobin {
           await this.passOn(node, answer, response);
           return;
         }
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-      } while (performance.now() < patience);
+        if (clock.now() >= patience) break;
+        await clock.sleep(RETRY_MS);
+      }
       this.unanswered += 1;
       response.writeHead(502).end();
     } catch {
