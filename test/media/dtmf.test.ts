@@ -1,3 +1,4 @@
+import { deepStrictEqual } from 'node:assert';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DtmfTones } from '../../src/media/dtmf.js';
@@ -19,8 +20,8 @@ const TONE = 4800;
 const KEY = 9600;
 const RAMP = 240;
 
-/** Samples that no test here reads more of. */
-const MOST = 1_000_000;
+/** More samples than any test here reads. */
+const scratch = new Int16Array(1_000_000);
 
 /** Amplitudes at 0 dBm0: of the sequence in table 6 of ITU-T G.711, which is a sine of 1 kHz at that level. */
 const ZERO_DBM0 = (() => {
@@ -31,10 +32,9 @@ const ZERO_DBM0 = (() => {
 
 /** All there is left in it, a frame at a time, and silence up to the end of the last frame. */
 function readAll(tones: DtmfTones, frameSamples = 480): Int16Array {
-  const audio = new Int16Array(MOST);
   let end = 0;
-  while (tones.read(audio.subarray(end, end + frameSamples))) end += frameSamples;
-  return audio.slice(0, end);
+  while (tones.read(scratch.subarray(end, end + frameSamples))) end += frameSamples;
+  return scratch.slice(0, end);
 }
 
 function play(digits: string, frameSamples?: number): Int16Array {
@@ -185,7 +185,7 @@ describe('a key', () => {
   });
 
   test('may be a small letter', () => {
-    expect(play('abcd')).toEqual(play('ABCD'));
+    deepStrictEqual(play('abcd'), play('ABCD'));
   });
 });
 
@@ -196,7 +196,7 @@ describe('several keys', () => {
     const audio = play(everyKey);
     expect(audio).toHaveLength(KEY * everyKey.length);
     for (const [index, key] of [...everyKey].entries()) {
-      expect(audio.subarray(KEY * index, KEY * (index + 1))).toEqual(play(key));
+      deepStrictEqual(audio.subarray(KEY * index, KEY * (index + 1)), play(key));
     }
   });
 
@@ -223,10 +223,10 @@ describe('several keys', () => {
   test('w is half a second of silence and W a whole one', () => {
     const audio = play('1w2W', 960);
     expect(audio).toHaveLength(2 * KEY + 24_000 + 48_000);
-    expect(audio.subarray(0, KEY)).toEqual(play('1'));
-    expect(audio.subarray(KEY, KEY + 24_000)).toEqual(new Int16Array(24_000));
-    expect(audio.subarray(KEY + 24_000, 2 * KEY + 24_000)).toEqual(play('2'));
-    expect(audio.subarray(2 * KEY + 24_000)).toEqual(new Int16Array(48_000));
+    deepStrictEqual(audio.subarray(0, KEY), play('1'));
+    deepStrictEqual(audio.subarray(KEY, KEY + 24_000), new Int16Array(24_000));
+    deepStrictEqual(audio.subarray(KEY + 24_000, 2 * KEY + 24_000), play('2'));
+    deepStrictEqual(audio.subarray(2 * KEY + 24_000), new Int16Array(48_000));
   });
 
   test('sound the same in frames of any length', () => {
@@ -249,7 +249,7 @@ describe('several keys', () => {
           const frame = new Int16Array(size);
           if (!tones.read(frame)) break;
           const left = wanted.subarray(position, position + size);
-          expect(frame.subarray(0, left.length)).toEqual(left);
+          deepStrictEqual(frame.subarray(0, left.length), left);
           expect(frame.subarray(left.length).every((sample) => sample === 0)).toBe(true);
           position += size;
         }
@@ -300,7 +300,7 @@ describe('times of one’s own', () => {
       (digits, i) => [timed(digits, 50, 60), timed(digits), timed(digits, 200)][i]?.audio as Int16Array,
     );
     expect(tones.leftMs).toBe(110 + 700 + 300);
-    expect(readAll(tones, 48)).toEqual(Int16Array.of(...wanted.flatMap((part) => [...part])));
+    deepStrictEqual(readAll(tones, 48), Int16Array.of(...wanted.flatMap((part) => [...part])));
   });
 
   test('are refused beyond what receivers notice and people wait for', () => {
@@ -340,7 +340,7 @@ describe('the queue', () => {
     tones.push('4');
     tones.read(begin);
     tones.push('2');
-    expect(Int16Array.of(...begin, ...readAll(tones, 1820))).toEqual(play('42'));
+    deepStrictEqual(Int16Array.of(...begin, ...readAll(tones, 1820)), play('42'));
   });
 
   test('forgets everything when cleared, and begins afresh', () => {
@@ -352,7 +352,7 @@ describe('the queue', () => {
     expect(tones.isActive).toBe(false);
     expect(tones.read(frame)).toBe(false);
     tones.push('3');
-    expect(readAll(tones)).toEqual(play('3'));
+    deepStrictEqual(readAll(tones), play('3'));
     tones.clear();
     expect(tones.isActive).toBe(false);
   });
@@ -429,7 +429,7 @@ describe('the queue', () => {
     expect(() => tones.read(new Float32Array(480) as never)).toThrow(
       new TypeError('Expected an Int16Array for out but received Float32Array of 1920 bytes'),
     );
-    expect(readAll(tones)).toEqual(play('1'));
+    deepStrictEqual(readAll(tones), play('1'));
   });
 
   test('is its own: two share nothing', () => {
@@ -440,8 +440,8 @@ describe('the queue', () => {
     const [wantedA, wantedB] = [play('1'), play('9')];
     for (let begin = 0; begin < KEY; begin += 480) {
       expect(a.read(frameA) && b.read(frameB)).toBe(true);
-      expect(frameA).toEqual(wantedA.subarray(begin, begin + 480));
-      expect(frameB).toEqual(wantedB.subarray(begin, begin + 480));
+      deepStrictEqual(frameA, wantedA.subarray(begin, begin + 480));
+      deepStrictEqual(frameB, wantedB.subarray(begin, begin + 480));
     }
   });
 });

@@ -19,14 +19,14 @@ describe('load', () => {
       authToken: '12345',
       calls: 50,
       rate: 100,
-      durationMs: 3000,
+      durationMs: 2000,
       onProgress: (each) => progress.push(each),
     });
     expect(report).toMatchObject({ calls: 50, streams: 50, failed: 0, lostCalls: 0, framesMissing: 0 });
-    expect(report).toMatchObject({ pairing: 'valid', framesLost: 0, framesDiscarded: 0, heldMs: 3000 });
+    expect(report).toMatchObject({ pairing: 'valid', framesLost: 0, framesDiscarded: 0, heldMs: 2000 });
     // 50 frames a second and phone, over the hold and half of the ramp.
-    expect(report.framesSent).toBeGreaterThan(50 * 50 * 3);
-    expect(report.roundTrip.count).toBeGreaterThan(50 * 50 * 2.9);
+    expect(report.framesSent).toBeGreaterThan(50 * 50 * 2);
+    expect(report.roundTrip.count).toBeGreaterThan(50 * 50 * 1.9);
     expect(report.roundTrip.maxMs).toBeLessThan(20);
     expect(report).toMatchObject({ gaps: 0, underruns: 0, mostStreaming: 50 });
     expect(report.proof?.received.correlation).toBeGreaterThan(0.999);
