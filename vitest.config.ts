@@ -46,7 +46,7 @@ export default defineConfig({
       return false;
     },
     projects: [
-      { test: { ...common, name: 'unit', include: UNIT } },
+      { test: { ...common, name: 'unit', include: UNIT, exclude: ['test/bridge/stream/**'] } },
       {
         test: {
           ...common,

@@ -55,5 +55,5 @@ describeOnRedis('a call that goes on at another node', () => {
     // Asked once: the decision goes with the call.
     expect(receiver.received.filter(({ body }) => body.type === 'call.route')).toHaveLength(1);
     expect(receiver.received.every(({ isSigned }) => isSigned)).toBe(true);
-  }, 60_000);
+  });
 });

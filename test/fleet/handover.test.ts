@@ -13,7 +13,7 @@ import {
 import { type Fleet, type FleetNode, sees, startFleet } from '../support/fleet.js';
 import { freePort } from '../support/port.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
-import { eventually } from '../support/time.js';
+import { bound, eventually, sleep } from '../support/time.js';
 
 /** Live calls of the node that goes away. */
 const CALLS = 100;
@@ -21,8 +21,6 @@ const CALLS = 100;
 const OTHER_CALLS = 10;
 /** Callers come in at this pace. */
 const PACE_MS = 12;
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function call(fleet: Fleet): SimulatedPhone {
   return fleet.twilio.placeCall({
@@ -38,7 +36,7 @@ async function fill(fleet: Fleet, count: number): Promise<SimulatedPhone[]> {
   const phones: SimulatedPhone[] = [];
   for (let i = 0; i < count; i++) {
     phones.push(call(fleet));
-    await pause(PACE_MS);
+    await sleep(PACE_MS);
   }
   await Promise.all(phones.map((phone) => phone.started));
   return phones;
@@ -52,17 +50,20 @@ async function startFilled(redisUrl: string, others: number) {
   await Promise.all(fleet.nodes.map((node) => sees(node, others + 1)));
   // Callers of theirs, too.
   phones.push(...(await fill(fleet, OTHER_CALLS)));
-  await pause(500);
+  await sleep(500);
   return { fleet, phones };
 }
 
-/** Waits until nodes have so many calls between them, or for ten seconds. */
-async function have(nodes: readonly FleetNode[], count: number): Promise<void> {
-  for (let i = 0; i < 100; i++) {
-    const calls = await Promise.all(nodes.map((node) => node.metric('calls_active')));
-    if (calls.reduce((sum, each) => sum + each) >= count) return;
-    await pause(100);
-  }
+/** Waits until nodes have so many calls between them. */
+function have(nodes: readonly FleetNode[], count: number): Promise<void> {
+  return eventually(
+    `${count} calls`,
+    async () => {
+      const calls = await Promise.all(nodes.map((node) => node.metric('calls_active')));
+      return calls.reduce((sum, each) => sum + each) >= count;
+    },
+    10_000,
+  );
 }
 
 /** Hangs all up and answers what they went through. */
@@ -85,19 +86,19 @@ describeOnRedis('a call whose node goes away', () => {
     first.child.kill('SIGTERM');
     expect(await first.exited).toEqual([0, null]);
     await have([second], phones.length);
-    await pause(500);
+    await sleep(500);
     const outcomes = await endOf(phones);
     expect(outcomes.filter(({ status, error }) => status !== 'completed' || error !== undefined)).toEqual([]);
     const handovers = outcomes.flatMap((outcome) => outcome.handovers.filter(({ code }) => code === 1001));
     expect(handovers).toHaveLength(had);
     const gaps = handovers.map(({ gapMs }) => gapMs ?? Number.POSITIVE_INFINITY);
-    expect(p99(gaps)).toBeLessThan(1_000);
+    expect(p99(gaps)).toBeLessThan(bound(1_000));
     console.info(`${had} of ${phones.length} calls handed over, gap p99 ${p99(gaps).toFixed()} ms`);
     expect(await second.metric('handovers_total{why="drain"}')).toBe(had);
     expect(await second.metric('registry_up')).toBe(1);
     expect(first.output).not.toContain('"level":50');
     expect(second.output).not.toContain('"level":50');
-  }, 60_000);
+  });
 
   it(`goes on elsewhere when the node is killed: at least 99 of ${CALLS}`, async () => {
     const redis = await RedisServer.start();
@@ -107,7 +108,7 @@ describeOnRedis('a call whose node goes away', () => {
     expect(had).toBeGreaterThanOrEqual(CALLS);
     await first.kill();
     await have(others, phones.length);
-    await pause(500);
+    await sleep(500);
     const outcomes = await endOf(phones);
     const kept = outcomes.filter(
       ({ handovers, error }) => error === undefined && handovers.some(({ code }) => code === 1006),
@@ -120,7 +121,7 @@ describeOnRedis('a call whose node goes away', () => {
     await Promise.all(others.map((node) => sees(node, 2)));
     const counts = await Promise.all(others.map((node) => node.metric('handovers_total{why="lost"}')));
     expect(counts.reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(kept.length);
-  }, 60_000);
+  });
 
   it('goes on at a node alone that comes back after a restart', async () => {
     const redis = await RedisServer.start();
@@ -139,7 +140,7 @@ describeOnRedis('a call whose node goes away', () => {
     );
     const outcomes = await endOf(phones);
     expect(outcomes.map(({ status }) => status)).toEqual(Array(5).fill('completed'));
-  }, 30_000);
+  });
 
   it('waits for another node while it drains alone, and hands over as soon as there is one', async () => {
     const redis = await RedisServer.start();
@@ -150,14 +151,14 @@ describeOnRedis('a call whose node goes away', () => {
     first.child.kill('SIGTERM');
     await eventually('waiting', () => first.output.includes('no other node'));
     expect((await first.ready()).status).toBe(503);
-    await pause(300);
+    await sleep(300);
     expect(phone.streams).toHaveLength(1);
     await fleet.add();
     expect(await first.exited).toEqual([0, null]);
     await eventually('connected again', () => phone.streams.length === 2);
     const [outcome] = await endOf([phone]);
     expect(outcome?.status).toBe('completed');
-  }, 30_000);
+  });
 
   it('is left to whoever comes, where a node that drains alone is told once more', async () => {
     const redis = await RedisServer.start();
@@ -175,7 +176,7 @@ describeOnRedis('a call whose node goes away', () => {
     expect(await second.metric('handovers_total{why="drain"}')).toBe(1);
     const [outcome] = await endOf([phone]);
     expect(outcome?.status).toBe('completed');
-  }, 30_000);
+  });
 
   it('lets phones that only ring be answered elsewhere', async () => {
     const redis = await RedisServer.start();
@@ -211,7 +212,7 @@ describeOnRedis('a call whose node goes away', () => {
     await postForm(left.url, '/twilio/status', voiceParameters(parameters));
     const next = voiceParameters({ CallSid: other.callSid, CallStatus: 'in-progress' });
     expect(await (await postForm(left.url, '/twilio/next', next)).text()).toContain('<Hangup/>');
-  }, 30_000);
+  });
 
   it('is not handed over in circles', async () => {
     const redis = await RedisServer.start();

@@ -3,6 +3,7 @@ import { type CallFacts, Ledger } from '../../src/calls/fleet/ledger.js';
 import { RedisLink } from '../../src/calls/fleet/redis.js';
 import { systemClock } from '../../src/clock.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
+import { sleep } from '../support/time.js';
 
 let link: RedisLink;
 let server: RedisServer | undefined;
@@ -69,7 +70,7 @@ describeOnRedis('the ledger', () => {
 
   it('refuses a token that is out of date', async () => {
     await a.announce(facts, TOKEN, 50);
-    await new Promise((resolve) => setTimeout(resolve, 70));
+    await sleep(70);
     await expect(b.take(facts.callId, TOKEN)).rejects.toMatchObject({
       code: 'GW_TOKEN_EXPIRED',
       status: 410,

@@ -7,7 +7,7 @@ import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import { Caller, PUBLIC_URL } from '../support/caller.js';
 import { type FleetNode, startFleet } from '../support/fleet.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
-import { eventually } from '../support/time.js';
+import { eventually, sleep } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 describeOnRedis('a call recorded in a fleet', () => {
@@ -33,7 +33,7 @@ describeOnRedis('a call recorded in a fleet', () => {
         expect(await ask(node, 'POST')).toMatchObject([201, { callId: calls[0]?.callId }]);
         expect(await ask(other, 'POST')).toMatchObject([409, { error: { code: 'GW_RECORDING_EXISTS' } }]);
         for (let i = 1; i <= 25; i++) caller.media(toneMulaw(700, 20), { timestamp: 100_000 + i * 20 });
-        await new Promise((resolve) => setTimeout(resolve, 300));
+        await sleep(300);
         expect((await ask(one, 'GET'))[1].seconds).toBeGreaterThan(0.25);
         const [status, result] = await ask(node, 'DELETE');
         expect([status, result.end]).toEqual([200, 'stopped']);
@@ -66,7 +66,7 @@ describeOnRedis('a call recorded in a fleet', () => {
       };
       const path = `/v1/calls/${calls[0]?.callId}/recording`;
       expect((await holder.control(path, { method: 'POST' })).status).toBe(201);
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      await sleep(1_000);
       holder.child.kill('SIGTERM');
       expect(await holder.exited).toEqual([0, null]);
       await eventually('the next stream', () => phone.streams.length === 2 && isOpen(phone), 10_000);
@@ -79,7 +79,7 @@ describeOnRedis('a call recorded in a fleet', () => {
       expect(holder.output).toContain('"end":"call-ended"');
       const asked = await other.control(path, { method: 'POST' });
       expect(asked.status).toBe(201);
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await sleep(500);
       const { file } = (await (await other.control(path, { method: 'DELETE' })).json()) as { file: string };
       expect(file).not.toBe(first);
       expect(read(file)).toBeGreaterThan(0.3);

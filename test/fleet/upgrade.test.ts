@@ -22,5 +22,5 @@ describeOnRedis('media sockets of a fleet, which wait for Redis before they are 
       await eventually('all end', () => callers.every(({ closed }) => closed !== undefined), 15_000);
     }
     expect(node.output).not.toContain('uWS');
-  }, 120_000);
+  });
 });

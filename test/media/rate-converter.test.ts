@@ -16,20 +16,25 @@ async function through(
   lengths: () => number,
 ): Promise<Int16Array> {
   const converter = await createResampler(from, to);
-  const parts: Int16Array[] = [];
+  const all = new Int16Array(2 * Math.ceil((pcm.length * to) / from) + to / 10);
+  let end = 0;
+  const add = (part: Int16Array) => {
+    all.set(part, end);
+    end += part.length;
+  };
   for (let at = 0; at < pcm.length; ) {
     const length = lengths();
-    parts.push(converter.process(pcm.subarray(at, at + length)));
+    add(converter.process(pcm.subarray(at, at + length)));
     at += length;
   }
-  parts.push(converter.flush());
+  add(converter.flush());
   converter.close();
-  return Int16Array.from(parts.flatMap((part) => [...part]));
+  return all.slice(0, end);
 }
 
 describe.each(PAIRS)('%i Hz to %i Hz', (from, to) => {
   test('any cut of the input gives the same samples, and exactly as many as the rates say', async () => {
-    const pcm = noise(Math.floor(from * 0.37) + 1, 1);
+    const pcm = noise(Math.floor(from * 0.13) + 1, 1);
     const next = randomNumbers(9);
     // First, while no longer piece has made more room: output that fills the library's buffer must not cost input.
     const exact = await through(from, to, pcm, () => from / 25);
@@ -59,11 +64,11 @@ describe.each(PAIRS)('%i Hz to %i Hz', (from, to) => {
     const converter = await createResampler(from, to);
     const second = new Int16Array(from / 10);
     let out = 0;
-    for (let i = 0; i < 360; i++) out += converter.process(second).length;
-    // 36 s here; the count of each step is exact, so that of any number of steps is.
-    const steps = Math.floor((360 * second.length) / converter.step);
+    for (let i = 0; i < 100; i++) out += converter.process(second).length;
+    // 10 s here; the count of each step is exact, so that of any number of steps is.
+    const steps = Math.floor((100 * second.length) / converter.step);
     expect(out).toBe((steps * converter.step * to) / from);
-    expect((360 * from) / 10 - steps * converter.step).toBeLessThan(converter.step);
+    expect((100 * from) / 10 - steps * converter.step).toBeLessThan(converter.step);
     converter.close();
   });
 

@@ -162,7 +162,8 @@ describe('trunkline serve', () => {
       await eventually('the close', () => caller.closed !== undefined);
       expect(caller.closed?.code).toBe(1001);
       expect(await exited).toEqual([1, null]);
-      expect(performance.now() - begun).toBeLessThan(2_500);
+      // It would wait for its call for thirty seconds.
+      expect(performance.now() - begun).toBeLessThan(20_000);
       const file = wav();
       const bytes = file.readUInt32LE(40);
       expect(bytes).toBe(file.length - 44);

@@ -66,7 +66,7 @@ describe('a recording puts everything where it was on the clock of the call', ()
     for (let ms = 0; ms <= 6_000; ms += 5) {
       clock.advance(begun + ms - clock.now());
       // The disk is not to be hurried.
-      if (ms % 100 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+      if (ms % 100 === 0) await clock.pass(0);
       // The network stalls for a second and a half in the middle of the caller's words; otherwise up to 15 ms of jitter.
       const isStalled = ms > 2_000 && ms < 3_500;
       while (

@@ -63,7 +63,7 @@ export async function startControlled(
 }
 
 /** Level of a tone in what a phone heard in the latest so many milliseconds, in dB to full scale. */
-export function hears(phone: SimulatedPhone, hz: number, ms = 500): number {
+export function hears(phone: Pick<SimulatedPhone, 'heard'>, hz: number, ms = 500): number {
   const heard = phone.heard();
   return decibels(usualAmplitude(hz, 8_000, heard.subarray(Math.max(0, heard.length - ms * 8))) / 32_768);
 }

@@ -131,11 +131,5 @@ export async function startFleet(
 
 /** Waits until a node knows that so many live. */
 export async function sees(node: FleetNode, size: number): Promise<void> {
-  let nodes = 0;
-  const until = performance.now() + 15_000;
-  while (nodes !== size && performance.now() < until) {
-    nodes = await node.metric('fleet_nodes');
-    if (nodes !== size) await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  if (nodes !== size) throw new Error(`a node saw ${nodes} nodes instead of ${size}`);
+  await eventually(`${size} nodes`, async () => (await node.metric('fleet_nodes')) === size, 15_000);
 }

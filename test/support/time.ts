@@ -26,7 +26,10 @@ export function sleep(ms: number): Promise<void> {
 }
 
 /** How late this process's timers are: a bound in real time means less by that. */
-const lateness = monitorEventLoopDelay({ resolution: 10 });
+const RESOLUTION_MS = 10;
+/** Timers of a free machine are no later. */
+const USUAL_MS = 3;
+const lateness = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 lateness.enable();
 const POLL_MS = 5;
 
@@ -36,16 +39,22 @@ const POLL_MS = 5;
  */
 export async function eventually(
   what: string,
-  condition: () => boolean | undefined,
+  condition: () => boolean | undefined | Promise<boolean | undefined>,
   ms = 5_000,
 ): Promise<void> {
   const begun = clock.now();
   const polls = (ms * (clock === systemClock ? 6 : 1)) / POLL_MS;
-  for (let poll = 0; !condition(); poll++) {
+  for (let poll = 0; !(await condition()); poll++) {
     if (poll >= polls)
       throw new Error(`Expected ${what} within ${Math.round(clock.now() - begun)} ms, ${late()}`);
     await clock.sleep(POLL_MS);
   }
+}
+
+/** A bound of real milliseconds on this machine: as given where timers are in time, and more by how late they are. */
+export function bound(ms: number): number {
+  const lateMs = lateness.percentile(99) / 1e6 - RESOLUTION_MS;
+  return ms * (1 + Math.max(0, lateMs - USUAL_MS) / USUAL_MS);
 }
 
 function late(): string {
