@@ -145,23 +145,26 @@ describe('the self-test', () => {
   });
 
   test('sees the lowest bit of taps all over both tables', () => {
-    const bytes = readFileSync(plain);
+    const scalar = loadWasm(plain);
     const right = fingerprint(core);
-    const wrong = join(directory, 'bit.wasm');
+    const memory = Buffer.from(scalar.slab);
     // Where either table begins: row 0 of the up table, in Q15, and of the down table, in Q18.
     for (const row of [
       [9, 33, 89, 202, 407, 748],
       [12, 44, 119, 270, 543, 998],
     ]) {
-      const begin = bytes.indexOf(Buffer.from(Int16Array.from(row).buffer));
+      const begin = memory.indexOf(Buffer.from(Int16Array.from(row).buffer));
       expect(begin).toBeGreaterThan(0);
-      for (let tap = 0; tap < 312; tap += 7) {
-        const changed = Buffer.from(bytes);
-        changed[begin + 2 * tap] = (changed[begin + 2 * tap] as number) ^ 1;
-        writeFileSync(wrong, changed);
-        expect(fingerprint(loadWasm(wrong)), `tap ${tap} of ${row}`).not.toBe(right);
+      const flip = (tap: number) => {
+        memory[begin + 2 * tap] = (memory[begin + 2 * tap] as number) ^ 1;
+      };
+      for (let tap = 0; tap < 312; tap += 5) {
+        flip(tap);
+        expect(fingerprint(scalar), `tap ${tap} of ${row}`).not.toBe(right);
+        flip(tap);
       }
     }
+    expect(fingerprint(scalar)).toBe(right);
   });
 
   test('refuses a module with one bit of a tap changed', () => {

@@ -1,3 +1,4 @@
+import { deepStrictEqual } from 'node:assert';
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -33,7 +34,7 @@ describe('receive', () => {
     for (let part = 0; part < 3; part++) {
       const payload = bytes.subarray(160 * part, 160 * (part + 1));
       expect(transcoder.receive(media({ payload, timestamp: 20 * part }))).toBe(960);
-      expect(frame).toEqual(wanted.subarray(960 * part, 960 * (part + 1)));
+      deepStrictEqual(frame, wanted.subarray(960 * part, 960 * (part + 1)));
     }
   });
 
@@ -46,7 +47,7 @@ describe('receive', () => {
       const payload = bytes.subarray(position, position + size);
       const timestamp = Math.floor(position / 8);
       expect(transcoder.receive(media({ payload, timestamp }))).toBe(6 * size);
-      expect(samples.subarray(0, 6 * size)).toEqual(wanted.subarray(6 * position, 6 * (position + size)));
+      deepStrictEqual(samples.subarray(0, 6 * size), wanted.subarray(6 * position, 6 * (position + size)));
       position += size;
     }
     expect(position).toBe(1000);
@@ -59,7 +60,7 @@ describe('receive', () => {
     transcoder.receive(media({ payload: new Uint8Array(0), timestamp: 0 }));
     const count = 6 * (1600 + payload.length);
     expect(transcoder.receive(media({ payload, timestamp: 99_999 }))).toBe(count);
-    expect(samples.subarray(0, count)).toEqual(heard(joined(silence(200), payload)));
+    deepStrictEqual(samples.subarray(0, count), heard(joined(silence(200), payload)));
     expect(count).toBeLessThanOrEqual(samples.length);
 
     const slow = bound();
@@ -99,7 +100,7 @@ describe('the timeline', () => {
   ])('%s: fills what is missing, through the filter', (_, timestamp, gap) => {
     const { output, filled } = follow(timestamp);
     expect(filled).toBe(gap);
-    expect(output).toEqual(followed(gap));
+    deepStrictEqual(output, followed(gap));
     expect(info[0]).toBe(timestamp);
   });
 
@@ -148,7 +149,7 @@ describe('the timeline', () => {
     transcoder.bind('MZother');
     expect(transcoder.receive(media({ payload: second, timestamp: 9000 }))).toBe(-1);
     expect(transcoder.receive(media({ payload: second, timestamp: 9000, streamSid: 'MZother' }))).toBe(960);
-    expect(frame).toEqual(followed(0));
+    deepStrictEqual(frame, followed(0));
   });
 
   test('is not moved by bad base64', () => {
@@ -156,7 +157,7 @@ describe('the timeline', () => {
     transcoder.receive(media({ payload: first, timestamp: 1000 }));
     expect(transcoder.receivePayload(Buffer.from('AAA'), 1500)).toBe(-1);
     expect(transcoder.receive(media({ payload: second, timestamp: 1020 }))).toBe(960);
-    expect(frame).toEqual(followed(0));
+    deepStrictEqual(frame, followed(0));
   });
 });
 
@@ -228,7 +229,7 @@ describe('decode and encode', () => {
     const bytes = randomBytes(500, 21);
     const out = new Int16Array(3001);
     expect(transcoder.decode(bytes, out)).toBe(3000);
-    expect(out.subarray(0, 3000)).toEqual(heard(bytes));
+    deepStrictEqual(out.subarray(0, 3000), heard(bytes));
     expect(out[3000]).toBe(0);
     const back = new Uint8Array(500);
     expect(transcoder.encode(out.subarray(0, 3000), back)).toBe(500);
@@ -241,7 +242,7 @@ describe('decode and encode', () => {
     transcoder.receive(media({ payload: bytes.subarray(0, 160) }));
     const out = new Int16Array(960);
     transcoder.decode(bytes.subarray(160), out);
-    expect(out).toEqual(heard(bytes).subarray(960));
+    deepStrictEqual(out, heard(bytes).subarray(960));
   });
 
   test('refuse what does not fit', () => {
