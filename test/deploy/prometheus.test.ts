@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { startGateway } from '../support/gateway.js';
+import { needs } from '../support/needs.js';
 import { METRICS } from './metric-names.js';
 
 const run = promisify(execFile);
@@ -68,9 +69,11 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(work, { recursive: true }));
 
-/** CI has promtool: there, a missing one is a failure. */
-const hasPromtool = Boolean(process.env.CI) || spawnSync('promtool', ['--version']).status === 0;
-if (!hasPromtool) console.warn('promtool is missing, its tests are skipped: apt-get install prometheus');
+const hasPromtool = needs(
+  'promtool',
+  'apt-get install prometheus',
+  () => spawnSync('promtool', ['--version']).status === 0,
+);
 
 /** What promtool has against these files; nothing is empty text. */
 async function promtool(...args: string[]): Promise<string> {

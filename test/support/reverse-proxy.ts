@@ -83,6 +83,8 @@ export async function startDocumented(program: 'haproxy' | 'nginx', to: string):
     .replace(/bind :443.*/, `bind 127.0.0.1:${port}`)
     .replace('listen 443 ssl;', `listen 127.0.0.1:${port};`)
     .replace(/ssl_certificate.*/g, '')
+    // It is to notice soon that a node is gone.
+    .replace(/\binter 2s\b/, 'inter 50ms')
     .replace(/^(\s+server (?:a )?)10\.0\.0\.11:3000/m, `$1${to}`)
     .replace(/^\s+server (?:b )?10\.0\.0\.12:3000.*/m, '');
   writeFileSync(file, program === 'nginx' ? nginxOf(folder, here) : here);

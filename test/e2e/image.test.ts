@@ -10,7 +10,6 @@ import {
   rmSync,
   symlinkSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +19,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BUILT_ADDONS } from '../../src/media/addon.js';
 import { WASM_MODULES } from '../../src/media/wasm.js';
 import { makeCertificate } from '../support/certificate.js';
+import { needs } from '../support/needs.js';
+import { freePort } from '../support/port.js';
+import { eventually } from '../support/time.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
@@ -101,9 +103,8 @@ describe('the Dockerfile', () => {
   });
 });
 
-/** The image's build stage compiles the addon; a checkout may be without. CI compiles: there, a missing one is a failure. */
-const hasAddon = Boolean(process.env.CI) || existsSync(BUILT_ADDONS[0] as string);
-if (!hasAddon) console.warn('the addon is not compiled, the image is not tried: npm run install');
+/** The image's build stage compiles the addon; a checkout may be without. */
+const hasAddon = needs('the native core', 'npm run install', () => existsSync(BUILT_ADDONS[0] as string));
 
 describe.runIf(hasAddon)('the files of the image', () => {
   let app: string;
@@ -167,7 +168,7 @@ describe.runIf(hasAddon)('the files of the image', () => {
         let log = '';
         for (const output of [gateway.stdout, gateway.stderr]) output.on('data', (text) => (log += text));
         const ended = once(gateway, 'exit');
-        await expect.poll(() => log, { timeout: 15_000 }).toContain('"msg":"listening"');
+        await eventually('a listening gateway', () => log.includes('"msg":"listening"'), 15_000);
         expect(log).toContain(`${scheme}://0.0.0.0:${port}`);
         expect(await healthCheck(variables)).toBe(0);
         expect(JSON.parse(await get(`${url}/health`))).toMatchObject({ transcoder: 'native' });
@@ -195,13 +196,4 @@ async function get(url: string): Promise<string> {
   let text = '';
   for await (const chunk of response) text += chunk;
   return text;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,0 +1,11 @@
+import { expect } from 'vitest';
+
+/** That a demo's call was connected and heard; whole, but for what the gateway says was too late on a busy machine. */
+export function expectHeard(report: string): void {
+  const { gateway, phones } = JSON.parse(report);
+  expect(phones).toMatchObject({ calls: 1, streams: 1, failed: 0 });
+  expect(phones.framesReceived).toBeGreaterThan(0);
+  const { droppedIntake, droppedLead, droppedBackpressure, filledMs, underruns } = gateway.traffic;
+  if (droppedIntake + droppedLead + droppedBackpressure + filledMs + underruns > 0) return;
+  expect(phones.proof.received.correlation).toBeGreaterThan(0.98);
+}
