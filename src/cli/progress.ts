@@ -1,6 +1,7 @@
 import { Presets, SingleBar } from 'cli-progress';
 import type { LoadProgress } from '../simulator/load.js';
 import { describeStep, type LoadStep } from '../simulator/load-steps.js';
+import type { Shell } from './shell.js';
 
 const some = (count: number) => (count === 1 ? '1 call' : `${count} calls`);
 const talking = (count: number) => `${some(count)} ${count === 1 ? 'talks' : 'talk'}`;
@@ -17,13 +18,11 @@ export class RunProgress {
   constructor(
     private readonly calls: number,
     private readonly seconds: number,
+    private readonly shell: Shell,
   ) {
-    if (!process.stderr.isTTY) return;
+    if (!shell.stderr.isTTY) return;
     const format = '{text} {bar} {value}/{total}, {now}';
-    this.bar = new SingleBar(
-      { format, stream: process.stderr, clearOnComplete: true },
-      Presets.shades_classic,
-    );
+    this.bar = new SingleBar({ format, stream: shell.stderr, clearOnComplete: true }, Presets.shades_classic);
   }
 
   update = (progress: LoadProgress): void => {
@@ -49,7 +48,7 @@ export class RunProgress {
     const plain = { ramp: `placing ${some(calls)}`, hold: `talking for ${seconds} s` };
     const text =
       phase === 'end' ? 'hanging up' : step === undefined ? plain[phase as 'ramp'] : describeStep(step);
-    if (this.bar === undefined) console.error(text);
+    if (this.bar === undefined) this.shell.console.error(text);
     else {
       this.bar.stop();
       this.bar.start(this.total, 0, { text, now: talking(streaming) });
