@@ -19,9 +19,10 @@ export async function runLocalDemo(flags: DemoFlags, shell: Shell): Promise<bool
   const accountSid = `AC${randomBytes(16).toString('hex')}`;
   const authToken = randomBytes(16).toString('hex');
   const gateway = createGateway({
-    // The phones are in this process too: its load is not the gateway's.
+    // The phones are in this process too: its load is not the gateway's, nor is audio late because of it.
     maxLoopDelayMs: 0,
     maxCpuPercent: 0,
+    leadMs: 10_000,
     port: 0,
     publicUrl: PUBLIC_URL,
     twilio: { accountSid, authTokens: [authToken] },
