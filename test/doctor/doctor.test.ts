@@ -3,15 +3,18 @@ import { once } from 'node:events';
 import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { readConfig } from '../../src/config.js';
 import type { Finding } from '../../src/doctor/check.js';
 import { createContext } from '../../src/doctor/context.js';
 import { examine } from '../../src/doctor/doctor.js';
+import { createGateway } from '../../src/index.js';
 import { SimulatedTwilio } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, sign, voiceParameters } from '../support/caller.js';
 import { makeCertificate } from '../support/certificate.js';
-import { FleetNode } from '../support/fleet.js';
+import { type Ran, trunkline } from '../support/command-line.js';
 import { freePort } from '../support/port.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { describeBehindProxy, startHaproxy, startNginx } from '../support/reverse-proxy.js';
@@ -36,9 +39,10 @@ beforeAll(async () => {
 });
 afterAll(() => twilio.close());
 
-const doubles: StreamDouble[] = [];
+/** Closed after the test. */
+const running: { close(): Promise<void> }[] = [];
 afterEach(async () => {
-  await Promise.all(doubles.splice(0).map((double) => double.close()));
+  await Promise.all(running.splice(0).map((each) => each.close()));
 });
 
 type Environment = Readonly<Record<string, string>>;
@@ -54,7 +58,7 @@ interface Setup {
 }
 
 interface Verdict {
-  readonly code: number | null;
+  readonly code: number;
   readonly ok: boolean;
   readonly findings: readonly Finding[];
   /** What is wrong, by check. */
@@ -62,31 +66,33 @@ interface Verdict {
   readonly output: string;
 }
 
-/** Runs the command as somebody would, in an environment of its own. */
-async function run(env: Environment, flags: readonly string[], root = ROOT, input = ''): Promise<Verdict> {
-  const program = join(root, 'dist/cli/trunkline.js');
-  const child = spawn(process.execPath, [program, 'doctor', '--json', ...flags], {
+async function run(env: Environment, flags: readonly string[]): Promise<Verdict> {
+  return verdictOf(await trunkline(['doctor', '--json', ...flags], env));
+}
+
+/** Starts the program of an installation, and says something to it. */
+async function start(root: string, env: Environment, flags: readonly string[], input = ''): Promise<Verdict> {
+  const child = spawn(process.execPath, [join(root, 'dist/cli/trunkline.js'), 'doctor', '--json', ...flags], {
     env: { PATH: process.env.PATH, ...env },
   });
   child.stdin.end(input);
-  let output = '';
-  let errors = '';
-  child.stdout.on('data', (chunk) => {
-    output += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    errors += chunk;
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  if (output === '') throw new Error(`nothing was said: ${errors}`);
-  const { ok, findings } = JSON.parse(output) as { ok: boolean; findings: Finding[] };
+  const text = async (stream: Readable) => (await stream.setEncoding('utf8').toArray()).join('');
+  const closed = once(child, 'close');
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  const [code] = (await closed) as [number];
+  return verdictOf({ code, stdout, stderr });
+}
+
+function verdictOf({ code, stdout, stderr }: Ran): Verdict {
+  if (stdout === '') throw new Error(`nothing was said: ${stderr}`);
+  const { ok, findings } = JSON.parse(stdout) as { ok: boolean; findings: Finding[] };
   const wrong = findings.filter(({ mark }) => mark === 'fail');
   return {
     code,
     ok,
     findings,
     mistakes: Object.fromEntries(wrong.map(({ check, says, set }) => [check, `${says} | ${set}`])),
-    output,
+    output: stdout,
   };
 }
 
@@ -97,11 +103,20 @@ const ACCOUNT = () => ({
   PUBLIC_URL,
 });
 
+/** A gateway that is set up as its environment says; where it listens. */
+async function serve(env: Environment): Promise<URL> {
+  // This machine may be slow: nobody is turned away for that.
+  const quiet = { PORT: '0', MAX_LOOP_DELAY_MS: '0', MAX_CPU_PERCENT: '0', LOG_LEVEL: 'silent' };
+  const gateway = createGateway(readConfig({ ...ACCOUNT(), ...quiet, ...env }));
+  running.push(gateway);
+  return new URL((await gateway.listen()).url);
+}
+
 /** A gateway behind a proxy, and what the doctor says of them. */
 async function examined({ gateway = {}, proxy = [], doctor = {}, flags = [] }: Setup): Promise<Verdict> {
-  const node = await FleetNode.start({ ...ACCOUNT(), ...gateway });
-  const port = await startHaproxy({ to: node.address, pem: tls.pem, lines: proxy });
-  const env = { ...ACCOUNT(), PORT: new URL(node.url).port, ...doctor };
+  const node = await serve(gateway);
+  const port = await startHaproxy({ to: node.host, pem: tls.pem, lines: proxy });
+  const env = { ...ACCOUNT(), PORT: node.port, ...doctor };
   return run(env, ['--connect', `127.0.0.1:${port}`, '--ca', tls.cert, ...flags]);
 }
 
@@ -227,8 +242,8 @@ describeBehindProxy('doctor', () => {
 
   it('finds a certificate that Twilio would not take', async () => {
     const other = makeCertificate('other.example.com');
-    const node = await FleetNode.start(ACCOUNT());
-    const port = await startHaproxy({ to: node.address, pem: other.pem });
+    const node = await serve({});
+    const port = await startHaproxy({ to: node.host, pem: other.pem });
     const connect = ['--connect', `127.0.0.1:${port}`];
     const named = await run(ACCOUNT(), [...connect, '--ca', other.cert]);
     expect(named.mistakes.certificate).toContain('other.example.com');
@@ -237,9 +252,9 @@ describeBehindProxy('doctor', () => {
   });
 
   it('finds an nginx that drops the WebSocket upgrade, and one that speaks HTTP/1.0 as it does by default', async () => {
-    const node = await FleetNode.start(ACCOUNT());
+    const node = await serve({});
     const behind = async (lines: readonly string[]) => {
-      const port = await startNginx({ to: node.address, pem: tls.pem, lines });
+      const port = await startNginx({ to: node.host, pem: tls.pem, lines });
       return (await run(ACCOUNT(), ['--connect', `127.0.0.1:${port}`, '--ca', tls.cert])).mistakes;
     };
     const dropped = await behind(['proxy_http_version 1.1;']);
@@ -299,7 +314,7 @@ describeBehindProxy('doctor', () => {
 
   it('finds keys that Stream refuses', async () => {
     const double = await StreamDouble.start();
-    doubles.push(double);
+    running.push(double);
     const stream = { STREAM_API_KEY: double.apiKey, STREAM_BASE_URL: double.url };
     const wrong = await examined({ doctor: { ...stream, STREAM_API_SECRET: 'wrong-secret' } });
     expect(wrong.mistakes['Stream keys']).toContain('Stream refuses');
@@ -314,10 +329,10 @@ describeBehindProxy('doctor', () => {
         cpSync(join(ROOT, part), join(copy, part), { recursive: true });
       }
       symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
-      const slower = await run({ ...ACCOUNT(), PUBLIC_URL: '' }, [], copy);
+      const slower = await start(copy, { ...ACCOUNT(), PUBLIC_URL: '' }, []);
       const core = slower.findings.find(({ check }) => check === 'native core');
       expect(core).toMatchObject({ mark: 'warn', set: expect.stringContaining('npm rebuild') });
-      const none = await run({ ...ACCOUNT(), PUBLIC_URL: '', TRANSCODER: 'native' }, [], copy);
+      const none = await start(copy, { ...ACCOUNT(), PUBLIC_URL: '', TRANSCODER: 'native' }, []);
       expect(none.mistakes['native core']).toContain('No core loads');
     } finally {
       rmSync(copy, { recursive: true });
@@ -380,7 +395,7 @@ describeBehindProxy('doctor, of a captured request', () => {
       expect(findings.at(-1)).toMatchObject({ mark: 'ok', says: 'The gateway takes it as it is' });
       expect(code).toBe(0);
     }
-    const piped = await run(ACCOUNT(), ['--request', '-'], ROOT, raw(signature));
+    const piped = await start(ROOT, ACCOUNT(), ['--request', '-'], raw(signature));
     expect(piped.code).toBe(0);
   });
 

@@ -32,6 +32,7 @@ export async function startHaproxy({ to, pem, lines = [] }: ProxyOptions): Promi
   maxconn 200
 defaults
   mode http
+  retries 0
   timeout connect 2s
   timeout client 10s
   timeout server 10s
