@@ -5,6 +5,7 @@ import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
 import { benchQuality } from './quality.js';
 import { benchRefusal } from './refusal.js';
+import { benchStartup } from './startup.js';
 import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
 import { benchTelemetry } from './telemetry.js';
@@ -13,6 +14,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   latency: benchLatency,
   quality: benchQuality,
   gateway: benchGateway,
+  startup: benchStartup,
   stream: benchStream,
 };
 /** Long: only by name. */

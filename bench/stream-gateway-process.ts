@@ -12,7 +12,7 @@ export interface StreamGatewayReport {
 // The gateway in a process of its own: options of its bridge in the first argument, a report for every message.
 // Phones that call from the same number meet.
 const options = JSON.parse(process.argv[2] ?? '{}') as StreamBridgeOptions;
-const log = createLog('warn', 2);
+const log = createLog('warn', process.stderr);
 const bridge = new StreamBridge({ ...options, log });
 const gateway = createGateway({
   maxLoopDelayMs: 0,

@@ -1,10 +1,9 @@
 import { Command } from 'commander';
-import { readConfig } from '../config.js';
 import { GatewayError } from '../errors.js';
 import type { Gateway } from '../gateway.js';
 import type { PlacedCall } from '../server/call-service.js';
-import { createLog } from '../telemetry/log.js';
-import { gatewayFor, stopOnSignals } from './serve.js';
+import { gatewayFor, stopped } from './serve.js';
+import type { Shell } from './shell.js';
 import { whole } from './whole.js';
 
 interface CallFlags {
@@ -20,7 +19,7 @@ interface CallFlags {
 }
 
 /** `trunkline call --to N` */
-export function callCommand(): Command {
+export function callCommand(shell: Shell): Command {
   return new Command('call')
     .description('place a call; runs a gateway for it, or asks a running one')
     .requiredOption('--to <number>', 'who is called: E.164, client:… or sip:…')
@@ -43,25 +42,24 @@ export function callCommand(): Command {
         ...(flags.detectMachine && { machineDetection: { mode: 'Enable' as const } }),
       };
       const print = ({ callId, callSid }: PlacedCall) =>
-        console.log(
+        shell.console.log(
           flags.json
             ? JSON.stringify({ callId, callSid })
             : `calling ${flags.to}: ${callSid} (call ${callId})`,
         );
       if (flags.gateway !== undefined) {
-        print(await askGateway(flags.gateway, request));
+        print(await askGateway(flags.gateway, shell.env.CONTROL_API_KEY, request));
         return;
       }
-      const config = readConfig();
-      const gateway = await gatewayFor(config, createLog(config.logLevel, 2));
+      const { gateway, config } = await gatewayFor(shell, shell.stderr);
       await gateway.listen();
-      stopOnSignals(gateway, config.drainMs);
+      void stopped(gateway, config.drainMs, shell);
       try {
         const placed = await gateway.placeCall(request);
         print(placed);
         if (!(await wasAnswered(gateway, placed.callId))) {
-          console.error('the call was not answered');
-          process.exitCode = 1;
+          shell.console.error('the call was not answered');
+          shell.exitCode = 1;
         }
       } finally {
         await gateway.close();
@@ -78,8 +76,7 @@ async function wasAnswered(gateway: Gateway, callId: string): Promise<boolean> {
   return stream?.start !== undefined;
 }
 
-async function askGateway(url: string, request: object): Promise<PlacedCall> {
-  const key = process.env.CONTROL_API_KEY;
+async function askGateway(url: string, key: string | undefined, request: object): Promise<PlacedCall> {
   if (!key)
     throw new GatewayError('GW_UNAUTHORIZED', 'Expected CONTROL_API_KEY for --gateway but received nothing');
   let response: Response;

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { StreamBridge, type StreamBridgeStats } from '../bridge/stream/bridge.js';
-import type { GatewayStats } from '../gateway.js';
+import { systemClock } from '../clock.js';
+import { createGateway, type GatewayStats } from '../gateway.js';
 import { align } from '../simulator/alignment.js';
 import { AudioSource } from '../simulator/audio.js';
 import { SimulatedTwilio } from '../simulator/carrier.js';
@@ -12,6 +13,7 @@ import type { DemoFlags } from './demo-flags.js';
 import { EchoAgent } from './echo-agent.js';
 import { prepareFolder } from './output-folder.js';
 import { RunProgress } from './progress.js';
+import type { Shell } from './shell.js';
 import { type StreamKeys, startStreamDouble } from './stream-double.js';
 import { table } from './table.js';
 
@@ -44,31 +46,30 @@ interface StreamDemoReport {
 }
 
 /** Phones call a gateway that bridges them to Stream, where an agent says again what it hears. */
-export async function runStreamDemo(flags: DemoFlags): Promise<boolean> {
-  const keys = keysFromEnvironment();
+export async function runStreamDemo(flags: DemoFlags, shell: Shell): Promise<boolean> {
+  const keys = keysFrom(shell.env);
   const double = keys === undefined ? await startStreamDouble() : undefined;
   try {
-    const report = await talk(flags, keys ?? (double?.keys as StreamKeys));
-    if (flags.json) console.log(JSON.stringify(report, null, 2));
-    else print(report, double !== undefined);
+    const report = await talk(flags, keys ?? (double?.keys as StreamKeys), shell);
+    if (flags.json) shell.console.log(JSON.stringify(report, null, 2));
+    else print(report, double !== undefined, shell);
     return report.faults.length === 0;
   } finally {
     await double?.close();
   }
 }
 
-function keysFromEnvironment(): StreamKeys | undefined {
-  const { STREAM_API_KEY: apiKey, STREAM_API_SECRET: apiSecret, STREAM_BASE_URL: baseUrl } = process.env;
+function keysFrom(env: NodeJS.ProcessEnv): StreamKeys | undefined {
+  const { STREAM_API_KEY: apiKey, STREAM_API_SECRET: apiSecret, STREAM_BASE_URL: baseUrl } = env;
   if (!apiKey || !apiSecret) return undefined;
   return { apiKey, apiSecret, ...(baseUrl ? { baseUrl } : {}) };
 }
 
-async function talk(flags: DemoFlags, keys: StreamKeys): Promise<StreamDemoReport> {
-  const log = createLog('warn', 2);
+async function talk(flags: DemoFlags, keys: StreamKeys, shell: Shell): Promise<StreamDemoReport> {
+  const log = createLog('warn', shell.stderr);
   const bridge = new StreamBridge({ ...keys, log });
   // The other side of the calls: another such bridge, whose phones are agents.
   const agents = new StreamBridge({ ...keys, log });
-  const { createGateway } = await import('../gateway.js');
   const authToken = randomBytes(16).toString('hex');
   const accountSid = `AC${randomBytes(16).toString('hex')}`;
   const gateway = createGateway({
@@ -96,14 +97,14 @@ async function talk(flags: DemoFlags, keys: StreamKeys): Promise<StreamDemoRepor
   await agents.open();
   const { url } = await gateway.listen();
   const twilio = new SimulatedTwilio({ accountSid, authToken, dial: { publicUrl: PUBLIC_URL, target: url } });
-  const progress = new RunProgress(flags.calls, flags.seconds);
+  const progress = new RunProgress(flags.calls, flags.seconds, shell);
   try {
     if (flags.record !== undefined) prepareFolder('--record', flags.record);
     const { phones, joinMs } = await ramp(flags.calls, twilio, bridge, agents, progress);
     // What waited for the joins is caught up with by now, without loss: time runs faster meanwhile.
-    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    await systemClock.sleep(SETTLE_MS);
     const settledAt = phones.map((phone) => phone.spoken().length);
-    await new Promise((resolve) => setTimeout(resolve, flags.seconds * 1000));
+    await systemClock.sleep(flags.seconds * 1000);
     progress.update({ phase: 'end', placed: phones.length, streaming: phones.length, failed: 0 });
     progress.stop();
     const [gatewayStats, streamStats] = [gateway.stats(), bridge.stats()];
@@ -133,7 +134,7 @@ async function ramp(
   const phones: SimulatedPhone[] = [];
   const joinMs: number[] = [];
   for (let placed = 1; placed <= calls; placed++) {
-    const begun = performance.now();
+    const begun = systemClock.now();
     phones.push(
       twilio.placeCall({
         from: '+15550001111',
@@ -145,14 +146,14 @@ async function ramp(
     );
     const deadline = begun + JOIN_MS;
     while (bridge.stats().joined < placed || agents.stats().joined < placed) {
-      if (performance.now() > deadline)
+      if (systemClock.now() > deadline)
         throw new Error(`Expected call ${placed} to join within ${JOIN_MS} ms`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await systemClock.sleep(5);
     }
-    joinMs.push(Math.round(performance.now() - begun));
+    joinMs.push(Math.round(systemClock.now() - begun));
     progress.update({ phase: 'ramp', placed, streaming: placed, failed: 0 });
-    const pause = begun + 1000 / CALLS_A_SECOND - performance.now();
-    if (pause > 0 && placed < calls) await new Promise((resolve) => setTimeout(resolve, pause));
+    const pause = begun + 1000 / CALLS_A_SECOND - systemClock.now();
+    if (pause > 0 && placed < calls) await systemClock.sleep(pause);
   }
   return { phones, joinMs };
 }
@@ -210,7 +211,11 @@ function faultsOf(
   return faults;
 }
 
-function print({ gateway, stream, joinMs, proofs, faults }: StreamDemoReport, isDouble: boolean): void {
+function print(
+  { gateway, stream, joinMs, proofs, faults }: StreamDemoReport,
+  isDouble: boolean,
+  { console }: Shell,
+): void {
   const quantile = (values: readonly number[], q: number) =>
     [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? 0;
   const row = (name: string, values: readonly number[], digits = 0) => [

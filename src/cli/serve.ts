@@ -1,10 +1,10 @@
 import { Command } from 'commander';
-import { type Config, readConfig } from '../config.js';
+import type { Config } from '../config.js';
 import type { Gateway } from '../gateway.js';
-import { createLog, type Logger } from '../telemetry/log.js';
+import type { Shell } from './shell.js';
 
 /** `trunkline serve` */
-export function serveCommand(): Command {
+export function serveCommand(shell: Shell): Command {
   return new Command('serve')
     .description('run the gateway; configured by environment variables (see the README)')
     .addHelpText(
@@ -16,15 +16,25 @@ Signals:
   a third           exit at once`,
     )
     .action(async () => {
-      const config = readConfig();
-      const gateway = await gatewayFor(config, createLog(config.logLevel));
+      const { gateway, config } = await gatewayFor(shell, shell.stdout);
+      // Else loaded with the first request to Twilio: running calls would wait for it.
+      if (config.twilio.accountSid !== undefined) await import('twilio');
       await gateway.listen();
-      stopOnSignals(gateway, config.drainMs);
+      shell.exitCode = await stopped(gateway, config.drainMs, shell);
     });
 }
 
-/** The gateway that the environment asks for. Loaded here, so that help needs no native core. */
-export async function gatewayFor(config: Config, log: Logger): Promise<Gateway> {
+/** The gateway that the environment asks for. @param logStream where its log goes */
+export async function gatewayFor(
+  { env }: Shell,
+  logStream: Shell['stdout'],
+): Promise<{ gateway: Gateway; config: Config }> {
+  const [{ readConfig }, { createLog }] = await Promise.all([
+    import('../config.js'),
+    import('../telemetry/log.js'),
+  ]);
+  const config = readConfig(env);
+  const log = createLog(config.logLevel, logStream);
   if (config.publicUrl === undefined) {
     log.warn('no PUBLIC_URL: taken from each request; outbound calls need it');
   }
@@ -32,22 +42,28 @@ export async function gatewayFor(config: Config, log: Logger): Promise<Gateway> 
   if (config.stream === undefined) {
     log.info('calls are bridged to local rooms (for Stream: its keys, and no BRIDGE=local)');
   }
-  return createGateway({ ...config, log });
+  return { gateway: createGateway({ ...config, log }), config };
 }
 
-/** The first signal drains, the second ends the calls but keeps what there is of them, the third ends the process. */
-export function stopOnSignals(gateway: Gateway, drainMs: number): void {
-  let signals = 0;
-  const stop = async () => {
-    signals += 1;
-    if (signals > 2) process.exit(1);
-    if (signals === 2) {
-      // Should the first come to its end meanwhile, nothing else tells of the second.
-      process.exitCode = 1;
-      await gateway.closeNow().finally(() => process.exit(1));
-    }
-    await gateway.close(drainMs);
-    process.off('SIGTERM', stop).off('SIGINT', stop);
-  };
-  process.on('SIGTERM', stop).on('SIGINT', stop);
+/**
+ * Goes by signals: the first drains, the second ends the calls but keeps what there is of them, the third ends the process.
+ * @returns the exit code, when the first is done
+ */
+export function stopped(gateway: Gateway, drainMs: number, { signals, exit }: Shell): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let count = 0;
+    const stop = () => {
+      count += 1;
+      if (count > 2) exit(1);
+      else if (count === 2) gateway.closeNow().finally(() => exit(1));
+      else {
+        gateway
+          .close(drainMs)
+          .finally(() => signals.off('SIGTERM', stop).off('SIGINT', stop))
+          // Should it come to its end meanwhile, nothing else tells of a second signal.
+          .then(() => resolve(count > 1 ? 1 : 0), reject);
+      }
+    };
+    signals.on('SIGTERM', stop).on('SIGINT', stop);
+  });
 }

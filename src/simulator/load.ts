@@ -212,6 +212,7 @@ class Load {
       if (this.isAborted) break;
       this.step = step;
       this.stepBegunAt = this.clock.now();
+      this.options.onProgress?.(this.progress);
       if (step.kind === 'ramp') {
         await this.ramp(step.calls, step.rate);
         continue;

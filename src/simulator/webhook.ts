@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
-import twilio from 'twilio';
+import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js';
 import { type Clock, systemClock } from '../clock.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import { twilioError } from './errors.js';
@@ -159,7 +159,7 @@ export function signatureOf(
   const hidden = url.startsWith('https:')
     ? /^(https:\/\/)(?:[^/?#@]*@)?([^/?#:]+|\[[^\]]+\])(?::\d+)?/
     : /^(http:\/\/)(?:[^/?#@]*@)()/;
-  return twilio.getExpectedTwilioSignature(authToken, url.replace(hidden, '$1$2'), parameters);
+  return getExpectedTwilioSignature(authToken, url.replace(hidden, '$1$2'), parameters);
 }
 
 /**

@@ -6,10 +6,17 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
  * The gateway's own log: JSON lines. Tokens, payloads and signatures are never passed in.
- * @param descriptor 1 for standard output (a server's), 2 for standard error (where output is a result)
+ * @param stream where it goes: straight to its descriptor if it has one
  */
-export function createLog(level: LogLevel = 'info', descriptor: 1 | 2 = 1): Logger {
-  return pino({ name: 'trunkline', level, base: null }, destination({ dest: descriptor, sync: true }));
+export function createLog(
+  level: LogLevel = 'info',
+  stream: NodeJS.WritableStream & { readonly fd?: number } = process.stdout,
+): Logger {
+  const { fd } = stream;
+  return pino(
+    { name: 'trunkline', level, base: null },
+    fd === undefined ? stream : destination({ dest: fd, sync: true }),
+  );
 }
 
 /** A phone number as the log may show it: all but the last two digits masked. */

@@ -1,5 +1,5 @@
-import twilio from 'twilio';
-import { GatewayError } from '../errors.js';
+import type { Twilio } from 'twilio';
+import { expected, GatewayError } from '../errors.js';
 import { type OutboundOptions, twilioOptions } from './outbound-options.js';
 import { MAX_INLINE_TWIML } from './twiml.js';
 
@@ -37,15 +37,25 @@ const MAX_NUMBERS = 1_000;
 
 /** The part of Twilio's REST API that a gateway needs, over Twilio's own SDK. */
 export class TwilioRest {
-  private readonly client: ReturnType<typeof twilio>;
+  private loaded: Promise<Twilio> | undefined;
 
-  constructor(options: TwilioRestOptions) {
-    this.client = twilio(options.accountSid, options.authToken, {
-      timeout: 10_000,
-      autoRetry: true,
-      maxRetries: 2,
-    });
-    if (options.apiUrl !== undefined) this.client.api.baseUrl = options.apiUrl.replace(/\/+$/, '');
+  /** @throws TypeError for an `accountSid` that is none */
+  constructor(private readonly options: TwilioRestOptions) {
+    if (!options.accountSid.startsWith('AC')) throw expected('AC…', 'accountSid', 'another text');
+  }
+
+  /** Made with the first request: the SDK is large, and many gateways ask for nothing. */
+  private get client(): Promise<Twilio> {
+    this.loaded ??= this.load();
+    return this.loaded;
+  }
+
+  private async load(): Promise<Twilio> {
+    const { accountSid, authToken, apiUrl } = this.options;
+    const { default: twilio } = await import('twilio');
+    const client = twilio(accountSid, authToken, { timeout: 10_000, autoRetry: true, maxRetries: 2 });
+    if (apiUrl !== undefined) client.api.baseUrl = apiUrl.replace(/\/+$/, '');
+    return client;
   }
 
   /**
@@ -60,8 +70,8 @@ export class TwilioRest {
         { status: 400 },
       );
     }
-    const call = await refusalsTranslated('placing the call', () =>
-      this.client.calls.create({
+    const call = await this.ask('placing the call', (client) =>
+      client.calls.create({
         to: request.to,
         from: request.from,
         twiml: request.twiml,
@@ -77,12 +87,12 @@ export class TwilioRest {
 
   /** Has Twilio go on with a running call by other TwiML; its stream ends. */
   async redirect(callSid: string, twiml: string): Promise<void> {
-    await refusalsTranslated('the transfer', () => this.client.calls(callSid).update({ twiml }));
+    await this.ask('the transfer', (client) => client.calls(callSid).update({ twiml }));
   }
 
   /** Ends a call in whatever state it is: `completed` also takes back one that still rings. */
   async hangUp(callSid: string): Promise<void> {
-    await refusalsTranslated('hanging up', () => this.client.calls(callSid).update({ status: 'completed' }));
+    await this.ask('hanging up', (client) => client.calls(callSid).update({ status: 'completed' }));
   }
 
   /**
@@ -90,10 +100,9 @@ export class TwilioRest {
    * @throws GatewayError `GW_TWILIO_CREDENTIALS` where Twilio does not know the token, `GW_TWILIO_REFUSED`
    */
   async accountStatus(): Promise<string> {
-    const { accountSid } = this.client;
-    const account = await refusalsTranslated(
+    const account = await this.ask(
       'the account',
-      () => this.client.api.v2010.accounts(accountSid).fetch(),
+      (client) => client.api.v2010.accounts(this.options.accountSid).fetch(),
       (status) => (status === 401 ? 'GW_TWILIO_CREDENTIALS' : 'GW_TWILIO_REFUSED'),
     );
     return account.status;
@@ -101,8 +110,8 @@ export class TwilioRest {
 
   /** The account's phone numbers, at most 1,000. */
   async incomingNumbers(): Promise<IncomingNumber[]> {
-    const numbers = await refusalsTranslated('the question for numbers', () =>
-      this.client.incomingPhoneNumbers.list({ limit: MAX_NUMBERS, pageSize: 200 }),
+    const numbers = await this.ask('the question for numbers', (client) =>
+      client.incomingPhoneNumbers.list({ limit: MAX_NUMBERS, pageSize: 200 }),
     );
     return numbers.map(({ phoneNumber, voiceUrl, voiceMethod, voiceApplicationSid, trunkSid }) => ({
       phoneNumber,
@@ -111,22 +120,28 @@ export class TwilioRest {
       voiceMethod: voiceMethod ?? 'POST',
     }));
   }
-}
 
-async function refusalsTranslated<T>(
-  doing: string,
-  request: () => Promise<T>,
-  codeOf: (status: number | undefined) => `GW_${string}` = () => 'GW_TWILIO_REFUSED',
-): Promise<T> {
-  try {
-    return await request();
-  } catch (error) {
-    const { code, message, status } = error as { code?: number | string; message?: string; status?: number };
-    throw new GatewayError(
-      codeOf(status),
-      `Expected Twilio to accept ${doing} but received ${code ?? 'no code'}: ${message ?? 'no answer'}`,
-      // Without the SDK's error as its cause: that one holds the request, and so the auth token.
-      { status: 502 },
-    );
+  /** Asks by the SDK, whose refusals become errors of ours. */
+  private async ask<T>(
+    doing: string,
+    request: (client: Twilio) => Promise<T>,
+    codeOf: (status: number | undefined) => `GW_${string}` = () => 'GW_TWILIO_REFUSED',
+  ): Promise<T> {
+    const client = await this.client;
+    try {
+      return await request(client);
+    } catch (error) {
+      const { code, message, status } = error as {
+        code?: number | string;
+        message?: string;
+        status?: number;
+      };
+      throw new GatewayError(
+        codeOf(status),
+        `Expected Twilio to accept ${doing} but received ${code ?? 'no code'}: ${message ?? 'no answer'}`,
+        // Without the SDK's error as its cause: that one holds the request, and so the auth token.
+        { status: 502 },
+      );
+    }
   }
 }

@@ -1,5 +1,9 @@
 import { timingSafeEqual } from 'node:crypto';
-import twilio from 'twilio';
+import {
+  getExpectedTwilioSignature,
+  validateRequest,
+  validateRequestWithBody,
+} from 'twilio/lib/webhooks/webhooks.js';
 import { expected, GatewayError } from '../errors.js';
 import type { FormParameters } from './webhook.js';
 
@@ -99,7 +103,7 @@ function signedPlain(
   url: string,
   { parameters = {} }: SignedRequest,
 ): boolean {
-  const expectedSignature = Buffer.from(twilio.getExpectedTwilioSignature(token, url, parameters));
+  const expectedSignature = Buffer.from(getExpectedTwilioSignature(token, url, parameters));
   const received = Buffer.from(signature);
   return received.length === expectedSignature.length && timingSafeEqual(received, expectedSignature);
 }
@@ -112,9 +116,9 @@ function withSecurePort(url: string): string[] {
 
 function signed(token: string, signature: string, url: string, request: SignedRequest): boolean {
   if (new URL(url).searchParams.has('bodySHA256')) {
-    return twilio.validateRequestWithBody(token, signature, url, request.rawBody ?? '');
+    return validateRequestWithBody(token, signature, url, request.rawBody ?? '');
   }
-  return twilio.validateRequest(token, signature, url, request.parameters ?? {});
+  return validateRequest(token, signature, url, request.parameters ?? {});
 }
 
 /** Checks one request with the tokens of `TWILIO_AUTH_TOKEN`; the original's function of that name. */

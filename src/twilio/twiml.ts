@@ -1,4 +1,4 @@
-import twilio from 'twilio';
+import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js';
 import { expected, GatewayError, mistakesOf } from '../errors.js';
 import { StreamParameters } from './stream-parameters.js';
 import { addVerbs, type CallVerb } from './verbs.js';
@@ -48,7 +48,7 @@ export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOpt
   if (url.includes('?')) {
     throw invalid('a media stream URL without a query string', 'url', 'one with; use parameters instead');
   }
-  const response = new twilio.twiml.VoiceResponse();
+  const response = new VoiceResponse();
   addVerbs(response, options.before ?? []);
   const stream = response.connect().stream({
     url: normalizeWebSocketUrl(url),
@@ -77,7 +77,7 @@ export function createMediaStreamResponse(url: string, options?: MediaStreamTwim
 /** TwiML that turns a call away. Source: twilio.com/docs/voice/twiml/reject. */
 export function createRefusalTwiml(refusal: Refusal): string {
   if (typeof refusal === 'string') return REJECTIONS[refusal] ?? rejection(refusal);
-  const response = new twilio.twiml.VoiceResponse();
+  const response = new VoiceResponse();
   checkCharacters(refusal.say, 'say');
   // The SDK types every language Twilio lists; the list grows, so any tag is passed on.
   response.say(refusal.language === undefined ? {} : { language: refusal.language as never }, refusal.say);
@@ -86,7 +86,7 @@ export function createRefusalTwiml(refusal: Refusal): string {
 }
 
 function rejection(reason: 'busy' | 'rejected'): string {
-  const response = new twilio.twiml.VoiceResponse();
+  const response = new VoiceResponse();
   response.reject({ reason });
   return response.toString();
 }
@@ -96,7 +96,7 @@ const REJECTIONS = { busy: rejection('busy'), rejected: rejection('rejected') };
 
 /** TwiML that ends a call. Source: twilio.com/docs/voice/twiml/hangup. */
 export function createHangupTwiml(): string {
-  const response = new twilio.twiml.VoiceResponse();
+  const response = new VoiceResponse();
   response.hangup();
   return response.toString();
 }
@@ -106,7 +106,7 @@ export function createHangupTwiml(): string {
  * @param seconds whole seconds, which the caller waits; the pause answers a call that still rings, none does not
  */
 export function createAgainTwiml(url: string, seconds = 0): string {
-  const response = new twilio.twiml.VoiceResponse();
+  const response = new VoiceResponse();
   if (seconds > 0) response.pause({ length: seconds });
   response.redirect({ method: 'POST' }, url);
   return response.toString();
@@ -118,7 +118,7 @@ export function createAgainTwiml(url: string, seconds = 0): string {
  * @throws GatewayError `GW_TRANSFER_TO` for anything else
  */
 export function createTransferTwiml(to: string): string {
-  const response = new twilio.twiml.VoiceResponse();
+  const response = new VoiceResponse();
   if (/^\+[1-9]\d{1,14}$/.test(to)) response.dial({}, to);
   else if (/^sips?:[^\s<>"]{1,250}$/.test(to)) response.dial({}).sip(to);
   else {

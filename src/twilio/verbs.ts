@@ -1,4 +1,4 @@
-import twilio from 'twilio';
+import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js';
 import { z } from 'zod';
 import { GatewayError, mistakesOf } from '../errors.js';
 import { isXmlText } from './xml-text.js';
@@ -81,10 +81,7 @@ export const CallVerbs = z
  * Adds verbs to TwiML that is being written.
  * @throws GatewayError `GW_TWIML_INVALID` for verbs that Twilio would not take
  */
-export function addVerbs(
-  response: InstanceType<typeof twilio.twiml.VoiceResponse>,
-  verbs: readonly CallVerb[],
-): void {
+export function addVerbs(response: VoiceResponse, verbs: readonly CallVerb[]): void {
   const checked = CallVerbs.safeParse(verbs);
   if (!checked.success) {
     throw new GatewayError(
@@ -111,7 +108,7 @@ export function addVerbs(
 
 /** TwiML of verbs alone, behind which the call is over. */
 export function createVerbsTwiml(verbs: readonly CallVerb[]): string {
-  const response = new twilio.twiml.VoiceResponse();
+  const response = new VoiceResponse();
   addVerbs(response, verbs);
   response.hangup();
   return response.toString();

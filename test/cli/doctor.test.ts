@@ -1,17 +1,8 @@
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { trunkline } from '../support/command-line.js';
 
-const PROGRAM = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
-
-function doctor(args: string[], env: Record<string, string> = {}) {
-  return new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
-    const options = { env: { PATH: process.env.PATH, ...env }, timeout: 60_000 };
-    execFile(process.execPath, [PROGRAM, 'doctor', ...args], options, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
-    );
-  });
-}
+const doctor = (args: readonly string[], env: Record<string, string> = {}) =>
+  trunkline(['doctor', ...args], env);
 
 it('explains itself', async () => {
   const { code, stdout } = await doctor(['--help']);

@@ -9,6 +9,7 @@ import type { Finding } from '../../src/doctor/check.js';
 import { SimulatedTwilio } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, sign, voiceParameters } from '../support/caller.js';
 import { makeCertificate } from '../support/certificate.js';
+import { trunkline } from '../support/command-line.js';
 import { FleetNode } from '../support/fleet.js';
 import { describeBehindProxy, startHaproxy } from '../support/reverse-proxy.js';
 
@@ -50,7 +51,7 @@ async function doctor(
 }
 
 describeBehindProxy('the command', () => {
-  it('finds nothing wrong where nothing is, and tells no secret', async () => {
+  it('finds nothing wrong where nothing is, and at another URL what is wrong, and tells no secret', async () => {
     const numbers = [{ phoneNumber: '+15550001111', voiceUrl: `${PUBLIC_URL}/twilio/voice` }];
     const twilio = new SimulatedTwilio({ accountSid: ACCOUNT_SID, authToken: AUTH_TOKEN, numbers });
     try {
@@ -59,10 +60,8 @@ describeBehindProxy('the command', () => {
       const { cert, pem } = makeCertificate(HOST);
       const port = await startHaproxy({ to: node.address, pem });
       const here = { ...env, PORT: new URL(node.url).port };
-      const { code, ok, findings, output } = await doctor(here, [
-        ...['--connect', `127.0.0.1:${port}`],
-        ...['--ca', cert],
-      ]);
+      const flags = ['--connect', `127.0.0.1:${port}`, '--ca', cert];
+      const { code, ok, findings, output } = await doctor(here, flags);
       expect(findings?.filter(({ mark }) => mark === 'fail')).toEqual([]);
       expect([code, ok]).toEqual([0, true]);
       expect(findings?.filter(({ mark }) => mark === 'ok').map(({ check }) => check)).toEqual(
@@ -70,6 +69,12 @@ describeBehindProxy('the command', () => {
       );
       expect(output).not.toContain(AUTH_TOKEN);
       expect(output).not.toContain('+15550001111');
+
+      const elsewhere = await trunkline(['doctor', ...flags, '--url', `${PUBLIC_URL}/phones`], here);
+      expect(elsewhere).toMatchObject({
+        code: 1,
+        stdout: expect.stringContaining(`set PUBLIC_URL=${PUBLIC_URL}/phones`),
+      });
     } finally {
       await twilio.close();
     }

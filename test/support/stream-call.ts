@@ -36,7 +36,7 @@ export async function startStream(setup: StreamSetup = {}) {
   const double = await StreamDouble.start(setup.double);
   doubles.push(double);
   const { url, apiKey, apiSecret } = double;
-  const log = createLog(process.env.TEST_LOG ? 'debug' : 'silent', 2);
+  const log = createLog(process.env.TEST_LOG ? 'debug' : 'silent', process.stderr);
   const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl: url, log, ...setup.bridge });
   bridges.push(bridge);
   const started = await startGateway({

@@ -11,7 +11,7 @@ const bridge = new StreamBridge({
   apiSecret,
   baseUrl,
   media: 'inline',
-  log: createLog('silent', 2),
+  log: createLog('silent', process.stderr),
 });
 await bridge.open();
 const sdk = await import('@stream-io/video-client');

@@ -1,4 +1,4 @@
-import { type StreamCall, StreamClient } from '@stream-io/node-sdk';
+import type { StreamClient } from '@stream-io/node-sdk';
 import pRetry from 'p-retry';
 import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
@@ -39,12 +39,21 @@ interface RequestFailure {
 
 /** What the gateway does at Stream with its secret: users, calls, tokens, events. Media is not here. */
 export class Administration {
-  private readonly client: StreamClient;
+  private loaded: Promise<StreamClient> | undefined;
   private known: Promise<unknown> | undefined;
 
-  constructor(private readonly options: AdministrationOptions) {
-    const { apiKey, apiSecret, baseUrl } = options;
-    this.client = new StreamClient(apiKey, apiSecret, {
+  constructor(private readonly options: AdministrationOptions) {}
+
+  /** Made with the first request, by `open`: a gateway that has no keys does without the SDK. */
+  private get client(): Promise<StreamClient> {
+    this.loaded ??= this.load();
+    return this.loaded;
+  }
+
+  private async load(): Promise<StreamClient> {
+    const { apiKey, apiSecret, baseUrl } = this.options;
+    const { StreamClient } = await import('@stream-io/node-sdk');
+    return new StreamClient(apiKey, apiSecret, {
       timeout: REQUEST_TIMEOUT_MS,
       ...(baseUrl === undefined ? {} : { basePath: baseUrl }),
     });
@@ -78,8 +87,8 @@ export class Administration {
       if (userName === undefined && custom === undefined) return;
       await this.request(
         'the user',
-        () =>
-          this.client.upsertUsers([
+        (client) =>
+          client.upsertUsers([
             {
               id,
               ...(userName === undefined ? {} : { name: userName }),
@@ -92,7 +101,8 @@ export class Administration {
     const create = () =>
       this.request(
         'the call',
-        () => this.call(name).getOrCreate({ data: { created_by_id: GATEWAY_USER } }),
+        (client) =>
+          client.video.call(name.type, name.id).getOrCreate({ data: { created_by_id: GATEWAY_USER } }),
         signal,
       );
     await this.introduce();
@@ -101,8 +111,8 @@ export class Administration {
 
   /** Makes the gateway's own user known, once. */
   private introduce(): Promise<unknown> {
-    this.known ??= this.request('the gateway user', () =>
-      this.client.upsertUsers([{ id: GATEWAY_USER, name: 'Trunkline', role: 'user' }]),
+    this.known ??= this.request('the gateway user', (client) =>
+      client.upsertUsers([{ id: GATEWAY_USER, name: 'Trunkline', role: 'user' }]),
     );
     this.known.catch(() => {
       this.known = undefined;
@@ -111,9 +121,9 @@ export class Administration {
   }
 
   /** A user token, signed here: no request. */
-  token(userId: string): string {
+  async token(userId: string): Promise<string> {
     const now = Math.floor(this.options.clock.date().getTime() / 1000);
-    return this.client.generateUserToken({
+    return (await this.client).generateUserToken({
       user_id: userId,
       iat: now - CLOCK_SKEW_SECONDS,
       exp: now + this.options.tokenSeconds,
@@ -122,22 +132,23 @@ export class Administration {
 
   /** Sends a custom event to everybody in a call, as from the user. Stream takes up to 5 KB. */
   async sendEvent(name: CallName, userId: string, custom: Readonly<Record<string, unknown>>): Promise<void> {
-    await this.request('a custom event', () =>
-      this.call(name).sendCallEvent({ user_id: userId, custom: { ...custom } }),
+    await this.request('a custom event', (client) =>
+      client.video.call(name.type, name.id).sendCallEvent({ user_id: userId, custom: { ...custom } }),
     );
-  }
-
-  private call({ type, id }: CallName): StreamCall {
-    return this.client.video.call(type, id);
   }
 
   /**
    * Asks Stream, and again after a pause that grows and varies where it is busy or out of order.
    * @throws GatewayError `GW_STREAM_REFUSED` with Stream's status, `GW_STREAM_UNAVAILABLE` where tries are used up
    */
-  private async request<T>(what: string, ask: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  private async request<T>(
+    what: string,
+    ask: (client: StreamClient) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const client = await this.client;
     try {
-      return await pRetry(ask, {
+      return await pRetry(() => ask(client), {
         retries: RETRIES,
         // The pauses are the clock's.
         minTimeout: 0,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createClient, ErrorReply, type RedisClientType } from '@redis/client';
+import type { RedisClientType } from '@redis/client';
 import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 
@@ -16,14 +16,19 @@ const UNFIT = /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|UNBLOCKED|OOM|
 /** Answers that will not change by waiting. */
 const REFUSED = /^(WRONGPASS|NOAUTH|NOPERM)\b|invalid password|without any password|DB index/i;
 
+/** Loaded when the first link opens: a node that stands alone does without. */
+let redis: typeof import('@redis/client');
+
 type Client = RedisClientType;
 export type RedisValue = string | number | null | readonly RedisValue[];
 
 /** Whether a text names one Redis endpoint, with a database and credentials that can be read where it names any. */
 export function isRedisUrl(url: string): boolean {
-  if (!URL.canParse(url) || new URL(url).hostname === '') return false;
+  if (!URL.canParse(url)) return false;
+  const { protocol, hostname, pathname, username, password } = new URL(url);
+  if (!/^rediss?:$/.test(protocol) || hostname === '' || !/^\/?\d*$/.test(pathname)) return false;
   try {
-    createClient({ url });
+    decodeURIComponent(username + password);
     return true;
   } catch {
     return false;
@@ -63,14 +68,12 @@ export interface RedisLinkOptions {
  * Redis is away every command fails at once. It comes back by itself.
  */
 export class RedisLink {
-  private client: Client;
+  private client: Client | undefined;
   private up = false;
   private closed = false;
   private readonly listeners = new Map<string, (message: string) => void>();
 
-  constructor(private readonly options: RedisLinkOptions) {
-    this.client = this.newClient();
-  }
+  constructor(private readonly options: RedisLinkOptions) {}
 
   /** Whether commands are worth trying. */
   get isUp(): boolean {
@@ -82,6 +85,9 @@ export class RedisLink {
    * @throws GatewayError `GW_REDIS_REFUSED` where it will not let us in however long we wait
    */
   async open(patienceMs = 3_000): Promise<void> {
+    redis = await import('@redis/client');
+    if (this.closed) return;
+    this.client = this.newClient();
     const settled = new Promise<void>((resolve, reject) => {
       this.opening = { resolve, reject };
     });
@@ -100,7 +106,7 @@ export class RedisLink {
   close(): void {
     this.closed = true;
     this.up = false;
-    this.client.destroy();
+    this.client?.destroy();
   }
 
   /**
@@ -140,13 +146,13 @@ export class RedisLink {
   /** Listens on a channel as long as the link lives, over every loss of the connection. */
   listen(channel: string, listener: (message: string) => void): void {
     this.listeners.set(channel, listener);
-    if (!this.up) return;
     const { client } = this;
+    if (!this.up || client === undefined) return;
     client.subscribe(channel, listener).catch((error: Error) => this.renew(client, error));
   }
 
   private newClient(): Client {
-    const client = createClient({
+    const client = redis.createClient({
       url: this.options.url,
       name: 'trunkline',
       disableOfflineQueue: true,
@@ -166,7 +172,7 @@ export class RedisLink {
   }
 
   private async connect(): Promise<void> {
-    await this.client.connect();
+    await this.client?.connect();
   }
 
   /** A connection is there; it serves once it lets us listen. */
@@ -202,7 +208,7 @@ export class RedisLink {
 
   private async inTime<T>(work: (client: Client) => Promise<T>): Promise<T> {
     const { client } = this;
-    if (!this.up) throw down('none: Redis is away');
+    if (!this.up || client === undefined) throw down('none: Redis is away');
     const { clock } = this.options;
     const answered = new AbortController();
     const late = clock.sleep(ANSWER_MS, answered.signal).then((): never => {
@@ -213,7 +219,7 @@ export class RedisLink {
       return await Promise.race([work(client), late]);
     } catch (cause) {
       const error = cause as Error;
-      if (error instanceof ErrorReply && !UNFIT.test(error.message) && !REFUSED.test(error.message)) {
+      if (error instanceof redis.ErrorReply && !UNFIT.test(error.message) && !REFUSED.test(error.message)) {
         throw new GatewayError('GW_REGISTRY_ERROR', expectedAnswer(error.message), { status: 503 });
       }
       // Neither what is late nor what is unfit gets better by asking it again: a new connection finds out.

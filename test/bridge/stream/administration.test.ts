@@ -267,9 +267,9 @@ describe('is left alone where the caller has gone', () => {
 });
 
 describe('a user token', () => {
-  it('says who, since when and how long, and is signed with the secret', () => {
+  it('says who, since when and how long, and is signed with the secret', async () => {
     const now = Math.floor(Date.now() / 1000);
-    const token = administration({ tokenSeconds: 120 }).token('phone-1');
+    const token = await administration({ tokenSeconds: 120 }).token('phone-1');
     const claims = verifyToken(token, double.apiSecret);
     expect(Object.keys(claims).sort()).toEqual(['exp', 'iat', 'user_id']);
     expect(claims.user_id).toBe('phone-1');
@@ -283,8 +283,8 @@ describe('a user token', () => {
     expect(JSON.stringify(claims)).not.toContain(double.apiSecret);
   });
 
-  it('is made without asking anybody', () => {
-    const token = administration({ baseUrl: 'http://127.0.0.1:1' }).token('phone-1');
+  it('is made without asking anybody', async () => {
+    const token = await administration({ baseUrl: 'http://127.0.0.1:1' }).token('phone-1');
     expect(verifyToken(token, double.apiSecret).user_id).toBe('phone-1');
   });
 });

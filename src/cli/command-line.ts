@@ -1,0 +1,59 @@
+import { Command, CommanderError } from 'commander';
+import { GatewayError } from '../errors.js';
+import { VERSION } from '../version.js';
+import { callCommand } from './call.js';
+import { demoCommand } from './demo.js';
+import { doctorCommand } from './doctor.js';
+import { serveCommand } from './serve.js';
+import { Shell, type ShellOptions } from './shell.js';
+import { simulateCommand } from './simulate.js';
+
+/** What a command needs is loaded by its action: help must be quick, and needs no core. */
+const COMMANDS = [serveCommand, demoCommand, simulateCommand, callCommand, doctorCommand];
+
+/**
+ * Runs the command line.
+ * @param args without the names of Node and of the program
+ * @returns the exit code
+ */
+export async function runCommandLine(args: readonly string[], options?: ShellOptions): Promise<number> {
+  const shell = new Shell(options);
+  try {
+    await programFor(shell).parseAsync(args, { from: 'user' });
+    return shell.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.code === 'commander.version') shell.console.log(await coreLine());
+      return error.exitCode;
+    }
+    // A GatewayError says what was expected, the system's own errors what failed; else it is a fault of ours.
+    const isPlain =
+      error instanceof GatewayError || /^E[A-Z]+$/.test(String((error as { code?: unknown }).code));
+    shell.console.error(isPlain ? (error as Error).message : error);
+    return 1;
+  }
+}
+
+function programFor(shell: Shell): Command {
+  const program = new Command('trunkline')
+    .description('Phone-audio gateway: Twilio calls in and out, their audio as 48 kHz PCM.')
+    .version(VERSION, '-V, --version', 'output the version, and the core that audio runs on')
+    .showHelpAfterError('(see --help)')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => shell.stdout.write(text),
+      writeErr: (text) => shell.stderr.write(text),
+    });
+  for (const commandFor of COMMANDS) program.addCommand(commandFor(shell).copyInheritedSettings(program));
+  return program;
+}
+
+/** Which core audio runs on; loaded only where somebody asks. */
+async function coreLine(): Promise<string> {
+  try {
+    const { core } = await import('../media/thread-core.js');
+    return `${core.backend} core, ${core.kernels}: ${core.origin}`;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
