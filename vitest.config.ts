@@ -48,6 +48,19 @@ export default defineConfig({
         },
       },
       {
+        // What a user's program may say and what it may not, of the declarations in `dist`: the compiler alone.
+        test: {
+          name: 'types',
+          include: [],
+          typecheck: {
+            enabled: true,
+            only: true,
+            include: ['test/types/**/*.test-d.ts'],
+            tsconfig: './test/types/tsconfig.json',
+          },
+        },
+      },
+      {
         // Compilers, sanitizers, an emulator: minutes of work, and nothing with a clock beside it.
         test: {
           ...common,
