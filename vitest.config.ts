@@ -15,6 +15,8 @@ const common = {
 export default defineConfig({
   test: {
     globalSetup: ['test/support/build.ts'],
+    // Of what runs in the tests' own processes: a gateway that a test starts from `dist` does not count.
+    coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'html'] },
     projects: [
       {
         test: {
