@@ -28,8 +28,6 @@ let tls: { cert: string; pem: string };
 let ca: string;
 
 beforeAll(async () => {
-  tls = makeCertificate(HOST);
-  ca = readFileSync(tls.cert, 'utf8');
   twilio = new SimulatedTwilio({
     accountSid: ACCOUNT_SID,
     authToken: AUTH_TOKEN,
@@ -104,6 +102,11 @@ async function examined({ gateway, proxy = [], doctor, options }: Setup = {}): P
 }
 
 describeBehindProxy('doctor', () => {
+  beforeAll(() => {
+    tls = makeCertificate(HOST);
+    ca = readFileSync(tls.cert, 'utf8');
+  });
+
   it('finds nothing wrong where nothing is', async () => {
     const { findings, output } = await examined();
     expect(findings.filter(({ mark }) => mark === 'fail' || mark === 'warn')).toEqual([]);

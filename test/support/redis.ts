@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { afterAll, describe } from 'vitest';
+import { needs } from './needs.js';
 import { freePort } from './port.js';
 
 const running: RedisServer[] = [];
@@ -63,9 +64,11 @@ export class RedisServer {
   }
 }
 
-const isMissing = spawnSync('redis-server', ['--version']).error !== undefined;
-if (isMissing && process.env.CI) throw new Error('Expected redis-server for these tests but found none');
-if (isMissing) console.warn('skipped: tests on Redis (apt-get install redis-server)');
+const isThere = needs(
+  'Redis',
+  'apt-get install redis-server',
+  () => spawnSync('redis-server', ['--version']).status === 0,
+);
 
 /** Tests that need a redis-server; skipped, and said so in a line, where there is none. */
-export const describeOnRedis = isMissing ? describe.skip : describe;
+export const describeOnRedis = describe.runIf(isThere);

@@ -144,8 +144,11 @@ function answers(port: number): Promise<boolean> {
   });
 }
 
-const areThere = needs('haproxy and nginx', 'apt-get install haproxy nginx-light', () =>
-  ['haproxy', 'nginx'].every((program) => spawnSync(program, ['-v']).status === 0),
+const areThere = needs('HAProxy, nginx and OpenSSL', 'apt-get install haproxy nginx-light openssl', () =>
+  ['haproxy -v', 'nginx -v', 'openssl version'].every((command) => {
+    const [program = '', ...args] = command.split(' ');
+    return spawnSync(program, args).status === 0;
+  }),
 );
 
 /** Tests that need a real proxy; skipped, and said so in a line, where there is none. */
