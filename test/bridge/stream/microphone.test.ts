@@ -11,8 +11,9 @@ beforeEach(() => {
   sent = [];
   microphone = new Microphone({
     write: (block) => {
-      expect(block.length).toBe(BLOCK_SAMPLES);
-      expect(block.byteLength).toBe(block.buffer.byteLength);
+      // A block of its own memory, which WebRTC takes whole.
+      if (block.length !== BLOCK_SAMPLES || block.byteLength !== block.buffer.byteLength)
+        sent.push(Number.NaN);
       sent.push(block[0] as number);
     },
     createStream: () => {
