@@ -163,7 +163,7 @@ describe('what a media worker is told of a phone', () => {
     await sleep(30_000);
     const second = await claims();
     expect([first.user_id, second.user_id]).toEqual(['phone-1', 'phone-1']);
-    expect((second.exp as number) - (first.exp as number)).toBeCloseTo(30, -0.5);
+    expect((second.exp as number) - (first.exp as number)).toBeGreaterThanOrEqual(29);
   });
 
   it('is told again as it was where the participant was lost', async () => {

@@ -10,11 +10,11 @@ virtualTime();
 
 it('a live caller moves from one Stream call to another, over the same media stream', async () => {
   const { gateway, host, caller, other: first, agent, userId } = await talk();
-  const second = agent('second', 2_300, 'default:other');
+  const second = agent('second', 2_309, 'default:other');
   const callId = gateway.calls.listActive()[0]?.callId as string;
   const answer = await gateway.control.transfer(callId, { stream: { id: 'other' } });
   expect(answer).toEqual({ callId, to: 'stream', room: 'default:other' });
-  await heardBy('the phone', () => phoneLevel(caller, 2_300));
+  await heardBy('the phone', () => phoneLevel(caller, 2_309));
   await heardBy('the second agent', () => agentLevel(second, 1_000));
   await notHeardBy('the first agent', () => agentLevel(first, 1_000));
   await notHeardBy('the phone', () => phoneLevel(caller, 1_700));

@@ -6,7 +6,7 @@ import type {
   ParticipantRequest,
   PlacedParticipant,
 } from '../../../src/bridge/stream/participant.js';
-import type { Clock } from '../../../src/clock.js';
+import type { Clock, Timer } from '../../../src/clock.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
 import { stampNow } from '../../../src/telemetry/stamp.js';
 import type { StreamApp } from './app.js';
@@ -36,14 +36,12 @@ export class FakeMediaHost implements MediaHost, MediaServers {
   onJoined: MediaServers['onJoined'] = () => {};
   onLeft: MediaServers['onLeft'] = () => {};
   private readonly frame = new Int16Array(FRAME_SAMPLES);
-  private readonly timer;
+  private timer: Timer | undefined;
 
   constructor(
     readonly app: StreamApp,
     readonly clock: Clock,
-  ) {
-    this.timer = clock.every(FRAME_MS, () => this.tick());
-  }
+  ) {}
 
   async open(): Promise<void> {
     this.isOpen = true;
@@ -69,6 +67,7 @@ export class FakeMediaHost implements MediaHost, MediaServers {
     if (!this.app.calls.has(cid)) this.app.create(type, id, userId);
     const agent = new FakeAgent(this, cid, userId);
     this.agents.push(agent);
+    this.timer ??= this.clock.every(FRAME_MS, () => this.tick());
     this.count(cid);
     return agent;
   }

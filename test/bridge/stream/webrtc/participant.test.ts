@@ -12,7 +12,8 @@ function hasKey(heard: Int16Array): boolean {
   for (let at = 0; at + 640 <= heard.length; at += 80) {
     const part = heard.subarray(at, at + 640);
     const level = (hz: number) => decibels(Math.max(amplitudeAt(hz, 8_000, part), 1e-3) / 32_124);
-    if (Math.abs(level(770) + 12.2) < 1.5 && Math.abs(level(1_336) + 10.2) < 1.5 && level(1_700) < -40) return true;
+    if (Math.abs(level(770) + 12.2) < 1.5 && Math.abs(level(1_336) + 10.2) < 1.5 && level(1_700) < -40)
+      return true;
   }
   return false;
 }
@@ -71,10 +72,10 @@ it('is silent while it is muted, by a moderator or by command, and hears nothing
 it('moves a live caller from one Stream call to another', async () => {
   const { gateway, present, caller, other: first, agent, userId, room } = await talk();
   const elsewhere = `${room}-other`;
-  const second = await agent('second', 2_300, { callId: elsewhere });
+  const second = await agent('second', 2_309, { callId: elsewhere });
   const callId = gateway.calls.listActive()[0]?.callId as string;
   await gateway.control.transfer(callId, { stream: { id: elsewhere } });
-  await heardBy('the phone', () => phoneLevel(caller, 2_300));
+  await heardBy('the phone', () => phoneLevel(caller, 2_309));
   await heardBy('the second agent', () => agentLevel(second, 1_000));
   await notHeardBy('the first agent', () => agentLevel(first, 1_000));
   await notHeardBy('the phone', () => phoneLevel(caller, 1_700));
