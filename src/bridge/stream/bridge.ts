@@ -126,13 +126,6 @@ export class StreamBridge implements Bridge {
     this.pool = this.host instanceof WorkerPool ? this.host : undefined;
   }
 
-  private newHost(): MediaHost {
-    const { media, legsPerWorker = 20, recycleAfter = 1000, memoryLimitMb = 1000 } = this.options;
-    const { log, clock } = this;
-    if (media === 'inline') return new InlineHost(clock);
-    return new WorkerPool({ legsPerWorker, recycleAfter, memoryLimitMb, log, clock });
-  }
-
   /** A call of its own, of the default type. */
   roomOf(callId: string): string {
     return callId;
@@ -201,6 +194,13 @@ export class StreamBridge implements Bridge {
   async close(): Promise<void> {
     for (const leg of [...this.legs]) leg.close();
     await this.host.close();
+  }
+
+  private newHost(): MediaHost {
+    const { media, legsPerWorker = 20, recycleAfter = 1000, memoryLimitMb = 1000 } = this.options;
+    const { log, clock } = this;
+    if (media === 'inline') return new InlineHost(clock);
+    return new WorkerPool({ legsPerWorker, recycleAfter, memoryLimitMb, log, clock });
   }
 }
 

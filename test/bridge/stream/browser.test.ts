@@ -47,7 +47,7 @@ describe.skipIf(isSkipped)('a browser in the call', () => {
 
   /** A phone that says 1 kHz and a browser that says 1.7 kHz: they hear each other. */
   async function talk(options: Partial<BrowserUserOptions> = {}) {
-    const started = await start();
+    const started = await start({ bridge: { watchdogSeconds: 60 } });
     const join = () =>
       browser.join(started.double, {
         callId: started.room,

@@ -215,7 +215,7 @@ describe('a call that cannot be joined', () => {
 
   it('is told so when Stream is away', async () => {
     const { phone, rest } = await startStream({ gateway: { apology: APOLOGY } });
-    rest.refuse(true);
+    rest.refuseCoordinator(true);
     expect((await phone().ended).said).toEqual([APOLOGY.say]);
   });
 

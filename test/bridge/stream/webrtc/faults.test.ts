@@ -55,7 +55,7 @@ const FAULTS: Record<string, [sign: string, times: number, inject: (of: Talk) =>
 it('survives whatever the client makes good for by itself, one after the other', {
   timeout: 120_000,
 }, async () => {
-  const setup = await talk();
+  const setup = await talk({ bridge: { watchdogSeconds: 60 } });
   const { double, caller, bridge, pool, hear } = setup;
   const count = (sign: string) => double.state.signals[sign] ?? double.state.requests[sign] ?? 0;
   for (const [name, [sign, times, inject]] of Object.entries(FAULTS)) {

@@ -9,7 +9,7 @@ const { talk } = realStream({ pool: { legsPerWorker: 1 } });
 
 it('a worker that crashes costs its own call a moment and others nothing; no ghost of it is heard', async () => {
   const hurt = await talk();
-  const other = await talk();
+  const other = await talk({ bridge: { watchdogSeconds: 60 } });
   const { pool, double, userId, cid, caller } = hurt;
   await eventually(
     'two workers and a spare',
