@@ -69,8 +69,8 @@ describe('with a phone that speaks', () => {
   it.each([
     ['slow', 1_001],
     ['fast', 999],
-  ])('follows a phone whose clock is 0.1 %% too %s for ten minutes without a drop or a gap', (_, every) => {
-    for (let i = 0, at = 0; i < 30_000; i++) {
+  ])('follows a phone whose clock is 0.1 %% too %s for five minutes without a drop or a gap', (_, every) => {
+    for (let i = 0, at = 0; i < 15_000; i++) {
       microphone.write(frame(1), 0);
       for (; at < ((i + 1) * 2 * every) / 1_000; at++) microphone.tick();
     }
