@@ -17,7 +17,7 @@ interface Sample {
 }
 
 it('200 joins and leaves keep no call, no thread, no descriptor and no memory', {
-  timeout: 120_000,
+  timeout: 360_000,
 }, async () => {
   const double = await StreamDouble.start();
   try {
@@ -26,7 +26,7 @@ it('200 joins and leaves keep no call, no thread, no descriptor and no memory', 
       process.execPath,
       [CHILD, url, apiKey, apiSecret, '200', '5'],
       {
-        timeout: 110_000,
+        timeout: 350_000,
       },
     );
     const { joins, samples } = JSON.parse(stdout) as { joins: number; samples: Sample[] };
