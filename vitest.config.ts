@@ -48,7 +48,7 @@ export default defineConfig({
     // Of what runs in the tests' own processes: a gateway that a test starts from `dist` does not count.
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'html'] },
     projects: [
-      { test: { ...common, name: 'unit', include: UNIT, exclude: ['test/bridge/stream/**'] } },
+      { test: { ...common, name: 'unit', include: UNIT } },
       {
         test: {
           ...common,

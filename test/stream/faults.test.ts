@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { agentLevel, heardBy, notHeardBy, phoneLevel } from '../../../support/stream-call.js';
-import { audioPasses, realStream } from '../../../support/stream-real.js';
-import { eventually } from '../../../support/time.js';
+import { agentLevel, heardBy, notHeardBy, phoneLevel } from '../support/stream-call.js';
+import { audioPasses, realStream } from '../support/stream-real.js';
+import { eventually } from '../support/time.js';
 
 const { talk } = realStream();
 

@@ -1,9 +1,9 @@
 import { StreamClient } from '@stream-io/node-sdk';
 import { expect, it } from 'vitest';
-import { attachPhoneToCall, LocalBridge, TwilioMediaStream } from '../../../../src/index.js';
-import { agentLevel, heardBy, phoneLevel } from '../../../support/stream-call.js';
-import { realStream } from '../../../support/stream-real.js';
-import { eventually } from '../../../support/time.js';
+import { attachPhoneToCall, LocalBridge, TwilioMediaStream } from '../../src/index.js';
+import { agentLevel, heardBy, phoneLevel } from '../support/stream-call.js';
+import { realStream } from '../support/stream-real.js';
+import { eventually } from '../support/time.js';
 
 const { start } = realStream();
 

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import type { Agent } from '../../support/stream/agent.js';
-import { LEVEL } from '../../support/stream-call.js';
-import { realStream } from '../../support/stream-real.js';
-import { eventually } from '../../support/time.js';
+import type { Agent } from '../support/stream/agent.js';
+import { LEVEL } from '../support/stream-call.js';
+import { realStream } from '../support/stream-real.js';
+import { eventually } from '../support/time.js';
 
 const { talk } = realStream({ pool: { legsPerWorker: 1 } });
 

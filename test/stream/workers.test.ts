@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { StreamBridge } from '../../../../src/index.js';
-import { notHeardBy, phoneLevel } from '../../../support/stream-call.js';
-import { audioPasses, realStream } from '../../../support/stream-real.js';
-import { eventually } from '../../../support/time.js';
+import { StreamBridge } from '../../src/index.js';
+import { notHeardBy, phoneLevel } from '../support/stream-call.js';
+import { audioPasses, realStream } from '../support/stream-real.js';
+import { eventually } from '../support/time.js';
 
 const { talk } = realStream({ pool: { legsPerWorker: 1 } });
 

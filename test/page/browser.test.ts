@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { Browser, type BrowserUser, type BrowserUserOptions } from '../../support/browser/browser.js';
-import { findChromium } from '../../support/browser/chromium.js';
-import { LEVEL, notHeardBy, phoneLevel } from '../../support/stream-call.js';
-import { realStream } from '../../support/stream-real.js';
-import { eventually, sleep } from '../../support/time.js';
+import { Browser, type BrowserUser, type BrowserUserOptions } from '../support/browser/browser.js';
+import { findChromium } from '../support/browser/chromium.js';
+import { LEVEL, notHeardBy, phoneLevel } from '../support/stream-call.js';
+import { realStream } from '../support/stream-real.js';
+import { eventually, sleep } from '../support/time.js';
 
 const CHROMIUM = findChromium();
 const EXPECTED =

@@ -1,9 +1,9 @@
 import { StreamClient } from '@stream-io/node-sdk';
 import { describe, expect, it } from 'vitest';
-import { amplitudeAt, decibels } from '../../../support/media.js';
-import { agentLevel, heardBy, LEVEL, notHeardBy, phoneLevel } from '../../../support/stream-call.js';
-import { realStream } from '../../../support/stream-real.js';
-import { eventually } from '../../../support/time.js';
+import { amplitudeAt, decibels } from '../support/media.js';
+import { agentLevel, heardBy, LEVEL, notHeardBy, phoneLevel } from '../support/stream-call.js';
+import { realStream } from '../support/stream-real.js';
+import { eventually } from '../support/time.js';
 
 const { start, talk } = realStream();
 

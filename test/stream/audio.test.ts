@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { agentLevel, heardBy, notHeardBy, phoneLevel } from '../../../support/stream-call.js';
-import { realStream } from '../../../support/stream-real.js';
+import { agentLevel, heardBy, notHeardBy, phoneLevel } from '../support/stream-call.js';
+import { realStream } from '../support/stream-real.js';
 
 const { start, talk } = realStream();
 

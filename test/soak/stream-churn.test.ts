@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { StreamDouble } from '../../support/stream/double.js';
-import { eventually } from '../../support/time.js';
+import { StreamDouble } from '../support/stream/double.js';
+import { eventually } from '../support/time.js';
 
-const CHILD = fileURLToPath(new URL('../../support/stream-churn-child.mjs', import.meta.url));
+const CHILD = fileURLToPath(new URL('../support/stream-churn-child.mjs', import.meta.url));
 
 interface Sample {
   readonly calls: number;

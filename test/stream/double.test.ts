@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { StreamClient } from '@stream-io/node-sdk';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { Agent, type AgentOptions } from '../../../support/stream/agent.js';
-import { StreamDouble } from '../../../support/stream/double.js';
-import type { DoubleState } from '../../../support/stream/state.js';
-import { signToken } from '../../../support/stream/token.js';
-import { eventually, sleep } from '../../../support/time.js';
+import { Agent, type AgentOptions } from '../support/stream/agent.js';
+import { StreamDouble } from '../support/stream/double.js';
+import type { DoubleState } from '../support/stream/state.js';
+import { signToken } from '../support/stream/token.js';
+import { eventually, sleep } from '../support/time.js';
 
 const ANNA = 1_000;
 const BERT = 1_700;
@@ -453,7 +453,7 @@ describe('keys and limits', () => {
 });
 
 test('a process of its own ends with its standard input, and leaves nothing', async () => {
-  const main = new URL('../../../support/stream/main.ts', import.meta.url).pathname;
+  const main = new URL('../support/stream/main.ts', import.meta.url).pathname;
   const child = spawn(process.execPath, ['--import', 'tsx', main], { stdio: ['pipe', 'pipe', 'inherit'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
