@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,9 +30,15 @@ export class Copy {
   constructor() {
     const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
     const files = execFileSync('git', list, { cwd: CHECKOUT, encoding: 'utf8' }).split('\0');
-    for (const file of [...files.filter((name) => name !== ''), 'node_modules', 'build']) {
+    for (const file of [...files.filter((name) => name !== ''), 'build']) {
       const from = join(CHECKOUT, file);
       if (existsSync(from)) copy(from, join(this.root, file));
+    }
+    // Each package is linked, the folder is the copy's own: tools write to it.
+    const packages = join(this.root, 'node_modules');
+    mkdirSync(packages);
+    for (const name of readdirSync(join(CHECKOUT, 'node_modules'))) {
+      if (!name.startsWith('.vite')) symlinkSync(join(CHECKOUT, 'node_modules', name), join(packages, name));
     }
     copy(join(this.root, 'build'), join(this.folder, 'build'));
   }

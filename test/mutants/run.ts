@@ -95,7 +95,8 @@ async function run(faults: readonly Fault[], copy: Copy): Promise<Result[]> {
   const results: Result[] = [];
   for (const fault of faults) {
     const begun = performance.now();
-    let [by, test]: Partial<[Suite['name'], string]> = [];
+    let by: Suite['name'] | undefined;
+    let test: string | undefined;
     copy.plant(fault);
     for (const [suite, limit] of limits) {
       by = suite.name;
@@ -105,7 +106,7 @@ async function run(faults: readonly Fault[], copy: Copy): Promise<Result[]> {
     }
     copy.takeOut();
     const seconds = Math.round((performance.now() - begun) / 1_000);
-    results.push({ ...fault, by: test && by, test, seconds } as Result);
+    results.push({ ...fault, by: test === undefined ? undefined : by, test, seconds });
     console.log(`${fault.name}, ${seconds} s: ${test ?? `NOT FOUND, ${fault.file}: ${fault.why}`}`);
   }
   return results;
