@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 /** No sockets, no processes. */
 const UNIT = [
   'test/*.test.ts',
-  'test/{bridge,calls,media,telemetry,twilio,webhooks}/**/*.test.ts',
+  'test/{bridge,calls,calls/fleet,media,telemetry,twilio,webhooks}/*.test.ts',
   'test/deploy/{kubernetes,prometheus}.test.ts',
   'test/package/{errors,readme,security}.test.ts',
 ];

@@ -9,6 +9,7 @@ import wavefile from 'wavefile';
 import { type JoinRequest, LocalBridge, type PhoneLine } from '../../../src/index.js';
 import { Caller, postForm, voiceParameters } from '../../support/caller.js';
 import { ask, hears, startControlled } from '../../support/control.js';
+import { gateClip } from '../../support/gated-clips.js';
 import { tone } from '../../support/media.js';
 import { eventually, sleep, virtualTime } from '../../support/time.js';
 
@@ -41,37 +42,32 @@ async function startSlowApi() {
   return { asked, answers, release, apiUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
-/** A minute of stereo at 44.1 kHz: its conversion takes many turns of the event loop. */
-function longWav(): Uint8Array {
-  const samples = new Int16Array(60 * 44_100).fill(1_000);
-  const wav = new wavefile.WaveFile();
-  wav.fromScratch(2, 44_100, '16', [samples, samples] as unknown as number[]);
-  return wav.toBuffer();
-}
-
-/** A directory with that file, and one that is read at once: 800 Hz. */
+/** A directory with two files: 440 Hz and 800 Hz. */
 function playDirOf(): string {
   const directory = mkdtempSync(join(tmpdir(), 'trunkline-meanwhile-'));
   freed.push(() => rmSync(directory, { recursive: true }));
-  writeFileSync(join(directory, 'long.wav'), longWav());
-  const wav = new wavefile.WaveFile();
-  wav.fromScratch(1, 8_000, '16', tone(800, 8_000, 16_000, 8_000) as unknown as number[]);
-  writeFileSync(join(directory, 'short.wav'), wav.toBuffer());
+  for (const [name, hz] of Object.entries({ 'gated.wav': 440, 'free.wav': 800 })) {
+    const wav = new wavefile.WaveFile();
+    wav.fromScratch(1, 8_000, '16', tone(hz, 8_000, 16_000, 8_000) as unknown as number[]);
+    writeFileSync(join(directory, name), wav.toBuffer());
+  }
   return directory;
 }
 
 describe('a call that ends while', () => {
   it.each([
-    ['play', { file: 'long.wav' }],
-    ['hold', { file: 'long.wav' }],
+    ['play', { file: 'gated.wav' }],
+    ['hold', { file: 'gated.wav' }],
   ])('the file for %s is read: 409, and nothing is left', async (path, body) => {
-    const { place, events, gateway } = await startControlled({ playDir: playDirOf() });
+    const { place, events, event, gateway } = await startControlled({ playDir: playDirOf() });
     const { control, phone, callId } = await place();
     const stream = gateway.stream(callId);
+    const gate = gateClip('gated.wav');
     const asked = control('POST', path, body);
-    await sleep(20);
-    // A turn of the loop is not taken up by the conversion: the end comes first.
+    await gate.reached;
     await phone.hangUp();
+    await event('call.ended');
+    gate.open();
     expect(await asked).toMatchObject({ status: 409, body: { error: { code: 'GW_CALL_ENDED' } } });
     expect(stream?.insert).toBeUndefined();
     expect(events.map(({ type }) => type)).not.toContain('call.played');
@@ -191,22 +187,24 @@ describe('a second leg', () => {
 
 describe('an order whose file is read', () => {
   const SUPERSEDED = { status: 409, body: { error: { code: 'GW_SUPERSEDED' } } };
-  const long = { file: 'long.wav' };
-  const short = { file: 'short.wav' };
+  const gated = { file: 'gated.wav' };
+  const free = { file: 'free.wav' };
 
   it.each([
     ['play', 'a stop', 'DELETE', 'play', undefined, 404],
-    ['play', 'another play', 'POST', 'play', { ...short, loop: 0 }, 201],
+    ['play', 'another play', 'POST', 'play', { ...free, loop: 0 }, 201],
     ['play', 'a clear', 'POST', 'clear', undefined, 200],
     ['hold', 'an unhold', 'DELETE', 'hold', undefined, 200],
-    ['hold', 'other music', 'POST', 'hold', short, 200],
+    ['hold', 'other music', 'POST', 'hold', free, 200],
   ])('undoes nothing that came later: a %s, then %s', async (...row) => {
     const [path, , method, laterPath, body, status] = row;
     const { place, gateway } = await startControlled({ playDir: playDirOf() });
     const { control, phone, callId, view } = await place();
-    const earlier = control('POST', path, long);
-    await sleep(30);
+    const gate = gateClip('gated.wav');
+    const earlier = control('POST', path, gated);
+    await gate.reached;
     expect((await control(method, laterPath, body)).status).toBe(status);
+    gate.open();
     expect(await earlier).toMatchObject(SUPERSEDED);
     if (body === undefined) {
       await eventually('nothing in the way', () => gateway.stream(callId)?.insert === undefined);
@@ -218,9 +216,11 @@ describe('an order whose file is read', () => {
   it('is carried out where a later one fails', async () => {
     const { place } = await startControlled({ playDir: playDirOf() });
     const { control, phone, view } = await place();
-    const earlier = control('POST', 'hold', long);
-    await sleep(30);
+    const gate = gateClip('gated.wav');
+    const earlier = control('POST', 'hold', gated);
+    await gate.reached;
     expect((await control('POST', 'hold', { file: 'missing.wav' })).status).toBe(404);
+    gate.open();
     expect((await earlier).status).toBe(200);
     expect((await view()).held).toBe(true);
     await phone.hangUp();
@@ -229,13 +229,13 @@ describe('an order whose file is read', () => {
   it('may be the hook’s: what is said of the call counts more', async () => {
     const { place } = await startControlled({
       playDir: playDirOf(),
-      prepareCall: () => ({ room: 'desk', hold: long }),
+      prepareCall: () => ({ room: 'desk', hold: gated }),
     });
+    const gate = gateClip('gated.wav');
     const { control, phone } = await place();
-    expect((await control('POST', 'hold', short)).status).toBe(200);
-    // When this one has begun the hook's music is read.
-    await control('POST', 'play', long);
-    await control('DELETE', 'play');
+    await gate.reached;
+    expect((await control('POST', 'hold', free)).status).toBe(200);
+    gate.open();
     await sleep(500);
     expect(hears(phone, 800, 300)).toBeGreaterThan(-20);
     await phone.hangUp();
