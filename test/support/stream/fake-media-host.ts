@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { MediaHost } from '../../../src/bridge/stream/media-host.js';
 import type {
   Departure,
@@ -10,7 +9,7 @@ import type { Clock, Timer } from '../../../src/clock.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
 import { stampNow } from '../../../src/telemetry/stamp.js';
 import type { StreamApp } from './app.js';
-import type { CallState, SessionParticipant } from './call-state.js';
+import type { CallState } from './call-state.js';
 import type { CoordinatorEvent, MediaServers } from './coordinator-sockets.js';
 import { FakeAgent } from './fake-agent.js';
 import { Recording } from './recording.js';
@@ -156,7 +155,6 @@ export class FakeParticipant implements PlacedParticipant {
   private isOver = false;
   private isMuted = false;
   private readonly silence = new Int16Array(FRAME_SAMPLES);
-  private readonly session: SessionParticipant;
 
   constructor(
     private readonly host: FakeMediaHost,
@@ -167,7 +165,6 @@ export class FakeParticipant implements PlacedParticipant {
     this.userId = request.userId;
     this.placedAt = host.clock.now();
     this.recording = new Recording(host.clock);
-    this.session = { userId: this.userId, sessionId: randomUUID(), joinedAt: new Date().toISOString() };
   }
 
   async join(): Promise<void> {
@@ -209,7 +206,6 @@ export class FakeParticipant implements PlacedParticipant {
     this.isOver = true;
     if (!this.isIn) return;
     this.isIn = false;
-    this.host.onLeft(this.cid, this.session);
     this.host.count(this.cid);
   }
 
@@ -222,7 +218,6 @@ export class FakeParticipant implements PlacedParticipant {
 
   private enter(): void {
     this.isIn = true;
-    this.host.onJoined(this.cid, this.session);
     this.host.count(this.cid);
     this.listener.joined();
   }
