@@ -45,8 +45,10 @@ export default defineConfig({
       skipped.add(log.trim());
       return false;
     },
+    // Of what runs in the tests' own processes: a gateway that a test starts from `dist` does not count.
+    coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'html'] },
     projects: [
-      { test: { ...common, name: 'unit', include: UNIT, exclude: ['test/bridge/stream/**'] } },
+      { test: { ...common, name: 'unit', include: UNIT } },
       {
         test: {
           ...common,
@@ -64,6 +66,19 @@ export default defineConfig({
           include: [folderOf('e2e')],
           fileParallelism: false,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        // What a user's program may say and what it may not, of the declarations in `dist`: the compiler alone.
+        test: {
+          name: 'types',
+          include: [],
+          typecheck: {
+            enabled: true,
+            only: true,
+            include: ['test/types/**/*.test-d.ts'],
+            tsconfig: './test/types/tsconfig.json',
+          },
         },
       },
       ...SPECIAL.map((name, i) => ({

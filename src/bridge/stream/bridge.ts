@@ -97,8 +97,14 @@ export class StreamBridge implements Bridge {
   private rejoins = 0;
   private retries = 0;
 
-  /** @throws TypeError for options out of range */
-  constructor(private readonly options: StreamBridgeOptions) {
+  /**
+   * @param host where participants live, in place of what `media` says
+   * @throws TypeError for options out of range
+   */
+  constructor(
+    private readonly options: StreamBridgeOptions,
+    host?: MediaHost,
+  ) {
     checkOptions(options);
     const { apiKey, apiSecret, baseUrl, transferTo = [] } = options;
     this.log = options.log ?? createLog();
@@ -116,16 +122,8 @@ export class StreamBridge implements Bridge {
       },
     });
     this.mayTransfer = typeof transferTo === 'function' ? transferTo : transferRule(transferTo);
-    if (options.media !== 'inline') {
-      this.pool = new WorkerPool({
-        legsPerWorker: options.legsPerWorker ?? 20,
-        recycleAfter: options.recycleAfter ?? 1000,
-        memoryLimitMb: options.memoryLimitMb ?? 1000,
-        log: this.log,
-        clock,
-      });
-    }
-    this.host = this.pool ?? new InlineHost(clock);
+    this.host = host ?? this.newHost();
+    this.pool = this.host instanceof WorkerPool ? this.host : undefined;
   }
 
   /** A call of its own, of the default type. */
@@ -196,6 +194,13 @@ export class StreamBridge implements Bridge {
   async close(): Promise<void> {
     for (const leg of [...this.legs]) leg.close();
     await this.host.close();
+  }
+
+  private newHost(): MediaHost {
+    const { media, legsPerWorker = 20, recycleAfter = 1000, memoryLimitMb = 1000 } = this.options;
+    const { log, clock } = this;
+    if (media === 'inline') return new InlineHost(clock);
+    return new WorkerPool({ legsPerWorker, recycleAfter, memoryLimitMb, log, clock });
   }
 }
 

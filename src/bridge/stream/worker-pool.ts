@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { Logger } from '../../telemetry/log.js';
@@ -17,6 +18,8 @@ export interface WorkerPoolOptions {
   readonly memoryLimitMb: number;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Starts a worker's process; default {@link forkMediaWorker}. */
+  readonly fork?: () => ChildProcess;
 }
 
 /** A media worker as an operator sees it. */
@@ -125,7 +128,7 @@ export class WorkerPool implements MediaHost {
       fault: (_, message) =>
         this.options.log.warn({ worker: worker.pid, message }, 'a fault in a media worker'),
     };
-    const worker: MediaWorker = new MediaWorker(listener, this.options.clock);
+    const worker: MediaWorker = new MediaWorker(listener, this.options.clock, this.options.fork);
     this.workers.add(worker);
     worker.ready.then(
       () => {

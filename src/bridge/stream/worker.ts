@@ -55,14 +55,9 @@ export class MediaWorker {
   constructor(
     private readonly listener: WorkerListener,
     private readonly clock: Clock,
+    start = forkMediaWorker,
   ) {
-    this.process = fork(entry(), [], {
-      // No secret of the gateway's gets into a process that talks to the world by native code.
-      env: workerEnvironment(),
-      execArgv: [],
-      serialization: 'json',
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ipc'],
-    });
+    this.process = start();
     // The process could not be made at all: there will be no exit, and there are no pipes.
     this.process.once('error', (error) => {
       this.verdict ??= error.message;
@@ -233,9 +228,15 @@ interface Leg {
   readonly listener: ParticipantListener;
 }
 
-/** The worker's program as compiled, also where the gateway itself runs from its sources. */
-function entry(): string {
-  return createRequire(import.meta.url).resolve('#media-worker');
+/** Starts the worker's program as compiled, also where the gateway itself runs from its sources. */
+export function forkMediaWorker(): ChildProcess {
+  return fork(createRequire(import.meta.url).resolve('#media-worker'), [], {
+    // No secret of the gateway's gets into a process that talks to the world by native code.
+    env: workerEnvironment(),
+    execArgv: [],
+    serialization: 'json',
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ipc'],
+  });
 }
 
 /** What a process needs of its surroundings to run and to reach Stream. */

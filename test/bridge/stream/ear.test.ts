@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Ear, type Speaker } from '../../../src/bridge/stream/ear.js';
 import {
   type AudioStream,
@@ -7,10 +7,12 @@ import {
   type BlockListener,
   type RtcStack,
 } from '../../../src/bridge/stream/rtc-stack.js';
-import { systemClock } from '../../../src/clock.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
 import { stampNow } from '../../../src/telemetry/stamp.js';
 import { noise } from '../../support/media.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
+
+const clock = new VirtualClock();
 
 /** One of a call, whose track the test gives its blocks. */
 class Talker {
@@ -76,11 +78,9 @@ beforeEach(() => {
         stamps.push(stamp);
       },
     },
-    systemClock,
+    clock,
   );
 });
-
-afterEach(() => vi.restoreAllMocks());
 
 const talkers = (count: number) => Array.from({ length: count }, (_, i) => new Talker(`session-${i}`));
 const listenTo = (all: readonly Talker[]) => ear.listenTo(all.map(({ speaker }) => speaker));
@@ -98,10 +98,10 @@ function meet(all: readonly Talker[]): void {
   stamps.length = 0;
 }
 
-/** Every stamp from here on is that of this time. */
-function setTime(ms: number): number {
-  vi.spyOn(performance, 'now').mockReturnValue(ms);
-  return stampNow(systemClock);
+/** Every stamp from here on is that of so much later. */
+function later(ms: number): number {
+  clock.advance(ms);
+  return stampNow(clock);
 }
 
 describe('one voice', () => {
@@ -118,13 +118,13 @@ describe('one voice', () => {
   it('has the stamp of the first half of each frame', () => {
     const [one] = talkers(1) as [Talker];
     listenTo([one]);
-    const first = setTime(1_000);
+    const first = later(0);
     one.says(1);
-    setTime(1_010);
+    later(10);
     one.says(2);
-    const second = setTime(1_020);
+    const second = later(10);
     one.says(3);
-    setTime(1_030);
+    later(10);
     one.says(4);
     expect(stamps).toEqual([first, second]);
   });
@@ -208,13 +208,13 @@ describe('several voices', () => {
   it('have the stamp of the oldest block of the first half', () => {
     const [one, two] = talkers(2) as [Talker, Talker];
     meet([one, two]);
-    const oldest = setTime(2_000);
+    const oldest = later(0);
     two.says(1);
-    setTime(2_007);
+    later(7);
     one.says(1);
-    setTime(2_010);
+    later(3);
     one.says(1);
-    setTime(2_017);
+    later(7);
     two.says(1);
     expect(stamps).toEqual([oldest]);
   });

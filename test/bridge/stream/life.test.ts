@@ -1,23 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { createGateway, StreamBridge } from '../../../src/index.js';
 import { postForm, voiceParameters } from '../../support/caller.js';
 import { startWithCarrier } from '../../support/carrier.js';
-import type { StreamDouble } from '../../support/stream/double.js';
-import { agentLevel, heardBy, phoneLevel, startStream } from '../../support/stream-call.js';
-import { eventually } from '../../support/time.js';
+import { startGateway } from '../../support/gateway.js';
+import { heardBy, phoneLevel } from '../../support/stream-call.js';
+import { startRest, startStream, talk } from '../../support/stream-fake.js';
+import { eventually, sleep, virtualTime } from '../../support/time.js';
 
-function participants(double: StreamDouble, cid = 'default:room'): string[] {
-  return double.state.calls.find((call) => call.cid === cid)?.participants.map(({ userId }) => userId) ?? [];
-}
+const time = virtualTime();
 
 describe('a call', () => {
   it('appears under an id that says nothing of the number, with a name and what the webhook told', async () => {
-    const { phone, double, gateway } = await startStream();
+    const { phone, host, rest, gateway } = await startStream();
     phone(undefined, { parameters: { CallerName: 'ADA LOVELACE', FromCity: 'LONDON', FromCountry: 'GB' } });
-    await eventually('the phone to be in', () => participants(double).length === 1);
+    await eventually('the phone to be in', () => host.userIds().length === 1);
     const [call] = gateway.calls.listActive();
-    expect(participants(double)).toEqual([`phone-${call?.callId}`]);
-    const user = double.user(`phone-${call?.callId}`);
+    expect(host.userIds()).toEqual([`phone-${call?.callId}`]);
+    const user = rest.user(`phone-${call?.callId}`);
     expect(user?.name).toBe('ADA LOVELACE');
     expect(user?.custom).toMatchObject({
       call_id: call?.callId,
@@ -30,120 +28,181 @@ describe('a call', () => {
   });
 
   it('goes where the hook says, as whom the hook says', async () => {
-    const { phone, double } = await startStream({
+    const { phone, host } = await startStream({
       gateway: {
         prepareCall: () => ({ room: 'audio_room:desk-7', user: { id: 'customer-1', name: 'Ada' } }),
       },
     });
     phone();
-    await eventually('the phone to be in', () => participants(double, 'audio_room:desk-7').length === 1);
-    expect(participants(double, 'audio_room:desk-7')).toEqual(['customer-1']);
+    await eventually('the phone to be in', () => host.userIds('audio_room:desk-7').length === 1);
+    expect(host.userIds('audio_room:desk-7')).toEqual(['customer-1']);
   });
 
   it('has a Stream call of its own where the hook says nothing', async () => {
-    const { phone, double, gateway } = await startStream({ gateway: { prepareCall: () => undefined } });
+    const { phone, host, gateway } = await startStream({ gateway: { prepareCall: () => undefined } });
     phone();
     await eventually('the call', () => gateway.calls.listActive().length === 1);
     const cid = `default:${gateway.calls.listActive()[0]?.callId}`;
-    await eventually('the phone to be in', () => participants(double, cid).length === 1);
+    await eventually('the phone to be in', () => host.userIds(cid).length === 1);
   });
 
   it('leaves no ghost when the phone hangs up', async () => {
-    const { phone, agent, double, bridge } = await startStream();
-    const caller = phone(1_000);
-    const other = await agent('agent', 1_700);
-    await heardBy('the agent', () => agentLevel(other, 1_000));
+    const { caller, host, bridge } = await talk();
+    expect(bridge.stats().joined).toBe(1);
     await caller.hangUp();
-    await eventually('the agent to be alone', () => participants(double).join() === 'agent', 3_000);
-    await eventually('the leg to be gone', () => bridge.stats().legs === 0);
-    expect(other.remoteUserIds()).toEqual([]);
+    expect(host.userIds()).toEqual(['agent']);
+    expect(bridge.stats().joined).toBe(0);
   });
 
-  it('hangs the phone up when the Stream call ends', async () => {
-    const { phone, agent, gateway } = await startStream();
-    const caller = phone(1_000);
-    const other = await agent('agent', 1_700);
-    await heardBy('the phone', () => phoneLevel(caller, 1_700));
-    await other.endCall();
-    const outcome = await caller.ended;
-    expect(outcome).toMatchObject({ status: 'completed', said: [], error: undefined });
+  it.each(['ended', 'kicked'])('hangs the phone up when it is %s', async (how) => {
+    const { caller, rest, gateway, userId } = await talk();
+    if (how === 'ended') rest.endCall('default:room');
+    else rest.kick('default:room', userId);
+    expect(await caller.ended).toMatchObject({ status: 'completed', said: [], error: undefined });
     expect(gateway.stats().activeCalls).toBe(0);
   });
 
-  it('hangs the phone up when it is kicked', async () => {
-    const { phone, agent, double, gateway } = await startStream();
-    const caller = phone(1_000);
-    await agent('agent', 1_700);
-    await heardBy('the phone', () => phoneLevel(caller, 1_700));
-    const [call] = gateway.calls.listActive();
-    double.kick('default:room', `phone-${call?.callId}`);
-    expect((await caller.ended).status).toBe('completed');
-  });
-
   it('hangs the phone up when it was left alone for the time set', async () => {
-    const { phone, agent } = await startStream({ bridge: { aloneSeconds: 1 } });
-    const other = await agent('agent', 1_700);
-    const caller = phone(1_000);
-    await heardBy('the phone', () => phoneLevel(caller, 1_700));
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const { caller, other } = await talk({ bridge: { aloneSeconds: 5 } });
+    await sleep(10_000);
     expect(caller.status).toBe('in-progress');
-    await other.leave();
+    other.leave();
+    await sleep(4_500);
+    expect(caller.status).toBe('in-progress');
+    const begun = time.now();
     expect(await caller.ended).toMatchObject({ status: 'completed', said: [] });
+    expect(time.now() - begun).toBeLessThan(2_000);
   });
 
-  it('hangs up a phone that nobody came for', async () => {
-    const { phone, double } = await startStream({ bridge: { aloneSeconds: 1 } });
+  it('hangs up a phone that nobody came for, and not one whom somebody came for in time', async () => {
+    const { phone, agent, host } = await startStream({ bridge: { aloneSeconds: 5 } });
     expect((await phone().ended).status).toBe('completed');
-    await eventually('it to have left', () => participants(double).length === 0);
+    expect(host.userIds()).toEqual([]);
+    const lucky = phone();
+    await sleep(4_000);
+    agent('late');
+    await sleep(10_000);
+    expect(lucky.status).toBe('in-progress');
   });
 });
 
 describe('while it is joining', () => {
   it('a phone that hangs up is out again', async () => {
-    const { phone, double, bridge } = await startStream();
-    double.slowJoin(1_500);
+    const { phone, host, gateway } = await startStream();
+    host.joinMs = 1_500;
     const caller = phone();
     await caller.started;
+    await eventually('the join', () => host.placed.length === 1);
     await caller.hangUp();
-    await eventually(
-      'nobody to be left',
-      () => bridge.stats().legs === 0 && participants(double).length === 0,
-      15_000,
-    );
-    expect(bridge.stats().deaths).toBe(0);
+    await sleep(5_000);
+    expect([host.userIds(), gateway.stats().activeCalls]).toEqual([[], 0]);
   });
 
   it('the end of the Stream call hangs the phone up', async () => {
-    const { phone, agent, double } = await startStream();
-    const other = await agent('agent', 1_700);
-    double.slowJoin(1_500);
+    const { phone, agent, host, rest } = await startStream();
+    agent();
+    host.joinMs = 1_500;
     const caller = phone();
     await caller.started;
-    await other.endCall();
+    await eventually('the join', () => host.placed.length === 1);
+    rest.endCall('default:room');
     expect((await caller.ended).status).toBe('completed');
   });
 
   it('waits for a slow server, and the phone is heard then', async () => {
-    const { phone, agent, double } = await startStream();
-    const other = await agent('agent', 1_700);
-    double.slowJoin(2_000);
+    const { phone, agent, host } = await startStream();
+    const other = agent('agent', 1_700);
+    host.joinMs = 14_000;
     const caller = phone(1_000);
-    await heardBy('the agent', () => agentLevel(other, 1_000));
+    await eventually('the phone to be heard', () => other.heard(1_000) > 7_000, 20_000);
     await heardBy('the phone', () => phoneLevel(caller, 1_700));
+  });
+
+  it('asks a busy Stream again', async () => {
+    const { phone, agent, rest, bridge } = await startStream();
+    const other = agent('agent', 1_700);
+    rest.failNext({ path: '/users', status: 429, times: 2 });
+    rest.failNext({ path: '/video/call/default/room', method: 'POST', status: 503, times: 1 });
+    const caller = phone(1_000);
+    await eventually('the phone to be heard', () => other.heard(1_000) > 7_000, 20_000);
+    await heardBy('the phone', () => phoneLevel(caller, 1_700));
+    expect(bridge.stats().retries).toBe(3);
   });
 });
 
-describe('a call that can not be joined', () => {
+describe('a call that is lost', () => {
+  it('is joined again at once, then more and more patiently, while the phone stays connected', async () => {
+    const { caller, host, participant, bridge, gateway, hear } = await talk();
+    host.joinMs = 1;
+    host.fate = 'lost';
+    participant.depart('lost');
+    expect(bridge.stats()).toMatchObject({ joined: 0, rejoins: 0 });
+    await eventually('seven tries', () => host.placed.length === 8, 20_000);
+    const tries = host.placed.slice(1).map(({ placedAt }) => placedAt);
+    const pauses = tries.slice(1).map((at, i) => Math.round((at - (tries[i] as number)) / 50) * 50);
+    expect(pauses).toEqual([250, 500, 1_000, 2_000, 2_000, 2_000]);
+    host.fate = 'joins';
+    await hear();
+    expect(bridge.stats()).toMatchObject({ joined: 1, rejoins: 1 });
+    expect(caller.streams).toHaveLength(1);
+    expect(gateway.calls.listActive()[0]?.state).toBe('live');
+    expect(new Set(host.placed.map(({ request }) => JSON.stringify(request))).size, 'as the same user').toBe(
+      1,
+    );
+  });
+
+  it('hears nothing more of the participant that was lost', async () => {
+    const { caller, host, participant, hear, other } = await talk();
+    participant.depart('lost');
+    await eventually('the next one', () => host.placed.length === 2);
+    const { listener } = participant;
+    listener.departed('ended', 'late');
+    listener.event({ type: 'phone.hangup' }, 'agent');
+    listener.others(0);
+    listener.joined();
+    await hear();
+    other.playFrames(() => new Int16Array(960));
+    await sleep(1_000);
+    listener.write(new Int16Array(960).fill(8_000), 0);
+    await sleep(500);
+    expect(Math.max(...caller.heard().slice(-4_000))).toBe(0);
+    expect(caller.status).toBe('in-progress');
+    expect(host.placed).toHaveLength(2);
+  });
+
+  it.each(['lost', 'refused'] as const)(
+    'and cannot be joined again (%s) is told so in words',
+    async (fate) => {
+      const { caller, host, participant, gateway } = await talk({ bridge: { joinSeconds: 10 } });
+      host.fate = fate;
+      const begun = time.now();
+      participant.depart('lost');
+      expect((await caller.ended).said).toEqual([expect.stringContaining('cannot be connected')]);
+      const seconds = (time.now() - begun) / 1_000;
+      if (fate === 'lost') expect(seconds).toBeGreaterThan(10);
+      expect(seconds).toBeLessThan(fate === 'lost' ? 12 : 2);
+      const { length } = host.placed;
+      await sleep(10_000);
+      expect(host.placed, 'and nobody tries any longer').toHaveLength(length);
+      expect(gateway.stats().activeCalls).toBe(0);
+    },
+  );
+});
+
+describe('a call that cannot be joined', () => {
   const APOLOGY = { say: 'Sorry, nobody can talk to you now.', language: 'en-GB' };
 
-  it('is told so in words, and hung up', async () => {
-    const { phone, double, gateway } = await startStream({
-      bridge: { joinSeconds: 2 },
+  it.each(['lost', 'waits', 'refused'] as const)('is told so in words, and hung up: %s', async (fate) => {
+    const { phone, host, gateway } = await startStream({
+      bridge: { joinSeconds: 10 },
       gateway: { apology: APOLOGY },
     });
-    double.refuseCoordinator(true);
+    host.fate = fate;
     const outcome = await phone().ended;
     expect(outcome).toMatchObject({ status: 'completed', said: [APOLOGY.say], error: undefined });
+    if (fate === 'refused') expect(outcome.seconds).toBeLessThan(3);
+    else expect(outcome.seconds).toBeGreaterThanOrEqual(10);
+    expect(outcome.seconds).toBeLessThan(14);
     expect(gateway.stats().activeCalls).toBe(0);
   });
 
@@ -154,37 +213,25 @@ describe('a call that can not be joined', () => {
     expect((await phone().ended).said).toEqual([APOLOGY.say]);
   });
 
-  it('is told so when it is lost later on and can not be joined again', async () => {
-    const { phone, agent, double, bridge } = await startStream({ bridge: { joinSeconds: 2 } });
-    const caller = phone(1_000);
-    await agent('agent', 1_700);
-    await heardBy('the phone', () => phoneLevel(caller, 1_700));
-    double.refuseCoordinator(true);
-    for (const { pid } of bridge.workers().filter(({ legs }) => legs > 0)) process.kill(pid, 'SIGKILL');
-    const outcome = await caller.ended;
-    expect(outcome.said).toEqual([expect.stringContaining('cannot be connected')]);
+  it('is told so when Stream is away', async () => {
+    const { phone, rest } = await startStream({ gateway: { apology: APOLOGY } });
+    rest.refuseCoordinator(true);
+    expect((await phone().ended).said).toEqual([APOLOGY.say]);
   });
 
   it('is not left ringing where we placed it', async () => {
-    const double = await startStream();
-    const bridge = new StreamBridge({
-      apiKey: double.double.apiKey,
-      apiSecret: double.double.apiSecret,
-      baseUrl: double.double.url,
-      joinSeconds: 1,
-    });
+    const { host, bridgeTo } = await startRest();
     const { gateway, twilio } = await startWithCarrier(
       { callee: { does: 'answer', afterMs: 20_000 } },
-      { bridge },
+      { bridge: bridgeTo({ joinSeconds: 1 }) },
     );
-    double.double.refuseCoordinator(true);
+    host.fate = 'waits';
     await gateway.placeCall({ to: '+15556667777' }).catch(() => {});
     await eventually(
       'no phone to ring',
       () => gateway.stats().activeCalls === 0 && twilio.liveCalls === 0,
       10_000,
     );
-    await bridge.close();
   });
 });
 
@@ -218,37 +265,30 @@ describe('at start', () => {
   it.each([
     ['an API key', { apiKey: 'wrong' }],
     ['a secret', { apiSecret: 'wrong' }],
-  ])('bad keys are told at once: %s', async (_, wrong) => {
-    const { double } = await startStream();
-    const bridge = new StreamBridge({
-      apiKey: double.apiKey,
-      apiSecret: double.apiSecret,
-      baseUrl: double.url,
-      ...wrong,
-    });
-    const gateway = createGateway({
-      port: 0,
-      maxCpuPercent: 0,
-      bridge,
-      twilio: { validate: false },
-      logLevel: 'silent',
-    });
-    await expect(gateway.listen()).rejects.toMatchObject({
+  ])('bad keys are told at once, and no media worker is left: %s', async (_, wrong) => {
+    const { bridgeTo, host } = await startRest();
+    await expect(startGateway({ bridge: bridgeTo(wrong) })).rejects.toMatchObject({
       code: 'GW_STREAM_KEYS',
       message: expect.stringMatching(/^Expected a STREAM_API_KEY and STREAM_API_SECRET .+ but received /),
     });
-    expect(bridge.workers(), 'no process is left behind').toEqual([]);
-    await gateway.close();
+    expect(host.isOpen).toBe(false);
   });
+});
 
-  it('a busy Stream is asked again', async () => {
-    const { double, phone, agent, bridge } = await startStream();
-    const other = await agent('agent', 1_700);
-    double.failNext({ path: '/users', status: 429, times: 2 });
-    double.failNext({ path: '/video/call/default/room', method: 'POST', status: 503, times: 1 });
-    const caller = phone(1_000);
-    await heardBy('the agent', () => agentLevel(other, 1_000));
-    await heardBy('the phone', () => phoneLevel(caller, 1_700));
-    expect(bridge.stats().retries).toBeGreaterThanOrEqual(2);
-  });
+it('calls that are over leave nothing behind: nobody in the call, no timer', async () => {
+  const { phone, host, bridge, gateway, agent } = await startStream();
+  agent();
+  const round = async () => {
+    const phones = Array.from({ length: 10 }, () => phone());
+    await eventually('all to be in', () => host.userIds().length === 11);
+    await Promise.all(phones.map((caller) => caller.hangUp()));
+    expect(host.userIds()).toEqual(['agent']);
+    // Whatever is waited for after a call is over.
+    await sleep(5_000);
+    return time.pending;
+  };
+  const first = await round();
+  for (let i = 0; i < 4; i++) expect(await round()).toBe(first);
+  expect(bridge.stats()).toMatchObject({ joined: 0, rejoins: 0 });
+  expect(gateway.stats().activeCalls).toBe(0);
 });

@@ -2,12 +2,14 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Administration } from '../../../src/bridge/stream/administration.js';
 import { parseCallName } from '../../../src/bridge/stream/call-name.js';
 import { StreamLeg } from '../../../src/bridge/stream/leg.js';
-import type { MediaHost } from '../../../src/bridge/stream/media-host.js';
-import type { ParticipantListener, ParticipantRequest } from '../../../src/bridge/stream/participant.js';
-import { systemClock } from '../../../src/clock.js';
 import { StreamBridge, type StreamBridgeOptions } from '../../../src/index.js';
 import { createLog } from '../../../src/telemetry/log.js';
+import { StreamApp } from '../../support/stream/app.js';
+import { FakeMediaHost, type FakeParticipant } from '../../support/stream/fake-media-host.js';
 import { verifyToken } from '../../support/stream/token.js';
+import { clock, eventually, sleep, virtualTime } from '../../support/time.js';
+
+virtualTime();
 
 const KEYS = { apiKey: 'a-key', apiSecret: 'a-secret-of-stream' };
 const log = createLog('silent');
@@ -93,16 +95,9 @@ describe('what a media worker is told of a phone', () => {
 
   /** A leg whose participant lives nowhere. */
   function join(user: { id: string; name?: string; custom?: Record<string, unknown> }, room: string) {
-    const placed: { request: ParticipantRequest; listener: ParticipantListener }[] = [];
-    const host: MediaHost = {
-      open: async () => {},
-      close: async () => {},
-      place(request, listener) {
-        placed.push({ request, listener });
-        return { write() {}, playTones() {}, mute() {}, leave: async () => {} };
-      },
-    };
-    const administration = new Administration({ ...KEYS, tokenSeconds: 60, clock: systemClock });
+    const host = new FakeMediaHost(new StreamApp(KEYS.apiKey, KEYS.apiSecret), clock);
+    host.fate = 'waits';
+    const administration = new Administration({ ...KEYS, tokenSeconds: 60, clock });
     administration.prepare = async () => {};
     const line = {
       isLive: true,
@@ -119,7 +114,7 @@ describe('what a media worker is told of a phone', () => {
       administration,
       host,
       log,
-      clock: systemClock,
+      clock,
       joinMs: 5_000,
       aloneMs: 60_000,
       watchdogMs: 3_000,
@@ -128,14 +123,17 @@ describe('what a media worker is told of a phone', () => {
     legs.push(leg);
     const joining = leg.join(new AbortController().signal);
     joining.catch(() => {});
-    return { leg, placed, joining };
+    const placed = async (count = 1) => {
+      await eventually('it to be placed', () => host.placed.length === count);
+      return host.placed.at(-1) as FakeParticipant;
+    };
+    return { leg, host, placed, joining };
   }
 
   it('is plain data: who, where, and how patiently; no secret and nothing about the caller', async () => {
     const user = { id: 'phone-1', name: 'Ada', custom: { city: 'LONDON' } };
     const { placed, joining } = join(user, 'audio_room:desk-7');
-    await expect.poll(() => placed.length).toBe(1);
-    const [{ request, listener }] = placed as [(typeof placed)[number]];
+    const { request, listener } = await placed();
     expect(request).toEqual({
       apiKey: KEYS.apiKey,
       baseUrl: 'https://stream.example.com',
@@ -153,33 +151,32 @@ describe('what a media worker is told of a phone', () => {
 
   it('leaves out a name that is not known', async () => {
     const { placed } = join({ id: 'phone-1' }, 'room');
-    await expect.poll(() => placed.length).toBe(1);
-    const over = JSON.parse(JSON.stringify(placed[0]?.request));
+    const over = JSON.parse(JSON.stringify((await placed()).request));
     expect(over).not.toHaveProperty('userName');
     expect(over).toMatchObject({ callType: 'default', callId: 'room' });
   });
 
   it('is a token for this user only, made anew whenever one is asked for', async () => {
-    const { placed } = join({ id: 'phone-1' }, 'room');
-    await expect.poll(() => placed.length).toBe(1);
-    const token = (await placed[0]?.listener.token()) as string;
-    expect(verifyToken(token, KEYS.apiSecret)).toMatchObject({ user_id: 'phone-1' });
-    expect(verifyToken((await placed[0]?.listener.token()) as string, KEYS.apiSecret).user_id).toBe(
-      'phone-1',
-    );
+    const { listener } = await join({ id: 'phone-1' }, 'room').placed();
+    const claims = async () => verifyToken(await listener.token(), KEYS.apiSecret);
+    const first = await claims();
+    await sleep(30_000);
+    const second = await claims();
+    expect([first.user_id, second.user_id]).toEqual(['phone-1', 'phone-1']);
+    expect((second.exp as number) - (first.exp as number)).toBeGreaterThanOrEqual(29);
   });
 
   it('is told again as it was where the participant was lost', async () => {
-    const { placed, joining, leg } = join({ id: 'phone-1' }, 'room');
-    await expect.poll(() => placed.length).toBe(1);
-    placed[0]?.listener.joined();
+    const { placed, joining, leg, host } = join({ id: 'phone-1' }, 'room');
+    const first = await placed();
+    first.listener.joined();
     await joining;
-    placed[0]?.listener.departed('lost', 'a test');
-    await expect.poll(() => placed.length).toBe(2);
-    expect(placed[1]?.request).toEqual(placed[0]?.request);
+    first.depart('lost');
+    const second = await placed(2);
+    expect(second.request).toEqual(first.request);
     leg.close();
-    placed[1]?.listener.departed('lost', 'a test');
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    expect(placed, 'nor again once it is closed').toHaveLength(2);
+    second.depart('lost');
+    await sleep(10_000);
+    expect(host.placed, 'nor again once it is closed').toHaveLength(2);
   });
 });

@@ -1,14 +1,13 @@
 import type { StreamApp } from './app.js';
 import type { CallState, SessionParticipant } from './call-state.js';
-import type { CoordinatorSockets } from './coordinator-sockets.js';
-import type { Sfu } from './sfu.js';
+import type { CoordinatorSockets, MediaServers } from './coordinator-sockets.js';
 
 /** What happens to calls, at the SFU and in the coordinator's events alike. */
 export class Calls {
   constructor(
     private readonly app: StreamApp,
     private readonly sockets: CoordinatorSockets,
-    private readonly sfu: Sfu,
+    private readonly sfu: MediaServers,
   ) {
     sfu.onJoined = (cid, participant) => this.joined(cid, participant);
     sfu.onLeft = (cid, participant) => this.left(cid, participant);

@@ -4,12 +4,16 @@ import { ApiError } from './api-error.js';
 import type { StreamApp } from './app.js';
 import type { CallState } from './call-state.js';
 import type { Gate } from './gate.js';
+import type { Sfu } from './sfu.js';
 
 /** An event as the coordinator sends it; what a call's event must carry is added on the way. */
 export interface CoordinatorEvent {
   readonly type: string;
   readonly [field: string]: unknown;
 }
+
+/** What the coordinator knows of the media servers. */
+export type MediaServers = Pick<Sfu, 'onJoined' | 'onLeft' | 'end' | 'kick' | 'mute' | 'credentials'>;
 
 interface Connection {
   readonly userId: string;
@@ -29,6 +33,8 @@ interface Hello {
 
 /** The open WebSockets to clients, by which the coordinator tells its events. */
 export class CoordinatorSockets {
+  /** Told of whatever is told to those who watch a call. */
+  onEvent: (call: CallState, event: CoordinatorEvent) => void = () => {};
   private readonly connections = new Map<string, Connection>();
   /** Open sockets, whether they have said who they are or not. */
   private readonly sockets = new Set<WebSocket>();
@@ -70,6 +76,7 @@ export class CoordinatorSockets {
   broadcast(call: CallState, event: CoordinatorEvent): void {
     const text = JSON.stringify({ call_cid: call.cid, created_at: new Date().toISOString(), ...event });
     for (const id of call.watchers) this.connections.get(id)?.socket.send(text);
+    this.onEvent(call, event);
   }
 
   /** To all connections of some users, whether they watch the call or not: ringing. */

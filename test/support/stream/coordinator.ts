@@ -1,15 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { WebSocket } from 'ws';
+import { type Clock, systemClock } from '../../../src/clock.js';
 import { ApiError } from './api-error.js';
 import type { StreamApp } from './app.js';
 import { addCallRoutes } from './call-routes.js';
 import { Calls } from './calls.js';
-import { CoordinatorSockets } from './coordinator-sockets.js';
+import { CoordinatorSockets, type MediaServers } from './coordinator-sockets.js';
 import { type Caller, Gate } from './gate.js';
 import { RestFaults } from './rest-faults.js';
 import { Router } from './router.js';
 import { serverJson } from './server-json.js';
-import type { Sfu } from './sfu.js';
 import { addUserRoutes } from './user-routes.js';
 
 /** A request to the API, checked and taken apart. */
@@ -31,13 +31,13 @@ export interface CoordinatorParts {
   readonly app: StreamApp;
   readonly sockets: CoordinatorSockets;
   readonly faults: RestFaults;
-  readonly sfu: Sfu;
+  readonly sfu: MediaServers;
   readonly calls: Calls;
 }
 
 /** Stream's coordinator: the REST API of clients (`/video`) and servers (`/api/v2`), and the WebSocket of events. */
 export class Coordinator {
-  readonly faults = new RestFaults();
+  readonly faults: RestFaults;
   readonly gate: Gate;
   readonly sockets: CoordinatorSockets;
   readonly calls: Calls;
@@ -47,7 +47,8 @@ export class Coordinator {
   readonly unknownRoutes = new Set<string>();
   private readonly router = new Router<ApiHandler>();
 
-  constructor(app: StreamApp, sfu: Sfu) {
+  constructor(app: StreamApp, sfu: MediaServers, clock: Clock = systemClock) {
+    this.faults = new RestFaults(clock);
     this.gate = new Gate(app);
     this.sockets = new CoordinatorSockets(app, this.gate);
     this.calls = new Calls(app, this.sockets, sfu);

@@ -4,14 +4,12 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { StreamApp } from './app.js';
-import type { CallState } from './call-state.js';
 import { CORS, Coordinator, readJson, sendJson } from './coordinator.js';
 import { Faults } from './faults.js';
 import { injectFault } from './remote-faults.js';
 import { Sfu } from './sfu.js';
 import { handleSfuRpc, isSfuRpc, type RpcCounts } from './sfu-rpc.js';
 import { type DoubleState, stateOf } from './state.js';
-import type { User } from './users.js';
 
 export interface StreamDoubleOptions {
   /** Default: any that is free. */
@@ -56,24 +54,6 @@ export class StreamDouble extends Faults {
 
   get url(): string {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
-  }
-
-  get apiKey(): string {
-    return this.app.apiKey;
-  }
-
-  get apiSecret(): string {
-    return this.app.apiSecret;
-  }
-
-  /** All calls there have been, by cid. */
-  get calls(): ReadonlyMap<string, CallState> {
-    return this.app.calls;
-  }
-
-  /** What is known of a user. */
-  user(id: string): User | undefined {
-    return this.app.users.find(id);
   }
 
   /** What there is right now. */

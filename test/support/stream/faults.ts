@@ -1,18 +1,20 @@
 import { SfuModels } from '@stream-io/video-client';
 import type { StreamApp } from './app.js';
 import type { Coordinator } from './coordinator.js';
+import { CoordinatorFaults } from './coordinator-faults.js';
 import type { ImpairmentOptions } from './impairment.js';
-import type { RequestFailure } from './rest-faults.js';
 import { failureEvent, type Sfu, type SfuFailure } from './sfu.js';
 import type { SfuParticipant } from './sfu-participant.js';
 
 /** What may go wrong with Stream, at the call of a test. */
-export class Faults {
+export class Faults extends CoordinatorFaults {
   constructor(
-    protected readonly app: StreamApp,
-    protected readonly coordinator: Coordinator,
+    app: StreamApp,
+    coordinator: Coordinator,
     protected readonly sfu: Sfu,
-  ) {}
+  ) {
+    super(app, coordinator);
+  }
 
   /** Cuts the user's signalling socket; media goes on. The client comes back FAST. */
   dropSfuSocket(userId: string): void {
@@ -56,44 +58,9 @@ export class Faults {
     }
   }
 
-  /** The next joins take longer. */
-  slowJoin(ms: number, times = 1): void {
-    this.coordinator.faults.slowJoin(ms, times);
-  }
-
-  /** The next requests of a kind fail. */
-  failNext(plan: RequestFailure): void {
-    this.coordinator.faults.failNext(plan);
-  }
-
   /** The SFU refuses the next joins for being full; the coordinator knows others. */
   sfuFull(times = 1): void {
     this.sfu.fullFor = times;
-  }
-
-  /** All users' tokens shown until now count as expired, for requests and for new coordinator sockets. */
-  expireTokens(): void {
-    this.coordinator.gate.expireTokens();
-  }
-
-  /** Cuts all coordinator sockets. */
-  dropCoordinator(): void {
-    this.coordinator.sockets.drop();
-  }
-
-  /** The coordinator answers every request with 503 and takes no sockets. */
-  refuseCoordinator(on: boolean): void {
-    this.coordinator.faults.isRefusing = on;
-  }
-
-  /** Ends a call as a server would. */
-  endCall(cid: string): void {
-    this.coordinator.calls.end(this.callOf(cid), undefined);
-  }
-
-  /** Removes a user from a call as a moderator would. */
-  kick(cid: string, userId: string): void {
-    this.coordinator.calls.remove(this.callOf(cid), userId, undefined, 'kicked');
   }
 
   /** The user's present sessions stay among the participants when they have gone. */
@@ -108,11 +75,5 @@ export class Faults {
 
   private sessionsOf(userId: string): SfuParticipant[] {
     return this.sfu.sessionsOf(userId);
-  }
-
-  private callOf(cid: string) {
-    const call = this.app.calls.get(cid);
-    if (call === undefined) throw new Error(`Expected a known call but received ${cid}`);
-    return call;
   }
 }

@@ -1,3 +1,5 @@
+import { type Clock, systemClock } from '../../../src/clock.js';
+
 const RATE = 48_000;
 /** How much is kept. */
 const SECONDS = 5;
@@ -10,8 +12,10 @@ export class Recording {
   private written = 0;
   private lastAt = 0;
 
+  constructor(private readonly clock: Clock = systemClock) {}
+
   write(samples: Int16Array): void {
-    this.lastAt = performance.now();
+    this.lastAt = this.clock.now();
     let at = this.written % this.ring.length;
     for (const sample of samples) {
       this.ring[at] = sample;
@@ -22,7 +26,7 @@ export class Recording {
 
   /** The latest samples, fewer if there are not so many; none if nothing has come for a while. */
   latest(seconds: number): Int16Array {
-    if (performance.now() - this.lastAt > STALE_MS) return new Int16Array(0);
+    if (this.clock.now() - this.lastAt > STALE_MS) return new Int16Array(0);
     const count = Math.min(this.written, this.ring.length, Math.round(seconds * RATE));
     const begin = (this.written - count) % this.ring.length;
     const samples = new Int16Array(count);

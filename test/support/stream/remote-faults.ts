@@ -15,7 +15,10 @@ interface FaultRequest extends Partial<SfuFailure>, ImpairmentOptions {
   readonly path?: string;
 }
 
-const CALLS: { readonly [Name in keyof Faults]: (faults: Faults, request: FaultRequest) => void } = {
+/** All that a test may ask of a double but what it knows. */
+type FaultName = Exclude<keyof Faults, 'apiKey' | 'apiSecret' | 'calls' | 'user'>;
+
+const CALLS: { readonly [Name in FaultName]: (faults: Faults, request: FaultRequest) => void } = {
   dropSfuSocket: (faults, request) => faults.dropSfuSocket(needed(request, 'userId')),
   goAway: (faults, request) => faults.goAway(needed(request, 'userId')),
   iceRestart: (faults, request) => faults.iceRestart(needed(request, 'userId'), needed(request, 'side')),
@@ -39,7 +42,7 @@ const CALLS: { readonly [Name in keyof Faults]: (faults: Faults, request: FaultR
 export function injectFault(faults: Faults, request: FaultRequest): void {
   const { fault = '' } = request;
   if (!Object.hasOwn(CALLS, fault)) throw new Error(`Expected the name of a fault but received ${fault}`);
-  CALLS[fault as keyof Faults](faults, request);
+  CALLS[fault as FaultName](faults, request);
 }
 
 function needed<Field extends keyof FaultRequest>(

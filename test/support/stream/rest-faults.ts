@@ -1,3 +1,4 @@
+import type { Clock } from '../../../src/clock.js';
 import { ApiError } from './api-error.js';
 
 /** Which requests shall fail, how, and how often. */
@@ -19,6 +20,8 @@ export class RestFaults {
   isRefusing = false;
   private readonly failures: { readonly plan: RequestFailure; left: number }[] = [];
   private slow = { ms: 0, left: 0 };
+
+  constructor(private readonly clock: Clock) {}
 
   failNext(plan: RequestFailure): void {
     this.failures.push({ plan, left: plan.times ?? 1 });
@@ -42,7 +45,7 @@ export class RestFaults {
       if (typeof plan.path === 'string' ? !path.includes(plan.path) : !plan.path.test(path)) continue;
       failure.left -= 1;
       throw new ApiError(plan.status, plan.code ?? -1, plan.message ?? 'planned failure', {
-        ...(plan.status === 429 ? rateLimited() : {}),
+        ...(plan.status === 429 ? rateLimited(this.clock) : {}),
         ...plan.headers,
       });
     }
@@ -56,8 +59,8 @@ export class RestFaults {
   }
 }
 
-function rateLimited(): Record<string, string> {
-  const reset = Math.ceil(Date.now() / 1000) + 1;
+function rateLimited(clock: Clock): Record<string, string> {
+  const reset = Math.ceil(clock.date().getTime() / 1000) + 1;
   return {
     'retry-after': '1',
     'x-ratelimit-limit': '60',

@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { StreamBridge } from '../../../src/index.js';
-import { AudioSource, FrameClock, SimulatedPhone } from '../../../src/simulator/index.js';
-import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../../support/caller.js';
-import { startGateway } from '../../support/gateway.js';
-import { LEVEL, phoneLevel } from '../../support/stream-call.js';
-import { eventually } from '../../support/time.js';
+import { StreamBridge } from '../../src/index.js';
+import { AudioSource, FrameClock, SimulatedPhone } from '../../src/simulator/index.js';
+import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { LEVEL, phoneLevel } from '../support/stream-call.js';
+import { eventually } from '../support/time.js';
 
 /** Both ends' WebRTC and the server between them share two cores here; `bench stream` counts forty. */
 const CALLS = 20;
@@ -20,7 +20,7 @@ let keys: { url: string; apiKey: string; apiSecret: string };
 
 /** The double in a process of its own: this one has twenty phones to speak for. */
 beforeAll(async () => {
-  const program = fileURLToPath(new URL('../../support/stream/main.ts', import.meta.url));
+  const program = fileURLToPath(new URL('../support/stream/main.ts', import.meta.url));
   double = spawn(process.execPath, ['--import', 'tsx', program], { stdio: ['pipe', 'pipe', 'inherit'] });
   const [line] = await once(createInterface(double.stdout as NodeJS.ReadableStream), 'line');
   keys = JSON.parse(line as string);

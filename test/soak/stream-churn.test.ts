@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { StreamDouble } from '../../support/stream/double.js';
-import { eventually } from '../../support/time.js';
+import { StreamDouble } from '../support/stream/double.js';
+import { eventually } from '../support/time.js';
 
-const CHILD = fileURLToPath(new URL('../../support/stream-churn-child.mjs', import.meta.url));
+const CHILD = fileURLToPath(new URL('../support/stream-churn-child.mjs', import.meta.url));
 
 interface Sample {
   readonly calls: number;
@@ -17,7 +17,7 @@ interface Sample {
 }
 
 it('200 joins and leaves keep no call, no thread, no descriptor and no memory', {
-  timeout: 120_000,
+  timeout: 360_000,
 }, async () => {
   const double = await StreamDouble.start();
   try {
@@ -26,7 +26,7 @@ it('200 joins and leaves keep no call, no thread, no descriptor and no memory', 
       process.execPath,
       [CHILD, url, apiKey, apiSecret, '200', '5'],
       {
-        timeout: 110_000,
+        timeout: 350_000,
       },
     );
     const { joins, samples } = JSON.parse(stdout) as { joins: number; samples: Sample[] };
