@@ -43,7 +43,7 @@ describeBehindProxy('a proxy as the operators’ guide has it', () => {
 
   it.each(['haproxy', 'nginx'] as const)('%s says busy where no node answers', async (program) => {
     const { gateway, url } = await startGateway();
-    const port = await startDocumented(program, new URL(url).host);
+    const port = await startDocumented(program, new URL(url).host, '50ms');
     await gateway.close(0);
     let answer = '';
     while (!answer.includes('<Reject')) {

@@ -72,8 +72,15 @@ ${lines.map((line) => `      ${line}\n`).join('')}    }
   return port;
 }
 
-/** The proxy as deploy/README.md has it, before one gateway, on a port of its own and without TLS. */
-export async function startDocumented(program: 'haproxy' | 'nginx', to: string): Promise<number> {
+/**
+ * The proxy as deploy/README.md has it, before one gateway, on a port of its own and without TLS.
+ * @param inter how often it looks whether the gateway is there; one that is slow to say so is not taken for gone
+ */
+export async function startDocumented(
+  program: 'haproxy' | 'nginx',
+  to: string,
+  inter = '2s',
+): Promise<number> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), `trunkline-${program}-`));
   const file = join(folder, 'as-documented.conf');
@@ -83,8 +90,8 @@ export async function startDocumented(program: 'haproxy' | 'nginx', to: string):
     .replace(/bind :443.*/, `bind 127.0.0.1:${port}`)
     .replace('listen 443 ssl;', `listen 127.0.0.1:${port};`)
     .replace(/ssl_certificate.*/g, '')
-    // It is to notice soon that a node is gone.
-    .replace(/\binter 2s\b/, 'inter 50ms')
+    .replace('inter 2s', `inter ${inter}`)
+    .replace(/^defaults$/m, 'defaults\n  timeout check 1m')
     .replace(/^(\s+server (?:a )?)10\.0\.0\.11:3000/m, `$1${to}`)
     .replace(/^\s+server (?:b )?10\.0\.0\.12:3000.*/m, '');
   writeFileSync(file, program === 'nginx' ? nginxOf(folder, here) : here);
