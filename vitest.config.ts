@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 /** No sockets, no processes. */
 const UNIT = [
   'test/*.test.ts',
+  'test/doctor/captured-request.test.ts',
+  'test/simulator/{audio,load-steps,playout,twiml}.test.ts',
   'test/{bridge,calls,calls/fleet,media,telemetry,twilio,webhooks}/*.test.ts',
   'test/deploy/{kubernetes,prometheus}.test.ts',
   'test/package/{errors,readme,security}.test.ts',

@@ -358,14 +358,15 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
 
   it('12. callers without a number share a user, or get one that Stream refuses', async () => {
     const { host, rest, url } = await startStream();
-    const from = ['anonymous', 'anonymous', '', 'client:Ada Lovelace', 'sip:ada@example.com', '+15550001111'];
+    const from = ['anonymous', 'anonymous', '', 'client:Grace Hopper', 'sip:grace@example.com', '+15550001111'];
     for (const From of from) await postForm(url, '/twilio/voice', voiceParameters({ From, Caller: From }));
     await eventually('each to be in', () => host.userIds().length === from.length);
     const ids = host.userIds();
     expect(new Set(ids).size).toBe(from.length);
     for (const id of ids) {
       expect(id).toMatch(/^[A-Za-z0-9_-]{1,64}$/);
-      expect(id).not.toMatch(/anonymous|ada|client|sip|555/i);
+      // No word of these is made of hexadecimal digits, as the rest of an id is.
+      expect(id).not.toMatch(/anonymous|grace|hopper|client|sip|5550001111/i);
       expect(JSON.stringify(rest.user(id))).not.toContain('5550001111');
     }
   });
