@@ -1,7 +1,7 @@
 // The addon compiled with sanitizers beside the one that is shipped: any calls, with any arguments, must come to the same
 // end in both. What reads or writes out of bounds, uses freed memory or is undefined ends this process with a report.
 //
-//   node --expose-gc addon-child.mjs SANITIZED SHIPPED SEED RUNS
+//   node --expose-gc addon-child.mjs SANITIZED SHIPPED SEED RUNS [unshrunk]
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { types } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import fc from 'fast-check';
 
-const [sanitized, shipped, seed, runs] = process.argv.slice(2);
+const [sanitized, shipped, seed, runs, unshrunk] = process.argv.slice(2);
 const load = createRequire(import.meta.url);
 const addons = [load(sanitized), load(shipped)];
 const CLASSES = ['Transcoder', 'Upsampler', 'Downsampler', 'DtmfGenerator'];
@@ -404,7 +404,7 @@ if (isMainThread) {
       if (run++ % 4 === 0) globalThis.gc();
       await setImmediate();
     }),
-    { seed: Number(seed), numRuns: Number(runs) },
+    { seed: Number(seed), numRuns: Number(runs), endOnFailure: unshrunk === 'unshrunk' },
   );
   refuseHuge(addons[0]);
   for (const how of ['ended', 'terminated']) await leaveThread(how);
