@@ -1,7 +1,7 @@
 // The addon compiled with sanitizers beside the one that is shipped: any calls, with any arguments, must come to the same
 // end in both. What reads or writes out of bounds, uses freed memory or is undefined ends this process with a report.
 //
-//   node --expose-gc addon-child.mjs SANITIZED SHIPPED SEED RUNS
+//   node --expose-gc addon-child.mjs SANITIZED SHIPPED SEED RUNS [unshrunk]
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { types } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import fc from 'fast-check';
 
-const [sanitized, shipped, seed, runs] = process.argv.slice(2);
+const [sanitized, shipped, seed, runs, unshrunk] = process.argv.slice(2);
 const load = createRequire(import.meta.url);
 const addons = [load(sanitized), load(shipped)];
 const CLASSES = ['Transcoder', 'Upsampler', 'Downsampler', 'DtmfGenerator'];
@@ -113,7 +113,7 @@ const TIMING = mostly(
   fc.double(),
   fc.constantFrom(39.9, 2001),
 );
-const DIGITS = mostly(fc.stringMatching(/^[0-9*#A-Da-dwW]{0,5}$/), fc.string(), fc.constant('1'.repeat(65)));
+const DIGITS = mostly(fc.stringMatching(/^[0-9*#A-Da-dwW]{0,40}$/), fc.string(), fc.constant('1'.repeat(65)));
 const NAME = mostly(fc.constant(SID), fc.string(), fc.stringMatching(/^\w{63,65}$/));
 const VIEWS = ['Uint8Array', 'Uint8Array', 'ArrayBuffer', 'DataView', 'Int8Array', 'Uint16Array'];
 
@@ -157,7 +157,7 @@ const CALLS = {
   'Upsampler.process': through('Int16Array', 'Int16Array', 6),
   'Downsampler.process': through('Int16Array', 'Int16Array', 1 / 6),
   'DtmfGenerator.push': fc.tuple(DIGITS, TIMING, TIMING),
-  'DtmfGenerator.read': fc.tuple(view('Int16Array', LENGTH)),
+  'DtmfGenerator.read': fc.tuple(view('Int16Array', fc.oneof(LENGTH, fc.nat(200_000)))),
   'DtmfGenerator.clear': fc.constant([]),
 };
 
@@ -209,8 +209,8 @@ const HOSTILE = {
 const hostile = fc.constantFrom(...Object.keys(HOSTILE)).map((name) => ({ hostile: name }));
 const STEP = fc.oneof(
   ...Object.entries(CALLS).map(([call, args]) => ({
-    // Ends are rarer than uses.
-    weight: /close|clear|^[A-Z]\w+$/.test(call) ? 2 : 4,
+    // Beginnings and ends are rarer than uses.
+    weight: /close|clear|^[A-Z]\w+$/.test(call) ? 2 : /[.]/.test(call) ? 16 : 8,
     arbitrary: fc.record({
       call: fc.constant(call),
       args,
@@ -247,11 +247,8 @@ function make(argument, { addon }, before) {
     const start = addon.layout.samples + offset;
     return new View(addon.slab, start, Math.min(length, 100_000));
   }
-  if (
-    memory === 'first' &&
-    before?.buffer instanceof ArrayBuffer &&
-    before.buffer.byteLength >= length * size
-  ) {
+  // A detached buffer has none.
+  if (memory === 'first' && before?.buffer?.byteLength >= Math.max(1, length * size)) {
     return new View(before.buffer, 0, length);
   }
   const total = offset + length * size;
@@ -373,17 +370,13 @@ function refuseHuge(addon) {
   }
 }
 
-/** A thread leaves while its objects live, by its end or in the middle of a call; its slab is given away before. */
+/** A thread leaves while its objects live, by its end or in the middle of a call. */
 async function leaveThread(how) {
   const worker = new Worker(new URL(import.meta.url), { argv: process.argv.slice(2), workerData: how });
   const gone = once(worker, 'exit');
-  const [slab] = await once(worker, 'message');
+  await once(worker, 'message');
   if (how === 'terminated') worker.terminate();
   await gone;
-  assert.equal(
-    addons[0].encodeMulaw(new Int16Array(slab), new Uint8Array(slab.byteLength / 2)),
-    slab.byteLength / 2,
-  );
 }
 
 if (isMainThread) {
@@ -405,13 +398,13 @@ if (isMainThread) {
 
   let run = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(STEP, { minLength: 1, maxLength: 60, size: 'max' }), async (steps) => {
+    fc.asyncProperty(fc.array(STEP, { minLength: 1, maxLength: 500, size: 'max' }), async (steps) => {
       const worlds = addons.map(newWorld);
       for (const step of steps) same(worlds, step);
-      if (run++ % 20 === 0) globalThis.gc();
+      if (run++ % 4 === 0) globalThis.gc();
       await setImmediate();
     }),
-    { seed: Number(seed), numRuns: Number(runs) },
+    { seed: Number(seed), numRuns: Number(runs), endOnFailure: unshrunk === 'unshrunk' },
   );
   refuseHuge(addons[0]);
   for (const how of ['ended', 'terminated']) await leaveThread(how);
@@ -423,8 +416,8 @@ if (isMainThread) {
   // For whoever counts: what was taken and what was thrown, of each.
   console.log(JSON.stringify(ends));
 } else {
-  const { addon, objects } = newWorld(addons[0]);
-  parentPort.postMessage(addon.slab, [addon.slab]);
+  const { objects } = newWorld(addons[0]);
+  parentPort.postMessage('working');
   const pcm = new Int16Array(960);
   do objects.Transcoder[1].transmit(pcm);
   while (workerData === 'terminated');

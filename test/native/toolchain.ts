@@ -50,12 +50,13 @@ async function run(command: string, args: readonly string[], env = process.env) 
   }
 }
 
-/** A compiler with its flags, and how its programs are run. */
+/** A compiler with its flags, and what runs its programs. */
 export class Toolchain {
   private trouble: Promise<string> | undefined;
   private readonly compiled = new Map<string, Promise<string>>();
 
   constructor(
+    private readonly name: string,
     private readonly compiler: string,
     private readonly flags: readonly string[],
     /** The Debian packages it comes in. */
@@ -73,7 +74,7 @@ export class Toolchain {
     this.trouble ??= this.tryOut();
     const trouble = await this.trouble;
     if (trouble === '') return;
-    const advice = `${this.compiler} ${this.flags.join(' ')} does not work here. Debian 12: apt-get install -y ${this.packages}`;
+    const advice = `${this.name} does not work here. Debian 12: apt-get install -y ${this.packages}`;
     if (process.env.CI) throw new Error(`${advice}\n${trouble}`);
     console.warn(advice);
     context.skip(advice);
@@ -145,21 +146,24 @@ export class Toolchain {
 const WARNINGS = ['-std=c++17', '-Wall', '-Wextra'];
 const SANITIZERS = ['-O1', '-g1', '-fno-omit-frame-pointer', '-fno-sanitize-recover=all'];
 
-export const GCC = new Toolchain('g++', ['-O3'], 'g++');
-export const CLANG = new Toolchain('clang++-16', ['-O3'], 'clang-16');
+export const GCC = new Toolchain('GCC', 'g++', ['-O3'], 'g++');
+export const CLANG = new Toolchain('clang', 'clang++-16', ['-O3'], 'clang-16');
 /** Position independent, so that the addon can be made of the same objects. */
 export const SANITIZED = new Toolchain(
+  'GCC with sanitizers',
   'g++',
   [...SANITIZERS, '-fsanitize=address,undefined,float-cast-overflow', '-fPIC', '-fvisibility=hidden'],
   'g++',
 );
 export const ARM = new Toolchain(
+  'GCC for ARM, or qemu',
   'aarch64-linux-gnu-g++',
   ['-O2', '-static'],
   'g++-aarch64-linux-gnu qemu-user',
   { emulator: 'qemu-aarch64' },
 );
 export const FUZZER = new Toolchain(
+  'libFuzzer of clang',
   'clang++-16',
   [...SANITIZERS, '-fsanitize=fuzzer,address,undefined'],
   'clang-16 libclang-rt-16-dev',
@@ -170,6 +174,7 @@ export const FUZZER = new Toolchain(
  * other bytes, and be as right.
  */
 export const WASM = new Toolchain(
+  'clang for WebAssembly',
   'clang++-16',
   ['--target=wasm32-wasi', '-fno-exceptions', '-isystem/usr/lib/llvm-16/include/wasm32-wasi/c++/v1'],
   'clang-16 lld-16 wasi-libc libc++-16-dev-wasm32 libclang-rt-16-dev-wasm32',
