@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** No sockets, no processes. */
@@ -16,6 +17,7 @@ const folderOf = (name: string) => `test/${name}/**/*.test.ts`;
 const common = {
   // Each file gets a process of its own: native state, sockets and signal handlers never leak between files.
   pool: 'forks',
+  maxWorkers: Math.max(2, availableParallelism() - 1),
   // Nothing waits by these, but what never ends.
   testTimeout: 120_000,
   hookTimeout: 120_000,

@@ -1,5 +1,5 @@
 import http from 'node:http';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { EventLog } from '../../src/events/event-log.js';
 import type { Gateway, GatewayOptions } from '../../src/index.js';
@@ -179,7 +179,7 @@ describe('GET /v1/events', () => {
     expect(await over.json()).toMatchObject({ error: { code: 'GW_TOO_MANY_READERS' } });
     expect(await metric(url, 'event_readers')).toBe(32);
     all[0]?.close();
-    await vi.waitFor(async () => expect(await metric(url, 'event_readers')).toBe(31));
+    await eventually('one reader less', async () => (await metric(url, 'event_readers')) === 31);
     expect((await open(url)).response.statusCode).toBe(200);
   });
 

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ACCOUNT_SID, AUTH_TOKEN, Caller, PUBLIC_URL, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { Receiver, SECRET } from '../support/receiver.js';
-import { eventually } from '../support/time.js';
+import { eventually, sleep } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 describe('closing a gateway', () => {
@@ -147,6 +147,7 @@ describe('trunkline serve', () => {
       for (let seconds = 0; seconds < 0.5; ) {
         caller.media(toneMulaw(700, 20));
         ({ seconds } = await ask(recording));
+        await sleep(20);
       }
       await eventually('an event on its way', () => receiver.received.length === 1);
       process.child.kill('SIGTERM');

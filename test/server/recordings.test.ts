@@ -310,7 +310,10 @@ describe('/v1/calls/{id}/recording refuses', () => {
     expect(await code(url, 'POST', callId)).toEqual([409, 'GW_RECORDING_EXISTS']);
     await phone.hangUp();
     await eventually('the end', () => readdirSync(directory).length === 1);
-    await expect.poll(async () => code(url, 'POST', callId)).toEqual([404, 'GW_CALL_UNKNOWN']);
+    await eventually('the call to be forgotten', async () => {
+      const [status, error] = await code(url, 'POST', callId);
+      return status === 404 && error === 'GW_CALL_UNKNOWN';
+    });
     expect(readdirSync(directory)).toHaveLength(1);
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { CallReport } from '../../src/index.js';
 import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually, sleep, virtualTime } from '../support/time.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 virtualTime();
@@ -23,7 +23,7 @@ describe('the watchdog', () => {
     const silent = await Caller.call(url);
     const talking = await Caller.call(url);
     silent.media(toneMulaw(700, 20));
-    const talk = setInterval(() => talking.media(toneMulaw(700, 20)), 20);
+    const talk = clock.every(20, () => talking.media(toneMulaw(700, 20)));
     try {
       await eventually('the end of the silent call', () => silent.closed !== undefined, 8_000);
       expect(silent.closed).toEqual({ code: 1001, reason: 'nothing came' });
@@ -31,7 +31,7 @@ describe('the watchdog', () => {
       expect(await metric(url, 'trunkline_calls_stuck_total{why="silent"}')).toBe(1);
       expect(talking.closed).toBeUndefined();
     } finally {
-      clearInterval(talk);
+      clock.cancel(talk);
     }
   });
 
@@ -49,9 +49,8 @@ describe('the watchdog', () => {
     await eventually('live', () => caller.received.length >= 0);
     caller.stop();
     await eventually('the close', () => caller.closed !== undefined);
-    await expect
-      .poll(() => metric(url, 'trunkline_calls_stuck_total{why="ending"}'), { timeout: 8_000 })
-      .toBe(1);
+    const stuck = () => metric(url, 'trunkline_calls_stuck_total{why="ending"}');
+    await eventually('the stuck end', async () => (await stuck()) === 1, 8_000);
     await sleep(2_200);
     expect(await metric(url, 'trunkline_calls_stuck_total{why="ending"}')).toBe(1);
   });

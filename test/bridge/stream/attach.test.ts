@@ -358,7 +358,14 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
 
   it('12. callers without a number share a user, or get one that Stream refuses', async () => {
     const { host, rest, url } = await startStream();
-    const from = ['anonymous', 'anonymous', '', 'client:Grace Hopper', 'sip:grace@example.com', '+15550001111'];
+    const from = [
+      'anonymous',
+      'anonymous',
+      '',
+      'client:Grace Hopper',
+      'sip:grace@example.com',
+      '+15550001111',
+    ];
     for (const From of from) await postForm(url, '/twilio/voice', voiceParameters({ From, Caller: From }));
     await eventually('each to be in', () => host.userIds().length === from.length);
     const ids = host.userIds();

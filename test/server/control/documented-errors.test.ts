@@ -221,10 +221,6 @@ const WAYS: Record<string, Way> = {
     const { send } = await live({
       prepareCall: ({ direction }) => (direction === 'outbound-api' ? new Promise(() => {}) : {}),
     });
-    // Ten seconds pass at once.
-    const wait = setTimeout;
-    vi.spyOn(globalThis, 'setTimeout').mockImplementation(((work: () => void, ms = 0) =>
-      wait(work, ms === 10_000 ? 0 : ms)) as typeof setTimeout);
     return send(of);
   },
   GW_TWILIO_REFUSED: async (of) => {
