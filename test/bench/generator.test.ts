@@ -8,12 +8,10 @@ import { Account } from '../../bench/capacity/account.js';
 import { Generator, GeneratorProgram, type Order } from '../../bench/capacity/generator.js';
 import { createGateway, type Gateway } from '../../src/index.js';
 import { AudioSource } from '../../src/simulator/index.js';
+import { needs } from '../support/needs.js';
 import { eventually } from '../support/time.js';
 
-const isPossible = GeneratorProgram.isPossible();
-// CI has a compiler: there, one that is missing is a failure.
-const runs = isPossible || (Boolean(process.env.CI) && process.platform === 'linux');
-if (!runs) console.log('skipped: the generator of the capacity bench needs Linux and g++');
+const runs = needs('Linux and a compiler', 'apt-get install g++', () => GeneratorProgram.isPossible());
 
 describe.runIf(runs)("the capacity bench's generator", () => {
   let program: GeneratorProgram;

@@ -74,7 +74,7 @@ export class Toolchain {
     this.trouble ??= this.tryOut();
     const trouble = await this.trouble;
     if (trouble === '') return;
-    const advice = `${this.name} does not work here. Debian 12: apt-get install -y ${this.packages}`;
+    const advice = `Skipped: tests that need ${this.name} (apt-get install ${this.packages})`;
     if (process.env.CI) throw new Error(`${advice}\n${trouble}`);
     console.warn(advice);
     context.skip(advice);

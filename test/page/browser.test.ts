@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Browser, type BrowserUser, type BrowserUserOptions } from '../support/browser/browser.js';
 import { findChromium } from '../support/browser/chromium.js';
+import { needs } from '../support/needs.js';
 import { LEVEL, notHeardBy, phoneLevel } from '../support/stream-call.js';
 import { realStream } from '../support/stream-real.js';
 import { eventually, sleep } from '../support/time.js';
@@ -8,9 +9,7 @@ import { eventually, sleep } from '../support/time.js';
 const CHROMIUM = findChromium();
 const EXPECTED =
   'Expected chromium, chromium-browser or google-chrome on the PATH, or CHROMIUM, but received none';
-/** Where a machine tests for others, nothing is left out. */
-const isSkipped = CHROMIUM === undefined && !process.env.CI;
-if (isSkipped) console.warn(`browser.test.ts is skipped: ${EXPECTED}`);
+const isThere = needs('Chromium', 'apt-get install chromium', () => CHROMIUM !== undefined);
 
 /** Longer than the half second that levels are taken from: two measures this far apart share no sample. */
 const APART_MS = 600;
@@ -28,7 +27,7 @@ async function heard(who: string, level: () => number | Promise<number>): Promis
   throw new Error(`Expected ${who} to hear 0 dB but received ${before} dB`);
 }
 
-describe.skipIf(isSkipped)('a browser in the call', () => {
+describe.runIf(isThere)('a browser in the call', () => {
   const { start } = realStream({ double: { fastReconnectSeconds: 1 } });
   let browser: Browser;
 

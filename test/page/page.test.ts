@@ -9,13 +9,12 @@ import { Caller } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY } from '../support/leg.js';
+import { needs } from '../support/needs.js';
 
 const CHROMIUM = findChromium();
 const EXPECTED =
   'Expected chromium, chromium-browser or google-chrome on the PATH, or CHROMIUM, but received none';
-/** Where a machine tests for others, nothing is left out. */
-const isSkipped = CHROMIUM === undefined && !process.env.CI;
-if (isSkipped) console.warn(`page.test.ts is skipped: ${EXPECTED}`);
+const isThere = needs('Chromium', 'apt-get install chromium', () => CHROMIUM !== undefined);
 
 /** A directory for pictures of the page, to be looked at. */
 const { PICTURES } = process.env;
@@ -37,7 +36,7 @@ async function faults(tab: Tab): Promise<string[]> {
     .flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`));
 }
 
-describe.skipIf(isSkipped)('the page in a browser', { timeout: 90_000 }, () => {
+describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
   let tab: Tab;
 
   beforeAll(async () => {

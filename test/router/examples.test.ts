@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
+import { needs } from '../support/needs.js';
 import { freePort } from '../support/port.js';
 import { SECRET } from '../support/receiver.js';
 
@@ -20,9 +21,12 @@ function example(language: string): string {
   return code;
 }
 
-const hasPython = spawnSync('python3', ['--version']).status === 0;
-if (!hasPython) console.warn('skipped: the router in Python, for want of python3 (apt-get install python3)');
-const needsPython = it.skipIf(!hasPython && !process.env.CI);
+const hasPython = needs(
+  'Python 3',
+  'apt-get install python3',
+  () => spawnSync('python3', ['-c', '']).status === 0,
+);
+const needsPython = it.runIf(hasPython);
 
 let folder: string;
 beforeAll(() => {

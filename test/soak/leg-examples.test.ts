@@ -7,6 +7,7 @@ import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { KEY, legUrl } from '../support/leg.js';
 import { tone } from '../support/media.js';
+import { needs } from '../support/needs.js';
 import { eventually } from '../support/time.js';
 
 const CONVERSATION_MS = 60_000;
@@ -23,10 +24,11 @@ type Example = keyof typeof EXAMPLES;
 const pathOf = (example: Example) =>
   fileURLToPath(new URL(`../../src/bridge/local/examples/${example}`, import.meta.url));
 
-/** Debian's python3-websockets. With CI set, its absence is a failure. */
-const hasPython = spawnSync('/usr/bin/python3', ['-c', 'import websockets']).status === 0;
-if (!hasPython && process.env.CI === undefined)
-  console.warn('skipped: the Python agent (python3-websockets is missing)');
+const hasPython = needs(
+  'websockets for Python',
+  'apt-get install python3-websockets',
+  () => spawnSync('/usr/bin/python3', ['-c', 'import websockets']).status === 0,
+);
 
 const children: ChildProcess[] = [];
 afterAll(() => {

@@ -4,6 +4,7 @@ import { createResampler } from '../../../src/index.js';
 import { hears, startControlled } from '../../support/control.js';
 import { TestLeg } from '../../support/leg.js';
 import { amplitudeAt, decibels, tone } from '../../support/media.js';
+import { needs } from '../../support/needs.js';
 import { eventually, sleep, virtualTime } from '../../support/time.js';
 
 virtualTime();
@@ -15,8 +16,11 @@ const KEYPAD = '123A456B789C*0#D';
 /** What multimon-ng reads, in samples a second. */
 const MULTIMON_RATE = 22_050;
 
-const hasMultimon = spawnSync('multimon-ng', ['-h']).error === undefined;
-if (!hasMultimon) console.warn('skipped: keys by an independent decoder, multimon-ng is not installed');
+const hasMultimon = needs(
+  'multimon-ng',
+  'apt-get install multimon-ng',
+  () => spawnSync('multimon-ng', ['-h']).error === undefined,
+);
 
 /** The keys that Debian's multimon-ng hears in what a phone heard. */
 async function decoded(heard: Int16Array): Promise<string> {
@@ -53,7 +57,7 @@ async function start() {
 }
 
 describe('keys', () => {
-  it.skipIf(!hasMultimon && process.env.CI === undefined).each([
+  it.runIf(hasMultimon).each([
     [{}, 200],
     [{ toneMs: 50, pauseMs: 50 }, 100],
     [{ toneMs: 400, pauseMs: 80 }, 480],
