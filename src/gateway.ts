@@ -168,6 +168,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   /** What may be done with running calls. */
   readonly control: Controls;
   private readonly bridge: Bridge;
+  private readonly rest: TwilioRest | undefined;
   private readonly router: CallRouter | undefined;
   private readonly eventWebhooks: EventWebhooks | undefined;
   private readonly switchboard: Switchboard;
@@ -211,7 +212,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const [authToken] = tokens;
     const router = options.router && new CallRouter(options.router, this.log, clock);
     this.router = router;
-    const rest =
+    this.rest =
       twilio.accountSid === undefined || authToken === undefined
         ? undefined
         : new TwilioRest({
@@ -236,7 +237,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         (localRoom === 'to' && call.to ? `to:${call.to}` : `call:${call.callId}`),
       prepareCall: router === undefined ? prepareCall : (call, signal) => router.decide(call, signal),
       accountSid: twilio.accountSid,
-      rest,
+      rest: this.rest,
       from: twilio.from,
       apology: options.apology ?? DEFAULT_APOLOGY,
       comesBack: options.redis !== undefined,
@@ -259,7 +260,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       bridge: this.bridge,
       leadMs: options.leadMs ?? DEFAULT_LEAD_MS,
       playDir: options.playDir,
-      rest,
+      rest: this.rest,
       place: (request) => this.placeCall(request),
       frameClock,
       log: this.log,
@@ -382,6 +383,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.recordings.open();
     this.desk.open();
     this.eventWebhooks?.open();
+    await this.rest?.open();
     await this.bridge.open?.();
     try {
       await this.fleet?.open();

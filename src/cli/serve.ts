@@ -17,8 +17,6 @@ Signals:
     )
     .action(async () => {
       const { gateway, config } = await gatewayFor(shell, shell.stdout);
-      // Else loaded with the first request to Twilio: running calls would wait for it.
-      if (config.twilio.accountSid !== undefined) await import('twilio');
       await gateway.listen();
       shell.exitCode = await stopped(gateway, config.drainMs, shell);
     });

@@ -44,10 +44,15 @@ export class TwilioRest {
     if (!options.accountSid.startsWith('AC')) throw expected('AC…', 'accountSid', 'another text');
   }
 
-  /** Made with the first request: the SDK is large, and many gateways ask for nothing. */
+  /** Made once it is opened, or with the first request: the SDK is large, and who only imports us needs none. */
   private get client(): Promise<Twilio> {
     this.loaded ??= this.load();
     return this.loaded;
+  }
+
+  /** Loads the SDK now: no running call is to wait for that when the first request is made. */
+  async open(): Promise<void> {
+    await this.client;
   }
 
   private async load(): Promise<Twilio> {

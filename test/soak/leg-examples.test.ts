@@ -89,7 +89,7 @@ it.each(['agent.ts', 'agent.py'] as const)('%s has at most 40 lines', (example) 
 });
 
 const examples = (['agent.ts', 'agent.py'] as const).filter(
-  (name) => name !== 'agent.py' || hasPython || process.env.CI,
+  (name) => name !== 'agent.py' || hasPython,
 );
 
 it('both hold a conversation for a minute, and are interrupted at once', { timeout: 120_000 }, async () => {
