@@ -19,8 +19,8 @@ const common = {
   pool: 'forks',
   maxWorkers: Math.max(2, availableParallelism() - 1),
   // Nothing waits by these, but what never ends.
-  testTimeout: 120_000,
-  hookTimeout: 120_000,
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
 } as const;
 
 /** Told at the end of a run: what was not tested, and how to get it. */
@@ -68,6 +68,7 @@ export default defineConfig({
           ...common,
           name: 'e2e',
           include: [folderOf('e2e')],
+          testTimeout: 300_000,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
         },
