@@ -27,7 +27,7 @@ class Contender {
     private readonly child: ChildProcess,
   ) {}
 
-  /** Null where this machine can not run it. */
+  /** Null where this machine cannot run it. */
   static async start(name: string): Promise<Contender | null> {
     const isNpm = NPM.includes(name);
     const child = fork(fileURLToPath(new URL('latency/contender.ts', import.meta.url)), isNpm ? [name] : [], {

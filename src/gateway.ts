@@ -392,7 +392,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.switchboard.open();
       return actual;
     } catch (error) {
-      // Nothing that was started keeps a process alive that can not serve.
+      // Nothing that was started keeps a process alive that cannot serve.
       await this.fleet?.close();
       await this.bridge.close();
       throw error;
@@ -504,7 +504,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
 /**
  * Makes a gateway; nothing listens before `listen()`.
- * @throws TypeError or GatewayError for options that can not work
+ * @throws TypeError or GatewayError for options that cannot work
  */
 export function createGateway(options: GatewayOptions = {}): Gateway {
   return new Gateway(options);
@@ -513,7 +513,7 @@ export function createGateway(options: GatewayOptions = {}): Gateway {
 /** Why nobody can listen to calls in a bridge, if so. */
 function deafness({ name, joinProgram }: Bridge): string | undefined {
   return joinProgram === undefined
-    ? `calls are in the bridge "${name}", which raw legs can not join`
+    ? `calls are in the bridge "${name}", which raw legs cannot join`
     : undefined;
 }
 

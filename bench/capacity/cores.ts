@@ -7,7 +7,7 @@ export interface Cores {
   readonly generator: number;
 }
 
-/** A core each for gateway and generator; `undefined` where processes can not be pinned, or there is only one. */
+/** A core each for gateway and generator; `undefined` where processes cannot be pinned, or there is only one. */
 export function coresOf(): Cores | undefined {
   if (cpus().length < 2 || !canPin()) return undefined;
   return { gateway: 0, generator: 1 };

@@ -29,7 +29,7 @@ export function ours(core: Core): Contender {
   };
 }
 
-/** npm's speex-resampler. One filter a direction, silenced before each use: it can not be freed. */
+/** npm's speex-resampler. One filter a direction, silenced before each use: it cannot be freed. */
 export async function speexAt(quality: number): Promise<Contender> {
   await SpeexResampler.initPromise;
   const direction = (from: Direction['from'], to: Direction['to']): Direction => {

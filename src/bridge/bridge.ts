@@ -108,7 +108,7 @@ export interface Bridge {
    * Twilio is then told to ask what comes next. False by default.
    */
   readonly goesOn?: boolean;
-  /** Makes sure that calls can be joined; fails for settings that can not work. Called before the gateway listens. */
+  /** Makes sure that calls can be joined; fails for settings that cannot work. Called before the gateway listens. */
   open?(): Promise<void>;
   /** The room of a call whose hook names none; by default one of its own. */
   roomOf?(callId: string): string;

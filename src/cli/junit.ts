@@ -12,7 +12,7 @@ export interface RunFacts {
 
 /**
  * A run as JUnit XML, a test case a check, as CI systems read it: a failed check is a `<failure>`, one that the run
- * can not tell an `<error>`.
+ * cannot tell an `<error>`.
  */
 export function junitXml(report: LoadReport, checks: readonly Check[], facts: RunFacts): string {
   const of = (outcome: Check['outcome']) => checks.filter((check) => check.outcome === outcome).length;

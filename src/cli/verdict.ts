@@ -20,7 +20,7 @@ export interface Expectations {
 /** One thing that was looked at. */
 export interface Check {
   readonly name: string;
-  /** `invalid`: the run can not tell. */
+  /** `invalid`: the run cannot tell. */
   readonly outcome: 'passed' | 'failed' | 'invalid';
   /** What was found. */
   readonly detail: string;
@@ -77,7 +77,7 @@ export function checksOf(report: LoadReport, expectations: Expectations): Check[
   return checks;
 }
 
-/** `invalid` outweighs `failed`: a run that can not tell has shown nothing. */
+/** `invalid` outweighs `failed`: a run that cannot tell has shown nothing. */
 export function verdictOf(checks: readonly Check[]): Verdict {
   const has = (outcome: Verdict) => checks.some((check) => check.outcome === outcome);
   return has('invalid') ? 'invalid' : has('failed') ? 'failed' : 'passed';

@@ -25,7 +25,7 @@ export const account: Check = {
       if (!(error instanceof GatewayError)) throw error;
       return {
         mark: 'warn',
-        says: `Twilio’s API can not be asked: ${error.message}`,
+        says: `Twilio’s API cannot be asked: ${error.message}`,
         set: 'a way from here to https://api.twilio.com: calls out need it',
       };
     }
@@ -94,7 +94,7 @@ function inactive(status: string): Result {
 async function homeOf(context: Context, accountSid: string, token: string): Promise<Home> {
   if (await isKnown(restOf(context, accountSid, token))) return 'here';
   for (const region of context.regions) {
-    // A Region that can not be reached does not know the token, as far as we can tell.
+    // A Region that cannot be reached does not know the token, as far as we can tell.
     const known = await isKnown(
       new TwilioRest({ accountSid, authToken: token, apiUrl: region.apiUrl }),
     ).catch(() => false);

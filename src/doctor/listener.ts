@@ -10,7 +10,7 @@ export const listener: Check = {
   async run({ config, wire: { direct: wire } }) {
     const url = listenUrl(config);
     if (url === undefined)
-      return { mark: 'skip', says: 'PORT is 0: it can not be known where the gateway listens' };
+      return { mark: 'skip', says: 'PORT is 0: it cannot be known where the gateway listens' };
     let health: Answer;
     try {
       health = await wire.ask(`${url}/health`);

@@ -27,7 +27,7 @@ export const numbers: Check = {
       return verdict(await rest.incomingNumbers(), webhook);
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
-      return { mark: 'skip', says: 'Twilio’s API can not be asked for them' };
+      return { mark: 'skip', says: 'Twilio’s API cannot be asked for them' };
     }
   },
 };

@@ -30,7 +30,7 @@ export const redis: Check = {
           }
         : {
             mark: 'fail',
-            says: `Redis at ${host} can not be reached: ${reasonOf(error)}`,
+            says: `Redis at ${host} cannot be reached: ${reasonOf(error)}`,
             set: 'REDIS_URL, and check firewall and server',
           };
     }
@@ -39,7 +39,7 @@ export const redis: Check = {
 
 /**
  * Asks a Redis for its role: `master` or `slave`.
- * Rejects with the client's error where it can not be reached in three seconds, or does not let us in.
+ * Rejects with the client's error where it cannot be reached in three seconds, or does not let us in.
  */
 export async function pingRedis(url: string, clock: Clock): Promise<string> {
   // Loaded here: only installations of several nodes need it.

@@ -31,7 +31,7 @@ export const streamKeys: Check = {
           }
         : {
             mark: 'fail',
-            says: `Stream can not be used: ${error.message}`,
+            says: `Stream cannot be used: ${error.message}`,
             set: `${baseUrl === undefined ? 'a way from here to Stream' : 'STREAM_BASE_URL'}, or BRIDGE=local`,
           };
     }

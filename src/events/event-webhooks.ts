@@ -40,7 +40,7 @@ export class EventWebhooks {
   private readonly deadLetter: DeadLetter;
   private readonly unsubscribe: () => void;
 
-  /** @throws TypeError for options that can not work */
+  /** @throws TypeError for options that cannot work */
   constructor(options: EventWebhookOptions, events: EventLog, log: Logger, clock: Clock) {
     checkOptions(options);
     const { url, secret, timeoutMs = 5_000, tries = 10, firstPauseMs = 500, capacity = 10_000 } = options;

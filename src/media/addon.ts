@@ -13,7 +13,7 @@ type Addon = Omit<Core, 'backend' | 'kernels' | 'origin'> & {
  * Loads an addon. Its kernels are those of the whole thread: who loads it again with others changes them for all.
  * @param path the `.node` file
  * @param kernels the kernels to use; the best if none are named
- * @throws Error in few words if the file does not load, or this processor can not run the kernels
+ * @throws Error in few words if the file does not load, or this processor cannot run the kernels
  */
 export function loadAddon(path: string, kernels?: string): Core {
   const addon = open(path);

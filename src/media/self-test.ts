@@ -42,7 +42,7 @@ export function fingerprint(core: Core): string {
     }
     timestamp += count / 8 + (count === 333 ? 55 : 0);
   }
-  // Full-scale noise, which the codec alone can not make.
+  // Full-scale noise, which the codec alone cannot make.
   const loud = Int16Array.from({ length: 960 }, () => (((next() << 8) | next()) << 16) >> 16);
   hash.update(slabMessage.slice(0, transcoder.transmit(loud)));
   transcoder.close();

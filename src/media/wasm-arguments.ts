@@ -3,7 +3,7 @@ import { types } from 'node:util';
 // What the addon's arguments go through in native/addon.cc, with the same errors. A value is known by what it is, not by its
 // prototype: arrays of another realm, such as a test runner's, are arrays, and nothing of its owner's is run.
 
-// The language's own, which an array's owner can not replace.
+// The language's own, which an array's owner cannot replace.
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
 const nameOf = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag)?.get as () => string;
 const lengthOf = Object.getOwnPropertyDescriptor(typedArray, 'byteLength')?.get as () => number;

@@ -88,7 +88,7 @@ export const WASM_MODULES: readonly string[] = ['trunkline-simd.wasm', 'trunklin
 
 /**
  * Starts a module: a memory of its own, which never grows or moves.
- * @throws Error in few words if there is no such module, or this engine can not run it
+ * @throws Error in few words if there is no such module, or this engine cannot run it
  */
 export function loadWasm(path: string): Core {
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(path)));

@@ -61,7 +61,7 @@ export class CallRouter {
   private readonly keys: Delivery;
   private retries = 0;
 
-  /** @throws TypeError for options that can not work */
+  /** @throws TypeError for options that cannot work */
   constructor(
     private readonly options: RouterOptions,
     private readonly log: Logger,

@@ -9,8 +9,8 @@ import type { Admission, CallDecision } from './decision.js';
 /** Stream's limits for both parts of a call's name. */
 const part = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 of A-Z a-z 0-9 _ -');
 const name = z.string().min(1).max(256);
-const spoken = z.string().min(1).max(4096).refine(isXmlText, 'characters that XML can not carry');
-const language = z.string().min(1).max(64).refine(isXmlText, 'characters that XML can not carry');
+const spoken = z.string().min(1).max(4096).refine(isXmlText, 'characters that XML cannot carry');
+const language = z.string().min(1).max(64).refine(isXmlText, 'characters that XML cannot carry');
 
 /** Of the TwiML so much is left to the gateway's own addresses. */
 const ADDRESS_BYTES = 4 * 1024;

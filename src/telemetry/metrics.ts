@@ -84,7 +84,7 @@ export class Metrics {
     figures: readonly Figure[] = [],
   ) {
     this.traffic = source.traffic;
-    // Not prom-client's default metrics: their observers can not be stopped when a gateway closes.
+    // Not prom-client's default metrics: their observers cannot be stopped when a gateway closes.
     this.gauge('process_resident_memory_bytes', 'Resident set size', () => process.memoryUsage.rss());
     this.gauge('process_heap_used_bytes', 'JavaScript heap in use', () => process.memoryUsage().heapUsed);
     this.counter('process_cpu_seconds_total', 'User and system CPU time', [], (counter) => {

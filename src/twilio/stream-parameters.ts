@@ -11,7 +11,7 @@ export const StreamParameters = z.record(z.string(), z.string()).superRefine((pa
     const refuse = (message: string) =>
       context.addIssue({ code: 'custom', path: [name.slice(0, 60)], message });
     if (name === '') refuse('a parameter without a name');
-    if (!isXmlText(name + value)) refuse('characters that XML can not carry');
+    if (!isXmlText(name + value)) refuse('characters that XML cannot carry');
     if (length >= TOO_LONG) refuse(`${length} characters with its name, not fewer than ${TOO_LONG}`);
   }
 });

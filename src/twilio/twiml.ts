@@ -41,7 +41,7 @@ export function normalizeWebSocketUrl(url: string): string {
  * TwiML that connects the call to a bidirectional media stream.
  * Source: twilio.com/docs/voice/twiml/stream (`<Connect><Stream>`).
  * @throws GatewayError `GW_TWIML_INVALID` for a query string in the URL (Twilio refuses it, error 31920), a
- * parameter of 500 characters or more, characters that XML can not carry, or verbs that Twilio would not take
+ * parameter of 500 characters or more, characters that XML cannot carry, or verbs that Twilio would not take
  */
 export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOptions = {}): string {
   if (typeof url !== 'string' || url.trim() === '') throw expected('a WebSocket URL', 'url', url);
@@ -133,7 +133,7 @@ export function createTransferTwiml(to: string): string {
   return response.toString();
 }
 
-/** Twilio refuses a document with characters that XML can not carry (error 12100). */
+/** Twilio refuses a document with characters that XML cannot carry (error 12100). */
 function checkCharacters(text: string, subject: string): void {
   if (!isXmlText(text)) throw invalid('characters that XML can carry', subject, 'others');
 }

@@ -8,7 +8,7 @@ const MAX_VERBS = 20;
 /** Twilio cuts a call after so many seconds unless told otherwise. Source: twilio.com/docs/voice/twiml/dial#timelimit. */
 const LONGEST_DIAL_SECONDS = 14_400;
 
-const text = z.string().min(1).max(4096).refine(isXmlText, 'characters that XML can not carry');
+const text = z.string().min(1).max(4096).refine(isXmlText, 'characters that XML cannot carry');
 const loop = z.int().min(1).max(10).optional();
 const tag = z
   .string()
@@ -23,8 +23,8 @@ const Dial = z.strictObject({
   dial: z
     .string()
     .regex(/^(\+[1-9]\d{1,14}|sips?:[^\s<>"]{1,250})$/, 'neither an E.164 number nor a SIP address')
-    .refine(isXmlText, 'characters that XML can not carry'),
-  callerId: z.string().min(1).max(256).refine(isXmlText, 'characters that XML can not carry').optional(),
+    .refine(isXmlText, 'characters that XML cannot carry'),
+  callerId: z.string().min(1).max(256).refine(isXmlText, 'characters that XML cannot carry').optional(),
   ringSeconds: z.int().min(5).max(600).optional(),
   limitSeconds: z.int().min(1).max(LONGEST_DIAL_SECONDS).optional(),
 });

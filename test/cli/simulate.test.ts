@@ -176,7 +176,7 @@ describe('trunkline simulate', () => {
     expect(keys.sort()).toEqual(['#', '#', '5', '5']);
   });
 
-  it('fails where a script can not be followed, and says where', async () => {
+  it('fails where a script cannot be followed, and says where', async () => {
     const { url } = await startGateway(PATIENT);
     writeFileSync(file('hopeless.txt'), '\nwait for end within 200ms\n');
     const { code, stdout } = await simulate([...to(url), '--script', file('hopeless.txt')]);
@@ -274,7 +274,7 @@ describe('trunkline simulate', () => {
     expect([stdout, stderr, ...written].join()).not.toMatch(/bob|hunter2|s3cret/);
   });
 
-  it('does not begin where a report can not be written', async () => {
+  it('does not begin where a report cannot be written', async () => {
     const { url, gateway } = await startGateway(PATIENT);
     const calls: string[] = [];
     gateway.on('call', ({ callId }) => calls.push(callId));
@@ -308,7 +308,7 @@ describe('trunkline simulate', () => {
     expect(existsSync(file('trial.html')) || existsSync(file('trial.xml'))).toBe(false);
   });
 
-  it('loses neither verdict nor other files where one can not be written any more', async () => {
+  it('loses neither verdict nor other files where one cannot be written any more', async () => {
     const { url, gateway } = await startGateway(PATIENT);
     mkdirSync(file('gone'));
     gateway.once('call', () => rmSync(file('gone'), { recursive: true }));
@@ -331,7 +331,7 @@ describe('trunkline simulate', () => {
     ]);
   });
 
-  it('refuses what it can not do', async () => {
+  it('refuses what it cannot do', async () => {
     writeFileSync(file('bad.txt'), 'sing\npress x\n');
     for (const [args, message] of [
       [['--profile', 'ramp:5'], 'Expected steps as in "ramp:200@10/s'],

@@ -106,7 +106,7 @@ describe('doctor, of the Twilio account', () => {
     expect(await of('old')).toContain('the token was rotated');
   });
 
-  it('only warns where Twilio can not be asked: calls still come in', async () => {
+  it('only warns where Twilio cannot be asked: calls still come in', async () => {
     const TWILIO_API_URL = `http://127.0.0.1:${await freePort()}`;
     const text = await said([account, numbers], { TWILIO_API_URL });
     expect(text).toMatch(/^warn: .*\nskip: /);
@@ -237,7 +237,7 @@ describe('doctor, of what never answers', () => {
 });
 
 describe('doctor, of Stream', () => {
-  it('tells a Stream that can not be reached from keys that are refused', async () => {
+  it('tells a Stream that cannot be reached from keys that are refused', async () => {
     const clock = new VirtualClock();
     clock.start();
     const env = {
@@ -247,7 +247,7 @@ describe('doctor, of Stream', () => {
     };
     const text = await said([streamKeys], env, { clock });
     clock.halt();
-    expect(text).toMatch(/^fail: Stream can not be used: .*STREAM_BASE_URL, or BRIDGE=local$/);
+    expect(text).toMatch(/^fail: Stream cannot be used: .*STREAM_BASE_URL, or BRIDGE=local$/);
     expect(text).not.toContain('a-secret');
     expect(await said([streamKeys], {})).toMatch(/^skip: /);
   });

@@ -361,7 +361,7 @@ describe('the dead-letter file', () => {
     expect(linesOf(file).map(({ event }) => event.id)).toEqual(['e-1', 'e-2']);
   });
 
-  it('is there from the start, its owner’s alone; a gateway that can not make it does not listen', async () => {
+  it('is there from the start, its owner’s alone; a gateway that cannot make it does not listen', async () => {
     const deadLetterFile = newFile();
     await told(() => ({}), { deadLetterFile });
     expect(statSync(deadLetterFile).mode & 0o777).toBe(0o600);
@@ -372,7 +372,7 @@ describe('the dead-letter file', () => {
     });
   });
 
-  it('that can not be written is counted, and harms nothing', async () => {
+  it('that cannot be written is counted, and harms nothing', async () => {
     const dead = new DeadLetter(join(folder, 'no', 'such', 'folder', 'file'), log, systemClock);
     dead.add(letter(1));
     await dead.close();
@@ -387,7 +387,7 @@ describe('the dead-letter file', () => {
   });
 });
 
-describe('options that can not work', () => {
+describe('options that cannot work', () => {
   const secret = SECRET;
   const url = 'https://a.example/events';
   it.each<[object, string]>([

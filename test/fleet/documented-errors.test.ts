@@ -120,7 +120,7 @@ describeOnRedis('every error that the document tells of, and only a fleet has', 
       ['post', 'mute', 200],
       ['delete', 'mute', 200],
       ['post', 'transfer', 200, { room: 'elsewhere' }],
-      // A call that other nodes can not be told of is not placed.
+      // A call that other nodes cannot be told of is not placed.
       ['post', 'legs', 503, { to: '+15557778888' }],
     ] as const;
     for (const [method, path, status, body] of asked) {

@@ -323,20 +323,20 @@ describe('a router that fails', () => {
     ['a verb with a wrong value', { after: [{ say: 'a' }, { pause: 0 }] }, 'after.1.pause'],
     ['a number that is none', { after: [{ dial: '5551234' }] }, 'after.0.dial: neither'],
     [
-      'a SIP address that XML can not carry',
+      'a SIP address that XML cannot carry',
       { after: [{ dial: 'sip:a\u0001@b.example' }] },
       'after.0.dial: characters',
     ],
-    ['words that XML can not carry', { before: [{ say: 'bell \u0007' }] }, 'before.0.say: characters'],
+    ['words that XML cannot carry', { before: [{ say: 'bell \u0007' }] }, 'before.0.say: characters'],
     ['too many verbs', { before: Array(21).fill({ say: 'a' }) }, 'before: '],
     ['a user without anything', { user: {} }, 'user: neither id, name nor custom'],
     [
-      'a refusal in a language that XML can not carry',
+      'a refusal in a language that XML cannot carry',
       { refuse: { say: 'a', language: '\u0001' } },
       'refuse.language: characters',
     ],
-    ['a parameter that XML can not carry', { parameters: { a: 'x\u0001' } }, 'parameters.a: characters'],
-    ['the name of one', { parameters: { 'a\u0001': 'x' } }, 'characters that XML can not carry'],
+    ['a parameter that XML cannot carry', { parameters: { a: 'x\u0001' } }, 'parameters.a: characters'],
+    ['the name of one', { parameters: { 'a\u0001': 'x' } }, 'characters that XML cannot carry'],
     ['a parameter without a name', { parameters: { '': 'x' } }, 'parameters.: a parameter without'],
     ['a parameter of 500 characters', { parameters: { a: 'x'.repeat(499) } }, 'parameters.a: 500 characters'],
     [
@@ -374,7 +374,7 @@ describe('a router that fails', () => {
     expect(await ask()).toContain(twiml);
   });
 
-  it('falls back where what it answered can not be carried out', async () => {
+  it('falls back where what it answered cannot be carried out', async () => {
     const { ask, metrics } = await routed(
       () => ({ body: { parameters: { a: 'x\u0001' } } }),
       {},
@@ -387,7 +387,7 @@ describe('a router that fails', () => {
   });
 
   it.each([{ say: 'bell \u0007' }, { say: 'x'.repeat(4_097) }])(
-    'is not begun with a fallback that can not be carried out',
+    'is not begun with a fallback that cannot be carried out',
     async (fallback) => {
       await expect(routed(() => ({}), {}, { fallback })).rejects.toThrow(
         'Expected words for router.fallback but received refuse.say: ',
@@ -494,7 +494,7 @@ describe('pressed keys', () => {
   });
 });
 
-describe('options that can not work', () => {
+describe('options that cannot work', () => {
   const secret = SECRET;
   const url = 'https://a.example/route';
   it.each<[object, string]>([

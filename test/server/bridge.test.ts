@@ -63,7 +63,7 @@ describe('a bridge of one’s own', () => {
     caller.hangUp();
   });
 
-  it('that can not join ends the call, and no dead air is left', async () => {
+  it('that cannot join ends the call, and no dead air is left', async () => {
     const { url, gateway } = await startGateway({
       bridge: bridgeOf(async () => {
         throw new Error('no such room');

@@ -81,7 +81,7 @@ describe('/v1', () => {
     ['no JSON', '{'],
     ['no number', {}],
     ['a field it does not know', { to: '+1555', colour: 'red' }],
-    ['an id that can not stand in a URL', { to: '+1555', callId: 'a/b' }],
+    ['an id that cannot stand in a URL', { to: '+1555', callId: 'a/b' }],
     ['a ring time out of range', { to: '+1555', ringTimeoutSeconds: 601 }],
   ])('refuses to place a call with %s: 400', async (_name, body) => {
     const { url, gateway } = await startGateway({ controlApiKey: KEY });

@@ -91,7 +91,7 @@ describe('a raw leg is refused before the upgrade', () => {
     }
   });
 
-  it('with 400 for a rate, buffer, listen or room that can not be', async () => {
+  it('with 400 for a rate, buffer, listen or room that cannot be', async () => {
     const { url: gateway } = await startGateway({ controlApiKey: KEY });
     for (const query of [
       '?rate=8000',

@@ -126,7 +126,7 @@ describe('an outbound call', () => {
     expect(gateway.calls.size).toBe(0);
   });
 
-  it('that can not be placed tells no secret with its error', async () => {
+  it('that cannot be placed tells no secret with its error', async () => {
     const { gateway } = await startWithCarrier({}, { twilio: { apiUrl: 'http://127.0.0.1:1' } });
     const error = await gateway.placeCall({ to: '+15551234567' }).catch((reason) => reason);
     expect(error).toMatchObject({ code: 'GW_TWILIO_REFUSED', status: 502 });

@@ -329,7 +329,7 @@ describe('/v1/calls/{id}/recording refuses', () => {
     await phone.hangUp();
   });
 
-  it('to listen with a directory that can not be written to', async () => {
+  it('to listen with a directory that cannot be written to', async () => {
     await expect(startGateway({ recordDir: '/nowhere/at/all' })).rejects.toMatchObject({
       code: 'GW_RECORD_DIR',
     });

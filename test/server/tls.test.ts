@@ -23,7 +23,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-it('says which file can not be read', () => {
+it('says which file cannot be read', () => {
   const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'nowhere.pem') };
   const make = () => createGateway({ tls, twilio: { authTokens: [AUTH_TOKEN] }, logLevel: 'silent' });
   expect(make).toThrow(

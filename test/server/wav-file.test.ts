@@ -79,7 +79,7 @@ describe('a WAV file that grows', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious');
   });
 
-  it('never waits for a slow disk: what it can not hold is counted, and silence in its place', async () => {
+  it('never waits for a slow disk: what it cannot hold is counted, and silence in its place', async () => {
     const path = join(directory, 'slow.wav');
     const wav = await WavFile.create(path, 16_000, fail);
     const disk = slowDisk(wav);

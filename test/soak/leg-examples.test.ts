@@ -88,9 +88,7 @@ it.each(['agent.ts', 'agent.py'] as const)('%s has at most 40 lines', (example) 
   expect(readFileSync(pathOf(example), 'utf8').trimEnd().split('\n').length).toBeLessThanOrEqual(40);
 });
 
-const examples = (['agent.ts', 'agent.py'] as const).filter(
-  (name) => name !== 'agent.py' || hasPython,
-);
+const examples = (['agent.ts', 'agent.py'] as const).filter((name) => name !== 'agent.py' || hasPython);
 
 it('both hold a conversation for a minute, and are interrupted at once', { timeout: 120_000 }, async () => {
   const { url, twilio, gateway } = await startWithCarrier({}, { controlApiKey: KEY, leadMs: LEAD_MS });

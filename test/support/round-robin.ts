@@ -161,7 +161,7 @@ export class RoundRobin {
       const opened = await this.open(node, request, head).catch(() => undefined);
       if (opened === undefined) continue;
       const { socket, answer } = opened;
-      // It can not serve now, e.g. because it drains: proxies are told to try another one then.
+      // It cannot serve now, e.g. because it drains: proxies are told to try another one then.
       if (/^HTTP\/1\.1 503 /.test(answer.toString('latin1')) && node !== last) {
         socket.destroy();
         continue;

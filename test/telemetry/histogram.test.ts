@@ -91,7 +91,7 @@ describe('the histogram', () => {
     expect(exact.countUpTo(1e9)).toBe(5);
   });
 
-  test('counts values that can not be as nothing', () => {
+  test('counts values that cannot be as nothing', () => {
     const histogram = histogramOf([-1, -(2 ** 31), Number.NaN]);
     expect(histogram.summary()).toMatchObject({ count: 3, maxUs: 0, meanUs: 0 });
     expect(histogram.countUpTo(0)).toBe(3);

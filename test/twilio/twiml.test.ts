@@ -80,7 +80,7 @@ describe('the TwiML of a media stream', () => {
   });
 
   test.each(['\u0000', '\u0001', '\ufffe', '\ud800'])(
-    'refuses a parameter that XML can not carry: %j',
+    'refuses a parameter that XML cannot carry: %j',
     (value) => {
       expect(() => createMediaStreamTwiml('a.example', { parameters: { value } })).toThrow(INVALID);
     },

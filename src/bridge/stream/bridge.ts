@@ -140,7 +140,7 @@ export class StreamBridge implements Bridge {
       await this.administration.open();
       await this.host.open();
     } catch (error) {
-      // Nothing that was started keeps a process alive that can not serve.
+      // Nothing that was started keeps a process alive that cannot serve.
       await this.host.close();
       throw error;
     }

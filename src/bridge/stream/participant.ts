@@ -293,7 +293,7 @@ export class Participant implements PlacedParticipant {
   }
 
   private async letGo(): Promise<void> {
-    // The client can not leave what it has not finished joining.
+    // The client cannot leave what it has not finished joining.
     await this.joining?.catch(() => {});
     this.watchdog?.close();
     const { call, client } = this;
@@ -307,7 +307,7 @@ export class Participant implements PlacedParticipant {
     const { baseUrl } = this.request;
     return {
       allowServerSideConnect: true,
-      // A leg tries again by itself; the client's own tries can not be stopped, and leave a rejection unhandled each.
+      // A leg tries again by itself; the client's own tries cannot be stopped, and leave a rejection unhandled each.
       maxConnectUserRetries: 1,
       clientEventsReportingEnabled: false,
       logLevel: 'error' as const,

@@ -49,7 +49,7 @@ export class WorkerPool implements MediaHost {
   private readonly workers = new Set<MediaWorker>();
   private droppedByPast = 0;
   private isClosed = false;
-  /** Workers in a row that died before they were ready: what can not start is not started over and over. */
+  /** Workers in a row that died before they were ready: what cannot start is not started over and over. */
   private failures = 0;
   private restart: Timer | undefined;
 

@@ -47,14 +47,14 @@ type Listening = { _listeners: object };
 
 /**
  * libwebrtc by `@roamhq/wrtc`, with what it lacks made good:
- * - methods of a track can not be replaced, which the Stream client does
+ * - methods of a track cannot be replaced, which the Stream client does
  * - a stopped track goes on sending what its source is given: a muted phone would be heard
  * - a closed connection keeps its remote tracks, and by their listeners the whole call
  * - a process that ends by itself is taken down by the library's finalisers: it has to be ended
  *
  * What is sent is narrowband, see {@link narrowband}.
  *
- * It can not live in a worker thread: the thread's end takes the process down.
+ * It cannot live in a worker thread: the thread's end takes the process down.
  */
 class WrtcStack implements RtcStack {
   readonly name = 'wrtc';

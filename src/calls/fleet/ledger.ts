@@ -160,7 +160,7 @@ local facts = redis.call('HGET', KEYS[1], 'facts')
 if not facts then return 0 end
 local f = cjson.decode(facts)
 if f.callSid == ARGV[1] then return 1 end
--- Not encoded anew: Lua can not tell an empty list from an empty object.
+-- Not encoded anew: Lua cannot tell an empty list from an empty object.
 redis.call('HSET', KEYS[1], 'facts', '{"callSid":' .. cjson.encode(ARGV[1]) .. ',' .. string.sub(facts, 2))
 redis.call('HSET', KEYS[1], 'sid', KEYS[2])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', redis.call('PTTL', KEYS[1]))

@@ -11,7 +11,7 @@ const SILENT_MS = 5_000;
 /** Commands under way at a time; Redis that is slower than that is down. */
 const MAX_COMMANDS = 10_000;
 const MAX_RETRY_MS = 1_000;
-/** Answers of a node that can not serve now, e.g. one that has become a replica. */
+/** Answers of a node that cannot serve now, e.g. one that has become a replica. */
 const UNFIT = /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|UNBLOCKED|OOM|MISCONF)\b/;
 /** Answers that will not change by waiting. */
 const REFUSED = /^(WRONGPASS|NOAUTH|NOPERM)\b|invalid password|without any password|DB index/i;
@@ -99,7 +99,7 @@ export class RedisLink {
     }
   }
 
-  /** A start that succeeds, or can not. */
+  /** A start that succeeds, or cannot. */
   private opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   /** Frees the connection; whatever is under way fails. */

@@ -15,7 +15,7 @@ export class Listener {
     this.told = told;
     this.callId = callId;
     this.#context = new AudioContext({ sampleRate: RATE, latencyHint: 'interactive' });
-    this.#play(key).catch((error) => this.#end(`This browser can not play it: ${error.message}`));
+    this.#play(key).catch((error) => this.#end(`This browser cannot play it: ${error.message}`));
   }
 
   /** Hears no more; idempotent. */

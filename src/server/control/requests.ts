@@ -22,7 +22,7 @@ const address = z
 const sip = z
   .string()
   .regex(/^sips?:[^\s<>"]{1,250}$/, 'no SIP address')
-  .refine(isXmlText, 'characters that XML can not carry')
+  .refine(isXmlText, 'characters that XML cannot carry')
   .optional();
 /** Stream's limits for both parts of a call's name. */
 const part = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 of A-Z a-z 0-9 _ -');
@@ -67,7 +67,7 @@ const Transfer = z
     sip,
     room: z.string().min(1).max(256).optional(),
     stream: z.strictObject({ type: part.optional(), id: part }).optional(),
-    callerId: z.string().min(1).max(256).refine(isXmlText, 'characters that XML can not carry').optional(),
+    callerId: z.string().min(1).max(256).refine(isXmlText, 'characters that XML cannot carry').optional(),
     ringSeconds: z.int().min(5).max(600).optional(),
     limitSeconds: z.int().min(1).max(14_400).optional(),
   })

@@ -41,7 +41,7 @@ export interface FleetOptions {
   readonly clock: Clock;
   /** Longest silence of a live call, in milliseconds. */
   readonly stuckMs: number;
-  /** What a caller hears who can not be connected again. */
+  /** What a caller hears who cannot be connected again. */
   readonly apology: Apology;
 }
 
@@ -211,11 +211,11 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     }
   }
 
-  /** What a caller hears whom this node can not take now; undefined: it can. */
+  /** What a caller hears whom this node cannot take now; undefined: it can. */
   private turnedAway(publicBase: string, tries: number): string | undefined {
     const { admission } = this.switchboard;
     if (admission.closure === undefined) return undefined;
-    // A node that can not take a caller is no reason to tell them that all are busy.
+    // A node that cannot take a caller is no reason to tell them that all are busy.
     if (tries < MOST_TRIES && this.isUp && this.nodes.isAnyOpen) return again(publicBase, tries);
     admission.noteRefused(admission.closure);
     return createRefusalTwiml('busy');

@@ -133,7 +133,7 @@ export const controlPaths: Paths = {
       operationId: 'transfer',
       summary: 'Connects the caller with a number or SIP address, another room, or another Stream call',
       description:
-        'With a number or SIP address the call ends here, its cause `transferred`. To a room or Stream call it goes on; where that can not be joined, it stays where it is.',
+        'With a number or SIP address the call ends here, its cause `transferred`. To a room or Stream call it goes on; where that cannot be joined, it stays where it is.',
       requestBody: body(ref('Transfer'), { number: '+15551234567', ringSeconds: 20 }),
       answers: [200, 'Where the caller went', 'Transferred'],
       errors: {

@@ -33,7 +33,7 @@ describe('the name of a Stream call', () => {
     `x${LONGEST}`,
     `default:x${LONGEST}`,
     'to:+15552223333',
-  ])('can not be %j', (room) => {
+  ])('cannot be %j', (room) => {
     expect(() => parseCallName(room)).toThrow(
       expect.objectContaining({
         code: 'GW_STREAM_CALL_NAME',

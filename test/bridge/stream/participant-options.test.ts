@@ -56,7 +56,7 @@ describe('the options of a Stream bridge', () => {
         new RegExp(name),
       ]),
     ),
-  ])('can not be %j', (options, subject) => {
+  ])('cannot be %j', (options, subject) => {
     const make = () => new StreamBridge({ ...KEYS, log, ...options } as StreamBridgeOptions);
     expect(make).toThrow(TypeError);
     expect(make).toThrow(/^Expected .+ but received /);
@@ -65,7 +65,7 @@ describe('the options of a Stream bridge', () => {
   });
 
   it.each(['joinSeconds', 'aloneSeconds'] as const)(
-    'can not be a time that no timer keeps: %s, which would be over at once',
+    'cannot be a time that no timer keeps: %s, which would be over at once',
     (name) => {
       for (const seconds of [Number.POSITIVE_INFINITY, 2_147_484]) {
         expect(() => new StreamBridge({ ...KEYS, log, [name]: seconds })).toThrow(TypeError);

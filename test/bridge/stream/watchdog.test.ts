@@ -95,7 +95,7 @@ describe('takes for alive', () => {
     expect(deaths).toBe(0);
   });
 
-  it('one whose statistics can not be had for a moment, and looks again', async () => {
+  it('one whose statistics cannot be had for a moment, and looks again', async () => {
     at(PUBLISHER).isBroken = true;
     await pass(PATIENCE_MS - 500);
     expect(at(PUBLISHER).asked).toBeGreaterThan(1);

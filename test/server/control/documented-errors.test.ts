@@ -66,7 +66,7 @@ function onceABridge(then: () => Promise<never>) {
   return bridge;
 }
 
-/** A directory with sounds that can be played, and some that can not. */
+/** A directory with sounds that can be played, and some that cannot. */
 function sounds(): string {
   const directory = mkdtempSync(join(tmpdir(), 'trunkline-documented-'));
   freed.push(() => rmSync(directory, { recursive: true, force: true }));
