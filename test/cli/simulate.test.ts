@@ -438,6 +438,12 @@ describe('a report', () => {
     expect(verdictOf(judged)).toBe('failed');
     const aborted = checksOf({ ...report, aborted: true }, { echo: false, judgesGenerator: true });
     expect(aborted.find((check) => check.name === 'the run was complete')?.outcome).toBe('invalid');
+    // No stream came up: a limit on round trips shows nothing.
+    expect(report.roundTrip.count).toBe(0);
+    expect(checksOf(report, { echo: false, roundTripMs: 1_000 }).at(-1)).toMatchObject({
+      outcome: 'failed',
+      detail: 'round trip of a frame: nothing was measured',
+    });
   });
 
   it('plots nothing, one value and many without a figure that is none', async () => {

@@ -88,6 +88,16 @@ describe('a pacer', () => {
     expect(listener.rests).toBeGreaterThan(0);
   });
 
+  test('lets what is said after a clear out at once, however much was sent ahead before', () => {
+    const listener = new Listener();
+    listener.aheadMs = 200;
+    listener.pacer.push(ramp(RATE));
+    expect(listener.frames).toHaveLength(10);
+    listener.pacer.clear();
+    listener.pacer.push(ramp(3 * FRAME, 5_000));
+    expect(listener.frames.slice(10).flatMap((frame) => [...frame])).toEqual([...ramp(3 * FRAME, 5_000)]);
+  });
+
   test('passes live audio on at once', () => {
     const listener = new Listener();
     for (let i = 0; i < 50; i++) {
