@@ -431,6 +431,19 @@ describe('two hundred calls at once', () => {
 });
 
 describe('pressed keys', () => {
+  it('are told before a gateway that closes is closed, those that wait for others too', async () => {
+    const router = await Receiver.start(({ body }) =>
+      body.type === 'call.route' ? { body: { dtmf: true } } : { status: 204, afterMs: 200 },
+    );
+    const { url, gateway } = await startGateway({ router: { url: router.url, secret: SECRET } });
+    const caller = await Caller.call(url);
+    for (const digit of '12') press(caller, digit);
+    const keys = () => router.received.filter(({ body }) => body.type === 'call.dtmf').length;
+    await eventually('the first', () => keys() === 1);
+    await gateway.close();
+    expect(keys()).toBe(2);
+  });
+
   const press = (caller: Caller, digit: string) =>
     caller.json({ event: 'dtmf', streamSid: caller.streamSid, dtmf: { track: 'inbound_track', digit } });
 

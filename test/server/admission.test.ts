@@ -49,6 +49,12 @@ describe('admission', () => {
     expect(setUp().second(10, 51)).toBe('loop_delay');
   });
 
+  it('counts the calm seconds anew after another that was not', () => {
+    const { second } = setUp();
+    for (const load of [95, 60, 60, 95, 60, 60]) expect(second(load)).toBe('cpu');
+    expect(second(60)).toBeUndefined();
+  });
+
   it('opens only after three calm seconds in a row', () => {
     const { second } = setUp();
     expect(second(95)).toBe('cpu');

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createGateway } from '../../src/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, Caller, PUBLIC_URL, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { Receiver, SECRET } from '../support/receiver.js';
@@ -61,6 +62,20 @@ describe('closing a gateway', () => {
     expect(caller.closed).toEqual({ code: 1001, reason: 'going away' });
     await expect(fetch(`${url}/health`)).rejects.toThrow();
   });
+});
+
+it('a gateway that found its port taken listens when it is free', async () => {
+  const { gateway: first, url } = await startGateway();
+  const options = {
+    port: Number(new URL(url).port),
+    logLevel: 'silent',
+    twilio: { validate: false },
+  } as const;
+  const second = createGateway(options);
+  await expect(second.listen()).rejects.toMatchObject({ code: 'GW_LISTEN_FAILED' });
+  await first.close();
+  expect((await second.listen()).port).toBe(options.port);
+  await second.close();
 });
 
 describe('trunkline serve', () => {

@@ -115,6 +115,16 @@ describe('a recording puts everything where it was on the clock of the call', ()
     expect(right.subarray(1_600, 49 * 16_000).every((sample) => sample === 0)).toBe(true);
   });
 
+  it('up to the last word before it ends', async () => {
+    const { recording, clock, finish } = await start('last-word');
+    for (const [i, frame] of speech(1_000, 500, 1_000).entries()) {
+      clock.advance(FRAME_MS);
+      recording.heard(frame, i * FRAME_MS);
+    }
+    const { left } = await finish();
+    expect(Math.abs(sound(left, 16_000)[1] - 1_000)).toBeLessThan(FRAME_MS + PRECISION_MS);
+  });
+
   it('without what was cleared, and with what is said after that', async () => {
     const { recording, clock, finish } = await start('clear');
     const begun = clock.now();

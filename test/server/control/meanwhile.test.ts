@@ -242,6 +242,20 @@ describe('an order whose file is read', () => {
   });
 });
 
+it('a call that is hung up while Twilio is asked to place it rings no phone on', async () => {
+  const { asked, answers, release, apiUrl } = await startSlowApi();
+  const { gateway } = await startControlled({ twilio: { apiUrl } });
+  answers.push({ status: 201, body: { sid: `CA${'6'.repeat(32)}` } });
+  const placed = gateway.placeCall({ to: '+15557778888', callId: 'taken-back' });
+  placed.catch(() => {});
+  await eventually('the question', () => asked.length === 1);
+  gateway.calls.require('taken-back').end('hangup');
+  release();
+  await expect(placed).rejects.toMatchObject({ code: 'GW_CALL_ENDED' });
+  expect(asked).toHaveLength(2);
+  expect(asked[1]).toContain('Status=completed');
+});
+
 describe('a call that is answered before Twilio tells its id', () => {
   /** A bridge whose streams Twilio asks after. */
   class AskedAfter extends LocalBridge {

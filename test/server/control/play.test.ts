@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
+import { Clips } from '../../../src/server/control/clips.js';
 import { Caller } from '../../support/caller.js';
 import { hears, startControlled } from '../../support/control.js';
 import { startGateway } from '../../support/gateway.js';
@@ -279,6 +280,20 @@ describe('a play', () => {
       body: { error: { code: 'GW_WAV_TOO_LONG' } },
     });
     await phone.hangUp();
+  });
+
+  it('reads no file of a directory whose name only begins the same', async () => {
+    const parent = mkdtempSync(join(tmpdir(), 'trunkline-sibling-'));
+    for (const name of ['sounds', 'sounds-of-others']) {
+      mkdirSync(join(parent, name));
+      writeFileSync(join(parent, name, 'a.wav'), mulawOf(1));
+    }
+    const clips = new Clips(join(parent, 'sounds'));
+    expect((await clips.get('a.wav')).durationMs).toBe(1_000);
+    await expect(clips.get('../sounds-of-others/a.wav')).rejects.toMatchObject({
+      code: 'GW_PLAY_FILE_UNKNOWN',
+    });
+    rmSync(parent, { recursive: true });
   });
 
   it('of bodies takes bounded memory of all calls together, given back when they are over', async () => {
