@@ -115,14 +115,15 @@ describe('a recording puts everything where it was on the clock of the call', ()
     expect(right.subarray(1_600, 49 * 16_000).every((sample) => sample === 0)).toBe(true);
   });
 
-  it('up to the last word before it ends', async () => {
-    const { recording, clock, finish } = await start('last-word');
-    for (const [i, frame] of speech(1_000, 500, 1_000).entries()) {
+  it.each([1_000, 100])('up to the last word before it ends, after %i ms', async (ms) => {
+    const { recording, clock, finish } = await start(`last-word-${ms}`);
+    for (const [i, frame] of speech(ms, ms / 2, ms).entries()) {
       clock.advance(FRAME_MS);
       recording.heard(frame, i * FRAME_MS);
     }
     const { left } = await finish();
-    expect(Math.abs(sound(left, 16_000)[1] - 1_000)).toBeLessThan(FRAME_MS + PRECISION_MS);
+    expect(left).toHaveLength(ms * 16);
+    expect(Math.abs(sound(left, 16_000)[1] - ms)).toBeLessThan(FRAME_MS + PRECISION_MS);
   });
 
   it('without what was cleared, and with what is said after that', async () => {
