@@ -180,7 +180,8 @@ export class Recordings implements RecordingService {
     this.closing.add(made.ended);
     void made.ended.then((result) => this.ended(made, call, result));
     if (stream.isEnded) {
-      void made.finish('call-ended');
+      // Whoever is told so finds nothing of it any more.
+      await made.finish('call-ended');
       throw refusal('GW_CALL_ENDED', 409, 'a call that lasts for a recording', 'its end');
     }
     const begin = () => made.begin();
