@@ -17,6 +17,7 @@
         "native/mixer.cc",
         "native/payload.cc",
         "native/resampler.cc",
+        "native/shortener.cc",
         "native/transcoder.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

@@ -6,6 +6,7 @@
 
 #include <napi.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <memory>
@@ -18,6 +19,7 @@
 #include "mixer.h"
 #include "payload.h"
 #include "resampler.h"
+#include "shortener.h"
 #include "transcoder.h"
 
 namespace trunkline {
@@ -508,6 +510,25 @@ void MixMembers(const Napi::CallbackInfo& info) {
   Mix(CurrentKernels(env), inputs.data, active.data, active.length, output.length, output.data);
 }
 
+Napi::Value ShortenPiece(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Span<int16_t> pcm;
+  if (!ReadPcm(env, info[0], "pcm", &pcm)) return Napi::Value();
+  if (!info[1].IsNumber()) {
+    ThrowType(env, "a number", "most", info[1]);
+    return Napi::Value();
+  }
+  if (pcm.length < kMinShortened || pcm.length > kMaxShortened) {
+    ThrowRange(env, std::to_string(kMinShortened) + " to " + Count(kMaxShortened, "samples"), "pcm",
+               Count(pcm.length, "samples"));
+    return Napi::Value();
+  }
+  const double most = info[1].As<Napi::Number>();
+  // No number is too large, and NaN is too small.
+  const size_t period = most >= kMinPeriod ? static_cast<size_t>(std::min<double>(most, kMaxPeriod)) : 0;
+  return Number(env, Shorten(pcm.data, pcm.length, period));
+}
+
 /// The names of the kernels this processor can run, best first.
 Napi::Array UsableKernelNames(Napi::Env env) {
   Napi::Array names = Napi::Array::New(env);
@@ -566,6 +587,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports["encodeBase64"] = Napi::Function::New<EncodeBase64Bytes>(env, "encodeBase64");
   exports["mixMinus"] = Napi::Function::New<MixMembersMinus>(env, "mixMinus");
   exports["mix"] = Napi::Function::New<MixMembers>(env, "mix");
+  exports["shorten"] = Napi::Function::New<ShortenPiece>(env, "shorten");
   exports["usableKernels"] = UsableKernelNames(env);
   exports["useKernels"] = Napi::Function::New<UseKernels>(env, "useKernels");
   exports["liveTranscoders"] = Napi::Function::New<LiveTranscoders>(env, "liveTranscoders");

@@ -12,6 +12,7 @@
 #include "../mixer.h"
 #include "../payload.h"
 #include "../resampler.h"
+#include "../shortener.h"
 #include "../transcoder.h"
 
 #define EXPORT(name) extern "C" __attribute__((export_name(#name)))
@@ -154,5 +155,6 @@ EXPORT(mix)
 void MixMembers(const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* output) {
   Mix(TheKernels(), inputs, active, members, samples, output);
 }
+EXPORT(shorten) size_t ShortenPiece(int16_t* pcm, size_t count, size_t most) { return Shorten(pcm, count, most); }
 
 }  // namespace trunkline

@@ -77,6 +77,12 @@ export function checkLength(wanted: number, length: number, subject: string): vo
   if (length !== wanted) throw rangeError(`${wanted} samples`, subject, `${length} samples`);
 }
 
+/** Whether it can be shortened. */
+export function checkPiece(pcm: Int16Array): void {
+  if (pcm.length < 960 || pcm.length > 1_920)
+    throw rangeError('960 to 1920 samples', 'pcm', `${pcm.length} samples`);
+}
+
 export function checkSid(isTaken: boolean, streamSid: string): void {
   if (!isTaken) throw rangeError('1 to 64 characters of A-Z a-z 0-9 _ -', 'streamSid', describe(streamSid));
 }

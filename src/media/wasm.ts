@@ -12,6 +12,7 @@ import {
   bytesOf,
   checkLength,
   checkMembers,
+  checkPiece,
   checkRoom,
   checkSid,
   checkWholeFrames,
@@ -70,12 +71,15 @@ interface Exports {
   encodeBase64(bytes: number, count: number, text: number): number;
   mixMinus(inputs: number, active: number, members: number, samples: number, outputs: number): void;
   mix(inputs: number, active: number, members: number, samples: number, output: number): void;
+  shorten(pcm: number, count: number, most: number): number;
 }
 
 /** Bytes longer than this are not a message; a copy of them would not fit. See kMaxMessage in native/transcoder.h. */
 const MAX_MESSAGE = 64 * 1024;
 /** 1 s at 48 kHz, see kMaxTransmit. */
 const MAX_TRANSMIT = 48_000;
+/** What a piece can be shortened by, see native/shortener.h. */
+const [MIN_PERIOD, MAX_PERIOD] = [120, 720];
 /** 8 kHz samples that are converted at a time where the arguments may have any length. */
 const PIECE = 16_000;
 /** Lengths of answers that are kept in sight. Audio comes in few; whoever has more pays for a view each. */
@@ -140,6 +144,7 @@ class WasmMemory {
       encodeBase64: (bytes, out) => this.encodeBase64(bytes, out),
       mixMinus: (inputs, active, outputs) => this.mixMinus(inputs, active, outputs),
       mix: (inputs, active, output) => this.mix(inputs, active, output),
+      shorten: (pcm, most) => this.shorten(pcm, most),
       liveTranscoders: () => this.liveTranscoders,
     };
   }
@@ -506,6 +511,21 @@ class WasmMemory {
       this.exports.mix(this.input, activeAt, members, count, this.output);
       output.set(this.samplesAnswer(count), begin);
     }
+  }
+
+  private shorten(pcm: Int16Array, most: number): number {
+    pcmOf(pcm, 'pcm');
+    numberOf(most, 'most');
+    checkPiece(pcm);
+    this.words.set(pcm, this.output / 2);
+    // No number is too large, and NaN is too small.
+    const left = this.exports.shorten(
+      this.output,
+      pcm.length,
+      most >= MIN_PERIOD ? Math.min(most, MAX_PERIOD) : 0,
+    );
+    if (left < pcm.length) pcm.set(this.samplesAnswer(pcm.length));
+    return left;
   }
 
   private members(inputs: Int16Array, active: Uint8Array): number {

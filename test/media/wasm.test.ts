@@ -62,6 +62,7 @@ const ARGUMENTS: readonly (readonly [string, unknown])[] = [
   ['an Int16Array', new Int16Array(6)],
   ['an odd Int16Array', new Int16Array(7)],
   ['no samples', new Int16Array(0)],
+  ['a frame', new Int16Array(960)],
   ['too many samples', new Int16Array(48_006)],
   ['too many bytes', new Uint8Array(70_000)],
   ['a Uint16Array', new Uint16Array(6)],
@@ -138,6 +139,8 @@ const CALLS: Readonly<Record<string, (core: Core, value: never) => unknown>> = {
   'mixMinus(pcm, active, …)': (core, value) => core.mixMinus(pcm(), Uint8Array.of(1, 1), value),
   'mix(…, active, out)': (core, value) => core.mix(value, Uint8Array.of(1, 1), pcm()),
   'mix(pcm, …, out)': (core, value) => core.mix(pcm(), value, pcm()),
+  'shorten(…, 200)': (core, value) => core.shorten(value, 200),
+  'shorten(pcm, …)': (core, value) => core.shorten(new Int16Array(960), value),
   'mix(pcm, active, …)': (core, value) => core.mix(pcm(), Uint8Array.of(1, 1), value),
 };
 

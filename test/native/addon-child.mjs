@@ -133,6 +133,10 @@ const CALLS = {
   }),
   mix: mixed(() => 1),
   mixMinus: mixed((members) => members),
+  shorten: fc.tuple(
+    view('Int16Array', mostly(fc.integer({ min: 960, max: 1920 }), fc.constantFrom(959, 960, 1920, 1921))),
+    mostly(fc.nat(1000), fc.double(), fc.constantFrom(119.9, 120, 720, 2 ** 53)),
+  ),
   useKernels: fc.tuple(fc.constantFrom(...addons[0].usableKernels)),
   liveTranscoders: fc.constant([]),
   Transcoder: fc.tuple(fc.constantFrom(undefined, ...FORMATS)),

@@ -137,3 +137,12 @@ export function filterTable(name: 'kUpTaps' | 'kDownTaps'): FilterTable {
   }
   return { taps, scales };
 }
+
+/** The recording that comes with the simulator: seconds of speech, 8 kHz. */
+export function speech(): Int16Array {
+  const wav = readFileSync(
+    fileURLToPath(new URL('../../src/simulator/fixtures/speech.wav', import.meta.url)),
+  );
+  const from = wav.indexOf('data') + 8;
+  return new Int16Array(wav.buffer.slice(wav.byteOffset + from, wav.byteOffset + wav.length));
+}
