@@ -232,6 +232,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       },
       stuckMs: (options.stuckSeconds ?? DEFAULT_STUCK_SECONDS) * 1_000,
       leadMs: options.leadMs ?? DEFAULT_LEAD_MS,
+      frameClock,
       defaultRoom: (call) =>
         this.bridge.roomOf?.(call.callId) ??
         (localRoom === 'to' && call.to ? `to:${call.to}` : `call:${call.callId}`),

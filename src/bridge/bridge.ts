@@ -33,8 +33,10 @@ export interface PhoneLine extends FrameSink {
    * @throws GatewayError `GW_STREAM_CLOSED`, `GW_TOO_MANY_MARKS`
    */
   mark(name: string): void;
-  /** The other side is over: hangs the phone up. */
-  hangUp(): void;
+  /** The other side is over: hangs the phone up, when the caller has heard what was said before, or at once. */
+  hangUp(options?: { readonly now?: boolean }): void;
+  /** Audio the caller has waiting, in milliseconds, as measured there; Infinity while it is held back. Default 0. */
+  readonly leadMs?: number;
   /**
    * Connects the caller with another number and ends this call's part in it.
    * @throws GatewayError `GW_TRANSFER_TO` for what is no number, `GW_TRANSFER_IMPOSSIBLE` where Twilio was not told to come back
@@ -81,12 +83,15 @@ export interface ProgramLeg extends FrameSink {
   clear(): number;
   /** Tells when a caller has heard all that was written so far. With no phone there, or several, `sent` is all that is known. */
   mark(done: (place: MarkPlace) => void): void;
+  /** Audio the phones have waiting, in milliseconds, the most of any; Infinity while one of them takes nothing. */
+  readonly leadMs: number;
   /**
-   * Hangs up.
+   * Hangs up, when the caller has heard what was written so far.
    * @param callId only this phone; default all
-   * @returns how many were hung up
+   * @param now in the middle of a word
+   * @returns how many are hung up
    */
-  hangUp(callId?: string): number;
+  hangUp(callId?: string, now?: boolean): number;
   /** Leaves; idempotent. */
   close(): void;
 }

@@ -31,6 +31,14 @@ export class Framer {
     this.oldestStamp = stamp;
   }
 
+  /** What is left over goes as a frame, filled up with silence. */
+  fill(): void {
+    if (this.filled === 0) return;
+    this.partial.fill(0, this.filled);
+    this.filled = 0;
+    this.sink.write(this.partial, this.oldestStamp);
+  }
+
   /** Forgets what is left over. */
   clear(): void {
     this.filled = 0;

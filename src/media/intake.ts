@@ -1,42 +1,53 @@
-import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from './frame.js';
-import { FrameRing } from './frame-ring.js';
+import type { Clock } from '../clock.js';
+import { FRAME_SAMPLES, type FrameSink } from './frame.js';
 import { Framer } from './framer.js';
+import { DEFAULT_LEAD_MS, Playout, type PlayoutLine } from './playout.js';
 
-/** Most audio that waits for the bridge leg, in milliseconds. */
-export const INTAKE_LIMIT_MS = 200;
+/** The caller's first words that are kept until the bridge leg is up, in milliseconds. */
+export const INTAKE_KEEP_MS = 3_000;
+
+const SILENCE = new Int16Array(FRAME_SAMPLES);
 
 /**
- * The caller's audio on its way to the bridge leg. Until there is a leg it keeps the newest 200 ms, so that
- * the first word is heard and no latency is stored; then frames pass at once.
+ * The caller's audio on its way to the bridge leg. Until there is a leg it keeps the caller's first words, which the leg
+ * then hears, and catches up with; from then on frames pass at once. What the network held back and brings all at once, and
+ * what it does not bring, is seen to by a {@link Playout}: the far side hears the newest, and silence in place of a hole.
  */
-export class Intake implements FrameSink {
-  /** Frames that were too old when the leg came up. */
-  dropped = 0;
-  private readonly framer = new Framer(this);
-  private held: FrameRing | undefined;
+export class Intake implements PlayoutLine {
+  private readonly playout: Playout;
+  private readonly framer: Framer;
   private leg: FrameSink | undefined;
-  private closed = false;
+
+  constructor(clock: Clock) {
+    this.playout = new Playout(this, { limitMs: DEFAULT_LEAD_MS, keepMs: INTAKE_KEEP_MS }, clock);
+    this.framer = new Framer(this.playout);
+  }
+
+  /** Frames of words that were dropped, for the newest ones' sake. */
+  get dropped(): number {
+    const { droppedEarly, droppedLead, droppedBackpressure } = this.playout;
+    return droppedEarly + droppedLead + droppedBackpressure;
+  }
+
+  /** Milliseconds of silence left out, and by which words were shortened, on the way back to the present. */
+  get silenceDroppedMs(): number {
+    return this.playout.silenceDroppedMs;
+  }
+
+  get shortenedMs(): number {
+    return this.playout.shortenedMs;
+  }
 
   /** Takes decoded audio of any length. */
   push(samples: Int16Array, stamp: number): void {
-    if (samples.length === FRAME_SAMPLES && this.framer.isEmpty) this.write(samples, stamp);
+    if (samples.length === FRAME_SAMPLES && this.framer.isEmpty) this.playout.write(samples, stamp);
     else this.framer.push(samples, stamp);
   }
 
-  write(frame: Int16Array, stamp: number): void {
-    if (this.leg !== undefined) this.leg.write(frame, stamp);
-    else if (!this.closed) {
-      this.held ??= new FrameRing(INTAKE_LIMIT_MS / FRAME_MS);
-      if (this.held.push(frame, stamp)) this.dropped += 1;
-    }
-  }
-
-  /** The leg is up: it gets what waited, then everything as it comes. */
+  /** The leg is up: it gets what waited, then everything as it comes. Another one takes the place of the first. */
   connect(leg: FrameSink): void {
-    if (this.closed) return;
     this.leg = leg;
-    this.held?.drainInto(leg);
-    this.held = undefined;
+    this.playout.flush();
   }
 
   /** Whether somebody takes the audio. */
@@ -44,10 +55,29 @@ export class Intake implements FrameSink {
     return this.leg !== undefined;
   }
 
+  /** Another 20 ms have passed: where nothing came in them, the leg hears silence. */
+  tick(): void {
+    this.playout.tick();
+    this.playout.fill(SILENCE);
+  }
+
   /** Lets go of the leg; audio that still comes is dropped. */
   close(): void {
-    this.closed = true;
+    this.playout.close();
     this.leg = undefined;
-    this.held = undefined;
+  }
+
+  // What the playout asks:
+
+  get hasListener(): boolean {
+    return this.leg !== undefined;
+  }
+
+  isWritable(): boolean {
+    return this.leg !== undefined;
+  }
+
+  write(frame: Int16Array, stamp: number): void {
+    this.leg?.write(frame, stamp);
   }
 }

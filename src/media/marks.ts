@@ -24,8 +24,8 @@ export class Marks {
   private pending: PendingMark[] = [];
   private generation = 0;
 
-  get isFull(): boolean {
-    return this.pending.length >= MAX_PENDING_MARKS;
+  get count(): number {
+    return this.pending.length;
   }
 
   /** @param positionMs heard audio at which the mark stands */

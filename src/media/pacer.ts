@@ -9,22 +9,24 @@ const REST_MS = 40;
 export interface PacerSink {
   /** How far ahead of the listener audio may be sent, in milliseconds; less than a frame counts as one. */
   readonly aheadMs: number;
+  /** What the listener is measured to have waiting, in milliseconds; Infinity while it takes nothing. */
+  readonly leadMs: number;
   /** Takes 20 ms at the pacer's rate; its memory is only lent. */
   take(frame: Int16Array): void;
   /** Whether it has something of its own to send, in place of the audio that waits meanwhile. */
   readonly hasOwn: boolean;
   /** Sends 20 ms of its own. */
   takeOwn(): void;
-  /** All audio before this mark was taken. */
-  passed(mark: string): void;
   /** Nothing is left to send. */
   rest(): void;
 }
 
-/** Behind how many samples since the beginning a mark stands. */
-interface Waypoint {
-  readonly name: string;
-  readonly at: number;
+/** What is to be done at a place in the audio. */
+export interface Waypoint {
+  /** All audio before it was taken. */
+  passed(): void;
+  /** That audio was dropped. */
+  cleared(): void;
 }
 
 /**
@@ -43,7 +45,7 @@ export class Pacer implements Ticking {
   private count = 0;
   /** Samples taken in since the beginning. */
   private written = 0;
-  private marks: Waypoint[] = [];
+  private waypoints: { readonly waypoint: Waypoint; readonly at: number }[] = [];
   /** Monotonic milliseconds at which the listener will have heard all that left. */
   private endsAt = 0;
   private pushedAt = 0;
@@ -71,8 +73,8 @@ export class Pacer implements Ticking {
     return this.msOf(this.count);
   }
 
-  get waitingMarks(): number {
-    return this.marks.length;
+  get waitingWaypoints(): number {
+    return this.waypoints.length;
   }
 
   /**
@@ -91,24 +93,25 @@ export class Pacer implements Ticking {
     return dropped;
   }
 
-  /** Places a mark behind all audio so far. */
-  mark(name: string): void {
-    if (this.count === 0) this.sink.passed(name);
-    else this.marks.push({ name, at: this.written });
+  /** Places a waypoint behind all audio so far. */
+  place(waypoint: Waypoint): void {
+    if (this.count === 0) waypoint.passed();
+    else this.waypoints.push({ waypoint, at: this.written });
   }
 
   /**
-   * Drops what waits. What comes next begins at once.
-   * @returns milliseconds dropped, and the marks that waited behind them
+   * Drops what waits, and tells the waypoints behind it. What comes next begins at once.
+   * @returns milliseconds dropped
    */
-  clear(): { readonly discardedMs: number; readonly marks: readonly string[] } {
+  clear(): number {
     const discardedMs = this.waitingMs;
-    const marks = this.marks.map(({ name }) => name);
+    const { waypoints } = this;
     this.count = 0;
-    this.marks = [];
+    this.waypoints = [];
     this.endsAt = 0;
     this.settle();
-    return { discardedMs, marks };
+    for (const { waypoint } of waypoints) waypoint.cleared();
+    return discardedMs;
   }
 
   /** There is something to send: audio, or the sink has some of its own. */
@@ -127,7 +130,7 @@ export class Pacer implements Ticking {
   close(): void {
     this.closed = true;
     this.count = 0;
-    this.marks = [];
+    this.waypoints = [];
     this.settle();
   }
 
@@ -136,13 +139,14 @@ export class Pacer implements Ticking {
     const { sink, frame } = this;
     const now = this.clock.now();
     const ahead = Math.max(FRAME_MS, sink.aheadMs) - FRAME_MS;
-    while (!this.closed && this.endsAt - now <= ahead) {
+    // What is measured there counts as much as what was sent: after a stall it is more.
+    while (!this.closed && Math.max(this.endsAt - now, sink.leadMs) <= ahead) {
       if (sink.hasOwn) sink.takeOwn();
       else if (this.count >= frame.length || (this.count > 0 && now - this.pushedAt >= REST_MS))
         this.takeFrame();
       else break;
       this.endsAt = Math.max(this.endsAt, now) + FRAME_MS;
-      this.passMarks();
+      this.passWaypoints();
     }
     if (this.closed || sink.hasOwn || this.count >= frame.length) return;
     sink.rest();
@@ -165,10 +169,10 @@ export class Pacer implements Ticking {
     this.sink.take(frame);
   }
 
-  private passMarks(): void {
+  private passWaypoints(): void {
     const passed = this.written - this.count;
-    while (this.marks[0] !== undefined && this.marks[0].at <= passed) {
-      this.sink.passed((this.marks.shift() as Waypoint).name);
+    while (this.waypoints[0] !== undefined && this.waypoints[0].at <= passed) {
+      this.waypoints.shift()?.waypoint.passed();
     }
   }
 

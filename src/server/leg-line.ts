@@ -32,6 +32,10 @@ export class LegLine implements PhoneLine {
     return this.phone.isLive;
   }
 
+  get leadMs(): number {
+    return this.isCurrent ? (this.phone.leadMs ?? 0) : 0;
+  }
+
   write(frame: Int16Array, stamp: number): void {
     if (this.isCurrent) this.phone.write(frame, stamp);
   }
@@ -50,8 +54,8 @@ export class LegLine implements PhoneLine {
     this.phone.transfer(to);
   }
 
-  hangUp(): void {
-    this.say(() => this.phone.hangUp());
+  hangUp(options?: { readonly now?: boolean }): void {
+    this.say(() => this.phone.hangUp(options));
   }
 
   fail(error: unknown): void {

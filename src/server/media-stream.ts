@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { type Clock, systemClock } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
-import { FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
+import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
+import { FrameClock } from '../media/frame-clock.js';
 import { Framer } from '../media/framer.js';
 import { Intake } from '../media/intake.js';
 import type { CallLevels } from '../media/level-meter.js';
@@ -10,9 +11,17 @@ import { DEFAULT_LEAD_MS, Playout } from '../media/playout.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
 import { CallLatencies, STAGE } from '../telemetry/call-latencies.js';
 import { isSampled, type Latencies } from '../telemetry/latencies.js';
-import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampOf, stampsBetween } from '../telemetry/stamp.js';
+import {
+  NO_STAMP,
+  STAMPS_PER_MICROSECOND,
+  type Stamp,
+  stampNow,
+  stampOf,
+  stampsBetween,
+} from '../telemetry/stamp.js';
 import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
+import { LeadProbe } from './lead-probe.js';
 import type { MediaSocket } from './media-socket.js';
 import { Outlet } from './outlet.js';
 import type { StreamInsert } from './stream-insert.js';
@@ -32,6 +41,18 @@ const FRAME_PAYLOAD_BYTES = 160;
 const FLOOD_TOKENS_PER_SECOND = 150;
 const FLOOD_BURST = 600;
 
+/** What somebody said before the caller is there that is kept: the newest, in milliseconds. */
+const KEEP_MS = 2_000;
+/** With a greater lead, audio is handed over in advance, and is not live. */
+const LONGEST_LIVE_LEAD_MS = 1_000;
+/** How long the echo of a call's last words may take beyond what was sent in advance. */
+const LAST_WORDS_MS = 300;
+/** Where nothing was sent for so long, there are no last words. */
+const SPOKEN_MS = 1_000;
+
+/** Of streams that are nobody's but their maker's. */
+const sharedFrameClock = new FrameClock(systemClock);
+
 /** What Twilio says when a stream starts. */
 export type StreamStart = StartMessage['start'];
 
@@ -43,6 +64,8 @@ export interface MediaStreamOptions {
   readonly leadMs?: number;
   /** Default {@link systemClock}. */
   readonly clock?: Clock;
+  /** Shared by all streams of a gateway; its time is that of `clock`. */
+  readonly frameClock?: FrameClock;
   /** Looks at `start` before it counts; a text refuses it (close code 1008). */
   readonly checkStart?: (start: StreamStart) => string | undefined;
   /** Shared by all streams of a gateway. */
@@ -58,6 +81,8 @@ interface MediaStreamEvents {
   dtmf: [digit: string];
   mark: [echo: MarkEcho];
   stop: [];
+  /** Whoever takes the caller's audio failed on it. */
+  fault: [error: unknown];
   end: [end: StreamEnd, reason: string];
 }
 
@@ -72,9 +97,14 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** Who changes what is heard, if anybody. */
   insert: StreamInsert | undefined;
   private readonly transcoder = new core.Transcoder();
-  private readonly intake = new Intake();
+  private readonly intake: Intake;
   private readonly outlet: Outlet;
   private readonly playout: Playout;
+  private readonly probe: LeadProbe;
+  private readonly frameClock: FrameClock;
+  /** Whether what the user's own code sends is live. */
+  private readonly sendsLive: boolean;
+  private readonly ticking = { tick: () => this.tick() };
   private readonly outgoing: Framer;
   private readonly marks = new Marks();
   private readonly clock: Clock;
@@ -102,7 +132,12 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.latencies = options.recorder ?? new CallLatencies(options.latencies, clock);
     this.checkStart = options.checkStart;
     this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);
-    this.playout = new Playout(this.outlet, leadMs, clock);
+    this.intake = new Intake(clock);
+    this.playout = new Playout(this.outlet, { limitMs: leadMs, keepMs: Math.max(KEEP_MS, leadMs) }, clock);
+    this.probe = new LeadProbe(this.probedPhone(), this.playout, leadMs);
+    this.frameClock =
+      options.frameClock ?? (clock === systemClock ? sharedFrameClock : new FrameClock(clock));
+    this.sendsLive = leadMs <= LONGEST_LIVE_LEAD_MS;
     this.outgoing = new Framer({ write: (frame, stamp) => this.play(frame, stamp) });
   }
 
@@ -139,14 +174,20 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     return this.startInfo;
   }
 
-  /** Milliseconds of audio the listener has heard: by the clock or, where that is more, by the last mark. */
+  /** Milliseconds of audio the listener has heard: by the clock or, where that is more, by the last mark. Never less than before. */
   get playedMs(): number {
-    return Math.max(this.playout.playedMs(), this.confirmedMs);
+    this.confirmedMs = Math.max(this.playout.playedMs(), this.confirmedMs);
+    return this.confirmedMs;
   }
 
-  /** Milliseconds of audio sent and not yet heard. */
+  /** Milliseconds of audio sent and not yet heard, as measured at the listener by the echoes of marks. */
   get leadMs(): number {
     return this.playout.leadMs();
+  }
+
+  /** Milliseconds of audio that wait here to be sent. */
+  get waitingMs(): number {
+    return this.playout.waitingMs;
   }
 
   /** Messages from Twilio so far. */
@@ -157,10 +198,14 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** What came and went so far. */
   counts(): TrafficCounts {
     const counts = this.traffic.counts();
-    counts.droppedIntake += this.intake.dropped;
-    counts.droppedLead += this.playout.droppedLead;
-    counts.droppedBackpressure += this.playout.droppedBackpressure;
-    counts.underruns += this.playout.underruns;
+    const { intake, playout, probe } = this;
+    counts.droppedIntake += intake.dropped;
+    counts.droppedLead += playout.droppedLead;
+    counts.droppedBackpressure += playout.droppedBackpressure;
+    counts.underruns += playout.underruns;
+    counts.silenceDroppedMs += playout.silenceDroppedMs + intake.silenceDroppedMs;
+    counts.shortenedMs += playout.shortenedMs + intake.shortenedMs;
+    counts.leadClears += probe.clears;
     return counts;
   }
 
@@ -190,19 +235,21 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.playout.write(frame, NO_STAMP);
   }
 
-  /** Whether audio for the caller leaves at once: the stream has started and its socket is not full. */
+  /** Whether audio for the caller leaves at once: the stream has started, its socket is not full, and the phone plays. */
   get isWritable(): boolean {
-    return !this.ended && this.outlet.isWritable();
+    return !this.ended && this.outlet.isWritable() && !this.playout.isHolding;
   }
 
   /**
-   * Plays live audio to the caller: 48 kHz mono int16, any length. What lies further ahead of the listener
-   * than the lead allows is dropped, oldest first; raise `leadMs` to hand over recordings at once.
+   * Plays live audio to the caller: 48 kHz mono int16, any length. What lies further ahead of the listener than the lead
+   * allows is dropped, silences first, then the oldest; a delay that stays is made good for by shorter pauses and slightly
+   * faster words. Raise `leadMs` to hand over recordings at once: beyond 1,000 all of it is heard as it is.
    */
   sendAudio(pcm: Int16Array): void {
     if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
-    if (pcm.length === FRAME_SAMPLES && this.outgoing.isEmpty) this.play(pcm, NO_STAMP);
-    else this.outgoing.push(pcm, NO_STAMP);
+    const stamp = this.sendsLive ? stampNow(this.clock) : NO_STAMP;
+    if (pcm.length === FRAME_SAMPLES && this.outgoing.isEmpty) this.play(pcm, stamp);
+    else this.outgoing.push(pcm, stamp);
   }
 
   /**
@@ -211,11 +258,11 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
    */
   clear(): { playedMs: number; discardedMs: number } {
     const truth = this.playout.clear();
-    this.tap?.cleared();
+    this.tap?.cleared(0);
     this.insert?.cleared();
     this.outgoing.clear();
-    this.marks.clear();
-    if (this.sid !== undefined) this.outlet.control({ event: 'clear', streamSid: this.sid });
+    this.clearFarEnd();
+    this.probe.cleared(this.clock.now());
     return truth;
   }
 
@@ -229,13 +276,71 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       const message = 'Expected a connected stream for mark but received none';
       throw new GatewayError('GW_STREAM_CLOSED', message, { status: 409 });
     }
-    if (this.marks.isFull) {
+    if (this.marks.count + this.playout.waypointCount >= MAX_PENDING_MARKS) {
       const message = `Expected at most ${MAX_PENDING_MARKS} marks under way but received one more`;
       throw new GatewayError('GW_TOO_MANY_MARKS', message, { status: 409 });
     }
-    this.playout.settle();
-    this.marks.place(name, this.playout.positionMs());
-    this.outlet.control({ event: 'mark', streamSid: this.sid, mark: { name } });
+    this.playout.after(() => {
+      this.marks.place(name, this.playout.positionMs());
+      this.sendMark(name);
+    });
+  }
+
+  /**
+   * Runs `done` once when the caller has heard all that was said so far: at the echo of a mark, at the stream's end, or when
+   * that takes 300 ms longer than what was sent in advance.
+   */
+  whenHeard(done: () => void): void {
+    const { clock, playout } = this;
+    if (!this.isConnected || (playout.waitingMs === 0 && playout.dryMs() > SPOKEN_MS)) {
+      done();
+      return;
+    }
+    playout.finish();
+    let isDone = false;
+    const finish = () => {
+      clock.cancel(timer);
+      if (isDone) return;
+      isDone = true;
+      done();
+    };
+    const timer = clock.after(playout.leadMs() + LAST_WORDS_MS, finish);
+    this.once('end', finish);
+    this.probe.whenReached(finish);
+  }
+
+  private sendMark(name: string): void {
+    if (this.sid !== undefined) this.outlet.control({ event: 'mark', streamSid: this.sid, mark: { name } });
+  }
+
+  private clearFarEnd(): void {
+    this.marks.clear();
+    if (this.sid !== undefined) this.outlet.control({ event: 'clear', streamSid: this.sid });
+  }
+
+  /** This stream as its probe sees it. */
+  private probedPhone() {
+    const stream = this;
+    return {
+      sendMark: (name: string) => stream.sendMark(name),
+      dropUnheard(unheardMs: number, sinceMs: number) {
+        stream.playout.takeBack(unheardMs);
+        stream.tap?.cleared(sinceMs);
+        stream.clearFarEnd();
+      },
+      get heardMs() {
+        return stream.traffic.framesIn * FRAME_MS;
+      },
+      get pieceMs() {
+        return stream.latestSamples / SAMPLES_PER_MS;
+      },
+    };
+  }
+
+  private tick(): void {
+    this.playout.tick();
+    this.intake.tick();
+    this.probe.tick(this.clock.now());
   }
 
   /**
@@ -386,6 +491,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.sid = streamSid;
     this.startInfo = start;
     this.outlet.hasListener = true;
+    this.frameClock.join(this.ticking);
     this.emit('start', start);
     this.playout.flush();
   }
@@ -404,6 +510,10 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   private receiveMark(name: string): void {
+    if (this.probe.reached(name, this.clock.now())) {
+      this.flood.giveBack(1);
+      return;
+    }
     const echo = this.marks.reached(name, this.playout.playedMs());
     if (echo === undefined) {
       this.traffic.badMessages += 1;
@@ -420,6 +530,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private finish(end: StreamEnd, code: number, reason: string): void {
     if (this.ended) return;
     this.ended = true;
+    this.frameClock.leave(this.ticking);
     this.playout.close();
     this.intake.close();
     this.transcoder.close();
@@ -441,6 +552,11 @@ class LegEntry implements FrameSink {
 
   write(frame: Int16Array, stamp: Stamp): void {
     if (stamp !== NO_STAMP) this.stream.noteHandedOver(stamp);
-    this.leg.write(frame, stamp);
+    try {
+      this.leg.write(frame, stamp);
+    } catch (error) {
+      // It may have waited for the end of the turn: then nobody above knows whose fault it is.
+      if (!this.stream.emit('fault', error)) throw error;
+    }
   }
 }

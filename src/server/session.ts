@@ -59,7 +59,7 @@ export interface SessionOptions {
   /** The only account whose streams are taken; any where absent. */
   readonly accountSid: string | undefined;
   readonly clock: Clock;
-  readonly stream: Pick<MediaStreamOptions, 'leadMs' | 'latencies'>;
+  readonly stream: Pick<MediaStreamOptions, 'leadMs' | 'latencies' | 'frameClock'>;
 }
 
 /**
@@ -100,6 +100,10 @@ export class Session implements PhoneLine {
     });
     this.stream.on('dtmf', (digit) => this.leg?.dtmf(digit));
     this.stream.on('mark', (echo) => this.leg?.marked?.(echo));
+    this.stream.on('fault', (error) => {
+      options.log.error({ callId: call.callId, err: error }, 'the bridge failed on a frame');
+      call.end('internal');
+    });
     this.stream.on('end', (end, reason) => {
       if (end === 'protocol') options.log.warn({ callId: call.callId, reason }, 'stream ended');
       if (this.leaving === undefined) call.end(END_CAUSES[end]);
@@ -136,6 +140,11 @@ export class Session implements PhoneLine {
     return this.stream.isConnected;
   }
 
+  get leadMs(): number {
+    const { stream } = this;
+    return stream.isWritable ? stream.leadMs + stream.waitingMs : Number.POSITIVE_INFINITY;
+  }
+
   write(frame: Int16Array, stamp: Stamp): void {
     this.stream.play(frame, stamp);
   }
@@ -148,13 +157,14 @@ export class Session implements PhoneLine {
     this.stream.mark(name);
   }
 
-  hangUp(): void {
-    this.call.end('bridge');
+  hangUp({ now = false }: { readonly now?: boolean } = {}): void {
+    if (now) this.call.end('bridge');
+    else this.stream.whenHeard(() => this.call.end('bridge'));
   }
 
   transfer(to: string): void {
     const twiml = createTransferTwiml(to);
-    if (!this.isLive || !this.leaveTo(twiml)) {
+    if (!this.isLive || !this.leaveTo(twiml, true)) {
       throw new GatewayError(
         'GW_TRANSFER_IMPOSSIBLE',
         'Expected a connected call that Twilio comes back for but received another',
@@ -165,16 +175,18 @@ export class Session implements PhoneLine {
 
   /**
    * Leaves the caller to TwiML by closing the stream.
+   * @param whenHeard not before the caller has heard what was said so far
    * @returns false, with nothing changed, where Twilio was not told to ask what comes next
    */
-  leaveTo(twiml: string): boolean {
+  leaveTo(twiml: string, whenHeard = false): boolean {
     const { call, options, decision } = this;
     if (call.callSid === undefined) return false;
     // A stream of the user's own code may be one that nothing comes after.
     if (options.goOn === undefined || decision === undefined || 'refuse' in decision) return false;
     if (decision.bridge === false) return false;
     options.goOn(call, twiml);
-    call.end('transferred');
+    if (whenHeard) this.stream.whenHeard(() => call.end('transferred'));
+    else call.end('transferred');
     return true;
   }
 

@@ -10,6 +10,9 @@ export interface StreamTap {
    * @param leadMs milliseconds until it is heard
    */
   sent(frame: Int16Array, leadMs: number): void;
-  /** What was sent and not heard yet is taken back. */
-  cleared(): void;
+  /**
+   * What was sent and not heard yet is taken back.
+   * @param sinceMs how long ago it began not to be heard; 0 where that is now
+   */
+  cleared(sinceMs: number): void;
 }

@@ -6,6 +6,7 @@ import type { TwilioCallRegistry } from '../calls/registry.js';
 import { CALL_RESULTS, type CallResult } from '../calls/result.js';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
+import type { FrameClock } from '../media/frame-clock.js';
 import { EventLoopDelay } from '../telemetry/event-loop-delay.js';
 import { Latencies } from '../telemetry/latencies.js';
 import { type Logger, maskNumber } from '../telemetry/log.js';
@@ -38,6 +39,7 @@ export interface SwitchboardOptions {
   /** Longest silence of a live call, and longest end, in milliseconds. */
   readonly stuckMs: number;
   readonly leadMs: number;
+  readonly frameClock: FrameClock;
   readonly defaultRoom: (call: PhoneCall) => string;
   readonly prepareCall: PrepareCallHook | undefined;
   readonly accountSid: string | undefined;
@@ -509,7 +511,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
             if (callSid !== undefined) this.next.set(callSid, twiml);
           }
         : undefined,
-      stream: { leadMs, latencies: this.times },
+      stream: { leadMs, latencies: this.times, frameClock: this.options.frameClock },
     });
     this.sessions.set(call.callId, session);
     if (shared?.isDormant !== true) this.begin(session, isContinued);

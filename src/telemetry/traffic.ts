@@ -11,10 +11,16 @@ export class Traffic {
   badMessages = 0;
   /** Milliseconds of silence put in where timestamps jumped. */
   filledMs = 0;
-  /** Frames dropped before the bridge leg was up (older than 200 ms). */
+  /** Frames from phones dropped: what came all at once after a stall, or long before the bridge leg was up. */
   droppedIntake = 0;
   /** Frames dropped because the listener was too far behind. */
   droppedLead = 0;
+  /** Milliseconds of silence left out, either way, to bring a delay back to what it was. */
+  silenceDroppedMs = 0;
+  /** Milliseconds by which words were said faster, for the same. */
+  shortenedMs = 0;
+  /** Times a phone was told to drop what it had, because it would have been heard too late. */
+  leadClears = 0;
   /** Frames dropped because the socket did not take them. */
   droppedBackpressure = 0;
   /** Times the listener ran dry in the middle of speech. */

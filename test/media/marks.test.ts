@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MAX_PENDING_MARKS, Marks } from '../../src/media/marks.js';
+import { Marks } from '../../src/media/marks.js';
 
 describe('the marks', () => {
   test('say at which position of the audio they were reached', () => {
@@ -46,15 +46,12 @@ describe('the marks', () => {
     expect(marks.reached('word', 200)?.cleared).toBe(false);
   });
 
-  test('are bounded, and one that came back makes room', () => {
+  test('are counted while they are under way', () => {
     const marks = new Marks();
-    for (let i = 0; i < MAX_PENDING_MARKS; i++) {
-      expect(marks.isFull).toBe(false);
-      marks.place(`${i}`, i);
-    }
-    expect(marks.isFull).toBe(true);
-    marks.reached('7', 7);
-    expect(marks.isFull).toBe(false);
+    for (let i = 0; i < 3; i++) marks.place(`${i}`, i);
+    expect(marks.count).toBe(3);
+    marks.reached('1', 1);
+    expect(marks.count).toBe(2);
   });
 
   test('are forgotten when closed', () => {

@@ -10,6 +10,8 @@ const FRAME_MS = 20;
 /** A listener that plays what it has at 1×, on a clock that the test moves. */
 class Listener implements PacerSink {
   aheadMs = 80;
+  /** As measured at the listener. */
+  leadMs = 0;
   own = 0;
   rests = 0;
   private readonly clock = new VirtualClock();
@@ -51,8 +53,11 @@ class Listener implements PacerSink {
     this.maxLeadMs = Math.max(this.maxLeadMs, this.dryAt - this.now);
     this.frames.push(frame.slice());
   }
-  passed(mark: string): void {
-    this.marks.push(`${mark}@${this.frames.length}`);
+  mark(name: string): void {
+    this.pacer.place({
+      passed: () => this.marks.push(`${name}@${this.frames.length}`),
+      cleared: () => this.marks.push(`${name} cleared`),
+    });
   }
   rest(): void {
     this.rests += 1;
@@ -173,11 +178,11 @@ describe('a pacer', () => {
 
   test('tells of a mark when all audio before it has left', () => {
     const listener = new Listener();
-    listener.pacer.mark('at once');
+    listener.mark('at once');
     listener.pacer.push(ramp(10 * FRAME));
-    listener.pacer.mark('ten');
+    listener.mark('ten');
     listener.pacer.push(ramp(5 * FRAME + 10));
-    listener.pacer.mark('end');
+    listener.mark('end');
     listener.wait(1_000);
     expect(listener.marks).toEqual(['at once@0', 'ten@10', 'end@16']);
   });
@@ -185,15 +190,28 @@ describe('a pacer', () => {
   test('clear drops what waits, gives its marks back and lets what comes next begin at once', () => {
     const listener = new Listener();
     listener.pacer.push(ramp(RATE));
-    listener.pacer.mark('a');
-    listener.pacer.mark('b');
-    expect(listener.pacer.clear()).toEqual({ discardedMs: 920, marks: ['a', 'b'] });
+    listener.mark('a');
+    listener.mark('b');
+    expect(listener.pacer.clear()).toBe(920);
+    expect(listener.marks).toEqual(['a cleared', 'b cleared']);
     expect(listener.isTicking).toBe(false);
     listener.wait(1_000);
     expect(listener.frames).toHaveLength(4);
     listener.pacer.push(ramp(FRAME));
     expect(listener.frames).toHaveLength(5);
-    expect(listener.marks).toEqual([]);
+    expect(listener.marks).toHaveLength(2);
+  });
+
+  test('waits while the listener is measured to have more than was sent ahead, and loses nothing', () => {
+    const listener = new Listener();
+    listener.pacer.push(ramp(RATE));
+    const sent = listener.frames.length;
+    listener.leadMs = Number.POSITIVE_INFINITY;
+    listener.wait(3_000);
+    expect(listener.frames).toHaveLength(sent);
+    listener.leadMs = 0;
+    listener.wait(2_000);
+    expect(listener.said).toEqual([...ramp(RATE)]);
   });
 
   test('sends what the sink has of its own before what waits, and audio that came first loses nothing', () => {

@@ -132,7 +132,7 @@ describe('a recording puts everything where it was on the clock of the call', ()
     const frames = speech(100, 0, 100);
     for (const [i, frame] of frames.entries()) recording.sent(frame, i * FRAME_MS);
     clock.advance(begun + 30 - clock.now());
-    recording.cleared();
+    recording.cleared(0);
     clock.advance(begun + 300 - clock.now());
     recording.sent(frames[0] as Int16Array, 0);
     clock.advance(begun + 500 - clock.now());

@@ -56,9 +56,13 @@ export class ProgramMember extends RoomMember implements ProgramLeg {
     }
   }
 
-  hangUp(callId?: string): number {
+  get leadMs(): number {
+    return this.room.leadMs;
+  }
+
+  hangUp(callId?: string, now = false): number {
     const phones = this.room.phones.filter((phone) => callId === undefined || phone.callId === callId);
-    for (const { line } of phones) line.hangUp();
+    for (const { line } of phones) line.hangUp({ now });
     return phones.length;
   }
 }

@@ -63,6 +63,15 @@ export class Room {
     return this.liveCount() < 3 ? this.directMs : MIXED_AHEAD_MS;
   }
 
+  /** What the phones have waiting, in milliseconds, the most of any. */
+  get leadMs(): number {
+    let leadMs = 0;
+    for (const member of this.members) {
+      if (member.isLive && member instanceof PhoneMember) leadMs = Math.max(leadMs, member.line.leadMs ?? 0);
+    }
+    return leadMs;
+  }
+
   join(line: PhoneLine, callId = ''): PhoneMember {
     const member = new PhoneMember(this, line, callId);
     this.resize([...this.members, member]);

@@ -7,7 +7,12 @@ const LegCommand = z.discriminatedUnion('type', [
   z.object({ type: z.literal('clear') }),
   z.object({ type: z.literal('mark'), name: z.string().min(1).max(MAX_MARK_NAME) }),
   z.object({ type: z.literal('dtmf'), digits: z.string().regex(/^[0-9*#A-Da-dwW]{1,32}$/) }),
-  z.object({ type: z.literal('hangup'), phone: z.string().max(256).optional() }),
+  /** When what was said before it was heard, or at once. */
+  z.object({
+    type: z.literal('hangup'),
+    phone: z.string().max(256).optional(),
+    after: z.enum(['speech', 'now']).optional(),
+  }),
 ]);
 
 /** What a program may say on its leg. */

@@ -25,6 +25,8 @@ export const MAX_TEXT_BYTES = 16 * 1024;
 const MAX_UNREAD_MS = 500;
 /** Marks that may be under way at once. */
 const MAX_MARKS = 256;
+/** Marks and hang-ups that may wait behind audio. */
+const MAX_WAYPOINTS = 512;
 /** Messages that could not be acted on, after which the leg is closed. */
 const MAX_MISTAKES = 50;
 /** One token a message, and one more for every 4 KiB of it: a minute of audio at once, in pieces of any size, is no flood. */
@@ -81,6 +83,7 @@ export class RawLeg implements Program, PacerSink {
   private socket: LegSocket | undefined;
   private place: ProgramLeg | undefined;
   private marksUnderWay = 0;
+  private hangUpsWaiting = 0;
   private mistakes = 0;
   /** What the program has not been told of yet. */
   private untoldMs = 0;
@@ -143,7 +146,8 @@ export class RawLeg implements Program, PacerSink {
   /** The socket went away without our doing. */
   disconnected(): void {
     this.socket = undefined;
-    this.finish(1000, '');
+    // Who says goodbye, hangs up and goes is heard to the end.
+    if (this.hangUpsWaiting === 0) this.finish(1000, '');
   }
 
   /** Ends the leg from our side; idempotent. */
@@ -184,6 +188,10 @@ export class RawLeg implements Program, PacerSink {
     return this.place?.aheadMs ?? 0;
   }
 
+  get leadMs(): number {
+    return this.place?.leadMs ?? 0;
+  }
+
   get hasOwn(): boolean {
     return this.tones.isActive;
   }
@@ -197,13 +205,16 @@ export class RawLeg implements Program, PacerSink {
     this.say(this.toneFrame);
   }
 
-  passed(name: string): void {
+  private mark(name: string): void {
     const reached = (place: MarkPlace) => {
       this.marksUnderWay -= 1;
       this.tell({ type: 'mark', name, place });
     };
-    if (this.place === undefined) reached('cleared');
-    else this.place.mark(reached);
+    this.marksUnderWay += 1;
+    this.pacer.place({
+      passed: () => (this.place === undefined ? reached('cleared') : this.place.mark(reached)),
+      cleared: () => reached('cleared'),
+    });
   }
 
   rest(): void {
@@ -256,27 +267,48 @@ export class RawLeg implements Program, PacerSink {
           );
           return;
         }
-        this.marksUnderWay += 1;
-        this.pacer.mark(command.name);
+        this.mark(command.name);
         return;
       case 'dtmf':
         this.dial(command.digits);
         return;
       case 'hangup':
-        if (this.place?.hangUp(command.phone) === 0) {
-          this.refuse('GW_CALL_UNKNOWN', 'Expected a phone in this room to hang up but received none');
-        }
+        this.hangUp(command);
     }
   }
 
+  /** Its last words are heard first, unless they are not wanted. */
+  private hangUp({ phone, after }: Extract<LegCommand, { type: 'hangup' }>): void {
+    const hangUp = () => {
+      if (this.place?.hangUp(phone, after === 'now') !== 0) return;
+      this.refuse('GW_CALL_UNKNOWN', 'Expected a phone in this room to hang up but received none');
+    };
+    const phones = this.place?.phones ?? [];
+    const isThere = phone === undefined ? phones.length > 0 : phones.includes(phone);
+    if (after === 'now' || !isThere) {
+      hangUp();
+      return;
+    }
+    if (this.pacer.waitingWaypoints >= MAX_WAYPOINTS) {
+      this.refuse('GW_TOO_MANY_MARKS', `Expected at most ${MAX_WAYPOINTS} hang-ups and marks to wait`);
+      return;
+    }
+    this.hangUpsWaiting += 1;
+    const done = () => {
+      this.hangUpsWaiting -= 1;
+      hangUp();
+      // The program was no longer there to hear of it.
+      if (this.socket === undefined && this.hangUpsWaiting === 0) this.finish(1000, '');
+    };
+    this.pacer.place({ passed: done, cleared: done });
+  }
+
   private clear(): void {
-    const { discardedMs, marks } = this.pacer.clear();
+    const discardedMs = this.pacer.clear();
     this.tones.clear();
     // The few milliseconds within the filter are not to be heard before what comes next.
     this.converters?.up.flush();
     const unheardMs = this.place?.clear() ?? 0;
-    this.marksUnderWay -= marks.length;
-    for (const name of marks) this.tell({ type: 'mark', name, place: 'cleared' });
     this.tell({ type: 'cleared', discardedMs: Math.round(discardedMs + unheardMs) });
   }
 

@@ -118,8 +118,8 @@ export class Recording implements StreamTap {
     this.rest.write(frame, now + leadMs);
   }
 
-  cleared(): void {
-    if (!this.isOver && !Number.isNaN(this.origin)) this.rest.cut(this.sinceBegin());
+  cleared(sinceMs: number): void {
+    if (!this.isOver && !Number.isNaN(this.origin)) this.rest.cut(this.sinceBegin() - sinceMs);
   }
 
   /** Ends it; idempotent. */

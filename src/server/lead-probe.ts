@@ -1,0 +1,192 @@
+import { randomBytes } from 'node:crypto';
+import { FRAME_MS } from '../media/frame.js';
+import type { Playout } from '../media/playout.js';
+
+/** A probe's mark is sent so often while audio flows. */
+const INTERVAL_MS = 1_000;
+/** An echo that is late by less says nothing, whatever the bound of the lead. */
+const LEAST_PATIENCE_MS = 120;
+const MOST_PATIENCE_MS = 400;
+/** The caller's way is silent as well: then both may be held up, or just that one. This long it is taken for that one. */
+const BOTH_WAYS_MS = 1_000;
+/** Without an echo for so long there will be none: the carrier has no marks. Counted in ticks, so only while we ran. */
+const GIVE_UP_TICKS = 20_000 / FRAME_MS;
+/** A measured difference below this is noise. */
+const NOISE_MS = 2;
+
+/** A phone as its probe sees it. */
+export interface ProbedPhone {
+  sendMark(name: string): void;
+  /**
+   * Tells the far end to drop what it has.
+   * @param unheardMs how much that is
+   * @param sinceMs how long ago it began not to be heard
+   */
+  dropUnheard(unheardMs: number, sinceMs: number): void;
+  /** Audio that came from the phone so far, in milliseconds, and how much its last message brought. */
+  readonly heardMs: number;
+  readonly pieceMs: number;
+}
+
+/** A mark under way. */
+interface Probe {
+  readonly name: string;
+  readonly at: number;
+  /** Where it stands in the audio for the phone. */
+  readonly positionMs: number;
+  /** What the phone had sent by then; NaN where it sends nothing. */
+  readonly heardMs: number;
+  /** What it had waiting by then, as was believed, and as it would be on a perfect network. */
+  readonly leadMs: number;
+  readonly bookedMs: number;
+}
+
+/**
+ * Measures what the listener really has waiting: bytes in a kernel's buffer or in TCP's retransmission are sent, not heard.
+ * A mark a second goes with the audio; Twilio echoes it when playback reaches it. What its way takes beyond the shortest
+ * one so far is audio that waits there. While an echo is overdue, audio is held back here, where the newest wins; the phone
+ * is told to drop the rest, for it will be old when it gets there.
+ *
+ * How late an echo is, is counted on the phone's own time: by the audio that came from it meanwhile, which stands before or
+ * behind the echo on the same connection. So neither a stall of the caller's way nor one of this process is taken for one
+ * of the listener's.
+ */
+export class LeadProbe {
+  /** Times the phone was told to drop what it had, to begin anew with the newest. */
+  clears = 0;
+  /** No user's mark is called so. */
+  private readonly prefix = `trunkline-lead-${randomBytes(9).toString('base64url')}-`;
+  private readonly patienceMs: number;
+  private serial = 0;
+  private probe: Probe | undefined;
+  private ticks = 0;
+  private nextAt = 0;
+  private probedMs = 0;
+  private lastHeardMs = 0;
+  private last: { readonly name: string; readonly done: () => void } | undefined;
+  /** The shortest way there and back, without what waited. */
+  private wayMs = Number.POSITIVE_INFINITY;
+  private isHolding = false;
+  private hasCleared = false;
+  private isBlind = false;
+
+  constructor(
+    private readonly phone: ProbedPhone,
+    private readonly playout: Playout,
+    leadMs: number,
+  ) {
+    this.patienceMs = Math.max(LEAST_PATIENCE_MS, Math.min(leadMs, MOST_PATIENCE_MS));
+  }
+
+  /** Another 20 ms have passed. */
+  tick(now: number): void {
+    const { probe } = this;
+    if (probe !== undefined) this.await(probe, now);
+    else if (now >= this.nextAt && !this.isBlind && this.playout.positionMs() !== this.probedMs) {
+      this.send(now);
+    }
+  }
+
+  /** Whether a mark that came back is a probe's. */
+  reached(name: string, now: number): boolean {
+    if (!name.startsWith(this.prefix)) return false;
+    const { probe, last } = this;
+    if (last?.name === name) last.done();
+    // Those that a clear gave back tell nothing.
+    if (probe?.name !== name) return true;
+    this.probe = undefined;
+    this.measure(probe, now);
+    this.hasCleared = false;
+    this.letGo();
+    return true;
+  }
+
+  /** The far end was told to drop what it has: what is under way comes back at once, and is no measure. */
+  cleared(now: number): void {
+    if (this.probe === undefined) return;
+    this.probe = undefined;
+    // Whether the far end plays again is told by the next one.
+    if (this.isHolding) this.send(now);
+  }
+
+  /** Tells, once, when the phone has heard all that was sent so far. */
+  whenReached(done: () => void): void {
+    this.last = { name: this.nextName(), done };
+    this.phone.sendMark(this.last.name);
+  }
+
+  private send(now: number): void {
+    const { phone, playout } = this;
+    const name = this.nextName();
+    const { heardMs } = phone;
+    this.nextAt = now + INTERVAL_MS;
+    this.ticks = 0;
+    this.probedMs = playout.positionMs();
+    this.probe = {
+      name,
+      at: now,
+      positionMs: this.probedMs,
+      heardMs: heardMs > this.lastHeardMs ? heardMs : Number.NaN,
+      leadMs: playout.leadMs(),
+      bookedMs: playout.bookedMs(),
+    };
+    this.lastHeardMs = heardMs;
+    phone.sendMark(name);
+  }
+
+  private nextName(): string {
+    this.serial += 1;
+    return this.prefix + this.serial;
+  }
+
+  /** How long it is under way, on the phone's own time where that is less. */
+  private elapsed({ at, heardMs }: Probe, now: number): number {
+    const byPhone = this.phone.heardMs - heardMs;
+    return Number.isNaN(byPhone) ? now - at : Math.min(now - at, byPhone + this.phone.pieceMs);
+  }
+
+  private measure(probe: Probe, now: number): void {
+    const { playout } = this;
+    const tookMs = this.elapsed(probe, now);
+    this.wayMs = Math.max(0, Math.min(this.wayMs, tookMs - probe.bookedMs));
+    const endsAt = probe.at + tookMs - this.wayMs + playout.positionMs() - probe.positionMs;
+    playout.correct(endsAt, NOISE_MS);
+    // Whether that much is still there is worth another look.
+    if (endsAt - now > this.patienceMs) this.nextAt = now;
+  }
+
+  private await(probe: Probe, now: number): void {
+    this.ticks += 1;
+    if (this.ticks > GIVE_UP_TICKS) {
+      this.probe = undefined;
+      this.isBlind = true;
+      this.letGo();
+      return;
+    }
+    if (this.wayMs === Number.POSITIVE_INFINITY) return;
+    const dueMs = probe.leadMs + this.wayMs + 2 * this.phone.pieceMs;
+    const lateMs = this.elapsed(probe, now) - dueMs;
+    if (lateMs > this.patienceMs / 2 || now - probe.at - dueMs > BOTH_WAYS_MS) this.hold();
+    if (lateMs <= this.patienceMs || this.hasCleared) return;
+    // What is paced by whoever sends it is not old when it comes late; it waits with them.
+    if (this.playout.lastLiveAt < probe.at - INTERVAL_MS) return;
+    this.hasCleared = true;
+    this.clears += 1;
+    this.probe = undefined;
+    const unheardMs = Math.max(this.playout.leadMs(), this.playout.positionMs() - probe.positionMs);
+    this.phone.dropUnheard(unheardMs, now - probe.at);
+    this.send(now);
+  }
+
+  private hold(): void {
+    if (this.isHolding) return;
+    this.isHolding = true;
+    this.playout.hold();
+  }
+
+  private letGo(): void {
+    if (!this.isHolding) return;
+    this.isHolding = false;
+    this.playout.release();
+  }
+}
