@@ -31,6 +31,7 @@ export {
   type Pairing,
   type StreamReport,
 } from './measurement.js';
+export { type HeardMoment, MouthToEar, type MouthToEarOptions } from './mouth-to-ear.js';
 export { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
 export type { Callee } from './outbound-call.js';
 export { type CallOutcome, type PhoneFaults, type PhoneOptions, SimulatedPhone } from './phone.js';
@@ -38,8 +39,9 @@ export { PlayoutBuffer, type PlayoutCounts, type PlayoutOptions } from './playou
 export { type Deed, parseScript, readScript, type Script, type ScriptStep } from './script.js';
 export { ScriptedCaller, type ScriptOutcome } from './scripted-caller.js';
 export { SimulatedStream, type StreamEnd, type StreamFaults, type StreamOptions } from './stream.js';
+export { type HeardInstant, InstantReader, SWEEP_MS } from './sweep.js';
 export { parseTwiml, type StreamVerb, twimlOf, type Verb } from './twiml.js';
-export { Voice } from './voice.js';
+export { type Utterance, Voice } from './voice.js';
 export { PHONE_RATE, readWav, writeWav } from './wav.js';
 export {
   type CallDirection,

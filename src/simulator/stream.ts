@@ -1,7 +1,8 @@
 import { EventEmitter, once } from 'node:events';
+import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import type { Timer } from '../clock.js';
-import type { GatewayError } from '../errors.js';
+import { expected, type GatewayError } from '../errors.js';
 import { align } from './alignment.js';
 import { FRAME_BYTES, FRAME_MS } from './audio.js';
 import type { FrameClock, Ticker } from './clock.js';
@@ -35,6 +36,9 @@ const BYTES_PER_MS = 8;
 /** The echo of a frame is its own when it is found within half a frame of its place, this clearly. */
 const PAIRED_LAG_MS = FRAME_MS / 2;
 const PAIRED_CORRELATION = 0.9;
+
+/** From the server to the phone, and from the phone to the server. */
+type Way = 'reading' | 'sending';
 
 /** Things a phone does wrong on purpose. */
 export interface StreamFaults {
@@ -112,6 +116,12 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private readonly line: Line;
   private readonly playout: PlayoutBuffer;
   private readonly finish: (end: StreamEnd) => void;
+  /** Who holds each of the two ways. */
+  private readonly held: Record<Way, Set<unknown>> = { reading: new Set(), sending: new Set() };
+  /** Ends of stalls that are under way. */
+  private readonly stalls = new Set<() => void>();
+  /** What the WebSocket writes to. */
+  private transport: Duplex | undefined;
   private readonly ticker: Ticker = { tick: (due, now) => this.tick(due, now) };
   private socket: WebSocket | undefined;
   private closeTimer: Timer | undefined;
@@ -152,7 +162,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       options.profile ?? {},
       {
         deliver: (payload, timestamp) => this.sendMedia(payload, timestamp),
-        stall: (isStalled) => (isStalled ? this.pauseReading() : this.resumeReading()),
+        stall: (isStalled) => (isStalled ? this.hold('reading', 'line') : this.letGo('reading', 'line')),
       },
       options.clock.time,
     );
@@ -196,6 +206,9 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       ...(servername === undefined ? {} : { servername }),
     });
     this.socket = socket;
+    socket.on('upgrade', (response) => {
+      this.transport = response.socket;
+    });
     let refused: GatewayError | undefined;
     socket.on('unexpected-response', (request, response) => {
       const status = response.statusCode ?? 0;
@@ -289,11 +302,31 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
 
   /** Stops reading, as a phone that hangs; backpressure reaches the server. */
   pauseReading(): void {
-    this.socket?.pause();
+    this.hold('reading', 'told');
   }
 
   resumeReading(): void {
-    this.socket?.resume();
+    this.letGo('reading', 'told');
+  }
+
+  /**
+   * The way to the phone stands still: its socket is not read, so what the server sends stays in the kernel. Then all of it is
+   * read at once. The phone plays what it has meanwhile, then silence.
+   * @param ms how long, at least 0
+   * @returns when it is over; also at the end of the stream
+   */
+  stallReading(ms: number): Promise<void> {
+    return this.stall('reading', ms);
+  }
+
+  /**
+   * The way from the phone stands still: what it says, and marks that it reaches, leave all at once afterwards. As always,
+   * Twilio throws away what does not fit into its buffer of some seconds.
+   * @param ms how long, at least 0
+   * @returns when it is over; also at the end of the stream
+   */
+  stallSending(ms: number): Promise<void> {
+    return this.stall('sending', ms);
   }
 
   /** Sends anything: text as a text message, bytes as a binary one. Ignored once the socket is gone. */
@@ -361,12 +394,47 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     };
   }
 
+  private async stall(way: Way, ms: number): Promise<void> {
+    if (!(ms >= 0)) throw expected('at least 0 milliseconds', 'the stall', ms);
+    if (this.endedAt !== undefined) return;
+    await new Promise<void>((resolve) => {
+      const { time } = this.options.clock;
+      const end = () => {
+        time.cancel(timer);
+        this.stalls.delete(end);
+        this.letGo(way, end);
+        resolve();
+      };
+      const timer = time.after(ms, end);
+      this.stalls.add(end);
+      this.hold(way, end);
+    });
+  }
+
+  /** Nothing passes one way while anybody holds it. */
+  private hold(way: Way, reason: unknown): void {
+    const { socket, transport } = this;
+    const reasons = this.held[way];
+    reasons.add(reason);
+    if (reasons.size > 1) return;
+    if (way === 'reading') socket?.pause();
+    else transport?.cork();
+  }
+
+  private letGo(way: Way, reason: unknown): void {
+    const { socket, transport } = this;
+    const reasons = this.held[way];
+    if (!reasons.delete(reason) || reasons.size > 0) return;
+    if (way === 'reading') socket?.resume();
+    else transport?.uncork();
+  }
+
   private tick(due: number, now: number): void {
     if (this.firstTimestamp < 0) {
       this.firstTimestamp = Math.max(0, due - this.startedAt);
       this.timestamp = Math.round(this.firstTimestamp);
     }
-    const payload = this.voice.next();
+    const payload = this.voice.next(due);
     if (this.spokenFrames.length * FRAME_BYTES < this.proofBytes) this.spokenFrames.push(payload);
     this.line.push(payload, this.timestamp, now);
     this.timestamp += FRAME_MS;
@@ -456,6 +524,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   /** No more audio, no more timers. */
   private silence(): void {
     this.options.clock.leave(this.ticker);
+    for (const end of [...this.stalls]) end();
     this.line.close();
     this.playout.close();
     this.options.clock.time.cancel(this.startTimer);
