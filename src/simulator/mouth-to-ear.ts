@@ -11,8 +11,9 @@ const STEP_MS = 5;
 const NEXT_TO_MS = 20;
 /** Sound is heard this much before it is said at most, by the grain of clocks. */
 const EARLY_MS = 200;
-/** A delay is the median of so much sound around it, so that a single wrong reading is none. */
-const SMOOTHED = 5;
+/** A reading counts where so many of twice as many around it, itself among them, tell the same delay but for so much. */
+const WITNESSES = 4;
+const AGREED_MS = 8;
 /** Root mean square of a step that is a sound: -45 dBFS. */
 const SOUND = 32_768 * 10 ** (-45 / 20);
 
@@ -60,7 +61,7 @@ export class MouthToEar {
       const saidAt = at - delayMs;
       return saidAt < utterance.at - EARLY_MS ? undefined : { heardAt: at, saidAt, delayMs };
     });
-    this.moments = smoothed(read.filter((moment) => moment !== undefined));
+    this.moments = confirmed(read.filter((moment) => moment !== undefined));
     this.unknownMs = STEP_MS * instants.filter((instant) => instant === 'unknown').length;
     for (const [i, instant] of instants.entries()) {
       if (instant === 'silence') continue;
@@ -155,12 +156,16 @@ function nearest(read: readonly (HeardMoment | undefined)[], step: number): numb
   return undefined;
 }
 
-/** Each delay the median of its neighbours. */
-function smoothed(moments: readonly HeardMoment[]): HeardMoment[] {
-  return moments.map(({ heardAt }, i) => {
-    const around = moments.slice(Math.max(0, i - (SMOOTHED >> 1)), i + (SMOOTHED >> 1) + 1);
-    const delayMs = median(around.map((each) => each.delayMs)) as number;
-    return { heardAt, saidAt: heardAt - delayMs, delayMs };
+/** Those readings that others around them confirm. */
+function confirmed(moments: readonly HeardMoment[]): HeardMoment[] {
+  return moments.filter((moment, i) => {
+    const around = moments.slice(Math.max(0, i - WITNESSES), i + WITNESSES + 1);
+    const agree = around.filter(
+      ({ heardAt, delayMs }) =>
+        Math.abs(heardAt - moment.heardAt) <= WITNESSES * STEP_MS &&
+        Math.abs(delayMs - moment.delayMs) < AGREED_MS,
+    );
+    return agree.length >= WITNESSES;
   });
 }
 
