@@ -94,7 +94,7 @@ function bestLag(sent: Int16Array, heard: Int16Array, min: number, max: number):
 }
 
 /** Energy of the first n samples, for every n. */
-function runningEnergy(pcm: Int16Array): Float64Array {
+export function runningEnergy(pcm: Int16Array): Float64Array {
   const sums = new Float64Array(pcm.length + 1);
   for (let i = 0; i < pcm.length; i++) {
     const sample = pcm[i] as number;
@@ -142,7 +142,7 @@ function delayTaps(fraction: number): Float64Array {
 }
 
 /** Sum over i of sent[i]·heard[i + lag] for every lag, negative ones at the end of the array. */
-function crossCorrelation(sent: Int16Array, heard: Int16Array): Float64Array {
+export function crossCorrelation(sent: Int16Array, heard: Int16Array): Float64Array {
   const size = 2 ** Math.ceil(Math.log2(sent.length + heard.length));
   const fourier = new Fourier(size);
   // Both real signals in one complex transform: z = heard + i·sent, taken apart by symmetry afterwards.

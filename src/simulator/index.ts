@@ -7,6 +7,7 @@ export { type Alignment, type AlignmentOptions, align } from './alignment.js';
 export { AudioSource, FRAME_BYTES, FRAME_MS } from './audio.js';
 export { type InboundCallOptions, SimulatedTwilio, type SimulatedTwilioOptions } from './carrier.js';
 export { FrameClock, type Ticker } from './clock.js';
+export type { DelayReport, DelaySample, DelayTrack } from './delay-track.js';
 export type { DialMapping } from './dial.js';
 export { TWILIO_ERRORS, type TwilioErrorCode, twilioCodeOf } from './errors.js';
 export type { GeneratorReport } from './generator-meter.js';

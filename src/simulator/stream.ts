@@ -6,6 +6,7 @@ import { expected, type GatewayError } from '../errors.js';
 import { align } from './alignment.js';
 import { FRAME_BYTES, FRAME_MS } from './audio.js';
 import type { FrameClock, Ticker } from './clock.js';
+import { type DelayTrack, delaysOf } from './delay-track.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import type { Ear } from './ear.js';
 import { twilioError } from './errors.js';
@@ -118,6 +119,8 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private readonly finish: (end: StreamEnd) => void;
   /** Who holds each of the two ways. */
   private readonly held: Record<Way, Set<unknown>> = { reading: new Set(), sending: new Set() };
+  /** When nothing passed, one way or both, in monotonic milliseconds. */
+  private readonly stood: { from: number; until: number }[] = [];
   /** Ends of stalls that are under way. */
   private readonly stalls = new Set<() => void>();
   /** What the WebSocket writes to. */
@@ -136,6 +139,8 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private discarded = 0;
   private readonly voice: Voice;
   private firstTimestamp = -1;
+  /** What was being said when it began. */
+  private begun: Voice['current'] | undefined;
   private timestamp = 0;
   /** What follows a payload. */
   private readonly tail: string;
@@ -415,6 +420,9 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private hold(way: Way, reason: unknown): void {
     const { socket, transport } = this;
     const reasons = this.held[way];
+    if (this.held.reading.size + this.held.sending.size === 0) {
+      this.stood.push({ from: this.options.clock.time.now(), until: Number.POSITIVE_INFINITY });
+    }
     reasons.add(reason);
     if (reasons.size > 1) return;
     if (way === 'reading') socket?.pause();
@@ -425,13 +433,33 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     const { socket, transport } = this;
     const reasons = this.held[way];
     if (!reasons.delete(reason) || reasons.size > 0) return;
+    const stall = this.stood.at(-1);
+    if (stall !== undefined && this.held.reading.size + this.held.sending.size === 0) {
+      stall.until = this.options.clock.time.now();
+    }
     if (way === 'reading') socket?.resume();
     else transport?.uncork();
+  }
+
+  /**
+   * How much later than it was said an echo was heard, over time; seconds count from the start of the stream. Needs a recording,
+   * and that the caller said one thing all the while. Takes some milliseconds of CPU for every second.
+   */
+  delays(): DelayTrack {
+    const { begun, firstTimestamp, startedAt } = this;
+    if (begun === undefined) return { samples: [], stalls: [] };
+    const now = this.endedAt ?? this.options.clock.time.now();
+    const seconds = (time: number) => (Math.min(time, now) - startedAt) / 1000;
+    return {
+      samples: delaysOf(begun.audio.pcm, firstTimestamp - begun.saidMs, this.heard()),
+      stalls: this.stood.map(({ from, until }) => ({ from: seconds(from), until: seconds(until) })),
+    };
   }
 
   private tick(due: number, now: number): void {
     if (this.firstTimestamp < 0) {
       this.firstTimestamp = Math.max(0, due - this.startedAt);
+      this.begun = this.voice.current;
       this.timestamp = Math.round(this.firstTimestamp);
     }
     const payload = this.voice.next(due);

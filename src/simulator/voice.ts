@@ -1,4 +1,4 @@
-import { AudioSource } from './audio.js';
+import { AudioSource, FRAME_MS } from './audio.js';
 
 /** Something said, once or in a loop. */
 export interface Utterance {
@@ -44,6 +44,11 @@ export class Voice {
   /** What was said so far, silences too, in order; a gap between two streams is not told. */
   get utterances(): readonly Utterance[] {
     return this.said;
+  }
+
+  /** What is said next, and how many milliseconds of it were. */
+  get current(): { readonly audio: AudioSource; readonly saidMs: number } {
+    return { audio: this.source, saidMs: this.position * FRAME_MS };
   }
 
   /** The base64 payload of the next 20 ms. @param now monotonic milliseconds at which it is said */
