@@ -1,3 +1,4 @@
+import type { DelayTrack } from '../simulator/delay-track.js';
 import type { Percentiles } from '../simulator/histogram.js';
 import type { LoadReport } from '../simulator/load.js';
 import { describeStep } from '../simulator/load-steps.js';
@@ -10,14 +11,16 @@ const VERDICTS: Readonly<Record<Verdict, string>> = {
   failed: 'Failed',
   invalid: 'Invalid: this run proves nothing',
 };
+/** Colours there are for the lines of a plot. */
+const MOST_LINES = 4;
 const MARKS: Readonly<Record<Verdict, string>> = { passed: '✓', failed: '✗', invalid: '?' };
 
 /** Colours by those who do not see all of them apart (Okabe and Ito), each darker or lighter than its page. */
 const STYLE = `
 :root { color-scheme: light dark; --back: #fff; --fore: #1b1f24; --dim: #59636e; --grid: #d8dee4;
-  --line-0: #0072b2; --line-1: #b84a00; --line-2: #007d5c; --passed: #007d5c; --failed: #b3261e; --invalid: #8a5a00; }
+  --line-0: #0072b2; --line-1: #b84a00; --line-2: #007d5c; --line-3: #8f4b7d; --passed: #007d5c; --failed: #b3261e; --invalid: #8a5a00; }
 @media (prefers-color-scheme: dark) { :root { --back: #15191e; --fore: #e6eaee; --dim: #a0abb6; --grid: #343c45;
-  --line-0: #56b4e9; --line-1: #f08a4b; --line-2: #2fc79c; --passed: #2fc79c; --failed: #ff8a80; --invalid: #e6b450; } }
+  --line-0: #56b4e9; --line-1: #f08a4b; --line-2: #2fc79c; --line-3: #dd9cc4; --passed: #2fc79c; --failed: #ff8a80; --invalid: #e6b450; } }
 body { background: var(--back); color: var(--fore); font: 15px/1.5 system-ui, sans-serif; max-width: 760px;
   margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
@@ -72,7 +75,7 @@ function checkTable(checks: readonly Check[]): string {
   return tableOf('<tr><th>Outcome</th><th>Check</th><th>Found</th></tr>', rows);
 }
 
-function plots({ samples }: LoadReport): string {
+function plots({ samples, delay }: LoadReport): string {
   const line = (name: string, of: (sample: LoadReport['samples'][number]) => number): PlotLine => ({
     name,
     points: samples.map((sample) => [sample.seconds, of(sample)]),
@@ -87,8 +90,15 @@ function plots({ samples }: LoadReport): string {
       line('median', (sample) => sample.roundTripP50Ms),
       line('p99', (sample) => sample.roundTripP99Ms),
     ]),
+    ...(delay === undefined
+      ? []
+      : [linePlot('Mouth to ear', 'ms', delay.tracks.slice(0, MOST_LINES).map(delayLine))]),
     linePlot('The generator’s own CPU', '% of a core', [line('generator', (sample) => 100 * sample.cpu)]),
   ].join('\n');
+}
+
+function delayLine({ samples }: DelayTrack, i: number): PlotLine {
+  return { name: `call ${i + 1}`, points: samples.map(({ seconds, delayMs }) => [seconds, delayMs]) };
 }
 
 function timeTable(report: LoadReport): string {

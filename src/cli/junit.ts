@@ -59,7 +59,7 @@ function problem({ outcome, detail }: Check): Record<string, unknown> {
 }
 
 function properties(report: LoadReport) {
-  const { roundTrip, webhook, handshake, handovers, generator } = report;
+  const { roundTrip, webhook, handshake, handovers, delay, generator } = report;
   const values = {
     calls: report.calls,
     mostStreaming: report.mostStreaming,
@@ -71,6 +71,7 @@ function properties(report: LoadReport) {
     handshakeP99Ms: handshake.p99Ms,
     handovers: handovers.count,
     handoverGapP99Ms: handovers.gap.p99Ms,
+    ...(delay !== undefined && { mouthToEarBeginMs: delay.beginMs, mouthToEarEndMs: delay.endMs }),
     generatorCpu: generator.cpu,
   };
   return Object.entries(values).map(([name, value]) => ({

@@ -38,7 +38,9 @@ export function loadTable(report: LoadReport): string {
         (handovers.unheard > 0 ? `, ${handovers.unheard} of them without a sound` : ''),
     );
   }
-  return [...lines, report.script === undefined ? proofLine(report) : scriptLine(report.script)].join('\n');
+  lines.push(report.script === undefined ? proofLine(report) : scriptLine(report.script));
+  if (report.delay !== undefined) lines.push(delayLine(report.delay));
+  return lines.join('\n');
 }
 
 function timesRow(name: string, { p50Ms, p99Ms, p999Ms, maxMs }: Percentiles): string[] {
@@ -47,6 +49,12 @@ function timesRow(name: string, { p50Ms, p99Ms, p999Ms, maxMs }: Percentiles): s
 
 function scriptLine({ name, completed, failed, cutShort }: NonNullable<LoadReport['script']>): string {
   return `${name}: ${completed} callers came to its end, ${failed} could not, ${cutShort} were cut short`;
+}
+
+function delayLine({ beginMs, endMs, stalls, afterStallMs = 0 }: NonNullable<LoadReport['delay']>): string {
+  const after =
+    stalls === 0 ? '' : `; 3 s after the worst of ${stalls} stalls ${afterStallMs.toFixed(1)} ms more`;
+  return `mouth to ear: ${beginMs.toFixed(1)} ms at the beginning, ${endMs.toFixed(1)} at the end${after}`;
 }
 
 function proofLine({ proof }: LoadReport): string {

@@ -25,6 +25,7 @@ export interface SimulateFlags {
   readonly failWebhook?: number;
   readonly failGap?: number;
   readonly failMissing?: number;
+  readonly failDelay?: number;
   readonly json?: string | true;
   readonly html?: string;
   readonly junit?: string;

@@ -8,6 +8,7 @@ import {
 } from '../simulator/load-steps.js';
 import type { Shell } from './shell.js';
 import { SCRIPT_SECONDS, SECONDS, type SimulateFlags } from './simulate-flags.js';
+import { MOST_GROWN_MS } from './verdict.js';
 import { whole } from './whole.js';
 
 /** `trunkline simulate` */
@@ -52,6 +53,12 @@ export function simulateCommand(shell: Shell): Command {
     .option('--fail-webhook <ms>', 'most milliseconds of a webhook, p99', whole(1, 60_000))
     .option('--fail-gap <ms>', 'most milliseconds of silence at a hand-over, p99', whole(1, 60_000))
     .option('--fail-missing <percent>', 'frames of an echo that may be missing (default: 0)', whole(0, 100))
+    .option(
+      '--fail-delay <ms>',
+      'how much longer mouth to ear may be at the end, and 3 s after a stall, than at the beginning ' +
+        `(default: ${MOST_GROWN_MS}, where an echo of some seconds can tell)`,
+      whole(0, 60_000),
+    )
     .optionsGroup('What is told:')
     .option('--json [file]', 'the report as JSON, to standard output where no file is named')
     .option('--html <file>', 'the report with plots as one HTML file')
@@ -59,8 +66,8 @@ export function simulateCommand(shell: Shell): Command {
     .addHelpText(
       'after',
       `
-Exit code 1 when a call failed or was cut off, the audio did not come back whole from an echo, a script could not be
-followed or a limit was exceeded; and when the run is invalid, because this program itself was the limit.`,
+Exit code 1 when a call failed or was cut off, the audio did not come back whole from an echo, or later and later, a script
+could not be followed or a limit was exceeded; and when the run is invalid, because this program itself was the limit.`,
     )
     .action(async (flags: SimulateFlags) => {
       const { runSimulation } = await import('./simulation.js');

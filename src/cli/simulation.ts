@@ -138,6 +138,7 @@ function expectationsOf(flags: SimulateFlags): Expectations {
     webhookMs: flags.failWebhook,
     gapMs: flags.failGap,
     missingPercent: flags.failMissing,
+    grownMs: flags.failDelay,
   };
 }
 

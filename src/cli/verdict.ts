@@ -3,6 +3,9 @@ import type { LoadReport } from '../simulator/load.js';
 /** Speech that came back is the speech that was sent: µ-law twice and the filter leave more than this. */
 const LEAST_CORRELATION = 0.98;
 
+/** Milliseconds by which mouth to ear may have grown where nobody says otherwise. */
+export const MOST_GROWN_MS = 100;
+
 /** What a run must show to pass. */
 export interface Expectations {
   /** The server sends back what it hears, so that can be proved. */
@@ -15,6 +18,8 @@ export interface Expectations {
   readonly gapMs?: number | undefined;
   /** Percent of an echo's frames that may be missing; default 0. */
   readonly missingPercent?: number | undefined;
+  /** Most milliseconds by which an echo may be later at the end, and 3 s after each stall, than at the beginning; default 100. */
+  readonly grownMs?: number | undefined;
 }
 
 /** One thing that was looked at. */
@@ -62,7 +67,10 @@ export function checksOf(report: LoadReport, expectations: Expectations): Check[
     }),
   );
   if (script !== undefined) checks.push(scriptCheck(script));
-  if (echo) checks.push(...echoChecks(report, expectations.missingPercent ?? 0));
+  if (echo) {
+    checks.push(...echoChecks(report, expectations.missingPercent ?? 0));
+    checks.push(...delayChecks(report, expectations.grownMs));
+  }
   checks.push(
     verdict('the server kept to the protocol', warnings.first === undefined, {
       good: 'no warning',
@@ -106,6 +114,26 @@ function echoChecks(report: LoadReport, missingPercent: number): Check[] {
       good: `${report.framesMissing} of ${report.framesSent} frames are missing`,
       bad: `${report.framesMissing} frames are missing`,
     }),
+  ];
+}
+
+/** Whether delay goes away again. A short run, or a sound that repeats itself, cannot tell; it must where a limit was asked for. */
+function delayChecks({ delay, generator }: LoadReport, grownMs: number | undefined): Check[] {
+  const most = grownMs ?? MOST_GROWN_MS;
+  const name = `mouth to ear: at most ${most} ms longer at the end and 3 s after a stall`;
+  if (delay === undefined) {
+    if (grownMs === undefined) return [];
+    return [{ name, outcome: 'failed', detail: 'mouth to ear: nothing was measured' }];
+  }
+  const { beginMs, endMs, stalls, afterStallMs = 0 } = delay;
+  const grown = endMs - beginMs;
+  const ends = `${beginMs.toFixed(0)} ms at the beginning, ${endMs.toFixed(0)} at the end`;
+  const after =
+    stalls === 0 ? '' : `, ${afterStallMs.toFixed(0)} more 3 s after the worst of ${stalls} stalls`;
+  // What this program itself was late is not the server's.
+  const isGood = Math.max(grown, afterStallMs) <= most + generator.lateness.maxMs;
+  return [
+    verdict(name, isGood, { good: ends + after, bad: `mouth to ear does not come back: ${ends}${after}` }),
   ];
 }
 

@@ -1,3 +1,4 @@
+import { Fourier } from './fourier.js';
 import { PHONE_RATE } from './wav.js';
 
 /** Furthest a sample may come from when the fractional part of a delay is interpolated. */
@@ -93,7 +94,7 @@ function bestLag(sent: Int16Array, heard: Int16Array, min: number, max: number):
 }
 
 /** Energy of the first n samples, for every n. */
-function runningEnergy(pcm: Int16Array): Float64Array {
+export function runningEnergy(pcm: Int16Array): Float64Array {
   const sums = new Float64Array(pcm.length + 1);
   for (let i = 0; i < pcm.length; i++) {
     const sample = pcm[i] as number;
@@ -141,14 +142,15 @@ function delayTaps(fraction: number): Float64Array {
 }
 
 /** Sum over i of sent[i]·heard[i + lag] for every lag, negative ones at the end of the array. */
-function crossCorrelation(sent: Int16Array, heard: Int16Array): Float64Array {
+export function crossCorrelation(sent: Int16Array, heard: Int16Array): Float64Array {
   const size = 2 ** Math.ceil(Math.log2(sent.length + heard.length));
+  const fourier = new Fourier(size);
   // Both real signals in one complex transform: z = heard + i·sent, taken apart by symmetry afterwards.
   const re = new Float64Array(size);
   const im = new Float64Array(size);
   re.set(heard);
   im.set(sent);
-  transform(re, im);
+  fourier.transform(re, im);
   const outRe = new Float64Array(size);
   const outIm = new Float64Array(size);
   for (let k = 0; k < size; k++) {
@@ -165,39 +167,7 @@ function crossCorrelation(sent: Int16Array, heard: Int16Array): Float64Array {
     outRe[k] = heardRe * sentRe + heardIm * sentIm;
     outIm[k] = -(heardIm * sentRe - heardRe * sentIm);
   }
-  transform(outRe, outIm);
+  fourier.transform(outRe, outIm);
   for (let k = 0; k < size; k++) outRe[k] = (outRe[k] as number) / size;
   return outRe;
-}
-
-/** Radix-2 FFT in place. */
-function transform(re: Float64Array, im: Float64Array): void {
-  const size = re.length;
-  for (let i = 1, j = 0; i < size; i++) {
-    let bit = size >> 1;
-    for (; (j & bit) !== 0; bit >>= 1) j ^= bit;
-    j ^= bit;
-    if (i >= j) continue;
-    [re[i], re[j]] = [re[j] as number, re[i] as number];
-    [im[i], im[j]] = [im[j] as number, im[i] as number];
-  }
-  const cos = new Float64Array(size / 2).map((_, k) => Math.cos((2 * Math.PI * k) / size));
-  const sin = new Float64Array(size / 2).map((_, k) => -Math.sin((2 * Math.PI * k) / size));
-  for (let half = 1; half < size; half *= 2) {
-    const stride = size / (2 * half);
-    for (let start = 0; start < size; start += 2 * half) {
-      for (let k = 0; k < half; k++) {
-        const i = start + k;
-        const j = i + half;
-        const c = cos[k * stride] as number;
-        const s = sin[k * stride] as number;
-        const oddRe = (re[j] as number) * c - (im[j] as number) * s;
-        const oddIm = (re[j] as number) * s + (im[j] as number) * c;
-        re[j] = (re[i] as number) - oddRe;
-        im[j] = (im[i] as number) - oddIm;
-        re[i] = (re[i] as number) + oddRe;
-        im[i] = (im[i] as number) + oddIm;
-      }
-    }
-  }
 }

@@ -2,11 +2,14 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expected, GatewayError } from '../errors.js';
 import { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
+import { sweepPcm } from './sweep.js';
 import { PHONE_RATE, readWav } from './wav.js';
 
 /** Milliseconds of one frame, and its µ-law bytes. */
 export const FRAME_MS = 20;
 export const FRAME_BYTES = 160;
+
+const SWEEP = 'sweep';
 
 /**
  * What a phone says, in a loop. Its base64 payloads are built once and shared by every phone that says it,
@@ -42,6 +45,20 @@ export class AudioSource {
       Math.round(peak * Math.sin((2 * Math.PI * hz * i) / PHONE_RATE)),
     );
     return new AudioSource(`${hz} Hz`, pcm);
+  }
+
+  /**
+   * Two tones that climb together, so that any 20 ms of it tell which instant of it they are: see {@link MouthToEar}. It lasts
+   * 19.2 s and has no seam.
+   * @param pauses seed of pauses as a talker makes, 200 to 700 ms, two fifths of the time; without there are none, as in music
+   */
+  static sweep({ pauses }: { readonly pauses?: number } = {}): AudioSource {
+    return new AudioSource(pauses === undefined ? SWEEP : `${SWEEP} with pauses ${pauses}`, sweepPcm(pauses));
+  }
+
+  /** Whether each instant of it can be told by its sound. */
+  get isSweep(): boolean {
+    return this.name.startsWith(SWEEP);
   }
 
   static silence(): AudioSource {

@@ -7,6 +7,7 @@ export { type Alignment, type AlignmentOptions, align } from './alignment.js';
 export { AudioSource, FRAME_BYTES, FRAME_MS } from './audio.js';
 export { type InboundCallOptions, SimulatedTwilio, type SimulatedTwilioOptions } from './carrier.js';
 export { FrameClock, type Ticker } from './clock.js';
+export type { DelayReport, DelaySample, DelayTrack } from './delay-track.js';
 export type { DialMapping } from './dial.js';
 export { TWILIO_ERRORS, type TwilioErrorCode, twilioCodeOf } from './errors.js';
 export type { GeneratorReport } from './generator-meter.js';
@@ -31,6 +32,7 @@ export {
   type Pairing,
   type StreamReport,
 } from './measurement.js';
+export { type HeardMoment, MouthToEar, type MouthToEarOptions } from './mouth-to-ear.js';
 export { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
 export type { Callee } from './outbound-call.js';
 export { type CallOutcome, type PhoneFaults, type PhoneOptions, SimulatedPhone } from './phone.js';
@@ -38,8 +40,9 @@ export { PlayoutBuffer, type PlayoutCounts, type PlayoutOptions } from './playou
 export { type Deed, parseScript, readScript, type Script, type ScriptStep } from './script.js';
 export { ScriptedCaller, type ScriptOutcome } from './scripted-caller.js';
 export { SimulatedStream, type StreamEnd, type StreamFaults, type StreamOptions } from './stream.js';
+export { type HeardInstant, InstantReader, SWEEP_MS } from './sweep.js';
 export { parseTwiml, type StreamVerb, twimlOf, type Verb } from './twiml.js';
-export { Voice } from './voice.js';
+export { type Utterance, Voice } from './voice.js';
 export { PHONE_RATE, readWav, writeWav } from './wav.js';
 export {
   type CallDirection,

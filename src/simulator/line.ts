@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../clock.js';
 import { expected } from '../errors.js';
+import { randomNumbers } from './random.js';
 
 /** How the network between phone and server treats the caller's frames; all default to "not at all". */
 export interface LineProfile {
@@ -64,7 +65,7 @@ export class Line {
   /** When the stall that runs is over; 0 while none does. */
   private stalledUntil = 0;
   private nextStallAt = 0;
-  private state: number;
+  private readonly random: () => number;
 
   constructor(
     profile: LineProfile,
@@ -85,7 +86,7 @@ export class Line {
     this.jitterMs = jitterMs;
     this.burstFrames = burstFrames;
     this.loss = loss;
-    this.state = profile.seed ?? 1;
+    this.random = randomNumbers(profile.seed ?? 1);
   }
 
   /** Takes one frame; on a clean line it is delivered before this returns. */
@@ -160,12 +161,4 @@ export class Line {
     }
     this.wake();
   };
-
-  /** Mulberry32: small, seeded, good enough for a network. */
-  private random(): number {
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  }
 }

@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../clock.js';
 import { expected } from '../errors.js';
 import { AudioSource } from './audio.js';
 import { SimulatedTwilio } from './carrier.js';
+import { type DelayReport, type DelayTrack, delayReport } from './delay-track.js';
 import type { DialMapping } from './dial.js';
 import { CpuShare, GeneratorMeter, type GeneratorReport } from './generator-meter.js';
 import { type HandoverReport, HandoverTotals } from './handover.js';
@@ -14,8 +15,8 @@ import type { SimulatedPhone } from './phone.js';
 import type { Script } from './script.js';
 import { ScriptedCaller } from './scripted-caller.js';
 
-/** Milliseconds recorded for the proof that audio came back. */
-const PROOF_MS = 6000;
+/** Most that is recorded of a call, in milliseconds: 14 MB. */
+const RECORD_MS = 1_800_000;
 /** Calls are hung up this many at a time, so that the end is not one burst. */
 const HANG_UPS_AT_ONCE = 20;
 /** How often `onProgress` is told. */
@@ -107,6 +108,8 @@ export interface LoadReport extends MergedReport {
   /** Calls that went on over another stream. */
   readonly handovers: HandoverReport;
   readonly script: ScriptReport | undefined;
+  /** Of the calls that recorded an echo for some seconds; `undefined` where none did. */
+  readonly delay: DelayReport | undefined;
   readonly steps: readonly LoadStep[];
   /** Whether it was ended before its steps were done. */
   readonly aborted: boolean;
@@ -165,6 +168,7 @@ class Load {
   /** Round trips since the last sample. */
   private readonly roundTrips = new Histogram();
   private readonly samples: LoadSample[] = [];
+  private readonly delays: DelayTrack[] = [];
   private readonly meter: GeneratorMeter;
   private readonly clock: Clock;
   private readonly begunAt: number;
@@ -239,6 +243,7 @@ class Load {
       lostCalls: this.lost,
       handovers: this.handovers.report(),
       script: script && { name: script.name, ...this.script, firstFailure: this.firstScriptFailure },
+      delay: delayReport(this.delays),
       steps: this.steps,
       aborted: this.isAborted,
       heldMs: this.steps.reduce((sum, step) => sum + (step.kind === 'ramp' ? 0 : step.seconds * 1000), 0),
@@ -308,6 +313,7 @@ class Load {
   }
 
   private async end(): Promise<void> {
+    const { recordDirectory, onUnsaved, script } = this.options;
     this.isEnding = true;
     const phones = [...this.live];
     for (const phone of phones) {
@@ -321,8 +327,10 @@ class Load {
     }
     await Promise.all(phones.map((phone) => phone.ended));
     await Promise.all(this.scripts);
-    for (const phone of this.recording) this.fold(phone);
-    const { recordDirectory, onUnsaved } = this.options;
+    for (const phone of this.recording) {
+      this.fold(phone);
+      if (script === undefined) this.delays.push(this.delaysOf(phone));
+    }
     if (recordDirectory === undefined) return;
     for (const phone of this.recording) {
       if (phone.stream === undefined) continue;
@@ -374,7 +382,7 @@ class Load {
   }
 
   private place(): void {
-    const { webhookUrl, profile, recordDirectory, script } = this.options;
+    const { webhookUrl, profile, script } = this.options;
     const { from = '+12065550100', to = '+14155550123' } = this.options;
     const index = this.placed;
     const records = index < (this.options.proofCalls ?? (script === undefined ? 4 : 0));
@@ -384,7 +392,7 @@ class Load {
       to,
       audio: this.audio,
       profile: profile && { ...profile, seed: (profile.seed ?? 1) + index },
-      record: records && (recordDirectory !== undefined || PROOF_MS),
+      record: records && RECORD_MS,
       listens: script !== undefined,
       roundTrips: this.roundTrips,
     });
@@ -446,6 +454,22 @@ class Load {
     for (const handover of phone.handovers) this.handovers.add(handover);
     if (phone.webhookMs !== undefined) this.webhook.record(phone.webhookMs * 1000);
     if (phone.handshakeMs !== undefined) this.handshake.record(phone.handshakeMs * 1000);
+  }
+
+  /** Over all streams of a call, in seconds of the run. */
+  private delaysOf(phone: SimulatedPhone): DelayTrack {
+    const tracks = phone.streams.map((stream) => {
+      const { samples, stalls } = stream.delays();
+      const began = (stream.times.startedAt - this.begunAt) / 1000;
+      return {
+        samples: samples.map(({ seconds, delayMs }) => ({ seconds: began + seconds, delayMs })),
+        stalls: stalls.map(({ from, until }) => ({ from: began + from, until: began + until })),
+      };
+    });
+    return {
+      samples: tracks.flatMap((track) => track.samples),
+      stalls: tracks.flatMap((track) => track.stalls),
+    };
   }
 
   /** The call that talks longest hangs up; those that record for the proof are spared while there are others. */

@@ -21,7 +21,7 @@ import {
   twimlOf,
   type Verb,
 } from './twiml.js';
-import { Voice } from './voice.js';
+import { type Utterance, Voice } from './voice.js';
 import { PHONE_RATE, writeWav } from './wav.js';
 import {
   type CallDirection,
@@ -221,6 +221,11 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   /** How often, and how fast, the call went on over another stream. */
   get handovers(): readonly Handover[] {
     return handoversOf(this.opened.map((stream) => stream.times));
+  }
+
+  /** What the caller said so far, silences too, and when each began. */
+  get utterances(): readonly Utterance[] {
+    return this.voice.utterances;
   }
 
   /** The caller says something else from the next frame on, in a loop. */

@@ -1,10 +1,12 @@
 import { EventEmitter, once } from 'node:events';
+import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import type { Timer } from '../clock.js';
-import type { GatewayError } from '../errors.js';
+import { expected, type GatewayError } from '../errors.js';
 import { align } from './alignment.js';
 import { FRAME_BYTES, FRAME_MS } from './audio.js';
 import type { FrameClock, Ticker } from './clock.js';
+import { type DelayTrack, delaysOf } from './delay-track.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import type { Ear } from './ear.js';
 import { twilioError } from './errors.js';
@@ -35,6 +37,9 @@ const BYTES_PER_MS = 8;
 /** The echo of a frame is its own when it is found within half a frame of its place, this clearly. */
 const PAIRED_LAG_MS = FRAME_MS / 2;
 const PAIRED_CORRELATION = 0.9;
+
+/** From the server to the phone, and from the phone to the server. */
+type Way = 'reading' | 'sending';
 
 /** Things a phone does wrong on purpose. */
 export interface StreamFaults {
@@ -112,6 +117,14 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private readonly line: Line;
   private readonly playout: PlayoutBuffer;
   private readonly finish: (end: StreamEnd) => void;
+  /** Who holds each of the two ways. */
+  private readonly held: Record<Way, Set<unknown>> = { reading: new Set(), sending: new Set() };
+  /** When nothing passed, one way or both, in monotonic milliseconds. */
+  private readonly stood: { from: number; until: number }[] = [];
+  /** Ends of stalls that are under way. */
+  private readonly stalls = new Set<() => void>();
+  /** What the WebSocket writes to. */
+  private transport: Duplex | undefined;
   private readonly ticker: Ticker = { tick: (due, now) => this.tick(due, now) };
   private socket: WebSocket | undefined;
   private closeTimer: Timer | undefined;
@@ -126,6 +139,8 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private discarded = 0;
   private readonly voice: Voice;
   private firstTimestamp = -1;
+  /** What was being said when it began. */
+  private begun: Voice['current'] | undefined;
   private timestamp = 0;
   /** What follows a payload. */
   private readonly tail: string;
@@ -152,7 +167,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       options.profile ?? {},
       {
         deliver: (payload, timestamp) => this.sendMedia(payload, timestamp),
-        stall: (isStalled) => (isStalled ? this.pauseReading() : this.resumeReading()),
+        stall: (isStalled) => (isStalled ? this.hold('reading', 'line') : this.letGo('reading', 'line')),
       },
       options.clock.time,
     );
@@ -196,6 +211,9 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       ...(servername === undefined ? {} : { servername }),
     });
     this.socket = socket;
+    socket.on('upgrade', (response) => {
+      this.transport = response.socket;
+    });
     let refused: GatewayError | undefined;
     socket.on('unexpected-response', (request, response) => {
       const status = response.statusCode ?? 0;
@@ -289,11 +307,31 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
 
   /** Stops reading, as a phone that hangs; backpressure reaches the server. */
   pauseReading(): void {
-    this.socket?.pause();
+    this.hold('reading', 'told');
   }
 
   resumeReading(): void {
-    this.socket?.resume();
+    this.letGo('reading', 'told');
+  }
+
+  /**
+   * The way to the phone stands still: its socket is not read, so what the server sends stays in the kernel. Then all of it is
+   * read at once. The phone plays what it has meanwhile, then silence.
+   * @param ms how long, at least 0
+   * @returns when it is over; also at the end of the stream
+   */
+  stallReading(ms: number): Promise<void> {
+    return this.stall('reading', ms);
+  }
+
+  /**
+   * The way from the phone stands still: what it says, and marks that it reaches, leave all at once afterwards. As always,
+   * Twilio throws away what does not fit into its buffer of some seconds.
+   * @param ms how long, at least 0
+   * @returns when it is over; also at the end of the stream
+   */
+  stallSending(ms: number): Promise<void> {
+    return this.stall('sending', ms);
   }
 
   /** Sends anything: text as a text message, bytes as a binary one. Ignored once the socket is gone. */
@@ -361,12 +399,70 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     };
   }
 
+  private async stall(way: Way, ms: number): Promise<void> {
+    if (!(ms >= 0)) throw expected('at least 0 milliseconds', 'the stall', ms);
+    if (this.endedAt !== undefined) return;
+    await new Promise<void>((resolve) => {
+      const { time } = this.options.clock;
+      const end = () => {
+        time.cancel(timer);
+        this.stalls.delete(end);
+        this.letGo(way, end);
+        resolve();
+      };
+      const timer = time.after(ms, end);
+      this.stalls.add(end);
+      this.hold(way, end);
+    });
+  }
+
+  /** Nothing passes one way while anybody holds it. */
+  private hold(way: Way, reason: unknown): void {
+    const { socket, transport } = this;
+    const reasons = this.held[way];
+    if (this.held.reading.size + this.held.sending.size === 0) {
+      this.stood.push({ from: this.options.clock.time.now(), until: Number.POSITIVE_INFINITY });
+    }
+    reasons.add(reason);
+    if (reasons.size > 1) return;
+    if (way === 'reading') socket?.pause();
+    else transport?.cork();
+  }
+
+  private letGo(way: Way, reason: unknown): void {
+    const { socket, transport } = this;
+    const reasons = this.held[way];
+    if (!reasons.delete(reason) || reasons.size > 0) return;
+    const stall = this.stood.at(-1);
+    if (stall !== undefined && this.held.reading.size + this.held.sending.size === 0) {
+      stall.until = this.options.clock.time.now();
+    }
+    if (way === 'reading') socket?.resume();
+    else transport?.uncork();
+  }
+
+  /**
+   * How much later than it was said an echo was heard, over time; seconds count from the start of the stream. Needs a recording,
+   * and that the caller said one thing all the while. Takes some milliseconds of CPU for every second.
+   */
+  delays(): DelayTrack {
+    const { begun, firstTimestamp, startedAt } = this;
+    if (begun === undefined) return { samples: [], stalls: [] };
+    const now = this.endedAt ?? this.options.clock.time.now();
+    const seconds = (time: number) => (Math.min(time, now) - startedAt) / 1000;
+    return {
+      samples: delaysOf(begun.audio.pcm, firstTimestamp - begun.saidMs, this.heard()),
+      stalls: this.stood.map(({ from, until }) => ({ from: seconds(from), until: seconds(until) })),
+    };
+  }
+
   private tick(due: number, now: number): void {
     if (this.firstTimestamp < 0) {
       this.firstTimestamp = Math.max(0, due - this.startedAt);
+      this.begun = this.voice.current;
       this.timestamp = Math.round(this.firstTimestamp);
     }
-    const payload = this.voice.next();
+    const payload = this.voice.next(due);
     if (this.spokenFrames.length * FRAME_BYTES < this.proofBytes) this.spokenFrames.push(payload);
     this.line.push(payload, this.timestamp, now);
     this.timestamp += FRAME_MS;
@@ -456,6 +552,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   /** No more audio, no more timers. */
   private silence(): void {
     this.options.clock.leave(this.ticker);
+    for (const end of [...this.stalls]) end();
     this.line.close();
     this.playout.close();
     this.options.clock.time.cancel(this.startTimer);

@@ -10,6 +10,7 @@ import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { htmlReport } from '../../src/cli/html-report.js';
 import { junitXml } from '../../src/cli/junit.js';
+import { loadTable } from '../../src/cli/load-table.js';
 import type { ShellOptions } from '../../src/cli/shell.js';
 import { linePlot } from '../../src/cli/svg-plot.js';
 import { checksOf, verdictOf } from '../../src/cli/verdict.js';
@@ -204,6 +205,8 @@ describe('trunkline simulate', () => {
       slow.voiceUrl,
       '--profile',
       'ramp:1@50/s,hold:500ms',
+      '--fail-delay',
+      '100',
       '--fail-p99',
       '199',
       '--fail-missing',
@@ -213,6 +216,8 @@ describe('trunkline simulate', () => {
     await slow.close();
     expect(code).toBe(1);
     expect(stdout).toMatch(/FAILED: .*round trip of a frame: p99 \d{3,}\.\d ms, more than 199 ms/);
+    // Half a second has no beginning and no end.
+    expect(stdout).toContain('mouth to ear: nothing was measured');
     const { testsuites } = new XMLParser({ ignoreAttributes: false, attributeNamePrefix: '' }).parse(
       readFileSync(file('slow.xml'), 'utf8'),
     );
@@ -444,6 +449,58 @@ describe('a report', () => {
       outcome: 'failed',
       detail: 'round trip of a frame: nothing was measured',
     });
+  });
+
+  it('fails where delay does not go away, but for what the generator itself was late', async () => {
+    const report = await refused();
+    const samples = [40, 540, 1_040].map((delayMs, seconds) => ({ seconds, delayMs }));
+    const delay = {
+      tracks: [{ samples, stalls: [] }],
+      beginMs: 40,
+      endMs: 141,
+      stalls: 0,
+      afterStallMs: undefined,
+    };
+    const lateness = { ...report.generator.lateness, maxMs: 0 };
+    const judged = (changes: Partial<typeof delay> | undefined, grownMs?: number, maxMs = 0) => {
+      const run = {
+        ...report,
+        delay: changes && { ...delay, ...changes },
+        generator: { ...report.generator, lateness: { ...lateness, maxMs } },
+      };
+      const checks = checksOf(run, { echo: true, grownMs });
+      return checks.find(({ name }) => name.startsWith('mouth to ear'));
+    };
+    expect(judged({})).toEqual({
+      name: 'mouth to ear: at most 100 ms longer at the end and 3 s after a stall',
+      outcome: 'failed',
+      detail: 'mouth to ear does not come back: 40 ms at the beginning, 141 at the end',
+    });
+    expect(judged({ endMs: 140 })).toMatchObject({
+      outcome: 'passed',
+      detail: '40 ms at the beginning, 140 at the end',
+    });
+    expect(judged({}, 101)?.outcome).toBe('passed');
+    expect(judged({}, 100, 1)?.outcome).toBe('passed');
+    expect(judged({ endMs: 30 }, 0)?.outcome).toBe('passed');
+    expect(judged({ endMs: 40, stalls: 2, afterStallMs: 480 } as object)).toMatchObject({
+      outcome: 'failed',
+      detail: expect.stringContaining('40 at the end, 480 more 3 s after the worst of 2 stalls'),
+    });
+    // What was not measured is no fault, unless it was asked for.
+    expect(judged(undefined)).toBeUndefined();
+    expect(judged(undefined, 100)).toMatchObject({
+      outcome: 'failed',
+      detail: 'mouth to ear: nothing was measured',
+    });
+    const facts = { target: 'https://x.invalid/', begunAt: new Date(0), seconds: 1 };
+    const html = htmlReport({ ...report, delay }, [], facts);
+    expect(html).toContain('aria-label="Mouth to ear"');
+    expect(html.match(/<svg /g)).toHaveLength(4);
+    expect(junitXml({ ...report, delay }, [], facts)).toContain('name="mouthToEarEndMs" value="141"');
+    expect(loadTable({ ...report, delay })).toContain(
+      'mouth to ear: 40.0 ms at the beginning, 141.0 at the end',
+    );
   });
 
   it('plots nothing, one value and many without a figure that is none', async () => {

@@ -1,6 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
-import { type LoadOptions, type LoadProgress, runLoad as runLoadOn } from '../../src/simulator/index.js';
+import {
+  AudioSource,
+  type LoadOptions,
+  type LoadProgress,
+  runLoad as runLoadOn,
+} from '../../src/simulator/index.js';
 import { ReferenceGateway } from '../support/reference-gateway.js';
 import { sleep, virtualTime } from '../support/time.js';
 
@@ -112,6 +117,46 @@ describe('load', () => {
     expect(samples.every((sample, i) => sample.seconds > (samples[i - 1]?.seconds ?? 0))).toBe(true);
     expect(Math.max(...samples.map((sample) => sample.roundTripP99Ms))).toBeGreaterThan(0);
     expect(gateway.sockets.size).toBe(0);
+  });
+
+  it('tells how long mouth to ear takes over time, and what a stall leaves of it', async () => {
+    gateway = await ReferenceGateway.listen();
+    const options = { webhookUrl: gateway.voiceUrl, authToken: '12345', calls: 2, proofCalls: 2 };
+    const clean =
+      (await runLoad({ ...options, durationMs: 10_000 })).delay ?? expect.fail('nothing measured');
+    expect(clean).toMatchObject({ stalls: 0, afterStallMs: undefined });
+    expect(clean.tracks).toHaveLength(2);
+    for (const { samples } of clean.tracks) {
+      expect(samples.length).toBeGreaterThan(12);
+      for (const { delayMs } of samples) expect(Math.abs(delayMs - clean.beginMs)).toBeLessThan(6);
+    }
+    expect(clean.beginMs).toBeGreaterThan(15);
+    expect(clean.endMs).toBeLessThan(50);
+    // An echo that sends back whatever comes is late for good.
+    const stalling = (
+      await runLoad({
+        ...options,
+        durationMs: 16_000,
+        profile: { stallEveryMs: 6_000, stallMs: 500 },
+        audio: AudioSource.sweep({ pauses: 4 }),
+      })
+    ).delay;
+    const { beginMs, endMs, stalls, afterStallMs } = stalling ?? expect.fail('nothing measured');
+    expect(endMs - beginMs).toBeGreaterThan(480);
+    expect(stalls).toBeGreaterThanOrEqual(4);
+    expect(afterStallMs).toBeGreaterThan(480);
+  });
+
+  it('tells no delay of tones, which all sound the same, nor of what does not come back', async () => {
+    for (const [audio, onStream] of [
+      [AudioSource.tone(440), undefined],
+      [AudioSource.speech(), () => {}],
+    ] as const) {
+      gateway = await ReferenceGateway.listen(onStream === undefined ? {} : { onStream });
+      const options = { webhookUrl: gateway.voiceUrl, authToken: '12345', calls: 1, durationMs: 6_000 };
+      expect((await runLoad({ ...options, audio })).delay).toBeUndefined();
+      await gateway.close();
+    }
   });
 
   it('says when it was itself the limit', async () => {

@@ -82,6 +82,8 @@ export class RawLeg implements Program, PacerSink {
   private readonly maxUnreadBytes: number;
   private socket: LegSocket | undefined;
   private place: ProgramLeg | undefined;
+  /** First byte of a sample whose second is to come with the next message. */
+  private halfSample: number | undefined;
   private marksUnderWay = 0;
   private hangUpsWaiting = 0;
   private mistakes = 0;
@@ -123,7 +125,10 @@ export class RawLeg implements Program, PacerSink {
 
   // What the socket's owner calls:
 
-  /** A message of the program; its memory is only lent. */
+  /**
+   * A message of the program; its memory is only lent. Audio may come in pieces of any number of bytes: half a sample at the end
+   * of one is completed by the next, or dropped by `clear`.
+   */
   receive(message: ArrayBuffer, isBinary: boolean): void {
     if (this.ended) return;
     const { byteLength } = message;
@@ -231,15 +236,23 @@ export class RawLeg implements Program, PacerSink {
       this.refuse('GW_LEG_LISTENS', 'Expected no audio on a leg that only listens but received some');
       return;
     }
-    if (message.byteLength % BYTES_PER_SAMPLE !== 0) {
-      const message16 = 'Expected whole 16-bit samples for audio but received an odd number of bytes';
-      this.refuse('GW_LEG_AUDIO', message16);
-      return;
-    }
-    const ms = this.pacer.push(new Int16Array(message));
+    const ms = this.pacer.push(this.samplesOf(message));
     if (ms === 0) return;
     this.counts.droppedSentMs += ms;
     this.tell({ type: 'dropped', of: 'sent', ms: Math.round(ms) });
+  }
+
+  /** A message's samples, with the half of one that the message before ended with; a half at its own end waits. */
+  private samplesOf(message: ArrayBuffer): Int16Array {
+    const { halfSample } = this;
+    if (halfSample === undefined && message.byteLength % BYTES_PER_SAMPLE === 0)
+      return new Int16Array(message);
+    const before = halfSample === undefined ? 0 : 1;
+    const bytes = new Uint8Array(before + message.byteLength);
+    if (halfSample !== undefined) bytes[0] = halfSample;
+    bytes.set(new Uint8Array(message), before);
+    this.halfSample = bytes.length % BYTES_PER_SAMPLE === 0 ? undefined : bytes.at(-1);
+    return new Int16Array(bytes.buffer, 0, Math.floor(bytes.length / BYTES_PER_SAMPLE));
   }
 
   private obey(text: string): void {
@@ -305,6 +318,7 @@ export class RawLeg implements Program, PacerSink {
 
   private clear(): void {
     const discardedMs = this.pacer.clear();
+    this.halfSample = undefined;
     this.tones.clear();
     // The few milliseconds within the filter are not to be heard before what comes next.
     this.converters?.up.flush();

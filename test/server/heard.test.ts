@@ -1,0 +1,250 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Bridge, BridgeLeg, GatewayOptions } from '../../src/index.js';
+import { core } from '../../src/media/thread-core.js';
+import { AudioSource, MouthToEar, type SimulatedPhone } from '../../src/simulator/index.js';
+import { PUBLIC_URL } from '../support/caller.js';
+import { startWithCarrier } from '../support/carrier.js';
+import { KEY, TestLeg } from '../support/leg.js';
+import { resample } from '../support/media.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
+
+virtualTime();
+
+/** As people talk, and as music plays. */
+const TALK = () => AudioSource.sweep({ pauses: 1 });
+const MUSIC = () => AudioSource.sweep();
+/** Delay that may be left. */
+const BACK_MS = 40;
+/** Words that may be lost: what the gateway keeps to play, and a few milliseconds more for what lies beside a seam. */
+const LOST_MS = 120 + 20;
+/** Speech that is shortened leaves out pieces of this length: a pitch period, at most. */
+const SEAM_MS = 25;
+
+const phones: SimulatedPhone[] = [];
+afterEach(async () => {
+  await Promise.all(phones.splice(0).map((phone) => phone.hangUp()));
+});
+
+/** A gateway, and phones that call it. */
+async function startWithPhones(options: GatewayOptions) {
+  const { twilio, gateway, url } = await startWithCarrier({}, options);
+  const place = async (from: string, audio: AudioSource = AudioSource.silence()) => {
+    const phone = twilio.placeCall({
+      from,
+      to: '+15552223333',
+      webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+      record: true,
+      audio,
+    });
+    phones.push(phone);
+    return { phone, stream: await phone.started };
+  };
+  return { gateway, url, place };
+}
+
+/** Two phones in a room of a gateway. */
+async function twoPhones(says: { readonly caller: AudioSource; readonly other?: AudioSource }) {
+  const { place } = await startWithPhones({ localRoom: 'to' });
+  const other = await place('+15550002222', says.other);
+  const caller = await place('+15550001111', says.caller);
+  return { caller, other };
+}
+
+/** The ear of a program: it hears a frame when it has it. */
+class ProgramEar {
+  private readonly frames: { readonly at: number; readonly pcm: Int16Array }[] = [];
+
+  hear(pcm: Int16Array): void {
+    this.frames.push({ at: clock.now(), pcm: pcm.slice() });
+  }
+
+  get frameCount(): number {
+    return this.frames.length;
+  }
+
+  /** @param rate of the frames, which all have one length */
+  wayFrom(phone: SimulatedPhone, rate = 48_000): MouthToEar {
+    const [utterance] = phone.utterances;
+    const length = this.frames[0]?.pcm.length ?? 1;
+    const heard = new Int16Array(this.frames.length * length);
+    this.frames.forEach(({ pcm }, i) => {
+      heard.set(pcm, i * length);
+    });
+    const frameMs = (length * 1_000) / rate;
+    const heardAt = (ms: number) => (this.frames[Math.floor(ms / frameMs)]?.at ?? 0) + (ms % frameMs);
+    return new MouthToEar({ utterance: utterance ?? expect.fail('nothing was said'), heard, heardAt, rate });
+  }
+}
+
+/**
+ * Delay before a stall, since how many milliseconds after its end it is back (within 40 ms of before, for good), what it is at
+ * the end, and how much of what was said after the stall was never heard.
+ */
+function recovery(way: MouthToEar, begun: number, over: number) {
+  const before = way.delayMs(begun - 2_000, begun) ?? Number.NaN;
+  const back = way.backAt(before + BACK_MS, over);
+  const end = clock.now() - 1_000;
+  return {
+    before,
+    backMs: back === undefined ? Number.POSITIVE_INFINITY : back - over,
+    atEnd: way.delayMs(end) ?? Number.POSITIVE_INFINITY,
+    lostMs: way.lostMs(over, end, SEAM_MS),
+  };
+}
+
+function isBackWithin(ms: number, figures: ReturnType<typeof recovery>): void {
+  const seen = Object.entries(figures).map(([name, value]) => `${name} ${Math.round(value)}`);
+  expect(figures.before, seen.join(', ')).toBeLessThan(120);
+  expect(figures.backMs, seen.join(', ')).toBeLessThanOrEqual(ms);
+  expect(figures.lostMs, seen.join(', ')).toBeLessThanOrEqual(LOST_MS);
+}
+
+describe('what a caller hears after a stall', () => {
+  it.each([1_000, 3_000, 10_000])('of %i ms on its way to the phone, amid talk', async (ms) => {
+    const { caller, other } = await twoPhones({ caller: TALK() });
+    await sleep(4_000);
+    const begun = clock.now();
+    await other.stream.stallReading(ms);
+    const over = clock.now();
+    await sleep(10_000);
+    isBackWithin(3_000, recovery(MouthToEar.between(caller.phone, other.phone), begun, over));
+  });
+
+  it.each([1_000, 3_000, 10_000])('of %i ms on its way to the phone, amid music', async (ms) => {
+    const { caller, other } = await twoPhones({ caller: MUSIC() });
+    await sleep(4_000);
+    const begun = clock.now();
+    await other.stream.stallReading(ms);
+    const over = clock.now();
+    await sleep(15_000);
+    isBackWithin(10_000, recovery(MouthToEar.between(caller.phone, other.phone), begun, over));
+  });
+
+  it.each([1_000, 3_000])('of %i ms both ways', async (ms) => {
+    const { caller, other } = await twoPhones({
+      caller: TALK(),
+      other: AudioSource.sweep({ pauses: 2 }),
+    });
+    await sleep(4_000);
+    const begun = clock.now();
+    await Promise.all([other.stream.stallReading(ms), other.stream.stallSending(ms)]);
+    const over = clock.now();
+    await sleep(10_000);
+    isBackWithin(3_000, recovery(MouthToEar.between(caller.phone, other.phone), begun, over));
+    isBackWithin(2_000, recovery(MouthToEar.between(other.phone, caller.phone), begun, over));
+  });
+
+  it.each([1_000, 3_000])('of %i ms on its way from the phone', async (ms) => {
+    const { caller, other } = await twoPhones({ caller: TALK() });
+    await sleep(4_000);
+    const begun = clock.now();
+    await caller.stream.stallSending(ms);
+    const over = clock.now();
+    await sleep(10_000);
+    isBackWithin(2_000, recovery(MouthToEar.between(caller.phone, other.phone), begun, over));
+  });
+
+  it('of a second on its way from the phone that listens, whose marks are late', async () => {
+    const { caller, other } = await twoPhones({ caller: TALK() });
+    await sleep(4_000);
+    const begun = clock.now();
+    await other.stream.stallSending(1_000);
+    const over = clock.now();
+    await sleep(10_000);
+    isBackWithin(3_000, recovery(MouthToEar.between(caller.phone, other.phone), begun, over));
+  });
+
+  it('of a second each, three times', async () => {
+    const { caller, other } = await twoPhones({ caller: TALK() });
+    await sleep(4_000);
+    const begun = clock.now();
+    for (let stall = 0; stall < 3; stall++) {
+      await other.stream.stallReading(1_000);
+      const over = clock.now();
+      await sleep(6_000);
+      isBackWithin(3_000, recovery(MouthToEar.between(caller.phone, other.phone), begun, over));
+    }
+  });
+});
+
+describe('what a program hears', () => {
+  it('after a second in which nothing came from the phone', async () => {
+    const { place, url } = await startWithPhones({
+      controlApiKey: KEY,
+      prepareCall: () => ({ room: 'desk' }),
+    });
+    const leg = await TestLeg.join(url, 'desk');
+    const ear = new ProgramEar();
+    leg.socket.on('message', (data: Buffer, isBinary) => {
+      if (isBinary) ear.hear(new Int16Array(Uint8Array.from(data).buffer));
+    });
+    const { phone, stream } = await place('+15550001111', TALK());
+    await sleep(4_000);
+    const begun = clock.now();
+    await stream.stallSending(1_000);
+    const over = clock.now();
+    await sleep(10_000);
+    isBackWithin(2_000, recovery(ear.wayFrom(phone), begun, over));
+    leg.close();
+  });
+
+  it.each([0, 1_000, 2_500])(
+    'of a caller who speaks at once, where joining takes %i ms: each word, and live again',
+    async (ms) => {
+      const ear = new ProgramEar();
+      let joined = Number.NaN;
+      const leg: BridgeLeg = { write: (frame) => ear.hear(frame), dtmf: () => {}, close: () => {} };
+      const bridge: Bridge = {
+        name: 'slow',
+        join: async () => {
+          await sleep(ms);
+          joined = clock.now();
+          return leg;
+        },
+        close: async () => {},
+      };
+      const { place } = await startWithPhones({ bridge });
+      // Of its first seconds two fifths are pauses, as of the whole.
+      const { phone } = await place('+15550001111', AudioSource.sweep({ pauses: 10 }));
+      await sleep(ms + 10_000);
+      await eventually('audio', () => ear.frameCount > 100);
+      const way = ear.wayFrom(phone);
+      const end = clock.now() - 1_000;
+      const usual = way.delayMs(end - 2_000, end) ?? Number.POSITIVE_INFINITY;
+      const back = (way.backAt(usual + BACK_MS, joined) ?? Number.POSITIVE_INFINITY) - joined;
+      const lost = way.lostMs(0, end, SEAM_MS);
+      const seen = `usual ${Math.round(usual)}, back after ${Math.round(back)}, lost ${lost}`;
+      expect(usual, seen).toBeLessThan(80);
+      expect(lost, seen).toBeLessThanOrEqual(20);
+      expect(back, seen).toBeLessThanOrEqual(4_000);
+    },
+  );
+});
+
+describe('last words', () => {
+  it.each([200, 1_200, 2_000])('of %i ms that a program says right before it hangs up', async (ms) => {
+    const { place, url } = await startWithPhones({
+      controlApiKey: KEY,
+      prepareCall: () => ({ room: 'desk' }),
+    });
+    const leg = await TestLeg.join(url, 'desk');
+    const { phone } = await place('+15550001111');
+    await leg.event('joined');
+    await sleep(500);
+    const audio = AudioSource.sweep();
+    const at = clock.now();
+    leg.say(resample(new core.Upsampler(), 6, audio.pcm.subarray(0, ms * 8)));
+    leg.tell({ type: 'hangup' });
+    await phone.ended;
+    const [stream] = phone.streams;
+    const way = new MouthToEar({
+      utterance: { audio, at, until: at + ms },
+      heard: phone.heard(),
+      heardAt: stream?.times.startedAt ?? 0,
+    });
+    // The filters keep a few milliseconds.
+    expect(way.lostMs(at, at + ms)).toBeLessThanOrEqual(10);
+    expect(clock.now() - at).toBeLessThan(ms + 1_000);
+    leg.close();
+  });
+});
