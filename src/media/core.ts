@@ -153,14 +153,16 @@ export interface Core {
   /** Bytes to padded base64 as ASCII. Returns characters written; `RangeError` if `out` is too small. */
   encodeBase64(bytes: Uint8Array, out: Uint8Array): number;
   /**
-   * Mixes a room: each member hears the saturated sum of all other active members.
+   * Mixes a room: each member hears the sum of all other active members. One alone is heard as it is; the sum of several is
+   * exact up to -3 dBFS (23,199), above which a soft limiter bends it, sample by sample, towards full scale: it never clips.
    * @param inputs members × samples, one member's samples after the other's
    * @param active one entry a member (1 to 65,535), not 0 if the others hear it
    * @param outputs as long as `inputs`; may be the same array
    */
   mixMinus(inputs: Int16Array, active: Uint8Array, outputs: Int16Array): void;
   /**
-   * Mixes for one listener, who is none of the members: the saturated sum of all active members, silence without one.
+   * Mixes for one listener, who is none of the members: the sum of all active members, limited as that of {@link mixMinus};
+   * silence without one.
    * @param inputs members × samples, one member's samples after the other's
    * @param active one entry a member (1 to 65,535), not 0 if it is heard
    * @param output as long as one member's samples; may be one member's part of `inputs`
