@@ -1,20 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { core } from '../../src/media/thread-core.js';
-import { noise, randomBytes } from '../support/media.js';
-
-/** Up to -3 dBFS a sum is heard as it is. */
-const KNEE = 23_199;
-
-/** One voice as it is; of several the sum, whose excess x above the knee is x * h / (x + h) of the headroom h. */
-function limited(sum: number, voices: number): number {
-  const excess = Math.abs(sum) - KNEE;
-  if (voices < 2 || excess <= 0) return sum;
-  const headroom = 32_767 - KNEE;
-  // Divided as 32-bit floats.
-  const missing = Math.trunc(Math.fround(headroom ** 2 / Math.fround(excess + headroom)));
-  return Math.sign(sum) * (32_767 - missing);
-}
+import { KNEE, limited, noise, randomBytes } from '../support/media.js';
 
 /** What mixMinus promises, said plainly. */
 function mixed(inputs: Int16Array, active: Uint8Array): Int16Array {
