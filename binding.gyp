@@ -5,6 +5,7 @@
       "sources": [
         "native/addon.cc",
         "native/base64.cc",
+        "native/concealer.cc",
         "native/dtmf.cc",
         "native/g711.cc",
         "native/kernels/avx2.cc",

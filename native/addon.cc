@@ -179,6 +179,7 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
          napi_property_descriptor{"receive", nullptr, Receive, nullptr, nullptr, nullptr, napi_default, nullptr},
          napi_property_descriptor{"transmit", nullptr, Transmit, nullptr, nullptr, nullptr, napi_default, nullptr},
          InstanceMethod<&TranscoderObject::ReceivePayload>("receivePayload"),
+         InstanceMethod<&TranscoderObject::Conceal>("conceal"),
          InstanceMethod<&TranscoderObject::Decode>("decode"), InstanceMethod<&TranscoderObject::Encode>("encode"),
          InstanceMethod<&TranscoderObject::Close>("close")});
   }
@@ -282,6 +283,22 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
     const std::string_view base64(reinterpret_cast<const char*>(text.data), text.length);
     const ptrdiff_t samples = transcoder_->ReceivePayload(base64, info[1].As<Napi::Number>(), &environment_->workspace);
     return Napi::Number::New(env, static_cast<double>(samples));
+  }
+
+  Napi::Value Conceal(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    if (!CheckOpen(env)) return Napi::Value();
+    if (!info[0].IsNumber()) {
+      ThrowType(env, "a number", "samples", info[0]);
+      return Napi::Value();
+    }
+    const double samples = info[0].As<Napi::Number>();
+    if (!(samples >= kRatio && samples <= kMaxConcealed && std::fmod(samples, kRatio) == 0)) {
+      ThrowRange(env, "a multiple of 6 from 6 to " + std::to_string(kMaxConcealed), "samples", Describe(info[0]));
+      return Napi::Value();
+    }
+    transcoder_->Conceal(static_cast<size_t>(samples), &environment_->workspace);
+    return info[0];
   }
 
   Napi::Value Decode(const Napi::CallbackInfo& info) {

@@ -33,6 +33,26 @@ ptrdiff_t DecodeBase64(const Kernels& kernels, const uint8_t* text, size_t lengt
   return static_cast<ptrdiff_t>(3 * groups + 3 - padding);
 }
 
+ptrdiff_t DecodeLooseBase64(const Kernels& kernels, const uint8_t* text, size_t length, uint8_t* bytes) {
+  constexpr size_t kPiece = 1024;
+  uint8_t piece[kPiece];
+  size_t held = 0, written = 0;
+  for (const uint8_t* end = text + length; text < end; ++text) {
+    if (*text == '\r' || *text == '\n' || *text == ' ') continue;
+    if (held == kPiece) {
+      // More comes: no padding may be in here.
+      if (!kernels.decodeBase64(piece, kPiece / 4, bytes + written)) return -1;
+      written += kPiece / 4 * 3;
+      held = 0;
+    }
+    piece[held++] = *text;
+  }
+  // A single character too many has not the bits of a byte, and is refused with three of padding.
+  while (held % 4 != 0) piece[held++] = '=';
+  const ptrdiff_t rest = DecodeBase64(kernels, piece, held, bytes + written);
+  return rest < 0 ? -1 : static_cast<ptrdiff_t>(written) + rest;
+}
+
 size_t EncodeBase64(const Kernels& kernels, const uint8_t* bytes, size_t count, char* text) {
   const size_t groups = count / 3;
   kernels.encodeBase64(bytes, groups, text);

@@ -17,9 +17,19 @@ void SumActive(const Kernels& kernels, const int16_t* inputs, const uint8_t* act
   }
 }
 
+size_t CountActive(const uint8_t* active, size_t members) {
+  size_t count = 0;
+  for (size_t member = 0; member < members; ++member) count += active[member] != 0;
+  return count;
+}
+
 }  // namespace
 
 void MixMinus(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* outputs) {
+  // One voice is a sample as it is, however loud.
+  const size_t voices = CountActive(active, members);
+  const auto subtract = voices > 2 ? kernels.subtractLimited : kernels.subtract;
+  const auto narrow = voices > 1 ? kernels.limit : kernels.narrow;
   for (size_t begin = 0; begin < samples; begin += kMixBlock) {
     const size_t count = std::min(kMixBlock, samples - begin);
     int32_t total[kMixBlock];
@@ -28,20 +38,21 @@ void MixMinus(const Kernels& kernels, const int16_t* inputs, const uint8_t* acti
       const int16_t* own = inputs + member * samples + begin;
       int16_t* out = outputs + member * samples + begin;
       if (active[member]) {
-        kernels.subtract(total, own, count, out);
+        subtract(total, own, count, out);
       } else {
-        kernels.saturate(total, count, out);
+        narrow(total, count, out);
       }
     }
   }
 }
 
 void Mix(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* output) {
+  const auto narrow = CountActive(active, members) > 1 ? kernels.limit : kernels.narrow;
   for (size_t begin = 0; begin < samples; begin += kMixBlock) {
     const size_t count = std::min(kMixBlock, samples - begin);
     int32_t total[kMixBlock];
     SumActive(kernels, inputs, active, members, samples, begin, count, total);
-    kernels.saturate(total, count, output + begin);
+    narrow(total, count, output + begin);
   }
 }
 

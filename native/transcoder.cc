@@ -23,13 +23,14 @@ bool Transcoder::Bind(std::string_view streamSid) {
   std::memcpy(streamSid_, streamSid.data(), streamSid.size());
   streamSidLength_ = streamSid.size();
   expected_ = kUnknown;
+  concealedFrom_ = kNever;
   return true;
 }
 
 ptrdiff_t Transcoder::Receive(std::string_view message, Workspace* workspace) {
   MediaMessage media;
   if (!bound() || message.size() > kMaxMessage || !ScanMedia(message, streamSid(), &media)) return -1;
-  const ptrdiff_t payloadBytes = TakePayload(media.payload, workspace);
+  const ptrdiff_t payloadBytes = TakePayload(DecodeBase64, media.payload, workspace);
   if (payloadBytes < 0) return -1;
   workspace->slab.info.sequenceNumber = static_cast<double>(media.sequenceNumber);
   return Continue(media.timestamp * kSamplesPerMs, payloadBytes, workspace);
@@ -37,7 +38,8 @@ ptrdiff_t Transcoder::Receive(std::string_view message, Workspace* workspace) {
 
 ptrdiff_t Transcoder::ReceivePayload(std::string_view base64, double timestampMs, Workspace* workspace) {
   if (base64.size() > kMaxMessage) return -1;
-  const ptrdiff_t payloadBytes = TakePayload(base64, workspace);
+  ptrdiff_t payloadBytes = TakePayload(DecodeBase64, base64, workspace);
+  if (payloadBytes < 0) payloadBytes = TakePayload(DecodeLooseBase64, base64, workspace);
   if (payloadBytes < 0) return -1;
   const bool known = timestampMs >= 0 && timestampMs <= kMaxSafeInteger;
   const int64_t start = known ? static_cast<int64_t>(std::floor(timestampMs * kSamplesPerMs)) : expected_;
@@ -45,9 +47,9 @@ ptrdiff_t Transcoder::ReceivePayload(std::string_view base64, double timestampMs
   return Continue(start, payloadBytes, workspace);
 }
 
-ptrdiff_t Transcoder::TakePayload(std::string_view base64, Workspace* workspace) const {
+ptrdiff_t Transcoder::TakePayload(Base64Decoder* decode, std::string_view base64, Workspace* workspace) const {
   const auto* text = reinterpret_cast<const uint8_t*>(base64.data());
-  const ptrdiff_t bytes = DecodeBase64(*workspace->kernels, text, base64.size(), workspace->payload);
+  const ptrdiff_t bytes = decode(*workspace->kernels, text, base64.size(), workspace->payload);
   return bytes % static_cast<ptrdiff_t>(BytesPerSample(format_)) == 0 ? bytes : -1;
 }
 
@@ -56,24 +58,51 @@ ptrdiff_t Transcoder::Continue(int64_t start, size_t payloadBytes, Workspace* wo
   const int64_t gap = expected_ == kUnknown ? 0 : start - expected_;
   const size_t fill = gap >= kMinGap ? static_cast<size_t>(std::min(gap, kMaxFill)) : 0;
   const size_t count = payloadBytes / BytesPerSample(format_);
-  expected_ = start == kUnknown ? kUnknown : start + static_cast<int64_t>(count);
+  // Audio of a time that was concealed is late: what is missing of it is not filled once more.
+  const int64_t end = start == kUnknown ? kUnknown : start + static_cast<int64_t>(count);
+  const bool late = gap < 0 && start >= concealedFrom_;
+  expected_ = late ? std::max(expected_, end) : end;
+  if (!late) concealedFrom_ = kNever;
 
   ReceiveInfo& info = workspace->slab.info;
   info.timestampMs = start == kUnknown ? kNaN : static_cast<double>(start) / kSamplesPerMs;
   info.payloadBytes = static_cast<double>(payloadBytes);
   info.filledMs = static_cast<double>(fill) / kSamplesPerMs;
 
-  // The silence goes through the filter like sound, so that the audio fades into it and out of it without a click.
+  // The samples that were heard last would be heard again, long after: as a tick.
+  if (gap > kMaxFill) {
+    upsampler_ = {};
+    concealer_.Forget();
+  }
+  if (fill > 0) FillGap(fill, count, workspace);
+  Decode(*workspace->kernels, workspace->payload, count, workspace->slab.samples + kRatio * fill);
+  return static_cast<ptrdiff_t>(kRatio * (fill + count));
+}
+
+void Transcoder::FillGap(size_t count, size_t nextCount, Workspace* workspace) {
+  int16_t linear[kMaxFill], next[kBlock];
+  const size_t ahead = std::min<size_t>(nextCount, kBlock);
+  DecodePayload(*workspace->kernels, format_, workspace->payload, ahead, next);
+  concealer_.Fill(linear, count);
+  concealer_.Approach(linear, count, next, ahead);
+  upsampler_.Process(*workspace->kernels, linear, count, workspace->slab.samples);
+}
+
+void Transcoder::Conceal(size_t count, Workspace* workspace) {
   int16_t* out = workspace->slab.samples;
-  constexpr int16_t kSilence[kBlock] = {};
-  for (size_t left = fill; left > 0;) {
+  size_t left = count / kRatio;
+  if (expected_ != kUnknown) {
+    concealedFrom_ = std::min(concealedFrom_, expected_);
+    expected_ += static_cast<int64_t>(left);
+  }
+  int16_t linear[kBlock];
+  while (left > 0) {
     const size_t block = std::min<size_t>(left, kBlock);
-    upsampler_.Process(*workspace->kernels, kSilence, block, out);
+    concealer_.Fill(linear, block);
+    upsampler_.Process(*workspace->kernels, linear, block, out);
     out += kRatio * block;
     left -= block;
   }
-  Decode(*workspace->kernels, workspace->payload, count, out);
-  return static_cast<ptrdiff_t>(kRatio * (fill + count));
 }
 
 size_t Transcoder::Transmit(const int16_t* pcm, size_t count, Workspace* workspace) {
@@ -88,7 +117,9 @@ void Transcoder::Decode(const Kernels& kernels, const uint8_t* bytes, size_t cou
   while (count > 0) {
     const size_t block = std::min<size_t>(count, kBlock);
     DecodePayload(kernels, format_, bytes, block, linear);
+    if (concealer_.filling()) concealer_.Merge(linear, block);
     upsampler_.Process(kernels, linear, block, pcm);
+    concealer_.Remember(linear, block);
     bytes += block * BytesPerSample(format_);
     pcm += kRatio * block;
     count -= block;

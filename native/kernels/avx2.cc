@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "../g711.h"
-#include "../saturate.h"
+#include "../limit.h"
 #include "instructions.h"
 #include "kernels.h"
 #include "plan.h"
@@ -51,6 +51,9 @@ struct Avx2 {
 
   static Vector Add(Vector a, Vector b) { return _mm256_add_epi32(a, b); }
   static Vector Subtract(Vector a, Vector b) { return _mm256_sub_epi32(a, b); }
+  static Vector Quotient(float dividend, Vector v) {
+    return _mm256_cvttps_epi32(_mm256_div_ps(_mm256_set1_ps(dividend), _mm256_cvtepi32_ps(v)));
+  }
   static Vector ShiftRight32(Vector v, int bits) { return _mm256_srai_epi32(v, bits); }
   static Vector ShiftRightZero32(Vector v, int bits) { return _mm256_srli_epi32(v, bits); }
   static Vector ShiftLeft32(Vector v, int bits) { return _mm256_slli_epi32(v, bits); }

@@ -17,7 +17,7 @@
 #include <utility>
 
 #include "../g711.h"
-#include "../saturate.h"
+#include "../limit.h"
 #include "instructions.h"
 #include "kernels.h"
 #include "plan.h"
@@ -57,6 +57,9 @@ struct Avx512 {
 
   static Vector Add(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
   static Vector Subtract(Vector a, Vector b) { return _mm512_sub_epi32(a, b); }
+  static Vector Quotient(float dividend, Vector v) {
+    return _mm512_cvttps_epi32(_mm512_div_ps(_mm512_set1_ps(dividend), _mm512_cvtepi32_ps(v)));
+  }
   static Vector ShiftRight32(Vector v, unsigned bits) { return _mm512_srai_epi32(v, bits); }
   static Vector ShiftRightZero32(Vector v, unsigned bits) { return _mm512_srli_epi32(v, bits); }
   static Vector ShiftLeft32(Vector v, unsigned bits) { return _mm512_slli_epi32(v, bits); }

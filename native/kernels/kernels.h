@@ -52,11 +52,15 @@ struct Kernels {
   /// total[i] += samples[i].
   void (*add)(const int16_t* samples, size_t count, int32_t* total);
 
-  /// out[i] = total[i] - own[i], saturated. `own` may be `out`.
+  /// out[i] = total[i] - own[i], which must be a sample. `own` may be `out`.
   void (*subtract)(const int32_t* total, const int16_t* own, size_t count, int16_t* out);
 
-  /// out[i] = total[i], saturated.
-  void (*saturate)(const int32_t* total, size_t count, int16_t* out);
+  /// out[i] = total[i], which must be a sample.
+  void (*narrow)(const int32_t* total, size_t count, int16_t* out);
+
+  /// The same for a sum of up to 65,535 samples, limited as limit.h has it.
+  void (*subtractLimited)(const int32_t* total, const int16_t* own, size_t count, int16_t* out);
+  void (*limit)(const int32_t* total, size_t count, int16_t* out);
 };
 
 /// The reference. Always there.

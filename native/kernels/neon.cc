@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "../g711.h"
-#include "../saturate.h"
+#include "../limit.h"
 #include "instructions.h"
 #include "kernels.h"
 #include "plan.h"
@@ -50,6 +50,9 @@ struct Neon {
   // A shift by a variable takes a vector of counts; compilers turn it into one by a constant.
   static Vector Add(Vector a, Vector b) { return vaddq_s32(a, b); }
   static Vector Subtract(Vector a, Vector b) { return vsubq_s32(a, b); }
+  static Vector Quotient(float dividend, Vector v) {
+    return vcvtq_s32_f32(vdivq_f32(vdupq_n_f32(dividend), vcvtq_f32_s32(v)));
+  }
   static Vector ShiftRight32(Vector v, int bits) { return vshlq_s32(v, vdupq_n_s32(-bits)); }
   static Vector ShiftRightZero32(Vector v, int bits) {
     return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(v), vdupq_n_s32(-bits)));

@@ -7,6 +7,7 @@
 
 #include "../base64.h"
 #include "../g711.h"
+#include "../limit.h"
 #include "../saturate.h"
 #include "kernels.h"
 #include "plan.h"
@@ -138,17 +139,26 @@ void Add(const int16_t* samples, size_t count, int32_t* total) {
 }
 
 void Subtract(const int32_t* total, const int16_t* own, size_t count, int16_t* out) {
-  for (size_t i = 0; i < count; ++i) out[i] = Saturate(total[i] - own[i]);
+  for (size_t i = 0; i < count; ++i) out[i] = static_cast<int16_t>(total[i] - own[i]);
 }
 
-void SaturateAll(const int32_t* total, size_t count, int16_t* out) {
-  for (size_t i = 0; i < count; ++i) out[i] = Saturate(total[i]);
+void Narrow(const int32_t* total, size_t count, int16_t* out) {
+  for (size_t i = 0; i < count; ++i) out[i] = static_cast<int16_t>(total[i]);
+}
+
+void SubtractLimited(const int32_t* total, const int16_t* own, size_t count, int16_t* out) {
+  for (size_t i = 0; i < count; ++i) out[i] = Limit(total[i] - own[i]);
+}
+
+void LimitAll(const int32_t* total, size_t count, int16_t* out) {
+  for (size_t i = 0; i < count; ++i) out[i] = Limit(total[i]);
 }
 
 }  // namespace
 
 const Kernels kScalarKernels = {
-    "scalar", Upsample, Downsample, DecodeMulaw, EncodeMulaw, DecodeGroups, EncodeGroups, Add, Subtract, SaturateAll,
+    "scalar", Upsample, Downsample, DecodeMulaw, EncodeMulaw, DecodeGroups, EncodeGroups, Add, Subtract, Narrow,
+    SubtractLimited, LimitAll,
 };
 
 }  // namespace trunkline

@@ -433,10 +433,40 @@ void Subtract(const int32_t* total, const int16_t* own, size_t count, int16_t* o
 }
 
 template <class Simd>
-void Saturate(const int32_t* total, size_t count, int16_t* out) {
+void Narrow(const int32_t* total, size_t count, int16_t* out) {
   size_t i = 0;
   for (; i + Simd::kLanes <= count; i += Simd::kLanes) Simd::StoreNarrow(Simd::Load(total + i), out + i);
-  kScalarKernels.saturate(total + i, count - i, out + i);
+  kScalarKernels.narrow(total + i, count - i, out + i);
+}
+
+/// As Limit of limit.h, for a vector of sums.
+template <class Simd>
+TRUNKLINE_INLINE typename Simd::Vector LimitSums(typename Simd::Vector sums) {
+  using Vector = typename Simd::Vector;
+  const Vector negative = Simd::ShiftRight32(sums, 31);
+  const Vector magnitude = Simd::Subtract(Simd::Xor(sums, negative), negative);
+  const Vector above = Simd::Subtract(magnitude, Simd::Splat(kKnee));
+  const Vector excess = Simd::AndNot(Simd::ShiftRight32(above, 31), above);
+  const Vector headroom = Simd::Splat(kHeadroom);
+  const Vector missing = Simd::Quotient(kHeadroomSquared, Simd::Add(excess, headroom));
+  const Vector limited = Simd::Add(Simd::Subtract(magnitude, excess), Simd::Subtract(headroom, missing));
+  return Simd::Subtract(Simd::Xor(limited, negative), negative);
+}
+
+template <class Simd>
+void SubtractLimited(const int32_t* total, const int16_t* own, size_t count, int16_t* out) {
+  size_t i = 0;
+  for (; i + Simd::kLanes <= count; i += Simd::kLanes) {
+    Simd::StoreNarrow(LimitSums<Simd>(Simd::Subtract(Simd::Load(total + i), Simd::Widen(own + i))), out + i);
+  }
+  kScalarKernels.subtractLimited(total + i, own + i, count - i, out + i);
+}
+
+template <class Simd>
+void Limit(const int32_t* total, size_t count, int16_t* out) {
+  size_t i = 0;
+  for (; i + Simd::kLanes <= count; i += Simd::kLanes) Simd::StoreNarrow(LimitSums<Simd>(Simd::Load(total + i)), out + i);
+  kScalarKernels.limit(total + i, count - i, out + i);
 }
 
 template <class Simd>
@@ -451,7 +481,9 @@ constexpr Kernels KernelsOf(const char* name) {
       EncodeBase64<Simd>,
       Add<Simd>,
       Subtract<Simd>,
-      Saturate<Simd>,
+      Narrow<Simd>,
+      SubtractLimited<Simd>,
+      Limit<Simd>,
   };
 }
 

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "../g711.h"
-#include "../saturate.h"
+#include "../limit.h"
 #include "instructions.h"
 #include "kernels.h"
 #include "plan.h"
@@ -43,6 +43,9 @@ struct Simd128 {
 
   static Vector Add(Vector a, Vector b) { return wasm_i32x4_add(a, b); }
   static Vector Subtract(Vector a, Vector b) { return wasm_i32x4_sub(a, b); }
+  static Vector Quotient(float dividend, Vector v) {
+    return wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_div(wasm_f32x4_splat(dividend), wasm_f32x4_convert_i32x4(v)));
+  }
   static Vector ShiftRight32(Vector v, int bits) { return wasm_i32x4_shr(v, bits); }
   static Vector ShiftRightZero32(Vector v, int bits) { return wasm_u32x4_shr(v, bits); }
   static Vector ShiftLeft32(Vector v, int bits) { return wasm_i32x4_shl(v, bits); }

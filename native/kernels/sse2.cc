@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "../g711.h"
-#include "../saturate.h"
+#include "../limit.h"
 #include "instructions.h"
 #include "kernels.h"
 #include "plan.h"
@@ -49,6 +49,9 @@ struct Sse2 {
 
   static Vector Add(Vector a, Vector b) { return _mm_add_epi32(a, b); }
   static Vector Subtract(Vector a, Vector b) { return _mm_sub_epi32(a, b); }
+  static Vector Quotient(float dividend, Vector v) {
+    return _mm_cvttps_epi32(_mm_div_ps(_mm_set1_ps(dividend), _mm_cvtepi32_ps(v)));
+  }
   static Vector ShiftRight32(Vector v, int bits) { return _mm_srai_epi32(v, bits); }
   static Vector ShiftRightZero32(Vector v, int bits) { return _mm_srli_epi32(v, bits); }
   static Vector ShiftLeft32(Vector v, int bits) { return _mm_slli_epi32(v, bits); }

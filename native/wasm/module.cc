@@ -99,6 +99,7 @@ EXPORT(receivePayload)
 ptrdiff_t ReceivePayload(Transcoder* self, const char* base64, size_t length, double timestampMs) {
   return self->ReceivePayload({base64, length}, timestampMs, &memory.workspace);
 }
+EXPORT(conceal) void Conceal(Transcoder* self, size_t count) { self->Conceal(count, &memory.workspace); }
 EXPORT(transmit) size_t Transmit(Transcoder* self, const int16_t* pcm, size_t count) {
   return self->Transmit(pcm, count, &memory.workspace);
 }

@@ -24,9 +24,10 @@ export interface Transcoder {
 
   /**
    * Decodes the bytes of a `media` message into {@link samples} and fills in {@link info}. A gap of 20 ms or more before the
-   * message's timestamp becomes silence in front of it, at most 200 ms; a timestamp that steps back only sets the timeline
-   * anew.
-   * @returns samples written (6 for each sample of the payload and of filled silence); or -1 with nothing changed if the
+   * message's timestamp is concealed in front of it, at most 200 ms of it: the voice goes on and comes back, each repeating
+   * its pitch; from 60 ms on it fades out in between, to noise as soft as the line's of late (-45 dBFS at most). After a gap
+   * of more than 200 ms nothing is heard of what was before it. A timestamp that steps back only sets the timeline anew.
+   * @returns samples written (6 for each sample of the payload and of the filled gap); or -1 with nothing changed if the
    * message is not exactly as Twilio writes it for the inbound track of this stream, or longer than 64 KiB. Such a message is
    * for `JSON.parse` and {@link receivePayload}. Leaves nothing on the JavaScript heap; WebAssembly needs a view of an
    * ArrayBuffer, about 100 bytes.
@@ -35,11 +36,24 @@ export interface Transcoder {
 
   /**
    * What `receive` does, for the payload of a message that was parsed elsewhere.
-   * @param base64 ASCII of the base64 text (RFC 4648 section 4, padded), at most 65,536 characters
+   * @param base64 ASCII of the base64 text (RFC 4648 section 4), at most 65,536 characters; its padding may be missing, and
+   * there may be carriage returns, line feeds and spaces in it
    * @param timestampMs the message's timestamp; a number that is not 0 to 2^53 - 1, such as NaN, is taken as on time
    * @returns samples written; or -1 with nothing changed if the base64 is bad, too long, or ends within a sample
    */
   receivePayload(base64: Uint8Array, timestampMs: number): number;
+
+  /**
+   * Fills {@link samples} for a time in which nothing came at all: first the voice goes on, fading within 60 ms, then there is
+   * noise as soft as the line's of late (-45 dBFS at most). What comes next fades in over 4 ms. {@link info} stays as it is.
+   *
+   * The timeline goes on by as much, so that nothing is filled twice: a message that comes later with a timestamp of the
+   * concealed time is heard behind it, in full, and nothing is put before it, nor for others of that time that never come; a
+   * message from after it has as its gap only what was not concealed.
+   * @param samples 6 to 48,000 at 48 kHz, a multiple of 6
+   * @returns `samples`
+   */
+  conceal(samples: number): number;
 
   /**
    * Encodes audio as the text of an outgoing `media` message in {@link message}.
@@ -110,7 +124,7 @@ export interface DtmfGenerator {
 export interface SlabLayout {
   readonly info: number;
   readonly samples: number;
-  /** In samples: the payload of a 64 KiB message and 200 ms of filled silence. */
+  /** In samples: the payload of a 64 KiB message and 200 ms of a filled gap. */
   readonly samplesCapacity: number;
   readonly message: number;
   /** In bytes: a message of 48,000 samples. */
@@ -153,14 +167,16 @@ export interface Core {
   /** Bytes to padded base64 as ASCII. Returns characters written; `RangeError` if `out` is too small. */
   encodeBase64(bytes: Uint8Array, out: Uint8Array): number;
   /**
-   * Mixes a room: each member hears the saturated sum of all other active members.
+   * Mixes a room: each member hears the sum of all other active members. One alone is heard as it is; the sum of several is
+   * exact up to -3 dBFS (23,199), above which a soft limiter bends it, sample by sample, towards full scale: it never clips.
    * @param inputs members × samples, one member's samples after the other's
    * @param active one entry a member (1 to 65,535), not 0 if the others hear it
    * @param outputs as long as `inputs`; may be the same array
    */
   mixMinus(inputs: Int16Array, active: Uint8Array, outputs: Int16Array): void;
   /**
-   * Mixes for one listener, who is none of the members: the saturated sum of all active members, silence without one.
+   * Mixes for one listener, who is none of the members: the sum of all active members, limited as that of {@link mixMinus};
+   * silence without one.
    * @param inputs members × samples, one member's samples after the other's
    * @param active one entry a member (1 to 65,535), not 0 if it is heard
    * @param output as long as one member's samples; may be one member's part of `inputs`

@@ -17,7 +17,7 @@ export const message = new Uint8Array(slab, layout.message, layout.messageCapaci
 
 /**
  * About the last message `receive` or `receivePayload` took: [0] its place on the stream's timeline in ms, NaN while that is
- * unknown; [1] its bytes of payload; [2] ms of silence filled in before it; [3] its sequence number, NaN after `receivePayload`.
+ * unknown; [1] its bytes of payload; [2] ms filled in before it, where audio was missing; [3] its sequence number, NaN after `receivePayload`.
  */
 export const info = new Float64Array(slab, layout.info, 4);
 

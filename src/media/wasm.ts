@@ -49,6 +49,7 @@ interface Exports {
   bind(self: number, sid: number, length: number): number;
   receive(self: number, message: number, length: number): number;
   receivePayload(self: number, base64: number, length: number, timestampMs: number): number;
+  conceal(self: number, samples: number): void;
   transmit(self: number, pcm: number, samples: number): number;
   decode(self: number, bytes: number, count: number, pcm: number): void;
   encode(self: number, pcm: number, count: number, bytes: number): void;
@@ -78,6 +79,8 @@ interface Exports {
 const MAX_MESSAGE = 64 * 1024;
 /** 1 s at 48 kHz, see kMaxTransmit. */
 const MAX_TRANSMIT = 48_000;
+/** 1 s at 48 kHz, see kMaxConcealed. */
+const MAX_CONCEALED = 48_000;
 /** What a piece can be shortened by, see native/shortener.h. */
 const [MIN_PERIOD, MAX_PERIOD] = [120, 720];
 /** 8 kHz samples that are converted at a time where the arguments may have any length. */
@@ -259,6 +262,16 @@ class WasmMemory {
         numberOf(timestampMs, 'timestampMs');
         if (base64.length > MAX_MESSAGE) return -1;
         return exports.receivePayload(cell, memory.addressOf(base64), base64.length, timestampMs);
+      }
+
+      conceal(samples: number): number {
+        const cell = this.#open();
+        numberOf(samples, 'samples');
+        if (!(samples >= 6 && samples <= MAX_CONCEALED && samples % 6 === 0)) {
+          throw rangeError(`a multiple of 6 from 6 to ${MAX_CONCEALED}`, 'samples', describe(samples));
+        }
+        exports.conceal(cell, samples);
+        return samples;
       }
 
       transmit(pcm: Int16Array): number {

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { core } from '../../src/media/thread-core.js';
+import { core, samples } from '../../src/media/thread-core.js';
+import { createTranscoder } from '../../src/media/transcoder.js';
+import { media, randomBytes, STREAM_SID } from '../support/media.js';
 
 const encode = (bytes: Uint8Array): string => {
   const out = Buffer.alloc(Math.ceil(bytes.length / 3) * 4);
@@ -89,5 +91,78 @@ describe('base64', () => {
     expect(() => core.encodeBase64(new Uint8Array(1), new Uint8Array(3))).toThrow(
       new RangeError('Expected room for 4 bytes for out but received 3 bytes'),
     );
+  });
+});
+
+describe('the payload of a message that was parsed', () => {
+  /** Samples heard of it, or -1; and with it how many bytes it had. */
+  const heard = (text: string) => {
+    const transcoder = createTranscoder();
+    const count = transcoder.receivePayload(Buffer.from(text, 'latin1'), 0);
+    return { count, pcm: samples.slice(0, Math.max(count, 0)) };
+  };
+  const lines = (text: string, end: string) => text.replace(/.{76}/g, `$&${end}`) + end;
+
+  test('may lack its padding, and may have line breaks and spaces in it', () => {
+    for (const size of [1, 2, 3, 160, 161, 162, 767, 768, 769, 770, 1_600, 3_072]) {
+      const bytes = randomBytes(size, size);
+      const text = Buffer.from(bytes).toString('base64');
+      const bare = text.replaceAll('=', '');
+      const wanted = heard(text);
+      expect(wanted.count).toBe(6 * size);
+      const others = [bare, lines(text, '\r\n'), lines(bare, '\n'), ` ${bare}\r`, [...text].join(' ')];
+      if (text.endsWith('==')) others.push(`${bare}=`);
+      for (const other of others) {
+        expect(heard(other), JSON.stringify(other.slice(0, 100))).toEqual(wanted);
+      }
+    }
+    expect(heard('\r\n \n').count).toBe(0);
+  });
+
+  test('is whole samples without its line breaks too', () => {
+    const transcoder = createTranscoder({ format: 'l16' });
+    expect(transcoder.receivePayload(Buffer.from('AAAA\nAA'), 0)).toBe(12);
+    expect(transcoder.receivePayload(Buffer.from('AAAA\nAAA'), 0)).toBe(-1);
+  });
+
+  test.each([
+    'A',
+    'AAAAA',
+    'AAA==',
+    'AA===',
+    'A===',
+    '=',
+    '====',
+    'AB',
+    'AAB',
+    'AA=A',
+    'AA==AAAA',
+    'AA==\nAAAA',
+    'AAA\tA',
+    'AAA-',
+    'AAA_',
+    'AA\0A',
+    'AAA\v',
+    'AA%',
+    `${'A'.repeat(1_023)}=${'A'.repeat(4)}`,
+    `${'A'.repeat(1_022)}==AAAA`,
+    `\n${'A'.repeat(1_024)}=`,
+    `\n${'A'.repeat(1_023)}*${'A'.repeat(8)}`,
+  ])('is refused where it is none: %j', (text) => {
+    expect(heard(text).count).toBe(-1);
+  });
+
+  test('may have as many characters as a message, blanks among them', () => {
+    expect(heard(`AAAA${' '.repeat(65_532)}`).count).toBe(18);
+    expect(heard(`AAAA${' '.repeat(65_533)}`).count).toBe(-1);
+    expect(heard('A'.repeat(65_535)).count).toBe(6 * 49_151);
+  });
+
+  test('of a message that comes as it is stays strict', () => {
+    const transcoder = createTranscoder();
+    transcoder.bind(STREAM_SID);
+    expect(transcoder.receive(media({ payload: 'AAAA' }))).toBe(18);
+    for (const payload of ['AAA', 'AA', 'AAAA ', 'AA AA', 'AAA= '])
+      expect(transcoder.receive(media({ payload })), payload).toBe(-1);
   });
 });

@@ -1,18 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { core } from '../../src/media/thread-core.js';
-import { noise, randomBytes } from '../support/media.js';
+import { KNEE, limited, noise, randomBytes } from '../support/media.js';
 
 /** What mixMinus promises, said plainly. */
 function mixed(inputs: Int16Array, active: Uint8Array): Int16Array {
   const samples = inputs.length / active.length;
   return inputs.map((_, index) => {
     const member = Math.floor(index / samples);
-    let sum = 0;
+    let [sum, voices] = [0, 0];
     for (let other = 0; other < active.length; other++) {
-      if (other !== member && active[other]) sum += inputs[other * samples + (index % samples)] ?? 0;
+      if (other === member || !active[other]) continue;
+      sum += inputs[other * samples + (index % samples)] ?? 0;
+      voices++;
     }
-    return Math.max(-32_768, Math.min(32_767, sum));
+    return limited(sum, voices);
   });
 }
 
@@ -25,11 +27,13 @@ function mix(inputs: Int16Array, active: Uint8Array): Int16Array {
 /** What mix promises, said plainly. */
 function summed(inputs: Int16Array, active: Uint8Array, samples: number): Int16Array {
   return Int16Array.from({ length: samples }, (_, index) => {
-    let sum = 0;
+    let [sum, voices] = [0, 0];
     for (let member = 0; member < active.length; member++) {
-      if (active[member]) sum += inputs[member * samples + index] ?? 0;
+      if (!active[member]) continue;
+      sum += inputs[member * samples + index] ?? 0;
+      voices++;
     }
-    return Math.max(-32_768, Math.min(32_767, sum));
+    return limited(sum, voices);
   });
 }
 
@@ -53,13 +57,22 @@ describe('mixMinus', () => {
     expect([...mix(Int16Array.of(1, 10, 100), Uint8Array.of(1, 0, 255))]).toEqual([100, 101, 1]);
   });
 
-  test('saturates the sum of the others, not the total', () => {
+  test('limits the sum of the others, not the total', () => {
     // Member 0 cancels the total but not what the others hear of each other.
-    const inputs = Int16Array.of(-32_768, 32_767, 32_767, 1);
-    expect([...mix(inputs, Uint8Array.of(1, 1, 1, 1))]).toEqual([32_767, 0, 0, 32_766]);
-    expect([...mix(Int16Array.of(-32_768, -32_768, -32_768), Uint8Array.of(1, 1, 1))]).toEqual([
-      -32_768, -32_768, -32_768,
-    ]);
+    const inputs = Int16Array.of(-32_768, 23_100, 90, 1);
+    expect([...mix(inputs, Uint8Array.of(1, 1, 1, 1))]).toEqual(
+      [23_191, -32_677, -9_667, -9_578].map((sum) => limited(sum, 3)),
+    );
+    expect([...mix(Int16Array.of(-32_768, -32_768, -32_768), Uint8Array.of(1, 1, 1))]).toEqual(
+      new Array(3).fill(limited(-65_536, 2)),
+    );
+  });
+
+  test('leaves one voice alone as it is, for those who are silent too', () => {
+    const ends = Int16Array.of(-32_768, 32_767, 30_000, 5, 6, 7);
+    expect([...mix(ends, Uint8Array.of(1, 0))]).toEqual([0, 0, 0, -32_768, 32_767, 30_000]);
+    const two = Int16Array.of(-32_768, 32_767);
+    expect([...mix(two, Uint8Array.of(1, 1))]).toEqual([32_767, -32_768]);
   });
 
   test('agrees with its definition for any room', () => {
@@ -89,7 +102,7 @@ describe('mixMinus', () => {
   test('no room is large enough to overflow a sum', () => {
     const inputs = new Int16Array(65_535).fill(-32_768);
     const outputs = mix(inputs, new Uint8Array(65_535).fill(1));
-    expect(outputs.every((sample) => sample === -32_768)).toBe(true);
+    expect(outputs.every((sample) => sample === -32_767)).toBe(true);
   });
 
   test('refuses shapes that do not fit', () => {
@@ -132,15 +145,40 @@ describe('mix', () => {
     expect(sum(noise(3 * 480, 6), new Uint8Array(3)).every((sample) => sample === 0)).toBe(true);
   });
 
-  test('saturates at both ends, and only the whole sum', () => {
+  test('limits the whole sum and nothing on the way to it', () => {
     const three = Uint8Array.of(1, 1, 1);
-    expect([...sum(Int16Array.of(32_767, -32_768, 1, -1, 0, 0), three)]).toEqual([32_767, -32_768]);
-    expect([...sum(Int16Array.of(32_766, -32_767, 1, -1, 0, 0), three)]).toEqual([32_767, -32_768]);
-    // On the way the sum leaves the range of a sample, and comes back.
     expect([...sum(Int16Array.of(32_767, -32_768, 32_767, -32_768, -32_768, 32_767), three)]).toEqual([
-      32_766, -32_768,
+      limited(32_766, 3),
+      limited(-32_769, 3),
     ]);
     expect([...sum(Int16Array.of(-20_000, -20_000, 20_000), three)]).toEqual([-20_000]);
+  });
+
+  test('bends what is loud: exact up to the knee, always rising, never flat at full scale', () => {
+    // Every sum of three voices at any level.
+    const sums = Int32Array.from({ length: 98_302 }, (_, i) => i);
+    const inputs = new Int16Array(3 * sums.length);
+    for (const [i, wanted] of sums.entries()) {
+      const part = Math.min(32_767, wanted);
+      inputs[i] = part;
+      inputs[sums.length + i] = Math.min(32_767, wanted - part);
+      inputs[2 * sums.length + i] = Math.max(0, wanted - 65_534);
+    }
+    const loud = sum(inputs, Uint8Array.of(1, 1, 1));
+    expect(
+      sum(
+        inputs.map((sample) => -sample),
+        Uint8Array.of(1, 1, 1),
+      ),
+    ).toEqual(loud.map((sample) => -sample));
+    for (let i = 1; i < loud.length; i++) {
+      const step = (loud[i] as number) - (loud[i - 1] as number);
+      if (i <= KNEE) expect(loud[i]).toBe(i);
+      if (step < 0 || step > 1) expect.fail(`a step of ${step} at ${i}`);
+    }
+    // Without a bend at the knee, and with room above three voices that could not be louder.
+    expect(loud[KNEE + 300]).toBeGreaterThan(KNEE + 290);
+    expect(loud.at(-1)).toBeLessThan(31_800);
   });
 
   test('agrees with its definition for any number of members and samples', () => {
@@ -175,7 +213,7 @@ describe('mix', () => {
 
   test('no number of members is large enough to overflow a sum', () => {
     const active = new Uint8Array(65_535).fill(1);
-    expect([...sum(new Int16Array(65_535).fill(-32_768), active)]).toEqual([-32_768]);
+    expect([...sum(new Int16Array(65_535).fill(-32_768), active)]).toEqual([-32_767]);
     expect([...sum(new Int16Array(65_535).fill(32_767), active)]).toEqual([32_767]);
   });
 

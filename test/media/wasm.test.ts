@@ -26,6 +26,11 @@ const ARGUMENTS: readonly (readonly [string, unknown])[] = [
   ['null', null],
   ['a number', 5],
   ['NaN', Number.NaN],
+  ['six', 6],
+  ['a number with a fraction', 6.5],
+  ['a second', 48_000],
+  ['more than a second', 48_006],
+  ['a negative number', -6],
   ['a bigint', 5n],
   ['a boolean', true],
   ['a symbol', Symbol('x')],
@@ -113,6 +118,12 @@ const CALLS: Readonly<Record<string, (core: Core, value: never) => unknown>> = {
   ),
   'receivePayload(…, 0)': (core, value) => new core.Transcoder().receivePayload(value, 0),
   'receivePayload(bytes, …)': (core, value) => new core.Transcoder().receivePayload(bytes(), value),
+  conceal: (core, value) => new core.Transcoder().conceal(value),
+  'conceal, closed': (core, value) => {
+    const transcoder = new core.Transcoder();
+    transcoder.close();
+    return transcoder.conceal(value);
+  },
   'decode(…, out)': (core, value) => new core.Transcoder().decode(value, manySamples),
   'decode(…, out) of l16': (core, value) => new core.Transcoder('l16').decode(value, manySamples),
   'decode(bytes, …)': (core, value) => new core.Transcoder().decode(bytes(), value),
@@ -162,11 +173,20 @@ test('every module gives what the core of this thread gives, over thousands of f
   for (let i = 0; i < 3_000; i++) {
     const length = next() % 4 === 0 ? next() % 4_001 : 160;
     const message = media({ payload: randomBytes(length, i + 1), timestamp });
-    timestamp += Math.floor(length / 8) + (next() % 20 === 0 ? 60 : 0);
+    // Holes that are bridged, that fade, and that are too long to be filled.
+    timestamp +=
+      Math.floor(length / 8) +
+      (next() % 8 === 0 ? ([20, 21, 40, 59, 60, 150, 200, 201][next() % 8] ?? 0) : 0);
+    const concealed = next() % 16 === 0 ? 6 * (1 + (next() % 1_000)) : 0;
     const pcm = noise(6 * (1 + (next() % 200)), i + 1);
     const [wanted, ...others] = cores.map((core, c) => {
       const transcoder = transcoders[c] as InstanceType<Core['Transcoder']>;
       const samples = received(core, transcoder, message);
+      if (concealed > 0) {
+        expect(transcoder.conceal(concealed)).toBe(concealed);
+        const { slab, layout } = core;
+        samples.set(new Int16Array(slab, layout.samples, concealed).subarray(0, samples.length));
+      }
       const count = transcoder.transmit(pcm);
       return { samples, text: Buffer.from(core.slab, core.layout.message, count).toString() };
     });

@@ -146,6 +146,13 @@ const CALLS = {
   'Transcoder.bind': fc.tuple(NAME),
   'Transcoder.receive': fc.tuple(bytes(MESSAGE, VIEWS)),
   'Transcoder.receivePayload': fc.tuple(bytes(BASE64), TIME),
+  'Transcoder.conceal': fc.tuple(
+    mostly(
+      fc.integer({ min: 1, max: 8000 }).map((n) => 6 * n),
+      fc.nat(50_000),
+      fc.double(),
+    ),
+  ),
   'Transcoder.transmit': fc.tuple(
     view(
       'Int16Array',

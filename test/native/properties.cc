@@ -16,6 +16,7 @@
 #include "../../native/g711.h"
 #include "../../native/kernels/kernels.h"
 #include "../../native/kernels/plan.h"
+#include "../../native/limit.h"
 #include "../../native/mixer.h"
 #include "../../native/transcoder.h"
 
@@ -186,6 +187,15 @@ void CheckMixer(const Kernels& kernels) {
       Same(kernels, "mixMinus in place", inputs.data(), wanted.data(), members * samples, samples);
     }
   }
+  // Every sum around the knee and full scale, and ever wider steps up to the largest.
+  std::vector<int32_t> sums;
+  for (int32_t sum = 0; sum < 200'000; sum += 3) sums.push_back(sum);
+  for (int64_t sum = 200'000; sum <= int64_t{65535} * 32768; sum += sum / 1000) sums.push_back(static_cast<int32_t>(sum));
+  for (size_t i = sums.size(); i > 0; --i) sums.push_back(-sums[i - 1]);
+  Block<int16_t> limited(sums.size());
+  kernels.limit(sums.data(), sums.size(), limited.data());
+  for (size_t i = 0; i < sums.size(); ++i)
+    if (limited[i] != Limit(sums[i])) Fail(kernels, "limit", sums.size(), i);
   // As many as may be, all of them at full scale: the 32-bit sums must hold.
   Block<int16_t> inputs(65535), outputs(65535);
   Block<uint8_t> active(65535);
@@ -193,7 +203,7 @@ void CheckMixer(const Kernels& kernels) {
   std::fill_n(active.data(), active.size(), uint8_t{1});
   MixMinus(kernels, inputs.data(), active.data(), 65535, 1, outputs.data());
   for (size_t i = 0; i < outputs.size(); ++i)
-    if (outputs[i] != INT16_MIN) Fail(kernels, "mixMinus of 65,535", 1, i);
+    if (outputs[i] != -INT16_MAX) Fail(kernels, "mixMinus of 65,535", 1, i);
 }
 
 constexpr std::string_view kStreamSid = "MZ18ad3ab5a668481ce02b83e7395059f0";

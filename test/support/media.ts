@@ -138,6 +138,19 @@ export function filterTable(name: 'kUpTaps' | 'kDownTaps'): FilterTable {
   return { taps, scales };
 }
 
+/** Up to -3 dBFS a mix of several voices is their sum as it is. */
+export const KNEE = 23_199;
+
+/** One voice as it is; of several the sum, whose excess x above the knee is x * h / (x + h) of the headroom h. */
+export function limited(sum: number, voices: number): number {
+  const excess = Math.abs(sum) - KNEE;
+  if (voices < 2 || excess <= 0) return sum;
+  const headroom = 32_767 - KNEE;
+  // Divided as 32-bit floats.
+  const missing = Math.trunc(Math.fround(headroom ** 2 / Math.fround(excess + headroom)));
+  return Math.sign(sum) * (32_767 - missing);
+}
+
 /** The recording that comes with the simulator: seconds of speech, 8 kHz. */
 export function speech(): Int16Array {
   const wav = readFileSync(

@@ -9,7 +9,7 @@ import {
 } from '../../../src/bridge/stream/rtc-stack.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
 import { stampNow } from '../../../src/telemetry/stamp.js';
-import { noise } from '../../support/media.js';
+import { limited, noise } from '../../support/media.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 
 const clock = new VirtualClock();
@@ -148,7 +148,7 @@ describe('one voice', () => {
 });
 
 describe('several voices', () => {
-  it.each([2, 3, 7])('%i of them are mixed exactly: the sum, saturated', (count) => {
+  it.each([2, 3, 7])('%i of them are mixed exactly: the sum, softly limited', (count) => {
     const all = talkers(count);
     meet(all);
     const rounds = Array.from({ length: 10 }, (_, round) =>
@@ -162,7 +162,7 @@ describe('several voices', () => {
     const sums = rounds.map((blocks) =>
       Int16Array.from({ length: BLOCK_SAMPLES }, (_, n) => {
         const sum = blocks.reduce((total, block) => total + (block[n] as number), 0);
-        return Math.max(-32_768, Math.min(32_767, sum));
+        return limited(sum, count);
       }),
     );
     expect(heard).toEqual(sums);

@@ -1,0 +1,57 @@
+// What is heard where a call's audio is missing: the voice goes on for some milliseconds, and comes out of what is there
+// again; in between there is the noise of the line, softly. At 8 kHz, before the filter.
+
+#ifndef TRUNKLINE_NATIVE_CONCEALER_H_
+#define TRUNKLINE_NATIVE_CONCEALER_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace trunkline {
+
+/// One call's memory of what it heard: the last 30 ms, and how loud the line is when nobody speaks. A hole begins with Fill
+/// or Forget and ends with Approach, Merge, or audio that is only remembered.
+class Concealer {
+ public:
+  /// Takes what is heard, all of it in order. Called for every frame.
+  void Remember(const int16_t* pcm, size_t count);
+
+  /// Goes on with `count` samples that nobody sent: the last period of the voice repeated, fading after 10 ms and gone
+  /// after 60, into noise as loud as the quietest of late, -45 dBFS at most. Several calls make one hole.
+  void Fill(int16_t* pcm, size_t count);
+
+  /// What was heard is too long ago: a hole begins, with noise alone.
+  void Forget();
+
+  /// Whether a hole has begun.
+  bool filling() const { return elapsed_ > 0; }
+
+  /// Ends a hole, of which `pcm` is all or the end: its samples fade into a repetition of what comes after it, backwards.
+  /// That itself needs no change. Short holes fade over all of their length, those of 60 ms and more in the last 10.
+  /// Does nothing, and ends nothing, if `next` is less than two of the shortest periods.
+  void Approach(int16_t* pcm, size_t count, const int16_t* next, size_t nextCount);
+
+  /// Ends a hole that was heard before it was known what comes after it: what Fill would go on with fades into `pcm`, over
+  /// 4 ms.
+  void Merge(int16_t* pcm, size_t count);
+
+ private:
+  static constexpr size_t kHistory = 240;
+  static constexpr uint32_t kUnknown = UINT32_MAX;
+
+  void Push(const int16_t* pcm, size_t count);
+  int Noise(int amplitude);
+
+  int16_t history_[kHistory] = {};  // oldest first; in a hole with its repetitions, as loud as the voice was
+  uint32_t quietest_ = kUnknown;    // mean square of the noise of the line
+  uint32_t random_ = 1;
+  uint16_t elapsed_ = 0;   // samples of the hole so far, at most those until the voice is gone
+  uint16_t loudness_ = 0;  // of the repetition, Q15
+  uint8_t period_ = 0;
+};
+
+static_assert(sizeof(Concealer) <= 500, "thousands of calls share the cache");
+
+}  // namespace trunkline
+
+#endif  // TRUNKLINE_NATIVE_CONCEALER_H_
