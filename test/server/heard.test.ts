@@ -1,9 +1,14 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import wavefile from 'wavefile';
 import type { Bridge, BridgeLeg, GatewayOptions } from '../../src/index.js';
 import { core } from '../../src/media/thread-core.js';
 import { AudioSource, MouthToEar, type SimulatedPhone } from '../../src/simulator/index.js';
 import { PUBLIC_URL } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
+import { ask } from '../support/control.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { resample } from '../support/media.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
@@ -235,6 +240,53 @@ describe('what a program hears', () => {
       expect(back, seen).toBeLessThanOrEqual(4_000);
     },
   );
+});
+
+describe('a recording of a call whose way to the phone stalls', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'trunkline-heard-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  it('stays in time on both sides', async () => {
+    const { place, url, gateway } = await startWithPhones({
+      localRoom: 'to',
+      controlApiKey: KEY,
+      recordDir: directory,
+    });
+    const listener = await place('+15550002222', AudioSource.sweep({ pauses: 2 }));
+    const [call] = gateway.calls.listActive();
+    const speaker = await place('+15550001111', TALK());
+    await sleep(1_000);
+    const at = clock.now();
+    const callId = call?.callId ?? '';
+    const asked = await ask(url, 'POST', callId, 'recording', { rate: 8_000 });
+    expect(asked.status).toBe(201);
+    await sleep(4_000);
+    const begun = clock.now();
+    await listener.stream.stallReading(1_000);
+    const over = clock.now();
+    await sleep(8_000);
+    const end = clock.now();
+    const { body } = await ask(url, 'DELETE', callId, 'recording');
+    const wav = new wavefile.WaveFile(readFileSync(join(directory, body.file)));
+    const [left, right] = wav.getSamples(false, Int16Array) as unknown as [Int16Array, Int16Array];
+    const wayOf = (phone: SimulatedPhone, heard: Int16Array) => {
+      const [utterance] = phone.utterances;
+      return new MouthToEar({ utterance: utterance ?? expect.fail('said nothing'), heard, heardAt: at });
+    };
+    for (const [side, way] of [
+      ['the caller', wayOf(listener.phone, left)],
+      ['the other', wayOf(speaker.phone, right)],
+    ] as const) {
+      const before = way.delayMs(at, begun) ?? expect.fail(`nothing of ${side}`);
+      expect(Math.abs(before), side).toBeLessThan(150);
+      const after = way.delayMs(over + 3_000, end) ?? expect.fail(`nothing of ${side}`);
+      expect(Math.abs(after - before), side).toBeLessThanOrEqual(BACK_MS);
+    }
+    const caller = wayOf(listener.phone, left);
+    const usual = caller.delayMs(at, begun) ?? Number.NaN;
+    expect(caller.longestMs(at)).toBeLessThanOrEqual(usual + BACK_MS);
+    expect(caller.lostMs(at + 100, end - 500)).toBeLessThanOrEqual(20);
+  });
 });
 
 describe('last words', () => {
