@@ -15,6 +15,8 @@ import type { SimulatedPhone } from './phone.js';
 import type { Script } from './script.js';
 import { ScriptedCaller } from './scripted-caller.js';
 
+/** Milliseconds compared for the proof that audio came back. */
+const PROOF_MS = 6000;
 /** Most that is recorded of a call, in milliseconds: 14 MB. */
 const RECORD_MS = 1_800_000;
 /** Calls are hung up this many at a time, so that the end is not one burst. */
@@ -393,6 +395,7 @@ class Load {
       audio: this.audio,
       profile: profile && { ...profile, seed: (profile.seed ?? 1) + index },
       record: records && RECORD_MS,
+      proofMs: PROOF_MS,
       listens: script !== undefined,
       roundTrips: this.roundTrips,
     });

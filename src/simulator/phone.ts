@@ -66,6 +66,8 @@ export interface PhoneOptions {
   readonly faults?: PhoneFaults | undefined;
   /** Keep what the caller hears, for recordings and for the proof: `true` is five minutes; default false. */
   readonly record?: boolean | number | undefined;
+  /** Milliseconds of it that prove that the audio came back; default 10,000. */
+  readonly proofMs?: number | undefined;
   /** Tell sound from silence in what is heard, see {@link SimulatedPhone.ear}; default false. */
   readonly listens?: boolean | undefined;
   /** Gets every round trip of the call, too. */

@@ -30,7 +30,7 @@ const CLOSE_TIMEOUT_MS = 1000;
 const MAX_UNREAD_BYTES = 64 * 1024;
 /** Longest message taken; Twilio documents no limit. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
-/** Audio compared for the proof, and how much later it may be heard. */
+/** Audio compared for the proof where nobody says otherwise, and how much later it may be heard. */
 const PROOF_MS = 10_000;
 const PROOF_LAG_MS = 2000;
 const BYTES_PER_MS = 8;
@@ -77,6 +77,8 @@ export interface StreamOptions {
   readonly faults?: StreamFaults | undefined;
   /** Milliseconds of what the caller hears to keep; default 0. */
   readonly recordMs?: number | undefined;
+  /** Milliseconds of a recording that prove that the audio came back, at most what is kept; default 10,000. */
+  readonly proofMs?: number | undefined;
   /** See {@link PlayoutBuffer}; default 20. */
   readonly dejitterMs?: number | undefined;
 }
@@ -172,7 +174,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       options.clock.time,
     );
     const recordMs = options.recordMs ?? 0;
-    this.proofBytes = Math.min(recordMs, PROOF_MS) * BYTES_PER_MS;
+    this.proofBytes = Math.min(recordMs, options.proofMs ?? PROOF_MS) * BYTES_PER_MS;
     this.playout = new PlayoutBuffer({
       dejitterMs: options.dejitterMs ?? FRAME_MS,
       recordMs,
@@ -583,7 +585,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     const sent = decodeFrames(this.sentFrames);
     if (sent.every((sample) => sample === 0)) return undefined;
     const received = decodeMulaw(this.received.subarray(0, this.receivedLength));
-    const heard = this.heard().subarray(0, (PROOF_MS + PROOF_LAG_MS) * BYTES_PER_MS);
+    const heard = this.heard().subarray(0, this.proofBytes + PROOF_LAG_MS * BYTES_PER_MS);
     return {
       received: align(sent, received, { minLagMs: -100, maxLagMs: PROOF_LAG_MS }),
       heard: align(this.spoken(), heard, { maxLagMs: PROOF_LAG_MS }),

@@ -1,9 +1,14 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import wavefile from 'wavefile';
 import type { Bridge, BridgeLeg, GatewayOptions } from '../../src/index.js';
 import { core } from '../../src/media/thread-core.js';
 import { AudioSource, MouthToEar, type SimulatedPhone } from '../../src/simulator/index.js';
 import { PUBLIC_URL } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
+import { ask } from '../support/control.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { resample } from '../support/media.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
@@ -42,10 +47,15 @@ async function startWithPhones(options: GatewayOptions) {
   return { gateway, url, place };
 }
 
-/** Two phones in a room of a gateway. */
-async function twoPhones(says: { readonly caller: AudioSource; readonly other?: AudioSource }) {
+/** Two phones in a room of a gateway. @param says `third` makes it three, so that all are mixed */
+async function twoPhones(says: {
+  readonly caller: AudioSource;
+  readonly other?: AudioSource;
+  readonly third?: AudioSource;
+}) {
   const { place } = await startWithPhones({ localRoom: 'to' });
   const other = await place('+15550002222', says.other);
+  if (says.third !== undefined) await place('+15550003333', says.third);
   const caller = await place('+15550001111', says.caller);
   return { caller, other };
 }
@@ -144,6 +154,17 @@ describe('what a caller hears after a stall', () => {
     isBackWithin(2_000, recovery(MouthToEar.between(caller.phone, other.phone), begun, over));
   });
 
+  it.each(['to', 'from'] as const)('of a second on its way %s the phone, in a mix of three', async (way) => {
+    const { caller, other } = await twoPhones({ caller: TALK(), third: AudioSource.silence() });
+    await sleep(4_000);
+    const begun = clock.now();
+    await (way === 'to' ? other.stream.stallReading(1_000) : caller.stream.stallSending(1_000));
+    const over = clock.now();
+    await sleep(10_000);
+    const figures = recovery(MouthToEar.between(caller.phone, other.phone), begun, over);
+    isBackWithin(way === 'to' ? 3_000 : 2_000, figures);
+  });
+
   it('of a second on its way from the phone that listens, whose marks are late', async () => {
     const { caller, other } = await twoPhones({ caller: TALK() });
     await sleep(4_000);
@@ -221,30 +242,97 @@ describe('what a program hears', () => {
   );
 });
 
+describe('a recording of a call whose way to the phone stalls', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'trunkline-heard-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  it('stays in time on both sides', async () => {
+    const { place, url, gateway } = await startWithPhones({
+      localRoom: 'to',
+      controlApiKey: KEY,
+      recordDir: directory,
+    });
+    const listener = await place('+15550002222', AudioSource.sweep({ pauses: 2 }));
+    const [call] = gateway.calls.listActive();
+    const speaker = await place('+15550001111', TALK());
+    await sleep(1_000);
+    const at = clock.now();
+    const callId = call?.callId ?? '';
+    const asked = await ask(url, 'POST', callId, 'recording', { rate: 8_000 });
+    expect(asked.status).toBe(201);
+    await sleep(4_000);
+    const begun = clock.now();
+    await listener.stream.stallReading(1_000);
+    const over = clock.now();
+    await sleep(8_000);
+    const end = clock.now();
+    const { body } = await ask(url, 'DELETE', callId, 'recording');
+    const wav = new wavefile.WaveFile(readFileSync(join(directory, body.file)));
+    const [left, right] = wav.getSamples(false, Int16Array) as unknown as [Int16Array, Int16Array];
+    const wayOf = (phone: SimulatedPhone, heard: Int16Array) => {
+      const [utterance] = phone.utterances;
+      return new MouthToEar({ utterance: utterance ?? expect.fail('said nothing'), heard, heardAt: at });
+    };
+    for (const [side, way] of [
+      ['the caller', wayOf(listener.phone, left)],
+      ['the other', wayOf(speaker.phone, right)],
+    ] as const) {
+      const before = way.delayMs(at, begun) ?? expect.fail(`nothing of ${side}`);
+      expect(Math.abs(before), side).toBeLessThan(150);
+      const after = way.delayMs(over + 3_000, end) ?? expect.fail(`nothing of ${side}`);
+      expect(Math.abs(after - before), side).toBeLessThanOrEqual(BACK_MS);
+    }
+    const caller = wayOf(listener.phone, left);
+    const usual = caller.delayMs(at, begun) ?? Number.NaN;
+    expect(caller.longestMs(at)).toBeLessThanOrEqual(usual + BACK_MS);
+    expect(caller.lostMs(at + 100, end - 500)).toBeLessThanOrEqual(20);
+  });
+});
+
 describe('last words', () => {
-  it.each([200, 1_200, 2_000])('of %i ms that a program says right before it hangs up', async (ms) => {
-    const { place, url } = await startWithPhones({
+  /** A program says something and hangs up right behind it. */
+  async function lastWords(ms: number, options: { readonly after?: 'now'; readonly isMute?: boolean } = {}) {
+    const { place, url, gateway } = await startWithPhones({
       controlApiKey: KEY,
       prepareCall: () => ({ room: 'desk' }),
     });
     const leg = await TestLeg.join(url, 'desk');
-    const { phone } = await place('+15550001111');
+    const { phone, stream } = await place('+15550001111');
     await leg.event('joined');
     await sleep(500);
+    // Then no mark of the phone comes back.
+    if (options.isMute === true) void stream.stallSending(60_000);
     const audio = AudioSource.sweep();
     const at = clock.now();
     leg.say(resample(new core.Upsampler(), 6, audio.pcm.subarray(0, ms * 8)));
-    leg.tell({ type: 'hangup' });
-    await phone.ended;
-    const [stream] = phone.streams;
+    leg.tell({ type: 'hangup', ...(options.after && { after: options.after }) });
+    await eventually('the end', () => gateway.calls.size === 0, ms + 5_000);
+    const tookMs = clock.now() - at;
+    leg.close();
     const way = new MouthToEar({
       utterance: { audio, at, until: at + ms },
       heard: phone.heard(),
-      heardAt: stream?.times.startedAt ?? 0,
+      heardAt: stream.times.startedAt,
     });
+    return { lostMs: way.lostMs(at, at + ms), tookMs };
+  }
+
+  it.each([200, 1_200, 2_000])('of %i ms that a program says right before it hangs up', async (ms) => {
+    const { lostMs, tookMs } = await lastWords(ms);
     // The filters keep a few milliseconds.
-    expect(way.lostMs(at, at + ms)).toBeLessThanOrEqual(10);
-    expect(clock.now() - at).toBeLessThan(ms + 1_000);
-    leg.close();
+    expect(lostMs).toBeLessThanOrEqual(10);
+    expect(tookMs).toBeLessThan(ms + 600);
+  });
+
+  it('are waited for by the clock where no mark comes back', async () => {
+    const { lostMs, tookMs } = await lastWords(1_200, { isMute: true });
+    expect(lostMs).toBeLessThanOrEqual(10);
+    expect(tookMs).toBeLessThan(1_200 + 120 + 300 + 300);
+  });
+
+  it('are cut where the program says so', async () => {
+    const { lostMs, tookMs } = await lastWords(2_000, { after: 'now' });
+    expect(lostMs).toBeGreaterThan(1_500);
+    expect(tookMs).toBeLessThan(500);
   });
 });
