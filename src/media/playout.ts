@@ -193,7 +193,10 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   /** Another 20 ms have passed. */
   tick(): void {
-    if (!this.isClear) this.flush();
+    if (this.isClear) return;
+    this.flush();
+    // Nothing comes any more to fill up what was cut.
+    if (this.waitingMs === 0 && this.dryMs() > FRAME_MS) this.fillUp();
   }
 
   /**
