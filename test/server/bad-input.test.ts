@@ -34,7 +34,7 @@ describe('a bad message is counted and dropped, and the call goes on', () => {
         caller.json({
           event: 'media',
           streamSid: caller.streamSid,
-          media: { track: 'inbound', timestamp: '5', payload: 'AAA' },
+          media: { track: 'inbound', timestamp: '5', payload: 'AAAAA' },
         }),
     ],
     [
