@@ -29,7 +29,7 @@ describe('a bad message is counted and dropped, and the call goes on', () => {
         }),
     ],
     [
-      'base64 without padding',
+      'base64 with a character too many',
       (caller) =>
         caller.json({
           event: 'media',
