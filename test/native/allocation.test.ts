@@ -33,6 +33,11 @@ test.each(['muted', 'held', 'mixed'])('nor those of a call that is %s', { timeou
   expect(await bytesPerFrame(work)).toBeLessThan(0.01);
 });
 
+test.each(['shortened', 'concealed'])('nor those that are %s', { timeout: 60_000 }, async (work) => {
+  for (const TRANSCODER of ['auto', 'wasm'])
+    expect(await bytesPerFrame(work, { TRANSCODER })).toBeLessThan(0.01);
+});
+
 test('nor those of a room', { timeout: 60_000 }, async () => {
   expect(await bytesPerFrame('rooms')).toBeLessThan(0.01);
 });

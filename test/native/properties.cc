@@ -18,6 +18,7 @@
 #include "../../native/kernels/plan.h"
 #include "../../native/limit.h"
 #include "../../native/mixer.h"
+#include "../../native/shortener.h"
 #include "../../native/transcoder.h"
 
 namespace trunkline {
@@ -148,6 +149,17 @@ void CheckBase64(const Kernels& kernels) {
       Fail(kernels, "decodeBase64", count, 0);
     Same(kernels, "decodeBase64", room.data(), bytes.data(), count, count);
     if (length == 0) continue;
+    // Without its padding, and with breaks in it.
+    Block<uint8_t> loose(length + length / 76);
+    size_t put = 0;
+    for (size_t i = 0; i < length && characters[i] != '='; ++i) {
+      if (i % 76 == 75) loose[put++] = '\n';
+      loose[put++] = characters[i];
+    }
+    Block<uint8_t> looseRoom(count);
+    if (DecodeLooseBase64(kernels, loose.data(), put, looseRoom.data()) != static_cast<ptrdiff_t>(count))
+      Fail(kernels, "decodeLooseBase64", count, 0);
+    Same(kernels, "decodeLooseBase64", looseRoom.data(), bytes.data(), count, count);
     const size_t at = Below(length);
     characters[at] = static_cast<uint8_t>(Random());
     Block<uint8_t> other(length / 4 * 3);
@@ -206,6 +218,20 @@ void CheckMixer(const Kernels& kernels) {
     if (outputs[i] != -INT16_MAX) Fail(kernels, "mixMinus of 65,535", 1, i);
 }
 
+/// Not of kernels, but of memory: whatever comes, it keeps to what it was given.
+void CheckShortener() {
+  for (int round = 0; round < 2000; ++round) {
+    const size_t count = kMinShortened + Below(kMaxShortened - kMinShortened + 1);
+    Block<int16_t> pcm(count, Below(32));
+    Fill(pcm, static_cast<Kind>(round % kKinds), true);
+    const size_t most = Below(800), left = Shorten(pcm.data(), count, most);
+    if (left > count || count - left > most || (most >= kMinPeriod && left > count - kMinPeriod)) {
+      std::printf("shorten of %zu by %zu left %zu\n", count, most, left);
+      std::exit(1);
+    }
+  }
+}
+
 constexpr std::string_view kStreamSid = "MZ18ad3ab5a668481ce02b83e7395059f0";
 
 std::string MediaMessage(const uint8_t* payload, size_t count, uint64_t timestamp) {
@@ -239,19 +265,27 @@ uint64_t HashCall(const Kernels& kernels, size_t longest, size_t step) {
     std::memcpy(message.data(), text.data(), text.size());
     const ptrdiff_t samples = transcoder.Receive({message.data(), message.size()}, workspace.get());
     if (samples < 0) std::exit(2);
-    timestamp += count / 8 + (count % 7 == 0 ? 40 : 0);
+    // Holes that are bridged, that fade, and that are too long to be filled.
+    constexpr uint64_t kHoles[] = {20, 40, 59, 60, 150, 200, 201};
+    timestamp += count / 8 + (count % 7 == 0 ? kHoles[count / 7 % 7] : 0);
     Block<int16_t> pcm(static_cast<size_t>(samples));
     std::memcpy(pcm.data(), workspace->slab.samples, pcm.size() * sizeof(int16_t));
     hash = Hash(hash, pcm.data(), pcm.size() * sizeof(int16_t));
     if (samples == 0) continue;
     const size_t length = transcoder.Transmit(pcm.data(), pcm.size(), workspace.get());
     hash = Hash(hash, workspace->slab.message, length);
+    if (count % 5 != 0) continue;
+    const size_t concealed = kRatio * (1 + Below(kMaxConcealed / kRatio));
+    transcoder.Conceal(concealed, workspace.get());
+    hash = Hash(hash, workspace->slab.samples, concealed * sizeof(int16_t));
   }
   for (int frame = 0; frame < 500; ++frame) {
     Block<int16_t> pcm(960);
     Fill(pcm, static_cast<Kind>(frame % kKinds), false);
     const size_t length = transcoder.Transmit(pcm.data(), pcm.size(), workspace.get());
     hash = Hash(hash, workspace->slab.message, length);
+    const size_t left = Shorten(pcm.data(), pcm.size(), kMaxPeriod);
+    hash = Hash(hash, pcm.data(), left * sizeof(int16_t));
   }
   return hash;
 }
@@ -262,6 +296,7 @@ int Main(int argc, char** argv) {
   // Every length that a block of samples and a vector of base64 can end at; what follows is more of the same blocks.
   constexpr size_t kEveryLength = 3 * kBlock;
   const uint64_t wanted = onlyHash ? 0 : HashCall(kScalarKernels, kEveryLength, 1);
+  if (!onlyHash) CheckShortener();
   for (size_t i = 0; const Kernels* kernels = UsableKernels(i); ++i) {
     if (onlyHash) {
       std::printf("%s %016llx\n", kernels->name, static_cast<unsigned long long>(HashCall(*kernels, 4000, 13)));

@@ -29,12 +29,12 @@ describe('a bad message is counted and dropped, and the call goes on', () => {
         }),
     ],
     [
-      'base64 without padding',
+      'base64 with a character too many',
       (caller) =>
         caller.json({
           event: 'media',
           streamSid: caller.streamSid,
-          media: { track: 'inbound', timestamp: '5', payload: 'AAA' },
+          media: { track: 'inbound', timestamp: '5', payload: 'AAAAA' },
         }),
     ],
     [

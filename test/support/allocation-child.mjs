@@ -48,6 +48,8 @@ const audio = process.argv[2] in CONTROLLED ? controlled(CONTROLLED[process.argv
 const voices = new Int16Array(3 * 960);
 const heard = new Int16Array(3 * 960);
 const active = Uint8Array.of(1, 1, 1);
+/** A frame of a voice, of which some is taken out. */
+const piece = Int16Array.from({ length: 960 }, (_, i) => 9_000 * Math.sin(i / 50));
 /** A frame either way, and a tick. */
 const control = () => {
   if (stream.insert?.silencesCaller) pcm[0] = 0;
@@ -66,6 +68,8 @@ const WORK = {
     core.mixMinus(voices, active, heard);
     return 0;
   },
+  shortened: () => core.shorten(piece, 720),
+  concealed: () => transcoder.conceal(960),
   // What the measurement must see: a heap number a frame.
   boxing: (i) => {
     boxed[i & 1 ? 'last1' : 'last0'] = i + 0.5;
