@@ -9,8 +9,8 @@ import { Ear, type Speaker } from './ear.js';
 import { Microphone } from './microphone.js';
 import { isForPhones } from './phone-events.js';
 import type { AudioStream, RtcStack } from './rtc-stack.js';
-import { type Measured, readTransport } from './transport.js';
-import { Watchdog } from './watchdog.js';
+import { readTransport } from './transport.js';
+import { Watchdog, type Way } from './watchdog.js';
 
 /** As whom and where to join. Plain data: it may come from another process. */
 export interface ParticipantRequest {
@@ -21,7 +21,7 @@ export interface ParticipantRequest {
   readonly userName?: string | undefined;
   readonly callType: string;
   readonly callId: string;
-  /** Milliseconds without a sign of life from the media server until the participant counts as lost. */
+  /** Milliseconds without a sign of life from the media server until the participant counts as lost; see {@link Watchdog}. */
   readonly watchdogMs: number;
 }
 
@@ -175,9 +175,9 @@ export class Participant implements PlacedParticipant {
     this.checkWanted();
     await this.mediaPath(call);
     this.watchdog = new Watchdog(
-      () => connectionsOf(call),
+      waysOf(call, sdk),
       this.request.watchdogMs,
-      () => this.depart('lost', `no sign of life from the media server for ${this.request.watchdogMs} ms`),
+      (reason) => this.depart('lost', reason),
       this.clock,
     );
   }
@@ -322,8 +322,22 @@ function isRefusal(error: unknown): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
 
-function connectionsOf({ publisher, subscriber }: Call): Measured[] {
-  return [publisher, subscriber].filter((connection) => connection !== undefined);
+/** What the client sends and what it hears: it has a connection for each, and may have none for a while. */
+function waysOf(call: Call, { SfuModels: { TrackType } }: Sdk): Way[] {
+  const { microphone, state } = call;
+  return [
+    {
+      name: 'what the phone says',
+      connection: () => call.publisher,
+      isDue: () => microphone.enabled,
+    },
+    {
+      name: 'what the phone hears',
+      connection: () => call.subscriber,
+      isDue: () =>
+        state.remoteParticipants.some(({ publishedTracks }) => publishedTracks.includes(TrackType.AUDIO)),
+    },
+  ];
 }
 
 function subscribed(unsubscribe: () => void): { unsubscribe(): void } {

@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws';
 import type { StreamApp } from './app.js';
 import type { SessionParticipant } from './call-state.js';
 import { Impairment } from './impairment.js';
+import { Network } from './network.js';
 import type { Peer } from './peer.js';
 import { SfuCall } from './sfu-call.js';
 import { SfuParticipant, type SfuShared } from './sfu-participant.js';
@@ -43,6 +44,7 @@ export class Sfu {
   readonly peers = new Set<Peer>();
   readonly counter = { forwarded: 0 };
   readonly impairment = new Impairment();
+  readonly network = new Network();
   onJoined: (cid: string, participant: SessionParticipant) => void = () => {};
   onLeft: (cid: string, participant: SessionParticipant) => void = () => {};
   /** How many joins shall still be refused because the SFU is full. */
@@ -234,7 +236,8 @@ export class Sfu {
     edge: string,
     socket: WebSocket,
   ): SfuParticipant {
-    const shared: SfuShared = { peers: this.peers, counter: this.counter, impairment: this.impairment };
+    const { peers, counter, impairment, network } = this;
+    const shared: SfuShared = { peers, counter, impairment, network };
     const name = this.app.users.find(userId)?.name ?? userId;
     const participant: SfuParticipant = new SfuParticipant(userId, sessionId, edge, name, socket, shared, {
       published: (track) => call.published(participant, track),
