@@ -86,21 +86,6 @@ it('joins anew when its media dies without a word', { timeout: 120_000 }, async 
   expect(caller.status).toBe('in-progress');
 });
 
-it.each(['publisher', 'subscriber'] as const)(
-  'joins anew when only its %s dies without a word',
-  async (side) => {
-    const { double, userId, hear, bridge, caller } = await talk();
-    for (const times of [1, 2]) {
-      const begun = performance.now();
-      double.silenceMedia(userId, side);
-      await eventually('it to join again', () => bridge.stats().rejoins === times, 15_000);
-      await hear(' again');
-      console.log(side, Math.round(performance.now() - begun));
-    }
-    expect(caller.status).toBe('in-progress');
-  },
-);
-
 it('takes up a participant who crashed and came back', async () => {
   const { other, agent, caller } = await talk();
   await other.crash();
