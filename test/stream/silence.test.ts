@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { agentLevel, heardBy, phoneLevel } from '../support/stream-call.js';
 import { realStream } from '../support/stream-real.js';
 import { bound, eventually, sleep } from '../support/time.js';
+import { hasTurn, startTurn } from '../support/turn.js';
 
 const { start, talk } = realStream();
 
@@ -60,3 +61,42 @@ const ROOMS: Readonly<Record<string, string>> = {
   ...{ 3: 'muted', 4: 'muted', 5: 'muted' },
   ...{ 6: 'alone-1', 7: 'alone-2' },
 };
+
+describe('gets over', () => {
+  it('handshakes that are lost, once they get through', async () => {
+    const { double, phone, agent } = await start();
+    const other = await agent('agent', 1_700);
+    const joins = () => double.state.requests['POST /video/call/:type/:id/join'] ?? 0;
+    const before = joins();
+    double.disturb({ lost: ['dtls'] });
+    const caller = phone(1_000);
+    await eventually('another try', () => joins() >= before + 2, 15_000);
+    double.disturb();
+    await heardBy('the agent', () => agentLevel(other, 1_000));
+    await heardBy('the phone', () => phoneLevel(caller, 1_700));
+  });
+
+  it('connectivity checks that are lost while media goes on', async () => {
+    const { double, hear, bridge, caller } = await talk();
+    double.disturb({ lost: ['stun'] });
+    await sleep(6_000);
+    await hear(' all the time');
+    double.disturb();
+    await hear(' afterwards');
+    expect([caller.status, bridge.stats().rejoins]).toEqual(['in-progress', 0]);
+  });
+
+  it.runIf(hasTurn())('a network without UDP, over a relay that is reached by TCP', async () => {
+    const { double, phone, agent, bridge } = await start();
+    const { iceServer, relayPorts } = await startTurn();
+    double.offerRelays([iceServer]);
+    double.disturb({ relayPorts });
+    const other = await agent('agent', 1_700);
+    const caller = phone(1_000);
+    await heardBy('the agent', () => agentLevel(other, 1_000));
+    await heardBy('the phone', () => phoneLevel(caller, 1_700));
+    double.disturb();
+    double.offerRelays([]);
+    expect(bridge.stats().rejoins).toBe(0);
+  });
+});

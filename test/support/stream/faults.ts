@@ -4,7 +4,7 @@ import type { Coordinator } from './coordinator.js';
 import { CoordinatorFaults } from './coordinator-faults.js';
 import type { ImpairmentOptions } from './impairment.js';
 import type { NetworkOptions } from './network.js';
-import { failureEvent, type Sfu, type SfuFailure } from './sfu.js';
+import { failureEvent, type IceServer, type Sfu, type SfuFailure } from './sfu.js';
 import type { SfuParticipant, Side } from './sfu-participant.js';
 
 /** What may go wrong with Stream, at the call of a test. */
@@ -77,6 +77,11 @@ export class Faults extends CoordinatorFaults {
   /** A bad network below everything, both ways, for all connections there are and will be; without arguments a good one again. */
   disturb(options: NetworkOptions = {}): void {
     this.sfu.network.set(options);
+  }
+
+  /** Relays that whoever joins from now on is told of. */
+  offerRelays(iceServers: readonly IceServer[]): void {
+    this.sfu.iceServers = iceServers;
   }
 
   private sessionsOf(userId: string): SfuParticipant[] {

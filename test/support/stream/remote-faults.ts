@@ -2,7 +2,7 @@ import type { Faults } from './faults.js';
 import type { ImpairmentOptions } from './impairment.js';
 import type { NetworkOptions } from './network.js';
 import type { RequestFailure } from './rest-faults.js';
-import type { SfuFailure } from './sfu.js';
+import type { IceServer, SfuFailure } from './sfu.js';
 
 /** The arguments of all faults, by name, as they come over HTTP. */
 interface FaultRequest extends Partial<SfuFailure>, ImpairmentOptions, NetworkOptions {
@@ -14,6 +14,7 @@ interface FaultRequest extends Partial<SfuFailure>, ImpairmentOptions, NetworkOp
   readonly times?: number;
   readonly on?: boolean;
   readonly path?: string;
+  readonly iceServers?: readonly IceServer[];
 }
 
 /** All that a test may ask of a double but what it knows. */
@@ -38,6 +39,7 @@ const CALLS: { readonly [Name in FaultName]: (faults: Faults, request: FaultRequ
   leaveGhost: (faults, request) => faults.leaveGhost(needed(request, 'userId')),
   impair: (faults, request) => faults.impair(request),
   disturb: (faults, request) => faults.disturb(request),
+  offerRelays: (faults, request) => faults.offerRelays(needed(request, 'iceServers')),
 };
 
 /** Makes the fault happen that a request from another process names. */

@@ -21,6 +21,13 @@ export interface SfuFailure {
   readonly shouldRetry?: boolean;
 }
 
+/** A relay, as Stream names one to its clients. */
+export interface IceServer {
+  readonly urls: readonly string[];
+  readonly username: string;
+  readonly password: string;
+}
+
 const EDGES = ['sfu-double-a', 'sfu-double-b', 'sfu-double-c', 'sfu-double-d'];
 const TOKEN_SECONDS = 24 * 3600;
 /** Longest wait for the first packet on the new SFU before a migration counts as complete. */
@@ -49,6 +56,8 @@ export class Sfu {
   onLeft: (cid: string, participant: SessionParticipant) => void = () => {};
   /** How many joins shall still be refused because the SFU is full. */
   fullFor = 0;
+  /** What clients are told to reach it by, besides its own address. */
+  iceServers: readonly IceServer[] = [];
   /** Origin by which clients reach this. */
   origin = '';
   private readonly secret = randomBytes(32).toString('hex');
@@ -73,7 +82,7 @@ export class Sfu {
     const token = signToken({ user_id: userId, cid, iat, exp: iat + TOKEN_SECONDS }, this.secret);
     const url = `${this.origin}/sfu/${edge}`;
     return {
-      ice_servers: [],
+      ice_servers: this.iceServers,
       server: { edge_name: edge, url, ws_endpoint: `${url.replace(/^http/, 'ws')}/ws` },
       token,
     };
