@@ -86,6 +86,23 @@ describe('gets over', () => {
     expect([caller.status, bridge.stats().rejoins]).toEqual(['in-progress', 0]);
   });
 
+  it('talkers who send nothing while they are silent (DTX), with redundancy (RED)', async () => {
+    const { double, phone, agent, bridge } = await start();
+    const audio = { opus_dtx_enabled: true, redundant_coding_enabled: true };
+    const other = await agent('agent', 1_700, { settings: { audio } });
+    const caller = phone(1_000);
+    await heardBy('the phone', () => phoneLevel(caller, 1_700));
+    other.silence();
+    const before = double.state.forwardedPackets;
+    await sleep(8_000);
+    // The phone's own go on, 50 a second; its agent's are a few.
+    expect(double.state.forwardedPackets - before).toBeLessThan(8 * 75);
+    other.play(1_700);
+    await heardBy('the phone', () => phoneLevel(caller, 1_700));
+    await heardBy('the agent', () => agentLevel(other, 1_000));
+    expect(bridge.stats().rejoins).toBe(0);
+  });
+
   it.runIf(hasTurn())('a network without UDP, over a relay that is reached by TCP', async () => {
     const { double, phone, agent, bridge } = await start();
     const { iceServer, relayPorts } = await startTurn();
