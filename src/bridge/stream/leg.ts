@@ -9,6 +9,7 @@ import type { CallName } from './call-name.js';
 import type { MediaHost } from './media-host.js';
 import type { Departure, ParticipantListener, PlacedParticipant } from './participant.js';
 import { type PhoneCommand, type PhoneEvent, readCommand } from './phone-events.js';
+import { Tail } from './tail.js';
 import type { TransferRule } from './transfer-rule.js';
 
 export interface StreamLegOptions {
@@ -46,6 +47,8 @@ export class StreamLeg implements BridgeLeg {
   private alone: Timer | undefined;
   private joinTimer: Timer | undefined;
   private others = 0;
+  /** What is still on its way to a phone that is to be hung up. */
+  private tail: Tail | undefined;
   private pendingEvents = 0;
   private events: Promise<void> = Promise.resolve();
   /** Told once, when it is closed from whichever side. */
@@ -106,6 +109,7 @@ export class StreamLeg implements BridgeLeg {
     this.options.clock.cancel(this.retry);
     this.options.clock.cancel(this.alone);
     this.options.clock.cancel(this.joinTimer);
+    this.tail?.close();
     this.settle?.reject(new GatewayError('GW_STREAM_LEFT', 'Expected a call to join but received its end'));
     const { participant } = this;
     this.participant = undefined;
@@ -129,7 +133,9 @@ export class StreamLeg implements BridgeLeg {
     const isCurrent = () => !this.isClosed && this.participant === placed;
     const listener: ParticipantListener = {
       write: (frame, stamp) => {
-        if (isCurrent()) this.line.write(frame, stamp);
+        if (!isCurrent()) return;
+        this.line.write(frame, stamp);
+        this.tail?.hear(frame);
       },
       token: async () => administration.token(id),
       joined: () => {
@@ -289,7 +295,8 @@ export class StreamLeg implements BridgeLeg {
         this.participant?.mute(this.isMuted);
         break;
       case 'phone.hangup':
-        line.hangUp();
+        if (command.after === 'now') line.hangUp({ now: true });
+        else this.tail ??= new Tail(this.options.clock, () => line.hangUp());
         break;
       case 'phone.transfer':
         this.transfer(command.to);

@@ -81,6 +81,7 @@ export class Participant implements PlacedParticipant {
   private watchdog: Watchdog | undefined;
   private readonly subscriptions: { unsubscribe(): void }[] = [];
   private isOver = false;
+  private isEnding = false;
   private endReason: string | undefined;
   private othersCount = -1;
   private joining: Promise<void> | undefined;
@@ -227,7 +228,8 @@ export class Participant implements PlacedParticipant {
       state.remoteParticipants$.subscribe((participants) => this.meet(participants)),
       state.callingState$.subscribe((callingState) => {
         if (callingState === CallingState.LEFT) {
-          this.depart(this.endReason === undefined ? 'lost' : 'ended', this.endReason ?? 'the client left');
+          if (this.endReason === undefined) this.depart('lost', 'the client left');
+          else void this.hearOut(this.endReason);
         } else if (callingState === CallingState.RECONNECTING_FAILED) {
           this.depart('lost', 'the client could not reconnect');
         }
@@ -237,7 +239,7 @@ export class Participant implements PlacedParticipant {
 
   /** Whoever is there, but for earlier sessions of this very phone that the server has not missed yet. */
   private meet(participants: readonly StreamVideoParticipant[]): void {
-    if (this.isOver) return;
+    if (this.isOver || this.isEnding) return;
     const others = participants.filter(({ userId }) => userId !== this.request.userId);
     this.ear.listenTo(
       others.map(
@@ -250,6 +252,14 @@ export class Participant implements PlacedParticipant {
     if (others.length === this.othersCount) return;
     this.othersCount = others.length;
     this.listener.others(others.length);
+  }
+
+  /** The call is over; what was said in it before is heard to its end. */
+  private async hearOut(reason: string): Promise<void> {
+    if (this.isEnding) return;
+    this.isEnding = true;
+    await this.ear.finish();
+    this.depart('ended', reason);
   }
 
   /** Waits until what the phone says reaches the media server, for a while. */
