@@ -41,6 +41,8 @@ export class StreamLeg implements BridgeLeg {
   private isJoined = false;
   private isMuted = false;
   private wasLost = false;
+  /** Stream refused the last try to join. */
+  private isRefused = false;
   private attempts = 0;
   private lostAt: number;
   private retry: Timer | undefined;
@@ -162,6 +164,7 @@ export class StreamLeg implements BridgeLeg {
         userName: name,
         callType: this.name.type,
         callId: this.name.id,
+        isBack: this.isJoined || this.wasLost,
         watchdogMs,
       },
       listener,
@@ -173,6 +176,7 @@ export class StreamLeg implements BridgeLeg {
     const lostForMs = this.options.clock.now() - this.lostAt;
     if (this.isJoined) return;
     this.isJoined = true;
+    this.isRefused = false;
     this.settle?.resolve();
     this.options.clock.cancel(this.joinTimer);
     if (this.isMuted) this.participant?.mute(true);
@@ -197,10 +201,17 @@ export class StreamLeg implements BridgeLeg {
       this.line.hangUp();
       return;
     }
-    if (departure === 'refused') {
+    if (departure === 'forbidden' || (departure === 'refused' && this.isRefused)) {
       this.wasLost ||= this.isJoined;
-      this.fail(reason);
+      const permission = departure === 'forbidden' ? reason : permissionIn(reason);
+      if (permission === undefined) this.fail(reason);
+      else this.forbid(permission);
       return;
+    }
+    if (departure === 'refused') {
+      // Once may be an answer of a part of Stream's that has not heard of the user or the call yet.
+      this.isRefused = true;
+      this.options.administration.noteRetry(`the join: ${reason}`);
     }
     if (this.isJoined) {
       this.isJoined = false;
@@ -215,12 +226,28 @@ export class StreamLeg implements BridgeLeg {
     this.retry = this.options.clock.after(pause, () => this.place());
   }
 
-  /** The time to join is over. */
+  /** The time to join is over, or Stream does not let it in. */
   private fail(reason: string): void {
-    const error = new GatewayError(
-      'GW_STREAM_JOIN',
-      `Expected to join Stream call ${this.name.type}:${this.name.id} but received: ${reason}`,
+    const { type, id } = this.name;
+    this.giveUp(
+      new GatewayError(
+        'GW_STREAM_JOIN',
+        `Expected to join Stream call ${type}:${id} but received: ${reason}`,
+      ),
     );
+  }
+
+  private forbid(permission: string): void {
+    const { type, id } = this.name;
+    this.giveUp(
+      new GatewayError(
+        'GW_STREAM_PERMISSION',
+        `The user ${this.user.id} lacks the permission ${permission} in Stream call ${type}:${id}`,
+      ),
+    );
+  }
+
+  private giveUp(error: GatewayError): void {
     if (!this.wasLost) {
       this.settle?.reject(error);
       return;
@@ -337,4 +364,10 @@ export class StreamLeg implements BridgeLeg {
         this.pendingEvents -= 1;
       });
   }
+}
+
+/** The permission that a refusal of Stream's names, as `JoinCall`: in its settings it is `join-call`. */
+function permissionIn(reason: string): string | undefined {
+  const action = /not allowed to perform action (\w+)/.exec(reason)?.[1];
+  return action?.replace(/\B[A-Z]/g, '-$&').toLowerCase();
 }

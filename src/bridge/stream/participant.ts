@@ -21,15 +21,17 @@ export interface ParticipantRequest {
   readonly userName?: string | undefined;
   readonly callType: string;
   readonly callId: string;
+  /** It was in the call before: a permission to speak that was revoked meanwhile may come back. */
+  readonly isBack?: boolean;
   /** Milliseconds without a sign of life from the media server until the participant counts as lost; see {@link Watchdog}. */
   readonly watchdogMs: number;
 }
 
 /**
- * Why a participant is not in its call: the call is over for it, it was lost and may join again, or Stream does not
- * let it in and will not another time.
+ * Why a participant is not in its call: the call is over for it, it was lost and may join again, Stream does not let it in, or
+ * lets it in without a permission that it needs: its reason is then the permission's name.
  */
-export type Departure = 'ended' | 'lost' | 'refused';
+export type Departure = 'ended' | 'lost' | 'refused' | 'forbidden';
 
 /** What a participant tells. Its frames are what the phone shall hear. */
 export interface ParticipantListener extends FrameSink {
@@ -81,6 +83,7 @@ export class Participant implements PlacedParticipant {
   private watchdog: Watchdog | undefined;
   private readonly subscriptions: { unsubscribe(): void }[] = [];
   private isOver = false;
+  /** Why it is out of its call is being found out, or waits for last words. */
   private isEnding = false;
   private endReason: string | undefined;
   private othersCount = -1;
@@ -141,9 +144,13 @@ export class Participant implements PlacedParticipant {
       },
       async (error) => {
         const refused = isRefusal(error);
+        // The client may leave by itself when it is asked what became of the call.
+        this.isEnding = true;
         if (refused && (await this.hasCallEnded())) this.endReason ??= 'the call was ended';
         const reason = this.endReason ?? (error instanceof Error ? error.message : String(error));
-        this.depart(this.endReason !== undefined ? 'ended' : refused ? 'refused' : 'lost', reason);
+        if (this.endReason !== undefined) this.depart('ended', reason);
+        else if (error instanceof MissingPermission) this.depart('forbidden', error.permission);
+        else this.depart(refused ? 'refused' : 'lost', reason);
       },
     );
     return this.joining;
@@ -174,7 +181,9 @@ export class Participant implements PlacedParticipant {
     this.blockClock.add(this);
     await call.join({ create: false });
     this.checkWanted();
-    await this.mediaPath(call);
+    const maySpeak = call.state.ownCapabilities.includes(SEND_AUDIO);
+    if (!maySpeak && !this.request.isBack) throw new MissingPermission(SEND_AUDIO);
+    if (maySpeak) await this.mediaPath(call);
     this.watchdog = new Watchdog(
       waysOf(call, sdk),
       this.request.watchdogMs,
@@ -227,6 +236,7 @@ export class Participant implements PlacedParticipant {
       }),
       state.remoteParticipants$.subscribe((participants) => this.meet(participants)),
       state.callingState$.subscribe((callingState) => {
+        if (this.isEnding) return;
         if (callingState === CallingState.LEFT) {
           if (this.endReason === undefined) this.depart('lost', 'the client left');
           else void this.hearOut(this.endReason);
@@ -256,7 +266,6 @@ export class Participant implements PlacedParticipant {
 
   /** The call is over; what was said in it before is heard to its end. */
   private async hearOut(reason: string): Promise<void> {
-    if (this.isEnding) return;
     this.isEnding = true;
     await this.ear.finish();
     this.depart('ended', reason);
@@ -323,6 +332,16 @@ export class Participant implements PlacedParticipant {
       logLevel: 'error' as const,
       ...(baseUrl === undefined ? {} : { baseURL: `${baseUrl}/video`, locationHintUrl: `${baseUrl}/hint` }),
     };
+  }
+}
+
+/** Without it a caller would be heard by nobody. */
+const SEND_AUDIO = 'send-audio';
+
+/** The call lets the phone in, but not speak. */
+class MissingPermission extends Error {
+  constructor(readonly permission: string) {
+    super(`the permission ${permission} is missing`);
   }
 }
 
