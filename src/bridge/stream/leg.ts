@@ -9,6 +9,7 @@ import type { CallName } from './call-name.js';
 import type { MediaHost } from './media-host.js';
 import type { Departure, ParticipantListener, PlacedParticipant } from './participant.js';
 import { type PhoneCommand, type PhoneEvent, readCommand } from './phone-events.js';
+import { Tail } from './tail.js';
 import type { TransferRule } from './transfer-rule.js';
 
 export interface StreamLegOptions {
@@ -40,12 +41,16 @@ export class StreamLeg implements BridgeLeg {
   private isJoined = false;
   private isMuted = false;
   private wasLost = false;
+  /** Stream refused the last try to join. */
+  private isRefused = false;
   private attempts = 0;
   private lostAt: number;
   private retry: Timer | undefined;
   private alone: Timer | undefined;
   private joinTimer: Timer | undefined;
   private others = 0;
+  /** What is still on its way to a phone that is to be hung up. */
+  private tail: Tail | undefined;
   private pendingEvents = 0;
   private events: Promise<void> = Promise.resolve();
   /** Told once, when it is closed from whichever side. */
@@ -106,6 +111,7 @@ export class StreamLeg implements BridgeLeg {
     this.options.clock.cancel(this.retry);
     this.options.clock.cancel(this.alone);
     this.options.clock.cancel(this.joinTimer);
+    this.tail?.close();
     this.settle?.reject(new GatewayError('GW_STREAM_LEFT', 'Expected a call to join but received its end'));
     const { participant } = this;
     this.participant = undefined;
@@ -129,7 +135,9 @@ export class StreamLeg implements BridgeLeg {
     const isCurrent = () => !this.isClosed && this.participant === placed;
     const listener: ParticipantListener = {
       write: (frame, stamp) => {
-        if (isCurrent()) this.line.write(frame, stamp);
+        if (!isCurrent()) return;
+        this.line.write(frame, stamp);
+        this.tail?.hear(frame);
       },
       token: async () => administration.token(id),
       joined: () => {
@@ -156,6 +164,7 @@ export class StreamLeg implements BridgeLeg {
         userName: name,
         callType: this.name.type,
         callId: this.name.id,
+        isBack: this.isJoined || this.wasLost,
         watchdogMs,
       },
       listener,
@@ -167,6 +176,7 @@ export class StreamLeg implements BridgeLeg {
     const lostForMs = this.options.clock.now() - this.lostAt;
     if (this.isJoined) return;
     this.isJoined = true;
+    this.isRefused = false;
     this.settle?.resolve();
     this.options.clock.cancel(this.joinTimer);
     if (this.isMuted) this.participant?.mute(true);
@@ -191,10 +201,17 @@ export class StreamLeg implements BridgeLeg {
       this.line.hangUp();
       return;
     }
-    if (departure === 'refused') {
+    if (departure === 'forbidden' || (departure === 'refused' && this.isRefused)) {
       this.wasLost ||= this.isJoined;
-      this.fail(reason);
+      const permission = departure === 'forbidden' ? reason : permissionIn(reason);
+      if (permission === undefined) this.fail(reason);
+      else this.forbid(permission);
       return;
+    }
+    if (departure === 'refused') {
+      // Once may be an answer of a part of Stream's that has not heard of the user or the call yet.
+      this.isRefused = true;
+      this.options.administration.noteRetry(`the join: ${reason}`);
     }
     if (this.isJoined) {
       this.isJoined = false;
@@ -209,12 +226,28 @@ export class StreamLeg implements BridgeLeg {
     this.retry = this.options.clock.after(pause, () => this.place());
   }
 
-  /** The time to join is over. */
+  /** The time to join is over, or Stream does not let it in. */
   private fail(reason: string): void {
-    const error = new GatewayError(
-      'GW_STREAM_JOIN',
-      `Expected to join Stream call ${this.name.type}:${this.name.id} but received: ${reason}`,
+    const { type, id } = this.name;
+    this.giveUp(
+      new GatewayError(
+        'GW_STREAM_JOIN',
+        `Expected to join Stream call ${type}:${id} but received: ${reason}`,
+      ),
     );
+  }
+
+  private forbid(permission: string): void {
+    const { type, id } = this.name;
+    this.giveUp(
+      new GatewayError(
+        'GW_STREAM_PERMISSION',
+        `The user ${this.user.id} lacks the permission ${permission} in Stream call ${type}:${id}`,
+      ),
+    );
+  }
+
+  private giveUp(error: GatewayError): void {
     if (!this.wasLost) {
       this.settle?.reject(error);
       return;
@@ -289,7 +322,8 @@ export class StreamLeg implements BridgeLeg {
         this.participant?.mute(this.isMuted);
         break;
       case 'phone.hangup':
-        line.hangUp();
+        if (command.after === 'now') line.hangUp({ now: true });
+        else this.tail ??= new Tail(this.options.clock, () => line.hangUp());
         break;
       case 'phone.transfer':
         this.transfer(command.to);
@@ -330,4 +364,10 @@ export class StreamLeg implements BridgeLeg {
         this.pendingEvents -= 1;
       });
   }
+}
+
+/** The permission that a refusal of Stream's names, as `JoinCall`: in its settings it is `join-call`. */
+function permissionIn(reason: string): string | undefined {
+  const action = /not allowed to perform action (\w+)/.exec(reason)?.[1];
+  return action?.replace(/\B[A-Z]/g, '-$&').toLowerCase();
 }

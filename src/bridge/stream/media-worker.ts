@@ -52,6 +52,8 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
     event: (custom, userId) => tell({ type: 'event', leg, custom, userId }),
     tonesRefused: (message) => tell({ type: 'tonesRefused', leg, message }),
     departed: (departure, reason) => {
+      // Frames go another way than messages: what was heard before comes before.
+      pipe.end(leg);
       tell({ type: 'departed', leg, departure, reason });
       void leave(leg);
     },

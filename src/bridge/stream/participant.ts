@@ -9,8 +9,8 @@ import { Ear, type Speaker } from './ear.js';
 import { Microphone } from './microphone.js';
 import { isForPhones } from './phone-events.js';
 import type { AudioStream, RtcStack } from './rtc-stack.js';
-import { type Measured, readTransport } from './transport.js';
-import { Watchdog } from './watchdog.js';
+import { readTransport } from './transport.js';
+import { Watchdog, type Way } from './watchdog.js';
 
 /** As whom and where to join. Plain data: it may come from another process. */
 export interface ParticipantRequest {
@@ -21,15 +21,17 @@ export interface ParticipantRequest {
   readonly userName?: string | undefined;
   readonly callType: string;
   readonly callId: string;
-  /** Milliseconds without a sign of life from the media server until the participant counts as lost. */
+  /** It was in the call before: a permission to speak that was revoked meanwhile may come back. */
+  readonly isBack?: boolean;
+  /** Milliseconds without a sign of life from the media server until the participant counts as lost; see {@link Watchdog}. */
   readonly watchdogMs: number;
 }
 
 /**
- * Why a participant is not in its call: the call is over for it, it was lost and may join again, or Stream does not
- * let it in and will not another time.
+ * Why a participant is not in its call: the call is over for it, it was lost and may join again, Stream does not let it in, or
+ * lets it in without a permission that it needs: its reason is then the permission's name.
  */
-export type Departure = 'ended' | 'lost' | 'refused';
+export type Departure = 'ended' | 'lost' | 'refused' | 'forbidden';
 
 /** What a participant tells. Its frames are what the phone shall hear. */
 export interface ParticipantListener extends FrameSink {
@@ -81,6 +83,8 @@ export class Participant implements PlacedParticipant {
   private watchdog: Watchdog | undefined;
   private readonly subscriptions: { unsubscribe(): void }[] = [];
   private isOver = false;
+  /** Why it is out of its call is being found out, or waits for last words. */
+  private isEnding = false;
   private endReason: string | undefined;
   private othersCount = -1;
   private joining: Promise<void> | undefined;
@@ -140,9 +144,13 @@ export class Participant implements PlacedParticipant {
       },
       async (error) => {
         const refused = isRefusal(error);
+        // The client may leave by itself when it is asked what became of the call.
+        this.isEnding = true;
         if (refused && (await this.hasCallEnded())) this.endReason ??= 'the call was ended';
         const reason = this.endReason ?? (error instanceof Error ? error.message : String(error));
-        this.depart(this.endReason !== undefined ? 'ended' : refused ? 'refused' : 'lost', reason);
+        if (this.endReason !== undefined) this.depart('ended', reason);
+        else if (error instanceof MissingPermission) this.depart('forbidden', error.permission);
+        else this.depart(refused ? 'refused' : 'lost', reason);
       },
     );
     return this.joining;
@@ -173,11 +181,13 @@ export class Participant implements PlacedParticipant {
     this.blockClock.add(this);
     await call.join({ create: false });
     this.checkWanted();
-    await this.mediaPath(call);
+    const maySpeak = call.state.ownCapabilities.includes(SEND_AUDIO);
+    if (!maySpeak && !this.request.isBack) throw new MissingPermission(SEND_AUDIO);
+    if (maySpeak) await this.mediaPath(call);
     this.watchdog = new Watchdog(
-      () => connectionsOf(call),
+      waysOf(call, sdk),
       this.request.watchdogMs,
-      () => this.depart('lost', `no sign of life from the media server for ${this.request.watchdogMs} ms`),
+      (reason) => this.depart('lost', reason),
       this.clock,
     );
   }
@@ -226,8 +236,10 @@ export class Participant implements PlacedParticipant {
       }),
       state.remoteParticipants$.subscribe((participants) => this.meet(participants)),
       state.callingState$.subscribe((callingState) => {
+        if (this.isEnding) return;
         if (callingState === CallingState.LEFT) {
-          this.depart(this.endReason === undefined ? 'lost' : 'ended', this.endReason ?? 'the client left');
+          if (this.endReason === undefined) this.depart('lost', 'the client left');
+          else void this.hearOut(this.endReason);
         } else if (callingState === CallingState.RECONNECTING_FAILED) {
           this.depart('lost', 'the client could not reconnect');
         }
@@ -237,7 +249,7 @@ export class Participant implements PlacedParticipant {
 
   /** Whoever is there, but for earlier sessions of this very phone that the server has not missed yet. */
   private meet(participants: readonly StreamVideoParticipant[]): void {
-    if (this.isOver) return;
+    if (this.isOver || this.isEnding) return;
     const others = participants.filter(({ userId }) => userId !== this.request.userId);
     this.ear.listenTo(
       others.map(
@@ -250,6 +262,13 @@ export class Participant implements PlacedParticipant {
     if (others.length === this.othersCount) return;
     this.othersCount = others.length;
     this.listener.others(others.length);
+  }
+
+  /** The call is over; what was said in it before is heard to its end. */
+  private async hearOut(reason: string): Promise<void> {
+    this.isEnding = true;
+    await this.ear.finish();
+    this.depart('ended', reason);
   }
 
   /** Waits until what the phone says reaches the media server, for a while. */
@@ -316,14 +335,38 @@ export class Participant implements PlacedParticipant {
   }
 }
 
+/** Without it a caller would be heard by nobody. */
+const SEND_AUDIO = 'send-audio';
+
+/** The call lets the phone in, but not speak. */
+class MissingPermission extends Error {
+  constructor(readonly permission: string) {
+    super(`the permission ${permission} is missing`);
+  }
+}
+
 /** An answer of Stream's that another try will not change. */
 function isRefusal(error: unknown): boolean {
   const { status = 0 } = (error ?? {}) as { status?: number };
   return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
 
-function connectionsOf({ publisher, subscriber }: Call): Measured[] {
-  return [publisher, subscriber].filter((connection) => connection !== undefined);
+/** What the client sends and what it hears: it has a connection for each, and may have none for a while. */
+function waysOf(call: Call, { SfuModels: { TrackType } }: Sdk): Way[] {
+  const { microphone, state } = call;
+  return [
+    {
+      name: 'what the phone says',
+      connection: () => call.publisher,
+      isDue: () => microphone.enabled,
+    },
+    {
+      name: 'what the phone hears',
+      connection: () => call.subscriber,
+      isDue: () =>
+        state.remoteParticipants.some(({ publishedTracks }) => publishedTracks.includes(TrackType.AUDIO)),
+    },
+  ];
 }
 
 function subscribed(unsubscribe: () => void): { unsubscribe(): void } {

@@ -17,7 +17,8 @@ const Command = z.discriminatedUnion('type', [
   /** Silences the phone in the call; so does a moderator's mute, which only the phone itself can undo. */
   z.object({ type: z.literal('phone.mute') }),
   z.object({ type: z.literal('phone.unmute') }),
-  z.object({ type: z.literal('phone.hangup') }),
+  /** Hangs up when what was said before has been heard; `now` cuts it. */
+  z.object({ type: z.literal('phone.hangup'), after: z.enum(['words', 'now']).optional() }),
   /** Connects the caller with a number (E.164) or a SIP address and leaves the call. */
   z.object({ type: z.literal('phone.transfer'), to: z.string().min(1).max(255) }),
 ]);

@@ -5,12 +5,14 @@ import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { Stamp } from '../../telemetry/stamp.js';
 import { FramePipe } from './frame-pipe.js';
-import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
+import type { Departure, ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
 import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
 
 const PING_INTERVAL_MS = 500;
 /** Unanswered pings after which a worker counts as hung: two seconds. */
 const MAX_UNANSWERED = 4;
+/** Longest wait for the last frames of a leg: they are under way, or were dropped. */
+const FRAMES_TIMEOUT_MS = 200;
 const START_TIMEOUT_MS = 20_000;
 /** Time to leave its calls when it is asked to end. */
 const END_TIMEOUT_MS = 10_000;
@@ -169,14 +171,27 @@ export class MediaWorker {
         break;
       case 'departed':
         // Its seat is free when the worker says "left".
-        this.legs.delete(message.leg);
         this.departing.add(message.leg);
-        listener.departed(message.departure, message.reason);
+        void this.depart(message.leg, listener, message.departure, message.reason);
         break;
       case 'token':
         void this.answerToken(message.leg, message.id, listener);
         break;
     }
+  }
+
+  /** What was heard before comes before: frames go another way than messages. */
+  private async depart(
+    id: number,
+    listener: ParticipantListener,
+    departure: Departure,
+    reason: string,
+  ): Promise<void> {
+    await this.clock.within(FRAMES_TIMEOUT_MS, this.pipe.ended(id));
+    // It may have been let go of meanwhile.
+    if (this.legs.get(id)?.listener !== listener) return;
+    this.legs.delete(id);
+    listener.departed(departure, reason);
   }
 
   private async answerToken(leg: number, id: number, listener: ParticipantListener): Promise<void> {

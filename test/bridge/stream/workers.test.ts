@@ -346,6 +346,7 @@ describe('a leg', () => {
     const other = place();
     await eventually('it to join', () => other.isJoined);
     worker.say({ type: 'departed', leg: 2, departure: 'ended', reason: 'over' });
+    await eventually('its end', () => other.departed !== undefined);
     expect(other.departed).toMatchObject({ departure: 'ended', reason: 'over' });
     expect(pool.census().legs).toBe(1);
     worker.say({ type: 'left', leg: 2 });

@@ -4,7 +4,7 @@ import type { Call, StreamVideoClient } from '@stream-io/video-client';
 import type { RtcStack } from '../../../src/bridge/stream/rtc-stack.js';
 import { wrtcStack } from '../../../src/bridge/stream/wrtc.js';
 import type { StreamDouble } from './double.js';
-import { type FrameListener, Hearing } from './hearing.js';
+import { type FrameListener, type Gap, Hearing } from './hearing.js';
 import { type FrameMaker, Voice } from './voice.js';
 
 /** Where Stream is, and the keys to it. */
@@ -159,6 +159,11 @@ export class Agent {
   /** The latest samples of a user, 48 kHz, up to 5 seconds. */
   latest(userId: string, seconds: number): Int16Array {
     return this.hearing.latest(userId, seconds);
+  }
+
+  /** The silences of a user between two sounds, 100 ms and longer, in order of time. */
+  gaps(userId: string): readonly Gap[] {
+    return this.hearing.gaps(userId);
   }
 
   /** Hands over every 10 ms that are heard of anybody. One listener at a time. */

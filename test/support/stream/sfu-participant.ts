@@ -3,6 +3,7 @@ import { SfuEvents, SfuModels } from '@stream-io/video-client';
 import { WebSocket } from 'ws';
 import type { ForwardCounter } from './forwarding.js';
 import type { Impairment } from './impairment.js';
+import type { Network } from './network.js';
 import type { Candidate, Peer } from './peer.js';
 import { PublishedTrack } from './published-track.js';
 import { Publisher } from './publisher.js';
@@ -13,11 +14,15 @@ const { TrackType } = SfuModels;
 
 export type SfuPayload = SfuEvents.SfuEvent['eventPayload'];
 
+/** One of the two connections of a participant. */
+export type Side = 'publisher' | 'subscriber';
+
 /** What all participants of an SFU share. */
 export interface SfuShared {
   readonly peers: Set<Peer>;
   readonly counter: ForwardCounter;
   readonly impairment: Impairment;
+  readonly network: Network;
 }
 
 /** Whom to tell what a participant does. */
@@ -39,7 +44,6 @@ export class SfuParticipant {
   readonly tracks = new Map<SfuModels.TrackType, PublishedTrack>();
   /** Stays in the call after it has gone, as when the SFU has lost track of it. */
   isGhost = false;
-  isSilent = false;
   /** By it clients map streams to participants. */
   readonly lookupPrefix = randomUUID();
   private readyTimer: NodeJS.Timeout | undefined;
@@ -59,8 +63,8 @@ export class SfuParticipant {
       becomeReady = resolve;
     });
     this.becomeReady = becomeReady;
-    this.publisher = new Publisher(shared.peers);
-    this.subscriber = new Subscriber(shared.peers, shared.counter, isReady, (offer) =>
+    this.publisher = new Publisher(shared.peers, shared.network);
+    this.subscriber = new Subscriber(shared.peers, shared.network, shared.counter, isReady, (offer) =>
       this.send({ oneofKind: 'subscriberOffer', subscriberOffer: offer }),
     );
   }
@@ -124,11 +128,10 @@ export class SfuParticipant {
     return type === SfuModels.PeerType.SUBSCRIBER ? this.subscriber.peer : this.publisher.peer;
   }
 
-  /** Media dies without a word; the sockets know nothing of it. */
-  silence(): void {
-    this.isSilent = true;
-    this.publisher.peer.silence();
-    this.subscriber.peer.silence();
+  /** Media dies without a word, of one connection or of both; the sockets know nothing of it. */
+  silence(side?: Side): void {
+    if (side !== 'subscriber') this.publisher.peer.silence();
+    if (side !== 'publisher') this.subscriber.peer.silence();
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws';
 import type { StreamApp } from './app.js';
 import type { SessionParticipant } from './call-state.js';
 import { Impairment } from './impairment.js';
+import { Network } from './network.js';
 import type { Peer } from './peer.js';
 import { SfuCall } from './sfu-call.js';
 import { SfuParticipant, type SfuShared } from './sfu-participant.js';
@@ -18,6 +19,13 @@ export interface SfuFailure {
   readonly strategy: SfuModels.WebsocketReconnectStrategy;
   readonly message?: string;
   readonly shouldRetry?: boolean;
+}
+
+/** A relay, as Stream names one to its clients. */
+export interface IceServer {
+  readonly urls: readonly string[];
+  readonly username: string;
+  readonly password: string;
 }
 
 const EDGES = ['sfu-double-a', 'sfu-double-b', 'sfu-double-c', 'sfu-double-d'];
@@ -43,10 +51,13 @@ export class Sfu {
   readonly peers = new Set<Peer>();
   readonly counter = { forwarded: 0 };
   readonly impairment = new Impairment();
+  readonly network = new Network();
   onJoined: (cid: string, participant: SessionParticipant) => void = () => {};
   onLeft: (cid: string, participant: SessionParticipant) => void = () => {};
   /** How many joins shall still be refused because the SFU is full. */
   fullFor = 0;
+  /** What clients are told to reach it by, besides its own address. */
+  iceServers: readonly IceServer[] = [];
   /** Origin by which clients reach this. */
   origin = '';
   private readonly secret = randomBytes(32).toString('hex');
@@ -71,7 +82,7 @@ export class Sfu {
     const token = signToken({ user_id: userId, cid, iat, exp: iat + TOKEN_SECONDS }, this.secret);
     const url = `${this.origin}/sfu/${edge}`;
     return {
-      ice_servers: [],
+      ice_servers: this.iceServers,
       server: { edge_name: edge, url, ws_endpoint: `${url.replace(/^http/, 'ws')}/ws` },
       token,
     };
@@ -234,7 +245,8 @@ export class Sfu {
     edge: string,
     socket: WebSocket,
   ): SfuParticipant {
-    const shared: SfuShared = { peers: this.peers, counter: this.counter, impairment: this.impairment };
+    const { peers, counter, impairment, network } = this;
+    const shared: SfuShared = { peers, counter, impairment, network };
     const name = this.app.users.find(userId)?.name ?? userId;
     const participant: SfuParticipant = new SfuParticipant(userId, sessionId, edge, name, socket, shared, {
       published: (track) => call.published(participant, track),
