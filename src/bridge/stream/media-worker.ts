@@ -47,6 +47,7 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
         tokens.set(id, { resolve, reject });
         tell({ type: 'token', leg, id });
       }),
+    prepared: () => tell({ type: 'prepared', leg }),
     joined: () => tell({ type: 'joined', leg }),
     others: (count) => tell({ type: 'others', leg, count }),
     event: (custom, userId) => tell({ type: 'event', leg, custom, userId }),
@@ -106,6 +107,9 @@ process.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'join':
       join(message.leg, message.request);
+      break;
+    case 'appear':
+      seats.get(message.leg)?.participant.appear();
       break;
     case 'leave':
       void leave(message.leg);

@@ -113,6 +113,7 @@ export class MediaWorker {
       write: (frame: Int16Array, stamp: Stamp) => {
         if (this.legs.get(id) === leg) this.pipe.write(id, frame, stamp);
       },
+      appear: () => this.tell({ type: 'appear', leg: id }),
       playTones: (digits) => this.tell({ type: 'tones', leg: id, digits }),
       mute: (isMuted) => this.tell({ type: 'mute', leg: id, isMuted }),
       leave: async () => {
@@ -155,6 +156,9 @@ export class MediaWorker {
     const listener = this.legs.get(message.leg)?.listener;
     if (listener === undefined) return;
     switch (message.type) {
+      case 'prepared':
+        listener.prepared();
+        break;
       case 'joined':
         listener.joined();
         break;

@@ -48,6 +48,7 @@ async function startPool(options: Partial<WorkerPoolOptions> = {}) {
 
 /** A leg in a pool, and what it was told. */
 class Leg {
+  isPrepared = false;
   isJoined = false;
   departed: { departure: Departure; reason: string; at: number } | undefined;
   readonly others: number[] = [];
@@ -61,6 +62,9 @@ class Leg {
     this.placed = pool.place(REQUEST, {
       write: (frame) => this.heard.push(frame[0] as number),
       token: () => this.token(),
+      prepared: () => {
+        this.isPrepared = true;
+      },
       joined: () => {
         this.isJoined = true;
       },
@@ -71,6 +75,7 @@ class Leg {
         this.departed = { departure, reason, at: clock.now() };
       },
     });
+    this.placed.appear();
   }
 }
 

@@ -42,6 +42,7 @@ export class FakeWorker extends EventEmitter {
   pings = 0;
   rss = 100e6;
   dropped = 0;
+  prepareMs = 20;
   joinMs = 100;
   leaveMs = 50;
   readonly forkedAt: number;
@@ -91,6 +92,11 @@ export class FakeWorker extends EventEmitter {
     if (message.type === 'join') {
       const { leg } = message;
       this.legs.add(leg);
+      this.clock.after(this.prepareMs, () => {
+        if (this.legs.has(leg)) this.say({ type: 'prepared', leg });
+      });
+    } else if (message.type === 'appear') {
+      const { leg } = message;
       this.clock.after(this.joinMs, () => {
         if (this.legs.has(leg)) this.say({ type: 'joined', leg });
       });
