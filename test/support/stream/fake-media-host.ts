@@ -157,7 +157,7 @@ export class FakeParticipant implements PlacedParticipant {
   isIn = false;
   private isOver = false;
   private isDue = false;
-  private isReady = false;
+  isReady = false;
   private isMuted = false;
   private readonly silence = new Int16Array(FRAME_SAMPLES);
 
