@@ -124,6 +124,8 @@ export interface Bridge {
    * Twilio is then told to ask what comes next. False by default.
    */
   readonly goesOn?: boolean;
+  /** Whether it can carry no more for now: asked at every new call, which is then turned away as busy. Cheap to read. */
+  readonly isOverloaded?: boolean;
   /** Makes sure that calls can be joined; fails for settings that cannot work. Called before the gateway listens. */
   open?(): Promise<void>;
   /** The room of a call whose hook names none; by default one of its own. */

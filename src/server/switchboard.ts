@@ -131,6 +131,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const gauges: AdmissionGauges = {
       activeCalls: () => this.sessions.size,
       isDraining: () => this.isDraining,
+      isBridgeOverloaded: () => options.bridge.isOverloaded === true,
       loopDelayMs: () => this.eventLoopDelay.recentMs,
       cpuMs: () => {
         const { user, system } = process.cpuUsage();
@@ -347,6 +348,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         throw unavailable('GW_DRAINING', 'a gateway that takes calls', 'one that is shutting down');
       case 'full':
         throw unavailable('GW_FULL', `fewer than ${this.admission.maxCalls} calls`, 'one more');
+      case 'media':
       case 'loop_delay':
       case 'cpu':
         throw unavailable('GW_OVERLOADED', 'a gateway with time to spare', 'one under load');

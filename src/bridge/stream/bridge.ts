@@ -29,6 +29,13 @@ export interface StreamBridgeOptions {
    * nobody sees is done while it rings in either case.
    */
   readonly joinAt?: 'answer' | 'ring';
+  /**
+   * Above this delay of a media worker's timers (nine tenths of a second's), in milliseconds, new calls are turned away as
+   * busy; default 50, 0 for no limit.
+   */
+  readonly maxWorkerDelayMs?: number;
+  /** So many percent of the machine's processors are kept idle, or new calls are turned away; default 10, 0 for no limit. */
+  readonly minIdlePercent?: number;
   /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
   readonly joinSeconds?: number;
   /** A phone that is alone in its call for this many seconds is hung up; default 60. */
@@ -131,6 +138,11 @@ export class StreamBridge implements Bridge {
     this.pool = this.host instanceof WorkerPool ? this.host : undefined;
   }
 
+  /** Whether media workers or processors have no time for another call. */
+  get isOverloaded(): boolean {
+    return this.host.isOverloaded === true;
+  }
+
   /** A call of its own, of the default type. */
   roomOf(callId: string): string {
     return callId;
@@ -206,7 +218,9 @@ export class StreamBridge implements Bridge {
     const { media, legsPerWorker = 20, recycleAfter = 1000, memoryLimitMb = 1000 } = this.options;
     const { log, clock } = this;
     if (media === 'inline') return new InlineHost(clock);
-    return new WorkerPool({ legsPerWorker, recycleAfter, memoryLimitMb, log, clock });
+    const { maxWorkerDelayMs: maxDelayMs = 50, minIdlePercent = 10 } = this.options;
+    const limits = { legsPerWorker, recycleAfter, memoryLimitMb, maxDelayMs, minIdlePercent };
+    return new WorkerPool({ ...limits, log, clock });
   }
 }
 
@@ -247,6 +261,13 @@ function checkOptions(options: StreamBridgeOptions): void {
   const isList = Array.isArray(transferTo) && transferTo.every((number) => typeof number === 'string');
   if (typeof transferTo !== 'function' && !isList) {
     throw expected('a function or a list of numbers', 'transferTo', transferTo);
+  }
+  const { maxWorkerDelayMs = 50, minIdlePercent = 10 } = options;
+  if (!(maxWorkerDelayMs >= 0 && maxWorkerDelayMs <= 10_000)) {
+    throw expected('0 to 10000 milliseconds', 'maxWorkerDelayMs', maxWorkerDelayMs);
+  }
+  if (!(minIdlePercent >= 0 && minIdlePercent <= 90)) {
+    throw expected('0 to 90 percent', 'minIdlePercent', minIdlePercent);
   }
   for (const name of [
     'recycleAfter',

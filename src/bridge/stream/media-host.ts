@@ -2,6 +2,8 @@ import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from 
 
 /** Where participants live. */
 export interface MediaHost {
+  /** Whether one more participant would be too many for those there are; absent where nobody knows. */
+  readonly isOverloaded?: boolean;
   /** Makes sure that participants can be placed; fails where WebRTC does not load. */
   open(): Promise<void>;
   /** Places a participant, which makes ready to {@link PlacedParticipant.appear}; its listener hears how that goes. */

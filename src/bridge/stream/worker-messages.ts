@@ -41,6 +41,9 @@ export type FromWorker =
 export interface WorkerVitals {
   /** Resident memory in bytes. */
   readonly rss: number;
+  /** CPU time so far, in milliseconds, and how late nine tenths of the last second's timers were at most. */
+  readonly cpuMs: number;
+  readonly lateMs: number;
   /** Frames dropped since it began: bursts of phones, and what the gateway did not read. */
   readonly dropped: number;
 }

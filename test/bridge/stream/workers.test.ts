@@ -34,6 +34,7 @@ function newPool(options: Partial<WorkerPoolOptions> = {}) {
     log: createLog('silent'),
     clock,
     fork: workers.fork,
+    timeOf: workers.timeOf,
     ...options,
   });
   pools.push(pool);
