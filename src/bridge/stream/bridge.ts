@@ -31,10 +31,10 @@ export interface StreamBridgeOptions {
   readonly joinAt?: 'answer' | 'ring';
   /**
    * Above this delay of a media worker's timers (nine tenths of a second's), in milliseconds, new calls are turned away as
-   * busy; default 50, 0 for no limit.
+   * busy; so they are while joins take too long. Default 20, up to 10,000; 0 to take whatever comes.
    */
   readonly maxWorkerDelayMs?: number;
-  /** So many percent of the machine's processors are kept idle, or new calls are turned away; default 10, 0 for no limit. */
+  /** With less than so many percent of the machine's processors idle, half of that delay is enough; 0…90, default 5. */
   readonly minIdlePercent?: number;
   /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
   readonly joinSeconds?: number;
@@ -218,7 +218,7 @@ export class StreamBridge implements Bridge {
     const { media, legsPerWorker = 20, recycleAfter = 1000, memoryLimitMb = 1000 } = this.options;
     const { log, clock } = this;
     if (media === 'inline') return new InlineHost(clock);
-    const { maxWorkerDelayMs: maxDelayMs = 50, minIdlePercent = 10 } = this.options;
+    const { maxWorkerDelayMs: maxDelayMs = 20, minIdlePercent = 5 } = this.options;
     const limits = { legsPerWorker, recycleAfter, memoryLimitMb, maxDelayMs, minIdlePercent };
     return new WorkerPool({ ...limits, log, clock });
   }
@@ -262,7 +262,7 @@ function checkOptions(options: StreamBridgeOptions): void {
   if (typeof transferTo !== 'function' && !isList) {
     throw expected('a function or a list of numbers', 'transferTo', transferTo);
   }
-  const { maxWorkerDelayMs = 50, minIdlePercent = 10 } = options;
+  const { maxWorkerDelayMs = 20, minIdlePercent = 5 } = options;
   if (!(maxWorkerDelayMs >= 0 && maxWorkerDelayMs <= 10_000)) {
     throw expected('0 to 10000 milliseconds', 'maxWorkerDelayMs', maxWorkerDelayMs);
   }

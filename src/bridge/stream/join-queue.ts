@@ -4,6 +4,8 @@ import type { Clock, Timer } from '../../clock.js';
 const SLOW_MS = 1_500;
 /** and one that takes longer than this keeps nobody waiting any more. */
 const LONGEST_MS = 5_000;
+/** What a join takes where none was measured. */
+const USUAL_MS = 300;
 /** What a join that was fast adds to how many may be under way. */
 const MORE = 0.25;
 /** Of the latest join's time, as much goes into the mean. */
@@ -14,7 +16,6 @@ const RECENT_MS = 5_000;
 /** A join, from when it was asked for. */
 export interface Join {
   readonly worker: object;
-  readonly askedAt: number;
   readonly begin: () => void;
   begunAt: number | undefined;
   timer: Timer | undefined;
@@ -43,15 +44,10 @@ export class JoinQueue {
     this.width = most;
   }
 
-  /** Joins that wait for their turn. */
-  get length(): number {
-    return this.waiting.length;
-  }
-
-  /** How long the oldest one has been waiting, in milliseconds. */
-  get waitMs(): number {
-    const [oldest] = this.waiting;
-    return oldest === undefined ? 0 : this.clock.now() - oldest.askedAt;
+  /** How long the next one would wait if so many were before it, in milliseconds, by how long joins took of late. */
+  waitFor(before: number): number {
+    const { recentMs } = this;
+    return (before * (recentMs === 0 ? USUAL_MS : recentMs)) / Math.max(1, Math.floor(this.width));
   }
 
   /** Milliseconds that joins took of late; 0 where nobody joined. */
@@ -61,7 +57,7 @@ export class JoinQueue {
 
   /** Asks for a turn; `begin` is called when it comes, perhaps at once. */
   ask(worker: object, begin: () => void): Join {
-    const join: Join = { worker, begin, askedAt: this.clock.now(), begunAt: undefined, timer: undefined };
+    const join: Join = { worker, begin, begunAt: undefined, timer: undefined };
     this.waiting.push(join);
     this.beginNext();
     return join;

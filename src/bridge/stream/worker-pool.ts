@@ -21,9 +21,9 @@ export interface WorkerPoolOptions {
   readonly memoryLimitMb: number;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Above this delay of a worker's timers, in milliseconds, the pool is overloaded; 0, the default, for no limit. */
+  /** Above this delay of a worker's timers, in milliseconds, the pool is overloaded; 0, the default: it never is. */
   readonly maxDelayMs?: number;
-  /** So many percent of the machine's processors are to be idle; 0, the default, for no limit. */
+  /** With less of the processors idle, in percent, half of that delay is enough; default 0. */
   readonly minIdlePercent?: number;
   /** Starts a worker's process; default {@link forkMediaWorker}. */
   readonly fork?: () => ChildProcess;
@@ -47,9 +47,12 @@ export interface MediaWorkerState {
 
 /** A spare is started when the join that took the last one has had the machine to itself. */
 const SPARE_AFTER_MS = 1_000;
+/** It takes a second of a processor: where nobody has one, it waits, but not for ever. */
+const SPARE_PATIENCE_MS = 30_000;
 /** Joins at a time in one worker, whose thread is that of its running calls, and in all for each processor. */
 const JOINS_PER_WORKER = 3;
-const JOINS_PER_PROCESSOR = 2;
+const JOINS_PER_PROCESSOR = 1;
+const FEWEST_JOINS = 2;
 /** Between the ends of two workers that hang, so that the calls of the first have found their places. */
 const REPLACE_MS = 5_000;
 const FIRST_PAUSE_MS = 250;
@@ -71,26 +74,20 @@ export class WorkerPool implements MediaHost {
   private readonly joins: JoinQueue;
   private readonly load: MediaLoad;
   private replacedAt = Number.NEGATIVE_INFINITY;
+  private spareMissedAt: number | undefined;
 
   constructor(private readonly options: WorkerPoolOptions) {
     const { clock, maxDelayMs = 0, minIdlePercent = 0, processors = processorTimes } = options;
-    this.joins = new JoinQueue(clock, JOINS_PER_PROCESSOR * availableParallelism(), JOINS_PER_WORKER);
-    const sum = (of: (worker: MediaWorker) => number) => () => {
-      let total = 0;
-      for (const worker of this.workers) total += of(worker);
-      return total;
-    };
-    const promised = sum((worker) => worker.promised);
-    const legs = sum(({ load }) => load);
+    this.joins = new JoinQueue(
+      clock,
+      Math.max(FEWEST_JOINS, JOINS_PER_PROCESSOR * availableParallelism()),
+      JOINS_PER_WORKER,
+    );
     this.load = new MediaLoad(
       { maxDelayMs, minIdlePercent },
       {
-        delayMs: () =>
-          Math.max(0, ...[...this.workers].filter(({ isReady }) => isReady).map(({ lateMs }) => lateMs)),
-        cpuMs: sum(({ vitals }) => vitals.cpuMs),
-        promised,
-        carried: () => legs() - promised(),
-        joinWaitMs: () => this.joins.waitMs,
+        delayMs: () => this.most(({ isReady, lateMs }) => (isReady ? lateMs : 0)),
+        waitMs: () => this.joins.waitFor(this.promised()),
         joinMs: () => this.joins.recentMs,
         processors,
       },
@@ -197,9 +194,21 @@ export class WorkerPool implements MediaHost {
   private keepSpare(): void {
     if (this.isClosed || this.restart !== undefined) return;
     const spares = [...this.workers].filter(({ isRetiring, isIdle }) => !isRetiring && isIdle);
-    if (spares.length === 0) this.start();
+    if (spares.length > 0) this.spareMissedAt = undefined;
+    else this.startSpare();
     // Calls that went leave workers behind; one spare is enough.
     for (const spare of spares.slice(1)) void this.retire(spare);
+  }
+
+  private startSpare(): void {
+    const now = this.options.clock.now();
+    this.spareMissedAt ??= now;
+    if (this.workers.size > 0 && this.isOverloaded && now - this.spareMissedAt < SPARE_PATIENCE_MS) {
+      this.keepSpareSoon(SPARE_AFTER_MS);
+      return;
+    }
+    this.spareMissedAt = undefined;
+    this.start();
   }
 
   private freed(worker: MediaWorker): void {
@@ -216,8 +225,21 @@ export class WorkerPool implements MediaHost {
       const isStarting = [...this.workers].some(({ isReady, isClosing }) => !isReady && !isClosing);
       if (isStarting || now - this.replacedAt < REPLACE_MS) return false;
     }
-    this.replacedAt = now;
+    if (!worker.isIdle) this.replacedAt = now;
     return true;
+  }
+
+  private most(of: (worker: MediaWorker) => number): number {
+    let most = 0;
+    for (const worker of this.workers) most = Math.max(most, of(worker));
+    return most;
+  }
+
+  /** Legs that will join soon. */
+  private promised(): number {
+    let count = 0;
+    for (const worker of this.workers) count += worker.promised;
+    return count;
   }
 
   private async retire(worker: MediaWorker): Promise<void> {
@@ -232,7 +254,9 @@ export class WorkerPool implements MediaHost {
     this.deaths += 1;
     this.options.log.error({ worker: worker.pid, legs, reason }, 'media worker died');
     if (worker.isReady) {
-      this.keepSpare();
+      // Once its calls have found their places.
+      if (legs > 0) this.keepSpareSoon(SPARE_AFTER_MS);
+      else this.keepSpare();
       return;
     }
     this.failures += 1;

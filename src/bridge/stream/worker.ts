@@ -16,6 +16,8 @@ const MAX_IDLE = 4;
 /** One that works, or of which nobody knows whether it does, may only be slow: it has fifteen. */
 const MAX_UNANSWERED = 30;
 const START_TIMEOUT_MS = 20_000;
+/** A phone whose leg was placed longer ago and has not asked to join rings, perhaps for long. */
+const LATELY_MS = 3_000;
 /** Time to leave its calls when it is asked to end. */
 const END_TIMEOUT_MS = 10_000;
 /** Of what a worker writes on its standard error, kept for the log. */
@@ -114,10 +116,13 @@ export class MediaWorker {
     return this.load === 0;
   }
 
-  /** Legs that were promised a place in their calls and are not in. */
+  /** Legs that will join soon: they have asked to, or were placed a moment ago. */
   get promised(): number {
+    const lately = this.clock.now() - LATELY_MS;
     let count = 0;
-    for (const { isIn } of this.legs.values()) if (!isIn) count += 1;
+    for (const { isIn, join, placedAt } of this.legs.values()) {
+      if (!isIn && (join !== undefined || placedAt > lately)) count += 1;
+    }
     return count;
   }
 
@@ -134,7 +139,7 @@ export class MediaWorker {
   place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant {
     const id = this.nextLeg++;
     this.placed += 1;
-    const leg: Leg = { listener, join: undefined, isIn: false };
+    const leg: Leg = { listener, placedAt: this.clock.now(), join: undefined, isIn: false };
     this.legs.set(id, leg);
     this.tell({ type: 'join', leg: id, request });
     return {
@@ -282,6 +287,7 @@ export class MediaWorker {
 
 interface Leg {
   readonly listener: ParticipantListener;
+  readonly placedAt: number;
   /** Since it is to appear. */
   join: Join | undefined;
   isIn: boolean;
