@@ -13,7 +13,7 @@ export interface StreamGatewayReport {
 // Phones that call from the same number meet.
 const options = JSON.parse(process.argv[2] ?? '{}') as StreamBridgeOptions;
 const log = createLog('warn', process.stderr);
-const bridge = new StreamBridge({ ...options, log });
+const bridge = new StreamBridge({ maxWorkerDelayMs: 0, ...options, log });
 const gateway = createGateway({
   maxLoopDelayMs: 0,
   maxCpuPercent: 0,

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
-import type { Bridge } from './bridge/bridge.js';
+import type { AnsweredFacts, Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
 import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.js';
 import type { EndCause } from './calls/call.js';
@@ -123,6 +123,8 @@ export interface GatewayOptions {
 interface GatewayEvents {
   /** A call is known and its stream made; audio flows from the stream's `start` on. */
   call: [call: PhoneCall, stream: TwilioMediaStream];
+  /** Somebody is on the phone: audio flows. Told once a call, in a fleet by the node where that was. */
+  answered: [call: PhoneCall, facts: AnsweredFacts];
   /** A call is over and freed; the report tells how it was. */
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
   /** A recording is over and its file, at this node, closed, for whatever reason. */
@@ -312,6 +314,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       );
     }
     this.switchboard.on('call', (call, stream) => this.emit('call', call, stream));
+    this.switchboard.on('answered', (call, _, facts) => {
+      if (!facts.isContinued) this.emit('answered', call, facts);
+    });
     this.switchboard.on('end', (call, cause, report) => this.emit('end', call, cause, report));
     this.legs = new Legs(this.bridge, options.maxLegs ?? 200, clock, frameClock);
     const warnings: string[] = [];

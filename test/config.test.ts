@@ -219,6 +219,7 @@ describe('the configuration', () => {
       apiSecret: 'hush',
       media: 'workers',
       legsPerWorker: 20,
+      joinAt: 'answer',
       aloneSeconds: 60,
       transferTo: [],
     });
@@ -231,6 +232,7 @@ describe('the configuration', () => {
       STREAM_BASE_URL: 'http://127.0.0.1:3031',
       STREAM_MEDIA: 'inline',
       STREAM_LEGS_PER_WORKER: '50',
+      STREAM_JOIN_AT: 'ring',
       STREAM_ALONE_SECONDS: '5',
       STREAM_TRANSFER_TO: '+15551230000, +1555* ,sip:desk@example.com',
     };
@@ -240,6 +242,7 @@ describe('the configuration', () => {
       baseUrl: 'http://127.0.0.1:3031',
       media: 'inline',
       legsPerWorker: 50,
+      joinAt: 'ring',
       aloneSeconds: 5,
       transferTo: ['+15551230000', '+1555*', 'sip:desk@example.com'],
     });
@@ -251,6 +254,7 @@ describe('the configuration', () => {
     [{ ...KEYS, STREAM_BASE_URL: 'nowhere' }, 'STREAM_BASE_URL'],
     [{ ...KEYS, STREAM_MEDIA: 'threads' }, 'STREAM_MEDIA'],
     [{ ...KEYS, STREAM_LEGS_PER_WORKER: '51' }, 'STREAM_LEGS_PER_WORKER'],
+    [{ ...KEYS, STREAM_JOIN_AT: 'start' }, 'STREAM_JOIN_AT'],
     [{ ...KEYS, STREAM_ALONE_SECONDS: '0' }, 'STREAM_ALONE_SECONDS'],
     [{ ...KEYS, STREAM_TRANSFER_TO: '+1555,anybody' }, 'STREAM_TRANSFER_TO'],
   ])('refuses %j', (given, name) => {

@@ -46,8 +46,24 @@ export interface PhoneLine extends FrameSink {
   fail(error: unknown): void;
 }
 
+/** How somebody came to be on a phone. */
+export interface AnsweredFacts {
+  /** `inbound`, or `outbound-api` for a call that we placed; absent where nobody knows. */
+  readonly direction?: string | undefined;
+  /** Seconds from the webhook, or from placing the call, until its audio flowed; absent where nobody knows. */
+  readonly ringSeconds?: number;
+  /** Whether somebody was on it before, at another node: no greeting is due. */
+  readonly isContinued?: boolean;
+}
+
 /** A call's place in a bridge: takes the caller's frames until it is closed. */
 export interface BridgeLeg extends FrameSink {
+  /**
+   * Somebody is on the phone; told once, as soon as that is so and the leg is there. The caller's frames come after it,
+   * where it is a promise, after that.
+   * @returns rejects where the phone cannot come in: the call then ends as for a `join` that failed
+   */
+  answered?(facts: AnsweredFacts): void | Promise<void>;
   /** A key the caller pressed: one of `0–9 * # A–D`. */
   dtmf(digit: string): void;
   /** A mark of {@link PhoneLine.mark} came back. */
@@ -58,8 +74,8 @@ export interface BridgeLeg extends FrameSink {
 
 /** A program in a room, as the room sees it: it hears the others and is told what happens. */
 export interface Program extends FrameSink {
-  /** Somebody is on this phone, from now on. */
-  phoneJoined(callId: string): void;
+  /** Somebody is on this phone, from now on; `facts` where they are known. */
+  phoneJoined(callId: string, facts?: AnsweredFacts): void;
   phoneLeft(callId: string): void;
   /** A caller pressed a key: one of `0–9 * # A–D`. */
   pressed(callId: string, digit: string): void;
@@ -113,13 +129,18 @@ export interface Bridge {
    * Twilio is then told to ask what comes next. False by default.
    */
   readonly goesOn?: boolean;
+  /** Whether it can carry no more for now: asked at every new call, which is then turned away as busy. Cheap to read. */
+  readonly isOverloaded?: boolean;
   /** Makes sure that calls can be joined; fails for settings that cannot work. Called before the gateway listens. */
   open?(): Promise<void>;
   /** The room of a call whose hook names none; by default one of its own. */
   roomOf?(callId: string): string;
   /** What an operator may want to watch; read at every scrape. */
   readonly figures?: readonly BridgeFigure[];
-  /** Joins a phone. Audio may reach `line` before the promise is fulfilled. */
+  /**
+   * Joins a phone, or makes ready for it while it rings: the leg is then told when it is {@link BridgeLeg.answered}.
+   * Audio may reach `line` before the promise is fulfilled.
+   */
   join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg>;
   /**
    * Joins a program to a room, which is made for it where there is none; absent where there are no such rooms.

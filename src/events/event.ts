@@ -8,8 +8,8 @@ import type { RecordingResult } from '../server/recording/recording.js';
 export interface EventData {
   /** A call is known: its webhook came, or it is about to be placed. */
   'call.started': Record<string, never>;
-  /** Audio flows. */
-  'call.answered': { readonly streamSid: string };
+  /** Audio flows, so many seconds after the webhook or after the call was placed. */
+  'call.answered': { readonly streamSid: string; readonly ringSeconds: number };
   /** Twilio found out who or what answered a call that we placed: `human`, `machine_end_beep`, `fax`, `unknown`, … */
   'call.answered-by': { readonly answeredBy: string; readonly afterMs?: number };
   /** The caller pressed a key: one of `0–9 * # A–D`. */

@@ -1,6 +1,8 @@
 import type { Clock, Timer } from '../clock.js';
+import { Overload } from '../telemetry/overload.js';
+
 /** Why a new call is turned away. */
-export type Closure = 'draining' | 'full' | 'loop_delay' | 'cpu';
+export type Closure = 'draining' | 'full' | 'media' | 'loop_delay' | 'cpu';
 
 /** Why a call was turned away: also because the nodes of a fleet could not be told of it. */
 export type RefusalReason = Closure | 'registry';
@@ -18,16 +20,14 @@ export interface AdmissionLimits {
 export interface AdmissionGauges {
   activeCalls(): number;
   isDraining(): boolean;
+  /** Whether the bridge can carry no more. */
+  isBridgeOverloaded(): boolean;
   loopDelayMs(): number;
   /** CPU time of the process so far, in milliseconds. */
   cpuMs(): number;
 }
 
 const SAMPLE_MS = 1_000;
-/** Below this share of its limit a load is over, */
-const CALM = 0.8;
-/** if it stays there for so many samples: who just turned callers away must not take them all at once. */
-const CALM_SAMPLES = 3;
 
 /**
  * Decides whether a new call is taken, so that those who already talk are not hurt by it. Load closes at once and opens
@@ -36,8 +36,8 @@ const CALM_SAMPLES = 3;
 export class Admission {
   /** Calls turned away so far, by reason. */
   readonly refused = new Map<RefusalReason, number>();
-  private overloaded: 'loop_delay' | 'cpu' | undefined;
-  private calm = 0;
+  private readonly overload = new Overload();
+  private overloadedBy: 'loop_delay' | 'cpu' = 'cpu';
   private timer: Timer | undefined;
   private sampledAt: number;
   private sampledCpu: number;
@@ -70,7 +70,8 @@ export class Admission {
   get closure(): Closure | undefined {
     if (this.gauges.isDraining()) return 'draining';
     if (this.gauges.activeCalls() >= this.limits.maxCalls) return 'full';
-    return this.overloaded;
+    if (this.gauges.isBridgeOverloaded()) return 'media';
+    return this.overload.isOn ? this.overloadedBy : undefined;
   }
 
   /** As {@link closure}, for a call that is there: one that is turned away counts. */
@@ -93,12 +94,7 @@ export class Admission {
     this.sampledCpu = cpuMs;
     const delay = maxLoopDelayMs === 0 ? 0 : this.gauges.loopDelayMs() / maxLoopDelayMs;
     const load = maxCpuPercent === 0 ? 0 : cpu / maxCpuPercent;
-    if (delay > 1 || load > 1) {
-      this.overloaded = delay > 1 ? 'loop_delay' : 'cpu';
-      this.calm = 0;
-    } else if (this.overloaded !== undefined) {
-      this.calm = Math.max(delay, load) < CALM ? this.calm + 1 : 0;
-      if (this.calm >= CALM_SAMPLES) this.overloaded = undefined;
-    }
+    if (delay > 1 || load > 1) this.overloadedBy = delay > 1 ? 'loop_delay' : 'cpu';
+    this.overload.note(Math.max(delay, load));
   }
 }

@@ -9,7 +9,10 @@ export function writeCallEvents(events: EventLog, switchboard: Switchboard, flee
     // Of a call that goes on here its first node has told already.
     if (isContinued) return;
     events.publish('call.started', call, {});
-    stream.on('start', ({ streamSid }) => events.publish('call.answered', call, { streamSid }));
+  });
+  switchboard.on('answered', (call, { streamSid }, { ringSeconds = 0, isContinued }) => {
+    if (!isContinued && streamSid !== undefined)
+      events.publish('call.answered', call, { streamSid, ringSeconds });
   });
   switchboard.on('answeredBy', (call, answeredBy, afterMs) =>
     events.publish('call.answered-by', call, { answeredBy, ...(afterMs === undefined ? {} : { afterMs }) }),

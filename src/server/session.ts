@@ -1,4 +1,4 @@
-import type { Bridge, BridgeLeg, PhoneLine } from '../bridge/bridge.js';
+import type { AnsweredFacts, Bridge, BridgeLeg, PhoneLine } from '../bridge/bridge.js';
 import type { EndCause } from '../calls/call.js';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
@@ -50,6 +50,10 @@ export interface SessionOptions {
   readonly defaultRoom: (call: PhoneCall) => string;
   /** Notes what Twilio calls the call, where its stream is the first to tell. */
   readonly bindSid: (call: PhoneCall, callSid: string) => void;
+  /** Told when somebody is on the phone. */
+  readonly onAnswered: (facts: AnsweredFacts) => void;
+  /** Whether another node had the call before. */
+  readonly isContinued: boolean;
   /**
    * Says what Twilio shall do with the caller when the stream is over; `undefined` where Twilio was not told to ask.
    */
@@ -82,6 +86,8 @@ export class Session implements PhoneLine {
   /** Whether Twilio takes the caller elsewhere, once it has said so: until then an end of the stream is not understood. */
   private leaving: Promise<boolean> | undefined;
   private begun = false;
+  /** Fulfilled when somebody is on the phone, or never will be: then without facts. */
+  private readonly answered: Promise<AnsweredFacts | undefined>;
   private readonly gone = new AbortController();
 
   constructor(
@@ -93,10 +99,24 @@ export class Session implements PhoneLine {
       clock: options.clock,
       checkStart: (start) => this.checkStart(start),
     });
+    // Another node may have had it first.
+    const begunAt =
+      options.clock.now() - Math.max(0, options.clock.date().getTime() - call.startedAt.getTime());
+    let answer: (facts: AnsweredFacts | undefined) => void = () => {};
+    this.answered = new Promise((resolve) => {
+      answer = resolve;
+    });
     this.stream.on('start', ({ callSid }) => {
       // A callee may be faster than Twilio's answer to whoever placed the call.
       if (call.callSid === undefined) options.bindSid(call, callSid);
       call.goLive();
+      const facts: AnsweredFacts = {
+        direction: call.direction,
+        ringSeconds: Math.round((options.clock.now() - begunAt) / 100) / 10,
+        isContinued: options.isContinued,
+      };
+      answer(facts);
+      options.onAnswered(facts);
     });
     this.stream.on('dtmf', (digit) => this.leg?.dtmf(digit));
     this.stream.on('mark', (echo) => this.leg?.marked?.(echo));
@@ -114,6 +134,7 @@ export class Session implements PhoneLine {
     // A finaliser of its own: a bridge that fails to let go must not keep the socket open.
     call.onEnd(() => {
       gone.abort();
+      answer(undefined);
       const { leg } = this;
       this.leg = undefined;
       this.ending = Promise.resolve(leg?.close());
@@ -240,7 +261,7 @@ export class Session implements PhoneLine {
     const moved = inPlace(decision, place);
     if (roomOf(moved) !== this.room) {
       const line = new LegLine(this);
-      const next = await this.joinLeg(moved, line, signal).catch((error) => {
+      const next = await this.joinAnswered(moved, line, signal).catch((error) => {
         throw signal.aborted ? ended() : error;
       });
       if (signal.aborted) {
@@ -293,7 +314,26 @@ export class Session implements PhoneLine {
       return;
     }
     this.leg = leg;
+    if (leg.answered !== undefined) {
+      const facts = await this.answered;
+      if (facts === undefined) return;
+      await leg.answered(facts);
+      if (signal.aborted) return;
+    }
     this.stream.connect(leg);
+  }
+
+  /** As somebody who is on the phone already. */
+  private async joinAnswered(decision: Admission, line: LegLine, signal: AbortSignal): Promise<BridgeLeg> {
+    const leg = await this.joinLeg(decision, line, signal);
+    try {
+      const facts = await this.answered;
+      if (facts !== undefined) await leg.answered?.(facts);
+    } catch (error) {
+      void this.letGo(leg);
+      throw error;
+    }
+    return leg;
   }
 
   private joinLeg(decision: Admission, line: LegLine, signal: AbortSignal): Promise<BridgeLeg> {

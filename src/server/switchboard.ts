@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import type { Bridge } from '../bridge/bridge.js';
+import type { AnsweredFacts, Bridge } from '../bridge/bridge.js';
 import type { EndCause } from '../calls/call.js';
 import type { TwilioCallRegistry } from '../calls/registry.js';
 import { CALL_RESULTS, type CallResult } from '../calls/result.js';
@@ -79,6 +79,8 @@ export interface Adoption {
 interface SwitchboardEvents {
   /** A call is known; it has no audio yet. */
   call: [call: PhoneCall, stream: TwilioMediaStream, isContinued: boolean];
+  /** Somebody is on the phone: audio flows. */
+  answered: [call: PhoneCall, stream: TwilioMediaStream, facts: AnsweredFacts];
   /** Twilio found out who or what answered a call that we placed. */
   answeredBy: [call: PhoneCall, answeredBy: string, afterMs: number | undefined];
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
@@ -131,6 +133,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const gauges: AdmissionGauges = {
       activeCalls: () => this.sessions.size,
       isDraining: () => this.isDraining,
+      isBridgeOverloaded: () => options.bridge.isOverloaded === true,
       loopDelayMs: () => this.eventLoopDelay.recentMs,
       cpuMs: () => {
         const { user, system } = process.cpuUsage();
@@ -347,6 +350,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         throw unavailable('GW_DRAINING', 'a gateway that takes calls', 'one that is shutting down');
       case 'full':
         throw unavailable('GW_FULL', `fewer than ${this.admission.maxCalls} calls`, 'one more');
+      case 'media':
       case 'loop_delay':
       case 'cpu':
         throw unavailable('GW_OVERLOADED', 'a gateway with time to spare', 'one under load');
@@ -504,6 +508,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       clock: this.options.clock,
       defaultRoom,
       bindSid: (call, callSid) => this.options.registry.bindSid(call, callSid),
+      onAnswered: (facts) => this.tellAnswered(session, facts),
+      isContinued,
       accountSid,
       apology,
       goOn: this.comesBack
@@ -530,6 +536,14 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       // A listener's fault ends its call; it must not leave one behind that nobody answers for.
       log.error({ callId, err: error }, 'a listener of "call" failed');
       call.end('internal');
+    }
+  }
+
+  private tellAnswered({ call, stream }: Session, facts: AnsweredFacts): void {
+    try {
+      this.emit('answered', call, stream, facts);
+    } catch (error) {
+      this.options.log.error({ callId: call.callId, err: error }, 'a listener of "answered" failed');
     }
   }
 

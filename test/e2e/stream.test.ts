@@ -18,7 +18,13 @@ it('a phone and a participant of a Stream call hear each other, through a media 
   const double = await StreamDouble.start();
   freed.push(() => double.close());
   const { url: baseUrl, apiKey, apiSecret } = double;
-  const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl, log: createLog('silent') });
+  const bridge = new StreamBridge({
+    apiKey,
+    apiSecret,
+    baseUrl,
+    maxWorkerDelayMs: 0,
+    log: createLog('silent'),
+  });
   freed.push(() => bridge.close());
   const { gateway, url } = await startGateway({ bridge, prepareCall: () => ({ room: 'room' }) });
   const caller = callPhone(url, 1_000);

@@ -6,7 +6,7 @@ import type { Gateway, GatewayOptions } from '../../src/index.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually, virtualTime } from '../support/time.js';
+import { eventually, sleep, virtualTime } from '../support/time.js';
 
 virtualTime();
 
@@ -115,7 +115,9 @@ describe('GET /v1/events', () => {
       'content-type': 'text/event-stream',
       'cache-control': 'no-store',
     });
-    const caller = await Caller.call(url);
+    const caller = await Caller.connect(url);
+    await sleep(4_100);
+    caller.start();
     caller.stop();
     await eventually('three events', () => reader.told.length === 3);
     expect(reader.types).toEqual(['call.started', 'call.answered', 'call.ended']);
@@ -127,6 +129,7 @@ describe('GET /v1/events', () => {
         call: { callSid: caller.parameters.CallSid },
       });
     }
+    expect(reader.told[1]?.data.data).toEqual({ streamSid: caller.streamSid, ringSeconds: 4.1 });
     expect(reader.told[2]?.data.data).toMatchObject({ cause: 'stop', result: 'success' });
     expect(reader.retryMs).toBe(2_000);
   });

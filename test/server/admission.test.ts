@@ -6,13 +6,14 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 /** An admission whose seconds pass when the test says so. */
 function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPercent?: number } = {}) {
-  const state = { calls: 0, draining: false, delay: 0, cpu: 0 };
+  const state = { calls: 0, draining: false, media: false, delay: 0, cpu: 0 };
   const clock = new VirtualClock();
   const admission = new Admission(
     { maxCalls: 10, maxLoopDelayMs: 50, maxCpuPercent: 80, ...limits },
     {
       activeCalls: () => state.calls,
       isDraining: () => state.draining,
+      isBridgeOverloaded: () => state.media,
       loopDelayMs: () => state.delay,
       cpuMs: () => state.cpu,
     },
@@ -42,6 +43,16 @@ describe('admission', () => {
     expect(admission.closure).toBe('full');
     state.calls = 9;
     expect(admission.closure).toBeUndefined();
+  });
+
+  it('closes while the bridge can carry no more, whatever the load', () => {
+    const { state, admission, second } = setUp();
+    state.media = true;
+    expect(admission.refuse()).toBe('media');
+    expect(second(95)).toBe('media');
+    state.media = false;
+    expect(admission.closure).toBe('cpu');
+    expect(admission.refused).toEqual(new Map([['media', 1]]));
   });
 
   it('closes at once under load, by CPU or by a late event loop', () => {

@@ -255,9 +255,13 @@ describe('a raw leg', () => {
     const { url } = await startGateway({ controlApiKey: KEY, prepareCall: () => ({ room: 'desk' }) });
     const leg = await TestLeg.join(url, 'desk');
     const watcher = await TestLeg.join(url, 'desk', '?listen=1');
-    const caller = await Caller.call(url);
+    const caller = await Caller.connect(url);
+    await sleep(1_500);
+    expect(leg.all('joined')).toEqual([]);
+    caller.start();
     caller.media(new Uint8Array(160).fill(0xff));
-    const { phone } = await leg.event('joined');
+    const { phone, ...answered } = await leg.event('joined');
+    expect(answered).toEqual({ type: 'joined', direction: 'inbound', ringSeconds: 1.5 });
     caller.json({
       event: 'dtmf',
       streamSid: caller.streamSid,

@@ -38,7 +38,7 @@ it('a worker that crashes costs its own call a moment and others nothing; no gho
 it('workers are told no secret, and go with their bridge', async () => {
   const { double } = await talk();
   const { apiKey, apiSecret, url: baseUrl } = double;
-  const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl });
+  const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl, maxWorkerDelayMs: 0 });
   await bridge.open();
   const [{ pid } = { pid: 0 }] = bridge.workers();
   const environment = readFileSync(`/proc/${pid}/environ`, 'utf8');

@@ -1,5 +1,5 @@
 import type { MarkEcho } from '../../media/marks.js';
-import type { BridgeLeg, PhoneLine } from '../bridge.js';
+import type { AnsweredFacts, BridgeLeg, PhoneLine } from '../bridge.js';
 import { RoomMember } from './member.js';
 import type { Room } from './room.js';
 
@@ -14,6 +14,7 @@ export class PhoneMember extends RoomMember implements BridgeLeg {
   /** Marks of programs on their way, by what the phone calls them. */
   private readonly marks = new Map<string, (fate: MarkFate) => void>();
   private wasHeard = false;
+  private facts: AnsweredFacts | undefined;
 
   constructor(
     room: Room,
@@ -31,9 +32,13 @@ export class PhoneMember extends RoomMember implements BridgeLeg {
   override write(frame: Int16Array, stamp: number): void {
     if (!this.wasHeard && !this.hasLeft) {
       this.wasHeard = true;
-      for (const program of this.room.programs) program.phoneJoined(this.callId);
+      for (const program of this.room.programs) program.phoneJoined(this.callId, this.facts);
     }
     super.write(frame, stamp);
+  }
+
+  answered(facts: AnsweredFacts): void {
+    this.facts = facts;
   }
 
   /** In a room of phones a key is heard as the tone it made; programs are told which one it was. */

@@ -18,7 +18,7 @@ export interface PhoneStream {
   close(code?: number, reason?: string): void;
   on(event: 'dtmf', listener: (digit: string) => void): unknown;
   on(event: 'mark', listener: (echo: MarkEcho) => void): unknown;
-  on(event: 'end', listener: () => void): unknown;
+  on(event: 'start' | 'end', listener: () => void): unknown;
   off(event: string, listener: (...args: never[]) => void): unknown;
 }
 
@@ -35,7 +35,8 @@ export interface AttachedPhone {
 
 /**
  * Makes a phone a participant of a Stream call: what the caller says is heard there, and everybody there is heard by
- * the caller. It ends with the stream; when the call ends, the stream is closed.
+ * the caller. It ends with the stream; when the call ends, the stream is closed. A phone that still rings joins when its
+ * stream starts (or at once where the bridge says `joinAt: 'ring'`), and is attached then.
  *
  * For a stream that the gateway leaves to you (`{ bridge: false }`).
  * @param call of `@stream-io/node-sdk`; created where it does not exist
@@ -64,6 +65,10 @@ export async function attachPhoneToCall(
       { callId: call.cid, room: call.cid, user: { id: userId }, signal: gone.signal },
       lineOf(stream),
     );
+    const answered = started(stream, gone.signal).then(() => leg.answered({}));
+    // A phone that is in its call while it rings is attached: who answers it is only told.
+    answered.catch(() => leg.close());
+    if (!leg.isIn) await answered;
     const onDigit = (digit: string) => leg.dtmf(digit);
     const onMark = (echo: MarkEcho) => leg.marked?.(echo);
     let isAttached = true;
@@ -94,6 +99,22 @@ export async function attachPhoneToCall(
       },
     );
   }
+}
+
+/** Fulfilled when somebody is on the phone. */
+async function started(stream: PhoneStream, gone: AbortSignal): Promise<void> {
+  gone.throwIfAborted();
+  if (stream.isConnected) return;
+  await new Promise<void>((resolve, reject) => {
+    const settle = () => {
+      stream.off('start', settle);
+      gone.removeEventListener('abort', settle);
+      if (gone.aborted) reject(gone.reason);
+      else resolve();
+    };
+    stream.on('start', settle);
+    gone.addEventListener('abort', settle);
+  });
 }
 
 function lineOf(stream: PhoneStream): PhoneLine {

@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../../clock.js';
 import { expected, GatewayError } from '../../errors.js';
 import { createLog, type Logger } from '../../telemetry/log.js';
-import type { Bridge, BridgeFigure, BridgeLeg, JoinRequest, PhoneLine } from '../bridge.js';
+import type { Bridge, BridgeFigure, JoinRequest, PhoneLine } from '../bridge.js';
 import { Administration } from './administration.js';
 import { parseCallName } from './call-name.js';
 import { InlineHost } from './inline-host.js';
@@ -24,6 +24,18 @@ export interface StreamBridgeOptions {
   readonly recycleAfter?: number;
   /** Resident memory in megabytes after which a media worker is replaced; default 1,000. */
   readonly memoryLimitMb?: number;
+  /**
+   * When a phone joins its call for everybody to see: when it is answered (default), or while it still `ring`s. All that
+   * nobody sees is done while it rings in either case.
+   */
+  readonly joinAt?: 'answer' | 'ring';
+  /**
+   * Above this delay of a media worker's timers (nine tenths of a second's), in milliseconds, new calls are turned away as
+   * busy; so they are while joins take too long. Default 20, up to 10,000; 0 to take whatever comes.
+   */
+  readonly maxWorkerDelayMs?: number;
+  /** With less than so many percent of the machine's processors idle, half of that delay is enough; 0…90, default 5. */
+  readonly minIdlePercent?: number;
   /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
   readonly joinSeconds?: number;
   /** A phone that is alone in its call for this many seconds is hung up; default 60. */
@@ -126,6 +138,11 @@ export class StreamBridge implements Bridge {
     this.pool = this.host instanceof WorkerPool ? this.host : undefined;
   }
 
+  /** Whether media workers or processors have no time for another call. */
+  get isOverloaded(): boolean {
+    return this.host.isOverloaded === true;
+  }
+
   /** A call of its own, of the default type. */
   roomOf(callId: string): string {
     return callId;
@@ -150,7 +167,7 @@ export class StreamBridge implements Bridge {
    * @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_USER` (400), `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE` (502),
    * `GW_STREAM_JOIN`, `GW_STREAM_CALL_ENDED`
    */
-  async join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg> {
+  async join(request: JoinRequest, line: PhoneLine): Promise<StreamLeg> {
     request.signal.throwIfAborted();
     const { apiKey, baseUrl, joinSeconds = 15, aloneSeconds = 60, watchdogSeconds = 3 } = this.options;
     checkUserId(request.user.id);
@@ -171,7 +188,8 @@ export class StreamBridge implements Bridge {
     });
     this.legs.add(leg);
     leg.onClose = () => this.legs.delete(leg);
-    await leg.join(request.signal).catch((error) => {
+    const isPresent = this.options.joinAt === 'ring' || line.isLive;
+    await leg.join(request.signal, isPresent).catch((error) => {
       throw withoutStatusOfStream(error);
     });
     return leg;
@@ -200,7 +218,9 @@ export class StreamBridge implements Bridge {
     const { media, legsPerWorker = 20, recycleAfter = 1000, memoryLimitMb = 1000 } = this.options;
     const { log, clock } = this;
     if (media === 'inline') return new InlineHost(clock);
-    return new WorkerPool({ legsPerWorker, recycleAfter, memoryLimitMb, log, clock });
+    const { maxWorkerDelayMs: maxDelayMs = 20, minIdlePercent = 5 } = this.options;
+    const limits = { legsPerWorker, recycleAfter, memoryLimitMb, maxDelayMs, minIdlePercent };
+    return new WorkerPool({ ...limits, log, clock });
   }
 }
 
@@ -231,6 +251,8 @@ function checkOptions(options: StreamBridgeOptions): void {
   if (typeof apiSecret !== 'string' || apiSecret === '') {
     throw new TypeError('Expected a Stream API secret for apiSecret but received none');
   }
+  const { joinAt = 'answer' } = options;
+  if (joinAt !== 'answer' && joinAt !== 'ring') throw expected('"answer" or "ring"', 'joinAt', joinAt);
   if (media !== 'workers' && media !== 'inline') throw expected('"workers" or "inline"', 'media', media);
   if (!Number.isInteger(legsPerWorker) || legsPerWorker < 1 || legsPerWorker > MAX_LEGS_PER_WORKER) {
     throw expected(`1 to ${MAX_LEGS_PER_WORKER}`, 'legsPerWorker', legsPerWorker);
@@ -239,6 +261,13 @@ function checkOptions(options: StreamBridgeOptions): void {
   const isList = Array.isArray(transferTo) && transferTo.every((number) => typeof number === 'string');
   if (typeof transferTo !== 'function' && !isList) {
     throw expected('a function or a list of numbers', 'transferTo', transferTo);
+  }
+  const { maxWorkerDelayMs = 20, minIdlePercent = 5 } = options;
+  if (!(maxWorkerDelayMs >= 0 && maxWorkerDelayMs <= 10_000)) {
+    throw expected('0 to 10000 milliseconds', 'maxWorkerDelayMs', maxWorkerDelayMs);
+  }
+  if (!(minIdlePercent >= 0 && minIdlePercent <= 90)) {
+    throw expected('0 to 90 percent', 'minIdlePercent', minIdlePercent);
   }
   for (const name of [
     'recycleAfter',

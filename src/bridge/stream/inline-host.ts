@@ -32,6 +32,7 @@ export class InlineHost implements MediaHost {
     this.participants.add(participant);
     void participant.join();
     return {
+      appear: () => participant.appear(),
       write: (frame, stamp) => participant.write(frame, stamp),
       playTones: (digits) => participant.playTones(digits),
       mute: (isMuted) => participant.mute(isMuted),

@@ -3,7 +3,7 @@ import { GatewayError } from '../../errors.js';
 import type { MarkEcho } from '../../media/marks.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { Stamp } from '../../telemetry/stamp.js';
-import type { BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
+import type { AnsweredFacts, BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
 import type { Administration } from './administration.js';
 import type { CallName } from './call-name.js';
 import type { MediaHost } from './media-host.js';
@@ -48,6 +48,8 @@ export class StreamLeg implements BridgeLeg {
   private retry: Timer | undefined;
   private alone: Timer | undefined;
   private joinTimer: Timer | undefined;
+  /** Whether it is to be seen in its call, and somebody waits for that. */
+  private isPresent = false;
   private others = 0;
   /** What is still on its way to a phone that is to be hung up. */
   private tail: Tail | undefined;
@@ -73,24 +75,43 @@ export class StreamLeg implements BridgeLeg {
   }
 
   /**
-   * Joins for the first time.
+   * Makes ready to join, or joins for the first time.
+   * @param isPresent whether it joins for everybody to see; else that waits until it is {@link answered}
    * @throws GatewayError `GW_STREAM_JOIN` when the time is over, `GW_STREAM_REFUSED` and `GW_STREAM_UNAVAILABLE`
    */
-  async join(signal: AbortSignal): Promise<void> {
+  async join(signal: AbortSignal, isPresent: boolean): Promise<void> {
     const giveUp = () => this.close();
     signal.addEventListener('abort', giveUp);
-    this.joinTimer = this.options.clock.after(this.options.joinMs, () => this.fail('the time was over'));
+    this.limitJoin();
     try {
       await Promise.race([this.options.administration.prepare(this.user, this.name, signal), this.settled]);
       this.place();
-      await this.settled;
+      if (isPresent) await this.appear();
     } catch (error) {
       this.close();
       throw error;
     } finally {
-      this.options.clock.cancel(this.joinTimer);
       signal.removeEventListener('abort', giveUp);
     }
+  }
+
+  /**
+   * Somebody is on the phone: it joins, if it has not, and tells those in the call.
+   * @throws GatewayError `GW_STREAM_JOIN`, `GW_STREAM_CALL_ENDED`
+   */
+  async answered({ direction, ringSeconds, isContinued }: AnsweredFacts): Promise<void> {
+    try {
+      await this.appear();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    if (isContinued) return;
+    this.tell({
+      type: 'phone.answered',
+      ...(direction === undefined ? {} : { direction }),
+      ...(ringSeconds === undefined ? {} : { ring_seconds: ringSeconds }),
+    });
   }
 
   write(frame: Int16Array, stamp: Stamp): void {
@@ -120,6 +141,29 @@ export class StreamLeg implements BridgeLeg {
     return leaving;
   }
 
+  private async appear(): Promise<void> {
+    if (!this.isPresent) {
+      this.isPresent = true;
+      // A caller waits no longer for having rung before.
+      this.limitJoin();
+      this.participant?.appear();
+    }
+    await this.settled;
+  }
+
+  /** From now on there is only so much time to join. */
+  private limitJoin(reason = 'the time was over'): void {
+    this.options.clock.cancel(this.joinTimer);
+    this.joinTimer = this.isClosed
+      ? undefined
+      : this.options.clock.after(this.options.joinMs, () => this.fail(reason));
+  }
+
+  private unlimitJoin(): void {
+    this.options.clock.cancel(this.joinTimer);
+    this.joinTimer = undefined;
+  }
+
   /** Whether it is in its call at this moment. */
   get isIn(): boolean {
     return this.isJoined && !this.isClosed;
@@ -140,6 +184,9 @@ export class StreamLeg implements BridgeLeg {
         this.tail?.hear(frame);
       },
       token: async () => administration.token(id),
+      prepared: () => {
+        if (isCurrent()) this.prepared();
+      },
       joined: () => {
         if (isCurrent()) this.joined();
       },
@@ -170,6 +217,14 @@ export class StreamLeg implements BridgeLeg {
       listener,
     );
     this.participant = placed;
+    if (this.isPresent) placed.appear();
+  }
+
+  /** A phone may ring for as long as it likes. */
+  private prepared(): void {
+    if (this.isPresent) return;
+    this.attempts = 0;
+    this.unlimitJoin();
   }
 
   private joined(): void {
@@ -178,7 +233,7 @@ export class StreamLeg implements BridgeLeg {
     this.isJoined = true;
     this.isRefused = false;
     this.settle?.resolve();
-    this.options.clock.cancel(this.joinTimer);
+    this.unlimitJoin();
     if (this.isMuted) this.participant?.mute(true);
     this.waitForOthers();
     const { log, onRejoin } = this.options;
@@ -220,8 +275,8 @@ export class StreamLeg implements BridgeLeg {
       this.attempts = 0;
       this.lostAt = this.options.clock.now();
       this.options.log.warn({ callId: this.callId, reason }, 'lost the Stream call');
-      this.joinTimer = this.options.clock.after(this.options.joinMs, () => this.fail(reason));
     }
+    if (this.joinTimer === undefined) this.limitJoin(reason);
     const pause = PAUSES_MS[Math.min(this.attempts, PAUSES_MS.length - 1)] as number;
     this.retry = this.options.clock.after(pause, () => this.place());
   }
@@ -248,10 +303,11 @@ export class StreamLeg implements BridgeLeg {
   }
 
   private giveUp(error: GatewayError): void {
-    if (!this.wasLost) {
+    if (!this.wasLost && this.isPresent) {
       this.settle?.reject(error);
       return;
     }
+    // Nobody waits for it: the caller is told.
     this.close();
     this.line.fail(error);
   }

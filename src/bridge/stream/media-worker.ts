@@ -1,9 +1,10 @@
 import { Socket } from 'node:net';
 import { systemClock } from '../../clock.js';
+import { EventLoopDelay } from '../../telemetry/event-loop-delay.js';
 import { BlockClock } from './clock.js';
 import { FramePipe } from './frame-pipe.js';
 import { Participant, type ParticipantListener } from './participant.js';
-import type { FromWorker, ToWorker } from './worker-messages.js';
+import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
 import { wrtcStack } from './wrtc.js';
 
 /**
@@ -20,6 +21,8 @@ interface Seat {
 }
 
 const blockClock = new BlockClock(systemClock);
+const lateness = new EventLoopDelay(systemClock);
+lateness.start();
 const seats = new Map<number, Seat>();
 let tokenRequests = 0;
 let droppedByPast = 0;
@@ -47,6 +50,7 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
         tokens.set(id, { resolve, reject });
         tell({ type: 'token', leg, id });
       }),
+    prepared: () => tell({ type: 'prepared', leg }),
     joined: () => tell({ type: 'joined', leg }),
     others: (count) => tell({ type: 'others', leg, count }),
     event: (custom, userId) => tell({ type: 'event', leg, custom, userId }),
@@ -95,6 +99,16 @@ function dropped(): number {
   return total;
 }
 
+function vitals(): WorkerVitals {
+  const { user, system } = process.cpuUsage();
+  return {
+    rss: process.memoryUsage.rss(),
+    cpuMs: Math.round((user + system) / 1_000),
+    lateMs: Math.round(lateness.recentMs),
+    dropped: dropped(),
+  };
+}
+
 function answerToken(message: Extract<ToWorker, { type: 'token' }>): void {
   const { leg, id, token, error } = message;
   const tokens = seats.get(leg)?.tokens;
@@ -109,6 +123,9 @@ process.on('message', (message: ToWorker) => {
     case 'join':
       join(message.leg, message.request);
       break;
+    case 'appear':
+      seats.get(message.leg)?.participant.appear();
+      break;
     case 'leave':
       void leave(message.leg);
       break;
@@ -122,7 +139,7 @@ process.on('message', (message: ToWorker) => {
       answerToken(message);
       break;
     case 'ping':
-      tell({ type: 'pong', rss: process.memoryUsage.rss(), dropped: dropped() });
+      tell({ type: 'pong', ...vitals() });
       break;
     case 'end':
       void end();

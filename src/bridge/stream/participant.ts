@@ -9,7 +9,7 @@ import { Ear, type Speaker } from './ear.js';
 import { Microphone } from './microphone.js';
 import { isForPhones } from './phone-events.js';
 import type { AudioStream, RtcStack } from './rtc-stack.js';
-import { readTransport } from './transport.js';
+import { type Measured, readTransport } from './transport.js';
 import { Watchdog, type Way } from './watchdog.js';
 
 /** As whom and where to join. Plain data: it may come from another process. */
@@ -37,7 +37,9 @@ export type Departure = 'ended' | 'lost' | 'refused' | 'forbidden';
 export interface ParticipantListener extends FrameSink {
   /** A token for the user, each time the client wants a fresh one. */
   token(): Promise<string>;
-  /** It is in the call and its audio can be heard. */
+  /** It has done all that nobody in the call can see, and waits to appear. */
+  prepared(): void;
+  /** It is in the call, hears those who are there, and its audio can be heard. */
   joined(): void;
   /** How many others are in the call, whenever that changes. */
   others(count: number): void;
@@ -51,6 +53,8 @@ export interface ParticipantListener extends FrameSink {
 
 /** A participant where it lives: in this process or another. */
 export interface PlacedParticipant extends FrameSink {
+  /** Joins its call for everybody to see, as soon as it can; idempotent. */
+  appear(): void;
   /** Plays in-band DTMF to the phone. */
   playTones(digits: string): void;
   /** Silences the phone in the call, or lets it be heard again. */
@@ -87,6 +91,9 @@ export class Participant implements PlacedParticipant {
   private isEnding = false;
   private endReason: string | undefined;
   private othersCount = -1;
+  /** Whether somebody is on the phone, and who waits for that. */
+  private isDue = false;
+  private awaken = () => {};
   private joining: Promise<void> | undefined;
   private leaving: Promise<void> | undefined;
 
@@ -136,7 +143,12 @@ export class Participant implements PlacedParticipant {
       this.listener.write(this.toneFrame, stampNow(this.clock));
   }
 
-  /** Joins; `joined` or `departed` tells how it went. */
+  appear(): void {
+    this.isDue = true;
+    this.awaken();
+  }
+
+  /** Makes ready, and joins when it may appear; `joined` or `departed` tells how it went. */
   join(): Promise<void> {
     this.joining ??= this.enter().then(
       () => {
@@ -158,6 +170,7 @@ export class Participant implements PlacedParticipant {
 
   leave(): Promise<void> {
     this.isOver = true;
+    this.awaken();
     this.leaving ??= this.exit();
     return this.leaving;
   }
@@ -178,6 +191,10 @@ export class Participant implements PlacedParticipant {
     await this.plugIn(call);
     this.checkWanted();
     this.watchCall(call, sdk);
+    // The client would ask for it only while it joins.
+    void client.streamClient.getLocationHint();
+    if (!this.isDue) await this.lieInWait(call);
+    this.checkWanted();
     this.blockClock.add(this);
     await call.join({ create: false });
     this.checkWanted();
@@ -190,6 +207,21 @@ export class Participant implements PlacedParticipant {
       (reason) => this.depart('lost', reason),
       this.clock,
     );
+  }
+
+  /**
+   * Waits until it may appear. A call is watched meanwhile, so that its events reach the phone: its end, or a command to
+   * hang up. Whoever joins the media server is seen by all at once: that, and only that, is done later.
+   */
+  private async lieInWait(call: Call): Promise<void> {
+    await call.get();
+    if (call.state.endedAt !== undefined) this.endReason ??= 'the call was ended';
+    this.checkWanted();
+    this.listener.prepared();
+    await new Promise<void>((resolve) => {
+      this.awaken = resolve;
+      if (this.isDue || this.isOver || this.endReason !== undefined) resolve();
+    });
   }
 
   /** Everything the client would otherwise ask a browser for is answered or switched off before it joins. */
@@ -212,6 +244,7 @@ export class Participant implements PlacedParticipant {
     const { state } = call;
     const end = (reason: string) => () => {
       this.endReason ??= reason;
+      this.awaken();
     };
     this.subscriptions.push(
       subscribed(call.on('call.ended', end('the call was ended'))),
@@ -271,14 +304,18 @@ export class Participant implements PlacedParticipant {
     this.depart('ended', reason);
   }
 
-  /** Waits until what the phone says reaches the media server, for a while. */
+  /** Waits until what the phone says reaches the media server, and what is said to it reaches it, for a while. */
   private async mediaPath(call: Call): Promise<void> {
     const deadline = this.clock.now() + MEDIA_TIMEOUT_MS;
+    let isHeard = false;
     while (this.clock.now() < deadline) {
       this.checkWanted();
-      if (call.publisher !== undefined && (await readTransport(call.publisher)).isConnected) return;
+      isHeard ||= await isConnected(call.publisher);
+      if (isHeard && (!hasSpeakers(call) || (await isConnected(call.subscriber)))) return;
       await this.clock.sleep(MEDIA_POLL_MS);
     }
+    // Of one who is heard, and hears nothing yet, the watchdog takes care.
+    if (isHeard) return;
     throw new GatewayError(
       'GW_STREAM_MEDIA',
       `Expected a media path to Stream within ${MEDIA_TIMEOUT_MS} ms but received none`,
@@ -367,6 +404,15 @@ function waysOf(call: Call, { SfuModels: { TrackType } }: Sdk): Way[] {
         state.remoteParticipants.some(({ publishedTracks }) => publishedTracks.includes(TrackType.AUDIO)),
     },
   ];
+}
+
+async function isConnected(connection: Measured | undefined): Promise<boolean> {
+  return connection !== undefined && (await readTransport(connection)).isConnected;
+}
+
+/** Whether there is anybody to hear. */
+function hasSpeakers({ state }: Call): boolean {
+  return state.remoteParticipants.some(({ publishedTracks }) => publishedTracks.length > 0);
 }
 
 function subscribed(unsubscribe: () => void): { unsubscribe(): void } {

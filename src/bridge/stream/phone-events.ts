@@ -28,6 +28,8 @@ export type PhoneCommand = z.infer<typeof Command>;
 
 /** What a phone tells those in its call. */
 export type PhoneEvent =
+  /** Somebody is on the phone, who called or was called, and has rung so many seconds: the time to greet. */
+  | { readonly type: 'phone.answered'; readonly direction?: string; readonly ring_seconds?: number }
   /** The caller pressed a key. */
   | { readonly type: 'phone.digit'; readonly digit: string }
   /** Answers `phone.clear`: milliseconds of audio heard since the call began, and dropped now. */

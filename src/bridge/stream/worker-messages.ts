@@ -3,6 +3,7 @@ import type { Departure, ParticipantRequest } from './participant.js';
 /** What the gateway tells a media worker, over the channel of its child process. Audio goes another way. */
 export type ToWorker =
   | { readonly type: 'join'; readonly leg: number; readonly request: ParticipantRequest }
+  | { readonly type: 'appear'; readonly leg: number }
   | { readonly type: 'leave'; readonly leg: number }
   | { readonly type: 'tones'; readonly leg: number; readonly digits: string }
   | { readonly type: 'mute'; readonly leg: number; readonly isMuted: boolean }
@@ -20,6 +21,7 @@ export type ToWorker =
 /** What a media worker tells the gateway. */
 export type FromWorker =
   | { readonly type: 'ready' }
+  | { readonly type: 'prepared'; readonly leg: number }
   | { readonly type: 'joined'; readonly leg: number }
   | { readonly type: 'others'; readonly leg: number; readonly count: number }
   | { readonly type: 'event'; readonly leg: number; readonly custom: unknown; readonly userId: string }
@@ -39,6 +41,9 @@ export type FromWorker =
 export interface WorkerVitals {
   /** Resident memory in bytes. */
   readonly rss: number;
+  /** CPU time so far, in milliseconds, and how late nine tenths of the last second's timers were at most. */
+  readonly cpuMs: number;
+  readonly lateMs: number;
   /** Frames dropped since it began: bursts of phones, and what the gateway did not read. */
   readonly dropped: number;
 }

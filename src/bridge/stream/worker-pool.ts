@@ -1,8 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { Logger } from '../../telemetry/log.js';
+import { JoinQueue } from './join-queue.js';
 import type { MediaHost } from './media-host.js';
+import { MediaLoad, type ProcessorTimes, processorTimes } from './media-load.js';
 import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
 import { MediaWorker, type WorkerListener } from './worker.js';
 
@@ -18,8 +21,16 @@ export interface WorkerPoolOptions {
   readonly memoryLimitMb: number;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Above this delay of a worker's timers, in milliseconds, the pool is overloaded; 0, the default: it never is. */
+  readonly maxDelayMs?: number;
+  /** With less of the processors idle, in percent, half of that delay is enough; default 0. */
+  readonly minIdlePercent?: number;
   /** Starts a worker's process; default {@link forkMediaWorker}. */
   readonly fork?: () => ChildProcess;
+  /** CPU time of a worker's main thread; default {@link mainThreadMs}. */
+  readonly timeOf?: (pid: number) => number | undefined;
+  /** Default {@link processorTimes}. */
+  readonly processors?: () => ProcessorTimes;
 }
 
 /** A media worker as an operator sees it. */
@@ -36,6 +47,14 @@ export interface MediaWorkerState {
 
 /** A spare is started when the join that took the last one has had the machine to itself. */
 const SPARE_AFTER_MS = 1_000;
+/** It takes a second of a processor: where nobody has one, it waits, but not for ever. */
+const SPARE_PATIENCE_MS = 30_000;
+/** Joins at a time in one worker, whose thread is that of its running calls, and in all for each processor. */
+const JOINS_PER_WORKER = 3;
+const JOINS_PER_PROCESSOR = 1;
+const FEWEST_JOINS = 2;
+/** Between the ends of two workers that hang, so that the calls of the first have found their places. */
+const REPLACE_MS = 5_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
 
@@ -52,11 +71,38 @@ export class WorkerPool implements MediaHost {
   /** Workers in a row that died before they were ready: what cannot start is not started over and over. */
   private failures = 0;
   private restart: Timer | undefined;
+  private readonly joins: JoinQueue;
+  private readonly load: MediaLoad;
+  private replacedAt = Number.NEGATIVE_INFINITY;
+  private spareMissedAt: number | undefined;
 
-  constructor(private readonly options: WorkerPoolOptions) {}
+  constructor(private readonly options: WorkerPoolOptions) {
+    const { clock, maxDelayMs = 0, minIdlePercent = 0, processors = processorTimes } = options;
+    this.joins = new JoinQueue(
+      clock,
+      Math.max(FEWEST_JOINS, JOINS_PER_PROCESSOR * availableParallelism()),
+      JOINS_PER_WORKER,
+    );
+    this.load = new MediaLoad(
+      { maxDelayMs, minIdlePercent },
+      {
+        delayMs: () => this.most(({ isReady, lateMs }) => (isReady ? lateMs : 0)),
+        waitMs: () => this.joins.waitFor(this.promised()),
+        joinMs: () => this.joins.recentMs,
+        processors,
+      },
+      clock,
+    );
+  }
+
+  /** Whether another call would hurt those that are carried. */
+  get isOverloaded(): boolean {
+    return this.load.isTooMuch;
+  }
 
   async open(): Promise<void> {
     this.isClosed = false;
+    this.load.start();
     this.keepSpare();
     const [first] = this.workers;
     await first?.ready;
@@ -79,6 +125,7 @@ export class WorkerPool implements MediaHost {
 
   async close(): Promise<void> {
     this.isClosed = true;
+    this.load.stop();
     this.options.clock.cancel(this.restart);
     this.restart = undefined;
     await Promise.all([...this.workers].map((worker) => worker.close()));
@@ -117,7 +164,9 @@ export class WorkerPool implements MediaHost {
       ({ isRetiring, load }) => !isRetiring && load < this.options.legsPerWorker,
     );
     const rank = (worker: MediaWorker) =>
-      (worker.isReady ? 0 : 1000) + (worker.isIdle ? MAX_LEGS_PER_WORKER : worker.load);
+      (worker.isReady ? 0 : 1000) +
+      (worker.isSilent ? 500 : 0) +
+      (worker.isIdle ? MAX_LEGS_PER_WORKER : worker.load);
     return open.sort((a, b) => rank(a) - rank(b))[0];
   }
 
@@ -125,10 +174,12 @@ export class WorkerPool implements MediaHost {
     const listener: WorkerListener = {
       freed: () => this.freed(worker),
       gone: (_, reason, legs) => this.gone(worker, reason, legs),
+      mayReplace: () => this.mayReplace(worker),
       fault: (_, message) =>
         this.options.log.warn({ worker: worker.pid, message }, 'a fault in a media worker'),
     };
-    const worker: MediaWorker = new MediaWorker(listener, this.options.clock, this.options.fork);
+    const { clock, fork, timeOf } = this.options;
+    const worker: MediaWorker = new MediaWorker(listener, clock, this.joins, fork, timeOf);
     this.workers.add(worker);
     worker.ready.then(
       () => {
@@ -143,9 +194,21 @@ export class WorkerPool implements MediaHost {
   private keepSpare(): void {
     if (this.isClosed || this.restart !== undefined) return;
     const spares = [...this.workers].filter(({ isRetiring, isIdle }) => !isRetiring && isIdle);
-    if (spares.length === 0) this.start();
+    if (spares.length > 0) this.spareMissedAt = undefined;
+    else this.startSpare();
     // Calls that went leave workers behind; one spare is enough.
     for (const spare of spares.slice(1)) void this.retire(spare);
+  }
+
+  private startSpare(): void {
+    const now = this.options.clock.now();
+    this.spareMissedAt ??= now;
+    if (this.workers.size > 0 && this.isOverloaded && now - this.spareMissedAt < SPARE_PATIENCE_MS) {
+      this.keepSpareSoon(SPARE_AFTER_MS);
+      return;
+    }
+    this.spareMissedAt = undefined;
+    this.start();
   }
 
   private freed(worker: MediaWorker): void {
@@ -153,6 +216,30 @@ export class WorkerPool implements MediaHost {
     if (!worker.isIdle) return;
     if (worker.isRetiring) void this.retire(worker);
     this.keepSpare();
+  }
+
+  /** One at a time: what starts, and calls that join anew, make the others slower. One that never began holds nobody up. */
+  private mayReplace(worker: MediaWorker): boolean {
+    const now = this.options.clock.now();
+    if (worker.isReady) {
+      const isStarting = [...this.workers].some(({ isReady, isClosing }) => !isReady && !isClosing);
+      if (isStarting || now - this.replacedAt < REPLACE_MS) return false;
+    }
+    if (!worker.isIdle) this.replacedAt = now;
+    return true;
+  }
+
+  private most(of: (worker: MediaWorker) => number): number {
+    let most = 0;
+    for (const worker of this.workers) most = Math.max(most, of(worker));
+    return most;
+  }
+
+  /** Legs that will join soon. */
+  private promised(): number {
+    let count = 0;
+    for (const worker of this.workers) count += worker.promised;
+    return count;
   }
 
   private async retire(worker: MediaWorker): Promise<void> {
@@ -167,7 +254,9 @@ export class WorkerPool implements MediaHost {
     this.deaths += 1;
     this.options.log.error({ worker: worker.pid, legs, reason }, 'media worker died');
     if (worker.isReady) {
-      this.keepSpare();
+      // Once its calls have found their places.
+      if (legs > 0) this.keepSpareSoon(SPARE_AFTER_MS);
+      else this.keepSpare();
       return;
     }
     this.failures += 1;

@@ -5,15 +5,21 @@ import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { Stamp } from '../../telemetry/stamp.js';
 import { FramePipe } from './frame-pipe.js';
+import type { Join, JoinQueue } from './join-queue.js';
 import type { Departure, ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
+import { mainThreadMs } from './thread-time.js';
 import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
 
 const PING_INTERVAL_MS = 500;
-/** Unanswered pings after which a worker counts as hung: two seconds. */
-const MAX_UNANSWERED = 4;
+/** Unanswered pings, in all of which it did nothing, after which a worker counts as hung: two seconds. */
+const MAX_IDLE = 4;
+/** One that works, or of which nobody knows whether it does, may only be slow: it has fifteen. */
+const MAX_UNANSWERED = 30;
 /** Longest wait for the last frames of a leg: they are under way, or were dropped. */
 const FRAMES_TIMEOUT_MS = 200;
 const START_TIMEOUT_MS = 20_000;
+/** A phone whose leg was placed longer ago and has not asked to join rings, perhaps for long. */
+const LATELY_MS = 3_000;
 /** Time to leave its calls when it is asked to end. */
 const END_TIMEOUT_MS = 10_000;
 /** Of what a worker writes on its standard error, kept for the log. */
@@ -25,6 +31,8 @@ export interface WorkerListener {
   freed(worker: MediaWorker): void;
   /** Its process is gone, and so many legs with it; each of them is told next. */
   gone(worker: MediaWorker, reason: string, legs: number): void;
+  /** It hangs: whether it is to be ended now, or a moment later. */
+  mayReplace(worker: MediaWorker): boolean;
   /** Something went wrong that it survived. */
   fault(worker: MediaWorker, message: string): void;
 }
@@ -41,13 +49,16 @@ export class MediaWorker {
   isReady = false;
   /** Whether its end is wanted. */
   isClosing = false;
-  vitals: WorkerVitals = { rss: 0, dropped: 0 };
+  vitals: WorkerVitals = { rss: 0, cpuMs: 0, lateMs: 0, dropped: 0 };
   readonly pipe: FramePipe;
   private readonly process: ChildProcess;
   private readonly legs = new Map<number, Leg>();
   private readonly departing = new Set<number>();
   private readonly timer: Timer;
   private unanswered = 0;
+  /** Of those, the latest in which it did nothing, and its main thread's time as of the latest. */
+  private idle = 0;
+  private threadMs: number | undefined;
   private nextLeg = 1;
   private lastWords = '';
   private verdict: string | undefined;
@@ -57,7 +68,9 @@ export class MediaWorker {
   constructor(
     private readonly listener: WorkerListener,
     private readonly clock: Clock,
+    private readonly joins: JoinQueue,
     start = forkMediaWorker,
+    private readonly timeOf = mainThreadMs,
   ) {
     this.process = start();
     // The process could not be made at all: there will be no exit, and there are no pipes.
@@ -105,20 +118,45 @@ export class MediaWorker {
     return this.load === 0;
   }
 
+  /** Legs that will join soon: they have asked to, or were placed a moment ago. */
+  get promised(): number {
+    const lately = this.clock.now() - LATELY_MS;
+    let count = 0;
+    for (const { isIn, join, placedAt } of this.legs.values()) {
+      if (!isIn && (join !== undefined || placedAt > lately)) count += 1;
+    }
+    return count;
+  }
+
+  /** Whether it has not answered for a second or more. */
+  get isSilent(): boolean {
+    return this.unanswered > 2;
+  }
+
+  /** How late it is: as it said last, or by how long it says nothing. */
+  get lateMs(): number {
+    return Math.max(this.vitals.lateMs, (this.unanswered - 1) * PING_INTERVAL_MS);
+  }
+
   place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant {
     const id = this.nextLeg++;
     this.placed += 1;
-    const leg: Leg = { listener };
+    const leg: Leg = { listener, placedAt: this.clock.now(), join: undefined, isIn: false };
     this.legs.set(id, leg);
     this.tell({ type: 'join', leg: id, request });
     return {
       write: (frame: Int16Array, stamp: Stamp) => {
         if (this.legs.get(id) === leg) this.pipe.write(id, frame, stamp);
       },
+      appear: () => {
+        if (this.legs.get(id) !== leg) return;
+        leg.join ??= this.joins.ask(this, () => this.tell({ type: 'appear', leg: id }));
+      },
       playTones: (digits) => this.tell({ type: 'tones', leg: id, digits }),
       mute: (isMuted) => this.tell({ type: 'mute', leg: id, isMuted }),
       leave: async () => {
         if (!this.legs.delete(id)) return;
+        if (leg.join !== undefined) this.joins.end(leg.join, false);
         this.departing.add(id);
         this.tell({ type: 'leave', leg: id });
       },
@@ -131,6 +169,7 @@ export class MediaWorker {
     this.isRetiring = true;
     this.isClosing = true;
     this.verdict ??= 'closed';
+    this.endJoins();
     this.legs.clear();
     this.tell({ type: 'end' });
     const timer = this.clock.after(END_TIMEOUT_MS, () => this.process.kill('SIGKILL'));
@@ -154,10 +193,16 @@ export class MediaWorker {
       this.listener.freed(this);
       return;
     }
-    const listener = this.legs.get(message.leg)?.listener;
-    if (listener === undefined) return;
+    const leg = this.legs.get(message.leg);
+    if (leg === undefined) return;
+    const { listener, join } = leg;
     switch (message.type) {
+      case 'prepared':
+        listener.prepared();
+        break;
       case 'joined':
+        leg.isIn = true;
+        if (join !== undefined) this.joins.end(join, true);
         listener.joined();
         break;
       case 'others':
@@ -170,6 +215,7 @@ export class MediaWorker {
         listener.tonesRefused(message.message);
         break;
       case 'departed':
+        if (join !== undefined) this.joins.end(join, false);
         // Its seat is free when the worker says "left".
         this.departing.add(message.leg);
         void this.depart(message.leg, listener, message.departure, message.reason);
@@ -205,13 +251,27 @@ export class MediaWorker {
   /** Counted in pings, not in time: where this very process stalled, one ping went out and one answer is due. */
   private ping(): void {
     this.unanswered += 1;
+    this.watchThread();
     const patience = this.isReady ? MAX_UNANSWERED : START_TIMEOUT_MS / PING_INTERVAL_MS;
-    if (this.unanswered > patience) {
+    const isHung = this.unanswered > patience || (this.isReady && this.idle >= MAX_IDLE);
+    if (isHung && this.listener.mayReplace(this)) {
       this.verdict ??= 'it hung';
       this.process.kill('SIGKILL');
       return;
     }
     if (this.isReady) this.tell({ type: 'ping' });
+  }
+
+  /** Whether it did anything since the ping before, which it has not answered. */
+  private watchThread(): void {
+    const before = this.threadMs;
+    this.threadMs = this.timeOf(this.pid);
+    const isIdle = this.unanswered > 1 && this.threadMs !== undefined && this.threadMs === before;
+    this.idle = isIdle ? this.idle + 1 : 0;
+  }
+
+  private endJoins(): void {
+    for (const { join } of this.legs.values()) if (join !== undefined) this.joins.end(join, false);
   }
 
   private tell(message: ToWorker): void {
@@ -227,6 +287,7 @@ export class MediaWorker {
     this.pipe.close();
     const reason = this.reason();
     const legs = [...this.legs.values()];
+    this.endJoins();
     this.legs.clear();
     this.departing.clear();
     this.listener.gone(this, reason, legs.length);
@@ -241,6 +302,10 @@ export class MediaWorker {
 
 interface Leg {
   readonly listener: ParticipantListener;
+  readonly placedAt: number;
+  /** Since it is to appear. */
+  join: Join | undefined;
+  isIn: boolean;
 }
 
 /** Starts the worker's program as compiled, also where the gateway itself runs from its sources. */

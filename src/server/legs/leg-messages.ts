@@ -29,7 +29,13 @@ export type LegEvent =
       readonly listen: boolean;
       readonly phones: readonly string[];
     }
-  | { readonly type: 'joined'; readonly phone: string }
+  /** Somebody is on a phone: `direction` as of its call, `ringSeconds` from webhook or placing to answer. */
+  | {
+      readonly type: 'joined';
+      readonly phone: string;
+      readonly direction?: string | undefined;
+      readonly ringSeconds?: number | undefined;
+    }
   | { readonly type: 'left'; readonly phone: string }
   | { readonly type: 'dtmf'; readonly phone: string; readonly digit: string }
   | { readonly type: 'mark'; readonly name: string; readonly place: 'heard' | 'cleared' | 'sent' }

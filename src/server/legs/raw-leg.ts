@@ -1,4 +1,4 @@
-import type { MarkPlace, Program, ProgramLeg } from '../../bridge/bridge.js';
+import type { AnsweredFacts, MarkPlace, Program, ProgramLeg } from '../../bridge/bridge.js';
 import type { Clock } from '../../clock.js';
 import { DtmfTones } from '../../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
@@ -175,8 +175,8 @@ export class RawLeg implements Program, PacerSink {
     counts.framesHeard += 1;
   }
 
-  phoneJoined(phone: string): void {
-    this.tell({ type: 'joined', phone });
+  phoneJoined(phone: string, { direction, ringSeconds }: AnsweredFacts = {}): void {
+    this.tell({ type: 'joined', phone, direction, ringSeconds });
   }
 
   phoneLeft(phone: string): void {

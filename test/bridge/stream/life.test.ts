@@ -134,6 +134,7 @@ describe('a call that is lost', () => {
   it('is joined again at once, then more and more patiently, while the phone stays connected', async () => {
     const { caller, host, participant, bridge, gateway, hear } = await talk();
     host.joinMs = 1;
+    host.readyMs = 0;
     host.fate = 'lost';
     participant.depart('lost');
     expect(bridge.stats()).toMatchObject({ joined: 0, rejoins: 0 });
@@ -244,7 +245,7 @@ describe('a call that cannot be joined', () => {
       { callee: { does: 'answer', afterMs: 20_000 } },
       { bridge: bridgeTo({ joinSeconds: 1 }) },
     );
-    host.fate = 'waits';
+    host.readiness = 'waits';
     await gateway.placeCall({ to: '+15556667777' }).catch(() => {});
     await eventually(
       'no phone to ring',

@@ -37,6 +37,7 @@ describe('the options of a Stream bridge', () => {
     [{ apiKey: 7 }, /apiKey/],
     [{ apiSecret: '' }, /apiSecret/],
     [{ apiSecret: undefined }, /apiSecret/],
+    [{ joinAt: 'start' }, /joinAt/],
     [{ media: 'threads' }, /media/],
     [{ media: true }, /media/],
     [{ legsPerWorker: 0 }, /legsPerWorker/],
@@ -121,7 +122,7 @@ describe('what a media worker is told of a phone', () => {
       mayTransfer: () => false,
     });
     legs.push(leg);
-    const joining = leg.join(new AbortController().signal);
+    const joining = leg.join(new AbortController().signal, true);
     joining.catch(() => {});
     const placed = async (count = 1) => {
       await eventually('it to be placed', () => host.placed.length === count);

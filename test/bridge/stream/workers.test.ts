@@ -1,6 +1,8 @@
+import { availableParallelism } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
 import type {
   Departure,
+  ParticipantListener,
   ParticipantRequest,
   PlacedParticipant,
 } from '../../../src/bridge/stream/participant.js';
@@ -34,6 +36,7 @@ function newPool(options: Partial<WorkerPoolOptions> = {}) {
     log: createLog('silent'),
     clock,
     fork: workers.fork,
+    timeOf: workers.timeOf,
     ...options,
   });
   pools.push(pool);
@@ -48,6 +51,7 @@ async function startPool(options: Partial<WorkerPoolOptions> = {}) {
 
 /** A leg in a pool, and what it was told. */
 class Leg {
+  isPrepared = false;
   isJoined = false;
   departed: { departure: Departure; reason: string; at: number } | undefined;
   readonly others: number[] = [];
@@ -55,12 +59,17 @@ class Leg {
   readonly refusals: string[] = [];
   readonly heard: number[] = [];
   token: () => Promise<string> = async () => 'a token';
+  readonly listener: ParticipantListener;
   readonly placed: PlacedParticipant;
 
-  constructor(pool: WorkerPool) {
-    this.placed = pool.place(REQUEST, {
+  /** @param appears whether somebody is on the phone already */
+  constructor(pool: WorkerPool, appears = true) {
+    this.listener = {
       write: (frame) => this.heard.push(frame[0] as number),
       token: () => this.token(),
+      prepared: () => {
+        this.isPrepared = true;
+      },
       joined: () => {
         this.isJoined = true;
       },
@@ -70,7 +79,9 @@ class Leg {
       departed: (departure, reason) => {
         this.departed = { departure, reason, at: clock.now() };
       },
-    });
+    };
+    this.placed = pool.place(REQUEST, this.listener);
+    if (appears) this.placed.appear();
   }
 }
 
@@ -208,6 +219,49 @@ describe('a worker that', () => {
     expect([worker.connected, second.departed, pool.census().deaths]).toEqual([false, undefined, 1]);
   });
 
+  it('is too slow to answer, but works, is not taken for one that hangs, for fifteen seconds', async () => {
+    const { pool, worker, first } = await two();
+    const works = time.every(200, () => {
+      worker.threadMs = (worker.threadMs ?? 0) + 10;
+    });
+    worker.isHung = true;
+    await sleep(14_000);
+    expect([first.departed, pool.census().deaths]).toEqual([undefined, 0]);
+    worker.isHung = false;
+    await sleep(1_000);
+    worker.isHung = true;
+    const begun = time.now();
+    await eventually('it to be given up', () => first.departed !== undefined, 20_000);
+    expect(Math.round((time.now() - begun) / 1_000)).toBe(15);
+    time.cancel(works);
+  });
+
+  it('hangs where nobody can tell whether it works has as long', async () => {
+    const { worker, first } = await two();
+    worker.threadMs = undefined;
+    worker.isHung = true;
+    const begun = time.now();
+    await eventually('it to be given up', () => first.departed !== undefined, 20_000);
+    expect(Math.round((time.now() - begun) / 1_000)).toBe(15);
+  });
+
+  it('hangs with others is replaced by turns: what starts makes all the rest slower', async () => {
+    const { pool, workers, first, second } = await two();
+    const third = new Leg(pool);
+    await sleep(2_000);
+    const legs = [first, second, third];
+    for (const worker of workers.alive) worker.isHung = worker.legs.size > 0;
+    const begun = time.now();
+    await eventually(
+      'all to be given up',
+      () => legs.every(({ departed }) => departed !== undefined),
+      60_000,
+    );
+    const times = legs.map(({ departed }) => (departed?.at as number) - begun).sort((a, b) => a - b);
+    expect(times[0]).toBeLessThan(2_600);
+    for (const [i, at] of times.slice(1).entries()) expect(at - (times[i] as number)).toBeGreaterThan(4_900);
+  });
+
   it('answers late, or has a gateway that stalls, is left alone', async () => {
     const { pool, worker, first } = await two();
     for (let i = 0; i < 5; i++) {
@@ -265,6 +319,174 @@ describe('a worker that', () => {
       code: 'GW_STREAM_WORKER',
       message: expect.stringContaining('EAGAIN'),
     });
+  });
+});
+
+describe('joins', () => {
+  /** Joins under way in a worker: told to appear, and not in. */
+  const appearing = ({ told }: FakeWorker) => told.filter(({ type }) => type === 'appear').length;
+
+  it('are three at a time in one worker at most, the oldest first', async () => {
+    const { workers, place } = await startPool();
+    const [worker] = workers.all as [FakeWorker];
+    worker.joinMs = 400;
+    const legs = Array.from({ length: 7 }, place);
+    await sleep(100);
+    // No more than there are processors, but two at least.
+    const atOnce = Math.min(3, Math.max(2, availableParallelism()));
+    expect(appearing(worker)).toBe(atOnce);
+    await eventually('the first to be in', () => legs[0]?.isJoined === true);
+    expect(legs.map(({ isJoined }) => isJoined)).toEqual(legs.map((_, i) => i < atOnce));
+    await eventually('all to be in', () => legs.every(({ isJoined }) => isJoined));
+    expect(worker.told.filter(({ type }) => type === 'appear').map((one) => 'leg' in one && one.leg)).toEqual(
+      legs.map((_, i) => i + 1),
+    );
+  });
+
+  it('are one at a time where they take long, and more again where they do not', async () => {
+    const { workers, place } = await startPool();
+    const [worker] = workers.all as [FakeWorker];
+    worker.joinMs = 2_000;
+    const slow = Array.from({ length: 6 }, place);
+    await eventually('some to be in', () => slow.filter(({ isJoined }) => isJoined).length >= 3, 10_000);
+    await sleep(100);
+    const before = slow.filter(({ isJoined }) => isJoined).length;
+    expect(appearing(worker)).toBe(before + 1);
+    worker.joinMs = 50;
+    await eventually('all to be in', () => slow.every(({ isJoined }) => isJoined), 20_000);
+    const fast = Array.from({ length: 8 }, place);
+    await eventually('all to be in', () => fast.every(({ isJoined }) => isJoined));
+    worker.joinMs = 400;
+    worker.told.length = 0;
+    place();
+    place();
+    await sleep(100);
+    expect(appearing(worker)).toBe(2);
+  });
+
+  it('that never end keep nobody waiting for more than five seconds, nor do legs that leave or are lost', async () => {
+    const { workers, place } = await startPool();
+    const [worker] = workers.all as [FakeWorker];
+    worker.joinMs = 60_000;
+    const stuck = Array.from({ length: 3 }, place);
+    await sleep(100);
+    worker.joinMs = 100;
+    const next = place();
+    await eventually('the next to be in', () => next.isJoined, 5_500);
+    for (const { placed } of stuck) void placed.leave();
+    const last = place();
+    await eventually('the last to be in', () => last.isJoined, 500);
+  });
+
+  it('that wait for a worker that dies are over with it', async () => {
+    const { workers, place } = await startPool({ legsPerWorker: 10 });
+    const [worker] = workers.all as [FakeWorker];
+    worker.joinMs = 60_000;
+    const legs = Array.from({ length: 10 }, place);
+    await sleep(2_000);
+    worker.exit(null, 'SIGSEGV');
+    expect(legs.every(({ departed }) => departed?.departure === 'lost')).toBe(true);
+    const next = place();
+    await eventually('the next to be in', () => next.isJoined, 500);
+  });
+});
+
+describe('the pool is overloaded', () => {
+  const times = { idle: 0, total: 0 };
+  /** Seconds in which so much of the processors was idle. */
+  const seconds = async (count: number, idlePercent = 50) => {
+    for (let i = 0; i < count; i++) {
+      times.idle += idlePercent * 10;
+      times.total += 1_000;
+      await sleep(1_000);
+    }
+  };
+  const start = (options: Partial<WorkerPoolOptions> = {}) =>
+    startPool({ maxDelayMs: 20, minIdlePercent: 5, processors: () => ({ ...times }), ...options });
+
+  it('at once when a worker is late, and no longer after three calm seconds', async () => {
+    const { pool, workers } = await start();
+    const [worker] = workers.all as [FakeWorker];
+    await seconds(2);
+    expect(pool.isOverloaded).toBe(false);
+    worker.lateMs = 21;
+    await seconds(2);
+    expect(pool.isOverloaded).toBe(true);
+    worker.lateMs = 15;
+    await seconds(2);
+    expect(pool.isOverloaded).toBe(true);
+    await seconds(3);
+    expect(pool.isOverloaded).toBe(false);
+  });
+
+  it('by half of that where the processors have nothing left; that alone is no reason', async () => {
+    const { pool, workers } = await start();
+    const [worker] = workers.all as [FakeWorker];
+    await seconds(3, 0);
+    expect(pool.isOverloaded).toBe(false);
+    worker.lateMs = 11;
+    await seconds(3, 10);
+    expect(pool.isOverloaded).toBe(false);
+    await seconds(2, 4);
+    expect(pool.isOverloaded).toBe(true);
+  });
+
+  it('while a worker answers nothing', async () => {
+    const { pool, workers } = await start();
+    const [worker] = workers.all as [FakeWorker];
+    worker.threadMs = undefined;
+    worker.isHung = true;
+    await seconds(3);
+    expect(pool.isOverloaded).toBe(true);
+  });
+
+  it('when too many are promised to join, by what joins take, not by phones that ring', async () => {
+    const { pool, workers, place } = await start();
+    const [worker] = workers.all as [FakeWorker];
+    worker.joinMs = 1_000;
+    await seconds(1);
+    const some = Array.from({ length: 2 }, place);
+    await eventually('them to be in', () => some.every(({ isJoined }) => isJoined));
+    let placed = 0;
+    while (!pool.isOverloaded && placed < 20) {
+      new Leg(pool, false);
+      placed += 1;
+    }
+    // Two or more at a time, of a second each: those after two seconds are too many.
+    expect(placed).toBeLessThan(2 * 4 * Math.max(2, availableParallelism()));
+    await seconds(4);
+    expect(pool.isOverloaded, 'they only ring').toBe(false);
+  });
+
+  it('never where no limit is set', async () => {
+    const { pool, workers } = await start({ maxDelayMs: 0 });
+    (workers.all[0] as FakeWorker).lateMs = 5_000;
+    await seconds(3, 0);
+    expect(pool.isOverloaded).toBe(false);
+  });
+
+  it('and starts no spare meanwhile, for half a minute', async () => {
+    const { pool, workers, place } = await start({ legsPerWorker: 1 });
+    (workers.all[0] as FakeWorker).lateMs = 100;
+    await seconds(2);
+    place();
+    await seconds(20);
+    expect(pool.list()).toHaveLength(1);
+    await seconds(15);
+    expect(pool.list()).toHaveLength(2);
+  });
+
+  it('and callers are busy at once, by a reason of their own', async () => {
+    const { pool, workers } = await start();
+    const { phone, url, gateway } = await startStream({ host: pool });
+    (workers.all[0] as FakeWorker).lateMs = 100;
+    await seconds(2);
+    const begun = time.now();
+    expect(await phone().ended).toMatchObject({ status: 'busy' });
+    expect(time.now() - begun).toBeLessThan(1_000);
+    await expect(gateway.placeCall({ to: '+15556667777' })).rejects.toMatchObject({ code: 'GW_OVERLOADED' });
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain('trunkline_calls_refused_total{reason="media"} 2');
   });
 });
 

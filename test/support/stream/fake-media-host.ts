@@ -31,6 +31,9 @@ export class FakeMediaHost implements MediaHost, MediaServers {
   /** How those fare that are about to join, and how long they take. */
   fate: Fate = 'joins';
   joinMs = 100;
+  /** Likewise, of what comes before: nobody in the call sees it. */
+  readiness: Fate = 'joins';
+  readyMs = 50;
   isOpen = false;
   onJoined: MediaServers['onJoined'] = () => {};
   onLeft: MediaServers['onLeft'] = () => {};
@@ -49,7 +52,7 @@ export class FakeMediaHost implements MediaHost, MediaServers {
   place(request: ParticipantRequest, listener: ParticipantListener): FakeParticipant {
     const participant = new FakeParticipant(this, request, listener);
     this.placed.push(participant);
-    void participant.join();
+    void participant.prepare();
     return participant;
   }
 
@@ -153,6 +156,8 @@ export class FakeParticipant implements PlacedParticipant {
   readonly mutes: boolean[] = [];
   isIn = false;
   private isOver = false;
+  private isDue = false;
+  isReady = false;
   private isMuted = false;
   private readonly silence = new Int16Array(FRAME_SAMPLES);
 
@@ -167,13 +172,32 @@ export class FakeParticipant implements PlacedParticipant {
     this.recording = new Recording(host.clock);
   }
 
-  async join(): Promise<void> {
-    const { app, clock } = this.host;
-    await clock.sleep(this.host.joinMs);
-    const claims = verifyToken(await this.listener.token(), app.apiSecret, clock.date().getTime() / 1000);
+  async prepare(): Promise<void> {
+    const { app, clock, readiness, readyMs } = this.host;
+    await clock.sleep(readyMs);
+    if (this.isOver || readiness === 'waits') return;
+    if (readiness !== 'joins') {
+      this.depart(readiness, 'planned');
+      return;
+    }
     // By this the client makes its user known.
     const { userId: id, userName: name } = this.request;
     app.users.upsert({ id, name });
+    this.isReady = true;
+    if (this.isDue) void this.join();
+    else this.listener.prepared();
+  }
+
+  appear(): void {
+    if (this.isDue) return;
+    this.isDue = true;
+    if (this.isReady) void this.join();
+  }
+
+  private async join(): Promise<void> {
+    const { app, clock } = this.host;
+    await clock.sleep(this.host.joinMs);
+    const claims = verifyToken(await this.listener.token(), app.apiSecret, clock.date().getTime() / 1000);
     const call = app.calls.get(this.cid);
     const { fate } = this.host;
     if (this.isOver || fate === 'waits') return;

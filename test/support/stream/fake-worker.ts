@@ -23,6 +23,8 @@ export class FakeWorkers {
     return worker as unknown as ChildProcess;
   };
 
+  readonly timeOf = (pid: number): number | undefined => this.all[pid - 1_000]?.threadMs;
+
   get alive(): FakeWorker[] {
     return this.all.filter(({ connected }) => connected);
   }
@@ -41,7 +43,12 @@ export class FakeWorker extends EventEmitter {
   isHung = false;
   pings = 0;
   rss = 100e6;
+  cpuMs = 0;
+  lateMs = 0;
+  /** Of its main thread, which goes on while it works, be it too slow to answer. */
+  threadMs: number | undefined = 0;
   dropped = 0;
+  prepareMs = 20;
   joinMs = 100;
   leaveMs = 50;
   readonly forkedAt: number;
@@ -84,13 +91,19 @@ export class FakeWorker extends EventEmitter {
     if (!this.connected || this.isHung) return;
     if (message.type === 'ping') {
       this.pings += 1;
-      this.say({ type: 'pong', rss: this.rss, dropped: this.dropped });
+      const { rss, cpuMs, lateMs, dropped } = this;
+      this.say({ type: 'pong', rss, cpuMs, lateMs, dropped });
       return;
     }
     this.told.push(message);
     if (message.type === 'join') {
       const { leg } = message;
       this.legs.add(leg);
+      this.clock.after(this.prepareMs, () => {
+        if (this.legs.has(leg)) this.say({ type: 'prepared', leg });
+      });
+    } else if (message.type === 'appear') {
+      const { leg } = message;
       this.clock.after(this.joinMs, () => {
         if (this.legs.has(leg)) this.say({ type: 'joined', leg });
       });
