@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "g711.h"
 #include "period.h"
 #include "saturate.h"
 
@@ -19,7 +20,7 @@ constexpr int kFadeBegin = 80;
 constexpr int kFadeEnd = 480;
 
 /// Over so many samples a repetition leaves the sample it joins on to.
-constexpr int kJoin = 8;
+constexpr size_t kJoin = 8;
 
 /// What follows a long hole, or one already heard, fades in over so many.
 constexpr size_t kLongFade = 80;
@@ -70,14 +71,22 @@ Voice FindVoice(const int16_t* pcm, size_t count) {
   return {period, static_cast<int>(kOne * std::sqrt(std::max(best, 0.25)))};
 }
 
-/// Writes `count` samples at `pcm + length` that repeat the `period` samples before them. The first ones bend from where
-/// the sound was to where it was a period ago; `first` of them are there already.
-void Repeat(int16_t* pcm, size_t length, size_t period, size_t count, int first) {
-  int16_t* const out = pcm + length;
-  const int step = first == 0 ? out[-1] - out[-1 - static_cast<ptrdiff_t>(period)] : 0;
-  for (size_t i = 0; i < count; ++i) {
-    const int bend = static_cast<int>(i) < kJoin ? step * (kJoin - static_cast<int>(i)) / kJoin : 0;
-    out[i] = Saturate(out[static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(period)] + bend);
+/// A sample as mu-law has it.
+int16_t Rounded(int sample) {
+  const auto linear = static_cast<uint16_t>(Saturate(sample));
+  return kMulawToLinear[kLinearToMulaw[linear >> 2]];
+}
+
+/// How far a sound is from where it was a period ago.
+int StepOf(const int16_t* pcm, size_t length, size_t period) { return pcm[length - 1] - pcm[length - 1 - period]; }
+
+/// Writes `count` samples at `pcm + length` that repeat the `period` samples before them. The first kJoin ones, of which
+/// `written` are there already, lead over `step` to where the sound was a period ago. All are what mu-law can say, so that
+/// to remember them changes nothing.
+void Repeat(int16_t* pcm, size_t length, size_t period, int step, size_t written, size_t count) {
+  for (size_t i = length; i < length + count; ++i, ++written) {
+    const int left = written < kJoin ? static_cast<int>(kJoin - written) : 0;
+    pcm[i] = Rounded(pcm[i - period] + step * left / static_cast<int>(kJoin));
   }
 }
 
@@ -85,18 +94,22 @@ int Share(int sample, int share) { return sample * share >> 15; }
 
 }  // namespace
 
-void Concealer::Push(const int16_t* pcm, size_t count) {
-  if (count >= kHistory) {
-    std::memcpy(history_, pcm + count - kHistory, sizeof(history_));
-    return;
-  }
-  std::memmove(history_, history_ + count, (kHistory - count) * sizeof(int16_t));
-  std::memcpy(history_ + kHistory - count, pcm, count * sizeof(int16_t));
+Concealer::Concealer() { std::memset(history_, kMulawSilence, sizeof(history_)); }
+
+void Concealer::Push(const uint8_t* mulaw, size_t count) {
+  const size_t first = std::min(count, kRing - next_);
+  std::memcpy(history_ + next_, mulaw, first);
+  std::memcpy(history_, mulaw + first, count - first);
+  next_ = static_cast<uint8_t>(next_ + count);
 }
 
-void Concealer::Remember(const int16_t* pcm, size_t count) {
-  Push(pcm, count);
-  if (count > 0) elapsed_ = 0;
+void Concealer::Push(const int16_t* pcm, size_t count) {
+  for (size_t i = 0; i < count; ++i) history_[next_++] = kLinearToMulaw[static_cast<uint16_t>(pcm[i]) >> 2];
+}
+
+void Concealer::Remember(const int16_t* pcm, const uint8_t* mulaw, size_t count) {
+  Push(mulaw, count);
+  elapsed_ = 0;
   if (count < kMeasured) return;
   uint32_t energy = 0;
   for (const int16_t* sample = pcm + count - kMeasured; sample < pcm + count; ++sample) {
@@ -114,10 +127,14 @@ int Concealer::Noise(int amplitude) {
 }
 
 void Concealer::Fill(int16_t* pcm, size_t count) {
+  int16_t sound[kHistory + kFadeEnd];
+  const auto oldest = static_cast<uint8_t>(next_ - kHistory);
+  for (size_t i = 0; i < kHistory; ++i) sound[i] = kMulawToLinear[history_[static_cast<uint8_t>(oldest + i)]];
   if (elapsed_ == 0) {
-    const Voice voice = FindVoice(history_, kHistory);
+    const Voice voice = FindVoice(sound, kHistory);
     period_ = static_cast<uint8_t>(voice.period);
-    loudness_ = static_cast<uint16_t>(std::min(voice.loudness, kOne));
+    loudness_ = static_cast<uint16_t>(voice.loudness);
+    step_ = StepOf(sound, kHistory, voice.period);
   }
   // Evenly spread numbers have a third of the square of the largest.
   const uint32_t power = quietest_ == kUnknown ? 0 : std::min(quietest_, kLoudestNoise);
@@ -125,23 +142,21 @@ void Concealer::Fill(int16_t* pcm, size_t count) {
 
   const size_t repeated = std::min<size_t>(count, kFadeEnd - elapsed_);
   if (repeated > 0) {
-    int16_t sound[kHistory + kFadeEnd];
-    std::memcpy(sound, history_, sizeof(history_));
-    Repeat(sound, kHistory, period_, repeated, elapsed_);
-    std::memcpy(history_, sound + repeated, sizeof(history_));
+    Repeat(sound, kHistory, period_, step_, elapsed_, repeated);
+    Push(sound + kHistory, repeated);
     for (size_t i = 0; i < repeated; ++i, ++elapsed_) {
       const int left = elapsed_ < kFadeBegin ? kOne : (kFadeEnd - elapsed_) * kOne / (kFadeEnd - kFadeBegin);
       const int voice = Share(Share(sound[kHistory + i], loudness_), left);
       *pcm++ = Saturate(voice + Share(Noise(amplitude), kOne - left) + kRounding);
     }
     // What comes later repeats nothing of it.
-    if (elapsed_ == kFadeEnd) std::memset(history_, 0, sizeof(history_));
+    if (elapsed_ == kFadeEnd) Forget();
   }
   for (size_t i = repeated; i < count; ++i) *pcm++ = Saturate(Noise(amplitude) + kRounding);
 }
 
 void Concealer::Forget() {
-  std::memset(history_, 0, sizeof(history_));
+  std::memset(history_, kMulawSilence, sizeof(history_));
   elapsed_ = kFadeEnd;
 }
 
@@ -153,7 +168,7 @@ void Concealer::Approach(int16_t* pcm, size_t count, const int16_t* next, size_t
   int16_t sound[kMostAhead + kFadeEnd];
   std::reverse_copy(next, next + ahead, sound);
   const Voice voice = FindVoice(sound, ahead);
-  Repeat(sound, ahead, voice.period, fade, 0);
+  Repeat(sound, ahead, voice.period, StepOf(sound, ahead, voice.period), 0, fade);
   int16_t* const end = pcm + count;
   for (size_t i = 0; i < fade; ++i) {
     const int share = static_cast<int>((fade - i) * kOne / (fade + 1));

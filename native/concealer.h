@@ -13,8 +13,10 @@ namespace trunkline {
 /// or Forget and ends with Approach, Merge, or audio that is only remembered.
 class Concealer {
  public:
-  /// Takes what is heard, all of it in order. Called for every frame.
-  void Remember(const int16_t* pcm, size_t count);
+  Concealer();
+
+  /// Takes what is heard, all of it in order: linear samples, and the same in mu-law. Called for every frame.
+  void Remember(const int16_t* pcm, const uint8_t* mulaw, size_t count);
 
   /// Goes on with `count` samples that nobody sent: the last period of the voice repeated, fading after 10 ms and gone
   /// after 60, into noise as loud as the quietest of late, -45 dBFS at most. Several calls make one hole.
@@ -36,21 +38,26 @@ class Concealer {
   void Merge(int16_t* pcm, size_t count);
 
  private:
+  /// A ring whose places are counted by a byte, of which the newest 30 ms are used.
+  static constexpr size_t kRing = 256;
   static constexpr size_t kHistory = 240;
   static constexpr uint32_t kUnknown = UINT32_MAX;
 
+  void Push(const uint8_t* mulaw, size_t count);
   void Push(const int16_t* pcm, size_t count);
   int Noise(int amplitude);
 
-  int16_t history_[kHistory] = {};  // oldest first; in a hole with its repetitions, as loud as the voice was
-  uint32_t quietest_ = kUnknown;    // mean square of the noise of the line
+  uint8_t history_[kRing];        // mu-law; in a hole with its repetitions, as loud as the voice was
+  uint8_t next_ = 0;              // where the next byte goes
+  uint8_t period_ = 0;            // of the voice before the hole
+  uint16_t loudness_ = 0;         // of its repetition, Q15
+  uint16_t elapsed_ = 0;          // samples of the hole so far, at most those until the voice is gone
+  int32_t step_ = 0;              // from the end of the voice to where it was a period before
+  uint32_t quietest_ = kUnknown;  // mean square of the noise of the line
   uint32_t random_ = 1;
-  uint16_t elapsed_ = 0;   // samples of the hole so far, at most those until the voice is gone
-  uint16_t loudness_ = 0;  // of the repetition, Q15
-  uint8_t period_ = 0;
 };
 
-static_assert(sizeof(Concealer) <= 500, "thousands of calls share the cache");
+static_assert(sizeof(Concealer) <= 280, "thousands of calls share the cache");
 
 }  // namespace trunkline
 

@@ -117,9 +117,16 @@ void Transcoder::Decode(const Kernels& kernels, const uint8_t* bytes, size_t cou
   while (count > 0) {
     const size_t block = std::min<size_t>(count, kBlock);
     DecodePayload(kernels, format_, bytes, block, linear);
-    if (concealer_.filling()) concealer_.Merge(linear, block);
+    const bool merges = concealer_.filling();
+    if (merges) concealer_.Merge(linear, block);
     upsampler_.Process(kernels, linear, block, pcm);
-    concealer_.Remember(linear, block);
+    if (format_ == Format::kMulaw && !merges) {
+      concealer_.Remember(linear, bytes, block);
+    } else {
+      uint8_t mulaw[kBlock];
+      kernels.encodeMulaw(linear, block, mulaw);
+      concealer_.Remember(linear, mulaw, block);
+    }
     bytes += block * BytesPerSample(format_);
     pcm += kRatio * block;
     count -= block;
