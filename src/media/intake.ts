@@ -6,12 +6,10 @@ import { DEFAULT_LEAD_MS, Playout, type PlayoutLine } from './playout.js';
 /** The caller's first words that are kept until the bridge leg is up, in milliseconds. */
 export const INTAKE_KEEP_MS = 3_000;
 
-const SILENCE = new Int16Array(FRAME_SAMPLES);
-
 /**
  * The caller's audio on its way to the bridge leg. Until there is a leg it keeps the caller's first words, which the leg
  * then hears, and catches up with; from then on frames pass at once. What the network held back and brings all at once, and
- * what it does not bring, is seen to by a {@link Playout}: the far side hears the newest, and silence in place of a hole.
+ * what it does not bring, is seen to by a {@link Playout}: the far side hears the newest, and no hole.
  */
 export class Intake implements PlayoutLine {
   private readonly playout: Playout;
@@ -55,10 +53,19 @@ export class Intake implements PlayoutLine {
     return this.leg !== undefined;
   }
 
-  /** Another 20 ms have passed: where nothing came in them, the leg hears silence. */
+  /** Another 20 ms have passed. */
   tick(): void {
     this.playout.tick();
-    this.playout.fill(SILENCE);
+  }
+
+  /** Whether nothing came for a while, so that the leg is to hear something in its place. */
+  get isHollow(): boolean {
+    return this.playout.isHollow();
+  }
+
+  /** Takes the place of 20 ms that did not come. */
+  fill(frame: Int16Array): void {
+    this.playout.fill(frame);
   }
 
   /** Lets go of the leg; audio that still comes is dropped. */

@@ -199,15 +199,18 @@ export class Playout implements FrameSink, AtTurnEnd {
     if (this.waitingMs === 0 && this.dryMs() > FRAME_MS) this.fillUp();
   }
 
+  /** Whether nothing has come for longer than what holds back a frame may take; not before anything has come. */
+  isHollow(): boolean {
+    if (this.closed || this.sentMs === 0 || this.waitingMs > 0 || this.isHeld) return false;
+    return this.dryMs() > HOLE_MS && this.line.isWritable();
+  }
+
   /**
-   * A hole in what comes is filled by the clock, once anything has come.
-   * @param frame 20 ms of what takes its place
+   * Fills a hole by the clock.
+   * @param frame 20 ms of what takes the place of what did not come
    */
   fill(frame: Int16Array): void {
-    if (this.closed || this.sentMs === 0 || this.waitingMs > 0 || this.isHeld || !this.line.isWritable())
-      return;
     const now = this.clock.now();
-    if (this.endsAt >= now - HOLE_MS) return;
     // What comes next may be all that was held back, so it waits for the end of its turn.
     this.isClear = false;
     // A frame a tick: what this very process missed is no hole.

@@ -337,9 +337,18 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     };
   }
 
+  /** Nothing came from the phone: legs, rooms and their listeners hear 20 ms that fade to the line's own noise. */
+  private fillHole(): void {
+    this.transcoder.conceal(FRAME_SAMPLES);
+    if (this.insert?.silencesCaller === true) frame.fill(0);
+    this.traffic.filledMs += FRAME_MS;
+    this.intake.fill(frame);
+  }
+
   private tick(): void {
     this.playout.tick();
     this.intake.tick();
+    if (this.intake.isHollow) this.fillHole();
     this.probe.tick(this.clock.now());
   }
 

@@ -9,7 +9,7 @@ export class Traffic {
   slowMessages = 0;
   /** Messages that could not be understood and were dropped. */
   badMessages = 0;
-  /** Milliseconds of silence put in where timestamps jumped. */
+  /** Milliseconds put in where timestamps jumped, or nothing came. */
   filledMs = 0;
   /** Frames from phones dropped: what came all at once after a stall, or long before the bridge leg was up. */
   droppedIntake = 0;

@@ -1,4 +1,6 @@
+import type { Clock } from '../../clock.js';
 import type { FrameSink } from '../../media/frame.js';
+import { DEFAULT_LEAD_MS, Playout } from '../../media/playout.js';
 import type { Stamp } from '../../telemetry/stamp.js';
 import { type AudioSource, BLOCK_MS, BLOCK_SAMPLES } from './rtc-stack.js';
 
@@ -6,21 +8,19 @@ import { type AudioSource, BLOCK_MS, BLOCK_SAMPLES } from './rtc-stack.js';
 const PATIENCE_MS = 60;
 /** Silence is sent every other tick, 20 ms at once: waking the encoder's thread costs more than the encoding. */
 const SILENCE_MS = 15;
-/** Most audio sent ahead of the clock: the 200 ms that wait for a join, and jitter. What a burst brings beyond it is dropped. */
-const MAX_AHEAD_MS = 260;
 /** Share of the distance to the clock that is forgotten every 10 ms: clocks that differ by 0.5 % never meet a bound. */
 const RELAXATION = 1024;
 
 /**
  * The phone's voice on its way into a call, without a gap: frames are sent the moment they come, for WebRTC's own
- * jitter buffer at the far end is the best place to even them out; where none come, silence follows the clock.
+ * jitter buffer at the far end is the best place to even them out; where none come, silence follows the clock. Of what
+ * comes all at once, as where this process had no time, the newest is heard (see {@link Playout}).
  */
 export class Microphone implements FrameSink {
-  /** Frames that came too early to be sent. */
-  dropped = 0;
   /** Frames that came while the microphone was muted. */
   muted = 0;
   isMuted = false;
+  private readonly playout: Playout;
   private readonly block = new Int16Array(BLOCK_SAMPLES);
   private readonly silence = new Int16Array(BLOCK_SAMPLES);
   /** How far the sent audio is ahead of the clock, in microseconds: an integer, which V8 does not box. */
@@ -28,32 +28,45 @@ export class Microphone implements FrameSink {
   /** Whether frames come: silence then waits for the late ones. */
   private isFed = false;
 
-  constructor(private readonly source: AudioSource) {}
+  constructor(
+    private readonly source: AudioSource,
+    clock: Clock,
+  ) {
+    const line = {
+      hasListener: true,
+      isWritable: () => true,
+      write: (frame: Int16Array) => this.speak(frame),
+    };
+    this.playout = new Playout(line, { limitMs: DEFAULT_LEAD_MS }, clock);
+  }
 
-  write(frame: Int16Array, _stamp: Stamp): void {
-    if (this.isMuted) {
-      this.muted += 1;
-      return;
-    }
-    if (this.aheadUs + 2 * BLOCK_MS * 1000 > MAX_AHEAD_MS * 1000) {
-      this.dropped += 1;
-      return;
-    }
-    this.isFed = true;
-    for (let begin = 0; begin < frame.length; begin += BLOCK_SAMPLES) {
-      for (let i = 0; i < BLOCK_SAMPLES; i++) this.block[i] = frame[begin + i] as number;
-      this.send(this.block);
-    }
+  /** Frames of words that were dropped for newer ones. */
+  get dropped(): number {
+    return this.playout.droppedLead;
+  }
+
+  write(frame: Int16Array, stamp: Stamp): void {
+    if (this.isMuted) this.muted += 1;
+    else this.playout.write(frame, stamp);
   }
 
   /** Another 10 ms have passed. */
   tick(): void {
+    this.playout.tick();
     this.aheadUs -= BLOCK_MS * 1000;
     if (this.isFed) this.aheadUs -= (this.aheadUs / RELAXATION) | 0;
     const patience = (this.isFed ? PATIENCE_MS : SILENCE_MS) * 1000;
     if (this.aheadUs > -patience) return;
     this.isFed = false;
     while (this.aheadUs < 0) this.send(this.silence);
+  }
+
+  private speak(frame: Int16Array): void {
+    this.isFed = true;
+    for (let begin = 0; begin < frame.length; begin += BLOCK_SAMPLES) {
+      for (let i = 0; i < BLOCK_SAMPLES; i++) this.block[i] = frame[begin + i] as number;
+      this.send(this.block);
+    }
   }
 
   private send(block: Int16Array): void {

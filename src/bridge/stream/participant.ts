@@ -105,7 +105,7 @@ export class Participant implements PlacedParticipant {
   ) {
     this.clock = blockClock.clock;
     this.source = stack.createAudioSource();
-    this.microphone = new Microphone(this.source);
+    this.microphone = new Microphone(this.source, this.clock);
     const heard: FrameSink = {
       write: (frame, stamp) => {
         // A tone is heard alone, as from a telephone's own keypad.
