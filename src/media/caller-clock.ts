@@ -2,6 +2,8 @@
 const TOLERANCE_MS = 40;
 /** So long it is watched before it is set slower: any of its messages may be late, but hardly all of them. */
 const WATCH_MS = 5_000;
+/** Messages that are equally late for so long come in their own time again: behind a pause that their timeline does not tell of. */
+const PAUSE_WATCH_MS = 200;
 /** A message later than this is lost to its timeline, unless they all are for a second: then the timeline was begun anew. */
 const LOST_MS = 2_000;
 const RESET_MS = 1_000;
@@ -16,6 +18,10 @@ export class CallerClock {
   private offset = Number.NaN;
   private leastLate = Number.POSITIVE_INFINITY;
   private watchedSince = 0;
+  /** Since when messages are late, all of them, and by how much. */
+  private lateSince = Number.NaN;
+  private leastOfLate = 0;
+  private mostOfLate = 0;
   private lostSince = Number.NaN;
   /** Where audio goes on whose place the stream does not tell. */
   private next = Number.NaN;
@@ -36,6 +42,10 @@ export class CallerClock {
     }
     this.lostSince = Number.NaN;
     if (late < -TOLERANCE_MS) return this.set(begin, lengthMs, now);
+    if (this.hasPaused(late, now)) {
+      this.offset += this.leastOfLate;
+      this.watch(now);
+    }
     this.leastLate = Math.min(this.leastLate, late);
     if (now - this.watchedSince >= WATCH_MS) {
       if (this.leastLate > TOLERANCE_MS) this.offset += this.leastLate;
@@ -43,6 +53,23 @@ export class CallerClock {
     }
     this.next = begin + lengthMs;
     return begin + this.offset;
+  }
+
+  /** Whether the caller's timeline stood still for a while: what a network held back comes all at once, and is soon on time. */
+  private hasPaused(late: number, now: number): boolean {
+    if (late <= TOLERANCE_MS) {
+      this.lateSince = Number.NaN;
+      return false;
+    }
+    if (Number.isNaN(this.lateSince) || Math.abs(late - this.leastOfLate) > TOLERANCE_MS) {
+      this.lateSince = now;
+      this.leastOfLate = late;
+      this.mostOfLate = late;
+      return false;
+    }
+    this.leastOfLate = Math.min(this.leastOfLate, late);
+    this.mostOfLate = Math.max(this.mostOfLate, late);
+    return now - this.lateSince >= PAUSE_WATCH_MS && this.mostOfLate - this.leastOfLate <= TOLERANCE_MS;
   }
 
   /** This audio was on time. */
@@ -57,6 +84,7 @@ export class CallerClock {
 
   private watch(now: number): void {
     this.watchedSince = now;
+    this.lateSince = Number.NaN;
     this.leastLate = Number.POSITIVE_INFINITY;
   }
 }

@@ -506,8 +506,11 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   private receiveMedia({ media }: MediaMessage, stamp: Stamp): void {
-    // Only the caller's own voice counts, not what it is played.
-    if (media.track !== undefined && media.track !== 'inbound') return;
+    // Only the caller's own voice counts, not what it is played; but a call of nothing else leaves a trace.
+    if (media.track !== undefined && media.track !== 'inbound') {
+      this.traffic.otherTracks += 1;
+      return;
+    }
     const timestamp = /^\d+$/.test(media.timestamp ?? '') ? Number(media.timestamp) : Number.NaN;
     const count = this.transcoder.receivePayload(Buffer.from(media.payload, 'latin1'), timestamp);
     if (count < 0) {

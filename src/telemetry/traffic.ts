@@ -9,6 +9,8 @@ export class Traffic {
   slowMessages = 0;
   /** Messages that could not be understood and were dropped. */
   badMessages = 0;
+  /** Media messages of another track than the caller's own, which are not heard. */
+  otherTracks = 0;
   /** Milliseconds put in where timestamps jumped, or nothing came. */
   filledMs = 0;
   /** Frames from phones dropped: what came all at once after a stall, or long before the bridge leg was up. */

@@ -29,6 +29,24 @@ describe("a caller's clock", () => {
     }
   });
 
+  test('is soon right again behind a pause that the timeline does not tell of', () => {
+    // 500 ms in which nothing was sent, and timestamps that go on as if there were none.
+    const clock = new CallerClock();
+    const errorsBehind: number[] = [];
+    for (let i = 0; i < 200; i++) {
+      const said = 1_000 + i * 20 + (i < 50 ? 0 : 500);
+      const placed = clock.place(i * 20, 20, said + 20);
+      if (i >= 50) errorsBehind.push(placed - said);
+    }
+    expect(errorsBehind.slice(12)).toEqual(new Array(errorsBehind.length - 12).fill(0));
+    expect(errorsBehind[0]).toBe(-500);
+  });
+
+  test('takes a stall that is drained slowly for no pause', () => {
+    const late = Array.from({ length: 50 }, (_, i) => Math.max(0, 1_000 - i * 25));
+    expect(errors([0, ...late, 0, 0])).toEqual(new Array(53).fill(0));
+  });
+
   test('goes on where the last ended if the stream tells no place', () => {
     const clock = new CallerClock();
     expect(clock.place(Number.NaN, 20, 120)).toBe(100);

@@ -50,6 +50,7 @@ const TRAFFIC = [
   'messagesIn',
   'slowMessages',
   'badMessages',
+  'otherTracks',
   'filledMs',
   'droppedIntake',
   'droppedLead',
