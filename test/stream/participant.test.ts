@@ -167,8 +167,8 @@ describe('tells why it cannot join', () => {
 
   it.each([
     ['Stream does not let it in', 'GW_STREAM_JOIN', 'Expected to join', 403],
-    ['it is not allowed to join', 'GW_STREAM_PERMISSION', 'lacks the permission join-call', 'blocked'],
-    ['it is not allowed to speak', 'GW_STREAM_PERMISSION', 'lacks the permission send-audio', 'listener'],
+    ['it is not allowed to join', 'GW_STREAM_PERMISSION', 'the permission join-call', 'blocked'],
+    ['it is not allowed to speak', 'GW_STREAM_PERMISSION', 'the permission send-audio', 'listener'],
     ['the call is over', 'GW_STREAM_CALL_ENDED', 'the call was ended', 'over'],
   ])('%s', async (_, code, message, why) => {
     const { bridge, double, room, cid, agent, pool } = await start();

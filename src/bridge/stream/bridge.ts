@@ -34,6 +34,8 @@ export interface StreamBridgeOptions {
   readonly tokenSeconds?: number;
   /** Numbers that `phone.transfer` may name: a rule, or a list in which a trailing `*` stands for anything. Default: none. */
   readonly transferTo?: TransferRule | readonly string[];
+  /** Keys by which a caller mutes the phone in its call, and unmutes it, as `*6`; none by default. */
+  readonly muteKey?: string;
   readonly log?: Logger;
   /** Default {@link systemClock}. Media workers keep time by their own. */
   readonly clock?: Clock;
@@ -148,7 +150,7 @@ export class StreamBridge implements Bridge {
 
   /**
    * @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_USER` (400), `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE` (502),
-   * `GW_STREAM_JOIN`, `GW_STREAM_CALL_ENDED`
+   * `GW_STREAM_JOIN`, `GW_STREAM_PERMISSION`, `GW_STREAM_CALL_ENDED`
    */
   async join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg> {
     request.signal.throwIfAborted();
@@ -165,6 +167,7 @@ export class StreamBridge implements Bridge {
       aloneMs: aloneSeconds * 1000,
       watchdogMs: watchdogSeconds * 1000,
       mayTransfer: this.mayTransfer,
+      muteKey: this.options.muteKey,
       onRejoin: () => {
         this.rejoins += 1;
       },
@@ -235,7 +238,10 @@ function checkOptions(options: StreamBridgeOptions): void {
   if (!Number.isInteger(legsPerWorker) || legsPerWorker < 1 || legsPerWorker > MAX_LEGS_PER_WORKER) {
     throw expected(`1 to ${MAX_LEGS_PER_WORKER}`, 'legsPerWorker', legsPerWorker);
   }
-  const { transferTo = [] } = options;
+  const { transferTo = [], muteKey } = options;
+  if (muteKey !== undefined && !/^[0-9*#A-D]{1,4}$/.test(muteKey)) {
+    throw expected('1 to 4 of 0-9 * # A-D', 'muteKey', muteKey);
+  }
   const isList = Array.isArray(transferTo) && transferTo.every((number) => typeof number === 'string');
   if (typeof transferTo !== 'function' && !isList) {
     throw expected('a function or a list of numbers', 'transferTo', transferTo);

@@ -7,7 +7,7 @@ import type { BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
 import type { Administration } from './administration.js';
 import type { CallName } from './call-name.js';
 import type { MediaHost } from './media-host.js';
-import type { Departure, ParticipantListener, PlacedParticipant } from './participant.js';
+import type { Departure, MutedBy, ParticipantListener, PlacedParticipant } from './participant.js';
 import { type PhoneCommand, type PhoneEvent, readCommand } from './phone-events.js';
 import { Tail } from './tail.js';
 import type { TransferRule } from './transfer-rule.js';
@@ -25,12 +25,16 @@ export interface StreamLegOptions {
   readonly aloneMs: number;
   readonly watchdogMs: number;
   readonly mayTransfer: TransferRule;
+  /** Keys by which the caller mutes the phone in its call, and unmutes it; none by default. */
+  readonly muteKey?: string | undefined;
   /** Told of each join anew after a loss. */
   readonly onRejoin?: () => void;
 }
 
 /** Pauses between attempts to join; the last one repeats. The first loss is made good for at once. */
 const PAUSES_MS = [0, 250, 500, 1_000, 2_000];
+/** Keys further apart are no sequence. */
+const KEYS_MS = 3_000;
 /** Events that may wait for Stream to take them. */
 const MAX_PENDING_EVENTS = 100;
 
@@ -39,7 +43,18 @@ export class StreamLeg implements BridgeLeg {
   private participant: PlacedParticipant | undefined;
   private isClosed = false;
   private isJoined = false;
+  /** By command, by key or by a moderator. */
   private isMuted = false;
+  /** The permission to speak was revoked. */
+  private isForbidden = false;
+  /** Those in the call were told that it is muted. */
+  private isSilent = false;
+  /** Who wanted the latest change. */
+  private muter: { readonly by: 'command' | 'keypad'; readonly userId?: string | undefined } = {
+    by: 'command',
+  };
+  private pressed = '';
+  private pressedAt = 0;
   private wasLost = false;
   /** Stream refused the last try to join. */
   private isRefused = false;
@@ -74,7 +89,7 @@ export class StreamLeg implements BridgeLeg {
 
   /**
    * Joins for the first time.
-   * @throws GatewayError `GW_STREAM_JOIN` when the time is over, `GW_STREAM_REFUSED` and `GW_STREAM_UNAVAILABLE`
+   * @throws GatewayError `GW_STREAM_JOIN` when the time is over, `GW_STREAM_PERMISSION`, `GW_STREAM_REFUSED` and `GW_STREAM_UNAVAILABLE`
    */
   async join(signal: AbortSignal): Promise<void> {
     const giveUp = () => this.close();
@@ -99,6 +114,15 @@ export class StreamLeg implements BridgeLeg {
 
   dtmf(digit: string): void {
     this.tell({ type: 'phone.digit', digit });
+    const { muteKey, clock } = this.options;
+    if (muteKey === undefined) return;
+    const now = clock.now();
+    if (now - this.pressedAt > KEYS_MS) this.pressed = '';
+    this.pressedAt = now;
+    this.pressed = (this.pressed + digit).slice(-muteKey.length);
+    if (this.pressed !== muteKey) return;
+    this.pressed = '';
+    this.attempt('phone.mute', () => this.mute(!this.isMuted, 'keypad'));
   }
 
   marked({ name, playedMs, cleared }: MarkEcho): void {
@@ -146,6 +170,9 @@ export class StreamLeg implements BridgeLeg {
       others: (count) => {
         if (isCurrent()) this.countOthers(count);
       },
+      muted: (isMuted, by, userId) => {
+        if (isCurrent()) this.muted(isMuted, by, userId);
+      },
       event: (custom, userId) => {
         if (isCurrent()) this.obey(custom, userId);
       },
@@ -164,7 +191,7 @@ export class StreamLeg implements BridgeLeg {
         userName: name,
         callType: this.name.type,
         callId: this.name.id,
-        isBack: this.isJoined || this.wasLost,
+        ...(this.wasLost ? { isBack: true } : {}),
         watchdogMs,
       },
       listener,
@@ -238,13 +265,7 @@ export class StreamLeg implements BridgeLeg {
   }
 
   private forbid(permission: string): void {
-    const { type, id } = this.name;
-    this.giveUp(
-      new GatewayError(
-        'GW_STREAM_PERMISSION',
-        `The user ${this.user.id} lacks the permission ${permission} in Stream call ${type}:${id}`,
-      ),
-    );
+    this.giveUp(new GatewayError('GW_STREAM_PERMISSION', this.lacks(permission)));
   }
 
   private giveUp(error: GatewayError): void {
@@ -288,16 +309,21 @@ export class StreamLeg implements BridgeLeg {
     }
     const { command } = read;
     this.options.log.info({ callId: this.callId, command: command.type, by: userId }, 'command');
+    this.attempt(command.type, () => this.carryOut(command, userId));
+  }
+
+  /** What goes wrong is told in the call. */
+  private attempt(command: PhoneCommand['type'], work: () => void): void {
     try {
-      this.carryOut(command);
+      work();
     } catch (error) {
       const known = error instanceof GatewayError;
       if (!known) this.options.log.error({ callId: this.callId, err: error }, 'a command failed');
-      this.refuse(command.type, known ? error.code : 'GW_INTERNAL', known ? error.message : 'it failed');
+      this.refuse(command, known ? error.code : 'GW_INTERNAL', known ? error.message : 'it failed');
     }
   }
 
-  private carryOut(command: PhoneCommand): void {
+  private carryOut(command: PhoneCommand, userId: string): void {
     const { line } = this;
     switch (command.type) {
       case 'phone.clear': {
@@ -317,9 +343,7 @@ export class StreamLeg implements BridgeLeg {
         break;
       case 'phone.mute':
       case 'phone.unmute':
-        // Remembered here: a participant that takes this one's place is to be as silent.
-        this.isMuted = command.type === 'phone.mute';
-        this.participant?.mute(this.isMuted);
+        this.mute(command.type === 'phone.mute', 'command', userId);
         break;
       case 'phone.hangup':
         if (command.after === 'now') line.hangUp({ now: true });
@@ -329,6 +353,37 @@ export class StreamLeg implements BridgeLeg {
         this.transfer(command.to);
         break;
     }
+  }
+
+  /** Silences the phone in its call, or lets it be heard again where it may speak. */
+  private mute(isMuted: boolean, by: 'command' | 'keypad', userId?: string): void {
+    // Remembered here: a participant that takes this one's place is to be as silent.
+    this.isMuted = isMuted;
+    this.muter = { by, userId };
+    this.participant?.mute(isMuted);
+    if (!isMuted && this.isForbidden)
+      throw new GatewayError('GW_STREAM_PERMISSION', this.lacks('send-audio'));
+  }
+
+  /** So it was done; told where it makes a difference to what is heard. */
+  private muted(isMuted: boolean, by: MutedBy, userId: string | undefined): void {
+    if (by === 'permission') this.isForbidden = isMuted;
+    else this.isMuted = isMuted;
+    const isSilent = this.isMuted || this.isForbidden;
+    if (isSilent === this.isSilent) return;
+    this.isSilent = isSilent;
+    const who = by === 'leg' ? this.muter : { by, userId };
+    this.options.log.info({ callId: this.callId, isMuted: isSilent, ...who }, 'muted');
+    this.tell({
+      type: isSilent ? 'phone.muted' : 'phone.unmuted',
+      by: who.by,
+      ...(who.userId === undefined ? {} : { user: who.userId }),
+    });
+  }
+
+  private lacks(permission: string): string {
+    const { type, id } = this.name;
+    return `Expected the permission ${permission} for user ${this.user.id} in Stream call ${type}:${id} but received none`;
   }
 
   private transfer(to: string): void {

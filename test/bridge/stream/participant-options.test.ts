@@ -173,7 +173,7 @@ describe('what a media worker is told of a phone', () => {
     await joining;
     first.depart('lost');
     const second = await placed(2);
-    expect(second.request).toEqual(first.request);
+    expect(second.request).toEqual({ ...first.request, isBack: true });
     leg.close();
     second.depart('lost');
     await sleep(10_000);
