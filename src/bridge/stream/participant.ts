@@ -1,4 +1,4 @@
-import type { Call, StreamVideoClient, StreamVideoParticipant } from '@stream-io/video-client';
+import type { Call, SfuModels, StreamVideoClient, StreamVideoParticipant } from '@stream-io/video-client';
 import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { DtmfTones } from '../../media/dtmf.js';
@@ -104,6 +104,8 @@ export class Participant implements PlacedParticipant {
   private isEnding = false;
   private endReason: string | undefined;
   private othersCount = -1;
+  /** Sessions that share a screen which can be heard. */
+  private screens = '';
   private joining: Promise<void> | undefined;
   private leaving: Promise<void> | undefined;
 
@@ -317,14 +319,8 @@ export class Participant implements PlacedParticipant {
   private meet(participants: readonly StreamVideoParticipant[]): void {
     if (this.isOver || this.isEnding) return;
     const others = participants.filter(({ userId }) => userId !== this.request.userId);
-    this.ear.listenTo(
-      others.map(
-        ({ sessionId, audioStream }): Speaker => ({
-          sessionId,
-          audioStream: audioStream as AudioStream | undefined,
-        }),
-      ),
-    );
+    this.ear.listenTo(others.flatMap(speakersOf));
+    this.followScreens(others);
     if (others.length === this.othersCount) return;
     this.othersCount = others.length;
     this.listener.others(others.length);
@@ -335,6 +331,15 @@ export class Participant implements PlacedParticipant {
     this.isEnding = true;
     await this.ear.finish();
     this.depart('ended', reason);
+  }
+
+  /** What is heard of a shared screen has to be asked for; no video is wanted. */
+  private followScreens(others: readonly StreamVideoParticipant[]): void {
+    const screens = others.filter(({ publishedTracks }) => publishedTracks.includes(SCREEN_SHARE_AUDIO));
+    const key = screens.map(({ sessionId }) => sessionId).join();
+    if (key === this.screens) return;
+    this.screens = key;
+    this.call?.setIncomingVideoEnabled(false);
   }
 
   /** Waits until what the phone says reaches the media server, for a while. */
@@ -399,6 +404,17 @@ export class Participant implements PlacedParticipant {
       ...(baseUrl === undefined ? {} : { baseURL: `${baseUrl}/video`, locationHintUrl: `${baseUrl}/hint` }),
     };
   }
+}
+
+/** As Stream numbers the kinds of tracks. */
+const SCREEN_SHARE_AUDIO: SfuModels.TrackType.SCREEN_SHARE_AUDIO = 4;
+
+/** The voice of a participant, and the sound of a screen that they share. */
+function speakersOf({ sessionId, audioStream, screenShareAudioStream }: StreamVideoParticipant): Speaker[] {
+  const voice = { sessionId, audioStream: audioStream as AudioStream | undefined };
+  if (screenShareAudioStream === undefined) return [voice];
+  const screen = screenShareAudioStream as unknown as AudioStream;
+  return [voice, { sessionId: `${sessionId}/screen`, audioStream: screen }];
 }
 
 /** Without it a caller would be heard by nobody. */
