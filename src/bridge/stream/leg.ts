@@ -1,11 +1,13 @@
 import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
+import type { FrameClock } from '../../media/frame-clock.js';
 import type { MarkEcho } from '../../media/marks.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { Stamp } from '../../telemetry/stamp.js';
 import type { BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
 import type { Administration } from './administration.js';
 import type { CallName } from './call-name.js';
+import { Filler } from './filler.js';
 import type { MediaHost } from './media-host.js';
 import type { Departure, MutedBy, ParticipantListener, PlacedParticipant } from './participant.js';
 import { type PhoneCommand, type PhoneEvent, readCommand } from './phone-events.js';
@@ -25,6 +27,11 @@ export interface StreamLegOptions {
   readonly aloneMs: number;
   readonly watchdogMs: number;
   readonly mayTransfer: TransferRule;
+  readonly frameClock: FrameClock;
+  /** Whether a caller hears the phone ring while the join takes its time. */
+  readonly ringback: boolean;
+  /** Whether a caller who is alone in the call hears that the line is there. */
+  readonly comfortNoise: boolean;
   /** Keys by which the caller mutes the phone in its call, and unmutes it; none by default. */
   readonly muteKey?: string | undefined;
   /** Told of each join anew after a loss. */
@@ -33,6 +40,9 @@ export interface StreamLegOptions {
 
 /** Pauses between attempts to join; the last one repeats. The first loss is made good for at once. */
 const PAUSES_MS = [0, 250, 500, 1_000, 2_000];
+/** A join that takes longer is filled with ringback. */
+const RING_AFTER_MS = 2_000;
+const RING_LOOK_MS = 100;
 /** Keys further apart are no sequence. */
 const KEYS_MS = 3_000;
 /** Events that may wait for Stream to take them. */
@@ -53,6 +63,10 @@ export class StreamLeg implements BridgeLeg {
   private muter: { readonly by: 'command' | 'keypad'; readonly userId?: string | undefined } = {
     by: 'command',
   };
+  private readonly filler: Filler;
+  private ringing: Timer | undefined;
+  /** When the caller began to wait for the join; not yet where nobody is on the phone. */
+  private waitsSince: number | undefined;
   private pressed = '';
   private pressedAt = 0;
   private wasLost = false;
@@ -81,6 +95,8 @@ export class StreamLeg implements BridgeLeg {
     private readonly options: StreamLegOptions,
   ) {
     this.lostAt = options.clock.now();
+    this.filler = new Filler(line, options.clock, options.frameClock);
+    if (options.ringback) this.ringing = options.clock.every(RING_LOOK_MS, () => this.ring());
     this.settled = new Promise((resolve, reject) => {
       this.settle = { resolve, reject };
     });
@@ -135,6 +151,8 @@ export class StreamLeg implements BridgeLeg {
     this.options.clock.cancel(this.retry);
     this.options.clock.cancel(this.alone);
     this.options.clock.cancel(this.joinTimer);
+    this.options.clock.cancel(this.ringing);
+    this.filler.play(undefined);
     this.tail?.close();
     this.settle?.reject(new GatewayError('GW_STREAM_LEFT', 'Expected a call to join but received its end'));
     const { participant } = this;
@@ -160,6 +178,7 @@ export class StreamLeg implements BridgeLeg {
     const listener: ParticipantListener = {
       write: (frame, stamp) => {
         if (!isCurrent()) return;
+        this.filler.rest();
         this.line.write(frame, stamp);
         this.tail?.hear(frame);
       },
@@ -206,6 +225,7 @@ export class StreamLeg implements BridgeLeg {
     this.isRefused = false;
     this.settle?.resolve();
     this.options.clock.cancel(this.joinTimer);
+    this.options.clock.cancel(this.ringing);
     if (this.isMuted) this.participant?.mute(true);
     this.waitForOthers();
     const { log, onRejoin } = this.options;
@@ -243,6 +263,7 @@ export class StreamLeg implements BridgeLeg {
     if (this.isJoined) {
       this.isJoined = false;
       this.wasLost = true;
+      this.filler.play(undefined);
       this.options.clock.cancel(this.alone);
       this.attempts = 0;
       this.lostAt = this.options.clock.now();
@@ -282,11 +303,24 @@ export class StreamLeg implements BridgeLeg {
     this.waitForOthers();
   }
 
+  /** A caller who waits for the first join hears that something happens. */
+  private ring(): void {
+    const now = this.options.clock.now();
+    if (!this.line.isLive) return;
+    this.waitsSince ??= now;
+    if (now - this.waitsSince < RING_AFTER_MS) return;
+    this.options.clock.cancel(this.ringing);
+    this.filler.play('ringback');
+  }
+
   /** Nobody is left to wait for anybody without end. */
   private waitForOthers(): void {
     this.options.clock.cancel(this.alone);
     this.alone = undefined;
-    if (this.others > 0 || this.isClosed || !this.isJoined) return;
+    if (this.isClosed || !this.isJoined) return;
+    const isAlone = this.others === 0;
+    this.filler.play(isAlone && this.options.comfortNoise ? 'comfort-noise' : undefined);
+    if (!isAlone) return;
     this.alone = this.options.clock.after(this.options.aloneMs, () => {
       if (!this.line.isLive) {
         // Whoever is being called still has to answer.

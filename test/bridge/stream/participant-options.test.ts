@@ -3,6 +3,7 @@ import { Administration } from '../../../src/bridge/stream/administration.js';
 import { parseCallName } from '../../../src/bridge/stream/call-name.js';
 import { StreamLeg } from '../../../src/bridge/stream/leg.js';
 import { StreamBridge, type StreamBridgeOptions } from '../../../src/index.js';
+import { FrameClock } from '../../../src/media/frame-clock.js';
 import { createLog } from '../../../src/telemetry/log.js';
 import { StreamApp } from '../../support/stream/app.js';
 import { FakeMediaHost, type FakeParticipant } from '../../support/stream/fake-media-host.js';
@@ -119,6 +120,9 @@ describe('what a media worker is told of a phone', () => {
       aloneMs: 60_000,
       watchdogMs: 3_000,
       mayTransfer: () => false,
+      frameClock: new FrameClock(clock),
+      ringback: false,
+      comfortNoise: false,
     });
     legs.push(leg);
     const joining = leg.join(new AbortController().signal);
