@@ -248,11 +248,12 @@ function checkOptions(options: StreamBridgeOptions): void {
   if (!Number.isInteger(legsPerWorker) || legsPerWorker < 1 || legsPerWorker > MAX_LEGS_PER_WORKER) {
     throw expected(`1 to ${MAX_LEGS_PER_WORKER}`, 'legsPerWorker', legsPerWorker);
   }
-  const { transferTo = [], muteKey, whileAlone = 'silence' } = options;
+  const { transferTo = [], muteKey, whileAlone = 'silence', ringback = true } = options;
+  if (typeof ringback !== 'boolean') throw expected('true or false', 'ringback', ringback);
   if (whileAlone !== 'silence' && whileAlone !== 'comfort-noise') {
     throw expected('"silence" or "comfort-noise"', 'whileAlone', whileAlone);
   }
-  if (muteKey !== undefined && !/^[0-9*#A-D]{1,4}$/.test(muteKey)) {
+  if (muteKey !== undefined && !(typeof muteKey === 'string' && /^[0-9*#A-D]{1,4}$/.test(muteKey))) {
     throw expected('1 to 4 of 0-9 * # A-D', 'muteKey', muteKey);
   }
   const isList = Array.isArray(transferTo) && transferTo.every((number) => typeof number === 'string');

@@ -26,6 +26,7 @@ describe('the options of a Stream bridge', () => {
     { tokenSeconds: 86_400, aloneSeconds: 86_400 },
     { transferTo: [] },
     { transferTo: () => true },
+    { muteKey: '*6', whileAlone: 'comfort-noise', ringback: false },
   ])('may be %j', (options) => {
     const bridge = new StreamBridge({ ...KEYS, log, ...options });
     expect(bridge.stats()).toMatchObject({ workers: 0, legs: 0, deaths: 0, rejoins: 0, retries: 0 });
@@ -40,6 +41,12 @@ describe('the options of a Stream bridge', () => {
     [{ apiSecret: undefined }, /apiSecret/],
     [{ media: 'threads' }, /media/],
     [{ media: true }, /media/],
+    [{ muteKey: '' }, /muteKey/],
+    [{ muteKey: '*e' }, /muteKey/],
+    [{ muteKey: 6 }, /muteKey/],
+    [{ muteKey: '*1234' }, /muteKey/],
+    [{ whileAlone: 'music' }, /whileAlone/],
+    [{ ringback: 'yes' }, /ringback/],
     [{ legsPerWorker: 0 }, /legsPerWorker/],
     [{ legsPerWorker: 51 }, /legsPerWorker/],
     [{ legsPerWorker: 1.5 }, /legsPerWorker/],
