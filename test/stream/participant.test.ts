@@ -70,6 +70,39 @@ it('is silent while it is muted, by a moderator or by command, and hears nothing
   await hear(' in the end');
 });
 
+it('tells who muted it, and speaks again by itself when its permission comes back', async () => {
+  const { other, double, hear, room, userId, bridge } = await talk();
+  const { url: basePath, apiKey, apiSecret } = double;
+  const call = new StreamClient(apiKey, apiSecret, { basePath }).video.call('default', room);
+  const silent = () => eventually('silence', () => other.level({ from: userId, seconds: 0.2 }) === 0, 10_000);
+  const told = async (type: string, by: object) => {
+    const is = ({ custom }: { custom: object }) =>
+      JSON.stringify(custom) === JSON.stringify({ type, ...by, phone: userId });
+    await eventually(`${type} ${JSON.stringify(by)}`, () => other.events.some(is), 10_000);
+  };
+  await call.muteUsers({ user_ids: [userId], audio: true, muted_by_id: 'agent' });
+  await silent();
+  await told('phone.muted', { by: 'moderator', user: 'agent' });
+  // It stays so where the phone joins anew.
+  double.closeMedia(userId);
+  await eventually('it to join again', () => bridge.stats().rejoins === 1, 15_000);
+  await silent();
+  await other.sendEvent({ type: 'phone.unmute' });
+  await hear(' again');
+  await told('phone.unmuted', { by: 'command', user: 'agent' });
+
+  const permissions = ['send-audio'];
+  await call.updateUserPermissions({ user_id: userId, revoke_permissions: permissions });
+  await silent();
+  await told('phone.muted', { by: 'permission' });
+  // Nor may it after a loss, and hears all the same.
+  double.closeMedia(userId);
+  await eventually('it to join once more', () => bridge.stats().rejoins === 2, 30_000);
+  await call.updateUserPermissions({ user_id: userId, grant_permissions: permissions });
+  await hear(' by permission');
+  await told('phone.unmuted', { by: 'permission' });
+});
+
 it('moves a live caller from one Stream call to another', async () => {
   const { gateway, present, caller, other: first, agent, userId, room } = await talk();
   const elsewhere = `${room}-other`;
@@ -167,8 +200,8 @@ describe('tells why it cannot join', () => {
 
   it.each([
     ['Stream does not let it in', 'GW_STREAM_JOIN', 'Expected to join', 403],
-    ['it is not allowed to join', 'GW_STREAM_PERMISSION', 'lacks the permission join-call', 'blocked'],
-    ['it is not allowed to speak', 'GW_STREAM_PERMISSION', 'lacks the permission send-audio', 'listener'],
+    ['it is not allowed to join', 'GW_STREAM_PERMISSION', 'the permission join-call', 'blocked'],
+    ['it is not allowed to speak', 'GW_STREAM_PERMISSION', 'the permission send-audio', 'listener'],
     ['the call is over', 'GW_STREAM_CALL_ENDED', 'the call was ended', 'over'],
   ])('%s', async (_, code, message, why) => {
     const { bridge, double, room, cid, agent, pool } = await start();

@@ -1,4 +1,4 @@
-import type { Call, StreamVideoClient, StreamVideoParticipant } from '@stream-io/video-client';
+import type { Call, SfuModels, StreamVideoClient, StreamVideoParticipant } from '@stream-io/video-client';
 import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { DtmfTones } from '../../media/dtmf.js';
@@ -33,6 +33,12 @@ export interface ParticipantRequest {
  */
 export type Departure = 'ended' | 'lost' | 'refused' | 'forbidden';
 
+/**
+ * What silences a phone, or lets it be heard again: its own leg, a moderator, or the permission to speak that was revoked or
+ * came back.
+ */
+export type MutedBy = 'leg' | 'moderator' | 'permission';
+
 /** What a participant tells. Its frames are what the phone shall hear. */
 export interface ParticipantListener extends FrameSink {
   /** A token for the user, each time the client wants a fresh one. */
@@ -43,6 +49,8 @@ export interface ParticipantListener extends FrameSink {
   joined(): void;
   /** How many others are in the call, whenever that changes. */
   others(count: number): void;
+  /** The phone was silenced in the call, or is heard again; `userId` of whoever did it, where that is known. */
+  muted(isMuted: boolean, by: MutedBy, userId?: string): void;
   /** A custom event of the call, by whom. */
   event(custom: unknown, userId: string): void;
   /** Tones could not be played. */
@@ -68,6 +76,8 @@ const MEDIA_TIMEOUT_MS = 3_000;
 const MEDIA_POLL_MS = 20;
 /** Longest wait for the client to let go of a call: its own requests time out after five seconds. */
 const LEAVE_TIMEOUT_MS = 8_000;
+/** Longest wait for who silenced a phone. */
+const MODERATOR_MS = 300;
 /** The client gives up reconnecting after this. */
 const RECONNECT_SECONDS = 20;
 
@@ -86,6 +96,13 @@ export class Participant implements PlacedParticipant {
   private call: Call | undefined;
   private watchdog: Watchdog | undefined;
   private readonly subscriptions: { unsubscribe(): void }[] = [];
+  private isIn = false;
+  /** Somebody has silenced it: its leg, or a moderator. */
+  private isSilenced = false;
+  private maySpeak = true;
+  /** What the next change of the microphone is by. */
+  private silencer: MutedBy = 'leg';
+  private moderator: string | undefined;
   private isOver = false;
   /** Why it is out of its call is being found out, or waits for last words. */
   private isEnding = false;
@@ -94,6 +111,8 @@ export class Participant implements PlacedParticipant {
   /** Whether somebody is on the phone, and who waits for that. */
   private isDue = false;
   private awaken = () => {};
+  /** Sessions that share a screen which can be heard. */
+  private screens = '';
   private joining: Promise<void> | undefined;
   private leaving: Promise<void> | undefined;
 
@@ -129,10 +148,18 @@ export class Participant implements PlacedParticipant {
   }
 
   mute(isMuted: boolean): void {
+    if (this.isOver) return;
+    this.isSilenced = isMuted;
+    this.silencer = 'leg';
+    this.turnMicrophone();
+  }
+
+  /** On where the call lets it speak, and nobody has silenced it. */
+  private turnMicrophone(): void {
     const { call } = this;
-    if (this.isOver || call === undefined) return;
-    const changed = isMuted ? call.microphone.disable() : call.microphone.enable();
-    // Where the call does not let it speak, it stays silent; the call's own events say so.
+    if (call === undefined) return;
+    const isOn = !this.isSilenced && call.state.ownCapabilities.includes(SEND_AUDIO);
+    const changed = isOn ? call.microphone.enable() : call.microphone.disable();
     changed.catch(() => {});
   }
 
@@ -152,7 +179,11 @@ export class Participant implements PlacedParticipant {
   join(): Promise<void> {
     this.joining ??= this.enter().then(
       () => {
-        if (!this.isOver) this.listener.joined();
+        if (this.isOver) return;
+        this.isIn = true;
+        this.listener.joined();
+        if (this.request.isBack) this.listener.muted(!this.maySpeak, 'permission');
+        if (!this.maySpeak) this.turnMicrophone();
       },
       async (error) => {
         const refused = isRefusal(error);
@@ -240,7 +271,7 @@ export class Participant implements PlacedParticipant {
     await call.microphone.enable();
   }
 
-  private watchCall(call: Call, { CallingState }: Sdk): void {
+  private watchCall(call: Call, { CallingState, SfuModels: { TrackType, TrackUnpublishReason } }: Sdk): void {
     const { state } = call;
     const end = (reason: string) => () => {
       this.endReason ??= reason;
@@ -264,9 +295,27 @@ export class Participant implements PlacedParticipant {
           if (!this.isOver && isForPhones(custom)) this.listener.event(custom, user.id);
         }),
       ),
-      call.microphone.state.status$.subscribe((status) => {
-        this.microphone.isMuted = status === 'disabled';
+      subscribed(
+        call.on('call.user_muted', ({ from_user_id: userId, muted_user_ids: muted }) => {
+          if (muted.includes(this.request.userId)) this.moderator = userId;
+        }),
+      ),
+      subscribed(
+        call.on('trackUnpublished', ({ sessionId, type, cause }) => {
+          const isOurs = sessionId === state.localParticipant?.sessionId && type === TrackType.AUDIO;
+          if (isOurs && cause === TrackUnpublishReason.MODERATION) this.silencer = 'moderator';
+        }),
+      ),
+      state.ownCapabilities$.subscribe((capabilities) => {
+        const maySpeak = capabilities.includes(SEND_AUDIO);
+        if (maySpeak === this.maySpeak) return;
+        this.maySpeak = maySpeak;
+        if (!this.isIn || this.isOver || this.isEnding) return;
+        this.silencer = 'permission';
+        this.listener.muted(!maySpeak, 'permission');
+        this.turnMicrophone();
       }),
+      call.microphone.state.status$.subscribe((status) => this.heed(status === 'disabled')),
       state.remoteParticipants$.subscribe((participants) => this.meet(participants)),
       state.callingState$.subscribe((callingState) => {
         if (this.isEnding) return;
@@ -280,18 +329,31 @@ export class Participant implements PlacedParticipant {
     );
   }
 
+  /** The client's microphone was turned on or off: by whatever was about to do so. */
+  private heed(isMuted: boolean): void {
+    if (isMuted === this.microphone.isMuted) return;
+    this.microphone.isMuted = isMuted;
+    if (!this.isIn || this.isOver || this.isEnding) return;
+    if (this.silencer === 'leg') this.listener.muted(isMuted, 'leg');
+    else if (this.silencer === 'moderator') {
+      this.isSilenced = true;
+      void this.tellModerated();
+    }
+  }
+
+  /** Who did it comes by another way, and may come later. */
+  private async tellModerated(): Promise<void> {
+    if (this.moderator === undefined) await this.clock.sleep(MODERATOR_MS);
+    if (!this.isOver) this.listener.muted(true, 'moderator', this.moderator);
+    this.moderator = undefined;
+  }
+
   /** Whoever is there, but for earlier sessions of this very phone that the server has not missed yet. */
   private meet(participants: readonly StreamVideoParticipant[]): void {
     if (this.isOver || this.isEnding) return;
     const others = participants.filter(({ userId }) => userId !== this.request.userId);
-    this.ear.listenTo(
-      others.map(
-        ({ sessionId, audioStream }): Speaker => ({
-          sessionId,
-          audioStream: audioStream as AudioStream | undefined,
-        }),
-      ),
-    );
+    this.ear.listenTo(others.flatMap(speakersOf));
+    this.followScreens(others);
     if (others.length === this.othersCount) return;
     this.othersCount = others.length;
     this.listener.others(others.length);
@@ -302,6 +364,15 @@ export class Participant implements PlacedParticipant {
     this.isEnding = true;
     await this.ear.finish();
     this.depart('ended', reason);
+  }
+
+  /** What is heard of a shared screen has to be asked for; no video is wanted. */
+  private followScreens(others: readonly StreamVideoParticipant[]): void {
+    const screens = others.filter(({ publishedTracks }) => publishedTracks.includes(SCREEN_SHARE_AUDIO));
+    const key = screens.map(({ sessionId }) => sessionId).join();
+    if (key === this.screens) return;
+    this.screens = key;
+    this.call?.setIncomingVideoEnabled(false);
   }
 
   /** Waits until what the phone says reaches the media server, and what is said to it reaches it, for a while. */
@@ -370,6 +441,17 @@ export class Participant implements PlacedParticipant {
       ...(baseUrl === undefined ? {} : { baseURL: `${baseUrl}/video`, locationHintUrl: `${baseUrl}/hint` }),
     };
   }
+}
+
+/** As Stream numbers the kinds of tracks. */
+const SCREEN_SHARE_AUDIO: SfuModels.TrackType.SCREEN_SHARE_AUDIO = 4;
+
+/** The voice of a participant, and the sound of a screen that they share. */
+function speakersOf({ sessionId, audioStream, screenShareAudioStream }: StreamVideoParticipant): Speaker[] {
+  const voice = { sessionId, audioStream: audioStream as AudioStream | undefined };
+  if (screenShareAudioStream === undefined) return [voice];
+  const screen = screenShareAudioStream as unknown as AudioStream;
+  return [voice, { sessionId: `${sessionId}/screen`, audioStream: screen }];
 }
 
 /** Without it a caller would be heard by nobody. */

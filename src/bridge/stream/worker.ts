@@ -208,6 +208,9 @@ export class MediaWorker {
       case 'others':
         listener.others(message.count);
         break;
+      case 'muted':
+        listener.muted(message.isMuted, message.by, message.userId);
+        break;
       case 'event':
         listener.event(message.custom, message.userId);
         break;

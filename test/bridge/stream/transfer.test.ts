@@ -71,6 +71,10 @@ const FAULTS: Record<string, (of: Started) => object | Promise<object>> = {
     host.fate = 'refused';
     return { stream: { id: 'other' } };
   },
+  GW_STREAM_PERMISSION: ({ host }) => {
+    host.fate = 'forbidden';
+    return { stream: { id: 'other' } };
+  },
   GW_STREAM_CALL_ENDED: async ({ rest, transfer }) => {
     await transfer({ stream: { id: 'over' } });
     await transfer({ room: 'home' });

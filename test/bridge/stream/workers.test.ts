@@ -75,6 +75,7 @@ class Leg {
       },
       others: (count) => this.others.push(count),
       event: (custom, userId) => this.events.push({ custom, userId }),
+      muted: () => {},
       tonesRefused: (message) => this.refusals.push(message),
       departed: (departure, reason) => {
         this.departed = { departure, reason, at: clock.now() };

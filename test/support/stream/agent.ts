@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { StreamClient } from '@stream-io/node-sdk';
-import type { Call, StreamVideoClient } from '@stream-io/video-client';
+import { type Call, SfuModels, type StreamVideoClient } from '@stream-io/video-client';
 import type { RtcStack } from '../../../src/bridge/stream/rtc-stack.js';
 import { wrtcStack } from '../../../src/bridge/stream/wrtc.js';
 import type { StreamDouble } from './double.js';
@@ -49,6 +49,7 @@ export class Agent {
   readonly states: string[] = [];
   private readonly hearing: Hearing;
   private readonly voice: Voice;
+  private screen: Voice | undefined;
   private readonly subscriptions: { unsubscribe(): void }[] = [];
   private readonly device: { readonly deviceId: string };
   private leaving: Promise<void> | undefined;
@@ -166,6 +167,19 @@ export class Agent {
     return this.hearing.gaps(userId);
   }
 
+  /** Shares a screen that sounds: a steady tone, besides the voice. */
+  async shareSound(frequencyHz: number, amplitude = 8_000): Promise<void> {
+    const source = wrtcStack.createAudioSource();
+    this.screen = new Voice(source);
+    this.screen.play(frequencyHz, amplitude);
+    await this.call.publish(source.createStream() as never, SfuModels.TrackType.SCREEN_SHARE_AUDIO);
+  }
+
+  async stopSharing(): Promise<void> {
+    await this.call.stopPublish(SfuModels.TrackType.SCREEN_SHARE_AUDIO);
+    this.screen?.stop();
+  }
+
   /** Hands over every 10 ms that are heard of anybody. One listener at a time. */
   onFrame(listener: FrameListener | undefined): void {
     this.hearing.onFrame = listener;
@@ -219,6 +233,7 @@ export class Agent {
     for (const subscription of this.subscriptions.splice(0)) subscription.unsubscribe();
     this.hearing.close();
     this.voice.stop();
+    this.screen?.stop();
     await this.call.leave().catch(() => {});
     await this.client.disconnectUser().catch(() => {});
   }

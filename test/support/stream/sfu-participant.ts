@@ -31,6 +31,8 @@ export interface ParticipantListener {
   published(track: PublishedTrack): void;
   /** The others shall know that a track can be heard now, or not any more, and why. */
   announced(track: PublishedTrack, isOn: boolean, cause: SfuModels.TrackUnpublishReason): void;
+  /** It wants other tracks than before. */
+  wanted(): void;
 }
 
 /** A client that does not publish is expected to be ready for an offer this long after its join was answered. */
@@ -42,6 +44,8 @@ export class SfuParticipant {
   readonly publisher: Publisher;
   readonly subscriber: Subscriber;
   readonly tracks = new Map<SfuModels.TrackType, PublishedTrack>();
+  /** Tracks it asked for, by session and type, besides those that everybody gets. */
+  private wants: ReadonlySet<string> = new Set();
   /** Stays in the call after it has gone, as when the SFU has lost track of it. */
   isGhost = false;
   /** By it clients map streams to participants. */
@@ -120,6 +124,18 @@ export class SfuParticipant {
     this.listener.announced(track, !isMuted, cause);
   }
 
+  /** The whole list of what it wants to follow. */
+  subscribe(tracks: readonly { readonly sessionId: string; readonly trackType: string }[]): void {
+    this.wants = new Set(tracks.map(({ sessionId, trackType }) => `${sessionId}:${trackType}`));
+    this.listener.wanted();
+  }
+
+  /** Whether it gets a track of another's. */
+  isToFollow({ sessionId }: SfuParticipant, track: PublishedTrack): boolean {
+    if (track.type === TrackType.AUDIO) return true;
+    return this.wants.has(`${sessionId}:TRACK_TYPE_${TrackType[track.type]}`);
+  }
+
   trickle(type: SfuModels.PeerType, candidate: Candidate): void {
     this.peerOf(type).addCandidate(candidate);
   }
@@ -149,11 +165,6 @@ export class SfuParticipant {
     track.info = info;
     return track;
   }
-}
-
-/** Whether a track goes to everybody, asked for or not. */
-export function isForEverybody(track: PublishedTrack): boolean {
-  return track.type === TrackType.AUDIO;
 }
 
 export function timestamp(time: string): { seconds: string; nanos: number } {

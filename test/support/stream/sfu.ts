@@ -36,14 +36,15 @@ const MIGRATION_MS = 2_000;
 const LINGER_MS = 1_000;
 
 /** Opus is all that is published here. */
-const PUBLISH_OPTIONS = [
-  SfuModels.PublishOption.create({
-    trackType: SfuModels.TrackType.AUDIO,
-    id: 1,
-    codec: { payloadType: 111, name: 'opus', clockRate: 48_000, encodingParameters: '2', fmtp: '' },
-    bitrate: 64_000,
-  }),
-];
+const PUBLISH_OPTIONS = [SfuModels.TrackType.AUDIO, SfuModels.TrackType.SCREEN_SHARE_AUDIO].map(
+  (trackType, i) =>
+    SfuModels.PublishOption.create({
+      trackType,
+      id: i + 1,
+      codec: { payloadType: 111, name: 'opus', clockRate: 48_000, encodingParameters: '2', fmtp: '' },
+      bitrate: 64_000,
+    }),
+);
 
 /** Stream's media servers: they forward audio, and tell who is there. All edges are this one. */
 export class Sfu {
@@ -251,6 +252,7 @@ export class Sfu {
     const participant: SfuParticipant = new SfuParticipant(userId, sessionId, edge, name, socket, shared, {
       published: (track) => call.published(participant, track),
       announced: (track, isOn, cause) => call.announced(participant, track, isOn, cause),
+      wanted: () => call.follow(participant),
     });
     call.join(participant);
     this.onJoined(call.cid, participant);
