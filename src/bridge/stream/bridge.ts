@@ -34,7 +34,7 @@ export interface StreamBridgeOptions {
    * busy; so they are while joins take too long. Default 20, up to 10,000; 0 to take whatever comes.
    */
   readonly maxWorkerDelayMs?: number;
-  /** With less than so many percent of the machine's processors idle, half of that delay is enough; 0…90, default 5. */
+  /** With less than so many percent of the machine's processors idle, a third of that delay is enough; 0…90, default 15. */
   readonly minIdlePercent?: number;
   /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
   readonly joinSeconds?: number;
@@ -218,7 +218,7 @@ export class StreamBridge implements Bridge {
     const { media, legsPerWorker = 20, recycleAfter = 1000, memoryLimitMb = 1000 } = this.options;
     const { log, clock } = this;
     if (media === 'inline') return new InlineHost(clock);
-    const { maxWorkerDelayMs: maxDelayMs = 20, minIdlePercent = 5 } = this.options;
+    const { maxWorkerDelayMs: maxDelayMs = 20, minIdlePercent = 15 } = this.options;
     const limits = { legsPerWorker, recycleAfter, memoryLimitMb, maxDelayMs, minIdlePercent };
     return new WorkerPool({ ...limits, log, clock });
   }
@@ -262,7 +262,7 @@ function checkOptions(options: StreamBridgeOptions): void {
   if (typeof transferTo !== 'function' && !isList) {
     throw expected('a function or a list of numbers', 'transferTo', transferTo);
   }
-  const { maxWorkerDelayMs = 20, minIdlePercent = 5 } = options;
+  const { maxWorkerDelayMs = 20, minIdlePercent = 15 } = options;
   if (!(maxWorkerDelayMs >= 0 && maxWorkerDelayMs <= 10_000)) {
     throw expected('0 to 10000 milliseconds', 'maxWorkerDelayMs', maxWorkerDelayMs);
   }

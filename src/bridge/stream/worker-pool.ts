@@ -23,7 +23,7 @@ export interface WorkerPoolOptions {
   readonly clock: Clock;
   /** Above this delay of a worker's timers, in milliseconds, the pool is overloaded; 0, the default: it never is. */
   readonly maxDelayMs?: number;
-  /** With less of the processors idle, in percent, half of that delay is enough; default 0. */
+  /** With less of the processors idle, in percent, a third of that delay is enough; default 0. */
   readonly minIdlePercent?: number;
   /** Starts a worker's process; default {@link forkMediaWorker}. */
   readonly fork?: () => ChildProcess;

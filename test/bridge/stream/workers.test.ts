@@ -419,12 +419,12 @@ describe('the pool is overloaded', () => {
     expect(pool.isOverloaded).toBe(false);
   });
 
-  it('by half of that where the processors have nothing left; that alone is no reason', async () => {
+  it('by a third of that where the processors have nothing left; that alone is no reason', async () => {
     const { pool, workers } = await start();
     const [worker] = workers.all as [FakeWorker];
     await seconds(3, 0);
     expect(pool.isOverloaded).toBe(false);
-    worker.lateMs = 11;
+    worker.lateMs = 7;
     await seconds(3, 10);
     expect(pool.isOverloaded).toBe(false);
     await seconds(2, 4);
