@@ -50,9 +50,8 @@ const SPARE_AFTER_MS = 1_000;
 /** It takes a second of a processor: where nobody has one, it waits, but not for ever. */
 const SPARE_PATIENCE_MS = 30_000;
 /** Joins at a time in one worker, whose thread is that of its running calls, and in all for each processor. */
-const JOINS_PER_WORKER = 3;
-const JOINS_PER_PROCESSOR = 1;
-const FEWEST_JOINS = 2;
+const JOINS_PER_WORKER = 4;
+const JOINS_PER_PROCESSOR = 4;
 /** Between the ends of two workers that hang, so that the calls of the first have found their places. */
 const REPLACE_MS = 5_000;
 const FIRST_PAUSE_MS = 250;
@@ -78,11 +77,7 @@ export class WorkerPool implements MediaHost {
 
   constructor(private readonly options: WorkerPoolOptions) {
     const { clock, maxDelayMs = 0, minIdlePercent = 0, processors = processorTimes } = options;
-    this.joins = new JoinQueue(
-      clock,
-      Math.max(FEWEST_JOINS, JOINS_PER_PROCESSOR * availableParallelism()),
-      JOINS_PER_WORKER,
-    );
+    this.joins = new JoinQueue(clock, JOINS_PER_PROCESSOR * availableParallelism(), JOINS_PER_WORKER);
     this.load = new MediaLoad(
       { maxDelayMs, minIdlePercent },
       {
