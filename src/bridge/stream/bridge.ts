@@ -64,6 +64,9 @@ export interface StreamBridgeStats {
   readonly deaths: number;
   /** Resident memory of all media workers. */
   readonly rssBytes: number;
+  /** How late the latest media worker's timers are, and how long joins took of late, in milliseconds. */
+  readonly workerDelayMs: number;
+  readonly joinMs: number;
   /** Calls that were joined anew after a loss. */
   readonly rejoins: number;
   /** Requests to Stream that had to be repeated. */
@@ -81,6 +84,13 @@ const FIGURES: readonly (Omit<BridgeFigure, 'read'> & { readonly key: keyof Stre
     kind: 'counter',
     help: 'Frames dropped between gateway and Stream',
   },
+  {
+    key: 'workerDelayMs',
+    name: 'stream_worker_delay_ms',
+    kind: 'gauge',
+    help: 'How late nine tenths of the timers of the latest media worker are at most',
+  },
+  { key: 'joinMs', name: 'stream_join_ms', kind: 'gauge', help: 'How long joins took of late' },
   { key: 'deaths', name: 'stream_worker_deaths_total', kind: 'counter', help: 'Media workers that died' },
   { key: 'rejoins', name: 'stream_rejoins_total', kind: 'counter', help: 'Calls joined again after a loss' },
   {
@@ -202,7 +212,7 @@ export class StreamBridge implements Bridge {
 
   stats(): StreamBridgeStats {
     const { rejoins, retries } = this;
-    const none = { workers: 0, legs: 0, dropped: 0, deaths: 0, rssBytes: 0 };
+    const none = { workers: 0, legs: 0, dropped: 0, deaths: 0, rssBytes: 0, workerDelayMs: 0, joinMs: 0 };
     let joined = 0;
     for (const leg of this.legs) if (leg.isIn) joined += 1;
     return { ...(this.pool?.census() ?? none), joined, rejoins, retries };

@@ -81,7 +81,7 @@ export class WorkerPool implements MediaHost {
     this.load = new MediaLoad(
       { maxDelayMs, minIdlePercent },
       {
-        delayMs: () => this.most(({ isReady, lateMs }) => (isReady ? lateMs : 0)),
+        delayMs: () => this.delayMs(),
         waitMs: () => this.joins.waitFor(this.promised()),
         joinMs: () => this.joins.recentMs,
         processors,
@@ -138,7 +138,7 @@ export class WorkerPool implements MediaHost {
   }
 
   /** Workers and what they do. */
-  census(): { workers: number; legs: number; dropped: number; deaths: number; rssBytes: number } {
+  census() {
     let legs = 0;
     let dropped = this.droppedByPast;
     let rssBytes = 0;
@@ -147,7 +147,15 @@ export class WorkerPool implements MediaHost {
       dropped += worker.vitals.dropped + worker.pipe.dropped;
       rssBytes += worker.vitals.rss;
     }
-    return { workers: this.workers.size, legs, dropped, deaths: this.deaths, rssBytes };
+    return {
+      workers: this.workers.size,
+      legs,
+      dropped,
+      deaths: this.deaths,
+      rssBytes,
+      workerDelayMs: this.delayMs(),
+      joinMs: Math.round(this.joins.recentMs),
+    };
   }
 
   /**
@@ -224,10 +232,11 @@ export class WorkerPool implements MediaHost {
     return true;
   }
 
-  private most(of: (worker: MediaWorker) => number): number {
-    let most = 0;
-    for (const worker of this.workers) most = Math.max(most, of(worker));
-    return most;
+  /** How late the latest worker is. */
+  private delayMs(): number {
+    let latest = 0;
+    for (const { isReady, lateMs } of this.workers) if (isReady) latest = Math.max(latest, lateMs);
+    return latest;
   }
 
   /** Legs that will join soon. */

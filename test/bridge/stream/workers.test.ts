@@ -504,6 +504,8 @@ describe('the pool is overloaded', () => {
     await expect(gateway.placeCall({ to: '+15556667777' })).rejects.toMatchObject({ code: 'GW_OVERLOADED' });
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toContain('trunkline_calls_refused_total{reason="media"} 2');
+    expect(metrics).toContain('trunkline_stream_worker_delay_ms 100');
+    expect(metrics).toContain('trunkline_stream_join_ms 0');
   });
 });
 
