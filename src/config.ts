@@ -27,6 +27,7 @@ export interface Config {
     readonly media: 'workers' | 'inline';
     readonly legsPerWorker: number;
     readonly joinAt: 'answer' | 'ring';
+    readonly maxWorkerDelayMs: number;
     readonly aloneSeconds: number;
     /** Numbers a caller may be transferred to; one ending in `*` stands for all that begin alike. */
     readonly transferTo: readonly string[];
@@ -91,6 +92,7 @@ const Environment = z.object({
   STREAM_MEDIA: z.enum(['workers', 'inline']).default('workers'),
   STREAM_LEGS_PER_WORKER: whole(1, 50).default(20),
   STREAM_JOIN_AT: z.enum(['answer', 'ring']).default('answer'),
+  STREAM_MAX_WORKER_DELAY_MS: whole(0, 10_000).default(20),
   STREAM_ALONE_SECONDS: whole(1, 86_400).default(60),
   STREAM_TRANSFER_TO: text
     .transform((list) =>
@@ -153,6 +155,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   STREAM_MEDIA: 'workers or inline',
   STREAM_LEGS_PER_WORKER: '1 to 50',
   STREAM_JOIN_AT: 'answer or ring',
+  STREAM_MAX_WORKER_DELAY_MS: '0 to 10000 milliseconds',
   STREAM_ALONE_SECONDS: '1 to 86400 seconds',
   STREAM_TRANSFER_TO: 'numbers like +15551234567, +1555* or *, or SIP addresses, separated by commas',
   BRIDGE: 'local or stream',
@@ -318,6 +321,7 @@ function streamOf(e: z.output<typeof Environment>): Pick<Config, 'stream'> {
       media: e.STREAM_MEDIA,
       legsPerWorker: e.STREAM_LEGS_PER_WORKER,
       joinAt: e.STREAM_JOIN_AT,
+      maxWorkerDelayMs: e.STREAM_MAX_WORKER_DELAY_MS,
       aloneSeconds: e.STREAM_ALONE_SECONDS,
       transferTo: e.STREAM_TRANSFER_TO ?? [],
     },

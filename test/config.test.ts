@@ -220,6 +220,7 @@ describe('the configuration', () => {
       media: 'workers',
       legsPerWorker: 20,
       joinAt: 'answer',
+      maxWorkerDelayMs: 20,
       aloneSeconds: 60,
       transferTo: [],
     });
@@ -233,6 +234,7 @@ describe('the configuration', () => {
       STREAM_MEDIA: 'inline',
       STREAM_LEGS_PER_WORKER: '50',
       STREAM_JOIN_AT: 'ring',
+      STREAM_MAX_WORKER_DELAY_MS: '0',
       STREAM_ALONE_SECONDS: '5',
       STREAM_TRANSFER_TO: '+15551230000, +1555* ,sip:desk@example.com',
     };
@@ -243,6 +245,7 @@ describe('the configuration', () => {
       media: 'inline',
       legsPerWorker: 50,
       joinAt: 'ring',
+      maxWorkerDelayMs: 0,
       aloneSeconds: 5,
       transferTo: ['+15551230000', '+1555*', 'sip:desk@example.com'],
     });
@@ -255,6 +258,7 @@ describe('the configuration', () => {
     [{ ...KEYS, STREAM_MEDIA: 'threads' }, 'STREAM_MEDIA'],
     [{ ...KEYS, STREAM_LEGS_PER_WORKER: '51' }, 'STREAM_LEGS_PER_WORKER'],
     [{ ...KEYS, STREAM_JOIN_AT: 'start' }, 'STREAM_JOIN_AT'],
+    [{ ...KEYS, STREAM_MAX_WORKER_DELAY_MS: '-1' }, 'STREAM_MAX_WORKER_DELAY_MS'],
     [{ ...KEYS, STREAM_ALONE_SECONDS: '0' }, 'STREAM_ALONE_SECONDS'],
     [{ ...KEYS, STREAM_TRANSFER_TO: '+1555,anybody' }, 'STREAM_TRANSFER_TO'],
   ])('refuses %j', (given, name) => {

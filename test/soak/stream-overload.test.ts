@@ -8,10 +8,13 @@ import { AudioSource, FrameClock, SimulatedPhone } from '../../src/simulator/ind
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { LEVEL, phoneLevel } from '../support/stream-call.js';
-import { eventually, sleep } from '../support/time.js';
+import { bound, eventually, sleep } from '../support/time.js';
 
-const OFFERED = Number(process.env.OVERLOAD_CALLS ?? 60);
+/** Three a second: more than both ends' WebRTC, and the server between them, can have of two cores. */
+const OFFERED = 60;
 const PAUSE_MS = 333;
+/** Of ten seconds each, one of which must be good. */
+const WINDOWS = 6;
 /** Primes: µ-law's distortion products then fall between them. */
 const TONES_HZ = [503, 1_117];
 
@@ -36,68 +39,76 @@ it('whatever is offered, calls that are admitted hear and are heard; others are 
   timeout: 180_000,
 }, async () => {
   const { url: baseUrl, apiKey, apiSecret } = keys;
-  const off = process.env.OVERLOAD_OFF ? { maxWorkerDelayMs: 0 } : {};
-  const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl, ...off });
-  let calls = 0;
+  const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl });
   // Two phones in each Stream call hear each other.
   const { gateway, url } = await startGateway({
     bridge,
-    prepareCall: () => ({ room: `pair-${Math.floor(calls++ / 2)}` }),
+    prepareCall: ({ from }) => ({ room: `pair-${Math.floor(Number(from?.slice(-3)) / 2)}` }),
   });
   const clock = new FrameClock();
-  const phones: { phone: SimulatedPhone; own: number; answerMs: number }[] = [];
-  const log: string[] = [];
+  const phones: SimulatedPhone[] = [];
+  let slowestMs = 0;
   try {
     for (let i = 0; i < OFFERED; i++) {
       const phone = new SimulatedPhone({
         accountSid: ACCOUNT_SID,
         authToken: AUTH_TOKEN,
-        from: '+15550001111',
+        from: `+15550001${String(i).padStart(3, '0')}`,
         to: '+15552223333',
         webhookUrl: `${PUBLIC_URL}/twilio/voice`,
         dial: { publicUrl: PUBLIC_URL, target: url },
-        audio: AudioSource.tone(TONES_HZ[calls % 2] as number, 20 * Math.log10(LEVEL / 32_767)),
+        audio: AudioSource.tone(TONES_HZ[i % 2] as number, 20 * Math.log10(LEVEL / 32_767)),
         record: 90_000,
         clock,
       });
-      const one = { phone, own: calls % 2, answerMs: Number.NaN };
-      phones.push(one);
+      phones.push(phone);
       const begun = performance.now();
-      phone.dial();
-      const answered = () => {
-        one.answerMs = performance.now() - begun;
-      };
-      void Promise.race([phone.started, phone.ended]).then(answered, answered);
+      void phone.dial().ended.then(({ status }) => {
+        if (status === 'busy') slowestMs = Math.max(slowestMs, performance.now() - begun);
+      });
       await sleep(PAUSE_MS);
-      if (i % 6 === 5) {
-        const { joined, dropped, legs, workers } = bridge.stats();
-        log.push(
-          `${i + 1}: calls ${calls}, legs ${legs}, joined ${joined}, workers ${workers}, dropped ${dropped}, ${JSON.stringify([(bridge as any).pool.load.overload.isOn, (bridge as any).pool.load.gauges.delayMs(), Math.round((bridge as any).pool.load.gauges.waitMs()), Math.round((bridge as any).pool.load.gauges.joinMs())])}`,
-        );
-      }
     }
-    await sleep(3_000);
-    const before = bridge.stats();
-    await sleep(10_000);
-    const after = bridge.stats();
-    const admitted = phones.filter(({ phone }) => phone.status === 'in-progress');
-    const refused = phones.filter(({ phone }) => phone.status === 'busy');
-    const levels = admitted.map(({ phone, own }) => phoneLevel(phone, TONES_HZ[1 - own] as number, 20));
-    const hearing = levels.filter((level) => Math.abs(level) < 3).length;
-    console.log(log.join('\n'));
+    const admitted = () => phones.filter(({ status }) => status === 'in-progress');
+    await eventually(
+      'all that were taken to be in',
+      () => bridge.stats().joined === admitted().length,
+      15_000,
+    );
+    const busy = phones.filter(({ status }) => status === 'busy').length;
+    expect(admitted().length + busy).toBe(OFFERED);
+    expect(slowestMs).toBeLessThan(bound(1_000));
+    const settled = bridge.stats();
+    expect(settled).toMatchObject({ joined: admitted().length, deaths: 0, rejoins: 0 });
     console.log({
-      calls,
-      admitted: admitted.length,
-      refused: refused.length,
-      hearing,
-      before,
-      after,
-      refusedMs: Math.max(...refused.map(({ answerMs }) => answerMs)),
-      statuses: phones.map(({ phone }) => phone.status).join(),
+      admitted: admitted().length,
+      busy,
+      slowestMs: Math.round(slowestMs),
+      dropped: settled.dropped,
     });
-    expect(gateway.stats().activeCalls).toBe(admitted.length);
+    // On a quiet machine it is the first ten seconds, and nothing is dropped in them; a machine that has something else to do
+    // has bad ones. A gateway that took more than it can carry has no others.
+    let window = await listen();
+    for (let i = 1; i < WINDOWS && !isGood(window); i++) window = await listen();
+    console.log(window);
+    expect(window.worstDb, 'the other').toBeLessThan(3);
+    expect(window.dropped / Math.max(1, admitted().length * 500)).toBeLessThan(0.02);
+
+    async function listen() {
+      const before = bridge.stats().dropped;
+      await sleep(10_000);
+      const levels = phones.flatMap((phone, i) => {
+        const isWhole = [phone, phones[i ^ 1]].every((one) => one?.status === 'in-progress');
+        return isWhole ? [Math.abs(phoneLevel(phone, TONES_HZ[(i + 1) % 2] as number, 20))] : [];
+      });
+      const dropped = bridge.stats().dropped - before;
+      return { dropped, paired: levels.length, worstDb: Math.max(0, ...levels) };
+    }
+
+    function isGood({ dropped, worstDb }: { dropped: number; worstDb: number }): boolean {
+      return worstDb < 3 && dropped / Math.max(1, admitted().length * 500) < 0.02;
+    }
   } finally {
-    for (const { phone } of phones) phone.close();
+    for (const phone of phones) phone.close();
     await eventually('all to be over', () => gateway.stats().activeCalls === 0, 30_000);
   }
 });

@@ -43,6 +43,7 @@ export class FleetNode {
         CONTROL_API_KEY: CONTROL_KEY,
         // Callers and nodes share a machine here.
         MAX_LOOP_DELAY_MS: '0',
+        STREAM_MAX_WORKER_DELAY_MS: '0',
         MAX_CPU_PERCENT: '0',
         DRAIN_SECONDS: '20',
         ...env,

@@ -35,7 +35,7 @@ export interface StreamBridgeOptions {
    * busy; so they are while joins take too long. Default 20, up to 10,000; 0 to take whatever comes.
    */
   readonly maxWorkerDelayMs?: number;
-  /** With less than so many percent of the machine's processors idle, half of that delay is enough; 0…90, default 5. */
+  /** With less than so many percent of the machine's processors idle, a third of that delay is enough; 0…90, default 15. */
   readonly minIdlePercent?: number;
   /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
   readonly joinSeconds?: number;
@@ -71,6 +71,9 @@ export interface StreamBridgeStats {
   readonly deaths: number;
   /** Resident memory of all media workers. */
   readonly rssBytes: number;
+  /** How late the latest media worker's timers are, and how long joins took of late, in milliseconds. */
+  readonly workerDelayMs: number;
+  readonly joinMs: number;
   /** Calls that were joined anew after a loss. */
   readonly rejoins: number;
   /** Requests to Stream that had to be repeated. */
@@ -88,6 +91,13 @@ const FIGURES: readonly (Omit<BridgeFigure, 'read'> & { readonly key: keyof Stre
     kind: 'counter',
     help: 'Frames dropped between gateway and Stream',
   },
+  {
+    key: 'workerDelayMs',
+    name: 'stream_worker_delay_ms',
+    kind: 'gauge',
+    help: 'How late nine tenths of the timers of the latest media worker are at most',
+  },
+  { key: 'joinMs', name: 'stream_join_ms', kind: 'gauge', help: 'How long joins took of late' },
   { key: 'deaths', name: 'stream_worker_deaths_total', kind: 'counter', help: 'Media workers that died' },
   { key: 'rejoins', name: 'stream_rejoins_total', kind: 'counter', help: 'Calls joined again after a loss' },
   {
@@ -215,7 +225,7 @@ export class StreamBridge implements Bridge {
 
   stats(): StreamBridgeStats {
     const { rejoins, retries } = this;
-    const none = { workers: 0, legs: 0, dropped: 0, deaths: 0, rssBytes: 0 };
+    const none = { workers: 0, legs: 0, dropped: 0, deaths: 0, rssBytes: 0, workerDelayMs: 0, joinMs: 0 };
     let joined = 0;
     for (const leg of this.legs) if (leg.isIn) joined += 1;
     return { ...(this.pool?.census() ?? none), joined, rejoins, retries };
@@ -231,7 +241,7 @@ export class StreamBridge implements Bridge {
     const { media, legsPerWorker = 20, recycleAfter = 1000, memoryLimitMb = 1000 } = this.options;
     const { log, clock } = this;
     if (media === 'inline') return new InlineHost(clock);
-    const { maxWorkerDelayMs: maxDelayMs = 20, minIdlePercent = 5 } = this.options;
+    const { maxWorkerDelayMs: maxDelayMs = 20, minIdlePercent = 15 } = this.options;
     const limits = { legsPerWorker, recycleAfter, memoryLimitMb, maxDelayMs, minIdlePercent };
     return new WorkerPool({ ...limits, log, clock });
   }
@@ -282,7 +292,7 @@ function checkOptions(options: StreamBridgeOptions): void {
   if (typeof transferTo !== 'function' && !isList) {
     throw expected('a function or a list of numbers', 'transferTo', transferTo);
   }
-  const { maxWorkerDelayMs = 20, minIdlePercent = 5 } = options;
+  const { maxWorkerDelayMs = 20, minIdlePercent = 15 } = options;
   if (!(maxWorkerDelayMs >= 0 && maxWorkerDelayMs <= 10_000)) {
     throw expected('0 to 10000 milliseconds', 'maxWorkerDelayMs', maxWorkerDelayMs);
   }

@@ -1,13 +1,19 @@
 import type { Clock, Timer } from '../../clock.js';
 
-/** A join that takes longer is a sign of too many at a time; */
-const SLOW_MS = 1_500;
-/** and one that takes longer than this keeps nobody waiting any more. */
+/** A join that takes so many times the shortest is a sign of too many at a time, and one that takes less of too few; */
+const SLOW = 3;
+const FAST = 2;
+/** but what is shorter than this is never slow. */
+const NEVER_SLOW_MS = 500;
+/** How many may be under way changes by so much at a join's end; */
+const LESS = 0.7;
+const MORE = 0.25;
+/** and of the shortest so much is forgotten. */
+const FORGOTTEN = 1.02;
+/** One that takes longer keeps nobody waiting any more. */
 const LONGEST_MS = 5_000;
 /** What a join takes where none was measured. */
 const USUAL_MS = 300;
-/** What a join that was fast adds to how many may be under way. */
-const MORE = 0.25;
 /** Of the latest join's time, as much goes into the mean. */
 const WEIGHT = 0.3;
 /** What was longer ago than this says nothing any more. */
@@ -23,7 +29,8 @@ export interface Join {
 
 /**
  * Joins of Stream calls under way at a time. A join costs what seconds of a running call do: many at once would be paid by
- * those who talk, and would all be late. The oldest goes first; how long joins take says how many there may be.
+ * those who talk, and would all be late. The oldest goes first; how long joins take says how many there may be: where they
+ * wait for the network more may be under way than where they wait for each other.
  */
 export class JoinQueue {
   private meanMs = 0;
@@ -31,9 +38,10 @@ export class JoinQueue {
   private readonly waiting: Join[] = [];
   private readonly underWay = new Set<Join>();
   private width: number;
+  private shortestMs = Number.POSITIVE_INFINITY;
 
   /**
-   * @param most joins at a time
+   * @param most joins at a time; half of it to begin with
    * @param mostPerWorker of them in one worker
    */
   constructor(
@@ -41,7 +49,7 @@ export class JoinQueue {
     private readonly most: number,
     private readonly mostPerWorker: number,
   ) {
-    this.width = most;
+    this.width = Math.max(1, most / 2);
   }
 
   /** How long the next one would wait if so many were before it, in milliseconds, by how long joins took of late. */
@@ -77,7 +85,9 @@ export class JoinQueue {
     const { recentMs } = this;
     this.meanMs = recentMs + (ms - recentMs) * (recentMs === 0 ? 1 : WEIGHT);
     this.learntAt = this.clock.now();
-    this.width = ms > SLOW_MS ? Math.max(1, this.width / 2) : Math.min(this.most, this.width + MORE);
+    this.shortestMs = Math.min(ms, this.shortestMs * FORGOTTEN);
+    if (ms > Math.max(NEVER_SLOW_MS, this.shortestMs * SLOW)) this.width = Math.max(1, this.width * LESS);
+    else if (ms < this.shortestMs * FAST) this.width = Math.min(this.most, this.width + MORE);
   }
 
   private beginNext(): void {

@@ -5,7 +5,7 @@ import { Overload } from '../../telemetry/overload.js';
 export interface MediaLoadLimits {
   /** Milliseconds that nine tenths of a second's timers of a media worker may be late; 0 for no limit. */
   readonly maxDelayMs: number;
-  /** Where less than so many percent of the processors are idle, half of that delay is enough; 0 to ignore them. */
+  /** Where less than so many percent of the processors are idle, a third of that delay is enough; 0 to ignore them. */
   readonly minIdlePercent: number;
 }
 
@@ -73,7 +73,7 @@ export class MediaLoad {
     const idle = times.idle - this.times.idle;
     this.times = times;
     const isScarce = total > 0 && (100 * idle) / total < limits.minIdlePercent;
-    const maxDelayMs = isScarce ? limits.maxDelayMs / 2 : limits.maxDelayMs;
+    const maxDelayMs = isScarce ? limits.maxDelayMs / 3 : limits.maxDelayMs;
     this.overload.note(Math.max(gauges.delayMs() / maxDelayMs, gauges.joinMs() / MAX_JOIN_MS));
   }
 }

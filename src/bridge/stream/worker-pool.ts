@@ -23,7 +23,7 @@ export interface WorkerPoolOptions {
   readonly clock: Clock;
   /** Above this delay of a worker's timers, in milliseconds, the pool is overloaded; 0, the default: it never is. */
   readonly maxDelayMs?: number;
-  /** With less of the processors idle, in percent, half of that delay is enough; default 0. */
+  /** With less of the processors idle, in percent, a third of that delay is enough; default 0. */
   readonly minIdlePercent?: number;
   /** Starts a worker's process; default {@link forkMediaWorker}. */
   readonly fork?: () => ChildProcess;
@@ -50,9 +50,8 @@ const SPARE_AFTER_MS = 1_000;
 /** It takes a second of a processor: where nobody has one, it waits, but not for ever. */
 const SPARE_PATIENCE_MS = 30_000;
 /** Joins at a time in one worker, whose thread is that of its running calls, and in all for each processor. */
-const JOINS_PER_WORKER = 3;
-const JOINS_PER_PROCESSOR = 1;
-const FEWEST_JOINS = 2;
+const JOINS_PER_WORKER = 4;
+const JOINS_PER_PROCESSOR = 4;
 /** Between the ends of two workers that hang, so that the calls of the first have found their places. */
 const REPLACE_MS = 5_000;
 const FIRST_PAUSE_MS = 250;
@@ -78,15 +77,11 @@ export class WorkerPool implements MediaHost {
 
   constructor(private readonly options: WorkerPoolOptions) {
     const { clock, maxDelayMs = 0, minIdlePercent = 0, processors = processorTimes } = options;
-    this.joins = new JoinQueue(
-      clock,
-      Math.max(FEWEST_JOINS, JOINS_PER_PROCESSOR * availableParallelism()),
-      JOINS_PER_WORKER,
-    );
+    this.joins = new JoinQueue(clock, JOINS_PER_PROCESSOR * availableParallelism(), JOINS_PER_WORKER);
     this.load = new MediaLoad(
       { maxDelayMs, minIdlePercent },
       {
-        delayMs: () => this.most(({ isReady, lateMs }) => (isReady ? lateMs : 0)),
+        delayMs: () => this.delayMs(),
         waitMs: () => this.joins.waitFor(this.promised()),
         joinMs: () => this.joins.recentMs,
         processors,
@@ -143,7 +138,7 @@ export class WorkerPool implements MediaHost {
   }
 
   /** Workers and what they do. */
-  census(): { workers: number; legs: number; dropped: number; deaths: number; rssBytes: number } {
+  census() {
     let legs = 0;
     let dropped = this.droppedByPast;
     let rssBytes = 0;
@@ -152,7 +147,15 @@ export class WorkerPool implements MediaHost {
       dropped += worker.vitals.dropped + worker.pipe.dropped;
       rssBytes += worker.vitals.rss;
     }
-    return { workers: this.workers.size, legs, dropped, deaths: this.deaths, rssBytes };
+    return {
+      workers: this.workers.size,
+      legs,
+      dropped,
+      deaths: this.deaths,
+      rssBytes,
+      workerDelayMs: this.delayMs(),
+      joinMs: Math.round(this.joins.recentMs),
+    };
   }
 
   /**
@@ -229,10 +232,11 @@ export class WorkerPool implements MediaHost {
     return true;
   }
 
-  private most(of: (worker: MediaWorker) => number): number {
-    let most = 0;
-    for (const worker of this.workers) most = Math.max(most, of(worker));
-    return most;
+  /** How late the latest worker is. */
+  private delayMs(): number {
+    let latest = 0;
+    for (const { isReady, lateMs } of this.workers) if (isReady) latest = Math.max(latest, lateMs);
+    return latest;
   }
 
   /** Legs that will join soon. */

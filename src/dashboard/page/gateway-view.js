@@ -7,6 +7,7 @@ const at = (id) => document.getElementById(id);
 const CLOSURES = {
   draining: 'closed: draining',
   full: 'closed: full',
+  media: 'closed: media workers late',
   loop_delay: 'closed: event loop late',
   cpu: 'closed: processor busy',
 };

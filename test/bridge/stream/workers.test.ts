@@ -327,14 +327,14 @@ describe('joins', () => {
   /** Joins under way in a worker: told to appear, and not in. */
   const appearing = ({ told }: FakeWorker) => told.filter(({ type }) => type === 'appear').length;
 
-  it('are three at a time in one worker at most, the oldest first', async () => {
+  it('are four at a time in one worker at most, the oldest first', async () => {
     const { workers, place } = await startPool();
     const [worker] = workers.all as [FakeWorker];
     worker.joinMs = 400;
-    const legs = Array.from({ length: 7 }, place);
+    const legs = Array.from({ length: 9 }, place);
     await sleep(100);
-    // No more than there are processors, but two at least.
-    const atOnce = Math.min(3, Math.max(2, availableParallelism()));
+    // By the number of processors, and half of it to begin with: of two there are four.
+    const atOnce = Math.min(4, 2 * availableParallelism());
     expect(appearing(worker)).toBe(atOnce);
     await eventually('the first to be in', () => legs[0]?.isJoined === true);
     expect(legs.map(({ isJoined }) => isJoined)).toEqual(legs.map((_, i) => i < atOnce));
@@ -344,25 +344,35 @@ describe('joins', () => {
     );
   });
 
-  it('are one at a time where they take long, and more again where they do not', async () => {
-    const { workers, place } = await startPool();
+  it('are fewer at a time where they take longer than they must, and more again where they do not', async () => {
+    const { workers, place } = await startPool({ legsPerWorker: 50 });
     const [worker] = workers.all as [FakeWorker];
-    worker.joinMs = 2_000;
-    const slow = Array.from({ length: 6 }, place);
-    await eventually('some to be in', () => slow.filter(({ isJoined }) => isJoined).length >= 3, 10_000);
-    await sleep(100);
-    const before = slow.filter(({ isJoined }) => isJoined).length;
-    expect(appearing(worker)).toBe(before + 1);
-    worker.joinMs = 50;
-    await eventually('all to be in', () => slow.every(({ isJoined }) => isJoined), 20_000);
-    const fast = Array.from({ length: 8 }, place);
-    await eventually('all to be in', () => fast.every(({ isJoined }) => isJoined));
-    worker.joinMs = 400;
-    worker.told.length = 0;
-    place();
-    place();
-    await sleep(100);
-    expect(appearing(worker)).toBe(2);
+    const joinAll = async (joinMs: number, count: number) => {
+      worker.joinMs = joinMs;
+      const legs = Array.from({ length: count }, place);
+      await eventually('all to be in', () => legs.every(({ isJoined }) => isJoined), 60_000);
+      worker.told.length = 0;
+    };
+    const underWay = async () => {
+      worker.joinMs = 1_000;
+      const legs = Array.from({ length: 5 }, place);
+      await sleep(100);
+      const found = appearing(worker);
+      for (const { placed } of legs) void placed.leave();
+      await sleep(100);
+      worker.told.length = 0;
+      return found;
+    };
+    await joinAll(200, 2);
+    await joinAll(2_000, 12);
+    expect(await underWay()).toBe(1);
+    await joinAll(200, 16);
+    expect(await underWay()).toBe(4);
+    // A network that is slow is none of their doing.
+    const far = await startPool();
+    (far.workers.all[0] as FakeWorker).joinMs = 2_000;
+    const legs = Array.from({ length: 8 }, far.place);
+    await eventually('all to be in', () => legs.every(({ isJoined }) => isJoined), 10_000);
   });
 
   it('that never end keep nobody waiting for more than five seconds, nor do legs that leave or are lost', async () => {
@@ -403,7 +413,13 @@ describe('the pool is overloaded', () => {
     }
   };
   const start = (options: Partial<WorkerPoolOptions> = {}) =>
-    startPool({ maxDelayMs: 20, minIdlePercent: 5, processors: () => ({ ...times }), ...options });
+    startPool({
+      legsPerWorker: 50,
+      maxDelayMs: 20,
+      minIdlePercent: 5,
+      processors: () => ({ ...times }),
+      ...options,
+    });
 
   it('at once when a worker is late, and no longer after three calm seconds', async () => {
     const { pool, workers } = await start();
@@ -420,12 +436,12 @@ describe('the pool is overloaded', () => {
     expect(pool.isOverloaded).toBe(false);
   });
 
-  it('by half of that where the processors have nothing left; that alone is no reason', async () => {
+  it('by a third of that where the processors have nothing left; that alone is no reason', async () => {
     const { pool, workers } = await start();
     const [worker] = workers.all as [FakeWorker];
     await seconds(3, 0);
     expect(pool.isOverloaded).toBe(false);
-    worker.lateMs = 11;
+    worker.lateMs = 7;
     await seconds(3, 10);
     expect(pool.isOverloaded).toBe(false);
     await seconds(2, 4);
@@ -449,12 +465,13 @@ describe('the pool is overloaded', () => {
     const some = Array.from({ length: 2 }, place);
     await eventually('them to be in', () => some.every(({ isJoined }) => isJoined));
     let placed = 0;
-    while (!pool.isOverloaded && placed < 20) {
+    while (!pool.isOverloaded && placed < 1_000) {
       new Leg(pool, false);
       placed += 1;
     }
-    // Two or more at a time, of a second each: those after two seconds are too many.
-    expect(placed).toBeLessThan(2 * 4 * Math.max(2, availableParallelism()));
+    // A second each, and two for each processor at a time to begin with: those that would wait for two seconds are too many.
+    expect(placed).toBeGreaterThan(2);
+    expect(placed).toBeLessThanOrEqual(1 + 2 * 2.5 * availableParallelism());
     await seconds(4);
     expect(pool.isOverloaded, 'they only ring').toBe(false);
   });
@@ -488,6 +505,8 @@ describe('the pool is overloaded', () => {
     await expect(gateway.placeCall({ to: '+15556667777' })).rejects.toMatchObject({ code: 'GW_OVERLOADED' });
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toContain('trunkline_calls_refused_total{reason="media"} 2');
+    expect(metrics).toContain('trunkline_stream_worker_delay_ms 100');
+    expect(metrics).toContain('trunkline_stream_join_ms 0');
   });
 });
 
