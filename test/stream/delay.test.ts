@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { AudioSource, FrameClock, MouthToEar, type SimulatedPhone } from '../../src/simulator/index.js';
+import { AudioSource, MouthToEar, type SimulatedPhone } from '../../src/simulator/index.js';
 import { realStream } from '../support/stream-real.js';
 import { bound, clock, eventually, sleep } from '../support/time.js';
 
@@ -13,9 +13,8 @@ const WINDOW_MS = 2_000;
 /** Two phones in one Stream call; one of them talks. */
 async function twoPhones() {
   const { phone, bridge } = await start();
-  const frames = new FrameClock(clock);
-  const speaker = phone(undefined, { audio: AudioSource.sweep({ pauses: 1 }), clock: frames });
-  const listener = phone(undefined, { from: '+15550004444', clock: frames });
+  const speaker = phone(undefined, { audio: AudioSource.sweep({ pauses: 1 }) });
+  const listener = phone(undefined, { from: '+15550004444' });
   const [from, to] = await Promise.all([speaker.started, listener.started]);
   await eventually('both to have joined', () => bridge.stats().joined === 2, 20_000);
   await sleep(4_000);
