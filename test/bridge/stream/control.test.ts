@@ -211,7 +211,8 @@ describe('the caller mutes the phone', () => {
       caller.dtmf('6');
       await sleep(1_000);
       await hear();
-      expect(events().map(({ type }) => type)).toEqual(['phone.digit', 'phone.digit']);
+      const types = events().map(({ type }) => type);
+      expect(types.filter((type) => type !== 'phone.answered')).toEqual(['phone.digit', 'phone.digit']);
     }
   });
 });

@@ -120,8 +120,11 @@ describe('while it rings a phone', () => {
       { bridge: bridgeTo(), prepareCall: () => ({ room: 'room' }) },
     );
     await gateway.placeCall({ to: '+15556667777' });
-    await eventually('it to be ready', () => host.placed[0]?.isReady === true);
-    host.placed[0]?.depart(fate);
+    // A refusal may be a slip of Stream's, and is asked about once more.
+    for (let i = 0; i < (fate === 'refused' ? 2 : 1); i++) {
+      await eventually('it to be ready', () => host.placed[i]?.isReady === true);
+      host.placed[i]?.depart(fate);
+    }
     await eventually('nothing to ring', () => twilio.liveCalls + gateway.stats().activeCalls === 0, 2_000);
   });
 });
