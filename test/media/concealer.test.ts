@@ -194,6 +194,31 @@ describe('a hole', () => {
     else expect(middle).toBe(wanted);
   });
 
+  test('has the noise of a line that became noisy', () => {
+    const transcoder = bound('l16le');
+    const noisy = noise(40_000, 7).map((sample) => Math.round(sample * 0.003));
+    const all = Int16Array.from([...new Int16Array(1_600), ...noisy]);
+    for (let from = 0; from < all.length; from += FRAME) {
+      const payload = encoded(all.slice(from, from + FRAME), 'l16le');
+      transcoder.receive(media({ payload, timestamp: from / 8 }));
+    }
+    transcoder.conceal(9_600);
+    expect(Math.abs(level(samples.slice(3_400, 9_600)) - level(noisy))).toBeLessThan(3);
+  });
+
+  test('begins without a click where the voice was rising', () => {
+    // Half as loud again with every period, and cut off at its peak.
+    const pcm = Int16Array.from({ length: 3_360 }, (_, i) =>
+      Math.round(9_000 * 1.5 ** ((i - 3_200) / 80) * Math.cos((2 * Math.PI * (i - 3_199)) / 80)),
+    );
+    const transcoder = bound();
+    transcoder.receive(media({ payload: encoded(pcm.subarray(0, 3_200)), timestamp: 0 }));
+    const before = samples.slice(18_240, 19_200);
+    transcoder.conceal(960);
+    const made = samples.slice(0, 960);
+    expect(steps(Int16Array.from([...before, ...made]))).toBeLessThan(1.3 * steps(before));
+  });
+
   test('has the noise of the pauses, after words too', () => {
     const transcoder = bound('l16le');
     const line = noise(8_000, 9).map((sample) => sample >> 10);
@@ -242,6 +267,37 @@ describe('conceal', () => {
     expect(level(wanted.subarray(3_400))).toBeLessThan(-44);
   });
 
+  test('fades for 50 ms, after 10', () => {
+    const transcoder = bound();
+    transcoder.receive(media({ payload: encoded(tone(250, 8_000, 3_200)), timestamp: 0 }));
+    const before = level(samples.subarray(9_600, 19_200));
+    transcoder.conceal(48 * 60);
+    const tenths = [0, 1, 2, 3, 4, 5].map((i) => level(samples.slice(480 * i, 480 * (i + 1))) - before);
+    // Of the middle of each 10 ms: 1, 0.9, 0.7, 0.5, 0.3, 0.1.
+    for (const [i, wanted] of [1, 0.9, 0.7, 0.5, 0.3, 0.1].entries()) {
+      expect(Math.abs((tenths[i] as number) - decibels(wanted)), `${10 * i} ms`).toBeLessThan(2);
+    }
+  });
+
+  test('goes on with a hiss, if not as loud', () => {
+    const transcoder = bound('l16le');
+    const hiss = noise(3_200, 11).map((sample) => sample >> 3);
+    transcoder.receive(media({ payload: encoded(hiss, 'l16le'), timestamp: 0 }));
+    const before = level(samples.subarray(9_600, 19_200));
+    transcoder.conceal(480);
+    expect(level(samples.slice(0, 480)) - before).toBeGreaterThan(-9);
+    expect(level(samples.slice(0, 480)) - before).toBeLessThan(-3);
+  });
+
+  test('brings nothing back that was gone', () => {
+    const transcoder = bound();
+    transcoder.receive(media({ payload: encoded(tone(250, 8_000, 3_200)), timestamp: 0 }));
+    transcoder.conceal(9_600);
+    transcoder.receive(media({ payload: new Uint8Array(80).fill(0xff), timestamp: 600 }));
+    transcoder.conceal(960);
+    expect(peak(samples.subarray(0, 960))).toBeLessThan(700);
+  });
+
   test('counts as time: what comes after it has no gap, and only the rest of a longer one', () => {
     const { transcoder, receive } = listening();
     transcoder.conceal(4_800);
@@ -256,7 +312,9 @@ describe('conceal', () => {
     transcoder.conceal(9_600);
     for (const frame of [50, 51, 55, 59, 60, 61]) expect(receive(frame)).toMatchObject({ ms: 20, filled: 0 });
     expect(receive(64)).toMatchObject({ filled: 40 });
-    // Before it nothing was concealed: a timeline that begins anew.
+    // Once it is over, a step back is a timeline that begins anew, and so is one to before it.
+    expect(receive(55)).toMatchObject({ filled: 0 });
+    expect(receive(57)).toMatchObject({ filled: 20 });
     transcoder.conceal(960);
     expect(receive(10)).toMatchObject({ filled: 0 });
     expect(receive(12)).toMatchObject({ filled: 20 });
@@ -283,6 +341,21 @@ describe('conceal', () => {
         const from = 6 * 32 + MEMORY;
         deepStrictEqual(next.subarray(from), whole.subarray(960 * (frame + ms / 20)).subarray(from, 960));
       }
+    }
+  });
+
+  test('leads into what is loud at once', () => {
+    // Each frame begins at a peak.
+    const wave = tone(100, 8_000, 3_380).subarray(20);
+    const transcoder = bound();
+    transcoder.receive(media({ payload: encoded(wave.subarray(0, 3_200)), timestamp: 0 }));
+    const own = steps(samples.slice(9_600, 19_200));
+    for (const timestamp of [600, 820]) {
+      transcoder.conceal(9_600);
+      const made = samples.slice(4_800, 9_600);
+      transcoder.receive(media({ payload: encoded(wave.subarray(3_200)), timestamp }));
+      const all = Int16Array.from([...made, ...samples.subarray(0, 960)]);
+      expect(steps(all)).toBeLessThan(2 * own);
     }
   });
 

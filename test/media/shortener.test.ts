@@ -123,6 +123,11 @@ describe('shorten', () => {
       expect(pcm[0], kind).toBe(source[0]);
       const fade = Math.min(480, left);
       expect(pcm.subarray(fade, left), kind).toEqual(source.subarray(period + fade));
+      // As long a fade as there is room for, and no step in it.
+      if (kind === 'noise') {
+        expect(pcm.subarray(fade - 60, fade)).not.toEqual(source.subarray(period + fade - 60, period + fade));
+        expect(pcm.subarray(1, 60)).not.toEqual(source.subarray(1, 60));
+      }
       // In between nothing is louder than what it is made of.
       for (let i = 0; i < fade; i++) {
         const [one, other] = [source[i] as number, source[period + i] as number];
