@@ -80,7 +80,7 @@ export class StreamLeg implements BridgeLeg {
   /** Whether it is to be seen in its call, and somebody waits for that. */
   private isPresent = false;
   private others = 0;
-  /** What is still on its way to a phone that is to be hung up. */
+  /** What is still on its way to a phone that is to be hung up or transferred. */
   private tail: Tail | undefined;
   private pendingEvents = 0;
   private events: Promise<void> = Promise.resolve();
@@ -402,6 +402,14 @@ export class StreamLeg implements BridgeLeg {
     this.attempt(command.type, () => this.carryOut(command, userId));
   }
 
+  /** Ends the phone's part when what was said before is through: the first who wants that is heeded. */
+  private afterWords(command: PhoneCommand['type'], work: () => void): void {
+    this.tail ??= new Tail(this.options.clock, () => {
+      this.tail = undefined;
+      this.attempt(command, work);
+    });
+  }
+
   /** What goes wrong is told in the call. */
   private attempt(command: PhoneCommand['type'], work: () => void): void {
     try {
@@ -437,10 +445,11 @@ export class StreamLeg implements BridgeLeg {
         break;
       case 'phone.hangup':
         if (command.after === 'now') line.hangUp({ now: true });
-        else this.tail ??= new Tail(this.options.clock, () => line.hangUp());
+        else this.afterWords(command.type, () => line.hangUp());
         break;
       case 'phone.transfer':
-        this.transfer(command.to);
+        this.checkTransfer(command.to);
+        this.afterWords(command.type, () => line.transfer(command.to));
         break;
     }
   }
@@ -476,14 +485,12 @@ export class StreamLeg implements BridgeLeg {
     return `Expected the permission ${permission} for user ${this.user.id} in Stream call ${type}:${id} but received none`;
   }
 
-  private transfer(to: string): void {
-    if (!this.options.mayTransfer(to)) {
-      throw new GatewayError(
-        'GW_TRANSFER_REFUSED',
-        'Expected a number that transfers are allowed to but received another',
-      );
-    }
-    this.line.transfer(to);
+  private checkTransfer(to: string): void {
+    if (this.options.mayTransfer(to)) return;
+    throw new GatewayError(
+      'GW_TRANSFER_REFUSED',
+      'Expected a number that transfers are allowed to but received another',
+    );
   }
 
   private refuse(command: string, code: string, message: string): void {
