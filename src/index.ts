@@ -1,4 +1,5 @@
 export type {
+  AnsweredFacts,
   Bridge,
   BridgeLeg,
   BridgeUser,

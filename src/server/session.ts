@@ -112,7 +112,9 @@ export class Session implements PhoneLine {
       call.goLive();
       const facts: AnsweredFacts = {
         direction: call.direction,
-        ringSeconds: Math.round((options.clock.now() - begunAt) / 100) / 10,
+        ...(options.isContinued
+          ? {}
+          : { ringSeconds: Math.round((options.clock.now() - begunAt) / 100) / 10 }),
         isContinued: options.isContinued,
       };
       answer(facts);

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { StreamBridge } from '../../src/index.js';
 import { notHeardBy, phoneLevel } from '../support/stream-call.js';
 import { audioPasses, realStream } from '../support/stream-real.js';
-import { eventually } from '../support/time.js';
+import { bound, eventually } from '../support/time.js';
 
 const { talk } = realStream({ pool: { legsPerWorker: 1 } });
 
@@ -33,6 +33,17 @@ it('a worker that crashes costs its own call a moment and others nothing; no gho
   expect(pool.list()).toContainEqual(expect.objectContaining({ pid: second?.pid, legs: 1 }));
   expect(pool.deaths).toBe(1);
   await eventually('a new spare', () => pool.list().length === 3, 20_000);
+});
+
+it('a worker that hangs is replaced long before one that may only be slow', async () => {
+  const { pool, bridge, hear } = await talk();
+  const busy = pool.list().find(({ legs }) => legs > 0);
+  const begun = performance.now();
+  process.kill(busy?.pid as number, 'SIGSTOP');
+  await eventually('the call to be joined again', () => bridge.stats().rejoins === 1, 20_000);
+  // Fifteen seconds at least, where it were not seen that its thread does nothing.
+  expect(performance.now() - begun).toBeLessThan(bound(14_000));
+  await hear(' again');
 });
 
 it('workers are told no secret, and go with their bridge', async () => {

@@ -30,8 +30,17 @@ class Echo implements Bridge {
           cleared: boolean;
         }>();
       },
+      answered: async ({ direction, ringSeconds, isContinued }) => {
+        expectTypeOf(direction).toEqualTypeOf<string | undefined>();
+        expectTypeOf(ringSeconds).toEqualTypeOf<number | undefined>();
+        expectTypeOf(isContinued).toEqualTypeOf<boolean | undefined>();
+      },
       close() {},
     };
+  }
+
+  get isOverloaded() {
+    return false;
   }
 
   async close() {}

@@ -1,4 +1,5 @@
 import {
+  type AnsweredFacts,
   type Bridge,
   type CallReport,
   createGateway,
@@ -53,6 +54,7 @@ describe('a gateway', () => {
       expectTypeOf(cause).toEqualTypeOf<EndCause>();
       expectTypeOf(report).toEqualTypeOf<CallReport>();
     });
+    gateway.on('answered', (_call, facts) => expectTypeOf(facts).toEqualTypeOf<AnsweredFacts>());
     gateway.on('mark', (_call, echo) => expectTypeOf(echo).toEqualTypeOf<MarkEcho>());
     // @ts-expect-error no such event
     gateway.on('hangup', () => {});

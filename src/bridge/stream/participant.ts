@@ -245,7 +245,10 @@ export class Participant implements PlacedParticipant {
    * hang up. Whoever joins the media server is seen by all at once: that, and only that, is done later.
    */
   private async lieInWait(call: Call): Promise<void> {
-    await call.get();
+    await call.get().catch((error) => {
+      // Who may not read a call may perhaps join it.
+      if (!isRefusal(error)) throw error;
+    });
     if (call.state.endedAt !== undefined) this.endReason ??= 'the call was ended';
     this.checkWanted();
     this.listener.prepared();

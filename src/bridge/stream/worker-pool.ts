@@ -43,6 +43,9 @@ export interface MediaWorkerState {
   readonly isRetiring: boolean;
   /** Resident memory as it said last, within half a second. */
   readonly rssBytes: number;
+  /** CPU time so far, and how late nine tenths of the last second's timers were at most, in milliseconds, likewise. */
+  readonly cpuMs: number;
+  readonly lateMs: number;
 }
 
 /** A spare is started when the join that took the last one has had the machine to itself. */
@@ -128,12 +131,14 @@ export class WorkerPool implements MediaHost {
 
   /** Each worker, in the order they were started. */
   list(): MediaWorkerState[] {
-    return [...this.workers].map(({ pid, load, isReady, isRetiring, vitals }) => ({
+    return [...this.workers].map(({ pid, load, isReady, isRetiring, vitals, lateMs }) => ({
       pid,
       legs: load,
       isReady,
       isRetiring,
       rssBytes: vitals.rss,
+      cpuMs: vitals.cpuMs,
+      lateMs,
     }));
   }
 
