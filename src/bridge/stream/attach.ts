@@ -15,6 +15,8 @@ export interface PhoneStream {
   play(frame: Int16Array, stamp: Stamp): void;
   clear(): { playedMs: number; discardedMs: number };
   mark(name: string): void;
+  /** Runs `done` when the caller has heard all that was said so far. */
+  whenHeard?(done: () => void): void;
   close(code?: number, reason?: string): void;
   on(event: 'dtmf', listener: (digit: string) => void): unknown;
   on(event: 'mark', listener: (echo: MarkEcho) => void): unknown;
@@ -125,7 +127,10 @@ function lineOf(stream: PhoneStream): PhoneLine {
     write: (frame, stamp) => stream.play(frame, stamp),
     clear: () => stream.clear(),
     mark: (name) => stream.mark(name),
-    hangUp: () => stream.close(),
+    hangUp({ now = false } = {}) {
+      if (now || stream.whenHeard === undefined) stream.close();
+      else stream.whenHeard(() => stream.close());
+    },
     transfer: () => {
       throw new GatewayError(
         'GW_TRANSFER_IMPOSSIBLE',

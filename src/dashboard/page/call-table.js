@@ -16,6 +16,7 @@ const COLUMNS = [
   { title: 'Latency p99', of: (call) => call.p99Us },
   { title: 'Lead', of: (call) => call.leadMs },
   { title: 'Dry', of: (call) => call.underruns, figure: true },
+  { title: 'Caught up', of: (call) => call.caughtUpMs, figure: true },
   { title: 'Dropped', of: (call) => call.droppedMs, figure: true },
 ];
 
@@ -137,6 +138,7 @@ export class CallTable {
           'p99Us',
           'leadMs',
           'underruns',
+          'caughtUpMs',
           'droppedMs',
           'listen',
           'hang-up',
@@ -190,6 +192,7 @@ export class CallTable {
     set(parts.p99Us, latency(call.p99Us));
     set(parts.leadMs, milliseconds(call.leadMs));
     set(parts.underruns, String(call.underruns));
+    set(parts.caughtUpMs, lasting(call.caughtUpMs));
     set(parts.droppedMs, lasting(call.droppedMs));
     const isHeard = this.#listeningTo === call.callId;
     set(parts.listen, isHeard ? 'Stop' : 'Listen');

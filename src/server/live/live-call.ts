@@ -17,6 +17,7 @@ export const LIVE_FIELDS = [
   'p99Us',
   'leadMs',
   'underruns',
+  'caughtUpMs',
   'droppedMs',
 ] as const;
 
@@ -49,7 +50,8 @@ export class LiveCall {
     const { call, stream } = this.session;
     stream.latencies.settle();
     this.latency.look();
-    const { underruns, droppedIntake, droppedLead, droppedBackpressure } = stream.counts();
+    const { underruns, droppedIntake, droppedLead, droppedBackpressure, silenceDroppedMs, shortenedMs } =
+      stream.counts();
     const dropped = FRAME_MS * (droppedIntake + droppedLead + droppedBackpressure);
     const { p50Us, p99Us } = this.latency;
     const [levelIn, levelOut] = [this.levels.in.read(), this.levels.out.read()];
@@ -61,6 +63,7 @@ export class LiveCall {
       rounded(p99Us),
       Math.round(stream.leadMs),
       underruns,
+      Math.round(silenceDroppedMs + shortenedMs),
       Math.round(dropped),
     ];
     return `[${this.who},"${call.state}",${numbers.join()}]`;
