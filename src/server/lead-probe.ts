@@ -7,6 +7,10 @@ const INTERVAL_MS = 1_000;
 /** An echo that is late by less says nothing, whatever the bound of the lead. */
 const LEAST_PATIENCE_MS = 120;
 const MOST_PATIENCE_MS = 400;
+/** How late an echo may be, in patiences, until the phone is told to drop what it has; from one on audio is held back. */
+const CLEAR_AFTER = 2;
+/** Ways through a network change: the shortest one of the latest so many seconds counts, and of as many before. */
+const WAY_MS = 20_000;
 /** The caller's way is silent as well: then both may be held up, or just that one. This long it is taken for that one. */
 const BOTH_WAYS_MS = 1_000;
 /** Without an echo for so long there will be none: the carrier has no marks. Counted in ticks, so only while we ran. */
@@ -64,8 +68,10 @@ export class LeadProbe {
   private probedMs = 0;
   private lastHeardMs = 0;
   private last: { readonly name: string; readonly done: () => void } | undefined;
-  /** The shortest way there and back, without what waited. */
-  private wayMs = Number.POSITIVE_INFINITY;
+  /** The shortest way there and back, without what waited: of late, and before. */
+  private shortestMs = Number.POSITIVE_INFINITY;
+  private shortestBeforeMs = Number.POSITIVE_INFINITY;
+  private shortestSince = 0;
   private isHolding = false;
   private hasCleared = false;
   private isBlind = false;
@@ -91,6 +97,7 @@ export class LeadProbe {
   reached(name: string, now: number): boolean {
     if (!name.startsWith(this.prefix)) return false;
     const { probe, last } = this;
+    this.isBlind = false;
     if (last?.name === name) last.done();
     // Those that a clear gave back tell nothing.
     if (probe?.name !== name) return true;
@@ -148,11 +155,23 @@ export class LeadProbe {
   private measure(probe: Probe, now: number): void {
     const { playout } = this;
     const tookMs = this.elapsed(probe, now);
-    this.wayMs = Math.max(0, Math.min(this.wayMs, tookMs - probe.bookedMs));
+    this.noteWay(Math.max(0, tookMs - probe.bookedMs), now);
     const endsAt = probe.at + tookMs - this.wayMs + playout.positionMs() - probe.positionMs;
     playout.correct(endsAt, NOISE_MS);
     // Whether that much is still there is worth another look.
     if (endsAt - now > this.patienceMs) this.nextAt = now;
+  }
+
+  private get wayMs(): number {
+    return Math.min(this.shortestMs, this.shortestBeforeMs);
+  }
+
+  private noteWay(ms: number, now: number): void {
+    if (now - this.shortestSince > WAY_MS) {
+      this.shortestBeforeMs = this.shortestMs;
+      this.shortestMs = ms;
+      this.shortestSince = now;
+    } else this.shortestMs = Math.min(this.shortestMs, ms);
   }
 
   private await(probe: Probe, now: number): void {
@@ -166,8 +185,8 @@ export class LeadProbe {
     if (this.wayMs === Number.POSITIVE_INFINITY) return;
     const dueMs = probe.leadMs + this.wayMs + 2 * this.phone.pieceMs;
     const lateMs = this.elapsed(probe, now) - dueMs;
-    if (lateMs > this.patienceMs / 2 || now - probe.at - dueMs > BOTH_WAYS_MS) this.hold();
-    if (lateMs <= this.patienceMs || this.hasCleared) return;
+    if (lateMs > this.patienceMs || now - probe.at - dueMs > BOTH_WAYS_MS) this.hold();
+    if (lateMs <= CLEAR_AFTER * this.patienceMs || this.hasCleared) return;
     // What is paced by whoever sends it is not old when it comes late; it waits with them.
     if (this.playout.lastLiveAt < probe.at - INTERVAL_MS) return;
     this.hasCleared = true;
