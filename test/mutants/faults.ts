@@ -24,7 +24,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'rejoin-without-end',
     file: 'src/bridge/stream/leg.ts',
-    from: 'this.joinTimer = this.options.clock.after(this.options.joinMs, () => this.fail(reason));',
+    from: 'if (this.joinTimer === undefined) this.limitJoin(reason);',
     to: '',
     why: 'a caller whose Stream call is lost for good waits in silence for ever',
   },
@@ -87,8 +87,8 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'waiting-counted-heard',
     file: 'src/media/playout.ts',
-    from: 'this.discardedMs += unheard;',
-    to: 'this.discardedMs += unheard + waiting;',
+    from: 'this.takeBack(unheard);',
+    to: 'this.takeBack(unheard + waiting);',
     why: 'after a barge-in an agent is told that less was heard than was, for the rest of the call',
   },
   {
@@ -121,7 +121,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'calm-not-reset',
-    file: 'src/server/admission.ts',
+    file: 'src/telemetry/overload.ts',
     from: '      this.calm = 0;\n',
     to: '',
     why: 'an overloaded gateway takes callers again after one calm second in place of three',
@@ -293,6 +293,69 @@ export const FAULTS: readonly Fault[] = [
     from: 'kScalarKernels.decodeBase64(text, groups, bytes) && Simd::AllOnes(valid)',
     to: 'kScalarKernels.decodeBase64(text, groups, bytes)',
     why: 'a broken payload is played as noise in place of being dropped',
+  },
+  {
+    name: 'lead-believed',
+    file: 'src/server/lead-probe.ts',
+    from: 'playout.correct(endsAt, NOISE_MS);',
+    to: '',
+    why: 'what a short stall left at the phone stays for the rest of the call',
+  },
+  {
+    name: 'old-words-kept',
+    file: 'src/server/lead-probe.ts',
+    from: 'this.phone.dropUnheard(unheardMs, now - probe.at);',
+    to: '',
+    why: 'after a stall the phone plays all that was sent into it',
+  },
+  {
+    name: 'stall-of-caller-as-of-listener',
+    file: 'src/server/lead-probe.ts',
+    from: 'Math.min(now - at, byPhone + this.phone.pieceMs)',
+    to: 'now - at',
+    why: 'a stall of the caller’s own way silences what he hears',
+  },
+  {
+    name: 'words-run-together',
+    file: 'src/media/catch-up.ts',
+    from: 'return this.quietRun > KEPT_OF_PAUSE;',
+    to: 'return this.quietRun > 0;',
+    why: 'no pause is left between words, and soft endings are cut off',
+  },
+  {
+    name: 'burst-said-oldest-first',
+    file: 'src/media/playout.ts',
+    from: ' && leadMs >= -HOLE_MS',
+    to: '',
+    why: 'behind a hole the oldest 60 ms are heard in the middle of the newest words',
+  },
+  {
+    name: 'last-words-cut',
+    file: 'src/server/session.ts',
+    from: 'if (now) this.call.end(',
+    to: 'if (true) this.call.end(',
+    why: 'a goodbye is cut off in its last word',
+  },
+  {
+    name: 'goodbye-forgotten',
+    file: 'src/server/legs/raw-leg.ts',
+    from: 'if (this.hangUpsWaiting === 0) this.finish(1000, ',
+    to: 'this.finish(1000, ',
+    why: 'a program that says goodbye, hangs up and goes leaves the caller in silence',
+  },
+  {
+    name: 'half-sample-kept',
+    file: 'src/server/legs/raw-leg.ts',
+    from: 'this.halfSample = undefined;\n    this.tones',
+    to: 'this.tones',
+    why: 'after a barge-in all that a program says is noise',
+  },
+  {
+    name: 'hole-unfilled',
+    file: 'src/server/media-stream.ts',
+    from: 'if (this.intake.isHollow) this.fillHole();',
+    to: '',
+    why: 'while a phone sends nothing its listeners get less audio than time passes',
   },
 ];
 
