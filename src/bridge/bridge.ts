@@ -33,8 +33,11 @@ export interface PhoneLine extends FrameSink {
    * @throws GatewayError `GW_STREAM_CLOSED`, `GW_TOO_MANY_MARKS`
    */
   mark(name: string): void;
-  /** The other side is over: hangs the phone up. */
-  hangUp(): void;
+  /**
+   * The other side is over: hangs the phone up, when what was written so far has been heard, or its time is over.
+   * @param options `now` drops what was written
+   */
+  hangUp(options?: { readonly now?: boolean }): void;
   /**
    * Connects the caller with another number and ends this call's part in it.
    * @throws GatewayError `GW_TRANSFER_TO` for what is no number, `GW_TRANSFER_IMPOSSIBLE` where Twilio was not told to come back

@@ -50,8 +50,8 @@ export class LegLine implements PhoneLine {
     this.phone.transfer(to);
   }
 
-  hangUp(): void {
-    this.say(() => this.phone.hangUp());
+  hangUp(options?: { readonly now?: boolean }): void {
+    this.say(() => this.phone.hangUp(options));
   }
 
   fail(error: unknown): void {

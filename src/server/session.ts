@@ -171,7 +171,7 @@ export class Session implements PhoneLine {
     this.stream.mark(name);
   }
 
-  hangUp(): void {
+  hangUp(_options?: { readonly now?: boolean }): void {
     this.call.end('bridge');
   }
 

@@ -43,6 +43,20 @@ it('lets two phones in one call hear each other and the agent', async () => {
   await notHeardBy('the phone, of its own voice,', () => phoneLevel(second, 1_117));
 });
 
+it('lets the phone hear the sound of a screen that somebody shares, with their voice', async () => {
+  const { other, caller, agent, hear } = await talk();
+  await other.shareSound(2_309);
+  await heardBy('the phone, of the screen,', () => phoneLevel(caller, 2_309));
+  await hear(' all the same');
+  await other.stopSharing();
+  await notHeardBy('the phone', () => phoneLevel(caller, 2_309));
+  await hear(' as before');
+  // So is one who came later.
+  const late = await agent('late', 503);
+  await late.shareSound(1_117);
+  await heardBy('the phone', () => phoneLevel(caller, 1_117));
+});
+
 it('works within one process as well', async () => {
   const { bridge, pool } = await talk({ bridge: { media: 'inline' } });
   expect([bridge.stats().joined, pool.census().legs]).toEqual([1, 0]);

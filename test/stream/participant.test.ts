@@ -1,6 +1,7 @@
 import { StreamClient } from '@stream-io/node-sdk';
 import { describe, expect, it } from 'vitest';
 import { amplitudeAt, decibels } from '../support/media.js';
+import type { CallState } from '../support/stream/call-state.js';
 import { agentLevel, heardBy, LEVEL, notHeardBy, phoneLevel } from '../support/stream-call.js';
 import { realStream } from '../support/stream-real.js';
 import { eventually } from '../support/time.js';
@@ -67,6 +68,39 @@ it('is silent while it is muted, by a moderator or by command, and hears nothing
   await eventually('silence', () => loudest() <= LEVEL / 1_000, 10_000);
   await other.unmute();
   await hear(' in the end');
+});
+
+it('tells who muted it, and speaks again by itself when its permission comes back', async () => {
+  const { other, double, hear, room, userId, bridge } = await talk();
+  const { url: basePath, apiKey, apiSecret } = double;
+  const call = new StreamClient(apiKey, apiSecret, { basePath }).video.call('default', room);
+  const silent = () => eventually('silence', () => other.level({ from: userId, seconds: 0.2 }) === 0, 10_000);
+  const told = async (type: string, by: object) => {
+    const is = ({ custom }: { custom: object }) =>
+      JSON.stringify(custom) === JSON.stringify({ type, ...by, phone: userId });
+    await eventually(`${type} ${JSON.stringify(by)}`, () => other.events.some(is), 10_000);
+  };
+  await call.muteUsers({ user_ids: [userId], audio: true, muted_by_id: 'agent' });
+  await silent();
+  await told('phone.muted', { by: 'moderator', user: 'agent' });
+  // It stays so where the phone joins anew.
+  double.closeMedia(userId);
+  await eventually('it to join again', () => bridge.stats().rejoins === 1, 15_000);
+  await silent();
+  await other.sendEvent({ type: 'phone.unmute' });
+  await hear(' again');
+  await told('phone.unmuted', { by: 'command', user: 'agent' });
+
+  const permissions = ['send-audio'];
+  await call.updateUserPermissions({ user_id: userId, revoke_permissions: permissions });
+  await silent();
+  await told('phone.muted', { by: 'permission' });
+  // Nor may it after a loss, and hears all the same.
+  double.closeMedia(userId);
+  await eventually('it to join once more', () => bridge.stats().rejoins === 2, 30_000);
+  await call.updateUserPermissions({ user_id: userId, grant_permissions: permissions });
+  await hear(' by permission');
+  await told('phone.unmuted', { by: 'permission' });
 });
 
 it('moves a live caller from one Stream call to another', async () => {
@@ -165,16 +199,21 @@ describe('tells why it cannot join', () => {
   };
 
   it.each([
-    ['Stream does not let it in', 'GW_STREAM_JOIN', 403],
-    ['the call is over', 'GW_STREAM_CALL_ENDED', undefined],
-  ])('%s', async (_, code, status) => {
+    ['Stream does not let it in', 'GW_STREAM_JOIN', 'Expected to join', 403],
+    ['it is not allowed to join', 'GW_STREAM_PERMISSION', 'the permission join-call', 'blocked'],
+    ['it is not allowed to speak', 'GW_STREAM_PERMISSION', 'the permission send-audio', 'listener'],
+    ['the call is over', 'GW_STREAM_CALL_ENDED', 'the call was ended', 'over'],
+  ])('%s', async (_, code, message, why) => {
     const { bridge, double, room, cid, agent, pool } = await start();
     await agent();
-    if (status === undefined) double.endCall(cid);
-    else double.failNext({ path: `/${room}/join`, status, times: 99 });
+    const call = double.calls.get(cid) as CallState;
+    if (why === 'over') double.endCall(cid);
+    else if (why === 'blocked') call.blockedUserIds.add('phone');
+    else if (why === 'listener') call.capabilities = call.capabilities.filter((one) => one !== 'send-audio');
+    else double.failNext({ path: `/${room}/join`, status: 403, times: 99 });
     const { signal } = new AbortController();
     const joining = bridge.join({ callId: 'call', room, user: { id: 'phone' }, signal }, line);
-    await expect(joining).rejects.toMatchObject({ code });
+    await expect(joining).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
     await eventually('its seat to be free', () => pool.census().legs === 0, 15_000);
   });
 
@@ -182,6 +221,10 @@ describe('tells why it cannot join', () => {
     ['a server that is full', (double) => double.sfuFull(1)],
     ['a coordinator that is busy', (double) => double.failNext({ path: '/join', status: 429, times: 2 })],
     ['a coordinator out of order', (double) => double.failNext({ path: '/join', status: 500, times: 2 })],
+    [
+      'a coordinator that has not heard of the call',
+      (double) => double.failNext({ path: '/join', status: 404 }),
+    ],
     ['a token that has expired', (double) => double.failNext({ path: '/join', status: 401, code: 40 })],
   ] as [string, (double: Awaited<ReturnType<typeof start>>['double']) => void][])(
     'but not for %s, which it gets over',

@@ -120,6 +120,11 @@ export class Administration {
     return this.known;
   }
 
+  /** A join, which the client asks for, is asked for again. */
+  noteRetry(reason: string): void {
+    this.options.onRetry?.(reason);
+  }
+
   /** A user token, signed here: no request. */
   async token(userId: string): Promise<string> {
     const now = Math.floor(this.options.clock.date().getTime() / 1000);
@@ -138,7 +143,8 @@ export class Administration {
   }
 
   /**
-   * Asks Stream, and again after a pause that grows and varies where it is busy or out of order.
+   * Asks Stream, and again after a pause that grows and varies where it is busy or out of order; once more where it
+   * refuses, or knows nothing of what is asked for.
    * @throws GatewayError `GW_STREAM_REFUSED` with Stream's status, `GW_STREAM_UNAVAILABLE` where tries are used up
    */
   private async request<T>(
@@ -153,9 +159,9 @@ export class Administration {
         // The pauses are the clock's.
         minTimeout: 0,
         ...(signal === undefined ? {} : { signal }),
-        shouldRetry: ({ error }) => isPassing(error as RequestFailure),
+        shouldRetry: ({ error, attemptNumber }) => isWorthAnother(error as RequestFailure, attemptNumber),
         onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
-          if (retriesLeft === 0 || !isPassing(error as RequestFailure)) return;
+          if (retriesLeft === 0 || !isWorthAnother(error as RequestFailure, attemptNumber)) return;
           this.options.onRetry?.(`${what}: ${error.message}`);
           const { clock } = this.options;
           const pauseMs = FIRST_PAUSE_MS * 2 ** (attemptNumber - 1) * (1 + Math.random());
@@ -177,6 +183,13 @@ export class Administration {
 function isPassing({ metadata }: RequestFailure): boolean {
   const status = metadata?.responseCode;
   return status === undefined || status === 408 || status === 429 || status >= 500;
+}
+
+/** A single refusal may be an answer of a part of Stream's that has not heard of a user, a call or a key yet. */
+function isWorthAnother(failure: RequestFailure, attempt: number): boolean {
+  return (
+    isPassing(failure) || (attempt === 1 && [401, 403, 404].includes(failure.metadata?.responseCode ?? 0))
+  );
 }
 
 /** How long Stream wants to be left alone, bounded. */

@@ -41,7 +41,7 @@ export interface AttachedPhone {
  * For a stream that the gateway leaves to you (`{ bridge: false }`).
  * @param call of `@stream-io/node-sdk`; created where it does not exist
  * @param userId as whom; made known to Stream where it is not
- * @throws GatewayError `GW_STREAM_JOIN`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE`, `GW_STREAM_CLOSED` for a stream that ended
+ * @throws GatewayError `GW_STREAM_JOIN`, `GW_STREAM_PERMISSION`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE`, `GW_STREAM_CLOSED` for a stream that ended
  */
 export async function attachPhoneToCall(
   call: StreamCall,

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../../clock.js';
 import { expected, GatewayError } from '../../errors.js';
+import { FrameClock } from '../../media/frame-clock.js';
 import { createLog, type Logger } from '../../telemetry/log.js';
 import type { Bridge, BridgeFigure, JoinRequest, PhoneLine } from '../bridge.js';
 import { Administration } from './administration.js';
@@ -46,6 +47,12 @@ export interface StreamBridgeOptions {
   readonly tokenSeconds?: number;
   /** Numbers that `phone.transfer` may name: a rule, or a list in which a trailing `*` stands for anything. Default: none. */
   readonly transferTo?: TransferRule | readonly string[];
+  /** Whether a caller hears the phone ring (as in the United States) where a join takes longer than two seconds; default true. */
+  readonly ringback?: boolean;
+  /** What a caller hears who is alone in the call: nothing (default), or noise at about -60 dBFS, by which a line sounds alive. */
+  readonly whileAlone?: 'silence' | 'comfort-noise';
+  /** Keys by which a caller mutes the phone in its call, and unmutes it, as `*6`; none by default. */
+  readonly muteKey?: string;
   readonly log?: Logger;
   /** Default {@link systemClock}. Media workers keep time by their own. */
   readonly clock?: Clock;
@@ -114,6 +121,7 @@ export class StreamBridge implements Bridge {
   private readonly pool: WorkerPool | undefined;
   private readonly log: Logger;
   private readonly clock: Clock;
+  private readonly frameClock: FrameClock;
   private readonly mayTransfer: TransferRule;
   private readonly legs = new Set<StreamLeg>();
   private rejoins = 0;
@@ -132,6 +140,7 @@ export class StreamBridge implements Bridge {
     this.log = options.log ?? createLog();
     const { clock = systemClock } = options;
     this.clock = clock;
+    this.frameClock = new FrameClock(clock);
     this.administration = new Administration({
       apiKey,
       apiSecret,
@@ -175,7 +184,7 @@ export class StreamBridge implements Bridge {
 
   /**
    * @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_USER` (400), `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE` (502),
-   * `GW_STREAM_JOIN`, `GW_STREAM_CALL_ENDED`
+   * `GW_STREAM_JOIN`, `GW_STREAM_PERMISSION`, `GW_STREAM_CALL_ENDED`
    */
   async join(request: JoinRequest, line: PhoneLine): Promise<StreamLeg> {
     request.signal.throwIfAborted();
@@ -192,6 +201,10 @@ export class StreamBridge implements Bridge {
       aloneMs: aloneSeconds * 1000,
       watchdogMs: watchdogSeconds * 1000,
       mayTransfer: this.mayTransfer,
+      muteKey: this.options.muteKey,
+      frameClock: this.frameClock,
+      ringback: this.options.ringback ?? true,
+      comfortNoise: this.options.whileAlone === 'comfort-noise',
       onRejoin: () => {
         this.rejoins += 1;
       },
@@ -267,7 +280,14 @@ function checkOptions(options: StreamBridgeOptions): void {
   if (!Number.isInteger(legsPerWorker) || legsPerWorker < 1 || legsPerWorker > MAX_LEGS_PER_WORKER) {
     throw expected(`1 to ${MAX_LEGS_PER_WORKER}`, 'legsPerWorker', legsPerWorker);
   }
-  const { transferTo = [] } = options;
+  const { transferTo = [], muteKey, whileAlone = 'silence', ringback = true } = options;
+  if (typeof ringback !== 'boolean') throw expected('true or false', 'ringback', ringback);
+  if (whileAlone !== 'silence' && whileAlone !== 'comfort-noise') {
+    throw expected('"silence" or "comfort-noise"', 'whileAlone', whileAlone);
+  }
+  if (muteKey !== undefined && !(typeof muteKey === 'string' && /^[0-9*#A-D]{1,4}$/.test(muteKey))) {
+    throw expected('1 to 4 of 0-9 * # A-D', 'muteKey', muteKey);
+  }
   const isList = Array.isArray(transferTo) && transferTo.every((number) => typeof number === 'string');
   if (typeof transferTo !== 'function' && !isList) {
     throw expected('a function or a list of numbers', 'transferTo', transferTo);

@@ -4,6 +4,7 @@ import { FrameRing } from '../../media/frame-ring.js';
 import { core } from '../../media/thread-core.js';
 import { type Stamp, stampNow } from '../../telemetry/stamp.js';
 import { type AudioSink, type AudioStream, BLOCK_SAMPLES, type RtcStack } from './rtc-stack.js';
+import { Tail } from './tail.js';
 
 /** A voice this many blocks (of 10 ms) behind another is no longer waited for. */
 const PATIENCE_BLOCKS = 3;
@@ -18,6 +19,8 @@ export interface Speaker {
 /** What the phone hears of a call: all voices of the others mixed into frames of 20 ms. */
 export class Ear {
   private voices: readonly Voice[] = [];
+  private speakers: readonly Speaker[] = [];
+  private onSilent: (() => void) | undefined;
   private mixer = new BlockMixer(0);
   private readonly frame = new Int16Array(FRAME_SAMPLES);
   private readonly halves = [
@@ -33,46 +36,74 @@ export class Ear {
     private readonly clock: Clock,
   ) {}
 
-  /** Listens to these and to nobody else. A voice whose stream was replaced, as by a reconnect, is taken up anew. */
+  /**
+   * Listens to these and to nobody else. A voice whose stream was replaced, as by a reconnect, is taken up anew; what
+   * somebody said who has left is heard to its end.
+   */
   listenTo(speakers: readonly Speaker[]): void {
+    this.speakers = speakers;
+    const present = new Set(speakers.map(({ sessionId }) => sessionId));
     const heard = new Map(this.voices.map((voice) => [voice.stream, voice]));
     const voices: Voice[] = [];
-    for (const { audioStream } of speakers) {
+    for (const { sessionId, audioStream } of speakers) {
       const [track] = audioStream?.getAudioTracks() ?? [];
       if (audioStream === undefined || track === undefined) continue;
       const known = heard.get(audioStream);
+      known?.stay();
       heard.delete(audioStream);
       voices.push(
         known ??
-          new Voice(audioStream, (voice) =>
+          new Voice(sessionId, audioStream, (voice) =>
             this.stack.createAudioSink(track, (samples, sampleRate) => this.hear(voice, samples, sampleRate)),
           ),
       );
     }
-    for (const voice of heard.values()) voice.close();
-    if (heard.size === 0 && voices.length === this.voices.length) return;
+    for (const voice of heard.values()) {
+      const isLeaving = !present.has(voice.sessionId) && !voice.isSpent;
+      if (isLeaving) {
+        voice.tail ??= new Tail(this.clock, () => this.spend(voice));
+        voices.push(voice);
+      } else voice.close();
+    }
+    if (voices.length === this.voices.length && voices.every((voice) => this.voices.includes(voice))) return;
     // What waits for a mix of other voices would be stale in the next one.
     for (const voice of voices) voice.blocks.clear();
     this.voices = voices;
     this.mixer = new BlockMixer(voices.length);
   }
 
+  /** Listens to the end of what is on its way, and then to nobody. */
+  async finish(): Promise<void> {
+    const silent = new Promise<void>((resolve) => {
+      this.onSilent = resolve;
+    });
+    this.listenTo([]);
+    if (this.voices.length > 0) await silent;
+  }
+
   close(): void {
     for (const voice of this.voices) voice.close();
     this.voices = [];
+    this.onSilent?.();
+  }
+
+  private spend(voice: Voice): void {
+    voice.isSpent = true;
+    this.listenTo(this.speakers);
+    if (this.voices.length === 0) this.onSilent?.();
   }
 
   private hear(voice: Voice, samples: Int16Array, sampleRate: number): void {
     // Before the first packet the track gives silence at another rate.
     if (sampleRate !== SAMPLE_RATE || samples.length !== BLOCK_SAMPLES) return;
     const stamp = stampNow(this.clock);
-    if (this.voices.length === 1) {
-      this.emit(samples, stamp);
-      return;
+    if (this.voices.length === 1) this.emit(samples, stamp);
+    else {
+      voice.talks = true;
+      voice.blocks.push(samples, stamp);
+      while (this.isMixDue()) this.emit(this.mixer.mix(this.voices), this.mixer.stamp);
     }
-    voice.talks = true;
-    voice.blocks.push(samples, stamp);
-    while (this.isMixDue()) this.emit(this.mixer.mix(this.voices), this.mixer.stamp);
+    voice.tail?.hear(samples);
   }
 
   /** Every voice has a block, or one has waited long enough. */
@@ -104,16 +135,27 @@ class Voice {
   readonly blocks = new FrameRing(PATIENCE_BLOCKS + 1, BLOCK_SAMPLES);
   /** Whether others wait for it before they are mixed. */
   talks = false;
+  /** What is left of it, when who said it has gone. */
+  tail: Tail | undefined;
+  isSpent = false;
   private readonly sink: AudioSink;
 
   constructor(
+    readonly sessionId: string,
     readonly stream: AudioStream,
     open: (voice: Voice) => AudioSink,
   ) {
     this.sink = open(this);
   }
 
+  /** Whoever said it is here after all. */
+  stay(): void {
+    this.tail?.close();
+    this.tail = undefined;
+  }
+
   close(): void {
+    this.tail?.close();
     this.sink.stop();
   }
 }

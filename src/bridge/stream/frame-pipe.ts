@@ -4,7 +4,10 @@ import { fromMachineStamp, type Stamp, toMachineStamp } from '../../telemetry/st
 
 const HEADER_BYTES = 8;
 const FRAME_BYTES = FRAME_SAMPLES * 2;
-/** Leg number and stamp, 32 bits each, then the samples; all in the machine's own byte order. */
+/**
+ * Leg number and stamp, 32 bits each, then the samples; all in the machine's own byte order. A negative number says that
+ * no more comes of that leg, and its samples mean nothing.
+ */
 const RECORD_BYTES = HEADER_BYTES + FRAME_BYTES;
 /** Frames that may wait for the other side: 200 ms of each of fifty legs. */
 const CAPACITY = 500;
@@ -32,6 +35,9 @@ export class FramePipe {
     FRAME_SAMPLES,
   );
   private recordBytes = 0;
+  private readonly silence = new Int16Array(FRAME_SAMPLES);
+  private readonly endedLegs = new Set<number>();
+  private readonly awaited = new Map<number, () => void>();
   // Made once: a closure per write would be one per turn.
   private readonly flush = () => this.send();
   private readonly landed = () => {
@@ -57,10 +63,32 @@ export class FramePipe {
     setImmediate(this.flush);
   }
 
+  /** No more comes of this leg: the other side's {@link ended} is fulfilled when all before it has arrived. */
+  end(leg: number): void {
+    this.write(-leg, this.silence, 0);
+  }
+
+  /** Fulfilled when all of a leg has come, once the other side said {@link end} of it; for one who asks. */
+  async ended(leg: number): Promise<void> {
+    if (this.isClosed || this.endedLegs.delete(leg)) return;
+    await new Promise<void>((resolve) => {
+      this.awaited.set(leg, resolve);
+    });
+  }
+
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
     this.stream.destroy();
+    for (const resolve of this.awaited.values()) resolve();
+    this.awaited.clear();
+  }
+
+  private arrived(leg: number): void {
+    const resolve = this.awaited.get(leg);
+    this.awaited.delete(leg);
+    if (resolve === undefined) this.endedLegs.add(leg);
+    else resolve();
   }
 
   private send(): void {
@@ -88,7 +116,9 @@ export class FramePipe {
       this.recordBytes += copied;
       if (this.recordBytes < RECORD_BYTES) return;
       this.recordBytes = 0;
-      this.listener(this.words[0] as number, this.frame, fromMachineStamp(this.words[1] as number));
+      const leg = this.words[0] as number;
+      if (leg < 0) this.arrived(-leg);
+      else this.listener(leg, this.frame, fromMachineStamp(this.words[1] as number));
     }
   }
 }

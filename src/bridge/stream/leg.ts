@@ -1,14 +1,17 @@
 import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
+import type { FrameClock } from '../../media/frame-clock.js';
 import type { MarkEcho } from '../../media/marks.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { Stamp } from '../../telemetry/stamp.js';
 import type { AnsweredFacts, BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
 import type { Administration } from './administration.js';
 import type { CallName } from './call-name.js';
+import { Filler } from './filler.js';
 import type { MediaHost } from './media-host.js';
-import type { Departure, ParticipantListener, PlacedParticipant } from './participant.js';
+import type { Departure, MutedBy, ParticipantListener, PlacedParticipant } from './participant.js';
 import { type PhoneCommand, type PhoneEvent, readCommand } from './phone-events.js';
+import { Tail } from './tail.js';
 import type { TransferRule } from './transfer-rule.js';
 
 export interface StreamLegOptions {
@@ -24,12 +27,24 @@ export interface StreamLegOptions {
   readonly aloneMs: number;
   readonly watchdogMs: number;
   readonly mayTransfer: TransferRule;
+  readonly frameClock: FrameClock;
+  /** Whether a caller hears the phone ring while the join takes its time. */
+  readonly ringback: boolean;
+  /** Whether a caller who is alone in the call hears that the line is there. */
+  readonly comfortNoise: boolean;
+  /** Keys by which the caller mutes the phone in its call, and unmutes it; none by default. */
+  readonly muteKey?: string | undefined;
   /** Told of each join anew after a loss. */
   readonly onRejoin?: () => void;
 }
 
 /** Pauses between attempts to join; the last one repeats. The first loss is made good for at once. */
 const PAUSES_MS = [0, 250, 500, 1_000, 2_000];
+/** A join that takes longer is filled with ringback. */
+const RING_AFTER_MS = 2_000;
+const RING_LOOK_MS = 100;
+/** Keys further apart are no sequence. */
+const KEYS_MS = 3_000;
 /** Events that may wait for Stream to take them. */
 const MAX_PENDING_EVENTS = 100;
 
@@ -38,8 +53,25 @@ export class StreamLeg implements BridgeLeg {
   private participant: PlacedParticipant | undefined;
   private isClosed = false;
   private isJoined = false;
+  /** By command, by key or by a moderator. */
   private isMuted = false;
+  /** The permission to speak was revoked. */
+  private isForbidden = false;
+  /** Those in the call were told that it is muted. */
+  private isSilent = false;
+  /** Who wanted the latest change. */
+  private muter: { readonly by: 'command' | 'keypad'; readonly userId?: string | undefined } = {
+    by: 'command',
+  };
+  private readonly filler: Filler;
+  private ringing: Timer | undefined;
+  /** When the caller began to wait for the join; not yet where nobody is on the phone. */
+  private waitsSince: number | undefined;
+  private pressed = '';
+  private pressedAt = 0;
   private wasLost = false;
+  /** Stream refused the last try to join. */
+  private isRefused = false;
   private attempts = 0;
   private lostAt: number;
   private retry: Timer | undefined;
@@ -48,6 +80,8 @@ export class StreamLeg implements BridgeLeg {
   /** Whether it is to be seen in its call, and somebody waits for that. */
   private isPresent = false;
   private others = 0;
+  /** What is still on its way to a phone that is to be hung up or transferred. */
+  private tail: Tail | undefined;
   private pendingEvents = 0;
   private events: Promise<void> = Promise.resolve();
   /** Told once, when it is closed from whichever side. */
@@ -63,6 +97,8 @@ export class StreamLeg implements BridgeLeg {
     private readonly options: StreamLegOptions,
   ) {
     this.lostAt = options.clock.now();
+    this.filler = new Filler(line, options.clock, options.frameClock);
+    if (options.ringback) this.ringing = options.clock.every(RING_LOOK_MS, () => this.ring());
     this.settled = new Promise((resolve, reject) => {
       this.settle = { resolve, reject };
     });
@@ -72,7 +108,7 @@ export class StreamLeg implements BridgeLeg {
   /**
    * Makes ready to join, or joins for the first time.
    * @param isPresent whether it joins for everybody to see; else that waits until it is {@link answered}
-   * @throws GatewayError `GW_STREAM_JOIN` when the time is over, `GW_STREAM_REFUSED` and `GW_STREAM_UNAVAILABLE`
+   * @throws GatewayError `GW_STREAM_JOIN` when the time is over, `GW_STREAM_PERMISSION`, `GW_STREAM_REFUSED` and `GW_STREAM_UNAVAILABLE`
    */
   async join(signal: AbortSignal, isPresent: boolean): Promise<void> {
     const giveUp = () => this.close();
@@ -115,6 +151,15 @@ export class StreamLeg implements BridgeLeg {
 
   dtmf(digit: string): void {
     this.tell({ type: 'phone.digit', digit });
+    const { muteKey, clock } = this.options;
+    if (muteKey === undefined) return;
+    const now = clock.now();
+    if (now - this.pressedAt > KEYS_MS) this.pressed = '';
+    this.pressedAt = now;
+    this.pressed = (this.pressed + digit).slice(-muteKey.length);
+    if (this.pressed !== muteKey) return;
+    this.pressed = '';
+    this.attempt('phone.mute', () => this.mute(!this.isMuted, 'keypad'));
   }
 
   marked({ name, playedMs, cleared }: MarkEcho): void {
@@ -127,6 +172,9 @@ export class StreamLeg implements BridgeLeg {
     this.options.clock.cancel(this.retry);
     this.options.clock.cancel(this.alone);
     this.options.clock.cancel(this.joinTimer);
+    this.options.clock.cancel(this.ringing);
+    this.filler.play(undefined);
+    this.tail?.close();
     this.settle?.reject(new GatewayError('GW_STREAM_LEFT', 'Expected a call to join but received its end'));
     const { participant } = this;
     this.participant = undefined;
@@ -173,7 +221,10 @@ export class StreamLeg implements BridgeLeg {
     const isCurrent = () => !this.isClosed && this.participant === placed;
     const listener: ParticipantListener = {
       write: (frame, stamp) => {
-        if (isCurrent()) this.line.write(frame, stamp);
+        if (!isCurrent()) return;
+        this.filler.rest();
+        this.line.write(frame, stamp);
+        this.tail?.hear(frame);
       },
       token: async () => administration.token(id),
       prepared: () => {
@@ -184,6 +235,9 @@ export class StreamLeg implements BridgeLeg {
       },
       others: (count) => {
         if (isCurrent()) this.countOthers(count);
+      },
+      muted: (isMuted, by, userId) => {
+        if (isCurrent()) this.muted(isMuted, by, userId);
       },
       event: (custom, userId) => {
         if (isCurrent()) this.obey(custom, userId);
@@ -203,6 +257,7 @@ export class StreamLeg implements BridgeLeg {
         userName: name,
         callType: this.name.type,
         callId: this.name.id,
+        ...(this.wasLost ? { isBack: true } : {}),
         watchdogMs,
       },
       listener,
@@ -215,6 +270,7 @@ export class StreamLeg implements BridgeLeg {
   private prepared(): void {
     if (this.isPresent) return;
     this.attempts = 0;
+    this.isRefused = false;
     this.unlimitJoin();
   }
 
@@ -222,8 +278,10 @@ export class StreamLeg implements BridgeLeg {
     const lostForMs = this.options.clock.now() - this.lostAt;
     if (this.isJoined) return;
     this.isJoined = true;
+    this.isRefused = false;
     this.settle?.resolve();
     this.unlimitJoin();
+    this.options.clock.cancel(this.ringing);
     if (this.isMuted) this.participant?.mute(true);
     this.waitForOthers();
     const { log, onRejoin } = this.options;
@@ -246,14 +304,22 @@ export class StreamLeg implements BridgeLeg {
       this.line.hangUp();
       return;
     }
-    if (departure === 'refused') {
+    if (departure === 'forbidden' || (departure === 'refused' && this.isRefused)) {
       this.wasLost ||= this.isJoined;
-      this.fail(reason);
+      const permission = departure === 'forbidden' ? reason : permissionIn(reason);
+      if (permission === undefined) this.fail(reason);
+      else this.forbid(permission);
       return;
+    }
+    if (departure === 'refused') {
+      // Once may be an answer of a part of Stream's that has not heard of the user or the call yet.
+      this.isRefused = true;
+      this.options.administration.noteRetry(`the join: ${reason}`);
     }
     if (this.isJoined) {
       this.isJoined = false;
       this.wasLost = true;
+      this.filler.play(undefined);
       this.options.clock.cancel(this.alone);
       this.attempts = 0;
       this.lostAt = this.options.clock.now();
@@ -264,12 +330,22 @@ export class StreamLeg implements BridgeLeg {
     this.retry = this.options.clock.after(pause, () => this.place());
   }
 
-  /** The time to join is over. */
+  /** The time to join is over, or Stream does not let it in. */
   private fail(reason: string): void {
-    const error = new GatewayError(
-      'GW_STREAM_JOIN',
-      `Expected to join Stream call ${this.name.type}:${this.name.id} but received: ${reason}`,
+    const { type, id } = this.name;
+    this.giveUp(
+      new GatewayError(
+        'GW_STREAM_JOIN',
+        `Expected to join Stream call ${type}:${id} but received: ${reason}`,
+      ),
     );
+  }
+
+  private forbid(permission: string): void {
+    this.giveUp(new GatewayError('GW_STREAM_PERMISSION', this.lacks(permission)));
+  }
+
+  private giveUp(error: GatewayError): void {
     if (!this.wasLost && this.isPresent) {
       this.settle?.reject(error);
       return;
@@ -284,11 +360,24 @@ export class StreamLeg implements BridgeLeg {
     this.waitForOthers();
   }
 
+  /** A caller who waits for the first join hears that something happens. */
+  private ring(): void {
+    const now = this.options.clock.now();
+    if (!this.line.isLive) return;
+    this.waitsSince ??= now;
+    if (now - this.waitsSince < RING_AFTER_MS) return;
+    this.options.clock.cancel(this.ringing);
+    this.filler.play('ringback');
+  }
+
   /** Nobody is left to wait for anybody without end. */
   private waitForOthers(): void {
     this.options.clock.cancel(this.alone);
     this.alone = undefined;
-    if (this.others > 0 || this.isClosed || !this.isJoined) return;
+    if (this.isClosed || !this.isJoined) return;
+    const isAlone = this.others === 0;
+    this.filler.play(isAlone && this.options.comfortNoise ? 'comfort-noise' : undefined);
+    if (!isAlone) return;
     this.alone = this.options.clock.after(this.options.aloneMs, () => {
       if (!this.line.isLive) {
         // Whoever is being called still has to answer.
@@ -311,16 +400,29 @@ export class StreamLeg implements BridgeLeg {
     }
     const { command } = read;
     this.options.log.info({ callId: this.callId, command: command.type, by: userId }, 'command');
+    this.attempt(command.type, () => this.carryOut(command, userId));
+  }
+
+  /** Ends the phone's part when what was said before is through: the first who wants that is heeded. */
+  private afterWords(command: PhoneCommand['type'], work: () => void): void {
+    this.tail ??= new Tail(this.options.clock, () => {
+      this.tail = undefined;
+      this.attempt(command, work);
+    });
+  }
+
+  /** What goes wrong is told in the call. */
+  private attempt(command: PhoneCommand['type'], work: () => void): void {
     try {
-      this.carryOut(command);
+      work();
     } catch (error) {
       const known = error instanceof GatewayError;
       if (!known) this.options.log.error({ callId: this.callId, err: error }, 'a command failed');
-      this.refuse(command.type, known ? error.code : 'GW_INTERNAL', known ? error.message : 'it failed');
+      this.refuse(command, known ? error.code : 'GW_INTERNAL', known ? error.message : 'it failed');
     }
   }
 
-  private carryOut(command: PhoneCommand): void {
+  private carryOut(command: PhoneCommand, userId: string): void {
     const { line } = this;
     switch (command.type) {
       case 'phone.clear': {
@@ -340,27 +442,56 @@ export class StreamLeg implements BridgeLeg {
         break;
       case 'phone.mute':
       case 'phone.unmute':
-        // Remembered here: a participant that takes this one's place is to be as silent.
-        this.isMuted = command.type === 'phone.mute';
-        this.participant?.mute(this.isMuted);
+        this.mute(command.type === 'phone.mute', 'command', userId);
         break;
       case 'phone.hangup':
-        line.hangUp();
+        if (command.after === 'now') line.hangUp({ now: true });
+        else this.afterWords(command.type, () => line.hangUp());
         break;
       case 'phone.transfer':
-        this.transfer(command.to);
+        this.checkTransfer(command.to);
+        this.afterWords(command.type, () => line.transfer(command.to));
         break;
     }
   }
 
-  private transfer(to: string): void {
-    if (!this.options.mayTransfer(to)) {
-      throw new GatewayError(
-        'GW_TRANSFER_REFUSED',
-        'Expected a number that transfers are allowed to but received another',
-      );
-    }
-    this.line.transfer(to);
+  /** Silences the phone in its call, or lets it be heard again where it may speak. */
+  private mute(isMuted: boolean, by: 'command' | 'keypad', userId?: string): void {
+    // Remembered here: a participant that takes this one's place is to be as silent.
+    this.isMuted = isMuted;
+    this.muter = { by, userId };
+    this.participant?.mute(isMuted);
+    if (!isMuted && this.isForbidden)
+      throw new GatewayError('GW_STREAM_PERMISSION', this.lacks('send-audio'));
+  }
+
+  /** So it was done; told where it makes a difference to what is heard. */
+  private muted(isMuted: boolean, by: MutedBy, userId: string | undefined): void {
+    if (by === 'permission') this.isForbidden = isMuted;
+    else this.isMuted = isMuted;
+    const isSilent = this.isMuted || this.isForbidden;
+    if (isSilent === this.isSilent) return;
+    this.isSilent = isSilent;
+    const who = by === 'leg' ? this.muter : { by, userId };
+    this.options.log.info({ callId: this.callId, isMuted: isSilent, ...who }, 'muted');
+    this.tell({
+      type: isSilent ? 'phone.muted' : 'phone.unmuted',
+      by: who.by,
+      ...(who.userId === undefined ? {} : { user: who.userId }),
+    });
+  }
+
+  private lacks(permission: string): string {
+    const { type, id } = this.name;
+    return `Expected the permission ${permission} for user ${this.user.id} in Stream call ${type}:${id} but received none`;
+  }
+
+  private checkTransfer(to: string): void {
+    if (this.options.mayTransfer(to)) return;
+    throw new GatewayError(
+      'GW_TRANSFER_REFUSED',
+      'Expected a number that transfers are allowed to but received another',
+    );
   }
 
   private refuse(command: string, code: string, message: string): void {
@@ -386,4 +517,10 @@ export class StreamLeg implements BridgeLeg {
         this.pendingEvents -= 1;
       });
   }
+}
+
+/** The permission that a refusal of Stream's names, as `JoinCall`: in its settings it is `join-call`. */
+function permissionIn(reason: string): string | undefined {
+  const action = /not allowed to perform action (\w+)/.exec(reason)?.[1];
+  return action?.replace(/\B[A-Z]/g, '-$&').toLowerCase();
 }

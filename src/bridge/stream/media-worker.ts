@@ -53,9 +53,12 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
     prepared: () => tell({ type: 'prepared', leg }),
     joined: () => tell({ type: 'joined', leg }),
     others: (count) => tell({ type: 'others', leg, count }),
+    muted: (isMuted, by, userId) => tell({ type: 'muted', leg, isMuted, by, userId }),
     event: (custom, userId) => tell({ type: 'event', leg, custom, userId }),
     tonesRefused: (message) => tell({ type: 'tonesRefused', leg, message }),
     departed: (departure, reason) => {
+      // Frames go another way than messages: what was heard before comes before.
+      pipe.end(leg);
       tell({ type: 'departed', leg, departure, reason });
       void leave(leg);
     },

@@ -1,4 +1,4 @@
-import type { Call, StreamVideoClient, StreamVideoParticipant } from '@stream-io/video-client';
+import type { Call, SfuModels, StreamVideoClient, StreamVideoParticipant } from '@stream-io/video-client';
 import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { DtmfTones } from '../../media/dtmf.js';
@@ -10,7 +10,7 @@ import { Microphone } from './microphone.js';
 import { isForPhones } from './phone-events.js';
 import type { AudioStream, RtcStack } from './rtc-stack.js';
 import { type Measured, readTransport } from './transport.js';
-import { Watchdog } from './watchdog.js';
+import { Watchdog, type Way } from './watchdog.js';
 
 /** As whom and where to join. Plain data: it may come from another process. */
 export interface ParticipantRequest {
@@ -21,15 +21,23 @@ export interface ParticipantRequest {
   readonly userName?: string | undefined;
   readonly callType: string;
   readonly callId: string;
-  /** Milliseconds without a sign of life from the media server until the participant counts as lost. */
+  /** It was in the call before: a permission to speak that was revoked meanwhile may come back. */
+  readonly isBack?: boolean;
+  /** Milliseconds without a sign of life from the media server until the participant counts as lost; see {@link Watchdog}. */
   readonly watchdogMs: number;
 }
 
 /**
- * Why a participant is not in its call: the call is over for it, it was lost and may join again, or Stream does not
- * let it in and will not another time.
+ * Why a participant is not in its call: the call is over for it, it was lost and may join again, Stream does not let it in, or
+ * lets it in without a permission that it needs: its reason is then the permission's name.
  */
-export type Departure = 'ended' | 'lost' | 'refused';
+export type Departure = 'ended' | 'lost' | 'refused' | 'forbidden';
+
+/**
+ * What silences a phone, or lets it be heard again: its own leg, a moderator, or the permission to speak that was revoked or
+ * came back.
+ */
+export type MutedBy = 'leg' | 'moderator' | 'permission';
 
 /** What a participant tells. Its frames are what the phone shall hear. */
 export interface ParticipantListener extends FrameSink {
@@ -41,6 +49,8 @@ export interface ParticipantListener extends FrameSink {
   joined(): void;
   /** How many others are in the call, whenever that changes. */
   others(count: number): void;
+  /** The phone was silenced in the call, or is heard again; `userId` of whoever did it, where that is known. */
+  muted(isMuted: boolean, by: MutedBy, userId?: string): void;
   /** A custom event of the call, by whom. */
   event(custom: unknown, userId: string): void;
   /** Tones could not be played. */
@@ -66,6 +76,8 @@ const MEDIA_TIMEOUT_MS = 3_000;
 const MEDIA_POLL_MS = 20;
 /** Longest wait for the client to let go of a call: its own requests time out after five seconds. */
 const LEAVE_TIMEOUT_MS = 8_000;
+/** Longest wait for who silenced a phone. */
+const MODERATOR_MS = 300;
 /** The client gives up reconnecting after this. */
 const RECONNECT_SECONDS = 20;
 
@@ -84,9 +96,20 @@ export class Participant implements PlacedParticipant {
   private call: Call | undefined;
   private watchdog: Watchdog | undefined;
   private readonly subscriptions: { unsubscribe(): void }[] = [];
+  private isIn = false;
+  /** Somebody has silenced it: its leg, or a moderator. */
+  private isSilenced = false;
+  private maySpeak = true;
+  /** What the next change of the microphone is by. */
+  private silencer: MutedBy = 'leg';
+  private moderator: string | undefined;
   private isOver = false;
+  /** Why it is out of its call is being found out, or waits for last words. */
+  private isEnding = false;
   private endReason: string | undefined;
   private othersCount = -1;
+  /** Sessions that share a screen which can be heard. */
+  private screens = '';
   /** Whether somebody is on the phone, and who waits for that. */
   private isDue = false;
   private awaken = () => {};
@@ -125,10 +148,18 @@ export class Participant implements PlacedParticipant {
   }
 
   mute(isMuted: boolean): void {
+    if (this.isOver) return;
+    this.isSilenced = isMuted;
+    this.silencer = 'leg';
+    this.turnMicrophone();
+  }
+
+  /** On where the call lets it speak, and nobody has silenced it. */
+  private turnMicrophone(): void {
     const { call } = this;
-    if (this.isOver || call === undefined) return;
-    const changed = isMuted ? call.microphone.disable() : call.microphone.enable();
-    // Where the call does not let it speak, it stays silent; the call's own events say so.
+    if (call === undefined) return;
+    const isOn = !this.isSilenced && call.state.ownCapabilities.includes(SEND_AUDIO);
+    const changed = isOn ? call.microphone.enable() : call.microphone.disable();
     changed.catch(() => {});
   }
 
@@ -148,13 +179,21 @@ export class Participant implements PlacedParticipant {
   join(): Promise<void> {
     this.joining ??= this.enter().then(
       () => {
-        if (!this.isOver) this.listener.joined();
+        if (this.isOver) return;
+        this.isIn = true;
+        this.listener.joined();
+        if (this.request.isBack) this.listener.muted(!this.maySpeak, 'permission');
+        if (!this.maySpeak) this.turnMicrophone();
       },
       async (error) => {
         const refused = isRefusal(error);
+        // The client may leave by itself when it is asked what became of the call.
+        this.isEnding = true;
         if (refused && (await this.hasCallEnded())) this.endReason ??= 'the call was ended';
         const reason = this.endReason ?? (error instanceof Error ? error.message : String(error));
-        this.depart(this.endReason !== undefined ? 'ended' : refused ? 'refused' : 'lost', reason);
+        if (this.endReason !== undefined) this.depart('ended', reason);
+        else if (error instanceof MissingPermission) this.depart('forbidden', error.permission);
+        else this.depart(refused ? 'refused' : 'lost', reason);
       },
     );
     return this.joining;
@@ -190,11 +229,13 @@ export class Participant implements PlacedParticipant {
     this.blockClock.add(this);
     await call.join({ create: false });
     this.checkWanted();
-    await this.mediaPath(call);
+    const maySpeak = call.state.ownCapabilities.includes(SEND_AUDIO);
+    if (!maySpeak && !this.request.isBack) throw new MissingPermission(SEND_AUDIO);
+    if (maySpeak) await this.mediaPath(call);
     this.watchdog = new Watchdog(
-      () => connectionsOf(call),
+      waysOf(call),
       this.request.watchdogMs,
-      () => this.depart('lost', `no sign of life from the media server for ${this.request.watchdogMs} ms`),
+      (reason) => this.depart('lost', reason),
       this.clock,
     );
   }
@@ -233,7 +274,7 @@ export class Participant implements PlacedParticipant {
     await call.microphone.enable();
   }
 
-  private watchCall(call: Call, { CallingState }: Sdk): void {
+  private watchCall(call: Call, { CallingState, SfuModels: { TrackType, TrackUnpublishReason } }: Sdk): void {
     const { state } = call;
     const end = (reason: string) => () => {
       this.endReason ??= reason;
@@ -257,13 +298,33 @@ export class Participant implements PlacedParticipant {
           if (!this.isOver && isForPhones(custom)) this.listener.event(custom, user.id);
         }),
       ),
-      call.microphone.state.status$.subscribe((status) => {
-        this.microphone.isMuted = status === 'disabled';
+      subscribed(
+        call.on('call.user_muted', ({ from_user_id: userId, muted_user_ids: muted }) => {
+          if (muted.includes(this.request.userId)) this.moderator = userId;
+        }),
+      ),
+      subscribed(
+        call.on('trackUnpublished', ({ sessionId, type, cause }) => {
+          const isOurs = sessionId === state.localParticipant?.sessionId && type === TrackType.AUDIO;
+          if (isOurs && cause === TrackUnpublishReason.MODERATION) this.silencer = 'moderator';
+        }),
+      ),
+      state.ownCapabilities$.subscribe((capabilities) => {
+        const maySpeak = capabilities.includes(SEND_AUDIO);
+        if (maySpeak === this.maySpeak) return;
+        this.maySpeak = maySpeak;
+        if (!this.isIn || this.isOver || this.isEnding) return;
+        this.silencer = 'permission';
+        this.listener.muted(!maySpeak, 'permission');
+        this.turnMicrophone();
       }),
+      call.microphone.state.status$.subscribe((status) => this.heed(status === 'disabled')),
       state.remoteParticipants$.subscribe((participants) => this.meet(participants)),
       state.callingState$.subscribe((callingState) => {
+        if (this.isEnding) return;
         if (callingState === CallingState.LEFT) {
-          this.depart(this.endReason === undefined ? 'lost' : 'ended', this.endReason ?? 'the client left');
+          if (this.endReason === undefined) this.depart('lost', 'the client left');
+          else void this.hearOut(this.endReason);
         } else if (callingState === CallingState.RECONNECTING_FAILED) {
           this.depart('lost', 'the client could not reconnect');
         }
@@ -271,21 +332,50 @@ export class Participant implements PlacedParticipant {
     );
   }
 
+  /** The client's microphone was turned on or off: by whatever was about to do so. */
+  private heed(isMuted: boolean): void {
+    if (isMuted === this.microphone.isMuted) return;
+    this.microphone.isMuted = isMuted;
+    if (!this.isIn || this.isOver || this.isEnding) return;
+    if (this.silencer === 'leg') this.listener.muted(isMuted, 'leg');
+    else if (this.silencer === 'moderator') {
+      this.isSilenced = true;
+      void this.tellModerated();
+    }
+  }
+
+  /** Who did it comes by another way, and may come later. */
+  private async tellModerated(): Promise<void> {
+    if (this.moderator === undefined) await this.clock.sleep(MODERATOR_MS);
+    if (!this.isOver) this.listener.muted(true, 'moderator', this.moderator);
+    this.moderator = undefined;
+  }
+
   /** Whoever is there, but for earlier sessions of this very phone that the server has not missed yet. */
   private meet(participants: readonly StreamVideoParticipant[]): void {
-    if (this.isOver) return;
+    if (this.isOver || this.isEnding) return;
     const others = participants.filter(({ userId }) => userId !== this.request.userId);
-    this.ear.listenTo(
-      others.map(
-        ({ sessionId, audioStream }): Speaker => ({
-          sessionId,
-          audioStream: audioStream as AudioStream | undefined,
-        }),
-      ),
-    );
+    this.ear.listenTo(others.flatMap(speakersOf));
+    this.followScreens(others);
     if (others.length === this.othersCount) return;
     this.othersCount = others.length;
     this.listener.others(others.length);
+  }
+
+  /** The call is over; what was said in it before is heard to its end. */
+  private async hearOut(reason: string): Promise<void> {
+    this.isEnding = true;
+    await this.ear.finish();
+    this.depart('ended', reason);
+  }
+
+  /** What is heard of a shared screen has to be asked for; no video is wanted. */
+  private followScreens(others: readonly StreamVideoParticipant[]): void {
+    const screens = others.filter(({ publishedTracks }) => publishedTracks.includes(SCREEN_SHARE_AUDIO));
+    const key = screens.map(({ sessionId }) => sessionId).join();
+    if (key === this.screens) return;
+    this.screens = key;
+    this.call?.setIncomingVideoEnabled(false);
   }
 
   /** Waits until what the phone says reaches the media server, and what is said to it reaches it, for a while. */
@@ -356,6 +446,28 @@ export class Participant implements PlacedParticipant {
   }
 }
 
+/** As Stream numbers the kinds of tracks. */
+const AUDIO: SfuModels.TrackType.AUDIO = 1;
+const SCREEN_SHARE_AUDIO: SfuModels.TrackType.SCREEN_SHARE_AUDIO = 4;
+
+/** The voice of a participant, and the sound of a screen that they share. */
+function speakersOf({ sessionId, audioStream, screenShareAudioStream }: StreamVideoParticipant): Speaker[] {
+  const voice = { sessionId, audioStream: audioStream as AudioStream | undefined };
+  if (screenShareAudioStream === undefined) return [voice];
+  const screen = screenShareAudioStream as unknown as AudioStream;
+  return [voice, { sessionId: `${sessionId}/screen`, audioStream: screen }];
+}
+
+/** Without it a caller would be heard by nobody. */
+const SEND_AUDIO = 'send-audio';
+
+/** The call lets the phone in, but not speak. */
+class MissingPermission extends Error {
+  constructor(readonly permission: string) {
+    super(`the permission ${permission} is missing`);
+  }
+}
+
 /** An answer of Stream's that another try will not change. */
 function isRefusal(error: unknown): boolean {
   const { status = 0 } = (error ?? {}) as { status?: number };
@@ -366,13 +478,26 @@ async function isConnected(connection: Measured | undefined): Promise<boolean> {
   return connection !== undefined && (await readTransport(connection)).isConnected;
 }
 
-/** Whether there is anybody to hear. */
-function hasSpeakers({ state }: Call): boolean {
-  return state.remoteParticipants.some(({ publishedTracks }) => publishedTracks.length > 0);
+/** What the client sends and what it hears: it has a connection for each, and may have none for a while. */
+function waysOf(call: Call): Way[] {
+  const { microphone } = call;
+  return [
+    {
+      name: 'what the phone says',
+      connection: () => call.publisher,
+      isDue: () => microphone.enabled,
+    },
+    {
+      name: 'what the phone hears',
+      connection: () => call.subscriber,
+      isDue: () => hasSpeakers(call),
+    },
+  ];
 }
 
-function connectionsOf({ publisher, subscriber }: Call): Measured[] {
-  return [publisher, subscriber].filter((connection) => connection !== undefined);
+/** Whether there is anybody to hear. */
+function hasSpeakers({ state }: Call): boolean {
+  return state.remoteParticipants.some(({ publishedTracks }) => publishedTracks.includes(AUDIO));
 }
 
 function subscribed(unsubscribe: () => void): { unsubscribe(): void } {

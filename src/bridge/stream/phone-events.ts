@@ -14,10 +14,11 @@ const Command = z.discriminatedUnion('type', [
   z.object({ type: z.literal('phone.mark'), name: NAME }),
   /** Plays keys to the phone as tones; `w` is a pause of half a second, `W` of a whole one. */
   z.object({ type: z.literal('phone.dtmf'), digits: z.string().regex(/^[0-9*#A-Da-dwW]{1,32}$/) }),
-  /** Silences the phone in the call; so does a moderator's mute, which only the phone itself can undo. */
+  /** Silences the phone in the call; `phone.unmute` undoes that, and a moderator's mute, which only the phone itself can. */
   z.object({ type: z.literal('phone.mute') }),
   z.object({ type: z.literal('phone.unmute') }),
-  z.object({ type: z.literal('phone.hangup') }),
+  /** Hangs up when what was said before has been heard; `now` cuts it. */
+  z.object({ type: z.literal('phone.hangup'), after: z.enum(['words', 'now']).optional() }),
   /** Connects the caller with a number (E.164) or a SIP address and leaves the call. */
   z.object({ type: z.literal('phone.transfer'), to: z.string().min(1).max(255) }),
 ]);
@@ -39,6 +40,15 @@ export type PhoneEvent =
       readonly name: string;
       readonly played_ms: number;
       readonly cleared: boolean;
+    }
+  /**
+   * The phone is silent in the call, or is heard again: by a command, the caller's own keys, a moderator, or the permission to
+   * speak that was revoked or came back; `user` where it is known who.
+   */
+  | {
+      readonly type: 'phone.muted' | 'phone.unmuted';
+      readonly by: 'command' | 'keypad' | 'moderator' | 'permission';
+      readonly user?: string;
     }
   /** A command could not be done. */
   | {

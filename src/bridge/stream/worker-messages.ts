@@ -1,4 +1,4 @@
-import type { Departure, ParticipantRequest } from './participant.js';
+import type { Departure, MutedBy, ParticipantRequest } from './participant.js';
 
 /** What the gateway tells a media worker, over the channel of its child process. Audio goes another way. */
 export type ToWorker =
@@ -24,6 +24,13 @@ export type FromWorker =
   | { readonly type: 'prepared'; readonly leg: number }
   | { readonly type: 'joined'; readonly leg: number }
   | { readonly type: 'others'; readonly leg: number; readonly count: number }
+  | {
+      readonly type: 'muted';
+      readonly leg: number;
+      readonly isMuted: boolean;
+      readonly by: MutedBy;
+      readonly userId?: string | undefined;
+    }
   | { readonly type: 'event'; readonly leg: number; readonly custom: unknown; readonly userId: string }
   | {
       readonly type: 'departed';

@@ -6,7 +6,7 @@ import { GatewayError } from '../../errors.js';
 import type { Stamp } from '../../telemetry/stamp.js';
 import { FramePipe } from './frame-pipe.js';
 import type { Join, JoinQueue } from './join-queue.js';
-import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
+import type { Departure, ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
 import { mainThreadMs } from './thread-time.js';
 import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
 
@@ -15,6 +15,8 @@ const PING_INTERVAL_MS = 500;
 const MAX_IDLE = 4;
 /** One that works, or of which nobody knows whether it does, may only be slow: it has fifteen. */
 const MAX_UNANSWERED = 30;
+/** Longest wait for the last frames of a leg: they are under way, or were dropped. */
+const FRAMES_TIMEOUT_MS = 200;
 const START_TIMEOUT_MS = 20_000;
 /** A phone whose leg was placed longer ago and has not asked to join rings, perhaps for long. */
 const LATELY_MS = 3_000;
@@ -206,6 +208,9 @@ export class MediaWorker {
       case 'others':
         listener.others(message.count);
         break;
+      case 'muted':
+        listener.muted(message.isMuted, message.by, message.userId);
+        break;
       case 'event':
         listener.event(message.custom, message.userId);
         break;
@@ -215,14 +220,27 @@ export class MediaWorker {
       case 'departed':
         if (join !== undefined) this.joins.end(join, false);
         // Its seat is free when the worker says "left".
-        this.legs.delete(message.leg);
         this.departing.add(message.leg);
-        listener.departed(message.departure, message.reason);
+        void this.depart(message.leg, listener, message.departure, message.reason);
         break;
       case 'token':
         void this.answerToken(message.leg, message.id, listener);
         break;
     }
+  }
+
+  /** What was heard before comes before: frames go another way than messages. */
+  private async depart(
+    id: number,
+    listener: ParticipantListener,
+    departure: Departure,
+    reason: string,
+  ): Promise<void> {
+    await this.clock.within(FRAMES_TIMEOUT_MS, this.pipe.ended(id));
+    // It may have been let go of meanwhile.
+    if (this.legs.get(id)?.listener !== listener) return;
+    this.legs.delete(id);
+    listener.departed(departure, reason);
   }
 
   private async answerToken(leg: number, id: number, listener: ParticipantListener): Promise<void> {

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { WebSocket } from 'ws';
+import { systemClock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { narrowband } from './narrowband.js';
 import {
@@ -15,7 +16,7 @@ import {
 /** As much of the browser's `RTCPeerConnection` as is mended here. */
 interface PeerConnection {
   setRemoteDescription(description: { readonly type: string; readonly sdp: string }): Promise<void>;
-  getTransceivers(): { readonly receiver: { readonly track: AudioTrack } }[];
+  getTransceivers(): { readonly mid: string | null; readonly receiver: { readonly track: AudioTrack } }[];
   close(): void;
 }
 
@@ -50,6 +51,7 @@ type Listening = { _listeners: object };
  * - methods of a track cannot be replaced, which the Stream client does
  * - a stopped track goes on sending what its source is given: a muted phone would be heard
  * - a closed connection keeps its remote tracks, and by their listeners the whole call
+ * - a connection that is closed, or is told that a track is over, throws away what came of it and was not heard yet
  * - a process that ends by itself is taken down by the library's finalisers: it has to be ended
  *
  * What is sent is narrowband, see {@link narrowband}.
@@ -101,6 +103,7 @@ class WrtcStack implements RtcStack {
 
   createAudioSink(track: AudioTrack, listener: BlockListener): AudioSink {
     const sink = new this.wrtc.nonstandard.RTCAudioSink(track);
+    hearing.add(track);
     const mono = new Int16Array(BLOCK_SAMPLES);
     sink.ondata = ({ samples, sampleRate, channelCount }) => {
       if (channelCount === 2) listener(mixDown(samples, mono), sampleRate);
@@ -110,6 +113,7 @@ class WrtcStack implements RtcStack {
       stop() {
         sink.ondata = null;
         sink.stop();
+        hearing.delete(track);
       },
     };
   }
@@ -144,26 +148,95 @@ function mixDown(stereo: Int16Array, mono: Int16Array): Int16Array {
   return mixed;
 }
 
+/** Longest that a track goes on for what still listens to it. */
+const LINGER_MS = 500;
+
+/** Remote tracks that somebody listens to. */
+class Hearing {
+  private readonly tracks = new Map<AudioTrack, number>();
+  private readonly waiting = new Set<() => void>();
+
+  add(track: AudioTrack): void {
+    this.tracks.set(track, (this.tracks.get(track) ?? 0) + 1);
+  }
+
+  delete(track: AudioTrack): void {
+    const left = (this.tracks.get(track) ?? 0) - 1;
+    if (left > 0) this.tracks.set(track, left);
+    else this.tracks.delete(track);
+    for (const look of [...this.waiting]) look();
+  }
+
+  has(tracks: readonly AudioTrack[]): boolean {
+    return tracks.some((track) => this.tracks.has(track));
+  }
+
+  /** Fulfilled when nobody listens to any of them, or after {@link LINGER_MS}. */
+  async isOver(tracks: readonly AudioTrack[]): Promise<void> {
+    if (!this.has(tracks)) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        systemClock.cancel(timer);
+        this.waiting.delete(look);
+        resolve();
+      };
+      const look = () => {
+        if (!this.has(tracks)) done();
+      };
+      const timer = systemClock.after(LINGER_MS, done);
+      this.waiting.add(look);
+    });
+  }
+}
+
+const hearing = new Hearing();
+
 function mended(Base: Wrtc['RTCPeerConnection']): Wrtc['RTCPeerConnection'] {
   return class extends Base {
-    // Only what is sent is answered by the other side.
-    override setRemoteDescription(description: {
+    private isClosing = false;
+
+    override async setRemoteDescription(description: {
       readonly type: string;
       readonly sdp: string;
     }): Promise<void> {
       const { type, sdp } = description;
-      return super.setRemoteDescription(type === 'answer' ? { type, sdp: narrowband(sdp) } : description);
+      // Only what is sent is answered by the other side.
+      if (type === 'answer') return super.setRemoteDescription({ type, sdp: narrowband(sdp) });
+      if (type === 'offer') await hearing.isOver(this.tracks(overIn(sdp)));
+      if (this.isClosing) throw new Error('The connection is closed');
+      return super.setRemoteDescription(description);
     }
 
     override close(): void {
-      for (const { receiver } of this.getTransceivers()) {
-        (receiver.track as unknown as Listening)._listeners = {};
-        receiver.track.stop();
+      if (this.isClosing) return;
+      this.isClosing = true;
+      const tracks = this.tracks();
+      if (hearing.has(tracks)) void hearing.isOver(tracks).then(() => this.shut());
+      else this.shut();
+    }
+
+    private shut(): void {
+      for (const track of this.tracks()) {
+        (track as unknown as Listening)._listeners = {};
+        track.stop();
       }
       super.close();
       (this as unknown as Listening)._listeners = {};
     }
+
+    /** Its remote tracks, or those of some m-lines. */
+    private tracks(mids?: ReadonlySet<string | null>): AudioTrack[] {
+      const transceivers = this.getTransceivers().filter(({ mid }) => mids === undefined || mids.has(mid));
+      return transceivers.map(({ receiver }) => receiver.track);
+    }
   };
+}
+
+/** The m-lines of an offer on which nothing comes any more. */
+function overIn(sdp: string): Set<string | null> {
+  const sections = sdp.split(/^m=/m).slice(1);
+  const over = sections.filter((section) => /^a=(inactive|recvonly)\s*$/m.test(section));
+  return new Set(over.map((section) => /^a=mid:(\S+)/m.exec(section)?.[1] ?? null));
 }
 
 /** A track whose methods can be replaced, and which is silent once it is stopped; so are its clones. */

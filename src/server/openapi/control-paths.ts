@@ -143,6 +143,7 @@ export const controlPaths: Paths = {
           'GW_TWILIO_REFUSED',
           'GW_TRANSFER_FAILED',
           'GW_STREAM_JOIN',
+          'GW_STREAM_PERMISSION',
           'GW_STREAM_REFUSED',
           'GW_STREAM_UNAVAILABLE',
           'GW_STREAM_CALL_ENDED',

@@ -185,8 +185,26 @@ describe('gives up, and says so, where', () => {
   });
 });
 
+describe('asks once more, and no more, what is refused', () => {
+  it.each([401, 403, 404])('%i', async (status) => {
+    const stream = administration();
+    await stream.open();
+    const creates = counting('POST /api/v2/video/call/:type/:id');
+    rest.failNext({ path: '/video/call/', status });
+    await stream.prepare(USER, { type: 'default', id: `refused-once-${status}` });
+    expect(creates()).toBe(2);
+    expect(retries).toHaveLength(1);
+    rest.failNext({ path: '/video/call/', status, times: 2, message: 'planned refusal' });
+    const error = await errorOf(stream.prepare(USER, { type: 'default', id: `refused-${status}` }));
+    expect(error).toMatchObject({ code: 'GW_STREAM_REFUSED', status });
+    expect(error.message).toContain('planned refusal');
+    expect(creates()).toBe(4);
+    expect(retries).toHaveLength(2);
+  });
+});
+
 describe('does not ask again what is refused for good', () => {
-  it.each([400, 403, 404, 409, 413])('%i', async (status) => {
+  it.each([400, 409, 413])('%i', async (status) => {
     const stream = administration();
     await stream.open();
     const creates = counting('POST /api/v2/video/call/:type/:id');
@@ -301,8 +319,8 @@ describe('keys', () => {
     expect(error).toMatchObject({ code: 'GW_STREAM_KEYS', status: 401 });
     expect(error.message).toContain('STREAM_API_KEY and STREAM_API_SECRET');
     expect(error.message).not.toContain('another-secret');
-    expect(upserts()).toBe(1);
-    expect(retries).toEqual([]);
+    expect(upserts()).toBe(2);
+    expect(retries).toHaveLength(1);
   });
 
   it('are not blamed for a Stream that is out of order', async () => {

@@ -146,6 +146,76 @@ it('is silent for the others while it is muted in the call, by a moderator or by
   await hear();
 });
 
+describe('tells those in the call that the phone is muted, and by what', () => {
+  it('a command, and a moderator, each once', async () => {
+    const { other, events, userId, participant, answer } = await talk();
+    const told = () => events().filter(({ type }) => /^phone\.(un)?muted$/.test(type as string));
+    const step = async (type: string) => {
+      const { length } = told();
+      other.sendEvent({ type });
+      await eventually(type, () => told().length > length);
+      return told().at(-1);
+    };
+    const by = { by: 'command', user: 'agent', phone: userId };
+    expect(await step('phone.mute')).toEqual({ type: 'phone.muted', ...by });
+    other.sendEvent({ type: 'phone.mute' });
+    expect(await step('phone.unmute')).toEqual({ type: 'phone.unmuted', ...by });
+    participant.turn(true, 'moderator', 'supervisor');
+    await eventually('the moderator', () => told().length === 3);
+    expect(told()[2]).toEqual({ type: 'phone.muted', by: 'moderator', user: 'supervisor', phone: userId });
+    expect(await step('phone.unmute')).toEqual({ type: 'phone.unmuted', ...by });
+    participant.turn(true, 'permission');
+    await eventually('the permission', () => told().length === 5);
+    expect(told()[4]).toEqual({ type: 'phone.muted', by: 'permission', phone: userId });
+    other.sendEvent({ type: 'phone.unmute' });
+    expect(await answer('phone.error')).toMatchObject({
+      command: 'phone.unmute',
+      code: 'GW_STREAM_PERMISSION',
+      message: expect.stringContaining('send-audio'),
+    });
+    participant.turn(false, 'permission');
+    await eventually('the permission, again', () => told().length === 6);
+    expect(told()[5]).toEqual({ type: 'phone.unmuted', by: 'permission', phone: userId });
+  });
+
+  it('a loss says nothing new', async () => {
+    const { other, events, host, participant, userId } = await talk();
+    other.sendEvent({ type: 'phone.mute' });
+    await eventually('the mute', () => events().some(({ type }) => type === 'phone.muted'));
+    participant.depart('lost');
+    await eventually('the next one', () => host.userIds().includes(userId));
+    host.placed[1]?.listener.muted(false, 'permission');
+    await sleep(1_000);
+    expect(events().filter(({ type }) => /muted/.test(type as string))).toHaveLength(1);
+  });
+});
+
+describe('the caller mutes the phone', () => {
+  it('by keys where there are such, and hears the call all the same', async () => {
+    const { caller, other, events, userId, hear } = await talk({ bridge: { muteKey: '*6' } });
+    caller.dtmf('1**6');
+    await eventually('silence', () => other.level({ from: userId, seconds: 0.2 }) === 0);
+    await eventually('the event', () => events().some(({ type }) => type === 'phone.muted'));
+    expect(events().at(-1)).toEqual({ type: 'phone.muted', by: 'keypad', phone: userId });
+    expect(phoneLevel(caller, 1_700)).toBeGreaterThan(-1);
+    caller.dtmf('*6');
+    await hear();
+    await eventually('the event', () => events().some(({ type }) => type === 'phone.unmuted'));
+  });
+
+  it('by no keys that are far apart, and by none by default', async () => {
+    for (const bridge of [{ muteKey: '*6' }, {}]) {
+      const { caller, events, hear } = await talk({ bridge });
+      caller.dtmf('*');
+      await sleep(bridge.muteKey === undefined ? 100 : 4_000);
+      caller.dtmf('6');
+      await sleep(1_000);
+      await hear();
+      expect(events().map(({ type }) => type)).toEqual(['phone.answered', 'phone.digit', 'phone.digit']);
+    }
+  });
+});
+
 it('an agent that mutes itself is silent for the phone, and heard again after', async () => {
   const { caller, other, hear } = await talk();
   other.mute(true);

@@ -13,6 +13,8 @@ import { noise } from '../../support/media.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 
 const clock = new VirtualClock();
+/** After this nobody who left is listened to any more. */
+const TAIL_MS = 300;
 
 /** One of a call, whose track the test gives its blocks. */
 class Talker {
@@ -244,12 +246,13 @@ describe('who comes and goes', () => {
     expect(values()).toEqual([1, 2, 3, 4]);
   });
 
-  it('whoever stays keeps the sink', () => {
+  it('whoever stays keeps the sink', async () => {
     const [one, two, three] = talkers(3) as [Talker, Talker, Talker];
     listenTo([one, two]);
     listenTo([two, one]);
     listenTo([three, one, two]);
     listenTo([one, three]);
+    await clock.pass(TAIL_MS);
     expect([one, two, three].map(({ sinks }) => sinks.length)).toEqual([1, 1, 1]);
     expect([one, two, three].map(({ sinks }) => sinks[0]?.stopped)).toEqual([0, 1, 0]);
   });
@@ -274,6 +277,82 @@ describe('who comes and goes', () => {
       one.says(1);
     }
     expect(values()).toEqual([16, 16, 16, 16]);
+  });
+});
+
+describe('whoever has left', () => {
+  const stopped = ({ sinks }: Talker) => sinks[0]?.stopped;
+
+  it('is heard until it is quiet for a while', () => {
+    const [one] = talkers(1) as [Talker];
+    listenTo([one]);
+    one.says(1_000);
+    listenTo([]);
+    for (let i = 0; i < 9; i++) one.says(1_000);
+    for (let i = 0; i < 11; i++) one.says(0);
+    expect(stopped(one)).toBe(0);
+    // Quieter than -60 dBFS is quiet.
+    one.says(-33);
+    expect(stopped(one)).toBe(1);
+    expect(values()).toEqual([...Array(10).fill(1_000), ...Array(11).fill(0), -33]);
+  });
+
+  it('is heard no longer than 300 ms, with those who stay', async () => {
+    const [one, two] = talkers(2) as [Talker, Talker];
+    meet([one, two]);
+    listenTo([one]);
+    for (let i = 0; i < 29; i++) {
+      one.says(1);
+      two.says(1_000);
+      await clock.pass(10);
+    }
+    expect([stopped(one), stopped(two)]).toEqual([0, 0]);
+    expect(values().slice(0, 28)).toEqual(Array(28).fill(1_001));
+    await clock.pass(10);
+    expect([stopped(one), stopped(two)]).toEqual([0, 1]);
+    const before = heard.length;
+    one.says(1);
+    one.says(1);
+    expect(values().slice(before)).toContain(1);
+  });
+
+  it('and comes back is listened to as before', async () => {
+    const [one] = talkers(1) as [Talker];
+    listenTo([one]);
+    listenTo([]);
+    listenTo([one]);
+    await clock.pass(2 * TAIL_MS);
+    for (let i = 0; i < 30; i++) one.says(0);
+    expect(one.sinks.map((sink) => sink.stopped)).toEqual([0]);
+  });
+
+  it('is waited for at the end of a call', async () => {
+    const [one, two] = talkers(2) as [Talker, Talker];
+    listenTo([one, two]);
+    let isOver = false;
+    const finished = ear.finish().then(() => {
+      isOver = true;
+    });
+    for (let i = 0; i < 12; i++) {
+      one.says(0);
+      two.says(1_000);
+    }
+    await clock.pass(0);
+    expect(isOver).toBe(false);
+    for (let i = 0; i < 12; i++) two.says(0);
+    await finished;
+    expect([stopped(one), stopped(two)]).toEqual([1, 1]);
+    await ear.finish();
+  });
+
+  it('is not waited for when the ear is closed', async () => {
+    const [one] = talkers(1) as [Talker];
+    listenTo([one]);
+    const finished = ear.finish();
+    ear.close();
+    await finished;
+    await clock.pass(2 * TAIL_MS);
+    expect(stopped(one)).toBe(1);
   });
 });
 

@@ -127,3 +127,27 @@ it('takes frames after its end without a word', async () => {
   pipe.close();
   pipe.write(1, frame(1), 0);
 });
+
+it('tells when all of a leg has arrived, to whoever asks before or after', async () => {
+  const received: number[] = [];
+  const reader = new FramePipe(far, (leg) => received.push(leg));
+  const pipe = new FramePipe(near, () => {});
+  const count = (wanted: number) => received.filter((leg) => leg === wanted).length;
+  const early = reader.ended(2).then(() => expect(count(2)).toBe(2));
+  for (const leg of [1, 2, 1, 2]) pipe.write(leg, frame(leg), 0);
+  pipe.end(2);
+  pipe.write(1, frame(1), 0);
+  pipe.end(1);
+  await early;
+  await eventually('all frames', () => received.length === 5);
+  await reader.ended(1);
+  expect(received, 'an end is no frame').toEqual([1, 2, 1, 2, 1]);
+});
+
+it('keeps nobody waiting for a leg whose pipe is closed', async () => {
+  const reader = new FramePipe(far, () => {});
+  const ended = reader.ended(1);
+  reader.close();
+  await ended;
+  await reader.ended(2);
+});

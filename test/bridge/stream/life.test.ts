@@ -147,9 +147,8 @@ describe('a call that is lost', () => {
     expect(bridge.stats()).toMatchObject({ joined: 1, rejoins: 1 });
     expect(caller.streams).toHaveLength(1);
     expect(gateway.calls.listActive()[0]?.state).toBe('live');
-    expect(new Set(host.placed.map(({ request }) => JSON.stringify(request))).size, 'as the same user').toBe(
-      1,
-    );
+    const [first, ...again] = host.placed.map(({ request }) => request);
+    for (const request of again) expect(request, 'as the same user').toEqual({ ...first, isBack: true });
   });
 
   it('hears nothing more of the participant that was lost', async () => {
@@ -205,6 +204,26 @@ describe('a call that cannot be joined', () => {
     else expect(outcome.seconds).toBeGreaterThanOrEqual(10);
     expect(outcome.seconds).toBeLessThan(14);
     expect(gateway.stats().activeCalls).toBe(0);
+  });
+
+  it('is joined where Stream refuses it only once, and that is counted', async () => {
+    const { phone, agent, host, bridge } = await startStream();
+    agent('agent', 1_700);
+    host.fate = 'refused';
+    const caller = phone();
+    await eventually('the refusal', () => bridge.stats().retries === 1);
+    host.fate = 'joins';
+    await heardBy('the phone', () => phoneLevel(caller, 1_700));
+    expect(host.placed).toHaveLength(2);
+  });
+
+  it('is told so at once where a permission is missing', async () => {
+    const { phone, host, bridge } = await startStream({ gateway: { apology: APOLOGY } });
+    host.fate = 'forbidden';
+    const outcome = await phone().ended;
+    expect(outcome.said).toEqual([APOLOGY.say]);
+    expect(outcome.seconds).toBeLessThan(2);
+    expect([host.placed.length, bridge.stats().retries]).toEqual([1, 0]);
   });
 
   it('is told so when its room is no name that Stream takes', async () => {

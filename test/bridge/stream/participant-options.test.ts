@@ -3,6 +3,7 @@ import { Administration } from '../../../src/bridge/stream/administration.js';
 import { parseCallName } from '../../../src/bridge/stream/call-name.js';
 import { StreamLeg } from '../../../src/bridge/stream/leg.js';
 import { StreamBridge, type StreamBridgeOptions } from '../../../src/index.js';
+import { FrameClock } from '../../../src/media/frame-clock.js';
 import { createLog } from '../../../src/telemetry/log.js';
 import { StreamApp } from '../../support/stream/app.js';
 import { FakeMediaHost, type FakeParticipant } from '../../support/stream/fake-media-host.js';
@@ -28,6 +29,7 @@ describe('the options of a Stream bridge', () => {
     { maxWorkerDelayMs: 10_000, minIdlePercent: 90 },
     { transferTo: [] },
     { transferTo: () => true },
+    { muteKey: '*6', whileAlone: 'comfort-noise', ringback: false },
   ])('may be %j', (options) => {
     const bridge = new StreamBridge({ ...KEYS, log, ...options });
     expect(bridge.stats()).toMatchObject({ workers: 0, legs: 0, deaths: 0, rejoins: 0, retries: 0 });
@@ -47,6 +49,12 @@ describe('the options of a Stream bridge', () => {
     [{ minIdlePercent: Number.NaN }, /minIdlePercent/],
     [{ media: 'threads' }, /media/],
     [{ media: true }, /media/],
+    [{ muteKey: '' }, /muteKey/],
+    [{ muteKey: '*e' }, /muteKey/],
+    [{ muteKey: 6 }, /muteKey/],
+    [{ muteKey: '*1234' }, /muteKey/],
+    [{ whileAlone: 'music' }, /whileAlone/],
+    [{ ringback: 'yes' }, /ringback/],
     [{ legsPerWorker: 0 }, /legsPerWorker/],
     [{ legsPerWorker: 51 }, /legsPerWorker/],
     [{ legsPerWorker: 1.5 }, /legsPerWorker/],
@@ -127,6 +135,9 @@ describe('what a media worker is told of a phone', () => {
       aloneMs: 60_000,
       watchdogMs: 3_000,
       mayTransfer: () => false,
+      frameClock: new FrameClock(clock),
+      ringback: false,
+      comfortNoise: false,
     });
     legs.push(leg);
     const joining = leg.join(new AbortController().signal, true);
@@ -181,7 +192,7 @@ describe('what a media worker is told of a phone', () => {
     await joining;
     first.depart('lost');
     const second = await placed(2);
-    expect(second.request).toEqual(first.request);
+    expect(second.request).toEqual({ ...first.request, isBack: true });
     leg.close();
     second.depart('lost');
     await sleep(10_000);

@@ -15,6 +15,8 @@ describe('a command', () => {
     { type: 'phone.mute' },
     { type: 'phone.unmute' },
     { type: 'phone.hangup' },
+    { type: 'phone.hangup', after: 'words' },
+    { type: 'phone.hangup', after: 'now' },
     { type: 'phone.transfer', to: '+15557654321' },
     { type: 'phone.transfer', to: `sip:${'x'.repeat(251)}` },
   ])('%j', (command) => {
@@ -38,6 +40,7 @@ describe('a command', () => {
     [{ type: 'phone.dtmf', digits: '1 2' }, 'digits'],
     [{ type: 'phone.dtmf', digits: '５' }, 'digits'],
     [{ type: 'phone.dtmf', digits: '1'.repeat(33) }, 'digits'],
+    [{ type: 'phone.hangup', after: 'later' }, 'after'],
     [{ type: 'phone.transfer' }, 'to'],
     [{ type: 'phone.transfer', to: '' }, 'to'],
     [{ type: 'phone.transfer', to: { number: '+15557654321' } }, 'to'],

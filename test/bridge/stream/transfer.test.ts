@@ -60,7 +60,7 @@ const FAULTS: Record<string, (of: Started) => object | Promise<object>> = {
   GW_STREAM_CALL_NAME: () => ({ room: 'no such name' }),
   GW_STREAM_REFUSED: ({ rest }) => {
     // It must not look like an answer of ours, who would want another key.
-    rest.failNext({ path: '/video/call/default/other', status: 401 });
+    rest.failNext({ path: '/video/call/default/other', status: 401, times: 2 });
     return { stream: { id: 'other' } };
   },
   GW_STREAM_UNAVAILABLE: ({ rest }) => {
@@ -69,6 +69,10 @@ const FAULTS: Record<string, (of: Started) => object | Promise<object>> = {
   },
   GW_STREAM_JOIN: ({ host }) => {
     host.fate = 'refused';
+    return { stream: { id: 'other' } };
+  },
+  GW_STREAM_PERMISSION: ({ host }) => {
+    host.fate = 'forbidden';
     return { stream: { id: 'other' } };
   },
   GW_STREAM_CALL_ENDED: async ({ rest, transfer }) => {

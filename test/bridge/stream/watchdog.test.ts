@@ -11,35 +11,63 @@ const clock = new VirtualClock();
 class Connection implements Measured {
   bytesReceived = 0;
   responsesReceived = 0;
+  requestsReceived = 0;
   isBroken = false;
+  /** Whether there are candidates on both sides. */
+  hasPath = true;
   asked = 0;
 
   async getStats(): Promise<unknown> {
     this.asked += 1;
     if (this.isBroken) throw new Error('InvalidStateError: the connection is closed');
-    const { bytesReceived, responsesReceived } = this;
+    const { bytesReceived, responsesReceived, requestsReceived } = this;
     // Besides what counts, as much as any report has of what does not.
-    return new Map<string, object>([
+    const report = new Map<string, object>([
       ['t', { type: 'transport', dtlsState: 'connected', bytesReceived: Math.random() }],
-      ['p1', { type: 'candidate-pair', bytesReceived, responsesReceived }],
-      ['p2', { type: 'candidate-pair' }],
       ['o', { type: 'outbound-rtp', bytesSent: Math.random() }],
     ]);
+    if (!this.hasPath) return report;
+    return report
+      .set('p1', { type: 'candidate-pair', bytesReceived, responsesReceived, requestsReceived })
+      .set('p2', { type: 'candidate-pair', requestsSent: Math.random(), bytesSent: Math.random() });
   }
 }
 
-let connections: Connection[];
-let deaths: number;
+/** One way of media: whatever it has for a connection, and whether somebody talks on it. */
+class Way {
+  constructor(
+    readonly name: string,
+    public at: Connection | undefined = new Connection(),
+  ) {}
+  isTalking = true;
+  connection = () => this.at;
+  isDue = () => this.isTalking;
+
+  packet(): void {
+    if (this.at !== undefined) this.at.bytesReceived += 80;
+  }
+
+  check(): void {
+    if (this.at !== undefined) this.at.responsesReceived += 1;
+  }
+}
+
+let out: Way;
+let back: Way;
+let deaths: string[];
+let diedAt: number;
 let watchdog: Watchdog;
 
 beforeEach(() => {
-  connections = [new Connection(), new Connection()];
-  deaths = 0;
+  out = new Way('out');
+  back = new Way('back');
+  deaths = [];
   watchdog = new Watchdog(
-    () => connections,
+    [out, back],
     PATIENCE_MS,
-    () => {
-      deaths += 1;
+    (what) => {
+      deaths.push(what);
+      diedAt = clock.now();
     },
     clock,
   );
@@ -55,92 +83,171 @@ async function pass(ms: number, step: () => void = () => {}, stepMs = 100): Prom
   }
 }
 
-const [PUBLISHER, SUBSCRIBER] = [0, 1] as const;
-const at = (index: 0 | 1) => connections[index] as Connection;
-
-describe('takes for alive', () => {
-  it('a connection with packets only', async () => {
-    await pass(60_000, () => {
-      at(SUBSCRIBER).bytesReceived += 80;
-    });
-    expect(deaths).toBe(0);
+/** A call that is well. */
+const talk = (ms: number) =>
+  pass(ms, () => {
+    out.packet();
+    back.packet();
   });
 
-  it('one with nothing but answers to connectivity checks, every 2.5 s', async () => {
+describe('takes for alive', () => {
+  it('ways with packets only', async () => {
+    await talk(60_000);
+    expect(deaths).toEqual([]);
+  });
+
+  it('ways on which nobody speaks, by the answers to connectivity checks, every 2.5 s', async () => {
+    out.isTalking = false;
+    back.isTalking = false;
     await pass(
       60_000,
       () => {
-        at(PUBLISHER).responsesReceived += 1;
+        out.check();
+        back.check();
       },
       2_500,
     );
-    expect(deaths).toBe(0);
+    expect(deaths).toEqual([]);
+  });
+
+  it('one whose other side only asks', async () => {
+    await pass(
+      60_000,
+      () => {
+        out.packet();
+        (back.at as Connection).requestsReceived += 1;
+      },
+      2_500,
+    );
+    expect(deaths).toEqual([]);
+  });
+
+  it('a way that somebody talks on when three checks in turn are lost, and the reports', async () => {
+    await talk(5_000);
+    for (let i = 0; i < 10; i++) {
+      await pass(3_500, () => back.packet());
+      out.packet();
+    }
+    expect(deaths).toEqual([]);
+  });
+
+  it('a phone that is muted, or hears nobody, when a bad network loses eight checks in turn', async () => {
+    await talk(5_000);
+    out.isTalking = false;
+    back.isTalking = false;
+    for (let i = 0; i < 5; i++) {
+      await pass(9_500);
+      out.check();
+      back.check();
+    }
+    expect(deaths).toEqual([]);
+  });
+
+  it('a way that falls silent by itself, as one who talked and crashed', async () => {
+    await talk(5_000);
+    await pass(
+      60_000,
+      () => {
+        out.packet();
+        back.check();
+      },
+      2_500,
+    );
+    expect(deaths).toEqual([]);
   });
 
   it('one that was replaced by a new one, which counts from nothing', async () => {
-    await pass(1_000, () => {
-      at(SUBSCRIBER).bytesReceived += 1_000;
-    });
+    await talk(1_000);
     for (let i = 0; i < 10; i++) {
       await pass(2_500);
-      connections = [new Connection(), new Connection()];
-      at(SUBSCRIBER).bytesReceived = 10 - i;
+      out.at = new Connection();
+      back.at = new Connection();
+      back.at.bytesReceived = 10 - i;
     }
-    expect(deaths).toBe(0);
+    expect(deaths).toEqual([]);
   });
 
-  it('a client that has no connection at the moment', async () => {
-    connections = [];
+  it.each(['out', 'back'])(
+    'a client that has no connection for %s, or has one that leads nowhere',
+    async (name) => {
+      const [missing, other] = name === 'out' ? [out, back] : [back, out];
+      missing.at = undefined;
+      await pass(30_000, () => other.packet());
+      missing.at = new Connection();
+      missing.at.hasPath = false;
+      await pass(30_000, () => other.packet());
+      expect(deaths).toEqual([]);
+    },
+  );
+
+  it('a client that has no connection at all at the moment', async () => {
+    out.at = undefined;
+    back.at = undefined;
     await pass(60_000);
-    expect(deaths).toBe(0);
+    expect(deaths).toEqual([]);
   });
 
   it('one whose statistics cannot be had for a moment, and looks again', async () => {
-    at(PUBLISHER).isBroken = true;
-    await pass(PATIENCE_MS - 500);
-    expect(at(PUBLISHER).asked).toBeGreaterThan(1);
-    at(PUBLISHER).isBroken = false;
-    await pass(60_000, () => {
-      at(PUBLISHER).responsesReceived += 1;
-    });
-    expect(deaths).toBe(0);
+    await talk(1_000);
+    const broken = out.at as Connection;
+    broken.isBroken = true;
+    const { asked } = broken;
+    await pass(PATIENCE_MS - 500, () => back.packet());
+    expect(broken.asked).toBeGreaterThan(asked + 1);
+    broken.isBroken = false;
+    await talk(60_000);
+    expect(deaths).toEqual([]);
   });
 });
 
 describe('takes for dead', () => {
-  it('connections without any sign of life, and says so once', async () => {
-    await pass(1_000, () => {
-      at(SUBSCRIBER).bytesReceived += 80;
-      at(PUBLISHER).responsesReceived += 1;
-    });
+  it.each(['out', 'back'])('%s alone, while the other goes on', async (name) => {
+    const other = name === 'out' ? back : out;
+    await talk(5_000);
+    const begun = clock.now();
+    await pass(20_000, () => other.packet());
+    expect(deaths).toEqual([expect.stringContaining(` of ${name} for `)]);
+    expect(diedAt - begun).toBeGreaterThanOrEqual(PATIENCE_MS);
+    // Joining takes the rest of the six seconds.
+    expect(diedAt - begun).toBeLessThanOrEqual(4_600);
+  });
+
+  it('both, sooner, and says so once', async () => {
+    await talk(5_000);
+    const begun = clock.now();
     await pass(PATIENCE_MS - 600);
-    expect(deaths, 'not before its time').toBe(0);
-    await pass(2_600);
-    expect(deaths).toBe(1);
+    expect(deaths, 'not before its time').toEqual([]);
     await pass(60_000);
-    expect(deaths).toBe(1);
+    expect(deaths).toEqual([expect.stringContaining('out and back')]);
+    expect(diedAt - begun).toBeLessThanOrEqual(PATIENCE_MS + 600);
   });
 
   it('those that never lived', async () => {
     await pass(PATIENCE_MS + 2_000);
-    expect(deaths).toBe(1);
+    expect(deaths).toHaveLength(1);
+  });
+
+  it('a way that nobody talks on, in the end', async () => {
+    await talk(1_000);
+    back.isTalking = false;
+    await pass(30_000, () => out.packet());
+    expect(deaths).toEqual([expect.stringContaining(' of back for ')]);
   });
 
   it('what is left when one is gone and the other silent', async () => {
-    await pass(1_000, () => {
-      at(SUBSCRIBER).bytesReceived += 80;
-    });
-    connections = [at(PUBLISHER)];
+    await talk(1_000);
+    back.at = undefined;
     await pass(PATIENCE_MS + 2_000);
-    expect(deaths).toBe(1);
+    expect(deaths).toEqual([expect.stringContaining(' of out for ')]);
   });
 
   it('those that came back from a broken report as dead as before', async () => {
-    at(PUBLISHER).isBroken = true;
-    await pass(PATIENCE_MS + 2_000);
-    at(PUBLISHER).isBroken = false;
-    await pass(PATIENCE_MS + 2_000);
-    expect(deaths).toBe(1);
+    const broken = out.at as Connection;
+    broken.isBroken = true;
+    await pass(PATIENCE_MS - 1_000, () => back.packet());
+    broken.isBroken = false;
+    await pass(PATIENCE_MS + 2_000, () => back.packet());
+    expect(deaths).toHaveLength(1);
   });
 });
 
@@ -156,7 +263,7 @@ it('asks for one report at a time', async () => {
     },
   };
   const other = new Watchdog(
-    () => [slow],
+    [{ name: 'slow', connection: () => slow, isDue: () => true }],
     PATIENCE_MS,
     () => {},
     clock,
@@ -169,8 +276,8 @@ it('asks for one report at a time', async () => {
 it('neither looks nor calls once it is closed', async () => {
   await pass(PATIENCE_MS - 1_000);
   watchdog.close();
-  const { asked } = at(PUBLISHER);
+  const { asked } = out.at as Connection;
   await pass(60_000);
-  expect(deaths).toBe(0);
-  expect(at(PUBLISHER).asked).toBe(asked);
+  expect(deaths).toEqual([]);
+  expect((out.at as Connection).asked).toBe(asked);
 });

@@ -75,6 +75,7 @@ class Leg {
       },
       others: (count) => this.others.push(count),
       event: (custom, userId) => this.events.push({ custom, userId }),
+      muted: () => {},
       tonesRefused: (message) => this.refusals.push(message),
       departed: (departure, reason) => {
         this.departed = { departure, reason, at: clock.now() };
@@ -587,6 +588,7 @@ describe('a leg', () => {
     const other = place();
     await eventually('it to join', () => other.isJoined);
     worker.say({ type: 'departed', leg: 2, departure: 'ended', reason: 'over' });
+    await eventually('its end', () => other.departed !== undefined);
     expect(other.departed).toMatchObject({ departure: 'ended', reason: 'over' });
     expect(pool.census().legs).toBe(1);
     worker.say({ type: 'left', leg: 2 });

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { StreamClient } from '@stream-io/node-sdk';
-import type { Call, StreamVideoClient } from '@stream-io/video-client';
+import { type Call, SfuModels, type StreamVideoClient } from '@stream-io/video-client';
 import type { RtcStack } from '../../../src/bridge/stream/rtc-stack.js';
 import { wrtcStack } from '../../../src/bridge/stream/wrtc.js';
 import type { StreamDouble } from './double.js';
-import { type FrameListener, Hearing } from './hearing.js';
+import { type FrameListener, type Gap, Hearing } from './hearing.js';
 import { type FrameMaker, Voice } from './voice.js';
 
 /** Where Stream is, and the keys to it. */
@@ -49,6 +49,7 @@ export class Agent {
   readonly states: string[] = [];
   private readonly hearing: Hearing;
   private readonly voice: Voice;
+  private screen: Voice | undefined;
   private readonly subscriptions: { unsubscribe(): void }[] = [];
   private readonly device: { readonly deviceId: string };
   private leaving: Promise<void> | undefined;
@@ -161,6 +162,24 @@ export class Agent {
     return this.hearing.latest(userId, seconds);
   }
 
+  /** The silences of a user between two sounds, 100 ms and longer, in order of time. */
+  gaps(userId: string): readonly Gap[] {
+    return this.hearing.gaps(userId);
+  }
+
+  /** Shares a screen that sounds: a steady tone, besides the voice. */
+  async shareSound(frequencyHz: number, amplitude = 8_000): Promise<void> {
+    const source = wrtcStack.createAudioSource();
+    this.screen = new Voice(source);
+    this.screen.play(frequencyHz, amplitude);
+    await this.call.publish(source.createStream() as never, SfuModels.TrackType.SCREEN_SHARE_AUDIO);
+  }
+
+  async stopSharing(): Promise<void> {
+    await this.call.stopPublish(SfuModels.TrackType.SCREEN_SHARE_AUDIO);
+    this.screen?.stop();
+  }
+
   /** Hands over every 10 ms that are heard of anybody. One listener at a time. */
   onFrame(listener: FrameListener | undefined): void {
     this.hearing.onFrame = listener;
@@ -214,6 +233,7 @@ export class Agent {
     for (const subscription of this.subscriptions.splice(0)) subscription.unsubscribe();
     this.hearing.close();
     this.voice.stop();
+    this.screen?.stop();
     await this.call.leave().catch(() => {});
     await this.client.disconnectUser().catch(() => {});
   }

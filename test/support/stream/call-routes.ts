@@ -109,7 +109,7 @@ export function addCallRoutes(router: Router<ApiHandler>, parts: CoordinatorPart
     if (body.ring === true) ring(call, userId);
     const { migrating_from: from, migrating_from_list: list = from === undefined ? [] : [from] } = body;
     return {
-      ...call.envelope(),
+      ...call.envelope(userId),
       created,
       credentials: sfu.credentials(call.cid, userId, list),
       stats_options: { enable_rtc_stats: false, reporting_interval_ms: 10_000 },
@@ -212,7 +212,28 @@ export function addCallRoutes(router: Router<ApiHandler>, parts: CoordinatorPart
       user_ids?: string[];
       mute_all_users?: boolean;
     };
+    const muted = all === true ? [] : ids;
+    const from_user_id = request.caller.userId ?? (request.body.muted_by_id as string | undefined) ?? '';
+    sockets.broadcast(call, { type: 'call.user_muted', from_user_id, muted_user_ids: muted, reason: '' });
     sfu.mute(call.cid, (userId) => (all === true ? userId !== request.caller.userId : ids.includes(userId)));
+    return DONE;
+  });
+  both('POST', `${ofCall}/user_permissions`, (request) => {
+    const call = find(request);
+    const userId = userNamed(request);
+    const { grant_permissions: granted = [], revoke_permissions: revoked = [] } = request.body as {
+      grant_permissions?: string[];
+      revoke_permissions?: string[];
+    };
+    const taken = call.revoked.get(userId) ?? new Set();
+    call.revoked.set(userId, taken);
+    for (const permission of revoked) taken.add(permission);
+    for (const permission of granted) taken.delete(permission);
+    sockets.broadcast(call, {
+      type: 'call.permissions_updated',
+      user: app.users.show(userId),
+      own_capabilities: call.capabilitiesOf(userId),
+    });
     return DONE;
   });
   router.add('POST', `/video${ofCall}/accept`, (request) => answerRing(request, 'accepted'));

@@ -61,6 +61,8 @@ export class CallState {
   readonly watchers = new Set<string>();
   /** What whoever joins may do; a test may take from it. */
   capabilities: string[] = [...CAPABILITIES];
+  /** Of them, what a user may not do. */
+  readonly revoked = new Map<string, Set<string>>();
   session: CallSession | undefined;
 
   constructor(
@@ -129,12 +131,17 @@ export class CallState {
     }));
   }
 
-  /** The answer to most requests about a call. */
-  envelope() {
+  capabilitiesOf(userId: string | undefined): string[] {
+    const revoked = this.revoked.get(userId ?? '');
+    return this.capabilities.filter((one) => !revoked?.has(one));
+  }
+
+  /** The answer to most requests about a call, as a user gets it. */
+  envelope(userId?: string) {
     return {
       call: this.toJSON(),
       members: this.membersJson(),
-      own_capabilities: this.capabilities,
+      own_capabilities: this.capabilitiesOf(userId),
       duration: '0.00ms',
     };
   }

@@ -1,6 +1,7 @@
 import type { MediaHost } from '../../../src/bridge/stream/media-host.js';
 import type {
   Departure,
+  MutedBy,
   ParticipantListener,
   ParticipantRequest,
   PlacedParticipant,
@@ -119,7 +120,9 @@ export class FakeMediaHost implements MediaHost, MediaServers {
   }
 
   mute(cid: string, isMeant: (userId: string) => boolean): void {
-    for (const participant of this.phonesIn(cid)) if (isMeant(participant.userId)) participant.mute(true);
+    for (const participant of this.phonesIn(cid)) {
+      if (isMeant(participant.userId)) participant.turn(true, 'moderator');
+    }
   }
 
   credentials(): never {
@@ -159,6 +162,8 @@ export class FakeParticipant implements PlacedParticipant {
   private isDue = false;
   isReady = false;
   private isMuted = false;
+  private isSilenced = false;
+  private maySpeak = true;
   private readonly silence = new Int16Array(FRAME_SAMPLES);
 
   constructor(
@@ -222,7 +227,19 @@ export class FakeParticipant implements PlacedParticipant {
 
   mute(isMuted: boolean): void {
     this.mutes.push(isMuted);
-    this.isMuted = isMuted;
+    this.isSilenced = isMuted;
+    this.turn(isMuted, 'leg');
+  }
+
+  /** Its microphone is turned off or on, by whom the leg is told. */
+  turn(isMuted: boolean, by: MutedBy, userId?: string): void {
+    if (by === 'permission') {
+      this.maySpeak = !isMuted;
+      this.listener.muted(isMuted, by);
+    }
+    const wasMuted = this.isMuted;
+    this.isMuted = !this.maySpeak || (by === 'permission' ? this.isSilenced : isMuted);
+    if (by !== 'permission' && this.isMuted !== wasMuted) this.listener.muted(isMuted, by, userId);
   }
 
   async leave(): Promise<void> {

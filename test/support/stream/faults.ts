@@ -3,8 +3,9 @@ import type { StreamApp } from './app.js';
 import type { Coordinator } from './coordinator.js';
 import { CoordinatorFaults } from './coordinator-faults.js';
 import type { ImpairmentOptions } from './impairment.js';
-import { failureEvent, type Sfu, type SfuFailure } from './sfu.js';
-import type { SfuParticipant } from './sfu-participant.js';
+import type { NetworkOptions } from './network.js';
+import { failureEvent, type IceServer, type Sfu, type SfuFailure } from './sfu.js';
+import type { SfuParticipant, Side } from './sfu-participant.js';
 
 /** What may go wrong with Stream, at the call of a test. */
 export class Faults extends CoordinatorFaults {
@@ -29,7 +30,7 @@ export class Faults extends CoordinatorFaults {
     }
   }
 
-  iceRestart(userId: string, side: 'publisher' | 'subscriber'): void {
+  iceRestart(userId: string, side: Side): void {
     const peerType = SfuModels.PeerType.PUBLISHER_UNSPECIFIED;
     for (const participant of this.sessionsOf(userId)) {
       if (side === 'subscriber') participant.subscriber.restartIce();
@@ -43,11 +44,11 @@ export class Faults extends CoordinatorFaults {
   }
 
   /**
-   * Media of the user's present sessions dies: nothing comes in or goes out, neither RTP nor RTCP nor STUN, while the
-   * sockets stay up and know nothing of it. A new session is healthy.
+   * Media of the user's present sessions dies, on one connection or on both: nothing comes in or goes out, neither RTP
+   * nor RTCP nor STUN, while the sockets stay up and know nothing of it. A new session is healthy.
    */
-  silenceMedia(userId: string): void {
-    for (const participant of this.sessionsOf(userId)) participant.silence();
+  silenceMedia(userId: string, side?: Side): void {
+    for (const participant of this.sessionsOf(userId)) participant.silence(side);
   }
 
   /** The SFU closes the user's peer connections without a word. */
@@ -71,6 +72,16 @@ export class Faults extends CoordinatorFaults {
   /** A bad network from the SFU to all who listen; without arguments a good one again. */
   impair(options: ImpairmentOptions = {}): void {
     this.sfu.impairment.set(options);
+  }
+
+  /** A bad network below everything, both ways, for all connections there are and will be; without arguments a good one again. */
+  disturb(options: NetworkOptions = {}): void {
+    this.sfu.network.set(options);
+  }
+
+  /** Relays that whoever joins from now on is told of. */
+  offerRelays(iceServers: readonly IceServer[]): void {
+    this.sfu.iceServers = iceServers;
   }
 
   private sessionsOf(userId: string): SfuParticipant[] {

@@ -6,6 +6,19 @@ import { BLOCK } from './voice.js';
 /** Hears 10 ms of somebody at 48 kHz; the samples are only lent. */
 export type FrameListener = (userId: string, samples: Int16Array, atMs: number) => void;
 
+/** A silence between two sounds of a user, however many sessions that took. */
+export interface Gap {
+  readonly atMs: number;
+  readonly ms: number;
+}
+
+/** Shorter ones belong to any speech. */
+const SHORTEST_GAP_MS = 100;
+/** Longest history. */
+const MAX_GAPS = 1_000;
+/** Quieter is silence: -40 dBFS, in root mean square. */
+const LOUD = 328;
+
 /** Somebody who is heard: one session of a remote user. */
 interface Heard {
   readonly userId: string;
@@ -19,6 +32,8 @@ export class Hearing {
   onFrame: FrameListener | undefined;
   /** By session id. */
   private readonly sessions = new Map<string, Heard>();
+  /** When each user was loud last, and the silences before that. */
+  private readonly loudness = new Map<string, { at: number; readonly gaps: Gap[] }>();
 
   constructor(private readonly stack: RtcStack) {}
 
@@ -59,8 +74,25 @@ export class Hearing {
     return heard?.recording.latest(seconds) ?? new Int16Array(0);
   }
 
+  /** By time, what a user was silent for. */
+  gaps(userId: string): readonly Gap[] {
+    return this.loudness.get(userId)?.gaps ?? [];
+  }
+
   close(): void {
     this.follow([]);
+  }
+
+  private loud(userId: string, at: number): void {
+    const known = this.loudness.get(userId);
+    if (known === undefined) {
+      this.loudness.set(userId, { at, gaps: [] });
+      return;
+    }
+    const ms = at - known.at;
+    if (ms >= SHORTEST_GAP_MS) known.gaps.push({ atMs: known.at, ms });
+    if (known.gaps.length > MAX_GAPS) known.gaps.shift();
+    known.at = at;
   }
 
   private loudest(
@@ -87,6 +119,7 @@ export class Hearing {
       // Before the first packet blocks may have another rate; there is nothing in them.
       if (sampleRate !== 48_000 || samples.length !== BLOCK) return;
       heard.recording.write(samples);
+      if (levelOf(samples) > LOUD) this.loud(heard.userId, performance.now());
       this.onFrame?.(heard.userId, samples, performance.now());
     });
   }

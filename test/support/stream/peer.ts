@@ -1,4 +1,5 @@
 import { RTCPeerConnection, type RTCPeerConnectionConfig, RTCRtpCodecParameters } from 'werift';
+import type { Network } from './network.js';
 
 /** Payload types as libwebrtc numbers them. */
 export const OPUS = 111;
@@ -16,10 +17,15 @@ export interface Candidate {
   readonly usernameFragment?: string | null;
 }
 
+type Address = readonly [host: string, port: number];
+
 /** The sockets below ICE, which werift keeps to itself. */
 interface Ports {
   readonly protocols: {
-    readonly transport?: { send: () => Promise<void>; onData: () => void };
+    readonly transport?: {
+      send: (data: Uint8Array, address?: Address) => Promise<void>;
+      onData: (data: Uint8Array, address: Address) => void;
+    };
   }[];
 }
 
@@ -47,9 +53,14 @@ export function red(): RTCRtpCodecParameters {
 export class Peer {
   readonly connection: RTCPeerConnection;
   private readonly candidates: Candidate[] = [];
+  private readonly wired = new WeakSet<object>();
+  private isSilent = false;
 
   /** `alive` is where it counts itself as long as it is open. */
-  constructor(private readonly alive: Set<Peer>) {
+  constructor(
+    private readonly alive: Set<Peer>,
+    private readonly network: Network,
+  ) {
     const configuration: Partial<RTCPeerConnectionConfig> = {
       codecs: { audio: [opus(), red()], video: [] },
       headerExtensions: { audio: [], video: [] },
@@ -93,11 +104,25 @@ export class Peer {
 
   /** From now on nothing comes in and nothing goes out, and nobody is told. */
   silence(): void {
+    this.isSilent = true;
+  }
+
+  /** Sets the local description; the sockets that this opens are on the network from their first datagram. */
+  async describe(description: Parameters<RTCPeerConnection['setLocalDescription']>[0]): Promise<void> {
+    await this.connection.setLocalDescription(description);
     for (const { iceTransport } of this.connection.dtlsTransports) {
       for (const { transport } of (iceTransport.connection as unknown as Ports).protocols) {
-        if (transport === undefined) continue;
-        transport.send = async () => {};
-        transport.onData = () => {};
+        if (transport === undefined || this.wired.has(transport)) continue;
+        this.wired.add(transport);
+        const { send, onData } = transport;
+        const passes = (data: Uint8Array, address?: Address) =>
+          !this.isSilent && this.network.passes(data, address?.[1]);
+        transport.send = async (data, address) => {
+          if (passes(data, address)) await send.call(transport, data, address);
+        };
+        transport.onData = (data, address) => {
+          if (passes(data, address)) onData.call(transport, data, address);
+        };
       }
     }
   }

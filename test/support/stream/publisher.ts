@@ -1,5 +1,6 @@
 import type { SfuModels } from '@stream-io/video-client';
 import type { RTCRtpCodecParameters } from 'werift';
+import type { Network } from './network.js';
 import { opus, Peer, red } from './peer.js';
 import type { PublishedTrack } from './published-track.js';
 import { Reception } from './reception.js';
@@ -20,8 +21,8 @@ export class Publisher {
   private isListening = false;
   private queue: Promise<unknown> = Promise.resolve();
 
-  constructor(alive: Set<Peer>) {
-    this.peer = new Peer(alive);
+  constructor(alive: Set<Peer>, network: Network) {
+    this.peer = new Peer(alive, network);
   }
 
   /** Answers an offer. `trackFor` gives the track that a `TrackInfo` stands for. */
@@ -60,7 +61,7 @@ export class Publisher {
       }
     }
     this.listen();
-    await connection.setLocalDescription(await connection.createAnswer());
+    await peer.describe(await connection.createAnswer());
     return connection.localDescription?.sdp ?? '';
   }
 

@@ -1,10 +1,11 @@
 import type { Faults } from './faults.js';
 import type { ImpairmentOptions } from './impairment.js';
+import type { NetworkOptions } from './network.js';
 import type { RequestFailure } from './rest-faults.js';
-import type { SfuFailure } from './sfu.js';
+import type { IceServer, SfuFailure } from './sfu.js';
 
 /** The arguments of all faults, by name, as they come over HTTP. */
-interface FaultRequest extends Partial<SfuFailure>, ImpairmentOptions {
+interface FaultRequest extends Partial<SfuFailure>, ImpairmentOptions, NetworkOptions {
   readonly fault?: string;
   readonly userId?: string;
   readonly cid?: string;
@@ -13,6 +14,7 @@ interface FaultRequest extends Partial<SfuFailure>, ImpairmentOptions {
   readonly times?: number;
   readonly on?: boolean;
   readonly path?: string;
+  readonly iceServers?: readonly IceServer[];
 }
 
 /** All that a test may ask of a double but what it knows. */
@@ -23,7 +25,7 @@ const CALLS: { readonly [Name in FaultName]: (faults: Faults, request: FaultRequ
   goAway: (faults, request) => faults.goAway(needed(request, 'userId')),
   iceRestart: (faults, request) => faults.iceRestart(needed(request, 'userId'), needed(request, 'side')),
   sfuError: (faults, request) => faults.sfuError(needed(request, 'userId'), request as SfuFailure),
-  silenceMedia: (faults, request) => faults.silenceMedia(needed(request, 'userId')),
+  silenceMedia: (faults, request) => faults.silenceMedia(needed(request, 'userId'), request.side),
   closeMedia: (faults, request) => faults.closeMedia(needed(request, 'userId')),
   slowJoin: (faults, request) => faults.slowJoin(needed(request, 'ms'), request.times),
   failNext: (faults, request) =>
@@ -36,6 +38,8 @@ const CALLS: { readonly [Name in FaultName]: (faults: Faults, request: FaultRequ
   kick: (faults, request) => faults.kick(needed(request, 'cid'), needed(request, 'userId')),
   leaveGhost: (faults, request) => faults.leaveGhost(needed(request, 'userId')),
   impair: (faults, request) => faults.impair(request),
+  disturb: (faults, request) => faults.disturb(request),
+  offerRelays: (faults, request) => faults.offerRelays(needed(request, 'iceServers')),
 };
 
 /** Makes the fault happen that a request from another process names. */

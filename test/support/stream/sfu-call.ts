@@ -1,6 +1,6 @@
 import { SfuModels } from '@stream-io/video-client';
 import type { PublishedTrack } from './published-track.js';
-import { isForEverybody, type SfuParticipant, type SfuPayload, timestamp } from './sfu-participant.js';
+import { type SfuParticipant, type SfuPayload, timestamp } from './sfu-participant.js';
 
 /** Who is in a call, and who hears whom. */
 export class SfuCall {
@@ -37,14 +37,22 @@ export class SfuCall {
 
   /** A newcomer, told of its join, hears those who are there. */
   hearAll(newcomer: SfuParticipant): void {
-    for (const { tracks } of this.others(newcomer)) {
-      for (const track of tracks.values()) if (isForEverybody(track)) newcomer.subscriber.follow(track);
+    this.follow(newcomer);
+  }
+
+  /** A participant hears those of the others that everybody gets, or that it asked for, and no others. */
+  follow(listener: SfuParticipant): void {
+    for (const owner of this.others(listener)) {
+      for (const track of owner.tracks.values()) {
+        if (listener.isToFollow(owner, track)) listener.subscriber.follow(track);
+        else listener.subscriber.unfollow(track);
+      }
     }
   }
 
   published(owner: SfuParticipant, track: PublishedTrack): void {
-    if (!isForEverybody(track)) return;
-    for (const { subscriber } of this.others(owner)) subscriber.follow(track);
+    for (const other of this.others(owner))
+      if (other.isToFollow(owner, track)) other.subscriber.follow(track);
   }
 
   announced(

@@ -3,6 +3,7 @@ import { SfuEvents, SfuModels } from '@stream-io/video-client';
 import { WebSocket } from 'ws';
 import type { ForwardCounter } from './forwarding.js';
 import type { Impairment } from './impairment.js';
+import type { Network } from './network.js';
 import type { Candidate, Peer } from './peer.js';
 import { PublishedTrack } from './published-track.js';
 import { Publisher } from './publisher.js';
@@ -13,11 +14,15 @@ const { TrackType } = SfuModels;
 
 export type SfuPayload = SfuEvents.SfuEvent['eventPayload'];
 
+/** One of the two connections of a participant. */
+export type Side = 'publisher' | 'subscriber';
+
 /** What all participants of an SFU share. */
 export interface SfuShared {
   readonly peers: Set<Peer>;
   readonly counter: ForwardCounter;
   readonly impairment: Impairment;
+  readonly network: Network;
 }
 
 /** Whom to tell what a participant does. */
@@ -26,6 +31,8 @@ export interface ParticipantListener {
   published(track: PublishedTrack): void;
   /** The others shall know that a track can be heard now, or not any more, and why. */
   announced(track: PublishedTrack, isOn: boolean, cause: SfuModels.TrackUnpublishReason): void;
+  /** It wants other tracks than before. */
+  wanted(): void;
 }
 
 /** A client that does not publish is expected to be ready for an offer this long after its join was answered. */
@@ -37,9 +44,10 @@ export class SfuParticipant {
   readonly publisher: Publisher;
   readonly subscriber: Subscriber;
   readonly tracks = new Map<SfuModels.TrackType, PublishedTrack>();
+  /** Tracks it asked for, by session and type, besides those that everybody gets. */
+  private wants: ReadonlySet<string> = new Set();
   /** Stays in the call after it has gone, as when the SFU has lost track of it. */
   isGhost = false;
-  isSilent = false;
   /** By it clients map streams to participants. */
   readonly lookupPrefix = randomUUID();
   private readyTimer: NodeJS.Timeout | undefined;
@@ -59,8 +67,8 @@ export class SfuParticipant {
       becomeReady = resolve;
     });
     this.becomeReady = becomeReady;
-    this.publisher = new Publisher(shared.peers);
-    this.subscriber = new Subscriber(shared.peers, shared.counter, isReady, (offer) =>
+    this.publisher = new Publisher(shared.peers, shared.network);
+    this.subscriber = new Subscriber(shared.peers, shared.network, shared.counter, isReady, (offer) =>
       this.send({ oneofKind: 'subscriberOffer', subscriberOffer: offer }),
     );
   }
@@ -116,6 +124,18 @@ export class SfuParticipant {
     this.listener.announced(track, !isMuted, cause);
   }
 
+  /** The whole list of what it wants to follow. */
+  subscribe(tracks: readonly { readonly sessionId: string; readonly trackType: string }[]): void {
+    this.wants = new Set(tracks.map(({ sessionId, trackType }) => `${sessionId}:${trackType}`));
+    this.listener.wanted();
+  }
+
+  /** Whether it gets a track of another's. */
+  isToFollow({ sessionId }: SfuParticipant, track: PublishedTrack): boolean {
+    if (track.type === TrackType.AUDIO) return true;
+    return this.wants.has(`${sessionId}:TRACK_TYPE_${TrackType[track.type]}`);
+  }
+
   trickle(type: SfuModels.PeerType, candidate: Candidate): void {
     this.peerOf(type).addCandidate(candidate);
   }
@@ -124,11 +144,10 @@ export class SfuParticipant {
     return type === SfuModels.PeerType.SUBSCRIBER ? this.subscriber.peer : this.publisher.peer;
   }
 
-  /** Media dies without a word; the sockets know nothing of it. */
-  silence(): void {
-    this.isSilent = true;
-    this.publisher.peer.silence();
-    this.subscriber.peer.silence();
+  /** Media dies without a word, of one connection or of both; the sockets know nothing of it. */
+  silence(side?: Side): void {
+    if (side !== 'subscriber') this.publisher.peer.silence();
+    if (side !== 'publisher') this.subscriber.peer.silence();
   }
 
   async close(): Promise<void> {
@@ -146,11 +165,6 @@ export class SfuParticipant {
     track.info = info;
     return track;
   }
-}
-
-/** Whether a track goes to everybody, asked for or not. */
-export function isForEverybody(track: PublishedTrack): boolean {
-  return track.type === TrackType.AUDIO;
 }
 
 export function timestamp(time: string): { seconds: string; nanos: number } {

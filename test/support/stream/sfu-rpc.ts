@@ -43,8 +43,11 @@ const METHODS: Readonly<Record<string, Method>> = {
     }
     return {};
   },
-  // Audio comes unasked, and there is no video.
-  UpdateSubscriptions: () => ({}),
+  // Voices come unasked, and there is no video: this is for the sound of shared screens.
+  UpdateSubscriptions(participant, { tracks }) {
+    participant.subscribe((tracks ?? []) as { sessionId: string; trackType: string }[]);
+    return {};
+  },
   SendStats: () => ({}),
   SendMetrics: () => ({}),
   StartNoiseCancellation: () => ({}),

@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws';
 import type { StreamApp } from './app.js';
 import type { SessionParticipant } from './call-state.js';
 import { Impairment } from './impairment.js';
+import { Network } from './network.js';
 import type { Peer } from './peer.js';
 import { SfuCall } from './sfu-call.js';
 import { SfuParticipant, type SfuShared } from './sfu-participant.js';
@@ -20,6 +21,13 @@ export interface SfuFailure {
   readonly shouldRetry?: boolean;
 }
 
+/** A relay, as Stream names one to its clients. */
+export interface IceServer {
+  readonly urls: readonly string[];
+  readonly username: string;
+  readonly password: string;
+}
+
 const EDGES = ['sfu-double-a', 'sfu-double-b', 'sfu-double-c', 'sfu-double-d'];
 const TOKEN_SECONDS = 24 * 3600;
 /** Longest wait for the first packet on the new SFU before a migration counts as complete. */
@@ -28,14 +36,15 @@ const MIGRATION_MS = 2_000;
 const LINGER_MS = 1_000;
 
 /** Opus is all that is published here. */
-const PUBLISH_OPTIONS = [
-  SfuModels.PublishOption.create({
-    trackType: SfuModels.TrackType.AUDIO,
-    id: 1,
-    codec: { payloadType: 111, name: 'opus', clockRate: 48_000, encodingParameters: '2', fmtp: '' },
-    bitrate: 64_000,
-  }),
-];
+const PUBLISH_OPTIONS = [SfuModels.TrackType.AUDIO, SfuModels.TrackType.SCREEN_SHARE_AUDIO].map(
+  (trackType, i) =>
+    SfuModels.PublishOption.create({
+      trackType,
+      id: i + 1,
+      codec: { payloadType: 111, name: 'opus', clockRate: 48_000, encodingParameters: '2', fmtp: '' },
+      bitrate: 64_000,
+    }),
+);
 
 /** Stream's media servers: they forward audio, and tell who is there. All edges are this one. */
 export class Sfu {
@@ -43,10 +52,13 @@ export class Sfu {
   readonly peers = new Set<Peer>();
   readonly counter = { forwarded: 0 };
   readonly impairment = new Impairment();
+  readonly network = new Network();
   onJoined: (cid: string, participant: SessionParticipant) => void = () => {};
   onLeft: (cid: string, participant: SessionParticipant) => void = () => {};
   /** How many joins shall still be refused because the SFU is full. */
   fullFor = 0;
+  /** What clients are told to reach it by, besides its own address. */
+  iceServers: readonly IceServer[] = [];
   /** Origin by which clients reach this. */
   origin = '';
   private readonly secret = randomBytes(32).toString('hex');
@@ -71,7 +83,7 @@ export class Sfu {
     const token = signToken({ user_id: userId, cid, iat, exp: iat + TOKEN_SECONDS }, this.secret);
     const url = `${this.origin}/sfu/${edge}`;
     return {
-      ice_servers: [],
+      ice_servers: this.iceServers,
       server: { edge_name: edge, url, ws_endpoint: `${url.replace(/^http/, 'ws')}/ws` },
       token,
     };
@@ -234,11 +246,13 @@ export class Sfu {
     edge: string,
     socket: WebSocket,
   ): SfuParticipant {
-    const shared: SfuShared = { peers: this.peers, counter: this.counter, impairment: this.impairment };
+    const { peers, counter, impairment, network } = this;
+    const shared: SfuShared = { peers, counter, impairment, network };
     const name = this.app.users.find(userId)?.name ?? userId;
     const participant: SfuParticipant = new SfuParticipant(userId, sessionId, edge, name, socket, shared, {
       published: (track) => call.published(participant, track),
       announced: (track, isOn, cause) => call.announced(participant, track, isOn, cause),
+      wanted: () => call.follow(participant),
     });
     call.join(participant);
     this.onJoined(call.cid, participant);

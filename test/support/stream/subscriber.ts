@@ -1,5 +1,6 @@
 import type { MediaStream } from 'werift';
 import { type ForwardCounter, Forwarding } from './forwarding.js';
+import type { Network } from './network.js';
 import { opus, Peer, red } from './peer.js';
 import type { PublishedTrack } from './published-track.js';
 
@@ -28,12 +29,13 @@ export class Subscriber {
 
   constructor(
     alive: Set<Peer>,
+    network: Network,
     private readonly counter: ForwardCounter,
     /** Resolves when the client can be expected to be there for an offer. */
     private readonly isReady: Promise<void>,
     private readonly send: (offer: Offer) => void,
   ) {
-    this.peer = new Peer(alive);
+    this.peer = new Peer(alive, network);
   }
 
   follow(track: PublishedTrack): void {
@@ -111,7 +113,7 @@ export class Subscriber {
     const { peer } = this;
     const { connection } = peer;
     const offered = [...this.forwardings.values()];
-    await connection.setLocalDescription(await connection.createOffer({ iceRestart }));
+    await peer.describe(await connection.createOffer({ iceRestart }));
     const negotiationId = ++this.negotiationId;
     const sdp = await this.ask({
       sdp: inBundle(connection.localDescription?.sdp ?? ''),

@@ -1,0 +1,94 @@
+import type { Clock } from '../../clock.js';
+import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
+import type { FrameClock, Ticking } from '../../media/frame-clock.js';
+import { NO_STAMP } from '../../telemetry/stamp.js';
+import type { PhoneLine } from '../bridge.js';
+
+/** What a caller hears while there is nobody to hear. */
+export type Filling = 'ringback' | 'comfort-noise';
+
+/** Ringback of the United States: two tones, two seconds of six. */
+const RING_HZ = [440, 480] as const;
+const RING_ON_FRAMES = 2_000 / FRAME_MS;
+const RING_FRAMES = 6_000 / FRAME_MS;
+/** Peak of each of the tones: both together are at -20 dBFS. */
+const RING_PEAK = 2_320;
+/** Both tones begin anew after so many samples. */
+const RING_PERIOD = SAMPLE_RATE / 40;
+/** Peak of white noise up to 24 kHz, of which a phone hears about -60 dBFS. */
+const NOISE_PEAK = 110;
+/** After a longer stall it goes on from where it is now. */
+const MAX_BEHIND_MS = 100;
+/** Frames of somebody else's are the last word for so long. */
+const REST_MS = 3 * FRAME_MS;
+
+let ringback: Int16Array | undefined;
+
+/** Writes to a phone, by the clock, what stands in for a call in which nobody is heard. */
+export class Filler implements Ticking {
+  private filling: Filling | undefined;
+  private nextAt = 0;
+  private restsUntil = 0;
+  private frames = 0;
+  private noise = 0x2545f491;
+  private readonly frame = new Int16Array(FRAME_SAMPLES);
+
+  constructor(
+    private readonly line: PhoneLine,
+    private readonly clock: Clock,
+    private readonly frameClock: FrameClock,
+  ) {}
+
+  /** Begins, or stops where there is nothing to be heard. */
+  play(filling: Filling | undefined): void {
+    if (filling === this.filling) return;
+    if (this.filling === undefined) this.frameClock.join(this);
+    this.filling = filling;
+    this.frames = 0;
+    this.nextAt = this.clock.now();
+    if (filling === undefined) this.frameClock.leave(this);
+  }
+
+  /** Somebody is heard: it is silent at once, and for a moment. */
+  rest(): void {
+    if (this.filling !== undefined) this.restsUntil = this.clock.now() + REST_MS;
+  }
+
+  tick(): void {
+    const now = this.clock.now();
+    const isResting = now < this.restsUntil || !this.line.isLive;
+    if (isResting || now - this.nextAt > MAX_BEHIND_MS) this.nextAt = now;
+    if (isResting) return;
+    for (; this.nextAt <= now; this.nextAt += FRAME_MS) {
+      if (this.filling === 'ringback') this.ring();
+      else this.hiss();
+      this.line.write(this.frame, NO_STAMP);
+      this.frames += 1;
+    }
+  }
+
+  private ring(): void {
+    if (this.frames % RING_FRAMES >= RING_ON_FRAMES) {
+      this.frame.fill(0);
+      return;
+    }
+    ringback ??= makeRingback();
+    const begin = (this.frames * FRAME_SAMPLES) % RING_PERIOD;
+    for (let i = 0; i < FRAME_SAMPLES; i++) this.frame[i] = ringback[(begin + i) % RING_PERIOD] as number;
+  }
+
+  private hiss(): void {
+    for (let i = 0; i < FRAME_SAMPLES; i++) {
+      this.noise ^= this.noise << 13;
+      this.noise ^= this.noise >>> 17;
+      this.noise ^= this.noise << 5;
+      this.frame[i] = (this.noise >> 16) * (NOISE_PEAK / 32_768);
+    }
+  }
+}
+
+function makeRingback(): Int16Array {
+  return Int16Array.from({ length: RING_PERIOD }, (_, i) =>
+    RING_HZ.reduce((sum, hz) => sum + RING_PEAK * Math.sin((2 * Math.PI * hz * i) / SAMPLE_RATE), 0),
+  );
+}

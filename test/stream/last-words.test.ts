@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest';
+import type { PhoneLine } from '../../src/bridge/bridge.js';
+import { realStream } from '../support/stream-real.js';
+import { eventually, sleep } from '../support/time.js';
+
+const { start } = realStream();
+
+const BLOCK = 480;
+const SPEECH_MS = 1_200;
+/** The last word has a pitch of its own. */
+const WORD_MS = 200;
+const [SPEECH_HZ, WORD_HZ] = [1_000, 2_000];
+const LEVEL = 8_000;
+
+/** A phone line that keeps what was written to it, until it is hung up: what comes later, nobody would hear. */
+class Line implements PhoneLine {
+  readonly isLive = true;
+  private readonly frames: Int16Array[] = [];
+  ended: { readonly at: number; readonly now: boolean } | undefined;
+  failed: unknown;
+
+  write(frame: Int16Array): void {
+    if (this.ended === undefined) this.frames.push(frame.slice());
+  }
+
+  hangUp({ now = false } = {}): void {
+    this.ended ??= { at: performance.now(), now };
+  }
+
+  fail(error: unknown): void {
+    this.failed = error;
+  }
+
+  clear = () => ({ playedMs: 0, discardedMs: 0 });
+  mark(): void {}
+  transfer(): void {}
+
+  /** Milliseconds in which a pitch was heard, by pieces of 5 ms. */
+  heardMs(hz: number): number {
+    const step = 240;
+    let ms = 0;
+    for (const frame of this.frames) {
+      for (let at = 0; at < frame.length; at += step) {
+        if (amplitude(hz, frame.subarray(at, at + step)) > LEVEL / 2) ms += 5;
+      }
+    }
+    return ms;
+  }
+}
+
+/** Amplitude of a pitch, of which whole periods fit into the samples. */
+function amplitude(hz: number, samples: Int16Array): number {
+  let re = 0;
+  let im = 0;
+  samples.forEach((sample, i) => {
+    re += sample * Math.cos((2 * Math.PI * hz * i) / 48_000);
+    im += sample * Math.sin((2 * Math.PI * hz * i) / 48_000);
+  });
+  return (2 * Math.hypot(re, im)) / samples.length;
+}
+
+/** A phone and an agent in a call, and a way to let the agent say its sentence. */
+async function talk(media?: 'inline') {
+  const setup = await start(media === undefined ? {} : { bridge: { media } });
+  const other = await setup.agent('agent');
+  const line = new Line();
+  const { signal } = new AbortController();
+  const leg = await setup.bridge.join(
+    { callId: 'call', room: setup.room, user: { id: 'phone' }, signal },
+    line,
+  );
+  // The jitter buffer finds its depth.
+  await sleep(1_000);
+  const blocks = SPEECH_MS / 10;
+  const speech = Array.from({ length: blocks }, (_, index) => {
+    const hz = index >= blocks - WORD_MS / 10 ? WORD_HZ : SPEECH_HZ;
+    return Int16Array.from({ length: BLOCK }, (_, i) => LEVEL * Math.sin((2 * Math.PI * hz * i) / 48_000));
+  });
+  const silence = new Int16Array(BLOCK);
+  /** Fulfilled so many milliseconds after the last of it was said; silence follows. */
+  const say = (afterMs: number) =>
+    new Promise<void>((resolve) => {
+      let said = 0;
+      other.playFrames(() => {
+        const block = speech[said++];
+        if (said === blocks + afterMs / 10) resolve();
+        return block ?? silence;
+      });
+    });
+  return { ...setup, other, line, leg, say };
+}
+
+/** All of it, but for what pieces of 5 ms at either end of a sound hide. */
+function expectAll(line: Line): void {
+  const [speech, word] = [line.heardMs(SPEECH_HZ), line.heardMs(WORD_HZ)];
+  if (process.env.TEST_LOG) console.log('heard', speech, word);
+  expect(word).toBeGreaterThanOrEqual(WORD_MS - 15);
+  expect(speech + word).toBeGreaterThanOrEqual(SPEECH_MS - 30);
+}
+
+describe.each([undefined, 'inline'] as const)(
+  'what was said before the end is heard whole (media: %s)',
+  (media) => {
+    it.each([10, 30, 50])('when the call is ended %d ms later', async (ms) => {
+      const { say, other, line } = await talk(media);
+      await say(ms);
+      await other.endCall();
+      await eventually('the end', () => line.ended !== undefined, 10_000);
+      expectAll(line);
+    });
+
+    it.each([10, 30])('when the phone is hung up %d ms later', async (ms) => {
+      const { say, other, line } = await talk(media);
+      await say(ms);
+      await other.sendEvent({ type: 'phone.hangup' });
+      await eventually('the end', () => line.ended !== undefined, 10_000);
+      expectAll(line);
+      expect(line.ended?.now).toBe(false);
+    });
+
+    it('when who said it leaves', async () => {
+      const { say, other, line, leg } = await talk(media);
+      await say(10);
+      await other.leave();
+      await sleep(1_000);
+      expectAll(line);
+      await leg.close();
+    });
+  },
+);
+
+it('is cut where that is wanted', async () => {
+  const { say, other, line } = await talk();
+  void say(0);
+  await sleep(600);
+  const begun = performance.now();
+  await other.sendEvent({ type: 'phone.hangup', after: 'now' });
+  await eventually('the end', () => line.ended !== undefined, 10_000);
+  expect(line.ended?.now).toBe(true);
+  expect(line.heardMs(SPEECH_HZ)).toBeLessThan(SPEECH_MS - WORD_MS - 100);
+  expect(line.ended?.at).toBeGreaterThan(begun);
+});
+
+it('waits for no end of one who goes on talking', async () => {
+  const { other, line } = await talk();
+  other.play(SPEECH_HZ, LEVEL);
+  await eventually('speech', () => line.heardMs(SPEECH_HZ) > 500, 10_000);
+  await other.sendEvent({ type: 'phone.hangup' });
+  await eventually('the end', () => line.ended !== undefined, 10_000);
+});
