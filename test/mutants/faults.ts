@@ -24,7 +24,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'rejoin-without-end',
     file: 'src/bridge/stream/leg.ts',
-    from: 'this.joinTimer = this.options.clock.after(this.options.joinMs, () => this.fail(reason));',
+    from: 'if (this.joinTimer === undefined) this.limitJoin(reason);',
     to: '',
     why: 'a caller whose Stream call is lost for good waits in silence for ever',
   },
@@ -121,7 +121,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'calm-not-reset',
-    file: 'src/server/admission.ts',
+    file: 'src/telemetry/overload.ts',
     from: '      this.calm = 0;\n',
     to: '',
     why: 'an overloaded gateway takes callers again after one calm second in place of three',
