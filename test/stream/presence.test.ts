@@ -48,6 +48,7 @@ it.each<Cue>(['participantJoined', 'phone.answered'])(
     const lostMs = instants[0]?.of as number;
     if (cue === 'phone.answered') expect(lostMs).toBeLessThan(30);
     else expect(lostMs).toBeLessThan(deafMs + 30);
-    expect(instants.at(-1)?.of).toBeGreaterThan(GREETING_MS - 30);
+    // Further on a jitter buffer may stretch and splice what a busy machine delays.
+    expect(instants.at(-1)?.of).toBeGreaterThan(GREETING_MS - 200);
   },
 );

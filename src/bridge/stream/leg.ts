@@ -270,6 +270,7 @@ export class StreamLeg implements BridgeLeg {
   private prepared(): void {
     if (this.isPresent) return;
     this.attempts = 0;
+    this.isRefused = false;
     this.unlimitJoin();
   }
 

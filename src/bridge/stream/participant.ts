@@ -233,7 +233,7 @@ export class Participant implements PlacedParticipant {
     if (!maySpeak && !this.request.isBack) throw new MissingPermission(SEND_AUDIO);
     if (maySpeak) await this.mediaPath(call);
     this.watchdog = new Watchdog(
-      waysOf(call, sdk),
+      waysOf(call),
       this.request.watchdogMs,
       (reason) => this.depart('lost', reason),
       this.clock,
@@ -447,6 +447,7 @@ export class Participant implements PlacedParticipant {
 }
 
 /** As Stream numbers the kinds of tracks. */
+const AUDIO: SfuModels.TrackType.AUDIO = 1;
 const SCREEN_SHARE_AUDIO: SfuModels.TrackType.SCREEN_SHARE_AUDIO = 4;
 
 /** The voice of a participant, and the sound of a screen that they share. */
@@ -474,8 +475,8 @@ function isRefusal(error: unknown): boolean {
 }
 
 /** What the client sends and what it hears: it has a connection for each, and may have none for a while. */
-function waysOf(call: Call, { SfuModels: { TrackType } }: Sdk): Way[] {
-  const { microphone, state } = call;
+function waysOf(call: Call): Way[] {
+  const { microphone } = call;
   return [
     {
       name: 'what the phone says',
@@ -485,8 +486,7 @@ function waysOf(call: Call, { SfuModels: { TrackType } }: Sdk): Way[] {
     {
       name: 'what the phone hears',
       connection: () => call.subscriber,
-      isDue: () =>
-        state.remoteParticipants.some(({ publishedTracks }) => publishedTracks.includes(TrackType.AUDIO)),
+      isDue: () => hasSpeakers(call),
     },
   ];
 }
