@@ -8,6 +8,16 @@ const EQUAL_PEAKS = 0.002;
 /** An overlap must hold this share of the energy of either side, or its correlation says nothing. */
 const ENERGY_SHARE = 0.25;
 
+/** Pieces of sound, looked at by 10 ms: 100 ms to half a second. */
+const PIECE_STEP = 80;
+const SHORTEST_PIECE = 800;
+const LONGEST_PIECE = 4000;
+/** Of a step that is sound: -40 dBFS. */
+const SILENCE_ENERGY = (32_768 * 10 ** (-40 / 20)) ** 2 * PIECE_STEP;
+/** A piece is looked for close to where the one before was, unless it is not found there. */
+const NEAR_SAMPLES = 4000;
+const NEAR_CORRELATION = 0.9;
+
 /** How well one recording is found again in another. */
 export interface Alignment {
   /** Milliseconds by which `heard` is later than `sent`; 0 where nothing was found. */
@@ -55,6 +65,78 @@ export function align(sent: Int16Array, heard: Int16Array, options: AlignmentOpt
     snrDb: clampDb(10 * Math.log10(power / (1 - Math.min(power, 1)))),
     gainDb: best.gain === 0 ? 0 : clampDb(20 * Math.log10(Math.abs(best.gain))),
   };
+}
+
+/**
+ * Finds the pieces of `heard` (8 kHz both) in `sent` one by one, each where it belongs: pauses between them may have been left
+ * out or become longer. A piece is sound between two silences, of half a second at most. Told is how well three quarters
+ * of the pieces are found at least, and their usual lag. A piece takes some milliseconds.
+ */
+export function alignPieces(sent: Int16Array, heard: Int16Array): Alignment {
+  const found: Alignment[] = [];
+  let lag = 0;
+  for (const [from, to] of piecesOf(heard)) {
+    const piece = heard.subarray(from, to);
+    const near = place(piece, sent, from - lag - NEAR_SAMPLES, from - lag + NEAR_SAMPLES);
+    const at =
+      near !== undefined && near.correlation > NEAR_CORRELATION ? near : place(piece, sent, 0, sent.length);
+    if (at === undefined) {
+      found.push(NOTHING);
+      continue;
+    }
+    const { lagMs, ...rest } = align(sent.subarray(at.begin, at.begin + piece.length), piece, {
+      minLagMs: -1,
+      maxLagMs: 1,
+    });
+    if (at.correlation > NEAR_CORRELATION) lag = from - at.begin;
+    found.push({ ...rest, lagMs: ((from - at.begin) * 1000) / PHONE_RATE + lagMs });
+  }
+  const lags = found.map(({ lagMs }) => lagMs).sort((a, b) => a - b);
+  const worst = found.sort((a, b) => a.correlation - b.correlation)[found.length >> 2];
+  return worst === undefined ? NOTHING : { ...worst, lagMs: lags[lags.length >> 1] as number };
+}
+
+/** Sound between silences, first sample and the one after the last. */
+function piecesOf(pcm: Int16Array): [number, number][] {
+  const pieces: [number, number][] = [];
+  let begin: number | undefined;
+  for (let at = 0; at <= pcm.length; at += PIECE_STEP) {
+    const isSound =
+      at + PIECE_STEP <= pcm.length && energyOf(pcm.subarray(at, at + PIECE_STEP)) > SILENCE_ENERGY;
+    if (isSound) begin ??= at;
+    if (begin === undefined || (isSound && at - begin < LONGEST_PIECE)) continue;
+    if (at - begin >= SHORTEST_PIECE) pieces.push([begin, at]);
+    begin = isSound ? at : undefined;
+  }
+  return pieces;
+}
+
+function energyOf(pcm: Int16Array): number {
+  let energy = 0;
+  for (const sample of pcm) energy += sample * sample;
+  return energy;
+}
+
+/** Where between two samples of `sent` a piece of it begins most likely. */
+function place(
+  piece: Int16Array,
+  sent: Int16Array,
+  from: number,
+  to: number,
+): { begin: number; correlation: number } | undefined {
+  const first = Math.max(0, from);
+  const part = sent.subarray(first, Math.max(first, to + piece.length));
+  if (part.length < piece.length) return undefined;
+  const products = crossCorrelation(piece, part);
+  const energies = runningEnergy(part);
+  const energy = energyOf(piece);
+  let best = { begin: first, correlation: 0 };
+  for (let lag = 0; lag + piece.length <= part.length; lag++) {
+    const power = (energies[lag + piece.length] as number) - (energies[lag] as number);
+    const correlation = power === 0 ? 0 : (products[lag] as number) / Math.sqrt(power * energy);
+    if (correlation > best.correlation) best = { begin: first + lag, correlation };
+  }
+  return best;
 }
 
 function clampDb(db: number): number {

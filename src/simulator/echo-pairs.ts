@@ -93,6 +93,8 @@ export class EchoPairs {
   private cutAt = 0;
   private cut = 0;
   private cutShortened = 0;
+  /** Levels of silence that came back since, and are nobody's echo: as good as a pause that was sent. */
+  private silence = 0;
   private latestMs = 0;
 
   constructor(private readonly onPair: OnPair) {}
@@ -182,7 +184,7 @@ export class EchoPairs {
     const { rightTo, isWrong } = this.compare(end);
     if (!this.hasVaried) this.judge(end);
     else if (isWrong) this.realign(end, isLast);
-    else this.judge(isLast ? end : rightTo);
+    else this.judge(isLast ? end : this.withoutSilence(rightTo));
   }
 
   /** What came back so long ago that nothing tells of its pairs any more. */
@@ -192,7 +194,7 @@ export class EchoPairs {
     this.judged = to;
   }
 
-  /** Whether what waits is in its place. @returns to where a block proves it, and whether one disproves it */
+  /** Whether what waits is in its place. @returns to where blocks prove it, and whether one disproves it */
   private compare(end: number): { rightTo: number; isWrong: boolean } {
     const { shift } = this;
     let rightTo = this.judged;
@@ -208,12 +210,19 @@ export class EchoPairs {
       const isVaried = this.variation(begin + shift) > VARIED;
       this.hasVaried ||= isVaried;
       if (isVaried && here < CLEARLY * beside && here <= near) {
-        rightTo = begin + BLOCK;
+        rightTo = begin;
         this.isProven = true;
       }
       isWrong ||= here > DIFFERENT || (here > VARIED && near < CLEARLY * here);
     }
     return { rightTo, isWrong };
+  }
+
+  /** Silence tells nothing: it waits for what comes after it. @param to where a frame ends */
+  private withoutSilence(to: number): number {
+    let end = to;
+    while (end > this.judged && this.isQuiet(end - 1)) end -= LEVELS_A_FRAME;
+    return Math.max(end, this.judged);
   }
 
   private blockDifference(begin: number, shift: number): number {
@@ -288,7 +297,7 @@ export class EchoPairs {
     }
     this.doubt(begin, length, ways);
     const pairedBefore = this.paired;
-    this.judge(isLast ? end : Math.max(begin, end - HELD_BACK * LEVELS_A_FRAME), ways);
+    this.judge(isLast ? end : this.withoutSilence(end - HELD_BACK * LEVELS_A_FRAME), ways);
     this.patience = this.paired > pairedBefore ? 1 : Math.min(2 * this.patience, MOST_PATIENCE);
   }
 
@@ -347,11 +356,16 @@ export class EchoPairs {
         isCertain &&= shift === first && ways?.doubts[at - begin] !== 1;
         if (shift === NOWHERE) {
           this.unpaired += 1;
+          if (this.isQuiet(at)) this.silence += 1;
           continue;
         }
         const place = at + shift;
         this.paired += 1;
         if (place > this.expected) this.countLeftOut(this.expected, place);
+        else if (place < this.expected) isCertain = false;
+        // Silence in the place of a word.
+        if (this.isQuiet(at) && this.difference(at, place) === MOST_DIFFERENT) this.countWord(place);
+        this.silence = 0;
         this.expected = Math.max(this.expected, place + 1);
         this.shift = shift;
       }
@@ -382,8 +396,9 @@ export class EchoPairs {
 
   private countLeftOut(from: number, to: number): void {
     for (let at = from; at < to; at++) {
-      if (this.isPause(at)) this.pauses += 1;
-      else this.countWord(at);
+      if (!this.isPause(at)) this.countWord(at);
+      else if (this.silence > 0) this.silence -= 1;
+      else this.pauses += 1;
     }
   }
 
