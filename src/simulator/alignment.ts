@@ -16,7 +16,11 @@ const LONGEST_PIECE = 4000;
 const SILENCE_ENERGY = (32_768 * 10 ** (-40 / 20)) ** 2 * PIECE_STEP;
 /** A piece is looked for close to where the one before was, unless it is not found there. */
 const NEAR_SAMPLES = 4000;
-const NEAR_CORRELATION = 0.9;
+const FOUND = 0.98;
+const LIKELY = 0.4;
+/** One that was shortened is looked for 20 ms by 20 ms, so far around. */
+const SHORTENED_PIECE = 160;
+const SHORTENED_SAMPLES = 480;
 
 /** How well one recording is found again in another. */
 export interface Alignment {
@@ -68,32 +72,65 @@ export function align(sent: Int16Array, heard: Int16Array, options: AlignmentOpt
 }
 
 /**
- * Finds the pieces of `heard` (8 kHz both) in `sent` one by one, each where it belongs: pauses between them may have been left
- * out or become longer. A piece is sound between two silences, of half a second at most. Told is how well three quarters
- * of the pieces are found at least, and their usual lag. A piece takes some milliseconds.
+ * Finds the sound of `heard` (8 kHz both) in `sent` piece by piece, each where it belongs: pauses between may have been left out
+ * or become longer, and words have been shortened. A piece is sound between two silences, of half a second at most, or 20 ms
+ * of one that is not found whole. Told is how well half of the sound is found at least, and with which lag usually.
+ * A second takes about 50 ms.
  */
 export function alignPieces(sent: Int16Array, heard: Int16Array): Alignment {
-  const found: Alignment[] = [];
+  const found: { alignment: Alignment; length: number }[] = [];
   let lag = 0;
   for (const [from, to] of piecesOf(heard)) {
     const piece = heard.subarray(from, to);
-    const near = place(piece, sent, from - lag - NEAR_SAMPLES, from - lag + NEAR_SAMPLES);
-    const at =
-      near !== undefined && near.correlation > NEAR_CORRELATION ? near : place(piece, sent, 0, sent.length);
-    if (at === undefined) {
-      found.push(NOTHING);
+    const near = find(sent, piece, from, lag, NEAR_SAMPLES);
+    const whole = near.correlation >= FOUND ? near : find(sent, piece, from, lag, sent.length);
+    if (whole.correlation >= FOUND) {
+      lag = Math.round((whole.lagMs * PHONE_RATE) / 1000);
+      found.push({ alignment: whole, length: piece.length });
       continue;
     }
-    const { lagMs, ...rest } = align(sent.subarray(at.begin, at.begin + piece.length), piece, {
-      minLagMs: -1,
-      maxLagMs: 1,
-    });
-    if (at.correlation > NEAR_CORRELATION) lag = from - at.begin;
-    found.push({ ...rest, lagMs: ((from - at.begin) * 1000) / PHONE_RATE + lagMs });
+    const usual = Math.round(((near.correlation >= LIKELY ? near : whole).lagMs * PHONE_RATE) / 1000);
+    for (let at = from; at < to; at += SHORTENED_PIECE) {
+      const part = heard.subarray(at, Math.min(at + SHORTENED_PIECE, to));
+      found.push({ alignment: find(sent, part, at, usual, SHORTENED_SAMPLES), length: part.length });
+    }
+    lag = usual;
   }
-  const lags = found.map(({ lagMs }) => lagMs).sort((a, b) => a - b);
-  const worst = found.sort((a, b) => a.correlation - b.correlation)[found.length >> 2];
-  return worst === undefined ? NOTHING : { ...worst, lagMs: lags[lags.length >> 1] as number };
+  const { lagMs } = middleOf(found, 'lagMs');
+  return { ...middleOf(found, 'correlation'), lagMs };
+}
+
+/** That with the median value, of half of the sound. */
+function middleOf(found: { alignment: Alignment; length: number }[], by: 'lagMs' | 'correlation'): Alignment {
+  const sorted = [...found].sort((a, b) => a.alignment[by] - b.alignment[by]);
+  let left = found.reduce((sum, { length }) => sum + length, 0) / 2;
+  for (const { alignment, length } of sorted) {
+    left -= length;
+    if (left <= 0) return alignment;
+  }
+  return NOTHING;
+}
+
+/** A piece of `heard` that begins at `at`, with a lag that is at most `reach` samples away from the usual one. */
+function find(sent: Int16Array, piece: Int16Array, at: number, usual: number, reach: number): Alignment {
+  const first = Math.max(0, at - usual - reach);
+  const part = sent.subarray(first, Math.max(first, at - usual + reach + piece.length));
+  if (part.length < piece.length) return NOTHING;
+  const products = crossCorrelation(piece, part);
+  const energies = runningEnergy(part);
+  let [best, begin] = [0, 0];
+  for (let i = 0; i + piece.length <= part.length; i++) {
+    const power = (energies[i + piece.length] as number) - (energies[i] as number);
+    const score = power === 0 ? 0 : (products[i] as number) / Math.sqrt(power);
+    if (score <= best) continue;
+    best = score;
+    begin = i;
+  }
+  const { lagMs, ...rest } = align(part.subarray(begin, begin + piece.length), piece, {
+    minLagMs: -1,
+    maxLagMs: 1,
+  });
+  return { ...rest, lagMs: lagMs + ((at - first - begin) * 1000) / PHONE_RATE };
 }
 
 /** Sound between silences, first sample and the one after the last. */
@@ -115,28 +152,6 @@ function energyOf(pcm: Int16Array): number {
   let energy = 0;
   for (const sample of pcm) energy += sample * sample;
   return energy;
-}
-
-/** Where between two samples of `sent` a piece of it begins most likely. */
-function place(
-  piece: Int16Array,
-  sent: Int16Array,
-  from: number,
-  to: number,
-): { begin: number; correlation: number } | undefined {
-  const first = Math.max(0, from);
-  const part = sent.subarray(first, Math.max(first, to + piece.length));
-  if (part.length < piece.length) return undefined;
-  const products = crossCorrelation(piece, part);
-  const energies = runningEnergy(part);
-  const energy = energyOf(piece);
-  let best = { begin: first, correlation: 0 };
-  for (let lag = 0; lag + piece.length <= part.length; lag++) {
-    const power = (energies[lag + piece.length] as number) - (energies[lag] as number);
-    const correlation = power === 0 ? 0 : (products[lag] as number) / Math.sqrt(power * energy);
-    if (correlation > best.correlation) best = { begin: first + lag, correlation };
-  }
-  return best;
 }
 
 function clampDb(db: number): number {

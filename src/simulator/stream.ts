@@ -153,6 +153,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private readonly tail: string;
   /** For the proof: frames as spoken (lost ones too), as sent, and bytes as received. */
   private readonly proofBytes: number;
+  private readonly sentBytes: number;
   private readonly spokenFrames: string[] = [];
   private readonly sentFrames: string[] = [];
   private received = new Uint8Array(0);
@@ -180,6 +181,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     );
     const recordMs = options.recordMs ?? 0;
     this.proofBytes = Math.min(recordMs, options.proofMs ?? PROOF_MS) * BYTES_PER_MS;
+    this.sentBytes = this.proofBytes === 0 ? 0 : this.proofBytes + MOST_LEFT_OUT_BYTES;
     this.playout = new PlayoutBuffer({
       dejitterMs: options.dejitterMs ?? FRAME_MS,
       recordMs,
@@ -535,8 +537,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       return;
     }
     this.chunk += 1;
-    if (this.sentFrames.length * FRAME_BYTES < this.proofBytes + MOST_LEFT_OUT_BYTES)
-      this.sentFrames.push(payload);
+    if (this.sentFrames.length * FRAME_BYTES < this.sentBytes) this.sentFrames.push(payload);
     this.measurement.frameSent(payload, this.options.clock.time.now());
     socket.send(
       `{"event":"media","sequenceNumber":"${this.next()}","media":{"track":"inbound","chunk":"${this.chunk}",` +
