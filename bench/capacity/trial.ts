@@ -199,7 +199,9 @@ function droppedIn({ stats: { traffic } }: GatewayReport): number {
 async function proofOf(phones: readonly SimulatedPhone[]): Promise<number> {
   const worst = phones.map((phone) => {
     const report = phone.report();
-    return report?.pairing === 'valid' ? (report.proof?.received.correlation ?? 0) : 0;
+    return report?.pairing === 'valid' && report.framesMissing === 0
+      ? (report.proof?.received.correlation ?? 0)
+      : 0;
   });
   return Math.min(...worst);
 }

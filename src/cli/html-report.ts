@@ -129,6 +129,8 @@ function countTable(report: LoadReport): string {
     ['frames sent', report.framesSent],
     ['frames that came back', report.framesReceived],
     ['frames missing', report.framesMissing],
+    ['frames of pauses left out', report.pausesLeftOut],
+    ['milliseconds by which words were shortened', report.wordsShortenedMs],
     ['gaps over 40 ms', report.gaps],
     ['underruns', report.underruns],
     ...(report.script === undefined

@@ -65,6 +65,8 @@ function properties(report: LoadReport) {
     mostStreaming: report.mostStreaming,
     framesSent: report.framesSent,
     framesMissing: report.framesMissing,
+    pausesLeftOut: report.pausesLeftOut,
+    wordsShortenedMs: report.wordsShortenedMs,
     roundTripP50Ms: roundTrip.p50Ms,
     roundTripP99Ms: roundTrip.p99Ms,
     webhookP99Ms: webhook.p99Ms,

@@ -27,6 +27,8 @@ export function loadTable(report: LoadReport): string {
       ['sent', report.framesSent],
       ['came back', report.framesReceived],
       ['missing', report.framesMissing],
+      ['of pauses, left out', report.pausesLeftOut],
+      ['ms by which words were shortened', report.wordsShortenedMs],
       ['gaps over 40 ms', report.gaps],
       ['underruns', report.underruns],
     ],

@@ -111,7 +111,9 @@ function echoChecks(report: LoadReport, missingPercent: number): Check[] {
           : `the audio did not come back: correlation ${correlation.toFixed(3)}`,
     }),
     verdict('no frame was missing', share <= missingPercent, {
-      good: `${report.framesMissing} of ${report.framesSent} frames are missing`,
+      good:
+        `${report.framesMissing} of ${report.framesSent} frames are missing, besides ${report.pausesLeftOut} of silence ` +
+        `and ${report.wordsShortenedMs} ms by which words were shortened`,
       bad: `${report.framesMissing} frames are missing`,
     }),
   ];

@@ -8,6 +8,20 @@ const EQUAL_PEAKS = 0.002;
 /** An overlap must hold this share of the energy of either side, or its correlation says nothing. */
 const ENERGY_SHARE = 0.25;
 
+/** Pieces of sound, looked at by 10 ms: 100 ms to half a second. */
+const PIECE_STEP = 80;
+const SHORTEST_PIECE = 800;
+const LONGEST_PIECE = 4000;
+/** Of a step that is sound: -40 dBFS. */
+const SILENCE_ENERGY = (32_768 * 10 ** (-40 / 20)) ** 2 * PIECE_STEP;
+/** A piece is looked for close to where the one before was, unless it is not found there. */
+const NEAR_SAMPLES = 4000;
+const FOUND = 0.98;
+const LIKELY = 0.4;
+/** One that was shortened is looked for 20 ms by 20 ms, so far around. */
+const SHORTENED_PIECE = 160;
+const SHORTENED_SAMPLES = 480;
+
 /** How well one recording is found again in another. */
 export interface Alignment {
   /** Milliseconds by which `heard` is later than `sent`; 0 where nothing was found. */
@@ -55,6 +69,89 @@ export function align(sent: Int16Array, heard: Int16Array, options: AlignmentOpt
     snrDb: clampDb(10 * Math.log10(power / (1 - Math.min(power, 1)))),
     gainDb: best.gain === 0 ? 0 : clampDb(20 * Math.log10(Math.abs(best.gain))),
   };
+}
+
+/**
+ * Finds the sound of `heard` (8 kHz both) in `sent` piece by piece, each where it belongs: pauses between may have been left out
+ * or become longer, and words have been shortened. A piece is sound between two silences, of half a second at most, or 20 ms
+ * of one that is not found whole. Told is how well half of the sound is found at least, and with which lag usually.
+ * A second takes about 50 ms.
+ */
+export function alignPieces(sent: Int16Array, heard: Int16Array): Alignment {
+  const found: { alignment: Alignment; length: number }[] = [];
+  let lag = 0;
+  for (const [from, to] of piecesOf(heard)) {
+    const piece = heard.subarray(from, to);
+    const near = find(sent, piece, from, lag, NEAR_SAMPLES);
+    const whole = near.correlation >= FOUND ? near : find(sent, piece, from, lag, sent.length);
+    if (whole.correlation >= FOUND) {
+      lag = Math.round((whole.lagMs * PHONE_RATE) / 1000);
+      found.push({ alignment: whole, length: piece.length });
+      continue;
+    }
+    const usual = Math.round(((near.correlation >= LIKELY ? near : whole).lagMs * PHONE_RATE) / 1000);
+    for (let at = from; at < to; at += SHORTENED_PIECE) {
+      const part = heard.subarray(at, Math.min(at + SHORTENED_PIECE, to));
+      found.push({ alignment: find(sent, part, at, usual, SHORTENED_SAMPLES), length: part.length });
+    }
+    lag = usual;
+  }
+  const { lagMs } = middleOf(found, 'lagMs');
+  return { ...middleOf(found, 'correlation'), lagMs };
+}
+
+/** That with the median value, of half of the sound. */
+function middleOf(found: { alignment: Alignment; length: number }[], by: 'lagMs' | 'correlation'): Alignment {
+  const sorted = [...found].sort((a, b) => a.alignment[by] - b.alignment[by]);
+  let left = found.reduce((sum, { length }) => sum + length, 0) / 2;
+  for (const { alignment, length } of sorted) {
+    left -= length;
+    if (left <= 0) return alignment;
+  }
+  return NOTHING;
+}
+
+/** A piece of `heard` that begins at `at`, with a lag that is at most `reach` samples away from the usual one. */
+function find(sent: Int16Array, piece: Int16Array, at: number, usual: number, reach: number): Alignment {
+  const first = Math.max(0, at - usual - reach);
+  const part = sent.subarray(first, Math.max(first, at - usual + reach + piece.length));
+  if (part.length < piece.length) return NOTHING;
+  const products = crossCorrelation(piece, part);
+  const energies = runningEnergy(part);
+  let [best, begin] = [0, 0];
+  for (let i = 0; i + piece.length <= part.length; i++) {
+    const power = (energies[i + piece.length] as number) - (energies[i] as number);
+    const score = power === 0 ? 0 : (products[i] as number) / Math.sqrt(power);
+    if (score <= best) continue;
+    best = score;
+    begin = i;
+  }
+  const { lagMs, ...rest } = align(part.subarray(begin, begin + piece.length), piece, {
+    minLagMs: -1,
+    maxLagMs: 1,
+  });
+  return { ...rest, lagMs: lagMs + ((at - first - begin) * 1000) / PHONE_RATE };
+}
+
+/** Sound between silences, first sample and the one after the last. */
+function piecesOf(pcm: Int16Array): [number, number][] {
+  const pieces: [number, number][] = [];
+  let begin: number | undefined;
+  for (let at = 0; at <= pcm.length; at += PIECE_STEP) {
+    const isSound =
+      at + PIECE_STEP <= pcm.length && energyOf(pcm.subarray(at, at + PIECE_STEP)) > SILENCE_ENERGY;
+    if (isSound) begin ??= at;
+    if (begin === undefined || (isSound && at - begin < LONGEST_PIECE)) continue;
+    if (at - begin >= SHORTEST_PIECE) pieces.push([begin, at]);
+    begin = isSound ? at : undefined;
+  }
+  return pieces;
+}
+
+function energyOf(pcm: Int16Array): number {
+  let energy = 0;
+  for (const sample of pcm) energy += sample * sample;
+  return energy;
 }
 
 function clampDb(db: number): number {

@@ -9,6 +9,7 @@ export { type InboundCallOptions, SimulatedTwilio, type SimulatedTwilioOptions }
 export { FrameClock, type Ticker } from './clock.js';
 export type { DelayReport, DelaySample, DelayTrack } from './delay-track.js';
 export type { DialMapping } from './dial.js';
+export type { LeftOut } from './echo-pairs.js';
 export { TWILIO_ERRORS, type TwilioErrorCode, twilioCodeOf } from './errors.js';
 export type { GeneratorReport } from './generator-meter.js';
 export { type Handover, type HandoverReport, HandoverTotals, handoversOf } from './handover.js';

@@ -3,12 +3,13 @@ import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import type { Timer } from '../clock.js';
 import { expected, type GatewayError } from '../errors.js';
-import { align } from './alignment.js';
+import { align, alignPieces } from './alignment.js';
 import { FRAME_BYTES, FRAME_MS } from './audio.js';
 import type { FrameClock, Ticker } from './clock.js';
 import { type DelayTrack, delaysOf } from './delay-track.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import type { Ear } from './ear.js';
+import type { LeftOut } from './echo-pairs.js';
 import { twilioError } from './errors.js';
 import type { StreamTimes } from './handover.js';
 import type { Histogram } from './histogram.js';
@@ -34,7 +35,11 @@ const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 const PROOF_MS = 10_000;
 const PROOF_LAG_MS = 2000;
 const BYTES_PER_MS = 8;
-/** The echo of a frame is its own when it is found within half a frame of its place, this clearly. */
+/** What was sent is kept for so much longer: pauses of it may be left out. */
+const MOST_LEFT_OUT_BYTES = 3000 * BYTES_PER_MS;
+/** All of it is found in one place when it is found as well as this. */
+const WHOLE_CORRELATION = 0.98;
+/** An echo of something that does not vary is in its place when it is found within half a frame of it, this clearly. */
 const PAIRED_LAG_MS = FRAME_MS / 2;
 const PAIRED_CORRELATION = 0.9;
 
@@ -148,6 +153,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private readonly tail: string;
   /** For the proof: frames as spoken (lost ones too), as sent, and bytes as received. */
   private readonly proofBytes: number;
+  private readonly sentBytes: number;
   private readonly spokenFrames: string[] = [];
   private readonly sentFrames: string[] = [];
   private received = new Uint8Array(0);
@@ -175,6 +181,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     );
     const recordMs = options.recordMs ?? 0;
     this.proofBytes = Math.min(recordMs, options.proofMs ?? PROOF_MS) * BYTES_PER_MS;
+    this.sentBytes = this.proofBytes === 0 ? 0 : this.proofBytes + MOST_LEFT_OUT_BYTES;
     this.playout = new PlayoutBuffer({
       dejitterMs: options.dejitterMs ?? FRAME_MS,
       recordMs,
@@ -374,7 +381,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
 
   /** Forgets times and gaps so far; see {@link Measurement.restart}. */
   restartMeasurement(): void {
-    this.measurement.restart();
+    this.measurement.restart(this.options.clock.time.now());
   }
 
   /** Everything measured so far. With a recording it takes about half a second of CPU for the proof. */
@@ -382,16 +389,16 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     const now = this.endedAt ?? this.options.clock.time.now();
     const { measurement } = this;
     const proof = this.proof();
-    const framesMissing = measurement.missing(now);
+    const leftOut = measurement.leftOut(now);
     return {
       framesSent: measurement.framesSent,
       framesReceived: measurement.framesReceived,
       messagesReceived: measurement.messagesReceived,
       framesLost: this.line.lost,
       framesDiscarded: this.discarded,
-      framesMissing,
+      ...leftOut,
       roundTrip: measurement.roundTrip.percentiles(),
-      pairing: pairingOf(proof, framesMissing),
+      pairing: pairingOf(measurement.isPaired, proof, leftOut),
       gaps: measurement.gaps,
       maxGapMs: measurement.maxGapMs,
       firstAudioMs: measurement.firstArrivalAt > 0 ? measurement.firstArrivalAt - this.startedAt : undefined,
@@ -472,7 +479,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
 
   private play(payload: string, bytes: number): void {
     const now = this.options.clock.time.now();
-    this.measurement.mediaReceived(now, bytes);
+    this.measurement.mediaReceived(payload, bytes, now);
     const { ear } = this.options;
     if (!this.playout.records && ear === undefined) {
       this.playout.append(bytes, now);
@@ -530,8 +537,8 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       return;
     }
     this.chunk += 1;
-    if (this.sentFrames.length * FRAME_BYTES < this.proofBytes) this.sentFrames.push(payload);
-    this.measurement.frameSent(this.options.clock.time.now());
+    if (this.sentFrames.length * FRAME_BYTES < this.sentBytes) this.sentFrames.push(payload);
+    this.measurement.frameSent(payload, this.options.clock.time.now());
     socket.send(
       `{"event":"media","sequenceNumber":"${this.next()}","media":{"track":"inbound","chunk":"${this.chunk}",` +
         `"timestamp":"${timestamp}","payload":"${payload}${this.tail}`,
@@ -586,9 +593,14 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     if (sent.every((sample) => sample === 0)) return undefined;
     const received = decodeMulaw(this.received.subarray(0, this.receivedLength));
     const heard = this.heard().subarray(0, this.proofBytes + PROOF_LAG_MS * BYTES_PER_MS);
+    const whole = align(sent.subarray(0, this.proofBytes), received, {
+      minLagMs: -100,
+      maxLagMs: PROOF_LAG_MS,
+    });
+    const wholeHeard = align(this.spoken(), heard, { maxLagMs: PROOF_LAG_MS });
     return {
-      received: align(sent, received, { minLagMs: -100, maxLagMs: PROOF_LAG_MS }),
-      heard: align(this.spoken(), heard, { maxLagMs: PROOF_LAG_MS }),
+      received: whole.correlation >= WHOLE_CORRELATION ? whole : alignPieces(sent, received),
+      heard: wholeHeard.correlation >= WHOLE_CORRELATION ? wholeHeard : alignPieces(this.spoken(), heard),
     };
   }
 }
@@ -597,11 +609,13 @@ function decodeFrames(payloads: readonly string[]): Int16Array {
   return decodeMulaw(Buffer.concat(payloads.map((payload) => Buffer.from(payload, 'base64'))));
 }
 
-function pairingOf(proof: AudioProof | undefined, framesMissing: number): Pairing {
-  if (proof === undefined) return 'unverified';
+/** Sound that does not vary tells nothing by its loudness, but may when it was recorded. */
+function pairingOf(isPaired: boolean | undefined, proof: AudioProof | undefined, leftOut: LeftOut): Pairing {
+  if (proof === undefined) return isPaired === undefined ? 'unverified' : isPaired ? 'valid' : 'invalid';
   const { lagMs, correlation } = proof.received;
+  if (isPaired !== undefined) return isPaired && correlation > PAIRED_CORRELATION ? 'valid' : 'invalid';
   const inPlace = correlation > PAIRED_CORRELATION && Math.abs(lagMs) < PAIRED_LAG_MS;
-  return inPlace && framesMissing === 0 ? 'valid' : 'invalid';
+  return inPlace && leftOut.framesMissing === 0 ? 'valid' : 'invalid';
 }
 
 function connectionError(url: string, cause: Error & { code?: string }): GatewayError {

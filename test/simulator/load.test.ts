@@ -64,7 +64,7 @@ describe('load', () => {
       durationMs: 300,
       proofCalls: 0,
     });
-    expect(report).toMatchObject({ calls: 6, streams: 3, failed: 3, pairing: 'unverified', lostCalls: 0 });
+    expect(report).toMatchObject({ calls: 6, streams: 3, failed: 3, pairing: 'valid', lostCalls: 0 });
     expect(report.firstFailure).toMatch(/<Reject reason="busy">/);
   });
 
