@@ -108,11 +108,11 @@ export class Participant implements PlacedParticipant {
   private isEnding = false;
   private endReason: string | undefined;
   private othersCount = -1;
+  /** Sessions that share a screen which can be heard. */
+  private screens = '';
   /** Whether somebody is on the phone, and who waits for that. */
   private isDue = false;
   private awaken = () => {};
-  /** Sessions that share a screen which can be heard. */
-  private screens = '';
   private joining: Promise<void> | undefined;
   private leaving: Promise<void> | undefined;
 
@@ -474,6 +474,10 @@ function isRefusal(error: unknown): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
 
+async function isConnected(connection: Measured | undefined): Promise<boolean> {
+  return connection !== undefined && (await readTransport(connection)).isConnected;
+}
+
 /** What the client sends and what it hears: it has a connection for each, and may have none for a while. */
 function waysOf(call: Call): Way[] {
   const { microphone } = call;
@@ -491,13 +495,9 @@ function waysOf(call: Call): Way[] {
   ];
 }
 
-async function isConnected(connection: Measured | undefined): Promise<boolean> {
-  return connection !== undefined && (await readTransport(connection)).isConnected;
-}
-
 /** Whether there is anybody to hear. */
 function hasSpeakers({ state }: Call): boolean {
-  return state.remoteParticipants.some(({ publishedTracks }) => publishedTracks.length > 0);
+  return state.remoteParticipants.some(({ publishedTracks }) => publishedTracks.includes(AUDIO));
 }
 
 function subscribed(unsubscribe: () => void): { unsubscribe(): void } {
