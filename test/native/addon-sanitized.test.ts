@@ -62,7 +62,14 @@ describe.concurrent('the addon with AddressSanitizer and UndefinedBehaviorSaniti
   });
 
   it.for([
-    ['reads a byte too far', 'base64', 'text[length - 1]', 'text[length]', /heap-buffer-overflow/],
+    [
+      'reads a byte too far',
+      'base64',
+      'if (length == 0) return 0;',
+      // Which hardly ever changes the answer: a wrong one would be another fault.
+      'if (length == 0) return 0; if (text[length] == 7) return -1;',
+      /heap-buffer-overflow/,
+    ],
     [
       'counts too far',
       'media_message',
