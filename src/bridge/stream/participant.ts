@@ -311,8 +311,10 @@ export class Participant implements PlacedParticipant {
   /** Who did it comes by another way, and may come later. */
   private async tellModerated(): Promise<void> {
     if (this.moderator === undefined) await this.clock.sleep(MODERATOR_MS);
-    if (!this.isOver) this.listener.muted(true, 'moderator', this.moderator);
+    const { moderator } = this;
     this.moderator = undefined;
+    // It may have been undone meanwhile.
+    if (!this.isOver && this.isSilenced) this.listener.muted(true, 'moderator', moderator);
   }
 
   /** Whoever is there, but for earlier sessions of this very phone that the server has not missed yet. */
