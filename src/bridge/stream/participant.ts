@@ -76,6 +76,9 @@ const MEDIA_TIMEOUT_MS = 3_000;
 const MEDIA_POLL_MS = 20;
 /** Longest wait for the client to let go of a call: its own requests time out after five seconds. */
 const LEAVE_TIMEOUT_MS = 8_000;
+/** The client is asked again to turn its microphone, at most for two seconds. */
+const MICROPHONE_TRIES = 20;
+const MICROPHONE_PAUSE_MS = 100;
 /** Longest wait for who silenced a phone. */
 const MODERATOR_MS = 300;
 /** The client gives up reconnecting after this. */
@@ -151,16 +154,20 @@ export class Participant implements PlacedParticipant {
     if (this.isOver) return;
     this.isSilenced = isMuted;
     this.silencer = 'leg';
-    this.turnMicrophone();
+    void this.turnMicrophone();
   }
 
   /** On where the call lets it speak, and nobody has silenced it. */
-  private turnMicrophone(): void {
+  private async turnMicrophone(): Promise<void> {
     const { call } = this;
-    if (call === undefined) return;
-    const isOn = !this.isSilenced && call.state.ownCapabilities.includes(SEND_AUDIO);
-    const changed = isOn ? call.microphone.enable() : call.microphone.disable();
-    changed.catch(() => {});
+    for (let tries = 0; tries < MICROPHONE_TRIES; tries++) {
+      if (this.isOver || call === undefined) return;
+      const isOn = !this.isSilenced && this.maySpeak;
+      // The client may learn of a permission later than we do, and refuse.
+      await (isOn ? call.microphone.enable() : call.microphone.disable()).catch(() => {});
+      if (call.microphone.enabled === (!this.isSilenced && this.maySpeak)) return;
+      await this.clock.sleep(MICROPHONE_PAUSE_MS);
+    }
   }
 
   tick(): void {
@@ -183,7 +190,7 @@ export class Participant implements PlacedParticipant {
         this.isIn = true;
         this.listener.joined();
         if (this.request.isBack) this.listener.muted(!this.maySpeak, 'permission');
-        if (!this.maySpeak) this.turnMicrophone();
+        if (!this.maySpeak || this.microphone.isMuted) void this.turnMicrophone();
       },
       async (error) => {
         const refused = isRefusal(error);
@@ -232,6 +239,7 @@ export class Participant implements PlacedParticipant {
     const maySpeak = call.state.ownCapabilities.includes(SEND_AUDIO);
     if (!maySpeak && !this.request.isBack) throw new MissingPermission(SEND_AUDIO);
     if (maySpeak) await this.mediaPath(call);
+    else await call.microphone.disable();
     this.watchdog = new Watchdog(
       waysOf(call),
       this.request.watchdogMs,
@@ -316,7 +324,7 @@ export class Participant implements PlacedParticipant {
         if (!this.isIn || this.isOver || this.isEnding) return;
         this.silencer = 'permission';
         this.listener.muted(!maySpeak, 'permission');
-        this.turnMicrophone();
+        void this.turnMicrophone();
       }),
       call.microphone.state.status$.subscribe((status) => this.heed(status === 'disabled')),
       state.remoteParticipants$.subscribe((participants) => this.meet(participants)),
@@ -347,8 +355,10 @@ export class Participant implements PlacedParticipant {
   /** Who did it comes by another way, and may come later. */
   private async tellModerated(): Promise<void> {
     if (this.moderator === undefined) await this.clock.sleep(MODERATOR_MS);
-    if (!this.isOver) this.listener.muted(true, 'moderator', this.moderator);
+    const { moderator } = this;
     this.moderator = undefined;
+    // It may have been undone meanwhile.
+    if (!this.isOver && this.isSilenced) this.listener.muted(true, 'moderator', moderator);
   }
 
   /** Whoever is there, but for earlier sessions of this very phone that the server has not missed yet. */
