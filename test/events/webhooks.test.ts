@@ -80,7 +80,7 @@ describe('a call', () => {
     }
     expect(events.map(({ data }) => data).slice(0, 4)).toEqual([
       {},
-      { streamSid: caller.streamSid },
+      { streamSid: caller.streamSid, ringSeconds: expect.any(Number) },
       { digit: '1' },
       { digit: '#' },
     ]);
