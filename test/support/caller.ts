@@ -89,7 +89,7 @@ export async function upgradeStatus(
 /** A hand-made caller on a raw WebSocket: what it sends is exactly what the test says. */
 export class Caller {
   readonly streamSid = nextSid('MZ');
-  /** Everything received, parsed. */
+  /** Everything received, parsed, but for the marks by which the gateway measures its lead. */
   readonly received: { event: string; media?: { payload: string }; mark?: { name: string } }[] = [];
   closed: { code: number; reason: string } | undefined;
   private sequence = 0;
@@ -100,7 +100,10 @@ export class Caller {
     readonly parameters: Record<string, string>,
     readonly twiml: string,
   ) {
-    socket.on('message', (data) => this.received.push(JSON.parse(String(data))));
+    socket.on('message', (data) => {
+      const message = JSON.parse(String(data));
+      if (message.mark?.name.startsWith('trunkline-lead-') !== true) this.received.push(message);
+    });
     socket.on('close', (code, reason) => {
       this.closed = { code, reason: String(reason) };
     });
