@@ -59,8 +59,8 @@ export class Intake implements PlayoutLine {
   }
 
   /** Whether nothing came for a while, so that the leg is to hear something in its place. */
-  get isHollow(): boolean {
-    return this.playout.isHollow();
+  isHollow(now: number): boolean {
+    return this.playout.isHollow(now);
   }
 
   /** Takes the place of 20 ms that did not come. */

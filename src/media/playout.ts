@@ -200,9 +200,9 @@ export class Playout implements FrameSink, AtTurnEnd {
   }
 
   /** Whether nothing has come for longer than what holds back a frame may take; not before anything has come. */
-  isHollow(): boolean {
-    if (this.closed || this.sentMs === 0 || this.waitingMs > 0 || this.isHeld) return false;
-    return this.dryMs() > HOLE_MS && this.line.isWritable();
+  isHollow(now: number): boolean {
+    if (now - this.endsAt <= HOLE_MS || this.sentMs === 0 || this.closed) return false;
+    return this.waitingMs === 0 && !this.isHeld && this.line.isWritable();
   }
 
   /**

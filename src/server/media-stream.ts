@@ -346,10 +346,11 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   private tick(): void {
+    const now = this.clock.now();
     this.playout.tick();
     this.intake.tick();
-    if (this.intake.isHollow) this.fillHole();
-    this.probe.tick(this.clock.now());
+    if (this.intake.isHollow(now)) this.fillHole();
+    this.probe.tick(now);
   }
 
   /**

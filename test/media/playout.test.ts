@@ -504,7 +504,7 @@ describe('the playout', () => {
       for (let i = 0; i < 50; i++) {
         clock.advance(FRAME_MS);
         playout.tick();
-        if (playout.isHollow()) playout.fill(silence);
+        if (playout.isHollow(clock.now())) playout.fill(silence);
       }
       expect(caller.pauseMs).toBeGreaterThanOrEqual(900);
       expect(caller.pauseMs).toBeLessThanOrEqual(1_000);

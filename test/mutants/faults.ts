@@ -353,7 +353,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'hole-unfilled',
     file: 'src/server/media-stream.ts',
-    from: 'if (this.intake.isHollow) this.fillHole();',
+    from: 'if (this.intake.isHollow(now)) this.fillHole();',
     to: '',
     why: 'while a phone sends nothing its listeners get less audio than time passes',
   },
