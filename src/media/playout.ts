@@ -45,6 +45,11 @@ export interface PlayoutOptions {
   readonly limitMs: number;
   /** How much is kept for a listener who is not there yet, in milliseconds: the newest. Default `limitMs`. */
   readonly keepMs?: number;
+  /**
+   * Whether frames leave at the pace of speech: for a listener with a jitter buffer, which takes a burst for what its network
+   * is like from now on, and waits for as much. Default false: what is there goes at once.
+   */
+  readonly isPaced?: boolean;
 }
 
 /** To be run when so many frames have left the ring. */
@@ -83,6 +88,7 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   private readonly limitMs: number;
   private readonly keepMs: number;
+  private readonly isPaced: boolean;
   private readonly targetMs: number;
   private readonly nearMs: number;
   /** Made when a frame first has to wait, which in most calls none does. */
@@ -118,6 +124,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   ) {
     this.limitMs = options.limitMs;
     this.keepMs = options.keepMs ?? options.limitMs;
+    this.isPaced = options.isPaced === true;
     this.nearMs = this.limitMs / 2 - FRAME_MS;
     this.targetMs = Math.min(TARGET_MS, this.nearMs);
   }
@@ -344,7 +351,7 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   /** Whoever catches up hears all of it, one after the other. */
   private mayGo(): boolean {
-    return !this.isCatchingUp || this.endsAt - this.now <= this.targetMs;
+    return !(this.isCatchingUp || this.isPaced) || this.endsAt - this.now <= this.targetMs;
   }
 
   /** Makes what waits fit into the limit. */
@@ -364,8 +371,9 @@ export class Playout implements FrameSink, AtTurnEnd {
   private deliver(ring: FrameRing): void {
     const frame = ring.oldest as Int16Array;
     const leadMs = Math.max(0, this.endsAt - this.now);
-    if (leadMs <= this.targetMs && !this.isCatchingUp) this.currentAt = this.now;
     const behindMs = leadMs + (ring.length - 1) * FRAME_MS;
+    const stays = this.isPaced ? behindMs : leadMs;
+    if (stays <= this.targetMs && !this.isCatchingUp) this.currentAt = this.now;
     const isLive = ring.oldestStamp !== NO_STAMP;
     const lastsMs = this.isCatchingUp ? Number.POSITIVE_INFINITY : this.now - this.currentAt;
     if (!isLive || lastsMs < LASTING_MS || behindMs <= this.targetMs) {

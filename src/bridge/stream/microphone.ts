@@ -12,9 +12,9 @@ const SILENCE_MS = 15;
 const RELAXATION = 1024;
 
 /**
- * The phone's voice on its way into a call, without a gap: frames are sent the moment they come, for WebRTC's own
- * jitter buffer at the far end is the best place to even them out; where none come, silence follows the clock. Of what
- * comes all at once, as where this process had no time, the newest is heard (see {@link Playout}).
+ * The phone's voice on its way into a call, without a gap: where no frames come, silence follows the clock. What comes all
+ * at once leaves at the pace of speech, and of too much of it the newest is heard (see {@link Playout}): a listener's jitter
+ * buffer would wait for as much from then on, for a minute or so.
  */
 export class Microphone implements FrameSink {
   /** Frames that came while the microphone was muted. */
@@ -37,7 +37,7 @@ export class Microphone implements FrameSink {
       isWritable: () => true,
       write: (frame: Int16Array) => this.speak(frame),
     };
-    this.playout = new Playout(line, { limitMs: DEFAULT_LEAD_MS }, clock);
+    this.playout = new Playout(line, { limitMs: DEFAULT_LEAD_MS, isPaced: true }, clock);
   }
 
   /** Frames of words that were dropped for newer ones. */
