@@ -100,7 +100,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   /** The same if no network held anything back, which is never later. */
   private bookedUntil = Number.NEGATIVE_INFINITY;
   /** When the lead was last no greater than its target. */
-  private currentAt = Number.NEGATIVE_INFINITY;
+  private currentAt: number;
   private sentMs = 0;
   private discardedMs = 0;
   /** Nothing stands in a frame's way: none waits, none was cut, nothing is held. */
@@ -125,6 +125,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.limitMs = options.limitMs;
     this.keepMs = options.keepMs ?? options.limitMs;
     this.isPaced = options.isPaced === true;
+    this.currentAt = clock.now();
     this.nearMs = this.limitMs / 2 - FRAME_MS;
     this.targetMs = Math.min(TARGET_MS, this.nearMs);
   }
