@@ -29,6 +29,8 @@ const UNPAIRED_COST = 12;
 const JUMP_COST = 100;
 /** … less where a word is shortened. */
 const SHORTEN_COST = 30;
+/** More than this of difference on the way is another sound. */
+const MOST_ALIKE = 6;
 /** Where a jump took place is known but for so much. */
 const AMBIGUOUS = 40;
 /** Less of a word than this is left out, at one place, where words are shortened by a period of the voice: 20 ms. */
@@ -81,7 +83,7 @@ export class EchoPairs {
   private patience = 1;
   private hasVaried = false;
   private isProven = false;
-  /** Levels: that have pairs, that are nobody's echo, of pauses left out, of words shortened and missing. */
+  /** Levels of sound that have pairs, and that are nobody's echo; of pauses left out, of words shortened and missing. */
   private paired = 0;
   private unpaired = 0;
   private pauses = 0;
@@ -190,6 +192,8 @@ export class EchoPairs {
   /** What came back so long ago that nothing tells of its pairs any more. */
   private giveUp(to: number): void {
     if (to <= this.judged) return;
+    // Where nothing ever told of any, one is taken for one.
+    if (!this.isProven) this.judge(to);
     this.expected += to - this.judged;
     this.judged = to;
   }
@@ -296,26 +300,30 @@ export class EchoPairs {
       else if (i > 0) place = best[i - 1] as number;
     }
     this.doubt(begin, length, ways);
-    const pairedBefore = this.paired;
+    const before = { paired: this.paired, unpaired: this.unpaired };
     this.judge(isLast ? end : this.withoutSilence(end - HELD_BACK * LEVELS_A_FRAME), ways);
-    this.patience = this.paired > pairedBefore ? 1 : Math.min(2 * this.patience, MOST_PATIENCE);
+    if (this.paired > before.paired) this.patience = 1;
+    else if (this.unpaired > before.unpaired) this.patience = Math.min(2 * this.patience, MOST_PATIENCE);
   }
 
   /** Takes back what is right by chance. */
   private doubt(begin: number, length: number, ways: Ways): void {
     const { path } = ways;
-    let [loud, found] = [0, 0];
+    let [loud, found, different] = [0, 0, 0];
     for (let from = 0, to = 0; from < length; from = to) {
+      const place = path[from] as number;
       let sounds = 0;
-      for (; to < length && path[to] === path[from]; to++) {
-        if (!this.isQuiet(begin + to)) sounds += 1;
+      for (; to < length && path[to] === place; to++) {
+        if (this.isQuiet(begin + to)) continue;
+        sounds += 1;
+        if (place !== NOWHERE) different += this.difference(begin + to, begin + to + place);
       }
       loud += sounds;
-      if (path[from] !== NOWHERE) found += sounds;
+      if (place !== NOWHERE) found += sounds;
       // Silence that was put in is as good as any silence that was sent.
-      if (sounds === 0 && path[from] !== this.shift) path.fill(NOWHERE, from, to);
+      if (sounds === 0 && place !== this.shift) path.fill(NOWHERE, from, to);
     }
-    if (found * 2 < loud) path.fill(NOWHERE, 0, length);
+    if (found * 2 < loud || different > MOST_ALIKE * found) path.fill(NOWHERE, 0, length);
     this.markDoubts(begin, length, ways);
   }
 
@@ -355,12 +363,12 @@ export class EchoPairs {
         const shift = ways === undefined ? this.shift : (ways.path[at - begin] as number);
         isCertain &&= shift === first && ways?.doubts[at - begin] !== 1;
         if (shift === NOWHERE) {
-          this.unpaired += 1;
           if (this.isQuiet(at)) this.silence += 1;
+          else this.unpaired += 1;
           continue;
         }
         const place = at + shift;
-        this.paired += 1;
+        if (!this.isQuiet(at)) this.paired += 1;
         if (place > this.expected) this.countLeftOut(this.expected, place);
         else if (place < this.expected) isCertain = false;
         // Silence in the place of a word.
