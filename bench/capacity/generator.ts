@@ -6,10 +6,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { AudioSource } from '../../src/simulator/index.js';
+import { AudioSource, FRAME_BYTES } from '../../src/simulator/index.js';
 
 const SOURCE = fileURLToPath(new URL('../native/generator.cc', import.meta.url));
 const ANSWER_MS = 30_000;
+/** Quieter than this is a pause: -36 dBFS, more than the gateway says of one. */
+const WORD = 32_768 * 10 ** (-36 / 20);
 
 /** One call as the generator dials it; the upgrade's signature is made by whoever placed it. */
 export interface Order {
@@ -86,7 +88,7 @@ export class GeneratorProgram {
     try {
       const warnings = ['-Wall', '-Wextra', '-Werror'];
       execFileSync('g++', ['-std=c++17', ...warnings, ...flags, SOURCE, '-o', path], { stdio: 'pipe' });
-      writeFileSync(audio, `${AudioSource.speech().payloads.join('\n')}\n`);
+      writeFileSync(audio, `${wordsOf(AudioSource.speech()).join('\n')}\n`);
       return new GeneratorProgram(folder, path, audio);
     } catch (error) {
       rmSync(folder, { recursive: true });
@@ -97,6 +99,17 @@ export class GeneratorProgram {
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * Its frames that are words, by their root mean square. The gateway may leave out those of pauses, after which these phones would
+ * take every echo for that of a frame before: they count.
+ */
+export function wordsOf({ payloads, pcm }: AudioSource): string[] {
+  return payloads.filter((_, frame) => {
+    const samples = pcm.subarray(frame * FRAME_BYTES, (frame + 1) * FRAME_BYTES);
+    return samples.reduce((energy, sample) => energy + sample * sample, 0) > WORD ** 2 * samples.length;
+  });
 }
 
 /** A crowd of phones in a process of its own: bench/native/generator.cc. */

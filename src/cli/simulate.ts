@@ -52,7 +52,11 @@ export function simulateCommand(shell: Shell): Command {
     .option('--fail-p99 <ms>', 'most milliseconds of a frame’s round trip, p99', whole(1, 60_000))
     .option('--fail-webhook <ms>', 'most milliseconds of a webhook, p99', whole(1, 60_000))
     .option('--fail-gap <ms>', 'most milliseconds of silence at a hand-over, p99', whole(1, 60_000))
-    .option('--fail-missing <percent>', 'frames of an echo that may be missing (default: 0)', whole(0, 100))
+    .option(
+      '--fail-missing <percent>',
+      'frames of words of an echo that may be missing (default: 0)',
+      whole(0, 100),
+    )
     .option(
       '--fail-delay <ms>',
       'how much longer mouth to ear may be at the end, and 3 s after a stall, than at the beginning ' +
@@ -67,7 +71,8 @@ export function simulateCommand(shell: Shell): Command {
       'after',
       `
 Exit code 1 when a call failed or was cut off, the audio did not come back whole from an echo, or later and later, a script
-could not be followed or a limit was exceeded; and when the run is invalid, because this program itself was the limit.`,
+could not be followed or a limit was exceeded; and when the run is invalid, because this program itself was the limit.
+Pauses that an echo leaves out to be in time again, and words that it says a little faster, are counted and no fault.`,
     )
     .action(async (flags: SimulateFlags) => {
       const { runSimulation } = await import('./simulation.js');

@@ -29,6 +29,13 @@ const UNPAIRED_COST = 12;
 const JUMP_COST = 100;
 /** … less where a word is shortened. */
 const SHORTEN_COST = 30;
+/** More than this of difference on the way is another sound. */
+const MOST_ALIKE = 6;
+/** Of an echo at least this share is where it was expected, once so many frames came back; or it is like another by chance. */
+const LEAST_STEADY = 0.1;
+const ENOUGH = 100;
+/** After so many looks in a row, 10 s, it is looked more seldom. */
+const MOST_REALIGNED = 20;
 /** Where a jump took place is known but for so much. */
 const AMBIGUOUS = 40;
 /** Less of a word than this is left out, at one place, where words are shortened by a period of the voice: 20 ms. */
@@ -81,9 +88,13 @@ export class EchoPairs {
   private patience = 1;
   private hasVaried = false;
   private isProven = false;
-  /** Levels: that have pairs, that are nobody's echo, of pauses left out, of words shortened and missing. */
+  /** Levels of sound that have pairs, and that are nobody's echo. */
   private paired = 0;
   private unpaired = 0;
+  /** Frames that were in the place where they were expected, and looks in a row that found none. */
+  private steady = 0;
+  private realigned = 0;
+  /** Levels of pauses left out, of words shortened and missing. */
   private pauses = 0;
   private shortened = 0;
   private missing = 0;
@@ -114,7 +125,8 @@ export class EchoPairs {
 
   /** Whether the sound says that pairs are right; `undefined` where it does not vary, or there was none. */
   get isRight(): boolean | undefined {
-    if (this.unpaired > this.paired) return this.hasVaried ? false : undefined;
+    const isSeldomSteady = this.backFrames >= ENOUGH && this.steady < LEAST_STEADY * this.backFrames;
+    if (this.hasVaried && (this.unpaired > this.paired || isSeldomSteady)) return false;
     return this.isProven || undefined;
   }
 
@@ -183,15 +195,15 @@ export class EchoPairs {
     if (this.judged === end) return;
     const { rightTo, isWrong } = this.compare(end);
     if (!this.hasVaried) this.judge(end);
-    else if (isWrong) this.realign(end, isLast);
+    else if (isWrong && this.hasSound(end)) this.realign(end, isLast);
     else this.judge(isLast ? end : this.withoutSilence(rightTo));
   }
 
   /** What came back so long ago that nothing tells of its pairs any more. */
   private giveUp(to: number): void {
-    if (to <= this.judged) return;
-    this.expected += to - this.judged;
-    this.judged = to;
+    // Where nothing ever told of any, one is taken for one.
+    if (!this.isProven) this.judge(to);
+    for (; this.judged < to; this.judged++) this.pair(this.judged, this.judged + this.shift);
   }
 
   /** Whether what waits is in its place. @returns to where blocks prove it, and whether one disproves it */
@@ -223,6 +235,11 @@ export class EchoPairs {
     let end = to;
     while (end > this.judged && this.isQuiet(end - 1)) end -= LEVELS_A_FRAME;
     return Math.max(end, this.judged);
+  }
+
+  private hasSound(end: number): boolean {
+    for (let at = this.judged; at < end; at++) if (!this.isQuiet(at)) return true;
+    return false;
   }
 
   private blockDifference(begin: number, shift: number): number {
@@ -296,26 +313,33 @@ export class EchoPairs {
       else if (i > 0) place = best[i - 1] as number;
     }
     this.doubt(begin, length, ways);
-    const pairedBefore = this.paired;
+    const { paired, unpaired } = this;
+    this.realigned += 1;
     this.judge(isLast ? end : this.withoutSilence(end - HELD_BACK * LEVELS_A_FRAME), ways);
-    this.patience = this.paired > pairedBefore ? 1 : Math.min(2 * this.patience, MOST_PATIENCE);
+    if (this.paired > paired && this.realigned < MOST_REALIGNED) this.patience = 1;
+    else if (this.realigned > MOST_REALIGNED || this.unpaired > unpaired) {
+      this.patience = Math.min(2 * this.patience, MOST_PATIENCE);
+    }
   }
 
   /** Takes back what is right by chance. */
   private doubt(begin: number, length: number, ways: Ways): void {
     const { path } = ways;
-    let [loud, found] = [0, 0];
+    let [loud, found, different] = [0, 0, 0];
     for (let from = 0, to = 0; from < length; from = to) {
+      const place = path[from] as number;
       let sounds = 0;
-      for (; to < length && path[to] === path[from]; to++) {
-        if (!this.isQuiet(begin + to)) sounds += 1;
+      for (; to < length && path[to] === place; to++) {
+        if (this.isQuiet(begin + to)) continue;
+        sounds += 1;
+        if (place !== NOWHERE) different += this.difference(begin + to, begin + to + place);
       }
       loud += sounds;
-      if (path[from] !== NOWHERE) found += sounds;
+      if (place !== NOWHERE) found += sounds;
       // Silence that was put in is as good as any silence that was sent.
-      if (sounds === 0 && path[from] !== this.shift) path.fill(NOWHERE, from, to);
+      if (sounds === 0 && place !== this.shift) path.fill(NOWHERE, from, to);
     }
-    if (found * 2 < loud) path.fill(NOWHERE, 0, length);
+    if (found * 2 < loud || different > MOST_ALIKE * found) path.fill(NOWHERE, 0, length);
     this.markDoubts(begin, length, ways);
   }
 
@@ -348,33 +372,42 @@ export class EchoPairs {
   /** Counts what waits up to `to`, and tells of pairs. Without `ways` all of it is where it was expected. */
   private judge(to: number, ways?: Ways): void {
     const begin = this.judged;
+    if (ways === undefined && to > begin) {
+      this.steady += (to - begin) / LEVELS_A_FRAME;
+      this.realigned = 0;
+      this.patience = 1;
+    }
     for (let frame = begin; frame < to; frame += LEVELS_A_FRAME) {
       let isCertain = true;
       const first = ways === undefined ? this.shift : (ways.path[frame - begin] as number);
       for (let at = frame; at < frame + LEVELS_A_FRAME; at++) {
         const shift = ways === undefined ? this.shift : (ways.path[at - begin] as number);
-        isCertain &&= shift === first && ways?.doubts[at - begin] !== 1;
+        isCertain &&= shift === first && shift !== NOWHERE && ways?.doubts[at - begin] !== 1;
         if (shift === NOWHERE) {
-          this.unpaired += 1;
           if (this.isQuiet(at)) this.silence += 1;
+          else this.unpaired += 1;
           continue;
         }
-        const place = at + shift;
-        this.paired += 1;
-        if (place > this.expected) this.countLeftOut(this.expected, place);
-        else if (place < this.expected) isCertain = false;
-        // Silence in the place of a word.
-        if (this.isQuiet(at) && this.difference(at, place) === MOST_DIFFERENT) this.countWord(place);
-        this.silence = 0;
-        this.expected = Math.max(this.expected, place + 1);
+        if (!this.isQuiet(at)) this.paired += 1;
+        if (at + shift < this.expected) isCertain = false;
+        this.pair(at, at + shift);
         this.shift = shift;
       }
-      isCertain &&= first !== NOWHERE && first % LEVELS_A_FRAME === 0;
+      isCertain &&= first % LEVELS_A_FRAME === 0;
       if (isCertain && (ways === undefined || this.isBest(frame, first, begin, to))) {
         this.tell(frame / LEVELS_A_FRAME, (frame + first) / LEVELS_A_FRAME);
       }
     }
     this.judged = Math.max(begin, to);
+  }
+
+  /** A level that came back is the echo of that which was sent. */
+  private pair(back: number, sent: number): void {
+    if (sent > this.expected) this.countLeftOut(this.expected, sent);
+    // Silence in the place of a word.
+    if (this.isQuiet(back) && this.difference(back, sent) === MOST_DIFFERENT) this.countWord(sent);
+    this.silence = 0;
+    this.expected = Math.max(this.expected, sent + 1);
   }
 
   /** Whether a frame and those around it are in no better place nearby. */

@@ -9,15 +9,20 @@ const NOISE = 32;
 /** Levels below it are of a pause, as is what a server may leave out: -36 dBFS. */
 export const PAUSE_LEVEL = 30;
 
-/** The magnitude of a byte by the base64 character that holds its upper six bits, which are sign, exponent and half its fraction. */
-const MAGNITUDES = new Uint16Array(128);
+/**
+ * Magnitudes by base64 character: of the first byte of three its first character holds sign, exponent and half of the fraction;
+ * of the second byte, 128 further on, the second character holds sign and exponent.
+ */
+const MAGNITUDES = new Uint16Array(256);
+const SECOND = 128;
 const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 for (let i = 0; i < DIGITS.length; i++) {
-  const [sample = 0] = decodeMulaw(Uint8Array.of((i << 2) | 2));
-  MAGNITUDES[DIGITS.charCodeAt(i)] = Math.abs(sample);
+  const [first = 0, second = 0] = decodeMulaw(Uint8Array.of((i << 2) | 2, ((i & 15) << 4) | 8));
+  MAGNITUDES[DIGITS.charCodeAt(i)] = Math.abs(first);
+  MAGNITUDES[DIGITS.charCodeAt(i) + SECOND] = Math.abs(second);
 }
 
-/** How loud a stream of µ-law was over time, coarse enough to be found again in its echo: every third byte is looked at. */
+/** How loud a stream of µ-law was over time, coarse enough to be found again in its echo: every third byte is looked at, or the next. */
 export class Levels {
   private readonly kept: Uint8Array;
   private readonly mask: number;
@@ -51,8 +56,12 @@ export class Levels {
   /** @param payload base64 of so many bytes; one message may hold any number */
   add(payload: string, bytes: number): void {
     let { sum, count, filled } = this;
+    // Where there may be no second.
+    const last = payload.length - 4;
     for (let i = 0; i < payload.length; i += 4) {
-      sum += MAGNITUDES[payload.charCodeAt(i)] as number;
+      // First and second in turn, so that no tone is taken for silence because it is met where it is zero.
+      const turn = i < last ? (i >> 2) & 1 : 0;
+      sum += MAGNITUDES[payload.charCodeAt(i + turn) + turn * SECOND] as number;
       count += 1;
       filled += 3;
       if (filled < LEVEL_BYTES) continue;

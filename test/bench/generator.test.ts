@@ -5,11 +5,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { Account } from '../../bench/capacity/account.js';
-import { Generator, GeneratorProgram, type Order } from '../../bench/capacity/generator.js';
+import { Generator, GeneratorProgram, type Order, wordsOf } from '../../bench/capacity/generator.js';
 import { createGateway, type Gateway } from '../../src/index.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { needs } from '../support/needs.js';
 import { eventually } from '../support/time.js';
+
+/** Of what is said. */
+const MOST_CHANGED = 0.15;
 
 const runs = needs('Linux and a compiler', 'apt-get install g++', () => GeneratorProgram.isPossible());
 
@@ -60,9 +63,11 @@ describe.runIf(runs)("the capacity bench's generator", () => {
     const { sent, heldMs } = report;
     // Two frames of each call are the difference that the edges of the hold may make.
     expect(Math.abs(sent - 20 * (heldMs / 20))).toBeLessThanOrEqual(40);
-    expect(report).toMatchObject({ received: sent, missing: 0, discarded: 0, unexpected: 0 });
+    expect(report).toMatchObject({ received: sent - report.missing, discarded: 0 });
+    // After hiccups of a busy machine the gateway puts in sound, or shortens words.
+    expect(report.missing + report.unexpected).toBeLessThanOrEqual(MOST_CHANGED * sent);
     expect(report).toMatchObject({ streaming: 20, failed: 0, lost: 0, firstError: '' });
-    expect(report.roundTrip.count).toBe(sent);
+    expect(report.roundTrip.count).toBe(report.received);
     expect(report.lateness.count).toBe(sent);
     expect(report.roundTrip.p50Ms).toBeGreaterThan(0);
     expect(report.roundTrip.p50Ms).toBeLessThanOrEqual(report.roundTrip.p99Ms);
@@ -145,7 +150,8 @@ describe.runIf(runs)("the capacity bench's generator", () => {
     });
     const first = Number((rest[0] as { media: { timestamp: string } }).media.timestamp);
     expect(first).toBeLessThan(1_000);
-    const { payloads } = AudioSource.speech();
+    const payloads = wordsOf(AudioSource.speech());
+    expect(payloads.length).toBeGreaterThan(200);
     expect(rest).toEqual(
       rest.map((_, i) => ({
         event: 'media',
@@ -165,6 +171,45 @@ describe.runIf(runs)("the capacity bench's generator", () => {
       streamSid: 'MZ1',
       stop: { accountSid: 'AC1', callSid: 'CA1' },
     });
+  });
+
+  it('tells of marks when they were played, and takes no silence for an echo', async () => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    running.push(() => server.close());
+    await once(server, 'listening');
+    const marks: unknown[] = [];
+    server.on('connection', (socket) => {
+      const send = (message: object) => socket.send(JSON.stringify({ ...message, streamSid: 'MZ1' }));
+      const say = (payload: string) =>
+        socket.send(`{"event":"media","streamSid":"MZ1","media":{"payload":"${payload}"}}`);
+      socket.on('message', (data) => {
+        const { event, media, mark } = JSON.parse(String(data));
+        if (event === 'mark') marks.push(mark.name);
+        if (event !== 'media') return;
+        say(AudioSource.silence().payloads[0] as string);
+        say(media.payload);
+        if (media.chunk === '3') send({ event: 'mark', mark: { name: 'three' } });
+      });
+    });
+    const generator = await start(1);
+    generator.call({
+      host: '127.0.0.1',
+      port: (server.address() as AddressInfo).port,
+      path: '/media',
+      publicHost: 'gateway.invalid',
+      signature: 'none',
+      callSid: 'CA1',
+      accountSid: 'AC1',
+      streamSid: 'MZ1',
+    });
+    await generator.connected(1);
+    await generator.hold();
+    await eventually('the mark', () => marks.length > 0);
+    const report = await generator.endHold();
+    expect(report).toMatchObject({ received: report.sent, missing: 0, unexpected: 0 });
+    // Three frames and as many of silence before it.
+    expect(report.sent).toBeGreaterThanOrEqual(6);
+    expect(marks).toEqual(['three']);
   });
 
   it('ends with its standard input', async () => {

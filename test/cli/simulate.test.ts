@@ -439,6 +439,12 @@ describe('a report', () => {
         ({ detail }) => detail === '1 frames are missing',
       );
     expect([failed(), failed(1)]).toEqual([true, false]);
+    const shorter = { ...report, framesSent: 100, pausesLeftOut: 30, wordsShortenedMs: 60 };
+    expect(checksOf(shorter, { echo: true }).find(({ name }) => name === 'no frame was missing')).toEqual({
+      name: 'no frame was missing',
+      outcome: 'passed',
+      detail: '0 of 100 frames are missing, besides 30 of silence and 60 ms by which words were shortened',
+    });
     const judged = checksOf({ ...report, generator }, { echo: false });
     expect(verdictOf(judged)).toBe('failed');
     const aborted = checksOf({ ...report, aborted: true }, { echo: false, judgesGenerator: true });

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,6 +33,14 @@ constexpr size_t kMaxMessage = 2048;
 /** Bytes that wait for a socket that takes nothing. */
 constexpr size_t kMaxUnsent = 4096;
 constexpr size_t kReadAtOnce = 64 * 1024;
+constexpr std::string_view kMark = R"({"event":"mark")";
+constexpr std::string_view kPayloadKey = R"("payload":")";
+constexpr std::string_view kNameKey = R"("name":")";
+/** Longest name of a mark that is told again, and marks that may wait. */
+constexpr size_t kMaxMark = 256;
+constexpr size_t kMaxMarks = 256;
+/** Of samples below -38 dBFS. */
+constexpr int kSilentExponent = 1;
 
 /** What all phones share. */
 struct Crowd {
@@ -125,6 +134,10 @@ class Call {
 
   /** Says the next 20 ms. */
   void Speak(int64_t now) {
+    while (!marks_.empty() && marks_.front().due <= now) {
+      EchoMark(marks_.front().name);
+      marks_.pop_front();
+    }
     if (!Flush() || underWay() == kUnderWay) {
       ++crowd_.discarded;
       return;
@@ -277,11 +290,7 @@ class Call {
   void Take(const Frame& frame, int64_t now) {
     switch (frame.opcode) {
       case kText:
-        if (std::string_view(frame.payload, frame.length).substr(0, head_.size()) == head_ && echoed_ < sent_)
-          Echoed(now);
-        else
-          ++crowd_.unexpected;
-        return;
+        return Told({frame.payload, frame.length}, now);
       case kPing:
         return Control(kPong, frame.payload, frame.length);
       case kPong:
@@ -294,6 +303,50 @@ class Call {
       default:
         return Fail("an unknown WebSocket frame");
     }
+  }
+
+  void Told(std::string_view text, int64_t now) {
+    if (text.substr(0, head_.size()) == head_) {
+      playedAt_ = std::max(playedAt_, now) + kFrameMs * 1'000'000;
+      // Words are said all the time: silence is what the server says while it hears nothing.
+      if (IsSilent(ValueOf(text, kPayloadKey))) return;
+      if (echoed_ < sent_) return Echoed(now);
+    } else if (const auto name = ValueOf(text, kNameKey);
+               text.substr(0, kMark.size()) == kMark && name.size() - 1 < kMaxMark) {
+      // Told of when what is before it was played, as Twilio does.
+      if (playedAt_ <= now) return EchoMark(std::string(name));
+      if (marks_.size() < kMaxMarks) return marks_.push_back({playedAt_, std::string(name)});
+    }
+    ++crowd_.unexpected;
+  }
+
+  void EchoMark(const std::string& name) {
+    Say(R"({"event":"mark","sequenceNumber":")" + std::to_string(++sequence_) + R"(","streamSid":")" +
+        order_.streamSid + R"(","mark":{"name":")" + name + R"("}})");
+  }
+
+  /** The text between a key and the next quotation mark; empty where there is none. */
+  static std::string_view ValueOf(std::string_view text, std::string_view key) {
+    const size_t at = text.find(key);
+    if (at == std::string_view::npos) return {};
+    text.remove_prefix(at + key.size());
+    return text.substr(0, text.find('"'));
+  }
+
+  /** Whether no byte is louder than -38 dBFS: of every third, the first base64 character holds sign and exponent. */
+  static bool IsSilent(std::string_view payload) {
+    for (size_t i = 0; i < payload.size(); i += 4)
+      if ((ExponentOf(payload[i]) ^ 7) > kSilentExponent) return false;
+    return true;
+  }
+
+  static int ExponentOf(char digit) {
+    const int value = digit >= 'a'   ? digit - 'a' + 26
+                      : digit >= 'A' ? digit - 'A'
+                      : digit >= '0' ? digit - '0' + 52
+                      : digit == '+' ? 62
+                                     : 63;
+    return value >> 2 & 7;
   }
 
   /** The n-th echo answers the n-th frame. */
@@ -394,6 +447,13 @@ class Call {
   uint64_t holdFrom_ = UINT64_MAX;
   uint64_t holdTo_ = UINT64_MAX;
   int64_t sentAt_[kUnderWay];
+  /** When all that came will have been played, and marks to tell of then. */
+  int64_t playedAt_ = 0;
+  struct Mark {
+    int64_t due;
+    std::string name;
+  };
+  std::deque<Mark> marks_;
   std::string unsent_;
   size_t partLength_ = 0;
   char part_[kMaxMessage];
