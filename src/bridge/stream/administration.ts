@@ -40,6 +40,7 @@ interface RequestFailure {
 /** What the gateway does at Stream with its secret: users, calls, tokens, events. Media is not here. */
 export class Administration {
   private loaded: Promise<StreamClient> | undefined;
+  private wasAccepted = false;
   private known: Promise<unknown> | undefined;
 
   constructor(private readonly options: AdministrationOptions) {}
@@ -144,7 +145,7 @@ export class Administration {
 
   /**
    * Asks Stream, and again after a pause that grows and varies where it is busy or out of order; once more where it
-   * refuses, or knows nothing of what is asked for.
+   * refuses, or knows nothing of what is asked for, and has accepted our keys before.
    * @throws GatewayError `GW_STREAM_REFUSED` with Stream's status, `GW_STREAM_UNAVAILABLE` where tries are used up
    */
   private async request<T>(
@@ -154,20 +155,23 @@ export class Administration {
   ): Promise<T> {
     const client = await this.client;
     try {
-      return await pRetry(() => ask(client), {
+      const answer = await pRetry(() => ask(client), {
         retries: RETRIES,
         // The pauses are the clock's.
         minTimeout: 0,
         ...(signal === undefined ? {} : { signal }),
-        shouldRetry: ({ error, attemptNumber }) => isWorthAnother(error as RequestFailure, attemptNumber),
+        shouldRetry: ({ error, attemptNumber }) =>
+          this.isWorthAnother(error as RequestFailure, attemptNumber),
         onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
-          if (retriesLeft === 0 || !isWorthAnother(error as RequestFailure, attemptNumber)) return;
+          if (retriesLeft === 0 || !this.isWorthAnother(error as RequestFailure, attemptNumber)) return;
           this.options.onRetry?.(`${what}: ${error.message}`);
           const { clock } = this.options;
           const pauseMs = FIRST_PAUSE_MS * 2 ** (attemptNumber - 1) * (1 + Math.random());
           await clock.sleep(pauseMs + waitOf(error as RequestFailure, clock), signal);
         },
       });
+      this.wasAccepted = true;
+      return answer;
     } catch (error) {
       if (signal?.aborted) throw error;
       const failure = error as RequestFailure;
@@ -177,19 +181,18 @@ export class Administration {
       throw new GatewayError(code, message, { status: status === 0 ? 503 : status, cause: error });
     }
   }
+
+  /** A single refusal may be an answer of a part of Stream's that has not heard of a user, a call or a key yet. */
+  private isWorthAnother(failure: RequestFailure, attempt: number): boolean {
+    const isRefusal = [401, 403, 404].includes(failure.metadata?.responseCode ?? 0);
+    return isPassing(failure) || (attempt === 1 && isRefusal && this.wasAccepted);
+  }
 }
 
 /** Whether it may go well another time: busy, out of order, or no answer at all. */
 function isPassing({ metadata }: RequestFailure): boolean {
   const status = metadata?.responseCode;
   return status === undefined || status === 408 || status === 429 || status >= 500;
-}
-
-/** A single refusal may be an answer of a part of Stream's that has not heard of a user, a call or a key yet. */
-function isWorthAnother(failure: RequestFailure, attempt: number): boolean {
-  return (
-    isPassing(failure) || (attempt === 1 && [401, 403, 404].includes(failure.metadata?.responseCode ?? 0))
-  );
 }
 
 /** How long Stream wants to be left alone, bounded. */
