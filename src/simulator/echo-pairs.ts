@@ -24,6 +24,7 @@ const CLEARLY = 0.6;
 const DIFFERENT = 160;
 /** Other places nearby, in levels. */
 const NEAR = [-2, -1, 1, 2];
+const AROUND = [...NEAR, -LEVELS_A_FRAME, LEVELS_A_FRAME];
 /** The way through the levels of least cost: a difference counts so much at most, … */
 const MOST_DIFFERENT = 24;
 /** … 5 ms that are nobody's echo so much, … */
@@ -225,6 +226,12 @@ export class EchoPairs {
   private giveUp(to: number): void {
     // Where nothing ever told of any, one is taken for one.
     if (!this.isProven) this.judge(to);
+    // Nor is anything known of what is not kept.
+    const unknown = Math.min(to, this.back.oldest) - this.judged;
+    if (unknown > 0) {
+      this.judged += unknown;
+      this.expected = Math.max(this.expected, this.judged + this.shift);
+    }
     for (; this.judged < to; this.judged++) this.pair(this.judged, this.judged + this.shift);
   }
 
@@ -235,10 +242,9 @@ export class EchoPairs {
     let isWrong = false;
     for (let begin = this.judged; begin + BLOCK <= end; begin += BLOCK) {
       const here = this.blockDifference(begin, shift);
-      const [before, after] = [-1, 1].map((sign) =>
-        this.blockDifference(begin, shift + sign * LEVELS_A_FRAME),
-      );
-      const beside = Math.min(before as number, after as number);
+      const before = this.blockDifference(begin, shift - LEVELS_A_FRAME);
+      const after = this.blockDifference(begin, shift + LEVELS_A_FRAME);
+      const beside = Math.min(before, after);
       let near = beside;
       // Where next to nothing differs there is no better place.
       if (here > ALIKE) for (const by of NEAR) near = Math.min(near, this.blockDifference(begin, shift + by));
@@ -439,9 +445,8 @@ export class EchoPairs {
   private isBest(frame: number, shift: number, least: number, most: number): boolean {
     const begin = Math.max(least, Math.min(frame - BLOCK / 2 + LEVELS_A_FRAME / 2, most - BLOCK));
     const here = this.blockDifference(begin, shift);
-    return [...NEAR, -LEVELS_A_FRAME, LEVELS_A_FRAME].every(
-      (by) => this.blockDifference(begin, shift + by) >= here,
-    );
+    for (const by of AROUND) if (this.blockDifference(begin, shift + by) < here) return false;
+    return true;
   }
 
   private tell(back: number, sent: number): void {
