@@ -102,6 +102,7 @@ async function simulate(
       signal: leaving.signal,
       onProgress: progress.update,
       onUnsaved,
+      echoes: flags.echo,
       profile: {
         ...LINES[flags.line],
         ...(flags.jitter !== undefined && { jitterMs: flags.jitter }),

@@ -8,10 +8,10 @@ const EQUAL_PEAKS = 0.002;
 /** An overlap must hold this share of the energy of either side, or its correlation says nothing. */
 const ENERGY_SHARE = 0.25;
 
-/** Pieces of sound, looked at by 10 ms: 100 ms to half a second. */
+/** Pieces of sound, looked at by 10 ms: 100 to 250 ms. */
 const PIECE_STEP = 80;
 const SHORTEST_PIECE = 800;
-const LONGEST_PIECE = 4000;
+const LONGEST_PIECE = 2000;
 /** Of a step that is sound: -40 dBFS. */
 const SILENCE_ENERGY = (32_768 * 10 ** (-40 / 20)) ** 2 * PIECE_STEP;
 /** A piece is looked for close to where the one before was, unless it is not found there. */
@@ -73,7 +73,7 @@ export function align(sent: Int16Array, heard: Int16Array, options: AlignmentOpt
 
 /**
  * Finds the sound of `heard` (8 kHz both) in `sent` piece by piece, each where it belongs: pauses between may have been left out
- * or become longer, and words have been shortened. A piece is sound between two silences, of half a second at most, or 20 ms
+ * or become longer, and words have been shortened. A piece is sound between two silences, of 250 ms at most, or 20 ms
  * of one that is not found whole. Told is how well half of the sound is found at least, and with which lag usually.
  * A second takes about 50 ms.
  */
@@ -85,19 +85,29 @@ export function alignPieces(sent: Int16Array, heard: Int16Array): Alignment {
     const near = find(sent, piece, from, lag, NEAR_SAMPLES);
     const whole = near.correlation >= FOUND ? near : find(sent, piece, from, lag, sent.length);
     if (whole.correlation >= FOUND) {
-      lag = Math.round((whole.lagMs * PHONE_RATE) / 1000);
+      lag = samplesOf(whole);
       found.push({ alignment: whole, length: piece.length });
       continue;
     }
-    const usual = Math.round(((near.correlation >= LIKELY ? near : whole).lagMs * PHONE_RATE) / 1000);
+    const likely = samplesOf(near.correlation >= LIKELY ? near : whole);
     for (let at = from; at < to; at += SHORTENED_PIECE) {
       const part = heard.subarray(at, Math.min(at + SHORTENED_PIECE, to));
-      found.push({ alignment: find(sent, part, at, usual, SHORTENED_SAMPLES), length: part.length });
+      // Next to the part before it, or where most of its piece seems to be.
+      let alignment = find(sent, part, at, lag, SHORTENED_SAMPLES);
+      if (alignment.correlation < FOUND) {
+        const other = find(sent, part, at, likely, SHORTENED_SAMPLES);
+        if (other.correlation > alignment.correlation) alignment = other;
+      }
+      if (alignment.correlation >= FOUND) lag = samplesOf(alignment);
+      found.push({ alignment, length: part.length });
     }
-    lag = usual;
   }
   const { lagMs } = middleOf(found, 'lagMs');
   return { ...middleOf(found, 'correlation'), lagMs };
+}
+
+function samplesOf({ lagMs }: Alignment): number {
+  return Math.round((lagMs * PHONE_RATE) / 1000);
 }
 
 /** That with the median value, of half of the sound. */

@@ -1,6 +1,7 @@
 import { FRAME_BYTES, FRAME_MS } from './audio.js';
 import { LEVELS_A_FRAME, Levels, PAUSE_LEVEL } from './levels.js';
 
+const LEVELS_A_SECOND = 50 * LEVELS_A_FRAME;
 /** Sent frames that are kept: about 20 s, far more than any echo is late. */
 const KEPT_SENT = 1024;
 /** Frames that came back and may wait for their pairs; so many of their levels are looked at together. */
@@ -16,11 +17,14 @@ const HELD_BACK = 10;
 const BLOCK = 5 * LEVELS_A_FRAME;
 /** A block that varies less says nothing of its place. */
 const VARIED = 60;
+/** One that differs less is as it was sent. */
+const ALIKE = 30;
 /** A block is in its place where it differs so much less than 20 ms before and after; and is not, where it differs more. */
 const CLEARLY = 0.6;
 const DIFFERENT = 160;
 /** Other places nearby, in levels. */
 const NEAR = [-2, -1, 1, 2];
+const AROUND = [...NEAR, -LEVELS_A_FRAME, LEVELS_A_FRAME];
 /** The way through the levels of least cost: a difference counts so much at most, … */
 const MOST_DIFFERENT = 24;
 /** … 5 ms that are nobody's echo so much, … */
@@ -34,15 +38,15 @@ const MOST_ALIKE = 6;
 /** Of an echo at least this share is where it was expected, once so many frames came back; or it is like another by chance. */
 const LEAST_STEADY = 0.1;
 const ENOUGH = 100;
-/** After so many looks in a row, 10 s, it is looked more seldom. */
+/** After so many looks in a row, 10 s, it is looked more seldom, and only in the latest 5 s. */
 const MOST_REALIGNED = 20;
+const RECENT = 5 * LEVELS_A_SECOND;
 /** Where a jump took place is known but for so much. */
 const AMBIGUOUS = 40;
 /** Less of a word than this is left out, at one place, where words are shortened by a period of the voice: 20 ms. */
 const WORD_LEVELS = LEVELS_A_FRAME;
 /** Words may be shortened by this share of a second. */
 const MOST_SHORTENED = 0.15;
-const LEVELS_A_SECOND = 50 * LEVELS_A_FRAME;
 const LEVEL_MS = FRAME_MS / LEVELS_A_FRAME;
 /** How a place was come to: not from the same or one a little below. */
 const JUMP = WORD_LEVELS;
@@ -108,7 +112,11 @@ export class EchoPairs {
   private silence = 0;
   private latestMs = 0;
 
-  constructor(private readonly onPair: OnPair) {}
+  /** @param isEcho whether an echo is expected; one is taken for one where not */
+  constructor(
+    private readonly onPair: OnPair,
+    private readonly isEcho = true,
+  ) {}
 
   get framesSent(): number {
     return this.sentFrames;
@@ -131,12 +139,24 @@ export class EchoPairs {
   }
 
   frameSent(payload: string, now: number): void {
-    this.sent.add(payload, FRAME_BYTES);
+    if (this.isEcho) this.sent.add(payload, FRAME_BYTES);
     this.sentAt[this.sentFrames % KEPT_SENT] = now;
     this.sentFrames += 1;
   }
 
   mediaReceived(payload: string, bytes: number, now: number): void {
+    if (!this.isEcho) {
+      this.backBytes += bytes;
+      for (
+        const complete = Math.floor(this.backBytes / FRAME_BYTES);
+        this.backFrames < complete;
+        this.backFrames++
+      ) {
+        this.cameAt[this.backFrames % KEPT_BACK] = now;
+        this.tell(this.backFrames, this.backFrames);
+      }
+      return;
+    }
     if (payload.length <= PIECE) {
       this.take(payload, bytes, now);
       return;
@@ -148,11 +168,14 @@ export class EchoPairs {
 
   /** Judges all that came back, also what later frames could have told more of. */
   conclude(): void {
-    this.look(true);
+    if (this.isEcho) this.look(true);
   }
 
   /** What was left out, in frames. @param due frames sent that should be back by now */
   leftOut(due: number): LeftOut {
+    if (!this.isEcho) {
+      return { framesMissing: Math.max(0, due - this.backFrames), pausesLeftOut: 0, wordsShortenedMs: 0 };
+    }
     let { missing, pauses } = this;
     const end = due * LEVELS_A_FRAME;
     for (let at = this.expected; at < end; at++) {
@@ -203,6 +226,12 @@ export class EchoPairs {
   private giveUp(to: number): void {
     // Where nothing ever told of any, one is taken for one.
     if (!this.isProven) this.judge(to);
+    // Nor is anything known of what is not kept.
+    const unknown = Math.min(to, this.back.oldest) - this.judged;
+    if (unknown > 0) {
+      this.judged += unknown;
+      this.expected = Math.max(this.expected, this.judged + this.shift);
+    }
     for (; this.judged < to; this.judged++) this.pair(this.judged, this.judged + this.shift);
   }
 
@@ -213,12 +242,12 @@ export class EchoPairs {
     let isWrong = false;
     for (let begin = this.judged; begin + BLOCK <= end; begin += BLOCK) {
       const here = this.blockDifference(begin, shift);
-      const [before, after] = [-1, 1].map((sign) =>
-        this.blockDifference(begin, shift + sign * LEVELS_A_FRAME),
-      );
-      const beside = Math.min(before as number, after as number);
+      const before = this.blockDifference(begin, shift - LEVELS_A_FRAME);
+      const after = this.blockDifference(begin, shift + LEVELS_A_FRAME);
+      const beside = Math.min(before, after);
       let near = beside;
-      for (const by of NEAR) near = Math.min(near, this.blockDifference(begin, shift + by));
+      // Where next to nothing differs there is no better place.
+      if (here > ALIKE) for (const by of NEAR) near = Math.min(near, this.blockDifference(begin, shift + by));
       const isVaried = this.variation(begin + shift) > VARIED;
       this.hasVaried ||= isVaried;
       if (isVaried && here < CLEARLY * beside && here <= near) {
@@ -262,7 +291,8 @@ export class EchoPairs {
   private realign(end: number, isLast: boolean): void {
     const { judged: begin, sent, back } = this;
     const length = end - begin;
-    const lowest = Math.max(this.expected, sent.oldest) - end;
+    const oldest = this.patience > 1 ? Math.max(sent.oldest, sent.length - RECENT) : sent.oldest;
+    const lowest = Math.max(this.expected, oldest) - end;
     // The last place is nowhere: of what is nobody's echo.
     const nowhere = Math.max(1, sent.length - begin - lowest);
     const ways = waysOf(length, nowhere + 1);
@@ -316,8 +346,9 @@ export class EchoPairs {
     const { paired, unpaired } = this;
     this.realigned += 1;
     this.judge(isLast ? end : this.withoutSilence(end - HELD_BACK * LEVELS_A_FRAME), ways);
-    if (this.paired > paired && this.realigned < MOST_REALIGNED) this.patience = 1;
-    else if (this.realigned > MOST_REALIGNED || this.unpaired > unpaired) {
+    const isOften = this.realigned > MOST_REALIGNED;
+    if (this.paired > paired && !isOften) this.patience = 1;
+    else if (isOften || this.unpaired > unpaired) {
       this.patience = Math.min(2 * this.patience, MOST_PATIENCE);
     }
   }
@@ -414,9 +445,8 @@ export class EchoPairs {
   private isBest(frame: number, shift: number, least: number, most: number): boolean {
     const begin = Math.max(least, Math.min(frame - BLOCK / 2 + LEVELS_A_FRAME / 2, most - BLOCK));
     const here = this.blockDifference(begin, shift);
-    return [...NEAR, -LEVELS_A_FRAME, LEVELS_A_FRAME].every(
-      (by) => this.blockDifference(begin, shift + by) >= here,
-    );
+    for (const by of AROUND) if (this.blockDifference(begin, shift + by) < here) return false;
+    return true;
   }
 
   private tell(back: number, sent: number): void {

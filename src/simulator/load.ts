@@ -47,6 +47,8 @@ export interface LoadOptions {
   readonly audio?: AudioSource;
   /** What every caller does, once; holds end early when all are done. */
   readonly script?: Script;
+  /** Whether the server is expected to send back what it hears; default true, never with a script. */
+  readonly echoes?: boolean;
   readonly profile?: LineProfile;
   readonly from?: string;
   readonly to?: string;
@@ -398,6 +400,7 @@ class Load {
       proofMs: PROOF_MS,
       listens: script !== undefined,
       roundTrips: this.roundTrips,
+      echoes: script === undefined && this.options.echoes,
     });
     this.placed += 1;
     this.live.add(phone);

@@ -12,7 +12,7 @@ const IN_FLIGHT_MS = 300;
 
 /**
  * Whether round trips are of frames and their echoes: `valid` where the sound proves it, `invalid` where it disproves it, and
- * `unverified` where it cannot tell, for it does not vary: then the k-th frame that came back is taken for the k-th sent.
+ * `unverified` where it cannot tell, for it does not vary or no echo is expected: then the k-th frame that came back is taken for the k-th sent.
  */
 export type Pairing = 'valid' | 'invalid' | 'unverified';
 
@@ -59,12 +59,15 @@ export class Measurement {
   private maxGap = 0;
   private firstArrival = 0;
 
-  /** @param roundTrips gets every round trip, too */
-  constructor(roundTrips?: Histogram) {
+  /**
+   * @param roundTrips gets every round trip, too
+   * @param isEcho whether an echo is expected; default true
+   */
+  constructor(roundTrips?: Histogram, isEcho = true) {
     this.roundTrip = new Histogram(roundTrips);
     this.pairs = new EchoPairs((sentAt, cameAt) => {
       if (cameAt >= this.measuredFrom) this.roundTrip.record((cameAt - sentAt) * 1000);
-    });
+    }, isEcho);
   }
 
   get framesSent(): number {

@@ -72,6 +72,11 @@ export interface PhoneOptions {
   readonly listens?: boolean | undefined;
   /** Gets every round trip of the call, too. */
   readonly roundTrips?: Histogram | undefined;
+  /**
+   * Whether the server is expected to send back what it hears, so that its frames are paired with those that were said by their
+   * sound; default true. Where not, the k-th that comes is taken for the k-th that was said.
+   */
+  readonly echoes?: boolean | undefined;
   /** De-jitter delay of the far end in milliseconds, 0…1,000; default 20. */
   readonly dejitterMs?: number | undefined;
 }

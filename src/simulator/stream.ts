@@ -77,6 +77,8 @@ export interface StreamOptions {
   readonly ear?: Ear | undefined;
   /** Gets every round trip, too. */
   readonly roundTrips?: Histogram | undefined;
+  /** Whether the server is expected to send back what it hears; default true. */
+  readonly echoes?: boolean | undefined;
   readonly dial?: DialMapping | undefined;
   readonly profile?: LineProfile | undefined;
   readonly faults?: StreamFaults | undefined;
@@ -162,7 +164,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   constructor(options: StreamOptions) {
     super();
     this.options = options;
-    this.measurement = new Measurement(options.roundTrips);
+    this.measurement = new Measurement(options.roundTrips, options.echoes);
     this.voice = options.voice ?? new Voice();
     this.tail = `"},"streamSid":"${this.streamSid}"}`;
     this.inbox = new Inbox(this.streamSid, {

@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
+import { alignPieces } from '../../src/simulator/alignment.js';
 import {
   AudioSource,
   align,
   decodeMulaw,
   encodeMulaw,
   Histogram,
+  PHONE_RATE,
   readWav,
   writeWav,
 } from '../../src/simulator/index.js';
@@ -144,6 +146,40 @@ describe('alignment', () => {
       expect(align(speech, other)).toEqual({ lagMs: 0, correlation: 0, snrDb: -99, gainDb: 0 });
       expect(align(other, speech).correlation).toBe(0);
     }
+  });
+});
+
+describe('alignment by pieces', () => {
+  const speech = AudioSource.speech().pcm.subarray(0, 6 * PHONE_RATE);
+  /** Left out: samples from one on. */
+  const without = (pieces: readonly [number, number][]) =>
+    speech.filter((_, i) => !pieces.some(([from, length]) => i >= from && i < from + length));
+
+  it('finds words again whose pauses were left out, or became longer', () => {
+    const shorter = without([
+      [34 * 160, 1_200],
+      [228 * 160, 1_000],
+    ]);
+    const longer = new Int16Array(speech.length + 4_000);
+    longer.set(speech.subarray(0, 38 * 160));
+    longer.set(speech.subarray(38 * 160), 38 * 160 + 4_000);
+    for (const heard of [speech, shorter, longer]) {
+      const { correlation, snrDb } = alignPieces(speech, heard);
+      expect(correlation).toBeGreaterThan(0.999);
+      expect(snrDb).toBeGreaterThan(30);
+    }
+    expect(align(speech, shorter).correlation).toBeLessThan(0.9);
+    expect(alignPieces(speech, longer).lagMs).toBeCloseTo(500, 0);
+  });
+
+  it('finds words that were shortened, but not other words of the same voice', () => {
+    const cuts = Array.from({ length: 40 }, (_, i): [number, number] => [1_000 + 1_100 * i, 72]);
+    expect(alignPieces(speech, without(cuts)).correlation).toBeGreaterThan(0.99);
+    const half = speech.length / 2;
+    const others = [speech.slice().reverse(), speech.map(() => Math.round((Math.random() - 0.5) * 8_000))];
+    for (const other of others) expect(alignPieces(speech, other).correlation).toBeLessThan(0.95);
+    expect(alignPieces(speech.subarray(0, half), speech.subarray(half)).correlation).toBeLessThan(0.96);
+    expect(alignPieces(speech, new Int16Array(8_000))).toMatchObject({ correlation: 0, lagMs: 0 });
   });
 });
 

@@ -238,6 +238,20 @@ describe('frames and their echoes', () => {
     expect(roundTrips.length).toBeLessThan(100);
   });
 
+  it('are taken one for one where no echo is expected', () => {
+    const roundTrips: number[] = [];
+    const pairs = new EchoPairs((sentAt, cameAt) => roundTrips.push(cameAt - sentAt), false);
+    for (let frame = 0; frame < 200; frame++) {
+      pairs.frameSent(speech.payloads[frame] as string, frame * FRAME_MS);
+      const other = AudioSource.tone(300).payloads[0] as string;
+      if (frame < 150) pairs.mediaReceived(other, FRAME_BYTES, frame * FRAME_MS + 7);
+    }
+    pairs.conclude();
+    expect(pairs.isRight).toBeUndefined();
+    expect(roundTrips).toEqual(Array.from({ length: 150 }, () => 7));
+    expect(pairs.leftOut(200)).toEqual({ framesMissing: 50, pausesLeftOut: 0, wordsShortenedMs: 0 });
+  });
+
   it('may come in messages of any size', () => {
     const roundTrips: number[] = [];
     const pairs = new EchoPairs((sentAt, cameAt) => roundTrips.push(cameAt - sentAt));
