@@ -1,14 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { StreamBridge } from '../../src/index.js';
 import { AudioSource, MouthToEar, type SimulatedPhone } from '../../src/simulator/index.js';
 import { STAGE } from '../../src/telemetry/call-latencies.js';
 import { RecentLatency } from '../../src/telemetry/recent-latency.js';
 import { startGateway } from '../support/gateway.js';
 import { callPhone } from '../support/stream-call.js';
+import { streamProcess } from '../support/stream-process.js';
 import { bound, clock, eventually, sleep } from '../support/time.js';
 
 const PAIRS = 5;
@@ -16,28 +13,12 @@ const SECONDS = 60;
 /** Of the beginning and of the end. */
 const COMPARED_SECONDS = 15;
 
-let double: ChildProcess;
-let keys: { url: string; apiKey: string; apiSecret: string };
-
-/** The double in a process of its own: this one has ten phones to speak for. */
-beforeAll(async () => {
-  const program = fileURLToPath(new URL('../support/stream/main.ts', import.meta.url));
-  double = spawn(process.execPath, ['--import', 'tsx', program], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const [line] = await once(createInterface(double.stdout as NodeJS.ReadableStream), 'line');
-  keys = JSON.parse(line as string);
-});
-
-afterAll(async () => {
-  const exited = once(double, 'exit');
-  double.stdin?.end();
-  await exited;
-});
+const stream = streamProcess();
 
 it('ten calls through Stream are as close after a minute as they were at its beginning', {
   timeout: 180_000,
 }, async () => {
-  const { url: baseUrl, apiKey, apiSecret } = keys;
-  const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl, maxWorkerDelayMs: 0 });
+  const bridge = new StreamBridge({ ...stream(), maxWorkerDelayMs: 0 });
   let calls = 0;
   const { gateway, url } = await startGateway({
     bridge,

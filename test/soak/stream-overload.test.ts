@@ -1,13 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { StreamBridge } from '../../src/index.js';
 import { AudioSource, FrameClock, SimulatedPhone } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { LEVEL, phoneLevel } from '../support/stream-call.js';
+import { streamProcess } from '../support/stream-process.js';
 import { bound, eventually, sleep } from '../support/time.js';
 
 /** Three a second: more than both ends' WebRTC, and the server between them, can have of two cores. */
@@ -18,28 +15,12 @@ const WINDOWS = 6;
 /** Primes: µ-law's distortion products then fall between them. */
 const TONES_HZ = [503, 1_117];
 
-let double: ChildProcess;
-let keys: { url: string; apiKey: string; apiSecret: string };
-
-/** The double in a process of its own: this one has sixty phones to speak for. */
-beforeAll(async () => {
-  const program = fileURLToPath(new URL('../support/stream/main.ts', import.meta.url));
-  double = spawn(process.execPath, ['--import', 'tsx', program], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const [line] = await once(createInterface(double.stdout as NodeJS.ReadableStream), 'line');
-  keys = JSON.parse(line as string);
-});
-
-afterAll(async () => {
-  const exited = once(double, 'exit');
-  double.stdin?.end();
-  await exited;
-});
+const stream = streamProcess();
 
 it('whatever is offered, calls that are admitted hear and are heard; others are busy at once', {
   timeout: 180_000,
 }, async () => {
-  const { url: baseUrl, apiKey, apiSecret } = keys;
-  const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl });
+  const bridge = new StreamBridge({ ...stream() });
   // Two phones in each Stream call hear each other.
   const { gateway, url } = await startGateway({
     bridge,
