@@ -4,7 +4,7 @@ import type { LoadReport } from '../simulator/load.js';
 const LEAST_CORRELATION = 0.98;
 
 /** Milliseconds by which mouth to ear may have grown where nobody says otherwise. */
-export const MOST_GROWN_MS = 100;
+export const MOST_GROWN_MS = 60;
 
 /** What a run must show to pass. */
 export interface Expectations {

@@ -478,7 +478,7 @@ describe('a report', () => {
       return checks.find(({ name }) => name.startsWith('mouth to ear'));
     };
     expect(judged({})).toEqual({
-      name: 'mouth to ear: at most 100 ms longer at the end and 3 s after a stall',
+      name: 'mouth to ear: at most 60 ms longer at the end and 3 s after a stall',
       outcome: 'failed',
       detail: 'mouth to ear does not come back: 40 ms at the beginning, 141 at the end',
     });
