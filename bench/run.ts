@@ -3,6 +3,7 @@ import { benchCapacity } from './capacity.js';
 import { benchDashboard } from './dashboard.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
+import { benchLead } from './lead.js';
 import { benchQuality } from './quality.js';
 import { benchRefusal } from './refusal.js';
 import { benchStartup } from './startup.js';
@@ -25,6 +26,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   'stream-sdp': benchStreamSdp,
   refusal: benchRefusal,
   telemetry: benchTelemetry,
+  lead: benchLead,
 };
 
 const wanted = process.argv.slice(2);

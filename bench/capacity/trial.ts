@@ -23,6 +23,8 @@ export interface Setting {
   readonly warmUpMs: number;
   /** Of the gateway, besides what all trials need. */
   readonly options?: GatewayOptions;
+  /** Whether the gateway measures its leads by marks; default true. */
+  readonly probes?: boolean;
 }
 
 /** What one gateway did with so many calls for a while. Shares are of one core. */
@@ -68,6 +70,7 @@ export async function withCalls<T>(setting: Setting, work: (trial: Trial) => Pro
     port: 0,
     maxCalls: calls,
     logLevel: 'silent',
+    probes: setting.probes ?? true,
   };
   const gateway = startChild('capacity/gateway-process.mjs', options, cores?.gateway);
   try {
