@@ -336,3 +336,37 @@ describe('last words', () => {
     expect(tookMs).toBeLessThan(500);
   });
 });
+
+it('a program is heard by one phone while the way to another stalls, and by both afterwards', async () => {
+  const { place, url } = await startWithPhones({
+    controlApiKey: KEY,
+    prepareCall: () => ({ room: 'desk' }),
+  });
+  const leg = await TestLeg.join(url, 'desk', '?rate=48000');
+  const one = await place('+15550001111');
+  const other = await place('+15550002222');
+  await eventually('both', () => leg.all('joined').length === 2);
+  await sleep(1_000);
+  const audio = TALK();
+  const ms = 8_000;
+  const at = clock.now();
+  leg.say(resample(new core.Upsampler(), 6, audio.pcm.subarray(0, ms * 8)));
+  await sleep(1_000);
+  const begun = clock.now();
+  await other.stream.stallReading(1_000);
+  const over = clock.now();
+  await sleep(ms);
+  leg.close();
+  const wayTo = ({ phone, stream }: typeof one) =>
+    new MouthToEar({
+      utterance: { audio, at, until: at + ms },
+      heard: phone.heard(),
+      heardAt: stream.times.startedAt,
+    });
+  expect(wayTo(one).lostMs(at, at + ms)).toBeLessThanOrEqual(20);
+  expect(wayTo(one).longestMs(at)).toBeLessThan(100);
+  const back = wayTo(other);
+  const before = back.delayMs(at, begun) ?? Number.NaN;
+  expect(back.delayMs(over + 3_000) ?? Number.NaN).toBeLessThanOrEqual(before + BACK_MS);
+  expect(back.lostMs(over, at + ms, SEAM_MS)).toBeLessThanOrEqual(LOST_MS);
+});
