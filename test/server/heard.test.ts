@@ -291,7 +291,10 @@ describe('a recording of a call whose way to the phone stalls', () => {
 
 describe('last words', () => {
   /** A program says something and hangs up right behind it. */
-  async function lastWords(ms: number, options: { readonly after?: 'now'; readonly isMute?: boolean } = {}) {
+  async function lastWords(
+    ms: number,
+    options: { readonly after?: 'now' | 'words'; readonly isMute?: boolean } = {},
+  ) {
     const { place, url, gateway } = await startWithPhones({
       controlApiKey: KEY,
       prepareCall: () => ({ room: 'desk' }),
@@ -317,8 +320,12 @@ describe('last words', () => {
     return { lostMs: way.lostMs(at, at + ms), tookMs };
   }
 
-  it.each([200, 1_200, 2_000])('of %i ms that a program says right before it hangs up', async (ms) => {
-    const { lostMs, tookMs } = await lastWords(ms);
+  it.each([
+    [200, {}],
+    [1_200, { after: 'words' }],
+    [2_000, {}],
+  ] as const)('of %i ms that a program says right before it hangs up (%j)', async (ms, options) => {
+    const { lostMs, tookMs } = await lastWords(ms, options);
     // The filters keep a few milliseconds.
     expect(lostMs).toBeLessThanOrEqual(10);
     expect(tookMs).toBeLessThan(ms + 600);
