@@ -59,11 +59,6 @@ export class FrameRing {
     return this.frames[(this.first + index) % this.capacity] as Int16Array;
   }
 
-  /** The stamp of {@link at}. */
-  stampAt(index: number): number {
-    return this.stamps[(this.first + index) % this.capacity] as number;
-  }
-
   /** Drops the frame behind so many older ones: those move up, and with them what they came with. */
   remove(index: number): void {
     const { frames, stamps, times, capacity, first } = this;
