@@ -64,7 +64,8 @@ export class FrameRing {
     const { frames, stamps, times, capacity, first } = this;
     const removed = this.at(index);
     for (let i = index; i > 0; i--) {
-      const [to, from] = [(first + i) % capacity, (first + i - 1) % capacity];
+      const to = (first + i) % capacity;
+      const from = (first + i - 1) % capacity;
       frames[to] = frames[from] as Int16Array;
       stamps[to] = stamps[from] as number;
       times[to] = times[from] as number;
