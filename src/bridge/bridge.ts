@@ -99,7 +99,10 @@ export interface ProgramLeg extends FrameSink {
   clear(): number;
   /** Tells when a caller has heard all that was written so far. With no phone there, or several, `sent` is all that is known. */
   mark(done: (place: MarkPlace) => void): void;
-  /** Audio the phones have waiting, in milliseconds, the most of any; Infinity while one of them takes nothing. */
+  /**
+   * Audio the caller has waiting, in milliseconds; Infinity while the phone takes nothing. 0 with no phone there, and where
+   * three or more talk to each other: a mix waits for nobody.
+   */
   readonly leadMs: number;
   /**
    * Hangs up, when the caller has heard what was written so far.

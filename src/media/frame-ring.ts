@@ -59,17 +59,13 @@ export class FrameRing {
     return this.frames[(this.first + index) % this.capacity] as Int16Array;
   }
 
-  /** The stamp of {@link at}. */
-  stampAt(index: number): number {
-    return this.stamps[(this.first + index) % this.capacity] as number;
-  }
-
   /** Drops the frame behind so many older ones: those move up, and with them what they came with. */
   remove(index: number): void {
     const { frames, stamps, times, capacity, first } = this;
     const removed = this.at(index);
     for (let i = index; i > 0; i--) {
-      const [to, from] = [(first + i) % capacity, (first + i - 1) % capacity];
+      const to = (first + i) % capacity;
+      const from = (first + i - 1) % capacity;
       frames[to] = frames[from] as Int16Array;
       stamps[to] = stamps[from] as number;
       times[to] = times[from] as number;

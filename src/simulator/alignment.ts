@@ -158,7 +158,8 @@ function piecesOf(pcm: Int16Array): [number, number][] {
   return pieces;
 }
 
-function energyOf(pcm: Int16Array): number {
+/** Sum of the squares of all samples. */
+export function energyOf(pcm: Int16Array): number {
   let energy = 0;
   for (const sample of pcm) energy += sample * sample;
   return energy;

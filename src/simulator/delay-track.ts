@@ -1,4 +1,4 @@
-import { crossCorrelation, runningEnergy } from './alignment.js';
+import { crossCorrelation, energyOf, runningEnergy } from './alignment.js';
 import { PHONE_RATE } from './wav.js';
 
 /** Speech is compared at 4 kHz: a quarter of a millisecond is close enough. */
@@ -183,12 +183,6 @@ function halved(pcm: Int16Array): Int16Array {
   return new Int16Array(pcm.length / FACTOR).map(
     (_, n) => ((pcm[2 * n] as number) + (pcm[2 * n + 1] as number)) / 2,
   );
-}
-
-function energyOf(pcm: Int16Array): number {
-  let energy = 0;
-  for (const sample of pcm) energy += sample * sample;
-  return energy;
 }
 
 function median(track: readonly DelaySample[]): number | undefined {

@@ -22,6 +22,27 @@ export const FAULTS: readonly Fault[] = [
     why: 'a caller whose agent has left suddenly hears himself',
   },
   {
+    name: 'mix-waits-for-one',
+    file: 'src/bridge/local/room.ts',
+    from: 'if (this.liveCount() > 2) return 0;',
+    to: '',
+    why: 'one phone that stalls silences a program for all that are in the room, for good',
+  },
+  {
+    name: 'hang-up-of-who-comes-late',
+    file: 'src/server/legs/raw-leg.ts',
+    from: 'for (const id of meant) this.place?.hangUp(id);',
+    to: 'this.place?.hangUp(phone);',
+    why: 'a caller who comes while a program says goodbye to another is hung up with them',
+  },
+  {
+    name: 'transfer-cut-off',
+    file: 'src/bridge/stream/leg.ts',
+    from: 'this.tail?.end();',
+    to: '',
+    why: 'a caller whose agent transfers them and ends the call is hung up',
+  },
+  {
     name: 'rejoin-without-end',
     file: 'src/bridge/stream/leg.ts',
     from: 'if (this.joinTimer === undefined) this.limitJoin(reason);',

@@ -291,7 +291,10 @@ describe('a recording of a call whose way to the phone stalls', () => {
 
 describe('last words', () => {
   /** A program says something and hangs up right behind it. */
-  async function lastWords(ms: number, options: { readonly after?: 'now'; readonly isMute?: boolean } = {}) {
+  async function lastWords(
+    ms: number,
+    options: { readonly after?: 'now' | 'words'; readonly isMute?: boolean } = {},
+  ) {
     const { place, url, gateway } = await startWithPhones({
       controlApiKey: KEY,
       prepareCall: () => ({ room: 'desk' }),
@@ -317,8 +320,12 @@ describe('last words', () => {
     return { lostMs: way.lostMs(at, at + ms), tookMs };
   }
 
-  it.each([200, 1_200, 2_000])('of %i ms that a program says right before it hangs up', async (ms) => {
-    const { lostMs, tookMs } = await lastWords(ms);
+  it.each([
+    [200, {}],
+    [1_200, { after: 'words' }],
+    [2_000, {}],
+  ] as const)('of %i ms that a program says right before it hangs up (%j)', async (ms, options) => {
+    const { lostMs, tookMs } = await lastWords(ms, options);
     // The filters keep a few milliseconds.
     expect(lostMs).toBeLessThanOrEqual(10);
     expect(tookMs).toBeLessThan(ms + 600);
@@ -335,4 +342,38 @@ describe('last words', () => {
     expect(lostMs).toBeGreaterThan(1_500);
     expect(tookMs).toBeLessThan(500);
   });
+});
+
+it('a program is heard by one phone while the way to another stalls, and by both afterwards', async () => {
+  const { place, url } = await startWithPhones({
+    controlApiKey: KEY,
+    prepareCall: () => ({ room: 'desk' }),
+  });
+  const leg = await TestLeg.join(url, 'desk', '?rate=48000');
+  const one = await place('+15550001111');
+  const other = await place('+15550002222');
+  await eventually('both', () => leg.all('joined').length === 2);
+  await sleep(1_000);
+  const audio = TALK();
+  const ms = 8_000;
+  const at = clock.now();
+  leg.say(resample(new core.Upsampler(), 6, audio.pcm.subarray(0, ms * 8)));
+  await sleep(1_000);
+  const begun = clock.now();
+  await other.stream.stallReading(1_000);
+  const over = clock.now();
+  await sleep(ms);
+  leg.close();
+  const wayTo = ({ phone, stream }: typeof one) =>
+    new MouthToEar({
+      utterance: { audio, at, until: at + ms },
+      heard: phone.heard(),
+      heardAt: stream.times.startedAt,
+    });
+  expect(wayTo(one).lostMs(at, at + ms)).toBeLessThanOrEqual(20);
+  expect(wayTo(one).longestMs(at)).toBeLessThan(100);
+  const back = wayTo(other);
+  const before = back.delayMs(at, begun) ?? Number.NaN;
+  expect(back.delayMs(over + 3_000) ?? Number.NaN).toBeLessThanOrEqual(before + BACK_MS);
+  expect(back.lostMs(over, at + ms, SEAM_MS)).toBeLessThanOrEqual(LOST_MS);
 });

@@ -24,6 +24,12 @@ const PATIENT_MS = 300;
 const BEARER = { authorization: `Bearer ${KEY}` };
 const offer = (key: string) => `trunkline.leg, key.${Buffer.from(key).toString('base64url')}`;
 
+const CALL = {
+  from: '+15550001111',
+  to: '+15552223333',
+  webhookUrl: 'https://voice.example.com/edge/twilio/voice',
+};
+
 /** A gateway with a control key, and a caller in a room with it. */
 async function startWithPhone(audio?: AudioSource) {
   const started = await startWithCarrier(
@@ -31,9 +37,7 @@ async function startWithPhone(audio?: AudioSource) {
     { controlApiKey: KEY, leadMs: PATIENT_MS, prepareCall: () => ({ room: 'desk' }) },
   );
   const phone = started.twilio.placeCall({
-    from: '+15550001111',
-    to: '+15552223333',
-    webhookUrl: 'https://voice.example.com/edge/twilio/voice',
+    ...CALL,
     record: true,
     listens: true,
     dejitterMs: PATIENT_MS,
@@ -303,6 +307,40 @@ describe('a raw leg', () => {
     expect((await leg.event('left')).phone).toBeTypeOf('string');
     await eventually('no call', () => gateway.stats().activeCalls === 0);
     leg.close();
+  });
+
+  it('hangs up who was there when it said so, and nobody who came while its words were heard', async () => {
+    const { url, gateway, phone, twilio } = await startWithPhone();
+    const leg = await TestLeg.join(url, 'desk', '?rate=16000');
+    leg.say(tone(700, 16_000, 2 * 16_000, LEVEL));
+    leg.tell({ type: 'hangup' });
+    const late = twilio.placeCall({ ...CALL, from: '+15550009999' });
+    await late.started;
+    await phone.ended;
+    await sleep(3_000);
+    expect([gateway.stats().activeCalls, late.status]).toEqual([1, 'in-progress']);
+    expect(leg.all('error')).toEqual([]);
+    leg.close();
+  });
+
+  it('that has gone leaves the room with the last phone that it had words for', async () => {
+    const { url, phone, twilio } = await startWithPhone();
+    const leg = await TestLeg.join(url, 'desk', '?rate=16000');
+    leg.say(tone(700, 16_000, 20 * 16_000, LEVEL));
+    leg.tell({ type: 'hangup' });
+    await eventually('speech', () => phone.ear.soundUntil > clock.now());
+    leg.close();
+    await sleep(1_000);
+    const legs = async () =>
+      /^trunkline_legs_active (\d+)$/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1];
+    expect(await legs()).toBe('1');
+    await phone.hangUp();
+    await sleep(100);
+    expect(await legs()).toBe('0');
+    const late = twilio.placeCall({ ...CALL, from: '+15550009999', listens: true });
+    await late.started;
+    await sleep(20_000);
+    expect([late.status, late.ear.soundUntil]).toEqual(['in-progress', Number.NEGATIVE_INFINITY]);
   });
 
   it('clear silences the caller at once, tells what was not heard, and brings marks back as cleared', async () => {

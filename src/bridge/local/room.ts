@@ -63,13 +63,13 @@ export class Room {
     return this.liveCount() < 3 ? this.directMs : MIXED_AHEAD_MS;
   }
 
-  /** What the phones have waiting, in milliseconds, the most of any. */
+  /** What the phone has waiting, in milliseconds. A mix waits for nobody: one phone's stall must not silence the others. */
   get leadMs(): number {
-    let leadMs = 0;
+    if (this.liveCount() > 2) return 0;
     for (const member of this.members) {
-      if (member.isLive && member instanceof PhoneMember) leadMs = Math.max(leadMs, member.line.leadMs ?? 0);
+      if (member.isLive && member instanceof PhoneMember) return member.line.leadMs ?? 0;
     }
-    return leadMs;
+    return 0;
   }
 
   join(line: PhoneLine, callId = ''): PhoneMember {

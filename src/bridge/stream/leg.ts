@@ -300,6 +300,8 @@ export class StreamLeg implements BridgeLeg {
         new GatewayError('GW_STREAM_CALL_ENDED', `Expected a Stream call to join but received: ${reason}`),
       );
       this.options.log.info({ callId: this.callId, reason }, 'the Stream call is over');
+      // Whoever had the caller transferred and ended the call wants both.
+      this.tail?.end();
       this.close();
       this.line.hangUp();
       return;

@@ -34,7 +34,8 @@ export class Tail {
     this.clock.cancel(this.timer);
   }
 
-  private end(): void {
+  /** Nothing more is on its way: it is over now. Idempotent. */
+  end(): void {
     if (this.isOver) return;
     this.close();
     this.onEnd();

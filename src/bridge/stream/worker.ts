@@ -141,7 +141,7 @@ export class MediaWorker {
   place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant {
     const id = this.nextLeg++;
     this.placed += 1;
-    const leg: Leg = { listener, placedAt: this.clock.now(), join: undefined, isIn: false };
+    const leg: Leg = { listener, placedAt: this.clock.now(), join: undefined, isIn: false, hasLeft: false };
     this.legs.set(id, leg);
     this.tell({ type: 'join', leg: id, request });
     return {
@@ -155,10 +155,10 @@ export class MediaWorker {
       playTones: (digits) => this.tell({ type: 'tones', leg: id, digits }),
       mute: (isMuted) => this.tell({ type: 'mute', leg: id, isMuted }),
       leave: async () => {
-        if (!this.legs.delete(id)) return;
+        if (this.legs.get(id) !== leg) return;
         if (leg.join !== undefined) this.joins.end(leg.join, false);
-        this.departing.add(id);
         this.tell({ type: 'leave', leg: id });
+        this.vacate(id, leg);
       },
     };
   }
@@ -188,12 +188,13 @@ export class MediaWorker {
       return;
     }
     if (message.type === 'ready') return;
+    const leg = this.legs.get(message.leg);
     if (message.type === 'left') {
-      this.departing.delete(message.leg);
-      this.listener.freed(this);
+      // Its last frames may still be waited for.
+      if (leg !== undefined) leg.hasLeft = true;
+      else if (this.departing.delete(message.leg)) this.listener.freed(this);
       return;
     }
-    const leg = this.legs.get(message.leg);
     if (leg === undefined) return;
     const { listener, join } = leg;
     switch (message.type) {
@@ -219,9 +220,7 @@ export class MediaWorker {
         break;
       case 'departed':
         if (join !== undefined) this.joins.end(join, false);
-        // Its seat is free when the worker says "left".
-        this.departing.add(message.leg);
-        void this.depart(message.leg, listener, message.departure, message.reason);
+        void this.depart(message.leg, leg, message.departure, message.reason);
         break;
       case 'token':
         void this.answerToken(message.leg, message.id, listener);
@@ -230,17 +229,19 @@ export class MediaWorker {
   }
 
   /** What was heard before comes before: frames go another way than messages. */
-  private async depart(
-    id: number,
-    listener: ParticipantListener,
-    departure: Departure,
-    reason: string,
-  ): Promise<void> {
+  private async depart(id: number, leg: Leg, departure: Departure, reason: string): Promise<void> {
     await this.clock.within(FRAMES_TIMEOUT_MS, this.pipe.ended(id));
     // It may have been let go of meanwhile.
-    if (this.legs.get(id)?.listener !== listener) return;
+    if (this.legs.get(id) !== leg) return;
+    this.vacate(id, leg);
+    leg.listener.departed(departure, reason);
+  }
+
+  /** Nothing comes of it any more. Its seat is free when the worker has said "left". */
+  private vacate(id: number, { hasLeft }: Leg): void {
     this.legs.delete(id);
-    listener.departed(departure, reason);
+    if (hasLeft) this.listener.freed(this);
+    else this.departing.add(id);
   }
 
   private async answerToken(leg: number, id: number, listener: ParticipantListener): Promise<void> {
@@ -309,6 +310,8 @@ interface Leg {
   /** Since it is to appear. */
   join: Join | undefined;
   isIn: boolean;
+  /** The worker has nothing of it any more. */
+  hasLeft: boolean;
 }
 
 /** Starts the worker's program as compiled, also where the gateway itself runs from its sources. */

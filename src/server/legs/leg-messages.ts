@@ -11,7 +11,7 @@ const LegCommand = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('hangup'),
     phone: z.string().max(256).optional(),
-    after: z.enum(['speech', 'now']).optional(),
+    after: z.enum(['words', 'now']).optional(),
   }),
 ]);
 

@@ -181,6 +181,8 @@ export class RawLeg implements Program, PacerSink {
 
   phoneLeft(phone: string): void {
     this.tell({ type: 'left', phone });
+    // A program that has gone has no last words for whoever comes next.
+    if (this.socket === undefined && this.place?.phones.length === 0) this.finish(1000, '');
   }
 
   pressed(phone: string, digit: string): void {
@@ -292,24 +294,23 @@ export class RawLeg implements Program, PacerSink {
 
   /** Its last words are heard first, unless they are not wanted. */
   private hangUp({ phone, after }: Extract<LegCommand, { type: 'hangup' }>): void {
-    const hangUp = () => {
+    const there = this.place?.phones ?? [];
+    const meant = phone === undefined ? there : there.filter((id) => id === phone);
+    if (after === 'now' || meant.length === 0) {
       if (this.place?.hangUp(phone, after === 'now') !== 0) return;
       this.refuse('GW_CALL_UNKNOWN', 'Expected a phone in this room to hang up but received none');
-    };
-    const phones = this.place?.phones ?? [];
-    const isThere = phone === undefined ? phones.length > 0 : phones.includes(phone);
-    if (after === 'now' || !isThere) {
-      hangUp();
       return;
     }
     if (this.pacer.waitingWaypoints >= MAX_WAYPOINTS) {
-      this.refuse('GW_TOO_MANY_MARKS', `Expected at most ${MAX_WAYPOINTS} hang-ups and marks to wait`);
+      const most = `Expected at most ${MAX_WAYPOINTS} hang-ups and marks to wait but received one more`;
+      this.refuse('GW_TOO_MANY_MARKS', most);
       return;
     }
     this.hangUpsWaiting += 1;
     const done = () => {
       this.hangUpsWaiting -= 1;
-      hangUp();
+      // Whoever came meanwhile is not meant.
+      for (const id of meant) this.place?.hangUp(id);
       // The program was no longer there to hear of it.
       if (this.socket === undefined && this.hangUpsWaiting === 0) this.finish(1000, '');
     };

@@ -94,6 +94,14 @@ describe('phone.transfer', () => {
     expect(other.remoteUserIds()).toEqual([]);
   });
 
+  it('connects the caller where the call ends right behind it as well', async () => {
+    const { caller, other, host } = await talk({ bridge: { transferTo: ['+1555*'] } });
+    other.sendEvent({ type: 'phone.transfer', to: '+15557654321' });
+    await sleep(50);
+    host.end('default:room');
+    expect(await caller.ended).toMatchObject({ status: 'completed', dialled: ['+15557654321'] });
+  });
+
   it('connects with a SIP address', async () => {
     const { caller, other } = await talk({ bridge: { transferTo: (to) => to.endsWith('@example.com') } });
     other.sendEvent({ type: 'phone.transfer', to: 'sip:desk@example.com' });

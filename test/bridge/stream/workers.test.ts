@@ -601,6 +601,26 @@ describe('a leg', () => {
     expect(pool.census().legs).toBe(0);
     expect(early.isJoined).toBe(false);
   });
+
+  it.each([
+    ['departs', false],
+    ['departs and is let go of meanwhile', true],
+  ])(
+    'that %s frees its seat, though its last frames never come and the worker is through',
+    async (_, isLetGoOf) => {
+      const { pool, workers, place } = await startPool({ recycleAfter: 1 });
+      const one = place();
+      await eventually('it to join', () => one.isJoined);
+      const [worker] = workers.all as [FakeWorker];
+      worker.say({ type: 'departed', leg: 1, departure: 'lost', reason: 'over' });
+      worker.say({ type: 'left', leg: 1 });
+      expect(pool.census().legs).toBe(1);
+      if (isLetGoOf) void one.placed.leave();
+      else await eventually('its end', () => one.departed !== undefined);
+      expect(pool.census().legs).toBe(0);
+      await eventually('the end of a worker that is to be replaced', () => !worker.connected);
+    },
+  );
 });
 
 it('a call whose worker dies or hangs goes on in another, and the metrics tell', async () => {
