@@ -68,6 +68,12 @@ export class Intake implements PlayoutLine {
     this.playout.fill(frame);
   }
 
+  /** What waits is not to be heard. */
+  forget(): void {
+    this.framer.clear();
+    this.playout.clear();
+  }
+
   /** Lets go of the leg; audio that still comes is dropped. */
   close(): void {
     this.playout.close();

@@ -94,8 +94,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly traffic = new Traffic();
   /** Where this call's time goes. */
   readonly latencies: CallLatencies;
-  /** Who changes what is heard, if anybody. */
-  insert: StreamInsert | undefined;
+  private inserted: StreamInsert | undefined;
+  private wasSilenced = false;
   private readonly transcoder = new core.Transcoder();
   private readonly intake: Intake;
   private readonly outlet: Outlet;
@@ -139,6 +139,19 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       options.frameClock ?? (clock === systemClock ? sharedFrameClock : new FrameClock(clock));
     this.sendsLive = leadMs <= LONGEST_LIVE_LEAD_MS;
     this.outgoing = new Framer({ write: (frame, stamp) => this.play(frame, stamp) });
+  }
+
+  /** Who changes what is heard, if anybody. */
+  get insert(): StreamInsert | undefined {
+    return this.inserted;
+  }
+
+  set insert(insert: StreamInsert | undefined) {
+    this.inserted = insert;
+    const isSilenced = insert?.silencesCaller === true;
+    // What a caller who is silenced from now on said before, and nobody has heard yet, is not heard either.
+    if (isSilenced && !this.wasSilenced) this.intake.forget();
+    this.wasSilenced = isSilenced;
   }
 
   /** Who overhears it, if anybody. */
@@ -226,7 +239,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** A frame from the far side for the caller's ear; `stamp` is when its audio reached the gateway. */
   play(frame: Int16Array, stamp: Stamp): void {
-    const heard = this.insert === undefined ? frame : this.insert.replace(frame);
+    const heard = this.inserted === undefined ? frame : this.inserted.replace(frame);
     if (heard !== undefined) this.playout.write(heard, stamp);
   }
 
@@ -259,7 +272,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   clear(): { playedMs: number; discardedMs: number } {
     const truth = this.playout.clear();
     this.tap?.cleared(0);
-    this.insert?.cleared();
+    this.inserted?.cleared();
     this.outgoing.clear();
     this.clearFarEnd();
     this.probe.cleared(this.clock.now());
@@ -340,7 +353,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** Nothing came from the phone: legs, rooms and their listeners hear 20 ms that fade to the line's own noise. */
   private fillHole(): void {
     this.transcoder.conceal(FRAME_SAMPLES);
-    if (this.insert?.silencesCaller === true) frame.fill(0);
+    if (this.inserted?.silencesCaller === true) frame.fill(0);
     this.traffic.filledMs += FRAME_MS;
     this.intake.fill(frame);
   }
@@ -422,7 +435,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.traffic.filledMs += info[2] as number;
     const audio = count === FRAME_SAMPLES ? frame : samples.subarray(0, count);
     this.levels?.in.take(audio);
-    const isSilent = this.insert?.silencesCaller === true;
+    const isSilent = this.inserted?.silencesCaller === true;
     if (isSilent) {
       // Who overhears the call hears the caller all the same.
       this.tap?.heard(audio, (info[0] as number) - (info[2] as number));

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { Bridge, BridgeLeg } from '../../src/index.js';
 import { Caller, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
-import { eventually, virtualTime } from '../support/time.js';
+import { eventually, sleep, virtualTime } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 virtualTime();
@@ -61,6 +61,27 @@ describe('a bridge of one’s own', () => {
     const { droppedIntake, shortenedMs } = gateway.stats().traffic;
     expect(droppedIntake).toBe(0);
     expect(shortenedMs).toBeLessThan(0.15 * 600);
+    caller.hangUp();
+  });
+
+  it('that is slow to join hears nothing that was said before the caller was muted', async () => {
+    let joined = (_leg: BridgeLeg) => {};
+    const peaks: number[] = [];
+    const { url, gateway } = await startGateway({
+      bridge: bridgeOf(() => new Promise((resolve) => (joined = resolve))),
+    });
+    const caller = await Caller.call(url);
+    const words = toneMulaw(440, 600);
+    for (let at = 0; at < words.length; at += 160) caller.media(words.subarray(at, at + 160));
+    await eventually('all to have come', () => gateway.stats().traffic.framesIn === 30);
+    const stream = gateway.stream(gateway.calls.listActive()[0]?.callId as string);
+    if (stream === undefined) throw new Error('there is no stream');
+    stream.insert = { silencesCaller: true, replace: (frame) => frame, cleared: () => {} };
+    joined(legOf({ write: (frame) => peaks.push(Math.max(...frame.map(Math.abs))) }));
+    caller.media(FRAME);
+    await eventually('what came since', () => peaks.length > 0);
+    await sleep(500);
+    expect(Math.max(...peaks)).toBe(0);
     caller.hangUp();
   });
 
