@@ -93,9 +93,9 @@ export class Pacer implements Ticking {
     return dropped;
   }
 
-  /** Places a waypoint behind all audio so far. */
+  /** Places a waypoint behind all audio so far, and what the sink has of its own. */
   place(waypoint: Waypoint): void {
-    if (this.count === 0) waypoint.passed();
+    if (this.count === 0 && !this.sink.hasOwn) waypoint.passed();
     else this.waypoints.push({ waypoint, at: this.written });
   }
 
@@ -170,6 +170,7 @@ export class Pacer implements Ticking {
   }
 
   private passWaypoints(): void {
+    if (this.sink.hasOwn) return;
     const passed = this.written - this.count;
     while (this.waypoints[0] !== undefined && this.waypoints[0].at <= passed) {
       this.waypoints.shift()?.waypoint.passed();

@@ -63,13 +63,20 @@ export class Room {
     return this.liveCount() < 3 ? this.directMs : MIXED_AHEAD_MS;
   }
 
-  /** What the phones have waiting, in milliseconds, the most of any. */
+  /**
+   * What the phones have waiting, in milliseconds, the least of any: one that is stalled keeps nothing from the others. Where
+   * frames are mixed, a little of it is of the others' voices, and none of a program's business.
+   */
   get leadMs(): number {
-    let leadMs = 0;
+    let leadMs = Number.POSITIVE_INFINITY;
+    let hasPhone = false;
     for (const member of this.members) {
-      if (member.isLive && member instanceof PhoneMember) leadMs = Math.max(leadMs, member.line.leadMs ?? 0);
+      if (!member.isLive || !(member instanceof PhoneMember)) continue;
+      hasPhone = true;
+      leadMs = Math.min(leadMs, member.line.leadMs ?? 0);
     }
-    return leadMs;
+    const isOwn = this.liveCount() < 3 || leadMs > Math.max(this.directMs, 2 * MIXED_AHEAD_MS);
+    return hasPhone && isOwn ? leadMs : 0;
   }
 
   join(line: PhoneLine, callId = ''): PhoneMember {
