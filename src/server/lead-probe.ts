@@ -39,6 +39,8 @@ export interface ProbedPhone {
   /** Audio that came from the phone so far, in milliseconds, and how much its last message brought. */
   readonly heardMs: number;
   readonly pieceMs: number;
+  /** When it was last sent something that waits where it comes from, as a play does, in monotonic milliseconds. */
+  readonly injectedAt: number;
 }
 
 /** A mark under way. */
@@ -239,7 +241,8 @@ export class LeadProbe {
 
   /** What is paced by whoever sends it is not old when it comes late; it waits with them. */
   private isLive(probe: Probe): boolean {
-    return this.playout.lastLiveAt >= probe.at - INTERVAL_MS;
+    const since = probe.at - INTERVAL_MS;
+    return this.playout.lastLiveAt >= since && this.phone.injectedAt < since;
   }
 
   private dropUnheard(probe: Probe, now: number): void {

@@ -111,6 +111,7 @@ beforeEach(() => {
         return phone.heardMs;
       },
       pieceMs: phone.pieceMs,
+      injectedAt: Number.NEGATIVE_INFINITY,
     },
     playout,
     120,
