@@ -20,12 +20,14 @@ const NOISE_MS = 2;
 /** A first way that is longer than this is none, but a stall: what came of it waits at the phone. */
 const LONGEST_FIRST_WAY_MS = 500;
 /**
- * Of a way that is longer than usual, so much may be audio that has waited since before it was first measured. It is taken
- * for that while the way gets shorter by it, and until so many measures in a row have told otherwise.
+ * Of a way that is longer than usual, so much may be audio that has waited since before it was first measured: enough for a
+ * pause to be left out, and too little for words to be said faster. It is taken for that until pauses were left out so often
+ * without the way having got shorter by about a frame.
  */
 const USUAL_WAY_MS = 150;
-const DOUBT_MS = 80;
+const DOUBT_MS = 35;
 const DOUBTS = 2;
+const LESS_MS = 10;
 
 /** A phone as its probe sees it. */
 export interface ProbedPhone {
@@ -86,6 +88,7 @@ export class LeadProbe {
   private shortestBeforeMs = Number.POSITIVE_INFINITY;
   private shortestSince = 0;
   private doubts = DOUBTS;
+  private leftOutMs = 0;
   private wasSurprised = false;
   private isHolding = false;
   private hasCleared = false;
@@ -206,7 +209,11 @@ export class LeadProbe {
   /** What of the way may be audio that waits. @param beforeMs the way as it was known before */
   private doubtMs(beforeMs: number): number {
     if (this.doubts === 0) return 0;
-    if (this.wayMs > beforeMs - DOUBT_MS / 4) this.doubts -= 1;
+    const { silenceDroppedMs } = this.playout;
+    if (silenceDroppedMs > this.leftOutMs) {
+      this.doubts = this.wayMs > beforeMs - LESS_MS ? this.doubts - 1 : DOUBTS;
+      this.leftOutMs = silenceDroppedMs;
+    }
     return Math.max(0, Math.min(DOUBT_MS, this.wayMs - USUAL_WAY_MS));
   }
 
