@@ -45,7 +45,7 @@ export class Pacer implements Ticking {
   private count = 0;
   /** Samples taken in since the beginning. */
   private written = 0;
-  private waypoints: { readonly waypoint: Waypoint; readonly at: number }[] = [];
+  private waypoints: { readonly waypoint: Waypoint; readonly at: number; readonly until: number }[] = [];
   /** Monotonic milliseconds at which the listener will have heard all that left. */
   private endsAt = 0;
   private pushedAt = 0;
@@ -93,10 +93,17 @@ export class Pacer implements Ticking {
     return dropped;
   }
 
-  /** Places a waypoint behind all audio so far. */
-  place(waypoint: Waypoint): void {
-    if (this.count === 0) waypoint.passed();
-    else this.waypoints.push({ waypoint, at: this.written });
+  /**
+   * Places a waypoint behind all audio so far, and what the sink has of its own.
+   * @param patienceMs how much longer than that audio it waits for a listener who takes nothing; then it counts as passed
+   */
+  place(waypoint: Waypoint, patienceMs = Number.POSITIVE_INFINITY): void {
+    if (this.count === 0 && !this.sink.hasOwn) {
+      waypoint.passed();
+      return;
+    }
+    const until = Math.max(this.endsAt, this.clock.now()) + this.waitingMs + patienceMs;
+    this.waypoints.push({ waypoint, at: this.written, until });
   }
 
   /**
@@ -139,6 +146,7 @@ export class Pacer implements Ticking {
     const { sink, frame } = this;
     const now = this.clock.now();
     const ahead = Math.max(FRAME_MS, sink.aheadMs) - FRAME_MS;
+    if (this.waypoints.length > 0 && sink.leadMs === Number.POSITIVE_INFINITY) this.giveUp(now);
     // What is measured there counts as much as what was sent: after a stall it is more.
     while (!this.closed && Math.max(this.endsAt - now, sink.leadMs) <= ahead) {
       if (sink.hasOwn) sink.takeOwn();
@@ -169,7 +177,15 @@ export class Pacer implements Ticking {
     this.sink.take(frame);
   }
 
+  private giveUp(now: number): void {
+    const { waypoints } = this;
+    if (!waypoints.some(({ until }) => until <= now)) return;
+    this.waypoints = waypoints.filter(({ until }) => until > now);
+    for (const { waypoint, until } of waypoints) if (until <= now) waypoint.passed();
+  }
+
   private passWaypoints(): void {
+    if (this.sink.hasOwn) return;
     const passed = this.written - this.count;
     while (this.waypoints[0] !== undefined && this.waypoints[0].at <= passed) {
       this.waypoints.shift()?.waypoint.passed();

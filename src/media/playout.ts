@@ -179,6 +179,8 @@ export class Playout implements FrameSink, AtTurnEnd {
    * @param noiseMs a difference that is none
    */
   correct(endsAt: number, noiseMs: number): void {
+    // What waits for no more than the end of this turn was sent in good faith.
+    if (this.flushAsked) this.flush();
     const measured = Math.max(endsAt, this.bookedUntil);
     if (!(Math.abs(measured - this.endsAt) < noiseMs)) this.endsAt = measured;
   }

@@ -17,6 +17,17 @@ const BOTH_WAYS_MS = 1_000;
 const GIVE_UP_TICKS = 20_000 / FRAME_MS;
 /** A measured difference below this is noise. */
 const NOISE_MS = 2;
+/** A first way that is longer than this is none, but a stall: what came of it waits at the phone. */
+const LONGEST_FIRST_WAY_MS = 500;
+/**
+ * Of a way that is longer than usual, so much may be audio that has waited since before it was first measured: enough for a
+ * pause to be left out, and too little for words to be said faster. It is taken for that until pauses were left out so often
+ * without the way having got shorter by about a frame.
+ */
+const USUAL_WAY_MS = 150;
+const DOUBT_MS = 35;
+const DOUBTS = 2;
+const LESS_MS = 10;
 
 /** A phone as its probe sees it. */
 export interface ProbedPhone {
@@ -30,6 +41,8 @@ export interface ProbedPhone {
   /** Audio that came from the phone so far, in milliseconds, and how much its last message brought. */
   readonly heardMs: number;
   readonly pieceMs: number;
+  /** When it was last sent something that waits where it comes from, as a play does, in monotonic milliseconds. */
+  readonly injectedAt: number;
 }
 
 /** A mark under way. */
@@ -63,6 +76,8 @@ export class LeadProbe {
   private readonly patienceMs: number;
   private serial = 0;
   private probe: Probe | undefined;
+  /** Sent while that one is long overdue: its echo may have been lost. */
+  private another: Probe | undefined;
   private ticks = 0;
   private nextAt = 0;
   private probedMs = 0;
@@ -72,6 +87,9 @@ export class LeadProbe {
   private shortestMs = Number.POSITIVE_INFINITY;
   private shortestBeforeMs = Number.POSITIVE_INFINITY;
   private shortestSince = 0;
+  private doubts = DOUBTS;
+  private leftOutMs = 0;
+  private wasSurprised = false;
   private isHolding = false;
   private hasCleared = false;
   private isBlind = false;
@@ -96,12 +114,13 @@ export class LeadProbe {
   /** Whether a mark that came back is a probe's. */
   reached(name: string, now: number): boolean {
     if (!name.startsWith(this.prefix)) return false;
-    const { probe, last } = this;
+    const { last } = this;
     this.isBlind = false;
     if (last?.name === name) last.done();
+    const probe = [this.probe, this.another].find((each) => each?.name === name);
     // Those that a clear gave back tell nothing.
-    if (probe?.name !== name) return true;
-    this.probe = undefined;
+    if (probe === undefined) return true;
+    this.forget();
     this.measure(probe, now);
     this.hasCleared = false;
     this.letGo();
@@ -111,7 +130,7 @@ export class LeadProbe {
   /** The far end was told to drop what it has: what is under way comes back at once, and is no measure. */
   cleared(now: number): void {
     if (this.probe === undefined) return;
-    this.probe = undefined;
+    this.forget();
     // Whether the far end plays again is told by the next one.
     if (this.isHolding) this.send(now);
   }
@@ -123,13 +142,22 @@ export class LeadProbe {
   }
 
   private send(now: number): void {
+    this.ticks = 0;
+    this.probe = this.sent(now);
+  }
+
+  private forget(): void {
+    this.probe = undefined;
+    this.another = undefined;
+  }
+
+  private sent(now: number): Probe {
     const { phone, playout } = this;
     const name = this.nextName();
     const { heardMs } = phone;
     this.nextAt = now + INTERVAL_MS;
-    this.ticks = 0;
     this.probedMs = playout.positionMs();
-    this.probe = {
+    const probe = {
       name,
       at: now,
       positionMs: this.probedMs,
@@ -139,6 +167,7 @@ export class LeadProbe {
     };
     this.lastHeardMs = heardMs;
     phone.sendMark(name);
+    return probe;
   }
 
   private nextName(): string {
@@ -155,11 +184,37 @@ export class LeadProbe {
   private measure(probe: Probe, now: number): void {
     const { playout } = this;
     const tookMs = this.elapsed(probe, now);
-    this.noteWay(Math.max(0, tookMs - probe.bookedMs), now);
-    const endsAt = probe.at + tookMs - this.wayMs + playout.positionMs() - probe.positionMs;
+    const wayMs = Math.max(0, tookMs - probe.bookedMs);
+    const sinceMs = playout.positionMs() - probe.positionMs;
+    const isFirst = this.wayMs === Number.POSITIVE_INFINITY;
+    if (isFirst && wayMs > LONGEST_FIRST_WAY_MS && !this.wasSurprised) {
+      this.wasSurprised = true;
+      if (this.isLive(probe)) this.dropUnheard(probe, now);
+      else {
+        const heardAt = probe.at + tookMs - USUAL_WAY_MS + sinceMs;
+        playout.correct(heardAt, NOISE_MS);
+        // Then nothing is in its way.
+        this.nextAt = heardAt;
+      }
+      return;
+    }
+    const beforeMs = this.wayMs;
+    this.noteWay(wayMs, now);
+    const endsAt = probe.at + tookMs - this.wayMs + sinceMs + this.doubtMs(beforeMs);
     playout.correct(endsAt, NOISE_MS);
     // Whether that much is still there is worth another look.
     if (endsAt - now > this.patienceMs) this.nextAt = now;
+  }
+
+  /** What of the way may be audio that waits. @param beforeMs the way as it was known before */
+  private doubtMs(beforeMs: number): number {
+    if (this.doubts === 0) return 0;
+    const { silenceDroppedMs } = this.playout;
+    if (silenceDroppedMs > this.leftOutMs) {
+      this.doubts = this.wayMs > beforeMs - LESS_MS ? this.doubts - 1 : DOUBTS;
+      this.leftOutMs = silenceDroppedMs;
+    }
+    return Math.max(0, Math.min(DOUBT_MS, this.wayMs - USUAL_WAY_MS));
   }
 
   private get wayMs(): number {
@@ -177,7 +232,7 @@ export class LeadProbe {
   private await(probe: Probe, now: number): void {
     this.ticks += 1;
     if (this.ticks > GIVE_UP_TICKS) {
-      this.probe = undefined;
+      this.forget();
       this.isBlind = true;
       this.letGo();
       return;
@@ -186,12 +241,21 @@ export class LeadProbe {
     const dueMs = probe.leadMs + this.wayMs + 2 * this.phone.pieceMs;
     const lateMs = this.elapsed(probe, now) - dueMs;
     if (lateMs > this.patienceMs || now - probe.at - dueMs > BOTH_WAYS_MS) this.hold();
-    if (lateMs <= CLEAR_AFTER * this.patienceMs || this.hasCleared) return;
-    // What is paced by whoever sends it is not old when it comes late; it waits with them.
-    if (this.playout.lastLiveAt < probe.at - INTERVAL_MS) return;
+    if (lateMs <= CLEAR_AFTER * this.patienceMs) return;
+    if (!this.hasCleared && this.isLive(probe)) this.dropUnheard(probe, now);
+    else if (now >= this.nextAt) this.another = this.sent(now);
+  }
+
+  /** What is paced by whoever sends it is not old when it comes late; it waits with them. */
+  private isLive(probe: Probe): boolean {
+    const since = probe.at - INTERVAL_MS;
+    return this.playout.lastLiveAt >= since && this.phone.injectedAt < since;
+  }
+
+  private dropUnheard(probe: Probe, now: number): void {
     this.hasCleared = true;
     this.clears += 1;
-    this.probe = undefined;
+    this.forget();
     const unheardMs = Math.max(this.playout.leadMs(), this.playout.positionMs() - probe.positionMs);
     this.phone.dropUnheard(unheardMs, now - probe.at);
     this.send(now);

@@ -114,6 +114,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private sid: string | undefined;
   private ended = false;
   private confirmedMs = 0;
+  private injectedAt = Number.NEGATIVE_INFINITY;
   /** When the latest audio came, how much it was, and how long its decoding took. */
   private latestAt: Stamp = NO_STAMP;
   private latestSamples = 0;
@@ -245,6 +246,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** As {@link play}, of the gateway itself: it goes past who changes what is heard. */
   inject(frame: Int16Array): void {
+    this.injectedAt = this.clock.now();
     this.playout.write(frame, NO_STAMP);
   }
 
@@ -346,6 +348,9 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       },
       get pieceMs() {
         return stream.latestSamples / SAMPLES_PER_MS;
+      },
+      get injectedAt() {
+        return stream.injectedAt;
       },
     };
   }

@@ -238,3 +238,30 @@ describe('a pacer', () => {
     expect(listener.frames).toHaveLength(4);
   });
 });
+
+test('a mark behind something of its own waits for that', () => {
+  const listener = new Listener();
+  listener.own = 10;
+  listener.pacer.wake();
+  listener.mark('dialled');
+  listener.wait(100);
+  expect(listener.marks).toEqual([]);
+  listener.wait(400);
+  expect(listener.marks).toEqual(['dialled@10']);
+});
+
+test('a waypoint with patience waits no longer than that for a listener who takes nothing', () => {
+  const listener = new Listener();
+  listener.leadMs = Number.POSITIVE_INFINITY;
+  listener.pacer.push(ramp(10 * FRAME));
+  const passed: number[] = [];
+  const waypoint = { passed: () => passed.push(listener.now), cleared: () => {} };
+  const begun = listener.now;
+  listener.pacer.place(waypoint, 300);
+  listener.mark('patient');
+  listener.wait(2_000);
+  expect(passed.map((at) => at - begun)).toEqual([500]);
+  listener.leadMs = 0;
+  listener.wait(1_000);
+  expect([passed.length, listener.marks]).toEqual([1, ['patient@10']]);
+});

@@ -70,6 +70,18 @@ describe('the playout', () => {
     expect(playout.leadMs()).toBe(60);
   });
 
+  test('loses nothing that waits for the end of the turn when the listener is measured to have more', async () => {
+    const { playout, listener, write } = setUp();
+    write();
+    await turnEnd();
+    write(3);
+    expect(listener.heard).toHaveLength(3);
+    playout.correct(playout.leadMs() + 2_000, 0);
+    await turnEnd();
+    expect(listener.heard).toEqual([0, 1, 2, 3]);
+    expect(playout.droppedLead).toBe(0);
+  });
+
   test('waits for the end of the turn behind a hole: what it held back may come all at once', async () => {
     const { listener, write, pass } = setUp();
     write();

@@ -111,6 +111,7 @@ beforeEach(() => {
         return phone.heardMs;
       },
       pieceMs: phone.pieceMs,
+      injectedAt: Number.NEGATIVE_INFINITY,
     },
     playout,
     120,
@@ -178,6 +179,37 @@ describe('the probe of a lead', () => {
     clock.advance(2_000);
     await talk(3_000);
     expect([phone.clears, playout.isHolding]).toEqual([0, false]);
+  });
+
+  it('takes a first echo that is late for what a stall left, not for the way', async () => {
+    phone.downUntil = clock.now() + 2_000;
+    await talk(2_500);
+    expect(phone.clears).toBe(1);
+    await talk(1_000);
+    expect(phone.bufferedMs).toBeLessThanOrEqual(40);
+    await talk(5_000);
+    expect([phone.clears, playout.isHolding]).toEqual([1, false]);
+  });
+
+  it('believes a long way from the beginning, after one doubt', async () => {
+    [phone.downMs, phone.upMs] = [300, 300];
+    await talk(10_000);
+    expect(phone.clears).toBe(1);
+    const { dryMs } = phone;
+    await talk(10_000);
+    expect(phone.dryMs - dryMs).toBeLessThan(100);
+    expect([phone.clears, playout.isHolding]).toEqual([1, false]);
+  });
+
+  it('asks again where an echo got lost, and lets paced speech go on', async () => {
+    const { NO_STAMP } = await import('../../src/telemetry/stamp.js');
+    await talk(3_000, NO_STAMP);
+    phone.hasMarks = false;
+    await talk(700, NO_STAMP);
+    phone.hasMarks = true;
+    await talk(1_500, NO_STAMP);
+    expect(playout.isHolding).toBe(false);
+    expect(phone.clears).toBe(0);
   });
 
   it('holds paced speech back where it waits with its sender, and takes none of it back', async () => {

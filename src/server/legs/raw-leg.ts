@@ -27,6 +27,8 @@ const MAX_UNREAD_MS = 500;
 const MAX_MARKS = 256;
 /** Marks and hang-ups that may wait behind audio. */
 const MAX_WAYPOINTS = 512;
+/** How much longer than its words a hang-up waits for phones that take none of them. */
+const HANG_UP_PATIENCE_MS = 300;
 /** Messages that could not be acted on, after which the leg is closed. */
 const MAX_MISTAKES = 50;
 /** One token a message, and one more for every 4 KiB of it: a minute of audio at once, in pieces of any size, is no flood. */
@@ -314,7 +316,7 @@ export class RawLeg implements Program, PacerSink {
       // The program was no longer there to hear of it.
       if (this.socket === undefined && this.hangUpsWaiting === 0) this.finish(1000, '');
     };
-    this.pacer.place({ passed: done, cleared: done });
+    this.pacer.place({ passed: done, cleared: done }, HANG_UP_PATIENCE_MS);
   }
 
   private clear(): void {
