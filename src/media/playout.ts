@@ -54,7 +54,7 @@ export interface PlayoutOptions {
 
 /** To be run when so many frames have left the ring. */
 interface Waypoint {
-  readonly at: number;
+  at: number;
   readonly done: () => void;
 }
 
@@ -95,6 +95,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   private ring: FrameRing | undefined;
   private catchUp: CatchUp | undefined;
   private framer: Framer | undefined;
+  private recent: FrameRing | undefined;
   /** Monotonic milliseconds at which the listener will have played all that was sent. */
   private endsAt = Number.NEGATIVE_INFINITY;
   /** The same if no network held anything back, which is never later. */
@@ -284,6 +285,34 @@ export class Playout implements FrameSink, AtTurnEnd {
     return { playedMs: this.playedMs(), discardedMs: unheard + waiting };
   }
 
+  /** Keeps a copy of what is sent from here on, the newest: it may have to be said again. */
+  remember(): void {
+    this.recent ??= new FrameRing(Math.max(1, Math.floor(this.limitMs / FRAME_MS)));
+  }
+
+  /** It was heard. */
+  forget(): void {
+    this.recent = undefined;
+  }
+
+  /** What is remembered comes before what waits here, as much of both as the limit allows. */
+  sayAgain(): void {
+    const { recent, ring } = this;
+    this.recent = undefined;
+    if (recent === undefined || recent.length === 0) return;
+    const again = this.newRing(true);
+    const keep = (from: FrameRing) => {
+      for (; from.length > 0; from.drop()) again.push(from.oldest as Int16Array, from.oldestStamp, this.now);
+    };
+    // Marks stand behind what waits, and that is more now.
+    for (const waypoint of this.waypoints) waypoint.at += recent.length;
+    keep(recent);
+    if (ring !== undefined) keep(ring);
+    this.ring = again;
+    this.catchUp ??= new CatchUp();
+    this.isClear = false;
+  }
+
   /** The far end is told to drop what it has, so many milliseconds. What waits here is still to be heard. */
   takeBack(unheardMs: number): void {
     this.discardedMs += unheardMs;
@@ -428,6 +457,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.bookedUntil += FRAME_MS;
     this.sentMs += FRAME_MS;
     if (stamp !== NO_STAMP) this.lastLiveAt = now;
+    this.recent?.push(frame, stamp, now);
     // Whole numbers, which V8 does not box.
     this.line.write(frame, stamp, ((now - since) * 1_000) | 0, (leadMs * 1_000) | 0);
   }

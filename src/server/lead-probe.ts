@@ -8,7 +8,7 @@ const INTERVAL_MS = 1_000;
 const LEAST_PATIENCE_MS = 120;
 const MOST_PATIENCE_MS = 400;
 /** How late an echo may be, in patiences, until the phone is told to drop what it has; from one on audio is held back. */
-const CLEAR_AFTER = 2;
+const CLEAR_AFTER = 1.25;
 /** Ways through a network change: the shortest one of the latest so many seconds counts, and of as many before. */
 const WAY_MS = 20_000;
 /** The caller's way is silent as well: then both may be held up, or just that one. This long it is taken for that one. */
@@ -17,6 +17,8 @@ const BOTH_WAYS_MS = 1_000;
 const GIVE_UP_TICKS = 20_000 / FRAME_MS;
 /** A measured difference below this is noise. */
 const NOISE_MS = 2;
+/** An echo that is late by more may be late for good: from then on what is sent may have to be said again. */
+const SUSPICIOUS_MS = 20;
 /** A first way that is longer than this is none, but a stall: what came of it waits at the phone. */
 const LONGEST_FIRST_WAY_MS = 500;
 /**
@@ -122,6 +124,7 @@ export class LeadProbe {
     if (probe === undefined) return true;
     this.forget();
     this.measure(probe, now);
+    this.playout.forget();
     this.hasCleared = false;
     this.letGo();
     return true;
@@ -240,6 +243,7 @@ export class LeadProbe {
     if (this.wayMs === Number.POSITIVE_INFINITY) return;
     const dueMs = probe.leadMs + this.wayMs + 2 * this.phone.pieceMs;
     const lateMs = this.elapsed(probe, now) - dueMs;
+    if (lateMs > SUSPICIOUS_MS && !this.hasCleared) this.playout.remember();
     if (lateMs > this.patienceMs || now - probe.at - dueMs > BOTH_WAYS_MS) this.hold();
     if (lateMs <= CLEAR_AFTER * this.patienceMs) return;
     if (!this.hasCleared && this.isLive(probe)) this.dropUnheard(probe, now);
@@ -258,6 +262,7 @@ export class LeadProbe {
     this.forget();
     const unheardMs = Math.max(this.playout.leadMs(), this.playout.positionMs() - probe.positionMs);
     this.phone.dropUnheard(unheardMs, now - probe.at);
+    this.playout.sayAgain();
     this.send(now);
   }
 
