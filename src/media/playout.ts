@@ -388,7 +388,9 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   /** Makes what waits fit into the limit. */
   private trim(ring: FrameRing): void {
-    const room = Math.max(0, Math.floor((this.limitMs - Math.max(0, this.endsAt - this.now)) / FRAME_MS));
+    // What a network held back is no fault of those who talk now: they are said faster, not dropped.
+    const bookedMs = Math.max(0, this.bookedUntil - this.now);
+    const room = Math.max(0, Math.floor((this.limitMs - bookedMs) / FRAME_MS));
     if (ring.length <= room) return;
     const quiet = (this.catchUp as CatchUp).thin(ring, ring.length - room);
     this.silenceDroppedMs += FRAME_MS * quiet;
