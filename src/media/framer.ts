@@ -1,4 +1,4 @@
-import { FRAME_SAMPLES, type FrameSink } from './frame.js';
+import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from './frame.js';
 
 /** Cuts audio of any length into frames; what is left over waits for more. A frame is as old as its first part. */
 export class Framer {
@@ -11,6 +11,11 @@ export class Framer {
   /** Whether nothing is left over, so that a whole frame may pass by without being copied. */
   get isEmpty(): boolean {
     return this.filled === 0;
+  }
+
+  /** What is left over, in milliseconds. */
+  get waitingMs(): number {
+    return (this.filled * FRAME_MS) / FRAME_SAMPLES;
   }
 
   push(samples: Int16Array, stamp: number): void {

@@ -9,9 +9,13 @@ import { type AtTurnEnd, atTurnEnd } from './turn-end.js';
 /** Default for the most audio the listener may have waiting, in milliseconds. */
 export const DEFAULT_LEAD_MS = 120;
 
-/** Delay that live audio is brought back to by shorter pauses, and without any by faster words, in milliseconds. */
+/**
+ * Delay that live audio is brought back to by shorter pauses, and by faster words, in milliseconds. What is measured may be
+ * some milliseconds too much, which costs nobody a pause, but would cost words: those begin later.
+ */
 const TARGET_MS = 20;
-const TARGET_WITHOUT_PAUSES_MS = 35;
+const TARGET_OF_WORDS_MS = 25;
+const TOO_LATE_MS = 45;
 /**
  * A delay that is there for so long is no burst that is heard in its own time, but one that would stay; a small one may
  * be what keeps a jittery network from being heard, and is given longer.
@@ -23,6 +27,8 @@ const SMALL_MS = 60;
 const HOLE_MS = 60;
 /** Silence longer than this is a pause between words, not an underrun. */
 const PAUSE_MS = 1_000;
+/** What is kept while the far end does not play: it may begin again with all it has. */
+const HELD_MS = 600;
 /** Words lost to the newest ones: how much more than the limit may wait until it is known what of it is silence. */
 const ROOM_FACTOR = 2;
 
@@ -108,6 +114,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   private isClear = true;
   private isHeld = false;
   private isCatchingUp = false;
+  private isFast = false;
   private flushAsked = false;
   /** Frames that left the ring, whichever way. */
   private gone = 0;
@@ -190,15 +197,25 @@ export class Playout implements FrameSink, AtTurnEnd {
   hold(): void {
     this.isHeld = true;
     this.isClear = false;
+    this.refill(this.ring);
   }
 
   get isHolding(): boolean {
     return this.isHeld;
   }
 
-  /** It plays again. */
-  release(): void {
+  /**
+   * It plays again: what waits is said at the pace of speech, and caught up with.
+   * @param isStale whether it has not played for so long that no more of it than the limit is wanted
+   */
+  release(isStale: boolean): void {
+    const { ring } = this;
     this.isHeld = false;
+    if (ring !== undefined && ring.length > 0) {
+      const most = isStale ? Math.max(1, Math.floor(this.limitMs / FRAME_MS)) : ring.length;
+      for (; ring.length > most; this.droppedLead += 1) this.drop(ring);
+      this.isCatchingUp = true;
+    }
     this.flush();
   }
 
@@ -300,17 +317,23 @@ export class Playout implements FrameSink, AtTurnEnd {
     const { recent, ring } = this;
     this.recent = undefined;
     if (recent === undefined || recent.length === 0) return;
-    const again = this.newRing(true);
-    const keep = (from: FrameRing) => {
-      for (; from.length > 0; from.drop()) again.push(from.oldest as Int16Array, from.oldestStamp, this.now);
-    };
     // Marks stand behind what waits, and that is more now.
     for (const waypoint of this.waypoints) waypoint.at += recent.length;
-    keep(recent);
-    if (ring !== undefined) keep(ring);
-    this.ring = again;
-    this.catchUp ??= new CatchUp();
+    this.refill(recent, ring);
     this.isClear = false;
+  }
+
+  /** A ring of what these hold, with room for what waits while the far end does not play. */
+  private refill(...from: readonly (FrameRing | undefined)[]): void {
+    const ms = Math.max(ROOM_FACTOR * this.limitMs, HELD_MS);
+    const ring = new FrameRing(Math.floor(ms / FRAME_MS));
+    for (const each of from) {
+      for (; each !== undefined && each.length > 0; each.drop()) {
+        ring.push(each.oldest as Int16Array, each.oldestStamp, each.oldestTime);
+      }
+    }
+    this.ring = ring;
+    this.catchUp ??= new CatchUp();
   }
 
   /** The far end is told to drop what it has, so many milliseconds. What waits here is still to be heard. */
@@ -405,7 +428,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   private deliver(ring: FrameRing): void {
     const frame = ring.oldest as Int16Array;
     const leadMs = Math.max(0, this.endsAt - this.now);
-    const behindMs = leadMs + (ring.length - 1) * FRAME_MS;
+    const behindMs = leadMs + (ring.length - 1) * FRAME_MS + (this.framer?.waitingMs ?? 0);
     const stays = this.isPaced ? behindMs : leadMs;
     if (stays <= this.targetMs && !this.isCatchingUp) this.currentAt = this.now;
     const isLive = ring.oldestStamp !== NO_STAMP;
@@ -423,8 +446,8 @@ export class Playout implements FrameSink, AtTurnEnd {
       return;
     }
     const isSmall = behindMs <= SMALL_MS && lastsMs < SMALL_LASTING_MS;
-    const isFast = !isSmall && behindMs > TARGET_WITHOUT_PAUSES_MS;
-    const kept = isFast ? catchUp.shorten(frame, behindMs > this.limitMs) : frame.length;
+    this.isFast = !isSmall && behindMs > (this.isFast ? TARGET_OF_WORDS_MS : TOO_LATE_MS);
+    const kept = this.isFast ? catchUp.shorten(frame, behindMs > this.limitMs) : frame.length;
     this.shortenedMs += FRAME_MS * (1 - kept / frame.length);
     this.pass(kept === frame.length ? frame : frame.subarray(0, kept), ring);
   }

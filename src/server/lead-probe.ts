@@ -7,8 +7,10 @@ const INTERVAL_MS = 1_000;
 /** An echo that is late by less says nothing, whatever the bound of the lead. */
 const LEAST_PATIENCE_MS = 120;
 const MOST_PATIENCE_MS = 400;
-/** How late an echo may be, in patiences, until the phone is told to drop what it has; from one on audio is held back. */
-const CLEAR_AFTER = 1.25;
+/** An echo that is late by so much is of a stall: the phone is told to drop what it has. What it has of less is worked off. */
+const CLEAR_MS = 600;
+/** An echo that comes so long after that was held up all the while. */
+const STALE_MS = 300;
 /** Ways through a network change: the shortest one of the latest so many seconds counts, and of as many before. */
 const WAY_MS = 20_000;
 /** The caller's way is silent as well: then both may be held up, or just that one. This long it is taken for that one. */
@@ -94,6 +96,7 @@ export class LeadProbe {
   private wasSurprised = false;
   private isHolding = false;
   private hasCleared = false;
+  private clearedAt = Number.POSITIVE_INFINITY;
   private isBlind = false;
 
   constructor(
@@ -126,7 +129,7 @@ export class LeadProbe {
     this.measure(probe, now);
     this.playout.forget();
     this.hasCleared = false;
-    this.letGo();
+    this.letGo(now);
     return true;
   }
 
@@ -237,7 +240,7 @@ export class LeadProbe {
     if (this.ticks > GIVE_UP_TICKS) {
       this.forget();
       this.isBlind = true;
-      this.letGo();
+      this.letGo(now);
       return;
     }
     if (this.wayMs === Number.POSITIVE_INFINITY) return;
@@ -245,7 +248,7 @@ export class LeadProbe {
     const lateMs = this.elapsed(probe, now) - dueMs;
     if (lateMs > SUSPICIOUS_MS && !this.hasCleared) this.playout.remember();
     if (lateMs > this.patienceMs || now - probe.at - dueMs > BOTH_WAYS_MS) this.hold();
-    if (lateMs <= CLEAR_AFTER * this.patienceMs) return;
+    if (lateMs <= Math.max(CLEAR_MS, this.patienceMs)) return;
     if (!this.hasCleared && this.isLive(probe)) this.dropUnheard(probe, now);
     else if (now >= this.nextAt) this.another = this.sent(now);
   }
@@ -258,6 +261,7 @@ export class LeadProbe {
 
   private dropUnheard(probe: Probe, now: number): void {
     this.hasCleared = true;
+    this.clearedAt = now;
     this.clears += 1;
     this.forget();
     const unheardMs = Math.max(this.playout.leadMs(), this.playout.positionMs() - probe.positionMs);
@@ -272,9 +276,10 @@ export class LeadProbe {
     this.playout.hold();
   }
 
-  private letGo(): void {
+  private letGo(now: number): void {
     if (!this.isHolding) return;
     this.isHolding = false;
-    this.playout.release();
+    this.playout.release(now - this.clearedAt > STALE_MS);
+    this.clearedAt = Number.POSITIVE_INFINITY;
   }
 }
