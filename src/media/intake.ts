@@ -4,7 +4,7 @@ import { Framer } from './framer.js';
 import { DEFAULT_LEAD_MS, Playout, type PlayoutLine } from './playout.js';
 
 /** The caller's first words that are kept until the bridge leg is up, in milliseconds. */
-export const INTAKE_KEEP_MS = 3_000;
+const INTAKE_KEEP_MS = 3_000;
 
 /**
  * The caller's audio on its way to the bridge leg. Until there is a leg it keeps the caller's first words, which the leg
@@ -16,8 +16,9 @@ export class Intake implements PlayoutLine {
   private readonly framer: Framer;
   private leg: FrameSink | undefined;
 
-  constructor(clock: Clock) {
-    this.playout = new Playout(this, { limitMs: DEFAULT_LEAD_MS, keepMs: INTAKE_KEEP_MS }, clock);
+  /** @param limitMs most of what came all at once that is still heard */
+  constructor(clock: Clock, limitMs = DEFAULT_LEAD_MS) {
+    this.playout = new Playout(this, { limitMs, keepMs: INTAKE_KEEP_MS }, clock);
     this.framer = new Framer(this.playout);
   }
 

@@ -29,7 +29,9 @@ const HOLE_MS = 60;
 const PAUSE_MS = 1_000;
 /** What is kept while the far end does not play: it may begin again with all it has. */
 const HELD_MS = 600;
-/** Words lost to the newest ones: how much more than the limit may wait until it is known what of it is silence. */
+/** An empty ring of more is given back: 60 KB. */
+const MOST_KEPT_FRAMES = 32;
+/** As many times the limit may wait until it is known what of it is silence. */
 const ROOM_FACTOR = 2;
 
 /** The way out to the listener. */
@@ -360,8 +362,8 @@ export class Playout implements FrameSink, AtTurnEnd {
       while (ring.length > 0 && this.mayGo()) this.deliver(ring);
       this.passWaypoints();
       if (ring.length > 0) return;
-      // Most of its memory was for the beginning.
-      if (this.isCatchingUp) this.ring = undefined;
+      // Most of its memory was for the beginning, or for a stall.
+      if (this.isCatchingUp || ring.capacity > MOST_KEPT_FRAMES) this.ring = undefined;
     }
     this.isCatchingUp = false;
     this.isClear = this.framer?.isEmpty !== false;

@@ -110,7 +110,7 @@ export class LeadProbe {
   /** Another 20 ms have passed. */
   tick(now: number): void {
     const { probe } = this;
-    if (probe !== undefined) this.await(probe, now);
+    if (probe !== undefined) this.awaitEcho(probe, now);
     else if (now >= this.nextAt && !this.isBlind && this.playout.positionMs() !== this.probedMs) {
       this.send(now);
     }
@@ -235,7 +235,7 @@ export class LeadProbe {
     } else this.shortestMs = Math.min(this.shortestMs, ms);
   }
 
-  private await(probe: Probe, now: number): void {
+  private awaitEcho(probe: Probe, now: number): void {
     this.ticks += 1;
     if (this.ticks > GIVE_UP_TICKS) {
       this.forget();

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { type Clock, systemClock } from '../clock.js';
+import { type Clock, systemClock, type Timer } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
 import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameClock } from '../media/frame-clock.js';
@@ -96,6 +96,9 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   readonly latencies: CallLatencies;
   private inserted: StreamInsert | undefined;
   private wasSilenced = false;
+  /** What is done when the last words were heard. */
+  private readonly goodbyes: (() => void)[] = [];
+  private goodbyeTimer: Timer | undefined;
   private readonly transcoder = new core.Transcoder();
   private readonly intake: Intake;
   private readonly outlet: Outlet;
@@ -133,7 +136,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.latencies = options.recorder ?? new CallLatencies(options.latencies, clock);
     this.checkStart = options.checkStart;
     this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);
-    this.intake = new Intake(clock);
+    this.intake = new Intake(clock, Math.max(DEFAULT_LEAD_MS, Math.min(leadMs, LONGEST_LIVE_LEAD_MS)));
     this.playout = new Playout(this.outlet, { limitMs: leadMs, keepMs: Math.max(KEEP_MS, leadMs) }, clock);
     this.probe = new LeadProbe(this.probedPhone(), this.playout, leadMs);
     this.frameClock =
@@ -257,7 +260,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /**
    * Plays live audio to the caller: 48 kHz mono int16, any length. What lies further ahead of the listener than the lead
-   * allows is dropped, silences first, then the oldest; a delay that stays is made good for by shorter pauses and slightly
+   * allows is dropped, silences first, then the oldest; a delay that stays is worked off by shorter pauses and slightly
    * faster words. Raise `leadMs` to hand over recordings at once: beyond 1,000 all of it is heard as it is.
    */
   sendAudio(pcm: Int16Array): void {
@@ -311,17 +314,16 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       done();
       return;
     }
+    this.goodbyes.push(done);
+    if (this.goodbyes.length > 1) return;
     playout.finish();
-    let isDone = false;
-    const finish = () => {
-      clock.cancel(timer);
-      if (isDone) return;
-      isDone = true;
-      done();
-    };
-    const timer = clock.after(playout.leadMs() + LAST_WORDS_MS, finish);
-    this.once('end', finish);
-    this.probe.whenReached(finish);
+    this.goodbyeTimer = clock.after(playout.leadMs() + LAST_WORDS_MS, () => this.sayGoodbye());
+    this.probe.whenReached(() => this.sayGoodbye());
+  }
+
+  private sayGoodbye(): void {
+    this.clock.cancel(this.goodbyeTimer);
+    for (const done of this.goodbyes.splice(0)) done();
   }
 
   private sendMark(name: string): void {
@@ -570,6 +572,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       this.outlet.close()?.close(code, reason);
     } finally {
       this.emit('end', end, reason);
+      this.sayGoodbye();
     }
   }
 }
