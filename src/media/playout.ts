@@ -331,7 +331,9 @@ export class Playout implements FrameSink, AtTurnEnd {
     const ring = new FrameRing(Math.floor(ms / FRAME_MS));
     for (const each of from) {
       for (; each !== undefined && each.length > 0; each.drop()) {
-        ring.push(each.oldest as Int16Array, each.oldestStamp, each.oldestTime);
+        if (!ring.push(each.oldest as Int16Array, each.oldestStamp, each.oldestTime)) continue;
+        this.gone += 1;
+        this.droppedLead += 1;
       }
     }
     this.ring = ring;
