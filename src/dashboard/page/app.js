@@ -118,12 +118,18 @@ function toggleListening(call) {
   table.listeningTo(call.callId);
 }
 
+/** Whom the open dialog is about. A close that is told late, of a dialog that was opened again since, is no second answer. */
+let asked;
+
 function askToHangUp(call) {
   const dialog = at('confirm');
+  asked = call;
   at('confirm-who').textContent = `${call.number || 'unknown'}, ${call.callId.slice(0, 8)}`;
   dialog.returnValue = 'no';
   dialog.onclose = () => {
-    if (dialog.returnValue === 'yes') void hangUp(call);
+    if (dialog.returnValue !== 'yes' || asked === undefined) return;
+    void hangUp(asked);
+    asked = undefined;
   };
   dialog.showModal();
 }
