@@ -6,6 +6,8 @@ export interface GatewayReport {
   /** CPU time used so far, user and system, in milliseconds. */
   readonly cpuMs: number;
   readonly rssMb: number;
+  /** Marks by which leads are measured, so far; where they are counted. */
+  readonly probes?: number;
 }
 
 // The gateway in a process of its own: options in the first argument, a report for every message.

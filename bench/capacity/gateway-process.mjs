@@ -5,8 +5,20 @@ import { createGateway } from '../../dist/index.js';
 import { LeadProbe } from '../../dist/server/lead-probe.js';
 
 const { probes, ...options } = JSON.parse(process.argv[2] ?? '{}');
-// What probes cost is told by a gateway that sends none.
-if (probes === false) LeadProbe.prototype.tick = () => {};
+// What probes cost is told by gateways that send none, and as many as they can: one a second is lost in a machine's noise.
+let sent = 0;
+const { tick, send } = LeadProbe.prototype;
+if (probes === 'none') LeadProbe.prototype.tick = () => {};
+if (probes === 'many') {
+  LeadProbe.prototype.tick = function (now) {
+    this.nextAt = now;
+    tick.call(this, now);
+  };
+}
+LeadProbe.prototype.send = function (now) {
+  sent += 1;
+  send.call(this, now);
+};
 
 const gateway = createGateway({
   // Beyond what a gateway would take by itself: where it fails is what is looked for.
@@ -21,6 +33,6 @@ process.on('message', (message) => {
   if (message === 'reset') gateway.resetLatency();
   const { user, system } = process.cpuUsage();
   const rssMb = process.memoryUsage.rss() / 2 ** 20;
-  process.send?.({ stats: gateway.stats(), cpuMs: (user + system) / 1e3, rssMb });
+  process.send?.({ stats: gateway.stats(), cpuMs: (user + system) / 1e3, rssMb, probes: sent });
 });
 process.on('disconnect', () => process.exit());

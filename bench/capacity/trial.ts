@@ -23,8 +23,8 @@ export interface Setting {
   readonly warmUpMs: number;
   /** Of the gateway, besides what all trials need. */
   readonly options?: GatewayOptions;
-  /** Whether the gateway measures its leads by marks; default true. */
-  readonly probes?: boolean;
+  /** How the gateway measures its leads by marks; default as it is. */
+  readonly probes?: 'none' | 'many' | undefined;
 }
 
 /** What one gateway did with so many calls for a while. Shares are of one core. */
@@ -35,6 +35,8 @@ export interface Held {
   readonly gateway: GatewayReport['stats']['latency']['gateway'];
   readonly dropped: number;
   readonly gatewayCpu: number;
+  /** Marks sent a second, by which leads are measured. */
+  readonly probesPerSecond: number;
   /** The gateway's thread was ready and had no core: others were in the way. */
   readonly gatewayWaited: number;
   readonly rssMb: number;
@@ -70,7 +72,7 @@ export async function withCalls<T>(setting: Setting, work: (trial: Trial) => Pro
     port: 0,
     maxCalls: calls,
     logLevel: 'silent',
-    probes: setting.probes ?? true,
+    probes: setting.probes,
   };
   const gateway = startChild('capacity/gateway-process.mjs', options, cores?.gateway);
   try {
@@ -146,6 +148,7 @@ export class Trial {
       gateway: after.stats.latency.gateway,
       dropped: droppedIn(after) - droppedIn(before),
       gatewayCpu: (after.cpuMs - before.cpuMs) / elapsed,
+      probesPerSecond: (1_000 * ((after.probes ?? 0) - (before.probes ?? 0))) / elapsed,
       gatewayWaited,
       rssMb: after.rssMb,
       filesPerCall: (files - this.idleFiles) / calls,
