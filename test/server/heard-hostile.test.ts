@@ -1,6 +1,6 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
-import type { GatewayOptions, MarkEcho } from '../../src/index.js';
+import type { MarkEcho } from '../../src/index.js';
 import { core } from '../../src/media/thread-core.js';
 import {
   AudioSource,
@@ -8,9 +8,8 @@ import {
   type SimulatedPhone,
   type SimulatedStream,
 } from '../../src/simulator/index.js';
-import { PUBLIC_URL } from '../support/caller.js';
-import { startWithCarrier } from '../support/carrier.js';
 import { ask } from '../support/control.js';
+import { startWithPhones } from '../support/heard.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { resample } from '../support/media.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
@@ -23,22 +22,6 @@ const FILTER_MS = 10;
 const SEAM_MS = 25;
 /** Of a listener's network so much is nothing unusual. */
 const USUAL_WAY_MS = 150;
-
-const phones: SimulatedPhone[] = [];
-afterEach(async () => {
-  await Promise.all(phones.splice(0).map((phone) => phone.hangUp()));
-});
-
-async function startWithPhones(options: GatewayOptions) {
-  const { twilio, gateway, url } = await startWithCarrier({}, options);
-  const place = async (from: string, audio: AudioSource = AudioSource.silence()) => {
-    const webhookUrl = `${PUBLIC_URL}/twilio/voice`;
-    const phone = twilio.placeCall({ from, to: '+15552223333', webhookUrl, record: true, audio });
-    phones.push(phone);
-    return { phone, stream: await phone.started };
-  };
-  return { gateway, url, place };
-}
 
 /** A program, and so many phones. @param apartMs between one's call and the next */
 async function desk(count = 1, apartMs = 500) {

@@ -1,14 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import wavefile from 'wavefile';
-import type { Bridge, BridgeLeg, GatewayOptions } from '../../src/index.js';
+import type { Bridge, BridgeLeg } from '../../src/index.js';
 import { core } from '../../src/media/thread-core.js';
 import { AudioSource, MouthToEar, type SimulatedPhone } from '../../src/simulator/index.js';
-import { PUBLIC_URL } from '../support/caller.js';
-import { startWithCarrier } from '../support/carrier.js';
 import { ask } from '../support/control.js';
+import { startWithPhones } from '../support/heard.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { resample } from '../support/media.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
@@ -24,28 +23,6 @@ const BACK_MS = 40;
 const LOST_MS = 120 + 20;
 /** Speech that is shortened leaves out pieces of this length: a pitch period, at most. */
 const SEAM_MS = 25;
-
-const phones: SimulatedPhone[] = [];
-afterEach(async () => {
-  await Promise.all(phones.splice(0).map((phone) => phone.hangUp()));
-});
-
-/** A gateway, and phones that call it. */
-async function startWithPhones(options: GatewayOptions) {
-  const { twilio, gateway, url } = await startWithCarrier({}, options);
-  const place = async (from: string, audio: AudioSource = AudioSource.silence()) => {
-    const phone = twilio.placeCall({
-      from,
-      to: '+15552223333',
-      webhookUrl: `${PUBLIC_URL}/twilio/voice`,
-      record: true,
-      audio,
-    });
-    phones.push(phone);
-    return { phone, stream: await phone.started };
-  };
-  return { gateway, url, place };
-}
 
 /** Two phones in a room of a gateway. @param says `third` makes it three, so that all are mixed */
 async function twoPhones(says: {
