@@ -103,7 +103,9 @@ export class Playout implements FrameSink, AtTurnEnd {
   private ring: FrameRing | undefined;
   private catchUp: CatchUp | undefined;
   private framer: Framer | undefined;
+  /** What was sent of late, while that may have to be said again. */
   private recent: FrameRing | undefined;
+  private isRemembering = false;
   /** Monotonic milliseconds at which the listener will have played all that was sent. */
   private endsAt = Number.NEGATIVE_INFINITY;
   /** The same if no network held anything back, which is never later. */
@@ -306,18 +308,20 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   /** Keeps a copy of what is sent from here on, the newest: it may have to be said again. */
   remember(): void {
-    this.recent ??= new FrameRing(Math.max(1, Math.floor(this.limitMs / FRAME_MS)));
+    this.recent ??= new FrameRing(Math.max(1, Math.floor(Math.min(this.limitMs, HELD_MS) / FRAME_MS)));
+    this.isRemembering = true;
   }
 
   /** It was heard. */
   forget(): void {
-    this.recent = undefined;
+    this.recent?.clear();
+    this.isRemembering = false;
   }
 
   /** What is remembered comes before what waits here, as much of both as the limit allows. */
   sayAgain(): void {
     const { recent, ring } = this;
-    this.recent = undefined;
+    this.isRemembering = false;
     if (recent === undefined || recent.length === 0) return;
     // Marks stand behind what waits, and that is more now.
     for (const waypoint of this.waypoints) waypoint.at += recent.length;
@@ -351,6 +355,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   close(): void {
     this.closed = true;
     this.ring = undefined;
+    this.recent = undefined;
     this.waypoints = [];
   }
 
@@ -486,7 +491,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.bookedUntil += FRAME_MS;
     this.sentMs += FRAME_MS;
     if (stamp !== NO_STAMP) this.lastLiveAt = now;
-    this.recent?.push(frame, stamp, now);
+    if (this.isRemembering) this.recent?.push(frame, stamp, now);
     // Whole numbers, which V8 does not box.
     this.line.write(frame, stamp, ((now - since) * 1_000) | 0, (leadMs * 1_000) | 0);
   }

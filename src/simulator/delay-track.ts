@@ -1,4 +1,5 @@
 import { crossCorrelation, energyOf, runningEnergy } from './alignment.js';
+import { median } from './median.js';
 import { PHONE_RATE } from './wav.js';
 
 /** Speech is compared at 4 kHz: a quarter of a millisecond is close enough. */
@@ -86,7 +87,7 @@ export function delayReport(tracks: readonly DelayTrack[]): DelayReport | undefi
   const measured = tracks.filter((track) => track.samples.length >= 2 * END_READINGS);
   const ends = measured.map((track) => ({
     beginMs: beginOf(track),
-    endMs: median(track.samples.slice(-END_READINGS)) as number,
+    endMs: medianDelay(track.samples.slice(-END_READINGS)) as number,
   }));
   const [first, ...others] = ends;
   if (first === undefined) return undefined;
@@ -104,7 +105,7 @@ export function delayReport(tracks: readonly DelayTrack[]): DelayReport | undefi
 }
 
 function beginOf({ samples }: DelayTrack): number {
-  return median(samples.slice(0, END_READINGS)) as number;
+  return medianDelay(samples.slice(0, END_READINGS)) as number;
 }
 
 /** By how much the delay was longer than at the beginning some seconds after each stall. */
@@ -113,7 +114,7 @@ function afterStallsOf(track: DelayTrack): number[] {
   return track.stalls.flatMap(({ until }, i) => {
     const next = track.stalls[i + 1]?.from ?? Number.POSITIVE_INFINITY;
     const [from, to] = [until + RECOVERED_S.from, Math.min(until + RECOVERED_S.to, next)];
-    const delay = median(track.samples.filter(({ seconds }) => seconds >= from && seconds < to));
+    const delay = medianDelay(track.samples.filter(({ seconds }) => seconds >= from && seconds < to));
     return delay === undefined || track.samples[0] === undefined || track.samples[0].seconds > until
       ? []
       : [delay - begin];
@@ -185,6 +186,6 @@ function halved(pcm: Int16Array): Int16Array {
   );
 }
 
-function median(track: readonly DelaySample[]): number | undefined {
-  return track.map(({ delayMs }) => delayMs).sort((a, b) => a - b)[track.length >> 1];
+function medianDelay(track: readonly DelaySample[]): number | undefined {
+  return median(track.map(({ delayMs }) => delayMs));
 }

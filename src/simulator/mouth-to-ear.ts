@@ -1,5 +1,6 @@
 import { GatewayError } from '../errors.js';
 import type { AudioSource } from './audio.js';
+import { median } from './median.js';
 import type { SimulatedPhone } from './phone.js';
 import { InstantReader, SWEEP_MS } from './sweep.js';
 import type { Utterance } from './voice.js';
@@ -167,8 +168,4 @@ function confirmed(moments: readonly HeardMoment[]): HeardMoment[] {
     );
     return agree.length >= WITNESSES;
   });
-}
-
-function median(values: readonly number[]): number | undefined {
-  return [...values].sort((a, b) => a - b)[values.length >> 1];
 }

@@ -3,7 +3,7 @@ import type { Bridge, BridgeLeg } from '../../src/index.js';
 import { Caller, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { eventually, sleep, virtualTime } from '../support/time.js';
-import { toneMulaw } from '../support/tone.js';
+import { levelDb, toneMulaw } from '../support/tone.js';
 
 virtualTime();
 
@@ -16,6 +16,19 @@ function bridgeOf(join: Bridge['join']): Bridge {
 
 function legOf(parts: Partial<BridgeLeg> = {}): BridgeLeg {
   return { write: () => {}, dtmf: () => {}, close: () => {}, ...parts };
+}
+
+/** A caller who says 600 ms before the bridge has joined, which is up to the test. */
+async function speakBeforeJoin() {
+  let joined = (_leg: BridgeLeg) => {};
+  const { url, gateway } = await startGateway({
+    bridge: bridgeOf(() => new Promise((resolve) => (joined = resolve))),
+  });
+  const caller = await Caller.call(url);
+  const words = toneMulaw(440, 600);
+  for (let at = 0; at < words.length; at += 160) caller.media(words.subarray(at, at + 160));
+  await eventually('all to have come', () => gateway.stats().traffic.framesIn === 30);
+  return { joined, gateway, caller };
 }
 
 describe('a bridge of one’s own', () => {
@@ -47,15 +60,8 @@ describe('a bridge of one’s own', () => {
   });
 
   it('that is slow to join hears every word that was said meanwhile, one after the other', async () => {
-    let joined = (_leg: BridgeLeg) => {};
+    const { joined, gateway, caller } = await speakBeforeJoin();
     const heard: number[] = [];
-    const { url, gateway } = await startGateway({
-      bridge: bridgeOf(() => new Promise((resolve) => (joined = resolve))),
-    });
-    const caller = await Caller.call(url);
-    const words = toneMulaw(440, 600);
-    for (let at = 0; at < words.length; at += 160) caller.media(words.subarray(at, at + 160));
-    await eventually('all to have come', () => gateway.stats().traffic.framesIn === 30);
     joined(legOf({ write: (frame) => heard.push(frame.length) }));
     await eventually('what waited', () => heard.length >= 25);
     const { droppedIntake, shortenedMs } = gateway.stats().traffic;
@@ -65,15 +71,8 @@ describe('a bridge of one’s own', () => {
   });
 
   it('that is slow to join hears nothing that was said before the caller was muted', async () => {
-    let joined = (_leg: BridgeLeg) => {};
+    const { joined, gateway, caller } = await speakBeforeJoin();
     const peaks: number[] = [];
-    const { url, gateway } = await startGateway({
-      bridge: bridgeOf(() => new Promise((resolve) => (joined = resolve))),
-    });
-    const caller = await Caller.call(url);
-    const words = toneMulaw(440, 600);
-    for (let at = 0; at < words.length; at += 160) caller.media(words.subarray(at, at + 160));
-    await eventually('all to have come', () => gateway.stats().traffic.framesIn === 30);
     const stream = gateway.stream(gateway.calls.listActive()[0]?.callId as string);
     if (stream === undefined) throw new Error('there is no stream');
     stream.insert = { silencesCaller: true, replace: (frame) => frame, cleared: () => {} };
@@ -82,6 +81,33 @@ describe('a bridge of one’s own', () => {
     await eventually('what came since', () => peaks.length > 0);
     await sleep(500);
     expect(Math.max(...peaks)).toBe(0);
+    caller.hangUp();
+  });
+
+  it('that speaks before the caller is there is heard, the newest two seconds, from their first word', async () => {
+    /** Which of two tones is said in each 20 ms, for a second and for two. */
+    const said = (i: number) => (i < 50 ? 503 : 1_117);
+    const { url, gateway } = await startGateway({
+      bridge: bridgeOf(async (_, line) => {
+        for (let i = 0; i < 150; i++) {
+          const turn = (2 * Math.PI * said(i)) / 48_000;
+          line.write(
+            new Int16Array(960).map((_, n) => 8_000 * Math.sin(turn * (960 * i + n))),
+            1,
+          );
+        }
+        return legOf();
+      }),
+    });
+    const caller = await Caller.call(url);
+    // Two seconds, said a little faster.
+    await eventually('all of it', () => caller.heard.length >= 0.85 * 2_000 * 8, 5_000);
+    await sleep(1_000);
+    expect(caller.heard.length).toBeLessThanOrEqual(2_000 * 8);
+    const begin = caller.heard.subarray(160, 160 + 1_600);
+    expect(levelDb(begin, 1_117) - levelDb(toneMulaw(1_117, 200), 1_117)).toBeGreaterThan(-6);
+    expect(levelDb(begin, 503)).toBeLessThan(levelDb(begin, 1_117) - 20);
+    expect(gateway.stats().traffic.droppedLead).toBe(0);
     caller.hangUp();
   });
 

@@ -50,7 +50,7 @@ export class MediaLoad {
   }
 
   start(): void {
-    if (this.timer !== undefined) return;
+    if (this.timer !== undefined || this.limits.maxDelayMs === 0) return;
     this.timer = this.clock.every(SAMPLE_MS, () => this.sample());
     this.timer.unref();
   }
