@@ -7,6 +7,8 @@ const { start } = realStream();
 
 /** Delay that may be left behind a stall. */
 const BACK_MS = 40;
+/** The listener's jitter buffer deepens by a frame, in some runs, for the 60 ms that a stall of the talker's way is a hole. */
+const DEEPER_MS = 20;
 /** Median over so long: NetEq stretches and squeezes what it plays by some milliseconds all the time. */
 const WINDOW_MS = 2_000;
 
@@ -22,10 +24,16 @@ async function twoPhones() {
 }
 
 /** When the delay is back, in milliseconds since `over`, and what it was. */
-function recovery(speaker: SimulatedPhone, listener: SimulatedPhone, begun: number, over: number) {
+function recovery(
+  speaker: SimulatedPhone,
+  listener: SimulatedPhone,
+  begun: number,
+  over: number,
+  deeperMs = 0,
+) {
   const way = MouthToEar.between(speaker, listener);
   const before = way.delayMs(begun - WINDOW_MS, begun) ?? expect.fail('nothing was heard before');
-  const back = way.backAt(before + BACK_MS, over);
+  const back = way.backAt(before + bound(BACK_MS + deeperMs), over);
   return {
     before,
     backMs: back === undefined ? Number.POSITIVE_INFINITY : back - over,
@@ -42,7 +50,7 @@ it.each([1_000, 3_000])('delay to a phone goes away that a stall of %i ms on its
   const { before, backMs, atEnd } = recovery(speaker, listener, begun, over);
   if (process.env.TEST_LOG) console.log({ before, backMs, atEnd });
   expect(backMs, `${before} ms before, ${atEnd} at the end`).toBeLessThan(bound(3_000));
-  expect(atEnd - before).toBeLessThan(BACK_MS);
+  expect(atEnd - before).toBeLessThan(bound(BACK_MS));
 });
 
 it('delay from a phone goes away that a stall of a second on its way left', async () => {
@@ -51,7 +59,7 @@ it('delay from a phone goes away that a stall of a second on its way left', asyn
   await from.stallSending(1_000);
   const over = clock.now();
   await sleep(7_000);
-  const { before, backMs, atEnd } = recovery(speaker, listener, begun, over);
+  const { before, backMs, atEnd } = recovery(speaker, listener, begun, over, DEEPER_MS);
   if (process.env.TEST_LOG) console.log({ before, backMs, atEnd });
   expect(backMs, `${before} ms before, ${atEnd} at the end`).toBeLessThan(bound(2_000));
 });
