@@ -293,18 +293,15 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.events.publish('call.played', call, result);
       this.emit('played', call, result);
     });
-    const eventRoutes = new EventRoutes(this.events, this.gatekeeper, clock);
-    const live = new LiveRoutes(
-      {
-        switchboard: this.switchboard,
-        fleet: this.fleet,
-        facts: { version: VERSION, bridge: this.bridge.name },
-        node: hostname(),
-        deaf: deafness(this.bridge),
-        clock,
-      },
-      this.gatekeeper,
-    );
+    const eventRoutes = new EventRoutes(this.events, clock);
+    const live = new LiveRoutes({
+      switchboard: this.switchboard,
+      fleet: this.fleet,
+      facts: { version: VERSION, bridge: this.bridge.name },
+      node: hostname(),
+      deaf: deafness(this.bridge),
+      clock,
+    });
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
       options.eventWebhooks && new EventWebhooks(options.eventWebhooks, this.events, this.log, clock);

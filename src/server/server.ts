@@ -1,9 +1,10 @@
-import uWS, { type HttpRequest, type HttpResponse, type TemplatedApp } from 'uWebSockets.js';
+import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js';
 import { accessSync, constants } from 'node:fs';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
+import { Answers } from './answers.js';
 import type { CallService } from './call-service.js';
 import type { CallControl } from './control/call-control.js';
 import { CallControlRoutes, CONTROL_ROUTES } from './control/routes.js';
@@ -21,9 +22,11 @@ import { openApiDocument } from './openapi/document.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
 import { RecordingRoutes } from './recording/recording-routes.js';
 import type { RecordingService } from './recording/recordings.js';
+import { Strangers } from './strangers.js';
 import type { Switchboard } from './switchboard.js';
 import { TwilioRoutes } from './twilio-routes.js';
 import { UpgradeCork } from './upgrade-cork.js';
+import { uWS } from './uws.js';
 
 export interface ServerOptions {
   readonly calls: CallService;
@@ -46,6 +49,12 @@ export interface ServerOptions {
 
 type Handler = (exchange: Exchange) => void | Promise<void>;
 
+/** As uWebSockets.js calls them. */
+type Method = 'get' | 'post' | 'del';
+
+/** Who may ask: anybody, whom the handler itself checks, or who has the control key. */
+type For = 'anybody' | 'operators';
+
 /** The uWebSockets.js application: which route leads where. */
 export class Server {
   /** What is answered: `get /v1/calls/:id`, and so on. */
@@ -55,6 +64,8 @@ export class Server {
   private readonly log: Logger;
   private readonly events: EventRoutes;
   private readonly live: LiveRoutes;
+  private readonly answers: Answers;
+  private readonly gatekeeper: Gatekeeper;
   private readonly cork = new UpgradeCork();
   /** Whether a token is asked for elsewhere, so that upgrades wait. */
   private readonly upgradesLate: boolean;
@@ -78,49 +89,63 @@ export class Server {
     this.log = log;
     this.events = events;
     this.live = live;
+    this.gatekeeper = gatekeeper;
+    this.answers = new Answers(new Strangers(), options.clock);
     this.upgradesLate = fleet !== undefined;
     this.app = tls === undefined ? uWS.App() : secureApp(tls);
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
-    const media = new MediaRoute(calls, gatekeeper, log, this.cork, options.clock);
-    const operations = new OperationsRoutes(switchboard, fleet, metrics, facts);
+    const media = new MediaRoute(calls, gatekeeper, log, this.cork, this.answers, options.clock);
+    const operations = new OperationsRoutes(switchboard, fleet, metrics, facts, options.clock);
 
     // A proxy may strip the public path prefix or pass it on: both are answered.
     for (const prefix of new Set(['', gatekeeper.prefix])) {
-      this.post(`${prefix}/twilio/voice`, (exchange) => twilio.voice(exchange));
-      this.post(`${prefix}/twilio/next`, (exchange) => twilio.next(exchange));
-      this.post(`${prefix}/twilio/status`, (exchange) => twilio.status(exchange));
-      this.post(`${prefix}/twilio/stream-status`, (exchange) => twilio.streamStatus(exchange));
-      this.post(`${prefix}/twilio/amd`, (exchange) => twilio.amd(exchange));
+      this.answer({
+        [`${prefix}/twilio/voice`]: { post: (exchange) => twilio.voice(exchange) },
+        [`${prefix}/twilio/next`]: { post: (exchange) => twilio.next(exchange) },
+        [`${prefix}/twilio/status`]: { post: (exchange) => twilio.status(exchange) },
+        [`${prefix}/twilio/stream-status`]: { post: (exchange) => twilio.streamStatus(exchange) },
+        [`${prefix}/twilio/amd`]: { post: (exchange) => twilio.amd(exchange) },
+      });
       media.addTo(this.app, prefix);
     }
-    this.post('/v1/calls', (exchange) => control.place(exchange));
-    this.get('/v1/calls', (exchange) => control.list(exchange));
-    this.get('/v1/calls/:id', (exchange) => control.inspect(exchange));
-    this.route('del', '/v1/calls/:id', (exchange) => control.hangUp(exchange));
-    this.get('/v1/events', (exchange) => events.follow(exchange));
-    const recording = new RecordingRoutes(recordings, gatekeeper);
-    this.post('/v1/calls/:id/recording', (exchange) => recording.start(exchange));
-    this.get('/v1/calls/:id/recording', (exchange) => recording.inspect(exchange));
-    this.route('del', '/v1/calls/:id/recording', (exchange) => recording.stop(exchange));
-    const running = new CallControlRoutes(options.control, gatekeeper);
-    for (const route of CONTROL_ROUTES) {
-      this.route(route.method, `/v1/calls/:id/${route.name}`, (exchange) => running.perform(route, exchange));
-    }
-    this.get('/v1/live', (exchange) => live.watch(exchange));
+    const recording = new RecordingRoutes(recordings);
+    const running = new CallControlRoutes(options.control);
+    this.answer(
+      {
+        '/v1/calls': {
+          post: (exchange) => control.place(exchange),
+          get: (exchange) => control.list(exchange),
+        },
+        '/v1/calls/:id': {
+          get: (exchange) => control.inspect(exchange),
+          del: (exchange) => control.hangUp(exchange),
+        },
+        '/v1/calls/:id/recording': {
+          post: (exchange) => recording.start(exchange),
+          get: (exchange) => recording.inspect(exchange),
+          del: (exchange) => recording.stop(exchange),
+        },
+        ...byPath(CONTROL_ROUTES, (route) => (exchange) => running.perform(route, exchange)),
+        '/v1/events': { get: (exchange) => events.follow(exchange) },
+        '/v1/live': { get: (exchange) => live.watch(exchange) },
+        '/v1/openapi.json': { get: (exchange) => exchange.json(200, openApiDocument) },
+      },
+      'operators',
+    );
     const dashboard = new DashboardRoutes(gatekeeper);
     for (const path of dashboard.paths) {
-      this.get(`/dashboard${path}`, (exchange) => dashboard.answer(exchange, path));
+      this.answer({ [`/dashboard${path}`]: { get: (exchange) => dashboard.answer(exchange, path) } });
     }
-    new LegRoute(legs, gatekeeper, log, (callId) => switchboard.requireSession(callId)).addTo(this.app);
+    new LegRoute(legs, gatekeeper, log, this.answers, (callId) => switchboard.requireSession(callId)).addTo(
+      this.app,
+    );
     this.routes.push('get /v1/rooms/:room/leg', 'get /v1/calls/:id/leg');
-    this.get('/v1/openapi.json', (exchange) => {
-      gatekeeper.checkControl(exchange.header);
-      exchange.json(200, openApiDocument);
+    this.answer({
+      '/health': { get: (exchange) => operations.health(exchange) },
+      '/ready': { get: (exchange) => operations.ready(exchange) },
+      '/metrics': { get: (exchange) => operations.metrics(exchange) },
     });
-    this.get('/health', (exchange) => operations.health(exchange));
-    this.get('/ready', (exchange) => operations.ready(exchange));
-    this.get('/metrics', (exchange) => operations.metrics(exchange));
     this.route('any', '/*', (exchange) => {
       throw new GatewayError('GW_NOT_FOUND', `Expected a known route but received ${exchange.path}`, {
         status: 404,
@@ -157,25 +182,53 @@ export class Server {
     this.app.close();
   }
 
-  private get(path: string, handler: Handler): void {
-    this.route('get', path, handler);
+  /** Answers paths by method: `HEAD` where there is a `GET`, `OPTIONS`, and 405 to any other. */
+  private answer(
+    paths: Readonly<Record<string, Partial<Record<Method, Handler>>>>,
+    who: For = 'anybody',
+  ): void {
+    for (const [path, handlers] of Object.entries(paths)) {
+      const allowed = ['OPTIONS'];
+      for (const [method, handler] of Object.entries(handlers) as [Method, Handler][]) {
+        const names = { get: ['GET', 'HEAD'], post: ['POST'], del: ['DELETE'] }[method];
+        allowed.push(...names);
+        this.routes.push(`${names[0]?.toLowerCase()} ${path}`);
+        this.route(method, path, handler, who);
+        if (method === 'get') this.route('head', path, handler, who);
+      }
+      const allow = [['allow', allowed.join(', ')]] as const;
+      this.route('options', path, (exchange) => exchange.answer(204, undefined, '', allow), who);
+      this.route(
+        'any',
+        path,
+        (exchange) => {
+          const message = `Expected ${allowed.join(', ')} for ${exchange.path} but received another method`;
+          exchange.error(new GatewayError('GW_METHOD_NOT_ALLOWED', message, { status: 405 }), allow);
+        },
+        who,
+      );
+    }
   }
 
-  private post(path: string, handler: Handler): void {
-    this.route('post', path, handler);
-  }
-
-  private route(method: 'get' | 'post' | 'del' | 'any', path: string, handler: Handler): void {
-    this.routes.push(`${method === 'del' ? 'delete' : method} ${path}`);
+  private route(
+    method: Method | 'head' | 'options' | 'any',
+    path: string,
+    handler: Handler,
+    who: For = 'anybody',
+  ): void {
     const parameters = path.split('/:').length - 1;
     this.app[method](path, (response: HttpResponse, request: HttpRequest) => {
-      const exchange = new Exchange(response, request, parameters);
-      this.handle(exchange, handler);
+      const exchange = new Exchange(response, request, this.answers, parameters);
+      if (!exchange.isDone) void this.handle(exchange, handler, who);
     });
   }
 
-  private async handle(exchange: Exchange, handler: Handler): Promise<void> {
+  private async handle(exchange: Exchange, handler: Handler, who: For): Promise<void> {
     try {
+      if (who === 'operators') {
+        this.gatekeeper.checkControl(exchange.header);
+        exchange.isKnown = true;
+      }
       await handler(exchange);
     } catch (error) {
       if (!(error instanceof GatewayError))
@@ -183,6 +236,19 @@ export class Server {
       exchange.error(error);
     }
   }
+}
+
+/** Routes below a call, by path and method. */
+function byPath<T extends { readonly name: string; readonly method: Method }>(
+  routes: readonly T[],
+  handlerOf: (route: T) => Handler,
+): Record<string, Partial<Record<Method, Handler>>> {
+  const paths: Record<string, Partial<Record<Method, Handler>>> = {};
+  for (const route of routes) {
+    const path = `/v1/calls/:id/${route.name}`;
+    paths[path] = { ...paths[path], [route.method]: handlerOf(route) };
+  }
+  return paths;
 }
 
 /** uWebSockets.js only says that it failed; which file it could not read is told here. */
