@@ -6,6 +6,7 @@ import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
 import { benchQuality } from './quality.js';
 import { benchRefusal } from './refusal.js';
+import { benchSiege } from './siege.js';
 import { benchStartup } from './startup.js';
 import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
@@ -27,6 +28,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   refusal: benchRefusal,
   telemetry: benchTelemetry,
   lead: benchLead,
+  siege: benchSiege,
 };
 
 const wanted = process.argv.slice(2);

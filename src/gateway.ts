@@ -476,6 +476,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();
+      await this.server.answered();
       this.switchboard.close();
       this.server.close();
       this.calls.close();

@@ -173,6 +173,11 @@ export class Server {
     });
   }
 
+  /** Settled when whatever was answered so far has been handed to its socket. */
+  answered(): Promise<void> {
+    return new Promise((resolve) => this.answers.turns.add(resolve));
+  }
+
   /** Stops listening and cuts what is still connected. */
   close(): void {
     this.events.close();
