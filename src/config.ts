@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { isRedisUrl } from './calls/fleet/redis.js';
 import { GatewayError } from './errors.js';
 import { TRANSCODERS } from './media/transcoders.js';
+import { isNetwork } from './server/strangers.js';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
 import { isPublicUrl } from './twilio/public-url.js';
 import { isWebhookSecret } from './webhooks/signature.js';
@@ -10,6 +11,9 @@ import { isWebhookSecret } from './webhooks/signature.js';
 export interface Config {
   readonly host: string;
   readonly port: number;
+  readonly operationsPort?: number;
+  readonly metricsApiKey?: string;
+  readonly trustedProxies?: readonly string[];
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   readonly publicUrl?: string;
   readonly twilio: {
@@ -107,6 +111,12 @@ const Environment = z.object({
   LOCAL_ROOM: z.enum(['call', 'to']).default('call'),
   HOST: text.default('127.0.0.1'),
   PORT: whole(0, 65_535).default(3000),
+  OPERATIONS_PORT: whole(1, 65_535).optional(),
+  METRICS_API_KEY: text.min(16).optional(),
+  TRUSTED_PROXIES: text
+    .transform((list) => (list === 'none' ? [] : list.split(',').map((proxy) => proxy.trim())))
+    .pipe(z.array(z.string().refine(isNetwork)))
+    .optional(),
   TLS_CERT_FILE: text.optional(),
   TLS_KEY_FILE: text.optional(),
   CONTROL_API_KEY: text.min(16).optional(),
@@ -162,6 +172,9 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   LOCAL_ROOM: 'call or to',
   HOST: 'an address to listen on',
   PORT: '0 to 65535',
+  OPERATIONS_PORT: '1 to 65535',
+  METRICS_API_KEY: 'at least 16 characters',
+  TRUSTED_PROXIES: 'addresses and networks like 10.0.0.0/8, separated by commas, or none',
   TLS_CERT_FILE: 'the path of a certificate',
   TLS_KEY_FILE: 'the path of a private key',
   CONTROL_API_KEY: 'at least 16 characters',
@@ -193,6 +206,7 @@ const SECRETS = new Set([
   'TWILIO_AUTH_TOKEN',
   'STREAM_API_SECRET',
   'CONTROL_API_KEY',
+  'METRICS_API_KEY',
   'REDIS_URL',
   'WEBHOOK_SECRET',
 ]);
@@ -225,6 +239,9 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return {
     host: e.HOST,
     port: e.PORT,
+    ...(e.OPERATIONS_PORT && { operationsPort: e.OPERATIONS_PORT }),
+    ...(e.METRICS_API_KEY && { metricsApiKey: e.METRICS_API_KEY }),
+    ...(e.TRUSTED_PROXIES && { trustedProxies: e.TRUSTED_PROXIES }),
     ...(e.TLS_CERT_FILE && e.TLS_KEY_FILE && { tls: { certFile: e.TLS_CERT_FILE, keyFile: e.TLS_KEY_FILE } }),
     ...(publicUrl && { publicUrl }),
     twilio: {
@@ -284,6 +301,11 @@ function contradictions(given: Readonly<Record<string, string | undefined>>): st
   }
   if (given.EVENTS_DEAD_LETTER_FILE !== undefined && given.EVENTS_WEBHOOK_URL === undefined) {
     mistakes.push('Expected EVENTS_WEBHOOK_URL beside EVENTS_DEAD_LETTER_FILE but received none');
+  }
+  if (given.OPERATIONS_PORT !== undefined && given.OPERATIONS_PORT === (given.PORT ?? '3000')) {
+    mistakes.push(
+      `Expected another port than PORT for OPERATIONS_PORT but received ${given.OPERATIONS_PORT}`,
+    );
   }
   return mistakes;
 }

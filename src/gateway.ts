@@ -39,6 +39,7 @@ import {
 } from './server/recording/recordings.js';
 import { Server } from './server/server.js';
 import type { Apology } from './server/session.js';
+import { isNetwork } from './server/strangers.js';
 import { Switchboard } from './server/switchboard.js';
 import type { LatencySummary } from './telemetry/histogram.js';
 import type { LatencySummaries } from './telemetry/latencies.js';
@@ -56,6 +57,15 @@ export interface GatewayOptions {
   readonly host?: string;
   /** Port to listen on; default 3000; 0 takes a free one. */
   readonly port?: number;
+  /** Port of their own for `/health`, `/ready`, `/metrics`, `/v1` and `/dashboard`, at the same address; 0 takes a free one. */
+  readonly operationsPort?: number;
+  /** Bearer key of `/metrics`, which anybody may read without it. */
+  readonly metricsApiKey?: string;
+  /**
+   * Addresses and networks (`10.0.0.0/8`) of proxies whose `X-Forwarded-For` is believed; default: loopback and private ones.
+   * By it strangers are told apart, each of whom gets a share of answers.
+   */
+  readonly trustedProxies?: readonly string[];
   /** Files of a certificate and its key: the gateway then speaks https and wss itself. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   /** https origin, with path prefix if there is one, at which Twilio reaches the gateway. */
@@ -210,6 +220,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       ...(publicUrl === undefined ? {} : { publicUrl }),
       ...(validate ? { authTokens: tokens } : {}),
       ...(controlApiKey === undefined ? {} : { controlApiKey }),
+      ...(options.metricsApiKey === undefined ? {} : { metricsApiKey: options.metricsApiKey }),
     });
     const [authToken] = tokens;
     const router = options.router && new CallRouter(options.router, this.log, clock);
@@ -353,6 +364,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       log: this.log,
       clock,
       tls,
+      isSplit: options.operationsPort !== undefined,
+      trustedProxies: options.trustedProxies,
     });
   }
 
@@ -361,28 +374,38 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` where it listens, or did and was closed; what the
    * bridge's `open` throws
    */
-  async listen(): Promise<{ host: string; port: number; url: string }> {
+  async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
     if (this.isListening || this.closing !== undefined) {
       const received = this.closing === undefined ? 'one that listens already' : 'one that was closed';
       throw new GatewayError('GW_LISTENING', `Expected a new gateway for listen but received ${received}`);
     }
     this.isListening = true;
     const { host = '127.0.0.1', port = 3000, tls } = this.options;
-    const actual = await this.openAndListen(host, port).catch((error) => {
+    const ports = await this.openAndListen(host, port).catch((error) => {
       this.isListening = false;
       throw error;
     });
     const address = host.includes(':') ? `[${host}]` : host;
-    const url = `${tls === undefined ? 'http' : 'https'}://${address}:${actual}`;
+    const urlOf = (port: number) => `${tls === undefined ? 'http' : 'https'}://${address}:${port}`;
+    const url = urlOf(ports.port);
+    const operationsUrl = urlOf(ports.operationsPort ?? ports.port);
     const { backend: transcoder, kernels, origin } = core;
     this.log.info(
-      { url, bridge: this.bridge.name, transcoder, kernels, core: origin, version: VERSION },
+      {
+        url,
+        ...(ports.operationsPort === undefined ? {} : { operationsUrl }),
+        bridge: this.bridge.name,
+        transcoder,
+        kernels,
+        core: origin,
+        version: VERSION,
+      },
       'listening',
     );
-    return { host, port: actual, url };
+    return { host, port: ports.port, url, operationsUrl };
   }
 
-  private async openAndListen(host: string, port: number): Promise<number> {
+  private async openAndListen(host: string, port: number) {
     this.recordings.open();
     this.desk.open();
     this.eventWebhooks?.open();
@@ -391,9 +414,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     try {
       await this.fleet?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
-      const actual = await this.server.listen(host, port);
+      const ports = await this.server.listen(host, port, this.options.operationsPort);
       this.switchboard.open();
-      return actual;
+      return ports;
     } catch (error) {
       // Nothing that was started keeps a process alive that cannot serve.
       await this.fleet?.close();
@@ -531,6 +554,14 @@ function checkOptions(options: GatewayOptions): void {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw expected('0 to 65535', 'port', port);
   if (!Number.isInteger(maxCalls) || maxCalls < 1)
     throw expected('a whole number from 1', 'maxCalls', maxCalls);
+  const { operationsPort = 0, trustedProxies = [] } = options;
+  if (!Number.isInteger(operationsPort) || operationsPort < 0 || operationsPort > 65_535) {
+    throw expected('0 to 65535', 'operationsPort', operationsPort);
+  }
+  if (operationsPort !== 0 && operationsPort === port)
+    throw expected('another port than port', 'operationsPort', port);
+  const noNetwork = trustedProxies.find((proxy) => !isNetwork(proxy));
+  if (noNetwork !== undefined) throw expected('addresses or networks', 'trustedProxies', noNetwork);
   const { maxLegs = 0 } = options;
   if (!Number.isInteger(maxLegs) || maxLegs < 0) throw expected('a whole number from 0', 'maxLegs', maxLegs);
   if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);

@@ -121,13 +121,17 @@ export class Answers {
       response.writeStatus(statusLine(status));
       if (contentType !== undefined) response.writeHeader('content-type', contentType);
       for (const [name, value] of headers) response.writeHeader(name, value);
-      if (status === 204) response.endWithoutBody(undefined, isLast);
-      else if (asked.isHead) response.endWithoutBody(bytes.length, isLast);
-      else if (bytes.length <= SMALL_BYTES) response.end(bytes, isLast);
-      else {
-        if (isLast) response.writeHeader('connection', 'close');
-        this.writeLong(asked, bytes);
+      if (bytes.length <= SMALL_BYTES && status !== 204 && !asked.isHead) {
+        response.end(bytes, isLast);
+        return;
       }
+      // Told to close in these ways, uWebSockets.js would write a wrong length, or never be done.
+      if (isLast) response.writeHeader('connection', 'close');
+      if (status === 204) response.endWithoutBody();
+      else if (asked.isHead) {
+        response.writeHeader('content-length', String(bytes.length));
+        response.endWithoutBody();
+      } else this.writeLong(asked, bytes);
     });
   }
 

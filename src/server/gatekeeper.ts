@@ -18,6 +18,8 @@ export interface GatekeeperOptions {
   readonly authTokens?: readonly string[];
   /** Bearer key of the control API; the API does not exist where absent. */
   readonly controlApiKey?: string;
+  /** Bearer key of `/metrics`, which anybody may read where it is absent. */
+  readonly metricsApiKey?: string;
   /** Whether this server itself speaks TLS. */
   readonly secure: boolean;
 }
@@ -90,21 +92,31 @@ export class Gatekeeper {
         },
       );
     }
-    const expectedKey = Buffer.from(`Bearer ${controlApiKey}`);
-    const received = Buffer.from(header('authorization'));
-    if (received.length !== expectedKey.length || !timingSafeEqual(received, expectedKey)) {
-      throw new GatewayError(
-        'GW_UNAUTHORIZED',
-        'Expected the control key as bearer but received none or another',
-        {
-          status: 401,
-        },
-      );
-    }
+    checkBearer(header, controlApiKey, 'the control key');
+  }
+
+  /**
+   * Answers whether whoever asks has shown the key of `/metrics`; where there is none nobody has, and everybody may read them.
+   * @throws GatewayError `GW_UNAUTHORIZED` (401)
+   */
+  checkMetrics(header: HeaderReader): boolean {
+    const { metricsApiKey } = this.options;
+    if (metricsApiKey !== undefined) checkBearer(header, metricsApiKey, 'the key of /metrics');
+    return metricsApiKey !== undefined;
   }
 
   private urlsOf(caller: Caller, scheme: (origin: string) => string): string[] {
     const at = this.configured ?? originFromHeaders(caller.header, this.options.secure);
     return signedUrlCandidates({ origin: scheme(at.origin), prefix: at.prefix }, caller.path, caller.query);
   }
+}
+
+/** @throws GatewayError `GW_UNAUTHORIZED` (401) */
+function checkBearer(header: HeaderReader, key: string, what: string): void {
+  // The scheme is in any case (RFC 7235 section 2.1).
+  const received = Buffer.from(header('authorization').replace(/^bearer +/i, 'Bearer '));
+  const wanted = Buffer.from(`Bearer ${key}`);
+  if (received.length === wanted.length && timingSafeEqual(received, wanted)) return;
+  const message = `Expected ${what} as bearer but received none or another`;
+  throw new GatewayError('GW_UNAUTHORIZED', message, { status: 401 });
 }

@@ -45,6 +45,10 @@ export interface ServerOptions {
   readonly clock: Clock;
   /** Certificate and key files; the server speaks https and wss itself where they are given. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  /** Whether operators have a port of their own. */
+  readonly isSplit: boolean;
+  /** Addresses and networks whose `X-Forwarded-For` is believed; absent: private ones. */
+  readonly trustedProxies: readonly string[] | undefined;
 }
 
 type Handler = (exchange: Exchange) => void | Promise<void>;
@@ -59,7 +63,10 @@ type For = 'anybody' | 'operators';
 export class Server {
   /** What is answered: `get /v1/calls/:id`, and so on. */
   readonly routes: string[] = [];
+  /** What carriers ask. */
   private readonly app: TemplatedApp;
+  /** What operators ask; the same one where they have no port of their own. */
+  private readonly operations: TemplatedApp;
   private readonly legs: Legs;
   private readonly log: Logger;
   private readonly events: EventRoutes;
@@ -90,9 +97,11 @@ export class Server {
     this.events = events;
     this.live = live;
     this.gatekeeper = gatekeeper;
-    this.answers = new Answers(new Strangers(), options.clock);
+    this.answers = new Answers(new Strangers(options.trustedProxies), options.clock);
     this.upgradesLate = fleet !== undefined;
-    this.app = tls === undefined ? uWS.App() : secureApp(tls);
+    const newApp = () => (tls === undefined ? uWS.App() : secureApp(tls));
+    this.app = newApp();
+    this.operations = options.isSplit ? newApp() : this.app;
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
     const media = new MediaRoute(calls, gatekeeper, log, this.cork, this.answers, options.clock);
@@ -100,7 +109,7 @@ export class Server {
 
     // A proxy may strip the public path prefix or pass it on: both are answered.
     for (const prefix of new Set(['', gatekeeper.prefix])) {
-      this.answer({
+      this.answer(this.app, {
         [`${prefix}/twilio/voice`]: { post: (exchange) => twilio.voice(exchange) },
         [`${prefix}/twilio/next`]: { post: (exchange) => twilio.next(exchange) },
         [`${prefix}/twilio/status`]: { post: (exchange) => twilio.status(exchange) },
@@ -112,6 +121,7 @@ export class Server {
     const recording = new RecordingRoutes(recordings);
     const running = new CallControlRoutes(options.control);
     this.answer(
+      this.operations,
       {
         '/v1/calls': {
           post: (exchange) => control.place(exchange),
@@ -135,42 +145,47 @@ export class Server {
     );
     const dashboard = new DashboardRoutes(gatekeeper);
     for (const path of dashboard.paths) {
-      this.answer({ [`/dashboard${path}`]: { get: (exchange) => dashboard.answer(exchange, path) } });
+      this.answer(this.operations, {
+        [`/dashboard${path}`]: { get: (exchange) => dashboard.answer(exchange, path) },
+      });
     }
     new LegRoute(legs, gatekeeper, log, this.answers, (callId) => switchboard.requireSession(callId)).addTo(
-      this.app,
+      this.operations,
     );
     this.routes.push('get /v1/rooms/:room/leg', 'get /v1/calls/:id/leg');
-    this.answer({
+    this.answer(this.operations, {
       '/health': { get: (exchange) => operations.health(exchange) },
       '/ready': { get: (exchange) => operations.ready(exchange) },
-      '/metrics': { get: (exchange) => operations.metrics(exchange) },
+      '/metrics': {
+        get: (exchange) => {
+          exchange.isKnown = gatekeeper.checkMetrics(exchange.header);
+          return operations.metrics(exchange);
+        },
+      },
     });
-    this.route('any', '/*', (exchange) => {
-      throw new GatewayError('GW_NOT_FOUND', `Expected a known route but received ${exchange.path}`, {
-        status: 404,
+    for (const app of new Set([this.app, this.operations])) {
+      this.route(app, 'any', '/*', (exchange) => {
+        throw new GatewayError('GW_NOT_FOUND', `Expected a known route but received ${exchange.path}`, {
+          status: 404,
+        });
       });
-    });
+    }
   }
 
   /**
-   * Begins to listen; answers the port, which is another one where 0 was asked for.
+   * Begins to listen; answers the ports, which are others where 0 was asked for.
+   * @param operationsPort where operators have one of their own
    * @throws GatewayError `GW_LISTEN_FAILED`
    */
-  async listen(host: string, port: number): Promise<number> {
+  async listen(
+    host: string,
+    port: number,
+    operationsPort?: number,
+  ): Promise<{ port: number; operationsPort: number | undefined }> {
     if (this.upgradesLate) await this.cork.open();
-    return new Promise((resolve, reject) => {
-      this.app.listen(host, port, (socket) => {
-        if (socket) resolve(uWS.us_socket_local_port(socket));
-        else
-          reject(
-            new GatewayError(
-              'GW_LISTEN_FAILED',
-              `Expected a free address to listen on but received ${host}:${port}, which is taken or not ours`,
-            ),
-          );
-      });
-    });
+    const operations =
+      operationsPort === undefined ? undefined : await listenOn(this.operations, host, operationsPort);
+    return { port: await listenOn(this.app, host, port), operationsPort: operations };
   }
 
   /** Settled when whatever was answered so far has been handed to its socket. */
@@ -184,11 +199,12 @@ export class Server {
     this.live.close();
     this.legs.close();
     this.cork.close();
-    this.app.close();
+    for (const app of new Set([this.app, this.operations])) app.close();
   }
 
   /** Answers paths by method: `HEAD` where there is a `GET`, `OPTIONS`, and 405 to any other. */
   private answer(
+    app: TemplatedApp,
     paths: Readonly<Record<string, Partial<Record<Method, Handler>>>>,
     who: For = 'anybody',
   ): void {
@@ -198,12 +214,13 @@ export class Server {
         const names = { get: ['GET', 'HEAD'], post: ['POST'], del: ['DELETE'] }[method];
         allowed.push(...names);
         this.routes.push(`${names[0]?.toLowerCase()} ${path}`);
-        this.route(method, path, handler, who);
-        if (method === 'get') this.route('head', path, handler, who);
+        this.route(app, method, path, handler, who);
+        if (method === 'get') this.route(app, 'head', path, handler, who);
       }
       const allow = [['allow', allowed.join(', ')]] as const;
-      this.route('options', path, (exchange) => exchange.answer(204, undefined, '', allow), who);
+      this.route(app, 'options', path, (exchange) => exchange.answer(204, undefined, '', allow), who);
       this.route(
+        app,
         'any',
         path,
         (exchange) => {
@@ -216,13 +233,14 @@ export class Server {
   }
 
   private route(
+    app: TemplatedApp,
     method: Method | 'head' | 'options' | 'any',
     path: string,
     handler: Handler,
     who: For = 'anybody',
   ): void {
     const parameters = path.split('/:').length - 1;
-    this.app[method](path, (response: HttpResponse, request: HttpRequest) => {
+    app[method](path, (response: HttpResponse, request: HttpRequest) => {
       const exchange = new Exchange(response, request, this.answers, parameters);
       if (!exchange.isDone) void this.handle(exchange, handler, who);
     });
@@ -241,6 +259,18 @@ export class Server {
       exchange.error(error);
     }
   }
+}
+
+function listenOn(app: TemplatedApp, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    app.listen(host, port, (socket) => {
+      if (socket) resolve(uWS.us_socket_local_port(socket));
+      else {
+        const message = `Expected a free address to listen on but received ${host}:${port}, which is taken or not ours`;
+        reject(new GatewayError('GW_LISTEN_FAILED', message));
+      }
+    });
+  });
 }
 
 /** Routes below a call, by path and method. */
