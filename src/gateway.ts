@@ -15,6 +15,7 @@ import type { MarkEcho } from './media/marks.js';
 import { DEFAULT_LEAD_MS } from './media/playout.js';
 import { core } from './media/thread-core.js';
 import { CallRouter, type RouterOptions } from './router/call-router.js';
+import { Answers } from './server/answers.js';
 import { writeCallEvents } from './server/call-events.js';
 import type { CallReport } from './server/call-report.js';
 import type { PlacedCall } from './server/call-service.js';
@@ -39,7 +40,7 @@ import {
 } from './server/recording/recordings.js';
 import { Server } from './server/server.js';
 import type { Apology } from './server/session.js';
-import { isNetwork } from './server/strangers.js';
+import { isNetwork, Strangers } from './server/strangers.js';
 import { Switchboard } from './server/switchboard.js';
 import type { LatencySummary } from './telemetry/histogram.js';
 import type { LatencySummaries } from './telemetry/latencies.js';
@@ -333,7 +334,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     if (core.origin.includes('; not '))
       warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
     for (const warning of warnings) this.log.warn(warning);
+    const answers = new Answers(new Strangers(options.trustedProxies), this.log, clock);
     this.server = new Server({
+      answers,
       calls: this.fleet ?? this.switchboard,
       switchboard: this.switchboard,
       fleet: this.fleet,
@@ -346,6 +349,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       metrics: new Metrics(this.switchboard, [
         ...(this.bridge.figures ?? []),
         ...fleetFigures(this.switchboard, this.fleet),
+        ...answers.figures,
         ...eventRoutes.figures,
         ...live.figures,
         ...(this.eventWebhooks?.figures ?? []),
@@ -365,7 +369,6 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       clock,
       tls,
       isSplit: options.operationsPort !== undefined,
-      trustedProxies: options.trustedProxies,
     });
   }
 

@@ -1,5 +1,7 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import type { Clock, Timer } from '../clock.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Figure } from '../telemetry/metrics.js';
 import type { Strangers } from './strangers.js';
 import { Turns } from './turns.js';
 
@@ -34,6 +36,8 @@ const SMALL_BYTES = 16 * 1024;
 const MAX_UNTAKEN_BYTES = 32 * 1024 * 1024;
 const TAKEN_WITHIN_MS = 30_000;
 
+const TOLD_EVERY_MS = 60_000;
+
 const REASONS: Readonly<Record<number, string>> = {
   200: 'OK',
   201: 'Created',
@@ -67,17 +71,34 @@ export function statusLine(status: number): string {
  * given when the socket has taken all of it.
  */
 export class Answers {
-  /** Answers that waited because an address had asked for more than its share, and connections cut for that. */
-  readonly counts = { held: 0, cut: 0 };
+  readonly figures: readonly Figure[];
   readonly turns: Turns;
+  /** Answers that waited because an address had asked for more than its share, and connections cut for that. */
+  private readonly counts = { held: 0, cut: 0 };
+  private toldAt = Number.NEGATIVE_INFINITY;
   private untakenBytes = 0;
   private held = 0;
 
   constructor(
     private readonly strangers: Strangers,
+    private readonly log: Logger,
     private readonly clock: Clock,
   ) {
     this.turns = new Turns(clock);
+    this.figures = [
+      {
+        name: 'answers_held_total',
+        help: 'Answers to strangers that waited: an address asked for more than its share',
+        kind: 'counter',
+        read: () => this.counts.held,
+      },
+      {
+        name: 'answers_cut_total',
+        help: 'Connections closed without their answer: too many waited, or it was not taken',
+        kind: 'counter',
+        read: () => this.counts.cut,
+      },
+    ];
   }
 
   give(asked: Asked, answer: Answer): void {
@@ -88,6 +109,7 @@ export class Answers {
     if (isKnown || this.strangers.admit(peer(), forwardedFor, this.clock.now())) this.turns.add(write);
     else if (this.held < MAX_HELD) this.hold(asked, write);
     else {
+      this.tell();
       this.counts.cut += 1;
       this.turns.add(() => {
         if (!asked.isGone) response.close();
@@ -96,6 +118,7 @@ export class Answers {
   }
 
   private hold(asked: Asked, write: () => void): void {
+    this.tell();
     this.held += 1;
     this.counts.held += 1;
     const release = () => {
@@ -109,6 +132,14 @@ export class Answers {
       this.turns.add(write);
     });
     asked.onGone = release;
+  }
+
+  /** One line a minute, whatever comes. */
+  private tell(): void {
+    const now = this.clock.now();
+    if (now - this.toldAt < TOLD_EVERY_MS) return;
+    this.toldAt = now;
+    this.log.warn({ ...this.counts, waiting: this.held }, 'strangers ask for more than their share');
   }
 
   private write(asked: Asked, { status, contentType, body, headers }: Answer): void {

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
-import { Answers } from './answers.js';
+import type { Answers } from './answers.js';
 import type { CallService } from './call-service.js';
 import type { CallControl } from './control/call-control.js';
 import { CallControlRoutes, CONTROL_ROUTES } from './control/routes.js';
@@ -22,7 +22,6 @@ import { openApiDocument } from './openapi/document.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
 import { RecordingRoutes } from './recording/recording-routes.js';
 import type { RecordingService } from './recording/recordings.js';
-import { Strangers } from './strangers.js';
 import type { Switchboard } from './switchboard.js';
 import { TwilioRoutes } from './twilio-routes.js';
 import { UpgradeCork } from './upgrade-cork.js';
@@ -39,6 +38,7 @@ export interface ServerOptions {
   readonly gatekeeper: Gatekeeper;
   readonly events: EventRoutes;
   readonly live: LiveRoutes;
+  readonly answers: Answers;
   readonly metrics: Metrics;
   readonly facts: HealthFacts;
   readonly log: Logger;
@@ -47,8 +47,6 @@ export interface ServerOptions {
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
   /** Whether operators have a port of their own. */
   readonly isSplit: boolean;
-  /** Addresses and networks whose `X-Forwarded-For` is believed; absent: private ones. */
-  readonly trustedProxies: readonly string[] | undefined;
 }
 
 type Handler = (exchange: Exchange) => void | Promise<void>;
@@ -97,7 +95,7 @@ export class Server {
     this.events = events;
     this.live = live;
     this.gatekeeper = gatekeeper;
-    this.answers = new Answers(new Strangers(options.trustedProxies), options.clock);
+    this.answers = options.answers;
     this.upgradesLate = fleet !== undefined;
     const newApp = () => (tls === undefined ? uWS.App() : secureApp(tls));
     this.app = newApp();
