@@ -55,6 +55,8 @@ export function errorBody(error: unknown): { status: number; body: string } {
 export class Exchange {
   readonly path: string;
   readonly query: string;
+  /** Whether the URL ends in a `?`, which says nothing. */
+  readonly hasBareQuery: boolean;
   private readonly headers = new Map<string, string>();
   private readonly values: string[] = [];
   private over = false;
@@ -67,7 +69,9 @@ export class Exchange {
     parameters = 0,
   ) {
     this.path = request.getUrl();
-    this.query = request.getQuery() ?? '';
+    const query = request.getQuery();
+    this.query = query ?? '';
+    this.hasBareQuery = query === '';
     for (const name of HEADERS) this.headers.set(name, request.getHeader(name));
     for (let i = 0; i < parameters; i++) this.values.push(request.getParameter(i) ?? '');
     response.onAborted(() => {

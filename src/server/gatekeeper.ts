@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '../errors.js';
 import {
   type HeaderReader,
+  isWebhookQuery,
   originFromHeaders,
   type PublicOrigin,
   parsePublicUrl,
@@ -22,10 +23,16 @@ export interface GatekeeperOptions {
   readonly secure: boolean;
 }
 
+/** `/twilio/media/`, a call's id, its token and what is between them: 123 characters at most. */
+const MAX_MEDIA_PATH = 128;
+
 /** What is checked of a request. */
 export interface Caller {
   readonly path: string;
+  /** Without its `?`; empty text where there is none. */
   readonly query: string;
+  /** Whether the URL ends in a `?`. */
+  readonly hasBareQuery?: boolean;
   readonly header: HeaderReader;
 }
 
@@ -60,6 +67,21 @@ export class Gatekeeper {
     return at && at.origin + at.prefix;
   }
 
+  /**
+   * Refuses a webhook that no body could make valid, before its body is read.
+   * @throws GatewayError 403 without a signature, 404 for a query that no route knows
+   */
+  checkWebhookHead({ header, query }: Caller): void {
+    this.verifier?.checkHeader(header('x-twilio-signature'));
+    if (!isWebhookQuery(query)) {
+      throw new GatewayError(
+        'GW_NOT_FOUND',
+        'Expected no query for a webhook, or one of our own, but received another',
+        { status: 404 },
+      );
+    }
+  }
+
   /** @throws GatewayError 403 where Twilio did not sign this webhook */
   checkWebhook(caller: Caller, parameters: FormParameters, rawBody: string): void {
     this.verifier?.verify({
@@ -70,8 +92,16 @@ export class Gatekeeper {
     });
   }
 
-  /** @throws GatewayError 403 where Twilio did not sign this WebSocket upgrade (over its `wss://` URL) */
+  /**
+   * @throws GatewayError 403 where Twilio did not sign this WebSocket upgrade (over its `wss://` URL); 404 for a URL that we
+   * would not give it
+   */
   checkUpgrade(caller: Caller): void {
+    if (caller.query !== '' || caller.path.length > this.prefix.length + MAX_MEDIA_PATH) {
+      throw new GatewayError('GW_NOT_FOUND', 'Expected the URL of a media stream but received another', {
+        status: 404,
+      });
+    }
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
       urls: this.urlsOf(caller, webSocketOrigin),
@@ -91,7 +121,8 @@ export class Gatekeeper {
       );
     }
     const expectedKey = Buffer.from(`Bearer ${controlApiKey}`);
-    const received = Buffer.from(header('authorization'));
+    // The name of a scheme is the same in any case: RFC 7235, section 2.1.
+    const received = Buffer.from(header('authorization').replace(/^bearer +/i, 'Bearer '));
     if (received.length !== expectedKey.length || !timingSafeEqual(received, expectedKey)) {
       throw new GatewayError(
         'GW_UNAUTHORIZED',
@@ -105,6 +136,7 @@ export class Gatekeeper {
 
   private urlsOf(caller: Caller, scheme: (origin: string) => string): string[] {
     const at = this.configured ?? originFromHeaders(caller.header, this.options.secure);
-    return signedUrlCandidates({ origin: scheme(at.origin), prefix: at.prefix }, caller.path, caller.query);
+    const query = caller.hasBareQuery ? '?' : caller.query;
+    return signedUrlCandidates({ origin: scheme(at.origin), prefix: at.prefix }, caller.path, query);
   }
 }

@@ -6,7 +6,9 @@ import type { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
 
 /** Twilio sends some forty, and one for each SIP header. */
-const MAX_PARAMETERS = 500;
+const MAX_PARAMETERS = 250;
+/** Twilio's forms are of one to three kilobytes. */
+const MAX_FORM_BYTES = 16 * 1024;
 const FORM = 'application/x-www-form-urlencoded';
 
 /** The webhooks that Twilio calls. Every one is signed and form-encoded. */
@@ -69,7 +71,8 @@ export class TwilioRoutes {
         },
       );
     }
-    const body = await exchange.body();
+    this.gatekeeper.checkWebhookHead(exchange);
+    const body = (await exchange.bytes(MAX_FORM_BYTES)).toString();
     // Every parameter costs several passes before the signature can be judged.
     if (body.split('&', MAX_PARAMETERS + 1).length > MAX_PARAMETERS) {
       throw new GatewayError(

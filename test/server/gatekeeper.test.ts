@@ -13,7 +13,12 @@ const keeper = (options: Partial<GatekeeperOptions> = {}) =>
 /** A request as the server hands it on. */
 function request(path: string, headers: Record<string, string> = {}) {
   const [before = '', query = ''] = path.split('?');
-  return { path: before, query, header: (name: string) => headers[name] ?? '' };
+  return {
+    path: before,
+    query,
+    hasBareQuery: path.endsWith('?'),
+    header: (name: string) => headers[name] ?? '',
+  };
 }
 
 /** Whether a webhook signed for `url` passes when it reaches us at `path`. */
@@ -42,6 +47,11 @@ describe('a webhook', () => {
     [at('https://a.example/p'), 'https://a.example/v', '/v', false],
     [at('https://a.example'), 'https://a.example/v?x=1', '/v?x=1', true],
     [at('https://a.example'), 'https://a.example/v?x=1', '/v', false],
+    [at('https://a.example'), 'https://a.example/v?', '/v?', true],
+    [at('https://a.example'), 'https://a.example/v', '/v?', true],
+    [at('https://a.example'), 'https://a.example/v?', '/v', false],
+    [at('https://a.example/p'), 'https://a.example/p/twilio/v', '/p/twilio/v', true],
+    [at('https://a.example/twilio'), 'https://a.example/twilio/twilio/v', '/twilio/v', true],
     [at('https://a.example'), 'https://a.example/v', '/w', false],
     [at('https://a.example'), 'http://a.example/v', '/v', false],
     [at('https://a.example'), 'wss://a.example/v', '/v', false],
@@ -78,7 +88,33 @@ describe('a webhook', () => {
   });
 });
 
+describe('the head of a webhook', () => {
+  const head = (path: string, signature: string) =>
+    keeper().checkWebhookHead(request(path, { 'x-twilio-signature': signature }));
+  const wellFormed = `${'A'.repeat(27)}=`;
+
+  test('passes with a signature that a body could make valid, and a query of our own', () => {
+    for (const path of ['/v', '/v?', '/v?callId=a-b', '/v?again=2'])
+      expect(() => head(path, wellFormed)).not.toThrow();
+  });
+
+  test('is refused without one, and with a query that no route knows', () => {
+    expect(() => head('/v', '')).toThrow(MISSING);
+    expect(() => head('/v', 'forged')).toThrow(INVALID);
+    expect(() => head('/v?tenant=5', wellFormed)).toThrow(
+      expect.objectContaining({ code: 'GW_NOT_FOUND', status: 404 }),
+    );
+  });
+});
+
 describe('an upgrade', () => {
+  test('with a query, or a longer URL than any stream has, is refused before its signature is looked at', () => {
+    const unknown = expect.objectContaining({ code: 'GW_NOT_FOUND', status: 404 });
+    for (const path of ['/p/m?a=1', `/p/${'m'.repeat(200)}`]) {
+      expect(() => keeper({ publicUrl: 'https://a.example/p' }).checkUpgrade(request(path))).toThrow(unknown);
+    }
+  });
+
   test('is signed over its wss URL, without parameters', () => {
     const check = (url: string, path = '/p/m') =>
       keeper({ publicUrl: 'https://a.example/p' }).checkUpgrade(
@@ -149,5 +185,20 @@ describe('the gatekeeper', () => {
   test('admits the control key', () => {
     const header = (name: string) => (name === 'authorization' ? 'Bearer the-control-key' : '');
     expect(() => keeper({ controlApiKey: 'the-control-key' }).checkControl(header)).not.toThrow();
+  });
+
+  test.each(['bearer the-control-key', 'BEARER the-control-key', 'bEaReR  the-control-key'])(
+    'admits it by %j',
+    (authorization) => {
+      expect(() =>
+        keeper({ controlApiKey: 'the-control-key' }).checkControl(() => authorization),
+      ).not.toThrow();
+    },
+  );
+
+  test('knows no other case of the key itself', () => {
+    const check = () =>
+      keeper({ controlApiKey: 'the-control-key' }).checkControl(() => 'bearer The-control-key');
+    expect(check).toThrow(expect.objectContaining({ code: 'GW_UNAUTHORIZED' }));
   });
 });
