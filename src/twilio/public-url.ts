@@ -58,19 +58,20 @@ export function isWebhookQuery(query: string): boolean {
 }
 
 /**
- * Every URL that Twilio may have signed for a request that reached us at `path`: with and without the path
- * prefix (a proxy may strip it), with and without a trailing slash. Ports are left to the verifier.
+ * Every URL that Twilio may have signed for a request that reached us at `path`: with the path prefix (a proxy may
+ * have stripped it), with and without a trailing slash. Ports are left to the verifier. A forger makes us try them
+ * all: they are four only beneath a prefix that routes begin with, where nothing tells whether it was stripped.
  * @param query without its `?`; `?` alone for a URL that ends in one, which is the URL without it
  */
-export function signedUrlCandidates(at: PublicOrigin, path: string, query: string): string[] {
-  if (at.origin.endsWith('//')) return [];
-  const full = at.prefix + path;
-  const bases = path.startsWith(`${at.prefix}/twilio/`)
-    ? [path]
-    : path.startsWith(`${at.prefix}/`)
-      ? [path, full]
-      : [full];
-  if (query === '?') return bases.flatMap((base) => [at.origin + base, `${at.origin + base}?`]);
-  const paths = new Set(bases.flatMap((base) => [base, base.endsWith('/') ? base.slice(0, -1) : `${base}/`]));
-  return [...paths].map((each) => at.origin + each + (query === '' ? '' : `?${query}`));
+export function signedUrlCandidates({ origin, prefix }: PublicOrigin, path: string, query: string): string[] {
+  if (origin.endsWith('//')) return [];
+  const isPassedOn = path.startsWith(`${prefix}/`);
+  const isStripped = !path.startsWith(`${prefix}/twilio/`);
+  const paths = new Set([...(isPassedOn ? [path] : []), ...(isStripped ? [prefix + path] : [])]);
+  return [...paths].flatMap((each) => {
+    const url = origin + each;
+    if (query === '?') return [url, `${url}?`];
+    const other = url.endsWith('/') ? url.slice(0, -1) : `${url}/`;
+    return query === '' ? [url, other] : [`${url}?${query}`, `${other}?${query}`];
+  });
 }

@@ -118,8 +118,14 @@ function signedForm(parameters: FormParameters): Buffer {
   let text = '';
   for (const name of Object.keys(parameters).sort()) {
     const value = parameters[name];
-    if (Array.isArray(value)) for (const each of [...new Set(value)].sort()) text += name + each;
-    else text += name + value;
+    if (!Array.isArray(value)) text += name + value;
+    else {
+      let before: string | undefined;
+      for (const each of [...value].sort()) {
+        if (each !== before) text += name + each;
+        before = each;
+      }
+    }
   }
   return Buffer.from(text);
 }

@@ -1,13 +1,19 @@
 import { isAscii } from 'node:buffer';
+import { GatewayError } from '../errors.js';
 
 /** Form parameters as they came: untrimmed, nothing dropped; a repeated name keeps all its values. */
 export type FormParameters = Readonly<Record<string, string | string[]>>;
 
-/** Parses `application/x-www-form-urlencoded` text as `URLSearchParams` does, only faster: what is forged is parsed too. */
-export function parseForm(body: string): FormParameters {
+/**
+ * Parses `application/x-www-form-urlencoded` text as `URLSearchParams` does, only faster: what is forged is parsed too.
+ * @param body bytes of it are decoded where they are
+ * @param most parameters that are taken
+ * @throws GatewayError `GW_TOO_MANY_PARAMETERS` (413) where there are more
+ */
+export function parseForm(body: string | Buffer, most = Number.POSITIVE_INFINITY): FormParameters {
   const form: Record<string, string | string[]> = Object.create(null);
-  const bytes = Buffer.from(body);
-  const ends = decodePieces(bytes);
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  const ends = decodePieces(bytes, most);
   const length = ends.at(-1) ?? 0;
   // Cut from one string, pieces cost least; where all is ASCII, it has a character for every byte.
   const ascii = isAscii(bytes.subarray(0, length)) ? bytes.toString('latin1', 0, length) : undefined;
@@ -31,7 +37,7 @@ const PLUS = 0x2b;
 const PERCENT = 0x25;
 
 /** Decodes all names and values in place, without what separates them; answers where each ends. */
-function decodePieces(bytes: Buffer): number[] {
+function decodePieces(bytes: Buffer, most: number): number[] {
   const ends: number[] = [];
   const { length } = bytes;
   let to = 0;
@@ -52,6 +58,13 @@ function decodePieces(bytes: Buffer): number[] {
     // What is empty is no parameter; what has no "=" is a name alone.
     if (hasName) ends.push(to);
     else if (at > start) ends.push(to, to);
+    if (ends.length > most * 2) {
+      throw new GatewayError(
+        'GW_TOO_MANY_PARAMETERS',
+        `Expected at most ${most} parameters for a webhook but received more`,
+        { status: 413 },
+      );
+    }
   }
   return ends;
 }
