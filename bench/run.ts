@@ -1,6 +1,7 @@
 import { benchOverload } from './capacity/overload.js';
 import { benchCapacity } from './capacity.js';
 import { benchDashboard } from './dashboard.js';
+import { benchForged } from './forged.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
@@ -26,6 +27,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   dashboard: benchDashboard,
   'stream-sdp': benchStreamSdp,
   refusal: benchRefusal,
+  forged: benchForged,
   telemetry: benchTelemetry,
   lead: benchLead,
   siege: benchSiege,

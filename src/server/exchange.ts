@@ -32,6 +32,8 @@ export function errorBody(error: unknown): { status: number; body: string } {
 export class Exchange implements Asked {
   readonly path: string;
   readonly query: string;
+  /** Whether the URL ends in a `?`, which says nothing. */
+  readonly hasBareQuery: boolean;
   readonly isHead: boolean;
   /** Whether it has shown a key or a signature; set by whoever has checked it. */
   isKnown = false;
@@ -49,7 +51,9 @@ export class Exchange implements Asked {
     parameters = 0,
   ) {
     this.path = request.getUrl();
-    this.query = request.getQuery() ?? '';
+    const query = request.getQuery();
+    this.query = query ?? '';
+    this.hasBareQuery = query === '';
     this.isHead = request.getMethod() === 'head';
     for (const name of HEADERS) this.headers.set(name, request.getHeader(name));
     for (let i = 0; i < parameters; i++) this.values.push(request.getParameter(i) ?? '');

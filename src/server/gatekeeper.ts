@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '../errors.js';
 import {
   type HeaderReader,
+  isWebhookQuery,
   originFromHeaders,
   type PublicOrigin,
   parsePublicUrl,
@@ -24,10 +25,16 @@ export interface GatekeeperOptions {
   readonly secure: boolean;
 }
 
+/** `/twilio/media/`, a call's id, its token and what is between them: 123 characters at most. */
+const MAX_MEDIA_PATH = 128;
+
 /** What is checked of a request. */
 export interface Caller {
   readonly path: string;
+  /** Without its `?`; empty text where there is none. */
   readonly query: string;
+  /** Whether the URL ends in a `?`. */
+  readonly hasBareQuery?: boolean;
   readonly header: HeaderReader;
 }
 
@@ -62,18 +69,40 @@ export class Gatekeeper {
     return at && at.origin + at.prefix;
   }
 
+  /**
+   * Refuses a webhook that no body could make valid, before its body is read.
+   * @throws GatewayError 403 without a signature, 404 for a query that no route knows
+   */
+  checkWebhookHead({ header, query }: Caller): void {
+    this.verifier?.checkHeader(header('x-twilio-signature'));
+    if (!isWebhookQuery(query)) {
+      throw new GatewayError(
+        'GW_NOT_FOUND',
+        'Expected no query for a webhook, or one of our own, but received another',
+        { status: 404 },
+      );
+    }
+  }
+
   /** @throws GatewayError 403 where Twilio did not sign this webhook */
-  checkWebhook(caller: Caller, parameters: FormParameters, rawBody: string): void {
+  checkWebhook(caller: Caller, parameters: FormParameters): void {
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
       urls: this.urlsOf(caller, (origin) => origin),
       parameters,
-      rawBody,
     });
   }
 
-  /** @throws GatewayError 403 where Twilio did not sign this WebSocket upgrade (over its `wss://` URL) */
+  /**
+   * @throws GatewayError 403 where Twilio did not sign this WebSocket upgrade (over its `wss://` URL); 404 for a URL that we
+   * would not give it
+   */
   checkUpgrade(caller: Caller): void {
+    if (caller.query !== '' || caller.path.length > this.prefix.length + MAX_MEDIA_PATH) {
+      throw new GatewayError('GW_NOT_FOUND', 'Expected the URL of a media stream but received another', {
+        status: 404,
+      });
+    }
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
       urls: this.urlsOf(caller, webSocketOrigin),
@@ -107,7 +136,8 @@ export class Gatekeeper {
 
   private urlsOf(caller: Caller, scheme: (origin: string) => string): string[] {
     const at = this.configured ?? originFromHeaders(caller.header, this.options.secure);
-    return signedUrlCandidates({ origin: scheme(at.origin), prefix: at.prefix }, caller.path, caller.query);
+    const query = caller.hasBareQuery ? '?' : caller.query;
+    return signedUrlCandidates({ origin: scheme(at.origin), prefix: at.prefix }, caller.path, query);
   }
 }
 
