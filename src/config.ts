@@ -10,6 +10,7 @@ import { isWebhookSecret } from './webhooks/signature.js';
 export interface Config {
   readonly host: string;
   readonly port: number;
+  readonly sharePort?: boolean;
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   readonly publicUrl?: string;
   readonly twilio: {
@@ -107,6 +108,7 @@ const Environment = z.object({
   LOCAL_ROOM: z.enum(['call', 'to']).default('call'),
   HOST: text.default('127.0.0.1'),
   PORT: whole(0, 65_535).default(3000),
+  SHARE_PORT: z.enum(['on', 'off']).default('off'),
   TLS_CERT_FILE: text.optional(),
   TLS_KEY_FILE: text.optional(),
   CONTROL_API_KEY: text.min(16).optional(),
@@ -162,6 +164,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   LOCAL_ROOM: 'call or to',
   HOST: 'an address to listen on',
   PORT: '0 to 65535',
+  SHARE_PORT: 'on or off',
   TLS_CERT_FILE: 'the path of a certificate',
   TLS_KEY_FILE: 'the path of a private key',
   CONTROL_API_KEY: 'at least 16 characters',
@@ -225,6 +228,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return {
     host: e.HOST,
     port: e.PORT,
+    ...(e.SHARE_PORT === 'on' && { sharePort: true }),
     ...(e.TLS_CERT_FILE && e.TLS_KEY_FILE && { tls: { certFile: e.TLS_CERT_FILE, keyFile: e.TLS_KEY_FILE } }),
     ...(publicUrl && { publicUrl }),
     twilio: {
@@ -270,6 +274,9 @@ function contradictions(given: Readonly<Record<string, string | undefined>>): st
         mistakes.push(`Expected ${name} but received nothing (or set TWILIO_VALIDATE=off for development)`);
       }
     }
+  }
+  if (given.SHARE_PORT === 'on' && given.REDIS_URL === undefined) {
+    mistakes.push('Expected REDIS_URL for SHARE_PORT=on but received none');
   }
   if (given.BRIDGE === 'stream' && given.STREAM_API_KEY === undefined) {
     mistakes.push('Expected STREAM_API_KEY and STREAM_API_SECRET for BRIDGE=stream but received none');

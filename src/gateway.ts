@@ -56,6 +56,11 @@ export interface GatewayOptions {
   readonly host?: string;
   /** Port to listen on; default 3000; 0 takes a free one. */
   readonly port?: number;
+  /**
+   * Whether other processes of this host may listen on the same port: gateways over one registry, so it needs `redis`. Linux
+   * spreads new connections over them. Default false: a port that is taken is an error.
+   */
+  readonly sharePort?: boolean;
   /** Files of a certificate and its key: the gateway then speaks https and wss itself. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   /** https origin, with path prefix if there is one, at which Twilio reaches the gateway. */
@@ -281,6 +286,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         timeToLiveMs: options.tokenTimeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS,
         stuckMs: (options.stuckSeconds ?? DEFAULT_STUCK_SECONDS) * 1_000,
         apology: options.apology ?? DEFAULT_APOLOGY,
+        onRelieved: async () => {
+          if (options.sharePort === true) await this.server.leave();
+        },
       });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
     this.control = new Controls(this.fleet?.control ?? this.desk);
@@ -394,8 +402,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     try {
       await this.fleet?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
-      const actual = await this.server.listen(host, port);
+      const actual = await this.server.listen(host, port, this.options.sharePort === true);
       this.switchboard.open();
+      await this.fleet?.serve();
       return actual;
     } catch (error) {
       // Nothing that was started keeps a process alive that cannot serve.
@@ -544,6 +553,9 @@ function checkOptions(options: GatewayOptions): void {
   }
   // Wrong words would only be found out when a caller should hear them.
   if (options.apology !== undefined) createRefusalTwiml(options.apology);
+  if (options.sharePort === true && options.redis === undefined) {
+    throw new TypeError('Expected redis beside sharePort but received none');
+  }
   if (options.redis !== undefined && !isRedisUrl(options.redis.url)) {
     throw expected('a redis:// or rediss:// URL', 'redis.url', 'another text');
   }

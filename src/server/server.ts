@@ -1,4 +1,9 @@
-import uWS, { type HttpRequest, type HttpResponse, type TemplatedApp } from 'uWebSockets.js';
+import uWS, {
+  type HttpRequest,
+  type HttpResponse,
+  type TemplatedApp,
+  type us_listen_socket,
+} from 'uWebSockets.js';
 import { accessSync, constants } from 'node:fs';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
@@ -46,6 +51,23 @@ export interface ServerOptions {
 
 type Handler = (exchange: Exchange) => void | Promise<void>;
 
+/** What uWebSockets.js offers and its types leave out. */
+interface Listening {
+  listen(
+    host: string,
+    port: number,
+    options: number,
+    callback: (listener: us_listen_socket | false) => void,
+  ): void;
+}
+const EXCLUSIVE = (uWS as unknown as { LIBUS_LISTEN_EXCLUSIVE_PORT: number }).LIBUS_LISTEN_EXCLUSIVE_PORT;
+const SHARED = 0;
+
+/** A turn of the event loop that is no longer leaves hardly anybody waiting to be accepted. */
+const QUIET_MS = 0.2;
+/** So many turns are looked at for a quiet one. */
+const TURNS = 200;
+
 /** The uWebSockets.js application: which route leads where. */
 export class Server {
   /** What is answered: `get /v1/calls/:id`, and so on. */
@@ -53,9 +75,11 @@ export class Server {
   private readonly app: TemplatedApp;
   private readonly legs: Legs;
   private readonly log: Logger;
+  private readonly clock: Clock;
   private readonly events: EventRoutes;
   private readonly live: LiveRoutes;
   private readonly cork = new UpgradeCork();
+  private listener: us_listen_socket | undefined;
   /** Whether a token is asked for elsewhere, so that upgrades wait. */
   private readonly upgradesLate: boolean;
 
@@ -76,6 +100,7 @@ export class Server {
     } = options;
     this.legs = legs;
     this.log = log;
+    this.clock = options.clock;
     this.events = events;
     this.live = live;
     this.upgradesLate = fleet !== undefined;
@@ -130,14 +155,18 @@ export class Server {
 
   /**
    * Begins to listen; answers the port, which is another one where 0 was asked for.
+   * @param isShared whether other processes of this host may listen on it as well
    * @throws GatewayError `GW_LISTEN_FAILED`
    */
-  async listen(host: string, port: number): Promise<number> {
+  async listen(host: string, port: number, isShared: boolean): Promise<number> {
     if (this.upgradesLate) await this.cork.open();
     return new Promise((resolve, reject) => {
-      this.app.listen(host, port, (socket) => {
-        if (socket) resolve(uWS.us_socket_local_port(socket));
-        else
+      const app = this.app as unknown as Listening;
+      app.listen(host, port, isShared ? SHARED : EXCLUSIVE, (listener) => {
+        if (listener) {
+          this.listener = listener;
+          resolve(uWS.us_socket_local_port(listener));
+        } else
           reject(
             new GatewayError(
               'GW_LISTEN_FAILED',
@@ -146,6 +175,22 @@ export class Server {
           );
       });
     });
+  }
+
+  /**
+   * Stops listening, so that new connections come to the others who share the port; what is connected goes on. Linux resets
+   * what waits to be accepted at a listener that is closed: it is closed in a moment when all were.
+   */
+  async leave(): Promise<void> {
+    for (let turn = 0, ms = QUIET_MS; turn < TURNS && ms >= QUIET_MS; turn++) {
+      const begun = this.clock.now();
+      await new Promise((resolve) => setImmediate(resolve));
+      ms = this.clock.now() - begun;
+    }
+    if (this.listener === undefined) return;
+    uWS.us_listen_socket_close(this.listener);
+    this.listener = undefined;
+    this.log.info('left the port to the others');
   }
 
   /** Stops listening and cuts what is still connected. */
