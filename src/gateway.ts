@@ -483,8 +483,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.closing ??= (async () => {
       const isOwed = (this.bridge.goesOn || this.fleet) && this.switchboard.activeCalls > 0;
       await (this.fleet ?? this.switchboard).drain(graceMs);
-      // Twilio asks what comes after the streams that were just closed; without an answer the caller hears of an error.
-      if (isOwed) await this.clock.sleep(NEXT_MS);
+      // Twilio asks what comes after the streams that were just closed; without an answer the caller hears of an error. Who
+      // connected here last, of those who may connect to others by now, is answered as well.
+      if (isOwed || this.options.sharePort === true) await this.clock.sleep(NEXT_MS);
       // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();

@@ -57,6 +57,8 @@ export class Exchange {
   readonly query: string;
   private readonly headers = new Map<string, string>();
   private readonly values: string[] = [];
+  /** Whether the connection is closed after the answer. */
+  isLast = false;
   private over = false;
   private onGone: (() => void) | undefined;
 
@@ -159,9 +161,9 @@ export class Exchange {
       if (contentType !== undefined) this.response.writeHeader('content-type', contentType);
       for (const [name, value] of headers) this.response.writeHeader(name, value);
       // Closing is the only way to stop an upload that nobody wants.
-      if (status === 413) this.response.end(body, true);
-      else if (status === 204) this.response.endWithoutBody();
-      else this.response.end(body);
+      const isLast = this.isLast || status === 413;
+      if (status === 204) this.response.endWithoutBody(0, isLast);
+      else this.response.end(body, isLast);
     });
   }
 

@@ -64,15 +64,16 @@ const EXCLUSIVE = (uWS as unknown as { LIBUS_LISTEN_EXCLUSIVE_PORT: number }).LI
 const SHARED = 0;
 
 /** A turn of the event loop that is no longer leaves hardly anybody waiting to be accepted. */
-const QUIET_MS = 0.2;
+const QUIET_MS = 0.05;
 /** So many turns are looked at for a quiet one. */
-const TURNS = 200;
+const TURNS = 1_000;
 
 /** The uWebSockets.js application: which route leads where. */
 export class Server {
   /** What is answered: `get /v1/calls/:id`, and so on. */
   readonly routes: string[] = [];
   private readonly app: TemplatedApp;
+  private readonly switchboard: Switchboard;
   private readonly legs: Legs;
   private readonly log: Logger;
   private readonly clock: Clock;
@@ -98,6 +99,7 @@ export class Server {
       log,
       tls,
     } = options;
+    this.switchboard = switchboard;
     this.legs = legs;
     this.log = log;
     this.clock = options.clock;
@@ -215,6 +217,8 @@ export class Server {
     const parameters = path.split('/:').length - 1;
     this.app[method](path, (response: HttpResponse, request: HttpRequest) => {
       const exchange = new Exchange(response, request, parameters);
+      // Whoever asks again connects to those who stay.
+      exchange.isLast = this.switchboard.draining;
       this.handle(exchange, handler);
     });
   }

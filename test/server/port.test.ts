@@ -1,7 +1,9 @@
 import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createGateway } from '../../src/index.js';
+import { Caller } from '../support/caller.js';
 import { freePort } from '../support/port.js';
 import { Served } from '../support/served.js';
 
@@ -50,4 +52,26 @@ describe('a port that is taken', () => {
       'Expected redis beside sharePort but received none',
     );
   });
+});
+
+it('a gateway that drains closes each connection after its answer: whoever asks again finds those who stay', async () => {
+  const served = Served.start();
+  const url = await served.listening();
+  const caller = await Caller.call(url);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const ask = async (): Promise<IncomingMessage> => {
+    const sent = request(`${url}/ready`, { agent }).end();
+    const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+    await once(answer.resume(), 'end');
+    return answer;
+  };
+  const before = await ask();
+  expect([before.statusCode, before.headers.connection]).toEqual([200, undefined]);
+  served.child.kill('SIGTERM');
+  await served.says('draining');
+  const after = await ask();
+  expect([after.statusCode, after.headers.connection]).toEqual([503, 'close']);
+  agent.destroy();
+  caller.stop();
+  expect(await served.exited).toEqual([0, null]);
 });
