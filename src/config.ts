@@ -190,6 +190,9 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   LOG_LEVEL: LOG_LEVELS.join(', '),
 };
 
+/** Every variable that is read. */
+export const SETTINGS: readonly string[] = Object.keys(WANTED);
+
 /** A wrong value of these is not shown: it is a secret, or perhaps one that was put in the wrong place. */
 const SECRETS = new Set([
   'TWILIO_ACCOUNT_SID',

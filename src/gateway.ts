@@ -37,7 +37,7 @@ import {
   type RecordingView,
   type RecordRequest,
 } from './server/recording/recordings.js';
-import { Server } from './server/server.js';
+import { Server, type ServerOptions } from './server/server.js';
 import type { Apology } from './server/session.js';
 import { Switchboard } from './server/switchboard.js';
 import type { LatencySummary } from './telemetry/histogram.js';
@@ -49,6 +49,7 @@ import { isPublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { createRefusalTwiml } from './twilio/twiml.js';
 import { VERSION } from './version.js';
+import { isWebhookSecret } from './webhooks/signature.js';
 
 /** How a gateway is made. Everything has a default but who signs: name auth tokens or say `validate: false`. */
 export interface GatewayOptions {
@@ -184,6 +185,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly legs: Legs;
   private readonly recordings: Recordings;
   private readonly desk: ControlDesk;
+  private readonly serverOptions: ServerOptions;
   private readonly server: Server;
   private readonly log: Logger;
   private readonly clock: Clock;
@@ -333,7 +335,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     if (core.origin.includes('; not '))
       warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
     for (const warning of warnings) this.log.warn(warning);
-    this.server = new Server({
+    this.serverOptions = {
       calls: this.fleet ?? this.switchboard,
       switchboard: this.switchboard,
       fleet: this.fleet,
@@ -364,7 +366,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       log: this.log,
       clock,
       tls,
-    });
+    };
+    this.server = new Server(this.serverOptions);
   }
 
   /**
@@ -412,6 +415,34 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.bridge.close();
       throw error;
     }
+  }
+
+  /**
+   * Takes other auth tokens, webhook secrets, control key, certificate and log level while it runs; whatever else the options
+   * say waits for a new gateway. Running calls and connections keep what they have; a certificate is read from its files
+   * again, and new connections get it.
+   * @param options as the gateway would be made with now
+   * @throws TypeError or GatewayError for options that cannot work, `GW_TLS_FILE` among them; nothing changes then
+   */
+  async reload(options: GatewayOptions): Promise<void> {
+    checkOptions(options);
+    const { twilio = {}, controlApiKey, logLevel } = options;
+    const { authTokens = [] } = twilio;
+    const { validate = true } = this.options.twilio ?? {};
+    const tls = this.options.tls && options.tls;
+    const next =
+      tls && this.server.isOutdatedBy(tls) ? new Server({ ...this.serverOptions, tls }) : undefined;
+    if (controlApiKey !== undefined) await this.legs.prepare();
+    this.gatekeeper.rekey({
+      ...(validate ? { authTokens } : {}),
+      ...(controlApiKey === undefined ? {} : { controlApiKey }),
+    });
+    const [authToken] = authTokens;
+    if (authToken !== undefined) this.rest?.rekey(authToken);
+    if (options.router !== undefined) this.router?.rekey(options.router.secret);
+    if (options.eventWebhooks !== undefined) this.eventWebhooks?.rekey(options.eventWebhooks.secret);
+    if (next !== undefined) await this.server.handOn(next);
+    if (logLevel !== undefined) this.log.level = logLevel;
   }
 
   /**
@@ -551,6 +582,13 @@ function checkOptions(options: GatewayOptions): void {
   }
   if (prepareCall !== undefined && options.router !== undefined) {
     throw new TypeError('Expected prepareCall or router (CALL_ROUTER_URL) but received both');
+  }
+  const { router, eventWebhooks } = options;
+  for (const [name, signer] of Object.entries({ router, eventWebhooks })) {
+    if (signer === undefined || [signer.secret].flat().every(isWebhookSecret)) continue;
+    throw new TypeError(
+      `Expected a secret of 16 bytes or more for ${name}.secret but received none or another`,
+    );
   }
   // Wrong words would only be found out when a caller should hear them.
   if (options.apology !== undefined) createRefusalTwiml(options.apology);

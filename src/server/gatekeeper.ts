@@ -31,13 +31,22 @@ export interface Caller {
 
 /** Decides who may come in: Twilio by signature, operators by key. Fails closed. */
 export class Gatekeeper {
-  private readonly verifier: TwilioSignatureVerifier | undefined;
+  private verifier: TwilioSignatureVerifier | undefined;
+  private controlApiKey: string | undefined;
   private readonly configured: PublicOrigin | undefined;
 
   constructor(private readonly options: GatekeeperOptions) {
-    this.verifier =
-      options.authTokens === undefined ? undefined : new TwilioSignatureVerifier(options.authTokens);
+    this.rekey(options);
     this.configured = options.publicUrl === undefined ? undefined : parsePublicUrl(options.publicUrl);
+  }
+
+  /**
+   * Other tokens and another key count from now on.
+   * @throws GatewayError `GW_AUTH_TOKEN_MISSING`, and nothing changes
+   */
+  rekey({ authTokens, controlApiKey }: Pick<GatekeeperOptions, 'authTokens' | 'controlApiKey'>): void {
+    this.verifier = authTokens === undefined ? undefined : new TwilioSignatureVerifier(authTokens);
+    this.controlApiKey = controlApiKey;
   }
 
   get checksSignatures(): boolean {
@@ -46,7 +55,7 @@ export class Gatekeeper {
 
   /** Whether there is a control API. */
   get hasControl(): boolean {
-    return this.options.controlApiKey !== undefined;
+    return this.controlApiKey !== undefined;
   }
 
   /** Path prefix of the public URL; empty text where there is none. */
@@ -80,7 +89,7 @@ export class Gatekeeper {
 
   /** @throws GatewayError 404 while there is no control API, 401 without its key */
   checkControl(header: HeaderReader): void {
-    const { controlApiKey } = this.options;
+    const { controlApiKey } = this;
     if (controlApiKey === undefined) {
       throw new GatewayError(
         'GW_NOT_FOUND',

@@ -4,7 +4,7 @@ import uWS, {
   type TemplatedApp,
   type us_listen_socket,
 } from 'uWebSockets.js';
-import { accessSync, constants } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
@@ -52,7 +52,11 @@ export interface ServerOptions {
 type Handler = (exchange: Exchange) => void | Promise<void>;
 
 /** What uWebSockets.js offers and its types leave out. */
-interface Listening {
+interface FullApp {
+  /** Hands new connections on to other apps, to each in turn, in place of taking them itself. */
+  addChildAppDescriptor(descriptor: unknown): void;
+  removeChildAppDescriptor(descriptor: unknown): void;
+  getDescriptor(): unknown;
   listen(
     host: string,
     port: number,
@@ -81,6 +85,10 @@ export class Server {
   private readonly live: LiveRoutes;
   private readonly cork = new UpgradeCork();
   private listener: us_listen_socket | undefined;
+  /** What the certificate's files held. */
+  private readonly certificate: string;
+  /** Which had other certificates, one after the other. */
+  private readonly successors: Server[] = [];
   /** Whether a token is asked for elsewhere, so that upgrades wait. */
   private readonly upgradesLate: boolean;
 
@@ -106,6 +114,7 @@ export class Server {
     this.events = events;
     this.live = live;
     this.upgradesLate = fleet !== undefined;
+    this.certificate = tls === undefined ? '' : certificateOf(tls);
     this.app = tls === undefined ? uWS.App() : secureApp(tls);
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
@@ -163,8 +172,7 @@ export class Server {
   async listen(host: string, port: number, isShared: boolean): Promise<number> {
     if (this.upgradesLate) await this.cork.open();
     return new Promise((resolve, reject) => {
-      const app = this.app as unknown as Listening;
-      app.listen(host, port, isShared ? SHARED : EXCLUSIVE, (listener) => {
+      this.fullApp.listen(host, port, isShared ? SHARED : EXCLUSIVE, (listener) => {
         if (listener) {
           this.listener = listener;
           resolve(uWS.us_socket_local_port(listener));
@@ -177,6 +185,27 @@ export class Server {
           );
       });
     });
+  }
+
+  /** Whether the files hold another certificate or key than new connections get. @throws GatewayError `GW_TLS_FILE` */
+  isOutdatedBy(tls: NonNullable<ServerOptions['tls']>): boolean {
+    return certificateOf(tls) !== (this.successors.at(-1) ?? this).certificate;
+  }
+
+  /**
+   * New connections are another server's from now on, one with another certificate; this one listens for it and keeps
+   * those it has. So nobody is refused meanwhile, whatever name they ask for.
+   */
+  async handOn(next: Server): Promise<void> {
+    if (this.upgradesLate) await next.cork.open();
+    const last = this.successors.at(-1);
+    this.fullApp.addChildAppDescriptor(next.fullApp.getDescriptor());
+    if (last !== undefined) this.fullApp.removeChildAppDescriptor(last.fullApp.getDescriptor());
+    this.successors.push(next);
+  }
+
+  private get fullApp(): FullApp {
+    return this.app as unknown as FullApp;
   }
 
   /**
@@ -200,8 +229,10 @@ export class Server {
     this.events.close();
     this.live.close();
     this.legs.close();
-    this.cork.close();
-    this.app.close();
+    for (const server of [this, ...this.successors]) {
+      server.cork.close();
+      server.app.close();
+    }
   }
 
   private get(path: string, handler: Handler): void {
@@ -235,18 +266,23 @@ export class Server {
 }
 
 /** uWebSockets.js only says that it failed; which file it could not read is told here. */
-function secureApp(tls: NonNullable<ServerOptions['tls']>): TemplatedApp {
+function certificateOf(tls: NonNullable<ServerOptions['tls']>): string {
+  let text = '';
   for (const [what, file] of [
     ['a certificate', tls.certFile],
     ['a private key', tls.keyFile],
   ] as const) {
     try {
-      accessSync(file, constants.R_OK);
+      text += readFileSync(file, 'utf8');
     } catch (cause) {
       const message = `Expected a readable file for ${what} but received ${JSON.stringify(file)}`;
       throw new GatewayError('GW_TLS_FILE', message, { cause });
     }
   }
+  return text;
+}
+
+function secureApp(tls: NonNullable<ServerOptions['tls']>): TemplatedApp {
   try {
     return uWS.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
   } catch (cause) {

@@ -17,6 +17,8 @@ export interface ServeOptions {
   /** What stands before the program's name: a shell's `ulimit`, options of Node. */
   readonly shell?: string;
   readonly nodeArgs?: readonly string[];
+  /** A session of its own: without a terminal, whoever started the tests. */
+  readonly detached?: boolean;
 }
 
 /** `trunkline serve` from `dist` in a process of its own, which is gone after the test. */
@@ -33,12 +35,13 @@ export class Served {
     child.stderr?.on('data', take);
   }
 
-  static start({ env = {}, args = [], shell, nodeArgs = [] }: ServeOptions = {}): Served {
+  static start({ env = {}, args = [], shell, nodeArgs = [], detached = false }: ServeOptions = {}): Served {
     const program = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
     const command = [process.execPath, ...nodeArgs, program, 'serve', ...args];
     const [first, ...rest] =
       shell === undefined ? command : ['bash', '-c', `${shell}; exec "$0" "$@"`, ...command];
     const child = spawn(first as string, rest, {
+      detached,
       env: {
         PATH: process.env.PATH,
         PORT: '0',
