@@ -14,6 +14,7 @@ export interface Config {
   readonly operationsPort?: number;
   readonly metricsApiKey?: string;
   readonly trustedProxies?: readonly string[];
+  readonly sharePort?: boolean;
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   readonly publicUrl?: string;
   readonly twilio: {
@@ -117,6 +118,7 @@ const Environment = z.object({
     .transform((list) => (list === 'none' ? [] : list.split(',').map((proxy) => proxy.trim())))
     .pipe(z.array(z.string().refine(isNetwork)))
     .optional(),
+  SHARE_PORT: z.enum(['on', 'off']).default('off'),
   TLS_CERT_FILE: text.optional(),
   TLS_KEY_FILE: text.optional(),
   CONTROL_API_KEY: text.min(16).optional(),
@@ -175,6 +177,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   OPERATIONS_PORT: '1 to 65535',
   METRICS_API_KEY: 'at least 16 characters',
   TRUSTED_PROXIES: 'addresses and networks like 10.0.0.0/8, separated by commas, or none',
+  SHARE_PORT: 'on or off',
   TLS_CERT_FILE: 'the path of a certificate',
   TLS_KEY_FILE: 'the path of a private key',
   CONTROL_API_KEY: 'at least 16 characters',
@@ -199,6 +202,9 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   TRANSCODER: 'auto, native or wasm',
   LOG_LEVEL: LOG_LEVELS.join(', '),
 };
+
+/** Every variable that is read. */
+export const SETTINGS: readonly string[] = Object.keys(WANTED);
 
 /** A wrong value of these is not shown: it is a secret, or perhaps one that was put in the wrong place. */
 const SECRETS = new Set([
@@ -242,6 +248,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     ...(e.OPERATIONS_PORT && { operationsPort: e.OPERATIONS_PORT }),
     ...(e.METRICS_API_KEY && { metricsApiKey: e.METRICS_API_KEY }),
     ...(e.TRUSTED_PROXIES && { trustedProxies: e.TRUSTED_PROXIES }),
+    ...(e.SHARE_PORT === 'on' && { sharePort: true }),
     ...(e.TLS_CERT_FILE && e.TLS_KEY_FILE && { tls: { certFile: e.TLS_CERT_FILE, keyFile: e.TLS_KEY_FILE } }),
     ...(publicUrl && { publicUrl }),
     twilio: {
@@ -287,6 +294,9 @@ function contradictions(given: Readonly<Record<string, string | undefined>>): st
         mistakes.push(`Expected ${name} but received nothing (or set TWILIO_VALIDATE=off for development)`);
       }
     }
+  }
+  if (given.SHARE_PORT === 'on' && given.REDIS_URL === undefined) {
+    mistakes.push('Expected REDIS_URL for SHARE_PORT=on but received none');
   }
   if (given.BRIDGE === 'stream' && given.STREAM_API_KEY === undefined) {
     mistakes.push('Expected STREAM_API_KEY and STREAM_API_SECRET for BRIDGE=stream but received none');

@@ -38,7 +38,7 @@ import {
   type RecordingView,
   type RecordRequest,
 } from './server/recording/recordings.js';
-import { Server } from './server/server.js';
+import { Server, type ServerOptions } from './server/server.js';
 import type { Apology } from './server/session.js';
 import { isNetwork, Strangers } from './server/strangers.js';
 import { Switchboard } from './server/switchboard.js';
@@ -51,6 +51,7 @@ import { isPublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { createRefusalTwiml } from './twilio/twiml.js';
 import { VERSION } from './version.js';
+import { isWebhookSecret } from './webhooks/signature.js';
 
 /** How a gateway is made. Everything has a default but who signs: name auth tokens or say `validate: false`. */
 export interface GatewayOptions {
@@ -67,6 +68,11 @@ export interface GatewayOptions {
    * By it strangers are told apart, each of whom gets a share of answers.
    */
   readonly trustedProxies?: readonly string[];
+  /**
+   * Whether other processes of this host may listen on the same port: gateways over one registry, so it needs `redis`. Linux
+   * spreads new connections over them. Default false: a port that is taken is an error.
+   */
+  readonly sharePort?: boolean;
   /** Files of a certificate and its key: the gateway then speaks https and wss itself. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   /** https origin, with path prefix if there is one, at which Twilio reaches the gateway. */
@@ -190,6 +196,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly legs: Legs;
   private readonly recordings: Recordings;
   private readonly desk: ControlDesk;
+  private readonly serverOptions: ServerOptions;
   private readonly server: Server;
   private readonly log: Logger;
   private readonly clock: Clock;
@@ -293,6 +300,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         timeToLiveMs: options.tokenTimeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS,
         stuckMs: (options.stuckSeconds ?? DEFAULT_STUCK_SECONDS) * 1_000,
         apology: options.apology ?? DEFAULT_APOLOGY,
+        onRelieved: async () => {
+          if (options.sharePort === true) await this.server.leave();
+        },
       });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
     this.control = new Controls(this.fleet?.control ?? this.desk);
@@ -335,7 +345,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
     for (const warning of warnings) this.log.warn(warning);
     const answers = new Answers(new Strangers(options.trustedProxies), this.log, clock);
-    this.server = new Server({
+    this.serverOptions = {
       answers,
       calls: this.fleet ?? this.switchboard,
       switchboard: this.switchboard,
@@ -369,7 +379,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       clock,
       tls,
       isSplit: options.operationsPort !== undefined,
-    });
+    };
+    this.server = new Server(this.serverOptions);
   }
 
   /**
@@ -417,8 +428,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     try {
       await this.fleet?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
-      const ports = await this.server.listen(host, port, this.options.operationsPort);
+      const { sharePort = false, operationsPort } = this.options;
+      const ports = await this.server.listen(host, port, operationsPort, sharePort);
       this.switchboard.open();
+      await this.fleet?.serve();
       return ports;
     } catch (error) {
       // Nothing that was started keeps a process alive that cannot serve.
@@ -426,6 +439,35 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.bridge.close();
       throw error;
     }
+  }
+
+  /**
+   * Takes other auth tokens, webhook secrets, keys of operators, certificate and log level while it runs; whatever else the options
+   * say waits for a new gateway. Running calls and connections keep what they have; a certificate is read from its files
+   * again, and new connections get it.
+   * @param options as the gateway would be made with now
+   * @throws TypeError or GatewayError for options that cannot work, `GW_TLS_FILE` among them; nothing changes then
+   */
+  async reload(options: GatewayOptions): Promise<void> {
+    checkOptions(options);
+    const { twilio = {}, controlApiKey, metricsApiKey, logLevel } = options;
+    const { authTokens = [] } = twilio;
+    const { validate = true } = this.options.twilio ?? {};
+    const tls = this.options.tls && options.tls;
+    const next =
+      tls && this.server.isOutdatedBy(tls) ? new Server({ ...this.serverOptions, tls }) : undefined;
+    if (controlApiKey !== undefined) await this.legs.prepare();
+    this.gatekeeper.rekey({
+      ...(validate ? { authTokens } : {}),
+      ...(controlApiKey === undefined ? {} : { controlApiKey }),
+      ...(metricsApiKey === undefined ? {} : { metricsApiKey }),
+    });
+    const [authToken] = authTokens;
+    if (authToken !== undefined) this.rest?.rekey(authToken);
+    if (options.router !== undefined) this.router?.rekey(options.router.secret);
+    if (options.eventWebhooks !== undefined) this.eventWebhooks?.rekey(options.eventWebhooks.secret);
+    if (next !== undefined) await this.server.handOn(next);
+    if (logLevel !== undefined) this.log.level = logLevel;
   }
 
   /**
@@ -497,8 +539,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.closing ??= (async () => {
       const isOwed = (this.bridge.goesOn || this.fleet) && this.switchboard.activeCalls > 0;
       await (this.fleet ?? this.switchboard).drain(graceMs);
-      // Twilio asks what comes after the streams that were just closed; without an answer the caller hears of an error.
-      if (isOwed) await this.clock.sleep(NEXT_MS);
+      // Twilio asks what comes after the streams that were just closed; without an answer the caller hears of an error. Who
+      // connected here last, of those who may connect to others by now, is answered as well.
+      if (isOwed || this.options.sharePort === true) await this.clock.sleep(NEXT_MS);
       // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();
@@ -574,8 +617,18 @@ function checkOptions(options: GatewayOptions): void {
   if (prepareCall !== undefined && options.router !== undefined) {
     throw new TypeError('Expected prepareCall or router (CALL_ROUTER_URL) but received both');
   }
+  const { router, eventWebhooks } = options;
+  for (const [name, signer] of Object.entries({ router, eventWebhooks })) {
+    if (signer === undefined || [signer.secret].flat().every(isWebhookSecret)) continue;
+    throw new TypeError(
+      `Expected a secret of 16 bytes or more for ${name}.secret but received none or another`,
+    );
+  }
   // Wrong words would only be found out when a caller should hear them.
   if (options.apology !== undefined) createRefusalTwiml(options.apology);
+  if (options.sharePort === true && options.redis === undefined) {
+    throw new TypeError('Expected redis beside sharePort but received none');
+  }
   if (options.redis !== undefined && !isRedisUrl(options.redis.url)) {
     throw expected('a redis:// or rediss:// URL', 'redis.url', 'another text');
   }

@@ -4,6 +4,7 @@ import { type ContextOptions, createContext } from '../doctor/context.js';
 import { CHECKS, examine } from '../doctor/doctor.js';
 import { environment } from '../doctor/environment.js';
 import { signatureOfRequest } from '../doctor/signature.js';
+import { settingsOf } from './env-file.js';
 import { readInput } from './input-file.js';
 import type { Shell } from './shell.js';
 
@@ -31,7 +32,7 @@ export async function diagnose(flags: DoctorFlags, { console, env }: Shell): Pro
       ? CHECKS
       : [environment, signatureOfRequest(parseCapturedRequest(requestText(flags.request)))];
   const show = flags.json ? () => {} : (finding: Finding) => console.log(lineOf(finding));
-  const findings = await examine(createContext(env, options), checks, show);
+  const findings = await examine(createContext(settingsOf(env), options), checks, show);
   const ok = findings.every(({ mark }) => mark !== 'fail');
   console.log(flags.json ? JSON.stringify({ ok, findings }, null, 2) : summary(findings));
   return ok;

@@ -7,7 +7,7 @@ export interface ShellOptions {
   readonly stdout?: Output;
   readonly stderr?: Output;
   readonly env?: NodeJS.ProcessEnv;
-  /** Where `SIGINT` and `SIGTERM` come from. */
+  /** Where signals come from. */
   readonly signals?: EventEmitter;
   /** Ends the process at once. */
   readonly exit?: (code: number) => void;

@@ -36,6 +36,7 @@ const CLOSE_MS = 3_000;
 /** Posts every event of a log to the user's own service, signed. */
 export class EventWebhooks {
   readonly figures: readonly Figure[];
+  private readonly sender: WebhookSender;
   private readonly delivery: Delivery;
   private readonly deadLetter: DeadLetter;
   private readonly unsubscribe: () => void;
@@ -45,13 +46,14 @@ export class EventWebhooks {
     checkOptions(options);
     const { url, secret, timeoutMs = 5_000, tries = 10, firstPauseMs = 500, capacity = 10_000 } = options;
     this.deadLetter = new DeadLetter(options.deadLetterFile, log, clock);
+    this.sender = new WebhookSender({
+      url,
+      secrets: typeof secret === 'string' ? [secret] : secret,
+      connections: CONNECTIONS,
+      clock,
+    });
     this.delivery = new Delivery({
-      sender: new WebhookSender({
-        url,
-        secrets: typeof secret === 'string' ? [secret] : secret,
-        connections: CONNECTIONS,
-        clock,
-      }),
+      sender: this.sender,
       clock,
       timeoutMs,
       atOnce: CONNECTIONS,
@@ -91,6 +93,11 @@ export class EventWebhooks {
         read: () => this.delivery.pending,
       },
     ];
+  }
+
+  /** Signs by other secrets from now on. */
+  rekey(secret: EventWebhookOptions['secret']): void {
+    this.sender.secrets = typeof secret === 'string' ? [secret] : secret;
   }
 
   /** @throws GatewayError `GW_DEAD_LETTER_FILE` */

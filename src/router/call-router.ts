@@ -58,6 +58,7 @@ export class CallRouter {
   private readonly outcomes = new Map<Outcome, number>(OUTCOMES.map((outcome) => [outcome, 0]));
   private readonly durations = new LatencyHistogram();
   private readonly sender: WebhookSender;
+  private readonly keySender: WebhookSender;
   private readonly keys: Delivery;
   private retries = 0;
 
@@ -72,8 +73,9 @@ export class CallRouter {
     const secrets = typeof options.secret === 'string' ? [options.secret] : options.secret;
     const newSender = () => new WebhookSender({ url, secrets, connections: CONNECTIONS, clock });
     this.sender = newSender();
+    this.keySender = newSender();
     this.keys = new Delivery({
-      sender: newSender(),
+      sender: this.keySender,
       clock,
       timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       tries: TRIES,
@@ -140,6 +142,13 @@ export class CallRouter {
     const timestamp = this.clock.date().toISOString();
     const body = JSON.stringify({ type: 'call.dtmf', version: 1, id, timestamp, callId, callSid, digit });
     this.keys.add(callId, { id, body });
+  }
+
+  /** Signs by other secrets from now on. */
+  rekey(secret: RouterOptions['secret']): void {
+    const secrets = typeof secret === 'string' ? [secret] : secret;
+    this.sender.secrets = secrets;
+    this.keySender.secrets = secrets;
   }
 
   /** Delivers the last keys, for a second at most, and closes every connection. */

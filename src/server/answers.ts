@@ -18,6 +18,8 @@ export interface Asked {
   readonly response: HttpResponse;
   /** Answered without its body. */
   readonly isHead: boolean;
+  /** Whether its connection is closed after the answer, whatever that is. */
+  readonly isLast: boolean;
   /** Has shown a key or a signature. */
   readonly isKnown: boolean;
   readonly forwardedFor: string;
@@ -147,7 +149,7 @@ export class Answers {
     const { response } = asked;
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
     // Whoever is refused, or has no key, comes with a new connection for the next request.
-    const isLast = !asked.isKnown || (status >= 400 && status < 500);
+    const isLast = asked.isLast || !asked.isKnown || (status >= 400 && status < 500);
     response.cork(() => {
       response.writeStatus(statusLine(status));
       if (contentType !== undefined) response.writeHeader('content-type', contentType);

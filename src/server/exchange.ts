@@ -41,6 +41,8 @@ export class Exchange implements Asked {
   onGone: (() => void) | undefined;
   private readonly headers = new Map<string, string>();
   private readonly values: string[] = [];
+  /** Whether the connection is closed after the answer. */
+  isLast = false;
   private isOver = false;
 
   /** Must be made before the route's handler returns. */

@@ -38,15 +38,28 @@ export interface Caller {
   readonly header: HeaderReader;
 }
 
+type Keys = Pick<GatekeeperOptions, 'authTokens' | 'controlApiKey' | 'metricsApiKey'>;
+
 /** Decides who may come in: Twilio by signature, operators by key. Fails closed. */
 export class Gatekeeper {
-  private readonly verifier: TwilioSignatureVerifier | undefined;
+  private verifier: TwilioSignatureVerifier | undefined;
+  private controlApiKey: string | undefined;
+  private metricsApiKey: string | undefined;
   private readonly configured: PublicOrigin | undefined;
 
   constructor(private readonly options: GatekeeperOptions) {
-    this.verifier =
-      options.authTokens === undefined ? undefined : new TwilioSignatureVerifier(options.authTokens);
+    this.rekey(options);
     this.configured = options.publicUrl === undefined ? undefined : parsePublicUrl(options.publicUrl);
+  }
+
+  /**
+   * Other tokens and another key count from now on.
+   * @throws GatewayError `GW_AUTH_TOKEN_MISSING`, and nothing changes
+   */
+  rekey({ authTokens, controlApiKey, metricsApiKey }: Keys): void {
+    this.verifier = authTokens === undefined ? undefined : new TwilioSignatureVerifier(authTokens);
+    this.controlApiKey = controlApiKey;
+    this.metricsApiKey = metricsApiKey;
   }
 
   get checksSignatures(): boolean {
@@ -55,7 +68,7 @@ export class Gatekeeper {
 
   /** Whether there is a control API. */
   get hasControl(): boolean {
-    return this.options.controlApiKey !== undefined;
+    return this.controlApiKey !== undefined;
   }
 
   /** Path prefix of the public URL; empty text where there is none. */
@@ -111,7 +124,7 @@ export class Gatekeeper {
 
   /** @throws GatewayError 404 while there is no control API, 401 without its key */
   checkControl(header: HeaderReader): void {
-    const { controlApiKey } = this.options;
+    const { controlApiKey } = this;
     if (controlApiKey === undefined) {
       throw new GatewayError(
         'GW_NOT_FOUND',
@@ -129,7 +142,7 @@ export class Gatekeeper {
    * @throws GatewayError `GW_UNAUTHORIZED` (401)
    */
   checkMetrics(header: HeaderReader): boolean {
-    const { metricsApiKey } = this.options;
+    const { metricsApiKey } = this;
     if (metricsApiKey !== undefined) checkBearer(header, metricsApiKey, 'the key of /metrics');
     return metricsApiKey !== undefined;
   }

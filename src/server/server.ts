@@ -1,5 +1,4 @@
 import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js';
-import { accessSync, constants } from 'node:fs';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
@@ -20,12 +19,12 @@ import type { LiveRoutes } from './live/live-routes.js';
 import { MediaRoute } from './media-route.js';
 import { openApiDocument } from './openapi/document.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
+import { type Certificate, Port } from './port.js';
 import { RecordingRoutes } from './recording/recording-routes.js';
 import type { RecordingService } from './recording/recordings.js';
 import type { Switchboard } from './switchboard.js';
 import { TwilioRoutes } from './twilio-routes.js';
 import { UpgradeCork } from './upgrade-cork.js';
-import { uWS } from './uws.js';
 
 export interface ServerOptions {
   readonly calls: CallService;
@@ -44,7 +43,7 @@ export interface ServerOptions {
   readonly log: Logger;
   readonly clock: Clock;
   /** Certificate and key files; the server speaks https and wss itself where they are given. */
-  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  readonly tls: Certificate | undefined;
   /** Whether operators have a port of their own. */
   readonly isSplit: boolean;
 }
@@ -61,10 +60,11 @@ type For = 'anybody' | 'operators';
 export class Server {
   /** What is answered: `get /v1/calls/:id`, and so on. */
   readonly routes: string[] = [];
-  /** What carriers ask. */
-  private readonly app: TemplatedApp;
-  /** What operators ask; the same one where they have no port of their own. */
-  private readonly operations: TemplatedApp;
+  /** Where carriers ask. */
+  private readonly calls: Port;
+  /** Where operators ask; the same one where they have none of their own. */
+  private readonly operations: Port;
+  private readonly switchboard: Switchboard;
   private readonly legs: Legs;
   private readonly log: Logger;
   private readonly events: EventRoutes;
@@ -72,6 +72,8 @@ export class Server {
   private readonly answers: Answers;
   private readonly gatekeeper: Gatekeeper;
   private readonly cork = new UpgradeCork();
+  /** Which had other certificates, one after the other. */
+  private readonly successors: Server[] = [];
   /** Whether a token is asked for elsewhere, so that upgrades wait. */
   private readonly upgradesLate: boolean;
 
@@ -97,9 +99,9 @@ export class Server {
     this.gatekeeper = gatekeeper;
     this.answers = options.answers;
     this.upgradesLate = fleet !== undefined;
-    const newApp = () => (tls === undefined ? uWS.App() : secureApp(tls));
-    this.app = newApp();
-    this.operations = options.isSplit ? newApp() : this.app;
+    this.switchboard = switchboard;
+    this.calls = new Port(tls, options.clock);
+    this.operations = options.isSplit ? new Port(tls, options.clock) : this.calls;
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
     const media = new MediaRoute(calls, gatekeeper, log, this.cork, this.answers, options.clock);
@@ -107,19 +109,19 @@ export class Server {
 
     // A proxy may strip the public path prefix or pass it on: both are answered.
     for (const prefix of new Set(['', gatekeeper.prefix])) {
-      this.answer(this.app, {
+      this.answer(this.calls.app, {
         [`${prefix}/twilio/voice`]: { post: (exchange) => twilio.voice(exchange) },
         [`${prefix}/twilio/next`]: { post: (exchange) => twilio.next(exchange) },
         [`${prefix}/twilio/status`]: { post: (exchange) => twilio.status(exchange) },
         [`${prefix}/twilio/stream-status`]: { post: (exchange) => twilio.streamStatus(exchange) },
         [`${prefix}/twilio/amd`]: { post: (exchange) => twilio.amd(exchange) },
       });
-      media.addTo(this.app, prefix);
+      media.addTo(this.calls.app, prefix);
     }
     const recording = new RecordingRoutes(recordings);
     const running = new CallControlRoutes(options.control);
     this.answer(
-      this.operations,
+      this.operations.app,
       {
         '/v1/calls': {
           post: (exchange) => control.place(exchange),
@@ -143,15 +145,15 @@ export class Server {
     );
     const dashboard = new DashboardRoutes(gatekeeper);
     for (const path of dashboard.paths) {
-      this.answer(this.operations, {
+      this.answer(this.operations.app, {
         [`/dashboard${path}`]: { get: (exchange) => dashboard.answer(exchange, path) },
       });
     }
     new LegRoute(legs, gatekeeper, log, this.answers, (callId) => switchboard.requireSession(callId)).addTo(
-      this.operations,
+      this.operations.app,
     );
     this.routes.push('get /v1/rooms/:room/leg', 'get /v1/calls/:id/leg');
-    this.answer(this.operations, {
+    this.answer(this.operations.app, {
       '/health': { get: (exchange) => operations.health(exchange) },
       '/ready': { get: (exchange) => operations.ready(exchange) },
       '/metrics': {
@@ -161,7 +163,7 @@ export class Server {
         },
       },
     });
-    for (const app of new Set([this.app, this.operations])) {
+    for (const { app } of this.ports) {
       this.route(app, 'any', '/*', (exchange) => {
         throw new GatewayError('GW_NOT_FOUND', `Expected a known route but received ${exchange.path}`, {
           status: 404,
@@ -173,17 +175,41 @@ export class Server {
   /**
    * Begins to listen; answers the ports, which are others where 0 was asked for.
    * @param operationsPort where operators have one of their own
+   * @param isShared whether other processes of this host may listen there as well
    * @throws GatewayError `GW_LISTEN_FAILED`
    */
   async listen(
     host: string,
     port: number,
-    operationsPort?: number,
+    operationsPort: number | undefined,
+    isShared: boolean,
   ): Promise<{ port: number; operationsPort: number | undefined }> {
     if (this.upgradesLate) await this.cork.open();
-    const operations =
-      operationsPort === undefined ? undefined : await listenOn(this.operations, host, operationsPort);
-    return { port: await listenOn(this.app, host, port), operationsPort: operations };
+    return {
+      operationsPort:
+        operationsPort === undefined
+          ? undefined
+          : await this.operations.listen(host, operationsPort, isShared),
+      port: await this.calls.listen(host, port, isShared),
+    };
+  }
+
+  /** Whether the files hold another certificate or key than new connections get. @throws GatewayError `GW_TLS_FILE` */
+  isOutdatedBy(tls: Certificate): boolean {
+    return this.calls.isOutdatedBy(tls);
+  }
+
+  /** New connections are another server's from now on, one with another certificate; those that are there stay. */
+  async handOn(next: Server): Promise<void> {
+    if (this.upgradesLate) await next.cork.open();
+    this.successors.push(next);
+    for (const [i, port] of this.ports.entries()) port.handOn(next.ports[i] as Port);
+  }
+
+  /** Stops listening, so that new connections come to the others who share the port; what is connected goes on. */
+  async leave(): Promise<void> {
+    for (const port of this.ports) await port.leave();
+    this.log.info('left the port to the others');
   }
 
   /** Settled when whatever was answered so far has been handed to its socket. */
@@ -196,8 +222,12 @@ export class Server {
     this.events.close();
     this.live.close();
     this.legs.close();
-    this.cork.close();
-    for (const app of new Set([this.app, this.operations])) app.close();
+    for (const { cork } of [this, ...this.successors]) cork.close();
+    for (const port of this.ports) port.close();
+  }
+
+  private get ports(): readonly Port[] {
+    return this.operations === this.calls ? [this.calls] : [this.calls, this.operations];
   }
 
   /** Answers paths by method: `HEAD` where there is a `GET`, `OPTIONS`, and 405 to any other. */
@@ -240,6 +270,8 @@ export class Server {
     const parameters = path.split('/:').length - 1;
     app[method](path, (response: HttpResponse, request: HttpRequest) => {
       const exchange = new Exchange(response, request, this.answers, parameters);
+      // Whoever asks again connects to those who stay.
+      exchange.isLast = this.switchboard.draining;
       if (!exchange.isDone) void this.handle(exchange, handler, who);
     });
   }
@@ -259,18 +291,6 @@ export class Server {
   }
 }
 
-function listenOn(app: TemplatedApp, host: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    app.listen(host, port, (socket) => {
-      if (socket) resolve(uWS.us_socket_local_port(socket));
-      else {
-        const message = `Expected a free address to listen on but received ${host}:${port}, which is taken or not ours`;
-        reject(new GatewayError('GW_LISTEN_FAILED', message));
-      }
-    });
-  });
-}
-
 /** Routes below a call, by path and method. */
 function byPath<T extends { readonly name: string; readonly method: Method }>(
   routes: readonly T[],
@@ -282,25 +302,4 @@ function byPath<T extends { readonly name: string; readonly method: Method }>(
     paths[path] = { ...paths[path], [route.method]: handlerOf(route) };
   }
   return paths;
-}
-
-/** uWebSockets.js only says that it failed; which file it could not read is told here. */
-function secureApp(tls: NonNullable<ServerOptions['tls']>): TemplatedApp {
-  for (const [what, file] of [
-    ['a certificate', tls.certFile],
-    ['a private key', tls.keyFile],
-  ] as const) {
-    try {
-      accessSync(file, constants.R_OK);
-    } catch (cause) {
-      const message = `Expected a readable file for ${what} but received ${JSON.stringify(file)}`;
-      throw new GatewayError('GW_TLS_FILE', message, { cause });
-    }
-  }
-  try {
-    return uWS.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
-  } catch (cause) {
-    const message = `Expected a certificate and its private key in PEM but received ${tls.certFile} and ${tls.keyFile}`;
-    throw new GatewayError('GW_TLS_FILE', message, { cause });
-  }
 }

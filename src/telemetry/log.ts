@@ -2,6 +2,8 @@ import { destination, type Logger, pino } from 'pino';
 
 export type { Logger } from 'pino';
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+/** Lines that cannot be written wait until they can, and are dropped beyond this. */
+const MAX_UNWRITTEN_BYTES = 1024 * 1024;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
@@ -13,10 +15,12 @@ export function createLog(
   stream: NodeJS.WritableStream & { readonly fd?: number } = process.stdout,
 ): Logger {
   const { fd } = stream;
-  return pino(
-    { name: 'trunkline', level, base: null },
-    fd === undefined ? stream : destination({ dest: fd, sync: true }),
-  );
+  const options = { name: 'trunkline', level, base: null };
+  if (fd === undefined) return pino(options, stream);
+  const file = destination({ dest: fd, sync: true, maxLength: MAX_UNWRITTEN_BYTES });
+  // On a disk that is full, or a terminal that was closed, calls go on without their log.
+  file.on('error', () => {});
+  return pino(options, file);
 }
 
 /** A phone number as the log may show it: all but the last two digits masked. */

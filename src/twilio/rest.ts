@@ -38,10 +38,12 @@ const MAX_NUMBERS = 1_000;
 /** The part of Twilio's REST API that a gateway needs, over Twilio's own SDK. */
 export class TwilioRest {
   private loaded: Promise<Twilio> | undefined;
+  private authToken: string;
 
   /** @throws TypeError for an `accountSid` that is none */
   constructor(private readonly options: TwilioRestOptions) {
     if (!options.accountSid.startsWith('AC')) throw expected('AC…', 'accountSid', 'another text');
+    this.authToken = options.authToken;
   }
 
   /** Made once it is opened, or with the first request: the SDK is large, and who only imports us needs none. */
@@ -55,10 +57,17 @@ export class TwilioRest {
     await this.client;
   }
 
+  /** Another token counts from the next request on. */
+  rekey(authToken: string): void {
+    if (authToken === this.authToken) return;
+    this.authToken = authToken;
+    if (this.loaded !== undefined) this.loaded = this.load();
+  }
+
   private async load(): Promise<Twilio> {
-    const { accountSid, authToken, apiUrl } = this.options;
+    const { accountSid, apiUrl } = this.options;
     const { default: twilio } = await import('twilio');
-    const client = twilio(accountSid, authToken, { timeout: 10_000, autoRetry: true, maxRetries: 2 });
+    const client = twilio(accountSid, this.authToken, { timeout: 10_000, autoRetry: true, maxRetries: 2 });
     if (apiUrl !== undefined) client.api.baseUrl = apiUrl.replace(/\/+$/, '');
     return client;
   }

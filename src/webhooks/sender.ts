@@ -33,9 +33,12 @@ const IDLE_MS = 4_000;
 export class WebhookSender {
   private readonly agent: http.Agent;
   private readonly url: URL;
+  /** Sign what is sent from now on. */
+  secrets: readonly string[];
 
   constructor(private readonly options: SenderOptions) {
     this.url = new URL(options.url);
+    this.secrets = options.secrets;
     const { Agent } = this.url.protocol === 'https:' ? https : http;
     this.agent = new Agent({ keepAlive: true, maxSockets: options.connections, timeout: IDLE_MS });
   }
@@ -88,7 +91,7 @@ export class WebhookSender {
           'content-type': 'application/json',
           'content-length': Buffer.byteLength(body),
           'user-agent': `trunkline/${VERSION}`,
-          ...signWebhook(id, body, this.options.secrets, secondsOf(this.options.clock.date())),
+          ...signWebhook(id, body, this.secrets, secondsOf(this.options.clock.date())),
         },
       });
       sent.on('error', reject);

@@ -12,6 +12,7 @@ const BODY = new Uint8Array(1024 * 1024);
 /** A client as uWebSockets.js shows it, which takes only so many bytes of a body. */
 class Client implements Asked {
   readonly isHead = false;
+  readonly isLast = false;
   readonly forwardedFor = '';
   isGone = false;
   onGone: (() => void) | undefined;

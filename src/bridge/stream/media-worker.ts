@@ -150,8 +150,7 @@ process.on('message', (message: ToWorker) => {
 // Without its gateway a worker has nobody to talk to.
 process.on('disconnect', () => void end());
 // Signals of a terminal reach every process of the group; the gateway decides when its calls are over.
-process.on('SIGINT', () => {});
-process.on('SIGTERM', () => {});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR1']) process.on(signal, () => {});
 // A promise that the Stream client forgot must not cost the other calls of this worker.
 process.on('unhandledRejection', (reason) =>
   tell({

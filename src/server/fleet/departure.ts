@@ -19,6 +19,8 @@ export class Departure {
     private readonly nodes: Nodes,
     private readonly log: Logger,
     private readonly clock: Clock,
+    /** Told, perhaps more than once, when there are others who take calls: new ones need not come here. */
+    private readonly onRelieved: () => Promise<void>,
   ) {
     this.window = new HandoverWindow(PATIENCE_MS, clock);
   }
@@ -67,6 +69,7 @@ export class Departure {
       await switchboard.idle(Math.min(left, LOOK_MS));
       await nodes.beat();
     }
+    if (nodes.takers.length > 0) await this.onRelieved();
   }
 
   private async handOver(until: number): Promise<void> {

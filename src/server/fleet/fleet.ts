@@ -43,6 +43,8 @@ export interface FleetOptions {
   readonly stuckMs: number;
   /** What a caller hears who cannot be connected again. */
   readonly apology: Apology;
+  /** This node drains, and others take its calls: told, perhaps more than once, before the first is handed over. */
+  readonly onRelieved: () => Promise<void>;
 }
 
 /** A call went on at another node than before. */
@@ -93,6 +95,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   private readonly departure: Departure;
   private readonly switchboard: Switchboard;
   private readonly log: Logger;
+  private isServing = false;
 
   constructor(private readonly options: FleetOptions) {
     super();
@@ -118,8 +121,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       name,
       () => ({
         calls: switchboard.activeCalls,
-        draining: switchboard.draining,
-        open: switchboard.admission.closure === undefined,
+        // Nobody is to count on a node that does not listen yet.
+        draining: switchboard.draining || !this.isServing,
+        open: this.isServing && switchboard.admission.closure === undefined,
       }),
       (what, about) => this.reply(what, about),
       (error) => log.error({ err: error }, 'the registry, or another node, could not be served'),
@@ -129,7 +133,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       log.error({ callId, err: error }, 'the registry could not be told of a call'),
     );
     this.keeper = new Keeper(this.ledger, this.outbox, switchboard, log, clock);
-    this.departure = new Departure(switchboard, this.nodes, log, clock);
+    this.departure = new Departure(switchboard, this.nodes, log, clock, options.onRelieved);
     this.holder = new Holder(this.ledger, this.nodes);
     this.recordings = new FleetRecordings(recordings, switchboard, this.holder);
     this.control = new FleetControl(options.desk, switchboard, this.holder);
@@ -171,6 +175,12 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     if (this.redis.isUp) await this.nodes.beat();
     else this.log.error('registry down: Redis did not answer; new calls are refused until it does');
     this.keeper.open();
+  }
+
+  /** Listens from now on: the others may count on it. */
+  async serve(): Promise<void> {
+    this.isServing = true;
+    if (this.redis.isUp) await this.nodes.beat();
   }
 
   /** Leaves the fleet. */
