@@ -106,10 +106,12 @@ export class Keeper {
     const byId = new Map(sessions.map((session) => [session.call.callId, session]));
     const { lost, taken } = await this.ledger.keep([...byId.keys()]);
     for (const callId of taken) byId.get(callId)?.call.end('moved');
-    for (const callId of lost) {
-      const session = byId.get(callId) as Session;
-      if (session.call.state !== 'ended') await this.restore(session);
-    }
+    await Promise.all(
+      lost.map(async (callId) => {
+        const session = byId.get(callId) as Session;
+        if (session.call.state !== 'ended') await this.restore(session);
+      }),
+    );
   }
 
   /** @returns whether the call is ours again */
