@@ -88,13 +88,14 @@ export function faultOf(error: unknown): RedisFault {
   const { code = '', message } = error as NodeJS.ErrnoException;
   const known = SYSTEM[code];
   if (known !== undefined) {
-    const names = /altnames: (.*)$/.exec(message)?.[1];
-    return names === undefined ? known : { ...known, says: `${known.says}: ${names.replaceAll('DNS:', '')}` };
+    const { cert } = error as { cert?: { subjectaltname?: string } };
+    const names = cert?.subjectaltname?.replaceAll(/DNS:|IP Address:/g, '');
+    return names === undefined ? known : { ...known, says: `${known.says} (${names})` };
   }
   if (/Socket closed unexpectedly/.test(message)) {
     return passing('the connection was cut', 'rediss:// in REDIS_URL, if it speaks TLS');
   }
-  if (!isReply(error)) return passing(message);
+  if (!isReply(error)) return passing(/timeout/i.test(message) ? 'no answer' : message);
   // Older versions put a sentence before what a script ran into.
   const reply = message.replace(/^.*?: -(?=[A-Z]+ )/, '').replace(/ script: [0-9a-f]{40}.*$/, '');
   if (/^NOPERM\b|user executing the script/.test(reply)) return denied(reply);
@@ -103,8 +104,8 @@ export function faultOf(error: unknown): RedisFault {
 }
 
 function denied(reply: string): RedisFault {
-  const command = /'([^']+)' command/.exec(reply)?.[1] ?? /\(([A-Z ]+)\)/.exec(reply)?.[1];
-  let what = command === undefined ? 'run a command of our scripts' : `run ${command.toUpperCase()}`;
+  const command = /'([^']+)' command/.exec(reply)?.[1] ?? /\(([A-Z or]+)\)/.exec(reply)?.[1];
+  let what = `run ${command?.replace(/^[a-z|]+$/, (name) => name.toUpperCase()) ?? 'a command of our scripts'}`;
   if (/channel/i.test(reply)) what = 'use channels named trunkline:*';
   else if (/\bkeys?\b/i.test(reply)) what = 'use keys named trunkline:*';
   return { kind: 'refused', says: `its ACL does not let this user ${what}`, set: RIGHTS };

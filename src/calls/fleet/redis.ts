@@ -201,10 +201,13 @@ export class RedisLink implements RedisCommands {
     const own = this.isCluster ? keys.map((key) => key.replace(OWN, IN_ONE_SLOT)) : keys;
     const call = [String(keys.length), ...own, ...values.map(String)];
     try {
-      return (await client.sendCommand(['EVALSHA', digest, ...call])) as unknown as RedisValue;
+      return (await client.sendCommand(['EVALSHA', digest, ...call]).catch((error: Error) => {
+        if (!error.message.startsWith('NOSCRIPT')) throw error;
+        return client.sendCommand(['EVAL', text, ...call]);
+      })) as unknown as RedisValue;
     } catch (error) {
-      if (!(error as Error).message.startsWith('NOSCRIPT')) throw error;
-      return (await client.sendCommand(['EVAL', text, ...call])) as unknown as RedisValue;
+      const denied = deniedIn(text, (error as Error).message);
+      throw denied === undefined ? error : new redis.SimpleError(`NOPERM in a script (${denied})`);
     }
   }
 
@@ -220,7 +223,7 @@ export class RedisLink implements RedisCommands {
       await this.connect(client);
       await this.attempt(client);
     } catch (error) {
-      this.lose(client, error as Error);
+      this.lose(client, await this.explained(error as Error));
       return;
     }
     if (this.closed || client !== this.client) return;
@@ -247,7 +250,8 @@ export class RedisLink implements RedisCommands {
       // A connection from which nothing comes is dead; heartbeats keep a good one busy.
       socket: socketOf(at, isSecure, CONNECT_MS),
     }) as Client;
-    client.on('error', (error: Error) => this.lose(client, error));
+    // What goes wrong before it is connected rejects that.
+    client.on('error', () => {});
     return client;
   }
 
@@ -257,7 +261,27 @@ export class RedisLink implements RedisCommands {
     connected.catch(() => {});
     const isThere = await this.options.clock.within(CONNECT_MS, connected);
     if (!isThere) throw new Error(`no answer within ${CONNECT_MS} ms`);
+    client.on('error', (error: Error) => this.lose(client, error));
     await Promise.all([...this.listeners].map(([channel, hear]) => client.subscribe(channel, hear)));
+  }
+
+  /** A Redis without TLS waits for the end of what it takes for a command: it is asked again, in plain words. */
+  private async explained(error: Error): Promise<Error> {
+    const isLate = error instanceof redis.ConnectionTimeoutError || error.message.startsWith('no answer');
+    if (!this.address.isSecure || !isLate) return error;
+    const client = redis.createClient({
+      disableOfflineQueue: true,
+      disableClientInfo: true,
+      maintNotifications: 'disabled',
+      socket: socketOf(this.at, false, ANSWER_MS),
+    });
+    client.on('error', () => {});
+    const plain = await client.connect().then(
+      () => true,
+      (refusal: Error) => refusal instanceof redis.ErrorReply,
+    );
+    client.destroy();
+    return plain ? Object.assign(new Error('no TLS'), { code: 'EPROTO' }) : error;
   }
 
   /** Does with a connection what is done with one that is up. */
@@ -335,6 +359,14 @@ export class RedisLink implements RedisCommands {
     this.hops += 1;
     return this.hops % MAX_HOPS !== 0;
   }
+}
+
+/** Commands of the line at which a script was stopped for want of a right: Redis tells no more. */
+function deniedIn(text: string, message: string): string | undefined {
+  const [, line] = /can't run this command.* @user_script:(\d+)/.exec(message) ?? [];
+  if (line === undefined) return undefined;
+  const calls = String(text.split('\n')[Number(line) - 1]).matchAll(/redis\.p?call\('(\w+)'/g);
+  return [...new Set(Array.from(calls, ([, command]) => command))].join(' or ');
 }
 
 function refused(address: RedisAddress, { says }: RedisFault): GatewayError {
