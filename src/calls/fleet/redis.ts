@@ -143,7 +143,9 @@ export class RedisLink implements RedisCommands {
     redis = await import('@redis/client');
     if (this.closed) return;
     const { clock } = this.options;
-    if (this.address.primary !== undefined) this.sentinels = new Sentinels(this.address, redis);
+    if (this.address.primary !== undefined) {
+      this.sentinels = new Sentinels(this.address, redis, () => void this.checkPrimary());
+    }
     const settled = new Promise<void>((resolve, reject) => {
       this.opening = { resolve, reject };
     });
@@ -163,6 +165,7 @@ export class RedisLink implements RedisCommands {
     this.closed = true;
     this.up = false;
     this.client = undefined;
+    this.sentinels?.close();
     this.options.clock.cancel(this.retry);
     this.options.clock.cancel(this.trials);
     client?.destroy();
@@ -217,7 +220,10 @@ export class RedisLink implements RedisCommands {
     let client: Client | undefined;
     try {
       this.at = this.moved ?? (await this.sentinels?.findPrimary()) ?? this.address.endpoints[0];
-      if (this.closed) return;
+      if (this.closed) {
+        this.sentinels?.close();
+        return;
+      }
       client = this.newClient(this.at);
       this.client = client;
       await this.connect(client);
@@ -234,6 +240,20 @@ export class RedisLink implements RedisCommands {
     this.hops = 0;
     this.options.onUp();
     this.opening?.resolve();
+  }
+
+  /** There is another primary, or a sentinel less: the others are asked. */
+  private async checkPrimary(): Promise<void> {
+    const { client, sentinels, at } = this;
+    // Who has no connection asks them before the next.
+    if (!this.up || sentinels === undefined) return;
+    const found = await sentinels.findPrimary().catch(() => undefined);
+    if (this.closed) sentinels.close();
+    else if (found === undefined) {
+      this.options.clock.after(MAX_RETRY_MS, () => void this.checkPrimary()).unref();
+    } else if (found.host !== at.host || found.port !== at.port) {
+      this.lose(client, new Error('the sentinels have another primary'));
+    }
   }
 
   private newClient(at: Endpoint): Client {
