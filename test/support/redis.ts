@@ -73,13 +73,9 @@ export class RedisServer {
   }
 
   /** A primary with one replica, and three sentinels that watch them under the name `main`. */
-  static async startWatched(...more: string[]): Promise<{
-    primary: RedisServer;
-    replica: RedisServer;
-    sentinels: RedisServer[];
-  }> {
-    const primary = await RedisServer.start(...more);
-    const replica = await RedisServer.start('--replicaof', '127.0.0.1', String(primary.port), ...more);
+  static async startWatched(): Promise<{ primary: RedisServer; sentinels: RedisServer[] }> {
+    const primary = await RedisServer.start();
+    await RedisServer.start('--replicaof', '127.0.0.1', String(primary.port));
     const sentinels: RedisServer[] = [];
     for (let i = 0; i < 3; i++) {
       const sentinel = new RedisServer(await freePort());
@@ -90,7 +86,7 @@ export class RedisServer {
         'bind 127.0.0.1',
         `sentinel monitor main 127.0.0.1 ${primary.port} 2`,
         'sentinel down-after-milliseconds main 1000',
-        'sentinel failover-timeout main 5000',
+        'sentinel failover-timeout main 1000',
       ];
       writeFileSync(file, lines.join('\n'));
       await sentinel.spawn([file, '--sentinel'], '+monitor');
@@ -107,7 +103,7 @@ export class RedisServer {
         30_000,
       );
     }
-    return { primary, replica, sentinels };
+    return { primary, sentinels };
   }
 
   /** Sends it a command, by a connection of its own. */
