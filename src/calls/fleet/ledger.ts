@@ -148,8 +148,10 @@ return 1`);
 /** Makes a call ring again, with another token, for whichever node takes it. */
 const ATTACH = script(`${NOW}
 local c = redis.call('HMGET', KEYS[1], 'state', 'facts', 'handovers', 'since', 'next', 'why', 'rings', 'node')
-if not c[1] then return {'unknown'} end
-if c[1] == 'ended' or not c[2] then return {'ended', c[5]} end
+if not c[1] and redis.call('PTTL', KEYS[1]) == -2 then return {'unknown'} end
+if c[1] == 'ended' then return {'ended', c[5]} end
+-- Not written by this version.
+if not c[1] or not c[2] then return {'odd'} end
 local handovers, rings = tonumber(c[3] or '0'), tonumber(c[7] or '0') + 1
 if c[1] ~= 'ringing' then
   if now - tonumber(c[4]) >= tonumber(ARGV[5]) then handovers = 0 end
@@ -348,6 +350,7 @@ export class Ledger {
         rangAt: rangAt ? String(rangAt) : undefined,
       };
     }
+    if (what === 'odd') throw foreign(`the entry of call ${callId}`, 'another one');
     const why = what as 'unknown' | 'ended' | 'exhausted';
     return { attached: false, why, next: value ? String(value) : undefined };
   }

@@ -260,6 +260,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       throw error;
     });
     if (taken === undefined) return this.switchboard.connect(callId, token);
+    this.keeper.forget(callId);
     const { facts, from, last, handover } = taken;
     if (from !== this.node) this.nodes.tell(from, 'moved', { callId });
     const session = this.switchboard.takeRinging(callId) ?? this.adopt(facts, handover !== undefined);
@@ -301,6 +302,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const attachment = await this.ledger.attach(callId, callSid, token, this.options.timeToLiveMs);
     if (attachment.attached) {
       const { facts, rings, rangAt } = attachment;
+      this.keeper.expect(facts, token, this.options.timeToLiveMs);
       // Nobody waits for the socket of the token before any more.
       if (rangAt === this.node) this.switchboard.session(callId)?.call.keepRinging(this.options.timeToLiveMs);
       else if (rangAt !== undefined) this.nodes.tell(rangAt, 'moved', { callId });
@@ -390,10 +392,12 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       case 'next':
         return this.released(callId, String(about.callSid)) ?? null;
       case 'moved':
+        this.keeper.forget(callId);
         // What comes late must not end a call that has come back here since.
         if (this.switchboard.session(callId)?.call.state === 'ringing') this.end(callId, 'moved');
         return true;
       case 'settled':
+        this.keeper.forget(callId);
         this.departure.settled(callId);
         return true;
       case 'note': {
