@@ -1,6 +1,6 @@
 import { createClient } from '@redis/client';
-import { afterEach, expect, it } from 'vitest';
-import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createGateway, type Gateway } from '../../src/gateway.js';
 import {
   ACCOUNT_SID,
   AUTH_TOKEN,
@@ -19,11 +19,14 @@ import { eventually, sleep } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 const open: Gateway[] = [];
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((gateway) => gateway.close(0)));
+let redis: RedisServer;
+/** Two nodes. */
+let [a, b] = ['', ''];
+afterAll(async () => {
+  await Promise.all(open.map((gateway) => gateway.close(0)));
 });
 
-async function nodeOn(redis: RedisServer, more: Partial<GatewayOptions> = {}): Promise<string> {
+async function start(): Promise<string> {
   const gateway = createGateway({
     port: 0,
     publicUrl: PUBLIC_URL,
@@ -33,18 +36,13 @@ async function nodeOn(redis: RedisServer, more: Partial<GatewayOptions> = {}): P
     maxLoopDelayMs: 0,
     maxCpuPercent: 0,
     logLevel: 'silent',
-    ...more,
   });
   open.push(gateway);
   return (await gateway.listen()).url;
 }
 
-/** Two nodes that know each other, for long enough that they know of everybody who lives. */
-async function pair(redis: RedisServer): Promise<[string, string]> {
-  const urls: [string, string] = [await nodeOn(redis), await nodeOn(redis)];
-  await sleep(5_000);
-  return urls;
-}
+/** Longer than a node needs to know of all who live: until then it hangs nobody up. */
+const KNOWN_MS = 5_000;
 
 const post = async (url: string, path: string, parameters: Record<string, string>) => {
   const response = await postForm(url, path, parameters);
@@ -55,10 +53,43 @@ const key = (caller: Caller) => `trunkline:call:${/media\/([^/]+)\//.exec(caller
 
 const asked = (parameters: Record<string, string>) => ({ ...parameters, CallStatus: 'in-progress' });
 
-describeOnRedis('a Redis that forgets', () => {
-  it('is told again of running and ringing calls, and nobody is hung up meanwhile', async () => {
-    const redis = await RedisServer.start();
-    const [a, b] = await pair(redis);
+/** What may stand where a call is looked up, or its entry. */
+const ODD_CLAIMS: Record<string, string[]> = {
+  'a list': ['RPUSH', 'key', 'x'],
+  'a text without a node': ['SET', 'key', 'junk'],
+  'an empty text': ['SET', 'key', ''],
+};
+const entry = (more: Record<string, string>) => {
+  const facts = { callId: 'odd', startedAt: 1, decision: {} };
+  const usual = { node: 'another', state: 'live', hash: 'x', expires: '1', since: '1' };
+  return ['HSET', 'key', ...Object.entries({ ...usual, facts: JSON.stringify(facts), ...more }).flat()];
+};
+const facts = (more: object) =>
+  entry({ facts: JSON.stringify({ callId: 'odd', startedAt: 1, decision: {}, ...more }) });
+const ODD_ENTRIES: Record<string, string[]> = {
+  'a text': ['SET', 'key', 'junk'],
+  'a set': ['SADD', 'key', 'x'],
+  'another hash': ['HSET', 'key', 'x', 'y'],
+  'facts that are no JSON': entry({ facts: '{' }),
+  'facts of null': entry({ facts: 'null' }),
+  'facts without a decision': facts({ decision: undefined }),
+  'a decision of another version': facts({ decision: { teleport: true } }),
+  'a decision that is a list': facts({ decision: [1] }),
+  'numbers for texts': facts({ from: 5, to: {} }),
+  'another call': facts({ callId: 'other' }),
+  'no time': facts({ startedAt: 'yesterday' }),
+  'a since that is no number': entry({ since: 'x', handovers: 'y' }),
+  'another state': entry({ state: 'parked', rings: '-' }),
+};
+
+describeOnRedis('a Redis', () => {
+  beforeAll(async () => {
+    redis = await RedisServer.start();
+    [a, b] = [await start(), await start()];
+    await sleep(KNOWN_MS);
+  });
+
+  it('that forgets is told again of running and ringing calls, and nobody is hung up meanwhile', async () => {
     const callers = await Promise.all(Array.from({ length: 20 }, () => Caller.call(a)));
     for (const caller of callers) caller.media(toneMulaw(700, 20));
     await eventually('audio', () => callers.every(({ mediaCount }) => mediaCount > 0));
@@ -93,46 +124,12 @@ describeOnRedis('a Redis that forgets', () => {
     const signed = { 'x-twilio-signature': sign(url) };
     expect((await upgradeStatus(localUrl(b, url), signed)).status).toBe(101);
     expect(callers.filter(({ closed }) => closed !== undefined)).toEqual([]);
-    // Whom nobody knows is hung up, as ever, once all who live had their time to say what they have.
-    const stranger = asked(voiceParameters());
-    await sleep(5_000);
-    expect((await post(b, '/twilio/next', stranger)).text).toContain('<Hangup/>');
   });
-});
 
-/** What may stand where a call is looked up, or its entry. */
-const ODD_CLAIMS: Record<string, string[]> = {
-  'a list': ['RPUSH', 'key', 'x'],
-  'a text without a node': ['SET', 'key', 'junk'],
-  'an empty text': ['SET', 'key', ''],
-};
-const entry = (more: Record<string, string>) => {
-  const facts = { callId: 'odd', startedAt: 1, decision: {} };
-  const usual = { node: 'another', state: 'live', hash: 'x', expires: '1', since: '1' };
-  return ['HSET', 'key', ...Object.entries({ ...usual, facts: JSON.stringify(facts), ...more }).flat()];
-};
-const facts = (more: object) =>
-  entry({ facts: JSON.stringify({ callId: 'odd', startedAt: 1, decision: {}, ...more }) });
-const ODD_ENTRIES: Record<string, string[]> = {
-  'a text': ['SET', 'key', 'junk'],
-  'a set': ['SADD', 'key', 'x'],
-  'another hash': ['HSET', 'key', 'x', 'y'],
-  'facts that are no JSON': entry({ facts: '{' }),
-  'facts of null': entry({ facts: 'null' }),
-  'facts without a decision': facts({ decision: undefined }),
-  'a decision of another version': facts({ decision: { teleport: true } }),
-  'a decision that is a list': facts({ decision: [1] }),
-  'numbers for texts': facts({ from: 5, to: {} }),
-  'another call': facts({ callId: 'other' }),
-  'no time': facts({ startedAt: 'yesterday' }),
-  'a since that is no number': entry({ since: 'x', handovers: 'y' }),
-  'another state': entry({ state: 'parked', rings: '-' }),
-};
-
-describeOnRedis('entries of another version, or of nobody', () => {
-  it('are no fault of HTTP: a new caller is dealt with anew, one who comes back is to ask again', async () => {
-    const redis = await RedisServer.start();
-    const [a] = await pair(redis);
+  it('with entries of another version, or of nobody, is no fault of HTTP: a new caller is dealt with anew, one who comes back is to ask again', async () => {
+    await sleep(KNOWN_MS);
+    // Whom nobody knows is hung up, as ever.
+    expect((await post(b, '/twilio/next', asked(voiceParameters()))).text).toContain('<Hangup/>');
     const client = await createClient({ url: redis.url }).connect();
     const write = (key: string, command: string[]) =>
       client.sendCommand(command.map((each) => (each === 'key' ? `trunkline:${key}` : each)));

@@ -147,15 +147,14 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
     expect(await (await postForm(b.url, '/twilio/voice', parameters)).text()).toBe(answer);
   });
 
-  it('on a replica', async () => {
+  it('on a replica, and on a Redis that is full', async () => {
     const primary = await RedisServer.start();
     const replica = await RedisServer.start('--replicaof', '127.0.0.1', String(primary.port));
-    await expectAway(replica.url, 'it is a read-only replica');
-  });
-
-  it('on a Redis that is full', async () => {
     const full = await RedisServer.start('--maxmemory', '1mb', '--maxmemory-policy', 'noeviction');
-    await expectAway(full.url, 'its memory is full (maxmemory): nothing can be written');
+    await Promise.all([
+      expectAway(replica.url, 'it is a read-only replica'),
+      expectAway(full.url, 'its memory is full (maxmemory): nothing can be written'),
+    ]);
   });
 
   it('on a Redis that speaks TLS, or does not, or by another name', async () => {
