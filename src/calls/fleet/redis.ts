@@ -108,6 +108,8 @@ export class RedisLink implements RedisCommands {
   private moved: Endpoint | undefined;
   private hops = 0;
   private isCluster = false;
+  /** Other servers of the cluster, for when the one that REDIS_URL names is away. */
+  private others: readonly Endpoint[] = [];
   /** A start that succeeds, or cannot. */
   private opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
@@ -219,7 +221,7 @@ export class RedisLink implements RedisCommands {
     if (this.closed) return;
     let client: Client | undefined;
     try {
-      this.at = this.moved ?? (await this.sentinels?.findPrimary()) ?? this.address.endpoints[0];
+      this.at = this.moved ?? (await this.sentinels?.findPrimary()) ?? this.seed;
       if (this.closed) {
         this.sentinels?.close();
         return;
@@ -240,6 +242,23 @@ export class RedisLink implements RedisCommands {
     this.hops = 0;
     this.options.onUp();
     this.opening?.resolve();
+    if (this.isCluster) await this.learnOthers(client);
+  }
+
+  /** The server that REDIS_URL names, and in a cluster one after the other. */
+  private get seed(): Endpoint {
+    const seeds = [this.address.endpoints[0], ...this.others] as const;
+    return seeds[this.tries % seeds.length] ?? seeds[0];
+  }
+
+  private async learnOthers(client: Client): Promise<void> {
+    // Slots from and to, then servers: address, port and more. Whoever has no right to ask does without.
+    const slots = await client.sendCommand(['CLUSTER', 'SLOTS']).catch(() => []);
+    const servers = (slots as unknown as [number, number, ...[string | null, number][]][]).flatMap(
+      ([, , ...each]) => each,
+    );
+    const known = new Map(servers.map(([host, port]) => [`${host}:${port}`, { host, port }]));
+    this.others = [...known.values()].filter((each): each is Endpoint => Boolean(each.host));
   }
 
   /** There is another primary, or a sentinel less: the others are asked. */
