@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isRedisUrl } from './calls/fleet/redis.js';
+import { isRedisUrl } from './calls/fleet/redis-address.js';
 import { GatewayError } from './errors.js';
 import { TRANSCODERS } from './media/transcoders.js';
 import { isNetwork } from './server/strangers.js';

@@ -4,7 +4,7 @@ import type { AnsweredFacts, Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
 import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.js';
 import type { EndCause } from './calls/call.js';
-import { isRedisUrl } from './calls/fleet/redis.js';
+import { isRedisUrl } from './calls/fleet/redis-address.js';
 import { DEFAULT_TIME_TO_LIVE_MS, TwilioCallRegistry } from './calls/registry.js';
 import { type Clock, systemClock } from './clock.js';
 import { expected, GatewayError } from './errors.js';

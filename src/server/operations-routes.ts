@@ -48,7 +48,9 @@ export class OperationsRoutes {
   ready(exchange: Exchange): void {
     const { draining, admission } = this.switchboard;
     const { closure } = admission;
-    const ready = closure === undefined;
+    // Somebody must answer for the calls that go on: while there are some, a registry that is away closes no node.
+    const isServed = (this.fleet?.isUp ?? true) || this.switchboard.activeCalls > 0;
+    const ready = closure === undefined && isServed;
     exchange.json(ready ? 200 : 503, {
       ready,
       draining,
@@ -58,12 +60,10 @@ export class OperationsRoutes {
     });
   }
 
-  /**
-   * A registry that is away closes no node: all would close at once, and none would be left to answer for the calls that
-   * go on.
-   */
   private registry(): object {
-    return this.fleet === undefined ? {} : { registry: this.fleet.isUp ? 'up' : 'down' };
+    if (this.fleet === undefined) return {};
+    const { isUp, cause } = this.fleet;
+    return isUp ? { registry: 'up' } : { registry: 'down', cause };
   }
 
   /** `GET /metrics`: Prometheus text, of the last second. */
