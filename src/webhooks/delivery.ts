@@ -46,9 +46,9 @@ export class Delivery {
   readonly counts = { delivered: 0, retried: 0, dead: 0 };
   private readonly lanes = new Map<string, Lane>();
   private readonly working = new Set<Promise<void>>();
-  private readonly stopping = new AbortController();
   private readonly permits: Permits;
   private isClosing = false;
+  private isStopped = false;
   private size = 0;
 
   constructor(private readonly options: DeliveryOptions) {
@@ -79,7 +79,10 @@ export class Delivery {
     this.isClosing = true;
     for (const lane of this.lanes.values()) lane.hurry();
     const { clock } = this.options;
-    const timer = clock.after(withinMs, () => this.stopping.abort());
+    const timer = clock.after(withinMs, () => {
+      this.isStopped = true;
+      this.options.sender.close();
+    });
     await Promise.all(this.working);
     clock.cancel(timer);
     this.options.sender.close();
@@ -106,14 +109,14 @@ export class Delivery {
   private async deliver(message: WebhookMessage, lane: Lane): Promise<void> {
     let why = 'closed';
     let tries = 0;
-    while (tries < this.options.tries && !this.stopping.signal.aborted) {
+    while (tries < this.options.tries && !this.isStopped) {
       if (tries > 0) {
         this.counts.retried += 1;
         await this.pause(tries, lane);
       }
       // The time of a try begins when there is a connection for it.
       await this.permits.take();
-      if (this.stopping.signal.aborted) {
+      if (this.isStopped) {
         this.permits.give();
         break;
       }
@@ -134,10 +137,10 @@ export class Delivery {
   private async try(message: WebhookMessage): Promise<string | undefined> {
     const { sender, timeoutMs } = this.options;
     try {
-      const { status } = await sender.post(message, timeoutMs, this.stopping.signal);
+      const { status } = await sender.post(message, timeoutMs);
       return status >= 200 && status < 300 ? undefined : `status ${status}`;
     } catch (error) {
-      return this.stopping.signal.aborted ? 'closed' : String((error as { code?: string }).code);
+      return this.isStopped ? 'closed' : String((error as { code?: string }).code);
     }
   }
 
