@@ -396,6 +396,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
       const actual = await this.server.listen(host, port);
       this.switchboard.open();
+      this.eventWebhooks?.start();
       return actual;
     } catch (error) {
       // Nothing that was started keeps a process alive that cannot serve.
