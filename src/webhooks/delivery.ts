@@ -60,7 +60,8 @@ export class Delivery {
   /** Those in a pause, the longest first. */
   private readonly resting = new Set<Lane>();
   private readonly permits: Permits;
-  private takenAt = Number.NEGATIVE_INFINITY;
+  /** When the receiver took something, or might have had to. */
+  private takenAt: number;
   private probing: Timer | undefined;
   private isClosing = false;
   private isStopped = false;
@@ -68,6 +69,7 @@ export class Delivery {
 
   constructor(private readonly options: DeliveryOptions) {
     this.permits = new Permits(options.atOnce ?? Number.POSITIVE_INFINITY);
+    this.takenAt = options.clock.now();
   }
 
   /** Messages that were added and are neither delivered nor given up. */
