@@ -20,17 +20,17 @@ export abstract class Clock {
   /** Takes a wait back; one that is over, or none, is ignored. */
   abstract cancel(timer: Timer | undefined): void;
 
-  /** Fulfilled after so many milliseconds, or as soon as the signal is aborted. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    if (signal?.aborted) return Promise.resolve();
+  /** Fulfilled after so many milliseconds, or as soon as one of the signals is aborted. Nothing is left at them. */
+  sleep(ms: number, ...signals: readonly (AbortSignal | undefined)[]): Promise<void> {
+    if (signals.some((signal) => signal?.aborted)) return Promise.resolve();
     return new Promise((resolve) => {
       const done = () => {
         this.cancel(timer);
-        signal?.removeEventListener('abort', done);
+        for (const signal of signals) signal?.removeEventListener('abort', done);
         resolve();
       };
       const timer = this.after(ms, done);
-      signal?.addEventListener('abort', done);
+      for (const signal of signals) signal?.addEventListener('abort', done);
     });
   }
 

@@ -61,6 +61,7 @@ export interface Config {
     readonly url: string;
     readonly secret: readonly string[];
     readonly deadLetterFile?: string;
+    readonly spoolDir?: string;
   };
   /** Absent where this node stands alone. */
   readonly redis?: { readonly url: string; readonly nodeId?: string };
@@ -132,6 +133,7 @@ const Environment = z.object({
     .default('busy'),
   EVENTS_WEBHOOK_URL: z.url({ protocol: /^https?$/ }).optional(),
   EVENTS_DEAD_LETTER_FILE: text.optional(),
+  EVENTS_SPOOL_DIR: text.optional(),
   WEBHOOK_SECRET: text
     .transform((list) => list.split(',').map((secret) => secret.trim()))
     .pipe(z.array(z.string().refine(isWebhookSecret)))
@@ -186,6 +188,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   CALL_ROUTER_FALLBACK: 'busy, default or say: and words',
   EVENTS_WEBHOOK_URL: 'an http(s) URL',
   EVENTS_DEAD_LETTER_FILE: 'the path of a file',
+  EVENTS_SPOOL_DIR: 'a directory',
   WEBHOOK_SECRET: '16 bytes or more, as text or as whsec_ and base64, or several separated by commas',
   RECORD_DIR: 'a directory',
   PLAY_DIR: 'a directory',
@@ -309,8 +312,10 @@ function contradictions(given: Readonly<Record<string, string | undefined>>): st
       mistakes.push(`Expected WEBHOOK_SECRET, which signs requests, beside ${name} but received none`);
     }
   }
-  if (given.EVENTS_DEAD_LETTER_FILE !== undefined && given.EVENTS_WEBHOOK_URL === undefined) {
-    mistakes.push('Expected EVENTS_WEBHOOK_URL beside EVENTS_DEAD_LETTER_FILE but received none');
+  for (const name of ['EVENTS_DEAD_LETTER_FILE', 'EVENTS_SPOOL_DIR']) {
+    if (given[name] !== undefined && given.EVENTS_WEBHOOK_URL === undefined) {
+      mistakes.push(`Expected EVENTS_WEBHOOK_URL beside ${name} but received none`);
+    }
   }
   if (given.OPERATIONS_PORT !== undefined && given.OPERATIONS_PORT === (given.PORT ?? '3000')) {
     mistakes.push(
@@ -337,6 +342,7 @@ function webhooksOf(e: z.output<typeof Environment>): Pick<Config, 'router' | 'e
         url: e.EVENTS_WEBHOOK_URL,
         secret,
         ...(e.EVENTS_DEAD_LETTER_FILE && { deadLetterFile: e.EVENTS_DEAD_LETTER_FILE }),
+        ...(e.EVENTS_SPOOL_DIR && { spoolDir: e.EVENTS_SPOOL_DIR }),
       },
     }),
   };

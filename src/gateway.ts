@@ -432,6 +432,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       const ports = await this.server.listen(host, port, operationsPort, sharePort);
       this.switchboard.open();
       await this.fleet?.serve();
+      this.eventWebhooks?.start();
       return ports;
     } catch (error) {
       // Nothing that was started keeps a process alive that cannot serve.
