@@ -45,6 +45,8 @@ export interface ProbedPhone {
   /** Audio that came from the phone so far, in milliseconds, and how much its last message brought. */
   readonly heardMs: number;
   readonly pieceMs: number;
+  /** How long this process stood still so far, in milliseconds. @param now monotonic milliseconds */
+  lostMs(now: number): number;
   /** When it was last sent something that waits where it comes from, as a play does, in monotonic milliseconds. */
   readonly injectedAt: number;
 }
@@ -60,6 +62,8 @@ interface Probe {
   /** What it had waiting by then, as was believed, and as it would be on a perfect network. */
   readonly leadMs: number;
   readonly bookedMs: number;
+  /** For how long this process had stood still by then. */
+  readonly lostMs: number;
 }
 
 /**
@@ -170,6 +174,7 @@ export class LeadProbe {
       heardMs: heardMs > this.lastHeardMs ? heardMs : Number.NaN,
       leadMs: playout.leadMs(),
       bookedMs: playout.bookedMs(),
+      lostMs: phone.lostMs(now),
     };
     this.lastHeardMs = heardMs;
     phone.sendMark(name);
@@ -181,6 +186,11 @@ export class LeadProbe {
     return this.prefix + this.serial;
   }
 
+  /** For how long this process stood still since. */
+  private lostSince({ lostMs }: Probe, now: number): number {
+    return this.phone.lostMs(now) - lostMs;
+  }
+
   /** How long it is under way, on the phone's own time where that is less. */
   private elapsed({ at, heardMs }: Probe, now: number): number {
     const byPhone = this.phone.heardMs - heardMs;
@@ -189,6 +199,11 @@ export class LeadProbe {
 
   private measure(probe: Probe, now: number): void {
     const { playout } = this;
+    // When its echo came, nobody knows.
+    if (Number.isNaN(probe.heardMs) && this.lostSince(probe, now) > 0) {
+      this.nextAt = now;
+      return;
+    }
     const tookMs = this.elapsed(probe, now);
     const wayMs = Math.max(0, tookMs - probe.bookedMs);
     const sinceMs = playout.positionMs() - probe.positionMs;
@@ -245,9 +260,10 @@ export class LeadProbe {
     }
     if (this.wayMs === Number.POSITIVE_INFINITY) return;
     const dueMs = probe.leadMs + this.wayMs + 2 * this.phone.pieceMs;
-    const lateMs = this.elapsed(probe, now) - dueMs;
+    const ranMs = now - probe.at - this.lostSince(probe, now);
+    const lateMs = Math.min(this.elapsed(probe, now), ranMs) - dueMs;
     if (lateMs > SUSPICIOUS_MS && !this.hasCleared) this.playout.remember();
-    if (lateMs > this.patienceMs || now - probe.at - dueMs > BOTH_WAYS_MS) this.hold();
+    if (lateMs > this.patienceMs || ranMs - dueMs > BOTH_WAYS_MS) this.hold();
     if (lateMs <= Math.max(CLEAR_MS, this.patienceMs)) return;
     if (!this.hasCleared && this.isLive(probe)) this.dropUnheard(probe, now);
     else if (now >= this.nextAt) this.another = this.sent(now);

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { type Clock, systemClock, type Timer } from '../clock.js';
+import { type Clock, type Patience, systemClock } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
 import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameClock } from '../media/frame-clock.js';
@@ -98,7 +98,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private wasSilenced = false;
   /** What is done when the last words were heard. */
   private readonly goodbyes: (() => void)[] = [];
-  private goodbyeTimer: Timer | undefined;
+  private goodbyePatience: Patience | undefined;
   private readonly transcoder = new core.Transcoder();
   private readonly intake: Intake;
   private readonly outlet: Outlet;
@@ -317,12 +317,12 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.goodbyes.push(done);
     if (this.goodbyes.length > 1) return;
     playout.finish();
-    this.goodbyeTimer = clock.after(playout.leadMs() + LAST_WORDS_MS, () => this.sayGoodbye());
+    this.goodbyePatience = clock.patience(playout.leadMs() + LAST_WORDS_MS, () => this.sayGoodbye());
     this.probe.whenReached(() => this.sayGoodbye());
   }
 
   private sayGoodbye(): void {
-    this.clock.cancel(this.goodbyeTimer);
+    this.goodbyePatience?.cancel();
     for (const done of this.goodbyes.splice(0)) done();
   }
 
@@ -351,6 +351,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       get pieceMs() {
         return stream.latestSamples / SAMPLES_PER_MS;
       },
+      lostMs: (now: number) => stream.clock.lost(now),
       get injectedAt() {
         return stream.injectedAt;
       },

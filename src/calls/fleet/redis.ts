@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RedisClientType } from '@redis/client';
-import type { Clock } from '../../clock.js';
+import type { Clock, Patience } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 
 /** Longest wait for an answer: a webhook that waits longer is a caller who hears nothing. */
@@ -210,11 +210,10 @@ export class RedisLink {
     const { client } = this;
     if (!this.up || client === undefined) throw down('none: Redis is away');
     const { clock } = this.options;
-    const answered = new AbortController();
-    const late = clock.sleep(ANSWER_MS, answered.signal).then((): never => {
-      throw new Error(`none within ${ANSWER_MS} ms`);
+    let patience: Patience | undefined;
+    const late = new Promise<never>((_, reject) => {
+      patience = clock.patience(ANSWER_MS, () => reject(new Error(`none within ${ANSWER_MS} ms`)));
     });
-    late.catch(() => {});
     try {
       return await Promise.race([work(client), late]);
     } catch (cause) {
@@ -226,7 +225,7 @@ export class RedisLink {
       if (UNFIT.test(error.message) || error.message.startsWith('none within')) this.renew(client, error);
       throw down(error.message);
     } finally {
-      answered.abort();
+      patience?.cancel();
     }
   }
 
