@@ -111,12 +111,12 @@ export class MediaRoute {
       return;
     }
     stream.open(new UwsMediaSocket(ws));
-    const timer = this.clock.after(START_TIMEOUT_MS, () => {
+    const patience = this.clock.patience(START_TIMEOUT_MS, () => {
       this.log.warn({ callId: call.callId }, 'no start came');
       call.end('protocol');
     });
-    stream.once('start', () => this.clock.cancel(timer));
-    call.onEnd(() => this.clock.cancel(timer));
+    stream.once('start', () => patience.cancel());
+    call.onEnd(() => patience.cancel());
   }
 
   /** Not through `guard`: a closure a frame is one too many. */

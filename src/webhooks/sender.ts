@@ -67,7 +67,7 @@ export class WebhookSender {
     const { clock } = this.options;
     const limitMs = Math.max(1, Math.round(timeoutMs));
     const cut = new AbortController();
-    const late = clock.after(limitMs, () =>
+    const late = clock.patience(limitMs, () =>
       cut.abort(failure('GW_WEBHOOK_TIMEOUT', `an answer within ${limitMs} ms`, 'none')),
     );
     // A signal may live as long as the process: nothing is left at it.
@@ -81,7 +81,7 @@ export class WebhookSender {
     } finally {
       this.underWay.delete(cut);
       signal?.removeEventListener('abort', stop);
-      clock.cancel(late);
+      late.cancel();
     }
   }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock, Timer } from '../../clock.js';
+import type { Clock, Patience, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { isRegistryDown, type RedisCommands, type RedisLink, type RedisValue, script } from './redis.js';
 
@@ -43,7 +43,7 @@ interface Waiting {
   readonly node: string;
   readonly resolve: (answer: unknown) => void;
   readonly reject: (error: GatewayError) => void;
-  readonly timer: Timer;
+  readonly patience: Patience;
 }
 
 type Letter =
@@ -177,11 +177,11 @@ export class Nodes {
     if (this.knowsAll && !this.states.has(node)) throw gone(node);
     const id = randomUUID();
     const answered = new Promise<unknown>((resolve, reject) => {
-      const timer = this.clock.after(withinMs, () => {
+      const patience = this.clock.patience(withinMs, () => {
         this.waiting.delete(id);
         reject(gone(node));
       });
-      this.waiting.set(id, { node, resolve, reject, timer });
+      this.waiting.set(id, { node, resolve, reject, patience });
     });
     // Whoever is told below that nobody listens does not wait for it.
     answered.catch(() => {});
@@ -238,7 +238,7 @@ export class Nodes {
   private take(id: string): Waiting | undefined {
     const waiting = this.waiting.get(id);
     this.waiting.delete(id);
-    this.clock.cancel(waiting?.timer);
+    waiting?.patience.cancel();
     return waiting;
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RedisClientType } from '@redis/client';
-import type { Clock, Timer } from '../../clock.js';
+import type { Clock, Patience, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { type Endpoint, nameOf, parseRedisUrl, type RedisAddress } from './redis-address.js';
 import { faultOf, movedTo, type RedisFault } from './redis-fault.js';
@@ -345,11 +345,10 @@ export class RedisLink implements RedisCommands {
   ): Promise<T> {
     if (client === undefined) throw down('none: Redis is away');
     const { clock } = this.options;
-    const answered = new AbortController();
-    const late = clock.sleep(ANSWER_MS, answered.signal).then((): never => {
-      throw new Error(`no answer within ${ANSWER_MS} ms`);
+    let patience: Patience | undefined;
+    const late = new Promise<never>((_, reject) => {
+      patience = clock.patience(ANSWER_MS, () => reject(new Error(`no answer within ${ANSWER_MS} ms`)));
     });
-    late.catch(() => {});
     try {
       return await Promise.race([work(client), late]);
     } catch (cause) {
@@ -362,7 +361,7 @@ export class RedisLink implements RedisCommands {
       if (isReply || error.message.startsWith('no answer within')) this.lose(client, error);
       throw down(error.message, cause);
     } finally {
-      answered.abort();
+      patience?.cancel();
     }
   }
 
