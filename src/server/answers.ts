@@ -22,6 +22,8 @@ export interface Asked {
   readonly isLast: boolean;
   /** Has shown a key or a signature. */
   readonly isKnown: boolean;
+  /** Asks whether this node is there: a proxy that waits for that answer takes the node for dead. */
+  readonly isProbe: boolean;
   readonly forwardedFor: string;
   /** The client has gone: the response must not be touched. */
   readonly isGone: boolean;
@@ -105,10 +107,11 @@ export class Answers {
 
   give(asked: Asked, answer: Answer): void {
     if (asked.isGone) return;
-    const { response, isKnown, forwardedFor } = asked;
+    const { response, isKnown, isProbe, forwardedFor } = asked;
     const write = () => this.write(asked, answer);
     const peer = () => new Uint8Array(response.getRemoteAddress());
-    if (isKnown || this.strangers.admit(peer(), forwardedFor, this.clock.now())) this.turns.add(write);
+    if (isKnown || isProbe || this.strangers.admit(peer(), forwardedFor, this.clock.now()))
+      this.turns.add(write);
     else if (this.held < MAX_HELD) this.hold(asked, write);
     else {
       this.tell();

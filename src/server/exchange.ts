@@ -37,6 +37,7 @@ export class Exchange implements Asked {
   readonly isHead: boolean;
   /** Whether it has shown a key or a signature; set by whoever has checked it. */
   isKnown = false;
+  isProbe = false;
   isGone = false;
   onGone: (() => void) | undefined;
   private readonly headers = new Map<string, string>();

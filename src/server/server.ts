@@ -154,8 +154,8 @@ export class Server {
     );
     this.routes.push('get /v1/rooms/:room/leg', 'get /v1/calls/:id/leg');
     this.answer(this.operations.app, {
-      '/health': { get: (exchange) => operations.health(exchange) },
-      '/ready': { get: (exchange) => operations.ready(exchange) },
+      '/health': { get: probe((exchange) => operations.health(exchange)) },
+      '/ready': { get: probe((exchange) => operations.ready(exchange)) },
       '/metrics': {
         get: (exchange) => {
           exchange.isKnown = gatekeeper.checkMetrics(exchange.header);
@@ -289,6 +289,13 @@ export class Server {
       exchange.error(error);
     }
   }
+}
+
+function probe(handler: (exchange: Exchange) => void): Handler {
+  return (exchange) => {
+    exchange.isProbe = true;
+    handler(exchange);
+  };
 }
 
 /** Routes below a call, by path and method. */

@@ -13,6 +13,7 @@ const BODY = new Uint8Array(1024 * 1024);
 class Client implements Asked {
   readonly isHead = false;
   readonly isLast = false;
+  readonly isProbe = false;
   readonly forwardedFor = '';
   isGone = false;
   onGone: (() => void) | undefined;
