@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { EndCause } from '../../calls/call.js';
-import { type CallFacts, type HandoverReason, Ledger } from '../../calls/fleet/ledger.js';
+import { type CallFacts, ENDED_NODE, type HandoverReason, Ledger } from '../../calls/fleet/ledger.js';
 import { type NodeState, Nodes } from '../../calls/fleet/nodes.js';
 import { Outbox } from '../../calls/fleet/outbox.js';
 import { isRegistryDown, isRegistryFault, RedisLink } from '../../calls/fleet/redis.js';
@@ -185,7 +185,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   async answer(input: CallWebhookInput, publicBase: string, tries = 0): Promise<string> {
     const answered = this.switchboard.answered(input.callSid);
     if (answered !== undefined) return answered;
-    const { admission } = this.switchboard;
+    const { admission, past } = this.switchboard;
+    const hangup = this.switchboard.answerReplay(input);
+    if (hangup !== undefined) return hangup;
     const closed = this.turnedAway(publicBase, tries);
     if (closed !== undefined) return closed;
     try {
@@ -194,6 +196,11 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       if (claim.callId !== callId) {
         const answer = await this.answerOf(claim.node, input.callSid);
         if (answer !== undefined) return answer;
+        if (claim.node === ENDED_NODE) {
+          past.add(input.callSid, false);
+          const late = this.switchboard.answerReplay(input);
+          if (late !== undefined) return late;
+        }
         claim = await this.ledger.claim(input.callSid, callId, claim);
         if (claim.callId !== callId) return createRefusalTwiml('busy');
       }
