@@ -194,7 +194,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       const callId = randomUUID();
       let claim = await this.ledger.claim(input.callSid, callId);
       if (claim.callId !== callId) {
-        const answer = await this.answerOf(claim.node, input.callSid);
+        const answer = await this.answerOf(claim.node, input);
         if (answer !== undefined) return answer;
         if (claim.node === ENDED_NODE) {
           past.add(input.callSid, false);
@@ -229,9 +229,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   }
 
   /** What another node answered the same webhook before. */
-  private async answerOf(node: string, callSid: string): Promise<string | undefined> {
+  private async answerOf(
+    node: string,
+    { callSid, callStatus }: CallWebhookInput,
+  ): Promise<string | undefined> {
     if (node === this.node) return this.switchboard.answered(callSid);
-    const answer = await this.nodes.ask(node, 'answer', { callSid }, ANSWERED_MS).catch(noneIfGone);
+    const about = { callSid, callStatus };
+    const answer = await this.nodes.ask(node, 'answer', about, ANSWERED_MS).catch(noneIfGone);
     return typeof answer === 'string' ? answer : undefined;
   }
 
@@ -372,8 +376,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const ofControl = this.control.reply(what, callId, about);
     if (ofControl !== undefined) return ofControl;
     switch (what) {
-      case 'answer':
-        return (await this.switchboard.answered(String(about.callSid))) ?? null;
+      case 'answer': {
+        const { callSid, callStatus } = about;
+        const answer = await this.switchboard.answered(String(callSid));
+        if (answer !== undefined || callStatus === undefined) return answer ?? null;
+        const again = { CallSid: String(callSid), CallStatus: String(callStatus) };
+        return this.switchboard.answerReplay(new CallWebhookInput(again)) ?? null;
+      }
       case 'next':
         return this.released(callId, String(about.callSid)) ?? null;
       case 'moved':
