@@ -365,6 +365,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         ...(this.eventWebhooks?.figures ?? []),
         ...(router?.figures ?? []),
         ...this.legs.figures,
+        ...this.switchboard.past.figures,
         ...this.recordings.figures,
       ]),
       facts: {

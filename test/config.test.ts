@@ -223,6 +223,7 @@ describe('the configuration', () => {
       maxWorkerDelayMs: 20,
       aloneSeconds: 60,
       transferTo: [],
+      control: 'all',
     });
     expect(read({ ...KEYS, BRIDGE: 'stream' }).stream).toBeDefined();
     expect(read({ ...KEYS, BRIDGE: 'local' }).stream).toBeUndefined();
@@ -237,6 +238,7 @@ describe('the configuration', () => {
       STREAM_MAX_WORKER_DELAY_MS: '0',
       STREAM_ALONE_SECONDS: '5',
       STREAM_TRANSFER_TO: '+15551230000, +1555* ,sip:desk@example.com',
+      STREAM_CONTROL: 'user:agent-1, role:admin ,user:bot-*',
     };
     expect(read({ ...KEYS, ...more }).stream).toEqual({
       apiKey: 'key',
@@ -248,7 +250,10 @@ describe('the configuration', () => {
       maxWorkerDelayMs: 0,
       aloneSeconds: 5,
       transferTo: ['+15551230000', '+1555*', 'sip:desk@example.com'],
+      control: ['user:agent-1', 'role:admin', 'user:bot-*'],
     });
+    expect(read({ ...KEYS, STREAM_CONTROL: 'none' }).stream?.control).toEqual([]);
+    expect(read({ ...KEYS, STREAM_CONTROL: 'all' }).stream?.control).toBe('all');
   });
 
   test.each([
@@ -261,6 +266,16 @@ describe('the configuration', () => {
     [{ ...KEYS, STREAM_MAX_WORKER_DELAY_MS: '-1' }, 'STREAM_MAX_WORKER_DELAY_MS'],
     [{ ...KEYS, STREAM_ALONE_SECONDS: '0' }, 'STREAM_ALONE_SECONDS'],
     [{ ...KEYS, STREAM_TRANSFER_TO: '+1555,anybody' }, 'STREAM_TRANSFER_TO'],
+    ...[
+      'agent-1',
+      'user:',
+      'group:x',
+      'role:a b',
+      'user:*',
+      'all,user:a',
+      'user:a,,role:b',
+      'none,role:b',
+    ].map((list): [Record<string, string>, string] => [{ ...KEYS, STREAM_CONTROL: list }, 'STREAM_CONTROL']),
   ])('refuses %j', (given, name) => {
     const lines = mistakes({ ...ACCOUNT, ...given });
     expect(lines).toEqual([expect.stringContaining(name)]);

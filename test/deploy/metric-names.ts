@@ -14,6 +14,7 @@ export const METRICS: Readonly<Record<string, Labels>> = {
   calls_ended_total: { cause: undefined },
   calls_result_total: { result: ['success', 'client', 'server', 'upstream', 'indeterminate'] },
   calls_refused_total: { reason: ['full', 'media', 'loop_delay', 'cpu', 'draining', 'registry'] },
+  webhooks_replayed_total: {},
   admission_open: {},
   calls_max: {},
   calls_stuck_total: { why: ['silent', 'ending'] },

@@ -157,7 +157,7 @@ describe('a call that is lost', () => {
     await eventually('the next one', () => host.placed.length === 2);
     const { listener } = participant;
     listener.departed('ended', 'late');
-    listener.event({ type: 'phone.hangup' }, 'agent');
+    listener.event({ type: 'phone.hangup' }, 'agent', 'user');
     listener.others(0);
     listener.joined();
     await hear();
