@@ -99,7 +99,11 @@ export function faultOf(error: unknown): RedisFault {
   // Older versions put a sentence before what a script ran into.
   const reply = message.replace(/^.*?: -(?=[A-Z]+ )/, '').replace(/ script: [0-9a-f]{40}.*$/, '');
   if (/^NOPERM\b|user executing the script/.test(reply)) return denied(reply);
-  const [, kind, says, set] = REPLIES.find(([pattern]) => pattern.test(reply)) ?? [/^/, 'foreign', reply];
+  const [, kind, says, set] = REPLIES.find(([pattern]) => pattern.test(reply)) ?? [
+    /^/,
+    'foreign',
+    `an error: ${reply}`,
+  ];
   return { kind, says, ...(set && { set }) };
 }
 
