@@ -211,7 +211,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   STREAM_STATUS: 'on or off',
   LEAD_MS: '40 to 10000 milliseconds',
   DRAIN_SECONDS: '0 to 86400 seconds',
-  REDIS_URL: 'a redis:// or rediss:// URL',
+  REDIS_URL: 'a redis://, rediss:// or redis-sentinel:// URL',
   NODE_ID: '1 to 64 letters, digits, ".", "_" or "-"',
   TRANSCODER: 'auto, native or wasm',
   LOG_LEVEL: LOG_LEVELS.join(', '),

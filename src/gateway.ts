@@ -120,7 +120,10 @@ export interface GatewayOptions {
   readonly tokenTimeToLiveMs?: number;
   /** A registry shared by several gateways, each of which may get any request of any call; default: this process's memory. */
   readonly redis?: {
-    /** `redis://[user:password@]host[:port][/db]` or `rediss://…`; one endpoint. */
+    /**
+     * `redis://[user:password@]host[:port][/db]`, or `redis-sentinel://[user:password@]host[:port][,host[:port]…]/name[/db]`
+     * where sentinels know the primary by that name; either with TLS: `rediss…`.
+     */
     readonly url: string;
     /** What this node is called in logs; default the host's name. */
     readonly nodeId?: string;
@@ -632,7 +635,7 @@ function checkOptions(options: GatewayOptions): void {
     throw new TypeError('Expected redis beside sharePort but received none');
   }
   if (options.redis !== undefined && !isRedisUrl(options.redis.url)) {
-    throw expected('a redis:// or rediss:// URL', 'redis.url', 'another text');
+    throw expected('a redis://, rediss:// or redis-sentinel:// URL', 'redis.url', 'another text');
   }
   if (publicUrl !== undefined && !isPublicUrl(publicUrl)) {
     throw expected('an https URL (http on loopback) without query', 'publicUrl', publicUrl);
