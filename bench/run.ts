@@ -1,6 +1,7 @@
 import { benchOverload } from './capacity/overload.js';
 import { benchCapacity } from './capacity.js';
 import { benchDashboard } from './dashboard.js';
+import { benchEvents } from './events.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
@@ -27,6 +28,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   refusal: benchRefusal,
   telemetry: benchTelemetry,
   lead: benchLead,
+  events: benchEvents,
 };
 
 const wanted = process.argv.slice(2);
