@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { EventWebhookOptions } from '../../src/index.js';
 import { WebhookSender } from '../../src/webhooks/sender.js';
@@ -48,6 +49,54 @@ describe('a receiver that', () => {
     }
     sender.close();
     await eventually('no connection', () => receiver.sockets.size === 0);
+  });
+});
+
+describe('answers by chance', () => {
+  const pieces = [
+    ...['HTTP/1.1 200 OK', 'HTTP/1.1 101 Over', 'HTTP/1.1 100 More', 'HTTP/1.1 103 Hint', 'HTTP/1.0 304 Old'],
+    ...['content-length: 5', 'content-length: 0', 'content-length: 99999999999999999999'],
+    ...[
+      'transfer-encoding: chunked',
+      'connection: upgrade',
+      'upgrade: x',
+      'connection: close',
+      'keep-alive: timeout=-1',
+    ],
+    ...['', '', 'hello', '5', '0', 'ffffffffffffffff', ' folded', 'a\0b', 'x'.repeat(5_000)],
+  ].map((line) => `${line}\r\n`);
+  const piece = fc.constantFrom(...pieces, '\n', '\r', ':', '\x80');
+  const answer = fc.record({
+    parts: fc.array(piece, { maxLength: 12 }).map((parts) => ['HTTP/1.1 200 OK\r\n', ...parts]),
+    end: fc.constantFrom('end', 'reset', 'stay'),
+  });
+
+  it('have an end in any order and in any pieces', async () => {
+    const answers = fc.sample(answer, { numRuns: 600, seed: 16 });
+    let nth = 0;
+    const receiver = await HostileReceiver.start(() => ({
+      act: (socket) => {
+        const { parts, end } = answers[nth++ % answers.length] as (typeof answers)[0];
+        for (const part of parts) socket.write(part, 'latin1');
+        if (end === 'end') socket.end();
+        if (end === 'reset') setImmediate(() => socket.resetAndDestroy());
+      },
+    }));
+    const sender = new WebhookSender({ url: receiver.url(), secrets: [SECRET], connections: 20, clock });
+    const post = () =>
+      sender.post({ id: 'e-1', body: '{}' }, TIMEOUT_MS).then(
+        ({ status }) => String(status),
+        ({ code }) => code as string,
+      );
+    for (let round = 0; round < 30; round++) {
+      const ends = await Promise.all(Array.from({ length: 20 }, post));
+      for (const end of ends)
+        expect(end).toMatch(/^(\d{3}|GW_WEBHOOK_(TIMEOUT|UNREACHABLE|ANSWER_TOO_LARGE))$/);
+    }
+    receiver.heal();
+    const healed = await Promise.all(Array.from({ length: 60 }, post));
+    expect(healed.filter((status) => status === '204').length).toBeGreaterThanOrEqual(40);
+    sender.close();
   });
 });
 
