@@ -14,7 +14,7 @@ const { env } = process;
 const CALLS = 1_000;
 /** Of a call with a menu; most have three or four in all. */
 const EVENTS_A_MINUTE = 10;
-const COUNT = Number(env.EVENTS_COUNT ?? 2_500);
+const COUNT = Number(env.EVENTS_COUNT ?? 1_500);
 const ROUNDS = Number(env.EVENTS_ROUNDS ?? 5);
 /** Longer than an event waits for the disk: each is written, and its end as well. */
 const SLOW_MS = 300;
