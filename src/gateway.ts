@@ -242,6 +242,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         : new TwilioRest({
             accountSid: twilio.accountSid,
             authToken,
+            clock,
             ...(twilio.apiUrl === undefined ? {} : { apiUrl: twilio.apiUrl }),
           });
     this.switchboard = new Switchboard({

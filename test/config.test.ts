@@ -303,10 +303,15 @@ describe('the configuration', () => {
       CALL_ROUTER_FALLBACK: 'say: We are away: call again.',
       EVENTS_WEBHOOK_URL: 'https://a.example/events',
       EVENTS_DEAD_LETTER_FILE: '/var/lib/dead.jsonl',
+      EVENTS_SPOOL_DIR: '/var/lib/spool',
     });
     const secret = ['the-new-secret-of-ours', 'the-old-secret-of-ours'];
     expect(router).toMatchObject({ secret, timeoutMs: 500, fallback: { say: 'We are away: call again.' } });
-    expect(eventWebhooks).toMatchObject({ secret, deadLetterFile: '/var/lib/dead.jsonl' });
+    expect(eventWebhooks).toMatchObject({
+      secret,
+      deadLetterFile: '/var/lib/dead.jsonl',
+      spoolDir: '/var/lib/spool',
+    });
   });
 
   test.each([
@@ -319,6 +324,7 @@ describe('the configuration', () => {
     [{ WEBHOOK_SECRET: 'hush-short' }, 'WEBHOOK_SECRET'],
     [{ WEBHOOK_SECRET: 'sixteen-letters!,hush' }, 'WEBHOOK_SECRET'],
     [{ EVENTS_DEAD_LETTER_FILE: 'dead.jsonl' }, 'EVENTS_DEAD_LETTER_FILE'],
+    [{ EVENTS_SPOOL_DIR: 'spool' }, 'EVENTS_SPOOL_DIR'],
   ])('refuses signed requests as %j', (given, name) => {
     const lines = mistakes({ ...ACCOUNT, ...given });
     expect(lines).toEqual([expect.stringContaining(name)]);
