@@ -37,9 +37,10 @@ import {
   type RecordingView,
   type RecordRequest,
 } from './server/recording/recordings.js';
-import { Server, type ServerOptions } from './server/server.js';
+import { Server } from './server/server.js';
 import type { Apology } from './server/session.js';
 import { Switchboard } from './server/switchboard.js';
+import { Descriptors } from './telemetry/descriptors.js';
 import type { LatencySummary } from './telemetry/histogram.js';
 import type { LatencySummaries } from './telemetry/latencies.js';
 import { createLog, type Logger, type LogLevel } from './telemetry/log.js';
@@ -185,8 +186,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly legs: Legs;
   private readonly recordings: Recordings;
   private readonly desk: ControlDesk;
-  private readonly serverOptions: ServerOptions;
   private readonly server: Server;
+  private readonly descriptors: Descriptors;
   private readonly log: Logger;
   private readonly clock: Clock;
   private isListening = false;
@@ -202,6 +203,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const { clock = systemClock } = options;
     this.clock = clock;
     const frameClock = new FrameClock(clock);
+    this.descriptors = new Descriptors(this.log, clock);
     this.calls = new TwilioCallRegistry({
       clock,
       ...(options.tokenTimeToLiveMs === undefined ? {} : { timeToLiveMs: options.tokenTimeToLiveMs }),
@@ -252,6 +254,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       apology: options.apology ?? DEFAULT_APOLOGY,
       comesBack: options.redis !== undefined,
       streamStatus: options.streamStatus === true,
+      isShortOfDescriptors: () => this.descriptors.isShort,
     });
     this.recordings = new Recordings(
       options.recordDir,
@@ -335,7 +338,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     if (core.origin.includes('; not '))
       warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
     for (const warning of warnings) this.log.warn(warning);
-    this.serverOptions = {
+    this.server = new Server({
       calls: this.fleet ?? this.switchboard,
       switchboard: this.switchboard,
       fleet: this.fleet,
@@ -365,9 +368,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       },
       log: this.log,
       clock,
+      descriptors: this.descriptors,
       tls,
-    };
-    this.server = new Server(this.serverOptions);
+    });
   }
 
   /**
@@ -407,6 +410,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
       const actual = await this.server.listen(host, port, this.options.sharePort === true);
       this.switchboard.open();
+      this.descriptors.start();
       await this.fleet?.serve();
       return actual;
     } catch (error) {
@@ -430,8 +434,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const { authTokens = [] } = twilio;
     const { validate = true } = this.options.twilio ?? {};
     const tls = this.options.tls && options.tls;
-    const next =
-      tls && this.server.isOutdatedBy(tls) ? new Server({ ...this.serverOptions, tls }) : undefined;
+    const next = tls && this.server.renewed(tls);
     if (controlApiKey !== undefined) await this.legs.prepare();
     this.gatekeeper.rekey({
       ...(validate ? { authTokens } : {}),
@@ -441,7 +444,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     if (authToken !== undefined) this.rest?.rekey(authToken);
     if (options.router !== undefined) this.router?.rekey(options.router.secret);
     if (options.eventWebhooks !== undefined) this.eventWebhooks?.rekey(options.eventWebhooks.secret);
-    if (next !== undefined) await this.server.handOn(next);
+    if (next !== undefined) this.server.handOn(next);
     if (logLevel !== undefined) this.log.level = logLevel;
   }
 
@@ -521,6 +524,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();
       this.switchboard.close();
+      this.descriptors.stop();
       this.server.close();
       this.calls.close();
       await this.fleet?.close();

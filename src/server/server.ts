@@ -7,6 +7,7 @@ import uWS, {
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
+import type { Descriptors } from '../telemetry/descriptors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { CallService } from './call-service.js';
@@ -21,6 +22,7 @@ import { LegRoute } from './legs/leg-route.js';
 import type { Legs } from './legs/legs.js';
 import { DashboardRoutes } from './live/dashboard-routes.js';
 import type { LiveRoutes } from './live/live-routes.js';
+import { Lobby, type Room } from './lobby.js';
 import { MediaRoute } from './media-route.js';
 import { openApiDocument } from './openapi/document.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
@@ -45,6 +47,7 @@ export interface ServerOptions {
   readonly facts: HealthFacts;
   readonly log: Logger;
   readonly clock: Clock;
+  readonly descriptors: Descriptors;
   /** Certificate and key files; the server speaks https and wss itself where they are given. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
 }
@@ -73,7 +76,7 @@ const QUIET_MS = 0.05;
 const TURNS = 1_000;
 
 /** The uWebSockets.js application: which route leads where. */
-export class Server {
+export class Server implements Room {
   /** What is answered: `get /v1/calls/:id`, and so on. */
   readonly routes: string[] = [];
   private readonly app: TemplatedApp;
@@ -83,16 +86,28 @@ export class Server {
   private readonly clock: Clock;
   private readonly events: EventRoutes;
   private readonly live: LiveRoutes;
-  private readonly cork = new UpgradeCork();
+  /** Connections that came and did not go; one that became a WebSocket does not count as gone. */
+  connections = 0;
+  hasSockets = false;
   private listener: us_listen_socket | undefined;
   /** What the certificate's files held. */
   private readonly certificate: string;
-  /** Which had other certificates, one after the other. */
-  private readonly successors: Server[] = [];
+  /** Which take connections that this one listens for: with a renewed certificate, or as rooms of the lobby. */
+  private readonly others: Server[] = [];
+  /** The one with the last certificate. */
+  private latest: Server = this;
+  /** Who takes new connections. */
+  private taker: Server = this;
+  private readonly lobby: Lobby<Server>;
+  /** A connection has come. */
+  private onEntered: () => void = () => {};
   /** Whether a token is asked for elsewhere, so that upgrades wait. */
   private readonly upgradesLate: boolean;
 
-  constructor(options: ServerOptions) {
+  constructor(
+    private readonly options: ServerOptions,
+    private readonly cork = new UpgradeCork(),
+  ) {
     const {
       calls,
       switchboard,
@@ -115,7 +130,15 @@ export class Server {
     this.live = live;
     this.upgradesLate = fleet !== undefined;
     this.certificate = tls === undefined ? '' : certificateOf(tls);
-    this.app = tls === undefined ? uWS.App() : secureApp(tls);
+    this.app = withSockets(tls === undefined ? uWS.App() : secureApp(tls), () => {
+      this.hasSockets = true;
+    });
+    this.app.filter((_, change) => this.count(Number(change)));
+    this.lobby = new Lobby(
+      Math.max(2, options.descriptors.reserve >> 2),
+      () => this.room(),
+      (room) => this.direct(room ?? this.latest),
+    );
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
     const media = new MediaRoute(calls, gatekeeper, log, this.cork, options.clock);
@@ -175,6 +198,7 @@ export class Server {
       this.fullApp.listen(host, port, isShared ? SHARED : EXCLUSIVE, (listener) => {
         if (listener) {
           this.listener = listener;
+          this.options.descriptors.onChange = (isShort) => (isShort ? this.lobby.open() : this.lobby.close());
           resolve(uWS.us_socket_local_port(listener));
         } else
           reject(
@@ -187,21 +211,56 @@ export class Server {
     });
   }
 
-  /** Whether the files hold another certificate or key than new connections get. @throws GatewayError `GW_TLS_FILE` */
-  isOutdatedBy(tls: NonNullable<ServerOptions['tls']>): boolean {
-    return certificateOf(tls) !== (this.successors.at(-1) ?? this).certificate;
+  /**
+   * A server with another certificate or key, where the files hold another than new connections get.
+   * @throws GatewayError `GW_TLS_FILE`
+   */
+  renewed(tls: NonNullable<ServerOptions['tls']>): Server | undefined {
+    if (certificateOf(tls) === this.latest.certificate) return undefined;
+    return new Server({ ...this.options, tls }, this.cork);
   }
 
   /**
-   * New connections are another server's from now on, one with another certificate; this one listens for it and keeps
-   * those it has. So nobody is refused meanwhile, whatever name they ask for.
+   * New connections are another server's from now on; this one listens for it and keeps those it has. So nobody is refused
+   * meanwhile, whatever name they ask for.
    */
-  async handOn(next: Server): Promise<void> {
-    if (this.upgradesLate) await next.cork.open();
-    const last = this.successors.at(-1);
-    this.fullApp.addChildAppDescriptor(next.fullApp.getDescriptor());
-    if (last !== undefined) this.fullApp.removeChildAppDescriptor(last.fullApp.getDescriptor());
-    this.successors.push(next);
+  handOn(next: Server): void {
+    this.others.push(next);
+    const isCrowded = this.taker !== this.latest;
+    this.latest = next;
+    if (isCrowded) this.lobby.renew();
+    else this.direct(next);
+  }
+
+  clear(): void {
+    this.app.close();
+  }
+
+  private count(change: number): void {
+    this.connections += change;
+    if (change < 0) return;
+    this.options.descriptors.opened();
+    this.onEntered();
+  }
+
+  /** A room for the lobby. */
+  private room(): Server | undefined {
+    try {
+      const room = new Server(this.latest.options, this.cork);
+      room.onEntered = () => this.lobby.entered(room);
+      this.others.push(room);
+      return room;
+    } catch (error) {
+      this.log.error({ err: error }, 'no room for new connections');
+      return undefined;
+    }
+  }
+
+  private direct(taker: Server): void {
+    if (taker === this.taker) return;
+    if (taker !== this) this.fullApp.addChildAppDescriptor(taker.fullApp.getDescriptor());
+    if (this.taker !== this) this.fullApp.removeChildAppDescriptor(this.taker.fullApp.getDescriptor());
+    this.taker = taker;
   }
 
   private get fullApp(): FullApp {
@@ -229,10 +288,8 @@ export class Server {
     this.events.close();
     this.live.close();
     this.legs.close();
-    for (const server of [this, ...this.successors]) {
-      server.cork.close();
-      server.app.close();
-    }
+    this.cork.close();
+    for (const server of [this, ...this.others]) server.clear();
   }
 
   private get(path: string, handler: Handler): void {
@@ -263,6 +320,20 @@ export class Server {
       exchange.error(error);
     }
   }
+}
+
+/** An app that tells of its WebSockets. */
+function withSockets(app: TemplatedApp, onOpen: () => void): TemplatedApp {
+  const ws = app.ws.bind(app);
+  app.ws = (path, behavior) =>
+    ws(path, {
+      ...behavior,
+      open(socket) {
+        onOpen();
+        return behavior.open?.(socket);
+      },
+    });
+  return app;
 }
 
 /** uWebSockets.js only says that it failed; which file it could not read is told here. */
