@@ -33,6 +33,7 @@ import { checkPlaceCall, type PlaceCallRequest } from './server/place-call.js';
 import type { RecordingResult } from './server/recording/recording.js';
 import {
   checkRecordRequest,
+  MAX_RECORDINGS,
   Recordings,
   type RecordingView,
   type RecordRequest,
@@ -337,6 +338,14 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     // Something better did not load: nobody chose this.
     if (core.origin.includes('; not '))
       warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
+    const { limit, reserve } = this.descriptors;
+    const needed = descriptorsFor(options) + reserve;
+    if (limit !== undefined && limit < needed) {
+      warnings.push(
+        `${options.maxCalls ?? 1000} calls may take ${needed} descriptors, but no more than ${limit} can be open: ` +
+          'raise the limit (ulimit -n), or lower MAX_CALLS',
+      );
+    }
     for (const warning of warnings) this.log.warn(warning);
     this.server = new Server({
       calls: this.fleet ?? this.switchboard,
@@ -559,6 +568,20 @@ export class Gateway extends EventEmitter<GatewayEvents> {
  */
 export function createGateway(options: GatewayOptions = {}): Gateway {
   return new Gateway(options);
+}
+
+/** What the process itself, its files and its connections to others take. */
+const OWN_DESCRIPTORS = 64;
+
+/** How many descriptors a gateway may need: a call takes one, and another while it is recorded; a program one. */
+function descriptorsFor({
+  maxCalls = 1000,
+  maxLegs = 200,
+  recordDir,
+  controlApiKey,
+}: GatewayOptions): number {
+  const recordings = recordDir === undefined ? 0 : Math.min(maxCalls, MAX_RECORDINGS);
+  return OWN_DESCRIPTORS + maxCalls + recordings + (controlApiKey === undefined ? 0 : maxLegs);
 }
 
 /** Why nobody can listen to calls in a bridge, if so. */

@@ -32,6 +32,8 @@ export class Lobby<R extends Room> {
 
   open(): void {
     this.isOpen = true;
+    // Both now: a certificate can be read while there is a descriptor for it.
+    for (const at of [0, 1]) this.rooms[at] ??= this.make();
     this.next();
   }
 
@@ -44,7 +46,7 @@ export class Lobby<R extends Room> {
   /** Makes its rooms anew, for another certificate. */
   renew(): void {
     this.rooms = [];
-    if (this.isOpen) this.next();
+    if (this.isOpen) this.open();
   }
 
   /** A connection has come to a room. */

@@ -4,8 +4,8 @@ import type { Logger } from './log.js';
 import { Overload } from './overload.js';
 
 const LOOK_MS = 1_000;
-/** So many are kept for files, for connections of ours, and for whoever asks how we are; fewer where there are few at all. */
-const MOST_RESERVED = 64;
+/** So many are kept for files, for connections of ours, and for whoever asks how we are; an eighth where there are few. */
+const MOST_RESERVED = 256;
 
 /** Where descriptors are counted. */
 export interface DescriptorTable {
@@ -41,8 +41,10 @@ export class Descriptors {
   /** Told when they become short, and when there are enough again. */
   onChange: (isShort: boolean) => void = () => {};
   private readonly overload = new Overload();
-  /** By the last count, and what came since. */
+  /** By the last count. */
   private open = 0;
+  /** Connections accepted since. */
+  private came = 0;
   private timer: Timer | undefined;
 
   constructor(
@@ -71,15 +73,20 @@ export class Descriptors {
 
   /** A connection was accepted. */
   opened(): void {
-    this.open += 1;
-    if (this.limit !== undefined && !this.isShort && this.limit - this.open < this.reserve) this.look();
+    this.came += 1;
+    if (this.limit === undefined || this.isShort) return;
+    if (this.limit - this.open - this.came < this.reserve) this.look();
   }
 
   /** Counts; {@link start} does so every second. */
   look(): void {
     const { limit = Number.POSITIVE_INFINITY, reserve, isShort: wasShort } = this;
     this.open = this.table.count();
-    this.overload.note(reserve / Math.max(1, limit - this.open));
+    const left = limit - this.open;
+    // Whoever was made to go and comes again at once would take them all again.
+    const crowd = wasShort ? this.came / Math.max(1, left - reserve) : 0;
+    this.came = 0;
+    this.overload.note(Math.max(reserve / Math.max(1, left), crowd));
     if (this.isShort === wasShort) return;
     const { open } = this;
     if (this.isShort) {
