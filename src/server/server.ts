@@ -200,13 +200,16 @@ export class Server implements Room {
           this.listener = listener;
           this.options.descriptors.onChange = (isShort) => (isShort ? this.lobby.open() : this.lobby.close());
           resolve(uWS.us_socket_local_port(listener));
-        } else
+        } else {
+          // It would keep a process alive that cannot serve.
+          this.cork.close();
           reject(
             new GatewayError(
               'GW_LISTEN_FAILED',
               `Expected a free address to listen on but received ${host}:${port}, which is taken or not ours`,
             ),
           );
+        }
       });
     });
   }
