@@ -34,14 +34,16 @@ import { checkPlaceCall, type PlaceCallRequest } from './server/place-call.js';
 import type { RecordingResult } from './server/recording/recording.js';
 import {
   checkRecordRequest,
+  MAX_RECORDINGS,
   Recordings,
   type RecordingView,
   type RecordRequest,
 } from './server/recording/recordings.js';
-import { Server, type ServerOptions } from './server/server.js';
+import { Server } from './server/server.js';
 import type { Apology } from './server/session.js';
 import { isNetwork, Strangers } from './server/strangers.js';
 import { Switchboard } from './server/switchboard.js';
+import { Descriptors } from './telemetry/descriptors.js';
 import type { LatencySummary } from './telemetry/histogram.js';
 import type { LatencySummaries } from './telemetry/latencies.js';
 import { createLog, type Logger, type LogLevel } from './telemetry/log.js';
@@ -199,8 +201,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly legs: Legs;
   private readonly recordings: Recordings;
   private readonly desk: ControlDesk;
-  private readonly serverOptions: ServerOptions;
   private readonly server: Server;
+  private readonly descriptors: Descriptors;
   private readonly log: Logger;
   private readonly clock: Clock;
   private isListening = false;
@@ -216,6 +218,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const { clock = systemClock } = options;
     this.clock = clock;
     const frameClock = new FrameClock(clock);
+    this.descriptors = new Descriptors(this.log, clock);
     this.calls = new TwilioCallRegistry({
       clock,
       ...(options.tokenTimeToLiveMs === undefined ? {} : { timeToLiveMs: options.tokenTimeToLiveMs }),
@@ -268,6 +271,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       apology: options.apology ?? DEFAULT_APOLOGY,
       comesBack: options.redis !== undefined,
       streamStatus: options.streamStatus === true,
+      isShortOfDescriptors: () => this.descriptors.isShort,
     });
     this.recordings = new Recordings(
       options.recordDir,
@@ -347,9 +351,17 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     // Something better did not load: nobody chose this.
     if (core.origin.includes('; not '))
       warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
+    const { limit, reserve } = this.descriptors;
+    const needed = descriptorsFor(options) + reserve;
+    if (limit !== undefined && limit < needed) {
+      warnings.push(
+        `${options.maxCalls ?? 1000} calls may take ${needed} descriptors, but no more than ${limit} can be open: ` +
+          'raise the limit (ulimit -n), or lower MAX_CALLS',
+      );
+    }
     for (const warning of warnings) this.log.warn(warning);
     const answers = new Answers(new Strangers(options.trustedProxies), this.log, clock);
-    this.serverOptions = {
+    this.server = new Server({
       answers,
       calls: this.fleet ?? this.switchboard,
       switchboard: this.switchboard,
@@ -382,10 +394,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       },
       log: this.log,
       clock,
+      descriptors: this.descriptors,
       tls,
       isSplit: options.operationsPort !== undefined,
-    };
-    this.server = new Server(this.serverOptions);
+    });
   }
 
   /**
@@ -436,6 +448,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       const { sharePort = false, operationsPort } = this.options;
       const ports = await this.server.listen(host, port, operationsPort, sharePort);
       this.switchboard.open();
+      this.descriptors.start();
       await this.fleet?.serve();
       this.eventWebhooks?.start();
       return ports;
@@ -460,8 +473,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const { authTokens = [] } = twilio;
     const { validate = true } = this.options.twilio ?? {};
     const tls = this.options.tls && options.tls;
-    const next =
-      tls && this.server.isOutdatedBy(tls) ? new Server({ ...this.serverOptions, tls }) : undefined;
+    const next = tls && this.server.renewed(tls);
     if (controlApiKey !== undefined) await this.legs.prepare();
     this.gatekeeper.rekey({
       ...(validate ? { authTokens } : {}),
@@ -472,7 +484,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     if (authToken !== undefined) this.rest?.rekey(authToken);
     if (options.router !== undefined) this.router?.rekey(options.router.secret);
     if (options.eventWebhooks !== undefined) this.eventWebhooks?.rekey(options.eventWebhooks.secret);
-    if (next !== undefined) await this.server.handOn(next);
+    next?.();
     if (logLevel !== undefined) this.log.level = logLevel;
   }
 
@@ -553,6 +565,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.recordings.close();
       await this.server.answered();
       this.switchboard.close();
+      this.descriptors.stop();
       this.server.close();
       this.calls.close();
       await this.fleet?.close();
@@ -587,6 +600,20 @@ export class Gateway extends EventEmitter<GatewayEvents> {
  */
 export function createGateway(options: GatewayOptions = {}): Gateway {
   return new Gateway(options);
+}
+
+/** What the process itself, its files and its connections to others take. */
+const OWN_DESCRIPTORS = 64;
+
+/** How many descriptors a gateway may need: a call takes one, and another while it is recorded; a program one. */
+function descriptorsFor({
+  maxCalls = 1000,
+  maxLegs = 200,
+  recordDir,
+  controlApiKey,
+}: GatewayOptions): number {
+  const recordings = recordDir === undefined ? 0 : Math.min(maxCalls, MAX_RECORDINGS);
+  return OWN_DESCRIPTORS + maxCalls + recordings + (controlApiKey === undefined ? 0 : maxLegs);
 }
 
 /** Why nobody can listen to calls in a bridge, if so. */

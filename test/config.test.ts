@@ -58,6 +58,7 @@ describe('the configuration', () => {
       STREAM_STATUS: 'on',
       LEAD_MS: '200',
       DRAIN_SECONDS: '5',
+      SHARE_PORT: 'on',
       REDIS_URL: 'rediss://user:word@redis.example:6380/2',
       NODE_ID: 'gateway-1.eu',
       TRANSCODER: 'native',
@@ -67,6 +68,7 @@ describe('the configuration', () => {
     expect(config).toEqual({
       host: '::',
       port: 0,
+      sharePort: true,
       tls: { certFile: 'a.pem', keyFile: 'b.pem' },
       publicUrl: 'https://a.example/p',
       twilio: {

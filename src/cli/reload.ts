@@ -49,9 +49,9 @@ export class Reload {
       this.log.info({ changed }, 'settings read again');
       if (waiting.length > 0) this.log.warn({ settings: waiting }, 'these settings wait for a restart');
     } catch (error) {
-      if (!(error instanceof GatewayError)) throw error;
-      const mistakes = error.message.split('\n');
-      this.log.error({ mistakes }, 'settings not taken: those before stay');
+      // Whatever is wrong with new settings, calls go on by the old ones.
+      const why = error instanceof GatewayError ? { mistakes: error.message.split('\n') } : { err: error };
+      this.log.error(why, 'settings not taken: those before stay');
     }
   }
 }

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../clock.js';
 import { Overload } from '../telemetry/overload.js';
 
 /** Why a new call is turned away. */
-export type Closure = 'draining' | 'full' | 'media' | 'loop_delay' | 'cpu';
+export type Closure = 'draining' | 'full' | 'media' | 'descriptors' | 'loop_delay' | 'cpu';
 
 /** Why a call was turned away: also because the nodes of a fleet could not be told of it. */
 export type RefusalReason = Closure | 'registry';
@@ -22,6 +22,8 @@ export interface AdmissionGauges {
   isDraining(): boolean;
   /** Whether the bridge can carry no more. */
   isBridgeOverloaded(): boolean;
+  /** Whether the process can open hardly anything more. */
+  isShortOfDescriptors(): boolean;
   loopDelayMs(): number;
   /** CPU time of the process so far, in milliseconds. */
   cpuMs(): number;
@@ -71,6 +73,7 @@ export class Admission {
     if (this.gauges.isDraining()) return 'draining';
     if (this.gauges.activeCalls() >= this.limits.maxCalls) return 'full';
     if (this.gauges.isBridgeOverloaded()) return 'media';
+    if (this.gauges.isShortOfDescriptors()) return 'descriptors';
     return this.overload.isOn ? this.overloadedBy : undefined;
   }
 

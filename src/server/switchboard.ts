@@ -53,6 +53,8 @@ export interface SwitchboardOptions {
   readonly comesBack?: boolean;
   /** Whether Twilio tells of every stream's start, stop and failures. */
   readonly streamStatus?: boolean;
+  /** Whether the process can open hardly anything more. */
+  readonly isShortOfDescriptors: () => boolean;
 }
 
 /** How a call begins that other nodes may take. */
@@ -138,6 +140,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       activeCalls: () => this.sessions.size,
       isDraining: () => this.isDraining,
       isBridgeOverloaded: () => options.bridge.isOverloaded === true,
+      isShortOfDescriptors: options.isShortOfDescriptors,
       loopDelayMs: () => this.eventLoopDelay.recentMs,
       cpuMs: () => {
         const { user, system } = process.cpuUsage();
@@ -367,6 +370,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       case 'full':
         throw unavailable('GW_FULL', `fewer than ${this.admission.maxCalls} calls`, 'one more');
       case 'media':
+      case 'descriptors':
       case 'loop_delay':
       case 'cpu':
         throw unavailable('GW_OVERLOADED', 'a gateway with time to spare', 'one under load');

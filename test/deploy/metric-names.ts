@@ -13,7 +13,9 @@ export const METRICS: Readonly<Record<string, Labels>> = {
   draining: {},
   calls_ended_total: { cause: undefined },
   calls_result_total: { result: ['success', 'client', 'server', 'upstream', 'indeterminate'] },
-  calls_refused_total: { reason: ['full', 'media', 'loop_delay', 'cpu', 'draining', 'registry'] },
+  calls_refused_total: {
+    reason: ['full', 'media', 'descriptors', 'loop_delay', 'cpu', 'draining', 'registry'],
+  },
   webhooks_replayed_total: {},
   admission_open: {},
   calls_max: {},

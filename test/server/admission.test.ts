@@ -6,7 +6,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 /** An admission whose seconds pass when the test says so. */
 function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPercent?: number } = {}) {
-  const state = { calls: 0, draining: false, media: false, delay: 0, cpu: 0 };
+  const state = { calls: 0, draining: false, media: false, descriptors: false, delay: 0, cpu: 0 };
   const clock = new VirtualClock();
   const admission = new Admission(
     { maxCalls: 10, maxLoopDelayMs: 50, maxCpuPercent: 80, ...limits },
@@ -14,6 +14,7 @@ function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPerce
       activeCalls: () => state.calls,
       isDraining: () => state.draining,
       isBridgeOverloaded: () => state.media,
+      isShortOfDescriptors: () => state.descriptors,
       loopDelayMs: () => state.delay,
       cpuMs: () => state.cpu,
     },

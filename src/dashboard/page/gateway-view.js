@@ -8,6 +8,7 @@ const CLOSURES = {
   draining: 'closed: draining',
   full: 'closed: full',
   media: 'closed: media workers late',
+  descriptors: 'closed: no descriptors left',
   loop_delay: 'closed: event loop late',
   cpu: 'closed: processor busy',
 };

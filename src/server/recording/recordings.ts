@@ -11,7 +11,7 @@ import { RECORD_RATES, Recording, type RecordingResult, type RecordRate } from '
 import { WavFile } from './wav-file.js';
 
 /** Calls recorded at a time; each holds 0.7 MB, 1 MB at 48 kHz. */
-const MAX_RECORDINGS = 200;
+export const MAX_RECORDINGS = 200;
 /** As long as Twilio lets a call last, unless told otherwise. */
 const DEFAULT_SECONDS = 14_400;
 /** At 48 kHz a WAV file holds no more. */
