@@ -1,0 +1,150 @@
+import { beforeAll, expect, it } from 'vitest';
+import type { GatewayOptions } from '../../src/index.js';
+import { AudioSource, MouthToEar, type SimulatedPhone, SimulatedTwilio } from '../../src/simulator/index.js';
+import {
+  ACCOUNT_SID,
+  AUTH_TOKEN,
+  PUBLIC_URL,
+  postForm,
+  streamUrl,
+  voiceParameters,
+} from '../support/caller.js';
+import { GatewayChild } from '../support/gateway-child.js';
+import { KEY, TestLeg } from '../support/leg.js';
+import { hasRedis, RedisServer } from '../support/redis.js';
+import { bound, clock, sleep } from '../support/time.js';
+
+const BEFORE_MS = 5_000;
+/** When, after a stall, its delay must be gone, and until when that is looked at. */
+const BACK = { from: 5_000, until: 12_000 };
+
+const freed: (() => Promise<unknown>)[] = [];
+
+/** A gateway in a process of its own, with so many callers who hear what they say. */
+async function startCalls(calls: number, recordMs: number, options: GatewayOptions = {}) {
+  const child = await GatewayChild.start({ stuckSeconds: 10, controlApiKey: KEY, ...options });
+  freed.push(() => child.stop());
+  const dial = { publicUrl: PUBLIC_URL, target: child.url };
+  const twilio = new SimulatedTwilio({ accountSid: ACCOUNT_SID, authToken: AUTH_TOKEN, dial });
+  freed.push(() => twilio.close());
+  const phones = Array.from({ length: calls }, (_, i) =>
+    twilio.placeCall({
+      from: '+15550001111',
+      to: `+1555222${1_000 + i}`,
+      webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+      audio: AudioSource.sweep({ pauses: i }),
+      record: recordMs,
+      echoes: false,
+    }),
+  );
+  await Promise.all(phones.map((phone) => phone.started));
+  return { child, phones };
+}
+
+/** What became of calls over a stall, for who looks at it later: looking takes time that phones of this process would miss. */
+type Verdict = () => void;
+
+/** Stalls a gateway. All is to be as before then: nobody was hung up, all are heard, none later than before. */
+async function overStall(
+  child: GatewayChild,
+  phones: readonly SimulatedPhone[],
+  ms: number,
+): Promise<Verdict> {
+  await sleep(BEFORE_MS);
+  const stopped = clock.now();
+  await child.stall(ms);
+  const went = clock.now();
+  await sleep(BACK.until);
+  const { traffic } = (await child.report()).stats;
+  const lost = phones.filter(({ status, streams }) => status !== 'in-progress' || streams.length > 1);
+  return () => {
+    expect(lost).toEqual([]);
+    const longer = phones.map((phone) => {
+      const before = delayMs(phone, stopped - BEFORE_MS / 2, stopped);
+      return delayMs(phone, went + BACK.from, went + BACK.until) - before;
+    });
+    longer.sort((a, b) => a - b);
+    const figures = `longer by ${longer.map(Math.round).join(' ')}`;
+    if (process.env.TEST_LOG) console.log(`after ${ms} ms of ${phones.length} calls, mouth to ear`, figures);
+    // Each of them heard something, then and now.
+    for (const each of longer) expect(each, figures).toBeLessThan(bound(80));
+    // What was too old was left out, and counted.
+    if (ms > 5_000) expect(traffic.droppedIntake).toBeGreaterThan((phones.length * (ms - 5_000)) / 20);
+    expect(traffic.badMessages).toBe(0);
+  };
+}
+
+/** From a mouth to its own ear, by an echo; of what was heard in a span of time. */
+function delayMs(phone: SimulatedPhone, from: number, until: number): number {
+  const begun = phone.streams[0]?.times.startedAt ?? 0;
+  const heard = phone.heard().subarray((from - begun) * 8, (until - begun) * 8);
+  const [utterance] = phone.utterances;
+  if (utterance === undefined) return Number.NaN;
+  return new MouthToEar({ utterance, heard, heardAt: from }).delayMs(from, until) ?? Number.NaN;
+}
+
+/** Side by side, since the long ones take two minutes anyway. */
+const runs = {
+  short: async () => {
+    const { child, phones } = await startCalls(50, 120_000);
+    const verdicts: Verdict[] = [];
+    for (const ms of [1_000, 12_000, 33_000]) verdicts.push(await overStall(child, phones, ms));
+    return verdicts;
+  },
+  long: async () => {
+    const { child, phones } = await startCalls(50, 150_000);
+    return [await overStall(child, phones, 120_000)];
+  },
+  legs: async () => {
+    const { child, phones } = await startCalls(10, 70_000, { localRoom: 'to' });
+    const legs = await Promise.all(phones.map(({ to }) => TestLeg.join(child.url, `to:${to}`)));
+    for (const { socket } of legs) {
+      socket.on('message', (data, isBinary) => {
+        if (isBinary) socket.send(data);
+      });
+    }
+    const verdict = await overStall(child, phones, 33_000);
+    return [
+      verdict,
+      () => {
+        expect(legs.filter(({ closed }) => closed !== undefined)).toEqual([]);
+        expect(legs.flatMap((leg) => leg.all('error'))).toEqual([]);
+      },
+    ];
+  },
+  redis: async () => {
+    const redis = await RedisServer.start();
+    const { child, phones } = await startCalls(10, 70_000, { redis: { url: redis.url } });
+    const called = sleep(BEFORE_MS + 23_000).then(async () => {
+      const answer = await postForm(child.url, '/twilio/voice', voiceParameters());
+      return answer.text();
+    });
+    const verdict = await overStall(child, phones, 33_000);
+    const twiml = await called;
+    return [verdict, () => expect(streamUrl(twiml)).toContain('/twilio/media/')];
+  },
+};
+
+const over = new Map<string, Promise<Verdict[]>>();
+beforeAll(async () => {
+  for (const [name, run] of Object.entries(runs)) {
+    if (name !== 'redis' || hasRedis) over.set(name, run());
+  }
+  await Promise.allSettled(over.values());
+  await Promise.all(freed.splice(0).map((free) => free()));
+}, 300_000);
+
+it.each([
+  ['short', 'for 1, 12 and 33 s goes on with fifty of fifty calls'],
+  ['long', 'for 120 s goes on with fifty of fifty calls'],
+  ['legs', 'for 33 s goes on with programs on raw legs, both ways'],
+])('a gateway that stands still (%s) %s', async (name) => {
+  for (const verdict of (await over.get(name)) ?? []) verdict();
+});
+
+it.runIf(hasRedis)(
+  'a fleet of one node that stands still for 33 s goes on with its calls, and answers who called meanwhile',
+  async () => {
+    for (const verdict of (await over.get('redis')) ?? []) verdict();
+  },
+);
