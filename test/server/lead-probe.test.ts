@@ -182,6 +182,26 @@ describe('the probe of a lead', () => {
     expect([phone.clears, playout.isHolding]).toEqual([0, false]);
   });
 
+  it.each([
+    ['and one that sends nothing itself', false],
+    ['and one that talks', true],
+  ])('measures nothing of a phone over a stall of this process, %s', async (_, speaks) => {
+    phone.speaks = speaks;
+    await talk(3_500);
+    for (let i = 0; i < 5; i++) {
+      clock.stall(12_000);
+      // The echo, and all the phone sent meanwhile, is read a piece at a time.
+      for (let read = 0; read < 20; read++) {
+        phone.heardMs += speaks ? 600 : 0;
+        await talk(FRAME_MS);
+      }
+      await talk(1_010);
+      expect([phone.clears, playout.isHolding]).toEqual([0, false]);
+      expect(Math.abs(playout.leadMs() - phone.bufferedMs)).toBeLessThanOrEqual(phone.downMs + FRAME_MS);
+    }
+    expect(phone.probes).toBeGreaterThan(8);
+  });
+
   it('takes a first echo that is late for what a stall left, not for the way', async () => {
     phone.downUntil = clock.now() + 2_000;
     await talk(2_500);
