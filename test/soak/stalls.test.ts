@@ -14,9 +14,13 @@ import { KEY, TestLeg } from '../support/leg.js';
 import { hasRedis, RedisServer } from '../support/redis.js';
 import { bound, clock, sleep } from '../support/time.js';
 
+/** Calls settle first; then how they are is compared. */
+const SETTLING_MS = 4_000;
 const BEFORE_MS = 5_000;
+/** Made before anybody calls: it takes its time. */
+const SWEEPS = Array.from({ length: 8 }, (_, pauses) => AudioSource.sweep({ pauses }));
 /** When, after a stall, its delay must be gone, and until when that is looked at. */
-const BACK = { from: 5_000, until: 12_000 };
+const BACK = { from: 5_000, until: 11_000 };
 
 const freed: (() => Promise<unknown>)[] = [];
 
@@ -27,18 +31,18 @@ async function startCalls(calls: number, recordMs: number, options: GatewayOptio
   const dial = { publicUrl: PUBLIC_URL, target: child.url };
   const twilio = new SimulatedTwilio({ accountSid: ACCOUNT_SID, authToken: AUTH_TOKEN, dial });
   freed.push(() => twilio.close());
-  const phones = Array.from({ length: calls }, (_, i) =>
+  const call = (i: number) =>
     twilio.placeCall({
       from: '+15550001111',
       to: `+1555222${1_000 + i}`,
       webhookUrl: `${PUBLIC_URL}/twilio/voice`,
-      audio: AudioSource.sweep({ pauses: i }),
+      audio: SWEEPS[i % SWEEPS.length] as AudioSource,
       record: recordMs,
       echoes: false,
-    }),
-  );
+    });
+  const phones = Array.from({ length: calls }, (_, i) => call(i));
   await Promise.all(phones.map((phone) => phone.started));
-  return { child, phones };
+  return { child, phones, call };
 }
 
 /** What became of calls over a stall, for who looks at it later: looking takes time that phones of this process would miss. */
@@ -50,7 +54,7 @@ async function overStall(
   phones: readonly SimulatedPhone[],
   ms: number,
 ): Promise<Verdict> {
-  await sleep(BEFORE_MS);
+  await sleep(SETTLING_MS + BEFORE_MS);
   const stopped = clock.now();
   await child.stall(ms);
   const went = clock.now();
@@ -60,7 +64,7 @@ async function overStall(
   return () => {
     expect(lost).toEqual([]);
     const longer = phones.map((phone) => {
-      const before = delayMs(phone, stopped - BEFORE_MS / 2, stopped);
+      const before = delayMs(phone, stopped - BEFORE_MS, stopped);
       return delayMs(phone, went + BACK.from, went + BACK.until) - before;
     });
     longer.sort((a, b) => a - b);
@@ -104,24 +108,18 @@ const runs = {
       });
     }
     const verdict = await overStall(child, phones, 33_000);
-    return [
-      verdict,
-      () => {
-        expect(legs.filter(({ closed }) => closed !== undefined)).toEqual([]);
-        expect(legs.flatMap((leg) => leg.all('error'))).toEqual([]);
-      },
-    ];
+    const closed = legs.flatMap((leg) => leg.closed ?? []);
+    const errors = legs.flatMap((leg) => leg.all('error'));
+    return [verdict, () => expect([closed, errors]).toEqual([[], []])];
   },
   redis: async () => {
     const redis = await RedisServer.start();
-    const { child, phones } = await startCalls(10, 70_000, { redis: { url: redis.url } });
-    const called = sleep(BEFORE_MS + 23_000).then(async () => {
-      const answer = await postForm(child.url, '/twilio/voice', voiceParameters());
-      return answer.text();
-    });
+    const { child, phones, call } = await startCalls(10, 70_000, { redis: { url: redis.url } });
+    // Twilio waits fifteen seconds for a webhook's answer.
+    const late = sleep(SETTLING_MS + BEFORE_MS + 25_000).then(() => call(10));
     const verdict = await overStall(child, phones, 33_000);
-    const twiml = await called;
-    return [verdict, () => expect(streamUrl(twiml)).toContain('/twilio/media/')];
+    const { status } = await late;
+    return [verdict, () => expect(status).toBe('in-progress')];
   },
 };
 
