@@ -1,26 +1,19 @@
 import { beforeAll, expect, it } from 'vitest';
 import type { GatewayOptions } from '../../src/index.js';
 import { AudioSource, MouthToEar, type SimulatedPhone, SimulatedTwilio } from '../../src/simulator/index.js';
-import {
-  ACCOUNT_SID,
-  AUTH_TOKEN,
-  PUBLIC_URL,
-  postForm,
-  streamUrl,
-  voiceParameters,
-} from '../support/caller.js';
+import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
 import { GatewayChild } from '../support/gateway-child.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { hasRedis, RedisServer } from '../support/redis.js';
 import { bound, clock, sleep } from '../support/time.js';
 
 /** Calls settle first; then how they are is compared. */
-const SETTLING_MS = 4_000;
-const BEFORE_MS = 5_000;
+const SETTLING_MS = 2_000;
+const BEFORE_MS = 4_000;
 /** Made before anybody calls: it takes its time. */
 const SWEEPS = Array.from({ length: 8 }, (_, pauses) => AudioSource.sweep({ pauses }));
 /** When, after a stall, its delay must be gone, and until when that is looked at. */
-const BACK = { from: 5_000, until: 11_000 };
+const BACK = { from: 4_000, until: 9_000 };
 
 const freed: (() => Promise<unknown>)[] = [];
 
