@@ -221,6 +221,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
             accountSid: twilio.accountSid,
             authToken,
             ...(twilio.apiUrl === undefined ? {} : { apiUrl: twilio.apiUrl }),
+            clock,
           });
     this.switchboard = new Switchboard({
       registry: this.calls,

@@ -5,7 +5,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { LiveViewer } from '../../src/server/live/live-viewer.js';
 import type { StreamedAnswer } from '../../src/server/streamed-answer.js';
 import { Caller, postForm, voiceParameters } from '../support/caller.js';
+import { startWithCarrier } from '../support/carrier.js';
 import { startGateway } from '../support/gateway.js';
+import { HeldApi } from '../support/held-api.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { eventually, sleep, virtualTime } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
@@ -112,6 +114,26 @@ describe('a gateway that stood still', () => {
     await stall(33_000);
     decide({});
     expect(await (await answered).text()).toContain('<Stream');
+  });
+
+  it('still waits for the answer of Twilio’s REST API, for fifteen seconds', async () => {
+    const api = await HeldApi.start();
+    const { gateway, apiUrl } = await startWithCarrier({}, { twilio: { apiUrl: api.url } });
+    api.target = apiUrl;
+    const place = () => gateway.placeCall({ to: '+15551234567' });
+    const placing = place();
+    await eventually('the question', () => api.asked.length === 1);
+    await stall(60_000);
+    await sleep(5_000);
+    api.release();
+    expect((await placing).callSid).toMatch(/^CA/);
+    const mute = createServer(() => {}).listen(0, '127.0.0.1');
+    servers.push({ close: () => mute.close().closeAllConnections() });
+    await once(mute, 'listening');
+    api.target = `http://127.0.0.1:${(mute.address() as AddressInfo).port}`;
+    const begun = clock.now();
+    await expect(place()).rejects.toMatchObject({ code: 'GW_TWILIO_REFUSED', status: 502 });
+    expect(Math.round((clock.now() - begun) / 1_000)).toBe(15);
   });
 
   it('still waits for the answer of its router', async () => {
