@@ -46,6 +46,39 @@ describe('a gateway that stood still', () => {
     expect(caller.closed).toMatchObject({ code: 1008 });
   });
 
+  it('drops what is too old for anybody to hear, and gives it to who listens to all of it', async () => {
+    const { gateway, url } = await startGateway({ stuckSeconds: 600 });
+    const callers = [await Caller.call(url), await Caller.call(url)] as const;
+    await eventually('both', () => gateway.stats().activeCalls === 2);
+    const streams = gateway.calls.listActive().map(({ callId }) => gateway.stream(callId));
+    let listened = 0;
+    streams[1]?.on('audio', ({ length }) => {
+      listened += length / 960;
+    });
+    for (const caller of callers) caller.media(FRAME);
+    await eventually('echoes', () => callers.every(({ mediaCount }) => mediaCount > 0));
+    const frames = 33_000 / 20;
+    await stall(33_000);
+    for (const caller of callers) for (let i = 0; i < frames; i++) caller.media(FRAME);
+    await eventually('all', () => streams.every((stream) => (stream?.counts().framesIn ?? 0) > frames));
+    expect(listened).toBeGreaterThan(frames);
+    for (const stream of streams) {
+      const counts = stream?.counts();
+      expect(counts?.framesIn).toBe(frames + 1);
+      expect(counts?.droppedIntake).toBeGreaterThan(frames - 50);
+    }
+    // What comes then is heard.
+    const before = callers.map(({ mediaCount }) => mediaCount);
+    await sleep(1_000);
+    for (let i = 0; i < 20; i++) {
+      for (const caller of callers) caller.media(FRAME);
+      await sleep(20);
+    }
+    await eventually('echoes', () =>
+      callers.every(({ mediaCount }, i) => mediaCount >= (before[i] ?? 0) + 20),
+    );
+  });
+
   it('takes what a program sent meanwhile for no flood', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     const leg = await TestLeg.join(url, 'desk', '?rate=16000');
