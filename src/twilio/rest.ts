@@ -35,9 +35,10 @@ export interface IncomingNumber {
   readonly voiceMethod: string;
 }
 
-/** Of silence, and until an answer must be whole: the SDK itself minds only silence. */
-const SILENCE_MS = 10_000;
+/** Longest wait for an answer, the SDK's own tries anew where Twilio is busy included. */
 const ANSWER_MS = 15_000;
+/** The SDK counts time in which this process stood still, and minds only silence: ours comes before. */
+const ABANDONED_MS = 600_000;
 /** A thousand numbers come in five answers of 200. */
 const MAX_ANSWER_BYTES = 4 * 2 ** 20;
 
@@ -77,13 +78,13 @@ export class TwilioRest {
     const { accountSid, apiUrl, clock = systemClock } = this.options;
     const { default: twilio } = await import('twilio');
     const client = twilio(accountSid, this.authToken, {
-      timeout: SILENCE_MS,
+      timeout: ABANDONED_MS,
       autoRetry: true,
       maxRetries: 2,
     });
     client.httpClient.axios.interceptors.request.use((config) => {
       const late = new AbortController();
-      clock.after(ANSWER_MS, () => late.abort()).unref();
+      clock.patience(ANSWER_MS, () => late.abort()).unref();
       return Object.assign(config, { signal: late.signal, maxContentLength: MAX_ANSWER_BYTES });
     });
     if (apiUrl !== undefined) client.api.baseUrl = apiUrl.replace(/\/+$/, '');
@@ -160,8 +161,11 @@ export class TwilioRest {
     codeOf: (status: number | undefined) => `GW_${string}` = () => 'GW_TWILIO_REFUSED',
   ): Promise<T> {
     const client = await this.client;
+    const { clock = systemClock } = this.options;
     try {
-      return await request(client);
+      const answer = await clock.within(ANSWER_MS, request(client));
+      if (answer === undefined) throw new Error(`no answer within ${ANSWER_MS / 1_000} s`);
+      return answer;
     } catch (error) {
       const { code, message, status } = error as {
         code?: number | string;

@@ -2,7 +2,7 @@ import { afterEach, expect, it } from 'vitest';
 import { RedisLink, script } from '../../src/calls/fleet/redis.js';
 import { isRedisUrl, parseRedisUrl } from '../../src/calls/fleet/redis-address.js';
 import { RegistryTrial } from '../../src/calls/fleet/registry-trial.js';
-import { systemClock } from '../../src/clock.js';
+import { type Clock, systemClock } from '../../src/clock.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { eventually } from '../support/time.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -15,10 +15,10 @@ afterEach(() => {
   for (const link of links.splice(0)) link.close();
 });
 
-function linkTo(url: string) {
+function linkTo(url: string, clock: Clock = systemClock) {
   const states: string[] = [];
   const link = new RedisLink({
-    clock: systemClock,
+    clock,
     url,
     onUp: () => states.push('up'),
     onDown: () => states.push('down'),
@@ -74,6 +74,25 @@ describeOnRedis('a link to Redis', () => {
     server.thaw();
     await eventually('the return', () => link.isUp, 15_000);
     expect(await echoed(link, 'three')).toBe('three');
+  });
+
+  it('takes no stall of its own process for one of Redis', async () => {
+    const server = await RedisServer.start();
+    const time = new VirtualClock();
+    const { link, states } = linkTo(server.url, time);
+    await link.open();
+    for (let i = 0; i < 5; i++) {
+      const answered = echoed(link, 'one');
+      time.stall(60_000);
+      expect(await answered).toBe('one');
+    }
+    expect(states).toEqual(['up']);
+    server.freeze();
+    const late = echoed(link, 'two');
+    time.stall(60_000);
+    time.advance(500);
+    await expect(late).rejects.toMatchObject({ code: 'GW_REGISTRY_DOWN' });
+    server.thaw();
   });
 
   it('leaves a server that has become a replica, and is back when there is a primary', async () => {
