@@ -247,7 +247,6 @@ export class Gateway extends EventEmitter<GatewayEvents> {
             authToken,
             clock,
             ...(twilio.apiUrl === undefined ? {} : { apiUrl: twilio.apiUrl }),
-            clock,
           });
     this.switchboard = new Switchboard({
       registry: this.calls,
