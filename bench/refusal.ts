@@ -17,7 +17,8 @@ export interface RefusalResult {
   readonly rows: readonly { readonly name: string; readonly cpuUs: number }[];
 }
 
-interface Ask {
+/** A webhook, and what must be answered. */
+export interface Ask {
   readonly path: string;
   readonly body: string;
   readonly signature: string;
@@ -58,7 +59,7 @@ export async function benchRefusal(): Promise<void> {
     const costs = new Map<string, number[]>(Object.keys(kinds).map((name) => [name, []]));
     for (let round = 0; round <= ROUNDS; round++) {
       for (const [name, make] of Object.entries(kinds)) {
-        const cpuUs = await cost(gateway, url, make);
+        const cpuUs = await cpuOf(gateway, url, make);
         // The first is for the compiler.
         if (round > 0) costs.get(name)?.push(cpuUs);
       }
@@ -79,7 +80,11 @@ export async function benchRefusal(): Promise<void> {
 }
 
 /** Microseconds of the gateway's CPU a request. */
-async function cost(gateway: ReturnType<typeof startChild>, url: string, make: () => Ask): Promise<number> {
+export async function cpuOf(
+  gateway: ReturnType<typeof startChild>,
+  url: string,
+  make: () => Ask,
+): Promise<number> {
   const cpuMs = async () => {
     const answer = answerOf<GatewayReport>(gateway);
     gateway.send('report');
@@ -130,6 +135,6 @@ function send(url: string, { path, body, signature, agent, status, says }: Ask):
   });
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }

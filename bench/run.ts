@@ -1,11 +1,13 @@
 import { benchOverload } from './capacity/overload.js';
 import { benchCapacity } from './capacity.js';
 import { benchDashboard } from './dashboard.js';
+import { benchForged } from './forged.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
 import { benchQuality } from './quality.js';
 import { benchRefusal } from './refusal.js';
+import { benchSiege } from './siege.js';
 import { benchStartup } from './startup.js';
 import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
@@ -25,8 +27,10 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   dashboard: benchDashboard,
   'stream-sdp': benchStreamSdp,
   refusal: benchRefusal,
+  forged: benchForged,
   telemetry: benchTelemetry,
   lead: benchLead,
+  siege: benchSiege,
 };
 
 const wanted = process.argv.slice(2);

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { isRedisUrl } from './calls/fleet/redis.js';
+import { isRedisUrl } from './calls/fleet/redis-address.js';
 import { GatewayError } from './errors.js';
 import { TRANSCODERS } from './media/transcoders.js';
+import { isNetwork } from './server/strangers.js';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
 import { isPublicUrl } from './twilio/public-url.js';
 import { isWebhookSecret } from './webhooks/signature.js';
@@ -10,6 +11,9 @@ import { isWebhookSecret } from './webhooks/signature.js';
 export interface Config {
   readonly host: string;
   readonly port: number;
+  readonly operationsPort?: number;
+  readonly metricsApiKey?: string;
+  readonly trustedProxies?: readonly string[];
   readonly sharePort?: boolean;
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   readonly publicUrl?: string;
@@ -57,6 +61,7 @@ export interface Config {
     readonly url: string;
     readonly secret: readonly string[];
     readonly deadLetterFile?: string;
+    readonly spoolDir?: string;
   };
   /** Absent where this node stands alone. */
   readonly redis?: { readonly url: string; readonly nodeId?: string };
@@ -108,6 +113,12 @@ const Environment = z.object({
   LOCAL_ROOM: z.enum(['call', 'to']).default('call'),
   HOST: text.default('127.0.0.1'),
   PORT: whole(0, 65_535).default(3000),
+  OPERATIONS_PORT: whole(1, 65_535).optional(),
+  METRICS_API_KEY: text.min(16).optional(),
+  TRUSTED_PROXIES: text
+    .transform((list) => (list === 'none' ? [] : list.split(',').map((proxy) => proxy.trim())))
+    .pipe(z.array(z.string().refine(isNetwork)))
+    .optional(),
   SHARE_PORT: z.enum(['on', 'off']).default('off'),
   TLS_CERT_FILE: text.optional(),
   TLS_KEY_FILE: text.optional(),
@@ -122,6 +133,7 @@ const Environment = z.object({
     .default('busy'),
   EVENTS_WEBHOOK_URL: z.url({ protocol: /^https?$/ }).optional(),
   EVENTS_DEAD_LETTER_FILE: text.optional(),
+  EVENTS_SPOOL_DIR: text.optional(),
   WEBHOOK_SECRET: text
     .transform((list) => list.split(',').map((secret) => secret.trim()))
     .pipe(z.array(z.string().refine(isWebhookSecret)))
@@ -164,6 +176,9 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   LOCAL_ROOM: 'call or to',
   HOST: 'an address to listen on',
   PORT: '0 to 65535',
+  OPERATIONS_PORT: '1 to 65535',
+  METRICS_API_KEY: 'at least 16 characters',
+  TRUSTED_PROXIES: 'addresses and networks like 10.0.0.0/8, separated by commas, or none',
   SHARE_PORT: 'on or off',
   TLS_CERT_FILE: 'the path of a certificate',
   TLS_KEY_FILE: 'the path of a private key',
@@ -173,6 +188,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   CALL_ROUTER_FALLBACK: 'busy, default or say: and words',
   EVENTS_WEBHOOK_URL: 'an http(s) URL',
   EVENTS_DEAD_LETTER_FILE: 'the path of a file',
+  EVENTS_SPOOL_DIR: 'a directory',
   WEBHOOK_SECRET: '16 bytes or more, as text or as whsec_ and base64, or several separated by commas',
   RECORD_DIR: 'a directory',
   PLAY_DIR: 'a directory',
@@ -199,6 +215,7 @@ const SECRETS = new Set([
   'TWILIO_AUTH_TOKEN',
   'STREAM_API_SECRET',
   'CONTROL_API_KEY',
+  'METRICS_API_KEY',
   'REDIS_URL',
   'WEBHOOK_SECRET',
 ]);
@@ -231,6 +248,9 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return {
     host: e.HOST,
     port: e.PORT,
+    ...(e.OPERATIONS_PORT && { operationsPort: e.OPERATIONS_PORT }),
+    ...(e.METRICS_API_KEY && { metricsApiKey: e.METRICS_API_KEY }),
+    ...(e.TRUSTED_PROXIES && { trustedProxies: e.TRUSTED_PROXIES }),
     ...(e.SHARE_PORT === 'on' && { sharePort: true }),
     ...(e.TLS_CERT_FILE && e.TLS_KEY_FILE && { tls: { certFile: e.TLS_CERT_FILE, keyFile: e.TLS_KEY_FILE } }),
     ...(publicUrl && { publicUrl }),
@@ -292,8 +312,15 @@ function contradictions(given: Readonly<Record<string, string | undefined>>): st
       mistakes.push(`Expected WEBHOOK_SECRET, which signs requests, beside ${name} but received none`);
     }
   }
-  if (given.EVENTS_DEAD_LETTER_FILE !== undefined && given.EVENTS_WEBHOOK_URL === undefined) {
-    mistakes.push('Expected EVENTS_WEBHOOK_URL beside EVENTS_DEAD_LETTER_FILE but received none');
+  for (const name of ['EVENTS_DEAD_LETTER_FILE', 'EVENTS_SPOOL_DIR']) {
+    if (given[name] !== undefined && given.EVENTS_WEBHOOK_URL === undefined) {
+      mistakes.push(`Expected EVENTS_WEBHOOK_URL beside ${name} but received none`);
+    }
+  }
+  if (given.OPERATIONS_PORT !== undefined && given.OPERATIONS_PORT === (given.PORT ?? '3000')) {
+    mistakes.push(
+      `Expected another port than PORT for OPERATIONS_PORT but received ${given.OPERATIONS_PORT}`,
+    );
   }
   return mistakes;
 }
@@ -315,6 +342,7 @@ function webhooksOf(e: z.output<typeof Environment>): Pick<Config, 'router' | 'e
         url: e.EVENTS_WEBHOOK_URL,
         secret,
         ...(e.EVENTS_DEAD_LETTER_FILE && { deadLetterFile: e.EVENTS_DEAD_LETTER_FILE }),
+        ...(e.EVENTS_SPOOL_DIR && { spoolDir: e.EVENTS_SPOOL_DIR }),
       },
     }),
   };

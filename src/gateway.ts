@@ -4,7 +4,7 @@ import type { AnsweredFacts, Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
 import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.js';
 import type { EndCause } from './calls/call.js';
-import { isRedisUrl } from './calls/fleet/redis.js';
+import { isRedisUrl } from './calls/fleet/redis-address.js';
 import { DEFAULT_TIME_TO_LIVE_MS, TwilioCallRegistry } from './calls/registry.js';
 import { type Clock, systemClock } from './clock.js';
 import { expected, GatewayError } from './errors.js';
@@ -15,6 +15,7 @@ import type { MarkEcho } from './media/marks.js';
 import { DEFAULT_LEAD_MS } from './media/playout.js';
 import { core } from './media/thread-core.js';
 import { CallRouter, type RouterOptions } from './router/call-router.js';
+import { Answers } from './server/answers.js';
 import { writeCallEvents } from './server/call-events.js';
 import type { CallReport } from './server/call-report.js';
 import type { PlacedCall } from './server/call-service.js';
@@ -40,6 +41,7 @@ import {
 } from './server/recording/recordings.js';
 import { Server } from './server/server.js';
 import type { Apology } from './server/session.js';
+import { isNetwork, Strangers } from './server/strangers.js';
 import { Switchboard } from './server/switchboard.js';
 import { Descriptors } from './telemetry/descriptors.js';
 import type { LatencySummary } from './telemetry/histogram.js';
@@ -59,6 +61,15 @@ export interface GatewayOptions {
   readonly host?: string;
   /** Port to listen on; default 3000; 0 takes a free one. */
   readonly port?: number;
+  /** Port of their own for `/health`, `/ready`, `/metrics`, `/v1` and `/dashboard`, at the same address; 0 takes a free one. */
+  readonly operationsPort?: number;
+  /** Bearer key of `/metrics`, which anybody may read without it. */
+  readonly metricsApiKey?: string;
+  /**
+   * Addresses and networks (`10.0.0.0/8`) of proxies whose `X-Forwarded-For` is believed; default: loopback and private ones.
+   * By it strangers are told apart, each of whom gets a share of answers.
+   */
+  readonly trustedProxies?: readonly string[];
   /**
    * Whether other processes of this host may listen on the same port: gateways over one registry, so it needs `redis`. Linux
    * spreads new connections over them. Default false: a port that is taken is an error.
@@ -220,6 +231,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       ...(publicUrl === undefined ? {} : { publicUrl }),
       ...(validate ? { authTokens: tokens } : {}),
       ...(controlApiKey === undefined ? {} : { controlApiKey }),
+      ...(options.metricsApiKey === undefined ? {} : { metricsApiKey: options.metricsApiKey }),
     });
     const [authToken] = tokens;
     const router = options.router && new CallRouter(options.router, this.log, clock);
@@ -307,18 +319,15 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.events.publish('call.played', call, result);
       this.emit('played', call, result);
     });
-    const eventRoutes = new EventRoutes(this.events, this.gatekeeper, clock);
-    const live = new LiveRoutes(
-      {
-        switchboard: this.switchboard,
-        fleet: this.fleet,
-        facts: { version: VERSION, bridge: this.bridge.name },
-        node: hostname(),
-        deaf: deafness(this.bridge),
-        clock,
-      },
-      this.gatekeeper,
-    );
+    const eventRoutes = new EventRoutes(this.events, clock);
+    const live = new LiveRoutes({
+      switchboard: this.switchboard,
+      fleet: this.fleet,
+      facts: { version: VERSION, bridge: this.bridge.name },
+      node: hostname(),
+      deaf: deafness(this.bridge),
+      clock,
+    });
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
       options.eventWebhooks && new EventWebhooks(options.eventWebhooks, this.events, this.log, clock);
@@ -347,7 +356,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       );
     }
     for (const warning of warnings) this.log.warn(warning);
+    const answers = new Answers(new Strangers(options.trustedProxies), this.log, clock);
     this.server = new Server({
+      answers,
       calls: this.fleet ?? this.switchboard,
       switchboard: this.switchboard,
       fleet: this.fleet,
@@ -360,6 +371,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       metrics: new Metrics(this.switchboard, [
         ...(this.bridge.figures ?? []),
         ...fleetFigures(this.switchboard, this.fleet),
+        ...answers.figures,
         ...eventRoutes.figures,
         ...live.figures,
         ...(this.eventWebhooks?.figures ?? []),
@@ -377,8 +389,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       },
       log: this.log,
       clock,
-      descriptors: this.descriptors,
       tls,
+      descriptors: this.descriptors,
+      isSplit: options.operationsPort !== undefined,
     });
   }
 
@@ -387,28 +400,38 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` where it listens, or did and was closed; what the
    * bridge's `open` throws
    */
-  async listen(): Promise<{ host: string; port: number; url: string }> {
+  async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
     if (this.isListening || this.closing !== undefined) {
       const received = this.closing === undefined ? 'one that listens already' : 'one that was closed';
       throw new GatewayError('GW_LISTENING', `Expected a new gateway for listen but received ${received}`);
     }
     this.isListening = true;
     const { host = '127.0.0.1', port = 3000, tls } = this.options;
-    const actual = await this.openAndListen(host, port).catch((error) => {
+    const ports = await this.openAndListen(host, port).catch((error) => {
       this.isListening = false;
       throw error;
     });
     const address = host.includes(':') ? `[${host}]` : host;
-    const url = `${tls === undefined ? 'http' : 'https'}://${address}:${actual}`;
+    const urlOf = (port: number) => `${tls === undefined ? 'http' : 'https'}://${address}:${port}`;
+    const url = urlOf(ports.port);
+    const operationsUrl = urlOf(ports.operationsPort ?? ports.port);
     const { backend: transcoder, kernels, origin } = core;
     this.log.info(
-      { url, bridge: this.bridge.name, transcoder, kernels, core: origin, version: VERSION },
+      {
+        url,
+        ...(ports.operationsPort === undefined ? {} : { operationsUrl }),
+        bridge: this.bridge.name,
+        transcoder,
+        kernels,
+        core: origin,
+        version: VERSION,
+      },
       'listening',
     );
-    return { host, port: actual, url };
+    return { host, port: ports.port, url, operationsUrl };
   }
 
-  private async openAndListen(host: string, port: number): Promise<number> {
+  private async openAndListen(host: string, port: number) {
     this.recordings.open();
     this.desk.open();
     this.eventWebhooks?.open();
@@ -417,11 +440,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     try {
       await this.fleet?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
-      const actual = await this.server.listen(host, port, this.options.sharePort === true);
+      const { sharePort = false, operationsPort } = this.options;
+      const ports = await this.server.listen(host, port, operationsPort, sharePort);
       this.switchboard.open();
       this.descriptors.start();
       await this.fleet?.serve();
-      return actual;
+      this.eventWebhooks?.start();
+      return ports;
     } catch (error) {
       // Nothing that was started keeps a process alive that cannot serve.
       await this.fleet?.close();
@@ -431,7 +456,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   /**
-   * Takes other auth tokens, webhook secrets, control key, certificate and log level while it runs; whatever else the options
+   * Takes other auth tokens, webhook secrets, keys of operators, certificate and log level while it runs; whatever else the options
    * say waits for a new gateway. Running calls and connections keep what they have; a certificate is read from its files
    * again, and new connections get it.
    * @param options as the gateway would be made with now
@@ -439,7 +464,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    */
   async reload(options: GatewayOptions): Promise<void> {
     checkOptions(options);
-    const { twilio = {}, controlApiKey, logLevel } = options;
+    const { twilio = {}, controlApiKey, metricsApiKey, logLevel } = options;
     const { authTokens = [] } = twilio;
     const { validate = true } = this.options.twilio ?? {};
     const tls = this.options.tls && options.tls;
@@ -448,6 +473,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.gatekeeper.rekey({
       ...(validate ? { authTokens } : {}),
       ...(controlApiKey === undefined ? {} : { controlApiKey }),
+      ...(metricsApiKey === undefined ? {} : { metricsApiKey }),
     });
     const [authToken] = authTokens;
     if (authToken !== undefined) this.rest?.rekey(authToken);
@@ -532,6 +558,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();
+      await this.server.answered();
       this.switchboard.close();
       this.descriptors.stop();
       this.server.close();
@@ -601,6 +628,14 @@ function checkOptions(options: GatewayOptions): void {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw expected('0 to 65535', 'port', port);
   if (!Number.isInteger(maxCalls) || maxCalls < 1)
     throw expected('a whole number from 1', 'maxCalls', maxCalls);
+  const { operationsPort = 0, trustedProxies = [] } = options;
+  if (!Number.isInteger(operationsPort) || operationsPort < 0 || operationsPort > 65_535) {
+    throw expected('0 to 65535', 'operationsPort', operationsPort);
+  }
+  if (operationsPort !== 0 && operationsPort === port)
+    throw expected('another port than port', 'operationsPort', port);
+  const noNetwork = trustedProxies.find((proxy) => !isNetwork(proxy));
+  if (noNetwork !== undefined) throw expected('addresses or networks', 'trustedProxies', noNetwork);
   const { maxLegs = 0 } = options;
   if (!Number.isInteger(maxLegs) || maxLegs < 0) throw expected('a whole number from 0', 'maxLegs', maxLegs);
   if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);

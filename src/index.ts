@@ -21,7 +21,7 @@ export type { MediaWorkerState } from './bridge/stream/worker-pool.js';
 export { type CallState, type EndCause, TwilioCall } from './calls/call.js';
 export { TwilioCallRegistry, TwilioCallRegistry as CallRegistry } from './calls/registry.js';
 export type { CallResult } from './calls/result.js';
-export { Clock, systemClock, type Timer } from './clock.js';
+export { Clock, type Patience, systemClock, type Timer } from './clock.js';
 export { type Config, readConfig } from './config.js';
 export { GatewayError } from './errors.js';
 export type { EventCall, EventData, EventType, GatewayEvent } from './events/event.js';

@@ -1,8 +1,10 @@
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '../src/clock.js';
+import { LONGEST_TURN_MS, systemClock } from '../src/clock.js';
 import { VirtualClock } from './support/virtual-clock.js';
 
 const SRC = fileURLToPath(new URL('../src', import.meta.url));
@@ -64,6 +66,84 @@ describe('a sleep', () => {
     clock.advance(1);
     expect(await late).toBeUndefined();
     expect(clock.pending).toBe(0);
+  });
+});
+
+describe('the time in which this process ran', () => {
+  it('stands still while the process does', () => {
+    const clock = new VirtualClock();
+    const begun = { now: clock.now(), ran: clock.ran() };
+    clock.advance(10_000);
+    clock.stall(33_000);
+    clock.advance(5_000);
+    expect(clock.now() - begun.now).toBe(48_000);
+    expect(clock.ran() - begun.ran).toBe(15_000 + LONGEST_TURN_MS);
+    // What any turn may take is no stall.
+    clock.stall(LONGEST_TURN_MS);
+    expect(clock.ran() - begun.ran).toBe(15_000 + 2 * LONGEST_TURN_MS);
+  });
+
+  it('is what the patience with others is counted in', () => {
+    const clock = new VirtualClock();
+    let isOver = false;
+    clock.patience(10_000, () => {
+      isOver = true;
+    });
+    clock.advance(9_000);
+    clock.stall(33_000);
+    clock.stall(120_000);
+    clock.advance(1_000 - 2 * LONGEST_TURN_MS - 1);
+    expect(isOver).toBe(false);
+    clock.advance(2);
+    expect(isOver).toBe(true);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('is up only when what came during a stall has had a turn to be read', () => {
+    const clock = new VirtualClock();
+    let isOver = false;
+    clock.patience(100, () => {
+      isOver = true;
+    });
+    clock.stall(33_000);
+    expect(isOver).toBe(false);
+    clock.advance(1);
+    expect(isOver).toBe(true);
+  });
+
+  it('comes to an end as well where every turn is a stall', () => {
+    const clock = new VirtualClock();
+    let isOver = false;
+    clock.patience(1_000, () => {
+      isOver = true;
+    });
+    for (let turn = 0; turn < 6; turn++) clock.stall(2 * LONGEST_TURN_MS);
+    expect(isOver).toBe(true);
+  });
+
+  it('keeps no timer of a patience that was taken back', () => {
+    const clock = new VirtualClock();
+    const patience = clock.patience(1_000, () => expect.fail('it was taken back'));
+    clock.stall(5_000);
+    expect(clock.pending).toBe(1);
+    patience.cancel();
+    expect(clock.pending).toBe(0);
+    clock.advance(5_000);
+  });
+
+  it('of the machine’s clock stands still while the event loop is blocked, and what came meanwhile is in time', async () => {
+    const server = createServer((socket) => socket.end('in time')).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    // The answer comes while this very process does nothing.
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    await once(server, 'connection');
+    const [lost, ran] = [systemClock.lost(), systemClock.ran()];
+    const answered = systemClock.within(500, once(socket, 'data').then(String));
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500);
+    expect(systemClock.ran() - ran).toBeLessThan(500);
+    expect(systemClock.lost() - lost).toBeGreaterThan(1_000);
+    expect(await answered).toBe('in time');
+    server.close();
   });
 });
 

@@ -7,6 +7,7 @@ import type { Logger } from '../telemetry/log.js';
 const TAKEN: ReadonlySet<string> = new Set([
   'TWILIO_AUTH_TOKEN',
   'CONTROL_API_KEY',
+  'METRICS_API_KEY',
   'WEBHOOK_SECRET',
   'TLS_CERT_FILE',
   'TLS_KEY_FILE',

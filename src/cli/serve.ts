@@ -20,9 +20,9 @@ Signals:
   SIGTERM, SIGINT, SIGQUIT
               take no new calls, wait for running ones (DRAIN_SECONDS), then end them politely; a second one: end them
               now, keep what was recorded and not yet told, and exit within a second or so; a third: exit at once
-  SIGHUP      read settings and certificate again: TWILIO_AUTH_TOKEN, CONTROL_API_KEY, WEBHOOK_SECRET, TLS_CERT_FILE,
-              TLS_KEY_FILE and LOG_LEVEL change at once, where they are right; the log names others that differ, which
-              wait for a restart. Of a terminal that was closed: as SIGTERM
+  SIGHUP      read settings and certificate again: TWILIO_AUTH_TOKEN, CONTROL_API_KEY, METRICS_API_KEY, WEBHOOK_SECRET,
+              TLS_CERT_FILE, TLS_KEY_FILE and LOG_LEVEL change at once, where they are right; the log names others that
+              differ, which wait for a restart. Of a terminal that was closed: as SIGTERM
   SIGUSR1     nothing: no inspector is opened (node --inspect opens one)`,
     )
     .option('--env-file <file>', 'lines of NAME=value that count before the environment (default: ENV_FILE)')

@@ -13,7 +13,7 @@ export const listener: Check = {
       return { mark: 'skip', says: 'PORT is 0: it cannot be known where the gateway listens' };
     let health: Answer;
     try {
-      health = await wire.ask(`${url}/health`);
+      health = await wire.ask(`${operationsUrl(config) ?? url}/health`);
     } catch {
       return { mark: 'skip', says: `No gateway listens on this machine, at ${url}` };
     }
@@ -40,8 +40,16 @@ export const listener: Check = {
 };
 
 /** Where a gateway of this environment is reached from its own machine. */
-export function listenUrl({ host, port, tls }: Config): string | undefined {
-  if (port === 0) return undefined;
+export function listenUrl(config: Config): string | undefined {
+  return config.port === 0 ? undefined : urlOf(config, config.port);
+}
+
+/** Where its operators reach it, if they have a port of their own. */
+function operationsUrl(config: Config): string | undefined {
+  return config.operationsPort === undefined ? undefined : urlOf(config, config.operationsPort);
+}
+
+function urlOf({ host, tls }: Config, port: number): string {
   const reached =
     { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[host] ?? (host.includes(':') ? `[${host}]` : host);
   return `${tls === undefined ? 'http' : 'https'}://${reached}:${port}`;

@@ -1,67 +1,34 @@
+import { RedisLink } from '../calls/fleet/redis.js';
+import { nameOf, parseRedisUrl, type RedisAddress } from '../calls/fleet/redis-address.js';
+import { RegistryTrial } from '../calls/fleet/registry-trial.js';
 import type { Clock } from '../clock.js';
 import type { Check } from './check.js';
-import { reasonOf } from './wire.js';
 
 const PATIENCE_MS = 3_000;
 
-/** Whether the shared registry can be reached, and written to. */
+/** Whether the shared registry serves: what is done for a call is done with it. */
 export const redis: Check = {
   name: 'Redis',
   async run({ config, clock }) {
     if (config.redis === undefined)
       return { mark: 'skip', says: 'There is no REDIS_URL: one node, registry in memory' };
-    const { host } = new URL(config.redis.url);
-    try {
-      const role = await pingRedis(config.redis.url, clock);
-      return role === 'master'
-        ? { mark: 'ok', says: `Redis at ${host} answers` }
-        : {
-            mark: 'fail',
-            says: `Redis at ${host} is a ${role}: nothing can be written there`,
-            set: 'REDIS_URL to the primary, or to a name that follows it',
-          };
-    } catch (error) {
-      const { message } = error as Error;
-      return /^(WRONGPASS|NOAUTH|NOPERM)\b|invalid password|without any password/i.test(message)
-        ? {
-            mark: 'fail',
-            says: `Redis at ${host} lets nobody in with this password`,
-            set: 'REDIS_URL=redis://user:password@host:port',
-          }
-        : {
-            mark: 'fail',
-            says: `Redis at ${host} cannot be reached: ${reasonOf(error)}`,
-            set: 'REDIS_URL, and check firewall and server',
-          };
-    }
+    const { url } = config.redis;
+    const where = nameOf(parseRedisUrl(url) as RedisAddress);
+    const link = await tryRedis(url, clock);
+    if (link.isUp) return { mark: 'ok', says: `${link.kind} at ${where} does all that a call needs` };
+    const { says, set } = link.fault ?? { says: `no answer within ${PATIENCE_MS} ms` };
+    return { mark: 'fail', says: `Redis at ${where} cannot serve: ${says}`, ...(set && { set }) };
   },
 };
 
-/**
- * Asks a Redis for its role: `master` or `slave`.
- * Rejects with the client's error where it cannot be reached in three seconds, or does not let us in.
- */
-export async function pingRedis(url: string, clock: Clock): Promise<string> {
-  // Loaded here: only installations of several nodes need it.
-  const { createClient } = await import('@redis/client');
-  const client = createClient({
-    url,
-    disableClientInfo: true,
-    maintNotifications: 'disabled',
-    socket: { connectTimeout: PATIENCE_MS, reconnectStrategy: false },
-  });
-  // What goes wrong rejects what is asked.
-  client.on('error', () => {});
-  const role = async () => {
-    await client.connect();
-    const [name] = (await client.sendCommand(['ROLE'])) as unknown as [unknown];
-    return String(name);
-  };
+/** A link as it was after three seconds, or as soon as it was known; it is closed. */
+async function tryRedis(url: string, clock: Clock): Promise<Pick<RedisLink, 'isUp' | 'fault' | 'kind'>> {
+  const link = new RedisLink({ url, clock, trial: new RegistryTrial(clock), onUp() {}, onDown() {} });
   try {
-    const answer = await clock.within(PATIENCE_MS, role());
-    if (answer === undefined) throw new Error(`no answer within ${PATIENCE_MS} ms`);
-    return answer;
+    await link.open(PATIENCE_MS).catch(() => {});
+    const { isUp, fault, kind } = link;
+    return { isUp, fault, kind };
   } finally {
-    client.destroy();
+    link.close();
   }
 }

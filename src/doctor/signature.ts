@@ -1,4 +1,5 @@
 import {
+  isWebhookQuery,
   originFromHeaders,
   type PublicOrigin,
   parsePublicUrl,
@@ -75,6 +76,13 @@ function shapeFaults(request: CapturedRequest, signed: SignedFor): Result[] {
         mark: 'fail',
         says: 'The body is no form: its Content-Type was changed on its way',
         set: 'the proxy to pass all headers on',
+      });
+    }
+    if (!isWebhookQuery(search.slice(1))) {
+      faults.push({
+        mark: 'fail',
+        says: 'Twilio was told a URL with a query string that no route knows',
+        set: `${signed.url.replace(/\?.*$/, '')} in Twilio’s console`,
       });
     }
     if (signed.url.startsWith('http:')) {
@@ -163,13 +171,13 @@ function candidates(
   request: CapturedRequest,
   configured: PublicOrigin | undefined,
 ): string[] {
-  const [, path = '/', query = ''] =
+  const [, path = '/', query] =
     /^([^?#]*)(?:\?([^#]*))?/.exec(request.url.replace(/^\w+:\/\/[^/]*/, '')) ?? [];
   // What was kept as an absolute URL may have lost its headers.
   const header = (name: string) => request.headers[name] ?? (name === 'host' ? hostOf(request.url) : '');
   const at = configured ?? originFromHeaders(header, config.tls !== undefined);
   const origin = isUpgrade(request) ? webSocketOrigin(at.origin) : at.origin;
-  return signedUrlCandidates({ origin, prefix: at.prefix }, path, query);
+  return signedUrlCandidates({ origin, prefix: at.prefix }, path, query === '' ? '?' : (query ?? ''));
 }
 
 function hostOf(url: string): string {

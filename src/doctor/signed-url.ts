@@ -62,7 +62,7 @@ function formText(form: FormParameters): string {
 function variantsOf(request: CapturedRequest, known: readonly PublicOrigin[]): string[] {
   const { headers, url } = request;
   const absolute = /^\w+:\/\//.test(url) ? new URL(url) : undefined;
-  const [, path = '/', query = ''] = /^([^?#]*)(?:\?([^#]*))?/.exec(url.replace(/^\w+:\/\/[^/]*/, '')) ?? [];
+  const [, path = '/', query] = /^([^?#]*)(?:\?([^#]*))?/.exec(url.replace(/^\w+:\/\/[^/]*/, '')) ?? [];
   const told = (name: string) => (headers[name] ?? '').split(',').map((each) => each.trim());
   const forwarded = [...(headers.forwarded ?? '').matchAll(/host="?([^",;\s]+)/gi)].map(
     ([, host = '']) => host,
@@ -99,7 +99,8 @@ function variantsOf(request: CapturedRequest, known: readonly PublicOrigin[]): s
   for (const { origin } of basesOf(withPorts(hosts), [''], schemes)) {
     for (const each of paths) {
       for (const slashed of [each, each.endsWith('/') ? each.slice(0, -1) : `${each}/`]) {
-        for (const asked of query === '' ? [''] : [`?${query}`, '']) variants.push(origin + slashed + asked);
+        for (const asked of query === undefined ? [''] : [`?${query}`, ''])
+          variants.push(origin + slashed + asked);
       }
     }
   }

@@ -21,7 +21,7 @@ const MODE = 0o600;
 export class DeadLetter {
   /** Letters that were never in a file: none was named, or it could not be written. */
   lost = 0;
-  private waiting: string[] = [];
+  private waiting: { readonly text: string; readonly onKept: () => void }[] = [];
   private writing: Promise<void> | undefined;
 
   /** @param file none: letters are only counted */
@@ -46,12 +46,15 @@ export class DeadLetter {
     }
   }
 
-  add({ message, why, tries }: DeadMessage): void {
-    if (this.waiting.length >= MAX_WAITING) this.lost += 1;
-    else {
+  /** @param onKept called when the letter is written, or lost */
+  add({ message, why, tries }: Omit<DeadMessage, 'isCut'>, onKept = () => {}): void {
+    if (this.waiting.length >= MAX_WAITING) {
+      this.lost += 1;
+      onKept();
+    } else {
       const head = JSON.stringify({ at: this.clock.date().toISOString(), why, tries });
       // The event is JSON already.
-      this.waiting.push(`${head.slice(0, -1)},"event":${message.body}}\n`);
+      this.waiting.push({ text: `${head.slice(0, -1)},"event":${message.body}}\n`, onKept });
     }
     this.writing ??= this.work().finally(() => {
       this.writing = undefined;
@@ -72,11 +75,12 @@ export class DeadLetter {
       this.log.error({ events: letters.length, file: this.file }, 'events were not delivered');
       try {
         if (this.file === undefined) this.lost += letters.length;
-        else await this.write(this.file, letters.join(''));
+        else await this.write(this.file, letters.map(({ text }) => text).join(''));
       } catch (error) {
         this.lost += letters.length;
         this.log.error({ err: error }, 'the dead-letter file could not be written');
       }
+      for (const { onKept } of letters) onKept();
     }
   }
 

@@ -2,11 +2,12 @@ import type { Clock } from '../clock.js';
 import { expected } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Figure } from '../telemetry/metrics.js';
-import { Delivery } from '../webhooks/delivery.js';
+import { type DeadMessage, Delivery } from '../webhooks/delivery.js';
 import { WebhookSender } from '../webhooks/sender.js';
 import { isWebhookSecret } from '../webhooks/signature.js';
 import { DeadLetter } from './dead-letter.js';
 import type { EventLog } from './event-log.js';
+import { Spool, type SpooledEvent } from './spool.js';
 
 export interface EventWebhookOptions {
   /** http(s) URL that every event is posted to. */
@@ -21,6 +22,8 @@ export interface EventWebhookOptions {
   readonly firstPauseMs?: number;
   /** Takes events that nobody took; without it they are only counted. */
   readonly deadLetterFile?: string;
+  /** Directory for events that wait, which then outlive the process; without it they are in memory alone. */
+  readonly spoolDir?: string;
   /** Events that may wait, 1…100000; default 10000. */
   readonly capacity?: number;
 }
@@ -39,17 +42,30 @@ export class EventWebhooks {
   private readonly sender: WebhookSender;
   private readonly delivery: Delivery;
   private readonly deadLetter: DeadLetter;
+  private readonly spool: Spool | undefined;
   private readonly unsubscribe: () => void;
+  /** What an earlier process left. */
+  private earlier: SpooledEvent[] = [];
+  /** What the next process may deliver. */
+  private readonly cut: DeadMessage[] = [];
+  private ending: Promise<void> | undefined;
 
   /** @throws TypeError for options that cannot work */
-  constructor(options: EventWebhookOptions, events: EventLog, log: Logger, clock: Clock) {
+  constructor(
+    options: EventWebhookOptions,
+    events: EventLog,
+    private readonly log: Logger,
+    clock: Clock,
+  ) {
     checkOptions(options);
     const { url, secret, timeoutMs = 5_000, tries = 10, firstPauseMs = 500, capacity = 10_000 } = options;
     this.deadLetter = new DeadLetter(options.deadLetterFile, log, clock);
+    this.spool = options.spoolDir === undefined ? undefined : new Spool(options.spoolDir, log, clock);
     this.sender = new WebhookSender({
       url,
       secrets: typeof secret === 'string' ? [secret] : secret,
-      connections: CONNECTIONS,
+      // One for tries out of turn.
+      connections: CONNECTIONS + 1,
       clock,
     });
     this.delivery = new Delivery({
@@ -62,11 +78,16 @@ export class EventWebhooks {
       longestPauseMs: LONGEST_PAUSE_MS,
       capacity,
       perCall: PER_CALL,
-      onDead: (dead) => this.deadLetter.add(dead),
+      onDelivered: ({ id }) => this.spool?.settle(id),
+      onDead: (dead) => {
+        if (dead.isCut && this.spool !== undefined) this.cut.push(dead);
+        else this.giveUp(dead);
+      },
     });
-    this.unsubscribe = events.subscribe((_, { id, callId, json }) =>
-      this.delivery.add(callId, { id, body: json }),
-    );
+    this.unsubscribe = events.subscribe((_, { id, callId, json }) => {
+      this.spool?.add(id, json);
+      this.delivery.add(callId, { id, body: json });
+    });
     const { counts } = this.delivery;
     this.figures = [
       {
@@ -92,6 +113,7 @@ export class EventWebhooks {
         kind: 'gauge',
         read: () => this.delivery.pending,
       },
+      ...(this.spool === undefined ? [] : spoolFigures(this.spool)),
     ];
   }
 
@@ -100,17 +122,62 @@ export class EventWebhooks {
     this.sender.secrets = typeof secret === 'string' ? [secret] : secret;
   }
 
-  /** @throws GatewayError `GW_DEAD_LETTER_FILE` */
+  /**
+   * Makes sure that there is where to write to.
+   * @throws GatewayError `GW_DEAD_LETTER_FILE`, `GW_SPOOL_DIR`, `GW_SPOOL_TAKEN`
+   */
   open(): void {
     this.deadLetter.open();
+    this.earlier.push(...(this.spool?.open() ?? []));
   }
 
-  /** Delivers what it can within the time, three seconds, and writes the rest to the dead-letter file. May be hurried. */
+  /** Begins to deliver what an earlier process left. */
+  start(): void {
+    for (const { id, callId, json } of this.earlier.splice(0)) this.delivery.add(callId, { id, body: json });
+  }
+
+  /**
+   * Delivers what it can within the time, three seconds; the rest stays in the spool, or goes to the dead-letter file. May be
+   * hurried.
+   */
   async close(withinMs = CLOSE_MS): Promise<void> {
     await this.delivery.close(withinMs);
     this.unsubscribe();
+    this.ending ??= this.end();
+    await this.ending;
+  }
+
+  private async end(): Promise<void> {
+    await this.deadLetter.close();
+    await this.spool?.close();
+    const lost = this.cut.filter(({ message }) => !this.spool?.holds(message.id));
+    const kept = this.cut.length - lost.length;
+    if (kept > 0) this.log.warn({ events: kept }, 'events wait in the spool for the next start');
+    for (const dead of lost) this.giveUp(dead);
     await this.deadLetter.close();
   }
+
+  private giveUp(dead: DeadMessage): void {
+    this.deadLetter.add(dead, () => this.spool?.settle(dead.message.id));
+  }
+}
+
+function spoolFigures(spool: Spool): Figure[] {
+  return [
+    {
+      name: 'event_spool_events',
+      help: 'Events that wait on disk, or for it',
+      kind: 'gauge',
+      read: () => spool.size,
+    },
+    { name: 'event_spool_bytes', help: 'Bytes of the spool on disk', kind: 'gauge', read: () => spool.bytes },
+    {
+      name: 'event_spool_failures_total',
+      help: 'Times that the disk did not take what it was given',
+      kind: 'counter',
+      read: () => spool.failures,
+    },
+  ];
 }
 
 function checkOptions(options: EventWebhookOptions): void {

@@ -103,7 +103,8 @@ export class Pacer implements Ticking {
       return;
     }
     const until = Math.max(this.endsAt, this.clock.now()) + this.waitingMs + patienceMs;
-    this.waypoints.push({ waypoint, at: this.written, until });
+    // As `ran` counts: that nobody took anything while this process stood still says nothing of them.
+    this.waypoints.push({ waypoint, at: this.written, until: until - this.clock.lost() });
   }
 
   /**
@@ -146,7 +147,8 @@ export class Pacer implements Ticking {
     const { sink, frame } = this;
     const now = this.clock.now();
     const ahead = Math.max(FRAME_MS, sink.aheadMs) - FRAME_MS;
-    if (this.waypoints.length > 0 && sink.leadMs === Number.POSITIVE_INFINITY) this.giveUp(now);
+    if (this.waypoints.length > 0 && sink.leadMs === Number.POSITIVE_INFINITY)
+      this.giveUp(this.clock.ran(now));
     // What is measured there counts as much as what was sent: after a stall it is more.
     while (!this.closed && Math.max(this.endsAt - now, sink.leadMs) <= ahead) {
       if (sink.hasOwn) sink.takeOwn();

@@ -159,13 +159,13 @@ export class CallRouter {
 
   private async ask(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
     const message = { id: `msg_${randomUUID()}`, body: JSON.stringify(questionOf(call)) };
-    const until = this.clock.now() + DEADLINE_MS;
+    const until = this.clock.ran() + DEADLINE_MS;
     for (let tries = 1; ; tries++) {
-      const left = until - this.clock.now();
+      const left = until - this.clock.ran();
       const timeoutMs = Math.min(this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS, left);
       const answer = await this.sender.post(message, timeoutMs, signal).catch((error: GatewayError) => error);
       signal.throwIfAborted();
-      const isLast = tries === TRIES || until - this.clock.now() < 2 * PAUSE_MS;
+      const isLast = tries === TRIES || until - this.clock.ran() < 2 * PAUSE_MS;
       if (isLast || !isPassing(answer)) {
         if (answer instanceof Error) throw answer;
         return decisionOf(answer);

@@ -3,7 +3,6 @@ import { GatewayError } from '../errors.js';
 import type { EventLog } from '../events/event-log.js';
 import type { Figure } from '../telemetry/metrics.js';
 import type { Exchange } from './exchange.js';
-import type { Gatekeeper } from './gatekeeper.js';
 import type { StreamedAnswer } from './streamed-answer.js';
 
 /** Most readers at a time. */
@@ -25,7 +24,6 @@ export class EventRoutes {
 
   constructor(
     private readonly events: EventLog,
-    private readonly gatekeeper: Gatekeeper,
     private readonly clock: Clock,
   ) {
     this.unsubscribe = events.subscribe(() => {
@@ -55,7 +53,6 @@ export class EventRoutes {
 
   /** Answers until the reader goes, or does not keep up. */
   follow(exchange: Exchange): void {
-    this.gatekeeper.checkControl(exchange.header);
     if (this.readers.size >= MAX_READERS) {
       throw new GatewayError(
         'GW_TOO_MANY_READERS',
@@ -136,7 +133,7 @@ class Reader {
   /** Shows the line to be alive, or finds that it is not. */
   beat(): void {
     if (!this.isBlocked) this.write(':\n\n');
-    else if (this.clock.now() - this.blockedAt >= STALLED_MS) this.cut();
+    else if (this.clock.ran() - this.blockedAt >= STALLED_MS) this.cut();
   }
 
   close(): void {
@@ -146,7 +143,7 @@ class Reader {
   private write(text: string): void {
     if (this.answer.write(text)) return;
     this.isBlocked = true;
-    this.blockedAt = this.clock.now();
+    this.blockedAt = this.clock.ran();
   }
 
   private cut(): void {

@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import { GatewayError } from '../errors.js';
+import { type Answers, type Asked, statusLine } from './answers.js';
 import { StreamedAnswer } from './streamed-answer.js';
 
 /** Largest request body taken, in bytes. */
@@ -13,35 +14,11 @@ const HEADERS = [
   'content-type',
   'host',
   'last-event-id',
+  'x-forwarded-for',
   'x-forwarded-host',
   'x-forwarded-proto',
   'x-twilio-signature',
 ] as const;
-
-const REASONS: Readonly<Record<number, string>> = {
-  200: 'OK',
-  201: 'Created',
-  202: 'Accepted',
-  204: 'No Content',
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  409: 'Conflict',
-  410: 'Gone',
-  413: 'Content Too Large',
-  415: 'Unsupported Media Type',
-  426: 'Upgrade Required',
-  500: 'Internal Server Error',
-  502: 'Bad Gateway',
-  503: 'Service Unavailable',
-};
-
-/** The status line uWebSockets.js wants. */
-export function statusLine(status: number): string {
-  return `${status} ${REASONS[status] ?? 'Unknown'}`;
-}
 
 /** The JSON body of an error. What is not a GatewayError is a fault of ours and says nothing of itself. */
 export function errorBody(error: unknown): { status: number; body: string } {
@@ -52,30 +29,48 @@ export function errorBody(error: unknown): { status: number; body: string } {
 }
 
 /** One HTTP request and its answer: safe to keep across awaits, and after the client has gone. */
-export class Exchange {
+export class Exchange implements Asked {
   readonly path: string;
   readonly query: string;
+  /** Whether the URL ends in a `?`, which says nothing. */
+  readonly hasBareQuery: boolean;
+  readonly isHead: boolean;
+  /** Whether it has shown a key or a signature; set by whoever has checked it. */
+  isKnown = false;
+  isProbe = false;
+  isGone = false;
+  onGone: (() => void) | undefined;
   private readonly headers = new Map<string, string>();
   private readonly values: string[] = [];
   /** Whether the connection is closed after the answer. */
   isLast = false;
-  private over = false;
-  private onGone: (() => void) | undefined;
+  private isOver = false;
 
   /** Must be made before the route's handler returns. */
   constructor(
-    private readonly response: HttpResponse,
+    readonly response: HttpResponse,
     request: HttpRequest,
+    private readonly answers: Answers,
     parameters = 0,
   ) {
     this.path = request.getUrl();
-    this.query = request.getQuery() ?? '';
+    const query = request.getQuery();
+    this.query = query ?? '';
+    this.hasBareQuery = query === '';
+    this.isHead = request.getMethod() === 'head';
     for (const name of HEADERS) this.headers.set(name, request.getHeader(name));
     for (let i = 0; i < parameters; i++) this.values.push(request.getParameter(i) ?? '');
     response.onAborted(() => {
-      this.over = true;
+      this.isGone = true;
       this.onGone?.();
     });
+    if (this.header('content-length') !== '' && !hasOneLength(request)) {
+      this.error(
+        new GatewayError('GW_BAD_REQUEST', 'Expected one Content-Length, a number, but received others', {
+          status: 400,
+        }),
+      );
+    }
   }
 
   /** A request header by its lower-case name; empty text where it is absent. */
@@ -147,6 +142,28 @@ export class Exchange {
     });
   }
 
+  get forwardedFor(): string {
+    return this.header('x-forwarded-for');
+  }
+
+  /** Whether it needs no answer any more. */
+  get isDone(): boolean {
+    return this.isOver || this.isGone;
+  }
+
+  /** Does work for the client in one of the next turns of the event loop, so that no number of them keeps audio waiting. */
+  inTurn<T>(work: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.answers.turns.add(() => {
+        try {
+          resolve(work());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+  }
+
   /** Answers; a second answer, or one to a client that has gone, does nothing. */
   answer(
     status: number,
@@ -154,23 +171,17 @@ export class Exchange {
     body: string | Uint8Array = '',
     headers: readonly (readonly [name: string, value: string])[] = [],
   ): void {
-    if (this.over) return;
-    this.over = true;
-    this.response.cork(() => {
-      this.response.writeStatus(statusLine(status));
-      if (contentType !== undefined) this.response.writeHeader('content-type', contentType);
-      for (const [name, value] of headers) this.response.writeHeader(name, value);
-      // Closing is the only way to stop an upload that nobody wants.
-      const isLast = this.isLast || status === 413;
-      if (status === 204) this.response.endWithoutBody(0, isLast);
-      else this.response.end(body, isLast);
-    });
+    if (this.isDone) return;
+    this.isOver = true;
+    this.onGone = undefined;
+    this.answers.give(this, { status, contentType, body, headers });
   }
 
-  /** Answers 200 with text that goes on; `undefined` where the client has gone. */
+  /** Answers 200 with text that goes on; `undefined` where the client has gone, or wants no more than the headers. */
   stream(contentType: string): StreamedAnswer | undefined {
-    if (this.over) return undefined;
-    this.over = true;
+    if (this.isHead) this.answer(200, contentType);
+    if (this.isDone) return undefined;
+    this.isOver = true;
     this.response.cork(() => {
       this.response
         .writeStatus(statusLine(200))
@@ -188,8 +199,20 @@ export class Exchange {
     this.answer(status, 'application/json', JSON.stringify(value));
   }
 
-  error(error: unknown): void {
+  error(error: unknown, headers: readonly (readonly [name: string, value: string])[] = []): void {
     const { status, body } = errorBody(error);
-    this.answer(status, 'application/json', body);
+    this.answer(status, 'application/json', body, headers);
   }
+}
+
+/** Of two lengths a proxy may believe the other one (RFC 9112 section 6.3). */
+function hasOneLength(request: HttpRequest): boolean {
+  let count = 0;
+  let isNumber = true;
+  request.forEach((name, value) => {
+    if (name !== 'content-length') return;
+    count += 1;
+    isNumber = /^\d{1,15}$/.test(value);
+  });
+  return count === 1 && isNumber;
 }

@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '../errors.js';
 import {
   type HeaderReader,
+  isWebhookQuery,
   originFromHeaders,
   type PublicOrigin,
   parsePublicUrl,
@@ -18,21 +19,32 @@ export interface GatekeeperOptions {
   readonly authTokens?: readonly string[];
   /** Bearer key of the control API; the API does not exist where absent. */
   readonly controlApiKey?: string;
+  /** Bearer key of `/metrics`, which anybody may read where it is absent. */
+  readonly metricsApiKey?: string;
   /** Whether this server itself speaks TLS. */
   readonly secure: boolean;
 }
 
+/** `/twilio/media/`, a call's id, its token and what is between them: 123 characters at most. */
+const MAX_MEDIA_PATH = 128;
+
 /** What is checked of a request. */
 export interface Caller {
   readonly path: string;
+  /** Without its `?`; empty text where there is none. */
   readonly query: string;
+  /** Whether the URL ends in a `?`. */
+  readonly hasBareQuery?: boolean;
   readonly header: HeaderReader;
 }
+
+type Keys = Pick<GatekeeperOptions, 'authTokens' | 'controlApiKey' | 'metricsApiKey'>;
 
 /** Decides who may come in: Twilio by signature, operators by key. Fails closed. */
 export class Gatekeeper {
   private verifier: TwilioSignatureVerifier | undefined;
   private controlApiKey: string | undefined;
+  private metricsApiKey: string | undefined;
   private readonly configured: PublicOrigin | undefined;
 
   constructor(private readonly options: GatekeeperOptions) {
@@ -44,9 +56,10 @@ export class Gatekeeper {
    * Other tokens and another key count from now on.
    * @throws GatewayError `GW_AUTH_TOKEN_MISSING`, and nothing changes
    */
-  rekey({ authTokens, controlApiKey }: Pick<GatekeeperOptions, 'authTokens' | 'controlApiKey'>): void {
+  rekey({ authTokens, controlApiKey, metricsApiKey }: Keys): void {
     this.verifier = authTokens === undefined ? undefined : new TwilioSignatureVerifier(authTokens);
     this.controlApiKey = controlApiKey;
+    this.metricsApiKey = metricsApiKey;
   }
 
   get checksSignatures(): boolean {
@@ -69,18 +82,40 @@ export class Gatekeeper {
     return at && at.origin + at.prefix;
   }
 
+  /**
+   * Refuses a webhook that no body could make valid, before its body is read.
+   * @throws GatewayError 403 without a signature, 404 for a query that no route knows
+   */
+  checkWebhookHead({ header, query }: Caller): void {
+    this.verifier?.checkHeader(header('x-twilio-signature'));
+    if (!isWebhookQuery(query)) {
+      throw new GatewayError(
+        'GW_NOT_FOUND',
+        'Expected no query for a webhook, or one of our own, but received another',
+        { status: 404 },
+      );
+    }
+  }
+
   /** @throws GatewayError 403 where Twilio did not sign this webhook */
-  checkWebhook(caller: Caller, parameters: FormParameters, rawBody: string): void {
+  checkWebhook(caller: Caller, parameters: FormParameters): void {
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
       urls: this.urlsOf(caller, (origin) => origin),
       parameters,
-      rawBody,
     });
   }
 
-  /** @throws GatewayError 403 where Twilio did not sign this WebSocket upgrade (over its `wss://` URL) */
+  /**
+   * @throws GatewayError 403 where Twilio did not sign this WebSocket upgrade (over its `wss://` URL); 404 for a URL that we
+   * would not give it
+   */
   checkUpgrade(caller: Caller): void {
+    if (caller.query !== '' || caller.path.length > this.prefix.length + MAX_MEDIA_PATH) {
+      throw new GatewayError('GW_NOT_FOUND', 'Expected the URL of a media stream but received another', {
+        status: 404,
+      });
+    }
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
       urls: this.urlsOf(caller, webSocketOrigin),
@@ -99,21 +134,32 @@ export class Gatekeeper {
         },
       );
     }
-    const expectedKey = Buffer.from(`Bearer ${controlApiKey}`);
-    const received = Buffer.from(header('authorization'));
-    if (received.length !== expectedKey.length || !timingSafeEqual(received, expectedKey)) {
-      throw new GatewayError(
-        'GW_UNAUTHORIZED',
-        'Expected the control key as bearer but received none or another',
-        {
-          status: 401,
-        },
-      );
-    }
+    checkBearer(header, controlApiKey, 'the control key');
+  }
+
+  /**
+   * Answers whether whoever asks has shown the key of `/metrics`; where there is none nobody has, and everybody may read them.
+   * @throws GatewayError `GW_UNAUTHORIZED` (401)
+   */
+  checkMetrics(header: HeaderReader): boolean {
+    const { metricsApiKey } = this;
+    if (metricsApiKey !== undefined) checkBearer(header, metricsApiKey, 'the key of /metrics');
+    return metricsApiKey !== undefined;
   }
 
   private urlsOf(caller: Caller, scheme: (origin: string) => string): string[] {
     const at = this.configured ?? originFromHeaders(caller.header, this.options.secure);
-    return signedUrlCandidates({ origin: scheme(at.origin), prefix: at.prefix }, caller.path, caller.query);
+    const query = caller.hasBareQuery ? '?' : caller.query;
+    return signedUrlCandidates({ origin: scheme(at.origin), prefix: at.prefix }, caller.path, query);
   }
+}
+
+/** @throws GatewayError `GW_UNAUTHORIZED` (401) */
+function checkBearer(header: HeaderReader, key: string, what: string): void {
+  // The scheme is in any case (RFC 7235 section 2.1).
+  const received = Buffer.from(header('authorization').replace(/^bearer +/i, 'Bearer '));
+  const wanted = Buffer.from(`Bearer ${key}`);
+  if (received.length === wanted.length && timingSafeEqual(received, wanted)) return;
+  const message = `Expected ${what} as bearer but received none or another`;
+  throw new GatewayError('GW_UNAUTHORIZED', message, { status: 401 });
 }

@@ -2,8 +2,9 @@ import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebS
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
+import type { Answers } from './answers.js';
 import type { CallService } from './call-service.js';
-import { errorBody, statusLine } from './exchange.js';
+import { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
 import type { MediaSocket } from './media-socket.js';
 import { MAX_MESSAGE_BYTES } from './media-stream.js';
@@ -34,6 +35,7 @@ export class MediaRoute {
     private readonly gatekeeper: Gatekeeper,
     private readonly log: Logger,
     private readonly cork: UpgradeCork,
+    private readonly answers: Answers,
     private readonly clock: Clock,
   ) {}
 
@@ -59,27 +61,21 @@ export class MediaRoute {
     request: HttpRequest,
     context: us_socket_context_t,
   ): Promise<void> {
-    let isGone = false;
-    response.onAborted(() => {
-      isGone = true;
-    });
+    const exchange = new Exchange(response, request, this.answers);
     const key = request.getHeader('sec-websocket-key');
     const protocol = request.getHeader('sec-websocket-protocol');
     const extensions = request.getHeader('sec-websocket-extensions');
     try {
       const session = await this.admit(request);
-      if (isGone) session.call.end('socket-closed');
+      if (exchange.isGone) session.call.end('socket-closed');
       else {
         this.cork.run(() => response.upgrade<SocketData>({ session }, key, protocol, extensions, context));
       }
     } catch (error) {
-      const { status, body } = errorBody(error);
-      if (error instanceof GatewayError) this.log.warn({ status, code: error.code }, 'media socket refused');
-      else this.log.error({ err: error }, 'media socket failed');
-      if (isGone) return;
-      response.cork(() => {
-        response.writeStatus(statusLine(status)).writeHeader('content-type', 'application/json').end(body);
-      });
+      if (error instanceof GatewayError) {
+        this.log.warn({ status: error.status, code: error.code }, 'media socket refused');
+      } else this.log.error({ err: error }, 'media socket failed');
+      exchange.error(error);
     }
   }
 
@@ -115,12 +111,12 @@ export class MediaRoute {
       return;
     }
     stream.open(new UwsMediaSocket(ws));
-    const timer = this.clock.after(START_TIMEOUT_MS, () => {
+    const patience = this.clock.patience(START_TIMEOUT_MS, () => {
       this.log.warn({ callId: call.callId }, 'no start came');
       call.end('protocol');
     });
-    stream.once('start', () => this.clock.cancel(timer));
-    call.onEnd(() => this.clock.cancel(timer));
+    stream.once('start', () => patience.cancel());
+    call.onEnd(() => patience.cancel());
   }
 
   /** Not through `guard`: a closure a frame is one too many. */

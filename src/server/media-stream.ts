@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { type Clock, systemClock, type Timer } from '../clock.js';
+import { type Clock, type Patience, systemClock } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
 import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameClock } from '../media/frame-clock.js';
@@ -36,7 +36,7 @@ const SAMPLES_PER_MS = 48;
 const FRAME_PAYLOAD_BYTES = 160;
 /**
  * One token a message and one more for every 512 bytes of it. Three times the pace of a phone, and what a
- * network may hold back for ten seconds and then deliver at once, are no flood.
+ * network may hold back for ten seconds and then deliver at once, are no flood; nor is what came while this process stood still.
  */
 const FLOOD_TOKENS_PER_SECOND = 150;
 const FLOOD_BURST = 600;
@@ -98,7 +98,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private wasSilenced = false;
   /** What is done when the last words were heard. */
   private readonly goodbyes: (() => void)[] = [];
-  private goodbyeTimer: Timer | undefined;
+  private goodbyePatience: Patience | undefined;
   private readonly transcoder = new core.Transcoder();
   private readonly intake: Intake;
   private readonly outlet: Outlet;
@@ -132,7 +132,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
     const clock = options.clock ?? systemClock;
     this.clock = clock;
-    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now());
+    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now(), clock.lost());
     this.latencies = options.recorder ?? new CallLatencies(options.latencies, clock);
     this.checkStart = options.checkStart;
     this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);
@@ -317,12 +317,12 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.goodbyes.push(done);
     if (this.goodbyes.length > 1) return;
     playout.finish();
-    this.goodbyeTimer = clock.after(playout.leadMs() + LAST_WORDS_MS, () => this.sayGoodbye());
+    this.goodbyePatience = clock.patience(playout.leadMs() + LAST_WORDS_MS, () => this.sayGoodbye());
     this.probe.whenReached(() => this.sayGoodbye());
   }
 
   private sayGoodbye(): void {
-    this.clock.cancel(this.goodbyeTimer);
+    this.goodbyePatience?.cancel();
     for (const done of this.goodbyes.splice(0)) done();
   }
 
@@ -351,6 +351,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       get pieceMs() {
         return stream.latestSamples / SAMPLES_PER_MS;
       },
+      lostMs: (now: number) => stream.clock.lost(now),
       get injectedAt() {
         return stream.injectedAt;
       },
@@ -406,7 +407,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       this.finish('protocol', 1009, `Expected at most ${MAX_MESSAGE_BYTES} bytes a message`);
       return;
     }
-    if (!this.flood.take(1 + (message.byteLength >> 9), now)) {
+    if (!this.flood.take(1 + (message.byteLength >> 9), now, this.clock.lost(now))) {
       this.finish('protocol', 1008, 'Expected the pace of a phone but received a flood');
       return;
     }

@@ -18,7 +18,7 @@ export class NextVerbs {
   ) {}
 
   set(callSid: string, twiml: string): void {
-    const now = this.clock.now();
+    const now = this.clock.ran();
     this.verbs.delete(callSid);
     for (const [sid, { until }] of this.verbs) {
       if (until > now && this.verbs.size < this.capacity) break;
@@ -30,7 +30,7 @@ export class NextVerbs {
   /** What was said to do, if anything was. */
   find(callSid: string): string | undefined {
     const next = this.verbs.get(callSid);
-    return next === undefined || next.until < this.clock.now() ? undefined : next.twiml;
+    return next === undefined || next.until < this.clock.ran() ? undefined : next.twiml;
   }
 
   /** What was said to do, the same for a question that Twilio repeats; a call of which nothing was said is hung up. */

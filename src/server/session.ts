@@ -390,9 +390,9 @@ async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal,
           `Expected a decision of prepareCall within ${ms} ms but received none`,
         ),
       );
-    const timer = clock.after(ms, late);
+    const patience = clock.patience(ms, late);
     stop = () => {
-      clock.cancel(timer);
+      patience.cancel();
       reject(
         new GatewayError(
           'GW_CALL_ENDED',

@@ -1,6 +1,7 @@
-import uWS, { type HttpResponse } from 'uWebSockets.js';
+import type { HttpResponse } from 'uWebSockets.js';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { uWS } from './uws.js';
 
 /**
  * Where responses are upgraded after a wait. uWebSockets.js says on stderr of every one that it is not done within a cork;

@@ -8,7 +8,7 @@ export type StuckWay = 'silent' | 'ending';
 
 /**
  * Finds calls that are stuck: live ones from which nothing comes any more (Twilio sends audio as long as a call lasts, so
- * its end was lost), and ended ones whose end does not finish.
+ * its end was lost), and ended ones whose end does not finish. Only time in which this process ran counts.
  */
 export class Watchdog {
   /** Calls found so far. */
@@ -47,14 +47,14 @@ export class Watchdog {
   /** A call has ended; all of it is freed when `ending` is settled. */
   watchEnd(session: Session, ending: Promise<unknown>): void {
     this.heard.delete(session);
-    this.endings.set(session, { at: this.clock.now(), told: false });
+    this.endings.set(session, { at: this.clock.ran(), told: false });
     const done = () => this.endings.delete(session);
     ending.then(done, done);
   }
 
   /** Looks once; {@link start} does so every second. */
   look(): void {
-    const now = this.clock.now();
+    const now = this.clock.ran();
     for (const session of [...this.sessions()]) {
       if (!session.stream.isConnected) continue;
       const messages = session.stream.messagesIn;

@@ -495,9 +495,7 @@ class Load {
 
   /** Returns early when the run is aborted, or `early` is. */
   private sleep(milliseconds: number, early?: AbortSignal): Promise<void> {
-    const signals = [this.options.signal, early].filter((signal) => signal !== undefined);
-    if (signals.some((signal) => signal.aborted)) return Promise.resolve();
-    return this.clock.sleep(milliseconds, AbortSignal.any(signals));
+    return this.clock.sleep(milliseconds, this.options.signal, early);
   }
 }
 

@@ -12,6 +12,8 @@ import { rfc2822 } from './rfc2822.js';
 const ANSWER_TIMEOUT_MS = 15_000;
 /** Longest answer read; Twilio's limit for TwiML. */
 const MAX_ANSWER_BYTES = 64 * 1024;
+/** Answers of 1xx before the one that counts. */
+const MAX_HINTS = 16;
 const MAX_REDIRECTS = 10;
 
 export type CallDirection = 'inbound' | 'outbound-api';
@@ -198,6 +200,7 @@ function request(
   const { url: real, headers, ca, servername } = destinationOf(signedUrl, options.dial);
   const timeout = options.timeoutMs ?? ANSWER_TIMEOUT_MS;
   const { clock = systemClock, signal } = options;
+  let stop = () => {};
   const ask = (late: AbortSignal) =>
     new Promise<WebhookAnswer & { location: string | undefined }>((resolve, reject) => {
       const sent = (real.protocol === 'https:' ? https : http).request(
@@ -205,7 +208,7 @@ function request(
         {
           method,
           agent: false,
-          signal: signal === undefined ? late : AbortSignal.any([late, signal]),
+          signal: late,
           headers: {
             ...headers,
             accept: '*/*',
@@ -252,7 +255,19 @@ function request(
           });
         },
       );
+      stop = () => sent.destroy(signal?.reason);
+      signal?.addEventListener('abort', stop);
+      if (signal?.aborted) stop();
       sent.on('error', fail);
+      let hints = 0;
+      sent.on('information', () => {
+        hints += 1;
+        if (hints > MAX_HINTS) sent.destroy(new Error(`more than ${MAX_HINTS} answers of 1xx`));
+      });
+      sent.on('upgrade', (_, socket) => {
+        socket.destroy();
+        fail(new Error('status 101'));
+      });
       sent.end(method === 'POST' ? form : undefined);
 
       function fail(cause: Error & { code?: string }): void {
@@ -269,5 +284,6 @@ function request(
         );
       }
     });
-  return clock.limited(timeout, ask);
+  // The signal may live longer than the call: nothing is left at it.
+  return clock.limited(timeout, ask).finally(() => signal?.removeEventListener('abort', stop));
 }

@@ -30,14 +30,18 @@ export function parsePublicUrl(publicUrl: string): PublicOrigin {
 }
 
 /**
- * The origin a request was sent to, as told by a proxy or, without one, by the request itself. Only used
- * where no public URL is configured: a forged header merely makes the signature fail.
+ * The origin a request was sent to, as told by a proxy or, without one, by the request itself: written as a configured one
+ * is, or `https://` alone where no host was told. Only used where no public URL is configured: a forged header merely makes
+ * the signature fail.
  */
 export function originFromHeaders(header: HeaderReader, secure: boolean): PublicOrigin {
   const first = (name: string) => header(name).split(',')[0]?.trim() ?? '';
   const proto = first('x-forwarded-proto') || (secure ? 'https' : 'http');
   const host = first('x-forwarded-host') || header('host');
-  return { origin: `${proto === 'http' || proto === 'ws' ? 'http' : 'https'}://${host}`, prefix: '' };
+  const scheme = proto === 'http' || proto === 'ws' ? 'http://' : 'https://';
+  const told = scheme + host;
+  const isOrigin = URL.canParse(told) && !/[/?#@\\]/.test(host);
+  return { origin: isOrigin ? scheme + new URL(told).host : 'https://', prefix: '' };
 }
 
 /** The same origin for a WebSocket: https becomes wss, http becomes ws. */
@@ -45,15 +49,29 @@ export function webSocketOrigin(origin: string): string {
   return origin.replace(/^http/, 'ws');
 }
 
+/** What our own URLs carry behind their paths. */
+const OWN_QUERY = /^(callId=[\w-]{1,64}|again=\d{1,9})?$/;
+
+/** Whether a webhook may have this query: what no route asks for costs a forger's victim, and nobody else needs it. */
+export function isWebhookQuery(query: string): boolean {
+  return OWN_QUERY.test(query);
+}
+
 /**
- * Every URL that Twilio may have signed for a request that reached us at `path`: with and without the path
- * prefix (a proxy may strip it), with and without a trailing slash. Ports are left to the verifier.
+ * Every URL that Twilio may have signed for a request that reached us at `path`: with the path prefix (a proxy may
+ * have stripped it), with and without a trailing slash. Ports are left to the verifier. A forger makes us try them
+ * all: they are four only beneath a prefix that routes begin with, where nothing tells whether it was stripped.
+ * @param query without its `?`; `?` alone for a URL that ends in one, which is the URL without it
  */
-export function signedUrlCandidates(at: PublicOrigin, path: string, query: string): string[] {
-  const paths = new Set<string>();
-  for (const base of path.startsWith(`${at.prefix}/`) ? [path, at.prefix + path] : [at.prefix + path]) {
-    paths.add(base);
-    paths.add(base.endsWith('/') ? base.slice(0, -1) : `${base}/`);
-  }
-  return [...paths].map((each) => at.origin + each + (query === '' ? '' : `?${query}`));
+export function signedUrlCandidates({ origin, prefix }: PublicOrigin, path: string, query: string): string[] {
+  if (origin.endsWith('//')) return [];
+  const isPassedOn = path.startsWith(`${prefix}/`);
+  const isStripped = !path.startsWith(`${prefix}/twilio/`);
+  const paths = new Set([...(isPassedOn ? [path] : []), ...(isStripped ? [prefix + path] : [])]);
+  return [...paths].flatMap((each) => {
+    const url = origin + each;
+    if (query === '?') return [url, `${url}?`];
+    const other = url.endsWith('/') ? url.slice(0, -1) : `${url}/`;
+    return query === '' ? [url, other] : [`${url}?${query}`, `${other}?${query}`];
+  });
 }

@@ -1,16 +1,13 @@
-import { timingSafeEqual } from 'node:crypto';
-import {
-  getExpectedTwilioSignature,
-  validateRequest,
-  validateRequestWithBody,
-} from 'twilio/lib/webhooks/webhooks.js';
+import { createHash, createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { parse, stringify } from 'node:querystring';
 import { expected, GatewayError } from '../errors.js';
 import type { FormParameters } from './webhook.js';
 
-/** Base64 of an HMAC-SHA1. */
-const SIGNATURE_LENGTH = 28;
+/** Base64 of an HMAC-SHA1, which has 20 bytes. */
+const SIGNATURE = /^[A-Za-z0-9+/]{27}=$/;
 
-const SECURE = new Set(['https', 'wss']);
+/** Schemes whose default port is 443. */
+const SECURE = new Set(['https://', 'wss://']);
 
 /** A request as Twilio signed it. */
 export interface SignedRequest {
@@ -30,7 +27,7 @@ export interface SignedRequest {
  * by its `bodySHA256`. Source: twilio.com/docs/usage/security#validating-requests.
  */
 export class TwilioSignatureVerifier {
-  private readonly tokens: readonly string[];
+  private readonly keys: readonly KeyObject[];
 
   /** @param authTokens one token, or several; the default is `TWILIO_AUTH_TOKEN` (a comma list is allowed). */
   constructor(authTokens: string | readonly string[] = process.env.TWILIO_AUTH_TOKEN ?? '') {
@@ -38,30 +35,50 @@ export class TwilioSignatureVerifier {
     if (!Array.isArray(list) || list.some((token) => typeof token !== 'string')) {
       throw expected('a string or an array of strings', 'authTokens', authTokens);
     }
-    this.tokens = list.map((token) => token.trim()).filter((token) => token !== '');
-    if (this.tokens.length === 0) {
+    const tokens = list.map((token) => token.trim()).filter((token) => token !== '');
+    if (tokens.length === 0) {
       throw new GatewayError(
         'GW_AUTH_TOKEN_MISSING',
         'Expected at least one Twilio auth token for signature checks but received none; set TWILIO_AUTH_TOKEN',
       );
     }
+    this.keys = tokens.map((token) => createSecretKey(token, 'utf8'));
   }
 
   /** Whether any token signed any of the URLs. Never throws on what a client sent. */
   isValid(request: SignedRequest): boolean {
-    const signature = request.signature ?? '';
-    if (signature.length !== SIGNATURE_LENGTH) return false;
+    const received = digestOf(request.signature ?? '');
+    if (received === undefined) return false;
+    // Made once, however many URLs and tokens there are: a forged request is compared with them all.
+    const form = signedForm(request.parameters ?? {});
     return request.urls.some((url) => {
-      const plain = plainSpellings(url);
-      if (plain !== undefined) {
-        return this.tokens.some((token) =>
-          plain.some((each) => signedPlain(token, signature, each, request)),
-        );
-      }
-      return withSecurePort(url).some(
-        (each) => URL.canParse(each) && this.tokens.some((token) => signed(token, signature, each, request)),
+      if (!URL.canParse(url)) return false;
+      const { href, searchParams } = new URL(url);
+      const bodyHash = searchParams.get('bodySHA256');
+      if (bodyHash !== null && bodyHash !== sha256(request.rawBody ?? '')) return false;
+      const signed = bodyHash === null ? form : NOTHING;
+      return spellings(url, href).some((spelling) =>
+        this.keys.some((key) => {
+          const digest = createHmac('sha1', key).update(spelling).update(signed).digest();
+          return timingSafeEqual(digest, received);
+        }),
       );
     });
+  }
+
+  /**
+   * Refuses what no body could make valid, before that is read.
+   * @throws GatewayError `GW_SIGNATURE_MISSING` or `GW_SIGNATURE_INVALID`, both with status 403
+   */
+  checkHeader(signature: string | undefined): void {
+    if (!signature) {
+      throw new GatewayError(
+        'GW_SIGNATURE_MISSING',
+        'Expected an X-Twilio-Signature header for this request but received none',
+        { status: 403 },
+      );
+    }
+    if (digestOf(signature) === undefined) throw invalid();
   }
 
   /**
@@ -69,56 +86,74 @@ export class TwilioSignatureVerifier {
    * @throws GatewayError `GW_SIGNATURE_MISSING` or `GW_SIGNATURE_INVALID`, both with status 403
    */
   verify(request: SignedRequest): void {
-    if (!request.signature) {
-      throw new GatewayError(
-        'GW_SIGNATURE_MISSING',
-        'Expected an X-Twilio-Signature header for this request but received none',
-        { status: 403 },
-      );
-    }
-    if (!this.isValid(request)) {
-      throw new GatewayError(
-        'GW_SIGNATURE_INVALID',
-        'Expected a signature made with the auth token for this URL but received another one; check PUBLIC_URL',
-        { status: 403 },
-      );
+    this.checkHeader(request.signature);
+    if (!this.isValid(request)) throw invalid();
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function invalid(): GatewayError {
+  return new GatewayError(
+    'GW_SIGNATURE_INVALID',
+    'Expected a signature made with the auth token for this URL but received another one; check PUBLIC_URL',
+    { status: 403 },
+  );
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** The bytes of a signature; `undefined` for any text that Twilio would not write. */
+function digestOf(signature: string): Buffer | undefined {
+  if (!SIGNATURE.test(signature)) return undefined;
+  const digest = Buffer.from(signature, 'base64');
+  // The last character has two bits to spare, which Twilio leaves at 0.
+  return digest.toString('base64') === signature ? digest : undefined;
+}
+
+/** Names and values in the order of names, as they are signed: of a name that comes again, each value once. */
+function signedForm(parameters: FormParameters): Buffer {
+  let text = '';
+  for (const name of Object.keys(parameters).sort()) {
+    const value = parameters[name];
+    if (!Array.isArray(value)) text += name + value;
+    else {
+      let before: string | undefined;
+      for (const each of [...value].sort()) {
+        if (each !== before) text += name + each;
+        before = each;
+      }
     }
   }
+  return Buffer.from(text);
 }
 
 /**
- * How a URL without a query, user or anything to be escaped may have been signed: without a port and with one. The SDK tries
- * six spellings, whatever the URL; a plain one, as nearly all are, has these two, and forgeries cost no more than they must.
+ * How a URL may have been signed: as it came, normalized, and with its query encoded anew; each without a port and with one.
+ * A plain URL, as nearly all are, has only two spellings.
  */
-function plainSpellings(url: string): [string, string] | undefined {
-  const parts = /^(https?|wss?)(:\/\/[a-z0-9.-]+)(:\d+)?(\/[\w/-]*)$/.exec(url);
-  if (parts === null || !URL.canParse(url)) return undefined;
-  const [, scheme = '', host = '', port = SECURE.has(scheme) ? ':443' : ':80', path = ''] = parts;
-  return [scheme + host + path, scheme + host + port + path];
-}
-
-function signedPlain(
-  token: string,
-  signature: string,
-  url: string,
-  { parameters = {} }: SignedRequest,
-): boolean {
-  const expectedSignature = Buffer.from(getExpectedTwilioSignature(token, url, parameters));
-  const received = Buffer.from(signature);
-  return received.length === expectedSignature.length && timingSafeEqual(received, expectedSignature);
-}
-
-/** The SDK tries a URL with and without its default port, but takes 80 for that of `wss`. */
-function withSecurePort(url: string): string[] {
-  const isSecure = /^wss:\/\/[^/:]+\//.test(url);
-  return isSecure ? [url, url.replace(/^(wss:\/\/[^/]+)/, '$1:443')] : [url];
-}
-
-function signed(token: string, signature: string, url: string, request: SignedRequest): boolean {
-  if (new URL(url).searchParams.has('bodySHA256')) {
-    return validateRequestWithBody(token, signature, url, request.rawBody ?? '');
+function spellings(url: string, normalized: string): string[] {
+  const found = new Set<string>();
+  for (const each of [url, normalized, encodedAnew(normalized)]) {
+    const [, scheme, user = '', host = '', port, rest] = URL_PARTS.exec(each) ?? [];
+    if (scheme === undefined) found.add(each);
+    else {
+      found.add(scheme + user + host + rest);
+      found.add(scheme + user + host + (port || (SECURE.has(scheme.toLowerCase()) ? ':443' : ':80')) + rest);
+    }
   }
-  return validateRequest(token, signature, url, request.parameters ?? {});
+  return [...found];
+}
+
+/** Scheme, user, host (in brackets where it is IPv6), port and all else. */
+const URL_PARTS = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*@)?((?:[^/?#@]*\])?[^:/?#@]*)(:[^/?#@]*)?(.*)$/is;
+
+/** Some of Twilio's own services sign a query in the manner of Node's `querystring`. */
+function encodedAnew(url: string): string {
+  const at = url.indexOf('?') + 1;
+  return at === 0 || at === url.length ? url : url.slice(0, at) + stringify(parse(url.slice(at)));
 }
 
 /** Checks one request with the tokens of `TWILIO_AUTH_TOKEN`; the original's function of that name. */

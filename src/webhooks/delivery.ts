@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js';
+import type { Clock, Timer } from '../clock.js';
 import { Permits } from './permits.js';
 import type { WebhookMessage, WebhookSender } from './sender.js';
 
@@ -8,11 +8,11 @@ export interface DeliveryOptions {
   /** Longest wait for one answer, in milliseconds. */
   readonly timeoutMs: number;
   /**
-   * Most tries at a time; no more than the sender has connections, or their time runs while they wait for one. Default: no
-   * limit but the sender's.
+   * Most tries at a time, besides one out of turn; fewer than the sender has connections, or their time runs while they wait
+   * for one. Default: no limit but the sender's.
    */
   readonly atOnce?: number;
-  /** Most tries of one message, from 1. */
+  /** Most tries of one message, from 1. Those out of turn do not count. */
   readonly tries: number;
   /** Pause before the second try; doubled for each one after, up to the longest; each is cut by chance to half at most. */
   readonly firstPauseMs: number;
@@ -20,6 +20,8 @@ export interface DeliveryOptions {
   /** Most messages that wait, in all and of one call. */
   readonly capacity: number;
   readonly perCall: number;
+  /** A message was taken. */
+  readonly onDelivered?: (message: WebhookMessage) => void;
   /** A message was given up. Told once of each, `why` being a code or a status. */
   readonly onDead: (dead: DeadMessage) => void;
 }
@@ -28,31 +30,46 @@ export interface DeadMessage {
   readonly message: WebhookMessage;
   readonly why: string;
   readonly tries: number;
+  /** Whether it had tries left, but the gateway closed. */
+  readonly isCut: boolean;
 }
 
 /** One call's messages: the first is under way, the others wait behind it. */
 interface Lane {
   readonly waiting: WebhookMessage[];
   /** Ends a pause early. */
-  hurry: () => void;
+  hurry: (cause: Cause) => void;
 }
+
+/** Why a try is made: its pause is over, out of turn, the receiver is back, or the gateway closes. */
+type Cause = 'turn' | 'probe' | 'back' | 'closing';
+
+/** While nothing is taken, one message is tried out of turn so often, and for so long at most. */
+const PROBE_MS = 1_000;
 
 /**
  * Delivers messages at least once: those of one call one after the other and in order, those of several calls side by
- * side. Whoever adds one never waits; what does not fit is given up at once.
+ * side. Whoever adds one never waits; what does not fit is given up at once. A receiver that is back is found within a second
+ * or two, however long the pauses have become, and gets at once what waits.
  */
 export class Delivery {
   /** Answered with 2xx, tried again, given up. */
   readonly counts = { delivered: 0, retried: 0, dead: 0 };
   private readonly lanes = new Map<string, Lane>();
   private readonly working = new Set<Promise<void>>();
-  private readonly stopping = new AbortController();
+  /** Those in a pause, the longest first. */
+  private readonly resting = new Set<Lane>();
   private readonly permits: Permits;
+  /** When the receiver took something, or might have had to. */
+  private takenAt: number;
+  private probing: Timer | undefined;
   private isClosing = false;
+  private isStopped = false;
   private size = 0;
 
   constructor(private readonly options: DeliveryOptions) {
     this.permits = new Permits(options.atOnce ?? Number.POSITIVE_INFINITY);
+    this.takenAt = options.clock.now();
   }
 
   /** Messages that were added and are neither delivered nor given up. */
@@ -64,9 +81,9 @@ export class Delivery {
   add(callId: string, message: WebhookMessage): void {
     const lane = this.lanes.get(callId);
     const { capacity, perCall } = this.options;
-    if (this.isClosing) this.giveUp(message, 'closed', 0);
+    if (this.isClosing) this.giveUp(message, 'closed', 0, true);
     else if (this.size >= capacity || (lane?.waiting.length ?? 0) >= perCall) {
-      this.giveUp(message, 'queue full', 0);
+      this.giveUp(message, 'queue full', 0, false);
     } else {
       this.size += 1;
       if (lane === undefined) this.open(callId, message);
@@ -74,15 +91,19 @@ export class Delivery {
     }
   }
 
-  /** Delivers what it can within the time, without pauses between tries; gives up the rest. */
+  /** Delivers what it can within the time, without pauses between tries; gives up the rest. May be hurried. */
   async close(withinMs: number): Promise<void> {
     this.isClosing = true;
-    for (const lane of this.lanes.values()) lane.hurry();
-    const { clock } = this.options;
-    const timer = clock.after(withinMs, () => this.stopping.abort());
+    const { clock, sender } = this.options;
+    clock.cancel(this.probing);
+    for (const lane of this.lanes.values()) lane.hurry('closing');
+    const timer = clock.after(withinMs, () => {
+      this.isStopped = true;
+      sender.close();
+    });
     await Promise.all(this.working);
     clock.cancel(timer);
-    this.options.sender.close();
+    sender.close();
   }
 
   private open(callId: string, message: WebhookMessage): void {
@@ -104,54 +125,88 @@ export class Delivery {
   }
 
   private async deliver(message: WebhookMessage, lane: Lane): Promise<void> {
+    const { clock, tries: mostTries } = this.options;
     let why = 'closed';
     let tries = 0;
-    while (tries < this.options.tries && !this.stopping.signal.aborted) {
-      if (tries > 0) {
-        this.counts.retried += 1;
-        await this.pause(tries, lane);
-      }
-      // The time of a try begins when there is a connection for it.
-      await this.permits.take();
-      if (this.stopping.signal.aborted) {
-        this.permits.give();
-        break;
-      }
-      tries += 1;
-      const failure = await this.try(message).finally(() => this.permits.give());
+    let until = 0;
+    while (tries < mostTries && !this.isStopped) {
+      const cause = tries === 0 ? 'turn' : await this.pause(until, lane);
+      // The time of a try begins when there is a connection for it; there is one more than permits.
+      if (cause !== 'probe') await this.permits.take();
+      const failure = await this.try(message, tries, cause);
+      if (cause !== 'probe') this.permits.give();
+      if (failure === 'stopped') break;
       if (failure === undefined) {
-        this.counts.delivered += 1;
+        this.taken(message);
         return;
       }
+      if (cause === 'probe' || cause === 'back') continue;
+      tries += 1;
       why = failure;
+      until = clock.now() + this.pauseMs(tries);
       // One last try each, of those that the receiver did not want, would keep a closing gateway long enough.
       if (this.isClosing && tries > 1) break;
     }
-    this.giveUp(message, why, tries);
+    this.giveUp(message, why, tries, tries < mostTries);
   }
 
-  /** What went wrong, if anything did. */
-  private async try(message: WebhookMessage): Promise<string | undefined> {
+  /** What went wrong, if anything did; `stopped` where it was not tried. */
+  private async try(message: WebhookMessage, nth: number, cause: Cause): Promise<string | undefined> {
     const { sender, timeoutMs } = this.options;
+    if (this.isStopped) return 'stopped';
+    if (nth > 0) this.counts.retried += 1;
     try {
-      const { status } = await sender.post(message, timeoutMs, this.stopping.signal);
+      const limitMs = cause === 'probe' ? Math.min(timeoutMs, PROBE_MS) : timeoutMs;
+      const { status } = await sender.post(message, limitMs);
       return status >= 200 && status < 300 ? undefined : `status ${status}`;
     } catch (error) {
-      return this.stopping.signal.aborted ? 'closed' : String((error as { code?: string }).code);
+      return this.isStopped ? 'closed' : String((error as { code?: string }).code);
     }
   }
 
-  private pause(tries: number, lane: Lane): Promise<void> {
-    if (this.isClosing) return Promise.resolve();
-    const { firstPauseMs, longestPauseMs, clock } = this.options;
-    const longest = Math.min(firstPauseMs * 2 ** (tries - 1), longestPauseMs);
+  /** Waits for the next try, and tells why it is made. */
+  private async pause(until: number, lane: Lane): Promise<Cause> {
+    if (this.isClosing) return 'closing';
+    const { clock } = this.options;
     const hurry = new AbortController();
-    lane.hurry = () => hurry.abort();
-    return clock.sleep(longest * (0.5 + Math.random() / 2), hurry.signal);
+    let cause: Cause = 'turn';
+    lane.hurry = (why) => {
+      cause = why;
+      hurry.abort();
+    };
+    this.resting.add(lane);
+    this.probing ??= clock.after(PROBE_MS, () => this.probe());
+    await clock.sleep(until - clock.now(), hurry.signal);
+    this.resting.delete(lane);
+    return cause;
   }
 
-  private giveUp(message: WebhookMessage, why: string, tries: number): void {
+  private pauseMs(tries: number): number {
+    const { firstPauseMs, longestPauseMs } = this.options;
+    return Math.min(firstPauseMs * 2 ** (tries - 1), longestPauseMs) * (0.5 + Math.random() / 2);
+  }
+
+  private probe(): void {
+    const { clock } = this.options;
+    this.probing = undefined;
+    const [lane] = this.resting;
+    if (lane === undefined || this.isClosing) return;
+    if (clock.now() - this.takenAt >= PROBE_MS) lane.hurry('probe');
+    this.probing = clock.after(PROBE_MS, () => this.probe());
+  }
+
+  /** Where the receiver had taken nothing for a while, nobody waits any longer. */
+  private taken(message: WebhookMessage): void {
+    this.counts.delivered += 1;
+    this.options.onDelivered?.(message);
+    const now = this.options.clock.now();
+    const isBack = now - this.takenAt >= PROBE_MS;
+    this.takenAt = now;
+    if (isBack) for (const lane of this.resting) lane.hurry('back');
+  }
+
+  private giveUp(message: WebhookMessage, why: string, tries: number, isCut: boolean): void {
     this.counts.dead += 1;
-    this.options.onDead({ message, why, tries });
+    this.options.onDead({ message, why, tries, isCut });
   }
 }

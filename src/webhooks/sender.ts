@@ -1,9 +1,17 @@
-import http from 'node:http';
-import https from 'node:https';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import { VERSION } from '../version.js';
+import {
+  type Connect,
+  type Connection,
+  connecting,
+  MAX_ANSWER_BYTES,
+  type WebhookAnswer,
+} from './connection.js';
+import { Permits } from './permits.js';
 import { secondsOf, signWebhook } from './signature.js';
+
+export type { WebhookAnswer };
 
 export interface SenderOptions {
   readonly url: string;
@@ -19,28 +27,28 @@ export interface WebhookMessage {
   readonly body: string;
 }
 
-export interface WebhookAnswer {
-  readonly status: number;
-  readonly body: string;
-}
-
-/** Largest answer that is read, in bytes. */
-export const MAX_ANSWER_BYTES = 64 * 1024;
-/** A connection that nobody needed for so long is closed: before most servers do. */
-const IDLE_MS = 4_000;
-
 /** Posts signed JSON to one URL. Follows no redirect: a signature is for whom it was made. */
 export class WebhookSender {
-  private readonly agent: http.Agent;
-  private readonly url: URL;
   /** Sign what is sent from now on. */
   secrets: readonly string[];
+  private readonly url: URL;
+  private readonly connect: Connect;
+  private readonly headers: Readonly<Record<string, string>>;
+  private readonly permits: Permits;
+  private readonly idle: Connection[] = [];
+  /** Each cuts a try that is under way. */
+  private readonly underWay = new Set<AbortController>();
 
   constructor(private readonly options: SenderOptions) {
     this.url = new URL(options.url);
     this.secrets = options.secrets;
-    const { Agent } = this.url.protocol === 'https:' ? https : http;
-    this.agent = new Agent({ keepAlive: true, maxSockets: options.connections, timeout: IDLE_MS });
+    this.connect = connecting(this.url.origin);
+    this.headers = {
+      'content-type': 'application/json',
+      'user-agent': `trunkline/${VERSION}`,
+      ...credentialsOf(this.url),
+    };
+    this.permits = new Permits(options.connections);
   }
 
   /** Whom it posts to, as a log may show it: without credentials, path and query. */
@@ -49,77 +57,91 @@ export class WebhookSender {
   }
 
   /**
-   * Makes one try.
+   * Makes one try. Whatever comes back, it is over by its time, and nothing of it is left.
    * @param timeoutMs from now to the answer's last byte, the wait for a connection included
    * @throws GatewayError `GW_WEBHOOK_TIMEOUT`, `GW_WEBHOOK_UNREACHABLE`, `GW_WEBHOOK_ANSWER_TOO_LARGE`; the signal's
    * reason where it is aborted
    */
-  async post({ id, body }: WebhookMessage, timeoutMs: number, signal?: AbortSignal): Promise<WebhookAnswer> {
+  async post(message: WebhookMessage, timeoutMs: number, signal?: AbortSignal): Promise<WebhookAnswer> {
+    signal?.throwIfAborted();
     const { clock } = this.options;
-    let isLate = false;
+    const limitMs = Math.max(1, Math.round(timeoutMs));
+    const cut = new AbortController();
+    const late = clock.patience(limitMs, () =>
+      cut.abort(failure('GW_WEBHOOK_TIMEOUT', `an answer within ${limitMs} ms`, 'none')),
+    );
+    // A signal may live as long as the process: nothing is left at it.
+    const stop = () => cut.abort(signal?.reason);
+    signal?.addEventListener('abort', stop);
+    this.underWay.add(cut);
     try {
-      return await clock.limited(Math.max(1, Math.round(timeoutMs)), (late) => {
-        late.addEventListener('abort', () => {
-          isLate = true;
-        });
-        return this.exchange(id, body, signal === undefined ? late : AbortSignal.any([signal, late]));
-      });
+      return await Promise.race([abortOf(cut.signal), this.exchange(message, cut.signal)]);
     } catch (error) {
-      signal?.throwIfAborted();
-      if (error instanceof GatewayError) throw error;
-      if (isLate) {
-        throw failure('GW_WEBHOOK_TIMEOUT', `an answer within ${Math.round(timeoutMs)} ms`, 'none');
-      }
-      const { code = 'a broken connection' } = error as NodeJS.ErrnoException;
-      throw failure('GW_WEBHOOK_UNREACHABLE', 'an answer', code);
+      throw cut.signal.aborted ? cut.signal.reason : failureOf(error as NodeJS.ErrnoException);
+    } finally {
+      this.underWay.delete(cut);
+      signal?.removeEventListener('abort', stop);
+      late.cancel();
     }
   }
 
   /** Closes every connection; requests under way fail. */
   close(): void {
-    this.agent.destroy();
+    const closed = failure('GW_WEBHOOK_UNREACHABLE', 'an answer', 'none before the gateway closed');
+    for (const cut of this.underWay) cut.abort(closed);
+    for (const connection of this.idle.splice(0)) connection.end(closed);
   }
 
-  private exchange(id: string, body: string, signal: AbortSignal): Promise<WebhookAnswer> {
-    return new Promise((resolve, reject) => {
-      const { request } = this.url.protocol === 'https:' ? https : http;
-      const sent = request(this.url, {
-        method: 'POST',
-        agent: this.agent,
-        signal,
-        headers: {
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(body),
-          'user-agent': `trunkline/${VERSION}`,
-          ...signWebhook(id, body, this.secrets, secondsOf(this.options.clock.date())),
-        },
-      });
-      sent.on('error', reject);
-      sent.on('response', (response) => {
-        const chunks: Buffer[] = [];
-        let size = 0;
-        response.on('data', (chunk: Buffer) => {
-          size += chunk.length;
-          chunks.push(chunk);
-          if (size <= MAX_ANSWER_BYTES) return;
-          reject(
-            failure('GW_WEBHOOK_ANSWER_TOO_LARGE', `at most ${MAX_ANSWER_BYTES} bytes of answer`, 'more'),
-          );
-          sent.destroy();
-        });
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
-        );
-        response.on('error', reject);
-      });
-      sent.end(body);
-    });
+  private async exchange({ id, body }: WebhookMessage, cut: AbortSignal): Promise<WebhookAnswer> {
+    await this.permits.take();
+    try {
+      cut.throwIfAborted();
+      const connection = this.idle.pop() ?? this.connect();
+      try {
+        const path = `${this.url.pathname}${this.url.search}`;
+        const seconds = secondsOf(this.options.clock.date());
+        const signed = { ...this.headers, ...signWebhook(id, body, this.secrets, seconds) };
+        const answer = await connection.post({ path, headers: signed, body }, cut);
+        this.idle.push(connection);
+        return answer;
+      } catch (error) {
+        connection.end(error as Error);
+        throw error;
+      }
+    } finally {
+      this.permits.give();
+    }
   }
 }
 
 /** Whether another try may go well: busy or out of order. */
 export function isPassingStatus(status: number): boolean {
   return status === 408 || status === 429 || status >= 500;
+}
+
+/** Rejects with the signal's reason; never, where it is not aborted. */
+function abortOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+}
+
+/** What a URL with a name and a password asks for. */
+function credentialsOf({ username, password }: URL): Record<string, string> {
+  if (username === '' && password === '') return {};
+  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` };
+}
+
+function failureOf({ code = '', message }: NodeJS.ErrnoException): GatewayError {
+  if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
+    return failure('GW_WEBHOOK_ANSWER_TOO_LARGE', `at most ${MAX_ANSWER_BYTES} bytes of answer`, 'more');
+  }
+  // Undici's codes say less than its words; of the system and of TLS it is the other way round.
+  const isCoded = code !== '' && !code.startsWith('UND_ERR_');
+  return failure(
+    'GW_WEBHOOK_UNREACHABLE',
+    'an answer',
+    (isCoded && code) || message || 'a broken connection',
+  );
 }
 
 function failure(code: `GW_${string}`, what: string, received: string): GatewayError {

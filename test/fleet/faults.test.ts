@@ -390,9 +390,10 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     // What stands where a call should is an answer, and not an outage.
     const parameters = voiceParameters();
     await client.lPush(`trunkline:sid:${parameters.CallSid}`, 'x');
-    expect(await post(first, '/twilio/voice', parameters)).toContain('<Reject reason="busy"/>');
+    expect(await post(first, '/twilio/next', parameters)).toContain('again=1');
     expect(first.output).toContain('GW_REGISTRY_ERROR');
     expect(await first.metric('registry_up')).toBe(1);
+    expect(await post(first, '/twilio/voice', parameters)).toContain('<Stream');
     client.destroy();
   });
 

@@ -22,6 +22,7 @@ describeOnRedis('the nodes of a fleet', () => {
       () => STATE,
       (what) => answer(what),
       (error) => faults.push(error),
+      () => {},
       systemClock,
     );
     nodes.open();

@@ -42,9 +42,12 @@ describe('/v1', () => {
 
   it('wants its key as bearer: 401', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
-    for (const authorization of ['', KEY, `Bearer ${KEY}x`, `bearer ${KEY}`, 'Bearer ']) {
+    for (const authorization of ['', KEY, `Bearer ${KEY}x`, `Basic ${KEY}`, 'Bearer ']) {
       const answer = await control(url, 'GET', '/v1/calls', undefined, authorization);
       expect(answer).toMatchObject({ status: 401, body: { error: { code: 'GW_UNAUTHORIZED' } } });
+    }
+    for (const scheme of ['bearer', 'BEARER']) {
+      expect((await control(url, 'GET', '/v1/calls', undefined, `${scheme} ${KEY}`)).status).toBe(200);
     }
   });
 

@@ -13,14 +13,19 @@ const keeper = (options: Partial<GatekeeperOptions> = {}) =>
 /** A request as the server hands it on. */
 function request(path: string, headers: Record<string, string> = {}) {
   const [before = '', query = ''] = path.split('?');
-  return { path: before, query, header: (name: string) => headers[name] ?? '' };
+  return {
+    path: before,
+    query,
+    hasBareQuery: path.endsWith('?'),
+    header: (name: string) => headers[name] ?? '',
+  };
 }
 
 /** Whether a webhook signed for `url` passes when it reaches us at `path`. */
 function passes(options: Partial<GatekeeperOptions>, url: string, path: string, headers = {}): boolean {
   const signed = request(path, { 'x-twilio-signature': sign(url, FORM, TOKEN), ...headers });
   try {
-    keeper(options).checkWebhook(signed, FORM, '');
+    keeper(options).checkWebhook(signed, FORM);
     return true;
   } catch (error) {
     expect(error).toEqual(INVALID);
@@ -42,6 +47,11 @@ describe('a webhook', () => {
     [at('https://a.example/p'), 'https://a.example/v', '/v', false],
     [at('https://a.example'), 'https://a.example/v?x=1', '/v?x=1', true],
     [at('https://a.example'), 'https://a.example/v?x=1', '/v', false],
+    [at('https://a.example'), 'https://a.example/v?', '/v?', true],
+    [at('https://a.example'), 'https://a.example/v', '/v?', true],
+    [at('https://a.example'), 'https://a.example/v?', '/v', false],
+    [at('https://a.example/p'), 'https://a.example/p/twilio/v', '/p/twilio/v', true],
+    [at('https://a.example/twilio'), 'https://a.example/twilio/twilio/v', '/twilio/v', true],
     [at('https://a.example'), 'https://a.example/v', '/w', false],
     [at('https://a.example'), 'http://a.example/v', '/v', false],
     [at('https://a.example'), 'wss://a.example/v', '/v', false],
@@ -62,23 +72,47 @@ describe('a webhook', () => {
     const signed = (token: string) =>
       request('/v', { 'x-twilio-signature': sign('https://a.example/v', FORM, token) });
     const two = keeper({ publicUrl: 'https://a.example', authTokens: ['old', TOKEN] });
-    expect(() => two.checkWebhook(signed('old'), FORM, '')).not.toThrow();
-    expect(() => two.checkWebhook(signed(TOKEN), FORM, '')).not.toThrow();
-    expect(() => two.checkWebhook(signed('new'), FORM, '')).toThrow(INVALID);
+    expect(() => two.checkWebhook(signed('old'), FORM)).not.toThrow();
+    expect(() => two.checkWebhook(signed(TOKEN), FORM)).not.toThrow();
+    expect(() => two.checkWebhook(signed('new'), FORM)).toThrow(INVALID);
   });
 
   test('without a signature is refused', () => {
-    expect(() => keeper().checkWebhook(request('/v', { host: 'a' }), FORM, '')).toThrow(MISSING);
+    expect(() => keeper().checkWebhook(request('/v', { host: 'a' }), FORM)).toThrow(MISSING);
   });
 
   test('is refused, not crashed on, where there is not even a host', () => {
-    expect(() => keeper().checkWebhook(request('/v', { 'x-twilio-signature': 'x' }), FORM, '')).toThrow(
-      INVALID,
+    expect(() => keeper().checkWebhook(request('/v', { 'x-twilio-signature': 'x' }), FORM)).toThrow(INVALID);
+  });
+});
+
+describe('the head of a webhook', () => {
+  const head = (path: string, signature: string) =>
+    keeper().checkWebhookHead(request(path, { 'x-twilio-signature': signature }));
+  const wellFormed = `${'A'.repeat(27)}=`;
+
+  test('passes with a signature that a body could make valid, and a query of our own', () => {
+    for (const path of ['/v', '/v?', '/v?callId=a-b', '/v?again=2'])
+      expect(() => head(path, wellFormed)).not.toThrow();
+  });
+
+  test('is refused without one, and with a query that no route knows', () => {
+    expect(() => head('/v', '')).toThrow(MISSING);
+    expect(() => head('/v', 'forged')).toThrow(INVALID);
+    expect(() => head('/v?tenant=5', wellFormed)).toThrow(
+      expect.objectContaining({ code: 'GW_NOT_FOUND', status: 404 }),
     );
   });
 });
 
 describe('an upgrade', () => {
+  test('with a query, or a longer URL than any stream has, is refused before its signature is looked at', () => {
+    const unknown = expect.objectContaining({ code: 'GW_NOT_FOUND', status: 404 });
+    for (const path of ['/p/m?a=1', `/p/${'m'.repeat(200)}`]) {
+      expect(() => keeper({ publicUrl: 'https://a.example/p' }).checkUpgrade(request(path))).toThrow(unknown);
+    }
+  });
+
   test('is signed over its wss URL, without parameters', () => {
     const check = (url: string, path = '/p/m') =>
       keeper({ publicUrl: 'https://a.example/p' }).checkUpgrade(
@@ -108,7 +142,7 @@ describe('the gatekeeper', () => {
   test('lets everything pass only where it was told so', () => {
     const open = new Gatekeeper({ secure: false });
     expect(open.checksSignatures).toBe(false);
-    expect(() => open.checkWebhook(request('/v'), FORM, '')).not.toThrow();
+    expect(() => open.checkWebhook(request('/v'), FORM)).not.toThrow();
     expect(() => open.checkUpgrade(request('/m'))).not.toThrow();
     expect(keeper().checksSignatures).toBe(true);
   });
@@ -149,5 +183,20 @@ describe('the gatekeeper', () => {
   test('admits the control key', () => {
     const header = (name: string) => (name === 'authorization' ? 'Bearer the-control-key' : '');
     expect(() => keeper({ controlApiKey: 'the-control-key' }).checkControl(header)).not.toThrow();
+  });
+
+  test.each(['bearer the-control-key', 'BEARER the-control-key', 'bEaReR  the-control-key'])(
+    'admits it by %j',
+    (authorization) => {
+      expect(() =>
+        keeper({ controlApiKey: 'the-control-key' }).checkControl(() => authorization),
+      ).not.toThrow();
+    },
+  );
+
+  test('knows no other case of the key itself', () => {
+    const check = () =>
+      keeper({ controlApiKey: 'the-control-key' }).checkControl(() => 'bearer The-control-key');
+    expect(check).toThrow(expect.objectContaining({ code: 'GW_UNAUTHORIZED' }));
   });
 });

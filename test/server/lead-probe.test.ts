@@ -111,6 +111,7 @@ beforeEach(() => {
         return phone.heardMs;
       },
       pieceMs: phone.pieceMs,
+      lostMs: () => clock.lost(),
       injectedAt: Number.NEGATIVE_INFINITY,
     },
     playout,

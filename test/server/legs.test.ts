@@ -335,7 +335,8 @@ describe('a raw leg', () => {
       /^trunkline_legs_active (\d+)$/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1];
     expect(await legs()).toBe('1');
     await phone.hangUp();
-    await sleep(100);
+    // Figures are those of the last second.
+    await sleep(1_000);
     expect(await legs()).toBe('0');
     const late = twilio.placeCall({ ...CALL, from: '+15550009999', listens: true });
     await late.started;

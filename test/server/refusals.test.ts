@@ -1,4 +1,5 @@
-import { request } from 'node:http';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import {
   AUTH_TOKEN,
@@ -14,6 +15,9 @@ import { startGateway } from '../support/gateway.js';
 import { eventually, virtualTime } from '../support/time.js';
 
 virtualTime();
+
+/** What might be a signature. */
+const WELL_FORMED = `${'A'.repeat(27)}=`;
 
 async function errorCode(response: Response): Promise<string> {
   return ((await response.json()) as { error: { code: string } }).error.code;
@@ -51,7 +55,11 @@ describe('POST /twilio/voice refuses', () => {
     const chunked = await new Promise<number | undefined>((resolve, reject) => {
       const post = request(`${url}/twilio/voice`, {
         method: 'POST',
-        headers: { 'content-type': 'application/x-www-form-urlencoded', 'transfer-encoding': 'chunked' },
+        headers: {
+          'content-type': 'application/x-www-form-urlencoded',
+          'transfer-encoding': 'chunked',
+          'x-twilio-signature': WELL_FORMED,
+        },
       });
       post.on('response', (response) => {
         response.resume();
@@ -64,9 +72,61 @@ describe('POST /twilio/voice refuses', () => {
     expect(chunked).toBe(413);
   });
 
+  it('a form of more than 16 KiB: 413', async () => {
+    const { url } = await startGateway();
+    const form = (size: number) => ({ ...voiceParameters(), More: 'x'.repeat(size) });
+    const taken = await postForm(url, '/twilio/voice', form(15_000));
+    expect([taken.status, await taken.text()]).toEqual([200, expect.stringContaining('<Stream')]);
+    const more = await postForm(url, '/twilio/voice', form(16_384));
+    expect([more.status, await errorCode(more)]).toEqual([413, 'GW_BODY_TOO_LARGE']);
+  });
+
+  it.each(['', 'x', `${'A'.repeat(26)}B=`])(
+    'a webhook with the signature %j before its body is here: 403',
+    async (signature) => {
+      const { url } = await startGateway();
+      const post = request(`${url}/twilio/voice`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/x-www-form-urlencoded',
+          'content-length': 10_000,
+          'x-twilio-signature': signature,
+        },
+      });
+      // The rest never comes.
+      post.write('CallSid=');
+      const [response] = (await once(post, 'response')) as [IncomingMessage];
+      expect(response.statusCode).toBe(403);
+      post.on('error', () => {});
+      post.destroy();
+    },
+  );
+
+  it('a query that no route knows: 404; a bare "?" is none', async () => {
+    const { url } = await startGateway();
+    const unknown = await postForm(url, '/twilio/voice?tenant=5', voiceParameters());
+    expect([unknown.status, await errorCode(unknown)]).toEqual([404, 'GW_NOT_FOUND']);
+    // fetch() leaves a bare "?" out.
+    const { hostname, port } = new URL(url);
+    for (const signed of ['', '?']) {
+      const parameters = voiceParameters();
+      const post = request({
+        ...{ hostname, port, path: '/twilio/voice?', method: 'POST' },
+        headers: {
+          'content-type': 'application/x-www-form-urlencoded',
+          'x-twilio-signature': sign(`https://voice.example.com/edge/twilio/voice${signed}`, parameters),
+        },
+      });
+      post.end(new URLSearchParams(parameters).toString());
+      const [response] = (await once(post, 'response')) as [IncomingMessage];
+      response.resume();
+      expect([signed, response.statusCode]).toEqual([signed, 200]);
+    }
+  });
+
   it('more parameters than Twilio would ever send: 413, before they cost anything', async () => {
     const { url } = await startGateway();
-    const many = Object.fromEntries(Array.from({ length: 501 }, (_, i) => [`k${i}`, '']));
+    const many = Object.fromEntries(Array.from({ length: 201 }, (_, i) => [`k${i}`, '']));
     const answer = await postForm(url, '/twilio/voice', many);
     expect([answer.status, await errorCode(answer)]).toEqual([413, 'GW_TOO_MANY_PARAMETERS']);
   });

@@ -54,4 +54,26 @@ describe('the token bucket', () => {
     expect(bucket.take(5, clock.now())).toBe(true);
     expect(bucket.take(21, clock.now())).toBe(false);
   });
+
+  test('lets pass what came while this process stood still, once', () => {
+    const bucket = new TokenBucket(100, 20, clock.now(), 0);
+    const lost = 30_000;
+    clock.advance(lost);
+    let taken = 0;
+    while (taken < 10_000 && bucket.take(1, clock.now(), lost)) taken += 1;
+    expect(taken).toBe(20 + 100 * 30);
+    clock.advance(60_000);
+    taken = 0;
+    while (taken < 10_000 && bucket.take(1, clock.now(), lost)) taken += 1;
+    expect(taken).toBe(20);
+  });
+
+  test('forgets what nobody needed of that after as long again', () => {
+    const bucket = new TokenBucket(100, 20, clock.now(), 0);
+    clock.advance(30_000);
+    expect(bucket.take(1, clock.now(), 30_000)).toBe(true);
+    clock.advance(30_000);
+    expect(bucket.take(21, clock.now(), 30_000)).toBe(false);
+    expect(bucket.take(20, clock.now(), 30_000)).toBe(true);
+  });
 });

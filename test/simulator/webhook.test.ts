@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { destinationOf } from '../../src/simulator/dial.js';
@@ -10,6 +10,7 @@ import {
   streamStatusParameters,
   webhookParameters,
 } from '../../src/simulator/index.js';
+import { HOSTILITIES, HostileReceiver } from '../support/hostile.js';
 import { freePort } from '../support/port.js';
 import { ReferenceGateway, type ReferenceGatewayOptions } from '../support/reference-gateway.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -199,4 +200,22 @@ describe('requests', () => {
     await expect(pending).rejects.toMatchObject({ code: 'GW_SIM_11200' });
     silent.close();
   });
+
+  it.each(Object.entries(HOSTILITIES).filter(([, { scheme }]) => scheme === undefined))(
+    'has an end, where the server %s',
+    async (_, hostility) => {
+      const server = await HostileReceiver.start(() => hostility);
+      const clock = new VirtualClock();
+      clock.start();
+      const abort = new AbortController();
+      const sent = sendWebhook(server.url(), {}, { authToken: 'x', clock, signal: abort.signal });
+      const outcome = await sent.then(
+        ({ status }) => status,
+        (error) => error.code,
+      );
+      clock.halt();
+      expect(String(outcome)).toMatch(/^(GW_SIM_112\d\d|\d{3})$/);
+      expect(getEventListeners(abort.signal, 'abort')).toHaveLength(0);
+    },
+  );
 });

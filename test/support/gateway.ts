@@ -10,7 +10,9 @@ afterEach(async () => {
 });
 
 /** A gateway on a free port, closed after the test. */
-export async function startGateway(options: GatewayOptions = {}): Promise<{ gateway: Gateway; url: string }> {
+export async function startGateway(
+  options: GatewayOptions = {},
+): Promise<{ gateway: Gateway; url: string; operationsUrl: string }> {
   const gateway = createGateway({
     // The phones are in this process too: its load is not the gateway's.
     maxLoopDelayMs: 0,
@@ -23,6 +25,6 @@ export async function startGateway(options: GatewayOptions = {}): Promise<{ gate
     twilio: { accountSid: ACCOUNT_SID, authTokens: [AUTH_TOKEN], ...options.twilio },
   });
   running.push(gateway);
-  const { url } = await gateway.listen();
-  return { gateway, url };
+  const { url, operationsUrl } = await gateway.listen();
+  return { gateway, url, operationsUrl };
 }

@@ -1,4 +1,4 @@
-import { Clock, type Timer } from '../../src/clock.js';
+import { Clock, LONGEST_TURN_MS, type Timer } from '../../src/clock.js';
 
 interface Wait extends Timer {
   due: number;
@@ -28,6 +28,7 @@ export class VirtualClock extends Clock {
   /** What each reading of the time takes, for who measures work. */
   readingMs = 0;
   private time = 1_000;
+  private lostMs = 0;
   private readonly waits: Wait[] = [];
   private running: NodeJS.Immediate | undefined;
 
@@ -39,6 +40,10 @@ export class VirtualClock extends Clock {
   now(): number {
     this.time += this.readingMs;
     return this.time;
+  }
+
+  override lost(): number {
+    return this.lostMs;
   }
 
   date(): Date {
@@ -76,6 +81,7 @@ export class VirtualClock extends Clock {
   /** Moves time on while the process stands still; what is overdue then runs once. */
   stall(ms: number): void {
     this.time += ms;
+    this.lostMs += Math.max(0, ms - LONGEST_TURN_MS);
     const overdue = this.waits.filter(({ due }) => due <= this.time);
     for (const wait of overdue) if (this.waits.includes(wait)) this.run(wait);
   }

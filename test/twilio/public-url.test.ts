@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  isWebhookQuery,
   originFromHeaders,
   parsePublicUrl,
   signedUrlCandidates,
@@ -43,6 +44,10 @@ describe('the origin told by headers', () => {
     ],
     ['a proxied wss', { host: 'a.example', 'x-forwarded-proto': 'wss' }, false, 'https://a.example'],
     ['a proxied ws', { host: 'a.example', 'x-forwarded-proto': 'ws' }, true, 'http://a.example'],
+    ['another spelling of a host', { host: 'A.Example:0443' }, true, 'https://a.example'],
+    ['no host', { host: 'a.example/x?' }, true, 'https://'],
+    ['no host either', { host: 'user@a.example' }, true, 'https://'],
+    ['nor this', { host: 'a b' }, true, 'https://'],
     ['empty forwarded', { host: 'a', 'x-forwarded-proto': '', 'x-forwarded-host': '' }, true, 'https://a'],
   ])('is right: %s', (_, headers, secure, origin) => {
     expect(told(headers, secure)).toBe(origin);
@@ -51,6 +56,20 @@ describe('the origin told by headers', () => {
   test('has no prefix', () => {
     expect(originFromHeaders(() => 'x', false).prefix).toBe('');
   });
+});
+
+test.each([
+  ['', true],
+  ['callId=7d1f-a_B', true],
+  ['again=3', true],
+  ['callId=', false],
+  ['callId=a%20b', false],
+  ['callId=a&callId=b', false],
+  ['again=x', false],
+  ['tenant=5', false],
+  ['?', false],
+])('a webhook may have the query %j: %s', (query, known) => {
+  expect(isWebhookQuery(query)).toBe(known);
 });
 
 test('a WebSocket origin keeps the security of its HTTP one', () => {
@@ -66,12 +85,8 @@ describe('the URLs that Twilio may have signed', () => {
     ['a slash that came', '', '/twilio/voice/', ['/twilio/voice/', '/twilio/voice']],
     ['a stripped prefix', '/p', '/twilio/voice', ['/p/twilio/voice', '/p/twilio/voice/']],
     ['a prefix like another word', '/p', '/pt/voice', ['/p/pt/voice', '/p/pt/voice/']],
-    [
-      'a prefix passed on',
-      '/p',
-      '/p/twilio/voice',
-      ['/p/twilio/voice', '/p/twilio/voice/', '/p/p/twilio/voice', '/p/p/twilio/voice/'],
-    ],
+    ['a prefix passed on', '/p', '/p/twilio/voice', ['/p/twilio/voice', '/p/twilio/voice/']],
+    ['a prefix passed on, of no route', '/p', '/p/v', ['/p/v', '/p/v/', '/p/p/v', '/p/p/v/']],
     [
       'a stripped prefix that is a route’s own',
       '/twilio',
@@ -87,5 +102,22 @@ describe('the URLs that Twilio may have signed', () => {
       `${origin}/s?b=%20&a=+`,
       `${origin}/s/?b=%20&a=+`,
     ]);
+  });
+
+  test('that end in a bare "?" are those without it, and with it', () => {
+    expect(signedUrlCandidates({ origin, prefix: '/p' }, '/s', '?')).toEqual([
+      `${origin}/p/s`,
+      `${origin}/p/s?`,
+    ]);
+  });
+
+  test('are none where no host was told', () => {
+    expect(
+      signedUrlCandidates(
+        originFromHeaders(() => '', true),
+        '/s',
+        '',
+      ),
+    ).toEqual([]);
   });
 });

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
+import { parse, stringify } from 'node:querystring';
 import fc from 'fast-check';
 import twilio from 'twilio';
+import { getExpectedTwilioSignature as twilioSignature } from 'twilio/lib/webhooks/webhooks.js';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TwilioSignatureVerifier, verifyTwilioSignature } from '../../src/twilio/signature.js';
 import { parseForm } from '../../src/twilio/webhook.js';
@@ -108,6 +110,96 @@ describe('a signature', () => {
     expect(valid).toBeGreaterThan(100);
   });
 
+  test('of any URL and form is what the SDK takes', () => {
+    const text = fc.oneof(
+      fc.string({ unit: 'grapheme', maxLength: 6 }),
+      fc.constantFrom(
+        '',
+        'a',
+        'b',
+        'a b',
+        'a+b',
+        '%',
+        '%41',
+        "it's",
+        '\u00e4',
+        '\u{1f600}',
+        '__proto__',
+        '10',
+        '9',
+      ),
+    );
+    const form = fc
+      .array(fc.tuple(text, text), { maxLength: 8 })
+      .map((pairs) => new URLSearchParams(pairs).toString());
+    const query = fc.oneof(
+      fc.constantFrom(
+        '',
+        '?',
+        '?a=1',
+        "?a='b'",
+        '?a=%27',
+        '?a=+b&a=c',
+        '?a&b',
+        '?%zz',
+        '?a=b#c',
+        '?a=(1)*!',
+        '?&&',
+      ),
+      fc.array(fc.tuple(text, text), { maxLength: 4 }).map((pairs) => `?${new URLSearchParams(pairs)}`),
+      fc.webQueryParameters().map((each) => `?${each}`),
+    );
+    const base = fc.constantFrom(
+      'https://a.example/v',
+      'https://a.example:443/v',
+      'https://A.example:8443/v',
+      'http://a.example/v',
+      'http://[::1]:3000/v',
+      'HTTPS://a.example/v',
+      'https://u:p@a.example/v%20w',
+      'https://a.example',
+    );
+    const respell = fc.constantFrom<(url: string) => string>(
+      (url) => url,
+      (url) => new URL(url).href,
+      (url) => url.replace(/^(https:\/\/[^/:]+)(\/|$)/i, '$1:443$2'),
+      (url) => url.replace(/:(443|8443|3000)/, ''),
+      (url) =>
+        /\?./.test(url)
+          ? `${url.replace(/\?.*/s, '')}?${stringify(parse(url.replace(/^[^?]*\?/, '')))}`
+          : url,
+      (url) => `${url}x`,
+    );
+    let valid = 0;
+    fc.assert(
+      fc.property(
+        base,
+        query,
+        respell,
+        form,
+        form,
+        fc.boolean(),
+        (at, asked, spelled, body, other, changed) => {
+          const url = at + asked;
+          const parameters = parseForm(body);
+          const received = changed ? parseForm(other) : parameters;
+          const signature = twilioSignature(TOKEN, spelled(url), parameters as Record<string, string>);
+          const expected = twilio.validateRequest(TOKEN, signature, url, received);
+          if (expected) valid += 1;
+          expect([url, body, isValid(signature, url, received)]).toEqual([url, body, expected]);
+        },
+      ),
+      { numRuns: 3_000 },
+    );
+    expect(valid).toBeGreaterThan(300);
+  });
+
+  test('of another text for the same bytes is none', () => {
+    // The last character of base64 has two bits that say nothing here.
+    expect(isValid(SIGNATURE.replace('8=', '9='), URL_OF_SDK, FORM)).toBe(false);
+    expect(isValid(` ${SIGNATURE.slice(1)}`, URL_OF_SDK, FORM)).toBe(false);
+  });
+
   test('covers repeated parameters: unique values, sorted', () => {
     const url = 'https://example.com/sms';
     const signature = sign(url, { A: '1', MediaUrl: 'aMediaUrlb', Z: '' }, TOKEN);
@@ -133,6 +225,30 @@ describe('a signature', () => {
 
 describe('a JSON body', () => {
   const signature = 'a9nBmqA0ju/hNViExpshrM61xv4=';
+
+  test('is what the SDK takes, with any query and hash', () => {
+    const hash = createHash('sha256').update(BODY).digest('hex');
+    let valid = 0;
+    fc.assert(
+      fc.property(
+        fc.constantFrom('?', '?a=1&', '?a=%27&', "?a='&"),
+        fc.constantFrom('bodySHA256', 'body%53HA256', 'bodysha256'),
+        fc.constantFrom(hash, hash.toUpperCase(), `%${hash.charCodeAt(0).toString(16)}${hash.slice(1)}`, ''),
+        fc.constantFrom('', '&b=2', `&bodySHA256=${hash}`),
+        fc.constantFrom(BODY, `${BODY} `),
+        (before, name, value, behind, body) => {
+          const url = `https://a.example/v${before}${name}=${value}${behind}`;
+          const signed = twilioSignature(TOKEN, url, {});
+          const expected = twilio.validateRequestWithBody(TOKEN, signed, url, body);
+          const hasHash = new URL(url).searchParams.has('bodySHA256');
+          if (expected) valid += 1;
+          expect([url, isValid(signed, url, {}, body)]).toEqual([url, hasHash ? expected : true]);
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+    expect(valid).toBeGreaterThan(50);
+  });
 
   test('is valid by its hash in the URL', () => {
     expect(isValid(signature, URL_WITH_HASH, {}, BODY)).toBe(true);
@@ -182,6 +298,23 @@ describe('the verifier', () => {
       expect.objectContaining({ code: 'GW_SIGNATURE_INVALID', status: 403 }),
     );
     expect(() => verifier.verify({ ...request, signature: SIGNATURE })).not.toThrow();
+  });
+
+  test('refuses by the header alone what no body could make valid', () => {
+    const malformed = [
+      'x',
+      `${'A'.repeat(28)}`,
+      `${'A'.repeat(26)}==`,
+      `${'A'.repeat(26)}B=`,
+      `${'-'.repeat(27)}=`,
+    ];
+    for (const signature of malformed) {
+      expect(() => verifier.checkHeader(signature)).toThrow(
+        expect.objectContaining({ code: 'GW_SIGNATURE_INVALID', status: 403 }),
+      );
+    }
+    expect(() => verifier.checkHeader('')).toThrow(expect.objectContaining({ code: 'GW_SIGNATURE_MISSING' }));
+    expect(() => verifier.checkHeader(`${'A'.repeat(27)}=`)).not.toThrow();
   });
 
   test('says neither the token nor the right signature', () => {

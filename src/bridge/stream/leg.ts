@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../clock.js';
+import type { Clock, Patience, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { FrameClock } from '../../media/frame-clock.js';
 import type { MarkEcho } from '../../media/marks.js';
@@ -75,8 +75,8 @@ export class StreamLeg implements BridgeLeg {
   private attempts = 0;
   private lostAt: number;
   private retry: Timer | undefined;
-  private alone: Timer | undefined;
-  private joinTimer: Timer | undefined;
+  private alone: Patience | undefined;
+  private joinPatience: Patience | undefined;
   /** Whether it is to be seen in its call, and somebody waits for that. */
   private isPresent = false;
   private others = 0;
@@ -170,8 +170,8 @@ export class StreamLeg implements BridgeLeg {
     if (this.isClosed) return undefined;
     this.isClosed = true;
     this.options.clock.cancel(this.retry);
-    this.options.clock.cancel(this.alone);
-    this.options.clock.cancel(this.joinTimer);
+    this.alone?.cancel();
+    this.joinPatience?.cancel();
     this.options.clock.cancel(this.ringing);
     this.filler.play(undefined);
     this.tail?.close();
@@ -195,15 +195,15 @@ export class StreamLeg implements BridgeLeg {
 
   /** From now on there is only so much time to join. */
   private limitJoin(reason = 'the time was over'): void {
-    this.options.clock.cancel(this.joinTimer);
-    this.joinTimer = this.isClosed
+    this.joinPatience?.cancel();
+    this.joinPatience = this.isClosed
       ? undefined
-      : this.options.clock.after(this.options.joinMs, () => this.fail(reason));
+      : this.options.clock.patience(this.options.joinMs, () => this.fail(reason));
   }
 
   private unlimitJoin(): void {
-    this.options.clock.cancel(this.joinTimer);
-    this.joinTimer = undefined;
+    this.joinPatience?.cancel();
+    this.joinPatience = undefined;
   }
 
   /** Whether it is in its call at this moment. */
@@ -322,12 +322,12 @@ export class StreamLeg implements BridgeLeg {
       this.isJoined = false;
       this.wasLost = true;
       this.filler.play(undefined);
-      this.options.clock.cancel(this.alone);
+      this.alone?.cancel();
       this.attempts = 0;
       this.lostAt = this.options.clock.now();
       this.options.log.warn({ callId: this.callId, reason }, 'lost the Stream call');
     }
-    if (this.joinTimer === undefined) this.limitJoin(reason);
+    if (this.joinPatience === undefined) this.limitJoin(reason);
     const pause = PAUSES_MS[Math.min(this.attempts, PAUSES_MS.length - 1)] as number;
     this.retry = this.options.clock.after(pause, () => this.place());
   }
@@ -374,13 +374,13 @@ export class StreamLeg implements BridgeLeg {
 
   /** Nobody is left to wait for anybody without end. */
   private waitForOthers(): void {
-    this.options.clock.cancel(this.alone);
+    this.alone?.cancel();
     this.alone = undefined;
     if (this.isClosed || !this.isJoined) return;
     const isAlone = this.others === 0;
     this.filler.play(isAlone && this.options.comfortNoise ? 'comfort-noise' : undefined);
     if (!isAlone) return;
-    this.alone = this.options.clock.after(this.options.aloneMs, () => {
+    this.alone = this.options.clock.patience(this.options.aloneMs, () => {
       if (!this.line.isLive) {
         // Whoever is being called still has to answer.
         this.waitForOthers();

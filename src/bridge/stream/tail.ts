@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../clock.js';
+import type { Clock, Patience } from '../../clock.js';
 
 /** Quiet for so long, and nothing more is on its way: a jitter buffer holds less. */
 const QUIET_MS = 120;
@@ -10,16 +10,16 @@ const SAMPLES_PER_MS = 48;
 
 /** What is still on its way when somebody leaves or a call ends: over when it is quiet, or after {@link LONGEST_MS}. */
 export class Tail {
-  private readonly timer: Timer;
+  private readonly patience: Patience;
   private quietSamples = 0;
   private isOver = false;
 
   /** @param onEnd called once */
   constructor(
-    private readonly clock: Clock,
+    clock: Clock,
     private readonly onEnd: () => void,
   ) {
-    this.timer = clock.after(LONGEST_MS, () => this.end());
+    this.patience = clock.patience(LONGEST_MS, () => this.end());
   }
 
   /** Some more of it, at 48 kHz. */
@@ -31,7 +31,7 @@ export class Tail {
   /** Nobody waits for its end any more. */
   close(): void {
     this.isOver = true;
-    this.clock.cancel(this.timer);
+    this.patience.cancel();
   }
 
   /** Nothing more is on its way: it is over now. Idempotent. */

@@ -172,9 +172,9 @@ export class MediaWorker {
     this.endJoins();
     this.legs.clear();
     this.tell({ type: 'end' });
-    const timer = this.clock.after(END_TIMEOUT_MS, () => this.process.kill('SIGKILL'));
+    const patience = this.clock.patience(END_TIMEOUT_MS, () => this.process.kill('SIGKILL'));
     await this.exited;
-    this.clock.cancel(timer);
+    patience.cancel();
   }
 
   private receive(message: FromWorker): void {

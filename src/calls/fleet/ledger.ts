@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { GatewayError } from '../../errors.js';
 import type { FormParameters } from '../../twilio/webhook.js';
-import { type RedisLink, type RedisValue, script } from './redis.js';
+import { type RedisCommands, type RedisValue, script } from './redis.js';
 
 /** What another node must know to take a call. */
 export interface CallFacts {
@@ -66,6 +66,17 @@ const ENDED_MS = 90_000;
 const DETACHED_MS = 60_000;
 /** A hook decides within ten seconds, and Twilio waits for no longer than fifteen. */
 const CLAIM_MS = 20_000;
+/** A call that only shows that others could be made. */
+const REHEARSAL_MS = 10_000;
+const NOBODY = {
+  callSid: undefined,
+  direction: undefined,
+  from: undefined,
+  to: undefined,
+  startedAt: 0,
+  webhook: undefined,
+  decision: {},
+};
 /** Hand-overs in a row before a call is given up; one that talked for a while in between starts counting anew. */
 const MAX_HANDOVERS = 5;
 /** Tokens given out in a row that nobody takes: its sockets come to nodes that refuse them. */
@@ -75,8 +86,9 @@ const NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t
 
 /** Who answers a CallSid: `<callId> <node>`. One whose node is gone is given to the next who asks. */
 const CLAIM = script(`
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[3] then return held end
+local held = redis.pcall('GET', KEYS[1])
+-- What cannot be read is nobody's.
+if type(held) == 'string' and string.find(held, '^%S+ %S+$') and held ~= ARGV[3] then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]`);
 
@@ -136,8 +148,10 @@ return 1`);
 /** Makes a call ring again, with another token, for whichever node takes it. */
 const ATTACH = script(`${NOW}
 local c = redis.call('HMGET', KEYS[1], 'state', 'facts', 'handovers', 'since', 'next', 'why', 'rings', 'node')
-if not c[1] then return {'unknown'} end
-if c[1] == 'ended' or not c[2] then return {'ended', c[5]} end
+if not c[1] and redis.call('PTTL', KEYS[1]) == -2 then return {'unknown'} end
+if c[1] == 'ended' then return {'ended', c[5]} end
+-- Not written by this version.
+if not c[1] or not c[2] then return {'odd'} end
 local handovers, rings = tonumber(c[3] or '0'), tonumber(c[7] or '0') + 1
 if c[1] ~= 'ringing' then
   if now - tonumber(c[4]) >= tonumber(ARGV[5]) then handovers = 0 end
@@ -175,7 +189,7 @@ const LOOK_UP = script("return redis.call('GET', KEYS[1])");
  */
 export class Ledger {
   constructor(
-    private readonly redis: RedisLink,
+    private readonly redis: RedisCommands,
     /** This process. */
     readonly node: string,
     /**
@@ -210,7 +224,9 @@ export class Ledger {
   /** Who deals with a CallSid, if anybody. */
   async find(callSid: string): Promise<{ callId: string; node: string } | undefined> {
     const claim = await this.redis.run(LOOK_UP, [sidKey(callSid)], []);
-    return claim === null ? undefined : parseClaim(String(claim));
+    const found = claim === null ? undefined : parseClaim(String(claim));
+    if (found?.callId === '' || found?.node === '') throw foreign(`the claim of ${callSid}`, claim);
+    return found;
   }
 
   /**
@@ -258,10 +274,10 @@ export class Ledger {
     const [what, from, facts, why, last] = answer as readonly RedisValue[];
     if (what !== 'taken') throw refusal(String(what), callId);
     return {
-      facts: JSON.parse(String(facts)) as CallFacts,
+      facts: parseFacts(facts, callId),
       from: String(from),
       last: last ? String(last) : undefined,
-      handover: !why ? undefined : (why as HandoverReason),
+      handover: why ? (why === 'drain' ? 'drain' : 'lost') : undefined,
     };
   }
 
@@ -329,13 +345,36 @@ export class Ledger {
     if (what === 'attached') {
       return {
         attached: true,
-        facts: JSON.parse(String(value)) as CallFacts,
+        facts: parseFacts(value, callId),
         rings: Number(rings),
         rangAt: rangAt ? String(rangAt) : undefined,
       };
     }
+    if (what === 'odd') throw foreign(`the entry of call ${callId}`, 'another one');
     const why = what as 'unknown' | 'ended' | 'exhausted';
     return { attached: false, why, next: value ? String(value) : undefined };
+  }
+
+  /**
+   * Does with a call that nobody makes what is done with others, each script once. Nothing of it stays.
+   * @throws GatewayError as {@link RedisCommands.run}, and `GW_REGISTRY_ERROR` (503) where Redis does not keep what it took
+   */
+  async rehearse(callId: string): Promise<void> {
+    const callSid = callId;
+    const facts = { ...NOBODY, callId };
+    const token = callId;
+    await this.claim(callSid, callId);
+    await this.announce(facts, token, REHEARSAL_MS);
+    await this.bindSid(callId, callSid);
+    await this.take(callId, token);
+    const { lost } = await this.keep([callId, `${callId}-2`]);
+    await this.detach(callId, callSid, 'drain');
+    const { attached } = await this.attach(callId, callSid, token, REHEARSAL_MS);
+    const entry = await this.read(callId);
+    const claim = await this.find(callSid);
+    const isEnded = await this.leave(callId, callSid, 'ended', '', '', 1, this.node);
+    const isKept = lost.length === 1 && attached && entry?.state === 'ringing' && claim?.callId === callId;
+    if (!isKept || !isEnded) throw foreign('a call', 'something else than was written');
   }
 
   async read(callId: string): Promise<Entry | undefined> {
@@ -345,7 +384,7 @@ export class Ledger {
     return {
       node: String(node),
       state: state as EntryState,
-      facts: facts ? (JSON.parse(String(facts)) as CallFacts) : undefined,
+      facts: facts ? parseFacts(facts, callId) : undefined,
       next: next ? String(next) : undefined,
     };
   }
@@ -366,6 +405,36 @@ function claimOf(callId: string, node: string): string {
 function parseClaim(claim: string): { callId: string; node: string } {
   const [callId = '', node = ''] = claim.split(' ');
   return { callId, node };
+}
+
+/** What another node wrote; one of another version may have written something else. */
+function parseFacts(text: RedisValue | undefined, callId: string): CallFacts {
+  const facts = parsed(String(text));
+  const { startedAt, webhook, decision, ...more } = facts ?? {};
+  const isText = (value: unknown) => value === undefined || typeof value === 'string';
+  const isObject = (value: unknown) => typeof value === 'object' && value !== null;
+  const isOurs =
+    more.callId === callId &&
+    Number.isFinite(startedAt) &&
+    [more.callSid, more.direction, more.from, more.to].every(isText) &&
+    (webhook === undefined || isObject(webhook)) &&
+    isObject(decision);
+  if (!isOurs) throw foreign(`the facts of call ${callId}`, 'another text');
+  return facts as unknown as CallFacts;
+}
+
+function parsed(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function foreign(what: string, received: unknown): GatewayError {
+  const message = `Expected ${what} from the registry but received ${String(received).slice(0, 60)}`;
+  return new GatewayError('GW_REGISTRY_ERROR', message, { status: 503 });
 }
 
 function hashOf(token: string): string {

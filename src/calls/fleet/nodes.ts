@@ -1,20 +1,25 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock, Timer } from '../../clock.js';
+import type { Clock, Patience, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
-import { isRegistryDown, type RedisLink, type RedisValue, script } from './redis.js';
+import { isRegistryDown, type RedisCommands, type RedisLink, type RedisValue, script } from './redis.js';
 
-const BEAT_MS = 1_000;
+/** Also how soon it is known that Redis has lost all it knew. */
+const BEAT_MS = 500;
 /** A node that has not been heard of for so long is gone. */
 const ALIVE_MS = 4_000;
 /** Most questions that wait for their answers. */
 const MAX_QUESTIONS = 10_000;
 const ANSWER_MS = 2_000;
 
-/** Says that we live, forgets who has long been gone, and answers who lives: name, then what it said. */
+/**
+ * Says that we live, forgets who has long been gone, and answers whether we were known, and who lives: name, then what it
+ * said.
+ */
 const BEAT = script(`
 local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local had = redis.call('HGET', KEYS[1], ARGV[1]) and 1 or 0
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
-local all, alive = redis.call('HGETALL', KEYS[1]), {}
+local all, alive = redis.call('HGETALL', KEYS[1]), {had}
 for i = 1, #all, 2 do
   local at, state = string.match(all[i + 1], '^(%d+) (.*)$')
   if not at or now - at > tonumber(ARGV[3]) * 15 then redis.call('HDEL', KEYS[1], all[i])
@@ -38,7 +43,7 @@ interface Waiting {
   readonly node: string;
   readonly resolve: (answer: unknown) => void;
   readonly reject: (error: GatewayError) => void;
-  readonly timer: Timer;
+  readonly patience: Patience;
 }
 
 type Letter =
@@ -60,6 +65,8 @@ export class Nodes {
   private readonly waiting = new Map<string, Waiting>();
   /** Since when the registry answers without a break, in monotonic milliseconds. */
   private heardSince = Number.POSITIVE_INFINITY;
+  /** Whether the registry was told of us, and is to know of us still. */
+  private isKnown = false;
   private timer: Timer | undefined;
 
   constructor(
@@ -69,6 +76,8 @@ export class Nodes {
     private readonly answer: Answerer,
     /** Told of what went wrong with the registry besides its being away. */
     private readonly onFault: (error: unknown) => void,
+    /** Told that the registry answers and has lost what it knew: it was emptied, or another one is in its place. */
+    private readonly onForgotten: () => void,
     private readonly clock: Clock,
   ) {}
 
@@ -116,9 +125,10 @@ export class Nodes {
   /** The registry is away: when it is back, it may have forgotten. */
   lost(): void {
     this.heardSince = Number.POSITIVE_INFINITY;
+    this.isKnown = false;
   }
 
-  /** Says how we are, and learns how the others are; also done every second. */
+  /** Says how we are, and learns how the others are; also done twice a second. */
   async beat(): Promise<void> {
     try {
       await this.say(JSON.stringify(this.state()));
@@ -130,17 +140,13 @@ export class Nodes {
   }
 
   private async say(state: string): Promise<void> {
-    const alive = (await this.redis.run(
-      BEAT,
-      ['trunkline:nodes'],
-      [this.self, state, ALIVE_MS],
-    )) as RedisValue[];
-    const states = new Map<string, NodeState>();
-    for (let i = 0; i + 1 < alive.length; i += 2) {
-      const state = parsed(String(alive[i + 1]));
-      if (state !== undefined) states.set(String(alive[i]), state as unknown as NodeState);
-    }
+    const { wasKnown, states } = await beat(this.redis, this.self, state);
     this.states = states;
+    if (this.isKnown && !wasKnown) {
+      this.heardSince = Number.POSITIVE_INFINITY;
+      this.onForgotten();
+    }
+    this.isKnown = state !== '';
     this.heardSince = Math.min(this.heardSince, this.clock.now());
     if (!this.knowsAll) return;
     // A machine that lost its power still has its connection at Redis: nobody waits for its answers.
@@ -171,11 +177,11 @@ export class Nodes {
     if (this.knowsAll && !this.states.has(node)) throw gone(node);
     const id = randomUUID();
     const answered = new Promise<unknown>((resolve, reject) => {
-      const timer = this.clock.after(withinMs, () => {
+      const patience = this.clock.patience(withinMs, () => {
         this.waiting.delete(id);
         reject(gone(node));
       });
-      this.waiting.set(id, { node, resolve, reject, timer });
+      this.waiting.set(id, { node, resolve, reject, patience });
     });
     // Whoever is told below that nobody listens does not wait for it.
     answered.catch(() => {});
@@ -200,8 +206,7 @@ export class Nodes {
       const waiting = this.take(letter.re);
       if (letter.error === undefined) waiting?.resolve(letter.answer);
       else {
-        const { code, message, status } = letter.error;
-        waiting?.reject(new GatewayError(code, message, { status }));
+        waiting?.reject(errorOf(letter.error));
       }
       return;
     }
@@ -233,9 +238,47 @@ export class Nodes {
   private take(id: string): Waiting | undefined {
     const waiting = this.waiting.get(id);
     this.waiting.delete(id);
-    this.clock.cancel(waiting?.timer);
+    waiting?.patience.cancel();
     return waiting;
   }
+}
+
+/** What another node threw; one of another version may have thrown something else. */
+function errorOf(error: unknown): GatewayError {
+  const { code, message, status } = (error ?? {}) as Partial<Record<string, unknown>>;
+  if (typeof code !== 'string' || !code.startsWith('GW_') || !Number.isInteger(status)) {
+    return new GatewayError('GW_REGISTRY_ERROR', 'Another node gave an answer that cannot be read', {
+      status: 503,
+    });
+  }
+  return new GatewayError(code as `GW_${string}`, String(message), { status: status as number });
+}
+
+/** Says how a node is, in JSON; nothing, where nobody is to count on it. */
+async function beat(
+  redis: RedisCommands,
+  node: string,
+  state: string,
+): Promise<{ wasKnown: boolean; states: Map<string, NodeState> }> {
+  const [had, ...alive] = (await redis.run(
+    BEAT,
+    ['trunkline:nodes'],
+    [node, state, ALIVE_MS],
+  )) as RedisValue[];
+  const states = new Map<string, NodeState>();
+  for (let i = 0; i + 1 < alive.length; i += 2) {
+    const said = parsed(String(alive[i + 1]));
+    if (said === undefined) continue;
+    // Another version may say less, or more.
+    const calls = Number.isSafeInteger(said.calls) ? Number(said.calls) : 0;
+    states.set(String(alive[i]), { calls, draining: said.draining === true, open: said.open !== false });
+  }
+  return { wasKnown: had === 1, states };
+}
+
+/** The nodes that live, for one that is none of them. */
+export async function readNodes(redis: RedisCommands, self: string): Promise<ReadonlyMap<string, NodeState>> {
+  return (await beat(redis, self, '')).states;
 }
 
 /** An object; whatever else stands where we look is not ours. */
@@ -248,7 +291,8 @@ function parsed(text: string): Record<string, unknown> | undefined {
   }
 }
 
-function channelOf(node: string): string {
+/** Where a node is asked. */
+export function channelOf(node: string): string {
   return `trunkline:node:${node}`;
 }
 

@@ -1,6 +1,5 @@
 import { describe, GatewayError } from '../../errors.js';
 import type { Exchange } from '../exchange.js';
-import type { Gatekeeper } from '../gatekeeper.js';
 import type { CallControl } from './call-control.js';
 import { MAX_WAV_BYTES, type Operation } from './requests.js';
 
@@ -30,13 +29,9 @@ export const CONTROL_ROUTES: readonly ControlRoute[] = [
 
 /** `/v1/calls/{id}/…`: what is asked of running calls, behind the control key. */
 export class CallControlRoutes {
-  constructor(
-    private readonly calls: CallControl,
-    private readonly gatekeeper: Gatekeeper,
-  ) {}
+  constructor(private readonly calls: CallControl) {}
 
   async perform({ method, operation, status }: ControlRoute, exchange: Exchange): Promise<void> {
-    this.gatekeeper.checkControl(exchange.header);
     const request = method === 'del' ? {} : await requestOf(operation, exchange);
     exchange.json(status, await this.calls.control(exchange.parameter(0), operation, request));
   }

@@ -5,6 +5,7 @@ import { type CallFacts, type HandoverReason, Ledger } from '../../calls/fleet/l
 import { type NodeState, Nodes } from '../../calls/fleet/nodes.js';
 import { Outbox } from '../../calls/fleet/outbox.js';
 import { isRegistryDown, isRegistryFault, RedisLink } from '../../calls/fleet/redis.js';
+import { RegistryTrial } from '../../calls/fleet/registry-trial.js';
 import { createToken } from '../../calls/token.js';
 import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
@@ -16,6 +17,7 @@ import type { CallView } from '../call-view.js';
 import { CALLBACK_KINDS, type CallbackKind } from '../callbacks.js';
 import type { ControlDesk } from '../control/control-desk.js';
 import type { CallDecision } from '../decision.js';
+import { checkDecision } from '../decision-check.js';
 import type { PlaceCallRequest } from '../place-call.js';
 import type { RecordingService } from '../recording/recordings.js';
 import type { Apology, Session } from '../session.js';
@@ -28,7 +30,7 @@ import { Holder } from './holder.js';
 import { Keeper } from './keeper.js';
 
 export interface FleetOptions {
-  /** `redis://…` or `rediss://…` */
+  /** As `parseRedisUrl` reads it. */
   readonly redisUrl: string;
   /** What this node is called in logs and questions; a random part is added. */
   readonly nodeId: string;
@@ -106,13 +108,14 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     this.redis = new RedisLink({
       url: redisUrl,
       clock,
+      trial: new RegistryTrial(clock),
       onUp: () => {
-        log.info({ node: name }, 'registry up');
+        log.info({ node: name, kind: this.redis.kind }, 'registry up');
         void this.catchUp();
       },
-      onDown: (error) => {
+      onDown: ({ says }) => {
         this.nodes.lost();
-        log.error({ err: error }, 'registry down: running calls go on, new ones are refused');
+        log.error({ cause: says }, `registry down: ${says}; running calls go on, new ones are refused`);
       },
     });
     this.ledger = new Ledger(this.redis, name, Math.max(CALM_MS, 2 * stuckMs));
@@ -127,6 +130,10 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       }),
       (what, about) => this.reply(what, about),
       (error) => log.error({ err: error }, 'the registry, or another node, could not be served'),
+      () => {
+        log.warn('registry empty: calls are written down again');
+        void this.keeper.catchUp();
+      },
       clock,
     );
     this.outbox = new Outbox((callId, error) =>
@@ -146,6 +153,11 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   get isUp(): boolean {
     return this.redis.isUp;
+  }
+
+  /** Why the registry is not up, in words; `undefined` while it is. */
+  get cause(): string | undefined {
+    return this.redis.fault?.says;
   }
 
   /** Nodes that live, this one among them. */
@@ -173,7 +185,6 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     this.nodes.open();
     await this.redis.open();
     if (this.redis.isUp) await this.nodes.beat();
-    else this.log.error('registry down: Redis did not answer; new calls are refused until it does');
     this.keeper.open();
   }
 
@@ -259,6 +270,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       throw error;
     });
     if (taken === undefined) return this.switchboard.connect(callId, token);
+    this.keeper.forget(callId);
     const { facts, from, last, handover } = taken;
     if (from !== this.node) this.nodes.tell(from, 'moved', { callId });
     const session = this.switchboard.takeRinging(callId) ?? this.adopt(facts, handover !== undefined);
@@ -276,7 +288,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       const claim = await this.ledger.find(callSid);
       // A call of which nothing is known has ended long ago, or never was one of ours.
       if (claim === undefined) {
-        if (!this.nodes.knowsAll) throw registryDown();
+        await this.requireAll();
         return createHangupTwiml();
       }
       return await this.goOnWith(claim.callId, callSid, publicBase);
@@ -300,19 +312,29 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const attachment = await this.ledger.attach(callId, callSid, token, this.options.timeToLiveMs);
     if (attachment.attached) {
       const { facts, rings, rangAt } = attachment;
+      this.keeper.expect(facts, token, this.options.timeToLiveMs);
       // Nobody waits for the socket of the token before any more.
       if (rangAt === this.node) this.switchboard.session(callId)?.call.keepRinging(this.options.timeToLiveMs);
       else if (rangAt !== undefined) this.nodes.tell(rangAt, 'moved', { callId });
       // Sockets that come to nodes which refuse them need a proxy that learns of it: that takes a while.
       const before = rings > PATIENT_RINGS ? [{ pause: 1 }] : [];
-      const decision = facts.decision as CallDecision;
-      return this.switchboard.streamTwiml({ callId, token }, decision, publicBase, before);
+      return this.switchboard.streamTwiml({ callId, token }, decisionOf(facts), publicBase, before);
     }
-    if (attachment.why === 'unknown' && !this.nodes.knowsAll) throw registryDown();
+    if (attachment.why === 'unknown') await this.requireAll();
     if (attachment.why !== 'exhausted') return attachment.next ?? createHangupTwiml();
     this.log.error({ callId, callSid }, 'a call was handed over too often');
     this.outbox.write(callId, () => this.ledger.finish(callId, callSid, '', true));
     return createRefusalTwiml(this.options.apology);
+  }
+
+  /**
+   * Nothing is known of a call: it has ended long ago, or never was one of ours.
+   * @throws GatewayError `GW_REGISTRY_DOWN` where the registry has lost it, or may have: its node may say so yet
+   */
+  private async requireAll(): Promise<void> {
+    // It may have been emptied a moment ago.
+    await this.nodes.beat();
+    if (!this.nodes.knowsAll) throw registryDown();
   }
 
   /** Makes a node let go of a call whose stream is over. Answers what comes next, where that was said. */
@@ -380,10 +402,12 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       case 'next':
         return this.released(callId, String(about.callSid)) ?? null;
       case 'moved':
+        this.keeper.forget(callId);
         // What comes late must not end a call that has come back here since.
         if (this.switchboard.session(callId)?.call.state === 'ringing') this.end(callId, 'moved');
         return true;
       case 'settled':
+        this.keeper.forget(callId);
         this.departure.settled(callId);
         return true;
       case 'note': {
@@ -444,7 +468,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     return this.switchboard.adopt({
       ...facts,
       webhook: facts.webhook && new CallWebhookInput(facts.webhook),
-      decision: facts.decision as CallDecision,
+      decision: decisionOf(facts),
       startedAt: new Date(facts.startedAt),
       isContinued,
     });
@@ -488,6 +512,16 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 /** Asks Twilio to ask again, which a proxy takes to the next node. */
 function again(publicBase: string, tries: number): string {
   return createAgainTwiml(`${publicBase}/twilio/voice?again=${tries + 1}`);
+}
+
+/** @throws GatewayError `GW_REGISTRY_ERROR` (503) for what another version may understand */
+function decisionOf({ callId, decision }: CallFacts): CallDecision {
+  try {
+    return checkDecision(decision);
+  } catch (cause) {
+    const message = `Expected the decision on call ${callId} from the registry but received another one`;
+    throw new GatewayError('GW_REGISTRY_ERROR', message, { status: 503, cause });
+  }
 }
 
 function isCode(error: unknown, code: string): boolean {

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../clock.js';
+import type { Clock, Patience } from '../../clock.js';
 
 /** Calls under way at a time: at first, when whoever takes them may be cold yet, and at most. */
 const FIRST = 2;
@@ -17,7 +17,7 @@ export class HandoverWindow {
   private isOpen = false;
   private noteOpened: () => void = () => {};
   private size = FIRST;
-  private readonly under = new Map<string, { readonly since: number; readonly timer: Timer }>();
+  private readonly under = new Map<string, { readonly since: number; readonly patience: Patience }>();
   private readonly queue: (() => void)[] = [];
 
   /** @param patienceMs after so long nobody waits for a call any more */
@@ -39,17 +39,17 @@ export class HandoverWindow {
       await new Promise<void>((resolve) => this.queue.push(resolve));
     }
     if (this.isOpen) return;
-    const timer = this.clock.after(this.patienceMs, () => this.settled(callId));
-    this.under.set(callId, { since: this.clock.now(), timer });
+    const patience = this.clock.patience(this.patienceMs, () => this.settled(callId));
+    this.under.set(callId, { since: this.clock.ran(), patience });
   }
 
   /** The call goes on elsewhere, or is not waited for. */
   settled(callId: string): void {
     const leaving = this.under.get(callId);
     if (leaving !== undefined) {
-      this.clock.cancel(leaving.timer);
+      leaving.patience.cancel();
       this.under.delete(callId);
-      const tookMs = this.clock.now() - leaving.since;
+      const tookMs = this.clock.ran() - leaving.since;
       if (tookMs < EASY_MS) this.size = Math.min(MOST, this.size + 1);
       else if (tookMs > HARD_MS) this.size = Math.max(1, this.size - 1);
     }

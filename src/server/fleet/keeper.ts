@@ -1,5 +1,5 @@
 import type { EndCause } from '../../calls/call.js';
-import type { HandoverReason, Ledger } from '../../calls/fleet/ledger.js';
+import type { CallFacts, HandoverReason, Ledger } from '../../calls/fleet/ledger.js';
 import type { Outbox } from '../../calls/fleet/outbox.js';
 import { isRegistryDown } from '../../calls/fleet/redis.js';
 import type { Clock, Timer } from '../../clock.js';
@@ -12,6 +12,10 @@ import { factsOf } from './call-facts.js';
 /** A call's entry is kept alive this often; it lives several times as long. */
 const KEEP_MS = 15_000;
 const BATCH = 100;
+/** A call that no node has is written down anew so long after the others: whoever has it now says so first. */
+const PATIENCE_MS = 1_000;
+/** A detached call waits so long for Twilio's question. */
+const DETACHED_MS = 60_000;
 
 /** After these the caller is still there, as far as we know. */
 const DETACHING: Readonly<Partial<Record<EndCause, HandoverReason>>> = {
@@ -20,9 +24,20 @@ const DETACHING: Readonly<Partial<Record<EndCause, HandoverReason>>> = {
   silent: 'lost',
 };
 
+/** A call that no node has until its next socket comes: nobody but the ledger knows of it, and whoever wrote it there. */
+interface Awaited {
+  readonly facts: CallFacts;
+  readonly token: string;
+  /** Why it waits for Twilio's question; absent where it rings. */
+  readonly reason?: HandoverReason;
+  /** In monotonic milliseconds. */
+  readonly until: number;
+}
+
 /** Keeps in the ledger what is true of the calls of this node, also where Redis has lost it. */
 export class Keeper {
   private timer: Timer | undefined;
+  private readonly awaited = new Map<string, Awaited>();
 
   constructor(
     private readonly ledger: Ledger,
@@ -56,6 +71,17 @@ export class Keeper {
   async catchUp(): Promise<void> {
     await this.outbox.catchUp();
     await this.keep();
+    if (this.awaited.size > 0) this.clock.after(PATIENCE_MS, () => void this.keepAwaited()).unref();
+  }
+
+  /** A call was given a token here, and rings nowhere. */
+  expect(facts: CallFacts, token: string, forMs: number): void {
+    this.awaited.set(facts.callId, { facts, token, until: this.clock.now() + forMs });
+  }
+
+  /** It is known to another node, or here as others are. */
+  forget(callId: string): void {
+    this.awaited.delete(callId);
   }
 
   /** What becomes of a call that is over here. */
@@ -69,6 +95,11 @@ export class Keeper {
     }
     const reason = DETACHING[cause];
     if (reason !== undefined) {
+      const { call, decision } = session;
+      if (decision !== undefined) {
+        const until = this.clock.now() + DETACHED_MS;
+        this.awaited.set(callId, { facts: factsOf(call, decision), token: call.token, reason, until });
+      }
       this.outbox.write(callId, async () => {
         if (await this.ledger.detach(callId, callSid, reason)) return;
         if (await this.restore(session)) await this.ledger.detach(callId, callSid, reason);
@@ -106,9 +137,39 @@ export class Keeper {
     const byId = new Map(sessions.map((session) => [session.call.callId, session]));
     const { lost, taken } = await this.ledger.keep([...byId.keys()]);
     for (const callId of taken) byId.get(callId)?.call.end('moved');
-    for (const callId of lost) {
-      const session = byId.get(callId) as Session;
-      if (session.call.state !== 'ended') await this.restore(session);
+    await Promise.all(
+      lost.map(async (callId) => {
+        const session = byId.get(callId) as Session;
+        if (session.call.state !== 'ended') await this.restore(session);
+      }),
+    );
+  }
+
+  /** As {@link keep}, of calls that no node has. */
+  private async keepAwaited(): Promise<void> {
+    const now = this.clock.now();
+    for (const [callId, { until }] of this.awaited) if (until <= now) this.awaited.delete(callId);
+    const all = [...this.awaited.keys()];
+    for (let i = 0; i < all.length; i += BATCH) {
+      try {
+        const { lost, taken } = await this.ledger.keep(all.slice(i, i + BATCH));
+        for (const callId of taken) this.awaited.delete(callId);
+        await Promise.all(lost.map((callId) => this.writeAwaited(callId)));
+      } catch (error) {
+        if (isRegistryDown(error)) return;
+        this.log.error({ err: error }, 'the registry could not be told of calls between two nodes');
+      }
+    }
+  }
+
+  private async writeAwaited(callId: string): Promise<void> {
+    const awaited = this.awaited.get(callId);
+    if (awaited === undefined) return;
+    const { facts, token, reason, until } = awaited;
+    if (!(await this.ledger.restore(facts, token))) return;
+    if (reason !== undefined) await this.ledger.detach(callId, facts.callSid, reason);
+    else if (facts.callSid !== undefined) {
+      await this.ledger.attach(callId, facts.callSid, token, Math.max(1, until - this.clock.now()));
     }
   }
 

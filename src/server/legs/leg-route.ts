@@ -2,7 +2,8 @@ import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebS
 import { describe, GatewayError } from '../../errors.js';
 import { SAMPLE_RATE } from '../../media/frame.js';
 import { type Logger, maskNumbersIn } from '../../telemetry/log.js';
-import { errorBody, statusLine } from '../exchange.js';
+import type { Answers } from '../answers.js';
+import { Exchange } from '../exchange.js';
 import type { Gatekeeper } from '../gatekeeper.js';
 import type { Session } from '../session.js';
 import { answeredProtocol, checkSameOrigin, withOfferedKey } from './leg-credentials.js';
@@ -44,6 +45,7 @@ export class LegRoute {
     private readonly legs: Legs,
     private readonly gatekeeper: Gatekeeper,
     private readonly log: Logger,
+    private readonly answers: Answers,
     /** @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED` (409) */
     private readonly requireSession: (callId: string) => Session,
   ) {}
@@ -77,16 +79,15 @@ export class LegRoute {
     roomOf: RoomReader,
   ): void {
     const header = (name: string) => request.getHeader(name);
+    const exchange = new Exchange(response, request, this.answers);
     let leg: RawLeg;
     try {
       leg = this.admit(request, roomOf);
     } catch (error) {
-      const { status, body } = errorBody(error);
-      if (error instanceof GatewayError) this.log.warn({ status, code: error.code }, 'raw leg refused');
+      if (error instanceof GatewayError)
+        this.log.warn({ status: error.status, code: error.code }, 'raw leg refused');
       else this.log.error({ err: error }, 'raw leg failed');
-      response.cork(() => {
-        response.writeStatus(statusLine(status)).writeHeader('content-type', 'application/json').end(body);
-      });
+      exchange.error(error);
       return;
     }
     // Not within cork(): it would look at a response that is a WebSocket by then.

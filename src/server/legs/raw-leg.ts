@@ -103,7 +103,7 @@ export class RawLeg implements Program, PacerSink {
     private readonly clock: Clock,
     frameClock: FrameClock,
   ) {
-    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now());
+    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now(), clock.lost());
     const { rate, bufferMs } = options;
     if (rate !== SAMPLE_RATE) {
       this.converters = { up: convert(rate, SAMPLE_RATE), down: convert(SAMPLE_RATE, rate) };
@@ -134,12 +134,13 @@ export class RawLeg implements Program, PacerSink {
   receive(message: ArrayBuffer, isBinary: boolean): void {
     if (this.ended) return;
     const { byteLength } = message;
+    const now = this.clock.now();
     if (byteLength > (isBinary ? MAX_AUDIO_BYTES : MAX_TEXT_BYTES)) {
       this.finish(
         1009,
         `Expected at most ${isBinary ? MAX_AUDIO_BYTES : MAX_TEXT_BYTES} bytes a message but received more`,
       );
-    } else if (!this.flood.take(1 + byteLength / BYTES_PER_TOKEN, this.clock.now())) {
+    } else if (!this.flood.take(1 + byteLength / BYTES_PER_TOKEN, now, this.clock.lost(now))) {
       this.finish(1008, 'Expected audio at some multiple of the pace of speech but received a flood');
     } else if (isBinary) this.speak(message);
     else this.obey(Buffer.from(message).toString());

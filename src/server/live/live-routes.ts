@@ -1,7 +1,6 @@
 import { GatewayError } from '../../errors.js';
 import type { Figure } from '../../telemetry/metrics.js';
 import type { Exchange } from '../exchange.js';
-import type { Gatekeeper } from '../gatekeeper.js';
 import { Live, type LiveOptions } from './live.js';
 import { LiveViewer } from './live-viewer.js';
 
@@ -16,10 +15,7 @@ export class LiveRoutes {
   private readonly viewers = new Set<LiveViewer>();
   private readonly live: Live;
 
-  constructor(
-    private readonly options: Omit<LiveOptions, 'onRound'>,
-    private readonly gatekeeper: Gatekeeper,
-  ) {
+  constructor(private readonly options: Omit<LiveOptions, 'onRound'>) {
     this.live = new Live({ ...options, onRound: (json) => this.show(json) });
     this.figures = [
       {
@@ -33,7 +29,6 @@ export class LiveRoutes {
 
   /** Answers until the viewer goes, or takes nothing any more. */
   watch(exchange: Exchange): void {
-    this.gatekeeper.checkControl(exchange.header);
     if (this.viewers.size >= MAX_VIEWERS) {
       throw new GatewayError(
         'GW_TOO_MANY_VIEWERS',

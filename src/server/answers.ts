@@ -1,0 +1,202 @@
+import type { HttpResponse } from 'uWebSockets.js';
+import type { Clock, Timer } from '../clock.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Figure } from '../telemetry/metrics.js';
+import type { Strangers } from './strangers.js';
+import { Turns } from './turns.js';
+
+/** What is answered to one request. */
+export interface Answer {
+  readonly status: number;
+  readonly contentType?: string | undefined;
+  readonly body: string | Uint8Array;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+/** A request that is owed its answer. */
+export interface Asked {
+  readonly response: HttpResponse;
+  /** Answered without its body. */
+  readonly isHead: boolean;
+  /** Whether its connection is closed after the answer, whatever that is. */
+  readonly isLast: boolean;
+  /** Has shown a key or a signature. */
+  readonly isKnown: boolean;
+  /** Asks whether this node is there: a proxy that waits for that answer takes the node for dead. */
+  readonly isProbe: boolean;
+  readonly forwardedFor: string;
+  /** The client has gone: the response must not be touched. */
+  readonly isGone: boolean;
+  /** Told when the client goes. */
+  onGone: (() => void) | undefined;
+}
+
+/** How long a stranger waits, at least, for an answer who has asked for more than its share, and how many of them may. */
+const HELD_MS = 1_000;
+const MAX_HELD = 1_000;
+/** An answer up to this is handed over whole; of a longer one no more than the socket takes. */
+const SMALL_BYTES = 16 * 1024;
+/** Bytes of answers that clients have not taken yet, of all connections, and how long one may take. */
+const MAX_UNTAKEN_BYTES = 32 * 1024 * 1024;
+const TAKEN_WITHIN_MS = 30_000;
+
+const TOLD_EVERY_MS = 60_000;
+
+const REASONS: Readonly<Record<number, string>> = {
+  200: 'OK',
+  201: 'Created',
+  202: 'Accepted',
+  204: 'No Content',
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  409: 'Conflict',
+  410: 'Gone',
+  413: 'Content Too Large',
+  415: 'Unsupported Media Type',
+  426: 'Upgrade Required',
+  500: 'Internal Server Error',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+};
+
+/** The status line uWebSockets.js wants. */
+export function statusLine(status: number): string {
+  return `${status} ${REASONS[status] ?? 'Unknown'}`;
+}
+
+/**
+ * Gives answers: never in the turn of the event loop in which the request came, and only so much in any other.
+ *
+ * uWebSockets.js hands requests out as they stand in what a client has sent, and cuts a client that has sent the next one
+ * before it has its answer. So a connection gets one request dealt with at a time, whatever it sends; an answer counts as
+ * given when the socket has taken all of it.
+ */
+export class Answers {
+  readonly figures: readonly Figure[];
+  readonly turns: Turns;
+  /** Answers that waited because an address had asked for more than its share, and connections cut for that. */
+  private readonly counts = { held: 0, cut: 0 };
+  private toldAt = Number.NEGATIVE_INFINITY;
+  private untakenBytes = 0;
+  private held = 0;
+
+  constructor(
+    private readonly strangers: Strangers,
+    private readonly log: Logger,
+    private readonly clock: Clock,
+  ) {
+    this.turns = new Turns(clock);
+    this.figures = [
+      {
+        name: 'answers_held_total',
+        help: 'Answers to strangers that waited: an address asked for more than its share',
+        kind: 'counter',
+        read: () => this.counts.held,
+      },
+      {
+        name: 'answers_cut_total',
+        help: 'Connections closed without their answer: too many waited, or it was not taken',
+        kind: 'counter',
+        read: () => this.counts.cut,
+      },
+    ];
+  }
+
+  give(asked: Asked, answer: Answer): void {
+    if (asked.isGone) return;
+    const { response, isKnown, isProbe, forwardedFor } = asked;
+    const write = () => this.write(asked, answer);
+    const peer = () => new Uint8Array(response.getRemoteAddress());
+    if (isKnown || isProbe || this.strangers.admit(peer(), forwardedFor, this.clock.now()))
+      this.turns.add(write);
+    else if (this.held < MAX_HELD) this.hold(asked, write);
+    else {
+      this.tell();
+      this.counts.cut += 1;
+      this.turns.add(() => {
+        if (!asked.isGone) response.close();
+      });
+    }
+  }
+
+  private hold(asked: Asked, write: () => void): void {
+    this.tell();
+    this.held += 1;
+    this.counts.held += 1;
+    const release = () => {
+      this.held -= 1;
+      this.clock.cancel(timer);
+      asked.onGone = undefined;
+    };
+    // Those who come together do not come together again.
+    const timer = this.clock.after(HELD_MS * (1 + Math.random()), () => {
+      release();
+      this.turns.add(write);
+    });
+    asked.onGone = release;
+  }
+
+  /** One line a minute, whatever comes. */
+  private tell(): void {
+    const now = this.clock.now();
+    if (now - this.toldAt < TOLD_EVERY_MS) return;
+    this.toldAt = now;
+    this.log.warn({ ...this.counts, waiting: this.held }, 'strangers ask for more than their share');
+  }
+
+  private write(asked: Asked, { status, contentType, body, headers }: Answer): void {
+    if (asked.isGone) return;
+    const { response } = asked;
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+    // Whoever is refused, or has no key, comes with a new connection for the next request.
+    const isLast = asked.isLast || !asked.isKnown || (status >= 400 && status < 500);
+    response.cork(() => {
+      response.writeStatus(statusLine(status));
+      if (contentType !== undefined) response.writeHeader('content-type', contentType);
+      for (const [name, value] of headers) response.writeHeader(name, value);
+      if (bytes.length <= SMALL_BYTES && status !== 204 && !asked.isHead) {
+        response.end(bytes, isLast);
+        return;
+      }
+      // Told to close in these ways, uWebSockets.js would write a wrong length, or never be done.
+      if (isLast) response.writeHeader('connection', 'close');
+      if (status === 204) response.endWithoutBody();
+      else if (asked.isHead) {
+        response.writeHeader('content-length', String(bytes.length));
+        response.endWithoutBody();
+      } else this.writeLong(asked, bytes);
+    });
+  }
+
+  /** All that the socket takes now, the rest when it takes more. */
+  private writeLong(asked: Asked, bytes: Uint8Array): void {
+    const { response } = asked;
+    const [, isTaken] = response.tryEnd(bytes, bytes.length);
+    if (isTaken) return;
+    let isOpen = true;
+    this.untakenBytes += bytes.length;
+    const over = () => {
+      isOpen = false;
+      this.untakenBytes -= bytes.length;
+      this.clock.cancel(timer);
+      asked.onGone = undefined;
+    };
+    const cut = () => {
+      if (!isOpen) return;
+      this.counts.cut += 1;
+      response.close();
+    };
+    const timer: Timer = this.clock.after(TAKEN_WITHIN_MS, cut);
+    asked.onGone = over;
+    response.onWritable((offset) => {
+      const [isSent, isDone] = response.tryEnd(bytes.subarray(offset), bytes.length);
+      if (isDone) over();
+      return isSent;
+    });
+    // Not from within the cork.
+    if (this.untakenBytes > MAX_UNTAKEN_BYTES) this.turns.add(cut);
+  }
+}

@@ -1,0 +1,164 @@
+import { describe, expect, it } from 'vitest';
+import type { EventWebhookOptions } from '../../src/index.js';
+import { WebhookSender } from '../../src/webhooks/sender.js';
+import { postForm, voiceParameters } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { type Asked, HOSTILITIES, HostileReceiver, type Hostility } from '../support/hostile.js';
+import { SECRET } from '../support/receiver.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
+
+virtualTime();
+
+const CONNECTIONS = 3;
+const TIMEOUT_MS = 2_000;
+/** How far time moves at once. */
+const STEP_MS = 5;
+
+describe('a receiver that', () => {
+  it.each(Object.entries(HOSTILITIES))('%s holds nothing beyond the time it has', async (_, hostility) => {
+    const receiver = await HostileReceiver.start(() => hostility);
+    const sender = new WebhookSender({
+      url: receiver.url(hostility.scheme),
+      secrets: [SECRET],
+      connections: CONNECTIONS,
+      clock,
+    });
+    const post = (n: number) => sender.post({ id: `e-${n}`, body: '{}' }, TIMEOUT_MS);
+    const begun = clock.now();
+    const results = await Promise.allSettled([...Array(2 * CONNECTIONS).keys()].map(post));
+    expect(clock.now() - begun).toBeLessThanOrEqual(TIMEOUT_MS + STEP_MS);
+    expect(receiver.met).toBeGreaterThanOrEqual(CONNECTIONS);
+    for (const result of results) {
+      const isTaken = result.status === 'fulfilled' && result.value.status < 300;
+      expect(isTaken).toBe(hostility.takes === true);
+      if (result.status === 'rejected') {
+        expect(result.reason.code).toMatch(/^GW_WEBHOOK_(TIMEOUT|UNREACHABLE|ANSWER_TOO_LARGE)$/);
+      }
+    }
+    receiver.heal();
+    if (!results.some(({ status }) => status === 'fulfilled')) {
+      await eventually('no connection', () => receiver.sockets.size === 0);
+    }
+    if (hostility.scheme === undefined) {
+      const again = await Promise.allSettled([...Array(2 * CONNECTIONS).keys()].map(post));
+      const isFresh = again.filter((result) => result.status === 'fulfilled' && result.value.status === 204);
+      // One that was kept alive may fail once more.
+      expect(isFresh.length).toBeGreaterThanOrEqual(CONNECTIONS);
+      expect(receiver.taken.length).toBe(isFresh.length);
+    }
+    sender.close();
+    await eventually('no connection', () => receiver.sockets.size === 0);
+  });
+});
+
+/** Those that can tell one request from another, and take none. */
+const CHOOSY = Object.entries(HOSTILITIES).filter(
+  ([, { early, scheme, takes }]) => !early && scheme === undefined && !takes,
+);
+const hostility = (name: string) => HOSTILITIES[name] as Hostility;
+
+async function told(
+  choose: (asked?: Asked) => Hostility | undefined,
+  more: Partial<EventWebhookOptions> = {},
+) {
+  const receiver = await HostileReceiver.start(choose);
+  const { gateway, url } = await startGateway({
+    eventWebhooks: { url: receiver.url(), secret: SECRET, timeoutMs: 1_000, ...more },
+  });
+  const publish = (callId: string, digit: string) =>
+    gateway.events.publish('call.dtmf', { callId, callSid: 'CA1' }, { digit });
+  /** Keys by call, as they were taken; each once. */
+  const taken = () => {
+    const calls = new Map<string, string>();
+    const seen = new Set<string>();
+    for (const { body } of receiver.taken) {
+      if (seen.has(body.id)) continue;
+      seen.add(body.id);
+      calls.set(body.call.callId, (calls.get(body.call.callId) ?? '') + body.data.digit);
+    }
+    return calls;
+  };
+  return { receiver, gateway, url, publish, taken };
+}
+
+describe('events', () => {
+  it('of other calls are delivered while a receiver is hostile to some in every way there is', async () => {
+    const { receiver, publish, taken, url } = await told((asked) => HOSTILITIES[asked?.body.call.callId]);
+    for (const digit of '123') {
+      for (const [name] of CHOOSY) publish(name, digit);
+      for (let n = 0; n < 50; n++) publish(`good-${n}`, digit);
+    }
+    await eventually('all of the others', () => [...taken().values()].join('') === '123'.repeat(50), 60_000);
+    expect([...taken().keys()].filter((callId) => callId.startsWith('good-'))).toHaveLength(50);
+    expect(receiver.met).toBeGreaterThanOrEqual(CHOOSY.length);
+    receiver.heal();
+    const all = 50 + CHOOSY.length;
+    await eventually('all', () => [...taken().values()].join('') === '123'.repeat(all), 60_000);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain('trunkline_event_webhooks_total{outcome="dead"} 0');
+  });
+
+  it.each([
+    'switches protocols',
+    'never answers',
+    'resets the connection',
+    'drips a header',
+    'answers twice',
+  ])('flow within two seconds when a receiver is well again that %s', async (name) => {
+    // The next try of each would be half a minute away at least.
+    const { receiver, publish, taken } = await told(() => hostility(name), { firstPauseMs: 60_000 });
+    for (const digit of '12') for (let n = 0; n < 100; n++) publish(`c-${n}`, digit);
+    await eventually('a try of each', () => receiver.met >= 100, 20_000);
+    await sleep(5_000);
+    expect(receiver.taken).toHaveLength(0);
+    receiver.heal();
+    await eventually('the first', () => receiver.taken.length > 0, 2_000);
+    await eventually('all', () => [...taken().values()].join('') === '12'.repeat(100), 5_000);
+  });
+
+  it('that one receiver never wants are not tried for ever, nor more than once a second', async () => {
+    const { receiver, publish, gateway } = await told(
+      (asked) => (asked?.body.call.callId === 'poison' ? hostility('answers twice') : undefined),
+      { firstPauseMs: 10_000, tries: 2 },
+    );
+    publish('poison', '1');
+    for (let n = 0; n < 200; n++) {
+      publish('good', '2');
+      await sleep(100);
+    }
+    // While others are taken it has no turn but its own.
+    expect(receiver.met).toBe(2);
+    publish('poison', '1');
+    await sleep(20_000);
+    // Alone it is the one that is tried out of turn.
+    expect(receiver.met).toBeGreaterThan(4);
+    expect(receiver.met).toBeLessThanOrEqual(2 + 2 + 10);
+    await gateway.close();
+  });
+});
+
+describe('a router that', () => {
+  it.each(Object.entries(HOSTILITIES))(
+    '%s is answered for by the fallback, in time',
+    async (_, hostility) => {
+      const router = await HostileReceiver.start(() => hostility);
+      const { url, gateway } = await startGateway({
+        router: { url: router.url(hostility.scheme), secret: SECRET, timeoutMs: TIMEOUT_MS },
+      });
+      const ask = async () => (await postForm(url, '/twilio/voice', voiceParameters())).text();
+      const begun = clock.now();
+      const answers = await Promise.all([...Array(4).keys()].map(ask));
+      // Two tries, and the pause between them; the webhook itself takes its time on a busy machine.
+      expect(clock.now() - begun).toBeLessThan(10_000);
+      expect(answers.every((answer) => answer.includes('<Reject reason="busy"/>'))).toBe(true);
+      expect(router.met).toBeGreaterThan(0);
+      expect(gateway.stats().activeCalls).toBe(0);
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      expect(metrics).toContain('trunkline_router_questions_total{outcome="answered"} 0');
+      if (hostility.scheme !== undefined) return;
+      router.heal();
+      // Its last connections may still be from before.
+      await eventually('the router', async () => (await ask()).includes('<Connect>'), 20_000);
+    },
+  );
+});

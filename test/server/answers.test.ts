@@ -1,0 +1,185 @@
+import type { HttpResponse } from 'uWebSockets.js';
+import { describe, expect, it } from 'vitest';
+import { Answers, type Asked } from '../../src/server/answers.js';
+import { Strangers } from '../../src/server/strangers.js';
+import { Turns } from '../../src/server/turns.js';
+import { createLog } from '../../src/telemetry/log.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const BODY = new Uint8Array(1024 * 1024);
+
+/** A client as uWebSockets.js shows it, which takes only so many bytes of a body. */
+class Client implements Asked {
+  readonly isHead = false;
+  readonly isLast = false;
+  readonly isProbe = false;
+  readonly forwardedFor = '';
+  isGone = false;
+  onGone: (() => void) | undefined;
+  taken = 0;
+  status = '';
+  private writable: ((offset: number) => boolean) | undefined;
+  private total = Number.POSITIVE_INFINITY;
+
+  constructor(
+    readonly isKnown: boolean,
+    private takes = Number.POSITIVE_INFINITY,
+  ) {}
+
+  get isDone(): boolean {
+    return this.taken >= this.total;
+  }
+
+  /** Takes more, as a client does that reads again. */
+  read(bytes: number): void {
+    this.takes += bytes;
+    this.writable?.(this.taken);
+  }
+
+  readonly response = {
+    cork: (work: () => void) => work(),
+    getRemoteAddress: () => new Uint8Array([203, 0, 113, 1]).buffer,
+    writeStatus: (status: string) => {
+      this.status = status;
+    },
+    writeHeader: () => {},
+    end: (body: Uint8Array) => {
+      this.taken = body.length;
+      this.total = body.length;
+    },
+    tryEnd: (body: Uint8Array, total: number) => {
+      this.total = total;
+      this.taken += Math.min(body.length, this.takes - this.taken);
+      return [this.isDone, this.isDone];
+    },
+    onWritable: (handler: (offset: number) => boolean) => {
+      this.writable = handler;
+    },
+    close: () => {
+      this.isGone = true;
+      this.onGone?.();
+    },
+  } as unknown as HttpResponse;
+}
+
+function start() {
+  const clock = new VirtualClock();
+  const answers = new Answers(new Strangers(), createLog('silent'), clock);
+  const give = (client: Client, body: string | Uint8Array = BODY, status = 200) =>
+    answers.give(client, { status, body, headers: [] });
+  const figure = (name: string) => {
+    const found = answers.figures.find((each) => each.name === name);
+    return found !== undefined && 'kind' in found ? found.read() : undefined;
+  };
+  return { clock, answers, give, figure };
+}
+
+describe('answers', () => {
+  it('are never given in the turn in which they are asked for', async () => {
+    const { give } = start();
+    const client = new Client(true);
+    give(client, 'here');
+    await Promise.resolve();
+    expect(client.status).toBe('');
+    await turn();
+    expect([client.status, client.taken]).toEqual(['200 OK', 4]);
+  });
+
+  it('of some length go as fast as they are taken', async () => {
+    const { give } = start();
+    const client = new Client(true, 1_000);
+    give(client);
+    await turn();
+    expect(client.taken).toBe(1_000);
+    client.read(500_000);
+    expect(client.taken).toBe(501_000);
+    client.read(BODY.length);
+    expect([client.isDone, client.isGone]).toEqual([true, false]);
+  });
+
+  it('of all clients together take bounded memory', async () => {
+    const { give, figure } = start();
+    const clients = Array.from({ length: 40 }, () => new Client(true, 0));
+    for (const client of clients) give(client);
+    while (clients.some(({ status }) => status === '')) await turn();
+    await turn();
+    const cut = clients.filter(({ isGone }) => isGone).length;
+    expect([cut, figure('answers_cut_total')]).toEqual([8, 8]);
+    // Room for others, once those are gone.
+    for (const client of clients) if (!client.isGone) client.response.close();
+    const next = new Client(true, 0);
+    give(next);
+    await turn();
+    await turn();
+    expect([next.status, next.isGone]).toEqual(['200 OK', false]);
+  });
+
+  it('that are not taken within thirty seconds are cut', async () => {
+    const { give, clock } = start();
+    clock.start();
+    const [slow, whole] = [new Client(true, 10), new Client(true)];
+    give(slow);
+    give(whole);
+    await clock.sleep(29_000);
+    slow.read(10);
+    expect(slow.isGone).toBe(false);
+    await clock.sleep(2_000);
+    clock.halt();
+    expect([slow.isGone, whole.isGone, whole.isDone]).toEqual([true, false, true]);
+  });
+
+  it('cuts strangers when a thousand of them wait', async () => {
+    const { give, figure, clock } = start();
+    clock.start();
+    const clients = Array.from({ length: 1_300 }, () => new Client(false));
+    for (const client of clients) give(client, 'no', 404);
+    await clock.sleep(500);
+    const answered = clients.filter(({ status }) => status !== '').length;
+    const cut = clients.filter(({ isGone }) => isGone).length;
+    expect(clients.length - answered - cut).toBe(1_000);
+    expect([figure('answers_held_total'), figure('answers_cut_total')]).toEqual([1_000, cut]);
+    // Who goes makes room.
+    for (const client of clients.slice(0, 1_200)) client.response.close();
+    const other = new Client(false);
+    give(other, 'no', 404);
+    await clock.sleep(2_000);
+    clock.halt();
+    expect(other.status).toBe('404 Not Found');
+  });
+
+  it('to a client that has gone do nothing', async () => {
+    const { give } = start();
+    const client = new Client(true);
+    give(client, 'here');
+    client.response.close();
+    await turn();
+    expect(client.status).toBe('');
+  });
+});
+
+describe('work for whoever asks', () => {
+  it('takes so much of a turn, and leaves the rest to the next ones', async () => {
+    const clock = new VirtualClock();
+    let nowMs = 0;
+    clock.now = () => nowMs;
+    const turns = new Turns(clock);
+    const done: number[] = [];
+    for (let i = 0; i < 10; i++) {
+      turns.add(() => {
+        nowMs += 0.9;
+        done.push(i);
+        // What it asks for itself is behind all of them.
+        if (i === 0) turns.add(() => done.push(10));
+      });
+    }
+    expect(done).toEqual([]);
+    await turn();
+    expect(done).toEqual([0, 1, 2]);
+    await turn();
+    expect(done).toEqual([0, 1, 2, 3, 4, 5]);
+    await turn();
+    await turn();
+    expect(done).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+});

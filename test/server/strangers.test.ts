@@ -1,0 +1,272 @@
+import { connect } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { isNetwork, Strangers } from '../../src/server/strangers.js';
+import { postForm, voiceParameters } from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { KEY, TestLeg } from '../support/leg.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
+
+virtualTime();
+
+/** A connection that sends bytes as they are, and keeps what comes back. */
+class Raw {
+  text = '';
+  isClosed = false;
+  private readonly socket;
+
+  constructor(url: string) {
+    this.socket = connect(Number(new URL(url).port), '127.0.0.1');
+    this.socket.on('data', (data) => {
+      this.text += data.toString('latin1');
+    });
+    this.socket.on('error', () => {});
+    this.socket.on('close', () => {
+      this.isClosed = true;
+    });
+  }
+
+  send(text: string): this {
+    this.socket.write(text);
+    return this;
+  }
+
+  get statuses(): string[] {
+    return [...this.text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => String(status));
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}
+
+const ask = (method: string, path: string, ...headers: string[]) =>
+  `${[`${method} ${path} HTTP/1.1`, 'host: x', ...headers].join('\r\n')}\r\n\r\n`;
+
+describe('a connection', () => {
+  it.each([
+    ['figures', ask('GET', '/metrics')],
+    ['nothing known', ask('GET', '/none')],
+    ['control without its key', ask('GET', '/v1/calls')],
+    ['a forged webhook', `${ask('POST', '/twilio/voice', 'content-length: 3')}abc`],
+    [
+      'a forged media socket',
+      ask('GET', '/twilio/media/a/b', 'upgrade: websocket', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=='),
+    ],
+    [
+      'a raw leg without its key',
+      ask('GET', '/v1/rooms/a/leg', 'upgrade: websocket', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=='),
+    ],
+  ])(
+    'that asks for %s 5,000 times at once has one of them dealt with at most, and is closed',
+    async (_, one) => {
+      const { url } = await startGateway({ controlApiKey: KEY });
+      const raw = new Raw(url).send(one.repeat(5_000));
+      await eventually('the end', () => raw.isClosed);
+      expect(raw.statuses.length).toBeLessThanOrEqual(1);
+    },
+  );
+
+  it('that was refused is closed behind its answer', async () => {
+    const { url } = await startGateway({ controlApiKey: KEY });
+    for (const [one, status] of [
+      [ask('GET', '/none'), '404'],
+      [ask('GET', '/v1/calls'), '401'],
+      [ask('PUT', '/health'), '405'],
+      [`${ask('POST', '/twilio/voice', 'content-length: 3')}abc`, '415'],
+      [ask('GET', '/metrics'), '200'],
+      [ask('GET', '/health'), '200'],
+    ] as const) {
+      const raw = new Raw(url).send(one);
+      await eventually('an answer', () => raw.statuses.length === 1);
+      expect([raw.statuses, raw.text.toLowerCase()]).toEqual([
+        [status],
+        expect.stringContaining('connection: close'),
+      ]);
+      raw.close();
+    }
+  });
+
+  it('of somebody known goes on', async () => {
+    const { url } = await startGateway({ controlApiKey: KEY });
+    const one = ask('GET', '/v1/calls', `authorization: Bearer ${KEY}`);
+    const raw = new Raw(url).send(one);
+    await eventually('an answer', () => raw.statuses.length === 1);
+    raw.send(one);
+    await eventually('another one', () => raw.statuses.length === 2);
+    expect(raw.isClosed).toBe(false);
+    raw.close();
+  });
+
+  it('with two lengths, or one that is no number, is refused: a proxy may believe the other one', async () => {
+    const { url } = await startGateway();
+    for (const lengths of [['3', '3'], ['3', '5'], ['+3'], ['3, 3']]) {
+      const raw = new Raw(url);
+      raw.send(`${ask('POST', '/twilio/voice', ...lengths.map((length) => `content-length: ${length}`))}abc`);
+      await eventually('an answer', () => raw.statuses.length === 1);
+      expect([lengths, raw.statuses]).toEqual([lengths, ['400']]);
+      raw.close();
+    }
+  });
+
+  it('may bring 15 KB of cookies', async () => {
+    const { url } = await startGateway();
+    const answer = await fetch(`${url}/health`, { headers: { cookie: 'a'.repeat(15_000) } });
+    expect(answer.status).toBe(200);
+    const more = await fetch(`${url}/health`, { headers: { cookie: 'a'.repeat(17_000) } });
+    expect(more.status).toBe(431);
+  });
+});
+
+describe('a stranger', () => {
+  it('who asks for more than a share waits for a second or two; known ones do not', async () => {
+    const { url } = await startGateway({ controlApiKey: KEY });
+    const timed = async (path: string, headers: Record<string, string> = {}) => {
+      const begun = clock.now();
+      const { status } = await fetch(url + path, { headers });
+      return { status, ms: clock.now() - begun };
+    };
+    const all = await Promise.all(Array.from({ length: 150 }, () => timed('/none')));
+    const late = all.filter(({ ms }) => ms >= 1_000);
+    expect(all.every(({ status }) => status === 404)).toBe(true);
+    expect(late.length).toBeGreaterThanOrEqual(20);
+    expect(late.length).toBeLessThanOrEqual(50);
+    const [stranger, probe, operator, carrier] = await Promise.all([
+      Promise.all(Array.from({ length: 100 }, () => timed('/none'))),
+      timed('/ready'),
+      timed('/v1/calls', { authorization: `Bearer ${KEY}` }),
+      postForm(url, '/twilio/voice', voiceParameters()),
+    ]);
+    expect(Math.max(...stranger.map(({ ms }) => ms))).toBeGreaterThanOrEqual(1_000);
+    expect([probe.status, operator.status, carrier.status]).toEqual([200, 200, 200]);
+    // A proxy that waits for /ready takes the node for dead.
+    expect(Math.max(probe.ms, operator.ms)).toBeLessThan(500);
+    await sleep(4_000);
+    expect((await timed('/none')).ms).toBeLessThan(500);
+  });
+
+  const share = (strangers: Strangers, peer: number[], forwarded = '', now = 0) => {
+    let count = 0;
+    while (count < 1_000 && strangers.admit(new Uint8Array(peer), forwarded, now)) count += 1;
+    return count;
+  };
+
+  it('has a share of its own, behind a proxy of ours too', () => {
+    const strangers = new Strangers();
+    const [one, other] = [share(strangers, [203, 0, 113, 1]), share(strangers, [203, 0, 113, 2])];
+    expect([one, other, share(strangers, [203, 0, 113, 1])]).toEqual([one, one, 0]);
+    const proxy = [10, 0, 0, 7];
+    expect(share(strangers, proxy, '198.51.100.1')).toBe(one);
+    // What it wrote there itself is no help: the last address is the one that the proxy saw.
+    expect(share(strangers, proxy, '192.0.2.9, 198.51.100.1')).toBe(0);
+    expect(share(strangers, proxy, '198.51.100.1, 10.0.0.8')).toBe(0);
+    expect(share(strangers, proxy, '198.51.100.2:1234')).toBe(one);
+    expect(share(strangers, proxy, 'unknown')).toBe(one);
+    expect(share(strangers, [203, 0, 113, 1], '198.51.100.77')).toBe(0);
+  });
+
+  it('has one IPv6 network of 64 bits, and is the same in IPv4’s clothes', () => {
+    const strangers = new Strangers();
+    const mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 203, 0, 113, 1];
+    const one = share(strangers, mapped);
+    expect(share(strangers, [203, 0, 113, 1])).toBe(0);
+    const v6 = (...tail: number[]) => [0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...tail];
+    expect(share(strangers, v6(0, 1))).toBe(one);
+    expect(share(strangers, v6(0, 2))).toBe(0);
+    expect(share(strangers, [10, 0, 0, 7], '2001:db8:0:1::9')).toBe(0);
+    expect(share(strangers, [10, 0, 0, 7], '[2001:db8:0:2::9]:443')).toBe(one);
+  });
+
+  it('is believed in what a proxy forwards only where the proxy is trusted', () => {
+    const strangers = new Strangers(['192.0.2.0/24']);
+    const one = share(strangers, [192, 0, 2, 1], '198.51.100.1');
+    expect(share(strangers, [10, 0, 0, 1], '198.51.100.2')).toBe(one);
+    expect(share(strangers, [10, 0, 0, 1], '198.51.100.3')).toBe(0);
+    expect([isNetwork('10.0.0.0/8'), isNetwork('::1'), isNetwork('10.0.0.0/33'), isNetwork('here')]).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  it('costs bounded memory, however many addresses there are', () => {
+    const strangers = new Strangers();
+    const one = share(strangers, [203, 0, 113, 1]);
+    for (let i = 0; i < 10_000; i++) strangers.admit(new Uint8Array([20, i >> 16, i >> 8, i & 255]), '', 0);
+    expect(share(strangers, [203, 0, 113, 1])).toBe(one);
+  });
+});
+
+describe('a path that is known', () => {
+  it('answers HEAD as GET, without the body', async () => {
+    const { url } = await startGateway({ controlApiKey: KEY });
+    for (const path of ['/health', '/ready', '/metrics', '/dashboard']) {
+      const raw = new Raw(url).send(ask('HEAD', path));
+      await eventually('an answer', () => raw.statuses.length === 1);
+      expect([path, raw.statuses]).toEqual([path, ['200']]);
+      expect(Number(/content-length: (\d+)/i.exec(raw.text)?.[1])).toBeGreaterThan(10);
+      expect(raw.text.endsWith('\r\n\r\n')).toBe(true);
+    }
+    const headers = { authorization: `Bearer ${KEY}` };
+    const events = await fetch(`${url}/v1/events`, { method: 'HEAD', headers });
+    expect([events.status, events.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
+  });
+
+  it('says what it takes: 405 with Allow, and OPTIONS', async () => {
+    const { url } = await startGateway({ controlApiKey: KEY });
+    const headers = { authorization: `Bearer ${KEY}` };
+    for (const [path, allow] of [
+      ['/health', 'OPTIONS, GET, HEAD'],
+      ['/twilio/voice', 'OPTIONS, POST'],
+      ['/v1/calls/abc', 'OPTIONS, GET, HEAD, DELETE'],
+    ] as const) {
+      const other = await fetch(url + path, { method: 'PUT', headers });
+      expect([other.status, other.headers.get('allow')]).toEqual([405, allow]);
+      expect(await other.json()).toMatchObject({ error: { code: 'GW_METHOD_NOT_ALLOWED' } });
+      const options = await fetch(url + path, { method: 'OPTIONS', headers });
+      expect([options.status, options.headers.get('allow')]).toEqual([204, allow]);
+    }
+    // Whoever has no key learns of no path behind it.
+    expect((await fetch(`${url}/v1/calls`, { method: 'PUT' })).status).toBe(401);
+  });
+});
+
+describe('operators', () => {
+  it('may have a port of their own: the other one then answers carriers only', async () => {
+    const { url, operationsUrl } = await startGateway({ controlApiKey: KEY, operationsPort: 0 });
+    const headers = { authorization: `Bearer ${KEY}` };
+    for (const path of ['/health', '/ready', '/metrics', '/dashboard', '/v1/calls']) {
+      const [carriers, operators] = await Promise.all([
+        fetch(url + path, { headers }),
+        fetch(operationsUrl + path, { headers }),
+      ]);
+      expect([path, carriers.status, operators.status]).toEqual([path, 404, 200]);
+    }
+    const webhook = (to: string) => postForm(to, '/twilio/voice', voiceParameters());
+    expect([(await webhook(url)).status, (await webhook(operationsUrl)).status]).toEqual([200, 404]);
+    const leg = await TestLeg.join(operationsUrl, 'desk');
+    leg.close();
+  });
+
+  it('read /metrics by key where there is one', async () => {
+    const key = 'a key for the figures';
+    const { url } = await startGateway({ metricsApiKey: key });
+    const status = async (authorization?: string) =>
+      (await fetch(`${url}/metrics`, { headers: authorization === undefined ? {} : { authorization } }))
+        .status;
+    expect([await status(), await status('Bearer another'), await status(`Bearer ${key}`)]).toEqual([
+      401, 401, 200,
+    ]);
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+  });
+
+  it('get the figures of one second, however many ask', async () => {
+    const { url } = await startGateway();
+    const read = async () => (await fetch(`${url}/metrics`)).text();
+    const [first, second] = await Promise.all([read(), read()]);
+    expect(second).toBe(first);
+    await sleep(1_000);
+    // CPU time at the least has gone on.
+    expect(await read()).not.toBe(first);
+  });
+});
