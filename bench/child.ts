@@ -5,13 +5,20 @@ import { fileURLToPath } from 'node:url';
 /**
  * Starts a script of this folder in a process of its own, its options as the first argument; on one core if asked.
  * @param idle whether it runs only while nobody else wants the core (Linux)
+ * @param flags of Node
  */
-export function startChild(script: string, options: object, core?: number, idle = false): ChildProcess {
+export function startChild(
+  script: string,
+  options: object,
+  core?: number,
+  idle = false,
+  flags: readonly string[] = [],
+): ChildProcess {
   const path = fileURLToPath(new URL(script, import.meta.url));
   const loader = script.endsWith('.ts') ? ['--import', 'tsx'] : [];
   const pin = core === undefined ? [] : ['taskset', '-c', String(core)];
   const yielding = idle && process.platform === 'linux' ? ['chrt', '--idle', '0'] : [];
-  const node = [process.execPath, ...loader, path, JSON.stringify(options)];
+  const node = [process.execPath, ...flags, ...loader, path, JSON.stringify(options)];
   const [command = '', ...args] = [...pin, ...yielding, ...node];
   return spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
 }

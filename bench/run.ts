@@ -1,6 +1,7 @@
 import { benchOverload } from './capacity/overload.js';
 import { benchCapacity } from './capacity.js';
 import { benchDashboard } from './dashboard.js';
+import { benchEvents } from './events.js';
 import { benchForged } from './forged.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
@@ -31,6 +32,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   telemetry: benchTelemetry,
   lead: benchLead,
   siege: benchSiege,
+  events: benchEvents,
 };
 
 const wanted = process.argv.slice(2);

@@ -133,7 +133,10 @@ bool ReadBytes(napi_env env, napi_value value, const char* subject, Span<uint8_t
 bool ReadMessage(napi_env env, napi_value value, std::string_view* message) {
   void* data;
   size_t length;
-  if (napi_get_arraybuffer_info(env, value, &data, &length) != napi_ok) {
+  // Since Node 24 there is information of a SharedArrayBuffer, too, which nobody gives by itself.
+  bool isBuffer = false;
+  if (napi_is_arraybuffer(env, value, &isBuffer) != napi_ok || !isBuffer ||
+      napi_get_arraybuffer_info(env, value, &data, &length) != napi_ok) {
     bool isView = false;  // napi_is_buffer is true for every ArrayBufferView; its info is in bytes
     if (napi_is_buffer(env, value, &isView) != napi_ok || !isView ||
         napi_get_buffer_info(env, value, &data, &length) != napi_ok) {

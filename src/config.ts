@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isCommander } from './bridge/stream/command-rule.js';
 import { isRedisUrl } from './calls/fleet/redis-address.js';
 import { GatewayError } from './errors.js';
 import { TRANSCODERS } from './media/transcoders.js';
@@ -36,6 +37,8 @@ export interface Config {
     readonly aloneSeconds: number;
     /** Numbers a caller may be transferred to; one ending in `*` stands for all that begin alike. */
     readonly transferTo: readonly string[];
+    /** Who in a call may command its phones: `user:<id>` and `role:<name>`, with a `*` at the end for all that begin alike. */
+    readonly control: 'all' | readonly string[];
   };
   readonly localRoom: 'call' | 'to';
   readonly maxCalls: number;
@@ -109,6 +112,12 @@ const Environment = z.object({
     )
     .pipe(z.array(z.string().regex(/^(\*|\+\d{1,15}\*?|sips?:[^\s<>"]+)$/)))
     .optional(),
+  STREAM_CONTROL: text
+    .transform((list) => (list === 'none' ? [] : list.split(',').map((commander) => commander.trim())))
+    .pipe(z.array(z.string()))
+    .refine((list) => (list.length === 1 && list[0] === 'all') || list.every(isCommander))
+    .transform((list) => (list[0] === 'all' ? ('all' as const) : list))
+    .default('all'),
   BRIDGE: z.enum(['local', 'stream']).optional(),
   LOCAL_ROOM: z.enum(['call', 'to']).default('call'),
   HOST: text.default('127.0.0.1'),
@@ -172,6 +181,8 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   STREAM_MAX_WORKER_DELAY_MS: '0 to 10000 milliseconds',
   STREAM_ALONE_SECONDS: '1 to 86400 seconds',
   STREAM_TRANSFER_TO: 'numbers like +15551234567, +1555* or *, or SIP addresses, separated by commas',
+  STREAM_CONTROL:
+    'all, none, or users and roles like user:agent-1, user:bot-*, role:admin, separated by commas',
   BRIDGE: 'local or stream',
   LOCAL_ROOM: 'call or to',
   HOST: 'an address to listen on',
@@ -200,7 +211,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   STREAM_STATUS: 'on or off',
   LEAD_MS: '40 to 10000 milliseconds',
   DRAIN_SECONDS: '0 to 86400 seconds',
-  REDIS_URL: 'a redis:// or rediss:// URL',
+  REDIS_URL: 'a redis://, rediss:// or redis-sentinel:// URL',
   NODE_ID: '1 to 64 letters, digits, ".", "_" or "-"',
   TRANSCODER: 'auto, native or wasm',
   LOG_LEVEL: LOG_LEVELS.join(', '),
@@ -362,6 +373,7 @@ function streamOf(e: z.output<typeof Environment>): Pick<Config, 'stream'> {
       maxWorkerDelayMs: e.STREAM_MAX_WORKER_DELAY_MS,
       aloneSeconds: e.STREAM_ALONE_SECONDS,
       transferTo: e.STREAM_TRANSFER_TO ?? [],
+      control: e.STREAM_CONTROL,
     },
   };
 }

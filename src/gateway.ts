@@ -122,7 +122,10 @@ export interface GatewayOptions {
   readonly tokenTimeToLiveMs?: number;
   /** A registry shared by several gateways, each of which may get any request of any call; default: this process's memory. */
   readonly redis?: {
-    /** `redis://[user:password@]host[:port][/db]` or `rediss://…`; one endpoint. */
+    /**
+     * `redis://[user:password@]host[:port][/db]`, or `redis-sentinel://[user:password@]host[:port][,host[:port]…]/name[/db]`
+     * where sentinels know the primary by that name; either with TLS: `rediss…`.
+     */
     readonly url: string;
     /** What this node is called in logs; default the host's name. */
     readonly nodeId?: string;
@@ -242,6 +245,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         : new TwilioRest({
             accountSid: twilio.accountSid,
             authToken,
+            clock,
             ...(twilio.apiUrl === undefined ? {} : { apiUrl: twilio.apiUrl }),
           });
     this.switchboard = new Switchboard({
@@ -377,6 +381,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         ...(this.eventWebhooks?.figures ?? []),
         ...(router?.figures ?? []),
         ...this.legs.figures,
+        ...this.switchboard.past.figures,
         ...this.recordings.figures,
       ]),
       facts: {
@@ -389,8 +394,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       },
       log: this.log,
       clock,
-      tls,
       descriptors: this.descriptors,
+      tls,
       isSplit: options.operationsPort !== undefined,
     });
   }
@@ -479,7 +484,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     if (authToken !== undefined) this.rest?.rekey(authToken);
     if (options.router !== undefined) this.router?.rekey(options.router.secret);
     if (options.eventWebhooks !== undefined) this.eventWebhooks?.rekey(options.eventWebhooks.secret);
-    if (next !== undefined) this.server.handOn(next);
+    next?.();
     if (logLevel !== undefined) this.log.level = logLevel;
   }
 
@@ -658,7 +663,7 @@ function checkOptions(options: GatewayOptions): void {
     throw new TypeError('Expected redis beside sharePort but received none');
   }
   if (options.redis !== undefined && !isRedisUrl(options.redis.url)) {
-    throw expected('a redis:// or rediss:// URL', 'redis.url', 'another text');
+    throw expected('a redis://, rediss:// or redis-sentinel:// URL', 'redis.url', 'another text');
   }
   if (publicUrl !== undefined && !isPublicUrl(publicUrl)) {
     throw expected('an https URL (http on loopback) without query', 'publicUrl', publicUrl);

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -54,6 +54,16 @@ describe('a sleep', () => {
     expect(clock.pending).toBe(0);
     await clock.sleep(60_000, signal.signal);
     expect(clock.pending).toBe(0);
+  });
+
+  it('ends with any of several signals, and leaves nothing at them', async () => {
+    const clock = new VirtualClock();
+    const signals = [new AbortController(), new AbortController()] as const;
+    const slept = clock.sleep(60_000, signals[0].signal, undefined, signals[1].signal);
+    signals[1].abort();
+    await slept;
+    expect(clock.pending).toBe(0);
+    expect(signals.map(({ signal }) => getEventListeners(signal, 'abort').length)).toEqual([0, 0]);
   });
 
   it('bounds other work, whose result or failure it passes on', async () => {

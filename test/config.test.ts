@@ -225,6 +225,7 @@ describe('the configuration', () => {
       maxWorkerDelayMs: 20,
       aloneSeconds: 60,
       transferTo: [],
+      control: 'all',
     });
     expect(read({ ...KEYS, BRIDGE: 'stream' }).stream).toBeDefined();
     expect(read({ ...KEYS, BRIDGE: 'local' }).stream).toBeUndefined();
@@ -239,6 +240,7 @@ describe('the configuration', () => {
       STREAM_MAX_WORKER_DELAY_MS: '0',
       STREAM_ALONE_SECONDS: '5',
       STREAM_TRANSFER_TO: '+15551230000, +1555* ,sip:desk@example.com',
+      STREAM_CONTROL: 'user:agent-1, role:admin ,user:bot-*',
     };
     expect(read({ ...KEYS, ...more }).stream).toEqual({
       apiKey: 'key',
@@ -250,7 +252,10 @@ describe('the configuration', () => {
       maxWorkerDelayMs: 0,
       aloneSeconds: 5,
       transferTo: ['+15551230000', '+1555*', 'sip:desk@example.com'],
+      control: ['user:agent-1', 'role:admin', 'user:bot-*'],
     });
+    expect(read({ ...KEYS, STREAM_CONTROL: 'none' }).stream?.control).toEqual([]);
+    expect(read({ ...KEYS, STREAM_CONTROL: 'all' }).stream?.control).toBe('all');
   });
 
   test.each([
@@ -263,6 +268,16 @@ describe('the configuration', () => {
     [{ ...KEYS, STREAM_MAX_WORKER_DELAY_MS: '-1' }, 'STREAM_MAX_WORKER_DELAY_MS'],
     [{ ...KEYS, STREAM_ALONE_SECONDS: '0' }, 'STREAM_ALONE_SECONDS'],
     [{ ...KEYS, STREAM_TRANSFER_TO: '+1555,anybody' }, 'STREAM_TRANSFER_TO'],
+    ...[
+      'agent-1',
+      'user:',
+      'group:x',
+      'role:a b',
+      'user:*',
+      'all,user:a',
+      'user:a,,role:b',
+      'none,role:b',
+    ].map((list): [Record<string, string>, string] => [{ ...KEYS, STREAM_CONTROL: list }, 'STREAM_CONTROL']),
   ])('refuses %j', (given, name) => {
     const lines = mistakes({ ...ACCOUNT, ...given });
     expect(lines).toEqual([expect.stringContaining(name)]);
@@ -290,10 +305,15 @@ describe('the configuration', () => {
       CALL_ROUTER_FALLBACK: 'say: We are away: call again.',
       EVENTS_WEBHOOK_URL: 'https://a.example/events',
       EVENTS_DEAD_LETTER_FILE: '/var/lib/dead.jsonl',
+      EVENTS_SPOOL_DIR: '/var/lib/spool',
     });
     const secret = ['the-new-secret-of-ours', 'the-old-secret-of-ours'];
     expect(router).toMatchObject({ secret, timeoutMs: 500, fallback: { say: 'We are away: call again.' } });
-    expect(eventWebhooks).toMatchObject({ secret, deadLetterFile: '/var/lib/dead.jsonl' });
+    expect(eventWebhooks).toMatchObject({
+      secret,
+      deadLetterFile: '/var/lib/dead.jsonl',
+      spoolDir: '/var/lib/spool',
+    });
   });
 
   test.each([
@@ -306,6 +326,7 @@ describe('the configuration', () => {
     [{ WEBHOOK_SECRET: 'hush-short' }, 'WEBHOOK_SECRET'],
     [{ WEBHOOK_SECRET: 'sixteen-letters!,hush' }, 'WEBHOOK_SECRET'],
     [{ EVENTS_DEAD_LETTER_FILE: 'dead.jsonl' }, 'EVENTS_DEAD_LETTER_FILE'],
+    [{ EVENTS_SPOOL_DIR: 'spool' }, 'EVENTS_SPOOL_DIR'],
   ])('refuses signed requests as %j', (given, name) => {
     const lines = mistakes({ ...ACCOUNT, ...given });
     expect(lines).toEqual([expect.stringContaining(name)]);

@@ -19,6 +19,9 @@ interface CallFlags {
   readonly json?: boolean;
 }
 
+/** Longer than a gateway waits for Twilio, its tries and the router included. */
+const ANSWER_MS = 60_000;
+
 /** `trunkline call --to N` */
 export function callCommand(shell: Shell): Command {
   return new Command('call')
@@ -80,19 +83,23 @@ async function wasAnswered(gateway: Gateway, callId: string): Promise<boolean> {
 async function askGateway(url: string, key: string | undefined, request: object): Promise<PlacedCall> {
   if (!key)
     throw new GatewayError('GW_UNAUTHORIZED', 'Expected CONTROL_API_KEY for --gateway but received nothing');
-  let response: Response;
+  const { systemClock } = await import('../clock.js');
+  let body: PlacedCall & { error?: { code: `GW_${string}`; message: string } };
   try {
-    response = await fetch(new URL('/v1/calls', url), {
-      method: 'POST',
-      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-      body: JSON.stringify(request),
+    body = await systemClock.limited(ANSWER_MS, async (signal) => {
+      const response = await fetch(new URL('/v1/calls', url), {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        body: JSON.stringify(request),
+        signal,
+      });
+      return (await response.json()) as typeof body;
     });
   } catch (error) {
     throw new GatewayError('GW_GATEWAY_UNREACHABLE', `Expected a gateway at ${url} but received no answer`, {
       cause: error,
     });
   }
-  const body = (await response.json()) as PlacedCall & { error?: { code: `GW_${string}`; message: string } };
   if (body.error !== undefined) throw new GatewayError(body.error.code, body.error.message);
   return body;
 }

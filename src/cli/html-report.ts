@@ -75,7 +75,7 @@ function checkTable(checks: readonly Check[]): string {
   return tableOf('<tr><th>Outcome</th><th>Check</th><th>Found</th></tr>', rows);
 }
 
-function plots({ samples, delay }: LoadReport): string {
+function plots({ samples, delay, echoes }: LoadReport): string {
   const line = (name: string, of: (sample: LoadReport['samples'][number]) => number): PlotLine => ({
     name,
     points: samples.map((sample) => [sample.seconds, of(sample)]),
@@ -86,11 +86,15 @@ function plots({ samples, delay }: LoadReport): string {
       line('failed', (sample) => sample.failed),
       line('cut off', (sample) => sample.lost),
     ]),
-    linePlot('Round trip of a frame', 'ms', [
-      line('median', (sample) => sample.roundTripP50Ms),
-      line('p99', (sample) => sample.roundTripP99Ms),
-    ]),
-    ...(delay === undefined
+    ...(echoes
+      ? [
+          linePlot('Round trip of a frame', 'ms', [
+            line('median', (sample) => sample.roundTripP50Ms),
+            line('p99', (sample) => sample.roundTripP99Ms),
+          ]),
+        ]
+      : []),
+    ...(delay === undefined || !echoes
       ? []
       : [linePlot('Mouth to ear', 'ms', delay.tracks.slice(0, MOST_LINES).map(delayLine))]),
     linePlot('The generator’s own CPU', '% of a core', [line('generator', (sample) => 100 * sample.cpu)]),
@@ -102,14 +106,17 @@ function delayLine({ samples }: DelayTrack, i: number): PlotLine {
 }
 
 function timeTable(report: LoadReport): string {
-  const { roundTrip, webhook, handshake, handovers, generator } = report;
+  const { echoes, roundTrip, webhook, handshake, handovers, generator } = report;
   const row = (name: string, { count, p50Ms, p99Ms, p999Ms, maxMs }: Percentiles) =>
-    `<tr><td>${escaped(name)}</td>${[count, ...[p50Ms, p99Ms, p999Ms, maxMs].map((ms) => ms.toFixed(2))]
+    `<tr><td>${escaped(name)}</td>${[
+      count,
+      ...[p50Ms, p99Ms, p999Ms, maxMs].map((ms) => (count === 0 ? '–' : ms.toFixed(2))),
+    ]
       .map((text) => `<td class="figure">${text}</td>`)
       .join('')}</tr>`;
   const head = ['count', 'median', 'p99', 'p99.9', 'max'].map((name) => `<th class="figure">${name}</th>`);
   return tableOf(`<tr><th></th>${head.join('')}</tr>`, [
-    row('round trip of a frame', roundTrip),
+    ...(echoes ? [row('round trip of a frame', roundTrip)] : []),
     row('webhook', webhook),
     row('upgrade to WebSocket', handshake),
     ...(handovers.count === 0
@@ -127,10 +134,14 @@ function countTable(report: LoadReport): string {
     ['calls that were cut off', report.lostCalls],
     ['hand-overs to another stream', report.handovers.count],
     ['frames sent', report.framesSent],
-    ['frames that came back', report.framesReceived],
-    ['frames missing', report.framesMissing],
-    ['frames of pauses left out', report.pausesLeftOut],
-    ['milliseconds by which words were shortened', report.wordsShortenedMs],
+    [report.echoes ? 'frames that came back' : 'frames received', report.framesReceived],
+    ...(report.echoes
+      ? ([
+          ['frames missing', report.framesMissing],
+          ['frames of pauses left out', report.pausesLeftOut],
+          ['milliseconds by which words were shortened', report.wordsShortenedMs],
+        ] as [string, number][])
+      : []),
     ['gaps over 40 ms', report.gaps],
     ['underruns', report.underruns],
     ...(report.script === undefined

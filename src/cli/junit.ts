@@ -59,21 +59,25 @@ function problem({ outcome, detail }: Check): Record<string, unknown> {
 }
 
 function properties(report: LoadReport) {
-  const { roundTrip, webhook, handshake, handovers, delay, generator } = report;
-  const values = {
-    calls: report.calls,
-    mostStreaming: report.mostStreaming,
-    framesSent: report.framesSent,
+  const { echoes, roundTrip, webhook, handshake, handovers, delay, generator } = report;
+  const p99 = (name: string, { count, p99Ms }: LoadReport['webhook']) =>
+    count === 0 ? {} : { [name]: p99Ms };
+  const ofEcho = {
     framesMissing: report.framesMissing,
     pausesLeftOut: report.pausesLeftOut,
     wordsShortenedMs: report.wordsShortenedMs,
-    roundTripP50Ms: roundTrip.p50Ms,
-    roundTripP99Ms: roundTrip.p99Ms,
-    webhookP99Ms: webhook.p99Ms,
-    handshakeP99Ms: handshake.p99Ms,
-    handovers: handovers.count,
-    handoverGapP99Ms: handovers.gap.p99Ms,
+    ...(roundTrip.count > 0 && { roundTripP50Ms: roundTrip.p50Ms, roundTripP99Ms: roundTrip.p99Ms }),
     ...(delay !== undefined && { mouthToEarBeginMs: delay.beginMs, mouthToEarEndMs: delay.endMs }),
+  };
+  const values: Record<string, number> = {
+    calls: report.calls,
+    mostStreaming: report.mostStreaming,
+    framesSent: report.framesSent,
+    ...(echoes && ofEcho),
+    ...p99('webhookP99Ms', webhook),
+    ...p99('handshakeP99Ms', handshake),
+    handovers: handovers.count,
+    ...p99('handoverGapP99Ms', handovers.gap),
     generatorCpu: generator.cpu,
   };
   return Object.entries(values).map(([name, value]) => ({

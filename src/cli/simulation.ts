@@ -10,6 +10,7 @@ import { unwritable } from './file-error.js';
 import { htmlReport } from './html-report.js';
 import { junitXml, type RunFacts } from './junit.js';
 import { loadTable } from './load-table.js';
+import { measuredOf } from './measured.js';
 import { prepareFolder } from './output-folder.js';
 import { RunProgress } from './progress.js';
 import { ReportFiles } from './report-files.js';
@@ -45,7 +46,7 @@ async function runAndTell(flags: SimulateFlags, files: ReportFiles, shell: Shell
     begunAt,
     seconds: (systemClock.date().getTime() - begunAt.getTime()) / 1000,
   };
-  const json = JSON.stringify({ ...report, checks, verdict, faults }, null, 2);
+  const json = JSON.stringify({ ...measuredOf(report), checks, verdict, faults }, null, 2);
   // Standard output is one document where a machine reads it.
   const say = flags.json === true ? console.error : console.log;
   if (flags.json === true) console.log(json);
@@ -87,6 +88,7 @@ async function simulate(
       `Expected an absolute URL for --url but received "${printableUrl(flags.url)}"`,
     );
   }
+  checkBars(flags);
   const steps = stepsOf(flags);
   const script = flags.script === undefined ? undefined : readScript(flags.script);
   if (flags.record !== undefined) prepareFolder('--record', flags.record);
@@ -118,6 +120,19 @@ async function simulate(
   } finally {
     progress.stop();
     signals.off('SIGINT', leave).off('SIGTERM', leave);
+  }
+}
+
+/** What is never measured cannot be too much. */
+function checkBars({ echo, script, failP99, failMissing, failDelay }: SimulateFlags): void {
+  if (echo && script === undefined) return;
+  const bars = { '--fail-p99': failP99, '--fail-missing': failMissing, '--fail-delay': failDelay };
+  for (const [bar, value] of Object.entries(bars)) {
+    if (value === undefined) continue;
+    throw new GatewayError(
+      'GW_SIM_OPTIONS',
+      `Expected an echo to measure for ${bar} but received ${echo ? '--script' : '--no-echo'}`,
+    );
   }
 }
 

@@ -13,7 +13,7 @@ export interface SpooledEvent {
 }
 
 /** What is new is written so often: a process that is killed loses no more than that. */
-const WRITE_MS = 100;
+const WRITE_MS = 150;
 /** A disk that failed is tried again after so long. */
 const RETRY_MS = 1_000;
 const SEGMENT_BYTES = 2 ** 20;

@@ -4,6 +4,10 @@ import type { FrameClock, Ticking } from './frame-clock.js';
 
 /** A frame that is not full waits so long for the rest of it; then silence is. */
 const REST_MS = 40;
+/** Who said this much so far, never had more of it waiting, and did not pause before a stall of this process, speaks live. */
+const LIVE_MS = 500;
+/** What comes so long after a stall is no longer of it. */
+const BACKLOG_MS = 1_000;
 
 /** Where paced audio goes. */
 export interface PacerSink {
@@ -32,7 +36,8 @@ export interface Waypoint {
 /**
  * Audio that comes in bursts, faster than it is spoken, on its way to listeners who want it at the pace of speech:
  * it waits here, up to a bound, and leaves in frames of 20 ms, no further ahead of the listener than the sink allows.
- * What does not fit is not taken: the beginning of a long speech is heard, not its end.
+ * What does not fit is not taken: the beginning of a long speech is heard, not its end. Of who speaks live, what was said while
+ * this process stood still is not taken either: all that comes later would be heard as late for ever.
  */
 export class Pacer implements Ticking {
   /** Milliseconds that did not fit. */
@@ -49,6 +54,11 @@ export class Pacer implements Ticking {
   /** Monotonic milliseconds at which the listener will have heard all that left. */
   private endsAt = 0;
   private pushedAt = 0;
+  private mostWaitingMs = 0;
+  private lostMs: number;
+  /** What is still to come of a stall, and until when. */
+  private staleMs = 0;
+  private staleUntil = 0;
   private isTicking = false;
   private closed = false;
 
@@ -66,6 +76,7 @@ export class Pacer implements Ticking {
     this.capacity = Math.max(1, Math.round(limitMs / FRAME_MS)) * ((rate * FRAME_MS) / 1_000);
     this.frame = new Int16Array((rate * FRAME_MS) / 1_000);
     this.ring = this.small();
+    this.lostMs = clock.lost();
   }
 
   /** Audio that waits, in milliseconds. */
@@ -83,11 +94,14 @@ export class Pacer implements Ticking {
    */
   push(samples: Int16Array): number {
     if (this.closed) return 0;
-    const fits = Math.min(samples.length, this.capacity - this.count);
+    const now = this.clock.now();
+    const fresh = this.freshOf(samples, now);
+    const fits = Math.min(fresh.length, this.capacity - this.count);
     this.reserve(this.count + fits);
-    this.append(fits === samples.length ? samples : samples.subarray(0, fits));
-    this.pushedAt = this.clock.now();
+    this.append(fits === fresh.length ? fresh : fresh.subarray(0, fits));
+    this.pushedAt = now;
     this.wake();
+    this.mostWaitingMs = Math.max(this.mostWaitingMs, this.waitingMs);
     const dropped = this.msOf(samples.length - fits);
     this.droppedMs += dropped;
     return dropped;
@@ -140,6 +154,24 @@ export class Pacer implements Ticking {
     this.count = 0;
     this.waypoints = [];
     this.settle();
+  }
+
+  /** What is not of a stall of this process, where that is not to be heard. */
+  private freshOf(samples: Int16Array, now: number): Int16Array {
+    const lostMs = this.clock.lost(now) - this.lostMs;
+    if (lostMs > 0) {
+      this.lostMs += lostMs;
+      const isPaced = this.mostWaitingMs <= LIVE_MS && this.msOf(this.written) > LIVE_MS;
+      const isLive = isPaced && now - lostMs - this.pushedAt <= LIVE_MS;
+      // Nothing was due before.
+      if (isLive) this.staleMs += Math.max(0, now - this.pushedAt - FRAME_MS);
+      this.staleUntil = now + BACKLOG_MS;
+    }
+    if (this.staleMs === 0) return samples;
+    if (now > this.staleUntil) this.staleMs = 0;
+    const stale = Math.min(samples.length, Math.floor((this.staleMs * this.rate) / 1_000));
+    this.staleMs = stale < samples.length ? 0 : this.staleMs - this.msOf(stale);
+    return samples.subarray(stale);
   }
 
   /** Sends what the listener may have by now. */

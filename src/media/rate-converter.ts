@@ -58,18 +58,27 @@ export type ConverterMaker = (from: number, to: number) => RateConverter;
  */
 export async function createResampler(from: number, to: number): Promise<RateConverter> {
   checkRates(from, to);
-  if (from === to) return new Unchanged(from);
-  return (await loadResampler())(from, to);
+  return createConverter(from, to);
+}
+
+/** As {@link createResampler}, between any rates: audio goes through in steps of `from` by their greatest common divisor. */
+export async function createConverter(from: number, to: number): Promise<RateConverter> {
+  return from === to ? new Unchanged(from) : (await loadSpeex())(from, to);
 }
 
 /** Loads the library now, for where no converter may be waited for later. */
 export async function loadResampler(): Promise<ConverterMaker> {
-  const speex = load();
-  await speex.initPromise;
+  const make = await loadSpeex();
   return (from, to) => {
     checkRates(from, to);
-    return from === to ? new Unchanged(from) : new Converter(from, to, () => new speex(1, from, to, QUALITY));
+    return from === to ? new Unchanged(from) : make(from, to);
   };
+}
+
+async function loadSpeex(): Promise<ConverterMaker> {
+  const speex = load();
+  await speex.initPromise;
+  return (from, to) => new Converter(from, to, () => new speex(1, from, to, QUALITY));
 }
 
 function checkRates(...rates: readonly number[]): void {

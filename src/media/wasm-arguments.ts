@@ -8,6 +8,8 @@ const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
 const nameOf = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag)?.get as () => string;
 const lengthOf = Object.getOwnPropertyDescriptor(typedArray, 'byteLength')?.get as () => number;
 
+const viewLengthOf = Object.getOwnPropertyDescriptor(DataView.prototype, 'byteLength')?.get as () => number;
+
 /** The longest text that is shown whole, in bytes. */
 const LONGEST_TEXT = 60;
 
@@ -21,12 +23,22 @@ export function bytesOf(value: unknown, subject: string): Uint8Array {
   return value;
 }
 
-/** Any view, or all of a buffer that is not shared. */
+/** Any view, or all of a buffer that is not shared; a view that its buffer has left behind is of nothing. */
 export function messageOf(value: unknown): ArrayBuffer | ArrayBufferView {
+  // The only one of the views that throws when it is asked for its length.
+  if (types.isDataView(value) && !hasLength(value)) return new Uint8Array();
   if (!ArrayBuffer.isView(value) && !types.isArrayBuffer(value)) {
     throw typeError('an ArrayBuffer or a view of one', 'message', value);
   }
   return value;
+}
+
+function hasLength(view: DataView): boolean {
+  try {
+    return viewLengthOf.call(view) >= 0;
+  } catch {
+    return false;
+  }
 }
 
 export function numberOf(value: unknown, subject: string): number {

@@ -25,8 +25,8 @@ export interface GatekeeperOptions {
   readonly secure: boolean;
 }
 
-/** `/twilio/media/`, a call's id, its token and what is between them: 123 characters at most. */
-const MAX_MEDIA_PATH = 128;
+/** `/twilio/media/`, a call's id and its token are of 123 characters at most; a proxy may have added something. */
+const MAX_MEDIA_PATH = 256;
 
 /** What is checked of a request. */
 export interface Caller {
@@ -111,7 +111,7 @@ export class Gatekeeper {
    * would not give it
    */
   checkUpgrade(caller: Caller): void {
-    if (caller.query !== '' || caller.path.length > this.prefix.length + MAX_MEDIA_PATH) {
+    if (caller.path.length + caller.query.length > this.prefix.length + MAX_MEDIA_PATH) {
       throw new GatewayError('GW_NOT_FOUND', 'Expected the URL of a media stream but received another', {
         status: 404,
       });

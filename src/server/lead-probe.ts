@@ -17,9 +17,6 @@ const WAY_MS = 20_000;
 const BOTH_WAYS_MS = 1_000;
 /** Without an echo for so long there will be none: the carrier has no marks. Counted in ticks, so only while we ran. */
 const GIVE_UP_TICKS = 20_000 / FRAME_MS;
-/** What came while this process stood still has been read when no more than this comes in 20 ms, for so many ticks. */
-const PACE_MS = 100;
-const AT_PACE_TICKS = 10;
 /** A measured difference below this is noise. */
 const NOISE_MS = 2;
 /** An echo that is late by more may be late for good: from then on what is sent may have to be said again. */
@@ -48,8 +45,8 @@ export interface ProbedPhone {
   /** Audio that came from the phone so far, in milliseconds, and how much its last message brought. */
   readonly heardMs: number;
   readonly pieceMs: number;
-  /** For how long this process stood still so far, in milliseconds. @param now monotonic milliseconds */
-  lostMs(now: number): number;
+  /** Whether what is read of it now may be of the past, since this process stood still. */
+  readonly isBehind: boolean;
   /** When it was last sent something that waits where it comes from, as a play does, in monotonic milliseconds. */
   readonly injectedAt: number;
 }
@@ -103,11 +100,7 @@ export class LeadProbe {
   private hasCleared = false;
   private clearedAt = Number.POSITIVE_INFINITY;
   private isBlind = false;
-  /** What came while this process stood still is being read. */
-  private isBehind = false;
-  private lostMs = Number.NaN;
-  private tickHeardMs = 0;
-  private ticksAtPace = 0;
+  private wasBehind = false;
 
   constructor(
     private readonly phone: ProbedPhone,
@@ -119,7 +112,14 @@ export class LeadProbe {
 
   /** Another 20 ms have passed. */
   tick(now: number): void {
-    if (this.catchesUp(now)) return;
+    if (this.phone.isBehind) {
+      this.wasBehind = true;
+      this.forget();
+      return;
+    }
+    // Whether the far end plays again is told by the next one.
+    if (this.wasBehind && this.isHolding) this.send(now);
+    this.wasBehind = false;
     const { probe } = this;
     if (probe !== undefined) this.awaitEcho(probe, now);
     else if (now >= this.nextAt && !this.isBlind && this.playout.positionMs() !== this.probedMs) {
@@ -137,31 +137,12 @@ export class LeadProbe {
     // Those that a clear gave back tell nothing.
     if (probe === undefined) return true;
     this.forget();
-    if (this.isBehind || this.phone.lostMs(now) > this.lostMs) return true;
+    if (this.phone.isBehind) return true;
     this.measure(probe, now);
     this.playout.forget();
     this.hasCleared = false;
     this.letGo(now);
     return true;
-  }
-
-  /** Whether what is read is of the past. */
-  private catchesUp(now: number): boolean {
-    const { heardMs } = this.phone;
-    const lostMs = this.phone.lostMs(now);
-    const isAtPace = lostMs === this.lostMs && heardMs - this.tickHeardMs <= PACE_MS;
-    if (lostMs > this.lostMs) this.isBehind = true;
-    this.lostMs = lostMs;
-    this.tickHeardMs = heardMs;
-    if (!this.isBehind) return false;
-    this.ticksAtPace = isAtPace ? this.ticksAtPace + 1 : 0;
-    this.forget();
-    if (this.ticksAtPace < AT_PACE_TICKS) return true;
-    this.isBehind = false;
-    this.ticksAtPace = 0;
-    // Whether the far end plays again is told by the next one.
-    if (this.isHolding) this.send(now);
-    return false;
   }
 
   /** The far end was told to drop what it has: what is under way comes back at once, and is no measure. */

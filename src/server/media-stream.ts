@@ -21,6 +21,7 @@ import {
 } from '../telemetry/stamp.js';
 import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
+import { Backlog } from './backlog.js';
 import { LeadProbe } from './lead-probe.js';
 import type { MediaSocket } from './media-socket.js';
 import { Outlet } from './outlet.js';
@@ -40,6 +41,8 @@ const FRAME_PAYLOAD_BYTES = 160;
  */
 const FLOOD_TOKENS_PER_SECOND = 150;
 const FLOOD_BURST = 600;
+/** How a media message begins as Twilio writes it. */
+const MEDIA_HEAD = Buffer.from('{"event":"media"');
 
 /** What somebody said before the caller is there that is kept: the newest, in milliseconds. */
 const KEEP_MS = 2_000;
@@ -112,6 +115,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly marks = new Marks();
   private readonly clock: Clock;
   private readonly flood: TokenBucket;
+  private readonly backlog = new Backlog();
+  private tooOld = 0;
   private readonly checkStart: MediaStreamOptions['checkStart'];
   private startInfo: StreamStart | undefined;
   private sid: string | undefined;
@@ -216,7 +221,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   counts(): TrafficCounts {
     const counts = this.traffic.counts();
     const { intake, playout, probe } = this;
-    counts.droppedIntake += intake.dropped;
+    counts.droppedIntake += intake.dropped + this.tooOld;
     counts.droppedLead += playout.droppedLead;
     counts.droppedBackpressure += playout.droppedBackpressure;
     counts.underruns += playout.underruns;
@@ -351,7 +356,9 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       get pieceMs() {
         return stream.latestSamples / SAMPLES_PER_MS;
       },
-      lostMs: (now: number) => stream.clock.lost(now),
+      get isBehind() {
+        return !stream.backlog.isRead;
+      },
       get injectedAt() {
         return stream.injectedAt;
       },
@@ -368,6 +375,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   private tick(): void {
     const now = this.clock.now();
+    this.backlog.tick(this.clock.lost(now), this.traffic.framesIn * FRAME_MS);
     this.playout.tick();
     this.intake.tick();
     if (this.intake.isHollow(now)) this.fillHole();
@@ -407,11 +415,14 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       this.finish('protocol', 1009, `Expected at most ${MAX_MESSAGE_BYTES} bytes a message`);
       return;
     }
-    if (!this.flood.take(1 + (message.byteLength >> 9), now, this.clock.lost(now))) {
+    const lostMs = this.clock.lost(now);
+    this.backlog.note(lostMs);
+    if (!this.flood.take(1 + (message.byteLength >> 9), now, lostMs)) {
       this.finish('protocol', 1008, 'Expected the pace of a phone but received a flood');
       return;
     }
     if (!isBinary && this.sid !== undefined) {
+      if (!this.backlog.isRead && this.isTooOld(message)) return;
       const count = this.transcoder.receive(message);
       if (count >= 0) {
         this.heard(count, stamp);
@@ -419,6 +430,17 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       }
     }
     this.receiveSlowly(message, isBinary, stamp);
+  }
+
+  /** Whether it is audio of a stall of ours that nobody is to hear: decoding all of that would be another stall. */
+  private isTooOld(message: ArrayBuffer): boolean {
+    const ms = this.latestSamples / SAMPLES_PER_MS;
+    if (ms === 0 || this.tap !== undefined || this.listenerCount('audio') > 0) return false;
+    const head = Buffer.from(message, 0, Math.min(message.byteLength, MEDIA_HEAD.length));
+    if (!head.equals(MEDIA_HEAD) || !this.backlog.isTooOld(ms)) return false;
+    this.traffic.framesIn += ms / FRAME_MS;
+    this.tooOld += ms / FRAME_MS;
+    return true;
   }
 
   /** The socket takes bytes again. */

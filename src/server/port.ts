@@ -2,13 +2,27 @@ import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
-import type { Room } from './lobby.js';
+import type { Descriptors } from '../telemetry/descriptors.js';
+import type { Logger } from '../telemetry/log.js';
+import { Lobby, type Room } from './lobby.js';
 import { uWS } from './uws.js';
 
 /** Files of a certificate and its key. */
 export interface Certificate {
   readonly certFile: string;
   readonly keyFile: string;
+}
+
+export interface PortOptions {
+  /** Absent: http and ws. */
+  readonly tls: Certificate | undefined;
+  /** What is answered there. */
+  readonly addRoutes: (app: TemplatedApp) => void;
+  /** Connections of each of its two rooms while few descriptors are left. */
+  readonly seats: number;
+  readonly descriptors: Descriptors;
+  readonly log: Logger;
+  readonly clock: Clock;
 }
 
 /** What uWebSockets.js offers and its types leave out. */
@@ -32,32 +46,29 @@ const QUIET_MS = 0.05;
 /** So many turns are looked at for a quiet one. */
 const TURNS = 1_000;
 
-/** A port, the uWebSockets.js application behind it, and its certificate. */
-export class Port implements Room {
-  readonly app: TemplatedApp;
-  connections = 0;
-  hasSockets = false;
-  /** Told of each connection that came here. */
-  onConnection: () => void = () => {};
-  private readonly certificate: string;
-  /** Which had other certificates, one after the other. */
-  private readonly successors: Port[] = [];
+/** A port that is listened on, and the apps of uWebSockets.js that its connections come to. */
+export class Port {
+  /** The one that listens. */
+  private readonly first: Hall;
+  /** Which take connections that the first one listens for: with a renewed certificate, or as rooms of the lobby. */
+  private readonly others: Hall[] = [];
+  /** The one with the last certificate. */
+  private latest: Hall;
   /** Who takes new connections. */
-  private taker: Port = this;
+  private taker: Hall;
+  private readonly lobby: Lobby<Hall>;
   private listener: us_listen_socket | undefined;
 
-  /**
-   * @param tls absent: http and ws
-   * @throws GatewayError `GW_TLS_FILE`
-   */
-  constructor(
-    tls: Certificate | undefined,
-    private readonly clock: Clock,
-  ) {
-    this.certificate = tls === undefined ? '' : certificateOf(tls);
-    this.app = tls === undefined ? uWS.App() : secureApp(tls);
-    this.app.filter((_, change) => this.count(Number(change)));
-    this.noteSockets();
+  /** @throws GatewayError `GW_TLS_FILE` */
+  constructor(private readonly options: PortOptions) {
+    this.first = this.hall(options.tls);
+    this.latest = this.first;
+    this.taker = this.first;
+    this.lobby = new Lobby(
+      options.seats,
+      () => this.room(),
+      (room) => this.direct(room ?? this.latest),
+    );
   }
 
   /**
@@ -67,7 +78,7 @@ export class Port implements Room {
    */
   listen(host: string, port: number, isShared: boolean): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.fullApp.listen(host, port, isShared ? SHARED : EXCLUSIVE, (listener) => {
+      this.first.full.listen(host, port, isShared ? SHARED : EXCLUSIVE, (listener) => {
         if (listener) {
           this.listener = listener;
           resolve(uWS.us_socket_local_port(listener));
@@ -79,31 +90,27 @@ export class Port implements Room {
     });
   }
 
-  /** Whether the files hold another certificate or key than new connections get. @throws GatewayError `GW_TLS_FILE` */
-  isOutdatedBy(tls: Certificate): boolean {
-    return certificateOf(tls) !== this.latest.certificate;
-  }
-
   /**
-   * New connections are another one's from now on, with another certificate; this one listens for it and keeps those it
-   * has. So nobody is refused meanwhile, whatever name they ask for.
+   * Where the files hold another certificate or key than new connections get: what gives them that one. Those that are there
+   * keep theirs, and nobody is refused meanwhile, whatever name they ask for.
+   * @throws GatewayError `GW_TLS_FILE`
    */
-  handOn(next: Port): void {
-    const isDirected = this.taker !== this.latest;
-    this.successors.push(next);
-    if (!isDirected) this.direct();
+  renewed(tls: Certificate): (() => void) | undefined {
+    if (certificateOf(tls) === this.latest.certificate) return undefined;
+    const next = this.hall(tls);
+    return () => {
+      this.others.push(next);
+      const isCrowded = this.taker !== this.latest;
+      this.latest = next;
+      if (isCrowded) this.lobby.renew();
+      else this.direct(next);
+    };
   }
 
-  /** Has new connections come to another one; default: to that with the last certificate. */
-  direct(taker = this.latest): void {
-    if (taker === this.taker) return;
-    if (taker !== this) this.fullApp.addChildAppDescriptor(taker.fullApp.getDescriptor());
-    if (this.taker !== this) this.fullApp.removeChildAppDescriptor(this.taker.fullApp.getDescriptor());
-    this.taker = taker;
-  }
-
-  clear(): void {
-    this.app.close();
+  /** Few descriptors are left, or enough again. */
+  crowded(isCrowded: boolean): void {
+    if (isCrowded) this.lobby.open();
+    else this.lobby.close();
   }
 
   /**
@@ -111,10 +118,11 @@ export class Port implements Room {
    * what waits to be accepted at a listener that is closed: it is closed in a moment when all were.
    */
   async leave(): Promise<void> {
+    const { clock } = this.options;
     for (let turn = 0, ms = QUIET_MS; turn < TURNS && ms >= QUIET_MS; turn++) {
-      const begun = this.clock.now();
+      const begun = clock.now();
       await new Promise((resolve) => setImmediate(resolve));
-      ms = this.clock.now() - begun;
+      ms = clock.now() - begun;
     }
     if (this.listener !== undefined) uWS.us_listen_socket_close(this.listener);
     this.listener = undefined;
@@ -122,20 +130,59 @@ export class Port implements Room {
 
   /** Stops listening and cuts what is still connected. */
   close(): void {
-    for (const { app } of [this, ...this.successors]) app.close();
+    for (const hall of [this.first, ...this.others]) hall.clear();
   }
 
-  private count(change: number): void {
-    this.connections += change;
-    if (change > 0) this.onConnection();
+  private hall(tls: Certificate | undefined): Hall {
+    const { addRoutes, descriptors } = this.options;
+    return new Hall(tls, addRoutes, (hall) => {
+      descriptors.opened();
+      if (hall !== this.first) this.lobby.entered(hall);
+    });
   }
 
-  private get latest(): Port {
-    return this.successors.at(-1) ?? this;
+  /** A room for the lobby. */
+  private room(): Hall | undefined {
+    try {
+      const room = this.hall(this.latest.tls);
+      this.others.push(room);
+      return room;
+    } catch (error) {
+      this.options.log.error({ err: error }, 'no room for new connections');
+      return undefined;
+    }
   }
 
-  /** Whoever adds a route for WebSockets has them noted. */
-  private noteSockets(): void {
+  private direct(taker: Hall): void {
+    if (taker === this.taker) return;
+    const { first } = this;
+    if (taker !== first) first.full.addChildAppDescriptor(taker.full.getDescriptor());
+    if (this.taker !== first) first.full.removeChildAppDescriptor(this.taker.full.getDescriptor());
+    this.taker = taker;
+  }
+}
+
+/** One app, with all routes of its port. */
+class Hall implements Room {
+  connections = 0;
+  hasSockets = false;
+  /** What the certificate's files held. */
+  readonly certificate: string;
+  private readonly app: TemplatedApp;
+
+  constructor(
+    readonly tls: Certificate | undefined,
+    addRoutes: (app: TemplatedApp) => void,
+    onEntered: (hall: Hall) => void,
+  ) {
+    this.certificate = tls === undefined ? '' : certificateOf(tls);
+    this.app = tls === undefined ? uWS.App() : secureApp(tls);
+    // One that becomes a WebSocket does not count as gone.
+    const count = (change: number) => {
+      this.connections += change;
+      if (change > 0) onEntered(this);
+    };
+    this.app.filter((_, change) => count(Number(change)));
     const ws = this.app.ws.bind(this.app);
     this.app.ws = (path, behavior) =>
       ws(path, {
@@ -145,10 +192,15 @@ export class Port implements Room {
           return behavior.open?.(socket);
         },
       });
+    addRoutes(this.app);
   }
 
-  private get fullApp(): FullApp {
+  get full(): FullApp {
     return this.app as unknown as FullApp;
+  }
+
+  clear(): void {
+    this.app.close();
   }
 }
 

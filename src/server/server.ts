@@ -17,7 +17,6 @@ import { LegRoute } from './legs/leg-route.js';
 import type { Legs } from './legs/legs.js';
 import { DashboardRoutes } from './live/dashboard-routes.js';
 import type { LiveRoutes } from './live/live-routes.js';
-import { Lobby } from './lobby.js';
 import { MediaRoute } from './media-route.js';
 import { openApiDocument } from './openapi/document.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
@@ -44,9 +43,9 @@ export interface ServerOptions {
   readonly facts: HealthFacts;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly descriptors: Descriptors;
   /** Certificate and key files; the server speaks https and wss itself where they are given. */
   readonly tls: Certificate | undefined;
+  readonly descriptors: Descriptors;
   /** Whether operators have a port of their own. */
   readonly isSplit: boolean;
 }
@@ -62,11 +61,12 @@ type For = 'anybody' | 'operators';
 /** The uWebSockets.js application: which route leads where. */
 export class Server {
   /** What is answered: `get /v1/calls/:id`, and so on. */
-  readonly routes: string[] = [];
+  readonly routes = new Set<string>();
   /** Where carriers ask. */
   private readonly calls: Port;
   /** Where operators ask; the same one where they have none of their own. */
   private readonly operations: Port;
+  private readonly ports: readonly Port[];
   private readonly switchboard: Switchboard;
   private readonly legs: Legs;
   private readonly log: Logger;
@@ -74,19 +74,11 @@ export class Server {
   private readonly live: LiveRoutes;
   private readonly answers: Answers;
   private readonly gatekeeper: Gatekeeper;
-  /** Where new connections come while few descriptors are left. */
-  private readonly lobby: Lobby<Port>;
-  /** Its rooms so far. */
-  private readonly rooms: Port[] = [];
-  /** The one with the last certificate. */
-  private latest: Server = this;
+  private readonly cork = new UpgradeCork();
   /** Whether a token is asked for elsewhere, so that upgrades wait. */
   private readonly upgradesLate: boolean;
 
-  constructor(
-    private readonly options: ServerOptions,
-    private readonly cork = new UpgradeCork(),
-  ) {
+  constructor(options: ServerOptions) {
     const {
       calls,
       switchboard,
@@ -99,7 +91,7 @@ export class Server {
       metrics,
       facts,
       log,
-      tls,
+      clock,
     } = options;
     this.legs = legs;
     this.log = log;
@@ -109,83 +101,94 @@ export class Server {
     this.answers = options.answers;
     this.upgradesLate = fleet !== undefined;
     this.switchboard = switchboard;
-    this.calls = new Port(tls, options.clock);
-    this.operations = options.isSplit ? new Port(tls, options.clock) : this.calls;
-    const { descriptors } = options;
-    for (const port of this.ports) port.onConnection = () => descriptors.opened();
-    this.lobby = new Lobby(
-      Math.max(2, descriptors.reserve >> 2),
-      () => this.room(),
-      (room) => this.calls.direct(room),
-    );
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
-    const media = new MediaRoute(calls, gatekeeper, log, this.cork, this.answers, options.clock);
-    const operations = new OperationsRoutes(switchboard, fleet, metrics, facts, options.clock);
-
-    // A proxy may strip the public path prefix or pass it on: both are answered.
-    for (const prefix of new Set(['', gatekeeper.prefix])) {
-      this.answer(this.calls.app, {
-        [`${prefix}/twilio/voice`]: { post: (exchange) => twilio.voice(exchange) },
-        [`${prefix}/twilio/next`]: { post: (exchange) => twilio.next(exchange) },
-        [`${prefix}/twilio/status`]: { post: (exchange) => twilio.status(exchange) },
-        [`${prefix}/twilio/stream-status`]: { post: (exchange) => twilio.streamStatus(exchange) },
-        [`${prefix}/twilio/amd`]: { post: (exchange) => twilio.amd(exchange) },
-      });
-      media.addTo(this.calls.app, prefix);
-    }
+    const media = new MediaRoute(calls, gatekeeper, log, this.cork, this.answers, clock);
+    const operations = new OperationsRoutes(switchboard, fleet, metrics, facts, clock);
     const recording = new RecordingRoutes(recordings);
     const running = new CallControlRoutes(options.control);
-    this.answer(
-      this.operations.app,
-      {
-        '/v1/calls': {
-          post: (exchange) => control.place(exchange),
-          get: (exchange) => control.list(exchange),
-        },
-        '/v1/calls/:id': {
-          get: (exchange) => control.inspect(exchange),
-          del: (exchange) => control.hangUp(exchange),
-        },
-        '/v1/calls/:id/recording': {
-          post: (exchange) => recording.start(exchange),
-          get: (exchange) => recording.inspect(exchange),
-          del: (exchange) => recording.stop(exchange),
-        },
-        ...byPath(CONTROL_ROUTES, (route) => (exchange) => running.perform(route, exchange)),
-        '/v1/events': { get: (exchange) => events.follow(exchange) },
-        '/v1/live': { get: (exchange) => live.watch(exchange) },
-        '/v1/openapi.json': { get: (exchange) => exchange.json(200, openApiDocument) },
-      },
-      'operators',
-    );
     const dashboard = new DashboardRoutes(gatekeeper);
-    for (const path of dashboard.paths) {
-      this.answer(this.operations.app, {
-        [`/dashboard${path}`]: { get: (exchange) => dashboard.answer(exchange, path) },
-      });
-    }
-    new LegRoute(legs, gatekeeper, log, this.answers, (callId) => switchboard.requireSession(callId)).addTo(
-      this.operations.app,
+    const leg = new LegRoute(legs, gatekeeper, log, this.answers, (callId) =>
+      switchboard.requireSession(callId),
     );
-    this.routes.push('get /v1/rooms/:room/leg', 'get /v1/calls/:id/leg');
-    this.answer(this.operations.app, {
-      '/health': { get: probe((exchange) => operations.health(exchange)) },
-      '/ready': { get: probe((exchange) => operations.ready(exchange)) },
-      '/metrics': {
-        get: (exchange) => {
-          exchange.isKnown = gatekeeper.checkMetrics(exchange.header);
-          return operations.metrics(exchange);
-        },
-      },
-    });
-    for (const { app } of this.ports) {
-      this.route(app, 'any', '/*', (exchange) => {
-        throw new GatewayError('GW_NOT_FOUND', `Expected a known route but received ${exchange.path}`, {
-          status: 404,
+
+    const addCarriers = (app: TemplatedApp) => {
+      // A proxy may strip the public path prefix or pass it on: both are answered.
+      for (const prefix of new Set(['', gatekeeper.prefix])) {
+        this.answer(app, {
+          [`${prefix}/twilio/voice`]: { post: (exchange) => twilio.voice(exchange) },
+          [`${prefix}/twilio/next`]: { post: (exchange) => twilio.next(exchange) },
+          [`${prefix}/twilio/status`]: { post: (exchange) => twilio.status(exchange) },
+          [`${prefix}/twilio/stream-status`]: { post: (exchange) => twilio.streamStatus(exchange) },
+          [`${prefix}/twilio/amd`]: { post: (exchange) => twilio.amd(exchange) },
         });
+        media.addTo(app, prefix);
+      }
+    };
+    const addOperators = (app: TemplatedApp) => {
+      this.answer(
+        app,
+        {
+          '/v1/calls': {
+            post: (exchange) => control.place(exchange),
+            get: (exchange) => control.list(exchange),
+          },
+          '/v1/calls/:id': {
+            get: (exchange) => control.inspect(exchange),
+            del: (exchange) => control.hangUp(exchange),
+          },
+          '/v1/calls/:id/recording': {
+            post: (exchange) => recording.start(exchange),
+            get: (exchange) => recording.inspect(exchange),
+            del: (exchange) => recording.stop(exchange),
+          },
+          ...byPath(CONTROL_ROUTES, (route) => (exchange) => running.perform(route, exchange)),
+          '/v1/events': { get: (exchange) => events.follow(exchange) },
+          '/v1/live': { get: (exchange) => live.watch(exchange) },
+          '/v1/openapi.json': { get: (exchange) => exchange.json(200, openApiDocument) },
+        },
+        'operators',
+      );
+      for (const path of dashboard.paths) {
+        this.answer(app, {
+          [`/dashboard${path}`]: { get: (exchange) => dashboard.answer(exchange, path) },
+        });
+      }
+      leg.addTo(app);
+      for (const path of ['/v1/rooms/:room/leg', '/v1/calls/:id/leg']) this.routes.add(`get ${path}`);
+      this.answer(app, {
+        '/health': { get: probe((exchange) => operations.health(exchange)) },
+        '/ready': { get: probe((exchange) => operations.ready(exchange)) },
+        '/metrics': {
+          get: (exchange) => {
+            exchange.isKnown = gatekeeper.checkMetrics(exchange.header);
+            return operations.metrics(exchange);
+          },
+        },
       });
-    }
+    };
+    const port = (...parts: readonly ((app: TemplatedApp) => void)[]) =>
+      new Port({
+        tls: options.tls,
+        descriptors: options.descriptors,
+        log,
+        clock,
+        // The rooms of all lobbies together take half of what is kept.
+        seats: Math.max(2, options.descriptors.reserve >> (options.isSplit ? 3 : 2)),
+        addRoutes: (app) => {
+          for (const add of parts) add(app);
+          this.route(app, 'any', '/*', (exchange) => {
+            const message = `Expected a known route but received ${exchange.path}`;
+            throw new GatewayError('GW_NOT_FOUND', message, { status: 404 });
+          });
+        },
+      });
+    this.calls = options.isSplit ? port(addCarriers) : port(addCarriers, addOperators);
+    this.operations = options.isSplit ? port(addOperators) : this.calls;
+    this.ports = options.isSplit ? [this.calls, this.operations] : [this.calls];
+    options.descriptors.onChange = (isShort) => {
+      for (const each of this.ports) each.crowded(isShort);
+    };
   }
 
   /**
@@ -202,50 +205,31 @@ export class Server {
   ): Promise<{ port: number; operationsPort: number | undefined }> {
     if (this.upgradesLate) await this.cork.open();
     try {
-      const ports = {
+      return {
         operationsPort:
           operationsPort === undefined
             ? undefined
             : await this.operations.listen(host, operationsPort, isShared),
         port: await this.calls.listen(host, port, isShared),
       };
-      this.options.descriptors.onChange = (isShort) => (isShort ? this.lobby.open() : this.lobby.close());
-      return ports;
     } catch (error) {
-      // It would keep a process alive that cannot serve.
+      // What is open would keep a process alive that cannot serve.
       this.cork.close();
+      for (const each of this.ports) each.close();
       throw error;
     }
   }
 
   /**
-   * A server with another certificate or key, where the files hold another than new connections get.
-   * @throws GatewayError `GW_TLS_FILE`
+   * Where the files hold another certificate or key than new connections get: what gives them that one.
+   * @throws GatewayError `GW_TLS_FILE`, and nothing changes
    */
-  renewed(tls: Certificate): Server | undefined {
-    return this.calls.isOutdatedBy(tls) ? new Server({ ...this.options, tls }, this.cork) : undefined;
-  }
-
-  /** New connections are another server's from now on, one with another certificate; those that are there stay. */
-  handOn(next: Server): void {
-    this.latest = next;
-    for (const [i, port] of this.ports.entries()) port.handOn(next.ports[i] as Port);
-    this.lobby.renew();
-  }
-
-  private room(): Port | undefined {
-    try {
-      const room = new Server(this.latest.options, this.cork).calls;
-      room.onConnection = () => {
-        this.options.descriptors.opened();
-        this.lobby.entered(room);
-      };
-      this.rooms.push(room);
-      return room;
-    } catch (error) {
-      this.log.error({ err: error }, 'no room for new connections');
-      return undefined;
-    }
+  renewed(tls: Certificate): (() => void) | undefined {
+    const steps = this.ports.map((port) => port.renewed(tls));
+    if (steps.includes(undefined)) return undefined;
+    return () => {
+      for (const step of steps) step?.();
+    };
   }
 
   /** Stops listening, so that new connections come to the others who share the port; what is connected goes on. */
@@ -265,11 +249,7 @@ export class Server {
     this.live.close();
     this.legs.close();
     this.cork.close();
-    for (const port of [...this.ports, ...this.rooms]) port.close();
-  }
-
-  private get ports(): readonly Port[] {
-    return this.operations === this.calls ? [this.calls] : [this.calls, this.operations];
+    for (const port of this.ports) port.close();
   }
 
   /** Answers paths by method: `HEAD` where there is a `GET`, `OPTIONS`, and 405 to any other. */
@@ -283,7 +263,7 @@ export class Server {
       for (const [method, handler] of Object.entries(handlers) as [Method, Handler][]) {
         const names = { get: ['GET', 'HEAD'], post: ['POST'], del: ['DELETE'] }[method];
         allowed.push(...names);
-        this.routes.push(`${names[0]?.toLowerCase()} ${path}`);
+        this.routes.add(`${names[0]?.toLowerCase()} ${path}`);
         this.route(app, method, path, handler, who);
         if (method === 'get') this.route(app, 'head', path, handler, who);
       }

@@ -13,9 +13,9 @@ import { type Logger, maskNumber } from '../telemetry/log.js';
 import { Traffic } from '../telemetry/traffic.js';
 import { webSocketOrigin } from '../twilio/public-url.js';
 import type { TwilioRest } from '../twilio/rest.js';
-import { createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
+import { createHangupTwiml, createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { type CallVerb, longestSeconds } from '../twilio/verbs.js';
-import type { CallWebhookInput } from '../twilio/webhook.js';
+import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
 import { Admission, type AdmissionGauges, type AdmissionLimits } from './admission.js';
 import { afterTwiml } from './after-verbs.js';
 import { type CallReport, logOf, reportOf } from './call-report.js';
@@ -26,6 +26,7 @@ import type { CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
 import { inRoom } from './decision-check.js';
 import type { TwilioMediaStream } from './media-stream.js';
 import { NextVerbs } from './next-verbs.js';
+import { PastCalls } from './past-calls.js';
 import type { PlaceCallRequest } from './place-call.js';
 import { type Apology, Session } from './session.js';
 import { type StuckWay, Watchdog } from './watchdog.js';
@@ -117,7 +118,9 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   private readonly placing = new Set<Promise<PlacedCall>>();
   /** What Twilio is told to do with callers whose streams are over. */
   readonly next: NextVerbs;
-  private readonly past = new Traffic();
+  /** Calls that have ended, and must not ring again. */
+  readonly past: PastCalls;
+  private readonly pastTraffic = new Traffic();
   private readonly times = new Latencies();
   private isDraining = false;
 
@@ -126,6 +129,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const { clock } = options;
     this.eventLoopDelay = new EventLoopDelay(clock);
     this.next = new NextVerbs(options.limits.maxCalls, clock);
+    this.past = new PastCalls(clock);
     this.callbacks = new Callbacks(
       options.registry,
       options.log,
@@ -182,7 +186,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   /** Everything that came and went, in calls past and present. */
   get traffic(): Traffic {
     const total = new Traffic();
-    total.add(this.past);
+    total.add(this.pastTraffic);
     for (const session of this.sessions.values()) total.add(session.stream.counts());
     return total;
   }
@@ -238,8 +242,20 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   answer(input: CallWebhookInput, publicBase: string): Promise<string> {
     const answered = this.answered(input.callSid);
     if (answered !== undefined) return answered;
+    const hangup = this.answerReplay(input);
+    if (hangup !== undefined) return Promise.resolve(hangup);
     if (this.admission.refuse() !== undefined) return Promise.resolve(createRefusalTwiml('busy'));
     return this.answerAs(randomUUID(), input, publicBase);
+  }
+
+  /** What a webhook is answered whose call has ended; `undefined` for any other. */
+  answerReplay(input: CallWebhookInput): string | undefined {
+    const replays = this.past.replayOf(input);
+    if (replays === 0) return undefined;
+    const { callSid, callStatus } = input;
+    if (replays === 1)
+      this.options.log.warn({ callSid, callStatus }, 'a webhook of a call that has ended came again');
+    return createHangupTwiml();
   }
 
   /** What the webhook of a call that is remembered was answered. */
@@ -409,6 +425,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   }
 
   note(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): boolean {
+    if (kind === 'status' && isFinalStatus(input.callStatus)) this.past.add(input.callSid, true);
     return this.callbacks.note(kind, input, callId);
   }
 
@@ -554,6 +571,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   private ended(session: Session, cause: EndCause): void {
     const { call, stream } = session;
     this.sessions.delete(call.callId);
+    if (call.callSid !== undefined && cause !== 'handed-over' && cause !== 'moved')
+      this.past.add(call.callSid, false);
     const after = afterTwiml(session.decision, cause);
     if (after !== undefined && call.callSid !== undefined) this.next.set(call.callSid, after);
     this.emit('over', session, cause);
@@ -569,7 +588,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   private report(session: Session, cause: EndCause): void {
     const { call } = session;
     const report = reportOf(session, cause);
-    this.past.add(report.traffic);
+    this.pastTraffic.add(report.traffic);
     this.endedCalls.set(cause, (this.endedCalls.get(cause) ?? 0) + 1);
     // How a call went is known where it ends.
     if (cause !== 'handed-over' && cause !== 'moved') {

@@ -101,6 +101,11 @@ export interface ScriptReport {
 }
 
 export interface LoadReport extends MergedReport {
+  /**
+   * Whether an echo was expected. Without one nobody can tell which frame came back when: `roundTrip`, `pairing`, what is
+   * missing or left out, `proof`, `delay` and the round trips of `samples` say nothing then.
+   */
+  readonly echoes: boolean;
   readonly calls: number;
   /** Most calls that streamed at one time. */
   readonly mostStreaming: number;
@@ -240,6 +245,7 @@ class Load {
     const generator = this.generator ?? this.meter.report();
     return {
       ...this.totals.merged(),
+      echoes: this.echoes,
       calls: this.placed,
       mostStreaming: this.mostStreaming,
       failed: this.failed,
@@ -257,6 +263,10 @@ class Load {
       generator,
       generatorLimited: generator.limits.length > 0,
     };
+  }
+
+  private get echoes(): boolean {
+    return this.options.script === undefined && this.options.echoes !== false;
   }
 
   close(): void {
@@ -400,7 +410,7 @@ class Load {
       proofMs: PROOF_MS,
       listens: script !== undefined,
       roundTrips: this.roundTrips,
-      echoes: script === undefined && this.options.echoes,
+      echoes: this.echoes,
     });
     this.placed += 1;
     this.live.add(phone);

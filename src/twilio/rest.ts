@@ -1,4 +1,5 @@
 import type { Twilio } from 'twilio';
+import { type Clock, systemClock } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
 import { type OutboundOptions, twilioOptions } from './outbound-options.js';
 import { MAX_INLINE_TWIML } from './twiml.js';
@@ -8,6 +9,8 @@ export interface TwilioRestOptions {
   readonly authToken: string;
   /** Another origin than `https://api.twilio.com`, e.g. of a Twilio-compatible service or a test double. */
   readonly apiUrl?: string;
+  /** Default {@link systemClock}. */
+  readonly clock?: Clock;
 }
 
 /** A call to place. Ranges are Twilio's: twilio.com/docs/voice/api/call-resource#create-a-call-resource. */
@@ -31,6 +34,13 @@ export interface IncomingNumber {
   readonly voiceUrl: string;
   readonly voiceMethod: string;
 }
+
+/** Longest wait for an answer, the SDK's own tries anew where Twilio is busy included. */
+const ANSWER_MS = 15_000;
+/** The SDK counts time in which this process stood still, and minds only silence: ours comes before. */
+const ABANDONED_MS = 600_000;
+/** A thousand numbers come in five answers of 200. */
+const MAX_ANSWER_BYTES = 4 * 2 ** 20;
 
 /** Numbers that are looked at. */
 const MAX_NUMBERS = 1_000;
@@ -65,9 +75,18 @@ export class TwilioRest {
   }
 
   private async load(): Promise<Twilio> {
-    const { accountSid, apiUrl } = this.options;
+    const { accountSid, apiUrl, clock = systemClock } = this.options;
     const { default: twilio } = await import('twilio');
-    const client = twilio(accountSid, this.authToken, { timeout: 10_000, autoRetry: true, maxRetries: 2 });
+    const client = twilio(accountSid, this.authToken, {
+      timeout: ABANDONED_MS,
+      autoRetry: true,
+      maxRetries: 2,
+    });
+    client.httpClient.axios.interceptors.request.use((config) => {
+      const late = new AbortController();
+      clock.patience(ANSWER_MS, () => late.abort()).unref();
+      return Object.assign(config, { signal: late.signal, maxContentLength: MAX_ANSWER_BYTES });
+    });
     if (apiUrl !== undefined) client.api.baseUrl = apiUrl.replace(/\/+$/, '');
     return client;
   }
@@ -142,8 +161,11 @@ export class TwilioRest {
     codeOf: (status: number | undefined) => `GW_${string}` = () => 'GW_TWILIO_REFUSED',
   ): Promise<T> {
     const client = await this.client;
+    const { clock = systemClock } = this.options;
     try {
-      return await request(client);
+      const answer = await clock.within(ANSWER_MS, request(client));
+      if (answer === undefined) throw new Error(`no answer within ${ANSWER_MS / 1_000} s`);
+      return answer;
     } catch (error) {
       const { code, message, status } = error as {
         code?: number | string;

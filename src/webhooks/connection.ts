@@ -69,10 +69,15 @@ export class Connection {
   /** Sends a request; follows no redirect. Rejects with undici's or the system's error, or with the reason of the cut. */
   async post({ path, headers, body }: Post, cut: AbortSignal): Promise<WebhookAnswer> {
     this.bytesBefore = this.socket?.bytesRead ?? 0;
-    const end = () => this.end(cut.reason);
-    cut.addEventListener('abort', end);
+    let end = () => {};
     try {
       return await new Promise((resolve, reject) => {
+        // Whatever undici makes of it.
+        end = () => {
+          this.end(cut.reason);
+          reject(cut.reason);
+        };
+        cut.addEventListener('abort', end);
         let status = 0;
         const chunks: Buffer[] = [];
         this.client.dispatch(

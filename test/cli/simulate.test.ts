@@ -188,6 +188,57 @@ describe('trunkline simulate', () => {
     );
   });
 
+  it('tells and judges no figure of an echo that nobody expected', async () => {
+    const agent = await ReferenceGateway.listen({
+      authToken: AUTH_TOKEN,
+      // It talks on its own: frame for frame, so that they could be taken for an echo.
+      onStream: (socket) =>
+        socket.on('message', (data) => {
+          const { event, streamSid } = JSON.parse(String(data));
+          if (event !== 'media') return;
+          const payload = Buffer.alloc(160, 0x55).toString('base64');
+          socket.send(JSON.stringify({ event, streamSid, media: { payload } }));
+        }),
+    });
+    try {
+      const [json, html, junit] = [file('own.json'), file('own.html'), file('own.xml')];
+      const files = ['--json', json, '--html', html, '--junit', junit];
+      const args = ['--url', agent.voiceUrl, '--duration', '2', '--no-echo', ...files];
+      const result = await simulate(args);
+      const report = JSON.parse(readFileSync(json, 'utf8'));
+      expectPassed(result, report);
+      expect(report).toMatchObject({ echoes: false, framesReceived: expect.any(Number) });
+      expect(report.framesReceived).toBeGreaterThan(50);
+      const said = [result.stdout, ...[json, html, junit].map((each) => readFileSync(each, 'utf8'))];
+      expect(result.stdout).toContain('no echo was expected, so round trips were not measured');
+      const figures =
+        /roundTrip|round trip of a frame|came ?back|missing|pauses|shortened|mouth ?to ?ear|correlation|pairing/i;
+      for (const text of said) expect(text).not.toMatch(figures);
+    } finally {
+      await agent.close();
+    }
+  });
+
+  it('takes no limit on what it does not measure', async () => {
+    writeFileSync(file('nothing.txt'), 'hang up\n');
+    for (const bar of ['--fail-p99', '--fail-missing', '--fail-delay']) {
+      for (const [why, args] of [
+        ['--no-echo', ['--no-echo']],
+        ['--script', ['--script', file('nothing.txt')]],
+      ] as const) {
+        const { code, stderr } = await simulate([
+          '--url',
+          'https://gateway.invalid/voice',
+          bar,
+          '5',
+          ...args,
+        ]);
+        expect(stderr).toContain(`Expected an echo to measure for ${bar} but received ${why}`);
+        expect(code).toBe(1);
+      }
+    }
+  });
+
   it('fails where a limit is exceeded', async () => {
     const slow = await ReferenceGateway.listen({
       authToken: AUTH_TOKEN,

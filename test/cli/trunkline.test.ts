@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { trunkline } from '../support/command-line.js';
+import { HOSTILITIES, HostileReceiver } from '../support/hostile.js';
 import { freePort } from '../support/port.js';
 import { eventually } from '../support/time.js';
 
@@ -175,6 +176,19 @@ describe('trunkline call', () => {
     expect(JSON.parse(stdout)).toMatchObject({ callSid: expect.stringMatching(/^CA/) });
     await eventually('the call to be over', () => twilio.liveCalls === 0);
   });
+
+  it.each(['switches protocols', 'speaks another protocol', 'hangs up', 'sends a small bomb'])(
+    'says that there is no gateway where somebody %s',
+    async (name) => {
+      const other = await HostileReceiver.start(() => HOSTILITIES[name]);
+      const url = new URL(other.url()).origin;
+      const { code, stderr } = await trunkline(['call', '--to', '+15551234567', '--gateway', url], {
+        CONTROL_API_KEY: 'k'.repeat(16),
+      });
+      expect(code).toBe(1);
+      expect(stderr).toContain(`Expected a gateway at ${url} but received no answer`);
+    },
+  );
 
   it('asks a running gateway', async () => {
     const { url, gateway } = await startWithCarrier(

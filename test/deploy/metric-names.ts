@@ -16,6 +16,7 @@ export const METRICS: Readonly<Record<string, Labels>> = {
   calls_refused_total: {
     reason: ['full', 'media', 'descriptors', 'loop_delay', 'cpu', 'draining', 'registry'],
   },
+  webhooks_replayed_total: {},
   admission_open: {},
   calls_max: {},
   calls_stuck_total: { why: ['silent', 'ending'] },

@@ -212,7 +212,7 @@ describe('doctor, of what never answers', () => {
   it.each([
     ['a proxy', route, 10_000, (port: number) => ({ PUBLIC_URL: `http://127.0.0.1:${port}` })],
     ['a certificate', certificate, 10_000, (port: number) => ({ PUBLIC_URL: `https://127.0.0.1:${port}` })],
-    ['a Redis', redis, 3_000, (port: number) => ({ REDIS_URL: `redis://:a-password@127.0.0.1:${port}` })],
+    ['a Redis', redis, 2_000, (port: number) => ({ REDIS_URL: `redis://:a-password@127.0.0.1:${port}` })],
   ])('waits so long for %s and no longer', async (_, check, ms, env) => {
     const clock = new VirtualClock();
     const silent = createServer((socket) => socket.on('error', () => {}).resume());
@@ -261,7 +261,7 @@ describeOnRedis('doctor, of a Redis that hangs', () => {
     const clock = new VirtualClock();
     const asked = said([redis], { REDIS_URL: server.url }, { clock });
     await eventually('a wait', () => clock.pending > 0);
-    await clock.pass(3_000);
+    await clock.pass(2_000);
     expect(await asked).toMatch(/^fail: .*no answer within/);
   });
 });

@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { EventWebhookOptions } from '../../src/index.js';
+import type { EventWebhookOptions, GatewayOptions } from '../../src/index.js';
 import { WebhookSender } from '../../src/webhooks/sender.js';
 import { postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
@@ -51,6 +52,54 @@ describe('a receiver that', () => {
   });
 });
 
+describe('answers by chance', () => {
+  const pieces = [
+    ...['HTTP/1.1 200 OK', 'HTTP/1.1 101 Over', 'HTTP/1.1 100 More', 'HTTP/1.1 103 Hint', 'HTTP/1.0 304 Old'],
+    ...['content-length: 5', 'content-length: 0', 'content-length: 99999999999999999999'],
+    ...[
+      'transfer-encoding: chunked',
+      'connection: upgrade',
+      'upgrade: x',
+      'connection: close',
+      'keep-alive: timeout=-1',
+    ],
+    ...['', '', 'hello', '5', '0', 'ffffffffffffffff', ' folded', 'a\0b', 'x'.repeat(5_000)],
+  ].map((line) => `${line}\r\n`);
+  const piece = fc.constantFrom(...pieces, '\n', '\r', ':', '\x80');
+  const answer = fc.record({
+    parts: fc.array(piece, { maxLength: 12 }).map((parts) => ['HTTP/1.1 200 OK\r\n', ...parts]),
+    end: fc.constantFrom('end', 'reset', 'stay'),
+  });
+
+  it('have an end in any order and in any pieces', async () => {
+    const answers = fc.sample(answer, { numRuns: 600, seed: 16 });
+    let nth = 0;
+    const receiver = await HostileReceiver.start(() => ({
+      act: (socket) => {
+        const { parts, end } = answers[nth++ % answers.length] as (typeof answers)[0];
+        for (const part of parts) socket.write(part, 'latin1');
+        if (end === 'end') socket.end();
+        if (end === 'reset') setImmediate(() => socket.resetAndDestroy());
+      },
+    }));
+    const sender = new WebhookSender({ url: receiver.url(), secrets: [SECRET], connections: 20, clock });
+    const post = () =>
+      sender.post({ id: 'e-1', body: '{}' }, TIMEOUT_MS).then(
+        ({ status }) => String(status),
+        ({ code }) => code as string,
+      );
+    for (let round = 0; round < 30; round++) {
+      const ends = await Promise.all(Array.from({ length: 20 }, post));
+      for (const end of ends)
+        expect(end).toMatch(/^(\d{3}|GW_WEBHOOK_(TIMEOUT|UNREACHABLE|ANSWER_TOO_LARGE))$/);
+    }
+    receiver.heal();
+    const healed = await Promise.all(Array.from({ length: 60 }, post));
+    expect(healed.filter((status) => status === '204').length).toBeGreaterThanOrEqual(40);
+    sender.close();
+  });
+});
+
 /** Those that can tell one request from another, and take none. */
 const CHOOSY = Object.entries(HOSTILITIES).filter(
   ([, { early, scheme, takes }]) => !early && scheme === undefined && !takes,
@@ -60,9 +109,11 @@ const hostility = (name: string) => HOSTILITIES[name] as Hostility;
 async function told(
   choose: (asked?: Asked) => Hostility | undefined,
   more: Partial<EventWebhookOptions> = {},
+  options: GatewayOptions = {},
 ) {
   const receiver = await HostileReceiver.start(choose);
   const { gateway, url } = await startGateway({
+    ...options,
     eventWebhooks: { url: receiver.url(), secret: SECRET, timeoutMs: 1_000, ...more },
   });
   const publish = (callId: string, digit: string) =>
@@ -72,7 +123,7 @@ async function told(
     const calls = new Map<string, string>();
     const seen = new Set<string>();
     for (const { body } of receiver.taken) {
-      if (seen.has(body.id)) continue;
+      if (seen.has(body.id) || body.type !== 'call.dtmf') continue;
       seen.add(body.id);
       calls.set(body.call.callId, (calls.get(body.call.callId) ?? '') + body.data.digit);
     }
@@ -82,15 +133,28 @@ async function told(
 }
 
 describe('events', () => {
-  it('of other calls are delivered while a receiver is hostile to some in every way there is', async () => {
-    const { receiver, publish, taken, url } = await told((asked) => HOSTILITIES[asked?.body.call.callId]);
+  it('of other calls are delivered, and routers asked, while a receiver is hostile in every way there is', async () => {
+    const router = await HostileReceiver.start(() => undefined);
+    const { receiver, publish, taken, url } = await told(
+      (asked) => HOSTILITIES[asked?.body.call.callId],
+      {},
+      { router: { url: router.url(), secret: SECRET, timeoutMs: 1_000 } },
+    );
     for (const digit of '123') {
       for (const [name] of CHOOSY) publish(name, digit);
       for (let n = 0; n < 50; n++) publish(`good-${n}`, digit);
     }
-    await eventually('all of the others', () => [...taken().values()].join('') === '123'.repeat(50), 60_000);
-    expect([...taken().keys()].filter((callId) => callId.startsWith('good-'))).toHaveLength(50);
-    expect(receiver.met).toBeGreaterThanOrEqual(CHOOSY.length);
+    const isGood = (callId: string) => callId.startsWith('good-');
+    const good = () => [...taken()].filter(([callId]) => isGood(callId)).map(([, digits]) => digits);
+    await eventually('all of the others', () => good().join() === Array(50).fill('123').join(), 60_000);
+    await eventually('each hostility', () => receiver.met >= CHOOSY.length);
+    const twiml = await Promise.all(
+      Array.from({ length: 20 }, async () =>
+        (await postForm(url, '/twilio/voice', voiceParameters())).text(),
+      ),
+    );
+    expect(twiml.every((answer) => answer.includes('<Connect>'))).toBe(true);
+    expect(router.taken).toHaveLength(20);
     receiver.heal();
     const all = 50 + CHOOSY.length;
     await eventually('all', () => [...taken().values()].join('') === '123'.repeat(all), 60_000);

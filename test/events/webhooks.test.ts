@@ -1,15 +1,15 @@
-import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { DeadLetter } from '../../src/events/dead-letter.js';
-import type { EventWebhookOptions, GatewayEvent, GatewayOptions } from '../../src/index.js';
+import type { EventWebhookOptions, Gateway, GatewayEvent, GatewayOptions } from '../../src/index.js';
 import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { Receiver, type Reply, SECRET } from '../support/receiver.js';
-import { clock, eventually, virtualTime } from '../support/time.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 virtualTime();
@@ -384,6 +384,75 @@ describe('the dead-letter file', () => {
     for (let n = 0; n < 3; n++) dead.add(letter(n));
     await dead.close();
     expect(dead.lost).toBe(3);
+  });
+});
+
+describe('with a spool', () => {
+  const publish = (gateway: Gateway, digits: string) => {
+    for (const digit of digits) {
+      for (let n = 0; n < 20; n++) {
+        gateway.events.publish('call.dtmf', { callId: `c${n}`, callSid: `CA${n}` }, { digit });
+      }
+    }
+  };
+  const digitsOf = (events: readonly GatewayEvent[]) => {
+    const calls = new Map<string, string>();
+    for (const { call, data } of events) {
+      calls.set(call.callId, (calls.get(call.callId) ?? '') + (data as { digit: string }).digit);
+    }
+    return [...calls.values()];
+  };
+  const newFolder = () => mkdtempSync(join(folder, 'spool-'));
+
+  it.each(['close', 'closeNow'] as const)(
+    'what %s cannot deliver is delivered after the next start',
+    async (way) => {
+      const spoolDir = newFolder();
+      const deadLetterFile = newFile();
+      const { gateway } = await told(() => ({ silent: true }), { spoolDir, deadLetterFile });
+      publish(gateway, '12');
+      await gateway[way]();
+      // What it tells of `closeNow` may come before the rest has ended.
+      await gateway.close();
+      const { receiver, gateway: next } = await told(() => ({}), { spoolDir, deadLetterFile });
+      publish(next, '3');
+      await eventually('all events', () => receiver.received.length === 60);
+      expect(digitsOf(receiver.received.map(({ body }) => body))).toEqual(Array(20).fill('123'));
+      expect(receiver.received.every(({ isSigned }) => isSigned)).toBe(true);
+      await next.close();
+      expect(readdirSync(spoolDir)).toEqual([]);
+      expect(readFileSync(deadLetterFile, 'utf8')).toBe('');
+    },
+  );
+
+  it('what was tried in vain goes to the dead-letter file, and is tried no more', async () => {
+    const spoolDir = newFolder();
+    const deadLetterFile = newFile();
+    const { gateway, metrics } = await told(() => ({ status: 500 }), { spoolDir, deadLetterFile, tries: 3 });
+    publish(gateway, '1');
+    await sleep(30);
+    expect(await metrics()).toContain('trunkline_event_spool_events 20');
+    await eventually('all dead', () => readFileSync(deadLetterFile, 'utf8').split('\n').length === 21);
+    await gateway.close();
+    expect(digitsOf(linesOf(deadLetterFile).map(({ event }) => event))).toEqual(Array(20).fill('1'));
+    expect(readdirSync(spoolDir)).toEqual([]);
+  });
+
+  it('what no disk took goes to the dead-letter file when the gateway closes', async () => {
+    const spoolDir = newFolder();
+    const deadLetterFile = newFile();
+    const { gateway, metrics } = await told(() => ({ silent: true }), { spoolDir, deadLetterFile });
+    rmSync(spoolDir, { recursive: true });
+    publish(gateway, '1');
+    await eventually('a failure', async () => !(await metrics()).includes('event_spool_failures_total 0'));
+    await gateway.close();
+    expect(digitsOf(linesOf(deadLetterFile).map(({ event }) => event))).toEqual(Array(20).fill('1'));
+  });
+
+  it('a gateway whose spool another has does not listen', async () => {
+    const spoolDir = newFolder();
+    await told(() => ({}), { spoolDir });
+    await expect(told(() => ({}), { spoolDir })).rejects.toMatchObject({ code: 'GW_SPOOL_TAKEN' });
   });
 });
 

@@ -3,6 +3,7 @@ import { createClient } from '@redis/client';
 import { afterEach, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway.js';
+import { createHangupTwiml } from '../../src/twilio/twiml.js';
 import {
   ACCOUNT_SID,
   AUTH_TOKEN,
@@ -19,6 +20,8 @@ import { CONTROL_KEY, type FleetNode, sees, startFleet } from '../support/fleet.
 import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { bound, eventually, sleep } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
+
+const HANGUP = createHangupTwiml();
 
 interface Node {
   readonly gateway: Gateway;
@@ -286,6 +289,34 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     await a.gateway.close(1_000);
     expect(performance.now() - begun).toBeLessThan(bound(15_000));
     await eventually('all are told', () => callers.every(({ closed }) => closed?.code === 1001));
+  });
+
+  it('lets no webhook ring again at another node when its call is over', async () => {
+    const redis = await RedisServer.start();
+    const [a, b] = await pair(redis);
+    const caller = await Caller.call(a.url);
+    const { CallSid = '' } = caller.parameters;
+    expect(await post(b, '/twilio/voice', caller.parameters)).toBe(caller.twiml);
+    const stop = { accountSid: ACCOUNT_SID, callSid: CallSid };
+    caller.json({ event: 'stop', sequenceNumber: '9', streamSid: caller.streamSid, stop });
+    await until(a, 'calls_active', 0);
+    const admin = createClient({ url: redis.url });
+    await admin.connect();
+    await eventually('the end is written down', async () =>
+      String(await admin.get(`trunkline:sid:${CallSid}`)).endsWith(' ended'),
+    );
+    admin.destroy();
+    for (const at of [b, a, b]) expect(await post(at, '/twilio/voice', caller.parameters)).toBe(HANGUP);
+    expect(b.begun).toEqual([]);
+    expect(await metric(b, 'webhooks_replayed_total')).toBe(2);
+    // Whoever is on the phone still may be sent here anew.
+    const again = { ...caller.parameters, CallStatus: 'in-progress' };
+    expect(await post(b, '/twilio/voice', again)).toContain('<Stream');
+    // A call whose socket broke may go on; its node knows that it does not begin anew.
+    const broken = await Caller.call(a.url);
+    broken.hangUp();
+    await until(a, 'calls_active', 0);
+    expect(await post(b, '/twilio/voice', broken.parameters)).toBe(HANGUP);
   });
 
   it('sends new callers on from a node that takes none to one that does', async () => {

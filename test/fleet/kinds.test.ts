@@ -63,6 +63,8 @@ async function told(url: string, more: Record<string, string> = {}) {
   ]);
   expect(`${JSON.stringify(doctor)} ${node}`).not.toContain('a-password');
   if (typeof node === 'string') return { doctor, log: node };
+  // A process that starts slowly gives up waiting before it is told.
+  await eventually('a word on it', () => /registry (up|down)/.test(node.output), 15_000);
   const { status, body } = await node.ready();
   const answer = await (await postForm(node.url, '/twilio/voice?again=3', voiceParameters())).text();
   const up = await node.metric('registry_up');

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type CallFacts, Ledger } from '../../src/calls/fleet/ledger.js';
+import { type CallFacts, ENDED_NODE, Ledger } from '../../src/calls/fleet/ledger.js';
 import { RedisLink } from '../../src/calls/fleet/redis.js';
 import { systemClock } from '../../src/clock.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
@@ -103,7 +103,18 @@ describeOnRedis('the ledger', () => {
     await b.detach(facts.callId, facts.callSid, 'lost');
     await within(60 * SECOND);
     await b.finish(facts.callId, facts.callSid, '');
-    await within(90 * SECOND);
+    // The call itself; what Twilio calls it is remembered for an hour, for its webhook may be sent again.
+    expect(await ttl(`call:${facts.callId}`)).toBeLessThanOrEqual(90 * SECOND);
+    expect(await ttl(`sid:${facts.callSid}`)).toBeGreaterThan(3_590 * SECOND);
+    expect(await a.find(facts.callSid as string)).toEqual({ callId: facts.callId, node: ENDED_NODE });
+  });
+
+  it('remembers no end of a call under an id that another call has by now', async () => {
+    await a.announce(facts, TOKEN, 60 * SECOND);
+    const callSid = facts.callSid as string;
+    await b.claim(callSid, 'another', { callId: facts.callId, node: 'a' });
+    await a.finish(facts.callId, callSid, '');
+    expect(await a.find(callSid)).toEqual({ callId: 'another', node: 'b' });
   });
 
   it('keeps a call id for the node that has it', async () => {

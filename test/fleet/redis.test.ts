@@ -1,9 +1,11 @@
 import { afterEach, expect, it } from 'vitest';
 import { RedisLink, script } from '../../src/calls/fleet/redis.js';
-import { isRedisUrl } from '../../src/calls/fleet/redis-address.js';
-import { systemClock } from '../../src/clock.js';
+import { isRedisUrl, parseRedisUrl } from '../../src/calls/fleet/redis-address.js';
+import { RegistryTrial } from '../../src/calls/fleet/registry-trial.js';
+import { type Clock, systemClock } from '../../src/clock.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { eventually } from '../support/time.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const ECHO = script('return ARGV[1]');
 const WRITE = script("return redis.call('SET', KEYS[1], ARGV[1])");
@@ -13,10 +15,10 @@ afterEach(() => {
   for (const link of links.splice(0)) link.close();
 });
 
-function linkTo(url: string) {
+function linkTo(url: string, clock: Clock = systemClock) {
   const states: string[] = [];
   const link = new RedisLink({
-    clock: systemClock,
+    clock,
     url,
     onUp: () => states.push('up'),
     onDown: () => states.push('down'),
@@ -57,8 +59,8 @@ describeOnRedis('a link to Redis', () => {
     expect(await echoed(link, 'two')).toBe('two');
     expect(await link.publish('here', 'again')).toBe(1);
     await eventually('the message', () => heard.length === 1);
-    // That it is cut off, and then that nobody listens.
-    expect(states).toEqual(['up', 'down', 'down', 'up']);
+    // Of a loss each cause is told: that it is cut off, perhaps that nobody listens.
+    expect(states.filter((state, i) => state !== states[i - 1])).toEqual(['up', 'down', 'up']);
   });
 
   it('does not wait for a Redis that hangs: one command is late, the next ones fail at once', async () => {
@@ -72,6 +74,25 @@ describeOnRedis('a link to Redis', () => {
     server.thaw();
     await eventually('the return', () => link.isUp, 15_000);
     expect(await echoed(link, 'three')).toBe('three');
+  });
+
+  it('takes no stall of its own process for one of Redis', async () => {
+    const server = await RedisServer.start();
+    const time = new VirtualClock();
+    const { link, states } = linkTo(server.url, time);
+    await link.open();
+    for (let i = 0; i < 5; i++) {
+      const answered = echoed(link, 'one');
+      time.stall(60_000);
+      expect(await answered).toBe('one');
+    }
+    expect(states).toEqual(['up']);
+    server.freeze();
+    const late = echoed(link, 'two');
+    time.stall(60_000);
+    time.advance(500);
+    await expect(late).rejects.toMatchObject({ code: 'GW_REGISTRY_DOWN' });
+    server.thaw();
   });
 
   it('leaves a server that has become a replica, and is back when there is a primary', async () => {
@@ -134,10 +155,57 @@ describeOnRedis('a link to Redis', () => {
   });
 });
 
+describeOnRedis('a link whose Redis takes rights away', () => {
+  it('finds out within a minute, though nobody calls, and is back with them', async () => {
+    const server = await RedisServer.start();
+    const clock = new VirtualClock();
+    const faults: string[] = [];
+    await server.ask('ACL', 'SETUSER', 'u', 'on', '>word', '~*', '&*', '+@all');
+    const link = new RedisLink({
+      url: server.url.replace('//', '//u:word@'),
+      clock,
+      trial: new RegistryTrial(clock),
+      onUp() {},
+      onDown: ({ says }) => faults.push(says),
+    });
+    links.push(link);
+    await link.open();
+    await server.ask('ACL', 'SETUSER', 'u', '-hgetall');
+    clock.advance(59_000);
+    expect(link.isUp).toBe(true);
+    clock.advance(1_000);
+    await eventually('the loss', () => !link.isUp);
+    expect(faults).toEqual(['its ACL does not let this user run HGETALL']);
+    await server.ask('ACL', 'SETUSER', 'u', '+hgetall');
+    clock.start();
+    await eventually('the return', () => link.isUp);
+    clock.halt();
+  });
+});
+
 it('knows what names a Redis', () => {
-  for (const url of ['redis://localhost', 'rediss://user:word@host:6380/2'])
+  const sentinels = ['redis-sentinel://a/main', 'rediss-sentinel://user:w%40rd@a:1,[::1]:2,c/main/3'];
+  for (const url of ['redis://localhost', 'rediss://user:word@host:6380/2', ...sentinels])
     expect(isRedisUrl(url)).toBe(true);
   const others = ['localhost:6379', 'http://localhost', 'redis://', ''];
   const unreadable = ['redis://localhost:99999', 'redis://h/abc', 'redis://%zz@h'];
-  for (const url of [...others, ...unreadable]) expect(isRedisUrl(url), url).toBe(false);
+  const nobody = [
+    'redis-sentinel://a',
+    'redis-sentinel:///main',
+    'redis-sentinel://a,:2/main',
+    'redis-sentinel://a/b/c',
+  ];
+  expect(parseRedisUrl(String(sentinels[1]))).toEqual({
+    endpoints: [
+      { host: 'a', port: 1 },
+      { host: '::1', port: 2 },
+      { host: 'c', port: 26_379 },
+    ],
+    primary: 'main',
+    isSecure: true,
+    username: 'user',
+    password: 'w@rd',
+    database: 3,
+  });
+  for (const url of [...others, ...nobody, ...unreadable]) expect(isRedisUrl(url), url).toBe(false);
 });

@@ -14,7 +14,7 @@ class Listener implements PacerSink {
   leadMs = 0;
   own = 0;
   rests = 0;
-  private readonly clock = new VirtualClock();
+  readonly clock = new VirtualClock();
   readonly frames: Int16Array[] = [];
   readonly marks: string[] = [];
   maxLeadMs = 0;
@@ -111,6 +111,45 @@ describe('a pacer', () => {
       listener.wait(20);
     }
     expect(listener.maxLeadMs).toBeLessThanOrEqual(20);
+  });
+
+  test('does not say late for ever after a stall of this process what a live program said meanwhile', () => {
+    const listener = new Listener();
+    let said = 0;
+    const say = () => {
+      listener.pacer.push(ramp(FRAME, said * FRAME + 1));
+      said += 1;
+    };
+    const talk = (ms: number) => {
+      for (let at = 0; at < ms; at += FRAME_MS) {
+        say();
+        listener.wait(FRAME_MS);
+      }
+    };
+    talk(2_000);
+    for (const stallMs of [1_000, 33_000]) {
+      listener.clock.stall(stallMs);
+      const dropped = listener.pacer.droppedMs;
+      for (let at = 0; at < stallMs; at += FRAME_MS) say();
+      expect(listener.pacer.droppedMs - dropped).toBe(stallMs);
+      talk(3_000);
+      expect(listener.pacer.waitingMs).toBeLessThanOrEqual(2 * FRAME_MS);
+    }
+    // One that then stops owes nothing of it.
+    listener.clock.stall(33_000);
+    listener.wait(5_000);
+    const { length } = listener.frames;
+    talk(1_000);
+    expect(listener.frames.length - length).toBe(50);
+  });
+
+  test('says all of a speech that came in advance, though this process stood still', () => {
+    const listener = new Listener();
+    listener.pacer.push(ramp(2 * RATE));
+    listener.clock.stall(33_000);
+    listener.pacer.push(ramp(8 * RATE, 2 * RATE + 1));
+    listener.wait(12_000);
+    expect(listener.said).toEqual([...ramp(10 * RATE)]);
   });
 
   test('says the same whatever pieces it comes in', () => {

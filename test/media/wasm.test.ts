@@ -79,10 +79,43 @@ const ARGUMENTS: readonly (readonly [string, unknown])[] = [
   ['a DataView', new DataView(new ArrayBuffer(4))],
   ['an ArrayBuffer', new ArrayBuffer(12)],
   ['a SharedArrayBuffer', new SharedArrayBuffer(12)],
+  ['a Uint8Array of shared memory', new Uint8Array(new SharedArrayBuffer(12))],
+  ['an Int16Array of shared memory', new Int16Array(new SharedArrayBuffer(12))],
+  ['an ArrayBuffer that can grow', resizable(12)],
+  ['a Uint8Array of memory that can grow', new Uint8Array(resizable(12))],
+  ['an Int16Array of memory that can grow', new Int16Array(resizable(12))],
+  ['a Uint8Array that its memory left behind', shrunk((buffer) => new Uint8Array(buffer, 6, 3))],
+  ['an Int16Array that its memory left behind', shrunk((buffer) => new Int16Array(buffer, 6, 3))],
+  ['a DataView that its memory left behind', shrunk((buffer) => new DataView(buffer, 6, 3))],
+  ['an ArrayBuffer that was given away', givenAway((buffer) => buffer)],
+  ['a Uint8Array that was given away', givenAway((buffer) => new Uint8Array(buffer))],
+  ['an Int16Array that was given away', givenAway((buffer) => new Int16Array(buffer))],
+  ['a DataView that was given away', givenAway((buffer) => new DataView(buffer))],
   ['an Int16Array of another realm', runInNewContext('Int16Array.of(900, 800, -700, 600, 5, 4)')],
   ['a Uint8Array of another realm', runInNewContext('Uint8Array.of(65, 66, 67, 68)')],
   ['an ArrayBuffer of another realm', runInNewContext('new ArrayBuffer(12)')],
 ];
+
+/** Memory that can grow to 64 bytes: newer than the language the types are of. */
+function resizable(length: number): ArrayBuffer & { resize(length: number): void } {
+  return Reflect.construct(ArrayBuffer, [length, { maxByteLength: 64 }]);
+}
+
+/** A view of memory that has shrunk to less than where the view begins. */
+function shrunk(viewOf: (buffer: ArrayBuffer) => ArrayBufferView): ArrayBufferView {
+  const buffer = resizable(12);
+  const view = viewOf(buffer);
+  buffer.resize(4);
+  return view;
+}
+
+/** Memory, or a view of some, that is another thread's by now. */
+function givenAway<T>(of: (buffer: ArrayBuffer) => T): T {
+  const buffer = new ArrayBuffer(12);
+  const value = of(buffer);
+  structuredClone(buffer, { transfer: [buffer] });
+  return value;
+}
 
 const pcm = () => Int16Array.of(1, 2, 3, 4, 5, 6);
 const bytes = () => Uint8Array.of(65, 66, 67, 68);

@@ -106,9 +106,9 @@ describe('the head of a webhook', () => {
 });
 
 describe('an upgrade', () => {
-  test('with a query, or a longer URL than any stream has, is refused before its signature is looked at', () => {
+  test('with a longer URL than any stream has is refused before its signature is looked at', () => {
     const unknown = expect.objectContaining({ code: 'GW_NOT_FOUND', status: 404 });
-    for (const path of ['/p/m?a=1', `/p/${'m'.repeat(200)}`]) {
+    for (const path of [`/p/m?${'a'.repeat(256)}`, `/p/${'m'.repeat(256)}`]) {
       expect(() => keeper({ publicUrl: 'https://a.example/p' }).checkUpgrade(request(path))).toThrow(unknown);
     }
   });

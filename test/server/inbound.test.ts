@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import type { CallDecision, MarkEcho, PhoneCall, TwilioMediaStream } from '../../src/index.js';
+import { createHangupTwiml } from '../../src/twilio/twiml.js';
 import { Caller, localUrl, postForm, sign, upgradeStatus, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
@@ -51,6 +52,40 @@ describe('an inbound call', () => {
     );
     expect(new Set(texts).size).toBe(1);
     expect(gateway.calls.size).toBe(1);
+  });
+
+  it('does not ring again for a webhook that is sent once more when it is over', async () => {
+    const { url, gateway } = await startGateway();
+    const caller = await Caller.call(url);
+    const replay = async (more = {}) =>
+      (await postForm(url, '/twilio/voice', { ...caller.parameters, ...more })).text();
+    const [call] = gateway.calls.listActive();
+    expect(await replay()).toBe(caller.twiml);
+    caller.hangUp();
+    await eventually('the end', () => gateway.calls.size === 0);
+    const calls: string[] = [];
+    gateway.on('call', ({ callId }) => calls.push(callId));
+    for (let i = 0; i < 3; i++) expect(await replay()).toBe(createHangupTwiml());
+    expect([calls, gateway.calls.size]).toEqual([[], 0]);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain('\ntrunkline_webhooks_replayed_total 3\n');
+    // What comes after a stream is asked for as before, and TwiML may send a caller here who is on the phone still.
+    const next = await postForm(url, '/twilio/next', caller.parameters);
+    expect(await next.text()).toBe(createHangupTwiml());
+    expect(await replay({ CallStatus: 'in-progress' })).toContain('<Stream');
+    expect(calls).toHaveLength(1);
+    expect(calls).not.toContain(call?.callId);
+  });
+
+  it('is over for good when Twilio says so', async () => {
+    const { url, gateway } = await startGateway();
+    const caller = await Caller.call(url);
+    const { CallSid = '' } = caller.parameters;
+    const status = { ...caller.parameters, CallStatus: 'completed' };
+    expect((await postForm(url, '/twilio/status', status)).status).toBe(204);
+    await eventually('the end', () => gateway.calls.size === 0);
+    const again = { ...caller.parameters, CallSid, CallStatus: 'in-progress' };
+    expect(await (await postForm(url, '/twilio/voice', again)).text()).toBe(createHangupTwiml());
   });
 
   it('hears its own speech back, frame for frame and at the same level', async () => {

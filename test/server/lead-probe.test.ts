@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FRAME_MS, FRAME_SAMPLES } from '../../src/media/frame.js';
 import { Playout } from '../../src/media/playout.js';
+import { Backlog } from '../../src/server/backlog.js';
 import { LeadProbe } from '../../src/server/lead-probe.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
@@ -90,10 +91,15 @@ let clock: VirtualClock;
 let phone: Phone;
 let playout: Playout;
 let probe: LeadProbe;
+let backlog: Backlog;
 
 beforeEach(() => {
   clock = new VirtualClock();
-  phone = new Phone(clock, (name) => expect(probe.reached(name, clock.now())).toBe(true));
+  backlog = new Backlog();
+  phone = new Phone(clock, (name) => {
+    backlog.note(clock.lost());
+    expect(probe.reached(name, clock.now())).toBe(true);
+  });
   const line = { hasListener: true, isWritable: () => true, write: () => phone.takes({ ms: FRAME_MS }) };
   playout = new Playout(line, { limitMs: 120 }, clock);
   probe = new LeadProbe(
@@ -111,7 +117,9 @@ beforeEach(() => {
         return phone.heardMs;
       },
       pieceMs: phone.pieceMs,
-      lostMs: () => clock.lost(),
+      get isBehind() {
+        return !backlog.isRead;
+      },
       injectedAt: Number.NEGATIVE_INFINITY,
     },
     playout,
@@ -125,6 +133,7 @@ async function talk(ms: number, stamp = 1): Promise<void> {
     if (clock.now() % FRAME_MS === 0) {
       playout.write(LOUD, stamp);
       playout.tick();
+      backlog.tick(clock.lost(), phone.heardMs);
       probe.tick(clock.now());
       await turnEnd();
     }
@@ -180,6 +189,26 @@ describe('the probe of a lead', () => {
     clock.advance(2_000);
     await talk(3_000);
     expect([phone.clears, playout.isHolding]).toEqual([0, false]);
+  });
+
+  it.each([
+    ['and one that sends nothing itself', false],
+    ['and one that talks', true],
+  ])('measures nothing of a phone over a stall of this process, %s', async (_, speaks) => {
+    phone.speaks = speaks;
+    await talk(3_500);
+    for (let i = 0; i < 5; i++) {
+      clock.stall(12_000);
+      // The echo, and all the phone sent meanwhile, is read a piece at a time.
+      for (let read = 0; read < 20; read++) {
+        phone.heardMs += speaks ? 600 : 0;
+        await talk(FRAME_MS);
+      }
+      await talk(1_010);
+      expect([phone.clears, playout.isHolding]).toEqual([0, false]);
+      expect(Math.abs(playout.leadMs() - phone.bufferedMs)).toBeLessThanOrEqual(phone.downMs + FRAME_MS);
+    }
+    expect(phone.probes).toBeGreaterThan(8);
   });
 
   it('takes a first echo that is late for what a stall left, not for the way', async () => {

@@ -48,7 +48,7 @@ describe('the OpenAPI document', () => {
   it('tells of every route of /v1, and of none that there is not', async () => {
     const { gateway } = await startGateway({ controlApiKey: KEY });
     const { server } = gateway as unknown as { server: Server };
-    const routes = server.routes.filter((route) => route.includes(' /v1')).map(nameless);
+    const routes = [...server.routes].filter((route) => route.includes(' /v1')).map(nameless);
     const documented = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method} ${nameless(path)}`),
     );

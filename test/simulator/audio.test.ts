@@ -15,6 +15,7 @@ import {
   readWav,
   writeWav,
 } from '../../src/simulator/index.js';
+import { sineIn, WAV_CODINGS, wavFile } from '../support/wav.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'trunkline-audio-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -59,7 +60,29 @@ describe('WAV files', () => {
     expect(readWav(join(directory, 'same.wav'))).toEqual(pcm);
   });
 
-  it.each([16_000, 48_000])('at %i Hz keep the voice and lose what is above', (rate) => {
+  it.each(WAV_CODINGS)('with samples as %s are taken, also extensible ones and RF64', (coding) => {
+    const samples = Float64Array.from(sine(1000, 8000, 1), (sample) => sample / 32_768);
+    for (const more of [{}, { isExtensible: true, channels: 2 }, { isRf64: true }]) {
+      writeFileSync(join(directory, 'coded.wav'), wavFile(samples, coding, more));
+      const { snrDb, amplitude } = sineIn(readWav(join(directory, 'coded.wav')), 1000);
+      expect(snrDb).toBeGreaterThan(coding === 'u8' ? 36 : 80);
+      expect(Math.abs(amplitude / 10_000 - 1)).toBeLessThan(0.01);
+    }
+  });
+
+  it.each([11_025, 22_050, 24_000, 32_000, 44_100, 96_000])(
+    'at %i Hz are the same, without a shift',
+    (rate) => {
+      const voice = readWav(save('voice.wav', 1, rate, '16', sine(1000, rate, 1)));
+      expect(voice.length).toBe(8000);
+      expect(sineIn(voice, 1000).snrDb).toBeGreaterThan(65);
+      const same = sine(1000, 8000, 1);
+      const error = voice.subarray(200, 7800).map((sample, i) => sample - (same[200 + i] as number));
+      expect(20 * Math.log10(rms(error) / 10_000)).toBeLessThan(-55);
+    },
+  );
+
+  it.each([16_000, 44_100, 48_000, 96_000])('at %i Hz keep the voice and lose what is above', (rate) => {
     const voice = readWav(save('voice.wav', 1, rate, '16', sine(1000, rate, 1)));
     expect(voice.length).toBe(8000);
     expect(20 * Math.log10(rms(voice.subarray(200, 7800)) / (10_000 / Math.SQRT2))).toBeCloseTo(0, 1);
@@ -73,8 +96,11 @@ describe('WAV files', () => {
   });
 
   it('of other kinds are refused', () => {
-    const path = save('rate.wav', 1, 44_100, '16', sine(440, 44_100, 1));
-    expect(() => readWav(path)).toThrow(/8, 16 or 48 kHz for .* but received 16-bit, 1 channels at 44100 Hz/);
+    const path = save('rate.wav', 1, 12_345, '16', sine(440, 12_345, 1));
+    expect(() => readWav(path)).toThrow(
+      /readable WAV file for .* but received none: .* 96000 Hz .* received 12345/,
+    );
+    expect(() => readWav(path)).toThrow(expect.objectContaining({ code: 'GW_SIM_WAV' }));
     expect(() => readWav(join(directory, 'none.wav'))).toThrow(/readable WAV file/);
   });
 });

@@ -36,10 +36,21 @@ export class GatewayChild {
     return new GatewayChild(child, url);
   }
 
+  get pid(): number {
+    return this.child.pid as number;
+  }
+
   async report(): Promise<ProcessReport> {
     this.child.send('report');
     const [report] = (await once(this.child, 'message')) as [ProcessReport];
     return report;
+  }
+
+  /** Stands still for so long, as a machine that is moved: SIGSTOP, then SIGCONT. */
+  async stall(ms: number): Promise<void> {
+    this.child.kill('SIGSTOP');
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    this.child.kill('SIGCONT');
   }
 
   async stop(): Promise<void> {

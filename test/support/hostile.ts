@@ -5,6 +5,7 @@ import tls from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { afterEach } from 'vitest';
 import { makeCertificate } from './certificate.js';
+import { firstPost } from './first-post.js';
 
 /** What a receiver does with a connection: once it is there, or once a whole request came. */
 export interface Hostility {
@@ -168,6 +169,7 @@ export class HostileReceiver {
 
   /** @param choose how it treats a request; asked without one when a connection is there. `undefined`: it is taken */
   static async start(choose: (asked?: Asked) => Hostility | undefined): Promise<HostileReceiver> {
+    await firstPost();
     const receiver = new HostileReceiver(choose);
     open.push(receiver);
     receiver.server.listen(0, '127.0.0.1');

@@ -3,6 +3,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { afterEach } from 'vitest';
+import { firstPost } from './first-post.js';
 import { sleep } from './time.js';
 
 /** As its owner would make one: `whsec_` and base64 of 24 bytes. */
@@ -60,6 +61,7 @@ export class Receiver {
     secret = SECRET,
     port = 0,
   ): Promise<Receiver> {
+    await firstPost();
     const receiver = new Receiver(reply, secret);
     open.push(receiver);
     receiver.server.listen(port, '127.0.0.1');

@@ -163,11 +163,12 @@ export class RedisServer {
   }
 }
 
-const isThere = needs(
+/** Whether there is a redis-server. */
+export const hasRedis = needs(
   'Redis',
   'apt-get install redis-server',
   () => spawnSync('redis-server', ['--version']).status === 0,
 );
 
 /** Tests that need a redis-server; skipped, and said so in a line, where there is none. */
-export const describeOnRedis = describe.runIf(isThere);
+export const describeOnRedis = describe.runIf(hasRedis);

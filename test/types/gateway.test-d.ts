@@ -67,6 +67,7 @@ describe('a gateway', () => {
       host: string;
       port: number;
       url: string;
+      operationsUrl: string;
     }>();
     expectTypeOf<Gateway['placeCall']>().returns.resolves.toEqualTypeOf<PlacedCall>();
     expectTypeOf<Gateway['close']>().returns.resolves.toBeVoid();

@@ -20,6 +20,8 @@ export interface AdministrationOptions {
 /** The user that calls are created by. */
 const GATEWAY_USER = 'trunkline';
 const REQUEST_TIMEOUT_MS = 5_000;
+/** The SDK counts time in which this process stood still: it only clears away what nobody waits for any more. */
+const ABANDONED_MS = 600_000;
 const RETRIES = 4;
 /** Pause before the first retry; doubled for each one after. */
 const FIRST_PAUSE_MS = 200;
@@ -55,7 +57,7 @@ export class Administration {
     const { apiKey, apiSecret, baseUrl } = this.options;
     const { StreamClient } = await import('@stream-io/node-sdk');
     return new StreamClient(apiKey, apiSecret, {
-      timeout: REQUEST_TIMEOUT_MS,
+      timeout: ABANDONED_MS,
       ...(baseUrl === undefined ? {} : { basePath: baseUrl }),
     });
   }
@@ -155,7 +157,7 @@ export class Administration {
   ): Promise<T> {
     const client = await this.client;
     try {
-      const answer = await pRetry(() => ask(client), {
+      const answer = await pRetry(() => this.inTime(ask(client)), {
         retries: RETRIES,
         // The pauses are the clock's.
         minTimeout: 0,
@@ -180,6 +182,12 @@ export class Administration {
       const message = `Expected Stream to accept ${what} but received ${status === 0 ? 'no answer' : `status ${status}`}: ${failure.message}`;
       throw new GatewayError(code, message, { status: status === 0 ? 503 : status, cause: error });
     }
+  }
+
+  private async inTime<T>(asked: Promise<T>): Promise<T> {
+    const answer = await this.options.clock.within(REQUEST_TIMEOUT_MS, asked);
+    if (answer === undefined) throw new Error(`none within ${REQUEST_TIMEOUT_MS} ms`);
+    return answer;
   }
 
   /** A single refusal may be an answer of a part of Stream's that has not heard of a user, a call or a key yet. */

@@ -5,6 +5,7 @@ import { createLog, type Logger } from '../../telemetry/log.js';
 import type { Bridge, BridgeFigure, JoinRequest, PhoneLine } from '../bridge.js';
 import { Administration } from './administration.js';
 import { parseCallName } from './call-name.js';
+import { type CommandRule, commandRule, isCommander } from './command-rule.js';
 import { InlineHost } from './inline-host.js';
 import { StreamLeg } from './leg.js';
 import type { MediaHost } from './media-host.js';
@@ -47,6 +48,12 @@ export interface StreamBridgeOptions {
   readonly tokenSeconds?: number;
   /** Numbers that `phone.transfer` may name: a rule, or a list in which a trailing `*` stands for anything. Default: none. */
   readonly transferTo?: TransferRule | readonly string[];
+  /**
+   * Who in a Stream call may command its phones (`phone.clear`, `phone.hangup`, …): `all` (default), a list of `user:<id>` and
+   * `role:<name>` (of the user at Stream, not in the call) in which a trailing `*` stands for anything, or a rule. What others
+   * command is ignored.
+   */
+  readonly control?: 'all' | CommandRule | readonly string[];
   /** Whether a caller hears the phone ring (as in the United States) where a join takes longer than two seconds; default true. */
   readonly ringback?: boolean;
   /** What a caller hears who is alone in the call: nothing (default), or noise at about -60 dBFS, by which a line sounds alive. */
@@ -78,6 +85,8 @@ export interface StreamBridgeStats {
   readonly rejoins: number;
   /** Requests to Stream that had to be repeated. */
   readonly retries: number;
+  /** Commands to phones by those who may give none. */
+  readonly commandsIgnored: number;
 }
 
 const FIGURES: readonly (Omit<BridgeFigure, 'read'> & { readonly key: keyof StreamBridgeStats })[] = [
@@ -106,6 +115,12 @@ const FIGURES: readonly (Omit<BridgeFigure, 'read'> & { readonly key: keyof Stre
     kind: 'counter',
     help: 'Requests to Stream that were repeated',
   },
+  {
+    key: 'commandsIgnored',
+    name: 'stream_commands_ignored_total',
+    kind: 'counter',
+    help: 'Commands to phones by those who may give none',
+  },
 ];
 
 /** Phones as participants of Stream video calls. Needs an account at Stream. */
@@ -123,9 +138,11 @@ export class StreamBridge implements Bridge {
   private readonly clock: Clock;
   private readonly frameClock: FrameClock;
   private readonly mayTransfer: TransferRule;
+  private readonly mayCommand: CommandRule;
   private readonly legs = new Set<StreamLeg>();
   private rejoins = 0;
   private retries = 0;
+  private commandsIgnored = 0;
 
   /**
    * @param host where participants live, in place of what `media` says
@@ -136,7 +153,7 @@ export class StreamBridge implements Bridge {
     host?: MediaHost,
   ) {
     checkOptions(options);
-    const { apiKey, apiSecret, baseUrl, transferTo = [] } = options;
+    const { apiKey, apiSecret, baseUrl, transferTo = [], control = 'all' } = options;
     this.log = options.log ?? createLog();
     const { clock = systemClock } = options;
     this.clock = clock;
@@ -153,6 +170,7 @@ export class StreamBridge implements Bridge {
       },
     });
     this.mayTransfer = typeof transferTo === 'function' ? transferTo : transferRule(transferTo);
+    this.mayCommand = typeof control === 'function' ? control : commandRule(control);
     this.host = host ?? this.newHost();
     this.pool = this.host instanceof WorkerPool ? this.host : undefined;
   }
@@ -201,12 +219,16 @@ export class StreamBridge implements Bridge {
       aloneMs: aloneSeconds * 1000,
       watchdogMs: watchdogSeconds * 1000,
       mayTransfer: this.mayTransfer,
+      mayCommand: this.mayCommand,
       muteKey: this.options.muteKey,
       frameClock: this.frameClock,
       ringback: this.options.ringback ?? true,
       comfortNoise: this.options.whileAlone === 'comfort-noise',
       onRejoin: () => {
         this.rejoins += 1;
+      },
+      onIgnored: () => {
+        this.commandsIgnored += 1;
       },
     });
     this.legs.add(leg);
@@ -224,11 +246,11 @@ export class StreamBridge implements Bridge {
   }
 
   stats(): StreamBridgeStats {
-    const { rejoins, retries } = this;
+    const { rejoins, retries, commandsIgnored } = this;
     const none = { workers: 0, legs: 0, dropped: 0, deaths: 0, rssBytes: 0, workerDelayMs: 0, joinMs: 0 };
     let joined = 0;
     for (const leg of this.legs) if (leg.isIn) joined += 1;
-    return { ...(this.pool?.census() ?? none), joined, rejoins, retries };
+    return { ...(this.pool?.census() ?? none), joined, rejoins, retries, commandsIgnored };
   }
 
   /** Takes every phone out of its call and ends the workers. Idempotent. */
@@ -291,6 +313,14 @@ function checkOptions(options: StreamBridgeOptions): void {
   const isList = Array.isArray(transferTo) && transferTo.every((number) => typeof number === 'string');
   if (typeof transferTo !== 'function' && !isList) {
     throw expected('a function or a list of numbers', 'transferTo', transferTo);
+  }
+  const { control = 'all' } = options;
+  if (
+    control !== 'all' &&
+    typeof control !== 'function' &&
+    !(Array.isArray(control) && control.every(isCommander))
+  ) {
+    throw expected('"all", a function or a list like user:agent-1, role:admin', 'control', control);
   }
   const { maxWorkerDelayMs = 20, minIdlePercent = 15 } = options;
   if (!(maxWorkerDelayMs >= 0 && maxWorkerDelayMs <= 10_000)) {

@@ -7,6 +7,7 @@ import type { Stamp } from '../../telemetry/stamp.js';
 import type { AnsweredFacts, BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
 import type { Administration } from './administration.js';
 import type { CallName } from './call-name.js';
+import type { CommandRule } from './command-rule.js';
 import { Filler } from './filler.js';
 import type { MediaHost } from './media-host.js';
 import type { Departure, MutedBy, ParticipantListener, PlacedParticipant } from './participant.js';
@@ -27,6 +28,7 @@ export interface StreamLegOptions {
   readonly aloneMs: number;
   readonly watchdogMs: number;
   readonly mayTransfer: TransferRule;
+  readonly mayCommand: CommandRule;
   readonly frameClock: FrameClock;
   /** Whether a caller hears the phone ring while the join takes its time. */
   readonly ringback: boolean;
@@ -36,6 +38,8 @@ export interface StreamLegOptions {
   readonly muteKey?: string | undefined;
   /** Told of each join anew after a loss. */
   readonly onRejoin?: () => void;
+  /** Told of each command of somebody who may give none. */
+  readonly onIgnored?: () => void;
 }
 
 /** Pauses between attempts to join; the last one repeats. The first loss is made good for at once. */
@@ -70,6 +74,8 @@ export class StreamLeg implements BridgeLeg {
   private pressed = '';
   private pressedAt = 0;
   private wasLost = false;
+  /** Somebody who may not has given a command. */
+  private hasIgnored = false;
   /** Stream refused the last try to join. */
   private isRefused = false;
   private attempts = 0;
@@ -239,8 +245,8 @@ export class StreamLeg implements BridgeLeg {
       muted: (isMuted, by, userId) => {
         if (isCurrent()) this.muted(isMuted, by, userId);
       },
-      event: (custom, userId) => {
-        if (isCurrent()) this.obey(custom, userId);
+      event: (custom, userId, role) => {
+        if (isCurrent()) this.obey(custom, userId, role);
       },
       tonesRefused: (message) => {
         if (isCurrent()) this.refuse('phone.dtmf', 'GW_DTMF_QUEUE_FULL', message);
@@ -393,9 +399,13 @@ export class StreamLeg implements BridgeLeg {
   }
 
   /** Somebody in the call wants something of the phone. */
-  private obey(custom: unknown, userId: string): void {
+  private obey(custom: unknown, userId: string, role: string): void {
     const read = readCommand(custom, this.user.id);
     if (read === undefined) return;
+    if (!this.options.mayCommand(userId, role)) {
+      this.ignore('refused' in read ? read.refused : read.command.type, userId, role);
+      return;
+    }
     if ('refused' in read) {
       this.refuse(read.refused, 'GW_PHONE_COMMAND', read.message);
       return;
@@ -403,6 +413,17 @@ export class StreamLeg implements BridgeLeg {
     const { command } = read;
     this.options.log.info({ callId: this.callId, command: command.type, by: userId }, 'command');
     this.attempt(command.type, () => this.carryOut(command, userId));
+  }
+
+  /** Whoever may not command gets no answer, and a line in the log only once. */
+  private ignore(command: string, by: string, role: string): void {
+    this.options.onIgnored?.();
+    if (this.hasIgnored) return;
+    this.hasIgnored = true;
+    this.options.log.warn(
+      { callId: this.callId, command, by, role },
+      'a command of somebody who may give none was ignored, as more of them in this call will be',
+    );
   }
 
   /** Ends the phone's part when what was said before is through: the first who wants that is heeded. */

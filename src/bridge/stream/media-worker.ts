@@ -54,7 +54,7 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
     joined: () => tell({ type: 'joined', leg }),
     others: (count) => tell({ type: 'others', leg, count }),
     muted: (isMuted, by, userId) => tell({ type: 'muted', leg, isMuted, by, userId }),
-    event: (custom, userId) => tell({ type: 'event', leg, custom, userId }),
+    event: (custom, userId, role) => tell({ type: 'event', leg, custom, userId, role }),
     tonesRefused: (message) => tell({ type: 'tonesRefused', leg, message }),
     departed: (departure, reason) => {
       // Frames go another way than messages: what was heard before comes before.

@@ -51,8 +51,8 @@ export interface ParticipantListener extends FrameSink {
   others(count: number): void;
   /** The phone was silenced in the call, or is heard again; `userId` of whoever did it, where that is known. */
   muted(isMuted: boolean, by: MutedBy, userId?: string): void;
-  /** A custom event of the call, by whom. */
-  event(custom: unknown, userId: string): void;
+  /** A custom event of the call, by whom, and that user's role at Stream. */
+  event(custom: unknown, userId: string, role: string): void;
   /** Tones could not be played. */
   tonesRefused(message: string): void;
   /** It is out of the call, not by its own `leave`; said once, and nothing after it. */
@@ -303,7 +303,7 @@ export class Participant implements PlacedParticipant {
       ),
       subscribed(
         call.on('custom', ({ custom, user }) => {
-          if (!this.isOver && isForPhones(custom)) this.listener.event(custom, user.id);
+          if (!this.isOver && isForPhones(custom)) this.listener.event(custom, user.id, user.role);
         }),
       ),
       subscribed(

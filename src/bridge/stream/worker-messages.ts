@@ -31,7 +31,13 @@ export type FromWorker =
       readonly by: MutedBy;
       readonly userId?: string | undefined;
     }
-  | { readonly type: 'event'; readonly leg: number; readonly custom: unknown; readonly userId: string }
+  | {
+      readonly type: 'event';
+      readonly leg: number;
+      readonly custom: unknown;
+      readonly userId: string;
+      readonly role: string;
+    }
   | {
       readonly type: 'departed';
       readonly leg: number;

@@ -213,7 +213,7 @@ export class MediaWorker {
         listener.muted(message.isMuted, message.by, message.userId);
         break;
       case 'event':
-        listener.event(message.custom, message.userId);
+        listener.event(message.custom, message.userId, message.role);
         break;
       case 'tonesRefused':
         listener.tonesRefused(message.message);

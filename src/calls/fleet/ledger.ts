@@ -62,6 +62,9 @@ export type Attachment =
 const LIVE_MS = 120_000;
 /** An ended call is remembered for whoever comes late. */
 const ENDED_MS = 90_000;
+/** Its CallSid is remembered for whoever sends its webhook again, as the claim of a node that there is not. */
+const ENDED_SID_MS = 3_600_000;
+export const ENDED_NODE = 'ended';
 /** A detached one waits for Twilio's question. */
 const DETACHED_MS = 60_000;
 /** A hook decides within ten seconds, and Twilio waits for no longer than fifteen. */
@@ -143,6 +146,11 @@ redis.call('HSET', KEYS[1], 'state', ARGV[2], 'next', ARGV[3], 'why', ARGV[4])
 if ARGV[2] == 'ended' then redis.call('HDEL', KEYS[1], 'facts') end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 if KEYS[2] then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
+-- Longer than the call itself: a webhook that is sent again must not make it ring anew.
+local held = KEYS[2] and ARGV[7] and redis.call('GET', KEYS[2])
+if held and string.sub(held, 1, #ARGV[7]) == ARGV[7] then
+  redis.call('SET', KEYS[2], ARGV[7] .. 'ended', 'PX', ARGV[8])
+end
 return 1`);
 
 /** Makes a call ring again, with another token, for whichever node takes it. */
@@ -315,7 +323,8 @@ export class Ledger {
     next: string,
     anybodys = false,
   ): Promise<boolean> {
-    return this.leave(callId, callSid, 'ended', next, '', ENDED_MS, anybodys ? '*' : this.node);
+    const node = anybodys ? '*' : this.node;
+    return this.leave(callId, callSid, 'ended', next, '', ENDED_MS, node, '', [`${callId} `, ENDED_SID_MS]);
   }
 
   /** The call was not connected in time here; if it was elsewhere, this changes nothing. */
@@ -332,9 +341,10 @@ export class Ledger {
     keptMs: number,
     node: string,
     only: EntryState | '' = '',
+    more: readonly (string | number)[] = [],
   ): Promise<boolean> {
     const keys = [callKey(callId), ...(callSid === undefined ? [] : [sidKey(callSid)])];
-    return (await this.redis.run(LEAVE, keys, [node, state, next, why, keptMs, only])) === 1;
+    return (await this.redis.run(LEAVE, keys, [node, state, next, why, keptMs, only, ...more])) === 1;
   }
 
   /** Gives a call whose stream is over another token, unless it has ended or goes round in circles. */

@@ -64,9 +64,6 @@ const SYSTEM: Readonly<Record<string, RedisFault>> = {
   EHOSTUNREACH: passing('there is no way to it'),
   ENETUNREACH: passing('there is no way to it'),
   ETIMEDOUT: passing('no answer'),
-  EPROTO: plain(),
-  ERR_SSL_WRONG_VERSION_NUMBER: plain(),
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: plain(),
   ERR_TLS_CERT_ALTNAME_INVALID: {
     kind: 'refused',
     says: 'its certificate is for another name',
@@ -86,6 +83,7 @@ export function faultOf(error: unknown): RedisFault {
   // An error for each address that was tried has no text of its own.
   if (error instanceof AggregateError && error.errors.length > 0) return faultOf(error.errors[0]);
   const { code = '', message } = error as NodeJS.ErrnoException;
+  if (/wrong version number|packet length too long/.test(message)) return plain();
   const known = SYSTEM[code];
   if (known !== undefined) {
     const { cert } = error as { cert?: { subjectaltname?: string } };
@@ -99,7 +97,11 @@ export function faultOf(error: unknown): RedisFault {
   // Older versions put a sentence before what a script ran into.
   const reply = message.replace(/^.*?: -(?=[A-Z]+ )/, '').replace(/ script: [0-9a-f]{40}.*$/, '');
   if (/^NOPERM\b|user executing the script/.test(reply)) return denied(reply);
-  const [, kind, says, set] = REPLIES.find(([pattern]) => pattern.test(reply)) ?? [/^/, 'foreign', reply];
+  const [, kind, says, set] = REPLIES.find(([pattern]) => pattern.test(reply)) ?? [
+    /^/,
+    'foreign',
+    `an error: ${reply}`,
+  ];
   return { kind, says, ...(set && { set }) };
 }
 

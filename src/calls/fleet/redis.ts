@@ -24,6 +24,8 @@ const IN_ONE_SLOT = 'trunkline:{trunkline}:';
 let redis: typeof import('@redis/client');
 
 type Client = RedisClientType;
+/** First and last of some slots, then their servers: address, where it is known, port and more. */
+type ClusterSlots = readonly [number, number, ...[string | null, number][]][];
 export type RedisValue = string | number | null | readonly RedisValue[];
 
 /** Whether it is the registry that is away, now and perhaps not for long. */
@@ -110,8 +112,8 @@ export class RedisLink implements RedisCommands {
   private isCluster = false;
   /** Other servers of the cluster, for when the one that REDIS_URL names is away. */
   private others: readonly Endpoint[] = [];
-  /** A start that succeeds, or cannot. */
-  private opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  /** A start: it succeeds, or cannot, or the first try has failed. */
+  private opening: { resolve: () => void; reject: (error: Error) => void; fail: () => void } | undefined;
 
   /** @throws TypeError for what is no URL of a Redis */
   constructor(private readonly options: RedisLinkOptions) {
@@ -138,7 +140,8 @@ export class RedisLink implements RedisCommands {
   }
 
   /**
-   * Connects; is fulfilled after `patienceMs` also where Redis is away, for it may come later.
+   * Connects; is fulfilled also where Redis is away, for it may come later: once the first try has failed and
+   * `patienceMs` are over.
    * @throws GatewayError `GW_REDIS_REFUSED` where it will not serve us however long we wait
    */
   async open(patienceMs = 3_000): Promise<void> {
@@ -148,14 +151,21 @@ export class RedisLink implements RedisCommands {
     if (this.address.primary !== undefined) {
       this.sentinels = new Sentinels(this.address, redis, () => void this.checkPrimary());
     }
-    const settled = new Promise<void>((resolve, reject) => {
-      this.opening = { resolve, reject };
+    let fail = () => {};
+    const failed = new Promise<void>((resolve) => {
+      fail = resolve;
     });
+    const settled = new Promise<void>((resolve, reject) => {
+      this.opening = { resolve, reject, fail };
+    });
+    const until = clock.now() + patienceMs;
     void this.dial();
     this.trials = clock.every(TRIAL_MS, () => void this.tryAgain());
     this.trials.unref();
     try {
-      await clock.within(patienceMs, settled);
+      await Promise.race([settled, failed]);
+      const leftMs = until - clock.now();
+      if (!this.up && leftMs > 0) await clock.within(leftMs, settled);
     } finally {
       this.opening = undefined;
     }
@@ -168,6 +178,7 @@ export class RedisLink implements RedisCommands {
     this.up = false;
     this.client = undefined;
     this.sentinels?.close();
+    this.opening?.resolve();
     this.options.clock.cancel(this.retry);
     this.options.clock.cancel(this.trials);
     client?.destroy();
@@ -252,13 +263,14 @@ export class RedisLink implements RedisCommands {
   }
 
   private async learnOthers(client: Client): Promise<void> {
-    // Slots from and to, then servers: address, port and more. Whoever has no right to ask does without.
-    const slots = await client.sendCommand(['CLUSTER', 'SLOTS']).catch(() => []);
-    const servers = (slots as unknown as [number, number, ...[string | null, number][]][]).flatMap(
-      ([, , ...each]) => each,
-    );
-    const known = new Map(servers.map(([host, port]) => [`${host}:${port}`, { host, port }]));
-    this.others = [...known.values()].filter((each): each is Endpoint => Boolean(each.host));
+    try {
+      const slots = (await client.sendCommand(['CLUSTER', 'SLOTS'])) as unknown as ClusterSlots;
+      const servers = slots.flatMap(([, , ...each]) => each);
+      const known = new Map(servers.map(([host, port]) => [`${host}:${port}`, { host, port }]));
+      this.others = [...known.values()].filter((each): each is Endpoint => Boolean(each.host));
+    } catch {
+      // Whoever has no right to ask does without.
+    }
   }
 
   /** There is another primary, or a sentinel less: the others are asked. */
@@ -286,7 +298,6 @@ export class RedisLink implements RedisCommands {
       disableClientInfo: true,
       maintNotifications: 'disabled',
       commandsQueueMaxLength: MAX_COMMANDS,
-      // A connection from which nothing comes is dead; heartbeats keep a good one busy.
       socket: socketOf(at, isSecure, CONNECT_MS),
     }) as Client;
     // What goes wrong before it is connected rejects that.
@@ -295,13 +306,14 @@ export class RedisLink implements RedisCommands {
   }
 
   private async connect(client: Client): Promise<void> {
-    const connected = client.connect().then(() => true);
+    const connected = client.connect().then(() => {
+      client.on('error', (error: Error) => this.lose(client, error));
+      return Promise.all([...this.listeners].map(([channel, hear]) => client.subscribe(channel, hear)));
+    });
     // Told of below, or no longer of interest.
     connected.catch(() => {});
     const isThere = await this.options.clock.within(CONNECT_MS, connected);
-    if (!isThere) throw new Error(`no answer within ${CONNECT_MS} ms`);
-    client.on('error', (error: Error) => this.lose(client, error));
-    await Promise.all([...this.listeners].map(([channel, hear]) => client.subscribe(channel, hear)));
+    if (isThere === undefined) throw new Error(`no answer within ${CONNECT_MS} ms`);
   }
 
   /** A Redis without TLS waits for the end of what it takes for a command: it is asked again, in plain words. */
@@ -320,7 +332,7 @@ export class RedisLink implements RedisCommands {
       (refusal: Error) => refusal instanceof redis.ErrorReply,
     );
     client.destroy();
-    return plain ? Object.assign(new Error('no TLS'), { code: 'EPROTO' }) : error;
+    return plain ? new Error('wrong version number: no TLS') : error;
   }
 
   /** Does with a connection what is done with one that is up. */
@@ -373,6 +385,7 @@ export class RedisLink implements RedisCommands {
     const isFollowed = this.follow(error);
     const fault = faultOf(error);
     if (!isFollowed && fault.kind === 'refused') this.opening?.reject(refused(this.address, fault));
+    if (!isFollowed) this.opening?.fail();
     if (this.up || !isFollowed) {
       this.up = false;
       this.wrong = fault;
@@ -383,7 +396,8 @@ export class RedisLink implements RedisCommands {
       ? 0
       : Math.min(MAX_RETRY_MS, 25 * 2 ** this.tries++) * (0.5 + Math.random() / 2);
     this.retry = this.options.clock.after(waitMs, () => void this.dial());
-    this.retry.unref();
+    // Whoever waits for the first connection has nothing else that keeps the process alive.
+    if (this.opening === undefined) this.retry.unref();
   }
 
   /** Whether the next try goes where a cluster has our keys. */

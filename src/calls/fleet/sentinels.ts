@@ -7,6 +7,9 @@ const CONNECT_MS = 1_000;
 /** A sentinel that has nothing to tell is asked whether it is there. */
 const PING_MS = 2_000;
 
+/** A connection from which nothing comes for so long is dead; heartbeats keep a good one busy. */
+const SILENT_MS = 5_000;
+
 /** The sentinels of a Redis: whom they agree on as its primary, and when that is another one. */
 export class Sentinels {
   private readonly endpoints: Endpoint[];
@@ -87,8 +90,7 @@ export function socketOf({ host, port }: Endpoint, isSecure: boolean, connectTim
     host,
     port,
     connectTimeout,
-    // A server that hangs is a dead one.
-    socketTimeout: 5 * connectTimeout,
+    socketTimeout: SILENT_MS,
     reconnectStrategy: false as const,
     // No name is sent for an address.
     ...(isSecure ? { tls: true as const, ...(isIP(host) === 0 && { servername: host }) } : {}),

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { EndCause } from '../../calls/call.js';
-import { type CallFacts, type HandoverReason, Ledger } from '../../calls/fleet/ledger.js';
+import { type CallFacts, ENDED_NODE, type HandoverReason, Ledger } from '../../calls/fleet/ledger.js';
 import { type NodeState, Nodes } from '../../calls/fleet/nodes.js';
 import { Outbox } from '../../calls/fleet/outbox.js';
 import { isRegistryDown, isRegistryFault, RedisLink } from '../../calls/fleet/redis.js';
@@ -206,15 +206,22 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   async answer(input: CallWebhookInput, publicBase: string, tries = 0): Promise<string> {
     const answered = this.switchboard.answered(input.callSid);
     if (answered !== undefined) return answered;
-    const { admission } = this.switchboard;
+    const { admission, past } = this.switchboard;
+    const hangup = this.switchboard.answerReplay(input);
+    if (hangup !== undefined) return hangup;
     const closed = this.turnedAway(publicBase, tries);
     if (closed !== undefined) return closed;
     try {
       const callId = randomUUID();
       let claim = await this.ledger.claim(input.callSid, callId);
       if (claim.callId !== callId) {
-        const answer = await this.answerOf(claim.node, input.callSid);
+        const answer = await this.answerOf(claim.node, input);
         if (answer !== undefined) return answer;
+        if (claim.node === ENDED_NODE) {
+          past.add(input.callSid, false);
+          const late = this.switchboard.answerReplay(input);
+          if (late !== undefined) return late;
+        }
         claim = await this.ledger.claim(input.callSid, callId, claim);
         if (claim.callId !== callId) return createRefusalTwiml('busy');
       }
@@ -243,9 +250,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   }
 
   /** What another node answered the same webhook before. */
-  private async answerOf(node: string, callSid: string): Promise<string | undefined> {
+  private async answerOf(
+    node: string,
+    { callSid, callStatus }: CallWebhookInput,
+  ): Promise<string | undefined> {
     if (node === this.node) return this.switchboard.answered(callSid);
-    const answer = await this.nodes.ask(node, 'answer', { callSid }, ANSWERED_MS).catch(noneIfGone);
+    const about = { callSid, callStatus };
+    const answer = await this.nodes.ask(node, 'answer', about, ANSWERED_MS).catch(noneIfGone);
     return typeof answer === 'string' ? answer : undefined;
   }
 
@@ -397,8 +408,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const ofControl = this.control.reply(what, callId, about);
     if (ofControl !== undefined) return ofControl;
     switch (what) {
-      case 'answer':
-        return (await this.switchboard.answered(String(about.callSid))) ?? null;
+      case 'answer': {
+        const { callSid, callStatus } = about;
+        const answer = await this.switchboard.answered(String(callSid));
+        if (answer !== undefined || callStatus === undefined) return answer ?? null;
+        const again = { CallSid: String(callSid), CallStatus: String(callStatus) };
+        return this.switchboard.answerReplay(new CallWebhookInput(again)) ?? null;
+      }
       case 'next':
         return this.released(callId, String(about.callSid)) ?? null;
       case 'moved':

@@ -74,6 +74,22 @@ describe('a call', () => {
     expect(time.now() - begun).toBeLessThan(2_000);
   });
 
+  it('hangs nobody up for being alone, or not in yet, while this process stood still', async () => {
+    const { phone, agent, host } = await startStream({ bridge: { aloneSeconds: 5, joinSeconds: 5 } });
+    host.joinMs = 1_500;
+    const caller = phone();
+    await caller.started;
+    await eventually('the join to begin', () => host.placed.length === 1);
+    await time.byHand(async () => time.stall(33_000));
+    await eventually('the phone to be in', () => host.userIds().length === 1, 4_000);
+    await sleep(2_000);
+    await time.byHand(async () => time.stall(33_000));
+    await sleep(1_000);
+    agent('agent');
+    await sleep(10_000);
+    expect(caller.status).toBe('in-progress');
+  });
+
   it('hangs up a phone that nobody came for, and not one whom somebody came for in time', async () => {
     const { phone, agent, host } = await startStream({ bridge: { aloneSeconds: 5 } });
     expect((await phone().ended).status).toBe('completed');
@@ -157,7 +173,7 @@ describe('a call that is lost', () => {
     await eventually('the next one', () => host.placed.length === 2);
     const { listener } = participant;
     listener.departed('ended', 'late');
-    listener.event({ type: 'phone.hangup' }, 'agent');
+    listener.event({ type: 'phone.hangup' }, 'agent', 'user');
     listener.others(0);
     listener.joined();
     await hear();

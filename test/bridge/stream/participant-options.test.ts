@@ -135,6 +135,7 @@ describe('what a media worker is told of a phone', () => {
       aloneMs: 60_000,
       watchdogMs: 3_000,
       mayTransfer: () => false,
+      mayCommand: () => true,
       frameClock: new FrameClock(clock),
       ringback: false,
       comfortNoise: false,

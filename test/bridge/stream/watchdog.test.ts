@@ -91,6 +91,15 @@ const talk = (ms: number) =>
   });
 
 describe('takes for alive', () => {
+  it('ways of which nothing was heard while this process stood still', async () => {
+    await talk(5_000);
+    clock.stall(60_000);
+    await clock.pass(PATIENCE_MS - 500);
+    expect(deaths).toEqual([]);
+    await talk(5_000);
+    expect(deaths).toEqual([]);
+  });
+
   it('ways with packets only', async () => {
     await talk(60_000);
     expect(deaths).toEqual([]);

@@ -74,7 +74,7 @@ class Leg {
         this.isJoined = true;
       },
       others: (count) => this.others.push(count),
-      event: (custom, userId) => this.events.push({ custom, userId }),
+      event: (custom, userId, role) => this.events.push({ custom, userId, role }),
       muted: () => {},
       tonesRefused: (message) => this.refusals.push(message),
       departed: (departure, reason) => {
@@ -525,7 +525,7 @@ describe('a leg', () => {
     one.placed.playTones('5w#');
     one.placed.mute(true);
     worker.say({ type: 'others', leg: 1, count: 3 });
-    worker.say({ type: 'event', leg: 1, custom: { type: 'phone.clear' }, userId: 'agent' });
+    worker.say({ type: 'event', leg: 1, custom: { type: 'phone.clear' }, userId: 'agent', role: 'user' });
     worker.say({ type: 'tonesRefused', leg: 1, message: 'full' });
     worker.say({ type: 'others', leg: 2, count: 9 });
     await sleep(10);
@@ -535,7 +535,7 @@ describe('a leg', () => {
     ]);
     expect(one).toMatchObject({
       others: [3],
-      events: [{ custom: { type: 'phone.clear' }, userId: 'agent' }],
+      events: [{ custom: { type: 'phone.clear' }, userId: 'agent', role: 'user' }],
       refusals: ['full'],
     });
   });

@@ -29,7 +29,8 @@ afterEach(() => rmSync(directory, { recursive: true }));
 /** A tone of a second as a WAV file. */
 function wavOf(hz: number, { rate = 8_000, depth = '16', channels = 1, seconds = 1 } = {}): Uint8Array {
   const pcm = tone(hz, rate, Math.round(rate * seconds), LEVEL);
-  const samples = depth === '32f' ? Float64Array.from(pcm, (sample) => sample / 32_768) : pcm;
+  const scale = { '32f': 1 / 32_768, '24': 2 ** 8, '32': 2 ** 16 }[depth];
+  const samples = scale === undefined ? pcm : Float64Array.from(pcm, (sample) => sample * scale);
   const wav = new wavefile.WaveFile();
   const all = channels === 1 ? samples : [samples, samples];
   const isLaw = depth === '8m' || depth === '8a';
@@ -80,6 +81,8 @@ describe('a play', () => {
     [{ depth: '8m' }],
     [{ depth: '8a' }],
     [{ rate: 16_000 }],
+    [{ rate: 11_025, depth: '24' }],
+    [{ rate: 96_000, depth: '32', channels: 2 }],
     [{ rate: 22_050 }],
     [{ rate: 24_000, channels: 2 }],
     [{ rate: 32_000 }],
@@ -239,7 +242,9 @@ describe('a play', () => {
     await bad(new Uint8Array(), 'nothing');
     await bad(good.subarray(0, 40), 'no data');
     await bad(good.subarray(0, 44), 'no sample');
-    await bad(wavOf(800, { depth: '24' }), '24 bits');
+    const twenty = Uint8Array.from(good);
+    twenty[34] = 20;
+    await bad(twenty, '20 bits');
     await bad(wavOf(800, { rate: 12_345 }), 'an odd rate');
     const three = Uint8Array.from(good);
     three[22] = 3;

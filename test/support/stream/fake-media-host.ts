@@ -105,7 +105,8 @@ export class FakeMediaHost implements MediaHost, MediaServers {
       user: { id: string };
     };
     for (const agent of this.agentsIn(cid)) agent.events.push({ userId: user.id, custom });
-    for (const { listener } of this.phonesIn(cid)) listener.event(custom, user.id);
+    const role = this.app.users.find(user.id)?.role ?? 'user';
+    for (const { listener } of this.phonesIn(cid)) listener.event(custom, user.id, role);
   }
 
   end(cid: string): void {
