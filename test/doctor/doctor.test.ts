@@ -307,12 +307,12 @@ describeOnRedis('doctor, of Redis', () => {
   it('finds one that is not there, one with another password, and a replica', async () => {
     const redis = await RedisServer.start('--requirepass', 'right');
     const found = async (url: string) => (await run(env(url))).mistakes.Redis;
-    expect(await found(`redis://127.0.0.1:${await freePort()}`)).toContain('cannot be reached');
+    expect(await found(`redis://127.0.0.1:${await freePort()}`)).toContain('nobody listens there');
     expect(await found(redis.url.replace('//', '//:wrong@'))).toContain('lets nobody in');
     expect(await found(redis.url.replace('//', '//:right@'))).toBeUndefined();
     const { port } = new URL(redis.url);
     const replica = await RedisServer.start('--replicaof', '127.0.0.1', port);
-    expect(await found(replica.url)).toContain('slave');
+    expect(await found(replica.url)).toContain('read-only replica');
   });
 });
 
