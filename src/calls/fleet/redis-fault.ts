@@ -106,10 +106,10 @@ export function faultOf(error: unknown): RedisFault {
 }
 
 function denied(reply: string): RedisFault {
-  const command = /'([^']+)' command/.exec(reply)?.[1] ?? /\(([A-Z or]+)\)/.exec(reply)?.[1];
-  let what = `run ${command?.replace(/^[a-z|]+$/, (name) => name.toUpperCase()) ?? 'a command of our scripts'}`;
-  if (/channel/i.test(reply)) what = 'use channels named trunkline:*';
-  else if (/\bkeys?\b/i.test(reply)) what = 'use keys named trunkline:*';
+  const command = /'([^']+)' command/.exec(reply)?.[1]?.toUpperCase() ?? /\(([A-Z or]+)\)/.exec(reply)?.[1];
+  let what = `run ${command ?? 'a command of our scripts'}`;
+  if (command === undefined && /channel/i.test(reply)) what = 'use channels named trunkline:*';
+  else if (command === undefined && /\bkeys?\b/i.test(reply)) what = 'use keys named trunkline:*';
   return { kind: 'refused', says: `its ACL does not let this user ${what}`, set: RIGHTS };
 }
 
