@@ -120,6 +120,8 @@ export class Keeper {
 
   /** Says that our calls live, and writes down anew what Redis has lost of them. */
   private async keep(): Promise<void> {
+    const now = this.clock.now();
+    for (const [callId, { until }] of this.awaited) if (until <= now) this.awaited.delete(callId);
     const sessions = this.switchboard.all.filter(
       ({ call, decision }) => call.state !== 'ended' && decision !== undefined,
     );
@@ -147,8 +149,6 @@ export class Keeper {
 
   /** As {@link keep}, of calls that no node has. */
   private async keepAwaited(): Promise<void> {
-    const now = this.clock.now();
-    for (const [callId, { until }] of this.awaited) if (until <= now) this.awaited.delete(callId);
     const all = [...this.awaited.keys()];
     for (let i = 0; i < all.length; i += BATCH) {
       try {
