@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -15,36 +16,39 @@ const CALLS = 1_000;
 /** Of a call with a menu; most have three or four in all. */
 const EVENTS_A_MINUTE = 10;
 const COUNT = Number(env.EVENTS_COUNT ?? 1_500);
-const ROUNDS = Number(env.EVENTS_ROUNDS ?? 5);
-/** Longer than an event waits for the disk: each is written, and its end as well. */
-const SLOW_MS = 300;
+const ROUNDS = Number(env.EVENTS_ROUNDS ?? 7);
+/** A receiver that is well, and one so slow that each event is written, and its end as well. */
+const TAKES_MS = [10, 300] as const;
 const DELIVERIES = Number(env.EVENTS_DELIVERIES ?? 300_000);
 const FRAMES_A_MINUTE = 3_000;
+
+/** What a run of spool-process.mjs answers. */
+interface SpoolRun {
+  readonly cpuMs: number;
+  readonly failures: number;
+}
+
+/** What a run of delivery-process.mjs answers. */
+interface DeliveryRun {
+  readonly seconds: number;
+  readonly delivered: number;
+  readonly heapUsed: number;
+}
 
 export interface EventsResult {
   readonly machine: Machine;
   readonly calls: number;
   readonly eventsAMinute: number;
-  /** CPU of an event in microseconds: all threads, its request included. Medians of the rounds. */
-  readonly plainUs: number;
-  readonly spooledUs: number;
-  readonly slowPlainUs: number;
-  readonly slowSpooledUs: number;
-  /** What the spool adds to a call, in percent of what the gateway takes for its audio. */
-  readonly percent: number | undefined;
+  /** What a spool adds to an event, in microseconds of CPU of all threads: medians of the rounds. */
+  readonly wellUs: number;
+  readonly slowUs: number;
+  /** That of a call, in percent of what the gateway takes for its audio. */
+  readonly wellPercent: number | undefined;
   readonly slowPercent: number | undefined;
   /** Bytes of heap after a collection: after a tenth of the deliveries, and after all. */
   readonly deliveries: number;
   readonly heapEarly: number;
   readonly heapLate: number;
-}
-
-/** What a run of delivery-process.mjs answers. */
-interface Run {
-  readonly cpuMs: number;
-  readonly seconds: number;
-  readonly delivered: number;
-  readonly heapUsed: number;
 }
 
 /** What it costs to keep events on disk until they are delivered, and what deliveries leave in memory. */
@@ -53,8 +57,7 @@ export async function benchEvents(): Promise<void> {
   console.log(`\nEvents of ${CALLS} calls, ${EVENTS_A_MINUTE} a minute each (${machineLine(at)})`);
   const folder = mkdtempSync(join(tmpdir(), 'trunkline-bench-'));
   try {
-    const [plainUs, spooledUs] = await costs(0, join(folder, 'fast'));
-    const [slowPlainUs, slowSpooledUs] = await costs(SLOW_MS, join(folder, 'slow'));
+    const [wellUs, slowUs] = await costs(join(folder, 'spool'));
     const frameNs = readResult<TelemetryResult>('telemetry')?.gatewayNs;
     const percent = (us: number) =>
       frameNs === undefined ? undefined : (100 * us * 1e3 * EVENTS_A_MINUTE) / (frameNs * FRAMES_A_MINUTE);
@@ -62,12 +65,10 @@ export async function benchEvents(): Promise<void> {
       machine: at,
       calls: CALLS,
       eventsAMinute: EVENTS_A_MINUTE,
-      plainUs,
-      spooledUs,
-      slowPlainUs,
-      slowSpooledUs,
-      percent: percent(spooledUs - plainUs),
-      slowPercent: percent(slowSpooledUs - slowPlainUs),
+      wellUs,
+      slowUs,
+      wellPercent: percent(wellUs),
+      slowPercent: percent(slowUs),
       deliveries: DELIVERIES,
       ...(await heap(join(folder, 'heap'))),
     };
@@ -78,63 +79,66 @@ export async function benchEvents(): Promise<void> {
   }
 }
 
-/** Microseconds of CPU an event, without a spool and with one; the two take turns. */
-async function costs(delayMs: number, spoolDir: string): Promise<[number, number]> {
-  const receiver = await receiving(delayMs);
-  const children = await Promise.all([start(receiver.url), start(receiver.url, spoolDir)]);
+/** What a spool adds to an event: the same work with one and without takes turns. */
+async function costs(spoolDir: string): Promise<[number, number]> {
+  const start = async (options: object) => {
+    const child = startChild('events/spool-process.mjs', options);
+    await answerOf(child);
+    return child;
+  };
+  const [without, spooled] = await Promise.all([start({}), start({ spoolDir })]);
   const perSecond = (CALLS * EVENTS_A_MINUTE) / 60;
+  const costUs = async (child: ChildProcess, takesMs: number) => {
+    const { cpuMs, failures } = await run<SpoolRun>(child, {
+      count: COUNT,
+      perSecond,
+      calls: CALLS,
+      takesMs,
+    });
+    if (failures > 0) throw new Error(`Expected a disk but received ${failures} failures`);
+    return (cpuMs * 1e3) / COUNT;
+  };
   const us: [number[], number[]] = [[], []];
   // The first round is for the compiler.
   for (let round = 0; round <= ROUNDS; round++) {
     for (const of of [0, 1] as const) {
-      const { cpuMs } = await run(children[of], { count: COUNT, perSecond, calls: CALLS });
-      if (round > 0) us[of].push((cpuMs * 1e3) / COUNT);
+      const difference = (await costUs(spooled, TAKES_MS[of])) - (await costUs(without, TAKES_MS[of]));
+      if (round > 0) us[of].push(difference);
     }
   }
-  for (const child of children) child.kill('SIGKILL');
-  receiver.close();
+  for (const child of [without, spooled]) child.kill('SIGKILL');
   return us.map((values) => values.sort((a, b) => a - b)[values.length >> 1]) as [number, number];
 }
 
 async function heap(spoolDir: string): Promise<{ heapEarly: number; heapLate: number }> {
-  const receiver = await receiving(0);
-  const child = await start(receiver.url, spoolDir);
+  const receiver = await receiving();
+  const child = startChild('events/delivery-process.mjs', { url: receiver.url, spoolDir }, undefined, false, [
+    '--expose-gc',
+  ]);
+  await answerOf(child);
   const tenths: number[] = [];
   for (let tenth = 1; tenth <= 10; tenth++) {
-    const { heapUsed, seconds } = await run(child, { count: DELIVERIES / 10, calls: CALLS });
+    const count = DELIVERIES / 10;
+    const { heapUsed, seconds, delivered } = await run<DeliveryRun>(child, { count, calls: CALLS });
+    if (delivered !== count) throw new Error(`Expected ${count} deliveries but received ${delivered}`);
     tenths.push(heapUsed);
-    const rate = DELIVERIES / 10 / seconds;
-    console.log(`${(DELIVERIES / 10) * tenth} deliveries: ${heapUsed} bytes, ${rate.toFixed(0)} a second`);
+    const rate = (count / seconds).toFixed(0);
+    console.log(`${count * tenth} deliveries: ${heapUsed} bytes of heap, ${rate} a second`);
   }
   child.kill('SIGKILL');
   receiver.close();
   return { heapEarly: tenths[0] as number, heapLate: tenths[9] as number };
 }
 
-async function start(url: string, spoolDir?: string) {
-  const child = startChild('events/delivery-process.mjs', { url, spoolDir }, undefined, false, [
-    '--expose-gc',
-  ]);
-  await answerOf(child);
-  return child;
-}
-
-async function run(child: Awaited<ReturnType<typeof start>>, what: object): Promise<Run> {
-  const answer = answerOf<Run>(child);
+async function run<T>(child: ChildProcess, what: object): Promise<T> {
+  const answer = answerOf<T>(child);
   child.send(what);
-  const ran = await answer;
-  const { count } = what as { count: number };
-  if (ran.delivered === count) return ran;
-  throw new Error(`Expected ${count} deliveries but received ${ran.delivered}`);
+  return answer;
 }
 
-async function receiving(delayMs: number): Promise<{ url: string; close: () => void }> {
+async function receiving(): Promise<{ url: string; close: () => void }> {
   const server = createServer((request, response) => {
-    request.resume().on('end', () => {
-      const answer = () => response.writeHead(204).end();
-      if (delayMs === 0) answer();
-      else setTimeout(answer, delayMs);
-    });
+    request.resume().on('end', () => response.writeHead(204).end());
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -148,16 +152,15 @@ async function receiving(delayMs: number): Promise<{ url: string; close: () => v
   };
 }
 
-function resultTable(result: EventsResult): string {
+function resultTable({ wellUs, wellPercent, slowUs, slowPercent }: EventsResult): string {
   const percent = (value: number | undefined) => (value === undefined ? '' : `${value.toFixed(2)} %`);
-  const us = (value: number) => value.toFixed(0);
+  const row = (takesMs: number, us: number, share: number | undefined) => [
+    `the receiver takes ${takesMs} ms`,
+    us.toFixed(1),
+    percent(share),
+  ];
   return table(
-    ['an event', 'µs', 'the spool, of a call'],
-    [
-      ['receiver well, memory', us(result.plainUs), ''],
-      ['receiver well, spool', us(result.spooledUs), percent(result.percent)],
-      [`receiver takes ${SLOW_MS} ms, memory`, us(result.slowPlainUs), ''],
-      [`receiver takes ${SLOW_MS} ms, spool`, us(result.slowSpooledUs), percent(result.slowPercent)],
-    ],
+    ['the spool adds', 'µs an event', 'of a call'],
+    [row(TAKES_MS[0], wellUs, wellPercent), row(TAKES_MS[1], slowUs, slowPercent)],
   );
 }

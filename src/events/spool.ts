@@ -12,14 +12,23 @@ export interface SpooledEvent {
   readonly json: string;
 }
 
-/** What is new is written so often: a process that is killed loses no more than that. */
-const WRITE_MS = 150;
+/**
+ * How often what waits is written, and how long it waited before: a process that is killed loses no more than both, and what a
+ * receiver takes within the latter is never written.
+ */
+const WRITE_MS = 130;
+const WAITS_MS = 50;
 /** A disk that failed is tried again after so long. */
 const RETRY_MS = 1_000;
 const SEGMENT_BYTES = 2 ** 20;
 const DEFAULT_MAX_BYTES = 64 * 2 ** 20;
 const EXTENSION = '.events';
 const FILE = /^\d{12}\.events$/;
+
+interface Fresh {
+  readonly json: string;
+  readonly since: number;
+}
 
 /**
  * Events on disk that are neither delivered nor given up: they outlive the process. What is settled before it was written, as
@@ -31,8 +40,8 @@ export class Spool {
   private readonly segments: SpoolSegment[] = [];
   /** Where each event is that is on disk, or being written, and not settled. */
   private readonly places = new Map<string, SpoolSegment>();
-  /** Events that are not on disk yet. */
-  private fresh = new Map<string, string>();
+  /** Events that are not on disk yet, the oldest first. */
+  private fresh = new Map<string, Fresh>();
   /** Ids of events on disk that are settled, which is not written yet. */
   private settled: string[] = [];
   /** Takes what comes; none after a failure. */
@@ -88,7 +97,7 @@ export class Spool {
 
   /** Keeps an event until it is settled. Never waits. */
   add(id: string, json: string): void {
-    this.fresh.set(id, json);
+    this.fresh.set(id, { json, since: this.clock.now() });
     this.wake(WRITE_MS);
   }
 
@@ -181,21 +190,23 @@ export class Spool {
   private async write(): Promise<void> {
     await this.tidy();
     const isFull = this.bytes >= this.maxBytes;
-    const events = isFull ? new Map<string, string>() : this.fresh;
+    const events = isFull ? [] : this.due();
     const { settled } = this;
-    const lines = [...settled.map((id) => `-${id}`), ...events.values()];
+    const lines = [...settled.map((id) => `-${id}`), ...events.map(([, { json }]) => json)];
     if (lines.length > 0) {
       const segment = this.current ?? this.begin();
       this.settled = [];
-      if (!isFull) this.fresh = new Map();
-      for (const id of events.keys()) this.place(id, segment);
+      for (const [id] of events) {
+        this.fresh.delete(id);
+        this.place(id, segment);
+      }
       try {
         await segment.append(`${lines.join('\n')}\n`, (error) => this.synced(error));
       } catch (error) {
         // Perhaps in part: another file begins anew.
         void segment.end().catch(() => {});
         this.current = undefined;
-        const again = [...events].filter(([id]) => this.places.has(id));
+        const again = events.filter(([id]) => this.places.has(id));
         for (const [id] of again) this.forget(id);
         this.fresh = new Map([...again, ...this.fresh]);
         this.settled.unshift(...settled);
@@ -203,6 +214,16 @@ export class Spool {
       }
     }
     if (isFull && this.fresh.size > 0) throw new Error(`Expected at most ${this.maxBytes} bytes to wait`);
+  }
+
+  private due(): [string, Fresh][] {
+    const by = this.isClosed ? Number.POSITIVE_INFINITY : this.clock.now() - WAITS_MS;
+    const due: [string, Fresh][] = [];
+    for (const event of this.fresh) {
+      if (event[1].since > by) break;
+      due.push(event);
+    }
+    return due;
   }
 
   /** Removes what nobody waits for, from the oldest on: an event's end may stand in a later file. */

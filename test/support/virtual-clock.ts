@@ -11,6 +11,8 @@ const OUTSIDE = new Set([
   'FSReqCallback',
   'FSReqPromise',
   'FileHandleCloseReq',
+  // What it is called in a list of resources.
+  'CloseReq',
   'TCPConnectWrap',
   'GetAddrInfoReqWrap',
 ]);
