@@ -15,17 +15,17 @@ export function parseForm(body: string | Buffer, most = Number.POSITIVE_INFINITY
   const bytes = typeof body === 'string' ? Buffer.from(body) : body;
   const ends = decodePieces(bytes, most);
   const length = ends.at(-1) ?? 0;
-  // Cut from one string, pieces cost least; where all is ASCII, it has a character for every byte.
-  const ascii = isAscii(bytes.subarray(0, length)) ? bytes.toString('latin1', 0, length) : undefined;
-  const piece = (from: number, to: number) => ascii?.slice(from, to) ?? bytes.toString('utf8', from, to);
+  const isPlain = isAscii(bytes.subarray(0, length));
+  // A part of a longer string costs least, but long ones are slow to sort: what repeats has strings of its own.
+  const whole = isPlain ? bytes.toString('latin1', 0, length) : undefined;
+  const own = (from: number, to: number) => bytes.toString(isPlain ? 'latin1' : 'utf8', from, to);
   for (let i = 0, from = 0; i < ends.length; i += 2) {
     const [middle = 0, end = 0] = [ends[i], ends[i + 1]];
-    const name = piece(from, middle);
-    const value = piece(middle, end);
+    const name = whole?.slice(from, middle) ?? own(from, middle);
     const before = form[name];
-    if (before === undefined) form[name] = value;
-    else if (Array.isArray(before)) before.push(value);
-    else form[name] = [before, value];
+    if (before === undefined) form[name] = whole?.slice(middle, end) ?? own(middle, end);
+    else if (Array.isArray(before)) before.push(own(middle, end));
+    else form[name] = [before, own(middle, end)];
     from = end;
   }
   return form;
