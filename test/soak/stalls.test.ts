@@ -7,13 +7,12 @@ import { KEY, TestLeg } from '../support/leg.js';
 import { hasRedis, RedisServer } from '../support/redis.js';
 import { bound, clock, eventually, sleep } from '../support/time.js';
 
-/** Calls settle first; then how they are is compared. */
-const SETTLING_MS = 2_000;
-const BEFORE_MS = 4_000;
+/** Calls settle first. */
+const SETTLING_MS = 4_000;
 /** Made before anybody calls: it takes its time. */
 const SWEEPS = Array.from({ length: 8 }, (_, pauses) => AudioSource.sweep({ pauses }));
 /** When, after all that came meanwhile was read, its delay must be gone, and until when that is looked at. */
-const BACK = { from: 3_000, until: 8_000 };
+const BACK = { from: 2_500, until: 7_000 };
 
 const freed: (() => Promise<unknown>)[] = [];
 
@@ -41,31 +40,32 @@ async function startCalls(calls: number, recordMs: number, options: GatewayOptio
 /** What became of calls over a stall, for who looks at it later: looking takes time that phones of this process would miss. */
 type Verdict = () => void;
 
-/** Stalls a gateway. All is to be as before then: nobody was hung up, all are heard, none later than before. */
+/** Stalls a gateway. All is to be as ever then: nobody was hung up, all are heard, none late. */
 async function overStall(
   child: GatewayChild,
   phones: readonly SimulatedPhone[],
   ms: number,
 ): Promise<Verdict> {
-  await sleep(SETTLING_MS + BEFORE_MS);
-  const stopped = clock.now();
+  await sleep(SETTLING_MS);
   await child.stall(ms);
   await caughtUp(child, phones.length);
   const went = clock.now();
   await sleep(BACK.until);
   const { traffic } = (await child.report()).stats;
   const lost = phones.filter(({ status, streams }) => status !== 'in-progress' || streams.length > 1);
+  const mute = phones.filter(({ stream }) => !((stream?.times.lastAudioAt ?? 0) > went + BACK.from));
   return () => {
-    expect(lost).toEqual([]);
-    const longer = phones.map((phone) => {
-      const before = delayMs(phone, stopped - BEFORE_MS, stopped);
-      return delayMs(phone, went + BACK.from, went + BACK.until) - before;
-    });
-    longer.sort((a, b) => a - b);
-    const figures = `longer by ${longer.map(Math.round).join(' ')}`;
-    if (process.env.TEST_LOG) console.log(`after ${ms} ms of ${phones.length} calls, mouth to ear`, figures);
-    // Each of them heard something, then and now.
-    for (const each of longer) expect(each, figures).toBeLessThan(bound(80));
+    expect([lost, mute]).toEqual([[], []]);
+    const delays = phones
+      .map((phone) => delayMs(phone, went + BACK.from, went + BACK.until))
+      .filter((delay) => !Number.isNaN(delay))
+      .sort((a, b) => a - b);
+    const figures = `mouth to ear ${delays.map(Math.round).join(' ')} ms`;
+    if (process.env.TEST_LOG) console.log(`after ${ms} ms, ${phones.length} calls: ${figures}`);
+    // As without a stall: some 40 ms, and what a call may have waiting of a listener's.
+    expect(delays.length, figures).toBeGreaterThan(phones.length / 2);
+    expect(delays[delays.length >> 1], figures).toBeLessThan(bound(120));
+    expect(delays.at(-1), figures).toBeLessThan(bound(250));
     // What was too old was left out, and counted.
     if (ms > 5_000) expect(traffic.droppedIntake).toBeGreaterThan((phones.length * (ms - 5_000)) / 20);
     expect(traffic.badMessages).toBe(0);
@@ -127,7 +127,7 @@ const runs = {
     const redis = await RedisServer.start();
     const { child, phones, call } = await startCalls(10, 70_000, { redis: { url: redis.url } });
     // Twilio waits fifteen seconds for a webhook's answer.
-    const late = sleep(SETTLING_MS + BEFORE_MS + 25_000).then(() => call(10));
+    const late = sleep(SETTLING_MS + 25_000).then(() => call(10));
     const verdict = await overStall(child, phones, 33_000);
     const { status } = await late;
     return [verdict, () => expect(status).toBe('in-progress')];
