@@ -106,8 +106,9 @@ describe('a gateway that stood still', () => {
     const { gateway, url } = await startGateway({ stuckSeconds: 10 });
     await Caller.call(url);
     await eventually('a live call', () => gateway.stats().activeCalls === 1);
+    await sleep(3_000);
     await stall(120_000);
-    await sleep(8_000);
+    await sleep(5_000);
     expect(gateway.stats().activeCalls).toBe(1);
     await sleep(5_000);
     expect(gateway.stats().activeCalls).toBe(0);
