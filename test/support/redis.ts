@@ -53,7 +53,9 @@ export class RedisServer {
     // Who has lost some slots serves the others.
     const enabled = ['--cluster-enabled', 'yes', '--cluster-require-full-coverage', 'no'];
     for (let i = 0; i < size; i++) {
-      nodes.push(await RedisServer.start(...enabled, '--dir', newFolder()));
+      // By itself it takes 10,000 ports above, where the system gives ports to anybody.
+      const bus = ['--cluster-port', String(await freePort())];
+      nodes.push(await RedisServer.start(...enabled, ...bus, '--dir', newFolder()));
     }
     const [first] = nodes as [RedisServer];
     for (const [i, node] of nodes.entries()) {
@@ -140,6 +142,7 @@ export class RedisServer {
       output += chunk;
       if (output.includes(ready)) break;
     }
+    if (!output.includes(ready)) throw new Error(`redis-server did not start: ${output}`);
     child.stdout.resume();
   }
 

@@ -59,7 +59,7 @@ export class Sentinels {
       disableOfflineQueue: true,
       maintNotifications: 'disabled',
       pingInterval: PING_MS,
-      socket: socketOf(endpoint, this.address.isSecure, CONNECT_MS),
+      socket: { ...socketOf(endpoint, this.address.isSecure, CONNECT_MS), socketTimeout: SILENT_MS },
     }) as RedisClientType;
     client.on('error', () => {
       if (this.watched === client) this.onChange();
@@ -90,7 +90,6 @@ export function socketOf({ host, port }: Endpoint, isSecure: boolean, connectTim
     host,
     port,
     connectTimeout,
-    socketTimeout: SILENT_MS,
     reconnectStrategy: false as const,
     // No name is sent for an address.
     ...(isSecure ? { tls: true as const, ...(isIP(host) === 0 && { servername: host }) } : {}),
