@@ -62,6 +62,7 @@ export class MediaRoute {
     context: us_socket_context_t,
   ): Promise<void> {
     const exchange = new Exchange(response, request, this.answers);
+    if (exchange.isDone) return;
     const key = request.getHeader('sec-websocket-key');
     const protocol = request.getHeader('sec-websocket-protocol');
     const extensions = request.getHeader('sec-websocket-extensions');

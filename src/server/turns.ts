@@ -13,7 +13,7 @@ export class Turns {
 
   constructor(private readonly clock: Clock) {}
 
-  /** Does it in one of the next turns, in the order in which it was added. It must not throw. */
+  /** Does it in one of the next turns, in the order in which it was added. It should not throw: nobody would catch that. */
   add(work: () => void): void {
     this.waiting.push(work);
     if (this.isDue) return;
@@ -26,9 +26,13 @@ export class Turns {
     const batch = this.waiting;
     this.waiting = [];
     let done = 0;
-    while (done < batch.length && (done === 0 || this.clock.now() < until)) batch[done++]?.();
-    this.waiting = [...batch.slice(done), ...this.waiting];
-    this.isDue = this.waiting.length > 0;
-    if (this.isDue) setImmediate(this.run);
+    try {
+      while (done < batch.length && (done === 0 || this.clock.now() < until)) batch[done++]?.();
+    } finally {
+      // A fault of one is told by the process; the others, the last answers among them, do not wait for ever.
+      this.waiting = [...batch.slice(done), ...this.waiting];
+      this.isDue = this.waiting.length > 0;
+      if (this.isDue) setImmediate(this.run);
+    }
   };
 }

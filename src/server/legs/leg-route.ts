@@ -80,6 +80,7 @@ export class LegRoute {
   ): void {
     const header = (name: string) => request.getHeader(name);
     const exchange = new Exchange(response, request, this.answers);
+    if (exchange.isDone) return;
     let leg: RawLeg;
     try {
       leg = this.admit(request, roomOf);
