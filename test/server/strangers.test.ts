@@ -131,7 +131,7 @@ describe('a stranger', () => {
     expect(late.length).toBeGreaterThanOrEqual(20);
     expect(late.length).toBeLessThanOrEqual(50);
     const [stranger, probe, operator, carrier] = await Promise.all([
-      Promise.all(Array.from({ length: 100 }, () => timed('/none'))),
+      Promise.all(Array.from({ length: 200 }, () => timed('/none'))),
       timed('/ready'),
       timed('/v1/calls', { authorization: `Bearer ${KEY}` }),
       postForm(url, '/twilio/voice', voiceParameters()),
