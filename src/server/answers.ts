@@ -110,9 +110,11 @@ export class Answers {
     const { response, isKnown, isProbe, forwardedFor } = asked;
     const write = () => this.write(asked, answer);
     const peer = () => new Uint8Array(response.getRemoteAddress());
-    if (isKnown || isProbe || this.strangers.admit(peer(), forwardedFor, this.clock.now()))
-      this.turns.add(write);
-    else if (this.held < MAX_HELD) this.hold(asked, write);
+    if (isKnown || isProbe || this.strangers.admit(peer(), forwardedFor, this.clock.now())) {
+      // A turn for those who asked before: the request at hand is one of them.
+      if (this.turns.isRunning) write();
+      else this.turns.add(write);
+    } else if (this.held < MAX_HELD) this.hold(asked, write);
     else {
       this.tell();
       this.counts.cut += 1;

@@ -123,12 +123,7 @@ export class Exchange implements Asked {
             },
           ),
         );
-      this.onGone = () =>
-        reject(
-          new GatewayError('GW_CLIENT_GONE', 'Expected a whole body for this request but received a part', {
-            status: 400,
-          }),
-        );
+      this.onGone = () => reject(clientGone());
       if (Number(this.header('content-length')) > limit) {
         tooLarge();
         return;
@@ -162,11 +157,16 @@ export class Exchange implements Asked {
     return this.isOver || this.isGone;
   }
 
-  /** Does work for the client in one of the next turns of the event loop, so that no number of them keeps audio waiting. */
+  /**
+   * Does work for the client in one of the next turns of the event loop, so that no number of them keeps audio waiting.
+   * @throws GatewayError `GW_CLIENT_GONE` where the client has gone by then, and what the work throws
+   */
   inTurn<T>(work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       this.answers.turns.add(() => {
         try {
+          // One that sent its next request meanwhile was cut for that.
+          if (this.isGone) throw clientGone();
           resolve(work());
         } catch (error) {
           reject(error);
@@ -214,6 +214,11 @@ export class Exchange implements Asked {
     const { status, body } = errorBody(error);
     this.answer(status, 'application/json', body, headers);
   }
+}
+
+function clientGone(): GatewayError {
+  const message = 'Expected a client that waits for its answer but it has gone';
+  return new GatewayError('GW_CLIENT_GONE', message, { status: 400 });
 }
 
 /** Of two lengths a proxy may believe the other one (RFC 9112 section 6.3). */

@@ -8,6 +8,7 @@ import { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
 import type { MediaSocket } from './media-socket.js';
 import { MAX_MESSAGE_BYTES } from './media-stream.js';
+import { RefusalLog } from './refusal-log.js';
 import type { Session } from './session.js';
 import type { UpgradeCork } from './upgrade-cork.js';
 
@@ -30,6 +31,8 @@ const START_TIMEOUT_MS = 10_000;
 
 /** `WS /twilio/media/{callId}/{token}`: the media streams. */
 export class MediaRoute {
+  private readonly refusals: RefusalLog;
+
   constructor(
     private readonly calls: CallService,
     private readonly gatekeeper: Gatekeeper,
@@ -37,7 +40,9 @@ export class MediaRoute {
     private readonly cork: UpgradeCork,
     private readonly answers: Answers,
     private readonly clock: Clock,
-  ) {}
+  ) {
+    this.refusals = new RefusalLog('media socket', log, clock);
+  }
 
   /** Adds the route below a path prefix. */
   addTo(app: TemplatedApp, prefix: string): void {
@@ -61,48 +66,24 @@ export class MediaRoute {
     request: HttpRequest,
     context: us_socket_context_t,
   ): Promise<void> {
-    const exchange = new Exchange(response, request, this.answers);
+    const exchange = new Exchange(response, request, this.answers, 2);
     if (exchange.isDone) return;
     const key = request.getHeader('sec-websocket-key');
     const protocol = request.getHeader('sec-websocket-protocol');
     const extensions = request.getHeader('sec-websocket-extensions');
     try {
-      const session = await this.admit(request);
+      checkHead(request);
+      await exchange.inTurn(() => this.gatekeeper.checkUpgrade(exchange));
+      const session = await this.calls.connect(exchange.parameter(0), exchange.parameter(1));
       if (exchange.isGone) session.call.end('socket-closed');
       else {
         this.cork.run(() => response.upgrade<SocketData>({ session }, key, protocol, extensions, context));
       }
     } catch (error) {
-      if (error instanceof GatewayError) {
-        this.log.warn({ status: error.status, code: error.code }, 'media socket refused');
-      } else this.log.error({ err: error }, 'media socket failed');
+      // Whoever has gone was not refused.
+      if (!exchange.isGone) this.refusals.tell(error);
       exchange.error(error);
     }
-  }
-
-  /** The session whose socket this is. */
-  private async admit(request: HttpRequest): Promise<Session> {
-    // uWebSockets.js looks at the key alone; a proxy that drops this header can carry no WebSocket.
-    if (request.getHeader('upgrade').toLowerCase() !== 'websocket') {
-      throw new GatewayError(
-        'GW_UPGRADE_MISSING',
-        'Expected the header "Upgrade: websocket" for a media stream but received none: does a proxy drop it?',
-        { status: 426 },
-      );
-    }
-    if (request.getHeader('origin') !== '') {
-      throw new GatewayError(
-        'GW_ORIGIN_REFUSED',
-        'Expected no Origin header for a media stream but received one: browsers stay out',
-        { status: 403 },
-      );
-    }
-    this.gatekeeper.checkUpgrade({
-      path: request.getUrl(),
-      query: request.getQuery() ?? '',
-      header: (name) => request.getHeader(name),
-    });
-    return this.calls.connect(request.getParameter(0) ?? '', request.getParameter(1) ?? '');
   }
 
   private open(ws: WebSocket<SocketData>): void {
@@ -142,6 +123,25 @@ export class MediaRoute {
   private failed({ call }: Session, error: unknown): void {
     this.log.error({ callId: call.callId, err: error }, 'a media socket could not be served');
     call.end('internal');
+  }
+}
+
+/** @throws GatewayError `GW_UPGRADE_MISSING` (426), `GW_ORIGIN_REFUSED` (403) */
+function checkHead(request: HttpRequest): void {
+  // uWebSockets.js looks at the key alone; a proxy that drops this header can carry no WebSocket.
+  if (request.getHeader('upgrade').toLowerCase() !== 'websocket') {
+    throw new GatewayError(
+      'GW_UPGRADE_MISSING',
+      'Expected the header "Upgrade: websocket" for a media stream but received none: does a proxy drop it?',
+      { status: 426 },
+    );
+  }
+  if (request.getHeader('origin') !== '') {
+    throw new GatewayError(
+      'GW_ORIGIN_REFUSED',
+      'Expected no Origin header for a media stream but received one: browsers stay out',
+      { status: 403 },
+    );
   }
 }
 

@@ -75,8 +75,6 @@ export class Server {
   private readonly answers: Answers;
   private readonly gatekeeper: Gatekeeper;
   private readonly cork = new UpgradeCork();
-  /** Whether a token is asked for elsewhere, so that upgrades wait. */
-  private readonly upgradesLate: boolean;
 
   constructor(options: ServerOptions) {
     const {
@@ -99,7 +97,6 @@ export class Server {
     this.live = live;
     this.gatekeeper = gatekeeper;
     this.answers = options.answers;
-    this.upgradesLate = fleet !== undefined;
     this.switchboard = switchboard;
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
@@ -108,8 +105,13 @@ export class Server {
     const recording = new RecordingRoutes(recordings);
     const running = new CallControlRoutes(options.control);
     const dashboard = new DashboardRoutes(gatekeeper);
-    const leg = new LegRoute(legs, gatekeeper, log, this.answers, (callId) =>
-      switchboard.requireSession(callId),
+    const leg = new LegRoute(
+      legs,
+      gatekeeper,
+      log,
+      this.answers,
+      (callId) => switchboard.requireSession(callId),
+      clock,
     );
 
     const addCarriers = (app: TemplatedApp) => {
@@ -203,7 +205,7 @@ export class Server {
     operationsPort: number | undefined,
     isShared: boolean,
   ): Promise<{ port: number; operationsPort: number | undefined }> {
-    if (this.upgradesLate) await this.cork.open();
+    await this.cork.open();
     try {
       return {
         operationsPort:
@@ -294,7 +296,14 @@ export class Server {
       const exchange = new Exchange(response, request, this.answers, parameters);
       // Whoever asks again connects to those who stay.
       exchange.isLast = this.switchboard.draining;
-      if (!exchange.isDone) void this.handle(exchange, handler, who);
+      if (exchange.isDone) return;
+      // A body is only lent while it comes. All else waits for a turn, by when whoever sends request upon request is gone.
+      if (method === 'post') void this.handle(exchange, handler, who);
+      else {
+        this.answers.turns.add(() => {
+          if (!exchange.isGone) void this.handle(exchange, handler, who);
+        });
+      }
     });
   }
 

@@ -64,6 +64,7 @@ export class Strangers {
 
   /** The last address that no proxy of ours wrote down for itself. */
   private clientOf(peer: string, forwarded: string): string {
+    if (forwarded === '') return peer;
     let client = peer;
     for (const hop of forwarded.split(',').reverse()) {
       const address = bareAddress(hop.trim());

@@ -10,6 +10,8 @@ const BUDGET_MS = 2;
 export class Turns {
   private waiting: (() => void)[] = [];
   private isDue = false;
+  /** Whether work is being done just now. */
+  isRunning = false;
 
   constructor(private readonly clock: Clock) {}
 
@@ -26,10 +28,12 @@ export class Turns {
     const batch = this.waiting;
     this.waiting = [];
     let done = 0;
+    this.isRunning = true;
     try {
       while (done < batch.length && (done === 0 || this.clock.now() < until)) batch[done++]?.();
     } finally {
       // A fault of one is told by the process; the others, the last answers among them, do not wait for ever.
+      this.isRunning = false;
       this.waiting = [...batch.slice(done), ...this.waiting];
       this.isDue = this.waiting.length > 0;
       if (this.isDue) setImmediate(this.run);

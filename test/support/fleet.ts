@@ -5,7 +5,7 @@ import { afterEach } from 'vitest';
 import { SimulatedTwilio } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from './caller.js';
 import { RoundRobin } from './round-robin.js';
-import { eventually } from './time.js';
+import { eventually, sleep } from './time.js';
 
 export const CONTROL_KEY = 'a-control-key-for-tests';
 
@@ -57,15 +57,28 @@ export class FleetNode {
     return node;
   }
 
+  private scrapedAt = Number.NEGATIVE_INFINITY;
+  private figures: Promise<string> | undefined;
+
   /** `host:port` */
   get address(): string {
     return new URL(this.url).host;
   }
 
+  /** A figure as it is now: nodes write them down once a second. */
   async metric(name: string): Promise<number> {
-    const text = await (await fetch(`${this.url}/metrics`)).text();
-    const line = text.split('\n').find((each) => each.startsWith(`trunkline_${name} `));
+    this.figures ??= this.scrape().finally(() => {
+      this.figures = undefined;
+    });
+    const line = (await this.figures).split('\n').find((each) => each.startsWith(`trunkline_${name} `));
     return Number(line?.split(' ').at(-1));
+  }
+
+  private async scrape(): Promise<string> {
+    await sleep(Math.max(0, this.scrapedAt + 1_000 - performance.now()));
+    const text = await (await fetch(`${this.url}/metrics`)).text();
+    this.scrapedAt = performance.now();
+    return text;
   }
 
   async ready(): Promise<{ status: number; body: Record<string, unknown> }> {

@@ -50,18 +50,22 @@ export class RedisServer {
   /** The nodes of a cluster, each with its share of the slots. */
   static async startCluster(size: number): Promise<RedisServer[]> {
     const nodes: RedisServer[] = [];
+    const buses: string[] = [];
     // Who has lost some slots serves the others.
     const enabled = ['--cluster-enabled', 'yes', '--cluster-require-full-coverage', 'no'];
     for (let i = 0; i < size; i++) {
       // By itself it takes 10,000 ports above, where the system gives ports to anybody.
-      const bus = ['--cluster-port', String(await freePort())];
+      buses.push(String(await freePort()));
+      const bus = ['--cluster-port', buses[i] as string];
       nodes.push(await RedisServer.start(...enabled, ...bus, '--dir', newFolder()));
     }
     const [first] = nodes as [RedisServer];
     for (const [i, node] of nodes.entries()) {
       const slot = (at: number) => Math.ceil((at * 16_384) / size);
       await node.ask('CLUSTER', 'ADDSLOTSRANGE', String(slot(i)), String(slot(i + 1) - 1));
-      if (node !== first) await node.ask('CLUSTER', 'MEET', '127.0.0.1', String(first.port));
+      if (node !== first) {
+        await node.ask('CLUSTER', 'MEET', '127.0.0.1', String(first.port), buses[0] as string);
+      }
     }
     for (const node of nodes) {
       await eventually(

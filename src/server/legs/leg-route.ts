@@ -1,10 +1,12 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
+import type { Clock } from '../../clock.js';
 import { describe, GatewayError } from '../../errors.js';
 import { SAMPLE_RATE } from '../../media/frame.js';
 import { type Logger, maskNumbersIn } from '../../telemetry/log.js';
 import type { Answers } from '../answers.js';
 import { Exchange } from '../exchange.js';
 import type { Gatekeeper } from '../gatekeeper.js';
+import { RefusalLog } from '../refusal-log.js';
 import type { Session } from '../session.js';
 import { answeredProtocol, checkSameOrigin, withOfferedKey } from './leg-credentials.js';
 import type { Legs } from './legs.js';
@@ -41,6 +43,8 @@ const MAX_REASON_BYTES = 123;
 
 /** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in local rooms, by name or by a call that is there. */
 export class LegRoute {
+  private readonly refusals: RefusalLog;
+
   constructor(
     private readonly legs: Legs,
     private readonly gatekeeper: Gatekeeper,
@@ -48,7 +52,10 @@ export class LegRoute {
     private readonly answers: Answers,
     /** @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED` (409) */
     private readonly requireSession: (callId: string) => Session,
-  ) {}
+    clock: Clock,
+  ) {
+    this.refusals = new RefusalLog('raw leg', log, clock);
+  }
 
   addTo(app: TemplatedApp): void {
     this.addRoute(app, '/v1/rooms/:room/leg', (room) => decoded(room));
@@ -85,9 +92,7 @@ export class LegRoute {
     try {
       leg = this.admit(request, roomOf);
     } catch (error) {
-      if (error instanceof GatewayError)
-        this.log.warn({ status: error.status, code: error.code }, 'raw leg refused');
-      else this.log.error({ err: error }, 'raw leg failed');
+      this.refusals.tell(error);
       exchange.error(error);
       return;
     }
