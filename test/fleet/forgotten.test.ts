@@ -143,7 +143,7 @@ describeOnRedis('a Redis', () => {
         expect([what, last.text]).toEqual([what, expect.stringContaining('<Say>')]);
         const voice = await post(a, '/twilio/voice', parameters);
         expect([what, voice.status, voice.text]).toEqual([what, 200, expect.stringContaining('<Stream')]);
-        // Whoever has hung up does not ring again: last.
+        // Last: a call that is over, as Twilio says, does not ring again.
         const status = await post(a, '/twilio/status', { ...parameters, CallStatus: 'completed' });
         expect([what, status.status]).toEqual([what, 204]);
       }
