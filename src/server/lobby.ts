@@ -8,6 +8,9 @@ export interface LobbyRoom {
   clear(): void;
 }
 
+/** Turns of the event loop until a webhook that is here is answered: its signature, the call and the answer take one each. */
+const TURNS = 6;
+
 /**
  * Where new connections come while few descriptors are left: the oldest make room for the newest. So whoever connects and asks
  * is answered, however many connect and say nothing.
@@ -57,10 +60,10 @@ export class Lobby<R extends LobbyRoom> {
     if (room.connections > 2 * this.seats && !this.leaving.has(room)) void this.clearSoon(room);
   }
 
-  /** After a turn in which those are answered who have asked by now. */
+  /** After those are answered who have asked by now. */
   private async clearSoon(room: R): Promise<void> {
     this.leaving.add(room);
-    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+    for (let turn = 0; turn < TURNS; turn++) await new Promise((resolve) => setImmediate(resolve));
     this.leaving.delete(room);
     if (!room.hasSockets) room.clear();
   }

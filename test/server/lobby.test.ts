@@ -38,7 +38,7 @@ function setUp() {
 
 /** Two turns of the event loop, and one for the test. */
 async function turns(): Promise<void> {
-  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 describe('a lobby', () => {
