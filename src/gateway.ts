@@ -53,7 +53,7 @@ import { isPublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { createRefusalTwiml } from './twilio/twiml.js';
 import { VERSION } from './version.js';
-import { isWebhookSecret } from './webhooks/signature.js';
+import { secretsOf } from './webhooks/signature.js';
 
 /** How a gateway is made. Everything has a default but who signs: name auth tokens or say `validate: false`. */
 export interface GatewayOptions {
@@ -652,10 +652,7 @@ function checkOptions(options: GatewayOptions): void {
   }
   const { router, eventWebhooks } = options;
   for (const [name, signer] of Object.entries({ router, eventWebhooks })) {
-    if (signer === undefined || [signer.secret].flat().every(isWebhookSecret)) continue;
-    throw new TypeError(
-      `Expected a secret of 16 bytes or more for ${name}.secret but received none or another`,
-    );
+    if (signer !== undefined) secretsOf(signer.secret, `${name}.secret`);
   }
   // Wrong words would only be found out when a caller should hear them.
   if (options.apology !== undefined) createRefusalTwiml(options.apology);

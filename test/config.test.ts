@@ -58,6 +58,9 @@ describe('the configuration', () => {
       STREAM_STATUS: 'on',
       LEAD_MS: '200',
       DRAIN_SECONDS: '5',
+      OPERATIONS_PORT: '3001',
+      METRICS_API_KEY: 'sixteen-figures!',
+      TRUSTED_PROXIES: '10.0.0.0/8, ::1',
       SHARE_PORT: 'on',
       REDIS_URL: 'rediss://user:word@redis.example:6380/2',
       NODE_ID: 'gateway-1.eu',
@@ -68,6 +71,9 @@ describe('the configuration', () => {
     expect(config).toEqual({
       host: '::',
       port: 0,
+      operationsPort: 3001,
+      metricsApiKey: 'sixteen-figures!',
+      trustedProxies: ['10.0.0.0/8', '::1'],
       sharePort: true,
       tls: { certFile: 'a.pem', keyFile: 'b.pem' },
       publicUrl: 'https://a.example/p',
@@ -97,6 +103,10 @@ describe('the configuration', () => {
   test('takes empty text as not said', () => {
     const empty = { PUBLIC_URL: '', PORT: ' ', LOG_LEVEL: '', STREAM_API_KEY: '', CONTROL_API_KEY: '' };
     expect(read(empty)).toEqual(readConfig(ACCOUNT));
+  });
+
+  test('trusts no proxy where it is told so', () => {
+    expect(read({ TRUSTED_PROXIES: 'none' }).trustedProxies).toEqual([]);
   });
 
   test('takes NGROK_URL for PUBLIC_URL, which goes before it', () => {
@@ -166,6 +176,12 @@ describe('the configuration', () => {
     ['TRANSCODER', 'fast'],
     ['LOG_LEVEL', 'loud'],
     ['CONTROL_API_KEY', 'short'],
+    ['METRICS_API_KEY', 'short'],
+    ['OPERATIONS_PORT', '0'],
+    ['OPERATIONS_PORT', '3000'],
+    ['TRUSTED_PROXIES', 'proxy.example'],
+    ['TRUSTED_PROXIES', '10.0.0.0/8,'],
+    ['SHARE_PORT', 'yes'],
     ['REDIS_URL', 'localhost:6379'],
     ['REDIS_URL', 'https://localhost:6379'],
     ['NODE_ID', 'node 1'],

@@ -4,7 +4,7 @@ import type { Gateway } from '../gateway.js';
 import type { Logger } from '../telemetry/log.js';
 
 /** What a running gateway takes; all other settings wait for a restart. */
-const TAKEN: ReadonlySet<string> = new Set([
+export const RELOADABLE: ReadonlySet<string> = new Set([
   'TWILIO_AUTH_TOKEN',
   'CONTROL_API_KEY',
   'METRICS_API_KEY',
@@ -43,8 +43,8 @@ export class Reload {
       const config = readConfig(env);
       await this.gateway.reload(config);
       const differs = (from: NodeJS.ProcessEnv) => (name: string) => from[name]?.trim() !== env[name]?.trim();
-      const changed = SETTINGS.filter(differs(this.last)).filter((name) => TAKEN.has(name));
-      const waiting = SETTINGS.filter(differs(this.started)).filter((name) => !TAKEN.has(name));
+      const changed = SETTINGS.filter(differs(this.last)).filter((name) => RELOADABLE.has(name));
+      const waiting = SETTINGS.filter(differs(this.started)).filter((name) => !RELOADABLE.has(name));
       this.last = env;
       this.log.info({ changed }, 'settings read again');
       if (waiting.length > 0) this.log.warn({ settings: waiting }, 'these settings wait for a restart');

@@ -4,7 +4,7 @@ import type { Logger } from '../telemetry/log.js';
 import type { Figure } from '../telemetry/metrics.js';
 import { type DeadMessage, Delivery } from '../webhooks/delivery.js';
 import { WebhookSender } from '../webhooks/sender.js';
-import { isWebhookSecret } from '../webhooks/signature.js';
+import { secretsOf } from '../webhooks/signature.js';
 import { DeadLetter } from './dead-letter.js';
 import type { EventLog } from './event-log.js';
 import { Spool, type SpooledEvent } from './spool.js';
@@ -63,7 +63,7 @@ export class EventWebhooks {
     this.spool = options.spoolDir === undefined ? undefined : new Spool(options.spoolDir, log, clock);
     this.sender = new WebhookSender({
       url,
-      secrets: typeof secret === 'string' ? [secret] : secret,
+      secrets: secretsOf(secret, 'eventWebhooks.secret'),
       // One for tries out of turn.
       connections: CONNECTIONS + 1,
       clock,
@@ -117,9 +117,9 @@ export class EventWebhooks {
     ];
   }
 
-  /** Signs by other secrets from now on. */
+  /** Signs by other secrets from now on. @throws TypeError for what may not sign */
   rekey(secret: EventWebhookOptions['secret']): void {
-    this.sender.secrets = typeof secret === 'string' ? [secret] : secret;
+    this.sender.secrets = secretsOf(secret, 'eventWebhooks.secret');
   }
 
   /**
@@ -181,15 +181,9 @@ function spoolFigures(spool: Spool): Figure[] {
 }
 
 function checkOptions(options: EventWebhookOptions): void {
-  const { url, secret } = options;
+  const { url } = options;
   if (typeof url !== 'string' || !/^https?:\/\//i.test(url) || !URL.canParse(url)) {
     throw expected('an http(s) URL', 'eventWebhooks.url', url);
-  }
-  const secrets = Array.isArray(secret) ? secret : [secret];
-  if (secrets.length === 0 || !secrets.every(isWebhookSecret)) {
-    throw new TypeError(
-      'Expected a secret of 16 bytes or more for eventWebhooks.secret but received none or another',
-    );
   }
   const ranges = {
     timeoutMs: [100, 60_000],

@@ -159,7 +159,8 @@ export class Spool {
     }
     const { directory } = this;
     if (unreadable > 0) this.log.error({ lines: unreadable, directory }, 'lines of the spool cannot be read');
-    if (events.size > 0) this.log.info({ events: events.size, directory }, 'events of before are delivered');
+    if (events.size > 0)
+      this.log.info({ events: events.size, directory }, 'events of an earlier run are delivered now');
     return [...events.values()];
   }
 

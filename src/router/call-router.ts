@@ -10,7 +10,7 @@ import { STAMPS_PER_MICROSECOND } from '../telemetry/stamp.js';
 import type { Refusal } from '../twilio/twiml.js';
 import { Delivery } from '../webhooks/delivery.js';
 import { isPassingStatus, type WebhookAnswer, WebhookSender } from '../webhooks/sender.js';
-import { isWebhookSecret } from '../webhooks/signature.js';
+import { secretsOf } from '../webhooks/signature.js';
 import { decisionOf } from './answer.js';
 import { questionOf } from './question.js';
 
@@ -70,7 +70,7 @@ export class CallRouter {
   ) {
     checkOptions(options);
     const { url } = options;
-    const secrets = typeof options.secret === 'string' ? [options.secret] : options.secret;
+    const secrets = secretsOf(options.secret, 'router.secret');
     const newSender = () => new WebhookSender({ url, secrets, connections: CONNECTIONS, clock });
     this.sender = newSender();
     this.keySender = newSender();
@@ -144,9 +144,9 @@ export class CallRouter {
     this.keys.add(callId, { id, body });
   }
 
-  /** Signs by other secrets from now on. */
+  /** Signs by other secrets from now on. @throws TypeError for what may not sign */
   rekey(secret: RouterOptions['secret']): void {
-    const secrets = typeof secret === 'string' ? [secret] : secret;
+    const secrets = secretsOf(secret, 'router.secret');
     this.sender.secrets = secrets;
     this.keySender.secrets = secrets;
   }
@@ -190,20 +190,9 @@ function isPassing(answer: WebhookAnswer | GatewayError): boolean {
     : isPassingStatus(answer.status);
 }
 
-function checkOptions({
-  url,
-  secret,
-  timeoutMs = DEFAULT_TIMEOUT_MS,
-  fallback = 'busy',
-}: RouterOptions): void {
+function checkOptions({ url, timeoutMs = DEFAULT_TIMEOUT_MS, fallback = 'busy' }: RouterOptions): void {
   if (typeof url !== 'string' || !/^https?:\/\//i.test(url) || !URL.canParse(url)) {
     throw expected('an http(s) URL', 'router.url', url);
-  }
-  const secrets = Array.isArray(secret) ? secret : [secret];
-  if (secrets.length === 0 || !secrets.every(isWebhookSecret)) {
-    throw new TypeError(
-      'Expected a secret of 16 bytes or more for router.secret but received none or another',
-    );
   }
   if (!(timeoutMs >= 100 && timeoutMs <= DEADLINE_MS)) {
     throw expected(`100 to ${DEADLINE_MS} milliseconds`, 'router.timeoutMs', timeoutMs);

@@ -13,7 +13,7 @@ export class ControlRoutes {
 
   /** `POST /v1/calls`: 201 `{callId, callSid}`. */
   async place(exchange: Exchange): Promise<void> {
-    const request = checkPlaceCall(parseJson(await exchange.body()));
+    const request = checkPlaceCall(await exchange.readJson());
     const publicBase = this.gatekeeper.publicBase();
     if (publicBase === undefined) {
       throw new GatewayError(
@@ -40,13 +40,5 @@ export class ControlRoutes {
   /** `DELETE /v1/calls/{id}`: hangs up. */
   async hangUp(exchange: Exchange): Promise<void> {
     exchange.json(200, await this.calls.hangUp(exchange.parameter(0)));
-  }
-}
-
-function parseJson(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    throw new GatewayError('GW_BAD_REQUEST', 'Expected a JSON body but received other text', { status: 400 });
   }
 }

@@ -86,9 +86,20 @@ export class Exchange implements Asked {
     return (this.header('content-type').split(';')[0] ?? '').trim().toLowerCase();
   }
 
-  /** As {@link bytes}, as text of at most 64 KiB. */
-  body(): Promise<string> {
-    return this.read(MAX_BODY_BYTES, (bytes) => bytes.toString());
+  /**
+   * Reads the body, JSON of at most 64 KiB; an empty one asks for nothing in particular.
+   * @throws GatewayError `GW_BAD_REQUEST` (400) for what is no JSON; otherwise as {@link bytes}
+   */
+  async readJson(): Promise<unknown> {
+    const body = await this.read(MAX_BODY_BYTES, (bytes) => bytes.toString());
+    if (body.trim() === '') return {};
+    try {
+      return JSON.parse(body);
+    } catch {
+      throw new GatewayError('GW_BAD_REQUEST', 'Expected a JSON body but received other text', {
+        status: 400,
+      });
+    }
   }
 
   /**

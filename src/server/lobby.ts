@@ -1,5 +1,5 @@
 /** A place for connections, as a lobby uses it. */
-export interface Room {
+export interface LobbyRoom {
   /** Connections that came and did not go. */
   readonly connections: number;
   /** Whether a WebSocket was ever opened in it, a call's perhaps. */
@@ -15,7 +15,7 @@ const TURNS = 6;
  * Where new connections come while few descriptors are left: the oldest make room for the newest. So whoever connects and asks
  * is answered, however many connect and say nothing.
  */
-export class Lobby<R extends Room> {
+export class Lobby<R extends LobbyRoom> {
   /** One takes who comes, the other has those before. */
   private rooms: (R | undefined)[] = [];
   private at = 0;

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Descriptors } from '../telemetry/descriptors.js';
 import type { Logger } from '../telemetry/log.js';
-import { Lobby, type Room } from './lobby.js';
+import { Lobby, type LobbyRoom } from './lobby.js';
 import { uWS } from './uws.js';
 
 /** Files of a certificate and its key. */
@@ -163,7 +163,7 @@ export class Port {
 }
 
 /** One app, with all routes of its port. */
-class Hall implements Room {
+class Hall implements LobbyRoom {
   connections = 0;
   hasSockets = false;
   /** What the certificate's files held. */

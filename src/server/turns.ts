@@ -15,7 +15,7 @@ export class Turns {
 
   constructor(private readonly clock: Clock) {}
 
-  /** Does it in one of the next turns, in the order in which it was added. It must not throw. */
+  /** Does it in one of the next turns, in the order in which it was added. It should not throw: nobody would catch that. */
   add(work: () => void): void {
     this.waiting.push(work);
     if (this.isDue) return;
@@ -29,10 +29,14 @@ export class Turns {
     this.waiting = [];
     let done = 0;
     this.isRunning = true;
-    while (done < batch.length && (done === 0 || this.clock.now() < until)) batch[done++]?.();
-    this.isRunning = false;
-    this.waiting = [...batch.slice(done), ...this.waiting];
-    this.isDue = this.waiting.length > 0;
-    if (this.isDue) setImmediate(this.run);
+    try {
+      while (done < batch.length && (done === 0 || this.clock.now() < until)) batch[done++]?.();
+    } finally {
+      // A fault of one is told by the process; the others, the last answers among them, do not wait for ever.
+      this.isRunning = false;
+      this.waiting = [...batch.slice(done), ...this.waiting];
+      this.isDue = this.waiting.length > 0;
+      if (this.isDue) setImmediate(this.run);
+    }
   };
 }

@@ -22,6 +22,19 @@ export function isWebhookSecret(secret: unknown): secret is string {
 }
 
 /**
+ * The secrets that an option names, one or several.
+ * @param name of the option
+ * @throws TypeError where there is none, or one of them may not sign
+ */
+export function secretsOf(secret: string | readonly string[], name: string): readonly string[] {
+  const secrets = typeof secret === 'string' ? [secret] : secret;
+  if (Array.isArray(secrets) && secrets.length > 0 && secrets.every(isWebhookSecret)) return secrets;
+  throw new TypeError(
+    `Expected a secret of ${MIN_SECRET_BYTES} bytes or more for ${name} but received none or another`,
+  );
+}
+
+/**
  * Signs as Standard Webhooks say: HMAC-SHA256 over `id.timestamp.body`.
  * @param secrets more than one while receivers change from an old one to a new one
  */

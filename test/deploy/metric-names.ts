@@ -17,6 +17,8 @@ export const METRICS: Readonly<Record<string, Labels>> = {
     reason: ['full', 'media', 'descriptors', 'loop_delay', 'cpu', 'draining', 'registry'],
   },
   webhooks_replayed_total: {},
+  answers_held_total: {},
+  answers_cut_total: {},
   admission_open: {},
   calls_max: {},
   calls_stuck_total: { why: ['silent', 'ending'] },

@@ -45,7 +45,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'rejoin-without-end',
     file: 'src/bridge/stream/leg.ts',
-    from: 'if (this.joinTimer === undefined) this.limitJoin(reason);',
+    from: 'if (this.joinPatience === undefined) this.limitJoin(reason);',
     to: '',
     why: 'a caller whose Stream call is lost for good waits in silence for ever',
   },
@@ -73,9 +73,9 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'replica-kept',
     file: 'src/calls/fleet/redis.ts',
-    from: "if (UNFIT.test(error.message) || error.message.startsWith('none within')) this.renew(client, error);",
-    to: "if (error.message.startsWith('none within')) this.renew(client, error);",
-    why: 'after a failover the node stays with the read-only replica and refuses every new call',
+    from: "if (isReply || error.message.startsWith('no answer within')) this.lose(client, error);",
+    to: "if (error.message.startsWith('no answer within')) this.lose(client, error);",
+    why: 'after a failover the node stays with the read-only replica, and refuses new calls, until its next trial',
   },
   {
     name: 'nothing-measured-passes',
@@ -121,7 +121,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'odd-chunk',
-    file: 'src/media/wav-clip.ts',
+    file: 'src/media/wav.ts',
     from: 'at = from + size + (size % 2);',
     to: 'at = from + size;',
     why: 'a WAV file with an odd chunk before its audio cannot be played',
@@ -241,8 +241,8 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'permit-kept',
     file: 'src/webhooks/delivery.ts',
-    from: 'await this.try(message).finally(() => this.permits.give());',
-    to: 'await this.try(message);',
+    from: "if (cause !== 'probe') this.permits.give();",
+    to: '',
     why: 'no event is delivered any more after the first sixteen',
   },
   {
@@ -269,7 +269,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'wait-left-behind',
     file: 'src/clock.ts',
-    from: '      isDone.abort();\n',
+    from: '      patience?.cancel();\n',
     to: '',
     why: 'a process that is done stays for seconds, until every bound that was not needed is over',
   },

@@ -1,5 +1,5 @@
 import type { HttpResponse } from 'uWebSockets.js';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Answers, type Asked } from '../../src/server/answers.js';
 import { Strangers } from '../../src/server/strangers.js';
 import { Turns } from '../../src/server/turns.js';
@@ -159,6 +159,28 @@ describe('answers', () => {
 });
 
 describe('work for whoever asks', () => {
+  it('goes on behind a piece of it that fails', () => {
+    const due: (() => void)[] = [];
+    const spy = vi.spyOn(globalThis, 'setImmediate').mockImplementation(((run: () => void) => {
+      due.push(run);
+    }) as never);
+    try {
+      const turns = new Turns(new VirtualClock());
+      let isDone = false;
+      turns.add(() => {
+        throw new Error('a fault');
+      });
+      turns.add(() => {
+        isDone = true;
+      });
+      expect(() => due.shift()?.()).toThrow('a fault');
+      due.shift()?.();
+      expect(isDone).toBe(true);
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
   it('takes so much of a turn, and leaves the rest to the next ones', async () => {
     const clock = new VirtualClock();
     let nowMs = 0;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { Lobby, type Room } from '../../src/server/lobby.js';
+import { Lobby, type LobbyRoom } from '../../src/server/lobby.js';
 
-class Hall implements Room {
+class Hall implements LobbyRoom {
   connections = 0;
   hasSockets = false;
   cleared = 0;

@@ -54,6 +54,13 @@ it('changes nothing where anything cannot work', async () => {
       { twilio: { authTokens: [NEW_TOKEN] }, router: { url: PUBLIC_URL, secret: 'short' } },
       { message: 'Expected a secret of 16 bytes or more for router.secret but received none or another' },
     ],
+    [
+      { twilio: { authTokens: [NEW_TOKEN] }, eventWebhooks: { url: PUBLIC_URL, secret: [] } },
+      {
+        message:
+          'Expected a secret of 16 bytes or more for eventWebhooks.secret but received none or another',
+      },
+    ],
     [{ twilio: { authTokens: [NEW_TOKEN] }, leadMs: 1 }, { name: 'TypeError' }],
   ];
   for (const [options, error] of wrong) await expect(gateway.reload(options)).rejects.toMatchObject(error);

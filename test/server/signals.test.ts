@@ -4,12 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { RELOADABLE } from '../../src/cli/reload.js';
 import { AUTH_TOKEN, Caller, PUBLIC_URL, sign, voiceParameters } from '../support/caller.js';
 import { makeCertificate } from '../support/certificate.js';
 import { freePort } from '../support/port.js';
 import { Served, type ServeOptions } from '../support/served.js';
 import { eventually, sleep } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
+
+const GUIDE = readFileSync(new URL('../../deploy/README.md', import.meta.url), 'utf8');
+const [SIGNALS] = GUIDE.split(/^## /m).filter((part) => part.startsWith('Signals'));
 
 const KEY = 'a key of the control API';
 const OTHER_KEY = 'another key of the control API';
@@ -302,19 +306,15 @@ describe('a log that cannot be written', () => {
   });
 });
 
-it('serve --help names every signal that does something', async () => {
+it('serve --help and the guide name every signal that does something, and every setting that SIGHUP changes', async () => {
   const served = Served.start({ args: ['--help'] });
   expect(await served.exited).toEqual([0, null]);
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1']) {
     expect(served.output).toContain(signal);
+    expect(SIGNALS).toContain(signal);
   }
-  for (const name of [
-    'TWILIO_AUTH_TOKEN',
-    'CONTROL_API_KEY',
-    'WEBHOOK_SECRET',
-    'TLS_CERT_FILE',
-    'LOG_LEVEL',
-  ]) {
+  for (const name of RELOADABLE) {
     expect(served.output).toContain(name);
+    expect(SIGNALS).toContain(`\`${name}\``);
   }
 });

@@ -108,6 +108,22 @@ describe('a connection', () => {
     }
   });
 
+  it('with two lengths becomes no WebSocket', async () => {
+    const { url } = await startGateway({ controlApiKey: KEY });
+    const headers = [
+      `authorization: Bearer ${KEY}`,
+      ...['upgrade: websocket', 'connection: upgrade', 'sec-websocket-version: 13'],
+      'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+      ...['content-length: 0', 'content-length: 0'],
+    ];
+    const raw = new Raw(url).send(ask('GET', '/v1/rooms/desk/leg', ...headers));
+    await eventually('an answer', () => raw.statuses.length === 1);
+    expect(raw.statuses).toEqual(['400']);
+    raw.close();
+    // It is still there.
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+  });
+
   it('may bring 15 KB of cookies', async () => {
     const { url } = await startGateway();
     const answer = await fetch(`${url}/health`, { headers: { cookie: 'a'.repeat(15_000) } });

@@ -27,7 +27,8 @@ export class Served {
   readonly exited: Promise<[code: number | null, signal: string | null]>;
 
   private constructor(readonly child: ChildProcess) {
-    this.exited = once(child, 'exit') as Promise<[number | null, string | null]>;
+    // With the last of its output.
+    this.exited = once(child, 'close') as Promise<[number | null, string | null]>;
     const take = (chunk: Buffer) => {
       this.output += chunk;
     };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { GatewayError } from '../../errors.js';
 import type { FormParameters } from '../../twilio/webhook.js';
+import { parseJsonObject } from './json-object.js';
 import { type RedisCommands, type RedisValue, script } from './redis.js';
 
 /** What another node must know to take a call. */
@@ -66,7 +67,7 @@ const ENDED_MS = 90_000;
 const ENDED_SID_MS = 3_600_000;
 export const ENDED_NODE = 'ended';
 /** A detached one waits for Twilio's question. */
-const DETACHED_MS = 60_000;
+export const DETACHED_MS = 60_000;
 /** A hook decides within ten seconds, and Twilio waits for no longer than fifteen. */
 const CLAIM_MS = 20_000;
 /** A call that only shows that others could be made. */
@@ -149,7 +150,7 @@ if KEYS[2] then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 -- Longer than the call itself: a webhook that is sent again must not make it ring anew.
 local held = KEYS[2] and ARGV[7] and redis.call('GET', KEYS[2])
 if held and string.sub(held, 1, #ARGV[7]) == ARGV[7] then
-  redis.call('SET', KEYS[2], ARGV[7] .. 'ended', 'PX', ARGV[8])
+  redis.call('SET', KEYS[2], ARGV[7] .. '${ENDED_NODE}', 'PX', ARGV[8])
 end
 return 1`);
 
@@ -419,7 +420,7 @@ function parseClaim(claim: string): { callId: string; node: string } {
 
 /** What another node wrote; one of another version may have written something else. */
 function parseFacts(text: RedisValue | undefined, callId: string): CallFacts {
-  const facts = parsed(String(text));
+  const facts = parseJsonObject(String(text));
   const { startedAt, webhook, decision, ...more } = facts ?? {};
   const isText = (value: unknown) => value === undefined || typeof value === 'string';
   const isObject = (value: unknown) => typeof value === 'object' && value !== null;
@@ -431,15 +432,6 @@ function parseFacts(text: RedisValue | undefined, callId: string): CallFacts {
     isObject(decision);
   if (!isOurs) throw foreign(`the facts of call ${callId}`, 'another text');
   return facts as unknown as CallFacts;
-}
-
-function parsed(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function foreign(what: string, received: unknown): GatewayError {

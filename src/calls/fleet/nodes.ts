@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock, Patience, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
+import { parseJsonObject } from './json-object.js';
 import { isRegistryDown, type RedisCommands, type RedisLink, type RedisValue, script } from './redis.js';
 
 /** Also how soon it is known that Redis has lost all it knew. */
@@ -200,7 +201,7 @@ export class Nodes {
   }
 
   private async receive(text: string): Promise<void> {
-    const letter = parsed(text) as Letter | undefined;
+    const letter = parseJsonObject(text) as Letter | undefined;
     if (letter === undefined) return;
     if ('re' in letter) {
       const waiting = this.take(letter.re);
@@ -267,7 +268,7 @@ async function beat(
   )) as RedisValue[];
   const states = new Map<string, NodeState>();
   for (let i = 0; i + 1 < alive.length; i += 2) {
-    const said = parsed(String(alive[i + 1]));
+    const said = parseJsonObject(String(alive[i + 1]));
     if (said === undefined) continue;
     // Another version may say less, or more.
     const calls = Number.isSafeInteger(said.calls) ? Number(said.calls) : 0;
@@ -279,16 +280,6 @@ async function beat(
 /** The nodes that live, for one that is none of them. */
 export async function readNodes(redis: RedisCommands, self: string): Promise<ReadonlyMap<string, NodeState>> {
   return (await beat(redis, self, '')).states;
-}
-
-/** An object; whatever else stands where we look is not ours. */
-function parsed(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Where a node is asked. */

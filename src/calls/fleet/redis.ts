@@ -7,7 +7,7 @@ import { faultOf, movedTo, type RedisFault } from './redis-fault.js';
 import { Sentinels, socketOf } from './sentinels.js';
 
 /** Longest wait for an answer: a webhook that waits longer is a caller who hears nothing. */
-const ANSWER_MS = 500;
+export const ANSWER_MS = 500;
 const CONNECT_MS = 2_000;
 /** Commands under way at a time; Redis that is slower than that is down. */
 const MAX_COMMANDS = 10_000;

@@ -2,10 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../clock.js';
 import { Ledger } from './ledger.js';
 import { channelOf, readNodes } from './nodes.js';
-import type { RedisCommands, Trial } from './redis.js';
-
-/** As long as a command. */
-const HEARD_MS = 500;
+import { ANSWER_MS, type RedisCommands, type Trial } from './redis.js';
 
 /**
  * Does with a Redis what is done for a call: its scripts, with keys of their kinds, and a message that is heard. Nothing of
@@ -37,7 +34,7 @@ export class RegistryTrial implements Trial {
     const heard = new Promise<true>((resolve) => this.waiting.set(message, () => resolve(true)));
     try {
       const listeners = await commands.publish(this.channel, message);
-      if (listeners > 0 && (await this.clock.within(HEARD_MS, heard))) return;
+      if (listeners > 0 && (await this.clock.within(ANSWER_MS, heard))) return;
       throw new Error('a message that was published was not heard');
     } finally {
       this.waiting.delete(message);

@@ -6,15 +6,14 @@ import type { Endpoint, RedisAddress } from './redis-address.js';
 const CONNECT_MS = 1_000;
 /** A sentinel that has nothing to tell is asked whether it is there. */
 const PING_MS = 2_000;
-
-/** A connection from which nothing comes for so long is dead; heartbeats keep a good one busy. */
+/** A connection from which nothing comes for so long is dead; its answers to that keep a good one busy. */
 const SILENT_MS = 5_000;
 
 /** The sentinels of a Redis: whom they agree on as its primary, and when that is another one. */
 export class Sentinels {
   private readonly endpoints: Endpoint[];
   /** Whether they ask for the password, too. */
-  private isClosed = false;
+  private wantPassword = false;
   /** The one that is listened to. */
   private watched: RedisClientType | undefined;
 
@@ -54,7 +53,7 @@ export class Sentinels {
   private async ask(endpoint: Endpoint): Promise<Endpoint> {
     const { username, password, primary } = this.address;
     const client = this.redis.createClient({
-      ...(this.isClosed && { username, password }),
+      ...(this.wantPassword && { username, password }),
       disableClientInfo: true,
       disableOfflineQueue: true,
       maintNotifications: 'disabled',
@@ -77,8 +76,8 @@ export class Sentinels {
       return { host: String(found[0]), port: Number(found[1]) };
     } catch (error) {
       client.destroy();
-      if (this.isClosed || !/^NOAUTH/.test((error as Error).message)) throw error;
-      this.isClosed = true;
+      if (this.wantPassword || !/^NOAUTH/.test((error as Error).message)) throw error;
+      this.wantPassword = true;
       return this.ask(endpoint);
     }
   }

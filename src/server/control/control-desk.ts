@@ -18,9 +18,9 @@ import type { CallControl } from './call-control.js';
 import { Clips } from './clips.js';
 import type { PlayStarted } from './controls.js';
 import { endedCall } from './ended-call.js';
+import { LatestWins } from './latest-wins.js';
 import { checkRequest, type Operation, type RequestOf } from './requests.js';
 import { Transfers } from './transfers.js';
-import { Turns } from './turns.js';
 import { Uploads } from './uploads.js';
 
 /** Ended calls of which it is still known that there was one. */
@@ -53,8 +53,8 @@ interface Case {
   readonly audio: CallAudio;
   /** Marks that were asked for and have not come back, by name. */
   readonly marks: Map<string, number>;
-  readonly plays: Turns;
-  readonly holds: Turns;
+  readonly plays: LatestWins;
+  readonly holds: LatestWins;
 }
 
 type Performers = {
@@ -181,7 +181,7 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     };
     const { leadMs, frameClock } = this.options;
     const audio = new CallAudio(stream, leadMs, played, frameClock);
-    const made: Case = { session, audio, marks: new Map(), plays: new Turns(), holds: new Turns() };
+    const made: Case = { session, audio, marks: new Map(), plays: new LatestWins(), holds: new LatestWins() };
     this.cases.set(call.callId, made);
     stream.on('mark', (echo) => {
       const left = made.marks.get(echo.name);

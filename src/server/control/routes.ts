@@ -41,7 +41,7 @@ async function requestOf(operation: Operation, exchange: Exchange): Promise<unkn
   if (operation === 'play' && WAV_TYPES.has(exchange.contentType)) {
     return { ...playOptionsOf(exchange.query), wav: await exchange.bytes(MAX_WAV_BYTES) };
   }
-  const request = parseJson(await exchange.body());
+  const request = await exchange.readJson();
   // Bytes are a body of their own.
   if (typeof request === 'object' && request !== null && 'wav' in request) {
     throw bad('audio/wav as content-type for a WAV body', 'JSON');
@@ -62,16 +62,6 @@ function playOptionsOf(query: string): Record<string, unknown> {
     } else throw bad('loop, gain and over in the query', describe(name));
   }
   return options;
-}
-
-/** No body asks for nothing in particular. */
-function parseJson(body: string): unknown {
-  if (body.trim() === '') return {};
-  try {
-    return JSON.parse(body);
-  } catch {
-    throw bad('a JSON body', 'other text');
-  }
 }
 
 function bad(what: string, received: string): GatewayError {

@@ -1,5 +1,5 @@
 import type { EndCause } from '../../calls/call.js';
-import type { CallFacts, HandoverReason, Ledger } from '../../calls/fleet/ledger.js';
+import { type CallFacts, DETACHED_MS, type HandoverReason, type Ledger } from '../../calls/fleet/ledger.js';
 import type { Outbox } from '../../calls/fleet/outbox.js';
 import { isRegistryDown } from '../../calls/fleet/redis.js';
 import type { Clock, Timer } from '../../clock.js';
@@ -14,8 +14,6 @@ const KEEP_MS = 15_000;
 const BATCH = 100;
 /** A call that no node has is written down anew so long after the others: whoever has it now says so first. */
 const PATIENCE_MS = 1_000;
-/** A detached call waits so long for Twilio's question. */
-const DETACHED_MS = 60_000;
 
 /** After these the caller is still there, as far as we know. */
 const DETACHING: Readonly<Partial<Record<EndCause, HandoverReason>>> = {

@@ -1,4 +1,3 @@
-import { GatewayError } from '../../errors.js';
 import type { Exchange } from '../exchange.js';
 import { checkRecordRequest, type RecordingService } from './recordings.js';
 
@@ -8,7 +7,7 @@ export class RecordingRoutes {
 
   /** `POST`: 201 and the recording that has begun. */
   async start(exchange: Exchange): Promise<void> {
-    const request = checkRecordRequest(parseJson(await exchange.body()));
+    const request = checkRecordRequest(await exchange.readJson());
     exchange.json(201, await this.recordings.startRecording(exchange.parameter(0), request));
   }
 
@@ -21,15 +20,5 @@ export class RecordingRoutes {
   async stop(exchange: Exchange): Promise<void> {
     const { error: _, ...result } = await this.recordings.stopRecording(exchange.parameter(0));
     exchange.json(200, result);
-  }
-}
-
-/** No body asks for nothing in particular. */
-function parseJson(body: string): unknown {
-  if (body.trim() === '') return {};
-  try {
-    return JSON.parse(body);
-  } catch {
-    throw new GatewayError('GW_BAD_REQUEST', 'Expected a JSON body but received other text', { status: 400 });
   }
 }

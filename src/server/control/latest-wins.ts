@@ -1,5 +1,5 @@
 /** Orders about one thing, some of which wait for a file: whatever comes later has the last word. */
-export class Turns {
+export class LatestWins {
   private asked = 0;
   private taken = 0;
 
