@@ -66,7 +66,9 @@ async function pair(redis: RedisServer, more: Partial<GatewayOptions> = {}): Pro
   return nodes;
 }
 
+/** A figure as it is now: nodes write them down once a second. */
 async function metric({ url }: { url: string }, name: string): Promise<number> {
+  await sleep(1_000);
   const text = await (await fetch(`${url}/metrics`)).text();
   const line = text.split('\n').find((each) => each.startsWith(`trunkline_${name} `));
   return Number(line?.split(' ').at(-1));
