@@ -126,9 +126,11 @@ return {'taken', c[4], c[5], c[6], c[8]}`);
 const KEEP = script(`
 local answers = {}
 for i, key in ipairs(KEYS) do
-  local c = redis.call('HMGET', key, 'node', 'sid')
+  local c = redis.call('HMGET', key, 'node', 'sid', 'state')
   if not c[1] then answers[i] = 0
   elseif c[1] ~= ARGV[1] then answers[i] = -1
+  -- Another node knows that it is over: it is remembered as long as that said.
+  elseif c[3] == 'ended' then answers[i] = 1
   else
     redis.call('PEXPIRE', key, ARGV[2])
     -- As long as the call: Twilio asks for it by nothing else.
