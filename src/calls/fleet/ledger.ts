@@ -144,7 +144,10 @@ return answers`);
 const LEAVE = script(`
 local node = redis.call('HGET', KEYS[1], 'node')
 if not node or (node ~= ARGV[1] and ARGV[1] ~= '*') then return 0 end
-if ARGV[6] ~= '' and redis.call('HGET', KEYS[1], 'state') ~= ARGV[6] then return 0 end
+local state = redis.call('HGET', KEYS[1], 'state')
+if ARGV[6] ~= '' and state ~= ARGV[6] then return 0 end
+-- Another node knows better: nobody waits for one that is over.
+if state == 'ended' and ARGV[2] ~= 'ended' then return 1 end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'next', ARGV[3], 'why', ARGV[4])
 if ARGV[2] == 'ended' then redis.call('HDEL', KEYS[1], 'facts') end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
