@@ -204,9 +204,12 @@ export class Spool {
       try {
         await segment.append(`${lines.join('\n')}\n`, (error) => this.synced(error));
       } catch (error) {
-        // Perhaps in part: another file begins anew.
-        void segment.end().catch(() => {});
+        // Perhaps in part: another file begins anew. One in which nothing else stands goes, or there would be one a try.
         this.current = undefined;
+        if (segment.bytes === 0) {
+          this.segments.pop();
+          await segment.remove().catch(() => {});
+        } else void segment.end().catch(() => {});
         const again = events.filter(([id]) => this.places.has(id));
         for (const [id] of again) this.forget(id);
         this.fresh = new Map([...again, ...this.fresh]);

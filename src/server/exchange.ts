@@ -59,6 +59,7 @@ export class Exchange implements Asked {
     this.hasBareQuery = query === '';
     this.isHead = request.getMethod() === 'head';
     for (const name of HEADERS) this.headers.set(name, request.getHeader(name));
+    if (this.header('x-forwarded-for') !== '') this.headers.set('x-forwarded-for', forwardedBy(request));
     for (let i = 0; i < parameters; i++) this.values.push(request.getParameter(i) ?? '');
     response.onAborted(() => {
       this.isGone = true;
@@ -219,6 +220,15 @@ export class Exchange implements Asked {
 function clientGone(): GatewayError {
   const message = 'Expected a client that waits for its answer but it has gone';
   return new GatewayError('GW_CLIENT_GONE', message, { status: 400 });
+}
+
+/** All lines of it, as one list: a proxy may add a line of its own behind what its client sent. */
+function forwardedBy(request: HttpRequest): string {
+  const lines: string[] = [];
+  request.forEach((name, value) => {
+    if (name === 'x-forwarded-for') lines.push(value);
+  });
+  return lines.join(',');
 }
 
 /** Of two lengths a proxy may believe the other one (RFC 9112 section 6.3). */

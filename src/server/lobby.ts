@@ -52,9 +52,9 @@ export class Lobby<R extends LobbyRoom> {
     if (this.isOpen) this.open();
   }
 
-  /** A connection has come to a room. */
+  /** A connection has come to a room, of the lobby or another one, which is left alone. */
   entered(room: R): void {
-    if (!this.isOpen || room.connections < this.seats) return;
+    if (!this.isOpen || !this.rooms.includes(room) || room.connections < this.seats) return;
     if (room === this.rooms[this.at]) this.next();
     // Whole crowds are accepted in one turn of the event loop, before anybody can send them elsewhere.
     if (room.connections > 2 * this.seats && !this.leaving.has(room)) void this.clearSoon(room);

@@ -68,12 +68,14 @@ export class MediaRoute {
   ): Promise<void> {
     const exchange = new Exchange(response, request, this.answers, 2);
     if (exchange.isDone) return;
+    exchange.isLast = true;
     const key = request.getHeader('sec-websocket-key');
     const protocol = request.getHeader('sec-websocket-protocol');
     const extensions = request.getHeader('sec-websocket-extensions');
     try {
       checkHead(request);
       await exchange.inTurn(() => this.gatekeeper.checkUpgrade(exchange));
+      exchange.isKnown = true;
       const session = await this.calls.connect(exchange.parameter(0), exchange.parameter(1));
       if (exchange.isGone) session.call.end('socket-closed');
       else {

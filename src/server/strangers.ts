@@ -7,6 +7,10 @@ const BURST = 100;
 /** Addresses that are remembered; the one that asked longest ago is forgotten first. */
 const MAX_ADDRESSES = 10_000;
 
+/** So many proxies are believed to stand one behind the other, and what they write is no longer. */
+const MAX_HOPS = 16;
+const MAX_FORWARDED = 1_000;
+
 /** Loopback and private networks: a proxy in front of the gateway. */
 export const PRIVATE_NETWORKS: readonly string[] = [
   '127.0.0.0/8',
@@ -66,7 +70,8 @@ export class Strangers {
   private clientOf(peer: string, forwarded: string): string {
     if (forwarded === '') return peer;
     let client = peer;
-    for (const hop of forwarded.split(',').reverse()) {
+    const hops = forwarded.slice(-MAX_FORWARDED).split(',').slice(-MAX_HOPS);
+    for (const hop of hops.reverse()) {
       const address = bareAddress(hop.trim());
       if (!this.proxies.check(client, familyOf(client)) || isIP(address) === 0) break;
       client = address;

@@ -12,10 +12,11 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { open as openFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Spool } from '../../src/events/spool.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
@@ -209,6 +210,27 @@ describe('the disk', () => {
     expect(lines.filter((line) => line.includes('cannot be written'))).toHaveLength(1);
     expect(spool.holds('e-59')).toBe(true);
     expect(idsOf(afterCrash())).toEqual([...Array(60).keys()].filter((n) => n !== 58).map((n) => `e-${n}`));
+  });
+
+  it('that is full gets no file for each try', async () => {
+    const spool = opened();
+    add(spool, 0);
+    await sleep(WRITTEN_MS);
+    const before = files();
+    const handle = await openFile(only());
+    await handle.close();
+    const full = vi.spyOn(Object.getPrototypeOf(handle), 'appendFile');
+    full.mockRejectedValue(Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' }));
+    try {
+      add(spool, 1);
+      await eventually('a few tries', () => spool.failures >= 4, 10_000);
+      // The last one may be there still.
+      expect(files().length).toBeLessThanOrEqual(before.length + 1);
+    } finally {
+      full.mockRestore();
+    }
+    await eventually('the event', () => lines.some((line) => line.includes('written again')));
+    expect(idsOf(afterCrash())).toEqual(['e-0', 'e-1']);
   });
 });
 

@@ -107,6 +107,12 @@ describeOnRedis('the ledger', () => {
     expect(await ttl(`call:${facts.callId}`)).toBeLessThanOrEqual(90 * SECOND);
     expect(await ttl(`sid:${facts.callSid}`)).toBeGreaterThan(3_590 * SECOND);
     expect(await a.find(facts.callSid as string)).toEqual({ callId: facts.callId, node: ENDED_NODE });
+    // A node that has not heard of it yet changes nothing.
+    await b.keep([facts.callId]);
+    expect(await b.detach(facts.callId, facts.callSid, 'lost')).toBe(true);
+    expect(await b.read(facts.callId)).toMatchObject({ state: 'ended' });
+    expect(await ttl(`call:${facts.callId}`)).toBeLessThanOrEqual(90 * SECOND);
+    expect(await ttl(`sid:${facts.callSid}`)).toBeGreaterThan(3_590 * SECOND);
   });
 
   it('remembers no end of a call under an id that another call has by now', async () => {

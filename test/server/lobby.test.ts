@@ -80,6 +80,16 @@ describe('a lobby', () => {
     expect(rooms).toHaveLength(3);
   });
 
+  it('leaves a room alone that is none of its own: the usual one, behind a renewed certificate', async () => {
+    const { lobby, enter } = setUp();
+    const usual = new Hall();
+    usual.connections = 50;
+    lobby.open();
+    enter(usual);
+    await turns();
+    expect(usual.cleared).toBe(0);
+  });
+
   it('goes on with the room it has where it can make no other', () => {
     const { lobby, enter, at, cannotMake } = setUp();
     lobby.open();

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { isNetwork, Strangers } from '../../src/server/strangers.js';
-import { postForm, voiceParameters } from '../support/caller.js';
+import { PUBLIC_URL, postForm, sign, upgradeStatus, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
@@ -160,6 +160,40 @@ describe('a stranger', () => {
     expect((await timed('/none')).ms).toBeLessThan(500);
   });
 
+  it('is told by the last line of X-Forwarded-For, where its proxy adds one', async () => {
+    const { url } = await startGateway();
+    const timed = async (i: number) => {
+      const begun = clock.now();
+      const lines = [`x-forwarded-for: 192.0.2.${i}`, 'x-forwarded-for: 198.51.100.1'];
+      const raw = new Raw(url).send(ask('GET', '/none', ...lines));
+      await eventually('an answer', () => raw.statuses.length === 1, 10_000);
+      return clock.now() - begun;
+    };
+    const times = await Promise.all(Array.from({ length: 150 }, (_, i) => timed(i)));
+    expect(times.filter((ms) => ms >= 1_000).length).toBeGreaterThanOrEqual(20);
+  });
+
+  it('is nobody who shows a key or a signature, also where a socket is refused', async () => {
+    const { url } = await startGateway({ controlApiKey: KEY });
+    const timed = async (path: string, headers: Record<string, string>) => {
+      const begun = clock.now();
+      const { status } = await upgradeStatus(url.replace(/^http/, 'ws') + path, headers);
+      return { status, isAtOnce: clock.now() - begun < 900 };
+    };
+    const media = '/twilio/media/nobody/token';
+    const strangers = Promise.all(Array.from({ length: 150 }, () => timed('/v1/rooms/a/leg', {})));
+    const known = await Promise.all(
+      Array.from({ length: 150 }, (_, i) =>
+        i % 2 === 0
+          ? timed(media, { 'x-twilio-signature': sign(`${PUBLIC_URL.replace(/^http/, 'ws')}${media}`) })
+          : timed('/v1/rooms/a/leg?rate=1', { authorization: `Bearer ${KEY}` }),
+      ),
+    );
+    expect(new Set(known.map(({ status }) => status))).toEqual(new Set([404, 400]));
+    expect(known.filter(({ isAtOnce }) => !isAtOnce)).toEqual([]);
+    expect((await strangers).filter(({ isAtOnce }) => !isAtOnce).length).toBeGreaterThanOrEqual(20);
+  });
+
   const share = (strangers: Strangers, peer: number[], forwarded = '', now = 0) => {
     let count = 0;
     while (count < 1_000 && strangers.admit(new Uint8Array(peer), forwarded, now)) count += 1;
@@ -178,6 +212,14 @@ describe('a stranger', () => {
     expect(share(strangers, proxy, '198.51.100.2:1234')).toBe(one);
     expect(share(strangers, proxy, 'unknown')).toBe(one);
     expect(share(strangers, [203, 0, 113, 1], '198.51.100.77')).toBe(0);
+  });
+
+  it('makes nobody read a long list of proxies, in which it hides', () => {
+    const strangers = new Strangers();
+    const proxies = Array.from({ length: 1_500 }, () => '10.0.0.9').join(', ');
+    const one = share(strangers, [10, 0, 0, 7], `198.51.100.1, ${proxies}`);
+    expect(one).toBeGreaterThan(0);
+    expect(share(strangers, [10, 0, 0, 7], `198.51.100.2, ${proxies}`)).toBe(0);
   });
 
   it('has one IPv6 network of 64 bits, and is the same in IPv4’s clothes', () => {

@@ -126,9 +126,11 @@ return {'taken', c[4], c[5], c[6], c[8]}`);
 const KEEP = script(`
 local answers = {}
 for i, key in ipairs(KEYS) do
-  local c = redis.call('HMGET', key, 'node', 'sid')
+  local c = redis.call('HMGET', key, 'node', 'sid', 'state')
   if not c[1] then answers[i] = 0
   elseif c[1] ~= ARGV[1] then answers[i] = -1
+  -- Another node knows that it is over: it is remembered as long as that said.
+  elseif c[3] == 'ended' then answers[i] = 1
   else
     redis.call('PEXPIRE', key, ARGV[2])
     -- As long as the call: Twilio asks for it by nothing else.
@@ -142,7 +144,10 @@ return answers`);
 const LEAVE = script(`
 local node = redis.call('HGET', KEYS[1], 'node')
 if not node or (node ~= ARGV[1] and ARGV[1] ~= '*') then return 0 end
-if ARGV[6] ~= '' and redis.call('HGET', KEYS[1], 'state') ~= ARGV[6] then return 0 end
+local state = redis.call('HGET', KEYS[1], 'state')
+if ARGV[6] ~= '' and state ~= ARGV[6] then return 0 end
+-- Another node knows better: nobody waits for one that is over.
+if state == 'ended' and ARGV[2] ~= 'ended' then return 1 end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'next', ARGV[3], 'why', ARGV[4])
 if ARGV[2] == 'ended' then redis.call('HDEL', KEYS[1], 'facts') end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])

@@ -88,9 +88,10 @@ export class LegRoute {
     const header = (name: string) => request.getHeader(name);
     const exchange = new Exchange(response, request, this.answers);
     if (exchange.isDone) return;
+    exchange.isLast = true;
     let leg: RawLeg;
     try {
-      leg = this.admit(request, roomOf);
+      leg = this.admit(exchange, request, roomOf);
     } catch (error) {
       this.refusals.tell(error);
       exchange.error(error);
@@ -106,7 +107,7 @@ export class LegRoute {
     );
   }
 
-  private admit(request: HttpRequest, roomOf: RoomReader): RawLeg {
+  private admit(exchange: Exchange, request: HttpRequest, roomOf: RoomReader): RawLeg {
     const header = (name: string) => request.getHeader(name);
     // uWebSockets.js looks at the key alone; a proxy that drops this header can carry no WebSocket.
     if (header('upgrade').toLowerCase() !== 'websocket') {
@@ -117,6 +118,7 @@ export class LegRoute {
       );
     }
     this.gatekeeper.checkControl(withOfferedKey(header));
+    exchange.isKnown = true;
     checkSameOrigin(header);
     return this.legs.admit(optionsOf(roomOf(request.getParameter(0) ?? ''), request.getQuery() ?? ''));
   }
