@@ -360,7 +360,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       );
     }
     for (const warning of warnings) this.log.warn(warning);
-    const answers = new Answers(new Strangers(options.trustedProxies), this.log, clock);
+    const { trustedProxies } = options;
+    const probes = new Strangers(trustedProxies, PROBES_PER_SECOND);
+    const answers = new Answers(new Strangers(trustedProxies), probes, this.log, clock);
     this.server = new Server({
       answers,
       calls: this.fleet ?? this.switchboard,
@@ -601,6 +603,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 export function createGateway(options: GatewayOptions = {}): Gateway {
   return new Gateway(options);
 }
+
+/** Of `/health` and `/ready`, by one address: far more than proxies ask. */
+const PROBES_PER_SECOND = 500;
 
 /** What the process itself, its files and its connections to others take. */
 const OWN_DESCRIPTORS = 64;

@@ -22,7 +22,7 @@ export interface Asked {
   readonly isLast: boolean;
   /** Has shown a key or a signature. */
   readonly isKnown: boolean;
-  /** Asks whether this node is there: a proxy that waits for that answer takes the node for dead. */
+  /** Asks whether this node is there: a proxy that waits for that answer takes the node for dead. It has a share of its own. */
   readonly isProbe: boolean;
   readonly forwardedFor: string;
   /** The client has gone: the response must not be touched. */
@@ -85,6 +85,7 @@ export class Answers {
 
   constructor(
     private readonly strangers: Strangers,
+    private readonly probes: Strangers,
     private readonly log: Logger,
     private readonly clock: Clock,
   ) {
@@ -110,7 +111,8 @@ export class Answers {
     const { response, isKnown, isProbe, forwardedFor } = asked;
     const write = () => this.write(asked, answer);
     const peer = () => new Uint8Array(response.getRemoteAddress());
-    if (isKnown || isProbe || this.strangers.admit(peer(), forwardedFor, this.clock.now())) {
+    const shares = isProbe ? this.probes : this.strangers;
+    if (isKnown || shares.admit(peer(), forwardedFor, this.clock.now())) {
       // A turn for those who asked before: the request at hand is one of them.
       if (this.turns.isRunning) write();
       else this.turns.add(write);

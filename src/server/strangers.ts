@@ -1,9 +1,8 @@
 import { BlockList, isIP, isIPv4 } from 'node:net';
 import { TokenBucket } from './token-bucket.js';
 
-/** Answers a second that one address gets at once without having shown who it is, and how many in one go. */
+/** Answers a second that one address gets at once without having shown who it is; twice as many in one go. */
 const PER_SECOND = 50;
-const BURST = 100;
 /** Addresses that are remembered; the one that asked longest ago is forgotten first. */
 const MAX_ADDRESSES = 10_000;
 
@@ -37,7 +36,10 @@ export class Strangers {
   private readonly proxies = new BlockList();
 
   /** @param proxies addresses and networks whose `X-Forwarded-For` is believed */
-  constructor(proxies: readonly string[] = PRIVATE_NETWORKS) {
+  constructor(
+    proxies: readonly string[] = PRIVATE_NETWORKS,
+    private readonly perSecond = PER_SECOND,
+  ) {
     for (const proxy of proxies) {
       const [address = '', bits] = proxy.split('/');
       const family = familyOf(address);
@@ -54,7 +56,7 @@ export class Strangers {
    */
   admit(peer: Uint8Array, forwarded: string, now: number): boolean {
     const key = groupOf(this.clientOf(textOf(peer), forwarded));
-    const bucket = this.buckets.get(key) ?? new TokenBucket(PER_SECOND, BURST, now);
+    const bucket = this.buckets.get(key) ?? new TokenBucket(this.perSecond, 2 * this.perSecond, now);
     this.buckets.delete(key);
     this.buckets.set(key, bucket);
     if (this.buckets.size > MAX_ADDRESSES) {

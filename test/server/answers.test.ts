@@ -65,7 +65,7 @@ class Client implements Asked {
 
 function start() {
   const clock = new VirtualClock();
-  const answers = new Answers(new Strangers(), createLog('silent'), clock);
+  const answers = new Answers(new Strangers(), new Strangers(), createLog('silent'), clock);
   const give = (client: Client, body: string | Uint8Array = BODY, status = 200) =>
     answers.give(client, { status, body, headers: [] });
   const figure = (name: string) => {

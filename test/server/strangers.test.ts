@@ -194,9 +194,20 @@ describe('a stranger', () => {
     expect((await strangers).filter(({ isAtOnce }) => !isAtOnce).length).toBeGreaterThanOrEqual(20);
   });
 
+  it('asks for probes by a share of their own, which is larger', async () => {
+    const { url } = await startGateway();
+    const status = async (path: string) => (await fetch(url + path)).status;
+    const begun = clock.now();
+    expect(new Set(await Promise.all(Array.from({ length: 150 }, () => status('/health'))))).toEqual(
+      new Set([200]),
+    );
+    expect(clock.now() - begun).toBeLessThan(1_000);
+    expect(share(new Strangers(undefined, 500), [203, 0, 113, 1])).toBe(1_000);
+  });
+
   const share = (strangers: Strangers, peer: number[], forwarded = '', now = 0) => {
     let count = 0;
-    while (count < 1_000 && strangers.admit(new Uint8Array(peer), forwarded, now)) count += 1;
+    while (count < 5_000 && strangers.admit(new Uint8Array(peer), forwarded, now)) count += 1;
     return count;
   };
 
