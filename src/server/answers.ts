@@ -130,6 +130,8 @@ export class Answers {
     this.tell();
     this.held += 1;
     this.counts.held += 1;
+    // What it sends meanwhile, a body without end perhaps, is not read.
+    asked.response.pause();
     const release = () => {
       this.held -= 1;
       this.clock.cancel(timer);
@@ -138,6 +140,7 @@ export class Answers {
     // Those who come together do not come together again.
     const timer = this.clock.after(HELD_MS * (1 + Math.random()), () => {
       release();
+      asked.response.resume();
       this.turns.add(write);
     });
     asked.onGone = release;

@@ -39,6 +39,8 @@ class Client implements Asked {
 
   readonly response = {
     cork: (work: () => void) => work(),
+    pause: () => {},
+    resume: () => {},
     getRemoteAddress: () => new Uint8Array([203, 0, 113, 1]).buffer,
     writeStatus: (status: string) => {
       this.status = status;

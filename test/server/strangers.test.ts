@@ -12,6 +12,8 @@ virtualTime();
 class Raw {
   text = '';
   isClosed = false;
+  /** Whether all of what was filled in was sent. */
+  isTaken = false;
   private readonly socket;
 
   constructor(url: string) {
@@ -27,6 +29,14 @@ class Raw {
 
   send(text: string): this {
     this.socket.write(text);
+    return this;
+  }
+
+  /** Sends bytes that stand for a body. */
+  fill(bytes: Uint8Array): this {
+    this.socket.write(bytes, (error) => {
+      this.isTaken = !error;
+    });
     return this;
   }
 
@@ -192,6 +202,17 @@ describe('a stranger', () => {
     expect(new Set(known.map(({ status }) => status))).toEqual(new Set([404, 400]));
     expect(known.filter(({ isAtOnce }) => !isAtOnce)).toEqual([]);
     expect((await strangers).filter(({ isAtOnce }) => !isAtOnce).length).toBeGreaterThanOrEqual(20);
+  });
+
+  it('who is held is not read meanwhile, whatever body it sends', async () => {
+    const { url } = await startGateway();
+    const body = Buffer.alloc(24 * 1024 * 1024);
+    const raws = Array.from({ length: 130 }, () =>
+      new Raw(url).send(ask('POST', '/none', `content-length: ${2 ** 40}`)).fill(body),
+    );
+    await eventually('all answers', () => raws.every(({ isClosed }) => isClosed));
+    expect(raws.filter(({ isTaken }) => isTaken)).toHaveLength(0);
+    expect(await (await fetch(`${url}/metrics`)).text()).not.toContain('trunkline_answers_held_total 0\n');
   });
 
   it('asks for probes by a share of their own, which is larger', async () => {

@@ -1,8 +1,8 @@
 // A stranger in a process of its own: sends the same bytes over so many connections, again and again, until it is told to stop.
 import { connect } from 'node:net';
 
-const { port, connections, piece, times, reads, waits } = JSON.parse(process.argv[2]);
-const bytes = Buffer.from(piece.repeat(times), 'latin1');
+const { port, connections, piece, times, reads, waits, bodyBytes = 0 } = JSON.parse(process.argv[2]);
+const bytes = Buffer.concat([Buffer.from(piece.repeat(times), 'latin1'), Buffer.alloc(bodyBytes, 'x')]);
 const counts = { connections: 0, answers: 0, sentBytes: 0 };
 let isOver = false;
 const sockets = new Set();

@@ -13,6 +13,8 @@ export interface Attack {
   readonly reads: boolean;
   /** Whether it sends more when it has an answer, on a connection that is kept. */
   readonly waits?: boolean;
+  /** So many bytes behind it. */
+  readonly bodyBytes?: number;
 }
 
 /** What an attacker did so far. */
@@ -69,6 +71,13 @@ export const ATTACKS: readonly Attack[] = [
   },
   { name: 'control without its key', piece: get('/v1/calls'), times: 1_000, reads: true },
   { name: 'raw legs without a key', piece: get('/v1/rooms/desk/leg', UPGRADE), times: 1_000, reads: true },
+  {
+    name: 'uploads that nobody wants',
+    piece: `POST /none HTTP/1.1\r\nhost: ${HOST}\r\ncontent-length: 100000000000\r\n\r\n`,
+    times: 1,
+    bodyBytes: 50_000_000,
+    reads: true,
+  },
   { name: 'half a request', piece: 'GET /metrics HTTP/1.1\r\nhost: ', times: 1, reads: true },
 ];
 
