@@ -8,7 +8,7 @@ const WANTED_MS = 1_000;
 
 /** What a phone sent while this process stood still, as long as it is being read: audio of the past, all at once. */
 export class Backlog {
-  /** Whether what is read now may be of the past. */
+  /** Whether all of it has been read: what comes now is of now. */
   isRead = true;
   private lostMs = Number.NaN;
   private oldMs = 0;
