@@ -63,7 +63,7 @@ export interface Port {
   close(): void;
 }
 
-export type Method = 'get' | 'post' | 'del' | 'head' | 'options';
+export type Method = 'get' | 'post' | 'put' | 'patch' | 'del' | 'head' | 'options';
 
 /** Where requests lead. A path is `/fixed/:parameter`; a fixed part goes before a parameter, and `/*` comes last. */
 export interface Routes {
@@ -85,6 +85,8 @@ export interface Request {
   header(name: string): string;
   /** All values of a header that was sent more than once, in their order. */
   lines(name: string): readonly string[];
+  /** All headers as they were sent, their names in lower case. */
+  headers(): (readonly [name: string, value: string])[];
   /** The n-th `:parameter` of the route, as it was sent. */
   parameter(index: number): string;
 }
