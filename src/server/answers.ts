@@ -143,7 +143,7 @@ export class Answers {
       this.clock.cancel(timer);
       asked.onGone = undefined;
     };
-    const isTaken = reply.answer(head, status === 204 ? undefined : bytes, isLast, over);
+    const isTaken = reply.answer(head, bytes, isLast, over);
     if (isTaken || isOver) return;
     this.untakenBytes += bytes.length;
     const cut = () => {

@@ -67,13 +67,6 @@ export class Exchange implements Asked {
       this.isGone = true;
       this.onGone?.();
     });
-    if (this.header('content-length') !== '' && !hasOneLength(request)) {
-      this.error(
-        new GatewayError('GW_BAD_REQUEST', 'Expected one Content-Length, a number, but received others', {
-          status: 400,
-        }),
-      );
-    }
   }
 
   /** A request header by its lower-case name; empty text where it is absent. */
@@ -221,10 +214,4 @@ export class Exchange implements Asked {
 function clientGone(): GatewayError {
   const message = 'Expected a client that waits for its answer but it has gone';
   return new GatewayError('GW_CLIENT_GONE', message, { status: 400 });
-}
-
-/** Of two lengths a proxy may believe the other one (RFC 9112 section 6.3). */
-function hasOneLength(request: Request): boolean {
-  const lengths = request.lines('content-length');
-  return lengths.length === 1 && /^\d{1,15}$/.test(lengths[0] as string);
 }

@@ -37,10 +37,11 @@ export class MediaRoute {
     routes.socket<Session>(`${prefix}/twilio/media/:callId/:token`, {
       maxMessageBytes: HARD_LIMIT_BYTES,
       upgrade: (request, reply, accept) => void this.upgrade(request, reply, accept),
-      open: (session, socket) => this.guard(session, () => this.open(session, socket)),
-      message: (session, message, isBinary) => this.message(session, message, isBinary),
-      drained: (session) => this.guard(session, () => session.stream.drained()),
-      closed: (session) => this.guard(session, () => session.stream.disconnected()),
+      open: (session, socket) => this.open(session, socket),
+      message: ({ stream }, message, isBinary) => stream.receive(message, isBinary),
+      drained: ({ stream }) => stream.drained(),
+      closed: ({ stream }) => stream.disconnected(),
+      failed: (session, error) => this.failed(session, error),
     });
   }
 
@@ -75,23 +76,6 @@ export class MediaRoute {
     });
     stream.once('start', () => patience.cancel());
     call.onEnd(() => patience.cancel());
-  }
-
-  /** Not through `guard`: a closure a frame is one too many. */
-  private message(session: Session, message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
-    try {
-      session.stream.receive(message, isBinary);
-    } catch (error) {
-      this.failed(session, error);
-    }
-  }
-
-  private guard(session: Session, work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.failed(session, error);
-    }
   }
 
   /** One call's fault, a listener's perhaps, must not take the others down. */

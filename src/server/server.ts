@@ -247,7 +247,7 @@ export class Server {
       this.addOperators(routes);
       if (prefix !== '') this.addRest(routes);
     };
-    this.mount = new NodeMount(server, prefix, { addRoutes, clock: this.options.clock });
+    this.mount = new NodeMount(server, prefix, { ...this.options, addRoutes });
   }
 
   /**

@@ -46,9 +46,9 @@ class Client implements Asked {
     peer: '203.0.113.1',
     pause: () => {},
     resume: () => {},
-    answer: ({ status }: Head, body: Uint8Array | undefined, _: boolean, onTaken: () => void) => {
+    answer: ({ status }: Head, body: Uint8Array, _: boolean, onTaken: () => void) => {
       this.status = status;
-      this.total = body?.length ?? 0;
+      this.total = body.length;
       const isTaken = this.take();
       this.onTaken = onTaken;
       return isTaken;

@@ -54,10 +54,11 @@ export class LegRoute {
     routes.socket<RawLeg>(path, {
       maxMessageBytes: HARD_LIMIT_BYTES,
       upgrade: (request, reply, accept) => this.upgrade(request, reply, accept, roomOf),
-      open: (leg, socket) => this.guard(leg, () => this.open(leg, socket)),
-      message: (leg, message, isBinary) => this.message(leg, message, isBinary),
-      drained: (leg) => this.guard(leg, () => leg.drained()),
-      closed: (leg, code) => this.guard(leg, () => this.closed(leg, code)),
+      open: (leg, socket) => this.open(leg, socket),
+      message: (leg, message, isBinary) => leg.receive(message, isBinary),
+      drained: (leg) => leg.drained(),
+      closed: (leg, code) => this.closed(leg, code),
+      failed: (leg, error) => this.failed(leg, error),
     });
   }
 
@@ -120,23 +121,6 @@ export class LegRoute {
   private closed(leg: RawLeg, code: number): void {
     leg.disconnected();
     this.log.info({ room: roomOf(leg), code, ...leg.counts }, 'raw leg ended');
-  }
-
-  /** Not through `guard`: a closure a message is one too many. */
-  private message(leg: RawLeg, message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
-    try {
-      leg.receive(message, isBinary);
-    } catch (error) {
-      this.failed(leg, error);
-    }
-  }
-
-  private guard(leg: RawLeg, work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.failed(leg, error);
-    }
   }
 
   private failed(leg: RawLeg, error: unknown): void {

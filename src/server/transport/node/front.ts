@@ -3,7 +3,9 @@ import { createRequire } from 'node:module';
 import type { Socket as NetSocket } from 'node:net';
 import { type Duplex, Readable } from 'node:stream';
 import type { WebSocket, WebSocketServer } from 'ws';
-import type { Clock, Timer } from '../../../clock.js';
+import type { Timer } from '../../../clock.js';
+import { BAD_FRAMING, isWellFramed } from '../framing.js';
+import { guarded } from '../guarded.js';
 import { badHandshake } from '../handshake.js';
 import type { PortOptions, SocketRoute } from '../transport.js';
 import { NodeReply, NodeRequest, type Target, targetOf } from './reply.js';
@@ -12,6 +14,8 @@ import { type Connection, NodeSocket, SWEEP_MS } from './socket.js';
 
 /** A peer that does not answer a close frame within this is cut. */
 const CLOSE_TIMEOUT_MS = 5_000;
+
+export type FrontOptions = Pick<PortOptions, 'addRoutes' | 'clock' | 'log'>;
 
 /** What is done with the requests of a server of Node's, its own or the user's. */
 export class NodeFront {
@@ -26,12 +30,9 @@ export class NodeFront {
   /** Loaded here, for most gateways do without. */
   private readonly ws = createRequire(import.meta.url)('ws') as typeof import('ws');
 
-  constructor(
-    { addRoutes }: Pick<PortOptions, 'addRoutes'>,
-    private readonly clock: Clock,
-  ) {
-    addRoutes(this.routes);
-    this.sweeping = clock.every(SWEEP_MS, () => {
+  constructor(private readonly options: FrontOptions) {
+    options.addRoutes(this.routes);
+    this.sweeping = options.clock.every(SWEEP_MS, () => {
       for (const socket of [...this.sockets]) socket.sweep();
     });
     this.sweeping.unref();
@@ -47,7 +48,16 @@ export class NodeFront {
     }
     this.asked.add(socket);
     response.once('close', () => this.asked.delete(socket));
-    this.handle(message, response, message, target);
+    const found = wantsSocket(message) ? this.routes.socketOf(target.path) : undefined;
+    if (found === undefined) {
+      this.handle(message, response, message, target);
+      return;
+    }
+    // Node hands over no connection without `Upgrade`: a proxy has dropped it, and the route says so.
+    const reply = new NodeReply(response, message, 0);
+    const refuse = () => void reply.answer({ status: 426, headers: [] }, NOTHING, true, () => {});
+    const request = new NodeRequest(message, target, found.parameters);
+    guarded(() => found.leadsTo.upgrade(request, reply, refuse), reply, this.options.log);
   }
 
   /**
@@ -69,8 +79,7 @@ export class NodeFront {
       if (response.socket !== null) response.detachSocket(connection as NetSocket);
       (connection as NetSocket).destroySoon();
     });
-    const isSocket = message.method === 'GET' && message.headers['sec-websocket-key'] !== undefined;
-    const found = isSocket ? this.routes.socketOf(target.path) : undefined;
+    const found = wantsSocket(message) ? this.routes.socketOf(target.path) : undefined;
     if (found === undefined) {
       // It asks for what is not served here: an ordinary request, whose body is still to be read.
       if (head.length > 0) connection.unshift(head);
@@ -85,7 +94,7 @@ export class NodeFront {
       return;
     }
     const route = found.leadsTo;
-    route.upgrade(request, reply, (data, protocol = '') => {
+    const accept = (data: unknown, protocol = '') => {
       if (connection.destroyed) return;
       response.detachSocket(connection as NetSocket);
       this.protocol = protocol;
@@ -93,7 +102,8 @@ export class NodeFront {
         onAccepted();
         this.open(ws, connection as Connection, route, data);
       });
-    });
+    };
+    guarded(() => route.upgrade(request, reply, accept), reply, this.options.log);
   }
 
   /** Whether there is more for a path than for any other. */
@@ -103,14 +113,14 @@ export class NodeFront {
 
   /** Cuts all WebSockets. */
   close(): void {
-    this.clock.cancel(this.sweeping);
+    this.options.clock.cancel(this.sweeping);
     for (const socket of [...this.sockets]) socket.cut();
   }
 
   private open(ws: WebSocket, connection: Connection, route: SocketRoute<unknown>, data: unknown): void {
     const socket = new NodeSocket(ws, connection, route, data, (closed) => this.sockets.delete(closed));
     this.sockets.add(socket);
-    route.open(data, socket);
+    socket.opened();
   }
 
   private handle(message: IncomingMessage, response: ServerResponse, body: Readable, target: Target): void {
@@ -121,7 +131,10 @@ export class NodeFront {
     }
     const length = message.headers['content-length'];
     const reply = new NodeReply(response, body, length === undefined ? undefined : Number(length));
-    found.leadsTo(new NodeRequest(message, target, found.parameters), reply);
+    const request = new NodeRequest(message, target, found.parameters);
+    if (message.httpVersion !== '1.1') reply.answer({ status: 505, headers: [] }, NOTHING, true, () => {});
+    else if (!isWellFramed(request)) reply.answer(BAD_FRAMING, NOTHING, true, () => {});
+    else guarded(() => found.leadsTo(request, reply), reply, this.options.log);
   }
 
   private door(route: SocketRoute<unknown>): WebSocketServer {
@@ -143,6 +156,10 @@ export class NodeFront {
 }
 
 const NOTHING = new Uint8Array(0);
+
+function wantsSocket({ method, headers }: IncomingMessage): boolean {
+  return method === 'GET' && headers['sec-websocket-key'] !== undefined;
+}
 
 /** The body of a request whose connection Node has handed over, of a known length or none. */
 function bodyOf(message: IncomingMessage, connection: Duplex): Readable {

@@ -1,7 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { PortOptions } from '../transport.js';
-import { NodeFront } from './front.js';
+import { type FrontOptions, NodeFront } from './front.js';
 import { type Target, targetOf } from './reply.js';
 
 /** Events by which Node's server hands out requests. */
@@ -19,9 +18,9 @@ export class NodeMount {
   constructor(
     private readonly server: Server,
     private readonly prefix: string,
-    options: Pick<PortOptions, 'addRoutes' | 'clock'>,
+    options: FrontOptions,
   ) {
-    this.front = new NodeFront(options, options.clock);
+    this.front = new NodeFront(options);
     this.emit = server.emit;
     server.emit = this.intercept as Server['emit'];
     // Without a listener, Node takes a request for a WebSocket for an ordinary one.

@@ -28,7 +28,7 @@ export class NodePort implements Port {
 
   /** @throws GatewayError `GW_TLS_FILE` */
   constructor(private readonly options: PortOptions) {
-    this.front = new NodeFront(options, options.clock);
+    this.front = new NodeFront(options);
     this.certificate = options.tls && readCertificate(options.tls);
     this.server =
       this.certificate === undefined

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
+import { hasNoBody } from '../framing.js';
 import type { Head, Reply, Request } from '../transport.js';
 
 /** Where a request goes, of its URL. */
@@ -55,6 +56,8 @@ export class NodeRequest implements Request {
 
 export class NodeReply implements Reply {
   readonly peer: string;
+  /** The network has taken all of the answer; a response that was cut says so of itself as well. */
+  private isFinished = false;
 
   /** @param body where it comes from */
   constructor(
@@ -63,15 +66,17 @@ export class NodeReply implements Reply {
     private readonly length: number | undefined,
   ) {
     this.peer = (response.socket?.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
+    response.once('finish', () => {
+      this.isFinished = true;
+    });
     // Whoever writes to one that has gone is told by `onGone`.
     response.on('error', () => {});
     body.on('error', () => {});
   }
 
   onGone(listener: () => void): void {
-    const { response } = this;
-    response.once('close', () => {
-      if (!response.writableFinished) listener();
+    this.response.once('close', () => {
+      if (!this.isFinished) listener();
     });
   }
 
@@ -99,19 +104,14 @@ export class NodeReply implements Reply {
     if (this.body.listenerCount('data') > 0) this.body.resume();
   }
 
-  answer(
-    { status, headers }: Head,
-    body: Uint8Array | undefined,
-    close: boolean,
-    onTaken: () => void,
-  ): boolean {
+  answer({ status, headers }: Head, body: Uint8Array, close: boolean, onTaken: () => void): boolean {
     const { response } = this;
     for (const [name, value] of headers) response.setHeader(name, value);
     if (close) response.setHeader('connection', 'close');
-    if (body !== undefined) response.setHeader('content-length', body.length);
+    if (!hasNoBody(status)) response.setHeader('content-length', body.length);
     response.writeHead(status);
-    response.end(response.req.method === 'HEAD' ? undefined : body);
-    if (response.writableFinished || response.writableLength === 0) return true;
+    response.end(response.req.method === 'HEAD' || hasNoBody(status) ? undefined : body);
+    if (response.writableLength === 0) return true;
     response.once('finish', onTaken);
     return false;
   }

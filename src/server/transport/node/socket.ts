@@ -28,14 +28,19 @@ export class NodeSocket implements Socket {
     onClosed: (socket: NodeSocket) => void,
   ) {
     ws.on('message', (message: Buffer, isBinary) => {
-      if (this.isOpen) route.message(data, message, isBinary);
+      if (!this.isOpen) return;
+      try {
+        route.message(data, message, isBinary);
+      } catch (error) {
+        route.failed(data, error);
+      }
     });
     // It closes by itself, with the code that the fault has.
     ws.on('error', () => {});
     ws.on('close', (code) => {
       this.isOpen = false;
       onClosed(this);
-      route.closed(data, code);
+      this.tell(() => route.closed(data, code));
     });
   }
 
@@ -62,6 +67,11 @@ export class NodeSocket implements Socket {
     return writableLength;
   }
 
+  /** It is there: told after whoever made it knows it. */
+  opened(): void {
+    this.tell(() => this.route.open(this.data, this));
+  }
+
   close(code: number, reason: string): void {
     if (!this.isOpen) return;
     this.isOpen = false;
@@ -86,8 +96,16 @@ export class NodeSocket implements Socket {
 
   private readonly onDrained = (error?: Error | null) => {
     this.isWatched = false;
-    if (this.isOpen && !error) this.route.drained(this.data);
+    if (this.isOpen && !error) this.tell(() => this.route.drained(this.data));
   };
+
+  private tell(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.route.failed(this.data, error);
+    }
+  }
 }
 
 function frameOf(head: number, message: Uint8Array | Int16Array): Buffer {

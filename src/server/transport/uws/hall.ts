@@ -1,5 +1,8 @@
 import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js';
+import type { Logger } from '../../../telemetry/log.js';
 import { type CertificateText, readCertificate } from '../certificate.js';
+import { BAD_FRAMING, isWellFramed } from '../framing.js';
+import { guarded } from '../guarded.js';
 import { badHandshake } from '../handshake.js';
 import {
   type Certificate,
@@ -46,6 +49,7 @@ export class Hall implements LobbyRoom, Routes {
     uws: Uws,
     readonly tls: Certificate | undefined,
     private readonly cork: UpgradeCork,
+    private readonly log: Logger,
     onEntered: (hall: Hall) => void,
   ) {
     this.certificate = tls && readCertificate(tls);
@@ -71,7 +75,10 @@ export class Hall implements LobbyRoom, Routes {
 
   on(method: Method | 'any', path: string, handler: (request: Request, reply: Reply) => void): void {
     this.app[method](path, (response, request) => {
-      handler(new UwsRequest(request), new UwsReply(response, request.getMethod() === 'head'));
+      const asked = new UwsRequest(request);
+      const reply = new UwsReply(response, request.getMethod() === 'head');
+      if (isWellFramed(asked)) guarded(() => handler(asked, reply), reply, this.log);
+      else reply.answer(BAD_FRAMING, NOTHING, true, () => {});
     });
   }
 
@@ -84,7 +91,8 @@ export class Hall implements LobbyRoom, Routes {
       sendPingsAutomatically: true,
       upgrade: (response, request, context) => {
         const reply = new UwsReply(response, false);
-        const refusal = badHandshake(new UwsRequest(request));
+        const asked = new UwsRequest(request);
+        const refusal = badHandshake(asked);
         if (refusal !== undefined) {
           reply.answer(refusal, NOTHING, true, () => {});
           return;
@@ -96,20 +104,42 @@ export class Hall implements LobbyRoom, Routes {
             response.upgrade({ data, socket: undefined }, key, protocol, extensions, context),
           );
         };
-        route.upgrade(new UwsRequest(request), reply, accept);
+        guarded(() => route.upgrade(asked, reply, accept), reply, this.log);
       },
       open: (ws) => {
         this.hasSockets = true;
         const kept = ws.getUserData();
         kept.socket = new UwsSocket(ws);
-        route.open(kept.data, kept.socket);
+        try {
+          route.open(kept.data, kept.socket);
+        } catch (error) {
+          route.failed(kept.data, error);
+        }
       },
-      message: (ws, message, isBinary) => route.message(ws.getUserData().data, message, isBinary),
-      drain: (ws) => route.drained(ws.getUserData().data),
+      message: (ws, message, isBinary) => {
+        const { data } = ws.getUserData();
+        try {
+          route.message(data, message, isBinary);
+        } catch (error) {
+          route.failed(data, error);
+        }
+      },
+      drain: (ws) => {
+        const { data } = ws.getUserData();
+        try {
+          route.drained(data);
+        } catch (error) {
+          route.failed(data, error);
+        }
+      },
       close: (ws, code) => {
         const { data, socket } = ws.getUserData();
         if (socket !== undefined) socket.isOpen = false;
-        route.closed(data, code);
+        try {
+          route.closed(data, code);
+        } catch (error) {
+          route.failed(data, error);
+        }
       },
     });
   }

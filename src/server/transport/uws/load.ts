@@ -19,12 +19,34 @@ export function loadUws(name: string): { uws: Uws; version: string } {
   process.env.UWS_HTTP_MAX_HEADERS_SIZE ??= String(MAX_HEADER_BYTES);
   const load = createRequire(import.meta.url);
   try {
-    const uws = load(name) as Uws;
-    const manifest = join(dirname(load.resolve(name)), 'package.json');
-    return { uws, version: JSON.parse(readFileSync(manifest, 'utf8')).version };
+    const manifest = manifestOf(load.resolve(name));
+    checkBinary(load.resolve(name), manifest);
+    return { uws: load(name) as Uws, version: manifest.version };
   } catch (error) {
     throw new Error(reasonOf(error));
   }
+}
+
+interface Manifest {
+  readonly version: string;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+/** Of a package whose main file lies at its top. */
+function manifestOf(main: string): Manifest {
+  return JSON.parse(readFileSync(join(dirname(main), 'package.json'), 'utf8'));
+}
+
+/** Its binaries come in packages of their own, of which another version's may be found in place of one that is not there. */
+function checkBinary(main: string, { version, optionalDependencies }: Manifest): void {
+  // The author's own package holds them itself.
+  if (optionalDependencies === undefined) return;
+  const { platform, arch, versions } = process;
+  const binary = `@uwsjs/${platform}-${arch}-${versions.node.split('.')[0]}`;
+  const isThere =
+    optionalDependencies[binary] !== undefined &&
+    manifestOf(createRequire(main).resolve(binary)).version === version;
+  if (!isThere) throw new Error(`Cannot find package ${binary}`);
 }
 
 /** It says of everything that this version of Node is not supported. */

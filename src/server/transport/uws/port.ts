@@ -91,8 +91,8 @@ export class UwsPort implements Port {
   }
 
   private hall(tls: Certificate | undefined): Hall {
-    const { addRoutes, descriptors } = this.options;
-    const hall = new Hall(this.uws, tls, this.cork, (entered) => {
+    const { addRoutes, descriptors, log } = this.options;
+    const hall = new Hall(this.uws, tls, this.cork, log, (entered) => {
       descriptors.opened();
       if (entered !== this.first) this.lobby.entered(entered);
     });

@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import { STATUS_CODES } from 'node:http';
+import { hasNoBody } from '../framing.js';
 import type { Head, Reply, Request } from '../transport.js';
 
 /** An answer up to this is handed over whole; of a longer one no more than the socket takes. */
@@ -67,23 +68,18 @@ export class UwsReply implements Reply {
     this.response.resume();
   }
 
-  answer(
-    { status, headers }: Head,
-    body: Uint8Array | undefined,
-    close: boolean,
-    onTaken: () => void,
-  ): boolean {
+  answer({ status, headers }: Head, body: Uint8Array, close: boolean, onTaken: () => void): boolean {
     const { response } = this;
     let isTaken = true;
     response.cork(() => {
       this.writeHead(status, headers);
-      if (body !== undefined && body.length <= SMALL_BYTES && !this.isHead) {
+      if (body.length <= SMALL_BYTES && !this.isHead && !hasNoBody(status)) {
         response.end(body, close);
         return;
       }
       // Told to close in these ways, uWebSockets.js would write a wrong length, or never be done.
       if (close) response.writeHeader('connection', 'close');
-      if (body === undefined) response.endWithoutBody();
+      if (hasNoBody(status)) response.endWithoutBody();
       else if (this.isHead) {
         response.writeHeader('content-length', String(body.length));
         response.endWithoutBody();
