@@ -70,9 +70,11 @@ describe('trunkline', () => {
     const { version: number } = JSON.parse(
       readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
     );
-    expect(version?.stdout).toMatch(/^\S+\n(native|wasm) core, \w+: (build|prebuilds|native)\/.*\n$/);
+    expect(version?.stdout).toMatch(
+      /^\S+\n(native|wasm) core, \w+: (build|prebuilds|native)\/.*\n(uws|node) server: \S.*\n$/,
+    );
     expect(version?.stdout.split('\n')[0]).toBe(number);
-    expect(version?.packages).toEqual(['commander']);
+    expect(version?.packages.filter((name) => !/uws|uWebSockets/.test(name))).toEqual(['commander']);
     expect(version?.parts).toEqual(['cli', 'errors.js', 'media', 'simulator', 'version.js']);
   });
 
