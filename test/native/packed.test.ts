@@ -94,18 +94,16 @@ describe.runIf(isEquipped)('packed, and installed into an empty project without 
     });
   });
 
-  it('runs on the native core by pnpm, which finds nothing of ours to build', async () => {
+  it('by pnpm runs on the native core, and pnpm is content', async () => {
     const tools = emptyProject('tools');
     await run('npm', ['install', PNPM, '--no-audit', '--no-fund'], { cwd: tools });
     const project = emptyProject('pnpm');
     const pnpm = join(tools, 'node_modules/.bin/pnpm');
-    // It ends with 1 where packages that we need have scripts; its own store, so that nothing stays behind.
-    const { stdout, stderr } = await run(pnpm, ['add', tarball, `--store-dir=${join(work, 'store')}`], {
+    // It ends with 1 where a package has a script that it may not run. A store of its own, so that nothing stays behind.
+    await run(pnpm, ['add', tarball, `--store-dir=${join(work, 'store')}`], {
       cwd: project,
       maxBuffer: 2 ** 26,
-    }).catch((error) => error as { stdout: string; stderr: string });
-    const ignored = /Ignored build scripts: (.*)/.exec(stdout + stderr)?.[1] ?? '';
-    expect(ignored).not.toContain('trunkline');
+    });
     expect((await trunkline(project, ['--version'])).stdout).toContain(`: prebuilds/${platform}/trunkline`);
   }, 600_000);
 });
