@@ -37,13 +37,13 @@
         [
           "OS=='linux' and portable==1",
           {
-            "sources": ["native/runtime.cc"],
+            "sources": ["native/portable/runtime.cc"],
             "cflags": ["-ffunction-sections", "-fdata-sections"],
             "ldflags": [
               "-nodefaultlibs",
               "-s",
               "-Wl,--gc-sections",
-              "-Wl,--version-script=<(module_root_dir)/native/exports.map"
+              "-Wl,--version-script=<(module_root_dir)/native/portable/exports.map"
             ],
             "libraries": ["-lm", "-lc", "-lgcc"]
           }
@@ -59,7 +59,7 @@
       },
       "msvs_settings": {
         "VCCLCompilerTool": {
-          "AdditionalOptions": ["/std:c++17", "/Zc:__cplusplus", "/utf-8"],
+          "AdditionalOptions": ["/std:c++17", "/Zc:__cplusplus", "/utf-8", "/constexpr:steps10000000"],
           "WarningLevel": 3
         }
       }

@@ -82,7 +82,7 @@ const STREAM_GLIBC = 34;
 const streamDemo: Check = {
   title: 'demo on Stream',
   async run(place) {
-    const { glibc } = place.root.debian;
+    const { glibc } = place.root;
     if (Number(glibc.split('.')[1]) < STREAM_GLIBC) return { says: `needs glibc 2.${STREAM_GLIBC}` };
     // The package holds no double of Stream: the checkout's runs beside, and they meet over loopback.
     const { keys, close } = await startStreamDouble();

@@ -2,17 +2,15 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A release of Debian, and the C library in it. */
 export interface Debian {
   readonly release: number;
   readonly codename: string;
-  readonly glibc: string;
 }
 
 export const RELEASES: readonly Debian[] = [
-  { release: 11, codename: 'bullseye', glibc: '2.31' },
-  { release: 12, codename: 'bookworm', glibc: '2.36' },
-  { release: 13, codename: 'trixie', glibc: '2.41' },
+  { release: 11, codename: 'bullseye' },
+  { release: 12, codename: 'bookworm' },
+  { release: 13, codename: 'trixie' },
 ];
 
 /** Why none of this can run here; undefined if it can. */
@@ -28,10 +26,16 @@ export function whyNot(): string | undefined {
 
 /** An installed release of Debian: a folder that programs take for the whole disk. */
 export class Root {
+  /** Version of its C library, as `2.36`. */
+  readonly glibc: string;
+
   private constructor(
     readonly debian: Debian,
     private readonly folder: string,
-  ) {}
+  ) {
+    const said = execFileSync('chroot', [folder, 'getconf', 'GNU_LIBC_VERSION'], { encoding: 'utf8' });
+    this.glibc = said.trim().replace('glibc ', '');
+  }
 
   /** Its base system, from the folder `cache` or from where this machine has its packages. */
   static make(debian: Debian, cache: string): Root {

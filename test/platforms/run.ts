@@ -30,7 +30,7 @@ const PAGE = join(CHECKOUT, 'docs/platforms.md');
 /** Of one Node in one Debian: what each check found. */
 interface Row {
   readonly node: string;
-  readonly debian: Debian;
+  readonly root: Root;
   readonly findings: readonly Finding[];
 }
 
@@ -69,8 +69,8 @@ function withTable(page: string, rows: readonly Row[]): string {
   const table = [
     line(head),
     line(head.map(() => '---')),
-    ...rows.map(({ node, debian, findings }) =>
-      line([node, `${debian.release} ${debian.codename}`, debian.glibc, ...findings.map(({ says }) => says)]),
+    ...rows.map(({ node, root: { debian, glibc }, findings }) =>
+      line([node, `${debian.release} ${debian.codename}`, glibc, ...findings.map(({ says }) => says)]),
     ),
   ];
   const [before, , after] = page.split(/^<!-- \/?platforms -->\n/m);
@@ -99,7 +99,7 @@ async function run(): Promise<boolean> {
         const folders = { '/node': nodeFolder(node, CACHE), '/project': project, '/checkout': CHECKOUT };
         const command: Place['command'] = (args, env) => root.command(['node', ...args], folders, env);
         const findings = await tryOut({ node, root, command });
-        rows.push({ node, debian: root.debian, findings });
+        rows.push({ node, root, findings });
         const cells = findings.map(({ says }, i) => `${CHECKS[i]?.title}: ${says}`);
         console.log(`Node ${node} on Debian ${root.debian.release}: ${cells.join(', ')}`);
         for (const { fault } of findings) if (fault) console.log(fault.replace(/^/gm, '    '));
