@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import build from '../support/build.js';
 import { pack } from '../support/package.js';
 import { CHECKS, type Finding, type Place } from './checks.js';
-import { RELEASES as DEBIANS, type Debian, Root, whyNot } from './debian.js';
+import { RELEASES as DEBIANS, Root, whyNot } from './debian.js';
 import { RELEASES as NODES, nodeFolder } from './node.js';
 
 const HELP = `Packs the package, installs it without scripts on each Node into an empty project, and tries it in each Debian.
