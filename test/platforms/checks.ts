@@ -66,13 +66,14 @@ const core: Check = {
   },
 };
 
-const transport: Check = {
-  title: 'transport',
+const server: Check = {
+  title: 'server',
   async run(place) {
     const { code, output } = await trunkline(place, ['--version']);
-    const says = /^(\S+) transport\b/m.exec(output)?.[1];
-    if (code === 0 && says) return { says };
-    return { says: '**none**', fault: output };
+    const says = /^(\S+) server: (.*)$/m.exec(output);
+    if (code !== 0 || !says) return { says: '**none**', fault: output };
+    const version = /\b\d+\.\d+\.\d+\b/.exec(says[1] === 'uws' ? (says[2] as string) : '');
+    return { says: version ? `uws ${version}` : (says[1] as string) };
   },
 };
 
@@ -98,7 +99,7 @@ const streamDemo: Check = {
 
 /** In the order of the table. The transports' conformance suite belongs here: its server by `place.command`. */
 export const CHECKS: readonly Check[] = [
-  transport,
+  server,
   core,
   { title: 'demo', run: demo(['--seconds', '1']) },
   streamDemo,
