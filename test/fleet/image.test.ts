@@ -104,7 +104,7 @@ describe('the Dockerfile', () => {
 });
 
 /** The image's build stage compiles the addon; a checkout may be without. */
-const hasAddon = needs('the native core', 'npm run install', () => existsSync(BUILT_ADDONS[0] as string));
+const hasAddon = needs('the native core', 'npm run prepare', () => existsSync(BUILT_ADDONS[0] as string));
 
 describe.runIf(hasAddon)('the files of the image', () => {
   let app: string;
