@@ -40,7 +40,11 @@ describe.each([
     expect(final.of('EXPOSE')).toEqual([final.env.PORT]);
     expect(final.texts('COPY').filter((text) => !/^COPY --from=build /.test(text))).toEqual([]);
     const outside = final.copies.flatMap(({ from }) => from).filter((path) => !path.startsWith('/app/'));
-    expect(outside.filter((path) => !/^\/usr\/(local\/bin\/node$|lib\/lib\w)/.test(path))).toEqual([]);
+    expect(
+      outside.filter(
+        (path) => !/^\/(usr\/local\/bin\/node$|usr\/lib\/lib\w|var\/lib\/trunkline$)/.test(path),
+      ),
+    ).toEqual([]);
   });
 
   it('gets what it copies, and the addon all of its sources', () => {

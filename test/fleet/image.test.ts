@@ -47,6 +47,10 @@ describe.runIf(hasAddon)('the files of the image', () => {
       symlinkSync(process.execPath, join(root, NODE));
       return;
     }
+    if (path.startsWith('/')) {
+      mkdirSync(join(root, to), { recursive: true });
+      return;
+    }
     if (path === 'node_modules') {
       linkPackages(join(app, to));
       return;
