@@ -1,3 +1,4 @@
+import { parseForm } from '../twilio/form.js';
 import {
   isWebhookQuery,
   originFromHeaders,
@@ -7,7 +8,6 @@ import {
   webSocketOrigin,
 } from '../twilio/public-url.js';
 import { TwilioSignatureVerifier } from '../twilio/signature.js';
-import { parseForm } from '../twilio/webhook.js';
 import type { CapturedRequest } from './captured-request.js';
 import type { Check, Result } from './check.js';
 import type { Context } from './context.js';

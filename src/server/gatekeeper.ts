@@ -1,16 +1,17 @@
 import { timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '../errors.js';
+import type { FormParameters } from '../twilio/form.js';
 import {
   type HeaderReader,
   isWebhookQuery,
   originFromHeaders,
   type PublicOrigin,
   parsePublicUrl,
-  signedUrlCandidates,
+  type RequestHead,
+  signedUrlsOf,
   webSocketOrigin,
 } from '../twilio/public-url.js';
 import { TwilioSignatureVerifier } from '../twilio/signature.js';
-import type { FormParameters } from '../twilio/webhook.js';
 
 export interface GatekeeperOptions {
   /** Origin (and path prefix) at which Twilio reaches us; told by proxy headers where absent. */
@@ -29,14 +30,7 @@ export interface GatekeeperOptions {
 const MAX_MEDIA_PATH = 256;
 
 /** What is checked of a request. */
-export interface Caller {
-  readonly path: string;
-  /** Without its `?`; empty text where there is none. */
-  readonly query: string;
-  /** Whether the URL ends in a `?`. */
-  readonly hasBareQuery?: boolean;
-  readonly header: HeaderReader;
-}
+export type Caller = RequestHead;
 
 type Keys = Pick<GatekeeperOptions, 'authTokens' | 'controlApiKey' | 'metricsApiKey'>;
 
@@ -101,7 +95,7 @@ export class Gatekeeper {
   checkWebhook(caller: Caller, parameters: FormParameters): void {
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
-      urls: this.urlsOf(caller, (origin) => origin),
+      urls: signedUrlsOf(caller, this.configured ?? this.options),
       parameters,
     });
   }
@@ -118,7 +112,7 @@ export class Gatekeeper {
     }
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
-      urls: this.urlsOf(caller, webSocketOrigin),
+      urls: signedUrlsOf(caller, this.configured ?? this.options, webSocketOrigin),
     });
   }
 
@@ -145,12 +139,6 @@ export class Gatekeeper {
     const { metricsApiKey } = this;
     if (metricsApiKey !== undefined) checkBearer(header, metricsApiKey, 'the key of /metrics');
     return metricsApiKey !== undefined;
-  }
-
-  private urlsOf(caller: Caller, scheme: (origin: string) => string): string[] {
-    const at = this.configured ?? originFromHeaders(caller.header, this.options.secure);
-    const query = caller.hasBareQuery ? '?' : caller.query;
-    return signedUrlCandidates({ origin: scheme(at.origin), prefix: at.prefix }, caller.path, query);
   }
 }
 

@@ -1,6 +1,16 @@
 /** Reads a request header by its lower-case name; empty text where it is absent. */
 export type HeaderReader = (name: string) => string;
 
+/** What a signature is checked by, of a request that reached us. */
+export interface RequestHead {
+  readonly path: string;
+  /** Without its `?`; empty text where there is none. */
+  readonly query: string;
+  /** Whether the URL ends in a `?`. */
+  readonly hasBareQuery?: boolean;
+  readonly header: HeaderReader;
+}
+
 /** Where Twilio reaches this gateway. */
 export interface PublicOrigin {
   /** `https://host[:port]` (or `http://` in development). */
@@ -47,6 +57,24 @@ export function originFromHeaders(header: HeaderReader, secure: boolean): Public
 /** The same origin for a WebSocket: https becomes wss, http becomes ws. */
 export function webSocketOrigin(origin: string): string {
   return origin.replace(/^http/, 'ws');
+}
+
+/**
+ * Every URL that Twilio may have signed for a request.
+ * @param at the public origin as configured, or whether this server itself speaks TLS; then the request tells the rest
+ * @param scheme {@link webSocketOrigin} for an upgrade
+ */
+export function signedUrlsOf(
+  head: RequestHead,
+  at: PublicOrigin | { readonly secure: boolean },
+  scheme: (origin: string) => string = (origin) => origin,
+): string[] {
+  const { origin, prefix } = 'origin' in at ? at : originFromHeaders(head.header, at.secure);
+  return signedUrlCandidates(
+    { origin: scheme(origin), prefix },
+    head.path,
+    head.hasBareQuery ? '?' : head.query,
+  );
 }
 
 /** What our own URLs carry behind their paths. */
