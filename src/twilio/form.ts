@@ -220,8 +220,8 @@ function messageBody(request: IncomingMessage): Promise<Buffer> {
       });
     const settle = (done: () => void) => {
       request.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone);
-      // What is too long is not read on; the answer can still be given.
-      if (!request.readableEnded) request.pause();
+      // The rest of what is too long is thrown away: it would stand in the way of the connection's next request.
+      request.resume();
       try {
         done();
       } catch (error) {

@@ -46,13 +46,14 @@ export function verifyTwilioRequest(
 ): void {
   const { parameters, rawBody, authTokens, publicUrl = process.env.PUBLIC_URL } = options;
   const verifier = new TwilioSignatureVerifier(authTokens);
+  const configured = originOf(publicUrl);
   const { head, secure } = isFetchRequest(request) ? fetchHead(request) : nodeHead(request);
   const signature = head.header('x-twilio-signature');
   verifier.checkHeader(signature);
   const isUpgrade = head.header('upgrade').toLowerCase() === 'websocket';
   verifier.verify({
     signature,
-    urls: signedUrlsOf(head, originOf(publicUrl) ?? { secure }, isUpgrade ? webSocketOrigin : undefined),
+    urls: signedUrlsOf(head, configured ?? { secure }, isUpgrade ? webSocketOrigin : undefined),
     ...(parameters === undefined || isUpgrade ? {} : { parameters }),
     ...(rawBody === undefined ? {} : { rawBody }),
   });
