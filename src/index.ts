@@ -15,6 +15,7 @@ export {
   type AttachOptions,
   attachPhoneToCall,
   type PhoneStream,
+  type StreamCall,
 } from './bridge/stream/attach.js';
 export { StreamBridge, type StreamBridgeOptions, type StreamBridgeStats } from './bridge/stream/bridge.js';
 export type { MediaWorkerState } from './bridge/stream/worker-pool.js';
