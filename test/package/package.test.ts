@@ -15,6 +15,10 @@ it('the package holds what a user needs to build and run it, and nothing of ours
     'README.md',
     'CHANGELOG.md',
     'LICENSE',
+    'LICENSE-THIRD-PARTY.md',
+    'docs/library.md',
+    'docs/config-file.md',
+    'docs/examples/library-express.ts',
     'binding.gyp',
     'native/addon.cc',
     'native/coefficients.h',
@@ -40,8 +44,15 @@ it('the package holds what a user needs to build and run it, and nothing of ours
   ]) {
     expect(paths).toContain(needed);
   }
-  const roots = ['CHANGELOG.md', 'LICENSE', 'README.md', 'binding.gyp', 'package.json'];
-  const folders = ['dist', 'native', 'prebuilds', 'src'];
+  const roots = [
+    'CHANGELOG.md',
+    'LICENSE',
+    'LICENSE-THIRD-PARTY.md',
+    'README.md',
+    'binding.gyp',
+    'package.json',
+  ];
+  const folders = ['dist', 'docs', 'native', 'prebuilds', 'src'];
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
