@@ -20,18 +20,21 @@ overTransports((server) => {
     expect(server.of('gone', key)).toEqual([]);
   };
 
-  it.each([1000, 1001, 1008, 1009, 1011, 1012, 1013, 3000, 4000, 4999])('closes with %d and a reason', async (code) => {
-    const { client, key } = await opened();
-    await server.tell('end', { key, code, reason: `the reason ${code}` });
-    const { opcode, payload } = await client.message();
-    expect(opcode).toBe(OPCODES.close);
-    expect(payload.readUInt16BE(0)).toBe(code);
-    expect(payload.subarray(2).toString()).toBe(`the reason ${code}`);
-    client.send(closeFrame(code));
-    await client.cut();
-    client.end();
-    await isClosedOnce(key, code);
-  });
+  it.each([1000, 1001, 1008, 1009, 1011, 1012, 1013, 3000, 4000, 4999])(
+    'closes with %d and a reason',
+    async (code) => {
+      const { client, key } = await opened();
+      await server.tell('end', { key, code, reason: `the reason ${code}` });
+      const { opcode, payload } = await client.message();
+      expect(opcode).toBe(OPCODES.close);
+      expect(payload.readUInt16BE(0)).toBe(code);
+      expect(payload.subarray(2).toString()).toBe(`the reason ${code}`);
+      client.send(closeFrame(code));
+      await client.cut();
+      client.end();
+      await isClosedOnce(key, code);
+    },
+  );
 
   it.each([
     ['', 0],
@@ -121,12 +124,15 @@ overTransports((server) => {
     expect(server.of('message', key)).toMatchObject([{ text: 'before' }]);
   });
 
-  it.each(['end', 'reset', 'destroy'] as const)('tells 1006 of a peer that goes without a word (%s)', async (leave) => {
-    const { client, key } = await opened();
-    client[leave]();
-    await client.cut();
-    await isClosedOnce(key, 1006);
-  });
+  it.each(['end', 'reset', 'destroy'] as const)(
+    'tells 1006 of a peer that goes without a word (%s)',
+    async (leave) => {
+      const { client, key } = await opened();
+      client[leave]();
+      await client.cut();
+      await isClosedOnce(key, 1006);
+    },
+  );
 
   it('tells 1006 of one that goes in the middle of a message', async () => {
     const { client, key } = await opened();

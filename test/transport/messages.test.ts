@@ -26,25 +26,28 @@ overTransports((server) => {
     expect(server.of('closed', key)).toMatchObject([{ code: 1006 }]);
   };
 
-  it.each([0, 1, 125, 126, 127, 65_535, 65_536, MIB])('echoes %d bytes, as text and as bytes', async (size) => {
-    const { client, key } = await opened();
-    const bytes = Buffer.alloc(size, 'some text. ');
-    for (const kind of ['text', 'binary'] as const) {
-      client.send(frame(kind, bytes));
-      const { opcode, isFinal, reserved, isMasked, payload } = await client.message();
-      expect({ opcode, isFinal, reserved, isMasked }).toEqual({
-        opcode: OPCODES[kind],
-        isFinal: true,
-        reserved: 0,
-        isMasked: false,
-      });
-      expect(payload.equals(bytes)).toBe(true);
-    }
-    expect(server.of('message', key)).toMatchObject([
-      { isBinary: false, size, digest: sumOf(bytes) },
-      { isBinary: true, size, digest: sumOf(bytes) },
-    ]);
-  });
+  it.each([0, 1, 125, 126, 127, 65_535, 65_536, MIB])(
+    'echoes %d bytes, as text and as bytes',
+    async (size) => {
+      const { client, key } = await opened();
+      const bytes = Buffer.alloc(size, 'some text. ');
+      for (const kind of ['text', 'binary'] as const) {
+        client.send(frame(kind, bytes));
+        const { opcode, isFinal, reserved, isMasked, payload } = await client.message();
+        expect({ opcode, isFinal, reserved, isMasked }).toEqual({
+          opcode: OPCODES[kind],
+          isFinal: true,
+          reserved: 0,
+          isMasked: false,
+        });
+        expect(payload.equals(bytes)).toBe(true);
+      }
+      expect(server.of('message', key)).toMatchObject([
+        { isBinary: false, size, digest: sumOf(bytes) },
+        { isBinary: true, size, digest: sumOf(bytes) },
+      ]);
+    },
+  );
 
   it('keeps the order of messages that come in one piece, and byte by byte', async () => {
     const { client, key } = await opened();
@@ -62,7 +65,10 @@ overTransports((server) => {
     const bytes = Buffer.from('tëxt');
     client.send(frame('text', bytes.subarray(0, 2), { isFinal: false }));
     client.send(frame('ping', 'are you there'));
-    expect(await client.frame()).toMatchObject({ opcode: OPCODES.pong, payload: Buffer.from('are you there') });
+    expect(await client.frame()).toMatchObject({
+      opcode: OPCODES.pong,
+      payload: Buffer.from('are you there'),
+    });
     // In the middle of a character.
     client.send(frame('continuation', bytes.subarray(2, 3), { isFinal: false }));
     client.send(frame('continuation', '', { isFinal: false }));
@@ -99,7 +105,9 @@ overTransports((server) => {
 
   it('answers pings in their order, among messages', async () => {
     const { client } = await opened();
-    client.send(Buffer.concat([frame('ping', '1'), frame('text', '2'), frame('ping', '3'), frame('text', '4')]));
+    client.send(
+      Buffer.concat([frame('ping', '1'), frame('text', '2'), frame('ping', '3'), frame('text', '4')]),
+    );
     const got: string[] = [];
     for (let n = 0; n < 4; n++) got.push((await client.frame()).payload.toString());
     expect(got).toEqual(['1', '2', '3', '4']);
@@ -233,7 +241,10 @@ overTransports((server) => {
     for (let n = 0; n < sent; n++) expect(numberOf((await client.message()).payload)).toBe(n);
     await server.event('drained', key);
     expect(server.of('drained', key).at(-1)).toMatchObject({ buffered: 0 });
-    expect(await server.tell('send', { key, size: 10, from: sent })).toMatchObject({ isSent: true, buffered: 0 });
+    expect(await server.tell('send', { key, size: 10, from: sent })).toMatchObject({
+      isSent: true,
+      buffered: 0,
+    });
     expect(numberOf((await client.message()).payload)).toBe(sent);
   });
 

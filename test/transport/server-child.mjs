@@ -39,9 +39,12 @@ function guarded(key, work) {
 }
 
 function answer(key, reply, { status = 200, size, text, close = false, headers = [], again = false }) {
-  const body = text !== undefined ? Buffer.from(text) : size === undefined ? undefined : pattern(Number(size));
+  const body =
+    text !== undefined ? Buffer.from(text) : size === undefined ? undefined : pattern(Number(size));
   guarded(key, () => {
-    const isTaken = reply.answer({ status: Number(status), headers }, body, close, () => tell({ event: 'taken', key }));
+    const isTaken = reply.answer({ status: Number(status), headers }, body, close, () =>
+      tell({ event: 'taken', key }),
+    );
     tell({ event: 'answered', key, isTaken });
     if (again) reply.answer({ status: 500, headers: [] }, undefined, false, () => {});
   });
@@ -104,7 +107,10 @@ function addRoutes(routes) {
       ...(query.has('size') ? { size: query.get('size') } : {}),
       close: query.has('close'),
       again: query.has('again'),
-      headers: [['x-one', 'a'], ['x-two', 'b']],
+      headers: [
+        ['x-one', 'a'],
+        ['x-two', 'b'],
+      ],
     };
     tell({ event: 'asked', key });
     if (query.has('hold')) return;
@@ -153,7 +159,9 @@ function addRoutes(routes) {
     const key = asked(request).get('k') ?? '';
     listen(key, reply);
     guarded(key, () => {
-      reply.begin({ status: 200, headers: [['content-type', 'text/plain']] }, () => tell({ event: 'writable', key }));
+      reply.begin({ status: 200, headers: [['content-type', 'text/plain']] }, () =>
+        tell({ event: 'writable', key }),
+      );
     });
     tell({ event: 'asked', key });
   });
@@ -202,7 +210,11 @@ function socketRoute(maxMessageBytes) {
       if (data.isEcho) data.socket.send(isBinary ? bytes : bytes.toString(), isBinary);
     },
     drained(data) {
-      tell({ event: 'drained', key: data.key, buffered: guarded(data.key, () => data.socket.bufferedBytes()) });
+      tell({
+        event: 'drained',
+        key: data.key,
+        buffered: guarded(data.key, () => data.socket.bufferedBytes()),
+      });
       if (data.throwsAt === 'drained') throw new Error('thrown at a drain');
     },
     closed(data, code) {
@@ -268,7 +280,10 @@ const commands = {
       return untilFull > 0 ? socket.bufferedBytes() >= untilFull : sent >= times;
     };
     while (!isDone()) {
-      isSent = socket.send(text ?? (isBinary ? numbered(from + sent, size) : numbered(from + sent, size).toString()), isBinary);
+      isSent = socket.send(
+        text ?? (isBinary ? numbered(from + sent, size) : numbered(from + sent, size).toString()),
+        isBinary,
+      );
       sent += 1;
     }
     return { sent, isSent, buffered: socket.bufferedBytes() };

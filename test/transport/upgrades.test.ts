@@ -131,7 +131,10 @@ overTransports((server) => {
     await server.settled();
     expect(client.received).toHaveLength(0);
     await server.tell('accept', { key, protocol: 'one' });
-    expect(await client.answer()).toMatchObject({ status: 101, headers: { 'sec-websocket-protocol': 'one' } });
+    expect(await client.answer()).toMatchObject({
+      status: 101,
+      headers: { 'sec-websocket-protocol': 'one' },
+    });
     await echoes(client, 'hello');
   });
 
@@ -170,18 +173,21 @@ overTransports((server) => {
     }
   });
 
-  it.each(['end', 'reset'] as const)('tells once that one has gone before it was accepted (%s)', async (leave) => {
-    const key = newKey();
-    const client = await asks(`/ws/room?hold&k=${key}`);
-    await server.event('upgrade', key);
-    client[leave]();
-    await server.event('gone', key);
-    await client.cut();
-    await server.settled();
-    expect(server.of('gone', key)).toHaveLength(1);
-    expect(server.of('open', key)).toEqual([]);
-    expect(server.of('closed', key)).toEqual([]);
-  });
+  it.each(['end', 'reset'] as const)(
+    'tells once that one has gone before it was accepted (%s)',
+    async (leave) => {
+      const key = newKey();
+      const client = await asks(`/ws/room?hold&k=${key}`);
+      await server.event('upgrade', key);
+      client[leave]();
+      await server.event('gone', key);
+      await client.cut();
+      await server.settled();
+      expect(server.of('gone', key)).toHaveLength(1);
+      expect(server.of('open', key)).toEqual([]);
+      expect(server.of('closed', key)).toEqual([]);
+    },
+  );
 
   it('may accept one in the turn in which it leaves: it opens and closes, or neither', async () => {
     const key = newKey();
@@ -226,19 +232,22 @@ overTransports((server) => {
     await echoes(client, 'hello');
   });
 
-  it.each(['upgrade', 'open', 'message', 'closed'])('a throw at %s takes no other socket down', async (at) => {
-    const other = await RawClient.webSocket(server.port, '/ws/room?echo');
-    const key = newKey();
-    const client = await asks(`/ws/room?throws=${at}&k=${key}`);
-    await server.event('upgrade', key);
-    if (at !== 'upgrade') {
-      await client.answer().catch(() => {});
-      client.send(frame('text', 'hello'));
-      client.send(closeFrame(1000));
-      await server.event('closed', key);
-      await server.settled();
-      expect(server.of('closed', key)).toHaveLength(1);
-    }
-    await echoes(other, 'still here');
-  });
+  it.each(['upgrade', 'open', 'message', 'closed'])(
+    'a throw at %s takes no other socket down',
+    async (at) => {
+      const other = await RawClient.webSocket(server.port, '/ws/room?echo');
+      const key = newKey();
+      const client = await asks(`/ws/room?throws=${at}&k=${key}`);
+      await server.event('upgrade', key);
+      if (at !== 'upgrade') {
+        await client.answer().catch(() => {});
+        client.send(frame('text', 'hello'));
+        client.send(closeFrame(1000));
+        await server.event('closed', key);
+        await server.settled();
+        expect(server.of('closed', key)).toHaveLength(1);
+      }
+      await echoes(other, 'still here');
+    },
+  );
 });
