@@ -46,6 +46,8 @@ export class Gatekeeper {
   private controlApiKey: string | undefined;
   private metricsApiKey: string | undefined;
   private readonly configured: PublicOrigin | undefined;
+  /** Of a server that this is a part of. */
+  private mounted: { readonly prefix: string; readonly secure: boolean } | undefined;
 
   constructor(private readonly options: GatekeeperOptions) {
     this.rekey(options);
@@ -78,7 +80,7 @@ export class Gatekeeper {
 
   /** Public base of our URLs (`https://host/prefix`): as configured, or as the request at hand tells. */
   publicBase(caller?: Caller): string | undefined {
-    const at = this.configured ?? (caller && originFromHeaders(caller.header, this.options.secure));
+    const at = this.configured ?? (caller && this.toldBy(caller));
     return at && at.origin + at.prefix;
   }
 
@@ -147,8 +149,18 @@ export class Gatekeeper {
     return metricsApiKey !== undefined;
   }
 
+  /** Answers as a part of another server, below a prefix. @param secure whether that speaks TLS */
+  mount(prefix: string, secure: boolean): void {
+    this.mounted = { prefix, secure };
+  }
+
+  private toldBy({ header }: Caller): PublicOrigin {
+    const { prefix = '', secure = this.options.secure } = this.mounted ?? {};
+    return { ...originFromHeaders(header, secure), prefix };
+  }
+
   private urlsOf(caller: Caller, scheme: (origin: string) => string): string[] {
-    const at = this.configured ?? originFromHeaders(caller.header, this.options.secure);
+    const at = this.configured ?? this.toldBy(caller);
     const query = caller.hasBareQuery ? '?' : caller.query;
     return signedUrlCandidates({ origin: scheme(at.origin), prefix: at.prefix }, caller.path, query);
   }

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { type Clock, type Patience, systemClock } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
+import { bytesOf } from '../media/bytes.js';
 import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameClock } from '../media/frame-clock.js';
 import { Framer } from '../media/framer.js';
@@ -405,8 +406,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.outlet.open(socket);
   }
 
-  /** A message has come. Its memory is only lent. */
-  receive(message: ArrayBuffer, isBinary: boolean): void {
+  /** A message has come, at any offset of any memory, which is only lent. */
+  receive(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
     if (this.ended) return;
     const now = this.clock.now();
     const stamp = stampOf(now);
@@ -433,10 +434,10 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** Whether it is audio of a stall of ours that nobody is to hear: decoding all of that would be another stall. */
-  private isTooOld(message: ArrayBuffer): boolean {
+  private isTooOld(message: ArrayBuffer | Uint8Array): boolean {
     const ms = this.latestSamples / SAMPLES_PER_MS;
     if (ms === 0 || this.tap !== undefined || this.listenerCount('audio') > 0) return false;
-    const head = Buffer.from(message, 0, Math.min(message.byteLength, MEDIA_HEAD.length));
+    const head = bytesOf(message).subarray(0, MEDIA_HEAD.length);
     if (!head.equals(MEDIA_HEAD) || !this.backlog.isTooOld(ms)) return false;
     this.traffic.framesIn += ms / FRAME_MS;
     this.tooOld += ms / FRAME_MS;
@@ -496,8 +497,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** Everything that is not a plain media message: readable, and rare. A bad one never ends the call. */
-  private receiveSlowly(bytes: ArrayBuffer, isBinary: boolean, stamp: Stamp): void {
-    const message = isBinary ? undefined : parseInboundMessage(Buffer.from(bytes).toString());
+  private receiveSlowly(bytes: ArrayBuffer | Uint8Array, isBinary: boolean, stamp: Stamp): void {
+    const message = isBinary ? undefined : parseInboundMessage(bytesOf(bytes).toString());
     if (message?.event === 'connected') return;
     if (message?.event === 'start') {
       this.receiveStart(message);

@@ -516,10 +516,10 @@ describe('a raw leg is bounded', () => {
   });
 
   it('drops what a program does not read, and tells it once it reads again', async () => {
-    const sent: (string | Int16Array)[] = [];
+    const sent: (string | Uint8Array | Int16Array)[] = [];
     let buffered = 0;
     const socket = {
-      send: (m: string | Int16Array) => sent.push(m),
+      send: (m: string | Uint8Array | Int16Array) => sent.push(m) > 0,
       bufferedBytes: () => buffered,
       close() {},
     };

@@ -6,9 +6,12 @@ import type { Logger } from '../../telemetry/log.js';
  * What serves HTTP and WebSockets. There are two, `uws` and `node`, with one contract: this file. Whatever stands above knows
  * neither; `test/transport` holds both to it.
  *
- * Of a connection: a request whose line and headers are longer than {@link MAX_HEADER_BYTES} is answered 431, one that is no
- * HTTP 400, and the connection ends. Requests are handed out as they come, also in the turn of another one; a client that sends
- * its next request before it has its answer is cut. One that is silent for some ten seconds is cut as well.
+ * Of a connection: a request whose line and headers are longer than {@link MAX_HEADER_BYTES} is answered 431, one of another
+ * version than HTTP/1.1 505, one that does not say in one way where its body ends 400, and the connection ends. What is no HTTP is answered
+ * 400 or cut when it has been silent for some ten seconds, as any other. Requests are handed out as they come, also in the turn
+ * of another one; a client that sends its next request before it has its answer is cut.
+ *
+ * A handler that throws costs its own connection and is logged.
  */
 export interface Transport {
   readonly name: TransportName;
@@ -63,7 +66,7 @@ export interface Port {
   close(): void;
 }
 
-export type Method = 'get' | 'post' | 'del' | 'head' | 'options';
+export type Method = 'get' | 'post' | 'put' | 'patch' | 'del' | 'head' | 'options';
 
 /** Where requests lead. A path is `/fixed/:parameter`; a fixed part goes before a parameter, and `/*` comes last. */
 export interface Routes {
@@ -81,10 +84,12 @@ export interface Request {
   readonly path: string;
   /** What stands behind `?`; `undefined` where there is none. */
   readonly query: string | undefined;
-  /** A header by its lower-case name; empty text where it is absent; one of them where it was sent twice. */
+  /** A header by its lower-case name; empty text where it is absent; one of them, or a list, where it was sent twice. */
   header(name: string): string;
   /** All values of a header that was sent more than once, in their order. */
   lines(name: string): readonly string[];
+  /** All headers as they were sent, their names in lower case. */
+  headers(): (readonly [name: string, value: string])[];
   /** The n-th `:parameter` of the route, as it was sent. */
   parameter(index: number): string;
 }
@@ -108,12 +113,13 @@ export interface Reply {
   resume(): void;
   /**
    * Answers, once.
-   * @param body no body where there is none; of a `HEAD`, the one that is not sent but whose length is told
-   * @param close whether the connection ends with it
+   * @param body of a `HEAD`, the one that is not sent but whose length is told; of a 204 or 304, nothing is
+   * @param close whether the client is told that the connection ends with it; it does so at once behind a short body, else when
+   * the client has gone or is silent
    * @param onTaken told when the client has taken all of it, where it does not so at once
    * @returns whether it has
    */
-  answer(head: Head, body: Uint8Array | undefined, close: boolean, onTaken: () => void): boolean;
+  answer(head: Head, body: Uint8Array, close: boolean, onTaken: () => void): boolean;
   /** Begins an answer that goes on. @param onWritable told when the client takes more after it did not */
   begin(head: Head, onWritable: () => void): void;
   /** Sends more of it. False where the client does not keep up: all of it is kept, but write no more before it does. */
@@ -138,6 +144,8 @@ export interface SocketRoute<T> {
   drained(data: T): void;
   /** It is over, whoever ended it. Told once. @param code 1006 where the peer said nothing */
   closed(data: T, code: number): void;
+  /** One of the above has thrown; the socket goes on unless this closes it. */
+  failed(data: T, error: unknown): void;
 }
 
 /** A peer that reads nothing while so much piles up is cut. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Lobby, type LobbyRoom } from '../../src/server/lobby.js';
+import { Lobby, type LobbyRoom } from '../../src/server/transport/uws/lobby.js';
 
 class Hall implements LobbyRoom {
   connections = 0;

@@ -1,7 +1,7 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { uWS } from './uws.js';
+import type { Uws } from './load.js';
 
 /**
  * Where responses are upgraded after a wait. uWebSockets.js says on stderr of every one that it is not done within a cork;
@@ -13,10 +13,13 @@ export class UpgradeCork {
   private spare: HttpResponse | undefined;
   private socket: Socket | undefined;
 
+  constructor(private readonly uws: Uws) {}
+
   /** Asks for the response, over a listener on loopback that is gone afterwards. */
   async open(): Promise<void> {
+    const { uws } = this;
     await new Promise<void>((resolve) => {
-      const app = uWS.App().get('/', (response) => {
+      const app = uws.App().get('/', (response) => {
         response.onAborted(() => {
           this.spare = undefined;
         });
@@ -29,13 +32,13 @@ export class UpgradeCork {
           resolve();
           return;
         }
-        const socket = connect(uWS.us_socket_local_port(listener), '127.0.0.1');
+        const socket = connect(uws.us_socket_local_port(listener), '127.0.0.1');
         this.socket = socket;
         socket.unref();
         socket.on('error', () => {});
         socket.on('close', resolve);
         await once(socket, 'connect').catch(() => {});
-        uWS.us_listen_socket_close(listener);
+        uws.us_listen_socket_close(listener);
         socket.write('GET / HTTP/1.1\r\nhost: localhost\r\n\r\n');
       });
     });
