@@ -61,23 +61,32 @@ overTransports((server) => {
     const answer = await client.answer(true);
     expect(answer.headers['content-length']).toBe(length);
     expect(await goesOn(client)).toBe(true);
-    const { client: last } = await begun(`${wish}&close`, 'HEAD');
-    await last.answer(true);
-    await last.cut();
-    expect(last.received).toHaveLength(0);
   });
 
-  it.each(['size=10', 'status=204', 'status=503', 'size=2000000'])(
-    'ends the connection after %s where it is told to, and says so',
+  it.each(['size=10', 'status=404&size=10', 'status=503&size=0', 'size=1'])(
+    'ends the connection behind a short answer where it is told to, and says so (%s)',
     async (wish) => {
       const { client } = await begun(`${wish}&close`);
-      const answer = await client.answer();
-      expect(answer.headers.connection?.toLowerCase()).toBe('close');
+      expect((await client.answer()).headers.connection?.toLowerCase()).toBe('close');
       await client.cut();
       expect(client.isReset).toBe(false);
       expect(client.received).toHaveLength(0);
     },
   );
+
+  it.each([
+    ['GET', 'status=204'],
+    ['HEAD', 'size=10'],
+    ['GET', 'size=2000000'],
+  ])('tells a client that it is the last answer, who then goes (%s, %s)', async (method, wish) => {
+    const { client, key } = await begun(`${wish}&close`, method);
+    expect((await client.answer(method === 'HEAD')).headers.connection?.toLowerCase()).toBe('close');
+    client.end();
+    await client.cut();
+    await server.settled();
+    expect(client.received).toHaveLength(0);
+    expect(server.of('gone', key)).toEqual([]);
+  });
 
   it('answers at once and later', async () => {
     const { client } = await begun('wait=20&size=10');
@@ -127,14 +136,17 @@ overTransports((server) => {
     expect(await goesOn(client)).toBe(true);
   });
 
-  it('sends all of a long one before it hangs up', async () => {
+  it('sends all of a long one that is the last', async () => {
     const { client, key } = await begun('hold');
     client.pause();
     await server.tell('answer', { key, size: 16 * MIB, close: true });
     await server.settled();
     client.resume();
     expect((await client.answer()).body).toHaveLength(16 * MIB);
+    await server.event('taken', key);
+    client.end();
     await client.cut();
+    await server.settled();
     expect(server.of('gone', key)).toEqual([]);
   });
 

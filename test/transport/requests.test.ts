@@ -10,6 +10,7 @@ interface Seen {
   readonly path: string;
   readonly query: string | null;
   readonly headers: Readonly<Record<string, string>>;
+  readonly all: readonly (readonly [name: string, value: string])[];
   readonly lines: Readonly<Record<string, readonly string[]>>;
   readonly parameters: readonly string[];
   readonly peer: string;
@@ -53,8 +54,9 @@ overTransports((server) => {
     ['POST', 'post'],
     ['DELETE', 'del'],
     ['OPTIONS', 'options'],
-    ['PUT', 'any'],
-    ['PATCH', 'any'],
+    ['PUT', 'put'],
+    ['PATCH', 'patch'],
+    ['PROPFIND', 'any'],
     ['PURGE', 'any'],
   ])('gives %s to its handler, or to the one for any', async (method, handler) => {
     const seen = await see(method, '/echo');
@@ -106,7 +108,14 @@ overTransports((server) => {
     expect(seen.headers['x-one']).toBe('Some Value');
     expect(seen.lines['x-one']).toEqual(['Some Value']);
     expect(seen.lines['x-forwarded-for']).toEqual(['1.1.1.1, 2.2.2.2', '3.3.3.3']);
-    expect(seen.lines['x-forwarded-for']).toContain(seen.headers['x-forwarded-for']);
+    expect(seen.headers['x-forwarded-for']).toMatch(/^1\.1\.1\.1, 2\.2\.2\.2|3\.3\.3\.3$/);
+    expect(seen.all).toEqual([
+      ['host', 'localhost'],
+      ['x-one', 'Some Value'],
+      ['x-forwarded-for', '1.1.1.1, 2.2.2.2'],
+      ['x-forwarded-for', '3.3.3.3'],
+      ['x-empty', ''],
+    ]);
     expect(seen.headers['x-none']).toBe('');
     expect(seen.lines['x-none']).toEqual([]);
     expect(seen.headers['x-empty']).toBe('');
@@ -216,12 +225,13 @@ overTransports((server) => {
   // A silent one is cut after some ten seconds, see test/soak.
   it.each([
     ['no HTTP', 'hello\r\n\r\n'],
+    ['no version', 'GET /echo?k=KEY\r\nHost: x\r\n\r\n'],
     ['a bare CR in a header', 'GET /echo?k=KEY HTTP/1.1\r\nHost: x\r\nX-A: a\rb\r\n\r\n'],
   ])('answers 400 to %s, or waits for the rest until that client is a silent one', async (_, bytes) => {
     const key = newKey();
     const client = await RawClient.sending(server.port, bytes.replace('KEY', key));
     await server.settled();
-    if (client.received.length > 0) expect((await client.answer()).status).toBe(400);
+    if (client.received.length > 0) expect((await client.answer()).status).toBeOneOf([400, 505]);
     expect(server.of('asked', key)).toEqual([]);
   });
 
@@ -238,9 +248,7 @@ overTransports((server) => {
     ['an absolute URL', 'GET http://other.example/echo?a=1 HTTP/1.1'],
     ['an absolute URL of TLS', 'GET https://other.example/echo?a=1 HTTP/1.1'],
     ['HTTP/1.0', 'GET /echo?a=1 HTTP/1.0'],
-    ['HTTP/0.9', 'GET /echo?a=1'],
     ['CONNECT', 'CONNECT other.example:443 HTTP/1.1'],
-    ['no path', 'GET * HTTP/1.1'],
   ])('leads %s where it should, or refuses it', async (_, line) => {
     const client = await RawClient.sending(server.port, `${line}\r\nHost: x\r\n\r\n`);
     const answer = await client.answer().catch(() => undefined);

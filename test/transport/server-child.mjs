@@ -46,7 +46,7 @@ function answer(key, reply, { status = 200, size, text, close = false, headers =
       tell({ event: 'taken', key }),
     );
     tell({ event: 'answered', key, isTaken });
-    if (again) reply.answer({ status: 500, headers: [] }, undefined, false, () => {});
+    if (again) reply.answer({ status: 500, headers: [] }, pattern(0), false, () => {});
   });
 }
 
@@ -77,6 +77,7 @@ const echo = (handler) => (request, reply) => {
     path: request.path,
     query: request.query ?? null,
     headers: Object.fromEntries(names.map((header) => [header, request.header(header)])),
+    all: request.headers(),
     lines: Object.fromEntries(names.map((header) => [header, request.lines(header)])),
     parameters: [request.parameter(0), request.parameter(1)],
     peer: reply.peer,
@@ -87,7 +88,7 @@ const echo = (handler) => (request, reply) => {
 };
 
 function addRoutes(routes) {
-  for (const method of ['get', 'post', 'del', 'head', 'options', 'any']) {
+  for (const method of ['get', 'post', 'put', 'patch', 'del', 'head', 'options', 'any']) {
     routes.on(method, '/echo', echo(method));
   }
   routes.on('get', '/only-get', echo('get'));
@@ -226,6 +227,9 @@ function socketRoute(maxMessageBytes) {
         tell({ event: 'afterwards', key: data.key, isSent, buffered: data.socket?.bufferedBytes() });
       });
       if (data.throwsAt === 'closed') throw new Error('thrown at a close');
+    },
+    failed(data, error) {
+      tell({ event: 'failed', key: data.key, message: error.message });
     },
   };
 }
