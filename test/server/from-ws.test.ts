@@ -242,10 +242,9 @@ class FullSocket extends EventEmitter implements WsSocket {
   drain(): void {
     this.isFull = false;
     this.bufferedAmount = 0;
-    for (const { data, sent } of this.waiting.splice(0)) {
-      this.taken.push(String(Buffer.from(data as Uint8Array)));
-      sent();
-    }
+    const waiting = this.waiting.splice(0);
+    this.taken.push(...waiting.map(({ data }) => String(Buffer.from(data as Uint8Array))));
+    for (const { sent } of waiting) sent();
   }
   ping(): void {}
   close(): void {
