@@ -17,6 +17,10 @@ it('the package holds what a user needs to run it, and nothing of ours', () => {
     'README.md',
     'CHANGELOG.md',
     'LICENSE',
+    'LICENSE-THIRD-PARTY.md',
+    'docs/library.md',
+    'docs/config-file.md',
+    'docs/examples/library-express.ts',
     'native/wasm/trunkline-simd.wasm',
     'native/wasm/trunkline.wasm',
     'dist/index.js',
@@ -35,8 +39,8 @@ it('the package holds what a user needs to run it, and nothing of ours', () => {
   ]) {
     expect(paths).toContain(needed);
   }
-  const roots = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'];
-  const folders = ['dist', 'native', 'prebuilds', 'src'];
+  const roots = ['CHANGELOG.md', 'LICENSE', 'LICENSE-THIRD-PARTY.md', 'README.md', 'package.json'];
+  const folders = ['dist', 'docs', 'native', 'prebuilds', 'src'];
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
