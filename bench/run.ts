@@ -13,6 +13,7 @@ import { benchStartup } from './startup.js';
 import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
 import { benchTelemetry } from './telemetry.js';
+import { benchTransports } from './transports.js';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   latency: benchLatency,
@@ -33,6 +34,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   lead: benchLead,
   siege: benchSiege,
   events: benchEvents,
+  transports: benchTransports,
 };
 
 const wanted = process.argv.slice(2);
