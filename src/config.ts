@@ -4,6 +4,7 @@ import { isRedisUrl } from './calls/fleet/redis-address.js';
 import { GatewayError } from './errors.js';
 import { TRANSCODERS } from './media/transcoders.js';
 import { isNetwork } from './server/strangers.js';
+import { SERVERS, type ServerChoice } from './server/transport/servers.js';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
 import { isPublicUrl } from './twilio/public-url.js';
 import { isWebhookSecret } from './webhooks/signature.js';
@@ -12,6 +13,7 @@ import { isWebhookSecret } from './webhooks/signature.js';
 export interface Config {
   readonly host: string;
   readonly port: number;
+  readonly server: ServerChoice;
   readonly operationsPort?: number;
   readonly metricsApiKey?: string;
   readonly trustedProxies?: readonly string[];
@@ -160,6 +162,7 @@ const Environment = z.object({
   REDIS_URL: text.refine(isRedisUrl).optional(),
   NODE_ID: text.regex(/^[A-Za-z0-9._-]{1,64}$/).optional(),
   TRANSCODER: z.enum(TRANSCODERS).default('auto'),
+  SERVER: z.enum(SERVERS).default('auto'),
   LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
 });
 
@@ -214,6 +217,7 @@ const WANTED: Readonly<Record<keyof z.input<typeof Environment>, string>> = {
   REDIS_URL: 'a redis://, rediss:// or redis-sentinel:// URL',
   NODE_ID: '1 to 64 letters, digits, ".", "_" or "-"',
   TRANSCODER: 'auto, native or wasm',
+  SERVER: 'auto, uws or node',
   LOG_LEVEL: LOG_LEVELS.join(', '),
 };
 
@@ -259,6 +263,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return {
     host: e.HOST,
     port: e.PORT,
+    server: e.SERVER,
     ...(e.OPERATIONS_PORT && { operationsPort: e.OPERATIONS_PORT }),
     ...(e.METRICS_API_KEY && { metricsApiKey: e.METRICS_API_KEY }),
     ...(e.TRUSTED_PROXIES && { trustedProxies: e.TRUSTED_PROXIES }),

@@ -1,5 +1,8 @@
 import { EventEmitter } from 'node:events';
+import type { Server as HttpServer } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
 import { hostname } from 'node:os';
+import { Server as TlsServer } from 'node:tls';
 import type { AnsweredFacts, Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
 import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.js';
@@ -30,6 +33,8 @@ import { Gatekeeper } from './server/gatekeeper.js';
 import { Legs } from './server/legs/legs.js';
 import { LiveRoutes } from './server/live/live-routes.js';
 import type { TwilioMediaStream } from './server/media-stream.js';
+import type { HealthFacts } from './server/operations-routes.js';
+import type { OwnRoutes } from './server/own-routes.js';
 import { checkPlaceCall, type PlaceCallRequest } from './server/place-call.js';
 import type { RecordingResult } from './server/recording/recording.js';
 import {
@@ -43,13 +48,16 @@ import { Server } from './server/server.js';
 import type { Apology } from './server/session.js';
 import { isNetwork, Strangers } from './server/strangers.js';
 import { Switchboard } from './server/switchboard.js';
+import { chooseTransport } from './server/transport/choice.js';
+import { attachedOrigin } from './server/transport/node/transport.js';
+import { SERVERS, type ServerChoice } from './server/transport/servers.js';
 import { Descriptors } from './telemetry/descriptors.js';
 import type { LatencySummary } from './telemetry/histogram.js';
 import type { LatencySummaries } from './telemetry/latencies.js';
 import { createLog, type Logger, type LogLevel } from './telemetry/log.js';
 import { Metrics } from './telemetry/metrics.js';
 import type { TrafficCounts } from './telemetry/traffic.js';
-import { isPublicUrl } from './twilio/public-url.js';
+import { isPublicUrl, parsePublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { createRefusalTwiml } from './twilio/twiml.js';
 import { VERSION } from './version.js';
@@ -61,6 +69,16 @@ export interface GatewayOptions {
   readonly host?: string;
   /** Port to listen on; default 3000; 0 takes a free one. */
   readonly port?: number;
+  /**
+   * What serves: `uws` (uWebSockets.js), `node` (Node's own HTTP), or `auto`, the default: uWebSockets.js where it has a binary
+   * for this Node and the C library.
+   */
+  readonly server?: ServerChoice;
+  /**
+   * Routes of yours beside the gateway's, such as `{ 'GET /prices/:id': (request) => Response.json(…) }`, by Fetch's `Request` and
+   * `Response`. Bodies are of at most 64 KiB, and answers are sent whole. An address gets 50 a second at once.
+   */
+  readonly routes?: OwnRoutes;
   /** Port of their own for `/health`, `/ready`, `/metrics`, `/v1` and `/dashboard`, at the same address; 0 takes a free one. */
   readonly operationsPort?: number;
   /** Bearer key of `/metrics`, which anybody may read without it. */
@@ -202,6 +220,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly recordings: Recordings;
   private readonly desk: ControlDesk;
   private readonly server: Server;
+  /** What `/health` says of it. */
+  private readonly facts: { -readonly [K in keyof HealthFacts]: HealthFacts[K] };
   private readonly descriptors: Descriptors;
   private readonly log: Logger;
   private readonly clock: Clock;
@@ -349,7 +369,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
     // Something better did not load: nobody chose this.
-    if (core.origin.includes('; not '))
+    if (core.origin.includes('; '))
       warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
     const { limit, reserve } = this.descriptors;
     const needed = descriptorsFor(options) + reserve;
@@ -360,6 +380,16 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       );
     }
     for (const warning of warnings) this.log.warn(warning);
+    this.facts = {
+      version: VERSION,
+      transcoder: core.backend,
+      kernels: core.kernels,
+      core: core.origin,
+      server: undefined,
+      transport: undefined,
+      bridge: this.bridge.name,
+      warnings,
+    };
     const { trustedProxies } = options;
     const probes = new Strangers(trustedProxies, PROBES_PER_SECOND);
     const answers = new Answers(new Strangers(trustedProxies), probes, this.log, clock);
@@ -386,17 +416,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         ...this.switchboard.past.figures,
         ...this.recordings.figures,
       ]),
-      facts: {
-        version: VERSION,
-        transcoder: core.backend,
-        kernels: core.kernels,
-        core: core.origin,
-        bridge: this.bridge.name,
-        warnings,
-      },
+      facts: this.facts,
       log: this.log,
       clock,
       descriptors: this.descriptors,
+      routes: options.routes ?? {},
       tls,
       isSplit: options.operationsPort !== undefined,
     });
@@ -408,37 +432,79 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * bridge's `open` throws
    */
   async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
-    if (this.isListening || this.closing !== undefined) {
-      const received = this.closing === undefined ? 'one that listens already' : 'one that was closed';
-      throw new GatewayError('GW_LISTENING', `Expected a new gateway for listen but received ${received}`);
-    }
-    this.isListening = true;
     const { host = '127.0.0.1', port = 3000, tls } = this.options;
-    const ports = await this.openAndListen(host, port).catch((error) => {
-      this.isListening = false;
-      throw error;
+    const ports = await this.open('listen', async () => {
+      const transport = chooseTransport(this.options.server);
+      const { sharePort = false, operationsPort } = this.options;
+      const found = await this.server.listen(transport, host, port, operationsPort, sharePort);
+      this.facts.server = transport.name;
+      this.facts.transport = transport.origin;
+      return found;
     });
     const address = host.includes(':') ? `[${host}]` : host;
     const urlOf = (port: number) => `${tls === undefined ? 'http' : 'https'}://${address}:${port}`;
     const url = urlOf(ports.port);
     const operationsUrl = urlOf(ports.operationsPort ?? ports.port);
-    const { backend: transcoder, kernels, origin } = core;
+    const { warnings: _, ...facts } = this.facts;
     this.log.info(
-      {
-        url,
-        ...(ports.operationsPort === undefined ? {} : { operationsUrl }),
-        bridge: this.bridge.name,
-        transcoder,
-        kernels,
-        core: origin,
-        version: VERSION,
-      },
+      { url, ...(ports.operationsPort === undefined ? {} : { operationsUrl }), ...facts },
       'listening',
     );
     return { host, port: ports.port, url, operationsUrl };
   }
 
-  private async openAndListen(host: string, port: number) {
+  /**
+   * Serves within an HTTP server of yours, below a prefix: webhooks, media sockets, `/v1`, `/dashboard`, `/health` and
+   * `/metrics`. All other requests go on to your own listeners; ours never reach them. The server may listen already or later,
+   * and stays open when the gateway is closed. Signatures are checked for `publicUrl`, which ends in the prefix; without it, for the
+   * address that a request tells and the prefix.
+   * @param server as `createServer`, Express' `listen` or Fastify's `server` give it
+   * @param options `prefix` such as `/phone`; without it, only paths that the gateway knows are taken
+   * @throws TypeError for a prefix, a `publicUrl`, an `operationsPort` or `tls` that does not go with it; GatewayError
+   * `GW_LISTENING` where it listens, or did and was closed; what the bridge's `open` throws
+   */
+  async attach(
+    server: HttpServer | HttpsServer,
+    { prefix = '' }: { readonly prefix?: string } = {},
+  ): Promise<void> {
+    if (typeof server?.emit !== 'function')
+      throw expected('a server of node:http or node:https', 'server', server);
+    if (prefix !== '' && !/^(\/[\w.~-]+)+$/.test(prefix))
+      throw expected('a path like /phone', 'prefix', prefix);
+    const { publicUrl, operationsPort, tls, sharePort } = this.options;
+    if (publicUrl !== undefined && !parsePublicUrl(publicUrl).prefix.endsWith(prefix)) {
+      throw expected(`a URL that ends in ${prefix}, where the gateway is attached,`, 'publicUrl', publicUrl);
+    }
+    for (const [name, value] of Object.entries({ operationsPort, tls, sharePort: sharePort || undefined })) {
+      if (value !== undefined)
+        throw new TypeError(`Expected no ${name} for a gateway in another server but received one`);
+    }
+    await this.open('attach', async () => {
+      this.gatekeeper.mount(prefix, server instanceof TlsServer);
+      this.server.attach(server, prefix);
+      this.facts.server = 'node';
+      this.facts.transport = attachedOrigin();
+    });
+    const { warnings: _, ...facts } = this.facts;
+    this.log.info({ prefix, ...facts }, 'attached');
+  }
+
+  /** @param serve begins to answer */
+  private async open<T>(what: 'listen' | 'attach', serve: () => Promise<T>): Promise<T> {
+    if (this.isListening || this.closing !== undefined) {
+      const received = this.closing === undefined ? 'one that listens already' : 'one that was closed';
+      throw new GatewayError('GW_LISTENING', `Expected a new gateway for ${what} but received ${received}`);
+    }
+    this.isListening = true;
+    try {
+      return await this.openAndServe(serve);
+    } catch (error) {
+      this.isListening = false;
+      throw error;
+    }
+  }
+
+  private async openAndServe<T>(serve: () => Promise<T>): Promise<T> {
     this.recordings.open();
     this.desk.open();
     this.eventWebhooks?.open();
@@ -447,13 +513,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     try {
       await this.fleet?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
-      const { sharePort = false, operationsPort } = this.options;
-      const ports = await this.server.listen(host, port, operationsPort, sharePort);
+      const served = await serve();
       this.switchboard.open();
       this.descriptors.start();
       await this.fleet?.serve();
       this.eventWebhooks?.start();
-      return ports;
+      return served;
     } catch (error) {
       // Nothing that was started keeps a process alive that cannot serve.
       await this.fleet?.close();
@@ -638,6 +703,8 @@ function checkOptions(options: GatewayOptions): void {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw expected('0 to 65535', 'port', port);
   if (!Number.isInteger(maxCalls) || maxCalls < 1)
     throw expected('a whole number from 1', 'maxCalls', maxCalls);
+  const { server = 'auto' } = options;
+  if (!SERVERS.includes(server)) throw expected(SERVERS.join(', '), 'server', server);
   const { operationsPort = 0, trustedProxies = [] } = options;
   if (!Number.isInteger(operationsPort) || operationsPort < 0 || operationsPort > 65_535) {
     throw expected('0 to 65535', 'operationsPort', operationsPort);

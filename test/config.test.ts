@@ -23,6 +23,7 @@ describe('the configuration', () => {
     expect(readConfig(ACCOUNT)).toEqual({
       host: '127.0.0.1',
       port: 3000,
+      server: 'auto',
       twilio: { accountSid: SID, authTokens: ['secret-token'], validate: true },
       localRoom: 'call',
       maxCalls: 1000,
@@ -66,11 +67,13 @@ describe('the configuration', () => {
       NODE_ID: 'gateway-1.eu',
       TRANSCODER: 'native',
       LOG_LEVEL: 'debug',
+      SERVER: 'node',
       SOMETHING_ELSE: 'x',
     });
     expect(config).toEqual({
       host: '::',
       port: 0,
+      server: 'node',
       operationsPort: 3001,
       metricsApiKey: 'sixteen-figures!',
       trustedProxies: ['10.0.0.0/8', '::1'],

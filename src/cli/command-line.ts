@@ -23,7 +23,8 @@ export async function runCommandLine(args: readonly string[], options?: ShellOpt
     return shell.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) {
-      if (error.code === 'commander.version') shell.console.log(await coreLine());
+      if (error.code === 'commander.version')
+        shell.console.log(`${await coreLine()}\n${await serverLine(shell.env)}`);
       return error.exitCode;
     }
     // A GatewayError says what was expected, the system's own errors what failed; else it is a fault of ours.
@@ -37,7 +38,7 @@ export async function runCommandLine(args: readonly string[], options?: ShellOpt
 function programFor(shell: Shell): Command {
   const program = new Command('trunkline')
     .description('Phone-audio gateway: Twilio calls in and out, their audio as 48 kHz PCM.')
-    .version(VERSION, '-V, --version', 'output the version, and the core that audio runs on')
+    .version(VERSION, '-V, --version', 'output the version, the core that audio runs on, and what serves')
     .showHelpAfterError('(see --help)')
     .exitOverride()
     .configureOutput({
@@ -46,6 +47,18 @@ function programFor(shell: Shell): Command {
     });
   for (const commandFor of COMMANDS) program.addCommand(commandFor(shell).copyInheritedSettings(program));
   return program;
+}
+
+/** What would serve; loaded only where somebody asks. */
+async function serverLine(env: NodeJS.ProcessEnv): Promise<string> {
+  try {
+    const { chooseTransport } = await import('../server/transport/choice.js');
+    const { SERVERS } = await import('../server/transport/servers.js');
+    const { name, origin } = chooseTransport(SERVERS.find((server) => server === env.SERVER));
+    return `${name} server: ${origin}`;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** Which core audio runs on; loaded only where somebody asks. */

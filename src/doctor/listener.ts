@@ -17,7 +17,7 @@ export const listener: Check = {
     } catch {
       return { mark: 'skip', says: `No gateway listens on this machine, at ${url}` };
     }
-    if (health.headers.uwebsockets === undefined || health.status !== 200) {
+    if (!health.isHealth || health.status !== 200) {
       return {
         mark: 'warn',
         says: `Something listens at ${url} that is no gateway (status ${health.status})`,

@@ -175,7 +175,7 @@ function candidates(
     /^([^?#]*)(?:\?([^#]*))?/.exec(request.url.replace(/^\w+:\/\/[^/]*/, '')) ?? [];
   // What was kept as an absolute URL may have lost its headers.
   const header = (name: string) => request.headers[name] ?? (name === 'host' ? hostOf(request.url) : '');
-  const at = configured ?? originFromHeaders(header, config.tls !== undefined);
+  const at = configured ?? originFromHeaders(header, { secure: config.tls !== undefined });
   const origin = isUpgrade(request) ? webSocketOrigin(at.origin) : at.origin;
   return signedUrlCandidates({ origin, prefix: at.prefix }, path, query === '' ? '?' : (query ?? ''));
 }

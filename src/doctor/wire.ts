@@ -31,6 +31,8 @@ export interface Answer {
   /** Code and text of an error in the gateway's own JSON; absent where somebody else answered. */
   readonly code?: string;
   readonly message?: string;
+  /** Whether it is what a gateway's `/health` says. */
+  readonly isHealth?: boolean;
   /** How long it took, and when it was there, by our clock. */
   readonly ms: number;
   readonly receivedAt: number;
@@ -165,10 +167,12 @@ function answerOf(response: IncomingMessage, text: string, started: number, cloc
   return { status: statusCode, headers, ...errorOf(text), ...at };
 }
 
-/** The gateway's own errors are JSON with a code that begins with `GW_`. */
-function errorOf(text: string): { code?: string; message?: string } {
+/** The gateway's own errors are JSON with a code that begins with `GW_`; its health tells of its core. */
+function errorOf(text: string): Pick<Answer, 'code' | 'message' | 'isHealth'> {
   try {
-    const { code, message } = (JSON.parse(text) as { error: { code: unknown; message: unknown } }).error;
+    const said = JSON.parse(text) as { transcoder?: unknown; error: { code: unknown; message: unknown } };
+    if (said.transcoder !== undefined) return { isHealth: true };
+    const { code, message } = said.error;
     return typeof code === 'string' && code.startsWith('GW_') ? { code, message: String(message) } : {};
   } catch {
     return {};

@@ -1,8 +1,8 @@
-import type { HttpResponse } from 'uWebSockets.js';
 import type { Clock, Timer } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Figure } from '../telemetry/metrics.js';
 import type { Strangers } from './strangers.js';
+import type { Reply } from './transport/transport.js';
 import { Turns } from './turns.js';
 
 /** What is answered to one request. */
@@ -15,9 +15,7 @@ export interface Answer {
 
 /** A request that is owed its answer. */
 export interface Asked {
-  readonly response: HttpResponse;
-  /** Answered without its body. */
-  readonly isHead: boolean;
+  readonly reply: Reply;
   /** Whether its connection is closed after the answer, whatever that is. */
   readonly isLast: boolean;
   /** Has shown a key or a signature. */
@@ -34,43 +32,16 @@ export interface Asked {
 /** How long a stranger waits, at least, for an answer who has asked for more than its share, and how many of them may. */
 const HELD_MS = 1_000;
 const MAX_HELD = 1_000;
-/** An answer up to this is handed over whole; of a longer one no more than the socket takes. */
-const SMALL_BYTES = 16 * 1024;
 /** Bytes of answers that clients have not taken yet, of all connections, and how long one may take. */
 const MAX_UNTAKEN_BYTES = 32 * 1024 * 1024;
 const TAKEN_WITHIN_MS = 30_000;
 
 const TOLD_EVERY_MS = 60_000;
 
-const REASONS: Readonly<Record<number, string>> = {
-  200: 'OK',
-  201: 'Created',
-  202: 'Accepted',
-  204: 'No Content',
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  409: 'Conflict',
-  410: 'Gone',
-  413: 'Content Too Large',
-  415: 'Unsupported Media Type',
-  426: 'Upgrade Required',
-  500: 'Internal Server Error',
-  502: 'Bad Gateway',
-  503: 'Service Unavailable',
-};
-
-/** The status line uWebSockets.js wants. */
-export function statusLine(status: number): string {
-  return `${status} ${REASONS[status] ?? 'Unknown'}`;
-}
-
 /**
  * Gives answers: never in the turn of the event loop in which the request came, and only so much in any other.
  *
- * uWebSockets.js hands requests out as they stand in what a client has sent, and cuts a client that has sent the next one
+ * A transport hands requests out as they stand in what a client has sent, and cuts a client that has sent the next one
  * before it has its answer. So a connection gets one request dealt with at a time, whatever it sends; an answer counts as
  * given when the socket has taken all of it.
  */
@@ -108,11 +79,10 @@ export class Answers {
 
   give(asked: Asked, answer: Answer): void {
     if (asked.isGone) return;
-    const { response, isKnown, isProbe, forwardedFor } = asked;
+    const { reply, isKnown, isProbe, forwardedFor } = asked;
     const write = () => this.write(asked, answer);
-    const peer = () => new Uint8Array(response.getRemoteAddress());
     const shares = isProbe ? this.probes : this.strangers;
-    if (isKnown || shares.admit(peer(), forwardedFor, this.clock.now())) {
+    if (isKnown || shares.admit(reply.peer, forwardedFor, this.clock.now())) {
       // A turn for those who asked before: the request at hand is one of them.
       if (this.turns.isRunning) write();
       else this.turns.add(write);
@@ -121,7 +91,7 @@ export class Answers {
       this.tell();
       this.counts.cut += 1;
       this.turns.add(() => {
-        if (!asked.isGone) response.close();
+        if (!asked.isGone) reply.close();
       });
     }
   }
@@ -131,7 +101,7 @@ export class Answers {
     this.held += 1;
     this.counts.held += 1;
     // What it sends meanwhile, a body without end perhaps, is not read.
-    asked.response.pause();
+    asked.reply.pause();
     const release = () => {
       this.held -= 1;
       this.clock.cancel(timer);
@@ -140,7 +110,7 @@ export class Answers {
     // Those who come together do not come together again.
     const timer = this.clock.after(HELD_MS * (1 + Math.random()), () => {
       release();
-      asked.response.resume();
+      asked.reply.resume();
       this.turns.add(write);
     });
     asked.onGone = release;
@@ -156,54 +126,33 @@ export class Answers {
 
   private write(asked: Asked, { status, contentType, body, headers }: Answer): void {
     if (asked.isGone) return;
-    const { response } = asked;
+    const { reply } = asked;
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
     // Whoever is refused, or has no key, comes with a new connection for the next request.
     const isLast = asked.isLast || !asked.isKnown || (status >= 400 && status < 500);
-    response.cork(() => {
-      response.writeStatus(statusLine(status));
-      if (contentType !== undefined) response.writeHeader('content-type', contentType);
-      for (const [name, value] of headers) response.writeHeader(name, value);
-      if (bytes.length <= SMALL_BYTES && status !== 204 && !asked.isHead) {
-        response.end(bytes, isLast);
-        return;
-      }
-      // Told to close in these ways, uWebSockets.js would write a wrong length, or never be done.
-      if (isLast) response.writeHeader('connection', 'close');
-      if (status === 204) response.endWithoutBody();
-      else if (asked.isHead) {
-        response.writeHeader('content-length', String(bytes.length));
-        response.endWithoutBody();
-      } else this.writeLong(asked, bytes);
-    });
-  }
-
-  /** All that the socket takes now, the rest when it takes more. */
-  private writeLong(asked: Asked, bytes: Uint8Array): void {
-    const { response } = asked;
-    const [, isTaken] = response.tryEnd(bytes, bytes.length);
-    if (isTaken) return;
-    let isOpen = true;
-    this.untakenBytes += bytes.length;
+    const head =
+      contentType === undefined
+        ? { status, headers }
+        : { status, headers: [['content-type', contentType] as const, ...headers] };
+    let isOver = false;
+    let timer: Timer | undefined;
     const over = () => {
-      isOpen = false;
+      isOver = true;
+      if (timer === undefined) return;
       this.untakenBytes -= bytes.length;
       this.clock.cancel(timer);
       asked.onGone = undefined;
     };
+    const isTaken = reply.answer(head, bytes, isLast, over);
+    if (isTaken || isOver) return;
+    this.untakenBytes += bytes.length;
     const cut = () => {
-      if (!isOpen) return;
+      if (isOver) return;
       this.counts.cut += 1;
-      response.close();
+      reply.close();
     };
-    const timer: Timer = this.clock.after(TAKEN_WITHIN_MS, cut);
+    timer = this.clock.after(TAKEN_WITHIN_MS, cut);
     asked.onGone = over;
-    response.onWritable((offset) => {
-      const [isSent, isDone] = response.tryEnd(bytes.subarray(offset), bytes.length);
-      if (isDone) over();
-      return isSent;
-    });
-    // Not from within the cork.
     if (this.untakenBytes > MAX_UNTAKEN_BYTES) this.turns.add(cut);
   }
 }

@@ -1,7 +1,7 @@
-import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import { GatewayError } from '../errors.js';
-import { type Answers, type Asked, statusLine } from './answers.js';
+import type { Answers, Asked } from './answers.js';
 import { StreamedAnswer } from './streamed-answer.js';
+import type { Reply, Request } from './transport/transport.js';
 
 /** Largest request body taken, in bytes. */
 export const MAX_BODY_BYTES = 64 * 1024;
@@ -20,6 +20,8 @@ const HEADERS = [
   'x-twilio-signature',
 ] as const;
 
+type Headers = readonly (readonly [name: string, value: string])[];
+
 /** The JSON body of an error. What is not a GatewayError is a fault of ours and says nothing of itself. */
 export function errorBody(error: unknown): { status: number; body: string } {
   const known = error instanceof GatewayError;
@@ -35,6 +37,8 @@ export class Exchange implements Asked {
   /** Whether the URL ends in a `?`, which says nothing. */
   readonly hasBareQuery: boolean;
   readonly isHead: boolean;
+  /** Those that no route of ours looks at as well; none unless asked for. */
+  readonly allHeaders: Headers;
   /** Whether it has shown a key or a signature; set by whoever has checked it. */
   isKnown = false;
   isProbe = false;
@@ -48,30 +52,27 @@ export class Exchange implements Asked {
 
   /** Must be made before the route's handler returns. */
   constructor(
-    readonly response: HttpResponse,
-    request: HttpRequest,
+    readonly reply: Reply,
+    request: Request,
     private readonly answers: Answers,
     parameters = 0,
+    keepsHeaders = false,
   ) {
-    this.path = request.getUrl();
-    const query = request.getQuery();
-    this.query = query ?? '';
-    this.hasBareQuery = query === '';
-    this.isHead = request.getMethod() === 'head';
-    for (const name of HEADERS) this.headers.set(name, request.getHeader(name));
-    if (this.header('x-forwarded-for') !== '') this.headers.set('x-forwarded-for', forwardedBy(request));
-    for (let i = 0; i < parameters; i++) this.values.push(request.getParameter(i) ?? '');
-    response.onAborted(() => {
+    this.path = request.path;
+    this.query = request.query ?? '';
+    this.hasBareQuery = request.query === '';
+    this.isHead = request.method === 'head';
+    this.allHeaders = keepsHeaders ? request.headers() : [];
+    for (const name of HEADERS) this.headers.set(name, request.header(name));
+    // All lines of it, as one list: a proxy may add a line of its own behind what its client sent.
+    if (this.header('x-forwarded-for') !== '') {
+      this.headers.set('x-forwarded-for', request.lines('x-forwarded-for').join(','));
+    }
+    for (let i = 0; i < parameters; i++) this.values.push(request.parameter(i));
+    reply.onGone(() => {
       this.isGone = true;
       this.onGone?.();
     });
-    if (this.header('content-length') !== '' && !hasOneLength(request)) {
-      this.error(
-        new GatewayError('GW_BAD_REQUEST', 'Expected one Content-Length, a number, but received others', {
-          status: 400,
-        }),
-      );
-    }
   }
 
   /** A request header by its lower-case name; empty text where it is absent. */
@@ -131,7 +132,7 @@ export class Exchange implements Asked {
       }
       const chunks: Buffer[] = [];
       let size = 0;
-      this.response.onData((chunk, isLast) => {
+      this.reply.onData((chunk, isLast) => {
         size += chunk.byteLength;
         if (size > limit) {
           tooLarge();
@@ -139,11 +140,10 @@ export class Exchange implements Asked {
         }
         // Nearly every body comes in one piece.
         if (isLast && chunks.length === 0) {
-          resolve(whole(Buffer.from(chunk)));
+          resolve(whole(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)));
           return;
         }
-        // The chunk is neutered when this callback returns.
-        chunks.push(Buffer.from(new Uint8Array(chunk)));
+        chunks.push(Buffer.from(chunk));
         if (isLast) resolve(whole(Buffer.concat(chunks)));
       });
     });
@@ -194,15 +194,15 @@ export class Exchange implements Asked {
     if (this.isHead) this.answer(200, contentType);
     if (this.isDone) return undefined;
     this.isOver = true;
-    this.response.cork(() => {
-      this.response
-        .writeStatus(statusLine(200))
-        .writeHeader('content-type', contentType)
-        .writeHeader('cache-control', 'no-store')
+    const answer = new StreamedAnswer(this.reply, {
+      status: 200,
+      headers: [
+        ['content-type', contentType],
+        ['cache-control', 'no-store'],
         // nginx holds answers back otherwise.
-        .writeHeader('x-accel-buffering', 'no');
+        ['x-accel-buffering', 'no'],
+      ],
     });
-    const answer = new StreamedAnswer(this.response);
     this.onGone = () => answer.gone();
     return answer;
   }
@@ -220,25 +220,4 @@ export class Exchange implements Asked {
 function clientGone(): GatewayError {
   const message = 'Expected a client that waits for its answer but it has gone';
   return new GatewayError('GW_CLIENT_GONE', message, { status: 400 });
-}
-
-/** All lines of it, as one list: a proxy may add a line of its own behind what its client sent. */
-function forwardedBy(request: HttpRequest): string {
-  const lines: string[] = [];
-  request.forEach((name, value) => {
-    if (name === 'x-forwarded-for') lines.push(value);
-  });
-  return lines.join(',');
-}
-
-/** Of two lengths a proxy may believe the other one (RFC 9112 section 6.3). */
-function hasOneLength(request: HttpRequest): boolean {
-  let count = 0;
-  let isNumber = true;
-  request.forEach((name, value) => {
-    if (name !== 'content-length') return;
-    count += 1;
-    isNumber = /^\d{1,15}$/.test(value);
-  });
-  return count === 1 && isNumber;
 }

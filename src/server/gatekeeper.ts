@@ -9,6 +9,7 @@ import {
   parsePublicUrl,
   type RequestHead,
   signedUrlsOf,
+  type ToldOrigin,
   webSocketOrigin,
 } from '../twilio/public-url.js';
 import { TwilioSignatureVerifier } from '../twilio/signature.js';
@@ -40,9 +41,11 @@ export class Gatekeeper {
   private controlApiKey: string | undefined;
   private metricsApiKey: string | undefined;
   private readonly configured: PublicOrigin | undefined;
+  private told: ToldOrigin;
 
-  constructor(private readonly options: GatekeeperOptions) {
+  constructor(options: GatekeeperOptions) {
     this.rekey(options);
+    this.told = { secure: options.secure };
     this.configured = options.publicUrl === undefined ? undefined : parsePublicUrl(options.publicUrl);
   }
 
@@ -72,7 +75,7 @@ export class Gatekeeper {
 
   /** Public base of our URLs (`https://host/prefix`): as configured, or as the request at hand tells. */
   publicBase(caller?: Caller): string | undefined {
-    const at = this.configured ?? (caller && originFromHeaders(caller.header, this.options.secure));
+    const at = this.configured ?? (caller && originFromHeaders(caller.header, this.told));
     return at && at.origin + at.prefix;
   }
 
@@ -95,7 +98,7 @@ export class Gatekeeper {
   checkWebhook(caller: Caller, parameters: FormParameters): void {
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
-      urls: signedUrlsOf(caller, this.configured ?? this.options),
+      urls: signedUrlsOf(caller, this.configured ?? this.told),
       parameters,
     });
   }
@@ -112,7 +115,7 @@ export class Gatekeeper {
     }
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
-      urls: signedUrlsOf(caller, this.configured ?? this.options, webSocketOrigin),
+      urls: signedUrlsOf(caller, this.configured ?? this.told, webSocketOrigin),
     });
   }
 
@@ -139,6 +142,11 @@ export class Gatekeeper {
     const { metricsApiKey } = this;
     if (metricsApiKey !== undefined) checkBearer(header, metricsApiKey, 'the key of /metrics');
     return metricsApiKey !== undefined;
+  }
+
+  /** Answers as a part of another server, below a prefix. @param secure whether that speaks TLS */
+  mount(prefix: string, secure: boolean): void {
+    this.told = { secure, prefix };
   }
 }
 

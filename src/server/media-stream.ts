@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { type Clock, type Patience, systemClock } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
+import { bytesOf } from '../media/bytes.js';
 import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameClock } from '../media/frame-clock.js';
 import { Framer } from '../media/framer.js';
@@ -598,13 +599,6 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       this.sayGoodbye();
     }
   }
-}
-
-/** The same memory as a Buffer. */
-function bytesOf(message: ArrayBuffer | Uint8Array): Buffer {
-  return ArrayBuffer.isView(message)
-    ? Buffer.from(message.buffer, message.byteOffset, message.byteLength)
-    : Buffer.from(message);
 }
 
 /** The way into the bridge leg, timed. */

@@ -3,6 +3,7 @@ import type { Metrics } from '../telemetry/metrics.js';
 import type { Exchange } from './exchange.js';
 import type { Fleet } from './fleet/fleet.js';
 import type { Switchboard } from './switchboard.js';
+import type { TransportName } from './transport/transport.js';
 
 /** What `/health` says besides how the calls are. */
 export interface HealthFacts {
@@ -13,6 +14,10 @@ export interface HealthFacts {
   readonly kernels: string;
   /** The file it came from, and why no better one. */
   readonly core: string;
+  /** The transport that serves; `undefined` before anything does. */
+  readonly server: TransportName | undefined;
+  /** What it is made of, and why nothing better. */
+  readonly transport: string | undefined;
   readonly bridge: string;
   /** What an operator should not overlook. */
   readonly warnings: readonly string[];

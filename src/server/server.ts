@@ -1,4 +1,4 @@
-import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js';
+import type { Server as HttpServer } from 'node:http';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Descriptors } from '../telemetry/descriptors.js';
@@ -20,12 +20,14 @@ import type { LiveRoutes } from './live/live-routes.js';
 import { MediaRoute } from './media-route.js';
 import { openApiDocument } from './openapi/document.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
-import { type Certificate, Port } from './port.js';
+import { type OwnRoutes, ownPaths } from './own-routes.js';
 import { RecordingRoutes } from './recording/recording-routes.js';
 import type { RecordingService } from './recording/recordings.js';
 import type { Switchboard } from './switchboard.js';
+import { readCertificate } from './transport/certificate.js';
+import { NodeMount } from './transport/node/mount.js';
+import type { Certificate, Method, Port, PortOptions, Routes, Transport } from './transport/transport.js';
 import { TwilioRoutes } from './twilio-routes.js';
-import { UpgradeCork } from './upgrade-cork.js';
 
 export interface ServerOptions {
   readonly calls: CallService;
@@ -46,27 +48,28 @@ export interface ServerOptions {
   /** Certificate and key files; the server speaks https and wss itself where they are given. */
   readonly tls: Certificate | undefined;
   readonly descriptors: Descriptors;
+  /** Of the user's. */
+  readonly routes: OwnRoutes;
   /** Whether operators have a port of their own. */
   readonly isSplit: boolean;
 }
 
 type Handler = (exchange: Exchange) => void | Promise<void>;
+type Paths = Readonly<Record<string, Partial<Record<Method, Handler>>>>;
 
-/** As uWebSockets.js calls them. */
-type Method = 'get' | 'post' | 'del';
+/** Who may ask: anybody, whom the handler itself checks, or who has the control key; or whoever the user's own code lets in. */
+type For = 'anybody' | 'operators' | 'owner';
 
-/** Who may ask: anybody, whom the handler itself checks, or who has the control key. */
-type For = 'anybody' | 'operators';
+const BODILESS: ReadonlySet<string> = new Set(['get', 'head', 'options', 'any']);
 
-/** The uWebSockets.js application: which route leads where. */
+/** Which route leads where, and the ports or the server of the user's that lead to them. */
 export class Server {
   /** What is answered: `get /v1/calls/:id`, and so on. */
   readonly routes = new Set<string>();
-  /** Where carriers ask. */
-  private readonly calls: Port;
-  /** Where operators ask; the same one where they have none of their own. */
-  private readonly operations: Port;
-  private readonly ports: readonly Port[];
+  /** Where carriers ask; operators as well, where they have no port of their own. */
+  private calls: Port | undefined;
+  private operations: Port | undefined;
+  private mount: NodeMount | undefined;
   private readonly switchboard: Switchboard;
   private readonly legs: Legs;
   private readonly log: Logger;
@@ -74,9 +77,15 @@ export class Server {
   private readonly live: LiveRoutes;
   private readonly answers: Answers;
   private readonly gatekeeper: Gatekeeper;
-  private readonly cork = new UpgradeCork();
+  private readonly media: MediaRoute;
+  private readonly leg: LegRoute;
+  private readonly carriers: Paths;
+  private readonly probes: Paths;
+  private readonly operators: Paths;
+  private readonly own: Paths;
 
-  constructor(options: ServerOptions) {
+  /** @throws GatewayError `GW_TLS_FILE`; TypeError for routes of the user's that cannot be */
+  constructor(private readonly options: ServerOptions) {
     const {
       calls,
       switchboard,
@@ -100,12 +109,13 @@ export class Server {
     this.switchboard = switchboard;
     const twilio = new TwilioRoutes(calls, gatekeeper);
     const control = new ControlRoutes(calls, gatekeeper);
-    const media = new MediaRoute(calls, gatekeeper, log, this.cork, this.answers, clock);
     const operations = new OperationsRoutes(switchboard, fleet, metrics, facts, clock);
     const recording = new RecordingRoutes(recordings);
     const running = new CallControlRoutes(options.control);
     const dashboard = new DashboardRoutes(gatekeeper);
-    const leg = new LegRoute(
+    if (options.tls !== undefined) readCertificate(options.tls);
+    this.media = new MediaRoute(calls, gatekeeper, log, this.answers, clock);
+    this.leg = new LegRoute(
       legs,
       gatekeeper,
       log,
@@ -113,84 +123,97 @@ export class Server {
       (callId) => switchboard.requireSession(callId),
       clock,
     );
-
-    const addCarriers = (app: TemplatedApp) => {
-      // A proxy may strip the public path prefix or pass it on: both are answered.
-      for (const prefix of new Set(['', gatekeeper.prefix])) {
-        this.answer(app, {
-          [`${prefix}/twilio/voice`]: { post: (exchange) => twilio.voice(exchange) },
-          [`${prefix}/twilio/next`]: { post: (exchange) => twilio.next(exchange) },
-          [`${prefix}/twilio/status`]: { post: (exchange) => twilio.status(exchange) },
-          [`${prefix}/twilio/stream-status`]: { post: (exchange) => twilio.streamStatus(exchange) },
-          [`${prefix}/twilio/amd`]: { post: (exchange) => twilio.amd(exchange) },
-        });
-        media.addTo(app, prefix);
-      }
+    this.carriers = {
+      '/twilio/voice': { post: (exchange) => twilio.voice(exchange) },
+      '/twilio/next': { post: (exchange) => twilio.next(exchange) },
+      '/twilio/status': { post: (exchange) => twilio.status(exchange) },
+      '/twilio/stream-status': { post: (exchange) => twilio.streamStatus(exchange) },
+      '/twilio/amd': { post: (exchange) => twilio.amd(exchange) },
     };
-    const addOperators = (app: TemplatedApp) => {
-      this.answer(
-        app,
-        {
-          '/v1/calls': {
-            post: (exchange) => control.place(exchange),
-            get: (exchange) => control.list(exchange),
-          },
-          '/v1/calls/:id': {
-            get: (exchange) => control.inspect(exchange),
-            del: (exchange) => control.hangUp(exchange),
-          },
-          '/v1/calls/:id/recording': {
-            post: (exchange) => recording.start(exchange),
-            get: (exchange) => recording.inspect(exchange),
-            del: (exchange) => recording.stop(exchange),
-          },
-          ...byPath(CONTROL_ROUTES, (route) => (exchange) => running.perform(route, exchange)),
-          '/v1/events': { get: (exchange) => events.follow(exchange) },
-          '/v1/live': { get: (exchange) => live.watch(exchange) },
-          '/v1/openapi.json': { get: (exchange) => exchange.json(200, openApiDocument) },
-        },
-        'operators',
-      );
-      for (const path of dashboard.paths) {
-        this.answer(app, {
-          [`/dashboard${path}`]: { get: (exchange) => dashboard.answer(exchange, path) },
-        });
-      }
-      leg.addTo(app);
-      for (const path of ['/v1/rooms/:room/leg', '/v1/calls/:id/leg']) this.routes.add(`get ${path}`);
-      this.answer(app, {
-        '/health': { get: probe((exchange) => operations.health(exchange)) },
-        '/ready': { get: probe((exchange) => operations.ready(exchange)) },
-        '/metrics': {
-          get: (exchange) => {
-            exchange.isKnown = gatekeeper.checkMetrics(exchange.header);
-            return operations.metrics(exchange);
-          },
-        },
-      });
+    this.operators = {
+      '/v1/calls': {
+        post: (exchange) => control.place(exchange),
+        get: (exchange) => control.list(exchange),
+      },
+      '/v1/calls/:id': {
+        get: (exchange) => control.inspect(exchange),
+        del: (exchange) => control.hangUp(exchange),
+      },
+      '/v1/calls/:id/recording': {
+        post: (exchange) => recording.start(exchange),
+        get: (exchange) => recording.inspect(exchange),
+        del: (exchange) => recording.stop(exchange),
+      },
+      ...byPath(CONTROL_ROUTES, (route) => (exchange) => running.perform(route, exchange)),
+      '/v1/events': { get: (exchange) => events.follow(exchange) },
+      '/v1/live': { get: (exchange) => live.watch(exchange) },
+      '/v1/openapi.json': { get: (exchange) => exchange.json(200, openApiDocument) },
     };
-    const port = (...parts: readonly ((app: TemplatedApp) => void)[]) =>
-      new Port({
-        tls: options.tls,
-        descriptors: options.descriptors,
-        log,
-        clock,
-        // The rooms of all lobbies together take half of what is kept.
-        seats: Math.max(2, options.descriptors.reserve >> (options.isSplit ? 3 : 2)),
-        addRoutes: (app) => {
-          for (const add of parts) add(app);
-          this.route(app, 'any', '/*', (exchange) => {
-            const message = `Expected a known route but received ${exchange.path}`;
-            throw new GatewayError('GW_NOT_FOUND', message, { status: 404 });
-          });
+    this.probes = {
+      ...Object.fromEntries(
+        dashboard.paths.map((path) => [
+          `/dashboard${path}`,
+          { get: (exchange: Exchange) => dashboard.answer(exchange, path) },
+        ]),
+      ),
+      '/health': { get: probe((exchange) => operations.health(exchange)) },
+      '/ready': { get: probe((exchange) => operations.ready(exchange)) },
+      '/metrics': {
+        get: (exchange) => {
+          exchange.isKnown = gatekeeper.checkMetrics(exchange.header);
+          return operations.metrics(exchange);
         },
-      });
-    this.calls = options.isSplit ? port(addCarriers) : port(addCarriers, addOperators);
-    this.operations = options.isSplit ? port(addOperators) : this.calls;
-    this.ports = options.isSplit ? [this.calls, this.operations] : [this.calls];
+      },
+    };
+    const taken = new Set(Object.keys({ ...this.carriers, ...this.operators, ...this.probes }));
+    this.own = ownPaths(
+      options.routes,
+      (path) => taken.has(path) || /^\/(twilio|v1|dashboard)(\/|$)/.test(path),
+    );
     options.descriptors.onChange = (isShort) => {
       for (const each of this.ports) each.crowded(isShort);
     };
+  }
+
+  private addCarriers(routes: Routes): void {
+    // A proxy may strip the public path prefix or pass it on: both are answered.
+    for (const prefix of new Set(['', this.gatekeeper.prefix])) {
+      for (const [path, handlers] of Object.entries(this.carriers))
+        this.answer(routes, { [prefix + path]: handlers });
+      this.media.addTo(routes, prefix);
+    }
+    this.answer(routes, this.own, 'owner');
+  }
+
+  private addOperators(routes: Routes): void {
+    this.answer(routes, this.operators, 'operators');
+    this.answer(routes, this.probes);
+    this.leg.addTo(routes);
+    for (const path of ['/v1/rooms/:room/leg', '/v1/calls/:id/leg']) this.routes.add(`get ${path}`);
+  }
+
+  private addRest(routes: Routes): void {
+    this.route(routes, 'any', '/*', (exchange) => {
+      const message = `Expected a known route but received ${exchange.path}`;
+      throw new GatewayError('GW_NOT_FOUND', message, { status: 404 });
+    });
+  }
+
+  private get ports(): readonly Port[] {
+    return [this.calls, this.operations].filter((port) => port !== undefined);
+  }
+
+  private port(transport: Transport, addRoutes: PortOptions['addRoutes']): Port {
+    const { tls, descriptors, log, clock, isSplit } = this.options;
+    return transport.port({
+      tls,
+      descriptors,
+      log,
+      clock,
+      addRoutes,
+      // Those that stay at all ports together, twice as many at each, take half of what is kept.
+      seats: Math.max(2, descriptors.reserve >> (isSplit ? 3 : 2)),
+    });
   }
 
   /**
@@ -200,26 +223,43 @@ export class Server {
    * @throws GatewayError `GW_LISTEN_FAILED`
    */
   async listen(
+    transport: Transport,
     host: string,
     port: number,
     operationsPort: number | undefined,
     isShared: boolean,
   ): Promise<{ port: number; operationsPort: number | undefined }> {
-    await this.cork.open();
+    this.calls = this.port(transport, (routes) => {
+      this.addCarriers(routes);
+      if (operationsPort === undefined) this.addOperators(routes);
+      this.addRest(routes);
+    });
+    if (operationsPort !== undefined) {
+      this.operations = this.port(transport, (routes) => {
+        this.addOperators(routes);
+        this.addRest(routes);
+      });
+    }
     try {
       return {
-        operationsPort:
-          operationsPort === undefined
-            ? undefined
-            : await this.operations.listen(host, operationsPort, isShared),
+        operationsPort: await this.operations?.listen(host, operationsPort as number, isShared),
         port: await this.calls.listen(host, port, isShared),
       };
     } catch (error) {
       // What is open would keep a process alive that cannot serve.
-      this.cork.close();
       for (const each of this.ports) each.close();
       throw error;
     }
+  }
+
+  /** Answers below a prefix of a server of the user's. */
+  attach(server: HttpServer, prefix: string): void {
+    const addRoutes = (routes: Routes) => {
+      this.addCarriers(routes);
+      this.addOperators(routes);
+      if (prefix !== '') this.addRest(routes);
+    };
+    this.mount = new NodeMount(server, prefix, { ...this.options, addRoutes });
   }
 
   /**
@@ -250,29 +290,26 @@ export class Server {
     this.events.close();
     this.live.close();
     this.legs.close();
-    this.cork.close();
     for (const port of this.ports) port.close();
+    this.mount?.close();
   }
 
   /** Answers paths by method: `HEAD` where there is a `GET`, `OPTIONS`, and 405 to any other. */
-  private answer(
-    app: TemplatedApp,
-    paths: Readonly<Record<string, Partial<Record<Method, Handler>>>>,
-    who: For = 'anybody',
-  ): void {
+  private answer(routes: Routes, paths: Paths, who: For = 'anybody'): void {
     for (const [path, handlers] of Object.entries(paths)) {
       const allowed = ['OPTIONS'];
       for (const [method, handler] of Object.entries(handlers) as [Method, Handler][]) {
-        const names = { get: ['GET', 'HEAD'], post: ['POST'], del: ['DELETE'] }[method];
+        const names =
+          method === 'get' ? ['GET', 'HEAD'] : [method === 'del' ? 'DELETE' : method.toUpperCase()];
         allowed.push(...names);
         this.routes.add(`${names[0]?.toLowerCase()} ${path}`);
-        this.route(app, method, path, handler, who);
-        if (method === 'get') this.route(app, 'head', path, handler, who);
+        this.route(routes, method, path, handler, who);
+        if (method === 'get') this.route(routes, 'head', path, handler, who);
       }
       const allow = [['allow', allowed.join(', ')]] as const;
-      this.route(app, 'options', path, (exchange) => exchange.answer(204, undefined, '', allow), who);
+      this.route(routes, 'options', path, (exchange) => exchange.answer(204, undefined, '', allow), who);
       this.route(
-        app,
+        routes,
         'any',
         path,
         (exchange) => {
@@ -285,20 +322,21 @@ export class Server {
   }
 
   private route(
-    app: TemplatedApp,
-    method: Method | 'head' | 'options' | 'any',
+    routes: Routes,
+    method: Method | 'any',
     path: string,
     handler: Handler,
     who: For = 'anybody',
   ): void {
     const parameters = path.split('/:').length - 1;
-    app[method](path, (response: HttpResponse, request: HttpRequest) => {
-      const exchange = new Exchange(response, request, this.answers, parameters);
+    routes.on(method, path, (request, reply) => {
+      const exchange = new Exchange(reply, request, this.answers, parameters, who === 'owner');
       // Whoever asks again connects to those who stay.
       exchange.isLast = this.switchboard.draining;
       if (exchange.isDone) return;
       // A body is only lent while it comes. All else waits for a turn, by when whoever sends request upon request is gone.
-      if (method === 'post') void this.handle(exchange, handler, who);
+      if (method === 'post' || (who === 'owner' && !BODILESS.has(method)))
+        void this.handle(exchange, handler, who);
       else {
         this.answers.turns.add(() => {
           if (!exchange.isGone) void this.handle(exchange, handler, who);

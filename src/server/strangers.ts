@@ -50,12 +50,12 @@ export class Strangers {
 
   /**
    * Whether this one may be dealt with at once.
-   * @param peer the address of the connection, as it is on the wire: 4 or 16 bytes
+   * @param peer the address of the connection
    * @param forwarded what `X-Forwarded-For` says
    * @param now monotonic milliseconds
    */
-  admit(peer: Uint8Array, forwarded: string, now: number): boolean {
-    const key = groupOf(this.clientOf(textOf(peer), forwarded));
+  admit(peer: string, forwarded: string, now: number): boolean {
+    const key = groupOf(this.clientOf(bareAddress(peer), forwarded));
     const bucket = this.buckets.get(key) ?? new TokenBucket(this.perSecond, 2 * this.perSecond, now);
     this.buckets.delete(key);
     this.buckets.set(key, bucket);
@@ -93,15 +93,6 @@ function bareAddress(hop: string): string {
     .replace(/^\[(.*)\](:\d+)?$/, '$1')
     .replace(/%.*$/, '')
     .replace(/^::ffff:(?=\d+\.)/i, '');
-}
-
-/** An address as text; IPv4 also where it comes in IPv6's clothes. */
-function textOf(bytes: Uint8Array): string {
-  if (bytes.length !== 16) return bytes.join('.');
-  const buffer = Buffer.from(bytes);
-  const isMapped = buffer.subarray(0, 10).every((byte) => byte === 0) && buffer.readUInt16BE(10) === 0xffff;
-  if (isMapped) return buffer.subarray(12).join('.');
-  return Array.from({ length: 8 }, (_, i) => buffer.readUInt16BE(2 * i).toString(16)).join(':');
 }
 
 /** An IPv4 address stands for itself; of IPv6 everybody has a network of 64 bits to choose from. */

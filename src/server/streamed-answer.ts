@@ -1,4 +1,4 @@
-import type { HttpResponse } from 'uWebSockets.js';
+import type { Head, Reply } from './transport/transport.js';
 
 /** A response that goes on until either side ends it. */
 export class StreamedAnswer {
@@ -8,21 +8,16 @@ export class StreamedAnswer {
   onWritable: () => void = () => {};
   private isOver = false;
 
-  constructor(private readonly response: HttpResponse) {
-    response.onWritable(() => {
-      this.onWritable();
-      return true;
-    });
+  constructor(
+    private readonly reply: Reply,
+    head: Head,
+  ) {
+    reply.begin(head, () => this.onWritable());
   }
 
   /** @returns false where the client does not keep up: all of it is kept, but write no more before `onWritable` */
   write(text: string): boolean {
-    if (this.isOver) return false;
-    let isTaken = true;
-    this.response.cork(() => {
-      isTaken = this.response.write(text);
-    });
-    return isTaken;
+    return !this.isOver && this.reply.write(text);
   }
 
   /** The client has gone. */
@@ -34,7 +29,7 @@ export class StreamedAnswer {
 
   /** Ends the answer where it stands: the client sees a broken connection, and comes back. */
   close(): void {
-    if (!this.isOver) this.response.close();
+    if (!this.isOver) this.reply.close();
     this.gone();
   }
 }

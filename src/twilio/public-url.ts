@@ -19,6 +19,13 @@ export interface PublicOrigin {
   readonly prefix: string;
 }
 
+/** Where nothing is configured: what a server knows of itself, and requests do not tell. */
+export interface ToldOrigin {
+  /** Whether it speaks TLS itself. */
+  readonly secure: boolean;
+  readonly prefix?: string;
+}
+
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
 /**
@@ -44,14 +51,14 @@ export function parsePublicUrl(publicUrl: string): PublicOrigin {
  * is, or `https://` alone where no host was told. Only used where no public URL is configured: a forged header merely makes
  * the signature fail.
  */
-export function originFromHeaders(header: HeaderReader, secure: boolean): PublicOrigin {
+export function originFromHeaders(header: HeaderReader, { secure, prefix = '' }: ToldOrigin): PublicOrigin {
   const first = (name: string) => header(name).split(',')[0]?.trim() ?? '';
   const proto = first('x-forwarded-proto') || (secure ? 'https' : 'http');
   const host = first('x-forwarded-host') || header('host');
   const scheme = proto === 'http' || proto === 'ws' ? 'http://' : 'https://';
   const told = scheme + host;
   const isOrigin = URL.canParse(told) && !/[/?#@\\]/.test(host);
-  return { origin: isOrigin ? scheme + new URL(told).host : 'https://', prefix: '' };
+  return { origin: isOrigin ? scheme + new URL(told).host : 'https://', prefix };
 }
 
 /** The same origin for a WebSocket: https becomes wss, http becomes ws. */
@@ -66,10 +73,10 @@ export function webSocketOrigin(origin: string): string {
  */
 export function signedUrlsOf(
   head: RequestHead,
-  at: PublicOrigin | { readonly secure: boolean },
+  at: PublicOrigin | ToldOrigin,
   scheme: (origin: string) => string = (origin) => origin,
 ): string[] {
-  const { origin, prefix } = 'origin' in at ? at : originFromHeaders(head.header, at.secure);
+  const { origin, prefix } = 'origin' in at ? at : originFromHeaders(head.header, at);
   return signedUrlCandidates(
     { origin: scheme(origin), prefix },
     head.path,

@@ -1,7 +1,7 @@
-import type { HttpResponse } from 'uWebSockets.js';
 import { describe, expect, it, vi } from 'vitest';
 import { Answers, type Asked } from '../../src/server/answers.js';
 import { Strangers } from '../../src/server/strangers.js';
+import type { Head, Reply } from '../../src/server/transport/transport.js';
 import { Turns } from '../../src/server/turns.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -9,18 +9,17 @@ import { VirtualClock } from '../support/virtual-clock.js';
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const BODY = new Uint8Array(1024 * 1024);
 
-/** A client as uWebSockets.js shows it, which takes only so many bytes of a body. */
+/** A client as a transport shows it, which takes only so many bytes of a body. */
 class Client implements Asked {
-  readonly isHead = false;
   readonly isLast = false;
   readonly isProbe = false;
   readonly forwardedFor = '';
   isGone = false;
   onGone: (() => void) | undefined;
   taken = 0;
-  status = '';
-  private writable: ((offset: number) => boolean) | undefined;
+  status = 0;
   private total = Number.POSITIVE_INFINITY;
+  private onTaken = () => {};
 
   constructor(
     readonly isKnown: boolean,
@@ -34,35 +33,31 @@ class Client implements Asked {
   /** Takes more, as a client does that reads again. */
   read(bytes: number): void {
     this.takes += bytes;
-    this.writable?.(this.taken);
+    this.take();
   }
 
-  readonly response = {
-    cork: (work: () => void) => work(),
+  private take(): boolean {
+    this.taken = Math.min(this.total, this.takes);
+    if (this.isDone) this.onTaken();
+    return this.isDone;
+  }
+
+  readonly reply = {
+    peer: '203.0.113.1',
     pause: () => {},
     resume: () => {},
-    getRemoteAddress: () => new Uint8Array([203, 0, 113, 1]).buffer,
-    writeStatus: (status: string) => {
+    answer: ({ status }: Head, body: Uint8Array, _: boolean, onTaken: () => void) => {
       this.status = status;
-    },
-    writeHeader: () => {},
-    end: (body: Uint8Array) => {
-      this.taken = body.length;
       this.total = body.length;
-    },
-    tryEnd: (body: Uint8Array, total: number) => {
-      this.total = total;
-      this.taken += Math.min(body.length, this.takes - this.taken);
-      return [this.isDone, this.isDone];
-    },
-    onWritable: (handler: (offset: number) => boolean) => {
-      this.writable = handler;
+      const isTaken = this.take();
+      this.onTaken = onTaken;
+      return isTaken;
     },
     close: () => {
       this.isGone = true;
       this.onGone?.();
     },
-  } as unknown as HttpResponse;
+  } as unknown as Reply;
 }
 
 function start() {
@@ -83,9 +78,9 @@ describe('answers', () => {
     const client = new Client(true);
     give(client, 'here');
     await Promise.resolve();
-    expect(client.status).toBe('');
+    expect(client.status).toBe(0);
     await turn();
-    expect([client.status, client.taken]).toEqual(['200 OK', 4]);
+    expect([client.status, client.taken]).toEqual([200, 4]);
   });
 
   it('of some length go as fast as they are taken', async () => {
@@ -104,17 +99,17 @@ describe('answers', () => {
     const { give, figure } = start();
     const clients = Array.from({ length: 40 }, () => new Client(true, 0));
     for (const client of clients) give(client);
-    while (clients.some(({ status }) => status === '')) await turn();
+    while (clients.some(({ status }) => status === 0)) await turn();
     await turn();
     const cut = clients.filter(({ isGone }) => isGone).length;
     expect([cut, figure('answers_cut_total')]).toEqual([8, 8]);
     // Room for others, once those are gone.
-    for (const client of clients) if (!client.isGone) client.response.close();
+    for (const client of clients) if (!client.isGone) client.reply.close();
     const next = new Client(true, 0);
     give(next);
     await turn();
     await turn();
-    expect([next.status, next.isGone]).toEqual(['200 OK', false]);
+    expect([next.status, next.isGone]).toEqual([200, false]);
   });
 
   it('that are not taken within thirty seconds are cut', async () => {
@@ -137,26 +132,26 @@ describe('answers', () => {
     const clients = Array.from({ length: 1_300 }, () => new Client(false));
     for (const client of clients) give(client, 'no', 404);
     await clock.sleep(500);
-    const answered = clients.filter(({ status }) => status !== '').length;
+    const answered = clients.filter(({ status }) => status !== 0).length;
     const cut = clients.filter(({ isGone }) => isGone).length;
     expect(clients.length - answered - cut).toBe(1_000);
     expect([figure('answers_held_total'), figure('answers_cut_total')]).toEqual([1_000, cut]);
     // Who goes makes room.
-    for (const client of clients.slice(0, 1_200)) client.response.close();
+    for (const client of clients.slice(0, 1_200)) client.reply.close();
     const other = new Client(false);
     give(other, 'no', 404);
     await clock.sleep(2_000);
     clock.halt();
-    expect(other.status).toBe('404 Not Found');
+    expect(other.status).toBe(404);
   });
 
   it('to a client that has gone do nothing', async () => {
     const { give } = start();
     const client = new Client(true);
     give(client, 'here');
-    client.response.close();
+    client.reply.close();
     await turn();
-    expect(client.status).toBe('');
+    expect(client.status).toBe(0);
   });
 });
 

@@ -1,20 +1,20 @@
-import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
 import type { Clock } from '../../clock.js';
 import { describe, GatewayError } from '../../errors.js';
 import { SAMPLE_RATE } from '../../media/frame.js';
 import { type Logger, maskNumbersIn } from '../../telemetry/log.js';
+import type { HeaderReader } from '../../twilio/public-url.js';
 import type { Answers } from '../answers.js';
 import { Exchange } from '../exchange.js';
 import type { Gatekeeper } from '../gatekeeper.js';
 import { RefusalLog } from '../refusal-log.js';
 import type { Session } from '../session.js';
+import type { Reply, Request, Routes, Socket } from '../transport/transport.js';
 import { answeredProtocol, checkSameOrigin, withOfferedKey } from './leg-credentials.js';
 import type { Legs } from './legs.js';
 import {
   DEFAULT_BUFFER_MS,
   LEG_RATES,
   type LegRate,
-  type LegSocket,
   MAX_AUDIO_BYTES,
   MAX_BUFFER_MS,
   MIN_BUFFER_MS,
@@ -25,22 +25,12 @@ import {
 /** The room that a path's parameter means; `undefined` for none. */
 type RoomReader = (parameter: string) => string | undefined;
 
-/** What uWebSockets.js keeps with a socket. */
-interface SocketData {
-  readonly leg: RawLeg;
-}
-
-/** Over this uWebSockets.js itself cuts the connection; above our own limit, so that a little too much gets the code 1009. */
+/** Over this the transport cuts the connection; above our own limit, so that a little too much gets the code 1009. */
 const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
-/** A program that reads nothing while events pile up to this is cut off. */
-const MAX_UNSENT_BYTES = 1024 * 1024;
-/** Seconds without a sign of life (pings included) after which a program is taken for dead. */
-const IDLE_SECONDS = 60;
+/** Which no other route looks at. */
+const HEADERS = ['origin', 'sec-websocket-protocol', 'upgrade'];
 /** Longest name of a room. */
 const MAX_ROOM_LENGTH = 200;
-/** Longest reason that a close frame holds, in bytes (RFC 6455 section 5.5). */
-const MAX_REASON_BYTES = 123;
-
 /** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in local rooms, by name or by a call that is there. */
 export class LegRoute {
   private readonly refusals: RefusalLog;
@@ -57,59 +47,46 @@ export class LegRoute {
     this.refusals = new RefusalLog('raw leg', log, clock);
   }
 
-  addTo(app: TemplatedApp): void {
-    this.addRoute(app, '/v1/rooms/:room/leg', (room) => decoded(room));
-    this.addRoute(app, '/v1/calls/:id/leg', (callId) => this.roomOfCall(callId));
+  addTo(routes: Routes): void {
+    this.addRoute(routes, '/v1/rooms/:room/leg', (room) => decoded(room));
+    this.addRoute(routes, '/v1/calls/:id/leg', (callId) => this.roomOfCall(callId));
   }
 
   /** @param roomOf the room that the path's parameter means, if it means one */
-  private addRoute(app: TemplatedApp, path: string, roomOf: RoomReader): void {
-    app.ws<SocketData>(path, {
-      maxPayloadLength: HARD_LIMIT_BYTES,
-      maxBackpressure: MAX_UNSENT_BYTES,
-      closeOnBackpressureLimit: true,
-      idleTimeout: IDLE_SECONDS,
-      sendPingsAutomatically: true,
-      upgrade: (response, request, context) => this.upgrade(response, request, context, roomOf),
-      open: (ws) => this.guard(ws, (leg) => this.open(ws, leg)),
-      message: (ws, message, isBinary) => this.message(ws, message, isBinary),
-      drain: (ws) => this.guard(ws, (leg) => leg.drained()),
-      close: (ws, code) => this.guard(ws, (leg) => this.closed(leg, code)),
+  private addRoute(routes: Routes, path: string, roomOf: RoomReader): void {
+    routes.socket<RawLeg>(path, {
+      maxMessageBytes: HARD_LIMIT_BYTES,
+      upgrade: (request, reply, accept) => void this.upgrade(request, reply, accept, roomOf),
+      open: (leg, socket) => this.open(leg, socket),
+      message: (leg, message, isBinary) => leg.receive(message, isBinary),
+      drained: (leg) => leg.drained(),
+      closed: (leg, code) => this.closed(leg, code),
+      failed: (leg, error) => this.failed(leg, error),
     });
   }
 
-  /** All is decided within this turn: no client can go meanwhile, and no place is kept for one that never comes. */
-  private upgrade(
-    response: HttpResponse,
-    request: HttpRequest,
-    context: us_socket_context_t,
+  /** All is decided within one turn: no client can go meanwhile, and no place is kept for one that never comes. */
+  private async upgrade(
+    request: Request,
+    reply: Reply,
+    accept: (leg: RawLeg, protocol: string) => void,
     roomOf: RoomReader,
-  ): void {
-    const header = (name: string) => request.getHeader(name);
-    const exchange = new Exchange(response, request, this.answers);
-    if (exchange.isDone) return;
+  ): Promise<void> {
+    const exchange = new Exchange(reply, request, this.answers, 1);
     exchange.isLast = true;
-    let leg: RawLeg;
+    const headers = new Map(HEADERS.map((name) => [name, request.header(name)]));
+    const header = (name: string) => headers.get(name) ?? exchange.header(name);
     try {
-      leg = this.admit(exchange, request, roomOf);
+      await exchange.inTurn(() => accept(this.admit(exchange, header, roomOf), answeredProtocol(header)));
     } catch (error) {
+      if (exchange.isGone) return;
       this.refusals.tell(error);
       exchange.error(error);
-      return;
     }
-    // Not within cork(): it would look at a response that is a WebSocket by then.
-    response.upgrade<SocketData>(
-      { leg },
-      header('sec-websocket-key'),
-      answeredProtocol(header),
-      header('sec-websocket-extensions'),
-      context,
-    );
   }
 
-  private admit(exchange: Exchange, request: HttpRequest, roomOf: RoomReader): RawLeg {
-    const header = (name: string) => request.getHeader(name);
-    // uWebSockets.js looks at the key alone; a proxy that drops this header can carry no WebSocket.
+  private admit(exchange: Exchange, header: HeaderReader, roomOf: RoomReader): RawLeg {
+    // A proxy that drops this header can carry no WebSocket.
     if (header('upgrade').toLowerCase() !== 'websocket') {
       throw new GatewayError(
         'GW_UPGRADE_MISSING',
@@ -120,7 +97,7 @@ export class LegRoute {
     this.gatekeeper.checkControl(withOfferedKey(header));
     exchange.isKnown = true;
     checkSameOrigin(header);
-    return this.legs.admit(optionsOf(roomOf(request.getParameter(0) ?? ''), request.getQuery() ?? ''));
+    return this.legs.admit(optionsOf(roomOf(exchange.parameter(0)), exchange.query));
   }
 
   /**
@@ -133,34 +110,15 @@ export class LegRoute {
     throw new GatewayError('GW_CALL_UNBRIDGED', message, { status: 409 });
   }
 
-  private open(ws: WebSocket<SocketData>, leg: RawLeg): void {
+  private open(leg: RawLeg, socket: Socket): void {
     const { rate, bufferMs, onlyListens } = leg.options;
     this.log.info({ room: roomOf(leg), rate, bufferMs, onlyListens }, 'raw leg');
-    this.legs.open(leg, new UwsLegSocket(ws));
+    this.legs.open(leg, socket);
   }
 
   private closed(leg: RawLeg, code: number): void {
     leg.disconnected();
     this.log.info({ room: roomOf(leg), code, ...leg.counts }, 'raw leg ended');
-  }
-
-  /** Not through `guard`: a closure a message is one too many. */
-  private message(ws: WebSocket<SocketData>, message: ArrayBuffer, isBinary: boolean): void {
-    const { leg } = ws.getUserData();
-    try {
-      leg.receive(message, isBinary);
-    } catch (error) {
-      this.failed(leg, error);
-    }
-  }
-
-  private guard(ws: WebSocket<SocketData>, work: (leg: RawLeg) => void): void {
-    const { leg } = ws.getUserData();
-    try {
-      work(leg);
-    } catch (error) {
-      this.failed(leg, error);
-    }
   }
 
   private failed(leg: RawLeg, error: unknown): void {
@@ -207,25 +165,4 @@ function decoded(text: string): string | undefined {
 function badRequest(what: string, subject: string, received: unknown): GatewayError {
   const message = `Expected ${what} for ${subject} but received ${describe(received)}`;
   return new GatewayError('GW_BAD_REQUEST', message, { status: 400 });
-}
-
-/** uWebSockets.js' socket as a leg uses it. */
-class UwsLegSocket implements LegSocket {
-  private open = true;
-
-  constructor(private readonly ws: WebSocket<SocketData>) {}
-
-  send(message: string | Int16Array): void {
-    if (this.open) this.ws.send(message, typeof message !== 'string', false);
-  }
-
-  bufferedBytes(): number {
-    return this.open ? this.ws.getBufferedAmount() : 0;
-  }
-
-  close(code: number, reason: string): void {
-    if (!this.open) return;
-    this.open = false;
-    this.ws.end(code, reason.slice(0, MAX_REASON_BYTES));
-  }
 }

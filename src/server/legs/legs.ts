@@ -4,7 +4,8 @@ import { GatewayError } from '../../errors.js';
 import type { FrameClock } from '../../media/frame-clock.js';
 import { type ConverterMaker, loadResampler } from '../../media/rate-converter.js';
 import type { Figure } from '../../telemetry/metrics.js';
-import { type LegCounts, type LegSocket, RawLeg, type RawLegOptions } from './raw-leg.js';
+import type { Socket } from '../transport/transport.js';
+import { type LegCounts, RawLeg, type RawLegOptions } from './raw-leg.js';
 
 /** Most legs in one room, listeners included. */
 export const MAX_LEGS_A_ROOM = 16;
@@ -56,7 +57,7 @@ export class Legs {
   }
 
   /** An admitted leg's socket is there. */
-  open(leg: RawLeg, socket: LegSocket): void {
+  open(leg: RawLeg, socket: Socket): void {
     const { room, onlyListens } = leg.options;
     this.legs.add(leg);
     this.rooms.set(room, (this.rooms.get(room) ?? 0) + 1);

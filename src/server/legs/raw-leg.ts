@@ -1,5 +1,6 @@
 import type { AnsweredFacts, MarkPlace, Program, ProgramLeg } from '../../bridge/bridge.js';
 import type { Clock } from '../../clock.js';
+import { bytesOf } from '../../media/bytes.js';
 import { DtmfTones } from '../../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
 import type { FrameClock } from '../../media/frame-clock.js';
@@ -7,6 +8,7 @@ import { Pacer, type PacerSink } from '../../media/pacer.js';
 import type { ConverterMaker, RateConverter } from '../../media/rate-converter.js';
 import { NO_STAMP } from '../../telemetry/stamp.js';
 import { TokenBucket } from '../token-bucket.js';
+import type { Socket } from '../transport/transport.js';
 import { type LegCommand, type LegEvent, parseLegCommand } from './leg-messages.js';
 
 /** Rates a program may speak, in samples a second. */
@@ -36,16 +38,6 @@ const FLOOD_TOKENS_PER_SECOND = 1_000;
 const FLOOD_BURST = 10_000;
 const BYTES_PER_TOKEN = 4_096;
 const BYTES_PER_SAMPLE = 2;
-
-/** A WebSocket as a leg needs it. */
-export interface LegSocket {
-  /** Sends a binary message for audio, a text message for text. Memory is only lent. */
-  send(message: string | Int16Array): void;
-  /** Bytes accepted by `send` that the network has not taken yet. */
-  bufferedBytes(): number;
-  /** Closes with a WebSocket close code; the leg hears no more of it. */
-  close(code: number, reason: string): void;
-}
 
 export interface RawLegOptions {
   readonly room: string;
@@ -82,7 +74,7 @@ export class RawLeg implements Program, PacerSink {
   private readonly toneFrame = new Int16Array(FRAME_SAMPLES);
   private readonly flood: TokenBucket;
   private readonly maxUnreadBytes: number;
-  private socket: LegSocket | undefined;
+  private socket: Socket | undefined;
   private place: ProgramLeg | undefined;
   /** First byte of a sample whose second is to come with the next message. */
   private halfSample: number | undefined;
@@ -116,7 +108,7 @@ export class RawLeg implements Program, PacerSink {
    * The socket is there: joins the room.
    * @param onEnd called once, when all is freed
    */
-  open(socket: LegSocket, join: () => ProgramLeg, onEnd: () => void): void {
+  open(socket: Socket, join: () => ProgramLeg, onEnd: () => void): void {
     this.socket = socket;
     this.onEnd = onEnd;
     const place = join();
@@ -131,7 +123,7 @@ export class RawLeg implements Program, PacerSink {
    * A message of the program; its memory is only lent. Audio may come in pieces of any number of bytes: half a sample at the end
    * of one is completed by the next, or dropped by `clear`.
    */
-  receive(message: ArrayBuffer, isBinary: boolean): void {
+  receive(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
     if (this.ended) return;
     const { byteLength } = message;
     const now = this.clock.now();
@@ -143,7 +135,7 @@ export class RawLeg implements Program, PacerSink {
     } else if (!this.flood.take(1 + byteLength / BYTES_PER_TOKEN, now, this.clock.lost(now))) {
       this.finish(1008, 'Expected audio at some multiple of the pace of speech but received a flood');
     } else if (isBinary) this.speak(message);
-    else this.obey(Buffer.from(message).toString());
+    else this.obey(bytesOf(message).toString());
   }
 
   /** The socket takes bytes again. */
@@ -174,7 +166,7 @@ export class RawLeg implements Program, PacerSink {
       return;
     }
     this.tellOfUnread();
-    socket.send(this.converters === undefined ? frame : this.converters.down.process(frame));
+    socket.send(this.converters === undefined ? frame : this.converters.down.process(frame), true);
     counts.framesHeard += 1;
   }
 
@@ -236,7 +228,7 @@ export class RawLeg implements Program, PacerSink {
     this.counts.framesSpoken += 1;
   }
 
-  private speak(message: ArrayBuffer): void {
+  private speak(message: ArrayBuffer | Uint8Array): void {
     if (this.options.onlyListens) {
       this.refuse('GW_LEG_LISTENS', 'Expected no audio on a leg that only listens but received some');
       return;
@@ -248,14 +240,16 @@ export class RawLeg implements Program, PacerSink {
   }
 
   /** A message's samples, with the half of one that the message before ended with; a half at its own end waits. */
-  private samplesOf(message: ArrayBuffer): Int16Array {
+  private samplesOf(message: ArrayBuffer | Uint8Array): Int16Array {
     const { halfSample } = this;
-    if (halfSample === undefined && message.byteLength % BYTES_PER_SAMPLE === 0)
-      return new Int16Array(message);
+    const { buffer, byteOffset, byteLength } = bytesOf(message);
+    // One that does not begin where a sample may is copied as well.
+    if (halfSample === undefined && (byteLength | byteOffset) % BYTES_PER_SAMPLE === 0)
+      return new Int16Array(buffer, byteOffset, byteLength / BYTES_PER_SAMPLE);
     const before = halfSample === undefined ? 0 : 1;
-    const bytes = new Uint8Array(before + message.byteLength);
+    const bytes = new Uint8Array(before + byteLength);
     if (halfSample !== undefined) bytes[0] = halfSample;
-    bytes.set(new Uint8Array(message), before);
+    bytes.set(new Uint8Array(buffer, byteOffset, byteLength), before);
     this.halfSample = bytes.length % BYTES_PER_SAMPLE === 0 ? undefined : bytes.at(-1);
     return new Int16Array(bytes.buffer, 0, Math.floor(bytes.length / BYTES_PER_SAMPLE));
   }

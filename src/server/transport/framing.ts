@@ -1,0 +1,22 @@
+import type { Head, Request } from './transport.js';
+
+/** An answer that has no body, whatever is given for one (RFC 9110 section 6.4.1). */
+export const hasNoBody = (status: number): boolean => status === 204 || status === 304;
+
+/**
+ * Whether a request tells where its body ends in one way that nobody can misread: of two, a proxy in front may believe the other
+ * one, and take the rest for a request (RFC 9112 sections 6.1 and 6.3).
+ */
+export function isWellFramed(request: Request): boolean {
+  const [hasLength, isChunked] = [request.header('content-length'), request.header('transfer-encoding')];
+  if (hasLength === '' && isChunked === '') return true;
+  const lengths = request.lines('content-length');
+  const encodings = request.lines('transfer-encoding');
+  if (lengths.length + encodings.length !== 1) return false;
+  return lengths.length === 1
+    ? /^\d{1,15}$/.test(lengths[0] as string)
+    : encodings[0]?.toLowerCase() === 'chunked';
+}
+
+/** What is answered to one that does not. */
+export const BAD_FRAMING: Head = { status: 400, headers: [] };

@@ -1,0 +1,190 @@
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import { createRequire } from 'node:module';
+import type { Socket as NetSocket } from 'node:net';
+import { type Duplex, Readable } from 'node:stream';
+import type { WebSocket, WebSocketServer } from 'ws';
+import type { Timer } from '../../../clock.js';
+import { BAD_FRAMING, isWellFramed } from '../framing.js';
+import { guarded } from '../guarded.js';
+import { badHandshake } from '../handshake.js';
+import { refuse } from '../refusal.js';
+import type { PortOptions, SocketRoute } from '../transport.js';
+import { NodeReply, NodeRequest, type Target, targetOf } from './reply.js';
+import { NodeRoutes } from './routes.js';
+import { type Connection, NodeSocket, SWEEP_MS } from './socket.js';
+
+/** A peer that does not answer a close frame within this is cut. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+export type FrontOptions = Pick<PortOptions, 'addRoutes' | 'clock' | 'log'>;
+
+/** What is done with the requests of a server of Node's, its own or the user's. */
+export class NodeFront {
+  private readonly routes = new NodeRoutes();
+  private readonly doors = new Map<SocketRoute<unknown>, WebSocketServer>();
+  private readonly sockets = new Set<NodeSocket>();
+  /** Connections that wait for an answer. */
+  private readonly asked = new WeakSet<Duplex>();
+  /** What the door at hand answers to those who offer protocols. */
+  private protocol = '';
+  private readonly sweeping: Timer;
+  /** Loaded here, for most gateways do without. */
+  private readonly ws = createRequire(import.meta.url)('ws') as typeof import('ws');
+
+  constructor(private readonly options: FrontOptions) {
+    options.addRoutes(this.routes);
+    this.sweeping = options.clock.every(SWEEP_MS, () => {
+      for (const socket of [...this.sockets]) socket.sweep();
+    });
+    this.sweeping.unref();
+  }
+
+  /** @param target where it goes, below wherever this is mounted */
+  request(message: IncomingMessage, response: ServerResponse, target = targetOf(message.url ?? '/')): void {
+    const { socket } = message;
+    // Who sends the next request before this one's answer is there would have us keep any number of them.
+    if (this.asked.has(socket)) {
+      socket.destroy();
+      return;
+    }
+    this.asked.add(socket);
+    response.once('close', () => this.asked.delete(socket));
+    const found = wantsSocket(message) ? this.routes.socketOf(target.path) : undefined;
+    if (found === undefined) {
+      this.handle(message, response, message, target);
+      return;
+    }
+    // Node hands over no connection without `Upgrade`: a proxy has dropped it, and the route says so.
+    const reply = new NodeReply(response, message, 0);
+    const accept = () => refuse(reply, { status: 426, headers: [] });
+    const request = new NodeRequest(message, target, found.parameters);
+    guarded(() => found.leadsTo.upgrade(request, reply, accept), reply, this.options.log);
+  }
+
+  /**
+   * A request with an `Upgrade`, of which Node hands over the connection.
+   * @param onAccepted told where it has become a WebSocket
+   */
+  upgrade(
+    message: IncomingMessage,
+    connection: Duplex,
+    head: Buffer,
+    target = targetOf(message.url ?? '/'),
+    onAccepted: () => void = () => {},
+  ): void {
+    connection.on('error', () => {});
+    const response = new ServerResponse(message);
+    response.shouldKeepAlive = false;
+    response.assignSocket(connection as NetSocket);
+    response.once('finish', () => {
+      if (response.socket !== null) response.detachSocket(connection as NetSocket);
+      (connection as NetSocket).destroySoon();
+    });
+    const found = wantsSocket(message) ? this.routes.socketOf(target.path) : undefined;
+    if (found === undefined) {
+      // It asks for what is not served here: an ordinary request, whose body is still to be read.
+      if (head.length > 0) connection.unshift(head);
+      this.handle(message, response, bodyOf(message, connection), target);
+      return;
+    }
+    const request = new NodeRequest(message, target, found.parameters);
+    const reply = new NodeReply(response, message, 0);
+    const refusal = badHandshake(request);
+    if (refusal !== undefined) {
+      refuse(reply, refusal);
+      return;
+    }
+    // Whoever goes, or speaks before it is let in, is cut.
+    const cut = () => connection.destroy();
+    connection.on('data', cut).on('end', cut);
+    if (head.length > 0) cut();
+    const route = found.leadsTo;
+    const accept = (data: unknown, protocol = '') => {
+      if (connection.destroyed) return;
+      connection.off('data', cut).off('end', cut);
+      response.detachSocket(connection as NetSocket);
+      this.protocol = protocol;
+      this.door(route).handleUpgrade(message, connection, head, (ws) => {
+        onAccepted();
+        this.open(ws, connection as Connection, route, data);
+      });
+    };
+    guarded(() => route.upgrade(request, reply, accept), reply, this.options.log);
+  }
+
+  /** Whether there is more for a path than for any other. */
+  knows(path: string): boolean {
+    return this.routes.knows(path);
+  }
+
+  /** Cuts all WebSockets. */
+  close(): void {
+    this.options.clock.cancel(this.sweeping);
+    for (const socket of [...this.sockets]) socket.cut();
+  }
+
+  private open(ws: WebSocket, connection: Connection, route: SocketRoute<unknown>, data: unknown): void {
+    const socket = new NodeSocket(ws, connection, route, data, (closed) => this.sockets.delete(closed));
+    this.sockets.add(socket);
+    socket.opened();
+  }
+
+  private handle(message: IncomingMessage, response: ServerResponse, body: Readable, target: Target): void {
+    const found = this.routes.handlerOf((message.method ?? '').toLowerCase(), target.path);
+    if (found === undefined) {
+      response.writeHead(404).end();
+      return;
+    }
+    const length = message.headers['content-length'];
+    const reply = new NodeReply(response, body, length === undefined ? undefined : Number(length));
+    const request = new NodeRequest(message, target, found.parameters);
+    if (message.httpVersion !== '1.1') refuse(reply, { status: 505, headers: [] });
+    else if (!isWellFramed(request)) refuse(reply, BAD_FRAMING);
+    else guarded(() => found.leadsTo(request, reply), reply, this.options.log);
+  }
+
+  private door(route: SocketRoute<unknown>): WebSocketServer {
+    const known = this.doors.get(route);
+    if (known !== undefined) return known;
+    const options = {
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: route.maxMessageBytes,
+      // Not among its types yet.
+      closeTimeout: CLOSE_TIMEOUT_MS,
+      handleProtocols: () => this.protocol || false,
+    };
+    const door = new this.ws.WebSocketServer(options);
+    this.doors.set(route, door);
+    return door;
+  }
+}
+
+function wantsSocket({ method, headers }: IncomingMessage): boolean {
+  return method === 'GET' && headers['sec-websocket-key'] !== undefined;
+}
+
+/** The body of a request whose connection Node has handed over, of a known length or none. */
+function bodyOf(message: IncomingMessage, connection: Duplex): Readable {
+  let left = Number(message.headers['content-length'] ?? 0);
+  if (left === 0) return Readable.from([]);
+  const body = new Readable({
+    read() {
+      connection.resume();
+    },
+    destroy(error, done) {
+      connection.off('data', take);
+      done(error);
+    },
+  });
+  const take = (chunk: Buffer) => {
+    const part = chunk.subarray(0, left);
+    left -= part.length;
+    if (!body.push(part)) connection.pause();
+    if (left === 0) body.push(null);
+  };
+  connection.on('data', take);
+  connection.pause();
+  return body;
+}

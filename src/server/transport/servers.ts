@@ -1,0 +1,3 @@
+/** What `SERVER` may say. */
+export const SERVERS = ['auto', 'uws', 'node'] as const;
+export type ServerChoice = (typeof SERVERS)[number];

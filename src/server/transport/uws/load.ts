@@ -1,0 +1,62 @@
+import type * as UWebSockets from 'uWebSockets.js';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { MAX_HEADER_BYTES } from '../transport.js';
+
+/** The module as a whole. */
+export type Uws = typeof UWebSockets;
+
+/** How its packages are called here, newest first: each has binaries for other versions of Node and of glibc. */
+export const UWS_PACKAGES = ['uWebSockets.js-20.69', 'uWebSockets.js'] as const;
+
+/**
+ * Loads uWebSockets.js, here and nowhere else.
+ * @throws Error in few words where that fails
+ */
+export function loadUws(name: string): { uws: Uws; version: string } {
+  // By default it takes 4 KiB. It reads this once, when it is loaded; beyond it answers 431 by itself.
+  process.env.UWS_HTTP_MAX_HEADERS_SIZE ??= String(MAX_HEADER_BYTES);
+  const load = createRequire(import.meta.url);
+  try {
+    const manifest = manifestOf(load.resolve(name));
+    checkBinary(load.resolve(name), manifest);
+    return { uws: load(name) as Uws, version: manifest.version };
+  } catch (error) {
+    throw new Error(reasonOf(error));
+  }
+}
+
+interface Manifest {
+  readonly version: string;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+/** Of a package whose main file lies at its top. */
+function manifestOf(main: string): Manifest {
+  return JSON.parse(readFileSync(join(dirname(main), 'package.json'), 'utf8'));
+}
+
+/** Its binaries come in packages of their own, of which another version's may be found in place of one that is not there. */
+function checkBinary(main: string, { version, optionalDependencies }: Manifest): void {
+  // The author's own package holds them itself.
+  if (optionalDependencies === undefined) return;
+  const { platform, arch, versions } = process;
+  const binary = `@uwsjs/${platform}-${arch}-${versions.node.split('.')[0]}`;
+  const isThere =
+    optionalDependencies[binary] !== undefined &&
+    manifestOf(createRequire(main).resolve(binary)).version === version;
+  if (!isThere) throw new Error(`Cannot find package ${binary}`);
+}
+
+/** It says of everything that this version of Node is not supported. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const glibc = /version [`'](GLIBC_[\d.]+)' not found/.exec(text)?.[1];
+  if (glibc !== undefined) return `needs ${glibc.replace('_', ' ')}`;
+  if (/Cannot find module '(?!\.\/)uWeb/.test(text)) return 'is not installed';
+  if (/Cannot find (module|package)/.test(text)) {
+    return `has no binary for Node ${process.versions.node.split('.')[0]} on ${process.platform}-${process.arch}`;
+  }
+  return (text.split('\n')[0] ?? '').slice(0, 200);
+}
