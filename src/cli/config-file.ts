@@ -179,7 +179,8 @@ class Reader {
   }
 
   private miss(line: number, what: string): void {
-    this.mistakes.push(`${what} (${this.place(line)})`);
+    // A line each, whatever somebody called a thing.
+    this.mistakes.push(`${what.replace(/\s+/g, ' ')} (${this.place(line)})`);
   }
 
   private place(line: number): string {

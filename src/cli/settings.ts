@@ -74,16 +74,17 @@ export async function configOf({
   file,
 }: Settings): Promise<{ config: Config; plan: NumberPlan | undefined }> {
   const { readConfig } = await import('../config.js');
-  const mistakes = [...(file?.mistakes ?? [])];
-  if (file?.plan !== undefined && env.CALL_ROUTER_URL?.trim()) {
-    mistakes.push('Expected numbers in the configuration file or CALL_ROUTER_URL but received both');
-  }
+  const mistakes: string[] = [];
   let config: Config | undefined;
   try {
     config = readConfig(env);
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     mistakes.push(...error.message.split('\n').map((line) => withPlace(line, env, file)));
+  }
+  mistakes.push(...(file?.mistakes ?? []));
+  if (file?.plan !== undefined && env.CALL_ROUTER_URL?.trim()) {
+    mistakes.push('Expected numbers in the configuration file or CALL_ROUTER_URL but received both');
   }
   if (config === undefined || mistakes.length > 0) {
     throw new GatewayError('GW_CONFIG_INVALID', mistakes.join('\n'));

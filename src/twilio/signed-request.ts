@@ -12,6 +12,7 @@ import { TwilioSignatureVerifier } from './signature.js';
 
 /** A request of Node, Express or Fastify, as far as its signature goes. */
 export interface NodeRequestHead {
+  readonly method?: string | undefined;
   readonly url?: string | undefined;
   /** Of Express and Fastify: whole, where `url` lacks what a router took off. */
   readonly originalUrl?: string | undefined;
@@ -27,7 +28,7 @@ export interface SignedRequestOptions {
    * `PUBLIC_URL`; where that is not set either, `X-Forwarded-Proto`, `X-Forwarded-Host` and `Host` tell.
    */
   readonly publicUrl?: string;
-  /** The form of a webhook: `input.parameters` of a `CallWebhookInput`. None for an upgrade, a GET, or JSON. */
+  /** The form of a webhook: `input.parameters` of a `CallWebhookInput`. Those of a GET are in its URL, and need not be given. */
   readonly parameters?: FormParameters;
   /** The body as it came, for Twilio's webhooks with JSON (their URL carries `bodySHA256`). */
   readonly rawBody?: string;
@@ -50,11 +51,14 @@ export function verifyTwilioRequest(
   const { head, secure } = isFetchRequest(request) ? fetchHead(request) : nodeHead(request);
   const signature = head.header('x-twilio-signature');
   verifier.checkHeader(signature);
-  const isUpgrade = head.header('upgrade').toLowerCase() === 'websocket';
+  const { method } = request;
+  // Of any other request these would let through what nobody signed.
+  const isUpgrade =
+    (method === 'GET' || method === undefined) && head.header('upgrade').toLowerCase() === 'websocket';
   verifier.verify({
     signature,
     urls: signedUrlsOf(head, configured ?? { secure }, isUpgrade ? webSocketOrigin : undefined),
-    ...(parameters === undefined || isUpgrade ? {} : { parameters }),
+    ...(parameters === undefined || method === 'GET' ? {} : { parameters }),
     ...(rawBody === undefined ? {} : { rawBody }),
   });
 }

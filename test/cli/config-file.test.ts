@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { readConfigFile } from '../../src/cli/config-file.js';
 import { configOf, readSettings } from '../../src/cli/settings.js';
@@ -64,10 +65,10 @@ describe('the example of the page', () => {
 
   it('has the mistakes that the page shows', async () => {
     const text = 'log_level: info\nport: 80a\n\n\n\n\nnumbers:\n  +15550100: { refuse: later }\n';
-    expect(await mistakes(text)).toEqual([
-      'Expected a decision for +15550100 but received refuse: not "busy", "rejected" or { say } (gateway.yaml:8)',
-      'Expected 0 to 65535 for PORT but received "80a" (gateway.yaml:2)',
-    ]);
+    const page = readFileSync(new URL('../../docs/config-file.md', import.meta.url), 'utf8');
+    const shown = [...page.matchAll(/^ {4}(Expected .*)$/gm)].map(([, line]) => line);
+    expect(shown.length).toBeGreaterThan(1);
+    expect(await mistakes(text)).toEqual(shown);
   });
 });
 
@@ -189,6 +190,65 @@ describe('a file', () => {
     expect((await mistakes(text))[0]).toMatch(line);
   });
 
+  it('is read or refused, a line a mistake, whatever it holds', () => {
+    const piece = fc.oneof(
+      fc.constantFrom(
+        '\n',
+        '  ',
+        ': ',
+        '- ',
+        '{',
+        '}',
+        '[',
+        ']',
+        ', ',
+        '"',
+        "'",
+        '|',
+        '>',
+        '&a',
+        '*a',
+        '!',
+        '#',
+        '%',
+        '---',
+      ),
+      fc.constantFrom(
+        'numbers:\n',
+        "'+15': ",
+        'default: ',
+        'port: ',
+        'room: a',
+        'refuse: ',
+        'say: ',
+        '"a\\nb": ',
+        'null',
+        '+1',
+        '01',
+      ),
+      fc.constantFrom(
+        'before: ',
+        'parameters: ',
+        'user: ',
+        '__proto__: ',
+        'constructor: ',
+        'toString: ',
+        '<<: ',
+      ),
+      fc.string({ unit: 'binary', maxLength: 4 }),
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 30 }), (pieces) => {
+        writeFileSync(file, pieces.join(''));
+        const { mistakes, settings } = readConfigFile(file, '--config');
+        for (const line of mistakes)
+          expect(line).toMatch(/^Expected .* but received .* \(.*gateway\.yaml:\d+\)$/);
+        for (const value of Object.values(settings)) expect(value).toBeTypeOf('string');
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
   it('may be empty', async () => {
     expect((await load('')).plan).toBeUndefined();
     expect((await load('# nothing\n')).config.port).toBe(3000);
@@ -213,8 +273,8 @@ describe('the commands', () => {
     const { code, stderr } = await trunkline(['serve', '--config', file, '--port', 'x'], ACCOUNT);
     expect(code).toBe(1);
     expect(stderr.split('\n')).toEqual([
-      `Expected a number like +15551234567 or +1555*, a SIP address, or default for numbers but received "a" (${file}:2)`,
       'Expected 0 to 65535 for PORT but received "x"',
+      `Expected a number like +15551234567 or +1555*, a SIP address, or default for numbers but received "a" (${file}:2)`,
       '',
     ]);
   });
@@ -230,8 +290,8 @@ describe('the commands', () => {
     expect(code).toBe(1);
     const { findings } = JSON.parse(stdout) as { findings: { check: string; says: string }[] };
     expect(findings.filter(({ check }) => check === 'environment').map(({ says }) => says)).toEqual([
-      `Expected decisions by number for numbers but received 7 (${file}:5)`,
       `Expected 40 to 10000 milliseconds for LEAD_MS but received "1" (${file}:4)`,
+      `Expected decisions by number for numbers but received 7 (${file}:5)`,
     ]);
     expect(stdout).toContain(String(port));
   });

@@ -41,3 +41,7 @@ test.each(['shortened', 'concealed'])('nor those that are %s', { timeout: 60_000
 test('nor those of a room', { timeout: 60_000 }, async () => {
   expect(await bytesPerFrame('rooms')).toBeLessThan(0.01);
 });
+
+test('nor those between a stream and a socket of ws', { timeout: 60_000 }, async () => {
+  expect(await bytesPerFrame('sockets')).toBeLessThan(0.01);
+});

@@ -78,10 +78,10 @@ const INSTALL = ['@stream-io/node-sdk', '@stream-io/video-client', '@roamhq/wrtc
   .join(' ');
 const cli = join('node_modules', 'trunkline', 'dist', 'cli', 'trunkline.js');
 
-it.each([[['serve']], [['demo', '--bridge', 'stream']]])(
+it.each(['serve', 'demo --bridge stream'])(
   '%s for Stream says in one line what to install, and ends',
-  (args) => {
-    const { status, stderr } = run(lean, [cli, ...args], STREAM);
+  (command) => {
+    const { status, stderr } = run(lean, [cli, ...command.split(' ')], STREAM);
     expect(stderr).toBe(
       `Expected @stream-io/node-sdk, @stream-io/video-client, @roamhq/wrtc for the Stream bridge but received none: npm i ${INSTALL}\n`,
     );

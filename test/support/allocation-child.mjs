@@ -1,7 +1,7 @@
 // Bytes of JavaScript heap that a frame leaves behind, in and out. Started with --expose-gc and a young generation larger
 // than what is left in a piece, so that nothing is collected while it counts.
 
-import { createTranscoder } from '../../dist/index.js';
+import { createTranscoder, fromWs, TwilioMediaStream } from '../../dist/index.js';
 import { Clip } from '../../dist/media/clip.js';
 import { core } from '../../dist/media/thread-core.js';
 import { CallAudio } from '../../dist/server/control/call-audio.js';
@@ -58,12 +58,37 @@ const control = () => {
   return 0;
 };
 
+/** A socket of `ws` whose network is free, and what stands between it and its stream. */
+const listeners = {};
+let own;
+let accepted;
+if (process.argv[2] === 'sockets') {
+  TwilioMediaStream.prototype.open = (socket) => {
+    own = socket;
+  };
+  TwilioMediaStream.prototype.receive = (bytes) => {
+    boxed.last0 = bytes.length;
+  };
+  const socket = {
+    readyState: 1,
+    bufferedAmount: 0,
+    send: (_, __, sent) => sent(),
+    close() {},
+    terminate() {},
+  };
+  accepted = fromWs({ ...socket, on: (event, listener) => (listeners[event] = listener), ping() {} });
+}
+
 const WORK = {
   muted: control,
   held: control,
   mixed: control,
   frames: () => transcoder.receive(message) + transcoder.transmit(pcm),
   views: () => transcoder.receive(view) + transcoder.transmit(pcm),
+  sockets: () => {
+    listeners.message(view, false);
+    return own.send(view) ? 0 : 1;
+  },
   rooms: () => {
     core.mixMinus(voices, active, heard);
     return 0;
@@ -93,3 +118,4 @@ const left = Array.from({ length: PIECES }, () => {
 });
 console.log(Math.min(...left));
 audio?.close();
+accepted?.close();

@@ -1,4 +1,13 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +21,17 @@ interface Manifest {
 }
 
 export const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
+
+/** What of the package runs; of the core whatever there is. */
+const PARTS = [
+  'package.json',
+  'dist',
+  'build/Release',
+  'prebuilds',
+  'native/wasm',
+  'src/dashboard/page',
+  'src/simulator/fixtures',
+];
 
 /** A project of its own, with the package in it as npm would install it. */
 export class InstalledProject {
@@ -31,14 +51,7 @@ export class InstalledProject {
     }
     // Copied, since a link would find its packages where it leads to.
     const home = join(this.path, 'node_modules', 'trunkline');
-    for (const part of [
-      'package.json',
-      'dist',
-      'build/Release',
-      'native/wasm',
-      'src/dashboard/page',
-      'src/simulator/fixtures',
-    ]) {
+    for (const part of PARTS.filter((each) => existsSync(join(ROOT, each)))) {
       cpSync(join(ROOT, part), join(home, part), { recursive: true });
     }
     this.write('package.json', JSON.stringify({ private: true, type: 'module' }));

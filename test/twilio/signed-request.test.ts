@@ -100,8 +100,14 @@ describe('a webhook', () => {
 
   test('of a GET is signed by its URL', () => {
     const url = `https://voice.example.com/edge/voice?${new URLSearchParams(parameters)}`;
-    const request = node(url.slice(url.indexOf('/voice?')), { 'x-twilio-signature': sign(url) });
-    expect(codeOf(() => verifyTwilioRequest(request, { authTokens, publicUrl }))).toBe('signed');
+    const request = node(
+      url.slice(url.indexOf('/voice?')),
+      { 'x-twilio-signature': sign(url) },
+      { method: 'GET' },
+    );
+    for (const more of [{}, { parameters }]) {
+      expect(codeOf(() => verifyTwilioRequest(request, { authTokens, publicUrl, ...more }))).toBe('signed');
+    }
   });
 });
 
@@ -118,13 +124,17 @@ describe('an upgrade', () => {
     expect(check('ws://127.0.0.1:3000/media', 'http://127.0.0.1:3000')).toBe('signed');
   });
 
-  test('has no parameters, whatever is handed over', () => {
-    const request = node('/media', {
-      ...upgrade,
-      'x-twilio-signature': sign('wss://voice.example.com/edge/media'),
-    });
-    const parameters = { a: 'b' };
-    expect(codeOf(() => verifyTwilioRequest(request, { authTokens, publicUrl, parameters }))).toBe('signed');
+  test('lets nobody send its signature again as that of a webhook', () => {
+    const signature = { 'x-twilio-signature': sign('wss://voice.example.com/edge/phones') };
+    const parameters = voiceParameters();
+    const check = (method: string | undefined, more: object) => {
+      const request = node('/phones', { ...upgrade, ...signature }, method === undefined ? {} : { method });
+      return codeOf(() => verifyTwilioRequest(request, { authTokens, publicUrl, ...more }));
+    };
+    expect(check('GET', {})).toBe('signed');
+    expect(check('POST', { parameters })).toBe('GW_SIGNATURE_INVALID');
+    expect(check('POST', {})).toBe('GW_SIGNATURE_INVALID');
+    expect(check(undefined, { parameters })).toBe('GW_SIGNATURE_INVALID');
   });
 });
 
