@@ -247,7 +247,10 @@ overTransports((server) => {
     await server.event('writable', key, told + 1);
     expect(await server.tell('write', { key, text: 'the end' })).toMatchObject({ isTaken: true });
     await eventually('the end', () => client.received.subarray(-50).includes('the end'));
-    const digits = client.received.toString().replace(/\r\n[0-9a-f]+\r\n/g, '').match(/(?:0123456789)+the end/);
+    const digits = client.received
+      .toString()
+      .replace(/\r\n[0-9a-f]+\r\n/g, '')
+      .match(/(?:0123456789)+the end/);
     expect(digits?.[0]).toHaveLength(written * size + 'the end'.length);
   });
 

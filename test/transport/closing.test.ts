@@ -93,7 +93,20 @@ overTransports((server) => {
     await isClosedOnce(key, 4001);
   });
 
-  it.each([1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999])(
+  it.each([1012, 1013, 1014, 3000, 3999])(
+    'answers a peer that closed with %d, and may take it for one without a code',
+    async (code) => {
+      const { client, key } = await opened();
+      client.send(closeFrame(code));
+      const { opcode, payload } = await client.message();
+      expect(opcode).toBe(OPCODES.close);
+      if (payload.length > 0) expect(payload.readUInt16BE(0)).toBe(code);
+      await client.cut();
+      await isClosedOnce(key, code, 1005, 1006);
+    },
+  );
+
+  it.each([1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 4000, 4999])(
     'tells that the peer closed with %d, and answers it',
     async (code) => {
       const { client, key } = await opened();

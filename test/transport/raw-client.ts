@@ -31,18 +31,21 @@ afterEach(() => {
 
 /** A client that sends what it is told to, byte for byte. Its end of the connection stays open when the other one closes. */
 export class RawClient {
-  /** What came and was not asked for yet. */
-  received: Buffer = Buffer.alloc(0);
   /** The other end said that nothing more comes, or broke the connection. */
   isCut = false;
   isReset = false;
+  private parts: Buffer[] = [];
+  private size = 0;
+  /** With less than that, there is no need to look again. */
+  private needed = 0;
   private wake = () => {};
 
   private constructor(readonly socket: Socket) {
     open.add(this);
     socket.on('data', (bytes) => {
-      this.received = Buffer.concat([this.received, bytes]);
-      this.wake();
+      this.parts.push(bytes);
+      this.size += bytes.length;
+      if (this.size >= this.needed) this.wake();
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.isReset = error.code === 'ECONNRESET';
@@ -85,6 +88,18 @@ export class RawClient {
     const accepted = answered['sec-websocket-accept'];
     if (accepted !== acceptOf(key)) throw new Error(`Expected ${acceptOf(key)} but received ${accepted}`);
     return client;
+  }
+
+  /** What came and was not asked for yet. */
+  get received(): Buffer {
+    if (this.parts.length !== 1) this.parts = [Buffer.concat(this.parts)];
+    return this.parts[0] as Buffer;
+  }
+
+  set received(rest: Buffer) {
+    this.parts = [rest];
+    this.size = rest.length;
+    this.needed = 0;
   }
 
   send(bytes: string | Buffer): void {
@@ -143,14 +158,15 @@ export class RawClient {
     await this.until('the end of the connection', () => this.isCut || undefined);
   }
 
-  /** The close code that came before the end, `undefined` where it came without one. */
+  /** The close code that came before the end, `undefined` where none did. */
   async closeCode(): Promise<number | undefined> {
     await this.cut();
     for (;;) {
       const read = readFrame(this.received);
       if (read === undefined) return undefined;
       this.received = this.received.subarray(read.size);
-      if (read.frame.opcode === OPCODES.close) return read.frame.payload.readUInt16BE(0);
+      const { opcode, payload } = read.frame;
+      if (opcode === OPCODES.close) return payload.length < 2 ? undefined : payload.readUInt16BE(0);
     }
   }
 
@@ -221,7 +237,10 @@ export class RawClient {
     if (headers['transfer-encoding'] === 'chunked') return this.chunks(start);
     const length = Number(headers['content-length'] ?? 0);
     const end = start + length;
-    if (this.received.length < end) return undefined;
+    if (this.size < end) {
+      this.needed = end;
+      return undefined;
+    }
     return { text: this.received.subarray(start, end).toString('latin1'), end };
   }
 

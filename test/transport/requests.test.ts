@@ -252,7 +252,8 @@ overTransports((server) => {
   ])('leads %s where it should, or refuses it', async (_, line) => {
     const client = await RawClient.sending(server.port, `${line}\r\nHost: x\r\n\r\n`);
     const answer = await client.answer().catch(() => undefined);
-    if (answer?.status === 200) expect(seenIn(answer)).toMatchObject({ handler: 'get', path: '/echo', query: 'a=1' });
+    if (answer?.status === 200)
+      expect(seenIn(answer)).toMatchObject({ handler: 'get', path: '/echo', query: 'a=1' });
     else if (answer !== undefined) expect(answer.status).toBeOneOf([400, 404, 405, 501, 505]);
     await server.settled();
   });

@@ -39,8 +39,7 @@ function guarded(key, work) {
 }
 
 function answer(key, reply, { status = 200, size, text, close = false, headers = [], again = false }) {
-  const body =
-    text !== undefined ? Buffer.from(text) : size === undefined ? undefined : pattern(Number(size));
+  const body = text === undefined ? pattern(Number(size ?? 0)) : Buffer.from(text);
   guarded(key, () => {
     const isTaken = reply.answer({ status: Number(status), headers }, body, close, () =>
       tell({ event: 'taken', key }),
