@@ -1,4 +1,5 @@
 {
+  "variables": { "portable%": 0 },
   "targets": [
     {
       "target_name": "trunkline",
@@ -32,6 +33,22 @@
       "configurations": {
         "Release": { "cflags": ["-O3"] }
       },
+      "conditions": [
+        [
+          "OS=='linux' and portable==1",
+          {
+            "sources": ["native/portable/runtime.cc"],
+            "cflags": ["-ffunction-sections", "-fdata-sections"],
+            "ldflags": [
+              "-nodefaultlibs",
+              "-s",
+              "-Wl,--gc-sections",
+              "-Wl,--version-script=<(module_root_dir)/native/portable/exports.map"
+            ],
+            "libraries": ["-lm", "-lc", "-lgcc"]
+          }
+        ]
+      ],
       "xcode_settings": {
         "MACOSX_DEPLOYMENT_TARGET": "11.0",
         "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
@@ -39,6 +56,12 @@
         "GCC_OPTIMIZATION_LEVEL": "3",
         "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
         "WARNING_CFLAGS": ["-Wall", "-Wextra"]
+      },
+      "msvs_settings": {
+        "VCCLCompilerTool": {
+          "AdditionalOptions": ["/std:c++17", "/Zc:__cplusplus", "/utf-8", "/constexpr:steps10000000"],
+          "WarningLevel": 3
+        }
       }
     }
   ]

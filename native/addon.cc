@@ -590,7 +590,7 @@ Napi::Object DescribeSlab(Napi::Env env) {
 }
 
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
-  const auto environment = std::make_shared<Environment>();
+  const EnvironmentPtr environment(new Environment);
   env.SetInstanceData(new EnvironmentPtr(environment));
   environment->workspace.kernels = &BestKernels();
   exports["slab"] = ExposeSlab(env, environment);

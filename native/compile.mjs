@@ -1,4 +1,4 @@
-// Compiles the addon with node-gyp, into build/Release.
+// Compiles the addon with node-gyp: for a checkout into build/Release, or elsewhere as one that others can use.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -6,34 +6,13 @@ import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Where the addon is when it is compiled. */
-export const BUILT = join(root, 'build', 'Release', 'trunkline.node');
-
-/** Where one that was compiled elsewhere lies, laid out as prebuildify does: Linux has two C libraries. */
-export const PREBUILT = join(
-  root,
-  'prebuilds',
-  `${process.platform}-${process.arch}`,
-  `trunkline${libc()}.node`,
-);
-
-function libc() {
-  if (process.platform !== 'linux') return '';
-  // Else the report asks for the names of all network addresses, which may take its time.
-  process.report.excludeNetwork = true;
-  return process.report.getReport().header.glibcVersionRuntime === undefined ? '.musl' : '.glibc';
-}
-
-/** Whether an addon loads; in a process of its own, since a wrong one may crash. */
-export function loads(path) {
-  const script = `const { Transcoder, usableKernels } = require(${JSON.stringify(path)}); new Transcoder(); usableKernels[0].at(0)`;
-  return existsSync(path) && spawnSync(process.execPath, ['-e', script], { timeout: 20_000 }).status === 0;
-}
-
-/** Compiles. Says whether that worked, and what the compiler said. */
-export function compile() {
+/**
+ * Compiles the sources of `folder` into its build/Release. Says whether that worked, and what the compiler said.
+ * @param settings node-gyp's own, and variables of binding.gyp
+ */
+export function compile(folder = ROOT, settings = [], env = {}) {
   let nodeGyp;
   try {
     nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
@@ -42,13 +21,13 @@ export function compile() {
   }
   const { status, error, stdout, stderr } = spawnSync(
     process.execPath,
-    [nodeGyp, 'rebuild', '--release', ...nodeHeaders()],
+    [nodeGyp, 'rebuild', '--release', ...settings, ...nodeHeaders()],
     {
-      cwd: root,
+      cwd: folder,
       encoding: 'utf8',
       maxBuffer: 64 * 1024 * 1024,
       // binding.gyp asks `node` where node-addon-api is: let that be this Node.
-      env: { ...process.env, PATH: dirname(process.execPath) + delimiter + (process.env.PATH ?? '') },
+      env: { ...process.env, ...env, PATH: dirname(process.execPath) + delimiter + (process.env.PATH ?? '') },
     },
   );
   return { ok: status === 0, output: `${stdout ?? ''}\n${stderr ?? ''}\n${error?.message ?? ''}` };

@@ -1,20 +1,14 @@
-// The package's install script: takes the prebuilt addon where one fits, and else compiles it with node-gyp. A machine
-// without a compiler must still be able to install the package: there a failed build is a notice, and audio runs on
-// WebAssembly.
+// A checkout's prepare script: compiles the addon with node-gyp. A machine without a compiler must still be able to run a
+// checkout: there a failed build is a notice, and audio runs on WebAssembly. Whoever installs the package needs none of
+// this: it holds addons that were compiled (native/prebuild.mjs).
 
-import { compile, loads, PREBUILT } from './compile.mjs';
+import { compile } from './compile.mjs';
 
 const started = Date.now();
-// npm's own setting: true, or a list of packages; "" and false are what --no-build-from-source leaves.
-const wanted = (process.env.npm_config_build_from_source ?? '').split(',');
-if (loads(PREBUILT) && !wanted.includes('true') && !wanted.includes('trunkline')) {
-  console.log(`trunkline: the prebuilt native core for ${process.platform}-${process.arch} fits`);
-} else {
-  const build = compile();
-  if (build.ok)
-    console.log(`trunkline: native core compiled in ${((Date.now() - started) / 1000).toFixed(1)} s`);
-  else console.log(notice(build.output));
-}
+const build = compile();
+if (build.ok)
+  console.log(`trunkline: native core compiled in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+else console.log(notice(build.output));
 
 function notice(output) {
   // node-gyp surrounds the compiler's words with its own state and stack.
@@ -28,8 +22,7 @@ ${lines
   .slice(-12)
   .map((line) => `    ${line}`)
   .join('\n')}
-  To compile it, install a C++17 compiler, make and Python 3, then run "npm rebuild trunkline",
-  or in a checkout of Trunkline "npm run install":
+  To compile it, install a C++17 compiler, make and Python 3, then run "npm run prepare":
     Debian, Ubuntu   apt-get install -y g++ make python3
     Alpine           apk add g++ make python3
     macOS            xcode-select --install

@@ -1,23 +1,68 @@
-// Compiles the addon for this platform into prebuilds/, which goes into the npm package where it is present. The other
-// platforms' addons come from machines of theirs; what has none is compiled when it is installed.
+// Compiles the native cores that go into the npm package, into prebuilds/<platform>-<arch>/: on Linux x64 that of Linux
+// arm64 too, elsewhere the machine's own. Those of the other platforms come from machines of theirs, as the public CI's
+// (.github/workflows).
+//
+//   node native/prebuild.mjs [linux-x64] [linux-arm64] …
 
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
-import { dirname, relative } from 'node:path';
-import { BUILT, compile, loads, PREBUILT } from './compile.mjs';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { compile, ROOT } from './compile.mjs';
 
-const build = compile();
-if (!build.ok) {
-  console.error(build.output);
+/** Compilers for other processors. Debian's package is g++-aarch64-linux-gnu. */
+const CROSS = { 'linux-arm64': 'aarch64-linux-gnu-' };
+
+const own = `${process.platform}-${process.arch}`;
+const targets = process.argv.slice(2);
+if (targets.length === 0) targets.push(own, ...(own === 'linux-x64' ? Object.keys(CROSS) : []));
+const stray = targets.find((target) => target !== own && !(own === 'linux-x64' && target in CROSS));
+if (stray)
+  end(`Expected ${own}${own === 'linux-x64' ? ` or ${Object.keys(CROSS)}` : ''} but received ${stray}`);
+
+for (const target of targets) {
+  const trouble = prebuild(target);
+  if (trouble) end(`${trouble}\ntrunkline: no native core for ${target}`);
+}
+
+/** Says what went wrong, if anything did. */
+function prebuild(target) {
+  // A folder of its own, so that the checkout's build stays; within node_modules, where node-addon-api is found.
+  mkdirSync(join(ROOT, 'node_modules/.cache'), { recursive: true });
+  const work = mkdtempSync(join(ROOT, 'node_modules/.cache/trunkline-prebuild-'));
+  try {
+    for (const name of ['native', 'binding.gyp'])
+      cpSync(join(ROOT, name), join(work, name), { recursive: true });
+    const prefix = target === own ? undefined : CROSS[target];
+    const tools = prefix && { CC: `${prefix}gcc`, CXX: `${prefix}g++`, AR: `${prefix}ar` };
+    const build = compile(work, [`--arch=${target.split('-')[1]}`, '--portable=1'], tools);
+    if (!build.ok) return build.output;
+    const built = join(work, 'build/Release/trunkline.node');
+    if (target === own && !loads(built)) return 'What was built does not load';
+    const file = `prebuilds/${target}/trunkline${libc(target)}.node`;
+    mkdirSync(join(ROOT, dirname(file)), { recursive: true });
+    copyFileSync(built, join(ROOT, file));
+    console.log(`trunkline: ${file}`);
+    return undefined;
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
+
+/** As prebuildify names them: Linux has two C libraries. */
+function libc(target) {
+  if (!target.startsWith('linux')) return '';
+  // Else the report asks for the names of all network addresses, which may take its time.
+  process.report.excludeNetwork = true;
+  return process.report.getReport().header.glibcVersionRuntime === undefined ? '.musl' : '.glibc';
+}
+
+/** In a process of its own, since a wrong one may crash. */
+function loads(path) {
+  const script = `const { Transcoder, usableKernels } = require(${JSON.stringify(path)}); new Transcoder(); usableKernels[0].at(0)`;
+  return spawnSync(process.execPath, ['-e', script], { timeout: 20_000 }).status === 0;
+}
+
+function end(why) {
+  console.error(why);
   process.exit(1);
 }
-mkdirSync(dirname(PREBUILT), { recursive: true });
-copyFileSync(BUILT, PREBUILT);
-// Symbols are a third of it, and nobody needs them.
-if (process.platform === 'linux') spawnSync('strip', ['--strip-unneeded', PREBUILT]);
-if (!loads(PREBUILT)) {
-  rmSync(PREBUILT);
-  console.error(`Expected an addon that loads for ${PREBUILT} but received one that does not`);
-  process.exit(1);
-}
-console.log(`trunkline: ${relative(process.cwd(), PREBUILT)}`);

@@ -363,7 +363,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
     // Something better did not load: nobody chose this.
-    if (core.origin.includes('; not '))
+    if (core.origin.includes('; '))
       warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
     const { limit, reserve } = this.descriptors;
     const needed = descriptorsFor(options) + reserve;

@@ -15,6 +15,7 @@ export {
   type AttachOptions,
   attachPhoneToCall,
   type PhoneStream,
+  type StreamCall,
 } from './bridge/stream/attach.js';
 export { StreamBridge, type StreamBridgeOptions, type StreamBridgeStats } from './bridge/stream/bridge.js';
 export type { MediaWorkerState } from './bridge/stream/worker-pool.js';
@@ -53,6 +54,7 @@ export type {
 } from './server/control/requests.js';
 export type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
 export type { Handover } from './server/fleet/fleet.js';
+export { fromWs, type WsData, type WsSocket } from './server/from-ws.js';
 export type { MediaSocket } from './server/media-socket.js';
 export {
   type MediaStreamOptions,
@@ -67,7 +69,13 @@ export type { RecordingView, RecordRequest } from './server/recording/recordings
 export type { LatencySummary } from './telemetry/histogram.js';
 export type { LatencySummaries } from './telemetry/latencies.js';
 export type { TrafficCounts } from './telemetry/traffic.js';
+export type { FormParameters, ParsedForm, ParsedRequest, WebhookRequest } from './twilio/form.js';
 export { type SignedRequest, TwilioSignatureVerifier, verifyTwilioSignature } from './twilio/signature.js';
+export {
+  type NodeRequestHead,
+  type SignedRequestOptions,
+  verifyTwilioRequest,
+} from './twilio/signed-request.js';
 export {
   createMediaStreamResponse,
   createMediaStreamTwiml,

@@ -2,8 +2,8 @@ import { Command } from 'commander';
 import { GatewayError } from '../errors.js';
 import type { Gateway } from '../gateway.js';
 import type { PlacedCall } from '../server/call-service.js';
-import { settingsOf } from './env-file.js';
 import { gatewayFor, stopped } from './serve.js';
+import { readSettings } from './settings.js';
 import type { Shell } from './shell.js';
 import { whole } from './whole.js';
 
@@ -52,7 +52,8 @@ export function callCommand(shell: Shell): Command {
             : `calling ${flags.to}: ${callSid} (call ${callId})`,
         );
       if (flags.gateway !== undefined) {
-        print(await askGateway(flags.gateway, settingsOf(shell.env).CONTROL_API_KEY, request));
+        const { env } = await readSettings(shell.env);
+        print(await askGateway(flags.gateway, env.CONTROL_API_KEY, request));
         return;
       }
       const { gateway, config } = await gatewayFor(shell, shell.stderr);

@@ -4,8 +4,9 @@ import { type ContextOptions, createContext } from '../doctor/context.js';
 import { CHECKS, examine } from '../doctor/doctor.js';
 import { environment } from '../doctor/environment.js';
 import { signatureOfRequest } from '../doctor/signature.js';
-import { settingsOf } from './env-file.js';
+import { GatewayError } from '../errors.js';
 import { readInput } from './input-file.js';
+import { configOf, readSettings, type Settings } from './settings.js';
 import type { Shell } from './shell.js';
 
 /** What `trunkline doctor` was asked for. */
@@ -15,6 +16,7 @@ export interface DoctorFlags {
   readonly ca?: string;
   readonly request?: string;
   readonly json?: boolean;
+  readonly config?: string;
 }
 
 const MARKS: Readonly<Record<Mark, string>> = { ok: '✓', warn: '!', fail: '✗', skip: '-' };
@@ -22,7 +24,9 @@ const NAME_WIDTH = 16;
 
 /** Examines the installation and tells of it; whether there was no mistake. */
 export async function diagnose(flags: DoctorFlags, { console, env }: Shell): Promise<boolean> {
+  const settings = await readSettings(env, flags.config === undefined ? {} : { config: flags.config });
   const options: ContextOptions = {
+    mistakes: await mistakesOf(settings),
     ...(flags.url !== undefined && { url: flags.url }),
     ...(flags.connect !== undefined && { connect: flags.connect }),
     ...(flags.ca !== undefined && { ca: readInput('--ca', flags.ca) }),
@@ -32,10 +36,21 @@ export async function diagnose(flags: DoctorFlags, { console, env }: Shell): Pro
       ? CHECKS
       : [environment, signatureOfRequest(parseCapturedRequest(requestText(flags.request)))];
   const show = flags.json ? () => {} : (finding: Finding) => console.log(lineOf(finding));
-  const findings = await examine(createContext(settingsOf(env), options), checks, show);
+  const findings = await examine(createContext(settings.env, options), checks, show);
   const ok = findings.every(({ mark }) => mark !== 'fail');
   console.log(flags.json ? JSON.stringify({ ok, findings }, null, 2) : summary(findings));
   return ok;
+}
+
+/** As `serve` would complain of them. */
+async function mistakesOf(settings: Settings): Promise<readonly string[]> {
+  try {
+    await configOf(settings);
+    return [];
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    return error.message.split('\n');
+  }
 }
 
 function lineOf({ mark, check, says, set }: Finding): string {

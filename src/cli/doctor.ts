@@ -19,6 +19,7 @@ export function doctorCommand(shell: Shell): Command {
       '--request <file>',
       'a captured request of Twilio’s to explain in place of all that; - is standard input',
     )
+    .option('--config <file>', 'YAML that serve is given (default: CONFIG_FILE)')
     .option('--json', 'print the findings as JSON')
     .addHelpText(
       'after',

@@ -1,7 +1,9 @@
-import { readConfig, SETTINGS } from '../config.js';
+import { SETTINGS } from '../config.js';
 import { GatewayError } from '../errors.js';
 import type { Gateway } from '../gateway.js';
+import type { NumberPlan } from '../router/number-plan.js';
 import type { Logger } from '../telemetry/log.js';
+import { configOf, type Settings } from './settings.js';
 
 /** What a running gateway takes; all other settings wait for a restart. */
 export const RELOADABLE: ReadonlySet<string> = new Set([
@@ -16,19 +18,22 @@ export const RELOADABLE: ReadonlySet<string> = new Set([
 
 /** Reads the settings again, for a gateway that runs. */
 export class Reload {
-  /** As they were at the start: by these the gateway still runs, but for what it took. */
-  private readonly started: NodeJS.ProcessEnv;
   private last: NodeJS.ProcessEnv;
   private work: Promise<void> = Promise.resolve();
 
-  /** @param read answers the settings of now */
+  /**
+   * @param started the settings by which the gateway still runs, but for what it took
+   * @param read answers the settings of now
+   * @param take is given where calls go from now on
+   */
   constructor(
     private readonly gateway: Gateway,
     private readonly log: Logger,
-    private readonly read: () => NodeJS.ProcessEnv,
+    private readonly started: NodeJS.ProcessEnv,
+    private readonly read: () => Promise<Settings>,
+    private readonly take: (plan: NumberPlan | undefined) => void,
   ) {
-    this.started = read();
-    this.last = this.started;
+    this.last = started;
   }
 
   /** Reads them, and the files of the certificate; what is wrong with them is logged, and nothing changes then. */
@@ -39,14 +44,16 @@ export class Reload {
 
   private async reload(): Promise<void> {
     try {
-      const env = this.read();
-      const config = readConfig(env);
+      const settings = await this.read();
+      const { env } = settings;
+      const { config, plan } = await configOf(settings);
       await this.gateway.reload(config);
+      this.take(plan);
       const differs = (from: NodeJS.ProcessEnv) => (name: string) => from[name]?.trim() !== env[name]?.trim();
       const changed = SETTINGS.filter(differs(this.last)).filter((name) => RELOADABLE.has(name));
       const waiting = SETTINGS.filter(differs(this.started)).filter((name) => !RELOADABLE.has(name));
       this.last = env;
-      this.log.info({ changed }, 'settings read again');
+      this.log.info({ changed, ...(plan && { numbers: plan.size }) }, 'settings read again');
       if (waiting.length > 0) this.log.warn({ settings: waiting }, 'these settings wait for a restart');
     } catch (error) {
       // Whatever is wrong with new settings, calls go on by the old ones.

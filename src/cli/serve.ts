@@ -2,8 +2,10 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Config } from '../config.js';
 import type { Gateway } from '../gateway.js';
+import type { NumberPlan } from '../router/number-plan.js';
+import type { PhoneCall } from '../server/decision.js';
 import type { Logger } from '../telemetry/log.js';
-import { settingsOf } from './env-file.js';
+import { configOf, readSettings, type SettingsFlags } from './settings.js';
 import type { Shell } from './shell.js';
 
 /** All do the same. */
@@ -12,7 +14,7 @@ const STOPPING = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
 /** `trunkline serve` */
 export function serveCommand(shell: Shell): Command {
   return new Command('serve')
-    .description('run the gateway; configured by environment variables (see the README)')
+    .description('run the gateway; configured by environment variables (see the README), or a file')
     .addHelpText(
       'after',
       `
@@ -21,12 +23,15 @@ Signals:
               take no new calls, wait for running ones (DRAIN_SECONDS), then end them politely; a second one: end them
               now, keep what was recorded and not yet told, and exit within a second or so; a third: exit at once
   SIGHUP      read settings and certificate again: TWILIO_AUTH_TOKEN, CONTROL_API_KEY, METRICS_API_KEY, WEBHOOK_SECRET,
-              TLS_CERT_FILE, TLS_KEY_FILE and LOG_LEVEL change at once, where they are right; the log names others that
-              differ, which wait for a restart. Of a terminal that was closed: as SIGTERM
+              TLS_CERT_FILE, TLS_KEY_FILE, LOG_LEVEL and the numbers of the configuration file change at once, where they
+              are right; the log names others that differ, which wait for a restart. Of a terminal that was closed: as SIGTERM
   SIGUSR1     nothing: no inspector is opened (node --inspect opens one)`,
     )
     .option('--env-file <file>', 'lines of NAME=value that count before the environment (default: ENV_FILE)')
-    .action(async ({ envFile }: { envFile?: string }) => {
+    .option('--config <file>', 'YAML with settings, and where calls to each number go (default: CONFIG_FILE)')
+    .option('--port <n>', 'port to listen on, before PORT')
+    .option('--host <address>', 'address to listen on, before HOST')
+    .action(async (flags: SettingsFlags) => {
       const { signals } = shell;
       // From now on, for a process that has just been started may be signalled as well.
       let isReloadAsked = false;
@@ -35,9 +40,9 @@ Signals:
       };
       const ignore = () => {};
       signals.on('SIGHUP', ask).on('SIGUSR1', ignore);
-      const { gateway, config, log } = await gatewayFor(shell, shell.stdout, envFile);
+      const { gateway, config, log, env, take } = await gatewayFor(shell, shell.stdout, flags);
       const { Reload } = await import('./reload.js');
-      const reload = new Reload(gateway, log, () => settingsOf(shell.env, envFile));
+      const reload = new Reload(gateway, log, env, () => readSettings(shell.env, flags), take);
       await gateway.listen();
       const stopping = stopped(gateway, config.drainMs, shell, () => void reload.now());
       // What failed is not known, nor whether anything goes right from here on: calls are ended while that can be done.
@@ -53,17 +58,25 @@ Signals:
     });
 }
 
-/** The gateway that the environment asks for. @param logStream where its log goes */
+/** A gateway, and by what it was made. */
+interface Served {
+  readonly gateway: Gateway;
+  readonly config: Config;
+  readonly log: Logger;
+  readonly env: NodeJS.ProcessEnv;
+  /** Calls go by another plan from now on. */
+  readonly take: (plan: NumberPlan | undefined) => void;
+}
+
+/** The gateway that the settings ask for. @param logStream where its log goes */
 export async function gatewayFor(
   shell: Shell,
   logStream: Shell['stdout'],
-  envFile?: string,
-): Promise<{ gateway: Gateway; config: Config; log: Logger }> {
-  const [{ readConfig }, { createLog }] = await Promise.all([
-    import('../config.js'),
-    import('../telemetry/log.js'),
-  ]);
-  const config = readConfig(settingsOf(shell.env, envFile));
+  flags: SettingsFlags = {},
+): Promise<Served> {
+  const { createLog } = await import('../telemetry/log.js');
+  const settings = await readSettings(shell.env, flags);
+  const { config, plan } = await configOf(settings);
   const log = createLog(config.logLevel, logStream);
   if (config.publicUrl === undefined) {
     log.warn('no PUBLIC_URL: taken from each request; outbound calls need it');
@@ -72,7 +85,19 @@ export async function gatewayFor(
   if (config.stream === undefined) {
     log.info('calls are bridged to local rooms (for Stream: its keys, and no BRIDGE=local)');
   }
-  return { gateway: createGateway({ ...config, log }), config, log };
+  let current = plan;
+  // A router is never beside numbers, nor are they beside it after a reload: it would have been made at the start.
+  const prepareCall = (call: PhoneCall) => current?.decide(call);
+  const gateway = createGateway({ ...config, log, ...(config.router === undefined && { prepareCall }) });
+  return {
+    gateway,
+    config,
+    log,
+    env: settings.env,
+    take: (next) => {
+      current = next;
+    },
+  };
 }
 
 /**

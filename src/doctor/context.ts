@@ -33,11 +33,13 @@ export interface Context {
 export interface ContextOptions extends WireOptions {
   /** Probed in place of PUBLIC_URL. */
   readonly url?: string;
+  /** What is wrong with the settings, where somebody knows better than the environment alone tells. */
+  readonly mistakes?: readonly string[];
   readonly regions?: readonly Region[];
 }
 
 export function createContext(env: NodeJS.ProcessEnv, options: ContextOptions = {}): Context {
-  const { config, mistakes } = readLeniently(env);
+  const { config, mistakes } = readLeniently(env, options.mistakes ?? mistakesOf(env));
   const { url = config.publicUrl } = options;
   return {
     config,
@@ -50,15 +52,20 @@ export function createContext(env: NodeJS.ProcessEnv, options: ContextOptions = 
   };
 }
 
-/** As `serve` reads it; where that refuses, what is left without the variables that it complains of. */
-function readLeniently(env: NodeJS.ProcessEnv): { config: Config; mistakes: string[] } {
+function mistakesOf(env: NodeJS.ProcessEnv): readonly string[] {
   try {
-    return { config: readConfig(env), mistakes: [] };
+    readConfig(env);
+    return [];
   } catch (error) {
     if (!(error instanceof GatewayError) || error.code !== 'GW_CONFIG_INVALID') throw error;
-    const mistakes = error.message.split('\n');
-    const named = new Set(mistakes.flatMap((line) => line.match(/\b[A-Z][A-Z_]+\b/g) ?? []));
-    const rest = Object.entries(env).filter(([name]) => !named.has(name));
-    return { config: readConfig({ ...Object.fromEntries(rest), TWILIO_VALIDATE: 'off' }), mistakes };
+    return error.message.split('\n');
   }
+}
+
+/** As `serve` reads it; where that refuses, what is left without the variables that it complains of. */
+function readLeniently(env: NodeJS.ProcessEnv, mistakes: readonly string[]) {
+  if (mistakes.length === 0) return { config: readConfig(env), mistakes };
+  const named = new Set(mistakes.flatMap((line) => line.match(/\b[A-Z][A-Z_]+\b/g) ?? []));
+  const rest = Object.entries(env).filter(([name]) => !named.has(name));
+  return { config: readConfig({ ...Object.fromEntries(rest), TWILIO_VALIDATE: 'off' }), mistakes };
 }

@@ -9,18 +9,18 @@ export const nativeCore: Check = {
       const { core } = await import('../media/thread-core.js');
       const says = `Audio runs on the ${core.backend} core, ${core.kernels}: ${core.origin}`;
       // Something better did not load: nobody chose this.
-      return core.origin.includes('; not ')
+      return core.origin.includes('; ')
         ? {
             mark: 'warn',
             says,
-            set: 'npm rebuild trunkline, with a C++17 compiler, make and Python 3 installed',
+            set: 'npm run prepare in a checkout of Trunkline on such a system, with a C++17 compiler, make and Python 3',
           }
         : { mark: 'ok', says };
     } catch (error) {
       return {
         mark: 'fail',
         says: `No core loads: ${(error as Error).message.replaceAll('\n', ' ')}`,
-        set: 'TRANSCODER=auto, or npm rebuild trunkline with a C++17 compiler, make and Python 3 installed',
+        set: 'TRANSCODER=auto, which runs on WebAssembly where nothing else does',
       };
     }
   },

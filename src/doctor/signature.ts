@@ -1,3 +1,4 @@
+import { parseForm } from '../twilio/form.js';
 import {
   isWebhookQuery,
   originFromHeaders,
@@ -7,7 +8,6 @@ import {
   webSocketOrigin,
 } from '../twilio/public-url.js';
 import { TwilioSignatureVerifier } from '../twilio/signature.js';
-import { parseForm } from '../twilio/webhook.js';
 import type { CapturedRequest } from './captured-request.js';
 import type { Check, Result } from './check.js';
 import type { Context } from './context.js';
@@ -175,7 +175,7 @@ function candidates(
     /^([^?#]*)(?:\?([^#]*))?/.exec(request.url.replace(/^\w+:\/\/[^/]*/, '')) ?? [];
   // What was kept as an absolute URL may have lost its headers.
   const header = (name: string) => request.headers[name] ?? (name === 'host' ? hostOf(request.url) : '');
-  const at = configured ?? originFromHeaders(header, config.tls !== undefined);
+  const at = configured ?? originFromHeaders(header, { secure: config.tls !== undefined });
   const origin = isUpgrade(request) ? webSocketOrigin(at.origin) : at.origin;
   return signedUrlCandidates({ origin, prefix: at.prefix }, path, query === '' ? '?' : (query ?? ''));
 }

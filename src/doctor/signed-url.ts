@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
+import { type FormParameters, parseForm } from '../twilio/form.js';
 import type { PublicOrigin } from '../twilio/public-url.js';
-import { type FormParameters, parseForm } from '../twilio/webhook.js';
 import type { CapturedRequest } from './captured-request.js';
 import { basesOf, beginningsOf } from './public-base.js';
 

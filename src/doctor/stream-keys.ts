@@ -23,6 +23,10 @@ export const streamKeys: Check = {
       return { mark: 'ok', says: 'Stream accepts the keys' };
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
+      if (error.code === 'GW_STREAM_MISSING') {
+        const [says = '', install = ''] = error.message.split(': ');
+        return { mark: 'fail', says, set: `${install}, or BRIDGE=local` };
+      }
       return error.code === 'GW_STREAM_KEYS'
         ? {
             mark: 'fail',

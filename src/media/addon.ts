@@ -38,15 +38,24 @@ function open(path: string): Addon {
 /** The same two levels above `src/media` and `dist/media`. */
 const inPackage = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-/** Where node-gyp leaves the addon. */
+/** Where node-gyp leaves the addon of a checkout. */
 export const BUILT_ADDONS: readonly string[] = ['Release', 'Debug'].map((configuration) =>
   inPackage(`build/${configuration}/trunkline.node`),
 );
 
-/**
- * Where one that came with the package lies, laid out as prebuildify does; native/prebuild.mjs puts it there. Linux has two C
- * libraries: an addon for the other one does not load.
- */
-export const PREBUILT_ADDONS: readonly string[] = (
-  process.platform === 'linux' ? ['.glibc', '.musl'] : ['']
-).map((libc) => inPackage(`prebuilds/${process.platform}-${process.arch}/trunkline${libc}.node`));
+/** What an addon must be made for to load here: `linux-x64 glibc`, `linux-arm64 musl`, `darwin-arm64`. */
+export function addonPlatform(): string {
+  const { platform, arch, report } = process;
+  const machine = `${platform}-${arch}`;
+  if (platform !== 'linux') return machine;
+  // Else the report asks for the names of all network addresses, which may take its time.
+  Object.assign(report, { excludeNetwork: true });
+  const { header } = report.getReport() as unknown as { header: { glibcVersionRuntime?: string } };
+  return `${machine} ${header.glibcVersionRuntime === undefined ? 'musl' : 'glibc'}`;
+}
+
+/** Where the one that came with the package lies, laid out as prebuildify does; native/prebuild.mjs puts it there. */
+export function prebuiltAddon(platform: string): string {
+  const [machine, libc] = platform.split(' ');
+  return inPackage(`prebuilds/${machine}/trunkline${libc ? `.${libc}` : ''}.node`);
+}

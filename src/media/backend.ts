@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { GatewayError } from '../errors.js';
-import { BUILT_ADDONS, loadAddon, PREBUILT_ADDONS } from './addon.js';
+import { addonPlatform, BUILT_ADDONS, loadAddon, prebuiltAddon } from './addon.js';
 import type { Core } from './core.js';
 import { checkCore } from './self-test.js';
 import { TRANSCODERS, type TranscoderChoice } from './transcoders.js';
@@ -9,7 +9,8 @@ import { loadWasm, WASM_MODULES } from './wasm.js';
 
 /** One way to get a core. */
 export interface Backend {
-  readonly file: string;
+  /** Absent where there is no file to load: then `load` throws, and says so. */
+  readonly file?: string;
   readonly load: () => Core;
 }
 
@@ -39,11 +40,12 @@ export function firstOf(backends: readonly Backend[], choice: TranscoderChoice =
     try {
       const core = load();
       checkCore(core);
-      const origin = [core.origin, ...failures.map((failure) => `not ${failure}`)].join('; ');
+      const origin = [core.origin, ...failures].join('; ');
       // Anybody may ask for it at /health: where the package lies on this machine is nobody's business.
       return { ...core, origin: origin.replaceAll(PACKAGE, '') };
     } catch (error) {
-      failures.push(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+      const message = error instanceof Error ? error.message : String(error);
+      failures.push(file === undefined ? message : `not ${file}: ${message}`);
     }
   }
   if (choice.startsWith('wasm')) {
@@ -54,33 +56,39 @@ export function firstOf(backends: readonly Backend[], choice: TranscoderChoice =
 
 function backendsOf(choice: TranscoderChoice): Backend[] {
   const [kind, kernels] = choice.split('-');
-  const addons = addonPaths().map((file) => ({ file, load: () => loadAddon(file, kernels) }));
+  const addons = kind === 'wasm' ? [] : addonsWith(kernels);
   const modules = WASM_MODULES.map((file) => ({ file, load: () => loadWasm(file) }));
   if (kind === 'native') return addons;
   if (kind === 'auto') return [...addons, ...modules];
   return modules.filter((_, i) => kernels === undefined || i === (kernels === 'simd' ? 0 : 1));
 }
 
-/** The built one first: whoever compiled it wanted it. Of those that are not there only the usual one is worth a word. */
-function addonPaths(): readonly string[] {
-  const present = [...BUILT_ADDONS, ...PREBUILT_ADDONS].filter((path) => existsSync(path));
-  return present.length > 0 ? present : BUILT_ADDONS;
+/** The built one first: whoever compiled it wanted it. */
+function addonsWith(kernels: string | undefined): Backend[] {
+  const built = BUILT_ADDONS.filter((path) => existsSync(path));
+  const platform = built.length > 0 ? '' : addonPlatform();
+  const files = platform === '' ? built : [prebuiltAddon(platform)].filter((path) => existsSync(path));
+  if (files.length > 0) return files.map((file) => ({ file, load: () => loadAddon(file, kernels) }));
+  const load = (): never => {
+    throw new Error(`no native core for ${platform}`);
+  };
+  return [{ load }];
 }
 
 function explainNative(failures: readonly string[]): string {
-  const { platform, arch, version, versions } = process;
+  const { version, versions } = process;
   return [
     'Expected the native core for audio but received no addon that loads.',
     '1. Tried:',
-    ...failures.map((failure) => `     ${failure}`),
-    `2. This is ${platform}-${arch}, Node ${version} (ABI ${versions.modules}, Node-API ${versions.napi}).`,
-    '3. Install a C++17 compiler, make and Python 3:',
+    ...failures.map((failure) => `     ${failure.replace(/^not /, '')}`),
+    `2. This is ${addonPlatform()}, Node ${version} (ABI ${versions.modules}, Node-API ${versions.napi}).`,
+    '3. The package holds cores for Linux with glibc 2.28 or later, x64 and arm64, which any Node from 20.17 on loads.',
+    '4. In a checkout, "npm run prepare" compiles one. A C++17 compiler, make and Python 3 are needed:',
     '     Debian, Ubuntu   apt-get install -y g++ make python3',
     '     Alpine           apk add g++ make python3',
     '     macOS            xcode-select --install',
-    '4. Compile: "npm rebuild trunkline" where it is a dependency, "npm run install" in a checkout of it.',
-    '5. Node 20, 22 or 23 is needed. An addon from another machine or container image must be compiled again.',
-    '6. Without an addon, TRANSCODER=auto (the default) or TRANSCODER=wasm runs on WebAssembly.',
+    '5. For another system, "npm pack" in a checkout on it makes a package that holds a core for it.',
+    '6. Without one, TRANSCODER=auto (the default) or TRANSCODER=wasm runs on WebAssembly.',
   ].join('\n');
 }
 
@@ -88,7 +96,7 @@ function explainWasm(failures: readonly string[]): string {
   return [
     'Expected the WebAssembly core for audio but received no module that runs.',
     '1. Tried:',
-    ...failures.map((failure) => `     ${failure}`),
+    ...failures.map((failure) => `     ${failure.replace(/^not /, '')}`),
     '2. The modules are files of the package: install it again.',
   ].join('\n');
 }

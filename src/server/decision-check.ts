@@ -54,8 +54,7 @@ const Admitted = z
  */
 export function checkDecision(decision: unknown): CallDecision {
   if (decision === undefined || decision === null) return {};
-  const isRefusal = typeof decision === 'object' && 'refuse' in decision;
-  const checked = (isRefusal ? Refused : Admitted).safeParse(decision);
+  const checked = schemaOf(decision).safeParse(decision);
   if (!checked.success) throw undecided(mistakesOf(checked.error, 'the whole'));
   const decided = checked.data as CallDecision;
   const bytes = 'refuse' in decided ? 0 : twimlBytes(decided);
@@ -63,6 +62,25 @@ export function checkDecision(decision: unknown): CallDecision {
   throw undecided(
     `parameters, before and after: ${bytes} bytes of TwiML together, more than ${MOST_TWIML_BYTES}`,
   );
+}
+
+/** What is wrong with a decision, each mistake with its place in it; nothing where it can be acted on. */
+export function decisionMistakes(
+  decision: unknown,
+): readonly { readonly path: readonly PropertyKey[]; readonly message: string }[] {
+  if (decision === undefined || decision === null) return [];
+  const checked = schemaOf(decision).safeParse(decision);
+  if (!checked.success) return checked.error.issues;
+  try {
+    checkDecision(decision);
+    return [];
+  } catch (error) {
+    return [{ path: [], message: (error as Error).message.replace(/^.*? but received /, '') }];
+  }
+}
+
+function schemaOf(decision: unknown): typeof Refused | typeof Admitted {
+  return typeof decision === 'object' && decision !== null && 'refuse' in decision ? Refused : Admitted;
 }
 
 /** What a decision's own words come to, escaped as Twilio gets them. */

@@ -1,16 +1,18 @@
 import { timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '../errors.js';
+import type { FormParameters } from '../twilio/form.js';
 import {
   type HeaderReader,
   isWebhookQuery,
   originFromHeaders,
   type PublicOrigin,
   parsePublicUrl,
-  signedUrlCandidates,
+  type RequestHead,
+  signedUrlsOf,
+  type ToldOrigin,
   webSocketOrigin,
 } from '../twilio/public-url.js';
 import { TwilioSignatureVerifier } from '../twilio/signature.js';
-import type { FormParameters } from '../twilio/webhook.js';
 
 export interface GatekeeperOptions {
   /** Origin (and path prefix) at which Twilio reaches us; told by proxy headers where absent. */
@@ -29,14 +31,7 @@ export interface GatekeeperOptions {
 const MAX_MEDIA_PATH = 256;
 
 /** What is checked of a request. */
-export interface Caller {
-  readonly path: string;
-  /** Without its `?`; empty text where there is none. */
-  readonly query: string;
-  /** Whether the URL ends in a `?`. */
-  readonly hasBareQuery?: boolean;
-  readonly header: HeaderReader;
-}
+export type Caller = RequestHead;
 
 type Keys = Pick<GatekeeperOptions, 'authTokens' | 'controlApiKey' | 'metricsApiKey'>;
 
@@ -46,11 +41,11 @@ export class Gatekeeper {
   private controlApiKey: string | undefined;
   private metricsApiKey: string | undefined;
   private readonly configured: PublicOrigin | undefined;
-  /** Of a server that this is a part of. */
-  private mounted: { readonly prefix: string; readonly secure: boolean } | undefined;
+  private told: ToldOrigin;
 
-  constructor(private readonly options: GatekeeperOptions) {
+  constructor(options: GatekeeperOptions) {
     this.rekey(options);
+    this.told = { secure: options.secure };
     this.configured = options.publicUrl === undefined ? undefined : parsePublicUrl(options.publicUrl);
   }
 
@@ -80,7 +75,7 @@ export class Gatekeeper {
 
   /** Public base of our URLs (`https://host/prefix`): as configured, or as the request at hand tells. */
   publicBase(caller?: Caller): string | undefined {
-    const at = this.configured ?? (caller && this.toldBy(caller));
+    const at = this.configured ?? (caller && originFromHeaders(caller.header, this.told));
     return at && at.origin + at.prefix;
   }
 
@@ -103,7 +98,7 @@ export class Gatekeeper {
   checkWebhook(caller: Caller, parameters: FormParameters): void {
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
-      urls: this.urlsOf(caller, (origin) => origin),
+      urls: signedUrlsOf(caller, this.configured ?? this.told),
       parameters,
     });
   }
@@ -120,7 +115,7 @@ export class Gatekeeper {
     }
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
-      urls: this.urlsOf(caller, webSocketOrigin),
+      urls: signedUrlsOf(caller, this.configured ?? this.told, webSocketOrigin),
     });
   }
 
@@ -151,18 +146,7 @@ export class Gatekeeper {
 
   /** Answers as a part of another server, below a prefix. @param secure whether that speaks TLS */
   mount(prefix: string, secure: boolean): void {
-    this.mounted = { prefix, secure };
-  }
-
-  private toldBy({ header }: Caller): PublicOrigin {
-    const { prefix = '', secure = this.options.secure } = this.mounted ?? {};
-    return { ...originFromHeaders(header, secure), prefix };
-  }
-
-  private urlsOf(caller: Caller, scheme: (origin: string) => string): string[] {
-    const at = this.configured ?? this.toldBy(caller);
-    const query = caller.hasBareQuery ? '?' : caller.query;
-    return signedUrlCandidates({ origin: scheme(at.origin), prefix: at.prefix }, caller.path, query);
+    this.told = { secure, prefix };
   }
 }
 

@@ -5,6 +5,7 @@ import type { Answers } from './answers.js';
 import type { CallService } from './call-service.js';
 import { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
+import { START_TIMEOUT_MS } from './media-socket.js';
 import { MAX_MESSAGE_BYTES } from './media-stream.js';
 import { RefusalLog } from './refusal-log.js';
 import type { Session } from './session.js';
@@ -15,9 +16,6 @@ import type { Reply, Request, Routes, Socket } from './transport/transport.js';
  * close code 1009 instead of a broken connection.
  */
 const HARD_LIMIT_BYTES = 4 * MAX_MESSAGE_BYTES;
-/** How long an opened stream may keep us waiting for `start`. */
-const START_TIMEOUT_MS = 10_000;
-
 /** `WS /twilio/media/{callId}/{token}`: the media streams. */
 export class MediaRoute {
   private readonly refusals: RefusalLog;

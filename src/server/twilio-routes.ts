@@ -1,15 +1,10 @@
 import { GatewayError } from '../errors.js';
-import { CallWebhookInput, parseForm } from '../twilio/webhook.js';
+import { checkFormType, MAX_FORM_BYTES, MAX_PARAMETERS, parseForm } from '../twilio/form.js';
+import { CallWebhookInput } from '../twilio/webhook.js';
 import type { CallService } from './call-service.js';
 import type { CallbackKind } from './callbacks.js';
 import type { Exchange } from './exchange.js';
 import type { Gatekeeper } from './gatekeeper.js';
-
-/** Twilio sends some forty, and one for each SIP header. */
-const MAX_PARAMETERS = 200;
-/** Twilio's forms are of one to three kilobytes. */
-const MAX_FORM_BYTES = 16 * 1024;
-const FORM = 'application/x-www-form-urlencoded';
 
 /** The webhooks that Twilio calls. Every one is signed and form-encoded. */
 export class TwilioRoutes {
@@ -62,15 +57,7 @@ export class TwilioRoutes {
   }
 
   private async webhook(exchange: Exchange): Promise<CallWebhookInput> {
-    if (exchange.contentType !== FORM) {
-      throw new GatewayError(
-        'GW_NOT_A_FORM',
-        `Expected ${FORM} for a webhook but received ${exchange.contentType || 'no type'}`,
-        {
-          status: 415,
-        },
-      );
-    }
+    checkFormType(exchange.contentType);
     this.gatekeeper.checkWebhookHead(exchange);
     const body = await exchange.bytes(MAX_FORM_BYTES);
     const parameters = await exchange.inTurn(() => {

@@ -1,12 +1,29 @@
 /** Reads a request header by its lower-case name; empty text where it is absent. */
 export type HeaderReader = (name: string) => string;
 
+/** What a signature is checked by, of a request that reached us. */
+export interface RequestHead {
+  readonly path: string;
+  /** Without its `?`; empty text where there is none. */
+  readonly query: string;
+  /** Whether the URL ends in a `?`. */
+  readonly hasBareQuery?: boolean;
+  readonly header: HeaderReader;
+}
+
 /** Where Twilio reaches this gateway. */
 export interface PublicOrigin {
   /** `https://host[:port]` (or `http://` in development). */
   readonly origin: string;
   /** Path prefix in front of every route, without a trailing slash; empty text where there is none. */
   readonly prefix: string;
+}
+
+/** Where nothing is configured: what a server knows of itself, and requests do not tell. */
+export interface ToldOrigin {
+  /** Whether it speaks TLS itself. */
+  readonly secure: boolean;
+  readonly prefix?: string;
 }
 
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
@@ -34,19 +51,37 @@ export function parsePublicUrl(publicUrl: string): PublicOrigin {
  * is, or `https://` alone where no host was told. Only used where no public URL is configured: a forged header merely makes
  * the signature fail.
  */
-export function originFromHeaders(header: HeaderReader, secure: boolean): PublicOrigin {
+export function originFromHeaders(header: HeaderReader, { secure, prefix = '' }: ToldOrigin): PublicOrigin {
   const first = (name: string) => header(name).split(',')[0]?.trim() ?? '';
   const proto = first('x-forwarded-proto') || (secure ? 'https' : 'http');
   const host = first('x-forwarded-host') || header('host');
   const scheme = proto === 'http' || proto === 'ws' ? 'http://' : 'https://';
   const told = scheme + host;
   const isOrigin = URL.canParse(told) && !/[/?#@\\]/.test(host);
-  return { origin: isOrigin ? scheme + new URL(told).host : 'https://', prefix: '' };
+  return { origin: isOrigin ? scheme + new URL(told).host : 'https://', prefix };
 }
 
 /** The same origin for a WebSocket: https becomes wss, http becomes ws. */
 export function webSocketOrigin(origin: string): string {
   return origin.replace(/^http/, 'ws');
+}
+
+/**
+ * Every URL that Twilio may have signed for a request.
+ * @param at the public origin as configured, or whether this server itself speaks TLS; then the request tells the rest
+ * @param scheme {@link webSocketOrigin} for an upgrade
+ */
+export function signedUrlsOf(
+  head: RequestHead,
+  at: PublicOrigin | ToldOrigin,
+  scheme: (origin: string) => string = (origin) => origin,
+): string[] {
+  const { origin, prefix } = 'origin' in at ? at : originFromHeaders(head.header, at);
+  return signedUrlCandidates(
+    { origin: scheme(origin), prefix },
+    head.path,
+    head.hasBareQuery ? '?' : head.query,
+  );
 }
 
 /** What our own URLs carry behind their paths. */

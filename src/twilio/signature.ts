@@ -1,7 +1,7 @@
 import { createHash, createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { parse, stringify } from 'node:querystring';
 import { expected, GatewayError } from '../errors.js';
-import type { FormParameters } from './webhook.js';
+import type { FormParameters } from './form.js';
 
 /** Base64 of an HMAC-SHA1, which has 20 bytes. */
 const SIGNATURE = /^[A-Za-z0-9+/]{27}=$/;

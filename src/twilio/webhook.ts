@@ -1,80 +1,4 @@
-import { isAscii } from 'node:buffer';
-import { GatewayError } from '../errors.js';
-
-/** Form parameters as they came: untrimmed, nothing dropped; a repeated name keeps all its values. */
-export type FormParameters = Readonly<Record<string, string | string[]>>;
-
-/**
- * Parses `application/x-www-form-urlencoded` text as `URLSearchParams` does, only faster: what is forged is parsed too.
- * @param body bytes of it are decoded where they are
- * @param most parameters that are taken
- * @throws GatewayError `GW_TOO_MANY_PARAMETERS` (413) where there are more
- */
-export function parseForm(body: string | Buffer, most = Number.POSITIVE_INFINITY): FormParameters {
-  const form: Record<string, string | string[]> = Object.create(null);
-  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-  const ends = decodePieces(bytes, most);
-  const length = ends.at(-1) ?? 0;
-  const isPlain = isAscii(bytes.subarray(0, length));
-  // A part of a longer string costs least, but long ones are slow to sort: what repeats has strings of its own.
-  const whole = isPlain ? bytes.toString('latin1', 0, length) : undefined;
-  const own = (from: number, to: number) => bytes.toString(isPlain ? 'latin1' : 'utf8', from, to);
-  for (let i = 0, from = 0; i < ends.length; i += 2) {
-    const [middle = 0, end = 0] = [ends[i], ends[i + 1]];
-    const name = whole?.slice(from, middle) ?? own(from, middle);
-    const before = form[name];
-    if (before === undefined) form[name] = whole?.slice(middle, end) ?? own(middle, end);
-    else if (Array.isArray(before)) before.push(own(middle, end));
-    else form[name] = [before, own(middle, end)];
-    from = end;
-  }
-  return form;
-}
-
-const AND = 0x26;
-const EQUALS = 0x3d;
-const PLUS = 0x2b;
-const PERCENT = 0x25;
-
-/** Decodes all names and values in place, without what separates them; answers where each ends. */
-function decodePieces(bytes: Buffer, most: number): number[] {
-  const ends: number[] = [];
-  const { length } = bytes;
-  let to = 0;
-  for (let at = 0; at < length; at++) {
-    const start = at;
-    let hasName = false;
-    for (; at < length && bytes[at] !== AND; at++) {
-      const byte = bytes[at] as number;
-      if (byte === EQUALS && !hasName) {
-        ends.push(to);
-        hasName = true;
-      } else if (byte === PERCENT && at + 2 < length) {
-        const code = (hexDigit(bytes[at + 1] as number) << 4) | hexDigit(bytes[at + 2] as number);
-        bytes[to++] = code < 0 ? PERCENT : code;
-        if (code >= 0) at += 2;
-      } else bytes[to++] = byte === PLUS ? 0x20 : byte;
-    }
-    // What is empty is no parameter; what has no "=" is a name alone.
-    if (hasName) ends.push(to);
-    else if (at > start) ends.push(to, to);
-    if (ends.length > most * 2) {
-      throw new GatewayError(
-        'GW_TOO_MANY_PARAMETERS',
-        `Expected at most ${most} parameters for a webhook but received more`,
-        { status: 413 },
-      );
-    }
-  }
-  return ends;
-}
-
-/** -1 for what is none. */
-function hexDigit(byte: number): number {
-  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
-  const letter = byte | 0x20;
-  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
-}
+import { type FormParameters, formOf, type WebhookRequest } from './form.js';
 
 /**
  * What Twilio says about a call in a voice webhook or status callback. Twilio's set grows without notice, so
@@ -83,6 +7,20 @@ function hexDigit(byte: number): number {
  */
 export class CallWebhookInput {
   constructor(readonly parameters: FormParameters) {}
+
+  /**
+   * Reads a webhook of a server of your own: a `Request` of Fetch, a request of Node, Express or Fastify (whether its body was
+   * parsed or not), or a parsed body alone. At most 16 KiB and 200 parameters are taken. A name that came several times keeps
+   * all its values: {@link get} answers the first. Of a GET it is the query that counts.
+   *
+   * It says nothing about who asks: see `verifyTwilioRequest`.
+   * @throws GatewayError `GW_NOT_A_FORM` (415; 400 for a parsed body with anything but texts), `GW_BODY_TOO_LARGE` (413),
+   * `GW_TOO_MANY_PARAMETERS` (413), `GW_CLIENT_GONE` (400)
+   * @throws TypeError where somebody has read the body before
+   */
+  static async from(request: WebhookRequest): Promise<CallWebhookInput> {
+    return new CallWebhookInput(await formOf(request));
+  }
 
   /** First value of any parameter by Twilio's own name, `undefined` where it was not sent. */
   get(name: string): string | undefined {

@@ -70,10 +70,12 @@ describe('trunkline', () => {
     const { version: number } = JSON.parse(
       readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
     );
-    expect(version?.stdout).toMatch(/^\S+\n(native|wasm) core, \w+: (build|prebuilds|native)\/.*\n$/);
+    expect(version?.stdout).toMatch(
+      /^\S+\n(native|wasm) core, \w+: (build|prebuilds|native)\/.*\n(uws|node) server: \S.*\n$/,
+    );
     expect(version?.stdout.split('\n')[0]).toBe(number);
-    expect(version?.packages).toEqual(['commander']);
-    expect(version?.parts).toEqual(['cli', 'errors.js', 'media', 'simulator', 'version.js']);
+    expect(version?.packages.filter((name) => !/uws|uWebSockets/.test(name))).toEqual(['commander']);
+    expect(version?.parts).toEqual(['cli', 'errors.js', 'media', 'server', 'simulator', 'version.js']);
   });
 
   it('says what is wrong, and exits with 1', async () => {

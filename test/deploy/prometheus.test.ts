@@ -126,15 +126,6 @@ describe('the rules', () => {
       alerts.map(({ alert, labels }) => `${alert} ${labels?.severity}`).sort(),
     );
   });
-
-  it('know what a node may carry, as the manifests have it', () => {
-    const { configMapGenerator } = parse(read('kubernetes/kustomization.yaml')) as {
-      configMapGenerator: { literals: string[] }[];
-    };
-    const limit = rules.find(({ record }) => record === 'trunkline:calls_per_node:limit');
-    const maxCalls = limit?.expr.match(/^vector\((\d+)\)$/)?.[1];
-    expect(configMapGenerator.flatMap(({ literals }) => literals)).toContain(`MAX_CALLS=${maxCalls}`);
-  });
 });
 
 /** Names in a query, without what is in quotes and after `by (`. */

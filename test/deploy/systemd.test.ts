@@ -1,6 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readConfig, SETTINGS } from '../../src/config.js';
+import { needs } from '../support/needs.js';
 
 const FOLDER = new URL('../../deploy/systemd/', import.meta.url);
 
@@ -11,12 +15,19 @@ function read(file: string): Map<string, string[]> {
     .filter((line) => line !== '' && !line.startsWith('#') && !line.startsWith('['));
   const values = new Map<string, string[]>();
   for (const line of lines) {
-    const [, name, value] = /^([A-Z]\w+)=(.+)$/.exec(line) ?? [];
+    const [, name, value] = /^([A-Z]\w+)=(.*)$/.exec(line) ?? [];
     if (name === undefined || value === undefined) throw new Error(`no line of a unit: ${line}`);
     values.set(name, [...(values.get(name) ?? []), value]);
   }
   return values;
 }
+
+const analyze = (...args: string[]) => spawnSync('systemd-analyze', args, { encoding: 'utf8' });
+const hasAnalyze = needs(
+  'systemd-analyze',
+  'apt-get install systemd',
+  () => analyze('--version').status === 0,
+);
 
 describe('the systemd unit', () => {
   const [file] = readdirSync(FOLDER) as [string];
@@ -47,5 +58,30 @@ describe('the systemd unit', () => {
 
   it('has descriptors for all calls, programs and recordings', () => {
     expect(Number(one('LimitNOFILE'))).toBeGreaterThan(2 * config.maxCalls + config.maxLegs);
+  });
+
+  /** What systemd says of the unit, with our own Node in it, after a change. */
+  function analyzed(args: readonly string[], change = (text: string) => text): ReturnType<typeof analyze> {
+    const work = mkdtempSync(join(tmpdir(), 'trunkline-unit-'));
+    try {
+      const text = readFileSync(new URL(file, FOLDER), 'utf8').replace('/usr/bin/node', process.execPath);
+      writeFileSync(join(work, file), change(text));
+      return analyze(...args, join(work, file));
+    } finally {
+      rmSync(work, { recursive: true });
+    }
+  }
+
+  it.runIf(hasAnalyze)('is one that systemd takes', () => {
+    expect(analyzed(['verify'])).toMatchObject({ status: 0, stderr: '' });
+    const misspelt = analyzed(['verify'], (text) => text.replace('UMask=', 'Umask='));
+    expect(misspelt.stderr).toContain("'Umask'");
+  });
+
+  it.runIf(hasAnalyze)('leaves little of the host within reach', () => {
+    const exposure = (change?: (text: string) => string) =>
+      analyzed(['security', '--offline=true', '--threshold=20'], change).status;
+    expect(exposure()).toBe(0);
+    expect(exposure((text) => text.replace(/^CapabilityBoundingSet=\n/m, ''))).not.toBe(0);
   });
 });

@@ -91,7 +91,7 @@ it('finds that the native core is missing, and where even WebAssembly is', async
   const slower = await doctor(env, [], { root: copy });
   expect(slower.of('native core')).toMatchObject({
     mark: 'warn',
-    set: expect.stringContaining('npm rebuild'),
+    set: expect.stringContaining('npm run prepare'),
   });
   const none = await doctor({ ...env, TRANSCODER: 'native' }, [], { root: copy });
   expect(none.of('native core')).toMatchObject({

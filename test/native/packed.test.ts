@@ -1,101 +1,109 @@
 import { execFile, spawnSync } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectHeard } from '../support/demo.js';
 import { needs } from '../support/needs.js';
+import { pack } from '../support/package.js';
 
 const run = promisify(execFile);
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PNPM = 'pnpm@12.21.0';
 
 const isEquipped = needs(
-  'a compiler, make, Python and a registry of npm packages',
-  'apt-get install g++ make python3, and a network',
+  'compilers, Python and a registry of npm packages',
+  'apt-get install g++ make python3 g++-aarch64-linux-gnu, and a network',
   () =>
-    ['g++', 'make', 'python3'].every((program) => spawnSync(program, ['--version']).status === 0) &&
-    spawnSync('npm', ['ping']).status === 0,
+    ['g++', 'make', 'python3', 'aarch64-linux-gnu-g++'].every(
+      (program) => spawnSync(program, ['--version']).status === 0,
+    ) && spawnSync('npm', ['ping']).status === 0,
 );
+const platform = `${process.platform}-${process.arch}`;
 
-describe.runIf(isEquipped)('packed with a prebuilt addon and installed into an empty project', () => {
+describe.runIf(isEquipped)('packed, and installed into an empty project without a script', () => {
   let work: string;
-  let project: string;
-  let said: string;
-
-  beforeAll(async () => {
+  let tarball: string;
+  beforeAll(() => {
     work = mkdtempSync(join(tmpdir(), 'trunkline-package-'));
-    // A package folder of its own: the checkout must not get prebuilds.
-    const folder = join(work, 'package');
-    mkdirSync(join(folder, 'src/simulator'), { recursive: true });
-    for (const name of [
-      'native',
-      'dist',
-      'binding.gyp',
-      'package.json',
-      'README.md',
-      'CHANGELOG.md',
-      'LICENSE',
-    ]) {
-      cpSync(join(ROOT, name), join(folder, name), { recursive: true });
-    }
-    for (const files of ['src/simulator/fixtures', 'src/dashboard/page']) {
-      cpSync(join(ROOT, files), join(folder, files), { recursive: true });
-    }
-    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-    await run(process.execPath, ['native/prebuild.mjs'], { cwd: folder });
-    await run('npm', ['pack', '--ignore-scripts', '--pack-destination', work], { cwd: folder });
-    const tarball = readdirSync(work).find((name) => name.endsWith('.tgz')) as string;
-    project = join(work, 'project');
-    mkdirSync(project);
-    writeFileSync(join(project, 'package.json'), '{"name":"empty","version":"1.0.0"}');
-    const install = ['install', join(work, tarball), '--no-audit', '--no-fund', '--foreground-scripts'];
-    const { stdout, stderr } = await run('npm', install, { cwd: project, maxBuffer: 2 ** 26 });
-    said = stdout + stderr;
+    tarball = pack(work);
   }, 600_000);
   afterAll(() => rmSync(work, { recursive: true }));
 
-  const trunkline = (args: string[], env: Record<string, string> = {}) =>
-    run(process.execPath, [join(project, 'node_modules/.bin/trunkline'), ...args], {
+  function emptyProject(name: string): string {
+    const project = join(work, name);
+    mkdirSync(project);
+    writeFileSync(join(project, 'package.json'), '{"name":"empty","version":"1.0.0","private":true}');
+    return project;
+  }
+
+  const trunkline = (project: string, args: string[], env: Record<string, string> = {}) =>
+    run(process.execPath, [join(project, 'node_modules/trunkline/dist/cli/trunkline.js'), ...args], {
       cwd: project,
       env: { ...process.env, TRANSCODER: '', ...env },
     });
 
   /** Its exit code tells how it went, too; what it reports tells more. */
-  const demo = () =>
-    trunkline(['demo', '--seconds', '1', '--json']).then(
+  const demo = (project: string) =>
+    trunkline(project, ['demo', '--seconds', '1', '--json']).then(
       ({ stdout }) => stdout,
       ({ stdout }: { stdout: string }) => stdout,
     );
 
-  it('compiles nothing', () => {
-    expect(said).toContain(`the prebuilt native core for ${process.platform}-${process.arch} fits`);
-    const installed = join(project, 'node_modules/trunkline');
-    expect(existsSync(join(installed, 'build'))).toBe(false);
-    expect(readdirSync(join(installed, `prebuilds/${process.platform}-${process.arch}`))).toHaveLength(1);
+  describe('by npm', () => {
+    let project: string;
+    beforeAll(async () => {
+      project = emptyProject('npm');
+      await run('npm', ['install', tarball, '--ignore-scripts', '--no-audit', '--no-fund'], {
+        cwd: project,
+        maxBuffer: 2 ** 26,
+      });
+    }, 600_000);
+
+    it('brings no compiler and nothing to compile', () => {
+      const modules = join(project, 'node_modules');
+      const compiled = ['node-gyp', 'node-addon-api', 'trunkline/build', 'trunkline/binding.gyp'];
+      expect(compiled.filter((path) => existsSync(join(modules, path)))).toEqual([]);
+    });
+
+    it('runs on the native core', async () => {
+      const { stdout } = await trunkline(project, ['--version']);
+      expect(stdout).toMatch(
+        new RegExp(`\\nnative core, \\w+: prebuilds/${platform}/trunkline[.\\w]*$`, 'm'),
+      );
+      expectHeard(await demo(project));
+    });
+
+    it.runIf(process.platform === 'linux')('says on musl that it has no core for it', async () => {
+      // What Node's report says there, or rather does not say.
+      const musl = 'process.report.getReport = () => ({ header: {} });';
+      const { stdout } = await trunkline(project, ['--version'], {
+        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(musl)}`,
+      });
+      expect(stdout).toContain(
+        `\nwasm core, simd128: native/wasm/trunkline-simd.wasm; no native core for ${platform} musl\n`,
+      );
+    });
+
+    it('runs on WebAssembly without it', async () => {
+      rmSync(join(project, 'node_modules/trunkline/prebuilds'), { recursive: true });
+      expect((await trunkline(project, ['--version'])).stdout).toContain(
+        `\nwasm core, simd128: native/wasm/trunkline-simd.wasm; no native core for ${platform}`,
+      );
+      expectHeard(await demo(project));
+    });
   });
 
-  it('runs on it', async () => {
-    const { stdout } = await trunkline(['--version']);
-    expect(stdout).toContain(`: prebuilds/${process.platform}-${process.arch}/trunkline`);
-    expectHeard(await demo());
-  });
-
-  it('runs on WebAssembly without it', async () => {
-    rmSync(join(project, 'node_modules/trunkline/prebuilds'), { recursive: true });
-    expect((await trunkline(['--version'])).stdout).toMatch(
-      /wasm core, simd128: native\/wasm\/trunkline-simd\.wasm; not build/,
-    );
-    expectHeard(await demo());
-  });
+  it('by pnpm runs on the native core, and pnpm is content', async () => {
+    const tools = emptyProject('tools');
+    await run('npm', ['install', PNPM, '--no-audit', '--no-fund'], { cwd: tools });
+    const project = emptyProject('pnpm');
+    const pnpm = join(tools, 'node_modules/.bin/pnpm');
+    // It ends with 1 where a package has a script that it may not run. A store of its own, so that nothing stays behind.
+    await run(pnpm, ['add', tarball, `--store-dir=${join(work, 'store')}`], {
+      cwd: project,
+      maxBuffer: 2 ** 26,
+    });
+    expect((await trunkline(project, ['--version'])).stdout).toContain(`: prebuilds/${platform}/trunkline`);
+  }, 600_000);
 });

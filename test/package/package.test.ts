@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-it('the package holds what a user needs to build and run it, and nothing of ours', () => {
+it('the package holds what a user needs to run it, and nothing of ours', () => {
   const listed = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
     cwd: ROOT,
     encoding: 'utf8',
@@ -15,13 +17,10 @@ it('the package holds what a user needs to build and run it, and nothing of ours
     'README.md',
     'CHANGELOG.md',
     'LICENSE',
-    'binding.gyp',
-    'native/addon.cc',
-    'native/coefficients.h',
-    'native/compile.mjs',
-    'native/install.mjs',
-    'native/kernels/avx2.cc',
-    'native/kernels/simd.h',
+    'LICENSE-THIRD-PARTY.md',
+    'docs/library.md',
+    'docs/config-file.md',
+    'docs/examples/library-express.ts',
     'native/wasm/trunkline-simd.wasm',
     'native/wasm/trunkline.wasm',
     'dist/index.js',
@@ -40,14 +39,22 @@ it('the package holds what a user needs to build and run it, and nothing of ours
   ]) {
     expect(paths).toContain(needed);
   }
-  const roots = ['CHANGELOG.md', 'LICENSE', 'README.md', 'binding.gyp', 'package.json'];
-  const folders = ['dist', 'native', 'prebuilds', 'src'];
+  const roots = ['CHANGELOG.md', 'LICENSE', 'LICENSE-THIRD-PARTY.md', 'README.md', 'package.json'];
+  const folders = ['dist', 'docs', 'native', 'prebuilds', 'src'];
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|clang-format|^native\/filter|^native\/wasm\/.*\.(cc|mjs)$|^src\/(?!simulator\/fixtures|dashboard\/page|bridge\/local\/examples|(?:bridge\/stream|bridge\/local|dashboard|router|events|simulator|server\/control)\/README|ERRORS\.md$)/.test(
+      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!simulator\/fixtures|dashboard\/page|bridge\/local\/examples|(?:bridge\/stream|bridge\/local|dashboard|router|events|simulator|server\/control)\/README|ERRORS\.md$)/.test(
         path,
       ),
   );
   expect(stray).toEqual([]);
+});
+
+it('nothing of it runs or compiles when it is installed', () => {
+  const { scripts, dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  expect(Object.keys(scripts).filter((name) => /^(pre|post)?install$/.test(name))).toEqual([]);
+  expect(Object.keys(dependencies).filter((name) => /node-gyp|node-addon-api|prebuild/.test(name))).toEqual(
+    [],
+  );
 });

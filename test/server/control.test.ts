@@ -111,7 +111,7 @@ describe('operations', () => {
       kernels: core.kernels,
       core: core.origin,
       bridge: 'local',
-      warnings: core.origin.includes('; not ') ? [expect.stringContaining(core.origin)] : [],
+      warnings: core.origin.includes('; ') ? [expect.stringContaining(core.origin)] : [],
       calls: 0,
     });
     expect(await (await fetch(`${url}/ready`)).json()).toEqual({ ready: true, draining: false, full: false });

@@ -67,7 +67,8 @@ it('a gateway that drains closes each connection after its answer: whoever asks 
     return answer;
   };
   const before = await ask();
-  expect([before.statusCode, before.headers.connection]).toEqual([200, undefined]);
+  expect(before.statusCode).toBe(200);
+  expect(before.headers.connection).not.toBe('close');
   served.child.kill('SIGTERM');
   await served.says('draining');
   const after = await ask();

@@ -77,7 +77,7 @@ export async function upgradeStatus(
         body += chunk;
       });
       response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, code: JSON.parse(body).error?.code }),
+        resolve({ status: response.statusCode ?? 0, code: JSON.parse(body || '{}').error?.code }),
       );
     });
     socket.on('error', (error) => {

@@ -45,6 +45,7 @@ export class Served {
       detached,
       env: {
         PATH: process.env.PATH,
+        ...(process.env.NODE_OPTIONS && { NODE_OPTIONS: process.env.NODE_OPTIONS }),
         PORT: '0',
         PUBLIC_URL,
         TWILIO_ACCOUNT_SID: ACCOUNT_SID,

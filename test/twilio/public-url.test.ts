@@ -24,7 +24,7 @@ describe('a public URL', () => {
 
 describe('the origin told by headers', () => {
   const told = (headers: Record<string, string>, secure = false) =>
-    originFromHeaders((name) => headers[name] ?? '', secure).origin;
+    originFromHeaders((name) => headers[name] ?? '', { secure }).origin;
 
   test.each<[string, Record<string, string>, boolean, string]>([
     ['plain', { host: 'a.example:3000' }, false, 'http://a.example:3000'],
@@ -54,7 +54,7 @@ describe('the origin told by headers', () => {
   });
 
   test('has no prefix', () => {
-    expect(originFromHeaders(() => 'x', false).prefix).toBe('');
+    expect(originFromHeaders(() => 'x', { secure: false }).prefix).toBe('');
   });
 });
 
@@ -114,7 +114,7 @@ describe('the URLs that Twilio may have signed', () => {
   test('are none where no host was told', () => {
     expect(
       signedUrlCandidates(
-        originFromHeaders(() => '', true),
+        originFromHeaders(() => '', { secure: true }),
         '/s',
         '',
       ),

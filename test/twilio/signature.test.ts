@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import twilio from 'twilio';
 import { getExpectedTwilioSignature as twilioSignature } from 'twilio/lib/webhooks/webhooks.js';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { parseForm } from '../../src/twilio/form.js';
 import { TwilioSignatureVerifier, verifyTwilioSignature } from '../../src/twilio/signature.js';
-import { parseForm } from '../../src/twilio/webhook.js';
 import { sign } from '../support/caller.js';
 
 /** Token and requests of Twilio's documentation and of its SDK's own tests. */

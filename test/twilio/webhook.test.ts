@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { CallWebhookInput, isFinalStatus, parseForm } from '../../src/twilio/webhook.js';
+import { parseForm } from '../../src/twilio/form.js';
+import { CallWebhookInput, isFinalStatus } from '../../src/twilio/webhook.js';
 
 const read = (body: string) => new CallWebhookInput(parseForm(body));
 

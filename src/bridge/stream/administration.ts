@@ -4,6 +4,7 @@ import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { BridgeUser } from '../bridge.js';
 import type { CallName } from './call-name.js';
+import { requireStreamPackages } from './packages.js';
 
 export interface AdministrationOptions {
   readonly apiKey: string;
@@ -54,6 +55,7 @@ export class Administration {
   }
 
   private async load(): Promise<StreamClient> {
+    requireStreamPackages();
     const { apiKey, apiSecret, baseUrl } = this.options;
     const { StreamClient } = await import('@stream-io/node-sdk');
     return new StreamClient(apiKey, apiSecret, {
@@ -64,7 +66,8 @@ export class Administration {
 
   /**
    * Makes sure that the keys are good.
-   * @throws GatewayError `GW_STREAM_KEYS` where Stream refuses them, `GW_STREAM_UNAVAILABLE` where it does not answer
+   * @throws GatewayError `GW_STREAM_KEYS` where Stream refuses them, `GW_STREAM_UNAVAILABLE` where it does not answer,
+   * `GW_STREAM_MISSING` where its packages are not installed
    */
   async open(): Promise<void> {
     try {

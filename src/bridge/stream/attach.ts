@@ -1,4 +1,3 @@
-import type { StreamCall, StreamClient } from '@stream-io/node-sdk';
 import { expected, GatewayError } from '../../errors.js';
 import type { FrameSink } from '../../media/frame.js';
 import type { MarkEcho } from '../../media/marks.js';
@@ -22,6 +21,11 @@ export interface PhoneStream {
   on(event: 'mark', listener: (echo: MarkEcho) => void): unknown;
   on(event: 'start' | 'end', listener: () => void): unknown;
   off(event: string, listener: (...args: never[]) => void): unknown;
+}
+
+/** A call of `@stream-io/node-sdk`, as far as it is used: nobody needs that package for the types of this one. */
+export interface StreamCall {
+  readonly cid: string;
 }
 
 export interface AttachOptions {
@@ -141,9 +145,16 @@ function lineOf(stream: PhoneStream): PhoneLine {
   };
 }
 
+/** What is used of the SDK's client, which keeps some of it to itself. */
+interface StreamClient {
+  readonly apiKey: string;
+  readonly secret: string;
+  readonly config?: { readonly basePath?: string };
+}
+
 /** The SDK keeps the client that a call was made by to itself. */
 function clientOf(call: StreamCall): StreamClient {
-  const { streamClient } = call as unknown as { streamClient?: StreamClient };
+  const { streamClient } = call as StreamCall & { readonly streamClient?: StreamClient };
   if (streamClient === undefined) throw expected('a call of @stream-io/node-sdk', 'call', call);
   return streamClient;
 }
@@ -156,11 +167,11 @@ interface SharedBridge {
 const bridges = new WeakMap<StreamClient, { bridge: StreamBridge; users: number }>();
 
 function shareBridge(client: StreamClient): SharedBridge {
-  const { secret, config } = client as unknown as { secret: string; config?: { basePath?: string } };
+  const { apiKey, secret, config } = client;
   const entry = bridges.get(client) ?? {
     users: 0,
     bridge: new StreamBridge({
-      apiKey: client.apiKey,
+      apiKey,
       apiSecret: secret,
       ...(config?.basePath === undefined ? {} : { baseUrl: config.basePath }),
     }),

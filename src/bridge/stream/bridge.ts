@@ -187,7 +187,7 @@ export class StreamBridge implements Bridge {
 
   /**
    * Checks the keys and starts the first media worker.
-   * @throws GatewayError `GW_STREAM_KEYS`, `GW_STREAM_UNAVAILABLE`, `GW_STREAM_WORKER`, `GW_WEBRTC_MISSING`
+   * @throws GatewayError `GW_STREAM_MISSING`, `GW_STREAM_KEYS`, `GW_STREAM_UNAVAILABLE`, `GW_STREAM_WORKER`, `GW_WEBRTC_MISSING`
    */
   async open(): Promise<void> {
     try {

@@ -1,5 +1,4 @@
 import { createRequire } from 'node:module';
-import { WebSocket } from 'ws';
 import { systemClock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { narrowband } from './narrowband.js';
@@ -64,7 +63,7 @@ class WrtcStack implements RtcStack {
 
   private get wrtc(): Wrtc {
     if (this.loaded === undefined) {
-      this.loaded = load();
+      this.loaded = loadWrtc();
       process.once('beforeExit', (code) => process.exit(code));
     }
     return this.loaded;
@@ -78,7 +77,7 @@ class WrtcStack implements RtcStack {
     define('RTCPeerConnectionIceErrorEvent', wrtc.RTCPeerConnectionIceErrorEvent);
     define('MediaStream', wrtc.MediaStream);
     // Node has one of its own from version 22 on.
-    if (globalThis.WebSocket === undefined) define('WebSocket', WebSocket);
+    if (globalThis.WebSocket === undefined) define('WebSocket', load('ws'));
     // Read for the client's account of itself. No media devices: their absence keeps the client from asking for any.
     if (browser.navigator?.userAgent === undefined) {
       define('navigator', { userAgent: `Node.js/${process.versions.node}` });
@@ -122,9 +121,12 @@ class WrtcStack implements RtcStack {
 /** WebRTC of this process. */
 export const wrtcStack: RtcStack = new WrtcStack();
 
-function load(): Wrtc {
+/** Whoever needs no WebRTC loads nothing of this. */
+const load = createRequire(import.meta.url);
+
+function loadWrtc(): Wrtc {
   try {
-    return createRequire(import.meta.url)('@roamhq/wrtc') as Wrtc;
+    return load('@roamhq/wrtc') as Wrtc;
   } catch (error) {
     const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
     throw new GatewayError(

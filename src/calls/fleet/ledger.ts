@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { GatewayError } from '../../errors.js';
-import type { FormParameters } from '../../twilio/webhook.js';
+import type { FormParameters } from '../../twilio/form.js';
 import { parseJsonObject } from './json-object.js';
 import { type RedisCommands, type RedisValue, script } from './redis.js';
 

@@ -148,13 +148,8 @@ export interface SocketRoute<T> {
   failed(data: T, error: unknown): void;
 }
 
-/** A peer that reads nothing while so much piles up is cut. */
-export const MAX_UNSENT_BYTES = 1024 * 1024;
 /** Seconds without a sign of life (pongs included) after which a peer is taken for dead. */
 export const IDLE_SECONDS = 60;
-/** Longest reason that a close frame holds, in bytes (RFC 6455 section 5.5). */
-const MAX_REASON_BYTES = 123;
-
 /** A WebSocket that is open. */
 export interface Socket {
   /** Sends a message. Bytes are only lent. False where it was dropped: the bound is reached and the peer is being cut. */
@@ -163,14 +158,4 @@ export interface Socket {
   bufferedBytes(): number;
   /** Closes with a WebSocket close code; no more messages come of it. The reason is cut where it is too long. */
   close(code: number, reason: string): void;
-}
-
-/** A reason as a close frame holds it: a character cut in two there would be invalid. */
-export function closeReason(reason: string): string {
-  const bytes = Buffer.from(reason);
-  if (bytes.length <= MAX_REASON_BYTES) return reason;
-  return bytes
-    .subarray(0, MAX_REASON_BYTES)
-    .toString()
-    .replace(/\ufffd+$/, '');
 }

@@ -1,5 +1,6 @@
 import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import type { Logger } from '../../../telemetry/log.js';
+import { MAX_UNSENT_BYTES } from '../../media-socket.js';
 import { type CertificateText, readCertificate } from '../certificate.js';
 import { BAD_FRAMING, isWellFramed } from '../framing.js';
 import { guarded } from '../guarded.js';
@@ -7,7 +8,6 @@ import { badHandshake } from '../handshake.js';
 import {
   type Certificate,
   IDLE_SECONDS,
-  MAX_UNSENT_BYTES,
   type Method,
   type Reply,
   type Request,

@@ -1,5 +1,6 @@
 import type { WebSocket } from 'uWebSockets.js';
-import { closeReason, type Socket } from '../transport.js';
+import { closeReason } from '../../media-socket.js';
+import type { Socket } from '../transport.js';
 
 /** What uWebSockets.js keeps with a socket. */
 export interface SocketData<T> {

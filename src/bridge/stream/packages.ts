@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { GatewayError } from '../../errors.js';
+
+/** What the bridge is made of, and npm leaves out where it is told to. */
+const PACKAGES = ['@stream-io/node-sdk', '@stream-io/video-client', '@roamhq/wrtc'] as const;
+
+/**
+ * Makes sure that the packages of the bridge are installed; whether they load is another matter.
+ * @throws GatewayError `GW_STREAM_MISSING` (503), which says how they are installed
+ */
+export function requireStreamPackages(): void {
+  const { resolve } = createRequire(import.meta.url);
+  const missing = PACKAGES.filter((name) => {
+    try {
+      resolve(name);
+      return false;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
+    }
+  });
+  if (missing.length === 0) return;
+  const manifest = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  const { optionalDependencies: versions } = JSON.parse(manifest) as {
+    readonly optionalDependencies: Readonly<Record<string, string>>;
+  };
+  const wanted = PACKAGES.map((name) => `${name}@${versions[name]}`).join(' ');
+  throw new GatewayError(
+    'GW_STREAM_MISSING',
+    `Expected ${missing.join(', ')} for the Stream bridge but received none: npm i ${wanted}`,
+    { status: 503 },
+  );
+}

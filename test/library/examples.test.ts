@@ -1,0 +1,96 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { AudioSource, SimulatedTwilio, sendWebhook } from '../../src/simulator/index.js';
+import { upgradeStatus } from '../support/caller.js';
+import { freePort } from '../support/port.js';
+import { eventually } from '../support/time.js';
+
+const AUTH_TOKEN = 'token-of-the-examples';
+const PUBLIC_URL = 'https://voice.example.com/edge';
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+let server: ChildProcess | undefined;
+let said = '';
+afterEach(() => {
+  server?.kill();
+  server = undefined;
+  said = '';
+});
+
+/** Starts an example as a user does, behind an imagined proxy that takes `/edge` off. */
+async function start(file: string): Promise<string> {
+  const port = await freePort();
+  const child = spawn(process.execPath, ['--import', 'tsx', file], {
+    cwd: root,
+    env: { PATH: process.env.PATH, TWILIO_AUTH_TOKEN: AUTH_TOKEN, PUBLIC_URL, PORT: String(port) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  server = child;
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
+  await eventually('the server', () => {
+    if (child.exitCode !== null) throw new Error(`Expected a server but received its end: ${said}`);
+    return said.includes('ready');
+  });
+  return `http://127.0.0.1:${port}`;
+}
+
+describe.each(['express', 'fastify'])('a server with %s', (name) => {
+  const file = `docs/examples/library-${name}.ts`;
+
+  it('is written in less than 60 lines', () => {
+    expect(readFileSync(`${root}/${file}`, 'utf8').trimEnd().split('\n').length).toBeLessThan(60);
+  });
+
+  it('carries three signed calls, with audio, keys, marks and clears', async () => {
+    const target = await start(file);
+    const twilio = new SimulatedTwilio({ authToken: AUTH_TOKEN, dial: { publicUrl: PUBLIC_URL, target } });
+    try {
+      const phones = [1, 2, 3].map((n) =>
+        twilio.placeCall({
+          webhookUrl: `${PUBLIC_URL}/phones/voice`,
+          from: `+1206555010${n}`,
+          to: '+14155550123',
+          audio: AudioSource.speech(),
+          record: true,
+        }),
+      );
+      for (const phone of phones) {
+        const marks: string[] = [];
+        let clears = 0;
+        phone.on('mark', (mark) => marks.push(mark));
+        phone.on('clear', () => {
+          clears += 1;
+        });
+        const stream = await phone.started;
+        await eventually('audio', () => stream.report().framesReceived > 50);
+        phone.dtmf('5#');
+        await eventually('a mark and a clear', () => marks.includes('key 5') && clears > 0);
+      }
+      await eventually('what its marks say', () => said.match(/key 5 after [\d.]+ ms/g)?.length === 3);
+      for (const phone of phones) {
+        const outcome = await phone.hangUp();
+        expect(outcome).toMatchObject({ status: 'completed', error: undefined, twilioCode: undefined });
+        expect(outcome.streamEnd).toMatchObject({ by: 'stop', code: 1000 });
+        const report = phone.report();
+        expect(report?.warnings.first).toBeUndefined();
+        expect(report?.proof?.received.correlation).toBeGreaterThan(0.9);
+        expect(said).toContain(`call ${phone.callSid} from ${phone.from}`);
+      }
+      await eventually('their ends', () => said.match(/the stream ended: stop/g)?.length === 3);
+    } finally {
+      await twilio.close();
+    }
+  });
+
+  it('refuses whom Twilio did not send', async () => {
+    const target = await start(file);
+    const forged = { authToken: 'another', dial: { publicUrl: PUBLIC_URL, target } };
+    const webhook = await sendWebhook(`${PUBLIC_URL}/phones/voice`, { CallSid: 'CA1' }, forged);
+    expect(webhook.status).toBe(403);
+    const media = `${target.replace('http', 'ws')}/phones/media`;
+    expect((await upgradeStatus(media, { 'x-twilio-signature': `${'A'.repeat(27)}=` })).status).toBe(403);
+    expect((await upgradeStatus(media, {})).status).toBe(403);
+  });
+});

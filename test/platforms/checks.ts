@@ -1,0 +1,106 @@
+import { execFile } from 'node:child_process';
+import { startStreamDouble } from '../../src/cli/stream-double.js';
+import type { Root } from './debian.js';
+
+/** A project in which the packed package is installed, on one Node, in one root. */
+export interface Place {
+  readonly node: string;
+  readonly root: Root;
+  /** What runs a program of Node there: `args` as `node` takes them, paths as they are there (`/project`, `/checkout`). */
+  command(
+    args: readonly string[],
+    env?: Readonly<Record<string, string>>,
+  ): readonly [program: string, args: readonly string[]];
+}
+
+export interface Finding {
+  /** For a cell of the table. */
+  readonly says: string;
+  /** What is wrong, in full; absent if nothing is. */
+  readonly fault?: string;
+}
+
+/** One thing that is tried in every place: a column of the table. */
+export interface Check {
+  readonly title: string;
+  run(place: Place): Promise<Finding>;
+}
+
+interface Result {
+  readonly code: number;
+  readonly output: string;
+}
+
+const PATIENCE_MS = 180_000;
+
+/** `trunkline` as it was installed. */
+function trunkline(
+  place: Place,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Result> {
+  const [program, all] = place.command(
+    ['/project/node_modules/trunkline/dist/cli/trunkline.js', ...args],
+    env,
+  );
+  return new Promise((resolve) => {
+    execFile(program, all, { timeout: PATIENCE_MS, maxBuffer: 2 ** 26 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code ?? -1), output: stdout + stderr }),
+    );
+  });
+}
+
+const demo = (args: readonly string[], env?: Readonly<Record<string, string>>) => async (place: Place) => {
+  const { code, output } = await trunkline(place, ['demo', ...args], env);
+  return code === 0 ? { says: 'yes' } : { says: '**no**', fault: output };
+};
+
+const core: Check = {
+  title: 'core',
+  async run(place) {
+    const { output } = await trunkline(place, ['--version']);
+    const says = /^(native|wasm) core, (\w+): (.*)$/m.exec(output);
+    if (says?.[1] === 'native' && says[3] === 'prebuilds/linux-x64/trunkline.glibc.node')
+      return { says: 'native' };
+    return { says: `**${says?.[1] ?? 'none'}**`, fault: output };
+  },
+};
+
+const server: Check = {
+  title: 'server',
+  async run(place) {
+    const { code, output } = await trunkline(place, ['--version']);
+    const says = /^(\S+) server: (.*)$/m.exec(output);
+    if (code !== 0 || !says) return { says: '**none**', fault: output };
+    const version = /\b\d+\.\d+\.\d+\b/.exec(says[1] === 'uws' ? (says[2] as string) : '');
+    return { says: version ? `uws ${version}` : (says[1] as string) };
+  },
+};
+
+/** WebRTC's binary needs that much. */
+const STREAM_GLIBC = 34;
+
+const streamDemo: Check = {
+  title: 'demo on Stream',
+  async run(place) {
+    const { glibc } = place.root;
+    if (Number(glibc.split('.')[1]) < STREAM_GLIBC) return { says: `needs glibc 2.${STREAM_GLIBC}` };
+    // The package holds no double of Stream: the checkout's runs beside, and they meet over loopback.
+    const { keys, close } = await startStreamDouble();
+    try {
+      const { apiKey, apiSecret, baseUrl = '' } = keys;
+      const env = { STREAM_API_KEY: apiKey, STREAM_API_SECRET: apiSecret, STREAM_BASE_URL: baseUrl };
+      return await demo(['--bridge', 'stream', '--seconds', '6'], env)(place);
+    } finally {
+      await close();
+    }
+  },
+};
+
+/** In the order of the table. The transports' conformance suite belongs here: its server by `place.command`. */
+export const CHECKS: readonly Check[] = [
+  server,
+  core,
+  { title: 'demo', run: demo(['--seconds', '1']) },
+  streamDemo,
+];

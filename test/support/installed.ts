@@ -1,0 +1,57 @@
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+interface Manifest {
+  readonly files: readonly string[];
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
+}
+
+export const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
+
+/** A project of its own, with the package in it as npm would install it. */
+export class InstalledProject {
+  readonly path = mkdtempSync(join(tmpdir(), 'trunkline-project-'));
+
+  /**
+   * @param isThere which packages are installed with it; those of our dependencies that it wants nothing of are not to be found
+   * @param more packages of our development that the project has, too
+   */
+  constructor(isThere: (name: string) => boolean, more: readonly string[] = []) {
+    const { dependencies, optionalDependencies } = manifest;
+    const names = [...Object.keys(dependencies), ...Object.keys(optionalDependencies)].filter(isThere);
+    for (const name of [...names, ...more]) {
+      const link = join(this.path, 'node_modules', name);
+      mkdirSync(dirname(link), { recursive: true });
+      symlinkSync(join(ROOT, 'node_modules', name), link);
+    }
+    // Copied, since a link would find its packages where it leads to.
+    const home = join(this.path, 'node_modules', 'trunkline');
+    for (const part of [
+      'package.json',
+      'dist',
+      'build/Release',
+      'native/wasm',
+      'src/dashboard/page',
+      'src/simulator/fixtures',
+    ]) {
+      cpSync(join(ROOT, part), join(home, part), { recursive: true });
+    }
+    this.write('package.json', JSON.stringify({ private: true, type: 'module' }));
+  }
+
+  write(file: string, text: string): string {
+    const path = join(this.path, file);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+    return path;
+  }
+
+  remove(): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
