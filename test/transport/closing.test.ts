@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { expect, it } from 'vitest';
 import { closeFrame, frame, OPCODES } from './frames.js';
 import { RawClient } from './raw-client.js';
@@ -194,7 +193,7 @@ overTransports((server) => {
     expect((await client.message()).opcode).toBe(OPCODES.close);
     // It keeps its half open and sends on, until that is refused.
     const babble = setInterval(() => client.send(frame('text', 'and another thing'.repeat(100))), 20);
-    await once(client.socket, 'close');
+    await new Promise((resolve) => client.socket.on('close', resolve));
     clearInterval(babble);
     await isClosedOnce(key, 1001, 1006);
     expect(server.of('message', key)).toEqual([]);

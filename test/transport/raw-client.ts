@@ -153,21 +153,23 @@ export class RawClient {
     }
   }
 
-  /** Waits until the other end has closed, whatever came before. */
+  /** Waits until the other end has closed, whatever came before, and closes this one. */
   async cut(): Promise<void> {
     await this.until('the end of the connection', () => this.isCut || undefined);
+    this.end();
   }
 
-  /** The close code that came before the end, `undefined` where none did. */
+  /** Waits for a close frame or the end; the code, `undefined` where there was none. Then it goes. */
   async closeCode(): Promise<number | undefined> {
-    await this.cut();
+    let code: number | undefined;
     for (;;) {
-      const read = readFrame(this.received);
-      if (read === undefined) return undefined;
-      this.received = this.received.subarray(read.size);
-      const { opcode, payload } = read.frame;
-      if (opcode === OPCODES.close) return payload.length < 2 ? undefined : payload.readUInt16BE(0);
+      const frame = await this.frame().catch(() => undefined);
+      if (frame?.opcode === OPCODES.close && frame.payload.length >= 2) code = frame.payload.readUInt16BE(0);
+      if (frame === undefined || frame.opcode === OPCODES.close) break;
     }
+    this.end();
+    await this.cut();
+    return code;
   }
 
   /** Waits until so many bytes are here. */
