@@ -34,6 +34,7 @@ import { Legs } from './server/legs/legs.js';
 import { LiveRoutes } from './server/live/live-routes.js';
 import type { TwilioMediaStream } from './server/media-stream.js';
 import type { HealthFacts } from './server/operations-routes.js';
+import type { OwnRoutes } from './server/own-routes.js';
 import { checkPlaceCall, type PlaceCallRequest } from './server/place-call.js';
 import type { RecordingResult } from './server/recording/recording.js';
 import {
@@ -73,6 +74,11 @@ export interface GatewayOptions {
    * for this Node and the C library.
    */
   readonly server?: ServerChoice;
+  /**
+   * Routes of yours beside the gateway's, such as `{ 'GET /prices/:id': (request) => Response.json(…) }`, by Fetch's `Request` and
+   * `Response`. Bodies are of at most 64 KiB, and answers are sent whole. An address gets 50 a second at once.
+   */
+  readonly routes?: OwnRoutes;
   /** Port of their own for `/health`, `/ready`, `/metrics`, `/v1` and `/dashboard`, at the same address; 0 takes a free one. */
   readonly operationsPort?: number;
   /** Bearer key of `/metrics`, which anybody may read without it. */
@@ -414,6 +420,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       log: this.log,
       clock,
       descriptors: this.descriptors,
+      routes: options.routes ?? {},
       tls,
       isSplit: options.operationsPort !== undefined,
     });
@@ -451,6 +458,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * `/metrics`. All other requests go on to your own listeners; ours never reach them. The server may listen already or later,
    * and stays open when the gateway is closed. Signatures are checked for `publicUrl`, which ends in the prefix; without it, for the
    * address that a request tells and the prefix.
+   * @param server as `createServer`, Express' `listen` or Fastify's `server` give it
    * @param options `prefix` such as `/phone`; without it, only paths that the gateway knows are taken
    * @throws TypeError for a prefix, a `publicUrl`, an `operationsPort` or `tls` that does not go with it; GatewayError
    * `GW_LISTENING` where it listens, or did and was closed; what the bridge's `open` throws

@@ -63,9 +63,11 @@ export {
   TwilioMediaStream,
   TwilioMediaStream as MediaStream,
 } from './server/media-stream.js';
+export type { OwnRoute, OwnRoutes } from './server/own-routes.js';
 export type { PlaceCallRequest } from './server/place-call.js';
 export type { RecordingEnd, RecordingResult } from './server/recording/recording.js';
 export type { RecordingView, RecordRequest } from './server/recording/recordings.js';
+export type { ServerChoice } from './server/transport/servers.js';
 export type { LatencySummary } from './telemetry/histogram.js';
 export type { LatencySummaries } from './telemetry/latencies.js';
 export type { TrafficCounts } from './telemetry/traffic.js';

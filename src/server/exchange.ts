@@ -20,6 +20,8 @@ const HEADERS = [
   'x-twilio-signature',
 ] as const;
 
+type Headers = readonly (readonly [name: string, value: string])[];
+
 /** The JSON body of an error. What is not a GatewayError is a fault of ours and says nothing of itself. */
 export function errorBody(error: unknown): { status: number; body: string } {
   const known = error instanceof GatewayError;
@@ -35,6 +37,8 @@ export class Exchange implements Asked {
   /** Whether the URL ends in a `?`, which says nothing. */
   readonly hasBareQuery: boolean;
   readonly isHead: boolean;
+  /** Those that no route of ours looks at as well; none unless asked for. */
+  readonly allHeaders: Headers;
   /** Whether it has shown a key or a signature; set by whoever has checked it. */
   isKnown = false;
   isProbe = false;
@@ -52,11 +56,13 @@ export class Exchange implements Asked {
     request: Request,
     private readonly answers: Answers,
     parameters = 0,
+    keepsHeaders = false,
   ) {
     this.path = request.path;
     this.query = request.query ?? '';
     this.hasBareQuery = request.query === '';
     this.isHead = request.method === 'head';
+    this.allHeaders = keepsHeaders ? request.headers() : [];
     for (const name of HEADERS) this.headers.set(name, request.header(name));
     // All lines of it, as one list: a proxy may add a line of its own behind what its client sent.
     if (this.header('x-forwarded-for') !== '') {

@@ -9,7 +9,7 @@ export type WsData = string | ArrayBuffer | Uint8Array | readonly Uint8Array[];
 export interface WsSocket {
   /** 1 while it is open, 3 when it is closed. */
   readonly readyState: number;
-  /** Bytes that were sent and that the network has not taken yet. */
+  /** Bytes that were sent and that the network has not taken yet; with 0, memory that was sent is free again. */
   readonly bufferedAmount: number;
   send(
     data: string | Uint8Array,
@@ -54,6 +54,8 @@ class WsMediaSocket implements MediaSocket {
   /** Whether the stream waits for the socket to take bytes again. */
   private isBehind = false;
   private isAlive = true;
+  /** The text of the latest frame, since the core writes the next one where it was. */
+  private frame = Buffer.alloc(0);
   private quiet: Patience | undefined;
 
   constructor(
@@ -94,10 +96,16 @@ class WsMediaSocket implements MediaSocket {
       socket.terminate();
       return false;
     }
-    // The core writes its next message to the same memory, and this one may have to wait.
-    socket.send(typeof text === 'string' ? text : Buffer.from(text), TEXT, this.sent);
+    socket.send(typeof text === 'string' ? text : this.kept(text), TEXT, this.sent);
     if (socket.bufferedAmount > 0) this.isBehind = true;
     return true;
+  }
+
+  /** Memory that stays as it is until it is sent. Nearly always the frame before is, and all are equally long. */
+  private kept(text: Uint8Array): Buffer {
+    if (this.socket.bufferedAmount > 0 || this.frame.length !== text.length) this.frame = Buffer.from(text);
+    else this.frame.set(text);
+    return this.frame;
   }
 
   bufferedBytes(): number {

@@ -20,6 +20,7 @@ import type { LiveRoutes } from './live/live-routes.js';
 import { MediaRoute } from './media-route.js';
 import { openApiDocument } from './openapi/document.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
+import { type OwnRoutes, ownPaths } from './own-routes.js';
 import { RecordingRoutes } from './recording/recording-routes.js';
 import type { RecordingService } from './recording/recordings.js';
 import type { Switchboard } from './switchboard.js';
@@ -47,6 +48,8 @@ export interface ServerOptions {
   /** Certificate and key files; the server speaks https and wss itself where they are given. */
   readonly tls: Certificate | undefined;
   readonly descriptors: Descriptors;
+  /** Of the user's. */
+  readonly routes: OwnRoutes;
   /** Whether operators have a port of their own. */
   readonly isSplit: boolean;
 }
@@ -54,8 +57,10 @@ export interface ServerOptions {
 type Handler = (exchange: Exchange) => void | Promise<void>;
 type Paths = Readonly<Record<string, Partial<Record<Method, Handler>>>>;
 
-/** Who may ask: anybody, whom the handler itself checks, or who has the control key. */
-type For = 'anybody' | 'operators';
+/** Who may ask: anybody, whom the handler itself checks, or who has the control key; or whoever the user's own code lets in. */
+type For = 'anybody' | 'operators' | 'owner';
+
+const BODILESS: ReadonlySet<string> = new Set(['get', 'head', 'options', 'any']);
 
 /** Which route leads where, and the ports or the server of the user's that lead to them. */
 export class Server {
@@ -77,6 +82,7 @@ export class Server {
   private readonly carriers: Paths;
   private readonly probes: Paths;
   private readonly operators: Paths;
+  private readonly own: Paths;
 
   /** @throws GatewayError `GW_TLS_FILE`; TypeError for routes of the user's that cannot be */
   constructor(private readonly options: ServerOptions) {
@@ -159,6 +165,11 @@ export class Server {
         },
       },
     };
+    const taken = new Set(Object.keys({ ...this.carriers, ...this.operators, ...this.probes }));
+    this.own = ownPaths(
+      options.routes,
+      (path) => taken.has(path) || /^\/(twilio|v1|dashboard)(\/|$)/.test(path),
+    );
     options.descriptors.onChange = (isShort) => {
       for (const each of this.ports) each.crowded(isShort);
     };
@@ -171,6 +182,7 @@ export class Server {
         this.answer(routes, { [prefix + path]: handlers });
       this.media.addTo(routes, prefix);
     }
+    this.answer(routes, this.own, 'owner');
   }
 
   private addOperators(routes: Routes): void {
@@ -318,12 +330,13 @@ export class Server {
   ): void {
     const parameters = path.split('/:').length - 1;
     routes.on(method, path, (request, reply) => {
-      const exchange = new Exchange(reply, request, this.answers, parameters);
+      const exchange = new Exchange(reply, request, this.answers, parameters, who === 'owner');
       // Whoever asks again connects to those who stay.
       exchange.isLast = this.switchboard.draining;
       if (exchange.isDone) return;
       // A body is only lent while it comes. All else waits for a turn, by when whoever sends request upon request is gone.
-      if (method === 'post') void this.handle(exchange, handler, who);
+      if (method === 'post' || (who === 'owner' && !BODILESS.has(method)))
+        void this.handle(exchange, handler, who);
       else {
         this.answers.turns.add(() => {
           if (!exchange.isGone) void this.handle(exchange, handler, who);

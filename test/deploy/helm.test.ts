@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Gateway, HTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1';
 import { PodMonitor, PrometheusRule } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
@@ -149,6 +151,18 @@ const paths = pathsOf(defaults).map((path) => ({ name: path.join('.'), path }));
 describe.runIf(hasHelm)('helm', () => {
   it('finds no fault with the chart', () => {
     expect(helm(['lint', '--strict', CHART]).failed).toBe('');
+  });
+
+  it('packs all of it, the rules too, which are a link', () => {
+    const work = mkdtempSync(join(tmpdir(), 'trunkline-chart-'));
+    try {
+      expect(helm(['package', CHART, '--destination', work]).failed).toBe('');
+      const [packed] = readdirSync(work) as [string];
+      const { output } = helm(['template', 'trunkline', join(work, packed)]);
+      expect(parseAll(output)).toEqual(Object.values(render()));
+    } finally {
+      rmSync(work, { recursive: true });
+    }
   });
 
   it.each(paths)('renders $name, and something else for another value', ({ path }) => {

@@ -30,7 +30,11 @@ const hasAddon = needs('the native core', 'npm run prepare', () => existsSync(BU
 /** Where the image has Node, which its ENTRYPOINT finds by name. */
 const NODE = '/usr/local/bin/node';
 
-describe.runIf(hasAddon)('the files of the image', () => {
+describe.runIf(hasAddon).each([
+  { what: 'the image', optional: true, server: expect.any(String) },
+  // As the Alpine image is always: neither Stream's packages nor uWebSockets.js.
+  { what: 'the image without what is optional', optional: false, server: 'node' },
+])('the files of $what', ({ optional: hasOptional, server }) => {
   let root: string;
   let app: string;
   beforeAll(() => {
@@ -68,11 +72,12 @@ describe.runIf(hasAddon)('the files of the image', () => {
 
   function linkPackages(to: string): void {
     const { packages } = JSON.parse(readFileSync(`${ROOT}package-lock.json`, 'utf8')) as {
-      packages: Record<string, { dev?: true }>;
+      packages: Record<string, { dev?: true; optional?: true }>;
     };
-    for (const [path, { dev }] of Object.entries(packages)) {
+    for (const [path, { dev, optional }] of Object.entries(packages)) {
       const name = path.replace('node_modules/', '');
-      if (path === '' || dev || name.includes('node_modules/') || !existsSync(join(ROOT, path))) continue;
+      if (path === '' || dev || (optional && !hasOptional)) continue;
+      if (name.includes('node_modules/') || !existsSync(join(ROOT, path))) continue;
       mkdirSync(dirname(join(to, name)), { recursive: true });
       symlinkSync(join(ROOT, path), join(to, name));
     }
@@ -82,6 +87,7 @@ describe.runIf(hasAddon)('the files of the image', () => {
     const inImage = (path: string) => existsSync(path.replace(ROOT, `${app}/`));
     expect([BUILT_ADDONS[0] as string, ...WASM_MODULES].filter((path) => !inImage(path))).toEqual([]);
     expect(existsSync(join(app, 'node_modules/vitest'))).toBe(false);
+    expect(existsSync(join(app, 'node_modules/@stream-io/video-client'))).toBe(hasOptional);
   });
 
   it.each(['http', 'https'] as const)(
@@ -107,7 +113,7 @@ describe.runIf(hasAddon)('the files of the image', () => {
         await eventually('a listening gateway', () => log.includes('"msg":"listening"'), 15_000);
         expect(log).toContain(`${scheme}://0.0.0.0:${port}`);
         expect(await healthCheck(variables)).toBe(0);
-        expect(JSON.parse(await get(`${url}/health`))).toMatchObject({ transcoder: 'native' });
+        expect(JSON.parse(await get(`${url}/health`))).toMatchObject({ transcoder: 'native', server });
         expect(await get(`${url}/dashboard`)).toContain('<title>');
         gateway.kill('SIGTERM');
         expect(await ended).toEqual([0, null]);

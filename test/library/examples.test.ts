@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AudioSource, SimulatedTwilio, sendWebhook } from '../../src/simulator/index.js';
-import { upgradeStatus } from '../support/caller.js';
+import { ACCOUNT_SID, upgradeStatus } from '../support/caller.js';
 import { freePort } from '../support/port.js';
 import { eventually } from '../support/time.js';
 
@@ -24,7 +24,14 @@ async function start(file: string): Promise<string> {
   const port = await freePort();
   const child = spawn(process.execPath, ['--import', 'tsx', file], {
     cwd: root,
-    env: { PATH: process.env.PATH, TWILIO_AUTH_TOKEN: AUTH_TOKEN, PUBLIC_URL, PORT: String(port) },
+    env: {
+      PATH: process.env.PATH,
+      TWILIO_ACCOUNT_SID: ACCOUNT_SID,
+      TWILIO_AUTH_TOKEN: AUTH_TOKEN,
+      PUBLIC_URL,
+      PORT: String(port),
+      LOG_LEVEL: 'silent',
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   server = child;
@@ -36,11 +43,23 @@ async function start(file: string): Promise<string> {
   return `http://127.0.0.1:${port}`;
 }
 
-describe.each(['express', 'fastify'])('a server with %s', (name) => {
-  const file = `docs/examples/library-${name}.ts`;
+describe.each([
+  ['library-express', '/phones/voice', '/phones/media', 60],
+  ['library-fastify', '/phones/voice', '/phones/media', 60],
+  ['attach-express', '/phones/twilio/voice', '/phones/twilio/media/call/token', 30],
+  ['attach-fastify', '/phones/twilio/voice', '/phones/twilio/media/call/token', 30],
+])('%s', (name, voice, mediaPath, lines) => {
+  const file = `docs/examples/${name}.ts`;
 
-  it('is written in less than 60 lines', () => {
-    expect(readFileSync(`${root}/${file}`, 'utf8').trimEnd().split('\n').length).toBeLessThan(60);
+  it(`is written in less than ${lines} lines`, () => {
+    expect(readFileSync(`${root}/${file}`, 'utf8').trimEnd().split('\n').length).toBeLessThan(lines);
+  });
+
+  it.runIf(name.startsWith('attach'))('leaves all else to its server', async () => {
+    const target = await start(file);
+    expect(await (await fetch(target)).text()).toBe('my own page');
+    expect(await (await fetch(`${target}/phones/health`)).json()).toMatchObject({ server: 'node' });
+    expect((await fetch(`${target}/health`)).status).toBe(404);
   });
 
   it('carries three signed calls, with audio, keys, marks and clears', async () => {
@@ -49,7 +68,7 @@ describe.each(['express', 'fastify'])('a server with %s', (name) => {
     try {
       const phones = [1, 2, 3].map((n) =>
         twilio.placeCall({
-          webhookUrl: `${PUBLIC_URL}/phones/voice`,
+          webhookUrl: PUBLIC_URL + voice,
           from: `+1206555010${n}`,
           to: '+14155550123',
           audio: AudioSource.speech(),
@@ -87,9 +106,9 @@ describe.each(['express', 'fastify'])('a server with %s', (name) => {
   it('refuses whom Twilio did not send', async () => {
     const target = await start(file);
     const forged = { authToken: 'another', dial: { publicUrl: PUBLIC_URL, target } };
-    const webhook = await sendWebhook(`${PUBLIC_URL}/phones/voice`, { CallSid: 'CA1' }, forged);
+    const webhook = await sendWebhook(PUBLIC_URL + voice, { CallSid: 'CA1' }, forged);
     expect(webhook.status).toBe(403);
-    const media = `${target.replace('http', 'ws')}/phones/media`;
+    const media = target.replace('http', 'ws') + mediaPath;
     expect((await upgradeStatus(media, { 'x-twilio-signature': `${'A'.repeat(27)}=` })).status).toBe(403);
     expect((await upgradeStatus(media, {})).status).toBe(403);
   });

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { InstalledProject, ROOT } from '../support/installed.js';
@@ -17,9 +17,14 @@ const DEVELOPMENT = [
 const project = new InstalledProject(() => false, [...DEVELOPMENT, 'pino', 'zod', 'twilio']);
 afterAll(() => project.remove());
 
-it('every piece of docs/library.md, and both examples, compile in a strict project', () => {
-  const pieces = snippets('docs/library.md', 'ts');
-  expect(pieces.length).toBeGreaterThan(4);
+it('every piece of the pages, and all examples, compile in a strict project', () => {
+  const examples = readdirSync(join(ROOT, 'docs/examples')).filter((name) => name.endsWith('.ts'));
+  const pieces = [
+    ...snippets('docs/library.md', 'ts'),
+    ...snippets('docs/attach.md', 'ts'),
+    ...examples.map((name) => readFileSync(join(ROOT, 'docs/examples', name), 'utf8')),
+  ];
+  expect(pieces.length).toBeGreaterThan(10);
   const files = pieces.map((code, i) => project.write(`piece-${i}.ts`, code));
   const options = {
     strict: true,

@@ -78,13 +78,16 @@ const INSTALL = ['@stream-io/node-sdk', '@stream-io/video-client', '@roamhq/wrtc
   .join(' ');
 const cli = join('node_modules', 'trunkline', 'dist', 'cli', 'trunkline.js');
 
-it('a gateway for Stream says in one line what to install, and ends', () => {
-  const { status, stderr } = run(lean, [cli, 'serve'], STREAM);
-  expect(stderr).toBe(
-    `Expected @stream-io/node-sdk, @stream-io/video-client, @roamhq/wrtc for the Stream bridge but received none: npm i ${INSTALL}\n`,
-  );
-  expect(status).toBe(1);
-});
+it.each([[['serve']], [['demo', '--bridge', 'stream']]])(
+  '%s for Stream says in one line what to install, and ends',
+  (args) => {
+    const { status, stderr } = run(lean, [cli, ...args], STREAM);
+    expect(stderr).toBe(
+      `Expected @stream-io/node-sdk, @stream-io/video-client, @roamhq/wrtc for the Stream bridge but received none: npm i ${INSTALL}\n`,
+    );
+    expect(status).toBe(1);
+  },
+);
 
 it('doctor says it, too', async () => {
   // Nothing is asked of anybody outside.

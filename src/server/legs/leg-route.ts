@@ -2,6 +2,7 @@ import type { Clock } from '../../clock.js';
 import { describe, GatewayError } from '../../errors.js';
 import { SAMPLE_RATE } from '../../media/frame.js';
 import { type Logger, maskNumbersIn } from '../../telemetry/log.js';
+import type { HeaderReader } from '../../twilio/public-url.js';
 import type { Answers } from '../answers.js';
 import { Exchange } from '../exchange.js';
 import type { Gatekeeper } from '../gatekeeper.js';
@@ -26,6 +27,8 @@ type RoomReader = (parameter: string) => string | undefined;
 
 /** Over this the transport cuts the connection; above our own limit, so that a little too much gets the code 1009. */
 const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
+/** Which no other route looks at. */
+const HEADERS = ['origin', 'sec-websocket-protocol', 'upgrade'];
 /** Longest name of a room. */
 const MAX_ROOM_LENGTH = 200;
 /** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in local rooms, by name or by a call that is there. */
@@ -53,7 +56,7 @@ export class LegRoute {
   private addRoute(routes: Routes, path: string, roomOf: RoomReader): void {
     routes.socket<RawLeg>(path, {
       maxMessageBytes: HARD_LIMIT_BYTES,
-      upgrade: (request, reply, accept) => this.upgrade(request, reply, accept, roomOf),
+      upgrade: (request, reply, accept) => void this.upgrade(request, reply, accept, roomOf),
       open: (leg, socket) => this.open(leg, socket),
       message: (leg, message, isBinary) => leg.receive(message, isBinary),
       drained: (leg) => leg.drained(),
@@ -62,32 +65,27 @@ export class LegRoute {
     });
   }
 
-  /** All is decided within this turn: no client can go meanwhile, and no place is kept for one that never comes. */
-  private upgrade(
+  /** All is decided within one turn: no client can go meanwhile, and no place is kept for one that never comes. */
+  private async upgrade(
     request: Request,
     reply: Reply,
     accept: (leg: RawLeg, protocol: string) => void,
     roomOf: RoomReader,
-  ): void {
-    const exchange = new Exchange(reply, request, this.answers);
-    if (exchange.isDone) return;
+  ): Promise<void> {
+    const exchange = new Exchange(reply, request, this.answers, 1);
     exchange.isLast = true;
-    let leg: RawLeg;
+    const headers = new Map(HEADERS.map((name) => [name, request.header(name)]));
+    const header = (name: string) => headers.get(name) ?? exchange.header(name);
     try {
-      leg = this.admit(exchange, request, roomOf);
+      await exchange.inTurn(() => accept(this.admit(exchange, header, roomOf), answeredProtocol(header)));
     } catch (error) {
+      if (exchange.isGone) return;
       this.refusals.tell(error);
       exchange.error(error);
-      return;
     }
-    accept(
-      leg,
-      answeredProtocol((name) => request.header(name)),
-    );
   }
 
-  private admit(exchange: Exchange, request: Request, roomOf: RoomReader): RawLeg {
-    const header = (name: string) => request.header(name);
+  private admit(exchange: Exchange, header: HeaderReader, roomOf: RoomReader): RawLeg {
     // A proxy that drops this header can carry no WebSocket.
     if (header('upgrade').toLowerCase() !== 'websocket') {
       throw new GatewayError(
@@ -99,7 +97,7 @@ export class LegRoute {
     this.gatekeeper.checkControl(withOfferedKey(header));
     exchange.isKnown = true;
     checkSameOrigin(header);
-    return this.legs.admit(optionsOf(roomOf(request.parameter(0)), request.query ?? ''));
+    return this.legs.admit(optionsOf(roomOf(exchange.parameter(0)), exchange.query));
   }
 
   /**

@@ -8,5 +8,8 @@ export function badHandshake(request: Request): Head | undefined {
   // Without a version, it comes from a client that leaves it out or a proxy that drops it, and all speak 13 by now.
   const version = request.header('sec-websocket-version') || '13';
   if (version !== '13') return { status: 426, headers: [['sec-websocket-version', '13']] };
+  // What follows would be taken for frames.
+  const hasBody = !['', '0'].includes(request.header('content-length'));
+  if (hasBody || request.header('transfer-encoding') !== '') return { status: 400, headers: [] };
   return KEY.test(request.header('sec-websocket-key')) ? undefined : { status: 400, headers: [] };
 }

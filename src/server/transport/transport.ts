@@ -133,8 +133,8 @@ export interface SocketRoute<T> {
   /** A message that is longer ends the connection. The peer gets 1009 or nothing. */
   readonly maxMessageBytes: number;
   /**
-   * Somebody wants a socket: answers by `accept`, now or later, or by the reply. What `accept` is given goes with the socket.
-   * A request with a body has none here.
+   * Somebody wants a socket: answers by the reply, or in a later turn by `accept`. What that is given goes with the socket. A client
+   * that sends frames before is cut.
    */
   upgrade(request: Request, reply: Reply, accept: (data: T, protocol?: string) => void): void;
   open(data: T, socket: Socket): void;

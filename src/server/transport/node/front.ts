@@ -7,6 +7,7 @@ import type { Timer } from '../../../clock.js';
 import { BAD_FRAMING, isWellFramed } from '../framing.js';
 import { guarded } from '../guarded.js';
 import { badHandshake } from '../handshake.js';
+import { refuse } from '../refusal.js';
 import type { PortOptions, SocketRoute } from '../transport.js';
 import { NodeReply, NodeRequest, type Target, targetOf } from './reply.js';
 import { NodeRoutes } from './routes.js';
@@ -55,9 +56,9 @@ export class NodeFront {
     }
     // Node hands over no connection without `Upgrade`: a proxy has dropped it, and the route says so.
     const reply = new NodeReply(response, message, 0);
-    const refuse = () => void reply.answer({ status: 426, headers: [] }, NOTHING, true, () => {});
+    const accept = () => refuse(reply, { status: 426, headers: [] });
     const request = new NodeRequest(message, target, found.parameters);
-    guarded(() => found.leadsTo.upgrade(request, reply, refuse), reply, this.options.log);
+    guarded(() => found.leadsTo.upgrade(request, reply, accept), reply, this.options.log);
   }
 
   /**
@@ -90,12 +91,17 @@ export class NodeFront {
     const reply = new NodeReply(response, message, 0);
     const refusal = badHandshake(request);
     if (refusal !== undefined) {
-      reply.answer(refusal, NOTHING, true, () => {});
+      refuse(reply, refusal);
       return;
     }
+    // Whoever goes, or speaks before it is let in, is cut.
+    const cut = () => connection.destroy();
+    connection.on('data', cut).on('end', cut);
+    if (head.length > 0) cut();
     const route = found.leadsTo;
     const accept = (data: unknown, protocol = '') => {
       if (connection.destroyed) return;
+      connection.off('data', cut).off('end', cut);
       response.detachSocket(connection as NetSocket);
       this.protocol = protocol;
       this.door(route).handleUpgrade(message, connection, head, (ws) => {
@@ -132,8 +138,8 @@ export class NodeFront {
     const length = message.headers['content-length'];
     const reply = new NodeReply(response, body, length === undefined ? undefined : Number(length));
     const request = new NodeRequest(message, target, found.parameters);
-    if (message.httpVersion !== '1.1') reply.answer({ status: 505, headers: [] }, NOTHING, true, () => {});
-    else if (!isWellFramed(request)) reply.answer(BAD_FRAMING, NOTHING, true, () => {});
+    if (message.httpVersion !== '1.1') refuse(reply, { status: 505, headers: [] });
+    else if (!isWellFramed(request)) refuse(reply, BAD_FRAMING);
     else guarded(() => found.leadsTo(request, reply), reply, this.options.log);
   }
 
@@ -154,8 +160,6 @@ export class NodeFront {
     return door;
   }
 }
-
-const NOTHING = new Uint8Array(0);
 
 function wantsSocket({ method, headers }: IncomingMessage): boolean {
   return method === 'GET' && headers['sec-websocket-key'] !== undefined;

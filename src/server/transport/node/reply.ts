@@ -58,6 +58,7 @@ export class NodeReply implements Reply {
   readonly peer: string;
   /** The network has taken all of the answer; a response that was cut says so of itself as well. */
   private isFinished = false;
+  private onTaken: (() => void) | undefined;
 
   /** @param body where it comes from */
   constructor(
@@ -66,8 +67,12 @@ export class NodeReply implements Reply {
     private readonly length: number | undefined,
   ) {
     this.peer = (response.socket?.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
+    const { socket } = response;
     response.once('finish', () => {
+      // Told as well where the rest was thrown away.
+      if (socket?.destroyed === true) return;
       this.isFinished = true;
+      this.onTaken?.();
     });
     // Whoever writes to one that has gone is told by `onGone`.
     response.on('error', () => {});
@@ -112,7 +117,7 @@ export class NodeReply implements Reply {
     response.writeHead(status);
     response.end(response.req.method === 'HEAD' || hasNoBody(status) ? undefined : body);
     if (response.writableLength === 0) return true;
-    response.once('finish', onTaken);
+    this.onTaken = onTaken;
     return false;
   }
 

@@ -9,7 +9,7 @@ export class NodeTransport implements Transport {
 
   /** @param failures why nothing faster serves */
   constructor(failures: readonly string[] = []) {
-    this.origin = [nodeOrigin(), ...failures.map((failure) => `not ${failure}`)].join('; ');
+    this.origin = [nodeOrigin(), ...failures].join('; ');
   }
 
   port(options: PortOptions): Port {

@@ -5,6 +5,7 @@ import { type CertificateText, readCertificate } from '../certificate.js';
 import { BAD_FRAMING, isWellFramed } from '../framing.js';
 import { guarded } from '../guarded.js';
 import { badHandshake } from '../handshake.js';
+import { refuse } from '../refusal.js';
 import {
   type Certificate,
   IDLE_SECONDS,
@@ -33,8 +34,6 @@ interface FullApp {
     callback: (listener: us_listen_socket | false) => void,
   ): void;
 }
-
-const NOTHING = new Uint8Array(0);
 
 /** One app of uWebSockets.js, with all routes of its port. */
 export class Hall implements LobbyRoom, Routes {
@@ -78,7 +77,7 @@ export class Hall implements LobbyRoom, Routes {
       const asked = new UwsRequest(request);
       const reply = new UwsReply(response, request.getMethod() === 'head');
       if (isWellFramed(asked)) guarded(() => handler(asked, reply), reply, this.log);
-      else reply.answer(BAD_FRAMING, NOTHING, true, () => {});
+      else refuse(reply, BAD_FRAMING);
     });
   }
 
@@ -94,7 +93,7 @@ export class Hall implements LobbyRoom, Routes {
         const asked = new UwsRequest(request);
         const refusal = badHandshake(asked);
         if (refusal !== undefined) {
-          reply.answer(refusal, NOTHING, true, () => {});
+          refuse(reply, refusal);
           return;
         }
         const key = request.getHeader('sec-websocket-key');

@@ -87,6 +87,8 @@ export class UwsPort implements Port {
 
   close(): void {
     this.cork.close();
+    // The listener goes with its app.
+    this.listener = undefined;
     for (const hall of [this.first, ...this.others]) hall.clear();
   }
 

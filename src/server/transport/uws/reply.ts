@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import { STATUS_CODES } from 'node:http';
+import { SocketAddress } from 'node:net';
 import { hasNoBody } from '../framing.js';
 import type { Head, Reply, Request } from '../transport.js';
 
@@ -136,5 +137,6 @@ function textOf(bytes: Buffer): string {
   if (bytes.length !== 16) return bytes.join('.');
   const isMapped = bytes.subarray(0, 10).every((byte) => byte === 0) && bytes.readUInt16BE(10) === 0xffff;
   if (isMapped) return bytes.subarray(12).join('.');
-  return Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i).toString(16)).join(':');
+  const address = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i).toString(16)).join(':');
+  return new SocketAddress({ address, family: 'ipv6' }).address;
 }

@@ -1,0 +1,68 @@
+import { GatewayError } from '../errors.js';
+import type { Exchange } from './exchange.js';
+import type { Method } from './transport/transport.js';
+
+/** Answers a request of yours, as Fetch has them (`Request`, `Response`). */
+export type OwnRoute = (request: Request) => Response | Promise<Response>;
+
+/** Routes of yours, such as `{ 'GET /prices/:id': handler }`. */
+export type OwnRoutes = Readonly<Record<string, OwnRoute>>;
+
+const METHODS: Readonly<Record<string, Method>> = {
+  GET: 'get',
+  POST: 'post',
+  PUT: 'put',
+  PATCH: 'patch',
+  DELETE: 'del',
+};
+/** Largest body that is read, in bytes. */
+const MAX_BODY_BYTES = 64 * 1024;
+/** Of an answer, those that say how it is sent are ours. */
+const OURS = new Set(['connection', 'content-length', 'content-type', 'keep-alive', 'transfer-encoding']);
+
+type Handler = (exchange: Exchange) => Promise<void>;
+
+/**
+ * The user's routes by path and method.
+ * @param isTaken whether a path is one of the gateway's
+ * @throws TypeError for a route that cannot be
+ */
+export function ownPaths(
+  routes: OwnRoutes,
+  isTaken: (path: string) => boolean,
+): Record<string, Partial<Record<Method, Handler>>> {
+  const paths: Record<string, Partial<Record<Method, Handler>>> = {};
+  for (const [name, route] of Object.entries(routes)) {
+    const [, verb = '', path = ''] = /^([A-Z]+) (\/[^\s?*]*)$/.exec(name) ?? [];
+    const method = METHODS[verb];
+    if (method === undefined || typeof route !== 'function') {
+      throw new TypeError(
+        `Expected "GET /path" and a function for a route but received ${JSON.stringify(name)}`,
+      );
+    }
+    if (isTaken(path)) throw new TypeError(`Expected a path that is free for a route but received ${path}`);
+    paths[path] = { ...paths[path], [method]: (exchange: Exchange) => answer(exchange, verb, route) };
+  }
+  return paths;
+}
+
+async function answer(exchange: Exchange, method: string, route: OwnRoute): Promise<void> {
+  const body = method === 'GET' ? undefined : await exchange.bytes(MAX_BODY_BYTES);
+  const { path, hasBareQuery, query } = exchange;
+  const url = `http://${exchange.header('host') || 'localhost'}${path}${query || hasBareQuery ? '?' : ''}${query}`;
+  if (!URL.canParse(url)) {
+    throw new GatewayError('GW_BAD_REQUEST', 'Expected a URL for a request but received another text', {
+      status: 400,
+    });
+  }
+  const response = await route(
+    new Request(url, {
+      method,
+      headers: exchange.allHeaders.map(([name, value]): [string, string] => [name, value]),
+      ...(body === undefined || body.length === 0 ? {} : { body: new Uint8Array(body) }),
+    }),
+  );
+  const headers = [...response.headers].filter(([name]) => !OURS.has(name));
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  exchange.answer(response.status, response.headers.get('content-type') ?? undefined, bytes, headers);
+}

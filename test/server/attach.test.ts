@@ -1,0 +1,189 @@
+import { once } from 'node:events';
+import { createServer, request, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
+import { createGateway, type Gateway, type GatewayOptions } from '../../src/index.js';
+import {
+  ACCOUNT_SID,
+  AUTH_TOKEN,
+  sign,
+  streamUrl,
+  upgradeStatus,
+  voiceParameters,
+} from '../support/caller.js';
+import { startGateway } from '../support/gateway.js';
+import { KEY, TestLeg } from '../support/leg.js';
+import { clock, eventually, virtualTime } from '../support/time.js';
+
+virtualTime();
+
+const open: { server: Server; gateway: Gateway }[] = [];
+afterEach(async () => {
+  for (const { server, gateway } of open.splice(0)) {
+    await gateway.close();
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
+const twilio = { accountSid: ACCOUNT_SID, authTokens: [AUTH_TOKEN] };
+
+/** A gateway in a server that answers "mine" to all else. */
+async function attached(prefix: string, options: GatewayOptions = {}) {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? '');
+    response.end('mine');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const gateway = createGateway({
+    maxLoopDelayMs: 0,
+    maxCpuPercent: 0,
+    logLevel: 'silent',
+    clock,
+    controlApiKey: KEY,
+    ...options,
+    twilio,
+  });
+  open.push({ server, gateway });
+  await gateway.attach(server, prefix === '' ? {} : { prefix });
+  return { server, gateway, origin, url: origin + prefix, asked };
+}
+
+const answerTo = async (url: string) => {
+  const answer = await fetch(url);
+  return [answer.status, (await answer.text()).slice(0, 4)];
+};
+
+describe('a gateway in another server', () => {
+  it('takes what is below its prefix, and nothing else', async () => {
+    const { server, origin, url, asked } = await attached('/phone');
+    const late: string[] = [];
+    server.on('request', ({ url = '' }) => late.push(url));
+    expect(await answerTo(`${url}/health`)).toEqual([200, '{"st']);
+    expect(await answerTo(`${url}/none?of=these`)).toEqual([404, '{"er']);
+    expect(await answerTo(url)).toEqual([404, '{"er']);
+    expect([asked, late]).toEqual([[], []]);
+    for (const path of ['/health', '/phones', '/phonehealth', '/?/phone/health']) {
+      expect(await answerTo(origin + path)).toEqual([200, 'mine']);
+    }
+    expect(asked).toHaveLength(4);
+    expect(late).toEqual(asked);
+  });
+
+  it('without a prefix takes the paths that it knows', async () => {
+    const { origin } = await attached('');
+    expect(await answerTo(`${origin}/health`)).toEqual([200, '{"st']);
+    expect(await answerTo(`${origin}/v1/calls/none`)).toEqual([401, '{"er']);
+    expect(await answerTo(`${origin}/v1`)).toEqual([200, 'mine']);
+    expect(await answerTo(`${origin}/twilio`)).toEqual([200, 'mine']);
+  });
+
+  it('gives Twilio its address, with the prefix, as the request tells it', async () => {
+    const { url } = await attached('/my/phone');
+    const parameters = voiceParameters();
+    const answer = await fetch(`${url}/twilio/voice`, {
+      method: 'POST',
+      headers: { 'x-twilio-signature': sign(`${url}/twilio/voice`, parameters) },
+      body: new URLSearchParams(parameters),
+    });
+    expect(answer.status).toBe(200);
+    const media = streamUrl(await answer.text());
+    expect(media.startsWith(`${url.replace('http', 'ws')}/twilio/media/`)).toBe(true);
+    expect((await upgradeStatus(media, {})).status).toBe(403);
+    expect((await upgradeStatus(media, { 'x-twilio-signature': sign(media) })).status).toBe(101);
+  });
+
+  it('leaves other WebSockets to others, and tells them where there is nobody', async () => {
+    const { server, origin, url } = await attached('/phone');
+    expect((await upgradeStatus(`${origin}/chat`, {}).catch(() => ({ status: 404 }))).status).toBe(404);
+    // This one refuses whatever it does not know.
+    const chat = new WebSocketServer({ server, path: '/chat' });
+    chat.on('connection', (socket) => socket.send('welcome'));
+    const guest = new WebSocket(`${origin.replace('http', 'ws')}/chat`);
+    expect(String((await once(guest, 'message'))[0])).toBe('welcome');
+    const leg = await TestLeg.join(url, 'desk');
+    leg.tell({ type: 'mark', name: 'here' });
+    expect(await leg.event('mark')).toEqual({ type: 'mark', name: 'here', place: 'sent' });
+    guest.terminate();
+    chat.close();
+  });
+
+  it('is told to go on with a body', async () => {
+    const { url } = await attached('/phone');
+    const post = request(`${url}/v1/calls`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${KEY}`, expect: '100-continue', 'content-length': 2 },
+    });
+    post.on('continue', () => post.end('{}'));
+    post.flushHeaders();
+    const [{ statusCode }] = await once(post, 'response');
+    expect(statusCode).toBe(400);
+  });
+
+  it('gives the server back when it is closed, and says goodbye', async () => {
+    const { gateway, url } = await attached('/phone');
+    const leg = await TestLeg.join(url, 'desk');
+    await gateway.close();
+    await eventually('the end', () => leg.closed !== undefined);
+    expect(leg.closed).toEqual({ code: 1001, reason: 'going away' });
+    expect(await answerTo(`${url}/health`)).toEqual([200, 'mine']);
+  });
+
+  it.each<[string, GatewayOptions, string]>([
+    ['phone', {}, 'Expected a path like /phone for prefix but received "phone"'],
+    ['/phone/', {}, 'Expected a path like /phone for prefix'],
+    ['/:id', {}, 'Expected a path like /phone for prefix'],
+    ['/phone', { publicUrl: 'https://voice.example.com' }, 'Expected a URL that ends in /phone'],
+    ['/phone', { operationsPort: 0 }, 'Expected no operationsPort for a gateway in another server'],
+    ['/phone', { sharePort: true, redis: { url: 'redis://127.0.0.1' } }, 'Expected no sharePort for'],
+  ])('refuses %s with %o', async (prefix, options, message) => {
+    await expect(attached(prefix, options)).rejects.toThrow(message);
+  });
+
+  it('neither listens besides nor is attached twice', async () => {
+    const { gateway, server } = await attached('/phone');
+    await expect(gateway.listen()).rejects.toThrow('Expected a new gateway for listen');
+    await expect(gateway.attach(server)).rejects.toThrow('Expected a new gateway for attach');
+  });
+});
+
+describe.each(['uws', 'node'] as const)('routes of the user beside those of the gateway, on %s', (server) => {
+  it('are asked as Fetch asks, and answer as it does', async () => {
+    const { url } = await startGateway({
+      server,
+      routes: {
+        'GET /prices/:id': ({ url, headers }) =>
+          Response.json(
+            { path: new URL(url).pathname + new URL(url).search, agent: headers.get('x-agent') },
+            { headers: { 'x-price': '3', 'set-cookie': 'a=b' } },
+          ),
+        'PUT /notes': async (request) => new Response((await request.text()).toUpperCase(), { status: 201 }),
+        'POST /fails': () => {
+          throw new Error('secret');
+        },
+      },
+    });
+    const price = await fetch(`${url}/prices/7?in=eur`, { headers: { 'x-agent': 'me' } });
+    expect(await price.json()).toEqual({ path: '/prices/7?in=eur', agent: 'me' });
+    expect([price.headers.get('x-price'), price.headers.get('set-cookie')]).toEqual(['3', 'a=b']);
+    const head = await fetch(`${url}/prices/7`, { method: 'HEAD' });
+    expect([head.status, head.headers.get('x-price'), await head.text()]).toEqual([200, '3', '']);
+    const note = await fetch(`${url}/notes`, { method: 'PUT', body: 'written' });
+    expect([note.status, await note.text()]).toEqual([201, 'WRITTEN']);
+    expect((await fetch(`${url}/notes`, { method: 'PUT', body: 'a'.repeat(70_000) })).status).toBe(413);
+    expect((await fetch(`${url}/notes`)).status).toBe(405);
+    const failed = await fetch(`${url}/fails`, { method: 'POST' });
+    expect([failed.status, await failed.text()]).toEqual([500, expect.not.stringContaining('secret')]);
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+  });
+});
+
+it.each(['GET prices', 'FETCH /prices', 'GET /*', 'GET /health', 'GET /v1/prices', 'POST /twilio/voice'])(
+  'a route %s cannot be',
+  (route) => {
+    expect(() => createGateway({ twilio, routes: { [route]: () => new Response() } })).toThrow(TypeError);
+  },
+);
