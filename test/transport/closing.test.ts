@@ -186,16 +186,4 @@ overTransports((server) => {
     await Promise.all([blocked, sent, ended]);
     await isClosedOnce(key, 1000, 1006);
   });
-
-  it('ends the connection of a peer that answers no close frame', async () => {
-    const { client, key } = await opened();
-    await server.tell('end', { key, code: 1001, reason: 'going away' });
-    expect((await client.message()).opcode).toBe(OPCODES.close);
-    // It keeps its half open and sends on, until that is refused.
-    const babble = setInterval(() => client.send(frame('text', 'and another thing'.repeat(100))), 20);
-    await new Promise((resolve) => client.socket.on('close', resolve));
-    clearInterval(babble);
-    await isClosedOnce(key, 1001, 1006);
-    expect(server.of('message', key)).toEqual([]);
-  });
 });

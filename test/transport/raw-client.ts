@@ -137,12 +137,13 @@ export class RawClient {
   }
 
   /** The next frame of a WebSocket. */
-  frame(): Promise<Frame> {
-    return this.next('a frame', () => {
-      const read = readFrame(this.received);
-      if (read !== undefined) this.received = this.received.subarray(read.size);
-      return read?.frame;
-    });
+  frame(patienceMs = PATIENCE_MS): Promise<Frame> {
+    const read = () => {
+      const next = readFrame(this.received);
+      if (next !== undefined) this.received = this.received.subarray(next.size);
+      return next?.frame;
+    };
+    return this.next('a frame', read, patienceMs);
   }
 
   /** The next frame that is no ping. */
@@ -154,8 +155,8 @@ export class RawClient {
   }
 
   /** Waits until the other end has closed, whatever came before, and closes this one. */
-  async cut(): Promise<void> {
-    await this.until('the end of the connection', () => this.isCut || undefined);
+  async cut(patienceMs = PATIENCE_MS): Promise<void> {
+    await this.until('the end of the connection', () => this.isCut || undefined, patienceMs);
     this.end();
   }
 
@@ -200,20 +201,20 @@ export class RawClient {
     this.socket.destroy();
   }
 
-  private async next<T>(what: string, read: () => T | undefined): Promise<T> {
-    const value = await this.until(what, () => read() ?? (this.isCut ? null : undefined));
+  private async next<T>(what: string, read: () => T | undefined, ms = PATIENCE_MS): Promise<T> {
+    const value = await this.until(what, () => read() ?? (this.isCut ? null : undefined), ms);
     if (value !== null) return value;
     const rest = this.received.subarray(0, 200).toString('latin1');
     throw new Error(`Expected ${what} but received the end of the connection after ${JSON.stringify(rest)}`);
   }
 
-  private async until<T>(what: string, read: () => T | undefined): Promise<T> {
+  private async until<T>(what: string, read: () => T | undefined, ms = PATIENCE_MS): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         const rest = JSON.stringify(this.received.subarray(0, 200).toString('latin1'));
-        reject(new Error(`Expected ${what} but received nothing for ${PATIENCE_MS} ms after ${rest}`));
-      }, PATIENCE_MS);
+        reject(new Error(`Expected ${what} but received nothing for ${ms} ms after ${rest}`));
+      }, ms);
     });
     late.catch(() => {});
     try {
