@@ -34,7 +34,7 @@ export function chooseCore(wanted: string | undefined): Core {
 }
 
 /** The first of these that loads and passes the self-test, with what was wrong with the others in its origin. */
-export function firstOf(backends: readonly Backend[], choice: TranscoderChoice = 'auto'): Core {
+export function firstOf(backends: Iterable<Backend>, choice: TranscoderChoice = 'auto'): Core {
   const failures: string[] = [];
   for (const { file, load } of backends) {
     try {
@@ -54,25 +54,33 @@ export function firstOf(backends: readonly Backend[], choice: TranscoderChoice =
   throw new GatewayError('GW_NATIVE_MISSING', explainNative(failures));
 }
 
-function backendsOf(choice: TranscoderChoice): Backend[] {
+/** One after the other, for what is not needed is not looked for. */
+function* backendsOf(choice: TranscoderChoice): Generator<Backend> {
   const [kind, kernels] = choice.split('-');
-  const addons = kind === 'wasm' ? [] : addonsWith(kernels);
-  const modules = WASM_MODULES.map((file) => ({ file, load: () => loadWasm(file) }));
-  if (kind === 'native') return addons;
-  if (kind === 'auto') return [...addons, ...modules];
-  return modules.filter((_, i) => kernels === undefined || i === (kernels === 'simd' ? 0 : 1));
+  if (kind !== 'wasm') yield* addonsWith(kernels);
+  if (kind === 'native') return;
+  const wanted = kind === 'wasm' ? kernels : undefined;
+  for (const [i, file] of WASM_MODULES.entries()) {
+    if (wanted === undefined || i === (wanted === 'simd' ? 0 : 1)) yield { file, load: () => loadWasm(file) };
+  }
 }
 
-/** The built one first: whoever compiled it wanted it. */
-function addonsWith(kernels: string | undefined): Backend[] {
-  const built = BUILT_ADDONS.filter((path) => existsSync(path));
-  const platform = built.length > 0 ? '' : addonPlatform();
-  const files = platform === '' ? built : [prebuiltAddon(platform)].filter((path) => existsSync(path));
-  if (files.length > 0) return files.map((file) => ({ file, load: () => loadAddon(file, kernels) }));
-  const load = (): never => {
-    throw new Error(`no native core for ${platform}`);
+/** The built ones first: whoever compiled one wanted it. */
+function* addonsWith(kernels: string | undefined): Generator<Backend> {
+  const addon = (file: string): Backend => ({ file, load: () => loadAddon(file, kernels) });
+  for (const file of BUILT_ADDONS) if (existsSync(file)) yield addon(file);
+  const platform = addonPlatform();
+  const file = prebuiltAddon(platform);
+  if (existsSync(file)) yield addon(file);
+  else yield none(platform);
+}
+
+function none(platform: string): Backend {
+  return {
+    load() {
+      throw new Error(`no native core for ${platform}`);
+    },
   };
-  return [{ load }];
 }
 
 function explainNative(failures: readonly string[]): string {

@@ -58,3 +58,20 @@ it('nothing of it runs or compiles when it is installed', () => {
     [],
   );
 });
+
+it('the lock file holds all that npm ci asks for, of other systems too', () => {
+  const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { version: string; optionalDependencies?: Record<string, string> }>;
+  };
+  const wanted = Object.entries(packages).flatMap(([user, { optionalDependencies = {} }]) =>
+    Object.entries(optionalDependencies).map(([name, range]) => ({ user, name, range })),
+  );
+  expect(wanted.length).toBeGreaterThan(20);
+  const missing = wanted.filter(({ user, name, range }) => {
+    const near =
+      packages[`${user}/node_modules/${name}`.replace(/^\//, '')] ?? packages[`node_modules/${name}`];
+    // npm resolves ranges; a version that is named must be there.
+    return near === undefined || (/^\d/.test(range) && near.version !== range);
+  });
+  expect(missing).toEqual([]);
+});

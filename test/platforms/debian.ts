@@ -13,6 +13,9 @@ export const RELEASES: readonly Debian[] = [
   { release: 13, codename: 'trixie' },
 ];
 
+/** Beside the base system: Node 26 needs it. */
+const PACKAGE = 'libatomic1';
+
 /** Why none of this can run here; undefined if it can. */
 export function whyNot(): string | undefined {
   if (process.platform !== 'linux' || process.arch !== 'x64') return 'Linux on x64 is needed';
@@ -39,14 +42,18 @@ export class Root {
 
   /** Its base system, from the folder `cache` or from where this machine has its packages. */
   static make(debian: Debian, cache: string): Root {
-    const folder = join(cache, debian.codename);
+    const folder = join(cache, `${debian.codename}-${PACKAGE}`);
     if (!existsSync(folder)) {
       const unfinished = `${folder}-unfinished`;
       rmSync(unfinished, { recursive: true, force: true });
       mkdirSync(unfinished, { recursive: true });
-      execFileSync('debootstrap', ['--variant=minbase', debian.codename, unfinished, ...mirror()], {
-        stdio: ['ignore', 'ignore', 'inherit'],
-      });
+      execFileSync(
+        'debootstrap',
+        ['--variant=minbase', `--include=${PACKAGE}`, debian.codename, unfinished, ...mirror()],
+        {
+          stdio: ['ignore', 'ignore', 'inherit'],
+        },
+      );
       renameSync(unfinished, folder);
     }
     return new Root(debian, folder);

@@ -1,3 +1,4 @@
+import { BAD_FRAMING, isWellFramed } from './framing.js';
 import type { Head, Request } from './transport.js';
 
 /** 16 bytes in base64 (RFC 6455 section 4.1). */
@@ -10,6 +11,6 @@ export function badHandshake(request: Request): Head | undefined {
   if (version !== '13') return { status: 426, headers: [['sec-websocket-version', '13']] };
   // What follows would be taken for frames.
   const hasBody = !['', '0'].includes(request.header('content-length'));
-  if (hasBody || request.header('transfer-encoding') !== '') return { status: 400, headers: [] };
+  if (hasBody || request.header('transfer-encoding') !== '' || !isWellFramed(request)) return BAD_FRAMING;
   return KEY.test(request.header('sec-websocket-key')) ? undefined : { status: 400, headers: [] };
 }
