@@ -240,10 +240,12 @@ overTransports((server) => {
         await client.answer().catch(() => {});
         client.send(frame('text', 'hello'));
         client.send(closeFrame(1000));
+        await client.closeCode();
         await server.event('closed', key);
         await server.settled();
         expect(server.of('closed', key)).toHaveLength(1);
-      }
+        expect(server.of('failed', key)).toHaveLength(1);
+      } else await client.cut();
       await echoes(other, 'still here');
     },
   );
