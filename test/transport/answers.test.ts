@@ -150,7 +150,7 @@ overTransports((server) => {
     expect(server.of('gone', key)).toEqual([]);
   });
 
-  it.each(['end', 'reset', 'destroy'] as const)(
+  it.each(['reset', 'destroy'] as const)(
     'tells once that a client has gone in the middle of a long answer (%s)',
     async (leave) => {
       const { client, key } = await begun('hold');
@@ -164,6 +164,22 @@ overTransports((server) => {
       expect(server.of('taken', key)).toEqual([]);
     },
   );
+
+  it('tells of one that closes its half in the middle of a long answer that it has gone, or has taken all', async () => {
+    const { client, key } = await begun('hold');
+    client.pause();
+    await server.tell('answer', { key, size: 32 * MIB });
+    client.end();
+    await server.settled();
+    const isGone = server.of('gone', key).length > 0;
+    client.resume();
+    const answer = await client.answer().catch(() => undefined);
+    expect(answer?.body.length).toBe(isGone ? undefined : 32 * MIB);
+    await server.event(isGone ? 'gone' : 'taken', key);
+    await client.cut();
+    await server.settled();
+    expect(server.of('gone', key).length + server.of('taken', key).length).toBe(1);
+  });
 
   it.each(['end', 'reset'] as const)(
     'tells once that a client has gone before its answer (%s)',

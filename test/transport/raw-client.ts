@@ -31,18 +31,21 @@ afterEach(() => {
 
 /** A client that sends what it is told to, byte for byte. Its end of the connection stays open when the other one closes. */
 export class RawClient {
-  /** What came and was not asked for yet. */
-  received: Buffer = Buffer.alloc(0);
   /** The other end said that nothing more comes, or broke the connection. */
   isCut = false;
   isReset = false;
+  private parts: Buffer[] = [];
+  private size = 0;
+  /** With less than that, there is no need to look again. */
+  private needed = 0;
   private wake = () => {};
 
   private constructor(readonly socket: Socket) {
     open.add(this);
     socket.on('data', (bytes) => {
-      this.received = Buffer.concat([this.received, bytes]);
-      this.wake();
+      this.parts.push(bytes);
+      this.size += bytes.length;
+      if (this.size >= this.needed) this.wake();
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.isReset = error.code === 'ECONNRESET';
@@ -87,6 +90,18 @@ export class RawClient {
     return client;
   }
 
+  /** What came and was not asked for yet. */
+  get received(): Buffer {
+    if (this.parts.length !== 1) this.parts = [Buffer.concat(this.parts)];
+    return this.parts[0] as Buffer;
+  }
+
+  set received(rest: Buffer) {
+    this.parts = [rest];
+    this.size = rest.length;
+    this.needed = 0;
+  }
+
   send(bytes: string | Buffer): void {
     this.socket.write(bytes);
   }
@@ -122,12 +137,13 @@ export class RawClient {
   }
 
   /** The next frame of a WebSocket. */
-  frame(): Promise<Frame> {
-    return this.next('a frame', () => {
-      const read = readFrame(this.received);
-      if (read !== undefined) this.received = this.received.subarray(read.size);
-      return read?.frame;
-    });
+  frame(patienceMs = PATIENCE_MS): Promise<Frame> {
+    const read = () => {
+      const next = readFrame(this.received);
+      if (next !== undefined) this.received = this.received.subarray(next.size);
+      return next?.frame;
+    };
+    return this.next('a frame', read, patienceMs);
   }
 
   /** The next frame that is no ping. */
@@ -138,20 +154,23 @@ export class RawClient {
     }
   }
 
-  /** Waits until the other end has closed, whatever came before. */
-  async cut(): Promise<void> {
-    await this.until('the end of the connection', () => this.isCut || undefined);
+  /** Waits until the other end has closed, whatever came before, and closes this one. */
+  async cut(patienceMs = PATIENCE_MS): Promise<void> {
+    await this.until('the end of the connection', () => this.isCut || undefined, patienceMs);
+    this.end();
   }
 
-  /** The close code that came before the end, `undefined` where it came without one. */
+  /** Waits for a close frame or the end; the code, `undefined` where there was none. Then it goes. */
   async closeCode(): Promise<number | undefined> {
-    await this.cut();
+    let code: number | undefined;
     for (;;) {
-      const read = readFrame(this.received);
-      if (read === undefined) return undefined;
-      this.received = this.received.subarray(read.size);
-      if (read.frame.opcode === OPCODES.close) return read.frame.payload.readUInt16BE(0);
+      const frame = await this.frame().catch(() => undefined);
+      if (frame?.opcode === OPCODES.close && frame.payload.length >= 2) code = frame.payload.readUInt16BE(0);
+      if (frame === undefined || frame.opcode === OPCODES.close) break;
     }
+    this.end();
+    await this.cut();
+    return code;
   }
 
   /** Waits until so many bytes are here. */
@@ -182,20 +201,20 @@ export class RawClient {
     this.socket.destroy();
   }
 
-  private async next<T>(what: string, read: () => T | undefined): Promise<T> {
-    const value = await this.until(what, () => read() ?? (this.isCut ? null : undefined));
+  private async next<T>(what: string, read: () => T | undefined, ms = PATIENCE_MS): Promise<T> {
+    const value = await this.until(what, () => read() ?? (this.isCut ? null : undefined), ms);
     if (value !== null) return value;
     const rest = this.received.subarray(0, 200).toString('latin1');
     throw new Error(`Expected ${what} but received the end of the connection after ${JSON.stringify(rest)}`);
   }
 
-  private async until<T>(what: string, read: () => T | undefined): Promise<T> {
+  private async until<T>(what: string, read: () => T | undefined, ms = PATIENCE_MS): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         const rest = JSON.stringify(this.received.subarray(0, 200).toString('latin1'));
-        reject(new Error(`Expected ${what} but received nothing for ${PATIENCE_MS} ms after ${rest}`));
-      }, PATIENCE_MS);
+        reject(new Error(`Expected ${what} but received nothing for ${ms} ms after ${rest}`));
+      }, ms);
     });
     late.catch(() => {});
     try {
@@ -221,7 +240,10 @@ export class RawClient {
     if (headers['transfer-encoding'] === 'chunked') return this.chunks(start);
     const length = Number(headers['content-length'] ?? 0);
     const end = start + length;
-    if (this.received.length < end) return undefined;
+    if (this.size < end) {
+      this.needed = end;
+      return undefined;
+    }
     return { text: this.received.subarray(start, end).toString('latin1'), end };
   }
 

@@ -39,8 +39,7 @@ function guarded(key, work) {
 }
 
 function answer(key, reply, { status = 200, size, text, close = false, headers = [], again = false }) {
-  const body =
-    text !== undefined ? Buffer.from(text) : size === undefined ? undefined : pattern(Number(size));
+  const body = text === undefined ? pattern(Number(size ?? 0)) : Buffer.from(text);
   guarded(key, () => {
     const isTaken = reply.answer({ status: Number(status), headers }, body, close, () =>
       tell({ event: 'taken', key }),
@@ -185,7 +184,7 @@ function socketRoute(maxMessageBytes) {
       const query = asked(request);
       const key = query.get('k') ?? '';
       const data = { key, isEcho: query.has('echo'), throwsAt: query.get('throws'), socket: undefined };
-      listen(key, reply);
+      const kept = listen(key, reply);
       const protocol = request.header('sec-websocket-protocol');
       const upgrade = request.header('upgrade');
       tell({ event: 'upgrade', key, parameter: request.parameter(0), protocol, upgrade, path: request.path });
@@ -195,7 +194,7 @@ function socketRoute(maxMessageBytes) {
       if (query.has('hold')) return;
       if (query.has('block')) block(Number(query.get('block')));
       if (query.has('status')) answer(key, reply, { status: query.get('status'), text: 'no', close: true });
-      else guarded(key, () => take(query.get('protocol') ?? undefined));
+      else setImmediate(() => kept.isGone || guarded(key, () => take(query.get('protocol') ?? undefined)));
     },
     open(data, socket) {
       data.socket = socket;
