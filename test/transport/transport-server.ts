@@ -58,6 +58,8 @@ export class TransportServer {
   /** Of its first port. */
   port = 0;
   origin = '';
+  /** Version of the Node it runs in. */
+  node = '';
   readonly events: ServerEvent[] = [];
   private child: ChildProcess | undefined;
   private readonly answers = new Map<number, (line: Line) => void>();
@@ -160,8 +162,10 @@ export class TransportServer {
 
   private take(text: string): void {
     const line = JSON.parse(text) as Line;
-    if (line.event === 'ready') this.origin = `${line.origin} ${line.node}`;
-    else if (line.event !== undefined) this.events.push(line as ServerEvent);
+    if (line.event === 'ready') {
+      this.origin = String(line.origin);
+      this.node = String(line.node);
+    } else if (line.event !== undefined) this.events.push(line as ServerEvent);
     else this.answers.get(line.id as number)?.(line);
   }
 
