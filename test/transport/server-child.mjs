@@ -306,7 +306,7 @@ const commands = {
   },
   buffered: ({ key }) => ({ buffered: sockets.get(key).socket.bufferedBytes() }),
   block: ({ ms }) => block(ms),
-  memory: () => ({ rss: process.memoryUsage().rss }),
+  turn: () => ({}),
 };
 
 const input = createInterface({ input: process.stdin });

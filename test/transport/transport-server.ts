@@ -140,7 +140,7 @@ export class TransportServer {
 
   /** Waits until it has dealt with whatever has come to it by now, twice over. */
   async settled(): Promise<void> {
-    for (let turn = 0; turn < 5; turn++) await this.tell('memory');
+    for (let turn = 0; turn < 5; turn++) await this.tell('turn');
   }
 
   /** Fails where it has ended, or threw what it should not. */
