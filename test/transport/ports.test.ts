@@ -141,7 +141,7 @@ overTransports((server) => {
     for (const client of [idle, kept, asking, socket]) await client.cut();
   });
 
-  it('shares its port, and leaves all that is new to the other one, or says that this Node cannot', async () => {
+  it('shares its port, and leaves it to the other one, or says that this Node cannot', async () => {
     const number = await freePort();
     if (server.name === 'node' && isBefore(server.node, 22, 12)) {
       await expect(listening({ number, isShared: true })).rejects.toMatchObject({

@@ -144,7 +144,7 @@ overTransports((server) => {
     expect(client.isCut).toBe(false);
   });
 
-  it('answers requests that come in one piece in their order, or cuts the client, who did not wait', async () => {
+  it('answers requests that come in one piece in their order, or cuts the client', async () => {
     const client = await RawClient.connect(server.port);
     client.send([0, 1, 2].map((n) => request('GET', `/echo?n=${n}`)).join(''));
     for (const n of [0, 1, 2]) {

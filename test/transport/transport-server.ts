@@ -11,15 +11,23 @@ import { eventually } from '../support/time.js';
 /**
  * Where the server runs, by the environment; the checkout's `dist` in this Node unless told otherwise.
  * `TRANSPORT_ROOT`: it is started inside that folder by `chroot`, and the others are paths in there.
+ * `TRANSPORT_COMMAND`: a program and its arguments, in JSON, that run Node there by other means than `chroot`.
  */
 const {
   TRANSPORT_ROOT: root = '',
   TRANSPORT_NODE: node = process.execPath,
   TRANSPORT_DIST: dist = fileURLToPath(new URL('../../dist', import.meta.url)),
+  TRANSPORT_COMMAND: given,
   TRANSPORTS: names = 'uws,node',
 } = process.env;
 
 const SCRIPT = 'server-child.mjs';
+
+/** What runs Node where the server is to run. */
+function command(): readonly string[] {
+  if (given !== undefined) return JSON.parse(given) as string[];
+  return root === '' ? [node] : ['chroot', root, node];
+}
 
 /** Something that happened at the server's side. */
 export interface ServerEvent {
@@ -74,9 +82,8 @@ export class TransportServer {
     mkdirSync(join(root, tmpdir()), { recursive: true });
     this.folder = mkdtempSync(join(root, tmpdir(), 'trunkline-transport-'));
     copyFileSync(fileURLToPath(new URL(SCRIPT, import.meta.url)), join(this.folder, SCRIPT));
-    const command = [node, this.inside(SCRIPT), dist, this.name];
-    const [file = '', ...args] = root === '' ? command : ['chroot', root, ...command];
-    this.child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const [file = '', ...args] = command();
+    this.child = spawn(file, [...args, this.inside(SCRIPT), dist, this.name], { stdio: 'pipe' });
     this.child.stderr?.on('data', (text) => {
       this.stderr += text;
     });
