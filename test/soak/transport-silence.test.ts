@@ -69,7 +69,7 @@ overTransports((server) => {
     for (const key of [heldKey, streamKey, socketKey, bodyKey]) expect(server.of('gone', key)).toEqual([]);
   });
 
-  it('ends the connection of a peer that answers no close frame, whether it sends, is silent, or reads nothing', async () => {
+  it('ends the connection of a peer that answers no close frame, whatever else it does', async () => {
     const opened = async () => {
       const key = newKey();
       const client = await RawClient.webSocket(server.port, `/ws/room?k=${key}`);

@@ -165,7 +165,7 @@ overTransports((server) => {
     },
   );
 
-  it('tells of one that closes its half in the middle of a long answer that it has gone, or has taken all', async () => {
+  it('tells of one that closes its half in a long answer that it has gone, or has taken all', async () => {
     const { client, key } = await begun('hold');
     client.pause();
     await server.tell('answer', { key, size: 32 * MIB });

@@ -9,6 +9,11 @@ import { frame } from './frames.js';
 import { RawClient, request } from './raw-client.js';
 import { newKey, overTransports, TransportServer } from './transport-server.js';
 
+function isBefore(version: string, major: number, minor: number): boolean {
+  const [ours = 0, theirs = 0] = version.slice(1).split('.').map(Number);
+  return ours < major || (ours === major && theirs < minor);
+}
+
 overTransports((server) => {
   let ports = 0;
   /** Another port of the same server. */
@@ -134,6 +139,35 @@ overTransports((server) => {
     await server.tell('leave', { port: name });
     await server.tell('close', { port: name });
     for (const client of [idle, kept, asking, socket]) await client.cut();
+  });
+
+  it('shares its port, and leaves it to the other one, or says that this Node cannot', async () => {
+    const number = await freePort();
+    if (server.name === 'node' && isBefore(server.node, 22, 12)) {
+      await expect(listening({ number, isShared: true })).rejects.toMatchObject({
+        code: 'GW_LISTEN_FAILED',
+        message: expect.stringContaining('Node 22.12'),
+      });
+      return;
+    }
+    const { name, port } = await listening({ number, isShared: true });
+    const kept = await RawClient.webSocket(port, '/ws/room?echo');
+    const other = new TransportServer(server.name);
+    await other.start();
+    try {
+      await other.tell('listen', { port: 'shared', number: port, isShared: true });
+      await server.tell('leave', { port: name });
+      const key = newKey();
+      for (let n = 0; n < 20; n++) {
+        const client = await RawClient.sending(port, request('GET', `/echo?k=${key}`));
+        expect((await client.answer()).status).toBe(200);
+      }
+      await other.settled();
+      expect(other.of('asked', key)).toHaveLength(20);
+      expect(await echoes(kept, 'still here')).toBe(true);
+    } finally {
+      await other.stop();
+    }
   });
 
   it('gives its port to another one once it has left', async () => {

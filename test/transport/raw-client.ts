@@ -29,7 +29,7 @@ afterEach(() => {
   open.clear();
 });
 
-/** A client that sends what it is told to, byte for byte. Its end of the connection stays open when the other one closes. */
+/** A client that sends what it is told to, byte for byte. Its half stays open when the other end closes. */
 export class RawClient {
   /** The other end said that nothing more comes, or broke the connection. */
   isCut = false;
@@ -277,7 +277,7 @@ export function request(
   return `${method} ${path} HTTP/1.1\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n${body}`;
 }
 
-/** A request for a WebSocket. A header that is given stands in place of the usual one; without a value, it is left out. */
+/** A request for a WebSocket. A header stands in place of the usual one; `Name:` leaves that out. */
 export function handshake(
   path: string,
   key = randomBytes(16).toString('base64'),

@@ -144,7 +144,7 @@ overTransports((server) => {
     expect(client.isCut).toBe(false);
   });
 
-  it('answers requests that come in one piece in their order, or cuts the client, who did not wait', async () => {
+  it('answers requests that come in one piece in their order, or cuts the client', async () => {
     const client = await RawClient.connect(server.port);
     client.send([0, 1, 2].map((n) => request('GET', `/echo?n=${n}`)).join(''));
     for (const n of [0, 1, 2]) {
@@ -249,11 +249,12 @@ overTransports((server) => {
     ['an absolute URL of TLS', 'GET https://other.example/echo?a=1 HTTP/1.1'],
     ['HTTP/1.0', 'GET /echo?a=1 HTTP/1.0'],
     ['CONNECT', 'CONNECT other.example:443 HTTP/1.1'],
+    ['a method that nobody knows', 'GETS /echo HTTP/1.1'],
+    ['a method in lower case', 'get /echo HTTP/1.1'],
   ])('leads %s where it should, or refuses it', async (_, line) => {
     const client = await RawClient.sending(server.port, `${line}\r\nHost: x\r\n\r\n`);
     const answer = await client.answer().catch(() => undefined);
-    if (answer?.status === 200)
-      expect(seenIn(answer)).toMatchObject({ handler: 'get', path: '/echo', query: 'a=1' });
+    if (answer?.status === 200) expect(seenIn(answer)).toMatchObject({ path: '/echo' });
     else if (answer !== undefined) expect(answer.status).toBeOneOf([400, 404, 405, 501, 505]);
     await server.settled();
   });

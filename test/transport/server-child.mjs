@@ -1,6 +1,6 @@
 /**
- * One transport of a given `dist`, in a process of its own: `server-child.mjs DIST NAME`. Its routes do what their query
- * asks for. It takes commands on stdin and tells on stdout what happened on its side: JSON, one a line.
+ * One transport of a given `dist` in a process of its own: `server-child.mjs DIST NAME`. Its routes do what their query
+ * asks for. It takes commands on stdin, and tells on stdout what happened on its side: JSON, one a line.
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -306,7 +306,7 @@ const commands = {
   },
   buffered: ({ key }) => ({ buffered: sockets.get(key).socket.bufferedBytes() }),
   block: ({ ms }) => block(ms),
-  memory: () => ({ rss: process.memoryUsage().rss }),
+  turn: () => ({}),
 };
 
 const input = createInterface({ input: process.stdin });

@@ -11,15 +11,23 @@ import { eventually } from '../support/time.js';
 /**
  * Where the server runs, by the environment; the checkout's `dist` in this Node unless told otherwise.
  * `TRANSPORT_ROOT`: it is started inside that folder by `chroot`, and the others are paths in there.
+ * `TRANSPORT_COMMAND`: a program and its arguments, in JSON, that run Node there by other means than `chroot`.
  */
 const {
   TRANSPORT_ROOT: root = '',
   TRANSPORT_NODE: node = process.execPath,
   TRANSPORT_DIST: dist = fileURLToPath(new URL('../../dist', import.meta.url)),
+  TRANSPORT_COMMAND: given,
   TRANSPORTS: names = 'uws,node',
 } = process.env;
 
 const SCRIPT = 'server-child.mjs';
+
+/** What runs Node where the server is to run. */
+function command(): readonly string[] {
+  if (given !== undefined) return JSON.parse(given) as string[];
+  return root === '' ? [node] : ['chroot', root, node];
+}
 
 /** Something that happened at the server's side. */
 export interface ServerEvent {
@@ -58,6 +66,8 @@ export class TransportServer {
   /** Of its first port. */
   port = 0;
   origin = '';
+  /** Version of the Node it runs in. */
+  node = '';
   readonly events: ServerEvent[] = [];
   private child: ChildProcess | undefined;
   private readonly answers = new Map<number, (line: Line) => void>();
@@ -72,9 +82,8 @@ export class TransportServer {
     mkdirSync(join(root, tmpdir()), { recursive: true });
     this.folder = mkdtempSync(join(root, tmpdir(), 'trunkline-transport-'));
     copyFileSync(fileURLToPath(new URL(SCRIPT, import.meta.url)), join(this.folder, SCRIPT));
-    const command = [node, this.inside(SCRIPT), dist, this.name];
-    const [file = '', ...args] = root === '' ? command : ['chroot', root, ...command];
-    this.child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const [file = '', ...args] = command();
+    this.child = spawn(file, [...args, this.inside(SCRIPT), dist, this.name], { stdio: 'pipe' });
     this.child.stderr?.on('data', (text) => {
       this.stderr += text;
     });
@@ -138,7 +147,7 @@ export class TransportServer {
 
   /** Waits until it has dealt with whatever has come to it by now, twice over. */
   async settled(): Promise<void> {
-    for (let turn = 0; turn < 5; turn++) await this.tell('memory');
+    for (let turn = 0; turn < 5; turn++) await this.tell('turn');
   }
 
   /** Fails where it has ended, or threw what it should not. */
@@ -160,8 +169,10 @@ export class TransportServer {
 
   private take(text: string): void {
     const line = JSON.parse(text) as Line;
-    if (line.event === 'ready') this.origin = `${line.origin} ${line.node}`;
-    else if (line.event !== undefined) this.events.push(line as ServerEvent);
+    if (line.event === 'ready') {
+      this.origin = String(line.origin);
+      this.node = String(line.node);
+    } else if (line.event !== undefined) this.events.push(line as ServerEvent);
     else this.answers.get(line.id as number)?.(line);
   }
 
