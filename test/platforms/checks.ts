@@ -44,8 +44,13 @@ function trunkline(
     ['/project/node_modules/trunkline/dist/cli/trunkline.js', ...args],
     env,
   );
+  return runProgram(program, all);
+}
+
+function runProgram(program: string, args: readonly string[], env = process.env): Promise<Result> {
   return new Promise((resolve) => {
-    execFile(program, all, { timeout: PATIENCE_MS, maxBuffer: 2 ** 26 }, (error, stdout, stderr) =>
+    const options = { timeout: PATIENCE_MS, maxBuffer: 2 ** 26, env };
+    execFile(program, [...args], options, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, output: stdout + stderr }),
     );
   });
@@ -72,14 +77,41 @@ const core: Check = {
   },
 };
 
+/** Which transport serves there, and what it is made of. */
+async function serverOf(place: Place): Promise<{ name?: string; origin?: string; output: string }> {
+  const { code, output } = await trunkline(place, ['--version']);
+  const [, name, origin] = (code === 0 && /^(\S+) server: (.*)$/m.exec(output)) || [];
+  return { ...(name && { name }), ...(origin && { origin }), output };
+}
+
 const server: Check = {
   title: 'server',
   async run(place) {
-    const { code, output } = await trunkline(place, ['--version']);
-    const says = /^(\S+) server: (.*)$/m.exec(output);
-    if (code !== 0 || !says) return { says: '**none**', fault: output };
-    const version = /\b\d+\.\d+\.\d+\b/.exec(says[1] === 'uws' ? (says[2] as string) : '');
-    return { says: version ? `uws ${version}` : (says[1] as string) };
+    const { name, origin, output } = await serverOf(place);
+    if (name === undefined) return { says: '**none**', fault: output };
+    const version = /\b\d+\.\d+\.\d+\b/.exec(name === 'uws' ? (origin as string) : '');
+    return { says: version ? `uws ${version}` : name };
+  },
+};
+
+/** Whatever serves there, and Node's own HTTP besides, in the hands of the suite that holds both to their contract. */
+const contract: Check = {
+  title: "transports' suite",
+  async run(place) {
+    const { name } = await serverOf(place);
+    const [program, args] = place.command([]);
+    const env = {
+      ...process.env,
+      NO_COLOR: '1',
+      TRANSPORTS: name === 'uws' ? 'uws,node' : 'node',
+      TRANSPORT_ROOT: place.root.folder,
+      TRANSPORT_COMMAND: JSON.stringify([program, ...args]),
+      TRANSPORT_DIST: '/project/node_modules/trunkline/dist',
+    };
+    const suite = ['vitest', 'run', '--project', 'integration', 'test/transport'];
+    const { code, output } = await runProgram('npx', suite, env);
+    const passed = /Tests +(\d+) passed/.exec(output)?.[1];
+    return code === 0 && passed !== undefined ? { says: `${passed} passed` } : { says: NO, fault: output };
   },
 };
 
@@ -119,5 +151,5 @@ function cameBackLate(stdout: string): boolean {
   return isLate && gateway.traffic.framesOut > 0 && faults.every((fault) => fault.includes('speech'));
 }
 
-/** In the order of the table. The transports' conformance suite belongs here: its server by `place.command`. */
-export const CHECKS: readonly Check[] = [server, core, demo, streamDemo];
+/** In the order of the table. */
+export const CHECKS: readonly Check[] = [server, contract, core, demo, streamDemo];

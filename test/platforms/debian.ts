@@ -34,7 +34,7 @@ export class Root {
 
   private constructor(
     readonly debian: Debian,
-    private readonly folder: string,
+    readonly folder: string,
   ) {
     const said = execFileSync('chroot', [folder, 'getconf', 'GNU_LIBC_VERSION'], { encoding: 'utf8' });
     this.glibc = said.trim().replace('glibc ', '');

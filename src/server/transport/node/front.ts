@@ -78,7 +78,9 @@ export class NodeFront {
     response.assignSocket(connection as NetSocket);
     response.once('finish', () => {
       if (response.socket !== null) response.detachSocket(connection as NetSocket);
-      (connection as NetSocket).destroySoon();
+      connection.end();
+      if (connection.writableFinished) connection.destroy();
+      else connection.once('finish', () => connection.destroy());
     });
     const found = wantsSocket(message) ? this.routes.socketOf(target.path) : undefined;
     if (found === undefined) {
@@ -161,7 +163,8 @@ export class NodeFront {
   }
 }
 
-function wantsSocket({ method, headers }: IncomingMessage): boolean {
+/** Whether somebody asks for a WebSocket, and for nothing else that a connection may become: Node 22 and later ask this. */
+export function wantsSocket({ method, headers }: IncomingMessage): boolean {
   return method === 'GET' && headers['sec-websocket-key'] !== undefined;
 }
 

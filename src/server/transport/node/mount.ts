@@ -1,7 +1,10 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type FrontOptions, NodeFront } from './front.js';
+import { type FrontOptions, NodeFront, wantsSocket } from './front.js';
 import { type Target, targetOf } from './reply.js';
+
+/** What servers of Node 22 and later have, and types of Node 20 do not. */
+type Upgrading = Server & { shouldUpgradeCallback?: (message: IncomingMessage) => boolean };
 
 /** Events by which Node's server hands out requests. */
 const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
@@ -13,6 +16,7 @@ const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
 export class NodeMount {
   private readonly front: NodeFront;
   private readonly emit: Server['emit'];
+  private readonly shouldUpgrade: Upgrading['shouldUpgradeCallback'];
 
   /** @param prefix begins with a slash and does not end in one, or is empty: then only known routes are ours */
   constructor(
@@ -23,6 +27,15 @@ export class NodeMount {
     this.front = new NodeFront(options);
     this.emit = server.emit;
     server.emit = this.intercept as Server['emit'];
+    const upgrading = server as Upgrading;
+    const { shouldUpgradeCallback } = upgrading;
+    if (shouldUpgradeCallback !== undefined) {
+      upgrading.shouldUpgradeCallback = (message) =>
+        this.targetOf(message) === undefined
+          ? shouldUpgradeCallback.call(server, message)
+          : wantsSocket(message);
+    }
+    this.shouldUpgrade = shouldUpgradeCallback;
     // Without a listener, Node takes a request for a WebSocket for an ordinary one.
     server.on('upgrade', this.onStranger);
   }
@@ -31,6 +44,8 @@ export class NodeMount {
   close(): void {
     this.server.off('upgrade', this.onStranger);
     if (this.server.emit === this.intercept) this.server.emit = this.emit;
+    if (this.shouldUpgrade !== undefined)
+      (this.server as Upgrading).shouldUpgradeCallback = this.shouldUpgrade;
     this.front.close();
   }
 

@@ -5,11 +5,13 @@ import { GatewayError } from '../../../errors.js';
 import { type CertificateText, readCertificate } from '../certificate.js';
 import { quietTurn } from '../quiet-turn.js';
 import { type Certificate, MAX_HEADER_BYTES, type Port, type PortOptions } from '../transport.js';
-import { NodeFront } from './front.js';
+import { NodeFront, wantsSocket } from './front.js';
 
 /** As uWebSockets.js has it: who says nothing for so long is cut. */
 const IDLE_MS = 10_000;
-const LIMITS: ServerOptions = {
+// Not among the types of Node 20.
+const LIMITS: ServerOptions & { shouldUpgradeCallback: typeof wantsSocket } = {
+  shouldUpgradeCallback: wantsSocket,
   maxHeaderSize: MAX_HEADER_BYTES,
   headersTimeout: IDLE_MS,
   keepAliveTimeout: IDLE_MS,

@@ -123,6 +123,10 @@ export class Hall implements LobbyRoom, Routes {
           route.failed(data, error);
         }
       },
+      // It drops pongs that find no room, and reads on.
+      ping: (ws) => {
+        if (ws.getBufferedAmount() >= MAX_UNSENT_BYTES) ws.close();
+      },
       drain: (ws) => {
         const { data } = ws.getUserData();
         try {
