@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, request, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/index.js';
@@ -57,6 +57,36 @@ const answerTo = async (url: string) => {
   return [answer.status, (await answer.text()).slice(0, 4)];
 };
 
+const portOf = (server: Server) => (server.address() as AddressInfo).port;
+
+const connections = (server: Server) =>
+  new Promise<number>((resolve) => server.getConnections((_, count) => resolve(count)));
+
+const upgrade = (path: string, protocol: string, body = '') =>
+  [
+    `${body === '' ? 'GET' : 'POST'} ${path} HTTP/1.1`,
+    'Host: x',
+    'Connection: Upgrade',
+    `Upgrade: ${protocol}`,
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    `Content-Length: ${body.length}`,
+    '',
+    body,
+  ].join('\r\n');
+
+/** All that is answered to these bytes. */
+async function told(server: Server, bytes: string): Promise<string> {
+  const socket = connect(portOf(server), '127.0.0.1');
+  let text = '';
+  socket.on('data', (chunk) => {
+    text += chunk;
+  });
+  socket.write(bytes);
+  await eventually('an answer', () => /\r\n\r\n/.test(text) && /mine|Impl/.test(text));
+  socket.destroy();
+  return text;
+}
+
 describe('a gateway in another server', () => {
   it('takes what is below its prefix, and nothing else', async () => {
     const { server, origin, url, asked } = await attached('/phone');
@@ -96,9 +126,8 @@ describe('a gateway in another server', () => {
     expect((await upgradeStatus(media, { 'x-twilio-signature': sign(media) })).status).toBe(101);
   });
 
-  it('leaves other WebSockets to others, and tells them where there is nobody', async () => {
+  it('leaves other WebSockets to others', async () => {
     const { server, origin, url } = await attached('/phone');
-    expect((await upgradeStatus(`${origin}/chat`, {}).catch(() => ({ status: 404 }))).status).toBe(404);
     // This one refuses whatever it does not know.
     const chat = new WebSocketServer({ server, path: '/chat' });
     chat.on('connection', (socket) => socket.send('welcome'));
@@ -109,6 +138,44 @@ describe('a gateway in another server', () => {
     expect(await leg.event('mark')).toEqual({ type: 'mark', name: 'here', place: 'sent' });
     guest.terminate();
     chat.close();
+  });
+
+  it('leaves upgrades that nobody hears of to whoever answers the rest, beside another gateway too', async () => {
+    const { server, asked } = await attached('/phone');
+    const second = createGateway({ logLevel: 'silent', clock, twilio });
+    await second.attach(server, { prefix: '/second' });
+    expect(await told(server, upgrade('/chat', 'websocket'))).toMatch(/^HTTP\/1\.1 200 OK.*mine/s);
+    expect(await told(server, upgrade('/chat', 'h2c'))).toMatch(/^HTTP\/1\.1 200 OK.*mine/s);
+    expect(asked).toEqual(['/chat', '/chat']);
+    // Node 20 has no body any more for whoever would answer.
+    expect(await told(server, upgrade('/chat', 'h2c', 'a=b'))).toMatch(/^HTTP\/1\.1 (200|501) /);
+    await second.close();
+  });
+
+  it('keeps nothing of a stranger who asks for a WebSocket, however it goes', async () => {
+    const { server, origin } = await attached('/phone');
+    for (const how of ['end', 'resetAndDestroy'] as const) {
+      const socket = connect({ port: portOf(server), host: '127.0.0.1', allowHalfOpen: true });
+      socket.on('error', () => {});
+      socket.write(upgrade('/chat', 'websocket'));
+      await once(socket, 'data');
+      socket.write('more');
+      socket[how]();
+    }
+    await eventually('no connection', () => connections(server).then((count) => count === 0));
+    expect(await answerTo(`${origin}/phone/health`)).toEqual([200, '{"st']);
+  });
+
+  it('takes nothing once it is closed, whoever stands in front of it', async () => {
+    const { server, gateway, url, origin } = await attached('/phone');
+    const second = createGateway({ logLevel: 'silent', clock, twilio });
+    await second.attach(server, { prefix: '/second' });
+    await gateway.close();
+    expect(await answerTo(`${url}/health`)).toEqual([200, 'mine']);
+    expect(await answerTo(`${origin}/second/health`)).toEqual([200, '{"st']);
+    await second.close();
+    expect(await answerTo(`${url}/health`)).toEqual([200, 'mine']);
+    expect(await answerTo(`${origin}/second/health`)).toEqual([200, 'mine']);
   });
 
   it('is told to go on with a body', async () => {

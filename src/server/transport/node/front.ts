@@ -72,16 +72,7 @@ export class NodeFront {
     target = targetOf(message.url ?? '/'),
     onAccepted: () => void = () => {},
   ): void {
-    connection.on('error', () => {});
-    const response = new ServerResponse(message);
-    response.shouldKeepAlive = false;
-    response.assignSocket(connection as NetSocket);
-    response.once('finish', () => {
-      if (response.socket !== null) response.detachSocket(connection as NetSocket);
-      connection.end();
-      if (connection.writableFinished) connection.destroy();
-      else connection.once('finish', () => connection.destroy());
-    });
+    const response = responseOver(message, connection);
     const found = wantsSocket(message) ? this.routes.socketOf(target.path) : undefined;
     if (found === undefined) {
       // It asks for what is not served here: an ordinary request, whose body is still to be read.
@@ -161,6 +152,21 @@ export class NodeFront {
     this.doors.set(route, door);
     return door;
   }
+}
+
+/** What answers a request whose connection Node has handed over; the connection ends with it. */
+export function responseOver(message: IncomingMessage, connection: Duplex): ServerResponse {
+  connection.on('error', () => {});
+  const response = new ServerResponse(message);
+  response.shouldKeepAlive = false;
+  response.assignSocket(connection as NetSocket);
+  response.once('finish', () => {
+    if (response.socket !== null) response.detachSocket(connection as NetSocket);
+    connection.end();
+    if (connection.writableFinished) connection.destroy();
+    else connection.once('finish', () => connection.destroy());
+  });
+  return response;
 }
 
 /** Whether somebody asks for a WebSocket, and for nothing else that a connection may become: Node 22 and later ask this. */
