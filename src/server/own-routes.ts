@@ -1,4 +1,5 @@
-import { GatewayError } from '../errors.js';
+import { validateHeaderValue } from 'node:http';
+import { expected, GatewayError } from '../errors.js';
 import type { Exchange } from './exchange.js';
 import type { Method } from './transport/transport.js';
 
@@ -19,6 +20,11 @@ const METHODS: Readonly<Record<string, Method>> = {
 const MAX_BODY_BYTES = 64 * 1024;
 /** Of an answer, those that say how it is sent are ours. */
 const OURS = new Set(['connection', 'content-length', 'content-type', 'keep-alive', 'transfer-encoding']);
+
+/** What a host is written with, brackets of IPv6 and a port among them; all else could be a path, or a name with a password. */
+const HOST = /^[\w.:[\]~-]*$/;
+/** Parts of a path that a URL would leave out, or take for something else: the handler would see another path than we. */
+const MISLEADING = /[\\#]|\/(\.|%2e){1,2}(\/|$)/i;
 
 type Handler = (exchange: Exchange) => Promise<void>;
 
@@ -49,8 +55,9 @@ export function ownPaths(
 async function answer(exchange: Exchange, method: string, route: OwnRoute): Promise<void> {
   const body = method === 'GET' ? undefined : await exchange.bytes(MAX_BODY_BYTES);
   const { path, hasBareQuery, query } = exchange;
-  const url = `http://${exchange.header('host') || 'localhost'}${path}${query || hasBareQuery ? '?' : ''}${query}`;
-  if (!URL.canParse(url)) {
+  const host = exchange.header('host') || 'localhost';
+  const url = `http://${host}${path}${query || hasBareQuery ? '?' : ''}${query}`;
+  if (!HOST.test(host) || MISLEADING.test(path) || !URL.canParse(url)) {
     throw new GatewayError('GW_BAD_REQUEST', 'Expected a URL for a request but received another text', {
       status: 400,
     });
@@ -62,6 +69,9 @@ async function answer(exchange: Exchange, method: string, route: OwnRoute): Prom
       ...(body === undefined || body.length === 0 ? {} : { body: new Uint8Array(body) }),
     }),
   );
+  // Of a `Response.error()`, 0.
+  if (!(response.status >= 200)) throw expected('a Response with a status', 'a route', response.status);
+  for (const [name, value] of response.headers) validateHeaderValue(name, value);
   const headers = [...response.headers].filter(([name]) => !OURS.has(name));
   const bytes = new Uint8Array(await response.arrayBuffer());
   exchange.answer(response.status, response.headers.get('content-type') ?? undefined, bytes, headers);

@@ -248,6 +248,48 @@ describe.each(['uws', 'node'] as const)('routes of the user beside those of the 
   });
 });
 
+describe.each(['uws', 'node'] as const)('routes of the user, on %s,', (server) => {
+  const start = async () =>
+    startGateway({
+      server,
+      routes: {
+        'GET /echo/:id': ({ url }) =>
+          new Response('said', { headers: { 'x-said': new URL(url).searchParams.get('say') ?? '' } }),
+        'GET /error': () => Response.error(),
+        'GET /nothing': () => undefined as unknown as Response,
+        'GET /url': ({ url }) => new Response(url),
+      },
+    });
+  const asked = async (url: string, path: string, host: string) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    let text = '';
+    for await (const chunk of socket) text += chunk;
+    return text;
+  };
+
+  it.each(['/echo/1?say=%01', '/error', '/nothing'])('may fail in their answers: %s', async (path) => {
+    const { url } = await start();
+    expect((await fetch(url + path)).status).toBe(500);
+    expect((await fetch(`${url}/echo/1?say=hello`)).headers.get('x-said')).toBe('hello');
+  });
+
+  it.each(['x/admin?', 'x#', 'user:password@x', 'x\\admin'])('are not asked for a host %s', async (host) => {
+    const { url } = await start();
+    expect(await asked(url, '/url', host)).toMatch(/^HTTP\/1\.1 400 .*GW_BAD_REQUEST/s);
+  });
+
+  it.each(['voice.example.com', 'a_b.example:8080', '[::1]:80'])('are asked for a host %s', async (host) => {
+    const { url } = await start();
+    expect(await asked(url, '/url', host)).toContain(`\r\n\r\n${new URL(`http://${host}/url`)}`);
+  });
+
+  it.each(['..', '.', '%2E%2e', '..\\admin', 'a#b'])('are not asked for a path /echo/%s', async (id) => {
+    const { url } = await start();
+    expect(await asked(url, `/echo/${id}`, 'x')).toMatch(/^HTTP\/1\.1 400 /);
+  });
+});
+
 it.each(['GET prices', 'FETCH /prices', 'GET /*', 'GET /health', 'GET /v1/prices', 'POST /twilio/voice'])(
   'a route %s cannot be',
   (route) => {
