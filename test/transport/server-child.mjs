@@ -194,7 +194,12 @@ function socketRoute(maxMessageBytes) {
       if (query.has('hold')) return;
       if (query.has('block')) block(Number(query.get('block')));
       if (query.has('status')) answer(key, reply, { status: query.get('status'), text: 'no', close: true });
-      else setImmediate(() => kept.isGone || guarded(key, () => take(query.get('protocol') ?? undefined)));
+      else
+        setImmediate(() => {
+          if (kept.isGone) return;
+          tell({ event: 'accepted', key });
+          guarded(key, () => take(query.get('protocol') ?? undefined));
+        });
     },
     open(data, socket) {
       data.socket = socket;

@@ -101,6 +101,40 @@ overTransports((server) => {
     expect(server.of('open', key)).toEqual([]);
   });
 
+  it.each([
+    ['no version, which a proxy has dropped', ['Sec-WebSocket-Version:']],
+    ['protocols that are none', ['Sec-WebSocket-Protocol: one,,two']],
+    ['a protocol twice', ['Sec-WebSocket-Protocol: one, one']],
+    ['an empty list of protocols', ['Sec-WebSocket-Protocol: ']],
+  ])('opens a socket to a request with %s: whoever accepts has seen it', async (_, headers) => {
+    const client = await asks('/ws/room?echo', headers);
+    const { status, names } = await client.answer();
+    expect([status, names.includes('sec-websocket-protocol')]).toEqual([101, false]);
+    await echoes(client, 'hello');
+  });
+
+  it('opens none over HTTP/1.0', async () => {
+    const key = newKey();
+    const asked = handshake(`/ws/room?k=${key}`).replace('HTTP/1.1', 'HTTP/1.0');
+    expect((await (await RawClient.sending(server.port, asked)).answer()).status).toBe(505);
+    expect(server.of('upgrade', key)).toEqual([]);
+  });
+
+  it.each([
+    ['speaks', early()],
+    ['goes', undefined],
+  ])(
+    'has nobody accepted who %s in the turn before: it opens, or it is told to have gone',
+    async (_, frames) => {
+      const key = newKey();
+      const client = await RawClient.connect(server.port);
+      client.send(Buffer.concat([Buffer.from(handshake(`/ws/room?k=${key}`)), frames ?? Buffer.alloc(0)]));
+      if (frames === undefined) client.reset();
+      await server.settled();
+      expect(server.of('accepted', key)).toHaveLength(server.of('open', key).length);
+    },
+  );
+
   it.each(['POST', 'PUT', 'HEAD'])('gives a %s to the ordinary handlers', async (method) => {
     const key = newKey();
     const asked = handshake(`/ws/room?k=${key}`, KEY).replace('GET', method);

@@ -8,13 +8,16 @@ import { BAD_FRAMING, isWellFramed } from '../framing.js';
 import { guarded } from '../guarded.js';
 import { badHandshake } from '../handshake.js';
 import { refuse } from '../refusal.js';
-import type { PortOptions, SocketRoute } from '../transport.js';
+import type { Head, PortOptions, SocketRoute } from '../transport.js';
 import { NodeReply, NodeRequest, type Target, targetOf } from './reply.js';
 import { NodeRoutes } from './routes.js';
 import { type Connection, NodeSocket, SWEEP_MS } from './socket.js';
 
 /** A peer that does not answer a close frame within this is cut. */
 const CLOSE_TIMEOUT_MS = 5_000;
+
+/** What is answered to another version of HTTP than 1.1. */
+const OLD_VERSION: Head = { status: 505, headers: [] };
 
 export type FrontOptions = Pick<PortOptions, 'addRoutes' | 'clock' | 'log'>;
 
@@ -25,8 +28,7 @@ export class NodeFront {
   private readonly sockets = new Set<NodeSocket>();
   /** Connections that wait for an answer. */
   private readonly asked = new WeakSet<Duplex>();
-  /** What the door at hand answers to those who offer protocols. */
-  private protocol = '';
+  private isClosed = false;
   private readonly sweeping: Timer;
   /** Loaded here, for most gateways do without. */
   private readonly ws = createRequire(import.meta.url)('ws') as typeof import('ws');
@@ -82,27 +84,30 @@ export class NodeFront {
     }
     const request = new NodeRequest(message, target, found.parameters);
     const reply = new NodeReply(response, message, 0);
-    const refusal = badHandshake(request);
+    const refusal = message.httpVersion === '1.1' ? badHandshake(request) : OLD_VERSION;
     if (refusal !== undefined) {
       refuse(reply, refusal);
       return;
     }
-    // Whoever goes, or speaks before it is let in, is cut.
-    const cut = () => connection.destroy();
-    connection.on('data', cut).on('end', cut);
-    if (head.length > 0) cut();
+    // Whoever goes, or speaks before it is let in, is cut. Told at once: Node would do so when somebody may have let it in.
+    const cut = () => {
+      connection.destroy();
+      if (response.socket !== null) response.emit('close');
+    };
+    connection.on('data', cut).on('end', cut).on('error', cut);
     const route = found.leadsTo;
     const accept = (data: unknown, protocol = '') => {
+      if (this.isClosed) cut();
       if (connection.destroyed) return;
-      connection.off('data', cut).off('end', cut);
+      connection.off('data', cut).off('end', cut).off('error', cut);
       response.detachSocket(connection as NetSocket);
-      this.protocol = protocol;
-      this.door(route).handleUpgrade(message, connection, head, (ws) => {
+      this.door(route).handleUpgrade(asTaken(message, protocol), connection, head, (ws) => {
         onAccepted();
         this.open(ws, connection as Connection, route, data);
       });
     };
     guarded(() => route.upgrade(request, reply, accept), reply, this.options.log);
+    if (head.length > 0 && response.socket !== null) cut();
   }
 
   /** Whether there is more for a path than for any other. */
@@ -112,6 +117,7 @@ export class NodeFront {
 
   /** Cuts all WebSockets. */
   close(): void {
+    this.isClosed = true;
     this.options.clock.cancel(this.sweeping);
     for (const socket of [...this.sockets]) socket.cut();
   }
@@ -131,7 +137,7 @@ export class NodeFront {
     const length = message.headers['content-length'];
     const reply = new NodeReply(response, body, length === undefined ? undefined : Number(length));
     const request = new NodeRequest(message, target, found.parameters);
-    if (message.httpVersion !== '1.1') refuse(reply, { status: 505, headers: [] });
+    if (message.httpVersion !== '1.1') refuse(reply, OLD_VERSION);
     else if (!isWellFramed(request)) refuse(reply, BAD_FRAMING);
     else guarded(() => found.leadsTo(request, reply), reply, this.options.log);
   }
@@ -146,12 +152,20 @@ export class NodeFront {
       maxPayload: route.maxMessageBytes,
       // Not among its types yet.
       closeTimeout: CLOSE_TIMEOUT_MS,
-      handleProtocols: () => this.protocol || false,
     };
     const door = new this.ws.WebSocketServer(options);
     this.doors.set(route, door);
     return door;
   }
+}
+
+/** A handshake that `ws` has no more to say about: what it would refuse or choose is decided by now. */
+function asTaken(message: IncomingMessage, protocol: string): IncomingMessage {
+  const { headers } = message;
+  headers['sec-websocket-version'] = '13';
+  if (protocol === '') delete headers['sec-websocket-protocol'];
+  else headers['sec-websocket-protocol'] = protocol;
+  return message;
 }
 
 /** What answers a request whose connection Node has handed over; the connection ends with it. */
