@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.js';
+import { Body } from '../twilio/body.js';
 import type { Answers, Asked } from './answers.js';
 import { StreamedAnswer } from './streamed-answer.js';
 import type { Reply, Request } from './transport/transport.js';
@@ -130,7 +131,7 @@ export class Exchange implements Asked {
         tooLarge();
         return;
       }
-      const chunks: Buffer[] = [];
+      const body = new Body();
       let size = 0;
       this.reply.onData((chunk, isLast) => {
         size += chunk.byteLength;
@@ -139,12 +140,12 @@ export class Exchange implements Asked {
           return;
         }
         // Nearly every body comes in one piece.
-        if (isLast && chunks.length === 0) {
+        if (isLast && body.length === 0) {
           resolve(whole(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)));
           return;
         }
-        chunks.push(Buffer.from(chunk));
-        if (isLast) resolve(whole(Buffer.concat(chunks)));
+        body.add(chunk);
+        if (isLast) resolve(whole(body.whole));
       });
     });
   }

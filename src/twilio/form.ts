@@ -1,6 +1,7 @@
 import { isAscii } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { expected, GatewayError } from '../errors.js';
+import { Body } from './body.js';
 
 /** Twilio sends some forty, and one for each SIP header. */
 export const MAX_PARAMETERS = 200;
@@ -185,19 +186,17 @@ async function fetchBody(request: Request): Promise<Buffer> {
   if (request.method === 'GET') return Buffer.from(queryOf(request.url));
   checkFormType(mediaType(request.headers.get('content-type') ?? ''));
   if (request.bodyUsed) throw alreadyRead();
-  const chunks: Uint8Array[] = [];
+  const body = new Body();
   checkLength(Number(request.headers.get('content-length') ?? 0));
-  let length = 0;
   const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = request.body?.getReader();
   for (let next = await reader?.read(); next !== undefined && !next.done; next = await reader?.read()) {
-    length += next.value.byteLength;
-    if (length > MAX_FORM_BYTES) {
+    if (body.length + next.value.byteLength > MAX_FORM_BYTES) {
       void reader?.cancel().catch(() => {});
-      checkLength(length);
+      checkLength(body.length + next.value.byteLength);
     }
-    chunks.push(next.value);
+    body.add(next.value);
   }
-  return Buffer.concat(chunks);
+  return body.whole;
 }
 
 function messageBody(request: IncomingMessage): Promise<Buffer> {
@@ -205,14 +204,13 @@ function messageBody(request: IncomingMessage): Promise<Buffer> {
     checkFormType(mediaType(request.headers['content-type'] ?? ''));
     checkLength(Number(request.headers['content-length'] ?? 0));
     if (request.readableEnded || request.readableDidRead) throw alreadyRead();
-    const chunks: Buffer[] = [];
-    let length = 0;
+    const body = new Body();
     const onData = (chunk: Buffer) => {
-      length += chunk.length;
-      if (length <= MAX_FORM_BYTES) chunks.push(chunk);
+      const length = body.length + chunk.length;
+      if (length <= MAX_FORM_BYTES) body.add(chunk);
       else settle(() => checkLength(length));
     };
-    const onEnd = () => settle(() => resolve(Buffer.concat(chunks)));
+    const onEnd = () => settle(() => resolve(body.whole));
     const onGone = () =>
       settle(() => {
         const message = 'Expected a client that waits for its answer but it has gone';
