@@ -15,6 +15,8 @@ import { type Connection, NodeSocket, SWEEP_MS } from './socket.js';
 
 /** A peer that does not answer a close frame within this is cut. */
 const CLOSE_TIMEOUT_MS = 5_000;
+/** Nor is waited longer for a body that Node has no eye on. */
+const BODY_TIMEOUT_MS = 30_000;
 
 /** What is answered to another version of HTTP than 1.1. */
 const OLD_VERSION: Head = { status: 505, headers: [] };
@@ -79,7 +81,7 @@ export class NodeFront {
     if (found === undefined) {
       // It asks for what is not served here: an ordinary request, whose body is still to be read.
       if (head.length > 0) connection.unshift(head);
-      this.handle(message, response, bodyOf(message, connection), target);
+      this.handle(message, response, this.bodyOf(message, connection), target);
       return;
     }
     const request = new NodeRequest(message, target, found.parameters);
@@ -142,6 +144,34 @@ export class NodeFront {
     else guarded(() => found.leadsTo(request, reply), reply, this.options.log);
   }
 
+  /** The body of a request whose connection Node has handed over, of a known length or none. */
+  private bodyOf(message: IncomingMessage, connection: Duplex): Readable {
+    let left = Number(message.headers['content-length'] ?? 0);
+    if (left === 0) return Readable.from([]);
+    const body = new Readable({
+      read() {
+        connection.resume();
+      },
+      destroy(error, done) {
+        connection.off('data', take);
+        done(error);
+      },
+    });
+    const take = (chunk: Buffer) => {
+      const part = chunk.subarray(0, left);
+      left -= part.length;
+      if (!body.push(part)) connection.pause();
+      if (left === 0) body.push(null);
+    };
+    connection.on('data', take);
+    const late = this.options.clock.after(BODY_TIMEOUT_MS, () => {
+      if (left > 0) connection.destroy();
+    });
+    connection.once('close', () => this.options.clock.cancel(late));
+    connection.pause();
+    return body;
+  }
+
   private door(route: SocketRoute<unknown>): WebSocketServer {
     const known = this.doors.get(route);
     if (known !== undefined) return known;
@@ -186,28 +216,4 @@ export function responseOver(message: IncomingMessage, connection: Duplex): Serv
 /** Whether somebody asks for a WebSocket, and for nothing else that a connection may become: Node 22 and later ask this. */
 export function wantsSocket({ method, headers }: IncomingMessage): boolean {
   return method === 'GET' && headers['sec-websocket-key'] !== undefined;
-}
-
-/** The body of a request whose connection Node has handed over, of a known length or none. */
-function bodyOf(message: IncomingMessage, connection: Duplex): Readable {
-  let left = Number(message.headers['content-length'] ?? 0);
-  if (left === 0) return Readable.from([]);
-  const body = new Readable({
-    read() {
-      connection.resume();
-    },
-    destroy(error, done) {
-      connection.off('data', take);
-      done(error);
-    },
-  });
-  const take = (chunk: Buffer) => {
-    const part = chunk.subarray(0, left);
-    left -= part.length;
-    if (!body.push(part)) connection.pause();
-    if (left === 0) body.push(null);
-  };
-  connection.on('data', take);
-  connection.pause();
-  return body;
 }
