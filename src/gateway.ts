@@ -491,20 +491,22 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /** @param serve begins to answer */
   private async open<T>(what: 'listen' | 'attach', serve: () => Promise<T>): Promise<T> {
-    if (this.isListening || this.closing !== undefined) {
-      const received = this.closing === undefined ? 'one that listens already' : 'one that was closed';
-      throw new GatewayError('GW_LISTENING', `Expected a new gateway for ${what} but received ${received}`);
-    }
+    if (this.isListening || this.closing !== undefined) throw this.notNew(what);
     this.isListening = true;
     try {
-      return await this.openAndServe(serve);
+      return await this.openAndServe(what, serve);
     } catch (error) {
       this.isListening = false;
       throw error;
     }
   }
 
-  private async openAndServe<T>(serve: () => Promise<T>): Promise<T> {
+  private notNew(what: string): GatewayError {
+    const received = this.closing === undefined ? 'one that listens already' : 'one that was closed';
+    return new GatewayError('GW_LISTENING', `Expected a new gateway for ${what} but received ${received}`);
+  }
+
+  private async openAndServe<T>(what: string, serve: () => Promise<T>): Promise<T> {
     this.recordings.open();
     this.desk.open();
     this.eventWebhooks?.open();
@@ -514,6 +516,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.fleet?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
       const served = await serve();
+      // What opens after `close` would never be closed.
+      if (this.closing !== undefined) {
+        this.server.close();
+        throw this.notNew(what);
+      }
       this.switchboard.open();
       this.descriptors.start();
       await this.fleet?.serve();

@@ -3,6 +3,7 @@ import { createServer, request, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
+import { LocalBridge } from '../../src/bridge/local/bridge.js';
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/index.js';
 import {
   ACCOUNT_SID,
@@ -164,6 +165,28 @@ describe('a gateway in another server', () => {
     }
     await eventually('no connection', () => connections(server).then((count) => count === 0));
     expect(await answerTo(`${origin}/phone/health`)).toEqual([200, '{"st']);
+  });
+
+  it.each(['attach', 'listen'] as const)('is closed for good while it begins to %s', async (what) => {
+    const server = createServer((_, response) => response.end('mine')).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    let go = () => {};
+    const bridge = Object.assign(new LocalBridge(), {
+      open: () =>
+        new Promise<void>((resolve) => {
+          go = resolve;
+        }),
+    });
+    const gateway = createGateway({ logLevel: 'silent', clock, twilio, bridge, port: 0 });
+    open.push({ server, gateway });
+    const begun = what === 'attach' ? gateway.attach(server, { prefix: '/phone' }) : gateway.listen();
+    const refused = expect(begun).rejects.toMatchObject({ code: 'GW_LISTENING' });
+    await eventually('a bridge', () => go.name !== 'go');
+    const closed = gateway.close();
+    go();
+    await refused;
+    await closed;
+    expect(await answerTo(`http://127.0.0.1:${portOf(server)}/phone/health`)).toEqual([200, 'mine']);
   });
 
   it('takes nothing once it is closed, whoever stands in front of it', async () => {
