@@ -10,6 +10,8 @@ const MAX_ADDRESSES = 10_000;
 const MAX_HOPS = 16;
 const MAX_FORWARDED = 1_000;
 
+const LOOPBACK = '127.0.0.1';
+
 /** Loopback and private networks: a proxy in front of the gateway. */
 export const PRIVATE_NETWORKS: readonly string[] = [
   '127.0.0.0/8',
@@ -50,12 +52,12 @@ export class Strangers {
 
   /**
    * Whether this one may be dealt with at once.
-   * @param peer the address of the connection
+   * @param peer the address of the connection; empty for a Unix socket, which comes from this host
    * @param forwarded what `X-Forwarded-For` says
    * @param now monotonic milliseconds
    */
   admit(peer: string, forwarded: string, now: number): boolean {
-    const key = groupOf(this.clientOf(bareAddress(peer), forwarded));
+    const key = groupOf(this.clientOf(bareAddress(peer) || LOOPBACK, forwarded));
     const bucket = this.buckets.get(key) ?? new TokenBucket(this.perSecond, 2 * this.perSecond, now);
     this.buckets.delete(key);
     this.buckets.set(key, bucket);

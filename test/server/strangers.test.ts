@@ -256,6 +256,15 @@ describe('a stranger', () => {
     expect(share(strangers, [203, 0, 113, 1], '198.51.100.77')).toBe(0);
   });
 
+  it('has a share of its own behind a proxy that comes by a Unix socket', () => {
+    const strangers = new Strangers();
+    for (let i = 0; i < 1_000; i++) strangers.admit('', '198.51.100.1', 0);
+    expect([strangers.admit('', '198.51.100.1', 0), strangers.admit('', '198.51.100.2', 0)]).toEqual([
+      false,
+      true,
+    ]);
+  });
+
   it('makes nobody read a long list of proxies, in which it hides', () => {
     const strangers = new Strangers();
     const proxies = Array.from({ length: 1_500 }, () => '10.0.0.9').join(', ');
