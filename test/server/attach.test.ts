@@ -167,6 +167,26 @@ describe('a gateway in another server', () => {
     expect(await answerTo(`${origin}/phone/health`)).toEqual([200, '{"st']);
   });
 
+  it.each([
+    ['asks for a WebSocket of ours', upgrade('/phone/twilio/media/a/b', 'websocket')],
+    ['asks for a WebSocket', upgrade('/chat', 'websocket')],
+    ['asks us', 'GET /phone/health HTTP/1.1\r\nHost: x\r\n\r\n'],
+  ])('goes on where somebody %s before there is an answer', async (_, bytes) => {
+    const { server, origin } = await attached('/phone');
+    let asked = 0;
+    server.removeAllListeners('request').on('request', () => {
+      asked += 1;
+    });
+    const socket = connect(portOf(server), '127.0.0.1');
+    socket.on('error', () => {}).resume();
+    socket.write(`GET /slow HTTP/1.1\r\nHost: x\r\n\r\n${bytes}`);
+    // Of Node 22 and later, an upgrade that nobody hears of is an ordinary request.
+    await eventually('the end, or the next request', () => socket.closed || asked === 2);
+    socket.destroy();
+    await eventually('no connection', () => connections(server).then((count) => count === 0));
+    expect(await answerTo(`${origin}/phone/health`)).toEqual([200, '{"st']);
+  });
+
   it.each(['attach', 'listen'] as const)('is closed for good while it begins to %s', async (what) => {
     const server = createServer((_, response) => response.end('mine')).listen(0, '127.0.0.1');
     await once(server, 'listening');

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { MAX_HEADER_BYTES } from '../../src/server/transport/transport.js';
-import { type RawAnswer, RawClient, request } from './raw-client.js';
+import { handshake, type RawAnswer, RawClient, request } from './raw-client.js';
 import { newKey, overTransports } from './transport-server.js';
 
 /** What a route of the server says of its request. */
@@ -165,6 +165,19 @@ overTransports((server) => {
     expect(server.of('gone', first)).toHaveLength(1);
     expect(server.of('asked', second).length).toBe(server.of('gone', second).length);
   });
+
+  it.each(['/ws/room?echo', '/echo'])(
+    'cuts one that asks for a WebSocket at %s before it has its answer',
+    async (path) => {
+      const key = newKey();
+      const client = await RawClient.connect(server.port);
+      client.send(request('GET', `/answer?hold&k=${key}`) + handshake(path));
+      await server.event('asked', key);
+      await client.cut();
+      await server.event('gone', key);
+      expect(client.received).toHaveLength(0);
+    },
+  );
 
   it('cuts one that sends two requests in one piece, too', async () => {
     const [first, second] = [newKey(), newKey()];

@@ -46,8 +46,9 @@ export class NodeFront {
   /** @param target where it goes, below wherever this is mounted */
   request(message: IncomingMessage, response: ServerResponse, target = targetOf(message.url ?? '/')): void {
     const { socket } = message;
-    // Who sends the next request before this one's answer is there would have us keep any number of them.
-    if (this.asked.has(socket)) {
+    // Who sends the next request before this one's answer is there would have us keep any number of them. Of one behind an answer
+    // that somebody else owes, Node would say neither where it comes from nor that it has gone.
+    if (this.asked.has(socket) || response.socket === null) {
       socket.destroy();
       return;
     }
@@ -77,6 +78,7 @@ export class NodeFront {
     onAccepted: () => void = () => {},
   ): void {
     const response = responseOver(message, connection);
+    if (response === undefined) return;
     const found = wantsSocket(message) ? this.routes.socketOf(target.path) : undefined;
     if (found === undefined) {
       // It asks for what is not served here: an ordinary request, whose body is still to be read.
@@ -198,12 +200,21 @@ function asTaken(message: IncomingMessage, protocol: string): IncomingMessage {
   return message;
 }
 
-/** What answers a request whose connection Node has handed over; the connection ends with it. */
-export function responseOver(message: IncomingMessage, connection: Duplex): ServerResponse {
+/**
+ * What answers a request whose connection Node has handed over; the connection ends with it. Nothing where it came before the answer
+ * to the last one, which is cut with it.
+ */
+export function responseOver(message: IncomingMessage, connection: Duplex): ServerResponse | undefined {
   connection.on('error', () => {});
   const response = new ServerResponse(message);
   response.shouldKeepAlive = false;
-  response.assignSocket(connection as NetSocket);
+  try {
+    response.assignSocket(connection as NetSocket);
+  } catch {
+    // It is another response's.
+    connection.destroy();
+    return undefined;
+  }
   response.once('finish', () => {
     if (response.socket !== null) response.detachSocket(connection as NetSocket);
     connection.end();

@@ -86,6 +86,7 @@ export class NodeMount {
   private readonly onStranger = (message: IncomingMessage, connection: Duplex): void => {
     if (this.isHeard() || this.server.listeners('upgrade')[0] !== this.onStranger) return;
     const response = responseOver(message, connection);
+    if (response === undefined) return;
     // What else it sends is read by nobody, and what it ends is seen.
     connection.resume();
     // Node has taken the body for what comes after the upgrade.
