@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors.js';
-import type { Exchange } from './exchange.js';
+import { type Exchange, MAX_BODY_BYTES } from './exchange.js';
 import type { Method } from './transport/transport.js';
 
 /** Answers a request of yours, as Fetch has them (`Request`, `Response`). */
@@ -15,8 +15,6 @@ const METHODS: Readonly<Record<string, Method>> = {
   PATCH: 'patch',
   DELETE: 'del',
 };
-/** Largest body that is read, in bytes. */
-const MAX_BODY_BYTES = 64 * 1024;
 /** Of an answer, those that say how it is sent are ours. */
 const OURS = new Set(['connection', 'content-length', 'content-type', 'keep-alive', 'transfer-encoding']);
 

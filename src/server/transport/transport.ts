@@ -128,7 +128,7 @@ export interface Reply {
   close(): void;
 }
 
-/** How WebSockets at a path are dealt with. A peer that shows no sign of life for a minute is cut; it is pinged before. */
+/** How WebSockets at a path are dealt with. A peer is pinged while it is silent, and cut after {@link IDLE_SECONDS} of that. */
 export interface SocketRoute<T> {
   /** A message that is longer ends the connection. The peer gets 1009 or nothing. */
   readonly maxMessageBytes: number;
@@ -150,9 +150,12 @@ export interface SocketRoute<T> {
 
 /** Seconds without a sign of life (pongs included) after which a peer is taken for dead. */
 export const IDLE_SECONDS = 60;
+/** Most bytes that may wait for a peer that reads nothing: whoever lets more pile up is cut. */
+export const MAX_UNSENT_BYTES = 1024 * 1024;
+
 /** A WebSocket that is open. */
 export interface Socket {
-  /** Sends a message. Bytes are only lent. False where it was dropped: the bound is reached and the peer is being cut. */
+  /** Sends a message. Bytes are only lent. False where it was dropped: {@link MAX_UNSENT_BYTES} wait, and the peer is being cut. */
   send(message: string | Uint8Array | Int16Array, isBinary?: boolean): boolean;
   /** Bytes accepted by `send` that the network has not taken yet. */
   bufferedBytes(): number;
