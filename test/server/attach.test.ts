@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { createServer, request, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { request as ask, createServer, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/index.js';
@@ -15,6 +15,7 @@ import {
 import { startGateway } from '../support/gateway.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { clock, eventually, virtualTime } from '../support/time.js';
+import { handshake, RawClient, request } from '../transport/raw-client.js';
 
 virtualTime();
 
@@ -111,9 +112,32 @@ describe('a gateway in another server', () => {
     chat.close();
   });
 
+  it('is not ended by one who asks for a WebSocket and breaks the connection', async () => {
+    const { server, origin } = await attached('/phone');
+    for (let i = 0; i < 20; i++) {
+      const accepted = once(server, 'connection');
+      const client = await RawClient.sending(Number(new URL(origin).port), handshake('/chat'));
+      const [connection] = (await accepted) as [Socket];
+      const gone = new Promise((resolve) => connection.once('close', resolve));
+      client.reset();
+      // An error that nobody takes fails the run.
+      await gone;
+    }
+    expect(await answerTo(origin)).toEqual([200, 'mine']);
+  });
+
+  it('leaves a request that may become HTTP/2 to the user, where Node asks about it', async () => {
+    const { server, origin } = await attached('/phone');
+    const headers = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABk'];
+    const client = await RawClient.sending(Number(new URL(origin).port), request('GET', '/', headers));
+    const { status } = await client.answer();
+    expect(status).toBe('shouldUpgradeCallback' in server ? 200 : 404);
+    client.destroy();
+  });
+
   it('is told to go on with a body', async () => {
     const { url } = await attached('/phone');
-    const post = request(`${url}/v1/calls`, {
+    const post = ask(`${url}/v1/calls`, {
       method: 'POST',
       headers: { authorization: `Bearer ${KEY}`, expect: '100-continue', 'content-length': 2 },
     });
@@ -121,6 +145,23 @@ describe('a gateway in another server', () => {
     post.flushHeaders();
     const [{ statusCode }] = await once(post, 'response');
     expect(statusCode).toBe(400);
+  });
+
+  it('shares its server with another, whichever of them is closed first', async () => {
+    const { server, origin, gateway: first } = await attached('/first');
+    const second = createGateway({ logLevel: 'silent', clock, controlApiKey: KEY, twilio });
+    open.push({ server, gateway: second });
+    await second.attach(server, { prefix: '/second' });
+    expect(await answerTo(`${origin}/first/health`)).toEqual([200, '{"st']);
+    expect((await upgradeStatus(`${origin}/chat`, {}).catch(() => ({ status: 404 }))).status).toBe(404);
+    await first.close();
+    expect(await answerTo(`${origin}/first/health`)).toEqual([200, 'mine']);
+    expect(await answerTo(`${origin}/second/health`)).toEqual([200, '{"st']);
+    const leg = await TestLeg.join(`${origin}/second`, 'desk');
+    leg.tell({ type: 'mark', name: 'here' });
+    expect(await leg.event('mark')).toEqual({ type: 'mark', name: 'here', place: 'sent' });
+    await second.close();
+    expect(await answerTo(`${origin}/second/health`)).toEqual([200, 'mine']);
   });
 
   it('gives the server back when it is closed, and says goodbye', async () => {

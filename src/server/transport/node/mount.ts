@@ -6,6 +6,9 @@ import { type Target, targetOf } from './reply.js';
 /** What servers of Node 22 and later have, and types of Node 20 do not. */
 type Upgrading = Server & { shouldUpgradeCallback?: (message: IncomingMessage) => boolean };
 
+/** The listeners by which mounts, of any gateway, refuse WebSockets that are nobody's. */
+const REFUSALS = new WeakSet<object>();
+
 /** Events by which Node's server hands out requests. */
 const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
 
@@ -17,6 +20,7 @@ export class NodeMount {
   private readonly front: NodeFront;
   private readonly emit: Server['emit'];
   private readonly shouldUpgrade: Upgrading['shouldUpgradeCallback'];
+  private isClosed = false;
 
   /** @param prefix begins with a slash and does not end in one, or is empty: then only known routes are ours */
   constructor(
@@ -27,25 +31,25 @@ export class NodeMount {
     this.front = new NodeFront(options);
     this.emit = server.emit;
     server.emit = this.intercept as Server['emit'];
-    const upgrading = server as Upgrading;
-    const { shouldUpgradeCallback } = upgrading;
-    if (shouldUpgradeCallback !== undefined) {
-      upgrading.shouldUpgradeCallback = (message) =>
-        this.targetOf(message) === undefined
-          ? shouldUpgradeCallback.call(server, message)
-          : wantsSocket(message);
-    }
-    this.shouldUpgrade = shouldUpgradeCallback;
+    const upgrading: Upgrading = server;
+    this.shouldUpgrade = upgrading.shouldUpgradeCallback;
+    if (this.shouldUpgrade !== undefined) upgrading.shouldUpgradeCallback = this.interceptUpgrade;
     // Without a listener, Node takes a request for a WebSocket for an ordinary one.
+    REFUSALS.add(this.onStranger);
     server.on('upgrade', this.onStranger);
   }
 
-  /** Gives the server back as it was, and cuts our WebSockets. */
+  /**
+   * Gives the server back as it was, and cuts our WebSockets. Where somebody else (another gateway, a tool that watches) has come
+   * between since, what is ours stays in the chain and passes everything on.
+   */
   close(): void {
-    this.server.off('upgrade', this.onStranger);
-    if (this.server.emit === this.intercept) this.server.emit = this.emit;
-    if (this.shouldUpgrade !== undefined)
-      (this.server as Upgrading).shouldUpgradeCallback = this.shouldUpgrade;
+    this.isClosed = true;
+    const upgrading: Upgrading = this.server;
+    upgrading.off('upgrade', this.onStranger);
+    if (upgrading.emit === this.intercept) upgrading.emit = this.emit;
+    if (this.shouldUpgrade !== undefined && upgrading.shouldUpgradeCallback === this.interceptUpgrade)
+      upgrading.shouldUpgradeCallback = this.shouldUpgrade;
     this.front.close();
   }
 
@@ -67,14 +71,29 @@ export class NodeMount {
     return (this.emit as (...all: unknown[]) => boolean).call(this.server, event, ...args);
   };
 
+  private readonly interceptUpgrade = (message: IncomingMessage): boolean => {
+    if (this.targetOf(message) !== undefined) return wantsSocket(message);
+    // Our own listener is no reason to take what asks for HTTP/2, say, out of the user's hands.
+    const isHeard = wantsSocket(message) || this.hasListener;
+    return isHeard && this.shouldUpgrade?.call(this.server, message) === true;
+  };
+
+  /** Whether anybody but gateways listens for requests for WebSockets. */
+  private get hasListener(): boolean {
+    return this.server.listeners('upgrade').some((listener) => !REFUSALS.has(listener));
+  }
+
   /** Somebody wants a WebSocket that is not ours: where nobody else listens, nobody else would answer. */
   private readonly onStranger = (_: IncomingMessage, connection: Duplex): void => {
-    if (this.server.listenerCount('upgrade') > 1) return;
+    if (this.hasListener || connection.writableEnded) return;
+    // One that has gone must not end the user's process.
+    connection.on('error', () => {});
     connection.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
   };
 
   /** Where a request leads below the prefix, where it is ours. */
   private targetOf({ url = '/' }: IncomingMessage): Target | undefined {
+    if (this.isClosed) return undefined;
     const { path, query } = targetOf(url);
     const { prefix } = this;
     if (prefix === '') return this.front.knows(path) ? { path, query } : undefined;
