@@ -492,7 +492,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   /** @param serve begins to answer */
   private async open<T>(what: 'listen' | 'attach', serve: () => Promise<T>): Promise<T> {
     if (this.isListening || this.closing !== undefined) {
-      const received = this.closing === undefined ? 'one that listens already' : 'one that was closed';
+      const received = this.closing === undefined ? 'one that serves already' : 'one that was closed';
       throw new GatewayError('GW_LISTENING', `Expected a new gateway for ${what} but received ${received}`);
     }
     this.isListening = true;

@@ -18,17 +18,17 @@ const CLOSE_TIMEOUT_MS = 5_000;
 
 export type FrontOptions = Pick<PortOptions, 'addRoutes' | 'clock' | 'log'>;
 
-/** What is done with the requests of a server of Node's, its own or the user's. */
+/** Serves the requests of one of Node's HTTP servers, the transport's own or the user's. */
 export class NodeFront {
   private readonly routes = new NodeRoutes();
   private readonly doors = new Map<SocketRoute<unknown>, WebSocketServer>();
   private readonly sockets = new Set<NodeSocket>();
   /** Connections that wait for an answer. */
   private readonly asked = new WeakSet<Duplex>();
-  /** What the door at hand answers to those who offer protocols. */
+  /** The subprotocol of the socket that is being accepted. */
   private protocol = '';
   private readonly sweeping: Timer;
-  /** Loaded here, for most gateways do without. */
+  /** Loaded only where this transport is used. */
   private readonly ws = createRequire(import.meta.url)('ws') as typeof import('ws');
 
   constructor(private readonly options: FrontOptions) {
@@ -39,7 +39,7 @@ export class NodeFront {
     this.sweeping.unref();
   }
 
-  /** @param target where it goes, below wherever this is mounted */
+  /** @param target path and query below the prefix at which this is mounted */
   request(message: IncomingMessage, response: ServerResponse, target = targetOf(message.url ?? '/')): void {
     const { socket } = message;
     // Who sends the next request before this one's answer is there would have us keep any number of them.
@@ -63,7 +63,7 @@ export class NodeFront {
 
   /**
    * A request with an `Upgrade`, of which Node hands over the connection.
-   * @param onAccepted told where it has become a WebSocket
+   * @param onAccepted called when it has become a WebSocket
    */
   upgrade(
     message: IncomingMessage,
@@ -114,7 +114,7 @@ export class NodeFront {
     guarded(() => route.upgrade(request, reply, accept), reply, this.options.log);
   }
 
-  /** Whether there is more for a path than for any other. */
+  /** Whether a route leads to this path, other than that for all the rest. */
   knows(path: string): boolean {
     return this.routes.knows(path);
   }
@@ -163,7 +163,7 @@ export class NodeFront {
   }
 }
 
-/** Whether somebody asks for a WebSocket, and for nothing else that a connection may become: Node 22 and later ask this. */
+/** Whether a request asks for a WebSocket, rather than for HTTP/2 or the like. Node 22 and later call this before an upgrade. */
 export function wantsSocket({ method, headers }: IncomingMessage): boolean {
   return method === 'GET' && headers['sec-websocket-key'] !== undefined;
 }
