@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { request as ask, createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import express from 'express';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/index.js';
@@ -182,6 +183,16 @@ describe('a gateway in another server', () => {
     ['/phone', { sharePort: true, redis: { url: 'redis://127.0.0.1' } }, 'Expected no sharePort for'],
   ])('refuses %s with %o', async (prefix, options, message) => {
     await expect(attached(prefix, options)).rejects.toThrow(message);
+  });
+
+  it.each([
+    ['an app of Express', express()],
+    ['nothing', undefined],
+  ])('refuses %s in place of a server', async (_, app) => {
+    const gateway = createGateway({ logLevel: 'silent', clock, twilio });
+    await expect(gateway.attach(app as unknown as Server)).rejects.toThrow(
+      'Expected a server of node:http or node:https',
+    );
   });
 
   it('neither listens besides nor is attached twice', async () => {
