@@ -72,16 +72,7 @@ export class NodeFront {
     target = targetOf(message.url ?? '/'),
     onAccepted: () => void = () => {},
   ): void {
-    connection.on('error', () => {});
-    const response = new ServerResponse(message);
-    response.shouldKeepAlive = false;
-    response.assignSocket(connection as NetSocket);
-    response.once('finish', () => {
-      if (response.socket !== null) response.detachSocket(connection as NetSocket);
-      connection.end();
-      if (connection.writableFinished) connection.destroy();
-      else connection.once('finish', () => connection.destroy());
-    });
+    const response = responseOver(connection, message);
     const found = wantsSocket(message) ? this.routes.socketOf(target.path) : undefined;
     if (found === undefined) {
       // It asks for what is not served here: an ordinary request, whose body is still to be read.
@@ -166,6 +157,21 @@ export class NodeFront {
 /** Whether a request asks for a WebSocket, rather than for HTTP/2 or the like. Node 22 and later call this before an upgrade. */
 export function wantsSocket({ method, headers }: IncomingMessage): boolean {
   return method === 'GET' && headers['sec-websocket-key'] !== undefined;
+}
+
+/** The response to a request whose connection Node has handed over, which ends with it. */
+export function responseOver(connection: Duplex, message: IncomingMessage): ServerResponse {
+  connection.on('error', () => {});
+  const response = new ServerResponse(message);
+  response.shouldKeepAlive = false;
+  response.assignSocket(connection as NetSocket);
+  response.once('finish', () => {
+    if (response.socket !== null) response.detachSocket(connection as NetSocket);
+    connection.end();
+    if (connection.writableFinished) connection.destroy();
+    else connection.once('finish', () => connection.destroy());
+  });
+  return response;
 }
 
 /** The body of a request whose connection Node has handed over, of a known length or none. */

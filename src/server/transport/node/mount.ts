@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type FrontOptions, NodeFront, wantsSocket } from './front.js';
+import { type FrontOptions, NodeFront, responseOver, wantsSocket } from './front.js';
 import { type Target, targetOf } from './reply.js';
 
 /** What servers of Node 22 and later have, and types of Node 20 do not. */
@@ -8,6 +8,8 @@ type Upgrading = Server & { shouldUpgradeCallback?: (message: IncomingMessage) =
 
 /** The listeners by which mounts, of any gateway, refuse WebSockets that are nobody's. */
 const REFUSALS = new WeakSet<object>();
+
+const BODILESS: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Events by which Node's server hands out requests. */
 const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
@@ -83,12 +85,14 @@ export class NodeMount {
     return this.server.listeners('upgrade').some((listener) => !REFUSALS.has(listener));
   }
 
-  /** Somebody wants a WebSocket that is not ours: where nobody else listens, nobody else would answer. */
-  private readonly onStranger = (_: IncomingMessage, connection: Duplex): void => {
-    if (this.hasListener || connection.writableEnded) return;
-    // One that has gone must not end the user's process.
-    connection.on('error', () => {});
-    connection.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+  /** Somebody wants a WebSocket, or HTTP/2, that is not ours: where nobody else listens, nobody else would answer. */
+  private readonly onStranger = (message: IncomingMessage, connection: Duplex): void => {
+    // Of several gateways the first one answers.
+    if (this.hasListener || this.server.listeners('upgrade')[0] !== this.onStranger) return;
+    const response = responseOver(connection, message);
+    // Node 20 asks nobody before it takes such a request for an upgrade. Its body, if it has one, is out of reach.
+    if (wantsSocket(message) || !BODILESS.has(message.method)) response.writeHead(404).end();
+    else this.server.emit('request', message, response);
   };
 
   /** Where a request leads below the prefix, where it is ours. */
