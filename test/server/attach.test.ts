@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import express from 'express';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { createGateway, type Gateway, type GatewayOptions } from '../../src/index.js';
+import { createGateway, type Gateway, type GatewayOptions, type ServerChoice } from '../../src/index.js';
 import {
   ACCOUNT_SID,
   AUTH_TOKEN,
@@ -16,6 +16,7 @@ import {
 import { startGateway } from '../support/gateway.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { clock, eventually, virtualTime } from '../support/time.js';
+import { TRANSPORTS } from '../support/transports.js';
 import { handshake, RawClient, request } from '../transport/raw-client.js';
 
 virtualTime();
@@ -201,10 +202,10 @@ describe('a gateway in another server', () => {
   });
 });
 
-describe.each(['uws', 'node'] as const)('routes of the user beside those of the gateway, on %s', (server) => {
+describe.each(TRANSPORTS)('routes of the user beside those of the gateway, on %s', (name) => {
   it('are asked as Fetch asks, and answer as it does', async () => {
     const { url } = await startGateway({
-      server,
+      server: name as ServerChoice,
       routes: {
         'GET /prices/:id': ({ url, headers }) =>
           Response.json(

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe } from 'vitest';
 import { eventually } from '../support/time.js';
+import { TRANSPORTS } from '../support/transports.js';
 
 /**
  * Where the server runs, by the environment; the checkout's `dist` in this Node unless told otherwise.
@@ -18,7 +19,6 @@ const {
   TRANSPORT_NODE: node = process.execPath,
   TRANSPORT_DIST: dist = fileURLToPath(new URL('../../dist', import.meta.url)),
   TRANSPORT_COMMAND: given,
-  TRANSPORTS: names = 'uws,node',
 } = process.env;
 
 const SCRIPT = 'server-child.mjs';
@@ -52,7 +52,7 @@ export function newKey(): string {
 
 /** Runs the cases over each transport, each with a server of its own. */
 export function overTransports(cases: (server: TransportServer) => void): void {
-  describe.each(names.split(','))('%s', (name) => {
+  describe.each(TRANSPORTS)('%s', (name) => {
     const server = new TransportServer(name);
     beforeAll(() => server.start());
     afterEach(() => server.check());
