@@ -15,6 +15,7 @@ import {
 import { startGateway } from '../support/gateway.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { clock, eventually, virtualTime } from '../support/time.js';
+import { TRANSPORTS } from '../support/transports.js';
 
 virtualTime();
 
@@ -150,7 +151,7 @@ describe('a gateway in another server', () => {
   });
 });
 
-describe.each(['uws', 'node'] as const)('routes of the user beside those of the gateway, on %s', (server) => {
+describe.each(TRANSPORTS)('routes of the user beside those of the gateway, on %s', (server) => {
   it('are asked as Fetch asks, and answer as it does', async () => {
     const { url } = await startGateway({
       server,
