@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import express from 'express';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { createGateway, type Gateway, type GatewayOptions, type ServerChoice } from '../../src/index.js';
+import { createGateway, type Gateway, type GatewayOptions } from '../../src/index.js';
 import {
   ACCOUNT_SID,
   AUTH_TOKEN,
@@ -202,10 +202,10 @@ describe('a gateway in another server', () => {
   });
 });
 
-describe.each(TRANSPORTS)('routes of the user beside those of the gateway, on %s', (name) => {
+describe.each(TRANSPORTS)('routes of the user beside those of the gateway, on %s', (server) => {
   it('are asked as Fetch asks, and answer as it does', async () => {
     const { url } = await startGateway({
-      server: name as ServerChoice,
+      server,
       routes: {
         'GET /prices/:id': ({ url, headers }) =>
           Response.json(

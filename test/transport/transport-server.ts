@@ -19,6 +19,7 @@ const {
   TRANSPORT_NODE: node = process.execPath,
   TRANSPORT_DIST: dist = fileURLToPath(new URL('../../dist', import.meta.url)),
   TRANSPORT_COMMAND: given,
+  TRANSPORTS: names = TRANSPORTS.join(),
 } = process.env;
 
 const SCRIPT = 'server-child.mjs';
@@ -52,7 +53,7 @@ export function newKey(): string {
 
 /** Runs the cases over each transport, each with a server of its own. */
 export function overTransports(cases: (server: TransportServer) => void): void {
-  describe.each(TRANSPORTS)('%s', (name) => {
+  describe.each(names.split(','))('%s', (name) => {
     const server = new TransportServer(name);
     beforeAll(() => server.start());
     afterEach(() => server.check());
