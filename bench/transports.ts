@@ -7,10 +7,10 @@ import { type Machine, machine, machineLine } from './machine.js';
 import { writeResult } from './result.js';
 
 /** Gateways of either transport in turn: so many of each, for so long. */
-const { TRANSPORT_ROUNDS = '5', TRANSPORT_HOLD = '10' } = process.env;
+const { TRANSPORT_ROUNDS = '5', TRANSPORT_HOLD = '10', TRANSPORT_CALLS = '300,700' } = process.env;
 const ROUNDS = Number(TRANSPORT_ROUNDS);
 const HOLD_MS = Number(TRANSPORT_HOLD) * 1_000;
-const SIZES = [300, 700];
+const SIZES = TRANSPORT_CALLS.split(',').map(Number);
 const TRANSPORTS = ['uws', 'node'] as const;
 
 interface Row {

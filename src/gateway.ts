@@ -1,8 +1,7 @@
 import { EventEmitter } from 'node:events';
-import type { Server as HttpServer } from 'node:http';
-import type { Server as HttpsServer } from 'node:https';
+import { Server as HttpServer } from 'node:http';
+import { Server as HttpsServer } from 'node:https';
 import { hostname } from 'node:os';
-import { Server as TlsServer } from 'node:tls';
 import type { AnsweredFacts, Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
 import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.js';
@@ -467,8 +466,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     server: HttpServer | HttpsServer,
     { prefix = '' }: { readonly prefix?: string } = {},
   ): Promise<void> {
-    if (typeof server?.emit !== 'function')
-      throw expected('a server of node:http or node:https', 'server', server);
+    const isSecure = server instanceof HttpsServer;
+    // An app of Express looks like one, and would never hear of a request here.
+    if (!isSecure && !(server instanceof HttpServer))
+      throw expected('a server of node:http or node:https (createServer(app), app.server)', 'server', server);
     if (prefix !== '' && !/^(\/[\w.~-]+)+$/.test(prefix))
       throw expected('a path like /phone', 'prefix', prefix);
     const { publicUrl, operationsPort, tls, sharePort } = this.options;
@@ -480,7 +481,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         throw new TypeError(`Expected no ${name} for a gateway in another server but received one`);
     }
     await this.open('attach', async () => {
-      this.gatekeeper.mount(prefix, server instanceof TlsServer);
+      this.gatekeeper.mount(prefix, isSecure);
       this.server.attach(server, prefix);
       this.facts.server = 'node';
       this.facts.transport = attachedOrigin();
@@ -502,7 +503,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   private notNew(what: string): GatewayError {
-    const received = this.closing === undefined ? 'one that listens already' : 'one that was closed';
+    const received = this.closing === undefined ? 'one that serves already' : 'one that was closed';
     return new GatewayError('GW_LISTENING', `Expected a new gateway for ${what} but received ${received}`);
   }
 

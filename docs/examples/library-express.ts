@@ -31,6 +31,7 @@ app.use('/phones', phones, refuse);
 const sockets = new WebSocketServer({ noServer: true, maxPayload: 256 * 1024 });
 const server = createServer(app);
 server.on('upgrade', (request, socket, head) => {
+  socket.on('error', () => {}); // one that has gone must not end the process
   try {
     if (request.url !== '/phones/media') throw new Error('no such socket');
     verifyTwilioRequest(request, { publicUrl });

@@ -23,9 +23,7 @@ export async function runCommandLine(args: readonly string[], options?: ShellOpt
     return shell.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) {
-      if (error.code === 'commander.version')
-        shell.console.log(`${await coreLine()}\n${await serverLine(shell.env)}`);
-      return error.exitCode;
+      return error.code === 'commander.version' ? tellParts(shell) : error.exitCode;
     }
     // A GatewayError says what was expected, the system's own errors what failed; else it is a fault of ours.
     const isPlain =
@@ -49,24 +47,30 @@ function programFor(shell: Shell): Command {
   return program;
 }
 
-/** What would serve; loaded only where somebody asks. */
-async function serverLine(env: NodeJS.ProcessEnv): Promise<string> {
-  try {
-    const { chooseTransport } = await import('../server/transport/choice.js');
-    const { SERVERS } = await import('../server/transport/servers.js');
-    const { name, origin } = chooseTransport(SERVERS.find((server) => server === env.SERVER));
-    return `${name} server: ${origin}`;
-  } catch (error) {
-    return (error as Error).message;
+/** Prints what a gateway would run on here. @returns the exit code: 1 where a part of it does not load */
+async function tellParts({ console, env }: Shell): Promise<number> {
+  let code = 0;
+  for (const line of [coreLine, serverLine]) {
+    try {
+      console.log(await line(env));
+    } catch (error) {
+      code = 1;
+      console.log((error as Error).message);
+    }
   }
+  return code;
 }
 
 /** Which core audio runs on; loaded only where somebody asks. */
 async function coreLine(): Promise<string> {
-  try {
-    const { core } = await import('../media/thread-core.js');
-    return `${core.backend} core, ${core.kernels}: ${core.origin}`;
-  } catch (error) {
-    return (error as Error).message;
-  }
+  const { core } = await import('../media/thread-core.js');
+  return `${core.backend} core, ${core.kernels}: ${core.origin}`;
+}
+
+/** What would serve; loaded only where somebody asks. */
+async function serverLine(env: NodeJS.ProcessEnv): Promise<string> {
+  const { chooseTransport } = await import('../server/transport/choice.js');
+  const { SERVERS } = await import('../server/transport/servers.js');
+  const { name, origin } = chooseTransport(SERVERS.find((server) => server === env.SERVER));
+  return `${name} server: ${origin}`;
 }

@@ -1,6 +1,6 @@
 import type { CallDecision, PhoneCall } from '../server/decision.js';
 
-/** Whom every other number stands for. */
+/** Stands for every number that has no entry of its own. */
 export const DEFAULT_NUMBER = 'default';
 
 /** Where calls to the numbers of a gateway go: a decision for each, for all that begin alike, and for all others. */

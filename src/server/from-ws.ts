@@ -1,8 +1,10 @@
 import { type Clock, type Patience, systemClock } from '../clock.js';
-import { closeReason, MAX_UNSENT_BYTES, type MediaSocket, START_TIMEOUT_MS } from './media-socket.js';
+import { type MediaSocket, START_TIMEOUT_MS } from './media-socket.js';
 import { type MediaStreamOptions, TwilioMediaStream } from './media-stream.js';
+import { closeReason } from './transport/close-reason.js';
+import { IDLE_SECONDS, MAX_UNSENT_BYTES } from './transport/transport.js';
 
-/** What `ws` hands over with a message: by its `binaryType`, and text by itself in old versions. */
+/** A message as `ws` hands it over: it depends on `binaryType`; old versions give text as a string. */
 export type WsData = string | ArrayBuffer | Uint8Array | readonly Uint8Array[];
 
 /** A server's WebSocket of the npm package `ws`, as far as it is used; any socket of that shape will do. */
@@ -28,8 +30,8 @@ export interface WsSocket {
 
 const OPEN = 1;
 const CLOSED = 3;
-/** So long after its last sign of life a peer is asked for another; without one it is taken for dead as long after that. */
-const QUIET_MS = 30_000;
+/** A peer is pinged when it has been silent for so long, and taken for dead as long after that. */
+const QUIET_MS = (IDLE_SECONDS / 2) * 1_000;
 /** What every message is sent as. Compression would take longer than it saves, and keep audio back. */
 const TEXT = { binary: false, compress: false } as const;
 

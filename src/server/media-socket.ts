@@ -8,17 +8,5 @@ export interface MediaSocket {
   close(code: number, reason: string): void;
 }
 
-/** A peer that reads nothing while marks and clears pile up to so many bytes is cut off. */
-export const MAX_UNSENT_BYTES = 1024 * 1024;
 /** How long an opened stream may keep us waiting for `start`. */
 export const START_TIMEOUT_MS = 10_000;
-/** A close frame holds at most so many bytes of reason (RFC 6455 section 5.5). */
-const MAX_REASON_BYTES = 123;
-
-/** A reason as a close frame holds it: cut, but never within a character. */
-export function closeReason(reason: string): string {
-  return Buffer.from(reason)
-    .subarray(0, MAX_REASON_BYTES)
-    .toString()
-    .replace(/\ufffd+$/, '');
-}

@@ -1,9 +1,9 @@
 import { validateHeaderValue } from 'node:http';
 import { expected, GatewayError } from '../errors.js';
-import type { Exchange } from './exchange.js';
+import { type Exchange, MAX_BODY_BYTES } from './exchange.js';
 import type { Method } from './transport/transport.js';
 
-/** Answers a request of yours, as Fetch has them (`Request`, `Response`). */
+/** Answers a request by Fetch's `Request` and `Response`. What it throws is answered 500 and logged. */
 export type OwnRoute = (request: Request) => Response | Promise<Response>;
 
 /** Routes of yours, such as `{ 'GET /prices/:id': handler }`. */
@@ -16,9 +16,7 @@ const METHODS: Readonly<Record<string, Method>> = {
   PATCH: 'patch',
   DELETE: 'del',
 };
-/** Largest body that is read, in bytes. */
-const MAX_BODY_BYTES = 64 * 1024;
-/** Of an answer, those that say how it is sent are ours. */
+/** Headers that the gateway sets itself, whatever an answer says. */
 const OURS = new Set(['connection', 'content-length', 'content-type', 'keep-alive', 'transfer-encoding']);
 
 /** What a host is written with, brackets of IPv6 and a port among them; all else could be a path, or a name with a password. */
@@ -31,7 +29,7 @@ type Handler = (exchange: Exchange) => Promise<void>;
 /**
  * The user's routes by path and method.
  * @param isTaken whether a path is one of the gateway's
- * @throws TypeError for a route that cannot be
+ * @throws TypeError for a name that is no method and path, for what is no function, and for a path that is taken
  */
 export function ownPaths(
   routes: OwnRoutes,

@@ -3,9 +3,9 @@ import type { IncomingMessage } from 'node:http';
 import { expected, GatewayError } from '../errors.js';
 import { Body } from './body.js';
 
-/** Twilio sends some forty, and one for each SIP header. */
+/** Most parameters that are taken. Twilio sends some forty, and one for each SIP header. */
 export const MAX_PARAMETERS = 200;
-/** Twilio's forms are of one to three kilobytes. */
+/** Most bytes of a form that are taken. Twilio's have one to three kilobytes. */
 export const MAX_FORM_BYTES = 16 * 1024;
 const FORM = 'application/x-www-form-urlencoded';
 

@@ -78,6 +78,16 @@ describe('trunkline', () => {
     expect(version?.parts).toEqual(['cli', 'errors.js', 'media', 'server', 'simulator', 'version.js']);
   });
 
+  it('tells with its version what does not load, and exits with 1', async () => {
+    const withoutUws = fileURLToPath(new URL('../support/without-uws.cjs', import.meta.url));
+    const env = { SERVER: 'uws', NODE_OPTIONS: `--require ${JSON.stringify(withoutUws)}` };
+    const { output, exited } = start(['--version'], env);
+    expect(await exited).toEqual([1, null]);
+    expect(output.stdout).toMatch(
+      /\n(native|wasm) core, .*\nuWebSockets\.js cannot be loaded: .*SERVER=node/,
+    );
+  });
+
   it('says what is wrong, and exits with 1', async () => {
     expect(await trunkline(['nonsense'])).toMatchObject({ code: 1 });
     expect((await trunkline([])).stderr).toContain('Usage: trunkline');

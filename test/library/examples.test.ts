@@ -55,13 +55,6 @@ describe.each([
     expect(readFileSync(`${root}/${file}`, 'utf8').trimEnd().split('\n').length).toBeLessThan(lines);
   });
 
-  it.runIf(name.startsWith('attach'))('leaves all else to its server', async () => {
-    const target = await start(file);
-    expect(await (await fetch(target)).text()).toBe('my own page');
-    expect(await (await fetch(`${target}/phones/health`)).json()).toMatchObject({ server: 'node' });
-    expect((await fetch(`${target}/health`)).status).toBe(404);
-  });
-
   it('carries three signed calls, with audio, keys, marks and clears', async () => {
     const target = await start(file);
     const twilio = new SimulatedTwilio({ authToken: AUTH_TOKEN, dial: { publicUrl: PUBLIC_URL, target } });
@@ -112,4 +105,11 @@ describe.each([
     expect((await upgradeStatus(media, { 'x-twilio-signature': `${'A'.repeat(27)}=` })).status).toBe(403);
     expect((await upgradeStatus(media, {})).status).toBe(403);
   });
+});
+
+it.each(['attach-express', 'attach-fastify'])('%s leaves all else to its server', async (name) => {
+  const target = await start(`docs/examples/${name}.ts`);
+  expect(await (await fetch(target)).text()).toBe('my own page');
+  expect(await (await fetch(`${target}/phones/health`)).json()).toMatchObject({ server: 'node' });
+  expect((await fetch(`${target}/health`)).status).toBe(404);
 });

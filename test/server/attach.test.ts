@@ -1,10 +1,10 @@
 import { once } from 'node:events';
-import { createServer, request, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { request as ask, createServer, type Server } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import express from 'express';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { LocalBridge } from '../../src/bridge/local/bridge.js';
-import { createGateway, type Gateway, type GatewayOptions } from '../../src/index.js';
+import { createGateway, type Gateway, type GatewayOptions, LocalBridge } from '../../src/index.js';
 import {
   ACCOUNT_SID,
   AUTH_TOKEN,
@@ -16,6 +16,8 @@ import {
 import { startGateway } from '../support/gateway.js';
 import { KEY, TestLeg } from '../support/leg.js';
 import { clock, eventually, virtualTime } from '../support/time.js';
+import { TRANSPORTS } from '../support/transports.js';
+import { handshake, RawClient, request } from '../transport/raw-client.js';
 
 virtualTime();
 
@@ -75,19 +77,6 @@ const upgrade = (path: string, protocol: string, body = '') =>
     body,
   ].join('\r\n');
 
-/** All that is answered to these bytes. */
-async function told(server: Server, bytes: string): Promise<string> {
-  const socket = connect(portOf(server), '127.0.0.1');
-  let text = '';
-  socket.on('data', (chunk) => {
-    text += chunk;
-  });
-  socket.write(bytes);
-  await eventually('an answer', () => /\r\n\r\n/.test(text) && /mine|Impl/.test(text));
-  socket.destroy();
-  return text;
-}
-
 describe('a gateway in another server', () => {
   it('takes what is below its prefix, and nothing else', async () => {
     const { server, origin, url, asked } = await attached('/phone');
@@ -127,8 +116,9 @@ describe('a gateway in another server', () => {
     expect((await upgradeStatus(media, { 'x-twilio-signature': sign(media) })).status).toBe(101);
   });
 
-  it('leaves other WebSockets to others', async () => {
+  it('leaves other WebSockets to others, and tells them where there is nobody', async () => {
     const { server, origin, url } = await attached('/phone');
+    expect((await upgradeStatus(`${origin}/chat`, {}).catch(() => ({ status: 404 }))).status).toBe(404);
     // This one refuses whatever it does not know.
     const chat = new WebSocketServer({ server, path: '/chat' });
     chat.on('connection', (socket) => socket.send('welcome'));
@@ -141,16 +131,26 @@ describe('a gateway in another server', () => {
     chat.close();
   });
 
-  it('leaves upgrades that nobody hears of to whoever answers the rest, beside another gateway too', async () => {
-    const { server, asked } = await attached('/phone');
-    const second = createGateway({ logLevel: 'silent', clock, twilio });
-    await second.attach(server, { prefix: '/second' });
-    expect(await told(server, upgrade('/chat', 'websocket'))).toMatch(/^HTTP\/1\.1 200 OK.*mine/s);
-    expect(await told(server, upgrade('/chat', 'h2c'))).toMatch(/^HTTP\/1\.1 200 OK.*mine/s);
-    expect(asked).toEqual(['/chat', '/chat']);
-    // Node 20 has no body any more for whoever would answer.
-    expect(await told(server, upgrade('/chat', 'h2c', 'a=b'))).toMatch(/^HTTP\/1\.1 (200|501) /);
-    await second.close();
+  it('is not ended by one who asks for a WebSocket and breaks the connection', async () => {
+    const { server, origin } = await attached('/phone');
+    for (let i = 0; i < 20; i++) {
+      const accepted = once(server, 'connection');
+      const client = await RawClient.sending(Number(new URL(origin).port), handshake('/chat'));
+      const [connection] = (await accepted) as [Socket];
+      const gone = new Promise((resolve) => connection.once('close', resolve));
+      client.reset();
+      // An error that nobody takes fails the run.
+      await gone;
+    }
+    expect(await answerTo(origin)).toEqual([200, 'mine']);
+  });
+
+  it('leaves a request that may become HTTP/2 to the user', async () => {
+    const { origin } = await attached('/phone');
+    const headers = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABk'];
+    const client = await RawClient.sending(Number(new URL(origin).port), request('GET', '/', headers));
+    expect(await client.answer()).toMatchObject({ status: 200, body: 'mine' });
+    client.destroy();
   });
 
   it('keeps nothing of a stranger who asks for a WebSocket, however it goes', async () => {
@@ -209,21 +209,9 @@ describe('a gateway in another server', () => {
     expect(await answerTo(`http://127.0.0.1:${portOf(server)}/phone/health`)).toEqual([200, 'mine']);
   });
 
-  it('takes nothing once it is closed, whoever stands in front of it', async () => {
-    const { server, gateway, url, origin } = await attached('/phone');
-    const second = createGateway({ logLevel: 'silent', clock, twilio });
-    await second.attach(server, { prefix: '/second' });
-    await gateway.close();
-    expect(await answerTo(`${url}/health`)).toEqual([200, 'mine']);
-    expect(await answerTo(`${origin}/second/health`)).toEqual([200, '{"st']);
-    await second.close();
-    expect(await answerTo(`${url}/health`)).toEqual([200, 'mine']);
-    expect(await answerTo(`${origin}/second/health`)).toEqual([200, 'mine']);
-  });
-
   it('is told to go on with a body', async () => {
     const { url } = await attached('/phone');
-    const post = request(`${url}/v1/calls`, {
+    const post = ask(`${url}/v1/calls`, {
       method: 'POST',
       headers: { authorization: `Bearer ${KEY}`, expect: '100-continue', 'content-length': 2 },
     });
@@ -231,6 +219,23 @@ describe('a gateway in another server', () => {
     post.flushHeaders();
     const [{ statusCode }] = await once(post, 'response');
     expect(statusCode).toBe(400);
+  });
+
+  it('shares its server with another, whichever of them is closed first', async () => {
+    const { server, origin, gateway: first } = await attached('/first');
+    const second = createGateway({ logLevel: 'silent', clock, controlApiKey: KEY, twilio });
+    open.push({ server, gateway: second });
+    await second.attach(server, { prefix: '/second' });
+    expect(await answerTo(`${origin}/first/health`)).toEqual([200, '{"st']);
+    expect((await upgradeStatus(`${origin}/chat`, {}).catch(() => ({ status: 404 }))).status).toBe(404);
+    await first.close();
+    expect(await answerTo(`${origin}/first/health`)).toEqual([200, 'mine']);
+    expect(await answerTo(`${origin}/second/health`)).toEqual([200, '{"st']);
+    const leg = await TestLeg.join(`${origin}/second`, 'desk');
+    leg.tell({ type: 'mark', name: 'here' });
+    expect(await leg.event('mark')).toEqual({ type: 'mark', name: 'here', place: 'sent' });
+    await second.close();
+    expect(await answerTo(`${origin}/second/health`)).toEqual([200, 'mine']);
   });
 
   it('gives the server back when it is closed, and says goodbye', async () => {
@@ -253,6 +258,16 @@ describe('a gateway in another server', () => {
     await expect(attached(prefix, options)).rejects.toThrow(message);
   });
 
+  it.each([
+    ['an app of Express', express()],
+    ['nothing', undefined],
+  ])('refuses %s in place of a server', async (_, app) => {
+    const gateway = createGateway({ logLevel: 'silent', clock, twilio });
+    await expect(gateway.attach(app as unknown as Server)).rejects.toThrow(
+      'Expected a server of node:http or node:https',
+    );
+  });
+
   it('neither listens besides nor is attached twice', async () => {
     const { gateway, server } = await attached('/phone');
     await expect(gateway.listen()).rejects.toThrow('Expected a new gateway for listen');
@@ -260,7 +275,7 @@ describe('a gateway in another server', () => {
   });
 });
 
-describe.each(['uws', 'node'] as const)('routes of the user beside those of the gateway, on %s', (server) => {
+describe.each(TRANSPORTS)('routes of the user beside those of the gateway, on %s', (server) => {
   it('are asked as Fetch asks, and answer as it does', async () => {
     const { url } = await startGateway({
       server,
@@ -291,7 +306,7 @@ describe.each(['uws', 'node'] as const)('routes of the user beside those of the 
   });
 });
 
-describe.each(['uws', 'node'] as const)('routes of the user, on %s,', (server) => {
+describe.each(TRANSPORTS)('routes of the user, on %s,', (server) => {
   const start = async () =>
     startGateway({
       server,

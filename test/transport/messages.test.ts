@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { MAX_UNSENT_BYTES } from '../../src/server/media-socket.js';
+import { MAX_UNSENT_BYTES } from '../../src/server/transport/transport.js';
 import { closeFrame, frame, OPCODES } from './frames.js';
 import { RawClient } from './raw-client.js';
 import { newKey, overTransports } from './transport-server.js';

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe } from 'vitest';
 import { eventually } from '../support/time.js';
+import { TRANSPORTS } from '../support/transports.js';
 
 /**
  * Where the server runs, by the environment; the checkout's `dist` in this Node unless told otherwise.
@@ -18,7 +19,7 @@ const {
   TRANSPORT_NODE: node = process.execPath,
   TRANSPORT_DIST: dist = fileURLToPath(new URL('../../dist', import.meta.url)),
   TRANSPORT_COMMAND: given,
-  TRANSPORTS: names = 'uws,node',
+  TRANSPORTS: names = TRANSPORTS.join(),
 } = process.env;
 
 const SCRIPT = 'server-child.mjs';

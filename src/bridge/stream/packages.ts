@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { GatewayError } from '../../errors.js';
 
-/** What the bridge is made of, and npm leaves out where it is told to. */
+/** What the bridge is made of: optional dependencies. */
 const PACKAGES = ['@stream-io/node-sdk', '@stream-io/video-client', '@roamhq/wrtc'] as const;
 
 /**
- * Makes sure that the packages of the bridge are installed; whether they load is another matter.
- * @throws GatewayError `GW_STREAM_MISSING` (503), which says how they are installed
+ * Makes sure that the bridge's packages are installed; whether they load is another matter.
+ * @throws GatewayError `GW_STREAM_MISSING` (503), which says how to install them
  */
 export function requireStreamPackages(): void {
   const { resolve } = createRequire(import.meta.url);

@@ -3,14 +3,14 @@ import { createSecureContext } from 'node:tls';
 import { GatewayError } from '../../errors.js';
 import type { Certificate } from './transport.js';
 
-/** What the files of a certificate and its key hold, in PEM. */
+/** A certificate and its private key, in PEM. */
 export interface CertificateText {
   readonly cert: string;
   readonly key: string;
 }
 
 /**
- * Reads a certificate, and tries it: what serves it would only say that it failed.
+ * Reads a certificate and its key, and makes sure that they fit: a server would only say that something is wrong.
  * @throws GatewayError `GW_TLS_FILE`
  */
 export function readCertificate({ certFile, keyFile }: Certificate): CertificateText {

@@ -1,11 +1,11 @@
 import type { Head, Request } from './transport.js';
 
-/** An answer that has no body, whatever is given for one (RFC 9110 section 6.4.1). */
+/** Whether an answer with this status has no body, whatever is given for one (RFC 9110 section 6.4.1). */
 export const hasNoBody = (status: number): boolean => status === 204 || status === 304;
 
 /**
- * Whether a request tells where its body ends in one way that nobody can misread: of two, a proxy in front may believe the other
- * one, and take the rest for a request (RFC 9112 sections 6.1 and 6.3).
+ * Whether a request says where its body ends in exactly one way. Of two, a proxy in front may believe the other one, and take
+ * the rest for another request (RFC 9112 sections 6.1 and 6.3).
  */
 export function isWellFramed(request: Request): boolean {
   const [hasLength, isChunked] = [request.header('content-length'), request.header('transfer-encoding')];
@@ -18,5 +18,5 @@ export function isWellFramed(request: Request): boolean {
     : encodings[0]?.toLowerCase() === 'chunked';
 }
 
-/** What is answered to one that does not. */
+/** The answer to a request that does not. */
 export const BAD_FRAMING: Head = { status: 400, headers: [] };

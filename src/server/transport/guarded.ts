@@ -1,7 +1,7 @@
 import type { Logger } from '../../telemetry/log.js';
 import type { Reply } from './transport.js';
 
-/** Does what a request asks for; a fault costs its own connection only. */
+/** Does what a request asks for. A fault is logged, and costs no connection but its own. */
 export function guarded(work: () => void, reply: Reply, log: Logger): void {
   try {
     work();

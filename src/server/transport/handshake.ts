@@ -4,7 +4,7 @@ import type { Head, Request } from './transport.js';
 /** 16 bytes in base64 (RFC 6455 section 4.1). */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 
-/** Why a request for a WebSocket cannot be granted to anybody, if so. */
+/** What a request for a WebSocket is refused with that no route could grant; `undefined` for one that is well formed. */
 export function badHandshake(request: Request): Head | undefined {
   // Without a version, it comes from a client that leaves it out or a proxy that drops it, and all speak 13 by now.
   const version = request.header('sec-websocket-version') || '13';

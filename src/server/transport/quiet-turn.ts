@@ -1,13 +1,13 @@
 import type { Clock } from '../../clock.js';
 
-/** A turn of the event loop that is no longer leaves hardly anybody waiting to be accepted. */
+/** After a turn of the event loop that took no longer than this, hardly anybody waits to be accepted. */
 const QUIET_MS = 0.05;
-/** So many turns are looked at for a quiet one. */
+/** How many turns it waits for a quiet one. */
 const TURNS = 1_000;
 
 /**
- * Settled in a turn of the event loop in which little comes, or after many that were not quiet. Linux resets what waits to be
- * accepted at a listener that is closed: it is closed in a moment when all were.
+ * Resolves after a turn of the event loop in which little happened, or after many busy ones. When a listener is closed, Linux
+ * resets the connections that still wait to be accepted by it: it should be closed at a moment when none do.
  */
 export async function quietTurn(clock: Clock): Promise<void> {
   for (let turn = 0, ms = QUIET_MS; turn < TURNS && ms >= QUIET_MS; turn++) {

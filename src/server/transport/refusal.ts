@@ -1,8 +1,8 @@
 import type { Head, Reply } from './transport.js';
 
 /**
- * Refuses a request that is not even handed out: a turn later, by when whoever sent more behind it is gone. What stands there
- * may have been hidden from a proxy, and is not to be served.
+ * Refuses a request that no route gets to see. It waits for a turn: a client that has sent more behind this request is cut by
+ * then. What stands there may have been hidden from a proxy, and must not be served.
  */
 export function refuse(reply: Reply, head: Head): void {
   let isGone = false;

@@ -6,18 +6,18 @@ import type { Logger } from '../../telemetry/log.js';
  * What serves HTTP and WebSockets. There are two, `uws` and `node`, with one contract: this file. Whatever stands above knows
  * neither; `test/transport` holds both to it.
  *
- * Of a connection: a request whose line and headers are longer than {@link MAX_HEADER_BYTES} is answered 431, one of another
- * version than HTTP/1.1 505, one that does not say in one way where its body ends 400, and the connection ends. What is no HTTP is answered
- * 400 or cut when it has been silent for some ten seconds, as any other. Requests are handed out as they come, also in the turn
- * of another one; a client that sends its next request before it has its answer is cut.
+ * Connections: a request whose line and headers are longer than {@link MAX_HEADER_BYTES} is answered 431, one of another version
+ * than HTTP/1.1 505, one that does not say in exactly one way where its body ends 400, and the connection ends. What is no HTTP is
+ * answered 400, or cut after some ten seconds of silence, as any connection is. Requests are handed out as they come, also in
+ * the turn of another one; a client that sends its next request before it has its answer is cut.
  *
  * A handler that throws costs its own connection and is logged.
  */
 export interface Transport {
   readonly name: TransportName;
-  /** What it is made of, with versions, and why nothing better. */
+  /** What it is made of, with versions, and why nothing better was taken. */
   readonly origin: string;
-  /** A port of its own. Nothing listens before its `listen`. @throws GatewayError `GW_TLS_FILE` */
+  /** Makes a port. Nothing listens before its `listen`. @throws GatewayError `GW_TLS_FILE` */
   port(options: PortOptions): Port;
 }
 
@@ -35,7 +35,7 @@ export interface Certificate {
 export interface PortOptions {
   /** Absent: http and ws. */
   readonly tls: Certificate | undefined;
-  /** What is answered there. It may be called several times. */
+  /** Adds all that is answered there. It may be called several times. */
   readonly addRoutes: (routes: Routes) => void;
   /** While few descriptors are left, at least so many connections that are no WebSockets stay, the newest. */
   readonly seats: number;
@@ -47,18 +47,19 @@ export interface PortOptions {
 /** A port that is listened on, and all connections that came by it. */
 export interface Port {
   /**
-   * Begins to listen; answers the port, which is another one where 0 was asked for.
+   * Begins to listen.
    * @param isShared whether other processes of this host may listen on it as well
+   * @returns the port, a free one where 0 was asked for
    * @throws GatewayError `GW_LISTEN_FAILED`
    */
   listen(host: string, port: number, isShared: boolean): Promise<number>;
   /**
-   * Where the files hold another certificate or key than new connections get: what gives them that one. Those that are there
-   * keep theirs, and nobody is refused meanwhile, whatever name they ask for.
+   * Reads the certificate anew. Existing connections keep theirs, and nobody is refused meanwhile, whatever name they ask for.
+   * @returns what gives new connections this one; `undefined` where they get it already
    * @throws GatewayError `GW_TLS_FILE`, and nothing changes
    */
   renewed(tls: Certificate): (() => void) | undefined;
-  /** Few descriptors are left, or enough again. */
+  /** Few descriptors are left, or enough again: see `seats`. */
   crowded(isCrowded: boolean): void;
   /** Stops listening, so that new connections come to the others who share the port; what is connected goes on. */
   leave(): Promise<void>;
@@ -104,45 +105,45 @@ export interface Head {
 export interface Reply {
   /** Address of the other end of the connection, without a port; IPv6 without brackets. */
   readonly peer: string;
-  /** Takes who is told, once, that the client has gone before it had all of its answer. Nothing may be done with it afterwards. */
+  /** Registers who is told, once, that the client has gone before it had all of its answer. This reply is dead then. */
   onGone(listener: () => void): void;
-  /** Takes who is told of the body, of all of it; must be asked for before the handler returns. Chunks are only lent. */
+  /** Registers who is given the whole body. Must be called before the handler returns. Chunks are only lent. */
   onData(listener: (chunk: Uint8Array, isLast: boolean) => void): void;
   /** Reads no more of the body until {@link resume}. */
   pause(): void;
   resume(): void;
   /**
    * Answers, once.
-   * @param body of a `HEAD`, the one that is not sent but whose length is told; of a 204 or 304, nothing is
-   * @param close whether the client is told that the connection ends with it; it does so at once behind a short body, else when
-   * the client has gone or is silent
-   * @param onTaken told when the client has taken all of it, where it does not so at once
-   * @returns whether it has
+   * @param body for a `HEAD`, the one that is not sent but whose length is told; a 204 or 304 has none
+   * @param close tells the client that the connection ends here. It does so at once behind a short body, else when the client
+   * goes or is silent
+   * @param onTaken called when the client has taken all of the answer, unless it did so at once
+   * @returns whether it did so at once
    */
   answer(head: Head, body: Uint8Array, close: boolean, onTaken: () => void): boolean;
   /** Begins an answer that goes on. @param onWritable told when the client takes more after it did not */
   begin(head: Head, onWritable: () => void): void;
-  /** Sends more of it. False where the client does not keep up: all of it is kept, but write no more before it does. */
+  /** Sends more of it. False where the client does not keep up: this is kept, but wait for `onWritable` before the next. */
   write(text: string): boolean;
   /** Cuts the connection where it stands. */
   close(): void;
 }
 
-/** How WebSockets at a path are dealt with. A peer that shows no sign of life for a minute is cut; it is pinged before. */
+/** How WebSockets at a path are dealt with. A peer is pinged while it is silent, and cut after {@link IDLE_SECONDS} of that. */
 export interface SocketRoute<T> {
   /** A message that is longer ends the connection. The peer gets 1009 or nothing. */
   readonly maxMessageBytes: number;
   /**
-   * Somebody wants a socket: answers by the reply, or in a later turn by `accept`. What that is given goes with the socket. A client
-   * that sends frames before is cut.
+   * Somebody wants a socket. Refuse by the reply, or call `accept`, in this turn or later; its `data` goes with the socket. A
+   * client that sends frames before that is cut.
    */
   upgrade(request: Request, reply: Reply, accept: (data: T, protocol?: string) => void): void;
   open(data: T, socket: Socket): void;
   /** A whole message, which is lent; text is UTF-8. */
   message(data: T, message: ArrayBuffer | Uint8Array, isBinary: boolean): void;
-  /** The network has taken what waited. Told where {@link Socket.bufferedBytes} said that something does. */
+  /** The network has taken what waited. Called after {@link Socket.bufferedBytes} has said that something does. */
   drained(data: T): void;
-  /** It is over, whoever ended it. Told once. @param code 1006 where the peer said nothing */
+  /** It is over, whoever ended it. Called once. @param code 1006 where the peer said nothing */
   closed(data: T, code: number): void;
   /** One of the above has thrown; the socket goes on unless this closes it. */
   failed(data: T, error: unknown): void;
@@ -150,9 +151,12 @@ export interface SocketRoute<T> {
 
 /** Seconds without a sign of life (pongs included) after which a peer is taken for dead. */
 export const IDLE_SECONDS = 60;
+/** Most bytes that may wait for a peer that reads nothing: whoever lets more pile up is cut. */
+export const MAX_UNSENT_BYTES = 1024 * 1024;
+
 /** A WebSocket that is open. */
 export interface Socket {
-  /** Sends a message. Bytes are only lent. False where it was dropped: the bound is reached and the peer is being cut. */
+  /** Sends a message. Bytes are only lent. False where it was dropped: {@link MAX_UNSENT_BYTES} wait, and the peer is being cut. */
   send(message: string | Uint8Array | Int16Array, isBinary?: boolean): boolean;
   /** Bytes accepted by `send` that the network has not taken yet. */
   bufferedBytes(): number;

@@ -23,7 +23,7 @@ const OLD_VERSION: Head = { status: 505, headers: [] };
 
 export type FrontOptions = Pick<PortOptions, 'addRoutes' | 'clock' | 'log'>;
 
-/** What is done with the requests of a server of Node's, its own or the user's. */
+/** Serves the requests of one of Node's HTTP servers, the transport's own or the user's. */
 export class NodeFront {
   private readonly routes = new NodeRoutes();
   private readonly doors = new Map<SocketRoute<unknown>, WebSocketServer>();
@@ -32,7 +32,7 @@ export class NodeFront {
   private readonly asked = new WeakSet<Duplex>();
   private isClosed = false;
   private readonly sweeping: Timer;
-  /** Loaded here, for most gateways do without. */
+  /** Loaded only where this transport is used. */
   private readonly ws = createRequire(import.meta.url)('ws') as typeof import('ws');
 
   constructor(private readonly options: FrontOptions) {
@@ -43,7 +43,7 @@ export class NodeFront {
     this.sweeping.unref();
   }
 
-  /** @param target where it goes, below wherever this is mounted */
+  /** @param target path and query below the prefix at which this is mounted */
   request(message: IncomingMessage, response: ServerResponse, target = targetOf(message.url ?? '/')): void {
     const { socket } = message;
     // Who sends the next request before this one's answer is there would have us keep any number of them. Of one behind an answer
@@ -68,7 +68,7 @@ export class NodeFront {
 
   /**
    * A request with an `Upgrade`, of which Node hands over the connection.
-   * @param onAccepted told where it has become a WebSocket
+   * @param onAccepted called when it has become a WebSocket
    */
   upgrade(
     message: IncomingMessage,
@@ -114,7 +114,7 @@ export class NodeFront {
     if (head.length > 0 && response.socket !== null) cut();
   }
 
-  /** Whether there is more for a path than for any other. */
+  /** Whether a route leads to this path, other than that for all the rest. */
   knows(path: string): boolean {
     return this.routes.knows(path);
   }

@@ -6,11 +6,13 @@ import { type Target, targetOf } from './reply.js';
 /** What servers of Node 22 and later have, and types of Node 20 do not. */
 type Upgrading = Server & { shouldUpgradeCallback?: (message: IncomingMessage) => boolean };
 
+/** The listeners by which mounts, of any gateway, refuse WebSockets that are nobody's. */
+const REFUSALS = new WeakSet<object>();
+
+const BODILESS: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
 /** Events by which Node's server hands out requests. */
 const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
-
-/** What the gateways in a server do with upgrades that are not theirs. */
-const OURS = new WeakSet<object>();
 
 /**
  * Our routes in a server of the user's, which goes on with all else. What is ours is taken before any listener is told: a
@@ -31,30 +33,27 @@ export class NodeMount {
     this.front = new NodeFront(options);
     this.emit = server.emit;
     server.emit = this.intercept as Server['emit'];
-    const upgrading = server as Upgrading;
+    const upgrading: Upgrading = server;
     this.shouldUpgrade = upgrading.shouldUpgradeCallback;
-    if (this.shouldUpgrade !== undefined) upgrading.shouldUpgradeCallback = this.mayUpgrade;
+    if (this.shouldUpgrade !== undefined) upgrading.shouldUpgradeCallback = this.interceptUpgrade;
     // Without a listener, Node takes a request for a WebSocket for an ordinary one.
-    OURS.add(this.onStranger);
+    REFUSALS.add(this.onStranger);
     server.on('upgrade', this.onStranger);
   }
 
-  /** Gives the server back as it was, and cuts our WebSockets. */
+  /**
+   * Gives the server back as it was, and cuts our WebSockets. Where somebody else (another gateway, a tool that watches) has come
+   * between since, what is ours stays in the chain and passes everything on.
+   */
   close(): void {
-    // Whoever has put something of its own in front of ours keeps it.
     this.isClosed = true;
-    const upgrading = this.server as Upgrading;
-    this.server.off('upgrade', this.onStranger);
-    if (this.server.emit === this.intercept) this.server.emit = this.emit;
-    if (this.shouldUpgrade !== undefined && upgrading.shouldUpgradeCallback === this.mayUpgrade)
+    const upgrading: Upgrading = this.server;
+    upgrading.off('upgrade', this.onStranger);
+    if (upgrading.emit === this.intercept) upgrading.emit = this.emit;
+    if (this.shouldUpgrade !== undefined && upgrading.shouldUpgradeCallback === this.interceptUpgrade)
       upgrading.shouldUpgradeCallback = this.shouldUpgrade;
     this.front.close();
   }
-
-  private readonly mayUpgrade = (message: IncomingMessage): boolean => {
-    if (this.targetOf(message) !== undefined) return wantsSocket(message);
-    return (this.isClosed || this.isHeard()) && this.shouldUpgrade?.call(this.server, message) === true;
-  };
 
   private readonly intercept = (event: string, ...args: unknown[]): boolean => {
     const isUpgrade = event === 'upgrade';
@@ -74,24 +73,28 @@ export class NodeMount {
     return (this.emit as (...all: unknown[]) => boolean).call(this.server, event, ...args);
   };
 
-  /** Whether anybody but gateways hears of upgrades. */
-  private isHeard(): boolean {
-    return this.server.listeners('upgrade').some((listener) => !OURS.has(listener));
+  private readonly interceptUpgrade = (message: IncomingMessage): boolean => {
+    if (this.targetOf(message) !== undefined) return wantsSocket(message);
+    // Our own listener is no reason to take what asks for HTTP/2, say, out of the user's hands.
+    const isHeard = wantsSocket(message) || this.hasListener;
+    return isHeard && this.shouldUpgrade?.call(this.server, message) === true;
+  };
+
+  /** Whether anybody but gateways listens for requests for WebSockets. */
+  private get hasListener(): boolean {
+    return this.server.listeners('upgrade').some((listener) => !REFUSALS.has(listener));
   }
 
-  /**
-   * An upgrade that is not ours. Where nobody else listens, it would be an ordinary request without us, and goes to whoever takes
-   * those: clients offer HTTP/2 in this way.
-   */
+  /** Somebody wants a WebSocket, or HTTP/2, that is not ours: where nobody else listens, nobody else would answer. */
   private readonly onStranger = (message: IncomingMessage, connection: Duplex): void => {
-    if (this.isHeard() || this.server.listeners('upgrade')[0] !== this.onStranger) return;
+    // Of several gateways the first one answers.
+    if (this.hasListener || this.server.listeners('upgrade')[0] !== this.onStranger) return;
     const response = responseOver(message, connection);
     if (response === undefined) return;
-    // What else it sends is read by nobody, and what it ends is seen.
+    // What else it sends is read by nobody, and that it goes is seen.
     connection.resume();
-    // Node has taken the body for what comes after the upgrade.
-    const { 'content-length': length = '0', 'transfer-encoding': encoding } = message.headers;
-    if (length !== '0' || encoding !== undefined) response.writeHead(501).end();
+    // Node 20 asks nobody before it takes such a request for an upgrade. Its body, if it has one, is out of reach.
+    if (wantsSocket(message) || !BODILESS.has(message.method)) response.writeHead(404).end();
     else this.server.emit('request', message, response);
   };
 

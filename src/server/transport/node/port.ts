@@ -7,7 +7,7 @@ import { quietTurn } from '../quiet-turn.js';
 import { type Certificate, MAX_HEADER_BYTES, type Port, type PortOptions } from '../transport.js';
 import { NodeFront, wantsSocket } from './front.js';
 
-/** As uWebSockets.js has it: who says nothing for so long is cut. */
+/** As uWebSockets.js does: whoever says nothing for so long is cut. */
 const IDLE_MS = 10_000;
 // Not among the types of Node 20.
 const LIMITS: ServerOptions & { shouldUpgradeCallback: typeof wantsSocket } = {
@@ -24,7 +24,7 @@ export class NodePort implements Port {
   private readonly server: Server | SecureServer;
   private readonly front: NodeFront;
   private certificate: CertificateText | undefined;
-  /** Connections that are no WebSockets, the oldest first, by whose they are. */
+  /** Connections that are no WebSockets, the oldest first, by the address of their other end. */
   private readonly plain = new Map<string, Socket>();
   private isCrowded = false;
 
@@ -47,7 +47,7 @@ export class NodePort implements Port {
 
   async listen(host: string, port: number, isShared: boolean): Promise<number> {
     if (isShared && !canShare()) {
-      const message = 'A port can be shared by uWebSockets.js, or by Node 22.12 or later: this is neither';
+      const message = `SHARE_PORT needs uWebSockets.js or Node 22.12 or later: this is Node ${process.versions.node} without it`;
       throw new GatewayError('GW_LISTEN_FAILED', message);
     }
     await new Promise<void>((resolve, reject) => {

@@ -56,11 +56,11 @@ export class NodeRequest implements Request {
 
 export class NodeReply implements Reply {
   readonly peer: string;
-  /** The network has taken all of the answer; a response that was cut says so of itself as well. */
+  /** The network has taken all of the answer. (`writableFinished` is true of a response that was cut, too.) */
   private isFinished = false;
   private onTaken: (() => void) | undefined;
 
-  /** @param body where it comes from */
+  /** @param body of the request @param length of that, in bytes, where the client told it */
   constructor(
     private readonly response: ServerResponse,
     private readonly body: Readable,
@@ -69,7 +69,7 @@ export class NodeReply implements Reply {
     this.peer = (response.socket?.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
     const { socket } = response;
     response.once('finish', () => {
-      // Told as well where the rest was thrown away.
+      // `finish` also comes where the rest was thrown away.
       if (socket?.destroyed === true) return;
       this.isFinished = true;
       this.onTaken?.();
@@ -105,7 +105,7 @@ export class NodeReply implements Reply {
   }
 
   resume(): void {
-    // Without anybody who takes it, it would be thrown away.
+    // Without a listener, the data would be lost.
     if (this.body.listenerCount('data') > 0) this.body.resume();
   }
 

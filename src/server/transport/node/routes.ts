@@ -9,7 +9,7 @@ interface Place {
   socket?: SocketRoute<unknown>;
 }
 
-/** A place that a path leads to, and what stands for its parameters. */
+/** What a path leads to, and the values of its parameters. */
 export interface Found<T> {
   readonly leadsTo: T;
   readonly parameters: readonly string[];
@@ -86,7 +86,7 @@ function rank({ parts }: Place): string {
   return parts.map((part) => (isParameter(part) ? '\uffff' : part)).join('/');
 }
 
-/** What stands for the parameters, where it matches. */
+/** The values of a pattern's parameters; `undefined` where a path does not match it. */
 function matched(pattern: readonly string[], parts: readonly string[]): string[] | undefined {
   if (pattern.length !== parts.length) return undefined;
   const parameters: string[] = [];

@@ -1,14 +1,14 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { closeReason, MAX_UNSENT_BYTES } from '../../media-socket.js';
-import { IDLE_SECONDS, type Socket, type SocketRoute } from '../transport.js';
+import { closeReason } from '../close-reason.js';
+import { IDLE_SECONDS, MAX_UNSENT_BYTES, type Socket, type SocketRoute } from '../transport.js';
 
 /** First byte of a frame that is a whole message (RFC 6455 section 5.2). */
 const TEXT = 0x81;
 const BINARY = 0x82;
 const NOTHING = Buffer.alloc(0);
 
-/** How often it is looked for those that are silent. */
+/** How often silent peers are looked for. */
 export const SWEEP_MS = 15_000;
 
 /** As much of a TCP or TLS connection as is used here. */
@@ -17,7 +17,7 @@ export type Connection = Duplex & { readonly bytesRead: number };
 export class NodeSocket implements Socket {
   private isOpen = true;
   private isWatched = false;
-  /** Bytes that had come at the last sweep, and for how many of them no more did. */
+  /** Bytes that had come by the last sweep, and how many sweeps found no more. */
   private bytesRead = 0;
   private silentSweeps = 0;
 
@@ -36,7 +36,7 @@ export class NodeSocket implements Socket {
         route.failed(data, error);
       }
     });
-    // It closes by itself, with the code that the fault has.
+    // `ws` closes by itself then, with the code for what was wrong.
     ws.on('error', () => {});
     ws.on('close', (code) => {
       this.isOpen = false;
@@ -52,7 +52,7 @@ export class NodeSocket implements Socket {
       return false;
     }
     if (typeof message === 'string') this.ws.send(message);
-    // Written as a frame of its own making: the bytes are only lent, and one write costs less than two.
+    // A frame made here, and not by `ws`: the bytes are only lent, and one write costs less than its two.
     else this.connection.write(frameOf(isBinary ? BINARY : TEXT, message));
     return true;
   }
@@ -62,13 +62,13 @@ export class NodeSocket implements Socket {
     const { writableLength } = this.connection;
     if (writableLength > 0 && !this.isWatched) {
       this.isWatched = true;
-      // Told behind all that waits.
+      // Called behind all that waits.
       this.connection.write(NOTHING, this.onDrained);
     }
     return writableLength;
   }
 
-  /** It is there: told after whoever made it knows it. */
+  /** To be called once its maker knows it. */
   opened(): void {
     this.tell(() => this.route.open(this.data, this));
   }

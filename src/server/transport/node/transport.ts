@@ -17,7 +17,7 @@ export class NodeTransport implements Transport {
   }
 }
 
-/** What serves inside of a server of the user's. */
+/** The origin of a gateway that serves inside a server of the user's. */
 export const attachedOrigin = (): string => `attached; ${nodeOrigin()}`;
 
 function nodeOrigin(): string {

@@ -1,6 +1,5 @@
 import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import type { Logger } from '../../../telemetry/log.js';
-import { MAX_UNSENT_BYTES } from '../../media-socket.js';
 import { type CertificateText, readCertificate } from '../certificate.js';
 import { BAD_FRAMING, isWellFramed } from '../framing.js';
 import { guarded } from '../guarded.js';
@@ -9,6 +8,7 @@ import { refuse } from '../refusal.js';
 import {
   type Certificate,
   IDLE_SECONDS,
+  MAX_UNSENT_BYTES,
   type Method,
   type Reply,
   type Request,

@@ -7,11 +7,11 @@ import { MAX_HEADER_BYTES } from '../transport.js';
 /** The module as a whole. */
 export type Uws = typeof UWebSockets;
 
-/** How its packages are called here, newest first: each has binaries for other versions of Node and of glibc. */
+/** The names of its packages here, newest first: each has binaries for other versions of Node and of glibc. */
 export const UWS_PACKAGES = ['uWebSockets.js-20.69', 'uWebSockets.js'] as const;
 
 /**
- * Loads uWebSockets.js, here and nowhere else.
+ * Loads uWebSockets.js; nothing else does.
  * @throws Error in few words where that fails
  */
 export function loadUws(name: string): { uws: Uws; version: string } {
@@ -37,7 +37,7 @@ function manifestOf(main: string): Manifest {
   return JSON.parse(readFileSync(join(dirname(main), 'package.json'), 'utf8'));
 }
 
-/** Its binaries come in packages of their own, of which another version's may be found in place of one that is not there. */
+/** Its binaries are packages of their own: where one is missing, Node may find that of the other version further up. */
 function checkBinary(main: string, { version, optionalDependencies }: Manifest): void {
   // The author's own package holds them itself.
   if (optionalDependencies === undefined) return;
@@ -49,7 +49,7 @@ function checkBinary(main: string, { version, optionalDependencies }: Manifest):
   if (!isThere) throw new Error(`Cannot find package ${binary}`);
 }
 
-/** It says of everything that this version of Node is not supported. */
+/** What is really wrong, in few words: uWebSockets.js reports every failure as a version of Node that it does not support. */
 function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const glibc = /version [`'](GLIBC_[\d.]+)' not found/.exec(text)?.[1];

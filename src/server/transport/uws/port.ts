@@ -18,11 +18,11 @@ const SHARED = 0;
 export class UwsPort implements Port {
   /** The one that listens. */
   private readonly first: Hall;
-  /** Which take connections that the first one listens for: with a renewed certificate, or as rooms of the lobby. */
+  /** Apps that take connections from the first one: those with a renewed certificate, and rooms of the lobby. */
   private readonly others: Hall[] = [];
-  /** The one with the last certificate. */
+  /** The one with the latest certificate. */
   private latest: Hall;
-  /** Who takes new connections. */
+  /** The one that takes new connections. */
   private taker: Hall;
   private readonly lobby: Lobby<Hall>;
   private readonly cork: UpgradeCork;

@@ -1,5 +1,5 @@
 import type { WebSocket } from 'uWebSockets.js';
-import { closeReason } from '../../media-socket.js';
+import { closeReason } from '../close-reason.js';
 import type { Socket } from '../transport.js';
 
 /** What uWebSockets.js keeps with a socket. */
