@@ -29,11 +29,13 @@ type Handler = (exchange: Exchange) => Promise<void>;
 /**
  * The user's routes by path and method.
  * @param isTaken whether a path is one of the gateway's
+ * @param scheme of the URLs that they are asked by
  * @throws TypeError for a name that is no method and path, for what is no function, and for a path that is taken
  */
 export function ownPaths(
   routes: OwnRoutes,
   isTaken: (path: string) => boolean,
+  scheme: 'http' | 'https',
 ): Record<string, Partial<Record<Method, Handler>>> {
   const paths: Record<string, Partial<Record<Method, Handler>>> = {};
   for (const [name, route] of Object.entries(routes)) {
@@ -45,16 +47,16 @@ export function ownPaths(
       );
     }
     if (isTaken(path)) throw new TypeError(`Expected a path that is free for a route but received ${path}`);
-    paths[path] = { ...paths[path], [method]: (exchange: Exchange) => answer(exchange, verb, route) };
+    paths[path] = { ...paths[path], [method]: (exchange: Exchange) => answer(exchange, verb, route, scheme) };
   }
   return paths;
 }
 
-async function answer(exchange: Exchange, method: string, route: OwnRoute): Promise<void> {
+async function answer(exchange: Exchange, method: string, route: OwnRoute, scheme: string): Promise<void> {
   const body = method === 'GET' ? undefined : await exchange.bytes(MAX_BODY_BYTES);
   const { path, hasBareQuery, query } = exchange;
   const host = exchange.header('host') || 'localhost';
-  const url = `http://${host}${path}${query || hasBareQuery ? '?' : ''}${query}`;
+  const url = `${scheme}://${host}${path}${query || hasBareQuery ? '?' : ''}${query}`;
   if (!HOST.test(host) || MISLEADING.test(path) || !URL.canParse(url)) {
     throw new GatewayError('GW_BAD_REQUEST', 'Expected a URL for a request but received another text', {
       status: 400,

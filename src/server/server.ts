@@ -169,6 +169,7 @@ export class Server {
     this.own = ownPaths(
       options.routes,
       (path) => taken.has(path) || /^\/(twilio|v1|dashboard)(\/|$)/.test(path),
+      options.tls === undefined ? 'http' : 'https',
     );
     options.descriptors.onChange = (isShort) => {
       for (const each of this.ports) each.crowded(isShort);

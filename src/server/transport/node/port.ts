@@ -36,6 +36,8 @@ export class NodePort implements Port {
       this.certificate === undefined
         ? createServer(LIMITS)
         : createSecureServer({ ...LIMITS, ...this.certificate, handshakeTimeout: IDLE_MS });
+    // Their bytes are bounded; of more than 2,000 Node would drop those at the end, a proxy's own among them.
+    this.server.maxHeadersCount = 0;
     this.server
       .on('connection', (socket: Socket) => this.connected(socket))
       .on('request', (message, response) => this.front.request(message, response))
