@@ -11,7 +11,7 @@ const UNIT = [
   'test/package/{arrows,dependencies,errors,platforms,readme,security,workflows}.test.ts',
 ];
 /** Each a folder of its own, since it takes its time or needs more than Node. */
-const SPECIAL = ['stream', 'fleet', 'native', 'soak', 'page'] as const;
+const SPECIAL = ['stream', 'fleet', 'native', 'soak', 'page', 'shipped'] as const;
 const folderOf = (name: string) => `test/${name}/**/*.test.ts`;
 
 const common = {
