@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import type { GatewayEvent } from '../../src/index.js';
 import { AudioSource } from '../../src/simulator/index.js';
-import { PUBLIC_URL } from '../support/caller.js';
-import { type FleetNode, startFleet } from '../support/fleet.js';
+import { PUBLIC_URL, postForm, voiceParameters } from '../support/caller.js';
+import { FleetNode, startFleet } from '../support/fleet.js';
 import { Receiver, SECRET } from '../support/receiver.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { eventually } from '../support/time.js';
@@ -58,5 +58,20 @@ describeOnRedis('a call that goes on at another node', () => {
     // Asked once: the decision goes with the call.
     expect(receiver.received.filter(({ body }) => body.type === 'call.route')).toHaveLength(1);
     expect(receiver.received.every(({ isSigned }) => isSigned)).toBe(true);
+  });
+
+  it('is begun by no node that another one, which says that it listens, may have it from', async () => {
+    const redis = await RedisServer.start();
+    const first = await FleetNode.start({ REDIS_URL: redis.url });
+    const alone = await postForm(first.url, '/twilio/voice', voiceParameters());
+    expect([alone.status, first.output.match(/"msg":"call"/g)?.length]).toEqual([200, 1]);
+    for (let i = 0; i < 3; i++) {
+      const second = await FleetNode.start({ REDIS_URL: redis.url });
+      expect((await postForm(first.url, '/twilio/voice', voiceParameters())).status).toBe(200);
+      second.child.kill('SIGTERM');
+      await second.exited;
+    }
+    // What was begun is logged before the webhook is answered.
+    expect(first.output.match(/"msg":"call"/g)).toHaveLength(1);
   });
 });

@@ -64,6 +64,8 @@ interface FleetEvents {
   handover: [handover: Handover];
 }
 
+/** Another node is waited for no longer until it knows of this one. */
+const LOOK_MS = 500;
 /** Twilio is told to ask again so often, after so many seconds each. */
 const AGAIN_SECONDS = [1, 1, 2, 3, 4, 5, 5, 5, 5, 5];
 /** A new caller is sent on so often, to whichever node the proxy picks. */
@@ -189,10 +191,16 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     this.keeper.open();
   }
 
-  /** Listens from now on: the others may count on it. */
+  /**
+   * Listens from now on: the others may count on it, and know that when this is over. One that does not would begin calls by itself
+   * whose sockets come here, and both would tell of their start.
+   */
   async serve(): Promise<void> {
     this.isServing = true;
-    if (this.redis.isUp) await this.nodes.beat();
+    if (!this.redis.isUp) return;
+    await this.nodes.beat();
+    const others = [...this.nodes.alive.keys()].filter((node) => node !== this.nodes.self);
+    await Promise.allSettled(others.map((node) => this.nodes.ask(node, 'look', {}, LOOK_MS)));
   }
 
   /** Leaves the fleet. */
@@ -416,6 +424,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         const again = { CallSid: String(callSid), CallStatus: String(callStatus) };
         return this.switchboard.answerReplay(new CallWebhookInput(again)) ?? null;
       }
+      case 'look':
+        await this.nodes.beat();
+        return true;
       case 'next':
         return this.released(callId, String(about.callSid)) ?? null;
       case 'moved':
