@@ -11,14 +11,14 @@ interface Locked {
 const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
   readonly packages: Readonly<Record<string, Locked>>;
 };
-const told = readFileSync(join(ROOT, 'LICENSE-THIRD-PARTY.md'), 'utf8');
+const told = readFileSync(join(ROOT, 'docs/third-party-licences.md'), 'utf8');
 /** What a user gets, and what of it npm leaves out where it is told to. */
 const shipped = Object.entries(packages).filter(([path, { dev }]) => path !== '' && dev !== true);
 const nameOf = (path: string) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
 const others = told.split('\n').find((line) => line.startsWith('All other packages')) ?? '';
 const open: readonly string[] = others.match(/[\w.-]+\w/g) ?? [];
 
-describe('LICENSE-THIRD-PARTY.md', () => {
+describe('docs/third-party-licences.md', () => {
   it('names every licence there is, and every package with one of its own', () => {
     expect(open).toContain('MIT');
     const odd = shipped.filter(([, { license = '' }]) =>
@@ -50,7 +50,7 @@ describe('LICENSE-THIRD-PARTY.md', () => {
 
   it('is in the package, beside a licence that machines know', () => {
     const { files, license } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-    expect([license, files.includes('LICENSE-THIRD-PARTY.md')]).toEqual(['MIT', true]);
+    expect([license, files.includes('docs')]).toEqual(['MIT', true]);
     expect(readFileSync(join(ROOT, 'LICENSE'), 'utf8')).toMatch(
       /^MIT License\n\nCopyright \(c\) \d{4} [^\n]+\n\nPermission is/,
     );
