@@ -7,7 +7,7 @@ const UNIT = [
   'test/doctor/captured-request.test.ts',
   'test/simulator/{audio,load-steps,playout,twiml}.test.ts',
   'test/{bridge,calls,calls/fleet,media,telemetry,twilio,webhooks}/*.test.ts',
-  'test/deploy/{compose,dockerfile,helm,prometheus,readme,systemd}.test.ts',
+  'test/deploy/{compose,dockerfile,prometheus,readme,systemd}.test.ts',
   'test/package/{arrows,dependencies,errors,platforms,readme,security,workflows}.test.ts',
 ];
 /** Each a folder of its own, since it takes its time or needs more than Node. */

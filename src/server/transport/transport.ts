@@ -8,8 +8,8 @@ import type { Logger } from '../../telemetry/log.js';
  *
  * Connections: a request whose line and headers are longer than {@link MAX_HEADER_BYTES} is answered 431, one of another version
  * than HTTP/1.1 505, one that does not say in exactly one way where its body ends 400, and the connection ends. What is no HTTP is
- * answered 400, or cut after some ten seconds of silence (half a minute within a body), as any connection is. Requests are handed out as they come, also in
- * the turn of another one; a client that sends its next request before it has its answer is cut.
+ * answered 400, or cut after some ten seconds of silence (half a minute within a body), as any connection is. Requests are
+ * handed out as they come, also in the turn of another one; a client that sends its next request before it has its answer is cut.
  *
  * A handler that throws costs its own connection and is logged.
  */
