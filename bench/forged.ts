@@ -1,9 +1,9 @@
 import { Agent } from 'node:http';
+import type { CallService } from '../src/calls/call-service.js';
 import { table } from '../src/cli/table.js';
-import type { CallService } from '../src/server/call-service.js';
-import { type Exchange, errorBody } from '../src/server/exchange.js';
-import { Gatekeeper } from '../src/server/gatekeeper.js';
-import { TwilioRoutes } from '../src/server/twilio-routes.js';
+import { Gatekeeper } from '../src/http/request-authenticator.js';
+import { type Exchange, errorBody } from '../src/http/request-context.js';
+import { TwilioRoutes } from '../src/http/twilio-routes.js';
 import { Account } from './capacity/account.js';
 import { coresOf, pinSelf } from './capacity/cores.js';
 import { answerOf, startChild } from './child.js';

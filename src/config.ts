@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { isCommander } from './bridge/stream/command-rule.js';
-import { isRedisUrl } from './calls/fleet/redis-address.js';
 import { GatewayError } from './errors.js';
+import { isRedisUrl } from './fleet/redis-address.js';
+import { isNetwork } from './http/strangers.js';
+import { SERVERS, type ServerChoice } from './http/transport/servers.js';
 import { TRANSCODERS } from './media/transcoders.js';
-import { isNetwork } from './server/strangers.js';
-import { SERVERS, type ServerChoice } from './server/transport/servers.js';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
 import { isPublicUrl } from './twilio/public-url.js';
 import { isWebhookSecret } from './webhooks/signature.js';

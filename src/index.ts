@@ -20,18 +20,34 @@ export {
 export { StreamBridge, type StreamBridgeOptions, type StreamBridgeStats } from './bridge/stream/bridge.js';
 export type { MediaWorkerState } from './bridge/stream/worker-pool.js';
 export { type CallState, type EndCause, TwilioCall } from './calls/call.js';
+export type { CallReport } from './calls/call-report.js';
+export type { PlacedCall } from './calls/call-service.js';
+export type { CallDecision, PhoneCall, PrepareCallHook } from './calls/decision.js';
+export type { PlaceCallRequest } from './calls/place-call.js';
 export { TwilioCallRegistry, TwilioCallRegistry as CallRegistry } from './calls/registry.js';
 export type { CallResult } from './calls/result.js';
 export { Clock, type Patience, systemClock, type Timer } from './clock.js';
 export { type Config, readConfig } from './config.js';
+export type { PlayEnd, PlayResult } from './control/call-audio.js';
+export type { Controls, PlayStarted, Transferred } from './control/controls.js';
+export type {
+  DtmfRequest,
+  HoldRequest,
+  MuteRequest,
+  PlayRequest,
+  TransferRequest,
+} from './control/requests.js';
 export { GatewayError } from './errors.js';
 export type { EventCall, EventData, EventType, GatewayEvent } from './events/event.js';
 export type { EventLog } from './events/event-log.js';
 export type { EventWebhookOptions } from './events/event-webhooks.js';
+export type { Handover } from './fleet/fleet.js';
 export { createGateway, Gateway, type GatewayOptions, type GatewayStats } from './gateway.js';
+export { fromWs, type WsData, type WsSocket } from './http/from-ws.js';
+export type { OwnRoute, OwnRoutes } from './http/own-routes.js';
+export type { ServerChoice } from './http/transport/servers.js';
 export { FRAME_MS, FRAME_SAMPLES, type FrameSink, SAMPLE_RATE } from './media/frame.js';
 export { alawToPcm, mulawToPcm, pcmToAlaw, pcmToMulaw, TWILIO_SAMPLE_RATE } from './media/g711.js';
-export type { MarkEcho } from './media/marks.js';
 export { createResampler, type RateConverter, RESAMPLER_RATES } from './media/rate-converter.js';
 export {
   createTranscoder,
@@ -39,35 +55,19 @@ export {
   type Transcoder,
   type TranscoderOptions,
 } from './media/transcoder.js';
-export type { RouterOptions } from './router/call-router.js';
-export type { RouterQuestion } from './router/question.js';
-export type { CallReport } from './server/call-report.js';
-export type { PlacedCall } from './server/call-service.js';
-export type { PlayEnd, PlayResult } from './server/control/call-audio.js';
-export type { Controls, PlayStarted, Transferred } from './server/control/controls.js';
-export type {
-  DtmfRequest,
-  HoldRequest,
-  MuteRequest,
-  PlayRequest,
-  TransferRequest,
-} from './server/control/requests.js';
-export type { CallDecision, PhoneCall, PrepareCallHook } from './server/decision.js';
-export type { Handover } from './server/fleet/fleet.js';
-export { fromWs, type WsData, type WsSocket } from './server/from-ws.js';
-export type { MediaSocket } from './server/media-socket.js';
+export type { MarkEcho } from './phone/marks.js';
+export type { MediaSocket } from './phone/media-socket.js';
 export {
   type MediaStreamOptions,
   type StreamEnd,
   type StreamStart,
   TwilioMediaStream,
   TwilioMediaStream as MediaStream,
-} from './server/media-stream.js';
-export type { OwnRoute, OwnRoutes } from './server/own-routes.js';
-export type { PlaceCallRequest } from './server/place-call.js';
-export type { RecordingEnd, RecordingResult } from './server/recording/recording.js';
-export type { RecordingView, RecordRequest } from './server/recording/recordings.js';
-export type { ServerChoice } from './server/transport/servers.js';
+} from './phone/media-stream.js';
+export type { RecordingEnd, RecordingResult } from './recording/recording.js';
+export type { RecordingView, RecordRequest } from './recording/recordings.js';
+export type { RouterOptions } from './router/call-router.js';
+export type { RouterQuestion } from './router/question.js';
 export type { LatencySummary } from './telemetry/histogram.js';
 export type { LatencySummaries } from './telemetry/latencies.js';
 export type { TrafficCounts } from './telemetry/traffic.js';

@@ -2,7 +2,7 @@
 // collections take tens of milliseconds of the only core.
 
 import { createGateway } from '../../dist/index.js';
-import { LeadProbe } from '../../dist/server/lead-probe.js';
+import { LeadProbe } from '../../dist/phone/lead-probe.js';
 
 const { probes, ...options } = JSON.parse(process.argv[2] ?? '{}');
 // What probes cost is told by gateways that send none, and as many as they can: one a second is lost in a machine's noise.

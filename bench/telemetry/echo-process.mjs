@@ -2,7 +2,7 @@
 // process has one way of taking them, as a gateway has, so that the compiler sees what it sees there. Of the built gateway:
 // the loader for TypeScript has a thread of its own.
 
-import { TwilioMediaStream } from '../../dist/server/media-stream.js';
+import { TwilioMediaStream } from '../../dist/phone/media-stream.js';
 import { AudioSource } from '../../dist/simulator/index.js';
 import { CallLatencies } from '../../dist/telemetry/call-latencies.js';
 import { Latencies } from '../../dist/telemetry/latencies.js';

@@ -1,5 +1,5 @@
 import type { FrameSink } from '../media/frame.js';
-import type { MarkEcho } from '../media/marks.js';
+import type { MarkEcho } from '../phone/marks.js';
 
 /** What a bridge needs to know of a call. */
 export interface JoinRequest {

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
+import type { PlacedCall } from '../calls/call-service.js';
 import { GatewayError } from '../errors.js';
 import type { Gateway } from '../gateway.js';
-import type { PlacedCall } from '../server/call-service.js';
 import { gatewayFor, stopped } from './serve.js';
 import { readSettings } from './settings.js';
 import type { Shell } from './shell.js';

@@ -1,10 +1,10 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { isNode, isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import type { CallDecision } from '../calls/decision.js';
+import { decisionMistakes } from '../calls/decision-check.js';
 import { SETTINGS } from '../config.js';
 import { describe, GatewayError } from '../errors.js';
 import { DEFAULT_NUMBER, NumberPlan } from '../router/number-plan.js';
-import type { CallDecision } from '../server/decision.js';
-import { decisionMistakes } from '../server/decision-check.js';
 
 /** Largest configuration file taken, in bytes. */
 const MAX_FILE_BYTES = 256 * 1024;

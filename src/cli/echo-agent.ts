@@ -1,5 +1,5 @@
 import type { Bridge, BridgeLeg, PhoneLine } from '../bridge/bridge.js';
-import { NO_STAMP } from '../telemetry/stamp.js';
+import { NO_STAMP } from '../telemetry/ingress-time.js';
 
 /** Somebody in a call who says again whatever is said. */
 export class EchoAgent {

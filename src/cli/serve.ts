@@ -1,9 +1,9 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { Command } from 'commander';
+import type { PhoneCall } from '../calls/decision.js';
 import type { Config } from '../config.js';
 import type { Gateway } from '../gateway.js';
 import type { NumberPlan } from '../router/number-plan.js';
-import type { PhoneCall } from '../server/decision.js';
 import type { Logger } from '../telemetry/log.js';
 import { configOf, readSettings, type SettingsFlags } from './settings.js';
 import type { Shell } from './shell.js';

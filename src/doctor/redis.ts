@@ -1,7 +1,7 @@
-import { RedisLink } from '../calls/fleet/redis.js';
-import { nameOf, parseRedisUrl, type RedisAddress } from '../calls/fleet/redis-address.js';
-import { RegistryTrial } from '../calls/fleet/registry-trial.js';
 import type { Clock } from '../clock.js';
+import { RedisLink } from '../fleet/redis.js';
+import { nameOf, parseRedisUrl, type RedisAddress } from '../fleet/redis-address.js';
+import { RegistryTrial } from '../fleet/registry-trial.js';
 import type { Check } from './check.js';
 
 /** Whether the shared registry serves: what is done for a call is done with it. */

@@ -1,8 +1,8 @@
-import type { HandoverReason } from '../calls/fleet/ledger.js';
-import type { MarkEcho } from '../media/marks.js';
-import type { CallReport } from '../server/call-report.js';
-import type { PlayResult } from '../server/control/call-audio.js';
-import type { RecordingResult } from '../server/recording/recording.js';
+import type { CallReport } from '../calls/call-report.js';
+import type { PlayResult } from '../control/call-audio.js';
+import type { HandoverReason } from '../fleet/redis-call-registry.js';
+import type { MarkEcho } from '../phone/marks.js';
+import type { RecordingResult } from '../recording/recording.js';
 
 /** What each type of event says besides the call. Fields and types are added, never changed, within a version. */
 export interface EventData {

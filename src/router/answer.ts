@@ -1,6 +1,6 @@
+import type { CallDecision } from '../calls/decision.js';
+import { checkDecision } from '../calls/decision-check.js';
 import { GatewayError } from '../errors.js';
-import type { CallDecision } from '../server/decision.js';
-import { checkDecision } from '../server/decision-check.js';
 import type { WebhookAnswer } from '../webhooks/sender.js';
 
 /**

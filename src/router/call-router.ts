@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import type { CallDecision, PhoneCall } from '../calls/decision.js';
+import { checkDecision } from '../calls/decision-check.js';
 import type { Clock } from '../clock.js';
 import { expected, type GatewayError } from '../errors.js';
-import type { CallDecision, PhoneCall } from '../server/decision.js';
-import { checkDecision } from '../server/decision-check.js';
 import { LatencyHistogram } from '../telemetry/histogram.js';
+import { STAMPS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Figure } from '../telemetry/metrics.js';
-import { STAMPS_PER_MICROSECOND } from '../telemetry/stamp.js';
 import type { Refusal } from '../twilio/twiml.js';
 import { Delivery } from '../webhooks/delivery.js';
 import { isPassingStatus, type WebhookAnswer, WebhookSender } from '../webhooks/sender.js';

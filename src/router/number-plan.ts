@@ -1,4 +1,4 @@
-import type { CallDecision, PhoneCall } from '../server/decision.js';
+import type { CallDecision, PhoneCall } from '../calls/decision.js';
 
 /** Stands for every number that has no entry of its own. */
 export const DEFAULT_NUMBER = 'default';

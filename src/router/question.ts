@@ -1,4 +1,4 @@
-import type { PhoneCall } from '../server/decision.js';
+import type { PhoneCall } from '../calls/decision.js';
 
 /** Place names and the like of one side, as far as Twilio says. */
 export interface Side {

@@ -1,5 +1,5 @@
 import { LatencyHistogram } from '../telemetry/histogram.js';
-import { STAMPS_PER_MICROSECOND } from '../telemetry/stamp.js';
+import { STAMPS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
 
 /** Percentiles in milliseconds; all 0 while there is nothing to tell of. */
 export interface Percentiles {

@@ -3,7 +3,6 @@ import { expected, GatewayError } from '../errors.js';
 import { AudioSource } from './audio.js';
 import { FrameClock } from './clock.js';
 import type { DialMapping } from './dial.js';
-import { Ear } from './ear.js';
 import { twilioCodeOf, twilioError } from './errors.js';
 import { type Handover, handoversOf } from './handover.js';
 import type { Histogram } from './histogram.js';
@@ -12,6 +11,7 @@ import type { ProtocolWarning } from './inbox.js';
 import type { LineProfile } from './line.js';
 import type { StreamReport } from './measurement.js';
 import { printableUrl } from './printable-url.js';
+import { Ear } from './sound-detector.js';
 import { SimulatedStream, type StreamEnd, type StreamFaults } from './stream.js';
 import {
   MAX_REDIRECT_VERBS,

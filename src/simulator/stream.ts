@@ -8,7 +8,6 @@ import { FRAME_BYTES, FRAME_MS } from './audio.js';
 import type { FrameClock, Ticker } from './clock.js';
 import { type DelayTrack, delaysOf } from './delay-track.js';
 import { type DialMapping, destinationOf } from './dial.js';
-import type { Ear } from './ear.js';
 import type { LeftOut } from './echo-pairs.js';
 import { twilioError } from './errors.js';
 import type { StreamTimes } from './handover.js';
@@ -20,6 +19,7 @@ import { type AudioProof, Measurement, type Pairing, type StreamReport } from '.
 import { decodeMulaw } from './mulaw.js';
 import { PlayoutBuffer } from './playout.js';
 import { printableUrl } from './printable-url.js';
+import type { Ear } from './sound-detector.js';
 import { Voice } from './voice.js';
 import { signatureOf } from './webhook.js';
 

@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from '../clock.js';
 import { bucketOf, LatencyHistogram, sizeOf } from './histogram.js';
+import { type Stamp, stampNow } from './ingress-time.js';
 import { Latencies, type LatencySummaries } from './latencies.js';
 import type { LatencyCounts } from './recent-latency.js';
-import { type Stamp, stampNow } from './stamp.js';
 
 /** The stages of {@link Latencies} by number, as the way of a frame names them. */
 export const STAGE = {

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../clock.js';
 import { LatencyHistogram, type LatencySummary } from './histogram.js';
-import { STAMPS_PER_MICROSECOND } from './stamp.js';
+import { STAMPS_PER_MICROSECOND } from './ingress-time.js';
 
 const TICK_MS = 10;
 const WINDOW_MS = 1_000;

@@ -1,4 +1,4 @@
-import { STAMPS_PER_MICROSECOND } from './stamp.js';
+import { STAMPS_PER_MICROSECOND } from './ingress-time.js';
 
 /** Buckets a power of two, as the power: 32 are at most 3.2 % wide. */
 const FINE = 5;

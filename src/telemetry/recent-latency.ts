@@ -1,5 +1,5 @@
 import { quantileStamps, upperEdge } from './histogram.js';
-import { STAMPS_PER_MICROSECOND } from './stamp.js';
+import { STAMPS_PER_MICROSECOND } from './ingress-time.js';
 
 /** Counts of values by bucket that only ever grow, until they begin anew. */
 export interface LatencyCounts {

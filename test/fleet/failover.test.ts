@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { RedisLink } from '../../src/calls/fleet/redis.js';
-import { RegistryTrial } from '../../src/calls/fleet/registry-trial.js';
 import { systemClock } from '../../src/clock.js';
+import { RedisLink } from '../../src/fleet/redis.js';
+import { RegistryTrial } from '../../src/fleet/registry-trial.js';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import { PUBLIC_URL } from '../support/caller.js';
 import { type Fleet, type FleetNode, startFleet } from '../support/fleet.js';

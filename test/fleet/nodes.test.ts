@@ -1,7 +1,7 @@
 import { afterEach, expect, it } from 'vitest';
-import { type NodeState, Nodes } from '../../src/calls/fleet/nodes.js';
-import { RedisLink } from '../../src/calls/fleet/redis.js';
 import { systemClock } from '../../src/clock.js';
+import { type NodeState, Nodes } from '../../src/fleet/nodes.js';
+import { RedisLink } from '../../src/fleet/redis.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { sleep } from '../support/time.js';
 

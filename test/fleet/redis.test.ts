@@ -1,8 +1,8 @@
 import { afterEach, expect, it } from 'vitest';
-import { RedisLink, script } from '../../src/calls/fleet/redis.js';
-import { isRedisUrl, parseRedisUrl } from '../../src/calls/fleet/redis-address.js';
-import { RegistryTrial } from '../../src/calls/fleet/registry-trial.js';
 import { type Clock, systemClock } from '../../src/clock.js';
+import { RedisLink, script } from '../../src/fleet/redis.js';
+import { isRedisUrl, parseRedisUrl } from '../../src/fleet/redis-address.js';
+import { RegistryTrial } from '../../src/fleet/registry-trial.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { eventually } from '../support/time.js';
 import { VirtualClock } from '../support/virtual-clock.js';

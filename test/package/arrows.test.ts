@@ -20,9 +20,9 @@ const isWithin = (file: string, room: string) => file === room || file.startsWit
 it.each([
   ['media', []],
   ['twilio', []],
-  ['server/transport', []],
-  ['server/transport/node', ['server/transport']],
-  ['server/transport/uws', ['server/transport']],
+  ['http/transport', []],
+  ['http/transport/node', ['http/transport']],
+  ['http/transport/uws', ['http/transport']],
 ])('src/%s imports nothing that stands above it or beside it', (room, below) => {
   const own = arrows.filter(({ from }) => isWithin(from, room));
   expect(own.length).toBeGreaterThan(3);

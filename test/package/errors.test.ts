@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { openApiDocument } from '../../src/server/openapi/document.js';
+import { openApiDocument } from '../../src/http/openapi/document.js';
 
 const root = fileURLToPath(new URL('../../src', import.meta.url));
 /** Whole codes: those of the simulator that end in a number are Twilio's own. */

@@ -108,7 +108,7 @@ const contract: Check = {
       TRANSPORT_COMMAND: JSON.stringify([program, ...args]),
       TRANSPORT_DIST: '/project/node_modules/trunkline/dist',
     };
-    const suite = ['vitest', 'run', '--project', 'integration', 'test/transport'];
+    const suite = ['vitest', 'run', '--project', 'integration', 'test/http/transport'];
     const { code, output } = await runProgram('npx', suite, env);
     const passed = /Tests +(\d+) passed/.exec(output)?.[1];
     return code === 0 && passed !== undefined ? { says: `${passed} passed` } : { says: NO, fault: output };

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { expect, it } from 'vitest';
-import { IDLE_SECONDS } from '../../src/server/transport/transport.js';
-import { frame, OPCODES } from '../transport/frames.js';
-import { handshake, RawClient, request } from '../transport/raw-client.js';
-import { newKey, overTransports } from '../transport/transport-server.js';
+import { IDLE_SECONDS } from '../../src/http/transport/transport.js';
+import { frame, OPCODES } from '../http/transport/frames.js';
+import { handshake, RawClient, request } from '../http/transport/raw-client.js';
+import { newKey, overTransports } from '../http/transport/transport-server.js';
 
 /** Longer than a connection may be silent that owes a request. */
 const LONG_MS = 20_000;

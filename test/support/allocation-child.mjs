@@ -1,10 +1,10 @@
 // Bytes of JavaScript heap that a frame leaves behind, in and out. Started with --expose-gc and a young generation larger
 // than what is left in a piece, so that nothing is collected while it counts.
 
+import { CallAudio } from '../../dist/control/call-audio.js';
+import { Clip } from '../../dist/control/clip.js';
 import { createTranscoder, fromWs, TwilioMediaStream } from '../../dist/index.js';
-import { Clip } from '../../dist/media/clip.js';
 import { core } from '../../dist/media/thread-core.js';
-import { CallAudio } from '../../dist/server/control/call-audio.js';
 
 const PIECES = 10;
 /** Of a piece: a million in all on the hot path. */

@@ -1,7 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { expect } from 'vitest';
-import { openApiDocument } from '../../src/server/openapi/document.js';
+import { openApiDocument } from '../../src/http/openapi/document.js';
 
 interface Response {
   readonly description?: string;

@@ -1,5 +1,5 @@
 import { afterEach, vi } from 'vitest';
-import { Clips } from '../../src/server/control/clips.js';
+import { Clips } from '../../src/control/clips.js';
 
 afterEach(() => {
   vi.restoreAllMocks();

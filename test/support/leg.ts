@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import WebSocket from 'ws';
-import type { LegEvent } from '../../src/server/legs/leg-messages.js';
+import type { LegEvent } from '../../src/legs/leg-messages.js';
 import { eventually } from './time.js';
 
 /** The control key of tests. */

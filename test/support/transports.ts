@@ -1,4 +1,4 @@
-import { chooseTransport } from '../../src/server/transport/choice.js';
+import { chooseTransport } from '../../src/http/transport/choice.js';
 import { needs } from './needs.js';
 
 const hasUws = needs('uWebSockets.js', 'a Node and a C library that it has a binary for', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LatencyHistogram } from '../../src/telemetry/histogram.js';
-import { stampNow, stampsBetween } from '../../src/telemetry/stamp.js';
+import { stampNow, stampsBetween } from '../../src/telemetry/ingress-time.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
 /** Widest bucket relative to its values. */

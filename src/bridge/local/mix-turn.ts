@@ -1,5 +1,5 @@
 import type { FrameRing } from '../../media/frame-ring.js';
-import { NO_STAMP, type Stamp } from '../../telemetry/stamp.js';
+import { NO_STAMP, type Stamp } from '../../telemetry/ingress-time.js';
 
 /** A member this many frames ahead of another no longer waits for it. */
 export const PATIENCE_FRAMES = 2;

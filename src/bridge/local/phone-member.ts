@@ -1,4 +1,4 @@
-import type { MarkEcho } from '../../media/marks.js';
+import type { MarkEcho } from '../../phone/marks.js';
 import type { AnsweredFacts, BridgeLeg, PhoneLine } from '../bridge.js';
 import { RoomMember } from './member.js';
 import type { Room } from './room.js';

@@ -1,7 +1,7 @@
 import { expected, GatewayError } from '../../errors.js';
 import type { FrameSink } from '../../media/frame.js';
-import type { MarkEcho } from '../../media/marks.js';
-import type { Stamp } from '../../telemetry/stamp.js';
+import type { MarkEcho } from '../../phone/marks.js';
+import type { Stamp } from '../../telemetry/ingress-time.js';
 import type { PhoneLine } from '../bridge.js';
 import { StreamBridge } from './bridge.js';
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
 import type { FrameClock, Ticking } from '../../media/frame-clock.js';
-import { NO_STAMP } from '../../telemetry/stamp.js';
+import { NO_STAMP } from '../../telemetry/ingress-time.js';
 import type { PhoneLine } from '../bridge.js';
 
 /** What a caller hears while there is nobody to hear. */

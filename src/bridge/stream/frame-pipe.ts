@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { FRAME_SAMPLES } from '../../media/frame.js';
-import { fromMachineStamp, type Stamp, toMachineStamp } from '../../telemetry/stamp.js';
+import { fromMachineStamp, type Stamp, toMachineStamp } from '../../telemetry/ingress-time.js';
 
 const HEADER_BYTES = 8;
 const FRAME_BYTES = FRAME_SAMPLES * 2;

@@ -1,9 +1,9 @@
 import type { Clock, Patience, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { FrameClock } from '../../media/frame-clock.js';
-import type { MarkEcho } from '../../media/marks.js';
+import type { MarkEcho } from '../../phone/marks.js';
+import type { Stamp } from '../../telemetry/ingress-time.js';
 import type { Logger } from '../../telemetry/log.js';
-import type { Stamp } from '../../telemetry/stamp.js';
 import type { AnsweredFacts, BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
 import type { Administration } from './administration.js';
 import type { CallName } from './call-name.js';

@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.js';
 import type { FrameSink } from '../../media/frame.js';
-import { DEFAULT_LEAD_MS, Playout } from '../../media/playout.js';
-import type { Stamp } from '../../telemetry/stamp.js';
+import { DEFAULT_LEAD_MS, Playout } from '../../phone/playout.js';
+import type { Stamp } from '../../telemetry/ingress-time.js';
 import { type AudioSource, BLOCK_MS, BLOCK_SAMPLES } from './rtc-stack.js';
 
 /** Late frames are waited for this long before silence takes their place. */

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { type Duplex, PassThrough } from 'node:stream';
 import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
-import type { Stamp } from '../../telemetry/stamp.js';
+import type { Stamp } from '../../telemetry/ingress-time.js';
 import { FramePipe } from './frame-pipe.js';
 import type { Join, JoinQueue } from './join-queue.js';
 import type { Departure, ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { FramePipe } from '../../../src/bridge/stream/frame-pipe.js';
 import { systemClock } from '../../../src/clock.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
-import { NO_STAMP, stampNow } from '../../../src/telemetry/stamp.js';
+import { NO_STAMP, stampNow } from '../../../src/telemetry/ingress-time.js';
 import { eventually } from '../../support/time.js';
 
 interface Received {

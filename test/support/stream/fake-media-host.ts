@@ -8,7 +8,7 @@ import type {
 } from '../../../src/bridge/stream/participant.js';
 import type { Clock, Timer } from '../../../src/clock.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
-import { stampNow } from '../../../src/telemetry/stamp.js';
+import { stampNow } from '../../../src/telemetry/ingress-time.js';
 import type { StreamApp } from './app.js';
 import type { CallState } from './call-state.js';
 import type { CoordinatorEvent, MediaServers } from './coordinator-sockets.js';

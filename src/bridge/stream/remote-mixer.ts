@@ -1,0 +1,196 @@
+import type { Clock } from '../../clock.js';
+import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
+import { FrameRing } from '../../media/frame-ring.js';
+import { core } from '../../media/thread-core.js';
+import { type Stamp, stampNow } from '../../telemetry/ingress-time.js';
+import { type AudioSink, type AudioStream, BLOCK_SAMPLES, type RtcStack } from './rtc-stack.js';
+import { Tail } from './tail.js';
+
+/** A voice this many blocks (of 10 ms) behind another is no longer waited for. */
+const PATIENCE_BLOCKS = 3;
+const SAMPLE_RATE = 48_000;
+
+/** One that may be heard: a session of a participant, and its audio while it has any. */
+export interface Speaker {
+  readonly sessionId: string;
+  readonly audioStream?: AudioStream | undefined;
+}
+
+/** What the phone hears of a call: all voices of the others mixed into frames of 20 ms. */
+export class Ear {
+  private voices: readonly Voice[] = [];
+  private speakers: readonly Speaker[] = [];
+  private onSilent: (() => void) | undefined;
+  private mixer = new BlockMixer(0);
+  private readonly frame = new Int16Array(FRAME_SAMPLES);
+  private readonly halves = [
+    this.frame.subarray(0, BLOCK_SAMPLES),
+    this.frame.subarray(BLOCK_SAMPLES),
+  ] as const;
+  private half = 0;
+  private stamp: Stamp = 0;
+
+  constructor(
+    private readonly stack: RtcStack,
+    private readonly sink: FrameSink,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Listens to these and to nobody else. A voice whose stream was replaced, as by a reconnect, is taken up anew; what
+   * somebody said who has left is heard to its end.
+   */
+  listenTo(speakers: readonly Speaker[]): void {
+    this.speakers = speakers;
+    const present = new Set(speakers.map(({ sessionId }) => sessionId));
+    const heard = new Map(this.voices.map((voice) => [voice.stream, voice]));
+    const voices: Voice[] = [];
+    for (const { sessionId, audioStream } of speakers) {
+      const [track] = audioStream?.getAudioTracks() ?? [];
+      if (audioStream === undefined || track === undefined) continue;
+      const known = heard.get(audioStream);
+      known?.stay();
+      heard.delete(audioStream);
+      voices.push(
+        known ??
+          new Voice(sessionId, audioStream, (voice) =>
+            this.stack.createAudioSink(track, (samples, sampleRate) => this.hear(voice, samples, sampleRate)),
+          ),
+      );
+    }
+    for (const voice of heard.values()) {
+      const isLeaving = !present.has(voice.sessionId) && !voice.isSpent;
+      if (isLeaving) {
+        voice.tail ??= new Tail(this.clock, () => this.spend(voice));
+        voices.push(voice);
+      } else voice.close();
+    }
+    if (voices.length === this.voices.length && voices.every((voice) => this.voices.includes(voice))) return;
+    // What waits for a mix of other voices would be stale in the next one.
+    for (const voice of voices) voice.blocks.clear();
+    this.voices = voices;
+    this.mixer = new BlockMixer(voices.length);
+  }
+
+  /** Listens to the end of what is on its way, and then to nobody. */
+  async finish(): Promise<void> {
+    const silent = new Promise<void>((resolve) => {
+      this.onSilent = resolve;
+    });
+    this.listenTo([]);
+    if (this.voices.length > 0) await silent;
+  }
+
+  close(): void {
+    for (const voice of this.voices) voice.close();
+    this.voices = [];
+    this.onSilent?.();
+  }
+
+  private spend(voice: Voice): void {
+    voice.isSpent = true;
+    this.listenTo(this.speakers);
+    if (this.voices.length === 0) this.onSilent?.();
+  }
+
+  private hear(voice: Voice, samples: Int16Array, sampleRate: number): void {
+    // Before the first packet the track gives silence at another rate.
+    if (sampleRate !== SAMPLE_RATE || samples.length !== BLOCK_SAMPLES) return;
+    const stamp = stampNow(this.clock);
+    if (this.voices.length === 1) this.emit(samples, stamp);
+    else {
+      voice.talks = true;
+      voice.blocks.push(samples, stamp);
+      while (this.isMixDue()) this.emit(this.mixer.mix(this.voices), this.mixer.stamp);
+    }
+    voice.tail?.hear(samples);
+  }
+
+  /** Every voice has a block, or one has waited long enough. */
+  private isMixDue(): boolean {
+    let longest = 0;
+    let missing = false;
+    for (const { blocks, talks } of this.voices) {
+      if (blocks.length > longest) longest = blocks.length;
+      if (talks && blocks.length === 0) missing = true;
+    }
+    if (longest === 0) return false;
+    if (!missing) return true;
+    if (longest < PATIENCE_BLOCKS) return false;
+    for (const voice of this.voices) if (voice.blocks.length === 0) voice.talks = false;
+    return true;
+  }
+
+  private emit(block: Int16Array, stamp: Stamp): void {
+    // A frame is as old as its first half.
+    if (this.half === 0) this.stamp = stamp;
+    (this.halves[this.half] as Int16Array).set(block);
+    this.half ^= 1;
+    if (this.half === 0) this.sink.write(this.frame, this.stamp);
+  }
+}
+
+/** One remote track and what of it waits to be mixed. */
+class Voice {
+  readonly blocks = new FrameRing(PATIENCE_BLOCKS + 1, BLOCK_SAMPLES);
+  /** Whether others wait for it before they are mixed. */
+  talks = false;
+  /** What is left of it, when who said it has gone. */
+  tail: Tail | undefined;
+  isSpent = false;
+  private readonly sink: AudioSink;
+
+  constructor(
+    readonly sessionId: string,
+    readonly stream: AudioStream,
+    open: (voice: Voice) => AudioSink,
+  ) {
+    this.sink = open(this);
+  }
+
+  /** Whoever said it is here after all. */
+  stay(): void {
+    this.tail?.close();
+    this.tail = undefined;
+  }
+
+  close(): void {
+    this.tail?.close();
+    this.sink.stop();
+  }
+}
+
+/** Memory of a mix, made once for a number of voices. */
+class BlockMixer {
+  /** When the oldest of the last mix arrived. */
+  stamp: Stamp = 0;
+  private readonly inputs: Int16Array;
+  private readonly inputBlocks: readonly Int16Array[];
+  private readonly active: Uint8Array;
+  private readonly output = new Int16Array(BLOCK_SAMPLES);
+
+  constructor(voices: number) {
+    this.inputs = new Int16Array(voices * BLOCK_SAMPLES);
+    this.inputBlocks = Array.from({ length: voices }, (_, i) =>
+      this.inputs.subarray(i * BLOCK_SAMPLES, (i + 1) * BLOCK_SAMPLES),
+    );
+    this.active = new Uint8Array(voices);
+  }
+
+  /** The sum of every voice's oldest block; good until the next mix. */
+  mix(voices: readonly Voice[]): Int16Array {
+    let mixed = 0;
+    for (let i = 0; i < voices.length; i++) {
+      const { blocks } = voices[i] as Voice;
+      const block = blocks.oldest;
+      this.active[i] = block === undefined ? 0 : 1;
+      if (block === undefined) continue;
+      (this.inputBlocks[i] as Int16Array).set(block);
+      const arrived = blocks.oldestStamp;
+      if (mixed++ === 0 || ((arrived - this.stamp) | 0) < 0) this.stamp = arrived;
+      blocks.drop();
+    }
+    core.mix(this.inputs, this.active, this.output);
+    return this.output;
+  }
+}

@@ -1,0 +1,93 @@
+import type { Switchboard } from '../calls/switchboard.js';
+import type { Clock } from '../clock.js';
+import type { Logger } from '../telemetry/log.js';
+import { HandoverWindow } from './handover-limiter.js';
+import type { Nodes } from './nodes.js';
+
+/** How long each call is waited for, and how long it takes when things go well. */
+const PATIENCE_MS = 2_000;
+const USUAL_MS = 1_000;
+/** How often a node that waits for its calls looks for another that would take them. */
+const LOOK_MS = 1_000;
+
+/** How a node leaves its fleet: none of its callers is hung up for that. */
+export class Departure {
+  private readonly window: HandoverWindow;
+
+  constructor(
+    private readonly switchboard: Switchboard,
+    private readonly nodes: Nodes,
+    private readonly log: Logger,
+    private readonly clock: Clock,
+    /** Told, perhaps more than once, when there are others who take calls: new ones need not come here. */
+    private readonly onRelieved: () => Promise<void>,
+  ) {
+    this.window = new HandoverWindow(PATIENCE_MS, clock);
+  }
+
+  /** A call goes on elsewhere. */
+  settled(callId: string): void {
+    this.window.settled(callId);
+  }
+
+  /**
+   * Takes no new calls; hands the running ones to other nodes as soon as there is one, or waits for their ends. What is
+   * left after the grace is closed for whoever comes to take it.
+   */
+  async go(graceMs: number): Promise<void> {
+    const { switchboard, window, clock } = this;
+    const until = clock.now() + graceMs;
+    switchboard.beginDrain();
+    await this.nodes.beat();
+    await this.findTakers(until);
+    const hurry = clock.after(Math.max(0, until - clock.now()), () => window.open());
+    await this.handOver(until);
+    await Promise.race([switchboard.answersGiven(), window.opened]);
+    await switchboard.placed();
+    clock.cancel(hurry);
+    this.endAll();
+  }
+
+  /** Closes all calls at once, for whoever comes to take them. */
+  endAll(): void {
+    this.switchboard.beginDrain();
+    this.window.open();
+    for (const { call, decision } of this.switchboard.all) {
+      // Who rings by now connects elsewhere: the others know of it. Who is not answered yet is told that we are busy.
+      if (call.state === 'ringing') call.end(decision === undefined ? 'drain' : 'moved');
+      else call.end('handed-over');
+    }
+  }
+
+  private async findTakers(until: number): Promise<void> {
+    const { switchboard, nodes } = this;
+    while (switchboard.activeCalls > 0 && nodes.takers.length === 0) {
+      const left = until - this.clock.now();
+      if (left <= 0) return;
+      const graceMs = Math.round(left);
+      this.log.info({ calls: switchboard.activeCalls, graceMs }, 'draining: no other node, waiting');
+      await switchboard.idle(Math.min(left, LOOK_MS));
+      await nodes.beat();
+    }
+    if (nodes.takers.length > 0) await this.onRelieved();
+  }
+
+  private async handOver(until: number): Promise<void> {
+    const { nodes, window } = this;
+    const sessions = this.switchboard.all;
+    const calls = sessions.length;
+    if (calls > 0) this.log.info({ calls, nodes: nodes.takers.length }, 'draining: handing over');
+    for (const { call, decision } of sessions) {
+      if (call.state === 'ringing' && decision !== undefined) call.end('moved');
+    }
+    for (const [i, { call }] of sessions.entries()) {
+      if (call.state === 'ended' || call.state === 'ringing') continue;
+      if (nodes.takers.length === 0) await this.findTakers(until);
+      const leftMs = Math.max(1, until - this.clock.now());
+      const least = Math.ceil(((calls - i) * USUAL_MS) / leftMs);
+      if (nodes.takers.length > 0) await window.enter(call.callId, least);
+      call.end('handed-over');
+    }
+    await window.empty();
+  }
+}

@@ -1,0 +1,70 @@
+import type { Switchboard } from '../calls/switchboard.js';
+import type { CallControl } from '../control/call-control.js';
+import type { ControlDesk } from '../control/call-control-service.js';
+import { checkRequest, isOperation, MAX_WAV_BYTES, type Operation } from '../control/requests.js';
+import { GatewayError } from '../errors.js';
+import type { Holder } from './owner-client.js';
+
+/** What one node asks another. */
+const QUESTION = 'control';
+/** Twilio, a Stream call or a disk may be asked on the way. */
+const WITHIN_MS = 20_000;
+
+/** Control in a fleet: whatever is asked is done by the node that holds the call. */
+export class FleetControl implements CallControl {
+  constructor(
+    private readonly desk: ControlDesk,
+    private readonly switchboard: Switchboard,
+    private readonly holder: Holder,
+  ) {}
+
+  async control(callId: string, operation: Operation, request: unknown): Promise<unknown> {
+    if (this.switchboard.has(callId)) return this.desk.control(callId, operation, request);
+    const checked = packed(checkRequest(operation, request));
+    try {
+      return await this.holder.demand(callId, QUESTION, { operation, request: checked }, WITHIN_MS);
+    } catch (error) {
+      // Known to nobody any more: the desk may still know that it was here.
+      const isUnknown = error instanceof GatewayError && error.code === 'GW_CALL_UNKNOWN';
+      if (isUnknown && this.desk.hasEnded(callId)) return this.desk.control(callId, operation, request);
+      throw error;
+    }
+  }
+
+  /** What another node asks; `undefined` where that is no control. */
+  reply(
+    what: string,
+    callId: string,
+    { operation, request }: Readonly<Record<string, unknown>>,
+  ): Promise<unknown> | undefined {
+    return what === QUESTION ? this.perform(callId, String(operation), unpacked(request)) : undefined;
+  }
+
+  private async perform(callId: string, operation: string, request: unknown): Promise<unknown> {
+    if (!isOperation(operation)) {
+      const message = `Expected an operation of this version but received ${operation}`;
+      throw new GatewayError('GW_QUESTION_UNKNOWN', message);
+    }
+    // What is over here may go on elsewhere: that it ended is not for this node to say.
+    this.switchboard.requireSession(callId);
+    return this.desk.control(callId, operation, request);
+  }
+}
+
+/**
+ * Bytes travel as base64.
+ * @throws GatewayError `GW_WAV_TOO_LONG` (413) for more than Redis should carry
+ */
+function packed(request: object): object {
+  if (!('wav' in request && request.wav instanceof Uint8Array)) return request;
+  if (request.wav.byteLength > MAX_WAV_BYTES) {
+    const message = `Expected at most ${MAX_WAV_BYTES} bytes for a WAV file but received ${request.wav.byteLength}`;
+    throw new GatewayError('GW_WAV_TOO_LONG', message, { status: 413 });
+  }
+  return { ...request, wav: Buffer.from(request.wav).toString('base64') };
+}
+
+function unpacked(request: unknown): unknown {
+  if (typeof request !== 'object' || request === null || !('wav' in request)) return request;
+  return { ...request, wav: Buffer.from(String(request.wav), 'base64') };
+}

@@ -1,0 +1,53 @@
+import type { Switchboard } from '../calls/switchboard.js';
+import type { RecordingResult } from '../recording/recording.js';
+import {
+  checkRecordRequest,
+  type RecordingService,
+  type RecordingView,
+  type RecordRequest,
+} from '../recording/recordings.js';
+import type { Holder } from './owner-client.js';
+
+/** Another node's disk may be slow. */
+const WITHIN_MS = 10_000;
+
+/** The recordings of a fleet: each is made, and kept, at the node that holds its call. */
+export class FleetRecordings implements RecordingService {
+  constructor(
+    private readonly own: RecordingService,
+    private readonly switchboard: Switchboard,
+    private readonly holder: Holder,
+  ) {}
+
+  async startRecording(callId: string, request: RecordRequest): Promise<RecordingView> {
+    if (this.switchboard.has(callId)) return this.own.startRecording(callId, request);
+    return (await this.holder.demand(callId, 'startRecording', { request }, WITHIN_MS)) as RecordingView;
+  }
+
+  async viewRecording(callId: string): Promise<RecordingView> {
+    if (this.switchboard.has(callId)) return this.own.viewRecording(callId);
+    return (await this.holder.demand(callId, 'viewRecording', {}, WITHIN_MS)) as RecordingView;
+  }
+
+  async stopRecording(callId: string): Promise<RecordingResult> {
+    if (this.switchboard.has(callId)) return this.own.stopRecording(callId);
+    return (await this.holder.demand(callId, 'stopRecording', {}, WITHIN_MS)) as RecordingResult;
+  }
+
+  /** What another node asks; `undefined` where that is of no recording. */
+  reply(
+    what: string,
+    callId: string,
+    about: Readonly<Record<string, unknown>>,
+  ): Promise<unknown> | undefined {
+    switch (what) {
+      case 'startRecording':
+        return this.own.startRecording(callId, checkRecordRequest(about.request));
+      case 'viewRecording':
+        return Promise.resolve(this.own.viewRecording(callId));
+      case 'stopRecording':
+        return this.own.stopRecording(callId);
+    }
+    return undefined;
+  }
+}

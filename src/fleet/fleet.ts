@@ -1,0 +1,573 @@
+import { randomUUID } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import type { EndCause } from '../calls/call.js';
+import type { CallService, PlacedCall } from '../calls/call-service.js';
+import type { CallView } from '../calls/call-view.js';
+import { CALLBACK_KINDS, type CallbackKind } from '../calls/callbacks.js';
+import type { CallDecision } from '../calls/decision.js';
+import { checkDecision } from '../calls/decision-check.js';
+import type { PlaceCallRequest } from '../calls/place-call.js';
+import type { Apology, Session } from '../calls/session.js';
+import type { SharedEntry, Switchboard } from '../calls/switchboard.js';
+import { createToken } from '../calls/token.js';
+import type { Clock } from '../clock.js';
+import type { ControlDesk } from '../control/call-control-service.js';
+import { GatewayError } from '../errors.js';
+import type { RecordingService } from '../recording/recordings.js';
+import type { Logger } from '../telemetry/log.js';
+import type { FormParameters } from '../twilio/form.js';
+import { createAgainTwiml, createHangupTwiml, createRefusalTwiml } from '../twilio/twiml.js';
+import { CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
+import { detachedView, factsOf } from './call-facts.js';
+import { Departure } from './drain.js';
+import { FleetControl } from './fleet-control.js';
+import { FleetRecordings } from './fleet-recordings.js';
+import { Keeper } from './lease-keeper.js';
+import { type NodeState, Nodes } from './nodes.js';
+import { Holder } from './owner-client.js';
+import { isRegistryDown, isRegistryFault, RedisLink } from './redis.js';
+import { type CallFacts, ENDED_NODE, type HandoverReason, Ledger } from './redis-call-registry.js';
+import { RegistryTrial } from './registry-trial.js';
+import { Outbox } from './write-queue.js';
+
+export interface FleetOptions {
+  /** As `parseRedisUrl` reads it. */
+  readonly redisUrl: string;
+  /** What this node is called in logs and questions; a random part is added. */
+  readonly nodeId: string;
+  readonly switchboard: Switchboard;
+  readonly recordings: RecordingService;
+  readonly desk: ControlDesk;
+  readonly log: Logger;
+  /** Life of a token in milliseconds. */
+  readonly timeToLiveMs: number;
+  readonly clock: Clock;
+  /** Longest silence of a live call, in milliseconds. */
+  readonly stuckMs: number;
+  /** What a caller hears who cannot be connected again. */
+  readonly apology: Apology;
+  /** This node drains, and others take its calls: told, perhaps more than once, before the first is handed over. */
+  readonly onRelieved: () => Promise<void>;
+}
+
+/** A call went on at another node than before. */
+export interface Handover {
+  readonly callId: string;
+  readonly callSid: string | undefined;
+  /** Nodes by their names. */
+  readonly from: string;
+  readonly to: string;
+  readonly reason: HandoverReason;
+}
+
+interface FleetEvents {
+  handover: [handover: Handover];
+}
+
+/** Another node is waited for no longer until it knows of this one. */
+const LOOK_MS = 500;
+/** Twilio is told to ask again so often, after so many seconds each. */
+const AGAIN_SECONDS = [1, 1, 2, 3, 4, 5, 5, 5, 5, 5];
+/** A new caller is sent on so often, to whichever node the proxy picks. */
+const MOST_TRIES = 3;
+/** A call that was refused so often waits a moment before it tries again. */
+const PATIENT_RINGS = 3;
+/** A hook decides within ten seconds. */
+const ANSWERED_MS = 11_000;
+/** A hang-up waits for Twilio's own answer. */
+const HANG_UP_MS = 15_000;
+/** A stream that lasted so long was a good one, however soon silence would end one that is not. */
+const CALM_MS = 60_000;
+
+/**
+ * One node of a fleet: every request may come to any of them, and a call whose node goes away goes on at another. What
+ * the nodes share is on Redis; running calls need none of it.
+ */
+export class Fleet extends EventEmitter<FleetEvents> implements CallService {
+  /** Calls taken over so far, by reason. */
+  readonly handovers = new Map<HandoverReason, number>([
+    ['drain', 0],
+    ['lost', 0],
+  ]);
+  readonly recordings: FleetRecordings;
+  readonly control: FleetControl;
+  private readonly redis: RedisLink;
+  private readonly ledger: Ledger;
+  private readonly nodes: Nodes;
+  private readonly holder: Holder;
+  private readonly outbox: Outbox;
+  private readonly keeper: Keeper;
+  private readonly departure: Departure;
+  private readonly switchboard: Switchboard;
+  private readonly log: Logger;
+  private isServing = false;
+
+  constructor(private readonly options: FleetOptions) {
+    super();
+    const { redisUrl, nodeId, switchboard, recordings, log, clock, stuckMs } = options;
+    const name = `${nodeId.replace(/[^\w.-]/g, '-').slice(0, 64)}-${randomUUID().slice(0, 8)}`;
+    this.switchboard = switchboard;
+    this.log = log;
+    this.redis = new RedisLink({
+      url: redisUrl,
+      clock,
+      trial: new RegistryTrial(clock),
+      onUp: () => {
+        log.info({ node: name, kind: this.redis.kind }, 'registry up');
+        void this.catchUp();
+      },
+      onDown: ({ says }) => {
+        this.nodes.lost();
+        log.error({ cause: says }, `registry down: ${says}; running calls go on, new ones are refused`);
+      },
+    });
+    this.ledger = new Ledger(this.redis, name, Math.max(CALM_MS, 2 * stuckMs));
+    this.nodes = new Nodes(
+      this.redis,
+      name,
+      () => ({
+        calls: switchboard.activeCalls,
+        // Nobody is to count on a node that does not listen yet.
+        draining: switchboard.draining || !this.isServing,
+        open: this.isServing && switchboard.admission.closure === undefined,
+      }),
+      (what, about) => this.reply(what, about),
+      (error) => log.error({ err: error }, 'the registry, or another node, could not be served'),
+      () => {
+        log.warn('registry empty: calls are written down again');
+        void this.keeper.catchUp();
+      },
+      clock,
+    );
+    this.outbox = new Outbox((callId, error) =>
+      log.error({ callId, err: error }, 'the registry could not be told of a call'),
+    );
+    this.keeper = new Keeper(this.ledger, this.outbox, switchboard, log, clock);
+    this.departure = new Departure(switchboard, this.nodes, log, clock, options.onRelieved);
+    this.holder = new Holder(this.ledger, this.nodes);
+    this.recordings = new FleetRecordings(recordings, switchboard, this.holder);
+    this.control = new FleetControl(options.desk, switchboard, this.holder);
+  }
+
+  /** This node's name in the fleet: never the same again after a restart. */
+  get node(): string {
+    return this.ledger.node;
+  }
+
+  get isUp(): boolean {
+    return this.redis.isUp;
+  }
+
+  /** Why the registry is not up, in words; `undefined` while it is. */
+  get cause(): string | undefined {
+    return this.redis.fault?.says;
+  }
+
+  /** Nodes that live, this one among them. */
+  get size(): number {
+    return this.nodes.alive.size;
+  }
+
+  /** What the nodes that live said of themselves last, by name; this one among them. */
+  get states(): ReadonlyMap<string, NodeState> {
+    return this.nodes.alive;
+  }
+
+  /** Calls of all nodes that live, as of their latest word. */
+  get calls(): number {
+    let calls = 0;
+    for (const node of this.nodes.alive.values()) calls += node.calls;
+    return calls;
+  }
+
+  /**
+   * Joins the fleet; also where Redis is away, for it may come later.
+   * @throws GatewayError `GW_REDIS_REFUSED`
+   */
+  async open(): Promise<void> {
+    this.nodes.open();
+    await this.redis.open();
+    if (this.redis.isUp) await this.nodes.beat();
+    this.keeper.open();
+  }
+
+  /**
+   * Listens from now on: the others may count on it, and know that when this is over. One that does not would begin calls by itself
+   * whose sockets come here, and both would tell of their start.
+   */
+  async serve(): Promise<void> {
+    this.isServing = true;
+    if (!this.redis.isUp) return;
+    await this.nodes.beat();
+    const others = [...this.nodes.alive.keys()].filter((node) => node !== this.nodes.self);
+    await Promise.allSettled(others.map((node) => this.nodes.ask(node, 'look', {}, LOOK_MS)));
+  }
+
+  /** Leaves the fleet. */
+  async close(): Promise<void> {
+    await this.keeper.close();
+    await this.nodes.close();
+    this.redis.close();
+  }
+
+  // What the routes ask:
+
+  async answer(input: CallWebhookInput, publicBase: string, tries = 0): Promise<string> {
+    const answered = this.switchboard.answered(input.callSid);
+    if (answered !== undefined) return answered;
+    const { admission, past } = this.switchboard;
+    const hangup = this.switchboard.answerReplay(input);
+    if (hangup !== undefined) return hangup;
+    const closed = this.turnedAway(publicBase, tries);
+    if (closed !== undefined) return closed;
+    try {
+      const callId = randomUUID();
+      let claim = await this.ledger.claim(input.callSid, callId);
+      if (claim.callId !== callId) {
+        const answer = await this.answerOf(claim.node, input);
+        if (answer !== undefined) return answer;
+        if (claim.node === ENDED_NODE) {
+          past.add(input.callSid, false);
+          const late = this.switchboard.answerReplay(input);
+          if (late !== undefined) return late;
+        }
+        claim = await this.ledger.claim(input.callSid, callId, claim);
+        if (claim.callId !== callId) return createRefusalTwiml('busy');
+      }
+      // Others may have come while Redis was asked.
+      const late = this.turnedAway(publicBase, tries);
+      if (late !== undefined) return late;
+      return await this.switchboard.answerAs(callId, input, publicBase, this.entry());
+    } catch (error) {
+      if (!isRegistryFault(error)) throw error;
+      // The registry may be away from this node alone.
+      if (isRegistryDown(error) && tries < MOST_TRIES) return again(publicBase, tries);
+      admission.noteRefused('registry');
+      this.log.warn({ err: error }, 'a call was refused: the registry gives no answer');
+      return createRefusalTwiml('busy');
+    }
+  }
+
+  /** What a caller hears whom this node cannot take now; undefined: it can. */
+  private turnedAway(publicBase: string, tries: number): string | undefined {
+    const { admission } = this.switchboard;
+    if (admission.closure === undefined) return undefined;
+    // A node that cannot take a caller is no reason to tell them that all are busy.
+    if (tries < MOST_TRIES && this.isUp && this.nodes.isAnyOpen) return again(publicBase, tries);
+    admission.noteRefused(admission.closure);
+    return createRefusalTwiml('busy');
+  }
+
+  /** What another node answered the same webhook before. */
+  private async answerOf(
+    node: string,
+    { callSid, callStatus }: CallWebhookInput,
+  ): Promise<string | undefined> {
+    if (node === this.node) return this.switchboard.answered(callSid);
+    const about = { callSid, callStatus };
+    const answer = await this.nodes.ask(node, 'answer', about, ANSWERED_MS).catch(noneIfGone);
+    return typeof answer === 'string' ? answer : undefined;
+  }
+
+  async place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
+    if (!this.isUp) throw registryDown();
+    const placed = await this.switchboard.place(request, publicBase, this.entry());
+    this.outbox.write(placed.callId, () => this.ledger.bindSid(placed.callId, placed.callSid));
+    return placed;
+  }
+
+  async connect(callId: string, token: string): Promise<Session> {
+    if (this.switchboard.draining) {
+      throw new GatewayError(
+        'GW_DRAINING',
+        'Expected a gateway that takes calls for a new call but received one that is shutting down',
+        { status: 503 },
+      );
+    }
+    const taken = await this.ledger.take(callId, token).catch((error) => {
+      // A call that was registered by hand is known to nobody else.
+      if (isCode(error, 'GW_CALL_UNKNOWN') && this.switchboard.has(callId)) return undefined;
+      throw error;
+    });
+    if (taken === undefined) return this.switchboard.connect(callId, token);
+    this.keeper.forget(callId);
+    const { facts, from, last, handover } = taken;
+    if (from !== this.node) this.nodes.tell(from, 'moved', { callId });
+    const session = this.switchboard.takeRinging(callId) ?? this.adopt(facts, handover !== undefined);
+    if (facts.callSid === undefined) this.learnSid(session);
+    // A call that rang at several nodes before it was connected changed none of them.
+    if (handover !== undefined && last !== undefined) this.noteHandover(session, last, handover);
+    return session;
+  }
+
+  async goOn(input: CallWebhookInput, publicBase: string, tries: number): Promise<string> {
+    const { callSid } = input;
+    const known = this.switchboard.next.find(callSid);
+    if (known !== undefined) return known;
+    try {
+      const claim = await this.ledger.find(callSid);
+      // A call of which nothing is known has ended long ago, or never was one of ours.
+      if (claim === undefined) {
+        await this.requireAll();
+        return createHangupTwiml();
+      }
+      return await this.goOnWith(claim.callId, callSid, publicBase);
+    } catch (error) {
+      if (!isRegistryFault(error)) throw error;
+      const seconds = AGAIN_SECONDS[tries];
+      if (seconds === undefined) return createRefusalTwiml(this.options.apology);
+      this.log.warn({ callSid, seconds, err: error }, 'the registry gives no answer: Twilio is to ask again');
+      return createAgainTwiml(`${publicBase}/twilio/next?again=${tries + 1}`, seconds);
+    }
+  }
+
+  private async goOnWith(callId: string, callSid: string, publicBase: string): Promise<string> {
+    const entry = await this.ledger.read(callId);
+    if (entry?.state === 'live') {
+      // Twilio has the last word on whether a stream is over; its node may know why it was meant to be.
+      const next = await this.letGo(entry.node, callId, callSid);
+      if (next !== undefined) return next;
+    }
+    const token = createToken();
+    const attachment = await this.ledger.attach(callId, callSid, token, this.options.timeToLiveMs);
+    if (attachment.attached) {
+      const { facts, rings, rangAt } = attachment;
+      this.keeper.expect(facts, token, this.options.timeToLiveMs);
+      // Nobody waits for the socket of the token before any more.
+      if (rangAt === this.node) this.switchboard.session(callId)?.call.keepRinging(this.options.timeToLiveMs);
+      else if (rangAt !== undefined) this.nodes.tell(rangAt, 'moved', { callId });
+      // Sockets that come to nodes which refuse them need a proxy that learns of it: that takes a while.
+      const before = rings > PATIENT_RINGS ? [{ pause: 1 }] : [];
+      return this.switchboard.streamTwiml({ callId, token }, decisionOf(facts), publicBase, before);
+    }
+    if (attachment.why === 'unknown') await this.requireAll();
+    if (attachment.why !== 'exhausted') return attachment.next ?? createHangupTwiml();
+    this.log.error({ callId, callSid }, 'a call was handed over too often');
+    this.outbox.write(callId, () => this.ledger.finish(callId, callSid, '', true));
+    return createRefusalTwiml(this.options.apology);
+  }
+
+  /**
+   * Nothing is known of a call: it has ended long ago, or never was one of ours.
+   * @throws GatewayError `GW_REGISTRY_DOWN` where the registry has lost it, or may have: its node may say so yet
+   */
+  private async requireAll(): Promise<void> {
+    // It may have been emptied a moment ago.
+    await this.nodes.beat();
+    if (!this.nodes.knowsAll) throw registryDown();
+  }
+
+  /** Makes a node let go of a call whose stream is over. Answers what comes next, where that was said. */
+  private async letGo(node: string, callId: string, callSid: string): Promise<string | undefined> {
+    if (node === this.node) return this.released(callId, callSid);
+    const next = await this.nodes.ask(node, 'next', { callId, callSid }).catch(noneIfGone);
+    return typeof next === 'string' ? next : undefined;
+  }
+
+  async note(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): Promise<void> {
+    if (this.switchboard.note(kind, input, callId)) return;
+    try {
+      const id = callId ?? (await this.ledger.find(input.callSid))?.callId;
+      const entry = id === undefined ? undefined : await this.ledger.read(id);
+      if (id === undefined || entry === undefined || entry.state === 'ended') return;
+      const about = { kind, parameters: input.parameters, callId };
+      const isKnown = await this.nodes.ask(entry.node, 'note', about).catch(noneIfGone);
+      // Between two nodes nobody holds the call; a caller who has hung up is not to be connected again.
+      if (isKnown !== true && kind === 'status' && isFinalStatus(input.callStatus)) {
+        await this.ledger.finish(id, input.callSid, '', true);
+      }
+    } catch (error) {
+      if (!isRegistryFault(error)) throw error;
+      this.log.warn({ kind, callSid: input.callSid, err: error }, 'a callback was not passed on');
+    }
+  }
+
+  async list(): Promise<CallView[]> {
+    const lists = await Promise.all(
+      [...this.nodes.alive.keys()].map(async (node) => {
+        if (node === this.node) return this.switchboard.list();
+        return ((await this.nodes.ask(node, 'list', {}).catch(noneIfAway)) ?? []) as CallView[];
+      }),
+    );
+    return lists.flat();
+  }
+
+  async inspect(callId: string): Promise<CallView> {
+    if (this.switchboard.has(callId)) return this.switchboard.inspect(callId);
+    const found = await this.holder.ask(callId, 'inspect', {});
+    return found.answer === undefined ? detachedView(found.facts) : (found.answer as CallView);
+  }
+
+  async hangUp(callId: string): Promise<CallView> {
+    if (this.switchboard.has(callId)) return this.switchboard.hangUp(callId);
+    const found = await this.holder.ask(callId, 'hangUp', {}, HANG_UP_MS);
+    if (found.answer !== undefined) return found.answer as CallView;
+    const { facts } = found;
+    await this.ledger.finish(callId, facts.callSid, '', true);
+    await this.switchboard.hangUpAtTwilio(facts);
+    return { ...detachedView(facts), state: 'ended', endCause: 'hangup' };
+  }
+
+  // What other nodes ask:
+
+  private async reply(what: string, about: Readonly<Record<string, unknown>>): Promise<unknown> {
+    const callId = String(about.callId ?? '');
+    const ofRecording = this.recordings.reply(what, callId, about);
+    if (ofRecording !== undefined) return ofRecording;
+    const ofControl = this.control.reply(what, callId, about);
+    if (ofControl !== undefined) return ofControl;
+    switch (what) {
+      case 'answer': {
+        const { callSid, callStatus } = about;
+        const answer = await this.switchboard.answered(String(callSid));
+        if (answer !== undefined || callStatus === undefined) return answer ?? null;
+        const again = { CallSid: String(callSid), CallStatus: String(callStatus) };
+        return this.switchboard.answerReplay(new CallWebhookInput(again)) ?? null;
+      }
+      case 'look':
+        await this.nodes.beat();
+        return true;
+      case 'next':
+        return this.released(callId, String(about.callSid)) ?? null;
+      case 'moved':
+        this.keeper.forget(callId);
+        // What comes late must not end a call that has come back here since.
+        if (this.switchboard.session(callId)?.call.state === 'ringing') this.end(callId, 'moved');
+        return true;
+      case 'settled':
+        this.keeper.forget(callId);
+        this.departure.settled(callId);
+        return true;
+      case 'note': {
+        const input = new CallWebhookInput(about.parameters as FormParameters);
+        const kind = CALLBACK_KINDS.find((each) => each === about.kind);
+        return kind !== undefined && this.switchboard.note(kind, input, callId === '' ? undefined : callId);
+      }
+      case 'list':
+        return this.switchboard.list();
+      case 'inspect':
+        return this.switchboard.inspect(callId);
+      case 'hangUp':
+        return this.switchboard.hangUp(callId);
+      default:
+        throw new GatewayError(
+          'GW_QUESTION_UNKNOWN',
+          `Expected a question of this version but received ${what}`,
+        );
+    }
+  }
+
+  /** Lets go of a call whose stream is over, unless it was said what comes next. */
+  private released(callId: string, callSid: string): string | undefined {
+    const next = this.switchboard.next.find(callSid);
+    if (next === undefined) this.end(callId, 'handed-over');
+    return next;
+  }
+
+  private end(callId: string, cause: EndCause): void {
+    this.switchboard.session(callId)?.call.end(cause);
+  }
+
+  // The life of the calls here:
+
+  private entry(): SharedEntry {
+    return {
+      isDormant: this.nodes.takers.length > 0,
+      announce: async (call, decision) => {
+        // Longer where the phone rings for long, or hears something first.
+        const timeToLiveMs = Math.max(this.options.timeToLiveMs, Math.ceil(-call.overdueMs));
+        try {
+          if (await this.ledger.announce(factsOf(call, decision), call.token, timeToLiveMs)) return;
+        } catch (error) {
+          const isCaller = call.direction !== 'outbound-api';
+          if (isCaller && isRegistryFault(error)) this.switchboard.admission.noteRefused('registry');
+          throw error;
+        }
+        throw new GatewayError(
+          'GW_CALL_EXISTS',
+          `Expected a new id for the call but received ${call.callId}, which is taken`,
+          { status: 409 },
+        );
+      },
+    };
+  }
+
+  private adopt(facts: CallFacts, isContinued: boolean): Session {
+    return this.switchboard.adopt({
+      ...facts,
+      webhook: facts.webhook && new CallWebhookInput(facts.webhook),
+      decision: decisionOf(facts),
+      startedAt: new Date(facts.startedAt),
+      isContinued,
+    });
+  }
+
+  /** A callee was faster than Twilio's answer to the node that placed the call. */
+  private learnSid({ call, stream }: Session): void {
+    stream.once('start', ({ callSid }) => {
+      this.outbox.write(call.callId, () => this.ledger.bindSid(call.callId, callSid));
+    });
+  }
+
+  private noteHandover({ call, joined }: Session, from: string, reason: HandoverReason): void {
+    const { callId, callSid } = call;
+    void joined.then(() => this.nodes.tell(from, 'settled', { callId }));
+    this.handovers.set(reason, (this.handovers.get(reason) ?? 0) + 1);
+    this.log.info({ callId, callSid, from, reason }, 'call taken over');
+    this.emit('handover', { callId, callSid, from, to: this.node, reason });
+  }
+
+  /** Redis is back, perhaps without all that it knew. */
+  private async catchUp(): Promise<void> {
+    await this.nodes.beat();
+    await this.keeper.catchUp();
+  }
+
+  /** Leaves the fleet's calls to the other nodes, see {@link Departure.go}. */
+  async drain(graceMs: number): Promise<void> {
+    await this.departure.go(graceMs);
+    await this.outbox.settled();
+  }
+
+  /** As {@link drain}, but at once. */
+  async endAll(): Promise<void> {
+    this.departure.endAll();
+    await this.switchboard.placed();
+    await this.outbox.settled();
+  }
+}
+
+/** Asks Twilio to ask again, which a proxy takes to the next node. */
+function again(publicBase: string, tries: number): string {
+  return createAgainTwiml(`${publicBase}/twilio/voice?again=${tries + 1}`);
+}
+
+/** @throws GatewayError `GW_REGISTRY_ERROR` (503) for what another version may understand */
+function decisionOf({ callId, decision }: CallFacts): CallDecision {
+  try {
+    return checkDecision(decision);
+  } catch (cause) {
+    const message = `Expected the decision on call ${callId} from the registry but received another one`;
+    throw new GatewayError('GW_REGISTRY_ERROR', message, { status: 503, cause });
+  }
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof GatewayError && error.code === code;
+}
+
+/** Nothing, where the node that was asked is gone; any other error goes on. */
+function noneIfGone(error: unknown): undefined {
+  if (!isCode(error, 'GW_NODE_GONE')) throw error;
+}
+
+/** As {@link noneIfGone}, also where nobody can be asked. */
+function noneIfAway(error: unknown): undefined {
+  if (!isRegistryFault(error)) noneIfGone(error);
+}
+
+function registryDown(): GatewayError {
+  return new GatewayError('GW_REGISTRY_DOWN', 'Expected a registry for a new call but received none', {
+    status: 503,
+  });
+}

@@ -1,0 +1,57 @@
+import { GatewayError } from '../errors.js';
+import type { Nodes } from './nodes.js';
+import type { CallFacts, Ledger } from './redis-call-registry.js';
+
+/** Asks the node that holds a call, whichever that is. */
+export class Holder {
+  constructor(
+    private readonly ledger: Ledger,
+    private readonly nodes: Nodes,
+  ) {}
+
+  /**
+   * What it answers; no answer where the call is between two nodes.
+   * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_REGISTRY_DOWN`, `GW_REGISTRY_ERROR` (503), and what the other node
+   * throws
+   */
+  async ask(
+    callId: string,
+    what: string,
+    about: Record<string, unknown>,
+    withinMs?: number,
+  ): Promise<{ facts: CallFacts; answer: unknown }> {
+    const entry = await this.ledger.read(callId);
+    if (entry?.facts === undefined || entry.state === 'ended') {
+      throw new GatewayError(
+        'GW_CALL_UNKNOWN',
+        `Expected the id of a known call but received ${JSON.stringify(callId)}`,
+        { status: 404 },
+      );
+    }
+    const { facts, node } = entry;
+    if (node === this.nodes.self) return { facts, answer: undefined };
+    try {
+      return { facts, answer: await this.nodes.ask(node, what, { callId, ...about }, withinMs) };
+    } catch (error) {
+      const code = error instanceof GatewayError ? error.code : undefined;
+      if (code === 'GW_NODE_GONE' || code === 'GW_CALL_UNKNOWN') return { facts, answer: undefined };
+      throw error;
+    }
+  }
+
+  /**
+   * As {@link ask}, for what only a node that has the call can do.
+   * @throws GatewayError also `GW_CALL_MOVING` (409) where the call is between two nodes
+   */
+  async demand(
+    callId: string,
+    what: string,
+    about: Record<string, unknown>,
+    withinMs?: number,
+  ): Promise<unknown> {
+    const { answer } = await this.ask(callId, what, about, withinMs);
+    if (answer !== undefined) return answer;
+    const message = `Expected call ${callId} at one of the nodes but received one that is about to go on at another`;
+    throw new GatewayError('GW_CALL_MOVING', message, { status: 409 });
+  }
+}

@@ -1,0 +1,138 @@
+import { GatewayError } from '../errors.js';
+import type { Endpoint } from './redis-address.js';
+
+/** What is wrong with a Redis, in words for whoever runs it. */
+export interface RedisFault {
+  /**
+   * `refused`: does not change by waiting; `passing`: it cannot serve now; `foreign`: it serves, and what stands in it is
+   * not ours.
+   */
+  readonly kind: 'refused' | 'passing' | 'foreign';
+  readonly says: string;
+  /** What helps, where that can be told. */
+  readonly set?: string;
+}
+
+const LOGIN = 'REDIS_URL=redis://user:password@host:port';
+const RIGHTS = 'its ACL to what deploy/README.md lists';
+
+type Rule = readonly [pattern: RegExp, kind: RedisFault['kind'], says: string, set?: string];
+
+/** What Redis itself answers. */
+const REPLIES: readonly Rule[] = [
+  [/^NOAUTH\b/, 'refused', 'it asks for a password, and REDIS_URL has none', LOGIN],
+  [
+    /^WRONGPASS\b|invalid password|without any password/i,
+    'refused',
+    'it lets nobody in with this user and password',
+    LOGIN,
+  ],
+  [/^READONLY\b/, 'passing', 'it is a read-only replica', 'REDIS_URL to the primary, or to its sentinels'],
+  [/^MASTERDOWN\b/, 'passing', 'it is a replica without its primary', 'REDIS_URL to the primary'],
+  [/^OOM\b/, 'passing', 'its memory is full (maxmemory): nothing can be written', 'maxmemory higher'],
+  [/^LOADING\b/, 'passing', 'it still loads its data'],
+  [/^BUSY\b/, 'passing', 'it is busy with a script of somebody else'],
+  [/^MISCONF\b/, 'passing', 'it cannot write its snapshots, and so takes no writes', 'its disk right'],
+  [/^NOREPLICAS\b/, 'passing', 'it has too few replicas to take writes (min-replicas-to-write)'],
+  [/^CLUSTERDOWN\b/, 'passing', 'its cluster is down'],
+  [/^(MOVED|ASK|TRYAGAIN)\b/, 'passing', 'its cluster moves our keys'],
+  [/^UNBLOCKED\b/, 'passing', 'it has become a replica'],
+  [/max number of clients/, 'passing', 'it has no room for another connection (maxclients)'],
+  [
+    /^CROSSSLOT\b/,
+    'refused',
+    'it spreads the keys of one call over several servers (a cluster behind one address)',
+    'REDIS_URL to a Redis, or to a node of the cluster',
+  ],
+  [
+    /DB index|SELECT is not allowed/i,
+    'refused',
+    'it has no database of that number',
+    'REDIS_URL without /db',
+  ],
+  [/No such master/i, 'refused', 'the sentinels know no primary of that name', 'the name in REDIS_URL'],
+  [/^NOPROTO\b|unknown command/i, 'refused', 'it is older than Redis 6, or no Redis'],
+];
+
+/** What the system, or TLS, says. */
+const SYSTEM: Readonly<Record<string, RedisFault>> = {
+  ENOTFOUND: passing('its name is not in DNS'),
+  EAI_AGAIN: passing('its name is not in DNS'),
+  ECONNREFUSED: passing('nobody listens there'),
+  ECONNRESET: passing('the connection was cut'),
+  EPIPE: passing('the connection was cut'),
+  EHOSTUNREACH: passing('there is no way to it'),
+  ENETUNREACH: passing('there is no way to it'),
+  ETIMEDOUT: passing('no answer'),
+  ERR_TLS_CERT_ALTNAME_INVALID: {
+    kind: 'refused',
+    says: 'its certificate is for another name',
+    set: 'REDIS_URL to a name in the certificate',
+  },
+  CERT_HAS_EXPIRED: { kind: 'passing', says: 'its certificate has expired', set: 'a new certificate there' },
+  CERT_NOT_YET_VALID: { kind: 'passing', says: 'its certificate is not valid yet' },
+  DEPTH_ZERO_SELF_SIGNED_CERT: unknownIssuer(),
+  SELF_SIGNED_CERT_IN_CHAIN: unknownIssuer(),
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownIssuer(),
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownIssuer(),
+};
+
+/** What an error of the client, or one that was made of it, means. */
+export function faultOf(error: unknown): RedisFault {
+  if (error instanceof GatewayError && error.cause !== undefined) return faultOf(error.cause);
+  // An error for each address that was tried has no text of its own.
+  if (error instanceof AggregateError && error.errors.length > 0) return faultOf(error.errors[0]);
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  if (/wrong version number|packet length too long/.test(message)) return plain();
+  const known = SYSTEM[code];
+  if (known !== undefined) {
+    const { cert } = error as { cert?: { subjectaltname?: string } };
+    const names = cert?.subjectaltname?.replaceAll(/DNS:|IP Address:/g, '');
+    return names === undefined ? known : { ...known, says: `${known.says} (${names})` };
+  }
+  if (/Socket closed unexpectedly/.test(message)) {
+    return passing('the connection was cut', 'rediss:// in REDIS_URL, if it speaks TLS');
+  }
+  if (!isReply(error)) return passing(/timeout/i.test(message) ? 'no answer' : message);
+  // Older versions put a sentence before what a script ran into.
+  const reply = message.replace(/^.*?: -(?=[A-Z]+ )/, '').replace(/ script: [0-9a-f]{40}.*$/, '');
+  if (/^NOPERM\b|user executing the script/.test(reply)) return denied(reply);
+  const [, kind, says, set] = REPLIES.find(([pattern]) => pattern.test(reply)) ?? [
+    /^/,
+    'foreign',
+    `an error: ${reply}`,
+  ];
+  return { kind, says, ...(set && { set }) };
+}
+
+function denied(reply: string): RedisFault {
+  const command = /'([^']+)' command/.exec(reply)?.[1]?.toUpperCase() ?? /\(([A-Z or]+)\)/.exec(reply)?.[1];
+  let what = `run ${command ?? 'a command of our scripts'}`;
+  if (command === undefined && /channel/i.test(reply)) what = 'use channels named trunkline:*';
+  else if (command === undefined && /\bkeys?\b/i.test(reply)) what = 'use keys named trunkline:*';
+  return { kind: 'refused', says: `its ACL does not let this user ${what}`, set: RIGHTS };
+}
+
+/** Where a cluster says that our keys are. */
+export function movedTo(reply: string, from: Endpoint): Endpoint | undefined {
+  const [, host, port] = /^MOVED \d+ (.*):(\d+)$/.exec(reply) ?? [];
+  return host === undefined ? undefined : { host: host || from.host, port: Number(port) };
+}
+
+/** The client's class is loaded with the first link only. */
+function isReply(error: unknown): boolean {
+  return /ErrorReply|SimpleError|BlobError/.test((error as Error).constructor.name);
+}
+
+function passing(says: string, set = 'REDIS_URL, and check firewall and server'): RedisFault {
+  return { kind: 'passing', says, set };
+}
+
+function plain(): RedisFault {
+  return { kind: 'refused', says: 'it does not speak TLS', set: 'redis:// in REDIS_URL, not rediss://' };
+}
+
+function unknownIssuer(): RedisFault {
+  const set = 'NODE_EXTRA_CA_CERTS to the certificate of your own authority';
+  return { kind: 'refused', says: 'nobody we know vouches for its certificate', set };
+}

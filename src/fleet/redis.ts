@@ -1,0 +1,434 @@
+import { createHash } from 'node:crypto';
+import type { RedisClientType } from '@redis/client';
+import type { Clock, Patience, Timer } from '../clock.js';
+import { GatewayError } from '../errors.js';
+import { type Endpoint, nameOf, parseRedisUrl, type RedisAddress } from './redis-address.js';
+import { faultOf, movedTo, type RedisFault } from './redis-fault.js';
+import { Sentinels, socketOf } from './sentinels.js';
+
+/** Longest wait for an answer: a webhook that waits longer is a caller who hears nothing. */
+export const ANSWER_MS = 500;
+const CONNECT_MS = 2_000;
+/** Commands under way at a time; Redis that is slower than that is down. */
+const MAX_COMMANDS = 10_000;
+const MAX_RETRY_MS = 1_000;
+/** A link that is up is tried this often. */
+const TRIAL_MS = 60_000;
+/** From node to node of a cluster until the keys are found. */
+const MAX_HOPS = 5;
+/** Keys of one name before the colon; in a cluster all of ours are of one slot. */
+const OWN = /^trunkline:/;
+const IN_ONE_SLOT = 'trunkline:{trunkline}:';
+
+/** Loaded when the first link opens: a node that stands alone does without. */
+let redis: typeof import('@redis/client');
+
+type Client = RedisClientType;
+/** First and last of some slots, then their servers: address, where it is known, port and more. */
+type ClusterSlots = readonly [number, number, ...[string | null, number][]][];
+export type RedisValue = string | number | null | readonly RedisValue[];
+
+/** Whether it is the registry that is away, now and perhaps not for long. */
+export function isRegistryDown(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === 'GW_REGISTRY_DOWN';
+}
+
+/** Whether the registry was asked and gave no answer: it is away, or what stands there is not ours. */
+export function isRegistryFault(error: unknown): boolean {
+  return isRegistryDown(error) || (error instanceof GatewayError && error.code === 'GW_REGISTRY_ERROR');
+}
+
+/** A Lua script, known to Redis by its digest. */
+export interface Script {
+  readonly text: string;
+  readonly digest: string;
+}
+
+export function script(text: string): Script {
+  return { text, digest: createHash('sha1').update(text).digest('hex') };
+}
+
+/** What is asked of Redis. */
+export interface RedisCommands {
+  /** Whether commands are worth trying. */
+  readonly isUp: boolean;
+  /**
+   * Runs a script.
+   * @throws GatewayError `GW_REGISTRY_DOWN` (503), or `GW_REGISTRY_ERROR` (503) where Redis answers with an error that has
+   * nothing to do with how it is, e.g. because a key holds what is not ours
+   */
+  run(script: Script, keys: readonly string[], values: readonly (string | number)[]): Promise<RedisValue>;
+  /**
+   * Tells everybody who listens on a channel.
+   * @returns how many do
+   * @throws as {@link run}
+   */
+  publish(channel: string, message: string): Promise<number>;
+}
+
+/** What a connection must be able to do before anybody is told that it is there. */
+export interface Trial {
+  /** Listened to on every connection. */
+  readonly channel: string;
+  hear(message: string): void;
+  /** Rejects where Redis cannot serve us. */
+  run(commands: RedisCommands): Promise<void>;
+}
+
+export interface RedisLinkOptions {
+  /** As {@link parseRedisUrl} reads it. */
+  readonly url: string;
+  readonly onUp: () => void;
+  /** Told when it goes, or cannot come, and of each further cause that keeps it away. */
+  readonly onDown: (fault: RedisFault) => void;
+  /** Done with every connection, and once a minute with one that is up; by default nothing is. */
+  readonly trial?: Trial;
+  readonly clock: Clock;
+}
+
+/**
+ * One connection to Redis that never makes anybody wait: a command is answered within half a second or fails, and while
+ * Redis is away every command fails at once. It comes back by itself, from sentinels and in a cluster to whichever server
+ * has the keys then.
+ */
+export class RedisLink implements RedisCommands {
+  private readonly address: RedisAddress;
+  private sentinels: Sentinels | undefined;
+  private client: Client | undefined;
+  private up = false;
+  private closed = false;
+  private wrong: RedisFault | undefined;
+  /** What was told of the loss that lasts: two causes that take turns are told once each. */
+  private readonly told = new Set<string>();
+  private tries = 0;
+  private retry: Timer | undefined;
+  private trials: Timer | undefined;
+  private readonly listeners = new Map<string, (message: string) => void>();
+  /** Where the client is connected to, or was last. */
+  private at: Endpoint;
+  /** Where a cluster says that our keys are, and how often it said so in a row. */
+  private moved: Endpoint | undefined;
+  private hops = 0;
+  private isCluster = false;
+  /** Other servers of the cluster, for when the one that REDIS_URL names is away. */
+  private others: readonly Endpoint[] = [];
+  /** A start: it succeeds, or cannot, or the first try has failed. */
+  private opening: { resolve: () => void; reject: (error: Error) => void; fail: () => void } | undefined;
+
+  /** @throws TypeError for what is no URL of a Redis */
+  constructor(private readonly options: RedisLinkOptions) {
+    const address = parseRedisUrl(options.url);
+    if (address === undefined) throw new TypeError('Expected the URL of a Redis but received another text');
+    this.address = address;
+    [this.at] = address.endpoints;
+    const { trial } = options;
+    if (trial !== undefined) this.listeners.set(trial.channel, (message) => trial.hear(message));
+  }
+
+  get isUp(): boolean {
+    return this.up;
+  }
+
+  /** Why it is not up; `undefined` while it is, and before the first try. */
+  get fault(): RedisFault | undefined {
+    return this.wrong;
+  }
+
+  /** What stands there, as far as is known: `Redis`, or `Redis Cluster`. */
+  get kind(): string {
+    return this.isCluster ? 'Redis Cluster' : 'Redis';
+  }
+
+  /**
+   * Connects; is fulfilled also where Redis is away, for it may come later: once the first try has failed and
+   * `patienceMs` are over.
+   * @throws GatewayError `GW_REDIS_REFUSED` where it will not serve us however long we wait
+   */
+  async open(patienceMs = 3_000): Promise<void> {
+    redis = await import('@redis/client');
+    if (this.closed) return;
+    const { clock } = this.options;
+    if (this.address.primary !== undefined) {
+      this.sentinels = new Sentinels(this.address, redis, () => void this.checkPrimary());
+    }
+    let fail = () => {};
+    const failed = new Promise<void>((resolve) => {
+      fail = resolve;
+    });
+    const settled = new Promise<void>((resolve, reject) => {
+      this.opening = { resolve, reject, fail };
+    });
+    const until = clock.now() + patienceMs;
+    void this.dial();
+    this.trials = clock.every(TRIAL_MS, () => void this.tryAgain());
+    this.trials.unref();
+    try {
+      await Promise.race([settled, failed]);
+      const leftMs = until - clock.now();
+      if (!this.up && leftMs > 0) await clock.within(leftMs, settled);
+    } finally {
+      this.opening = undefined;
+    }
+  }
+
+  /** Frees the connection; whatever is under way fails. */
+  close(): void {
+    const { client } = this;
+    this.closed = true;
+    this.up = false;
+    this.client = undefined;
+    this.sentinels?.close();
+    this.opening?.resolve();
+    this.options.clock.cancel(this.retry);
+    this.options.clock.cancel(this.trials);
+    client?.destroy();
+  }
+
+  run(script: Script, keys: readonly string[], values: readonly (string | number)[]): Promise<RedisValue> {
+    return this.inTime((client) => this.runOn(client, script, keys, values));
+  }
+
+  /**
+   * Sends any command.
+   * @throws as {@link run}
+   */
+  send(command: readonly string[]): Promise<RedisValue> {
+    return this.inTime(async (client) => (await client.sendCommand(command)) as unknown as RedisValue);
+  }
+
+  publish(channel: string, message: string): Promise<number> {
+    return this.inTime((client) => client.publish(channel, message));
+  }
+
+  /** Listens on a channel as long as the link lives, over every loss of the connection. */
+  listen(channel: string, listener: (message: string) => void): void {
+    this.listeners.set(channel, listener);
+    const { client } = this;
+    if (!this.up || client === undefined) return;
+    client.subscribe(channel, listener).catch((error: Error) => this.lose(client, error));
+  }
+
+  private async runOn(
+    client: Client,
+    { text, digest }: Script,
+    keys: readonly string[],
+    values: readonly (string | number)[],
+  ): Promise<RedisValue> {
+    const own = this.isCluster ? keys.map((key) => key.replace(OWN, IN_ONE_SLOT)) : keys;
+    const call = [String(keys.length), ...own, ...values.map(String)];
+    try {
+      return (await client.sendCommand(['EVALSHA', digest, ...call]).catch((error: Error) => {
+        if (!error.message.startsWith('NOSCRIPT')) throw error;
+        return client.sendCommand(['EVAL', text, ...call]);
+      })) as unknown as RedisValue;
+    } catch (error) {
+      const denied = deniedIn(text, (error as Error).message);
+      throw denied === undefined ? error : new redis.SimpleError(`NOPERM in a script (${denied})`);
+    }
+  }
+
+  /** One try to get a connection that serves. */
+  private async dial(): Promise<void> {
+    if (this.closed) return;
+    let client: Client | undefined;
+    try {
+      this.at = this.moved ?? (await this.sentinels?.findPrimary()) ?? this.seed;
+      if (this.closed) {
+        this.sentinels?.close();
+        return;
+      }
+      client = this.newClient(this.at);
+      this.client = client;
+      await this.connect(client);
+      await this.attempt(client);
+    } catch (error) {
+      this.lose(client, await this.explained(error as Error));
+      return;
+    }
+    if (this.closed || client !== this.client) return;
+    this.up = true;
+    this.wrong = undefined;
+    this.told.clear();
+    this.tries = 0;
+    this.hops = 0;
+    this.options.onUp();
+    this.opening?.resolve();
+    if (this.isCluster) await this.learnOthers(client);
+  }
+
+  /** The server that REDIS_URL names, and in a cluster one after the other. */
+  private get seed(): Endpoint {
+    const seeds = [this.address.endpoints[0], ...this.others] as const;
+    return seeds[this.tries % seeds.length] ?? seeds[0];
+  }
+
+  private async learnOthers(client: Client): Promise<void> {
+    try {
+      const slots = (await client.sendCommand(['CLUSTER', 'SLOTS'])) as unknown as ClusterSlots;
+      const servers = slots.flatMap(([, , ...each]) => each);
+      const known = new Map(servers.map(([host, port]) => [`${host}:${port}`, { host, port }]));
+      this.others = [...known.values()].filter((each): each is Endpoint => Boolean(each.host));
+    } catch {
+      // Whoever has no right to ask does without.
+    }
+  }
+
+  /** There is another primary, or a sentinel less: the others are asked. */
+  private async checkPrimary(): Promise<void> {
+    const { client, sentinels, at } = this;
+    // Who has no connection asks them before the next.
+    if (!this.up || sentinels === undefined) return;
+    const found = await sentinels.findPrimary().catch(() => undefined);
+    if (this.closed) sentinels.close();
+    else if (found === undefined) {
+      this.options.clock.after(MAX_RETRY_MS, () => void this.checkPrimary()).unref();
+    } else if (found.host !== at.host || found.port !== at.port) {
+      this.lose(client, new Error('the sentinels have another primary'));
+    }
+  }
+
+  private newClient(at: Endpoint): Client {
+    const { username, password, database, isSecure } = this.address;
+    const client = redis.createClient({
+      ...(username !== undefined && { username }),
+      ...(password !== undefined && { password }),
+      database,
+      name: 'trunkline',
+      disableOfflineQueue: true,
+      disableClientInfo: true,
+      maintNotifications: 'disabled',
+      commandsQueueMaxLength: MAX_COMMANDS,
+      socket: socketOf(at, isSecure, CONNECT_MS),
+    }) as Client;
+    // What goes wrong before it is connected rejects that.
+    client.on('error', () => {});
+    return client;
+  }
+
+  private async connect(client: Client): Promise<void> {
+    const connected = client.connect().then(() => {
+      client.on('error', (error: Error) => this.lose(client, error));
+      return Promise.all([...this.listeners].map(([channel, hear]) => client.subscribe(channel, hear)));
+    });
+    // Told of below, or no longer of interest.
+    connected.catch(() => {});
+    const isThere = await this.options.clock.within(CONNECT_MS, connected);
+    if (isThere === undefined) throw new Error(`no answer within ${CONNECT_MS} ms`);
+  }
+
+  /** A Redis without TLS waits for the end of what it takes for a command: it is asked again, in plain words. */
+  private async explained(error: Error): Promise<Error> {
+    const isLate = error instanceof redis.ConnectionTimeoutError || error.message.startsWith('no answer');
+    if (!this.address.isSecure || !isLate) return error;
+    const client = redis.createClient({
+      disableOfflineQueue: true,
+      disableClientInfo: true,
+      maintNotifications: 'disabled',
+      socket: socketOf(this.at, false, ANSWER_MS),
+    });
+    client.on('error', () => {});
+    const plain = await client.connect().then(
+      () => true,
+      (refusal: Error) => refusal instanceof redis.ErrorReply,
+    );
+    client.destroy();
+    return plain ? new Error('wrong version number: no TLS') : error;
+  }
+
+  /** Does with a connection what is done with one that is up. */
+  private async attempt(client: Client): Promise<void> {
+    await this.options.trial?.run({
+      isUp: true,
+      run: (script, keys, values) => this.inTime((own) => this.runOn(own, script, keys, values), client),
+      publish: (channel, message) => this.inTime((own) => own.publish(channel, message), client),
+    });
+  }
+
+  /** A connection that is up may serve no longer, and nobody asks anything of it at night. */
+  private async tryAgain(): Promise<void> {
+    const { client } = this;
+    if (!this.up || client === undefined) return;
+    await this.attempt(client).catch((error: Error) => this.lose(client, error));
+  }
+
+  private async inTime<T>(
+    work: (client: Client) => Promise<T>,
+    client = this.up ? this.client : undefined,
+  ): Promise<T> {
+    if (client === undefined) throw down('none: Redis is away');
+    const { clock } = this.options;
+    let patience: Patience | undefined;
+    const late = new Promise<never>((_, reject) => {
+      patience = clock.patience(ANSWER_MS, () => reject(new Error(`no answer within ${ANSWER_MS} ms`)));
+    });
+    try {
+      return await Promise.race([work(client), late]);
+    } catch (cause) {
+      const error = cause as Error;
+      const isReply = error instanceof redis.ErrorReply;
+      if (isReply && faultOf(error).kind === 'foreign') {
+        throw new GatewayError('GW_REGISTRY_ERROR', expectedAnswer(error.message), { status: 503, cause });
+      }
+      // Neither what is late nor what is unfit gets better by asking it again: a new connection finds out.
+      if (isReply || error.message.startsWith('no answer within')) this.lose(client, error);
+      throw down(error.message, cause);
+    } finally {
+      patience?.cancel();
+    }
+  }
+
+  /** Leaves a connection that does not serve, and tries for a new one. */
+  private lose(client: Client | undefined, error: Error): void {
+    if (this.closed || client !== this.client) return;
+    this.client = undefined;
+    client?.destroy();
+    const isFollowed = this.follow(error);
+    const fault = faultOf(error);
+    if (!isFollowed && fault.kind === 'refused') this.opening?.reject(refused(this.address, fault));
+    if (!isFollowed) this.opening?.fail();
+    if (this.up || !isFollowed) {
+      this.up = false;
+      this.wrong = fault;
+      if (!this.told.has(fault.says)) this.options.onDown(fault);
+      this.told.add(fault.says);
+    }
+    const waitMs = isFollowed
+      ? 0
+      : Math.min(MAX_RETRY_MS, 25 * 2 ** this.tries++) * (0.5 + Math.random() / 2);
+    this.retry = this.options.clock.after(waitMs, () => void this.dial());
+    // Whoever waits for the first connection has nothing else that keeps the process alive.
+    if (this.opening === undefined) this.retry.unref();
+  }
+
+  /** Whether the next try goes where a cluster has our keys. */
+  private follow(error: unknown): boolean {
+    const cause = error instanceof GatewayError ? error.cause : error;
+    const message = String((cause as Error | undefined)?.message);
+    const isSpread = message.startsWith('CROSSSLOT') && !this.isCluster;
+    this.moved = movedTo(message, this.at) ?? (isSpread ? this.moved : undefined);
+    if (!isSpread && this.moved === undefined) return false;
+    this.isCluster = true;
+    this.hops += 1;
+    return this.hops % MAX_HOPS !== 0;
+  }
+}
+
+/** Commands of the line at which a script was stopped for want of a right: Redis tells no more. */
+function deniedIn(text: string, message: string): string | undefined {
+  const [, line] = /can't run this command.* @user_script:(\d+)/.exec(message) ?? [];
+  if (line === undefined) return undefined;
+  const calls = String(text.split('\n')[Number(line) - 1]).matchAll(/redis\.p?call\('(\w+)'/g);
+  return [...new Set(Array.from(calls, ([, command]) => command))].join(' or ');
+}
+
+function refused(address: RedisAddress, { says }: RedisFault): GatewayError {
+  return new GatewayError('GW_REDIS_REFUSED', `Redis at ${nameOf(address)} cannot serve: ${says}`);
+}
+
+function down(received: string, cause?: unknown): GatewayError {
+  return new GatewayError('GW_REGISTRY_DOWN', expectedAnswer(received), { status: 503, cause });
+}
+
+function expectedAnswer(received: string): string {
+  return `Expected an answer of the registry but received ${received}`;
+}

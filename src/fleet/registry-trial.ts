@@ -1,0 +1,43 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../clock.js';
+import { channelOf, readNodes } from './nodes.js';
+import { ANSWER_MS, type RedisCommands, type Trial } from './redis.js';
+import { Ledger } from './redis-call-registry.js';
+
+/**
+ * Does with a Redis what is done for a call: its scripts, with keys of their kinds, and a message that is heard. Nothing of
+ * it stays. Gateways start with it and do it once a minute, and `trunkline doctor` does it too: what they say of a Redis is
+ * what a caller will hear.
+ */
+export class RegistryTrial implements Trial {
+  private readonly node = `trial-${randomUUID()}`;
+  readonly channel = channelOf(this.node);
+  private readonly waiting = new Map<string, () => void>();
+
+  constructor(private readonly clock: Clock) {}
+
+  hear(message: string): void {
+    this.waiting.get(message)?.();
+  }
+
+  /**
+   * Rejects with the first error of Redis, or with its own where Redis says yes and does something else.
+   */
+  async run(commands: RedisCommands): Promise<void> {
+    await new Ledger(commands, this.node, 0).rehearse(this.node);
+    await readNodes(commands, this.node);
+    await this.exchange(commands);
+  }
+
+  private async exchange(commands: RedisCommands): Promise<void> {
+    const message = randomUUID();
+    const heard = new Promise<true>((resolve) => this.waiting.set(message, () => resolve(true)));
+    try {
+      const listeners = await commands.publish(this.channel, message);
+      if (listeners > 0 && (await this.clock.within(ANSWER_MS, heard))) return;
+      throw new Error('a message that was published was not heard');
+    } finally {
+      this.waiting.delete(message);
+    }
+  }
+}

@@ -1,0 +1,153 @@
+import type { Clock, Timer } from '../clock.js';
+import { GatewayError } from '../errors.js';
+import type { EventLog } from '../events/event-log.js';
+import type { Figure } from '../telemetry/metrics.js';
+import type { Exchange } from './request-context.js';
+import type { StreamedAnswer } from './streamed-answer.js';
+
+/** Most readers at a time. */
+const MAX_READERS = 32;
+/** A comment so often keeps proxies from closing a quiet stream. */
+const HEARTBEAT_MS = 15_000;
+/** A reader that takes nothing for so long is cut. */
+const STALLED_MS = 30_000;
+/** What a browser waits before it comes back, in milliseconds. */
+const RETRY_MS = 2_000;
+
+/** `GET /v1/events`: every event as it happens, as server-sent events. */
+export class EventRoutes {
+  readonly figures: readonly Figure[];
+  private readonly readers = new Set<Reader>();
+  private readonly unsubscribe: () => void;
+  private heart: Timer | undefined;
+  private cut = 0;
+
+  constructor(
+    private readonly events: EventLog,
+    private readonly clock: Clock,
+  ) {
+    this.unsubscribe = events.subscribe(() => {
+      for (const reader of this.readers) reader.pump();
+    });
+    this.figures = [
+      {
+        name: 'events_total',
+        help: 'Events published, by type',
+        label: 'type',
+        read: () => events.counts,
+      },
+      {
+        name: 'event_readers',
+        help: 'Readers of /v1/events',
+        kind: 'gauge',
+        read: () => this.readers.size,
+      },
+      {
+        name: 'event_readers_cut_total',
+        help: 'Readers of /v1/events that did not keep up',
+        kind: 'counter',
+        read: () => this.cut,
+      },
+    ];
+  }
+
+  /** Answers until the reader goes, or does not keep up. */
+  follow(exchange: Exchange): void {
+    if (this.readers.size >= MAX_READERS) {
+      throw new GatewayError(
+        'GW_TOO_MANY_READERS',
+        `Expected fewer than ${MAX_READERS} readers of events but received one more`,
+        { status: 503 },
+      );
+    }
+    const answer = exchange.stream('text/event-stream');
+    if (answer === undefined) return;
+    const noteCut = () => {
+      this.cut += 1;
+    };
+    const reader = new Reader(answer, this.events, noteCut, this.clock);
+    this.readers.add(reader);
+    answer.onClose = () => {
+      this.readers.delete(reader);
+      if (this.readers.size > 0) return;
+      this.clock.cancel(this.heart);
+      this.heart = undefined;
+    };
+    this.heart ??= this.clock.every(HEARTBEAT_MS, () => {
+      for (const each of [...this.readers]) each.beat();
+    });
+    this.heart.unref();
+    reader.begin(exchange.header('last-event-id').trim());
+  }
+
+  /** Ends all answers. */
+  close(): void {
+    this.unsubscribe();
+    for (const reader of [...this.readers]) reader.close();
+  }
+}
+
+/**
+ * One reader's place in the log. Nothing is kept for it: it reads on as fast as its socket takes it, and is cut when the
+ * log has gone over it.
+ */
+class Reader {
+  private next = 0;
+  private isBlocked = false;
+  private blockedAt = 0;
+
+  constructor(
+    private readonly answer: StreamedAnswer,
+    private readonly events: EventLog,
+    private readonly onCut: () => void,
+    private readonly clock: Clock,
+  ) {
+    answer.onWritable = () => {
+      this.isBlocked = false;
+      this.pump();
+    };
+  }
+
+  begin(lastId: string): void {
+    const { next, isGap } = this.events.positionAfter(lastId);
+    this.next = next;
+    const reset = isGap ? 'event: reset\ndata: {"reason":"events before these are lost"}\n\n' : '';
+    this.write(`retry: ${RETRY_MS}\n\n${reset}`);
+    this.pump();
+  }
+
+  /** Sends what is new, as much as the socket takes. */
+  pump(): void {
+    while (!this.isBlocked && this.next < this.events.end) {
+      const event = this.events.at(this.next);
+      if (event === undefined) {
+        this.cut();
+        return;
+      }
+      this.next += 1;
+      this.write(`id: ${event.id}\nevent: ${event.type}\ndata: ${event.json}\n\n`);
+    }
+    if (this.isBlocked && this.next < this.events.oldest) this.cut();
+  }
+
+  /** Shows the line to be alive, or finds that it is not. */
+  beat(): void {
+    if (!this.isBlocked) this.write(':\n\n');
+    else if (this.clock.ran() - this.blockedAt >= STALLED_MS) this.cut();
+  }
+
+  close(): void {
+    this.answer.close();
+  }
+
+  private write(text: string): void {
+    if (this.answer.write(text)) return;
+    this.isBlocked = true;
+    this.blockedAt = this.clock.ran();
+  }
+
+  private cut(): void {
+    this.onCut();
+    this.close();
+  }
+}

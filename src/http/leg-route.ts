@@ -1,0 +1,168 @@
+import type { Session } from '../calls/session.js';
+import type { Clock } from '../clock.js';
+import { describe, GatewayError } from '../errors.js';
+import type { Legs } from '../legs/legs.js';
+import {
+  DEFAULT_BUFFER_MS,
+  LEG_RATES,
+  type LegRate,
+  MAX_AUDIO_BYTES,
+  MAX_BUFFER_MS,
+  MIN_BUFFER_MS,
+  type RawLeg,
+  type RawLegOptions,
+} from '../legs/raw-leg.js';
+import { SAMPLE_RATE } from '../media/frame.js';
+import { type Logger, maskNumbersIn } from '../telemetry/log.js';
+import type { HeaderReader } from '../twilio/public-url.js';
+import type { Answers } from './answers.js';
+import { answeredProtocol, checkSameOrigin, withOfferedKey } from './leg-credentials.js';
+import { RefusalLog } from './refusal-log.js';
+import type { Gatekeeper } from './request-authenticator.js';
+import { Exchange } from './request-context.js';
+import type { Reply, Request, Routes, Socket } from './transport/transport.js';
+
+/** The room that a path's parameter means; `undefined` for none. */
+type RoomReader = (parameter: string) => string | undefined;
+
+/** Over this the transport cuts the connection; above our own limit, so that a little too much gets the code 1009. */
+const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
+/** Which no other route looks at. */
+const HEADERS = ['origin', 'sec-websocket-protocol', 'upgrade'];
+/** Longest name of a room. */
+const MAX_ROOM_LENGTH = 200;
+/** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in local rooms, by name or by a call that is there. */
+export class LegRoute {
+  private readonly refusals: RefusalLog;
+
+  constructor(
+    private readonly legs: Legs,
+    private readonly gatekeeper: Gatekeeper,
+    private readonly log: Logger,
+    private readonly answers: Answers,
+    /** @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED` (409) */
+    private readonly requireSession: (callId: string) => Session,
+    clock: Clock,
+  ) {
+    this.refusals = new RefusalLog('raw leg', log, clock);
+  }
+
+  addTo(routes: Routes): void {
+    this.addRoute(routes, '/v1/rooms/:room/leg', (room) => decoded(room));
+    this.addRoute(routes, '/v1/calls/:id/leg', (callId) => this.roomOfCall(callId));
+  }
+
+  /** @param roomOf the room that the path's parameter means, if it means one */
+  private addRoute(routes: Routes, path: string, roomOf: RoomReader): void {
+    routes.socket<RawLeg>(path, {
+      maxMessageBytes: HARD_LIMIT_BYTES,
+      upgrade: (request, reply, accept) => void this.upgrade(request, reply, accept, roomOf),
+      open: (leg, socket) => this.open(leg, socket),
+      message: (leg, message, isBinary) => leg.receive(message, isBinary),
+      drained: (leg) => leg.drained(),
+      closed: (leg, code) => this.closed(leg, code),
+      failed: (leg, error) => this.failed(leg, error),
+    });
+  }
+
+  /** All is decided within one turn: no client can go meanwhile, and no place is kept for one that never comes. */
+  private async upgrade(
+    request: Request,
+    reply: Reply,
+    accept: (leg: RawLeg, protocol: string) => void,
+    roomOf: RoomReader,
+  ): Promise<void> {
+    const exchange = new Exchange(reply, request, this.answers, 1);
+    exchange.isLast = true;
+    const headers = new Map(HEADERS.map((name) => [name, request.header(name)]));
+    const header = (name: string) => headers.get(name) ?? exchange.header(name);
+    try {
+      await exchange.inTurn(() => accept(this.admit(exchange, header, roomOf), answeredProtocol(header)));
+    } catch (error) {
+      if (exchange.isGone) return;
+      this.refusals.tell(error);
+      exchange.error(error);
+    }
+  }
+
+  private admit(exchange: Exchange, header: HeaderReader, roomOf: RoomReader): RawLeg {
+    // A proxy that drops this header can carry no WebSocket.
+    if (header('upgrade').toLowerCase() !== 'websocket') {
+      throw new GatewayError(
+        'GW_UPGRADE_MISSING',
+        'Expected the header "Upgrade: websocket" for a raw leg but received none: does a proxy drop it?',
+        { status: 426 },
+      );
+    }
+    this.gatekeeper.checkControl(withOfferedKey(header));
+    exchange.isKnown = true;
+    checkSameOrigin(header);
+    return this.legs.admit(optionsOf(roomOf(exchange.parameter(0)), exchange.query));
+  }
+
+  /**
+   * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED`, `GW_CALL_UNBRIDGED` (409)
+   */
+  private roomOfCall(callId: string): string {
+    const { isJoined, room } = this.requireSession(callId);
+    if (isJoined) return room;
+    const message = 'Expected a call that is in a room for a raw leg but received one that is in none';
+    throw new GatewayError('GW_CALL_UNBRIDGED', message, { status: 409 });
+  }
+
+  private open(leg: RawLeg, socket: Socket): void {
+    const { rate, bufferMs, onlyListens } = leg.options;
+    this.log.info({ room: roomOf(leg), rate, bufferMs, onlyListens }, 'raw leg');
+    this.legs.open(leg, socket);
+  }
+
+  private closed(leg: RawLeg, code: number): void {
+    leg.disconnected();
+    this.log.info({ room: roomOf(leg), code, ...leg.counts }, 'raw leg ended');
+  }
+
+  private failed(leg: RawLeg, error: unknown): void {
+    this.log.error({ room: roomOf(leg), err: error }, 'a raw leg could not be served');
+    leg.close(1011, 'internal error');
+  }
+}
+
+/** A leg's room for the log; it may be named after a phone number. */
+function roomOf(leg: RawLeg): string {
+  return maskNumbersIn(leg.options.room);
+}
+
+/**
+ * What a leg's URL asks for.
+ * @throws GatewayError `GW_BAD_REQUEST` (400)
+ */
+function optionsOf(room: string | undefined, query: string): RawLegOptions {
+  const parameters = new URLSearchParams(query);
+  if (room === undefined || room === '' || room.length > MAX_ROOM_LENGTH) {
+    throw badRequest(`1 to ${MAX_ROOM_LENGTH} characters`, 'the room', room);
+  }
+  const rate = Number(parameters.get('rate') ?? SAMPLE_RATE);
+  if (!(LEG_RATES as readonly number[]).includes(rate)) {
+    throw badRequest(LEG_RATES.join(', '), 'rate', parameters.get('rate'));
+  }
+  const bufferMs = Number(parameters.get('buffer') ?? DEFAULT_BUFFER_MS);
+  if (!(Number.isInteger(bufferMs) && bufferMs >= MIN_BUFFER_MS && bufferMs <= MAX_BUFFER_MS)) {
+    throw badRequest(`${MIN_BUFFER_MS} to ${MAX_BUFFER_MS} milliseconds`, 'buffer', parameters.get('buffer'));
+  }
+  const listen = parameters.get('listen') ?? '0';
+  if (listen !== '0' && listen !== '1') throw badRequest('0 or 1', 'listen', listen);
+  return { room, rate: rate as LegRate, bufferMs, onlyListens: listen === '1' };
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function badRequest(what: string, subject: string, received: unknown): GatewayError {
+  const message = `Expected ${what} for ${subject} but received ${describe(received)}`;
+  return new GatewayError('GW_BAD_REQUEST', message, { status: 400 });
+}

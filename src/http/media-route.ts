@@ -1,0 +1,103 @@
+import type { CallService } from '../calls/call-service.js';
+import type { Session } from '../calls/session.js';
+import type { Clock } from '../clock.js';
+import { GatewayError } from '../errors.js';
+import { START_TIMEOUT_MS } from '../phone/media-socket.js';
+import { MAX_MESSAGE_BYTES } from '../phone/media-stream.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Answers } from './answers.js';
+import { RefusalLog } from './refusal-log.js';
+import type { Gatekeeper } from './request-authenticator.js';
+import { Exchange } from './request-context.js';
+import type { Reply, Request, Routes, Socket } from './transport/transport.js';
+
+/**
+ * Over this the transport cuts the connection. It lies above our own limit, so that a message a little too large gets the
+ * close code 1009 instead of a broken connection.
+ */
+const HARD_LIMIT_BYTES = 4 * MAX_MESSAGE_BYTES;
+/** `WS /twilio/media/{callId}/{token}`: the media streams. */
+export class MediaRoute {
+  private readonly refusals: RefusalLog;
+
+  constructor(
+    private readonly calls: CallService,
+    private readonly gatekeeper: Gatekeeper,
+    private readonly log: Logger,
+    private readonly answers: Answers,
+    private readonly clock: Clock,
+  ) {
+    this.refusals = new RefusalLog('media socket', log, clock);
+  }
+
+  /** Adds the route below a path prefix. */
+  addTo(routes: Routes, prefix: string): void {
+    routes.socket<Session>(`${prefix}/twilio/media/:callId/:token`, {
+      maxMessageBytes: HARD_LIMIT_BYTES,
+      upgrade: (request, reply, accept) => void this.upgrade(request, reply, accept),
+      open: (session, socket) => this.open(session, socket),
+      message: ({ stream }, message, isBinary) => stream.receive(message, isBinary),
+      drained: ({ stream }) => stream.drained(),
+      closed: ({ stream }) => stream.disconnected(),
+      failed: (session, error) => this.failed(session, error),
+    });
+  }
+
+  /** The request's own memory is gone after the first wait, and so may be its client. */
+  private async upgrade(request: Request, reply: Reply, accept: (session: Session) => void): Promise<void> {
+    const exchange = new Exchange(reply, request, this.answers, 2);
+    if (exchange.isDone) return;
+    exchange.isLast = true;
+    try {
+      checkHead(request);
+      await exchange.inTurn(() => this.gatekeeper.checkUpgrade(exchange));
+      exchange.isKnown = true;
+      const session = await this.calls.connect(exchange.parameter(0), exchange.parameter(1));
+      if (exchange.isGone) session.call.end('socket-closed');
+      else accept(session);
+    } catch (error) {
+      // Whoever has gone was not refused.
+      if (!exchange.isGone) this.refusals.tell(error);
+      exchange.error(error);
+    }
+  }
+
+  private open({ call, stream }: Session, socket: Socket): void {
+    if (call.state === 'ended') {
+      socket.close(1001, 'the call has ended');
+      return;
+    }
+    stream.open(socket);
+    const patience = this.clock.patience(START_TIMEOUT_MS, () => {
+      this.log.warn({ callId: call.callId }, 'no start came');
+      call.end('protocol');
+    });
+    stream.once('start', () => patience.cancel());
+    call.onEnd(() => patience.cancel());
+  }
+
+  /** One call's fault, a listener's perhaps, must not take the others down. */
+  private failed({ call }: Session, error: unknown): void {
+    this.log.error({ callId: call.callId, err: error }, 'a media socket could not be served');
+    call.end('internal');
+  }
+}
+
+/** @throws GatewayError `GW_UPGRADE_MISSING` (426), `GW_ORIGIN_REFUSED` (403) */
+function checkHead(request: Request): void {
+  // A proxy that drops this header can carry no WebSocket.
+  if (request.header('upgrade').toLowerCase() !== 'websocket') {
+    throw new GatewayError(
+      'GW_UPGRADE_MISSING',
+      'Expected the header "Upgrade: websocket" for a media stream but received none: does a proxy drop it?',
+      { status: 426 },
+    );
+  }
+  if (request.header('origin') !== '') {
+    throw new GatewayError(
+      'GW_ORIGIN_REFUSED',
+      'Expected no Origin header for a media stream but received one: browsers stay out',
+      { status: 403 },
+    );
+  }
+}

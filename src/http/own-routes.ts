@@ -1,0 +1,78 @@
+import { validateHeaderValue } from 'node:http';
+import { expected, GatewayError } from '../errors.js';
+import { type Exchange, MAX_BODY_BYTES } from './request-context.js';
+import type { Method } from './transport/transport.js';
+
+/** Answers a request by Fetch's `Request` and `Response`. What it throws is answered 500 and logged. */
+export type OwnRoute = (request: Request) => Response | Promise<Response>;
+
+/** Routes of yours, such as `{ 'GET /prices/:id': handler }`. */
+export type OwnRoutes = Readonly<Record<string, OwnRoute>>;
+
+const METHODS: Readonly<Record<string, Method>> = {
+  GET: 'get',
+  POST: 'post',
+  PUT: 'put',
+  PATCH: 'patch',
+  DELETE: 'del',
+};
+/** Headers that the gateway sets itself, whatever an answer says. */
+const OURS = new Set(['connection', 'content-length', 'content-type', 'keep-alive', 'transfer-encoding']);
+
+/** What a host is written with, brackets of IPv6 and a port among them; all else could be a path, or a name with a password. */
+const HOST = /^[\w.:[\]~-]*$/;
+/** Parts of a path that a URL would leave out, or take for something else: the handler would see another path than we. */
+const MISLEADING = /[\\#]|\/(\.|%2e){1,2}(\/|$)/i;
+
+type Handler = (exchange: Exchange) => Promise<void>;
+
+/**
+ * The user's routes by path and method.
+ * @param isTaken whether a path is one of the gateway's
+ * @param scheme of the URLs that they are asked by
+ * @throws TypeError for a name that is no method and path, for what is no function, and for a path that is taken
+ */
+export function ownPaths(
+  routes: OwnRoutes,
+  isTaken: (path: string) => boolean,
+  scheme: 'http' | 'https',
+): Record<string, Partial<Record<Method, Handler>>> {
+  const paths: Record<string, Partial<Record<Method, Handler>>> = {};
+  for (const [name, route] of Object.entries(routes)) {
+    const [, verb = '', path = ''] = /^([A-Z]+) (\/[^\s?*]*)$/.exec(name) ?? [];
+    const method = METHODS[verb];
+    if (method === undefined || typeof route !== 'function') {
+      throw new TypeError(
+        `Expected "GET /path" and a function for a route but received ${JSON.stringify(name)}`,
+      );
+    }
+    if (isTaken(path)) throw new TypeError(`Expected a path that is free for a route but received ${path}`);
+    paths[path] = { ...paths[path], [method]: (exchange: Exchange) => answer(exchange, verb, route, scheme) };
+  }
+  return paths;
+}
+
+async function answer(exchange: Exchange, method: string, route: OwnRoute, scheme: string): Promise<void> {
+  const body = method === 'GET' ? undefined : await exchange.bytes(MAX_BODY_BYTES);
+  const { path, hasBareQuery, query } = exchange;
+  const host = exchange.header('host') || 'localhost';
+  const url = `${scheme}://${host}${path}${query || hasBareQuery ? '?' : ''}${query}`;
+  if (!HOST.test(host) || MISLEADING.test(path) || !URL.canParse(url)) {
+    throw new GatewayError('GW_BAD_REQUEST', 'Expected a URL for a request but received another text', {
+      status: 400,
+    });
+  }
+  const response = await route(
+    new Request(url, {
+      method,
+      headers: exchange.allHeaders.map(([name, value]): [string, string] => [name, value]),
+      ...(body === undefined || body.length === 0 ? {} : { body: new Uint8Array(body) }),
+    }),
+  );
+  // Of a `Response.error()`, 0.
+  if (!(response.status >= 200)) throw expected('a Response with a status', 'a route', response.status);
+  for (const [name, value] of response.headers) validateHeaderValue(name, value);
+  const headers = [...response.headers].filter(([name]) => !OURS.has(name));
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  exchange.answer(response.status, response.headers.get('content-type') ?? undefined, bytes, headers);
+}

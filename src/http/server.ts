@@ -1,0 +1,382 @@
+import type { Server as HttpServer } from 'node:http';
+import type { CallService } from '../calls/call-service.js';
+import type { Switchboard } from '../calls/switchboard.js';
+import type { Clock } from '../clock.js';
+import type { CallControl } from '../control/call-control.js';
+import { GatewayError } from '../errors.js';
+import type { Fleet } from '../fleet/fleet.js';
+import type { Legs } from '../legs/legs.js';
+import type { RecordingService } from '../recording/recordings.js';
+import type { Descriptors } from '../telemetry/descriptors.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Metrics } from '../telemetry/metrics.js';
+import type { Answers } from './answers.js';
+import { CallControlRoutes, CONTROL_ROUTES } from './call-control-routes.js';
+import { ControlRoutes } from './control-routes.js';
+import { DashboardRoutes } from './dashboard-routes.js';
+import type { EventRoutes } from './event-routes.js';
+import { LegRoute } from './leg-route.js';
+import type { LiveRoutes } from './live-routes.js';
+import { MediaRoute } from './media-route.js';
+import { openApiDocument } from './openapi/document.js';
+import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
+import { type OwnRoutes, ownPaths } from './own-routes.js';
+import { RecordingRoutes } from './recording-routes.js';
+import type { Gatekeeper } from './request-authenticator.js';
+import { Exchange } from './request-context.js';
+import { readCertificate } from './transport/certificate.js';
+import { NodeMount } from './transport/node/mount.js';
+import type { Certificate, Method, Port, PortOptions, Routes, Transport } from './transport/transport.js';
+import { TwilioRoutes } from './twilio-routes.js';
+
+export interface ServerOptions {
+  readonly calls: CallService;
+  readonly switchboard: Switchboard;
+  /** Absent where this gateway stands alone. */
+  readonly fleet: Fleet | undefined;
+  readonly legs: Legs;
+  readonly recordings: RecordingService;
+  readonly control: CallControl;
+  readonly gatekeeper: Gatekeeper;
+  readonly events: EventRoutes;
+  readonly live: LiveRoutes;
+  readonly answers: Answers;
+  readonly metrics: Metrics;
+  readonly facts: HealthFacts;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Certificate and key files; the server speaks https and wss itself where they are given. */
+  readonly tls: Certificate | undefined;
+  readonly descriptors: Descriptors;
+  /** Of the user's. */
+  readonly routes: OwnRoutes;
+  /** Whether operators have a port of their own. */
+  readonly isSplit: boolean;
+}
+
+type Handler = (exchange: Exchange) => void | Promise<void>;
+type Paths = Readonly<Record<string, Partial<Record<Method, Handler>>>>;
+
+/** Who may ask: anybody, whom the handler itself checks, or who has the control key; or whoever the user's own code lets in. */
+type For = 'anybody' | 'operators' | 'owner';
+
+const BODILESS: ReadonlySet<string> = new Set(['get', 'head', 'options', 'any']);
+
+/** Which route leads where, and the ports or the server of the user's that lead to them. */
+export class Server {
+  /** What is answered: `get /v1/calls/:id`, and so on. */
+  readonly routes = new Set<string>();
+  /** Where carriers ask; operators as well, where they have no port of their own. */
+  private calls: Port | undefined;
+  private operations: Port | undefined;
+  private mount: NodeMount | undefined;
+  private readonly switchboard: Switchboard;
+  private readonly legs: Legs;
+  private readonly log: Logger;
+  private readonly events: EventRoutes;
+  private readonly live: LiveRoutes;
+  private readonly answers: Answers;
+  private readonly gatekeeper: Gatekeeper;
+  private readonly media: MediaRoute;
+  private readonly leg: LegRoute;
+  private readonly carriers: Paths;
+  private readonly probes: Paths;
+  private readonly operators: Paths;
+  private readonly own: Paths;
+
+  /** @throws GatewayError `GW_TLS_FILE`; TypeError for routes of the user's that cannot be */
+  constructor(private readonly options: ServerOptions) {
+    const {
+      calls,
+      switchboard,
+      fleet,
+      legs,
+      recordings,
+      gatekeeper,
+      events,
+      live,
+      metrics,
+      facts,
+      log,
+      clock,
+    } = options;
+    this.legs = legs;
+    this.log = log;
+    this.events = events;
+    this.live = live;
+    this.gatekeeper = gatekeeper;
+    this.answers = options.answers;
+    this.switchboard = switchboard;
+    const twilio = new TwilioRoutes(calls, gatekeeper);
+    const control = new ControlRoutes(calls, gatekeeper);
+    const operations = new OperationsRoutes(switchboard, fleet, metrics, facts, clock);
+    const recording = new RecordingRoutes(recordings);
+    const running = new CallControlRoutes(options.control);
+    const dashboard = new DashboardRoutes(gatekeeper);
+    if (options.tls !== undefined) readCertificate(options.tls);
+    this.media = new MediaRoute(calls, gatekeeper, log, this.answers, clock);
+    this.leg = new LegRoute(
+      legs,
+      gatekeeper,
+      log,
+      this.answers,
+      (callId) => switchboard.requireSession(callId),
+      clock,
+    );
+    this.carriers = {
+      '/twilio/voice': { post: (exchange) => twilio.voice(exchange) },
+      '/twilio/next': { post: (exchange) => twilio.next(exchange) },
+      '/twilio/status': { post: (exchange) => twilio.status(exchange) },
+      '/twilio/stream-status': { post: (exchange) => twilio.streamStatus(exchange) },
+      '/twilio/amd': { post: (exchange) => twilio.amd(exchange) },
+    };
+    this.operators = {
+      '/v1/calls': {
+        post: (exchange) => control.place(exchange),
+        get: (exchange) => control.list(exchange),
+      },
+      '/v1/calls/:id': {
+        get: (exchange) => control.inspect(exchange),
+        del: (exchange) => control.hangUp(exchange),
+      },
+      '/v1/calls/:id/recording': {
+        post: (exchange) => recording.start(exchange),
+        get: (exchange) => recording.inspect(exchange),
+        del: (exchange) => recording.stop(exchange),
+      },
+      ...byPath(CONTROL_ROUTES, (route) => (exchange) => running.perform(route, exchange)),
+      '/v1/events': { get: (exchange) => events.follow(exchange) },
+      '/v1/live': { get: (exchange) => live.watch(exchange) },
+      '/v1/openapi.json': { get: (exchange) => exchange.json(200, openApiDocument) },
+    };
+    this.probes = {
+      ...Object.fromEntries(
+        dashboard.paths.map((path) => [
+          `/dashboard${path}`,
+          { get: (exchange: Exchange) => dashboard.answer(exchange, path) },
+        ]),
+      ),
+      '/health': { get: probe((exchange) => operations.health(exchange)) },
+      '/ready': { get: probe((exchange) => operations.ready(exchange)) },
+      '/metrics': {
+        get: (exchange) => {
+          exchange.isKnown = gatekeeper.checkMetrics(exchange.header);
+          return operations.metrics(exchange);
+        },
+      },
+    };
+    const taken = new Set(Object.keys({ ...this.carriers, ...this.operators, ...this.probes }));
+    this.own = ownPaths(
+      options.routes,
+      (path) => taken.has(path) || /^\/(twilio|v1|dashboard)(\/|$)/.test(path),
+      options.tls === undefined ? 'http' : 'https',
+    );
+    options.descriptors.onChange = (isShort) => {
+      for (const each of this.ports) each.crowded(isShort);
+    };
+  }
+
+  private addCarriers(routes: Routes): void {
+    // A proxy may strip the public path prefix or pass it on: both are answered.
+    for (const prefix of new Set(['', this.gatekeeper.prefix])) {
+      for (const [path, handlers] of Object.entries(this.carriers))
+        this.answer(routes, { [prefix + path]: handlers });
+      this.media.addTo(routes, prefix);
+    }
+    this.answer(routes, this.own, 'owner');
+  }
+
+  private addOperators(routes: Routes): void {
+    this.answer(routes, this.operators, 'operators');
+    this.answer(routes, this.probes);
+    this.leg.addTo(routes);
+    for (const path of ['/v1/rooms/:room/leg', '/v1/calls/:id/leg']) this.routes.add(`get ${path}`);
+  }
+
+  private addRest(routes: Routes): void {
+    this.route(routes, 'any', '/*', (exchange) => {
+      const message = `Expected a known route but received ${exchange.path}`;
+      throw new GatewayError('GW_NOT_FOUND', message, { status: 404 });
+    });
+  }
+
+  private get ports(): readonly Port[] {
+    return [this.calls, this.operations].filter((port) => port !== undefined);
+  }
+
+  private port(transport: Transport, addRoutes: PortOptions['addRoutes']): Port {
+    const { tls, descriptors, log, clock, isSplit } = this.options;
+    return transport.port({
+      tls,
+      descriptors,
+      log,
+      clock,
+      addRoutes,
+      // Those that stay at all ports together, twice as many at each, take half of what is kept.
+      seats: Math.max(2, descriptors.reserve >> (isSplit ? 3 : 2)),
+    });
+  }
+
+  /**
+   * Begins to listen; answers the ports, which are others where 0 was asked for.
+   * @param operationsPort where operators have one of their own
+   * @param isShared whether other processes of this host may listen there as well
+   * @throws GatewayError `GW_LISTEN_FAILED`
+   */
+  async listen(
+    transport: Transport,
+    host: string,
+    port: number,
+    operationsPort: number | undefined,
+    isShared: boolean,
+  ): Promise<{ port: number; operationsPort: number | undefined }> {
+    this.calls = this.port(transport, (routes) => {
+      this.addCarriers(routes);
+      if (operationsPort === undefined) this.addOperators(routes);
+      this.addRest(routes);
+    });
+    if (operationsPort !== undefined) {
+      this.operations = this.port(transport, (routes) => {
+        this.addOperators(routes);
+        this.addRest(routes);
+      });
+    }
+    try {
+      return {
+        operationsPort: await this.operations?.listen(host, operationsPort as number, isShared),
+        port: await this.calls.listen(host, port, isShared),
+      };
+    } catch (error) {
+      // What is open would keep a process alive that cannot serve.
+      for (const each of this.ports) each.close();
+      throw error;
+    }
+  }
+
+  /** Answers below a prefix of a server of the user's. */
+  attach(server: HttpServer, prefix: string): void {
+    const addRoutes = (routes: Routes) => {
+      this.addCarriers(routes);
+      this.addOperators(routes);
+      if (prefix !== '') this.addRest(routes);
+    };
+    this.mount = new NodeMount(server, prefix, { ...this.options, addRoutes });
+  }
+
+  /**
+   * Where the files hold another certificate or key than new connections get: what gives them that one.
+   * @throws GatewayError `GW_TLS_FILE`, and nothing changes
+   */
+  renewed(tls: Certificate): (() => void) | undefined {
+    const steps = this.ports.map((port) => port.renewed(tls));
+    if (steps.includes(undefined)) return undefined;
+    return () => {
+      for (const step of steps) step?.();
+    };
+  }
+
+  /** Stops listening, so that new connections come to the others who share the port; what is connected goes on. */
+  async leave(): Promise<void> {
+    for (const port of this.ports) await port.leave();
+    this.log.info('left the port to the others');
+  }
+
+  /** Settled when whatever was answered so far has been handed to its socket. */
+  answered(): Promise<void> {
+    return new Promise((resolve) => this.answers.turns.add(resolve));
+  }
+
+  /** Stops listening and cuts what is still connected. */
+  close(): void {
+    this.events.close();
+    this.live.close();
+    this.legs.close();
+    for (const port of this.ports) port.close();
+    this.mount?.close();
+  }
+
+  /** Answers paths by method: `HEAD` where there is a `GET`, `OPTIONS`, and 405 to any other. */
+  private answer(routes: Routes, paths: Paths, who: For = 'anybody'): void {
+    for (const [path, handlers] of Object.entries(paths)) {
+      const allowed = ['OPTIONS'];
+      for (const [method, handler] of Object.entries(handlers) as [Method, Handler][]) {
+        const names =
+          method === 'get' ? ['GET', 'HEAD'] : [method === 'del' ? 'DELETE' : method.toUpperCase()];
+        allowed.push(...names);
+        this.routes.add(`${names[0]?.toLowerCase()} ${path}`);
+        this.route(routes, method, path, handler, who);
+        if (method === 'get') this.route(routes, 'head', path, handler, who);
+      }
+      const allow = [['allow', allowed.join(', ')]] as const;
+      this.route(routes, 'options', path, (exchange) => exchange.answer(204, undefined, '', allow), who);
+      this.route(
+        routes,
+        'any',
+        path,
+        (exchange) => {
+          const message = `Expected ${allowed.join(', ')} for ${exchange.path} but received another method`;
+          exchange.error(new GatewayError('GW_METHOD_NOT_ALLOWED', message, { status: 405 }), allow);
+        },
+        who,
+      );
+    }
+  }
+
+  private route(
+    routes: Routes,
+    method: Method | 'any',
+    path: string,
+    handler: Handler,
+    who: For = 'anybody',
+  ): void {
+    const parameters = path.split('/:').length - 1;
+    routes.on(method, path, (request, reply) => {
+      const exchange = new Exchange(reply, request, this.answers, parameters, who === 'owner');
+      // Whoever asks again connects to those who stay.
+      exchange.isLast = this.switchboard.draining;
+      if (exchange.isDone) return;
+      // A body is only lent while it comes. All else waits for a turn, by when whoever sends request upon request is gone.
+      if (method === 'post' || (who === 'owner' && !BODILESS.has(method)))
+        void this.handle(exchange, handler, who);
+      else {
+        this.answers.turns.add(() => {
+          if (!exchange.isGone) void this.handle(exchange, handler, who);
+        });
+      }
+    });
+  }
+
+  private async handle(exchange: Exchange, handler: Handler, who: For): Promise<void> {
+    try {
+      if (who === 'operators') {
+        this.gatekeeper.checkControl(exchange.header);
+        exchange.isKnown = true;
+      }
+      await handler(exchange);
+    } catch (error) {
+      if (!(error instanceof GatewayError))
+        this.log.error({ path: exchange.path, err: error }, 'request failed');
+      exchange.error(error);
+    }
+  }
+}
+
+function probe(handler: (exchange: Exchange) => void): Handler {
+  return (exchange) => {
+    exchange.isProbe = true;
+    handler(exchange);
+  };
+}
+
+/** Routes below a call, by path and method. */
+function byPath<T extends { readonly name: string; readonly method: Method }>(
+  routes: readonly T[],
+  handlerOf: (route: T) => Handler,
+): Record<string, Partial<Record<Method, Handler>>> {
+  const paths: Record<string, Partial<Record<Method, Handler>>> = {};
+  for (const route of routes) {
+    const path = `/v1/calls/:id/${route.name}`;
+    paths[path] = { ...paths[path], [route.method]: handlerOf(route) };
+  }
+  return paths;
+}

@@ -1,0 +1,128 @@
+import type { Session } from '../calls/session.js';
+import type { Switchboard } from '../calls/switchboard.js';
+import type { Clock, Timer } from '../clock.js';
+import type { Fleet } from '../fleet/fleet.js';
+import { RecentLatency } from '../telemetry/recent-latency.js';
+import { LIVE_FIELDS, LiveCall } from './call-row.js';
+
+/** A round looks at every call once, */
+export const ROUND_MS = 1_000;
+/** in so many turns of the event loop: no frame waits for all of them. */
+const TURNS = 20;
+/** Upper edges of the histogram's bins in microseconds, two a power of two: 8 µs to 131 ms. */
+const EDGES_US = Array.from({ length: 29 }, (_, i) => Math.round(8 * 2 ** (i / 2)));
+
+export interface LiveOptions {
+  readonly switchboard: Switchboard;
+  readonly fleet: Fleet | undefined;
+  readonly facts: { readonly version: string; readonly bridge: string };
+  /** What this node is called where it stands alone. */
+  readonly node: string;
+  /** Why nobody can listen to calls here; `undefined` where they can. */
+  readonly deaf: string | undefined;
+  readonly clock: Clock;
+  /** Told of every round, as JSON. */
+  readonly onRound: (json: string) => void;
+}
+
+/** Looks at calls and gateway once a second, for all who watch together, and only while somebody does. */
+export class Live {
+  private readonly calls = new Map<Session, LiveCall>();
+  private gateway: RecentLatency | undefined;
+  private readonly bins = { edgesUs: EDGES_US, counts: new Array<number>(EDGES_US.length + 1).fill(0) };
+  private timer: Timer | undefined;
+  private turn = 0;
+  /** The round's calls, and the rows of those that were looked at. */
+  private round: readonly LiveCall[] = [];
+  private rows: string[] = [];
+  private cpu = process.cpuUsage();
+  private lookedAt = 0;
+
+  constructor(private readonly options: LiveOptions) {}
+
+  get isWatching(): boolean {
+    return this.timer !== undefined;
+  }
+
+  start(): void {
+    if (this.timer !== undefined) return;
+    this.gateway = new RecentLatency(this.options.switchboard.countedLatencies.gateway);
+    this.cpu = process.cpuUsage();
+    this.lookedAt = this.options.clock.now();
+    this.turn = 0;
+    this.timer = this.options.clock.every(ROUND_MS / TURNS, () => this.look());
+    this.timer.unref();
+  }
+
+  stop(): void {
+    this.options.clock.cancel(this.timer);
+    this.timer = undefined;
+    for (const call of this.calls.values()) call.release();
+    this.calls.clear();
+    this.gateway = undefined;
+    this.round = [];
+    this.rows = [];
+  }
+
+  /** One of a round's turns. */
+  private look(): void {
+    if (this.turn === 0) this.begin();
+    const { round, turn, rows } = this;
+    const end = Math.ceil((round.length * (turn + 1)) / TURNS);
+    for (let i = Math.ceil((round.length * turn) / TURNS); i < end; i++) {
+      const call = round[i] as LiveCall;
+      if (!call.isOver) rows.push(call.row());
+    }
+    this.turn = (turn + 1) % TURNS;
+    if (this.turn === 0) this.options.onRound(this.told());
+  }
+
+  /** Meets the calls that are new, and leaves those that are over. */
+  private begin(): void {
+    const { calls } = this;
+    for (const session of this.options.switchboard.all) {
+      if (!calls.has(session)) calls.set(session, new LiveCall(session));
+    }
+    for (const [session, call] of calls) {
+      if (!call.isOver) continue;
+      call.release();
+      calls.delete(session);
+    }
+    this.round = [...calls.values()];
+    this.rows = [];
+  }
+
+  private told(): string {
+    const { switchboard, fleet, facts, node, deaf, clock } = this.options;
+    const { admission, activeCalls, eventLoopDelay } = switchboard;
+    const { bins, gateway } = this;
+    gateway?.look(bins);
+    const states = [...(fleet?.states ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
+    const head = JSON.stringify({
+      at: clock.date().getTime(),
+      ...facts,
+      node: fleet?.node ?? node,
+      calls: activeCalls,
+      maxCalls: admission.maxCalls,
+      closure: admission.closure ?? null,
+      refused: Object.fromEntries(admission.refused),
+      loopDelayMs: eventLoopDelay.recentMs,
+      cpuPercent: this.cpuPercent(),
+      gateway: { p50Us: gateway?.p50Us ?? null, p99Us: gateway?.p99Us ?? null, ...bins },
+      registry: fleet && (fleet.isUp ? 'up' : 'down'),
+      nodes: states.map(([name, { calls, draining, open }]) => ({ node: name, calls, draining, open })),
+      deaf: deaf ?? null,
+      fields: LIVE_FIELDS,
+    });
+    return `${head.slice(0, -1)},"rows":[${this.rows.join()}]}`;
+  }
+
+  /** Of one core, since the last look. */
+  private cpuPercent(): number {
+    const [before, lookedAt] = [this.cpu, this.lookedAt];
+    this.cpu = process.cpuUsage();
+    this.lookedAt = this.options.clock.now();
+    const usedMs = (this.cpu.user - before.user + this.cpu.system - before.system) / 1_000;
+    return (100 * usedMs) / Math.max(1, this.lookedAt - lookedAt);
+  }
+}

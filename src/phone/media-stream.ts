@@ -1,0 +1,620 @@
+import { EventEmitter } from 'node:events';
+import { type Clock, type Patience, systemClock } from '../clock.js';
+import { expected, GatewayError } from '../errors.js';
+import { bytesOf } from '../media/bytes.js';
+import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
+import { FrameClock } from '../media/frame-clock.js';
+import { core, frame, info, samples } from '../media/thread-core.js';
+import { CallLatencies, STAGE } from '../telemetry/call-latencies.js';
+import {
+  NO_STAMP,
+  STAMPS_PER_MICROSECOND,
+  type Stamp,
+  stampNow,
+  stampOf,
+  stampsBetween,
+} from '../telemetry/ingress-time.js';
+import { isSampled, type Latencies } from '../telemetry/latencies.js';
+import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
+import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
+import type { StreamInsert } from './audio-filter.js';
+import type { StreamTap } from './audio-tap.js';
+import { Backlog } from './backlog.js';
+import { Framer } from './framer.js';
+import { Intake } from './intake.js';
+import { LeadProbe } from './lead-probe.js';
+import type { CallLevels } from './level-meter.js';
+import { MAX_PENDING_MARKS, type MarkEcho, Marks } from './marks.js';
+import type { MediaSocket } from './media-socket.js';
+import { Outlet } from './phone-sender.js';
+import { DEFAULT_LEAD_MS, Playout } from './playout.js';
+import { TokenBucket } from './token-bucket.js';
+
+/** Largest message taken from a phone, in bytes. */
+export const MAX_MESSAGE_BYTES = 64 * 1024;
+/** 48 kHz. */
+const SAMPLES_PER_MS = 48;
+/** µ-law bytes in 20 ms. */
+const FRAME_PAYLOAD_BYTES = 160;
+/**
+ * One token a message and one more for every 512 bytes of it. Three times the pace of a phone, and what a
+ * network may hold back for ten seconds and then deliver at once, are no flood; nor is what came while this process stood still.
+ */
+const FLOOD_TOKENS_PER_SECOND = 150;
+const FLOOD_BURST = 600;
+/** How a media message begins as Twilio writes it. */
+const MEDIA_HEAD = Buffer.from('{"event":"media"');
+
+/** What somebody said before the caller is there that is kept: the newest, in milliseconds. */
+const KEEP_MS = 2_000;
+/** With a greater lead, audio is handed over in advance, and is not live. */
+const LONGEST_LIVE_LEAD_MS = 1_000;
+/** How long the echo of a call's last words may take beyond what was sent in advance. */
+const LAST_WORDS_MS = 300;
+/** Where nothing was sent for so long, there are no last words. */
+const SPOKEN_MS = 1_000;
+
+/** Of streams that are nobody's but their maker's. */
+const sharedFrameClock = new FrameClock(systemClock);
+
+/** What Twilio says when a stream starts. */
+export type StreamStart = StartMessage['start'];
+
+/** Why a stream ended: Twilio said stop, its socket went away, it broke the protocol, or we closed it. */
+export type StreamEnd = 'stop' | 'socket-closed' | 'protocol' | 'closed';
+
+export interface MediaStreamOptions {
+  /** Bound of the listener's lead in milliseconds, 40…10,000; default 120. */
+  readonly leadMs?: number;
+  /** Default {@link systemClock}. */
+  readonly clock?: Clock;
+  /** Shared by all streams of a gateway; its time is that of `clock`. */
+  readonly frameClock?: FrameClock;
+  /** Looks at `start` before it counts; a text refuses it (close code 1008). */
+  readonly checkStart?: (start: StreamStart) => string | undefined;
+  /** Shared by all streams of a gateway. */
+  readonly latencies?: Latencies;
+  /** Takes this stream's times in place of a recorder of its own: a bench has one that takes none. */
+  readonly recorder?: CallLatencies;
+}
+
+interface MediaStreamEvents {
+  start: [start: StreamStart];
+  /** Decoded audio, 48 kHz: 960 samples for Twilio's usual 20 ms. Lent for the time of the callback. */
+  audio: [samples: Int16Array];
+  dtmf: [digit: string];
+  mark: [echo: MarkEcho];
+  stop: [];
+  /** Whoever takes the caller's audio failed on it. */
+  fault: [error: unknown];
+  end: [end: StreamEnd, reason: string];
+}
+
+/**
+ * One bidirectional Twilio media stream: Twilio's messages on one side, 48 kHz frames on the other.
+ * It exists before its socket does, so that the far side can be joined while the phone still rings.
+ */
+export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
+  private readonly traffic = new Traffic();
+  /** Where this call's time goes. */
+  readonly latencies: CallLatencies;
+  private inserted: StreamInsert | undefined;
+  private wasSilenced = false;
+  /** What is done when the last words were heard. */
+  private readonly goodbyes: (() => void)[] = [];
+  private goodbyePatience: Patience | undefined;
+  private readonly transcoder = new core.Transcoder();
+  private readonly intake: Intake;
+  private readonly outlet: Outlet;
+  private readonly playout: Playout;
+  private readonly probe: LeadProbe;
+  private readonly frameClock: FrameClock;
+  /** Whether what the user's own code sends is live. */
+  private readonly sendsLive: boolean;
+  private readonly ticking = { tick: () => this.tick() };
+  private readonly outgoing: Framer;
+  private readonly marks = new Marks();
+  private readonly clock: Clock;
+  private readonly flood: TokenBucket;
+  private readonly backlog = new Backlog();
+  private tooOld = 0;
+  private readonly checkStart: MediaStreamOptions['checkStart'];
+  private startInfo: StreamStart | undefined;
+  private sid: string | undefined;
+  private ended = false;
+  private confirmedMs = 0;
+  private injectedAt = Number.NEGATIVE_INFINITY;
+  /** When the latest audio came, how much it was, and how long its decoding took. */
+  private latestAt: Stamp = NO_STAMP;
+  private latestSamples = 0;
+  private decoding = 0;
+  /** Whether what goes to the leg came just now. */
+  private isPassing = false;
+
+  /** @throws TypeError for a lead out of range */
+  constructor(options: MediaStreamOptions = {}) {
+    super();
+    const leadMs = options.leadMs ?? DEFAULT_LEAD_MS;
+    if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
+    const clock = options.clock ?? systemClock;
+    this.clock = clock;
+    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now(), clock.lost());
+    this.latencies = options.recorder ?? new CallLatencies(options.latencies, clock);
+    this.checkStart = options.checkStart;
+    this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);
+    this.intake = new Intake(clock, Math.max(DEFAULT_LEAD_MS, Math.min(leadMs, LONGEST_LIVE_LEAD_MS)));
+    this.playout = new Playout(this.outlet, { limitMs: leadMs, keepMs: Math.max(KEEP_MS, leadMs) }, clock);
+    this.probe = new LeadProbe(this.probedPhone(), this.playout, leadMs);
+    this.frameClock =
+      options.frameClock ?? (clock === systemClock ? sharedFrameClock : new FrameClock(clock));
+    this.sendsLive = leadMs <= LONGEST_LIVE_LEAD_MS;
+    this.outgoing = new Framer({ write: (frame, stamp) => this.play(frame, stamp) });
+  }
+
+  /** Who changes what is heard, if anybody. */
+  get insert(): StreamInsert | undefined {
+    return this.inserted;
+  }
+
+  set insert(insert: StreamInsert | undefined) {
+    this.inserted = insert;
+    const isSilenced = insert?.silencesCaller === true;
+    // What a caller who is silenced from now on said before, and nobody has heard yet, is not heard either.
+    if (isSilenced && !this.wasSilenced) this.intake.forget();
+    this.wasSilenced = isSilenced;
+  }
+
+  /** Who overhears it, if anybody. */
+  get tap(): StreamTap | undefined {
+    return this.outlet.tap;
+  }
+
+  set tap(tap: StreamTap | undefined) {
+    this.outlet.tap = tap;
+  }
+
+  /** How loud both ways are; measured only while somebody wants to know. */
+  get levels(): CallLevels | undefined {
+    return this.outlet.levels;
+  }
+
+  set levels(levels: CallLevels | undefined) {
+    this.outlet.levels = levels;
+  }
+
+  /** Twilio's id of the stream; `undefined` before `start`. */
+  get streamSid(): string | undefined {
+    return this.sid;
+  }
+
+  /** Whether audio can flow: `start` has come and the stream has not ended. */
+  get isConnected(): boolean {
+    return this.sid !== undefined && !this.ended;
+  }
+
+  /** What Twilio said at `start`: call, account, tracks, custom parameters, media format. */
+  get start(): StreamStart | undefined {
+    return this.startInfo;
+  }
+
+  /** Milliseconds of audio the listener has heard: by the clock or, where that is more, by the last mark. Never less than before. */
+  get playedMs(): number {
+    this.confirmedMs = Math.max(this.playout.playedMs(), this.confirmedMs);
+    return this.confirmedMs;
+  }
+
+  /** Milliseconds of audio sent and not yet heard, as measured at the listener by the echoes of marks. */
+  get leadMs(): number {
+    return this.playout.leadMs();
+  }
+
+  /** Milliseconds of audio that wait here to be sent. */
+  get waitingMs(): number {
+    return this.playout.waitingMs;
+  }
+
+  /** Messages from Twilio so far. */
+  get messagesIn(): number {
+    return this.traffic.messagesIn;
+  }
+
+  /** What came and went so far. */
+  counts(): TrafficCounts {
+    const counts = this.traffic.counts();
+    const { intake, playout, probe } = this;
+    counts.droppedIntake += intake.dropped + this.tooOld;
+    counts.droppedLead += playout.droppedLead;
+    counts.droppedBackpressure += playout.droppedBackpressure;
+    counts.underruns += playout.underruns;
+    counts.silenceDroppedMs += playout.silenceDroppedMs + intake.silenceDroppedMs;
+    counts.shortenedMs += playout.shortenedMs + intake.shortenedMs;
+    counts.leadClears += probe.clears;
+    return counts;
+  }
+
+  /** Whether it is over, from whichever side. */
+  get isEnded(): boolean {
+    return this.ended;
+  }
+
+  /** Whether the caller's audio goes to somebody. */
+  get isTaken(): boolean {
+    return this.intake.isConnected;
+  }
+
+  /** Sends the caller's audio to `sink` from here on, beginning with what waits. */
+  connect(sink: FrameSink): void {
+    this.intake.connect(new LegEntry(this, sink));
+  }
+
+  /** A frame from the far side for the caller's ear; `stamp` is when its audio reached the gateway. */
+  play(frame: Int16Array, stamp: Stamp): void {
+    const heard = this.inserted === undefined ? frame : this.inserted.replace(frame);
+    if (heard !== undefined) this.playout.write(heard, stamp);
+  }
+
+  /** As {@link play}, of the gateway itself: it goes past who changes what is heard. */
+  inject(frame: Int16Array): void {
+    this.injectedAt = this.clock.now();
+    this.playout.write(frame, NO_STAMP);
+  }
+
+  /** Whether audio for the caller leaves at once: the stream has started, its socket is not full, and the phone plays. */
+  get isWritable(): boolean {
+    return !this.ended && this.outlet.isWritable() && !this.playout.isHolding;
+  }
+
+  /**
+   * Plays live audio to the caller: 48 kHz mono int16, any length. What lies further ahead of the listener than the lead
+   * allows is dropped, silences first, then the oldest; a delay that stays is worked off by shorter pauses and slightly
+   * faster words. Raise `leadMs` to hand over recordings at once: beyond 1,000 all of it is heard as it is.
+   */
+  sendAudio(pcm: Int16Array): void {
+    if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
+    const stamp = this.sendsLive ? stampNow(this.clock) : NO_STAMP;
+    if (pcm.length === FRAME_SAMPLES && this.outgoing.isEmpty) this.play(pcm, stamp);
+    else this.outgoing.push(pcm, stamp);
+  }
+
+  /**
+   * Silences the caller's ear: Twilio drops what it has buffered, we drop what waits.
+   * @returns milliseconds really heard so far, and milliseconds taken back
+   */
+  clear(): { playedMs: number; discardedMs: number } {
+    const truth = this.playout.clear();
+    this.tap?.cleared(0);
+    this.inserted?.cleared();
+    this.outgoing.clear();
+    this.clearFarEnd();
+    this.probe.cleared(this.clock.now());
+    return truth;
+  }
+
+  /**
+   * Places a mark behind all audio so far; event `mark` tells when it was reached.
+   * @throws GatewayError `GW_STREAM_CLOSED` while there is no stream, `GW_TOO_MANY_MARKS` with 256 under way
+   */
+  mark(name: string): void {
+    if (typeof name !== 'string' || name === '') throw expected('a non-empty string', 'mark name', name);
+    if (this.sid === undefined || this.ended) {
+      const message = 'Expected a connected stream for mark but received none';
+      throw new GatewayError('GW_STREAM_CLOSED', message, { status: 409 });
+    }
+    if (this.marks.count + this.playout.waypointCount >= MAX_PENDING_MARKS) {
+      const message = `Expected at most ${MAX_PENDING_MARKS} marks under way but received one more`;
+      throw new GatewayError('GW_TOO_MANY_MARKS', message, { status: 409 });
+    }
+    this.playout.after(() => {
+      this.marks.place(name, this.playout.positionMs());
+      this.sendMark(name);
+    });
+  }
+
+  /**
+   * Runs `done` once when the caller has heard all that was said so far: at the echo of a mark, at the stream's end, or when
+   * that takes 300 ms longer than what was sent in advance.
+   */
+  whenHeard(done: () => void): void {
+    const { clock, playout } = this;
+    if (!this.isConnected || (playout.waitingMs === 0 && playout.dryMs() > SPOKEN_MS)) {
+      done();
+      return;
+    }
+    this.goodbyes.push(done);
+    if (this.goodbyes.length > 1) return;
+    playout.finish();
+    this.goodbyePatience = clock.patience(playout.leadMs() + LAST_WORDS_MS, () => this.sayGoodbye());
+    this.probe.whenReached(() => this.sayGoodbye());
+  }
+
+  private sayGoodbye(): void {
+    this.goodbyePatience?.cancel();
+    for (const done of this.goodbyes.splice(0)) done();
+  }
+
+  private sendMark(name: string): void {
+    if (this.sid !== undefined) this.outlet.control({ event: 'mark', streamSid: this.sid, mark: { name } });
+  }
+
+  private clearFarEnd(): void {
+    this.marks.clear();
+    if (this.sid !== undefined) this.outlet.control({ event: 'clear', streamSid: this.sid });
+  }
+
+  /** This stream as its probe sees it. */
+  private probedPhone() {
+    const stream = this;
+    return {
+      sendMark: (name: string) => stream.sendMark(name),
+      dropUnheard(unheardMs: number, sinceMs: number) {
+        stream.playout.takeBack(unheardMs);
+        stream.tap?.cleared(sinceMs);
+        stream.clearFarEnd();
+      },
+      get heardMs() {
+        return stream.traffic.framesIn * FRAME_MS;
+      },
+      get pieceMs() {
+        return stream.latestSamples / SAMPLES_PER_MS;
+      },
+      get isBehind() {
+        return !stream.backlog.isRead;
+      },
+      get injectedAt() {
+        return stream.injectedAt;
+      },
+    };
+  }
+
+  /** Nothing came from the phone: legs, rooms and their listeners hear 20 ms that fade to the line's own noise. */
+  private fillHole(): void {
+    this.transcoder.conceal(FRAME_SAMPLES);
+    if (this.inserted?.silencesCaller === true) frame.fill(0);
+    this.traffic.filledMs += FRAME_MS;
+    this.intake.fill(frame);
+  }
+
+  private tick(): void {
+    const now = this.clock.now();
+    this.backlog.tick(this.clock.lost(now), this.traffic.framesIn * FRAME_MS);
+    this.playout.tick();
+    this.intake.tick();
+    if (this.intake.isHollow(now)) this.fillHole();
+    this.probe.tick(now);
+  }
+
+  /**
+   * Ends the stream from our side. Idempotent.
+   * @param code WebSocket close code, 1000…4999 (RFC 6455 section 7.4)
+   */
+  close(code = 1000, reason = ''): void {
+    if (!Number.isInteger(code) || code < 1000 || code > 4999) throw expected('1000 to 4999', 'code', code);
+    if (typeof reason !== 'string') throw expected('a string', 'reason', reason);
+    this.finish('closed', code, reason);
+  }
+
+  // What the socket's owner calls:
+
+  /** The socket is there; reading begins with its first byte. */
+  open(socket: MediaSocket): void {
+    if (this.outlet.hasSocket || this.ended) {
+      throw new GatewayError(
+        'GW_STREAM_OPEN',
+        'Expected a stream that waits for its socket but received another',
+      );
+    }
+    this.outlet.open(socket);
+  }
+
+  /** A message has come, at any offset of any memory, which is only lent. */
+  receive(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
+    if (this.ended) return;
+    const now = this.clock.now();
+    const stamp = stampOf(now);
+    this.traffic.messagesIn += 1;
+    if (message.byteLength > MAX_MESSAGE_BYTES) {
+      this.finish('protocol', 1009, `Expected at most ${MAX_MESSAGE_BYTES} bytes a message`);
+      return;
+    }
+    const lostMs = this.clock.lost(now);
+    this.backlog.note(lostMs);
+    if (!this.flood.take(1 + (message.byteLength >> 9), now, lostMs)) {
+      this.finish('protocol', 1008, 'Expected the pace of a phone but received a flood');
+      return;
+    }
+    if (!isBinary && this.sid !== undefined) {
+      if (!this.backlog.isRead && this.isTooOld(message)) return;
+      const count = this.transcoder.receive(message);
+      if (count >= 0) {
+        this.heard(count, stamp);
+        return;
+      }
+    }
+    this.receiveSlowly(message, isBinary, stamp);
+  }
+
+  /** Whether it is audio of a stall of ours that nobody is to hear: decoding all of that would be another stall. */
+  private isTooOld(message: ArrayBuffer | Uint8Array): boolean {
+    const ms = this.latestSamples / SAMPLES_PER_MS;
+    if (ms === 0 || this.tap !== undefined || this.listenerCount('audio') > 0) return false;
+    const head = bytesOf(message).subarray(0, MEDIA_HEAD.length);
+    if (!head.equals(MEDIA_HEAD) || !this.backlog.isTooOld(ms)) return false;
+    this.traffic.framesIn += ms / FRAME_MS;
+    this.tooOld += ms / FRAME_MS;
+    return true;
+  }
+
+  /** The socket takes bytes again. */
+  drained(): void {
+    this.playout.flush();
+  }
+
+  /** The socket went away without our doing. */
+  disconnected(): void {
+    this.outlet.close();
+    this.finish('socket-closed', 1000, '');
+  }
+
+  /** `count` decoded samples stand in the slab. */
+  private heard(count: number, stamp: Stamp): void {
+    if (isSampled(this.traffic.messagesIn)) {
+      this.decoding = stampsBetween(stamp, this.latencies.now());
+      this.latencies.note(STAGE.transcodeIn, this.decoding);
+    }
+    this.noteJitter(count, stamp);
+    this.traffic.framesIn += (info[1] as number) / FRAME_PAYLOAD_BYTES;
+    this.traffic.filledMs += info[2] as number;
+    const audio = count === FRAME_SAMPLES ? frame : samples.subarray(0, count);
+    this.levels?.in.take(audio);
+    const isSilent = this.inserted?.silencesCaller === true;
+    if (isSilent) {
+      // Who overhears the call hears the caller all the same.
+      this.tap?.heard(audio, (info[0] as number) - (info[2] as number));
+      audio.fill(0);
+    }
+    if (this.listenerCount('audio') > 0) this.emit('audio', audio);
+    this.isPassing = true;
+    this.intake.push(audio, stamp);
+    this.isPassing = false;
+    if (!isSilent) this.tap?.heard(audio, (info[0] as number) - (info[2] as number));
+  }
+
+  /** The pace is the audio's own: a message is due as long after the one before as that one lasts. */
+  private noteJitter(count: number, stamp: Stamp): void {
+    if (this.latestAt !== NO_STAMP) {
+      const due = ((this.latestSamples * STAMPS_PER_MICROSECOND * 1_000) / SAMPLES_PER_MS) | 0;
+      const late = stampsBetween(this.latestAt, stamp) - due;
+      this.latencies.note(STAGE.intakeJitter, late < 0 ? -late : late);
+    }
+    this.latestAt = stamp;
+    this.latestSamples = count;
+  }
+
+  /** A frame goes to the leg: at once, or after waiting for it. */
+  noteHandedOver(stamp: Stamp): void {
+    if (this.isPassing && !isSampled(this.traffic.messagesIn)) return;
+    this.latencies.note(STAGE.decodedLeg, stampsBetween(stamp, this.latencies.now()) - this.decoding);
+  }
+
+  /** Everything that is not a plain media message: readable, and rare. A bad one never ends the call. */
+  private receiveSlowly(bytes: ArrayBuffer | Uint8Array, isBinary: boolean, stamp: Stamp): void {
+    const message = isBinary ? undefined : parseInboundMessage(bytesOf(bytes).toString());
+    if (message?.event === 'connected') return;
+    if (message?.event === 'start') {
+      this.receiveStart(message);
+      return;
+    }
+    if (message?.event === 'media' && this.sid === undefined) {
+      this.finish('protocol', 1008, 'Expected start before media');
+      return;
+    }
+    if (message === undefined || message.streamSid !== this.sid) {
+      this.traffic.badMessages += 1;
+      return;
+    }
+    switch (message.event) {
+      case 'media':
+        this.receiveMedia(message, stamp);
+        return;
+      case 'dtmf':
+        this.traffic.dtmf += 1;
+        this.emit('dtmf', message.dtmf.digit);
+        return;
+      case 'mark':
+        this.receiveMark(message.mark.name);
+        return;
+      case 'stop':
+        this.emit('stop');
+        this.finish('stop', 1000, '');
+    }
+  }
+
+  private receiveStart({ streamSid, start }: StartMessage): void {
+    // A second start changes nothing: the stream stays the one that was checked.
+    const { encoding } = start.mediaFormat;
+    if (this.sid !== undefined || encoding !== 'audio/x-mulaw' || !/^[A-Za-z0-9_-]{1,64}$/.test(streamSid)) {
+      this.traffic.badMessages += 1;
+      return;
+    }
+    const refusal = this.checkStart?.(start);
+    if (refusal !== undefined) {
+      this.finish('protocol', 1008, refusal);
+      return;
+    }
+    this.transcoder.bind(streamSid);
+    this.sid = streamSid;
+    this.startInfo = start;
+    this.outlet.hasListener = true;
+    this.frameClock.join(this.ticking);
+    this.emit('start', start);
+    this.playout.flush();
+  }
+
+  private receiveMedia({ media }: MediaMessage, stamp: Stamp): void {
+    // Only the caller's own voice counts, not what it is played; but a call of nothing else leaves a trace.
+    if (media.track !== undefined && media.track !== 'inbound') {
+      this.traffic.otherTracks += 1;
+      return;
+    }
+    const timestamp = /^\d+$/.test(media.timestamp ?? '') ? Number(media.timestamp) : Number.NaN;
+    const count = this.transcoder.receivePayload(Buffer.from(media.payload, 'latin1'), timestamp);
+    if (count < 0) {
+      this.traffic.badMessages += 1;
+      return;
+    }
+    this.traffic.slowMessages += 1;
+    this.heard(count, stamp);
+  }
+
+  private receiveMark(name: string): void {
+    if (this.probe.reached(name, this.clock.now())) {
+      this.flood.giveBack(1);
+      return;
+    }
+    const echo = this.marks.reached(name, this.playout.playedMs());
+    if (echo === undefined) {
+      this.traffic.badMessages += 1;
+      return;
+    }
+    if (!echo.cleared) this.confirmedMs = Math.max(this.confirmedMs, echo.playedMs);
+    this.traffic.marks += 1;
+    // It was asked for, so it is no flood.
+    this.flood.giveBack(1);
+    this.emit('mark', echo);
+  }
+
+  /** The one way out, from whichever side. */
+  private finish(end: StreamEnd, code: number, reason: string): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.frameClock.leave(this.ticking);
+    this.playout.close();
+    this.intake.close();
+    this.transcoder.close();
+    this.marks.close();
+    try {
+      this.outlet.close()?.close(code, reason);
+    } finally {
+      this.emit('end', end, reason);
+      this.sayGoodbye();
+    }
+  }
+}
+
+/** The way into the bridge leg, timed. */
+class LegEntry implements FrameSink {
+  constructor(
+    private readonly stream: TwilioMediaStream,
+    private readonly leg: FrameSink,
+  ) {}
+
+  write(frame: Int16Array, stamp: Stamp): void {
+    if (stamp !== NO_STAMP) this.stream.noteHandedOver(stamp);
+    try {
+      this.leg.write(frame, stamp);
+    } catch (error) {
+      // It may have waited for the end of the turn: then nobody above knows whose fault it is.
+      if (!this.stream.emit('fault', error)) throw error;
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import type { Transcoder } from '../media/core.js';
+import { message } from '../media/thread-core.js';
+import { type CallLatencies, STAGE } from '../telemetry/call-latencies.js';
+import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampsBetween } from '../telemetry/ingress-time.js';
+import { isSampled } from '../telemetry/latencies.js';
+import type { Traffic } from '../telemetry/traffic.js';
+import type { ClearMessage, MarkMessage } from '../twilio/messages.js';
+import type { StreamTap } from './audio-tap.js';
+import type { CallLevels } from './level-meter.js';
+import type { MediaSocket } from './media-socket.js';
+import type { PlayoutLine } from './playout.js';
+
+/** Unsent bytes above which audio waits instead of being sent: about a quarter second of it. */
+const FULL_SOCKET_BYTES = 4 * 1024;
+
+/** The way from a frame to the socket: one native call, one send, both timed. */
+export class Outlet implements PlayoutLine {
+  private socket: MediaSocket | undefined;
+  /** Twilio takes audio from `start` on: before it there is no stream to name. */
+  hasListener = false;
+  tap: StreamTap | undefined;
+  levels: CallLevels | undefined;
+  private text = new Uint8Array(0);
+
+  constructor(
+    private readonly transcoder: Transcoder,
+    private readonly traffic: Traffic,
+    private readonly latencies: CallLatencies,
+  ) {}
+
+  get hasSocket(): boolean {
+    return this.socket !== undefined;
+  }
+
+  open(socket: MediaSocket): void {
+    this.socket = socket;
+  }
+
+  isWritable(): boolean {
+    return this.hasListener && this.socket !== undefined && this.socket.bufferedBytes() < FULL_SOCKET_BYTES;
+  }
+
+  write(frame: Int16Array, stamp: Stamp, waitedUs: number, leadUs: number): void {
+    if (this.socket === undefined) return;
+    const { latencies } = this;
+    // Frames that waited tell of what is rare.
+    const sampled = waitedUs > 0 || isSampled(this.traffic.framesOut);
+    const begun = sampled ? latencies.now() : 0;
+    const length = this.transcoder.transmit(frame);
+    const encoded = sampled ? latencies.now() : 0;
+    // The text of a frame is equally long for the whole call, so this view is made once.
+    if (this.text.length !== length) this.text = message.subarray(0, length);
+    if (!this.socket.send(this.text)) {
+      this.traffic.droppedBackpressure += 1;
+      return;
+    }
+    this.traffic.framesOut += 1;
+    if (stamp !== NO_STAMP || sampled) {
+      const sent = latencies.now();
+      if (stamp !== NO_STAMP) latencies.note(STAGE.gateway, stampsBetween(stamp, sent));
+      if (sampled) {
+        const encoding = stampsBetween(begun, encoded);
+        latencies.note(STAGE.transcodeOut, encoding);
+        latencies.note(STAGE.legEncoded, waitedUs * STAMPS_PER_MICROSECOND + encoding);
+        latencies.note(STAGE.encodedSocket, stampsBetween(encoded, sent));
+        latencies.note(STAGE.playoutLead, leadUs * STAMPS_PER_MICROSECOND);
+      }
+    }
+    this.levels?.out.take(frame);
+    this.tap?.sent(frame, leadUs / 1_000);
+  }
+
+  /** Sends a mark or a clear. Never dropped: a socket that is too full for it is cut by the server. */
+  control(command: MarkMessage | ClearMessage): void {
+    this.socket?.send(JSON.stringify(command));
+  }
+
+  /** Forgets the socket and answers it. */
+  close(): MediaSocket | undefined {
+    const { socket } = this;
+    this.socket = undefined;
+    return socket;
+  }
+}

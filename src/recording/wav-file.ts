@@ -1,0 +1,172 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { expected } from '../errors.js';
+import type { TapeSink } from './stereo-tape.js';
+
+const HEADER_BYTES = 44;
+const CHANNELS = 2;
+const BYTES_PER_SAMPLE = 2;
+const FRAME_BYTES = CHANNELS * BYTES_PER_SAMPLE;
+/** A second at 16 kHz. */
+const CHUNK_BYTES = 64_000;
+/** What the disk may be behind: eight seconds at 16 kHz. */
+const CHUNKS = 8;
+const PCM = 1;
+
+/**
+ * A stereo WAV file that grows while it can already be read: its header is set right after every second or so. Nobody ever
+ * waits for the disk: audio is copied into one of a few buffers, and where the disk has all of them it is dropped, which
+ * leaves silence of the same length.
+ */
+export class WavFile implements TapeSink {
+  /** Milliseconds that the disk was too slow for. */
+  droppedMs = 0;
+  private readonly free: Buffer[] = Array.from({ length: CHUNKS }, () => Buffer.allocUnsafe(CHUNK_BYTES));
+  private readonly header = Buffer.alloc(HEADER_BYTES);
+  private readonly full: { readonly chunk: Buffer; readonly bytes: number; readonly at: number }[] = [];
+  private chunk: Buffer | undefined;
+  private filled = 0;
+  /** Bytes of audio so far, dropped ones included, and up to where the file has them. */
+  private position = 0;
+  private writtenTo = 0;
+  private writing: Promise<void> | undefined;
+  private failure: unknown;
+
+  private constructor(
+    private readonly file: FileHandle,
+    private readonly rate: number,
+    private readonly onError: (error: unknown) => void,
+  ) {}
+
+  /**
+   * Creates the file, readable by its owner.
+   * @param rate samples a second of each channel
+   * @param onError told once, of the first write that failed; all audio is dropped from then on
+   * @param flags as of `fs.open`; by default a file that is there already is not touched
+   * @throws what the file system says
+   */
+  static async create(
+    path: string,
+    rate: number,
+    onError: (error: unknown) => void,
+    flags = 'wx',
+  ): Promise<WavFile> {
+    const file = await open(path, flags, 0o600);
+    const wav = new WavFile(file, rate, onError);
+    try {
+      await wav.writeHeader();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    return wav;
+  }
+
+  /** How much there is, in milliseconds; of a file that the disk ended what it has. */
+  get lengthMs(): number {
+    const bytes = this.failure === undefined ? this.position : this.writtenTo;
+    return (bytes / FRAME_BYTES / this.rate) * 1_000;
+  }
+
+  append(interleaved: Int16Array): void {
+    if (interleaved.length % CHANNELS !== 0) throw expected('pairs of samples', 'stereo audio', interleaved);
+    const bytes = new Uint8Array(interleaved.buffer, interleaved.byteOffset, interleaved.byteLength);
+    for (let at = 0; at < bytes.length; ) {
+      const chunk = this.current();
+      const taken = Math.min(bytes.length - at, CHUNK_BYTES - this.filled);
+      if (chunk === undefined) {
+        this.droppedMs += ((bytes.length - at) / FRAME_BYTES / this.rate) * 1_000;
+        this.position += bytes.length - at;
+        return;
+      }
+      chunk.set(bytes.subarray(at, at + taken), this.filled);
+      at += taken;
+      this.filled += taken;
+      this.position += taken;
+      if (this.filled === CHUNK_BYTES) this.flush();
+    }
+  }
+
+  skip(samples: number): void {
+    this.flush();
+    this.position += samples * FRAME_BYTES;
+  }
+
+  /**
+   * Writes what is left and closes the file. Never rejects.
+   * @returns why it is not whole; `undefined` if it is
+   */
+  async close(): Promise<unknown> {
+    this.flush();
+    await this.writing;
+    try {
+      // What was skipped at the end is part of it.
+      if (this.failure === undefined && this.position > this.writtenTo) {
+        await this.file.truncate(HEADER_BYTES + this.position);
+        this.writtenTo = this.position;
+        await this.writeHeader();
+      }
+    } catch (error) {
+      this.failure ??= error;
+    }
+    await this.file.close().catch(() => {});
+    return this.failure;
+  }
+
+  /** The buffer at hand; `undefined` while the disk has them all, or takes nothing any more. */
+  private current(): Buffer | undefined {
+    if (this.chunk === undefined && this.failure === undefined) {
+      this.chunk = this.free.pop();
+      this.filled = 0;
+    }
+    return this.chunk;
+  }
+
+  private flush(): void {
+    const { chunk, filled } = this;
+    this.chunk = undefined;
+    if (chunk === undefined) return;
+    this.full.push({ chunk, bytes: filled, at: this.position - filled });
+    this.writing ??= this.write();
+  }
+
+  private async write(): Promise<void> {
+    try {
+      for (let next = this.full.shift(); next !== undefined; next = this.full.shift()) {
+        const { chunk, bytes, at } = next;
+        await this.writeAll(chunk, bytes, HEADER_BYTES + at);
+        this.writtenTo = at + bytes;
+        await this.writeHeader();
+        this.free.push(chunk);
+      }
+    } catch (error) {
+      this.failure = error;
+      this.full.length = 0;
+      this.onError(error);
+    } finally {
+      this.writing = undefined;
+    }
+  }
+
+  private async writeHeader(): Promise<void> {
+    const { header, rate, writtenTo } = this;
+    header.write('RIFF', 0, 'latin1');
+    header.writeUInt32LE(HEADER_BYTES - 8 + writtenTo, 4);
+    header.write('WAVEfmt ', 8, 'latin1');
+    header.writeUInt32LE(16, 16);
+    header.writeUInt16LE(PCM, 20);
+    header.writeUInt16LE(CHANNELS, 22);
+    header.writeUInt32LE(rate, 24);
+    header.writeUInt32LE(rate * FRAME_BYTES, 28);
+    header.writeUInt16LE(FRAME_BYTES, 32);
+    header.writeUInt16LE(8 * BYTES_PER_SAMPLE, 34);
+    header.write('data', 36, 'latin1');
+    header.writeUInt32LE(writtenTo, 40);
+    await this.writeAll(header, HEADER_BYTES, 0);
+  }
+
+  private async writeAll(from: Buffer, bytes: number, at: number): Promise<void> {
+    for (let done = 0; done < bytes; ) {
+      done += (await this.file.write(from, done, bytes - done, at + done)).bytesWritten;
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import { expect, it } from 'vitest';
+import { GatewayError } from '../../src/errors.js';
+import { Outbox } from '../../src/fleet/write-queue.js';
+
+const down = () => new GatewayError('GW_REGISTRY_DOWN', 'Expected an answer but received none');
+
+/** A registry that is away while `isUp` is false, and slow. */
+class Registry {
+  isUp = true;
+  readonly told: string[] = [];
+
+  readonly say = (what: string) => async () => {
+    const { isUp } = this;
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 5));
+    if (!isUp) throw down();
+    this.told.push(what);
+  };
+}
+
+it('tells of each call one thing after the other', async () => {
+  const registry = new Registry();
+  const outbox = new Outbox(() => {});
+  for (let i = 0; i < 20; i++) outbox.write(`call${i % 2}`, registry.say(`${i % 2}:${i}`));
+  await outbox.settled();
+  for (const call of ['0', '1']) {
+    const order = registry.told.filter((what) => what.startsWith(call)).map((what) => Number(what.slice(2)));
+    expect(order).toEqual(order.toSorted((a, b) => a - b));
+    expect(order).toHaveLength(10);
+  }
+});
+
+it('keeps the latest of what it could not say, and says that and nothing older', async () => {
+  const registry = new Registry();
+  const outbox = new Outbox(() => {});
+  registry.isUp = false;
+  outbox.write('a', registry.say('a1'));
+  outbox.write('a', registry.say('a2'));
+  outbox.write('b', registry.say('b1'));
+  await outbox.settled();
+  expect(outbox.size).toBe(2);
+  await outbox.catchUp();
+  expect(outbox.size).toBe(2);
+  registry.isUp = true;
+  // Newer than what waits: that is not said any more.
+  outbox.write('b', registry.say('b2'));
+  await outbox.catchUp();
+  expect(registry.told.toSorted()).toEqual(['a2', 'b2']);
+  expect(outbox.size).toBe(0);
+});
+
+it('remembers no more calls than it can, the oldest first forgotten', async () => {
+  const registry = new Registry();
+  registry.isUp = false;
+  const outbox = new Outbox(() => {});
+  for (let i = 0; i < 10_050; i++) outbox.write(`call${i}`, () => Promise.reject(down()));
+  await outbox.settled();
+  expect(outbox.size).toBe(10_000);
+});
+
+it('tells of what the registry will never take, and does not try it again', async () => {
+  const faults: string[] = [];
+  const outbox = new Outbox((callId, error) => faults.push(`${callId} ${(error as Error).message}`));
+  outbox.write('a', () => Promise.reject(new Error('WRONGTYPE')));
+  await outbox.settled();
+  await outbox.catchUp();
+  expect(faults).toEqual(['a WRONGTYPE']);
+});

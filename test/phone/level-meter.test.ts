@@ -1,0 +1,26 @@
+import { expect, it } from 'vitest';
+import { LevelMeter, SILENCE_DB } from '../../src/phone/level-meter.js';
+
+const sine = (peak: number) =>
+  new Int16Array(960).map((_, i) => Math.round(peak * Math.sin((2 * Math.PI * 400 * i) / 48_000)));
+
+it('tells the RMS of a sine, 3 dB below its peak, and begins anew', () => {
+  const meter = new LevelMeter();
+  meter.take(sine(32_767 * 10 ** (-17 / 20)));
+  expect(meter.read()).toBeCloseTo(-20, 1);
+  expect(meter.read()).toBeUndefined();
+});
+
+it('tells the loudest of the frames it looked at: one in eight', () => {
+  const meter = new LevelMeter();
+  for (let i = 0; i < 16; i++) meter.take(sine(i === 8 ? 16_384 : i % 8 === 0 ? 1_000 : 32_767));
+  expect(meter.read()).toBeCloseTo(-9, 1);
+});
+
+it('tells silence and full scale as they are', () => {
+  const meter = new LevelMeter();
+  meter.take(new Int16Array(960));
+  expect(meter.read()).toBe(SILENCE_DB);
+  for (let i = 0; i < 8; i++) meter.take(new Int16Array(960).fill(-32_768));
+  expect(meter.read()).toBe(0);
+});
