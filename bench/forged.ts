@@ -1,8 +1,8 @@
 import { Agent } from 'node:http';
 import type { CallService } from '../src/calls/call-service.js';
 import { table } from '../src/cli/table.js';
-import { Gatekeeper } from '../src/http/request-authenticator.js';
-import { type Exchange, errorBody } from '../src/http/request-context.js';
+import { RequestAuthenticator } from '../src/http/request-authenticator.js';
+import { errorBody, type RequestContext } from '../src/http/request-context.js';
 import { TwilioRoutes } from '../src/http/twilio-routes.js';
 import { Account } from './capacity/account.js';
 import { coresOf, pinSelf } from './capacity/cores.js';
@@ -89,7 +89,7 @@ export async function benchForged(): Promise<void> {
 async function inRoute({ path, body, signature }: Ask, publicUrl: string): Promise<number> {
   const routes = new TwilioRoutes(
     {} as CallService,
-    new Gatekeeper({ publicUrl, authTokens: TOKENS, secure: false }),
+    new RequestAuthenticator({ publicUrl, authTokens: TOKENS, secure: false }),
   );
   const [before = '', query = ''] = path.split('?');
   const bytes = Buffer.from(body);
@@ -103,7 +103,7 @@ async function inRoute({ path, body, signature }: Ask, publicUrl: string): Promi
       bytes: async () => Buffer.from(bytes),
     };
     const begun = performance.now();
-    await routes.voice(exchange as unknown as Exchange).catch(errorBody);
+    await routes.voice(exchange as unknown as RequestContext).catch(errorBody);
     spent.push((performance.now() - begun) * 1_000);
   }
   return median(spent);

@@ -15,21 +15,21 @@ import type { Apology } from './calls/session.js';
 import { Switchboard } from './calls/switchboard.js';
 import { type Clock, systemClock } from './clock.js';
 import type { PlayResult } from './control/call-audio.js';
-import { ControlDesk } from './control/call-control-service.js';
+import { CallControlService } from './control/call-control-service.js';
 import { Controls } from './control/controls.js';
 import { expected, GatewayError } from './errors.js';
 import { writeCallEvents } from './events/call-events.js';
 import { EventLog } from './events/event-log.js';
 import { type EventWebhookOptions, EventWebhooks } from './events/event-webhooks.js';
 import { Fleet, type Handover } from './fleet/fleet.js';
-import { fleetFigures } from './fleet/fleet-metrics.js';
+import { fleetMetrics } from './fleet/fleet-metrics.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { Answers } from './http/answers.js';
 import { EventRoutes } from './http/event-routes.js';
 import { LiveRoutes } from './http/live-routes.js';
 import type { HealthFacts } from './http/operations-routes.js';
 import type { OwnRoutes } from './http/own-routes.js';
-import { Gatekeeper } from './http/request-authenticator.js';
+import { RequestAuthenticator } from './http/request-authenticator.js';
 import { Server } from './http/server.js';
 import { isNetwork, Strangers } from './http/strangers.js';
 import { chooseTransport } from './http/transport/choice.js';
@@ -214,10 +214,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly eventWebhooks: EventWebhooks | undefined;
   private readonly switchboard: Switchboard;
   private readonly fleet: Fleet | undefined;
-  private readonly gatekeeper: Gatekeeper;
+  private readonly authenticator: RequestAuthenticator;
   private readonly legs: Legs;
   private readonly recordings: Recordings;
-  private readonly desk: ControlDesk;
+  private readonly callControl: CallControlService;
   private readonly server: Server;
   /** What `/health` says of it. */
   private readonly facts: { -readonly [K in keyof HealthFacts]: HealthFacts[K] };
@@ -248,7 +248,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       (stream === undefined
         ? new LocalBridge(options.leadMs)
         : new StreamBridge({ log: this.log, clock, ...stream }));
-    this.gatekeeper = new Gatekeeper({
+    this.authenticator = new RequestAuthenticator({
       secure: tls !== undefined,
       ...(publicUrl === undefined ? {} : { publicUrl }),
       ...(validate ? { authTokens: tokens } : {}),
@@ -288,7 +288,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       rest: this.rest,
       from: twilio.from,
       apology: options.apology ?? DEFAULT_APOLOGY,
-      comesBack: options.redis !== undefined,
+      hasContinuation: options.redis !== undefined,
       streamStatus: options.streamStatus === true,
       isShortOfDescriptors: () => this.descriptors.isShort,
     });
@@ -304,7 +304,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       },
       clock,
     );
-    this.desk = new ControlDesk({
+    this.callControl = new CallControlService({
       switchboard: this.switchboard,
       bridge: this.bridge,
       leadMs: options.leadMs ?? DEFAULT_LEAD_MS,
@@ -321,7 +321,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         nodeId: options.redis.nodeId ?? hostname(),
         switchboard: this.switchboard,
         recordings: this.recordings,
-        desk: this.desk,
+        callControl: this.callControl,
         log: this.log,
         clock,
         timeToLiveMs: options.tokenTimeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS,
@@ -332,13 +332,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         },
       });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
-    this.control = new Controls(this.fleet?.control ?? this.desk);
+    this.control = new Controls(this.fleet?.control ?? this.callControl);
     this.events = new EventLog(this.log, clock);
-    this.desk.on('mark', (call, echo) => {
+    this.callControl.on('mark', (call, echo) => {
       this.events.publish('call.mark', call, echo);
       this.emit('mark', call, echo);
     });
-    this.desk.on('played', (call, result) => {
+    this.callControl.on('played', (call, result) => {
       this.events.publish('call.played', call, result);
       this.emit('played', call, result);
     });
@@ -399,21 +399,21 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       fleet: this.fleet,
       legs: this.legs,
       recordings: this.fleet?.recordings ?? this.recordings,
-      control: this.fleet?.control ?? this.desk,
-      gatekeeper: this.gatekeeper,
+      control: this.fleet?.control ?? this.callControl,
+      authenticator: this.authenticator,
       events: eventRoutes,
       live,
       metrics: new Metrics(this.switchboard, [
-        ...(this.bridge.figures ?? []),
-        ...fleetFigures(this.switchboard, this.fleet),
-        ...answers.figures,
-        ...eventRoutes.figures,
-        ...live.figures,
-        ...(this.eventWebhooks?.figures ?? []),
-        ...(router?.figures ?? []),
-        ...this.legs.figures,
-        ...this.switchboard.past.figures,
-        ...this.recordings.figures,
+        ...(this.bridge.metrics ?? []),
+        ...fleetMetrics(this.switchboard, this.fleet),
+        ...answers.metrics,
+        ...eventRoutes.metrics,
+        ...live.metrics,
+        ...(this.eventWebhooks?.metrics ?? []),
+        ...(router?.metrics ?? []),
+        ...this.legs.metrics,
+        ...this.switchboard.past.metrics,
+        ...this.recordings.metrics,
       ]),
       facts: this.facts,
       log: this.log,
@@ -481,7 +481,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         throw new TypeError(`Expected no ${name} for a gateway in another server but received one`);
     }
     await this.open('attach', async () => {
-      this.gatekeeper.mount(prefix, isSecure);
+      this.authenticator.mount(prefix, isSecure);
       this.server.attach(server, prefix);
       this.facts.server = 'node';
       this.facts.transport = attachedOrigin();
@@ -509,7 +509,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   private async openAndServe<T>(what: string, serve: () => Promise<T>): Promise<T> {
     this.recordings.open();
-    this.desk.open();
+    this.callControl.open();
     this.eventWebhooks?.open();
     await this.rest?.open();
     await this.bridge.open?.();
@@ -550,7 +550,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const tls = this.options.tls && options.tls;
     const next = tls && this.server.renewed(tls);
     if (controlApiKey !== undefined) await this.legs.prepare();
-    this.gatekeeper.rekey({
+    this.authenticator.rekey({
       ...(validate ? { authTokens } : {}),
       ...(controlApiKey === undefined ? {} : { controlApiKey }),
       ...(metricsApiKey === undefined ? {} : { metricsApiKey }),
@@ -568,7 +568,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * @throws GatewayError as `POST /v1/calls` answers
    */
   async placeCall(request: PlaceCallRequest): Promise<PlacedCall> {
-    const base = this.gatekeeper.publicBase();
+    const base = this.authenticator.publicBase();
     if (base === undefined) {
       throw new GatewayError(
         'GW_PUBLIC_URL_MISSING',
@@ -630,7 +630,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    */
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
-      const isOwed = (this.bridge.goesOn || this.fleet) && this.switchboard.activeCalls > 0;
+      const isOwed = (this.bridge.continuesCalls || this.fleet) && this.switchboard.activeCalls > 0;
       await (this.fleet ?? this.switchboard).drain(graceMs);
       // Twilio asks what comes after the streams that were just closed; without an answer the caller hears of an error. Who
       // connected here last, of those who may connect to others by now, is answered as well.
@@ -656,7 +656,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * about a second. The process may end then.
    */
   async closeNow(): Promise<void> {
-    const isOwed = (this.bridge.goesOn || this.fleet) && this.switchboard.activeCalls > 0;
+    const isOwed = (this.bridge.continuesCalls || this.fleet) && this.switchboard.activeCalls > 0;
     const closing = this.close();
     const kept = Promise.all([
       (this.fleet ?? this.switchboard).endAll(),

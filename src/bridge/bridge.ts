@@ -116,7 +116,7 @@ export interface ProgramLeg extends FrameSink {
 }
 
 /** A number for `/metrics`; its name gets the prefix `trunkline_`. */
-export interface BridgeFigure {
+export interface BridgeMetric {
   readonly name: string;
   readonly help: string;
   /** `counter` only ever grows. */
@@ -131,7 +131,7 @@ export interface Bridge {
    * Whether calls may go on after their stream: with a transfer, or with words for the caller where the bridge fails.
    * Twilio is then told to ask what comes next. False by default.
    */
-  readonly goesOn?: boolean;
+  readonly continuesCalls?: boolean;
   /** Whether it can carry no more for now: asked at every new call, which is then turned away as busy. Cheap to read. */
   readonly isOverloaded?: boolean;
   /** Makes sure that calls can be joined; fails for settings that cannot work. Called before the gateway listens. */
@@ -139,7 +139,7 @@ export interface Bridge {
   /** The room of a call whose hook names none; by default one of its own. */
   roomOf?(callId: string): string;
   /** What an operator may want to watch; read at every scrape. */
-  readonly figures?: readonly BridgeFigure[];
+  readonly metrics?: readonly BridgeMetric[];
   /**
    * Joins a phone, or makes ready for it while it rings: the leg is then told when it is {@link BridgeLeg.answered}.
    * Audio may reach `line` before the promise is fulfilled.

@@ -25,7 +25,7 @@ export interface CallService {
    * Answers Twilio, which asks what comes after a stream, with TwiML.
    * @param tries how often Twilio was told to ask again
    */
-  goOn(input: CallWebhookInput, publicBase: string, tries: number): string | Promise<string>;
+  continueCall(input: CallWebhookInput, publicBase: string, tries: number): string | Promise<string>;
   /**
    * Notes what Twilio tells of a call.
    * @param callId of a call that we placed: its callback may come before Twilio's answer to us

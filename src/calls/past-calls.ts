@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import type { Figure } from '../telemetry/metrics.js';
+import type { Metric } from '../telemetry/metrics.js';
 import type { CallWebhookInput } from '../twilio/webhook.js';
 
 const KEPT_MS = 3_600_000;
@@ -18,7 +18,7 @@ interface PastCall {
  * must not make a call of one that is over.
  */
 export class PastCalls {
-  readonly figures: readonly Figure[];
+  readonly metrics: readonly Metric[];
   private readonly calls = new Map<string, PastCall>();
   private replayed = 0;
 
@@ -27,7 +27,7 @@ export class PastCalls {
     private readonly clock: Clock,
     private readonly capacity = CAPACITY,
   ) {
-    this.figures = [
+    this.metrics = [
       {
         name: 'webhooks_replayed_total',
         help: 'Signed webhooks of calls that had ended, sent again',

@@ -8,7 +8,7 @@ import {
   type StreamStart,
   TwilioMediaStream,
 } from '../phone/media-stream.js';
-import type { Stamp } from '../telemetry/ingress-time.js';
+import type { IngressTime } from '../telemetry/ingress-time.js';
 import type { Logger } from '../telemetry/log.js';
 import { createRefusalTwiml, createTransferTwiml } from '../twilio/twiml.js';
 import type { EndCause } from './call.js';
@@ -57,7 +57,7 @@ export interface SessionOptions {
   /**
    * Says what Twilio shall do with the caller when the stream is over; `undefined` where Twilio was not told to ask.
    */
-  readonly goOn: ((call: PhoneCall, twiml: string) => void) | undefined;
+  readonly continueWith: ((call: PhoneCall, twiml: string) => void) | undefined;
   /** What a caller hears whose bridge failed. */
   readonly apology: Apology;
   /** The only account whose streams are taken; any where absent. */
@@ -168,7 +168,7 @@ export class Session implements PhoneLine {
     return stream.isWritable ? stream.leadMs + stream.waitingMs : Number.POSITIVE_INFINITY;
   }
 
-  write(frame: Int16Array, stamp: Stamp): void {
+  write(frame: Int16Array, stamp: IngressTime): void {
     this.stream.play(frame, stamp);
   }
 
@@ -205,9 +205,9 @@ export class Session implements PhoneLine {
     const { call, options, decision } = this;
     if (call.callSid === undefined) return false;
     // A stream of the user's own code may be one that nothing comes after.
-    if (options.goOn === undefined || decision === undefined || 'refuse' in decision) return false;
+    if (options.continueWith === undefined || decision === undefined || 'refuse' in decision) return false;
     if (decision.bridge === false) return false;
-    options.goOn(call, twiml);
+    options.continueWith(call, twiml);
     if (whenHeard) this.stream.whenHeard(() => call.end('transferred'));
     else call.end('transferred');
     return true;
@@ -288,9 +288,9 @@ export class Session implements PhoneLine {
     const { call, options } = this;
     options.log.error({ callId: call.callId, err: error }, 'the call could not be joined to the bridge');
     const isComing = call.state !== 'live' && call.direction !== 'outbound-api';
-    options.goOn?.(call, createRefusalTwiml(options.apology));
+    options.continueWith?.(call, createRefusalTwiml(options.apology));
     // Twilio asks what comes next when a stream ends, not when it is refused one.
-    if (options.goOn !== undefined && isComing) this.stream.once('start', () => call.end('failed'));
+    if (options.continueWith !== undefined && isComing) this.stream.once('start', () => call.end('failed'));
     else call.end('failed');
   }
 

@@ -15,15 +15,14 @@ import { createHangupTwiml, createMediaStreamTwiml, createRefusalTwiml } from '.
 import { type CallVerb, longestSeconds } from '../twilio/verbs.js';
 import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
 import { Admission, type AdmissionGauges, type AdmissionLimits } from './admission.js';
-import { afterTwiml } from './after-verbs.js';
 import type { EndCause } from './call.js';
 import { type CallReport, logOf, reportOf } from './call-report.js';
 import type { CallService, PlacedCall } from './call-service.js';
 import { type CallView, viewOf } from './call-view.js';
 import { type CallbackKind, Callbacks } from './callbacks.js';
+import { Continuations, continuationTwiml } from './continuation.js';
 import type { CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
 import { inRoom } from './decision-check.js';
-import { NextVerbs } from './next-verbs.js';
 import { PastCalls } from './past-calls.js';
 import type { PlaceCallRequest } from './place-call.js';
 import type { TwilioCallRegistry } from './registry.js';
@@ -50,7 +49,7 @@ export interface SwitchboardOptions {
   readonly from: string | undefined;
   readonly apology: Apology;
   /** Whether Twilio is told to ask what comes after every stream: another node may go on with the call. */
-  readonly comesBack?: boolean;
+  readonly hasContinuation?: boolean;
   /** Whether Twilio tells of every stream's start, stop and failures. */
   readonly streamStatus?: boolean;
   /** Whether the process can open hardly anything more. */
@@ -99,7 +98,7 @@ interface SwitchboardEvents {
 const CONNECT_ALLOWANCE_MS = 15_000;
 const DEFAULT_RING_SECONDS = 60;
 /** The callee of a call that ended so is on the phone all the same. */
-const GOES_ON: ReadonlySet<EndCause> = new Set(['handed-over', 'moved', 'transferred']);
+const CONTINUING_CAUSES: ReadonlySet<EndCause> = new Set(['handed-over', 'moved', 'transferred']);
 
 /** Answers, places, connects and ends the calls of one gateway. Knows nothing of HTTP. */
 export class Switchboard extends EventEmitter<SwitchboardEvents> implements CallService {
@@ -117,7 +116,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   /** Requests to Twilio under way: a gateway that closes must not leave a phone ringing behind it. */
   private readonly placing = new Set<Promise<PlacedCall>>();
   /** What Twilio is told to do with callers whose streams are over. */
-  readonly next: NextVerbs;
+  readonly next: Continuations;
   /** Calls that have ended, and must not ring again. */
   readonly past: PastCalls;
   private readonly pastTraffic = new Traffic();
@@ -128,7 +127,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     super();
     const { clock } = options;
     this.eventLoopDelay = new EventLoopDelay(clock);
-    this.next = new NextVerbs(options.limits.maxCalls, clock);
+    this.next = new Continuations(options.limits.maxCalls, clock);
     this.past = new PastCalls(clock);
     this.callbacks = new Callbacks(
       options.registry,
@@ -347,7 +346,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       });
       registry.bindSid(call, callSid);
       // Its callee may have been faster than Twilio's answer to us, and be elsewhere by now.
-      if (call.endCause !== undefined && !GOES_ON.has(call.endCause)) {
+      if (call.endCause !== undefined && !CONTINUING_CAUSES.has(call.endCause)) {
         // It was hung up while Twilio was still being asked; a call that Twilio itself ended needs no more.
         if (call.endCause !== 'status') await this.hangUpAtTwilio(call);
         throw new GatewayError(
@@ -420,7 +419,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   }
 
   /** Answers Twilio, which asks what comes after a stream, with TwiML. */
-  goOn(input: CallWebhookInput): string {
+  continueCall(input: CallWebhookInput): string {
     return this.next.of(input.callSid);
   }
 
@@ -533,7 +532,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       isContinued,
       accountSid,
       apology,
-      goOn: this.comesBack
+      continueWith: this.hasContinuation
         ? ({ callSid }, twiml) => {
             if (callSid !== undefined) this.next.set(callSid, twiml);
           }
@@ -573,7 +572,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     this.sessions.delete(call.callId);
     if (call.callSid !== undefined && cause !== 'handed-over' && cause !== 'moved')
       this.past.add(call.callSid, false);
-    const after = afterTwiml(session.decision, cause);
+    const after = continuationTwiml(session.decision, cause);
     if (after !== undefined && call.callSid !== undefined) this.next.set(call.callSid, after);
     this.emit('over', session, cause);
     // A call that was no more than announced here is told of where its socket is.
@@ -610,8 +609,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     if (way === 'silent' && !stream.isEnded) call.end('silent');
   }
 
-  private get comesBack(): boolean {
-    return this.options.comesBack === true || this.options.bridge.goesOn === true;
+  private get hasContinuation(): boolean {
+    return this.options.hasContinuation === true || this.options.bridge.continuesCalls === true;
   }
 
   /**
@@ -626,7 +625,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   ): string {
     const url = `${webSocketOrigin(publicBase)}/twilio/media/${callId}/${token}`;
     const { parameters, after, bridge = true } = 'refuse' in decision ? {} : decision;
-    const asksNext = this.options.comesBack || (bridge && this.comesBack);
+    const asksNext = this.options.hasContinuation || (bridge && this.hasContinuation);
     return createMediaStreamTwiml(url, {
       before,
       ...(this.options.streamStatus ? { statusCallback: `${publicBase}/twilio/stream-status` } : {}),

@@ -1,5 +1,5 @@
 import type { Bridge, BridgeLeg, PhoneLine } from '../bridge/bridge.js';
-import { NO_STAMP } from '../telemetry/ingress-time.js';
+import { NO_INGRESS_TIME } from '../telemetry/ingress-time.js';
 
 /** Somebody in a call who says again whatever is said. */
 export class EchoAgent {
@@ -28,7 +28,7 @@ export class EchoAgent {
   private line(): PhoneLine {
     return {
       isLive: true,
-      write: (frame) => this.leg?.write(frame, NO_STAMP),
+      write: (frame) => this.leg?.write(frame, NO_INGRESS_TIME),
       clear: () => ({ playedMs: 0, discardedMs: 0 }),
       mark() {},
       transfer() {},

@@ -3,7 +3,7 @@ import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES } from '../media/frame.js';
 import type { FrameClock, Ticking } from '../media/frame-clock.js';
 import { core } from '../media/thread-core.js';
-import type { StreamInsert } from '../phone/audio-filter.js';
+import type { AudioFilter } from '../phone/audio-filter.js';
 import type { TwilioMediaStream } from '../phone/media-stream.js';
 import type { Clip } from './clip.js';
 import { ClipPlayer } from './clip-player.js';
@@ -49,7 +49,7 @@ interface Play {
  * play, a play before the music of a call on hold; what has to wait goes on afterwards. It is paced by what the listener
  * really has waiting, and costs a call nothing while there is none of it.
  */
-export class CallAudio implements StreamInsert, Ticking {
+export class CallAudio implements AudioFilter, Ticking {
   private readonly tones = new DtmfTones();
   private readonly frame = new Int16Array(FRAME_SAMPLES);
   private readonly aheadMs: number;

@@ -26,9 +26,9 @@ import { Uploads } from './uploads.js';
 /** Ended calls of which it is still known that there was one. */
 const MAX_ENDED = 1_000;
 /** Another node goes on with the call after these. */
-const GOES_ON: ReadonlySet<EndCause> = new Set(['handed-over', 'moved']);
+const MOVING_CAUSES: ReadonlySet<EndCause> = new Set(['handed-over', 'moved']);
 
-export interface ControlDeskOptions {
+export interface CallControlServiceOptions {
   readonly switchboard: Switchboard;
   readonly bridge: Bridge;
   readonly leadMs: number;
@@ -41,14 +41,14 @@ export interface ControlDeskOptions {
   readonly log: Logger;
 }
 
-interface ControlDeskEvents {
+interface CallControlEvents {
   /** A mark that was asked for came back. */
   mark: [call: PhoneCall, echo: MarkEcho];
   played: [call: PhoneCall, result: PlayResult];
 }
 
-/** One call as the desk has it. */
-interface Case {
+/** One call as the callControl has it. */
+interface ControlState {
   readonly session: Session;
   readonly audio: CallAudio;
   /** Marks that were asked for and have not come back, by name. */
@@ -58,27 +58,27 @@ interface Case {
 }
 
 type Performers = {
-  readonly [O in Operation]: (of: Case, request: RequestOf<O>) => unknown;
+  readonly [O in Operation]: (of: ControlState, request: RequestOf<O>) => unknown;
 };
 
 /** Carries out what is asked of the running calls of this process. */
-export class ControlDesk extends EventEmitter<ControlDeskEvents> implements CallControl {
+export class CallControlService extends EventEmitter<CallControlEvents> implements CallControl {
   private readonly clips: Clips;
   private readonly transfers: Transfers;
   /** Calls of which something was asked. */
-  private readonly cases = new Map<string, Case>();
+  private readonly states = new Map<string, ControlState>();
   private readonly ended = new Set<string>();
   private readonly uploads = new Uploads();
   private readonly performers: Performers;
 
-  constructor(private readonly options: ControlDeskOptions) {
+  constructor(private readonly options: CallControlServiceOptions) {
     super();
     const { switchboard, bridge, rest, log } = options;
     this.clips = new Clips(options.playDir);
     this.transfers = new Transfers(bridge, rest, log);
     switchboard.on('call', ({ callId }) => this.begin(callId));
     switchboard.on('over', ({ call }, cause) => {
-      if (!GOES_ON.has(cause)) this.remember(call.callId);
+      if (!MOVING_CAUSES.has(cause)) this.remember(call.callId);
     });
     this.performers = {
       clear: ({ session, plays }) => {
@@ -127,15 +127,15 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
 
   async control<O extends Operation>(callId: string, operation: O, request: unknown): Promise<unknown> {
     const checked = checkRequest(operation, request);
-    return this.performers[operation](this.liveCase(callId), checked);
+    return this.performers[operation](this.liveState(callId), checked);
   }
 
   /** @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED`, `GW_CALL_NOT_LIVE` (409) */
-  private liveCase(callId: string): Case {
+  private liveState(callId: string): ControlState {
     const { switchboard } = this.options;
     if (switchboard.session(callId) === undefined && this.ended.has(callId)) throw endedCall(callId);
     const session = switchboard.requireSession(callId);
-    if (session.isLive) return this.caseOf(session);
+    if (session.isLive) return this.stateOf(session);
     const message = `Expected call ${callId} to be live but received one that is ${session.call.state}`;
     throw new GatewayError('GW_CALL_NOT_LIVE', message, { status: 409 });
   }
@@ -147,9 +147,9 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
       async (decision) => {
         if (session.call.state === 'ended' || 'refuse' in decision) return;
         const { hold = false, mute } = decision;
-        if (mute !== undefined) this.caseOf(session).audio.mute(mute);
+        if (mute !== undefined) this.stateOf(session).audio.mute(mute);
         if (hold === false) return;
-        const { audio, holds } = this.caseOf(session);
+        const { audio, holds } = this.stateOf(session);
         const turn = holds.ask();
         // Neither side hears the other while a file is read.
         audio.hold(holdTone());
@@ -171,9 +171,9 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     }
   }
 
-  private caseOf(session: Session): Case {
+  private stateOf(session: Session): ControlState {
     const { call, stream } = session;
-    const known = this.cases.get(call.callId);
+    const known = this.states.get(call.callId);
     if (known !== undefined) return known;
     const played = (result: PlayResult) => {
       this.uploads.over(result.playId);
@@ -181,8 +181,14 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     };
     const { leadMs, frameClock } = this.options;
     const audio = new CallAudio(stream, leadMs, played, frameClock);
-    const made: Case = { session, audio, marks: new Map(), plays: new LatestWins(), holds: new LatestWins() };
-    this.cases.set(call.callId, made);
+    const made: ControlState = {
+      session,
+      audio,
+      marks: new Map(),
+      plays: new LatestWins(),
+      holds: new LatestWins(),
+    };
+    this.states.set(call.callId, made);
     stream.on('mark', (echo) => {
       const left = made.marks.get(echo.name);
       if (left === undefined) return;
@@ -191,19 +197,19 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
       this.tell(() => this.emit('mark', call, echo), call);
     });
     call.onEnd(() => {
-      this.cases.delete(call.callId);
+      this.states.delete(call.callId);
       audio.close();
     });
     return made;
   }
 
-  private mark({ session, marks }: Case, name: string): unknown {
+  private mark({ session, marks }: ControlState, name: string): unknown {
     session.mark(name);
     marks.set(name, (marks.get(name) ?? 0) + 1);
     return { name };
   }
 
-  private dial({ audio }: Case, { digits, toneMs, pauseMs }: RequestOf<'dtmf'>): unknown {
+  private dial({ audio }: ControlState, { digits, toneMs, pauseMs }: RequestOf<'dtmf'>): unknown {
     try {
       return { durationMs: audio.dial(digits, toneMs, pauseMs) };
     } catch (error) {
@@ -213,7 +219,7 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     }
   }
 
-  private async play(of: Case, request: RequestOf<'play'>): Promise<PlayStarted> {
+  private async play(of: ControlState, request: RequestOf<'play'>): Promise<PlayStarted> {
     const { file, wav } = request;
     const turn = of.plays.ask();
     if (wav === undefined) return this.startPlay(of, turn, await this.clips.get(file as string), request);
@@ -228,7 +234,7 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     }
   }
 
-  private startPlay(of: Case, turn: number, clip: Clip, request: RequestOf<'play'>): PlayStarted {
+  private startPlay(of: ControlState, turn: number, clip: Clip, request: RequestOf<'play'>): PlayStarted {
     const { loop = 1, gain = 0, over = false } = request;
     this.demandTurn(of, 'plays', turn);
     const { playId, durationMs } = of.audio.start(clip, {
@@ -239,7 +245,7 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     return { playId, durationMs: Number.isFinite(durationMs) ? durationMs : null };
   }
 
-  private stopPlay({ audio, plays }: Case): unknown {
+  private stopPlay({ audio, plays }: ControlState): unknown {
     // Also of a play whose file is still read.
     plays.take(plays.ask());
     const result = audio.stop();
@@ -248,7 +254,7 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     throw new GatewayError('GW_PLAY_NONE', message, { status: 404 });
   }
 
-  private async hold(of: Case, file: string | undefined): Promise<unknown> {
+  private async hold(of: ControlState, file: string | undefined): Promise<unknown> {
     const turn = of.holds.ask();
     const music = file === undefined ? holdTone() : await this.clips.get(file);
     this.demandTurn(of, 'holds', turn);
@@ -261,9 +267,9 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
    * The call may have ended, or been told otherwise, while a sound was read.
    * @throws GatewayError `GW_CALL_ENDED`, `GW_SUPERSEDED` (409)
    */
-  private demandTurn(of: Case, what: 'plays' | 'holds', turn: number): void {
+  private demandTurn(of: ControlState, what: 'plays' | 'holds', turn: number): void {
     const { callId } = of.session.call;
-    if (this.liveCase(callId) !== of) throw endedCall(callId);
+    if (this.liveState(callId) !== of) throw endedCall(callId);
     if (of[what].take(turn)) return;
     const message = `Expected no later word on the ${what} of call ${callId} while a sound was read but received one`;
     throw new GatewayError('GW_SUPERSEDED', message, { status: 409 });
@@ -278,7 +284,7 @@ export class ControlDesk extends EventEmitter<ControlDeskEvents> implements Call
     const { room } = session;
     const placed = await this.options.place({ ...request, room } as unknown as PlaceCallRequest);
     const { callId, endCause } = session.call;
-    if (endCause !== undefined && GOES_ON.has(endCause)) return placed;
+    if (endCause !== undefined && MOVING_CAUSES.has(endCause)) return placed;
     if (endCause === undefined && session.room === room) return placed;
     await this.takeBack(placed);
     throw endCause === undefined ? legImpossible('went to another room meanwhile') : endedCall(callId);

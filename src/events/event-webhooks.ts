@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { expected } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Figure } from '../telemetry/metrics.js';
+import type { Metric } from '../telemetry/metrics.js';
 import { type DeadMessage, Delivery } from '../webhooks/delivery.js';
 import { WebhookSender } from '../webhooks/sender.js';
 import { secretsOf } from '../webhooks/signature.js';
@@ -38,7 +38,7 @@ const CLOSE_MS = 3_000;
 
 /** Posts every event of a log to the user's own service, signed. */
 export class EventWebhooks {
-  readonly figures: readonly Figure[];
+  readonly metrics: readonly Metric[];
   private readonly sender: WebhookSender;
   private readonly delivery: Delivery;
   private readonly deadLetter: DeadLetter;
@@ -89,7 +89,7 @@ export class EventWebhooks {
       this.delivery.add(callId, { id, body: json });
     });
     const { counts } = this.delivery;
-    this.figures = [
+    this.metrics = [
       {
         name: 'event_webhooks_total',
         help: 'Events by how their delivery went; lost are those of the dead that could not be written to a file',
@@ -162,7 +162,7 @@ export class EventWebhooks {
   }
 }
 
-function spoolFigures(spool: Spool): Figure[] {
+function spoolFigures(spool: Spool): Metric[] {
   return [
     {
       name: 'event_spool_events',

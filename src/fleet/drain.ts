@@ -1,7 +1,7 @@
 import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
-import { HandoverWindow } from './handover-limiter.js';
+import { HandoverLimiter } from './handover-limiter.js';
 import type { Nodes } from './nodes.js';
 
 /** How long each call is waited for, and how long it takes when things go well. */
@@ -11,8 +11,8 @@ const USUAL_MS = 1_000;
 const LOOK_MS = 1_000;
 
 /** How a node leaves its fleet: none of its callers is hung up for that. */
-export class Departure {
-  private readonly window: HandoverWindow;
+export class Drain {
+  private readonly window: HandoverLimiter;
 
   constructor(
     private readonly switchboard: Switchboard,
@@ -22,7 +22,7 @@ export class Departure {
     /** Told, perhaps more than once, when there are others who take calls: new ones need not come here. */
     private readonly onRelieved: () => Promise<void>,
   ) {
-    this.window = new HandoverWindow(PATIENCE_MS, clock);
+    this.window = new HandoverLimiter(PATIENCE_MS, clock);
   }
 
   /** A call goes on elsewhere. */

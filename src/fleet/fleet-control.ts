@@ -1,9 +1,9 @@
 import type { Switchboard } from '../calls/switchboard.js';
 import type { CallControl } from '../control/call-control.js';
-import type { ControlDesk } from '../control/call-control-service.js';
+import type { CallControlService } from '../control/call-control-service.js';
 import { checkRequest, isOperation, MAX_WAV_BYTES, type Operation } from '../control/requests.js';
 import { GatewayError } from '../errors.js';
-import type { Holder } from './owner-client.js';
+import type { OwnerClient } from './owner-client.js';
 
 /** What one node asks another. */
 const QUESTION = 'control';
@@ -13,20 +13,21 @@ const WITHIN_MS = 20_000;
 /** Control in a fleet: whatever is asked is done by the node that holds the call. */
 export class FleetControl implements CallControl {
   constructor(
-    private readonly desk: ControlDesk,
+    private readonly callControl: CallControlService,
     private readonly switchboard: Switchboard,
-    private readonly holder: Holder,
+    private readonly owner: OwnerClient,
   ) {}
 
   async control(callId: string, operation: Operation, request: unknown): Promise<unknown> {
-    if (this.switchboard.has(callId)) return this.desk.control(callId, operation, request);
+    if (this.switchboard.has(callId)) return this.callControl.control(callId, operation, request);
     const checked = packed(checkRequest(operation, request));
     try {
-      return await this.holder.demand(callId, QUESTION, { operation, request: checked }, WITHIN_MS);
+      return await this.owner.demand(callId, QUESTION, { operation, request: checked }, WITHIN_MS);
     } catch (error) {
-      // Known to nobody any more: the desk may still know that it was here.
+      // Known to nobody any more: this process may still know that it was here.
       const isUnknown = error instanceof GatewayError && error.code === 'GW_CALL_UNKNOWN';
-      if (isUnknown && this.desk.hasEnded(callId)) return this.desk.control(callId, operation, request);
+      if (isUnknown && this.callControl.hasEnded(callId))
+        return this.callControl.control(callId, operation, request);
       throw error;
     }
   }
@@ -47,7 +48,7 @@ export class FleetControl implements CallControl {
     }
     // What is over here may go on elsewhere: that it ended is not for this node to say.
     this.switchboard.requireSession(callId);
-    return this.desk.control(callId, operation, request);
+    return this.callControl.control(callId, operation, request);
   }
 }
 

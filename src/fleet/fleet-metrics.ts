@@ -1,5 +1,5 @@
 import type { Switchboard } from '../calls/switchboard.js';
-import type { Figure } from '../telemetry/metrics.js';
+import type { Metric } from '../telemetry/metrics.js';
 import type { Fleet } from './fleet.js';
 
 const NONE = new Map([
@@ -8,7 +8,7 @@ const NONE = new Map([
 ]);
 
 /** What operators watch of a fleet; a gateway that stands alone is a fleet of one whose registry never fails. */
-export function fleetFigures(switchboard: Switchboard, fleet: Fleet | undefined): Figure[] {
+export function fleetMetrics(switchboard: Switchboard, fleet: Fleet | undefined): Metric[] {
   return [
     {
       name: 'fleet_nodes',

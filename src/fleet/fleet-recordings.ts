@@ -6,7 +6,7 @@ import {
   type RecordingView,
   type RecordRequest,
 } from '../recording/recordings.js';
-import type { Holder } from './owner-client.js';
+import type { OwnerClient } from './owner-client.js';
 
 /** Another node's disk may be slow. */
 const WITHIN_MS = 10_000;
@@ -16,22 +16,22 @@ export class FleetRecordings implements RecordingService {
   constructor(
     private readonly own: RecordingService,
     private readonly switchboard: Switchboard,
-    private readonly holder: Holder,
+    private readonly owner: OwnerClient,
   ) {}
 
   async startRecording(callId: string, request: RecordRequest): Promise<RecordingView> {
     if (this.switchboard.has(callId)) return this.own.startRecording(callId, request);
-    return (await this.holder.demand(callId, 'startRecording', { request }, WITHIN_MS)) as RecordingView;
+    return (await this.owner.demand(callId, 'startRecording', { request }, WITHIN_MS)) as RecordingView;
   }
 
   async viewRecording(callId: string): Promise<RecordingView> {
     if (this.switchboard.has(callId)) return this.own.viewRecording(callId);
-    return (await this.holder.demand(callId, 'viewRecording', {}, WITHIN_MS)) as RecordingView;
+    return (await this.owner.demand(callId, 'viewRecording', {}, WITHIN_MS)) as RecordingView;
   }
 
   async stopRecording(callId: string): Promise<RecordingResult> {
     if (this.switchboard.has(callId)) return this.own.stopRecording(callId);
-    return (await this.holder.demand(callId, 'stopRecording', {}, WITHIN_MS)) as RecordingResult;
+    return (await this.owner.demand(callId, 'stopRecording', {}, WITHIN_MS)) as RecordingResult;
   }
 
   /** What another node asks; `undefined` where that is of no recording. */

@@ -11,7 +11,7 @@ import type { Apology, Session } from '../calls/session.js';
 import type { SharedEntry, Switchboard } from '../calls/switchboard.js';
 import { createToken } from '../calls/token.js';
 import type { Clock } from '../clock.js';
-import type { ControlDesk } from '../control/call-control-service.js';
+import type { CallControlService } from '../control/call-control-service.js';
 import { GatewayError } from '../errors.js';
 import type { RecordingService } from '../recording/recordings.js';
 import type { Logger } from '../telemetry/log.js';
@@ -19,16 +19,16 @@ import type { FormParameters } from '../twilio/form.js';
 import { createAgainTwiml, createHangupTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
 import { detachedView, factsOf } from './call-facts.js';
-import { Departure } from './drain.js';
+import { Drain } from './drain.js';
 import { FleetControl } from './fleet-control.js';
 import { FleetRecordings } from './fleet-recordings.js';
-import { Keeper } from './lease-keeper.js';
+import { LeaseKeeper } from './lease-keeper.js';
 import { type NodeState, Nodes } from './nodes.js';
-import { Holder } from './owner-client.js';
+import { OwnerClient } from './owner-client.js';
 import { isRegistryDown, isRegistryFault, RedisLink } from './redis.js';
-import { type CallFacts, ENDED_NODE, type HandoverReason, Ledger } from './redis-call-registry.js';
+import { type CallFacts, ENDED_NODE, type HandoverReason, RedisCallRegistry } from './redis-call-registry.js';
 import { RegistryTrial } from './registry-trial.js';
-import { Outbox } from './write-queue.js';
+import { WriteQueue } from './write-queue.js';
 
 export interface FleetOptions {
   /** As `parseRedisUrl` reads it. */
@@ -37,7 +37,7 @@ export interface FleetOptions {
   readonly nodeId: string;
   readonly switchboard: Switchboard;
   readonly recordings: RecordingService;
-  readonly desk: ControlDesk;
+  readonly callControl: CallControlService;
   readonly log: Logger;
   /** Life of a token in milliseconds. */
   readonly timeToLiveMs: number;
@@ -92,12 +92,12 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   readonly recordings: FleetRecordings;
   readonly control: FleetControl;
   private readonly redis: RedisLink;
-  private readonly ledger: Ledger;
+  private readonly redisCalls: RedisCallRegistry;
   private readonly nodes: Nodes;
-  private readonly holder: Holder;
-  private readonly outbox: Outbox;
-  private readonly keeper: Keeper;
-  private readonly departure: Departure;
+  private readonly owner: OwnerClient;
+  private readonly writes: WriteQueue;
+  private readonly leases: LeaseKeeper;
+  private readonly draining: Drain;
   private readonly switchboard: Switchboard;
   private readonly log: Logger;
   private isServing = false;
@@ -121,7 +121,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         log.error({ cause: says }, `registry down: ${says}; running calls go on, new ones are refused`);
       },
     });
-    this.ledger = new Ledger(this.redis, name, Math.max(CALM_MS, 2 * stuckMs));
+    this.redisCalls = new RedisCallRegistry(this.redis, name, Math.max(CALM_MS, 2 * stuckMs));
     this.nodes = new Nodes(
       this.redis,
       name,
@@ -135,23 +135,23 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       (error) => log.error({ err: error }, 'the registry, or another node, could not be served'),
       () => {
         log.warn('registry empty: calls are written down again');
-        void this.keeper.catchUp();
+        void this.leases.catchUp();
       },
       clock,
     );
-    this.outbox = new Outbox((callId, error) =>
+    this.writes = new WriteQueue((callId, error) =>
       log.error({ callId, err: error }, 'the registry could not be told of a call'),
     );
-    this.keeper = new Keeper(this.ledger, this.outbox, switchboard, log, clock);
-    this.departure = new Departure(switchboard, this.nodes, log, clock, options.onRelieved);
-    this.holder = new Holder(this.ledger, this.nodes);
-    this.recordings = new FleetRecordings(recordings, switchboard, this.holder);
-    this.control = new FleetControl(options.desk, switchboard, this.holder);
+    this.leases = new LeaseKeeper(this.redisCalls, this.writes, switchboard, log, clock);
+    this.draining = new Drain(switchboard, this.nodes, log, clock, options.onRelieved);
+    this.owner = new OwnerClient(this.redisCalls, this.nodes);
+    this.recordings = new FleetRecordings(recordings, switchboard, this.owner);
+    this.control = new FleetControl(options.callControl, switchboard, this.owner);
   }
 
   /** This node's name in the fleet: never the same again after a restart. */
   get node(): string {
-    return this.ledger.node;
+    return this.redisCalls.node;
   }
 
   get isUp(): boolean {
@@ -188,7 +188,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     this.nodes.open();
     await this.redis.open();
     if (this.redis.isUp) await this.nodes.beat();
-    this.keeper.open();
+    this.leases.open();
   }
 
   /**
@@ -205,7 +205,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   /** Leaves the fleet. */
   async close(): Promise<void> {
-    await this.keeper.close();
+    await this.leases.close();
     await this.nodes.close();
     this.redis.close();
   }
@@ -222,7 +222,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     if (closed !== undefined) return closed;
     try {
       const callId = randomUUID();
-      let claim = await this.ledger.claim(input.callSid, callId);
+      let claim = await this.redisCalls.claim(input.callSid, callId);
       if (claim.callId !== callId) {
         const answer = await this.answerOf(claim.node, input);
         if (answer !== undefined) return answer;
@@ -231,7 +231,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
           const late = this.switchboard.answerReplay(input);
           if (late !== undefined) return late;
         }
-        claim = await this.ledger.claim(input.callSid, callId, claim);
+        claim = await this.redisCalls.claim(input.callSid, callId, claim);
         if (claim.callId !== callId) return createRefusalTwiml('busy');
       }
       // Others may have come while Redis was asked.
@@ -272,7 +272,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   async place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
     if (!this.isUp) throw registryDown();
     const placed = await this.switchboard.place(request, publicBase, this.entry());
-    this.outbox.write(placed.callId, () => this.ledger.bindSid(placed.callId, placed.callSid));
+    this.writes.write(placed.callId, () => this.redisCalls.bindSid(placed.callId, placed.callSid));
     return placed;
   }
 
@@ -284,13 +284,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         { status: 503 },
       );
     }
-    const taken = await this.ledger.take(callId, token).catch((error) => {
+    const taken = await this.redisCalls.take(callId, token).catch((error) => {
       // A call that was registered by hand is known to nobody else.
       if (isCode(error, 'GW_CALL_UNKNOWN') && this.switchboard.has(callId)) return undefined;
       throw error;
     });
     if (taken === undefined) return this.switchboard.connect(callId, token);
-    this.keeper.forget(callId);
+    this.leases.forget(callId);
     const { facts, from, last, handover } = taken;
     if (from !== this.node) this.nodes.tell(from, 'moved', { callId });
     const session = this.switchboard.takeRinging(callId) ?? this.adopt(facts, handover !== undefined);
@@ -300,18 +300,18 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     return session;
   }
 
-  async goOn(input: CallWebhookInput, publicBase: string, tries: number): Promise<string> {
+  async continueCall(input: CallWebhookInput, publicBase: string, tries: number): Promise<string> {
     const { callSid } = input;
     const known = this.switchboard.next.find(callSid);
     if (known !== undefined) return known;
     try {
-      const claim = await this.ledger.find(callSid);
+      const claim = await this.redisCalls.find(callSid);
       // A call of which nothing is known has ended long ago, or never was one of ours.
       if (claim === undefined) {
         await this.requireAll();
         return createHangupTwiml();
       }
-      return await this.goOnWith(claim.callId, callSid, publicBase);
+      return await this.continueHere(claim.callId, callSid, publicBase);
     } catch (error) {
       if (!isRegistryFault(error)) throw error;
       const seconds = AGAIN_SECONDS[tries];
@@ -321,18 +321,18 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     }
   }
 
-  private async goOnWith(callId: string, callSid: string, publicBase: string): Promise<string> {
-    const entry = await this.ledger.read(callId);
+  private async continueHere(callId: string, callSid: string, publicBase: string): Promise<string> {
+    const entry = await this.redisCalls.read(callId);
     if (entry?.state === 'live') {
       // Twilio has the last word on whether a stream is over; its node may know why it was meant to be.
       const next = await this.letGo(entry.node, callId, callSid);
       if (next !== undefined) return next;
     }
     const token = createToken();
-    const attachment = await this.ledger.attach(callId, callSid, token, this.options.timeToLiveMs);
+    const attachment = await this.redisCalls.attach(callId, callSid, token, this.options.timeToLiveMs);
     if (attachment.attached) {
       const { facts, rings, rangAt } = attachment;
-      this.keeper.expect(facts, token, this.options.timeToLiveMs);
+      this.leases.expect(facts, token, this.options.timeToLiveMs);
       // Nobody waits for the socket of the token before any more.
       if (rangAt === this.node) this.switchboard.session(callId)?.call.keepRinging(this.options.timeToLiveMs);
       else if (rangAt !== undefined) this.nodes.tell(rangAt, 'moved', { callId });
@@ -343,7 +343,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     if (attachment.why === 'unknown') await this.requireAll();
     if (attachment.why !== 'exhausted') return attachment.next ?? createHangupTwiml();
     this.log.error({ callId, callSid }, 'a call was handed over too often');
-    this.outbox.write(callId, () => this.ledger.finish(callId, callSid, '', true));
+    this.writes.write(callId, () => this.redisCalls.finish(callId, callSid, '', true));
     return createRefusalTwiml(this.options.apology);
   }
 
@@ -367,14 +367,14 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   async note(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): Promise<void> {
     if (this.switchboard.note(kind, input, callId)) return;
     try {
-      const id = callId ?? (await this.ledger.find(input.callSid))?.callId;
-      const entry = id === undefined ? undefined : await this.ledger.read(id);
+      const id = callId ?? (await this.redisCalls.find(input.callSid))?.callId;
+      const entry = id === undefined ? undefined : await this.redisCalls.read(id);
       if (id === undefined || entry === undefined || entry.state === 'ended') return;
       const about = { kind, parameters: input.parameters, callId };
       const isKnown = await this.nodes.ask(entry.node, 'note', about).catch(noneIfGone);
       // Between two nodes nobody holds the call; a caller who has hung up is not to be connected again.
       if (isKnown !== true && kind === 'status' && isFinalStatus(input.callStatus)) {
-        await this.ledger.finish(id, input.callSid, '', true);
+        await this.redisCalls.finish(id, input.callSid, '', true);
       }
     } catch (error) {
       if (!isRegistryFault(error)) throw error;
@@ -394,16 +394,16 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   async inspect(callId: string): Promise<CallView> {
     if (this.switchboard.has(callId)) return this.switchboard.inspect(callId);
-    const found = await this.holder.ask(callId, 'inspect', {});
+    const found = await this.owner.ask(callId, 'inspect', {});
     return found.answer === undefined ? detachedView(found.facts) : (found.answer as CallView);
   }
 
   async hangUp(callId: string): Promise<CallView> {
     if (this.switchboard.has(callId)) return this.switchboard.hangUp(callId);
-    const found = await this.holder.ask(callId, 'hangUp', {}, HANG_UP_MS);
+    const found = await this.owner.ask(callId, 'hangUp', {}, HANG_UP_MS);
     if (found.answer !== undefined) return found.answer as CallView;
     const { facts } = found;
-    await this.ledger.finish(callId, facts.callSid, '', true);
+    await this.redisCalls.finish(callId, facts.callSid, '', true);
     await this.switchboard.hangUpAtTwilio(facts);
     return { ...detachedView(facts), state: 'ended', endCause: 'hangup' };
   }
@@ -430,13 +430,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       case 'next':
         return this.released(callId, String(about.callSid)) ?? null;
       case 'moved':
-        this.keeper.forget(callId);
+        this.leases.forget(callId);
         // What comes late must not end a call that has come back here since.
         if (this.switchboard.session(callId)?.call.state === 'ringing') this.end(callId, 'moved');
         return true;
       case 'settled':
-        this.keeper.forget(callId);
-        this.departure.settled(callId);
+        this.leases.forget(callId);
+        this.draining.settled(callId);
         return true;
       case 'note': {
         const input = new CallWebhookInput(about.parameters as FormParameters);
@@ -477,7 +477,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         // Longer where the phone rings for long, or hears something first.
         const timeToLiveMs = Math.max(this.options.timeToLiveMs, Math.ceil(-call.overdueMs));
         try {
-          if (await this.ledger.announce(factsOf(call, decision), call.token, timeToLiveMs)) return;
+          if (await this.redisCalls.announce(factsOf(call, decision), call.token, timeToLiveMs)) return;
         } catch (error) {
           const isCaller = call.direction !== 'outbound-api';
           if (isCaller && isRegistryFault(error)) this.switchboard.admission.noteRefused('registry');
@@ -505,7 +505,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   /** A callee was faster than Twilio's answer to the node that placed the call. */
   private learnSid({ call, stream }: Session): void {
     stream.once('start', ({ callSid }) => {
-      this.outbox.write(call.callId, () => this.ledger.bindSid(call.callId, callSid));
+      this.writes.write(call.callId, () => this.redisCalls.bindSid(call.callId, callSid));
     });
   }
 
@@ -520,20 +520,20 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   /** Redis is back, perhaps without all that it knew. */
   private async catchUp(): Promise<void> {
     await this.nodes.beat();
-    await this.keeper.catchUp();
+    await this.leases.catchUp();
   }
 
-  /** Leaves the fleet's calls to the other nodes, see {@link Departure.go}. */
+  /** Leaves the fleet's calls to the other nodes, see {@link Drain.go}. */
   async drain(graceMs: number): Promise<void> {
-    await this.departure.go(graceMs);
-    await this.outbox.settled();
+    await this.draining.go(graceMs);
+    await this.writes.settled();
   }
 
   /** As {@link drain}, but at once. */
   async endAll(): Promise<void> {
-    this.departure.endAll();
+    this.draining.endAll();
     await this.switchboard.placed();
-    await this.outbox.settled();
+    await this.writes.settled();
   }
 }
 

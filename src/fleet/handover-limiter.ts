@@ -11,7 +11,7 @@ const HARD_MS = 500;
  * Lets so many calls leave at a time that whoever takes them has time for each: a call that comes back together with a
  * hundred others is silent until the last of them is connected. How many that is, those that came back tell.
  */
-export class HandoverWindow {
+export class HandoverLimiter {
   /** Fulfilled when nobody is waited for any more. */
   readonly opened: Promise<void>;
   private isOpen = false;

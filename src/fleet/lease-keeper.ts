@@ -6,8 +6,13 @@ import type { Logger } from '../telemetry/log.js';
 import { createHangupTwiml } from '../twilio/twiml.js';
 import { factsOf } from './call-facts.js';
 import { isRegistryDown } from './redis.js';
-import { type CallFacts, DETACHED_MS, type HandoverReason, type Ledger } from './redis-call-registry.js';
-import type { Outbox } from './write-queue.js';
+import {
+  type CallFacts,
+  DETACHED_MS,
+  type HandoverReason,
+  type RedisCallRegistry,
+} from './redis-call-registry.js';
+import type { WriteQueue } from './write-queue.js';
 
 /** A call's entry is kept alive this often; it lives several times as long. */
 const KEEP_MS = 15_000;
@@ -22,7 +27,7 @@ const DETACHING: Readonly<Partial<Record<EndCause, HandoverReason>>> = {
   silent: 'lost',
 };
 
-/** A call that no node has until its next socket comes: nobody but the ledger knows of it, and whoever wrote it there. */
+/** A call that no node has until its next socket comes: nobody but the registry knows of it, and whoever wrote it there. */
 interface Awaited {
   readonly facts: CallFacts;
   readonly token: string;
@@ -32,14 +37,14 @@ interface Awaited {
   readonly until: number;
 }
 
-/** Keeps in the ledger what is true of the calls of this node, also where Redis has lost it. */
-export class Keeper {
+/** Keeps in the registry what is true of the calls of this node, also where Redis has lost it. */
+export class LeaseKeeper {
   private timer: Timer | undefined;
   private readonly awaited = new Map<string, Awaited>();
 
   constructor(
-    private readonly ledger: Ledger,
-    private readonly outbox: Outbox,
+    private readonly redisCalls: RedisCallRegistry,
+    private readonly writes: WriteQueue,
     private readonly switchboard: Switchboard,
     private readonly log: Logger,
     private readonly clock: Clock,
@@ -47,7 +52,7 @@ export class Keeper {
     switchboard.on('over', (session, cause) => this.over(session, cause));
     // Whoever takes the call over is to find it as it is.
     switchboard.on('change', (session) => {
-      this.outbox.write(session.call.callId, async () => {
+      this.writes.write(session.call.callId, async () => {
         if (session.call.state !== 'ended') await this.restore(session);
       });
     });
@@ -61,13 +66,13 @@ export class Keeper {
   /** Stops; fulfilled when all that is under way is written. */
   async close(): Promise<void> {
     this.clock.cancel(this.timer);
-    await this.outbox.settled();
-    this.outbox.clear();
+    await this.writes.settled();
+    this.writes.clear();
   }
 
   /** Writes what could not be written yet, and says that our calls live. */
   async catchUp(): Promise<void> {
-    await this.outbox.catchUp();
+    await this.writes.catchUp();
     await this.keep();
     if (this.awaited.size > 0) this.clock.after(PATIENCE_MS, () => void this.keepAwaited()).unref();
   }
@@ -88,7 +93,7 @@ export class Keeper {
     if (cause === 'moved' || cause === 'refused') return;
     if (cause === 'expired') {
       // Its socket never came here. Twilio may be about to ask for it anew: that is no caller who has hung up.
-      this.outbox.write(callId, () => this.ledger.expire(callId, callSid));
+      this.writes.write(callId, () => this.redisCalls.expire(callId, callSid));
       return;
     }
     const reason = DETACHING[cause];
@@ -98,9 +103,9 @@ export class Keeper {
         const until = this.clock.now() + DETACHED_MS;
         this.awaited.set(callId, { facts: factsOf(call, decision), token: call.token, reason, until });
       }
-      this.outbox.write(callId, async () => {
-        if (await this.ledger.detach(callId, callSid, reason)) return;
-        if (await this.restore(session)) await this.ledger.detach(callId, callSid, reason);
+      this.writes.write(callId, async () => {
+        if (await this.redisCalls.detach(callId, callSid, reason)) return;
+        if (await this.restore(session)) await this.redisCalls.detach(callId, callSid, reason);
       });
       return;
     }
@@ -108,11 +113,11 @@ export class Keeper {
     const said = callSid === undefined ? undefined : next.find(callSid);
     // Whoever asks after the call's end, here or elsewhere, is told the same.
     if (callSid !== undefined && said === undefined) next.set(callSid, createHangupTwiml());
-    this.outbox.write(callId, async () => {
-      if (await this.ledger.finish(callId, callSid, said ?? createHangupTwiml())) return;
+    this.writes.write(callId, async () => {
+      if (await this.redisCalls.finish(callId, callSid, said ?? createHangupTwiml())) return;
       // Nobody hangs up a caller who was to go on somewhere, only because Redis came back empty.
       if (said !== undefined && (await this.restore(session)))
-        await this.ledger.finish(callId, callSid, said);
+        await this.redisCalls.finish(callId, callSid, said);
     });
   }
 
@@ -135,7 +140,7 @@ export class Keeper {
 
   private async keepAll(sessions: readonly Session[]): Promise<void> {
     const byId = new Map(sessions.map((session) => [session.call.callId, session]));
-    const { lost, taken } = await this.ledger.keep([...byId.keys()]);
+    const { lost, taken } = await this.redisCalls.keep([...byId.keys()]);
     for (const callId of taken) byId.get(callId)?.call.end('moved');
     await Promise.all(
       lost.map(async (callId) => {
@@ -150,7 +155,7 @@ export class Keeper {
     const all = [...this.awaited.keys()];
     for (let i = 0; i < all.length; i += BATCH) {
       try {
-        const { lost, taken } = await this.ledger.keep(all.slice(i, i + BATCH));
+        const { lost, taken } = await this.redisCalls.keep(all.slice(i, i + BATCH));
         for (const callId of taken) this.awaited.delete(callId);
         await Promise.all(lost.map((callId) => this.writeAwaited(callId)));
       } catch (error) {
@@ -164,10 +169,10 @@ export class Keeper {
     const awaited = this.awaited.get(callId);
     if (awaited === undefined) return;
     const { facts, token, reason, until } = awaited;
-    if (!(await this.ledger.restore(facts, token))) return;
-    if (reason !== undefined) await this.ledger.detach(callId, facts.callSid, reason);
+    if (!(await this.redisCalls.restore(facts, token))) return;
+    if (reason !== undefined) await this.redisCalls.detach(callId, facts.callSid, reason);
     else if (facts.callSid !== undefined) {
-      await this.ledger.attach(callId, facts.callSid, token, Math.max(1, until - this.clock.now()));
+      await this.redisCalls.attach(callId, facts.callSid, token, Math.max(1, until - this.clock.now()));
     }
   }
 
@@ -175,7 +180,7 @@ export class Keeper {
   private async restore({ call, decision }: Session): Promise<boolean> {
     if (decision === undefined) return false;
     const facts = factsOf(call, decision);
-    if (call.state !== 'ringing') return this.ledger.restore(facts, call.token);
-    return this.ledger.announce(facts, call.token, Math.max(1, Math.ceil(-call.overdueMs)));
+    if (call.state !== 'ringing') return this.redisCalls.restore(facts, call.token);
+    return this.redisCalls.announce(facts, call.token, Math.max(1, Math.ceil(-call.overdueMs)));
   }
 }

@@ -19,7 +19,7 @@ const ANSWER_MS = 2_000;
 const BEAT = script(`
 local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local had = redis.call('HGET', KEYS[1], ARGV[1]) and 1 or 0
-if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], ARGV[1], now ../calls ' ' ../calls ARGV[2]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
 local all, alive = redis.call('HGETALL', KEYS[1]), {had}
 for i = 1, #all, 2 do
   local at, state = string.match(all[i + 1], '^(%d+) (.*)$')

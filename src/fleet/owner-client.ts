@@ -1,11 +1,11 @@
 import { GatewayError } from '../errors.js';
 import type { Nodes } from './nodes.js';
-import type { CallFacts, Ledger } from './redis-call-registry.js';
+import type { CallFacts, RedisCallRegistry } from './redis-call-registry.js';
 
 /** Asks the node that holds a call, whichever that is. */
-export class Holder {
+export class OwnerClient {
   constructor(
-    private readonly ledger: Ledger,
+    private readonly redisCalls: RedisCallRegistry,
     private readonly nodes: Nodes,
   ) {}
 
@@ -20,7 +20,7 @@ export class Holder {
     about: Record<string, unknown>,
     withinMs?: number,
   ): Promise<{ facts: CallFacts; answer: unknown }> {
-    const entry = await this.ledger.read(callId);
+    const entry = await this.redisCalls.read(callId);
     if (entry?.facts === undefined || entry.state === 'ended') {
       throw new GatewayError(
         'GW_CALL_UNKNOWN',

@@ -19,7 +19,7 @@ export interface CallFacts {
   readonly decision: unknown;
 }
 
-/** Where a call stands in the ledger. */
+/** Where a call stands in the registry. */
 export type EntryState = 'ringing' | 'live' | 'detached' | 'ended';
 
 /** Why a call changed nodes: its node went away by itself, or was lost. */
@@ -155,7 +155,7 @@ if KEYS[2] then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 -- Longer than the call itself: a webhook that is sent again must not make it ring anew.
 local held = KEYS[2] and ARGV[7] and redis.call('GET', KEYS[2])
 if held and string.sub(held, 1, #ARGV[7]) == ARGV[7] then
-  redis.call('SET', KEYS[2], ARGV[7] ../calls '${ENDED_NODE}', 'PX', ARGV[8])
+  redis.call('SET', KEYS[2], ARGV[7] .. '${ENDED_NODE}', 'PX', ARGV[8])
 end
 return 1`);
 
@@ -189,7 +189,7 @@ if not facts then return 0 end
 local f = cjson.decode(facts)
 if f.callSid == ARGV[1] then return 1 end
 -- Not encoded anew: Lua cannot tell an empty list from an empty object.
-redis.call('HSET', KEYS[1], 'facts', '{"callSid":' ../calls cjson.encode(ARGV[1]) ../calls ',' ../calls string.sub(facts, 2))
+redis.call('HSET', KEYS[1], 'facts', '{"callSid":' .. cjson.encode(ARGV[1]) .. ',' .. string.sub(facts, 2))
 redis.call('HSET', KEYS[1], 'sid', KEYS[2])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', redis.call('PTTL', KEYS[1]))
 return 1`);
@@ -201,7 +201,7 @@ const LOOK_UP = script("return redis.call('GET', KEYS[1])");
  * the hash is kept. Every method throws GatewayError `GW_REGISTRY_DOWN` (503) where Redis does not answer, and
  * `GW_REGISTRY_ERROR` (503) where it answers with an error.
  */
-export class Ledger {
+export class RedisCallRegistry {
   constructor(
     private readonly redis: RedisCommands,
     /** This process. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import { channelOf, readNodes } from './nodes.js';
 import { ANSWER_MS, type RedisCommands, type Trial } from './redis.js';
-import { Ledger } from './redis-call-registry.js';
+import { RedisCallRegistry } from './redis-call-registry.js';
 
 /**
  * Does with a Redis what is done for a call: its scripts, with keys of their kinds, and a message that is heard. Nothing of
@@ -24,7 +24,7 @@ export class RegistryTrial implements Trial {
    * Rejects with the first error of Redis, or with its own where Redis says yes and does something else.
    */
   async run(commands: RedisCommands): Promise<void> {
-    await new Ledger(commands, this.node, 0).rehearse(this.node);
+    await new RedisCallRegistry(commands, this.node, 0).rehearse(this.node);
     await readNodes(commands, this.node);
     await this.exchange(commands);
   }

@@ -7,7 +7,7 @@ const BATCH = 100;
 type Work = () => Promise<unknown>;
 
 /** What the registry is told of calls: of each call one thing after the other, and later what it could not be told. */
-export class Outbox {
+export class WriteQueue {
   /** The latest of each call that the registry does not know. */
   private readonly unsaid = new Map<string, Work>();
   /** The last that is under way, of each call. */

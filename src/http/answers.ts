@@ -1,9 +1,9 @@
 import type { Clock, Timer } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Figure } from '../telemetry/metrics.js';
+import type { Metric } from '../telemetry/metrics.js';
 import type { Strangers } from './strangers.js';
 import type { Reply } from './transport/transport.js';
-import { Turns } from './turn-queue.js';
+import { TurnQueue } from './turn-queue.js';
 
 /** What is answered to one request. */
 export interface Answer {
@@ -46,8 +46,8 @@ const TOLD_EVERY_MS = 60_000;
  * given when the socket has taken all of it.
  */
 export class Answers {
-  readonly figures: readonly Figure[];
-  readonly turns: Turns;
+  readonly metrics: readonly Metric[];
+  readonly turns: TurnQueue;
   /** Answers that waited because an address had asked for more than its share, and connections cut for that. */
   private readonly counts = { held: 0, cut: 0 };
   private toldAt = Number.NEGATIVE_INFINITY;
@@ -60,8 +60,8 @@ export class Answers {
     private readonly log: Logger,
     private readonly clock: Clock,
   ) {
-    this.turns = new Turns(clock);
-    this.figures = [
+    this.turns = new TurnQueue(clock);
+    this.metrics = [
       {
         name: 'answers_held_total',
         help: 'Answers to strangers that waited: an address asked for more than its share',

@@ -1,7 +1,7 @@
 import type { CallControl } from '../control/call-control.js';
 import { MAX_WAV_BYTES, type Operation } from '../control/requests.js';
 import { describe, GatewayError } from '../errors.js';
-import type { Exchange } from './request-context.js';
+import type { RequestContext } from './request-context.js';
 
 const WAV_TYPES: ReadonlySet<string> = new Set(['audio/wav', 'audio/x-wav', 'audio/wave', 'audio/vnd.wave']);
 
@@ -31,17 +31,17 @@ export const CONTROL_ROUTES: readonly ControlRoute[] = [
 export class CallControlRoutes {
   constructor(private readonly calls: CallControl) {}
 
-  async perform({ method, operation, status }: ControlRoute, exchange: Exchange): Promise<void> {
-    const request = method === 'del' ? {} : await requestOf(operation, exchange);
-    exchange.json(status, await this.calls.control(exchange.parameter(0), operation, request));
+  async perform({ method, operation, status }: ControlRoute, context: RequestContext): Promise<void> {
+    const request = method === 'del' ? {} : await requestOf(operation, context);
+    context.json(status, await this.calls.control(context.parameter(0), operation, request));
   }
 }
 
-async function requestOf(operation: Operation, exchange: Exchange): Promise<unknown> {
-  if (operation === 'play' && WAV_TYPES.has(exchange.contentType)) {
-    return { ...playOptionsOf(exchange.query), wav: await exchange.bytes(MAX_WAV_BYTES) };
+async function requestOf(operation: Operation, context: RequestContext): Promise<unknown> {
+  if (operation === 'play' && WAV_TYPES.has(context.contentType)) {
+    return { ...playOptionsOf(context.query), wav: await context.bytes(MAX_WAV_BYTES) };
   }
-  const request = await exchange.readJson();
+  const request = await context.readJson();
   // Bytes are a body of their own.
   if (typeof request === 'object' && request !== null && 'wav' in request) {
     throw bad('audio/wav as content-type for a WAV body', 'JSON');

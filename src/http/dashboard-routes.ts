@@ -1,6 +1,6 @@
 import { PAGE_HEADERS, type PageFile, readPage } from '../dashboard/page-files.js';
-import type { Gatekeeper } from './request-authenticator.js';
-import type { Exchange } from './request-context.js';
+import type { RequestAuthenticator } from './request-authenticator.js';
+import type { RequestContext } from './request-context.js';
 
 /** `/dashboard`: a page to watch. It holds nothing secret and asks for the key itself; without a control API it does not exist. */
 export class DashboardRoutes {
@@ -8,16 +8,16 @@ export class DashboardRoutes {
   readonly paths: readonly string[];
   private readonly files: ReadonlyMap<string, PageFile>;
 
-  constructor(gatekeeper: Gatekeeper) {
-    this.files = gatekeeper.hasControl ? readPage() : new Map();
+  constructor(authenticator: RequestAuthenticator) {
+    this.files = authenticator.hasControl ? readPage() : new Map();
     this.paths = [...this.files.keys()];
   }
 
   /** @param path one of {@link paths} */
-  answer(exchange: Exchange, path: string): void {
+  answer(context: RequestContext, path: string): void {
     const { contentType, body, packed } = this.files.get(path) as PageFile;
-    const isPacked = /\bgzip\b/.test(exchange.header('accept-encoding'));
+    const isPacked = /\bgzip\b/.test(context.header('accept-encoding'));
     const headers = isPacked ? [...PAGE_HEADERS, ['content-encoding', 'gzip'] as const] : PAGE_HEADERS;
-    exchange.answer(200, contentType, isPacked ? packed : body, headers);
+    context.answer(200, contentType, isPacked ? packed : body, headers);
   }
 }

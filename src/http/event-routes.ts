@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { EventLog } from '../events/event-log.js';
-import type { Figure } from '../telemetry/metrics.js';
-import type { Exchange } from './request-context.js';
+import type { Metric } from '../telemetry/metrics.js';
+import type { RequestContext } from './request-context.js';
 import type { StreamedAnswer } from './streamed-answer.js';
 
 /** Most readers at a time. */
@@ -16,7 +16,7 @@ const RETRY_MS = 2_000;
 
 /** `GET /v1/events`: every event as it happens, as server-sent events. */
 export class EventRoutes {
-  readonly figures: readonly Figure[];
+  readonly metrics: readonly Metric[];
   private readonly readers = new Set<Reader>();
   private readonly unsubscribe: () => void;
   private heart: Timer | undefined;
@@ -29,7 +29,7 @@ export class EventRoutes {
     this.unsubscribe = events.subscribe(() => {
       for (const reader of this.readers) reader.pump();
     });
-    this.figures = [
+    this.metrics = [
       {
         name: 'events_total',
         help: 'Events published, by type',
@@ -52,7 +52,7 @@ export class EventRoutes {
   }
 
   /** Answers until the reader goes, or does not keep up. */
-  follow(exchange: Exchange): void {
+  follow(context: RequestContext): void {
     if (this.readers.size >= MAX_READERS) {
       throw new GatewayError(
         'GW_TOO_MANY_READERS',
@@ -60,7 +60,7 @@ export class EventRoutes {
         { status: 503 },
       );
     }
-    const answer = exchange.stream('text/event-stream');
+    const answer = context.stream('text/event-stream');
     if (answer === undefined) return;
     const noteCut = () => {
       this.cut += 1;
@@ -77,7 +77,7 @@ export class EventRoutes {
       for (const each of [...this.readers]) each.beat();
     });
     this.heart.unref();
-    reader.begin(exchange.header('last-event-id').trim());
+    reader.begin(context.header('last-event-id').trim());
   }
 
   /** Ends all answers. */

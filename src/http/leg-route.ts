@@ -18,8 +18,8 @@ import type { HeaderReader } from '../twilio/public-url.js';
 import type { Answers } from './answers.js';
 import { answeredProtocol, checkSameOrigin, withOfferedKey } from './leg-credentials.js';
 import { RefusalLog } from './refusal-log.js';
-import type { Gatekeeper } from './request-authenticator.js';
-import { Exchange } from './request-context.js';
+import type { RequestAuthenticator } from './request-authenticator.js';
+import { RequestContext } from './request-context.js';
 import type { Reply, Request, Routes, Socket } from './transport/transport.js';
 
 /** The room that a path's parameter means; `undefined` for none. */
@@ -37,7 +37,7 @@ export class LegRoute {
 
   constructor(
     private readonly legs: Legs,
-    private readonly gatekeeper: Gatekeeper,
+    private readonly authenticator: RequestAuthenticator,
     private readonly log: Logger,
     private readonly answers: Answers,
     /** @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED` (409) */
@@ -72,20 +72,20 @@ export class LegRoute {
     accept: (leg: RawLeg, protocol: string) => void,
     roomOf: RoomReader,
   ): Promise<void> {
-    const exchange = new Exchange(reply, request, this.answers, 1);
-    exchange.isLast = true;
+    const context = new RequestContext(reply, request, this.answers, 1);
+    context.isLast = true;
     const headers = new Map(HEADERS.map((name) => [name, request.header(name)]));
-    const header = (name: string) => headers.get(name) ?? exchange.header(name);
+    const header = (name: string) => headers.get(name) ?? context.header(name);
     try {
-      await exchange.inTurn(() => accept(this.admit(exchange, header, roomOf), answeredProtocol(header)));
+      await context.inTurn(() => accept(this.admit(context, header, roomOf), answeredProtocol(header)));
     } catch (error) {
-      if (exchange.isGone) return;
+      if (context.isGone) return;
       this.refusals.tell(error);
-      exchange.error(error);
+      context.error(error);
     }
   }
 
-  private admit(exchange: Exchange, header: HeaderReader, roomOf: RoomReader): RawLeg {
+  private admit(context: RequestContext, header: HeaderReader, roomOf: RoomReader): RawLeg {
     // A proxy that drops this header can carry no WebSocket.
     if (header('upgrade').toLowerCase() !== 'websocket') {
       throw new GatewayError(
@@ -94,10 +94,10 @@ export class LegRoute {
         { status: 426 },
       );
     }
-    this.gatekeeper.checkControl(withOfferedKey(header));
-    exchange.isKnown = true;
+    this.authenticator.checkControl(withOfferedKey(header));
+    context.isKnown = true;
     checkSameOrigin(header);
-    return this.legs.admit(optionsOf(roomOf(exchange.parameter(0)), exchange.query));
+    return this.legs.admit(optionsOf(roomOf(context.parameter(0)), context.query));
   }
 
   /**

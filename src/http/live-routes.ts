@@ -1,8 +1,8 @@
 import { GatewayError } from '../errors.js';
-import { Live, type LiveOptions } from '../live/dashboard-feed.js';
-import type { Figure } from '../telemetry/metrics.js';
+import { DashboardFeed, type DashboardFeedOptions } from '../live/dashboard-feed.js';
+import type { Metric } from '../telemetry/metrics.js';
 import { LiveViewer } from './live-viewer.js';
-import type { Exchange } from './request-context.js';
+import type { RequestContext } from './request-context.js';
 
 /** Most who watch at a time. */
 const MAX_VIEWERS = 16;
@@ -11,13 +11,13 @@ const RETRY_MS = 2_000;
 
 /** `GET /v1/live`: how every call is, once a second, as server-sent events. */
 export class LiveRoutes {
-  readonly figures: readonly Figure[];
+  readonly metrics: readonly Metric[];
   private readonly viewers = new Set<LiveViewer>();
-  private readonly live: Live;
+  private readonly live: DashboardFeed;
 
-  constructor(private readonly options: Omit<LiveOptions, 'onRound'>) {
-    this.live = new Live({ ...options, onRound: (json) => this.show(json) });
-    this.figures = [
+  constructor(private readonly options: Omit<DashboardFeedOptions, 'onRound'>) {
+    this.live = new DashboardFeed({ ...options, onRound: (json) => this.show(json) });
+    this.metrics = [
       {
         name: 'live_viewers',
         help: 'Viewers of /v1/live',
@@ -28,7 +28,7 @@ export class LiveRoutes {
   }
 
   /** Answers until the viewer goes, or takes nothing any more. */
-  watch(exchange: Exchange): void {
+  watch(context: RequestContext): void {
     if (this.viewers.size >= MAX_VIEWERS) {
       throw new GatewayError(
         'GW_TOO_MANY_VIEWERS',
@@ -36,7 +36,7 @@ export class LiveRoutes {
         { status: 503 },
       );
     }
-    const answer = exchange.stream('text/event-stream');
+    const answer = context.stream('text/event-stream');
     if (answer === undefined) return;
     const viewer = new LiveViewer(answer, this.options.clock);
     this.viewers.add(viewer);

@@ -7,8 +7,8 @@ import { MAX_MESSAGE_BYTES } from '../phone/media-stream.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Answers } from './answers.js';
 import { RefusalLog } from './refusal-log.js';
-import type { Gatekeeper } from './request-authenticator.js';
-import { Exchange } from './request-context.js';
+import type { RequestAuthenticator } from './request-authenticator.js';
+import { RequestContext } from './request-context.js';
 import type { Reply, Request, Routes, Socket } from './transport/transport.js';
 
 /**
@@ -22,7 +22,7 @@ export class MediaRoute {
 
   constructor(
     private readonly calls: CallService,
-    private readonly gatekeeper: Gatekeeper,
+    private readonly authenticator: RequestAuthenticator,
     private readonly log: Logger,
     private readonly answers: Answers,
     private readonly clock: Clock,
@@ -45,20 +45,20 @@ export class MediaRoute {
 
   /** The request's own memory is gone after the first wait, and so may be its client. */
   private async upgrade(request: Request, reply: Reply, accept: (session: Session) => void): Promise<void> {
-    const exchange = new Exchange(reply, request, this.answers, 2);
-    if (exchange.isDone) return;
-    exchange.isLast = true;
+    const context = new RequestContext(reply, request, this.answers, 2);
+    if (context.isDone) return;
+    context.isLast = true;
     try {
       checkHead(request);
-      await exchange.inTurn(() => this.gatekeeper.checkUpgrade(exchange));
-      exchange.isKnown = true;
-      const session = await this.calls.connect(exchange.parameter(0), exchange.parameter(1));
-      if (exchange.isGone) session.call.end('socket-closed');
+      await context.inTurn(() => this.authenticator.checkUpgrade(context));
+      context.isKnown = true;
+      const session = await this.calls.connect(context.parameter(0), context.parameter(1));
+      if (context.isGone) session.call.end('socket-closed');
       else accept(session);
     } catch (error) {
       // Whoever has gone was not refused.
-      if (!exchange.isGone) this.refusals.tell(error);
-      exchange.error(error);
+      if (!context.isGone) this.refusals.tell(error);
+      context.error(error);
     }
   }
 

@@ -2,7 +2,7 @@ import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock } from '../clock.js';
 import type { Fleet } from '../fleet/fleet.js';
 import type { Metrics } from '../telemetry/metrics.js';
-import type { Exchange } from './request-context.js';
+import type { RequestContext } from './request-context.js';
 import type { TransportName } from './transport/transport.js';
 
 /** What `/health` says besides how the calls are. */
@@ -28,7 +28,7 @@ const FIGURES_MS = 1_000;
 
 /** For operators and load balancers. */
 export class OperationsRoutes {
-  private figures: { readonly writtenAt: number; readonly text: Promise<string> } | undefined;
+  private page: { readonly writtenAt: number; readonly text: Promise<string> } | undefined;
 
   constructor(
     private readonly switchboard: Switchboard,
@@ -39,8 +39,8 @@ export class OperationsRoutes {
   ) {}
 
   /** `GET /health`: alive. */
-  health(exchange: Exchange): void {
-    exchange.json(200, {
+  health(context: RequestContext): void {
+    context.json(200, {
       status: 'ok',
       ...this.facts,
       calls: this.switchboard.activeCalls,
@@ -50,13 +50,13 @@ export class OperationsRoutes {
   }
 
   /** `GET /ready`: 200 while new calls are taken, else 503 and why not. */
-  ready(exchange: Exchange): void {
+  ready(context: RequestContext): void {
     const { draining, admission } = this.switchboard;
     const { closure } = admission;
     // Somebody must answer for the calls that go on: while there are some, a registry that is away closes no node.
     const isServed = (this.fleet?.isUp ?? true) || this.switchboard.activeCalls > 0;
     const ready = closure === undefined && isServed;
-    exchange.json(ready ? 200 : 503, {
+    context.json(ready ? 200 : 503, {
       ready,
       draining,
       full: closure === 'full',
@@ -72,11 +72,11 @@ export class OperationsRoutes {
   }
 
   /** `GET /metrics`: Prometheus text, of the last second. */
-  async metrics(exchange: Exchange): Promise<void> {
+  async metrics(context: RequestContext): Promise<void> {
     const now = this.clock.now();
-    if (this.figures === undefined || now - this.figures.writtenAt >= FIGURES_MS) {
-      this.figures = { writtenAt: now, text: this.metricsOf.text() };
+    if (this.page === undefined || now - this.page.writtenAt >= FIGURES_MS) {
+      this.page = { writtenAt: now, text: this.metricsOf.text() };
     }
-    exchange.answer(200, this.metricsOf.contentType, await this.figures.text);
+    context.answer(200, this.metricsOf.contentType, await this.page.text);
   }
 }

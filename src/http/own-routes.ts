@@ -1,6 +1,6 @@
 import { validateHeaderValue } from 'node:http';
 import { expected, GatewayError } from '../errors.js';
-import { type Exchange, MAX_BODY_BYTES } from './request-context.js';
+import { MAX_BODY_BYTES, type RequestContext } from './request-context.js';
 import type { Method } from './transport/transport.js';
 
 /** Answers a request by Fetch's `Request` and `Response`. What it throws is answered 500 and logged. */
@@ -24,7 +24,7 @@ const HOST = /^[\w.:[\]~-]*$/;
 /** Parts of a path that a URL would leave out, or take for something else: the handler would see another path than we. */
 const MISLEADING = /[\\#]|\/(\.|%2e){1,2}(\/|$)/i;
 
-type Handler = (exchange: Exchange) => Promise<void>;
+type Handler = (context: RequestContext) => Promise<void>;
 
 /**
  * The user's routes by path and method.
@@ -47,15 +47,23 @@ export function ownPaths(
       );
     }
     if (isTaken(path)) throw new TypeError(`Expected a path that is free for a route but received ${path}`);
-    paths[path] = { ...paths[path], [method]: (exchange: Exchange) => answer(exchange, verb, route, scheme) };
+    paths[path] = {
+      ...paths[path],
+      [method]: (context: RequestContext) => answer(context, verb, route, scheme),
+    };
   }
   return paths;
 }
 
-async function answer(exchange: Exchange, method: string, route: OwnRoute, scheme: string): Promise<void> {
-  const body = method === 'GET' ? undefined : await exchange.bytes(MAX_BODY_BYTES);
-  const { path, hasBareQuery, query } = exchange;
-  const host = exchange.header('host') || 'localhost';
+async function answer(
+  context: RequestContext,
+  method: string,
+  route: OwnRoute,
+  scheme: string,
+): Promise<void> {
+  const body = method === 'GET' ? undefined : await context.bytes(MAX_BODY_BYTES);
+  const { path, hasBareQuery, query } = context;
+  const host = context.header('host') || 'localhost';
   const url = `${scheme}://${host}${path}${query || hasBareQuery ? '?' : ''}${query}`;
   if (!HOST.test(host) || MISLEADING.test(path) || !URL.canParse(url)) {
     throw new GatewayError('GW_BAD_REQUEST', 'Expected a URL for a request but received another text', {
@@ -65,7 +73,7 @@ async function answer(exchange: Exchange, method: string, route: OwnRoute, schem
   const response = await route(
     new Request(url, {
       method,
-      headers: exchange.allHeaders.map(([name, value]): [string, string] => [name, value]),
+      headers: context.allHeaders.map(([name, value]): [string, string] => [name, value]),
       ...(body === undefined || body.length === 0 ? {} : { body: new Uint8Array(body) }),
     }),
   );
@@ -74,5 +82,5 @@ async function answer(exchange: Exchange, method: string, route: OwnRoute, schem
   for (const [name, value] of response.headers) validateHeaderValue(name, value);
   const headers = [...response.headers].filter(([name]) => !OURS.has(name));
   const bytes = new Uint8Array(await response.arrayBuffer());
-  exchange.answer(response.status, response.headers.get('content-type') ?? undefined, bytes, headers);
+  context.answer(response.status, response.headers.get('content-type') ?? undefined, bytes, headers);
 }

@@ -14,7 +14,7 @@ import {
 } from '../twilio/public-url.js';
 import { TwilioSignatureVerifier } from '../twilio/signature.js';
 
-export interface GatekeeperOptions {
+export interface RequestAuthenticatorOptions {
   /** Origin (and path prefix) at which Twilio reaches us; told by proxy headers where absent. */
   readonly publicUrl?: string;
   /** Auth tokens that may have signed; `undefined` lets everything pass (development only). */
@@ -33,17 +33,17 @@ const MAX_MEDIA_PATH = 256;
 /** What is checked of a request. */
 export type Caller = RequestHead;
 
-type Keys = Pick<GatekeeperOptions, 'authTokens' | 'controlApiKey' | 'metricsApiKey'>;
+type Keys = Pick<RequestAuthenticatorOptions, 'authTokens' | 'controlApiKey' | 'metricsApiKey'>;
 
 /** Decides who may come in: Twilio by signature, operators by key. Fails closed. */
-export class Gatekeeper {
+export class RequestAuthenticator {
   private verifier: TwilioSignatureVerifier | undefined;
   private controlApiKey: string | undefined;
   private metricsApiKey: string | undefined;
   private readonly configured: PublicOrigin | undefined;
   private told: ToldOrigin;
 
-  constructor(options: GatekeeperOptions) {
+  constructor(options: RequestAuthenticatorOptions) {
     this.rekey(options);
     this.told = { secure: options.secure };
     this.configured = options.publicUrl === undefined ? undefined : parsePublicUrl(options.publicUrl);

@@ -32,7 +32,7 @@ export function errorBody(error: unknown): { status: number; body: string } {
 }
 
 /** One HTTP request and its answer: safe to keep across awaits, and after the client has gone. */
-export class Exchange implements Asked {
+export class RequestContext implements Asked {
   readonly path: string;
   readonly query: string;
   /** Whether the URL ends in a `?`, which says nothing. */

@@ -22,8 +22,8 @@ import { openApiDocument } from './openapi/document.js';
 import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
 import { type OwnRoutes, ownPaths } from './own-routes.js';
 import { RecordingRoutes } from './recording-routes.js';
-import type { Gatekeeper } from './request-authenticator.js';
-import { Exchange } from './request-context.js';
+import type { RequestAuthenticator } from './request-authenticator.js';
+import { RequestContext } from './request-context.js';
 import { readCertificate } from './transport/certificate.js';
 import { NodeMount } from './transport/node/mount.js';
 import type { Certificate, Method, Port, PortOptions, Routes, Transport } from './transport/transport.js';
@@ -37,7 +37,7 @@ export interface ServerOptions {
   readonly legs: Legs;
   readonly recordings: RecordingService;
   readonly control: CallControl;
-  readonly gatekeeper: Gatekeeper;
+  readonly authenticator: RequestAuthenticator;
   readonly events: EventRoutes;
   readonly live: LiveRoutes;
   readonly answers: Answers;
@@ -54,7 +54,7 @@ export interface ServerOptions {
   readonly isSplit: boolean;
 }
 
-type Handler = (exchange: Exchange) => void | Promise<void>;
+type Handler = (context: RequestContext) => void | Promise<void>;
 type Paths = Readonly<Record<string, Partial<Record<Method, Handler>>>>;
 
 /** Who may ask: anybody, whom the handler itself checks, or who has the control key; or whoever the user's own code lets in. */
@@ -76,7 +76,7 @@ export class Server {
   private readonly events: EventRoutes;
   private readonly live: LiveRoutes;
   private readonly answers: Answers;
-  private readonly gatekeeper: Gatekeeper;
+  private readonly authenticator: RequestAuthenticator;
   private readonly media: MediaRoute;
   private readonly leg: LegRoute;
   private readonly carriers: Paths;
@@ -92,7 +92,7 @@ export class Server {
       fleet,
       legs,
       recordings,
-      gatekeeper,
+      authenticator,
       events,
       live,
       metrics,
@@ -104,64 +104,64 @@ export class Server {
     this.log = log;
     this.events = events;
     this.live = live;
-    this.gatekeeper = gatekeeper;
+    this.authenticator = authenticator;
     this.answers = options.answers;
     this.switchboard = switchboard;
-    const twilio = new TwilioRoutes(calls, gatekeeper);
-    const control = new ControlRoutes(calls, gatekeeper);
+    const twilio = new TwilioRoutes(calls, authenticator);
+    const control = new ControlRoutes(calls, authenticator);
     const operations = new OperationsRoutes(switchboard, fleet, metrics, facts, clock);
     const recording = new RecordingRoutes(recordings);
     const running = new CallControlRoutes(options.control);
-    const dashboard = new DashboardRoutes(gatekeeper);
+    const dashboard = new DashboardRoutes(authenticator);
     if (options.tls !== undefined) readCertificate(options.tls);
-    this.media = new MediaRoute(calls, gatekeeper, log, this.answers, clock);
+    this.media = new MediaRoute(calls, authenticator, log, this.answers, clock);
     this.leg = new LegRoute(
       legs,
-      gatekeeper,
+      authenticator,
       log,
       this.answers,
       (callId) => switchboard.requireSession(callId),
       clock,
     );
     this.carriers = {
-      '/twilio/voice': { post: (exchange) => twilio.voice(exchange) },
-      '/twilio/next': { post: (exchange) => twilio.next(exchange) },
-      '/twilio/status': { post: (exchange) => twilio.status(exchange) },
-      '/twilio/stream-status': { post: (exchange) => twilio.streamStatus(exchange) },
-      '/twilio/amd': { post: (exchange) => twilio.amd(exchange) },
+      '/twilio/voice': { post: (context) => twilio.voice(context) },
+      '/twilio/next': { post: (context) => twilio.next(context) },
+      '/twilio/status': { post: (context) => twilio.status(context) },
+      '/twilio/stream-status': { post: (context) => twilio.streamStatus(context) },
+      '/twilio/amd': { post: (context) => twilio.amd(context) },
     };
     this.operators = {
       '/v1/calls': {
-        post: (exchange) => control.place(exchange),
-        get: (exchange) => control.list(exchange),
+        post: (context) => control.place(context),
+        get: (context) => control.list(context),
       },
       '/v1/calls/:id': {
-        get: (exchange) => control.inspect(exchange),
-        del: (exchange) => control.hangUp(exchange),
+        get: (context) => control.inspect(context),
+        del: (context) => control.hangUp(context),
       },
       '/v1/calls/:id/recording': {
-        post: (exchange) => recording.start(exchange),
-        get: (exchange) => recording.inspect(exchange),
-        del: (exchange) => recording.stop(exchange),
+        post: (context) => recording.start(context),
+        get: (context) => recording.inspect(context),
+        del: (context) => recording.stop(context),
       },
-      ...byPath(CONTROL_ROUTES, (route) => (exchange) => running.perform(route, exchange)),
-      '/v1/events': { get: (exchange) => events.follow(exchange) },
-      '/v1/live': { get: (exchange) => live.watch(exchange) },
-      '/v1/openapi.json': { get: (exchange) => exchange.json(200, openApiDocument) },
+      ...byPath(CONTROL_ROUTES, (route) => (context) => running.perform(route, context)),
+      '/v1/events': { get: (context) => events.follow(context) },
+      '/v1/live': { get: (context) => live.watch(context) },
+      '/v1/openapi.json': { get: (context) => context.json(200, openApiDocument) },
     };
     this.probes = {
       ...Object.fromEntries(
         dashboard.paths.map((path) => [
           `/dashboard${path}`,
-          { get: (exchange: Exchange) => dashboard.answer(exchange, path) },
+          { get: (context: RequestContext) => dashboard.answer(context, path) },
         ]),
       ),
-      '/health': { get: probe((exchange) => operations.health(exchange)) },
-      '/ready': { get: probe((exchange) => operations.ready(exchange)) },
+      '/health': { get: probe((context) => operations.health(context)) },
+      '/ready': { get: probe((context) => operations.ready(context)) },
       '/metrics': {
-        get: (exchange) => {
-          exchange.isKnown = gatekeeper.checkMetrics(exchange.header);
-          return operations.metrics(exchange);
+        get: (context) => {
+          context.isKnown = authenticator.checkMetrics(context.header);
+          return operations.metrics(context);
         },
       },
     };
@@ -178,7 +178,7 @@ export class Server {
 
   private addCarriers(routes: Routes): void {
     // A proxy may strip the public path prefix or pass it on: both are answered.
-    for (const prefix of new Set(['', this.gatekeeper.prefix])) {
+    for (const prefix of new Set(['', this.authenticator.prefix])) {
       for (const [path, handlers] of Object.entries(this.carriers))
         this.answer(routes, { [prefix + path]: handlers });
       this.media.addTo(routes, prefix);
@@ -194,8 +194,8 @@ export class Server {
   }
 
   private addRest(routes: Routes): void {
-    this.route(routes, 'any', '/*', (exchange) => {
-      const message = `Expected a known route but received ${exchange.path}`;
+    this.route(routes, 'any', '/*', (context) => {
+      const message = `Expected a known route but received ${context.path}`;
       throw new GatewayError('GW_NOT_FOUND', message, { status: 404 });
     });
   }
@@ -308,14 +308,14 @@ export class Server {
         if (method === 'get') this.route(routes, 'head', path, handler, who);
       }
       const allow = [['allow', allowed.join(', ')]] as const;
-      this.route(routes, 'options', path, (exchange) => exchange.answer(204, undefined, '', allow), who);
+      this.route(routes, 'options', path, (context) => context.answer(204, undefined, '', allow), who);
       this.route(
         routes,
         'any',
         path,
-        (exchange) => {
-          const message = `Expected ${allowed.join(', ')} for ${exchange.path} but received another method`;
-          exchange.error(new GatewayError('GW_METHOD_NOT_ALLOWED', message, { status: 405 }), allow);
+        (context) => {
+          const message = `Expected ${allowed.join(', ')} for ${context.path} but received another method`;
+          context.error(new GatewayError('GW_METHOD_NOT_ALLOWED', message, { status: 405 }), allow);
         },
         who,
       );
@@ -331,40 +331,40 @@ export class Server {
   ): void {
     const parameters = path.split('/:').length - 1;
     routes.on(method, path, (request, reply) => {
-      const exchange = new Exchange(reply, request, this.answers, parameters, who === 'owner');
+      const context = new RequestContext(reply, request, this.answers, parameters, who === 'owner');
       // Whoever asks again connects to those who stay.
-      exchange.isLast = this.switchboard.draining;
-      if (exchange.isDone) return;
+      context.isLast = this.switchboard.draining;
+      if (context.isDone) return;
       // A body is only lent while it comes. All else waits for a turn, by when whoever sends request upon request is gone.
       if (method === 'post' || (who === 'owner' && !BODILESS.has(method)))
-        void this.handle(exchange, handler, who);
+        void this.handle(context, handler, who);
       else {
         this.answers.turns.add(() => {
-          if (!exchange.isGone) void this.handle(exchange, handler, who);
+          if (!context.isGone) void this.handle(context, handler, who);
         });
       }
     });
   }
 
-  private async handle(exchange: Exchange, handler: Handler, who: For): Promise<void> {
+  private async handle(context: RequestContext, handler: Handler, who: For): Promise<void> {
     try {
       if (who === 'operators') {
-        this.gatekeeper.checkControl(exchange.header);
-        exchange.isKnown = true;
+        this.authenticator.checkControl(context.header);
+        context.isKnown = true;
       }
-      await handler(exchange);
+      await handler(context);
     } catch (error) {
       if (!(error instanceof GatewayError))
-        this.log.error({ path: exchange.path, err: error }, 'request failed');
-      exchange.error(error);
+        this.log.error({ path: context.path, err: error }, 'request failed');
+      context.error(error);
     }
   }
 }
 
-function probe(handler: (exchange: Exchange) => void): Handler {
-  return (exchange) => {
-    exchange.isProbe = true;
-    handler(exchange);
+function probe(handler: (context: RequestContext) => void): Handler {
+  return (context) => {
+    context.isProbe = true;
+    handler(context);
   };
 }
 

@@ -7,7 +7,7 @@ const BUDGET_MS = 2;
  * Work for whoever asks over HTTP, so much in a turn of the event loop: what is left waits for the next one, and audio goes
  * first. Nothing is done in the turn in which it is added.
  */
-export class Turns {
+export class TurnQueue {
   private waiting: (() => void)[] = [];
   private isDue = false;
   /** Whether work is being done just now. */

@@ -1,18 +1,17 @@
 import type { Bridge } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
-import type { Socket } from '../http/transport/transport.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import { type ConverterMaker, loadResampler } from '../media/rate-converter.js';
-import type { Figure } from '../telemetry/metrics.js';
-import { type LegCounts, RawLeg, type RawLegOptions } from './raw-leg.js';
+import type { Metric } from '../telemetry/metrics.js';
+import { type LegCounts, type LegSocket, RawLeg, type RawLegOptions } from './raw-leg.js';
 
 /** Most legs in one room, listeners included. */
 export const MAX_LEGS_A_ROOM = 16;
 
 /** The raw legs of a gateway: how many there may be, what they did, and their common end. */
 export class Legs {
-  readonly figures: readonly Figure[];
+  readonly metrics: readonly Metric[];
   private readonly legs = new Set<RawLeg>();
   /** How many there are in each room. */
   private readonly rooms = new Map<string, number>();
@@ -26,13 +25,13 @@ export class Legs {
     private readonly clock: Clock,
     private readonly frameClock: FrameClock,
   ) {
-    const counter = (name: string, help: string, key: keyof LegCounts): Figure => ({
+    const counter = (name: string, help: string, key: keyof LegCounts): Metric => ({
       name,
       help,
       kind: 'counter',
       read: () => this.total(key),
     });
-    this.figures = [
+    this.metrics = [
       { name: 'legs_active', help: 'Raw legs connected', kind: 'gauge', read: () => this.legs.size },
       counter('leg_frames_heard_total', 'Frames of 20 ms sent to raw legs', 'framesHeard'),
       counter('leg_frames_spoken_total', 'Frames of 20 ms that raw legs said', 'framesSpoken'),
@@ -57,7 +56,7 @@ export class Legs {
   }
 
   /** An admitted leg's socket is there. */
-  open(leg: RawLeg, socket: Socket): void {
+  open(leg: RawLeg, socket: LegSocket): void {
     const { room, onlyListens } = leg.options;
     this.legs.add(leg);
     this.rooms.set(room, (this.rooms.get(room) ?? 0) + 1);

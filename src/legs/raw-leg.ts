@@ -1,13 +1,12 @@
 import type { AnsweredFacts, MarkPlace, Program, ProgramLeg } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
-import type { Socket } from '../http/transport/transport.js';
 import { bytesOf } from '../media/bytes.js';
 import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import type { ConverterMaker, RateConverter } from '../media/rate-converter.js';
 import { TokenBucket } from '../phone/token-bucket.js';
-import { NO_STAMP } from '../telemetry/ingress-time.js';
+import { NO_INGRESS_TIME } from '../telemetry/ingress-time.js';
 import { type LegCommand, type LegEvent, parseLegCommand } from './leg-messages.js';
 import { Pacer, type PacerSink } from './pacer.js';
 
@@ -63,6 +62,16 @@ interface Converters {
   readonly down: RateConverter;
 }
 
+/** A WebSocket as a raw leg needs it; any server's can be fitted. */
+export interface LegSocket {
+  /** Sends a message. Bytes are only lent. False where the message was dropped. */
+  send(message: string | Int16Array, isBinary?: boolean): boolean;
+  /** Bytes accepted by `send` that the network has not taken yet. */
+  bufferedBytes(): number;
+  /** Closes with a WebSocket close code; no more messages come of it. */
+  close(code: number, reason: string): void;
+}
+
 /**
  * A program in a local room over a WebSocket of its own: PCM frames both ways and a few commands. What it sends may come
  * faster than it is spoken: it waits here and goes out at the pace of speech.
@@ -74,7 +83,7 @@ export class RawLeg implements Program, PacerSink {
   private readonly toneFrame = new Int16Array(FRAME_SAMPLES);
   private readonly flood: TokenBucket;
   private readonly maxUnreadBytes: number;
-  private socket: Socket | undefined;
+  private socket: LegSocket | undefined;
   private place: ProgramLeg | undefined;
   /** First byte of a sample whose second is to come with the next message. */
   private halfSample: number | undefined;
@@ -108,7 +117,7 @@ export class RawLeg implements Program, PacerSink {
    * The socket is there: joins the room.
    * @param onEnd called once, when all is freed
    */
-  open(socket: Socket, join: () => ProgramLeg, onEnd: () => void): void {
+  open(socket: LegSocket, join: () => ProgramLeg, onEnd: () => void): void {
     this.socket = socket;
     this.onEnd = onEnd;
     const place = join();
@@ -224,7 +233,7 @@ export class RawLeg implements Program, PacerSink {
   }
 
   private say(frame: Int16Array): void {
-    this.place?.write(frame, NO_STAMP);
+    this.place?.write(frame, NO_INGRESS_TIME);
     this.counts.framesSpoken += 1;
   }
 

@@ -5,7 +5,7 @@ import { maskNumber } from '../telemetry/log.js';
 import { RecentLatency } from '../telemetry/recent-latency.js';
 
 /** What a row of `/v1/live` says, in its order. Levels are dBFS, latencies microseconds, of the last second; null: nothing came. */
-export const LIVE_FIELDS = [
+export const CALL_ROW_FIELDS = [
   'callId',
   'direction',
   'number',
@@ -25,7 +25,7 @@ export const LIVE_FIELDS = [
 const FRAME_MS = 20;
 
 /** A call that is watched: what it is measured by, for as long as it is. */
-export class LiveCall {
+export class CallRow {
   private readonly levels = new CallLevels();
   private readonly latency: RecentLatency;
   /** What never changes of its row: JSON, once. */

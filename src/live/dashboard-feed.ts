@@ -3,7 +3,7 @@ import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock, Timer } from '../clock.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { RecentLatency } from '../telemetry/recent-latency.js';
-import { LIVE_FIELDS, LiveCall } from './call-row.js';
+import { CALL_ROW_FIELDS, CallRow } from './call-row.js';
 
 /** A round looks at every call once, */
 export const ROUND_MS = 1_000;
@@ -12,7 +12,7 @@ const TURNS = 20;
 /** Upper edges of the histogram's bins in microseconds, two a power of two: 8 µs to 131 ms. */
 const EDGES_US = Array.from({ length: 29 }, (_, i) => Math.round(8 * 2 ** (i / 2)));
 
-export interface LiveOptions {
+export interface DashboardFeedOptions {
   readonly switchboard: Switchboard;
   readonly fleet: Fleet | undefined;
   readonly facts: { readonly version: string; readonly bridge: string };
@@ -26,19 +26,19 @@ export interface LiveOptions {
 }
 
 /** Looks at calls and gateway once a second, for all who watch together, and only while somebody does. */
-export class Live {
-  private readonly calls = new Map<Session, LiveCall>();
+export class DashboardFeed {
+  private readonly calls = new Map<Session, CallRow>();
   private gateway: RecentLatency | undefined;
   private readonly bins = { edgesUs: EDGES_US, counts: new Array<number>(EDGES_US.length + 1).fill(0) };
   private timer: Timer | undefined;
   private turn = 0;
   /** The round's calls, and the rows of those that were looked at. */
-  private round: readonly LiveCall[] = [];
+  private round: readonly CallRow[] = [];
   private rows: string[] = [];
   private cpu = process.cpuUsage();
   private lookedAt = 0;
 
-  constructor(private readonly options: LiveOptions) {}
+  constructor(private readonly options: DashboardFeedOptions) {}
 
   get isWatching(): boolean {
     return this.timer !== undefined;
@@ -70,7 +70,7 @@ export class Live {
     const { round, turn, rows } = this;
     const end = Math.ceil((round.length * (turn + 1)) / TURNS);
     for (let i = Math.ceil((round.length * turn) / TURNS); i < end; i++) {
-      const call = round[i] as LiveCall;
+      const call = round[i] as CallRow;
       if (!call.isOver) rows.push(call.row());
     }
     this.turn = (turn + 1) % TURNS;
@@ -81,7 +81,7 @@ export class Live {
   private begin(): void {
     const { calls } = this;
     for (const session of this.options.switchboard.all) {
-      if (!calls.has(session)) calls.set(session, new LiveCall(session));
+      if (!calls.has(session)) calls.set(session, new CallRow(session));
     }
     for (const [session, call] of calls) {
       if (!call.isOver) continue;
@@ -112,7 +112,7 @@ export class Live {
       registry: fleet && (fleet.isUp ? 'up' : 'down'),
       nodes: states.map(([name, { calls, draining, open }]) => ({ node: name, calls, draining, open })),
       deaf: deaf ?? null,
-      fields: LIVE_FIELDS,
+      fields: CALL_ROW_FIELDS,
     });
     return `${head.slice(0, -1)},"rows":[${this.rows.join()}]}`;
   }

@@ -1,5 +1,5 @@
 /** Stands in a media stream's way, both ways. There is one only while it changes something. */
-export interface StreamInsert {
+export interface AudioFilter {
   /** Whether the other side hears silence in place of the caller. */
   readonly silencesCaller: boolean;
   /**

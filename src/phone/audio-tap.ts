@@ -1,5 +1,5 @@
 /** Overhears a media stream, both ways. All memory is only lent; it is called after the audio went where it belongs. */
-export interface StreamTap {
+export interface AudioTap {
   /**
    * The caller's audio, 48 kHz, any length.
    * @param mediaMs its place on the stream's own timeline, in milliseconds; NaN where that is unknown

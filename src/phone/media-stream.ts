@@ -7,18 +7,18 @@ import { FrameClock } from '../media/frame-clock.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
 import { CallLatencies, STAGE } from '../telemetry/call-latencies.js';
 import {
-  NO_STAMP,
-  STAMPS_PER_MICROSECOND,
-  type Stamp,
-  stampNow,
-  stampOf,
-  stampsBetween,
+  INGRESS_TICKS_PER_MICROSECOND,
+  type IngressTime,
+  ingressNow,
+  ingressTicksBetween,
+  ingressTimeOf,
+  NO_INGRESS_TIME,
 } from '../telemetry/ingress-time.js';
 import { isSampled, type Latencies } from '../telemetry/latencies.js';
 import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
-import type { StreamInsert } from './audio-filter.js';
-import type { StreamTap } from './audio-tap.js';
+import type { AudioFilter } from './audio-filter.js';
+import type { AudioTap } from './audio-tap.js';
 import { Backlog } from './backlog.js';
 import { Framer } from './framer.js';
 import { Intake } from './intake.js';
@@ -26,7 +26,7 @@ import { LeadProbe } from './lead-probe.js';
 import type { CallLevels } from './level-meter.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from './marks.js';
 import type { MediaSocket } from './media-socket.js';
-import { Outlet } from './phone-sender.js';
+import { PhoneSender } from './phone-sender.js';
 import { DEFAULT_LEAD_MS, Playout } from './playout.js';
 import { TokenBucket } from './token-bucket.js';
 
@@ -98,14 +98,14 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly traffic = new Traffic();
   /** Where this call's time goes. */
   readonly latencies: CallLatencies;
-  private inserted: StreamInsert | undefined;
+  private inserted: AudioFilter | undefined;
   private wasSilenced = false;
   /** What is done when the last words were heard. */
   private readonly goodbyes: (() => void)[] = [];
   private goodbyePatience: Patience | undefined;
   private readonly transcoder = new core.Transcoder();
   private readonly intake: Intake;
-  private readonly outlet: Outlet;
+  private readonly sender: PhoneSender;
   private readonly playout: Playout;
   private readonly probe: LeadProbe;
   private readonly frameClock: FrameClock;
@@ -125,7 +125,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private confirmedMs = 0;
   private injectedAt = Number.NEGATIVE_INFINITY;
   /** When the latest audio came, how much it was, and how long its decoding took. */
-  private latestAt: Stamp = NO_STAMP;
+  private latestAt: IngressTime = NO_INGRESS_TIME;
   private latestSamples = 0;
   private decoding = 0;
   /** Whether what goes to the leg came just now. */
@@ -141,9 +141,9 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now(), clock.lost());
     this.latencies = options.recorder ?? new CallLatencies(options.latencies, clock);
     this.checkStart = options.checkStart;
-    this.outlet = new Outlet(this.transcoder, this.traffic, this.latencies);
+    this.sender = new PhoneSender(this.transcoder, this.traffic, this.latencies);
     this.intake = new Intake(clock, Math.max(DEFAULT_LEAD_MS, Math.min(leadMs, LONGEST_LIVE_LEAD_MS)));
-    this.playout = new Playout(this.outlet, { limitMs: leadMs, keepMs: Math.max(KEEP_MS, leadMs) }, clock);
+    this.playout = new Playout(this.sender, { limitMs: leadMs, keepMs: Math.max(KEEP_MS, leadMs) }, clock);
     this.probe = new LeadProbe(this.probedPhone(), this.playout, leadMs);
     this.frameClock =
       options.frameClock ?? (clock === systemClock ? sharedFrameClock : new FrameClock(clock));
@@ -152,11 +152,11 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** Who changes what is heard, if anybody. */
-  get insert(): StreamInsert | undefined {
+  get insert(): AudioFilter | undefined {
     return this.inserted;
   }
 
-  set insert(insert: StreamInsert | undefined) {
+  set insert(insert: AudioFilter | undefined) {
     this.inserted = insert;
     const isSilenced = insert?.silencesCaller === true;
     // What a caller who is silenced from now on said before, and nobody has heard yet, is not heard either.
@@ -165,21 +165,21 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** Who overhears it, if anybody. */
-  get tap(): StreamTap | undefined {
-    return this.outlet.tap;
+  get tap(): AudioTap | undefined {
+    return this.sender.tap;
   }
 
-  set tap(tap: StreamTap | undefined) {
-    this.outlet.tap = tap;
+  set tap(tap: AudioTap | undefined) {
+    this.sender.tap = tap;
   }
 
   /** How loud both ways are; measured only while somebody wants to know. */
   get levels(): CallLevels | undefined {
-    return this.outlet.levels;
+    return this.sender.levels;
   }
 
   set levels(levels: CallLevels | undefined) {
-    this.outlet.levels = levels;
+    this.sender.levels = levels;
   }
 
   /** Twilio's id of the stream; `undefined` before `start`. */
@@ -248,7 +248,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** A frame from the far side for the caller's ear; `stamp` is when its audio reached the gateway. */
-  play(frame: Int16Array, stamp: Stamp): void {
+  play(frame: Int16Array, stamp: IngressTime): void {
     const heard = this.inserted === undefined ? frame : this.inserted.replace(frame);
     if (heard !== undefined) this.playout.write(heard, stamp);
   }
@@ -256,12 +256,12 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** As {@link play}, of the gateway itself: it goes past who changes what is heard. */
   inject(frame: Int16Array): void {
     this.injectedAt = this.clock.now();
-    this.playout.write(frame, NO_STAMP);
+    this.playout.write(frame, NO_INGRESS_TIME);
   }
 
   /** Whether audio for the caller leaves at once: the stream has started, its socket is not full, and the phone plays. */
   get isWritable(): boolean {
-    return !this.ended && this.outlet.isWritable() && !this.playout.isHolding;
+    return !this.ended && this.sender.isWritable() && !this.playout.isHolding;
   }
 
   /**
@@ -271,7 +271,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
    */
   sendAudio(pcm: Int16Array): void {
     if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
-    const stamp = this.sendsLive ? stampNow(this.clock) : NO_STAMP;
+    const stamp = this.sendsLive ? ingressNow(this.clock) : NO_INGRESS_TIME;
     if (pcm.length === FRAME_SAMPLES && this.outgoing.isEmpty) this.play(pcm, stamp);
     else this.outgoing.push(pcm, stamp);
   }
@@ -333,12 +333,12 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   private sendMark(name: string): void {
-    if (this.sid !== undefined) this.outlet.control({ event: 'mark', streamSid: this.sid, mark: { name } });
+    if (this.sid !== undefined) this.sender.control({ event: 'mark', streamSid: this.sid, mark: { name } });
   }
 
   private clearFarEnd(): void {
     this.marks.clear();
-    if (this.sid !== undefined) this.outlet.control({ event: 'clear', streamSid: this.sid });
+    if (this.sid !== undefined) this.sender.control({ event: 'clear', streamSid: this.sid });
   }
 
   /** This stream as its probe sees it. */
@@ -397,20 +397,20 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** The socket is there; reading begins with its first byte. */
   open(socket: MediaSocket): void {
-    if (this.outlet.hasSocket || this.ended) {
+    if (this.sender.hasSocket || this.ended) {
       throw new GatewayError(
         'GW_STREAM_OPEN',
         'Expected a stream that waits for its socket but received another',
       );
     }
-    this.outlet.open(socket);
+    this.sender.open(socket);
   }
 
   /** A message has come, at any offset of any memory, which is only lent. */
   receive(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
     if (this.ended) return;
     const now = this.clock.now();
-    const stamp = stampOf(now);
+    const stamp = ingressTimeOf(now);
     this.traffic.messagesIn += 1;
     if (message.byteLength > MAX_MESSAGE_BYTES) {
       this.finish('protocol', 1009, `Expected at most ${MAX_MESSAGE_BYTES} bytes a message`);
@@ -451,14 +451,14 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** The socket went away without our doing. */
   disconnected(): void {
-    this.outlet.close();
+    this.sender.close();
     this.finish('socket-closed', 1000, '');
   }
 
   /** `count` decoded samples stand in the slab. */
-  private heard(count: number, stamp: Stamp): void {
+  private heard(count: number, stamp: IngressTime): void {
     if (isSampled(this.traffic.messagesIn)) {
-      this.decoding = stampsBetween(stamp, this.latencies.now());
+      this.decoding = ingressTicksBetween(stamp, this.latencies.now());
       this.latencies.note(STAGE.transcodeIn, this.decoding);
     }
     this.noteJitter(count, stamp);
@@ -480,10 +480,10 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** The pace is the audio's own: a message is due as long after the one before as that one lasts. */
-  private noteJitter(count: number, stamp: Stamp): void {
-    if (this.latestAt !== NO_STAMP) {
-      const due = ((this.latestSamples * STAMPS_PER_MICROSECOND * 1_000) / SAMPLES_PER_MS) | 0;
-      const late = stampsBetween(this.latestAt, stamp) - due;
+  private noteJitter(count: number, stamp: IngressTime): void {
+    if (this.latestAt !== NO_INGRESS_TIME) {
+      const due = ((this.latestSamples * INGRESS_TICKS_PER_MICROSECOND * 1_000) / SAMPLES_PER_MS) | 0;
+      const late = ingressTicksBetween(this.latestAt, stamp) - due;
       this.latencies.note(STAGE.intakeJitter, late < 0 ? -late : late);
     }
     this.latestAt = stamp;
@@ -491,13 +491,13 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** A frame goes to the leg: at once, or after waiting for it. */
-  noteHandedOver(stamp: Stamp): void {
+  noteHandedOver(stamp: IngressTime): void {
     if (this.isPassing && !isSampled(this.traffic.messagesIn)) return;
-    this.latencies.note(STAGE.decodedLeg, stampsBetween(stamp, this.latencies.now()) - this.decoding);
+    this.latencies.note(STAGE.decodedLeg, ingressTicksBetween(stamp, this.latencies.now()) - this.decoding);
   }
 
   /** Everything that is not a plain media message: readable, and rare. A bad one never ends the call. */
-  private receiveSlowly(bytes: ArrayBuffer | Uint8Array, isBinary: boolean, stamp: Stamp): void {
+  private receiveSlowly(bytes: ArrayBuffer | Uint8Array, isBinary: boolean, stamp: IngressTime): void {
     const message = isBinary ? undefined : parseInboundMessage(bytesOf(bytes).toString());
     if (message?.event === 'connected') return;
     if (message?.event === 'start') {
@@ -544,13 +544,13 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.transcoder.bind(streamSid);
     this.sid = streamSid;
     this.startInfo = start;
-    this.outlet.hasListener = true;
+    this.sender.hasListener = true;
     this.frameClock.join(this.ticking);
     this.emit('start', start);
     this.playout.flush();
   }
 
-  private receiveMedia({ media }: MediaMessage, stamp: Stamp): void {
+  private receiveMedia({ media }: MediaMessage, stamp: IngressTime): void {
     // Only the caller's own voice counts, not what it is played; but a call of nothing else leaves a trace.
     if (media.track !== undefined && media.track !== 'inbound') {
       this.traffic.otherTracks += 1;
@@ -593,7 +593,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.transcoder.close();
     this.marks.close();
     try {
-      this.outlet.close()?.close(code, reason);
+      this.sender.close()?.close(code, reason);
     } finally {
       this.emit('end', end, reason);
       this.sayGoodbye();
@@ -608,8 +608,8 @@ class LegEntry implements FrameSink {
     private readonly leg: FrameSink,
   ) {}
 
-  write(frame: Int16Array, stamp: Stamp): void {
-    if (stamp !== NO_STAMP) this.stream.noteHandedOver(stamp);
+  write(frame: Int16Array, stamp: IngressTime): void {
+    if (stamp !== NO_INGRESS_TIME) this.stream.noteHandedOver(stamp);
     try {
       this.leg.write(frame, stamp);
     } catch (error) {

@@ -1,11 +1,16 @@
 import type { Transcoder } from '../media/core.js';
 import { message } from '../media/thread-core.js';
 import { type CallLatencies, STAGE } from '../telemetry/call-latencies.js';
-import { NO_STAMP, STAMPS_PER_MICROSECOND, type Stamp, stampsBetween } from '../telemetry/ingress-time.js';
+import {
+  INGRESS_TICKS_PER_MICROSECOND,
+  type IngressTime,
+  ingressTicksBetween,
+  NO_INGRESS_TIME,
+} from '../telemetry/ingress-time.js';
 import { isSampled } from '../telemetry/latencies.js';
 import type { Traffic } from '../telemetry/traffic.js';
 import type { ClearMessage, MarkMessage } from '../twilio/messages.js';
-import type { StreamTap } from './audio-tap.js';
+import type { AudioTap } from './audio-tap.js';
 import type { CallLevels } from './level-meter.js';
 import type { MediaSocket } from './media-socket.js';
 import type { PlayoutLine } from './playout.js';
@@ -14,11 +19,11 @@ import type { PlayoutLine } from './playout.js';
 const FULL_SOCKET_BYTES = 4 * 1024;
 
 /** The way from a frame to the socket: one native call, one send, both timed. */
-export class Outlet implements PlayoutLine {
+export class PhoneSender implements PlayoutLine {
   private socket: MediaSocket | undefined;
   /** Twilio takes audio from `start` on: before it there is no stream to name. */
   hasListener = false;
-  tap: StreamTap | undefined;
+  tap: AudioTap | undefined;
   levels: CallLevels | undefined;
   private text = new Uint8Array(0);
 
@@ -40,7 +45,7 @@ export class Outlet implements PlayoutLine {
     return this.hasListener && this.socket !== undefined && this.socket.bufferedBytes() < FULL_SOCKET_BYTES;
   }
 
-  write(frame: Int16Array, stamp: Stamp, waitedUs: number, leadUs: number): void {
+  write(frame: Int16Array, stamp: IngressTime, waitedUs: number, leadUs: number): void {
     if (this.socket === undefined) return;
     const { latencies } = this;
     // Frames that waited tell of what is rare.
@@ -55,15 +60,15 @@ export class Outlet implements PlayoutLine {
       return;
     }
     this.traffic.framesOut += 1;
-    if (stamp !== NO_STAMP || sampled) {
+    if (stamp !== NO_INGRESS_TIME || sampled) {
       const sent = latencies.now();
-      if (stamp !== NO_STAMP) latencies.note(STAGE.gateway, stampsBetween(stamp, sent));
+      if (stamp !== NO_INGRESS_TIME) latencies.note(STAGE.gateway, ingressTicksBetween(stamp, sent));
       if (sampled) {
-        const encoding = stampsBetween(begun, encoded);
+        const encoding = ingressTicksBetween(begun, encoded);
         latencies.note(STAGE.transcodeOut, encoding);
-        latencies.note(STAGE.legEncoded, waitedUs * STAMPS_PER_MICROSECOND + encoding);
-        latencies.note(STAGE.encodedSocket, stampsBetween(encoded, sent));
-        latencies.note(STAGE.playoutLead, leadUs * STAMPS_PER_MICROSECOND);
+        latencies.note(STAGE.legEncoded, waitedUs * INGRESS_TICKS_PER_MICROSECOND + encoding);
+        latencies.note(STAGE.encodedSocket, ingressTicksBetween(encoded, sent));
+        latencies.note(STAGE.playoutLead, leadUs * INGRESS_TICKS_PER_MICROSECOND);
       }
     }
     this.levels?.out.take(frame);

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameRing } from '../media/frame-ring.js';
-import { NO_STAMP } from '../telemetry/ingress-time.js';
+import { NO_INGRESS_TIME } from '../telemetry/ingress-time.js';
 import { CatchUp } from './catch-up.js';
 import { Framer } from './framer.js';
 import { type AtTurnEnd, atTurnEnd } from './turn-end.js';
@@ -176,7 +176,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     if (this.closed) return;
     const now = this.clock.now();
     const leadMs = this.endsAt - now;
-    const isNear = leadMs <= (stamp === NO_STAMP ? this.nearMs : this.targetMs) && leadMs >= -HOLE_MS;
+    const isNear = leadMs <= (stamp === NO_INGRESS_TIME ? this.nearMs : this.targetMs) && leadMs >= -HOLE_MS;
     if (isNear && this.isClear && this.line.isWritable()) {
       this.currentAt = now;
       this.now = now;
@@ -248,7 +248,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     // A frame a tick: what this very process missed is no hole.
     this.endsAt = Math.max(this.endsAt + FRAME_MS, now - HOLE_MS);
     this.sentMs += FRAME_MS;
-    this.line.write(frame, NO_STAMP, 0, 0);
+    this.line.write(frame, NO_INGRESS_TIME, 0, 0);
   }
 
   turnEnded(): void {
@@ -440,7 +440,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     const behindMs = leadMs + (ring.length - 1) * FRAME_MS + (this.framer?.waitingMs ?? 0);
     const stays = this.isPaced ? behindMs : leadMs;
     if (stays <= this.targetMs && !this.isCatchingUp) this.currentAt = this.now;
-    const isLive = ring.oldestStamp !== NO_STAMP;
+    const isLive = ring.oldestStamp !== NO_INGRESS_TIME;
     const lastsMs = this.isCatchingUp ? Number.POSITIVE_INFINITY : this.now - this.currentAt;
     if (!isLive || lastsMs < LASTING_MS || behindMs <= this.targetMs) {
       this.pass(frame, ring);
@@ -490,7 +490,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.endsAt += FRAME_MS;
     this.bookedUntil += FRAME_MS;
     this.sentMs += FRAME_MS;
-    if (stamp !== NO_STAMP) this.lastLiveAt = now;
+    if (stamp !== NO_INGRESS_TIME) this.lastLiveAt = now;
     if (this.isRemembering) this.recent?.push(frame, stamp, now);
     // Whole numbers, which V8 does not box.
     this.line.write(frame, stamp, ((now - since) * 1_000) | 0, (leadMs * 1_000) | 0);

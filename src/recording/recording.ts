@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../clock.js';
 import { SAMPLE_RATE } from '../media/frame.js';
-import type { StreamTap } from '../phone/audio-tap.js';
+import type { AudioTap } from '../phone/audio-tap.js';
 import { CallerClock } from './caller-clock.js';
 import { PhoneBand } from './phone-band.js';
 import { StereoTape } from './stereo-tape.js';
@@ -48,7 +48,7 @@ export interface RecordingOptions {
  * One call on two tracks: the caller left, what the caller hears right, both on the clock of the call. What was sent to the
  * caller and taken back before it was heard is not on it.
  */
-export class Recording implements StreamTap {
+export class Recording implements AudioTap {
   readonly startedAt: Date;
   /** Settled when the file is closed; never rejects. */
   readonly ended: Promise<RecordingResult>;

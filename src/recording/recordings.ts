@@ -6,7 +6,7 @@ import type { Session } from '../calls/session.js';
 import type { Clock } from '../clock.js';
 import { describe, GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Figure } from '../telemetry/metrics.js';
+import type { Metric } from '../telemetry/metrics.js';
 import { RECORD_RATES, Recording, type RecordingResult, type RecordRate } from './recording.js';
 import { WavFile } from './wav-file.js';
 
@@ -81,7 +81,7 @@ export function checkRecordRequest(value: unknown): RecordRequest {
 
 /** The recordings of a gateway: which call has one, where they go, and their common end. */
 export class Recordings implements RecordingService {
-  readonly figures: readonly Figure[];
+  readonly metrics: readonly Metric[];
   /** By call; `undefined` while a file is being made. */
   private readonly running = new Map<string, Recording | undefined>();
   /** Recordings that are over but for the disk. */
@@ -97,7 +97,7 @@ export class Recordings implements RecordingService {
     private readonly clock: Clock,
   ) {
     const { past } = this;
-    this.figures = [
+    this.metrics = [
       {
         name: 'recordings_active',
         help: 'Calls being recorded',

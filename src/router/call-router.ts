@@ -4,9 +4,9 @@ import { checkDecision } from '../calls/decision-check.js';
 import type { Clock } from '../clock.js';
 import { expected, type GatewayError } from '../errors.js';
 import { LatencyHistogram } from '../telemetry/histogram.js';
-import { STAMPS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
+import { INGRESS_TICKS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Figure } from '../telemetry/metrics.js';
+import type { Metric } from '../telemetry/metrics.js';
 import type { Refusal } from '../twilio/twiml.js';
 import { Delivery } from '../webhooks/delivery.js';
 import { isPassingStatus, type WebhookAnswer, WebhookSender } from '../webhooks/sender.js';
@@ -54,7 +54,7 @@ const CLOSE_MS = 1_000;
 
 /** The user's own service that decides where each call goes: asked once a call by a signed POST. */
 export class CallRouter {
-  readonly figures: readonly Figure[];
+  readonly metrics: readonly Metric[];
   private readonly outcomes = new Map<Outcome, number>(OUTCOMES.map((outcome) => [outcome, 0]));
   private readonly durations = new LatencyHistogram();
   private readonly sender: WebhookSender;
@@ -85,7 +85,7 @@ export class CallRouter {
       perCall: MAX_KEYS_PER_CALL,
       onDead: ({ why, tries }) => log.warn({ why, tries }, 'the router was not told of a pressed key'),
     });
-    this.figures = [
+    this.metrics = [
       {
         name: 'router_questions_total',
         help: 'Calls that the router was asked about, by how that went',
@@ -132,7 +132,7 @@ export class CallRouter {
       return this.fallback();
     } finally {
       this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1);
-      this.durations.record(Math.round((this.clock.now() - begun) * 1_000 * STAMPS_PER_MICROSECOND));
+      this.durations.record(Math.round((this.clock.now() - begun) * 1_000 * INGRESS_TICKS_PER_MICROSECOND));
     }
   }
 

@@ -1,5 +1,5 @@
 import { LatencyHistogram } from '../telemetry/histogram.js';
-import { STAMPS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
+import { INGRESS_TICKS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
 
 /** Percentiles in milliseconds; all 0 while there is nothing to tell of. */
 export interface Percentiles {
@@ -22,7 +22,7 @@ export class Histogram {
 
   /** @param microseconds negative ones count as 0 */
   record(microseconds: number): void {
-    this.latencies.record(microseconds * STAMPS_PER_MICROSECOND);
+    this.latencies.record(microseconds * INGRESS_TICKS_PER_MICROSECOND);
   }
 
   merge(other: Histogram): void {

@@ -11,7 +11,7 @@ import type { ProtocolWarning } from './inbox.js';
 import type { LineProfile } from './line.js';
 import type { StreamReport } from './measurement.js';
 import { printableUrl } from './printable-url.js';
-import { Ear } from './sound-detector.js';
+import { SoundDetector } from './sound-detector.js';
 import { SimulatedStream, type StreamEnd, type StreamFaults } from './stream.js';
 import {
   MAX_REDIRECT_VERBS,
@@ -127,7 +127,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   /** Resolves when the call is over and its callbacks are answered; never rejects. */
   readonly ended: Promise<CallOutcome>;
   /** What the caller notices of what it hears, over all streams. Needs `listens`. */
-  readonly ear = new Ear();
+  readonly ear = new SoundDetector();
   /** Milliseconds the first webhook took to answer, and the latest upgrade. */
   webhookMs: number | undefined;
   handshakeMs: number | undefined;

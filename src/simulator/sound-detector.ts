@@ -11,7 +11,7 @@ const ENERGY = Float64Array.from(decodeMulaw(Uint8Array.from({ length: 256 }, (_
  * Tells sound from silence in what a caller hears, at the time it is heard: a server may send seconds of speech at
  * once. Times are monotonic milliseconds.
  */
-export class Ear {
+export class SoundDetector {
   private until = Number.NEGATIVE_INFINITY;
 
   /** When the last sound ends that is known of; in the future while one is still buffered. */

@@ -19,7 +19,7 @@ import { type AudioProof, Measurement, type Pairing, type StreamReport } from '.
 import { decodeMulaw } from './mulaw.js';
 import { PlayoutBuffer } from './playout.js';
 import { printableUrl } from './printable-url.js';
-import type { Ear } from './sound-detector.js';
+import type { SoundDetector } from './sound-detector.js';
 import { Voice } from './voice.js';
 import { signatureOf } from './webhook.js';
 
@@ -74,7 +74,7 @@ export interface StreamOptions {
   /** What the caller says; default silence. */
   readonly voice?: Voice | undefined;
   /** Gets what the caller hears. */
-  readonly ear?: Ear | undefined;
+  readonly ear?: SoundDetector | undefined;
   /** Gets every round trip, too. */
   readonly roundTrips?: Histogram | undefined;
   /** Whether the server is expected to send back what it hears; default true. */

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../clock.js';
 import { bucketOf, LatencyHistogram, sizeOf } from './histogram.js';
-import { type Stamp, stampNow } from './ingress-time.js';
+import { type IngressTime, ingressNow } from './ingress-time.js';
 import { Latencies, type LatencySummaries } from './latencies.js';
 import type { LatencyCounts } from './recent-latency.js';
 
@@ -58,8 +58,8 @@ export class CallLatencies {
   }
 
   /** The present, for a duration to note. */
-  now(): Stamp {
-    return stampNow(this.clock);
+  now(): IngressTime {
+    return ingressNow(this.clock);
   }
 
   /** Adds one value; negative ones (the clock wrapped under a stall of minutes) count as 0. */

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../clock.js';
 import { LatencyHistogram, type LatencySummary } from './histogram.js';
-import { STAMPS_PER_MICROSECOND } from './ingress-time.js';
+import { INGRESS_TICKS_PER_MICROSECOND } from './ingress-time.js';
 
 const TICK_MS = 10;
 const WINDOW_MS = 1_000;
@@ -47,7 +47,7 @@ export class EventLoopDelay {
   }
 
   private tick(now: number): void {
-    const late = (now - this.due) * 1_000 * STAMPS_PER_MICROSECOND;
+    const late = (now - this.due) * 1_000 * INGRESS_TICKS_PER_MICROSECOND;
     // Ticks that a stall swallowed do not come again.
     this.due = now + TICK_MS;
     this.window.record(late);

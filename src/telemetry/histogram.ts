@@ -1,4 +1,4 @@
-import { STAMPS_PER_MICROSECOND } from './ingress-time.js';
+import { INGRESS_TICKS_PER_MICROSECOND } from './ingress-time.js';
 
 /** Buckets a power of two, as the power: 32 are at most 3.2 % wide. */
 const FINE = 5;
@@ -105,17 +105,17 @@ export class LatencyHistogram {
   quantileUs(q: number): number {
     if (this.total === 0) return 0;
     const edge = quantileStamps(this.buckets, this.total, q, this.subBits);
-    return Math.min(edge, this.largest) / STAMPS_PER_MICROSECOND;
+    return Math.min(edge, this.largest) / INGRESS_TICKS_PER_MICROSECOND;
   }
 
   /** Sum of all values in seconds (for Prometheus). */
   get sumSeconds(): number {
-    return this.sum / STAMPS_PER_MICROSECOND / 1e6;
+    return this.sum / INGRESS_TICKS_PER_MICROSECOND / 1e6;
   }
 
   /** Values of at most `us` microseconds (for Prometheus), less the bucket (3.2 %) that the limit cuts. */
   countUpTo(us: number): number {
-    const limit = us * STAMPS_PER_MICROSECOND;
+    const limit = us * INGRESS_TICKS_PER_MICROSECOND;
     let seen = 0;
     for (let i = 0; i < this.buckets.length && upperEdge(i, this.subBits) <= limit; i++)
       seen += this.buckets[i] as number;
@@ -125,12 +125,12 @@ export class LatencyHistogram {
   summary(): LatencySummary {
     return {
       count: this.total,
-      meanUs: this.total === 0 ? 0 : this.sum / this.total / STAMPS_PER_MICROSECOND,
+      meanUs: this.total === 0 ? 0 : this.sum / this.total / INGRESS_TICKS_PER_MICROSECOND,
       p50Us: this.quantileUs(0.5),
       p90Us: this.quantileUs(0.9),
       p99Us: this.quantileUs(0.99),
       p999Us: this.quantileUs(0.999),
-      maxUs: this.largest / STAMPS_PER_MICROSECOND,
+      maxUs: this.largest / INGRESS_TICKS_PER_MICROSECOND,
     };
   }
 }

@@ -2,26 +2,26 @@
  * A monotonic time stamp that costs nothing to carry with a frame: units of 100 ns in a wrapping 32-bit
  * integer, which V8 keeps as a small integer where a float would be boxed at every call.
  */
-export type Stamp = number;
+export type IngressTime = number;
 
-/** Units of a {@link Stamp} in one microsecond. */
-export const STAMPS_PER_MICROSECOND = 10;
+/** Units of a {@link IngressTime} in one microsecond. */
+export const INGRESS_TICKS_PER_MICROSECOND = 10;
 
 /** Marks audio that did not come in by a socket: how long it was here says nothing of the gateway. */
-export const NO_STAMP: Stamp = -(2 ** 31);
+export const NO_INGRESS_TIME: IngressTime = -(2 ** 31);
 
 /** A reading of a {@link Clock} as a stamp. */
-export function stampOf(ms: number): Stamp {
+export function ingressTimeOf(ms: number): IngressTime {
   return (ms * 10_000) | 0;
 }
 
 /** The present as a stamp. */
-export function stampNow(clock: Clock): Stamp {
-  return stampOf(clock.now());
+export function ingressNow(clock: Clock): IngressTime {
+  return ingressTimeOf(clock.now());
 }
 
 /** Stamps between two stamps, right across the wrap; meaningful up to 214 s. */
-export function stampsBetween(earlier: Stamp, later: Stamp): number {
+export function ingressTicksBetween(earlier: IngressTime, later: IngressTime): number {
   return (later - earlier) | 0;
 }
 
@@ -31,13 +31,13 @@ const MACHINE_OFFSET = Number(
 );
 
 /** A stamp as another process of this machine can read it. */
-export function toMachineStamp(stamp: Stamp): number {
-  return stamp === NO_STAMP ? NO_STAMP : (stamp + MACHINE_OFFSET) | 0;
+export function toMachineIngressTime(stamp: IngressTime): number {
+  return stamp === NO_INGRESS_TIME ? NO_INGRESS_TIME : (stamp + MACHINE_OFFSET) | 0;
 }
 
-/** What another process of this machine wrote with {@link toMachineStamp}, as a stamp of this one. */
-export function fromMachineStamp(stamp: number): Stamp {
-  return stamp === NO_STAMP ? NO_STAMP : (stamp - MACHINE_OFFSET) | 0;
+/** What another process of this machine wrote with {@link toMachineIngressTime}, as a stamp of this one. */
+export function fromMachineIngressTime(stamp: number): IngressTime {
+  return stamp === NO_INGRESS_TIME ? NO_INGRESS_TIME : (stamp - MACHINE_OFFSET) | 0;
 }
 
 import { type Clock, systemClock } from '../clock.js';

@@ -27,7 +27,7 @@ export interface MetricsSource {
 }
 
 /** A number that somebody else keeps. */
-export interface PlainFigure {
+export interface PlainMetric {
   readonly name: string;
   readonly help: string;
   readonly kind: 'gauge' | 'counter';
@@ -35,7 +35,7 @@ export interface PlainFigure {
 }
 
 /** Numbers that somebody else keeps, one for each value of a label. */
-export interface LabelledFigure {
+export interface LabelledMetric {
   readonly name: string;
   readonly help: string;
   readonly label: string;
@@ -43,13 +43,13 @@ export interface LabelledFigure {
 }
 
 /** Times that somebody else keeps, from a millisecond up. */
-export interface HistogramFigure {
+export interface HistogramMetric {
   readonly name: string;
   readonly help: string;
   readonly histogram: LatencyHistogram;
 }
 
-export type Figure = PlainFigure | LabelledFigure | HistogramFigure;
+export type Metric = PlainMetric | LabelledMetric | HistogramMetric;
 
 const TRAFFIC_HELP: Record<keyof TrafficCounts, string> = {
   framesIn: 'Frames of 20 ms received from phones',
@@ -80,12 +80,12 @@ export class Metrics {
   private readonly registry = new Registry();
   /** The traffic of the scrape at hand: all its counters are of one moment. */
   private traffic: Traffic;
-  private readonly histograms: HistogramFigure[] = [];
+  private readonly histograms: HistogramMetric[] = [];
 
   /** @param figures more numbers, e.g. of the bridge */
   constructor(
     private readonly source: MetricsSource,
-    figures: readonly Figure[] = [],
+    figures: readonly Metric[] = [],
   ) {
     this.traffic = source.traffic;
     // Not prom-client's default metrics: their observers cannot be stopped when a gateway closes.

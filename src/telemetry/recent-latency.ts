@@ -1,5 +1,5 @@
 import { quantileStamps, upperEdge } from './histogram.js';
-import { STAMPS_PER_MICROSECOND } from './ingress-time.js';
+import { INGRESS_TICKS_PER_MICROSECOND } from './ingress-time.js';
 
 /** Counts of values by bucket that only ever grow, until they begin anew. */
 export interface LatencyCounts {
@@ -40,14 +40,14 @@ export class RecentLatency {
       const { edgesUs } = bins;
       while (
         bin < edgesUs.length &&
-        upperEdge(i, subBits) > (edgesUs[bin] as number) * STAMPS_PER_MICROSECOND
+        upperEdge(i, subBits) > (edgesUs[bin] as number) * INGRESS_TICKS_PER_MICROSECOND
       )
         bin += 1;
       bins.counts[bin] = (bins.counts[bin] as number) + count;
     }
     this.p50Us =
-      total === 0 ? undefined : quantileStamps(latest, total, 0.5, subBits) / STAMPS_PER_MICROSECOND;
+      total === 0 ? undefined : quantileStamps(latest, total, 0.5, subBits) / INGRESS_TICKS_PER_MICROSECOND;
     this.p99Us =
-      total === 0 ? undefined : quantileStamps(latest, total, 0.99, subBits) / STAMPS_PER_MICROSECOND;
+      total === 0 ? undefined : quantileStamps(latest, total, 0.99, subBits) / INGRESS_TICKS_PER_MICROSECOND;
   }
 }

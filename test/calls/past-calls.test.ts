@@ -21,7 +21,7 @@ it('knows the webhooks of calls that have ended, and counts them by call', () =>
     past.replayOf(webhook('CA1')),
     past.replayOf(webhook('CA2')),
   ]).toEqual([1, 2, 1]);
-  expect(past.figures.map((figure) => 'kind' in figure && figure.read())).toEqual([3]);
+  expect(past.metrics.map((figure) => 'kind' in figure && figure.read())).toEqual([3]);
 });
 
 it('forgets after an hour', () => {

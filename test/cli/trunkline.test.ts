@@ -75,7 +75,7 @@ describe('trunkline', () => {
     );
     expect(version?.stdout.split('\n')[0]).toBe(number);
     expect(version?.packages.filter((name) => !/uws|uWebSockets/.test(name))).toEqual(['commander']);
-    expect(version?.parts).toEqual(['cli', 'errors.js', 'media', 'server', 'simulator', 'version.js']);
+    expect(version?.parts).toEqual(['cli', 'errors.js', 'http', 'media', 'simulator', 'version.js']);
   });
 
   it('tells with its version what does not load, and exits with 1', async () => {

@@ -3,7 +3,7 @@ import { systemClock } from '../../src/clock.js';
 import { CallAudio, type PlayResult } from '../../src/control/call-audio.js';
 import { Clip } from '../../src/control/clip.js';
 import { FrameClock } from '../../src/media/frame-clock.js';
-import type { StreamInsert } from '../../src/phone/audio-filter.js';
+import type { AudioFilter } from '../../src/phone/audio-filter.js';
 import type { TwilioMediaStream } from '../../src/phone/media-stream.js';
 
 const FRAME = new Int16Array(960).fill(5_000);
@@ -13,7 +13,7 @@ const ONCE = { loop: 1, gain: 0, over: false };
 
 /** A stream whose listener plays at 1×, by the clock of the test. */
 class Line {
-  insert: StreamInsert | undefined;
+  insert: AudioFilter | undefined;
   isWritable = true;
   readonly injected: number[] = [];
   private endsAt = 0;

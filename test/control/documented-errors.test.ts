@@ -5,7 +5,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import wavefile from 'wavefile';
 import { Admission } from '../../src/calls/admission.js';
 import { Clips } from '../../src/control/clips.js';
-import { Gatekeeper } from '../../src/http/request-authenticator.js';
+import { RequestAuthenticator } from '../../src/http/request-authenticator.js';
 import { type GatewayOptions, type JoinRequest, LocalBridge, type PhoneLine } from '../../src/index.js';
 import { WavFile } from '../../src/recording/wav-file.js';
 import { Caller, postForm, voiceParameters } from '../support/caller.js';
@@ -96,7 +96,7 @@ const WAYS: Record<string, Way> = {
   GW_NOT_FOUND: async (of) => send((await startGateway()).url, of),
   GW_INTERNAL: async (of) => {
     const { url } = await startGateway({ controlApiKey: KEY });
-    vi.spyOn(Gatekeeper.prototype, 'checkControl').mockImplementation(() => {
+    vi.spyOn(RequestAuthenticator.prototype, 'checkControl').mockImplementation(() => {
       throw new Error('a fault of ours');
     });
     return send(url, of);
@@ -175,7 +175,7 @@ const WAYS: Record<string, Way> = {
   GW_PLAYS_FULL: async (of) => {
     const { gateway, send } = await live();
     // What it takes to fill it is shown where plays are tested.
-    const { uploads } = (gateway as unknown as { desk: { uploads: object } }).desk;
+    const { uploads } = (gateway as unknown as { callControl: { uploads: object } }).callControl;
     Object.assign(uploads, { bytes: MOST_PLAYED_BYTES });
     return send(of, { body: wavOf(1), headers: { 'content-type': 'audio/wav' } });
   },

@@ -64,7 +64,7 @@ function wavOf(seconds: number): Uint8Array {
 
 /** Memory of sounds that came with requests and are being played. */
 const uploadedBytes = (gateway: object) =>
-  (gateway as { desk: { uploads: { bytes: number } } }).desk.uploads.bytes;
+  (gateway as { callControl: { uploads: { bytes: number } } }).callControl.uploads.bytes;
 
 describe('a call that ends while marks are under way', () => {
   it('brings none of them back, also where Twilio sends one late; another is refused', async () => {

@@ -259,7 +259,7 @@ it('a call that is hung up while Twilio is asked to place it rings no phone on',
 describe('a call that is answered before Twilio tells its id', () => {
   /** A bridge whose streams Twilio asks after. */
   class AskedAfter extends LocalBridge {
-    get goesOn(): true {
+    get continuesCalls(): true {
       return true;
     }
   }

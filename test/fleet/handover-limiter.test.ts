@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { HandoverWindow } from '../../src/fleet/handover-limiter.js';
+import { HandoverLimiter } from '../../src/fleet/handover-limiter.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
 const PATIENCE_MS = 2_000;
@@ -11,7 +11,7 @@ beforeEach(() => {
 
 /** A hundred calls that leave by a window, each of which is elsewhere after so long. */
 function leave(tookMs: number, least?: number) {
-  const window = new HandoverWindow(PATIENCE_MS, clock);
+  const window = new HandoverLimiter(PATIENCE_MS, clock);
   let under = 0;
   let gone = 0;
   const done = (async () => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { RedisLink } from '../../src/fleet/redis.js';
-import { type CallFacts, ENDED_NODE, Ledger } from '../../src/fleet/redis-call-registry.js';
+import { type CallFacts, ENDED_NODE, RedisCallRegistry } from '../../src/fleet/redis-call-registry.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { sleep } from '../support/time.js';
 
@@ -10,8 +10,8 @@ let server: RedisServer | undefined;
 let serial = 0;
 
 /** Two nodes' views of one ledger, and a call that nobody knows yet. */
-let a: Ledger;
-let b: Ledger;
+let a: RedisCallRegistry;
+let b: RedisCallRegistry;
 let facts: CallFacts;
 const TOKEN = 'a-token';
 const SECOND = 1_000;
@@ -22,7 +22,7 @@ describeOnRedis('the ledger', () => {
     server ??= await RedisServer.start();
     link = new RedisLink({ url: server.url, onUp() {}, onDown() {}, clock: systemClock });
     await link.open();
-    [a, b] = [new Ledger(link, 'a', CALM_MS), new Ledger(link, 'b', CALM_MS)];
+    [a, b] = [new RedisCallRegistry(link, 'a', CALM_MS), new RedisCallRegistry(link, 'b', CALM_MS)];
     facts = {
       callId: `call-${++serial}`,
       callSid: `CA${serial}`,

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { GatewayError } from '../../src/errors.js';
-import { Outbox } from '../../src/fleet/write-queue.js';
+import { WriteQueue } from '../../src/fleet/write-queue.js';
 
 const down = () => new GatewayError('GW_REGISTRY_DOWN', 'Expected an answer but received none');
 
@@ -19,7 +19,7 @@ class Registry {
 
 it('tells of each call one thing after the other', async () => {
   const registry = new Registry();
-  const outbox = new Outbox(() => {});
+  const outbox = new WriteQueue(() => {});
   for (let i = 0; i < 20; i++) outbox.write(`call${i % 2}`, registry.say(`${i % 2}:${i}`));
   await outbox.settled();
   for (const call of ['0', '1']) {
@@ -31,7 +31,7 @@ it('tells of each call one thing after the other', async () => {
 
 it('keeps the latest of what it could not say, and says that and nothing older', async () => {
   const registry = new Registry();
-  const outbox = new Outbox(() => {});
+  const outbox = new WriteQueue(() => {});
   registry.isUp = false;
   outbox.write('a', registry.say('a1'));
   outbox.write('a', registry.say('a2'));
@@ -51,7 +51,7 @@ it('keeps the latest of what it could not say, and says that and nothing older',
 it('remembers no more calls than it can, the oldest first forgotten', async () => {
   const registry = new Registry();
   registry.isUp = false;
-  const outbox = new Outbox(() => {});
+  const outbox = new WriteQueue(() => {});
   for (let i = 0; i < 10_050; i++) outbox.write(`call${i}`, () => Promise.reject(down()));
   await outbox.settled();
   expect(outbox.size).toBe(10_000);
@@ -59,7 +59,7 @@ it('remembers no more calls than it can, the oldest first forgotten', async () =
 
 it('tells of what the registry will never take, and does not try it again', async () => {
   const faults: string[] = [];
-  const outbox = new Outbox((callId, error) => faults.push(`${callId} ${(error as Error).message}`));
+  const outbox = new WriteQueue((callId, error) => faults.push(`${callId} ${(error as Error).message}`));
   outbox.write('a', () => Promise.reject(new Error('WRONGTYPE')));
   await outbox.settled();
   await outbox.catchUp();

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { Answers, type Asked } from '../../src/http/answers.js';
 import { Strangers } from '../../src/http/strangers.js';
 import type { Head, Reply } from '../../src/http/transport/transport.js';
-import { Turns } from '../../src/http/turn-queue.js';
+import { TurnQueue } from '../../src/http/turn-queue.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
@@ -66,7 +66,7 @@ function start() {
   const give = (client: Client, body: string | Uint8Array = BODY, status = 200) =>
     answers.give(client, { status, body, headers: [] });
   const figure = (name: string) => {
-    const found = answers.figures.find((each) => each.name === name);
+    const found = answers.metrics.find((each) => each.name === name);
     return found !== undefined && 'kind' in found ? found.read() : undefined;
   };
   return { clock, answers, give, figure };
@@ -162,7 +162,7 @@ describe('work for whoever asks', () => {
       due.push(run);
     }) as never);
     try {
-      const turns = new Turns(new VirtualClock());
+      const turns = new TurnQueue(new VirtualClock());
       let isDone = false;
       turns.add(() => {
         throw new Error('a fault');
@@ -182,7 +182,7 @@ describe('work for whoever asks', () => {
     const clock = new VirtualClock();
     let nowMs = 0;
     clock.now = () => nowMs;
-    const turns = new Turns(clock);
+    const turns = new TurnQueue(clock);
     const done: number[] = [];
     for (let i = 0; i < 10; i++) {
       turns.add(() => {

@@ -237,12 +237,12 @@ describe('a peer that never reads', () => {
       /** What the kernel did not take. */
       get unsentBytes() {
         // biome-ignore lint/complexity/useLiteralKeys: only the inside knows
-        return media['outlet']['socket']?.bufferedBytes() ?? 0;
+        return media['sender']['socket']?.bufferedBytes() ?? 0;
       },
       /** Sends a clear with every look, until the socket is full. */
       get hasRoom() {
         // biome-ignore lint/complexity/useLiteralKeys: only the inside knows
-        const room = media['outlet'].isWritable();
+        const room = media['sender'].isWritable();
         if (room) this.clears += 1;
         return room;
       },

@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { Gatekeeper, type GatekeeperOptions } from '../../src/http/request-authenticator.js';
+import {
+  RequestAuthenticator,
+  type RequestAuthenticatorOptions,
+} from '../../src/http/request-authenticator.js';
 import { sign } from '../support/caller.js';
 
 const TOKEN = 'a-token';
@@ -7,8 +10,8 @@ const FORM = { CallSid: 'CA1', From: '+1555' };
 const MISSING = expect.objectContaining({ code: 'GW_SIGNATURE_MISSING', status: 403 });
 const INVALID = expect.objectContaining({ code: 'GW_SIGNATURE_INVALID', status: 403 });
 
-const keeper = (options: Partial<GatekeeperOptions> = {}) =>
-  new Gatekeeper({ secure: false, authTokens: [TOKEN], ...options });
+const keeper = (options: Partial<RequestAuthenticatorOptions> = {}) =>
+  new RequestAuthenticator({ secure: false, authTokens: [TOKEN], ...options });
 
 /** A request as the server hands it on. */
 function request(path: string, headers: Record<string, string> = {}) {
@@ -22,7 +25,12 @@ function request(path: string, headers: Record<string, string> = {}) {
 }
 
 /** Whether a webhook signed for `url` passes when it reaches us at `path`. */
-function passes(options: Partial<GatekeeperOptions>, url: string, path: string, headers = {}): boolean {
+function passes(
+  options: Partial<RequestAuthenticatorOptions>,
+  url: string,
+  path: string,
+  headers = {},
+): boolean {
   const signed = request(path, { 'x-twilio-signature': sign(url, FORM, TOKEN), ...headers });
   try {
     keeper(options).checkWebhook(signed, FORM);
@@ -36,7 +44,7 @@ function passes(options: Partial<GatekeeperOptions>, url: string, path: string, 
 describe('a webhook', () => {
   const at = (publicUrl: string) => ({ publicUrl });
 
-  test.each<[Partial<GatekeeperOptions>, string, string, boolean]>([
+  test.each<[Partial<RequestAuthenticatorOptions>, string, string, boolean]>([
     [at('https://a.example'), 'https://a.example/v', '/v', true],
     [at('https://a.example'), 'https://a.example:443/v', '/v', true],
     [at('https://a.example'), 'https://a.example/v/', '/v', true],
@@ -140,7 +148,7 @@ describe('the gatekeeper', () => {
   });
 
   test('lets everything pass only where it was told so', () => {
-    const open = new Gatekeeper({ secure: false });
+    const open = new RequestAuthenticator({ secure: false });
     expect(open.checksSignatures).toBe(false);
     expect(() => open.checkWebhook(request('/v'), FORM)).not.toThrow();
     expect(() => open.checkUpgrade(request('/m'))).not.toThrow();

@@ -44,7 +44,7 @@ it('the package holds what a user needs to run it, and nothing of ours', () => {
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!simulator\/fixtures|dashboard\/page|bridge\/local\/examples|(?:bridge\/stream|bridge\/local|dashboard|router|events|simulator|server\/control)\/README|ERRORS\.md$)/.test(
+      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!simulator\/fixtures|dashboard\/page|bridge\/local\/examples|(?:bridge\/stream|bridge\/local|dashboard|router|events|simulator|control)\/README|ERRORS\.md$)/.test(
         path,
       ),
   );

@@ -232,23 +232,23 @@ describe('the probe of a lead', () => {
   });
 
   it('asks again where an echo got lost, and lets paced speech go on', async () => {
-    const { NO_STAMP } = await import('../../src/telemetry/ingress-time.js');
-    await talk(3_000, NO_STAMP);
+    const { NO_INGRESS_TIME } = await import('../../src/telemetry/ingress-time.js');
+    await talk(3_000, NO_INGRESS_TIME);
     phone.hasMarks = false;
-    await talk(700, NO_STAMP);
+    await talk(700, NO_INGRESS_TIME);
     phone.hasMarks = true;
-    await talk(1_500, NO_STAMP);
+    await talk(1_500, NO_INGRESS_TIME);
     expect(playout.isHolding).toBe(false);
     expect(phone.clears).toBe(0);
   });
 
   it('holds paced speech back where it waits with its sender, and takes none of it back', async () => {
-    const { NO_STAMP } = await import('../../src/telemetry/ingress-time.js');
-    await talk(3_000, NO_STAMP);
+    const { NO_INGRESS_TIME } = await import('../../src/telemetry/ingress-time.js');
+    await talk(3_000, NO_INGRESS_TIME);
     phone.downUntil = clock.now() + 3_000;
-    await talk(2_000, NO_STAMP);
+    await talk(2_000, NO_INGRESS_TIME);
     expect(playout.isHolding).toBe(true);
-    await talk(3_000, NO_STAMP);
+    await talk(3_000, NO_INGRESS_TIME);
     expect([phone.clears, playout.isHolding]).toEqual([0, false]);
   });
 

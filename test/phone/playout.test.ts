@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FRAME_MS, FRAME_SAMPLES } from '../../src/media/frame.js';
 import { Playout, type PlayoutLine } from '../../src/phone/playout.js';
-import { NO_STAMP } from '../../src/telemetry/ingress-time.js';
+import { NO_INGRESS_TIME } from '../../src/telemetry/ingress-time.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
 /** Loud enough to be no pause. */
@@ -47,7 +47,7 @@ function setUp(limitMs = 120) {
     /** Writes frames numbered from 0. */
     write(count = 1) {
       for (let i = 0; i < count; i++)
-        playout.write(new Int16Array(FRAME_SAMPLES).fill(LOUD + written++), NO_STAMP);
+        playout.write(new Int16Array(FRAME_SAMPLES).fill(LOUD + written++), NO_INGRESS_TIME);
     },
     pass(ms: number) {
       clock.advance(ms);

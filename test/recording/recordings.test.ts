@@ -252,7 +252,7 @@ describe('/v1/calls/{id}/recording refuses', () => {
       () => {},
       systemClock,
     );
-    const active = () => (recordings.figures[0] as unknown as { read(): number }).read();
+    const active = () => (recordings.metrics[0] as unknown as { read(): number }).read();
     const ids = Array.from({ length: 200 }, (_, i) => `call-${i}`);
     await Promise.all(ids.map((id) => recordings.startRecording(id, { rate: 8_000 })));
     const full = { code: 'GW_RECORDINGS_FULL', status: 503 };

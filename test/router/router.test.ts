@@ -15,7 +15,7 @@ class NotingBridge implements Bridge {
   readonly name = 'noting';
   readonly joined: JoinRequest[] = [];
   readonly lines: PhoneLine[] = [];
-  constructor(readonly goesOn = false) {}
+  constructor(readonly continuesCalls = false) {}
   async join(request: JoinRequest, line: PhoneLine) {
     this.joined.push(request);
     this.lines.push(line);
@@ -26,7 +26,7 @@ class NotingBridge implements Bridge {
 
 async function routed(reply: (nth: number) => Reply, options: GatewayOptions = {}, more: object = {}) {
   const router = await Receiver.start((_, nth) => reply(nth));
-  const bridge = new NotingBridge(options.bridge?.goesOn);
+  const bridge = new NotingBridge(options.bridge?.continuesCalls);
   const lines: string[] = [];
   const { gateway, url } = await startGateway({
     log: pino({}, { write: (line) => lines.push(line) }),

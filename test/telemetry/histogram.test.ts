@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LatencyHistogram } from '../../src/telemetry/histogram.js';
-import { stampNow, stampsBetween } from '../../src/telemetry/ingress-time.js';
+import { ingressNow, ingressTicksBetween } from '../../src/telemetry/ingress-time.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
 /** Widest bucket relative to its values. */
@@ -101,21 +101,21 @@ describe('the histogram', () => {
 describe('a stamp', () => {
   test('is a 32-bit integer that counts 100 ns', () => {
     const clock = new VirtualClock();
-    const earlier = stampNow(clock);
+    const earlier = ingressNow(clock);
     clock.advance(30);
     expect(earlier).toBe(earlier | 0);
-    expect(stampsBetween(earlier, stampNow(clock))).toBe(300_000);
+    expect(ingressTicksBetween(earlier, ingressNow(clock))).toBe(300_000);
     // Some 215 s later it wraps.
     clock.advance(250_000);
-    const wrapped = stampNow(clock);
+    const wrapped = ingressNow(clock);
     expect(wrapped).toBe(wrapped | 0);
     clock.advance(0.1);
-    expect(stampsBetween(wrapped, stampNow(clock))).toBe(1_000);
+    expect(ingressTicksBetween(wrapped, ingressNow(clock))).toBe(1_000);
   });
 
   test('is right across the wrap, and negative the other way', () => {
-    expect(stampsBetween(2 ** 31 - 10, -(2 ** 31) + 20)).toBe(30);
-    expect(stampsBetween(-5, 5)).toBe(10);
-    expect(stampsBetween(5, -5)).toBe(-10);
+    expect(ingressTicksBetween(2 ** 31 - 10, -(2 ** 31) + 20)).toBe(30);
+    expect(ingressTicksBetween(-5, 5)).toBe(10);
+    expect(ingressTicksBetween(5, -5)).toBe(-10);
   });
 });

@@ -1,5 +1,5 @@
 import type { FrameRing } from '../../media/frame-ring.js';
-import { NO_STAMP, type Stamp } from '../../telemetry/ingress-time.js';
+import { type IngressTime, NO_INGRESS_TIME } from '../../telemetry/ingress-time.js';
 
 /** A member this many frames ahead of another no longer waits for it. */
 export const PATIENCE_FRAMES = 2;
@@ -32,8 +32,12 @@ export function isMixDue(turns: readonly Turn[], patience: number): boolean {
  * @param active set to 1 for each that had a frame, else 0
  * @returns when the oldest of them reached the gateway: the mix is as old as the frame in it that waited longest
  */
-export function takeTurns(turns: readonly Turn[], inputs: readonly Int16Array[], active: Uint8Array): Stamp {
-  let stamp = NO_STAMP;
+export function takeTurns(
+  turns: readonly Turn[],
+  inputs: readonly Int16Array[],
+  active: Uint8Array,
+): IngressTime {
+  let stamp = NO_INGRESS_TIME;
   for (let i = 0; i < turns.length; i++) {
     const { queue } = turns[i] as Turn;
     const frame = queue.oldest;
@@ -42,7 +46,8 @@ export function takeTurns(turns: readonly Turn[], inputs: readonly Int16Array[],
     (inputs[i] as Int16Array).set(frame);
     const arrived = queue.oldestStamp;
     // Stamps wrap, hence the subtraction.
-    if (stamp === NO_STAMP || (arrived !== NO_STAMP && ((arrived - stamp) | 0) < 0)) stamp = arrived;
+    if (stamp === NO_INGRESS_TIME || (arrived !== NO_INGRESS_TIME && ((arrived - stamp) | 0) < 0))
+      stamp = arrived;
     queue.drop();
   }
   return stamp;

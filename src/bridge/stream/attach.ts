@@ -1,7 +1,7 @@
 import { expected, GatewayError } from '../../errors.js';
 import type { FrameSink } from '../../media/frame.js';
 import type { MarkEcho } from '../../phone/marks.js';
-import type { Stamp } from '../../telemetry/ingress-time.js';
+import type { IngressTime } from '../../telemetry/ingress-time.js';
 import type { PhoneLine } from '../bridge.js';
 import { StreamBridge } from './bridge.js';
 
@@ -11,7 +11,7 @@ export interface PhoneStream {
   /** Whether it is over: nothing will come of it any more. */
   readonly isEnded: boolean;
   connect(sink: FrameSink): void;
-  play(frame: Int16Array, stamp: Stamp): void;
+  play(frame: Int16Array, stamp: IngressTime): void;
   clear(): { playedMs: number; discardedMs: number };
   mark(name: string): void;
   /** Runs `done` when the caller has heard all that was said so far. */

@@ -2,7 +2,7 @@ import { type Clock, systemClock } from '../../clock.js';
 import { expected, GatewayError } from '../../errors.js';
 import { FrameClock } from '../../media/frame-clock.js';
 import { createLog, type Logger } from '../../telemetry/log.js';
-import type { Bridge, BridgeFigure, JoinRequest, PhoneLine } from '../bridge.js';
+import type { Bridge, BridgeMetric, JoinRequest, PhoneLine } from '../bridge.js';
 import { Administration } from './administration.js';
 import { parseCallName } from './call-name.js';
 import { type CommandRule, commandRule, isCommander } from './command-rule.js';
@@ -89,7 +89,7 @@ export interface StreamBridgeStats {
   readonly commandsIgnored: number;
 }
 
-const FIGURES: readonly (Omit<BridgeFigure, 'read'> & { readonly key: keyof StreamBridgeStats })[] = [
+const METRICS: readonly (Omit<BridgeMetric, 'read'> & { readonly key: keyof StreamBridgeStats })[] = [
   { key: 'workers', name: 'stream_workers', kind: 'gauge', help: 'Media workers, the spare one included' },
   { key: 'legs', name: 'stream_legs', kind: 'gauge', help: 'Legs that media workers carry' },
   { key: 'joined', name: 'stream_joined', kind: 'gauge', help: 'Phones that are in their Stream call' },
@@ -126,8 +126,8 @@ const FIGURES: readonly (Omit<BridgeFigure, 'read'> & { readonly key: keyof Stre
 /** Phones as participants of Stream video calls. Needs an account at Stream. */
 export class StreamBridge implements Bridge {
   readonly name = 'stream';
-  readonly goesOn = true;
-  readonly figures: readonly BridgeFigure[] = FIGURES.map(({ key, ...figure }) => ({
+  readonly continuesCalls = true;
+  readonly metrics: readonly BridgeMetric[] = METRICS.map(({ key, ...figure }) => ({
     ...figure,
     read: () => this.stats()[key],
   }));

@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
 import type { FrameClock, Ticking } from '../../media/frame-clock.js';
-import { NO_STAMP } from '../../telemetry/ingress-time.js';
+import { NO_INGRESS_TIME } from '../../telemetry/ingress-time.js';
 import type { PhoneLine } from '../bridge.js';
 
 /** What a caller hears while there is nobody to hear. */
@@ -62,7 +62,7 @@ export class Filler implements Ticking {
     for (; this.nextAt <= now; this.nextAt += FRAME_MS) {
       if (this.filling === 'ringback') this.ring();
       else this.hiss();
-      this.line.write(this.frame, NO_STAMP);
+      this.line.write(this.frame, NO_INGRESS_TIME);
       this.frames += 1;
     }
   }

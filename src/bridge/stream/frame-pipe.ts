@@ -1,6 +1,10 @@
 import type { Duplex } from 'node:stream';
 import { FRAME_SAMPLES } from '../../media/frame.js';
-import { fromMachineStamp, type Stamp, toMachineStamp } from '../../telemetry/ingress-time.js';
+import {
+  fromMachineIngressTime,
+  type IngressTime,
+  toMachineIngressTime,
+} from '../../telemetry/ingress-time.js';
 
 const HEADER_BYTES = 8;
 const FRAME_BYTES = FRAME_SAMPLES * 2;
@@ -13,7 +17,7 @@ const RECORD_BYTES = HEADER_BYTES + FRAME_BYTES;
 const CAPACITY = 500;
 
 /** Takes a frame of a leg. The samples are only lent. */
-export type FrameListener = (leg: number, frame: Int16Array, stamp: Stamp) => void;
+export type FrameListener = (leg: number, frame: Int16Array, stamp: IngressTime) => void;
 
 /**
  * Frames of many legs through one pipe between two processes, both ways. All frames of a turn of the event loop leave
@@ -55,9 +59,9 @@ export class FramePipe {
   }
 
   /** Takes a copy of a frame. */
-  write(leg: number, frame: Int16Array, stamp: Stamp): void {
+  write(leg: number, frame: Int16Array, stamp: IngressTime): void {
     if (this.isClosed) return;
-    if (this.filling.push(leg, frame, toMachineStamp(stamp))) this.dropped += 1;
+    if (this.filling.push(leg, frame, toMachineIngressTime(stamp))) this.dropped += 1;
     if (this.isScheduled || this.isFlying) return;
     this.isScheduled = true;
     setImmediate(this.flush);
@@ -118,7 +122,7 @@ export class FramePipe {
       this.recordBytes = 0;
       const leg = this.words[0] as number;
       if (leg < 0) this.arrived(-leg);
-      else this.listener(leg, this.frame, fromMachineStamp(this.words[1] as number));
+      else this.listener(leg, this.frame, fromMachineIngressTime(this.words[1] as number));
     }
   }
 }

@@ -2,7 +2,7 @@ import type { Clock, Patience, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { FrameClock } from '../../media/frame-clock.js';
 import type { MarkEcho } from '../../phone/marks.js';
-import type { Stamp } from '../../telemetry/ingress-time.js';
+import type { IngressTime } from '../../telemetry/ingress-time.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { AnsweredFacts, BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
 import type { Administration } from './administration.js';
@@ -151,7 +151,7 @@ export class StreamLeg implements BridgeLeg {
     });
   }
 
-  write(frame: Int16Array, stamp: Stamp): void {
+  write(frame: Int16Array, stamp: IngressTime): void {
     if (!this.isMuted) this.participant?.write(frame, stamp);
   }
 

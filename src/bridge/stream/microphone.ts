@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.js';
 import type { FrameSink } from '../../media/frame.js';
 import { DEFAULT_LEAD_MS, Playout } from '../../phone/playout.js';
-import type { Stamp } from '../../telemetry/ingress-time.js';
+import type { IngressTime } from '../../telemetry/ingress-time.js';
 import { type AudioSource, BLOCK_MS, BLOCK_SAMPLES } from './rtc-stack.js';
 
 /** Late frames are waited for this long before silence takes their place. */
@@ -45,7 +45,7 @@ export class Microphone implements FrameSink {
     return this.playout.droppedLead;
   }
 
-  write(frame: Int16Array, stamp: Stamp): void {
+  write(frame: Int16Array, stamp: IngressTime): void {
     if (this.isMuted) this.muted += 1;
     else this.playout.write(frame, stamp);
   }

@@ -3,11 +3,11 @@ import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { DtmfTones } from '../../media/dtmf.js';
 import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
-import { type Stamp, stampNow } from '../../telemetry/ingress-time.js';
+import { type IngressTime, ingressNow } from '../../telemetry/ingress-time.js';
 import type { BlockClock } from './clock.js';
 import { Microphone } from './microphone.js';
 import { isForPhones } from './phone-events.js';
-import { Ear, type Speaker } from './remote-mixer.js';
+import { RemoteMixer, type Speaker } from './remote-mixer.js';
 import type { AudioStream, RtcStack } from './rtc-stack.js';
 import { type Measured, readTransport } from './transport.js';
 import { Watchdog, type Way } from './watchdog.js';
@@ -89,7 +89,7 @@ type Sdk = typeof import('@stream-io/video-client');
 /** The phone in a Stream call: the unmodified client, joined with a microphone and an ear of our own. */
 export class Participant implements PlacedParticipant {
   readonly microphone: Microphone;
-  private readonly ear: Ear;
+  private readonly ear: RemoteMixer;
   private readonly tones = new DtmfTones();
   private readonly toneFrame = new Int16Array(FRAME_SAMPLES);
   private isEvenTick = false;
@@ -134,10 +134,10 @@ export class Participant implements PlacedParticipant {
         if (!this.isOver && !this.tones.isActive) listener.write(frame, stamp);
       },
     };
-    this.ear = new Ear(stack, heard, this.clock);
+    this.ear = new RemoteMixer(stack, heard, this.clock);
   }
 
-  write(frame: Int16Array, stamp: Stamp): void {
+  write(frame: Int16Array, stamp: IngressTime): void {
     if (!this.isOver) this.microphone.write(frame, stamp);
   }
 
@@ -174,7 +174,7 @@ export class Participant implements PlacedParticipant {
     this.microphone.tick();
     this.isEvenTick = !this.isEvenTick;
     if (this.isEvenTick && this.tones.read(this.toneFrame))
-      this.listener.write(this.toneFrame, stampNow(this.clock));
+      this.listener.write(this.toneFrame, ingressNow(this.clock));
   }
 
   appear(): void {

@@ -2,7 +2,7 @@ import type { Clock } from '../../clock.js';
 import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
 import { core } from '../../media/thread-core.js';
-import { type Stamp, stampNow } from '../../telemetry/ingress-time.js';
+import { type IngressTime, ingressNow } from '../../telemetry/ingress-time.js';
 import { type AudioSink, type AudioStream, BLOCK_SAMPLES, type RtcStack } from './rtc-stack.js';
 import { Tail } from './tail.js';
 
@@ -17,7 +17,7 @@ export interface Speaker {
 }
 
 /** What the phone hears of a call: all voices of the others mixed into frames of 20 ms. */
-export class Ear {
+export class RemoteMixer {
   private voices: readonly Voice[] = [];
   private speakers: readonly Speaker[] = [];
   private onSilent: (() => void) | undefined;
@@ -28,7 +28,7 @@ export class Ear {
     this.frame.subarray(BLOCK_SAMPLES),
   ] as const;
   private half = 0;
-  private stamp: Stamp = 0;
+  private stamp: IngressTime = 0;
 
   constructor(
     private readonly stack: RtcStack,
@@ -96,7 +96,7 @@ export class Ear {
   private hear(voice: Voice, samples: Int16Array, sampleRate: number): void {
     // Before the first packet the track gives silence at another rate.
     if (sampleRate !== SAMPLE_RATE || samples.length !== BLOCK_SAMPLES) return;
-    const stamp = stampNow(this.clock);
+    const stamp = ingressNow(this.clock);
     if (this.voices.length === 1) this.emit(samples, stamp);
     else {
       voice.talks = true;
@@ -121,7 +121,7 @@ export class Ear {
     return true;
   }
 
-  private emit(block: Int16Array, stamp: Stamp): void {
+  private emit(block: Int16Array, stamp: IngressTime): void {
     // A frame is as old as its first half.
     if (this.half === 0) this.stamp = stamp;
     (this.halves[this.half] as Int16Array).set(block);
@@ -163,7 +163,7 @@ class Voice {
 /** Memory of a mix, made once for a number of voices. */
 class BlockMixer {
   /** When the oldest of the last mix arrived. */
-  stamp: Stamp = 0;
+  stamp: IngressTime = 0;
   private readonly inputs: Int16Array;
   private readonly inputBlocks: readonly Int16Array[];
   private readonly active: Uint8Array;

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { type Duplex, PassThrough } from 'node:stream';
 import type { Clock, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
-import type { Stamp } from '../../telemetry/ingress-time.js';
+import type { IngressTime } from '../../telemetry/ingress-time.js';
 import { FramePipe } from './frame-pipe.js';
 import type { Join, JoinQueue } from './join-queue.js';
 import type { Departure, ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
@@ -145,7 +145,7 @@ export class MediaWorker {
     this.legs.set(id, leg);
     this.tell({ type: 'join', leg: id, request });
     return {
-      write: (frame: Int16Array, stamp: Stamp) => {
+      write: (frame: Int16Array, stamp: IngressTime) => {
         if (this.legs.get(id) === leg) this.pipe.write(id, frame, stamp);
       },
       appear: () => {

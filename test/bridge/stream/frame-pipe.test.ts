@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { FramePipe } from '../../../src/bridge/stream/frame-pipe.js';
 import { systemClock } from '../../../src/clock.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
-import { NO_STAMP, stampNow } from '../../../src/telemetry/ingress-time.js';
+import { ingressNow, NO_INGRESS_TIME } from '../../../src/telemetry/ingress-time.js';
 import { eventually } from '../../support/time.js';
 
 interface Received {
@@ -55,12 +55,12 @@ function receiver(socket: Socket): Received[] {
 it('brings frames over in order, with their legs and stamps', async () => {
   const received = receiver(far);
   const pipe = new FramePipe(near, () => {});
-  const stamp = stampNow(systemClock);
-  for (let i = 1; i <= 300; i++) pipe.write(i % 7, frame(i), i === 1 ? NO_STAMP : stamp);
+  const stamp = ingressNow(systemClock);
+  for (let i = 1; i <= 300; i++) pipe.write(i % 7, frame(i), i === 1 ? NO_INGRESS_TIME : stamp);
   await eventually('all frames', () => received.length === 300);
   expect(received.map(({ first }) => first)).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
   expect(received.every(({ leg, first, last }) => leg === first % 7 && last === -first)).toBe(true);
-  expect(received[0]?.stamp).toBe(NO_STAMP);
+  expect(received[0]?.stamp).toBe(NO_INGRESS_TIME);
   // Through the machine's clock and back: exact within one process.
   expect(received[1]?.stamp).toBe(stamp);
 });

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Ear, type Speaker } from '../../../src/bridge/stream/remote-mixer.js';
+import { RemoteMixer, type Speaker } from '../../../src/bridge/stream/remote-mixer.js';
 import {
   type AudioStream,
   type AudioTrack,
@@ -8,7 +8,7 @@ import {
   type RtcStack,
 } from '../../../src/bridge/stream/rtc-stack.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
-import { stampNow } from '../../../src/telemetry/ingress-time.js';
+import { ingressNow } from '../../../src/telemetry/ingress-time.js';
 import { limited, noise } from '../../support/media.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 
@@ -66,12 +66,12 @@ const stack: RtcStack = {
 /** What the phone heard, block by block, and the stamps of the frames. */
 let heard: Int16Array[];
 let stamps: number[];
-let ear: Ear;
+let ear: RemoteMixer;
 
 beforeEach(() => {
   heard = [];
   stamps = [];
-  ear = new Ear(
+  ear = new RemoteMixer(
     stack,
     {
       write(frame, stamp) {
@@ -103,7 +103,7 @@ function meet(all: readonly Talker[]): void {
 /** Every stamp from here on is that of so much later. */
 function later(ms: number): number {
   clock.advance(ms);
-  return stampNow(clock);
+  return ingressNow(clock);
 }
 
 describe('one voice', () => {

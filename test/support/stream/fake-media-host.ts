@@ -8,7 +8,7 @@ import type {
 } from '../../../src/bridge/stream/participant.js';
 import type { Clock, Timer } from '../../../src/clock.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
-import { stampNow } from '../../../src/telemetry/ingress-time.js';
+import { ingressNow } from '../../../src/telemetry/ingress-time.js';
 import type { StreamApp } from './app.js';
 import type { CallState } from './call-state.js';
 import type { CoordinatorEvent, MediaServers } from './coordinator-sockets.js';
@@ -140,7 +140,7 @@ export class FakeMediaHost implements MediaHost, MediaServers {
       for (let i = 0; i < FRAME_SAMPLES; i++) {
         this.frame[i] = agents.reduce((sum, { frame }) => sum + (frame[i] as number), 0);
       }
-      participant.listener.write(this.frame, stampNow(this.clock));
+      participant.listener.write(this.frame, ingressNow(this.clock));
     }
   }
 }

@@ -1,5 +1,5 @@
 import { beforeEach, expect, it } from 'vitest';
-import { NextVerbs } from '../../src/calls/next-verbs.js';
+import { Continuations } from '../../src/calls/continuation.js';
 import { createHangupTwiml } from '../../src/twilio/twiml.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
@@ -11,13 +11,13 @@ beforeEach(() => {
 });
 
 it('hangs up a call of which nothing was said', () => {
-  const verbs = new NextVerbs(10, clock);
+  const verbs = new Continuations(10, clock);
   expect(verbs.of('CA1')).toBe(HANGUP);
   expect(HANGUP).toContain('<Hangup/>');
 });
 
 it('tells what was said, and the same when it is asked again', () => {
-  const verbs = new NextVerbs(10, clock);
+  const verbs = new Continuations(10, clock);
   verbs.set('CA1', 'one');
   verbs.set('CA2', 'two');
   expect([verbs.of('CA2'), verbs.of('CA1')]).toEqual(['two', 'one']);
@@ -25,14 +25,14 @@ it('tells what was said, and the same when it is asked again', () => {
 });
 
 it('keeps what was said last', () => {
-  const verbs = new NextVerbs(10, clock);
+  const verbs = new Continuations(10, clock);
   verbs.set('CA1', 'one');
   verbs.set('CA1', 'another');
   expect(verbs.of('CA1')).toBe('another');
 });
 
 it('forgets after a minute', () => {
-  const verbs = new NextVerbs(10, clock);
+  const verbs = new Continuations(10, clock);
   verbs.set('CA1', 'one');
   verbs.set('CA2', 'two');
   clock.advance(59_000);
@@ -42,7 +42,7 @@ it('forgets after a minute', () => {
 });
 
 it('counts the minute from what was said last', () => {
-  const verbs = new NextVerbs(10, clock);
+  const verbs = new Continuations(10, clock);
   verbs.set('CA1', 'one');
   clock.advance(50_000);
   verbs.set('CA1', 'another');
@@ -52,13 +52,13 @@ it('counts the minute from what was said last', () => {
 });
 
 it('remembers as many calls as it is told, the oldest make room', () => {
-  const verbs = new NextVerbs(3, clock);
+  const verbs = new Continuations(3, clock);
   for (let i = 1; i <= 5; i++) verbs.set(`CA${i}`, `${i}`);
   expect([1, 2, 3, 4, 5].map((i) => verbs.of(`CA${i}`))).toEqual([HANGUP, HANGUP, '3', '4', '5']);
 });
 
 it('takes no room for what nobody asked for in time', () => {
-  const verbs = new NextVerbs(1_000, clock);
+  const verbs = new Continuations(1_000, clock);
   const size = () => (verbs as unknown as { verbs: Map<string, unknown> }).verbs.size;
   for (let i = 0; i < 500; i++) verbs.set(`CA${i}`, 'x');
   clock.advance(61_000);
@@ -70,7 +70,7 @@ it('takes no room for what nobody asked for in time', () => {
 });
 
 it('lets no call push out another by being said something twice', () => {
-  const verbs = new NextVerbs(2, clock);
+  const verbs = new Continuations(2, clock);
   verbs.set('CA1', 'one');
   verbs.set('CA2', 'two');
   verbs.set('CA2', 'two again');
@@ -78,7 +78,7 @@ it('lets no call push out another by being said something twice', () => {
 });
 
 it('keeps a call said something anew longer than those before it', () => {
-  const verbs = new NextVerbs(2, clock);
+  const verbs = new Continuations(2, clock);
   verbs.set('CA1', 'one');
   verbs.set('CA2', 'two');
   verbs.of('CA1');
