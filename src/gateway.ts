@@ -573,9 +573,6 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       throw new GatewayError(
         'GW_PUBLIC_URL_MISSING',
         'Expected publicUrl for an outbound call but received none',
-        {
-          status: 503,
-        },
       );
     }
     return (this.fleet ?? this.switchboard).place(checkPlaceCall(request), base);

@@ -182,14 +182,12 @@ export class TwilioCall<T = unknown> {
       throw new GatewayError(
         'GW_TOKEN_USED',
         `Expected an unused token for call ${this.callId} but received one used before`,
-        { status: 409 },
       );
     }
     if (this.current === 'ended' || this.isExpired) {
       throw new GatewayError(
         'GW_TOKEN_EXPIRED',
         `Expected a token within its life for call ${this.callId} but received an expired one`,
-        { status: 410 },
       );
     }
     this.current = 'connecting';

@@ -70,6 +70,6 @@ export class LegLine implements PhoneLine {
   private demandCurrent(what: string): void {
     if (this.isCurrent) return;
     const message = `Expected a leg that is the call's for ${what} but received one that is not`;
-    throw new GatewayError('GW_STREAM_CLOSED', message, { status: 409 });
+    throw new GatewayError('GW_STREAM_CLOSED', message);
   }
 }

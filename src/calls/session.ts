@@ -191,7 +191,6 @@ export class Session implements PhoneLine {
       throw new GatewayError(
         'GW_TRANSFER_IMPOSSIBLE',
         'Expected a connected call that Twilio comes back for but received another',
-        { status: 409 },
       );
     }
   }
@@ -257,7 +256,6 @@ export class Session implements PhoneLine {
       throw new GatewayError(
         'GW_TRANSFER_IMPOSSIBLE',
         'Expected a call in a room for a transfer to another but received one that is in none',
-        { status: 409 },
       );
     }
     const moved = inPlace(decision, place);
@@ -371,9 +369,7 @@ export class Session implements PhoneLine {
 }
 
 function ended(): GatewayError {
-  return new GatewayError('GW_CALL_ENDED', 'Expected a call that lasts for a transfer but received its end', {
-    status: 409,
-  });
+  return new GatewayError('GW_CALL_ENDED', 'Expected a call that lasts for a transfer but received its end');
 }
 
 /**
@@ -397,9 +393,6 @@ async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal,
         new GatewayError(
           'GW_CALL_ENDED',
           'Expected a call that lasts until it is decided on but received its end',
-          {
-            status: 409,
-          },
         ),
       );
     };

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { AnsweredFacts, Bridge } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
+import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import type { TwilioMediaStream } from '../phone/media-stream.js';
@@ -211,7 +212,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const session = this.sessions.get(callId);
     if (session !== undefined) return session;
     const message = `Expected call ${callId} to last but received its end`;
-    throw new GatewayError('GW_CALL_ENDED', message, { status: 409 });
+    throw new GatewayError('GW_CALL_ENDED', message);
   }
 
   /** Whether the call is known here and has not ended. */
@@ -308,9 +309,6 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       throw new GatewayError(
         'GW_FROM_MISSING',
         'Expected a caller id for "from" (or TWILIO_FROM) but received none',
-        {
-          status: 400,
-        },
       );
     }
     const ringTimeoutSeconds = request.ringTimeoutSeconds ?? DEFAULT_RING_SECONDS;
@@ -329,7 +327,6 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         throw new GatewayError(
           'GW_CALL_REFUSED',
           `Expected prepareCall to admit call ${call.callId} but received a refusal`,
-          { status: 403 },
         );
       }
       const { before = [] } = decision;
@@ -352,7 +349,6 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         throw new GatewayError(
           'GW_CALL_ENDED',
           `Expected call ${call.callId} to be wanted until it was placed but received a hang-up`,
-          { status: 409 },
         );
       }
       return { callId: call.callId, callSid };
@@ -660,6 +656,6 @@ function isPlacedByUs(call: PhoneCall): boolean {
   return call.direction === 'outbound-api';
 }
 
-function unavailable(code: `GW_${string}`, what: string, received: string): GatewayError {
-  return new GatewayError(code, `Expected ${what} for a new call but received ${received}`, { status: 503 });
+function unavailable(code: ErrorCode, what: string, received: string): GatewayError {
+  return new GatewayError(code, `Expected ${what} for a new call but received ${received}`);
 }

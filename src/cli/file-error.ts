@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 
 /** That a file which an option names could not be read. */
@@ -16,7 +17,7 @@ export function unwritable(
 }
 
 function fileError(
-  code: `GW_${string}`,
+  code: ErrorCode,
   what: string,
   option: string,
   path: string,

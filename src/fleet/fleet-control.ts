@@ -60,7 +60,7 @@ function packed(request: object): object {
   if (!('wav' in request && request.wav instanceof Uint8Array)) return request;
   if (request.wav.byteLength > MAX_WAV_BYTES) {
     const message = `Expected at most ${MAX_WAV_BYTES} bytes for a WAV file but received ${request.wav.byteLength}`;
-    throw new GatewayError('GW_WAV_TOO_LONG', message, { status: 413 });
+    throw new GatewayError('GW_WAV_TOO_LONG', message);
   }
   return { ...request, wav: Buffer.from(request.wav).toString('base64') };
 }

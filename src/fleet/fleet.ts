@@ -281,7 +281,6 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       throw new GatewayError(
         'GW_DRAINING',
         'Expected a gateway that takes calls for a new call but received one that is shutting down',
-        { status: 503 },
       );
     }
     const taken = await this.redisCalls.take(callId, token).catch((error) => {
@@ -486,7 +485,6 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         throw new GatewayError(
           'GW_CALL_EXISTS',
           `Expected a new id for the call but received ${call.callId}, which is taken`,
-          { status: 409 },
         );
       },
     };
@@ -548,7 +546,7 @@ function decisionOf({ callId, decision }: CallFacts): CallDecision {
     return checkDecision(decision);
   } catch (cause) {
     const message = `Expected the decision on call ${callId} from the registry but received another one`;
-    throw new GatewayError('GW_REGISTRY_ERROR', message, { status: 503, cause });
+    throw new GatewayError('GW_REGISTRY_ERROR', message, { cause });
   }
 }
 
@@ -567,7 +565,5 @@ function noneIfAway(error: unknown): undefined {
 }
 
 function registryDown(): GatewayError {
-  return new GatewayError('GW_REGISTRY_DOWN', 'Expected a registry for a new call but received none', {
-    status: 503,
-  });
+  return new GatewayError('GW_REGISTRY_DOWN', 'Expected a registry for a new call but received none');
 }

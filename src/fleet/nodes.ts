@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock, Patience, Timer } from '../clock.js';
+import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import { parseJsonObject } from './json-object.js';
 import { isRegistryDown, type RedisCommands, type RedisLink, type RedisValue, script } from './redis.js';
@@ -57,7 +58,7 @@ type Letter =
   | {
       readonly re: string;
       readonly answer?: unknown;
-      readonly error?: { code: `GW_${string}`; message: string; status: number };
+      readonly error?: { code: ErrorCode; message: string; status: number };
     };
 
 /** The nodes of a fleet: who lives, and a way to ask each. */
@@ -248,11 +249,9 @@ export class Nodes {
 function errorOf(error: unknown): GatewayError {
   const { code, message, status } = (error ?? {}) as Partial<Record<string, unknown>>;
   if (typeof code !== 'string' || !code.startsWith('GW_') || !Number.isInteger(status)) {
-    return new GatewayError('GW_REGISTRY_ERROR', 'Another node gave an answer that cannot be read', {
-      status: 503,
-    });
+    return new GatewayError('GW_REGISTRY_ERROR', 'Another node gave an answer that cannot be read');
   }
-  return new GatewayError(code as `GW_${string}`, String(message), { status: status as number });
+  return new GatewayError(code as ErrorCode, String(message), { status: status as number });
 }
 
 /** Says how a node is, in JSON; nothing, where nobody is to count on it. */
@@ -288,7 +287,5 @@ export function channelOf(node: string): string {
 }
 
 function gone(node: string): GatewayError {
-  return new GatewayError('GW_NODE_GONE', `Expected an answer of node ${node} but received none`, {
-    status: 503,
-  });
+  return new GatewayError('GW_NODE_GONE', `Expected an answer of node ${node} but received none`);
 }

@@ -25,7 +25,6 @@ export class OwnerClient {
       throw new GatewayError(
         'GW_CALL_UNKNOWN',
         `Expected the id of a known call but received ${JSON.stringify(callId)}`,
-        { status: 404 },
       );
     }
     const { facts, node } = entry;
@@ -52,6 +51,6 @@ export class OwnerClient {
     const { answer } = await this.ask(callId, what, about, withinMs);
     if (answer !== undefined) return answer;
     const message = `Expected call ${callId} at one of the nodes but received one that is about to go on at another`;
-    throw new GatewayError('GW_CALL_MOVING', message, { status: 409 });
+    throw new GatewayError('GW_CALL_MOVING', message);
   }
 }

@@ -441,7 +441,7 @@ function parseFacts(text: RedisValue | undefined, callId: string): CallFacts {
 
 function foreign(what: string, received: unknown): GatewayError {
   const message = `Expected ${what} from the registry but received ${String(received).slice(0, 60)}`;
-  return new GatewayError('GW_REGISTRY_ERROR', message, { status: 503 });
+  return new GatewayError('GW_REGISTRY_ERROR', message);
 }
 
 function hashOf(token: string): string {
@@ -454,27 +454,21 @@ function refusal(what: string, callId: string): GatewayError {
       return new GatewayError(
         'GW_TOKEN_INVALID',
         `Expected the token of call ${callId} but received another one`,
-        {
-          status: 401,
-        },
       );
     case 'used':
       return new GatewayError(
         'GW_TOKEN_USED',
         `Expected an unused token for call ${callId} but received one used before`,
-        { status: 409 },
       );
     case 'expired':
       return new GatewayError(
         'GW_TOKEN_EXPIRED',
         `Expected a token within its life for call ${callId} but received an expired one`,
-        { status: 410 },
       );
     default:
       return new GatewayError(
         'GW_CALL_UNKNOWN',
         `Expected the id of a known call but received ${JSON.stringify(callId)}`,
-        { status: 404 },
       );
   }
 }

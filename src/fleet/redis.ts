@@ -367,7 +367,7 @@ export class RedisLink implements RedisCommands {
       const error = cause as Error;
       const isReply = error instanceof redis.ErrorReply;
       if (isReply && faultOf(error).kind === 'foreign') {
-        throw new GatewayError('GW_REGISTRY_ERROR', expectedAnswer(error.message), { status: 503, cause });
+        throw new GatewayError('GW_REGISTRY_ERROR', expectedAnswer(error.message), { cause });
       }
       // Neither what is late nor what is unfit gets better by asking it again: a new connection finds out.
       if (isReply || error.message.startsWith('no answer within')) this.lose(client, error);
@@ -426,7 +426,7 @@ function refused(address: RedisAddress, { says }: RedisFault): GatewayError {
 }
 
 function down(received: string, cause?: unknown): GatewayError {
-  return new GatewayError('GW_REGISTRY_DOWN', expectedAnswer(received), { status: 503, cause });
+  return new GatewayError('GW_REGISTRY_DOWN', expectedAnswer(received), { cause });
 }
 
 function expectedAnswer(received: string): string {

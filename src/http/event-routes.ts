@@ -57,7 +57,6 @@ export class EventRoutes {
       throw new GatewayError(
         'GW_TOO_MANY_READERS',
         `Expected fewer than ${MAX_READERS} readers of events but received one more`,
-        { status: 503 },
       );
     }
     const answer = context.stream('text/event-stream');

@@ -90,14 +90,12 @@ function checkHead(request: Request): void {
     throw new GatewayError(
       'GW_UPGRADE_MISSING',
       'Expected the header "Upgrade: websocket" for a media stream but received none: does a proxy drop it?',
-      { status: 426 },
     );
   }
   if (request.header('origin') !== '') {
     throw new GatewayError(
       'GW_ORIGIN_REFUSED',
       'Expected no Origin header for a media stream but received one: browsers stay out',
-      { status: 403 },
     );
   }
 }

@@ -1,5 +1,6 @@
 import type { AnsweredFacts, MarkPlace, Program, ProgramLeg } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
+import type { ErrorCode } from '../error-catalogue.js';
 import { bytesOf } from '../media/bytes.js';
 import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
@@ -351,7 +352,7 @@ export class RawLeg implements Program, PacerSink {
     this.tell({ type: 'dropped', of: 'heard', ms });
   }
 
-  private refuse(code: `GW_${string}`, message: string): void {
+  private refuse(code: ErrorCode, message: string): void {
     this.tell({ type: 'error', code, message });
     this.mistakes += 1;
     if (this.mistakes >= MAX_MISTAKES)

@@ -147,7 +147,5 @@ function ofFloat(sample: number): number {
 }
 
 function invalid(what: string, received: string): GatewayError {
-  return new GatewayError('GW_WAV_INVALID', `Expected ${what} for a WAV file but received ${received}`, {
-    status: 400,
-  });
+  return new GatewayError('GW_WAV_INVALID', `Expected ${what} for a WAV file but received ${received}`);
 }

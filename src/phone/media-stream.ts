@@ -298,11 +298,11 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     if (typeof name !== 'string' || name === '') throw expected('a non-empty string', 'mark name', name);
     if (this.sid === undefined || this.ended) {
       const message = 'Expected a connected stream for mark but received none';
-      throw new GatewayError('GW_STREAM_CLOSED', message, { status: 409 });
+      throw new GatewayError('GW_STREAM_CLOSED', message);
     }
     if (this.marks.count + this.playout.waypointCount >= MAX_PENDING_MARKS) {
       const message = `Expected at most ${MAX_PENDING_MARKS} marks under way but received one more`;
-      throw new GatewayError('GW_TOO_MANY_MARKS', message, { status: 409 });
+      throw new GatewayError('GW_TOO_MANY_MARKS', message);
     }
     this.playout.after(() => {
       this.marks.place(name, this.playout.positionMs());

@@ -12,7 +12,6 @@ export function decisionOf({ status, body }: WebhookAnswer): CallDecision {
     throw new GatewayError(
       'GW_ROUTER_STATUS',
       `Expected a status of 200 to 299 from the router but received ${status}`,
-      { status: 502 },
     );
   }
   if (body.trim() === '') return {};
@@ -24,6 +23,6 @@ export function decisionOf({ status, body }: WebhookAnswer): CallDecision {
       error instanceof TypeError
         ? error.message.replace('for the call', 'from the router')
         : 'Expected JSON from the router but received other text';
-    throw new GatewayError('GW_ROUTER_ANSWER', message, { status: 502 });
+    throw new GatewayError('GW_ROUTER_ANSWER', message);
   }
 }

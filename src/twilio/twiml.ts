@@ -125,9 +125,6 @@ export function createTransferTwiml(to: string): string {
     throw new GatewayError(
       'GW_TRANSFER_TO',
       'Expected an E.164 number or a SIP address for a transfer but received another text',
-      {
-        status: 400,
-      },
     );
   }
   return response.toString();
@@ -139,7 +136,5 @@ function checkCharacters(text: string, subject: string): void {
 }
 
 function invalid(what: string, subject: string, received: string): GatewayError {
-  return new GatewayError('GW_TWIML_INVALID', `Expected ${what} for ${subject} but received ${received}`, {
-    status: 400,
-  });
+  return new GatewayError('GW_TWIML_INVALID', `Expected ${what} for ${subject} but received ${received}`);
 }

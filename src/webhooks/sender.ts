@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js';
+import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import { VERSION } from '../version.js';
 import {
@@ -144,6 +145,6 @@ function failureOf({ code = '', message }: NodeJS.ErrnoException): GatewayError 
   );
 }
 
-function failure(code: `GW_${string}`, what: string, received: string): GatewayError {
-  return new GatewayError(code, `Expected ${what} for a webhook but received ${received}`, { status: 502 });
+function failure(code: ErrorCode, what: string, received: string): GatewayError {
+  return new GatewayError(code, `Expected ${what} for a webhook but received ${received}`);
 }

@@ -33,7 +33,7 @@ it('the package holds what a user needs to run it, and nothing of ours', () => {
     'src/events/README.md',
     'src/router/README.md',
     'src/bridge/local/README.md',
-    'src/ERRORS.md',
+    'docs/errors.md',
     'src/bridge/local/examples/agent.py',
     'src/simulator/fixtures/speech.wav',
   ]) {
@@ -44,7 +44,7 @@ it('the package holds what a user needs to run it, and nothing of ours', () => {
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!simulator\/fixtures|dashboard\/page|bridge\/local\/examples|(?:bridge\/stream|bridge\/local|dashboard|router|events|simulator|control)\/README|ERRORS\.md$)/.test(
+      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!simulator\/fixtures|dashboard\/page|bridge\/local\/examples|(?:bridge\/stream|bridge\/local|dashboard|router|events|simulator|control)\/README)/.test(
         path,
       ),
   );

@@ -274,7 +274,7 @@ function withoutStatusOfStream(error: unknown): unknown {
   if (!(error instanceof GatewayError)) return error;
   const { code, message } = error;
   const isOfStream = code === 'GW_STREAM_REFUSED' || code === 'GW_STREAM_UNAVAILABLE';
-  return isOfStream ? new GatewayError(code, message, { status: 502, cause: error }) : error;
+  return isOfStream ? new GatewayError(code, message, { cause: error }) : error;
 }
 
 /** @throws GatewayError `GW_STREAM_USER` for an id that Stream would refuse */
@@ -283,7 +283,6 @@ function checkUserId(id: string): void {
   throw new GatewayError(
     'GW_STREAM_USER',
     'Expected 1 to 255 of A-Z a-z 0-9 _ @ - for the id of a Stream user but received another text',
-    { status: 400 },
   );
 }
 
