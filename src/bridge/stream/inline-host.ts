@@ -1,7 +1,8 @@
 import type { Clock } from '../../clock.js';
-import { BlockClock } from './clock.js';
+import type { FrameClock } from '../../media/frame-clock.js';
 import type { MediaHost } from './media-host.js';
 import {
+  makeBlockClock,
   Participant,
   type ParticipantListener,
   type ParticipantRequest,
@@ -14,13 +15,13 @@ import { wrtcStack } from './wrtc.js';
 export class InlineHost implements MediaHost {
   private readonly participants = new Set<Participant>();
 
-  private readonly blockClock: BlockClock;
+  private readonly blockClock: FrameClock;
 
   constructor(
     clock: Clock,
     private readonly stack: RtcStack = wrtcStack,
   ) {
-    this.blockClock = new BlockClock(clock);
+    this.blockClock = makeBlockClock(clock);
   }
 
   async open(): Promise<void> {
