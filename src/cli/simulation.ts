@@ -16,7 +16,7 @@ import { RunProgress } from './progress.js';
 import { ReportFiles } from './report-files.js';
 import type { Shell } from './shell.js';
 import { SCRIPT_SECONDS, SECONDS, type SimulateFlags } from './simulate-flags.js';
-import { type Check, checksOf, type Expectations, verdictOf } from './verdict.js';
+import { type Criterion, checksOf, type Expectations, verdictOf } from './verdict.js';
 
 /** Runs it and tells of it; whether it passed. */
 export async function runSimulation(flags: SimulateFlags, shell: Shell): Promise<boolean> {
@@ -158,7 +158,7 @@ function expectationsOf(flags: SimulateFlags): Expectations {
   };
 }
 
-function detailsOf(checks: readonly Check[], outcome: Check['outcome']): string[] {
+function detailsOf(checks: readonly Criterion[], outcome: Criterion['outcome']): string[] {
   return checks.filter((check) => check.outcome === outcome).map(({ detail }) => detail);
 }
 

@@ -2,7 +2,7 @@ import { rfc2822 } from './rfc2822.js';
 import type { CallDirection, CallStatus } from './webhook.js';
 
 /** What the REST API knows of a call. */
-export interface CallFacts {
+export interface RestCall {
   readonly sid: string;
   readonly accountSid: string;
   readonly from: string;
@@ -18,7 +18,7 @@ export interface CallFacts {
 }
 
 /** A call in the JSON of Twilio's REST API. Source: twilio.com/docs/voice/api/call-resource#call-properties. */
-export function callResource(call: CallFacts): Record<string, unknown> {
+export function callResource(call: RestCall): Record<string, unknown> {
   const uri = `/2010-04-01/Accounts/${call.accountSid}/Calls/${call.sid}`;
   return {
     account_sid: call.accountSid,

@@ -241,7 +241,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'permit-kept',
     file: 'src/webhooks/delivery.ts',
-    from: "if (cause !== 'probe') this.permits.give();",
+    from: "if (cause !== 'probe') this.permits.release();",
     to: '',
     why: 'no event is delivered any more after the first sixteen',
   },
@@ -261,9 +261,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'our-fault-told-as-theirs',
-    file: 'src/errors.ts',
-    from: 'options.status ?? 500',
-    to: 'options.status ?? 400',
+    file: 'src/error-catalogue.ts',
+    from: 'STATUSES.get(code) ?? 500',
+    to: 'STATUSES.get(code) ?? 400',
     why: 'clients are told that a fault of ours is one of their request',
   },
   {

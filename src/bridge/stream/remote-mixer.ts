@@ -103,7 +103,7 @@ export class RemoteMixer {
       voice.blocks.push(samples, stamp);
       while (this.isMixDue()) this.emit(this.mixer.mix(this.voices), this.mixer.stamp);
     }
-    voice.tail?.hear(samples);
+    voice.tail?.pushFrame(samples);
   }
 
   /** Every voice has a block, or one has waited long enough. */

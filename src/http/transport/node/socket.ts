@@ -12,7 +12,7 @@ const NOTHING = Buffer.alloc(0);
 export const SWEEP_MS = 15_000;
 
 /** As much of a TCP or TLS connection as is used here. */
-export type Connection = Duplex & { readonly bytesRead: number };
+export type TcpConnection = Duplex & { readonly bytesRead: number };
 
 export class NodeSocket implements Socket {
   private isOpen = true;
@@ -23,7 +23,7 @@ export class NodeSocket implements Socket {
 
   constructor(
     private readonly ws: WebSocket,
-    private readonly connection: Connection,
+    private readonly connection: TcpConnection,
     private readonly route: SocketRoute<unknown>,
     private readonly data: unknown,
     onClosed: (socket: NodeSocket) => void,
