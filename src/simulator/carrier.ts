@@ -2,13 +2,12 @@ import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../clock.js';
-import type { NumberFacts } from './account-resource.js';
-import type { RestCall } from './call-resource.js';
 import { PhoneClock } from './clock.js';
 import type { DialMapping } from './dial.js';
 import { newSid } from './identifiers.js';
 import { type Callee, OutboundCall, type OutboundRequest } from './outbound-call.js';
 import { type PhoneOptions, SimulatedPhone } from './phone.js';
+import type { NumberFacts, RestCall } from './resources.js';
 import { CallsApi, type ManagedCall } from './rest.js';
 
 /** Ended calls that the REST API still answers for. */

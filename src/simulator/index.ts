@@ -2,7 +2,7 @@
  * Twilio's side of the wire, for tests, demonstrations and load against any Media Streams server.
  * @packageDocumentation
  */
-export type { NumberFacts } from './account-resource.js';
+
 export { type Alignment, type AlignmentOptions, align } from './alignment.js';
 export { AudioSource, FRAME_BYTES, FRAME_MS } from './audio.js';
 export { type InboundCallOptions, SimulatedTwilio, type SimulatedTwilioOptions } from './carrier.js';
@@ -38,6 +38,7 @@ export { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
 export type { Callee } from './outbound-call.js';
 export { type CallOutcome, type PhoneFaults, type PhoneOptions, SimulatedPhone } from './phone.js';
 export { PlayoutBuffer, type PlayoutBufferOptions, type PlayoutCounts } from './playout.js';
+export type { NumberFacts } from './resources.js';
 export { type Deed, parseScript, readScript, type Script, type ScriptStep } from './script.js';
 export { ScriptedCaller, type ScriptOutcome } from './scripted-caller.js';
 export { SimulatedStream, type SimulatedStreamEnd, type StreamFaults, type StreamOptions } from './stream.js';

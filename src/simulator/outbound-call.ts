@@ -1,11 +1,11 @@
 import type { Timer } from '../clock.js';
 import type { AudioSource } from './audio.js';
-import type { RestCall } from './call-resource.js';
 import type { PhoneClock } from './clock.js';
 import type { DialMapping } from './dial.js';
 import { newSid } from './identifiers.js';
 import type { LineProfile } from './line.js';
 import { type PhoneFaults, SimulatedPhone } from './phone.js';
+import type { RestCall } from './resources.js';
 import { type CallStatus, sendWebhook, statusParameters } from './webhook.js';
 
 /** What somebody who is called does. */

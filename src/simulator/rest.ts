@@ -1,9 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { GatewayError } from '../errors.js';
-import { accountResource, type NumberFacts, numbersPage } from './account-resource.js';
-import { callResource, type RestCall } from './call-resource.js';
 import type { OutboundRequest } from './outbound-call.js';
+import { accountResource, callResource, type NumberFacts, numbersPage, type RestCall } from './resources.js';
 
 const MAX_BODY_BYTES = 64 * 1024;
 const MAX_INLINE_TWIML = 4000;

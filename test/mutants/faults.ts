@@ -51,7 +51,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'transfer-prefix-short',
-    file: 'src/bridge/stream/transfer-rule.ts',
+    file: 'src/bridge/stream/command-rule.ts',
     from: 'number.slice(0, -1)',
     to: 'number.slice(0, -2)',
     why: 'a rule for +1555* lets callers be transferred to all of +155',

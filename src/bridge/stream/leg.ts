@@ -7,13 +7,12 @@ import type { Logger } from '../../telemetry/log.js';
 import type { AnsweredFacts, BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
 import type { Administration } from './administration.js';
 import type { CallName } from './call-name.js';
-import type { CommandRule } from './command-rule.js';
+import type { CommandRule, TransferRule } from './command-rule.js';
 import { Filler } from './filler.js';
 import type { MediaHost } from './media-host.js';
 import type { Departure, MutedBy, ParticipantListener, PlacedParticipant } from './participant.js';
 import { type PhoneCommand, type PhoneEvent, readCommand } from './phone-events.js';
 import { Tail } from './tail.js';
-import type { TransferRule } from './transfer-rule.js';
 
 export interface StreamLegOptions {
   readonly apiKey: string;
