@@ -35,7 +35,7 @@ const SAMPLE_MS = 1_000;
  * Decides whether a new call is taken, so that those who already talk are not hurt by it. Load closes at once and opens
  * late: at a limit, calls would otherwise be taken and refused in turns.
  */
-export class Admission {
+export class AdmissionControl {
   /** Calls turned away so far, by reason. */
   readonly refused = new Map<RefusalReason, number>();
   private readonly overload = new Overload();
@@ -98,6 +98,6 @@ export class Admission {
     const delay = maxLoopDelayMs === 0 ? 0 : this.gauges.loopDelayMs() / maxLoopDelayMs;
     const load = maxCpuPercent === 0 ? 0 : cpu / maxCpuPercent;
     if (delay > 1 || load > 1) this.overloadedBy = delay > 1 ? 'loop_delay' : 'cpu';
-    this.overload.note(Math.max(delay, load));
+    this.overload.sample(Math.max(delay, load));
   }
 }

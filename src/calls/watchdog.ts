@@ -10,7 +10,7 @@ export type StuckWay = 'silent' | 'ending';
  * Finds calls that are stuck: live ones from which nothing comes any more (Twilio sends audio as long as a call lasts, so
  * its end was lost), and ended ones whose end does not finish. Only time in which this process ran counts.
  */
-export class Watchdog {
+export class CallWatchdog {
   /** Calls found so far. */
   readonly found = new Map<StuckWay, number>([
     ['silent', 0],

@@ -39,12 +39,12 @@ export function isRegistryFault(error: unknown): boolean {
 }
 
 /** A Lua script, known to Redis by its digest. */
-export interface Script {
+export interface RedisScript {
   readonly text: string;
   readonly digest: string;
 }
 
-export function script(text: string): Script {
+export function script(text: string): RedisScript {
   return { text, digest: createHash('sha1').update(text).digest('hex') };
 }
 
@@ -57,7 +57,11 @@ export interface RedisCommands {
    * @throws GatewayError `GW_REGISTRY_DOWN` (503), or `GW_REGISTRY_ERROR` (503) where Redis answers with an error that has
    * nothing to do with how it is, e.g. because a key holds what is not ours
    */
-  run(script: Script, keys: readonly string[], values: readonly (string | number)[]): Promise<RedisValue>;
+  run(
+    script: RedisScript,
+    keys: readonly string[],
+    values: readonly (string | number)[],
+  ): Promise<RedisValue>;
   /**
    * Tells everybody who listens on a channel.
    * @returns how many do
@@ -184,7 +188,11 @@ export class RedisLink implements RedisCommands {
     client?.destroy();
   }
 
-  run(script: Script, keys: readonly string[], values: readonly (string | number)[]): Promise<RedisValue> {
+  run(
+    script: RedisScript,
+    keys: readonly string[],
+    values: readonly (string | number)[],
+  ): Promise<RedisValue> {
     return this.inTime((client) => this.runOn(client, script, keys, values));
   }
 
@@ -210,7 +218,7 @@ export class RedisLink implements RedisCommands {
 
   private async runOn(
     client: Client,
-    { text, digest }: Script,
+    { text, digest }: RedisScript,
     keys: readonly string[],
     values: readonly (string | number)[],
   ): Promise<RedisValue> {

@@ -49,7 +49,7 @@ export class CallRow {
   row(): string {
     const { call, stream } = this.session;
     stream.latencies.settle();
-    this.latency.look();
+    this.latency.sample();
     const { underruns, droppedIntake, droppedLead, droppedBackpressure, silenceDroppedMs, shortenedMs } =
       stream.counts();
     const dropped = FRAME_MS * (droppedIntake + droppedLead + droppedBackpressure);

@@ -459,7 +459,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private heard(count: number, stamp: IngressTime): void {
     if (isSampled(this.traffic.messagesIn)) {
       this.decoding = ingressTicksBetween(stamp, this.latencies.now());
-      this.latencies.note(STAGE.transcodeIn, this.decoding);
+      this.latencies.record(STAGE.transcodeIn, this.decoding);
     }
     this.noteJitter(count, stamp);
     this.traffic.framesIn += (info[1] as number) / FRAME_PAYLOAD_BYTES;
@@ -484,7 +484,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     if (this.latestAt !== NO_INGRESS_TIME) {
       const due = ((this.latestSamples * INGRESS_TICKS_PER_MICROSECOND * 1_000) / SAMPLES_PER_MS) | 0;
       const late = ingressTicksBetween(this.latestAt, stamp) - due;
-      this.latencies.note(STAGE.intakeJitter, late < 0 ? -late : late);
+      this.latencies.record(STAGE.intakeJitter, late < 0 ? -late : late);
     }
     this.latestAt = stamp;
     this.latestSamples = count;
@@ -493,7 +493,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** A frame goes to the leg: at once, or after waiting for it. */
   noteHandedOver(stamp: IngressTime): void {
     if (this.isPassing && !isSampled(this.traffic.messagesIn)) return;
-    this.latencies.note(STAGE.decodedLeg, ingressTicksBetween(stamp, this.latencies.now()) - this.decoding);
+    this.latencies.record(STAGE.decodedLeg, ingressTicksBetween(stamp, this.latencies.now()) - this.decoding);
   }
 
   /** Everything that is not a plain media message: readable, and rare. A bad one never ends the call. */

@@ -61,7 +61,7 @@ export interface PlayoutOptions {
 }
 
 /** To be run when so many frames have left the ring. */
-interface Waypoint {
+interface PlayoutPoint {
   at: number;
   readonly done: () => void;
 }
@@ -122,7 +122,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   private flushAsked = false;
   /** Frames that left the ring, whichever way. */
   private gone = 0;
-  private waypoints: Waypoint[] = [];
+  private waypoints: PlayoutPoint[] = [];
   private closed = false;
   /** When the frame that is sent began to wait. */
   private since = 0;
@@ -378,7 +378,7 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   private passWaypoints(): void {
     while (this.waypoints[0] !== undefined && this.waypoints[0].at <= this.gone) {
-      (this.waypoints.shift() as Waypoint).done();
+      (this.waypoints.shift() as PlayoutPoint).done();
     }
   }
 

@@ -9,7 +9,7 @@ import type { Logger } from '../telemetry/log.js';
 import type { Metric } from '../telemetry/metrics.js';
 import type { Refusal } from '../twilio/twiml.js';
 import { Delivery } from '../webhooks/delivery.js';
-import { isPassingStatus, type WebhookAnswer, WebhookSender } from '../webhooks/sender.js';
+import { type DeliveryAnswer, isPassingStatus, WebhookSender } from '../webhooks/sender.js';
 import { secretsOf } from '../webhooks/signature.js';
 import { decisionOf } from './answer.js';
 import { questionOf } from './question.js';
@@ -184,7 +184,7 @@ export class CallRouter {
 }
 
 /** Whether another try may go well. */
-function isPassing(answer: WebhookAnswer | GatewayError): boolean {
+function isPassing(answer: DeliveryAnswer | GatewayError): boolean {
   return answer instanceof Error
     ? answer.code !== 'GW_WEBHOOK_ANSWER_TOO_LARGE'
     : isPassingStatus(answer.status);

@@ -51,7 +51,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'transfer-prefix-short',
-    file: 'src/bridge/stream/transfer-rule.ts',
+    file: 'src/bridge/stream/command-rule.ts',
     from: 'number.slice(0, -1)',
     to: 'number.slice(0, -2)',
     why: 'a rule for +1555* lets callers be transferred to all of +155',
@@ -241,7 +241,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'permit-kept',
     file: 'src/webhooks/delivery.ts',
-    from: "if (cause !== 'probe') this.permits.give();",
+    from: "if (cause !== 'probe') this.permits.release();",
     to: '',
     why: 'no event is delivered any more after the first sixteen',
   },
@@ -261,9 +261,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'our-fault-told-as-theirs',
-    file: 'src/errors.ts',
-    from: 'options.status ?? 500',
-    to: 'options.status ?? 400',
+    file: 'src/error-catalogue.ts',
+    from: 'STATUSES.get(code) ?? 500',
+    to: 'STATUSES.get(code) ?? 400',
     why: 'clients are told that a fault of ours is one of their request',
   },
   {

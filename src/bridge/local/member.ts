@@ -28,7 +28,7 @@ export class RoomMember implements Turn {
   }
 
   write(frame: Int16Array, stamp: number): void {
-    if (!this.hasLeft) this.room.take(this, frame, stamp);
+    if (!this.hasLeft) this.room.pushFrame(this, frame, stamp);
   }
 
   /** Leaves; idempotent. */

@@ -28,7 +28,7 @@ export class Monitor {
   }
 
   /** Takes a member's frame. */
-  take(member: RoomMember, frame: Int16Array, stamp: number): void {
+  pushFrame(member: RoomMember, frame: Int16Array, stamp: number): void {
     if (this.listeners.length === 0) return;
     const voice = this.voiceOf(member);
     if (voice === undefined) return;
@@ -38,7 +38,7 @@ export class Monitor {
   }
 
   /** A member says nothing for now: nobody waits for it. */
-  rest(member: RoomMember): void {
+  stopWaitingFor(member: RoomMember): void {
     const voice = this.voiceOf(member);
     if (voice !== undefined) voice.talks = false;
   }

@@ -94,8 +94,8 @@ export class Room {
   }
 
   /** Takes a member's frame. */
-  take(member: RoomMember, frame: Int16Array, stamp: number): void {
-    this.monitor.take(member, frame, stamp);
+  pushFrame(member: RoomMember, frame: Int16Array, stamp: number): void {
+    this.monitor.pushFrame(member, frame, stamp);
     if (this.liveCount() < 3) {
       this.partnerOf(member)?.ear.write(frame, stamp);
       return;

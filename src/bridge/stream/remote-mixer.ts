@@ -105,7 +105,7 @@ export class RemoteMixer {
       voice.queue.push(samples, stamp);
       while (isMixDue(this.voices, PATIENCE_BLOCKS)) this.mix();
     }
-    voice.tail?.hear(samples);
+    voice.tail?.pushFrame(samples);
   }
 
   private mix(): void {
