@@ -398,9 +398,9 @@ export class Participant implements PlacedParticipant {
 
   /** Waits until what the phone says reaches the media server, and what is said to it reaches it, for a while. */
   private async mediaPath(call: Call): Promise<void> {
-    const deadline = this.clock.ran() + MEDIA_TIMEOUT_MS;
+    const deadline = this.clock.runningMs() + MEDIA_TIMEOUT_MS;
     let isHeard = false;
-    while (this.clock.ran() < deadline) {
+    while (this.clock.runningMs() < deadline) {
       this.checkWanted();
       isHeard ||= await isConnected(call.publisher);
       if (isHeard && (!hasSpeakers(call) || (await isConnected(call.subscriber)))) return;
