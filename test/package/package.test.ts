@@ -32,9 +32,9 @@ it('the package holds what a user needs to run it, and nothing of ours', () => {
     'src/dashboard/page/index.html',
     'docs/events.md',
     'docs/router.md',
-    'src/bridge/local/README.md',
+    'docs/agents.md',
     'src/ERRORS.md',
-    'src/bridge/local/examples/agent.py',
+    'docs/examples/agent.py',
     'src/simulator/fixtures/speech.wav',
   ]) {
     expect(paths).toContain(needed);
@@ -44,7 +44,7 @@ it('the package holds what a user needs to run it, and nothing of ours', () => {
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!simulator\/fixtures|dashboard\/page|bridge\/local\/examples|(?:bridge\/stream|bridge\/local|dashboard)\/README|ERRORS\.md$)/.test(
+      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!simulator\/fixtures|dashboard\/page|dashboard\/README|ERRORS\.md$)/.test(
         path,
       ),
   );
