@@ -407,7 +407,7 @@ describe('trunkline simulate', () => {
 });
 
 describe('its documentation', () => {
-  const readme = readFileSync(new URL('../../src/simulator/README.md', import.meta.url), 'utf8');
+  const readme = readFileSync(new URL('../../docs/simulator.md', import.meta.url), 'utf8');
   const flagsIn = (text: string) => new Set(text.match(/--[a-z][a-z0-9-]+/g));
 
   it('names no flag that is not there, and help none that is not documented', async () => {

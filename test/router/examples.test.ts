@@ -12,7 +12,7 @@ import { freePort } from '../support/port.js';
 import { SECRET } from '../support/receiver.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const README = readFileSync(join(ROOT, 'src/router/README.md'), 'utf8');
+const README = readFileSync(join(ROOT, 'docs/router.md'), 'utf8');
 
 /** The first example in a language, word for word. */
 function example(language: string): string {
