@@ -26,6 +26,7 @@ afterEach(async () => {
 export class ExampleServer {
   /** What it printed. */
   said = '';
+  private errors = '';
 
   private constructor(
     /** Where it listens. */
@@ -34,7 +35,8 @@ export class ExampleServer {
     private readonly folder: string,
     private readonly child: ChildProcess,
   ) {
-    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (this.said += chunk));
+    child.stdout?.on('data', (chunk) => (this.said += chunk));
+    child.stderr?.on('data', (chunk) => (this.errors += chunk));
   }
 
   /** @param secret its `WEBHOOK_SECRET` */
@@ -59,7 +61,7 @@ export class ExampleServer {
     const server = new ExampleServer(`http://127.0.0.1:${port}`, code, folder, child);
     open.push(server);
     while (!(await listens(port))) {
-      if (child.exitCode !== null) throw new Error(`the example ended: ${server.said}`);
+      if (child.exitCode !== null) throw new Error(`the example ended: ${server.errors}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     return server;
