@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { programFor } from '../../src/cli/command-line.js';
@@ -11,7 +11,7 @@ import { ajv, paths } from '../support/documented.js';
 import { startGateway } from '../support/gateway.js';
 import { InstalledProject, manifest, ROOT } from '../support/installed.js';
 import { needs } from '../support/needs.js';
-import { type ShellCommand, shellCommands } from '../support/shell-commands.js';
+import { shellCommands } from '../support/shell-commands.js';
 import { blocks, PAGES, type Snippet, snippets } from '../support/snippets.js';
 
 const all = PAGES.flatMap(blocks);

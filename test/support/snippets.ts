@@ -30,9 +30,9 @@ export const PAGES: readonly string[] = [
 /** All fenced blocks of a page. */
 export function blocks(page: string): Snippet[] {
   const text = readFileSync(join(ROOT, page), 'utf8');
-  return [...text.matchAll(FENCE)].map(({ index, ...found }) => {
-    const [all, marker, note = '', indent = '', language = '', code = ''] = Object.values(found);
-    const before = text.slice(0, index + (all ?? '').indexOf('```'));
+  return [...text.matchAll(FENCE)].map((found) => {
+    const [all, marker, note = '', indent = '', language = '', code = ''] = found;
+    const before = text.slice(0, found.index + all.indexOf(`${indent}\`\`\``));
     return {
       page,
       line: before.split('\n').length,
