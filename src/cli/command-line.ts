@@ -33,7 +33,8 @@ export async function runCommandLine(args: readonly string[], options?: ShellOpt
   }
 }
 
-function programFor(shell: Shell): Command {
+/** All commands, without their work done: for tests of what pages say. */
+export function programFor(shell: Shell): Command {
   const program = new Command('trunkline')
     .description('Phone-audio gateway: Twilio calls in and out, their audio as 48 kHz PCM.')
     .version(VERSION, '-V, --version', 'output the version, the core that audio runs on, and what serves')
@@ -70,7 +71,7 @@ async function coreLine(): Promise<string> {
 /** What would serve; loaded only where somebody asks. */
 async function serverLine(env: NodeJS.ProcessEnv): Promise<string> {
   const { chooseTransport } = await import('../http/transport/choice.js');
-  const { SERVERS } = await import('../http/transport/servers.js');
+  const { SERVERS } = await import('../http/transport/transport.js');
   const { name, origin } = chooseTransport(SERVERS.find((server) => server === env.SERVER));
   return `${name} server: ${origin}`;
 }

@@ -62,13 +62,13 @@ export class Transfers {
     const { callId, callSid } = session.call;
     const { callerId, ringSeconds, limitSeconds } = request;
     const twiml = createVerbsTwiml([{ dial, ...present({ callerId, ringSeconds, limitSeconds }) }]);
-    if (session.leaveTo(twiml)) return;
+    if (session.redirectTo(twiml)) return;
     if (rest === undefined || callSid === undefined) {
       const message = 'Transfers to a number or SIP address need TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN';
       throw new GatewayError('GW_TRANSFER_IMPOSSIBLE', message);
     }
     try {
-      await session.leaveWith(rest.redirect(callSid, twiml));
+      await session.endAfterRedirect(rest.redirect(callSid, twiml));
     } catch (error) {
       // Twilio rejects a transfer of a call that has ended.
       throw session.call.state === 'ended' ? callEnded(callId) : error;
