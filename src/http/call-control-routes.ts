@@ -22,7 +22,7 @@ async function requestOf(name: OperationName, context: RequestContext): Promise<
   }
   const request = await context.readJson();
   if (typeof request === 'object' && request !== null && 'wav' in request) {
-    throw new GatewayError('GW_BAD_REQUEST', 'A WAV file must be a body of its own, of type audio/wav');
+    throw new GatewayError('GW_BAD_REQUEST', 'Expected an audio/wav body for a WAV file but received JSON');
   }
   return request;
 }
