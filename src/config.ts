@@ -17,7 +17,7 @@ export interface Config {
    * In the environment: `STREAM_STATUS`.
    */
   readonly streamStatus: boolean;
-  /** Address to listen on. Default: `127.0.0.1`. In the environment: `HOST`. */
+  /** Where the gateway listens. Default: `127.0.0.1`. In the environment: `HOST`. */
   readonly host: string;
   /** Port to listen on; 0 picks a free one. 0 to 65535. Default: `3000`. In the environment: `PORT`. */
   readonly port: number;

@@ -2,8 +2,8 @@ import { isCommander } from './bridge/stream/command-rule.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { isNetwork } from './http/strangers.js';
 import { SERVERS } from './http/transport/servers.js';
+import { DEFAULT_LEAD_MS } from './media/frame.js';
 import { TRANSCODERS } from './media/transcoders.js';
-import { DEFAULT_LEAD_MS } from './phone/playout.js';
 import {
   choice,
   type Format,
@@ -15,7 +15,6 @@ import {
   setting,
   text,
 } from './setting.js';
-import { LOG_LEVELS } from './telemetry/log.js';
 import { isPublicUrl } from './twilio/public-url.js';
 import { isWebhookSecret } from './webhooks/signature.js';
 
@@ -115,7 +114,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       option: 'host',
       default: '127.0.0.1',
       isFixedInChart: true,
-      meaning: 'Address to listen on.',
+      meaning: 'Where the gateway listens.',
     }),
     PORT: setting(number(0, 65_535), {
       option: 'port',
@@ -176,7 +175,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       isReloadable: true,
       meaning: 'Bearer key of `/metrics`. Without it anybody may read them.',
     }),
-    LOG_LEVEL: setting(choice(LOG_LEVELS), {
+    LOG_LEVEL: setting(choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']), {
       option: 'logLevel',
       default: 'info',
       isReloadable: true,
