@@ -198,9 +198,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'unmuted-undocumented',
-    file: 'src/http/openapi/schemas.ts',
-    from: 'enum: [...VOICES, null]',
-    to: 'enum: [...VOICES]',
+    file: 'src/control/operations.ts',
+    from: 'z.enum(VOICES).nullable()',
+    to: 'z.enum(VOICES) as z.ZodType',
     why: 'a client made from the API description refuses the answer to an unmute',
   },
   {
