@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 import { describe, expected } from '../errors.js';
-import { bytesOf, numberOf, pcmOf, stringOf } from './arguments.js';
+import { bytesLength, bytesOf, numberOf, pcmLength, pcmOf, stringOf } from './arguments.js';
 import {
   type Core,
   type DtmfGenerator,
@@ -91,34 +91,32 @@ export function checkedCore(raw: RawCore): Core {
     decodeAlaw: expander(raw.decodeAlaw),
     encodeAlaw: compressor(raw.encodeAlaw),
     decodeBase64(text, out) {
-      bytesOf(text, 'text');
-      bytesOf(out, 'out');
-      checkRoom(Math.floor(text.length / 4) * 3, out.length, 'bytes');
+      const length = bytesLength(text, 'text');
+      checkRoom(Math.floor(length / 4) * 3, bytesLength(out, 'out'), 'bytes');
       return raw.decodeBase64(text, out);
     },
     encodeBase64(bytes, out) {
-      bytesOf(bytes, 'bytes');
-      bytesOf(out, 'out');
-      const length = Math.ceil(bytes.length / 3) * 4;
-      checkRoom(length, out.length, 'bytes');
+      const length = Math.ceil(bytesLength(bytes, 'bytes') / 3) * 4;
+      checkRoom(length, bytesLength(out, 'out'), 'bytes');
       raw.encodeBase64(bytes, out);
       return length;
     },
     mixMinus(inputs, active, outputs) {
-      checkMembers(inputs, active, outputs, 'outputs');
-      checkLength(inputs.length, outputs.length, 'outputs');
+      const samples = pcmLength(inputs, 'inputs');
+      checkMix(samples, bytesLength(active, 'active'), samples, pcmLength(outputs, 'outputs'), 'outputs');
       raw.mixMinus(inputs, active, outputs);
     },
     mix(inputs, active, output) {
-      checkMembers(inputs, active, output, 'output');
-      checkLength(inputs.length / active.length, output.length, 'output');
+      const samples = pcmLength(inputs, 'inputs');
+      const members = bytesLength(active, 'active');
+      checkMix(samples, members, samples / members, pcmLength(output, 'output'), 'output');
       raw.mix(inputs, active, output);
     },
     shorten(pcm, most) {
-      pcmOf(pcm, 'pcm');
+      const samples = pcmLength(pcm, 'pcm');
       numberOf(most, 'most');
-      if (pcm.length < MIN_SHORTENED || pcm.length > MAX_SHORTENED) {
-        throw rangeError(`${MIN_SHORTENED} to ${MAX_SHORTENED} samples`, 'pcm', `${pcm.length} samples`);
+      if (samples < MIN_SHORTENED || samples > MAX_SHORTENED) {
+        throw rangeError(`${MIN_SHORTENED} to ${MAX_SHORTENED} samples`, 'pcm', `${samples} samples`);
       }
       // No number is too large, and NaN is too small.
       return raw.shorten(pcm, most >= MIN_PERIOD ? Math.min(most, MAX_PERIOD) : 0);
@@ -179,7 +177,7 @@ function transcoderClass(raw: RawCore): Core['Transcoder'] {
 
     transmit(pcm: Int16Array): number {
       const open = this.#raw ?? closed();
-      const { length } = pcmOf(pcm, 'pcm');
+      const length = pcmLength(pcm, 'pcm');
       if (!this.#isBound) throw unbound();
       if (length === 0 || length > MAX_TRANSMIT || length % 6 !== 0) {
         throw rangeError(`a multiple of 6 from 6 to ${MAX_TRANSMIT} samples`, 'pcm', `${length} samples`);
@@ -189,24 +187,22 @@ function transcoderClass(raw: RawCore): Core['Transcoder'] {
 
     decode(payload: Uint8Array, out: Int16Array): number {
       const open = this.#raw ?? closed();
-      bytesOf(payload, 'payload');
-      pcmOf(out, 'out');
-      if (payload.length % this.#width !== 0) {
-        throw rangeError('a multiple of 2 bytes', 'payload', `${payload.length} bytes`);
-      }
-      const samples = (6 * payload.length) / this.#width;
-      checkRoom(samples, out.length, 'samples');
+      const bytes = bytesLength(payload, 'payload');
+      const room = pcmLength(out, 'out');
+      if (bytes % this.#width !== 0) throw rangeError('a multiple of 2 bytes', 'payload', `${bytes} bytes`);
+      const samples = (6 * bytes) / this.#width;
+      checkRoom(samples, room, 'samples');
       open.decode(payload, out);
       return samples;
     }
 
     encode(pcm: Int16Array, out: Uint8Array): number {
       const open = this.#raw ?? closed();
-      pcmOf(pcm, 'pcm');
-      bytesOf(out, 'out');
-      checkSixths(pcm);
-      const bytes = (pcm.length / 6) * this.#width;
-      checkRoom(bytes, out.length, 'bytes');
+      const samples = pcmLength(pcm, 'pcm');
+      const room = bytesLength(out, 'out');
+      checkSixths(samples);
+      const bytes = (samples / 6) * this.#width;
+      checkRoom(bytes, room, 'bytes');
       open.encode(pcm, out);
       return bytes;
     }
@@ -225,11 +221,11 @@ function resamplerClass(raw: RawCore, direction: 'up' | 'down'): new () => Resam
 
     process(pcm: Int16Array, out: Int16Array): number {
       const resampler = this.#raw;
-      pcmOf(pcm, 'pcm');
-      pcmOf(out, 'out');
-      if (!isUp) checkSixths(pcm);
-      const samples = isUp ? 6 * pcm.length : pcm.length / 6;
-      checkRoom(samples, out.length, 'samples');
+      const length = pcmLength(pcm, 'pcm');
+      const room = pcmLength(out, 'out');
+      if (!isUp) checkSixths(length);
+      const samples = isUp ? 6 * length : length / 6;
+      checkRoom(samples, room, 'samples');
       resampler.process(pcm, out);
       return samples;
     }
@@ -271,21 +267,19 @@ function dtmfClass(raw: RawCore): new () => DtmfGenerator {
 
 function expander(decode: RawCore['decodeMulaw']): Core['decodeMulaw'] {
   return (bytes, out) => {
-    bytesOf(bytes, 'bytes');
-    pcmOf(out, 'out');
-    checkRoom(bytes.length, out.length, 'samples');
+    const samples = bytesLength(bytes, 'bytes');
+    checkRoom(samples, pcmLength(out, 'out'), 'samples');
     decode(bytes, out);
-    return bytes.length;
+    return samples;
   };
 }
 
 function compressor(encode: RawCore['encodeMulaw']): Core['encodeMulaw'] {
   return (pcm, out) => {
-    pcmOf(pcm, 'pcm');
-    bytesOf(out, 'out');
-    checkRoom(pcm.length, out.length, 'bytes');
+    const samples = pcmLength(pcm, 'pcm');
+    checkRoom(samples, bytesLength(out, 'out'), 'bytes');
     encode(pcm, out);
-    return pcm.length;
+    return samples;
   };
 }
 
@@ -306,29 +300,23 @@ function rangeError(what: string, subject: string, received: string): RangeError
 }
 
 /** 48 kHz samples that are whole ones at 8 kHz. */
-function checkSixths(pcm: Int16Array): void {
-  if (pcm.length % 6 !== 0) throw rangeError('a multiple of 6 samples', 'pcm', `${pcm.length} samples`);
+function checkSixths(samples: number): void {
+  if (samples % 6 !== 0) throw rangeError('a multiple of 6 samples', 'pcm', `${samples} samples`);
 }
 
 function checkRoom(needed: number, room: number, unit: string): void {
   if (room < needed) throw rangeError(`room for ${needed} ${unit}`, 'out', `${room} ${unit}`);
 }
 
-function checkLength(wanted: number, length: number, subject: string): void {
-  if (length !== wanted) throw rangeError(`${wanted} samples`, subject, `${length} samples`);
-}
-
-/** The inputs must hold as many samples of each member. */
-function checkMembers(inputs: Int16Array, active: Uint8Array, out: Int16Array, subject: string): void {
-  const samples = pcmOf(inputs, 'inputs').length;
-  const members = bytesOf(active, 'active').length;
-  pcmOf(out, subject);
+/** The inputs must hold as many samples of each member, and the output must be exactly as long as `wanted`. */
+function checkMix(samples: number, members: number, wanted: number, length: number, subject: string): void {
   if (members === 0 || members > MAX_MEMBERS) {
     throw rangeError(`1 to ${MAX_MEMBERS} members`, 'active', `${members} members`);
   }
   if (samples % members !== 0) {
     throw rangeError(`a multiple of ${members} samples`, 'inputs', `${samples} samples`);
   }
+  if (length !== wanted) throw rangeError(`${wanted} samples`, subject, `${length} samples`);
 }
 
 /** Milliseconds of a tone, or of the pause after it, as samples. */

@@ -304,8 +304,8 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'room-for-half',
     file: 'src/media/checked-core.ts',
-    from: 'const bytes = (pcm.length / 6) * this.#width;',
-    to: 'const bytes = pcm.length / 6;',
+    from: 'const bytes = (samples / 6) * this.#width;',
+    to: 'const bytes = samples / 6;',
     why: 'linear audio is written beyond the memory of whoever encodes it',
   },
   {
