@@ -26,7 +26,7 @@ export type { CallDecision, PhoneCall, PrepareCallHook } from './calls/decision.
 export type { PlaceCallRequest } from './calls/place-call.js';
 export { TwilioCallRegistry, TwilioCallRegistry as CallRegistry } from './calls/registry.js';
 export type { CallResult } from './calls/result.js';
-export { Clock, type Patience, systemClock, type Timer } from './clock.js';
+export { Clock, systemClock, type Timeout, type Timer } from './clock.js';
 export { type Config, readConfig } from './config.js';
 export type { PlayEnd, PlayResult } from './control/call-audio.js';
 export type { Controls, PlayStarted, Transferred } from './control/controls.js';

@@ -2,10 +2,10 @@ import type { Clock, Timer } from '../clock.js';
 import { Overload } from '../telemetry/overload.js';
 
 /** Why a new call is turned away. */
-export type Closure = 'draining' | 'full' | 'media' | 'descriptors' | 'loop_delay' | 'cpu';
+export type BusyReason = 'draining' | 'full' | 'media' | 'descriptors' | 'loop_delay' | 'cpu';
 
 /** Why a call was turned away: also because the nodes of a fleet could not be told of it. */
-export type RefusalReason = Closure | 'registry';
+export type RefusalReason = BusyReason | 'registry';
 
 export interface AdmissionLimits {
   /** Calls at a time, ringing ones included. */
@@ -69,7 +69,7 @@ export class AdmissionControl {
   }
 
   /** Why no new call is taken; `undefined` while they are. */
-  get closure(): Closure | undefined {
+  get busyReason(): BusyReason | undefined {
     if (this.gauges.isDraining()) return 'draining';
     if (this.gauges.activeCalls() >= this.limits.maxCalls) return 'full';
     if (this.gauges.isBridgeOverloaded()) return 'media';
@@ -77,11 +77,11 @@ export class AdmissionControl {
     return this.overload.isOn ? this.overloadedBy : undefined;
   }
 
-  /** As {@link closure}, for a call that is there: one that is turned away counts. */
-  refuse(): Closure | undefined {
-    const { closure } = this;
-    if (closure !== undefined) this.noteRefused(closure);
-    return closure;
+  /** As {@link busyReason}, for a call that is there: one that is turned away counts. */
+  refuse(): BusyReason | undefined {
+    const { busyReason } = this;
+    if (busyReason !== undefined) this.noteRefused(busyReason);
+    return busyReason;
   }
 
   noteRefused(reason: RefusalReason): void {

@@ -33,7 +33,8 @@ export async function runCommandLine(args: readonly string[], options?: ShellOpt
   }
 }
 
-function programFor(shell: Shell): Command {
+/** All commands, without their work done: for tests of what pages say. */
+export function programFor(shell: Shell): Command {
   const program = new Command('trunkline')
     .description('Phone-audio gateway: Twilio calls in and out, their audio as 48 kHz PCM.')
     .version(VERSION, '-V, --version', 'output the version, the core that audio runs on, and what serves')

@@ -54,7 +54,7 @@ export class CallRow {
       stream.counts();
     const dropped = FRAME_MS * (droppedIntake + droppedLead + droppedBackpressure);
     const { p50Us, p99Us } = this.latency;
-    const [levelIn, levelOut] = [this.levels.in.read(), this.levels.out.read()];
+    const [levelIn, levelOut] = [this.levels.in.readLevel(), this.levels.out.readLevel()];
     const numbers = [
       call.startedAt.getTime(),
       rounded(levelIn),

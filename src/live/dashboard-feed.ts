@@ -104,7 +104,7 @@ export class DashboardFeed {
       node: fleet?.node ?? node,
       calls: activeCalls,
       maxCalls: admission.maxCalls,
-      closure: admission.closure ?? null,
+      closure: admission.busyReason ?? null,
       refused: Object.fromEntries(admission.refused),
       loopDelayMs: eventLoopDelay.recentMs,
       cpuPercent: this.cpuPercent(),

@@ -71,12 +71,12 @@ export class PhoneSender implements PlayoutLine {
         latencies.record(STAGE.playoutLead, leadUs * INGRESS_TICKS_PER_MICROSECOND);
       }
     }
-    this.levels?.out.take(frame);
-    this.tap?.sent(frame, leadUs / 1_000);
+    this.levels?.out.sampleLevel(frame);
+    this.tap?.phoneAudio(frame, leadUs / 1_000);
   }
 
   /** Sends a mark or a clear. Never dropped: a socket that is too full for it is cut by the server. */
-  control(command: MarkMessage | ClearMessage): void {
+  sendControl(command: MarkMessage | ClearMessage): void {
     this.socket?.send(JSON.stringify(command));
   }
 

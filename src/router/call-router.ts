@@ -112,7 +112,7 @@ export class CallRouter {
     const begun = this.clock.now();
     let outcome: Outcome = 'call-ended';
     try {
-      const decision = await this.ask(call, signal);
+      const decision = await this.queryRouter(call, signal);
       outcome = 'answered';
       return decision;
     } catch (error) {
@@ -148,15 +148,15 @@ export class CallRouter {
     this.sender.close();
   }
 
-  private async ask(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
+  private async queryRouter(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
     const message = { id: `msg_${randomUUID()}`, body: JSON.stringify(questionOf(call)) };
-    const until = this.clock.ran() + DEADLINE_MS;
+    const until = this.clock.runningMs() + DEADLINE_MS;
     for (let tries = 1; ; tries++) {
-      const left = until - this.clock.ran();
+      const left = until - this.clock.runningMs();
       const timeoutMs = Math.min(this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS, left);
       const answer = await this.sender.post(message, timeoutMs, signal).catch((error: GatewayError) => error);
       signal.throwIfAborted();
-      const isLast = tries === TRIES || until - this.clock.ran() < 2 * PAUSE_MS;
+      const isLast = tries === TRIES || until - this.clock.runningMs() < 2 * PAUSE_MS;
       if (isLast || !isPassing(answer)) {
         if (answer instanceof Error) throw answer;
         return decisionOf(answer);

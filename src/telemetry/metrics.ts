@@ -21,7 +21,7 @@ export interface MetricsSource {
   readonly admission: {
     readonly maxCalls: number;
     /** Why no calls are taken, if so. */
-    readonly closure: string | undefined;
+    readonly busyReason: string | undefined;
     /** Calls turned away by reason. */
     readonly refused: ReadonlyMap<string, number>;
   };
@@ -77,7 +77,9 @@ export class Metrics {
       gauge('draining', '1 while no new calls are taken', () => (source.draining ? 1 : 0)),
       counter('calls_ended_total', 'Ended calls by cause', () => source.endedCalls, 'cause'),
       gauge('calls_max', 'Most calls at a time', () => admission.maxCalls),
-      gauge('admission_open', '1 while new calls are taken', () => (admission.closure === undefined ? 1 : 0)),
+      gauge('admission_open', '1 while new calls are taken', () =>
+        admission.busyReason === undefined ? 1 : 0,
+      ),
       counter('calls_result_total', 'Ended calls by whose doing it was', () => source.results, 'result'),
       counter('calls_refused_total', 'Calls turned away, by reason', () => admission.refused, 'reason'),
       counter('calls_stuck_total', 'Calls found stuck, by the way they were', () => source.stuckCalls, 'why'),

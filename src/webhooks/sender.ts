@@ -68,7 +68,7 @@ export class WebhookSender {
     const { clock } = this.options;
     const limitMs = Math.max(1, Math.round(timeoutMs));
     const cut = new AbortController();
-    const late = clock.patience(limitMs, () =>
+    const late = clock.timeout(limitMs, () =>
       cut.abort(failure('GW_WEBHOOK_TIMEOUT', `an answer within ${limitMs} ms`, 'none')),
     );
     // A signal may live as long as the process: nothing is left at it.

@@ -407,7 +407,7 @@ describe('trunkline simulate', () => {
 });
 
 describe('its documentation', () => {
-  const readme = readFileSync(new URL('../../src/simulator/README.md', import.meta.url), 'utf8');
+  const readme = readFileSync(new URL('../../docs/simulator.md', import.meta.url), 'utf8');
   const flagsIn = (text: string) => new Set(text.match(/--[a-z][a-z0-9-]+/g));
 
   it('names no flag that is not there, and help none that is not documented', async () => {
@@ -419,7 +419,7 @@ describe('its documentation', () => {
   });
 
   it('has a script and a profile that can be read', () => {
-    const text = /# order\.txt\n([\s\S]*?)\n\n/.exec(readme)?.[1] ?? '';
+    const text = /# order\.txt\n([\s\S]*?)\n```/.exec(readme)?.[1] ?? '';
     writeWav(file('order.wav'), new Int16Array(160));
     expect(parseScript(text, 'order.txt', folder).steps.map((step) => step.does)).toEqual([
       'wait for sound',

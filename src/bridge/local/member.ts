@@ -1,7 +1,10 @@
 import type { FrameSink } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
-import { PATIENCE_FRAMES, type Turn } from './mix-turn.js';
+import type { Turn } from '../mix-turn.js';
 import type { Room } from './room.js';
+
+/** A member this many frames ahead of another no longer waits for it. */
+export const PATIENCE_FRAMES = 2;
 
 /** Where a member hears the others. */
 export interface RoomEar extends FrameSink {

@@ -1,4 +1,4 @@
-import type { Clock, Patience, Timer } from '../../clock.js';
+import type { Clock, Timeout, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { FrameClock } from '../../media/frame-clock.js';
 import type { MarkEcho } from '../../phone/marks.js';
@@ -80,8 +80,8 @@ export class StreamLeg implements BridgeLeg {
   private attempts = 0;
   private lostAt: number;
   private retry: Timer | undefined;
-  private alone: Patience | undefined;
-  private joinPatience: Patience | undefined;
+  private alone: Timeout | undefined;
+  private joinPatience: Timeout | undefined;
   /** Whether it is to be seen in its call, and somebody waits for that. */
   private isPresent = false;
   private others = 0;
@@ -203,7 +203,7 @@ export class StreamLeg implements BridgeLeg {
     this.joinPatience?.cancel();
     this.joinPatience = this.isClosed
       ? undefined
-      : this.options.clock.patience(this.options.joinMs, () => this.fail(reason));
+      : this.options.clock.timeout(this.options.joinMs, () => this.fail(reason));
   }
 
   private unlimitJoin(): void {
@@ -385,7 +385,7 @@ export class StreamLeg implements BridgeLeg {
     const isAlone = this.others === 0;
     this.filler.play(isAlone && this.options.comfortNoise ? 'comfort-noise' : undefined);
     if (!isAlone) return;
-    this.alone = this.options.clock.patience(this.options.aloneMs, () => {
+    this.alone = this.options.clock.timeout(this.options.aloneMs, () => {
       if (!this.line.isLive) {
         // Whoever is being called still has to answer.
         this.waitForOthers();

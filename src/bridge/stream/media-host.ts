@@ -1,6 +1,7 @@
 import type { Clock } from '../../clock.js';
-import { BlockClock } from './clock.js';
+import type { FrameClock } from '../../media/frame-clock.js';
 import {
+  makeBlockClock,
   Participant,
   type ParticipantListener,
   type ParticipantRequest,
@@ -25,13 +26,13 @@ export interface MediaHost {
 export class InlineHost implements MediaHost {
   private readonly participants = new Set<Participant>();
 
-  private readonly blockClock: BlockClock;
+  private readonly blockClock: FrameClock;
 
   constructor(
     clock: Clock,
     private readonly stack: RtcStack = wrtcStack,
   ) {
-    this.blockClock = new BlockClock(clock);
+    this.blockClock = makeBlockClock(clock);
   }
 
   async open(): Promise<void> {

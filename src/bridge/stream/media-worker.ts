@@ -1,9 +1,8 @@
 import { Socket } from 'node:net';
 import { systemClock } from '../../clock.js';
 import { EventLoopDelay } from '../../telemetry/event-loop-delay.js';
-import { BlockClock } from './clock.js';
 import { FramePipe } from './frame-pipe.js';
-import { Participant, type ParticipantListener } from './participant.js';
+import { makeBlockClock, Participant, type ParticipantListener } from './participant.js';
 import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
 import { wrtcStack } from './wrtc.js';
 
@@ -20,7 +19,7 @@ interface Seat {
   readonly tokens: Map<number, { resolve(token: string): void; reject(error: Error): void }>;
 }
 
-const blockClock = new BlockClock(systemClock);
+const blockClock = makeBlockClock(systemClock);
 const lateness = new EventLoopDelay(systemClock);
 lateness.start();
 const seats = new Map<number, Seat>();

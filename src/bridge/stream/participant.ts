@@ -3,14 +3,22 @@ import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { DtmfTones } from '../../media/dtmf.js';
 import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
+import { FrameClock } from '../../media/frame-clock.js';
 import { type IngressTime, ingressNow } from '../../telemetry/ingress-time.js';
-import type { BlockClock } from './clock.js';
 import { Microphone } from './microphone.js';
 import { isForPhones } from './phone-events.js';
 import { RemoteMixer, type Speaker } from './remote-mixer.js';
-import type { AudioStream, RtcStack } from './rtc-stack.js';
+import { type AudioStream, BLOCK_MS, type RtcStack } from './rtc-stack.js';
 import { type Measured, readTransport } from './transport.js';
 import { type MediaPath, MediaWatchdog } from './watchdog.js';
+
+/** After a longer stall, microphones start anew instead of sending silence for all of it. */
+const MAX_CATCH_UP_MS = 500;
+
+/** The clock of all participants of a process: one tick for each 10 ms that passed. */
+export function makeBlockClock(clock: Clock): FrameClock {
+  return new FrameClock(clock, { periodMs: BLOCK_MS, phases: 1, catchUpMs: MAX_CATCH_UP_MS });
+}
 
 /** As whom and where to join. Plain data: it may come from another process. */
 export interface ParticipantRequest {
@@ -123,7 +131,7 @@ export class Participant implements PlacedParticipant {
     private readonly stack: RtcStack,
     private readonly request: ParticipantRequest,
     private readonly listener: ParticipantListener,
-    private readonly blockClock: BlockClock,
+    private readonly blockClock: FrameClock,
   ) {
     this.clock = blockClock.clock;
     this.source = stack.createAudioSource();
@@ -233,7 +241,7 @@ export class Participant implements PlacedParticipant {
     void client.streamClient.getLocationHint();
     if (!this.isDue) await this.lieInWait(call);
     this.checkWanted();
-    this.blockClock.add(this);
+    this.blockClock.join(this);
     await call.join({ create: false });
     this.checkWanted();
     const maySpeak = call.state.ownCapabilities.includes(SEND_AUDIO);
@@ -390,9 +398,9 @@ export class Participant implements PlacedParticipant {
 
   /** Waits until what the phone says reaches the media server, and what is said to it reaches it, for a while. */
   private async mediaPath(call: Call): Promise<void> {
-    const deadline = this.clock.ran() + MEDIA_TIMEOUT_MS;
+    const deadline = this.clock.runningMs() + MEDIA_TIMEOUT_MS;
     let isHeard = false;
-    while (this.clock.ran() < deadline) {
+    while (this.clock.runningMs() < deadline) {
       this.checkWanted();
       isHeard ||= await isConnected(call.publisher);
       if (isHeard && (!hasSpeakers(call) || (await isConnected(call.subscriber)))) return;
@@ -424,7 +432,7 @@ export class Participant implements PlacedParticipant {
   }
 
   private async exit(): Promise<void> {
-    this.blockClock.remove(this);
+    this.blockClock.leave(this);
     this.watchdog?.close();
     for (const subscription of this.subscriptions.splice(0)) subscription.unsubscribe();
     this.ear.close();

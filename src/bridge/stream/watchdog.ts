@@ -42,7 +42,7 @@ export class MediaWatchdog {
     private readonly onDead: (what: string) => void,
     private readonly clock: Clock,
   ) {
-    const now = clock.ran();
+    const now = clock.runningMs();
     this.pulses = ways.map((way) => new Pulse(way, now));
     this.timer = clock.every(INTERVAL_MS, () => void this.check());
   }
@@ -60,7 +60,7 @@ export class MediaWatchdog {
     await Promise.all(this.pulses.map((pulse) => pulse.sample(this.clock)));
     this.isLooking = false;
     if (this.isClosed) return;
-    const now = this.clock.ran();
+    const now = this.clock.runningMs();
     const silentMs = ({ lastSignAt }: Pulse) => now - lastSignAt;
     const areAllDead = this.pulses.every((pulse) => pulse.isDue && silentMs(pulse) >= this.patienceMs);
     const dead = this.pulses.filter(
@@ -100,7 +100,7 @@ class Pulse {
     const connection = this.way.connection();
     // A connection that was closed meanwhile has no statistics: as silent as a dead one.
     const state = await (connection && readTransport(connection).catch(() => undefined));
-    const now = clock.ran();
+    const now = clock.runningMs();
     const isNew = connection !== this.connection;
     this.connection = connection;
     if (connection === undefined || isNew || state?.hasPath === false) {

@@ -172,7 +172,7 @@ export class MediaWorker {
     this.endJoins();
     this.legs.clear();
     this.send({ type: 'end' });
-    const patience = this.clock.patience(END_TIMEOUT_MS, () => this.process.kill('SIGKILL'));
+    const patience = this.clock.timeout(END_TIMEOUT_MS, () => this.process.kill('SIGKILL'));
     await this.exited;
     patience.cancel();
   }
