@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, type Metric } from '../telemetry/metric.js';
 import type { CallWebhookInput } from '../twilio/webhook.js';
 
 const KEPT_MS = 3_600_000;
@@ -28,12 +28,11 @@ export class PastCalls {
     private readonly capacity = CAPACITY,
   ) {
     this.metrics = [
-      {
-        name: 'webhooks_replayed_total',
-        help: 'Signed webhooks of calls that had ended, sent again',
-        kind: 'counter',
-        read: () => this.replayed,
-      },
+      counter(
+        'webhooks_replayed_total',
+        'Signed webhooks of calls that had ended, sent again',
+        () => this.replayed,
+      ),
     ];
   }
 
