@@ -7,24 +7,24 @@ const NONE = new Map([
   ['lost', 0],
 ]);
 
-/** What operators watch of a fleet; a gateway that stands alone is a fleet of one whose registry never fails. */
+/** Metrics of a fleet. A standalone gateway is a fleet of one whose registry never fails. */
 export function fleetMetrics(switchboard: Switchboard, fleet: Fleet | undefined): Metric[] {
   return [
     {
       name: 'fleet_nodes',
-      help: 'Nodes that live, as this one sees it',
+      help: 'Live nodes, as seen by this node',
       kind: 'gauge',
       read: () => fleet?.size ?? 1,
     },
     {
       name: 'fleet_calls',
-      help: 'Calls of all nodes that live, as this one sees it',
+      help: 'Calls on all live nodes, as seen by this node',
       kind: 'gauge',
       read: () => fleet?.calls ?? switchboard.activeCalls,
     },
     {
       name: 'registry_up',
-      help: '1 while the registry answers; always where it is the memory of this process',
+      help: '1 while the registry answers; always 1 without Redis',
       kind: 'gauge',
       read: () => ((fleet?.isUp ?? true) ? 1 : 0),
     },

@@ -406,10 +406,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** Attaches the socket. Reading starts with its first message. */
   open(socket: MediaSocket): void {
     if (this.sender.hasSocket || this.ended) {
-      throw new GatewayError(
-        'GW_STREAM_OPEN',
-        'The stream already has a socket',
-      );
+      throw new GatewayError('GW_STREAM_OPEN', 'The stream already has a socket');
     }
     this.sender.open(socket);
   }
