@@ -419,7 +419,7 @@ describe('its documentation', () => {
   });
 
   it('has a script and a profile that can be read', () => {
-    const text = /# order\.txt\n([\s\S]*?)\n\n/.exec(readme)?.[1] ?? '';
+    const text = /# order\.txt\n([\s\S]*?)\n```/.exec(readme)?.[1] ?? '';
     writeWav(file('order.wav'), new Int16Array(160));
     expect(parseScript(text, 'order.txt', folder).steps.map((step) => step.does)).toEqual([
       'wait for sound',
