@@ -34,7 +34,7 @@ import { Server } from './http/server.js';
 import { isNetwork, Strangers } from './http/strangers.js';
 import { chooseTransport } from './http/transport/choice.js';
 import { attachedOrigin } from './http/transport/node/transport.js';
-import { SERVERS, type ServerChoice } from './http/transport/servers.js';
+import { SERVERS, type ServerChoice } from './http/transport/transport.js';
 import { Legs } from './legs/legs.js';
 import { FrameClock } from './media/frame-clock.js';
 import { core } from './media/thread-core.js';
@@ -573,9 +573,6 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       throw new GatewayError(
         'GW_PUBLIC_URL_MISSING',
         'Expected publicUrl for an outbound call but received none',
-        {
-          status: 503,
-        },
       );
     }
     return (this.fleet ?? this.switchboard).place(checkPlaceCall(request), base);

@@ -33,7 +33,6 @@ export class LiveRoutes {
       throw new GatewayError(
         'GW_TOO_MANY_VIEWERS',
         `Expected fewer than ${MAX_VIEWERS} viewers but received one more`,
-        { status: 503 },
       );
     }
     const answer = context.stream('text/event-stream');

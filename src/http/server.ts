@@ -196,7 +196,7 @@ export class Server {
   private addRest(routes: Routes): void {
     this.route(routes, 'any', '/*', (context) => {
       const message = `Expected a known route but received ${context.path}`;
-      throw new GatewayError('GW_NOT_FOUND', message, { status: 404 });
+      throw new GatewayError('GW_NOT_FOUND', message);
     });
   }
 
@@ -315,7 +315,7 @@ export class Server {
         path,
         (context) => {
           const message = `Expected ${allowed.join(', ')} for ${context.path} but received another method`;
-          context.error(new GatewayError('GW_METHOD_NOT_ALLOWED', message, { status: 405 }), allow);
+          context.error(new GatewayError('GW_METHOD_NOT_ALLOWED', message), allow);
         },
         who,
       );

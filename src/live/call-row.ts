@@ -49,12 +49,12 @@ export class CallRow {
   row(): string {
     const { call, stream } = this.session;
     stream.latencies.settle();
-    this.latency.look();
+    this.latency.sample();
     const { underruns, droppedIntake, droppedLead, droppedBackpressure, silenceDroppedMs, shortenedMs } =
       stream.counts();
     const dropped = FRAME_MS * (droppedIntake + droppedLead + droppedBackpressure);
     const { p50Us, p99Us } = this.latency;
-    const [levelIn, levelOut] = [this.levels.in.read(), this.levels.out.read()];
+    const [levelIn, levelOut] = [this.levels.in.readLevel(), this.levels.out.readLevel()];
     const numbers = [
       call.startedAt.getTime(),
       rounded(levelIn),

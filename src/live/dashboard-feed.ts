@@ -96,7 +96,7 @@ export class DashboardFeed {
     const { switchboard, fleet, facts, node, deaf, clock } = this.options;
     const { admission, activeCalls, eventLoopDelay } = switchboard;
     const { bins, gateway } = this;
-    gateway?.look(bins);
+    gateway?.sample(bins);
     const states = [...(fleet?.states ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
     const head = JSON.stringify({
       at: clock.date().getTime(),
@@ -104,7 +104,7 @@ export class DashboardFeed {
       node: fleet?.node ?? node,
       calls: activeCalls,
       maxCalls: admission.maxCalls,
-      closure: admission.closure ?? null,
+      closure: admission.busyReason ?? null,
       refused: Object.fromEntries(admission.refused),
       loopDelayMs: eventLoopDelay.recentMs,
       cpuPercent: this.cpuPercent(),

@@ -1,3 +1,5 @@
+import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
+import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 
 /** That a file which an option names could not be read. */
@@ -16,7 +18,7 @@ export function unwritable(
 }
 
 function fileError(
-  code: `GW_${string}`,
+  code: ErrorCode,
   what: string,
   option: string,
   path: string,
@@ -25,4 +27,30 @@ function fileError(
   // The system's own text goes on with the call that failed, and sometimes with the path.
   const [reason] = (cause as Error).message.split(', ');
   return new GatewayError(code, `Expected ${what} for ${option} but received ${path}: ${reason}`, { cause });
+}
+
+/**
+ * The text of a file that an option names.
+ * @param from where it is read, in place of the path that messages name
+ * @throws GatewayError `GW_FILE_UNREADABLE`
+ */
+export function readInput(option: string, path: string, from: string | 0 = path): string {
+  try {
+    return readFileSync(from, 'utf8');
+  } catch (cause) {
+    throw unreadable(option, path, cause);
+  }
+}
+
+/**
+ * Makes the folder that an option names, if need be.
+ * @throws GatewayError `GW_FILE_UNWRITABLE`
+ */
+export function prepareFolder(option: string, path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+    accessSync(path, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw unwritable('a folder', option, path, cause);
+  }
 }
