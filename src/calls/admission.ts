@@ -38,6 +38,8 @@ const SAMPLE_MS = 1_000;
 export class AdmissionControl {
   /** Calls turned away so far, by reason. */
   readonly refused = new Map<RefusalReason, number>();
+  /** When the latest was, in milliseconds since 1970, by reason. */
+  readonly refusedAt = new Map<RefusalReason, number>();
   private readonly overload = new Overload();
   private overloadedBy: 'loop_delay' | 'cpu' = 'cpu';
   private timer: Timer | undefined;
@@ -45,7 +47,7 @@ export class AdmissionControl {
   private sampledCpu: number;
 
   constructor(
-    private readonly limits: AdmissionLimits,
+    readonly limits: AdmissionLimits,
     private readonly gauges: AdmissionGauges,
     private readonly clock: Clock,
   ) {
@@ -86,6 +88,7 @@ export class AdmissionControl {
 
   noteRefused(reason: RefusalReason): void {
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
+    this.refusedAt.set(reason, this.clock.date().getTime());
   }
 
   /** Looks at the load since the last look; {@link start} does so every second. */
