@@ -9,7 +9,7 @@ import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
 import { isPublicUrl } from './twilio/public-url.js';
 import { isWebhookSecret } from './webhooks/signature.js';
 
-/** What the environment says, checked; see the README for each name. */
+/** What the environment says, checked; see docs/configuration.md for each name. */
 export interface Config {
   readonly host: string;
   readonly port: number;

@@ -14,7 +14,7 @@ const STOPPING = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
 /** `trunkline serve` */
 export function serveCommand(shell: Shell): Command {
   return new Command('serve')
-    .description('run the gateway; configured by environment variables (see the README), or a file')
+    .description('run the gateway; configured by environment variables (see docs/configuration.md), or a file')
     .addHelpText(
       'after',
       `

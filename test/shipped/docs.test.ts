@@ -221,23 +221,22 @@ describe('commands', () => {
     }
   });
 
-  it.each(commands.filter(({ words: [program = ''] }) => program in CHECKS))(
-    '$block.page:$block.line $words',
-    async ({ words, block }) => {
-      await CHECKS[words[0] as string]?.(words.slice(1), block);
-    },
-  );
+  it.each(
+    commands
+      .filter(({ words: [program = ''] }) => program in CHECKS)
+      .map(({ words, block }) => [`${place(block)}: ${words.join(' ')}`, words, block] as const),
+  )('%s', async (_, [program = '', ...args], block) => {
+    await CHECKS[program]?.(args, block);
+  });
 
   /** Commands within sentences: `npx trunkline doctor`. */
   const mentions = PAGES.flatMap((page) => {
     const text = readFileSync(join(ROOT, page), 'utf8').replaceAll(/^( *)```[\s\S]*?^\1```$/gm, '');
-    return [...text.matchAll(/`((?:npx trunkline|npm run) [^`]+)`/g)].map(([, said = '']) => ({
-      page,
-      said,
-    }));
+    const said = text.matchAll(/`((?:npx trunkline|npm run) [^`]+|curl [^`]*https?:[^`]+)`/g);
+    return [...said].map(([, command = '']) => [page, command] as const);
   });
 
-  it.each(mentions)('$page mentions `$said`', async ({ said }) => {
+  it.each(mentions)('%s mentions `%s`', async (_, said) => {
     for (const { words } of shellCommands(said)) {
       const [program = '', ...args] = words;
       await CHECKS[program]?.(args, undefined);
