@@ -3,7 +3,7 @@ import { isCommander } from './bridge/stream/command-rule.js';
 import { GatewayError } from './errors.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { isNetwork } from './http/strangers.js';
-import { SERVERS, type ServerChoice } from './http/transport/servers.js';
+import { SERVERS, type ServerChoice } from './http/transport/transport.js';
 import { TRANSCODERS } from './media/transcoders.js';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
 import { isPublicUrl } from './twilio/public-url.js';

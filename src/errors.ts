@@ -1,23 +1,27 @@
+import { type ErrorCode, statusOf } from './error-catalogue.js';
+
 /** What a {@link GatewayError} may carry besides code and message. */
 export interface GatewayErrorOptions {
+  /** HTTP status where it is not that of the catalogue, as of an answer that somebody else gave. */
   readonly status?: number;
   readonly cause?: unknown;
 }
 
 /**
- * The error class of Trunkline (the native core throws plain errors with codes of the same kind). `code` is stable and starts with `GW_`; `message` reads
- * "Expected X for Y but received Z" and never carries a secret or a stack, so it may be sent to a client.
+ * The error class of Trunkline; the native core throws plain errors with codes of the same catalogue. `code` is stable: decide by
+ * it. `message` says what was expected and what came, or the state that was in the way. It never holds a secret or a stack, so
+ * it may be sent to a client.
  */
 export class GatewayError extends Error {
   override readonly name = 'GatewayError';
-  readonly code: `GW_${string}`;
-  /** HTTP status a route answers with when this error reaches it; 500 unless stated. */
+  readonly code: ErrorCode;
+  /** HTTP status of a route's answer with this error. */
   readonly status: number;
 
-  constructor(code: `GW_${string}`, message: string, options: GatewayErrorOptions = {}) {
+  constructor(code: ErrorCode, message: string, options: GatewayErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.status = options.status ?? 500;
+    this.status = options.status ?? statusOf(code);
   }
 }
 

@@ -34,8 +34,9 @@ import { Server } from './http/server.js';
 import { isNetwork, Strangers } from './http/strangers.js';
 import { chooseTransport } from './http/transport/choice.js';
 import { attachedOrigin } from './http/transport/node/transport.js';
-import { SERVERS, type ServerChoice } from './http/transport/servers.js';
+import { SERVERS, type ServerChoice } from './http/transport/transport.js';
 import { Legs } from './legs/legs.js';
+import { CallJournal } from './live/call-journal.js';
 import { FrameClock } from './media/frame-clock.js';
 import { core } from './media/thread-core.js';
 import type { MarkEcho } from './phone/marks.js';
@@ -345,6 +346,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const eventRoutes = new EventRoutes(this.events, clock);
     const live = new LiveRoutes({
       switchboard: this.switchboard,
+      journal: new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock),
       fleet: this.fleet,
       facts: { version: VERSION, bridge: this.bridge.name },
       node: hostname(),
@@ -573,9 +575,6 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       throw new GatewayError(
         'GW_PUBLIC_URL_MISSING',
         'Expected publicUrl for an outbound call but received none',
-        {
-          status: 503,
-        },
       );
     }
     return (this.fleet ?? this.switchboard).place(checkPlaceCall(request), base);

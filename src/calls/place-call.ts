@@ -41,7 +41,6 @@ export function checkPlaceCall(request: unknown): PlaceCallRequest {
     throw new GatewayError(
       'GW_BAD_REQUEST',
       `Expected a call to place but received ${mistakesOf(result.error)}`,
-      { status: 400 },
     );
   }
   // Optional fields are absent, not undefined: zod's output type does not say so.

@@ -47,7 +47,6 @@ export class TwilioCallRegistry<T = unknown> {
       throw new GatewayError(
         'GW_CALL_EXISTS',
         `Expected a new id for the call but received ${callId}, which is taken`,
-        { status: 409 },
       );
     }
     const timeToLiveMs = options.timeToLiveMs ?? this.timeToLiveMs;
@@ -95,7 +94,6 @@ export class TwilioCallRegistry<T = unknown> {
       throw new GatewayError(
         'GW_CALL_UNKNOWN',
         `Expected the id of a known call but received ${JSON.stringify(callId)}`,
-        { status: 404 },
       );
     }
     return call;
@@ -111,7 +109,6 @@ export class TwilioCallRegistry<T = unknown> {
       throw new GatewayError(
         'GW_TOKEN_INVALID',
         `Expected the token of call ${callId} but received another one`,
-        { status: 401 },
       );
     }
     return call;

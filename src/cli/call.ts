@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { PlacedCall } from '../calls/call-service.js';
+import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import type { Gateway } from '../gateway.js';
 import { gatewayFor, stopped } from './serve.js';
@@ -85,7 +86,7 @@ async function askGateway(url: string, key: string | undefined, request: object)
   if (!key)
     throw new GatewayError('GW_UNAUTHORIZED', 'Expected CONTROL_API_KEY for --gateway but received nothing');
   const { systemClock } = await import('../clock.js');
-  let body: PlacedCall & { error?: { code: `GW_${string}`; message: string } };
+  let body: PlacedCall & { error?: { code: ErrorCode; message: string } };
   try {
     body = await systemClock.limited(ANSWER_MS, async (signal) => {
       const response = await fetch(new URL('/v1/calls', url), {

@@ -71,7 +71,7 @@ async function coreLine(): Promise<string> {
 /** What would serve; loaded only where somebody asks. */
 async function serverLine(env: NodeJS.ProcessEnv): Promise<string> {
   const { chooseTransport } = await import('../http/transport/choice.js');
-  const { SERVERS } = await import('../http/transport/servers.js');
+  const { SERVERS } = await import('../http/transport/transport.js');
   const { name, origin } = chooseTransport(SERVERS.find((server) => server === env.SERVER));
   return `${name} server: ${origin}`;
 }

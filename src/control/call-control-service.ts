@@ -137,7 +137,7 @@ export class CallControlService extends EventEmitter<CallControlEvents> implemen
     const session = switchboard.requireSession(callId);
     if (session.isLive) return this.stateOf(session);
     const message = `Expected call ${callId} to be live but received one that is ${session.call.state}`;
-    throw new GatewayError('GW_CALL_NOT_LIVE', message, { status: 409 });
+    throw new GatewayError('GW_CALL_NOT_LIVE', message);
   }
 
   /** What was decided of it, or done to it at another node, holds from its first frame on. */
@@ -215,7 +215,7 @@ export class CallControlService extends EventEmitter<CallControlEvents> implemen
     } catch (error) {
       if ((error as { code?: string }).code !== 'GW_DTMF_QUEUE_FULL') throw error;
       const message = 'Expected at most 64 keys waiting to be dialled but received more';
-      throw new GatewayError('GW_DTMF_QUEUE_FULL', message, { status: 409 });
+      throw new GatewayError('GW_DTMF_QUEUE_FULL', message);
     }
   }
 
@@ -251,7 +251,7 @@ export class CallControlService extends EventEmitter<CallControlEvents> implemen
     const result = audio.stop();
     if (result !== undefined) return result;
     const message = 'Expected a call that something is played to but received another';
-    throw new GatewayError('GW_PLAY_NONE', message, { status: 404 });
+    throw new GatewayError('GW_PLAY_NONE', message);
   }
 
   private async hold(of: ControlState, file: string | undefined): Promise<unknown> {
@@ -272,7 +272,7 @@ export class CallControlService extends EventEmitter<CallControlEvents> implemen
     if (this.liveState(callId) !== of) throw endedCall(callId);
     if (of[what].take(turn)) return;
     const message = `Expected no later word on the ${what} of call ${callId} while a sound was read but received one`;
-    throw new GatewayError('GW_SUPERSEDED', message, { status: 409 });
+    throw new GatewayError('GW_SUPERSEDED', message);
   }
 
   private async addLeg(session: Session, request: RequestOf<'addLeg'>): Promise<unknown> {
@@ -330,5 +330,5 @@ function roundedAll({ playedMs, discardedMs }: { playedMs: number; discardedMs: 
 
 function legImpossible(why: string): GatewayError {
   const message = `Expected a call in a room for a second leg but received one that ${why}`;
-  return new GatewayError('GW_LEG_IMPOSSIBLE', message, { status: 409 });
+  return new GatewayError('GW_LEG_IMPOSSIBLE', message);
 }

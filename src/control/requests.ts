@@ -163,6 +163,5 @@ export function checkRequest<O extends Operation>(operation: O, request: unknown
   throw new GatewayError(
     'GW_BAD_REQUEST',
     `Expected a request for ${operation} but received ${mistakesOf(checked.error)}`,
-    { status: 400 },
   );
 }

@@ -30,7 +30,7 @@ export class Transfers {
   async perform(session: Session, request: RequestOf<'transfer'>): Promise<Transferred> {
     if (this.underWay.has(session)) {
       const message = 'Expected one transfer of a call at a time but received another';
-      throw new GatewayError('GW_TRANSFER_UNDER_WAY', message, { status: 409 });
+      throw new GatewayError('GW_TRANSFER_UNDER_WAY', message);
     }
     this.underWay.add(session);
     try {
@@ -64,13 +64,13 @@ export class Transfers {
       ...(limitSeconds === undefined ? {} : { limitSeconds }),
     };
     const twiml = createVerbsTwiml([verb]);
-    if (session.leaveTo(twiml)) return;
+    if (session.redirectTo(twiml)) return;
     if (rest === undefined || callSid === undefined) {
       const message = 'Expected TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN for a transfer but received none';
-      throw new GatewayError('GW_TRANSFER_IMPOSSIBLE', message, { status: 409 });
+      throw new GatewayError('GW_TRANSFER_IMPOSSIBLE', message);
     }
     try {
-      await session.leaveWith(rest.redirect(callSid, twiml));
+      await session.endAfterRedirect(rest.redirect(callSid, twiml));
     } catch (error) {
       // Twilio refuses what has ended meanwhile.
       throw session.call.state === 'ended' ? endedCall(callId) : error;
@@ -83,7 +83,7 @@ export class Transfers {
   private async move(session: Session, place: Place): Promise<void> {
     if (place.streamCall !== undefined && this.bridge.name === 'local') {
       const message = 'Expected the Stream bridge for a transfer to a Stream call but received local rooms';
-      throw new GatewayError('GW_BRIDGE_NOT_STREAM', message, { status: 409 });
+      throw new GatewayError('GW_BRIDGE_NOT_STREAM', message);
     }
     try {
       await session.moveTo(place);

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock, Patience, Timer } from '../clock.js';
+import type { Clock, Timeout, Timer } from '../clock.js';
+import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import { parseJsonObject } from './json-object.js';
 import { isRegistryDown, type RedisCommands, type RedisLink, type RedisValue, script } from './redis.js';
@@ -44,7 +45,7 @@ interface Waiting {
   readonly node: string;
   readonly resolve: (answer: unknown) => void;
   readonly reject: (error: GatewayError) => void;
-  readonly patience: Patience;
+  readonly timeout: Timeout;
 }
 
 type Letter =
@@ -57,7 +58,7 @@ type Letter =
   | {
       readonly re: string;
       readonly answer?: unknown;
-      readonly error?: { code: `GW_${string}`; message: string; status: number };
+      readonly error?: { code: ErrorCode; message: string; status: number };
     };
 
 /** The nodes of a fleet: who lives, and a way to ask each. */
@@ -84,7 +85,7 @@ export class Nodes {
 
   /** Begins to say that we live, and to listen. */
   open(): void {
-    this.redis.listen(channelOf(this.self), (text) => {
+    this.redis.subscribe(channelOf(this.self), (text) => {
       this.receive(text).catch(this.onFault);
     });
     void this.beat();
@@ -178,11 +179,11 @@ export class Nodes {
     if (this.knowsAll && !this.states.has(node)) throw gone(node);
     const id = randomUUID();
     const answered = new Promise<unknown>((resolve, reject) => {
-      const patience = this.clock.patience(withinMs, () => {
+      const timeout = this.clock.timeout(withinMs, () => {
         this.waiting.delete(id);
         reject(gone(node));
       });
-      this.waiting.set(id, { node, resolve, reject, patience });
+      this.waiting.set(id, { node, resolve, reject, timeout });
     });
     // Whoever is told below that nobody listens does not wait for it.
     answered.catch(() => {});
@@ -239,7 +240,7 @@ export class Nodes {
   private take(id: string): Waiting | undefined {
     const waiting = this.waiting.get(id);
     this.waiting.delete(id);
-    waiting?.patience.cancel();
+    waiting?.timeout.cancel();
     return waiting;
   }
 }
@@ -248,11 +249,9 @@ export class Nodes {
 function errorOf(error: unknown): GatewayError {
   const { code, message, status } = (error ?? {}) as Partial<Record<string, unknown>>;
   if (typeof code !== 'string' || !code.startsWith('GW_') || !Number.isInteger(status)) {
-    return new GatewayError('GW_REGISTRY_ERROR', 'Another node gave an answer that cannot be read', {
-      status: 503,
-    });
+    return new GatewayError('GW_REGISTRY_ERROR', 'Another node gave an answer that cannot be read');
   }
-  return new GatewayError(code as `GW_${string}`, String(message), { status: status as number });
+  return new GatewayError(code as ErrorCode, String(message), { status: status as number });
 }
 
 /** Says how a node is, in JSON; nothing, where nobody is to count on it. */
@@ -261,7 +260,7 @@ async function beat(
   node: string,
   state: string,
 ): Promise<{ wasKnown: boolean; states: Map<string, NodeState> }> {
-  const [had, ...alive] = (await redis.run(
+  const [had, ...alive] = (await redis.runScript(
     BEAT,
     ['trunkline:nodes'],
     [node, state, ALIVE_MS],
@@ -288,7 +287,5 @@ export function channelOf(node: string): string {
 }
 
 function gone(node: string): GatewayError {
-  return new GatewayError('GW_NODE_GONE', `Expected an answer of node ${node} but received none`, {
-    status: 503,
-  });
+  return new GatewayError('GW_NODE_GONE', `Expected an answer of node ${node} but received none`);
 }

@@ -65,5 +65,5 @@ function playOptionsOf(query: string): Record<string, unknown> {
 }
 
 function bad(what: string, received: string): GatewayError {
-  return new GatewayError('GW_BAD_REQUEST', `Expected ${what} but received ${received}`, { status: 400 });
+  return new GatewayError('GW_BAD_REQUEST', `Expected ${what} but received ${received}`);
 }

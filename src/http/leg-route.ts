@@ -58,7 +58,7 @@ export class LegRoute {
       maxMessageBytes: HARD_LIMIT_BYTES,
       upgrade: (request, reply, accept) => void this.upgrade(request, reply, accept, roomOf),
       open: (leg, socket) => this.open(leg, socket),
-      message: (leg, message, isBinary) => leg.receive(message, isBinary),
+      message: (leg, message, isBinary) => leg.handleMessage(message, isBinary),
       drained: (leg) => leg.drained(),
       closed: (leg, code) => this.closed(leg, code),
       failed: (leg, error) => this.failed(leg, error),
@@ -91,7 +91,6 @@ export class LegRoute {
       throw new GatewayError(
         'GW_UPGRADE_MISSING',
         'Expected the header "Upgrade: websocket" for a raw leg but received none: does a proxy drop it?',
-        { status: 426 },
       );
     }
     this.authenticator.checkControl(withOfferedKey(header));
@@ -107,7 +106,7 @@ export class LegRoute {
     const { isJoined, room } = this.requireSession(callId);
     if (isJoined) return room;
     const message = 'Expected a call that is in a room for a raw leg but received one that is in none';
-    throw new GatewayError('GW_CALL_UNBRIDGED', message, { status: 409 });
+    throw new GatewayError('GW_CALL_UNBRIDGED', message);
   }
 
   private open(leg: RawLeg, socket: Socket): void {
@@ -164,5 +163,5 @@ function decoded(text: string): string | undefined {
 
 function badRequest(what: string, subject: string, received: unknown): GatewayError {
   const message = `Expected ${what} for ${subject} but received ${describe(received)}`;
-  return new GatewayError('GW_BAD_REQUEST', message, { status: 400 });
+  return new GatewayError('GW_BAD_REQUEST', message);
 }

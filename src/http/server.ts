@@ -147,6 +147,8 @@ export class Server {
       ...byPath(CONTROL_ROUTES, (route) => (context) => running.perform(route, context)),
       '/v1/events': { get: (context) => events.follow(context) },
       '/v1/live': { get: (context) => live.watch(context) },
+      '/v1/live/ended': { get: (context) => live.listEnded(context) },
+      '/v1/live/calls/:id': { get: (context) => live.inspect(context) },
       '/v1/openapi.json': { get: (context) => context.json(200, openApiDocument) },
     };
     this.probes = {
@@ -196,7 +198,7 @@ export class Server {
   private addRest(routes: Routes): void {
     this.route(routes, 'any', '/*', (context) => {
       const message = `Expected a known route but received ${context.path}`;
-      throw new GatewayError('GW_NOT_FOUND', message, { status: 404 });
+      throw new GatewayError('GW_NOT_FOUND', message);
     });
   }
 
@@ -315,7 +317,7 @@ export class Server {
         path,
         (context) => {
           const message = `Expected ${allowed.join(', ')} for ${context.path} but received another method`;
-          context.error(new GatewayError('GW_METHOD_NOT_ALLOWED', message, { status: 405 }), allow);
+          context.error(new GatewayError('GW_METHOD_NOT_ALLOWED', message), allow);
         },
         who,
       );

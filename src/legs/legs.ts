@@ -78,22 +78,22 @@ export class Legs {
     const { bridge } = this;
     if (bridge.joinProgram !== undefined) return bridge.joinProgram.bind(bridge);
     const message = `Expected local rooms for a raw leg but received the bridge "${bridge.name}"`;
-    throw new GatewayError('GW_BRIDGE_NOT_LOCAL', message, { status: 409 });
+    throw new GatewayError('GW_BRIDGE_NOT_LOCAL', message);
   }
 
   private check(room: string): void {
     void this.joinProgram;
     if (this.isClosed) {
       const message = 'Expected a gateway that stays for a raw leg but received one that is shutting down';
-      throw new GatewayError('GW_DRAINING', message, { status: 503 });
+      throw new GatewayError('GW_DRAINING', message);
     }
     if ((this.rooms.get(room) ?? 0) >= MAX_LEGS_A_ROOM) {
       const message = `Expected at most ${MAX_LEGS_A_ROOM} raw legs in a room but received one more`;
-      throw new GatewayError('GW_ROOM_FULL', message, { status: 409 });
+      throw new GatewayError('GW_ROOM_FULL', message);
     }
     if (this.legs.size >= this.maxLegs) {
       const message = `Expected at most ${this.maxLegs} raw legs but received one more`;
-      throw new GatewayError('GW_LEGS_FULL', message, { status: 503 });
+      throw new GatewayError('GW_LEGS_FULL', message);
     }
   }
 

@@ -10,9 +10,9 @@ import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { htmlReport } from '../../src/cli/html-report.js';
 import { junitXml } from '../../src/cli/junit.js';
-import { loadTable } from '../../src/cli/load-table.js';
 import type { ShellOptions } from '../../src/cli/shell.js';
 import { linePlot } from '../../src/cli/svg-plot.js';
+import { loadTable } from '../../src/cli/table.js';
 import { checksOf, verdictOf } from '../../src/cli/verdict.js';
 import {
   type LoadReport,

@@ -5,11 +5,16 @@ import { createLog, type Logger } from '../../telemetry/log.js';
 import type { Bridge, BridgeMetric, JoinRequest, PhoneLine } from '../bridge.js';
 import { Administration } from './administration.js';
 import { parseCallName } from './call-name.js';
-import { type CommandRule, commandRule, isCommander } from './command-rule.js';
-import { InlineHost } from './inline-host.js';
+import {
+  type CommandRule,
+  commandRule,
+  isCommander,
+  type TransferRule,
+  transferRule,
+} from './command-rule.js';
 import { StreamLeg } from './leg.js';
 import type { MediaHost } from './media-host.js';
-import { type TransferRule, transferRule } from './transfer-rule.js';
+import { InlineHost } from './media-host.js';
 import { MAX_LEGS_PER_WORKER, type MediaWorkerState, WorkerPool } from './worker-pool.js';
 
 export interface StreamBridgeOptions {
@@ -274,7 +279,7 @@ function withoutStatusOfStream(error: unknown): unknown {
   if (!(error instanceof GatewayError)) return error;
   const { code, message } = error;
   const isOfStream = code === 'GW_STREAM_REFUSED' || code === 'GW_STREAM_UNAVAILABLE';
-  return isOfStream ? new GatewayError(code, message, { status: 502, cause: error }) : error;
+  return isOfStream ? new GatewayError(code, message, { cause: error }) : error;
 }
 
 /** @throws GatewayError `GW_STREAM_USER` for an id that Stream would refuse */
@@ -283,7 +288,6 @@ function checkUserId(id: string): void {
   throw new GatewayError(
     'GW_STREAM_USER',
     'Expected 1 to 255 of A-Z a-z 0-9 _ @ - for the id of a Stream user but received another text',
-    { status: 400 },
   );
 }
 

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../error-catalogue.js';
 import { ref, type Schema } from './schemas.js';
 
 /** An OpenAPI operation, as far as we need its parts. */
@@ -29,7 +30,7 @@ export const OF_A_CALL = {
 } as const;
 
 /** Error codes by status. */
-export type ErrorCodes = Readonly<Record<number, readonly `GW_${string}`[]>>;
+export type ErrorCodes = Readonly<Record<number, readonly ErrorCode[]>>;
 
 export const callId: Schema = {
   name: 'callId',
