@@ -245,6 +245,25 @@ describe('commands', () => {
   });
 });
 
+describe('names', () => {
+  const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => readFileSync(join(ROOT, 'src', name), 'utf8'))
+    .join('\n');
+
+  it.each(PAGES)('of error codes and metrics in %s exist', async (page) => {
+    const text = readFileSync(join(ROOT, page), 'utf8');
+    for (const [code] of text.matchAll(/\bGW_[A-Z0-9_]*[A-Z0-9]\b/g)) expect(sources, code).toContain(code);
+    const names = [...text.matchAll(/\btrunkline_([a-z0-9_]*[a-z0-9])\b/g)].map(([, name]) => name ?? '');
+    if (names.length === 0) return;
+    const { url } = await startGateway();
+    // Those of the Stream bridge are there with that bridge alone.
+    const known = `${sources}\n${await (await fetch(`${url}/metrics`)).text()}`;
+    for (const name of names)
+      expect(known.includes(name.replace(/_(bucket|sum|count)$/, '')), name).toBe(true);
+  });
+});
+
 /** A file that a page names: where the page lies, at the top, or among the examples. */
 function checkFile(file = ''): void {
   const places = ['', 'docs', 'docs/examples', 'deploy'].map((folder) => join(ROOT, folder, file));
