@@ -42,7 +42,8 @@ export type { EventCall, EventData, EventType, GatewayEvent } from './events/eve
 export type { EventLog } from './events/event-log.js';
 export type { EventWebhookOptions } from './events/event-webhooks.js';
 export type { Handover } from './fleet/fleet.js';
-export { createGateway, Gateway, type GatewayOptions, type GatewayStats } from './gateway.js';
+export { createGateway, Gateway, type GatewayStats } from './gateway.js';
+export type { GatewayOptions } from './gateway-options.js';
 export { fromWs, type WsData, type WsSocket } from './http/from-ws.js';
 export type { OwnRoute, OwnRoutes } from './http/own-routes.js';
 export type { ServerChoice } from './http/transport/transport.js';

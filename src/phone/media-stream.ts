@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { type Clock, systemClock, type Timeout } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
 import { bytesOf } from '../media/bytes.js';
-import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
+import { DEFAULT_LEAD_MS, FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameClock } from '../media/frame-clock.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
 import { CallLatencies, STAGE } from '../telemetry/call-latencies.js';
@@ -27,7 +27,7 @@ import type { CallLevels } from './level-meter.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from './marks.js';
 import type { MediaSocket } from './media-socket.js';
 import { PhoneSender } from './phone-sender.js';
-import { DEFAULT_LEAD_MS, Playout } from './playout.js';
+import { Playout } from './playout.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** Largest message taken from a phone, in bytes. */

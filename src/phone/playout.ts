@@ -6,9 +6,6 @@ import { CatchUp } from './catch-up.js';
 import { Framer } from './framer.js';
 import { type AtTurnEnd, atTurnEnd } from './turn-end.js';
 
-/** Default for the most audio the listener may have waiting, in milliseconds. */
-export const DEFAULT_LEAD_MS = 120;
-
 /**
  * Delay that live audio is brought back to by shorter pauses, and by faster words, in milliseconds. What is measured may be
  * some milliseconds too much, which costs nobody a pause, but would cost words: those begin later.

@@ -248,9 +248,9 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'secret-shown',
     file: 'src/config.ts',
-    from: "  'WEBHOOK_SECRET',\n",
-    to: '',
-    why: 'a mistyped webhook secret is printed to the log at start',
+    from: "isSecret ? 'another value' : JSON",
+    to: 'JSON',
+    why: 'a mistyped secret is printed to the log at start',
   },
   {
     name: 'no-second-listen',
