@@ -58,7 +58,7 @@ export function htmlReport(report: LoadReport, checks: readonly Check[], facts: 
 <p class="dim">${facts.begunAt.toISOString().slice(0, 19).replace('T', ' ')} UTC, ${facts.seconds.toFixed(0)} s</p>
 <p class="verdict ${verdict}">${MARKS[verdict]} ${VERDICTS[verdict]}</p>
 ${checkTable(checks)}
-<h2>Over time</h2>
+<h2>Plots</h2>
 <div class="plots">
 ${plots(report)}
 </div>

@@ -45,7 +45,7 @@ export function linePlot(title: string, unit: string, lines: readonly PlotLine[]
 export function histogramPlot(title: string, unit: string, bars: readonly PlotBar[]): string {
   const ys = ticksTo(Math.max(1, ...bars.map(({ count }) => count)));
   const step = (END - LEFT) / Math.max(1, bars.length);
-  const every = Math.ceil(bars.length / MOST_LABELS);
+  const every = 2 * Math.ceil(bars.length / (2 * MOST_LABELS));
   const parts = bars.flatMap(({ upTo, count }, i) => {
     const left = LEFT + i * step;
     // Rare values matter most: at least two pixels.

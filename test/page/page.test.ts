@@ -58,7 +58,7 @@ describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
     await tab.press('Enter');
   }
 
-  it('says that a key is wrong, and lets the right one in; keeps it for a reload, and forgets it', async () => {
+  it('rejects a wrong key, accepts the right one, keeps it over a reload and deletes it on sign-out', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     await enter(url, `${KEY}x`);
     await tab.until(`${text('#wrong')}.includes('not the key')`);
@@ -79,7 +79,7 @@ describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
     expect(tab.complaints).toEqual([]);
   });
 
-  it('shows calls as they come and go, callers masked, with called number, room and levels', async () => {
+  it('shows calls as they come and go: masked caller, called number, room and levels', async () => {
     const { url, gateway, twilio } = await startWithCarrier(
       {},
       { controlApiKey: KEY, prepareCall: () => ({ room: 'sales' }) },
@@ -135,7 +135,7 @@ describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
     expect(tab.complaints).toEqual([]);
   });
 
-  it('plays what is said in a call, until it is stopped or the call is over', async () => {
+  it('plays a call's audio until listening stops or the call ends', async () => {
     const { url, gateway, twilio } = await startWithCarrier({}, { controlApiKey: KEY });
     const phone = twilio.placeCall({
       from: '+15550001111',
@@ -168,7 +168,7 @@ describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
     expect(tab.complaints).toEqual([]);
   });
 
-  it('says that a call which was transferred has left the room, not that it is over', async () => {
+  it('says that a transferred call has left the room, not that it has ended', async () => {
     const { url, gateway, twilio } = await startWithCarrier({}, { controlApiKey: KEY });
     const phone = twilio.placeCall({
       from: '+15550001111',
@@ -288,7 +288,7 @@ describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
   });
 
   it.each([1, 500])(
-    'is usable with %i calls: bounded, sorted, found, and without a fault in either theme',
+    'is usable with %i calls: bounded, sortable, searchable, accessible in both themes, whole at every width',
     async (count) => {
       const { url } = await startGateway({ controlApiKey: KEY, maxCalls: count });
       for (let i = 0; i < count; i += 50) {
