@@ -26,38 +26,6 @@ function errors(): string {
     .join('\n\n');
 }
 
-function operations(): string {
-  const rows = Object.entries(OPERATIONS).map(([name, operation]) => {
-    const { method, path, request, wavQuery, status, answer, summary } = operation;
-    const body = method === 'post' ? fieldsOf(request) : '–';
-    const cells = [
-      `\`${method.toUpperCase()} /${path}\``,
-      `\`${name}\``,
-      wavQuery === undefined ? body : `a WAV file, or ${body}`,
-      `${status} ${fieldsOf(answer)}`,
-      summary,
-    ];
-    return `| ${cells.join(' | ')} |`;
-  });
-  const head = '| route under `/v1/calls/{callId}` | `gateway.control.` | body | answer | effect |';
-  return [head, '|---|---|---|---|---|', ...rows].join('\n');
-}
-
-/** The fields of an object, `{name, optional?}`. */
-function fieldsOf(schema: z.ZodType): string {
-  const { shape } = schema as z.ZodObject;
-  const names = Object.entries(shape)
-    .filter(([, field]) => !isBeyondJson(field))
-    .map(([name, field]) => (field.safeParse(undefined).success ? `${name}?` : name));
-  return names.length === 0 ? '–' : `\`{${names.join(', ')}}\``;
-}
-
-/** Bytes, and fields that must be absent. */
-function isBeyondJson(field: z.core.$ZodType): boolean {
-  const { not, ...rest } = z.toJSONSchema(field, { io: 'input', unrepresentable: 'any' });
-  return not !== undefined || Object.keys(rest).every((key) => key === '$schema');
-}
-
 function settings(): string {
   return Object.entries(SETTING_GROUPS)
     .map(([title, group]) => {
@@ -156,6 +124,38 @@ function chartSettings(): string {
     .filter(([, { isSecret, isFixedInChart }]) => !isSecret && !isFixedInChart)
     .map(([name]) => `          "${name}"`)
     .join(',\n');
+}
+
+function operations(): string {
+  const rows = Object.entries(OPERATIONS).map(([name, operation]) => {
+    const { method, path, request, wavQuery, status, answer, summary } = operation;
+    const body = method === 'post' ? fieldsOf(request) : '–';
+    const cells = [
+      `\`${method.toUpperCase()} /${path}\``,
+      `\`${name}\``,
+      wavQuery === undefined ? body : `a WAV file, or ${body}`,
+      `${status} ${fieldsOf(answer)}`,
+      summary,
+    ];
+    return `| ${cells.join(' | ')} |`;
+  });
+  const head = '| route under `/v1/calls/{callId}` | `gateway.control.` | body | answer | effect |';
+  return [head, '|---|---|---|---|---|', ...rows].join('\n');
+}
+
+/** The fields of an object, `{name, optional?}`. */
+function fieldsOf(schema: z.ZodType): string {
+  const { shape } = schema as z.ZodObject;
+  const names = Object.entries(shape)
+    .filter(([, field]) => !isBeyondJson(field))
+    .map(([name, field]) => (field.safeParse(undefined).success ? `${name}?` : name));
+  return names.length === 0 ? '–' : `\`{${names.join(', ')}}\``;
+}
+
+/** Bytes, and fields that must be absent. */
+function isBeyondJson(field: z.core.$ZodType): boolean {
+  const { not, ...rest } = z.toJSONSchema(field, { io: 'input', unrepresentable: 'any' });
+  return not !== undefined || Object.keys(rest).every((key) => key === '$schema');
 }
 
 interface Part {

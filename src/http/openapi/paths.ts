@@ -155,7 +155,7 @@ const operations = {
     method: 'get',
     path: '/v1/live/ended',
     tag: 'calls',
-    summary: 'Lists calls of this node that ended within the last hour, at most 2,000, the latest first',
+    summary: 'Lists the calls of this node that ended within the last hour, at most 2,000, the latest first',
     description: FOR_THE_DASHBOARD,
     status: 200,
     answer: z.looseObject({}),
@@ -164,8 +164,7 @@ const operations = {
     method: 'get',
     path: '/v1/live/calls/{callId}',
     tag: 'calls',
-    summary:
-      'Shows a call of this node that lasts or ended within the last hour, with its history and events',
+    summary: 'Shows a call of this node, current or ended within the last hour, with its history and events',
     description: FOR_THE_DASHBOARD,
     status: 200,
     answer: z.looseObject({}),
