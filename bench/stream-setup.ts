@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { startStreamDouble } from '../src/cli/stream-double.js';
-import { AudioSource, FrameClock, SimulatedPhone } from '../src/simulator/index.js';
+import { AudioSource, PhoneClock, SimulatedPhone } from '../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../test/support/caller.js';
 import type { StreamGatewayReport } from './stream-gateway-process.js';
 
@@ -10,7 +10,7 @@ const PROGRAM = fileURLToPath(new URL('stream-gateway-process.ts', import.meta.u
 
 /** Stream's double and a gateway, each in a process of its own, and phones in this one. */
 export class StreamSetup {
-  readonly clock = new FrameClock();
+  readonly clock = new PhoneClock();
   readonly phones: SimulatedPhone[] = [];
 
   private constructor(

@@ -16,7 +16,7 @@ const machine = { now: performance.now.bind(performance), setInterval: globalThi
  * The time of a gateway: everything in it that waits or measures asks this clock, which is given down from its options.
  * {@link systemClock} is the machine's; a test turns another one by hand.
  *
- * There are two times. {@link now} goes on whatever happens, and measures. {@link ran} stands still while this process does:
+ * There are two times. {@link now} goes on whatever happens, and measures. {@link runningMs} stands still while this process does:
  * stopped, moved to another machine, or with its event loop blocked. Whoever waits for somebody else counts that one, since
  * what they sent meanwhile has not been read.
  */
@@ -37,21 +37,21 @@ export abstract class Clock {
    * A clock that does not know says 0.
    * @param now as {@link now} says it, where that is known
    */
-  lost(_now?: number): number {
+  stalledMs(_now?: number): number {
     return 0;
   }
 
   /** Milliseconds in which this process ran, since a moment of its own. @param now as {@link now} says it */
-  ran(now = this.now()): number {
-    return now - this.lost(now);
+  runningMs(now = this.now()): number {
+    return now - this.stalledMs(now);
   }
 
   /**
    * Runs `callback` once, when this process has run for so many milliseconds, and has then read what came: a limit on
    * others. {@link after} is for pauses, and for what happens here.
    */
-  patience(ms: number, callback: () => void): Patience {
-    return new Patience(this, ms, callback);
+  timeout(ms: number, callback: () => void): Timeout {
+    return new Timeout(this, ms, callback);
   }
 
   /** Fulfilled after so many milliseconds, or as soon as one of the signals is aborted. Nothing is left at them. */
@@ -69,37 +69,37 @@ export abstract class Clock {
   }
 
   /**
-   * The work's result, or `undefined` where it takes more than so many milliseconds of {@link ran}; rejects as the work does.
+   * The work's result, or `undefined` where it takes more than so many milliseconds of {@link runningMs}; rejects as the work does.
    */
   async within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
-    let patience: Patience | undefined;
+    let timeout: Timeout | undefined;
     const late = new Promise<undefined>((resolve) => {
-      patience = this.patience(ms, () => resolve(undefined));
+      timeout = this.timeout(ms, () => resolve(undefined));
     });
     try {
       return await Promise.race([work, late]);
     } finally {
-      patience?.cancel();
+      timeout?.cancel();
     }
   }
 
   /**
-   * Hands the work a signal, which is aborted where it takes more than so many milliseconds of {@link ran}; ends as the work
+   * Hands the work a signal, which is aborted where it takes more than so many milliseconds of {@link runningMs}; ends as the work
    * does.
    */
   async limited<T>(ms: number, work: (late: AbortSignal) => Promise<T>): Promise<T> {
     const late = new AbortController();
-    const patience = this.patience(ms, () => late.abort());
+    const timeout = this.timeout(ms, () => late.abort());
     try {
       return await work(late.signal);
     } finally {
-      patience.cancel();
+      timeout.cancel();
     }
   }
 }
 
-/** A limit on others that is under way, see {@link Clock.patience}. */
-export class Patience implements Timer {
+/** A limit on others that is under way, see {@link Clock.timeout}. */
+export class Timeout implements Timer {
   private readonly until: number;
   private timer: Timer | undefined;
   private keepsProcess = true;
@@ -112,7 +112,7 @@ export class Patience implements Timer {
     private readonly callback: () => void,
   ) {
     const now = clock.now();
-    this.lostMs = clock.lost(now);
+    this.lostMs = clock.stalledMs(now);
     this.until = now - this.lostMs + ms;
     this.wait(ms);
   }
@@ -136,7 +136,7 @@ export class Patience implements Timer {
 
   private look(): void {
     const now = this.clock.now();
-    const lost = this.clock.lost(now);
+    const lost = this.clock.stalledMs(now);
     const leftMs = this.until - (now - lost);
     if (leftMs <= 0 && (lost === this.lostMs || this.isLastTurn)) {
       this.timer = undefined;
@@ -159,7 +159,7 @@ class SystemClock extends Clock {
     return performance.now();
   }
 
-  override lost(now = this.now()): number {
+  override stalledMs(now = this.now()): number {
     if (this.looks === undefined) {
       this.lookedAt = machine.now();
       this.looks = machine.setInterval(() => this.look(), LOOK_MS);

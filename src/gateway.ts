@@ -34,6 +34,7 @@ import { Strangers } from './http/strangers.js';
 import { chooseTransport } from './http/transport/choice.js';
 import { attachedOrigin } from './http/transport/node/transport.js';
 import { Legs } from './legs/legs.js';
+import { CallJournal } from './live/call-journal.js';
 import { FrameClock } from './media/frame-clock.js';
 import { core } from './media/thread-core.js';
 import type { MarkEcho } from './phone/marks.js';
@@ -242,6 +243,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const eventRoutes = new EventRoutes(this.events, clock);
     const live = new LiveRoutes({
       switchboard: this.switchboard,
+      journal: new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock),
       fleet: this.fleet,
       facts: { version: VERSION, bridge: this.bridge.name },
       node: hostname(),

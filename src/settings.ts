@@ -1,7 +1,7 @@
 import { isCommander } from './bridge/stream/command-rule.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { isNetwork } from './http/strangers.js';
-import { SERVERS } from './http/transport/servers.js';
+import { SERVERS } from './http/transport/transport.js';
 import { DEFAULT_LEAD_MS } from './media/frame.js';
 import { TRANSCODERS } from './media/transcoders.js';
 import {

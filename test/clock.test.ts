@@ -82,21 +82,21 @@ describe('a sleep', () => {
 describe('the time in which this process ran', () => {
   it('stands still while the process does', () => {
     const clock = new VirtualClock();
-    const begun = { now: clock.now(), ran: clock.ran() };
+    const begun = { now: clock.now(), ran: clock.runningMs() };
     clock.advance(10_000);
     clock.stall(33_000);
     clock.advance(5_000);
     expect(clock.now() - begun.now).toBe(48_000);
-    expect(clock.ran() - begun.ran).toBe(15_000 + LONGEST_TURN_MS);
+    expect(clock.runningMs() - begun.ran).toBe(15_000 + LONGEST_TURN_MS);
     // What any turn may take is no stall.
     clock.stall(LONGEST_TURN_MS);
-    expect(clock.ran() - begun.ran).toBe(15_000 + 2 * LONGEST_TURN_MS);
+    expect(clock.runningMs() - begun.ran).toBe(15_000 + 2 * LONGEST_TURN_MS);
   });
 
   it('is what the patience with others is counted in', () => {
     const clock = new VirtualClock();
     let isOver = false;
-    clock.patience(10_000, () => {
+    clock.timeout(10_000, () => {
       isOver = true;
     });
     clock.advance(9_000);
@@ -112,7 +112,7 @@ describe('the time in which this process ran', () => {
   it('is up only when what came during a stall has had a turn to be read', () => {
     const clock = new VirtualClock();
     let isOver = false;
-    clock.patience(100, () => {
+    clock.timeout(100, () => {
       isOver = true;
     });
     clock.stall(33_000);
@@ -124,7 +124,7 @@ describe('the time in which this process ran', () => {
   it('comes to an end as well where every turn is a stall', () => {
     const clock = new VirtualClock();
     let isOver = false;
-    clock.patience(1_000, () => {
+    clock.timeout(1_000, () => {
       isOver = true;
     });
     for (let turn = 0; turn < 6; turn++) clock.stall(2 * LONGEST_TURN_MS);
@@ -133,7 +133,7 @@ describe('the time in which this process ran', () => {
 
   it('keeps no timer of a patience that was taken back', () => {
     const clock = new VirtualClock();
-    const patience = clock.patience(1_000, () => expect.fail('it was taken back'));
+    const patience = clock.timeout(1_000, () => expect.fail('it was taken back'));
     clock.stall(5_000);
     expect(clock.pending).toBe(1);
     patience.cancel();
@@ -147,11 +147,11 @@ describe('the time in which this process ran', () => {
     // The answer comes while this very process does nothing.
     const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
     await once(server, 'connection');
-    const [lost, ran] = [systemClock.lost(), systemClock.ran()];
+    const [lost, ran] = [systemClock.stalledMs(), systemClock.runningMs()];
     const answered = systemClock.within(500, once(socket, 'data').then(String));
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500);
-    expect(systemClock.ran() - ran).toBeLessThan(500);
-    expect(systemClock.lost() - lost).toBeGreaterThan(1_000);
+    expect(systemClock.runningMs() - ran).toBeLessThan(500);
+    expect(systemClock.stalledMs() - lost).toBeGreaterThan(1_000);
     expect(await answered).toBe('in time');
     server.close();
   });

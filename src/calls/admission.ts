@@ -2,10 +2,10 @@ import type { Clock, Timer } from '../clock.js';
 import { Overload } from '../telemetry/overload.js';
 
 /** Why a new call is turned away. */
-export type Closure = 'draining' | 'full' | 'media' | 'descriptors' | 'loop_delay' | 'cpu';
+export type BusyReason = 'draining' | 'full' | 'media' | 'descriptors' | 'loop_delay' | 'cpu';
 
 /** Why a call was turned away: also because the nodes of a fleet could not be told of it. */
-export type RefusalReason = Closure | 'registry';
+export type RefusalReason = BusyReason | 'registry';
 
 export interface AdmissionLimits {
   /** Calls at a time, ringing ones included. */
@@ -35,9 +35,11 @@ const SAMPLE_MS = 1_000;
  * Decides whether a new call is taken, so that those who already talk are not hurt by it. Load closes at once and opens
  * late: at a limit, calls would otherwise be taken and refused in turns.
  */
-export class Admission {
+export class AdmissionControl {
   /** Calls turned away so far, by reason. */
   readonly refused = new Map<RefusalReason, number>();
+  /** When the latest was, in milliseconds since 1970, by reason. */
+  readonly refusedAt = new Map<RefusalReason, number>();
   private readonly overload = new Overload();
   private overloadedBy: 'loop_delay' | 'cpu' = 'cpu';
   private timer: Timer | undefined;
@@ -45,7 +47,7 @@ export class Admission {
   private sampledCpu: number;
 
   constructor(
-    private readonly limits: AdmissionLimits,
+    readonly limits: AdmissionLimits,
     private readonly gauges: AdmissionGauges,
     private readonly clock: Clock,
   ) {
@@ -69,7 +71,7 @@ export class Admission {
   }
 
   /** Why no new call is taken; `undefined` while they are. */
-  get closure(): Closure | undefined {
+  get busyReason(): BusyReason | undefined {
     if (this.gauges.isDraining()) return 'draining';
     if (this.gauges.activeCalls() >= this.limits.maxCalls) return 'full';
     if (this.gauges.isBridgeOverloaded()) return 'media';
@@ -77,15 +79,16 @@ export class Admission {
     return this.overload.isOn ? this.overloadedBy : undefined;
   }
 
-  /** As {@link closure}, for a call that is there: one that is turned away counts. */
-  refuse(): Closure | undefined {
-    const { closure } = this;
-    if (closure !== undefined) this.noteRefused(closure);
-    return closure;
+  /** As {@link busyReason}, for a call that is there: one that is turned away counts. */
+  refuse(): BusyReason | undefined {
+    const { busyReason } = this;
+    if (busyReason !== undefined) this.noteRefused(busyReason);
+    return busyReason;
   }
 
   noteRefused(reason: RefusalReason): void {
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
+    this.refusedAt.set(reason, this.clock.date().getTime());
   }
 
   /** Looks at the load since the last look; {@link start} does so every second. */
@@ -98,6 +101,6 @@ export class Admission {
     const delay = maxLoopDelayMs === 0 ? 0 : this.gauges.loopDelayMs() / maxLoopDelayMs;
     const load = maxCpuPercent === 0 ? 0 : cpu / maxCpuPercent;
     if (delay > 1 || load > 1) this.overloadedBy = delay > 1 ? 'loop_delay' : 'cpu';
-    this.overload.note(Math.max(delay, load));
+    this.overload.sample(Math.max(delay, load));
   }
 }

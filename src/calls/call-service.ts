@@ -30,7 +30,7 @@ export interface CallService {
    * Notes what Twilio tells of a call.
    * @param callId of a call that we placed: its callback may come before Twilio's answer to us
    */
-  note(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): unknown;
+  handleCallback(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): unknown;
   /** Calls that have not ended. */
   list(): CallView[] | Promise<CallView[]>;
   /** @throws GatewayError `GW_CALL_UNKNOWN` (404) */

@@ -70,7 +70,7 @@ export class TwilioCall<T = unknown> {
   private readonly clock: Clock;
   private readonly begunAt: number;
   private lastedMs: number | undefined;
-  /** As {@link Clock.ran} counts: a socket that came while this process stood still is not late. */
+  /** As {@link Clock.runningMs} counts: a socket that came while this process stood still is not late. */
   private expiresAt: number;
   private readonly preparing: AbortController | undefined;
   private readonly prepared: Promise<T> | undefined;
@@ -86,7 +86,7 @@ export class TwilioCall<T = unknown> {
     this.clock = options.clock;
     this.startedAt = options.startedAt ?? this.clock.date();
     this.begunAt = this.clock.now();
-    this.expiresAt = this.clock.ran(this.begunAt) + options.timeToLiveMs;
+    this.expiresAt = this.clock.runningMs(this.begunAt) + options.timeToLiveMs;
     if (options.prepare !== undefined) {
       const { prepare } = options;
       const preparing = new AbortController();
@@ -150,12 +150,12 @@ export class TwilioCall<T = unknown> {
     return this.lastedMs === undefined ? null : this.lastedMs / 1000;
   }
   get isExpired(): boolean {
-    return this.current === 'ringing' && this.clock.ran() >= this.expiresAt;
+    return this.current === 'ringing' && this.clock.runningMs() >= this.expiresAt;
   }
 
   /** Milliseconds since the token's life was over; negative while it lasts. */
   get overdueMs(): number {
-    return this.clock.ran() - this.expiresAt;
+    return this.clock.runningMs() - this.expiresAt;
   }
 
   /** Lengthens the token's life: its socket is not due yet. */
@@ -165,7 +165,7 @@ export class TwilioCall<T = unknown> {
 
   /** The token, or another one in its place, is good for so many milliseconds from now at least. */
   keepRinging(ms: number): void {
-    this.expiresAt = Math.max(this.expiresAt, this.clock.ran() + ms);
+    this.expiresAt = Math.max(this.expiresAt, this.clock.runningMs() + ms);
   }
 
   /** The result of `prepare`, or its error; `undefined` where there is none. May be awaited many times. */

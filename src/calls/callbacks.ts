@@ -23,7 +23,7 @@ export class Callbacks {
    * @param callId of a call that we placed: Twilio may be faster with its callback than with its answer to us
    * @returns whether the call is known here
    */
-  note(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): boolean {
+  handle(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): boolean {
     const call =
       this.registry.getBySid(input.callSid) ?? (callId === undefined ? undefined : this.registry.get(callId));
     const isKnown = call !== undefined && (call.callSid ?? input.callSid) === input.callSid;

@@ -21,7 +21,7 @@ export class Continuations {
   ) {}
 
   set(callSid: string, twiml: string): void {
-    const now = this.clock.ran();
+    const now = this.clock.runningMs();
     this.verbs.delete(callSid);
     for (const [sid, { until }] of this.verbs) {
       if (until > now && this.verbs.size < this.capacity) break;
@@ -33,11 +33,11 @@ export class Continuations {
   /** What was said to do, if anything was. */
   find(callSid: string): string | undefined {
     const next = this.verbs.get(callSid);
-    return next === undefined || next.until < this.clock.ran() ? undefined : next.twiml;
+    return next === undefined || next.until < this.clock.runningMs() ? undefined : next.twiml;
   }
 
   /** What was said to do, the same for a question that Twilio repeats; a call of which nothing was said is hung up. */
-  of(callSid: string): string {
+  twimlFor(callSid: string): string {
     return this.find(callSid) ?? createHangupTwiml();
   }
 }

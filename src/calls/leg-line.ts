@@ -11,19 +11,19 @@ export class LegLine implements PhoneLine {
   private isCurrent = false;
   private hasLeft = false;
   /** What it said before it was the call's leg. */
-  private owed: (() => void) | undefined;
+  private deferred: (() => void) | undefined;
 
   constructor(private readonly phone: PhoneLine) {}
 
   /** Its leg is the call's from here on. */
-  take(): void {
+  activate(): void {
     this.isCurrent = true;
-    this.owed?.();
-    this.owed = undefined;
+    this.deferred?.();
+    this.deferred = undefined;
   }
 
   /** Another leg is the call's from here on. */
-  leave(): void {
+  retire(): void {
     this.isCurrent = false;
     this.hasLeft = true;
   }
@@ -45,29 +45,29 @@ export class LegLine implements PhoneLine {
   }
 
   mark(name: string): void {
-    this.demandCurrent('mark');
+    this.requireCurrent('mark');
     this.phone.mark(name);
   }
 
   transfer(to: string): void {
-    this.demandCurrent('transfer');
+    this.requireCurrent('transfer');
     this.phone.transfer(to);
   }
 
   hangUp(options?: { readonly now?: boolean }): void {
-    this.say(() => this.phone.hangUp(options));
+    this.whenCurrent(() => this.phone.hangUp(options));
   }
 
   fail(error: unknown): void {
-    this.say(() => this.phone.fail(error));
+    this.whenCurrent(() => this.phone.fail(error));
   }
 
-  private say(what: () => void): void {
+  private whenCurrent(what: () => void): void {
     if (this.isCurrent) what();
-    else if (!this.hasLeft) this.owed = what;
+    else if (!this.hasLeft) this.deferred = what;
   }
 
-  private demandCurrent(what: string): void {
+  private requireCurrent(what: string): void {
     if (this.isCurrent) return;
     const message = `Expected a leg that is the call's for ${what} but received one that is not`;
     throw new GatewayError('GW_STREAM_CLOSED', message);

@@ -31,7 +31,7 @@ const CLOSE_CODES: Partial<Record<EndCause, [code: number, reason: string]>> = {
 };
 
 /** Takes the audio of a stream that is left to the user's own code. */
-const NOBODY: FrameSink = { write() {} };
+const DISCARD: FrameSink = { write() {} };
 
 const END_CAUSES: Record<StreamEnd, EndCause> = {
   stop: 'stop',
@@ -84,7 +84,7 @@ export class Session implements PhoneLine {
   /** Of the leg that is heard. */
   private line = new LegLine(this);
   /** Whether Twilio takes the caller elsewhere, once it has said so: until then an end of the stream is not understood. */
-  private leaving: Promise<boolean> | undefined;
+  private redirecting: Promise<boolean> | undefined;
   private begun = false;
   /** Fulfilled when somebody is on the phone, or never will be: then without facts. */
   private readonly answered: Promise<AnsweredFacts | undefined>;
@@ -128,8 +128,8 @@ export class Session implements PhoneLine {
     });
     this.stream.on('end', (end, reason) => {
       if (end === 'protocol') options.log.warn({ callId: call.callId, reason }, 'stream ended');
-      if (this.leaving === undefined) call.end(END_CAUSES[end]);
-      else void this.leaving.then((isGone) => call.end(isGone ? 'transferred' : END_CAUSES[end]));
+      if (this.redirecting === undefined) call.end(END_CAUSES[end]);
+      else void this.redirecting.then((isGone) => call.end(isGone ? 'transferred' : END_CAUSES[end]));
     });
     const { gone } = this;
     call.onEnd((cause) => this.stream.close(...(CLOSE_CODES[cause] ?? [1000, ''])));
@@ -187,7 +187,7 @@ export class Session implements PhoneLine {
 
   transfer(to: string): void {
     const twiml = createTransferTwiml(to);
-    if (!this.isLive || !this.leaveTo(twiml, true)) {
+    if (!this.isLive || !this.redirectTo(twiml, true)) {
       throw new GatewayError(
         'GW_TRANSFER_IMPOSSIBLE',
         'Expected a connected call that Twilio comes back for but received another',
@@ -200,7 +200,7 @@ export class Session implements PhoneLine {
    * @param whenHeard not before the caller has heard what was said so far
    * @returns false, with nothing changed, where Twilio was not told to ask what comes next
    */
-  leaveTo(twiml: string, whenHeard = false): boolean {
+  redirectTo(twiml: string, whenHeard = false): boolean {
     const { call, options, decision } = this;
     if (call.callSid === undefined) return false;
     // A stream of the user's own code may be one that nothing comes after.
@@ -216,17 +216,17 @@ export class Session implements PhoneLine {
    * Leaves the caller to Twilio, where that was asked to take over.
    * @param asked rejects where Twilio refuses, and the call goes on
    */
-  async leaveWith(asked: Promise<unknown>): Promise<void> {
+  async endAfterRedirect(asked: Promise<unknown>): Promise<void> {
     const leaving = asked.then(
       () => true,
       () => false,
     );
-    this.leaving = leaving;
+    this.redirecting = leaving;
     try {
       await asked;
       this.call.end('transferred');
     } finally {
-      if (this.leaving === leaving) this.leaving = undefined;
+      if (this.redirecting === leaving) this.redirecting = undefined;
     }
   }
 
@@ -265,15 +265,15 @@ export class Session implements PhoneLine {
         throw signal.aborted ? ended() : error;
       });
       if (signal.aborted) {
-        void this.letGo(next);
+        void this.closeLeg(next);
         throw ended();
       }
-      this.line.leave();
+      this.line.retire();
       this.line = line;
       this.leg = next;
       this.stream.connect(next);
-      line.take();
-      void this.letGo(leg);
+      line.activate();
+      void this.closeLeg(leg);
     }
     // What was done to the call meanwhile stays done.
     if (this.decision !== undefined && !('refuse' in this.decision)) {
@@ -304,13 +304,13 @@ export class Session implements PhoneLine {
     const decision = await this.decided.catch(() => undefined);
     if (decision === undefined || 'refuse' in decision || signal.aborted) return;
     if (decision.bridge === false) {
-      if (!this.stream.isTaken) this.stream.connect(NOBODY);
+      if (!this.stream.hasAudioSink) this.stream.connect(DISCARD);
       return;
     }
-    this.line.take();
+    this.line.activate();
     const leg = await this.joinLeg(decision, this.line, signal);
     if (signal.aborted) {
-      void this.letGo(leg);
+      void this.closeLeg(leg);
       return;
     }
     this.leg = leg;
@@ -330,7 +330,7 @@ export class Session implements PhoneLine {
       const facts = await this.answered;
       if (facts !== undefined) await leg.answered?.(facts);
     } catch (error) {
-      void this.letGo(leg);
+      void this.closeLeg(leg);
       throw error;
     }
     return leg;
@@ -346,7 +346,7 @@ export class Session implements PhoneLine {
   }
 
   /** Nobody is kept waiting by a room that the call is not in. */
-  private async letGo(leg: BridgeLeg): Promise<void> {
+  private async closeLeg(leg: BridgeLeg): Promise<void> {
     try {
       await leg.close();
     } catch (error) {
@@ -386,9 +386,9 @@ async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal,
           `Expected a decision of prepareCall within ${ms} ms but received none`,
         ),
       );
-    const patience = clock.patience(ms, late);
+    const timeout = clock.timeout(ms, late);
     stop = () => {
-      patience.cancel();
+      timeout.cancel();
       reject(
         new GatewayError(
           'GW_CALL_ENDED',

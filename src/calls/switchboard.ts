@@ -15,7 +15,7 @@ import type { TwilioRest } from '../twilio/rest.js';
 import { createHangupTwiml, createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { type CallVerb, longestSeconds } from '../twilio/verbs.js';
 import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
-import { Admission, type AdmissionGauges, type AdmissionLimits } from './admission.js';
+import { AdmissionControl, type AdmissionGauges, type AdmissionLimits } from './admission.js';
 import type { EndCause } from './call.js';
 import { type CallReport, logOf, reportOf } from './call-report.js';
 import type { CallService, PlacedCall } from './call-service.js';
@@ -29,7 +29,7 @@ import type { PlaceCallRequest } from './place-call.js';
 import type { TwilioCallRegistry } from './registry.js';
 import { CALL_RESULTS, type CallResult } from './result.js';
 import { type Apology, Session } from './session.js';
-import { type StuckWay, Watchdog } from './watchdog.js';
+import { CallWatchdog, type StuckKind } from './watchdog.js';
 
 export interface SwitchboardOptions {
   readonly registry: TwilioCallRegistry<CallDecision | undefined>;
@@ -104,10 +104,10 @@ const CONTINUING_CAUSES: ReadonlySet<EndCause> = new Set(['handed-over', 'moved'
 /** Answers, places, connects and ends the calls of one gateway. Knows nothing of HTTP. */
 export class Switchboard extends EventEmitter<SwitchboardEvents> implements CallService {
   readonly eventLoopDelay: EventLoopDelay;
-  readonly admission: Admission;
+  readonly admission: AdmissionControl;
   readonly endedCalls = new Map<string, number>();
   readonly results = new Map<CallResult, number>(CALL_RESULTS.map((result) => [result, 0]));
-  private readonly watchdog: Watchdog;
+  private readonly watchdog: CallWatchdog;
   private readonly callbacks: Callbacks;
   private readonly sessions = new Map<string, Session>();
   /** What webhooks were answered, as long as their calls are remembered. */
@@ -147,11 +147,11 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         return (user + system) / 1_000;
       },
     };
-    this.admission = new Admission(options.limits, gauges, clock);
-    this.watchdog = new Watchdog(
+    this.admission = new AdmissionControl(options.limits, gauges, clock);
+    this.watchdog = new CallWatchdog(
       options.stuckMs,
       () => this.sessions.values(),
-      (session, way) => this.stuck(session, way),
+      (session, way) => this.onStuck(session, way),
       clock,
     );
   }
@@ -416,12 +416,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
 
   /** Answers Twilio, which asks what comes after a stream, with TwiML. */
   continueCall(input: CallWebhookInput): string {
-    return this.next.of(input.callSid);
+    return this.next.twimlFor(input.callSid);
   }
 
-  note(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): boolean {
+  handleCallback(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): boolean {
     if (kind === 'status' && isFinalStatus(input.callStatus)) this.past.add(input.callSid, true);
-    return this.callbacks.note(kind, input, callId);
+    return this.callbacks.handle(kind, input, callId);
   }
 
   /**
@@ -452,12 +452,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   }
 
   /** Settled when every request to Twilio for a call is answered. */
-  async placed(): Promise<void> {
+  async placementsSettled(): Promise<void> {
     await Promise.allSettled(this.placing);
   }
 
   /** Settled when every webhook is answered; a hook has ten seconds. */
-  async answersGiven(): Promise<void> {
+  async webhooksAnswered(): Promise<void> {
     await Promise.allSettled(this.answering);
   }
 
@@ -501,7 +501,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   async endAll(): Promise<void> {
     this.beginDrain();
     for (const { call } of this.all) call.end('drain');
-    await this.placed();
+    await this.placementsSettled();
   }
 
   private preparation(room?: string) {
@@ -517,14 +517,14 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   private register(call: PhoneCall, shared?: SharedEntry, isContinued = false): Session {
     const { bridge, log, leadMs, defaultRoom, accountSid, apology } = this.options;
     // Finalisers run last in, first out: this one sees the call when all of it is freed.
-    call.onEnd((cause) => this.ended(session, cause));
+    call.onEnd((cause) => this.onCallEnded(session, cause));
     const session: Session = new Session(call, {
       bridge,
       log,
       clock: this.options.clock,
       defaultRoom,
       bindSid: (call, callSid) => this.options.registry.bindSid(call, callSid),
-      onAnswered: (facts) => this.tellAnswered(session, facts),
+      onAnswered: (facts) => this.emitAnswered(session, facts),
       isContinued,
       accountSid,
       apology,
@@ -555,7 +555,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     }
   }
 
-  private tellAnswered({ call, stream }: Session, facts: AnsweredFacts): void {
+  private emitAnswered({ call, stream }: Session, facts: AnsweredFacts): void {
     try {
       this.emit('answered', call, stream, facts);
     } catch (error) {
@@ -563,7 +563,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     }
   }
 
-  private ended(session: Session, cause: EndCause): void {
+  private onCallEnded(session: Session, cause: EndCause): void {
     const { call, stream } = session;
     this.sessions.delete(call.callId);
     if (call.callSid !== undefined && cause !== 'handed-over' && cause !== 'moved')
@@ -599,7 +599,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     }
   }
 
-  private stuck({ call, stream }: Session, way: StuckWay): void {
+  private onStuck({ call, stream }: Session, way: StuckKind): void {
     const { callId, callSid } = call;
     this.options.log.error({ callId, callSid, way, seconds: this.options.stuckMs / 1_000 }, 'call stuck');
     if (way === 'silent' && !stream.isEnded) call.end('silent');

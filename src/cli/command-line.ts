@@ -56,7 +56,11 @@ export async function runCommandLine(args: readonly string[], options?: ShellOpt
   }
 }
 
-async function programFor(shell: Shell, args: readonly string[]): Promise<Command> {
+/** @param args name the commands that are loaded: the others have a description alone, which is enough for help */
+export async function programFor(
+  shell: Shell,
+  args: readonly string[] = Object.keys(COMMANDS),
+): Promise<Command> {
   const program = new Command('trunkline')
     .description('Phone-audio gateway: Twilio calls in and out, their audio as 48 kHz PCM.')
     .version(VERSION, '-V, --version', 'output the version, the core that audio runs on, and what serves')
@@ -96,7 +100,7 @@ async function coreLine(): Promise<string> {
 /** What would serve; loaded only where somebody asks. */
 async function serverLine(env: NodeJS.ProcessEnv): Promise<string> {
   const { chooseTransport } = await import('../http/transport/choice.js');
-  const { SERVERS } = await import('../http/transport/servers.js');
+  const { SERVERS } = await import('../http/transport/transport.js');
   const { name, origin } = chooseTransport(SERVERS.find((server) => server === env.SERVER));
   return `${name} server: ${origin}`;
 }

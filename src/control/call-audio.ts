@@ -232,7 +232,7 @@ export class CallAudio implements AudioFilter, Ticking {
   private settle(): void {
     const isTicking = !this.isClosed && this.isActive;
     const isNeeded = !this.isClosed && (this.isActive || this.hasTail || this.silenced !== undefined);
-    this.stream.insert = isNeeded ? this : undefined;
+    this.stream.filter = isNeeded ? this : undefined;
     if (isTicking === this.isTicking) return;
     this.isTicking = isTicking;
     if (this.isTicking) this.frameClock.join(this);

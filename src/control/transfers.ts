@@ -64,13 +64,13 @@ export class Transfers {
       ...(limitSeconds === undefined ? {} : { limitSeconds }),
     };
     const twiml = createVerbsTwiml([verb]);
-    if (session.leaveTo(twiml)) return;
+    if (session.redirectTo(twiml)) return;
     if (rest === undefined || callSid === undefined) {
       const message = 'Expected TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN for a transfer but received none';
       throw new GatewayError('GW_TRANSFER_IMPOSSIBLE', message);
     }
     try {
-      await session.leaveWith(rest.redirect(callSid, twiml));
+      await session.endAfterRedirect(rest.redirect(callSid, twiml));
     } catch (error) {
       // Twilio refuses what has ended meanwhile.
       throw session.call.state === 'ended' ? endedCall(callId) : error;

@@ -6,7 +6,7 @@ import { GatewayError } from '../errors.js';
 import type { OwnerClient } from './owner-client.js';
 
 /** What one node asks another. */
-const QUESTION = 'control';
+const REQUEST = 'control';
 /** Twilio, a Stream call or a disk may be asked on the way. */
 const WITHIN_MS = 20_000;
 
@@ -20,9 +20,9 @@ export class FleetControl implements CallControl {
 
   async control(callId: string, operation: Operation, request: unknown): Promise<unknown> {
     if (this.switchboard.has(callId)) return this.callControl.control(callId, operation, request);
-    const checked = packed(checkRequest(operation, request));
+    const checked = encodeWav(checkRequest(operation, request));
     try {
-      return await this.owner.demand(callId, QUESTION, { operation, request: checked }, WITHIN_MS);
+      return await this.owner.requireOwner(callId, REQUEST, { operation, request: checked }, WITHIN_MS);
     } catch (error) {
       // Known to nobody any more: this process may still know that it was here.
       const isUnknown = error instanceof GatewayError && error.code === 'GW_CALL_UNKNOWN';
@@ -38,7 +38,7 @@ export class FleetControl implements CallControl {
     callId: string,
     { operation, request }: Readonly<Record<string, unknown>>,
   ): Promise<unknown> | undefined {
-    return what === QUESTION ? this.perform(callId, String(operation), unpacked(request)) : undefined;
+    return what === REQUEST ? this.perform(callId, String(operation), decodeWav(request)) : undefined;
   }
 
   private async perform(callId: string, operation: string, request: unknown): Promise<unknown> {
@@ -56,7 +56,7 @@ export class FleetControl implements CallControl {
  * Bytes travel as base64.
  * @throws GatewayError `GW_WAV_TOO_LONG` (413) for more than Redis should carry
  */
-function packed(request: object): object {
+function encodeWav(request: object): object {
   if (!('wav' in request && request.wav instanceof Uint8Array)) return request;
   if (request.wav.byteLength > MAX_WAV_BYTES) {
     const message = `Expected at most ${MAX_WAV_BYTES} bytes for a WAV file but received ${request.wav.byteLength}`;
@@ -65,7 +65,7 @@ function packed(request: object): object {
   return { ...request, wav: Buffer.from(request.wav).toString('base64') };
 }
 
-function unpacked(request: unknown): unknown {
+function decodeWav(request: unknown): unknown {
   if (typeof request !== 'object' || request === null || !('wav' in request)) return request;
   return { ...request, wav: Buffer.from(String(request.wav), 'base64') };
 }

@@ -21,17 +21,17 @@ export class FleetRecordings implements RecordingService {
 
   async startRecording(callId: string, request: RecordRequest): Promise<RecordingView> {
     if (this.switchboard.has(callId)) return this.own.startRecording(callId, request);
-    return (await this.owner.demand(callId, 'startRecording', { request }, WITHIN_MS)) as RecordingView;
+    return (await this.owner.requireOwner(callId, 'startRecording', { request }, WITHIN_MS)) as RecordingView;
   }
 
   async viewRecording(callId: string): Promise<RecordingView> {
     if (this.switchboard.has(callId)) return this.own.viewRecording(callId);
-    return (await this.owner.demand(callId, 'viewRecording', {}, WITHIN_MS)) as RecordingView;
+    return (await this.owner.requireOwner(callId, 'viewRecording', {}, WITHIN_MS)) as RecordingView;
   }
 
   async stopRecording(callId: string): Promise<RecordingResult> {
     if (this.switchboard.has(callId)) return this.own.stopRecording(callId);
-    return (await this.owner.demand(callId, 'stopRecording', {}, WITHIN_MS)) as RecordingResult;
+    return (await this.owner.requireOwner(callId, 'stopRecording', {}, WITHIN_MS)) as RecordingResult;
   }
 
   /** What another node asks; `undefined` where that is of no recording. */

@@ -116,9 +116,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         log.info({ node: name, kind: this.redis.kind }, 'registry up');
         void this.catchUp();
       },
-      onDown: ({ says }) => {
+      onDown: ({ reason }) => {
         this.nodes.lost();
-        log.error({ cause: says }, `registry down: ${says}; running calls go on, new ones are refused`);
+        log.error({ cause: reason }, `registry down: ${reason}; running calls go on, new ones are refused`);
       },
     });
     this.redisCalls = new RedisCallRegistry(this.redis, name, Math.max(CALM_MS, 2 * stuckMs));
@@ -129,7 +129,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         calls: switchboard.activeCalls,
         // Nobody is to count on a node that does not listen yet.
         draining: switchboard.draining || !this.isServing,
-        open: this.isServing && switchboard.admission.closure === undefined,
+        open: this.isServing && switchboard.admission.busyReason === undefined,
       }),
       (what, about) => this.reply(what, about),
       (error) => log.error({ err: error }, 'the registry, or another node, could not be served'),
@@ -160,7 +160,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   /** Why the registry is not up, in words; `undefined` while it is. */
   get cause(): string | undefined {
-    return this.redis.fault?.says;
+    return this.redis.fault?.reason;
   }
 
   /** Nodes that live, this one among them. */
@@ -218,7 +218,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const { admission, past } = this.switchboard;
     const hangup = this.switchboard.answerReplay(input);
     if (hangup !== undefined) return hangup;
-    const closed = this.turnedAway(publicBase, tries);
+    const closed = this.turnAway(publicBase, tries);
     if (closed !== undefined) return closed;
     try {
       const callId = randomUUID();
@@ -235,7 +235,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         if (claim.callId !== callId) return createRefusalTwiml('busy');
       }
       // Others may have come while Redis was asked.
-      const late = this.turnedAway(publicBase, tries);
+      const late = this.turnAway(publicBase, tries);
       if (late !== undefined) return late;
       return await this.switchboard.answerAs(callId, input, publicBase, this.entry());
     } catch (error) {
@@ -249,12 +249,12 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   }
 
   /** What a caller hears whom this node cannot take now; undefined: it can. */
-  private turnedAway(publicBase: string, tries: number): string | undefined {
+  private turnAway(publicBase: string, tries: number): string | undefined {
     const { admission } = this.switchboard;
-    if (admission.closure === undefined) return undefined;
+    if (admission.busyReason === undefined) return undefined;
     // A node that cannot take a caller is no reason to tell them that all are busy.
     if (tries < MOST_TRIES && this.isUp && this.nodes.isAnyOpen) return again(publicBase, tries);
-    admission.noteRefused(admission.closure);
+    admission.noteRefused(admission.busyReason);
     return createRefusalTwiml('busy');
   }
 
@@ -272,7 +272,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   async place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall> {
     if (!this.isUp) throw registryDown();
     const placed = await this.switchboard.place(request, publicBase, this.entry());
-    this.writes.write(placed.callId, () => this.redisCalls.bindSid(placed.callId, placed.callSid));
+    this.writes.enqueue(placed.callId, () => this.redisCalls.bindSid(placed.callId, placed.callSid));
     return placed;
   }
 
@@ -283,7 +283,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         'Expected a gateway that takes calls for a new call but received one that is shutting down',
       );
     }
-    const taken = await this.redisCalls.take(callId, token).catch((error) => {
+    const taken = await this.redisCalls.claimToken(callId, token).catch((error) => {
       // A call that was registered by hand is known to nobody else.
       if (isCode(error, 'GW_CALL_UNKNOWN') && this.switchboard.has(callId)) return undefined;
       throw error;
@@ -324,14 +324,14 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const entry = await this.redisCalls.read(callId);
     if (entry?.state === 'live') {
       // Twilio has the last word on whether a stream is over; its node may know why it was meant to be.
-      const next = await this.letGo(entry.node, callId, callSid);
+      const next = await this.releaseAt(entry.node, callId, callSid);
       if (next !== undefined) return next;
     }
     const token = createToken();
     const attachment = await this.redisCalls.attach(callId, callSid, token, this.options.timeToLiveMs);
     if (attachment.attached) {
       const { facts, rings, rangAt } = attachment;
-      this.leases.expect(facts, token, this.options.timeToLiveMs);
+      this.leases.awaitSocket(facts, token, this.options.timeToLiveMs);
       // Nobody waits for the socket of the token before any more.
       if (rangAt === this.node) this.switchboard.session(callId)?.call.keepRinging(this.options.timeToLiveMs);
       else if (rangAt !== undefined) this.nodes.tell(rangAt, 'moved', { callId });
@@ -342,7 +342,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     if (attachment.why === 'unknown') await this.requireAll();
     if (attachment.why !== 'exhausted') return attachment.next ?? createHangupTwiml();
     this.log.error({ callId, callSid }, 'a call was handed over too often');
-    this.writes.write(callId, () => this.redisCalls.finish(callId, callSid, '', true));
+    this.writes.enqueue(callId, () => this.redisCalls.finish(callId, callSid, '', true));
     return createRefusalTwiml(this.options.apology);
   }
 
@@ -357,14 +357,18 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   }
 
   /** Makes a node let go of a call whose stream is over. Answers what comes next, where that was said. */
-  private async letGo(node: string, callId: string, callSid: string): Promise<string | undefined> {
-    if (node === this.node) return this.released(callId, callSid);
+  private async releaseAt(node: string, callId: string, callSid: string): Promise<string | undefined> {
+    if (node === this.node) return this.release(callId, callSid);
     const next = await this.nodes.ask(node, 'next', { callId, callSid }).catch(noneIfGone);
     return typeof next === 'string' ? next : undefined;
   }
 
-  async note(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): Promise<void> {
-    if (this.switchboard.note(kind, input, callId)) return;
+  async handleCallback(
+    kind: CallbackKind,
+    input: CallWebhookInput,
+    callId: string | undefined,
+  ): Promise<void> {
+    if (this.switchboard.handleCallback(kind, input, callId)) return;
     try {
       const id = callId ?? (await this.redisCalls.find(input.callSid))?.callId;
       const entry = id === undefined ? undefined : await this.redisCalls.read(id);
@@ -393,13 +397,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   async inspect(callId: string): Promise<CallView> {
     if (this.switchboard.has(callId)) return this.switchboard.inspect(callId);
-    const found = await this.owner.ask(callId, 'inspect', {});
+    const found = await this.owner.request(callId, 'inspect', {});
     return found.answer === undefined ? detachedView(found.facts) : (found.answer as CallView);
   }
 
   async hangUp(callId: string): Promise<CallView> {
     if (this.switchboard.has(callId)) return this.switchboard.hangUp(callId);
-    const found = await this.owner.ask(callId, 'hangUp', {}, HANG_UP_MS);
+    const found = await this.owner.request(callId, 'hangUp', {}, HANG_UP_MS);
     if (found.answer !== undefined) return found.answer as CallView;
     const { facts } = found;
     await this.redisCalls.finish(callId, facts.callSid, '', true);
@@ -420,14 +424,14 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         const { callSid, callStatus } = about;
         const answer = await this.switchboard.answered(String(callSid));
         if (answer !== undefined || callStatus === undefined) return answer ?? null;
-        const again = { CallSid: String(callSid), CallStatus: String(callStatus) };
-        return this.switchboard.answerReplay(new CallWebhookInput(again)) ?? null;
+        const retryTwiml = { CallSid: String(callSid), CallStatus: String(callStatus) };
+        return this.switchboard.answerReplay(new CallWebhookInput(retryTwiml)) ?? null;
       }
       case 'look':
         await this.nodes.beat();
         return true;
       case 'next':
-        return this.released(callId, String(about.callSid)) ?? null;
+        return this.release(callId, String(about.callSid)) ?? null;
       case 'moved':
         this.leases.forget(callId);
         // What comes late must not end a call that has come back here since.
@@ -435,12 +439,15 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         return true;
       case 'settled':
         this.leases.forget(callId);
-        this.draining.settled(callId);
+        this.draining.callSettled(callId);
         return true;
       case 'note': {
         const input = new CallWebhookInput(about.parameters as FormParameters);
         const kind = CALLBACK_KINDS.find((each) => each === about.kind);
-        return kind !== undefined && this.switchboard.note(kind, input, callId === '' ? undefined : callId);
+        return (
+          kind !== undefined &&
+          this.switchboard.handleCallback(kind, input, callId === '' ? undefined : callId)
+        );
       }
       case 'list':
         return this.switchboard.list();
@@ -457,7 +464,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   }
 
   /** Lets go of a call whose stream is over, unless it was said what comes next. */
-  private released(callId: string, callSid: string): string | undefined {
+  private release(callId: string, callSid: string): string | undefined {
     const next = this.switchboard.next.find(callSid);
     if (next === undefined) this.end(callId, 'handed-over');
     return next;
@@ -503,7 +510,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   /** A callee was faster than Twilio's answer to the node that placed the call. */
   private learnSid({ call, stream }: Session): void {
     stream.once('start', ({ callSid }) => {
-      this.writes.write(call.callId, () => this.redisCalls.bindSid(call.callId, callSid));
+      this.writes.enqueue(call.callId, () => this.redisCalls.bindSid(call.callId, callSid));
     });
   }
 
@@ -521,16 +528,16 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     await this.leases.catchUp();
   }
 
-  /** Leaves the fleet's calls to the other nodes, see {@link Drain.go}. */
+  /** Leaves the fleet's calls to the other nodes, see {@link Drain.run}. */
   async drain(graceMs: number): Promise<void> {
-    await this.draining.go(graceMs);
+    await this.draining.run(graceMs);
     await this.writes.settled();
   }
 
   /** As {@link drain}, but at once. */
   async endAll(): Promise<void> {
     this.draining.endAll();
-    await this.switchboard.placed();
+    await this.switchboard.placementsSettled();
     await this.writes.settled();
   }
 }

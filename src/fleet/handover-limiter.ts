@@ -1,4 +1,4 @@
-import type { Clock, Patience } from '../clock.js';
+import type { Clock, Timeout } from '../clock.js';
 
 /** Calls under way at a time: at first, when whoever takes them may be cold yet, and at most. */
 const FIRST = 2;
@@ -17,7 +17,7 @@ export class HandoverLimiter {
   private isOpen = false;
   private noteOpened: () => void = () => {};
   private size = FIRST;
-  private readonly under = new Map<string, { readonly since: number; readonly patience: Patience }>();
+  private readonly under = new Map<string, { readonly since: number; readonly patience: Timeout }>();
   private readonly queue: (() => void)[] = [];
 
   /** @param patienceMs after so long nobody waits for a call any more */
@@ -39,17 +39,17 @@ export class HandoverLimiter {
       await new Promise<void>((resolve) => this.queue.push(resolve));
     }
     if (this.isOpen) return;
-    const patience = this.clock.patience(this.patienceMs, () => this.settled(callId));
-    this.under.set(callId, { since: this.clock.ran(), patience });
+    const patience = this.clock.timeout(this.patienceMs, () => this.callSettled(callId));
+    this.under.set(callId, { since: this.clock.runningMs(), patience });
   }
 
   /** The call goes on elsewhere, or is not waited for. */
-  settled(callId: string): void {
+  callSettled(callId: string): void {
     const leaving = this.under.get(callId);
     if (leaving !== undefined) {
       leaving.patience.cancel();
       this.under.delete(callId);
-      const tookMs = this.clock.ran() - leaving.since;
+      const tookMs = this.clock.runningMs() - leaving.since;
       if (tookMs < EASY_MS) this.size = Math.min(MOST, this.size + 1);
       else if (tookMs > HARD_MS) this.size = Math.max(1, this.size - 1);
     }
@@ -59,7 +59,7 @@ export class HandoverLimiter {
   /** Lets everybody leave at once from now on: there is no time left. */
   open(): void {
     this.isOpen = true;
-    for (const callId of [...this.under.keys()]) this.settled(callId);
+    for (const callId of [...this.under.keys()]) this.callSettled(callId);
     for (const resolve of this.queue.splice(0)) resolve();
     this.noteOpened();
   }

@@ -49,10 +49,10 @@ export class LeaseKeeper {
     private readonly log: Logger,
     private readonly clock: Clock,
   ) {
-    switchboard.on('over', (session, cause) => this.over(session, cause));
+    switchboard.on('over', (session, cause) => this.onCallOver(session, cause));
     // Whoever takes the call over is to find it as it is.
     switchboard.on('change', (session) => {
-      this.writes.write(session.call.callId, async () => {
+      this.writes.enqueue(session.call.callId, async () => {
         if (session.call.state !== 'ended') await this.restore(session);
       });
     });
@@ -73,12 +73,12 @@ export class LeaseKeeper {
   /** Writes what could not be written yet, and says that our calls live. */
   async catchUp(): Promise<void> {
     await this.writes.catchUp();
-    await this.keep();
-    if (this.awaited.size > 0) this.clock.after(PATIENCE_MS, () => void this.keepAwaited()).unref();
+    await this.renewLeases();
+    if (this.awaited.size > 0) this.clock.after(PATIENCE_MS, () => void this.renewAwaited()).unref();
   }
 
   /** A call was given a token here, and rings nowhere. */
-  expect(facts: CallFacts, token: string, forMs: number): void {
+  awaitSocket(facts: CallFacts, token: string, forMs: number): void {
     this.awaited.set(facts.callId, { facts, token, until: this.clock.now() + forMs });
   }
 
@@ -88,12 +88,12 @@ export class LeaseKeeper {
   }
 
   /** What becomes of a call that is over here. */
-  private over(session: Session, cause: EndCause): void {
+  private onCallOver(session: Session, cause: EndCause): void {
     const { callId, callSid } = session.call;
     if (cause === 'moved' || cause === 'refused') return;
     if (cause === 'expired') {
       // Its socket never came here. Twilio may be about to ask for it anew: that is no caller who has hung up.
-      this.writes.write(callId, () => this.redisCalls.expire(callId, callSid));
+      this.writes.enqueue(callId, () => this.redisCalls.expire(callId, callSid));
       return;
     }
     const reason = DETACHING[cause];
@@ -103,7 +103,7 @@ export class LeaseKeeper {
         const until = this.clock.now() + DETACHED_MS;
         this.awaited.set(callId, { facts: factsOf(call, decision), token: call.token, reason, until });
       }
-      this.writes.write(callId, async () => {
+      this.writes.enqueue(callId, async () => {
         if (await this.redisCalls.detach(callId, callSid, reason)) return;
         if (await this.restore(session)) await this.redisCalls.detach(callId, callSid, reason);
       });
@@ -113,7 +113,7 @@ export class LeaseKeeper {
     const said = callSid === undefined ? undefined : next.find(callSid);
     // Whoever asks after the call's end, here or elsewhere, is told the same.
     if (callSid !== undefined && said === undefined) next.set(callSid, createHangupTwiml());
-    this.writes.write(callId, async () => {
+    this.writes.enqueue(callId, async () => {
       if (await this.redisCalls.finish(callId, callSid, said ?? createHangupTwiml())) return;
       // Nobody hangs up a caller who was to go on somewhere, only because Redis came back empty.
       if (said !== undefined && (await this.restore(session)))
@@ -122,7 +122,7 @@ export class LeaseKeeper {
   }
 
   /** Says that our calls live, and writes down anew what Redis has lost of them. */
-  private async keep(): Promise<void> {
+  private async renewLeases(): Promise<void> {
     const now = this.clock.now();
     for (const [callId, { until }] of this.awaited) if (until <= now) this.awaited.delete(callId);
     const sessions = this.switchboard.all.filter(
@@ -130,7 +130,7 @@ export class LeaseKeeper {
     );
     for (let i = 0; i < sessions.length; i += BATCH) {
       try {
-        await this.keepAll(sessions.slice(i, i + BATCH));
+        await this.renewBatch(sessions.slice(i, i + BATCH));
       } catch (error) {
         if (isRegistryDown(error)) return;
         this.log.error({ err: error }, 'the registry could not be told of the calls');
@@ -138,9 +138,9 @@ export class LeaseKeeper {
     }
   }
 
-  private async keepAll(sessions: readonly Session[]): Promise<void> {
+  private async renewBatch(sessions: readonly Session[]): Promise<void> {
     const byId = new Map(sessions.map((session) => [session.call.callId, session]));
-    const { lost, taken } = await this.redisCalls.keep([...byId.keys()]);
+    const { lost, taken } = await this.redisCalls.renew([...byId.keys()]);
     for (const callId of taken) byId.get(callId)?.call.end('moved');
     await Promise.all(
       lost.map(async (callId) => {
@@ -150,14 +150,14 @@ export class LeaseKeeper {
     );
   }
 
-  /** As {@link keep}, of calls that no node has. */
-  private async keepAwaited(): Promise<void> {
+  /** As {@link renewLeases}, of calls that no node has. */
+  private async renewAwaited(): Promise<void> {
     const all = [...this.awaited.keys()];
     for (let i = 0; i < all.length; i += BATCH) {
       try {
-        const { lost, taken } = await this.redisCalls.keep(all.slice(i, i + BATCH));
+        const { lost, taken } = await this.redisCalls.renew(all.slice(i, i + BATCH));
         for (const callId of taken) this.awaited.delete(callId);
-        await Promise.all(lost.map((callId) => this.writeAwaited(callId)));
+        await Promise.all(lost.map((callId) => this.restoreAwaited(callId)));
       } catch (error) {
         if (isRegistryDown(error)) return;
         this.log.error({ err: error }, 'the registry could not be told of calls between two nodes');
@@ -165,7 +165,7 @@ export class LeaseKeeper {
     }
   }
 
-  private async writeAwaited(callId: string): Promise<void> {
+  private async restoreAwaited(callId: string): Promise<void> {
     const awaited = this.awaited.get(callId);
     if (awaited === undefined) return;
     const { facts, token, reason, until } = awaited;

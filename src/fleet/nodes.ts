@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock, Patience, Timer } from '../clock.js';
+import type { Clock, Timeout, Timer } from '../clock.js';
 import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import { parseJsonObject } from './json-object.js';
@@ -45,7 +45,7 @@ interface Waiting {
   readonly node: string;
   readonly resolve: (answer: unknown) => void;
   readonly reject: (error: GatewayError) => void;
-  readonly patience: Patience;
+  readonly timeout: Timeout;
 }
 
 type Letter =
@@ -85,7 +85,7 @@ export class Nodes {
 
   /** Begins to say that we live, and to listen. */
   open(): void {
-    this.redis.listen(channelOf(this.self), (text) => {
+    this.redis.subscribe(channelOf(this.self), (text) => {
       this.receive(text).catch(this.onFault);
     });
     void this.beat();
@@ -179,11 +179,11 @@ export class Nodes {
     if (this.knowsAll && !this.states.has(node)) throw gone(node);
     const id = randomUUID();
     const answered = new Promise<unknown>((resolve, reject) => {
-      const patience = this.clock.patience(withinMs, () => {
+      const timeout = this.clock.timeout(withinMs, () => {
         this.waiting.delete(id);
         reject(gone(node));
       });
-      this.waiting.set(id, { node, resolve, reject, patience });
+      this.waiting.set(id, { node, resolve, reject, timeout });
     });
     // Whoever is told below that nobody listens does not wait for it.
     answered.catch(() => {});
@@ -240,7 +240,7 @@ export class Nodes {
   private take(id: string): Waiting | undefined {
     const waiting = this.waiting.get(id);
     this.waiting.delete(id);
-    waiting?.patience.cancel();
+    waiting?.timeout.cancel();
     return waiting;
   }
 }
@@ -260,7 +260,7 @@ async function beat(
   node: string,
   state: string,
 ): Promise<{ wasKnown: boolean; states: Map<string, NodeState> }> {
-  const [had, ...alive] = (await redis.run(
+  const [had, ...alive] = (await redis.runScript(
     BEAT,
     ['trunkline:nodes'],
     [node, state, ALIVE_MS],

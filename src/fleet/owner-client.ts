@@ -14,7 +14,7 @@ export class OwnerClient {
    * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_REGISTRY_DOWN`, `GW_REGISTRY_ERROR` (503), and what the other node
    * throws
    */
-  async ask(
+  async request(
     callId: string,
     what: string,
     about: Record<string, unknown>,
@@ -39,16 +39,16 @@ export class OwnerClient {
   }
 
   /**
-   * As {@link ask}, for what only a node that has the call can do.
+   * As {@link request}, for what only a node that has the call can do.
    * @throws GatewayError also `GW_CALL_MOVING` (409) where the call is between two nodes
    */
-  async demand(
+  async requireOwner(
     callId: string,
     what: string,
     about: Record<string, unknown>,
     withinMs?: number,
   ): Promise<unknown> {
-    const { answer } = await this.ask(callId, what, about, withinMs);
+    const { answer } = await this.request(callId, what, about, withinMs);
     if (answer !== undefined) return answer;
     const message = `Expected call ${callId} at one of the nodes but received one that is about to go on at another`;
     throw new GatewayError('GW_CALL_MOVING', message);

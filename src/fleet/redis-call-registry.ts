@@ -227,7 +227,7 @@ export class RedisCallRegistry {
     insteadOf?: { callId: string; node: string },
   ): Promise<{ callId: string; node: string }> {
     const held = insteadOf === undefined ? '' : claimOf(insteadOf.callId, insteadOf.node);
-    const claim = await this.redis.run(
+    const claim = await this.redis.runScript(
       CLAIM,
       [sidKey(callSid)],
       [claimOf(callId, this.node), CLAIM_MS, held],
@@ -237,7 +237,7 @@ export class RedisCallRegistry {
 
   /** Who deals with a CallSid, if anybody. */
   async find(callSid: string): Promise<{ callId: string; node: string } | undefined> {
-    const claim = await this.redis.run(LOOK_UP, [sidKey(callSid)], []);
+    const claim = await this.redis.runScript(LOOK_UP, [sidKey(callSid)], []);
     const found = claim === null ? undefined : parseClaim(String(claim));
     if (found?.callId === '' || found?.node === '') throw foreign(`the claim of ${callSid}`, claim);
     return found;
@@ -270,12 +270,16 @@ export class RedisCallRegistry {
     const keys = [callKey(callId), ...(callSid === undefined ? [] : [sidKey(callSid)])];
     const claim = claimOf(callId, this.node);
     const values = [this.node, state, JSON.stringify(facts), hash, timeToLiveMs, keptMs, claim];
-    return (await this.redis.run(PUT, keys, values)) === 1;
+    return (await this.redis.runScript(PUT, keys, values)) === 1;
   }
 
   /** Notes what Twilio calls a call that we placed. */
   async bindSid(callId: string, callSid: string): Promise<void> {
-    await this.redis.run(BIND, [callKey(callId), sidKey(callSid)], [callSid, claimOf(callId, this.node)]);
+    await this.redis.runScript(
+      BIND,
+      [callKey(callId), sidKey(callSid)],
+      [callSid, claimOf(callId, this.node)],
+    );
   }
 
   /**
@@ -283,8 +287,8 @@ export class RedisCallRegistry {
    * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_TOKEN_INVALID` (401), `GW_TOKEN_USED` (409),
    * `GW_TOKEN_EXPIRED` (410)
    */
-  async take(callId: string, token: string): Promise<Taken> {
-    const answer = await this.redis.run(TAKE, [callKey(callId)], [hashOf(token), this.node, LIVE_MS]);
+  async claimToken(callId: string, token: string): Promise<Taken> {
+    const answer = await this.redis.runScript(TAKE, [callKey(callId)], [hashOf(token), this.node, LIVE_MS]);
     const [what, from, facts, why, last] = answer as readonly RedisValue[];
     if (what !== 'taken') throw refusal(String(what), callId);
     return {
@@ -299,10 +303,10 @@ export class RedisCallRegistry {
    * Says that live calls live.
    * @returns those that Redis has lost, and those that another node has
    */
-  async keep(callIds: readonly string[]): Promise<{ lost: string[]; taken: string[] }> {
+  async renew(callIds: readonly string[]): Promise<{ lost: string[]; taken: string[] }> {
     if (callIds.length === 0) return { lost: [], taken: [] };
     const values = [this.node, LIVE_MS, ...callIds.map((callId) => claimOf(callId, this.node))];
-    const answers = (await this.redis.run(KEEP, callIds.map(callKey), values)) as readonly number[];
+    const answers = (await this.redis.runScript(KEEP, callIds.map(callKey), values)) as readonly number[];
     return {
       lost: callIds.filter((_, i) => answers[i] === 0),
       taken: callIds.filter((_, i) => answers[i] === -1),
@@ -350,13 +354,13 @@ export class RedisCallRegistry {
     more: readonly (string | number)[] = [],
   ): Promise<boolean> {
     const keys = [callKey(callId), ...(callSid === undefined ? [] : [sidKey(callSid)])];
-    return (await this.redis.run(LEAVE, keys, [node, state, next, why, keptMs, only, ...more])) === 1;
+    return (await this.redis.runScript(LEAVE, keys, [node, state, next, why, keptMs, only, ...more])) === 1;
   }
 
   /** Gives a call whose stream is over another token, unless it has ended or goes round in circles. */
   async attach(callId: string, callSid: string, token: string, timeToLiveMs: number): Promise<Attachment> {
     const values = [this.node, hashOf(token), timeToLiveMs, MAX_HANDOVERS, this.calmMs, MAX_RINGS];
-    const answer = await this.redis.run(ATTACH, [callKey(callId), sidKey(callSid)], values);
+    const answer = await this.redis.runScript(ATTACH, [callKey(callId), sidKey(callSid)], values);
     const [what, value, rings, rangAt] = answer as readonly RedisValue[];
     if (what === 'attached') {
       return {
@@ -373,7 +377,7 @@ export class RedisCallRegistry {
 
   /**
    * Does with a call that nobody makes what is done with others, each script once. Nothing of it stays.
-   * @throws GatewayError as {@link RedisCommands.run}, and `GW_REGISTRY_ERROR` (503) where Redis does not keep what it took
+   * @throws GatewayError as {@link RedisCommands.runScript}, and `GW_REGISTRY_ERROR` (503) where Redis does not keep what it took
    */
   async rehearse(callId: string): Promise<void> {
     const callSid = callId;
@@ -382,8 +386,8 @@ export class RedisCallRegistry {
     await this.claim(callSid, callId);
     await this.announce(facts, token, REHEARSAL_MS);
     await this.bindSid(callId, callSid);
-    await this.take(callId, token);
-    const { lost } = await this.keep([callId, `${callId}-2`]);
+    await this.claimToken(callId, token);
+    const { lost } = await this.renew([callId, `${callId}-2`]);
     await this.detach(callId, callSid, 'drain');
     const { attached } = await this.attach(callId, callSid, token, REHEARSAL_MS);
     const entry = await this.read(callId);
@@ -394,7 +398,7 @@ export class RedisCallRegistry {
   }
 
   async read(callId: string): Promise<Entry | undefined> {
-    const answer = (await this.redis.run(READ, [callKey(callId)], [])) as readonly RedisValue[];
+    const answer = (await this.redis.runScript(READ, [callKey(callId)], [])) as readonly RedisValue[];
     const [node, state, facts, next] = answer;
     if (node === null) return undefined;
     return {

@@ -8,13 +8,13 @@ export interface RedisFault {
    * not ours.
    */
   readonly kind: 'refused' | 'passing' | 'foreign';
-  readonly says: string;
+  readonly reason: string;
   /** What helps, where that can be told. */
-  readonly set?: string;
+  readonly remedy?: string;
 }
 
 const LOGIN = 'REDIS_URL=redis://user:password@host:port';
-const RIGHTS = 'its ACL to what deploy/README.md lists';
+const RIGHTS = 'its ACL to what docs/fleet.md lists';
 
 type Rule = readonly [pattern: RegExp, kind: RedisFault['kind'], says: string, set?: string];
 
@@ -66,11 +66,15 @@ const SYSTEM: Readonly<Record<string, RedisFault>> = {
   ETIMEDOUT: passing('no answer'),
   ERR_TLS_CERT_ALTNAME_INVALID: {
     kind: 'refused',
-    says: 'its certificate is for another name',
-    set: 'REDIS_URL to a name in the certificate',
+    reason: 'its certificate is for another name',
+    remedy: 'REDIS_URL to a name in the certificate',
   },
-  CERT_HAS_EXPIRED: { kind: 'passing', says: 'its certificate has expired', set: 'a new certificate there' },
-  CERT_NOT_YET_VALID: { kind: 'passing', says: 'its certificate is not valid yet' },
+  CERT_HAS_EXPIRED: {
+    kind: 'passing',
+    reason: 'its certificate has expired',
+    remedy: 'a new certificate there',
+  },
+  CERT_NOT_YET_VALID: { kind: 'passing', reason: 'its certificate is not valid yet' },
   DEPTH_ZERO_SELF_SIGNED_CERT: unknownIssuer(),
   SELF_SIGNED_CERT_IN_CHAIN: unknownIssuer(),
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownIssuer(),
@@ -88,7 +92,7 @@ export function faultOf(error: unknown): RedisFault {
   if (known !== undefined) {
     const { cert } = error as { cert?: { subjectaltname?: string } };
     const names = cert?.subjectaltname?.replaceAll(/DNS:|IP Address:/g, '');
-    return names === undefined ? known : { ...known, says: `${known.says} (${names})` };
+    return names === undefined ? known : { ...known, reason: `${known.reason} (${names})` };
   }
   if (/Socket closed unexpectedly/.test(message)) {
     return passing('the connection was cut', 'rediss:// in REDIS_URL, if it speaks TLS');
@@ -97,12 +101,12 @@ export function faultOf(error: unknown): RedisFault {
   // Older versions put a sentence before what a script ran into.
   const reply = message.replace(/^.*?: -(?=[A-Z]+ )/, '').replace(/ script: [0-9a-f]{40}.*$/, '');
   if (/^NOPERM\b|user executing the script/.test(reply)) return denied(reply);
-  const [, kind, says, set] = REPLIES.find(([pattern]) => pattern.test(reply)) ?? [
+  const [, kind, reason, remedy] = REPLIES.find(([pattern]) => pattern.test(reply)) ?? [
     /^/,
     'foreign',
     `an error: ${reply}`,
   ];
-  return { kind, says, ...(set && { set }) };
+  return { kind, reason, ...(remedy && { remedy }) };
 }
 
 function denied(reply: string): RedisFault {
@@ -110,7 +114,7 @@ function denied(reply: string): RedisFault {
   let what = `run ${command ?? 'a command of our scripts'}`;
   if (command === undefined && /channel/i.test(reply)) what = 'use channels named trunkline:*';
   else if (command === undefined && /\bkeys?\b/i.test(reply)) what = 'use keys named trunkline:*';
-  return { kind: 'refused', says: `its ACL does not let this user ${what}`, set: RIGHTS };
+  return { kind: 'refused', reason: `its ACL does not let this user ${what}`, remedy: RIGHTS };
 }
 
 /** Where a cluster says that our keys are. */
@@ -124,15 +128,15 @@ function isReply(error: unknown): boolean {
   return /ErrorReply|SimpleError|BlobError/.test((error as Error).constructor.name);
 }
 
-function passing(says: string, set = 'REDIS_URL, and check firewall and server'): RedisFault {
-  return { kind: 'passing', says, set };
+function passing(reason: string, remedy = 'REDIS_URL, and check firewall and server'): RedisFault {
+  return { kind: 'passing', reason, remedy };
 }
 
 function plain(): RedisFault {
-  return { kind: 'refused', says: 'it does not speak TLS', set: 'redis:// in REDIS_URL, not rediss://' };
+  return { kind: 'refused', reason: 'it does not speak TLS', remedy: 'redis:// in REDIS_URL, not rediss://' };
 }
 
 function unknownIssuer(): RedisFault {
-  const set = 'NODE_EXTRA_CA_CERTS to the certificate of your own authority';
-  return { kind: 'refused', says: 'nobody we know vouches for its certificate', set };
+  const remedy = 'NODE_EXTRA_CA_CERTS to the certificate of your own authority';
+  return { kind: 'refused', reason: 'nobody we know vouches for its certificate', remedy };
 }

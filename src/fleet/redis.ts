@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RedisClientType } from '@redis/client';
-import type { Clock, Patience, Timer } from '../clock.js';
+import type { Clock, Timeout, Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import { type Endpoint, nameOf, parseRedisUrl, type RedisAddress } from './redis-address.js';
 import { faultOf, movedTo, type RedisFault } from './redis-fault.js';
@@ -39,12 +39,12 @@ export function isRegistryFault(error: unknown): boolean {
 }
 
 /** A Lua script, known to Redis by its digest. */
-export interface Script {
+export interface RedisScript {
   readonly text: string;
   readonly digest: string;
 }
 
-export function script(text: string): Script {
+export function script(text: string): RedisScript {
   return { text, digest: createHash('sha1').update(text).digest('hex') };
 }
 
@@ -57,11 +57,15 @@ export interface RedisCommands {
    * @throws GatewayError `GW_REGISTRY_DOWN` (503), or `GW_REGISTRY_ERROR` (503) where Redis answers with an error that has
    * nothing to do with how it is, e.g. because a key holds what is not ours
    */
-  run(script: Script, keys: readonly string[], values: readonly (string | number)[]): Promise<RedisValue>;
+  runScript(
+    script: RedisScript,
+    keys: readonly string[],
+    values: readonly (string | number)[],
+  ): Promise<RedisValue>;
   /**
    * Tells everybody who listens on a channel.
    * @returns how many do
-   * @throws as {@link run}
+   * @throws as {@link runScript}
    */
   publish(channel: string, message: string): Promise<number>;
 }
@@ -70,7 +74,7 @@ export interface RedisCommands {
 export interface Trial {
   /** Listened to on every connection. */
   readonly channel: string;
-  hear(message: string): void;
+  handleMessage(message: string): void;
   /** Rejects where Redis cannot serve us. */
   run(commands: RedisCommands): Promise<void>;
 }
@@ -99,7 +103,7 @@ export class RedisLink implements RedisCommands {
   private closed = false;
   private wrong: RedisFault | undefined;
   /** What was told of the loss that lasts: two causes that take turns are told once each. */
-  private readonly told = new Set<string>();
+  private readonly reported = new Set<string>();
   private tries = 0;
   private retry: Timer | undefined;
   private trials: Timer | undefined;
@@ -122,7 +126,7 @@ export class RedisLink implements RedisCommands {
     this.address = address;
     [this.at] = address.endpoints;
     const { trial } = options;
-    if (trial !== undefined) this.listeners.set(trial.channel, (message) => trial.hear(message));
+    if (trial !== undefined) this.listeners.set(trial.channel, (message) => trial.handleMessage(message));
   }
 
   get isUp(): boolean {
@@ -159,8 +163,8 @@ export class RedisLink implements RedisCommands {
       this.opening = { resolve, reject, fail };
     });
     const until = clock.now() + patienceMs;
-    void this.dial();
-    this.trials = clock.every(TRIAL_MS, () => void this.tryAgain());
+    void this.connectOnce();
+    this.trials = clock.every(TRIAL_MS, () => void this.probeConnection());
     this.trials.unref();
     try {
       await Promise.race([settled, failed]);
@@ -184,13 +188,17 @@ export class RedisLink implements RedisCommands {
     client?.destroy();
   }
 
-  run(script: Script, keys: readonly string[], values: readonly (string | number)[]): Promise<RedisValue> {
+  runScript(
+    script: RedisScript,
+    keys: readonly string[],
+    values: readonly (string | number)[],
+  ): Promise<RedisValue> {
     return this.inTime((client) => this.runOn(client, script, keys, values));
   }
 
   /**
    * Sends any command.
-   * @throws as {@link run}
+   * @throws as {@link runScript}
    */
   send(command: readonly string[]): Promise<RedisValue> {
     return this.inTime(async (client) => (await client.sendCommand(command)) as unknown as RedisValue);
@@ -201,7 +209,7 @@ export class RedisLink implements RedisCommands {
   }
 
   /** Listens on a channel as long as the link lives, over every loss of the connection. */
-  listen(channel: string, listener: (message: string) => void): void {
+  subscribe(channel: string, listener: (message: string) => void): void {
     this.listeners.set(channel, listener);
     const { client } = this;
     if (!this.up || client === undefined) return;
@@ -210,7 +218,7 @@ export class RedisLink implements RedisCommands {
 
   private async runOn(
     client: Client,
-    { text, digest }: Script,
+    { text, digest }: RedisScript,
     keys: readonly string[],
     values: readonly (string | number)[],
   ): Promise<RedisValue> {
@@ -228,7 +236,7 @@ export class RedisLink implements RedisCommands {
   }
 
   /** One try to get a connection that serves. */
-  private async dial(): Promise<void> {
+  private async connectOnce(): Promise<void> {
     if (this.closed) return;
     let client: Client | undefined;
     try {
@@ -242,13 +250,13 @@ export class RedisLink implements RedisCommands {
       await this.connect(client);
       await this.attempt(client);
     } catch (error) {
-      this.lose(client, await this.explained(error as Error));
+      this.lose(client, await this.explainTlsError(error as Error));
       return;
     }
     if (this.closed || client !== this.client) return;
     this.up = true;
     this.wrong = undefined;
-    this.told.clear();
+    this.reported.clear();
     this.tries = 0;
     this.hops = 0;
     this.options.onUp();
@@ -317,7 +325,7 @@ export class RedisLink implements RedisCommands {
   }
 
   /** A Redis without TLS waits for the end of what it takes for a command: it is asked again, in plain words. */
-  private async explained(error: Error): Promise<Error> {
+  private async explainTlsError(error: Error): Promise<Error> {
     const isLate = error instanceof redis.ConnectionTimeoutError || error.message.startsWith('no answer');
     if (!this.address.isSecure || !isLate) return error;
     const client = redis.createClient({
@@ -339,13 +347,14 @@ export class RedisLink implements RedisCommands {
   private async attempt(client: Client): Promise<void> {
     await this.options.trial?.run({
       isUp: true,
-      run: (script, keys, values) => this.inTime((own) => this.runOn(own, script, keys, values), client),
+      runScript: (script, keys, values) =>
+        this.inTime((own) => this.runOn(own, script, keys, values), client),
       publish: (channel, message) => this.inTime((own) => own.publish(channel, message), client),
     });
   }
 
   /** A connection that is up may serve no longer, and nobody asks anything of it at night. */
-  private async tryAgain(): Promise<void> {
+  private async probeConnection(): Promise<void> {
     const { client } = this;
     if (!this.up || client === undefined) return;
     await this.attempt(client).catch((error: Error) => this.lose(client, error));
@@ -357,9 +366,9 @@ export class RedisLink implements RedisCommands {
   ): Promise<T> {
     if (client === undefined) throw down('none: Redis is away');
     const { clock } = this.options;
-    let patience: Patience | undefined;
+    let patience: Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      patience = clock.patience(ANSWER_MS, () => reject(new Error(`no answer within ${ANSWER_MS} ms`)));
+      patience = clock.timeout(ANSWER_MS, () => reject(new Error(`no answer within ${ANSWER_MS} ms`)));
     });
     try {
       return await Promise.race([work(client), late]);
@@ -389,13 +398,13 @@ export class RedisLink implements RedisCommands {
     if (this.up || !isFollowed) {
       this.up = false;
       this.wrong = fault;
-      if (!this.told.has(fault.says)) this.options.onDown(fault);
-      this.told.add(fault.says);
+      if (!this.reported.has(fault.reason)) this.options.onDown(fault);
+      this.reported.add(fault.reason);
     }
     const waitMs = isFollowed
       ? 0
       : Math.min(MAX_RETRY_MS, 25 * 2 ** this.tries++) * (0.5 + Math.random() / 2);
-    this.retry = this.options.clock.after(waitMs, () => void this.dial());
+    this.retry = this.options.clock.after(waitMs, () => void this.connectOnce());
     // Whoever waits for the first connection has nothing else that keeps the process alive.
     if (this.opening === undefined) this.retry.unref();
   }
@@ -421,8 +430,8 @@ function deniedIn(text: string, message: string): string | undefined {
   return [...new Set(Array.from(calls, ([, command]) => command))].join(' or ');
 }
 
-function refused(address: RedisAddress, { says }: RedisFault): GatewayError {
-  return new GatewayError('GW_REDIS_REFUSED', `Redis at ${nameOf(address)} cannot serve: ${says}`);
+function refused(address: RedisAddress, { reason }: RedisFault): GatewayError {
+  return new GatewayError('GW_REDIS_REFUSED', `Redis at ${nameOf(address)} cannot serve: ${reason}`);
 }
 
 function down(received: string, cause?: unknown): GatewayError {

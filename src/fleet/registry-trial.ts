@@ -16,7 +16,7 @@ export class RegistryTrial implements Trial {
 
   constructor(private readonly clock: Clock) {}
 
-  hear(message: string): void {
+  handleMessage(message: string): void {
     this.waiting.get(message)?.();
   }
 
@@ -26,10 +26,10 @@ export class RegistryTrial implements Trial {
   async run(commands: RedisCommands): Promise<void> {
     await new RedisCallRegistry(commands, this.node, 0).rehearse(this.node);
     await readNodes(commands, this.node);
-    await this.exchange(commands);
+    await this.checkPubSub(commands);
   }
 
-  private async exchange(commands: RedisCommands): Promise<void> {
+  private async checkPubSub(commands: RedisCommands): Promise<void> {
     const message = randomUUID();
     const heard = new Promise<true>((resolve) => this.waiting.set(message, () => resolve(true)));
     try {

@@ -37,7 +37,7 @@ export class Sentinels {
     let fault: unknown;
     for (const endpoint of this.endpoints) {
       try {
-        return await this.ask(endpoint);
+        return await this.query(endpoint);
       } catch (error) {
         fault = error;
       }
@@ -50,7 +50,7 @@ export class Sentinels {
     this.watched = undefined;
   }
 
-  private async ask(endpoint: Endpoint): Promise<Endpoint> {
+  private async query(endpoint: Endpoint): Promise<Endpoint> {
     const { username, password, primary } = this.address;
     const client = this.redis.createClient({
       ...(this.wantPassword && { username, password }),
@@ -78,7 +78,7 @@ export class Sentinels {
       client.destroy();
       if (this.wantPassword || !/^NOAUTH/.test((error as Error).message)) throw error;
       this.wantPassword = true;
-      return this.ask(endpoint);
+      return this.query(endpoint);
     }
   }
 }

@@ -9,51 +9,52 @@ type Work = () => Promise<unknown>;
 /** What the registry is told of calls: of each call one thing after the other, and later what it could not be told. */
 export class WriteQueue {
   /** The latest of each call that the registry does not know. */
-  private readonly unsaid = new Map<string, Work>();
+  private readonly pending = new Map<string, Work>();
   /** The last that is under way, of each call. */
-  private readonly under = new Map<string, Promise<void>>();
+  private readonly inFlight = new Map<string, Promise<void>>();
 
   /** @param onFault told of what the registry will not take however often it is told */
   constructor(private readonly onFault: (callId: string, error: unknown) => void) {}
 
   /** Calls of which the registry does not know the latest. */
   get size(): number {
-    return this.unsaid.size;
+    return this.pending.size;
   }
 
   /** Tells it at once, or when it is there again. */
-  write(callId: string, work: Work): void {
-    const before = this.under.get(callId);
-    const said = before === undefined ? this.say(callId, work) : before.then(() => this.say(callId, work));
+  enqueue(callId: string, work: Work): void {
+    const before = this.inFlight.get(callId);
+    const said =
+      before === undefined ? this.runWrite(callId, work) : before.then(() => this.runWrite(callId, work));
     const writing = said.finally(() => {
-      if (this.under.get(callId) === writing) this.under.delete(callId);
+      if (this.inFlight.get(callId) === writing) this.inFlight.delete(callId);
     });
-    this.under.set(callId, writing);
+    this.inFlight.set(callId, writing);
   }
 
   /** Tells it what it could not be told. */
   async catchUp(): Promise<void> {
-    for (const [callId, work] of [...this.unsaid]) {
+    for (const [callId, work] of [...this.pending]) {
       // Somebody else may have said something newer meanwhile.
-      if (this.unsaid.get(callId) !== work) continue;
-      this.write(callId, work);
-      if (this.under.size >= BATCH) await this.settled();
+      if (this.pending.get(callId) !== work) continue;
+      this.enqueue(callId, work);
+      if (this.inFlight.size >= BATCH) await this.settled();
     }
     await this.settled();
   }
 
   /** Fulfilled when nothing is under way. */
   async settled(): Promise<void> {
-    await Promise.all(this.under.values());
+    await Promise.all(this.inFlight.values());
   }
 
   /** Forgets what was not said. */
   clear(): void {
-    this.unsaid.clear();
+    this.pending.clear();
   }
 
-  private async say(callId: string, work: Work): Promise<void> {
-    this.unsaid.delete(callId);
+  private async runWrite(callId: string, work: Work): Promise<void> {
+    this.pending.delete(callId);
     try {
       await work();
     } catch (error) {
@@ -61,8 +62,8 @@ export class WriteQueue {
         this.onFault(callId, error);
         return;
       }
-      this.unsaid.set(callId, work);
-      if (this.unsaid.size > MAX_UNSAID) this.unsaid.delete(this.unsaid.keys().next().value as string);
+      this.pending.set(callId, work);
+      if (this.pending.size > MAX_UNSAID) this.pending.delete(this.pending.keys().next().value as string);
     }
   }
 }

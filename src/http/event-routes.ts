@@ -132,7 +132,7 @@ class Reader {
   /** Shows the line to be alive, or finds that it is not. */
   beat(): void {
     if (!this.isBlocked) this.write(':\n\n');
-    else if (this.clock.ran() - this.blockedAt >= STALLED_MS) this.cut();
+    else if (this.clock.runningMs() - this.blockedAt >= STALLED_MS) this.cut();
   }
 
   close(): void {
@@ -142,7 +142,7 @@ class Reader {
   private write(text: string): void {
     if (this.answer.write(text)) return;
     this.isBlocked = true;
-    this.blockedAt = this.clock.ran();
+    this.blockedAt = this.clock.runningMs();
   }
 
   private cut(): void {

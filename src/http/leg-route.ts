@@ -58,7 +58,7 @@ export class LegRoute {
       maxMessageBytes: HARD_LIMIT_BYTES,
       upgrade: (request, reply, accept) => void this.upgrade(request, reply, accept, roomOf),
       open: (leg, socket) => this.open(leg, socket),
-      message: (leg, message, isBinary) => leg.receive(message, isBinary),
+      message: (leg, message, isBinary) => leg.handleMessage(message, isBinary),
       drained: (leg) => leg.drained(),
       closed: (leg, code) => this.closed(leg, code),
       failed: (leg, error) => this.failed(leg, error),

@@ -1,10 +1,10 @@
 import type { Clock } from '../clock.js';
 import type { StreamedAnswer } from './streamed-answer.js';
 
-/** Who takes nothing for so long is cut. */
+/** A viewer that reads nothing for so long is disconnected. */
 const STALLED_MS = 30_000;
 
-/** One who watches. It is sent the present or nothing: what it was too slow for is not kept for it. */
+/** A viewer of `/v1/live`. Rounds that it is too slow for are skipped, not queued. */
 export class LiveViewer {
   /** When its socket was last full; `undefined` while it is not. */
   private blockedAt: number | undefined;
@@ -20,8 +20,8 @@ export class LiveViewer {
 
   show(text: string): void {
     if (this.blockedAt === undefined) {
-      if (!this.answer.write(text)) this.blockedAt = this.clock.ran();
-    } else if (this.clock.ran() - this.blockedAt >= STALLED_MS) this.close();
+      if (!this.answer.write(text)) this.blockedAt = this.clock.runningMs();
+    } else if (this.clock.runningMs() - this.blockedAt >= STALLED_MS) this.close();
   }
 
   close(): void {

@@ -36,7 +36,7 @@ export class MediaRoute {
       maxMessageBytes: HARD_LIMIT_BYTES,
       upgrade: (request, reply, accept) => void this.upgrade(request, reply, accept),
       open: (session, socket) => this.open(session, socket),
-      message: ({ stream }, message, isBinary) => stream.receive(message, isBinary),
+      message: ({ stream }, message, isBinary) => stream.handleMessage(message, isBinary),
       drained: ({ stream }) => stream.drained(),
       closed: ({ stream }) => stream.disconnected(),
       failed: (session, error) => this.failed(session, error),
@@ -68,12 +68,12 @@ export class MediaRoute {
       return;
     }
     stream.open(socket);
-    const patience = this.clock.patience(START_TIMEOUT_MS, () => {
+    const timeout = this.clock.timeout(START_TIMEOUT_MS, () => {
       this.log.warn({ callId: call.callId }, 'no start came');
       call.end('protocol');
     });
-    stream.once('start', () => patience.cancel());
-    call.onEnd(() => patience.cancel());
+    stream.once('start', () => timeout.cancel());
+    call.onEnd(() => timeout.cancel());
   }
 
   /** One call's fault, a listener's perhaps, must not take the others down. */

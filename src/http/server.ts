@@ -147,6 +147,8 @@ export class Server {
       ...byPath(CONTROL_ROUTES, (route) => (context) => running.perform(route, context)),
       '/v1/events': { get: (context) => events.follow(context) },
       '/v1/live': { get: (context) => live.watch(context) },
+      '/v1/live/ended': { get: (context) => live.listEnded(context) },
+      '/v1/live/calls/:id': { get: (context) => live.inspect(context) },
       '/v1/openapi.json': { get: (context) => context.json(200, openApiDocument) },
     };
     this.probes = {

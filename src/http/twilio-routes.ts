@@ -50,7 +50,7 @@ export class TwilioRoutes {
   private async note(kind: CallbackKind, context: RequestContext): Promise<void> {
     const input = await this.webhook(context);
     const callId = new URLSearchParams(context.query).get('callId') ?? undefined;
-    await this.calls.note(kind, input, callId);
+    await this.calls.handleCallback(kind, input, callId);
     context.answer(204);
   }
 

@@ -24,7 +24,7 @@ export class CatchUp {
   }
 
   /** Whether the next frame is one more of a pause, and need not be heard. */
-  leavesOut(frame: Int16Array): boolean {
+  skipsFrame(frame: Int16Array): boolean {
     this.quietRun = this.isQuiet(frame) ? this.quietRun + 1 : 0;
     return this.quietRun > KEPT_OF_PAUSE;
   }

@@ -60,8 +60,8 @@ export class Intake implements PlayoutLine {
   }
 
   /** Whether nothing came for a while, so that the leg is to hear something in its place. */
-  isHollow(now: number): boolean {
-    return this.playout.isHollow(now);
+  hasGap(now: number): boolean {
+    return this.playout.hasGap(now);
   }
 
   /** Takes the place of 20 ms that did not come. */
@@ -70,7 +70,7 @@ export class Intake implements PlayoutLine {
   }
 
   /** What waits is not to be heard. */
-  forget(): void {
+  discardWaiting(): void {
     this.framer.clear();
     this.playout.clear();
   }

@@ -12,9 +12,9 @@ const CLEAR_MS = 600;
 /** An echo that comes so long after that was held up all the while. */
 const STALE_MS = 300;
 /** Ways through a network change: the shortest one of the latest so many seconds counts, and of as many before. */
-const WAY_MS = 20_000;
+const ROUND_TRIP_WINDOW_MS = 20_000;
 /** The caller's way is silent as well: then both may be held up, or just that one. This long it is taken for that one. */
-const BOTH_WAYS_MS = 1_000;
+const SILENT_UPLINK_MS = 1_000;
 /** Without an echo for so long there will be none: the carrier has no marks. Counted in ticks, so only while we ran. */
 const GIVE_UP_TICKS = 20_000 / FRAME_MS;
 /** A measured difference below this is noise. */
@@ -22,13 +22,13 @@ const NOISE_MS = 2;
 /** An echo that is late by more may be late for good: from then on what is sent may have to be said again. */
 const SUSPICIOUS_MS = 20;
 /** A first way that is longer than this is none, but a stall: what came of it waits at the phone. */
-const LONGEST_FIRST_WAY_MS = 500;
+const MAX_FIRST_ROUND_TRIP_MS = 500;
 /**
  * Of a way that is longer than usual, so much may be audio that has waited since before it was first measured: enough for a
  * pause to be left out, and too little for words to be said faster. It is taken for that until pauses were left out so often
  * without the way having got shorter by about a frame.
  */
-const USUAL_WAY_MS = 150;
+const USUAL_ROUND_TRIP_MS = 150;
 const DOUBT_MS = 35;
 const DOUBTS = 2;
 const LESS_MS = 10;
@@ -83,7 +83,7 @@ export class LeadProbe {
   private serial = 0;
   private probe: Probe | undefined;
   /** Sent while that one is long overdue: its echo may have been lost. */
-  private another: Probe | undefined;
+  private retry: Probe | undefined;
   private ticks = 0;
   private nextAt = 0;
   private probedMs = 0;
@@ -93,7 +93,7 @@ export class LeadProbe {
   private shortestMs = Number.POSITIVE_INFINITY;
   private shortestBeforeMs = Number.POSITIVE_INFINITY;
   private shortestSince = 0;
-  private doubts = DOUBTS;
+  private remainingDoubts = DOUBTS;
   private leftOutMs = 0;
   private wasSurprised = false;
   private isHolding = false;
@@ -118,12 +118,12 @@ export class LeadProbe {
       return;
     }
     // Whether the far end plays again is told by the next one.
-    if (this.wasBehind && this.isHolding) this.send(now);
+    if (this.wasBehind && this.isHolding) this.startProbe(now);
     this.wasBehind = false;
     const { probe } = this;
     if (probe !== undefined) this.awaitEcho(probe, now);
     else if (now >= this.nextAt && !this.isBlind && this.playout.positionMs() !== this.probedMs) {
-      this.send(now);
+      this.startProbe(now);
     }
   }
 
@@ -133,7 +133,7 @@ export class LeadProbe {
     const { last } = this;
     this.isBlind = false;
     if (last?.name === name) last.done();
-    const probe = [this.probe, this.another].find((each) => each?.name === name);
+    const probe = [this.probe, this.retry].find((each) => each?.name === name);
     // Those that a clear gave back tell nothing.
     if (probe === undefined) return true;
     this.forget();
@@ -141,7 +141,7 @@ export class LeadProbe {
     this.measure(probe, now);
     this.playout.forget();
     this.hasCleared = false;
-    this.letGo(now);
+    this.release(now);
     return true;
   }
 
@@ -150,7 +150,7 @@ export class LeadProbe {
     if (this.probe === undefined) return;
     this.forget();
     // Whether the far end plays again is told by the next one.
-    if (this.isHolding) this.send(now);
+    if (this.isHolding) this.startProbe(now);
   }
 
   /** Tells, once, when the phone has heard all that was sent so far. */
@@ -159,17 +159,17 @@ export class LeadProbe {
     this.phone.sendMark(this.last.name);
   }
 
-  private send(now: number): void {
+  private startProbe(now: number): void {
     this.ticks = 0;
-    this.probe = this.sent(now);
+    this.probe = this.sendProbe(now);
   }
 
   private forget(): void {
     this.probe = undefined;
-    this.another = undefined;
+    this.retry = undefined;
   }
 
-  private sent(now: number): Probe {
+  private sendProbe(now: number): Probe {
     const { phone, playout } = this;
     const name = this.nextName();
     const { heardMs } = phone;
@@ -204,21 +204,21 @@ export class LeadProbe {
     const tookMs = this.elapsed(probe, now);
     const wayMs = Math.max(0, tookMs - probe.bookedMs);
     const sinceMs = playout.positionMs() - probe.positionMs;
-    const isFirst = this.wayMs === Number.POSITIVE_INFINITY;
-    if (isFirst && wayMs > LONGEST_FIRST_WAY_MS && !this.wasSurprised) {
+    const isFirst = this.roundTripMs === Number.POSITIVE_INFINITY;
+    if (isFirst && wayMs > MAX_FIRST_ROUND_TRIP_MS && !this.wasSurprised) {
       this.wasSurprised = true;
       if (this.isLive(probe)) this.dropUnheard(probe, now);
       else {
-        const heardAt = probe.at + tookMs - USUAL_WAY_MS + sinceMs;
+        const heardAt = probe.at + tookMs - USUAL_ROUND_TRIP_MS + sinceMs;
         playout.correct(heardAt, NOISE_MS);
         // Then nothing is in its way.
         this.nextAt = heardAt;
       }
       return;
     }
-    const beforeMs = this.wayMs;
-    this.noteWay(wayMs, now);
-    const endsAt = probe.at + tookMs - this.wayMs + sinceMs + this.doubtMs(beforeMs);
+    const beforeMs = this.roundTripMs;
+    this.recordRoundTrip(wayMs, now);
+    const endsAt = probe.at + tookMs - this.roundTripMs + sinceMs + this.doubtMs(beforeMs);
     playout.correct(endsAt, NOISE_MS);
     // Whether that much is still there is worth another look.
     if (endsAt - now > this.patienceMs) this.nextAt = now;
@@ -226,21 +226,21 @@ export class LeadProbe {
 
   /** What of the way may be audio that waits. @param beforeMs the way as it was known before */
   private doubtMs(beforeMs: number): number {
-    if (this.doubts === 0) return 0;
+    if (this.remainingDoubts === 0) return 0;
     const { silenceDroppedMs } = this.playout;
     if (silenceDroppedMs > this.leftOutMs) {
-      this.doubts = this.wayMs > beforeMs - LESS_MS ? this.doubts - 1 : DOUBTS;
+      this.remainingDoubts = this.roundTripMs > beforeMs - LESS_MS ? this.remainingDoubts - 1 : DOUBTS;
       this.leftOutMs = silenceDroppedMs;
     }
-    return Math.max(0, Math.min(DOUBT_MS, this.wayMs - USUAL_WAY_MS));
+    return Math.max(0, Math.min(DOUBT_MS, this.roundTripMs - USUAL_ROUND_TRIP_MS));
   }
 
-  private get wayMs(): number {
+  private get roundTripMs(): number {
     return Math.min(this.shortestMs, this.shortestBeforeMs);
   }
 
-  private noteWay(ms: number, now: number): void {
-    if (now - this.shortestSince > WAY_MS) {
+  private recordRoundTrip(ms: number, now: number): void {
+    if (now - this.shortestSince > ROUND_TRIP_WINDOW_MS) {
       this.shortestBeforeMs = this.shortestMs;
       this.shortestMs = ms;
       this.shortestSince = now;
@@ -252,17 +252,17 @@ export class LeadProbe {
     if (this.ticks > GIVE_UP_TICKS) {
       this.forget();
       this.isBlind = true;
-      this.letGo(now);
+      this.release(now);
       return;
     }
-    if (this.wayMs === Number.POSITIVE_INFINITY) return;
-    const dueMs = probe.leadMs + this.wayMs + 2 * this.phone.pieceMs;
+    if (this.roundTripMs === Number.POSITIVE_INFINITY) return;
+    const dueMs = probe.leadMs + this.roundTripMs + 2 * this.phone.pieceMs;
     const lateMs = this.elapsed(probe, now) - dueMs;
     if (lateMs > SUSPICIOUS_MS && !this.hasCleared) this.playout.remember();
-    if (lateMs > this.patienceMs || now - probe.at - dueMs > BOTH_WAYS_MS) this.hold();
+    if (lateMs > this.patienceMs || now - probe.at - dueMs > SILENT_UPLINK_MS) this.hold();
     if (lateMs <= Math.max(CLEAR_MS, this.patienceMs)) return;
     if (!this.hasCleared && this.isLive(probe)) this.dropUnheard(probe, now);
-    else if (now >= this.nextAt) this.another = this.sent(now);
+    else if (now >= this.nextAt) this.retry = this.sendProbe(now);
   }
 
   /** What is paced by whoever sends it is not old when it comes late; it waits with them. */
@@ -278,8 +278,8 @@ export class LeadProbe {
     this.forget();
     const unheardMs = Math.max(this.playout.leadMs(), this.playout.positionMs() - probe.positionMs);
     this.phone.dropUnheard(unheardMs, now - probe.at);
-    this.playout.sayAgain();
-    this.send(now);
+    this.playout.replayRecent();
+    this.startProbe(now);
   }
 
   private hold(): void {
@@ -288,7 +288,7 @@ export class LeadProbe {
     this.playout.hold();
   }
 
-  private letGo(now: number): void {
+  private release(now: number): void {
     if (!this.isHolding) return;
     this.isHolding = false;
     this.playout.release(now - this.clearedAt > STALE_MS);

@@ -12,7 +12,7 @@ export class LevelMeter {
   private loudest = -1;
 
   /** Takes a frame, any length; nearly all of them cost one addition. */
-  take(samples: Int16Array): void {
+  sampleLevel(samples: Int16Array): void {
     this.seen += 1;
     if ((this.seen & (EVERY - 1)) !== 1) return;
     let sum = 0;
@@ -26,7 +26,7 @@ export class LevelMeter {
   }
 
   /** RMS in dBFS, from {@link SILENCE_DB} to 0, and begins anew; `undefined` where nothing was looked at since. */
-  read(): number | undefined {
+  readLevel(): number | undefined {
     const { loudest } = this;
     this.loudest = -1;
     if (loudest < 0) return undefined;

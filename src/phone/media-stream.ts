@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { type Clock, type Patience, systemClock } from '../clock.js';
+import { type Clock, systemClock, type Timeout } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
 import { bytesOf } from '../media/bytes.js';
 import { DEFAULT_LEAD_MS, FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
@@ -98,11 +98,11 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly traffic = new Traffic();
   /** Where this call's time goes. */
   readonly latencies: CallLatencies;
-  private inserted: AudioFilter | undefined;
+  private audioFilter: AudioFilter | undefined;
   private wasSilenced = false;
   /** What is done when the last words were heard. */
-  private readonly goodbyes: (() => void)[] = [];
-  private goodbyePatience: Patience | undefined;
+  private readonly heardCallbacks: (() => void)[] = [];
+  private heardTimeout: Timeout | undefined;
   private readonly transcoder = new core.Transcoder();
   private readonly intake: Intake;
   private readonly sender: PhoneSender;
@@ -117,7 +117,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly clock: Clock;
   private readonly flood: TokenBucket;
   private readonly backlog = new Backlog();
-  private tooOld = 0;
+  private staleFrames = 0;
   private readonly checkStart: MediaStreamOptions['checkStart'];
   private startInfo: StreamStart | undefined;
   private sid: string | undefined;
@@ -138,7 +138,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
     const clock = options.clock ?? systemClock;
     this.clock = clock;
-    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now(), clock.lost());
+    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now(), clock.stalledMs());
     this.latencies = options.recorder ?? new CallLatencies(options.latencies, clock);
     this.checkStart = options.checkStart;
     this.sender = new PhoneSender(this.transcoder, this.traffic, this.latencies);
@@ -152,15 +152,15 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** Who changes what is heard, if anybody. */
-  get insert(): AudioFilter | undefined {
-    return this.inserted;
+  get filter(): AudioFilter | undefined {
+    return this.audioFilter;
   }
 
-  set insert(insert: AudioFilter | undefined) {
-    this.inserted = insert;
+  set filter(insert: AudioFilter | undefined) {
+    this.audioFilter = insert;
     const isSilenced = insert?.silencesCaller === true;
     // What a caller who is silenced from now on said before, and nobody has heard yet, is not heard either.
-    if (isSilenced && !this.wasSilenced) this.intake.forget();
+    if (isSilenced && !this.wasSilenced) this.intake.discardWaiting();
     this.wasSilenced = isSilenced;
   }
 
@@ -222,7 +222,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   counts(): TrafficCounts {
     const counts = this.traffic.counts();
     const { intake, playout, probe } = this;
-    counts.droppedIntake += intake.dropped + this.tooOld;
+    counts.droppedIntake += intake.dropped + this.staleFrames;
     counts.droppedLead += playout.droppedLead;
     counts.droppedBackpressure += playout.droppedBackpressure;
     counts.underruns += playout.underruns;
@@ -238,7 +238,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** Whether the caller's audio goes to somebody. */
-  get isTaken(): boolean {
+  get hasAudioSink(): boolean {
     return this.intake.isConnected;
   }
 
@@ -249,7 +249,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** A frame from the far side for the caller's ear; `stamp` is when its audio reached the gateway. */
   play(frame: Int16Array, stamp: IngressTime): void {
-    const heard = this.inserted === undefined ? frame : this.inserted.replace(frame);
+    const heard = this.audioFilter === undefined ? frame : this.audioFilter.replace(frame);
     if (heard !== undefined) this.playout.write(heard, stamp);
   }
 
@@ -283,7 +283,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   clear(): { playedMs: number; discardedMs: number } {
     const truth = this.playout.clear();
     this.tap?.cleared(0);
-    this.inserted?.cleared();
+    this.audioFilter?.cleared();
     this.outgoing.clear();
     this.clearFarEnd();
     this.probe.cleared(this.clock.now());
@@ -320,25 +320,26 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       done();
       return;
     }
-    this.goodbyes.push(done);
-    if (this.goodbyes.length > 1) return;
+    this.heardCallbacks.push(done);
+    if (this.heardCallbacks.length > 1) return;
     playout.finish();
-    this.goodbyePatience = clock.patience(playout.leadMs() + LAST_WORDS_MS, () => this.sayGoodbye());
-    this.probe.whenReached(() => this.sayGoodbye());
+    this.heardTimeout = clock.timeout(playout.leadMs() + LAST_WORDS_MS, () => this.runHeardCallbacks());
+    this.probe.whenReached(() => this.runHeardCallbacks());
   }
 
-  private sayGoodbye(): void {
-    this.goodbyePatience?.cancel();
-    for (const done of this.goodbyes.splice(0)) done();
+  private runHeardCallbacks(): void {
+    this.heardTimeout?.cancel();
+    for (const done of this.heardCallbacks.splice(0)) done();
   }
 
   private sendMark(name: string): void {
-    if (this.sid !== undefined) this.sender.control({ event: 'mark', streamSid: this.sid, mark: { name } });
+    if (this.sid !== undefined)
+      this.sender.sendControl({ event: 'mark', streamSid: this.sid, mark: { name } });
   }
 
   private clearFarEnd(): void {
     this.marks.clear();
-    if (this.sid !== undefined) this.sender.control({ event: 'clear', streamSid: this.sid });
+    if (this.sid !== undefined) this.sender.sendControl({ event: 'clear', streamSid: this.sid });
   }
 
   /** This stream as its probe sees it. */
@@ -347,7 +348,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     return {
       sendMark: (name: string) => stream.sendMark(name),
       dropUnheard(unheardMs: number, sinceMs: number) {
-        stream.playout.takeBack(unheardMs);
+        stream.playout.discardUnheard(unheardMs);
         stream.tap?.cleared(sinceMs);
         stream.clearFarEnd();
       },
@@ -367,19 +368,19 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** Nothing came from the phone: legs, rooms and their listeners hear 20 ms that fade to the line's own noise. */
-  private fillHole(): void {
+  private concealGap(): void {
     this.transcoder.conceal(FRAME_SAMPLES);
-    if (this.inserted?.silencesCaller === true) frame.fill(0);
+    if (this.audioFilter?.silencesCaller === true) frame.fill(0);
     this.traffic.filledMs += FRAME_MS;
     this.intake.fill(frame);
   }
 
   private tick(): void {
     const now = this.clock.now();
-    this.backlog.tick(this.clock.lost(now), this.traffic.framesIn * FRAME_MS);
+    this.backlog.tick(this.clock.stalledMs(now), this.traffic.framesIn * FRAME_MS);
     this.playout.tick();
     this.intake.tick();
-    if (this.intake.isHollow(now)) this.fillHole();
+    if (this.intake.hasGap(now)) this.concealGap();
     this.probe.tick(now);
   }
 
@@ -407,7 +408,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** A message has come, at any offset of any memory, which is only lent. */
-  receive(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
+  handleMessage(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
     if (this.ended) return;
     const now = this.clock.now();
     const stamp = ingressTimeOf(now);
@@ -416,31 +417,31 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       this.finish('protocol', 1009, `Expected at most ${MAX_MESSAGE_BYTES} bytes a message`);
       return;
     }
-    const lostMs = this.clock.lost(now);
+    const lostMs = this.clock.stalledMs(now);
     this.backlog.note(lostMs);
     if (!this.flood.take(1 + (message.byteLength >> 9), now, lostMs)) {
       this.finish('protocol', 1008, 'Expected the pace of a phone but received a flood');
       return;
     }
     if (!isBinary && this.sid !== undefined) {
-      if (!this.backlog.isRead && this.isTooOld(message)) return;
+      if (!this.backlog.isRead && this.dropStale(message)) return;
       const count = this.transcoder.receive(message);
       if (count >= 0) {
-        this.heard(count, stamp);
+        this.deliverAudio(count, stamp);
         return;
       }
     }
-    this.receiveSlowly(message, isBinary, stamp);
+    this.handleOtherMessage(message, isBinary, stamp);
   }
 
   /** Whether it is audio of a stall of ours that nobody is to hear: decoding all of that would be another stall. */
-  private isTooOld(message: ArrayBuffer | Uint8Array): boolean {
+  private dropStale(message: ArrayBuffer | Uint8Array): boolean {
     const ms = this.latestSamples / SAMPLES_PER_MS;
     if (ms === 0 || this.tap !== undefined || this.listenerCount('audio') > 0) return false;
     const head = bytesOf(message).subarray(0, MEDIA_HEAD.length);
     if (!head.equals(MEDIA_HEAD) || !this.backlog.isTooOld(ms)) return false;
     this.traffic.framesIn += ms / FRAME_MS;
-    this.tooOld += ms / FRAME_MS;
+    this.staleFrames += ms / FRAME_MS;
     return true;
   }
 
@@ -456,52 +457,52 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /** `count` decoded samples stand in the slab. */
-  private heard(count: number, stamp: IngressTime): void {
+  private deliverAudio(count: number, stamp: IngressTime): void {
     if (isSampled(this.traffic.messagesIn)) {
       this.decoding = ingressTicksBetween(stamp, this.latencies.now());
-      this.latencies.note(STAGE.transcodeIn, this.decoding);
+      this.latencies.record(STAGE.transcodeIn, this.decoding);
     }
-    this.noteJitter(count, stamp);
+    this.recordJitter(count, stamp);
     this.traffic.framesIn += (info[1] as number) / FRAME_PAYLOAD_BYTES;
     this.traffic.filledMs += info[2] as number;
     const audio = count === FRAME_SAMPLES ? frame : samples.subarray(0, count);
-    this.levels?.in.take(audio);
-    const isSilent = this.inserted?.silencesCaller === true;
+    this.levels?.in.sampleLevel(audio);
+    const isSilent = this.audioFilter?.silencesCaller === true;
     if (isSilent) {
       // Who overhears the call hears the caller all the same.
-      this.tap?.heard(audio, (info[0] as number) - (info[2] as number));
+      this.tap?.callerAudio(audio, (info[0] as number) - (info[2] as number));
       audio.fill(0);
     }
     if (this.listenerCount('audio') > 0) this.emit('audio', audio);
     this.isPassing = true;
     this.intake.push(audio, stamp);
     this.isPassing = false;
-    if (!isSilent) this.tap?.heard(audio, (info[0] as number) - (info[2] as number));
+    if (!isSilent) this.tap?.callerAudio(audio, (info[0] as number) - (info[2] as number));
   }
 
   /** The pace is the audio's own: a message is due as long after the one before as that one lasts. */
-  private noteJitter(count: number, stamp: IngressTime): void {
+  private recordJitter(count: number, stamp: IngressTime): void {
     if (this.latestAt !== NO_INGRESS_TIME) {
       const due = ((this.latestSamples * INGRESS_TICKS_PER_MICROSECOND * 1_000) / SAMPLES_PER_MS) | 0;
       const late = ingressTicksBetween(this.latestAt, stamp) - due;
-      this.latencies.note(STAGE.intakeJitter, late < 0 ? -late : late);
+      this.latencies.record(STAGE.intakeJitter, late < 0 ? -late : late);
     }
     this.latestAt = stamp;
     this.latestSamples = count;
   }
 
   /** A frame goes to the leg: at once, or after waiting for it. */
-  noteHandedOver(stamp: IngressTime): void {
+  recordHandOver(stamp: IngressTime): void {
     if (this.isPassing && !isSampled(this.traffic.messagesIn)) return;
-    this.latencies.note(STAGE.decodedLeg, ingressTicksBetween(stamp, this.latencies.now()) - this.decoding);
+    this.latencies.record(STAGE.decodedLeg, ingressTicksBetween(stamp, this.latencies.now()) - this.decoding);
   }
 
   /** Everything that is not a plain media message: readable, and rare. A bad one never ends the call. */
-  private receiveSlowly(bytes: ArrayBuffer | Uint8Array, isBinary: boolean, stamp: IngressTime): void {
+  private handleOtherMessage(bytes: ArrayBuffer | Uint8Array, isBinary: boolean, stamp: IngressTime): void {
     const message = isBinary ? undefined : parseInboundMessage(bytesOf(bytes).toString());
     if (message?.event === 'connected') return;
     if (message?.event === 'start') {
-      this.receiveStart(message);
+      this.handleStart(message);
       return;
     }
     if (message?.event === 'media' && this.sid === undefined) {
@@ -514,14 +515,14 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     }
     switch (message.event) {
       case 'media':
-        this.receiveMedia(message, stamp);
+        this.handleMedia(message, stamp);
         return;
       case 'dtmf':
         this.traffic.dtmf += 1;
         this.emit('dtmf', message.dtmf.digit);
         return;
       case 'mark':
-        this.receiveMark(message.mark.name);
+        this.handleMark(message.mark.name);
         return;
       case 'stop':
         this.emit('stop');
@@ -529,7 +530,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     }
   }
 
-  private receiveStart({ streamSid, start }: StartMessage): void {
+  private handleStart({ streamSid, start }: StartMessage): void {
     // A second start changes nothing: the stream stays the one that was checked.
     const { encoding } = start.mediaFormat;
     if (this.sid !== undefined || encoding !== 'audio/x-mulaw' || !/^[A-Za-z0-9_-]{1,64}$/.test(streamSid)) {
@@ -550,7 +551,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.playout.flush();
   }
 
-  private receiveMedia({ media }: MediaMessage, stamp: IngressTime): void {
+  private handleMedia({ media }: MediaMessage, stamp: IngressTime): void {
     // Only the caller's own voice counts, not what it is played; but a call of nothing else leaves a trace.
     if (media.track !== undefined && media.track !== 'inbound') {
       this.traffic.otherTracks += 1;
@@ -563,12 +564,12 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       return;
     }
     this.traffic.slowMessages += 1;
-    this.heard(count, stamp);
+    this.deliverAudio(count, stamp);
   }
 
-  private receiveMark(name: string): void {
+  private handleMark(name: string): void {
     if (this.probe.reached(name, this.clock.now())) {
-      this.flood.giveBack(1);
+      this.flood.refund(1);
       return;
     }
     const echo = this.marks.reached(name, this.playout.playedMs());
@@ -579,7 +580,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     if (!echo.cleared) this.confirmedMs = Math.max(this.confirmedMs, echo.playedMs);
     this.traffic.marks += 1;
     // It was asked for, so it is no flood.
-    this.flood.giveBack(1);
+    this.flood.refund(1);
     this.emit('mark', echo);
   }
 
@@ -596,7 +597,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
       this.sender.close()?.close(code, reason);
     } finally {
       this.emit('end', end, reason);
-      this.sayGoodbye();
+      this.runHeardCallbacks();
     }
   }
 }
@@ -609,7 +610,7 @@ class LegEntry implements FrameSink {
   ) {}
 
   write(frame: Int16Array, stamp: IngressTime): void {
-    if (stamp !== NO_INGRESS_TIME) this.stream.noteHandedOver(stamp);
+    if (stamp !== NO_INGRESS_TIME) this.stream.recordHandOver(stamp);
     try {
       this.leg.write(frame, stamp);
     } catch (error) {

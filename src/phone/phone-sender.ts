@@ -62,21 +62,21 @@ export class PhoneSender implements PlayoutLine {
     this.traffic.framesOut += 1;
     if (stamp !== NO_INGRESS_TIME || sampled) {
       const sent = latencies.now();
-      if (stamp !== NO_INGRESS_TIME) latencies.note(STAGE.gateway, ingressTicksBetween(stamp, sent));
+      if (stamp !== NO_INGRESS_TIME) latencies.record(STAGE.gateway, ingressTicksBetween(stamp, sent));
       if (sampled) {
         const encoding = ingressTicksBetween(begun, encoded);
-        latencies.note(STAGE.transcodeOut, encoding);
-        latencies.note(STAGE.legEncoded, waitedUs * INGRESS_TICKS_PER_MICROSECOND + encoding);
-        latencies.note(STAGE.encodedSocket, ingressTicksBetween(encoded, sent));
-        latencies.note(STAGE.playoutLead, leadUs * INGRESS_TICKS_PER_MICROSECOND);
+        latencies.record(STAGE.transcodeOut, encoding);
+        latencies.record(STAGE.legEncoded, waitedUs * INGRESS_TICKS_PER_MICROSECOND + encoding);
+        latencies.record(STAGE.encodedSocket, ingressTicksBetween(encoded, sent));
+        latencies.record(STAGE.playoutLead, leadUs * INGRESS_TICKS_PER_MICROSECOND);
       }
     }
-    this.levels?.out.take(frame);
-    this.tap?.sent(frame, leadUs / 1_000);
+    this.levels?.out.sampleLevel(frame);
+    this.tap?.phoneAudio(frame, leadUs / 1_000);
   }
 
   /** Sends a mark or a clear. Never dropped: a socket that is too full for it is cut by the server. */
-  control(command: MarkMessage | ClearMessage): void {
+  sendControl(command: MarkMessage | ClearMessage): void {
     this.socket?.send(JSON.stringify(command));
   }
 

@@ -21,7 +21,7 @@ const LASTING_MS = 300;
 const SMALL_LASTING_MS = 1_000;
 const SMALL_MS = 60;
 /** Behind a longer hole there may come all at once what the hole held back: only the end of the turn tells. */
-const HOLE_MS = 60;
+const GAP_MS = 60;
 /** Silence longer than this is a pause between words, not an underrun. */
 const PAUSE_MS = 1_000;
 /** What is kept while the far end does not play: it may begin again with all it has. */
@@ -58,7 +58,7 @@ export interface PlayoutOptions {
 }
 
 /** To be run when so many frames have left the ring. */
-interface Waypoint {
+interface PlayoutPoint {
   at: number;
   readonly done: () => void;
 }
@@ -113,13 +113,13 @@ export class Playout implements FrameSink, AtTurnEnd {
   private discardedMs = 0;
   /** Nothing stands in a frame's way: none waits, none was cut, nothing is held. */
   private isClear = true;
-  private isHeld = false;
+  private isOnHold = false;
   private isCatchingUp = false;
   private isFast = false;
   private flushAsked = false;
   /** Frames that left the ring, whichever way. */
   private gone = 0;
-  private waypoints: Waypoint[] = [];
+  private waypoints: PlayoutPoint[] = [];
   private closed = false;
   /** When the frame that is sent began to wait. */
   private since = 0;
@@ -173,13 +173,13 @@ export class Playout implements FrameSink, AtTurnEnd {
     if (this.closed) return;
     const now = this.clock.now();
     const leadMs = this.endsAt - now;
-    const isNear = leadMs <= (stamp === NO_INGRESS_TIME ? this.nearMs : this.targetMs) && leadMs >= -HOLE_MS;
+    const isNear = leadMs <= (stamp === NO_INGRESS_TIME ? this.nearMs : this.targetMs) && leadMs >= -GAP_MS;
     if (isNear && this.isClear && this.line.isWritable()) {
       this.currentAt = now;
       this.now = now;
       this.since = now;
       this.send(frame, stamp);
-    } else this.wait(frame, stamp, now);
+    } else this.enqueue(frame, stamp, now);
   }
 
   /**
@@ -196,13 +196,13 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   /** The far end does not play what it is sent: nothing more goes there, and the newest waits here. */
   hold(): void {
-    this.isHeld = true;
+    this.isOnHold = true;
     this.isClear = false;
     this.refill(this.ring);
   }
 
   get isHolding(): boolean {
-    return this.isHeld;
+    return this.isOnHold;
   }
 
   /**
@@ -211,7 +211,7 @@ export class Playout implements FrameSink, AtTurnEnd {
    */
   release(isStale: boolean): void {
     const { ring } = this;
-    this.isHeld = false;
+    this.isOnHold = false;
     if (ring !== undefined && ring.length > 0) {
       const most = isStale ? Math.max(1, Math.floor(this.limitMs / FRAME_MS)) : ring.length;
       for (; ring.length > most; this.droppedLead += 1) this.drop(ring);
@@ -229,9 +229,9 @@ export class Playout implements FrameSink, AtTurnEnd {
   }
 
   /** Whether nothing has come for longer than what holds back a frame may take; not before anything has come. */
-  isHollow(now: number): boolean {
-    if (now - this.endsAt <= HOLE_MS || this.sentMs === 0 || this.closed) return false;
-    return this.waitingMs === 0 && !this.isHeld && this.line.isWritable();
+  hasGap(now: number): boolean {
+    if (now - this.endsAt <= GAP_MS || this.sentMs === 0 || this.closed) return false;
+    return this.waitingMs === 0 && !this.isOnHold && this.line.isWritable();
   }
 
   /**
@@ -243,7 +243,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     // What comes next may be all that was held back, so it waits for the end of its turn.
     this.isClear = false;
     // A frame a tick: what this very process missed is no hole.
-    this.endsAt = Math.max(this.endsAt + FRAME_MS, now - HOLE_MS);
+    this.endsAt = Math.max(this.endsAt + FRAME_MS, now - GAP_MS);
     this.sentMs += FRAME_MS;
     this.line.write(frame, NO_INGRESS_TIME, 0, 0);
   }
@@ -281,7 +281,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   finish(): void {
     const { ring } = this;
     if (this.closed) return;
-    this.isHeld = false;
+    this.isOnHold = false;
     this.now = this.clock.now();
     while (ring !== undefined && ring.length > 0) this.pass(ring.oldest as Int16Array, ring);
     this.fillUp();
@@ -299,7 +299,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.ring?.clear();
     this.framer?.clear();
     this.passWaypoints();
-    this.takeBack(unheard);
+    this.discardUnheard(unheard);
     return { playedMs: this.playedMs(), discardedMs: unheard + waiting };
   }
 
@@ -316,7 +316,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   }
 
   /** What is remembered comes before what waits here, as much of both as the limit allows. */
-  sayAgain(): void {
+  replayRecent(): void {
     const { recent, ring } = this;
     this.isRemembering = false;
     if (recent === undefined || recent.length === 0) return;
@@ -342,7 +342,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   }
 
   /** The far end is told to drop what it has, so many milliseconds. What waits here is still to be heard. */
-  takeBack(unheardMs: number): void {
+  discardUnheard(unheardMs: number): void {
     this.discardedMs += unheardMs;
     // What comes next begins anew: the pause before it is no underrun.
     this.endsAt = Number.NEGATIVE_INFINITY;
@@ -359,11 +359,11 @@ export class Playout implements FrameSink, AtTurnEnd {
   /** Sends what waits, as far as the lead allows. */
   private settle(): void {
     const { ring } = this;
-    if (this.closed || this.isHeld) return;
+    if (this.closed || this.isOnHold) return;
     this.now = this.clock.now();
     if (ring !== undefined) {
       if (!this.isCatchingUp) this.trim(ring);
-      while (ring.length > 0 && this.mayGo()) this.deliver(ring);
+      while (ring.length > 0 && this.canSend()) this.deliver(ring);
       this.passWaypoints();
       if (ring.length > 0) return;
       // Most of its memory was for the beginning, or for a stall.
@@ -375,17 +375,17 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   private passWaypoints(): void {
     while (this.waypoints[0] !== undefined && this.waypoints[0].at <= this.gone) {
-      (this.waypoints.shift() as Waypoint).done();
+      (this.waypoints.shift() as PlayoutPoint).done();
     }
   }
 
   /** What is left over of frames that were cut goes now. */
   private fillUp(): void {
     this.framer?.fill();
-    if (this.waitingMs === 0 && !this.isHeld) this.isClear = true;
+    if (this.waitingMs === 0 && !this.isOnHold) this.isClear = true;
   }
 
-  private wait(frame: Int16Array, stamp: number, now: number): void {
+  private enqueue(frame: Int16Array, stamp: number, now: number): void {
     const isHeard = this.line.hasListener;
     this.catchUp ??= new CatchUp();
     // Before the first word there is nothing to keep.
@@ -399,7 +399,7 @@ export class Playout implements FrameSink, AtTurnEnd {
       else if (isWritable) this.droppedLead += 1;
       else this.droppedBackpressure += 1;
     }
-    if (this.flushAsked || !isWritable || this.isHeld) return;
+    if (this.flushAsked || !isWritable || this.isOnHold) return;
     this.flushAsked = true;
     atTurnEnd(this);
   }
@@ -411,7 +411,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   }
 
   /** Whoever catches up hears all of it, one after the other. */
-  private mayGo(): boolean {
+  private canSend(): boolean {
     return !(this.isCatchingUp || this.isPaced) || this.endsAt - this.now <= this.targetMs;
   }
 
@@ -444,7 +444,7 @@ export class Playout implements FrameSink, AtTurnEnd {
       return;
     }
     const catchUp = this.catchUp as CatchUp;
-    if (catchUp.leavesOut(frame)) {
+    if (catchUp.skipsFrame(frame)) {
       this.drop(ring);
       // The rest of a frame that was cut is of the same silence.
       this.framer?.clear();

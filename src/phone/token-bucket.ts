@@ -40,7 +40,7 @@ export class TokenBucket {
   }
 
   /** Puts tokens back that were taken for nothing. */
-  giveBack(count: number): void {
+  refund(count: number): void {
     this.tokens = Math.max(this.tokens, Math.min(this.capacity, this.tokens + count));
   }
 }

@@ -9,7 +9,7 @@ import type { Logger } from '../telemetry/log.js';
 import type { Metric } from '../telemetry/metrics.js';
 import type { Refusal } from '../twilio/twiml.js';
 import { Delivery } from '../webhooks/delivery.js';
-import { isPassingStatus, type WebhookAnswer, WebhookSender } from '../webhooks/sender.js';
+import { type DeliveryAnswer, isPassingStatus, WebhookSender } from '../webhooks/sender.js';
 import { secretsOf } from '../webhooks/signature.js';
 import { decisionOf } from './answer.js';
 import { questionOf } from './question.js';
@@ -121,7 +121,7 @@ export class CallRouter {
     const begun = this.clock.now();
     let outcome: Outcome = 'call-ended';
     try {
-      const decision = await this.ask(call, signal);
+      const decision = await this.queryRouter(call, signal);
       outcome = 'answered';
       return decision;
     } catch (error) {
@@ -157,15 +157,15 @@ export class CallRouter {
     this.sender.close();
   }
 
-  private async ask(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
+  private async queryRouter(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
     const message = { id: `msg_${randomUUID()}`, body: JSON.stringify(questionOf(call)) };
-    const until = this.clock.ran() + DEADLINE_MS;
+    const until = this.clock.runningMs() + DEADLINE_MS;
     for (let tries = 1; ; tries++) {
-      const left = until - this.clock.ran();
+      const left = until - this.clock.runningMs();
       const timeoutMs = Math.min(this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS, left);
       const answer = await this.sender.post(message, timeoutMs, signal).catch((error: GatewayError) => error);
       signal.throwIfAborted();
-      const isLast = tries === TRIES || until - this.clock.ran() < 2 * PAUSE_MS;
+      const isLast = tries === TRIES || until - this.clock.runningMs() < 2 * PAUSE_MS;
       if (isLast || !isPassing(answer)) {
         if (answer instanceof Error) throw answer;
         return decisionOf(answer);
@@ -184,7 +184,7 @@ export class CallRouter {
 }
 
 /** Whether another try may go well. */
-function isPassing(answer: WebhookAnswer | GatewayError): boolean {
+function isPassing(answer: DeliveryAnswer | GatewayError): boolean {
   return answer instanceof Error
     ? answer.code !== 'GW_WEBHOOK_ANSWER_TOO_LARGE'
     : isPassingStatus(answer.status);

@@ -20,7 +20,7 @@ export interface MetricsSource {
   readonly admission: {
     readonly maxCalls: number;
     /** Why no calls are taken, if so. */
-    readonly closure: string | undefined;
+    readonly busyReason: string | undefined;
     /** Calls turned away by reason. */
     readonly refused: ReadonlyMap<string, number>;
   };
@@ -102,7 +102,7 @@ export class Metrics {
     });
     this.gauge('calls_max', 'Most calls at a time', () => source.admission.maxCalls);
     this.gauge('admission_open', '1 while new calls are taken', () =>
-      source.admission.closure === undefined ? 1 : 0,
+      source.admission.busyReason === undefined ? 1 : 0,
     );
     this.counterBy('calls_result_total', 'Ended calls by whose doing it was', 'result', () => source.results);
     const { admission } = source;

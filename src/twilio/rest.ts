@@ -85,7 +85,7 @@ export class TwilioRest {
     });
     client.httpClient.axios.interceptors.request.use((config) => {
       const late = new AbortController();
-      clock.patience(ANSWER_MS, () => late.abort()).unref();
+      clock.timeout(ANSWER_MS, () => late.abort()).unref();
       return Object.assign(config, { signal: late.signal, maxContentLength: MAX_ANSWER_BYTES });
     });
     if (apiUrl !== undefined) client.api.baseUrl = apiUrl.replace(/\/+$/, '');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Admission } from '../../src/calls/admission.js';
+import { AdmissionControl } from '../../src/calls/admission.js';
 import { ACCOUNT_SID, AUTH_TOKEN, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -8,7 +8,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPercent?: number } = {}) {
   const state = { calls: 0, draining: false, media: false, descriptors: false, delay: 0, cpu: 0 };
   const clock = new VirtualClock();
-  const admission = new Admission(
+  const admission = new AdmissionControl(
     { maxCalls: 10, maxLoopDelayMs: 50, maxCpuPercent: 80, ...limits },
     {
       activeCalls: () => state.calls,
@@ -26,7 +26,7 @@ function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPerce
     state.cpu += cpuPercent * 10;
     state.delay = delay;
     admission.sample();
-    return admission.closure;
+    return admission.busyReason;
   };
   return { state, admission, second };
 }
@@ -41,9 +41,9 @@ describe('admission', () => {
   it('closes at the number of calls, and opens with the first that ends', () => {
     const { state, admission } = setUp();
     state.calls = 10;
-    expect(admission.closure).toBe('full');
+    expect(admission.busyReason).toBe('full');
     state.calls = 9;
-    expect(admission.closure).toBeUndefined();
+    expect(admission.busyReason).toBeUndefined();
   });
 
   it('closes while the bridge can carry no more, whatever the load', () => {
@@ -52,7 +52,7 @@ describe('admission', () => {
     expect(admission.refuse()).toBe('media');
     expect(second(95)).toBe('media');
     state.media = false;
-    expect(admission.closure).toBe('cpu');
+    expect(admission.busyReason).toBe('cpu');
     expect(admission.refused).toEqual(new Map([['media', 1]]));
   });
 

@@ -75,7 +75,7 @@ describe('a bridge of one’s own', () => {
     const peaks: number[] = [];
     const stream = gateway.stream(gateway.calls.listActive()[0]?.callId as string);
     if (stream === undefined) throw new Error('there is no stream');
-    stream.insert = { silencesCaller: true, replace: (frame) => frame, cleared: () => {} };
+    stream.filter = { silencesCaller: true, replace: (frame) => frame, cleared: () => {} };
     joined(legOf({ write: (frame) => peaks.push(Math.max(...frame.map(Math.abs))) }));
     caller.media(FRAME);
     await eventually('what came since', () => peaks.length > 0);

@@ -21,11 +21,11 @@ beforeEach(() => {
 
 it('lets a phone hear the leg that is its own, and no other', () => {
   const [first, second] = [new LegLine(phone), new LegLine(phone)];
-  first.take();
+  first.activate();
   first.write(Int16Array.of(1), 0);
   second.write(Int16Array.of(2), 0);
-  first.leave();
-  second.take();
+  first.retire();
+  second.activate();
   first.write(Int16Array.of(1), 0);
   second.write(Int16Array.of(2), 0);
   expect(told).toEqual(['frame 1', 'frame 2']);
@@ -36,11 +36,11 @@ it('lets no other leg clear, mark, transfer or end the call', () => {
   expect(line.clear()).toEqual({ playedMs: 0, discardedMs: 0 });
   expect(() => line.mark('a')).toThrow(expect.objectContaining({ code: 'GW_STREAM_CLOSED' }));
   expect(() => line.transfer('+15551234567')).toThrow(expect.objectContaining({ code: 'GW_STREAM_CLOSED' }));
-  line.take();
+  line.activate();
   line.mark('a');
   line.transfer('+15551234567');
   expect(line.clear()).toEqual({ playedMs: 40, discardedMs: 20 });
-  line.leave();
+  line.retire();
   line.hangUp();
   line.fail(new Error('gone'));
   expect(told).toEqual(['mark a', 'transfer +15551234567', 'clear']);
@@ -50,6 +50,6 @@ it('ends a call whose new leg was over before it was the call’s', () => {
   const line = new LegLine(phone);
   line.hangUp();
   expect(told).toEqual([]);
-  line.take();
+  line.activate();
   expect(told).toEqual(['hangUp']);
 });

@@ -345,7 +345,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     const user = (state: string) =>
       admin.sendCommand([
         ...['ACL', 'SETUSER', 'a', state, '>word'],
-        // What deploy/README.md says a user needs.
+        // What docs/fleet.md says a user needs.
         ...['~trunkline:*', '&trunkline:*', '+@all', '-@dangerous'],
       ]);
     await user('on');

@@ -12,7 +12,7 @@ import { Served, type ServeOptions } from '../support/served.js';
 import { eventually, sleep } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
-const GUIDE = readFileSync(new URL('../../deploy/README.md', import.meta.url), 'utf8');
+const GUIDE = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
 const [SIGNALS] = GUIDE.split(/^## /m).filter((part) => part.startsWith('Signals'));
 
 const KEY = 'a key of the control API';

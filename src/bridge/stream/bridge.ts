@@ -5,11 +5,16 @@ import { createLog, type Logger } from '../../telemetry/log.js';
 import type { Bridge, BridgeMetric, JoinRequest, PhoneLine } from '../bridge.js';
 import { Administration } from './administration.js';
 import { parseCallName } from './call-name.js';
-import { type CommandRule, commandRule, isCommander } from './command-rule.js';
-import { InlineHost } from './inline-host.js';
+import {
+  type CommandRule,
+  commandRule,
+  isCommander,
+  type TransferRule,
+  transferRule,
+} from './command-rule.js';
 import { StreamLeg } from './leg.js';
 import type { MediaHost } from './media-host.js';
-import { type TransferRule, transferRule } from './transfer-rule.js';
+import { InlineHost } from './media-host.js';
 import { MAX_LEGS_PER_WORKER, type MediaWorkerState, WorkerPool } from './worker-pool.js';
 
 export interface StreamBridgeOptions {

@@ -156,6 +156,27 @@ export const paths: Paths = {
       },
     },
   },
+  '/v1/live/ended': {
+    get: {
+      operationId: 'listEndedCalls',
+      summary: 'Calls of this node that ended within the last hour, at most 2,000, the latest first',
+      description:
+        'Made for the page at `/dashboard`: fields may be added. The number of the person on the phone is masked.',
+      tags: ['calls'],
+      responses: { 200: answer('Calls', { type: 'object' }), ...errors() },
+    },
+  },
+  '/v1/live/calls/{callId}': {
+    get: {
+      operationId: 'inspectRecentCall',
+      summary: 'A call of this node that lasts or ended within the last hour, with its history and events',
+      description:
+        'Made for the page at `/dashboard`: fields may be added. The number of the person on the phone is masked.',
+      tags: ['calls'],
+      parameters: [callId],
+      responses: { 200: answer('The call', { type: 'object' }), ...errors({ 404: ['GW_CALL_UNKNOWN'] }) },
+    },
+  },
   '/v1/calls/{callId}/leg': {
     get: {
       operationId: 'joinCall',
