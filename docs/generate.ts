@@ -4,6 +4,8 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { OPERATIONS } from '../src/control/operations.js';
 import { ERROR_CHAPTERS } from '../src/error-catalogue.js';
 import type { Setting } from '../src/setting.js';
 import { RELOADABLE, SETTING_GROUPS, SETTINGS, shownDefault } from '../src/settings.js';
@@ -124,6 +126,38 @@ function chartSettings(): string {
     .join(',\n');
 }
 
+function operations(): string {
+  const rows = Object.entries(OPERATIONS).map(([name, operation]) => {
+    const { method, path, request, wavQuery, status, answer, summary } = operation;
+    const body = method === 'post' ? fieldsOf(request) : '–';
+    const cells = [
+      `\`${method.toUpperCase()} /${path}\``,
+      `\`${name}\``,
+      wavQuery === undefined ? body : `a WAV file, or ${body}`,
+      `${status} ${fieldsOf(answer)}`,
+      summary,
+    ];
+    return `| ${cells.join(' | ')} |`;
+  });
+  const head = '| route under `/v1/calls/{callId}` | `gateway.control.` | body | answer | effect |';
+  return [head, '|---|---|---|---|---|', ...rows].join('\n');
+}
+
+/** The fields of an object, `{name, optional?}`. */
+function fieldsOf(schema: z.ZodType): string {
+  const { shape } = schema as z.ZodObject;
+  const names = Object.entries(shape)
+    .filter(([, field]) => !isBeyondJson(field))
+    .map(([name, field]) => (field.safeParse(undefined).success ? `${name}?` : name));
+  return names.length === 0 ? '–' : `\`{${names.join(', ')}}\``;
+}
+
+/** Bytes, and fields that must be absent. */
+function isBeyondJson(field: z.core.$ZodType): boolean {
+  const { not, ...rest } = z.toJSONSchema(field, { io: 'input', unrepresentable: 'any' });
+  return not !== undefined || Object.keys(rest).every((key) => key === '$schema');
+}
+
 interface Part {
   /** From this folder. */
   readonly page: string;
@@ -137,6 +171,7 @@ const inMarkdown = (name: string) => [`<!-- generated: ${name} -->\n\n`, '\n\n<!
 /** Every generated part: its page, and what makes it. */
 const PARTS: readonly Part[] = [
   { page: 'errors.md', marks: inMarkdown('errors'), make: errors },
+  { page: 'call-control.md', marks: inMarkdown('operations'), make: operations },
   { page: 'configuration.md', marks: inMarkdown('settings'), make: settings },
   { page: 'operations.md', marks: inMarkdown('reloadable settings'), make: reloadable },
   { page: '../src/config.ts', marks: ['// generated: config\n', '\n// end'], make: config },

@@ -29,13 +29,15 @@ export type { CallResult } from './calls/result.js';
 export { Clock, systemClock, type Timeout, type Timer } from './clock.js';
 export { type Config, readConfig } from './config.js';
 export type { PlayEnd, PlayResult } from './control/call-audio.js';
-export type { Controls, PlayStarted, Transferred } from './control/controls.js';
+export type { Controls } from './control/controls.js';
 export type {
   DtmfRequest,
   HoldRequest,
   MuteRequest,
   PlayRequest,
+  PlayStarted,
   TransferRequest,
+  Transferred,
 } from './control/requests.js';
 export { GatewayError } from './errors.js';
 export type { EventCall, EventData, EventType, GatewayEvent } from './events/event.js';

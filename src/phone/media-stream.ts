@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { type Clock, systemClock, type Timeout } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
-import { bytesOf } from '../media/bytes.js';
+import { bufferOf } from '../media/arguments.js';
 import { DEFAULT_LEAD_MS, FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameClock } from '../media/frame-clock.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
@@ -438,7 +438,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private dropStale(message: ArrayBuffer | Uint8Array): boolean {
     const ms = this.latestSamples / SAMPLES_PER_MS;
     if (ms === 0 || this.tap !== undefined || this.listenerCount('audio') > 0) return false;
-    const head = bytesOf(message).subarray(0, MEDIA_HEAD.length);
+    const head = bufferOf(message).subarray(0, MEDIA_HEAD.length);
     if (!head.equals(MEDIA_HEAD) || !this.backlog.isTooOld(ms)) return false;
     this.traffic.framesIn += ms / FRAME_MS;
     this.staleFrames += ms / FRAME_MS;
@@ -499,7 +499,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /** Everything that is not a plain media message: readable, and rare. A bad one never ends the call. */
   private handleOtherMessage(bytes: ArrayBuffer | Uint8Array, isBinary: boolean, stamp: IngressTime): void {
-    const message = isBinary ? undefined : parseInboundMessage(bytesOf(bytes).toString());
+    const message = isBinary ? undefined : parseInboundMessage(bufferOf(bytes).toString());
     if (message?.event === 'connected') return;
     if (message?.event === 'start') {
       this.handleStart(message);

@@ -1,6 +1,7 @@
 import { destination, type LevelWithSilent, type Logger, pino } from 'pino';
 
 export type { Logger } from 'pino';
+
 /** Lines that cannot be written wait until they can, and are dropped beyond this. */
 const MAX_UNWRITTEN_BYTES = 1024 * 1024;
 

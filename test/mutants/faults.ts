@@ -198,9 +198,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'unmuted-undocumented',
-    file: 'src/http/openapi/schemas.ts',
-    from: 'enum: [...VOICES, null]',
-    to: 'enum: [...VOICES]',
+    file: 'src/control/operations.ts',
+    from: 'z.enum(VOICES).nullable()',
+    to: 'z.enum(VOICES) as z.ZodType',
     why: 'a client made from the API description refuses the answer to an unmute',
   },
   {
@@ -303,9 +303,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'room-for-half',
-    file: 'native/addon.cc',
-    from: 'CheckRoom(env, bytes, out.length, "bytes")',
-    to: 'CheckRoom(env, count, out.length, "bytes")',
+    file: 'src/media/checked-core.ts',
+    from: 'const bytes = (samples / 6) * this.#width;',
+    to: 'const bytes = samples / 6;',
     why: 'linear audio is written beyond the memory of whoever encodes it',
   },
   {

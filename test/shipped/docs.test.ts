@@ -262,7 +262,7 @@ function checkPackage(name: string): void {
 /** The command line takes these arguments. @param block where the whole command stands; a mention may leave out flags */
 async function checkTrunkline(args: readonly string[], block?: Snippet): Promise<void> {
   const said: string[] = [];
-  const program = (await programFor(new Shell({ env: {} }))).configureOutput({
+  const program = (await programFor(new Shell({ env: {} }), args)).configureOutput({
     writeOut: () => {},
     writeErr: (text) => said.push(text),
   });
