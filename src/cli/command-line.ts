@@ -56,16 +56,8 @@ export async function runCommandLine(args: readonly string[], options?: ShellOpt
   }
 }
 
-<<<<<<< HEAD
-/** @param args name the commands that are loaded: the others have a description alone, which is enough for help */
-export async function programFor(
-  shell: Shell,
-  args: readonly string[] = Object.keys(COMMANDS),
-): Promise<Command> {
-=======
 /** All commands; those named in `args` with their flags and what they do. */
 export async function programFor(shell: Shell, args: readonly string[]): Promise<Command> {
->>>>>>> main
   const program = new Command('trunkline')
     .description('Phone-audio gateway: Twilio calls in and out, their audio as 48 kHz PCM.')
     .version(VERSION, '-V, --version', 'output the version, the core that audio runs on, and what serves')
