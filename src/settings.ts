@@ -54,7 +54,8 @@ const fallback: Format<Fallback> = {
     return say === undefined ? (text as Fallback) : { say };
   },
   print: (value) => (typeof value === 'string' ? value : `say: ${value.say}`),
-  accepts: (value) => value === 'busy' || value === 'default' || typeof (value as Fallback) === 'object',
+  accepts: (value) =>
+    value === 'busy' || value === 'default' || typeof (value as { say?: unknown } | null)?.say === 'string',
 };
 
 /**
