@@ -207,7 +207,6 @@ export const ERROR_CHAPTERS = {
         "The phone's user lacks a permission in the Stream call. The message names it: `send-audio`, `join-call`.",
     },
     GW_STREAM_WORKER: { status: 502, meaning: 'A media worker crashed or hung. Its phones join again.' },
-    GW_STREAM_DOUBLE: { meaning: "The demo's stand-in for Stream did not start." },
   },
   'Parts of the library': {
     GW_STREAM_OPEN: { meaning: 'The media stream already has a socket.' },

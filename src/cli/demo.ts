@@ -17,8 +17,7 @@ export function demoCommand(shell: Shell): Command {
     .addHelpText(
       'after',
       `
-With --bridge stream the Stream app of STREAM_API_KEY and STREAM_API_SECRET is used; without them, in a checkout of
-the repository, a test double of Stream.
+--bridge stream needs STREAM_API_KEY and STREAM_API_SECRET; with STREAM_BASE_URL the calls go to another origin.
 Exit code 1 when the audio did not come back.`,
     )
     .action(async (flags: DemoFlags) => {

@@ -7,7 +7,7 @@ import type { Clock } from '../clock.js';
 import type { ErrorCode } from '../error-catalogue.js';
 import { describe, GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import { RECORD_RATES, Recording, type RecordingResult, type RecordRate } from './recording.js';
 import { WavFile } from './wav-file.js';
 
@@ -101,30 +101,14 @@ export class Recordings implements RecordingService {
   ) {
     const { past } = this;
     this.metrics = [
-      {
-        name: 'recordings_active',
-        help: 'Calls being recorded',
-        kind: 'gauge',
-        read: () => this.running.size,
-      },
-      {
-        name: 'recordings_ended_total',
-        help: 'Recordings ended',
-        kind: 'counter',
-        read: () => past.finished,
-      },
-      {
-        name: 'recordings_failed_total',
-        help: 'Recordings the disk ended',
-        kind: 'counter',
-        read: () => past.failed,
-      },
-      {
-        name: 'recording_dropped_ms_total',
-        help: 'Milliseconds the disk was too slow for, in ended recordings',
-        kind: 'counter',
-        read: () => past.droppedMs,
-      },
+      gauge('recordings_active', 'Calls being recorded', () => this.running.size),
+      counter('recordings_ended_total', 'Recordings ended', () => past.finished),
+      counter('recordings_failed_total', 'Recordings the disk ended', () => past.failed),
+      counter(
+        'recording_dropped_ms_total',
+        'Milliseconds the disk was too slow for, in ended recordings',
+        () => past.droppedMs,
+      ),
     ];
   }
 

@@ -6,7 +6,7 @@ import { expected, type GatewayError } from '../errors.js';
 import { LatencyHistogram } from '../telemetry/histogram.js';
 import { INGRESS_TICKS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, durations, type Metric } from '../telemetry/metric.js';
 import type { Refusal } from '../twilio/twiml.js';
 import { Delivery } from '../webhooks/delivery.js';
 import { type DeliveryAnswer, isPassingStatus, WebhookSender } from '../webhooks/sender.js';
@@ -86,33 +86,24 @@ export class CallRouter {
       onDead: ({ why, tries }) => log.warn({ why, tries }, 'the router was not told of a pressed key'),
     });
     this.metrics = [
-      {
-        name: 'router_questions_total',
-        help: 'Calls that the router was asked about, by how that went',
-        label: 'outcome',
-        read: () => this.outcomes,
-      },
-      {
-        name: 'router_retries_total',
-        help: 'Second tries to ask the router',
-        kind: 'counter',
-        read: () => this.retries,
-      },
-      {
-        name: 'router_keys_total',
-        help: 'Pressed keys the router was to be told of, by how that went',
-        label: 'outcome',
-        read: () =>
+      counter(
+        'router_questions_total',
+        'Calls that the router was asked about, by how that went',
+        () => this.outcomes,
+        'outcome',
+      ),
+      counter('router_retries_total', 'Second tries to ask the router', () => this.retries),
+      counter(
+        'router_keys_total',
+        'Pressed keys the router was to be told of, by how that went',
+        () =>
           new Map([
             ['delivered', this.keys.counts.delivered],
             ['given-up', this.keys.counts.dead],
           ]),
-      },
-      {
-        name: 'router_seconds',
-        help: 'From the question to the decision, second tries included',
-        histogram: this.durations,
-      },
+        'outcome',
+      ),
+      durations('router_seconds', 'From the question to the decision, second tries included', this.durations),
     ];
   }
 

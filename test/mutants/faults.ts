@@ -303,9 +303,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'room-for-half',
-    file: 'native/addon.cc',
-    from: 'CheckRoom(env, bytes, out.length, "bytes")',
-    to: 'CheckRoom(env, count, out.length, "bytes")',
+    file: 'src/media/checked-core.ts',
+    from: 'const bytes = (samples / 6) * this.#width;',
+    to: 'const bytes = samples / 6;',
     why: 'linear audio is written beyond the memory of whoever encodes it',
   },
   {
