@@ -15,8 +15,8 @@ const KEPT_MS = 3_600_000;
 const CAPACITY = 2_000;
 /** Most events of one call; of more, the first and the last are kept. */
 const MAX_EVENTS = 32;
-/** Data of events that is too long, told elsewhere, or not for a page: keys that callers press may be a PIN. */
-const LEFT_OUT = new Set(['traffic', 'latency', 'digit', 'file']);
+/** Data of events that is long, shown elsewhere, or not for a page: the keys that a caller presses may be a PIN. */
+const LEFT_OUT = new Set(['traffic', 'latency', 'streamSid', 'digit', 'file']);
 
 /** An event as the journal takes it: see `src/events/event.ts`. */
 interface JournalEvent {

@@ -128,25 +128,24 @@ export class CallPage {
     setText(at('call-title'), `${caller || 'unknown'} → ${called || 'unknown'}`);
     document.title = `${whoIs(call)} · Trunkline`;
     const seconds = durationSeconds ?? (Date.now() - Date.parse(startedAt)) / 1_000;
-    const notes = [call.held ? 'on hold' : '', call.muted ? `muted: ${call.muted}` : ''].filter(Boolean);
+    const notes = [call.held && 'on hold', call.muted && `muted: ${call.muted}`].filter(Boolean);
+    const isRunning = state !== 'ended';
     fillFacts(at('call-facts'), [
-      ['State', [state, ...notes].join(', ')],
+      ['State', isRunning ? [state, ...notes].join(', ') : state],
       ['Direction', direction],
       ['Room', call.room],
       ['Began', timeOfDay(startedAt)],
       ['Ended', endedAt && timeOfDay(endedAt)],
-      [state === 'ended' ? 'Lasted' : 'Time', duration(Math.max(0, seconds))],
-      ['Why it ended', endCause && causeOf(endCause)],
+      [isRunning ? 'Time' : 'Lasted', duration(Math.max(0, seconds))],
+      ['Why it ended', endCause && causeOf(endCause), BAD_RESULTS.has(result) ? 'bad' : ''],
       ['Last Twilio status', call.status],
       ['Answered by', call.answeredBy],
       ['Call id', call.callId],
       ['Twilio call', call.callSid],
       ['Stream', call.streamSid],
     ]);
-    setLevel(at('call-facts'), BAD_RESULTS.has(result) ? 'bad' : 'good');
     this.#renderHistory(call);
     this.#renderFigures(call);
-    const isRunning = state !== 'ended';
     at('call-controls').hidden = !isRunning;
     if (isRunning && at('controls').childElementCount === 0) this.#addControls(call);
   }
@@ -216,7 +215,11 @@ export class CallPage {
         const { count = 0, p50Us, p99Us, maxUs } = stages?.[stage] ?? {};
         if (count === 0) return [];
         return [
-          [`Latency, ${words}`, `median ${latency(p50Us)}, p99 ${latency(p99Us)}, longest ${latency(maxUs)}`],
+          [
+            `Latency, ${words}`,
+            `median ${latency(p50Us)}, p99 ${latency(p99Us)}, longest ${latency(maxUs)}`,
+            'wide',
+          ],
         ];
       }),
     ]);

@@ -52,7 +52,7 @@ export class Call {
   /** Of the last minute's audio, both ways: 0 to 1. */
   get droppedShare() {
     const { by, seconds } = this.series.droppedMs.growth;
-    return seconds === 0 ? 0 : by / (2_000 * seconds);
+    return seconds === 0 ? 0 : Math.min(1, by / (2_000 * seconds));
   }
 
   /** Seconds since it began, by the gateway's clock. */
@@ -99,7 +99,7 @@ export class Calls {
       dropped += by;
       audio += 2_000 * seconds;
     }
-    return audio === 0 ? 0 : dropped / audio;
+    return audio === 0 ? 0 : Math.min(1, dropped / audio);
   }
 
   /** @returns {Call[]} those that match, in order */

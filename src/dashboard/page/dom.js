@@ -24,15 +24,23 @@ export function setLevel(element, is) {
   if (element.dataset.is !== is) element.dataset.is = is;
 }
 
-/** Fills a list of terms. @param {[term: string, value: string][]} facts */
+/**
+ * Fills a list of terms, without those that have no value.
+ * @param {[term: string, value: unknown, className?: string][]} facts
+ */
 export function fillFacts(list, facts) {
   const wanted = facts.filter(([, value]) => value !== undefined && value !== null && value !== '');
   const text = JSON.stringify(wanted);
   if (list.facts === text) return;
   list.facts = text;
   list.replaceChildren(
-    ...wanted.map(([term, value]) =>
-      make('div', {}, make('dt', { textContent: term }), make('dd', { textContent: String(value) })),
+    ...wanted.map(([term, value, className = '']) =>
+      make(
+        'div',
+        { className },
+        make('dt', { textContent: term }),
+        make('dd', { className, textContent: String(value) }),
+      ),
     ),
   );
 }

@@ -151,13 +151,8 @@ export class GatewayView {
 function refusals(refused) {
   const causes = Object.entries(refused).sort(([, a], [, b]) => b - a);
   if (causes.length === 0) return ['none rejected'];
-  const total = causes.reduce((sum, [, count]) => sum + count, 0);
-  return [
-    `${total} answered busy`,
-    make(
-      'ul',
-      {},
-      ...causes.map(([reason, count]) => make('li', { textContent: `${count} because ${reasonOf(reason)}` })),
-    ),
-  ];
+  const items = causes.map(([reason, count]) =>
+    make('li', { textContent: `${count} busy because ${reasonOf(reason)}` }),
+  );
+  return [make('ul', {}, ...items)];
 }
