@@ -1,5 +1,5 @@
-// The core as a Node addon, and the only file that knows Node-API. It trusts its caller: src/media/checked-core.ts checks
-// every argument, and says what each export takes.
+// The core as a Node addon, and the only file that knows Node-API. It trusts its caller: src/media/checked-core.ts
+// checks every argument, and says what each export takes.
 //
 // All state belongs to the environment (main thread or worker) that loaded the addon: there are no globals. C++
 // exceptions are off, so a function that fails has thrown a JavaScript exception and returns null.
@@ -80,9 +80,8 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
          napi_property_descriptor{"receive", nullptr, Receive, nullptr, nullptr, nullptr, napi_default, nullptr},
          napi_property_descriptor{"transmit", nullptr, Transmit, nullptr, nullptr, nullptr, napi_default, nullptr},
          InstanceMethod<&TranscoderObject::ReceivePayload>("receivePayload"),
-         InstanceMethod<&TranscoderObject::Conceal>("conceal"),
-         InstanceMethod<&TranscoderObject::Decode>("decode"), InstanceMethod<&TranscoderObject::Encode>("encode"),
-         InstanceMethod<&TranscoderObject::Close>("close")});
+         InstanceMethod<&TranscoderObject::Conceal>("conceal"), InstanceMethod<&TranscoderObject::Decode>("decode"),
+         InstanceMethod<&TranscoderObject::Encode>("encode"), InstanceMethod<&TranscoderObject::Close>("close")});
   }
 
   explicit TranscoderObject(const Napi::CallbackInfo& info)

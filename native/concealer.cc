@@ -29,8 +29,8 @@ constexpr size_t kMerge = 32;
 /// Of audio that comes after a hole no more is looked at.
 constexpr size_t kMostAhead = 160;
 
-/// The line's loudness is that of the end of a frame, in eighths of a sample: the sum of 64 squares fits, and is the mean
-/// square of whole ones.
+/// The line's loudness is that of the end of a frame, in eighths of a sample: the sum of 64 squares fits, and is the
+/// mean square of whole ones.
 constexpr size_t kMeasured = 64;
 constexpr int kMeasuredShift = 3;
 
@@ -80,9 +80,9 @@ int16_t Rounded(int sample) {
 /// How far a sound is from where it was a period ago.
 int StepOf(const int16_t* pcm, size_t length, size_t period) { return pcm[length - 1] - pcm[length - 1 - period]; }
 
-/// Writes `count` samples at `pcm + length` that repeat the `period` samples before them. The first kJoin ones, of which
-/// `written` are there already, lead over `step` to where the sound was a period ago. All are what mu-law can say, so that
-/// to remember them changes nothing.
+/// Writes `count` samples at `pcm + length` that repeat the `period` samples before them. The first kJoin ones, of
+/// which `written` are there already, lead over `step` to where the sound was a period ago. All are what mu-law can
+/// say, so that to remember them changes nothing.
 void Repeat(int16_t* pcm, size_t length, size_t period, int step, size_t written, size_t count) {
   for (size_t i = length; i < length + count; ++i, ++written) {
     const int left = written < kJoin ? static_cast<int>(kJoin - written) : 0;

@@ -15,9 +15,9 @@ inline constexpr int32_t kHeadroom = INT16_MAX - kKnee;
 inline constexpr float kHeadroomSquared = kHeadroom * kHeadroom;
 static_assert(static_cast<int32_t>(kHeadroomSquared) == kHeadroom * kHeadroom);
 
-/// A sum of up to 65,535 samples, within an int16. Above the knee an excess of x becomes x * h / (x + h) of the headroom h:
-/// a curve that leaves the straight line without a bend, always rises, and never gets beyond full scale. The one division
-/// is a float's, which every processor rounds alike.
+/// A sum of up to 65,535 samples, within an int16. Above the knee an excess of x becomes x * h / (x + h) of the
+/// headroom h: a curve that leaves the straight line without a bend, always rises, and never gets beyond full scale.
+/// The one division is a float's, which every processor rounds alike.
 constexpr int16_t Limit(int32_t sum) {
   const int32_t magnitude = sum < 0 ? -sum : sum;
   const int32_t excess = magnitude > kKnee ? magnitude - kKnee : 0;
