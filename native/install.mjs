@@ -1,11 +1,13 @@
 // A checkout's prepare script: compiles the addon with node-gyp. A machine without a compiler must still be able to run a
 // checkout: there a failed build is a notice, and audio runs on WebAssembly. Whoever installs the package needs none of
 // this: it holds addons that were compiled (native/prebuild.mjs).
+//
+// --debug makes one for a debugger beside it, which TRANSCODER=native-debug loads.
 
 import { compile } from './compile.mjs';
 
 const started = Date.now();
-const build = compile();
+const build = compile(undefined, [], {}, process.argv.includes('--debug'));
 if (build.ok)
   console.log(`trunkline: native core compiled in ${((Date.now() - started) / 1000).toFixed(1)} s`);
 else console.log(notice(build.output));

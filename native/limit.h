@@ -12,7 +12,7 @@ inline constexpr int32_t kKnee = 23199;
 
 /// What is left above the knee, and its square, which a float holds exactly.
 inline constexpr int32_t kHeadroom = INT16_MAX - kKnee;
-inline constexpr float kHeadroomSquared = kHeadroom * kHeadroom;
+inline constexpr auto kHeadroomSquared = static_cast<float>(kHeadroom * kHeadroom);
 static_assert(static_cast<int32_t>(kHeadroomSquared) == kHeadroom * kHeadroom);
 
 /// A sum of up to 65,535 samples, within an int16. Above the knee an excess of x becomes x * h / (x + h) of the

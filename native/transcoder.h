@@ -20,7 +20,7 @@ namespace trunkline {
 inline constexpr int64_t kSamplesPerMs = 8;
 
 /// Largest message taken: the limit of the media socket. Its payload cannot be longer than kMaxPayload bytes.
-inline constexpr size_t kMaxMessage = 64 * 1024;
+inline constexpr size_t kMaxMessage = size_t{64} * 1024;
 inline constexpr size_t kMaxPayload = kMaxMessage / 4 * 3;
 
 /// A gap in the timestamps counts from the length of a usual frame, and is never filled with more than 200 ms. What was

@@ -4,7 +4,7 @@ import { GatewayError } from './errors.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { isNetwork } from './http/strangers.js';
 import { SERVERS, type ServerChoice } from './http/transport/servers.js';
-import { TRANSCODERS } from './media/transcoders.js';
+import { TRANSCODERS } from './media/core.js';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.js';
 import { isPublicUrl } from './twilio/public-url.js';
 import { isWebhookSecret } from './webhooks/signature.js';

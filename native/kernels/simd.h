@@ -18,7 +18,7 @@ struct PhaseSums {
 };
 
 /// Output vectors that are summed together, so that a tap is loaded once for both.
-constexpr int kUpVectors = 2;
+inline constexpr int kUpVectors = 2;
 
 template <class Simd>
 TRUNKLINE_INLINE void AddStep(const int32_t* pairs, const int16_t (*taps)[2], PhaseSums<Simd>* first,
@@ -115,10 +115,10 @@ void Upsample(const int16_t* in, int count, UpHistory* history, int16_t* out) {
 
 /// Rows whose numbers are equal modulo kStride share the vectors they load, since a vector's worth of outputs further
 /// on meets the same samples.
-constexpr int kStride = 8;
+inline constexpr int kStride = 8;
 
 /// The kinds of partial sum by their rows: those of one kind follow each other step by step.
-constexpr int kDownSets = static_cast<int>(std::size(kDownGroups));
+inline constexpr int kDownSets = static_cast<int>(std::size(kDownGroups));
 
 constexpr int SetOf(int row) {
   for (int set = 0; set < kDownSets; ++set)

@@ -39,10 +39,9 @@ function open(path: string): Addon {
 /** The same two levels above `src/media` and `dist/media`. */
 const inPackage = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-/** Where node-gyp leaves the addon of a checkout. */
-export const BUILT_ADDONS: readonly string[] = ['Release', 'Debug'].map((configuration) =>
-  inPackage(`build/${configuration}/trunkline.node`),
-);
+/** Where node-gyp leaves the addon of a checkout, and the one for a debugger. */
+export const BUILT_ADDON = inPackage('build/Release/trunkline.node');
+export const DEBUG_ADDON = inPackage('build/Debug/trunkline.node');
 
 /** What an addon must be made for to load here: `linux-x64 glibc`, `linux-arm64 musl`, `darwin-arm64`. */
 export function addonPlatform(): string {

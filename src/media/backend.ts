@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { GatewayError } from '../errors.js';
-import { addonPlatform, BUILT_ADDONS, loadAddon, prebuiltAddon } from './addon.js';
-import type { Core } from './core.js';
+import { addonPlatform, BUILT_ADDON, DEBUG_ADDON, loadAddon, prebuiltAddon } from './addon.js';
+import { type Core, TRANSCODERS, type TranscoderChoice } from './core.js';
 import { checkCore } from './self-test.js';
-import { TRANSCODERS, type TranscoderChoice } from './transcoders.js';
+
 import { loadWasm, WASM_MODULES } from './wasm.js';
 
 /** One way to get a core. */
@@ -65,10 +65,11 @@ function* backendsOf(choice: TranscoderChoice): Generator<Backend> {
   }
 }
 
-/** The built ones first: whoever compiled one wanted it. */
+/** The built one first: whoever compiled one wanted it. */
 function* addonsWith(kernels: string | undefined): Generator<Backend> {
   const addon = (file: string): Backend => ({ file, load: () => loadAddon(file, kernels) });
-  for (const file of BUILT_ADDONS) if (existsSync(file)) yield addon(file);
+  if (kernels === 'debug') return yield { file: DEBUG_ADDON, load: () => loadAddon(DEBUG_ADDON) };
+  if (existsSync(BUILT_ADDON)) yield addon(BUILT_ADDON);
   const platform = addonPlatform();
   const file = prebuiltAddon(platform);
   if (existsSync(file)) yield addon(file);

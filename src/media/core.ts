@@ -90,6 +90,25 @@ export interface Transcoder {
 export type PayloadFormat = (typeof PAYLOAD_FORMATS)[number];
 export const PAYLOAD_FORMATS = ['mulaw', 'alaw', 'l16', 'l16le'] as const;
 
+/**
+ * What `TRANSCODER` may be: the first three are for users, the others for tests, benches and debuggers. `native-debug` is the
+ * addon that `npm run build:debug` makes.
+ */
+export const TRANSCODERS = [
+  'auto',
+  'native',
+  'wasm',
+  'native-avx512',
+  'native-avx2',
+  'native-sse2',
+  'native-neon',
+  'native-scalar',
+  'native-debug',
+  'wasm-simd',
+  'wasm-scalar',
+] as const;
+export type TranscoderChoice = (typeof TRANSCODERS)[number];
+
 /** One direction of a rate conversion, with state from call to call. `pcm` and `out` must not share memory. */
 export interface Resampler {
   /**

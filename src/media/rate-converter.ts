@@ -207,11 +207,8 @@ class Converter implements RateConverter {
   }
 
   private open(): Speex {
-    if (this.speex !== undefined) return this.speex;
-    throw new GatewayError(
-      'GW_RESAMPLER_CLOSED',
-      'Expected an open resampler but received one that was closed',
-    );
+    if (this.speex === undefined) throw closed();
+    return this.speex;
   }
 
   /**
@@ -276,12 +273,12 @@ class Unchanged implements RateConverter {
   }
 
   private checkOpen(): void {
-    if (!this.isClosed) return;
-    throw new GatewayError(
-      'GW_RESAMPLER_CLOSED',
-      'Expected an open resampler but received one that was closed',
-    );
+    if (this.isClosed) throw closed();
   }
+}
+
+function closed(): GatewayError {
+  return new GatewayError('GW_RESAMPLER_CLOSED', 'The resampler has already been closed');
 }
 
 function greatestCommonDivisor(a: number, b: number): number {

@@ -1,7 +1,7 @@
 import { FRAME_SAMPLES } from '../media/frame.js';
 import type { FrameRing } from '../media/frame-ring.js';
-import { QuietDetector } from '../media/quiet.js';
 import { core } from '../media/thread-core.js';
+import { QuietDetector } from './quiet-detector.js';
 
 /** A pause keeps its first frames, so that words do not run into each other. */
 const KEPT_OF_PAUSE = 2;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GatewayError } from '../../src/errors.js';
-import { BUILT_ADDONS, loadAddon } from '../../src/media/addon.js';
+import { BUILT_ADDON as addon, loadAddon } from '../../src/media/addon.js';
 import { chooseCore, firstOf } from '../../src/media/backend.js';
 import { checkCore, fingerprint } from '../../src/media/self-test.js';
 import { core, frame, info, message, samples } from '../../src/media/thread-core.js';
@@ -13,7 +13,6 @@ import { loadWasm, WASM_MODULES } from '../../src/media/wasm.js';
 
 const run = promisify(execFile);
 const compiled = new URL('../../dist/media/thread-core.js', import.meta.url).href;
-const [addon = ''] = BUILT_ADDONS;
 const [simd = '', plain = ''] = WASM_MODULES;
 const hasAddon = existsSync(addon);
 

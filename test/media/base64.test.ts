@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { core, samples } from '../../src/media/thread-core.js';
-import { createTranscoder } from '../../src/media/transcoder.js';
+import { core, createTranscoder, samples } from '../../src/media/thread-core.js';
 import { media, randomBytes, STREAM_SID } from '../support/media.js';
 
 const encode = (bytes: Uint8Array): string => {

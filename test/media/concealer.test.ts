@@ -1,8 +1,7 @@
 import { deepStrictEqual } from 'node:assert';
 import { describe, expect, test } from 'vitest';
 import type { Transcoder } from '../../src/media/core.js';
-import { core, info, samples } from '../../src/media/thread-core.js';
-import { createTranscoder } from '../../src/media/transcoder.js';
+import { core, createTranscoder, info, samples } from '../../src/media/thread-core.js';
 import { loadWasm, WASM_MODULES } from '../../src/media/wasm.js';
 import { decibels, media, noise, randomNumbers, STREAM_SID, speech, tone } from '../support/media.js';
 

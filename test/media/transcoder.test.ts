@@ -4,8 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import type { Transcoder } from '../../src/media/core.js';
-import { core, frame, info, message, samples } from '../../src/media/thread-core.js';
-import { createTranscoder } from '../../src/media/transcoder.js';
+import { core, createTranscoder, frame, info, message, samples } from '../../src/media/thread-core.js';
 import { media, mediaText, noise, randomBytes, resample, STREAM_SID, tone } from '../support/media.js';
 
 function bound(): Transcoder {

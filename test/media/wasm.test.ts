@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { BUILT_ADDONS, loadAddon } from '../../src/media/addon.js';
+import { BUILT_ADDON as addon, loadAddon } from '../../src/media/addon.js';
 import type { Core } from '../../src/media/core.js';
 import { core as threadCore } from '../../src/media/thread-core.js';
 import { loadWasm, WASM_MODULES } from '../../src/media/wasm.js';
@@ -17,8 +17,6 @@ function received(core: Core, transcoder: InstanceType<Core['Transcoder']>, mess
   const count = transcoder.receive(message);
   return new Int16Array(core.slab, core.layout.samples, core.layout.samplesCapacity).slice(0, count);
 }
-
-const [addon = ''] = BUILT_ADDONS;
 
 /** Arguments of every kind, right and wrong. */
 const ARGUMENTS: readonly (readonly [string, unknown])[] = [
