@@ -1,4 +1,4 @@
-// Bringing a sum of voices back into the range of a sample without cutting its peaks off.
+// Brings a sum of voices back into the range of a sample without clipping its peaks.
 
 #ifndef TRUNKLINE_NATIVE_LIMIT_H_
 #define TRUNKLINE_NATIVE_LIMIT_H_
@@ -7,7 +7,7 @@
 
 namespace trunkline {
 
-/// Sums up to this stay as they are: -3 dBFS.
+/// Sums up to this are unchanged: -3 dBFS.
 inline constexpr int32_t kKnee = 23199;
 
 /// What is left above the knee, and its square, which a float holds exactly.

@@ -19,7 +19,8 @@ inline constexpr size_t kMaxMixMembers = 65535;
 void MixMinus(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples,
               int16_t* outputs);
 
-/// `output` is the sum of the active members' samples, limited likewise. It may be one member's part of `inputs`.
+/// `output` is the sum of the active members' samples, limited in the same way. It may be one member's part of
+/// `inputs`.
 void Mix(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples,
          int16_t* output);
 

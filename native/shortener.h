@@ -1,4 +1,4 @@
-// Speech made shorter without a change of pitch: one period of the voice is taken out of a piece.
+// Shortens speech without a change of pitch: removes one period of the voice from a piece.
 
 #ifndef TRUNKLINE_NATIVE_SHORTENER_H_
 #define TRUNKLINE_NATIVE_SHORTENER_H_

@@ -49,7 +49,7 @@ struct Slab {
   alignas(64) char message[kMaxStreamSid + kMediaEnvelope + Base64Length(2 * kMaxTransmit / kRatio)];
 };
 
-/// A slab, and beside it what nobody else sees: the kernels that fill it, and scratch memory.
+/// A slab, the kernels that fill it, and scratch memory.
 struct Workspace {
   const Kernels* kernels;
   Slab slab;
