@@ -58,7 +58,7 @@ export {
   type PayloadFormat,
   type Transcoder,
   type TranscoderOptions,
-} from './media/transcoder.js';
+} from './media/thread-core.js';
 export type { MarkEcho } from './phone/marks.js';
 export type { MediaSocket } from './phone/media-socket.js';
 export {

@@ -3,8 +3,8 @@ import { STREAM_OPTIONS } from './bridge/stream/options.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { isNetwork } from './http/strangers.js';
 import { SERVERS } from './http/transport/transport.js';
+import { TRANSCODERS } from './media/core.js';
 import { DEFAULT_LEAD_MS } from './media/frame.js';
-import { TRANSCODERS } from './media/transcoders.js';
 import { ROUTER_TIMEOUT_MS } from './router/question.js';
 import {
   choice,
