@@ -1,44 +1,54 @@
-/** What a {@link GatewayError} may carry besides code and message. */
+import { type ErrorCode, statusOf } from './error-catalogue.js';
+
+/** Optional fields of a {@link GatewayError}. */
 export interface GatewayErrorOptions {
+  /** HTTP status, if it differs from the catalogue's, e.g. one that a peer answered. */
   readonly status?: number;
   readonly cause?: unknown;
 }
 
 /**
- * The error class of Trunkline (the native core throws plain errors with codes of the same kind). `code` is stable and starts with `GW_`; `message` reads
- * "Expected X for Y but received Z" and never carries a secret or a stack, so it may be sent to a client.
+ * The error class of Trunkline; the native core throws plain errors with codes of the same catalogue. `code`
+ * is stable: branch on it. `message` says what was expected and received, or which state prevented the
+ * operation. It contains neither secrets nor stack traces, so it is safe to send to clients.
  */
 export class GatewayError extends Error {
   override readonly name = 'GatewayError';
-  readonly code: `GW_${string}`;
-  /** HTTP status a route answers with when this error reaches it; 500 unless stated. */
+  readonly code: ErrorCode;
+  /** HTTP status of a response with this error. */
   readonly status: number;
 
-  constructor(code: `GW_${string}`, message: string, options: GatewayErrorOptions = {}) {
+  constructor(code: ErrorCode, message: string, options: GatewayErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.status = options.status ?? 500;
+    this.status = options.status ?? statusOf(code);
   }
 }
 
-/** A `TypeError` in the contract's voice for a value of the wrong type or range. */
+/** Makes a `TypeError` for an argument of the wrong type or range: "Expected X for Y but received Z". */
 export function expected(what: string, subject: string, received: unknown): TypeError {
   return new TypeError(`Expected ${what} for ${subject} but received ${describe(received)}`);
 }
 
-/** Names a received value shortly: strings quoted and cut, objects by class, the rest as printed. */
+/** Describes a received value briefly: strings quoted and truncated, objects by class, others as printed. Never throws. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}…` : value);
-  if (value === null || value === undefined) return String(value);
-  if (typeof value === 'object') {
-    const name = value.constructor?.name ?? 'object';
-    return ArrayBuffer.isView(value) ? `${name} of ${value.byteLength} bytes` : name;
-  }
   if (typeof value === 'symbol') return 'a symbol';
-  return typeof value === 'function' ? 'a function' : String(value);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return String(value);
+  try {
+    const name = String(value.constructor?.name ?? 'object');
+    return ArrayBuffer.isView(value) ? `${name} of ${value.byteLength} bytes` : name;
+  } catch {
+    // A proxy, or a view of memory that was given away.
+    return 'an object';
+  }
 }
 
-/** What a schema found, in one line: each mistake behind its place, `whole` where that is everything. */
+/**
+ * The issues of a failed zod schema in one line, each after its path, or after `whole` if it concerns the
+ * entire value.
+ */
 export function mistakesOf(
   error: { readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[] },
   whole = 'body',

@@ -1,42 +1,44 @@
 import type { Clock, Timer } from '../clock.js';
 import { Overload } from '../telemetry/overload.js';
 
-/** Why a new call is turned away. */
-export type Closure = 'draining' | 'full' | 'media' | 'descriptors' | 'loop_delay' | 'cpu';
+/** Why a new call is rejected. */
+export type BusyReason = 'draining' | 'full' | 'media' | 'descriptors' | 'loop_delay' | 'cpu';
 
-/** Why a call was turned away: also because the nodes of a fleet could not be told of it. */
-export type RefusalReason = Closure | 'registry';
+/** Why a call was rejected, including when the fleet's registry could not be told about it. */
+export type RefusalReason = BusyReason | 'registry';
 
 export interface AdmissionLimits {
-  /** Calls at a time, ringing ones included. */
+  /** Maximum concurrent calls, including ringing ones. */
   readonly maxCalls: number;
-  /** Milliseconds that nine tenths of a second's timers may be late; 0 for no limit. */
+  /**
+   * Event-loop delay limit in milliseconds: the 90th percentile of one second's timer delays; 0 for no limit.
+   */
   readonly maxLoopDelayMs: number;
-  /** Share of one core that the process may take over a second, in percent; 0 for no limit. */
+  /** CPU limit over one second, in percent of one core; 0 for no limit. */
   readonly maxCpuPercent: number;
 }
 
-/** What admission looks at. */
+/** The load that admission measures. */
 export interface AdmissionGauges {
   activeCalls(): number;
   isDraining(): boolean;
-  /** Whether the bridge can carry no more. */
+  /** Whether the bridge has reached its capacity. */
   isBridgeOverloaded(): boolean;
-  /** Whether the process can open hardly anything more. */
+  /** Whether the process has almost run out of file descriptors. */
   isShortOfDescriptors(): boolean;
   loopDelayMs(): number;
-  /** CPU time of the process so far, in milliseconds. */
+  /** CPU time the process has used so far, in milliseconds. */
   cpuMs(): number;
 }
 
 const SAMPLE_MS = 1_000;
 
 /**
- * Decides whether a new call is taken, so that those who already talk are not hurt by it. Load closes at once and opens
- * late: at a limit, calls would otherwise be taken and refused in turns.
+ * Decides whether to accept a new call without hurting calls in progress. Overload closes admission at once
+ * and reopens it late; otherwise calls at the limit would alternate between accepted and rejected.
  */
-export class Admission {
-  /** Calls turned away so far, by reason. */
+export class AdmissionControl {
+  /** Calls rejected so far, by reason. */
   readonly refused = new Map<RefusalReason, number>();
   /** When the latest was, in milliseconds since 1970, by reason. */
   readonly refusedAt = new Map<RefusalReason, number>();
@@ -70,8 +72,8 @@ export class Admission {
     return this.limits.maxCalls;
   }
 
-  /** Why no new call is taken; `undefined` while they are. */
-  get closure(): Closure | undefined {
+  /** Why new calls are rejected; `undefined` while they are accepted. */
+  get busyReason(): BusyReason | undefined {
     if (this.gauges.isDraining()) return 'draining';
     if (this.gauges.activeCalls() >= this.limits.maxCalls) return 'full';
     if (this.gauges.isBridgeOverloaded()) return 'media';
@@ -79,11 +81,11 @@ export class Admission {
     return this.overload.isOn ? this.overloadedBy : undefined;
   }
 
-  /** As {@link closure}, for a call that is there: one that is turned away counts. */
-  refuse(): Closure | undefined {
-    const { closure } = this;
-    if (closure !== undefined) this.noteRefused(closure);
-    return closure;
+  /** Like {@link busyReason}, for an actual call: counts the rejection. */
+  refuse(): BusyReason | undefined {
+    const { busyReason } = this;
+    if (busyReason !== undefined) this.noteRefused(busyReason);
+    return busyReason;
   }
 
   noteRefused(reason: RefusalReason): void {
@@ -91,7 +93,7 @@ export class Admission {
     this.refusedAt.set(reason, this.clock.date().getTime());
   }
 
-  /** Looks at the load since the last look; {@link start} does so every second. */
+  /** Measures the load since the previous sample; {@link start} calls this every second. */
   sample(): void {
     const { maxLoopDelayMs, maxCpuPercent } = this.limits;
     const [now, cpuMs] = [this.clock.now(), this.gauges.cpuMs()];
@@ -101,6 +103,6 @@ export class Admission {
     const delay = maxLoopDelayMs === 0 ? 0 : this.gauges.loopDelayMs() / maxLoopDelayMs;
     const load = maxCpuPercent === 0 ? 0 : cpu / maxCpuPercent;
     if (delay > 1 || load > 1) this.overloadedBy = delay > 1 ? 'loop_delay' : 'cpu';
-    this.overload.note(Math.max(delay, load));
+    this.overload.sample(Math.max(delay, load));
   }
 }

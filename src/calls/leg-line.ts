@@ -4,26 +4,26 @@ import { GatewayError } from '../errors.js';
 const NOTHING = { playedMs: 0, discardedMs: 0 } as const;
 
 /**
- * A phone as one leg of it has it. A call that goes to another room has two legs for a moment: only one of them is heard,
- * and has a say in how the call goes on.
+ * The phone as one bridge leg sees it. A call that moves to another room briefly has two legs; only the
+ * current one is heard and may control the call.
  */
 export class LegLine implements PhoneLine {
   private isCurrent = false;
   private hasLeft = false;
-  /** What it said before it was the call's leg. */
-  private owed: (() => void) | undefined;
+  /** An end reported before this leg became current. */
+  private deferred: (() => void) | undefined;
 
   constructor(private readonly phone: PhoneLine) {}
 
-  /** Its leg is the call's from here on. */
-  take(): void {
+  /** Makes this leg the call's current one. */
+  activate(): void {
     this.isCurrent = true;
-    this.owed?.();
-    this.owed = undefined;
+    this.deferred?.();
+    this.deferred = undefined;
   }
 
-  /** Another leg is the call's from here on. */
-  leave(): void {
+  /** Another leg has become the current one. */
+  retire(): void {
     this.isCurrent = false;
     this.hasLeft = true;
   }
@@ -45,31 +45,31 @@ export class LegLine implements PhoneLine {
   }
 
   mark(name: string): void {
-    this.demandCurrent('mark');
+    this.requireCurrent('mark');
     this.phone.mark(name);
   }
 
   transfer(to: string): void {
-    this.demandCurrent('transfer');
+    this.requireCurrent('transfer');
     this.phone.transfer(to);
   }
 
   hangUp(options?: { readonly now?: boolean }): void {
-    this.say(() => this.phone.hangUp(options));
+    this.whenCurrent(() => this.phone.hangUp(options));
   }
 
   fail(error: unknown): void {
-    this.say(() => this.phone.fail(error));
+    this.whenCurrent(() => this.phone.fail(error));
   }
 
-  private say(what: () => void): void {
+  private whenCurrent(what: () => void): void {
     if (this.isCurrent) what();
-    else if (!this.hasLeft) this.owed = what;
+    else if (!this.hasLeft) this.deferred = what;
   }
 
-  private demandCurrent(what: string): void {
+  private requireCurrent(what: string): void {
     if (this.isCurrent) return;
-    const message = `Expected a leg that is the call's for ${what} but received one that is not`;
-    throw new GatewayError('GW_STREAM_CLOSED', message, { status: 409 });
+    const message = `Cannot ${what}: another bridge leg carries this call`;
+    throw new GatewayError('GW_STREAM_CLOSED', message);
   }
 }

@@ -1,8 +1,9 @@
 import { Command } from 'commander';
 import type { PlacedCall } from '../calls/call-service.js';
+import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import type { Gateway } from '../gateway.js';
-import { gatewayFor, stopped } from './serve.js';
+import { gatewayFor, stopped } from './running-gateway.js';
 import { readSettings } from './settings.js';
 import type { Shell } from './shell.js';
 import { whole } from './whole.js';
@@ -25,7 +26,6 @@ const ANSWER_MS = 60_000;
 /** `trunkline call --to N` */
 export function callCommand(shell: Shell): Command {
   return new Command('call')
-    .description('place a call; runs a gateway for it, or asks a running one')
     .requiredOption('--to <number>', 'who is called: E.164, client:… or sip:…')
     .option('--from <number>', 'caller id (default: TWILIO_FROM)')
     .option('--room <name>', 'room to join (default: one of its own)')
@@ -85,7 +85,7 @@ async function askGateway(url: string, key: string | undefined, request: object)
   if (!key)
     throw new GatewayError('GW_UNAUTHORIZED', 'Expected CONTROL_API_KEY for --gateway but received nothing');
   const { systemClock } = await import('../clock.js');
-  let body: PlacedCall & { error?: { code: `GW_${string}`; message: string } };
+  let body: PlacedCall & { error?: { code: ErrorCode; message: string } };
   try {
     body = await systemClock.limited(ANSWER_MS, async (signal) => {
       const response = await fetch(new URL('/v1/calls', url), {

@@ -4,7 +4,7 @@ import type { LoadReport } from '../simulator/load.js';
 import { describeStep } from '../simulator/load-steps.js';
 import type { RunFacts } from './junit.js';
 import { escaped, histogramPlot, linePlot, type PlotLine } from './svg-plot.js';
-import { type Check, type Verdict, verdictOf } from './verdict.js';
+import { type Criterion, type Verdict, verdictOf } from './verdict.js';
 
 const VERDICTS: Readonly<Record<Verdict, string>> = {
   passed: 'Passed',
@@ -41,7 +41,7 @@ svg { width: 100%; height: auto; font-size: 13px; }
 `;
 
 /** A run as one self-contained HTML file: verdict, checks, plots, figures. */
-export function htmlReport(report: LoadReport, checks: readonly Check[], facts: RunFacts): string {
+export function htmlReport(report: LoadReport, checks: readonly Criterion[], facts: RunFacts): string {
   const verdict = verdictOf(checks);
   const title = `${VERDICTS[verdict]}: ${report.calls} simulated calls`;
   return `<!doctype html>
@@ -73,7 +73,7 @@ ${countTable(report)}
 `;
 }
 
-function checkTable(checks: readonly Check[]): string {
+function checkTable(checks: readonly Criterion[]): string {
   const rows = checks.map(
     ({ name, outcome, detail }) =>
       `<tr><td class="outcome ${outcome}">${MARKS[outcome]} ${outcome}</td><td>${escaped(name)}</td><td>${escaped(detail)}</td></tr>`,

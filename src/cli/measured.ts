@@ -1,11 +1,11 @@
 import type { LoadReport } from '../simulator/load.js';
-import { type Check, verdictOf } from './verdict.js';
+import { type Criterion, verdictOf } from './verdict.js';
 
 /** Of `docs/simulate-report.schema.json`: fields are added within a version, and change or go with the next. */
 const VERSION = 1;
 
 /** A run and its verdict as JSON has them: without an echo, no figure that only an echo can give. */
-export function measuredOf(report: LoadReport, checks: readonly Check[]): object {
+export function measuredOf(report: LoadReport, checks: readonly Criterion[]): object {
   const faults = checks.filter(({ outcome }) => outcome === 'failed').map(({ detail }) => detail);
   return { version: VERSION, ...figuresOf(report), checks, verdict: verdictOf(checks), faults };
 }

@@ -57,7 +57,7 @@ export class Clips {
       });
       if (size > MAX_FILE_BYTES) {
         const message = `Expected at most ${MAX_FILE_BYTES} bytes for a WAV file but received ${size}`;
-        throw new GatewayError('GW_WAV_TOO_LONG', message, { status: 413 });
+        throw new GatewayError('GW_WAV_TOO_LONG', message);
       }
       const version = `${ino} ${size} ${mtimeMs}`;
       const kept = this.kept.get(path);
@@ -77,9 +77,7 @@ export class Clips {
   /** Where a file really is: links may not lead out of the directory. */
   private async pathOf(name: string): Promise<string> {
     if (this.directory === undefined) {
-      throw new GatewayError('GW_PLAY_OFF', 'Expected PLAY_DIR for a file to play but received none', {
-        status: 409,
-      });
+      throw new GatewayError('GW_PLAY_OFF', 'Expected PLAY_DIR for a file to play but received none');
     }
     if (name.includes('\0')) throw unknown();
     const root = await realpath(this.directory).catch(() => '');
@@ -105,6 +103,5 @@ function unknown(): GatewayError {
   return new GatewayError(
     'GW_PLAY_FILE_UNKNOWN',
     'Expected a file in PLAY_DIR for a file to play but received another',
-    { status: 404 },
   );
 }

@@ -22,7 +22,7 @@ export class Uploads {
     const most = Math.min(SAMPLE_BYTES * wav.byteLength, MAX_CLIP_BYTES);
     if (this.bytes + most > MAX_BYTES) {
       const message = `Expected at most ${MAX_BYTES} bytes of sounds being played but received more`;
-      throw new GatewayError('GW_PLAYS_FULL', message, { status: 503 });
+      throw new GatewayError('GW_PLAYS_FULL', message);
     }
     this.bytes += most;
     try {

@@ -38,7 +38,7 @@ export async function clipOfWav(bytes: Uint8Array): Promise<Clip> {
   const { rate, frames, mono } = openWav(bytes, G711_TABLES);
   if (frames / rate > MAX_CLIP_SECONDS) {
     const message = `Expected at most ${MAX_CLIP_SECONDS} seconds for a WAV file but received more`;
-    throw new GatewayError('GW_WAV_TOO_LONG', message, { status: 413 });
+    throw new GatewayError('GW_WAV_TOO_LONG', message);
   }
   const out = new Int16Array(Math.ceil((frames * TWILIO_SAMPLE_RATE) / rate));
   const convert = await converterTo(out, rate);

@@ -1,6 +1,6 @@
 import type { Check, Result } from './check.js';
 import { baseText } from './public-base.js';
-import type { Answer } from './wire.js';
+import type { ProbeAnswer } from './wire.js';
 
 /** The Date header has whole seconds, and the way there takes time. */
 const GOOD_MS = 3_000;
@@ -41,7 +41,7 @@ function resultOf({ whose, ms }: { whose: string; ms: number }): Result {
 }
 
 /** How far our clock is ahead, in milliseconds; the answer was written half way through and within its second. */
-function offsetOf({ headers, ms, receivedAt }: Answer): number | undefined {
+function offsetOf({ headers, ms, receivedAt }: ProbeAnswer): number | undefined {
   const told = typeof headers.date === 'string' ? Date.parse(headers.date) : Number.NaN;
   return Number.isNaN(told) ? undefined : receivedAt - ms / 2 - (told + 500);
 }

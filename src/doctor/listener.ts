@@ -2,7 +2,7 @@ import type { Config } from '../config.js';
 import { parsePublicUrl } from '../twilio/public-url.js';
 import type { Check, Result } from './check.js';
 import { NO_ACCOUNT, SignedProbe } from './signed-probe.js';
-import type { Answer } from './wire.js';
+import type { ProbeAnswer } from './wire.js';
 
 /** What stands on this machine without a proxy before it: what is wrong here is not the proxy's fault. */
 export const listener: Check = {
@@ -11,7 +11,7 @@ export const listener: Check = {
     const url = listenUrl(config);
     if (url === undefined)
       return { mark: 'skip', says: 'PORT is 0: it cannot be known where the gateway listens' };
-    let health: Answer;
+    let health: ProbeAnswer;
     try {
       health = await wire.ask(`${operationsUrl(config) ?? url}/health`);
     } catch {
@@ -46,7 +46,7 @@ export function listenUrl(config: Config): string | undefined {
 
 /** Where its operators reach it, if they have a port of their own. */
 function operationsUrl(config: Config): string | undefined {
-  return config.operationsPort === undefined ? undefined : urlOf(config, config.operationsPort);
+  return config.operationsPort ? urlOf(config, config.operationsPort) : undefined;
 }
 
 function urlOf({ host, tls }: Config, port: number): string {

@@ -14,8 +14,12 @@ export const redis: Check = {
     const where = nameOf(parseRedisUrl(url) as RedisAddress);
     const link = await tryRedis(url, clock);
     if (link.isUp) return { mark: 'ok', says: `${link.kind} at ${where} does all that a call needs` };
-    const { says, set } = link.fault ?? { says: 'no answer' };
-    return { mark: 'fail', says: `Redis at ${where} cannot serve: ${says}`, ...(set && { set }) };
+    const { reason, remedy } = link.fault ?? { reason: 'no answer' };
+    return {
+      mark: 'fail',
+      says: `Redis at ${where} cannot serve: ${reason}`,
+      ...(remedy && { set: remedy }),
+    };
   },
 };
 

@@ -5,7 +5,7 @@ import type { Context } from './context.js';
 import { listenUrl } from './listener.js';
 import { basesOf, baseText, beginningsOf, differences } from './public-base.js';
 import { NO_ACCOUNT, SignedProbe } from './signed-probe.js';
-import type { Answer } from './wire.js';
+import type { ProbeAnswer } from './wire.js';
 
 /** Signed requests sent at most to find out what the gateway takes itself for. */
 const MAX_TRIES = 100;
@@ -41,7 +41,7 @@ function open(validate: boolean): Result {
     : { mark: 'ok', says: 'Webhooks pass; signatures are not checked' };
 }
 
-function refused({ origin, prefix }: PublicOrigin, { status, code, message }: Answer): Result {
+function refused({ origin, prefix }: PublicOrigin, { status, code, message }: ProbeAnswer): Result {
   const mark = 'fail';
   switch (code) {
     case 'GW_NOT_FOUND':

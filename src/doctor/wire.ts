@@ -25,7 +25,7 @@ export interface Question {
 }
 
 /** What came back. */
-export interface Answer {
+export interface ProbeAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Code and text of an error in the gateway's own JSON; absent where somebody else answered. */
@@ -39,7 +39,7 @@ export interface Answer {
 }
 
 /** What a TLS server shows. */
-export interface Certificate {
+export interface ServerCertificate {
   /** Why it is not to be trusted; absent where it is. */
   readonly fault?: string;
   readonly names: string;
@@ -64,12 +64,12 @@ export class Wire {
   }
 
   /** Sends a request. Rejects with the system's error where nothing answers. */
-  ask(url: string, { method = 'GET', headers = {}, body }: Question = {}): Promise<Answer> {
+  ask(url: string, { method = 'GET', headers = {}, body }: Question = {}): Promise<ProbeAnswer> {
     return this.send(url, method, headers, body);
   }
 
   /** Asks for a WebSocket; it is closed at once where it is granted (status 101). */
-  upgrade(url: string, headers: Readonly<Record<string, string>>): Promise<Answer> {
+  upgrade(url: string, headers: Readonly<Record<string, string>>): Promise<ProbeAnswer> {
     return this.send(url.replace(/^ws/, 'http'), 'GET', {
       ...headers,
       connection: 'Upgrade',
@@ -80,7 +80,7 @@ export class Wire {
   }
 
   /** What the host of an https URL shows. Rejects where it speaks no TLS. */
-  certificate(url: string): Promise<Certificate> {
+  certificate(url: string): Promise<ServerCertificate> {
     const { hostname, port } = new URL(url);
     const { ca } = this.options;
     return this.clock.limited(
@@ -116,7 +116,7 @@ export class Wire {
     method: string,
     headers: Readonly<Record<string, string>>,
     body?: string,
-  ): Promise<Answer> {
+  ): Promise<ProbeAnswer> {
     const to = new URL(url);
     const { clock } = this;
     const started = clock.now();
@@ -161,14 +161,14 @@ export class Wire {
   }
 }
 
-function answerOf(response: IncomingMessage, text: string, started: number, clock: Clock): Answer {
+function answerOf(response: IncomingMessage, text: string, started: number, clock: Clock): ProbeAnswer {
   const { statusCode = 0, headers } = response;
   const at = { ms: clock.now() - started, receivedAt: clock.date().getTime() };
   return { status: statusCode, headers, ...errorOf(text), ...at };
 }
 
 /** The gateway's own errors are JSON with a code that begins with `GW_`; its health tells of its core. */
-function errorOf(text: string): Pick<Answer, 'code' | 'message' | 'isHealth'> {
+function errorOf(text: string): Pick<ProbeAnswer, 'code' | 'message' | 'isHealth'> {
   try {
     const said = JSON.parse(text) as { transcoder?: unknown; error: { code: unknown; message: unknown } };
     if (said.transcoder !== undefined) return { isHealth: true };

@@ -56,7 +56,7 @@ export class DeadLetter {
       // The event is JSON already.
       this.waiting.push({ text: `${head.slice(0, -1)},"event":${message.body}}\n`, onKept });
     }
-    this.writing ??= this.work().finally(() => {
+    this.writing ??= this.writeNext().finally(() => {
       this.writing = undefined;
     });
   }
@@ -66,7 +66,7 @@ export class DeadLetter {
     while (this.writing !== undefined) await this.writing;
   }
 
-  private async work(): Promise<void> {
+  private async writeNext(): Promise<void> {
     // What comes in one go is written in one go, and told in one line of the log.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.waiting.length > 0) {

@@ -16,7 +16,7 @@ export class DirectoryLock {
   }
 
   /** Whether it is ours now. */
-  take(): boolean {
+  acquire(): boolean {
     if (held.has(this.directory)) return false;
     for (const isLast of [false, true]) {
       try {

@@ -81,7 +81,7 @@ export class Spool {
     try {
       mkdirSync(this.directory, { recursive: true, mode: 0o700 });
       const lock = new DirectoryLock(this.directory);
-      if (!lock.take()) {
+      if (!lock.acquire()) {
         throw new GatewayError('GW_SPOOL_TAKEN', `The spool ${directory} belongs to another running gateway`);
       }
       this.lock = lock;

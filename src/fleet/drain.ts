@@ -4,62 +4,64 @@ import type { Logger } from '../telemetry/log.js';
 import { HandoverLimiter } from './handover-limiter.js';
 import type { Nodes } from './nodes.js';
 
-/** How long each call is waited for, and how long it takes when things go well. */
+/** Maximum wait per call, and the usual time a handover takes. */
 const PATIENCE_MS = 2_000;
 const USUAL_MS = 1_000;
-/** How often a node that waits for its calls looks for another that would take them. */
+/** How often a draining node looks for another node that accepts its calls. */
 const LOOK_MS = 1_000;
 
-/** How a node leaves its fleet: none of its callers is hung up for that. */
+/** Takes a node out of its fleet without hanging up on any caller. */
 export class Drain {
-  private readonly window: HandoverLimiter;
+  private readonly limiter: HandoverLimiter;
 
   constructor(
     private readonly switchboard: Switchboard,
     private readonly nodes: Nodes,
     private readonly log: Logger,
     private readonly clock: Clock,
-    /** Told, perhaps more than once, when there are others who take calls: new ones need not come here. */
+    /**
+     * Called, possibly more than once, when other nodes accept calls, so that new ones need not come here.
+     */
     private readonly onRelieved: () => Promise<void>,
   ) {
-    this.window = new HandoverLimiter(PATIENCE_MS, clock);
+    this.limiter = new HandoverLimiter(PATIENCE_MS, clock);
   }
 
-  /** A call goes on elsewhere. */
-  settled(callId: string): void {
-    this.window.settled(callId);
+  /** The call continues on another node. */
+  callSettled(callId: string): void {
+    this.limiter.callSettled(callId);
   }
 
   /**
-   * Takes no new calls; hands the running ones to other nodes as soon as there is one, or waits for their ends. What is
-   * left after the grace is closed for whoever comes to take it.
+   * Rejects new calls, then hands the running ones to other nodes as soon as there is one, or waits for them
+   * to end. After `graceMs` milliseconds the rest are closed, for any node to pick up.
    */
-  async go(graceMs: number): Promise<void> {
-    const { switchboard, window, clock } = this;
+  async run(graceMs: number): Promise<void> {
+    const { switchboard, limiter, clock } = this;
     const until = clock.now() + graceMs;
     switchboard.beginDrain();
     await this.nodes.beat();
-    await this.findTakers(until);
-    const hurry = clock.after(Math.max(0, until - clock.now()), () => window.open());
+    await this.waitForPeers(until);
+    const hurry = clock.after(Math.max(0, until - clock.now()), () => limiter.open());
     await this.handOver(until);
-    await Promise.race([switchboard.answersGiven(), window.opened]);
-    await switchboard.placed();
+    await Promise.race([switchboard.webhooksAnswered(), limiter.opened]);
+    await switchboard.placementsSettled();
     clock.cancel(hurry);
     this.endAll();
   }
 
-  /** Closes all calls at once, for whoever comes to take them. */
+  /** Closes all calls at once, for any node to pick up. */
   endAll(): void {
     this.switchboard.beginDrain();
-    this.window.open();
+    this.limiter.open();
     for (const { call, decision } of this.switchboard.all) {
-      // Who rings by now connects elsewhere: the others know of it. Who is not answered yet is told that we are busy.
+      // An announced call can connect to any node. One without a decision is refused as busy.
       if (call.state === 'ringing') call.end(decision === undefined ? 'drain' : 'moved');
       else call.end('handed-over');
     }
   }
 
-  private async findTakers(until: number): Promise<void> {
+  private async waitForPeers(until: number): Promise<void> {
     const { switchboard, nodes } = this;
     while (switchboard.activeCalls > 0 && nodes.takers.length === 0) {
       const left = until - this.clock.now();
@@ -73,7 +75,7 @@ export class Drain {
   }
 
   private async handOver(until: number): Promise<void> {
-    const { nodes, window } = this;
+    const { nodes, limiter } = this;
     const sessions = this.switchboard.all;
     const calls = sessions.length;
     if (calls > 0) this.log.info({ calls, nodes: nodes.takers.length }, 'draining: handing over');
@@ -82,12 +84,12 @@ export class Drain {
     }
     for (const [i, { call }] of sessions.entries()) {
       if (call.state === 'ended' || call.state === 'ringing') continue;
-      if (nodes.takers.length === 0) await this.findTakers(until);
+      if (nodes.takers.length === 0) await this.waitForPeers(until);
       const leftMs = Math.max(1, until - this.clock.now());
       const least = Math.ceil(((calls - i) * USUAL_MS) / leftMs);
-      if (nodes.takers.length > 0) await window.enter(call.callId, least);
+      if (nodes.takers.length > 0) await limiter.enter(call.callId, least);
       call.end('handed-over');
     }
-    await window.empty();
+    await limiter.empty();
   }
 }

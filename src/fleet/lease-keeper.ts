@@ -14,30 +14,35 @@ import {
 } from './redis-call-registry.js';
 import type { WriteQueue } from './write-queue.js';
 
-/** A call's entry is kept alive this often; it lives several times as long. */
+/** Interval between renewals; an entry's lease is several times as long. */
 const KEEP_MS = 15_000;
 const BATCH = 100;
-/** A call that no node has is written down anew so long after the others: whoever has it now says so first. */
+/**
+ * A detached call is restored this much later than live ones, so that a node that has taken it writes first.
+ */
 const PATIENCE_MS = 1_000;
 
-/** After these the caller is still there, as far as we know. */
+/** After these causes the caller is still on the line, as far as we know. */
 const DETACHING: Readonly<Partial<Record<EndCause, HandoverReason>>> = {
   'handed-over': 'drain',
   'socket-closed': 'lost',
   silent: 'lost',
 };
 
-/** A call that no node has until its next socket comes: nobody but the registry knows of it, and whoever wrote it there. */
+/**
+ * A call no node holds until its next socket connects: only the registry and the node that wrote it know
+ * about it.
+ */
 interface Awaited {
   readonly facts: CallFacts;
   readonly token: string;
-  /** Why it waits for Twilio's question; absent where it rings. */
+  /** Why it waits for a continuation request; undefined if it rings. */
   readonly reason?: HandoverReason;
-  /** In monotonic milliseconds. */
+  /** Monotonic milliseconds. */
   readonly until: number;
 }
 
-/** Keeps in the registry what is true of the calls of this node, also where Redis has lost it. */
+/** Keeps the registry entries of this node's calls up to date, and restores them if Redis loses its data. */
 export class LeaseKeeper {
   private timer: Timer | undefined;
   private readonly awaited = new Map<string, Awaited>();
@@ -49,10 +54,10 @@ export class LeaseKeeper {
     private readonly log: Logger,
     private readonly clock: Clock,
   ) {
-    switchboard.on('over', (session, cause) => this.over(session, cause));
-    // Whoever takes the call over is to find it as it is.
+    switchboard.on('over', (session, cause) => this.onCallOver(session, cause));
+    // The node that takes over the call must see its current state.
     switchboard.on('change', (session) => {
-      this.writes.write(session.call.callId, async () => {
+      this.writes.enqueue(session.call.callId, async () => {
         if (session.call.state !== 'ended') await this.restore(session);
       });
     });
@@ -63,37 +68,37 @@ export class LeaseKeeper {
     this.timer.unref();
   }
 
-  /** Stops; fulfilled when all that is under way is written. */
+  /** Stops; resolves when all pending writes are done. */
   async close(): Promise<void> {
     this.clock.cancel(this.timer);
     await this.writes.settled();
     this.writes.clear();
   }
 
-  /** Writes what could not be written yet, and says that our calls live. */
+  /** Retries failed writes and renews the leases. */
   async catchUp(): Promise<void> {
     await this.writes.catchUp();
-    await this.keep();
-    if (this.awaited.size > 0) this.clock.after(PATIENCE_MS, () => void this.keepAwaited()).unref();
+    await this.renewLeases();
+    if (this.awaited.size > 0) this.clock.after(PATIENCE_MS, () => void this.renewAwaited()).unref();
   }
 
-  /** A call was given a token here, and rings nowhere. */
-  expect(facts: CallFacts, token: string, forMs: number): void {
+  /** A call got a token from this node and rings on no node. */
+  awaitSocket(facts: CallFacts, token: string, forMs: number): void {
     this.awaited.set(facts.callId, { facts, token, until: this.clock.now() + forMs });
   }
 
-  /** It is known to another node, or here as others are. */
+  /** Another node has the call, or this one holds it live. */
   forget(callId: string): void {
     this.awaited.delete(callId);
   }
 
-  /** What becomes of a call that is over here. */
-  private over(session: Session, cause: EndCause): void {
+  /** Updates the registry when a call is over on this node. */
+  private onCallOver(session: Session, cause: EndCause): void {
     const { callId, callSid } = session.call;
     if (cause === 'moved' || cause === 'refused') return;
     if (cause === 'expired') {
-      // Its socket never came here. Twilio may be about to ask for it anew: that is no caller who has hung up.
-      this.writes.write(callId, () => this.redisCalls.expire(callId, callSid));
+      // Its socket never connected here. Twilio may be about to retry, so the caller has not hung up.
+      this.writes.enqueue(callId, () => this.redisCalls.expire(callId, callSid));
       return;
     }
     const reason = DETACHING[cause];
@@ -103,7 +108,7 @@ export class LeaseKeeper {
         const until = this.clock.now() + DETACHED_MS;
         this.awaited.set(callId, { facts: factsOf(call, decision), token: call.token, reason, until });
       }
-      this.writes.write(callId, async () => {
+      this.writes.enqueue(callId, async () => {
         if (await this.redisCalls.detach(callId, callSid, reason)) return;
         if (await this.restore(session)) await this.redisCalls.detach(callId, callSid, reason);
       });
@@ -111,18 +116,18 @@ export class LeaseKeeper {
     }
     const { next } = this.switchboard;
     const said = callSid === undefined ? undefined : next.find(callSid);
-    // Whoever asks after the call's end, here or elsewhere, is told the same.
+    // A later continuation request, here or on another node, gets the same answer.
     if (callSid !== undefined && said === undefined) next.set(callSid, createHangupTwiml());
-    this.writes.write(callId, async () => {
+    this.writes.enqueue(callId, async () => {
       if (await this.redisCalls.finish(callId, callSid, said ?? createHangupTwiml())) return;
-      // Nobody hangs up a caller who was to go on somewhere, only because Redis came back empty.
+      // Do not hang up on a caller with a continuation just because Redis lost its data.
       if (said !== undefined && (await this.restore(session)))
         await this.redisCalls.finish(callId, callSid, said);
     });
   }
 
-  /** Says that our calls live, and writes down anew what Redis has lost of them. */
-  private async keep(): Promise<void> {
+  /** Renews the leases of this node's calls and restores the entries Redis has lost. */
+  private async renewLeases(): Promise<void> {
     const now = this.clock.now();
     for (const [callId, { until }] of this.awaited) if (until <= now) this.awaited.delete(callId);
     const sessions = this.switchboard.all.filter(
@@ -130,17 +135,17 @@ export class LeaseKeeper {
     );
     for (let i = 0; i < sessions.length; i += BATCH) {
       try {
-        await this.keepAll(sessions.slice(i, i + BATCH));
+        await this.renewBatch(sessions.slice(i, i + BATCH));
       } catch (error) {
         if (isRegistryDown(error)) return;
-        this.log.error({ err: error }, 'the registry could not be told of the calls');
+        this.log.error({ err: error }, 'failed to renew calls in the registry');
       }
     }
   }
 
-  private async keepAll(sessions: readonly Session[]): Promise<void> {
+  private async renewBatch(sessions: readonly Session[]): Promise<void> {
     const byId = new Map(sessions.map((session) => [session.call.callId, session]));
-    const { lost, taken } = await this.redisCalls.keep([...byId.keys()]);
+    const { lost, taken } = await this.redisCalls.renew([...byId.keys()]);
     for (const callId of taken) byId.get(callId)?.call.end('moved');
     await Promise.all(
       lost.map(async (callId) => {
@@ -150,22 +155,22 @@ export class LeaseKeeper {
     );
   }
 
-  /** As {@link keep}, of calls that no node has. */
-  private async keepAwaited(): Promise<void> {
+  /** Like {@link renewLeases}, for calls that no node holds. */
+  private async renewAwaited(): Promise<void> {
     const all = [...this.awaited.keys()];
     for (let i = 0; i < all.length; i += BATCH) {
       try {
-        const { lost, taken } = await this.redisCalls.keep(all.slice(i, i + BATCH));
+        const { lost, taken } = await this.redisCalls.renew(all.slice(i, i + BATCH));
         for (const callId of taken) this.awaited.delete(callId);
-        await Promise.all(lost.map((callId) => this.writeAwaited(callId)));
+        await Promise.all(lost.map((callId) => this.restoreAwaited(callId)));
       } catch (error) {
         if (isRegistryDown(error)) return;
-        this.log.error({ err: error }, 'the registry could not be told of calls between two nodes');
+        this.log.error({ err: error }, 'failed to renew calls between two nodes in the registry');
       }
     }
   }
 
-  private async writeAwaited(callId: string): Promise<void> {
+  private async restoreAwaited(callId: string): Promise<void> {
     const awaited = this.awaited.get(callId);
     if (awaited === undefined) return;
     const { facts, token, reason, until } = awaited;
@@ -176,7 +181,7 @@ export class LeaseKeeper {
     }
   }
 
-  /** @returns whether the call is ours again */
+  /** @returns whether this node owns the call again */
   private async restore({ call, decision }: Session): Promise<boolean> {
     if (decision === undefined) return false;
     const facts = factsOf(call, decision);

@@ -1,59 +1,60 @@
 import { isRegistryDown } from './redis.js';
 
-/** Not more than the calls of a long outage: what is oldest is soon forgotten by Redis itself. */
+/** At most the calls of a long outage: Redis itself soon forgets the oldest. */
 const MAX_UNSAID = 10_000;
 const BATCH = 100;
 
 type Work = () => Promise<unknown>;
 
-/** What the registry is told of calls: of each call one thing after the other, and later what it could not be told. */
+/** Queues the registry's writes: one at a time per call, and retries what failed while Redis was down. */
 export class WriteQueue {
-  /** The latest of each call that the registry does not know. */
-  private readonly unsaid = new Map<string, Work>();
-  /** The last that is under way, of each call. */
-  private readonly under = new Map<string, Promise<void>>();
+  /** The latest failed write of each call. */
+  private readonly pending = new Map<string, Work>();
+  /** The last write in flight of each call. */
+  private readonly inFlight = new Map<string, Promise<void>>();
 
-  /** @param onFault told of what the registry will not take however often it is told */
+  /** @param onFault called for a write that cannot succeed */
   constructor(private readonly onFault: (callId: string, error: unknown) => void) {}
 
-  /** Calls of which the registry does not know the latest. */
+  /** Calls whose latest state is not in the registry. */
   get size(): number {
-    return this.unsaid.size;
+    return this.pending.size;
   }
 
-  /** Tells it at once, or when it is there again. */
-  write(callId: string, work: Work): void {
-    const before = this.under.get(callId);
-    const said = before === undefined ? this.say(callId, work) : before.then(() => this.say(callId, work));
+  /** Writes now, or when the registry is back. */
+  enqueue(callId: string, work: Work): void {
+    const before = this.inFlight.get(callId);
+    const said =
+      before === undefined ? this.runWrite(callId, work) : before.then(() => this.runWrite(callId, work));
     const writing = said.finally(() => {
-      if (this.under.get(callId) === writing) this.under.delete(callId);
+      if (this.inFlight.get(callId) === writing) this.inFlight.delete(callId);
     });
-    this.under.set(callId, writing);
+    this.inFlight.set(callId, writing);
   }
 
-  /** Tells it what it could not be told. */
+  /** Retries the failed writes. */
   async catchUp(): Promise<void> {
-    for (const [callId, work] of [...this.unsaid]) {
-      // Somebody else may have said something newer meanwhile.
-      if (this.unsaid.get(callId) !== work) continue;
-      this.write(callId, work);
-      if (this.under.size >= BATCH) await this.settled();
+    for (const [callId, work] of [...this.pending]) {
+      // A newer write may have replaced it.
+      if (this.pending.get(callId) !== work) continue;
+      this.enqueue(callId, work);
+      if (this.inFlight.size >= BATCH) await this.settled();
     }
     await this.settled();
   }
 
-  /** Fulfilled when nothing is under way. */
+  /** Resolves when no write is in flight. */
   async settled(): Promise<void> {
-    await Promise.all(this.under.values());
+    await Promise.all(this.inFlight.values());
   }
 
-  /** Forgets what was not said. */
+  /** Forgets the failed writes. */
   clear(): void {
-    this.unsaid.clear();
+    this.pending.clear();
   }
 
-  private async say(callId: string, work: Work): Promise<void> {
-    this.unsaid.delete(callId);
+  private async runWrite(callId: string, work: Work): Promise<void> {
+    this.pending.delete(callId);
     try {
       await work();
     } catch (error) {
@@ -61,8 +62,8 @@ export class WriteQueue {
         this.onFault(callId, error);
         return;
       }
-      this.unsaid.set(callId, work);
-      if (this.unsaid.size > MAX_UNSAID) this.unsaid.delete(this.unsaid.keys().next().value as string);
+      this.pending.set(callId, work);
+      if (this.pending.size > MAX_UNSAID) this.pending.delete(this.pending.keys().next().value as string);
     }
   }
 }

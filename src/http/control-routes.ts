@@ -19,9 +19,6 @@ export class ControlRoutes {
       throw new GatewayError(
         'GW_PUBLIC_URL_MISSING',
         'Expected PUBLIC_URL for an outbound call but received none',
-        {
-          status: 503,
-        },
       );
     }
     context.json(201, await this.calls.place(request, publicBase));

@@ -1,8 +1,7 @@
-import { type Clock, type Patience, systemClock } from '../clock.js';
+import { type Clock, systemClock, type Timeout } from '../clock.js';
 import { type MediaSocket, START_TIMEOUT_MS } from '../phone/media-socket.js';
 import { type MediaStreamOptions, TwilioMediaStream } from '../phone/media-stream.js';
-import { closeReason } from './transport/close-reason.js';
-import { IDLE_SECONDS, MAX_UNSENT_BYTES } from './transport/transport.js';
+import { closeReason, IDLE_SECONDS, MAX_UNSENT_BYTES } from './transport/transport.js';
 
 /** A message as `ws` hands it over: it depends on `binaryType`; old versions give text as a string. */
 export type WsData = string | ArrayBuffer | Uint8Array | readonly Uint8Array[];
@@ -58,7 +57,7 @@ class WsMediaSocket implements MediaSocket {
   private isAlive = true;
   /** The text of the latest frame, since the core writes the next one where it was. */
   private frame = Buffer.alloc(0);
-  private quiet: Patience | undefined;
+  private quiet: Timeout | undefined;
 
   constructor(
     private readonly socket: WsSocket,
@@ -78,7 +77,7 @@ class WsMediaSocket implements MediaSocket {
     // What is wrong with it also closes it.
     socket.on('error', () => {});
     socket.on('close', () => this.closed());
-    const start = clock.patience(START_TIMEOUT_MS, () =>
+    const start = clock.timeout(START_TIMEOUT_MS, () =>
       stream.close(1008, 'Expected start within 10 seconds'),
     );
     stream.once('start', () => start.cancel());
@@ -136,7 +135,7 @@ class WsMediaSocket implements MediaSocket {
   private message(data: WsData, isBinary: boolean | undefined): void {
     this.isAlive = true;
     try {
-      this.stream.receive(bytesOf(data), isBinary ?? typeof data !== 'string');
+      this.stream.handleMessage(bytesOf(data), isBinary ?? typeof data !== 'string');
     } catch (error) {
       this.failed(error);
     }
@@ -170,7 +169,7 @@ class WsMediaSocket implements MediaSocket {
   }
 
   private watch(): void {
-    this.quiet = this.clock.patience(QUIET_MS, () => {
+    this.quiet = this.clock.timeout(QUIET_MS, () => {
       if (!this.isAlive) {
         this.socket.terminate();
         return;

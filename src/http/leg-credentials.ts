@@ -34,7 +34,6 @@ export function checkSameOrigin(header: HeaderReader): void {
   throw new GatewayError(
     'GW_ORIGIN_REFUSED',
     "Expected no Origin for a raw leg, or this server's own, but received another",
-    { status: 403 },
   );
 }
 

@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.js';
 import { DashboardFeed, type DashboardFeedOptions } from '../live/dashboard-feed.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { gauge, type Metric } from '../telemetry/metric.js';
 import { LiveViewer } from './live-viewer.js';
 import type { RequestContext } from './request-context.js';
 
@@ -17,14 +17,7 @@ export class LiveRoutes {
 
   constructor(private readonly options: Omit<DashboardFeedOptions, 'onRound'>) {
     this.live = new DashboardFeed({ ...options, onRound: (json) => this.show(json) });
-    this.metrics = [
-      {
-        name: 'live_viewers',
-        help: 'Viewers of /v1/live',
-        kind: 'gauge',
-        read: () => this.viewers.size,
-      },
-    ];
+    this.metrics = [gauge('live_viewers', 'Viewers of /v1/live', () => this.viewers.size)];
   }
 
   /** Streams until the viewer leaves, or reads no more. */
@@ -33,7 +26,6 @@ export class LiveRoutes {
       throw new GatewayError(
         'GW_TOO_MANY_VIEWERS',
         `Expected fewer than ${MAX_VIEWERS} viewers but received one more`,
-        { status: 503 },
       );
     }
     const answer = context.stream('text/event-stream');

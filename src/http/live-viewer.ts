@@ -20,8 +20,8 @@ export class LiveViewer {
 
   show(text: string): void {
     if (this.blockedAt === undefined) {
-      if (!this.answer.write(text)) this.blockedAt = this.clock.ran();
-    } else if (this.clock.ran() - this.blockedAt >= STALLED_MS) this.close();
+      if (!this.answer.write(text)) this.blockedAt = this.clock.runningMs();
+    } else if (this.clock.runningMs() - this.blockedAt >= STALLED_MS) this.close();
   }
 
   close(): void {

@@ -52,15 +52,15 @@ export class OperationsRoutes {
   /** `GET /ready`: 200 while new calls are taken, else 503 and why not. */
   ready(context: RequestContext): void {
     const { draining, admission } = this.switchboard;
-    const { closure } = admission;
+    const { busyReason } = admission;
     // Somebody must answer for the calls that go on: while there are some, a registry that is away closes no node.
     const isServed = (this.fleet?.isUp ?? true) || this.switchboard.activeCalls > 0;
-    const ready = closure === undefined && isServed;
+    const ready = busyReason === undefined && isServed;
     context.json(ready ? 200 : 503, {
       ready,
       draining,
-      full: closure === 'full',
-      ...(closure && { closure }),
+      full: busyReason === 'full',
+      ...(busyReason && { closure: busyReason }),
       ...this.registry(),
     });
   }

@@ -66,9 +66,7 @@ async function answer(
   const host = context.header('host') || 'localhost';
   const url = `${scheme}://${host}${path}${query || hasBareQuery ? '?' : ''}${query}`;
   if (!HOST.test(host) || MISLEADING.test(path) || !URL.canParse(url)) {
-    throw new GatewayError('GW_BAD_REQUEST', 'Expected a URL for a request but received another text', {
-      status: 400,
-    });
+    throw new GatewayError('GW_BAD_REQUEST', 'Expected a URL for a request but received another text');
   }
   const response = await route(
     new Request(url, {

@@ -89,7 +89,6 @@ export class RequestAuthenticator {
       throw new GatewayError(
         'GW_NOT_FOUND',
         'Expected no query for a webhook, or one of our own, but received another',
-        { status: 404 },
       );
     }
   }
@@ -109,9 +108,7 @@ export class RequestAuthenticator {
    */
   checkUpgrade(caller: Caller): void {
     if (caller.path.length + caller.query.length > this.prefix.length + MAX_MEDIA_PATH) {
-      throw new GatewayError('GW_NOT_FOUND', 'Expected the URL of a media stream but received another', {
-        status: 404,
-      });
+      throw new GatewayError('GW_NOT_FOUND', 'Expected the URL of a media stream but received another');
     }
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
@@ -126,9 +123,6 @@ export class RequestAuthenticator {
       throw new GatewayError(
         'GW_NOT_FOUND',
         'Expected a known route but received another; CONTROL_API_KEY is not set',
-        {
-          status: 404,
-        },
       );
     }
     checkBearer(header, controlApiKey, 'the control key');
@@ -157,5 +151,5 @@ function checkBearer(header: HeaderReader, key: string, what: string): void {
   const wanted = Buffer.from(`Bearer ${key}`);
   if (received.length === wanted.length && timingSafeEqual(received, wanted)) return;
   const message = `Expected ${what} as bearer but received none or another`;
-  throw new GatewayError('GW_UNAUTHORIZED', message, { status: 401 });
+  throw new GatewayError('GW_UNAUTHORIZED', message);
 }

@@ -99,9 +99,7 @@ export class RequestContext implements Asked {
     try {
       return JSON.parse(body);
     } catch {
-      throw new GatewayError('GW_BAD_REQUEST', 'Expected a JSON body but received other text', {
-        status: 400,
-      });
+      throw new GatewayError('GW_BAD_REQUEST', 'Expected a JSON body but received other text');
     }
   }
 
@@ -121,9 +119,6 @@ export class RequestContext implements Asked {
           new GatewayError(
             'GW_BODY_TOO_LARGE',
             `Expected a body of at most ${limit} bytes but received more`,
-            {
-              status: 413,
-            },
           ),
         );
       this.onGone = () => reject(clientGone());
@@ -220,5 +215,5 @@ export class RequestContext implements Asked {
 
 function clientGone(): GatewayError {
   const message = 'Expected a client that waits for its answer but it has gone';
-  return new GatewayError('GW_CLIENT_GONE', message, { status: 400 });
+  return new GatewayError('GW_CLIENT_GONE', message);
 }

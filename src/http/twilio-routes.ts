@@ -17,9 +17,7 @@ export class TwilioRoutes {
   async voice(context: RequestContext): Promise<void> {
     const input = await this.webhook(context);
     if (input.callSid === '') {
-      throw new GatewayError('GW_CALL_SID_MISSING', 'Expected a CallSid in the webhook but received none', {
-        status: 400,
-      });
+      throw new GatewayError('GW_CALL_SID_MISSING', 'Expected a CallSid in the webhook but received none');
     }
     const publicBase = this.authenticator.publicBase(context) as string;
     const twiml = await this.calls.answer(input, publicBase, triesOf(context));
@@ -52,7 +50,7 @@ export class TwilioRoutes {
   private async note(kind: CallbackKind, context: RequestContext): Promise<void> {
     const input = await this.webhook(context);
     const callId = new URLSearchParams(context.query).get('callId') ?? undefined;
-    await this.calls.note(kind, input, callId);
+    await this.calls.handleCallback(kind, input, callId);
     context.answer(204);
   }
 

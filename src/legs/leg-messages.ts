@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ErrorCode } from '../error-catalogue.js';
 
 /** Longest name of a mark. */
 const MAX_MARK_NAME = 128;
@@ -41,7 +42,7 @@ export type LegEvent =
   | { readonly type: 'mark'; readonly name: string; readonly place: 'heard' | 'cleared' | 'sent' }
   | { readonly type: 'cleared'; readonly discardedMs: number }
   | { readonly type: 'dropped'; readonly of: 'sent' | 'heard'; readonly ms: number }
-  | { readonly type: 'error'; readonly code: `GW_${string}`; readonly message: string };
+  | { readonly type: 'error'; readonly code: ErrorCode; readonly message: string };
 
 /** A program's text message as a command; `undefined` for what is none. */
 export function parseLegCommand(text: string): LegCommand | undefined {

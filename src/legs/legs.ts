@@ -3,7 +3,7 @@ import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import { type ConverterMaker, loadResampler } from '../media/rate-converter.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import { type LegCounts, type LegSocket, RawLeg, type RawLegOptions } from './raw-leg.js';
 
 /** Most legs in one room, listeners included. */
@@ -25,18 +25,18 @@ export class Legs {
     private readonly clock: Clock,
     private readonly frameClock: FrameClock,
   ) {
-    const counter = (name: string, help: string, key: keyof LegCounts): Metric => ({
-      name,
-      help,
-      kind: 'counter',
-      read: () => this.total(key),
-    });
     this.metrics = [
-      { name: 'legs_active', help: 'Raw legs connected', kind: 'gauge', read: () => this.legs.size },
-      counter('leg_frames_heard_total', 'Frames of 20 ms sent to raw legs', 'framesHeard'),
-      counter('leg_frames_spoken_total', 'Frames of 20 ms that raw legs said', 'framesSpoken'),
-      counter('leg_dropped_sent_ms_total', 'Milliseconds from raw legs that found no room', 'droppedSentMs'),
-      counter('leg_dropped_heard_ms_total', 'Milliseconds that raw legs did not read', 'droppedHeardMs'),
+      gauge('legs_active', 'Raw legs connected', () => this.legs.size),
+      counter('leg_frames_heard_total', 'Frames of 20 ms sent to raw legs', () => this.total('framesHeard')),
+      counter('leg_frames_spoken_total', 'Frames of 20 ms that raw legs said', () =>
+        this.total('framesSpoken'),
+      ),
+      counter('leg_dropped_sent_ms_total', 'Milliseconds from raw legs that found no room', () =>
+        this.total('droppedSentMs'),
+      ),
+      counter('leg_dropped_heard_ms_total', 'Milliseconds that raw legs did not read', () =>
+        this.total('droppedHeardMs'),
+      ),
     ];
   }
 
@@ -78,22 +78,22 @@ export class Legs {
     const { bridge } = this;
     if (bridge.joinProgram !== undefined) return bridge.joinProgram.bind(bridge);
     const message = `Expected local rooms for a raw leg but received the bridge "${bridge.name}"`;
-    throw new GatewayError('GW_BRIDGE_NOT_LOCAL', message, { status: 409 });
+    throw new GatewayError('GW_BRIDGE_NOT_LOCAL', message);
   }
 
   private check(room: string): void {
     void this.joinProgram;
     if (this.isClosed) {
       const message = 'Expected a gateway that stays for a raw leg but received one that is shutting down';
-      throw new GatewayError('GW_DRAINING', message, { status: 503 });
+      throw new GatewayError('GW_DRAINING', message);
     }
     if ((this.rooms.get(room) ?? 0) >= MAX_LEGS_A_ROOM) {
       const message = `Expected at most ${MAX_LEGS_A_ROOM} raw legs in a room but received one more`;
-      throw new GatewayError('GW_ROOM_FULL', message, { status: 409 });
+      throw new GatewayError('GW_ROOM_FULL', message);
     }
     if (this.legs.size >= this.maxLegs) {
       const message = `Expected at most ${this.maxLegs} raw legs but received one more`;
-      throw new GatewayError('GW_LEGS_FULL', message, { status: 503 });
+      throw new GatewayError('GW_LEGS_FULL', message);
     }
   }
 

@@ -16,13 +16,13 @@ export interface PacerSink {
   /** What the listener is measured to have waiting, in milliseconds; Infinity while it takes nothing. */
   readonly leadMs: number;
   /** Takes 20 ms at the pacer's rate; its memory is only lent. */
-  take(frame: Int16Array): void;
+  sendFrame(frame: Int16Array): void;
   /** Whether it has something of its own to send, in place of the audio that waits meanwhile. */
-  readonly hasOwn: boolean;
+  readonly hasTone: boolean;
   /** Sends 20 ms of its own. */
-  takeOwn(): void;
+  sendTone(): void;
   /** Nothing is left to send. */
-  rest(): void;
+  idle(): void;
 }
 
 /** What is to be done at a place in the audio. */
@@ -76,7 +76,7 @@ export class Pacer implements Ticking {
     this.capacity = Math.max(1, Math.round(limitMs / FRAME_MS)) * ((rate * FRAME_MS) / 1_000);
     this.frame = new Int16Array((rate * FRAME_MS) / 1_000);
     this.ring = this.small();
-    this.lostMs = clock.lost();
+    this.lostMs = clock.stalledMs();
   }
 
   /** Audio that waits, in milliseconds. */
@@ -112,13 +112,13 @@ export class Pacer implements Ticking {
    * @param patienceMs how much longer than that audio it waits for a listener who takes nothing; then it counts as passed
    */
   place(waypoint: Waypoint, patienceMs = Number.POSITIVE_INFINITY): void {
-    if (this.count === 0 && !this.sink.hasOwn) {
+    if (this.count === 0 && !this.sink.hasTone) {
       waypoint.passed();
       return;
     }
     const until = Math.max(this.endsAt, this.clock.now()) + this.waitingMs + patienceMs;
     // As `ran` counts: that nobody took anything while this process stood still says nothing of them.
-    this.waypoints.push({ waypoint, at: this.written, until: until - this.clock.lost() });
+    this.waypoints.push({ waypoint, at: this.written, until: until - this.clock.stalledMs() });
   }
 
   /**
@@ -140,7 +140,7 @@ export class Pacer implements Ticking {
   wake(): void {
     if (this.closed) return;
     this.send();
-    if (this.isTicking || this.closed || (this.count === 0 && !this.sink.hasOwn)) return;
+    if (this.isTicking || this.closed || (this.count === 0 && !this.sink.hasTone)) return;
     this.isTicking = true;
     this.frameClock.join(this);
   }
@@ -158,7 +158,7 @@ export class Pacer implements Ticking {
 
   /** What is not of a stall of this process, where that is not to be heard. */
   private freshOf(samples: Int16Array, now: number): Int16Array {
-    const lostMs = this.clock.lost(now) - this.lostMs;
+    const lostMs = this.clock.stalledMs(now) - this.lostMs;
     if (lostMs > 0) {
       this.lostMs += lostMs;
       const isPaced = this.mostWaitingMs <= LIVE_MS && this.msOf(this.written) > LIVE_MS;
@@ -180,18 +180,18 @@ export class Pacer implements Ticking {
     const now = this.clock.now();
     const ahead = Math.max(FRAME_MS, sink.aheadMs) - FRAME_MS;
     if (this.waypoints.length > 0 && sink.leadMs === Number.POSITIVE_INFINITY)
-      this.giveUp(this.clock.ran(now));
+      this.giveUp(this.clock.runningMs(now));
     // What is measured there counts as much as what was sent: after a stall it is more.
     while (!this.closed && Math.max(this.endsAt - now, sink.leadMs) <= ahead) {
-      if (sink.hasOwn) sink.takeOwn();
+      if (sink.hasTone) sink.sendTone();
       else if (this.count >= frame.length || (this.count > 0 && now - this.pushedAt >= REST_MS))
         this.takeFrame();
       else break;
       this.endsAt = Math.max(this.endsAt, now) + FRAME_MS;
       this.passWaypoints();
     }
-    if (this.closed || sink.hasOwn || this.count >= frame.length) return;
-    sink.rest();
+    if (this.closed || sink.hasTone || this.count >= frame.length) return;
+    sink.idle();
     if (this.count === 0) this.settle();
   }
 
@@ -208,7 +208,7 @@ export class Pacer implements Ticking {
     if (taken < frame.length) frame.fill(0, taken);
     this.first = from;
     this.count -= taken;
-    this.sink.take(frame);
+    this.sink.sendFrame(frame);
   }
 
   private giveUp(now: number): void {
@@ -219,7 +219,7 @@ export class Pacer implements Ticking {
   }
 
   private passWaypoints(): void {
-    if (this.sink.hasOwn) return;
+    if (this.sink.hasTone) return;
     const passed = this.written - this.count;
     while (this.waypoints[0] !== undefined && this.waypoints[0].at <= passed) {
       this.waypoints.shift()?.waypoint.passed();

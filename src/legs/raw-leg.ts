@@ -1,6 +1,7 @@
 import type { AnsweredFacts, MarkPlace, Program, ProgramLeg } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
-import { bytesOf } from '../media/bytes.js';
+import type { ErrorCode } from '../error-catalogue.js';
+import { bufferOf } from '../media/arguments.js';
 import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
 import type { FrameClock } from '../media/frame-clock.js';
@@ -84,14 +85,14 @@ export class RawLeg implements Program, PacerSink {
   private readonly flood: TokenBucket;
   private readonly maxUnreadBytes: number;
   private socket: LegSocket | undefined;
-  private place: ProgramLeg | undefined;
+  private roomLeg: ProgramLeg | undefined;
   /** First byte of a sample whose second is to come with the next message. */
   private halfSample: number | undefined;
   private marksUnderWay = 0;
   private hangUpsWaiting = 0;
   private mistakes = 0;
   /** What the program has not been told of yet. */
-  private untoldMs = 0;
+  private unreportedMs = 0;
   private ended = false;
   private onEnd = () => {};
 
@@ -104,7 +105,7 @@ export class RawLeg implements Program, PacerSink {
     private readonly clock: Clock,
     frameClock: FrameClock,
   ) {
-    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now(), clock.lost());
+    this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now(), clock.stalledMs());
     const { rate, bufferMs } = options;
     if (rate !== SAMPLE_RATE) {
       this.converters = { up: convert(rate, SAMPLE_RATE), down: convert(SAMPLE_RATE, rate) };
@@ -121,9 +122,9 @@ export class RawLeg implements Program, PacerSink {
     this.socket = socket;
     this.onEnd = onEnd;
     const place = join();
-    this.place = place;
+    this.roomLeg = place;
     const { room, rate, bufferMs, onlyListens: listen } = this.options;
-    this.tell({ type: 'ready', room, rate, frameMs: FRAME_MS, bufferMs, listen, phones: place.phones });
+    this.sendEvent({ type: 'ready', room, rate, frameMs: FRAME_MS, bufferMs, listen, phones: place.phones });
   }
 
   // What the socket's owner calls:
@@ -132,7 +133,7 @@ export class RawLeg implements Program, PacerSink {
    * A message of the program; its memory is only lent. Audio may come in pieces of any number of bytes: half a sample at the end
    * of one is completed by the next, or dropped by `clear`.
    */
-  receive(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
+  handleMessage(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
     if (this.ended) return;
     const { byteLength } = message;
     const now = this.clock.now();
@@ -141,15 +142,15 @@ export class RawLeg implements Program, PacerSink {
         1009,
         `Expected at most ${isBinary ? MAX_AUDIO_BYTES : MAX_TEXT_BYTES} bytes a message but received more`,
       );
-    } else if (!this.flood.take(1 + byteLength / BYTES_PER_TOKEN, now, this.clock.lost(now))) {
+    } else if (!this.flood.take(1 + byteLength / BYTES_PER_TOKEN, now, this.clock.stalledMs(now))) {
       this.finish(1008, 'Expected audio at some multiple of the pace of speech but received a flood');
-    } else if (isBinary) this.speak(message);
-    else this.obey(bytesOf(message).toString());
+    } else if (isBinary) this.pushAudio(message);
+    else this.handleCommand(bufferOf(message).toString());
   }
 
   /** The socket takes bytes again. */
   drained(): void {
-    this.tellOfUnread();
+    this.reportDropped();
   }
 
   /** The socket went away without our doing. */
@@ -171,73 +172,73 @@ export class RawLeg implements Program, PacerSink {
     if (socket === undefined) return;
     if (socket.bufferedBytes() > this.maxUnreadBytes) {
       counts.droppedHeardMs += FRAME_MS;
-      this.untoldMs += FRAME_MS;
+      this.unreportedMs += FRAME_MS;
       return;
     }
-    this.tellOfUnread();
+    this.reportDropped();
     socket.send(this.converters === undefined ? frame : this.converters.down.process(frame), true);
     counts.framesHeard += 1;
   }
 
   phoneJoined(phone: string, { direction, ringSeconds }: AnsweredFacts = {}): void {
-    this.tell({ type: 'joined', phone, direction, ringSeconds });
+    this.sendEvent({ type: 'joined', phone, direction, ringSeconds });
   }
 
   phoneLeft(phone: string): void {
-    this.tell({ type: 'left', phone });
+    this.sendEvent({ type: 'left', phone });
     // A program that has gone has no last words for whoever comes next.
-    if (this.socket === undefined && this.place?.phones.length === 0) this.finish(1000, '');
+    if (this.socket === undefined && this.roomLeg?.phones.length === 0) this.finish(1000, '');
   }
 
   pressed(phone: string, digit: string): void {
-    this.tell({ type: 'dtmf', phone, digit });
+    this.sendEvent({ type: 'dtmf', phone, digit });
   }
 
   // What the pacer calls:
 
   get aheadMs(): number {
-    return this.place?.aheadMs ?? 0;
+    return this.roomLeg?.aheadMs ?? 0;
   }
 
   get leadMs(): number {
-    return this.place?.leadMs ?? 0;
+    return this.roomLeg?.leadMs ?? 0;
   }
 
-  get hasOwn(): boolean {
+  get hasTone(): boolean {
     return this.tones.isActive;
   }
 
-  take(frame: Int16Array): void {
-    this.say(this.converters === undefined ? frame : this.converters.up.process(frame));
+  sendFrame(frame: Int16Array): void {
+    this.sendToRoom(this.converters === undefined ? frame : this.converters.up.process(frame));
   }
 
-  takeOwn(): void {
+  sendTone(): void {
     this.tones.read(this.toneFrame);
-    this.say(this.toneFrame);
+    this.sendToRoom(this.toneFrame);
   }
 
   private mark(name: string): void {
     const reached = (place: MarkPlace) => {
       this.marksUnderWay -= 1;
-      this.tell({ type: 'mark', name, place });
+      this.sendEvent({ type: 'mark', name, place });
     };
     this.marksUnderWay += 1;
     this.pacer.place({
-      passed: () => (this.place === undefined ? reached('cleared') : this.place.mark(reached)),
+      passed: () => (this.roomLeg === undefined ? reached('cleared') : this.roomLeg.mark(reached)),
       cleared: () => reached('cleared'),
     });
   }
 
-  rest(): void {
-    this.place?.rest();
+  idle(): void {
+    this.roomLeg?.rest();
   }
 
-  private say(frame: Int16Array): void {
-    this.place?.write(frame, NO_INGRESS_TIME);
+  private sendToRoom(frame: Int16Array): void {
+    this.roomLeg?.write(frame, NO_INGRESS_TIME);
     this.counts.framesSpoken += 1;
   }
 
-  private speak(message: ArrayBuffer | Uint8Array): void {
+  private pushAudio(message: ArrayBuffer | Uint8Array): void {
     if (this.options.onlyListens) {
       this.refuse('GW_LEG_LISTENS', 'Expected no audio on a leg that only listens but received some');
       return;
@@ -245,13 +246,13 @@ export class RawLeg implements Program, PacerSink {
     const ms = this.pacer.push(this.samplesOf(message));
     if (ms === 0) return;
     this.counts.droppedSentMs += ms;
-    this.tell({ type: 'dropped', of: 'sent', ms: Math.round(ms) });
+    this.sendEvent({ type: 'dropped', of: 'sent', ms: Math.round(ms) });
   }
 
   /** A message's samples, with the half of one that the message before ended with; a half at its own end waits. */
   private samplesOf(message: ArrayBuffer | Uint8Array): Int16Array {
     const { halfSample } = this;
-    const { buffer, byteOffset, byteLength } = bytesOf(message);
+    const { buffer, byteOffset, byteLength } = bufferOf(message);
     // One that does not begin where a sample may is copied as well.
     if (halfSample === undefined && (byteLength | byteOffset) % BYTES_PER_SAMPLE === 0)
       return new Int16Array(buffer, byteOffset, byteLength / BYTES_PER_SAMPLE);
@@ -263,7 +264,7 @@ export class RawLeg implements Program, PacerSink {
     return new Int16Array(bytes.buffer, 0, Math.floor(bytes.length / BYTES_PER_SAMPLE));
   }
 
-  private obey(text: string): void {
+  private handleCommand(text: string): void {
     const command = parseLegCommand(text);
     if (command === undefined) {
       this.refuse('GW_LEG_MESSAGE', 'Expected clear, mark, dtmf or hangup as JSON but received other text');
@@ -272,10 +273,10 @@ export class RawLeg implements Program, PacerSink {
         'GW_LEG_LISTENS',
         `Expected no commands on a leg that only listens but received ${command.type}`,
       );
-    } else this.perform(command);
+    } else this.runCommand(command);
   }
 
-  private perform(command: LegCommand): void {
+  private runCommand(command: LegCommand): void {
     switch (command.type) {
       case 'clear':
         this.clear();
@@ -300,10 +301,10 @@ export class RawLeg implements Program, PacerSink {
 
   /** Its last words are heard first, unless they are not wanted. */
   private hangUp({ phone, after }: Extract<LegCommand, { type: 'hangup' }>): void {
-    const there = this.place?.phones ?? [];
+    const there = this.roomLeg?.phones ?? [];
     const meant = phone === undefined ? there : there.filter((id) => id === phone);
     if (after === 'now' || meant.length === 0) {
-      if (this.place?.hangUp(phone, after === 'now') !== 0) return;
+      if (this.roomLeg?.hangUp(phone, after === 'now') !== 0) return;
       this.refuse('GW_CALL_UNKNOWN', 'Expected a phone in this room to hang up but received none');
       return;
     }
@@ -316,7 +317,7 @@ export class RawLeg implements Program, PacerSink {
     const done = () => {
       this.hangUpsWaiting -= 1;
       // Whoever came meanwhile is not meant.
-      for (const id of meant) this.place?.hangUp(id);
+      for (const id of meant) this.roomLeg?.hangUp(id);
       // The program was no longer there to hear of it.
       if (this.socket === undefined && this.hangUpsWaiting === 0) this.finish(1000, '');
     };
@@ -329,8 +330,8 @@ export class RawLeg implements Program, PacerSink {
     this.tones.clear();
     // The few milliseconds within the filter are not to be heard before what comes next.
     this.converters?.up.flush();
-    const unheardMs = this.place?.clear() ?? 0;
-    this.tell({ type: 'cleared', discardedMs: Math.round(discardedMs + unheardMs) });
+    const unheardMs = this.roomLeg?.clear() ?? 0;
+    this.sendEvent({ type: 'cleared', discardedMs: Math.round(discardedMs + unheardMs) });
   }
 
   /** Keys are dialled at once; the audio that waits comes after them. */
@@ -344,21 +345,21 @@ export class RawLeg implements Program, PacerSink {
     this.pacer.wake();
   }
 
-  private tellOfUnread(): void {
-    const { untoldMs: ms } = this;
+  private reportDropped(): void {
+    const { unreportedMs: ms } = this;
     if (ms === 0) return;
-    this.untoldMs = 0;
-    this.tell({ type: 'dropped', of: 'heard', ms });
+    this.unreportedMs = 0;
+    this.sendEvent({ type: 'dropped', of: 'heard', ms });
   }
 
-  private refuse(code: `GW_${string}`, message: string): void {
-    this.tell({ type: 'error', code, message });
+  private refuse(code: ErrorCode, message: string): void {
+    this.sendEvent({ type: 'error', code, message });
     this.mistakes += 1;
     if (this.mistakes >= MAX_MISTAKES)
       this.finish(1008, `Expected a leg's protocol but received ${MAX_MISTAKES} mistakes`);
   }
 
-  private tell(event: LegEvent): void {
+  private sendEvent(event: LegEvent): void {
     this.socket?.send(JSON.stringify(event));
   }
 
@@ -370,7 +371,7 @@ export class RawLeg implements Program, PacerSink {
     this.socket = undefined;
     try {
       this.pacer.close();
-      this.place?.close();
+      this.roomLeg?.close();
       this.converters?.up.close();
       this.converters?.down.close();
       socket?.close(code, reason);

@@ -63,11 +63,11 @@ export class CallRow {
       this.roomJson = JSON.stringify(maskNumbersIn(place));
     }
     stream.latencies.settle();
-    this.latency.look();
+    this.latency.sample();
     const counts = stream.counts();
     const { underruns, silenceDroppedMs, shortenedMs } = counts;
     const { p50Us, p99Us } = this.latency;
-    const [levelIn, levelOut] = [this.levels.in.read(), this.levels.out.read()];
+    const [levelIn, levelOut] = [this.levels.in.readLevel(), this.levels.out.readLevel()];
     const numbers = [
       call.startedAt.getTime(),
       rounded(levelIn),

@@ -100,7 +100,7 @@ export class DashboardFeed {
     const { admission, activeCalls, eventLoopDelay } = switchboard;
     const { maxLoopDelayMs, maxCpuPercent } = admission.limits;
     const { bins, gateway } = this;
-    gateway?.look(bins);
+    gateway?.sample(bins);
     const states = [...(fleet?.states ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
     const head = JSON.stringify({
       at: clock.date().getTime(),
@@ -108,7 +108,7 @@ export class DashboardFeed {
       node: fleet?.node ?? node,
       calls: activeCalls,
       maxCalls: admission.maxCalls,
-      closure: admission.closure ?? null,
+      closure: admission.busyReason ?? null,
       refused: Object.fromEntries(admission.refused),
       refusedAt: Object.fromEntries(admission.refusedAt),
       ended: journal.figures(),

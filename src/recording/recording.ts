@@ -101,7 +101,7 @@ export class Recording implements AudioTap {
     return this.lostMs + this.caller.lateMs;
   }
 
-  heard(samples: Int16Array, mediaMs: number): void {
+  callerAudio(samples: Int16Array, mediaMs: number): void {
     if (this.isOver || Number.isNaN(this.origin)) return;
     const now = this.sinceBegin();
     const lengthMs = (samples.length * 1_000) / SAMPLE_RATE;
@@ -111,7 +111,7 @@ export class Recording implements AudioTap {
     this.commit(now - LATE_MS);
   }
 
-  sent(frame: Int16Array, leadMs: number): void {
+  phoneAudio(frame: Int16Array, leadMs: number): void {
     if (this.isOver || Number.isNaN(this.origin)) return;
     const now = this.sinceBegin();
     this.commit(now - LATE_MS);

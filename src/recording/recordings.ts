@@ -4,9 +4,10 @@ import { z } from 'zod';
 import type { PhoneCall } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import type { Clock } from '../clock.js';
+import type { ErrorCode } from '../error-catalogue.js';
 import { describe, GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import { RECORD_RATES, Recording, type RecordingResult, type RecordRate } from './recording.js';
 import { WavFile } from './wav-file.js';
 
@@ -58,10 +59,12 @@ export interface RecordingService {
   stopRecording(callId: string): Promise<RecordingResult>;
 }
 
-export const RecordRequest = z.strictObject({
-  maxSeconds: z.number().int().min(1).max(MAX_SECONDS).optional(),
-  rate: z.literal(RECORD_RATES).optional(),
-});
+export const RecordRequest = z
+  .strictObject({
+    maxSeconds: z.number().int().min(1).max(MAX_SECONDS).optional(),
+    rate: z.literal(RECORD_RATES).optional(),
+  })
+  .meta({ title: 'RecordRequest' });
 
 /** @throws GatewayError `GW_BAD_REQUEST` (400) */
 export function checkRecordRequest(value: unknown): RecordRequest {
@@ -76,7 +79,7 @@ export function checkRecordRequest(value: unknown): RecordRequest {
         : 'maxSeconds and rate, or nothing,';
   const received = path === undefined ? value : (value as Record<PropertyKey, unknown>)[path];
   const message = `Expected ${wanted} for ${path === undefined ? 'a recording' : String(path)} but received ${describe(received)}`;
-  throw new GatewayError('GW_BAD_REQUEST', message, { status: 400 });
+  throw new GatewayError('GW_BAD_REQUEST', message);
 }
 
 /** The recordings of a gateway: which call has one, where they go, and their common end. */
@@ -98,30 +101,14 @@ export class Recordings implements RecordingService {
   ) {
     const { past } = this;
     this.metrics = [
-      {
-        name: 'recordings_active',
-        help: 'Calls being recorded',
-        kind: 'gauge',
-        read: () => this.running.size,
-      },
-      {
-        name: 'recordings_ended_total',
-        help: 'Recordings ended',
-        kind: 'counter',
-        read: () => past.finished,
-      },
-      {
-        name: 'recordings_failed_total',
-        help: 'Recordings the disk ended',
-        kind: 'counter',
-        read: () => past.failed,
-      },
-      {
-        name: 'recording_dropped_ms_total',
-        help: 'Milliseconds the disk was too slow for, in ended recordings',
-        kind: 'counter',
-        read: () => past.droppedMs,
-      },
+      gauge('recordings_active', 'Calls being recorded', () => this.running.size),
+      counter('recordings_ended_total', 'Recordings ended', () => past.finished),
+      counter('recordings_failed_total', 'Recordings the disk ended', () => past.failed),
+      counter(
+        'recording_dropped_ms_total',
+        'Milliseconds the disk was too slow for, in ended recordings',
+        () => past.droppedMs,
+      ),
     ];
   }
 
@@ -143,13 +130,13 @@ export class Recordings implements RecordingService {
     const { call, stream } = this.sessionOf(callId);
     const { directory, leadMs } = this;
     if (directory === undefined) {
-      throw refusal('GW_RECORDING_OFF', 409, 'RECORD_DIR for a recording', 'none');
+      throw refusal('GW_RECORDING_OFF', 'RECORD_DIR for a recording', 'none');
     }
     if (this.running.has(callId)) {
-      throw refusal('GW_RECORDING_EXISTS', 409, 'a call that is not recorded', 'one that is');
+      throw refusal('GW_RECORDING_EXISTS', 'a call that is not recorded', 'one that is');
     }
     if (this.running.size >= MAX_RECORDINGS) {
-      throw refusal('GW_RECORDINGS_FULL', 503, `at most ${MAX_RECORDINGS} recordings`, 'one more');
+      throw refusal('GW_RECORDINGS_FULL', `at most ${MAX_RECORDINGS} recordings`, 'one more');
     }
     this.running.set(callId, undefined);
     const { rate = DEFAULT_RATE, maxSeconds = DEFAULT_SECONDS } = request;
@@ -167,13 +154,7 @@ export class Recordings implements RecordingService {
       this.running.delete(callId);
       await wav?.close();
       this.log.error({ callId, err: cause }, 'a recording could not be begun');
-      throw refusal(
-        'GW_RECORDING_FAILED',
-        503,
-        'a file that can be written for a recording',
-        'an error',
-        cause,
-      );
+      throw refusal('GW_RECORDING_FAILED', 'a file that can be written for a recording', 'an error', cause);
     }
     const made = recording;
     this.running.set(callId, made);
@@ -182,7 +163,7 @@ export class Recordings implements RecordingService {
     if (stream.isEnded) {
       // Whoever is told so finds nothing of it any more.
       await made.finish('call-ended');
-      throw refusal('GW_CALL_ENDED', 409, 'a call that lasts for a recording', 'its end');
+      throw refusal('GW_CALL_ENDED', 'a call that lasts for a recording', 'its end');
     }
     const begin = () => made.begin();
     const end = () => void made.finish('call-ended');
@@ -225,7 +206,7 @@ export class Recordings implements RecordingService {
   private require(callId: string): Recording {
     const recording = this.running.get(callId);
     if (recording === undefined) {
-      throw refusal('GW_RECORDING_NONE', 404, 'a call that is recorded', 'another');
+      throw refusal('GW_RECORDING_NONE', 'a call that is recorded', 'another');
     }
     return recording;
   }
@@ -252,12 +233,6 @@ function fileName(callId: string, date: Date): string {
   return `${callId.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 100)}-${time}.wav`;
 }
 
-function refusal(
-  code: `GW_${string}`,
-  status: number,
-  what: string,
-  received: string,
-  cause?: unknown,
-): GatewayError {
-  return new GatewayError(code, `Expected ${what} but received ${received}`, { status, cause });
+function refusal(code: ErrorCode, what: string, received: string, cause?: unknown): GatewayError {
+  return new GatewayError(code, `Expected ${what} but received ${received}`, { cause });
 }

@@ -1,18 +1,17 @@
 import type { CallDecision } from '../calls/decision.js';
 import { checkDecision } from '../calls/decision-check.js';
 import { GatewayError } from '../errors.js';
-import type { WebhookAnswer } from '../webhooks/sender.js';
+import type { DeliveryAnswer } from '../webhooks/sender.js';
 
 /**
  * A router's answer as a decision: that of `prepareCall` as JSON. Nothing (204, or an empty body) stands for the defaults.
  * @throws GatewayError `GW_ROUTER_STATUS` for another status than 2xx, `GW_ROUTER_ANSWER` for what is no decision
  */
-export function decisionOf({ status, body }: WebhookAnswer): CallDecision {
+export function decisionOf({ status, body }: DeliveryAnswer): CallDecision {
   if (status < 200 || status > 299) {
     throw new GatewayError(
       'GW_ROUTER_STATUS',
       `Expected a status of 200 to 299 from the router but received ${status}`,
-      { status: 502 },
     );
   }
   if (body.trim() === '') return {};
@@ -24,6 +23,6 @@ export function decisionOf({ status, body }: WebhookAnswer): CallDecision {
       error instanceof TypeError
         ? error.message.replace('for the call', 'from the router')
         : 'Expected JSON from the router but received other text';
-    throw new GatewayError('GW_ROUTER_ANSWER', message, { status: 502 });
+    throw new GatewayError('GW_ROUTER_ANSWER', message);
   }
 }

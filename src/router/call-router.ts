@@ -6,10 +6,10 @@ import { expected, type GatewayError } from '../errors.js';
 import { LatencyHistogram } from '../telemetry/histogram.js';
 import { INGRESS_TICKS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, durations, type Metric } from '../telemetry/metric.js';
 import type { Refusal } from '../twilio/twiml.js';
 import { Delivery } from '../webhooks/delivery.js';
-import { isPassingStatus, type WebhookAnswer, WebhookSender } from '../webhooks/sender.js';
+import { type DeliveryAnswer, isPassingStatus, WebhookSender } from '../webhooks/sender.js';
 import { secretsOf } from '../webhooks/signature.js';
 import { decisionOf } from './answer.js';
 import { questionOf } from './question.js';
@@ -86,33 +86,24 @@ export class CallRouter {
       onDead: ({ why, tries }) => log.warn({ why, tries }, 'the router was not told of a pressed key'),
     });
     this.metrics = [
-      {
-        name: 'router_questions_total',
-        help: 'Calls that the router was asked about, by how that went',
-        label: 'outcome',
-        read: () => this.outcomes,
-      },
-      {
-        name: 'router_retries_total',
-        help: 'Second tries to ask the router',
-        kind: 'counter',
-        read: () => this.retries,
-      },
-      {
-        name: 'router_keys_total',
-        help: 'Pressed keys the router was to be told of, by how that went',
-        label: 'outcome',
-        read: () =>
+      counter(
+        'router_questions_total',
+        'Calls that the router was asked about, by how that went',
+        () => this.outcomes,
+        'outcome',
+      ),
+      counter('router_retries_total', 'Second tries to ask the router', () => this.retries),
+      counter(
+        'router_keys_total',
+        'Pressed keys the router was to be told of, by how that went',
+        () =>
           new Map([
             ['delivered', this.keys.counts.delivered],
             ['given-up', this.keys.counts.dead],
           ]),
-      },
-      {
-        name: 'router_seconds',
-        help: 'From the question to the decision, second tries included',
-        histogram: this.durations,
-      },
+        'outcome',
+      ),
+      durations('router_seconds', 'From the question to the decision, second tries included', this.durations),
     ];
   }
 
@@ -121,7 +112,7 @@ export class CallRouter {
     const begun = this.clock.now();
     let outcome: Outcome = 'call-ended';
     try {
-      const decision = await this.ask(call, signal);
+      const decision = await this.queryRouter(call, signal);
       outcome = 'answered';
       return decision;
     } catch (error) {
@@ -157,15 +148,15 @@ export class CallRouter {
     this.sender.close();
   }
 
-  private async ask(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
+  private async queryRouter(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
     const message = { id: `msg_${randomUUID()}`, body: JSON.stringify(questionOf(call)) };
-    const until = this.clock.ran() + DEADLINE_MS;
+    const until = this.clock.runningMs() + DEADLINE_MS;
     for (let tries = 1; ; tries++) {
-      const left = until - this.clock.ran();
+      const left = until - this.clock.runningMs();
       const timeoutMs = Math.min(this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS, left);
       const answer = await this.sender.post(message, timeoutMs, signal).catch((error: GatewayError) => error);
       signal.throwIfAborted();
-      const isLast = tries === TRIES || until - this.clock.ran() < 2 * PAUSE_MS;
+      const isLast = tries === TRIES || until - this.clock.runningMs() < 2 * PAUSE_MS;
       if (isLast || !isPassing(answer)) {
         if (answer instanceof Error) throw answer;
         return decisionOf(answer);
@@ -184,7 +175,7 @@ export class CallRouter {
 }
 
 /** Whether another try may go well. */
-function isPassing(answer: WebhookAnswer | GatewayError): boolean {
+function isPassing(answer: DeliveryAnswer | GatewayError): boolean {
   return answer instanceof Error
     ? answer.code !== 'GW_WEBHOOK_ANSWER_TOO_LARGE'
     : isPassingStatus(answer.status);

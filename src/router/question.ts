@@ -41,7 +41,7 @@ export function questionOf({
   to,
   webhookData: w,
 }: PhoneCall): RouterQuestion {
-  return said({
+  return withoutAbsent({
     type: 'call.route' as const,
     version: 1 as const,
     callId,
@@ -50,14 +50,14 @@ export function questionOf({
     direction,
     from,
     to,
-    caller: said({
+    caller: withoutAbsent({
       name: w?.callerName,
       city: w?.callerCity,
       state: w?.callerState,
       zip: w?.callerZip,
       country: w?.callerCountry,
     }),
-    called: said({
+    called: withoutAbsent({
       city: w?.calledCity,
       state: w?.calledState,
       zip: w?.calledZip,
@@ -76,7 +76,7 @@ type Said<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & 
 };
 
 /** What is known of a record: absent and empty are the same to Twilio. */
-function said<T extends object>(record: T): Said<T> {
+function withoutAbsent<T extends object>(record: T): Said<T> {
   return Object.fromEntries(
     Object.entries(record).filter(([, value]) => value !== undefined && value !== ''),
   ) as Said<T>;

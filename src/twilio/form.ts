@@ -12,13 +12,7 @@ const FORM = 'application/x-www-form-urlencoded';
 /** @throws GatewayError `GW_NOT_A_FORM` (415) for any other media type @param type without its parameters, in lower case */
 export function checkFormType(type: string): void {
   if (type === FORM) return;
-  throw new GatewayError(
-    'GW_NOT_A_FORM',
-    `Expected ${FORM} for a webhook but received ${type || 'no type'}`,
-    {
-      status: 415,
-    },
-  );
+  throw new GatewayError('GW_NOT_A_FORM', `Expected ${FORM} for a webhook but received ${type || 'no type'}`);
 }
 
 /** Form parameters as they came: untrimmed, nothing dropped; a repeated name keeps all its values. */
@@ -87,7 +81,7 @@ function decodePieces(bytes: Buffer, most: number): number[] {
 
 function tooManyParameters(most: number): GatewayError {
   const message = `Expected at most ${most} parameters for a webhook but received more`;
-  return new GatewayError('GW_TOO_MANY_PARAMETERS', message, { status: 413 });
+  return new GatewayError('GW_TOO_MANY_PARAMETERS', message);
 }
 
 /** -1 for what is none. */
@@ -214,7 +208,7 @@ function messageBody(request: IncomingMessage): Promise<Buffer> {
     const onGone = () =>
       settle(() => {
         const message = 'Expected a client that waits for its answer but it has gone';
-        throw new GatewayError('GW_CLIENT_GONE', message, { status: 400 });
+        throw new GatewayError('GW_CLIENT_GONE', message);
       });
     const settle = (done: () => void) => {
       request.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone);
@@ -234,7 +228,7 @@ function messageBody(request: IncomingMessage): Promise<Buffer> {
 function checkLength(bytes: number): void {
   if (!(bytes > MAX_FORM_BYTES)) return;
   const message = `Expected a body of at most ${MAX_FORM_BYTES} bytes but received more`;
-  throw new GatewayError('GW_BODY_TOO_LARGE', message, { status: 413 });
+  throw new GatewayError('GW_BODY_TOO_LARGE', message);
 }
 
 function alreadyRead(): TypeError {

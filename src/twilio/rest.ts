@@ -1,5 +1,6 @@
 import type { Twilio } from 'twilio';
 import { type Clock, systemClock } from '../clock.js';
+import type { ErrorCode } from '../error-catalogue.js';
 import { expected, GatewayError } from '../errors.js';
 import { type OutboundOptions, twilioOptions } from './outbound-options.js';
 import { MAX_INLINE_TWIML } from './twiml.js';
@@ -84,7 +85,7 @@ export class TwilioRest {
     });
     client.httpClient.axios.interceptors.request.use((config) => {
       const late = new AbortController();
-      clock.patience(ANSWER_MS, () => late.abort()).unref();
+      clock.timeout(ANSWER_MS, () => late.abort()).unref();
       return Object.assign(config, { signal: late.signal, maxContentLength: MAX_ANSWER_BYTES });
     });
     if (apiUrl !== undefined) client.api.baseUrl = apiUrl.replace(/\/+$/, '');
@@ -100,7 +101,6 @@ export class TwilioRest {
       throw new GatewayError(
         'GW_TWIML_TOO_LONG',
         `Expected at most ${MAX_INLINE_TWIML} characters for inline TwiML but received ${request.twiml.length}`,
-        { status: 400 },
       );
     }
     const call = await this.ask('placing the call', (client) =>
@@ -158,7 +158,7 @@ export class TwilioRest {
   private async ask<T>(
     doing: string,
     request: (client: Twilio) => Promise<T>,
-    codeOf: (status: number | undefined) => `GW_${string}` = () => 'GW_TWILIO_REFUSED',
+    codeOf: (status: number | undefined) => ErrorCode = () => 'GW_TWILIO_REFUSED',
   ): Promise<T> {
     const client = await this.client;
     const { clock = systemClock } = this.options;
@@ -172,11 +172,10 @@ export class TwilioRest {
         message?: string;
         status?: number;
       };
+      // Without the SDK's error as its cause: that one holds the request, and so the auth token.
       throw new GatewayError(
         codeOf(status),
         `Expected Twilio to accept ${doing} but received ${code ?? 'no code'}: ${message ?? 'no answer'}`,
-        // Without the SDK's error as its cause: that one holds the request, and so the auth token.
-        { status: 502 },
       );
     }
   }

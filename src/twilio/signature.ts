@@ -75,7 +75,6 @@ export class TwilioSignatureVerifier {
       throw new GatewayError(
         'GW_SIGNATURE_MISSING',
         'Expected an X-Twilio-Signature header for this request but received none',
-        { status: 403 },
       );
     }
     if (digestOf(signature) === undefined) throw invalid();
@@ -97,7 +96,6 @@ function invalid(): GatewayError {
   return new GatewayError(
     'GW_SIGNATURE_INVALID',
     'Expected a signature made with the auth token for this URL but received another one; check PUBLIC_URL',
-    { status: 403 },
   );
 }
 

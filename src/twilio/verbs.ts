@@ -87,7 +87,6 @@ export function addVerbs(response: VoiceResponse, verbs: readonly CallVerb[]): v
     throw new GatewayError(
       'GW_TWIML_INVALID',
       `Expected verbs that Twilio takes but received ${mistakesOf(checked.error)}`,
-      { status: 400 },
     );
   }
   for (const verb of verbs) {

@@ -1,17 +1,18 @@
 import type { Clock } from '../clock.js';
+import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import { VERSION } from '../version.js';
 import {
   type Connect,
   type Connection,
   connecting,
+  type DeliveryAnswer,
   MAX_ANSWER_BYTES,
-  type WebhookAnswer,
 } from './connection.js';
 import { Permits } from './permits.js';
 import { secondsOf, signWebhook } from './signature.js';
 
-export type { WebhookAnswer };
+export type { DeliveryAnswer };
 
 export interface SenderOptions {
   readonly url: string;
@@ -62,12 +63,12 @@ export class WebhookSender {
    * @throws GatewayError `GW_WEBHOOK_TIMEOUT`, `GW_WEBHOOK_UNREACHABLE`, `GW_WEBHOOK_ANSWER_TOO_LARGE`; the signal's
    * reason where it is aborted
    */
-  async post(message: WebhookMessage, timeoutMs: number, signal?: AbortSignal): Promise<WebhookAnswer> {
+  async post(message: WebhookMessage, timeoutMs: number, signal?: AbortSignal): Promise<DeliveryAnswer> {
     signal?.throwIfAborted();
     const { clock } = this.options;
     const limitMs = Math.max(1, Math.round(timeoutMs));
     const cut = new AbortController();
-    const late = clock.patience(limitMs, () =>
+    const late = clock.timeout(limitMs, () =>
       cut.abort(failure('GW_WEBHOOK_TIMEOUT', `an answer within ${limitMs} ms`, 'none')),
     );
     // A signal may live as long as the process: nothing is left at it.
@@ -92,8 +93,8 @@ export class WebhookSender {
     for (const connection of this.idle.splice(0)) connection.end(closed);
   }
 
-  private async exchange({ id, body }: WebhookMessage, cut: AbortSignal): Promise<WebhookAnswer> {
-    await this.permits.take();
+  private async exchange({ id, body }: WebhookMessage, cut: AbortSignal): Promise<DeliveryAnswer> {
+    await this.permits.acquire();
     try {
       cut.throwIfAborted();
       const connection = this.idle.pop() ?? this.connect();
@@ -109,7 +110,7 @@ export class WebhookSender {
         throw error;
       }
     } finally {
-      this.permits.give();
+      this.permits.release();
     }
   }
 }
@@ -144,6 +145,6 @@ function failureOf({ code = '', message }: NodeJS.ErrnoException): GatewayError 
   );
 }
 
-function failure(code: `GW_${string}`, what: string, received: string): GatewayError {
-  return new GatewayError(code, `Expected ${what} for a webhook but received ${received}`, { status: 502 });
+function failure(code: ErrorCode, what: string, received: string): GatewayError {
+  return new GatewayError(code, `Expected ${what} for a webhook but received ${received}`);
 }

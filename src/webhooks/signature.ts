@@ -94,7 +94,5 @@ function keyOf(secret: string): Buffer {
 }
 
 function unsigned(what: string, received: string): GatewayError {
-  return new GatewayError('GW_WEBHOOK_SIGNATURE', `Expected ${what} for a webhook but received ${received}`, {
-    status: 401,
-  });
+  return new GatewayError('GW_WEBHOOK_SIGNATURE', `Expected ${what} for a webhook but received ${received}`);
 }

@@ -19,37 +19,37 @@ beforeEach(() => {
   told.length = 0;
 });
 
-it('lets a phone hear the leg that is its own, and no other', () => {
+it('plays the audio of the current leg only', () => {
   const [first, second] = [new LegLine(phone), new LegLine(phone)];
-  first.take();
+  first.activate();
   first.write(Int16Array.of(1), 0);
   second.write(Int16Array.of(2), 0);
-  first.leave();
-  second.take();
+  first.retire();
+  second.activate();
   first.write(Int16Array.of(1), 0);
   second.write(Int16Array.of(2), 0);
   expect(told).toEqual(['frame 1', 'frame 2']);
 });
 
-it('lets no other leg clear, mark, transfer or end the call', () => {
+it('lets only the current leg clear, mark, transfer or end the call', () => {
   const line = new LegLine(phone);
   expect(line.clear()).toEqual({ playedMs: 0, discardedMs: 0 });
   expect(() => line.mark('a')).toThrow(expect.objectContaining({ code: 'GW_STREAM_CLOSED' }));
   expect(() => line.transfer('+15551234567')).toThrow(expect.objectContaining({ code: 'GW_STREAM_CLOSED' }));
-  line.take();
+  line.activate();
   line.mark('a');
   line.transfer('+15551234567');
   expect(line.clear()).toEqual({ playedMs: 40, discardedMs: 20 });
-  line.leave();
+  line.retire();
   line.hangUp();
   line.fail(new Error('gone'));
   expect(told).toEqual(['mark a', 'transfer +15551234567', 'clear']);
 });
 
-it('ends a call whose new leg was over before it was the call’s', () => {
+it('ends the call when its new leg failed before it became current', () => {
   const line = new LegLine(phone);
   line.hangUp();
   expect(told).toEqual([]);
-  line.take();
+  line.activate();
   expect(told).toEqual(['hangUp']);
 });

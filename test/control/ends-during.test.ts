@@ -123,7 +123,7 @@ describe('a call that ends while the body', () => {
     let text = '';
     for await (const chunk of response) text += chunk;
     expect({ status: response.statusCode, body: JSON.parse(text) }).toMatchObject(ENDED);
-    expect(stream?.insert).toBeUndefined();
+    expect(stream?.filter).toBeUndefined();
     expect(events.at(-1)?.type).toBe('call.ended');
     expect(uploadedBytes(gateway)).toBe(0);
     expect(twilio.liveCalls).toBe(0);
@@ -138,7 +138,7 @@ describe('a call that ends while a WAV file', () => {
     const asked = gateway.control.play(callId, wavOf(20));
     gateway.calls.require(callId).end('hangup');
     await expect(asked).rejects.toMatchObject({ code: 'GW_CALL_ENDED', status: 409 });
-    expect(stream?.insert).toBeUndefined();
+    expect(stream?.filter).toBeUndefined();
     expect(events.map(({ type }) => type)).not.toContain('call.played');
     expect(uploadedBytes(gateway)).toBe(0);
   });

@@ -69,7 +69,7 @@ describe('a call that ends while', () => {
     await event('call.ended');
     gate.open();
     expect(await asked).toMatchObject({ status: 409, body: { error: { code: 'GW_CALL_ENDED' } } });
-    expect(stream?.insert).toBeUndefined();
+    expect(stream?.filter).toBeUndefined();
     expect(events.map(({ type }) => type)).not.toContain('call.played');
   });
 
@@ -78,10 +78,10 @@ describe('a call that ends while', () => {
     const { control, phone, callId } = await place();
     const stream = gateway.stream(callId);
     await control('POST', 'dtmf', { digits: '123456789' });
-    expect(stream?.insert).toBeDefined();
+    expect(stream?.filter).toBeDefined();
     await phone.hangUp();
     expect(await event('call.ended')).toMatchObject({ cause: 'stop' });
-    expect(stream?.insert).toBeUndefined();
+    expect(stream?.filter).toBeUndefined();
   });
 
   it('Twilio is asked to take its caller over, by hanging up: it was not transferred', async () => {
@@ -207,7 +207,7 @@ describe('an order whose file is read', () => {
     gate.open();
     expect(await earlier).toMatchObject(SUPERSEDED);
     if (body === undefined) {
-      await eventually('nothing in the way', () => gateway.stream(callId)?.insert === undefined);
+      await eventually('nothing in the way', () => gateway.stream(callId)?.filter === undefined);
       expect((await view()).held).not.toBe(true);
     } else await eventually('the later one', () => hears(phone, 800, 300) > -20);
     await phone.hangUp();

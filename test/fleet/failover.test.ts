@@ -87,10 +87,10 @@ describeOnRedis('a fleet behind sentinels', () => {
       clock: systemClock,
       trial: new RegistryTrial(systemClock),
       onUp: () => ups++,
-      onDown: ({ says }) => faults.push(says),
+      onDown: ({ reason }) => faults.push(reason),
     });
     try {
-      link.listen('trunkline:node:a', (message) => heard.push(message));
+      link.subscribe('trunkline:node:a', (message) => heard.push(message));
       await link.open();
       expect(link.isUp).toBe(true);
       // One sentinel less is nothing; and whoever is left is listened to.

@@ -21,7 +21,7 @@ function leave(tookMs: number, least?: number) {
       clock.after(tookMs, () => {
         under -= 1;
         gone += 1;
-        window.settled(`call-${i}`);
+        window.callSettled(`call-${i}`);
       });
     }
     await window.empty();

@@ -18,7 +18,7 @@ import { eventually } from '../support/time.js';
 const PROGRAM = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
 
 /** All that a user needs, as the guide has it. */
-const GUIDE = readFileSync(new URL('../../deploy/README.md', import.meta.url), 'utf8');
+const GUIDE = readFileSync(new URL('../../docs/fleet.md', import.meta.url), 'utf8');
 const ACL = /ACL SETUSER trunkline on >PASSWORD (.+)/.exec(GUIDE)?.[1]?.split(' ') ?? [];
 const KEYS = ACL.filter((rule) => rule.startsWith('~'));
 const CHANNELS = ACL.filter((rule) => rule.startsWith('&'));
@@ -115,11 +115,11 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
       expectServed((await RedisServer.start()).url),
       expectServed(locked.url.replace('//', '//:a-password@')),
       expectRefused(locked.url, 'it asks for a password, and REDIS_URL has none'),
-      expectRefused(wrong, 'it lets nobody in with this user and password'),
+      expectRefused(wrong, 'it rejects this user and password'),
     ]);
   });
 
-  it('on an ACL that has exactly what deploy/README.md lists', async () => {
+  it('on an ACL that has exactly what docs/fleet.md lists', async () => {
     expect([KEYS.length, CHANNELS.length]).toEqual([1, 1]);
     await expectServed(await withUser(...ACL));
   });
@@ -216,7 +216,7 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
         'its certificate is for another name (localhost)',
         trusting,
       ),
-      expectRefused(`rediss://localhost:${secure.port}`, 'nobody we know vouches for its certificate'),
+      expectRefused(`rediss://localhost:${secure.port}`, 'its certificate is from an unknown authority'),
       expectRefused(plain.url.replace('redis:', 'rediss:'), 'it does not speak TLS'),
       expectAway(`redis://127.0.0.1:${secure.port}`, 'the connection was cut'),
     ]);

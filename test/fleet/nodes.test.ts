@@ -52,7 +52,7 @@ describeOnRedis('the nodes of a fleet', () => {
     const dead = new RedisLink({ url: redis.url, onUp() {}, onDown() {}, clock: systemClock });
     links.push(dead);
     await dead.open();
-    dead.listen('trunkline:node:dead', () => {});
+    dead.subscribe('trunkline:node:dead', () => {});
     // At first anybody may live who has had no time to say so.
     await expect(a.ask('dead', 'anything', {}, 50)).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
     await sleep(4_200);

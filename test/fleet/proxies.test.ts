@@ -12,7 +12,7 @@ const HOOK_SECONDS = 10;
 /** Twilio's own patience with a webhook. */
 const TWILIO_SECONDS = 15;
 
-const GUIDE = readFileSync(new URL('../../deploy/README.md', import.meta.url), 'utf8');
+const GUIDE = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
 /** How long the proxies of the guide wait for an answer: each that is no tunnel, and waits for no connection. */
 const timeouts = [...GUIDE.matchAll(/\b(\w*timeout\w*)(?: (\w+))? +(\d+)s\b/g)]
   .map(([, name = '', of = '', seconds]) => ({ name: `${name} ${of}`.trim(), seconds: Number(seconds) }))

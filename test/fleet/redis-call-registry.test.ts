@@ -38,16 +38,19 @@ describeOnRedis('the ledger', () => {
 
   it('gives a call to whoever has its token, with all that is known of it, once', async () => {
     await a.announce(facts, TOKEN, 60 * SECOND);
-    const { facts: known, ...rest } = await b.take(facts.callId, TOKEN);
+    const { facts: known, ...rest } = await b.claimToken(facts.callId, TOKEN);
     expect(known).toEqual(JSON.parse(JSON.stringify(facts)));
     expect(rest).toEqual({ from: 'a', last: undefined, handover: undefined });
-    await expect(a.take(facts.callId, TOKEN)).rejects.toMatchObject({ code: 'GW_TOKEN_USED', status: 409 });
+    await expect(a.claimToken(facts.callId, TOKEN)).rejects.toMatchObject({
+      code: 'GW_TOKEN_USED',
+      status: 409,
+    });
   });
 
   it('accepts one of a hundred who come with the same token at once', async () => {
     await a.announce(facts, TOKEN, 60 * SECOND);
     const takes = await Promise.allSettled(
-      Array.from({ length: 100 }, (_, i) => (i % 2 ? a : b).take(facts.callId, TOKEN)),
+      Array.from({ length: 100 }, (_, i) => (i % 2 ? a : b).claimToken(facts.callId, TOKEN)),
     );
     expect(takes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     for (const take of takes) {
@@ -57,21 +60,24 @@ describeOnRedis('the ledger', () => {
 
   it('uses no token up for a wrong one, and knows no token itself', async () => {
     await a.announce(facts, TOKEN, 60 * SECOND);
-    await expect(b.take(facts.callId, 'guess')).rejects.toMatchObject({
+    await expect(b.claimToken(facts.callId, 'guess')).rejects.toMatchObject({
       code: 'GW_TOKEN_INVALID',
       status: 401,
     });
-    await expect(b.take('nobody', TOKEN)).rejects.toMatchObject({ code: 'GW_CALL_UNKNOWN', status: 404 });
+    await expect(b.claimToken('nobody', TOKEN)).rejects.toMatchObject({
+      code: 'GW_CALL_UNKNOWN',
+      status: 404,
+    });
     expect(JSON.stringify(await link.send(['HGETALL', `trunkline:call:${facts.callId}`]))).not.toContain(
       TOKEN,
     );
-    await b.take(facts.callId, TOKEN);
+    await b.claimToken(facts.callId, TOKEN);
   });
 
   it('refuses a token that is out of date', async () => {
     await a.announce(facts, TOKEN, 50);
     await sleep(70);
-    await expect(b.take(facts.callId, TOKEN)).rejects.toMatchObject({
+    await expect(b.claimToken(facts.callId, TOKEN)).rejects.toMatchObject({
       code: 'GW_TOKEN_EXPIRED',
       status: 410,
     });
@@ -89,15 +95,15 @@ describeOnRedis('the ledger', () => {
     await within(120 * SECOND);
     // A live call for as long as its node says so, and so what Twilio asks for it by.
     await link.send(['PEXPIRE', `trunkline:sid:${facts.callSid}`, '3000']);
-    await b.take(facts.callId, TOKEN);
+    await b.claimToken(facts.callId, TOKEN);
     await within(120 * SECOND);
     for (const key of [`call:${facts.callId}`, `sid:${facts.callSid}`]) {
       await link.send(['PEXPIRE', `trunkline:${key}`, '3000']);
     }
-    await b.keep([facts.callId]);
+    await b.renew([facts.callId]);
     await within(120 * SECOND);
     await link.send(['DEL', `trunkline:sid:${facts.callSid}`]);
-    await b.keep([facts.callId]);
+    await b.renew([facts.callId]);
     await within(120 * SECOND);
     expect(await a.find(facts.callSid as string)).toEqual({ callId: facts.callId, node: 'b' });
     await b.detach(facts.callId, facts.callSid, 'lost');
@@ -108,7 +114,7 @@ describeOnRedis('the ledger', () => {
     expect(await ttl(`sid:${facts.callSid}`)).toBeGreaterThan(3_590 * SECOND);
     expect(await a.find(facts.callSid as string)).toEqual({ callId: facts.callId, node: ENDED_NODE });
     // A node that has not heard of it yet changes nothing.
-    await b.keep([facts.callId]);
+    await b.renew([facts.callId]);
     expect(await b.detach(facts.callId, facts.callSid, 'lost')).toBe(true);
     expect(await b.read(facts.callId)).toMatchObject({ state: 'ended' });
     expect(await ttl(`call:${facts.callId}`)).toBeLessThanOrEqual(90 * SECOND);
@@ -126,12 +132,12 @@ describeOnRedis('the ledger', () => {
   it('keeps a call id for the node that has it', async () => {
     expect(await a.announce(facts, TOKEN, 60 * SECOND)).toBe(true);
     expect(await b.announce(facts, 'another', 60 * SECOND)).toBe(false);
-    await a.take(facts.callId, TOKEN);
+    await a.claimToken(facts.callId, TOKEN);
   });
 
   it('lets only the node that has a call end it, or whoever knows that nobody has', async () => {
     await a.announce(facts, TOKEN, 60 * SECOND);
-    await b.take(facts.callId, TOKEN);
+    await b.claimToken(facts.callId, TOKEN);
     await a.finish(facts.callId, facts.callSid, '<Response/>');
     await a.expire(facts.callId, facts.callSid);
     await b.expire(facts.callId, facts.callSid);
@@ -158,7 +164,7 @@ describeOnRedis('the ledger', () => {
   it('notes what Twilio calls a call that was placed, and changes nothing else of it', async () => {
     const { callSid: _, ...placed } = { ...facts, webhook: undefined };
     await a.announce({ ...placed, callSid: undefined }, TOKEN, 60 * SECOND);
-    await b.take(facts.callId, TOKEN);
+    await b.claimToken(facts.callId, TOKEN);
     await a.bindSid(facts.callId, 'CAlate');
     await a.bindSid(facts.callId, 'CAlate');
     expect((await a.find('CAlate'))?.callId).toBe(facts.callId);
@@ -171,23 +177,23 @@ describeOnRedis('the ledger', () => {
   it('gives a call whose stream is over another token, and tells why it moved', async () => {
     const { callId, callSid = '' } = facts;
     await a.announce(facts, TOKEN, 60 * SECOND);
-    await a.take(callId, TOKEN);
+    await a.claimToken(callId, TOKEN);
     await a.detach(callId, callSid, 'drain');
     expect(await b.attach(callId, callSid, 'second', 60 * SECOND)).toMatchObject({ attached: true });
-    await expect(b.take(callId, TOKEN)).rejects.toMatchObject({ code: 'GW_TOKEN_INVALID' });
-    expect(await b.take(callId, 'second')).toMatchObject({ from: 'b', last: 'a', handover: 'drain' });
+    await expect(b.claimToken(callId, TOKEN)).rejects.toMatchObject({ code: 'GW_TOKEN_INVALID' });
+    expect(await b.claimToken(callId, 'second')).toMatchObject({ from: 'b', last: 'a', handover: 'drain' });
     // This time its node said nothing.
     expect(await a.attach(callId, callSid, 'third', 60 * SECOND)).toMatchObject({ attached: true });
-    expect(await a.take(callId, 'third')).toMatchObject({ last: 'b', handover: 'lost' });
+    expect(await a.claimToken(callId, 'third')).toMatchObject({ last: 'b', handover: 'lost' });
   });
 
   it('gives up a call that is handed over again and again, but not one that talks in between', async () => {
     const { callId, callSid = '' } = facts;
     await a.announce(facts, TOKEN, 60 * SECOND);
-    await a.take(callId, TOKEN);
+    await a.claimToken(callId, TOKEN);
     const again = async (token: string) => {
       const attachment = await b.attach(callId, callSid, token, 60 * SECOND);
-      if (attachment.attached) await b.take(callId, token);
+      if (attachment.attached) await b.claimToken(callId, token);
       return attachment;
     };
     for (const token of ['1', '2', '3']) expect(await again(token)).toMatchObject({ attached: true });
@@ -202,29 +208,29 @@ describeOnRedis('the ledger', () => {
     const { callId, callSid = '' } = facts;
     expect(await a.attach(callId, callSid, 'x', SECOND)).toMatchObject({ attached: false, why: 'unknown' });
     await a.announce(facts, TOKEN, 60 * SECOND);
-    await a.take(callId, TOKEN);
+    await a.claimToken(callId, TOKEN);
     await a.finish(callId, callSid, '<Response><Dial/></Response>');
     expect(await b.attach(callId, callSid, 'x', SECOND)).toEqual({
       attached: false,
       why: 'ended',
       next: '<Response><Dial/></Response>',
     });
-    await expect(b.take(callId, TOKEN)).rejects.toMatchObject({ code: 'GW_TOKEN_USED' });
+    await expect(b.claimToken(callId, TOKEN)).rejects.toMatchObject({ code: 'GW_TOKEN_USED' });
   });
 
   it('tells a node which of its calls Redis has lost and which are another’s', async () => {
     const other = { ...facts, callId: `${facts.callId}-other`, callSid: undefined };
     await a.announce(facts, TOKEN, 60 * SECOND);
-    await a.take(facts.callId, TOKEN);
+    await a.claimToken(facts.callId, TOKEN);
     await a.announce(other, TOKEN, 60 * SECOND);
-    await b.take(other.callId, TOKEN);
-    expect(await a.keep([facts.callId, 'lost', other.callId])).toEqual({
+    await b.claimToken(other.callId, TOKEN);
+    expect(await a.renew([facts.callId, 'lost', other.callId])).toEqual({
       lost: ['lost'],
       taken: [other.callId],
     });
     expect(await a.restore({ ...facts, callId: 'lost', callSid: undefined }, TOKEN)).toBe(true);
     expect(await a.restore(other, TOKEN)).toBe(false);
-    expect(await a.keep(['lost'])).toEqual({ lost: [], taken: [] });
-    await expect(b.take('lost', TOKEN)).rejects.toThrow();
+    expect(await a.renew(['lost'])).toEqual({ lost: [], taken: [] });
+    await expect(b.claimToken('lost', TOKEN)).rejects.toThrow();
   });
 });

@@ -27,14 +27,14 @@ function linkTo(url: string, clock: Clock = systemClock) {
   return { link, states };
 }
 
-const echoed = (link: RedisLink, text: string) => link.run(ECHO, [], [text]);
+const echoed = (link: RedisLink, text: string) => link.runScript(ECHO, [], [text]);
 
 describeOnRedis('a link to Redis', () => {
   it('runs scripts, also ones that Redis does not know yet, and carries messages', async () => {
     const server = await RedisServer.start();
     const { link, states } = linkTo(server.url);
     const heard: string[] = [];
-    link.listen('here', (message) => heard.push(message));
+    link.subscribe('here', (message) => heard.push(message));
     await link.open();
     expect(await echoed(link, 'one')).toBe('one');
     expect(await echoed(link, 'two')).toBe('two');
@@ -49,7 +49,7 @@ describeOnRedis('a link to Redis', () => {
     const server = await RedisServer.start();
     const { link, states } = linkTo(server.url);
     const heard: string[] = [];
-    link.listen('here', (message) => heard.push(message));
+    link.subscribe('here', (message) => heard.push(message));
     await link.open();
     await server.stop();
     await eventually('the loss', () => !link.isUp);
@@ -70,7 +70,7 @@ describeOnRedis('a link to Redis', () => {
     server.freeze();
     await expect(echoed(link, 'one')).rejects.toMatchObject({ code: 'GW_REGISTRY_DOWN' });
     expect(link.isUp).toBe(false);
-    await expect(echoed(link, 'two')).rejects.toThrow('Redis is away');
+    await expect(echoed(link, 'two')).rejects.toThrow('Redis is down');
     server.thaw();
     await eventually('the return', () => link.isUp, 15_000);
     expect(await echoed(link, 'three')).toBe('three');
@@ -100,14 +100,14 @@ describeOnRedis('a link to Redis', () => {
     const { link } = linkTo(server.url);
     const admin = linkTo(server.url).link;
     await Promise.all([link.open(), admin.open()]);
-    expect(await link.run(WRITE, ['a'], ['1'])).toBe('OK');
+    expect(await link.runScript(WRITE, ['a'], ['1'])).toBe('OK');
     const { hostname, port } = new URL(other.url);
     const follow = (host: string, at: string) => admin.send(['REPLICAOF', host, at]);
     await follow(hostname, port);
-    await expect(link.run(WRITE, ['a'], ['2'])).rejects.toMatchObject({ code: 'GW_REGISTRY_DOWN' });
+    await expect(link.runScript(WRITE, ['a'], ['2'])).rejects.toMatchObject({ code: 'GW_REGISTRY_DOWN' });
     await follow('NO', 'ONE');
     await eventually('the return', () => link.isUp);
-    expect(await link.run(WRITE, ['a'], ['3'])).toBe('OK');
+    expect(await link.runScript(WRITE, ['a'], ['3'])).toBe('OK');
   });
 
   it('opens without Redis, which may come later', async () => {
@@ -141,7 +141,7 @@ describeOnRedis('a link to Redis', () => {
     await user('resetchannels');
     const deaf = () => {
       const { link } = linkTo(server.url.replace('//', '//deaf:word@'));
-      link.listen('here', () => {});
+      link.subscribe('here', () => {});
       return link;
     };
     await expect(deaf().open()).rejects.toMatchObject({ code: 'GW_REDIS_REFUSED' });
@@ -166,7 +166,7 @@ describeOnRedis('a link whose Redis takes rights away', () => {
       clock,
       trial: new RegistryTrial(clock),
       onUp() {},
-      onDown: ({ says }) => faults.push(says),
+      onDown: ({ reason }) => faults.push(reason),
     });
     links.push(link);
     await link.open();

@@ -20,7 +20,7 @@ class Registry {
 it('tells of each call one thing after the other', async () => {
   const registry = new Registry();
   const outbox = new WriteQueue(() => {});
-  for (let i = 0; i < 20; i++) outbox.write(`call${i % 2}`, registry.say(`${i % 2}:${i}`));
+  for (let i = 0; i < 20; i++) outbox.enqueue(`call${i % 2}`, registry.say(`${i % 2}:${i}`));
   await outbox.settled();
   for (const call of ['0', '1']) {
     const order = registry.told.filter((what) => what.startsWith(call)).map((what) => Number(what.slice(2)));
@@ -33,16 +33,16 @@ it('keeps the latest of what it could not say, and says that and nothing older',
   const registry = new Registry();
   const outbox = new WriteQueue(() => {});
   registry.isUp = false;
-  outbox.write('a', registry.say('a1'));
-  outbox.write('a', registry.say('a2'));
-  outbox.write('b', registry.say('b1'));
+  outbox.enqueue('a', registry.say('a1'));
+  outbox.enqueue('a', registry.say('a2'));
+  outbox.enqueue('b', registry.say('b1'));
   await outbox.settled();
   expect(outbox.size).toBe(2);
   await outbox.catchUp();
   expect(outbox.size).toBe(2);
   registry.isUp = true;
   // Newer than what waits: that is not said any more.
-  outbox.write('b', registry.say('b2'));
+  outbox.enqueue('b', registry.say('b2'));
   await outbox.catchUp();
   expect(registry.told.toSorted()).toEqual(['a2', 'b2']);
   expect(outbox.size).toBe(0);
@@ -52,7 +52,7 @@ it('remembers no more calls than it can, the oldest first forgotten', async () =
   const registry = new Registry();
   registry.isUp = false;
   const outbox = new WriteQueue(() => {});
-  for (let i = 0; i < 10_050; i++) outbox.write(`call${i}`, () => Promise.reject(down()));
+  for (let i = 0; i < 10_050; i++) outbox.enqueue(`call${i}`, () => Promise.reject(down()));
   await outbox.settled();
   expect(outbox.size).toBe(10_000);
 });
@@ -60,7 +60,7 @@ it('remembers no more calls than it can, the oldest first forgotten', async () =
 it('tells of what the registry will never take, and does not try it again', async () => {
   const faults: string[] = [];
   const outbox = new WriteQueue((callId, error) => faults.push(`${callId} ${(error as Error).message}`));
-  outbox.write('a', () => Promise.reject(new Error('WRONGTYPE')));
+  outbox.enqueue('a', () => Promise.reject(new Error('WRONGTYPE')));
   await outbox.settled();
   await outbox.catchUp();
   expect(faults).toEqual(['a WRONGTYPE']);

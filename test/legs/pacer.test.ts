@@ -37,17 +37,17 @@ class Listener implements PacerSink {
   get now(): number {
     return this.clock.now();
   }
-  get hasOwn(): boolean {
+  get hasTone(): boolean {
     return this.own > 0;
   }
   get isTicking(): boolean {
     return this.ticking;
   }
-  takeOwn(): void {
+  sendTone(): void {
     this.own -= 1;
-    this.take(new Int16Array(FRAME).fill(-1));
+    this.sendFrame(new Int16Array(FRAME).fill(-1));
   }
-  take(frame: Int16Array): void {
+  sendFrame(frame: Int16Array): void {
     if (this.now > this.dryAt && this.dryAt > 0) this.holes += 1;
     this.dryAt = Math.max(this.dryAt, this.now) + FRAME_MS;
     this.maxLeadMs = Math.max(this.maxLeadMs, this.dryAt - this.now);
@@ -59,7 +59,7 @@ class Listener implements PacerSink {
       cleared: () => this.marks.push(`${name} cleared`),
     });
   }
-  rest(): void {
+  idle(): void {
     this.rests += 1;
   }
   /** Time passes; ticks come every so many milliseconds, as late as they like. */

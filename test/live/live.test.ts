@@ -260,7 +260,7 @@ it('opens a leg in the room of a call, or answers 404, 409 or 401', async () => 
   await Caller.call(url, { From: '+15550002222' });
   const [desk, own] = gateway.calls.listActive().map(({ callId }) => callId);
   const legUrl = (callId: string) => `${url.replace('http', 'ws')}/v1/calls/${callId}/leg?listen=1`;
-  await eventually('the room', () => gateway.stream(desk as string)?.isTaken);
+  await eventually('the room', () => gateway.stream(desk as string)?.hasAudioSink);
   expect(await upgradeStatus(legUrl(desk as string), {})).toEqual({ status: 401, code: 'GW_UNAUTHORIZED' });
   expect(await upgradeStatus(legUrl('none'), BEARER)).toEqual({ status: 404, code: 'GW_CALL_UNKNOWN' });
   expect(await upgradeStatus(legUrl(own as string), BEARER)).toEqual({

@@ -135,7 +135,7 @@ describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
     expect(tab.complaints).toEqual([]);
   });
 
-  it('plays the audio of a call until listening stops or the call ends', async () => {
+  it("plays a call's audio until listening stops or the call ends", async () => {
     const { url, gateway, twilio } = await startWithCarrier({}, { controlApiKey: KEY });
     const phone = twilio.placeCall({
       from: '+15550001111',

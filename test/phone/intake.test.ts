@@ -93,7 +93,7 @@ describe('the intake', () => {
     for (let i = 0; i < 50; i++) {
       clock.advance(20);
       intake.tick();
-      if (intake.isHollow(clock.now())) intake.fill(new Int16Array(FRAME_SAMPLES));
+      if (intake.hasGap(clock.now())) intake.fill(new Int16Array(FRAME_SAMPLES));
     }
     const silences = leg.heard.filter(([first]) => first === 0).length;
     expect(silences).toBeGreaterThanOrEqual(45);

@@ -97,7 +97,7 @@ beforeEach(() => {
   clock = new VirtualClock();
   backlog = new Backlog();
   phone = new Phone(clock, (name) => {
-    backlog.note(clock.lost());
+    backlog.note(clock.stalledMs());
     expect(probe.reached(name, clock.now())).toBe(true);
   });
   const line = { hasListener: true, isWritable: () => true, write: () => phone.takes({ ms: FRAME_MS }) };
@@ -110,7 +110,7 @@ beforeEach(() => {
       },
       dropUnheard(unheardMs) {
         phone.clears += 1;
-        playout.takeBack(unheardMs);
+        playout.discardUnheard(unheardMs);
         phone.takes({ clear: true });
       },
       get heardMs() {
@@ -133,7 +133,7 @@ async function talk(ms: number, stamp = 1): Promise<void> {
     if (clock.now() % FRAME_MS === 0) {
       playout.write(LOUD, stamp);
       playout.tick();
-      backlog.tick(clock.lost(), phone.heardMs);
+      backlog.tick(clock.stalledMs(), phone.heardMs);
       probe.tick(clock.now());
       await turnEnd();
     }

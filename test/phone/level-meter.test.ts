@@ -6,21 +6,21 @@ const sine = (peak: number) =>
 
 it('tells the RMS of a sine, 3 dB below its peak, and begins anew', () => {
   const meter = new LevelMeter();
-  meter.take(sine(32_767 * 10 ** (-17 / 20)));
-  expect(meter.read()).toBeCloseTo(-20, 1);
-  expect(meter.read()).toBeUndefined();
+  meter.sampleLevel(sine(32_767 * 10 ** (-17 / 20)));
+  expect(meter.readLevel()).toBeCloseTo(-20, 1);
+  expect(meter.readLevel()).toBeUndefined();
 });
 
 it('tells the loudest of the frames it looked at: one in eight', () => {
   const meter = new LevelMeter();
-  for (let i = 0; i < 16; i++) meter.take(sine(i === 8 ? 16_384 : i % 8 === 0 ? 1_000 : 32_767));
-  expect(meter.read()).toBeCloseTo(-9, 1);
+  for (let i = 0; i < 16; i++) meter.sampleLevel(sine(i === 8 ? 16_384 : i % 8 === 0 ? 1_000 : 32_767));
+  expect(meter.readLevel()).toBeCloseTo(-9, 1);
 });
 
 it('tells silence and full scale as they are', () => {
   const meter = new LevelMeter();
-  meter.take(new Int16Array(960));
-  expect(meter.read()).toBe(SILENCE_DB);
-  for (let i = 0; i < 8; i++) meter.take(new Int16Array(960).fill(-32_768));
-  expect(meter.read()).toBe(0);
+  meter.sampleLevel(new Int16Array(960));
+  expect(meter.readLevel()).toBe(SILENCE_DB);
+  for (let i = 0; i < 8; i++) meter.sampleLevel(new Int16Array(960).fill(-32_768));
+  expect(meter.readLevel()).toBe(0);
 });

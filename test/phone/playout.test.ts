@@ -520,7 +520,7 @@ describe('the playout', () => {
       for (let i = 0; i < 50; i++) {
         clock.advance(FRAME_MS);
         playout.tick();
-        if (playout.isHollow(clock.now())) playout.fill(silence);
+        if (playout.hasGap(clock.now())) playout.fill(silence);
       }
       expect(caller.pauseMs).toBeGreaterThanOrEqual(900);
       expect(caller.pauseMs).toBeLessThanOrEqual(1_000);

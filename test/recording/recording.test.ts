@@ -74,12 +74,12 @@ describe('a recording puts everything where it was on the clock of the call', ()
         (nextSaid + 1) * FRAME_MS + ((nextSaid * 7) % 16) <= ms &&
         nextSaid < caller.length
       ) {
-        recording.heard(caller[nextSaid] as Int16Array, 700 + nextSaid * FRAME_MS);
+        recording.callerAudio(caller[nextSaid] as Int16Array, 700 + nextSaid * FRAME_MS);
         nextSaid += 1;
       }
       // Five frames at once every 100 ms: each is heard when those before it were.
       if (ms % 100 === 0 && ms < 6_000) {
-        for (let k = 0; k < 5; k++) recording.sent(rest[ms / FRAME_MS + k] as Int16Array, k * FRAME_MS);
+        for (let k = 0; k < 5; k++) recording.phoneAudio(rest[ms / FRAME_MS + k] as Int16Array, k * FRAME_MS);
       }
     }
     const { result, left, right } = await finish();
@@ -104,9 +104,9 @@ describe('a recording puts everything where it was on the clock of the call', ()
     const { recording, clock, finish } = await start('silence');
     const begun = clock.now();
     const [loud] = speech(20, 0, 20);
-    recording.sent(loud as Int16Array, 0);
+    recording.phoneAudio(loud as Int16Array, 0);
     clock.advance(begun + 50_000 - clock.now());
-    recording.sent(loud as Int16Array, 0);
+    recording.phoneAudio(loud as Int16Array, 0);
     clock.advance(begun + 55_000 - clock.now());
     const { result, left, right } = await finish();
     expect(result).toMatchObject({ seconds: 55, droppedMs: 0 });
@@ -119,7 +119,7 @@ describe('a recording puts everything where it was on the clock of the call', ()
     const { recording, clock, finish } = await start(`last-word-${ms}`);
     for (const [i, frame] of speech(ms, ms / 2, ms).entries()) {
       clock.advance(FRAME_MS);
-      recording.heard(frame, i * FRAME_MS);
+      recording.callerAudio(frame, i * FRAME_MS);
     }
     const { left } = await finish();
     expect(left).toHaveLength(ms * 16);
@@ -130,11 +130,11 @@ describe('a recording puts everything where it was on the clock of the call', ()
     const { recording, clock, finish } = await start('clear');
     const begun = clock.now();
     const frames = speech(100, 0, 100);
-    for (const [i, frame] of frames.entries()) recording.sent(frame, i * FRAME_MS);
+    for (const [i, frame] of frames.entries()) recording.phoneAudio(frame, i * FRAME_MS);
     clock.advance(begun + 30 - clock.now());
     recording.cleared(0);
     clock.advance(begun + 300 - clock.now());
-    recording.sent(frames[0] as Int16Array, 0);
+    recording.phoneAudio(frames[0] as Int16Array, 0);
     clock.advance(begun + 500 - clock.now());
     const { right } = await finish();
     expect(Math.abs(sound(right.subarray(0, 4_000), 16_000)[1] - 30)).toBeLessThan(PRECISION_MS);
@@ -147,10 +147,10 @@ describe('a recording puts everything where it was on the clock of the call', ()
     const begun = clock.now();
     const [loud] = speech(20, 0, 20);
     clock.advance(begun + 20 - clock.now());
-    recording.heard(loud as Int16Array, 0);
+    recording.callerAudio(loud as Int16Array, 0);
     clock.advance(begun + 3_000 - clock.now());
-    recording.heard(loud as Int16Array, 20);
-    recording.heard(loud as Int16Array, 2_980);
+    recording.callerAudio(loud as Int16Array, 20);
+    recording.callerAudio(loud as Int16Array, 2_980);
     const { result, left } = await finish();
     expect(result.lateMs).toBe(20);
     expect(Math.abs(sound(left, 16_000)[1] - 3_000)).toBeLessThan(PRECISION_MS + 4);
@@ -161,8 +161,8 @@ describe('a recording puts everything where it was on the clock of the call', ()
     const wav = await WavFile.create(path, 16_000, () => {});
     const options = { callId: 'c', file: 'f', rate: 16_000, maxSeconds: 60, leadMs: 120 } as const;
     const recording = new Recording(options, wav, new VirtualClock());
-    recording.heard(new Int16Array(FRAME), 0);
-    recording.sent(new Int16Array(FRAME), 0);
+    recording.callerAudio(new Int16Array(FRAME), 0);
+    recording.phoneAudio(new Int16Array(FRAME), 0);
     expect(await recording.finish('call-ended')).toMatchObject({ seconds: 0, end: 'call-ended' });
     expect(readFileSync(path)).toHaveLength(44);
   });

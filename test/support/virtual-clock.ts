@@ -44,7 +44,7 @@ export class VirtualClock extends Clock {
     return this.time;
   }
 
-  override lost(): number {
+  override stalledMs(): number {
     return this.lostMs;
   }
 

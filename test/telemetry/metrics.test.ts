@@ -54,7 +54,7 @@ function setUp() {
   const eventLoopDelay = { summary: () => delays.summary() };
   const admission = {
     maxCalls: 40,
-    closure: undefined as string | undefined,
+    busyReason: undefined as string | undefined,
     refused: new Map([['cpu', 6]]),
   };
   const metrics = new Metrics({
@@ -134,7 +134,7 @@ describe('the metrics', () => {
     expect(value('trunkline_calls_stuck_total{why="silent"}')).toBe(1);
     expect(value('trunkline_event_loop_delay_seconds{quantile="0.5"}')).toBeCloseTo(0.001, 4);
     expect(value('trunkline_event_loop_delay_seconds{quantile="0.999"}')).toBeCloseTo(0.05, 3);
-    admission.closure = 'cpu';
+    admission.busyReason = 'cpu';
     expect((await scrape()).value('trunkline_admission_open')).toBe(0);
   });
 

@@ -82,7 +82,9 @@ describe('a gateway', () => {
 
 test('an error has a code of ours, and a status', () => {
   expectTypeOf<GatewayError>().toExtend<Error>();
-  expectTypeOf<GatewayError['code']>().toEqualTypeOf<`GW_${string}`>();
+  expectTypeOf<GatewayError['code']>().toExtend<`GW_${string}`>();
+  expectTypeOf<'GW_CALL_ENDED'>().toExtend<GatewayError['code']>();
+  expectTypeOf<'GW_NO_SUCH_CODE'>().not.toExtend<GatewayError['code']>();
   expectTypeOf<GatewayError['status']>().toEqualTypeOf<number>();
   new GatewayError('GW_CALL_ENDED', 'Call a has already ended', { status: 409 });
   // @ts-expect-error not a code of ours

@@ -22,7 +22,6 @@ export function parseCallName(room: string): CallName {
     throw new GatewayError(
       'GW_STREAM_CALL_NAME',
       `Expected "id" or "type:id", each 1 to 64 of A-Z a-z 0-9 _ -, for a Stream call but received ${JSON.stringify(room)}`,
-      { status: 400 },
     );
   }
   return { type, id };

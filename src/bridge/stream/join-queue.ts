@@ -1,4 +1,4 @@
-import type { Clock, Patience } from '../../clock.js';
+import type { Clock, Timeout } from '../../clock.js';
 
 /** A join that takes so many times the shortest is a sign of too many at a time, and one that takes less of too few; */
 const SLOW = 3;
@@ -24,7 +24,7 @@ export interface Join {
   readonly worker: object;
   readonly begin: () => void;
   begunAt: number | undefined;
-  patience: Patience | undefined;
+  patience: Timeout | undefined;
 }
 
 /**
@@ -60,11 +60,11 @@ export class JoinQueue {
 
   /** Milliseconds that joins took of late; 0 where nobody joined. */
   get recentMs(): number {
-    return this.clock.ran() - this.learntAt > RECENT_MS ? 0 : this.meanMs;
+    return this.clock.runningMs() - this.learntAt > RECENT_MS ? 0 : this.meanMs;
   }
 
   /** Asks for a turn; `begin` is called when it comes, perhaps at once. */
-  ask(worker: object, begin: () => void): Join {
+  enqueue(worker: object, begin: () => void): Join {
     const join: Join = { worker, begin, begunAt: undefined, patience: undefined };
     this.waiting.push(join);
     this.beginNext();
@@ -77,14 +77,14 @@ export class JoinQueue {
     if (at >= 0) this.waiting.splice(at, 1);
     if (!this.underWay.delete(join)) return;
     join.patience?.cancel();
-    if (isIn) this.learn(this.clock.ran() - (join.begunAt as number));
+    if (isIn) this.learn(this.clock.runningMs() - (join.begunAt as number));
     this.beginNext();
   }
 
   private learn(ms: number): void {
     const { recentMs } = this;
     this.meanMs = recentMs + (ms - recentMs) * (recentMs === 0 ? 1 : WEIGHT);
-    this.learntAt = this.clock.ran();
+    this.learntAt = this.clock.runningMs();
     this.shortestMs = Math.min(ms, this.shortestMs * FORGOTTEN);
     if (ms > Math.max(NEVER_SLOW_MS, this.shortestMs * SLOW)) this.width = Math.max(1, this.width * LESS);
     else if (ms < this.shortestMs * FAST) this.width = Math.min(this.most, this.width + MORE);
@@ -99,8 +99,8 @@ export class JoinQueue {
       }
       this.waiting.splice(i, 1);
       this.underWay.add(join);
-      join.begunAt = this.clock.ran();
-      join.patience = this.clock.patience(LONGEST_MS, () => this.end(join, true));
+      join.begunAt = this.clock.runningMs();
+      join.patience = this.clock.timeout(LONGEST_MS, () => this.end(join, true));
       join.begin();
     }
   }

@@ -28,6 +28,5 @@ export function requireStreamPackages(): void {
   throw new GatewayError(
     'GW_STREAM_MISSING',
     `Expected ${missing.join(', ')} for the Stream bridge but received none: npm i ${wanted}`,
-    { status: 503 },
   );
 }

@@ -1,4 +1,4 @@
-import type { Clock, Patience } from '../../clock.js';
+import type { Clock, Timeout } from '../../clock.js';
 
 /** Quiet for so long, and nothing more is on its way: a jitter buffer holds less. */
 const QUIET_MS = 120;
@@ -10,7 +10,7 @@ const SAMPLES_PER_MS = 48;
 
 /** What is still on its way when somebody leaves or a call ends: over when it is quiet, or after {@link LONGEST_MS}. */
 export class Tail {
-  private readonly patience: Patience;
+  private readonly patience: Timeout;
   private quietSamples = 0;
   private isOver = false;
 
@@ -19,11 +19,11 @@ export class Tail {
     clock: Clock,
     private readonly onEnd: () => void,
   ) {
-    this.patience = clock.patience(LONGEST_MS, () => this.end());
+    this.patience = clock.timeout(LONGEST_MS, () => this.end());
   }
 
   /** Some more of it, at 48 kHz. */
-  hear(samples: Int16Array): void {
+  pushFrame(samples: Int16Array): void {
     this.quietSamples = isQuiet(samples) ? this.quietSamples + samples.length : 0;
     if (this.quietSamples >= QUIET_MS * SAMPLES_PER_MS) this.end();
   }

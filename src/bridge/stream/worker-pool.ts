@@ -228,7 +228,7 @@ export class WorkerPool implements MediaHost {
 
   /** One at a time: what starts, and calls that join anew, make the others slower. One that never began holds nobody up. */
   private mayReplace(worker: MediaWorker): boolean {
-    const now = this.options.clock.ran();
+    const now = this.options.clock.runningMs();
     if (worker.isReady) {
       const isStarting = [...this.workers].some(({ isReady, isClosing }) => !isReady && !isClosing);
       if (isStarting || now - this.replacedAt < REPLACE_MS) return false;

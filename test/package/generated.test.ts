@@ -1,0 +1,8 @@
+import { basename } from 'node:path';
+import { expect, it } from 'vitest';
+import { generatedPages } from '../../docs/generate.js';
+
+it.each(generatedPages().map((page) => [basename(page.path), page] as const))(
+  '%s says what the source says (else: npm run docs)',
+  (_, { is, shouldBe }) => expect(is).toBe(shouldBe),
+);
