@@ -20,7 +20,7 @@ import { MAX_LEGS_PER_WORKER, type MediaWorkerState, WorkerPool } from './worker
 
 export interface StreamBridgeOptions {
   readonly apiKey: string;
-  /** Stays in this process: workers get tokens only. */
+  /** Never leaves this process: media workers get user tokens only. */
   readonly apiSecret: string;
   /** Origin in place of Stream's own. */
   readonly baseUrl?: string;
@@ -33,65 +33,65 @@ export interface StreamBridgeOptions {
   /** Resident memory in megabytes after which a media worker is replaced; default 1,000. */
   readonly memoryLimitMb?: number;
   /**
-   * When a phone joins its call for everybody to see: when it is answered (default), or while it still `ring`s. All that
-   * nobody sees is done while it rings in either case.
+   * When a phone becomes visible in its call: once it is answered (default), or while it still `ring`s. Invisible
+   * preparations happen while it rings in either case.
    */
   readonly joinAt?: 'answer' | 'ring';
   /**
-   * Above this delay of a media worker's timers (nine tenths of a second's), in milliseconds, new calls are turned away as
-   * busy; so they are while joins take too long. Default 20, up to 10,000; 0 to take whatever comes.
+   * Rejects new calls as busy while a media worker's timers are later than this, in milliseconds (90th percentile of a
+   * second), or while joins take too long. Default 20, up to 10,000; 0 for no limit.
    */
   readonly maxWorkerDelayMs?: number;
-  /** With less than so many percent of the machine's processors idle, a third of that delay is enough; 0…90, default 15. */
+  /** Below this percentage of idle processor time, a third of that delay is enough; 0…90, default 15. */
   readonly minIdlePercent?: number;
   /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
   readonly joinSeconds?: number;
   /** A phone that is alone in its call for this many seconds is hung up; default 60. */
   readonly aloneSeconds?: number;
-  /** Seconds without a sign of life from the media server until the call is joined anew; default 3. */
+  /** Seconds without a sign of life from the media server after which the phone rejoins the call; default 3. */
   readonly watchdogSeconds?: number;
-  /** Life of a user token in seconds; the client renews it; default 3,600. */
+  /** Lifetime of a user token in seconds; the client renews it. Default 3,600. */
   readonly tokenSeconds?: number;
   /** Numbers that `phone.transfer` may name: a rule, or a list in which a trailing `*` stands for anything. Default: none. */
   readonly transferTo?: TransferRule | readonly string[];
   /**
    * Who in a Stream call may command its phones (`phone.clear`, `phone.hangup`, …): `all` (default), a list of `user:<id>` and
-   * `role:<name>` (of the user at Stream, not in the call) in which a trailing `*` stands for anything, or a rule. What others
-   * command is ignored.
+   * `role:<name>` (of the user at Stream, not in the call) in which a trailing `*` stands for anything, or a rule. Commands of
+   * others are ignored.
    */
   readonly control?: 'all' | CommandRule | readonly string[];
-  /** Whether a caller hears the phone ring (as in the United States) where a join takes longer than two seconds; default true. */
+  /** Plays ringback (of the United States) to the caller if a join takes longer than two seconds; default true. */
   readonly ringback?: boolean;
-  /** What a caller hears who is alone in the call: nothing (default), or noise at about -60 dBFS, by which a line sounds alive. */
+  /** What a caller hears while alone in the call: nothing (default), or comfort noise at about -60 dBFS. */
   readonly whileAlone?: 'silence' | 'comfort-noise';
-  /** Keys by which a caller mutes the phone in its call, and unmutes it, as `*6`; none by default. */
+  /** Key sequence by which a caller mutes and unmutes the phone in its call, e.g. `*6`; none by default. */
   readonly muteKey?: string;
   readonly log?: Logger;
-  /** Default {@link systemClock}. Media workers keep time by their own. */
+  /** Default {@link systemClock}. Media workers use their own. */
   readonly clock?: Clock;
 }
 
-/** What a Stream bridge did so far. */
+/** Counters and gauges of a Stream bridge. */
 export interface StreamBridgeStats {
   /** Media workers and the calls they carry; none in `inline` mode. */
   readonly workers: number;
   readonly legs: number;
-  /** Phones that are in their Stream call at this moment, joined and heard. */
+  /** Phones that are in their Stream call now, joined and audible. */
   readonly joined: number;
   /** Frames dropped between gateway and workers, and in them. */
   readonly dropped: number;
   /** Media workers that died. */
   readonly deaths: number;
-  /** Resident memory of all media workers. */
+  /** Resident memory of all media workers, in bytes. */
   readonly rssBytes: number;
-  /** How late the latest media worker's timers are, and how long joins took of late, in milliseconds. */
+  /** Timer delay of the slowest media worker, and recent duration of joins, in milliseconds. */
   readonly workerDelayMs: number;
   readonly joinMs: number;
-  /** Calls that were joined anew after a loss. */
+  /** Rejoins after a loss. */
   readonly rejoins: number;
   /** Requests to Stream that had to be repeated. */
   readonly retries: number;
-  /** Commands to phones by those who may give none. */
+  /** Ignored commands of users without the permission. */
   readonly commandsIgnored: number;
 }
 
@@ -138,7 +138,7 @@ export class StreamBridge implements Bridge {
   private commandsIgnored = 0;
 
   /**
-   * @param host where participants live, in place of what `media` says
+   * @param host where participants live; overrides `media`
    * @throws TypeError for options out of range
    */
   constructor(
@@ -168,12 +168,12 @@ export class StreamBridge implements Bridge {
     this.pool = this.host instanceof WorkerPool ? this.host : undefined;
   }
 
-  /** Whether media workers or processors have no time for another call. */
+  /** Whether media workers or processors are too busy for another call. */
   get isOverloaded(): boolean {
     return this.host.isOverloaded === true;
   }
 
-  /** A call of its own, of the default type. */
+  /** Each phone call has its own Stream call, of the default type. */
   roomOf(callId: string): string {
     return callId;
   }
@@ -187,7 +187,7 @@ export class StreamBridge implements Bridge {
       await this.administration.open();
       await this.host.open();
     } catch (error) {
-      // Nothing that was started keeps a process alive that cannot serve.
+      // A gateway that cannot serve must be able to exit.
       await this.host.close();
       throw error;
     }
@@ -233,7 +233,7 @@ export class StreamBridge implements Bridge {
     return leg;
   }
 
-  /** The media workers of this moment; none in `inline` mode. */
+  /** The current media workers; none in `inline` mode. */
   workers(): MediaWorkerState[] {
     return this.pool?.list() ?? [];
   }
@@ -262,7 +262,7 @@ export class StreamBridge implements Bridge {
   }
 }
 
-/** Whoever asks us for a transfer would take Stream's 401 for one of our own. */
+/** A client that asks for a transfer would mistake Stream's 401 for ours. */
 function withoutStatusOfStream(error: unknown): unknown {
   if (!(error instanceof GatewayError)) return error;
   const { code, message } = error;
@@ -279,7 +279,7 @@ function checkUserId(id: string): void {
   );
 }
 
-/** Node's timers take no more milliseconds than 31 bits hold, and fire at once for more. */
+/** Node's timers hold 31 bits of milliseconds, and fire at once for more. */
 const LONGEST_SECONDS = 2_147_483;
 
 function checkOptions(options: StreamBridgeOptions): void {
