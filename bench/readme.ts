@@ -202,9 +202,9 @@ function overload(): string {
     ].join(' | '),
   );
   return [
-    `Medians of rounds of ${holdMs / 1_000} s without the offers and ${holdMs / 1_000} s with them, on the same calls.`,
+    `Medians of rounds of ${holdMs / 1_000} s without extra callers and ${holdMs / 1_000} s with them, on the same calls.`,
     '',
-    '| `MAX_CALLS` | offered | told busy | within ms p99 | round trip p99 ms | with the offers | times | socket to socket p99 µs | gateway CPU | missing | dropped | undisturbed rounds |',
+    '| `MAX_CALLS` | offered | heard busy | within ms p99 | round trip p99 ms | with extra callers | times | socket to socket p99 µs | gateway CPU | missing | dropped | undisturbed rounds |',
     '|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
     ...cells.map((row) => `| ${row} |`),
   ].join('\n');

@@ -1,60 +1,67 @@
-/** A wait under way, as {@link Clock.after} and {@link Clock.every} hand it out. */
+/** A running timer, returned by {@link Clock.after} and {@link Clock.every}. */
 export interface Timer {
-  /** Lets the process end without it. */
+  /** Lets the process exit although this timer is running. */
   unref(): unknown;
 }
 
-/** So often the machine's clock looks whether the event loop goes round. */
+/** How often to check for a blocked event loop. */
 const LOOK_MS = 100;
-/** A turn of the event loop that takes longer, in all, is time in which this process did not run. */
+/** An event-loop turn longer than this counts as a stall. */
 export const LONGEST_TURN_MS = 250;
 
-/** As they were when this was loaded: whoever fakes them later, as tests do, makes no stall. */
+/**
+ * Bound when this module loads, so that fake timers installed later, as in tests, do not look like a stall.
+ */
 const machine = { now: performance.now.bind(performance), setInterval: globalThis.setInterval };
 
 /**
- * The time of a gateway: everything in it that waits or measures asks this clock, which is given down from its options.
- * {@link systemClock} is the machine's; a test turns another one by hand.
+ * The time of a gateway: everything that waits or measures uses this clock, which is passed down from the
+ * options. {@link systemClock} is the machine's; tests use a virtual one.
  *
- * There are two times. {@link now} goes on whatever happens, and measures. {@link runningMs} stands still while this process does:
- * stopped, moved to another machine, or with its event loop blocked. Whoever waits for somebody else counts that one, since
- * what they sent meanwhile has not been read.
+ * There are two kinds of time. {@link now} always advances; use it to measure. {@link runningMs} stops while
+ * this process is stalled: suspended, migrated to another machine, or with a blocked event loop. Timeouts on
+ * peers use it, because what they sent during a stall has not been read yet.
  */
 export abstract class Clock {
-  /** Monotonic time in milliseconds, since a moment of its own: only differences mean anything. */
+  /** Monotonic time in milliseconds from an arbitrary origin; only differences are meaningful. */
   abstract now(): number;
-  /** The time of day, for people and other machines; it may jump. */
+  /** Wall-clock time, for people and other machines; it may jump. */
   abstract date(): Date;
-  /** Runs `callback` once, after so many milliseconds or later. */
+  /** Runs `callback` once, after at least `ms` milliseconds. */
   abstract after(ms: number, callback: () => void): Timer;
-  /** Runs `callback` again and again, so many milliseconds or more after the time before. */
+  /** Runs `callback` repeatedly, at least `ms` milliseconds apart. */
   abstract every(ms: number, callback: () => void): Timer;
-  /** Takes a wait back; one that is over, or none, is ignored. */
+  /** Cancels a timer; ignores one that has fired, and `undefined`. */
   abstract cancel(timer: Timer | undefined): void;
 
   /**
-   * Milliseconds so far in which this process stood still: of each stall what is beyond a quarter of a second.
-   * A clock that does not know says 0.
-   * @param now as {@link now} says it, where that is known
+   * Total time in milliseconds that this process was stalled: the part of each stall beyond
+   * {@link LONGEST_TURN_MS}. A clock that does not detect stalls returns 0.
+   * @param now the value of {@link now}, if already known
    */
   stalledMs(_now?: number): number {
     return 0;
   }
 
-  /** Milliseconds in which this process ran, since a moment of its own. @param now as {@link now} says it */
+  /**
+   * Time in milliseconds that this process was running, from an arbitrary origin.
+   * @param now the value of {@link now}, if already known
+   */
   runningMs(now = this.now()): number {
     return now - this.stalledMs(now);
   }
 
   /**
-   * Runs `callback` once, when this process has run for so many milliseconds, and has then read what came: a limit on
-   * others. {@link after} is for pauses, and for what happens here.
+   * Runs `callback` once, after this process has been running for `ms` milliseconds and has read what arrived
+   * meanwhile. Use it for timeouts on peers, and {@link after} for pauses and local work.
    */
   timeout(ms: number, callback: () => void): Timeout {
     return new Timeout(this, ms, callback);
   }
 
-  /** Fulfilled after so many milliseconds, or as soon as one of the signals is aborted. Nothing is left at them. */
+  /**
+   * Resolves after `ms` milliseconds, or as soon as one of the signals aborts. Leaves no listeners behind.
+   */
   sleep(ms: number, ...signals: readonly (AbortSignal | undefined)[]): Promise<void> {
     if (signals.some((signal) => signal?.aborted)) return Promise.resolve();
     return new Promise((resolve) => {
@@ -69,7 +76,8 @@ export abstract class Clock {
   }
 
   /**
-   * The work's result, or `undefined` where it takes more than so many milliseconds of {@link runningMs}; rejects as the work does.
+   * Resolves with the work's result, or `undefined` if it takes longer than `ms` milliseconds of
+   * {@link runningMs}. Rejects as the work does.
    */
   async within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
     let timeout: Timeout | undefined;
@@ -84,7 +92,7 @@ export abstract class Clock {
   }
 
   /**
-   * Hands the work a signal, which is aborted where it takes more than so many milliseconds of {@link runningMs}; ends as the work
+   * Passes the work a signal that aborts after `ms` milliseconds of {@link runningMs}. Settles as the work
    * does.
    */
   async limited<T>(ms: number, work: (late: AbortSignal) => Promise<T>): Promise<T> {
@@ -98,7 +106,7 @@ export abstract class Clock {
   }
 }
 
-/** A limit on others that is under way, see {@link Clock.timeout}. */
+/** A running timeout on a peer, see {@link Clock.timeout}. */
 export class Timeout implements Timer {
   private readonly until: number;
   private timer: Timer | undefined;
@@ -117,7 +125,7 @@ export class Timeout implements Timer {
     this.wait(ms);
   }
 
-  /** Takes it back; one that is over is left as it is. */
+  /** Cancels the timeout; has no effect once it has fired. */
   cancel(): void {
     this.clock.cancel(this.timer);
     this.timer = undefined;
@@ -143,7 +151,7 @@ export class Timeout implements Timer {
       this.callback();
       return;
     }
-    // After a stall timers may come before sockets: what waits there is read first, and one turn is enough for that.
+    // After a stall, timers may fire before sockets are read. One more turn lets the sockets go first.
     this.isLastTurn = leftMs <= 0;
     this.lostMs = lost;
     this.wait(Math.max(1, Math.ceil(leftMs)));
@@ -167,7 +175,7 @@ class SystemClock extends Clock {
     }
     const ms = now - this.lookedAt;
     if (ms >= 0 && ms <= LONGEST_TURN_MS) return this.lostMs;
-    // Counted as soon as it is there: sockets may be read before the next look.
+    // Count a stall immediately: sockets may be read before the next check.
     return this.lostMs + Math.max(0, machine.now() - this.lookedAt - LONGEST_TURN_MS);
   }
 
@@ -194,5 +202,5 @@ class SystemClock extends Clock {
   }
 }
 
-/** The machine's clock. */
+/** The clock of this machine. */
 export const systemClock: Clock = new SystemClock();

@@ -1,21 +1,21 @@
 import { type ErrorCode, statusOf } from './error-catalogue.js';
 
-/** What a {@link GatewayError} may carry besides code and message. */
+/** Optional fields of a {@link GatewayError}. */
 export interface GatewayErrorOptions {
-  /** HTTP status where it is not that of the catalogue, as of an answer that somebody else gave. */
+  /** HTTP status, if it differs from the catalogue's, e.g. one that a peer answered. */
   readonly status?: number;
   readonly cause?: unknown;
 }
 
 /**
- * The error class of Trunkline; the native core throws plain errors with codes of the same catalogue. `code` is stable: decide by
- * it. `message` says what was expected and what came, or the state that was in the way. It never holds a secret or a stack, so
- * it may be sent to a client.
+ * The error class of Trunkline; the native core throws plain errors with codes of the same catalogue. `code`
+ * is stable: branch on it. `message` says what was expected and received, or which state prevented the
+ * operation. It contains neither secrets nor stack traces, so it is safe to send to clients.
  */
 export class GatewayError extends Error {
   override readonly name = 'GatewayError';
   readonly code: ErrorCode;
-  /** HTTP status of a route's answer with this error. */
+  /** HTTP status of a response with this error. */
   readonly status: number;
 
   constructor(code: ErrorCode, message: string, options: GatewayErrorOptions = {}) {
@@ -25,24 +25,30 @@ export class GatewayError extends Error {
   }
 }
 
-/** A `TypeError` in the contract's voice for a value of the wrong type or range. */
+/** Makes a `TypeError` for an argument of the wrong type or range: "Expected X for Y but received Z". */
 export function expected(what: string, subject: string, received: unknown): TypeError {
   return new TypeError(`Expected ${what} for ${subject} but received ${describe(received)}`);
 }
 
-/** Names a received value shortly: strings quoted and cut, objects by class, the rest as printed. */
+/** Describes a received value briefly: strings quoted and truncated, objects by class, others as printed. Never throws. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}…` : value);
-  if (value === null || value === undefined) return String(value);
-  if (typeof value === 'object') {
-    const name = value.constructor?.name ?? 'object';
-    return ArrayBuffer.isView(value) ? `${name} of ${value.byteLength} bytes` : name;
-  }
   if (typeof value === 'symbol') return 'a symbol';
-  return typeof value === 'function' ? 'a function' : String(value);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return String(value);
+  try {
+    const name = String(value.constructor?.name ?? 'object');
+    return ArrayBuffer.isView(value) ? `${name} of ${value.byteLength} bytes` : name;
+  } catch {
+    // A proxy, or a view of memory that was given away.
+    return 'an object';
+  }
 }
 
-/** What a schema found, in one line: each mistake behind its place, `whole` where that is everything. */
+/**
+ * The issues of a failed zod schema in one line, each after its path, or after `whole` if it concerns the
+ * entire value.
+ */
 export function mistakesOf(
   error: { readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[] },
   whole = 'body',

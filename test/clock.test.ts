@@ -9,8 +9,8 @@ import { VirtualClock } from './support/virtual-clock.js';
 
 const SRC = fileURLToPath(new URL('../src', import.meta.url));
 
-it('is the only place that asks the machine for the time', () => {
-  // Timers and `performance` are kept out by the linter, which knows no members and constructors.
+it('is the only place that reads the machine’s time', () => {
+  // The linter forbids timers and `performance`, but cannot match members and constructors.
   const bare = /\bDate\.now\b|\bnew Date\(\)|\bAbortSignal\.timeout\b/;
   const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) =>
     file.endsWith('.ts'),
@@ -23,7 +23,7 @@ it('is the only place that asks the machine for the time', () => {
 });
 
 describe('the machine’s clock', () => {
-  it('waits no less than it is told, and repeats until it is told no more', async () => {
+  it('waits no less than asked, and repeats until cancelled', async () => {
     const begun = systemClock.now();
     let rings = 0;
     await new Promise<void>((resolve) => {
@@ -38,13 +38,13 @@ describe('the machine’s clock', () => {
     expect(rings).toBe(3);
   });
 
-  it('tells the time of day', () => {
+  it('returns the time of day', () => {
     expect(Math.abs(systemClock.date().getTime() - Date.now())).toBeLessThan(1_000);
   });
 });
 
 describe('a sleep', () => {
-  it('ends with its signal, and then keeps no timer', async () => {
+  it('ends with its signal, and leaves no timer behind', async () => {
     const clock = new VirtualClock();
     const signal = new AbortController();
     const slept = clock.sleep(60_000, signal.signal);
@@ -56,7 +56,7 @@ describe('a sleep', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('ends with any of several signals, and leaves nothing at them', async () => {
+  it('ends with any of several signals, and leaves no listeners behind', async () => {
     const clock = new VirtualClock();
     const signals = [new AbortController(), new AbortController()] as const;
     const slept = clock.sleep(60_000, signals[0].signal, undefined, signals[1].signal);
@@ -66,7 +66,7 @@ describe('a sleep', () => {
     expect(signals.map(({ signal }) => getEventListeners(signal, 'abort').length)).toEqual([0, 0]);
   });
 
-  it('bounds other work, whose result or failure it passes on', async () => {
+  it('limits other work and passes on its result or failure', async () => {
     const clock = new VirtualClock();
     expect(await clock.within(100, Promise.resolve('done'))).toBe('done');
     await expect(clock.within(100, Promise.reject(new Error('failed')))).rejects.toThrow('failed');
@@ -79,8 +79,8 @@ describe('a sleep', () => {
   });
 });
 
-describe('the time in which this process ran', () => {
-  it('stands still while the process does', () => {
+describe('the running time of this process', () => {
+  it('stops during a stall', () => {
     const clock = new VirtualClock();
     const begun = { now: clock.now(), ran: clock.runningMs() };
     clock.advance(10_000);
@@ -88,12 +88,12 @@ describe('the time in which this process ran', () => {
     clock.advance(5_000);
     expect(clock.now() - begun.now).toBe(48_000);
     expect(clock.runningMs() - begun.ran).toBe(15_000 + LONGEST_TURN_MS);
-    // What any turn may take is no stall.
+    // A turn of this length is not a stall.
     clock.stall(LONGEST_TURN_MS);
     expect(clock.runningMs() - begun.ran).toBe(15_000 + 2 * LONGEST_TURN_MS);
   });
 
-  it('is what the patience with others is counted in', () => {
+  it('is what timeouts are measured in', () => {
     const clock = new VirtualClock();
     let isOver = false;
     clock.timeout(10_000, () => {
@@ -109,7 +109,7 @@ describe('the time in which this process ran', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('is up only when what came during a stall has had a turn to be read', () => {
+  it('times out only after input that arrived during a stall could be read', () => {
     const clock = new VirtualClock();
     let isOver = false;
     clock.timeout(100, () => {
@@ -121,7 +121,7 @@ describe('the time in which this process ran', () => {
     expect(isOver).toBe(true);
   });
 
-  it('comes to an end as well where every turn is a stall', () => {
+  it('still times out when every turn stalls', () => {
     const clock = new VirtualClock();
     let isOver = false;
     clock.timeout(1_000, () => {
@@ -131,9 +131,9 @@ describe('the time in which this process ran', () => {
     expect(isOver).toBe(true);
   });
 
-  it('keeps no timer of a patience that was taken back', () => {
+  it('leaves no timer behind after a timeout is cancelled', () => {
     const clock = new VirtualClock();
-    const patience = clock.timeout(1_000, () => expect.fail('it was taken back'));
+    const patience = clock.timeout(1_000, () => expect.fail('the timeout is cancelled'));
     clock.stall(5_000);
     expect(clock.pending).toBe(1);
     patience.cancel();
@@ -141,10 +141,10 @@ describe('the time in which this process ran', () => {
     clock.advance(5_000);
   });
 
-  it('of the machine’s clock stands still while the event loop is blocked, and what came meanwhile is in time', async () => {
+  it('stops on the machine’s clock while the event loop is blocked, and answers that arrived meanwhile are in time', async () => {
     const server = createServer((socket) => socket.end('in time')).listen(0, '127.0.0.1');
     await once(server, 'listening');
-    // The answer comes while this very process does nothing.
+    // The answer arrives while this process is blocked.
     const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
     await once(server, 'connection');
     const [lost, ran] = [systemClock.stalledMs(), systemClock.runningMs()];
@@ -157,8 +157,8 @@ describe('the time in which this process ran', () => {
   });
 });
 
-describe('a clock turned by hand', () => {
-  it('runs what is due at its own moment, in order', () => {
+describe('a virtual clock', () => {
+  it('runs each timer at its due time, in order', () => {
     const clock = new VirtualClock();
     const ran: [string, number][] = [];
     const begun = clock.now();
@@ -181,7 +181,7 @@ describe('a clock turned by hand', () => {
     ]);
   });
 
-  it('runs what a stall made late once', () => {
+  it('runs timers delayed by a stall once', () => {
     const clock = new VirtualClock();
     let beats = 0;
     clock.every(10, () => {

@@ -1,43 +1,47 @@
 import type { Clock, Timer } from '../clock.js';
 import { Overload } from '../telemetry/overload.js';
 
-/** Why a new call is turned away. */
+/** Why a new call is rejected. */
 export type BusyReason = 'draining' | 'full' | 'media' | 'descriptors' | 'loop_delay' | 'cpu';
 
-/** Why a call was turned away: also because the nodes of a fleet could not be told of it. */
+/** Why a call was rejected, including when the fleet's registry could not be told about it. */
 export type RefusalReason = BusyReason | 'registry';
 
 export interface AdmissionLimits {
-  /** Calls at a time, ringing ones included. */
+  /** Maximum concurrent calls, including ringing ones. */
   readonly maxCalls: number;
-  /** Milliseconds that nine tenths of a second's timers may be late; 0 for no limit. */
+  /**
+   * Event-loop delay limit in milliseconds: the 90th percentile of one second's timer delays; 0 for no limit.
+   */
   readonly maxLoopDelayMs: number;
-  /** Share of one core that the process may take over a second, in percent; 0 for no limit. */
+  /** CPU limit over one second, in percent of one core; 0 for no limit. */
   readonly maxCpuPercent: number;
 }
 
-/** What admission looks at. */
+/** The load that admission measures. */
 export interface AdmissionGauges {
   activeCalls(): number;
   isDraining(): boolean;
-  /** Whether the bridge can carry no more. */
+  /** Whether the bridge has reached its capacity. */
   isBridgeOverloaded(): boolean;
-  /** Whether the process can open hardly anything more. */
+  /** Whether the process has almost run out of file descriptors. */
   isShortOfDescriptors(): boolean;
   loopDelayMs(): number;
-  /** CPU time of the process so far, in milliseconds. */
+  /** CPU time the process has used so far, in milliseconds. */
   cpuMs(): number;
 }
 
 const SAMPLE_MS = 1_000;
 
 /**
- * Decides whether a new call is taken, so that those who already talk are not hurt by it. Load closes at once and opens
- * late: at a limit, calls would otherwise be taken and refused in turns.
+ * Decides whether to accept a new call without hurting calls in progress. Overload closes admission at once
+ * and reopens it late; otherwise calls at the limit would alternate between accepted and rejected.
  */
 export class AdmissionControl {
-  /** Calls turned away so far, by reason. */
+  /** Calls rejected so far, by reason. */
   readonly refused = new Map<RefusalReason, number>();
+  /** When the latest was, in milliseconds since 1970, by reason. */
+  readonly refusedAt = new Map<RefusalReason, number>();
   private readonly overload = new Overload();
   private overloadedBy: 'loop_delay' | 'cpu' = 'cpu';
   private timer: Timer | undefined;
@@ -45,7 +49,7 @@ export class AdmissionControl {
   private sampledCpu: number;
 
   constructor(
-    private readonly limits: AdmissionLimits,
+    readonly limits: AdmissionLimits,
     private readonly gauges: AdmissionGauges,
     private readonly clock: Clock,
   ) {
@@ -68,7 +72,7 @@ export class AdmissionControl {
     return this.limits.maxCalls;
   }
 
-  /** Why no new call is taken; `undefined` while they are. */
+  /** Why new calls are rejected; `undefined` while they are accepted. */
   get busyReason(): BusyReason | undefined {
     if (this.gauges.isDraining()) return 'draining';
     if (this.gauges.activeCalls() >= this.limits.maxCalls) return 'full';
@@ -77,7 +81,7 @@ export class AdmissionControl {
     return this.overload.isOn ? this.overloadedBy : undefined;
   }
 
-  /** As {@link busyReason}, for a call that is there: one that is turned away counts. */
+  /** Like {@link busyReason}, for an actual call: counts the rejection. */
   refuse(): BusyReason | undefined {
     const { busyReason } = this;
     if (busyReason !== undefined) this.noteRefused(busyReason);
@@ -86,9 +90,10 @@ export class AdmissionControl {
 
   noteRefused(reason: RefusalReason): void {
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
+    this.refusedAt.set(reason, this.clock.date().getTime());
   }
 
-  /** Looks at the load since the last look; {@link start} does so every second. */
+  /** Measures the load since the previous sample; {@link start} calls this every second. */
   sample(): void {
     const { maxLoopDelayMs, maxCpuPercent } = this.limits;
     const [now, cpuMs] = [this.clock.now(), this.gauges.cpuMs()];

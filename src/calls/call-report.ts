@@ -4,13 +4,13 @@ import type { EndCause } from './call.js';
 import { type CallResult, resultOf } from './result.js';
 import type { Session } from './session.js';
 
-/** How a call was, once it is over. */
+/** Summary of a call after it has ended. */
 export interface CallReport {
   readonly cause: EndCause;
   readonly result: CallResult;
   readonly durationSeconds: number;
   readonly traffic: TrafficCounts;
-  /** Where the time of its frames went. */
+  /** Latency of its frames, by stage. */
   readonly latency: LatencySummaries;
 }
 
@@ -24,7 +24,7 @@ export function reportOf({ call, stream }: Session, cause: EndCause): CallReport
   };
 }
 
-/** The report as the log's one line has it: flat and short, p50/p99/p99.9 of each stage in microseconds. */
+/** The report as one log line: flat and short, with p50/p99/p99.9 of each stage in microseconds. */
 export function logOf({ cause, result, durationSeconds, traffic, latency }: CallReport): object {
   const stages = Object.entries(latency)
     .filter(([, { count }]) => count > 0)

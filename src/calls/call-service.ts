@@ -9,29 +9,32 @@ export interface PlacedCall {
   readonly callSid: string;
 }
 
-/** What the routes ask for: of the switchboard of this process, or of a whole fleet through it. */
+/**
+ * What the HTTP routes need from calls: implemented by the switchboard of one process and by a whole fleet.
+ */
 export interface CallService {
   /**
-   * Answers an inbound webhook with TwiML; a repeat of the same CallSid gets the same.
+   * Answers an inbound webhook with TwiML. A repeat of the same CallSid gets the same answer.
    * @param publicBase `https://host/prefix` under which Twilio finds our routes
-   * @param tries how often Twilio was sent on by nodes that could not take the caller
+   * @param tries how many nodes have already redirected this caller because they could not accept the call
    */
   answer(input: CallWebhookInput, publicBase: string, tries?: number): Promise<string>;
-  /** Places a call. */
+  /** Places an outbound call. */
   place(request: PlaceCallRequest, publicBase: string): Promise<PlacedCall>;
-  /** Takes a call's socket: the token is used up. */
+  /** Claims a call for its media socket. The token is used up. */
   connect(callId: string, token: string): Session | Promise<Session>;
   /**
-   * Answers Twilio, which asks what comes after a stream, with TwiML.
-   * @param tries how often Twilio was told to ask again
+   * Answers Twilio's request for TwiML after a media stream has ended.
+   * @param tries how many times Twilio has already been asked to retry
    */
   continueCall(input: CallWebhookInput, publicBase: string, tries: number): string | Promise<string>;
   /**
-   * Notes what Twilio tells of a call.
-   * @param callId of a call that we placed: its callback may come before Twilio's answer to us
+   * Handles a Twilio callback about a call.
+   * @param callId set for calls we placed, because a callback may arrive before Twilio's response to our
+   *   request
    */
   handleCallback(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): unknown;
-  /** Calls that have not ended. */
+  /** Lists all calls that have not ended. */
   list(): CallView[] | Promise<CallView[]>;
   /** @throws GatewayError `GW_CALL_UNKNOWN` (404) */
   inspect(callId: string): CallView | Promise<CallView>;

@@ -5,17 +5,17 @@ import type { Admission, PhoneCall } from './decision.js';
 import type { HistoryEntry } from './history.js';
 import type { Session } from './session.js';
 
-/** A call as `/v1/calls` shows it: plain JSON, also on its way between nodes. */
+/** A call as `/v1/calls` shows it. Plain JSON, so that nodes can exchange it. */
 export interface CallView {
   readonly callId: string;
   readonly callSid: string | undefined;
   readonly direction: string | undefined;
   readonly from: string | undefined;
   readonly to: string | undefined;
-  /** `detached`: between two nodes, Twilio is about to ask where it goes on. */
+  /** `detached`: between two nodes, waiting for Twilio's continuation request. */
   readonly state: CallState | 'detached';
   readonly status?: string | undefined;
-  /** Who or what answered a call that we placed, where that was asked. */
+  /** Who or what answered an outbound call, if machine detection was requested. */
   readonly answeredBy?: string | undefined;
   /** ISO 8601, UTC. */
   readonly startedAt: string;
@@ -23,16 +23,16 @@ export interface CallView {
   readonly endCause?: EndCause | undefined;
   readonly durationSeconds: number | null;
   readonly streamSid?: string | undefined;
-  /** Its place in the bridge, once that is decided. */
+  /** Its room in the bridge, once decided. */
   readonly room?: string | undefined;
   readonly held?: boolean | undefined;
-  /** Who is silenced. */
+  /** Which side is muted. */
   readonly muted?: Admission['mute'];
   readonly playedMs?: number;
   readonly leadMs?: number;
   readonly traffic?: TrafficCounts;
   readonly latency?: LatencySummaries;
-  /** What Twilio told of it, in order. */
+  /** Twilio's callbacks about this call, in order. */
   readonly history?: readonly HistoryEntry[];
 }
 
@@ -66,7 +66,7 @@ export function viewOf(
   };
 }
 
-/** Where it is and who hears whom, of a call that is in the bridge. */
+/** Room, hold and mute of a bridged call. */
 function placeOf(
   session: Pick<Session, 'decision' | 'room'> | undefined,
 ): Pick<CallView, 'room' | 'held' | 'muted'> {

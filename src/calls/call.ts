@@ -5,63 +5,65 @@ import { CallHistory } from './history.js';
 import { createToken } from './token.js';
 
 /**
- * Where a call is in its life. It only ever moves down this list:
+ * The state of a call. It only moves down this list:
  * - `ringing`: known from a webhook or placed by us; no socket yet
- * - `connecting`: its token was used, the socket is open, `start` has not come
+ * - `connecting`: the token is used and the socket is open, but `start` has not arrived
  * - `live`: audio flows
- * - `ended`: everything of it is freed
+ * - `ended`: all its resources are freed
  */
 export type CallState = 'ringing' | 'connecting' | 'live' | 'ended';
 
-/** Why a call ended; the first reason wins. */
+/** Why a call ended. The first cause wins. */
 export type EndCause =
-  | 'stop' // Twilio said stop: the caller hung up
-  | 'socket-closed' // the socket went away without a stop
-  | 'status' // a status callback said completed, busy, failed, no-answer or canceled
+  | 'stop' // Twilio sent stop: the caller hung up
+  | 'socket-closed' // the socket closed without a stop
+  | 'status' // a status callback reported completed, busy, failed, no-answer or canceled
   | 'bridge' // the other side ended it
-  | 'transferred' // the caller was connected with another number
-  | 'hangup' // somebody ended it through the control API or the library
-  | 'refused' // prepareCall turned it away
-  | 'expired' // no socket came within the token's life
+  | 'transferred' // the caller was transferred to another number
+  | 'hangup' // the control API or the library hung up
+  | 'refused' // prepareCall refused it
+  | 'expired' // no socket connected before the token expired
   | 'protocol' // the peer broke the protocol
-  | 'silent' // nothing came from Twilio any more
+  | 'silent' // Twilio stopped sending messages
   | 'failed' // placing or preparing it failed
-  | 'drain' // the gateway shuts down
-  | 'handed-over' // another node of the fleet goes on with it
-  | 'moved' // its socket came to another node of the fleet
-  | 'internal'; // a fault of ours
+  | 'drain' // the gateway is shutting down
+  | 'handed-over' // another node of the fleet took over
+  | 'moved' // its socket connected to another node of the fleet
+  | 'internal'; // an internal error
 
-/** Work that begins with the call; the signal is aborted when the call ends before it is done. */
+/** Work that starts with the call. The signal aborts if the call ends first. */
 export type PrepareCall<T> = (call: TwilioCall<T>, signal: AbortSignal) => Promise<T> | T;
 
 export interface CallOptions<T> {
-  /** Begins at once and in the background; its result is had by {@link TwilioCall.awaitPrepare}. */
+  /** Starts immediately in the background; {@link TwilioCall.awaitPrepare} returns its result. */
   readonly prepare?: PrepareCall<T>;
-  /** Milliseconds until the token can no longer be used. */
+  /** Lifetime of the token in milliseconds. */
   readonly timeToLiveMs: number;
   readonly clock: Clock;
-  /** `outbound-api` for calls we place; otherwise what the webhook says. */
+  /** `outbound-api` for calls we place; otherwise the webhook decides. */
   readonly direction?: string;
   readonly from?: string;
   readonly to?: string;
-  /** When it began, where that was not just now. */
+  /** When the call started; default now. */
   readonly startedAt?: Date;
 }
 
 /**
- * One phone call, from webhook (or REST request) to end. It ends exactly once, from whichever side is first,
- * and then runs every finaliser that was registered, so that nothing of the call is left.
+ * One phone call from its webhook (or REST request) to its end. It ends exactly once, whichever side is
+ * first, and then runs every registered finaliser, so that nothing of the call is left behind.
  */
 export class TwilioCall<T = unknown> {
   readonly callId: string;
   readonly webhookData: CallWebhookInput | undefined;
   readonly startedAt: Date;
-  /** What Twilio told of it. */
+  /** Twilio's callbacks about this call. */
   readonly history = new CallHistory();
-  /** Who or what answered, where that was asked: `human`, `machine_start`, `fax`, `unknown`, … */
+  /**
+   * Who or what answered, if machine detection was requested: `human`, `machine_start`, `fax`, `unknown`, …
+   */
   answeredBy: string | undefined;
 
-  // Truly private: whoever prints or logs a call must not print its secret.
+  // Truly private, so that printing or logging a call never reveals its secret.
   readonly #token = createToken();
   #callSid: string | undefined;
   #endedAt: Date | undefined;
@@ -70,7 +72,9 @@ export class TwilioCall<T = unknown> {
   private readonly clock: Clock;
   private readonly begunAt: number;
   private lastedMs: number | undefined;
-  /** As {@link Clock.runningMs} counts: a socket that came while this process stood still is not late. */
+  /**
+   * Measured in {@link Clock.runningMs}: a socket is not late if this process was stalled when it arrived.
+   */
   private expiresAt: number;
   private readonly preparing: AbortController | undefined;
   private readonly prepared: Promise<T> | undefined;
@@ -92,7 +96,7 @@ export class TwilioCall<T = unknown> {
       const preparing = new AbortController();
       this.preparing = preparing;
       this.prepared = Promise.resolve().then(() => prepare(this, preparing.signal));
-      // Whoever awaits it gets the error; a call that nobody awaits must not end the process.
+      // Callers of awaitPrepare get the error; without one, it must not crash the process.
       this.prepared.catch(() => {});
     }
   }
@@ -101,7 +105,7 @@ export class TwilioCall<T = unknown> {
   get token(): string {
     return this.#token;
   }
-  /** Twilio's id; of an outbound call known once Twilio has answered the request. */
+  /** Twilio's call id. For an outbound call, known once Twilio has answered our request. */
   get callSid(): string | undefined {
     return this.#callSid;
   }
@@ -123,7 +127,7 @@ export class TwilioCall<T = unknown> {
   get direction(): string | undefined {
     return this.webhookData?.direction ?? this.placed.direction;
   }
-  /** The latest status by Twilio's own order, also of callbacks that arrived out of order. */
+  /** The latest status by Twilio's sequence number, even if callbacks arrived out of order. */
   get callStatus(): string | undefined {
     return this.latestStatus?.status ?? this.webhookData?.callStatus;
   }
@@ -145,7 +149,7 @@ export class TwilioCall<T = unknown> {
   get accountSid(): string | undefined {
     return this.webhookData?.accountSid || undefined;
   }
-  /** Seconds from first to last; `null` while the call is not ended. */
+  /** Duration in seconds; `null` until the call has ended. */
   get durationSeconds(): number | null {
     return this.lastedMs === undefined ? null : this.lastedMs / 1000;
   }
@@ -153,22 +157,22 @@ export class TwilioCall<T = unknown> {
     return this.current === 'ringing' && this.clock.runningMs() >= this.expiresAt;
   }
 
-  /** Milliseconds since the token's life was over; negative while it lasts. */
+  /** Milliseconds since the token expired; negative while it is valid. */
   get overdueMs(): number {
     return this.clock.runningMs() - this.expiresAt;
   }
 
-  /** Lengthens the token's life: its socket is not due yet. */
+  /** Extends the token's lifetime, because its socket is not due yet. */
   extend(ms: number): void {
     this.expiresAt += ms;
   }
 
-  /** The token, or another one in its place, is good for so many milliseconds from now at least. */
+  /** Keeps the token, or its replacement, valid for at least `ms` milliseconds from now. */
   keepRinging(ms: number): void {
     this.expiresAt = Math.max(this.expiresAt, this.clock.runningMs() + ms);
   }
 
-  /** The result of `prepare`, or its error; `undefined` where there is none. May be awaited many times. */
+  /** The result of `prepare`, or its error; `undefined` without `prepare`. May be awaited many times. */
   async awaitPrepare(): Promise<T | undefined> {
     return this.prepared;
   }
@@ -179,53 +183,47 @@ export class TwilioCall<T = unknown> {
    */
   connect(): void {
     if (this.current === 'connecting' || this.current === 'live') {
-      throw new GatewayError(
-        'GW_TOKEN_USED',
-        `Expected an unused token for call ${this.callId} but received one used before`,
-      );
+      throw new GatewayError('GW_TOKEN_USED', `The token of call ${this.callId} has already been used`);
     }
     if (this.current === 'ended' || this.isExpired) {
-      throw new GatewayError(
-        'GW_TOKEN_EXPIRED',
-        `Expected a token within its life for call ${this.callId} but received an expired one`,
-      );
+      throw new GatewayError('GW_TOKEN_EXPIRED', `The token of call ${this.callId} has expired`);
     }
     this.current = 'connecting';
   }
 
-  /** Twilio's `start` has come; audio flows from here. */
+  /** Twilio's `start` has arrived; audio flows from here on. */
   goLive(): void {
     if (this.current === 'connecting') this.current = 'live';
   }
 
-  /** Notes Twilio's id. The registry's `bindSid` does, and makes the call findable by it. */
+  /** Sets Twilio's call id. Use the registry's `bindSid`, which also indexes the call by it. */
   noteSid(callSid: string): void {
     this.#callSid = callSid;
   }
 
-  /** Notes a status callback; an older one than already noted changes nothing. */
+  /** Records a status callback; ignores one older than the latest. */
   noteStatus(status: string, sequence = 0): void {
     if (this.latestStatus === undefined || sequence >= this.latestStatus.sequence) {
       this.latestStatus = { status, sequence };
     }
   }
 
-  /** Runs `finaliser` when the call ends; at once if it has ended. */
+  /** Runs `finaliser` when the call ends; immediately if it already has. */
   onEnd(finaliser: (cause: EndCause) => void): void {
     if (this.#endCause !== undefined) finaliser(this.#endCause);
     else this.finalisers.push(finaliser);
   }
 
-  /** Ends the call. Every call after the first changes nothing. */
+  /** Ends the call. Has no effect after the first time. */
   end(cause: EndCause = 'hangup'): void {
     if (this.#endCause !== undefined) return;
     this.#endCause = cause;
     this.#endedAt = this.clock.date();
-    // Not the difference of the dates: a wall clock may be set while somebody talks.
+    // Not the difference of the dates: the wall clock may be adjusted during a call.
     this.lastedMs = this.clock.now() - this.begunAt;
     this.current = 'ended';
     this.preparing?.abort();
-    // Last registered, first freed; one that fails must not keep the others from running.
+    // Last registered, first run. One that throws must not stop the others.
     const errors: unknown[] = [];
     for (const finaliser of this.finalisers.splice(0).reverse()) {
       try {

@@ -5,11 +5,11 @@ import type { CallDecision, PhoneCall } from './decision.js';
 import type { HistoryEntry } from './history.js';
 import type { TwilioCallRegistry } from './registry.js';
 
-/** What Twilio tells of a call: how it is doing, how its stream is, who or what answered it. */
+/** Kind of Twilio callback: call status, stream status, or answering machine detection. */
 export type CallbackKind = 'status' | 'stream-status' | 'amd';
 export const CALLBACK_KINDS: readonly CallbackKind[] = ['status', 'stream-status', 'amd'];
 
-/** Takes what Twilio tells of the calls of one gateway. */
+/** Handles Twilio's callbacks for the calls of one gateway. */
 export class Callbacks {
   constructor(
     private readonly registry: TwilioCallRegistry<CallDecision | undefined>,
@@ -19,9 +19,10 @@ export class Callbacks {
   ) {}
 
   /**
-   * Notes a callback. A final status ends the call, or frees one that was never answered.
-   * @param callId of a call that we placed: Twilio may be faster with its callback than with its answer to us
-   * @returns whether the call is known here
+   * Handles a callback. A final status ends the call, or frees one that was never answered.
+   * @param callId set for calls we placed, because a callback may arrive before Twilio's response to our
+   *   request
+   * @returns whether this gateway knows the call
    */
   handle(kind: CallbackKind, input: CallWebhookInput, callId: string | undefined): boolean {
     const call =
@@ -63,12 +64,12 @@ export class Callbacks {
     this.onAnsweredBy(call, answeredBy, Number.isFinite(afterMs) ? afterMs : undefined);
   }
 
-  /** The only place where Twilio tells of a failed handshake. */
+  /** Twilio reports a failed handshake nowhere else. */
   private logStream(input: CallWebhookInput, callId: string | undefined): void {
     const event = input.get('StreamEvent');
     const error = input.get('StreamError');
     if (error === undefined) this.log.debug({ callId, event }, 'stream status');
-    else this.log.warn({ callId, event, error }, 'Twilio could not stream');
+    else this.log.warn({ callId, event, error }, 'Twilio failed to stream');
   }
 }
 

@@ -4,17 +4,17 @@ import { createVerbsTwiml } from '../twilio/verbs.js';
 import type { EndCause } from './call.js';
 import type { CallDecision } from './decision.js';
 
-/** Twilio comes back as soon as a stream is closed; this is generous. */
+/** Twilio asks as soon as a stream closes; this is generous. */
 const KEPT_MS = 60_000;
 
 /**
- * What Twilio is told to do with a caller whose stream is over, when it comes back to ask: kept by call for a while,
- * for by then the call has ended here.
+ * The TwiML for callers whose media stream has ended. It is kept for a while because the call has already
+ * ended here when Twilio asks.
  */
 export class Continuations {
   private readonly verbs = new Map<string, { readonly twiml: string; readonly until: number }>();
 
-  /** @param capacity most calls to remember; the oldest make room */
+  /** @param capacity maximum entries; the oldest are evicted */
   constructor(
     private readonly capacity: number,
     private readonly clock: Clock,
@@ -30,25 +30,25 @@ export class Continuations {
     this.verbs.set(callSid, { twiml, until: now + KEPT_MS });
   }
 
-  /** What was said to do, if anything was. */
+  /** The TwiML set for this call, if any. */
   find(callSid: string): string | undefined {
     const next = this.verbs.get(callSid);
     return next === undefined || next.until < this.clock.runningMs() ? undefined : next.twiml;
   }
 
-  /** What was said to do, the same for a question that Twilio repeats; a call of which nothing was said is hung up. */
+  /** Like {@link find}, but hangs up if no TwiML was set. Repeated requests get the same answer. */
   twimlFor(callSid: string): string {
     return this.find(callSid) ?? createHangupTwiml();
   }
 }
 
-/** After these the caller is still there and nobody said what comes next. */
+/** After these causes the caller is still on the line and nothing else decides what comes next. */
 const STILL_THERE: ReadonlySet<EndCause> = new Set(['bridge', 'drain', 'internal']);
 
-/** TwiML of what was decided to come after the stream, where it comes by asking: `undefined` where nothing does. */
+/** TwiML of the decision's `after` verbs, if they apply after this end cause. */
 export function continuationTwiml(decision: CallDecision | undefined, cause: EndCause): string | undefined {
   if (decision === undefined || 'refuse' in decision || decision.after === undefined) return undefined;
-  // A stream of the user's own code is over when that code closes it.
+  // Your own code ends its stream by closing it.
   const isOver = STILL_THERE.has(cause) || (cause === 'hangup' && decision.bridge === false);
   return isOver ? createVerbsTwiml(decision.after) : undefined;
 }

@@ -5,13 +5,13 @@ import { CallVerbs } from '../twilio/verbs.js';
 import { isXmlText } from '../twilio/xml-text.js';
 import type { Admission, CallDecision } from './decision.js';
 
-/** Stream's limits for both parts of a call's name. */
+/** Stream's limits for call type and id. */
 const part = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 of A-Z a-z 0-9 _ -');
 const name = z.string().min(1).max(256);
 const spoken = z.string().min(1).max(4096).refine(isXmlText, 'characters that XML cannot carry');
 const language = z.string().min(1).max(64).refine(isXmlText, 'characters that XML cannot carry');
 
-/** Of the TwiML so much is left to the gateway's own addresses. */
+/** TwiML bytes reserved for the gateway's own URLs. */
 const ADDRESS_BYTES = 4 * 1024;
 const MOST_TWIML_BYTES = MAX_TWIML_BYTES - ADDRESS_BYTES;
 
@@ -48,8 +48,8 @@ const Admitted = z
   });
 
 /**
- * What a hook or a router decided, if it can be acted on; nothing stands for the defaults.
- * @throws TypeError for anything else, naming every mistake: better no call than one in the wrong place
+ * Checks the decision of a hook or router; `undefined` means the defaults.
+ * @throws TypeError naming every mistake: no call is better than one in the wrong room
  */
 export function checkDecision(decision: unknown): CallDecision {
   if (decision === undefined || decision === null) return {};
@@ -63,7 +63,7 @@ export function checkDecision(decision: unknown): CallDecision {
   );
 }
 
-/** What is wrong with a decision, each mistake with its place in it; nothing where it can be acted on. */
+/** Lists what is wrong with a decision, each mistake with its path; empty if it is valid. */
 export function decisionMistakes(
   decision: unknown,
 ): readonly { readonly path: readonly PropertyKey[]; readonly message: string }[] {
@@ -82,7 +82,7 @@ function schemaOf(decision: unknown): typeof Refused | typeof Admitted {
   return typeof decision === 'object' && decision !== null && 'refuse' in decision ? Refused : Admitted;
 }
 
-/** What a decision's own words come to, escaped as Twilio gets them. */
+/** Bytes that the decision's own parts take in TwiML, after escaping. */
 function twimlBytes({ parameters, before, after }: Admission): number {
   if (parameters === undefined && before === undefined && after === undefined) return 0;
   const words = { parameters: parameters ?? {}, before: before ?? [], after: after ?? [] };
@@ -93,19 +93,19 @@ function undecided(received: string): TypeError {
   return new TypeError(`Expected a decision for the call but received ${received}`);
 }
 
-/** The same decision, but for another place. */
+/** Copies a decision with another room. */
 export function inPlace(decision: Admission, place: Pick<Admission, 'room' | 'streamCall'>): Admission {
   const { room: _, streamCall: __, ...others } = decision;
   return { ...others, ...place };
 }
 
-/** The same decision, but for the room; a refusal stays one. */
+/** Applies a room to a decision; a refusal stays a refusal. */
 export function inRoom(decision: CallDecision | undefined, room: string): CallDecision {
   const { streamCall: _, ...others } = checkDecision(decision) as Admission;
   return 'refuse' in others ? (others as CallDecision) : { ...others, room };
 }
 
-/** The room that was decided on, if one was. */
+/** The decided room, if any. */
 export function roomOf({ room, streamCall }: Admission): string | undefined {
   return room ?? (streamCall && `${streamCall.type ?? 'default'}:${streamCall.id}`);
 }

@@ -3,44 +3,47 @@ import type { Refusal } from '../twilio/twiml.js';
 import type { CallVerb } from '../twilio/verbs.js';
 import type { TwilioCall } from './call.js';
 
-/** Where a call goes and as whom, or that it is turned away and how. Plain data: other nodes may get it, as JSON. */
+/**
+ * Where a call goes and as which user, or how it is refused. Plain JSON, since other nodes may receive it.
+ */
 export type CallDecision = Admission | { readonly refuse: Refusal };
 
-/** A call that is taken. */
+/** An accepted call. */
 export interface Admission {
-  /**
-   * False where the call's stream is left to your own code: nothing else listens or plays. True by default.
-   */
+  /** False leaves the media stream to your own code: nothing else listens or plays. Default true. */
   readonly bridge?: boolean;
-  /** Calls with the same room meet; by default each has a room of its own. */
+  /** Calls with the same room meet. By default each call has its own room. */
   readonly room?: string;
-  /** In place of a room: which Stream call, by its type (default `default`) and id. */
+  /** A Stream call instead of a room: its type (default `default`) and id. */
   readonly streamCall?: { readonly type?: string; readonly id: string };
-  /** As whom. Without an id the phone keeps the one it has by default, and what is said here is added to it. */
+  /** The user to join as. Without an id, these fields are added to the phone's default user. */
   readonly user?: Partial<BridgeUser>;
   /**
-   * Come back from Twilio as `start.customParameters`; name and value together under 500 characters. As TwiML they may
-   * take 60 KiB together with `before` and `after`.
+   * Returned by Twilio in `start.customParameters`. Each name plus value must be under 500 characters. As
+   * TwiML, parameters, `before` and `after` together may take 60 KiB.
    */
   readonly parameters?: Readonly<Record<string, string>>;
-  /** What Twilio does with the caller before the stream begins, once. */
+  /** Verbs that Twilio executes once before the stream starts. */
   readonly before?: readonly CallVerb[];
-  /** What Twilio does with a caller who is still there when the other side is over. */
+  /** Verbs that Twilio executes if the caller is still on the line when the other side ends. */
   readonly after?: readonly CallVerb[];
-  /** Whether the router is told of every key the caller presses. */
+  /** Whether to send every key the caller presses to the router. */
   readonly dtmf?: boolean;
-  /** Whether the call is on hold from its beginning, perhaps with music of `PLAY_DIR`. */
+  /** Whether the call starts on hold, optionally with music from `PLAY_DIR`. */
   readonly hold?: boolean | { readonly file: string };
-  /** Who is silenced from its beginning: the `caller` for the other side, the `room` for the caller, or `both`. */
+  /**
+   * Who starts muted: `caller` (the room cannot hear the caller), `room` (the caller cannot hear the room),
+   * or `both`.
+   */
   readonly mute?: 'caller' | 'room' | 'both';
 }
 
-/** A call of this gateway; what its hook decided is had by `awaitPrepare`. */
+/** A call of this gateway; `awaitPrepare` returns the hook's decision. */
 export type PhoneCall = TwilioCall<CallDecision | undefined>;
 
 /**
- * The user's hook: asked once for every call, inbound at its webhook and outbound before it is placed.
- * Nothing returned means the defaults. An error, or ten seconds without an answer, turns the call away as busy.
+ * Your hook, called once per call: inbound at its webhook, outbound before it is placed. Returning nothing
+ * means the defaults. If it throws or takes longer than ten seconds, the call is refused as busy.
  */
 export type PrepareCallHook = (
   call: PhoneCall,

@@ -4,25 +4,25 @@ import { GatewayError } from '../errors.js';
 const NOTHING = { playedMs: 0, discardedMs: 0 } as const;
 
 /**
- * A phone as one leg of it has it. A call that goes to another room has two legs for a moment: only one of them is heard,
- * and has a say in how the call goes on.
+ * The phone as one bridge leg sees it. A call that moves to another room briefly has two legs; only the
+ * current one is heard and may control the call.
  */
 export class LegLine implements PhoneLine {
   private isCurrent = false;
   private hasLeft = false;
-  /** What it said before it was the call's leg. */
+  /** An end reported before this leg became current. */
   private deferred: (() => void) | undefined;
 
   constructor(private readonly phone: PhoneLine) {}
 
-  /** Its leg is the call's from here on. */
+  /** Makes this leg the call's current one. */
   activate(): void {
     this.isCurrent = true;
     this.deferred?.();
     this.deferred = undefined;
   }
 
-  /** Another leg is the call's from here on. */
+  /** Another leg has become the current one. */
   retire(): void {
     this.isCurrent = false;
     this.hasLeft = true;
@@ -69,7 +69,7 @@ export class LegLine implements PhoneLine {
 
   private requireCurrent(what: string): void {
     if (this.isCurrent) return;
-    const message = `Expected a leg that is the call's for ${what} but received one that is not`;
+    const message = `Cannot ${what}: another bridge leg carries this call`;
     throw new GatewayError('GW_STREAM_CLOSED', message);
   }
 }

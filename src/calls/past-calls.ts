@@ -3,26 +3,29 @@ import { counter, type Metric } from '../telemetry/metric.js';
 import type { CallWebhookInput } from '../twilio/webhook.js';
 
 const KEPT_MS = 3_600_000;
-/** Some ten megabytes at most. */
+/** About ten megabytes at most. */
 const CAPACITY = 50_000;
 
 interface PastCall {
   readonly until: number;
-  /** Whether Twilio said that the call is over: a caller whose stream has ended may be on the phone still. */
+  /**
+   * Whether Twilio reported the call as completed. The caller may still be on the phone after the stream has
+   * ended.
+   */
   readonly isOver: boolean;
   replays: number;
 }
 
 /**
- * Calls that have ended, by Twilio's id, for an hour: whoever has got hold of a signed webhook may send it again, and it
- * must not make a call of one that is over.
+ * Calls that ended within the last hour, by CallSid. A captured signed webhook could be replayed; it must not
+ * start an ended call again.
  */
 export class PastCalls {
   readonly metrics: readonly Metric[];
   private readonly calls = new Map<string, PastCall>();
   private replayed = 0;
 
-  /** @param capacity most calls to remember; the oldest are forgotten */
+  /** @param capacity maximum entries; the oldest are evicted */
   constructor(
     private readonly clock: Clock,
     private readonly capacity = CAPACITY,
@@ -30,13 +33,13 @@ export class PastCalls {
     this.metrics = [
       counter(
         'webhooks_replayed_total',
-        'Signed webhooks of calls that had ended, sent again',
+        'Signed webhooks replayed after their call had ended',
         () => this.replayed,
       ),
     ];
   }
 
-  /** @param isOver whether Twilio said so */
+  /** @param isOver whether Twilio reported the call as completed */
   add(callSid: string, isOver: boolean): void {
     const now = this.clock.now();
     const before = this.calls.get(callSid);
@@ -50,8 +53,8 @@ export class PastCalls {
   }
 
   /**
-   * Which replay of a call's webhook this is, from 1, and counts it; 0 where it is none. What has once been answered never
-   * rings again; but TwiML may send a caller here anew when a stream is over.
+   * Counts and returns how many times an ended call's webhook was replayed, from 1; 0 if it is no replay. An
+   * answered call never rings again, but TwiML may send a caller back here after a stream.
    */
   replayOf({ callSid, callStatus }: CallWebhookInput): number {
     const past = this.calls.get(callSid);

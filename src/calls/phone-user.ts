@@ -3,8 +3,8 @@ import { maskNumber } from '../telemetry/log.js';
 import type { PhoneCall } from './decision.js';
 
 /**
- * As whom a phone appears in a bridge, where the hook does not say: an id of its own that tells nothing of the number,
- * and what the webhook said that is no secret. Everybody in the call may read it.
+ * The default bridge user of a phone: an opaque id that does not reveal the number, plus what the webhook
+ * says that is not secret. Everybody in the call can read it.
  */
 export function phoneUser(call: PhoneCall): BridgeUser {
   const { callId, callSid, direction, webhookData } = call;
@@ -27,9 +27,9 @@ export function phoneUser(call: PhoneCall): BridgeUser {
   };
 }
 
-/** As whom a phone appears: as was decided, all of it or added to the default. */
+/** The bridge user of a phone: as decided, completely or merged into the default. */
 export function userOf(call: PhoneCall, decided: Partial<BridgeUser> = {}): BridgeUser {
   const { id } = decided;
-  // A user with an id of its own is known elsewhere: nothing of the phone's is written over it.
+  // A user with their own id exists elsewhere: do not overwrite their profile with the phone's.
   return id === undefined ? { ...phoneUser(call), ...decided, id: phoneUser(call).id } : { ...decided, id };
 }

@@ -14,27 +14,31 @@ export const PlaceCall = z
     ringTimeoutSeconds: z.int().min(1).max(600).optional(),
     ...outboundOptions,
   })
-  // Twilio takes both and then detects nothing.
+  // Twilio accepts both and then detects nothing.
   .refine(({ sendDigits, machineDetection }) => sendDigits === undefined || machineDetection === undefined, {
     path: ['sendDigits'],
-    message: 'beside machineDetection',
-  });
+    message: 'not together with machineDetection',
+  })
+  .meta({ title: 'PlaceCall' });
 
-/** A call to place. */
+/** A call that Twilio is ringing. */
+export const PlacedCall = z.object({ callId: z.string(), callSid: z.string() }).meta({ title: 'PlacedCall' });
+
+/** An outbound call to place. */
 export interface PlaceCallRequest extends OutboundOptions {
   /** E.164, `client:name` or `sip:…`. */
   readonly to: string;
-  /** Caller id; `TWILIO_FROM` by default. */
+  /** Caller id; default `TWILIO_FROM`. */
   readonly from?: string;
-  /** 1…64 of `A–Z a–z 0–9 _ -`; a random one by default. */
+  /** 1 to 64 characters of `A–Z a–z 0–9 _ -`; random by default. */
   readonly callId?: string;
-  /** Room to join; goes before what the hook decides. */
+  /** Room to join; overrides the hook's decision. */
   readonly room?: string;
-  /** Seconds to let it ring, 1…600; default 60. */
+  /** How long to ring, in seconds, 1 to 600; default 60. */
   readonly ringTimeoutSeconds?: number;
 }
 
-/** @throws GatewayError `GW_BAD_REQUEST` (400), naming every mistake */
+/** @throws GatewayError `GW_BAD_REQUEST` (400) naming every mistake */
 export function checkPlaceCall(request: unknown): PlaceCallRequest {
   const result = PlaceCall.safeParse(request);
   if (!result.success) {
@@ -43,6 +47,6 @@ export function checkPlaceCall(request: unknown): PlaceCallRequest {
       `Expected a call to place but received ${mistakesOf(result.error)}`,
     );
   }
-  // Optional fields are absent, not undefined: zod's output type does not say so.
+  // Optional fields are absent, not undefined; zod's output type does not express that.
   return result.data as PlaceCallRequest;
 }

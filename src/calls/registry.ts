@@ -5,21 +5,21 @@ import { type CallOptions, TwilioCall } from './call.js';
 import { sameToken } from './token.js';
 
 export interface RegistryOptions {
-  /** Life of a token in milliseconds; default 60,000. */
+  /** Lifetime of a token in milliseconds; default 60,000. */
   readonly timeToLiveMs?: number;
-  /** Tells the life of tokens; default {@link systemClock}. */
+  /** Measures token lifetimes; default {@link systemClock}. */
   readonly clock?: Clock;
 }
 
 export type CreateCallOptions<T> = Partial<Omit<CallOptions<T>, 'clock'>>;
 
 const CALL_ID = /^[A-Za-z0-9_-]{1,64}$/;
-/** Life of a token, in milliseconds. */
+/** Default lifetime of a token in milliseconds. */
 export const DEFAULT_TIME_TO_LIVE_MS = 60_000;
 
 /**
- * The calls of one gateway, in memory. Calls that never connect are ended when their token expires and
- * forgotten after as long again, so that a late socket learns that it is late (410) and not unknown (404).
+ * The calls of one gateway, in memory. A call that never connects ends when its token expires and is
+ * forgotten after the same time again, so that a late socket gets 410 (expired) rather than 404 (unknown).
  */
 export class TwilioCallRegistry<T = unknown> {
   private readonly calls = new Map<string, TwilioCall<T>>();
@@ -36,24 +36,22 @@ export class TwilioCallRegistry<T = unknown> {
 
   /**
    * Registers a call and starts its `prepare` in the background.
-   * @param callId 1…64 of `A–Z a–z 0–9 _ -`: it stands in a URL
-   * @throws TypeError for another callId, GatewayError `GW_CALL_EXISTS` (409) for one that is taken
+   * @param callId 1 to 64 characters of `A–Z a–z 0–9 _ -`, because it is part of a URL
+   * @throws TypeError for an invalid callId, GatewayError `GW_CALL_EXISTS` (409) for one already in use
    */
   create(callId: string, webhookData?: CallWebhookInput, options: CreateCallOptions<T> = {}): TwilioCall<T> {
     if (typeof callId !== 'string' || !CALL_ID.test(callId)) {
       throw expected('1 to 64 letters, digits, "_" or "-"', 'callId', callId);
     }
     if (this.calls.has(callId)) {
-      throw new GatewayError(
-        'GW_CALL_EXISTS',
-        `Expected a new id for the call but received ${callId}, which is taken`,
-      );
+      throw new GatewayError('GW_CALL_EXISTS', `Call id ${callId} is already in use`);
     }
     const timeToLiveMs = options.timeToLiveMs ?? this.timeToLiveMs;
     const call = new TwilioCall<T>(callId, webhookData, { ...options, timeToLiveMs, clock: this.clock });
     this.calls.set(callId, call);
     if (call.callSid !== undefined) this.bySid.set(call.callSid, call);
-    // What expired or was refused keeps its place until the sweep, so that a late socket or a repeat is told so.
+    // Expired and refused calls stay until the sweep, so that a late socket or a repeated webhook gets the
+    // right error.
     call.onEnd((cause) => {
       if (cause !== 'expired' && cause !== 'refused') this.forget(call);
     });
@@ -61,7 +59,7 @@ export class TwilioCallRegistry<T = unknown> {
     return call;
   }
 
-  /** Registers a call that another node knew under this id; what is left of one that has ended makes room. */
+  /** Registers a call that another node has handed over; replaces an ended call of the same id. */
   adopt(
     callId: string,
     webhookData: CallWebhookInput | undefined,
@@ -72,7 +70,7 @@ export class TwilioCallRegistry<T = unknown> {
     return this.create(callId, webhookData, options);
   }
 
-  /** Makes a call findable by Twilio's id, once that is known. */
+  /** Indexes a call by Twilio's CallSid, once known. */
   bindSid(call: TwilioCall<T>, callSid: string): void {
     if (call.callSid !== undefined && this.bySid.get(call.callSid) === call) this.bySid.delete(call.callSid);
     call.noteSid(callSid);
@@ -100,7 +98,7 @@ export class TwilioCallRegistry<T = unknown> {
   }
 
   /**
-   * The call of that id, if the token is its own. Does not use the token up: {@link claim} does.
+   * Returns the call if the token is its own. Does not use up the token; {@link claim} does.
    * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_TOKEN_INVALID` (401)
    */
   validate(callId: string, token: string): TwilioCall<T> {
@@ -115,7 +113,7 @@ export class TwilioCallRegistry<T = unknown> {
   }
 
   /**
-   * As {@link validate}, and uses the token up.
+   * Like {@link validate}, but uses up the token.
    * @throws GatewayError also `GW_TOKEN_USED` (409), `GW_TOKEN_EXPIRED` (410)
    */
   claim(callId: string, token: string): TwilioCall<T> {
@@ -124,7 +122,7 @@ export class TwilioCallRegistry<T = unknown> {
     return call;
   }
 
-  /** Ends a call and forgets it. */
+  /** Ends a call and removes it. */
   remove(callId: string): TwilioCall<T> | undefined {
     const call = this.calls.get(callId);
     if (call === undefined) return undefined;
@@ -138,7 +136,7 @@ export class TwilioCallRegistry<T = unknown> {
     return [...this.calls.values()].filter((call) => call.state !== 'ended');
   }
 
-  /** Entries, including those of calls that never connected and are soon forgotten. */
+  /** Number of entries, including calls that never connected and are about to be forgotten. */
   get size(): number {
     return this.calls.size;
   }
@@ -158,7 +156,7 @@ export class TwilioCallRegistry<T = unknown> {
     if (call.callSid !== undefined && this.bySid.get(call.callSid) === call) this.bySid.delete(call.callSid);
   }
 
-  /** One timer for all calls, only while there are any; it does not keep the process alive. */
+  /** One timer for all calls, running only while there are any; it does not keep the process alive. */
   private sweepSoon(): void {
     if (this.sweeper !== undefined) return;
     const interval = Math.min(1_000, Math.max(25, this.timeToLiveMs / 4));

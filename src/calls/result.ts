@@ -1,12 +1,12 @@
 import type { EndCause } from './call.js';
 
 /**
- * Whose doing the end of a call was:
+ * Outcome of a call by responsibility:
  * - `success`: it was answered and somebody ended it
- * - `client`: the caller, the callee or whoever asked for the call made nothing of it
- * - `server`: a fault of ours
- * - `upstream`: a fault of whom we depend on, i.e. the bridge or Twilio
- * - `indeterminate`: the way to Twilio broke, so nobody knows
+ * - `client`: the caller, the callee or the API client ended or refused it before it was answered
+ * - `server`: our own fault
+ * - `upstream`: a fault of the bridge or of Twilio
+ * - `indeterminate`: the connection to Twilio broke, so nobody knows
  */
 export type CallResult = 'success' | 'client' | 'server' | 'upstream' | 'indeterminate';
 
@@ -26,13 +26,13 @@ const RESULTS: Readonly<Record<EndCause, CallResult>> = {
   'socket-closed': 'indeterminate',
   drain: 'server',
   internal: 'server',
-  // Its part here went well; how the call went is known where it ends.
+  // This node's part succeeded; the node where the call ends reports its outcome.
   'handed-over': 'success',
   moved: 'success',
 };
 
 /** @param wasLive whether audio ever flowed */
 export function resultOf(cause: EndCause, wasLive: boolean): CallResult {
-  // The status callback of a call that was answered may come before its stop.
+  // The final status callback of an answered call may arrive before its stop message.
   return cause === 'status' && wasLive ? 'success' : RESULTS[cause];
 }

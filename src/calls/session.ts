@@ -17,20 +17,20 @@ import { checkDecision, inPlace, roomOf } from './decision-check.js';
 import { LegLine } from './leg-line.js';
 import { userOf } from './phone-user.js';
 
-/** Longest time the hook may take: Twilio waits fifteen seconds for a webhook's answer. */
+/** Maximum time for the hook: Twilio waits 15 seconds for a webhook's answer. */
 const DECISION_TIMEOUT_MS = 10_000;
 
-/** How a WebSocket is closed for each way a call may end. */
+/** WebSocket close code and reason for each end cause. */
 const CLOSE_CODES: Partial<Record<EndCause, [code: number, reason: string]>> = {
   drain: [1001, 'going away'],
-  'handed-over': [1001, 'another node goes on'],
-  silent: [1001, 'nothing came'],
+  'handed-over': [1001, 'call moved to another node'],
+  silent: [1001, 'no messages from Twilio'],
   protocol: [1008, 'protocol violation'],
   failed: [1011, 'internal error'],
   internal: [1011, 'internal error'],
 };
 
-/** Takes the audio of a stream that is left to the user's own code. */
+/** Discards the audio of a stream that is left to the user's own code. */
 const DISCARD: FrameSink = { write() {} };
 
 const END_CAUSES: Record<StreamEnd, EndCause> = {
@@ -40,53 +40,51 @@ const END_CAUSES: Record<StreamEnd, EndCause> = {
   closed: 'hangup',
 };
 
-/** Words for a caller, spoken by Twilio; `language` as in its `<Say>`. */
+/** Words that Twilio speaks to the caller; `language` as in Twilio's `<Say>`. */
 export type Apology = { readonly say: string; readonly language?: string };
 
 export interface SessionOptions {
   readonly bridge: Bridge;
   readonly log: Logger;
-  /** The room of a call whose hook named none. */
+  /** The room of a call whose hook chose none. */
   readonly defaultRoom: (call: PhoneCall) => string;
-  /** Notes what Twilio calls the call, where its stream is the first to tell. */
+  /** Sets Twilio's CallSid when the stream is the first to report it. */
   readonly bindSid: (call: PhoneCall, callSid: string) => void;
-  /** Told when somebody is on the phone. */
+  /** Called when audio starts to flow. */
   readonly onAnswered: (facts: AnsweredFacts) => void;
-  /** Whether another node had the call before. */
+  /** Whether another node handled the call before. */
   readonly isContinued: boolean;
-  /**
-   * Says what Twilio shall do with the caller when the stream is over; `undefined` where Twilio was not told to ask.
-   */
+  /** Sets the TwiML that follows the stream; `undefined` if Twilio has no continuation URL. */
   readonly continueWith: ((call: PhoneCall, twiml: string) => void) | undefined;
-  /** What a caller hears whose bridge failed. */
+  /** What a caller hears if the bridge fails. */
   readonly apology: Apology;
-  /** The only account whose streams are taken; any where absent. */
+  /** The only account whose streams are accepted; any if undefined. */
   readonly accountSid: string | undefined;
   readonly clock: Clock;
   readonly stream: Pick<MediaStreamOptions, 'leadMs' | 'latencies' | 'frameClock'>;
 }
 
 /**
- * One call's parts held together: its entry in the registry, its media stream, its bridge leg. When the call
- * ends, from whichever side, all of them are freed.
+ * Ties together one call's registry entry, media stream and bridge leg. When any side ends the call, all of
+ * them are freed.
  */
 export class Session implements PhoneLine {
   readonly stream: TwilioMediaStream;
-  /** What the hook decided; rejects where it failed. */
+  /** The hook's decision; rejects if the hook failed. */
   readonly decided: Promise<CallDecision>;
-  /** Settled when the bridge has let go of an ended call. */
+  /** Settles when the bridge leg of an ended call is closed. */
   ending: Promise<void> = Promise.resolve();
-  /** Settled when audio goes to the bridge and back, or never will. */
+  /** Settles when audio flows to and from the bridge, or never will. */
   joined: Promise<void> = Promise.resolve();
-  /** As `decided`, once it is. */
+  /** The settled value of `decided`. */
   decision: CallDecision | undefined;
   private leg: BridgeLeg | undefined;
-  /** Of the leg that is heard. */
+  /** Line of the current bridge leg. */
   private line = new LegLine(this);
-  /** Whether Twilio takes the caller elsewhere, once it has said so: until then an end of the stream is not understood. */
+  /** Whether a redirect requested from Twilio succeeds. While pending, the end of the stream is ambiguous. */
   private redirecting: Promise<boolean> | undefined;
   private begun = false;
-  /** Fulfilled when somebody is on the phone, or never will be: then without facts. */
+  /** Resolves when audio flows, or with `undefined` if it never will. */
   private readonly answered: Promise<AnsweredFacts | undefined>;
   private readonly gone = new AbortController();
 
@@ -99,7 +97,7 @@ export class Session implements PhoneLine {
       clock: options.clock,
       checkStart: (start) => this.checkStart(start),
     });
-    // Another node may have had it first.
+    // Another node may have started the call.
     const begunAt =
       options.clock.now() - Math.max(0, options.clock.date().getTime() - call.startedAt.getTime());
     let answer: (facts: AnsweredFacts | undefined) => void = () => {};
@@ -107,7 +105,7 @@ export class Session implements PhoneLine {
       answer = resolve;
     });
     this.stream.on('start', ({ callSid }) => {
-      // A callee may be faster than Twilio's answer to whoever placed the call.
+      // The callee may answer before Twilio responds to our REST request.
       if (call.callSid === undefined) options.bindSid(call, callSid);
       call.goLive();
       const facts: AnsweredFacts = {
@@ -123,7 +121,7 @@ export class Session implements PhoneLine {
     this.stream.on('dtmf', (digit) => this.leg?.dtmf(digit));
     this.stream.on('mark', (echo) => this.leg?.marked?.(echo));
     this.stream.on('fault', (error) => {
-      options.log.error({ callId: call.callId, err: error }, 'the bridge failed on a frame');
+      options.log.error({ callId: call.callId, err: error }, 'the bridge threw on an audio frame');
       call.end('internal');
     });
     this.stream.on('end', (end, reason) => {
@@ -133,7 +131,7 @@ export class Session implements PhoneLine {
     });
     const { gone } = this;
     call.onEnd((cause) => this.stream.close(...(CLOSE_CODES[cause] ?? [1000, ''])));
-    // A finaliser of its own: a bridge that fails to let go must not keep the socket open.
+    // A separate finaliser, so that a bridge leg that fails to close does not keep the socket open.
     call.onEnd(() => {
       gone.abort();
       answer(undefined);
@@ -144,12 +142,12 @@ export class Session implements PhoneLine {
     this.decided = this.decide(gone.signal);
   }
 
-  /** Whether the call waits here for no more than being told where its socket goes. */
+  /** Whether the call is only announced here, waiting to learn which node gets its socket. */
   get isDormant(): boolean {
     return !this.begun;
   }
 
-  /** Joins the bridge: while the phone still rings, where that may be, so that nobody's first word is lost. */
+  /** Joins the bridge, while the phone still rings if possible, so that nobody's first word is lost. */
   begin(): void {
     if (this.begun) return;
     this.begun = true;
@@ -190,20 +188,20 @@ export class Session implements PhoneLine {
     if (!this.isLive || !this.redirectTo(twiml, true)) {
       throw new GatewayError(
         'GW_TRANSFER_IMPOSSIBLE',
-        'Expected a connected call that Twilio comes back for but received another',
+        'This call cannot be transferred: it has no continuation URL',
       );
     }
   }
 
   /**
-   * Leaves the caller to TwiML by closing the stream.
-   * @param whenHeard not before the caller has heard what was said so far
-   * @returns false, with nothing changed, where Twilio was not told to ask what comes next
+   * Hands the caller over to TwiML by closing the stream.
+   * @param whenHeard wait until the caller has heard all audio sent so far
+   * @returns false, with nothing changed, if the call has no continuation URL
    */
   redirectTo(twiml: string, whenHeard = false): boolean {
     const { call, options, decision } = this;
     if (call.callSid === undefined) return false;
-    // A stream of the user's own code may be one that nothing comes after.
+    // A stream of the user's own code may have no continuation.
     if (options.continueWith === undefined || decision === undefined || 'refuse' in decision) return false;
     if (decision.bridge === false) return false;
     options.continueWith(call, twiml);
@@ -213,8 +211,8 @@ export class Session implements PhoneLine {
   }
 
   /**
-   * Leaves the caller to Twilio, where that was asked to take over.
-   * @param asked rejects where Twilio refuses, and the call goes on
+   * Ends the call as transferred once Twilio confirms the redirect.
+   * @param asked rejects if Twilio refuses; the call then continues
    */
   async endAfterRedirect(asked: Promise<unknown>): Promise<void> {
     const leaving = asked.then(
@@ -230,12 +228,12 @@ export class Session implements PhoneLine {
     }
   }
 
-  /** Whether it is in its bridge. */
+  /** Whether the call is in its room of the bridge. */
   get isJoined(): boolean {
     return this.leg !== undefined;
   }
 
-  /** Where the call is, or would be, in its bridge. */
+  /** The call's current or intended room in the bridge. */
   get room(): string {
     const { decision } = this;
     const room = decision === undefined || 'refuse' in decision ? undefined : roomOf(decision);
@@ -243,9 +241,10 @@ export class Session implements PhoneLine {
   }
 
   /**
-   * Goes to another room of the bridge; the caller stays on the phone, and in the old room until the new one has them.
-   * @throws GatewayError `GW_TRANSFER_IMPOSSIBLE` (409) where the call has no place in a bridge, `GW_CALL_ENDED` (409), and
-   * what the bridge throws: the call then stays where it is
+   * Moves the call to another room of the bridge. The caller stays on the phone, and stays in the old room
+   * until the new one has accepted them.
+   * @throws GatewayError `GW_TRANSFER_IMPOSSIBLE` (409) if the call is in no room, `GW_CALL_ENDED` (409), or
+   *   the bridge's error; the call then stays in its room
    */
   async moveTo(place: Pick<Admission, 'room' | 'streamCall'>): Promise<void> {
     await this.joined;
@@ -253,10 +252,7 @@ export class Session implements PhoneLine {
     const { leg, decision } = this;
     if (signal.aborted) throw ended();
     if (leg === undefined || decision === undefined || 'refuse' in decision) {
-      throw new GatewayError(
-        'GW_TRANSFER_IMPOSSIBLE',
-        'Expected a call in a room for a transfer to another but received one that is in none',
-      );
+      throw new GatewayError('GW_TRANSFER_IMPOSSIBLE', 'This call cannot be transferred: it is in no room');
     }
     const moved = inPlace(decision, place);
     if (roomOf(moved) !== this.room) {
@@ -275,19 +271,19 @@ export class Session implements PhoneLine {
       line.activate();
       void this.closeLeg(leg);
     }
-    // What was done to the call meanwhile stays done.
+    // Hold and mute may have changed meanwhile; keep them.
     if (this.decision !== undefined && !('refuse' in this.decision)) {
       this.decision = inPlace(this.decision, place);
     }
   }
 
-  /** No dead air: whoever is on the phone is told, and whoever is about to be waits no longer than for that. */
+  /** Avoids dead air: a caller who is connected, or about to be, hears the apology. */
   fail(error: unknown): void {
     const { call, options } = this;
-    options.log.error({ callId: call.callId, err: error }, 'the call could not be joined to the bridge');
+    options.log.error({ callId: call.callId, err: error }, 'failed to join the bridge');
     const isComing = call.state !== 'live' && call.direction !== 'outbound-api';
     options.continueWith?.(call, createRefusalTwiml(options.apology));
-    // Twilio asks what comes next when a stream ends, not when it is refused one.
+    // Twilio requests the continuation when a stream ends, not when its socket is rejected.
     if (options.continueWith !== undefined && isComing) this.stream.once('start', () => call.end('failed'));
     else call.end('failed');
   }
@@ -300,7 +296,7 @@ export class Session implements PhoneLine {
   }
 
   private async join(signal: AbortSignal): Promise<void> {
-    // Whoever asked for the decision deals with its failure: they owe the caller an answer.
+    // The webhook or REST path reports a failed decision.
     const decision = await this.decided.catch(() => undefined);
     if (decision === undefined || 'refuse' in decision || signal.aborted) return;
     if (decision.bridge === false) {
@@ -323,7 +319,7 @@ export class Session implements PhoneLine {
     this.stream.connect(leg);
   }
 
-  /** As somebody who is on the phone already. */
+  /** Joins as a phone that has already been answered. */
   private async joinAnswered(decision: Admission, line: LegLine, signal: AbortSignal): Promise<BridgeLeg> {
     const leg = await this.joinLeg(decision, line, signal);
     try {
@@ -345,56 +341,49 @@ export class Session implements PhoneLine {
     );
   }
 
-  /** Nobody is kept waiting by a room that the call is not in. */
+  /** Closes a leg in the background, so that nobody waits for a room the call has left. */
   private async closeLeg(leg: BridgeLeg): Promise<void> {
     try {
       await leg.close();
     } catch (error) {
-      this.options.log.warn({ callId: this.call.callId, err: error }, 'a leg that was left did not close');
+      this.options.log.warn(
+        { callId: this.call.callId, err: error },
+        'failed to close the previous bridge leg',
+      );
     }
   }
 
-  /** A stream may only carry the call its URL was made for. */
+  /** Rejects a stream that does not belong to the call its URL was made for. */
   private checkStart(start: StreamStart): string | undefined {
     const { call } = this;
     if (call.callSid !== undefined && start.callSid !== call.callSid) {
-      return `Expected the start of ${call.callSid} but received another CallSid`;
+      return `Expected CallSid ${call.callSid} in start but received another`;
     }
     const accountSid = call.accountSid ?? this.options.accountSid;
     if (accountSid !== undefined && start.accountSid !== accountSid) {
-      return `Expected a start from ${accountSid} but received another AccountSid`;
+      return `Expected AccountSid ${accountSid} in start but received another`;
     }
     return undefined;
   }
 }
 
 function ended(): GatewayError {
-  return new GatewayError('GW_CALL_ENDED', 'Expected a call that lasts for a transfer but received its end');
+  return new GatewayError('GW_CALL_ENDED', 'The call has already ended');
 }
 
 /**
- * The work's result.
- * @throws GatewayError `GW_PREPARE_TIMEOUT`, or `GW_CALL_ENDED` where the signal comes first
+ * Awaits work with a time limit.
+ * @throws GatewayError `GW_PREPARE_TIMEOUT`, or `GW_CALL_ENDED` if the signal aborts first
  */
 async function withTimeout<T>(ms: number, work: Promise<T>, signal: AbortSignal, clock: Clock): Promise<T> {
   let stop = () => {};
   const stopped = new Promise<never>((_, reject) => {
     const late = () =>
-      reject(
-        new GatewayError(
-          'GW_PREPARE_TIMEOUT',
-          `Expected a decision of prepareCall within ${ms} ms but received none`,
-        ),
-      );
+      reject(new GatewayError('GW_PREPARE_TIMEOUT', `prepareCall did not decide within ${ms} ms`));
     const timeout = clock.timeout(ms, late);
     stop = () => {
       timeout.cancel();
-      reject(
-        new GatewayError(
-          'GW_CALL_ENDED',
-          'Expected a call that lasts until it is decided on but received its end',
-        ),
-      );
+      reject(new GatewayError('GW_CALL_ENDED', 'The call ended before prepareCall decided'));
     };
     signal.addEventListener('abort', stop);
   });

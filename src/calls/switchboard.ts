@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { AnsweredFacts, Bridge } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
-import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import type { TwilioMediaStream } from '../phone/media-stream.js';
@@ -37,35 +36,35 @@ export interface SwitchboardOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly limits: AdmissionLimits;
-  /** Longest silence of a live call, and longest end, in milliseconds. */
+  /** Maximum silence of a live call, and maximum time to end one, in milliseconds. */
   readonly stuckMs: number;
   readonly leadMs: number;
   readonly frameClock: FrameClock;
   readonly defaultRoom: (call: PhoneCall) => string;
   readonly prepareCall: PrepareCallHook | undefined;
   readonly accountSid: string | undefined;
-  /** Absent where no Twilio account is configured: calls can then not be placed. */
+  /** Undefined without a Twilio account; calls then cannot be placed. */
   readonly rest: TwilioRest | undefined;
-  /** Caller id of outbound calls that name none. */
+  /** Default caller id of outbound calls. */
   readonly from: string | undefined;
   readonly apology: Apology;
-  /** Whether Twilio is told to ask what comes after every stream: another node may go on with the call. */
+  /** Whether every stream gets a continuation URL, because another node may take over the call. */
   readonly hasContinuation?: boolean;
-  /** Whether Twilio tells of every stream's start, stop and failures. */
+  /** Whether Twilio sends callbacks about every stream's start, stop and errors. */
   readonly streamStatus?: boolean;
-  /** Whether the process can open hardly anything more. */
+  /** Whether the process has almost run out of file descriptors. */
   readonly isShortOfDescriptors: () => boolean;
 }
 
-/** How a call begins that other nodes may take. */
+/** How a call starts that other nodes may take over. */
 export interface SharedEntry {
-  /** Leaves the call alone until its socket is here: that may come to another node. */
+  /** Whether the call waits for its socket, which may connect to another node. */
   readonly isDormant: boolean;
-  /** Tells the others of it, before Twilio learns where to connect it. */
+  /** Announces the call to the other nodes before Twilio learns its URL. */
   announce(call: PhoneCall, decision: CallDecision): Promise<void>;
 }
 
-/** A call that another node knew. */
+/** A call handed over by another node. */
 export interface Adoption {
   readonly callId: string;
   readonly webhook: CallWebhookInput | undefined;
@@ -75,33 +74,33 @@ export interface Adoption {
   readonly to: string | undefined;
   readonly callSid: string | undefined;
   readonly startedAt: Date;
-  /** Whether it was live there. */
+  /** Whether the call was live on the other node. */
   readonly isContinued: boolean;
 }
 
 interface SwitchboardEvents {
-  /** A call is known; it has no audio yet. */
+  /** A call is known; audio does not flow yet. */
   call: [call: PhoneCall, stream: TwilioMediaStream, isContinued: boolean];
-  /** Somebody is on the phone: audio flows. */
+  /** Audio flows. */
   answered: [call: PhoneCall, stream: TwilioMediaStream, facts: AnsweredFacts];
-  /** Twilio found out who or what answered a call that we placed. */
+  /** Twilio detected who or what answered an outbound call. */
   answeredBy: [call: PhoneCall, answeredBy: string, afterMs: number | undefined];
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
-  /** As `end`, and of every call: also of those that never came to be more than announced. */
+  /** Like `end`, but for every call, including those that were only announced here. */
   over: [session: Session, cause: EndCause];
-  /** A running call's decision is another one from now on. */
+  /** The decision of a running call has changed. */
   change: [session: Session];
   /** The last call has ended. */
   idle: [];
 }
 
-/** From answer to socket Twilio needs a moment, on top of the ringing. */
+/** Time Twilio needs from answer to socket, on top of the ringing. */
 const CONNECT_ALLOWANCE_MS = 15_000;
 const DEFAULT_RING_SECONDS = 60;
-/** The callee of a call that ended so is on the phone all the same. */
+/** After these causes the callee is still on the phone. */
 const CONTINUING_CAUSES: ReadonlySet<EndCause> = new Set(['handed-over', 'moved', 'transferred']);
 
-/** Answers, places, connects and ends the calls of one gateway. Knows nothing of HTTP. */
+/** Answers, places, connects and ends the calls of one gateway. Knows nothing about HTTP. */
 export class Switchboard extends EventEmitter<SwitchboardEvents> implements CallService {
   readonly eventLoopDelay: EventLoopDelay;
   readonly admission: AdmissionControl;
@@ -110,15 +109,15 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   private readonly watchdog: CallWatchdog;
   private readonly callbacks: Callbacks;
   private readonly sessions = new Map<string, Session>();
-  /** What webhooks were answered, as long as their calls are remembered. */
+  /** Answers to webhooks, kept as long as their calls are. */
   private readonly answers = new WeakMap<PhoneCall, Promise<string>>();
-  /** Webhooks whose answers are not decided yet. */
+  /** Webhook answers still pending. */
   private readonly answering = new Set<Promise<string>>();
-  /** Requests to Twilio under way: a gateway that closes must not leave a phone ringing behind it. */
+  /** Requests to Twilio in flight: a closing gateway must not leave a phone ringing. */
   private readonly placing = new Set<Promise<PlacedCall>>();
-  /** What Twilio is told to do with callers whose streams are over. */
+  /** TwiML for callers whose streams have ended. */
   readonly next: Continuations;
-  /** Calls that have ended, and must not ring again. */
+  /** Ended calls, which must not ring again. */
   readonly past: PastCalls;
   private readonly pastTraffic = new Traffic();
   private readonly times = new Latencies();
@@ -156,14 +155,14 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     );
   }
 
-  /** Begins to watch load and calls. */
+  /** Starts monitoring load and calls. */
   open(): void {
     this.eventLoopDelay.start();
     this.admission.start();
     this.watchdog.start();
   }
 
-  /** Stops watching. */
+  /** Stops monitoring. */
   close(): void {
     this.eventLoopDelay.stop();
     this.admission.stop();
@@ -178,12 +177,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return this.sessions.size;
   }
 
-  /** Calls found stuck so far. */
+  /** Calls found stuck so far, by kind. */
   get stuckCalls(): ReadonlyMap<string, number> {
     return this.watchdog.found;
   }
 
-  /** Everything that came and went, in calls past and present. */
+  /** Traffic counters of all calls, past and present. */
   get traffic(): Traffic {
     const total = new Traffic();
     total.add(this.pastTraffic);
@@ -191,13 +190,16 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return total;
   }
 
-  /** Where the time of all calls' frames went, past and present. */
+  /** Frame latencies of all calls, past and present. */
   get latencies(): Latencies {
     for (const { stream } of this.sessions.values()) stream.latencies.settle();
     return this.times;
   }
 
-  /** As {@link latencies}, but for what calls keep yet: costs nothing, and is late by at most two seconds. */
+  /**
+   * Like {@link latencies}, without collecting what running calls still buffer: free, and at most two seconds
+   * behind.
+   */
   get countedLatencies(): Latencies {
     return this.times;
   }
@@ -211,17 +213,17 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     this.options.registry.require(callId);
     const session = this.sessions.get(callId);
     if (session !== undefined) return session;
-    const message = `Expected call ${callId} to last but received its end`;
+    const message = `Call ${callId} has already ended`;
     throw new GatewayError('GW_CALL_ENDED', message);
   }
 
-  /** Whether the call is known here and has not ended. */
+  /** Whether this gateway has the call and it has not ended. */
   has(callId: string): boolean {
     const call = this.options.registry.get(callId);
     return call !== undefined && call.state !== 'ended';
   }
 
-  /** Calls that have not ended. */
+  /** Lists all calls that have not ended. */
   list(): CallView[] {
     return this.options.registry.listActive().map((call) => this.view(call));
   }
@@ -236,7 +238,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   }
 
   /**
-   * Answers an inbound webhook with TwiML; a repeat of the same CallSid gets the same.
+   * Answers an inbound webhook with TwiML. A repeat of the same CallSid gets the same answer.
    * @param publicBase `https://host/prefix` under which Twilio finds our routes
    */
   answer(input: CallWebhookInput, publicBase: string): Promise<string> {
@@ -248,23 +250,22 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return this.answerAs(randomUUID(), input, publicBase);
   }
 
-  /** What a webhook is answered whose call has ended; `undefined` for any other. */
+  /** Answers a replayed webhook of an ended call; `undefined` for any other. */
   answerReplay(input: CallWebhookInput): string | undefined {
     const replays = this.past.replayOf(input);
     if (replays === 0) return undefined;
     const { callSid, callStatus } = input;
-    if (replays === 1)
-      this.options.log.warn({ callSid, callStatus }, 'a webhook of a call that has ended came again');
+    if (replays === 1) this.options.log.warn({ callSid, callStatus }, 'webhook replayed for an ended call');
     return createHangupTwiml();
   }
 
-  /** What the webhook of a call that is remembered was answered. */
+  /** The earlier answer to this call's webhook, if the call is still known. */
   answered(callSid: string): Promise<string> | undefined {
     const known = this.options.registry.getBySid(callSid);
     return known && this.answers.get(known);
   }
 
-  /** Answers the webhook of a new call that is admitted. */
+  /** Answers the webhook of an admitted call. */
   answerAs(
     callId: string,
     input: CallWebhookInput,
@@ -280,9 +281,10 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   }
 
   /**
-   * Places a call.
-   * @throws GatewayError `GW_DRAINING`, `GW_FULL`, `GW_OVERLOADED`, `GW_TWILIO_NOT_CONFIGURED` (503), `GW_CALL_REFUSED` (403),
-   * `GW_FROM_MISSING` (400), `GW_CALL_EXISTS` and `GW_CALL_ENDED` (409), `GW_TWILIO_REFUSED` (502)
+   * Places an outbound call.
+   * @throws GatewayError `GW_DRAINING`, `GW_FULL`, `GW_OVERLOADED`, `GW_TWILIO_NOT_CONFIGURED` (503),
+   *   `GW_CALL_REFUSED` (403), `GW_FROM_MISSING` (400), `GW_CALL_EXISTS` and `GW_CALL_ENDED` (409),
+   *   `GW_TWILIO_REFUSED` (502)
    */
   async place(request: PlaceCallRequest, publicBase: string, shared?: SharedEntry): Promise<PlacedCall> {
     const placing = this.placeCall(request, publicBase, shared);
@@ -303,7 +305,10 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const from = request.from ?? this.options.from;
     this.checkAdmission();
     if (rest === undefined) {
-      throw unavailable('GW_TWILIO_NOT_CONFIGURED', 'TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN', 'none');
+      throw new GatewayError(
+        'GW_TWILIO_NOT_CONFIGURED',
+        'Placing calls requires TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN',
+      );
     }
     if (from === undefined) {
       throw new GatewayError(
@@ -324,10 +329,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       const decision = await session.decided;
       if ('refuse' in decision) {
         call.end('refused');
-        throw new GatewayError(
-          'GW_CALL_REFUSED',
-          `Expected prepareCall to admit call ${call.callId} but received a refusal`,
-        );
+        throw new GatewayError('GW_CALL_REFUSED', `prepareCall refused call ${call.callId}`);
       }
       const { before = [] } = decision;
       call.extend(longestSeconds(before) * 1_000);
@@ -342,14 +344,11 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         options: request,
       });
       registry.bindSid(call, callSid);
-      // Its callee may have been faster than Twilio's answer to us, and be elsewhere by now.
+      // The callee may answer before Twilio responds to us, and may already be on another node.
       if (call.endCause !== undefined && !CONTINUING_CAUSES.has(call.endCause)) {
-        // It was hung up while Twilio was still being asked; a call that Twilio itself ended needs no more.
+        // Hung up while the request was in flight. If Twilio itself ended the call, nothing is left to do.
         if (call.endCause !== 'status') await this.hangUpAtTwilio(call);
-        throw new GatewayError(
-          'GW_CALL_ENDED',
-          `Expected call ${call.callId} to be wanted until it was placed but received a hang-up`,
-        );
+        throw new GatewayError('GW_CALL_ENDED', `Call ${call.callId} was hung up before it was placed`);
       }
       return { callId: call.callId, callSid };
     } catch (error) {
@@ -361,28 +360,27 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   private checkAdmission(): void {
     switch (this.admission.refuse()) {
       case 'draining':
-        throw unavailable('GW_DRAINING', 'a gateway that takes calls', 'one that is shutting down');
+        throw shuttingDown();
       case 'full':
-        throw unavailable('GW_FULL', `fewer than ${this.admission.maxCalls} calls`, 'one more');
+        throw new GatewayError('GW_FULL', `The gateway already has ${this.admission.maxCalls} calls`);
       case 'media':
       case 'descriptors':
       case 'loop_delay':
       case 'cpu':
-        throw unavailable('GW_OVERLOADED', 'a gateway with time to spare', 'one under load');
+        throw new GatewayError('GW_OVERLOADED', 'The gateway is overloaded');
     }
   }
 
   /**
-   * Takes a call's socket: the token is used up.
-   * @throws GatewayError 404, 401, 409, 410 as the registry says, 503 while draining
+   * Claims a call for its media socket. The token is used up.
+   * @throws GatewayError as {@link TwilioCallRegistry.claim}; `GW_DRAINING` (503) while draining
    */
   connect(callId: string, token: string): Session {
-    if (this.isDraining)
-      throw unavailable('GW_DRAINING', 'a gateway that takes calls', 'one that is shutting down');
+    if (this.isDraining) throw shuttingDown();
     return this.sessionOf(this.options.registry.claim(callId, token));
   }
 
-  /** Takes a call's socket whose token was used up elsewhere; `undefined` where no such call rings here. */
+  /** Connects a ringing call whose token was used up elsewhere; `undefined` if no such call rings here. */
   takeRinging(callId: string): Session | undefined {
     const call = this.options.registry.get(callId);
     if (call?.state !== 'ringing' || call.isExpired) return undefined;
@@ -390,7 +388,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return this.sessionOf(call);
   }
 
-  /** Takes the socket of a call that another node knew. */
+  /** Connects a call handed over by another node. */
   adopt({ callId, webhook, decision, callSid, isContinued, ...facts }: Adoption): Session {
     const { registry } = this.options;
     const { direction, from, to, startedAt } = facts;
@@ -406,7 +404,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return this.register(call, undefined, isContinued);
   }
 
-  /** A call that was registered by hand, e.g. placed with a Twilio client of one's own, is taken like any other. */
+  /** A call registered by the user, e.g. placed with their own Twilio client, gets its session here. */
   private sessionOf(call: PhoneCall): Session {
     const session = this.sessions.get(call.callId);
     if (session === undefined) return this.register(call);
@@ -414,7 +412,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return session;
   }
 
-  /** Answers Twilio, which asks what comes after a stream, with TwiML. */
+  /** Answers Twilio's request for TwiML after a media stream has ended. */
   continueCall(input: CallWebhookInput): string {
     return this.next.twimlFor(input.callSid);
   }
@@ -425,7 +423,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   }
 
   /**
-   * Hangs a call up, at Twilio too where there is an account.
+   * Hangs up a call, also at Twilio if an account is configured.
    * @throws GatewayError `GW_CALL_UNKNOWN` (404)
    */
   async hangUp(callId: string): Promise<CallView> {
@@ -435,38 +433,38 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return this.view(call);
   }
 
-  /** Ends a call at Twilio, where there is an account; its refusal is logged. */
+  /** Ends a call at Twilio, if an account is configured. Logs a failure. */
   async hangUpAtTwilio({ callId, callSid }: Pick<PhoneCall, 'callId' | 'callSid'>): Promise<void> {
     if (this.options.rest === undefined || callSid === undefined) return;
     try {
       await this.options.rest.hangUp(callSid);
     } catch (error) {
-      // The closed socket ends the call at Twilio as well, only less directly.
-      this.options.log.warn({ callId, err: error }, 'Twilio did not take the hang-up');
+      // Closing the socket also ends the call at Twilio, only less directly.
+      this.options.log.warn({ callId, err: error }, 'Twilio rejected the hang-up');
     }
   }
 
-  /** Takes no new calls from here on. */
+  /** Rejects new calls from here on. */
   beginDrain(): void {
     this.isDraining = true;
   }
 
-  /** Settled when every request to Twilio for a call is answered. */
+  /** Settles when every pending request to place a call has been answered. */
   async placementsSettled(): Promise<void> {
     await Promise.allSettled(this.placing);
   }
 
-  /** Settled when every webhook is answered; a hook has ten seconds. */
+  /** Settles when every pending webhook has been answered; a hook takes at most ten seconds. */
   async webhooksAnswered(): Promise<void> {
     await Promise.allSettled(this.answering);
   }
 
-  /** Calls here, from the first that began. */
+  /** All sessions, the oldest first. */
   get all(): readonly Session[] {
     return [...this.sessions.values()];
   }
 
-  /** Fulfilled when no call is left or the time is over. */
+  /** Resolves when the last call has ended or the time is over. */
   async idle(withinMs: number): Promise<void> {
     if (this.sessions.size === 0 || withinMs <= 0) return;
     const { clock } = this.options;
@@ -481,10 +479,10 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     });
   }
 
-  /** Takes no new calls; is fulfilled when the running ones are over, or ends them when the grace is. */
+  /** Rejects new calls, waits up to `graceMs` milliseconds for running ones to end, then ends the rest. */
   async drain(graceMs: number): Promise<void> {
     this.beginDrain();
-    // Whoever still rings could only connect to a gateway that takes no more calls.
+    // A ringing call could only connect to a gateway that rejects it.
     const waiting = [...this.sessions.values()]
       .map(({ call }) => call)
       .filter((call) => call.state === 'ringing');
@@ -497,7 +495,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     await this.endAll();
   }
 
-  /** Ends all calls at once; fulfilled when every request to Twilio for one is answered. */
+  /** Ends all calls at once; resolves when pending requests to Twilio have been answered. */
   async endAll(): Promise<void> {
     this.beginDrain();
     for (const { call } of this.all) call.end('drain');
@@ -516,7 +514,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
 
   private register(call: PhoneCall, shared?: SharedEntry, isContinued = false): Session {
     const { bridge, log, leadMs, defaultRoom, accountSid, apology } = this.options;
-    // Finalisers run last in, first out: this one sees the call when all of it is freed.
+    // Finalisers run last in, first out: this one runs when the rest of the call is freed.
     call.onEnd((cause) => this.onCallEnded(session, cause));
     const session: Session = new Session(call, {
       bridge,
@@ -549,8 +547,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     try {
       this.emit('call', call, stream, isContinued);
     } catch (error) {
-      // A listener's fault ends its call; it must not leave one behind that nobody answers for.
-      log.error({ callId, err: error }, 'a listener of "call" failed');
+      // A throwing listener ends its call; otherwise nobody would handle the call.
+      log.error({ callId, err: error }, 'a "call" listener threw');
       call.end('internal');
     }
   }
@@ -559,7 +557,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     try {
       this.emit('answered', call, stream, facts);
     } catch (error) {
-      this.options.log.error({ callId: call.callId, err: error }, 'a listener of "answered" failed');
+      this.options.log.error({ callId: call.callId, err: error }, 'an "answered" listener threw');
     }
   }
 
@@ -571,9 +569,9 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const after = continuationTwiml(session.decision, cause);
     if (after !== undefined && call.callSid !== undefined) this.next.set(call.callSid, after);
     this.emit('over', session, cause);
-    // A call that was no more than announced here is told of where its socket is.
+    // A call that was only announced here is reported by the node that has its socket.
     if (cause !== 'moved' || !session.isDormant) this.report(session, cause);
-    // A phone that we made ring is not left ringing for a call that has failed or is over.
+    // Do not leave a phone ringing for an outbound call that has failed or ended.
     if ((cause === 'failed' || cause === 'bridge') && isPlacedByUs(call) && stream.streamSid === undefined) {
       void this.hangUpAtTwilio(call);
     }
@@ -585,7 +583,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const report = reportOf(session, cause);
     this.pastTraffic.add(report.traffic);
     this.endedCalls.set(cause, (this.endedCalls.get(cause) ?? 0) + 1);
-    // How a call went is known where it ends.
+    // The node where a call ends counts its result.
     if (cause !== 'handed-over' && cause !== 'moved') {
       this.results.set(report.result, (this.results.get(report.result) ?? 0) + 1);
     }
@@ -595,7 +593,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     try {
       this.emit('end', call, cause, report);
     } catch (error) {
-      this.options.log.error({ callId: call.callId, err: error }, 'a listener of "end" failed');
+      this.options.log.error({ callId: call.callId, err: error }, 'an "end" listener threw');
     }
   }
 
@@ -610,8 +608,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   }
 
   /**
-   * TwiML that connects a call to its stream.
-   * @param before what comes first
+   * TwiML that connects a call to its media stream.
+   * @param before verbs that come first
    */
   streamTwiml(
     { callId, token }: { readonly callId: string; readonly token: string },
@@ -643,9 +641,9 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       await shared?.announce(call, decision);
       return this.streamTwiml(call, decision, publicBase, before);
     } catch (error) {
-      // A caller who has gone needs no answer; any other may try again.
+      // A caller who has hung up needs no answer; any other may retry.
       if (call.state !== 'ended')
-        this.options.log.error({ callId: call.callId, err: error }, 'the call could not be answered');
+        this.options.log.error({ callId: call.callId, err: error }, 'failed to answer the call');
       call.end('failed');
       return createRefusalTwiml('busy');
     }
@@ -656,6 +654,6 @@ function isPlacedByUs(call: PhoneCall): boolean {
   return call.direction === 'outbound-api';
 }
 
-function unavailable(code: ErrorCode, what: string, received: string): GatewayError {
-  return new GatewayError(code, `Expected ${what} for a new call but received ${received}`);
+function shuttingDown(): GatewayError {
+  return new GatewayError('GW_DRAINING', 'The gateway is shutting down');
 }

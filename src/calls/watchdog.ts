@@ -3,15 +3,16 @@ import type { Session } from './session.js';
 
 const LOOK_MS = 1_000;
 
-/** In which way a call was stuck. */
+/** How a call is stuck. */
 export type StuckKind = 'silent' | 'ending';
 
 /**
- * Finds calls that are stuck: live ones from which nothing comes any more (Twilio sends audio as long as a call lasts, so
- * its end was lost), and ended ones whose end does not finish. Only time in which this process ran counts.
+ * Finds stuck calls: live ones from which no messages arrive (Twilio sends audio throughout a call, so its
+ * end was lost), and ended ones whose cleanup does not finish. Only time in which this process was running
+ * counts.
  */
 export class CallWatchdog {
-  /** Calls found so far. */
+  /** Stuck calls found so far, by kind. */
   readonly found = new Map<StuckKind, number>([
     ['silent', 0],
     ['ending', 0],
@@ -21,8 +22,8 @@ export class CallWatchdog {
   private timer: Timer | undefined;
 
   /**
-   * @param limitMs longest silence, and longest end
-   * @param onStuck told once of each
+   * @param limitMs maximum silence, and maximum time to end, in milliseconds
+   * @param onStuck called once per stuck call
    */
   constructor(
     private readonly limitMs: number,
@@ -44,7 +45,7 @@ export class CallWatchdog {
     this.endings.clear();
   }
 
-  /** A call has ended; all of it is freed when `ending` is settled. */
+  /** Watches an ended call until `ending` settles. */
   watchEnd(session: Session, ending: Promise<unknown>): void {
     this.heard.delete(session);
     this.endings.set(session, { at: this.clock.runningMs(), told: false });
@@ -52,7 +53,7 @@ export class CallWatchdog {
     ending.then(done, done);
   }
 
-  /** Looks once; {@link start} does so every second. */
+  /** Checks once; {@link start} does so every second. */
   checkCalls(): void {
     const now = this.clock.runningMs();
     for (const session of [...this.sessions()]) {

@@ -5,7 +5,6 @@ import { whole } from './whole.js';
 /** `trunkline demo` */
 export function demoCommand(shell: Shell): Command {
   return new Command('demo')
-    .description('place simulated calls into a real gateway and prove that the audio comes back')
     .addOption(
       new Option('--bridge <bridge>', 'where the calls go; stream: to an agent in a Stream call')
         .choices(['local', 'stream'])

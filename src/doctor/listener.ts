@@ -46,7 +46,7 @@ export function listenUrl(config: Config): string | undefined {
 
 /** Where its operators reach it, if they have a port of their own. */
 function operationsUrl(config: Config): string | undefined {
-  return config.operationsPort === undefined ? undefined : urlOf(config, config.operationsPort);
+  return config.operationsPort ? urlOf(config, config.operationsPort) : undefined;
 }
 
 function urlOf({ host, tls }: Config, port: number): string {

@@ -2,7 +2,7 @@ import type { CallView } from '../calls/call-view.js';
 import type { CallDecision, PhoneCall } from '../calls/decision.js';
 import type { CallFacts } from './redis-call-registry.js';
 
-/** What another node must know to take a call. */
+/** What another node needs to take over a call. */
 export function factsOf(call: PhoneCall, decision: CallDecision): CallFacts {
   return {
     callId: call.callId,
@@ -16,7 +16,7 @@ export function factsOf(call: PhoneCall, decision: CallDecision): CallFacts {
   };
 }
 
-/** A call that no node has at the moment. */
+/** View of a call that is between two nodes. */
 export function detachedView(facts: CallFacts): CallView {
   return {
     callId: facts.callId,

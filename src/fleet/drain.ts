@@ -4,13 +4,13 @@ import type { Logger } from '../telemetry/log.js';
 import { HandoverLimiter } from './handover-limiter.js';
 import type { Nodes } from './nodes.js';
 
-/** How long each call is waited for, and how long it takes when things go well. */
+/** Maximum wait per call, and the usual time a handover takes. */
 const PATIENCE_MS = 2_000;
 const USUAL_MS = 1_000;
-/** How often a node that waits for its calls looks for another that would take them. */
+/** How often a draining node looks for another node that accepts its calls. */
 const LOOK_MS = 1_000;
 
-/** How a node leaves its fleet: none of its callers is hung up for that. */
+/** Takes a node out of its fleet without hanging up on any caller. */
 export class Drain {
   private readonly limiter: HandoverLimiter;
 
@@ -19,20 +19,22 @@ export class Drain {
     private readonly nodes: Nodes,
     private readonly log: Logger,
     private readonly clock: Clock,
-    /** Told, perhaps more than once, when there are others who take calls: new ones need not come here. */
+    /**
+     * Called, possibly more than once, when other nodes accept calls, so that new ones need not come here.
+     */
     private readonly onRelieved: () => Promise<void>,
   ) {
     this.limiter = new HandoverLimiter(PATIENCE_MS, clock);
   }
 
-  /** A call goes on elsewhere. */
+  /** The call continues on another node. */
   callSettled(callId: string): void {
     this.limiter.callSettled(callId);
   }
 
   /**
-   * Takes no new calls; hands the running ones to other nodes as soon as there is one, or waits for their ends. What is
-   * left after the grace is closed for whoever comes to take it.
+   * Rejects new calls, then hands the running ones to other nodes as soon as there is one, or waits for them
+   * to end. After `graceMs` milliseconds the rest are closed, for any node to pick up.
    */
   async run(graceMs: number): Promise<void> {
     const { switchboard, limiter, clock } = this;
@@ -48,12 +50,12 @@ export class Drain {
     this.endAll();
   }
 
-  /** Closes all calls at once, for whoever comes to take them. */
+  /** Closes all calls at once, for any node to pick up. */
   endAll(): void {
     this.switchboard.beginDrain();
     this.limiter.open();
     for (const { call, decision } of this.switchboard.all) {
-      // Who rings by now connects elsewhere: the others know of it. Who is not answered yet is told that we are busy.
+      // An announced call can connect to any node. One without a decision is refused as busy.
       if (call.state === 'ringing') call.end(decision === undefined ? 'drain' : 'moved');
       else call.end('handed-over');
     }

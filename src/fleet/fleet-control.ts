@@ -1,16 +1,22 @@
 import type { Switchboard } from '../calls/switchboard.js';
-import type { CallControl } from '../control/call-control.js';
 import type { CallControlService } from '../control/call-control-service.js';
-import { checkRequest, isOperation, MAX_WAV_BYTES, type Operation } from '../control/requests.js';
+import {
+  type AnswerOf,
+  type CallControl,
+  checkRequest,
+  isOperation,
+  MAX_WAV_BYTES,
+  type OperationName,
+} from '../control/operations.js';
 import { GatewayError } from '../errors.js';
 import type { OwnerClient } from './owner-client.js';
 
-/** What one node asks another. */
+/** Name of the request to the node that holds the call. */
 const REQUEST = 'control';
-/** Twilio, a Stream call or a disk may be asked on the way. */
+/** The operation may involve Twilio, Stream or a disk. */
 const WITHIN_MS = 20_000;
 
-/** Control in a fleet: whatever is asked is done by the node that holds the call. */
+/** Call control in a fleet: the node that holds the call performs the operation. */
 export class FleetControl implements CallControl {
   constructor(
     private readonly callControl: CallControlService,
@@ -18,13 +24,18 @@ export class FleetControl implements CallControl {
     private readonly owner: OwnerClient,
   ) {}
 
-  async control(callId: string, operation: Operation, request: unknown): Promise<unknown> {
+  async control<O extends OperationName>(
+    callId: string,
+    operation: O,
+    request: unknown,
+  ): Promise<AnswerOf<O>> {
     if (this.switchboard.has(callId)) return this.callControl.control(callId, operation, request);
     const checked = encodeWav(checkRequest(operation, request));
     try {
-      return await this.owner.requireOwner(callId, REQUEST, { operation, request: checked }, WITHIN_MS);
+      const about = { operation, request: checked };
+      return (await this.owner.requireOwner(callId, REQUEST, about, WITHIN_MS)) as AnswerOf<O>;
     } catch (error) {
-      // Known to nobody any more: this process may still know that it was here.
+      // No node knows the call any more, but this process may remember that it ended here.
       const isUnknown = error instanceof GatewayError && error.code === 'GW_CALL_UNKNOWN';
       if (isUnknown && this.callControl.hasEnded(callId))
         return this.callControl.control(callId, operation, request);
@@ -32,7 +43,7 @@ export class FleetControl implements CallControl {
     }
   }
 
-  /** What another node asks; `undefined` where that is no control. */
+  /** Handles another node's request; `undefined` if it is not a control request. */
   reply(
     what: string,
     callId: string,
@@ -43,18 +54,18 @@ export class FleetControl implements CallControl {
 
   private async perform(callId: string, operation: string, request: unknown): Promise<unknown> {
     if (!isOperation(operation)) {
-      const message = `Expected an operation of this version but received ${operation}`;
+      const message = `Another node requested an unknown operation: ${operation}`;
       throw new GatewayError('GW_QUESTION_UNKNOWN', message);
     }
-    // What is over here may go on elsewhere: that it ended is not for this node to say.
+    // A call that ended here may continue elsewhere, so this node must not report it as ended.
     this.switchboard.requireSession(callId);
     return this.callControl.control(callId, operation, request);
   }
 }
 
 /**
- * Bytes travel as base64.
- * @throws GatewayError `GW_WAV_TOO_LONG` (413) for more than Redis should carry
+ * Encodes a WAV as base64 for JSON.
+ * @throws GatewayError `GW_WAV_TOO_LONG` (413) if it is too large for Redis
  */
 function encodeWav(request: object): object {
   if (!('wav' in request && request.wav instanceof Uint8Array)) return request;

@@ -7,16 +7,16 @@ const NONE = new Map([
   ['lost', 0],
 ]);
 
-/** What operators watch of a fleet; a gateway that stands alone is a fleet of one whose registry never fails. */
+/** Metrics of a fleet. A standalone gateway is a fleet of one whose registry never fails. */
 export function fleetMetrics(switchboard: Switchboard, fleet: Fleet | undefined): Metric[] {
   return [
-    gauge('fleet_nodes', 'Nodes that live, as this one sees it', () => fleet?.size ?? 1),
+    gauge('fleet_nodes', 'Live nodes, as seen by this node', () => fleet?.size ?? 1),
     gauge(
       'fleet_calls',
-      'Calls of all nodes that live, as this one sees it',
+      'Calls on all live nodes, as seen by this node',
       () => fleet?.calls ?? switchboard.activeCalls,
     ),
-    gauge('registry_up', '1 while the registry answers; always where it is the memory of this process', () =>
+    gauge('registry_up', '1 while the registry answers; always 1 without Redis', () =>
       (fleet?.isUp ?? true) ? 1 : 0,
     ),
     counter(

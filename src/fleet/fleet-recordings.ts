@@ -8,10 +8,10 @@ import {
 } from '../recording/recordings.js';
 import type { OwnerClient } from './owner-client.js';
 
-/** Another node's disk may be slow. */
+/** The other node's disk may be slow. */
 const WITHIN_MS = 10_000;
 
-/** The recordings of a fleet: each is made, and kept, at the node that holds its call. */
+/** Recordings in a fleet: each is made and stored by the node that holds its call. */
 export class FleetRecordings implements RecordingService {
   constructor(
     private readonly own: RecordingService,
@@ -34,7 +34,7 @@ export class FleetRecordings implements RecordingService {
     return (await this.owner.requireOwner(callId, 'stopRecording', {}, WITHIN_MS)) as RecordingResult;
   }
 
-  /** What another node asks; `undefined` where that is of no recording. */
+  /** Handles another node's request; `undefined` if it is not about recordings. */
   reply(
     what: string,
     callId: string,

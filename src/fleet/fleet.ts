@@ -31,30 +31,33 @@ import { RegistryTrial } from './registry-trial.js';
 import { WriteQueue } from './write-queue.js';
 
 export interface FleetOptions {
-  /** As `parseRedisUrl` reads it. */
+  /** In the format of `parseRedisUrl`. */
   readonly redisUrl: string;
-  /** What this node is called in logs and questions; a random part is added. */
+  /** Name of this node in logs and between nodes; a random suffix is added. */
   readonly nodeId: string;
   readonly switchboard: Switchboard;
   readonly recordings: RecordingService;
   readonly callControl: CallControlService;
   readonly log: Logger;
-  /** Life of a token in milliseconds. */
+  /** Lifetime of a token in milliseconds. */
   readonly timeToLiveMs: number;
   readonly clock: Clock;
-  /** Longest silence of a live call, in milliseconds. */
+  /** Maximum silence of a live call, in milliseconds. */
   readonly stuckMs: number;
-  /** What a caller hears who cannot be connected again. */
+  /** What a caller hears who cannot be reconnected. */
   readonly apology: Apology;
-  /** This node drains, and others take its calls: told, perhaps more than once, before the first is handed over. */
+  /**
+   * Called, possibly more than once, when this node drains and others accept its calls; before the first
+   * handover.
+   */
   readonly onRelieved: () => Promise<void>;
 }
 
-/** A call went on at another node than before. */
+/** A call that moved to another node. */
 export interface Handover {
   readonly callId: string;
   readonly callSid: string | undefined;
-  /** Nodes by their names. */
+  /** Names of the nodes. */
   readonly from: string;
   readonly to: string;
   readonly reason: HandoverReason;
@@ -64,24 +67,24 @@ interface FleetEvents {
   handover: [handover: Handover];
 }
 
-/** Another node is waited for no longer until it knows of this one. */
+/** How long to wait for another node to notice this one. */
 const LOOK_MS = 500;
-/** Twilio is told to ask again so often, after so many seconds each. */
+/** Delays in seconds between Twilio's retries of a continuation request. */
 const AGAIN_SECONDS = [1, 1, 2, 3, 4, 5, 5, 5, 5, 5];
-/** A new caller is sent on so often, to whichever node the proxy picks. */
+/** How often a new caller is redirected, to whichever node the proxy picks. */
 const MOST_TRIES = 3;
-/** A call that was refused so often waits a moment before it tries again. */
+/** After this many failed connects, a call pauses before the next one. */
 const PATIENT_RINGS = 3;
 /** A hook decides within ten seconds. */
 const ANSWERED_MS = 11_000;
-/** A hang-up waits for Twilio's own answer. */
+/** A hang-up waits for Twilio's API. */
 const HANG_UP_MS = 15_000;
-/** A stream that lasted so long was a good one, however soon silence would end one that is not. */
+/** A stream that lasted this long was healthy, whatever the silence limit. */
 const CALM_MS = 60_000;
 
 /**
- * One node of a fleet: every request may come to any of them, and a call whose node goes away goes on at another. What
- * the nodes share is on Redis; running calls need none of it.
+ * One node of a fleet: any node can serve any request, and a call whose node fails continues on another node.
+ * The nodes share state in Redis; running calls do not depend on it.
  */
 export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   /** Calls taken over so far, by reason. */
@@ -118,7 +121,10 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       },
       onDown: ({ reason }) => {
         this.nodes.lost();
-        log.error({ cause: reason }, `registry down: ${reason}; running calls go on, new ones are refused`);
+        log.error(
+          { cause: reason },
+          `registry down: ${reason}; running calls continue, new ones are rejected`,
+        );
       },
     });
     this.redisCalls = new RedisCallRegistry(this.redis, name, Math.max(CALM_MS, 2 * stuckMs));
@@ -127,20 +133,20 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       name,
       () => ({
         calls: switchboard.activeCalls,
-        // Nobody is to count on a node that does not listen yet.
+        // A node that does not listen yet must not be counted on.
         draining: switchboard.draining || !this.isServing,
         open: this.isServing && switchboard.admission.busyReason === undefined,
       }),
       (what, about) => this.reply(what, about),
-      (error) => log.error({ err: error }, 'the registry, or another node, could not be served'),
+      (error) => log.error({ err: error }, 'failed to handle a message from the registry or another node'),
       () => {
-        log.warn('registry empty: calls are written down again');
+        log.warn('registry lost its data: calls are written again');
         void this.leases.catchUp();
       },
       clock,
     );
     this.writes = new WriteQueue((callId, error) =>
-      log.error({ callId, err: error }, 'the registry could not be told of a call'),
+      log.error({ callId, err: error }, 'failed to write a call to the registry'),
     );
     this.leases = new LeaseKeeper(this.redisCalls, this.writes, switchboard, log, clock);
     this.draining = new Drain(switchboard, this.nodes, log, clock, options.onRelieved);
@@ -149,7 +155,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     this.control = new FleetControl(options.callControl, switchboard, this.owner);
   }
 
-  /** This node's name in the fleet: never the same again after a restart. */
+  /** This node's name in the fleet, different after every restart. */
   get node(): string {
     return this.redisCalls.node;
   }
@@ -158,22 +164,22 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     return this.redis.isUp;
   }
 
-  /** Why the registry is not up, in words; `undefined` while it is. */
+  /** Why the registry is down; `undefined` while it is up. */
   get cause(): string | undefined {
     return this.redis.fault?.reason;
   }
 
-  /** Nodes that live, this one among them. */
+  /** Number of live nodes, including this one. */
   get size(): number {
     return this.nodes.alive.size;
   }
 
-  /** What the nodes that live said of themselves last, by name; this one among them. */
+  /** Latest state of each live node by name, including this one. */
   get states(): ReadonlyMap<string, NodeState> {
     return this.nodes.alive;
   }
 
-  /** Calls of all nodes that live, as of their latest word. */
+  /** Calls on all live nodes, by their latest heartbeat. */
   get calls(): number {
     let calls = 0;
     for (const node of this.nodes.alive.values()) calls += node.calls;
@@ -181,7 +187,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   }
 
   /**
-   * Joins the fleet; also where Redis is away, for it may come later.
+   * Joins the fleet. Also succeeds while Redis is down, because it may come up later.
    * @throws GatewayError `GW_REDIS_REFUSED`
    */
   async open(): Promise<void> {
@@ -192,8 +198,8 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   }
 
   /**
-   * Listens from now on: the others may count on it, and know that when this is over. One that does not would begin calls by itself
-   * whose sockets come here, and both would tell of their start.
+   * Tells the other nodes that this one listens; they know when this resolves. Before that, they would treat
+   * calls whose sockets connect here as their own, and both nodes would report their start.
    */
   async serve(): Promise<void> {
     this.isServing = true;
@@ -210,7 +216,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     this.redis.close();
   }
 
-  // What the routes ask:
+  // Called by the routes:
 
   async answer(input: CallWebhookInput, publicBase: string, tries = 0): Promise<string> {
     const answered = this.switchboard.answered(input.callSid);
@@ -234,31 +240,31 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         claim = await this.redisCalls.claim(input.callSid, callId, claim);
         if (claim.callId !== callId) return createRefusalTwiml('busy');
       }
-      // Others may have come while Redis was asked.
+      // Calls may have arrived while Redis was queried.
       const late = this.turnAway(publicBase, tries);
       if (late !== undefined) return late;
       return await this.switchboard.answerAs(callId, input, publicBase, this.entry());
     } catch (error) {
       if (!isRegistryFault(error)) throw error;
-      // The registry may be away from this node alone.
+      // The registry may be unreachable from this node only.
       if (isRegistryDown(error) && tries < MOST_TRIES) return again(publicBase, tries);
       admission.noteRefused('registry');
-      this.log.warn({ err: error }, 'a call was refused: the registry gives no answer');
+      this.log.warn({ err: error }, 'call refused: the registry does not answer');
       return createRefusalTwiml('busy');
     }
   }
 
-  /** What a caller hears whom this node cannot take now; undefined: it can. */
+  /** TwiML for a caller this node cannot accept now; `undefined` if it can. */
   private turnAway(publicBase: string, tries: number): string | undefined {
     const { admission } = this.switchboard;
     if (admission.busyReason === undefined) return undefined;
-    // A node that cannot take a caller is no reason to tell them that all are busy.
+    // Another node may have room: do not report busy for this one's sake.
     if (tries < MOST_TRIES && this.isUp && this.nodes.isAnyOpen) return again(publicBase, tries);
     admission.noteRefused(admission.busyReason);
     return createRefusalTwiml('busy');
   }
 
-  /** What another node answered the same webhook before. */
+  /** Another node's earlier answer to the same webhook. */
   private async answerOf(
     node: string,
     { callSid, callStatus }: CallWebhookInput,
@@ -278,13 +284,10 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   async connect(callId: string, token: string): Promise<Session> {
     if (this.switchboard.draining) {
-      throw new GatewayError(
-        'GW_DRAINING',
-        'Expected a gateway that takes calls for a new call but received one that is shutting down',
-      );
+      throw new GatewayError('GW_DRAINING', 'The gateway is shutting down');
     }
     const taken = await this.redisCalls.claimToken(callId, token).catch((error) => {
-      // A call that was registered by hand is known to nobody else.
+      // A call registered by the user is known to this node only.
       if (isCode(error, 'GW_CALL_UNKNOWN') && this.switchboard.has(callId)) return undefined;
       throw error;
     });
@@ -294,7 +297,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     if (from !== this.node) this.nodes.tell(from, 'moved', { callId });
     const session = this.switchboard.takeRinging(callId) ?? this.adopt(facts, handover !== undefined);
     if (facts.callSid === undefined) this.learnSid(session);
-    // A call that rang at several nodes before it was connected changed none of them.
+    // A call that rang on several nodes before it connected was not handed over.
     if (handover !== undefined && last !== undefined) this.noteHandover(session, last, handover);
     return session;
   }
@@ -305,7 +308,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     if (known !== undefined) return known;
     try {
       const claim = await this.redisCalls.find(callSid);
-      // A call of which nothing is known has ended long ago, or never was one of ours.
+      // An unknown call ended long ago, or was never ours.
       if (claim === undefined) {
         await this.requireAll();
         return createHangupTwiml();
@@ -315,7 +318,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       if (!isRegistryFault(error)) throw error;
       const seconds = AGAIN_SECONDS[tries];
       if (seconds === undefined) return createRefusalTwiml(this.options.apology);
-      this.log.warn({ callSid, seconds, err: error }, 'the registry gives no answer: Twilio is to ask again');
+      this.log.warn({ callSid, seconds, err: error }, 'the registry does not answer: asking Twilio to retry');
       return createAgainTwiml(`${publicBase}/twilio/next?again=${tries + 1}`, seconds);
     }
   }
@@ -323,7 +326,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   private async continueHere(callId: string, callSid: string, publicBase: string): Promise<string> {
     const entry = await this.redisCalls.read(callId);
     if (entry?.state === 'live') {
-      // Twilio has the last word on whether a stream is over; its node may know why it was meant to be.
+      // Twilio knows best that the stream is over; its node may know what comes next.
       const next = await this.releaseAt(entry.node, callId, callSid);
       if (next !== undefined) return next;
     }
@@ -332,31 +335,32 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     if (attachment.attached) {
       const { facts, rings, rangAt } = attachment;
       this.leases.awaitSocket(facts, token, this.options.timeToLiveMs);
-      // Nobody waits for the socket of the token before any more.
+      // The previous token's socket is not coming any more.
       if (rangAt === this.node) this.switchboard.session(callId)?.call.keepRinging(this.options.timeToLiveMs);
       else if (rangAt !== undefined) this.nodes.tell(rangAt, 'moved', { callId });
-      // Sockets that come to nodes which refuse them need a proxy that learns of it: that takes a while.
+      // When nodes reject the sockets, the proxy needs a moment to notice.
       const before = rings > PATIENT_RINGS ? [{ pause: 1 }] : [];
       return this.switchboard.streamTwiml({ callId, token }, decisionOf(facts), publicBase, before);
     }
     if (attachment.why === 'unknown') await this.requireAll();
     if (attachment.why !== 'exhausted') return attachment.next ?? createHangupTwiml();
-    this.log.error({ callId, callSid }, 'a call was handed over too often');
+    this.log.error({ callId, callSid }, 'call handed over too often');
     this.writes.enqueue(callId, () => this.redisCalls.finish(callId, callSid, '', true));
     return createRefusalTwiml(this.options.apology);
   }
 
   /**
-   * Nothing is known of a call: it has ended long ago, or never was one of ours.
-   * @throws GatewayError `GW_REGISTRY_DOWN` where the registry has lost it, or may have: its node may say so yet
+   * Confirms that an unknown call ended long ago, or was never ours.
+   * @throws GatewayError `GW_REGISTRY_DOWN` if the registry has lost the call, or may have; its node may
+   *   restore it
    */
   private async requireAll(): Promise<void> {
-    // It may have been emptied a moment ago.
+    // It may have been emptied just now.
     await this.nodes.beat();
     if (!this.nodes.knowsAll) throw registryDown();
   }
 
-  /** Makes a node let go of a call whose stream is over. Answers what comes next, where that was said. */
+  /** Makes a node release a call whose stream has ended. Returns the continuation, if one is set. */
   private async releaseAt(node: string, callId: string, callSid: string): Promise<string | undefined> {
     if (node === this.node) return this.release(callId, callSid);
     const next = await this.nodes.ask(node, 'next', { callId, callSid }).catch(noneIfGone);
@@ -375,13 +379,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       if (id === undefined || entry === undefined || entry.state === 'ended') return;
       const about = { kind, parameters: input.parameters, callId };
       const isKnown = await this.nodes.ask(entry.node, 'note', about).catch(noneIfGone);
-      // Between two nodes nobody holds the call; a caller who has hung up is not to be connected again.
+      // Between two nodes nobody holds the call; a caller who hung up must not be reconnected.
       if (isKnown !== true && kind === 'status' && isFinalStatus(input.callStatus)) {
         await this.redisCalls.finish(id, input.callSid, '', true);
       }
     } catch (error) {
       if (!isRegistryFault(error)) throw error;
-      this.log.warn({ kind, callSid: input.callSid, err: error }, 'a callback was not passed on');
+      this.log.warn({ kind, callSid: input.callSid, err: error }, 'failed to forward a callback');
     }
   }
 
@@ -411,7 +415,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     return { ...detachedView(facts), state: 'ended', endCause: 'hangup' };
   }
 
-  // What other nodes ask:
+  // Called by other nodes:
 
   private async reply(what: string, about: Readonly<Record<string, unknown>>): Promise<unknown> {
     const callId = String(about.callId ?? '');
@@ -434,7 +438,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         return this.release(callId, String(about.callSid)) ?? null;
       case 'moved':
         this.leases.forget(callId);
-        // What comes late must not end a call that has come back here since.
+        // A late message must not end a call that has since come back here.
         if (this.switchboard.session(callId)?.call.state === 'ringing') this.end(callId, 'moved');
         return true;
       case 'settled':
@@ -456,14 +460,11 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       case 'hangUp':
         return this.switchboard.hangUp(callId);
       default:
-        throw new GatewayError(
-          'GW_QUESTION_UNKNOWN',
-          `Expected a question of this version but received ${what}`,
-        );
+        throw new GatewayError('GW_QUESTION_UNKNOWN', `Another node sent an unknown request: ${what}`);
     }
   }
 
-  /** Lets go of a call whose stream is over, unless it was said what comes next. */
+  /** Releases a call whose stream has ended, unless it has a continuation. */
   private release(callId: string, callSid: string): string | undefined {
     const next = this.switchboard.next.find(callSid);
     if (next === undefined) this.end(callId, 'handed-over');
@@ -474,13 +475,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     this.switchboard.session(callId)?.call.end(cause);
   }
 
-  // The life of the calls here:
+  // Calls of this node:
 
   private entry(): SharedEntry {
     return {
       isDormant: this.nodes.takers.length > 0,
       announce: async (call, decision) => {
-        // Longer where the phone rings for long, or hears something first.
+        // Longer if the phone rings for long, or plays something first.
         const timeToLiveMs = Math.max(this.options.timeToLiveMs, Math.ceil(-call.overdueMs));
         try {
           if (await this.redisCalls.announce(factsOf(call, decision), call.token, timeToLiveMs)) return;
@@ -489,10 +490,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
           if (isCaller && isRegistryFault(error)) this.switchboard.admission.noteRefused('registry');
           throw error;
         }
-        throw new GatewayError(
-          'GW_CALL_EXISTS',
-          `Expected a new id for the call but received ${call.callId}, which is taken`,
-        );
+        throw new GatewayError('GW_CALL_EXISTS', `Call id ${call.callId} is already in use`);
       },
     };
   }
@@ -507,7 +505,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     });
   }
 
-  /** A callee was faster than Twilio's answer to the node that placed the call. */
+  /** The callee answered before Twilio responded to the node that placed the call. */
   private learnSid({ call, stream }: Session): void {
     stream.once('start', ({ callSid }) => {
       this.writes.enqueue(call.callId, () => this.redisCalls.bindSid(call.callId, callSid));
@@ -522,19 +520,19 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     this.emit('handover', { callId, callSid, from, to: this.node, reason });
   }
 
-  /** Redis is back, perhaps without all that it knew. */
+  /** Redis is back, possibly without its data. */
   private async catchUp(): Promise<void> {
     await this.nodes.beat();
     await this.leases.catchUp();
   }
 
-  /** Leaves the fleet's calls to the other nodes, see {@link Drain.run}. */
+  /** Hands this node's calls to the others, see {@link Drain.run}. */
   async drain(graceMs: number): Promise<void> {
     await this.draining.run(graceMs);
     await this.writes.settled();
   }
 
-  /** As {@link drain}, but at once. */
+  /** Like {@link drain}, but at once. */
   async endAll(): Promise<void> {
     this.draining.endAll();
     await this.switchboard.placementsSettled();
@@ -542,17 +540,17 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   }
 }
 
-/** Asks Twilio to ask again, which a proxy takes to the next node. */
+/** Makes Twilio retry, which a proxy sends to the next node. */
 function again(publicBase: string, tries: number): string {
   return createAgainTwiml(`${publicBase}/twilio/voice?again=${tries + 1}`);
 }
 
-/** @throws GatewayError `GW_REGISTRY_ERROR` (503) for what another version may understand */
+/** @throws GatewayError `GW_REGISTRY_ERROR` (503) for a decision of an incompatible version */
 function decisionOf({ callId, decision }: CallFacts): CallDecision {
   try {
     return checkDecision(decision);
   } catch (cause) {
-    const message = `Expected the decision on call ${callId} from the registry but received another one`;
+    const message = `The registry holds an invalid decision for call ${callId}`;
     throw new GatewayError('GW_REGISTRY_ERROR', message, { cause });
   }
 }
@@ -561,16 +559,16 @@ function isCode(error: unknown, code: string): boolean {
   return error instanceof GatewayError && error.code === code;
 }
 
-/** Nothing, where the node that was asked is gone; any other error goes on. */
+/** Ignores the error that the requested node is gone; rethrows any other. */
 function noneIfGone(error: unknown): undefined {
   if (!isCode(error, 'GW_NODE_GONE')) throw error;
 }
 
-/** As {@link noneIfGone}, also where nobody can be asked. */
+/** Like {@link noneIfGone}, but also ignores that the registry is down. */
 function noneIfAway(error: unknown): undefined {
   if (!isRegistryFault(error)) noneIfGone(error);
 }
 
 function registryDown(): GatewayError {
-  return new GatewayError('GW_REGISTRY_DOWN', 'Expected a registry for a new call but received none');
+  return new GatewayError('GW_REGISTRY_DOWN', 'The registry is unavailable');
 }

@@ -1,18 +1,18 @@
 import type { Clock, Timeout } from '../clock.js';
 
-/** Calls under way at a time: at first, when whoever takes them may be cold yet, and at most. */
+/** Handovers in flight: at first, when the other nodes may still be cold, and at most. */
 const FIRST = 2;
 const MOST = 16;
-/** A call that is elsewhere within this leaves room for one more at a time; one that takes longer than this, for one less. */
+/** A handover faster than this raises the limit by one; one slower than `SLOW_MS` lowers it. */
 const EASY_MS = 250;
 const HARD_MS = 500;
 
 /**
- * Lets so many calls leave at a time that whoever takes them has time for each: a call that comes back together with a
- * hundred others is silent until the last of them is connected. How many that is, those that came back tell.
+ * Limits concurrent handovers to what the other nodes can take: a call that moves together with a hundred
+ * others is silent until the last of them is connected. The time each handover takes adapts the limit.
  */
 export class HandoverLimiter {
-  /** Fulfilled when nobody is waited for any more. */
+  /** Resolves when the limit is lifted. */
   readonly opened: Promise<void>;
   private isOpen = false;
   private noteOpened: () => void = () => {};
@@ -20,7 +20,7 @@ export class HandoverLimiter {
   private readonly under = new Map<string, { readonly since: number; readonly patience: Timeout }>();
   private readonly queue: (() => void)[] = [];
 
-  /** @param patienceMs after so long nobody waits for a call any more */
+  /** @param patienceMs how long to wait for each call, in milliseconds */
   constructor(
     private readonly patienceMs: number,
     private readonly clock: Clock,
@@ -31,8 +31,8 @@ export class HandoverLimiter {
   }
 
   /**
-   * Fulfilled when the call may leave.
-   * @param least at a time, however long each takes: more than these would not be gone in time
+   * Resolves when the call may leave.
+   * @param least minimum concurrency, however long each takes, so that all calls leave in time
    */
   async enter(callId: string, least = 1): Promise<void> {
     while (!this.isOpen && this.under.size >= Math.max(this.size, least)) {
@@ -43,7 +43,7 @@ export class HandoverLimiter {
     this.under.set(callId, { since: this.clock.runningMs(), patience });
   }
 
-  /** The call goes on elsewhere, or is not waited for. */
+  /** The call continues elsewhere, or is no longer waited for. */
   callSettled(callId: string): void {
     const leaving = this.under.get(callId);
     if (leaving !== undefined) {
@@ -56,7 +56,7 @@ export class HandoverLimiter {
     this.queue.shift()?.();
   }
 
-  /** Lets everybody leave at once from now on: there is no time left. */
+  /** Lifts the limit: there is no time left. */
   open(): void {
     this.isOpen = true;
     for (const callId of [...this.under.keys()]) this.callSettled(callId);
@@ -64,7 +64,7 @@ export class HandoverLimiter {
     this.noteOpened();
   }
 
-  /** Fulfilled when no call is under way. */
+  /** Resolves when no handover is in flight. */
   async empty(): Promise<void> {
     while (this.under.size > 0) await new Promise<void>((resolve) => this.queue.push(resolve));
   }

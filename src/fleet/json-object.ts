@@ -1,4 +1,4 @@
-/** The object that a text of JSON is; `undefined` for whatever else: it is not ours. */
+/** Parses a JSON object; `undefined` for anything else. */
 export function parseJsonObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);

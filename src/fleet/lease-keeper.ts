@@ -14,30 +14,35 @@ import {
 } from './redis-call-registry.js';
 import type { WriteQueue } from './write-queue.js';
 
-/** A call's entry is kept alive this often; it lives several times as long. */
+/** Interval between renewals; an entry's lease is several times as long. */
 const KEEP_MS = 15_000;
 const BATCH = 100;
-/** A call that no node has is written down anew so long after the others: whoever has it now says so first. */
+/**
+ * A detached call is restored this much later than live ones, so that a node that has taken it writes first.
+ */
 const PATIENCE_MS = 1_000;
 
-/** After these the caller is still there, as far as we know. */
+/** After these causes the caller is still on the line, as far as we know. */
 const DETACHING: Readonly<Partial<Record<EndCause, HandoverReason>>> = {
   'handed-over': 'drain',
   'socket-closed': 'lost',
   silent: 'lost',
 };
 
-/** A call that no node has until its next socket comes: nobody but the registry knows of it, and whoever wrote it there. */
+/**
+ * A call no node holds until its next socket connects: only the registry and the node that wrote it know
+ * about it.
+ */
 interface Awaited {
   readonly facts: CallFacts;
   readonly token: string;
-  /** Why it waits for Twilio's question; absent where it rings. */
+  /** Why it waits for a continuation request; undefined if it rings. */
   readonly reason?: HandoverReason;
-  /** In monotonic milliseconds. */
+  /** Monotonic milliseconds. */
   readonly until: number;
 }
 
-/** Keeps in the registry what is true of the calls of this node, also where Redis has lost it. */
+/** Keeps the registry entries of this node's calls up to date, and restores them if Redis loses its data. */
 export class LeaseKeeper {
   private timer: Timer | undefined;
   private readonly awaited = new Map<string, Awaited>();
@@ -50,7 +55,7 @@ export class LeaseKeeper {
     private readonly clock: Clock,
   ) {
     switchboard.on('over', (session, cause) => this.onCallOver(session, cause));
-    // Whoever takes the call over is to find it as it is.
+    // The node that takes over the call must see its current state.
     switchboard.on('change', (session) => {
       this.writes.enqueue(session.call.callId, async () => {
         if (session.call.state !== 'ended') await this.restore(session);
@@ -63,36 +68,36 @@ export class LeaseKeeper {
     this.timer.unref();
   }
 
-  /** Stops; fulfilled when all that is under way is written. */
+  /** Stops; resolves when all pending writes are done. */
   async close(): Promise<void> {
     this.clock.cancel(this.timer);
     await this.writes.settled();
     this.writes.clear();
   }
 
-  /** Writes what could not be written yet, and says that our calls live. */
+  /** Retries failed writes and renews the leases. */
   async catchUp(): Promise<void> {
     await this.writes.catchUp();
     await this.renewLeases();
     if (this.awaited.size > 0) this.clock.after(PATIENCE_MS, () => void this.renewAwaited()).unref();
   }
 
-  /** A call was given a token here, and rings nowhere. */
+  /** A call got a token from this node and rings on no node. */
   awaitSocket(facts: CallFacts, token: string, forMs: number): void {
     this.awaited.set(facts.callId, { facts, token, until: this.clock.now() + forMs });
   }
 
-  /** It is known to another node, or here as others are. */
+  /** Another node has the call, or this one holds it live. */
   forget(callId: string): void {
     this.awaited.delete(callId);
   }
 
-  /** What becomes of a call that is over here. */
+  /** Updates the registry when a call is over on this node. */
   private onCallOver(session: Session, cause: EndCause): void {
     const { callId, callSid } = session.call;
     if (cause === 'moved' || cause === 'refused') return;
     if (cause === 'expired') {
-      // Its socket never came here. Twilio may be about to ask for it anew: that is no caller who has hung up.
+      // Its socket never connected here. Twilio may be about to retry, so the caller has not hung up.
       this.writes.enqueue(callId, () => this.redisCalls.expire(callId, callSid));
       return;
     }
@@ -111,17 +116,17 @@ export class LeaseKeeper {
     }
     const { next } = this.switchboard;
     const said = callSid === undefined ? undefined : next.find(callSid);
-    // Whoever asks after the call's end, here or elsewhere, is told the same.
+    // A later continuation request, here or on another node, gets the same answer.
     if (callSid !== undefined && said === undefined) next.set(callSid, createHangupTwiml());
     this.writes.enqueue(callId, async () => {
       if (await this.redisCalls.finish(callId, callSid, said ?? createHangupTwiml())) return;
-      // Nobody hangs up a caller who was to go on somewhere, only because Redis came back empty.
+      // Do not hang up on a caller with a continuation just because Redis lost its data.
       if (said !== undefined && (await this.restore(session)))
         await this.redisCalls.finish(callId, callSid, said);
     });
   }
 
-  /** Says that our calls live, and writes down anew what Redis has lost of them. */
+  /** Renews the leases of this node's calls and restores the entries Redis has lost. */
   private async renewLeases(): Promise<void> {
     const now = this.clock.now();
     for (const [callId, { until }] of this.awaited) if (until <= now) this.awaited.delete(callId);
@@ -133,7 +138,7 @@ export class LeaseKeeper {
         await this.renewBatch(sessions.slice(i, i + BATCH));
       } catch (error) {
         if (isRegistryDown(error)) return;
-        this.log.error({ err: error }, 'the registry could not be told of the calls');
+        this.log.error({ err: error }, 'failed to renew calls in the registry');
       }
     }
   }
@@ -150,7 +155,7 @@ export class LeaseKeeper {
     );
   }
 
-  /** As {@link renewLeases}, of calls that no node has. */
+  /** Like {@link renewLeases}, for calls that no node holds. */
   private async renewAwaited(): Promise<void> {
     const all = [...this.awaited.keys()];
     for (let i = 0; i < all.length; i += BATCH) {
@@ -160,7 +165,7 @@ export class LeaseKeeper {
         await Promise.all(lost.map((callId) => this.restoreAwaited(callId)));
       } catch (error) {
         if (isRegistryDown(error)) return;
-        this.log.error({ err: error }, 'the registry could not be told of calls between two nodes');
+        this.log.error({ err: error }, 'failed to renew calls between two nodes in the registry');
       }
     }
   }
@@ -176,7 +181,7 @@ export class LeaseKeeper {
     }
   }
 
-  /** @returns whether the call is ours again */
+  /** @returns whether this node owns the call again */
   private async restore({ call, decision }: Session): Promise<boolean> {
     if (decision === undefined) return false;
     const facts = factsOf(call, decision);

@@ -5,17 +5,17 @@ import { GatewayError } from '../errors.js';
 import { parseJsonObject } from './json-object.js';
 import { isRegistryDown, type RedisCommands, type RedisLink, type RedisValue, script } from './redis.js';
 
-/** Also how soon it is known that Redis has lost all it knew. */
+/** Also how soon a node notices that Redis has lost its data. */
 const BEAT_MS = 500;
-/** A node that has not been heard of for so long is gone. */
+/** A node without a heartbeat for this long is gone. */
 const ALIVE_MS = 4_000;
-/** Most questions that wait for their answers. */
+/** Maximum requests in flight. */
 const MAX_QUESTIONS = 10_000;
 const ANSWER_MS = 2_000;
 
 /**
- * Says that we live, forgets who has long been gone, and answers whether we were known, and who lives: name, then what it
- * said.
+ * Records our heartbeat, removes nodes gone for long, and returns whether we were known, followed by each
+ * live node's name and state.
  */
 const BEAT = script(`
 local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -29,16 +29,16 @@ for i = 1, #all, 2 do
 end
 return alive`);
 
-/** What a node says of itself with every beat. */
+/** A node's state, sent with every heartbeat. */
 export interface NodeState {
   readonly calls: number;
-  /** It hands its calls over and takes no others. */
+  /** The node is handing over its calls and accepts no others. */
   readonly draining: boolean;
-  /** It would take a new call now. */
+  /** The node would accept a new call now. */
   readonly open: boolean;
 }
 
-/** Answers what another node asks; the answer and what it throws travel back. */
+/** Handles another node's request; its result or error is sent back. */
 export type Answerer = (what: string, about: Readonly<Record<string, unknown>>) => unknown;
 
 interface Waiting {
@@ -61,13 +61,13 @@ type Letter =
       readonly error?: { code: ErrorCode; message: string; status: number };
     };
 
-/** The nodes of a fleet: who lives, and a way to ask each. */
+/** The nodes of a fleet: which are live, and requests between them. */
 export class Nodes {
   private states = new Map<string, NodeState>();
   private readonly waiting = new Map<string, Waiting>();
-  /** Since when the registry answers without a break, in monotonic milliseconds. */
+  /** When the registry last came up, in monotonic milliseconds; Infinity while it is down. */
   private heardSince = Number.POSITIVE_INFINITY;
-  /** Whether the registry was told of us, and is to know of us still. */
+  /** Whether the registry has our heartbeat and should still have it. */
   private isKnown = false;
   private timer: Timer | undefined;
 
@@ -76,14 +76,14 @@ export class Nodes {
     readonly self: string,
     private readonly state: () => NodeState,
     private readonly answer: Answerer,
-    /** Told of what went wrong with the registry besides its being away. */
+    /** Called for registry errors other than being down. */
     private readonly onFault: (error: unknown) => void,
-    /** Told that the registry answers and has lost what it knew: it was emptied, or another one is in its place. */
+    /** Called when the registry answers but has lost its data: it was emptied or replaced. */
     private readonly onForgotten: () => void,
     private readonly clock: Clock,
   ) {}
 
-  /** Begins to say that we live, and to listen. */
+  /** Starts the heartbeat and listens for messages. */
   open(): void {
     this.redis.subscribe(channelOf(this.self), (text) => {
       this.receive(text).catch(this.onFault);
@@ -93,50 +93,52 @@ export class Nodes {
     this.timer.unref();
   }
 
-  /** Says good-bye, so that nobody counts on us. */
+  /** Removes this node from the list of live nodes. */
   async close(): Promise<void> {
     this.clock.cancel(this.timer);
     for (const [id, { node }] of this.waiting) this.take(id)?.reject(gone(node));
     await this.say('').catch(() => {});
   }
 
-  /** Nodes that live, this one among them; this one alone where nobody knows. */
+  /** Live nodes, including this one; only this one while the registry is down. */
   get alive(): ReadonlyMap<string, NodeState> {
     const alive = new Map(this.redis.isUp ? this.states : []);
     alive.set(this.self, this.state());
     return alive;
   }
 
-  /** Nodes that would take a call, besides this one. */
+  /** Other nodes that accept calls. */
   get takers(): string[] {
     return [...this.alive]
       .filter(([node, { draining }]) => node !== this.self && !draining)
       .map(([node]) => node);
   }
 
-  /** Whether another node would take a new call now. */
+  /** Whether another node would accept a new call now. */
   get isAnyOpen(): boolean {
     return [...this.alive].some(([node, { open }]) => node !== this.self && open);
   }
 
-  /** Whether everybody who lives has had the time to say so: a Redis that comes back may have forgotten them. */
+  /**
+   * Whether every live node has had time to send a heartbeat: a Redis that comes back may have lost its data.
+   */
   get knowsAll(): boolean {
     return this.clock.now() - this.heardSince > ALIVE_MS;
   }
 
-  /** The registry is away: when it is back, it may have forgotten. */
+  /** The registry is down, and may have lost its data when it is back. */
   lost(): void {
     this.heardSince = Number.POSITIVE_INFINITY;
     this.isKnown = false;
   }
 
-  /** Says how we are, and learns how the others are; also done twice a second. */
+  /** Sends our heartbeat and reads the others'; also runs every `BEAT_MS`. */
   async beat(): Promise<void> {
     try {
       await this.say(JSON.stringify(this.state()));
     } catch (error) {
       this.heardSince = Number.POSITIVE_INFINITY;
-      // The link tells of its loss; a beat more or less does not matter.
+      // The link reports that it is down; one missed heartbeat does not matter.
       if (!isRegistryDown(error)) this.onFault(error);
     }
   }
@@ -151,11 +153,11 @@ export class Nodes {
     this.isKnown = state !== '';
     this.heardSince = Math.min(this.heardSince, this.clock.now());
     if (!this.knowsAll) return;
-    // A machine that lost its power still has its connection at Redis: nobody waits for its answers.
+    // A machine that lost power still has its connection to Redis, so fail its pending requests.
     for (const [id, { node }] of this.waiting) if (!states.has(node)) this.take(id)?.reject(gone(node));
   }
 
-  /** Tells another node something that needs no answer, and does not fail. */
+  /** Sends another node a message without a reply; never throws. */
   tell(node: string, what: string, about: Record<string, unknown>): void {
     this.redis
       .publish(channelOf(node), JSON.stringify({ id: '', from: this.self, what, about }))
@@ -163,9 +165,9 @@ export class Nodes {
   }
 
   /**
-   * Asks another node.
-   * @throws GatewayError `GW_NODE_GONE` (503) where it is not there or says nothing in time, `GW_REGISTRY_DOWN` (503),
-   * or what the other node threw
+   * Sends another node a request.
+   * @throws GatewayError `GW_NODE_GONE` (503) if the node is gone or does not reply in time,
+   *   `GW_REGISTRY_DOWN` (503), or the other node's error
    */
   async ask(
     node: string,
@@ -174,7 +176,7 @@ export class Nodes {
     withinMs = ANSWER_MS,
   ): Promise<unknown> {
     if (this.waiting.size >= MAX_QUESTIONS) throw gone(node);
-    // Who is not known to live may just have come.
+    // An unknown node may have just joined.
     if (!this.states.has(node)) await this.beat();
     if (this.knowsAll && !this.states.has(node)) throw gone(node);
     const id = randomUUID();
@@ -185,14 +187,14 @@ export class Nodes {
       });
       this.waiting.set(id, { node, resolve, reject, timeout });
     });
-    // Whoever is told below that nobody listens does not wait for it.
+    // The caller gets the error below instead if nobody listens.
     answered.catch(() => {});
     try {
       const listeners = await this.redis.publish(
         channelOf(node),
         JSON.stringify({ id, from: this.self, what, about }),
       );
-      // A process that is gone listens no more: known at once, long before its beats are missed.
+      // A dead process has no subscription: known at once, long before its heartbeats are missed.
       if (listeners === 0) throw gone(node);
     } catch (error) {
       this.take(id);
@@ -227,7 +229,7 @@ export class Nodes {
         return {
           error: {
             code: 'GW_INTERNAL',
-            message: 'Expected an answer but failed; the log of that node says why',
+            message: 'The other node failed internally; its log says why',
             status: 500,
           },
         };
@@ -245,16 +247,16 @@ export class Nodes {
   }
 }
 
-/** What another node threw; one of another version may have thrown something else. */
+/** Another node's error. An incompatible version may have sent something else. */
 function errorOf(error: unknown): GatewayError {
   const { code, message, status } = (error ?? {}) as Partial<Record<string, unknown>>;
   if (typeof code !== 'string' || !code.startsWith('GW_') || !Number.isInteger(status)) {
-    return new GatewayError('GW_REGISTRY_ERROR', 'Another node gave an answer that cannot be read');
+    return new GatewayError('GW_REGISTRY_ERROR', 'Another node sent an unreadable reply');
   }
   return new GatewayError(code as ErrorCode, String(message), { status: status as number });
 }
 
-/** Says how a node is, in JSON; nothing, where nobody is to count on it. */
+/** Records a node's state, JSON; an empty state removes the node. */
 async function beat(
   redis: RedisCommands,
   node: string,
@@ -269,23 +271,23 @@ async function beat(
   for (let i = 0; i + 1 < alive.length; i += 2) {
     const said = parseJsonObject(String(alive[i + 1]));
     if (said === undefined) continue;
-    // Another version may say less, or more.
+    // Other versions may send fewer or more fields.
     const calls = Number.isSafeInteger(said.calls) ? Number(said.calls) : 0;
     states.set(String(alive[i]), { calls, draining: said.draining === true, open: said.open !== false });
   }
   return { wasKnown: had === 1, states };
 }
 
-/** The nodes that live, for one that is none of them. */
+/** Lists the live nodes without being one of them. */
 export async function readNodes(redis: RedisCommands, self: string): Promise<ReadonlyMap<string, NodeState>> {
   return (await beat(redis, self, '')).states;
 }
 
-/** Where a node is asked. */
+/** The pub/sub channel of a node. */
 export function channelOf(node: string): string {
   return `trunkline:node:${node}`;
 }
 
 function gone(node: string): GatewayError {
-  return new GatewayError('GW_NODE_GONE', `Expected an answer of node ${node} but received none`);
+  return new GatewayError('GW_NODE_GONE', `Node ${node} did not reply`);
 }

@@ -2,7 +2,7 @@ import { GatewayError } from '../errors.js';
 import type { Nodes } from './nodes.js';
 import type { CallFacts, RedisCallRegistry } from './redis-call-registry.js';
 
-/** Asks the node that holds a call, whichever that is. */
+/** Sends requests to the node that holds a call. */
 export class OwnerClient {
   constructor(
     private readonly redisCalls: RedisCallRegistry,
@@ -10,9 +10,9 @@ export class OwnerClient {
   ) {}
 
   /**
-   * What it answers; no answer where the call is between two nodes.
-   * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_REGISTRY_DOWN`, `GW_REGISTRY_ERROR` (503), and what the other node
-   * throws
+   * The node's answer; `undefined` while the call is between two nodes.
+   * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_REGISTRY_DOWN`, `GW_REGISTRY_ERROR` (503), and the
+   *   other node's errors
    */
   async request(
     callId: string,
@@ -39,8 +39,8 @@ export class OwnerClient {
   }
 
   /**
-   * As {@link request}, for what only a node that has the call can do.
-   * @throws GatewayError also `GW_CALL_MOVING` (409) where the call is between two nodes
+   * Like {@link request}, for operations that need the node that holds the call.
+   * @throws GatewayError also `GW_CALL_MOVING` (409) while the call is between two nodes
    */
   async requireOwner(
     callId: string,
@@ -50,7 +50,7 @@ export class OwnerClient {
   ): Promise<unknown> {
     const { answer } = await this.request(callId, what, about, withinMs);
     if (answer !== undefined) return answer;
-    const message = `Expected call ${callId} at one of the nodes but received one that is about to go on at another`;
+    const message = `Call ${callId} is moving to another node; retry in a second`;
     throw new GatewayError('GW_CALL_MOVING', message);
   }
 }

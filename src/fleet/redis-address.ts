@@ -6,11 +6,11 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** What a REDIS_URL says. */
+/** A parsed REDIS_URL. */
 export interface RedisAddress {
-  /** The server, or the sentinels that know it. */
+  /** The server, or its sentinels. */
   readonly endpoints: readonly [Endpoint, ...Endpoint[]];
-  /** What the sentinels call their primary; absent where the URL names the server itself. */
+  /** The primary's name at the sentinels; undefined if the URL names the server itself. */
   readonly primary?: string;
   readonly isSecure: boolean;
   readonly username?: string;
@@ -23,8 +23,9 @@ const SENTINEL_PORT = 26_379;
 const SENTINEL = /^(rediss?)-sentinel:\/\/((?:[^/@]*@)?)([^/@?#]+)\/([\w.-]+)(\/\d*)?$/;
 
 /**
- * Reads `redis://[user:password@]host[:port][/db]`, `redis-sentinel://[user:password@]host[:port][,host[:port]…]/name[/db]`,
- * or either with TLS (`rediss…`); `undefined` for whatever else.
+ * Parses `redis://[user:password@]host[:port][/db]`,
+ * `redis-sentinel://[user:password@]host[:port][,host[:port]…]/name[/db]`, or either with TLS (`rediss…`);
+ * `undefined` for anything else.
  */
 export function parseRedisUrl(url: string): RedisAddress | undefined {
   const sentinel = SENTINEL.exec(url);
@@ -39,12 +40,12 @@ export function parseRedisUrl(url: string): RedisAddress | undefined {
   return { ...first, endpoints: endpoints as [Endpoint, ...Endpoint[]], primary };
 }
 
-/** Whether a text names a Redis, or the sentinels of one, as {@link parseRedisUrl} reads it. */
+/** Whether {@link parseRedisUrl} accepts a URL. */
 export function isRedisUrl(url: string): boolean {
   return parseRedisUrl(url) !== undefined;
 }
 
-/** Servers as people write them, without credentials. */
+/** Server names for display, without credentials. */
 export function nameOf({ endpoints, primary }: RedisAddress): string {
   const hosts = endpoints.map(({ host, port }) => `${isIP(host) === 6 ? `[${host}]` : host}:${port}`);
   return primary === undefined ? hosts.join(',') : `${hosts.join(',')} (sentinels of ${primary})`;

@@ -4,7 +4,7 @@ import type { FormParameters } from '../twilio/form.js';
 import { parseJsonObject } from './json-object.js';
 import { type RedisCommands, type RedisValue, script } from './redis.js';
 
-/** What another node must know to take a call. */
+/** What another node needs to take over a call. */
 export interface CallFacts {
   readonly callId: string;
   readonly callSid: string | undefined;
@@ -13,16 +13,16 @@ export interface CallFacts {
   readonly to: string | undefined;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
-  /** What the webhook said; absent for calls placed by us. */
+  /** The webhook's parameters; undefined for calls placed by us. */
   readonly webhook: FormParameters | undefined;
-  /** What the hook decided. */
+  /** The hook's decision. */
   readonly decision: unknown;
 }
 
-/** Where a call stands in the registry. */
+/** State of a call in the registry. */
 export type EntryState = 'ringing' | 'live' | 'detached' | 'ended';
 
-/** Why a call changed nodes: its node went away by itself, or was lost. */
+/** Why a call changed nodes: its node drained, or was lost. */
 export type HandoverReason = 'drain' | 'lost';
 
 export interface Entry {
@@ -33,14 +33,14 @@ export interface Entry {
   readonly next: string | undefined;
 }
 
-/** A call that was taken. */
+/** A call whose token was claimed. */
 export interface Taken {
   readonly facts: CallFacts;
   /** The node that announced it. */
   readonly from: string;
-  /** The node that had its last socket, if there was one. */
+  /** The node that held its previous socket, if any. */
   readonly last: string | undefined;
-  /** Why it was handed over; `undefined` for a call that connects for the first time. */
+  /** Why it was handed over; `undefined` if it connects for the first time. */
   readonly handover: HandoverReason | undefined;
 }
 
@@ -48,9 +48,9 @@ export type Attachment =
   | {
       readonly attached: true;
       readonly facts: CallFacts;
-      /** Tokens in a row that nobody took, this one included. */
+      /** Consecutive tokens that nobody claimed, including this one. */
       readonly rings: number;
-      /** The node where it rang until now, with another token. */
+      /** The node where it was ringing with the previous token. */
       readonly rangAt: string | undefined;
     }
   | {
@@ -59,18 +59,18 @@ export type Attachment =
       readonly next: string | undefined;
     };
 
-/** A live call is forgotten so long after its node last said that it lives. */
+/** Lease of a live call. */
 const LIVE_MS = 120_000;
-/** An ended call is remembered for whoever comes late. */
+/** How long an ended call is remembered for late requests. */
 const ENDED_MS = 90_000;
-/** Its CallSid is remembered for whoever sends its webhook again, as the claim of a node that there is not. */
+/** How long its CallSid is remembered against replayed webhooks, as a claim of the pseudo node `ended`. */
 const ENDED_SID_MS = 3_600_000;
 export const ENDED_NODE = 'ended';
-/** A detached one waits for Twilio's question. */
+/** How long a detached call waits for Twilio's continuation request. */
 export const DETACHED_MS = 60_000;
-/** A hook decides within ten seconds, and Twilio waits for no longer than fifteen. */
+/** A hook decides within ten seconds, and Twilio waits at most fifteen. */
 const CLAIM_MS = 20_000;
-/** A call that only shows that others could be made. */
+/** Lifetime of the test entry of {@link RedisCallRegistry.rehearse}. */
 const REHEARSAL_MS = 10_000;
 const NOBODY = {
   callSid: undefined,
@@ -81,22 +81,24 @@ const NOBODY = {
   webhook: undefined,
   decision: {},
 };
-/** Hand-overs in a row before a call is given up; one that talked for a while in between starts counting anew. */
+/** Maximum handovers in a row before a call is given up; a healthy stream in between resets the count. */
 const MAX_HANDOVERS = 5;
-/** Tokens given out in a row that nobody takes: its sockets come to nodes that refuse them. */
+/** Maximum tokens in a row that nobody claims, because nodes reject the sockets. */
 const MAX_RINGS = 12;
 
 const NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) ";
 
-/** Who answers a CallSid: `<callId> <node>`. One whose node is gone is given to the next who asks. */
+/**
+ * Who answers a CallSid: `<callId> <node>`. If that node is gone, the next node that asks takes the claim.
+ */
 const CLAIM = script(`
 local held = redis.pcall('GET', KEYS[1])
--- What cannot be read is nobody's.
+-- An unreadable claim counts as none.
 if type(held) == 'string' and string.find(held, '^%S+ %S+$') and held ~= ARGV[3] then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]`);
 
-/** Writes a call down, unless another node has it. */
+/** Writes a call, unless another node owns it. */
 const PUT = script(`${NOW}
 local node = redis.call('HGET', KEYS[1], 'node')
 if node and node ~= ARGV[1] then return 0 end
@@ -122,49 +124,49 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 if c[9] then redis.call('PEXPIRE', c[9], ARGV[3]) end
 return {'taken', c[4], c[5], c[6], c[8]}`);
 
-/** Keeps calls: of each key 1 where it was ours, 0 where it is missing, -1 where another node has it. */
+/** Renews calls. For each key: 1 if ours, 0 if missing, -1 if another node owns it. */
 const KEEP = script(`
 local answers = {}
 for i, key in ipairs(KEYS) do
   local c = redis.call('HMGET', key, 'node', 'sid', 'state')
   if not c[1] then answers[i] = 0
   elseif c[1] ~= ARGV[1] then answers[i] = -1
-  -- Another node knows that it is over: it is remembered as long as that said.
+  -- Another node has ended it: leave its expiry alone.
   elseif c[3] == 'ended' then answers[i] = 1
   else
     redis.call('PEXPIRE', key, ARGV[2])
-    -- As long as the call: Twilio asks for it by nothing else.
+    -- Keep the CallSid as long as the call: Twilio uses nothing else.
     if c[2] and redis.call('PEXPIRE', c[2], ARGV[2]) == 0 then redis.call('SET', c[2], ARGV[2 + i], 'PX', ARGV[2]) end
     answers[i] = 1
   end
 end
 return answers`);
 
-/** Ends or detaches a call that is still ours, or anybody's, and perhaps only in one state. */
+/** Ends or detaches a call that is ours, or anybody's, optionally only in one state. */
 const LEAVE = script(`
 local node = redis.call('HGET', KEYS[1], 'node')
 if not node or (node ~= ARGV[1] and ARGV[1] ~= '*') then return 0 end
 local state = redis.call('HGET', KEYS[1], 'state')
 if ARGV[6] ~= '' and state ~= ARGV[6] then return 0 end
--- Another node knows better: nobody waits for one that is over.
+-- Another node has ended it: do not detach it.
 if state == 'ended' and ARGV[2] ~= 'ended' then return 1 end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'next', ARGV[3], 'why', ARGV[4])
 if ARGV[2] == 'ended' then redis.call('HDEL', KEYS[1], 'facts') end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 if KEYS[2] then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
--- Longer than the call itself: a webhook that is sent again must not make it ring anew.
+-- Keep the CallSid longer than the call: a replayed webhook must not ring again.
 local held = KEYS[2] and ARGV[7] and redis.call('GET', KEYS[2])
 if held and string.sub(held, 1, #ARGV[7]) == ARGV[7] then
   redis.call('SET', KEYS[2], ARGV[7] .. '${ENDED_NODE}', 'PX', ARGV[8])
 end
 return 1`);
 
-/** Makes a call ring again, with another token, for whichever node takes it. */
+/** Makes a call ring again with a new token, for any node to claim. */
 const ATTACH = script(`${NOW}
 local c = redis.call('HMGET', KEYS[1], 'state', 'facts', 'handovers', 'since', 'next', 'why', 'rings', 'node')
 if not c[1] and redis.call('PTTL', KEYS[1]) == -2 then return {'unknown'} end
 if c[1] == 'ended' then return {'ended', c[5]} end
--- Not written by this version.
+-- Written by an incompatible version.
 if not c[1] or not c[2] then return {'odd'} end
 local handovers, rings = tonumber(c[3] or '0'), tonumber(c[7] or '0') + 1
 if c[1] ~= 'ringing' then
@@ -182,13 +184,13 @@ return {'attached', c[2], rings, c[1] == 'ringing' and c[8] or ''}`);
 
 const READ = script(`return redis.call('HMGET', KEYS[1], 'node', 'state', 'facts', 'next')`);
 
-/** Notes what Twilio calls a call that we placed, and makes it findable by that. */
+/** Sets the CallSid of a call we placed, and indexes the call by it. */
 const BIND = script(`
 local facts = redis.call('HGET', KEYS[1], 'facts')
 if not facts then return 0 end
 local f = cjson.decode(facts)
 if f.callSid == ARGV[1] then return 1 end
--- Not encoded anew: Lua cannot tell an empty list from an empty object.
+-- Do not re-encode: Lua cannot tell an empty list from an empty object.
 redis.call('HSET', KEYS[1], 'facts', '{"callSid":' .. cjson.encode(ARGV[1]) .. ',' .. string.sub(facts, 2))
 redis.call('HSET', KEYS[1], 'sid', KEYS[2])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', redis.call('PTTL', KEYS[1]))
@@ -197,18 +199,18 @@ return 1`);
 const LOOK_UP = script("return redis.call('GET', KEYS[1])");
 
 /**
- * The calls of a fleet, on Redis: who holds which, what another node needs to take it over, and its token, of which only
- * the hash is kept. Every method throws GatewayError `GW_REGISTRY_DOWN` (503) where Redis does not answer, and
- * `GW_REGISTRY_ERROR` (503) where it answers with an error.
+ * The calls of a fleet in Redis: which node holds each, what another node needs to take it over, and the hash
+ * of its token. Every method throws GatewayError `GW_REGISTRY_DOWN` (503) if Redis does not answer, and
+ * `GW_REGISTRY_ERROR` (503) if it answers with an error.
  */
 export class RedisCallRegistry {
   constructor(
     private readonly redis: RedisCommands,
-    /** This process. */
+    /** Name of this process. */
     readonly node: string,
     /**
-     * A stream that lasted so long, in milliseconds, was a good one. Above the silence that ends a stream: one of which
-     * nothing was ever heard was not.
+     * A stream that lasted this long, in milliseconds, was healthy. Longer than the silence that ends a
+     * stream, so that one without any audio does not count.
      */
     private readonly calmMs: number,
   ) {}
@@ -218,8 +220,8 @@ export class RedisCallRegistry {
   }
 
   /**
-   * Answers who deals with a CallSid: we, with the id given, or another one who did before.
-   * @param insteadOf a claim that is void because its node is gone
+   * Claims a CallSid. Returns our claim with the given id, or the node that claimed it before.
+   * @param insteadOf an earlier claim that is void because its node is gone
    */
   async claim(
     callSid: string,
@@ -235,7 +237,7 @@ export class RedisCallRegistry {
     return parseClaim(String(claim));
   }
 
-  /** Who deals with a CallSid, if anybody. */
+  /** Returns the claim of a CallSid, if any. */
   async find(callSid: string): Promise<{ callId: string; node: string } | undefined> {
     const claim = await this.redis.runScript(LOOK_UP, [sidKey(callSid)], []);
     const found = claim === null ? undefined : parseClaim(String(claim));
@@ -244,16 +246,16 @@ export class RedisCallRegistry {
   }
 
   /**
-   * Announces a call that rings here; its token is good for `timeToLiveMs`.
-   * @returns false where another node has a call of that id
+   * Announces a call that rings here; its token is valid for `timeToLiveMs` milliseconds.
+   * @returns false if another node has a call of that id
    */
   async announce(facts: CallFacts, token: string, timeToLiveMs: number): Promise<boolean> {
     return this.put(facts, 'ringing', hashOf(token), timeToLiveMs, 2 * timeToLiveMs);
   }
 
   /**
-   * Writes a live call down again that Redis has lost.
-   * @returns false where another node has it
+   * Restores a live call that Redis has lost.
+   * @returns false if another node owns it
    */
   async restore(facts: CallFacts, token: string): Promise<boolean> {
     return this.put(facts, 'live', hashOf(token), 0, LIVE_MS);
@@ -273,7 +275,7 @@ export class RedisCallRegistry {
     return (await this.redis.runScript(PUT, keys, values)) === 1;
   }
 
-  /** Notes what Twilio calls a call that we placed. */
+  /** Sets the CallSid of a call we placed. */
   async bindSid(callId: string, callSid: string): Promise<void> {
     await this.redis.runScript(
       BIND,
@@ -283,9 +285,9 @@ export class RedisCallRegistry {
   }
 
   /**
-   * Takes a call by its token, which is used up.
+   * Claims a call by its token, which is used up.
    * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_TOKEN_INVALID` (401), `GW_TOKEN_USED` (409),
-   * `GW_TOKEN_EXPIRED` (410)
+   *   `GW_TOKEN_EXPIRED` (410)
    */
   async claimToken(callId: string, token: string): Promise<Taken> {
     const answer = await this.redis.runScript(TAKE, [callKey(callId)], [hashOf(token), this.node, LIVE_MS]);
@@ -300,8 +302,8 @@ export class RedisCallRegistry {
   }
 
   /**
-   * Says that live calls live.
-   * @returns those that Redis has lost, and those that another node has
+   * Renews live calls.
+   * @returns those that Redis has lost, and those that another node owns
    */
   async renew(callIds: readonly string[]): Promise<{ lost: string[]; taken: string[] }> {
     if (callIds.length === 0) return { lost: [], taken: [] };
@@ -314,18 +316,18 @@ export class RedisCallRegistry {
   }
 
   /**
-   * The call waits for Twilio's question and whichever node answers it.
-   * @returns false where it is another node's, or Redis has lost it
+   * Detaches the call: it waits for Twilio's continuation request on any node.
+   * @returns false if another node owns it, or Redis has lost it
    */
   async detach(callId: string, callSid: string | undefined, why: HandoverReason): Promise<boolean> {
     return this.leave(callId, callSid, 'detached', '', why, DETACHED_MS, this.node);
   }
 
   /**
-   * The call is over.
-   * @param next TwiML for a caller who is still there
-   * @param anybodys whether it may be another node's, e.g. one that is gone
-   * @returns false where it is another node's, or Redis has lost it
+   * Marks the call as ended.
+   * @param next TwiML for a caller who is still on the line
+   * @param anybodys whether another node may own it, e.g. one that is gone
+   * @returns false if another node owns it, or Redis has lost it
    */
   async finish(
     callId: string,
@@ -337,7 +339,7 @@ export class RedisCallRegistry {
     return this.leave(callId, callSid, 'ended', next, '', ENDED_MS, node, '', [`${callId} `, ENDED_SID_MS]);
   }
 
-  /** The call was not connected in time here; if it was elsewhere, this changes nothing. */
+  /** Expires a call that did not connect here in time; no effect if it connected elsewhere. */
   async expire(callId: string, callSid: string | undefined): Promise<void> {
     await this.leave(callId, callSid, 'ended', '', '', ENDED_MS, this.node, 'ringing');
   }
@@ -357,7 +359,7 @@ export class RedisCallRegistry {
     return (await this.redis.runScript(LEAVE, keys, [node, state, next, why, keptMs, only, ...more])) === 1;
   }
 
-  /** Gives a call whose stream is over another token, unless it has ended or goes round in circles. */
+  /** Gives a call whose stream has ended a new token, unless it has ended or keeps failing. */
   async attach(callId: string, callSid: string, token: string, timeToLiveMs: number): Promise<Attachment> {
     const values = [this.node, hashOf(token), timeToLiveMs, MAX_HANDOVERS, this.calmMs, MAX_RINGS];
     const answer = await this.redis.runScript(ATTACH, [callKey(callId), sidKey(callSid)], values);
@@ -376,8 +378,9 @@ export class RedisCallRegistry {
   }
 
   /**
-   * Does with a call that nobody makes what is done with others, each script once. Nothing of it stays.
-   * @throws GatewayError as {@link RedisCommands.runScript}, and `GW_REGISTRY_ERROR` (503) where Redis does not keep what it took
+   * Runs each script once, as for a real call, on a test entry that is removed afterwards.
+   * @throws GatewayError as {@link RedisCommands.runScript}, and `GW_REGISTRY_ERROR` (503) if Redis does not
+   *   store what it accepted
    */
   async rehearse(callId: string): Promise<void> {
     const callSid = callId;
@@ -427,7 +430,7 @@ function parseClaim(claim: string): { callId: string; node: string } {
   return { callId, node };
 }
 
-/** What another node wrote; one of another version may have written something else. */
+/** Parses the facts another node wrote. An incompatible version may have written something else. */
 function parseFacts(text: RedisValue | undefined, callId: string): CallFacts {
   const facts = parseJsonObject(String(text));
   const { startedAt, webhook, decision, ...more } = facts ?? {};
@@ -460,15 +463,9 @@ function refusal(what: string, callId: string): GatewayError {
         `Expected the token of call ${callId} but received another one`,
       );
     case 'used':
-      return new GatewayError(
-        'GW_TOKEN_USED',
-        `Expected an unused token for call ${callId} but received one used before`,
-      );
+      return new GatewayError('GW_TOKEN_USED', `The token of call ${callId} has already been used`);
     case 'expired':
-      return new GatewayError(
-        'GW_TOKEN_EXPIRED',
-        `Expected a token within its life for call ${callId} but received an expired one`,
-      );
+      return new GatewayError('GW_TOKEN_EXPIRED', `The token of call ${callId} has expired`);
     default:
       return new GatewayError(
         'GW_CALL_UNKNOWN',

@@ -1,15 +1,15 @@
 import { GatewayError } from '../errors.js';
 import type { Endpoint } from './redis-address.js';
 
-/** What is wrong with a Redis, in words for whoever runs it. */
+/** What is wrong with a Redis, in words for its operator. */
 export interface RedisFault {
   /**
-   * `refused`: does not change by waiting; `passing`: it cannot serve now; `foreign`: it serves, and what stands in it is
-   * not ours.
+   * `refused`: waiting does not help; `passing`: temporarily unavailable; `foreign`: it works, but a key
+   * holds data that is not ours.
    */
   readonly kind: 'refused' | 'passing' | 'foreign';
   readonly reason: string;
-  /** What helps, where that can be told. */
+  /** What to set to fix it, if known. */
   readonly remedy?: string;
 }
 
@@ -18,51 +18,51 @@ const RIGHTS = 'its ACL to what docs/fleet.md lists';
 
 type Rule = readonly [pattern: RegExp, kind: RedisFault['kind'], says: string, set?: string];
 
-/** What Redis itself answers. */
+/** Error replies of Redis. */
 const REPLIES: readonly Rule[] = [
   [/^NOAUTH\b/, 'refused', 'it asks for a password, and REDIS_URL has none', LOGIN],
   [
     /^WRONGPASS\b|invalid password|without any password/i,
     'refused',
-    'it lets nobody in with this user and password',
+    'it rejects this user and password',
     LOGIN,
   ],
   [/^READONLY\b/, 'passing', 'it is a read-only replica', 'REDIS_URL to the primary, or to its sentinels'],
   [/^MASTERDOWN\b/, 'passing', 'it is a replica without its primary', 'REDIS_URL to the primary'],
   [/^OOM\b/, 'passing', 'its memory is full (maxmemory): nothing can be written', 'maxmemory higher'],
-  [/^LOADING\b/, 'passing', 'it still loads its data'],
-  [/^BUSY\b/, 'passing', 'it is busy with a script of somebody else'],
-  [/^MISCONF\b/, 'passing', 'it cannot write its snapshots, and so takes no writes', 'its disk right'],
-  [/^NOREPLICAS\b/, 'passing', 'it has too few replicas to take writes (min-replicas-to-write)'],
+  [/^LOADING\b/, 'passing', 'it is still loading its data'],
+  [/^BUSY\b/, 'passing', 'it is busy with a long-running script'],
+  [/^MISCONF\b/, 'passing', 'it cannot write its snapshots and therefore rejects writes', 'its disk right'],
+  [/^NOREPLICAS\b/, 'passing', 'it has too few replicas to accept writes (min-replicas-to-write)'],
   [/^CLUSTERDOWN\b/, 'passing', 'its cluster is down'],
-  [/^(MOVED|ASK|TRYAGAIN)\b/, 'passing', 'its cluster moves our keys'],
+  [/^(MOVED|ASK|TRYAGAIN)\b/, 'passing', 'its cluster is moving our keys'],
   [/^UNBLOCKED\b/, 'passing', 'it has become a replica'],
-  [/max number of clients/, 'passing', 'it has no room for another connection (maxclients)'],
+  [/max number of clients/, 'passing', 'it has reached its maximum of connections (maxclients)'],
   [
     /^CROSSSLOT\b/,
     'refused',
-    'it spreads the keys of one call over several servers (a cluster behind one address)',
+    "it spreads one call's keys over several servers (a cluster behind one address)",
     'REDIS_URL to a Redis, or to a node of the cluster',
   ],
   [
     /DB index|SELECT is not allowed/i,
     'refused',
-    'it has no database of that number',
+    'it has no database with that number',
     'REDIS_URL without /db',
   ],
-  [/No such master/i, 'refused', 'the sentinels know no primary of that name', 'the name in REDIS_URL'],
-  [/^NOPROTO\b|unknown command/i, 'refused', 'it is older than Redis 6, or no Redis'],
+  [/No such master/i, 'refused', 'the sentinels know no primary with that name', 'the name in REDIS_URL'],
+  [/^NOPROTO\b|unknown command/i, 'refused', 'it is older than Redis 6, or not Redis'],
 ];
 
-/** What the system, or TLS, says. */
+/** Errors of the system and of TLS. */
 const SYSTEM: Readonly<Record<string, RedisFault>> = {
   ENOTFOUND: passing('its name is not in DNS'),
   EAI_AGAIN: passing('its name is not in DNS'),
-  ECONNREFUSED: passing('nobody listens there'),
-  ECONNRESET: passing('the connection was cut'),
-  EPIPE: passing('the connection was cut'),
-  EHOSTUNREACH: passing('there is no way to it'),
-  ENETUNREACH: passing('there is no way to it'),
+  ECONNREFUSED: passing('nothing listens there'),
+  ECONNRESET: passing('the connection was closed'),
+  EPIPE: passing('the connection was closed'),
+  EHOSTUNREACH: passing('there is no route to it'),
+  ENETUNREACH: passing('there is no route to it'),
   ETIMEDOUT: passing('no answer'),
   ERR_TLS_CERT_ALTNAME_INVALID: {
     kind: 'refused',
@@ -81,10 +81,10 @@ const SYSTEM: Readonly<Record<string, RedisFault>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownIssuer(),
 };
 
-/** What an error of the client, or one that was made of it, means. */
+/** Translates an error of the client or of the system. */
 export function faultOf(error: unknown): RedisFault {
   if (error instanceof GatewayError && error.cause !== undefined) return faultOf(error.cause);
-  // An error for each address that was tried has no text of its own.
+  // An error with one cause per address has no message of its own.
   if (error instanceof AggregateError && error.errors.length > 0) return faultOf(error.errors[0]);
   const { code = '', message } = error as NodeJS.ErrnoException;
   if (/wrong version number|packet length too long/.test(message)) return plain();
@@ -95,10 +95,10 @@ export function faultOf(error: unknown): RedisFault {
     return names === undefined ? known : { ...known, reason: `${known.reason} (${names})` };
   }
   if (/Socket closed unexpectedly/.test(message)) {
-    return passing('the connection was cut', 'rediss:// in REDIS_URL, if it speaks TLS');
+    return passing('the connection was closed', 'rediss:// in REDIS_URL, if it speaks TLS');
   }
   if (!isReply(error)) return passing(/timeout/i.test(message) ? 'no answer' : message);
-  // Older versions put a sentence before what a script ran into.
+  // Older versions prefix a script's error with a sentence.
   const reply = message.replace(/^.*?: -(?=[A-Z]+ )/, '').replace(/ script: [0-9a-f]{40}.*$/, '');
   if (/^NOPERM\b|user executing the script/.test(reply)) return denied(reply);
   const [, kind, reason, remedy] = REPLIES.find(([pattern]) => pattern.test(reply)) ?? [
@@ -117,13 +117,13 @@ function denied(reply: string): RedisFault {
   return { kind: 'refused', reason: `its ACL does not let this user ${what}`, remedy: RIGHTS };
 }
 
-/** Where a cluster says that our keys are. */
+/** Where a cluster says our keys are. */
 export function movedTo(reply: string, from: Endpoint): Endpoint | undefined {
   const [, host, port] = /^MOVED \d+ (.*):(\d+)$/.exec(reply) ?? [];
   return host === undefined ? undefined : { host: host || from.host, port: Number(port) };
 }
 
-/** The client's class is loaded with the first link only. */
+/** The client's classes are only loaded with the first link. */
 function isReply(error: unknown): boolean {
   return /ErrorReply|SimpleError|BlobError/.test((error as Error).constructor.name);
 }
@@ -138,5 +138,5 @@ function plain(): RedisFault {
 
 function unknownIssuer(): RedisFault {
   const remedy = 'NODE_EXTRA_CA_CERTS to the certificate of your own authority';
-  return { kind: 'refused', reason: 'nobody we know vouches for its certificate', remedy };
+  return { kind: 'refused', reason: 'its certificate is from an unknown authority', remedy };
 }

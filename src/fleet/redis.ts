@@ -6,39 +6,39 @@ import { type Endpoint, nameOf, parseRedisUrl, type RedisAddress } from './redis
 import { faultOf, movedTo, type RedisFault } from './redis-fault.js';
 import { Sentinels, socketOf } from './sentinels.js';
 
-/** Longest wait for an answer: a webhook that waits longer is a caller who hears nothing. */
+/** Maximum wait for a reply: a webhook that waits longer is a caller who hears nothing. */
 export const ANSWER_MS = 500;
 const CONNECT_MS = 2_000;
-/** Commands under way at a time; Redis that is slower than that is down. */
+/** Maximum commands in flight; a slower Redis counts as down. */
 const MAX_COMMANDS = 10_000;
 const MAX_RETRY_MS = 1_000;
-/** A link that is up is tried this often. */
+/** Interval between checks of a link that is up. */
 const TRIAL_MS = 60_000;
-/** From node to node of a cluster until the keys are found. */
+/** Maximum redirects between nodes of a cluster until the keys are found. */
 const MAX_HOPS = 5;
-/** Keys of one name before the colon; in a cluster all of ours are of one slot. */
+/** Prefix of our keys; in a cluster all of them hash to one slot. */
 const OWN = /^trunkline:/;
 const IN_ONE_SLOT = 'trunkline:{trunkline}:';
 
-/** Loaded when the first link opens: a node that stands alone does without. */
+/** Loaded with the first link, so that a standalone node does without. */
 let redis: typeof import('@redis/client');
 
 type Client = RedisClientType;
-/** First and last of some slots, then their servers: address, where it is known, port and more. */
+/** First and last slot, then their servers: address if known, port and more. */
 type ClusterSlots = readonly [number, number, ...[string | null, number][]][];
 export type RedisValue = string | number | null | readonly RedisValue[];
 
-/** Whether it is the registry that is away, now and perhaps not for long. */
+/** Whether the registry is down, possibly only for a moment. */
 export function isRegistryDown(error: unknown): boolean {
   return error instanceof GatewayError && error.code === 'GW_REGISTRY_DOWN';
 }
 
-/** Whether the registry was asked and gave no answer: it is away, or what stands there is not ours. */
+/** Whether the registry failed to answer: it is down, or a key holds data that is not ours. */
 export function isRegistryFault(error: unknown): boolean {
   return isRegistryDown(error) || (error instanceof GatewayError && error.code === 'GW_REGISTRY_ERROR');
 }
 
-/** A Lua script, known to Redis by its digest. */
+/** A Lua script, cached in Redis by its digest. */
 export interface RedisScript {
   readonly text: string;
   readonly digest: string;
@@ -48,14 +48,14 @@ export function script(text: string): RedisScript {
   return { text, digest: createHash('sha1').update(text).digest('hex') };
 }
 
-/** What is asked of Redis. */
+/** The Redis commands the registry needs. */
 export interface RedisCommands {
   /** Whether commands are worth trying. */
   readonly isUp: boolean;
   /**
    * Runs a script.
-   * @throws GatewayError `GW_REGISTRY_DOWN` (503), or `GW_REGISTRY_ERROR` (503) where Redis answers with an error that has
-   * nothing to do with how it is, e.g. because a key holds what is not ours
+   * @throws GatewayError `GW_REGISTRY_DOWN` (503), or `GW_REGISTRY_ERROR` (503) for an error unrelated to the
+   *   server's health, e.g. a key that holds data that is not ours
    */
   runScript(
     script: RedisScript,
@@ -63,37 +63,37 @@ export interface RedisCommands {
     values: readonly (string | number)[],
   ): Promise<RedisValue>;
   /**
-   * Tells everybody who listens on a channel.
-   * @returns how many do
+   * Publishes a message on a channel.
+   * @returns the number of subscribers
    * @throws as {@link runScript}
    */
   publish(channel: string, message: string): Promise<number>;
 }
 
-/** What a connection must be able to do before anybody is told that it is there. */
+/** A test every connection must pass before it counts as up. */
 export interface Trial {
-  /** Listened to on every connection. */
+  /** Subscribed on every connection. */
   readonly channel: string;
   handleMessage(message: string): void;
-  /** Rejects where Redis cannot serve us. */
+  /** Rejects if Redis cannot serve us. */
   run(commands: RedisCommands): Promise<void>;
 }
 
 export interface RedisLinkOptions {
-  /** As {@link parseRedisUrl} reads it. */
+  /** In the format of {@link parseRedisUrl}. */
   readonly url: string;
   readonly onUp: () => void;
-  /** Told when it goes, or cannot come, and of each further cause that keeps it away. */
+  /** Called when the link goes down or cannot come up, and for each new cause. */
   readonly onDown: (fault: RedisFault) => void;
-  /** Done with every connection, and once a minute with one that is up; by default nothing is. */
+  /** Run on every new connection, and once a minute while it is up; default none. */
   readonly trial?: Trial;
   readonly clock: Clock;
 }
 
 /**
- * One connection to Redis that never makes anybody wait: a command is answered within half a second or fails, and while
- * Redis is away every command fails at once. It comes back by itself, from sentinels and in a cluster to whichever server
- * has the keys then.
+ * One connection to Redis that never blocks: a command is answered within half a second or fails, and while
+ * Redis is down every command fails at once. It reconnects by itself; with sentinels or a cluster, to the
+ * server that has the keys.
  */
 export class RedisLink implements RedisCommands {
   private readonly address: RedisAddress;
@@ -102,24 +102,24 @@ export class RedisLink implements RedisCommands {
   private up = false;
   private closed = false;
   private wrong: RedisFault | undefined;
-  /** What was told of the loss that lasts: two causes that take turns are told once each. */
+  /** Causes already reported during this outage, so that two alternating causes are reported once each. */
   private readonly reported = new Set<string>();
   private tries = 0;
   private retry: Timer | undefined;
   private trials: Timer | undefined;
   private readonly listeners = new Map<string, (message: string) => void>();
-  /** Where the client is connected to, or was last. */
+  /** The current server, or the last one. */
   private at: Endpoint;
-  /** Where a cluster says that our keys are, and how often it said so in a row. */
+  /** Where a cluster says our keys are, and how many redirects there were in a row. */
   private moved: Endpoint | undefined;
   private hops = 0;
   private isCluster = false;
-  /** Other servers of the cluster, for when the one that REDIS_URL names is away. */
+  /** Other servers of the cluster, for when the server in REDIS_URL is down. */
   private others: readonly Endpoint[] = [];
-  /** A start: it succeeds, or cannot, or the first try has failed. */
+  /** Pending open(): it succeeds, cannot succeed, or its first try has failed. */
   private opening: { resolve: () => void; reject: (error: Error) => void; fail: () => void } | undefined;
 
-  /** @throws TypeError for what is no URL of a Redis */
+  /** @throws TypeError for an invalid Redis URL */
   constructor(private readonly options: RedisLinkOptions) {
     const address = parseRedisUrl(options.url);
     if (address === undefined) throw new TypeError('Expected the URL of a Redis but received another text');
@@ -133,20 +133,20 @@ export class RedisLink implements RedisCommands {
     return this.up;
   }
 
-  /** Why it is not up; `undefined` while it is, and before the first try. */
+  /** Why the link is down; `undefined` while it is up, and before the first try. */
   get fault(): RedisFault | undefined {
     return this.wrong;
   }
 
-  /** What stands there, as far as is known: `Redis`, or `Redis Cluster`. */
+  /** Kind of server, if known: `Redis` or `Redis Cluster`. */
   get kind(): string {
     return this.isCluster ? 'Redis Cluster' : 'Redis';
   }
 
   /**
-   * Connects; is fulfilled also where Redis is away, for it may come later: once the first try has failed and
-   * `patienceMs` are over.
-   * @throws GatewayError `GW_REDIS_REFUSED` where it will not serve us however long we wait
+   * Connects. Also resolves while Redis is down, because it may come up later: after the first failed try and
+   * `patienceMs` milliseconds.
+   * @throws GatewayError `GW_REDIS_REFUSED` if waiting cannot help
    */
   async open(patienceMs = 3_000): Promise<void> {
     redis = await import('@redis/client');
@@ -175,7 +175,7 @@ export class RedisLink implements RedisCommands {
     }
   }
 
-  /** Frees the connection; whatever is under way fails. */
+  /** Closes the connection; commands in flight fail. */
   close(): void {
     const { client } = this;
     this.closed = true;
@@ -208,7 +208,7 @@ export class RedisLink implements RedisCommands {
     return this.inTime((client) => client.publish(channel, message));
   }
 
-  /** Listens on a channel as long as the link lives, over every loss of the connection. */
+  /** Subscribes to a channel for the lifetime of the link, across reconnects. */
   subscribe(channel: string, listener: (message: string) => void): void {
     this.listeners.set(channel, listener);
     const { client } = this;
@@ -235,7 +235,7 @@ export class RedisLink implements RedisCommands {
     }
   }
 
-  /** One try to get a connection that serves. */
+  /** Tries once to get a working connection. */
   private async connectOnce(): Promise<void> {
     if (this.closed) return;
     let client: Client | undefined;
@@ -264,7 +264,7 @@ export class RedisLink implements RedisCommands {
     if (this.isCluster) await this.learnOthers(client);
   }
 
-  /** The server that REDIS_URL names, and in a cluster one after the other. */
+  /** The server in REDIS_URL; in a cluster, each server in turn. */
   private get seed(): Endpoint {
     const seeds = [this.address.endpoints[0], ...this.others] as const;
     return seeds[this.tries % seeds.length] ?? seeds[0];
@@ -277,14 +277,14 @@ export class RedisLink implements RedisCommands {
       const known = new Map(servers.map(([host, port]) => [`${host}:${port}`, { host, port }]));
       this.others = [...known.values()].filter((each): each is Endpoint => Boolean(each.host));
     } catch {
-      // Whoever has no right to ask does without.
+      // Without the permission, do without the cluster's topology.
     }
   }
 
-  /** There is another primary, or a sentinel less: the others are asked. */
+  /** The primary has changed or a sentinel is gone: asks the others. */
   private async checkPrimary(): Promise<void> {
     const { client, sentinels, at } = this;
-    // Who has no connection asks them before the next.
+    // While disconnected, the next try asks them anyway.
     if (!this.up || sentinels === undefined) return;
     const found = await sentinels.findPrimary().catch(() => undefined);
     if (this.closed) sentinels.close();
@@ -308,7 +308,7 @@ export class RedisLink implements RedisCommands {
       commandsQueueMaxLength: MAX_COMMANDS,
       socket: socketOf(at, isSecure, CONNECT_MS),
     }) as Client;
-    // What goes wrong before it is connected rejects that.
+    // Errors before it is connected reject `connected`.
     client.on('error', () => {});
     return client;
   }
@@ -318,13 +318,16 @@ export class RedisLink implements RedisCommands {
       client.on('error', (error: Error) => this.lose(client, error));
       return Promise.all([...this.listeners].map(([channel, hear]) => client.subscribe(channel, hear)));
     });
-    // Told of below, or no longer of interest.
+    // Reported below, or no longer relevant.
     connected.catch(() => {});
     const isThere = await this.options.clock.within(CONNECT_MS, connected);
     if (isThere === undefined) throw new Error(`no answer within ${CONNECT_MS} ms`);
   }
 
-  /** A Redis without TLS waits for the end of what it takes for a command: it is asked again, in plain words. */
+  /**
+   * A Redis without TLS waits for the end of the handshake as if it were a command: retry in plain text to
+   * find out.
+   */
   private async explainTlsError(error: Error): Promise<Error> {
     const isLate = error instanceof redis.ConnectionTimeoutError || error.message.startsWith('no answer');
     if (!this.address.isSecure || !isLate) return error;
@@ -343,7 +346,7 @@ export class RedisLink implements RedisCommands {
     return plain ? new Error('wrong version number: no TLS') : error;
   }
 
-  /** Does with a connection what is done with one that is up. */
+  /** Tests a new connection. */
   private async attempt(client: Client): Promise<void> {
     await this.options.trial?.run({
       isUp: true,
@@ -353,7 +356,7 @@ export class RedisLink implements RedisCommands {
     });
   }
 
-  /** A connection that is up may serve no longer, and nobody asks anything of it at night. */
+  /** Tests an idle connection, which may have stopped working while nobody used it. */
   private async probeConnection(): Promise<void> {
     const { client } = this;
     if (!this.up || client === undefined) return;
@@ -364,7 +367,7 @@ export class RedisLink implements RedisCommands {
     work: (client: Client) => Promise<T>,
     client = this.up ? this.client : undefined,
   ): Promise<T> {
-    if (client === undefined) throw down('none: Redis is away');
+    if (client === undefined) throw down('Redis is down');
     const { clock } = this.options;
     let patience: Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -376,9 +379,9 @@ export class RedisLink implements RedisCommands {
       const error = cause as Error;
       const isReply = error instanceof redis.ErrorReply;
       if (isReply && faultOf(error).kind === 'foreign') {
-        throw new GatewayError('GW_REGISTRY_ERROR', expectedAnswer(error.message), { cause });
+        throw new GatewayError('GW_REGISTRY_ERROR', `Registry error: ${error.message}`, { cause });
       }
-      // Neither what is late nor what is unfit gets better by asking it again: a new connection finds out.
+      // Retrying on this connection does not help; reconnect.
       if (isReply || error.message.startsWith('no answer within')) this.lose(client, error);
       throw down(error.message, cause);
     } finally {
@@ -386,7 +389,7 @@ export class RedisLink implements RedisCommands {
     }
   }
 
-  /** Leaves a connection that does not serve, and tries for a new one. */
+  /** Drops a connection that does not work, and reconnects. */
   private lose(client: Client | undefined, error: Error): void {
     if (this.closed || client !== this.client) return;
     this.client = undefined;
@@ -405,11 +408,11 @@ export class RedisLink implements RedisCommands {
       ? 0
       : Math.min(MAX_RETRY_MS, 25 * 2 ** this.tries++) * (0.5 + Math.random() / 2);
     this.retry = this.options.clock.after(waitMs, () => void this.connectOnce());
-    // Whoever waits for the first connection has nothing else that keeps the process alive.
+    // Keep the process alive only while open() waits for the first connection.
     if (this.opening === undefined) this.retry.unref();
   }
 
-  /** Whether the next try goes where a cluster has our keys. */
+  /** Whether the next try follows a cluster's redirect. */
   private follow(error: unknown): boolean {
     const cause = error instanceof GatewayError ? error.cause : error;
     const message = String((cause as Error | undefined)?.message);
@@ -422,7 +425,7 @@ export class RedisLink implements RedisCommands {
   }
 }
 
-/** Commands of the line at which a script was stopped for want of a right: Redis tells no more. */
+/** Commands in the line where a script lacked a permission; Redis reports only the line number. */
 function deniedIn(text: string, message: string): string | undefined {
   const [, line] = /can't run this command.* @user_script:(\d+)/.exec(message) ?? [];
   if (line === undefined) return undefined;
@@ -435,9 +438,5 @@ function refused(address: RedisAddress, { reason }: RedisFault): GatewayError {
 }
 
 function down(received: string, cause?: unknown): GatewayError {
-  return new GatewayError('GW_REGISTRY_DOWN', expectedAnswer(received), { cause });
-}
-
-function expectedAnswer(received: string): string {
-  return `Expected an answer of the registry but received ${received}`;
+  return new GatewayError('GW_REGISTRY_DOWN', `The registry is unavailable: ${received}`, { cause });
 }

@@ -5,9 +5,9 @@ import { ANSWER_MS, type RedisCommands, type Trial } from './redis.js';
 import { RedisCallRegistry } from './redis-call-registry.js';
 
 /**
- * Does with a Redis what is done for a call: its scripts, with keys of their kinds, and a message that is heard. Nothing of
- * it stays. Gateways start with it and do it once a minute, and `trunkline doctor` does it too: what they say of a Redis is
- * what a caller will hear.
+ * Tests a Redis with everything a call needs: the scripts, with keys of the same kinds, and a published
+ * message. Leaves nothing behind. Gateways run it at start and once a minute, and so does `trunkline doctor`,
+ * so both agree on whether a Redis works.
  */
 export class RegistryTrial implements Trial {
   private readonly node = `trial-${randomUUID()}`;
@@ -21,7 +21,8 @@ export class RegistryTrial implements Trial {
   }
 
   /**
-   * Rejects with the first error of Redis, or with its own where Redis says yes and does something else.
+   * Rejects with the first error of Redis, or with its own if Redis accepts a command but does something
+   * else.
    */
   async run(commands: RedisCommands): Promise<void> {
     await new RedisCallRegistry(commands, this.node, 0).rehearse(this.node);
@@ -35,7 +36,7 @@ export class RegistryTrial implements Trial {
     try {
       const listeners = await commands.publish(this.channel, message);
       if (listeners > 0 && (await this.clock.within(ANSWER_MS, heard))) return;
-      throw new Error('a message that was published was not heard');
+      throw new Error('a published message was not received');
     } finally {
       this.waiting.delete(message);
     }

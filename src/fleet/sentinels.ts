@@ -2,34 +2,34 @@ import { isIP } from 'node:net';
 import type { RedisClientType } from '@redis/client';
 import type { Endpoint, RedisAddress } from './redis-address.js';
 
-/** Longest wait for one of them. */
+/** Maximum wait for one sentinel. */
 const CONNECT_MS = 1_000;
-/** A sentinel that has nothing to tell is asked whether it is there. */
+/** Interval between pings of a silent sentinel. */
 const PING_MS = 2_000;
-/** A connection from which nothing comes for so long is dead; its answers to that keep a good one busy. */
+/** A connection silent for this long is dead; ping replies keep a good one alive. */
 const SILENT_MS = 5_000;
 
-/** The sentinels of a Redis: whom they agree on as its primary, and when that is another one. */
+/** The sentinels of a Redis: finds the primary they agree on, and reports when it changes. */
 export class Sentinels {
   private readonly endpoints: Endpoint[];
-  /** Whether they ask for the password, too. */
+  /** Whether they also require the password. */
   private wantPassword = false;
-  /** The one that is listened to. */
+  /** The sentinel subscribed to. */
   private watched: RedisClientType | undefined;
 
   constructor(
     private readonly address: RedisAddress,
     private readonly redis: typeof import('@redis/client'),
-    /** Told that there is another primary, or may be. */
+    /** Called when the primary has changed, or may have. */
     private readonly onChange: () => void,
   ) {
     this.endpoints = [...address.endpoints];
   }
 
   /**
-   * Asks one after the other, each time another one first: one of them may be cut off from the rest. Who answers is listened
-   * to from then on.
-   * Rejects with the error of the last where none can tell.
+   * Asks one sentinel after the other, starting with a different one each time, because one may be
+   * partitioned from the rest. Subscribes to the one that answers. Rejects with the last error if none can
+   * tell.
    */
   async findPrimary(): Promise<Endpoint> {
     this.close();
@@ -83,14 +83,14 @@ export class Sentinels {
   }
 }
 
-/** Options of a socket that is there at once or not at all. */
+/** Options for a socket that either connects quickly or fails. */
 export function socketOf({ host, port }: Endpoint, isSecure: boolean, connectTimeout: number) {
   return {
     host,
     port,
     connectTimeout,
     reconnectStrategy: false as const,
-    // No name is sent for an address.
+    // TLS sends no server name for an IP address.
     ...(isSecure ? { tls: true as const, ...(isIP(host) === 0 && { servername: host }) } : {}),
   };
 }

@@ -1,27 +1,27 @@
 import { isRegistryDown } from './redis.js';
 
-/** Not more than the calls of a long outage: what is oldest is soon forgotten by Redis itself. */
+/** At most the calls of a long outage: Redis itself soon forgets the oldest. */
 const MAX_UNSAID = 10_000;
 const BATCH = 100;
 
 type Work = () => Promise<unknown>;
 
-/** What the registry is told of calls: of each call one thing after the other, and later what it could not be told. */
+/** Queues the registry's writes: one at a time per call, and retries what failed while Redis was down. */
 export class WriteQueue {
-  /** The latest of each call that the registry does not know. */
+  /** The latest failed write of each call. */
   private readonly pending = new Map<string, Work>();
-  /** The last that is under way, of each call. */
+  /** The last write in flight of each call. */
   private readonly inFlight = new Map<string, Promise<void>>();
 
-  /** @param onFault told of what the registry will not take however often it is told */
+  /** @param onFault called for a write that cannot succeed */
   constructor(private readonly onFault: (callId: string, error: unknown) => void) {}
 
-  /** Calls of which the registry does not know the latest. */
+  /** Calls whose latest state is not in the registry. */
   get size(): number {
     return this.pending.size;
   }
 
-  /** Tells it at once, or when it is there again. */
+  /** Writes now, or when the registry is back. */
   enqueue(callId: string, work: Work): void {
     const before = this.inFlight.get(callId);
     const said =
@@ -32,10 +32,10 @@ export class WriteQueue {
     this.inFlight.set(callId, writing);
   }
 
-  /** Tells it what it could not be told. */
+  /** Retries the failed writes. */
   async catchUp(): Promise<void> {
     for (const [callId, work] of [...this.pending]) {
-      // Somebody else may have said something newer meanwhile.
+      // A newer write may have replaced it.
       if (this.pending.get(callId) !== work) continue;
       this.enqueue(callId, work);
       if (this.inFlight.size >= BATCH) await this.settled();
@@ -43,12 +43,12 @@ export class WriteQueue {
     await this.settled();
   }
 
-  /** Fulfilled when nothing is under way. */
+  /** Resolves when no write is in flight. */
   async settled(): Promise<void> {
     await Promise.all(this.inFlight.values());
   }
 
-  /** Forgets what was not said. */
+  /** Forgets the failed writes. */
   clear(): void {
     this.pending.clear();
   }

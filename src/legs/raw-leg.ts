@@ -1,7 +1,7 @@
 import type { AnsweredFacts, MarkPlace, Program, ProgramLeg } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
 import type { ErrorCode } from '../error-catalogue.js';
-import { bytesOf } from '../media/bytes.js';
+import { bufferOf } from '../media/arguments.js';
 import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
 import type { FrameClock } from '../media/frame-clock.js';
@@ -145,7 +145,7 @@ export class RawLeg implements Program, PacerSink {
     } else if (!this.flood.take(1 + byteLength / BYTES_PER_TOKEN, now, this.clock.stalledMs(now))) {
       this.finish(1008, 'Expected audio at some multiple of the pace of speech but received a flood');
     } else if (isBinary) this.pushAudio(message);
-    else this.handleCommand(bytesOf(message).toString());
+    else this.handleCommand(bufferOf(message).toString());
   }
 
   /** The socket takes bytes again. */
@@ -252,7 +252,7 @@ export class RawLeg implements Program, PacerSink {
   /** A message's samples, with the half of one that the message before ended with; a half at its own end waits. */
   private samplesOf(message: ArrayBuffer | Uint8Array): Int16Array {
     const { halfSample } = this;
-    const { buffer, byteOffset, byteLength } = bytesOf(message);
+    const { buffer, byteOffset, byteLength } = bufferOf(message);
     // One that does not begin where a sample may is copied as well.
     if (halfSample === undefined && (byteLength | byteOffset) % BYTES_PER_SAMPLE === 0)
       return new Int16Array(buffer, byteOffset, byteLength / BYTES_PER_SAMPLE);

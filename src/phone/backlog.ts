@@ -1,21 +1,21 @@
-/** All of it has been read when no more than this comes in 20 ms, for so many ticks. */
+/** The backlog has been read when at most this much arrives per tick, for `FRESH_TICKS` ticks. */
 const PACE_MS = 100;
 const AT_PACE_TICKS = 10;
-/** What comes at the pace of speech is not old, at the latest by so many. */
+/** Consecutive ticks at the pace of speech after which audio counts as current. */
 const FRESH_TICKS = 2;
-/** So much of it is still wanted: the newest, and what a phone itself may have thrown away. */
+/** How much of the backlog is still played, the newest; the phone itself may have discarded the rest. */
 const WANTED_MS = 1_000;
 
-/** What a phone sent while this process stood still, as long as it is being read: audio of the past, all at once. */
+/** The audio a phone sent while this process was stalled, until it has all been read. */
 export class Backlog {
-  /** Whether all of it has been read: what comes now is of now. */
+  /** Whether all of it has been read and audio is current again. */
   isRead = true;
   private lostMs = Number.NaN;
   private oldMs = 0;
   private tickHeardMs = 0;
   private ticksAtPace = 0;
 
-  /** @param lostMs milliseconds so far in which this process stood still, see `Clock.lost` */
+  /** @param lostMs total milliseconds this process was stalled, see `Clock.stalledMs` */
   note(lostMs: number): void {
     if (lostMs > this.lostMs) {
       this.oldMs += lostMs - this.lostMs;
@@ -26,8 +26,8 @@ export class Backlog {
   }
 
   /**
-   * Another 20 ms have passed.
-   * @param heardMs audio that came from the phone so far, in milliseconds
+   * Called every 20 ms.
+   * @param heardMs audio received from the phone so far, in milliseconds
    */
   tick(lostMs: number, heardMs: number): void {
     this.note(lostMs);
@@ -39,7 +39,7 @@ export class Backlog {
     if (this.ticksAtPace >= AT_PACE_TICKS) this.isRead = true;
   }
 
-  /** Takes the next so many milliseconds of it: whether they are too old for anybody to hear. */
+  /** Consumes `ms` milliseconds of the backlog; true if they are too old to play. */
   isTooOld(ms: number): boolean {
     if (this.oldMs <= WANTED_MS) return false;
     this.oldMs -= ms;

@@ -3,36 +3,36 @@ import type { FrameRing } from '../media/frame-ring.js';
 import { QuietDetector } from '../media/quiet.js';
 import { core } from '../media/thread-core.js';
 
-/** A pause keeps its first frames, so that words do not run into each other. */
+/** Frames of each pause that are kept, so that words do not run together. */
 const KEPT_OF_PAUSE = 2;
-/** How much faster words are said, at most: far behind, and not so far. */
+/** Maximum speed-up of words: far behind, and slightly behind. */
 const FAST = 1 - 1 / 1.15;
 const GENTLE = 1 - 1 / 1.08;
-/** Longest piece that is cut out of 20 ms, in samples: 15 ms, one period of the lowest voice. */
+/** Longest cut out of 20 ms, in samples: 15 ms, one period of the lowest voice. */
 const LONGEST_CUT = 720;
 
-/** Ways back to the present for a listener who is behind: pauses are left out, words are said a little faster. */
+/** Lets a listener who is behind catch up: drops pauses and plays words slightly faster. */
 export class CatchUp {
   private readonly quiet = new QuietDetector();
   private quietRun = 0;
-  /** Samples that may be cut out by now. */
+  /** Samples that may be cut now. */
   private allowance = 0;
 
-  /** Whether nobody talks in this frame. */
+  /** Whether this frame is silence. */
   isQuiet(frame: Int16Array): boolean {
     return this.quiet.isQuiet(frame);
   }
 
-  /** Whether the next frame is one more of a pause, and need not be heard. */
+  /** Whether this frame continues a pause and can be dropped. */
   skipsFrame(frame: Int16Array): boolean {
     this.quietRun = this.isQuiet(frame) ? this.quietRun + 1 : 0;
     return this.quietRun > KEPT_OF_PAUSE;
   }
 
   /**
-   * Says 20 ms faster, in place.
+   * Shortens a 20 ms frame in place.
    * @param isFar whether the listener is far behind
-   * @returns samples that are left; over time they are said 15 % faster, at most
+   * @returns samples left; over time the speed-up is at most 15 %
    */
   shorten(frame: Int16Array, isFar: boolean): number {
     this.allowance = Math.min(this.allowance + FRAME_SAMPLES * (isFar ? FAST : GENTLE), LONGEST_CUT);
@@ -43,8 +43,8 @@ export class CatchUp {
   }
 
   /**
-   * Leaves out so many frames of pauses, if there are as many, the oldest first.
-   * @returns how many it found
+   * Drops up to `most` silent frames, the oldest first.
+   * @returns how many were dropped
    */
   thin(ring: FrameRing, most: number): number {
     let dropped = 0;

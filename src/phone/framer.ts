@@ -1,6 +1,9 @@
 import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 
-/** Cuts audio of any length into frames; what is left over waits for more. A frame is as old as its first part. */
+/**
+ * Cuts audio of any length into frames and keeps the remainder for the next push. A frame takes the timestamp
+ * of its first part.
+ */
 export class Framer {
   private readonly partial = new Int16Array(FRAME_SAMPLES);
   private filled = 0;
@@ -8,12 +11,12 @@ export class Framer {
 
   constructor(private readonly sink: FrameSink) {}
 
-  /** Whether nothing is left over, so that a whole frame may pass by without being copied. */
+  /** Whether there is no remainder, so that a whole frame can pass without a copy. */
   get isEmpty(): boolean {
     return this.filled === 0;
   }
 
-  /** What is left over, in milliseconds. */
+  /** Length of the remainder in milliseconds. */
   get waitingMs(): number {
     return (this.filled * FRAME_MS) / FRAME_SAMPLES;
   }
@@ -36,7 +39,7 @@ export class Framer {
     this.oldestStamp = stamp;
   }
 
-  /** What is left over goes as a frame, filled up with silence. */
+  /** Sends the remainder as a frame, padded with silence. */
   fill(): void {
     if (this.filled === 0) return;
     this.partial.fill(0, this.filled);
@@ -44,7 +47,7 @@ export class Framer {
     this.sink.write(this.partial, this.oldestStamp);
   }
 
-  /** Forgets what is left over. */
+  /** Discards the remainder. */
   clear(): void {
     this.filled = 0;
   }

@@ -2,94 +2,97 @@ import { randomBytes } from 'node:crypto';
 import { FRAME_MS } from '../media/frame.js';
 import type { Playout } from './playout.js';
 
-/** A probe's mark is sent so often while audio flows. */
+/** Interval between probe marks while audio flows. */
 const INTERVAL_MS = 1_000;
-/** An echo that is late by less says nothing, whatever the bound of the lead. */
+/** Bounds of how late an echo may be before it means anything, whatever the lead's limit. */
 const LEAST_PATIENCE_MS = 120;
 const MOST_PATIENCE_MS = 400;
-/** An echo that is late by so much is of a stall: the phone is told to drop what it has. What it has of less is worked off. */
+/** An echo this late means a stall: the phone is told to clear its buffer. Less is worked off. */
 const CLEAR_MS = 600;
-/** An echo that comes so long after that was held up all the while. */
+/** An echo this long after a clear means that the path was blocked all along. */
 const STALE_MS = 300;
-/** Ways through a network change: the shortest one of the latest so many seconds counts, and of as many before. */
+/** Network paths change: the round trip is the shortest of this window and the previous one. */
 const ROUND_TRIP_WINDOW_MS = 20_000;
-/** The caller's way is silent as well: then both may be held up, or just that one. This long it is taken for that one. */
+/** When the uplink is silent too, either direction may be stalled. For this long, assume the uplink. */
 const SILENT_UPLINK_MS = 1_000;
-/** Without an echo for so long there will be none: the carrier has no marks. Counted in ticks, so only while we ran. */
+/**
+ * Without an echo for this long, the carrier has no marks. Counted in ticks, so that stalls of this process
+ * do not count.
+ */
 const GIVE_UP_TICKS = 20_000 / FRAME_MS;
-/** A measured difference below this is noise. */
+/** Measured differences below this are noise. */
 const NOISE_MS = 2;
-/** An echo that is late by more may be late for good: from then on what is sent may have to be said again. */
+/** An echo this late may never arrive; from here on, sent audio may have to be replayed. */
 const SUSPICIOUS_MS = 20;
-/** A first way that is longer than this is none, but a stall: what came of it waits at the phone. */
+/** A first round trip longer than this is a stall: the audio sent meanwhile is queued at the phone. */
 const MAX_FIRST_ROUND_TRIP_MS = 500;
 /**
- * Of a way that is longer than usual, so much may be audio that has waited since before it was first measured: enough for a
- * pause to be left out, and too little for words to be said faster. It is taken for that until pauses were left out so often
- * without the way having got shorter by about a frame.
+ * If the first measured round trip is longer than usual, up to `DOUBT_MS` of it may be audio that was already
+ * queued: enough to drop a pause for, too little to speed up words. This is assumed until `DOUBTS` dropped
+ * pauses have not shortened the round trip by about half a frame.
  */
 const USUAL_ROUND_TRIP_MS = 150;
 const DOUBT_MS = 35;
 const DOUBTS = 2;
 const LESS_MS = 10;
 
-/** A phone as its probe sees it. */
+/** The phone as its lead probe sees it. */
 export interface ProbedPhone {
   sendMark(name: string): void;
   /**
-   * Tells the far end to drop what it has.
-   * @param unheardMs how much that is
-   * @param sinceMs how long ago it began not to be heard
+   * Tells the phone to clear its buffer.
+   * @param unheardMs how much is in it, in milliseconds
+   * @param sinceMs milliseconds since that audio was due
    */
   dropUnheard(unheardMs: number, sinceMs: number): void;
-  /** Audio that came from the phone so far, in milliseconds, and how much its last message brought. */
+  /** Audio received from the phone so far, and in its last message, in milliseconds. */
   readonly heardMs: number;
   readonly pieceMs: number;
-  /** Whether what is read of it now may be of the past, since this process stood still. */
+  /** Whether input may be outdated because this process was stalled. */
   readonly isBehind: boolean;
-  /** When it was last sent something that waits where it comes from, as a play does, in monotonic milliseconds. */
+  /** When audio that waits at its source, such as a play, was last sent, in monotonic milliseconds. */
   readonly injectedAt: number;
 }
 
-/** A mark under way. */
+/** A mark in flight. */
 interface Probe {
   readonly name: string;
   readonly at: number;
-  /** Where it stands in the audio for the phone. */
+  /** Its position in the audio sent to the phone. */
   readonly positionMs: number;
-  /** What the phone had sent by then; NaN where it sends nothing. */
+  /** Audio received from the phone when it was sent; NaN if the phone sends nothing. */
   readonly heardMs: number;
-  /** What it had waiting by then, as was believed, and as it would be on a perfect network. */
+  /** Estimated audio queued at the phone when it was sent: measured, and assuming a perfect network. */
   readonly leadMs: number;
   readonly bookedMs: number;
 }
 
 /**
- * Measures what the listener really has waiting: bytes in a kernel's buffer or in TCP's retransmission are sent, not heard.
- * A mark a second goes with the audio; Twilio echoes it when playback reaches it. What its way takes beyond the shortest
- * one so far is audio that waits there. While an echo is overdue, audio is held back here, where the newest wins; the phone
- * is told to drop the rest, for it will be old when it gets there.
+ * Measures how much audio is really queued at the listener: bytes in a kernel buffer or in TCP retransmission
+ * are sent, but not heard. One mark per second travels with the audio, and Twilio echoes it when playback
+ * reaches it. Any round trip beyond the shortest so far is queued audio. While an echo is overdue, audio is
+ * held back here, where the newest wins; the phone is told to drop the rest, which would arrive too late.
  *
- * How late an echo is, is counted on the phone's own time: by the audio that came from it meanwhile, which stands before or
- * behind the echo on the same connection. So a stall of the caller's way is not taken for one of the listener's. After one of this
- * very process nothing is measured until all that came meanwhile has been read.
+ * The delay of an echo is measured in the phone's time, by the audio received from it meanwhile, because that
+ * shares a connection with the echo. So a stalled uplink is not mistaken for a stalled downlink. After a
+ * stall of this process, nothing is measured until all input has been read.
  */
 export class LeadProbe {
-  /** Times the phone was told to drop what it had, to begin anew with the newest. */
+  /** Times the phone was told to clear its buffer. */
   clears = 0;
-  /** No user's mark is called so. */
+  /** No user's mark has this prefix. */
   private readonly prefix = `trunkline-lead-${randomBytes(9).toString('base64url')}-`;
   private readonly patienceMs: number;
   private serial = 0;
   private probe: Probe | undefined;
-  /** Sent while that one is long overdue: its echo may have been lost. */
+  /** Second probe, sent when the first is long overdue: its echo may be lost. */
   private retry: Probe | undefined;
   private ticks = 0;
   private nextAt = 0;
   private probedMs = 0;
   private lastHeardMs = 0;
   private last: { readonly name: string; readonly done: () => void } | undefined;
-  /** The shortest way there and back, without what waited: of late, and before. */
+  /** Shortest round trip without queued audio: in the current window, and in the previous one. */
   private shortestMs = Number.POSITIVE_INFINITY;
   private shortestBeforeMs = Number.POSITIVE_INFINITY;
   private shortestSince = 0;
@@ -110,14 +113,14 @@ export class LeadProbe {
     this.patienceMs = Math.max(LEAST_PATIENCE_MS, Math.min(leadMs, MOST_PATIENCE_MS));
   }
 
-  /** Another 20 ms have passed. */
+  /** Called every 20 ms. */
   tick(now: number): void {
     if (this.phone.isBehind) {
       this.wasBehind = true;
       this.forget();
       return;
     }
-    // Whether the far end plays again is told by the next one.
+    // The next echo shows whether the phone plays again.
     if (this.wasBehind && this.isHolding) this.startProbe(now);
     this.wasBehind = false;
     const { probe } = this;
@@ -127,14 +130,14 @@ export class LeadProbe {
     }
   }
 
-  /** Whether a mark that came back is a probe's. */
+  /** Handles a mark's echo; true if the mark is a probe's. */
   reached(name: string, now: number): boolean {
     if (!name.startsWith(this.prefix)) return false;
     const { last } = this;
     this.isBlind = false;
     if (last?.name === name) last.done();
     const probe = [this.probe, this.retry].find((each) => each?.name === name);
-    // Those that a clear gave back tell nothing.
+    // Echoes caused by a clear measure nothing.
     if (probe === undefined) return true;
     this.forget();
     if (this.phone.isBehind) return true;
@@ -145,15 +148,15 @@ export class LeadProbe {
     return true;
   }
 
-  /** The far end was told to drop what it has: what is under way comes back at once, and is no measure. */
+  /** The phone was told to clear its buffer: pending marks echo at once and measure nothing. */
   cleared(now: number): void {
     if (this.probe === undefined) return;
     this.forget();
-    // Whether the far end plays again is told by the next one.
+    // The next echo shows whether the phone plays again.
     if (this.isHolding) this.startProbe(now);
   }
 
-  /** Tells, once, when the phone has heard all that was sent so far. */
+  /** Calls `done` once when the phone has played everything sent so far. */
   whenReached(done: () => void): void {
     this.last = { name: this.nextName(), done };
     this.phone.sendMark(this.last.name);
@@ -193,7 +196,7 @@ export class LeadProbe {
     return this.prefix + this.serial;
   }
 
-  /** How long it is under way, on the phone's own time where that is less. */
+  /** Time since the probe was sent, in the phone's time if that is shorter. */
   private elapsed({ at, heardMs }: Probe, now: number): number {
     const byPhone = this.phone.heardMs - heardMs;
     return Number.isNaN(byPhone) ? now - at : Math.min(now - at, byPhone + this.phone.pieceMs);
@@ -211,7 +214,7 @@ export class LeadProbe {
       else {
         const heardAt = probe.at + tookMs - USUAL_ROUND_TRIP_MS + sinceMs;
         playout.correct(heardAt, NOISE_MS);
-        // Then nothing is in its way.
+        // By then its queue is empty.
         this.nextAt = heardAt;
       }
       return;
@@ -220,11 +223,14 @@ export class LeadProbe {
     this.recordRoundTrip(wayMs, now);
     const endsAt = probe.at + tookMs - this.roundTripMs + sinceMs + this.doubtMs(beforeMs);
     playout.correct(endsAt, NOISE_MS);
-    // Whether that much is still there is worth another look.
+    // Check soon whether that much is still queued.
     if (endsAt - now > this.patienceMs) this.nextAt = now;
   }
 
-  /** What of the way may be audio that waits. @param beforeMs the way as it was known before */
+  /**
+   * The part of the round trip that may be queued audio, in milliseconds.
+   * @param beforeMs the round trip known before this measurement
+   */
   private doubtMs(beforeMs: number): number {
     if (this.remainingDoubts === 0) return 0;
     const { silenceDroppedMs } = this.playout;
@@ -265,7 +271,7 @@ export class LeadProbe {
     else if (now >= this.nextAt) this.retry = this.sendProbe(now);
   }
 
-  /** What is paced by whoever sends it is not old when it comes late; it waits with them. */
+  /** Audio that its sender paces does not go stale when it is delayed; it waits at the sender. */
   private isLive(probe: Probe): boolean {
     const since = probe.at - INTERVAL_MS;
     return this.playout.lastLiveAt >= since && this.phone.injectedAt < since;

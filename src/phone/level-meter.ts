@@ -1,17 +1,17 @@
-/** Looks at one frame in so many: a voice is no different 160 ms later. */
+/** Samples one frame in this many: a voice changes little within 160 ms. */
 const EVERY = 8;
-/** and at one of its samples in so many: a level needs no bandwidth. */
+/** Samples one value in this many: a level needs no bandwidth. */
 const STRIDE = 4;
-/** What silence counts as, in dBFS: the quietest that 16 bits can say. */
+/** Level of silence in dBFS: the quietest that 16 bits can represent. */
 export const SILENCE_DB = -90;
 const FULL_SCALE = 32_768;
 
-/** How loud a way is: the loudest of the frames it looked at since it was last read. */
+/** Level of one direction: the loudest frame sampled since the last read. */
 export class LevelMeter {
   private seen = 0;
   private loudest = -1;
 
-  /** Takes a frame, any length; nearly all of them cost one addition. */
+  /** Samples a frame of any length; most frames cost one addition. */
   sampleLevel(samples: Int16Array): void {
     this.seen += 1;
     if ((this.seen & (EVERY - 1)) !== 1) return;
@@ -25,7 +25,10 @@ export class LevelMeter {
     if (count > 0 && sum / count > this.loudest) this.loudest = sum / count;
   }
 
-  /** RMS in dBFS, from {@link SILENCE_DB} to 0, and begins anew; `undefined` where nothing was looked at since. */
+  /**
+   * Returns the RMS level in dBFS, from {@link SILENCE_DB} to 0, and resets; `undefined` if nothing was
+   * sampled since the last read.
+   */
   readLevel(): number | undefined {
     const { loudest } = this;
     this.loudest = -1;
@@ -34,10 +37,10 @@ export class LevelMeter {
   }
 }
 
-/** Both ways of a call. */
+/** The levels of a call in both directions. */
 export class CallLevels {
-  /** What the caller says. */
+  /** The caller's audio. */
   readonly in = new LevelMeter();
-  /** What the caller is sent. */
+  /** The audio sent to the caller. */
   readonly out = new LevelMeter();
 }

@@ -1,9 +1,9 @@
-/** An echo of a mark. */
+/** Twilio's echo of a mark. */
 export interface MarkEcho {
   readonly name: string;
-  /** Milliseconds of audio the listener had heard when the mark came back, counted from the start. */
+  /** Milliseconds of audio the listener had heard when the mark was echoed, counted from the start. */
   readonly playedMs: number;
-  /** True where the mark came back because of a `clear`: the audio before it was not all heard. */
+  /** True if a `clear` caused the echo: not all audio before the mark was heard. */
   readonly cleared: boolean;
 }
 
@@ -13,12 +13,12 @@ interface PendingMark {
   readonly generation: number;
 }
 
-/** Marks that may be under way at once. */
+/** Maximum marks in flight. */
 export const MAX_PENDING_MARKS = 256;
 
 /**
- * The marks under way. Twilio echoes a mark when playback reaches it, but also, all at once, after a `clear`;
- * every clear begins a new generation, and a mark of an older one was not reached by playing.
+ * The marks in flight. Twilio echoes a mark when playback reaches it, and echoes all of them after a `clear`.
+ * Every clear starts a new generation; marks of older generations were not reached by playing.
  */
 export class Marks {
   private pending: PendingMark[] = [];
@@ -28,20 +28,20 @@ export class Marks {
     return this.pending.length;
   }
 
-  /** @param positionMs heard audio at which the mark stands */
+  /** @param positionMs the mark's position in heard audio */
   place(name: string, positionMs: number): void {
     this.pending.push({ name, positionMs, generation: this.generation });
   }
 
-  /** The far end was told to drop its buffer. */
+  /** The phone was told to clear its buffer. */
   clear(): void {
     this.generation += 1;
   }
 
   /**
-   * A mark came back; Twilio keeps their order, so the first of that name is the one.
+   * Handles an echo. Twilio preserves the order, so the first mark of that name is the one.
    * @param playedMs what the listener has heard by the clock
-   * @returns `undefined` for a mark that is not under way
+   * @returns `undefined` for a mark that is not in flight
    */
   reached(name: string, playedMs: number): MarkEcho | undefined {
     const index = this.pending.findIndex((mark) => mark.name === name);
@@ -51,7 +51,7 @@ export class Marks {
     return { name, cleared, playedMs: cleared ? Math.min(mark.positionMs, playedMs) : mark.positionMs };
   }
 
-  /** Forgets all of them. */
+  /** Discards all marks. */
   close(): void {
     this.pending = [];
   }

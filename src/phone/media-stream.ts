@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { type Clock, systemClock, type Timeout } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
-import { bytesOf } from '../media/bytes.js';
-import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
+import { bufferOf } from '../media/arguments.js';
+import { DEFAULT_LEAD_MS, FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameClock } from '../media/frame-clock.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
 import { CallLatencies, STAGE } from '../telemetry/call-latencies.js';
@@ -27,80 +27,80 @@ import type { CallLevels } from './level-meter.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from './marks.js';
 import type { MediaSocket } from './media-socket.js';
 import { PhoneSender } from './phone-sender.js';
-import { DEFAULT_LEAD_MS, Playout } from './playout.js';
+import { Playout } from './playout.js';
 import { TokenBucket } from './token-bucket.js';
 
-/** Largest message taken from a phone, in bytes. */
+/** Maximum size of a message from a phone, in bytes. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
-/** 48 kHz. */
+/** At 48 kHz. */
 const SAMPLES_PER_MS = 48;
 /** µ-law bytes in 20 ms. */
 const FRAME_PAYLOAD_BYTES = 160;
 /**
- * One token a message and one more for every 512 bytes of it. Three times the pace of a phone, and what a
- * network may hold back for ten seconds and then deliver at once, are no flood; nor is what came while this process stood still.
+ * A message costs one token plus one per 512 bytes. This allows three times a phone's pace, a network that
+ * delivers ten seconds at once, and whatever arrived while this process was stalled.
  */
 const FLOOD_TOKENS_PER_SECOND = 150;
 const FLOOD_BURST = 600;
-/** How a media message begins as Twilio writes it. */
+/** The start of a media message as Twilio writes it. */
 const MEDIA_HEAD = Buffer.from('{"event":"media"');
 
-/** What somebody said before the caller is there that is kept: the newest, in milliseconds. */
+/** Audio buffered for a caller who is not connected yet: the newest, in milliseconds. */
 const KEEP_MS = 2_000;
-/** With a greater lead, audio is handed over in advance, and is not live. */
+/** Above this lead, audio counts as pre-sent rather than live. */
 const LONGEST_LIVE_LEAD_MS = 1_000;
-/** How long the echo of a call's last words may take beyond what was sent in advance. */
+/** How long the echo of a call's last words may take beyond the lead. */
 const LAST_WORDS_MS = 300;
-/** Where nothing was sent for so long, there are no last words. */
+/** After this much silence, there are no last words to wait for. */
 const SPOKEN_MS = 1_000;
 
-/** Of streams that are nobody's but their maker's. */
+/** For streams created without a gateway. */
 const sharedFrameClock = new FrameClock(systemClock);
 
-/** What Twilio says when a stream starts. */
+/** Twilio's `start` message: call, account, tracks, custom parameters, media format. */
 export type StreamStart = StartMessage['start'];
 
-/** Why a stream ended: Twilio said stop, its socket went away, it broke the protocol, or we closed it. */
+/** Why a stream ended: Twilio sent stop, its socket closed, it violated the protocol, or we closed it. */
 export type StreamEnd = 'stop' | 'socket-closed' | 'protocol' | 'closed';
 
 export interface MediaStreamOptions {
-  /** Bound of the listener's lead in milliseconds, 40…10,000; default 120. */
+  /** Maximum lead of the listener in milliseconds, 40 to 10,000; default 120. */
   readonly leadMs?: number;
   /** Default {@link systemClock}. */
   readonly clock?: Clock;
-  /** Shared by all streams of a gateway; its time is that of `clock`. */
+  /** Shared by all streams of a gateway; uses the time of `clock`. */
   readonly frameClock?: FrameClock;
-  /** Looks at `start` before it counts; a text refuses it (close code 1008). */
+  /** Checks `start`; a returned text rejects it (close code 1008). */
   readonly checkStart?: (start: StreamStart) => string | undefined;
   /** Shared by all streams of a gateway. */
   readonly latencies?: Latencies;
-  /** Takes this stream's times in place of a recorder of its own: a bench has one that takes none. */
+  /** Records this stream's latencies instead of its own recorder; a bench passes one that records nothing. */
   readonly recorder?: CallLatencies;
 }
 
 interface MediaStreamEvents {
   start: [start: StreamStart];
-  /** Decoded audio, 48 kHz: 960 samples for Twilio's usual 20 ms. Lent for the time of the callback. */
+  /** Decoded audio, 48 kHz: 960 samples for Twilio's usual 20 ms. Valid only during the callback. */
   audio: [samples: Int16Array];
   dtmf: [digit: string];
   mark: [echo: MarkEcho];
   stop: [];
-  /** Whoever takes the caller's audio failed on it. */
+  /** The receiver of the caller's audio threw. */
   fault: [error: unknown];
   end: [end: StreamEnd, reason: string];
 }
 
 /**
- * One bidirectional Twilio media stream: Twilio's messages on one side, 48 kHz frames on the other.
- * It exists before its socket does, so that the far side can be joined while the phone still rings.
+ * One bidirectional Twilio media stream: Twilio's messages on one side, 48 kHz frames on the other. It exists
+ * before its socket, so that the bridge can be joined while the phone still rings.
  */
 export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly traffic = new Traffic();
-  /** Where this call's time goes. */
+  /** Latencies of this call's frames. */
   readonly latencies: CallLatencies;
   private audioFilter: AudioFilter | undefined;
   private wasSilenced = false;
-  /** What is done when the last words were heard. */
+  /** Callbacks for when the last words have been heard. */
   private readonly heardCallbacks: (() => void)[] = [];
   private heardTimeout: Timeout | undefined;
   private readonly transcoder = new core.Transcoder();
@@ -109,7 +109,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly playout: Playout;
   private readonly probe: LeadProbe;
   private readonly frameClock: FrameClock;
-  /** Whether what the user's own code sends is live. */
+  /** Whether audio from the user's own code counts as live. */
   private readonly sendsLive: boolean;
   private readonly ticking = { tick: () => this.tick() };
   private readonly outgoing: Framer;
@@ -124,11 +124,11 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private ended = false;
   private confirmedMs = 0;
   private injectedAt = Number.NEGATIVE_INFINITY;
-  /** When the latest audio came, how much it was, and how long its decoding took. */
+  /** When the latest audio arrived, how long it was in samples, and how long it took to decode. */
   private latestAt: IngressTime = NO_INGRESS_TIME;
   private latestSamples = 0;
   private decoding = 0;
-  /** Whether what goes to the leg came just now. */
+  /** Whether the audio being forwarded has just arrived. */
   private isPassing = false;
 
   /** @throws TypeError for a lead out of range */
@@ -151,7 +151,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.outgoing = new Framer({ write: (frame, stamp) => this.play(frame, stamp) });
   }
 
-  /** Who changes what is heard, if anybody. */
+  /** Changes what is heard, if set. */
   get filter(): AudioFilter | undefined {
     return this.audioFilter;
   }
@@ -159,12 +159,12 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   set filter(insert: AudioFilter | undefined) {
     this.audioFilter = insert;
     const isSilenced = insert?.silencesCaller === true;
-    // What a caller who is silenced from now on said before, and nobody has heard yet, is not heard either.
+    // When a caller is muted, their buffered audio is not heard either.
     if (isSilenced && !this.wasSilenced) this.intake.discardWaiting();
     this.wasSilenced = isSilenced;
   }
 
-  /** Who overhears it, if anybody. */
+  /** Listens to both directions, if set. */
   get tap(): AudioTap | undefined {
     return this.sender.tap;
   }
@@ -173,7 +173,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.sender.tap = tap;
   }
 
-  /** How loud both ways are; measured only while somebody wants to know. */
+  /** Measures the levels of both directions while set. */
   get levels(): CallLevels | undefined {
     return this.sender.levels;
   }
@@ -187,38 +187,41 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     return this.sid;
   }
 
-  /** Whether audio can flow: `start` has come and the stream has not ended. */
+  /** Whether audio can flow: `start` has arrived and the stream has not ended. */
   get isConnected(): boolean {
     return this.sid !== undefined && !this.ended;
   }
 
-  /** What Twilio said at `start`: call, account, tracks, custom parameters, media format. */
+  /** Twilio's `start`: call, account, tracks, custom parameters, media format. */
   get start(): StreamStart | undefined {
     return this.startInfo;
   }
 
-  /** Milliseconds of audio the listener has heard: by the clock or, where that is more, by the last mark. Never less than before. */
+  /**
+   * Milliseconds of audio the listener has heard: by the clock, or by the last mark if that is more. Never
+   * decreases.
+   */
   get playedMs(): number {
     this.confirmedMs = Math.max(this.playout.playedMs(), this.confirmedMs);
     return this.confirmedMs;
   }
 
-  /** Milliseconds of audio sent and not yet heard, as measured at the listener by the echoes of marks. */
+  /** Milliseconds of audio sent and not yet heard, measured at the listener by echoes of marks. */
   get leadMs(): number {
     return this.playout.leadMs();
   }
 
-  /** Milliseconds of audio that wait here to be sent. */
+  /** Milliseconds of audio waiting to be sent. */
   get waitingMs(): number {
     return this.playout.waitingMs;
   }
 
-  /** Messages from Twilio so far. */
+  /** Messages received from Twilio so far. */
   get messagesIn(): number {
     return this.traffic.messagesIn;
   }
 
-  /** What came and went so far. */
+  /** Traffic counters so far. */
   counts(): TrafficCounts {
     const counts = this.traffic.counts();
     const { intake, playout, probe } = this;
@@ -232,42 +235,45 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     return counts;
   }
 
-  /** Whether it is over, from whichever side. */
+  /** Whether the stream has ended, from either side. */
   get isEnded(): boolean {
     return this.ended;
   }
 
-  /** Whether the caller's audio goes to somebody. */
+  /** Whether the caller's audio is connected to a sink. */
   get hasAudioSink(): boolean {
     return this.intake.isConnected;
   }
 
-  /** Sends the caller's audio to `sink` from here on, beginning with what waits. */
+  /** Sends the caller's audio to `sink` from here on, starting with what is buffered. */
   connect(sink: FrameSink): void {
     this.intake.connect(new LegEntry(this, sink));
   }
 
-  /** A frame from the far side for the caller's ear; `stamp` is when its audio reached the gateway. */
+  /** Plays a frame from the bridge to the caller; `stamp` is when its audio reached the gateway. */
   play(frame: Int16Array, stamp: IngressTime): void {
     const heard = this.audioFilter === undefined ? frame : this.audioFilter.replace(frame);
     if (heard !== undefined) this.playout.write(heard, stamp);
   }
 
-  /** As {@link play}, of the gateway itself: it goes past who changes what is heard. */
+  /** Like {@link play}, for audio of the gateway itself: bypasses the filter. */
   inject(frame: Int16Array): void {
     this.injectedAt = this.clock.now();
     this.playout.write(frame, NO_INGRESS_TIME);
   }
 
-  /** Whether audio for the caller leaves at once: the stream has started, its socket is not full, and the phone plays. */
+  /**
+   * Whether audio for the caller is sent immediately: the stream has started, its socket is not full, and the
+   * phone plays.
+   */
   get isWritable(): boolean {
     return !this.ended && this.sender.isWritable() && !this.playout.isHolding;
   }
 
   /**
-   * Plays live audio to the caller: 48 kHz mono int16, any length. What lies further ahead of the listener than the lead
-   * allows is dropped, silences first, then the oldest; a delay that stays is worked off by shorter pauses and slightly
-   * faster words. Raise `leadMs` to hand over recordings at once: beyond 1,000 all of it is heard as it is.
+   * Plays live audio to the caller: 48 kHz mono int16, any length. Audio beyond the maximum lead is dropped,
+   * silence first, then the oldest; a lasting delay is worked off by shorter pauses and slightly faster
+   * words. To send recordings at once, raise `leadMs`: above 1,000 all of it is heard unchanged.
    */
   sendAudio(pcm: Int16Array): void {
     if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
@@ -277,8 +283,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /**
-   * Silences the caller's ear: Twilio drops what it has buffered, we drop what waits.
-   * @returns milliseconds really heard so far, and milliseconds taken back
+   * Stops playback at once: Twilio clears its buffer, and waiting audio is dropped.
+   * @returns milliseconds actually heard so far, and milliseconds discarded
    */
   clear(): { playedMs: number; discardedMs: number } {
     const truth = this.playout.clear();
@@ -291,17 +297,18 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /**
-   * Places a mark behind all audio so far; event `mark` tells when it was reached.
-   * @throws GatewayError `GW_STREAM_CLOSED` while there is no stream, `GW_TOO_MANY_MARKS` with 256 under way
+   * Places a mark after all audio so far; the `mark` event reports when it was reached.
+   * @throws GatewayError `GW_STREAM_CLOSED` without a connected stream, `GW_TOO_MANY_MARKS` with 256 marks in
+   *   flight
    */
   mark(name: string): void {
     if (typeof name !== 'string' || name === '') throw expected('a non-empty string', 'mark name', name);
     if (this.sid === undefined || this.ended) {
-      const message = 'Expected a connected stream for mark but received none';
+      const message = 'The media stream is not connected';
       throw new GatewayError('GW_STREAM_CLOSED', message);
     }
     if (this.marks.count + this.playout.waypointCount >= MAX_PENDING_MARKS) {
-      const message = `Expected at most ${MAX_PENDING_MARKS} marks under way but received one more`;
+      const message = `Expected at most ${MAX_PENDING_MARKS} marks in flight but received one more`;
       throw new GatewayError('GW_TOO_MANY_MARKS', message);
     }
     this.playout.after(() => {
@@ -311,8 +318,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   /**
-   * Runs `done` once when the caller has heard all that was said so far: at the echo of a mark, at the stream's end, or when
-   * that takes 300 ms longer than what was sent in advance.
+   * Runs `done` once when the caller has heard all audio so far: at the echo of a mark, at the stream's end,
+   * or 300 ms after the echo was due.
    */
   whenHeard(done: () => void): void {
     const { clock, playout } = this;
@@ -342,7 +349,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     if (this.sid !== undefined) this.sender.sendControl({ event: 'clear', streamSid: this.sid });
   }
 
-  /** This stream as its probe sees it. */
+  /** This stream as its lead probe sees it. */
   private probedPhone() {
     const stream = this;
     return {
@@ -367,7 +374,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     };
   }
 
-  /** Nothing came from the phone: legs, rooms and their listeners hear 20 ms that fade to the line's own noise. */
+  /** No audio arrived: bridge legs and listeners hear 20 ms that fade to the line's own noise. */
   private concealGap(): void {
     this.transcoder.conceal(FRAME_SAMPLES);
     if (this.audioFilter?.silencesCaller === true) frame.fill(0);
@@ -386,7 +393,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /**
    * Ends the stream from our side. Idempotent.
-   * @param code WebSocket close code, 1000…4999 (RFC 6455 section 7.4)
+   * @param code WebSocket close code, 1000 to 4999 (RFC 6455 section 7.4)
    */
   close(code = 1000, reason = ''): void {
     if (!Number.isInteger(code) || code < 1000 || code > 4999) throw expected('1000 to 4999', 'code', code);
@@ -394,33 +401,30 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.finish('closed', code, reason);
   }
 
-  // What the socket's owner calls:
+  // Called by the socket's owner:
 
-  /** The socket is there; reading begins with its first byte. */
+  /** Attaches the socket. Reading starts with its first message. */
   open(socket: MediaSocket): void {
     if (this.sender.hasSocket || this.ended) {
-      throw new GatewayError(
-        'GW_STREAM_OPEN',
-        'Expected a stream that waits for its socket but received another',
-      );
+      throw new GatewayError('GW_STREAM_OPEN', 'The stream already has a socket');
     }
     this.sender.open(socket);
   }
 
-  /** A message has come, at any offset of any memory, which is only lent. */
+  /** Handles a message. Its memory is only lent and may start at any offset. */
   handleMessage(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
     if (this.ended) return;
     const now = this.clock.now();
     const stamp = ingressTimeOf(now);
     this.traffic.messagesIn += 1;
     if (message.byteLength > MAX_MESSAGE_BYTES) {
-      this.finish('protocol', 1009, `Expected at most ${MAX_MESSAGE_BYTES} bytes a message`);
+      this.finish('protocol', 1009, `Message exceeds ${MAX_MESSAGE_BYTES} bytes`);
       return;
     }
     const lostMs = this.clock.stalledMs(now);
     this.backlog.note(lostMs);
     if (!this.flood.take(1 + (message.byteLength >> 9), now, lostMs)) {
-      this.finish('protocol', 1008, 'Expected the pace of a phone but received a flood');
+      this.finish('protocol', 1008, 'Too many messages per second');
       return;
     }
     if (!isBinary && this.sid !== undefined) {
@@ -434,29 +438,29 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.handleOtherMessage(message, isBinary, stamp);
   }
 
-  /** Whether it is audio of a stall of ours that nobody is to hear: decoding all of that would be another stall. */
+  /** Whether this is stale audio from a stall of ours. Decoding all of it would cause another stall. */
   private dropStale(message: ArrayBuffer | Uint8Array): boolean {
     const ms = this.latestSamples / SAMPLES_PER_MS;
     if (ms === 0 || this.tap !== undefined || this.listenerCount('audio') > 0) return false;
-    const head = bytesOf(message).subarray(0, MEDIA_HEAD.length);
+    const head = bufferOf(message).subarray(0, MEDIA_HEAD.length);
     if (!head.equals(MEDIA_HEAD) || !this.backlog.isTooOld(ms)) return false;
     this.traffic.framesIn += ms / FRAME_MS;
     this.staleFrames += ms / FRAME_MS;
     return true;
   }
 
-  /** The socket takes bytes again. */
+  /** The socket accepts bytes again. */
   drained(): void {
     this.playout.flush();
   }
 
-  /** The socket went away without our doing. */
+  /** The socket closed without our doing. */
   disconnected(): void {
     this.sender.close();
     this.finish('socket-closed', 1000, '');
   }
 
-  /** `count` decoded samples stand in the slab. */
+  /** Delivers `count` decoded samples from the shared buffer. */
   private deliverAudio(count: number, stamp: IngressTime): void {
     if (isSampled(this.traffic.messagesIn)) {
       this.decoding = ingressTicksBetween(stamp, this.latencies.now());
@@ -469,7 +473,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.levels?.in.sampleLevel(audio);
     const isSilent = this.audioFilter?.silencesCaller === true;
     if (isSilent) {
-      // Who overhears the call hears the caller all the same.
+      // Taps hear a muted caller.
       this.tap?.callerAudio(audio, (info[0] as number) - (info[2] as number));
       audio.fill(0);
     }
@@ -480,7 +484,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     if (!isSilent) this.tap?.callerAudio(audio, (info[0] as number) - (info[2] as number));
   }
 
-  /** The pace is the audio's own: a message is due as long after the one before as that one lasts. */
+  /** A message is due one duration after the previous message; the difference is jitter. */
   private recordJitter(count: number, stamp: IngressTime): void {
     if (this.latestAt !== NO_INGRESS_TIME) {
       const due = ((this.latestSamples * INGRESS_TICKS_PER_MICROSECOND * 1_000) / SAMPLES_PER_MS) | 0;
@@ -491,15 +495,15 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.latestSamples = count;
   }
 
-  /** A frame goes to the leg: at once, or after waiting for it. */
+  /** Records a frame's latency to the leg: forwarded immediately or after buffering. */
   recordHandOver(stamp: IngressTime): void {
     if (this.isPassing && !isSampled(this.traffic.messagesIn)) return;
     this.latencies.record(STAGE.decodedLeg, ingressTicksBetween(stamp, this.latencies.now()) - this.decoding);
   }
 
-  /** Everything that is not a plain media message: readable, and rare. A bad one never ends the call. */
+  /** Handles everything but plain media messages: readable, and rare. A bad message never ends the call. */
   private handleOtherMessage(bytes: ArrayBuffer | Uint8Array, isBinary: boolean, stamp: IngressTime): void {
-    const message = isBinary ? undefined : parseInboundMessage(bytesOf(bytes).toString());
+    const message = isBinary ? undefined : parseInboundMessage(bufferOf(bytes).toString());
     if (message?.event === 'connected') return;
     if (message?.event === 'start') {
       this.handleStart(message);
@@ -531,7 +535,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   private handleStart({ streamSid, start }: StartMessage): void {
-    // A second start changes nothing: the stream stays the one that was checked.
+    // Ignore a second start: the stream stays the one that was checked.
     const { encoding } = start.mediaFormat;
     if (this.sid !== undefined || encoding !== 'audio/x-mulaw' || !/^[A-Za-z0-9_-]{1,64}$/.test(streamSid)) {
       this.traffic.badMessages += 1;
@@ -552,7 +556,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 
   private handleMedia({ media }: MediaMessage, stamp: IngressTime): void {
-    // Only the caller's own voice counts, not what it is played; but a call of nothing else leaves a trace.
+    // Only the caller's own track counts, not the played one; count the others, so that a wrong track setting
+    // shows.
     if (media.track !== undefined && media.track !== 'inbound') {
       this.traffic.otherTracks += 1;
       return;
@@ -579,12 +584,12 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     }
     if (!echo.cleared) this.confirmedMs = Math.max(this.confirmedMs, echo.playedMs);
     this.traffic.marks += 1;
-    // It was asked for, so it is no flood.
+    // We requested this echo, so it does not count as a flood.
     this.flood.refund(1);
     this.emit('mark', echo);
   }
 
-  /** The one way out, from whichever side. */
+  /** The single way to end, from either side. */
   private finish(end: StreamEnd, code: number, reason: string): void {
     if (this.ended) return;
     this.ended = true;
@@ -602,7 +607,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   }
 }
 
-/** The way into the bridge leg, timed. */
+/** Forwards to the bridge leg and records the latency. */
 class LegEntry implements FrameSink {
   constructor(
     private readonly stream: TwilioMediaStream,
@@ -614,7 +619,7 @@ class LegEntry implements FrameSink {
     try {
       this.leg.write(frame, stamp);
     } catch (error) {
-      // It may have waited for the end of the turn: then nobody above knows whose fault it is.
+      // The frame may have waited until the end of the turn; then no caller can attribute the error.
       if (!this.stream.emit('fault', error)) throw error;
     }
   }

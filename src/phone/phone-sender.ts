@@ -15,13 +15,13 @@ import type { CallLevels } from './level-meter.js';
 import type { MediaSocket } from './media-socket.js';
 import type { PlayoutLine } from './playout.js';
 
-/** Unsent bytes above which audio waits instead of being sent: about a quarter second of it. */
+/** Unsent bytes above which audio waits: about a quarter of a second. */
 const FULL_SOCKET_BYTES = 4 * 1024;
 
-/** The way from a frame to the socket: one native call, one send, both timed. */
+/** Sends frames to the socket: one native call and one send per frame, both timed. */
 export class PhoneSender implements PlayoutLine {
   private socket: MediaSocket | undefined;
-  /** Twilio takes audio from `start` on: before it there is no stream to name. */
+  /** Twilio accepts audio from `start` on; before that there is no stream id. */
   hasListener = false;
   tap: AudioTap | undefined;
   levels: CallLevels | undefined;
@@ -48,12 +48,12 @@ export class PhoneSender implements PlayoutLine {
   write(frame: Int16Array, stamp: IngressTime, waitedUs: number, leadUs: number): void {
     if (this.socket === undefined) return;
     const { latencies } = this;
-    // Frames that waited tell of what is rare.
+    // Always record frames that waited: they are rare.
     const sampled = waitedUs > 0 || isSampled(this.traffic.framesOut);
     const begun = sampled ? latencies.now() : 0;
     const length = this.transcoder.transmit(frame);
     const encoded = sampled ? latencies.now() : 0;
-    // The text of a frame is equally long for the whole call, so this view is made once.
+    // All frames of a call have the same length, so this view is made once.
     if (this.text.length !== length) this.text = message.subarray(0, length);
     if (!this.socket.send(this.text)) {
       this.traffic.droppedBackpressure += 1;
@@ -75,12 +75,12 @@ export class PhoneSender implements PlayoutLine {
     this.tap?.phoneAudio(frame, leadUs / 1_000);
   }
 
-  /** Sends a mark or a clear. Never dropped: a socket that is too full for it is cut by the server. */
+  /** Sends a mark or clear. Never dropped: the server closes a socket that is too full for it. */
   sendControl(command: MarkMessage | ClearMessage): void {
     this.socket?.send(JSON.stringify(command));
   }
 
-  /** Forgets the socket and answers it. */
+  /** Detaches and returns the socket. */
   close(): MediaSocket | undefined {
     const { socket } = this;
     this.socket = undefined;

@@ -6,92 +6,96 @@ import { CatchUp } from './catch-up.js';
 import { Framer } from './framer.js';
 import { type AtTurnEnd, atTurnEnd } from './turn-end.js';
 
-/** Default for the most audio the listener may have waiting, in milliseconds. */
+/** Default maximum lead, in milliseconds. */
 export const DEFAULT_LEAD_MS = 120;
 
 /**
- * Delay that live audio is brought back to by shorter pauses, and by faster words, in milliseconds. What is measured may be
- * some milliseconds too much, which costs nobody a pause, but would cost words: those begin later.
+ * Delay to which live audio is brought back, in milliseconds: by shorter pauses, and by faster words. The
+ * measurement may be a few milliseconds too high, which is harmless for pauses but not for words, so those
+ * start later.
  */
 const TARGET_MS = 20;
 const TARGET_OF_WORDS_MS = 25;
 const TOO_LATE_MS = 45;
 /**
- * A delay that is there for so long is no burst that is heard in its own time, but one that would stay; a small one may
- * be what keeps a jittery network from being heard, and is given longer.
+ * A delay that lasts this long will not go away by itself. A small one may absorb network jitter and gets
+ * more time.
  */
 const LASTING_MS = 300;
 const SMALL_LASTING_MS = 1_000;
 const SMALL_MS = 60;
-/** Behind a longer hole there may come all at once what the hole held back: only the end of the turn tells. */
+/** A longer gap may be followed by everything it held back; only the end of the turn shows. */
 const GAP_MS = 60;
-/** Silence longer than this is a pause between words, not an underrun. */
+/** A longer silence is a pause between words, not an underrun. */
 const PAUSE_MS = 1_000;
-/** What is kept while the far end does not play: it may begin again with all it has. */
+/** Audio kept while the phone is not playing, in milliseconds; it may resume with all it has. */
 const HELD_MS = 600;
-/** An empty ring of more is given back: 60 KB. */
+/** Larger rings are freed when empty: 60 KB. */
 const MOST_KEPT_FRAMES = 32;
-/** As many times the limit may wait until it is known what of it is silence. */
+/** The ring holds this many times the limit until silence in it has been found. */
 const ROOM_FACTOR = 2;
 
-/** The way out to the listener. */
+/** Where frames go: the listener's connection. */
 export interface PlayoutLine {
   /**
-   * Takes a frame.
-   * @param waitedUs microseconds it waited for room
-   * @param leadUs microseconds of audio that the listener has before it
+   * Sends a frame.
+   * @param waitedUs microseconds it waited
+   * @param leadUs microseconds of audio queued at the listener before it
    */
   write(frame: Int16Array, stamp: number, waitedUs: number, leadUs: number): void;
-  /** False until somebody listens: what is pushed out before is no loss to anybody. */
+  /** False until somebody listens; frames evicted before that do not count as dropped. */
   readonly hasListener: boolean;
-  /** False while the far end takes nothing: not started yet, or the socket is full. */
+  /** False while the listener cannot receive: not started yet, or the socket is full. */
   isWritable(): boolean;
 }
 
 export interface PlayoutOptions {
-  /** Bound of the lead in milliseconds, at least one frame. */
+  /** Maximum lead in milliseconds, at least one frame. */
   readonly limitMs: number;
-  /** How much is kept for a listener who is not there yet, in milliseconds: the newest. Default `limitMs`. */
+  /**
+   * How much is kept for a listener who is not connected yet, the newest, in milliseconds; default `limitMs`.
+   */
   readonly keepMs?: number;
   /**
-   * Whether frames leave at the pace of speech: for a listener with a jitter buffer, which takes a burst for what its network
-   * is like from now on, and waits for as much. Default false: what is there goes at once.
+   * Whether frames leave at the pace of speech, for a listener whose jitter buffer would grow with every
+   * burst. Default false: frames leave immediately.
    */
   readonly isPaced?: boolean;
 }
 
-/** To be run when so many frames have left the ring. */
+/** A callback to run when `at` frames have left the ring. */
 interface PlayoutPoint {
   at: number;
   readonly done: () => void;
 }
 
 /**
- * Keeps the listener's delay bounded, and brings it back. The far end plays at 1× whatever it is sent, so everything that
- * is sent early is heard late, for the rest of the call. The playout books how much the listener has waiting (the lead),
- * by a monotonic clock and by what is measured at the listener (see {@link correct}).
+ * Bounds the listener's delay and reduces it. The phone plays at 1× whatever it is sent, so everything sent
+ * early is heard late for the rest of the call. The playout tracks how much audio is queued at the listener
+ * (the lead), by a monotonic clock and by measurements (see {@link correct}).
  *
- * A frame passes at once while the lead is small. Otherwise it waits for the end of the event-loop turn: only then is a
- * burst (our own stall, a resent window) known whole. Then:
- * - beyond the limit the newest frames win: silences go first, then the oldest words;
- * - a lead of live audio that stays above its target goes away: pauses are left out, words are said a little faster.
+ * A frame passes immediately while the lead is small. Otherwise it waits for the end of the event-loop turn,
+ * because only then is a burst (our own stall, a retransmitted window) known completely. Then:
+ * - beyond the limit the newest frames win: silence is dropped first, then the oldest words;
+ * - a lead of live audio that stays above its target is worked off: pauses are dropped, words are played
+ *   slightly faster.
  *
- * What a listener who comes later has missed (`keepMs`) is caught up with in the same way, and none of its words dropped.
- * Frames with `NO_STAMP` are not live: whoever sends them paces them, and decides how far ahead they may be.
+ * A listener who connects late catches up with `keepMs` of audio in the same way, without losing words.
+ * Frames with `NO_INGRESS_TIME` are not live: their sender paces them and decides how far ahead they may be.
  */
 export class Playout implements FrameSink, AtTurnEnd {
-  /** Frames dropped because the lead would have passed its limit. */
+  /** Frames dropped because the lead would have exceeded its limit. */
   droppedLead = 0;
-  /** Frames dropped because the line did not take them in time. */
+  /** Frames dropped because the line did not accept them in time. */
   droppedBackpressure = 0;
-  /** Frames that were too old when somebody began to listen. */
+  /** Frames dropped because they were too old when the listener connected. */
   droppedEarly = 0;
-  /** Times the listener ran dry for more than a frame in the middle of speech. */
+  /** Times the listener ran dry for more than a frame during speech. */
   underruns = 0;
-  /** Milliseconds of silence left out, and by which words were shortened, on the way back. */
+  /** Milliseconds of silence dropped, and by which words were shortened, while catching up. */
   silenceDroppedMs = 0;
   shortenedMs = 0;
-  /** When live audio was sent last, in monotonic milliseconds. */
+  /** When live audio was last sent, in monotonic milliseconds. */
   lastLiveAt = Number.NEGATIVE_INFINITY;
 
   private readonly limitMs: number;
@@ -99,32 +103,32 @@ export class Playout implements FrameSink, AtTurnEnd {
   private readonly isPaced: boolean;
   private readonly targetMs: number;
   private readonly nearMs: number;
-  /** Made when a frame first has to wait, which in most calls none does. */
+  /** Created when a frame first has to wait; most calls never need it. */
   private ring: FrameRing | undefined;
   private catchUp: CatchUp | undefined;
   private framer: Framer | undefined;
-  /** What was sent of late, while that may have to be said again. */
+  /** Recently sent frames, kept while they may have to be replayed. */
   private recent: FrameRing | undefined;
   private isRemembering = false;
-  /** Monotonic milliseconds at which the listener will have played all that was sent. */
+  /** Monotonic milliseconds at which the listener will have played everything sent. */
   private endsAt = Number.NEGATIVE_INFINITY;
-  /** The same if no network held anything back, which is never later. */
+  /** The same assuming a perfect network; never later. */
   private bookedUntil = Number.NEGATIVE_INFINITY;
-  /** When the lead was last no greater than its target. */
+  /** When the lead was last at or below its target. */
   private currentAt: number;
   private sentMs = 0;
   private discardedMs = 0;
-  /** Nothing stands in a frame's way: none waits, none was cut, nothing is held. */
+  /** Whether a frame can pass immediately: none waits, none was cut, nothing is held. */
   private isClear = true;
   private isOnHold = false;
   private isCatchingUp = false;
   private isFast = false;
   private flushAsked = false;
-  /** Frames that left the ring, whichever way. */
+  /** Frames that left the ring, sent or dropped. */
   private gone = 0;
   private waypoints: PlayoutPoint[] = [];
   private closed = false;
-  /** When the frame that is sent began to wait. */
+  /** When the frame being sent began to wait. */
   private since = 0;
   private now = 0;
 
@@ -142,22 +146,22 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.targetMs = Math.min(TARGET_MS, this.nearMs);
   }
 
-  /** Audio that was sent and not yet played, in milliseconds. */
+  /** Audio sent and not yet played, in milliseconds. */
   leadMs(): number {
     return Math.max(0, this.endsAt - this.clock.now());
   }
 
-  /** For how long the listener has had nothing, in milliseconds; negative while there is something. */
+  /** How long the listener has had no audio, in milliseconds; negative while it has some. */
   dryMs(): number {
     return this.clock.now() - this.endsAt;
   }
 
-  /** {@link leadMs} if no network held anything back. */
+  /** {@link leadMs} assuming a perfect network. */
   bookedMs(): number {
     return Math.max(0, this.bookedUntil - this.clock.now());
   }
 
-  /** Audio that waits here, in milliseconds. */
+  /** Audio waiting here, in milliseconds. */
   get waitingMs(): number {
     return this.ring === undefined ? 0 : this.ring.length * FRAME_MS;
   }
@@ -167,7 +171,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     return this.sentMs - this.discardedMs - this.leadMs();
   }
 
-  /** Position in heard audio at which what is sent next will be, in milliseconds. */
+  /** Position in heard audio of the next frame sent, in milliseconds. */
   positionMs(): number {
     return this.sentMs - this.discardedMs;
   }
@@ -186,18 +190,18 @@ export class Playout implements FrameSink, AtTurnEnd {
   }
 
   /**
-   * It was measured when the listener will have played all that was sent.
-   * @param endsAt monotonic milliseconds
-   * @param noiseMs a difference that is none
+   * Corrects the lead by a measurement.
+   * @param endsAt when the listener will have played everything sent, in monotonic milliseconds
+   * @param noiseMs differences below this are ignored
    */
   correct(endsAt: number, noiseMs: number): void {
-    // What waits for no more than the end of this turn was sent in good faith.
+    // Frames that only wait for the end of this turn belong to the old estimate.
     if (this.flushAsked) this.flush();
     const measured = Math.max(endsAt, this.bookedUntil);
     if (!(Math.abs(measured - this.endsAt) < noiseMs)) this.endsAt = measured;
   }
 
-  /** The far end does not play what it is sent: nothing more goes there, and the newest waits here. */
+  /** Holds audio back because the phone is not playing; the newest waits here. */
   hold(): void {
     this.isOnHold = true;
     this.isClear = false;
@@ -209,8 +213,8 @@ export class Playout implements FrameSink, AtTurnEnd {
   }
 
   /**
-   * It plays again: what waits is said at the pace of speech, and caught up with.
-   * @param isStale whether it has not played for so long that no more of it than the limit is wanted
+   * Resumes after {@link hold}: waiting audio is sent at the pace of speech, and the listener catches up.
+   * @param isStale whether the phone stopped for so long that only `limitMs` of it is still wanted
    */
   release(isStale: boolean): void {
     const { ring } = this;
@@ -223,29 +227,29 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.flush();
   }
 
-  /** Another 20 ms have passed. */
+  /** Called every 20 ms. */
   tick(): void {
     if (this.isClear) return;
     this.flush();
-    // Nothing comes any more to fill up what was cut.
+    // Nothing arrives to complete the frame that was cut.
     if (this.waitingMs === 0 && this.dryMs() > FRAME_MS) this.fillUp();
   }
 
-  /** Whether nothing has come for longer than what holds back a frame may take; not before anything has come. */
+  /** Whether audio has been missing for longer than jitter explains; false before the first frame. */
   hasGap(now: number): boolean {
     if (now - this.endsAt <= GAP_MS || this.sentMs === 0 || this.closed) return false;
     return this.waitingMs === 0 && !this.isOnHold && this.line.isWritable();
   }
 
   /**
-   * Fills a hole by the clock.
-   * @param frame 20 ms of what takes the place of what did not come
+   * Fills a gap by the clock.
+   * @param frame 20 ms that replace the missing audio
    */
   fill(frame: Int16Array): void {
     const now = this.clock.now();
-    // What comes next may be all that was held back, so it waits for the end of its turn.
+    // The next frame may bring everything that was held back, so it waits for the end of its turn.
     this.isClear = false;
-    // A frame a tick: what this very process missed is no hole.
+    // One frame per tick: a stall of this process is not a gap.
     this.endsAt = Math.max(this.endsAt + FRAME_MS, now - GAP_MS);
     this.sentMs += FRAME_MS;
     this.line.write(frame, NO_INGRESS_TIME, 0, 0);
@@ -256,14 +260,14 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.flush();
   }
 
-  /** Sends what waits, as far as lead and line allow. Called when the line becomes writable. */
+  /** Sends waiting frames as far as lead and line allow. Called when the line becomes writable. */
   flush(): void {
     if (this.line.isWritable()) this.settle();
   }
 
   /**
-   * Runs `done` when all audio so far was sent, even if the line is full: so a mark stands behind the audio before it.
-   * At once where nothing holds that audio back.
+   * Runs `done` when all audio so far has been sent, even if the line is full, so that a mark follows the
+   * audio before it. Runs at once if nothing waits.
    */
   after(done: () => void): void {
     this.settle();
@@ -275,12 +279,12 @@ export class Playout implements FrameSink, AtTurnEnd {
     done();
   }
 
-  /** Those of {@link after} that are yet to run. */
+  /** Pending callbacks of {@link after}. */
   get waypointCount(): number {
     return this.waypoints.length;
   }
 
-  /** Sends all that waits, however far ahead that is: nothing comes after it. */
+  /** Sends everything that waits, whatever the lead: nothing follows it. */
   finish(): void {
     const { ring } = this;
     if (this.closed) return;
@@ -292,8 +296,8 @@ export class Playout implements FrameSink, AtTurnEnd {
   }
 
   /**
-   * The far end is told to drop what it has: so do we.
-   * @returns what the listener really heard so far, and how much was taken back, in milliseconds
+   * Clears the buffer here; the phone is told to clear its own.
+   * @returns what the listener actually heard so far, and how much was discarded, in milliseconds
    */
   clear(): { playedMs: number; discardedMs: number } {
     const unheard = this.leadMs();
@@ -306,30 +310,30 @@ export class Playout implements FrameSink, AtTurnEnd {
     return { playedMs: this.playedMs(), discardedMs: unheard + waiting };
   }
 
-  /** Keeps a copy of what is sent from here on, the newest: it may have to be said again. */
+  /** Starts keeping a copy of the newest sent frames, which may have to be replayed. */
   remember(): void {
     this.recent ??= new FrameRing(Math.max(1, Math.floor(Math.min(this.limitMs, HELD_MS) / FRAME_MS)));
     this.isRemembering = true;
   }
 
-  /** It was heard. */
+  /** The remembered frames were heard. */
   forget(): void {
     this.recent?.clear();
     this.isRemembering = false;
   }
 
-  /** What is remembered comes before what waits here, as much of both as the limit allows. */
+  /** Queues the remembered frames before the waiting ones, as many of both as the limit allows. */
   replayRecent(): void {
     const { recent, ring } = this;
     this.isRemembering = false;
     if (recent === undefined || recent.length === 0) return;
-    // Marks stand behind what waits, and that is more now.
+    // Marks follow the waiting frames, which are more now.
     for (const waypoint of this.waypoints) waypoint.at += recent.length;
     this.refill(recent, ring);
     this.isClear = false;
   }
 
-  /** A ring of what these hold, with room for what waits while the far end does not play. */
+  /** Moves frames into a new ring with room for what waits while the phone is not playing. */
   private refill(...from: readonly (FrameRing | undefined)[]): void {
     const ms = Math.max(ROOM_FACTOR * this.limitMs, HELD_MS);
     const ring = new FrameRing(Math.floor(ms / FRAME_MS));
@@ -344,10 +348,10 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.catchUp ??= new CatchUp();
   }
 
-  /** The far end is told to drop what it has, so many milliseconds. What waits here is still to be heard. */
+  /** The phone was told to discard this many milliseconds. Audio waiting here will still be heard. */
   discardUnheard(unheardMs: number): void {
     this.discardedMs += unheardMs;
-    // What comes next begins anew: the pause before it is no underrun.
+    // The next frame starts afresh: the pause before it is not an underrun.
     this.endsAt = Number.NEGATIVE_INFINITY;
     this.bookedUntil = Number.NEGATIVE_INFINITY;
   }
@@ -359,7 +363,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.waypoints = [];
   }
 
-  /** Sends what waits, as far as the lead allows. */
+  /** Sends waiting frames as far as the lead allows. */
   private settle(): void {
     const { ring } = this;
     if (this.closed || this.isOnHold) return;
@@ -369,7 +373,7 @@ export class Playout implements FrameSink, AtTurnEnd {
       while (ring.length > 0 && this.canSend()) this.deliver(ring);
       this.passWaypoints();
       if (ring.length > 0) return;
-      // Most of its memory was for the beginning, or for a stall.
+      // Its size was only needed at the start or after a stall.
       if (this.isCatchingUp || ring.capacity > MOST_KEPT_FRAMES) this.ring = undefined;
     }
     this.isCatchingUp = false;
@@ -382,7 +386,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     }
   }
 
-  /** What is left over of frames that were cut goes now. */
+  /** Sends the remainder of frames that were cut. */
   private fillUp(): void {
     this.framer?.fill();
     if (this.waitingMs === 0 && !this.isOnHold) this.isClear = true;
@@ -391,7 +395,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   private enqueue(frame: Int16Array, stamp: number, now: number): void {
     const isHeard = this.line.hasListener;
     this.catchUp ??= new CatchUp();
-    // Before the first word there is nothing to keep.
+    // Nothing to keep before the first word.
     if (!isHeard && this.waitingMs === 0 && this.catchUp.isQuiet(frame)) return;
     this.ring ??= this.newRing(isHeard);
     this.isClear = false;
@@ -413,14 +417,14 @@ export class Playout implements FrameSink, AtTurnEnd {
     return new FrameRing(Math.max(1, Math.floor(ms / FRAME_MS)));
   }
 
-  /** Whoever catches up hears all of it, one after the other. */
+  /** A listener who catches up hears everything in order. */
   private canSend(): boolean {
     return !(this.isCatchingUp || this.isPaced) || this.endsAt - this.now <= this.targetMs;
   }
 
-  /** Makes what waits fit into the limit. */
+  /** Drops frames until the rest fits the limit. */
   private trim(ring: FrameRing): void {
-    // What a network held back is no fault of those who talk now: they are said faster, not dropped.
+    // Network delay is not the speaker's fault: speed up the words instead of dropping them.
     const bookedMs = Math.max(0, this.bookedUntil - this.now);
     const room = Math.max(0, Math.floor((this.limitMs - bookedMs) / FRAME_MS));
     if (ring.length <= room) return;
@@ -433,7 +437,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     }
   }
 
-  /** The oldest frame goes to the listener, or is left out on the way back. */
+  /** Sends the oldest frame, or drops it while catching up. */
   private deliver(ring: FrameRing): void {
     const frame = ring.oldest as Int16Array;
     const leadMs = Math.max(0, this.endsAt - this.now);
@@ -449,7 +453,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     const catchUp = this.catchUp as CatchUp;
     if (catchUp.skipsFrame(frame)) {
       this.drop(ring);
-      // The rest of a frame that was cut is of the same silence.
+      // The remainder of a cut frame belongs to the same silence.
       this.framer?.clear();
       this.silenceDroppedMs += FRAME_MS;
       return;
@@ -461,7 +465,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.pass(kept === frame.length ? frame : frame.subarray(0, kept), ring);
   }
 
-  /** Sends the oldest frame, or what was left of it. */
+  /** Sends the oldest frame, or what is left of it. */
   private pass(audio: Int16Array, ring: FrameRing): void {
     const { oldestStamp: stamp, oldestTime } = ring;
     this.since = oldestTime;
@@ -492,7 +496,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.sentMs += FRAME_MS;
     if (stamp !== NO_INGRESS_TIME) this.lastLiveAt = now;
     if (this.isRemembering) this.recent?.push(frame, stamp, now);
-    // Whole numbers, which V8 does not box.
+    // Integers, which V8 does not box.
     this.line.write(frame, stamp, ((now - since) * 1_000) | 0, (leadMs * 1_000) | 0);
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Bounds a rate: a number of tokens that refill steadily. What came while this process stood still and is read all at once is no
- * burst: so much may be taken beyond what is saved up, for as long as it stood still.
+ * Limits a rate: tokens refill steadily. Messages that arrived during a stall of this process and are read at
+ * once are not a burst, so the stall's time refills tokens beyond the capacity, for as long as the stall
+ * lasted.
  */
 export class TokenBucket {
   private tokens: number;
@@ -8,10 +9,10 @@ export class TokenBucket {
   private lostMs: number;
 
   /**
-   * @param perSecond tokens added each second
-   * @param capacity most tokens saved up, i.e. the largest burst
+   * @param perSecond tokens added per second
+   * @param capacity maximum tokens saved, i.e. the largest burst
    * @param now monotonic milliseconds
-   * @param lostMs milliseconds so far in which this process stood still, see `Clock.lost`
+   * @param lostMs total milliseconds this process was stalled, see `Clock.stalledMs`
    */
   constructor(
     private readonly perSecond: number,
@@ -24,7 +25,7 @@ export class TokenBucket {
     this.lostMs = lostMs;
   }
 
-  /** Takes tokens; false where there are not enough. `now` and `lostMs` as in the constructor. */
+  /** Takes tokens; false if there are not enough. `now` and `lostMs` as in the constructor. */
   take(count: number, now: number, lostMs = 0): boolean {
     const refill = ((now - this.filledAt) / 1000) * this.perSecond;
     this.tokens =
@@ -39,7 +40,7 @@ export class TokenBucket {
     return true;
   }
 
-  /** Puts tokens back that were taken for nothing. */
+  /** Returns tokens that were taken unnecessarily. */
   refund(count: number): void {
     this.tokens = Math.max(this.tokens, Math.min(this.capacity, this.tokens + count));
   }

@@ -1,4 +1,4 @@
-/** Something to do once at the end of the event-loop turn. */
+/** Work to do once at the end of the event-loop turn. */
 export interface AtTurnEnd {
   turnEnded(): void;
 }
@@ -6,7 +6,7 @@ export interface AtTurnEnd {
 let waiting: AtTurnEnd[] = [];
 let scheduled = false;
 
-/** Runs `task.turnEnded()` when this event-loop turn is over: one immediate for all that ask, no closures. */
+/** Runs `task.turnEnded()` at the end of this event-loop turn: one immediate for all tasks, no closures. */
 export function atTurnEnd(task: AtTurnEnd): void {
   waiting.push(task);
   if (scheduled) return;
@@ -22,7 +22,7 @@ function runAll(): void {
     try {
       task.turnEnded();
     } catch (error) {
-      // One call's fault must not keep the others from being served.
+      // One call's error must not stop the others.
       process.emitWarning(error instanceof Error ? error : String(error));
     }
   }

@@ -59,10 +59,12 @@ export interface RecordingService {
   stopRecording(callId: string): Promise<RecordingResult>;
 }
 
-export const RecordRequest = z.strictObject({
-  maxSeconds: z.number().int().min(1).max(MAX_SECONDS).optional(),
-  rate: z.literal(RECORD_RATES).optional(),
-});
+export const RecordRequest = z
+  .strictObject({
+    maxSeconds: z.number().int().min(1).max(MAX_SECONDS).optional(),
+    rate: z.literal(RECORD_RATES).optional(),
+  })
+  .meta({ title: 'RecordRequest' });
 
 /** @throws GatewayError `GW_BAD_REQUEST` (400) */
 export function checkRecordRequest(value: unknown): RecordRequest {

@@ -11,6 +11,15 @@ export interface Percentiles {
   readonly maxMs: number;
 }
 
+/** So many values lie above the bin before and at or below `upToMs`. */
+export interface Bin {
+  readonly upToMs: number;
+  readonly count: number;
+}
+
+/** Bins are half a power of two wide, the first ends here. */
+const FIRST_BIN_US = 62.5;
+
 /** The gateway's histogram in a phone's units: recorded in microseconds up to 214 s, told in milliseconds. */
 export class Histogram {
   private readonly latencies: LatencyHistogram;
@@ -31,6 +40,20 @@ export class Histogram {
 
   reset(): void {
     this.latencies.reset();
+  }
+
+  /** All values in bins, from the first that holds one to the last. */
+  bins(): Bin[] {
+    const { count } = this.latencies;
+    const bins: Bin[] = [];
+    let seen = 0;
+    for (let i = 0; seen < count; i++) {
+      const edge = FIRST_BIN_US * 2 ** (i / 2);
+      const upTo = this.latencies.countUpTo(edge);
+      if (upTo > 0) bins.push({ upToMs: Number((edge / 1000).toPrecision(3)), count: upTo - seen });
+      seen = upTo;
+    }
+    return bins;
   }
 
   percentiles(): Percentiles {

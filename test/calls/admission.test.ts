@@ -4,7 +4,7 @@ import { ACCOUNT_SID, AUTH_TOKEN, postForm, voiceParameters } from '../support/c
 import { startGateway } from '../support/gateway.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
-/** An admission whose seconds pass when the test says so. */
+/** An admission whose time only advances when the test says so. */
 function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPercent?: number } = {}) {
   const state = { calls: 0, draining: false, media: false, descriptors: false, delay: 0, cpu: 0 };
   const clock = new VirtualClock();
@@ -20,7 +20,7 @@ function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPerce
     },
     clock,
   );
-  /** A second at this load. */
+  /** One second at this load. */
   const second = (cpuPercent: number, delay = 0) => {
     clock.advance(1_000);
     state.cpu += cpuPercent * 10;
@@ -32,13 +32,13 @@ function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPerce
 }
 
 describe('admission', () => {
-  it('is open below every limit', () => {
+  it('accepts calls below every limit', () => {
     const { state, second } = setUp();
     state.calls = 9;
     expect(second(80, 50)).toBeUndefined();
   });
 
-  it('closes at the number of calls, and opens with the first that ends', () => {
+  it('rejects calls at the maximum, and accepts again when the first one ends', () => {
     const { state, admission } = setUp();
     state.calls = 10;
     expect(admission.busyReason).toBe('full');
@@ -46,7 +46,7 @@ describe('admission', () => {
     expect(admission.busyReason).toBeUndefined();
   });
 
-  it('closes while the bridge can carry no more, whatever the load', () => {
+  it('rejects calls while the bridge is at capacity, whatever the load', () => {
     const { state, admission, second } = setUp();
     state.media = true;
     expect(admission.refuse()).toBe('media');
@@ -56,30 +56,30 @@ describe('admission', () => {
     expect(admission.refused).toEqual(new Map([['media', 1]]));
   });
 
-  it('closes at once under load, by CPU or by a late event loop', () => {
+  it('rejects calls at once under load, from CPU or event-loop delay', () => {
     expect(setUp().second(81)).toBe('cpu');
     expect(setUp().second(10, 51)).toBe('loop_delay');
   });
 
-  it('counts the calm seconds anew after another that was not', () => {
+  it('restarts the count of calm seconds after a busy one', () => {
     const { second } = setUp();
     for (const load of [95, 60, 60, 95, 60, 60]) expect(second(load)).toBe('cpu');
     expect(second(60)).toBeUndefined();
   });
 
-  it('opens only after three calm seconds in a row', () => {
+  it('reopens only after three calm seconds in a row', () => {
     const { second } = setUp();
     expect(second(95)).toBe('cpu');
     expect(second(60)).toBe('cpu');
     expect(second(60)).toBe('cpu');
-    // Below the limit, yet not calm: the count begins anew.
+    // Below the limit but not calm: the count restarts.
     expect(second(70)).toBe('cpu');
     expect(second(60)).toBe('cpu');
     expect(second(60)).toBe('cpu');
     expect(second(60)).toBeUndefined();
   });
 
-  it('does not flap at the limit: few openings in a minute of a load that hovers about it', () => {
+  it('does not flap when the load hovers around the limit', () => {
     const { second } = setUp();
     let changes = 0;
     let before: string | undefined;
@@ -91,11 +91,11 @@ describe('admission', () => {
     expect(changes).toBe(1);
   });
 
-  it('knows no limit of 0', () => {
+  it('treats 0 as no limit', () => {
     expect(setUp({ maxLoopDelayMs: 0, maxCpuPercent: 0 }).second(400, 5_000)).toBeUndefined();
   });
 
-  it('counts whom it turns away, by reason', () => {
+  it('counts rejected calls by reason', () => {
     const { state, admission, second } = setUp();
     second(95);
     admission.refuse();
@@ -110,7 +110,7 @@ describe('admission', () => {
 });
 
 describe('a gateway under load', () => {
-  it('answers busy, is not ready, and refuses to place calls; the call that it has goes on', async () => {
+  it('answers busy, reports not ready, and refuses to place calls while its running call continues', async () => {
     const clock = new VirtualClock();
     const { url, gateway } = await startGateway({
       clock,
@@ -125,7 +125,7 @@ describe('a gateway under load', () => {
     });
     await postForm(url, '/twilio/voice', voiceParameters());
     expect((await fetch(`${url}/ready`)).status).toBe(200);
-    // Every tick of a second is late.
+    // Every tick of this second is late.
     for (let i = 0; i < 20; i++) clock.stall(100);
     expect(await (await fetch(`${url}/ready`)).json()).toEqual({
       ready: false,
@@ -144,7 +144,7 @@ describe('a gateway under load', () => {
     expect(metrics).toContain('trunkline_admission_open 0');
     expect(metrics).toContain('trunkline_calls_refused_total{reason="loop_delay"} 2');
     expect(gateway.stats().activeCalls).toBe(1);
-    // Four seconds in which nothing is late, and it takes calls again.
+    // After four seconds without delay it accepts calls again.
     clock.advance(6_000);
     expect((await fetch(`${url}/ready`)).status).toBe(200);
   });

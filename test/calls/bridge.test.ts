@@ -9,7 +9,7 @@ virtualTime();
 
 const FRAME = toneMulaw(700, 20);
 
-/** A bridge of the user's making: what its join and its leg do is up to the test. */
+/** A user-supplied bridge whose join and leg are defined by the test. */
 function bridgeOf(join: Bridge['join']): Bridge {
   return { name: 'test', join, close: async () => {} };
 }
@@ -18,7 +18,7 @@ function legOf(parts: Partial<BridgeLeg> = {}): BridgeLeg {
   return { write: () => {}, dtmf: () => {}, close: () => {}, ...parts };
 }
 
-/** A caller who says 600 ms before the bridge has joined, which is up to the test. */
+/** A caller who speaks 600 ms of audio before the bridge has joined; the test decides when it joins. */
 async function speakBeforeJoin() {
   let joined = (_leg: BridgeLeg) => {};
   const { url, gateway } = await startGateway({
@@ -27,12 +27,12 @@ async function speakBeforeJoin() {
   const caller = await Caller.call(url);
   const words = toneMulaw(440, 600);
   for (let at = 0; at < words.length; at += 160) caller.media(words.subarray(at, at + 160));
-  await eventually('all to have come', () => gateway.stats().traffic.framesIn === 30);
+  await eventually('all audio to arrive', () => gateway.stats().traffic.framesIn === 30);
   return { joined, gateway, caller };
 }
 
-describe('a bridge of one’s own', () => {
-  it('gets the caller’s audio and keys, speaks to the caller, and can hang up', async () => {
+describe('a custom bridge', () => {
+  it('gets the caller’s audio and keys, plays audio to the caller, and can hang up', async () => {
     const heard: number[] = [];
     const keys: string[] = [];
     const { url } = await startGateway({
@@ -59,7 +59,7 @@ describe('a bridge of one’s own', () => {
     expect([new Set(heard), keys, caller.closed?.code]).toEqual([new Set([960]), ['1', '#'], 1000]);
   });
 
-  it('that is slow to join hears every word that was said meanwhile, one after the other', async () => {
+  it('hears every word spoken before it joined, in order', async () => {
     const { joined, gateway, caller } = await speakBeforeJoin();
     const heard: number[] = [];
     joined(legOf({ write: (frame) => heard.push(frame.length) }));
@@ -70,22 +70,22 @@ describe('a bridge of one’s own', () => {
     caller.hangUp();
   });
 
-  it('that is slow to join hears nothing that was said before the caller was muted', async () => {
+  it('hears nothing spoken before the caller was muted, if it joins late', async () => {
     const { joined, gateway, caller } = await speakBeforeJoin();
     const peaks: number[] = [];
     const stream = gateway.stream(gateway.calls.listActive()[0]?.callId as string);
-    if (stream === undefined) throw new Error('there is no stream');
+    if (stream === undefined) throw new Error('the stream to start');
     stream.filter = { silencesCaller: true, replace: (frame) => frame, cleared: () => {} };
     joined(legOf({ write: (frame) => peaks.push(Math.max(...frame.map(Math.abs))) }));
     caller.media(FRAME);
-    await eventually('what came since', () => peaks.length > 0);
+    await eventually('the buffered audio', () => peaks.length > 0);
     await sleep(500);
     expect(Math.max(...peaks)).toBe(0);
     caller.hangUp();
   });
 
-  it('that speaks before the caller is there is heard, the newest two seconds, from their first word', async () => {
-    /** Which of two tones is said in each 20 ms, for a second and for two. */
+  it('can play audio before the caller connects: the newest two seconds are heard, from the first word', async () => {
+    /** Which of two tones plays in each 20 ms, over one and over two seconds. */
     const said = (i: number) => (i < 50 ? 503 : 1_117);
     const { url, gateway } = await startGateway({
       bridge: bridgeOf(async (_, line) => {
@@ -100,7 +100,7 @@ describe('a bridge of one’s own', () => {
       }),
     });
     const caller = await Caller.call(url);
-    // Two seconds, said a little faster.
+    // Two seconds, played slightly faster.
     await eventually('all of it', () => caller.heard.length >= 0.85 * 2_000 * 8, 5_000);
     await sleep(1_000);
     expect(caller.heard.length).toBeLessThanOrEqual(2_000 * 8);
@@ -111,7 +111,7 @@ describe('a bridge of one’s own', () => {
     caller.hangUp();
   });
 
-  it('that cannot join ends the call, and no dead air is left', async () => {
+  it('ends the call without dead air when it cannot join', async () => {
     const { url, gateway } = await startGateway({
       bridge: bridgeOf(async () => {
         throw new Error('no such room');
@@ -121,7 +121,7 @@ describe('a bridge of one’s own', () => {
     await eventually('the end', () => gateway.stats().activeCalls === 0);
   });
 
-  it('that fails on a frame, or to let go, costs its own call only', async () => {
+  it('affects only its own call when it throws on a frame or on close', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     const { url, gateway } = await startGateway({
       bridge: bridgeOf(async (request, line) =>
@@ -151,7 +151,7 @@ describe('a bridge of one’s own', () => {
     sound.hangUp();
   });
 
-  it('that joins after the caller has gone is left at once', async () => {
+  it('closes its leg at once when it joins after the caller has left', async () => {
     let joined = (_leg: BridgeLeg) => {};
     const close = vi.fn();
     const { url, gateway } = await startGateway({

@@ -13,7 +13,7 @@ afterEach(() => {
 });
 
 describe('a call', () => {
-  test('says what the webhook said', () => {
+  test('exposes the webhook’s fields', () => {
     const call = make(
       {},
       new CallWebhookInput({
@@ -46,7 +46,7 @@ describe('a call', () => {
     });
   });
 
-  test('that we place says what we asked for', () => {
+  test('exposes the request’s fields when we place it', () => {
     const call = make({ direction: 'outbound-api', from: '+1555', to: 'client:ann' });
     expect(call).toMatchObject({ direction: 'outbound-api', from: '+1555', to: 'client:ann' });
     expect(call.callSid).toBeUndefined();
@@ -54,7 +54,7 @@ describe('a call', () => {
     expect(call.caller).toBeUndefined();
   });
 
-  test('goes from ringing over connecting to live, and never back', () => {
+  test('moves from ringing to connecting to live, and never back', () => {
     const call = make();
     call.goLive();
     expect(call.state).toBe('ringing');
@@ -68,7 +68,7 @@ describe('a call', () => {
     expect(() => call.connect()).toThrow(expect.objectContaining({ code: 'GW_TOKEN_EXPIRED', status: 410 }));
   });
 
-  test('keeps the latest status by Twilio’s order, not by arrival', () => {
+  test('keeps the latest status by Twilio’s sequence number, not by arrival', () => {
     const call = make({}, new CallWebhookInput({ CallStatus: 'ringing' }));
     expect(call.callStatus).toBe('ringing');
     call.noteStatus('in-progress', 2);
@@ -79,14 +79,14 @@ describe('a call', () => {
     expect(call.callStatus).toBe('completed');
   });
 
-  test('takes statuses without a number in the order they come', () => {
+  test('takes statuses without a sequence number in order of arrival', () => {
     const call = make();
     call.noteStatus('ringing');
     call.noteStatus('completed');
     expect(call.callStatus).toBe('completed');
   });
 
-  test('lasts from its start to its end', () => {
+  test('measures its duration from start to end', () => {
     vi.useFakeTimers();
     const call = make();
     expect(call.durationSeconds).toBeNull();
@@ -98,7 +98,7 @@ describe('a call', () => {
     expect(call.endedAt).toEqual(new Date(call.startedAt.getTime() + 12_500));
   });
 
-  test('lasts no less than nothing when the wall clock is set back', () => {
+  test('never has a negative duration when the wall clock is set back', () => {
     vi.useFakeTimers();
     const call = make();
     vi.setSystemTime(Date.now() - 3_600_000);
@@ -106,7 +106,7 @@ describe('a call', () => {
     expect(call.durationSeconds).toBeGreaterThanOrEqual(0);
   });
 
-  test('expires by its life, unless it was connected', () => {
+  test('expires after its lifetime unless it has connected', () => {
     vi.useFakeTimers();
     const [late, connected] = [make({ timeToLiveMs: 100 }), make({ timeToLiveMs: 100 })];
     connected.connect();
@@ -121,7 +121,7 @@ describe('a call', () => {
 });
 
 describe('the end of a call', () => {
-  test('comes once: the first cause wins', () => {
+  test('happens once: the first cause wins', () => {
     const call = make();
     const finaliser = vi.fn();
     call.onEnd(finaliser);
@@ -141,7 +141,7 @@ describe('the end of a call', () => {
     expect(order).toEqual([3, 2, 1]);
   });
 
-  test('runs a finaliser at once that comes too late, or from another finaliser', () => {
+  test('runs a finaliser at once when it is registered late or by another finaliser', () => {
     const call = make();
     const seen: string[] = [];
     call.onEnd(() => {
@@ -154,7 +154,7 @@ describe('the end of a call', () => {
     expect(seen).toEqual(['inner bridge', 'outer', 'late bridge']);
   });
 
-  test('runs all finalisers though some throw, and warns of those', async () => {
+  test('runs all finalisers even if some throw, and emits a warning', async () => {
     const call = make();
     const ran = vi.fn();
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
@@ -176,7 +176,7 @@ describe('the end of a call', () => {
 });
 
 describe('the preparation of a call', () => {
-  test('begins in the background with the call itself, and may be awaited many times', async () => {
+  test('starts in the background with the call and can be awaited many times', async () => {
     const prepare = vi.fn(async (call: TwilioCall<string>) => `room of ${call.callId}`);
     const call = make<string>({ prepare });
     await Promise.resolve();
@@ -186,11 +186,11 @@ describe('the preparation of a call', () => {
     expect(prepare).toHaveBeenCalledOnce();
   });
 
-  test('is nothing where there is none', async () => {
+  test('is undefined if there is none', async () => {
     expect(await make().awaitPrepare()).toBeUndefined();
   });
 
-  test('may answer without a promise', async () => {
+  test('may return a plain value', async () => {
     expect(await make({ prepare: () => 7 }).awaitPrepare()).toBe(7);
   });
 
@@ -202,7 +202,7 @@ describe('the preparation of a call', () => {
         throw new Error('no room');
       },
     ],
-  ])('that %s tells whoever awaits it, and nobody else', async (_, prepare) => {
+  ])('that %s rejects for awaiters only', async (_, prepare) => {
     const unhandled = vi.fn();
     process.on('unhandledRejection', unhandled);
     try {
@@ -217,7 +217,7 @@ describe('the preparation of a call', () => {
     }
   });
 
-  test('is aborted when the call ends before it is done', async () => {
+  test('aborts when the call ends first', async () => {
     let aborted = false;
     const call = make({
       prepare: (_call, signal) =>
@@ -235,7 +235,7 @@ describe('the preparation of a call', () => {
     await expect(call.awaitPrepare()).rejects.toThrow('aborted');
   });
 
-  test('knows from its signal of a call that ended before it began', async () => {
+  test('sees an aborted signal if the call ended before it started', async () => {
     let signal: AbortSignal | undefined;
     const call = make({
       prepare: (_call, given) => {

@@ -10,13 +10,13 @@ beforeEach(() => {
   clock = new VirtualClock();
 });
 
-it('hangs up a call of which nothing was said', () => {
+it('hangs up a call without a continuation', () => {
   const verbs = new Continuations(10, clock);
   expect(verbs.twimlFor('CA1')).toBe(HANGUP);
   expect(HANGUP).toContain('<Hangup/>');
 });
 
-it('tells what was said, and the same when it is asked again', () => {
+it('returns the continuation, and the same one when asked again', () => {
   const verbs = new Continuations(10, clock);
   verbs.set('CA1', 'one');
   verbs.set('CA2', 'two');
@@ -24,7 +24,7 @@ it('tells what was said, and the same when it is asked again', () => {
   expect([verbs.twimlFor('CA2'), verbs.twimlFor('CA1')]).toEqual(['two', 'one']);
 });
 
-it('keeps what was said last', () => {
+it('keeps the latest continuation', () => {
   const verbs = new Continuations(10, clock);
   verbs.set('CA1', 'one');
   verbs.set('CA1', 'another');
@@ -41,7 +41,7 @@ it('forgets after a minute', () => {
   expect(verbs.twimlFor('CA2')).toBe(HANGUP);
 });
 
-it('counts the minute from what was said last', () => {
+it('counts the minute from the latest continuation', () => {
   const verbs = new Continuations(10, clock);
   verbs.set('CA1', 'one');
   clock.advance(50_000);
@@ -51,13 +51,13 @@ it('counts the minute from what was said last', () => {
   expect(verbs.twimlFor('CA1')).toBe('another');
 });
 
-it('remembers as many calls as it is told, the oldest make room', () => {
+it('evicts the oldest entry at capacity', () => {
   const verbs = new Continuations(3, clock);
   for (let i = 1; i <= 5; i++) verbs.set(`CA${i}`, `${i}`);
   expect([1, 2, 3, 4, 5].map((i) => verbs.twimlFor(`CA${i}`))).toEqual([HANGUP, HANGUP, '3', '4', '5']);
 });
 
-it('takes no room for what nobody asked for in time', () => {
+it('frees the entries that nobody asked for in time', () => {
   const verbs = new Continuations(1_000, clock);
   const size = () => (verbs as unknown as { verbs: Map<string, unknown> }).verbs.size;
   for (let i = 0; i < 500; i++) verbs.set(`CA${i}`, 'x');
@@ -69,7 +69,7 @@ it('takes no room for what nobody asked for in time', () => {
   expect(verbs.twimlFor('CB4999')).toBe('x');
 });
 
-it('lets no call push out another by being said something twice', () => {
+it('does not evict another call when a continuation is replaced', () => {
   const verbs = new Continuations(2, clock);
   verbs.set('CA1', 'one');
   verbs.set('CA2', 'two');
@@ -77,7 +77,7 @@ it('lets no call push out another by being said something twice', () => {
   expect([verbs.twimlFor('CA1'), verbs.twimlFor('CA2')]).toEqual(['one', 'two again']);
 });
 
-it('keeps a call said something anew longer than those before it', () => {
+it('keeps a replaced continuation longer than older entries', () => {
   const verbs = new Continuations(2, clock);
   verbs.set('CA1', 'one');
   verbs.set('CA2', 'two');

@@ -13,7 +13,7 @@ import { eventually, sleep } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 describe('closing a gateway', () => {
-  it('waits for running calls and lets them go on meanwhile', async () => {
+  it('waits for running calls, which continue normally', async () => {
     const { url, gateway } = await startGateway();
     const caller = await Caller.call(url);
     caller.media(toneMulaw(700, 20));
@@ -27,7 +27,7 @@ describe('closing a gateway', () => {
     expect(caller.closed?.code).toBe(1000);
   });
 
-  it('is not held up by a listener that throws', async () => {
+  it('is not delayed by a listener that throws', async () => {
     const { url, gateway } = await startGateway();
     gateway.on('end', () => {
       throw new Error('a fault in the user’s code');
@@ -39,21 +39,21 @@ describe('closing a gateway', () => {
     await closing;
   });
 
-  it('does not wait for phones that only ring', async () => {
+  it('does not wait for ringing phones', async () => {
     const { url, gateway } = await startGateway();
     await postForm(url, '/twilio/voice', voiceParameters());
     await gateway.close(60_000);
     expect(gateway.calls.size).toBe(0);
   });
 
-  it('may be asked for twice, and is final', async () => {
+  it('can be requested twice, and is final', async () => {
     const { gateway } = await startGateway();
     await expect(gateway.listen()).rejects.toMatchObject({ code: 'GW_LISTENING' });
     await Promise.all([gateway.close(), gateway.close()]);
     await expect(gateway.listen()).rejects.toMatchObject({ code: 'GW_LISTENING' });
   });
 
-  it('ends what is left with 1001 when the grace is over', async () => {
+  it('ends the remaining calls with 1001 after the grace period', async () => {
     const { url, gateway } = await startGateway();
     const caller = await Caller.call(url);
     await eventually('live', () => gateway.calls.listActive()[0]?.state === 'live');
@@ -64,7 +64,7 @@ describe('closing a gateway', () => {
   });
 });
 
-it('a gateway that found its port taken listens when it is free', async () => {
+it('a gateway whose port was in use listens once it is free', async () => {
   const { gateway: first, url } = await startGateway();
   const options = {
     port: Number(new URL(url).port),
@@ -114,7 +114,7 @@ describe('trunkline serve', () => {
     return { child, exited, listening, output: () => output };
   }
 
-  it('on SIGTERM takes no new calls, finishes the running one, and exits with 0', async () => {
+  it('rejects new calls on SIGTERM, finishes the running one, and exits with 0', async () => {
     const { child, exited, listening, output } = await serve();
     const url = await listening();
     const caller = await Caller.call(url);
@@ -127,19 +127,19 @@ describe('trunkline serve', () => {
     await eventually('audio while draining', () => caller.mediaCount === 2);
     caller.stop();
     expect(await exited).toEqual([0, null]);
-    // The token stands in the media URL and nowhere else.
+    // The token is in the media URL and nowhere else.
     expect(output()).not.toContain(/[A-Za-z0-9_-]{43}(?=")/.exec(caller.twiml)?.[0]);
     expect(output()).not.toContain('+15550001111');
   });
 
-  describe('with a recording, and a receiver of events that does not answer,', () => {
+  describe('with a recording, and an event receiver that does not respond,', () => {
     let folder: string;
     beforeEach(() => {
       folder = mkdtempSync(join(tmpdir(), 'trunkline-drain-'));
     });
     afterEach(() => rmSync(folder, { recursive: true }));
 
-    /** Is told to stop, once it has half a second of a call that goes on. */
+    /** Receives SIGTERM half a second into a call. */
     async function stopping() {
       const receiver = await Receiver.start(() => ({ silent: true }));
       const deadLetterFile = join(folder, 'dead.jsonl');
@@ -171,14 +171,14 @@ describe('trunkline serve', () => {
       return { ...process, caller, wav: () => readFileSync(join(folder, file)), letters };
     }
 
-    it('on a second signal ends its calls at once, and keeps what there is of them', async () => {
+    it('ends its calls at once on a second signal, and keeps the partial recording and event', async () => {
       const { child, exited, caller, wav, letters } = await stopping();
       const begun = performance.now();
       child.kill('SIGTERM');
       await eventually('the close', () => caller.closed !== undefined);
       expect(caller.closed?.code).toBe(1001);
       expect(await exited).toEqual([1, null]);
-      // It would wait for its call for thirty seconds.
+      // Otherwise it would wait thirty seconds for its call.
       expect(performance.now() - begun).toBeLessThan(20_000);
       const file = wav();
       const bytes = file.readUInt32LE(40);
@@ -190,18 +190,18 @@ describe('trunkline serve', () => {
       expect(told.toSorted()).toEqual(['call.answered', 'call.ended', 'call.recorded', 'call.started']);
     });
 
-    it('on a third ends itself', async () => {
+    it('exits at once on a third signal', async () => {
       const { child, exited, letters } = await stopping();
-      // Another signal, for two of a kind may come as one.
+      // A different signal, because two of a kind may be merged.
       child.kill('SIGINT');
       child.kill('SIGTERM');
       expect(await exited).toEqual([1, null]);
-      // The receiver would have had half a second more.
+      // The receiver would have had another half second.
       expect(letters()).toEqual([]);
     });
   });
 
-  it('on a second signal ends at once', async () => {
+  it('ends at once on a second signal', async () => {
     const { child, exited, listening, output } = await serve();
     const caller = await Caller.call(await listening());
     child.kill('SIGTERM');
@@ -211,7 +211,7 @@ describe('trunkline serve', () => {
     await eventually('the close', () => caller.closed !== undefined);
   });
 
-  it('says every mistake of its environment in a line of its own, without secrets, and exits with 1', async () => {
+  it('prints one line per mistake in its environment, without secrets, and exits with 1', async () => {
     const { exited, output } = await serve({
       PORT: 'many',
       TWILIO_ACCOUNT_SID: 'me',
@@ -227,7 +227,7 @@ describe('trunkline serve', () => {
     ]);
   });
 
-  it('says so where the port is taken', async () => {
+  it('reports a port that is in use', async () => {
     const { url } = await startGateway();
     const { exited, output } = await serve({ PORT: new URL(url).port });
     expect(await exited).toEqual([1, null]);

@@ -14,7 +14,7 @@ const stream = (event: string, ms: number): HistoryEntry => ({
   streamSid: 'MZ1',
 });
 
-it('tells in the order of what happened, in whatever order it came, and once', () => {
+it('sorts entries by when they happened, whatever the order of arrival, without duplicates', () => {
   const told = [
     status('initiated', 0, 0),
     status('ringing', 1, 0),
@@ -39,7 +39,7 @@ it('tells in the order of what happened, in whatever order it came, and once', (
   }
 });
 
-it('keeps a bounded number: how it began and how it ended', () => {
+it('keeps a bounded number: the first entries and the last', () => {
   const history = new CallHistory();
   for (let i = 0; i < 1_000; i++) history.add({ ...stream(`event-${i}`, 100), streamSid: `MZ${i}` });
   expect(history.entries).toHaveLength(64);

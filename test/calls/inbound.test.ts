@@ -9,7 +9,7 @@ import { levelDb, toneMulaw } from '../support/tone.js';
 
 virtualTime();
 
-/** Sends 20 ms frames at the pace of a phone: monotonic deadlines that catch up. */
+/** Sends 20 ms frames at the pace of a phone, with monotonic deadlines that catch up. */
 async function speak(caller: Caller, audio: Uint8Array): Promise<void> {
   const begun = clock.now();
   for (let i = 0; i * 160 < audio.length; i++) {
@@ -31,7 +31,7 @@ async function live(options: Parameters<typeof startGateway>[0] = {}) {
 }
 
 describe('an inbound call', () => {
-  it('is answered with exactly the TwiML of the contract', async () => {
+  it('gets exactly the documented TwiML', async () => {
     const { url, gateway } = await startGateway();
     const answer = await postForm(url, '/twilio/voice', voiceParameters());
     expect(answer.status).toBe(200);
@@ -54,7 +54,7 @@ describe('an inbound call', () => {
     expect(gateway.calls.size).toBe(1);
   });
 
-  it('does not ring again for a webhook that is sent once more when it is over', async () => {
+  it('does not ring again when its webhook is replayed after it has ended', async () => {
     const { url, gateway } = await startGateway();
     const caller = await Caller.call(url);
     const replay = async (more = {}) =>
@@ -69,7 +69,7 @@ describe('an inbound call', () => {
     expect([calls, gateway.calls.size]).toEqual([[], 0]);
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toContain('\ntrunkline_webhooks_replayed_total 3\n');
-    // What comes after a stream is asked for as before, and TwiML may send a caller here who is on the phone still.
+    // The continuation is still served, and TwiML may send back a caller who is still on the phone.
     const next = await postForm(url, '/twilio/next', caller.parameters);
     expect(await next.text()).toBe(createHangupTwiml());
     expect(await replay({ CallStatus: 'in-progress' })).toContain('<Stream');
@@ -77,7 +77,7 @@ describe('an inbound call', () => {
     expect(calls).not.toContain(call?.callId);
   });
 
-  it('is over for good when Twilio says so', async () => {
+  it('ends for good when Twilio reports it completed', async () => {
     const { url, gateway } = await startGateway();
     const caller = await Caller.call(url);
     const { CallSid = '' } = caller.parameters;
@@ -88,19 +88,19 @@ describe('an inbound call', () => {
     expect(await (await postForm(url, '/twilio/voice', again)).text()).toBe(createHangupTwiml());
   });
 
-  it('hears its own speech back, frame for frame and at the same level', async () => {
+  it('hears its own speech back, frame for frame at the same level', async () => {
     const { caller } = await live();
     const said = toneMulaw(1_013, 600);
     await speak(caller, said);
     await eventually('30 frames back', () => caller.mediaCount === 30);
     expect(caller.heard.length).toBe(said.length);
-    // The first 40 ms hold the filter's transient.
+    // The first 40 ms contain the filter's transient.
     const change = levelDb(caller.heard.subarray(320), 1_013) - levelDb(said.subarray(320), 1_013);
     expect(Math.abs(change)).toBeLessThan(0.2);
     caller.hangUp();
   });
 
-  it('echoes marks with the milliseconds that were really played', async () => {
+  it('echoes marks with the milliseconds actually played', async () => {
     const { caller, stream } = await live();
     const echoes: MarkEcho[] = [];
     stream.on('mark', (echo) => echoes.push(echo));
@@ -117,7 +117,7 @@ describe('an inbound call', () => {
     caller.hangUp();
   });
 
-  it('tells on clear what was heard, and that marks given back were not reached', async () => {
+  it('reports on clear what was heard, and that returned marks were not reached', async () => {
     const { caller, stream } = await live();
     const echoes: MarkEcho[] = [];
     stream.on('mark', (echo) => echoes.push(echo));
@@ -157,7 +157,7 @@ describe('an inbound call', () => {
     caller.hangUp();
   });
 
-  it('ends on stop, and nothing of it is left', async () => {
+  it('ends on stop and frees everything', async () => {
     const { caller, call, gateway } = await live();
     caller.stop();
     await eventually('the close', () => caller.closed !== undefined);
@@ -175,7 +175,7 @@ describe('an inbound call', () => {
     expect(gateway.calls.size).toBe(0);
   });
 
-  it('ends when the final status comes first', async () => {
+  it('ends when the final status arrives first', async () => {
     const { caller, call, url } = await live();
     const status = await postForm(url, '/twilio/status', {
       ...caller.parameters,
@@ -198,7 +198,7 @@ describe('an inbound call', () => {
 });
 
 describe('closing a stream', () => {
-  it('refuses codes and reasons that no close frame can carry, and then still works', async () => {
+  it('rejects codes and reasons that a close frame cannot carry, and still works afterwards', async () => {
     const { caller, stream, gateway } = await live();
     expect(() => stream.close(9_999)).toThrow(TypeError);
     expect(() => stream.close(1000, null as never)).toThrow(TypeError);
@@ -210,8 +210,8 @@ describe('closing a stream', () => {
   });
 });
 
-describe('a call registered by hand', () => {
-  it('is connected like any other, as whoever places calls with a Twilio client of their own expects', async () => {
+describe('a call registered by the user', () => {
+  it('connects like any other, e.g. one placed with the user’s own Twilio client', async () => {
     const { url, gateway } = await startGateway();
     const call = gateway.calls.create('by-hand', undefined, { prepare: async () => ({ room: 'mine' }) });
     const publicUrl = `wss://voice.example.com/edge/twilio/media/by-hand/${call.token}`;
@@ -223,8 +223,8 @@ describe('a call registered by hand', () => {
   });
 });
 
-describe('a listener that throws', () => {
-  it('ends its own call and no other', async () => {
+describe('a "start" listener that throws', () => {
+  it('ends only its own call', async () => {
     const { caller, call, stream, url } = await live();
     const other = await Caller.call(url);
     stream.on('audio', () => {
@@ -239,8 +239,8 @@ describe('a listener that throws', () => {
   });
 });
 
-describe('a listener of new calls that throws', () => {
-  it('turns the call away and leaves nothing of it', async () => {
+describe('a "call" listener that throws', () => {
+  it('rejects the call and frees everything', async () => {
     const { url, gateway } = await startGateway();
     gateway.on('call', () => {
       throw new Error('a fault in the user’s code');
@@ -255,7 +255,7 @@ describe('a listener of new calls that throws', () => {
 });
 
 describe('prepareCall', () => {
-  it('chooses the room, and the caller is told the parameters it sets', async () => {
+  it('chooses the room, and its parameters reach the caller’s start message', async () => {
     const { url, gateway } = await startGateway({
       prepareCall: (call) => ({ room: 'lobby', parameters: { from: call.from ?? '' } }),
     });
@@ -268,7 +268,7 @@ describe('prepareCall', () => {
     for (const caller of [a, b]) caller?.hangUp();
   });
 
-  it('refuses busy, rejected or with words, and leaves nothing connected', async () => {
+  it('can refuse as busy, rejected or with words, and leaves nothing connected', async () => {
     const refusals = [
       ['busy', '<Response><Reject reason="busy"/></Response>'],
       ['rejected', '<Response><Reject reason="rejected"/></Response>'],
@@ -282,7 +282,7 @@ describe('prepareCall', () => {
     }
   });
 
-  it('may leave the stream to the user’s own code, and then nothing else plays', async () => {
+  it('can leave the stream to the user’s own code, and nothing else plays', async () => {
     const { caller, stream } = await live({ prepareCall: () => ({ bridge: false }) });
     let heard = 0;
     stream.on('audio', () => {
@@ -304,7 +304,7 @@ describe('prepareCall', () => {
     ['a refusal nobody knows', { refuse: 'later' }],
     ['a user without an id', { user: {} }],
   ])(
-    'that returns %s turns the call away: better none than one in the wrong place',
+    'rejects the call when it returns %s: no call is better than one in the wrong room',
     async (_name, nonsense) => {
       const { url, gateway } = await startGateway({ prepareCall: () => nonsense as CallDecision });
       const answer = await postForm(url, '/twilio/voice', voiceParameters());
@@ -313,7 +313,7 @@ describe('prepareCall', () => {
     },
   );
 
-  it('turns the call away as busy where it fails, and the log says why', async () => {
+  it('rejects the call as busy when it throws, and logs why', async () => {
     const lines: string[] = [];
     const { url, gateway } = await startGateway({
       log: pino({}, { write: (line) => lines.push(line) }),
@@ -327,7 +327,7 @@ describe('prepareCall', () => {
     expect(lines.join('')).toContain('the database is down');
   });
 
-  it('is aborted when the caller gives up first', async () => {
+  it('aborts when the caller hangs up first', async () => {
     let aborted = false;
     const { url, gateway } = await startGateway({
       prepareCall: (_call, signal) =>

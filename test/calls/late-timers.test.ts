@@ -6,13 +6,13 @@ import { sleep, virtualTime } from '../support/time.js';
 
 const clock = virtualTime();
 
-/** Up to so many milliseconds, most of them small. */
+/** Delays timers by up to this many milliseconds, most of them only a little. */
 function lateTimers(mostMs: number): void {
   const next = randomNumbers(7);
   clock.lateness = () => mostMs * (next() / 2 ** 32) ** 3;
 }
 
-it('a call whose timers are all late, and whose process stands still now and then, is heard as before', async () => {
+it('a call sounds the same when all timers are late and the process stalls now and then', async () => {
   const { gateway, place } = await startControlled({ leadMs: 120 });
   const { phone, callId, view } = await place(AudioSource.tone(1_000, -12));
   const stream = gateway.stream(callId);
@@ -31,7 +31,7 @@ it('a call whose timers are all late, and whose process stands still now and the
   expect(durationSeconds ?? 120).toBeGreaterThanOrEqual(120);
   const { framesIn, framesOut, droppedIntake, shortenedMs, badMessages } =
     stream?.counts() ?? expect.fail('no stream');
-  // A frame each 20 ms, whatever the timers did; only what a stall made too late was left out, or said faster.
+  // One frame per 20 ms, whatever the timers did; only audio made stale by a stall was dropped or shortened.
   expect(framesIn).toBeGreaterThan(120_000 / 20);
   expect(framesIn - framesOut).toBeLessThan((2 * 700 + shortenedMs) / 20);
   expect(shortenedMs).toBeLessThan(600);
@@ -41,7 +41,7 @@ it('a call whose timers are all late, and whose process stands still now and the
   expect((await phone.ended).status).toBe('completed');
 });
 
-it('a clock that is set back or ahead changes no wait and no duration', async () => {
+it('a wall clock set back or ahead changes no timeout and no duration', async () => {
   const { gateway, place, event } = await startControlled({ stuckSeconds: 30 });
   const { phone } = await place(AudioSource.tone(1_000, -12));
   for (const hours of [5, -48, 12]) {

@@ -19,7 +19,7 @@ beforeEach(() => {
   told.length = 0;
 });
 
-it('lets a phone hear the leg that is its own, and no other', () => {
+it('plays the audio of the current leg only', () => {
   const [first, second] = [new LegLine(phone), new LegLine(phone)];
   first.activate();
   first.write(Int16Array.of(1), 0);
@@ -31,7 +31,7 @@ it('lets a phone hear the leg that is its own, and no other', () => {
   expect(told).toEqual(['frame 1', 'frame 2']);
 });
 
-it('lets no other leg clear, mark, transfer or end the call', () => {
+it('lets only the current leg clear, mark, transfer or end the call', () => {
   const line = new LegLine(phone);
   expect(line.clear()).toEqual({ playedMs: 0, discardedMs: 0 });
   expect(() => line.mark('a')).toThrow(expect.objectContaining({ code: 'GW_STREAM_CLOSED' }));
@@ -46,7 +46,7 @@ it('lets no other leg clear, mark, transfer or end the call', () => {
   expect(told).toEqual(['mark a', 'transfer +15551234567', 'clear']);
 });
 
-it('ends a call whose new leg was over before it was the call’s', () => {
+it('ends the call when its new leg failed before it became current', () => {
   const line = new LegLine(phone);
   line.hangUp();
   expect(told).toEqual([]);

@@ -32,7 +32,7 @@ async function start(callee: object = {}) {
 }
 
 describe('a call that is placed', () => {
-  it('may find out who answers, while the call goes on', async () => {
+  it('can use answering machine detection while the call continues', async () => {
     const { send, events, asked } = await start({ answeredBy: 'machine_start', answeredByAfterMs: 150 });
     const { status, body } = await send('POST', '/v1/calls', {
       to: TO,
@@ -53,7 +53,7 @@ describe('a call that is placed', () => {
     await send('DELETE', `/v1/calls/${body.callId}`);
   });
 
-  it('may dial keys, be limited, and be recorded by Twilio', async () => {
+  it('can dial digits, have a time limit, and be recorded by Twilio', async () => {
     const { send, asked, twilio } = await start();
     const { status, body } = await send('POST', '/v1/calls', {
       to: TO,
@@ -82,7 +82,7 @@ describe('a call that is placed', () => {
         Trim: 'do-not-trim',
       },
     });
-    // Twilio ends it by itself.
+    // Twilio ends it.
     await eventually('the limit', () => twilio.liveCalls === 0, 10_000);
   });
 
@@ -111,7 +111,7 @@ describe('a call that is placed', () => {
     ['twilioRecording', { statusCallback: '/relative' }],
     ['twilioRecording', { statusCallbackEvents: [] }],
     ['twilioRecording', { statusCallbackEvents: ['begun'] }],
-  ])('wants what Twilio takes: %s %j is a 400 that names it, and nobody is called', async (field, value) => {
+  ])('rejects %s %j with a 400 that names the field, and calls nobody', async (field, value) => {
     const { send, asked } = await start();
     const { status, body } = await send('POST', '/v1/calls', { to: TO, [field]: value });
     expect([status, body.error.code]).toEqual([400, 'GW_BAD_REQUEST']);
@@ -119,19 +119,22 @@ describe('a call that is placed', () => {
     expect(asked).toEqual([]);
   });
 
-  it('is refused keys to dial beside a detection, which Twilio would then not do', async () => {
+  it('rejects digits together with machine detection, which Twilio would ignore', async () => {
     const { send } = await start();
     const { status, body } = await send('POST', '/v1/calls', {
       to: TO,
       sendDigits: '1',
       machineDetection: { mode: 'Enable' },
     });
-    expect([status, body.error.message]).toEqual([400, expect.stringContaining('beside machineDetection')]);
+    expect([status, body.error.message]).toEqual([
+      400,
+      expect.stringContaining('not together with machineDetection'),
+    ]);
   });
 });
 
 describe('the history of a call', () => {
-  it('has callbacks in the order in which it happened, each once, and takes them of no other call', async () => {
+  it('lists its callbacks in order, each once, and ignores those of other calls', async () => {
     const { url, send, gateway } = await start();
     const parameters = voiceParameters();
     await postForm(url, '/twilio/voice', parameters);

@@ -9,7 +9,7 @@ virtualTime();
 
 const KEY = 'control-key-of-the-tests';
 
-/** Places a call by the control API. */
+/** Places a call through the control API. */
 async function place(url: string, body: object) {
   const response = await fetch(`${url}/v1/calls`, {
     method: 'POST',
@@ -68,7 +68,7 @@ describe('an outbound call', () => {
     },
   );
 
-  it('is hung up at Twilio too', async () => {
+  it('is also hung up at Twilio', async () => {
     const { url, gateway, twilio } = await startWithCarrier({}, { controlApiKey: KEY });
     const answered = new Promise<SimulatedPhone>((resolve) => twilio.once('answered', resolve));
     const { callId } = await gateway.placeCall({ to: '+15551234567' });
@@ -83,7 +83,7 @@ describe('an outbound call', () => {
     await eventually('no live call at Twilio', () => twilio.liveCalls === 0);
   });
 
-  it('is taken back while it still rings', async () => {
+  it('can be cancelled while it rings', async () => {
     const { gateway, twilio, url } = await startWithCarrier(
       { callee: { does: 'answer', afterMs: 60_000 } },
       { controlApiKey: KEY },
@@ -97,7 +97,7 @@ describe('an outbound call', () => {
     expect(gateway.calls.size).toBe(0);
   });
 
-  it('that is hung up while Twilio is still being asked does not ring on', async () => {
+  it('does not keep ringing when it is hung up before Twilio responds', async () => {
     const { gateway, twilio } = await startWithCarrier({ callee: { does: 'answer', afterMs: 60_000 } });
     const placing = gateway.placeCall({ to: '+15551234567', callId: 'regretted' });
     await eventually('the entry', () => gateway.calls.get('regretted') !== undefined);
@@ -106,7 +106,7 @@ describe('an outbound call', () => {
     await eventually('no live call at Twilio', () => twilio.liveCalls === 0);
   });
 
-  it('that is hung up before it is decided on is never placed', async () => {
+  it('is never placed when it is hung up before the decision', async () => {
     const { gateway, twilio } = await startWithCarrier({}, { prepareCall: () => new Promise(() => {}) });
     const placing = gateway.placeCall({ to: '+15551234567', callId: 'regretted' });
     await eventually('the entry', () => gateway.calls.get('regretted') !== undefined);
@@ -115,7 +115,7 @@ describe('an outbound call', () => {
     expect(twilio.liveCalls).toBe(0);
   });
 
-  it('is checked before anything happens, also where the library asks for it', async () => {
+  it('is validated before anything happens, also through the library', async () => {
     const { gateway } = await startWithCarrier();
     for (const nonsense of [undefined, {}, { to: 5 }, { to: '' }, { to: '+1555', ringTimeoutSeconds: -5 }]) {
       await expect(gateway.placeCall(nonsense as never)).rejects.toMatchObject({
@@ -126,14 +126,14 @@ describe('an outbound call', () => {
     expect(gateway.calls.size).toBe(0);
   });
 
-  it('that cannot be placed tells no secret with its error', async () => {
+  it('leaks no secret in the error when it cannot be placed', async () => {
     const { gateway } = await startWithCarrier({}, { twilio: { apiUrl: 'http://127.0.0.1:1' } });
     const error = await gateway.placeCall({ to: '+15551234567' }).catch((reason) => reason);
     expect(error).toMatchObject({ code: 'GW_TWILIO_REFUSED', status: 502 });
     expect(inspect(error, { depth: 10 })).not.toMatch(/Basic |test-auth-token/);
   });
 
-  it('that still rings is taken back when the gateway closes', async () => {
+  it('is cancelled when the gateway closes while it rings', async () => {
     const { gateway, twilio } = await startWithCarrier({ callee: { does: 'answer', afterMs: 60_000 } });
     await gateway.placeCall({ to: '+15551234567' });
     expect(twilio.liveCalls).toBe(1);
@@ -141,7 +141,7 @@ describe('an outbound call', () => {
     await eventually('no live call at Twilio', () => twilio.liveCalls === 0);
   });
 
-  it('that Twilio refuses: 502 with its reason, and no entry is left', async () => {
+  it('that Twilio rejects: 502 with the reason, and no entry is left', async () => {
     const { url, gateway } = await startWithCarrier({}, { controlApiKey: KEY });
     const answer = await place(url, { to: 'nobody at all' });
     expect(answer).toMatchObject({ status: 502, body: { error: { code: 'GW_TWILIO_REFUSED' } } });
@@ -149,7 +149,7 @@ describe('an outbound call', () => {
     expect(gateway.calls.size).toBe(0);
   });
 
-  it('with the wrong credentials: 502, and the token is not told', async () => {
+  it('with wrong credentials: 502 without the token', async () => {
     const { url, gateway } = await startWithCarrier(
       {},
       { controlApiKey: KEY, twilio: { authTokens: ['wrong-token'] } },
@@ -160,7 +160,7 @@ describe('an outbound call', () => {
     expect(gateway.calls.size).toBe(0);
   });
 
-  it('is refused while full, draining, or by the hook', async () => {
+  it('is refused when full, draining, or by the hook', async () => {
     const full = await startWithCarrier(
       { callee: { does: 'answer', afterMs: 60_000 } },
       { controlApiKey: KEY, maxCalls: 1 },
@@ -198,7 +198,7 @@ describe('an outbound call', () => {
     expect(hook.gateway.stats().activeCalls).toBe(0);
   });
 
-  it('needs an account and a public URL: 503', async () => {
+  it('without an account or public URL: 503', async () => {
     const { url } = await startWithCarrier(
       {},
       { controlApiKey: KEY, twilio: { authTokens: [], validate: false } },

@@ -21,11 +21,11 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
-/** This process stands still, and everything in it. */
+/** Stalls this process and everything in it. */
 const stall = (ms: number) => clock.byHand(async () => clock.stall(ms));
 
-describe('a gateway that stood still', () => {
-  it('takes what a phone sent meanwhile for no flood, and the same of another time for one', async () => {
+describe('a gateway after a stall', () => {
+  it('does not treat messages sent during the stall as a flood, but does so later', async () => {
     const { url } = await startGateway({ stuckSeconds: 600 });
     const caller = await Caller.call(url);
     const burst = async (frames: number) => {
@@ -40,13 +40,13 @@ describe('a gateway that stood still', () => {
     await stall(120_000);
     await burst(120_000 / 20);
     expect(caller.closed).toBeUndefined();
-    // What was not needed of that is soon forgotten.
+    // The unused allowance soon expires.
     await sleep(120_000);
     await burst(33_000 / 20);
     expect(caller.closed).toMatchObject({ code: 1008 });
   });
 
-  it('drops what is too old for anybody to hear, and gives it to who listens to all of it', async () => {
+  it('drops audio too old to be heard, but delivers it to taps', async () => {
     const { gateway, url } = await startGateway({ stuckSeconds: 600 });
     const callers = [await Caller.call(url), await Caller.call(url)] as const;
     await eventually('both', () => gateway.stats().activeCalls === 2);
@@ -67,7 +67,7 @@ describe('a gateway that stood still', () => {
       expect(counts?.framesIn).toBe(frames + 1);
       expect(counts?.droppedIntake).toBeGreaterThan(frames - 50);
     }
-    // What comes then is heard.
+    // Audio that arrives now is heard.
     const before = callers.map(({ mediaCount }) => mediaCount);
     await sleep(1_000);
     for (let i = 0; i < 20; i++) {
@@ -79,7 +79,7 @@ describe('a gateway that stood still', () => {
     );
   });
 
-  it('takes what a program sent meanwhile for no flood', async () => {
+  it('does not treat a program’s messages sent during the stall as a flood', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     const leg = await TestLeg.join(url, 'desk', '?rate=16000');
     const other = await TestLeg.join(url, 'desk', '?rate=16000');
@@ -91,10 +91,10 @@ describe('a gateway that stood still', () => {
     leg.tell({ type: 'mark', name: 'after' });
     await eventually('all to be read', () => leg.all('mark').length > 0 || leg.closed !== undefined, 60_000);
     expect(leg.closed).toBeUndefined();
-    // What nobody needed of that is soon forgotten.
+    // The unused allowance soon expires.
     other.say(new Int16Array(16));
     await sleep(60_000);
-    // All of it within a moment.
+    // All at once.
     await clock.byHand(async () => {
       burst(other);
       await once(other.socket, 'close');
@@ -102,7 +102,7 @@ describe('a gateway that stood still', () => {
     expect(other.closed).toMatchObject({ code: 1008 });
   });
 
-  it('takes nobody for silent, before they had the time to be heard', async () => {
+  it('does not treat a call as silent before its messages have been read', async () => {
     const { gateway, url } = await startGateway({ stuckSeconds: 10 });
     await Caller.call(url);
     await eventually('a live call', () => gateway.stats().activeCalls === 1);
@@ -124,7 +124,7 @@ describe('a gateway that stood still', () => {
     await eventually('an echo', () => caller.mediaCount > 0);
   });
 
-  it('still knows the token of who rings', async () => {
+  it('still accepts the token of a ringing call', async () => {
     const { url } = await startGateway();
     const parameters = voiceParameters();
     const twiml = await (await postForm(url, '/twilio/voice', parameters)).text();
@@ -135,7 +135,7 @@ describe('a gateway that stood still', () => {
     await eventually('an echo', () => caller.mediaCount > 0);
   });
 
-  it('still waits for the decision of its hook', async () => {
+  it('still waits for its hook’s decision', async () => {
     let decide = (_: object) => {};
     const { url } = await startGateway({
       prepareCall: () =>
@@ -150,7 +150,7 @@ describe('a gateway that stood still', () => {
     expect(await (await answered).text()).toContain('<Stream');
   });
 
-  it('still waits for the answer of Twilio’s REST API, for fifteen seconds', async () => {
+  it('still waits up to fifteen seconds for Twilio’s REST API', async () => {
     const api = await HeldApi.start();
     const { gateway, apiUrl } = await startWithCarrier({}, { twilio: { apiUrl: api.url } });
     api.target = apiUrl;
@@ -170,7 +170,7 @@ describe('a gateway that stood still', () => {
     expect(Math.round((clock.now() - begun) / 1_000)).toBe(15);
   });
 
-  it('still waits for the answer of its router', async () => {
+  it('still waits for its router’s answer', async () => {
     let answer: (() => void) | undefined;
     const router = createServer((_, response) => {
       answer = () => response.end('{"room":"desk"}');
@@ -189,7 +189,7 @@ describe('a gateway that stood still', () => {
   });
 });
 
-it('a viewer whose socket is full is not cut for a stall of ours', () => {
+it('does not disconnect a viewer whose socket is full because of the stall', () => {
   const time = new VirtualClock();
   let isClosed = false;
   const viewer = new LiveViewer(

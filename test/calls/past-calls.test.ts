@@ -11,7 +11,7 @@ beforeEach(() => {
   clock = new VirtualClock();
 });
 
-it('knows the webhooks of calls that have ended, and counts them by call', () => {
+it('recognises webhooks of ended calls and counts replays per call', () => {
   const past = new PastCalls(clock);
   past.add('CA1', false);
   past.add('CA2', false);
@@ -33,7 +33,7 @@ it('forgets after an hour', () => {
   expect(past.replayOf(webhook('CA1'))).toBe(0);
 });
 
-it('takes a caller on the phone who is sent here anew, until Twilio says that the call is over', () => {
+it('accepts a caller sent back by TwiML until Twilio reports the call completed', () => {
   const past = new PastCalls(clock);
   past.add('CA1', false);
   expect(past.replayOf(webhook('CA1', 'in-progress'))).toBe(0);
@@ -42,7 +42,7 @@ it('takes a caller on the phone who is sent here anew, until Twilio says that th
   expect(past.replayOf(webhook('CA1', 'in-progress'))).toBe(1);
 });
 
-it('forgets the oldest where there are too many', () => {
+it('evicts the oldest at capacity', () => {
   const past = new PastCalls(clock, 2);
   for (const callSid of ['CA1', 'CA2', 'CA3', 'CA2', 'CA4']) past.add(callSid, false);
   expect(['CA1', 'CA2', 'CA3', 'CA4'].map((callSid) => past.replayOf(webhook(callSid)))).toEqual([

@@ -16,7 +16,7 @@ import { eventually, virtualTime } from '../support/time.js';
 
 virtualTime();
 
-/** What might be a signature. */
+/** Has the form of a signature. */
 const WELL_FORMED = `${'A'.repeat(27)}=`;
 
 async function errorCode(response: Response): Promise<string> {
@@ -24,7 +24,7 @@ async function errorCode(response: Response): Promise<string> {
 }
 
 describe('POST /twilio/voice refuses', () => {
-  it('a webhook without a signature, or with a wrong one: 403', async () => {
+  it('a missing or wrong signature: 403', async () => {
     const { url, gateway } = await startGateway();
     const missing = await postForm(url, '/twilio/voice', voiceParameters(), { 'x-twilio-signature': '' });
     expect([missing.status, await errorCode(missing)]).toEqual([403, 'GW_SIGNATURE_MISSING']);
@@ -48,7 +48,7 @@ describe('POST /twilio/voice refuses', () => {
     expect(answer.status).toBe(403);
   });
 
-  it('a body of more than 64 KiB: 413, told or found out', async () => {
+  it('a body over 64 KiB: 413, from Content-Length or while reading', async () => {
     const { url } = await startGateway();
     const told = await postForm(url, '/twilio/voice', { a: 'x'.repeat(65_536) });
     expect([told.status, await errorCode(told)]).toEqual([413, 'GW_BODY_TOO_LARGE']);
@@ -72,7 +72,7 @@ describe('POST /twilio/voice refuses', () => {
     expect(chunked).toBe(413);
   });
 
-  it('a form of more than 16 KiB: 413', async () => {
+  it('a form over 16 KiB: 413', async () => {
     const { url } = await startGateway();
     const form = (size: number) => ({ ...voiceParameters(), More: 'x'.repeat(size) });
     const taken = await postForm(url, '/twilio/voice', form(15_000));
@@ -82,7 +82,7 @@ describe('POST /twilio/voice refuses', () => {
   });
 
   it.each(['', 'x', `${'A'.repeat(26)}B=`])(
-    'a webhook with the signature %j before its body is here: 403',
+    'the signature %j before the body has arrived: 403',
     async (signature) => {
       const { url } = await startGateway();
       const post = request(`${url}/twilio/voice`, {
@@ -93,7 +93,7 @@ describe('POST /twilio/voice refuses', () => {
           'x-twilio-signature': signature,
         },
       });
-      // The rest never comes.
+      // The rest never arrives.
       post.write('CallSid=');
       const [response] = (await once(post, 'response')) as [IncomingMessage];
       expect(response.statusCode).toBe(403);
@@ -102,11 +102,11 @@ describe('POST /twilio/voice refuses', () => {
     },
   );
 
-  it('a query that no route knows: 404; a bare "?" is none', async () => {
+  it('an unexpected query: 404; a bare "?" is not one', async () => {
     const { url } = await startGateway();
     const unknown = await postForm(url, '/twilio/voice?tenant=5', voiceParameters());
     expect([unknown.status, await errorCode(unknown)]).toEqual([404, 'GW_NOT_FOUND']);
-    // fetch() leaves a bare "?" out.
+    // fetch() omits a bare "?".
     const { hostname, port } = new URL(url);
     for (const signed of ['', '?']) {
       const parameters = voiceParameters();
@@ -124,14 +124,14 @@ describe('POST /twilio/voice refuses', () => {
     }
   });
 
-  it('more parameters than Twilio would ever send: 413, before they cost anything', async () => {
+  it('more parameters than Twilio ever sends: 413, before any work is done', async () => {
     const { url } = await startGateway();
     const many = Object.fromEntries(Array.from({ length: 201 }, (_, i) => [`k${i}`, '']));
     const answer = await postForm(url, '/twilio/voice', many);
     expect([answer.status, await errorCode(answer)]).toEqual([413, 'GW_TOO_MANY_PARAMETERS']);
   });
 
-  it('what is not a form: 415', async () => {
+  it('a body that is not a form: 415', async () => {
     const { url } = await startGateway();
     const answer = await fetch(`${url}/twilio/voice`, {
       method: 'POST',
@@ -141,7 +141,7 @@ describe('POST /twilio/voice refuses', () => {
     expect([answer.status, await errorCode(answer)]).toEqual([415, 'GW_NOT_A_FORM']);
   });
 
-  it('a call too many: busy', async () => {
+  it('a call over the limit: busy', async () => {
     const { url } = await startGateway({ maxCalls: 1 });
     expect(await (await postForm(url, '/twilio/voice', voiceParameters())).text()).toContain('<Stream');
     const second = await postForm(url, '/twilio/voice', voiceParameters());
@@ -152,7 +152,7 @@ describe('POST /twilio/voice refuses', () => {
     expect((await fetch(`${url}/ready`)).status).toBe(503);
   });
 
-  it('nobody where validation is off, and says so in /health', async () => {
+  it('accepts unsigned requests when validation is off, and reports that in /health', async () => {
     const { url } = await startGateway({ twilio: { validate: false } });
     const answer = await postForm(url, '/twilio/voice', voiceParameters(), { 'x-twilio-signature': '' });
     expect(answer.status).toBe(200);
@@ -165,7 +165,7 @@ describe('WS /twilio/media refuses', () => {
   async function ringing(options: Parameters<typeof startGateway>[0] = {}) {
     const { url, gateway } = await startGateway(options);
     const publicUrl = streamUrl(await (await postForm(url, '/twilio/voice', voiceParameters())).text());
-    /** Upgrades at a variant of the call's URL, rightly signed for that variant. */
+    /** Upgrades at a variant of the call's URL, correctly signed for that variant. */
     const upgrade = (variant = publicUrl, headers: Record<string, string> = {}) =>
       upgradeStatus(localUrl(url, variant), { 'x-twilio-signature': sign(variant), ...headers });
     return { url, gateway, publicUrl, upgrade };
@@ -211,7 +211,7 @@ describe('WS /twilio/media refuses', () => {
     expect((await upgrade()).status).toBe(101);
   });
 
-  it('a token used before: 409', async () => {
+  it('a used token: 409', async () => {
     const { url } = await startGateway();
     const caller = await Caller.call(url);
     const again = streamUrl(caller.twiml);
@@ -222,14 +222,14 @@ describe('WS /twilio/media refuses', () => {
     caller.hangUp();
   });
 
-  it('one of two sockets that come at once', async () => {
+  it('one of two sockets that connect at once: 409', async () => {
     const { upgrade } = await ringing();
     const both = await Promise.all([upgrade(), upgrade()]);
     expect(both.map(({ status }) => status).sort()).not.toEqual([101, 101]);
     expect(both.some(({ status }) => status === 101)).toBe(true);
   });
 
-  it('a token out of date: 410, and forgets it later', async () => {
+  it('an expired token: 410, then forgets the call', async () => {
     const { upgrade, gateway } = await ringing({ tokenTimeToLiveMs: 1_000 });
     await eventually('the token to expire', () => gateway.calls.listActive().length === 0);
     expect(await upgrade()).toEqual({ status: 410, code: 'GW_TOKEN_EXPIRED' });
@@ -238,7 +238,7 @@ describe('WS /twilio/media refuses', () => {
     expect((await upgrade()).status).toBe(404);
   });
 
-  it('everybody while draining: 503', async () => {
+  it('everyone while draining: 503', async () => {
     const { upgrade, gateway, url } = await ringing();
     // A running call keeps the gateway up while it drains.
     const talker = await Caller.call(url);

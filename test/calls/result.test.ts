@@ -6,7 +6,7 @@ test.each([
   ['hangup', true, 'success'],
   ['bridge', true, 'success'],
   ['transferred', true, 'success'],
-  // A callback may overtake the stop of a call that was answered; busy and no-answer never were.
+  // The callback may overtake the stop of an answered call; busy and no-answer calls were never answered.
   ['status', true, 'success'],
   ['status', false, 'client'],
   ['refused', false, 'client'],

@@ -6,11 +6,11 @@ import { levelDb, toneMulaw } from '../support/tone.js';
 
 virtualTime();
 
-/** Primes: µ-law's distortion products then fall between them. */
+/** Primes, so that µ-law's distortion products fall between them. */
 const TONES_HZ = [503, 1_117, 2_309];
 const MILLISECONDS = 1_600;
 
-/** Everybody speaks a tone of their own, 20 ms frames at the pace of a phone. */
+/** Everybody plays their own tone in 20 ms frames at the pace of a phone. */
 async function speakTogether(callers: readonly Caller[]): Promise<void> {
   const tones = callers.map((_, i) => toneMulaw(TONES_HZ[i] as number, MILLISECONDS));
   const begun = clock.now();
@@ -24,7 +24,7 @@ async function speakTogether(callers: readonly Caller[]): Promise<void> {
 }
 
 it.each([2, 3])(
-  '%i phones in a room hear the others within 1 dB and themselves at least 60 dB below',
+  '%i phones in a room hear each other within 1 dB and themselves at least 60 dB below',
   async (count) => {
     const { url, gateway } = await startGateway({ localRoom: 'to' });
     const callers = await Promise.all(TONES_HZ.slice(0, count).map(() => Caller.call(url)));
@@ -38,7 +38,7 @@ it.each([2, 3])(
     );
     const sent = levelDb(toneMulaw(TONES_HZ[0] as number, 1_000), TONES_HZ[0] as number);
     callers.forEach((caller, i) => {
-      // A whole second from the middle: begin and end hold joins and leaves.
+      // One second from the middle: the start and end contain joins and leaves.
       const heard = caller.heard.subarray(1_600, 9_600);
       TONES_HZ.slice(0, count).forEach((hz, other) => {
         const level = levelDb(heard, hz);
@@ -57,7 +57,7 @@ it.each([2, 3])(
   },
 );
 
-it('a phone that only rings leaves the one who is there with the echo agent', async () => {
+it('a ringing phone leaves the caller who is there with the echo agent', async () => {
   const { url, gateway } = await startGateway({ localRoom: 'to' });
   await postForm(url, '/twilio/voice', voiceParameters());
   const caller = await Caller.call(url);
@@ -70,7 +70,7 @@ it('a phone that only rings leaves the one who is there with the echo agent', as
   caller.hangUp();
 });
 
-it('by default strangers who call the same number never hear each other', async () => {
+it('callers of the same number never hear each other by default', async () => {
   const { url } = await startGateway();
   const [a, b] = await Promise.all([Caller.call(url), Caller.call(url)]);
   a?.media(toneMulaw(500, 20));

@@ -16,7 +16,7 @@ const metric = async (url: string, sample: string) =>
   );
 
 describe('the watchdog', () => {
-  it('ends a live call from which nothing comes, tells Twilio to go on, and counts it', async () => {
+  it('ends a live call without messages, lets Twilio continue, and counts it', async () => {
     const { url, gateway } = await startGateway({ stuckSeconds: 2 });
     const reports: CallReport[] = [];
     gateway.on('end', (_call, _cause, report) => reports.push(report));
@@ -26,7 +26,7 @@ describe('the watchdog', () => {
     const talk = clock.every(20, () => talking.media(toneMulaw(700, 20)));
     try {
       await eventually('the end of the silent call', () => silent.closed !== undefined, 8_000);
-      expect(silent.closed).toEqual({ code: 1001, reason: 'nothing came' });
+      expect(silent.closed).toEqual({ code: 1001, reason: 'no messages from Twilio' });
       expect(reports).toMatchObject([{ cause: 'silent', result: 'upstream' }]);
       expect(await metric(url, 'trunkline_calls_stuck_total{why="silent"}')).toBe(1);
       expect(talking.closed).toBeUndefined();
@@ -35,7 +35,7 @@ describe('the watchdog', () => {
     }
   });
 
-  it('tells of an end that does not finish, once', async () => {
+  it('reports a cleanup that does not finish, once', async () => {
     const never = new Promise<void>(() => {});
     const { url } = await startGateway({
       stuckSeconds: 1,
@@ -57,7 +57,7 @@ describe('the watchdog', () => {
 });
 
 describe('the report of a call', () => {
-  it('tells where the time of its frames went, in the event, in the log, and over the control API', async () => {
+  it('shows the latency of its frames in the event, the log and the control API', async () => {
     const lines: { msg: string }[] = [];
     const { pino } = await import('pino');
     const log = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) });
@@ -69,7 +69,7 @@ describe('the report of a call', () => {
     for (let i = 0; i < 30; i++) {
       caller.media(toneMulaw(700, 20));
       await eventually('echo', () => caller.mediaCount > i);
-      // At a phone's pace: what comes sooner fills the listener's lead.
+      // At a phone's pace: anything faster fills the lead.
       await sleep(20);
     }
     const headers = { authorization: `Bearer ${key}` };
@@ -95,13 +95,13 @@ describe('the report of a call', () => {
       'playoutLead',
     ] as const) {
       const { count, p50Us, p99Us, p999Us } = report.latency[stage];
-      // What lies within is taken from every eighth frame.
+      // Inner stages are sampled from every eighth frame.
       if (stage === 'gateway') expect(count).toBe(30);
       else expect([stage, count >= 3 && count <= 5]).toEqual([stage, true]);
       expect(p50Us <= p99Us && p99Us <= p999Us).toBe(true);
     }
     expect(report.latency.intakeJitter.count).toBe(29);
-    // The parts of a frame's way lie within the whole of it, also of the slowest.
+    // Each stage is part of the whole path, even for the slowest frame.
     const { gateway: whole, transcodeIn, encodedSocket } = report.latency;
     expect(whole.maxUs).toBeGreaterThanOrEqual(Math.max(transcodeIn.maxUs, encodedSocket.maxUs));
     const line = lines.find(({ msg }) => msg === 'call ended');
@@ -111,14 +111,14 @@ describe('the report of a call', () => {
       framesIn: 30,
       us: { gateway: expect.any(String) },
     });
-    // The gateway's own histograms have the same frames.
+    // The gateway's own histograms contain the same frames.
     expect(gateway.stats().latency.gateway.count).toBe(30);
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toContain('trunkline_stage_seconds_count{stage="gateway"} 30');
     expect(metrics).toContain('trunkline_calls_result_total{result="success"} 1');
   });
 
-  it('shows a leg that was late in the stage that waits for it', async () => {
+  it('shows a slow leg in the stage that waits for it', async () => {
     const { url, gateway } = await startGateway({
       bridge: {
         name: 'late',

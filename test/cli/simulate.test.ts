@@ -109,7 +109,12 @@ describe('trunkline simulate', () => {
 
     const html = readFileSync(file('r.html'), 'utf8');
     expect(html).toMatch(/^<!doctype html>/);
-    expect(html.match(/<svg /g)).toHaveLength(3);
+    expect([...html.matchAll(/<svg [^>]*aria-label="([^"]*)/g)].map(([, title]) => title)).toEqual([
+      'Calls',
+      'Round trip of a frame',
+      'Round trips of all frames',
+      'CPU of the generator itself',
+    ]);
     // One file that asks nobody for anything, and does not hold the key.
     expect(html).not.toMatch(/<script|<link|<img|src=|url\(/);
     expect(html + xml).not.toContain(AUTH_TOKEN);

@@ -115,7 +115,7 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
       expectServed((await RedisServer.start()).url),
       expectServed(locked.url.replace('//', '//:a-password@')),
       expectRefused(locked.url, 'it asks for a password, and REDIS_URL has none'),
-      expectRefused(wrong, 'it lets nobody in with this user and password'),
+      expectRefused(wrong, 'it rejects this user and password'),
     ]);
   });
 
@@ -216,7 +216,7 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
         'its certificate is for another name (localhost)',
         trusting,
       ),
-      expectRefused(`rediss://localhost:${secure.port}`, 'nobody we know vouches for its certificate'),
+      expectRefused(`rediss://localhost:${secure.port}`, 'its certificate is from an unknown authority'),
       expectRefused(plain.url.replace('redis:', 'rediss:'), 'it does not speak TLS'),
       expectAway(`redis://127.0.0.1:${secure.port}`, 'the connection was cut'),
     ]);

@@ -70,7 +70,7 @@ describeOnRedis('a link to Redis', () => {
     server.freeze();
     await expect(echoed(link, 'one')).rejects.toMatchObject({ code: 'GW_REGISTRY_DOWN' });
     expect(link.isUp).toBe(false);
-    await expect(echoed(link, 'two')).rejects.toThrow('Redis is away');
+    await expect(echoed(link, 'two')).rejects.toThrow('Redis is down');
     server.thaw();
     await eventually('the return', () => link.isUp, 15_000);
     expect(await echoed(link, 'three')).toBe('three');

@@ -127,7 +127,7 @@ describeOnRedis('a fleet whose Redis is away', () => {
     const failed = await startFleet(1, redis.url.replace('//', '//:wrong-password@')).catch(
       (error: Error) => error,
     );
-    expect(String(failed)).toContain('it lets nobody in with this user and password');
+    expect(String(failed)).toContain('it rejects this user and password');
     expect(String(failed)).not.toContain('wrong-password');
   });
 });

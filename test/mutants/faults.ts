@@ -198,9 +198,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'unmuted-undocumented',
-    file: 'src/http/openapi/schemas.ts',
-    from: 'enum: [...VOICES, null]',
-    to: 'enum: [...VOICES]',
+    file: 'src/control/operations.ts',
+    from: 'z.enum(VOICES).nullable()',
+    to: 'z.enum(VOICES) as z.ZodType',
     why: 'a client made from the API description refuses the answer to an unmute',
   },
   {
@@ -248,9 +248,9 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'secret-shown',
     file: 'src/config.ts',
-    from: "  'WEBHOOK_SECRET',\n",
-    to: '',
-    why: 'a mistyped webhook secret is printed to the log at start',
+    from: "isSecret ? 'another value' : JSON",
+    to: 'JSON',
+    why: 'a mistyped secret is printed to the log at start',
   },
   {
     name: 'no-second-listen',
@@ -303,9 +303,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'room-for-half',
-    file: 'native/addon.cc',
-    from: 'CheckRoom(env, bytes, out.length, "bytes")',
-    to: 'CheckRoom(env, count, out.length, "bytes")',
+    file: 'src/media/checked-core.ts',
+    from: 'const bytes = (samples / 6) * this.#width;',
+    to: 'const bytes = samples / 6;',
     why: 'linear audio is written beyond the memory of whoever encodes it',
   },
   {

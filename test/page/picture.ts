@@ -1,12 +1,13 @@
 // The README's picture of the dashboard: npm run docs:picture. Simulated phones call a real gateway, and Chromium looks at it.
 
+import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { createGateway } from '../../src/index.js';
 import { AudioSource, SimulatedTwilio } from '../../src/simulator/index.js';
 import { findChromium } from '../support/browser/chromium.js';
 import { Tab } from '../support/browser/devtools.js';
+import { freePort } from '../support/port.js';
 
 const PICTURE = fileURLToPath(new URL('../../docs/images/dashboard.png', import.meta.url));
 const PUBLIC_URL = 'https://voice.example.com';
@@ -29,17 +30,26 @@ const TALK_MS = 8_000;
 const chromium = findChromium();
 if (chromium === undefined) throw new Error('Expected Chromium on the PATH, or CHROMIUM, but received none');
 
-const gateway = createGateway({
-  port: 0,
-  logLevel: 'silent',
-  publicUrl: PUBLIC_URL,
-  controlApiKey: KEY,
-  localRoom: 'to',
-  twilio: { accountSid: `AC${'0'.repeat(32)}`, authTokens: [AUTH_TOKEN] },
+const ACCOUNT_SID = `AC${'0'.repeat(32)}`;
+const port = await freePort();
+const url = `http://127.0.0.1:${port}`;
+// In a process of its own, as users run it: the phones' work is not its delay.
+const program = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
+const gateway = spawn(process.execPath, [program, 'serve', '--port', String(port)], {
+  env: {
+    PATH: process.env.PATH,
+    PUBLIC_URL,
+    TWILIO_ACCOUNT_SID: ACCOUNT_SID,
+    TWILIO_AUTH_TOKEN: AUTH_TOKEN,
+    CONTROL_API_KEY: KEY,
+    LOCAL_ROOM: 'to',
+    NODE_ID: 'gateway-1',
+  },
+  stdio: ['ignore', 'pipe', 'inherit'],
 });
-const { url } = await gateway.listen();
+for await (const chunk of gateway.stdout) if (String(chunk).includes(url)) break;
 const twilio = new SimulatedTwilio({
-  accountSid: `AC${'0'.repeat(32)}`,
+  accountSid: ACCOUNT_SID,
   authToken: AUTH_TOKEN,
   dial: { publicUrl: PUBLIC_URL, target: url },
 });
@@ -60,5 +70,5 @@ try {
 } finally {
   await tab.close();
   await twilio.close();
-  await gateway.close();
+  gateway.kill('SIGKILL');
 }

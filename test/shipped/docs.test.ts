@@ -221,27 +221,45 @@ describe('commands', () => {
     }
   });
 
-  it.each(commands.filter(({ words: [program = ''] }) => program in CHECKS))(
-    '$block.page:$block.line $words',
-    async ({ words, block }) => {
-      await CHECKS[words[0] as string]?.(words.slice(1), block);
-    },
-  );
+  it.each(
+    commands
+      .filter(({ words: [program = ''] }) => program in CHECKS)
+      .map(({ words, block }) => [`${place(block)}: ${words.join(' ')}`, words, block] as const),
+  )('%s', async (_, [program = '', ...args], block) => {
+    await CHECKS[program]?.(args, block);
+  });
 
   /** Commands within sentences: `npx trunkline doctor`. */
   const mentions = PAGES.flatMap((page) => {
     const text = readFileSync(join(ROOT, page), 'utf8').replaceAll(/^( *)```[\s\S]*?^\1```$/gm, '');
-    return [...text.matchAll(/`((?:npx trunkline|npm run) [^`]+)`/g)].map(([, said = '']) => ({
-      page,
-      said,
-    }));
+    const said = text.matchAll(/`((?:npx trunkline|npm run) [^`]+|curl [^`]*https?:[^`]+)`/g);
+    return [...said].map(([, command = '']) => [page, command] as const);
   });
 
-  it.each(mentions)('$page mentions `$said`', async ({ said }) => {
+  it.each(mentions)('%s mentions `%s`', async (_, said) => {
     for (const { words } of shellCommands(said)) {
       const [program = '', ...args] = words;
       await CHECKS[program]?.(args, undefined);
     }
+  });
+});
+
+describe('names', () => {
+  const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => readFileSync(join(ROOT, 'src', name), 'utf8'))
+    .join('\n');
+
+  it.each(PAGES)('of error codes and metrics in %s exist', async (page) => {
+    const text = readFileSync(join(ROOT, page), 'utf8');
+    for (const [code] of text.matchAll(/\bGW_[A-Z0-9_]*[A-Z0-9]\b/g)) expect(sources, code).toContain(code);
+    const names = [...text.matchAll(/\btrunkline_([a-z0-9_]*[a-z0-9])\b/g)].map(([, name]) => name ?? '');
+    if (names.length === 0) return;
+    const { url } = await startGateway();
+    // Those of the Stream bridge are there with that bridge alone.
+    const known = `${sources}\n${await (await fetch(`${url}/metrics`)).text()}`;
+    for (const name of names)
+      expect(known.includes(name.replace(/_(bucket|sum|count)$/, '')), name).toBe(true);
   });
 });
 
@@ -262,7 +280,7 @@ function checkPackage(name: string): void {
 /** The command line takes these arguments. @param block where the whole command stands; a mention may leave out flags */
 async function checkTrunkline(args: readonly string[], block?: Snippet): Promise<void> {
   const said: string[] = [];
-  const program = programFor(new Shell({ env: {} })).configureOutput({
+  const program = (await programFor(new Shell({ env: {} }), args)).configureOutput({
     writeOut: () => {},
     writeErr: (text) => said.push(text),
   });

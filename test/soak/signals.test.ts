@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { RELOADABLE } from '../../src/cli/reload.js';
+import { RELOADABLE } from '../../src/settings.js';
 import { AUTH_TOKEN, Caller, PUBLIC_URL, sign, voiceParameters } from '../support/caller.js';
 import { makeCertificate } from '../support/certificate.js';
 import { freePort } from '../support/port.js';

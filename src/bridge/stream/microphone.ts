@@ -1,6 +1,6 @@
 import type { Clock } from '../../clock.js';
-import type { FrameSink } from '../../media/frame.js';
-import { DEFAULT_LEAD_MS, Playout } from '../../phone/playout.js';
+import { DEFAULT_LEAD_MS, type FrameSink } from '../../media/frame.js';
+import { Playout } from '../../phone/playout.js';
 import type { IngressTime } from '../../telemetry/ingress-time.js';
 import { BLOCK_MS, BLOCK_SAMPLES, type RtcAudioSource } from './rtc-stack.js';
 
