@@ -91,7 +91,7 @@ export interface ProgramLeg extends FrameSink {
   /** How far ahead of its listeners it may write, in milliseconds; changes as members join and leave. */
   readonly aheadMs: number;
   /** The program has nothing more to say for now, so the mix no longer waits for its frames. */
-  rest(): void;
+  endTalkspurt(): void;
   /**
    * Drops the audio queued at the phones (barge-in).
    * @returns milliseconds dropped at the phone that had the most

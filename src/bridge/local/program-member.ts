@@ -26,7 +26,7 @@ export class ProgramMember extends RoomMember implements ProgramLeg {
     if (!this.onlyListens) super.write(frame, stamp);
   }
 
-  rest(): void {
+  endTalkspurt(): void {
     this.talks = false;
     this.room.monitor.stopWaitingFor(this);
   }

@@ -20,7 +20,7 @@ const NOISE_PEAK = 110;
 /** After a longer stall, missed frames are skipped. */
 const MAX_BEHIND_MS = 100;
 /** Pause after a frame of another participant. */
-const REST_MS = 3 * FRAME_MS;
+const PAUSE_MS = 3 * FRAME_MS;
 
 let ringback: Int16Array | undefined;
 
@@ -28,7 +28,7 @@ let ringback: Int16Array | undefined;
 export class Filler implements Ticking {
   private filling: Filling | undefined;
   private nextAt = 0;
-  private restsUntil = 0;
+  private pausedUntil = 0;
   private frames = 0;
   private noise = 0x2545f491;
   private readonly frame = new Int16Array(FRAME_SAMPLES);
@@ -50,15 +50,15 @@ export class Filler implements Ticking {
   }
 
   /** Another participant is audible: the filler pauses at once, for a moment. */
-  rest(): void {
-    if (this.filling !== undefined) this.restsUntil = this.clock.now() + REST_MS;
+  pause(): void {
+    if (this.filling !== undefined) this.pausedUntil = this.clock.now() + PAUSE_MS;
   }
 
   tick(): void {
     const now = this.clock.now();
-    const isResting = now < this.restsUntil || !this.line.isLive;
-    if (isResting || now - this.nextAt > MAX_BEHIND_MS) this.nextAt = now;
-    if (isResting) return;
+    const isPaused = now < this.pausedUntil || !this.line.isLive;
+    if (isPaused || now - this.nextAt > MAX_BEHIND_MS) this.nextAt = now;
+    if (isPaused) return;
     for (; this.nextAt <= now; this.nextAt += FRAME_MS) {
       if (this.filling === 'ringback') this.ring();
       else this.hiss();

@@ -227,7 +227,7 @@ export class StreamLeg implements BridgeLeg {
     const listener: ParticipantListener = {
       write: (frame, stamp) => {
         if (!isCurrent()) return;
-        this.filler.rest();
+        this.filler.pause();
         this.line.write(frame, stamp);
         this.tail?.pushFrame(frame);
       },
