@@ -7,7 +7,7 @@ import type { DialMapping } from './dial.js';
 import { newSid } from './identifiers.js';
 import { type Callee, OutboundCall, type OutboundRequest } from './outbound-call.js';
 import { type PhoneOptions, SimulatedPhone } from './phone.js';
-import type { NumberFacts, RestCall } from './resources.js';
+import { type NumberFacts, RestCall } from './resources.js';
 import { CallsApi, type ManagedCall } from './rest.js';
 
 /** Ended calls that the REST API still answers for. */
@@ -160,50 +160,21 @@ interface LiveCall extends ManagedCall {
 
 /** An inbound call as the REST API sees it. */
 class InboundCall implements LiveCall {
-  private readonly createdAt: Date;
-  private updatedAt: Date;
-  private startedAt: Date | undefined;
-  private endedAt: Date | undefined;
-  private seconds: number | undefined;
+  readonly facts: RestCall;
 
   constructor(
     readonly phone: SimulatedPhone,
-    private readonly accountSid: string,
+    accountSid: string,
     clock: Clock,
   ) {
-    this.createdAt = clock.date();
-    this.updatedAt = this.createdAt;
-    phone.on('status', (status) => {
-      this.updatedAt = clock.date();
-      if (status === 'in-progress') this.startedAt = this.updatedAt;
-    });
-    void phone.ended.then((outcome) => {
-      this.endedAt = clock.date();
-      this.seconds = outcome.seconds;
-    });
+    const { callSid, from, to, status } = phone;
+    this.facts = new RestCall(callSid, accountSid, from, to, 'inbound', status, clock);
+    phone.on('status', (now) => this.facts.become(now));
+    void phone.ended.then(({ seconds }) => this.facts.end(seconds));
   }
 
   get ended(): Promise<unknown> {
     return this.phone.ended;
-  }
-
-  get facts(): RestCall {
-    const { accountSid, createdAt, updatedAt, startedAt, endedAt, seconds } = this;
-    const { callSid: sid, from, to, status } = this.phone;
-    const direction = 'inbound';
-    return {
-      sid,
-      accountSid,
-      from,
-      to,
-      direction,
-      status,
-      createdAt,
-      updatedAt,
-      startedAt,
-      endedAt,
-      seconds,
-    };
   }
 
   hangUp(): void {

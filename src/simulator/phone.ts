@@ -10,7 +10,6 @@ import { newSid } from './identifiers.js';
 import type { ProtocolWarning } from './inbox.js';
 import type { LineProfile } from './line.js';
 import type { StreamReport } from './measurement.js';
-import { printableUrl } from './printable-url.js';
 import { SoundDetector } from './sound-detector.js';
 import { SimulatedStream, type SimulatedStreamEnd, type StreamFaults } from './stream.js';
 import {
@@ -24,6 +23,7 @@ import {
 import { type Utterance, Voice } from './voice.js';
 import { PHONE_RATE, writeWav } from './wav.js';
 import {
+  Callbacks,
   type CallDirection,
   type CallStatus,
   type StreamEvent,
@@ -138,10 +138,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   private readonly opened: SimulatedStream[] = [];
   private readonly said: string[] = [];
   private readonly callees: string[] = [];
-  private readonly failedCallbacks: string[] = [];
-  /** Callbacks go out one after the other, so that they arrive in order. */
-  private callbacks: Promise<void> = Promise.resolve();
-  private readonly requests = new AbortController();
+  private readonly callbacks: Callbacks;
   /** Questions for TwiML, given up with the call. */
   private readonly questions = new AbortController();
   private readonly resolveStarted: (stream: SimulatedStream) => void;
@@ -176,6 +173,11 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     this.direction = options.direction ?? 'inbound';
     this.clock = options.clock ?? new PhoneClock();
     this.voice = new Voice(options.audio);
+    this.callbacks = new Callbacks({
+      authToken: options.authToken,
+      dial: options.dial,
+      clock: this.clock.time,
+    });
     this.currentStatus = this.direction === 'inbound' ? 'ringing' : 'in-progress';
     let resolveStarted: (stream: SimulatedStream) => void = () => {};
     let rejectStarted: (error: Error) => void = () => {};
@@ -296,7 +298,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
 
   /** Ends at once and frees everything: socket, timers, requests under way. */
   close(): void {
-    this.requests.abort();
+    this.callbacks.abort();
     this.current?.close();
     this.end();
   }
@@ -504,10 +506,14 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     else if (this.currentStatus !== 'busy') this.setStatus('failed');
     const { statusCallback } = this.options;
     if (statusCallback !== undefined) {
-      this.callback(statusCallback, statusParameters(this.call, this.currentStatus, 0, seconds), 'POST');
+      this.callbacks.send(
+        statusCallback,
+        statusParameters(this.call, this.currentStatus, 0, seconds),
+        'POST',
+      );
     }
     this.rejectStarted(this.failure ?? notStreamed(this.callSid));
-    await this.callbacks;
+    await this.callbacks.settled;
     const outcome: CallOutcome = {
       status: this.currentStatus,
       seconds,
@@ -517,7 +523,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       handovers: this.handovers,
       said: this.said,
       dialled: this.callees,
-      failedCallbacks: this.failedCallbacks,
+      failedCallbacks: this.callbacks.failed,
     };
     this.resolveEnded(outcome);
     this.emit('end', outcome);
@@ -528,28 +534,11 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     const streamSid = (this.current as SimulatedStream).streamSid;
     const { accountSid } = this.options;
     const stream = { accountSid, callSid: this.callSid, streamSid, name: verb.name ?? streamSid };
-    this.callback(
+    this.callbacks.send(
       verb.statusCallback,
       streamStatusParameters(stream, event, error),
       verb.statusCallbackMethod,
     );
-  }
-
-  private callback(url: string, parameters: Record<string, string>, method: 'GET' | 'POST'): void {
-    const { authToken, dial } = this.options;
-    const { signal } = this.requests;
-    const { time: clock } = this.clock;
-    this.callbacks = this.callbacks
-      .then(() => sendWebhook(url, parameters, { authToken, dial, method, signal, clock }))
-      .then(
-        ({ status }) => {
-          if (status < 200 || status > 299)
-            this.failedCallbacks.push(`${printableUrl(url)} answered ${status}`);
-        },
-        (error: Error) => {
-          this.failedCallbacks.push(error.message);
-        },
-      );
   }
 
   private get call() {
