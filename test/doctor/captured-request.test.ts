@@ -148,21 +148,21 @@ describe('a captured webhook', () => {
   it('is taken with its query string, over a port that Twilio leaves out, and by the headers of a proxy', async () => {
     const query = `${PATH}?callId=a-b`;
     expect(await explained({ url: query, form, headers: signed(PUBLIC_URL + query) })).toContain(
-      'takes it as it is',
+      'The gateway accepts it',
     );
     const port = { PUBLIC_URL: `${PUBLIC_URL}:443` };
     expect(await explained({ form, headers: signed(PUBLIC_URL + PATH) }, port)).toContain(
-      'takes it as it is',
+      'The gateway accepts it',
     );
     const proxied = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'other.example' };
     const headers = { ...proxied, ...signed(`https://other.example${PATH}`) };
-    expect(await explained({ form, headers }, { PUBLIC_URL: '' })).toContain('takes it as it is');
+    expect(await explained({ form, headers }, { PUBLIC_URL: '' })).toContain('The gateway accepts it');
   });
 
   it('with a query that no route knows is told of it', async () => {
     const url = `${PATH}?tenant=5`;
     expect(await explained({ url, form, headers: signed(PUBLIC_URL + url) })).toContain(
-      'a query string that no route knows',
+      'a query string, which no route accepts',
     );
     const bare = `${PATH}?`;
     expect(await explained({ url: bare, form, headers: signed(PUBLIC_URL + bare) })).not.toContain(
@@ -183,7 +183,7 @@ describe('a captured webhook', () => {
 
   it('tells it by --url where nothing in it does', async () => {
     const headers = signed(`https://nowhere.example${PATH}`);
-    expect(await explained({ form, headers })).toContain('None of the 1 tokens signed it');
+    expect(await explained({ form, headers })).toContain('None of the 1 tokens signed');
     expect(await explained({ form, headers }, {}, 'https://nowhere.example')).toContain(
       'PUBLIC_URL=https://nowhere.example',
     );
@@ -211,7 +211,7 @@ describe('a captured webhook', () => {
     expect(await explained({ form, headers: { ...headers, 'content-type': 'text/plain' } })).toContain(
       'Content-Type',
     );
-    expect(await explained({ form, method: 'GET', headers })).toContain('asks by GET');
+    expect(await explained({ form, method: 'GET', headers })).toContain('uses GET');
     const other = { 'x-twilio-signature': sign(PUBLIC_URL + PATH) };
     expect(await explained({ form, headers: other })).toContain('does not cover the body');
   });
@@ -232,7 +232,7 @@ describe('a captured upgrade', () => {
   });
 
   it('is taken as signed for its wss URL', async () => {
-    expect(await explained(upgrade(sign(wss)))).toContain('takes it as it is');
+    expect(await explained(upgrade(sign(wss)))).toContain('The gateway accepts it');
   });
 
   it('with a query string is told of, whether it was signed or not', async () => {

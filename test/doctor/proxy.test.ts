@@ -88,7 +88,7 @@ describeBehindProxy('doctor, of a proxy', () => {
     const to = addressOf(url);
     const plain = await startHaproxy({ to, lines: [`http-request redirect prefix ${PUBLIC_URL} code 301`] });
     const found = await mistakesAt(plain, PUBLIC_URL, { url: `http://${HOST}` });
-    expect(found.proxy).toMatch(/redirect to another scheme.*becomes a GET/);
+    expect(found.proxy).toMatch(/redirect to another scheme.*into a GET/);
     expect(found.proxy).toContain(`PUBLIC_URL=${PUBLIC_URL}`);
     const slash = await startNginx({ to, pem: tls.pem, lines: ['rewrite ^(.*[^/])$ $1/ redirect;'] });
     expect((await mistakesAt(slash)).proxy).toContain('no redirect to a trailing slash');
@@ -110,10 +110,10 @@ describeBehindProxy('doctor, of a proxy', () => {
       return mistakesAt(port, PUBLIC_URL, { ca: readFileSync(cert, 'utf8'), clock: inAnHour });
     };
     expect(await shown(-1)).toEqual({
-      certificate: expect.stringMatching(/^fail: The certificate ended on/),
+      certificate: expect.stringMatching(/^fail: The certificate expired on/),
     });
     expect(await shown(3)).toEqual({
-      certificate: expect.stringMatching(/^warn: The certificate ends in 2 days/),
+      certificate: expect.stringMatching(/^warn: The certificate expires in 2 days/),
     });
   });
 

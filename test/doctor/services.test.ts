@@ -79,10 +79,10 @@ describe('doctor, of the gateway on this machine', () => {
     const { port } = new URL(url);
     expect(await said([listener], { PORT: port })).toBe(`ok: A gateway listens at ${url} | `);
     expect(await said([listener], { PORT: port, TWILIO_AUTH_TOKEN: 'another' })).toContain(
-      'another PUBLIC_URL or TWILIO_AUTH_TOKEN',
+      'different PUBLIC_URL or TWILIO_AUTH_TOKEN',
     );
     const apiUrl = await startTwilio();
-    expect(await said([listener], { PORT: new URL(apiUrl).port })).toContain('warn: Something listens');
+    expect(await said([listener], { PORT: new URL(apiUrl).port })).toContain('warn: Something other than a gateway listens');
     expect(await said([listener], { PORT: String(await freePort()) })).toContain('skip: No gateway listens');
     expect(await said([listener], { PORT: '0' })).toContain('skip: ');
   });
@@ -99,8 +99,8 @@ describe('doctor, of the Twilio account', () => {
     const of = (TWILIO_AUTH_TOKEN: string) =>
       said([account], { TWILIO_API_URL, TWILIO_AUTH_TOKEN }, { regions });
     expect(await of(AUTH_TOKEN)).toBe('ok: Twilio accepts the account and its auth token | ');
-    expect(await of(`${AUTH_TOKEN},ireland`)).toContain('ok: Token 2 is that of Region IE1');
-    expect(await of(`${AUTH_TOKEN},old`)).toContain('warn: Twilio refuses token 2');
+    expect(await of(`${AUTH_TOKEN},ireland`)).toContain('ok: Token 2 belongs to Region IE1');
+    expect(await of(`${AUTH_TOKEN},old`)).toContain('warn: Twilio rejects token 2');
     expect(await of(`old,${AUTH_TOKEN}`)).toMatch(/^fail: .*with token 2 in front$/);
     expect(await of('ireland')).toContain(`TWILIO_API_URL=${ireland}`);
     expect(await of('old')).toContain('the token was rotated');
@@ -140,7 +140,7 @@ describe('doctor, of phone numbers', () => {
   });
 
   it('finds one that asks by GET', async () => {
-    expect((await of([number(WEBHOOK, { voiceMethod: 'GET' })])).join()).toContain('asks by GET');
+    expect((await of([number(WEBHOOK, { voiceMethod: 'GET' })])).join()).toContain('uses GET');
   });
 
   it('leaves numbers alone that are other programs’, on however many pages', async () => {

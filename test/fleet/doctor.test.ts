@@ -115,7 +115,7 @@ it('takes a captured request from a file or standard input, and refuses what is 
   const file = join(folder, 'request.txt');
   writeFileSync(file, request);
   const read = await doctor(env, ['--request', file]);
-  expect(read.findings?.at(-1)).toMatchObject({ mark: 'ok', says: 'The gateway takes it as it is' });
+  expect(read.findings?.at(-1)).toMatchObject({ mark: 'ok', says: 'The gateway accepts it' });
   expect(read.code).toBe(0);
   const piped = await doctor(env, ['--request', '-'], { input: request });
   expect([piped.code, piped.output]).toEqual([0, read.output]);

@@ -74,7 +74,10 @@ async function told(url: string, more: Record<string, string> = {}) {
 
 async function expectServed(url: string, env?: Record<string, string>): Promise<void> {
   const { doctor, log, status, body, answer, up } = await told(url, env);
-  expect(doctor).toMatchObject({ mark: 'ok', says: expect.stringContaining('does all that a call needs') });
+  expect(doctor).toMatchObject({
+    mark: 'ok',
+    says: expect.stringContaining('supports everything a call needs'),
+  });
   expect(log).toContain('registry up');
   expect(log).not.toContain('registry down');
   expect([status, body, up]).toEqual([200, expect.objectContaining({ ready: true, registry: 'up' }), 1]);
@@ -218,7 +221,7 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
       ),
       expectRefused(`rediss://localhost:${secure.port}`, 'its certificate is from an unknown authority'),
       expectRefused(plain.url.replace('redis:', 'rediss:'), 'it does not speak TLS'),
-      expectAway(`redis://127.0.0.1:${secure.port}`, 'the connection was cut'),
+      expectAway(`redis://127.0.0.1:${secure.port}`, 'the connection was closed'),
     ]);
   });
 });

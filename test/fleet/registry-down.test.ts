@@ -52,7 +52,7 @@ describeOnRedis('a fleet whose Redis is away', () => {
       { error: { code: 'GW_REGISTRY_DOWN' } },
     ]);
     // Somebody must answer for the calls that go on.
-    const told = { registry: 'down', cause: 'nobody listens there' };
+    const told = { registry: 'down', cause: 'nothing listens there' };
     expect(await first.ready()).toEqual({ status: 200, body: expect.objectContaining(told) });
     expect(await first.metric('registry_up')).toBe(0);
     expect(await first.metric('calls_refused_total{reason="registry"}')).toBe(1);
@@ -100,7 +100,7 @@ describeOnRedis('a fleet whose Redis is away', () => {
     redis.freeze();
     await holder.kill();
     const other = fleet.nodes.find((node) => node !== holder) as FleetNode;
-    await eventually('the wait', () => other.output.includes('Twilio is to ask again'), 10_000);
+    await eventually('the wait', () => other.output.includes('asking Twilio to retry'), 10_000);
     redis.thaw();
     await eventually('connected again', () => phone.streams.length === 2, 15_000);
     await phone.hangUp();
@@ -112,8 +112,8 @@ describeOnRedis('a fleet whose Redis is away', () => {
     await redis.stop();
     const fleet = await startFleet(1, redis.url);
     const [node] = fleet.nodes as [FleetNode];
-    expect(node.output).toContain('registry down: nobody listens there');
-    expect(await node.ready()).toMatchObject({ status: 503, body: { cause: 'nobody listens there' } });
+    expect(node.output).toContain('registry down: nothing listens there');
+    expect(await node.ready()).toMatchObject({ status: 503, body: { cause: 'nothing listens there' } });
     const busy = await postForm(node.url, '/twilio/voice?again=3', voiceParameters());
     expect(await busy.text()).toContain('<Reject');
     await redis.start();

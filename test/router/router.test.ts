@@ -163,7 +163,7 @@ describe('what the router may answer', () => {
     expect(await ask()).toContain(twiml);
     expect(bridge.joined).toHaveLength(0);
     expect(gateway.stats().activeCalls).toBe(0);
-    expect(log()).not.toContain('the router did not decide');
+    expect(log()).not.toContain('no decision from the router');
   });
 
   it('parameters, and verbs before and after the stream', async () => {
