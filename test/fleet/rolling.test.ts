@@ -7,18 +7,18 @@ import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { RoundRobin } from '../support/round-robin.js';
 import { eventually, sleep } from '../support/time.js';
 
-/** Calls that run when the old process is told to go, and such that come while it goes. */
+/** Calls running when the old process is stopped, and calls that arrive meanwhile. */
 const RUNNING = 100;
 const COMING = 100;
-/** Callers come in at this pace. */
+/** Interval between callers. */
 const PACE_MS = 20;
 
 describeOnRedis('a rolling restart on one host', () => {
   it(`of processes that share a port loses none of ${RUNNING} running and ${COMING} new calls`, async () => {
     const redis = await RedisServer.start();
     const port = String(await freePort());
-    // Asks again where a connection is reset before its answer, as deploy/README.md has proxies do: a kernel does that to
-    // who waits at a listener in the moment in which it is closed.
+    // Retries if a connection is reset before its response, as deploy/README.md configures proxies: a kernel
+    // resets connections that wait at a listener when it closes.
     const proxy = await RoundRobin.listen([`127.0.0.1:${port}`]);
     proxy.patienceMs = 1_000;
     const dial = { publicUrl: PUBLIC_URL, target: proxy.url };
@@ -44,7 +44,7 @@ describeOnRedis('a rolling restart on one host', () => {
     }
     await Promise.all(running.map((phone) => phone.started));
     const fresh = await FleetNode.start({ ...env, NODE_ID: 'fresh' });
-    // Whoever does not share it does not get it.
+    // A process that does not share the port does not get it.
     await expect(FleetNode.start({ ...env, SHARE_PORT: 'off' })).rejects.toThrow(
       'which is taken or not ours',
     );
@@ -68,7 +68,7 @@ describeOnRedis('a rolling restart on one host', () => {
     expect(lost).toEqual([]);
     expect(old.output).toContain('left the port to the others');
     const errors = (old.output + fresh.output).split('\n').filter((line) => line.includes('"level":50'));
-    // A machine that stands still for half a second looks like a Redis that does.
+    // A machine that stalls for half a second looks like a Redis that does.
     expect(errors.filter((line) => !line.includes('registry down'))).toEqual([]);
     expect(proxy.unanswered).toBe(0);
     await twilio.close();

@@ -14,7 +14,7 @@ import { SECRET } from '../support/receiver.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const README = readFileSync(join(ROOT, 'src/router/README.md'), 'utf8');
 
-/** The first example in a language, word for word. */
+/** The first example in a language, verbatim. */
 function example(language: string): string {
   const code = new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(README)?.[1];
   if (code === undefined) throw new Error(`no example in ${language}`);
@@ -95,7 +95,7 @@ needsPython.each([SECRET, 'a secret in plain words'])(
     expect(joined[0]).toMatchObject({ room: 'default:support', user: { name: 'ADA' } });
     expect(await ask({ From: '+19005550000' })).toContain('<Say>We do not take this call.</Say><Hangup/>');
 
-    // Whoever signs with another secret is turned away.
+    // A gateway with a wrong secret is rejected.
     const { url: stranger } = await startGateway({ router: { url: router, secret: 'quite another secret' } });
     const answer = await (await postForm(stranger, '/twilio/voice', voiceParameters())).text();
     expect(answer).toContain('<Reject reason="busy"/>');
