@@ -12,7 +12,8 @@ const UNIT = [
   'test/recording/{stereo-tape,caller-clock,phone-band}.test.ts',
   'test/{control/wav-clip,legs/pacer,fleet/write-queue,fleet/handover-limiter}.test.ts',
   'test/deploy/{compose,dockerfile,prometheus,readme,systemd}.test.ts',
-  'test/package/{arrows,dependencies,errors,generated,platforms,readme,security,workflows}.test.ts',
+  'test/package/{arrows,dependencies,errors,generated,links,platforms,readme,reference-pages}.test.ts',
+  'test/package/{security,workflows}.test.ts',
 ];
 /** Each a folder of its own, since it takes its time or needs more than Node. */
 const SPECIAL = ['stream', 'fleet', 'native', 'soak', 'page', 'shipped'] as const;

@@ -1,4 +1,4 @@
-// The README's figures, from what the benches wrote: no figure there is typed by hand.
+// The figures of README.md and docs/benchmarks.md, from what the benches wrote: none is typed by hand.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -29,22 +29,84 @@ interface QualityResult {
   }[];
 }
 
-const README = fileURLToPath(new URL('../README.md', import.meta.url));
+interface GatewayResult {
+  readonly rows: readonly {
+    readonly calls: number;
+    readonly gateway: { readonly p50Us: number; readonly p99Us: number; readonly p999Us: number };
+    readonly roundTrip: { readonly p50Ms: number; readonly p99Ms: number; readonly p999Ms: number };
+    readonly dropped: number;
+    readonly gatewayCpu: number;
+    readonly generatorCpu: number;
+  }[];
+}
+
+interface TransportsResult {
+  readonly machine: Machine;
+  readonly rows: readonly {
+    readonly calls: number;
+    readonly server: string;
+    readonly usPerPair: number;
+    readonly p99Ms: readonly number[];
+    readonly gatewayCpu: number;
+  }[];
+}
+
+/** The pages with figures, and the tables of each. */
+const PAGES: Readonly<Record<string, Readonly<Record<string, () => string>>>> = {
+  'README.md': { headline },
+  'docs/benchmarks.md': { latency, quality, gateway, capacity, overload, transports },
+};
+/** Their paths in the repository. */
+export const FIGURE_PAGES = Object.keys(PAGES);
+
 const result = <T>(name: string): T =>
   JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url), 'utf8')) as T;
 
-/** The README with its figures as they were last measured. */
-export function withFigures(readme: string): string {
-  const figures = { latency, quality, capacity, overload };
-  return Object.entries(figures).reduce((text, [name, of]) => section(text, name, of()), readme);
+/**
+ * A page with its figures as they were last measured.
+ * @param page one of {@link FIGURE_PAGES}
+ */
+export function withFigures(page: string, text: string): string {
+  return Object.entries(PAGES[page] ?? {}).reduce((all, [name, of]) => section(page, all, name, of()), text);
 }
 
-function section(readme: string, name: string, figures: string): string {
+function section(page: string, text: string, name: string, figures: string): string {
   const [begin, end] = [`<!-- figures: ${name} -->`, `<!-- end of figures: ${name} -->`];
-  const [from, to] = [readme.indexOf(begin), readme.indexOf(end)];
-  if (from < 0 || to < from)
-    throw new Error(`Expected ${begin} and ${end} for the README but received neither or one`);
-  return `${readme.slice(0, from + begin.length)}\n\n${figures}\n\n${readme.slice(to)}`;
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`${page} lacks ${begin} or ${end}`);
+  return `${text.slice(0, from + begin.length)}\n\n${figures}\n\n${text.slice(to)}`;
+}
+
+function headline(): string {
+  const { rows: frames } = result<LatencyResult>('latency');
+  const { capacity: held, rows } = result<CapacityResult>('capacity');
+  const [inward, outward] = (['in', 'out'] as const).map((direction) => fastest(frames, direction));
+  const full = rows.find(({ calls }) => calls === held);
+  if (inward === undefined || outward === undefined || full === undefined)
+    throw new Error('bench/results lacks a frame or a load that held');
+  return [
+    '| what | figure |',
+    '|---|---:|',
+    `| a 20 ms frame in, message → 48 kHz PCM | ${us(inward.medianNs)} µs |`,
+    `| a 20 ms frame out, 48 kHz PCM → message | ${us(outward.medianNs)} µs |`,
+    `| faster than \`JSON.parse\`, \`Buffer\` and npm's speex resampler | ${times(inward)} and ${times(outward)} times |`,
+    `| echo calls on one core | ${held} |`,
+    `| … round trip at that load, p99 | ${full.phones.roundTrip.p99Ms.toFixed(2)} ms |`,
+    `| … of which in the gateway, socket to socket, p99 | ${full.gateway.p99Us.toFixed(0)} µs |`,
+  ].join('\n');
+}
+
+type Frame = LatencyResult['rows'][number];
+
+function fastest(rows: readonly Frame[], wanted: Frame['direction']): Frame | undefined {
+  const [first] = rows
+    .filter(({ direction }) => direction === wanted)
+    .toSorted((one, other) => one.medianNs - other.medianNs);
+  return first;
+}
+
+function times({ timesFaster }: Frame): string {
+  return timesFaster.toFixed(timesFaster < 10 ? 1 : 0);
 }
 
 function latency(): string {
@@ -55,9 +117,7 @@ function latency(): string {
       rows.find((row) => row.name === name && row.direction === direction),
     );
     const of = (row: typeof inward) =>
-      row === undefined
-        ? ['', '', '']
-        : [us(row.medianNs), us(row.p99Ns), row.timesFaster.toFixed(row.timesFaster < 10 ? 1 : 0)];
+      row === undefined ? ['', '', ''] : [us(row.medianNs), us(row.p99Ns), times(row)];
     return `| ${[name, ...of(inward), ...of(outward)].join(' | ')} |`;
   });
   return [
@@ -142,9 +202,9 @@ function overload(): string {
     ].join(' | '),
   );
   return [
-    `Medians of rounds of ${holdMs / 1_000} s without the offers and ${holdMs / 1_000} s with them, on the same calls.`,
+    `Medians of rounds of ${holdMs / 1_000} s without extra callers and ${holdMs / 1_000} s with them, on the same calls.`,
     '',
-    '| `MAX_CALLS` | offered | told busy | within ms p99 | round trip p99 ms | with the offers | times | socket to socket p99 µs | gateway CPU | missing | dropped | undisturbed rounds |',
+    '| `MAX_CALLS` | offered | heard busy | within ms p99 | round trip p99 ms | with extra callers | times | socket to socket p99 µs | gateway CPU | missing | dropped | undisturbed rounds |',
     '|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
     ...cells.map((row) => `| ${row} |`),
   ].join('\n');
@@ -163,9 +223,49 @@ function earlierOverload(): string {
   );
 }
 
+function gateway(): string {
+  const { rows } = result<GatewayResult>('gateway');
+  const cells = rows.map((row) =>
+    [
+      row.calls,
+      ...[row.gateway.p50Us, row.gateway.p99Us, row.gateway.p999Us].map((each) => each.toFixed(0)),
+      ...[row.roundTrip.p50Ms, row.roundTrip.p99Ms, row.roundTrip.p999Ms].map((each) => each.toFixed(2)),
+      row.dropped,
+      percent(row.gatewayCpu),
+      percent(row.generatorCpu),
+    ].join(' | '),
+  );
+  return [
+    "| calls | socket to socket p50 | p99 | p99.9 µs | round trip p50 | p99 | p99.9 ms | dropped | gateway CPU | phones' CPU |",
+    '|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
+    ...cells.map((row) => `| ${row} |`),
+  ].join('\n');
+}
+
+function transports(): string {
+  const { machine, rows } = result<TransportsResult>('transports');
+  const cells = rows.map(({ calls, server, usPerPair, p99Ms, gatewayCpu }) => {
+    const sorted = p99Ms.toSorted((one, other) => one - other);
+    const half = sorted.length / 2;
+    const median = ((sorted[Math.ceil(half) - 1] ?? 0) + (sorted[Math.floor(half)] ?? 0)) / 2;
+    return [calls, server, usPerPair.toFixed(1), median.toFixed(2), percent(gatewayCpu)].join(' | ');
+  });
+  return [
+    `Measured on ${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ${machine.date}.`,
+    '',
+    '| calls | `SERVER` | µs of CPU for a frame in and one out | round trip p99 ms, median of rounds | gateway CPU |',
+    '|---:|---|---:|---:|---:|',
+    ...cells.map((row) => `| ${row} |`),
+  ].join('\n');
+}
+
 function percent(share: number): string {
   return `${(share * 100).toFixed(0)} %`;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url))
-  writeFileSync(README, withFigures(readFileSync(README, 'utf8')));
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const page of FIGURE_PAGES) {
+    const file = new URL(`../${page}`, import.meta.url);
+    writeFileSync(file, withFigures(page, readFileSync(file, 'utf8')));
+  }
+}

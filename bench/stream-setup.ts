@@ -1,20 +1,20 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { startStreamDouble } from '../src/cli/stream-double.js';
-import { AudioSource, FrameClock, SimulatedPhone } from '../src/simulator/index.js';
+import { AudioSource, PhoneClock, SimulatedPhone } from '../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../test/support/caller.js';
+import { type StreamProcess, startStreamDouble } from '../test/support/stream/process.js';
 import type { StreamGatewayReport } from './stream-gateway-process.js';
 
 const PROGRAM = fileURLToPath(new URL('stream-gateway-process.ts', import.meta.url));
 
 /** Stream's double and a gateway, each in a process of its own, and phones in this one. */
 export class StreamSetup {
-  readonly clock = new FrameClock();
+  readonly clock = new PhoneClock();
   readonly phones: SimulatedPhone[] = [];
 
   private constructor(
-    private readonly double: Awaited<ReturnType<typeof startStreamDouble>>,
+    private readonly double: StreamProcess,
     private readonly gateway: ChildProcess,
     readonly url: string,
   ) {}
@@ -31,7 +31,7 @@ export class StreamSetup {
 
   get keys() {
     const { apiKey, apiSecret, baseUrl } = this.double.keys;
-    return { apiKey, apiSecret, url: baseUrl as string };
+    return { apiKey, apiSecret, url: baseUrl };
   }
 
   get gatewayPid(): number {

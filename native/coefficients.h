@@ -1,6 +1,5 @@
 // The filter of both directions as integers: 312 taps at 48 kHz, minimum phase, pass band 0 to 3.4 kHz, stop band from
-// 4.0 kHz. Both tables are data: an earlier search over integers, bounded by time, found them. The design program in
-// native/filter/ ends at other, about equally good ones, and the program beside it measures these.
+// 4.0 kHz. How they were found, and what checks them: filter.md.
 //
 // Read left to right and top to bottom, a table is the filter's impulse response at 48 kHz, first sample first: tap 6r
 // + p is kUpTaps[r][p] or kDownTaps[r][p]. Row 0 meets the newest sample. The early taps are large and the late ones

@@ -45,13 +45,6 @@ double Envelope(size_t position, size_t length) {
 
 }  // namespace
 
-size_t FindNonDigit(std::string_view digits) {
-  const auto stray = std::find_if(digits.begin(), digits.end(), [](char digit) {
-    return !IsWait(digit) && kKeypad.find(UpperKey(digit)) == std::string_view::npos;
-  });
-  return static_cast<size_t>(stray - digits.begin());
-}
-
 Sine::Sine(double frequency, double amplitude) {
   const double step = 2 * kPi * frequency / kSampleRate;
   doubledCosine_ = 2 * std::cos(step);

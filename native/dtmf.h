@@ -20,16 +20,9 @@ struct DtmfTiming {
   uint32_t pause = 4800;
 };
 
-/// The shortest that receivers are bound to notice, and the longest that makes sense: 40 ms and 2 s.
-inline constexpr uint32_t kMinDtmfTiming = 1920;
-inline constexpr uint32_t kMaxDtmfTiming = 96000;
-
 /// `w` and `W`, the pauses of Twilio's SendDigits: 500 ms and 1 s. Source: twilio.com/docs/api/errors/21206.
 inline constexpr size_t kDtmfShortWaitSamples = 24000;
 inline constexpr size_t kDtmfLongWaitSamples = 48000;
-
-/// Index of the first character that is none of 0-9 * # A-D a-d w W; the length of `digits` if there is none.
-size_t FindNonDigit(std::string_view digits);
 
 /// A sine from phase zero, sample by sample. In 100 ms it strays less than 1e-6 from the true one.
 class Sine {
@@ -55,8 +48,8 @@ class Sine {
 /// A queue of digits and the audio they make. The audio is the same however it is cut into reads.
 class DtmfGenerator {
  public:
-  /// Queues digits, all valid by FindNonDigit, with a timing within its bounds. Returns false, with nothing changed, if
-  /// more than kMaxDtmfDigits would wait.
+  /// Queues digits, any of 0-9 * # A-D a-d w W. Returns false, with nothing changed, if more than kMaxDtmfDigits would
+  /// wait.
   bool Push(std::string_view digits, DtmfTiming timing = {});
 
   /// Writes the next `count` samples, silence after the last digit's pause.

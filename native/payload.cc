@@ -1,23 +1,10 @@
 #include "payload.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "g711.h"
 
 namespace trunkline {
-namespace {
-
-constexpr std::string_view kNames[] = {"mulaw", "alaw", "l16", "l16le"};
-
-}  // namespace
-
-bool FindFormat(std::string_view name, Format* format) {
-  const auto* found = std::find(std::begin(kNames), std::end(kNames), name);
-  if (found == std::end(kNames)) return false;
-  *format = static_cast<Format>(found - std::begin(kNames));
-  return true;
-}
 
 void DecodePayload(const Kernels& kernels, Format format, const uint8_t* payload, size_t count, int16_t* pcm) {
   if (format == Format::kMulaw) return kernels.decodeMulaw(payload, count, pcm);

@@ -5,21 +5,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 
 #include "kernels/kernels.h"
 
 namespace trunkline {
 
+/// In the order of PAYLOAD_FORMATS in src/media/core.ts.
 enum class Format : uint8_t {
   kMulaw,      // ITU-T G.711 mu-law, what Twilio sends
   kAlaw,       // ITU-T G.711 A-law
   kL16,        // linear, 16 bits, network byte order (RFC 3551 section 4.5.11)
   kL16Little,  // linear, 16 bits, little endian, as several carriers send over WebSocket
 };
-
-/// By its name: mulaw, alaw, l16 or l16le. Returns false for another.
-bool FindFormat(std::string_view name, Format* format);
 
 constexpr size_t BytesPerSample(Format format) { return format <= Format::kAlaw ? 1 : 2; }
 

@@ -197,16 +197,16 @@ export const ERROR_CHAPTERS = {
     GW_STREAM_USER: { status: 400, meaning: 'Stream does not accept this user id.' },
     GW_STREAM_REFUSED: { status: 502, meaning: 'Stream refused a request.' },
     GW_STREAM_UNAVAILABLE: { status: 503, meaning: 'Stream does not answer.' },
-    GW_STREAM_JOIN: { meaning: 'The Stream call could not be joined.' },
-    GW_STREAM_MEDIA: { meaning: 'The Stream call was joined, but no media arrived.' },
-    GW_STREAM_CALL_ENDED: { meaning: 'The Stream call has ended.' },
+    GW_STREAM_JOIN: { status: 502, meaning: 'The Stream call could not be joined.' },
+    GW_STREAM_MEDIA: { status: 502, meaning: 'The Stream call was joined, but no media arrived.' },
+    GW_STREAM_CALL_ENDED: { status: 502, meaning: 'The Stream call has ended.' },
     GW_STREAM_LEFT: { meaning: 'The caller hung up before the join completed.' },
     GW_STREAM_PERMISSION: {
+      status: 502,
       meaning:
         "The phone's user lacks a permission in the Stream call. The message names it: `send-audio`, `join-call`.",
     },
-    GW_STREAM_WORKER: { meaning: 'A media worker crashed or hung. Its phones join again.' },
-    GW_STREAM_DOUBLE: { meaning: "The demo's stand-in for Stream did not start." },
+    GW_STREAM_WORKER: { status: 502, meaning: 'A media worker crashed or hung. Its phones join again.' },
   },
   'Parts of the library': {
     GW_STREAM_OPEN: { meaning: 'The media stream already has a socket.' },

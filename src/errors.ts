@@ -30,16 +30,19 @@ export function expected(what: string, subject: string, received: unknown): Type
   return new TypeError(`Expected ${what} for ${subject} but received ${describe(received)}`);
 }
 
-/** Describes a received value briefly: strings quoted and truncated, objects by class, others as printed. */
+/** Describes a received value briefly: strings quoted and truncated, objects by class, others as printed. Never throws. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}…` : value);
-  if (value === null || value === undefined) return String(value);
-  if (typeof value === 'object') {
-    const name = value.constructor?.name ?? 'object';
-    return ArrayBuffer.isView(value) ? `${name} of ${value.byteLength} bytes` : name;
-  }
   if (typeof value === 'symbol') return 'a symbol';
-  return typeof value === 'function' ? 'a function' : String(value);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return String(value);
+  try {
+    const name = String(value.constructor?.name ?? 'object');
+    return ArrayBuffer.isView(value) ? `${name} of ${value.byteLength} bytes` : name;
+  } catch {
+    // A proxy, or a view of memory that was given away.
+    return 'an object';
+  }
 }
 
 /**

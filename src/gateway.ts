@@ -4,11 +4,11 @@ import { Server as HttpsServer } from 'node:https';
 import { hostname } from 'node:os';
 import type { AnsweredFacts, Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
-import { StreamBridge, type StreamBridgeOptions } from './bridge/stream/bridge.js';
+import { StreamBridge } from './bridge/stream/bridge.js';
 import type { EndCause } from './calls/call.js';
 import type { CallReport } from './calls/call-report.js';
 import type { PlacedCall } from './calls/call-service.js';
-import type { CallDecision, PhoneCall, PrepareCallHook } from './calls/decision.js';
+import type { CallDecision, PhoneCall } from './calls/decision.js';
 import { checkPlaceCall, type PlaceCallRequest } from './calls/place-call.js';
 import { DEFAULT_TIME_TO_LIVE_MS, TwilioCallRegistry } from './calls/registry.js';
 import type { Apology } from './calls/session.js';
@@ -20,27 +20,25 @@ import { Controls } from './control/controls.js';
 import { expected, GatewayError } from './errors.js';
 import { writeCallEvents } from './events/call-events.js';
 import { EventLog } from './events/event-log.js';
-import { type EventWebhookOptions, EventWebhooks } from './events/event-webhooks.js';
+import { EventWebhooks } from './events/event-webhooks.js';
 import { Fleet, type Handover } from './fleet/fleet.js';
 import { fleetMetrics } from './fleet/fleet-metrics.js';
-import { isRedisUrl } from './fleet/redis-address.js';
+import { type CompleteOptions, completeOptions, type GatewayOptions } from './gateway-options.js';
 import { Answers } from './http/answers.js';
 import { EventRoutes } from './http/event-routes.js';
 import { LiveRoutes } from './http/live-routes.js';
 import type { HealthFacts } from './http/operations-routes.js';
-import type { OwnRoutes } from './http/own-routes.js';
 import { RequestAuthenticator } from './http/request-authenticator.js';
 import { Server } from './http/server.js';
-import { isNetwork, Strangers } from './http/strangers.js';
+import { Strangers } from './http/strangers.js';
 import { chooseTransport } from './http/transport/choice.js';
 import { attachedOrigin } from './http/transport/node/transport.js';
-import { SERVERS, type ServerChoice } from './http/transport/servers.js';
 import { Legs } from './legs/legs.js';
+import { CallJournal } from './live/call-journal.js';
 import { FrameClock } from './media/frame-clock.js';
 import { core } from './media/thread-core.js';
 import type { MarkEcho } from './phone/marks.js';
 import type { TwilioMediaStream } from './phone/media-stream.js';
-import { DEFAULT_LEAD_MS } from './phone/playout.js';
 import type { RecordingResult } from './recording/recording.js';
 import {
   checkRecordRequest,
@@ -49,115 +47,16 @@ import {
   type RecordingView,
   type RecordRequest,
 } from './recording/recordings.js';
-import { CallRouter, type RouterOptions } from './router/call-router.js';
+import { CallRouter } from './router/call-router.js';
 import { Descriptors } from './telemetry/descriptors.js';
 import type { LatencySummary } from './telemetry/histogram.js';
 import type { LatencySummaries } from './telemetry/latencies.js';
-import { createLog, type Logger, type LogLevel } from './telemetry/log.js';
+import { createLog, type Logger } from './telemetry/log.js';
 import { Metrics } from './telemetry/metrics.js';
 import type { TrafficCounts } from './telemetry/traffic.js';
-import { isPublicUrl, parsePublicUrl } from './twilio/public-url.js';
+import { parsePublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
-import { createRefusalTwiml } from './twilio/twiml.js';
 import { VERSION } from './version.js';
-import { secretsOf } from './webhooks/signature.js';
-
-/** How a gateway is made. Everything has a default but who signs: name auth tokens or say `validate: false`. */
-export interface GatewayOptions {
-  /** Address to listen on; default `127.0.0.1`. */
-  readonly host?: string;
-  /** Port to listen on; default 3000; 0 takes a free one. */
-  readonly port?: number;
-  /**
-   * What serves: `uws` (uWebSockets.js), `node` (Node's own HTTP), or `auto`, the default: uWebSockets.js where it has a binary
-   * for this Node and the C library.
-   */
-  readonly server?: ServerChoice;
-  /**
-   * Routes of yours beside the gateway's, such as `{ 'GET /prices/:id': (request) => Response.json(…) }`, by Fetch's `Request` and
-   * `Response`. Bodies are of at most 64 KiB, and answers are sent whole. An address gets 50 a second at once.
-   */
-  readonly routes?: OwnRoutes;
-  /** Port of their own for `/health`, `/ready`, `/metrics`, `/v1` and `/dashboard`, at the same address; 0 takes a free one. */
-  readonly operationsPort?: number;
-  /** Bearer key of `/metrics`, which anybody may read without it. */
-  readonly metricsApiKey?: string;
-  /**
-   * Addresses and networks (`10.0.0.0/8`) of proxies whose `X-Forwarded-For` is believed; default: loopback and private ones.
-   * By it strangers are told apart, each of whom gets a share of answers.
-   */
-  readonly trustedProxies?: readonly string[];
-  /**
-   * Whether other processes of this host may listen on the same port: gateways over one registry, so it needs `redis`. Linux
-   * spreads new connections over them. Default false: a port that is taken is an error.
-   */
-  readonly sharePort?: boolean;
-  /** Files of a certificate and its key: the gateway then speaks https and wss itself. */
-  readonly tls?: { readonly certFile: string; readonly keyFile: string };
-  /** https origin, with path prefix if there is one, at which Twilio reaches the gateway. */
-  readonly publicUrl?: string;
-  readonly twilio?: {
-    readonly accountSid?: string;
-    /** The first one is used for REST requests; each may have signed a webhook. */
-    readonly authTokens?: readonly string[];
-    /** Whether signatures are checked; default true. */
-    readonly validate?: boolean;
-    /** Caller id of outbound calls that name none. */
-    readonly from?: string;
-    /** Another origin than Twilio's own for REST requests. */
-    readonly apiUrl?: string;
-  };
-  /** Decides where each call goes, as whom, or that it is refused. */
-  readonly prepareCall?: PrepareCallHook;
-  /** A service of yours that decides in place of `prepareCall`, in any language. */
-  readonly router?: RouterOptions;
-  /** A service of yours that is told of every event; `gateway.events` and `GET /v1/events` tell of them as well. */
-  readonly eventWebhooks?: EventWebhookOptions;
-  /** Where calls are connected; default: Stream where `stream` is given, else rooms within this process. */
-  readonly bridge?: Bridge;
-  /** Keys and settings of the Stream bridge. */
-  readonly stream?: StreamBridgeOptions;
-  /** What a caller hears whose bridge fails, spoken by Twilio; only with a bridge that goes on after its stream. */
-  readonly apology?: Apology;
-  /** Local room of a call whose hook names none: `call` (default), its own; `to`, that of the number called. */
-  readonly localRoom?: 'call' | 'to';
-  /** Most calls at a time; default 1000. */
-  readonly maxCalls?: number;
-  /** Most programs in local rooms (`WS /v1/rooms/{room}/leg`) at a time; default 200. */
-  readonly maxLegs?: number;
-  /** Milliseconds the event loop may be late before new calls are refused; default 50; 0 for no limit. */
-  readonly maxLoopDelayMs?: number;
-  /** Percent of one core the process may take before new calls are refused; default 85; 0 for no limit. */
-  readonly maxCpuPercent?: number;
-  /** Seconds after which a live call from which nothing comes is ended; default 30. */
-  readonly stuckSeconds?: number;
-  /** Whether Twilio is asked to tell of every stream's start, stop and failures, for a call's history; default false. */
-  readonly streamStatus?: boolean;
-  /** Most audio a listener may have waiting, in milliseconds; default 120. */
-  readonly leadMs?: number;
-  /** Life of an inbound call's token in milliseconds; default 60,000. */
-  readonly tokenTimeToLiveMs?: number;
-  /** A registry shared by several gateways, each of which may get any request of any call; default: this process's memory. */
-  readonly redis?: {
-    /**
-     * `redis://[user:password@]host[:port][/db]`, or `redis-sentinel://[user:password@]host[:port][,host[:port]…]/name[/db]`
-     * where sentinels know the primary by that name; either with TLS: `rediss…`.
-     */
-    readonly url: string;
-    /** What this node is called in logs; default the host's name. */
-    readonly nodeId?: string;
-  };
-  /** Where recordings of calls are written to; none can be made without it. */
-  readonly recordDir?: string;
-  /** Where the WAV files are that calls may be played by name; none can be without it. */
-  readonly playDir?: string;
-  /** Bearer key of `/v1/*`, which does not exist without it. */
-  readonly controlApiKey?: string;
-  readonly logLevel?: LogLevel;
-  readonly log?: Logger;
-  /** The time by which everything in the gateway waits and measures; default {@link systemClock}. */
-  readonly clock?: Clock;
-}
 
 interface GatewayEvents {
   /** A call is known and its stream made; audio flows from the stream's `start` on. */
@@ -193,9 +92,6 @@ const NEXT_MS = 1_000;
 const NOW_MS = 1_000;
 const NOW_EVENTS_MS = 500;
 
-/** Of silence, until a call is taken for lost. */
-const DEFAULT_STUCK_SECONDS = 30;
-
 const DEFAULT_APOLOGY: Apology = {
   say: 'We are sorry, your call cannot be connected right now. Please try again later.',
 };
@@ -224,17 +120,19 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly descriptors: Descriptors;
   private readonly log: Logger;
   private readonly clock: Clock;
+  private readonly options: CompleteOptions;
   private isListening = false;
   private closing: Promise<void> | undefined;
 
-  constructor(private readonly options: GatewayOptions) {
+  constructor(given: GatewayOptions) {
     super();
-    checkOptions(options);
-    const { twilio = {}, tls, publicUrl, controlApiKey, localRoom = 'call', prepareCall } = options;
-    const tokens = twilio.authTokens ?? [];
-    const validate = twilio.validate ?? true;
+    const options = completeOptions(given);
+    this.options = options;
+    const { twilio, tls, publicUrl, controlApiKey, localRoom, prepareCall, leadMs } = options;
+    const { authTokens, validate } = twilio;
+    const { clock = systemClock, apology = DEFAULT_APOLOGY } = options;
+    const stuckMs = options.stuckSeconds * 1_000;
     this.log = options.log ?? createLog(options.logLevel);
-    const { clock = systemClock } = options;
     this.clock = clock;
     const frameClock = new FrameClock(clock);
     this.descriptors = new Descriptors(this.log, clock);
@@ -246,16 +144,16 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.bridge =
       options.bridge ??
       (stream === undefined
-        ? new LocalBridge(options.leadMs)
+        ? new LocalBridge(leadMs)
         : new StreamBridge({ log: this.log, clock, ...stream }));
     this.authenticator = new RequestAuthenticator({
       secure: tls !== undefined,
       ...(publicUrl === undefined ? {} : { publicUrl }),
-      ...(validate ? { authTokens: tokens } : {}),
+      ...(validate ? { authTokens } : {}),
       ...(controlApiKey === undefined ? {} : { controlApiKey }),
       ...(options.metricsApiKey === undefined ? {} : { metricsApiKey: options.metricsApiKey }),
     });
-    const [authToken] = tokens;
+    const [authToken] = authTokens;
     const router = options.router && new CallRouter(options.router, this.log, clock);
     this.router = router;
     this.rest =
@@ -273,12 +171,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       log: this.log,
       clock,
       limits: {
-        maxCalls: options.maxCalls ?? 1000,
-        maxLoopDelayMs: options.maxLoopDelayMs ?? 50,
-        maxCpuPercent: options.maxCpuPercent ?? 85,
+        maxCalls: options.maxCalls,
+        maxLoopDelayMs: options.maxLoopDelayMs,
+        maxCpuPercent: options.maxCpuPercent,
       },
-      stuckMs: (options.stuckSeconds ?? DEFAULT_STUCK_SECONDS) * 1_000,
-      leadMs: options.leadMs ?? DEFAULT_LEAD_MS,
+      stuckMs,
+      leadMs,
       frameClock,
       defaultRoom: (call) =>
         this.bridge.roomOf?.(call.callId) ??
@@ -287,14 +185,14 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       accountSid: twilio.accountSid,
       rest: this.rest,
       from: twilio.from,
-      apology: options.apology ?? DEFAULT_APOLOGY,
+      apology,
       hasContinuation: options.redis !== undefined,
-      streamStatus: options.streamStatus === true,
+      streamStatus: options.streamStatus,
       isShortOfDescriptors: () => this.descriptors.isShort,
     });
     this.recordings = new Recordings(
       options.recordDir,
-      options.leadMs ?? DEFAULT_LEAD_MS,
+      leadMs,
       (callId) => this.switchboard.requireSession(callId),
       this.log,
       (call, result) => {
@@ -307,7 +205,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.callControl = new CallControlService({
       switchboard: this.switchboard,
       bridge: this.bridge,
-      leadMs: options.leadMs ?? DEFAULT_LEAD_MS,
+      leadMs,
       playDir: options.playDir,
       rest: this.rest,
       place: (request) => this.placeCall(request),
@@ -325,10 +223,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         log: this.log,
         clock,
         timeToLiveMs: options.tokenTimeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS,
-        stuckMs: (options.stuckSeconds ?? DEFAULT_STUCK_SECONDS) * 1_000,
-        apology: options.apology ?? DEFAULT_APOLOGY,
+        stuckMs,
+        apology,
         onRelieved: async () => {
-          if (options.sharePort === true) await this.server.leave();
+          if (options.sharePort) await this.server.leave();
         },
       });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
@@ -345,6 +243,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const eventRoutes = new EventRoutes(this.events, clock);
     const live = new LiveRoutes({
       switchboard: this.switchboard,
+      journal: new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock),
       fleet: this.fleet,
       facts: { version: VERSION, bridge: this.bridge.name },
       node: hostname(),
@@ -364,7 +263,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       if (!facts.isContinued) this.emit('answered', call, facts);
     });
     this.switchboard.on('end', (call, cause, report) => this.emit('end', call, cause, report));
-    this.legs = new Legs(this.bridge, options.maxLegs ?? 200, clock, frameClock);
+    this.legs = new Legs(this.bridge, options.maxLegs, clock, frameClock);
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
     // Something better did not load: nobody chose this.
@@ -374,7 +273,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const needed = descriptorsFor(options) + reserve;
     if (limit !== undefined && limit < needed) {
       warnings.push(
-        `${options.maxCalls ?? 1000} calls may take ${needed} descriptors, but no more than ${limit} can be open: ` +
+        `${options.maxCalls} calls may take ${needed} descriptors, but no more than ${limit} can be open: ` +
           'raise the limit (ulimit -n), or lower MAX_CALLS',
       );
     }
@@ -431,10 +330,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * bridge's `open` throws
    */
   async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
-    const { host = '127.0.0.1', port = 3000, tls } = this.options;
+    const { host, port, tls } = this.options;
     const ports = await this.open('listen', async () => {
       const transport = chooseTransport(this.options.server);
-      const { sharePort = false, operationsPort } = this.options;
+      const { sharePort, operationsPort } = this.options;
       const found = await this.server.listen(transport, host, port, operationsPort, sharePort);
       this.facts.server = transport.name;
       this.facts.transport = transport.origin;
@@ -543,10 +442,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * @throws TypeError or GatewayError for options that cannot work, `GW_TLS_FILE` among them; nothing changes then
    */
   async reload(options: GatewayOptions): Promise<void> {
-    checkOptions(options);
-    const { twilio = {}, controlApiKey, metricsApiKey, logLevel } = options;
-    const { authTokens = [] } = twilio;
-    const { validate = true } = this.options.twilio ?? {};
+    const { authTokens } = completeOptions(options).twilio;
+    const { controlApiKey, metricsApiKey, logLevel } = options;
+    const { validate } = this.options.twilio;
     const tls = this.options.tls && options.tls;
     const next = tls && this.server.renewed(tls);
     if (controlApiKey !== undefined) await this.legs.prepare();
@@ -631,7 +529,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await (this.fleet ?? this.switchboard).drain(graceMs);
       // Twilio asks what comes after the streams that were just closed; without an answer the caller hears of an error. Who
       // connected here last, of those who may connect to others by now, is answered as well.
-      if (isOwed || this.options.sharePort === true) await this.clock.sleep(NEXT_MS);
+      if (isOwed || this.options.sharePort) await this.clock.sleep(NEXT_MS);
       // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();
@@ -681,12 +579,7 @@ const PROBES_PER_SECOND = 500;
 const OWN_DESCRIPTORS = 64;
 
 /** How many descriptors a gateway may need: a call takes one, and another while it is recorded; a program one. */
-function descriptorsFor({
-  maxCalls = 1000,
-  maxLegs = 200,
-  recordDir,
-  controlApiKey,
-}: GatewayOptions): number {
+function descriptorsFor({ maxCalls, maxLegs, recordDir, controlApiKey }: CompleteOptions): number {
   const recordings = recordDir === undefined ? 0 : Math.min(maxCalls, MAX_RECORDINGS);
   return OWN_DESCRIPTORS + maxCalls + recordings + (controlApiKey === undefined ? 0 : maxLegs);
 }
@@ -696,50 +589,4 @@ function deafness({ name, joinProgram }: Bridge): string | undefined {
   return joinProgram === undefined
     ? `calls are in the bridge "${name}", which raw legs cannot join`
     : undefined;
-}
-
-function checkOptions(options: GatewayOptions): void {
-  const { maxLoopDelayMs = 0, maxCpuPercent = 0, stuckSeconds = 1 } = options;
-  if (!(maxLoopDelayMs >= 0)) throw expected('at least 0 milliseconds', 'maxLoopDelayMs', maxLoopDelayMs);
-  if (!(maxCpuPercent >= 0)) throw expected('at least 0 percent', 'maxCpuPercent', maxCpuPercent);
-  if (!(stuckSeconds > 0)) throw expected('more than 0 seconds', 'stuckSeconds', stuckSeconds);
-  const { port = 0, maxCalls = 1, leadMs = 40, prepareCall, publicUrl, localRoom = 'call' } = options;
-  if (localRoom !== 'call' && localRoom !== 'to') throw expected('"call" or "to"', 'localRoom', localRoom);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw expected('0 to 65535', 'port', port);
-  if (!Number.isInteger(maxCalls) || maxCalls < 1)
-    throw expected('a whole number from 1', 'maxCalls', maxCalls);
-  const { server = 'auto' } = options;
-  if (!SERVERS.includes(server)) throw expected(SERVERS.join(', '), 'server', server);
-  const { operationsPort = 0, trustedProxies = [] } = options;
-  if (!Number.isInteger(operationsPort) || operationsPort < 0 || operationsPort > 65_535) {
-    throw expected('0 to 65535', 'operationsPort', operationsPort);
-  }
-  if (operationsPort !== 0 && operationsPort === port)
-    throw expected('another port than port', 'operationsPort', port);
-  const noNetwork = trustedProxies.find((proxy) => !isNetwork(proxy));
-  if (noNetwork !== undefined) throw expected('addresses or networks', 'trustedProxies', noNetwork);
-  const { maxLegs = 0 } = options;
-  if (!Number.isInteger(maxLegs) || maxLegs < 0) throw expected('a whole number from 0', 'maxLegs', maxLegs);
-  if (!(leadMs >= 40 && leadMs <= 10_000)) throw expected('40 to 10000 milliseconds', 'leadMs', leadMs);
-  if (prepareCall !== undefined && typeof prepareCall !== 'function') {
-    throw expected('a function', 'prepareCall', prepareCall);
-  }
-  if (prepareCall !== undefined && options.router !== undefined) {
-    throw new TypeError('Expected prepareCall or router (CALL_ROUTER_URL) but received both');
-  }
-  const { router, eventWebhooks } = options;
-  for (const [name, signer] of Object.entries({ router, eventWebhooks })) {
-    if (signer !== undefined) secretsOf(signer.secret, `${name}.secret`);
-  }
-  // Wrong words would only be found out when a caller should hear them.
-  if (options.apology !== undefined) createRefusalTwiml(options.apology);
-  if (options.sharePort === true && options.redis === undefined) {
-    throw new TypeError('Expected redis beside sharePort but received none');
-  }
-  if (options.redis !== undefined && !isRedisUrl(options.redis.url)) {
-    throw expected('a redis://, rediss:// or redis-sentinel:// URL', 'redis.url', 'another text');
-  }
-  if (publicUrl !== undefined && !isPublicUrl(publicUrl)) {
-    throw expected('an https URL (http on loopback) without query', 'publicUrl', publicUrl);
-  }
 }

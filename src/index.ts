@@ -29,23 +29,26 @@ export type { CallResult } from './calls/result.js';
 export { Clock, systemClock, type Timeout, type Timer } from './clock.js';
 export { type Config, readConfig } from './config.js';
 export type { PlayEnd, PlayResult } from './control/call-audio.js';
-export type { Controls, PlayStarted, Transferred } from './control/controls.js';
+export type { Controls } from './control/controls.js';
 export type {
   DtmfRequest,
   HoldRequest,
   MuteRequest,
   PlayRequest,
+  PlayStarted,
   TransferRequest,
+  Transferred,
 } from './control/requests.js';
 export { GatewayError } from './errors.js';
 export type { EventCall, EventData, EventType, GatewayEvent } from './events/event.js';
 export type { EventLog } from './events/event-log.js';
 export type { EventWebhookOptions } from './events/event-webhooks.js';
 export type { Handover } from './fleet/fleet.js';
-export { createGateway, Gateway, type GatewayOptions, type GatewayStats } from './gateway.js';
+export { createGateway, Gateway, type GatewayStats } from './gateway.js';
+export type { GatewayOptions } from './gateway-options.js';
 export { fromWs, type WsData, type WsSocket } from './http/from-ws.js';
 export type { OwnRoute, OwnRoutes } from './http/own-routes.js';
-export type { ServerChoice } from './http/transport/servers.js';
+export type { ServerChoice } from './http/transport/transport.js';
 export { FRAME_MS, FRAME_SAMPLES, type FrameSink, SAMPLE_RATE } from './media/frame.js';
 export { alawToPcm, mulawToPcm, pcmToAlaw, pcmToMulaw, TWILIO_SAMPLE_RATE } from './media/g711.js';
 export { createResampler, type RateConverter, RESAMPLER_RATES } from './media/rate-converter.js';

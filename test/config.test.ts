@@ -24,6 +24,8 @@ describe('the configuration', () => {
       host: '127.0.0.1',
       port: 3000,
       server: 'auto',
+      sharePort: false,
+      streamStatus: false,
       twilio: { accountSid: SID, authTokens: ['secret-token'], validate: true },
       localRoom: 'call',
       maxCalls: 1000,
@@ -128,8 +130,9 @@ describe('the configuration', () => {
     expect(mistakes({ TWILIO_VALIDATE: 'on' })).toHaveLength(2);
   });
 
-  test('forgets empty tokens in the list', () => {
+  test('skips empty places in a list', () => {
     expect(read({ TWILIO_AUTH_TOKEN: ',one,,two,' }).twilio.authTokens).toEqual(['one', 'two']);
+    expect(read({ TRUSTED_PROXIES: '::1, ' }).trustedProxies).toEqual(['::1']);
   });
 
   test('is refused where the token list holds no token', () => {
@@ -180,10 +183,11 @@ describe('the configuration', () => {
     ['LOG_LEVEL', 'loud'],
     ['CONTROL_API_KEY', 'short'],
     ['METRICS_API_KEY', 'short'],
-    ['OPERATIONS_PORT', '0'],
+    ['OPERATIONS_PORT', '65536'],
     ['OPERATIONS_PORT', '3000'],
     ['TRUSTED_PROXIES', 'proxy.example'],
-    ['TRUSTED_PROXIES', '10.0.0.0/8,'],
+    ['TRUSTED_PROXIES', '10.0.0.0/8,none'],
+    ['TRUSTED_PROXIES', ','],
     ['SHARE_PORT', 'yes'],
     ['REDIS_URL', 'localhost:6379'],
     ['REDIS_URL', 'https://localhost:6379'],
@@ -287,16 +291,9 @@ describe('the configuration', () => {
     [{ ...KEYS, STREAM_MAX_WORKER_DELAY_MS: '-1' }, 'STREAM_MAX_WORKER_DELAY_MS'],
     [{ ...KEYS, STREAM_ALONE_SECONDS: '0' }, 'STREAM_ALONE_SECONDS'],
     [{ ...KEYS, STREAM_TRANSFER_TO: '+1555,anybody' }, 'STREAM_TRANSFER_TO'],
-    ...[
-      'agent-1',
-      'user:',
-      'group:x',
-      'role:a b',
-      'user:*',
-      'all,user:a',
-      'user:a,,role:b',
-      'none,role:b',
-    ].map((list): [Record<string, string>, string] => [{ ...KEYS, STREAM_CONTROL: list }, 'STREAM_CONTROL']),
+    ...['agent-1', 'user:', 'group:x', 'role:a b', 'user:*', 'all,user:a', 'none,role:b'].map(
+      (list): [Record<string, string>, string] => [{ ...KEYS, STREAM_CONTROL: list }, 'STREAM_CONTROL'],
+    ),
   ])('refuses %j', (given, name) => {
     const lines = mistakes({ ...ACCOUNT, ...given });
     expect(lines).toEqual([expect.stringContaining(name)]);

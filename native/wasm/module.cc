@@ -1,5 +1,5 @@
 // The WebAssembly face of the core: plain exports over one fixed memory, no imports. It trusts its caller:
-// src/media/wasm.ts checks every argument and copies it in.
+// src/media/checked-core.ts checks every argument, src/media/wasm.ts copies it in.
 
 #include <cstddef>
 #include <cstdint>
@@ -120,7 +120,6 @@ EXPORT(downsample) void Downsample(Downsampler* self, const int16_t* in, size_t 
 }
 
 EXPORT(newDtmfGenerator) void* NewDtmfGenerator() { return Make<DtmfGenerator>(); }
-EXPORT(findNonDigit) size_t FindStray(const char* digits, size_t length) { return FindNonDigit({digits, length}); }
 EXPORT(dtmfPush)
 bool DtmfPush(DtmfGenerator* self, const char* digits, size_t length, uint32_t tone, uint32_t pause) {
   return self->Push({digits, length}, {.tone = tone, .pause = pause});

@@ -1,5 +1,6 @@
 import type { FrameSink } from '../media/frame.js';
 import type { MarkEcho } from '../phone/marks.js';
+import type { Metric } from '../telemetry/metric.js';
 
 /** What a bridge needs to know of a call. */
 export interface JoinRequest {
@@ -115,15 +116,6 @@ export interface ProgramLeg extends FrameSink {
   close(): void;
 }
 
-/** A number for `/metrics`; its name gets the prefix `trunkline_`. */
-export interface BridgeMetric {
-  readonly name: string;
-  readonly help: string;
-  /** `counter` only ever grows. */
-  readonly kind: 'gauge' | 'counter';
-  read(): number;
-}
-
 /** Where calls are connected to whoever talks to them. */
 export interface Bridge {
   readonly name: string;
@@ -139,7 +131,7 @@ export interface Bridge {
   /** The room of a call whose hook names none; by default one of its own. */
   roomOf?(callId: string): string;
   /** What an operator may want to watch; read at every scrape. */
-  readonly metrics?: readonly BridgeMetric[];
+  readonly metrics?: readonly Metric[];
   /**
    * Joins a phone, or makes ready for it while it rings: the leg is then told when it is {@link BridgeLeg.answered}.
    * Audio may reach `line` before the promise is fulfilled.

@@ -37,9 +37,11 @@ const SAMPLE_MS = 1_000;
  * Decides whether to accept a new call without hurting calls in progress. Overload closes admission at once
  * and reopens it late; otherwise calls at the limit would alternate between accepted and rejected.
  */
-export class Admission {
+export class AdmissionControl {
   /** Calls rejected so far, by reason. */
   readonly refused = new Map<RefusalReason, number>();
+  /** When the latest was, in milliseconds since 1970, by reason. */
+  readonly refusedAt = new Map<RefusalReason, number>();
   private readonly overload = new Overload();
   private overloadedBy: 'loop_delay' | 'cpu' = 'cpu';
   private timer: Timer | undefined;
@@ -47,7 +49,7 @@ export class Admission {
   private sampledCpu: number;
 
   constructor(
-    private readonly limits: AdmissionLimits,
+    readonly limits: AdmissionLimits,
     private readonly gauges: AdmissionGauges,
     private readonly clock: Clock,
   ) {
@@ -88,6 +90,7 @@ export class Admission {
 
   noteRefused(reason: RefusalReason): void {
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
+    this.refusedAt.set(reason, this.clock.date().getTime());
   }
 
   /** Measures the load since the previous sample; {@link start} calls this every second. */
@@ -100,6 +103,6 @@ export class Admission {
     const delay = maxLoopDelayMs === 0 ? 0 : this.gauges.loopDelayMs() / maxLoopDelayMs;
     const load = maxCpuPercent === 0 ? 0 : cpu / maxCpuPercent;
     if (delay > 1 || load > 1) this.overloadedBy = delay > 1 ? 'loop_delay' : 'cpu';
-    this.overload.note(Math.max(delay, load));
+    this.overload.sample(Math.max(delay, load));
   }
 }

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { mistakesOf } from '../errors.js';
-import { StreamParameters } from '../twilio/stream-parameters.js';
-import { createMediaStreamTwiml, MAX_TWIML_BYTES } from '../twilio/twiml.js';
+import { createMediaStreamTwiml, MAX_TWIML_BYTES, StreamParameters } from '../twilio/twiml.js';
 import { CallVerbs } from '../twilio/verbs.js';
 import { isXmlText } from '../twilio/xml-text.js';
 import type { Admission, CallDecision } from './decision.js';

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, type Metric } from '../telemetry/metric.js';
 import type { CallWebhookInput } from '../twilio/webhook.js';
 
 const KEPT_MS = 3_600_000;
@@ -31,12 +31,11 @@ export class PastCalls {
     private readonly capacity = CAPACITY,
   ) {
     this.metrics = [
-      {
-        name: 'webhooks_replayed_total',
-        help: 'Signed webhooks replayed after their call had ended',
-        kind: 'counter',
-        read: () => this.replayed,
-      },
+      counter(
+        'webhooks_replayed_total',
+        'Signed webhooks replayed after their call had ended',
+        () => this.replayed,
+      ),
     ];
   }
 

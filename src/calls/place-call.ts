@@ -18,7 +18,11 @@ export const PlaceCall = z
   .refine(({ sendDigits, machineDetection }) => sendDigits === undefined || machineDetection === undefined, {
     path: ['sendDigits'],
     message: 'not together with machineDetection',
-  });
+  })
+  .meta({ title: 'PlaceCall' });
+
+/** A call that Twilio is ringing. */
+export const PlacedCall = z.object({ callId: z.string(), callSid: z.string() }).meta({ title: 'PlacedCall' });
 
 /** An outbound call to place. */
 export interface PlaceCallRequest extends OutboundOptions {

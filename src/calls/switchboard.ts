@@ -14,7 +14,7 @@ import type { TwilioRest } from '../twilio/rest.js';
 import { createHangupTwiml, createMediaStreamTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { type CallVerb, longestSeconds } from '../twilio/verbs.js';
 import { type CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
-import { Admission, type AdmissionGauges, type AdmissionLimits } from './admission.js';
+import { AdmissionControl, type AdmissionGauges, type AdmissionLimits } from './admission.js';
 import type { EndCause } from './call.js';
 import { type CallReport, logOf, reportOf } from './call-report.js';
 import type { CallService, PlacedCall } from './call-service.js';
@@ -28,7 +28,7 @@ import type { PlaceCallRequest } from './place-call.js';
 import type { TwilioCallRegistry } from './registry.js';
 import { CALL_RESULTS, type CallResult } from './result.js';
 import { type Apology, Session } from './session.js';
-import { type StuckKind, Watchdog } from './watchdog.js';
+import { CallWatchdog, type StuckKind } from './watchdog.js';
 
 export interface SwitchboardOptions {
   readonly registry: TwilioCallRegistry<CallDecision | undefined>;
@@ -103,10 +103,10 @@ const CONTINUING_CAUSES: ReadonlySet<EndCause> = new Set(['handed-over', 'moved'
 /** Answers, places, connects and ends the calls of one gateway. Knows nothing about HTTP. */
 export class Switchboard extends EventEmitter<SwitchboardEvents> implements CallService {
   readonly eventLoopDelay: EventLoopDelay;
-  readonly admission: Admission;
+  readonly admission: AdmissionControl;
   readonly endedCalls = new Map<string, number>();
   readonly results = new Map<CallResult, number>(CALL_RESULTS.map((result) => [result, 0]));
-  private readonly watchdog: Watchdog;
+  private readonly watchdog: CallWatchdog;
   private readonly callbacks: Callbacks;
   private readonly sessions = new Map<string, Session>();
   /** Answers to webhooks, kept as long as their calls are. */
@@ -146,8 +146,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         return (user + system) / 1_000;
       },
     };
-    this.admission = new Admission(options.limits, gauges, clock);
-    this.watchdog = new Watchdog(
+    this.admission = new AdmissionControl(options.limits, gauges, clock);
+    this.watchdog = new CallWatchdog(
       options.stuckMs,
       () => this.sessions.values(),
       (session, way) => this.onStuck(session, way),

@@ -11,7 +11,7 @@ export type StuckKind = 'silent' | 'ending';
  * end was lost), and ended ones whose cleanup does not finish. Only time in which this process was running
  * counts.
  */
-export class Watchdog {
+export class CallWatchdog {
   /** Stuck calls found so far, by kind. */
   readonly found = new Map<StuckKind, number>([
     ['silent', 0],

@@ -3,7 +3,7 @@ import type { PlacedCall } from '../calls/call-service.js';
 import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import type { Gateway } from '../gateway.js';
-import { gatewayFor, stopped } from './serve.js';
+import { gatewayFor, stopped } from './running-gateway.js';
 import { readSettings } from './settings.js';
 import type { Shell } from './shell.js';
 import { whole } from './whole.js';
@@ -26,7 +26,6 @@ const ANSWER_MS = 60_000;
 /** `trunkline call --to N` */
 export function callCommand(shell: Shell): Command {
   return new Command('call')
-    .description('place a call; runs a gateway for it, or asks a running one')
     .requiredOption('--to <number>', 'who is called: E.164, client:… or sip:…')
     .option('--from <number>', 'caller id (default: TWILIO_FROM)')
     .option('--room <name>', 'room to join (default: one of its own)')

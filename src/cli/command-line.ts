@@ -1,15 +1,37 @@
 import { Command, CommanderError } from 'commander';
 import { GatewayError } from '../errors.js';
 import { VERSION } from '../version.js';
-import { callCommand } from './call.js';
-import { demoCommand } from './demo.js';
-import { doctorCommand } from './doctor.js';
-import { serveCommand } from './serve.js';
 import { Shell, type ShellOptions } from './shell.js';
-import { simulateCommand } from './simulate.js';
 
-/** What a command needs is loaded by its action: help must be quick, and needs no core. */
-const COMMANDS = [serveCommand, demoCommand, simulateCommand, callCommand, doctorCommand];
+interface CommandEntry {
+  readonly description: string;
+  readonly load: () => Promise<(shell: Shell) => Command>;
+}
+
+/** Every command. Only the one that is asked for is loaded, and what it needs only when it runs: help is quick. */
+const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  serve: {
+    description: 'run the gateway, configured by environment variables or a file',
+    load: async () => (await import('./serve.js')).serveCommand,
+  },
+  demo: {
+    description: 'place simulated calls into a real gateway and prove that the audio comes back',
+    load: async () => (await import('./demo.js')).demoCommand,
+  },
+  simulate: {
+    description: 'place signed calls as Twilio would, against any server that speaks Media Streams',
+    load: async () => (await import('./simulate.js')).simulateCommand,
+  },
+  call: {
+    description: 'place a call; runs a gateway for it, or asks a running one',
+    load: async () => (await import('./call.js')).callCommand,
+  },
+  doctor: {
+    description:
+      'find what is wrong with URL, proxy, TLS, signatures, clock, core, keys and Redis, and how to fix it',
+    load: async () => (await import('./doctor.js')).doctorCommand,
+  },
+};
 
 /**
  * Runs the command line.
@@ -19,7 +41,8 @@ const COMMANDS = [serveCommand, demoCommand, simulateCommand, callCommand, docto
 export async function runCommandLine(args: readonly string[], options?: ShellOptions): Promise<number> {
   const shell = new Shell(options);
   try {
-    await programFor(shell).parseAsync(args, { from: 'user' });
+    const program = await programFor(shell, args);
+    await program.parseAsync(args, { from: 'user' });
     return shell.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -33,7 +56,8 @@ export async function runCommandLine(args: readonly string[], options?: ShellOpt
   }
 }
 
-function programFor(shell: Shell): Command {
+/** All commands; those named in `args` with their flags and what they do. */
+export async function programFor(shell: Shell, args: readonly string[]): Promise<Command> {
   const program = new Command('trunkline')
     .description('Phone-audio gateway: Twilio calls in and out, their audio as 48 kHz PCM.')
     .version(VERSION, '-V, --version', 'output the version, the core that audio runs on, and what serves')
@@ -43,7 +67,10 @@ function programFor(shell: Shell): Command {
       writeOut: (text) => shell.stdout.write(text),
       writeErr: (text) => shell.stderr.write(text),
     });
-  for (const commandFor of COMMANDS) program.addCommand(commandFor(shell).copyInheritedSettings(program));
+  for (const [name, { description, load }] of Object.entries(COMMANDS)) {
+    const command = args.includes(name) ? (await load())(shell) : new Command(name);
+    program.addCommand(command.description(description).copyInheritedSettings(program));
+  }
   return program;
 }
 
@@ -70,7 +97,7 @@ async function coreLine(): Promise<string> {
 /** What would serve; loaded only where somebody asks. */
 async function serverLine(env: NodeJS.ProcessEnv): Promise<string> {
   const { chooseTransport } = await import('../http/transport/choice.js');
-  const { SERVERS } = await import('../http/transport/servers.js');
+  const { SERVERS } = await import('../http/transport/transport.js');
   const { name, origin } = chooseTransport(SERVERS.find((server) => server === env.SERVER));
   return `${name} server: ${origin}`;
 }

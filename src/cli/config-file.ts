@@ -2,9 +2,9 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { isNode, isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import type { CallDecision } from '../calls/decision.js';
 import { decisionMistakes } from '../calls/decision-check.js';
-import { SETTINGS } from '../config.js';
 import { describe, GatewayError } from '../errors.js';
 import { DEFAULT_NUMBER, NumberPlan } from '../router/number-plan.js';
+import { SETTINGS } from '../settings.js';
 
 /** Largest configuration file taken, in bytes. */
 const MAX_FILE_BYTES = 256 * 1024;
@@ -112,7 +112,7 @@ class Reader {
   private takeSetting(key: string, value: unknown): void {
     const name = key.toUpperCase();
     const line = this.lineOf([key]);
-    if (key !== key.toLowerCase() || !SETTINGS.includes(name)) {
+    if (key !== key.toLowerCase() || !SETTINGS.has(name)) {
       this.miss(line, `Expected a setting in lower case, or ${NUMBERS}, but received ${JSON.stringify(key)}`);
       return;
     }

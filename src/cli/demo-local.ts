@@ -2,12 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { createGateway, type GatewayStats } from '../gateway.js';
 import { type LoadReport, runLoad } from '../simulator/load.js';
 import { createLog } from '../telemetry/log.js';
-import type { DemoFlags } from './demo-flags.js';
-import { loadTable } from './load-table.js';
-import { prepareFolder } from './output-folder.js';
+import type { DemoFlags } from './demo.js';
+import { prepareFolder } from './files.js';
 import { RunProgress } from './progress.js';
 import type { Shell } from './shell.js';
-import { table } from './table.js';
+import { loadTable, table } from './table.js';
 import { faultsOf } from './verdict.js';
 
 /** Nobody can own this name (RFC 2606): what is signed is a public URL, what is dialled is loopback. */

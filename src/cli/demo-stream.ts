@@ -1,20 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { StreamBridge, type StreamBridgeStats } from '../bridge/stream/bridge.js';
+import { StreamBridge, type StreamBridgeOptions, type StreamBridgeStats } from '../bridge/stream/bridge.js';
 import { systemClock } from '../clock.js';
+import { GatewayError } from '../errors.js';
 import { createGateway, type GatewayStats } from '../gateway.js';
 import { align } from '../simulator/alignment.js';
 import { AudioSource } from '../simulator/audio.js';
 import { SimulatedTwilio } from '../simulator/carrier.js';
+import { median } from '../simulator/histogram.js';
 import type { SimulatedPhone } from '../simulator/phone.js';
 import { PHONE_RATE } from '../simulator/wav.js';
 import { createLog } from '../telemetry/log.js';
-import type { DemoFlags } from './demo-flags.js';
+import type { DemoFlags } from './demo.js';
 import { EchoAgent } from './echo-agent.js';
-import { prepareFolder } from './output-folder.js';
+import { prepareFolder } from './files.js';
 import { RunProgress } from './progress.js';
 import type { Shell } from './shell.js';
-import { type StreamKeys, startStreamDouble } from './stream-double.js';
 import { table } from './table.js';
 
 const PUBLIC_URL = 'https://gateway.invalid/demo';
@@ -28,6 +29,9 @@ const LONGEST_MS = 1_000;
 const LEAST_LIKENESS = 0.8;
 const SETTLE_MS = 3_000;
 const JOIN_MS = 30_000;
+
+/** Keys of a Stream app and where it is. */
+type StreamKeys = Pick<StreamBridgeOptions, 'apiKey' | 'apiSecret' | 'baseUrl'>;
 
 /** What one phone said, found again in what it heard. */
 interface Proof {
@@ -48,20 +52,19 @@ interface StreamDemoReport {
 /** Phones call a gateway that bridges them to Stream, where an agent says again what it hears. */
 export async function runStreamDemo(flags: DemoFlags, shell: Shell): Promise<boolean> {
   const keys = keysFrom(shell.env);
-  const double = keys === undefined ? await startStreamDouble() : undefined;
-  try {
-    const report = await talk(flags, keys ?? (double?.keys as StreamKeys), shell);
-    if (flags.json) shell.console.log(JSON.stringify(report, null, 2));
-    else print(report, double !== undefined, shell);
-    return report.faults.length === 0;
-  } finally {
-    await double?.close();
-  }
+  const report = await talk(flags, keys, shell);
+  if (flags.json) shell.console.log(JSON.stringify(report, null, 2));
+  else print(report, keys.baseUrl ?? 'Stream', shell);
+  return report.faults.length === 0;
 }
 
-function keysFrom(env: NodeJS.ProcessEnv): StreamKeys | undefined {
+/** @throws GatewayError `GW_STREAM_KEYS_MISSING` */
+function keysFrom(env: NodeJS.ProcessEnv): StreamKeys {
   const { STREAM_API_KEY: apiKey, STREAM_API_SECRET: apiSecret, STREAM_BASE_URL: baseUrl } = env;
-  if (!apiKey || !apiSecret) return undefined;
+  if (!apiKey || !apiSecret) {
+    const message = 'Expected STREAM_API_KEY and STREAM_API_SECRET for --bridge stream but received none';
+    throw new GatewayError('GW_STREAM_KEYS_MISSING', message);
+  }
   return { apiKey, apiSecret, ...(baseUrl ? { baseUrl } : {}) };
 }
 
@@ -173,11 +176,10 @@ function proofOf(phone: SimulatedPhone, from: number): Proof {
     const maxLagMs = (LONGEST_MS * 1000) / PHONE_RATE;
     found.push(align(said, heard.subarray(at, at + PIECE_MS + LONGEST_MS), { minLagMs: 0, maxLagMs }));
   }
-  const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] ?? 0;
   return {
-    likeness: median(found.map(({ correlation }) => correlation)),
+    likeness: median(found.map(({ correlation }) => correlation)) ?? 0,
     // One value a millisecond, which `align` takes for a sample.
-    delayMs: median(found.map(({ lagMs }) => (lagMs * PHONE_RATE) / 1000)),
+    delayMs: median(found.map(({ lagMs }) => (lagMs * PHONE_RATE) / 1000)) ?? 0,
   };
 }
 
@@ -214,7 +216,7 @@ function faultsOf(
 
 function print(
   { gateway, stream, joinMs, proofs, faults }: StreamDemoReport,
-  isDouble: boolean,
+  where: string,
   { console }: Shell,
 ): void {
   const quantile = (values: readonly number[], q: number) =>
@@ -227,11 +229,7 @@ function print(
   const { traffic, latency } = gateway;
   console.log(
     table(
-      [
-        `phone → gateway → media worker → ${isDouble ? 'test double of Stream' : 'Stream'} → agent, and back`,
-        'median',
-        'largest',
-      ],
+      [`phone → gateway → media worker → ${where} → agent, and back`, 'median', 'largest'],
       [
         row('webhook to both sides joined, ms', joinMs),
         row(

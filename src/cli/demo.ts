@@ -1,12 +1,10 @@
 import { Command, Option } from 'commander';
-import type { DemoFlags } from './demo-flags.js';
 import type { Shell } from './shell.js';
 import { whole } from './whole.js';
 
 /** `trunkline demo` */
 export function demoCommand(shell: Shell): Command {
   return new Command('demo')
-    .description('place simulated calls into a real gateway and prove that the audio comes back')
     .addOption(
       new Option('--bridge <bridge>', 'where the calls go; stream: to an agent in a Stream call')
         .choices(['local', 'stream'])
@@ -19,8 +17,7 @@ export function demoCommand(shell: Shell): Command {
     .addHelpText(
       'after',
       `
-With --bridge stream the Stream app of STREAM_API_KEY and STREAM_API_SECRET is used; without them, in a checkout of
-the repository, a test double of Stream.
+--bridge stream needs STREAM_API_KEY and STREAM_API_SECRET; with STREAM_BASE_URL the calls go to another origin.
 Exit code 1 when the audio did not come back.`,
     )
     .action(async (flags: DemoFlags) => {
@@ -30,4 +27,13 @@ Exit code 1 when the audio did not come back.`,
           : await (await import('./demo-stream.js')).runStreamDemo(flags, shell);
       if (!ok) shell.exitCode = 1;
     });
+}
+
+/** What `trunkline demo` was asked for. */
+export interface DemoFlags {
+  readonly bridge: 'local' | 'stream';
+  readonly calls: number;
+  readonly seconds: number;
+  readonly record?: string;
+  readonly json?: boolean;
 }

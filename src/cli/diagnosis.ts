@@ -5,7 +5,7 @@ import { CHECKS, examine } from '../doctor/doctor.js';
 import { environment } from '../doctor/environment.js';
 import { signatureOfRequest } from '../doctor/signature.js';
 import { GatewayError } from '../errors.js';
-import { readInput } from './input-file.js';
+import { readInput } from './files.js';
 import { configOf, readSettings, type Settings } from './settings.js';
 import type { Shell } from './shell.js';
 

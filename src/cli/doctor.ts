@@ -5,9 +5,6 @@ import type { Shell } from './shell.js';
 /** `trunkline doctor` */
 export function doctorCommand(shell: Shell): Command {
   return new Command('doctor')
-    .description(
-      'say what is wrong with URL, proxy, TLS, signatures, clock, core, keys and Redis, and what to set',
-    )
     .option('--url <url>', 'probe this public URL in place of PUBLIC_URL', publicUrl)
     .option(
       '--connect <host:port>',

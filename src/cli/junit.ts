@@ -1,6 +1,6 @@
 import { XMLBuilder } from 'fast-xml-parser';
 import type { LoadReport } from '../simulator/load.js';
-import type { Check } from './verdict.js';
+import type { Criterion } from './verdict.js';
 
 /** What a report says besides the figures. */
 export interface RunFacts {
@@ -14,8 +14,8 @@ export interface RunFacts {
  * A run as JUnit XML, a test case a check, as CI systems read it: a failed check is a `<failure>`, one that the run
  * cannot tell an `<error>`.
  */
-export function junitXml(report: LoadReport, checks: readonly Check[], facts: RunFacts): string {
-  const of = (outcome: Check['outcome']) => checks.filter((check) => check.outcome === outcome).length;
+export function junitXml(report: LoadReport, checks: readonly Criterion[], facts: RunFacts): string {
+  const of = (outcome: Criterion['outcome']) => checks.filter((check) => check.outcome === outcome).length;
   const counts = {
     '@tests': checks.length,
     '@failures': of('failed'),
@@ -51,7 +51,7 @@ export function junitXml(report: LoadReport, checks: readonly Check[], facts: Ru
   return String(builder.build(document));
 }
 
-function problem({ outcome, detail }: Check): Record<string, unknown> {
+function problem({ outcome, detail }: Criterion): Record<string, unknown> {
   const message = printable(detail);
   if (outcome === 'passed') return { 'system-out': message };
   const element = { '@message': message, '@type': outcome, '#text': message };

@@ -1,20 +1,9 @@
-import { SETTINGS } from '../config.js';
 import { GatewayError } from '../errors.js';
 import type { Gateway } from '../gateway.js';
 import type { NumberPlan } from '../router/number-plan.js';
+import { RELOADABLE, SETTINGS } from '../settings.js';
 import type { Logger } from '../telemetry/log.js';
 import { configOf, type Settings } from './settings.js';
-
-/** What a running gateway takes; all other settings wait for a restart. */
-export const RELOADABLE: ReadonlySet<string> = new Set([
-  'TWILIO_AUTH_TOKEN',
-  'CONTROL_API_KEY',
-  'METRICS_API_KEY',
-  'WEBHOOK_SECRET',
-  'TLS_CERT_FILE',
-  'TLS_KEY_FILE',
-  'LOG_LEVEL',
-]);
 
 /** Reads the settings again, for a gateway that runs. */
 export class Reload {
@@ -49,9 +38,8 @@ export class Reload {
       const { config, plan } = await configOf(settings);
       await this.gateway.reload(config);
       this.take(plan);
-      const differs = (from: NodeJS.ProcessEnv) => (name: string) => from[name]?.trim() !== env[name]?.trim();
-      const changed = SETTINGS.filter(differs(this.last)).filter((name) => RELOADABLE.has(name));
-      const waiting = SETTINGS.filter(differs(this.started)).filter((name) => !RELOADABLE.has(name));
+      const changed = this.differing(this.last, env, true);
+      const waiting = this.differing(this.started, env, false);
       this.last = env;
       this.log.info({ changed, ...(plan && { numbers: plan.size }) }, 'settings read again');
       if (waiting.length > 0) this.log.warn({ settings: waiting }, 'these settings wait for a restart');
@@ -60,5 +48,12 @@ export class Reload {
       const why = error instanceof GatewayError ? { mistakes: error.message.split('\n') } : { err: error };
       this.log.error(why, 'settings not taken: those before stay');
     }
+  }
+
+  /** Names of the settings that differ, of those that a running gateway takes or of the others. */
+  private differing(from: NodeJS.ProcessEnv, to: NodeJS.ProcessEnv, isReloadable: boolean): string[] {
+    return [...SETTINGS.keys()].filter(
+      (name) => RELOADABLE.has(name) === isReloadable && from[name]?.trim() !== to[name]?.trim(),
+    );
   }
 }

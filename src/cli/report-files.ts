@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import type { GatewayError } from '../errors.js';
-import { unwritable } from './file-error.js';
+import { unwritable } from './files.js';
 
 interface ReportFile {
   readonly path: string;

@@ -1,32 +1,24 @@
-import { closeSync, fstatSync, openSync } from 'node:fs';
-import { Command } from 'commander';
-import type { PhoneCall } from '../calls/decision.js';
-import type { Config } from '../config.js';
-import type { Gateway } from '../gateway.js';
-import type { NumberPlan } from '../router/number-plan.js';
-import type { Logger } from '../telemetry/log.js';
-import { configOf, readSettings, type SettingsFlags } from './settings.js';
+import { Command, type Help } from 'commander';
+import { RELOADABLE, SETTING_GROUPS, shownDefault } from '../settings.js';
+import { gatewayFor, stopped } from './running-gateway.js';
+import { readSettings, type SettingsFlags } from './settings.js';
 import type { Shell } from './shell.js';
 
-/** All do the same. */
-const STOPPING = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
+/** What signals do, by their names. */
+const SIGNALS: Readonly<Record<string, string>> = {
+  'SIGTERM, SIGINT, SIGQUIT':
+    'Take no new calls, wait for running ones (DRAIN_SECONDS), then end them politely. A second signal ends them now, keeps ' +
+    'recordings and undelivered events, and exits within about a second. A third exits at once.',
+  SIGHUP:
+    `Read settings and certificate again. ${[...RELOADABLE].join(', ')} and the numbers of the configuration file change at ` +
+    'once if they are right. The log names others that differ: they wait for a restart. When the terminal was closed: as SIGTERM.',
+  SIGUSR1: 'Nothing: no inspector is opened (node --inspect opens one).',
+};
 
 /** `trunkline serve` */
 export function serveCommand(shell: Shell): Command {
   return new Command('serve')
-    .description('run the gateway; configured by environment variables (see the README), or a file')
-    .addHelpText(
-      'after',
-      `
-Signals:
-  SIGTERM, SIGINT, SIGQUIT
-              take no new calls, wait for running ones (DRAIN_SECONDS), then end them politely; a second one: end them
-              now, keep what was recorded and not yet told, and exit within a second or so; a third: exit at once
-  SIGHUP      read settings and certificate again: TWILIO_AUTH_TOKEN, CONTROL_API_KEY, METRICS_API_KEY, WEBHOOK_SECRET,
-              TLS_CERT_FILE, TLS_KEY_FILE, LOG_LEVEL and the numbers of the configuration file change at once, where they
-              are right; the log names others that differ, which wait for a restart. Of a terminal that was closed: as SIGTERM
-  SIGUSR1     nothing: no inspector is opened (node --inspect opens one)`,
-    )
+    .addHelpText('after', ({ command }) => referenceOf(command.createHelp()))
     .option('--env-file <file>', 'lines of NAME=value that count before the environment (default: ENV_FILE)')
     .option('--config <file>', 'YAML with settings, and where calls to each number go (default: CONFIG_FILE)')
     .option('--port <n>', 'port to listen on, before PORT')
@@ -58,106 +50,20 @@ Signals:
     });
 }
 
-/** A gateway, and by what it was made. */
-interface Served {
-  readonly gateway: Gateway;
-  readonly config: Config;
-  readonly log: Logger;
-  readonly env: NodeJS.ProcessEnv;
-  /** Calls go by another plan from now on. */
-  readonly take: (plan: NumberPlan | undefined) => void;
-}
-
-/** The gateway that the settings ask for. @param logStream where its log goes */
-export async function gatewayFor(
-  shell: Shell,
-  logStream: Shell['stdout'],
-  flags: SettingsFlags = {},
-): Promise<Served> {
-  const { createLog } = await import('../telemetry/log.js');
-  const settings = await readSettings(shell.env, flags);
-  const { config, plan } = await configOf(settings);
-  const log = createLog(config.logLevel, logStream);
-  if (config.publicUrl === undefined) {
-    log.warn('no PUBLIC_URL: taken from each request; outbound calls need it');
-  }
-  const { createGateway } = await import('../gateway.js');
-  if (config.stream === undefined) {
-    log.info('calls are bridged to local rooms (for Stream: its keys, and no BRIDGE=local)');
-  }
-  let current = plan;
-  // A router is never beside numbers, nor are they beside it after a reload: it would have been made at the start.
-  const prepareCall = (call: PhoneCall) => current?.decide(call);
-  const gateway = createGateway({ ...config, log, ...(config.router === undefined && { prepareCall }) });
-  return {
-    gateway,
-    config,
-    log,
-    env: settings.env,
-    take: (next) => {
-      current = next;
-    },
-  };
-}
-
-/**
- * Goes by signals: the first drains, the second ends the calls but keeps what there is of them, the third ends the process.
- * @param onHangUp what SIGHUP does while the terminal is there; default: it drains, too
- * @returns the exit code, when the first is done
- */
-export function stopped(
-  gateway: Gateway,
-  drainMs: number,
-  shell: Shell,
-  onHangUp?: () => void,
-): Promise<number> {
-  const { signals, exit } = shell;
-  return new Promise((resolve, reject) => {
-    let count = 0;
-    const hungUp = () => {
-      const isGone = isTerminalGone(shell);
-      if (isGone) leaveTerminal();
-      if (onHangUp === undefined || isGone) stop();
-      else onHangUp();
-    };
-    const ends = () => {
-      for (const signal of STOPPING) signals.off(signal, stop);
-      signals.off('SIGHUP', hungUp);
-    };
-    const stop = () => {
-      count += 1;
-      if (count > 2) exit(1);
-      else if (count === 2) gateway.closeNow().finally(() => exit(1));
-      else {
-        gateway
-          .close(drainMs)
-          .finally(ends)
-          // Should it come to its end meanwhile, nothing else tells of a second signal.
-          .then(() => resolve(count > 1 ? 1 : 0), reject);
-      }
-    };
-    for (const signal of STOPPING) signals.on(signal, stop);
-    signals.on('SIGHUP', hungUp);
-  });
-}
-
-/** Whether this runs in a terminal that was closed. */
-function isTerminalGone({ stdout, stderr }: Shell): boolean {
-  if (stdout.isTTY !== true && stderr.isTTY !== true) return false;
-  try {
-    closeSync(openSync('/dev/tty', 'r'));
-    return false;
-  } catch {
-    return true;
-  }
-}
-
-/** Node wants to set its terminal as it was when it ends, and aborts where that is gone. */
-function leaveTerminal(): void {
-  for (const fd of [0, 1, 2]) {
-    if (!fstatSync(fd).isCharacterDevice()) continue;
-    closeSync(fd);
-    // The lowest that is free: the same.
-    openSync('/dev/null', 'r+');
-  }
+/** Signals, and every setting by group. */
+function referenceOf(help: Help): string {
+  help.helpWidth = 120;
+  const chapter = (title: string, items: readonly (readonly [name: string, text: string])[]) =>
+    [`\n${title}:`, ...items.map(([name, text]) => help.formatItem(name, 28, text, help))].join('\n');
+  const chapters = Object.entries(SETTING_GROUPS).map(([title, group]) =>
+    chapter(
+      title,
+      Object.entries(group).map(([name, setting]) => {
+        const text = `${setting.meaning} (${setting.format.wanted}; default: ${shownDefault(setting)})`;
+        return [name, text.replaceAll('`', '').replace('; default: –', '')];
+      }),
+    ),
+  );
+  const where = '\nSettings are environment variables, or stand in lower case in the file of --config.';
+  return [chapter('Signals', Object.entries(SIGNALS)), where, ...chapters].join('\n');
 }

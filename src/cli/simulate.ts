@@ -14,7 +14,6 @@ import { whole } from './whole.js';
 /** `trunkline simulate` */
 export function simulateCommand(shell: Shell): Command {
   return new Command('simulate')
-    .description('place signed calls as Twilio would, against any server that speaks Media Streams')
     .requiredOption('--url <url>', 'the voice webhook, as Twilio would be told: https://host/twilio/voice')
     .option('--target <url>', 'connect here instead, e.g. http://127.0.0.1:3000, and sign for --url')
     .option('--account-sid <sid>', 'account that calls (default: TWILIO_ACCOUNT_SID)')

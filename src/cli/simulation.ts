@@ -6,17 +6,16 @@ import { type LoadReport, runLoad } from '../simulator/load.js';
 import { type LoadStep, parseLoadSteps } from '../simulator/load-steps.js';
 import { printableUrl } from '../simulator/printable-url.js';
 import { readScript } from '../simulator/script.js';
-import { unwritable } from './file-error.js';
+import { prepareFolder, unwritable } from './files.js';
 import { htmlReport } from './html-report.js';
 import { junitXml, type RunFacts } from './junit.js';
-import { loadTable } from './load-table.js';
 import { measuredOf } from './measured.js';
-import { prepareFolder } from './output-folder.js';
 import { RunProgress } from './progress.js';
 import { ReportFiles } from './report-files.js';
 import type { Shell } from './shell.js';
 import { SCRIPT_SECONDS, SECONDS, type SimulateFlags } from './simulate-flags.js';
-import { type Check, checksOf, type Expectations, verdictOf } from './verdict.js';
+import { loadTable } from './table.js';
+import { type Criterion, checksOf, type Expectations, verdictOf } from './verdict.js';
 
 /** Runs it and tells of it; whether it passed. */
 export async function runSimulation(flags: SimulateFlags, shell: Shell): Promise<boolean> {
@@ -46,7 +45,7 @@ async function runAndTell(flags: SimulateFlags, files: ReportFiles, shell: Shell
     begunAt,
     seconds: (systemClock.date().getTime() - begunAt.getTime()) / 1000,
   };
-  const json = JSON.stringify({ ...measuredOf(report), checks, verdict, faults }, null, 2);
+  const json = JSON.stringify(measuredOf(report, checks), null, 2);
   // Standard output is one document where a machine reads it.
   const say = flags.json === true ? console.error : console.log;
   if (flags.json === true) console.log(json);
@@ -158,7 +157,7 @@ function expectationsOf(flags: SimulateFlags): Expectations {
   };
 }
 
-function detailsOf(checks: readonly Check[], outcome: Check['outcome']): string[] {
+function detailsOf(checks: readonly Criterion[], outcome: Criterion['outcome']): string[] {
   return checks.filter((check) => check.outcome === outcome).map(({ detail }) => detail);
 }
 

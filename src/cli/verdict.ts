@@ -23,7 +23,7 @@ export interface Expectations {
 }
 
 /** One thing that was looked at. */
-export interface Check {
+export interface Criterion {
   readonly name: string;
   /** `invalid`: the run cannot tell. */
   readonly outcome: 'passed' | 'failed' | 'invalid';
@@ -31,13 +31,13 @@ export interface Check {
   readonly detail: string;
 }
 
-export type Verdict = Check['outcome'];
+export type Verdict = Criterion['outcome'];
 
 /** Everything that is to be said about a run, good and bad. */
-export function checksOf(report: LoadReport, expectations: Expectations): Check[] {
+export function checksOf(report: LoadReport, expectations: Expectations): Criterion[] {
   const { echo, judgesGenerator = false, roundTripMs, webhookMs, gapMs } = expectations;
   const { failed, lostCalls, generator, script, warnings } = report;
-  const checks: Check[] = [];
+  const checks: Criterion[] = [];
   if (judgesGenerator) {
     checks.push({
       name: 'the generator was not the limit',
@@ -89,7 +89,7 @@ export function checksOf(report: LoadReport, expectations: Expectations): Check[
 }
 
 /** `invalid` outweighs `failed`: a run that cannot tell has shown nothing. */
-export function verdictOf(checks: readonly Check[]): Verdict {
+export function verdictOf(checks: readonly Criterion[]): Verdict {
   const has = (outcome: Verdict) => checks.some((check) => check.outcome === outcome);
   return has('invalid') ? 'invalid' : has('failed') ? 'failed' : 'passed';
 }
@@ -101,7 +101,7 @@ export function faultsOf(report: LoadReport, expectations: Expectations): string
     .map(({ detail }) => detail);
 }
 
-function echoChecks(report: LoadReport, missingPercent: number): Check[] {
+function echoChecks(report: LoadReport, missingPercent: number): Criterion[] {
   // As it came, not as it was heard: a loaded machine that starves the phone's playout is not the server's fault.
   const correlation = report.proof?.received.correlation;
   const share = report.framesSent === 0 ? 0 : (100 * report.framesMissing) / report.framesSent;
@@ -123,7 +123,7 @@ function echoChecks(report: LoadReport, missingPercent: number): Check[] {
 }
 
 /** Whether delay goes away again. A short run, or a sound that repeats itself, cannot tell; it must where a limit was asked for. */
-function delayChecks({ delay, generator }: LoadReport, grownMs: number | undefined): Check[] {
+function delayChecks({ delay, generator }: LoadReport, grownMs: number | undefined): Criterion[] {
   const most = grownMs ?? MOST_GROWN_MS;
   const name = `mouth to ear: at most ${most} ms longer at the end and 3 s after a stall`;
   if (delay === undefined) {
@@ -142,7 +142,7 @@ function delayChecks({ delay, generator }: LoadReport, grownMs: number | undefin
   ];
 }
 
-function scriptCheck(script: NonNullable<LoadReport['script']>): Check {
+function scriptCheck(script: NonNullable<LoadReport['script']>): Criterion {
   const { completed, failed, cutShort, firstFailure } = script;
   return verdict('every caller came to the end of the script', failed + cutShort === 0 && completed > 0, {
     good: `${completed} callers`,
@@ -159,7 +159,7 @@ function limit(
   what: string,
   { count, p99Ms }: Pick<LoadReport['roundTrip'], 'count' | 'p99Ms'>,
   most: number,
-): Check {
+): Criterion {
   const found = `${p99Ms.toFixed(1)} ms`;
   return verdict(`${what}: p99 at most ${most} ms`, count > 0 && p99Ms <= most, {
     good: found,
@@ -167,7 +167,7 @@ function limit(
   });
 }
 
-function verdict(name: string, isGood: boolean, detail: { good: string; bad: string }): Check {
+function verdict(name: string, isGood: boolean, detail: { good: string; bad: string }): Criterion {
   return isGood
     ? { name, outcome: 'passed', detail: detail.good }
     : { name, outcome: 'failed', detail: detail.bad };

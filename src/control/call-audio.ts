@@ -5,8 +5,7 @@ import type { FrameClock, Ticking } from '../media/frame-clock.js';
 import { core } from '../media/thread-core.js';
 import type { AudioFilter } from '../phone/audio-filter.js';
 import type { TwilioMediaStream } from '../phone/media-stream.js';
-import type { Clip } from './clip.js';
-import { ClipPlayer } from './clip-player.js';
+import { type Clip, ClipPlayer } from './clip.js';
 
 /** Audio sent further ahead of a phone than this helps against no stall that a call should live with. */
 const MOST_AHEAD_MS = 200;
@@ -17,8 +16,9 @@ const LEAST_AHEAD_MS = 40;
 export const VOICES = ['caller', 'room', 'both'] as const;
 export type Voices = (typeof VOICES)[number];
 
+export const PLAY_ENDS = ['finished', 'stopped', 'replaced', 'cleared', 'call-ended'] as const;
 /** Why a play ended. */
-export type PlayEnd = 'finished' | 'stopped' | 'replaced' | 'cleared' | 'call-ended';
+export type PlayEnd = (typeof PLAY_ENDS)[number];
 
 /** A play that is over. */
 export interface PlayResult {

@@ -1,63 +1,56 @@
 import type { PlacedCall } from '../calls/call-service.js';
 import type { PlaceCallRequest } from '../calls/place-call.js';
-import type { PlayResult } from './call-audio.js';
-import type { CallControl } from './call-control.js';
-import type { DtmfRequest, HoldRequest, MuteRequest, PlayRequest, TransferRequest } from './requests.js';
-
-/** A play that has begun. */
-export interface PlayStarted {
-  readonly playId: string;
-  /** Milliseconds it takes when nothing is in its way; `null` where it goes on until it is stopped. */
-  readonly durationMs: number | null;
-}
-
-/** Where a caller went. */
-export interface Transferred {
-  readonly callId: string;
-  readonly to: 'number' | 'sip' | 'room' | 'stream';
-  /** The call's room from now on, where it is still here. */
-  readonly room?: string;
-}
+import type { PlayResult, Voices } from './call-audio.js';
+import type { AnswerOf, CallControl, OperationName, RequestOf } from './operations.js';
+import type {
+  DtmfRequest,
+  HoldRequest,
+  MuteRequest,
+  PlayRequest,
+  PlayStarted,
+  TransferRequest,
+  Transferred,
+} from './requests.js';
 
 /**
- * What may be done with running calls, of this gateway or of its fleet: the same as `/v1/calls/{id}/…`. Every method throws
- * GatewayError `GW_BAD_REQUEST` (400), `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED` and `GW_CALL_NOT_LIVE` (409), in a fleet
- * `GW_CALL_MOVING` (409), `GW_REGISTRY_DOWN` and `GW_REGISTRY_ERROR` (503).
+ * Operations on running calls, of this gateway or of its fleet: the same as `/v1/calls/{id}/…`. Every method throws
+ * GatewayError `GW_BAD_REQUEST` (400), `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED` and `GW_CALL_NOT_LIVE` (409); in a fleet
+ * also `GW_CALL_MOVING` (409), `GW_REGISTRY_DOWN` and `GW_REGISTRY_ERROR` (503).
  */
 export class Controls {
   constructor(private readonly calls: CallControl) {}
 
   /**
-   * Drops what the caller has waiting: audio at Twilio and here, keys, and what is played; music on hold goes on.
-   * @returns milliseconds really heard so far, and milliseconds taken back
+   * Drops all audio that waits for the caller, here and at Twilio: speech, keys and plays. Music on hold continues.
+   * @returns milliseconds heard so far, and milliseconds dropped
    */
   clear(callId: string): Promise<{ playedMs: number; discardedMs: number }> {
-    return this.ask(callId, 'clear', {});
+    return this.control(callId, 'clear', {});
   }
 
   /**
-   * Places a mark behind all audio that went to the caller so far. Event `mark` tells when it was heard, or taken back.
+   * Places a mark behind all audio so far. The event `mark` reports when it was heard or dropped.
    * @param name 1 to 256 characters, not beginning with `leg:`
-   * @throws GatewayError `GW_TOO_MANY_MARKS` with 256 under way
+   * @throws GatewayError `GW_TOO_MANY_MARKS` (409) with 256 under way
    */
   mark(callId: string, name: string): Promise<{ name: string }> {
-    return this.ask(callId, 'mark', { name });
+    return this.control(callId, 'mark', { name });
   }
 
   /**
    * Sounds keys to the caller, in place of everything else.
    * @returns milliseconds until the last key's pause is over
-   * @throws GatewayError `GW_DTMF_QUEUE_FULL` (409) with more than 64 keys waiting
+   * @throws GatewayError `GW_DTMF_QUEUE_FULL` (409) if more than 64 keys would wait
    */
   dtmf(callId: string, request: DtmfRequest): Promise<{ durationMs: number }> {
-    return this.ask(callId, 'dtmf', request);
+    return this.control(callId, 'dtmf', request);
   }
 
   /**
-   * Plays a WAV file to the caller, in place of one that is played. Event `played` tells when it is over.
-   * @param sound the file's bytes, at most 2 MiB where they go to another node, or its name in `playDir`
+   * Plays a WAV file to the caller, in place of the current one. The event `played` reports when it is over.
+   * @param sound the file's bytes, at most 2 MiB if they go to another node, or its name in `playDir`
    * @throws GatewayError `GW_WAV_INVALID` (400), `GW_WAV_TOO_LONG` (413), `GW_PLAY_FILE_UNKNOWN` (404), `GW_PLAY_OFF` (409)
-   * without `playDir`, `GW_SUPERSEDED` (409) where another play, a stop or a clear came while it was read, `GW_PLAYS_FULL`
+   * without `playDir`, `GW_SUPERSEDED` (409) if another play, a stop or a clear came while it was read, `GW_PLAYS_FULL`
    * (503)
    */
   play(
@@ -65,46 +58,46 @@ export class Controls {
     sound: Uint8Array | { readonly file: string },
     options: PlayRequest = {},
   ): Promise<PlayStarted> {
-    const named = sound instanceof Uint8Array ? { wav: sound } : { file: sound.file };
-    return this.ask(callId, 'play', { ...options, ...named });
+    const source = sound instanceof Uint8Array ? { wav: sound } : { file: sound.file };
+    return this.control(callId, 'play', { ...options, ...source });
   }
 
-  /** Ends what is played. @throws GatewayError `GW_PLAY_NONE` (404) */
+  /** Stops the current play. @throws GatewayError `GW_PLAY_NONE` (404) */
   stopPlay(callId: string): Promise<PlayResult> {
-    return this.ask(callId, 'stopPlay', {});
+    return this.control(callId, 'stopPlay', {});
   }
 
   /**
-   * The caller hears music; neither side hears the other. Again with another file changes the music.
+   * Puts the caller on hold: the caller hears music, and neither side hears the other. Another file changes the music.
    * @throws GatewayError as {@link play} of a file
    */
-  hold(callId: string, request: HoldRequest = {}): Promise<{ held: true }> {
-    return this.ask(callId, 'hold', request);
+  hold(callId: string, request: HoldRequest = {}): Promise<{ held: boolean }> {
+    return this.control(callId, 'hold', request);
   }
 
-  /** Ends {@link hold}; of a call that is not on hold it changes nothing. */
-  unhold(callId: string): Promise<{ held: false }> {
-    return this.ask(callId, 'unhold', {});
+  /** Ends a {@link hold}; does nothing to a call that is not on hold. */
+  unhold(callId: string): Promise<{ held: boolean }> {
+    return this.control(callId, 'unhold', {});
   }
 
-  /** Silences the caller for the other side, the other side for the caller, or both; the latest word counts. */
-  mute(callId: string, request: MuteRequest = {}): Promise<{ muted: NonNullable<MuteRequest['voice']> }> {
-    return this.ask(callId, 'mute', request);
+  /** Silences the caller for the other side, the other side for the caller, or both; replaces an earlier mute. */
+  mute(callId: string, request: MuteRequest = {}): Promise<{ muted: Voices | null }> {
+    return this.control(callId, 'mute', request);
   }
 
-  /** Ends {@link mute}. */
-  unmute(callId: string): Promise<{ muted: null }> {
-    return this.ask(callId, 'unmute', {});
+  /** Ends a {@link mute}. */
+  unmute(callId: string): Promise<{ muted: Voices | null }> {
+    return this.control(callId, 'unmute', {});
   }
 
   /**
-   * Connects the caller with somebody else. With a number or SIP address the call ends here, its cause `transferred`; to a
-   * room or Stream call it goes on.
-   * @throws GatewayError `GW_TRANSFER_IMPOSSIBLE`, `GW_TRANSFER_UNDER_WAY` (409), `GW_TWILIO_REFUSED` (502), or what the
-   * bridge says: the call then stays where it is
+   * Connects the caller with somebody else. To a number or SIP address the call ends here with the cause `transferred`; to a
+   * room or Stream call it continues.
+   * @throws GatewayError `GW_TRANSFER_IMPOSSIBLE`, `GW_TRANSFER_UNDER_WAY` (409), `GW_TWILIO_REFUSED` (502), or the bridge's
+   * own: the call then stays where it is
    */
   transfer(callId: string, request: TransferRequest): Promise<Transferred> {
-    return this.ask(callId, 'transfer', request);
+    return this.control(callId, 'transfer', request);
   }
 
   /**
@@ -112,15 +105,14 @@ export class Controls {
    * @throws GatewayError `GW_LEG_IMPOSSIBLE` (409), and as `placeCall`
    */
   addLeg(callId: string, request: Omit<PlaceCallRequest, 'room'>): Promise<PlacedCall> {
-    return this.ask(callId, 'addLeg', request);
+    return this.control(callId, 'addLeg', request as RequestOf<'addLeg'>);
   }
 
-  /** What an operation answers is what its method says. */
-  private ask<T>(
+  private control<O extends OperationName>(
     callId: string,
-    operation: Parameters<CallControl['control']>[1],
-    request: object,
-  ): Promise<T> {
-    return this.calls.control(callId, operation, request) as Promise<T>;
+    operation: O,
+    request: RequestOf<O>,
+  ): Promise<AnswerOf<O>> {
+    return this.calls.control(callId, operation, request);
   }
 }

@@ -5,11 +5,13 @@ import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { TwilioRest } from '../twilio/rest.js';
 import { createVerbsTwiml } from '../twilio/verbs.js';
-import type { Transferred } from './controls.js';
-import { endedCall } from './ended-call.js';
-import type { RequestOf } from './requests.js';
+import type { TransferRequest, Transferred } from './requests.js';
 
 type Place = Pick<Admission, 'room' | 'streamCall'>;
+
+export function callEnded(callId: string): GatewayError {
+  return new GatewayError('GW_CALL_ENDED', `Call ${callId} has already ended`);
+}
 
 /** Sends callers elsewhere: to somebody Twilio dials, or to another room. */
 export class Transfers {
@@ -21,26 +23,28 @@ export class Transfers {
     private readonly log: Logger,
   ) {}
 
-  /** Whether it is not known yet where the caller is going to be. */
+  /** Whether a transfer of this call has not finished. */
   isUnderWay(session: Session): boolean {
     return this.underWay.has(session);
   }
 
-  /** @throws GatewayError as `Controls.transfer` says; the call then stays where it is */
-  async perform(session: Session, request: RequestOf<'transfer'>): Promise<Transferred> {
+  /** @throws GatewayError as `Controls.transfer`; the call then stays where it is */
+  async perform(session: Session, request: TransferRequest): Promise<Transferred> {
     if (this.underWay.has(session)) {
-      const message = 'Expected one transfer of a call at a time but received another';
-      throw new GatewayError('GW_TRANSFER_UNDER_WAY', message);
+      throw new GatewayError(
+        'GW_TRANSFER_UNDER_WAY',
+        `Call ${session.call.callId} is already being transferred`,
+      );
     }
     this.underWay.add(session);
     try {
-      return await this.go(session, request);
+      return await this.send(session, request);
     } finally {
       this.underWay.delete(session);
     }
   }
 
-  private async go(session: Session, request: RequestOf<'transfer'>): Promise<Transferred> {
+  private async send(session: Session, request: TransferRequest): Promise<Transferred> {
     const { callId } = session.call;
     const { number, sip, room, stream } = request;
     const dial = number ?? sip;
@@ -53,52 +57,53 @@ export class Transfers {
   }
 
   /** Has Twilio connect the caller with somebody else. */
-  private async dial(session: Session, dial: string, request: RequestOf<'transfer'>): Promise<void> {
+  private async dial(session: Session, dial: string, request: TransferRequest): Promise<void> {
     const { rest } = this;
     const { callId, callSid } = session.call;
     const { callerId, ringSeconds, limitSeconds } = request;
-    const verb = {
-      dial,
-      ...(callerId === undefined ? {} : { callerId }),
-      ...(ringSeconds === undefined ? {} : { ringSeconds }),
-      ...(limitSeconds === undefined ? {} : { limitSeconds }),
-    };
-    const twiml = createVerbsTwiml([verb]);
+    const twiml = createVerbsTwiml([{ dial, ...present({ callerId, ringSeconds, limitSeconds }) }]);
     if (session.redirectTo(twiml)) return;
     if (rest === undefined || callSid === undefined) {
-      const message = 'Expected TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN for a transfer but received none';
+      const message = 'Transfers to a number or SIP address need TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN';
       throw new GatewayError('GW_TRANSFER_IMPOSSIBLE', message);
     }
     try {
       await session.endAfterRedirect(rest.redirect(callSid, twiml));
     } catch (error) {
-      // Twilio refuses what has ended meanwhile.
-      throw session.call.state === 'ended' ? endedCall(callId) : error;
+      // Twilio rejects a transfer of a call that has ended.
+      throw session.call.state === 'ended' ? callEnded(callId) : error;
     }
-    // Whoever hung up meanwhile did so at Twilio too.
-    if (session.call.endCause === 'hangup') throw endedCall(callId);
+    // The caller hung up before Twilio took the transfer.
+    if (session.call.endCause === 'hangup') throw callEnded(callId);
   }
 
-  /** Another room has the caller, or none: whoever is on the phone stays where he is until then. */
+  /** Moves the caller to another room; the caller stays in the old one until the new one takes over. */
   private async move(session: Session, place: Place): Promise<void> {
     if (place.streamCall !== undefined && this.bridge.name === 'local') {
-      const message = 'Expected the Stream bridge for a transfer to a Stream call but received local rooms';
+      const message = 'Cannot transfer to a Stream call: the bridge is local';
       throw new GatewayError('GW_BRIDGE_NOT_STREAM', message);
     }
     try {
       await session.moveTo(place);
     } catch (error) {
       if (error instanceof GatewayError && error.status < 500) throw error;
-      this.log.warn({ callId: session.call.callId, err: error }, 'a bridge did not take a transfer');
-      const known = error instanceof GatewayError;
-      const message = known ? error.message : 'Expected the bridge to take a transfer but received an error';
-      throw new GatewayError(known ? error.code : 'GW_TRANSFER_FAILED', message, { status: 502 });
+      this.log.warn({ callId: session.call.callId, err: error }, 'the bridge did not take the call');
+      if (error instanceof GatewayError) throw error;
+      throw new GatewayError(
+        'GW_TRANSFER_FAILED',
+        'The bridge did not take the call; the log has the reason',
+      );
     }
   }
 }
 
-function placeOf(room: string | undefined, stream: RequestOf<'transfer'>['stream']): Place {
+function placeOf(room: string | undefined, stream: TransferRequest['stream']): Place {
   if (room !== undefined) return { room };
   const { type, id } = stream as NonNullable<typeof stream>;
-  return { streamCall: { id, ...(type === undefined ? {} : { type }) } };
+  return { streamCall: { id, ...present({ type }) } };
+}
+
+/** The fields that are not undefined. */
+function present<T extends object>(of: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(of).filter(([, value]) => value !== undefined)) as never;
 }

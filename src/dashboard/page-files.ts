@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 export interface PageFile {
   readonly contentType: string;
   readonly body: Buffer;
-  /** The same, in gzip. */
+  /** The same, gzipped. */
   readonly packed: Buffer;
 }
 
@@ -20,9 +20,15 @@ const TYPES = {
 const NAMES = {
   '': 'index.html',
   '/style.css': 'style.css',
+  '/alarms.js': 'alarms.js',
+  '/api.js': 'api.js',
   '/app.js': 'app.js',
+  '/call-page.js': 'call-page.js',
   '/call-table.js': 'call-table.js',
   '/calls.js': 'calls.js',
+  '/controls.js': 'controls.js',
+  '/dom.js': 'dom.js',
+  '/ended-table.js': 'ended-table.js',
   '/feed.js': 'feed.js',
   '/figures.js': 'figures.js',
   '/gateway-view.js': 'gateway-view.js',
@@ -30,10 +36,11 @@ const NAMES = {
   '/player.js': 'player.js',
   '/plots.js': 'plots.js',
   '/theme.js': 'theme.js',
+  '/words.js': 'words.js',
   '/icon.svg': 'icon.svg',
 } as const;
 
-/** Nothing but our own files runs, nothing is embedded or sent elsewhere; the page can do no more than it must. */
+/** Only our own files run, nothing is embedded or sent elsewhere, and the page has no permission that it does not need. */
 export const PAGE_HEADERS: readonly (readonly [name: string, value: string])[] = [
   [
     'content-security-policy',
@@ -46,12 +53,12 @@ export const PAGE_HEADERS: readonly (readonly [name: string, value: string])[] =
   ['cross-origin-opener-policy', 'same-origin'],
   ['cross-origin-resource-policy', 'same-origin'],
   ['permissions-policy', 'camera=(), display-capture=(), geolocation=(), microphone=()'],
-  // A page of another version than its gateway would be told what it does not know.
+  // Page and gateway must be of one version.
   ['cache-control', 'no-cache'],
   ['vary', 'accept-encoding'],
 ];
 
-/** The page's files, read once. They lie beside the source, also where this module runs compiled: tsc copies none. */
+/** Reads the page's files. They lie beside the source, also where this module runs compiled: tsc copies none. */
 export function readPage(): ReadonlyMap<string, PageFile> {
   const folder = new URL('../../src/dashboard/page/', import.meta.url);
   return new Map(

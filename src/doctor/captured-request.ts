@@ -94,10 +94,10 @@ function fromCurl(text: string): CapturedRequest {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: any shape a log may have
-type Kept = any;
+type LoggedRequest = any;
 
 function fromJson(text: string): CapturedRequest {
-  let kept: Kept;
+  let kept: LoggedRequest;
   try {
     kept = JSON.parse(text);
   } catch {

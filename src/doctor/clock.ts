@@ -1,6 +1,6 @@
 import type { Check, Result } from './check.js';
 import { baseText } from './public-base.js';
-import type { Answer } from './wire.js';
+import type { ProbeAnswer } from './wire.js';
 
 /** The Date header has whole seconds, and the request takes time. */
 const GOOD_MS = 3_000;
@@ -44,7 +44,7 @@ function resultOf({ whose, ms }: { whose: string; ms: number }): Result {
  * Estimates how far our clock is ahead, in milliseconds, assuming that the response was written halfway
  * through the request and in the middle of its second.
  */
-function offsetOf({ headers, ms, receivedAt }: Answer): number | undefined {
+function offsetOf({ headers, ms, receivedAt }: ProbeAnswer): number | undefined {
   const told = typeof headers.date === 'string' ? Date.parse(headers.date) : Number.NaN;
   return Number.isNaN(told) ? undefined : receivedAt - ms / 2 - (told + 500);
 }

@@ -2,7 +2,7 @@ import type { Config } from '../config.js';
 import { parsePublicUrl } from '../twilio/public-url.js';
 import type { Check, Result } from './check.js';
 import { NO_ACCOUNT, SignedProbe } from './signed-probe.js';
-import type { Answer } from './wire.js';
+import type { ProbeAnswer } from './wire.js';
 
 /** Checks the gateway on this machine without the proxy: a fault found here is not the proxy's. */
 export const listener: Check = {
@@ -10,7 +10,7 @@ export const listener: Check = {
   async run({ config, wire: { direct: wire } }) {
     const url = listenUrl(config);
     if (url === undefined) return { mark: 'skip', says: 'PORT is 0: the gateway’s address is unknown' };
-    let health: Answer;
+    let health: ProbeAnswer;
     try {
       health = await wire.ask(`${operationsUrl(config) ?? url}/health`);
     } catch {
@@ -45,7 +45,7 @@ export function listenUrl(config: Config): string | undefined {
 
 /** Its operations address, if it has a separate port. */
 function operationsUrl(config: Config): string | undefined {
-  return config.operationsPort === undefined ? undefined : urlOf(config, config.operationsPort);
+  return config.operationsPort ? urlOf(config, config.operationsPort) : undefined;
 }
 
 function urlOf({ host, tls }: Config, port: number): string {

@@ -3,7 +3,7 @@ import type { Check, Result } from './check.js';
 import type { Context } from './context.js';
 import { listenUrl } from './listener.js';
 import { baseText, differences } from './public-base.js';
-import { type Answer, reasonOf } from './wire.js';
+import { type ProbeAnswer, reasonOf } from './wire.js';
 
 /** Finds what the proxy does to a request's path: the gateway returns the path in its 404. */
 export const route: Check = {
@@ -51,7 +51,7 @@ function asSeen(prefix: string, path: string, seen: string): Result {
 }
 
 /** Result if something else answered. */
-function elsewhere({ config, at }: Context, url: string, { status, headers }: Answer): Result {
+function elsewhere({ config, at }: Context, url: string, { status, headers }: ProbeAnswer): Result {
   const mark = 'fail';
   const host = at === undefined ? '' : new URL(at.origin).host;
   const { location } = headers;

@@ -4,7 +4,7 @@ import { signatureOf, statusParameters } from '../simulator/webhook.js';
 import type { PublicOrigin } from '../twilio/public-url.js';
 import { webSocketOrigin } from '../twilio/public-url.js';
 import { baseText } from './public-base.js';
-import type { Answer, Wire } from './wire.js';
+import type { ProbeAnswer, Wire } from './wire.js';
 
 /** Used if no account is configured. */
 export const NO_ACCOUNT = `AC${'0'.repeat(32)}`;
@@ -27,7 +27,7 @@ export class SignedProbe {
   ) {}
 
   /** `POST /twilio/status` below a base. */
-  status(to: string, signing?: Signing): Promise<Answer> {
+  status(to: string, signing?: Signing): Promise<ProbeAnswer> {
     const call = {
       accountSid: this.accountSid,
       callSid: newSid('CA'),
@@ -50,7 +50,7 @@ export class SignedProbe {
   }
 
   /** `WS /twilio/media/…` below a base. */
-  stream(to: string, signing?: Signing): Promise<Answer> {
+  stream(to: string, signing?: Signing): Promise<ProbeAnswer> {
     const path = `/twilio/media/doctor-${randomBytes(8).toString('hex')}/${randomBytes(32).toString('base64url')}`;
     return this.wire.upgrade(
       to + path,

@@ -1,7 +1,7 @@
 import { type Check, failed, type Result } from './check.js';
 import { baseText } from './public-base.js';
 import { NO_ACCOUNT, SignedProbe } from './signed-probe.js';
-import type { Answer } from './wire.js';
+import type { ProbeAnswer } from './wire.js';
 
 /** Whether a WebSocket, signed for its wss URL, reaches the gateway. */
 export const upgrade: Check = {
@@ -17,7 +17,7 @@ export const upgrade: Check = {
   },
 };
 
-function verdict({ status, code, message }: Answer, webhookFailed: boolean): Result {
+function verdict({ status, code, message }: ProbeAnswer, webhookFailed: boolean): Result {
   const mark = 'fail';
   switch (code) {
     case 'GW_CALL_UNKNOWN':

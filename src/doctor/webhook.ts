@@ -5,7 +5,7 @@ import type { Context } from './context.js';
 import { listenUrl } from './listener.js';
 import { basesOf, baseText, beginningsOf, differences } from './public-base.js';
 import { NO_ACCOUNT, SignedProbe } from './signed-probe.js';
-import type { Answer } from './wire.js';
+import type { ProbeAnswer } from './wire.js';
 
 /** Maximum signed requests to find out what the gateway believes its URL is. */
 const MAX_TRIES = 100;
@@ -42,7 +42,7 @@ function open(validate: boolean): Result {
     : { mark: 'ok', says: 'Webhooks pass; signatures are not checked' };
 }
 
-function refused({ origin, prefix }: PublicOrigin, { status, code, message }: Answer): Result {
+function refused({ origin, prefix }: PublicOrigin, { status, code, message }: ProbeAnswer): Result {
   const mark = 'fail';
   switch (code) {
     case 'GW_NOT_FOUND':

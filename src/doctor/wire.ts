@@ -25,7 +25,7 @@ export interface Question {
 }
 
 /** A response. */
-export interface Answer {
+export interface ProbeAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Code and message of a gateway's JSON error; absent if something else answered. */
@@ -39,7 +39,7 @@ export interface Answer {
 }
 
 /** The certificate of a TLS server. */
-export interface Certificate {
+export interface ServerCertificate {
   /** Why it is not trusted; absent if it is. */
   readonly fault?: string;
   readonly names: string;
@@ -64,12 +64,12 @@ export class Wire {
   }
 
   /** Sends a request. Rejects with the system's error if nothing answers. */
-  ask(url: string, { method = 'GET', headers = {}, body }: Question = {}): Promise<Answer> {
+  ask(url: string, { method = 'GET', headers = {}, body }: Question = {}): Promise<ProbeAnswer> {
     return this.send(url, method, headers, body);
   }
 
   /** Requests a WebSocket; closes it at once if it is accepted (status 101). */
-  upgrade(url: string, headers: Readonly<Record<string, string>>): Promise<Answer> {
+  upgrade(url: string, headers: Readonly<Record<string, string>>): Promise<ProbeAnswer> {
     return this.send(url.replace(/^ws/, 'http'), 'GET', {
       ...headers,
       connection: 'Upgrade',
@@ -80,7 +80,7 @@ export class Wire {
   }
 
   /** Returns the certificate of an https URL's host. Rejects without TLS. */
-  certificate(url: string): Promise<Certificate> {
+  certificate(url: string): Promise<ServerCertificate> {
     const { hostname, port } = new URL(url);
     const { ca } = this.options;
     return this.clock.limited(
@@ -116,7 +116,7 @@ export class Wire {
     method: string,
     headers: Readonly<Record<string, string>>,
     body?: string,
-  ): Promise<Answer> {
+  ): Promise<ProbeAnswer> {
     const to = new URL(url);
     const { clock } = this;
     const started = clock.now();
@@ -161,14 +161,14 @@ export class Wire {
   }
 }
 
-function answerOf(response: IncomingMessage, text: string, started: number, clock: Clock): Answer {
+function answerOf(response: IncomingMessage, text: string, started: number, clock: Clock): ProbeAnswer {
   const { statusCode = 0, headers } = response;
   const at = { ms: clock.now() - started, receivedAt: clock.date().getTime() };
   return { status: statusCode, headers, ...errorOf(text), ...at };
 }
 
 /** The gateway's errors are JSON with a code that starts with `GW_`; its health names its core. */
-function errorOf(text: string): Pick<Answer, 'code' | 'message' | 'isHealth'> {
+function errorOf(text: string): Pick<ProbeAnswer, 'code' | 'message' | 'isHealth'> {
   try {
     const said = JSON.parse(text) as { transcoder?: unknown; error: { code: unknown; message: unknown } };
     if (said.transcoder !== undefined) return { isHealth: true };

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { expected } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import { type DeadMessage, Delivery } from '../webhooks/delivery.js';
 import { WebhookSender } from '../webhooks/sender.js';
 import { secretsOf } from '../webhooks/signature.js';
@@ -90,29 +90,19 @@ export class EventWebhooks {
     });
     const { counts } = this.delivery;
     this.metrics = [
-      {
-        name: 'event_webhooks_total',
-        help: 'Events by outcome of their delivery; "lost" counts undelivered ones that are in no file',
-        label: 'outcome',
-        read: () =>
+      counter(
+        'event_webhooks_total',
+        'Events by outcome of their delivery; "lost" counts undelivered ones that are in no file',
+        () =>
           new Map([
             ['delivered', counts.delivered],
             ['dead', counts.dead],
             ['lost', this.deadLetter.lost],
           ]),
-      },
-      {
-        name: 'event_webhook_retries_total',
-        help: 'Repeated attempts to deliver an event',
-        kind: 'counter',
-        read: () => counts.retried,
-      },
-      {
-        name: 'event_webhooks_pending',
-        help: 'Pending events',
-        kind: 'gauge',
-        read: () => this.delivery.pending,
-      },
+        'outcome',
+      ),
+      counter('event_webhook_retries_total', 'Repeated attempts to deliver an event', () => counts.retried),
+      gauge('event_webhooks_pending', 'Pending events', () => this.delivery.pending),
       ...(this.spool === undefined ? [] : spoolFigures(this.spool)),
     ];
   }
@@ -167,19 +157,9 @@ export class EventWebhooks {
 
 function spoolFigures(spool: Spool): Metric[] {
   return [
-    {
-      name: 'event_spool_events',
-      help: 'Events in the spool, on disk or about to be written',
-      kind: 'gauge',
-      read: () => spool.size,
-    },
-    { name: 'event_spool_bytes', help: 'Bytes of the spool on disk', kind: 'gauge', read: () => spool.bytes },
-    {
-      name: 'event_spool_failures_total',
-      help: 'Failed writes of the spool',
-      kind: 'counter',
-      read: () => spool.failures,
-    },
+    gauge('event_spool_events', 'Events in the spool, on disk or about to be written', () => spool.size),
+    gauge('event_spool_bytes', 'Bytes of the spool on disk', () => spool.bytes),
+    counter('event_spool_failures_total', 'Failed writes of the spool', () => spool.failures),
   ];
 }
 

@@ -1,7 +1,13 @@
 import type { Switchboard } from '../calls/switchboard.js';
-import type { CallControl } from '../control/call-control.js';
 import type { CallControlService } from '../control/call-control-service.js';
-import { checkRequest, isOperation, MAX_WAV_BYTES, type Operation } from '../control/requests.js';
+import {
+  type AnswerOf,
+  type CallControl,
+  checkRequest,
+  isOperation,
+  MAX_WAV_BYTES,
+  type OperationName,
+} from '../control/operations.js';
 import { GatewayError } from '../errors.js';
 import type { OwnerClient } from './owner-client.js';
 
@@ -18,11 +24,16 @@ export class FleetControl implements CallControl {
     private readonly owner: OwnerClient,
   ) {}
 
-  async control(callId: string, operation: Operation, request: unknown): Promise<unknown> {
+  async control<O extends OperationName>(
+    callId: string,
+    operation: O,
+    request: unknown,
+  ): Promise<AnswerOf<O>> {
     if (this.switchboard.has(callId)) return this.callControl.control(callId, operation, request);
     const checked = encodeWav(checkRequest(operation, request));
     try {
-      return await this.owner.requireOwner(callId, REQUEST, { operation, request: checked }, WITHIN_MS);
+      const about = { operation, request: checked };
+      return (await this.owner.requireOwner(callId, REQUEST, about, WITHIN_MS)) as AnswerOf<O>;
     } catch (error) {
       // No node knows the call any more, but this process may remember that it ended here.
       const isUnknown = error instanceof GatewayError && error.code === 'GW_CALL_UNKNOWN';

@@ -1,5 +1,5 @@
 import type { Switchboard } from '../calls/switchboard.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import type { Fleet } from './fleet.js';
 
 const NONE = new Map([
@@ -10,29 +10,20 @@ const NONE = new Map([
 /** Metrics of a fleet. A standalone gateway is a fleet of one whose registry never fails. */
 export function fleetMetrics(switchboard: Switchboard, fleet: Fleet | undefined): Metric[] {
   return [
-    {
-      name: 'fleet_nodes',
-      help: 'Live nodes, as seen by this node',
-      kind: 'gauge',
-      read: () => fleet?.size ?? 1,
-    },
-    {
-      name: 'fleet_calls',
-      help: 'Calls on all live nodes, as seen by this node',
-      kind: 'gauge',
-      read: () => fleet?.calls ?? switchboard.activeCalls,
-    },
-    {
-      name: 'registry_up',
-      help: '1 while the registry answers; always 1 without Redis',
-      kind: 'gauge',
-      read: () => ((fleet?.isUp ?? true) ? 1 : 0),
-    },
-    {
-      name: 'handovers_total',
-      help: 'Calls taken over from other nodes, by reason',
-      label: 'why',
-      read: () => fleet?.handovers ?? NONE,
-    },
+    gauge('fleet_nodes', 'Live nodes, as seen by this node', () => fleet?.size ?? 1),
+    gauge(
+      'fleet_calls',
+      'Calls on all live nodes, as seen by this node',
+      () => fleet?.calls ?? switchboard.activeCalls,
+    ),
+    gauge('registry_up', '1 while the registry answers; always 1 without Redis', () =>
+      (fleet?.isUp ?? true) ? 1 : 0,
+    ),
+    counter(
+      'handovers_total',
+      'Calls taken over from other nodes, by reason',
+      () => fleet?.handovers ?? NONE,
+      'why',
+    ),
   ];
 }

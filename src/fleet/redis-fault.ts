@@ -14,7 +14,7 @@ export interface RedisFault {
 }
 
 const LOGIN = 'REDIS_URL=redis://user:password@host:port';
-const RIGHTS = 'its ACL to what deploy/README.md lists';
+const RIGHTS = 'its ACL to what docs/fleet.md lists';
 
 type Rule = readonly [pattern: RegExp, kind: RedisFault['kind'], says: string, set?: string];
 

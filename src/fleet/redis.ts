@@ -39,12 +39,12 @@ export function isRegistryFault(error: unknown): boolean {
 }
 
 /** A Lua script, cached in Redis by its digest. */
-export interface Script {
+export interface RedisScript {
   readonly text: string;
   readonly digest: string;
 }
 
-export function script(text: string): Script {
+export function script(text: string): RedisScript {
   return { text, digest: createHash('sha1').update(text).digest('hex') };
 }
 
@@ -58,7 +58,7 @@ export interface RedisCommands {
    *   server's health, e.g. a key that holds data that is not ours
    */
   runScript(
-    script: Script,
+    script: RedisScript,
     keys: readonly string[],
     values: readonly (string | number)[],
   ): Promise<RedisValue>;
@@ -189,7 +189,7 @@ export class RedisLink implements RedisCommands {
   }
 
   runScript(
-    script: Script,
+    script: RedisScript,
     keys: readonly string[],
     values: readonly (string | number)[],
   ): Promise<RedisValue> {
@@ -218,7 +218,7 @@ export class RedisLink implements RedisCommands {
 
   private async runOn(
     client: Client,
-    { text, digest }: Script,
+    { text, digest }: RedisScript,
     keys: readonly string[],
     values: readonly (string | number)[],
   ): Promise<RedisValue> {

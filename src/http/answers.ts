@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, type Metric } from '../telemetry/metric.js';
 import type { Strangers } from './strangers.js';
 import type { Reply } from './transport/transport.js';
 import { TurnQueue } from './turn-queue.js';
@@ -62,18 +62,16 @@ export class Answers {
   ) {
     this.turns = new TurnQueue(clock);
     this.metrics = [
-      {
-        name: 'answers_held_total',
-        help: 'Answers to strangers that waited: an address asked for more than its share',
-        kind: 'counter',
-        read: () => this.counts.held,
-      },
-      {
-        name: 'answers_cut_total',
-        help: 'Connections closed without their answer: too many waited, or it was not taken',
-        kind: 'counter',
-        read: () => this.counts.cut,
-      },
+      counter(
+        'answers_held_total',
+        'Answers to strangers that waited: an address asked for more than its share',
+        () => this.counts.held,
+      ),
+      counter(
+        'answers_cut_total',
+        'Connections closed without their answer: too many waited, or it was not taken',
+        () => this.counts.cut,
+      ),
     ];
   }
 

@@ -2,9 +2,9 @@ import { PAGE_HEADERS, type PageFile, readPage } from '../dashboard/page-files.j
 import type { RequestAuthenticator } from './request-authenticator.js';
 import type { RequestContext } from './request-context.js';
 
-/** `/dashboard`: a page to watch. It holds nothing secret and asks for the key itself; without a control API it does not exist. */
+/** `/dashboard`: the page for operators. It holds nothing secret and asks for the key itself; without a control API it does not exist. */
 export class DashboardRoutes {
-  /** Under `/dashboard`, the page itself as empty text; none where there is no control API. */
+  /** Paths under `/dashboard`; empty text is the page itself. Empty without a control API. */
   readonly paths: readonly string[];
   private readonly files: ReadonlyMap<string, PageFile>;
 

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { EventLog } from '../events/event-log.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import type { RequestContext } from './request-context.js';
 import type { StreamedAnswer } from './streamed-answer.js';
 
@@ -30,24 +30,9 @@ export class EventRoutes {
       for (const reader of this.readers) reader.pump();
     });
     this.metrics = [
-      {
-        name: 'events_total',
-        help: 'Events published, by type',
-        label: 'type',
-        read: () => events.counts,
-      },
-      {
-        name: 'event_readers',
-        help: 'Readers of /v1/events',
-        kind: 'gauge',
-        read: () => this.readers.size,
-      },
-      {
-        name: 'event_readers_cut_total',
-        help: 'Readers of /v1/events that did not keep up',
-        kind: 'counter',
-        read: () => this.cut,
-      },
+      counter('events_total', 'Events published, by type', () => events.counts, 'type'),
+      gauge('event_readers', 'Readers of /v1/events', () => this.readers.size),
+      counter('event_readers_cut_total', 'Readers of /v1/events that did not keep up', () => this.cut),
     ];
   }
 

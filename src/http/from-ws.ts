@@ -1,8 +1,7 @@
 import { type Clock, systemClock, type Timeout } from '../clock.js';
 import { type MediaSocket, START_TIMEOUT_MS } from '../phone/media-socket.js';
 import { type MediaStreamOptions, TwilioMediaStream } from '../phone/media-stream.js';
-import { closeReason } from './transport/close-reason.js';
-import { IDLE_SECONDS, MAX_UNSENT_BYTES } from './transport/transport.js';
+import { closeReason, IDLE_SECONDS, MAX_UNSENT_BYTES } from './transport/transport.js';
 
 /** A message as `ws` hands it over: it depends on `binaryType`; old versions give text as a string. */
 export type WsData = string | ArrayBuffer | Uint8Array | readonly Uint8Array[];

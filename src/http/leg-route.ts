@@ -17,34 +17,32 @@ import { type Logger, maskNumbersIn } from '../telemetry/log.js';
 import type { HeaderReader } from '../twilio/public-url.js';
 import type { Answers } from './answers.js';
 import { answeredProtocol, checkSameOrigin, withOfferedKey } from './leg-credentials.js';
-import { RefusalLog } from './refusal-log.js';
 import type { RequestAuthenticator } from './request-authenticator.js';
-import { RequestContext } from './request-context.js';
-import type { Reply, Request, Routes, Socket } from './transport/transport.js';
+import type { RequestContext } from './request-context.js';
+import { SocketUpgrades } from './socket-upgrades.js';
+import type { Routes, Socket } from './transport/transport.js';
 
 /** The room that a path's parameter means; `undefined` for none. */
 type RoomReader = (parameter: string) => string | undefined;
 
 /** Over this the transport cuts the connection; above our own limit, so that a little too much gets the code 1009. */
 const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
-/** Which no other route looks at. */
-const HEADERS = ['origin', 'sec-websocket-protocol', 'upgrade'];
 /** Longest name of a room. */
 const MAX_ROOM_LENGTH = 200;
 /** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in local rooms, by name or by a call that is there. */
 export class LegRoute {
-  private readonly refusals: RefusalLog;
+  private readonly upgrades: SocketUpgrades;
 
   constructor(
     private readonly legs: Legs,
     private readonly authenticator: RequestAuthenticator,
     private readonly log: Logger,
-    private readonly answers: Answers,
+    answers: Answers,
     /** @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_CALL_ENDED` (409) */
     private readonly requireSession: (callId: string) => Session,
     clock: Clock,
   ) {
-    this.refusals = new RefusalLog('raw leg', log, clock);
+    this.upgrades = new SocketUpgrades('raw leg', answers, log, clock);
   }
 
   addTo(routes: Routes): void {
@@ -56,7 +54,12 @@ export class LegRoute {
   private addRoute(routes: Routes, path: string, roomOf: RoomReader): void {
     routes.socket<RawLeg>(path, {
       maxMessageBytes: HARD_LIMIT_BYTES,
-      upgrade: (request, reply, accept) => void this.upgrade(request, reply, accept, roomOf),
+      // Decided within one turn: no client can leave meanwhile, and no place is kept for one that never comes.
+      upgrade: this.upgrades.by(
+        (context, header, accept) =>
+          context.inTurn(() => accept(this.admit(context, header, roomOf), answeredProtocol(header))),
+        1,
+      ),
       open: (leg, socket) => this.open(leg, socket),
       message: (leg, message, isBinary) => leg.handleMessage(message, isBinary),
       drained: (leg) => leg.drained(),
@@ -65,34 +68,7 @@ export class LegRoute {
     });
   }
 
-  /** All is decided within one turn: no client can go meanwhile, and no place is kept for one that never comes. */
-  private async upgrade(
-    request: Request,
-    reply: Reply,
-    accept: (leg: RawLeg, protocol: string) => void,
-    roomOf: RoomReader,
-  ): Promise<void> {
-    const context = new RequestContext(reply, request, this.answers, 1);
-    context.isLast = true;
-    const headers = new Map(HEADERS.map((name) => [name, request.header(name)]));
-    const header = (name: string) => headers.get(name) ?? context.header(name);
-    try {
-      await context.inTurn(() => accept(this.admit(context, header, roomOf), answeredProtocol(header)));
-    } catch (error) {
-      if (context.isGone) return;
-      this.refusals.tell(error);
-      context.error(error);
-    }
-  }
-
   private admit(context: RequestContext, header: HeaderReader, roomOf: RoomReader): RawLeg {
-    // A proxy that drops this header can carry no WebSocket.
-    if (header('upgrade').toLowerCase() !== 'websocket') {
-      throw new GatewayError(
-        'GW_UPGRADE_MISSING',
-        'Expected the header "Upgrade: websocket" for a raw leg but received none: does a proxy drop it?',
-      );
-    }
     this.authenticator.checkControl(withOfferedKey(header));
     context.isKnown = true;
     checkSameOrigin(header);

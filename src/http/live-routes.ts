@@ -1,15 +1,15 @@
 import { GatewayError } from '../errors.js';
 import { DashboardFeed, type DashboardFeedOptions } from '../live/dashboard-feed.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { gauge, type Metric } from '../telemetry/metric.js';
 import { LiveViewer } from './live-viewer.js';
 import type { RequestContext } from './request-context.js';
 
-/** Most who watch at a time. */
+/** Most viewers at a time. */
 const MAX_VIEWERS = 16;
-/** What a browser waits before it comes back, in milliseconds. */
+/** Milliseconds after which a browser reconnects. */
 const RETRY_MS = 2_000;
 
-/** `GET /v1/live`: how every call is, once a second, as server-sent events. */
+/** `GET /v1/live`: the state of every call, once a second, as server-sent events; and what the dashboard asks besides. */
 export class LiveRoutes {
   readonly metrics: readonly Metric[];
   private readonly viewers = new Set<LiveViewer>();
@@ -17,17 +17,10 @@ export class LiveRoutes {
 
   constructor(private readonly options: Omit<DashboardFeedOptions, 'onRound'>) {
     this.live = new DashboardFeed({ ...options, onRound: (json) => this.show(json) });
-    this.metrics = [
-      {
-        name: 'live_viewers',
-        help: 'Viewers of /v1/live',
-        kind: 'gauge',
-        read: () => this.viewers.size,
-      },
-    ];
+    this.metrics = [gauge('live_viewers', 'Viewers of /v1/live', () => this.viewers.size)];
   }
 
-  /** Answers until the viewer goes, or takes nothing any more. */
+  /** Streams until the viewer leaves, or reads no more. */
   watch(context: RequestContext): void {
     if (this.viewers.size >= MAX_VIEWERS) {
       throw new GatewayError(
@@ -47,13 +40,22 @@ export class LiveRoutes {
     this.live.start();
   }
 
+  /** `GET /v1/live/ended`: the calls of the last hour, the latest first. */
+  listEnded(context: RequestContext): void {
+    context.json(200, { calls: this.options.journal.list() });
+  }
+
+  /** `GET /v1/live/calls/{id}`: a call that lasts or ended within the hour, with its history and events. */
+  inspect(context: RequestContext): void {
+    context.json(200, this.options.journal.inspect(context.parameter(0)));
+  }
+
   /** Ends all answers. */
   close(): void {
     for (const viewer of [...this.viewers]) viewer.close();
   }
 
   private show(json: string): void {
-    // The same text for all of them.
     const text = `event: live\ndata: ${json}\n\n`;
     for (const viewer of [...this.viewers]) viewer.show(text);
   }

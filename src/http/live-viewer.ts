@@ -1,10 +1,10 @@
 import type { Clock } from '../clock.js';
 import type { StreamedAnswer } from './streamed-answer.js';
 
-/** Who takes nothing for so long is cut. */
+/** A viewer that reads nothing for so long is disconnected. */
 const STALLED_MS = 30_000;
 
-/** One who watches. It is sent the present or nothing: what it was too slow for is not kept for it. */
+/** A viewer of `/v1/live`. Rounds that it is too slow for are skipped, not queued. */
 export class LiveViewer {
   /** When its socket was last full; `undefined` while it is not. */
   private blockedAt: number | undefined;

@@ -5,36 +5,38 @@ import { GatewayError } from '../errors.js';
 import { START_TIMEOUT_MS } from '../phone/media-socket.js';
 import { MAX_MESSAGE_BYTES } from '../phone/media-stream.js';
 import type { Logger } from '../telemetry/log.js';
+import type { HeaderReader } from '../twilio/public-url.js';
 import type { Answers } from './answers.js';
-import { RefusalLog } from './refusal-log.js';
 import type { RequestAuthenticator } from './request-authenticator.js';
-import { RequestContext } from './request-context.js';
-import type { Reply, Request, Routes, Socket } from './transport/transport.js';
+import type { RequestContext } from './request-context.js';
+import { SocketUpgrades } from './socket-upgrades.js';
+import type { Routes, Socket } from './transport/transport.js';
 
 /**
  * Over this the transport cuts the connection. It lies above our own limit, so that a message a little too large gets the
  * close code 1009 instead of a broken connection.
  */
 const HARD_LIMIT_BYTES = 4 * MAX_MESSAGE_BYTES;
+
 /** `WS /twilio/media/{callId}/{token}`: the media streams. */
 export class MediaRoute {
-  private readonly refusals: RefusalLog;
+  private readonly upgrades: SocketUpgrades;
 
   constructor(
     private readonly calls: CallService,
     private readonly authenticator: RequestAuthenticator,
     private readonly log: Logger,
-    private readonly answers: Answers,
+    answers: Answers,
     private readonly clock: Clock,
   ) {
-    this.refusals = new RefusalLog('media socket', log, clock);
+    this.upgrades = new SocketUpgrades('media stream', answers, log, clock);
   }
 
   /** Adds the route below a path prefix. */
   addTo(routes: Routes, prefix: string): void {
     routes.socket<Session>(`${prefix}/twilio/media/:callId/:token`, {
       maxMessageBytes: HARD_LIMIT_BYTES,
-      upgrade: (request, reply, accept) => void this.upgrade(request, reply, accept),
+      upgrade: this.upgrades.by((context, header, accept) => this.admit(context, header, accept), 2),
       open: (session, socket) => this.open(session, socket),
       message: ({ stream }, message, isBinary) => stream.handleMessage(message, isBinary),
       drained: ({ stream }) => stream.drained(),
@@ -43,23 +45,22 @@ export class MediaRoute {
     });
   }
 
-  /** The request's own memory is gone after the first wait, and so may be its client. */
-  private async upgrade(request: Request, reply: Reply, accept: (session: Session) => void): Promise<void> {
-    const context = new RequestContext(reply, request, this.answers, 2);
-    if (context.isDone) return;
-    context.isLast = true;
-    try {
-      checkHead(request);
-      await context.inTurn(() => this.authenticator.checkUpgrade(context));
-      context.isKnown = true;
-      const session = await this.calls.connect(context.parameter(0), context.parameter(1));
-      if (context.isGone) session.call.end('socket-closed');
-      else accept(session);
-    } catch (error) {
-      // Whoever has gone was not refused.
-      if (!context.isGone) this.refusals.tell(error);
-      context.error(error);
+  private async admit(
+    context: RequestContext,
+    header: HeaderReader,
+    accept: (session: Session) => void,
+  ): Promise<void> {
+    if (header('origin') !== '') {
+      throw new GatewayError(
+        'GW_ORIGIN_REFUSED',
+        'Expected no Origin header for a media stream but received one: browsers stay out',
+      );
     }
+    await context.inTurn(() => this.authenticator.checkUpgrade(context));
+    context.isKnown = true;
+    const session = await this.calls.connect(context.parameter(0), context.parameter(1));
+    if (context.isGone) session.call.end('socket-closed');
+    else accept(session);
   }
 
   private open({ call, stream }: Session, socket: Socket): void {
@@ -80,22 +81,5 @@ export class MediaRoute {
   private failed({ call }: Session, error: unknown): void {
     this.log.error({ callId: call.callId, err: error }, 'a media socket could not be served');
     call.end('internal');
-  }
-}
-
-/** @throws GatewayError `GW_UPGRADE_MISSING` (426), `GW_ORIGIN_REFUSED` (403) */
-function checkHead(request: Request): void {
-  // A proxy that drops this header can carry no WebSocket.
-  if (request.header('upgrade').toLowerCase() !== 'websocket') {
-    throw new GatewayError(
-      'GW_UPGRADE_MISSING',
-      'Expected the header "Upgrade: websocket" for a media stream but received none: does a proxy drop it?',
-    );
-  }
-  if (request.header('origin') !== '') {
-    throw new GatewayError(
-      'GW_ORIGIN_REFUSED',
-      'Expected no Origin header for a media stream but received one: browsers stay out',
-    );
   }
 }

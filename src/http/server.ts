@@ -2,7 +2,7 @@ import type { Server as HttpServer } from 'node:http';
 import type { CallService } from '../calls/call-service.js';
 import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock } from '../clock.js';
-import type { CallControl } from '../control/call-control.js';
+import { type CallControl, OPERATIONS, type OperationName } from '../control/operations.js';
 import { GatewayError } from '../errors.js';
 import type { Fleet } from '../fleet/fleet.js';
 import type { Legs } from '../legs/legs.js';
@@ -11,7 +11,7 @@ import type { Descriptors } from '../telemetry/descriptors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Answers } from './answers.js';
-import { CallControlRoutes, CONTROL_ROUTES } from './call-control-routes.js';
+import { CallControlRoutes } from './call-control-routes.js';
 import { ControlRoutes } from './control-routes.js';
 import { DashboardRoutes } from './dashboard-routes.js';
 import type { EventRoutes } from './event-routes.js';
@@ -144,9 +144,11 @@ export class Server {
         get: (context) => recording.inspect(context),
         del: (context) => recording.stop(context),
       },
-      ...byPath(CONTROL_ROUTES, (route) => (context) => running.perform(route, context)),
+      ...controlPaths((operation, context) => running.perform(operation, context)),
       '/v1/events': { get: (context) => events.follow(context) },
       '/v1/live': { get: (context) => live.watch(context) },
+      '/v1/live/ended': { get: (context) => live.listEnded(context) },
+      '/v1/live/calls/:id': { get: (context) => live.inspect(context) },
       '/v1/openapi.json': { get: (context) => context.json(200, openApiDocument) },
     };
     this.probes = {
@@ -368,15 +370,13 @@ function probe(handler: (context: RequestContext) => void): Handler {
   };
 }
 
-/** Routes below a call, by path and method. */
-function byPath<T extends { readonly name: string; readonly method: Method }>(
-  routes: readonly T[],
-  handlerOf: (route: T) => Handler,
-): Record<string, Partial<Record<Method, Handler>>> {
+/** The routes of all operations on running calls. */
+function controlPaths(perform: (operation: OperationName, context: RequestContext) => Promise<void>): Paths {
   const paths: Record<string, Partial<Record<Method, Handler>>> = {};
-  for (const route of routes) {
-    const path = `/v1/calls/:id/${route.name}`;
-    paths[path] = { ...paths[path], [route.method]: handlerOf(route) };
+  for (const [name, { method, path }] of Object.entries(OPERATIONS)) {
+    const route = `/v1/calls/:id/${path}`;
+    const handler: Handler = (context) => perform(name as OperationName, context);
+    paths[route] = { ...paths[route], [method === 'delete' ? 'del' : method]: handler };
   }
   return paths;
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import { type ConverterMaker, loadResampler } from '../media/rate-converter.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import { type LegCounts, type LegSocket, RawLeg, type RawLegOptions } from './raw-leg.js';
 
 /** Maximum raw legs per room, including listen-only ones. */
@@ -25,25 +25,19 @@ export class Legs {
     private readonly clock: Clock,
     private readonly frameClock: FrameClock,
   ) {
-    const counter = (name: string, help: string, key: keyof LegCounts): Metric => ({
-      name,
-      help,
-      kind: 'counter',
-      read: () => this.total(key),
-    });
     this.metrics = [
-      { name: 'legs_active', help: 'Raw legs connected', kind: 'gauge', read: () => this.legs.size },
-      counter('leg_frames_heard_total', 'Frames of 20 ms sent to raw legs', 'framesHeard'),
-      counter('leg_frames_spoken_total', 'Frames of 20 ms received from raw legs', 'framesSpoken'),
+      gauge('legs_active', 'Raw legs connected', () => this.legs.size),
+      counter('leg_frames_heard_total', 'Frames of 20 ms sent to raw legs', () => this.total('framesHeard')),
+      counter('leg_frames_spoken_total', 'Frames of 20 ms received from raw legs', () =>
+        this.total('framesSpoken'),
+      ),
       counter(
         'leg_dropped_sent_ms_total',
         'Milliseconds of audio from raw legs that did not fit the buffer',
-        'droppedSentMs',
+        () => this.total('droppedSentMs'),
       ),
-      counter(
-        'leg_dropped_heard_ms_total',
-        'Milliseconds of audio that raw legs did not read in time',
-        'droppedHeardMs',
+      counter('leg_dropped_heard_ms_total', 'Milliseconds of audio that raw legs did not read in time', () =>
+        this.total('droppedHeardMs'),
       ),
     ];
   }

@@ -1,7 +1,7 @@
 import type { AnsweredFacts, MarkPlace, Program, ProgramLeg } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
 import type { ErrorCode } from '../error-catalogue.js';
-import { bytesOf } from '../media/bytes.js';
+import { bufferOf } from '../media/arguments.js';
 import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
 import type { FrameClock } from '../media/frame-clock.js';
@@ -144,7 +144,7 @@ export class RawLeg implements Program, PacerSink {
     } else if (!this.flood.take(1 + byteLength / BYTES_PER_TOKEN, now, this.clock.stalledMs(now))) {
       this.finish(1008, 'Too many messages per second');
     } else if (isBinary) this.pushAudio(message);
-    else this.handleCommand(bytesOf(message).toString());
+    else this.handleCommand(bufferOf(message).toString());
   }
 
   /** The socket accepts bytes again. */
@@ -253,7 +253,7 @@ export class RawLeg implements Program, PacerSink {
    */
   private samplesOf(message: ArrayBuffer | Uint8Array): Int16Array {
     const { halfSample } = this;
-    const { buffer, byteOffset, byteLength } = bytesOf(message);
+    const { buffer, byteOffset, byteLength } = bufferOf(message);
     // A message at an odd address must be copied as well.
     if (halfSample === undefined && (byteLength | byteOffset) % BYTES_PER_SAMPLE === 0)
       return new Int16Array(buffer, byteOffset, byteLength / BYTES_PER_SAMPLE);

@@ -1,14 +1,21 @@
+import type { PhoneCall } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import { CallLevels } from '../phone/level-meter.js';
 import { STAGE } from '../telemetry/call-latencies.js';
-import { maskNumber } from '../telemetry/log.js';
+import { maskNumber, maskNumbersIn } from '../telemetry/log.js';
 import { RecentLatency } from '../telemetry/recent-latency.js';
+import type { TrafficCounts } from '../telemetry/traffic.js';
 
-/** What a row of `/v1/live` says, in its order. Levels are dBFS, latencies microseconds, of the last second; null: nothing came. */
+/**
+ * The columns of a row of `/v1/live`, in order. Levels are dBFS, latencies microseconds, both of the last second; null where
+ * nothing came. The number of the person on the phone is masked.
+ */
 export const CALL_ROW_FIELDS = [
   'callId',
   'direction',
-  'number',
+  'caller',
+  'called',
+  'room',
   'state',
   'startedAt',
   'levelIn',
@@ -24,20 +31,21 @@ export const CALL_ROW_FIELDS = [
 /** A frame of 20 ms. */
 const FRAME_MS = 20;
 
-/** A call that is watched: what it is measured by, for as long as it is. */
+/** A watched call, and its meters for as long as somebody watches. */
 export class CallRow {
   private readonly levels = new CallLevels();
   private readonly latency: RecentLatency;
-  /** What never changes of its row: JSON, once. */
-  private readonly who: string;
+  /** The part of its row that never changes, as JSON. */
+  private readonly parties: string;
+  /** Its room, and that as JSON: it seldom changes. */
+  private room = '';
+  private roomJson = '""';
 
   constructor(private readonly session: Session) {
     const { call, stream } = session;
-    const isInbound = call.direction?.startsWith('outbound') !== true;
+    const { direction, caller, called } = partiesOf(call);
     this.latency = new RecentLatency(stream.latencies.countsOf(STAGE.gateway));
-    this.who = [call.callId, isInbound ? 'in' : 'out', maskNumber(isInbound ? call.from : call.to) ?? '']
-      .map((text) => JSON.stringify(text))
-      .join();
+    this.parties = [call.callId, direction, caller, called].map((text) => JSON.stringify(text)).join();
     stream.levels = this.levels;
   }
 
@@ -45,14 +53,19 @@ export class CallRow {
     return this.session.call.state === 'ended';
   }
 
-  /** Its row as JSON, of what happened since the last one. */
+  /** Its row as JSON: what happened since the last one. */
   row(): string {
-    const { call, stream } = this.session;
+    const { call, stream, decision, room } = this.session;
+    const isPlaced = decision !== undefined && !('refuse' in decision) && decision.bridge !== false;
+    const place = isPlaced ? room : '';
+    if (place !== this.room) {
+      this.room = place;
+      this.roomJson = JSON.stringify(maskNumbersIn(place));
+    }
     stream.latencies.settle();
-    this.latency.look();
-    const { underruns, droppedIntake, droppedLead, droppedBackpressure, silenceDroppedMs, shortenedMs } =
-      stream.counts();
-    const dropped = FRAME_MS * (droppedIntake + droppedLead + droppedBackpressure);
+    this.latency.sample();
+    const counts = stream.counts();
+    const { underruns, silenceDroppedMs, shortenedMs } = counts;
     const { p50Us, p99Us } = this.latency;
     const [levelIn, levelOut] = [this.levels.in.readLevel(), this.levels.out.readLevel()];
     const numbers = [
@@ -64,15 +77,34 @@ export class CallRow {
       Math.round(stream.leadMs),
       underruns,
       Math.round(silenceDroppedMs + shortenedMs),
-      Math.round(dropped),
+      droppedMs(counts),
     ];
-    return `[${this.who},"${call.state}",${numbers.join()}]`;
+    return `[${this.parties},${this.roomJson},"${call.state}",${numbers.join()}]`;
   }
 
-  /** Measures no more. */
+  /** Stops its meters. */
   release(): void {
     if (this.session.stream.levels === this.levels) this.session.stream.levels = undefined;
   }
+}
+
+/** Who calls whom: the number of the person on the phone is masked, the other one is ours. */
+export interface CallParties {
+  readonly direction: 'in' | 'out';
+  readonly caller: string;
+  readonly called: string;
+}
+
+export function partiesOf(call: PhoneCall): CallParties {
+  const [from = '', to = ''] = [call.from, call.to];
+  return call.direction?.startsWith('outbound') === true
+    ? { direction: 'out', caller: from, called: maskNumber(to) as string }
+    : { direction: 'in', caller: maskNumber(from) as string, called: to };
+}
+
+/** Milliseconds of audio that was dropped, both ways. */
+export function droppedMs({ droppedIntake, droppedLead, droppedBackpressure }: TrafficCounts): number {
+  return FRAME_MS * (droppedIntake + droppedLead + droppedBackpressure);
 }
 
 function rounded(value: number | undefined): string {

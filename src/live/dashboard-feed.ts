@@ -3,36 +3,39 @@ import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock, Timer } from '../clock.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { RecentLatency } from '../telemetry/recent-latency.js';
+import type { CallJournal } from './call-journal.js';
 import { CALL_ROW_FIELDS, CallRow } from './call-row.js';
+import { ALERT_LIMITS } from './limits.js';
 
-/** A round looks at every call once, */
+/** Every call is looked at once a round. */
 export const ROUND_MS = 1_000;
-/** in so many turns of the event loop: no frame waits for all of them. */
+/** A round is cut into turns of the event loop, so that no frame waits for all calls. */
 const TURNS = 20;
 /** Upper edges of the histogram's bins in microseconds, two a power of two: 8 µs to 131 ms. */
 const EDGES_US = Array.from({ length: 29 }, (_, i) => Math.round(8 * 2 ** (i / 2)));
 
 export interface DashboardFeedOptions {
   readonly switchboard: Switchboard;
+  readonly journal: CallJournal;
   readonly fleet: Fleet | undefined;
   readonly facts: { readonly version: string; readonly bridge: string };
-  /** What this node is called where it stands alone. */
+  /** Name of this node where it is in no fleet. */
   readonly node: string;
   /** Why nobody can listen to calls here; `undefined` where they can. */
   readonly deaf: string | undefined;
   readonly clock: Clock;
-  /** Told of every round, as JSON. */
+  /** Called with every round, as JSON. */
   readonly onRound: (json: string) => void;
 }
 
-/** Looks at calls and gateway once a second, for all who watch together, and only while somebody does. */
+/** Looks at calls and gateway once a second, for all viewers together, and only while there are any. */
 export class DashboardFeed {
   private readonly calls = new Map<Session, CallRow>();
   private gateway: RecentLatency | undefined;
   private readonly bins = { edgesUs: EDGES_US, counts: new Array<number>(EDGES_US.length + 1).fill(0) };
   private timer: Timer | undefined;
   private turn = 0;
-  /** The round's calls, and the rows of those that were looked at. */
+  /** The calls of this round, and the rows written so far. */
   private round: readonly CallRow[] = [];
   private rows: string[] = [];
   private cpu = process.cpuUsage();
@@ -74,10 +77,10 @@ export class DashboardFeed {
       if (!call.isOver) rows.push(call.row());
     }
     this.turn = (turn + 1) % TURNS;
-    if (this.turn === 0) this.options.onRound(this.told());
+    if (this.turn === 0) this.options.onRound(this.written());
   }
 
-  /** Meets the calls that are new, and leaves those that are over. */
+  /** Adds the calls that are new, and drops those that have ended. */
   private begin(): void {
     const { calls } = this;
     for (const session of this.options.switchboard.all) {
@@ -92,11 +95,12 @@ export class DashboardFeed {
     this.rows = [];
   }
 
-  private told(): string {
-    const { switchboard, fleet, facts, node, deaf, clock } = this.options;
+  private written(): string {
+    const { switchboard, journal, fleet, facts, node, deaf, clock } = this.options;
     const { admission, activeCalls, eventLoopDelay } = switchboard;
+    const { maxLoopDelayMs, maxCpuPercent } = admission.limits;
     const { bins, gateway } = this;
-    gateway?.look(bins);
+    gateway?.sample(bins);
     const states = [...(fleet?.states ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
     const head = JSON.stringify({
       at: clock.date().getTime(),
@@ -106,6 +110,9 @@ export class DashboardFeed {
       maxCalls: admission.maxCalls,
       closure: admission.busyReason ?? null,
       refused: Object.fromEntries(admission.refused),
+      refusedAt: Object.fromEntries(admission.refusedAt),
+      ended: journal.figures(),
+      limits: { ...ALERT_LIMITS, maxLoopDelayMs, maxCpuPercent },
       loopDelayMs: eventLoopDelay.recentMs,
       cpuPercent: this.cpuPercent(),
       gateway: { p50Us: gateway?.p50Us ?? null, p99Us: gateway?.p99Us ?? null, ...bins },

@@ -1,9 +1,10 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { checkedCore, type RawCore } from './checked-core.js';
 import type { Core } from './core.js';
 
 /** What the addon exports. */
-type Addon = Omit<Core, 'backend' | 'kernels' | 'origin'> & {
+type Addon = Omit<RawCore, 'backend' | 'kernels' | 'origin'> & {
   /** What this processor can run, best first. */
   readonly usableKernels: readonly Core['kernels'][];
   useKernels(name: string): void;
@@ -22,7 +23,7 @@ export function loadAddon(path: string, kernels?: string): Core {
     throw new Error(`Expected ${addon.usableKernels.join(', ')} for the kernels but received ${kernels}`);
   }
   addon.useKernels(chosen);
-  return { ...addon, backend: 'native', kernels: chosen, origin: path };
+  return checkedCore({ ...addon, backend: 'native', kernels: chosen, origin: path });
 }
 
 function open(path: string): Addon {

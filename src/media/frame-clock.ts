@@ -1,27 +1,42 @@
 import type { Clock, Timer } from '../clock.js';
 import { FRAME_MS } from './frame.js';
 
-/** Members are spread over so many parts of a frame's time, lest they all want the event loop at once. */
-const PHASES = 4;
-const PHASE_MS = FRAME_MS / PHASES;
-
-/** Something that looks at the time once a frame. */
+/** Something that looks at the time once a period. */
 export interface Ticking {
   tick(): void;
 }
 
+export interface FrameClockOptions {
+  /** Milliseconds between two ticks of a member; default 20, a frame. */
+  readonly periodMs?: number;
+  /** Groups that members are spread over, so that they do not all need the event loop at once; default 4. */
+  readonly phases?: number;
+  /** Delay up to which a late clock makes up for every missed tick; beyond it each member ticks once. Default: a period. */
+  readonly catchUpMs?: number;
+}
+
 /**
- * Wakes its members about every 20 ms. What is due then they know from the monotonic clock: a late tick loses nothing.
- * It holds one timer while anybody is on it, none otherwise.
+ * Ticks its members once a period, by the monotonic clock: a timer only wakes it, so a late one loses nothing.
+ * It holds one timer while it has members, and none otherwise.
  */
 export class FrameClock {
-  /** Replaced, never changed: who leaves during a tick does not disturb the loop. */
-  private readonly phases: (readonly Ticking[])[] = Array.from({ length: PHASES }, () => []);
+  /** Replaced, never changed: a member that leaves during a tick does not disturb the loop. */
+  private readonly phases: (readonly Ticking[])[];
+  /** Milliseconds between the ticks of two phases. */
+  private readonly stepMs: number;
+  private readonly mostSteps: number;
   private timer: Timer | undefined;
-  private tickedPhase = 0;
+  private tickedStep = 0;
   private size = 0;
 
-  constructor(private readonly clock: Clock) {}
+  constructor(
+    readonly clock: Clock,
+    { periodMs = FRAME_MS, phases = 4, catchUpMs = periodMs }: FrameClockOptions = {},
+  ) {
+    this.phases = Array.from({ length: phases }, () => []);
+    this.stepMs = periodMs / phases;
+    this.mostSteps = catchUpMs / this.stepMs;
+  }
 
   /** Puts a member on the emptiest phase. */
   join(member: Ticking): void {
@@ -30,8 +45,8 @@ export class FrameClock {
     this.phases[at] = [...(this.phases[at] as readonly Ticking[]), member];
     this.size += 1;
     if (this.timer !== undefined) return;
-    this.tickedPhase = this.currentPhase();
-    this.timer = this.clock.every(PHASE_MS, () => this.wake());
+    this.tickedStep = this.currentStep();
+    this.timer = this.clock.every(this.stepMs, () => this.wake());
   }
 
   /** Takes a member off; unknown ones are ignored. */
@@ -46,15 +61,16 @@ export class FrameClock {
   }
 
   private wake(): void {
-    const now = this.currentPhase();
-    // After a stall everybody is woken once: they catch up by themselves.
-    for (let phase = Math.max(this.tickedPhase + 1, now - PHASES + 1); phase <= now; phase++) {
-      for (const member of this.phases[phase % PHASES] as readonly Ticking[]) member.tick();
+    const { phases, tickedStep } = this;
+    const now = this.currentStep();
+    const isTooLate = now - tickedStep > this.mostSteps;
+    for (let step = isTooLate ? now - phases.length + 1 : tickedStep + 1; step <= now; step++) {
+      for (const member of phases[step % phases.length] as readonly Ticking[]) member.tick();
     }
-    this.tickedPhase = now;
+    this.tickedStep = now;
   }
 
-  private currentPhase(): number {
-    return Math.floor(this.clock.now() / PHASE_MS);
+  private currentStep(): number {
+    return Math.floor(this.clock.now() / this.stepMs);
   }
 }

@@ -4,6 +4,8 @@ export const SAMPLE_RATE = 48_000;
 export const FRAME_MS = 20;
 /** Samples of a frame: mono, signed 16 bit. */
 export const FRAME_SAMPLES = 960;
+/** Default for the most audio that is sent ahead of a listener, in milliseconds. */
+export const DEFAULT_LEAD_MS = 120;
 
 /**
  * Takes frames of {@link FRAME_SAMPLES} samples one after another.

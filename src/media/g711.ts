@@ -1,4 +1,4 @@
-import { expected } from '../errors.js';
+import { bytesOf, pcmOf } from './arguments.js';
 import { core } from './thread-core.js';
 
 /** Samples per second of Twilio's audio: µ-law, one byte a sample, mono. */
@@ -11,8 +11,7 @@ export const TWILIO_SAMPLE_RATE = 8000;
  * @throws TypeError if `bytes` is not a Uint8Array
  */
 export function mulawToPcm(bytes: Uint8Array): Int16Array {
-  if (!(bytes instanceof Uint8Array)) throw expected('a Uint8Array', 'bytes', bytes);
-  const pcm = new Int16Array(bytes.length);
+  const pcm = new Int16Array(bytesOf(bytes, 'bytes').length);
   core.decodeMulaw(bytes, pcm);
   return pcm;
 }
@@ -24,8 +23,7 @@ export function mulawToPcm(bytes: Uint8Array): Int16Array {
  * @throws TypeError if `pcm` is not an Int16Array
  */
 export function pcmToMulaw(pcm: Int16Array): Uint8Array {
-  if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
-  const bytes = new Uint8Array(pcm.length);
+  const bytes = new Uint8Array(pcmOf(pcm, 'pcm').length);
   core.encodeMulaw(pcm, bytes);
   return bytes;
 }
@@ -37,8 +35,7 @@ export function pcmToMulaw(pcm: Int16Array): Uint8Array {
  * @throws TypeError if `bytes` is not a Uint8Array
  */
 export function alawToPcm(bytes: Uint8Array): Int16Array {
-  if (!(bytes instanceof Uint8Array)) throw expected('a Uint8Array', 'bytes', bytes);
-  const pcm = new Int16Array(bytes.length);
+  const pcm = new Int16Array(bytesOf(bytes, 'bytes').length);
   core.decodeAlaw(bytes, pcm);
   return pcm;
 }
@@ -50,8 +47,7 @@ export function alawToPcm(bytes: Uint8Array): Int16Array {
  * @throws TypeError if `pcm` is not an Int16Array
  */
 export function pcmToAlaw(pcm: Int16Array): Uint8Array {
-  if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
-  const bytes = new Uint8Array(pcm.length);
+  const bytes = new Uint8Array(pcmOf(pcm, 'pcm').length);
   core.encodeAlaw(pcm, bytes);
   return bytes;
 }

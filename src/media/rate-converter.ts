@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type SpeexModule from 'speex-resampler';
 import { GatewayError } from '../errors.js';
-import { pcmOf } from './wasm-arguments.js';
+import { pcmOf } from './arguments.js';
 
 type SpeexClass = (typeof SpeexModule)['default'];
 type Speex = InstanceType<SpeexClass>;

@@ -1,29 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
-  type Core,
-  type DtmfGenerator,
-  PAYLOAD_FORMATS,
-  type PayloadFormat,
-  type Resampler,
-  type SlabLayout,
-} from './core.js';
-import {
-  bytesOf,
-  checkLength,
-  checkMembers,
-  checkPiece,
-  checkRoom,
-  checkSid,
-  checkWholeFrames,
-  describe,
-  messageOf,
-  numberOf,
-  pcmOf,
-  rangeError,
-  stringOf,
-  timingOf,
-} from './wasm-arguments.js';
+  checkedCore,
+  type RawCore,
+  type RawDtmfGenerator,
+  type RawResampler,
+  type RawTranscoder,
+} from './checked-core.js';
+import { type Core, PAYLOAD_FORMATS, type SlabLayout } from './core.js';
 
 // Node's types leave this to those of browsers.
 declare const WebAssembly: {
@@ -58,7 +42,6 @@ interface Exports {
   newDownsampler(): number;
   downsample(self: number, pcm: number, count: number, out: number): void;
   newDtmfGenerator(): number;
-  findNonDigit(digits: number, length: number): number;
   dtmfPush(self: number, digits: number, length: number, tone: number, pause: number): number;
   dtmfRead(self: number, out: number, count: number): void;
   dtmfLeft(self: number): number;
@@ -77,12 +60,6 @@ interface Exports {
 
 /** Bytes longer than this are not a message; a copy of them would not fit. See kMaxMessage in native/transcoder.h. */
 const MAX_MESSAGE = 64 * 1024;
-/** 1 s at 48 kHz, see kMaxTransmit. */
-const MAX_TRANSMIT = 48_000;
-/** 1 s at 48 kHz, see kMaxConcealed. */
-const MAX_CONCEALED = 48_000;
-/** What a piece can be shortened by, see native/shortener.h. */
-const [MIN_PERIOD, MAX_PERIOD] = [120, 720];
 /** 8 kHz samples that are converted at a time where the arguments may have any length. */
 const PIECE = 16_000;
 /** Lengths of answers that are kept in sight. Audio comes in few; whoever has more pays for a view each. */
@@ -99,7 +76,7 @@ export const WASM_MODULES: readonly string[] = ['trunkline-simd.wasm', 'trunklin
  */
 export function loadWasm(path: string): Core {
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(path)));
-  return new WasmMemory(exports as Exports).core(path);
+  return checkedCore(new WasmMemory(exports as Exports).core(path));
 }
 
 /** One instance: the ways in and out of its memory, and the classes that live in it. */
@@ -128,10 +105,10 @@ class WasmMemory {
     this.output = exports.outputAt();
   }
 
-  core(origin: string): Core {
+  core(origin: string): RawCore {
     return {
       backend: 'wasm',
-      kernels: this.text(this.exports.kernels()) as Core['kernels'],
+      kernels: this.text(this.exports.kernels()) as RawCore['kernels'],
       origin,
       slab: this.buffer,
       layout: this.layout(),
@@ -212,219 +189,142 @@ class WasmMemory {
 
   // ---- Classes: each object is a cell of the memory ----
 
-  private transcoderClass(): Core['Transcoder'] {
+  private transcoderClass(): RawCore['Transcoder'] {
     const memory = this;
     const { exports } = this;
-    return class WasmTranscoder {
-      // What all of a thread share: the prototype has them, see thread-core.ts.
-      declare readonly samples: Int16Array;
-      declare readonly message: Uint8Array;
-      declare readonly info: Float64Array;
-      #cell = 0;
-      #bound = false;
+    return class implements RawTranscoder {
+      readonly #cell: number;
       /** Bytes of a sample of payload. */
       readonly #width: number;
 
-      constructor(format: PayloadFormat = 'mulaw') {
-        const number = PAYLOAD_FORMATS.indexOf(format);
-        if (number < 0) throw rangeError('mulaw, alaw, l16 or l16le', 'format', describe(format));
-        this.#width = number < 2 ? 1 : 2;
-        this.#cell = memory.cell(exports.newTranscoder(number));
+      constructor(format = 0) {
+        this.#width = PAYLOAD_FORMATS[format]?.startsWith('l16') ? 2 : 1;
+        this.#cell = memory.cell(exports.newTranscoder(format));
         memory.liveTranscoders++;
         memory.forgottenTranscoders.register(this, this.#cell, this);
       }
 
-      bind(streamSid: string): void {
-        const cell = this.#open();
-        const text = Buffer.from(stringOf(streamSid, 'streamSid'));
-        if (text.length <= MAX_MESSAGE)
-          checkSid(exports.bind(cell, memory.addressOf(text), text.length) !== 0, streamSid);
-        else checkSid(false, streamSid);
-        this.#bound = true;
+      bind(streamSid: string): boolean {
+        const text = Buffer.from(streamSid);
+        return (
+          text.length <= MAX_MESSAGE && exports.bind(this.#cell, memory.addressOf(text), text.length) !== 0
+        );
       }
 
       receive(message: ArrayBuffer | ArrayBufferView): number {
-        const cell = this.#open();
-        const length = messageOf(message).byteLength;
-        this.#checkBound();
+        const length = lengthOf(message);
         // A buffer that was given away has length 0, and no view can be made of it.
         if (length === 0 || length > MAX_MESSAGE) return -1;
-        if (message instanceof Uint8Array) return exports.receive(cell, memory.addressOf(message), length);
+        if (message instanceof Uint8Array)
+          return exports.receive(this.#cell, memory.addressOf(message), length);
         const bytes = ArrayBuffer.isView(message)
           ? new Uint8Array(message.buffer, message.byteOffset, length)
           : new Uint8Array(message);
-        return exports.receive(cell, memory.addressOf(bytes), length);
+        return exports.receive(this.#cell, memory.addressOf(bytes), length);
       }
 
       receivePayload(base64: Uint8Array, timestampMs: number): number {
-        const cell = this.#open();
-        bytesOf(base64, 'base64');
-        numberOf(timestampMs, 'timestampMs');
-        if (base64.length > MAX_MESSAGE) return -1;
-        return exports.receivePayload(cell, memory.addressOf(base64), base64.length, timestampMs);
+        const { length } = base64;
+        if (length > MAX_MESSAGE) return -1;
+        return exports.receivePayload(this.#cell, memory.addressOf(base64), length, timestampMs);
       }
 
-      conceal(samples: number): number {
-        const cell = this.#open();
-        numberOf(samples, 'samples');
-        if (!(samples >= 6 && samples <= MAX_CONCEALED && samples % 6 === 0)) {
-          throw rangeError(`a multiple of 6 from 6 to ${MAX_CONCEALED}`, 'samples', describe(samples));
-        }
-        exports.conceal(cell, samples);
-        return samples;
+      conceal(samples: number): void {
+        exports.conceal(this.#cell, samples);
       }
 
       transmit(pcm: Int16Array): number {
-        const cell = this.#open();
-        const { length } = pcmOf(pcm, 'pcm');
-        this.#checkBound();
-        if (length === 0 || length > MAX_TRANSMIT || length % 6 !== 0) {
-          throw rangeError(`a multiple of 6 from 6 to ${MAX_TRANSMIT} samples`, 'pcm', `${length} samples`);
-        }
-        return exports.transmit(cell, memory.addressOf(pcm), length);
+        return exports.transmit(this.#cell, memory.addressOf(pcm), pcm.length);
       }
 
-      decode(payload: Uint8Array, out: Int16Array): number {
-        const cell = this.#open();
-        bytesOf(payload, 'payload');
-        pcmOf(out, 'out');
+      decode(payload: Uint8Array, out: Int16Array): void {
         const width = this.#width;
-        if (payload.length % width !== 0) {
-          throw rangeError('a multiple of 2 bytes', 'payload', `${payload.length} bytes`);
-        }
-        const count = payload.length / width;
-        checkRoom(6 * count, out.length, 'samples');
-        for (let from = 0; from < count; from += PIECE) {
+        for (let from = 0; width * from < payload.length; from += PIECE) {
           const piece = pieceOf(payload, width * from, width * PIECE);
           const samples = piece.length / width;
-          exports.decode(cell, memory.addressOf(piece), samples, memory.output);
+          exports.decode(this.#cell, memory.addressOf(piece), samples, memory.output);
           out.set(memory.samplesAnswer(6 * samples), 6 * from);
         }
-        return 6 * count;
       }
 
-      encode(pcm: Int16Array, out: Uint8Array): number {
-        const cell = this.#open();
-        pcmOf(pcm, 'pcm');
-        bytesOf(out, 'out');
-        checkWholeFrames(pcm);
+      encode(pcm: Int16Array, out: Uint8Array): void {
         const width = this.#width;
-        const count = pcm.length / 6;
-        checkRoom(width * count, out.length, 'bytes');
-        for (let from = 0; from < count; from += PIECE) {
+        for (let from = 0; 6 * from < pcm.length; from += PIECE) {
           const piece = pieceOf(pcm, 6 * from, 6 * PIECE);
           const samples = piece.length / 6;
-          exports.encode(cell, memory.addressOf(piece), samples, memory.output);
+          exports.encode(this.#cell, memory.addressOf(piece), samples, memory.output);
           out.set(memory.bytesAnswer(width * samples), width * from);
         }
-        return width * count;
       }
 
       close(): void {
-        if (this.#cell === 0) return;
         memory.forgottenTranscoders.unregister(this);
         memory.freeTranscoder(this.#cell);
-        this.#cell = 0;
-      }
-
-      #open(): number {
-        if (this.#cell !== 0) return this.#cell;
-        throw Object.assign(new Error('Expected an open transcoder but received a closed one'), {
-          code: 'GW_TRANSCODER_CLOSED',
-        });
-      }
-
-      #checkBound(): void {
-        if (this.#bound) return;
-        throw Object.assign(
-          new Error('Expected a transcoder bound to a stream but received an unbound one'),
-          {
-            code: 'GW_TRANSCODER_UNBOUND',
-          },
-        );
       }
     };
   }
 
-  private resamplerClass(direction: 'up' | 'down'): new () => Resampler {
+  private resamplerClass(direction: 'up' | 'down'): new () => RawResampler {
     const memory = this;
     const { exports } = this;
     const isUp = direction === 'up';
-    const taken = isUp ? 1 : 6;
-    const given = isUp ? 6 : 1;
+    const [taken, given] = isUp ? [1, 6] : [6, 1];
     const convert = isUp ? exports.upsample : exports.downsample;
-    return class WasmResampler {
-      readonly #cell: number;
+    return class implements RawResampler {
+      readonly #cell = memory.cell(isUp ? exports.newUpsampler() : exports.newDownsampler());
 
       constructor() {
-        this.#cell = memory.cell(isUp ? exports.newUpsampler() : exports.newDownsampler());
         memory.forgotten.register(this, this.#cell);
       }
 
-      process(pcm: Int16Array, out: Int16Array): number {
-        const cell = this.#cell;
-        pcmOf(pcm, 'pcm');
-        pcmOf(out, 'out');
-        if (!isUp) checkWholeFrames(pcm);
-        const count = pcm.length / taken;
-        checkRoom(count * given, out.length, 'samples');
-        for (let from = 0; from < count; from += PIECE) {
-          const piece = pieceOf(pcm, from * taken, PIECE * taken);
+      process(pcm: Int16Array, out: Int16Array): void {
+        for (let from = 0; taken * from < pcm.length; from += PIECE) {
+          const piece = pieceOf(pcm, taken * from, taken * PIECE);
           const samples = piece.length / taken;
-          convert(cell, memory.addressOf(piece), samples, memory.output);
-          out.set(memory.samplesAnswer(samples * given), from * given);
+          convert(this.#cell, memory.addressOf(piece), samples, memory.output);
+          out.set(memory.samplesAnswer(given * samples), given * from);
         }
-        return count * given;
       }
     };
   }
 
-  private dtmfClass(): new () => DtmfGenerator {
+  private dtmfClass(): new () => RawDtmfGenerator {
     const memory = this;
     const { exports } = this;
-    return class WasmDtmfGenerator {
-      readonly #cell: number;
+    return class implements RawDtmfGenerator {
+      readonly #cell = memory.cell(exports.newDtmfGenerator());
 
       constructor() {
-        this.#cell = memory.cell(exports.newDtmfGenerator());
         memory.forgotten.register(this, this.#cell);
       }
 
-      push(digits: string, toneMs?: number, pauseMs?: number): number {
-        const cell = this.#cell;
-        const text = Buffer.from(stringOf(digits, 'digits'));
-        // No more is needed to tell what is wrong with it.
-        const length = Math.min(text.length, MAX_MESSAGE);
-        const at = memory.addressOf(text.subarray(0, length));
-        // The errors do not repeat the digits: they may be somebody's PIN.
-        const stray = exports.findNonDigit(at, length);
-        if (stray < length) {
-          throw rangeError('only 0-9 * # A-D w W', 'digits', `another character at index ${stray}`);
-        }
-        const tone = timingOf(toneMs, 'toneMs');
-        const pause = timingOf(pauseMs, 'pauseMs');
-        if (!exports.dtmfPush(cell, at, length, tone, pause)) {
-          const waiting = exports.dtmfWaiting(cell) + text.length;
-          throw Object.assign(rangeError('at most 64 digits', 'the queue', `${waiting} digits`), {
-            code: 'GW_DTMF_QUEUE_FULL',
-          });
-        }
-        return exports.dtmfLeft(cell);
+      push(digits: string, toneSamples: number, pauseSamples: number): boolean {
+        const text = Buffer.from(digits);
+        const { length } = text;
+        return (
+          length <= MAX_MESSAGE &&
+          exports.dtmfPush(this.#cell, memory.addressOf(text), length, toneSamples, pauseSamples) !== 0
+        );
       }
 
-      read(out: Int16Array): number {
-        const cell = this.#cell;
-        pcmOf(out, 'out');
+      read(out: Int16Array): void {
         for (let from = 0; from < out.length; from += 6 * PIECE) {
           const count = Math.min(6 * PIECE, out.length - from);
-          exports.dtmfRead(cell, memory.output, count);
+          exports.dtmfRead(this.#cell, memory.output, count);
           out.set(memory.samplesAnswer(count), from);
         }
-        return exports.dtmfLeft(cell);
       }
 
       clear(): void {
         exports.dtmfClear(this.#cell);
+      }
+
+      left(): number {
+        return exports.dtmfLeft(this.#cell);
+      }
+
+      waiting(): number {
+        return exports.dtmfWaiting(this.#cell);
       }
     };
   }
@@ -435,38 +335,27 @@ class WasmMemory {
     decode: (bytes: number, count: number, pcm: number) => void,
     bytes: Uint8Array,
     out: Int16Array,
-  ): number {
-    bytesOf(bytes, 'bytes');
-    pcmOf(out, 'out');
-    checkRoom(bytes.length, out.length, 'samples');
+  ): void {
     for (let from = 0; from < bytes.length; from += PIECE) {
       const piece = pieceOf(bytes, from, PIECE);
       decode(this.addressOf(piece), piece.length, this.output);
       out.set(this.samplesAnswer(piece.length), from);
     }
-    return bytes.length;
   }
 
   private compress(
     encode: (pcm: number, count: number, bytes: number) => void,
     pcm: Int16Array,
     out: Uint8Array,
-  ): number {
-    pcmOf(pcm, 'pcm');
-    bytesOf(out, 'out');
-    checkRoom(pcm.length, out.length, 'bytes');
+  ): void {
     for (let from = 0; from < pcm.length; from += PIECE) {
       const piece = pieceOf(pcm, from, PIECE);
       encode(this.addressOf(piece), piece.length, this.output);
       out.set(this.bytesAnswer(piece.length), from);
     }
-    return pcm.length;
   }
 
   private decodeBase64(text: Uint8Array, out: Uint8Array): number {
-    bytesOf(text, 'text');
-    bytesOf(out, 'out');
-    checkRoom(Math.floor(text.length / 4) * 3, out.length, 'bytes');
     if (text.length % 4 !== 0) return -1;
     let written = 0;
     for (let from = 0; from < text.length; from += 4 * PIECE) {
@@ -481,10 +370,7 @@ class WasmMemory {
     return written;
   }
 
-  private encodeBase64(bytes: Uint8Array, out: Uint8Array): number {
-    bytesOf(bytes, 'bytes');
-    bytesOf(out, 'out');
-    checkRoom(Math.ceil(bytes.length / 3) * 4, out.length, 'bytes');
+  private encodeBase64(bytes: Uint8Array, out: Uint8Array): void {
     let written = 0;
     for (let from = 0; from < bytes.length; from += 3 * PIECE) {
       const piece = pieceOf(bytes, from, 3 * PIECE);
@@ -492,14 +378,10 @@ class WasmMemory {
       out.set(this.bytesAnswer(count), written);
       written += count;
     }
-    return written;
   }
 
   private mixMinus(inputs: Int16Array, active: Uint8Array, outputs: Int16Array): void {
-    const members = this.members(inputs, active);
-    pcmOf(outputs, 'outputs');
-    checkMembers(members, inputs.length);
-    checkLength(inputs.length, outputs.length, 'outputs');
+    const members = active.length;
     const samples = inputs.length / members;
     const piece = this.mixRoom(members);
     for (let begin = 0; begin < samples; begin += piece) {
@@ -512,10 +394,7 @@ class WasmMemory {
   }
 
   private mix(inputs: Int16Array, active: Uint8Array, output: Int16Array): void {
-    const members = this.members(inputs, active);
-    pcmOf(output, 'output');
-    checkMembers(members, inputs.length);
-    checkLength(inputs.length / members, output.length, 'output');
+    const members = active.length;
     const samples = inputs.length / members;
     const piece = this.mixRoom(members);
     for (let begin = 0; begin < samples; begin += piece) {
@@ -527,23 +406,10 @@ class WasmMemory {
   }
 
   private shorten(pcm: Int16Array, most: number): number {
-    pcmOf(pcm, 'pcm');
-    numberOf(most, 'most');
-    checkPiece(pcm);
     this.words.set(pcm, this.output / 2);
-    // No number is too large, and NaN is too small.
-    const left = this.exports.shorten(
-      this.output,
-      pcm.length,
-      most >= MIN_PERIOD ? Math.min(most, MAX_PERIOD) : 0,
-    );
+    const left = this.exports.shorten(this.output, pcm.length, most);
     if (left < pcm.length) pcm.set(this.samplesAnswer(pcm.length));
     return left;
-  }
-
-  private members(inputs: Int16Array, active: Uint8Array): number {
-    pcmOf(inputs, 'inputs');
-    return bytesOf(active, 'active').length;
   }
 
   /** Samples of every member that the scratch has room for, with a byte each for who is active. */
@@ -573,6 +439,15 @@ class WasmMemory {
       const from = this.output / 2 + member * count;
       outputs.set(this.words.subarray(from, from + count), member * samples + begin);
     }
+  }
+}
+
+/** A view whose memory was given away or has shrunk is of length 0; a DataView of such memory throws instead. */
+function lengthOf(message: ArrayBuffer | ArrayBufferView): number {
+  try {
+    return message.byteLength;
+  } catch {
+    return 0;
   }
 }
 

@@ -17,6 +17,32 @@ const OPEN_LENGTH = 0xffff_ffff;
 /** Recorders write a dozen. */
 const MAX_CHUNKS = 1_000;
 
+/** Bytes of the header that {@link wavHeader} makes. */
+export const WAV_HEADER_BYTES = 44;
+
+/**
+ * The header of a WAV file of 16-bit PCM: samples follow it, little endian, those of all channels in turn.
+ * @param rate samples per second of each channel
+ * @param dataBytes bytes of audio behind it
+ */
+export function wavHeader(channels: number, rate: number, dataBytes: number): Buffer {
+  const header = Buffer.alloc(WAV_HEADER_BYTES);
+  const frameBytes = 2 * channels;
+  header.write('RIFF', 0, 'latin1');
+  header.writeUInt32LE(WAV_HEADER_BYTES - 8 + dataBytes, 4);
+  header.write('WAVEfmt ', 8, 'latin1');
+  header.writeUInt32LE(16, 16);
+  header.writeUInt16LE(PCM, 20);
+  header.writeUInt16LE(channels, 22);
+  header.writeUInt32LE(rate, 24);
+  header.writeUInt32LE(rate * frameBytes, 28);
+  header.writeUInt16LE(frameBytes, 32);
+  header.writeUInt16LE(16, 34);
+  header.write('data', 36, 'latin1');
+  header.writeUInt32LE(dataBytes, 40);
+  return header;
+}
+
 /** What the 256 codes of G.711 decode to, each made when it is asked for. */
 export interface G711Tables {
   mulaw(): Int16Array;

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
-import { FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
+import { DEFAULT_LEAD_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { Framer } from './framer.js';
-import { DEFAULT_LEAD_MS, Playout, type PlayoutLine } from './playout.js';
+import { Playout, type PlayoutLine } from './playout.js';
 
 /** How much of the caller's speech is kept until the bridge leg joins, in milliseconds. */
 const INTAKE_KEEP_MS = 3_000;

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { type Clock, systemClock, type Timeout } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
-import { bytesOf } from '../media/bytes.js';
-import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
+import { bufferOf } from '../media/arguments.js';
+import { DEFAULT_LEAD_MS, FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameClock } from '../media/frame-clock.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
 import { CallLatencies, STAGE } from '../telemetry/call-latencies.js';
@@ -27,7 +27,7 @@ import type { CallLevels } from './level-meter.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from './marks.js';
 import type { MediaSocket } from './media-socket.js';
 import { PhoneSender } from './phone-sender.js';
-import { DEFAULT_LEAD_MS, Playout } from './playout.js';
+import { Playout } from './playout.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** Maximum size of a message from a phone, in bytes. */
@@ -442,7 +442,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private dropStale(message: ArrayBuffer | Uint8Array): boolean {
     const ms = this.latestSamples / SAMPLES_PER_MS;
     if (ms === 0 || this.tap !== undefined || this.listenerCount('audio') > 0) return false;
-    const head = bytesOf(message).subarray(0, MEDIA_HEAD.length);
+    const head = bufferOf(message).subarray(0, MEDIA_HEAD.length);
     if (!head.equals(MEDIA_HEAD) || !this.backlog.isTooOld(ms)) return false;
     this.traffic.framesIn += ms / FRAME_MS;
     this.staleFrames += ms / FRAME_MS;
@@ -464,7 +464,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private deliverAudio(count: number, stamp: IngressTime): void {
     if (isSampled(this.traffic.messagesIn)) {
       this.decoding = ingressTicksBetween(stamp, this.latencies.now());
-      this.latencies.note(STAGE.transcodeIn, this.decoding);
+      this.latencies.record(STAGE.transcodeIn, this.decoding);
     }
     this.recordJitter(count, stamp);
     this.traffic.framesIn += (info[1] as number) / FRAME_PAYLOAD_BYTES;
@@ -489,7 +489,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     if (this.latestAt !== NO_INGRESS_TIME) {
       const due = ((this.latestSamples * INGRESS_TICKS_PER_MICROSECOND * 1_000) / SAMPLES_PER_MS) | 0;
       const late = ingressTicksBetween(this.latestAt, stamp) - due;
-      this.latencies.note(STAGE.intakeJitter, late < 0 ? -late : late);
+      this.latencies.record(STAGE.intakeJitter, late < 0 ? -late : late);
     }
     this.latestAt = stamp;
     this.latestSamples = count;
@@ -498,12 +498,12 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   /** Records a frame's latency to the leg: forwarded immediately or after buffering. */
   recordHandOver(stamp: IngressTime): void {
     if (this.isPassing && !isSampled(this.traffic.messagesIn)) return;
-    this.latencies.note(STAGE.decodedLeg, ingressTicksBetween(stamp, this.latencies.now()) - this.decoding);
+    this.latencies.record(STAGE.decodedLeg, ingressTicksBetween(stamp, this.latencies.now()) - this.decoding);
   }
 
   /** Handles everything but plain media messages: readable, and rare. A bad message never ends the call. */
   private handleOtherMessage(bytes: ArrayBuffer | Uint8Array, isBinary: boolean, stamp: IngressTime): void {
-    const message = isBinary ? undefined : parseInboundMessage(bytesOf(bytes).toString());
+    const message = isBinary ? undefined : parseInboundMessage(bufferOf(bytes).toString());
     if (message?.event === 'connected') return;
     if (message?.event === 'start') {
       this.handleStart(message);

@@ -62,13 +62,13 @@ export class PhoneSender implements PlayoutLine {
     this.traffic.framesOut += 1;
     if (stamp !== NO_INGRESS_TIME || sampled) {
       const sent = latencies.now();
-      if (stamp !== NO_INGRESS_TIME) latencies.note(STAGE.gateway, ingressTicksBetween(stamp, sent));
+      if (stamp !== NO_INGRESS_TIME) latencies.record(STAGE.gateway, ingressTicksBetween(stamp, sent));
       if (sampled) {
         const encoding = ingressTicksBetween(begun, encoded);
-        latencies.note(STAGE.transcodeOut, encoding);
-        latencies.note(STAGE.legEncoded, waitedUs * INGRESS_TICKS_PER_MICROSECOND + encoding);
-        latencies.note(STAGE.encodedSocket, ingressTicksBetween(encoded, sent));
-        latencies.note(STAGE.playoutLead, leadUs * INGRESS_TICKS_PER_MICROSECOND);
+        latencies.record(STAGE.transcodeOut, encoding);
+        latencies.record(STAGE.legEncoded, waitedUs * INGRESS_TICKS_PER_MICROSECOND + encoding);
+        latencies.record(STAGE.encodedSocket, ingressTicksBetween(encoded, sent));
+        latencies.record(STAGE.playoutLead, leadUs * INGRESS_TICKS_PER_MICROSECOND);
       }
     }
     this.levels?.out.sampleLevel(frame);

@@ -64,7 +64,7 @@ export interface PlayoutOptions {
 }
 
 /** A callback to run when `at` frames have left the ring. */
-interface Waypoint {
+interface PlayoutPoint {
   at: number;
   readonly done: () => void;
 }
@@ -126,7 +126,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   private flushAsked = false;
   /** Frames that left the ring, sent or dropped. */
   private gone = 0;
-  private waypoints: Waypoint[] = [];
+  private waypoints: PlayoutPoint[] = [];
   private closed = false;
   /** When the frame being sent began to wait. */
   private since = 0;
@@ -382,7 +382,7 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   private passWaypoints(): void {
     while (this.waypoints[0] !== undefined && this.waypoints[0].at <= this.gone) {
-      (this.waypoints.shift() as Waypoint).done();
+      (this.waypoints.shift() as PlayoutPoint).done();
     }
   }
 

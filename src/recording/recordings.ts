@@ -6,7 +6,7 @@ import type { Session } from '../calls/session.js';
 import type { Clock } from '../clock.js';
 import { describe, GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import { RECORD_RATES, Recording, type RecordingResult, type RecordRate } from './recording.js';
 import { WavFile } from './wav-file.js';
 
@@ -58,10 +58,12 @@ export interface RecordingService {
   stopRecording(callId: string): Promise<RecordingResult>;
 }
 
-export const RecordRequest = z.strictObject({
-  maxSeconds: z.number().int().min(1).max(MAX_SECONDS).optional(),
-  rate: z.literal(RECORD_RATES).optional(),
-});
+export const RecordRequest = z
+  .strictObject({
+    maxSeconds: z.number().int().min(1).max(MAX_SECONDS).optional(),
+    rate: z.literal(RECORD_RATES).optional(),
+  })
+  .meta({ title: 'RecordRequest' });
 
 /** @throws GatewayError `GW_BAD_REQUEST` (400) */
 export function checkRecordRequest(value: unknown): RecordRequest {
@@ -98,30 +100,14 @@ export class Recordings implements RecordingService {
   ) {
     const { past } = this;
     this.metrics = [
-      {
-        name: 'recordings_active',
-        help: 'Calls being recorded',
-        kind: 'gauge',
-        read: () => this.running.size,
-      },
-      {
-        name: 'recordings_ended_total',
-        help: 'Recordings ended',
-        kind: 'counter',
-        read: () => past.finished,
-      },
-      {
-        name: 'recordings_failed_total',
-        help: 'Recordings ended by a disk error',
-        kind: 'counter',
-        read: () => past.failed,
-      },
-      {
-        name: 'recording_dropped_ms_total',
-        help: 'Milliseconds lost to a slow disk, in ended recordings',
-        kind: 'counter',
-        read: () => past.droppedMs,
-      },
+      gauge('recordings_active', 'Calls being recorded', () => this.running.size),
+      counter('recordings_ended_total', 'Recordings ended', () => past.finished),
+      counter('recordings_failed_total', 'Recordings ended by a disk error', () => past.failed),
+      counter(
+        'recording_dropped_ms_total',
+        'Milliseconds lost to a slow disk, in ended recordings',
+        () => past.droppedMs,
+      ),
     ];
   }
 

@@ -1,8 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { expected } from '../errors.js';
+import { WAV_HEADER_BYTES, wavHeader } from '../media/wav.js';
 import type { TapeSink } from './stereo-tape.js';
 
-const HEADER_BYTES = 44;
 const CHANNELS = 2;
 const BYTES_PER_SAMPLE = 2;
 const FRAME_BYTES = CHANNELS * BYTES_PER_SAMPLE;
@@ -10,7 +10,6 @@ const FRAME_BYTES = CHANNELS * BYTES_PER_SAMPLE;
 const CHUNK_BYTES = 64_000;
 /** Maximum backlog of the disk: eight seconds at 16 kHz. */
 const CHUNKS = 8;
-const PCM = 1;
 
 /**
  * A stereo WAV file that can be read while it grows: its header is updated about every second. Writers never
@@ -21,7 +20,6 @@ export class WavFile implements TapeSink {
   /** Milliseconds lost because the disk was too slow. */
   droppedMs = 0;
   private readonly free: Buffer[] = Array.from({ length: CHUNKS }, () => Buffer.allocUnsafe(CHUNK_BYTES));
-  private readonly header = Buffer.alloc(HEADER_BYTES);
   private readonly full: { readonly chunk: Buffer; readonly bytes: number; readonly at: number }[] = [];
   private chunk: Buffer | undefined;
   private filled = 0;
@@ -101,7 +99,7 @@ export class WavFile implements TapeSink {
     try {
       // Trailing silence is part of the recording.
       if (this.failure === undefined && this.position > this.writtenTo) {
-        await this.file.truncate(HEADER_BYTES + this.position);
+        await this.file.truncate(WAV_HEADER_BYTES + this.position);
         this.writtenTo = this.position;
         await this.writeHeader();
       }
@@ -133,7 +131,7 @@ export class WavFile implements TapeSink {
     try {
       for (let next = this.full.shift(); next !== undefined; next = this.full.shift()) {
         const { chunk, bytes, at } = next;
-        await this.writeAll(chunk, bytes, HEADER_BYTES + at);
+        await this.writeAll(chunk, bytes, WAV_HEADER_BYTES + at);
         this.writtenTo = at + bytes;
         await this.writeHeader();
         this.free.push(chunk);
@@ -148,20 +146,7 @@ export class WavFile implements TapeSink {
   }
 
   private async writeHeader(): Promise<void> {
-    const { header, rate, writtenTo } = this;
-    header.write('RIFF', 0, 'latin1');
-    header.writeUInt32LE(HEADER_BYTES - 8 + writtenTo, 4);
-    header.write('WAVEfmt ', 8, 'latin1');
-    header.writeUInt32LE(16, 16);
-    header.writeUInt16LE(PCM, 20);
-    header.writeUInt16LE(CHANNELS, 22);
-    header.writeUInt32LE(rate, 24);
-    header.writeUInt32LE(rate * FRAME_BYTES, 28);
-    header.writeUInt16LE(FRAME_BYTES, 32);
-    header.writeUInt16LE(8 * BYTES_PER_SAMPLE, 34);
-    header.write('data', 36, 'latin1');
-    header.writeUInt32LE(writtenTo, 40);
-    await this.writeAll(header, HEADER_BYTES, 0);
+    await this.writeAll(wavHeader(CHANNELS, this.rate, this.writtenTo), WAV_HEADER_BYTES, 0);
   }
 
   private async writeAll(from: Buffer, bytes: number, at: number): Promise<void> {

@@ -1,7 +1,7 @@
 import type { CallDecision } from '../calls/decision.js';
 import { checkDecision } from '../calls/decision-check.js';
 import { GatewayError } from '../errors.js';
-import type { WebhookAnswer } from '../webhooks/sender.js';
+import type { DeliveryAnswer } from '../webhooks/sender.js';
 
 /**
  * Parses a router's response: the JSON of a `prepareCall` decision. An empty response (204 or an empty body)
@@ -9,7 +9,7 @@ import type { WebhookAnswer } from '../webhooks/sender.js';
  * @throws GatewayError `GW_ROUTER_STATUS` for a status other than 2xx, `GW_ROUTER_ANSWER` for an invalid
  *   decision
  */
-export function decisionOf({ status, body }: WebhookAnswer): CallDecision {
+export function decisionOf({ status, body }: DeliveryAnswer): CallDecision {
   if (status < 200 || status > 299) {
     throw new GatewayError(
       'GW_ROUTER_STATUS',

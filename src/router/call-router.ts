@@ -6,10 +6,10 @@ import { expected, type GatewayError } from '../errors.js';
 import { LatencyHistogram } from '../telemetry/histogram.js';
 import { INGRESS_TICKS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
 import type { Logger } from '../telemetry/log.js';
-import type { Metric } from '../telemetry/metrics.js';
+import { counter, durations, type Metric } from '../telemetry/metric.js';
 import type { Refusal } from '../twilio/twiml.js';
 import { Delivery } from '../webhooks/delivery.js';
-import { isPassingStatus, type WebhookAnswer, WebhookSender } from '../webhooks/sender.js';
+import { type DeliveryAnswer, isPassingStatus, WebhookSender } from '../webhooks/sender.js';
 import { secretsOf } from '../webhooks/signature.js';
 import { decisionOf } from './answer.js';
 import { questionOf } from './question.js';
@@ -95,33 +95,19 @@ export class CallRouter {
       onDead: ({ why, tries }) => log.warn({ why, tries }, 'failed to send a pressed key to the router'),
     });
     this.metrics = [
-      {
-        name: 'router_questions_total',
-        help: 'Router requests by outcome',
-        label: 'outcome',
-        read: () => this.outcomes,
-      },
-      {
-        name: 'router_retries_total',
-        help: 'Second attempts to ask the router',
-        kind: 'counter',
-        read: () => this.retries,
-      },
-      {
-        name: 'router_keys_total',
-        help: 'Pressed keys sent to the router, by outcome',
-        label: 'outcome',
-        read: () =>
+      counter('router_questions_total', 'Router requests by outcome', () => this.outcomes, 'outcome'),
+      counter('router_retries_total', 'Second attempts to ask the router', () => this.retries),
+      counter(
+        'router_keys_total',
+        'Pressed keys sent to the router, by outcome',
+        () =>
           new Map([
             ['delivered', this.keys.counts.delivered],
             ['given-up', this.keys.counts.dead],
           ]),
-      },
-      {
-        name: 'router_seconds',
-        help: 'Time from request to decision, including second attempts',
-        histogram: this.durations,
-      },
+        'outcome',
+      ),
+      durations('router_seconds', 'Time from request to decision, including second attempts', this.durations),
     ];
   }
 
@@ -196,7 +182,7 @@ export class CallRouter {
 }
 
 /** Whether another attempt may succeed. */
-function isPassing(answer: WebhookAnswer | GatewayError): boolean {
+function isPassing(answer: DeliveryAnswer | GatewayError): boolean {
   return answer instanceof Error
     ? answer.code !== 'GW_WEBHOOK_ANSWER_TOO_LARGE'
     : isPassingStatus(answer.status);

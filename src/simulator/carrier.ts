@@ -2,13 +2,12 @@ import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../clock.js';
-import type { NumberFacts } from './account-resource.js';
-import type { CallFacts } from './call-resource.js';
-import { FrameClock } from './clock.js';
+import { PhoneClock } from './clock.js';
 import type { DialMapping } from './dial.js';
 import { newSid } from './identifiers.js';
 import { type Callee, OutboundCall, type OutboundRequest } from './outbound-call.js';
 import { type PhoneOptions, SimulatedPhone } from './phone.js';
+import type { NumberFacts, RestCall } from './resources.js';
 import { CallsApi, type ManagedCall } from './rest.js';
 
 /** Ended calls that the REST API still answers for. */
@@ -52,11 +51,11 @@ export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
   readonly accountSid: string;
   readonly authToken: string;
   /** One clock for all phones of this carrier. */
-  readonly clock: FrameClock;
+  readonly clock: PhoneClock;
   private readonly options: SimulatedTwilioOptions;
   private readonly api: CallsApi;
   private readonly live = new Map<string, LiveCall>();
-  private readonly past = new Map<string, CallFacts>();
+  private readonly past = new Map<string, RestCall>();
   private server: http.Server | undefined;
 
   constructor(options: SimulatedTwilioOptions) {
@@ -64,7 +63,7 @@ export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
     this.options = options;
     this.accountSid = options.accountSid ?? newSid('AC');
     this.authToken = options.authToken;
-    this.clock = new FrameClock(options.clock);
+    this.clock = new PhoneClock(options.clock);
     const calls = {
       place: (request: OutboundRequest) => this.placeOutbound(request),
       find: (sid: string) => this.find(sid),
@@ -188,7 +187,7 @@ class InboundCall implements LiveCall {
     return this.phone.ended;
   }
 
-  get facts(): CallFacts {
+  get facts(): RestCall {
     const { accountSid, createdAt, updatedAt, startedAt, endedAt, seconds } = this;
     const { callSid: sid, from, to, status } = this.phone;
     const direction = 'inbound';

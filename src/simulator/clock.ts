@@ -18,7 +18,7 @@ export interface Ticker {
  * by the next one at its own time, and missed ticks are made up for at once, so that audio never drifts.
  * It holds one timer while anybody is on it, none otherwise.
  */
-export class FrameClock {
+export class PhoneClock {
   /** How late ticks were, in microseconds. */
   readonly lateness = new Histogram();
   /** Ticks that were more than 10 ms late. */

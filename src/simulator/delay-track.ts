@@ -1,5 +1,5 @@
 import { crossCorrelation, energyOf, runningEnergy } from './alignment.js';
-import { median } from './median.js';
+import { median } from './histogram.js';
 import { PHONE_RATE } from './wav.js';
 
 /** Speech is compared at 4 kHz: a quarter of a millisecond is close enough. */

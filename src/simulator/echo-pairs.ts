@@ -153,22 +153,22 @@ export class EchoPairs {
         this.backFrames++
       ) {
         this.cameAt[this.backFrames % KEPT_BACK] = now;
-        this.tell(this.backFrames, this.backFrames);
+        this.reportPair(this.backFrames, this.backFrames);
       }
       return;
     }
     if (payload.length <= PIECE) {
-      this.take(payload, bytes, now);
+      this.addEcho(payload, bytes, now);
       return;
     }
     for (let at = 0; at < payload.length; at += PIECE) {
-      this.take(payload.slice(at, at + PIECE), Math.min(PIECE_BYTES, bytes - (at / 4) * 3), now);
+      this.addEcho(payload.slice(at, at + PIECE), Math.min(PIECE_BYTES, bytes - (at / 4) * 3), now);
     }
   }
 
   /** Judges all that came back, also what later frames could have told more of. */
   conclude(): void {
-    if (this.isEcho) this.look(true);
+    if (this.isEcho) this.matchPairs(true);
   }
 
   /** What was left out, in frames. @param due frames sent that should be back by now */
@@ -197,7 +197,7 @@ export class EchoPairs {
     return due;
   }
 
-  private take(payload: string, bytes: number, now: number): void {
+  private addEcho(payload: string, bytes: number, now: number): void {
     this.back.add(payload, bytes);
     this.backBytes += bytes;
     // Messages of another size than a frame's: every frame that is complete now has arrived now.
@@ -207,14 +207,14 @@ export class EchoPairs {
       this.sentBy[this.backFrames % KEPT_BACK] = this.sentFrames;
       this.backFrames += 1;
     }
-    if (this.backFrames >= this.nextLook) this.look(false);
+    if (this.backFrames >= this.nextLook) this.matchPairs(false);
   }
 
-  private look(isLast: boolean): void {
+  private matchPairs(isLast: boolean): void {
     this.nextLook = this.backFrames + LOOK_EVERY * this.patience;
     const end = this.backFrames * LEVELS_A_FRAME;
     // Where little is found, less is looked at.
-    this.giveUp(end - (this.patience > 1 ? FEW_WAITING : MOST_WAITING) * LEVELS_A_FRAME);
+    this.settleUpTo(end - (this.patience > 1 ? FEW_WAITING : MOST_WAITING) * LEVELS_A_FRAME);
     if (this.judged === end) return;
     const { rightTo, isWrong } = this.compare(end);
     if (!this.hasVaried) this.judge(end);
@@ -223,7 +223,7 @@ export class EchoPairs {
   }
 
   /** What came back so long ago that nothing tells of its pairs any more. */
-  private giveUp(to: number): void {
+  private settleUpTo(to: number): void {
     // Where nothing ever told of any, one is taken for one.
     if (!this.isProven) this.judge(to);
     // Nor is anything known of what is not kept.
@@ -426,7 +426,7 @@ export class EchoPairs {
       }
       isCertain &&= first % LEVELS_A_FRAME === 0;
       if (isCertain && (ways === undefined || this.isBest(frame, first, begin, to))) {
-        this.tell(frame / LEVELS_A_FRAME, (frame + first) / LEVELS_A_FRAME);
+        this.reportPair(frame / LEVELS_A_FRAME, (frame + first) / LEVELS_A_FRAME);
       }
     }
     this.judged = Math.max(begin, to);
@@ -449,7 +449,7 @@ export class EchoPairs {
     return true;
   }
 
-  private tell(back: number, sent: number): void {
+  private reportPair(back: number, sent: number): void {
     if (sent < 0 || sent >= this.sentFrames || sent < this.sentFrames - KEPT_SENT) return;
     const sentAt = this.sentAt[sent % KEPT_SENT] as number;
     const cameAt = this.cameAt[back % KEPT_BACK] as number;

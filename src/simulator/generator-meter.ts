@@ -1,6 +1,6 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { systemClock } from '../clock.js';
-import { type FrameClock, LATE_MS } from './clock.js';
+import { LATE_MS, type PhoneClock } from './clock.js';
 import type { Percentiles } from './histogram.js';
 
 /** Beyond this share of a core the generator measures itself. */
@@ -48,7 +48,7 @@ export class GeneratorMeter {
   private behindMs = 0;
   private isOutOfFiles = false;
 
-  constructor(private readonly clock: FrameClock) {
+  constructor(private readonly clock: PhoneClock) {
     this.delay.enable();
   }
 

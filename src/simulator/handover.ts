@@ -1,7 +1,7 @@
 import { Histogram, type Percentiles } from './histogram.js';
 
 /** A call that went on over another stream. Times are milliseconds. */
-export interface Handover {
+export interface StreamHandover {
   /**
    * From the last audio received before to the first over the new stream; `undefined` where either never came.
    * What the caller still had buffered makes the silence that is heard shorter.
@@ -34,7 +34,7 @@ export interface StreamTimes {
 }
 
 /** The hand-overs between the streams of one call, in order. */
-export function handoversOf(streams: readonly StreamTimes[]): Handover[] {
+export function handoversOf(streams: readonly StreamTimes[]): StreamHandover[] {
   let heardAt: number | undefined;
   return streams.slice(1).map((stream, i) => {
     const before = streams[i] as StreamTimes;
@@ -55,7 +55,7 @@ export class HandoverTotals {
   private count = 0;
   private unheard = 0;
 
-  add({ gapMs, reconnectMs }: Handover): void {
+  add({ gapMs, reconnectMs }: StreamHandover): void {
     this.count += 1;
     if (gapMs === undefined) this.unheard += 1;
     else this.gap.record(gapMs * 1000);

@@ -11,6 +11,15 @@ export interface Percentiles {
   readonly maxMs: number;
 }
 
+/** So many values lie above the bin before and at or below `upToMs`. */
+export interface Bin {
+  readonly upToMs: number;
+  readonly count: number;
+}
+
+/** Bins are half a power of two wide, the first ends here. */
+const FIRST_BIN_US = 62.5;
+
 /** The gateway's histogram in a phone's units: recorded in microseconds up to 214 s, told in milliseconds. */
 export class Histogram {
   private readonly latencies: LatencyHistogram;
@@ -33,6 +42,20 @@ export class Histogram {
     this.latencies.reset();
   }
 
+  /** All values in bins, from the first that holds one to the last. */
+  bins(): Bin[] {
+    const { count } = this.latencies;
+    const bins: Bin[] = [];
+    let seen = 0;
+    for (let i = 0; seen < count; i++) {
+      const edge = FIRST_BIN_US * 2 ** (i / 2);
+      const upTo = this.latencies.countUpTo(edge);
+      if (upTo > 0) bins.push({ upToMs: Number((edge / 1000).toPrecision(3)), count: upTo - seen });
+      seen = upTo;
+    }
+    return bins;
+  }
+
   percentiles(): Percentiles {
     const { count, meanUs, p50Us, p99Us, p999Us, maxUs } = this.latencies.summary();
     const ms = (us: number) => us / 1000;
@@ -45,4 +68,9 @@ export class Histogram {
       maxMs: ms(maxUs),
     };
   }
+}
+
+/** The middle one of so many values; `undefined` of none. */
+export function median(values: readonly number[]): number | undefined {
+  return [...values].sort((a, b) => a - b)[values.length >> 1];
 }

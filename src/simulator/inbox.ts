@@ -60,7 +60,7 @@ export class Inbox {
   }
 
   /** Takes one WebSocket message. */
-  receive(data: Buffer, isBinary: boolean): void {
+  handleMessage(data: Buffer, isBinary: boolean): void {
     if (isBinary) {
       this.warn(31950, 'a text message expected, not a binary one', data.toString('base64', 0, 60));
       return;

@@ -232,7 +232,7 @@ class Load {
       }
       if (!isMeasured) this.beginMeasurement();
       isMeasured = true;
-      if (step.kind === 'hold') await this.hold(step.seconds * 1000);
+      if (step.kind === 'hold') await this.holdCalls(step.seconds * 1000);
       else await this.churn(step.rate, step.seconds * 1000);
     }
     this.generator = this.meter.report();
@@ -286,7 +286,7 @@ class Load {
     await Promise.race([Promise.all(this.starting), this.untilAborted]);
   }
 
-  private async hold(durationMs: number): Promise<void> {
+  private async holdCalls(durationMs: number): Promise<void> {
     if (this.options.script === undefined) {
       await this.sleep(durationMs);
       return;

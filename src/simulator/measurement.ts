@@ -1,7 +1,7 @@
 import type { Alignment } from './alignment.js';
 import { FRAME_BYTES } from './audio.js';
 import { EchoPairs, type LeftOut } from './echo-pairs.js';
-import { Histogram, type Percentiles } from './histogram.js';
+import { type Bin, Histogram, type Percentiles } from './histogram.js';
 import type { WarningCounts } from './inbox.js';
 import type { PlayoutCounts } from './playout.js';
 
@@ -148,6 +148,8 @@ export interface MergedReport extends LeftOut {
   readonly framesLost: number;
   readonly framesDiscarded: number;
   readonly roundTrip: Percentiles;
+  /** The same round trips, as a histogram; empty while there are none. */
+  readonly roundTripBins: readonly Bin[];
   /** `valid` where at least one stream proved it and none disproved it. */
   readonly pairing: Pairing;
   readonly gaps: number;
@@ -222,6 +224,7 @@ export class StreamTotals {
     return {
       ...this.counted,
       roundTrip: this.roundTrip.percentiles(),
+      roundTripBins: this.roundTrip.bins(),
       pairing: this.pairing,
       warnings: { ...this.warnings, first: this.firstWarning },
       proof: this.worst,

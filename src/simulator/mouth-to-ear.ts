@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.js';
 import type { AudioSource } from './audio.js';
-import { median } from './median.js';
+import { median } from './histogram.js';
 import type { SimulatedPhone } from './phone.js';
 import { InstantReader, SWEEP_MS } from './sweep.js';
 import type { Utterance } from './voice.js';

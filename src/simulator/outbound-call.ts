@@ -1,11 +1,11 @@
 import type { Timer } from '../clock.js';
 import type { AudioSource } from './audio.js';
-import type { CallFacts } from './call-resource.js';
-import type { FrameClock } from './clock.js';
+import type { PhoneClock } from './clock.js';
 import type { DialMapping } from './dial.js';
 import { newSid } from './identifiers.js';
 import type { LineProfile } from './line.js';
 import { type PhoneFaults, SimulatedPhone } from './phone.js';
+import type { RestCall } from './resources.js';
 import { type CallStatus, sendWebhook, statusParameters } from './webhook.js';
 
 /** What somebody who is called does. */
@@ -56,7 +56,7 @@ export interface OutboundContext {
   readonly accountSid: string;
   readonly authToken: string;
   readonly dial: DialMapping | undefined;
-  readonly clock: FrameClock;
+  readonly clock: PhoneClock;
   readonly callee: Callee;
   readonly onAnswer: (phone: SimulatedPhone) => void;
 }
@@ -90,7 +90,7 @@ export class OutboundCall {
   ) {
     this.createdAt = context.clock.time.date();
     this.updatedAt = this.createdAt;
-    this.ended = this.run();
+    this.ended = this.runCall();
   }
 
   get status(): CallStatus {
@@ -102,7 +102,7 @@ export class OutboundCall {
     return this.answeredPhone;
   }
 
-  get facts(): CallFacts {
+  get facts(): RestCall {
     const { sid, direction, status, createdAt, updatedAt, startedAt, endedAt, seconds } = this;
     const { from, to } = this.request;
     const { accountSid } = this.context;
@@ -139,7 +139,7 @@ export class OutboundCall {
     this.answeredPhone?.close();
   }
 
-  private async run(): Promise<void> {
+  private async runCall(): Promise<void> {
     // The REST answer says `queued` and leaves first.
     await this.wait(1);
     this.become('initiated', 'initiated');

@@ -1,10 +1,10 @@
 import { EventEmitter } from 'node:events';
 import { expected, GatewayError } from '../errors.js';
 import { AudioSource } from './audio.js';
-import { FrameClock } from './clock.js';
+import { PhoneClock } from './clock.js';
 import type { DialMapping } from './dial.js';
 import { twilioCodeOf, twilioError } from './errors.js';
-import { type Handover, handoversOf } from './handover.js';
+import { handoversOf, type StreamHandover } from './handover.js';
 import type { Histogram } from './histogram.js';
 import { newSid } from './identifiers.js';
 import type { ProtocolWarning } from './inbox.js';
@@ -12,7 +12,7 @@ import type { LineProfile } from './line.js';
 import type { StreamReport } from './measurement.js';
 import { printableUrl } from './printable-url.js';
 import { SoundDetector } from './sound-detector.js';
-import { SimulatedStream, type StreamEnd, type StreamFaults } from './stream.js';
+import { SimulatedStream, type SimulatedStreamEnd, type StreamFaults } from './stream.js';
 import {
   MAX_REDIRECT_VERBS,
   MAX_REDIRECT_VERBS_A_CALL,
@@ -59,7 +59,7 @@ export interface PhoneOptions {
   readonly statusCallback?: string | undefined;
   readonly dial?: DialMapping | undefined;
   /** Shared by the phones of a process; default one of its own. */
-  readonly clock?: FrameClock | undefined;
+  readonly clock?: PhoneClock | undefined;
   /** What the caller says, in a loop; default silence. */
   readonly audio?: AudioSource | undefined;
   readonly profile?: LineProfile | undefined;
@@ -91,9 +91,9 @@ export interface CallOutcome {
   /** What Twilio's debugger would show for it, e.g. 31920; also 31921 where the server closed the stream. */
   readonly twilioCode: number | undefined;
   /** How the last stream ended. */
-  readonly streamEnd: StreamEnd | undefined;
+  readonly streamEnd: SimulatedStreamEnd | undefined;
   /** One for every stream that took another's place. */
-  readonly handovers: readonly Handover[];
+  readonly handovers: readonly StreamHandover[];
   /** Texts of `<Say>`. */
   readonly said: readonly string[];
   /** Whom `<Dial>` connected the caller with; the simulated callee says nothing and hangs up at once. */
@@ -133,7 +133,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   handshakeMs: number | undefined;
   private readonly options: PhoneOptions;
   private readonly direction: CallDirection;
-  private readonly clock: FrameClock;
+  private readonly clock: PhoneClock;
   private readonly voice: Voice;
   private readonly opened: SimulatedStream[] = [];
   private readonly said: string[] = [];
@@ -160,7 +160,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   private failure: GatewayError | undefined;
   private answeredAt: number | undefined;
   private current: SimulatedStream | undefined;
-  private streamEnd: StreamEnd | undefined;
+  private streamEnd: SimulatedStreamEnd | undefined;
 
   /** @throws TypeError for options out of range; nothing is dialled before {@link dial} */
   constructor(options: PhoneOptions) {
@@ -174,7 +174,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     this.options = options;
     this.callSid = options.callSid ?? newSid('CA');
     this.direction = options.direction ?? 'inbound';
-    this.clock = options.clock ?? new FrameClock();
+    this.clock = options.clock ?? new PhoneClock();
     this.voice = new Voice(options.audio);
     this.currentStatus = this.direction === 'inbound' ? 'ringing' : 'in-progress';
     let resolveStarted: (stream: SimulatedStream) => void = () => {};
@@ -198,7 +198,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   dial(): this {
     if (!this.dialled) {
       this.dialled = true;
-      void this.run();
+      void this.runCall();
     }
     return this;
   }
@@ -226,7 +226,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   }
 
   /** How often, and how fast, the call went on over another stream. */
-  get handovers(): readonly Handover[] {
+  get handovers(): readonly StreamHandover[] {
     return handoversOf(this.opened.map((stream) => stream.times));
   }
 
@@ -311,7 +311,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     }
   }
 
-  private async run(): Promise<void> {
+  private async runCall(): Promise<void> {
     try {
       this.verbs = await this.firstVerbs();
       if (this.direction !== 'inbound') this.answer();

@@ -8,7 +8,7 @@ const HOLE_MS = 400;
 /** Marks that may wait at once; Twilio documents no limit, a simulator needs one. */
 const MAX_PENDING_MARKS = 10_000;
 
-export interface PlayoutOptions {
+export interface PlayoutBufferOptions {
   /**
    * Milliseconds between the first byte and its sound, also after the buffer ran dry; default 0. Twilio's own
    * de-jitter delay is not documented.
@@ -65,7 +65,7 @@ export class PlayoutBuffer {
   private tape = new Uint8Array(0);
   private tapeLength = 0;
 
-  constructor(options: PlayoutOptions) {
+  constructor(options: PlayoutBufferOptions) {
     this.clock = options.clock ?? systemClock;
     this.origin = this.clock.now();
     this.dejitterMs = options.dejitterMs ?? 0;

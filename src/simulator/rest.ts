@@ -1,9 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { GatewayError } from '../errors.js';
-import { accountResource, type NumberFacts, numbersPage } from './account-resource.js';
-import { type CallFacts, callResource } from './call-resource.js';
 import type { OutboundRequest } from './outbound-call.js';
+import { accountResource, callResource, type NumberFacts, numbersPage, type RestCall } from './resources.js';
 
 const MAX_BODY_BYTES = 64 * 1024;
 const MAX_INLINE_TWIML = 4000;
@@ -13,7 +12,7 @@ const FINAL = new Set(['completed', 'busy', 'failed', 'no-answer', 'canceled']);
 
 /** A call that the REST API can look up and end. */
 export interface ManagedCall {
-  readonly facts: CallFacts;
+  readonly facts: RestCall;
   hangUp(): void;
   redirect(twiml: string): void;
 }

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js';
+import { type Clock, systemClock } from '../clock.js';
 import type { SimulatedPhone } from './phone.js';
 import type { Script, ScriptStep } from './script.js';
 
@@ -23,7 +23,7 @@ export class ScriptedCaller {
   constructor(
     private readonly phone: SimulatedPhone,
     private readonly script: Script,
-    private readonly clock: Clock,
+    private readonly clock: Clock = systemClock,
     private readonly onLeave: () => void = () => {},
   ) {
     void phone.ended.then(() => this.gone.abort());

@@ -20,7 +20,7 @@ export class SoundDetector {
   }
 
   /** @param mulaw audio that is heard from `at` on */
-  hear(mulaw: Uint8Array, at: number): void {
+  addFrames(mulaw: Uint8Array, at: number): void {
     for (let begin = 0; begin < mulaw.length; begin += FRAME_BYTES) {
       const end = Math.min(begin + FRAME_BYTES, mulaw.length);
       let energy = 0;

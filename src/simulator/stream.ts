@@ -5,7 +5,7 @@ import type { Timer } from '../clock.js';
 import { expected, type GatewayError } from '../errors.js';
 import { align, alignPieces } from './alignment.js';
 import { FRAME_BYTES, FRAME_MS } from './audio.js';
-import type { FrameClock, Ticker } from './clock.js';
+import type { PhoneClock, Ticker } from './clock.js';
 import { type DelayTrack, delaysOf } from './delay-track.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import type { LeftOut } from './echo-pairs.js';
@@ -44,7 +44,7 @@ const PAIRED_LAG_MS = FRAME_MS / 2;
 const PAIRED_CORRELATION = 0.9;
 
 /** From the server to the phone, and from the phone to the server. */
-type Way = 'reading' | 'sending';
+type Direction = 'reading' | 'sending';
 
 /** Things a phone does wrong on purpose. */
 export interface StreamFaults {
@@ -69,7 +69,7 @@ export interface StreamOptions {
   readonly accountSid: string;
   readonly callSid: string;
   readonly authToken: string;
-  readonly clock: FrameClock;
+  readonly clock: PhoneClock;
   readonly customParameters?: Readonly<Record<string, string>>;
   /** What the caller says; default silence. */
   readonly voice?: Voice | undefined;
@@ -91,7 +91,7 @@ export interface StreamOptions {
 }
 
 /** How a stream ended. */
-export interface StreamEnd {
+export interface SimulatedStreamEnd {
   /** `stop`: Twilio said so. `abrupt`: the socket was destroyed without a word. `server`: it closed first. */
   readonly by: 'stop' | 'abrupt' | 'server';
   /** WebSocket close code as received; 1006 where there was none. */
@@ -108,7 +108,7 @@ interface StreamEvents {
   mark: [name: string];
   clear: [];
   warning: [warning: ProtocolWarning];
-  end: [end: StreamEnd];
+  end: [end: SimulatedStreamEnd];
 }
 
 /**
@@ -119,15 +119,15 @@ interface StreamEvents {
 export class SimulatedStream extends EventEmitter<StreamEvents> {
   readonly streamSid = newSid('MZ');
   /** Resolves when the socket is gone; never rejects. */
-  readonly ended: Promise<StreamEnd>;
+  readonly ended: Promise<SimulatedStreamEnd>;
   private readonly options: StreamOptions;
   private readonly measurement: Measurement;
   private readonly inbox: Inbox;
   private readonly line: Line;
   private readonly playout: PlayoutBuffer;
-  private readonly finish: (end: StreamEnd) => void;
+  private readonly finish: (end: SimulatedStreamEnd) => void;
   /** Who holds each of the two ways. */
-  private readonly held: Record<Way, Set<unknown>> = { reading: new Set(), sending: new Set() };
+  private readonly held: Record<Direction, Set<unknown>> = { reading: new Set(), sending: new Set() };
   /** When nothing passed, one way or both, in monotonic milliseconds. */
   private readonly stood: { from: number; until: number }[] = [];
   /** Ends of stalls that are under way. */
@@ -139,7 +139,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private closeTimer: Timer | undefined;
   private startTimer: Timer | undefined;
   private endedAt: number | undefined;
-  private endedBy: StreamEnd['by'] | undefined;
+  private endedBy: SimulatedStreamEnd['by'] | undefined;
   private closeCode: number | undefined;
   private brokenFrames = false;
   private startedAt = 0;
@@ -177,7 +177,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       options.profile ?? {},
       {
         deliver: (payload, timestamp) => this.sendMedia(payload, timestamp),
-        stall: (isStalled) => (isStalled ? this.hold('reading', 'line') : this.letGo('reading', 'line')),
+        stall: (isStalled) => (isStalled ? this.block('reading', 'line') : this.unblock('reading', 'line')),
       },
       options.clock.time,
     );
@@ -190,7 +190,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       onMark: (name) => this.sendMark(name),
       clock: options.clock.time,
     });
-    let finish: (end: StreamEnd) => void = () => {};
+    let finish: (end: SimulatedStreamEnd) => void = () => {};
     this.ended = new Promise((resolve) => {
       finish = resolve;
     });
@@ -245,7 +245,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     });
     socket.on('close', (code, reason) => this.closed(code, reason.toString('utf8')));
     // From here on, so that messages which come with the answer to the upgrade are not missed.
-    socket.on('message', (data, isBinary) => this.receive(data as Buffer, isBinary));
+    socket.on('message', (data, isBinary) => this.handleMessage(data as Buffer, isBinary));
     try {
       await once(socket, 'open');
     } catch (cause) {
@@ -318,11 +318,11 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
 
   /** Stops reading, as a phone that hangs; backpressure reaches the server. */
   pauseReading(): void {
-    this.hold('reading', 'told');
+    this.block('reading', 'told');
   }
 
   resumeReading(): void {
-    this.letGo('reading', 'told');
+    this.unblock('reading', 'told');
   }
 
   /**
@@ -410,7 +410,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     };
   }
 
-  private async stall(way: Way, ms: number): Promise<void> {
+  private async stall(way: Direction, ms: number): Promise<void> {
     if (!(ms >= 0)) throw expected('at least 0 milliseconds', 'the stall', ms);
     if (this.endedAt !== undefined) return;
     await new Promise<void>((resolve) => {
@@ -418,17 +418,17 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       const end = () => {
         time.cancel(timer);
         this.stalls.delete(end);
-        this.letGo(way, end);
+        this.unblock(way, end);
         resolve();
       };
       const timer = time.after(ms, end);
       this.stalls.add(end);
-      this.hold(way, end);
+      this.block(way, end);
     });
   }
 
   /** Nothing passes one way while anybody holds it. */
-  private hold(way: Way, reason: unknown): void {
+  private block(way: Direction, reason: unknown): void {
     const { socket, transport } = this;
     const reasons = this.held[way];
     if (this.held.reading.size + this.held.sending.size === 0) {
@@ -440,7 +440,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     else transport?.cork();
   }
 
-  private letGo(way: Way, reason: unknown): void {
+  private unblock(way: Direction, reason: unknown): void {
     const { socket, transport } = this;
     const reasons = this.held[way];
     if (!reasons.delete(reason) || reasons.size > 0) return;
@@ -488,7 +488,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       return;
     }
     const mulaw = Buffer.from(payload, 'base64');
-    ear?.hear(mulaw, this.playout.nextAt(now));
+    ear?.addFrames(mulaw, this.playout.nextAt(now));
     this.playout.append(bytes, now, mulaw);
     this.keepReceived(mulaw);
   }
@@ -524,10 +524,10 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     this.options.clock.join(this.ticker);
   }
 
-  private receive(data: Buffer, isBinary: boolean): void {
+  private handleMessage(data: Buffer, isBinary: boolean): void {
     if (this.endedBy !== undefined) return;
     if (!isBinary && this.listenerCount('message') > 0) this.emit('message', data.toString('utf8'));
-    this.inbox.receive(data, isBinary);
+    this.inbox.handleMessage(data, isBinary);
   }
 
   private sendMedia(payload: string, timestamp: number): void {
@@ -578,7 +578,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     const by = this.endedBy ?? 'server';
     const closedBy = code === 1006 ? 31903 : 31921;
     const twilioCode = this.brokenFrames ? 31924 : by === 'server' ? closedBy : undefined;
-    const end: StreamEnd = { by, code, reason, twilioCode };
+    const end: SimulatedStreamEnd = { by, code, reason, twilioCode };
     this.finish(end);
     this.emit('end', end);
   }

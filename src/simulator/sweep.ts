@@ -103,7 +103,7 @@ export class InstantReader {
     for (let n = from; n < from + length; n++) energy += (pcm[n] as number) ** 2;
     if (energy < SILENCE ** 2 * length) return 'silence';
     const offsetMs = this.analyse(pcm, from + length / 2);
-    const [low, high] = SWEEPS.map((sweep) => this.place(sweep)) as [Place, Place];
+    const [low, high] = SWEEPS.map((sweep) => this.place(sweep)) as [TonePeak, TonePeak];
     let total = 0;
     for (const power of this.power) total += power;
     if (low.power + high.power < TONES_SHARE * total) return 'unknown';
@@ -132,7 +132,7 @@ export class InstantReader {
   }
 
   /** Where one of the sweeps is. */
-  private place({ low, high, periodMs, offsetMs }: (typeof SWEEPS)[number]): Place {
+  private place({ low, high, periodMs, offsetMs }: (typeof SWEEPS)[number]): TonePeak {
     const { power } = this;
     const at = (k: number) => power[k] ?? 0;
     let peak = Math.floor(low / BIN_HZ) - 1;
@@ -147,7 +147,7 @@ export class InstantReader {
   }
 }
 
-interface Place {
+interface TonePeak {
   /** Of the tone. */
   readonly power: number;
   /** Instant, up to a multiple of the sweep's period. */

@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import wavefile from 'wavefile';
 import { GatewayError } from '../errors.js';
-import { openWav } from '../media/wav.js';
+import { openWav, wavHeader } from '../media/wav.js';
 import { decodeMulaw } from './mulaw.js';
 
 /** The telephone network's sample rate. */
@@ -36,9 +35,8 @@ const ALL_CODES = new Uint8Array(256).map((_, code) => code);
 
 /** Writes 8 kHz mono 16-bit PCM as a WAV file. */
 export function writeWav(path: string, pcm: Int16Array): void {
-  const wav = new wavefile.WaveFile();
-  wav.fromScratch(1, PHONE_RATE, '16', pcm as unknown as number[]);
-  writeFileSync(path, wav.toBuffer());
+  const samples = Buffer.from(pcm.buffer, pcm.byteOffset, pcm.byteLength);
+  writeFileSync(path, Buffer.concat([wavHeader(1, PHONE_RATE, samples.length), samples]));
 }
 
 /** @param factor how many samples make one, 1 or more */

@@ -6,7 +6,7 @@ import { type Clock, systemClock } from '../clock.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import { twilioError } from './errors.js';
 import { printableUrl } from './printable-url.js';
-import { rfc2822 } from './rfc2822.js';
+import { rfc2822 } from './resources.js';
 
 /** Twilio waits this long for an answer. */
 const ANSWER_TIMEOUT_MS = 15_000;

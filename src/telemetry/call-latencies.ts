@@ -63,7 +63,7 @@ export class CallLatencies {
   }
 
   /** Adds one value; negative ones (the clock wrapped under a stall of minutes) count as 0. */
-  note(stage: Stage, stamps: number): void {
+  record(stage: Stage, stamps: number): void {
     const value = stamps < 0 ? 0 : stamps > LARGEST ? LARGEST : stamps;
     const { keptCount } = this;
     this.kept[keptCount] = (value << STAGE_BITS) | stage;

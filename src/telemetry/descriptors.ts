@@ -62,8 +62,8 @@ export class Descriptors {
 
   start(): void {
     if (this.limit === undefined) return;
-    this.look();
-    this.timer = this.clock.every(LOOK_MS, () => this.look());
+    this.sample();
+    this.timer = this.clock.every(LOOK_MS, () => this.sample());
     this.timer.unref();
   }
 
@@ -75,18 +75,18 @@ export class Descriptors {
   opened(): void {
     this.came += 1;
     if (this.limit === undefined || this.isShort) return;
-    if (this.limit - this.open - this.came < this.reserve) this.look();
+    if (this.limit - this.open - this.came < this.reserve) this.sample();
   }
 
   /** Counts; {@link start} does so every second. */
-  look(): void {
+  sample(): void {
     const { limit = Number.POSITIVE_INFINITY, reserve, isShort: wasShort } = this;
     this.open = this.table.count();
     const left = limit - this.open;
     // Whoever was made to go and comes again at once would take them all again.
     const crowd = wasShort ? this.came / Math.max(1, left - reserve) : 0;
     this.came = 0;
-    this.overload.note(Math.max(reserve / Math.max(1, left), crowd));
+    this.overload.sample(Math.max(reserve / Math.max(1, left), crowd));
     if (this.isShort === wasShort) return;
     const { open } = this;
     if (this.isShort) {

@@ -1,17 +1,16 @@
-import { destination, type Logger, pino } from 'pino';
+import { destination, type LevelWithSilent, type Logger, pino } from 'pino';
 
 export type { Logger } from 'pino';
-export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
 /** Lines that cannot be written wait until they can, and are dropped beyond this. */
 const MAX_UNWRITTEN_BYTES = 1024 * 1024;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
  * The gateway's own log: JSON lines. Tokens, payloads and signatures are never passed in.
  * @param stream where it goes: straight to its descriptor if it has one
  */
 export function createLog(
-  level: LogLevel = 'info',
+  level: LevelWithSilent = 'info',
   stream: NodeJS.WritableStream & { readonly fd?: number } = process.stdout,
 ): Logger {
   const { fd } = stream;

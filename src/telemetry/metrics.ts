@@ -1,7 +1,8 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { EventLoopDelay } from './event-loop-delay.js';
-import type { LatencyHistogram } from './histogram.js';
+import type { LatencyHistogram, LatencySummary } from './histogram.js';
 import type { Latencies } from './latencies.js';
+import { counter, gauge, type Metric } from './metric.js';
 import type { Traffic, TrafficCounts } from './traffic.js';
 
 /** What `/metrics` reads at the moment of the scrape; nothing is kept twice. */
@@ -25,31 +26,6 @@ export interface MetricsSource {
     readonly refused: ReadonlyMap<string, number>;
   };
 }
-
-/** A number that somebody else keeps. */
-export interface PlainMetric {
-  readonly name: string;
-  readonly help: string;
-  readonly kind: 'gauge' | 'counter';
-  read(): number;
-}
-
-/** Numbers that somebody else keeps, one for each value of a label. */
-export interface LabelledMetric {
-  readonly name: string;
-  readonly help: string;
-  readonly label: string;
-  read(): ReadonlyMap<string, number>;
-}
-
-/** Times that somebody else keeps, from a millisecond up. */
-export interface HistogramMetric {
-  readonly name: string;
-  readonly help: string;
-  readonly histogram: LatencyHistogram;
-}
-
-export type Metric = PlainMetric | LabelledMetric | HistogramMetric;
 
 const TRAFFIC_HELP: Record<keyof TrafficCounts, string> = {
   framesIn: 'Frames of 20 ms received from phones',
@@ -80,62 +56,44 @@ export class Metrics {
   private readonly registry = new Registry();
   /** The traffic of the scrape at hand: all its counters are of one moment. */
   private traffic: Traffic;
-  private readonly histograms: HistogramMetric[] = [];
+  private readonly histograms: Extract<Metric, { kind: 'histogram' }>[] = [];
 
-  /** @param figures more numbers, e.g. of the bridge */
+  /** @param others more metrics, e.g. of the bridge */
   constructor(
     private readonly source: MetricsSource,
-    figures: readonly Metric[] = [],
+    others: readonly Metric[] = [],
   ) {
     this.traffic = source.traffic;
+    const { admission, eventLoopDelay } = source;
     // Not prom-client's default metrics: their observers cannot be stopped when a gateway closes.
-    this.gauge('process_resident_memory_bytes', 'Resident set size', () => process.memoryUsage.rss());
-    this.gauge('process_heap_used_bytes', 'JavaScript heap in use', () => process.memoryUsage().heapUsed);
-    this.counter('process_cpu_seconds_total', 'User and system CPU time', [], (counter) => {
-      const { user, system } = process.cpuUsage();
-      counter.inc((user + system) / 1e6);
-    });
-    this.gauge('calls_active', 'Calls known to the registry and not ended', () => source.activeCalls);
-    this.gauge('draining', '1 while no new calls are taken', () => (source.draining ? 1 : 0));
-    this.counter('calls_ended_total', 'Ended calls by cause', ['cause'], (counter) => {
-      for (const [cause, n] of source.endedCalls) counter.inc({ cause }, n);
-    });
-    this.gauge('calls_max', 'Most calls at a time', () => source.admission.maxCalls);
-    this.gauge('admission_open', '1 while new calls are taken', () =>
-      source.admission.busyReason === undefined ? 1 : 0,
-    );
-    this.counterBy('calls_result_total', 'Ended calls by whose doing it was', 'result', () => source.results);
-    const { admission } = source;
-    this.counterBy('calls_refused_total', 'Calls turned away, by reason', 'reason', () => admission.refused);
-    this.counterBy(
-      'calls_stuck_total',
-      'Calls found stuck, by the way they were',
-      'why',
-      () => source.stuckCalls,
-    );
-    const { eventLoopDelay } = source;
-    new Gauge({
-      name: 'trunkline_event_loop_delay_seconds',
-      help: 'How late the event loop was in the last one to two minutes',
-      labelNames: ['quantile'],
-      registers: [this.registry],
-      collect() {
-        const { p50Us, p99Us, p999Us } = eventLoopDelay.summary();
-        this.set({ quantile: '0.5' }, p50Us / 1e6);
-        this.set({ quantile: '0.99' }, p99Us / 1e6);
-        this.set({ quantile: '0.999' }, p999Us / 1e6);
-      },
-    });
-    for (const [key, help] of Object.entries(TRAFFIC_HELP) as [keyof TrafficCounts, string][]) {
-      this.counter(`${snakeCase(key)}_total`, help, [], (counter) => counter.inc(this.traffic[key]));
-    }
-    for (const figure of figures) {
-      const { name, help } = figure;
-      if ('histogram' in figure) this.histograms.push(figure);
-      else if ('label' in figure) this.counterBy(name, help, figure.label, figure.read);
-      else if (figure.kind === 'gauge') this.gauge(name, help, figure.read);
-      else this.counter(name, help, [], (counter) => counter.inc(figure.read()));
-    }
+    const own = [
+      gauge('process_resident_memory_bytes', 'Resident set size', () => process.memoryUsage.rss()),
+      gauge('process_heap_used_bytes', 'JavaScript heap in use', () => process.memoryUsage().heapUsed),
+      counter('process_cpu_seconds_total', 'User and system CPU time', () => {
+        const { user, system } = process.cpuUsage();
+        return (user + system) / 1e6;
+      }),
+      gauge('calls_active', 'Calls known to the registry and not ended', () => source.activeCalls),
+      gauge('draining', '1 while no new calls are taken', () => (source.draining ? 1 : 0)),
+      counter('calls_ended_total', 'Ended calls by cause', () => source.endedCalls, 'cause'),
+      gauge('calls_max', 'Most calls at a time', () => admission.maxCalls),
+      gauge('admission_open', '1 while new calls are taken', () =>
+        admission.busyReason === undefined ? 1 : 0,
+      ),
+      counter('calls_result_total', 'Ended calls by whose doing it was', () => source.results, 'result'),
+      counter('calls_refused_total', 'Calls turned away, by reason', () => admission.refused, 'reason'),
+      counter('calls_stuck_total', 'Calls found stuck, by the way they were', () => source.stuckCalls, 'why'),
+      gauge(
+        'event_loop_delay_seconds',
+        'How late the event loop was in the last one to two minutes',
+        () => quantilesOf(eventLoopDelay.summary()),
+        'quantile',
+      ),
+      ...(Object.entries(TRAFFIC_HELP) as [keyof TrafficCounts, string][]).map(([key, help]) =>
+        counter(`${snakeCase(key)}_total`, help, () => this.traffic[key]),
+      ),
+    ];
+    for (const metric of [...own, ...others]) this.add(metric);
   }
 
   get contentType(): string {
@@ -162,46 +120,39 @@ export class Metrics {
         '': latencies.intakeJitter,
       }) +
       this.histograms
-        .map(({ name, help, histogram }) => histogramText(name, help, { '': histogram }, REQUEST_BUCKETS_US))
+        .map(({ name, help, read }) => histogramText(name, help, { '': read() }, REQUEST_BUCKETS_US))
         .join('')
     );
   }
 
-  private gauge(name: string, help: string, read: () => number): void {
-    new Gauge({
+  private add(metric: Metric): void {
+    if (metric.kind === 'histogram') {
+      this.histograms.push(metric);
+      return;
+    }
+    const { name, help, kind, label } = metric;
+    new (kind === 'gauge' ? Gauge : Counter)({
       name: `trunkline_${name}`,
       help,
+      labelNames: label === undefined ? [] : [label],
       registers: [this.registry],
-      collect() {
-        this.set(read());
-      },
-    });
-  }
-
-  private counterBy(
-    name: string,
-    help: string,
-    label: string,
-    read: () => ReadonlyMap<string, number>,
-  ): void {
-    this.counter(name, help, [label], (counter) => {
-      for (const [value, count] of read()) counter.inc({ [label]: value }, count);
-    });
-  }
-
-  private counter(name: string, help: string, labelNames: string[], read: (counter: Counter) => void): void {
-    new Counter({
-      name: `trunkline_${name}`,
-      help,
-      labelNames,
-      registers: [this.registry],
-      // The truth is kept elsewhere: the counter is written anew at every scrape.
+      // The truth is kept elsewhere: all of it is written anew at every scrape.
       collect() {
         this.reset();
-        read(this);
+        const reading = metric.read();
+        if (typeof reading === 'number') this.inc(reading);
+        else for (const [value, number] of reading) this.inc({ [label as string]: value }, number);
       },
     });
   }
+}
+
+function quantilesOf({ p50Us, p99Us, p999Us }: LatencySummary): ReadonlyMap<string, number> {
+  return new Map([
+    ['0.5', p50Us / 1e6],
+    ['0.99', p99Us / 1e6],
+    ['0.999', p999Us / 1e6],
+  ]);
 }
 
 /** Our histograms are finer than prom-client's and recorded per frame, so they are written out here. */

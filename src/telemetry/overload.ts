@@ -9,7 +9,7 @@ export class Overload {
   private calm = 0;
 
   /** Looks at the load, of which 1 is the limit; to be called at even times. */
-  note(load: number): void {
+  sample(load: number): void {
     if (load > 1) {
       this.isOn = true;
       this.calm = 0;

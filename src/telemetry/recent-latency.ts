@@ -23,7 +23,7 @@ export class RecentLatency {
   }
 
   /** @param bins counts the values by upper edges in microseconds; the last bin has what is longer than all of them */
-  look(bins?: { readonly edgesUs: readonly number[]; readonly counts: number[] }): void {
+  sample(bins?: { readonly edgesUs: readonly number[]; readonly counts: number[] }): void {
     const { before } = this;
     const { counts, subBits } = this.of;
     if (latest.length < counts.length) latest = new Float64Array(counts.length);

@@ -10,7 +10,7 @@ export interface Post {
   readonly body: string;
 }
 
-export interface WebhookAnswer {
+export interface DeliveryAnswer {
   readonly status: number;
   readonly body: string;
 }
@@ -67,7 +67,7 @@ export class Connection {
   }
 
   /** Sends a request; follows no redirect. Rejects with undici's or the system's error, or with the reason of the cut. */
-  async post({ path, headers, body }: Post, cut: AbortSignal): Promise<WebhookAnswer> {
+  async post({ path, headers, body }: Post, cut: AbortSignal): Promise<DeliveryAnswer> {
     this.bytesBefore = this.socket?.bytesRead ?? 0;
     let end = () => {};
     try {

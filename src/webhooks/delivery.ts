@@ -132,12 +132,12 @@ export class Delivery {
     while (tries < mostTries && !this.isStopped) {
       const cause = tries === 0 ? 'turn' : await this.pause(until, lane);
       // The time of a try begins when there is a connection for it; there is one more than permits.
-      if (cause !== 'probe') await this.permits.take();
+      if (cause !== 'probe') await this.permits.acquire();
       const failure = await this.try(message, tries, cause);
-      if (cause !== 'probe') this.permits.give();
+      if (cause !== 'probe') this.permits.release();
       if (failure === 'stopped') break;
       if (failure === undefined) {
-        this.taken(message);
+        this.recordDelivered(message);
         return;
       }
       if (cause === 'probe' || cause === 'back') continue;
@@ -196,7 +196,7 @@ export class Delivery {
   }
 
   /** Where the receiver had taken nothing for a while, nobody waits any longer. */
-  private taken(message: WebhookMessage): void {
+  private recordDelivered(message: WebhookMessage): void {
     this.counts.delivered += 1;
     this.options.onDelivered?.(message);
     const now = this.options.clock.now();

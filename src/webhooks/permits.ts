@@ -5,7 +5,7 @@ export class Permits {
   constructor(private free: number) {}
 
   /** Fulfilled when there is one; whoever took it gives it back. */
-  take(): Promise<void> {
+  acquire(): Promise<void> {
     if (this.free > 0) {
       this.free -= 1;
       return Promise.resolve();
@@ -13,7 +13,7 @@ export class Permits {
     return new Promise((resolve) => this.waiting.push(resolve));
   }
 
-  give(): void {
+  release(): void {
     const next = this.waiting.shift();
     if (next === undefined) this.free += 1;
     else next();

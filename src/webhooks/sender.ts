@@ -6,13 +6,13 @@ import {
   type Connect,
   type Connection,
   connecting,
+  type DeliveryAnswer,
   MAX_ANSWER_BYTES,
-  type WebhookAnswer,
 } from './connection.js';
 import { Permits } from './permits.js';
 import { secondsOf, signWebhook } from './signature.js';
 
-export type { WebhookAnswer };
+export type { DeliveryAnswer };
 
 export interface SenderOptions {
   readonly url: string;
@@ -63,7 +63,7 @@ export class WebhookSender {
    * @throws GatewayError `GW_WEBHOOK_TIMEOUT`, `GW_WEBHOOK_UNREACHABLE`, `GW_WEBHOOK_ANSWER_TOO_LARGE`; the signal's
    * reason where it is aborted
    */
-  async post(message: WebhookMessage, timeoutMs: number, signal?: AbortSignal): Promise<WebhookAnswer> {
+  async post(message: WebhookMessage, timeoutMs: number, signal?: AbortSignal): Promise<DeliveryAnswer> {
     signal?.throwIfAborted();
     const { clock } = this.options;
     const limitMs = Math.max(1, Math.round(timeoutMs));
@@ -93,8 +93,8 @@ export class WebhookSender {
     for (const connection of this.idle.splice(0)) connection.end(closed);
   }
 
-  private async exchange({ id, body }: WebhookMessage, cut: AbortSignal): Promise<WebhookAnswer> {
-    await this.permits.take();
+  private async exchange({ id, body }: WebhookMessage, cut: AbortSignal): Promise<DeliveryAnswer> {
+    await this.permits.acquire();
     try {
       cut.throwIfAborted();
       const connection = this.idle.pop() ?? this.connect();
@@ -110,7 +110,7 @@ export class WebhookSender {
         throw error;
       }
     } finally {
-      this.permits.give();
+      this.permits.release();
     }
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Admission } from '../../src/calls/admission.js';
+import { AdmissionControl } from '../../src/calls/admission.js';
 import { ACCOUNT_SID, AUTH_TOKEN, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -8,7 +8,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPercent?: number } = {}) {
   const state = { calls: 0, draining: false, media: false, descriptors: false, delay: 0, cpu: 0 };
   const clock = new VirtualClock();
-  const admission = new Admission(
+  const admission = new AdmissionControl(
     { maxCalls: 10, maxLoopDelayMs: 50, maxCpuPercent: 80, ...limits },
     {
       activeCalls: () => state.calls,

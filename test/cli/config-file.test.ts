@@ -66,7 +66,7 @@ describe('the example of the page', () => {
   it('has the mistakes that the page shows', async () => {
     const text = 'log_level: info\nport: 80a\n\n\n\n\nnumbers:\n  +15550100: { refuse: later }\n';
     const page = readFileSync(new URL('../../docs/config-file.md', import.meta.url), 'utf8');
-    const shown = [...page.matchAll(/^ {4}(Expected .*)$/gm)].map(([, line]) => line);
+    const shown = [...page.matchAll(/^(Expected .*)$/gm)].map(([, line]) => line);
     expect(shown.length).toBeGreaterThan(1);
     expect(await mistakes(text)).toEqual(shown);
   });

@@ -10,9 +10,9 @@ import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { htmlReport } from '../../src/cli/html-report.js';
 import { junitXml } from '../../src/cli/junit.js';
-import { loadTable } from '../../src/cli/load-table.js';
 import type { ShellOptions } from '../../src/cli/shell.js';
 import { linePlot } from '../../src/cli/svg-plot.js';
+import { loadTable } from '../../src/cli/table.js';
 import { checksOf, verdictOf } from '../../src/cli/verdict.js';
 import {
   type LoadReport,
@@ -109,7 +109,12 @@ describe('trunkline simulate', () => {
 
     const html = readFileSync(file('r.html'), 'utf8');
     expect(html).toMatch(/^<!doctype html>/);
-    expect(html.match(/<svg /g)).toHaveLength(3);
+    expect([...html.matchAll(/<svg [^>]*aria-label="([^"]*)/g)].map(([, title]) => title)).toEqual([
+      'Calls',
+      'Round trip of a frame',
+      'Round trips of all frames',
+      'CPU of the generator itself',
+    ]);
     // One file that asks nobody for anything, and does not hold the key.
     expect(html).not.toMatch(/<script|<link|<img|src=|url\(/);
     expect(html + xml).not.toContain(AUTH_TOKEN);
@@ -407,7 +412,7 @@ describe('trunkline simulate', () => {
 });
 
 describe('its documentation', () => {
-  const readme = readFileSync(new URL('../../src/simulator/README.md', import.meta.url), 'utf8');
+  const readme = readFileSync(new URL('../../docs/simulator.md', import.meta.url), 'utf8');
   const flagsIn = (text: string) => new Set(text.match(/--[a-z][a-z0-9-]+/g));
 
   it('names no flag that is not there, and help none that is not documented', async () => {
@@ -419,7 +424,7 @@ describe('its documentation', () => {
   });
 
   it('has a script and a profile that can be read', () => {
-    const text = /# order\.txt\n([\s\S]*?)\n\n/.exec(readme)?.[1] ?? '';
+    const text = /# order\.txt\n([\s\S]*?)\n```/.exec(readme)?.[1] ?? '';
     writeWav(file('order.wav'), new Int16Array(160));
     expect(parseScript(text, 'order.txt', folder).steps.map((step) => step.does)).toEqual([
       'wait for sound',

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SETTINGS } from '../../src/settings.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
 import { startWithCarrier } from '../support/carrier.js';
 import { trunkline } from '../support/command-line.js';
@@ -65,7 +66,9 @@ describe('trunkline', () => {
     for (const { args, stdout, packages, parts } of help) {
       expect(stdout).toContain(['Usage: trunkline', ...args.slice(0, -1)].join(' '));
       expect(packages).toEqual(['commander']);
-      expect(parts).toEqual(['cli', 'errors.js', 'simulator', 'version.js']);
+      // Each command loads what its own help names, such as the settings of `serve`.
+      if (args[0] === '--help')
+        expect(parts).toEqual(['cli', 'error-catalogue.js', 'errors.js', 'version.js']);
     }
     const { version: number } = JSON.parse(
       readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
@@ -75,7 +78,7 @@ describe('trunkline', () => {
     );
     expect(version?.stdout.split('\n')[0]).toBe(number);
     expect(version?.packages.filter((name) => !/uws|uWebSockets/.test(name))).toEqual(['commander']);
-    expect(version?.parts).toEqual(['cli', 'errors.js', 'http', 'media', 'simulator', 'version.js']);
+    expect(version?.parts).toEqual(['cli', 'error-catalogue.js', 'errors.js', 'http', 'media', 'version.js']);
   });
 
   it('tells with its version what does not load, and exits with 1', async () => {
@@ -86,6 +89,15 @@ describe('trunkline', () => {
     expect(output.stdout).toMatch(
       /\n(native|wasm) core, .*\nuWebSockets\.js cannot be loaded: .*SERVER=node/,
     );
+  });
+
+  it('lists every setting with its meaning, values and default in serve --help', async () => {
+    const { stdout } = await trunkline(['serve', '--help']);
+    const text = stdout.replace(/\s+/g, ' ');
+    for (const [name, { meaning, format }] of SETTINGS) {
+      expect(text).toContain(` ${name} ${meaning.replaceAll('`', '')} (${format.wanted}`);
+    }
+    expect(text).toContain('(40 to 10000 milliseconds; default: 120)');
   });
 
   it('says what is wrong, and exits with 1', async () => {

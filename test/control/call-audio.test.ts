@@ -13,7 +13,7 @@ const ONCE = { loop: 1, gain: 0, over: false };
 
 /** A stream whose listener plays at 1×, by the clock of the test. */
 class Line {
-  insert: AudioFilter | undefined;
+  filter: AudioFilter | undefined;
   isWritable = true;
   readonly injected: number[] = [];
   private endsAt = 0;
@@ -32,7 +32,7 @@ class Line {
     let most = 0;
     for (let i = 0; i < 50; i++) {
       vi.advanceTimersByTime(20);
-      const heard = this.insert === undefined ? FRAME : this.insert.replace(FRAME);
+      const heard = this.filter === undefined ? FRAME : this.filter.replace(FRAME);
       if (heard === undefined) continue;
       most = Math.max(most, this.leadMs);
       this.inject(heard);
@@ -117,24 +117,24 @@ describe('a call’s audio', () => {
 
   it('is in the way only while there is a reason', () => {
     const { line, audio, played } = start();
-    expect(line.insert).toBeUndefined();
+    expect(line.filter).toBeUndefined();
     audio.mute('room');
-    expect(line.insert?.replace(FRAME)).toBeUndefined();
-    expect(line.insert?.silencesCaller).toBe(false);
+    expect(line.filter?.replace(FRAME)).toBeUndefined();
+    expect(line.filter?.silencesCaller).toBe(false);
     audio.mute('caller');
-    expect(line.insert?.replace(FRAME)).toBe(FRAME);
-    expect(line.insert?.silencesCaller).toBe(true);
+    expect(line.filter?.replace(FRAME)).toBe(FRAME);
+    expect(line.filter?.silencesCaller).toBe(true);
     audio.mute(undefined);
-    expect(line.insert).toBeUndefined();
+    expect(line.filter).toBeUndefined();
     audio.dial('1');
-    expect(line.insert?.replace(FRAME)).toBeUndefined();
+    expect(line.filter?.replace(FRAME)).toBeUndefined();
     vi.advanceTimersByTime(400);
-    expect(line.insert?.replace(FRAME), 'heard with the next frame').toBe(FRAME);
-    expect(line.insert).toBeUndefined();
+    expect(line.filter?.replace(FRAME), 'heard with the next frame').toBe(FRAME);
+    expect(line.filter).toBeUndefined();
     audio.start(SECOND, ONCE);
-    expect(line.insert).toBe(audio);
+    expect(line.filter).toBe(audio);
     audio.cleared();
-    expect(line.insert).toBeUndefined();
+    expect(line.filter).toBeUndefined();
     expect(played.map(({ end }) => end)).toEqual(['cleared']);
     expect(audio.stop()).toBeUndefined();
   });
@@ -151,7 +151,7 @@ describe('a call’s audio', () => {
     line.hearRoom();
     line.hearRoom();
     expect(line.hearRoom()).toBeLessThanOrEqual(20);
-    expect(line.insert).toBeUndefined();
+    expect(line.filter).toBeUndefined();
   });
 
   it('drops nothing of what the other side sent ahead of a hold that came too late to be heard', () => {
@@ -160,7 +160,7 @@ describe('a call’s audio', () => {
     audio.hold(SECOND);
     vi.advanceTimersByTime(300);
     audio.unhold();
-    expect(line.insert).toBeUndefined();
+    expect(line.filter).toBeUndefined();
   });
 
   it('begins a play over the other side when that is heard again', () => {
@@ -174,7 +174,7 @@ describe('a call’s audio', () => {
     const mixed = line.injected.filter((level) => Math.abs(level - 6_000) < 20);
     expect(mixed.length, 'of 25 frames').toBeGreaterThan(20);
     expect(played).toMatchObject([{ end: 'finished', playedMs: 500 }]);
-    expect(line.insert).toBeUndefined();
+    expect(line.filter).toBeUndefined();
   });
 
   it('mixes at the pace of the other side, and goes on by itself where that falls silent', () => {
@@ -202,7 +202,7 @@ describe('a call’s audio', () => {
     audio.hold(SECOND);
     audio.mute('both');
     audio.close();
-    expect(line.insert).toBeUndefined();
+    expect(line.filter).toBeUndefined();
     vi.advanceTimersByTime(200);
     expect(line.injected).toEqual([]);
     expect(played.map(({ end }) => end)).toEqual(['call-ended']);

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { readConfig, SETTINGS } from '../../src/config.js';
+import { readConfig } from '../../src/config.js';
+import { SETTINGS } from '../../src/settings.js';
 import { ROOT, readDockerfile } from '../support/dockerfile.js';
 
 const FILE = `${ROOT}deploy/compose.yaml`;
@@ -38,7 +39,7 @@ describe('the Compose file', () => {
 
   it('sets what the gateway takes', () => {
     const names = [...Object.keys(gateway.environment), ...Object.keys(example)];
-    expect(names.filter((name) => !SETTINGS.includes(name))).toEqual([]);
+    expect(names.filter((name) => !SETTINGS.has(name))).toEqual([]);
     // The placeholders must not start a gateway; a real account in their place must.
     const env = { ...example, ...gateway.environment };
     expect(() => readConfig(env)).toThrow('TWILIO_ACCOUNT_SID');

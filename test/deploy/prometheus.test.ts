@@ -119,8 +119,12 @@ describe('the rules', () => {
     expect([...new Set(fired)].sort()).toEqual(alerts.map(({ alert }) => alert).sort());
   });
 
-  it('have each alert explained in the README, with its severity', () => {
-    const table = [...read('README.md').matchAll(/^\| `(Trunkline\w+)` \| (\w+) \|/gm)];
+  it('have each alert explained in docs/operations.md, with its severity', () => {
+    const table = [
+      ...readFileSync(join(DEPLOY, '../docs/operations.md'), 'utf8').matchAll(
+        /^\| `(Trunkline\w+)` \| (\w+) \|/gm,
+      ),
+    ];
     const explained = table.map(([, name, severity]) => `${name} ${severity}`);
     expect(explained.sort()).toEqual(
       alerts.map(({ alert, labels }) => `${alert} ${labels?.severity}`).sort(),

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { createClient } from '@redis/client';
 import { afterEach, expect, it } from 'vitest';
 import WebSocket from 'ws';
-import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway.js';
+import { createGateway, type Gateway } from '../../src/gateway.js';
+import type { GatewayOptions } from '../../src/gateway-options.js';
 import { createHangupTwiml } from '../../src/twilio/twiml.js';
 import {
   ACCOUNT_SID,
@@ -344,7 +345,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     const user = (state: string) =>
       admin.sendCommand([
         ...['ACL', 'SETUSER', 'a', state, '>word'],
-        // The permissions listed in deploy/README.md.
+        // The permissions listed in docs/fleet.md.
         ...['~trunkline:*', '&trunkline:*', '+@all', '-@dangerous'],
       ]);
     await user('on');
@@ -449,7 +450,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
 
   it('gives up a call whose every stream is silent', async () => {
     const redis = await RedisServer.start();
-    const a = await node(redis, { stuckSeconds: 0.3 });
+    const a = await node(redis, { stuckSeconds: 1 });
     const parameters = voiceParameters();
     const ask = { ...parameters, CallStatus: 'in-progress' };
     let answer = await post(a, '/twilio/voice', parameters);

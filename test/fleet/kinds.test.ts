@@ -18,7 +18,7 @@ import { eventually } from '../support/time.js';
 const PROGRAM = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
 
 /** The guide's list of what a user needs. */
-const GUIDE = readFileSync(new URL('../../deploy/README.md', import.meta.url), 'utf8');
+const GUIDE = readFileSync(new URL('../../docs/fleet.md', import.meta.url), 'utf8');
 const ACL = /ACL SETUSER trunkline on >PASSWORD (.+)/.exec(GUIDE)?.[1]?.split(' ') ?? [];
 const KEYS = ACL.filter((rule) => rule.startsWith('~'));
 const CHANNELS = ACL.filter((rule) => rule.startsWith('&'));
@@ -122,7 +122,7 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
     ]);
   });
 
-  it('on an ACL with exactly the permissions in deploy/README.md', async () => {
+  it('on an ACL with exactly the permissions in docs/fleet.md', async () => {
     expect([KEYS.length, CHANNELS.length]).toEqual([1, 1]);
     await expectServed(await withUser(...ACL));
   });

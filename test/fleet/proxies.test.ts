@@ -12,7 +12,7 @@ const HOOK_SECONDS = 10;
 /** Twilio's timeout for a webhook. */
 const TWILIO_SECONDS = 15;
 
-const GUIDE = readFileSync(new URL('../../deploy/README.md', import.meta.url), 'utf8');
+const GUIDE = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
 /** How long the guide's proxies wait for a response: every timeout that is not for tunnels or connecting. */
 const timeouts = [...GUIDE.matchAll(/\b(\w*timeout\w*)(?: (\w+))? +(\d+)s\b/g)]
   .map(([, name = '', of = '', seconds]) => ({ name: `${name} ${of}`.trim(), seconds: Number(seconds) }))

@@ -17,8 +17,8 @@ describeOnRedis('a rolling restart on one host', () => {
   it(`of processes that share a port loses none of ${RUNNING} running and ${COMING} new calls`, async () => {
     const redis = await RedisServer.start();
     const port = String(await freePort());
-    // Retries if a connection is reset before its response, as deploy/README.md configures proxies: a kernel
-    // resets connections that wait at a listener when it closes.
+    // Asks again where a connection is reset before its answer, as docs/operations.md has proxies do: a kernel does that to
+    // who waits at a listener in the moment in which it is closed.
     const proxy = await RoundRobin.listen([`127.0.0.1:${port}`]);
     proxy.patienceMs = 1_000;
     const dial = { publicUrl: PUBLIC_URL, target: proxy.url };

@@ -75,7 +75,7 @@ function measured(gateway: Gateway): number {
     .length;
 }
 
-it('does not exist without a control key, and wants it as bearer', async () => {
+it('answers 404 without a control key, and 401 without its bearer', async () => {
   const { url } = await startGateway();
   for (const path of ['/v1/live', '/dashboard', '/dashboard/app.js']) {
     expect((await fetch(url + path, { headers: BEARER })).status, path).toBe(404);
@@ -116,13 +116,13 @@ it('serves a small page of its own files, which runs nothing else and is embedde
     expect(answer.headers.get('referrer-policy')).toBe('no-referrer');
     sent += await packedBytes(`${url}/${name === '' ? 'dashboard' : name}`);
   }
-  expect(sent).toBeLessThan(40_000);
+  expect(sent).toBeLessThan(45_000);
   const plain = await fetch(`${url}/dashboard`, { headers: { 'accept-encoding': 'identity' } });
   expect(plain.headers.get('content-encoding')).toBeNull();
   expect(await plain.text()).toBe(html);
 });
 
-it('tells once a second how the gateway and each call are, with masked numbers', async () => {
+it('pushes the state of the gateway and of each call once a second, with masked callers', async () => {
   const { url, twilio, gateway } = await startWithCarrier({}, { controlApiKey: KEY, maxCalls: 2 });
   const viewer = await Viewer.open(url);
   const caller = {
@@ -159,12 +159,14 @@ it('tells once a second how the gateway and each call are, with masked numbers',
   const calls = viewer.calls();
   expect(calls).toHaveLength(2);
   expect(calls.find(({ direction }) => direction === 'in')).toMatchObject({
-    number: '+•••••••••11',
+    caller: '+•••••••••11',
+    called: '+15552223333',
     state: 'live',
   });
   expect(calls.find(({ callId }) => callId === placed.callId)).toMatchObject({
     direction: 'out',
-    number: '+•••••••••99',
+    caller: '+15550009999',
+    called: '+•••••••••99',
   });
   const heard = calls.find(({ direction }) => direction === 'in');
   expect(Number(heard?.levelIn)).toBeCloseTo(-23, 0);
@@ -174,7 +176,7 @@ it('tells once a second how the gateway and each call are, with masked numbers',
   viewer.close();
 });
 
-it('measures nothing while nobody watches, and measures once for all who do', async () => {
+it('measures nothing without a viewer, and once for all viewers', async () => {
   const { url, gateway } = await startGateway({ controlApiKey: KEY });
   const callers = [await Caller.call(url), await Caller.call(url)];
   expect(measured(gateway)).toBe(0);
@@ -196,7 +198,7 @@ it('measures nothing while nobody watches, and measures once for all who do', as
   next.close();
 });
 
-it('lets sixteen watch, and no more; ends their answers when it closes', async () => {
+it('accepts sixteen viewers and no more, and ends their streams when the gateway closes', async () => {
   const { url, gateway } = await startGateway({ controlApiKey: KEY });
   const viewers = await Promise.all(Array.from({ length: 16 }, () => Viewer.open(url)));
   expect(viewers.map(({ status }) => status)).toEqual(new Array(16).fill(200));
@@ -213,7 +215,7 @@ it('lets sixteen watch, and no more; ends their answers when it closes', async (
   await eventually('the end', () => [...viewers, late].every(({ isOver }) => isOver));
 });
 
-it('keeps nothing for a viewer that does not read, shows it the present when it does, and cuts it in the end', () => {
+it('skips rounds for a viewer that does not read, and disconnects it in the end', () => {
   vi.useFakeTimers({ toFake: ['performance'] });
   onTestFinished(() => void vi.useRealTimers());
   const taken: string[] = [];
@@ -249,7 +251,7 @@ it('keeps nothing for a viewer that does not read, shows it the present when it 
   expect(taken).toEqual(['1', '2', '5', '6']);
 });
 
-it('opens a leg by call: the room that the call is in; 404, 409 and 401 where there is none', async () => {
+it('opens a leg in the room of a call, or answers 404, 409 or 401', async () => {
   const { url, gateway } = await startGateway({
     controlApiKey: KEY,
     prepareCall: (call) => (call.from === '+15550001111' ? { room: 'desk' } : { bridge: false }),

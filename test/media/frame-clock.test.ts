@@ -69,3 +69,17 @@ test('after a stall everybody is woken once, not once for each frame that passed
   expect(member.ticks).toBe(2);
   clock.leave(member);
 });
+
+test('a clock that catches up ticks for every period of a short stall, and once after a longer one', () => {
+  const time = new VirtualClock();
+  const clock = new FrameClock(time, { periodMs: 10, phases: 1, catchUpMs: 500 });
+  const member = counter();
+  clock.join(member);
+  time.stall(300);
+  expect(member.ticks).toBe(30);
+  time.stall(600);
+  expect(member.ticks).toBe(31);
+  time.advance(20);
+  expect(member.ticks).toBe(33);
+  clock.leave(member);
+});

@@ -51,7 +51,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'transfer-prefix-short',
-    file: 'src/bridge/stream/transfer-rule.ts',
+    file: 'src/bridge/stream/command-rule.ts',
     from: 'number.slice(0, -1)',
     to: 'number.slice(0, -2)',
     why: 'a rule for +1555* lets callers be transferred to all of +155',
@@ -198,9 +198,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'unmuted-undocumented',
-    file: 'src/http/openapi/schemas.ts',
-    from: 'enum: [...VOICES, null]',
-    to: 'enum: [...VOICES]',
+    file: 'src/control/operations.ts',
+    from: 'z.enum(VOICES).nullable()',
+    to: 'z.enum(VOICES) as z.ZodType',
     why: 'a client made from the API description refuses the answer to an unmute',
   },
   {
@@ -241,16 +241,16 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'permit-kept',
     file: 'src/webhooks/delivery.ts',
-    from: "if (cause !== 'probe') this.permits.give();",
+    from: "if (cause !== 'probe') this.permits.release();",
     to: '',
     why: 'no event is delivered any more after the first sixteen',
   },
   {
     name: 'secret-shown',
     file: 'src/config.ts',
-    from: "  'WEBHOOK_SECRET',\n",
-    to: '',
-    why: 'a mistyped webhook secret is printed to the log at start',
+    from: "isSecret ? 'another value' : JSON",
+    to: 'JSON',
+    why: 'a mistyped secret is printed to the log at start',
   },
   {
     name: 'no-second-listen',
@@ -261,9 +261,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'our-fault-told-as-theirs',
-    file: 'src/errors.ts',
-    from: 'options.status ?? statusOf(code)',
-    to: 'options.status ?? 400',
+    file: 'src/error-catalogue.ts',
+    from: 'STATUSES.get(code) ?? 500',
+    to: 'STATUSES.get(code) ?? 400',
     why: 'clients are told that a fault of ours is one of their request',
   },
   {
@@ -303,9 +303,9 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'room-for-half',
-    file: 'native/addon.cc',
-    from: 'CheckRoom(env, bytes, out.length, "bytes")',
-    to: 'CheckRoom(env, count, out.length, "bytes")',
+    file: 'src/media/checked-core.ts',
+    from: 'const bytes = (samples / 6) * this.#width;',
+    to: 'const bytes = samples / 6;',
     why: 'linear audio is written beyond the memory of whoever encodes it',
   },
   {

@@ -5,7 +5,7 @@ import { RELEASES as DEBIANS } from '../platforms/debian.js';
 import { RELEASES as NODES } from '../platforms/node.js';
 
 it('the table of platforms tells of every Node in every Debian, as they were last tried', () => {
-  const page = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const page = readFileSync(new URL('../../docs/platforms.md', import.meta.url), 'utf8');
   const [, table = ''] = page.split(/^<!-- \/?platforms -->\n/m);
   const [head, , ...rows] = table.split('\n').flatMap((line) => (line ? [line.split(' | ')] : []));
   expect(head?.slice(3)).toHaveLength(CHECKS.length);

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { withFigures } from '../../bench/readme.js';
+import { FIGURE_PAGES, withFigures } from '../../bench/readme.js';
 
-it("the README's figures are those of bench/results (npm run bench:readme)", () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  expect(withFigures(readme)).toBe(readme);
+it.each(FIGURE_PAGES)('the figures of %s are those of bench/results (npm run bench:readme)', (page) => {
+  const text = readFileSync(new URL(`../../${page}`, import.meta.url), 'utf8');
+  expect(withFigures(page, text)).toBe(text);
 });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { startStreamDouble } from '../../src/cli/stream-double.js';
+import { startStreamDouble } from '../support/stream/process.js';
 import type { Root } from './debian.js';
 
 /** A project in which the packed package is installed, on one Node, in one root. */
@@ -128,7 +128,7 @@ const streamDemo: Check = {
     // The package holds no double of Stream: the checkout's runs beside, and they meet over loopback.
     const { keys, close } = await startStreamDouble();
     try {
-      const { apiKey, apiSecret, baseUrl = '' } = keys;
+      const { apiKey, apiSecret, baseUrl } = keys;
       const env = { STREAM_API_KEY: apiKey, STREAM_API_SECRET: apiSecret, STREAM_BASE_URL: baseUrl };
       const said = await trunkline(place, ['demo', '--bridge', 'stream', '--seconds', '6', '--json'], env);
       return said.code === 0 || cameBackLate(said.stdout)

@@ -13,7 +13,7 @@ import { RELEASES as NODES, nodeFolder } from './node.js';
 const HELP = `Packs the package, installs it without scripts on each Node into an empty project, and tries it in each Debian.
   --node MAJOR…      only these
   --debian RELEASE…  only these
-README.md gets the table when all were tried. Exit code 1 where something did not work.`;
+docs/platforms.md gets the table when all were tried. Exit code 1 where something did not work.`;
 
 const { values } = parseArgs({
   options: {
@@ -25,7 +25,7 @@ const { values } = parseArgs({
 
 const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url));
 const CACHE = join(CHECKOUT, 'node_modules/.cache/trunkline-platforms');
-const PAGE = join(CHECKOUT, 'README.md');
+const PAGE = join(CHECKOUT, 'docs/platforms.md');
 
 /** Of one Node in one Debian: what each check found. */
 interface Row {

@@ -1,82 +1,24 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { spawnSync } from 'node:child_process';
+import { expect, it } from 'vitest';
 import { postForm, voiceParameters } from '../support/caller.js';
+import { ExampleServer } from '../support/example-server.js';
 import { startGateway } from '../support/gateway.js';
 import { needs } from '../support/needs.js';
-import { freePort } from '../support/port.js';
 import { SECRET } from '../support/receiver.js';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const README = readFileSync(join(ROOT, 'src/router/README.md'), 'utf8');
-
-/** The first example in a language, verbatim. */
-function example(language: string): string {
-  const code = new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(README)?.[1];
-  if (code === undefined) throw new Error(`no example in ${language}`);
-  return code;
-}
+const PAGE = 'docs/router.md';
 
 const hasPython = needs(
   'Python 3',
   'apt-get install python3',
   () => spawnSync('python3', ['-c', '']).status === 0,
 );
-const needsPython = it.runIf(hasPython);
 
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'trunkline-router-'));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
-
-const children: ChildProcess[] = [];
-afterEach(async () => {
-  for (const child of children.splice(0)) {
-    if (child.exitCode !== null) continue;
-    child.kill('SIGKILL');
-    await new Promise((resolve) => child.once('exit', resolve));
-  }
-});
-
-/** Starts a router and waits until it listens. */
-async function run(command: string, args: string[], secret: string, port: number): Promise<string> {
-  const child = spawn(command, args, {
-    cwd: ROOT,
-    env: { ...process.env, WEBHOOK_SECRET: secret, PORT: String(port) },
-    stdio: 'ignore',
-  });
-  children.push(child);
-  const deadline = performance.now() + 15_000;
-  while (!(await listens(port))) {
-    if (performance.now() > deadline || child.exitCode !== null)
-      throw new Error('the router does not listen');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return `http://127.0.0.1:${port}/route`;
-}
-
-function listens(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
-  });
-}
-
-needsPython.each([SECRET, 'a secret in plain words'])(
+it.runIf(hasPython).each([SECRET, 'a secret in plain words'])(
   'the router in Python decides where calls go (%s)',
-  { timeout: 40_000 },
   async (secret) => {
-    const file = join(folder, 'router.py');
-    const code = example('python');
+    const { url: router, code } = await ExampleServer.start(PAGE, 'python', secret);
     expect(code.trimEnd().split('\n').length).toBeLessThanOrEqual(30);
-    writeFileSync(file, code);
-    const router = await run('python3', [file], secret, await freePort());
     const joined: { room: string; user: { name?: string } }[] = [];
     const { url } = await startGateway({
       router: { url: router, secret },
@@ -103,15 +45,8 @@ needsPython.each([SECRET, 'a secret in plain words'])(
   },
 );
 
-it('the router in TypeScript decides where calls go', { timeout: 60_000 }, async () => {
-  const port = await freePort();
-  const file = join(folder, 'router.mts');
-  const code = example('ts')
-    .replace("'trunkline'", `'${new URL('../../dist/index.js', import.meta.url).href}'`)
-    .replace('listen(4000)', `listen(${port}, '127.0.0.1')`);
-  writeFileSync(file, code);
-  const tsx = join(ROOT, 'node_modules/tsx/dist/cli.mjs');
-  const router = await run(process.execPath, [tsx, file], SECRET, port);
+it('the router in TypeScript decides where calls go', async () => {
+  const { url: router } = await ExampleServer.start(PAGE, 'ts', SECRET);
   const { url } = await startGateway({ router: { url: router, secret: SECRET } });
   const ask = async (to: string) =>
     (await postForm(url, '/twilio/voice', voiceParameters({ To: to, Called: to }))).text();

@@ -1,10 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AudioSource, SimulatedTwilio, sendWebhook } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, upgradeStatus } from '../support/caller.js';
 import { freePort } from '../support/port.js';
+import { snippets } from '../support/snippets.js';
 import { eventually } from '../support/time.js';
 
 const AUTH_TOKEN = 'token-of-the-examples';
@@ -19,8 +22,11 @@ afterEach(() => {
   said = '';
 });
 
-/** Starts an example as a user does, behind an imagined proxy that takes `/edge` off. */
-async function start(file: string): Promise<string> {
+/**
+ * Starts an example as a user does, behind an imagined proxy that takes `/edge` off.
+ * @param ready what it prints when it listens
+ */
+async function start(file: string, ready = 'ready'): Promise<string> {
   const port = await freePort();
   const child = spawn(process.execPath, ['--import', 'tsx', file], {
     cwd: root,
@@ -30,7 +36,7 @@ async function start(file: string): Promise<string> {
       TWILIO_AUTH_TOKEN: AUTH_TOKEN,
       PUBLIC_URL,
       PORT: String(port),
-      LOG_LEVEL: 'silent',
+      LOG_LEVEL: 'info',
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -38,7 +44,7 @@ async function start(file: string): Promise<string> {
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
   await eventually('the server', () => {
     if (child.exitCode !== null) throw new Error(`Expected a server but received its end: ${said}`);
-    return said.includes('ready');
+    return said.includes(ready);
   });
   return `http://127.0.0.1:${port}`;
 }
@@ -112,4 +118,40 @@ it.each(['attach-express', 'attach-fastify'])('%s leaves all else to its server'
   expect(await (await fetch(target)).text()).toBe('my own page');
   expect(await (await fetch(`${target}/phones/health`)).json()).toMatchObject({ server: 'node' });
   expect((await fetch(`${target}/health`)).status).toBe(404);
+});
+
+it("the README's snippet answers a signed call, plays the caller back and answers keys", async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'trunkline-readme-'));
+  const [code = ''] = snippets('README.md', 'ts');
+  const file = join(folder, 'snippet.mts');
+  writeFileSync(
+    file,
+    code.replace("'trunkline'", `'${new URL('../../dist/index.js', import.meta.url).href}'`),
+  );
+  const target = await start(file, '"msg":"listening"');
+  const twilio = new SimulatedTwilio({ authToken: AUTH_TOKEN, dial: { publicUrl: PUBLIC_URL, target } });
+  try {
+    const webhookUrl = `${PUBLIC_URL}/twilio/voice`;
+    const audio = AudioSource.speech();
+    const phone = twilio.placeCall({
+      webhookUrl,
+      from: '+12065550101',
+      to: '+14155550123',
+      audio,
+      record: true,
+    });
+    const stream = await phone.started;
+    await eventually('audio', () => stream.report().framesReceived > 50);
+    phone.dtmf('5#');
+    await eventually('what its mark says', () => /key 5 heard after [\d.]+ ms/.test(said));
+    await phone.hangUp();
+    expect(phone.report()?.proof?.received.correlation).toBeGreaterThan(0.9);
+    expect(said).toMatch(/call [\w-]+ from \+12065550101/);
+
+    const blocked = twilio.placeCall({ webhookUrl, from: '+19005550100', to: '+14155550123', audio });
+    await expect(blocked.started).rejects.toThrow();
+  } finally {
+    await twilio.close();
+    rmSync(folder, { recursive: true });
+  }
 });

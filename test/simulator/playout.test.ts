@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { encodeMulaw, PlayoutBuffer, type PlayoutOptions } from '../../src/simulator/index.js';
+import { encodeMulaw, PlayoutBuffer, type PlayoutBufferOptions } from '../../src/simulator/index.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
 const loud = encodeMulaw(new Int16Array(160).fill(8000));
@@ -8,7 +8,7 @@ let clock: VirtualClock;
 let begun: number;
 let buffer: PlayoutBuffer;
 
-function open(options: Partial<PlayoutOptions> = {}): PlayoutBuffer {
+function open(options: Partial<PlayoutBufferOptions> = {}): PlayoutBuffer {
   marks.length = 0;
   clock = new VirtualClock();
   begun = clock.now();

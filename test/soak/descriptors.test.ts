@@ -157,7 +157,7 @@ describe('descriptors', () => {
   it('are short as soon as a connection leaves fewer than the reserve, and enough again after three looks', () => {
     const { state, told, descriptors } = setUp(1_000);
     state.open = 870;
-    descriptors.look();
+    descriptors.sample();
     for (let i = 0; i < 5; i++) descriptors.opened();
     expect(told).toEqual([]);
     state.open = 876;
@@ -166,7 +166,7 @@ describe('descriptors', () => {
     state.open = 100;
     for (let i = 0; i < 3; i++) {
       expect(descriptors.isShort).toBe(true);
-      descriptors.look();
+      descriptors.sample();
     }
     expect(told).toEqual([true, false]);
   });
@@ -174,11 +174,11 @@ describe('descriptors', () => {
   it('stay short while more connections come every second than could stay', () => {
     const { state, descriptors } = setUp(1_000);
     state.open = 950;
-    descriptors.look();
+    descriptors.sample();
     state.open = 100;
     const second = (came: number) => {
       for (let i = 0; i < came; i++) descriptors.opened();
-      descriptors.look();
+      descriptors.sample();
       return descriptors.isShort;
     };
     for (let i = 0; i < 10; i++) expect(second(900)).toBe(true);
@@ -187,7 +187,7 @@ describe('descriptors', () => {
 
   it('are not counted anew for every connection', () => {
     const { state, descriptors } = setUp(1_000);
-    descriptors.look();
+    descriptors.sample();
     for (let i = 0; i < 870; i++) descriptors.opened();
     expect(state.looks).toBe(1);
   });

@@ -22,7 +22,7 @@ const EXAMPLES = {
 type Example = keyof typeof EXAMPLES;
 
 const pathOf = (example: Example) =>
-  fileURLToPath(new URL(`../../src/bridge/local/examples/${example}`, import.meta.url));
+  fileURLToPath(new URL(`../../docs/examples/${example}`, import.meta.url));
 
 const hasPython = needs(
   'websockets for Python',

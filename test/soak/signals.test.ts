@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { RELOADABLE } from '../../src/cli/reload.js';
+import { RELOADABLE } from '../../src/settings.js';
 import { AUTH_TOKEN, Caller, PUBLIC_URL, sign, voiceParameters } from '../support/caller.js';
 import { makeCertificate } from '../support/certificate.js';
 import { freePort } from '../support/port.js';
@@ -12,7 +12,7 @@ import { Served, type ServeOptions } from '../support/served.js';
 import { eventually, sleep } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
-const GUIDE = readFileSync(new URL('../../deploy/README.md', import.meta.url), 'utf8');
+const GUIDE = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
 const [SIGNALS] = GUIDE.split(/^## /m).filter((part) => part.startsWith('Signals'));
 
 const KEY = 'a key of the control API';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { StreamBridge } from '../../src/index.js';
-import { AudioSource, FrameClock, SimulatedPhone } from '../../src/simulator/index.js';
+import { AudioSource, PhoneClock, SimulatedPhone } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { LEVEL, phoneLevel } from '../support/stream-call.js';
@@ -24,7 +24,7 @@ it('carries twenty calls at once: every tone right, hardly a frame dropped', {
     bridge,
     prepareCall: () => ({ room: `pair-${Math.floor(calls++ / 2)}` }),
   });
-  const clock = new FrameClock();
+  const clock = new PhoneClock();
   const phones: SimulatedPhone[] = [];
   try {
     for (let i = 0; i < CALLS; i++) {

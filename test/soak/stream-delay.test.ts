@@ -37,7 +37,7 @@ it('ten calls through Stream are as close after a minute as they were at its beg
   /** What frames found waiting since the last time, p50 of each call, of those the median. */
   const lead = () => {
     for (const { latencies } of streams) latencies.settle();
-    for (const each of leads) each.look();
+    for (const each of leads) each.sample();
     return median(leads.map(({ p50Us }) => (p50Us ?? Number.NaN) / 1_000));
   };
   lead();

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { StreamBridge } from '../../src/index.js';
-import { AudioSource, FrameClock, SimulatedPhone } from '../../src/simulator/index.js';
+import { AudioSource, PhoneClock, SimulatedPhone } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { LEVEL, phoneLevel } from '../support/stream-call.js';
@@ -26,7 +26,7 @@ it('whatever is offered, calls that are admitted hear and are heard; others are 
     bridge,
     prepareCall: ({ from }) => ({ room: `pair-${Math.floor(Number(from?.slice(-3)) / 2)}` }),
   });
-  const clock = new FrameClock();
+  const clock = new PhoneClock();
   const phones: SimulatedPhone[] = [];
   let slowestMs = 0;
   try {

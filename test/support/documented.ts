@@ -9,6 +9,7 @@ interface Response {
 }
 interface Documented {
   readonly parameters?: readonly unknown[];
+  readonly requestBody?: { readonly content: Record<string, { readonly example?: object }> };
   readonly responses: Readonly<Record<string, Response>>;
 }
 

@@ -73,7 +73,7 @@ ${lines.map((line) => `      ${line}\n`).join('')}    }
 }
 
 /**
- * The proxy as deploy/README.md has it, before one gateway, on a port of its own and without TLS.
+ * The proxy as docs/operations.md has it, before one gateway, on a port of its own and without TLS.
  * @param inter how often it looks whether the gateway is there; one that is slow to say so is not taken for gone
  */
 export async function startDocumented(
@@ -84,7 +84,7 @@ export async function startDocumented(
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), `trunkline-${program}-`));
   const file = join(folder, 'as-documented.conf');
-  const guide = readFileSync(new URL('../../deploy/README.md', import.meta.url), 'utf8');
+  const guide = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
   const [, block = ''] = new RegExp(`\`\`\`${program}\n(.*?)\`\`\``, 's').exec(guide) ?? [];
   const here = block
     .replace(/bind :443.*/, `bind 127.0.0.1:${port}`)

@@ -2,8 +2,8 @@ import { afterEach } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import {
   AudioSource,
-  FrameClock,
   type InboundCallOptions,
+  PhoneClock,
   SimulatedPhone,
 } from '../../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from './caller.js';
@@ -31,7 +31,7 @@ export function callPhone(target: string, hz?: number, options: Partial<InboundC
     to: '+15552223333',
     webhookUrl: `${PUBLIC_URL}/twilio/voice`,
     dial: { publicUrl: PUBLIC_URL, target },
-    clock: new FrameClock(clock),
+    clock: new PhoneClock(clock),
     audio: hz === undefined ? AudioSource.silence() : AudioSource.tone(hz, LEVEL_DBFS),
     record: true,
     ...options,

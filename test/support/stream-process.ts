@@ -1,26 +1,14 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll } from 'vitest';
+import { type StreamProcess, startStreamDouble } from './stream/process.js';
 
-/** Stream's double in a process of its own, for all tests of a file: one that speaks for many phones has no time for it. */
-export function streamProcess(): () => { baseUrl: string; apiKey: string; apiSecret: string } {
-  let double: ChildProcess;
-  let keys: { url: string; apiKey: string; apiSecret: string };
+/** One double of Stream, in a process of its own, for all tests of a file. */
+export function streamProcess(): () => StreamProcess['keys'] {
+  let double: StreamProcess;
 
   beforeAll(async () => {
-    const program = fileURLToPath(new URL('./stream/main.ts', import.meta.url));
-    double = spawn(process.execPath, ['--import', 'tsx', program], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const [line] = await once(createInterface(double.stdout as NodeJS.ReadableStream), 'line');
-    keys = JSON.parse(line as string);
+    double = await startStreamDouble();
   });
+  afterAll(() => double.close());
 
-  afterAll(async () => {
-    const exited = once(double, 'exit');
-    double.stdin?.end();
-    await exited;
-  });
-
-  return () => ({ baseUrl: keys.url, apiKey: keys.apiKey, apiSecret: keys.apiSecret });
+  return () => double.keys;
 }

@@ -28,7 +28,7 @@ test('what is kept and counted later is what histograms have that count at once,
           names.map((name) => [name, new LatencyHistogram(undefined, SUB_BITS)]),
         );
         for (const [name, stamps] of values) {
-          call.note(STAGE[name], stamps);
+          call.record(STAGE[name], stamps);
           expected[name]?.record(Math.min(stamps, LARGEST));
           expectedWhole[name].record(Math.min(stamps, LARGEST));
         }
@@ -43,7 +43,7 @@ test('what is kept and counted later is what histograms have that count at once,
 test('the gateway has the latest values once they are settled, and each only once', () => {
   const whole = new Latencies();
   const call = new CallLatencies(whole);
-  call.note(STAGE.gateway, 70);
+  call.record(STAGE.gateway, 70);
   call.settle();
   call.settle();
   expect(whole.gateway.summary()).toMatchObject({ count: 1, maxUs: 7 });
@@ -54,10 +54,10 @@ test('the gateway has the latest values once they are settled, and each only onc
 test('a gateway that begins anew does not take from its calls', () => {
   const whole = new Latencies();
   const call = new CallLatencies(whole);
-  for (let i = 0; i < 1_000; i++) call.note((i % names.length) as Stage, i);
+  for (let i = 0; i < 1_000; i++) call.record((i % names.length) as Stage, i);
   call.settle();
   whole.reset();
-  call.note(STAGE.gateway, 10);
+  call.record(STAGE.gateway, 10);
   const { gateway } = call.summaries();
   expect([gateway.count, whole.gateway.count]).toEqual([126, 1]);
 });

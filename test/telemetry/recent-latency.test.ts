@@ -8,26 +8,26 @@ const US = 10;
 
 it("tells only what came since the last look, to a bucket's width", () => {
   const latencies = new CallLatencies();
-  for (let i = 0; i < 50; i++) latencies.note(STAGE.gateway, 9_000 * US);
+  for (let i = 0; i < 50; i++) latencies.record(STAGE.gateway, 9_000 * US);
   latencies.settle();
   const recent = new RecentLatency(latencies.countsOf(STAGE.gateway));
-  for (let i = 1; i <= 100; i++) latencies.note(STAGE.gateway, i * US);
+  for (let i = 1; i <= 100; i++) latencies.record(STAGE.gateway, i * US);
   latencies.settle();
-  recent.look();
+  recent.sample();
   expect(recent.p50Us).toBeGreaterThanOrEqual(50);
   expect(recent.p50Us).toBeLessThan(50 * 1.13);
   expect(recent.p99Us).toBeGreaterThanOrEqual(99);
   expect(recent.p99Us).toBeLessThan(99 * 1.13);
-  recent.look();
+  recent.sample();
   expect([recent.p50Us, recent.p99Us]).toEqual([undefined, undefined]);
 });
 
 it('looks past other stages', () => {
   const latencies = new CallLatencies();
   const recent = new RecentLatency(latencies.countsOf(STAGE.gateway));
-  latencies.note(STAGE.intakeJitter, 500 * US);
+  latencies.record(STAGE.intakeJitter, 500 * US);
   latencies.settle();
-  recent.look();
+  recent.sample();
   expect(recent.p50Us).toBeUndefined();
 });
 
@@ -36,7 +36,7 @@ it('puts every value into the bin of its upper edge, the longest into the last',
   const recent = new RecentLatency(histogram);
   for (const us of [1, 5, 50, 60, 5_000_000]) histogram.record(us * US);
   const bins = { edgesUs: [10, 100, 1_000], counts: [7, 7, 7, 7] };
-  recent.look(bins);
+  recent.sample(bins);
   expect(bins.counts).toEqual([2, 2, 0, 1]);
 });
 
@@ -46,7 +46,7 @@ it('survives that the whole began anew', () => {
   const recent = new RecentLatency(histogram);
   histogram.reset();
   histogram.record(1_000 * US);
-  recent.look();
+  recent.sample();
   expect(recent.p50Us).toBeGreaterThanOrEqual(1_000);
   expect(recent.p50Us).toBeLessThan(1_040);
 });

@@ -1,5 +1,4 @@
-import { FRAME_MS } from '../../media/frame.js';
-import { DEFAULT_LEAD_MS } from '../../phone/playout.js';
+import { DEFAULT_LEAD_MS, FRAME_MS } from '../../media/frame.js';
 import type { Bridge, BridgeLeg, JoinRequest, PhoneLine, Program, ProgramLeg } from '../bridge.js';
 import { Room } from './room.js';
 

@@ -1,7 +1,10 @@
 import type { FrameSink } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
-import { PATIENCE_FRAMES, type Turn } from './mix-turn.js';
+import type { Turn } from '../mix-turn.js';
 import type { Room } from './room.js';
+
+/** A member this many frames ahead of another no longer waits for it. */
+export const PATIENCE_FRAMES = 2;
 
 /** Where a member hears the others. */
 export interface RoomEar extends FrameSink {
@@ -25,7 +28,7 @@ export class RoomMember implements Turn {
   }
 
   write(frame: Int16Array, stamp: number): void {
-    if (!this.hasLeft) this.room.take(this, frame, stamp);
+    if (!this.hasLeft) this.room.pushFrame(this, frame, stamp);
   }
 
   /** Leaves; idempotent. */

@@ -2,8 +2,8 @@ import { FRAME_SAMPLES } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
 import { core } from '../../media/thread-core.js';
 import type { Program } from '../bridge.js';
+import { isMixDue, MixInputs, type Turn } from '../mix-turn.js';
 import type { RoomMember } from './member.js';
-import { isMixDue, type Turn, takeTurns } from './mix-turn.js';
 
 /**
  * A voice this many frames (160 ms) behind another is no longer waited for: who only listens can wait, and a program's
@@ -15,9 +15,7 @@ const PATIENCE_FRAMES = 8;
 export class Monitor {
   private listeners: readonly Program[] = [];
   private voices: readonly Voice[] = [];
-  private inputs = new Int16Array(0);
-  private inputFrames: readonly Int16Array[] = [];
-  private active = new Uint8Array(0);
+  private inputs = new MixInputs(0);
   private readonly mixed = new Int16Array(FRAME_SAMPLES);
 
   /** These talk and those listen, from here on. */
@@ -26,16 +24,11 @@ export class Monitor {
     const known = new Map(this.voices.map((voice) => [voice.member, voice]));
     this.voices =
       listeners.length === 0 ? [] : members.map((member) => known.get(member) ?? new Voice(member));
-    const count = this.voices.length;
-    this.inputs = new Int16Array(count * FRAME_SAMPLES);
-    this.inputFrames = this.voices.map((_, i) =>
-      this.inputs.subarray(i * FRAME_SAMPLES, (i + 1) * FRAME_SAMPLES),
-    );
-    this.active = new Uint8Array(count);
+    this.inputs = new MixInputs(this.voices.length);
   }
 
   /** Takes a member's frame. */
-  take(member: RoomMember, frame: Int16Array, stamp: number): void {
+  pushFrame(member: RoomMember, frame: Int16Array, stamp: number): void {
     if (this.listeners.length === 0) return;
     const voice = this.voiceOf(member);
     if (voice === undefined) return;
@@ -45,7 +38,7 @@ export class Monitor {
   }
 
   /** A member says nothing for now: nobody waits for it. */
-  rest(member: RoomMember): void {
+  stopWaitingFor(member: RoomMember): void {
     const voice = this.voiceOf(member);
     if (voice !== undefined) voice.talks = false;
   }
@@ -56,8 +49,8 @@ export class Monitor {
   }
 
   private mix(): void {
-    const stamp = takeTurns(this.voices, this.inputFrames, this.active);
-    core.mix(this.inputs, this.active, this.mixed);
+    const stamp = this.inputs.take(this.voices);
+    core.mix(this.inputs.samples, this.inputs.active, this.mixed);
     for (const listener of this.listeners) listener.write(this.mixed, stamp);
   }
 

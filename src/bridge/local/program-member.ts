@@ -28,7 +28,7 @@ export class ProgramMember extends RoomMember implements ProgramLeg {
 
   rest(): void {
     this.talks = false;
-    this.room.monitor.rest(this);
+    this.room.monitor.stopWaitingFor(this);
   }
 
   clear(): number {

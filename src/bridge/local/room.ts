@@ -1,8 +1,7 @@
-import { FRAME_SAMPLES } from '../../media/frame.js';
 import { core } from '../../media/thread-core.js';
 import type { PhoneLine, Program } from '../bridge.js';
-import type { RoomMember } from './member.js';
-import { isMixDue, PATIENCE_FRAMES, takeTurns } from './mix-turn.js';
+import { isMixDue, MixInputs } from '../mix-turn.js';
+import { PATIENCE_FRAMES, type RoomMember } from './member.js';
 import { Monitor } from './monitor.js';
 import { PhoneMember } from './phone-member.js';
 import { ProgramMember } from './program-member.js';
@@ -30,7 +29,7 @@ export class Room {
   /** Replaced, never changed: a line that leaves while it is written to does not disturb the loop. */
   private members: readonly RoomMember[] = [];
   private listeners: readonly ProgramMember[] = [];
-  private buffers = new MixBuffers(0);
+  private inputs = new MixInputs(0);
   /** A caller whose program has gone shall not suddenly hear himself. */
   private echoes = true;
 
@@ -95,8 +94,8 @@ export class Room {
   }
 
   /** Takes a member's frame. */
-  take(member: RoomMember, frame: Int16Array, stamp: number): void {
-    this.monitor.take(member, frame, stamp);
+  pushFrame(member: RoomMember, frame: Int16Array, stamp: number): void {
+    this.monitor.pushFrame(member, frame, stamp);
     if (this.liveCount() < 3) {
       this.partnerOf(member)?.ear.write(frame, stamp);
       return;
@@ -119,12 +118,12 @@ export class Room {
   }
 
   private mix(): void {
-    const { members, buffers } = this;
-    const stamp = takeTurns(members, buffers.inputFrames, buffers.active);
-    core.mixMinus(buffers.inputs, buffers.active, buffers.outputs);
+    const { members, inputs } = this;
+    const stamp = inputs.take(members);
+    core.mixMinus(inputs.samples, inputs.active, inputs.samples);
     for (let i = 0; i < members.length; i++) {
       const member = members[i] as RoomMember;
-      if (!member.hasLeft && member.isLive) member.ear.write(buffers.outputFrames[i] as Int16Array, stamp);
+      if (!member.hasLeft && member.isLive) member.ear.write(inputs.frames[i] as Int16Array, stamp);
     }
   }
 
@@ -142,7 +141,7 @@ export class Room {
 
   private resize(members: readonly RoomMember[]): void {
     this.members = members;
-    this.buffers = new MixBuffers(members.length < 3 ? 0 : members.length);
+    this.inputs = new MixInputs(members.length < 3 ? 0 : members.length);
     this.follow();
     const live = this.liveCount();
     if (live > 2) return;
@@ -152,24 +151,5 @@ export class Room {
       if (partner === undefined) member.queue.clear();
       else member.queue.drainInto(partner.ear);
     }
-  }
-}
-
-/** Memory of a mix: everybody's frames one after the other, and a view of each, made once. */
-class MixBuffers {
-  readonly inputs: Int16Array;
-  readonly outputs: Int16Array;
-  readonly active: Uint8Array;
-  readonly inputFrames: readonly Int16Array[];
-  readonly outputFrames: readonly Int16Array[];
-
-  constructor(members: number) {
-    this.inputs = new Int16Array(members * FRAME_SAMPLES);
-    this.outputs = new Int16Array(members * FRAME_SAMPLES);
-    this.active = new Uint8Array(members);
-    const frames = (of: Int16Array) =>
-      Array.from({ length: members }, (_, i) => of.subarray(i * FRAME_SAMPLES, (i + 1) * FRAME_SAMPLES));
-    this.inputFrames = frames(this.inputs);
-    this.outputFrames = frames(this.outputs);
   }
 }

@@ -2,14 +2,20 @@ import { type Clock, systemClock } from '../../clock.js';
 import { expected, GatewayError } from '../../errors.js';
 import { FrameClock } from '../../media/frame-clock.js';
 import { createLog, type Logger } from '../../telemetry/log.js';
-import type { Bridge, BridgeMetric, JoinRequest, PhoneLine } from '../bridge.js';
+import { counter, gauge, type Metric } from '../../telemetry/metric.js';
+import type { Bridge, JoinRequest, PhoneLine } from '../bridge.js';
 import { Administration } from './administration.js';
 import { parseCallName } from './call-name.js';
-import { type CommandRule, commandRule, isCommander } from './command-rule.js';
-import { InlineHost } from './inline-host.js';
+import {
+  type CommandRule,
+  commandRule,
+  isCommander,
+  type TransferRule,
+  transferRule,
+} from './command-rule.js';
 import { StreamLeg } from './leg.js';
 import type { MediaHost } from './media-host.js';
-import { type TransferRule, transferRule } from './transfer-rule.js';
+import { InlineHost } from './media-host.js';
 import { MAX_LEGS_PER_WORKER, type MediaWorkerState, WorkerPool } from './worker-pool.js';
 
 export interface StreamBridgeOptions {
@@ -89,48 +95,35 @@ export interface StreamBridgeStats {
   readonly commandsIgnored: number;
 }
 
-const METRICS: readonly (Omit<BridgeMetric, 'read'> & { readonly key: keyof StreamBridgeStats })[] = [
-  { key: 'workers', name: 'stream_workers', kind: 'gauge', help: 'Media workers, the spare one included' },
-  { key: 'legs', name: 'stream_legs', kind: 'gauge', help: 'Legs that media workers carry' },
-  { key: 'joined', name: 'stream_joined', kind: 'gauge', help: 'Phones that are in their Stream call' },
-  { key: 'rssBytes', name: 'stream_worker_memory_bytes', kind: 'gauge', help: 'Memory of all media workers' },
-  {
-    key: 'dropped',
-    name: 'stream_frames_dropped_total',
-    kind: 'counter',
-    help: 'Frames dropped between gateway and Stream',
-  },
-  {
-    key: 'workerDelayMs',
-    name: 'stream_worker_delay_ms',
-    kind: 'gauge',
-    help: 'How late nine tenths of the timers of the latest media worker are at most',
-  },
-  { key: 'joinMs', name: 'stream_join_ms', kind: 'gauge', help: 'How long joins took of late' },
-  { key: 'deaths', name: 'stream_worker_deaths_total', kind: 'counter', help: 'Media workers that died' },
-  { key: 'rejoins', name: 'stream_rejoins_total', kind: 'counter', help: 'Calls joined again after a loss' },
-  {
-    key: 'retries',
-    name: 'stream_retries_total',
-    kind: 'counter',
-    help: 'Requests to Stream that were repeated',
-  },
-  {
-    key: 'commandsIgnored',
-    name: 'stream_commands_ignored_total',
-    kind: 'counter',
-    help: 'Commands to phones by those who may give none',
-  },
-];
-
 /** Phones as participants of Stream video calls. Needs an account at Stream. */
 export class StreamBridge implements Bridge {
   readonly name = 'stream';
   readonly continuesCalls = true;
-  readonly metrics: readonly BridgeMetric[] = METRICS.map(({ key, ...figure }) => ({
-    ...figure,
-    read: () => this.stats()[key],
-  }));
+  readonly metrics: readonly Metric[] = [
+    gauge('stream_workers', 'Media workers, the spare one included', () => this.stats().workers),
+    gauge('stream_legs', 'Legs that media workers carry', () => this.stats().legs),
+    gauge('stream_joined', 'Phones that are in their Stream call', () => this.stats().joined),
+    gauge('stream_worker_memory_bytes', 'Memory of all media workers', () => this.stats().rssBytes),
+    counter(
+      'stream_frames_dropped_total',
+      'Frames dropped between gateway and Stream',
+      () => this.stats().dropped,
+    ),
+    gauge(
+      'stream_worker_delay_ms',
+      'How late nine tenths of the timers of the latest media worker are at most',
+      () => this.stats().workerDelayMs,
+    ),
+    gauge('stream_join_ms', 'How long joins took of late', () => this.stats().joinMs),
+    counter('stream_worker_deaths_total', 'Media workers that died', () => this.stats().deaths),
+    counter('stream_rejoins_total', 'Calls joined again after a loss', () => this.stats().rejoins),
+    counter('stream_retries_total', 'Requests to Stream that were repeated', () => this.stats().retries),
+    counter(
+      'stream_commands_ignored_total',
+      'Commands to phones by those who may give none',
+      () => this.stats().commandsIgnored,
+    ),
+  ];
   private readonly administration: Administration;
   private readonly host: MediaHost;
   private readonly pool: WorkerPool | undefined;

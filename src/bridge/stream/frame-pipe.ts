@@ -53,7 +53,7 @@ export class FramePipe {
     private readonly stream: Duplex,
     private readonly listener: FrameListener,
   ) {
-    stream.on('data', (chunk: Buffer) => this.receive(chunk));
+    stream.on('data', (chunk: Buffer) => this.handleChunk(chunk));
     // Whoever owns the process hears of its end; a broken pipe says nothing more.
     stream.on('error', () => this.close());
   }
@@ -113,7 +113,7 @@ export class FramePipe {
     this.stream.uncork();
   }
 
-  private receive(chunk: Buffer): void {
+  private handleChunk(chunk: Buffer): void {
     for (let at = 0; at < chunk.length && !this.isClosed; ) {
       const copied = chunk.copy(this.record, this.recordBytes, at);
       at += copied;

@@ -64,7 +64,7 @@ export class JoinQueue {
   }
 
   /** Asks for a turn; `begin` is called when it comes, perhaps at once. */
-  ask(worker: object, begin: () => void): Join {
+  enqueue(worker: object, begin: () => void): Join {
     const join: Join = { worker, begin, begunAt: undefined, patience: undefined };
     this.waiting.push(join);
     this.beginNext();

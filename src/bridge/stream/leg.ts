@@ -7,13 +7,12 @@ import type { Logger } from '../../telemetry/log.js';
 import type { AnsweredFacts, BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
 import type { Administration } from './administration.js';
 import type { CallName } from './call-name.js';
-import type { CommandRule } from './command-rule.js';
+import type { CommandRule, TransferRule } from './command-rule.js';
 import { Filler } from './filler.js';
 import type { MediaHost } from './media-host.js';
 import type { Departure, MutedBy, ParticipantListener, PlacedParticipant } from './participant.js';
 import { type PhoneCommand, type PhoneEvent, readCommand } from './phone-events.js';
 import { Tail } from './tail.js';
-import type { TransferRule } from './transfer-rule.js';
 
 export interface StreamLegOptions {
   readonly apiKey: string;
@@ -144,7 +143,7 @@ export class StreamLeg implements BridgeLeg {
       throw error;
     }
     if (isContinued) return;
-    this.tell({
+    this.publish({
       type: 'phone.answered',
       ...(direction === undefined ? {} : { direction }),
       ...(ringSeconds === undefined ? {} : { ring_seconds: ringSeconds }),
@@ -156,7 +155,7 @@ export class StreamLeg implements BridgeLeg {
   }
 
   dtmf(digit: string): void {
-    this.tell({ type: 'phone.digit', digit });
+    this.publish({ type: 'phone.digit', digit });
     const { muteKey, clock } = this.options;
     if (muteKey === undefined) return;
     const now = clock.now();
@@ -169,7 +168,7 @@ export class StreamLeg implements BridgeLeg {
   }
 
   marked({ name, playedMs, cleared }: MarkEcho): void {
-    this.tell({ type: 'phone.marked', name, played_ms: Math.round(playedMs), cleared });
+    this.publish({ type: 'phone.marked', name, played_ms: Math.round(playedMs), cleared });
   }
 
   close(): Promise<void> | undefined {
@@ -230,7 +229,7 @@ export class StreamLeg implements BridgeLeg {
         if (!isCurrent()) return;
         this.filler.rest();
         this.line.write(frame, stamp);
-        this.tail?.hear(frame);
+        this.tail?.pushFrame(frame);
       },
       token: async () => administration.token(id),
       prepared: () => {
@@ -341,7 +340,7 @@ export class StreamLeg implements BridgeLeg {
   /** The time to join is over, or Stream does not let it in. */
   private fail(reason: string): void {
     const { type, id } = this.name;
-    this.giveUp(
+    this.failWith(
       new GatewayError(
         'GW_STREAM_JOIN',
         `Expected to join Stream call ${type}:${id} but received: ${reason}`,
@@ -350,10 +349,10 @@ export class StreamLeg implements BridgeLeg {
   }
 
   private forbid(permission: string): void {
-    this.giveUp(new GatewayError('GW_STREAM_PERMISSION', this.lacks(permission)));
+    this.failWith(new GatewayError('GW_STREAM_PERMISSION', this.lacks(permission)));
   }
 
-  private giveUp(error: GatewayError): void {
+  private failWith(error: GatewayError): void {
     if (!this.wasLost && this.isPresent) {
       this.settle?.reject(error);
       return;
@@ -450,7 +449,7 @@ export class StreamLeg implements BridgeLeg {
     switch (command.type) {
       case 'phone.clear': {
         const { playedMs, discardedMs } = line.clear();
-        this.tell({
+        this.publish({
           type: 'phone.cleared',
           played_ms: Math.round(playedMs),
           discarded_ms: Math.round(discardedMs),
@@ -497,7 +496,7 @@ export class StreamLeg implements BridgeLeg {
     this.isSilent = isSilent;
     const who = by === 'leg' ? this.muter : { by, userId };
     this.options.log.info({ callId: this.callId, isMuted: isSilent, ...who }, 'muted');
-    this.tell({
+    this.publish({
       type: isSilent ? 'phone.muted' : 'phone.unmuted',
       by: who.by,
       ...(who.userId === undefined ? {} : { user: who.userId }),
@@ -518,11 +517,11 @@ export class StreamLeg implements BridgeLeg {
   }
 
   private refuse(command: string, code: string, message: string): void {
-    this.tell({ type: 'phone.error', command, code, message });
+    this.publish({ type: 'phone.error', command, code, message });
   }
 
   /** Tells everybody in the call, in order. */
-  private tell(event: PhoneEvent): void {
+  private publish(event: PhoneEvent): void {
     if (this.isClosed) return;
     if (this.pendingEvents >= MAX_PENDING_EVENTS) {
       this.options.log.warn(

@@ -1,4 +1,14 @@
-import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
+import type { Clock } from '../../clock.js';
+import type { FrameClock } from '../../media/frame-clock.js';
+import {
+  makeBlockClock,
+  Participant,
+  type ParticipantListener,
+  type ParticipantRequest,
+  type PlacedParticipant,
+} from './participant.js';
+import type { RtcStack } from './rtc-stack.js';
+import { wrtcStack } from './wrtc.js';
 
 /** Where participants live. */
 export interface MediaHost {
@@ -10,4 +20,43 @@ export interface MediaHost {
   place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant;
   /** Makes everybody leave and frees what is held. */
   close(): Promise<void>;
+}
+
+/** Participants in the gateway's own process: for development. A crash of WebRTC takes everything down. */
+export class InlineHost implements MediaHost {
+  private readonly participants = new Set<Participant>();
+
+  private readonly blockClock: FrameClock;
+
+  constructor(
+    clock: Clock,
+    private readonly stack: RtcStack = wrtcStack,
+  ) {
+    this.blockClock = makeBlockClock(clock);
+  }
+
+  async open(): Promise<void> {
+    this.stack.installGlobals();
+  }
+
+  place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant {
+    const participant = new Participant(this.stack, request, listener, this.blockClock);
+    this.participants.add(participant);
+    void participant.join();
+    return {
+      appear: () => participant.appear(),
+      write: (frame, stamp) => participant.write(frame, stamp),
+      playTones: (digits) => participant.playTones(digits),
+      mute: (isMuted) => participant.mute(isMuted),
+      leave: async () => {
+        await participant.leave();
+        this.participants.delete(participant);
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.participants].map((participant) => participant.leave()));
+    this.participants.clear();
+  }
 }

@@ -74,7 +74,7 @@ export class MediaLoad {
     this.times = times;
     const isScarce = total > 0 && (100 * idle) / total < limits.minIdlePercent;
     const maxDelayMs = isScarce ? limits.maxDelayMs / 3 : limits.maxDelayMs;
-    this.overload.note(Math.max(gauges.delayMs() / maxDelayMs, gauges.joinMs() / MAX_JOIN_MS));
+    this.overload.sample(Math.max(gauges.delayMs() / maxDelayMs, gauges.joinMs() / MAX_JOIN_MS));
   }
 }
 

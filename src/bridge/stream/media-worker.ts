@@ -1,9 +1,8 @@
 import { Socket } from 'node:net';
 import { systemClock } from '../../clock.js';
 import { EventLoopDelay } from '../../telemetry/event-loop-delay.js';
-import { BlockClock } from './clock.js';
 import { FramePipe } from './frame-pipe.js';
-import { Participant, type ParticipantListener } from './participant.js';
+import { makeBlockClock, Participant, type ParticipantListener } from './participant.js';
 import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
 import { wrtcStack } from './wrtc.js';
 
@@ -20,7 +19,7 @@ interface Seat {
   readonly tokens: Map<number, { resolve(token: string): void; reject(error: Error): void }>;
 }
 
-const blockClock = new BlockClock(systemClock);
+const blockClock = makeBlockClock(systemClock);
 const lateness = new EventLoopDelay(systemClock);
 lateness.start();
 const seats = new Map<number, Seat>();
@@ -31,7 +30,7 @@ const pipe = new FramePipe(new Socket({ fd: FRAME_FD }), (leg, frame, stamp) =>
   seats.get(leg)?.participant.write(frame, stamp),
 );
 
-function tell(message: FromWorker): void {
+function send(message: FromWorker): void {
   if (process.connected) process.send?.(message, undefined, {}, () => {});
 }
 
@@ -48,18 +47,18 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
         }
         const id = ++tokenRequests;
         tokens.set(id, { resolve, reject });
-        tell({ type: 'token', leg, id });
+        send({ type: 'token', leg, id });
       }),
-    prepared: () => tell({ type: 'prepared', leg }),
-    joined: () => tell({ type: 'joined', leg }),
-    others: (count) => tell({ type: 'others', leg, count }),
-    muted: (isMuted, by, userId) => tell({ type: 'muted', leg, isMuted, by, userId }),
-    event: (custom, userId, role) => tell({ type: 'event', leg, custom, userId, role }),
-    tonesRefused: (message) => tell({ type: 'tonesRefused', leg, message }),
+    prepared: () => send({ type: 'prepared', leg }),
+    joined: () => send({ type: 'joined', leg }),
+    others: (count) => send({ type: 'others', leg, count }),
+    muted: (isMuted, by, userId) => send({ type: 'muted', leg, isMuted, by, userId }),
+    event: (custom, userId, role) => send({ type: 'event', leg, custom, userId, role }),
+    tonesRefused: (message) => send({ type: 'tonesRefused', leg, message }),
     departed: (departure, reason) => {
       // Frames go another way than messages: what was heard before comes before.
       pipe.end(leg);
-      tell({ type: 'departed', leg, departure, reason });
+      send({ type: 'departed', leg, departure, reason });
       void leave(leg);
     },
   };
@@ -84,7 +83,7 @@ async function vacate(leg: number): Promise<void> {
   for (const { reject } of seat.tokens.values()) reject(new Error('the leg is leaving'));
   await seat.participant.leave();
   droppedByPast += seat.participant.microphone.dropped;
-  tell({ type: 'left', leg });
+  send({ type: 'left', leg });
 }
 
 async function end(): Promise<void> {
@@ -140,7 +139,7 @@ process.on('message', (message: ToWorker) => {
       answerToken(message);
       break;
     case 'ping':
-      tell({ type: 'pong', ...vitals() });
+      send({ type: 'pong', ...vitals() });
       break;
     case 'end':
       void end();
@@ -153,7 +152,7 @@ process.on('disconnect', () => void end());
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR1']) process.on(signal, () => {});
 // A promise that the Stream client forgot must not cost the other calls of this worker.
 process.on('unhandledRejection', (reason) =>
-  tell({
+  send({
     type: 'fault',
     message: reason instanceof Error ? (reason.stack ?? reason.message) : String(reason),
   }),
@@ -162,4 +161,4 @@ process.on('unhandledRejection', (reason) =>
 // Loading takes most of a second: a spare worker has it behind it when a call needs it.
 wrtcStack.installGlobals();
 await import('@stream-io/video-client');
-tell({ type: 'ready' });
+send({ type: 'ready' });

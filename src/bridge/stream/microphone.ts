@@ -1,8 +1,8 @@
 import type { Clock } from '../../clock.js';
-import type { FrameSink } from '../../media/frame.js';
-import { DEFAULT_LEAD_MS, Playout } from '../../phone/playout.js';
+import { DEFAULT_LEAD_MS, type FrameSink } from '../../media/frame.js';
+import { Playout } from '../../phone/playout.js';
 import type { IngressTime } from '../../telemetry/ingress-time.js';
-import { type AudioSource, BLOCK_MS, BLOCK_SAMPLES } from './rtc-stack.js';
+import { BLOCK_MS, BLOCK_SAMPLES, type RtcAudioSource } from './rtc-stack.js';
 
 /** Late frames are waited for this long before silence takes their place. */
 const PATIENCE_MS = 60;
@@ -29,7 +29,7 @@ export class Microphone implements FrameSink {
   private isFed = false;
 
   constructor(
-    private readonly source: AudioSource,
+    private readonly source: RtcAudioSource,
     clock: Clock,
   ) {
     const line = {

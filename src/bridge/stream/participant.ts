@@ -3,14 +3,22 @@ import type { Clock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { DtmfTones } from '../../media/dtmf.js';
 import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
+import { FrameClock } from '../../media/frame-clock.js';
 import { type IngressTime, ingressNow } from '../../telemetry/ingress-time.js';
-import type { BlockClock } from './clock.js';
 import { Microphone } from './microphone.js';
 import { isForPhones } from './phone-events.js';
 import { RemoteMixer, type Speaker } from './remote-mixer.js';
-import type { AudioStream, RtcStack } from './rtc-stack.js';
+import { type AudioStream, BLOCK_MS, type RtcStack } from './rtc-stack.js';
 import { type Measured, readTransport } from './transport.js';
-import { Watchdog, type Way } from './watchdog.js';
+import { type MediaPath, MediaWatchdog } from './watchdog.js';
+
+/** After a longer stall, microphones start anew instead of sending silence for all of it. */
+const MAX_CATCH_UP_MS = 500;
+
+/** The clock of all participants of a process: one tick for each 10 ms that passed. */
+export function makeBlockClock(clock: Clock): FrameClock {
+  return new FrameClock(clock, { periodMs: BLOCK_MS, phases: 1, catchUpMs: MAX_CATCH_UP_MS });
+}
 
 /** As whom and where to join. Plain data: it may come from another process. */
 export interface ParticipantRequest {
@@ -23,7 +31,7 @@ export interface ParticipantRequest {
   readonly callId: string;
   /** It was in the call before: a permission to speak that was revoked meanwhile may come back. */
   readonly isBack?: boolean;
-  /** Milliseconds without a sign of life from the media server until the participant counts as lost; see {@link Watchdog}. */
+  /** Milliseconds without a sign of life from the media server until the participant counts as lost; see {@link MediaWatchdog}. */
   readonly watchdogMs: number;
 }
 
@@ -97,7 +105,7 @@ export class Participant implements PlacedParticipant {
   private readonly source;
   private client: StreamVideoClient | undefined;
   private call: Call | undefined;
-  private watchdog: Watchdog | undefined;
+  private watchdog: MediaWatchdog | undefined;
   private readonly subscriptions: { unsubscribe(): void }[] = [];
   private isIn = false;
   /** Somebody has silenced it: its leg, or a moderator. */
@@ -123,7 +131,7 @@ export class Participant implements PlacedParticipant {
     private readonly stack: RtcStack,
     private readonly request: ParticipantRequest,
     private readonly listener: ParticipantListener,
-    private readonly blockClock: BlockClock,
+    private readonly blockClock: FrameClock,
   ) {
     this.clock = blockClock.clock;
     this.source = stack.createAudioSource();
@@ -233,14 +241,14 @@ export class Participant implements PlacedParticipant {
     void client.streamClient.getLocationHint();
     if (!this.isDue) await this.lieInWait(call);
     this.checkWanted();
-    this.blockClock.add(this);
+    this.blockClock.join(this);
     await call.join({ create: false });
     this.checkWanted();
     const maySpeak = call.state.ownCapabilities.includes(SEND_AUDIO);
     if (!maySpeak && !this.request.isBack) throw new MissingPermission(SEND_AUDIO);
     if (maySpeak) await this.mediaPath(call);
     else await call.microphone.disable();
-    this.watchdog = new Watchdog(
+    this.watchdog = new MediaWatchdog(
       waysOf(call),
       this.request.watchdogMs,
       (reason) => this.depart('lost', reason),
@@ -332,7 +340,7 @@ export class Participant implements PlacedParticipant {
         if (this.isEnding) return;
         if (callingState === CallingState.LEFT) {
           if (this.endReason === undefined) this.depart('lost', 'the client left');
-          else void this.hearOut(this.endReason);
+          else void this.playTail(this.endReason);
         } else if (callingState === CallingState.RECONNECTING_FAILED) {
           this.depart('lost', 'the client could not reconnect');
         }
@@ -348,12 +356,12 @@ export class Participant implements PlacedParticipant {
     if (this.silencer === 'leg') this.listener.muted(isMuted, 'leg');
     else if (this.silencer === 'moderator') {
       this.isSilenced = true;
-      void this.tellModerated();
+      void this.publishModeration();
     }
   }
 
   /** Who did it comes by another way, and may come later. */
-  private async tellModerated(): Promise<void> {
+  private async publishModeration(): Promise<void> {
     if (this.moderator === undefined) await this.clock.sleep(MODERATOR_MS);
     const { moderator } = this;
     this.moderator = undefined;
@@ -373,7 +381,7 @@ export class Participant implements PlacedParticipant {
   }
 
   /** The call is over; what was said in it before is heard to its end. */
-  private async hearOut(reason: string): Promise<void> {
+  private async playTail(reason: string): Promise<void> {
     this.isEnding = true;
     await this.ear.finish();
     this.depart('ended', reason);
@@ -424,7 +432,7 @@ export class Participant implements PlacedParticipant {
   }
 
   private async exit(): Promise<void> {
-    this.blockClock.remove(this);
+    this.blockClock.leave(this);
     this.watchdog?.close();
     for (const subscription of this.subscriptions.splice(0)) subscription.unsubscribe();
     this.ear.close();
@@ -489,7 +497,7 @@ async function isConnected(connection: Measured | undefined): Promise<boolean> {
 }
 
 /** What the client sends and what it hears: it has a connection for each, and may have none for a while. */
-function waysOf(call: Call): Way[] {
+function waysOf(call: Call): MediaPath[] {
   const { microphone } = call;
   return [
     {

@@ -3,11 +3,12 @@ import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
 import { core } from '../../media/thread-core.js';
 import { type IngressTime, ingressNow } from '../../telemetry/ingress-time.js';
+import { isMixDue, MixInputs, type Turn } from '../mix-turn.js';
 import { type AudioSink, type AudioStream, BLOCK_SAMPLES, type RtcStack } from './rtc-stack.js';
 import { Tail } from './tail.js';
 
-/** A voice this many blocks (of 10 ms) behind another is no longer waited for. */
-const PATIENCE_BLOCKS = 3;
+/** A voice that lags more than this many blocks (of 10 ms) behind another is left out of the mix. */
+const PATIENCE_BLOCKS = 2;
 const SAMPLE_RATE = 48_000;
 
 /** One that may be heard: a session of a participant, and its audio while it has any. */
@@ -21,7 +22,8 @@ export class RemoteMixer {
   private voices: readonly Voice[] = [];
   private speakers: readonly Speaker[] = [];
   private onSilent: (() => void) | undefined;
-  private mixer = new BlockMixer(0);
+  private inputs = new MixInputs(0, BLOCK_SAMPLES);
+  private readonly mixed = new Int16Array(BLOCK_SAMPLES);
   private readonly frame = new Int16Array(FRAME_SAMPLES);
   private readonly halves = [
     this.frame.subarray(0, BLOCK_SAMPLES),
@@ -67,9 +69,9 @@ export class RemoteMixer {
     }
     if (voices.length === this.voices.length && voices.every((voice) => this.voices.includes(voice))) return;
     // What waits for a mix of other voices would be stale in the next one.
-    for (const voice of voices) voice.blocks.clear();
+    for (const voice of voices) voice.queue.clear();
     this.voices = voices;
-    this.mixer = new BlockMixer(voices.length);
+    this.inputs = new MixInputs(voices.length, BLOCK_SAMPLES);
   }
 
   /** Listens to the end of what is on its way, and then to nobody. */
@@ -100,25 +102,16 @@ export class RemoteMixer {
     if (this.voices.length === 1) this.emit(samples, stamp);
     else {
       voice.talks = true;
-      voice.blocks.push(samples, stamp);
-      while (this.isMixDue()) this.emit(this.mixer.mix(this.voices), this.mixer.stamp);
+      voice.queue.push(samples, stamp);
+      while (isMixDue(this.voices, PATIENCE_BLOCKS)) this.mix();
     }
-    voice.tail?.hear(samples);
+    voice.tail?.pushFrame(samples);
   }
 
-  /** Every voice has a block, or one has waited long enough. */
-  private isMixDue(): boolean {
-    let longest = 0;
-    let missing = false;
-    for (const { blocks, talks } of this.voices) {
-      if (blocks.length > longest) longest = blocks.length;
-      if (talks && blocks.length === 0) missing = true;
-    }
-    if (longest === 0) return false;
-    if (!missing) return true;
-    if (longest < PATIENCE_BLOCKS) return false;
-    for (const voice of this.voices) if (voice.blocks.length === 0) voice.talks = false;
-    return true;
+  private mix(): void {
+    const stamp = this.inputs.take(this.voices);
+    core.mix(this.inputs.samples, this.inputs.active, this.mixed);
+    this.emit(this.mixed, stamp);
   }
 
   private emit(block: Int16Array, stamp: IngressTime): void {
@@ -131,9 +124,9 @@ export class RemoteMixer {
 }
 
 /** One remote track and what of it waits to be mixed. */
-class Voice {
-  readonly blocks = new FrameRing(PATIENCE_BLOCKS + 1, BLOCK_SAMPLES);
-  /** Whether others wait for it before they are mixed. */
+class Voice implements Turn {
+  readonly queue = new FrameRing(PATIENCE_BLOCKS + 1, BLOCK_SAMPLES);
+  readonly isLive = true;
   talks = false;
   /** What is left of it, when who said it has gone. */
   tail: Tail | undefined;
@@ -157,40 +150,5 @@ class Voice {
   close(): void {
     this.tail?.close();
     this.sink.stop();
-  }
-}
-
-/** Memory of a mix, made once for a number of voices. */
-class BlockMixer {
-  /** When the oldest of the last mix arrived. */
-  stamp: IngressTime = 0;
-  private readonly inputs: Int16Array;
-  private readonly inputBlocks: readonly Int16Array[];
-  private readonly active: Uint8Array;
-  private readonly output = new Int16Array(BLOCK_SAMPLES);
-
-  constructor(voices: number) {
-    this.inputs = new Int16Array(voices * BLOCK_SAMPLES);
-    this.inputBlocks = Array.from({ length: voices }, (_, i) =>
-      this.inputs.subarray(i * BLOCK_SAMPLES, (i + 1) * BLOCK_SAMPLES),
-    );
-    this.active = new Uint8Array(voices);
-  }
-
-  /** The sum of every voice's oldest block; good until the next mix. */
-  mix(voices: readonly Voice[]): Int16Array {
-    let mixed = 0;
-    for (let i = 0; i < voices.length; i++) {
-      const { blocks } = voices[i] as Voice;
-      const block = blocks.oldest;
-      this.active[i] = block === undefined ? 0 : 1;
-      if (block === undefined) continue;
-      (this.inputBlocks[i] as Int16Array).set(block);
-      const arrived = blocks.oldestStamp;
-      if (mixed++ === 0 || ((arrived - this.stamp) | 0) < 0) this.stamp = arrived;
-      blocks.drop();
-    }
-    core.mix(this.inputs, this.active, this.output);
-    return this.output;
   }
 }

@@ -17,7 +17,7 @@ export interface AudioStream {
 }
 
 /** Audio on its way into a call. Sent when it is written: whoever writes is the clock. */
-export interface AudioSource {
+export interface RtcAudioSource {
   /** Takes a copy of 10 ms: exactly {@link BLOCK_SAMPLES} samples, mono, in an array that has its memory for itself. */
   write(block: Int16Array): void;
   /** A stream with a track of its own, as the Stream client's virtual microphone wants one whenever it is enabled. */
@@ -37,6 +37,6 @@ export interface RtcStack {
   readonly name: string;
   /** Makes the globals that the Stream client expects of a browser. Call it before the client is imported; idempotent. */
   installGlobals(): void;
-  createAudioSource(): AudioSource;
+  createAudioSource(): RtcAudioSource;
   createAudioSink(track: AudioTrack, listener: BlockListener): AudioSink;
 }

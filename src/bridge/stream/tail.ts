@@ -23,7 +23,7 @@ export class Tail {
   }
 
   /** Some more of it, at 48 kHz. */
-  hear(samples: Int16Array): void {
+  pushFrame(samples: Int16Array): void {
     this.quietSamples = isQuiet(samples) ? this.quietSamples + samples.length : 0;
     if (this.quietSamples >= QUIET_MS * SAMPLES_PER_MS) this.end();
   }

@@ -11,7 +11,7 @@ const IDLE = 4;
 const RECENT_MS = 3_000;
 
 /** One of the two ways of media, as its participant knows it. */
-export interface Way {
+export interface MediaPath {
   /** Whose loss it is, for the log. */
   readonly name: string;
   /** Its connection at this moment; there may be none. */
@@ -25,7 +25,7 @@ export interface Way {
  * some fifteen seconds for that. Packets come many times a second where somebody talks, reports once a second;
  * connectivity checks are answered every 2.5 s even where nobody does, and asked for again after 0.9 s.
  */
-export class Watchdog {
+export class MediaWatchdog {
   private readonly timer: Timer;
   private readonly pulses: readonly Pulse[];
   private isLooking = false;
@@ -37,14 +37,14 @@ export class Watchdog {
    * @param onDead called once, with what is dead
    */
   constructor(
-    ways: readonly Way[],
+    ways: readonly MediaPath[],
     private readonly patienceMs: number,
     private readonly onDead: (what: string) => void,
     private readonly clock: Clock,
   ) {
     const now = clock.runningMs();
     this.pulses = ways.map((way) => new Pulse(way, now));
-    this.timer = clock.every(INTERVAL_MS, () => void this.look());
+    this.timer = clock.every(INTERVAL_MS, () => void this.check());
   }
 
   close(): void {
@@ -52,12 +52,12 @@ export class Watchdog {
     this.clock.cancel(this.timer);
   }
 
-  private async look(): Promise<void> {
+  private async check(): Promise<void> {
     if (this.isLooking) return;
     this.isRested = !this.isRested;
     if (this.isRested && this.pulses.every(({ isBeating }) => isBeating)) return;
     this.isLooking = true;
-    await Promise.all(this.pulses.map((pulse) => pulse.look(this.clock)));
+    await Promise.all(this.pulses.map((pulse) => pulse.sample(this.clock)));
     this.isLooking = false;
     if (this.isClosed) return;
     const now = this.clock.runningMs();
@@ -85,7 +85,7 @@ class Pulse {
   private state: TransportState | undefined;
 
   constructor(
-    private readonly way: Way,
+    private readonly way: MediaPath,
     now: number,
   ) {
     this.lastSignAt = now;
@@ -96,7 +96,7 @@ class Pulse {
     return this.way.name;
   }
 
-  async look(clock: Clock): Promise<void> {
+  async sample(clock: Clock): Promise<void> {
     const connection = this.way.connection();
     // A connection that was closed meanwhile has no statistics: as silent as a dead one.
     const state = await (connection && readTransport(connection).catch(() => undefined));

@@ -95,7 +95,7 @@ export class MediaWorker {
           this.isReady = true;
           this.unanswered = 0;
           resolve();
-        } else this.receive(message);
+        } else this.handleMessage(message);
       });
       this.process.once('exit', () => reject(new GatewayError('GW_STREAM_WORKER', this.reason())));
     });
@@ -143,21 +143,21 @@ export class MediaWorker {
     this.placed += 1;
     const leg: Leg = { listener, placedAt: this.clock.now(), join: undefined, isIn: false, hasLeft: false };
     this.legs.set(id, leg);
-    this.tell({ type: 'join', leg: id, request });
+    this.send({ type: 'join', leg: id, request });
     return {
       write: (frame: Int16Array, stamp: IngressTime) => {
         if (this.legs.get(id) === leg) this.pipe.write(id, frame, stamp);
       },
       appear: () => {
         if (this.legs.get(id) !== leg) return;
-        leg.join ??= this.joins.ask(this, () => this.tell({ type: 'appear', leg: id }));
+        leg.join ??= this.joins.enqueue(this, () => this.send({ type: 'appear', leg: id }));
       },
-      playTones: (digits) => this.tell({ type: 'tones', leg: id, digits }),
-      mute: (isMuted) => this.tell({ type: 'mute', leg: id, isMuted }),
+      playTones: (digits) => this.send({ type: 'tones', leg: id, digits }),
+      mute: (isMuted) => this.send({ type: 'mute', leg: id, isMuted }),
       leave: async () => {
         if (this.legs.get(id) !== leg) return;
         if (leg.join !== undefined) this.joins.end(leg.join, false);
-        this.tell({ type: 'leave', leg: id });
+        this.send({ type: 'leave', leg: id });
         this.vacate(id, leg);
       },
     };
@@ -171,13 +171,13 @@ export class MediaWorker {
     this.verdict ??= 'closed';
     this.endJoins();
     this.legs.clear();
-    this.tell({ type: 'end' });
+    this.send({ type: 'end' });
     const patience = this.clock.timeout(END_TIMEOUT_MS, () => this.process.kill('SIGKILL'));
     await this.exited;
     patience.cancel();
   }
 
-  private receive(message: FromWorker): void {
+  private handleMessage(message: FromWorker): void {
     if (message.type === 'pong') {
       this.unanswered = 0;
       this.vitals = message;
@@ -246,9 +246,9 @@ export class MediaWorker {
 
   private async answerToken(leg: number, id: number, listener: ParticipantListener): Promise<void> {
     try {
-      this.tell({ type: 'token', leg, id, token: await listener.token() });
+      this.send({ type: 'token', leg, id, token: await listener.token() });
     } catch (error) {
-      this.tell({ type: 'token', leg, id, error: error instanceof Error ? error.message : String(error) });
+      this.send({ type: 'token', leg, id, error: error instanceof Error ? error.message : String(error) });
     }
   }
 
@@ -263,7 +263,7 @@ export class MediaWorker {
       this.process.kill('SIGKILL');
       return;
     }
-    if (this.isReady) this.tell({ type: 'ping' });
+    if (this.isReady) this.send({ type: 'ping' });
   }
 
   /** Whether it did anything since the ping before, which it has not answered. */
@@ -278,7 +278,7 @@ export class MediaWorker {
     for (const { join } of this.legs.values()) if (join !== undefined) this.joins.end(join, false);
   }
 
-  private tell(message: ToWorker): void {
+  private send(message: ToWorker): void {
     // A worker that is going reports its end itself.
     if (this.process.connected) this.process.send(message, () => {});
   }

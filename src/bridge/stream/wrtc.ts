@@ -4,11 +4,11 @@ import { GatewayError } from '../../errors.js';
 import { narrowband } from './narrowband.js';
 import {
   type AudioSink,
-  type AudioSource,
   type AudioStream,
   type AudioTrack,
   BLOCK_SAMPLES,
   type BlockListener,
+  type RtcAudioSource,
   type RtcStack,
 } from './rtc-stack.js';
 
@@ -84,7 +84,7 @@ class WrtcStack implements RtcStack {
     }
   }
 
-  createAudioSource(): AudioSource {
+  createAudioSource(): RtcAudioSource {
     const { wrtc } = this;
     const source = new wrtc.nonstandard.RTCAudioSource();
     const data: { samples: Int16Array; sampleRate: number } = {

@@ -1,5 +1,9 @@
+import { callPath, KEY, request } from './api.js';
+import { CallPage } from './call-page.js';
 import { CallTable } from './call-table.js';
-import { Calls, Series } from './calls.js';
+import { Calls, Series, whoIs } from './calls.js';
+import { at } from './dom.js';
+import { EndedTable } from './ended-table.js';
 import { Feed } from './feed.js';
 import { level, milliseconds } from './figures.js';
 import { GatewayView } from './gateway-view.js';
@@ -7,14 +11,14 @@ import { Listener } from './listener.js';
 import { Plots, spark } from './plots.js';
 import { Theme } from './theme.js';
 
-const at = (id) => document.getElementById(id);
-const KEY = 'key';
-
 const plots = new Plots();
 new Theme(at('theme'), () => plots.recolour());
 const calls = new Calls();
 const gateway = new GatewayView(plots);
-const table = new CallTable(calls, plots, { onListen: toggleListening, onHangUp: askToHangUp });
+const actions = { onListen: toggleListening, onHangUp: askToHangUp };
+const table = new CallTable(calls, plots, actions);
+const ended = new EndedTable();
+const callPage = new CallPage(calls, plots, actions);
 let feed;
 let listener;
 let heard = new Series();
@@ -28,62 +32,84 @@ plots.add(
 
 at('door').addEventListener('submit', (event) => {
   event.preventDefault();
-  enter(at('key').value);
+  signIn(at('key').value);
 });
-at('sign-out').addEventListener('click', () => leave(''));
+at('sign-out').addEventListener('click', () => signOut(''));
 at('listening-stop').addEventListener('click', () => {
   const { callId } = listener ?? {};
   listener?.stop();
   focusOn(callId, '.listen');
 });
+addEventListener('hashchange', () => route());
 
 const kept = sessionStorage.getItem(KEY);
-if (kept === null) leave('');
-else enter(kept);
+if (kept === null) signOut('');
+else signIn(kept);
 
-function enter(key) {
+function signIn(key) {
   feed?.close();
   at('wrong').textContent = '';
-  link('off', 'connecting');
+  showLink('off', 'connecting');
+  ended.reset();
   feed = new Feed(key, {
     onRound(round) {
-      if (at('watch').hidden) {
+      if (at('sign-out').hidden) {
         sessionStorage.setItem(KEY, key);
         at('key').value = '';
         at('door').hidden = true;
-        at('watch').hidden = at('sign-out').hidden = false;
+        at('sign-out').hidden = false;
+        route();
       }
-      link('on', 'live');
-      calls.take(round);
-      gateway.show(round);
+      showLink('on', 'live');
+      calls.update(round);
+      gateway.show(round, calls.droppedShare);
       table.show(round);
-      plots.came();
+      if (!at('watch').hidden) ended.show(round);
+      callPage.show(round);
+      plots.onRound();
     },
-    onLink: link,
-    onRefused: (error) => leave(error.message),
+    onLink: showLink,
+    onRefused: (error) => signOut(error.message),
   });
 }
 
-/** Back to the door. */
-function leave(why) {
+/** @param {string} why what is said at the door */
+function signOut(why) {
   feed?.close();
   listener?.stop();
   sessionStorage.removeItem(KEY);
-  at('watch').hidden = at('sign-out').hidden = true;
+  callPage.open('');
+  at('watch').hidden = at('sign-out').hidden = at('alarms').hidden = true;
   at('door').hidden = false;
-  link('off', 'not connected');
+  showLink('off', 'not connected');
   at('wrong').textContent = why;
   at('key').setAttribute('aria-invalid', String(why !== ''));
   at('key').select();
   at('key').focus();
 }
 
-function link(is, words) {
+/** Shows what the address names: `#/calls/ID`, or all calls. */
+function route() {
+  if (at('sign-out').hidden) return;
+  const cameFrom = at('call').dataset.callId;
+  const callId = decodeURIComponent(/^#\/calls\/([^/]+)$/.exec(location.hash)?.[1] ?? '');
+  at('call').dataset.callId = callId;
+  at('watch').hidden = callId !== '';
+  announce('');
+  document.title = 'Trunkline';
+  callPage.open(callId);
+  if (callId !== '') {
+    scrollTo(0, 0);
+    at('call-title').focus();
+  } else if (cameFrom) focusOn(cameFrom, '.caller');
+}
+
+function showLink(is, words) {
   at('link').dataset.is = is;
   at('link').textContent = words;
 }
 
-function say(words) {
+function announce(words) {
   at('said').textContent = words;
 }
 
@@ -93,38 +119,40 @@ function toggleListening(call) {
   if (wasHeard) return;
   heard = new Series();
   const mine = new Listener(sessionStorage.getItem(KEY) ?? '', call.callId, {
-    onHow({ seconds, waitingMs, dry, rms }) {
+    onProgress({ seconds, waitingMs, underruns, rms }) {
       const db = rms > 0 ? 20 * Math.log10(rms) : -90;
       heard.push(db);
       at('listening').dataset.seconds = seconds.toFixed(1);
       at('listening').dataset.db = db.toFixed(1);
-      const holes = dry <= 1 ? '' : `, ${dry - 1} holes`;
-      at('listening-how').textContent = `${level(db)}, ${milliseconds(Math.round(waitingMs))} behind${holes}`;
+      const gaps = underruns <= 1 ? '' : `, ${underruns - 1} gaps`;
+      at('listening-how').textContent = `${level(db)}, ${milliseconds(Math.round(waitingMs))} behind${gaps}`;
     },
     onEnd(why) {
       if (listener !== mine) return;
       listener = undefined;
       at('listening').hidden = true;
       table.listeningTo(undefined);
-      say(why);
+      callPage.listeningTo(undefined);
+      announce(why);
     },
   });
   listener = mine;
-  say('');
-  at('listening-who').textContent = `${call.number || 'unknown'}, ${call.callId.slice(0, 8)}`;
+  announce('');
+  at('listening-who').textContent = whoIs(call);
   at('listening-how').textContent = 'connecting';
   at('listening').dataset.seconds = '0';
   at('listening').hidden = false;
   table.listeningTo(call.callId);
+  callPage.listeningTo(call.callId);
 }
 
-/** Whom the open dialog is about. A close that is told late, of a dialog that was opened again since, is no second answer. */
+/** The call that the open dialog asks about. A close event of a dialog that was opened again since is no second answer. */
 let asked;
 
 function askToHangUp(call) {
   const dialog = at('confirm');
   asked = call;
-  at('confirm-who').textContent = `${call.number || 'unknown'}, ${call.callId.slice(0, 8)}`;
+  at('confirm-who').textContent = whoIs(call);
   dialog.returnValue = 'no';
   dialog.onclose = () => {
     if (dialog.returnValue !== 'yes' || asked === undefined) return;
@@ -135,23 +163,22 @@ function askToHangUp(call) {
 }
 
 async function hangUp(call) {
-  const who = call.number || 'unknown';
-  // The row goes: whoever came by keyboard goes on at the table's title.
-  at('calls-title').focus();
+  const who = (call.direction === 'in' ? call.caller : call.called) || 'unknown';
+  // The row, or the button, is about to go: the focus moves to the title.
+  (at('watch').hidden ? at('call-title') : at('calls-title')).focus();
   try {
-    const answer = await fetch(`v1/calls/${encodeURIComponent(call.callId)}`, {
-      method: 'DELETE',
-      headers: { authorization: `Bearer ${sessionStorage.getItem(KEY)}` },
-    });
-    if (answer.ok) say(`The call with ${who} was hung up.`);
-    else say(`The call with ${who} was not hung up: ${(await answer.json()).error.message}`);
-  } catch {
-    say(`The call with ${who} was not hung up: the gateway does not answer.`);
+    await request('DELETE', callPath(call.callId));
+    announce(`The call with ${who} was hung up.`);
+  } catch (error) {
+    announce(`The call with ${who} was not hung up: ${error.message}`);
   }
 }
 
-/** Back to a call's button, where it is still there. */
-function focusOn(callId, button) {
-  const row = [...at('rows').children].find((each) => each.querySelector('.id').title === callId);
-  (row?.querySelector(button) ?? at('calls-title')).focus();
+/** Moves the focus to a part of a call's row, if that is still there. */
+function focusOn(callId, selector) {
+  const row = [...document.querySelectorAll('#rows tr, #ended-rows tr')].find(
+    (each) => each.querySelector('.id').title === callId,
+  );
+  const onPage = at('watch').hidden ? at('controls').querySelector(selector) : undefined;
+  (row?.querySelector(selector) ?? onPage ?? at(at('watch').hidden ? 'call-title' : 'calls-title')).focus();
 }

@@ -1,46 +1,101 @@
-import { duration, lasting, latency, level, milliseconds } from './figures.js';
+import { at, make, setLevel, setText } from './dom.js';
+import { audioTime, duration, latency, level, milliseconds } from './figures.js';
 import { spark } from './plots.js';
 
-const at = (id) => document.getElementById(id);
-/** Levels are plotted from a whisper's to full scale, dBFS. */
-const LEVELS = () => [-60, 0];
+/** Levels are plotted from a whisper to full scale, dBFS. */
+export const LEVELS = () => [-60, 0];
 
-/** Columns, and what they are sorted by. */
+/** Columns: what they are sorted by, and what they mean. */
 const COLUMNS = [
-  { title: 'Number', of: (call) => call.number },
-  { title: 'Way', of: (call) => call.direction },
-  { title: 'State', of: (call) => call.state },
-  { title: 'Time', of: (call) => -call.startedAt, figure: true },
-  { title: 'Caller says', of: (call) => call.levelIn },
-  { title: 'Caller hears', of: (call) => call.levelOut },
-  { title: 'Latency p99', of: (call) => call.p99Us },
-  { title: 'Lead', of: (call) => call.leadMs },
-  { title: 'Dry', of: (call) => call.underruns, figure: true },
-  { title: 'Caught up', of: (call) => call.caughtUpMs, figure: true },
-  { title: 'Dropped', of: (call) => call.droppedMs, figure: true },
+  {
+    title: 'Caller',
+    of: (call) => call.caller,
+    meaning:
+      'Who calls. The number of the person on the phone is masked but for its last two digits; with it the id of the call.',
+  },
+  {
+    title: 'Called',
+    of: (call) => call.called,
+    meaning: 'The number that was dialled, and the room of the bridge that the call is in.',
+  },
+  { title: 'Direction', of: (call) => call.direction, meaning: 'in: they called us; out: we called them.' },
+  {
+    title: 'State',
+    of: (call) => call.state,
+    meaning: 'ringing: no audio yet; connecting: the carrier has connected; live: audio flows.',
+  },
+  { title: 'Time', of: (call) => -call.startedAt, figure: true, meaning: 'Since the call began.' },
+  {
+    title: 'Caller says',
+    of: (call) => call.levelIn,
+    meaning: 'Level of what comes from the phone, in dB below full scale, and its last minute.',
+  },
+  {
+    title: 'Caller hears',
+    of: (call) => call.levelOut,
+    meaning: 'Level of what goes to the phone, likewise.',
+  },
+  {
+    title: 'Latency p99',
+    of: (call) => call.p99Us,
+    meaning: 'In the last second, 99 of 100 frames spent less than this in the gateway.',
+  },
+  {
+    title: 'Buffered',
+    of: (call) => call.leadMs,
+    meaning: 'Audio that was sent to the phone and is not heard yet.',
+  },
+  {
+    title: 'Underruns',
+    of: (call) => call.underruns,
+    figure: true,
+    meaning: 'Times the phone had nothing left to play in the middle of speech.',
+  },
+  {
+    title: 'Caught up',
+    of: (call) => call.caughtUpMs,
+    figure: true,
+    meaning: 'Silence left out and words shortened, to get rid of delay after a stall.',
+  },
+  {
+    title: 'Dropped',
+    of: (call) => call.droppedMs,
+    figure: true,
+    meaning: 'Audio thrown away, both ways, because it came too late or was not taken.',
+  },
 ];
+const ACTIONS = {
+  title: 'Actions',
+  meaning: 'Listen joins the room without being heard. Hang up asks first.',
+};
 
-/** A page of calls: as many rows as it has, however many calls there are. */
+/** The table of calls, one page of rows at a time. */
 export class CallTable {
   #rows = new Map();
   #order = [];
   #page = 0;
-  #column = COLUMNS[3];
+  #column = COLUMNS[4];
   #descending = true;
-  #at = 0;
+  #now = 0;
   #deaf = null;
+  #limits = {};
   #listeningTo = undefined;
 
   /**
    * @param {import('./calls.js').Calls} calls
    * @param {import('./plots.js').Plots} plots
-   * @param {{ onListen(call: object): void, onHangUp(call: object): void }} told
+   * @param {{ onListen(call: object): void, onHangUp(call: object): void }} actions
    */
-  constructor(calls, plots, told) {
+  constructor(calls, plots, actions) {
     this.calls = calls;
     this.plots = plots;
-    this.told = told;
-    at('columns').append(...COLUMNS.map((column) => this.#heading(column)), actions());
+    this.actions = actions;
+    at('columns').append(...COLUMNS.map((column) => this.#heading(column)), actionsHeading());
+    at('sort').append(...COLUMNS.map(({ title }, i) => make('option', { value: i, textContent: title })));
+    at('sort').addEventListener('input', () => this.#sortBy(COLUMNS[at('sort').value], true));
+    for (const { title, meaning } of [...COLUMNS, ACTIONS]) {
+      at('meanings').append(make('dt', { textContent: title }), make('dd', { textContent: meaning }));
+    }
     for (const id of ['find', 'direction', 'state', 'size']) {
       at(id).addEventListener('input', () => {
         this.#page = 0;
@@ -52,10 +107,11 @@ export class CallTable {
     this.#markSorted();
   }
 
-  /** A round has come. */
-  show({ at: now, deaf }) {
-    this.#at = now;
+  /** Shows a round. */
+  show({ at: now, deaf, limits }) {
+    this.#now = now;
     this.#deaf = deaf;
+    this.#limits = limits;
     this.#render(false);
   }
 
@@ -65,7 +121,7 @@ export class CallTable {
     for (const row of this.#rows.values()) this.#fill(row);
   }
 
-  /** Rows do not move under a pointer, or from a keyboard's focus. */
+  /** Rows do not move while the pointer or the focus is among them. */
   get #isHeld() {
     const rows = at('rows');
     return rows.matches(':hover') || rows.contains(document.activeElement) || at('confirm').open;
@@ -90,15 +146,17 @@ export class CallTable {
     this.#place(shown);
     for (const row of this.#rows.values()) this.#fill(row);
     at('held').hidden = !isHeld;
-    const none = this.#order.length === 0;
-    at('none').hidden = !none;
-    if (none) at('none').textContent = this.calls.byId.size === 0 ? 'No calls now.' : 'No call matches.';
-    at('page').textContent = none ? '' : `${first + 1} to ${first + shown.length} of ${this.#order.length}`;
+    const isEmpty = this.#order.length === 0;
+    at('none').hidden = !isEmpty;
+    if (isEmpty) at('none').textContent = this.calls.byId.size === 0 ? 'No calls.' : 'No call matches.';
+    at('page').textContent = isEmpty
+      ? ''
+      : `${first + 1} to ${first + shown.length} of ${this.#order.length}`;
     at('back').disabled = this.#page === 0;
     at('on').disabled = this.#page >= pages - 1;
   }
 
-  /** These calls' rows, in this order; the rows of others go. */
+  /** Puts the rows of these calls in order, and removes all others. */
   #place(calls) {
     const wanted = new Set(calls);
     for (const [call, row] of this.#rows) {
@@ -115,7 +173,7 @@ export class CallTable {
         row = this.#row(call);
         this.#rows.set(call, row);
       }
-      // A row that is where it belongs is not touched: it would lose the focus.
+      // A row that is moved loses the focus.
       if (row.element === next) next = next.nextElementSibling;
       else body.insertBefore(row.element, next);
     }
@@ -126,24 +184,12 @@ export class CallTable {
     const part = (name) => element.querySelector(`.${name}`);
     const [levelIn, levelOut, p99, lead] = element.querySelectorAll('canvas');
     const { series } = call;
+    const names = ['called', 'room', 'state', 'duration', 'levelIn', 'levelOut', 'p99Us', 'leadMs'];
+    names.push('underruns', 'caughtUpMs', 'droppedMs', 'listen', 'hang-up');
     const row = {
       call,
       element,
-      parts: Object.fromEntries(
-        [
-          'state',
-          'duration',
-          'levelIn',
-          'levelOut',
-          'p99Us',
-          'leadMs',
-          'underruns',
-          'caughtUpMs',
-          'droppedMs',
-          'listen',
-          'hang-up',
-        ].map((name) => [name, part(name)]),
-      ),
+      parts: Object.fromEntries(names.map((name) => [name, part(name)])),
       plots: [
         this.plots.add(
           levelIn,
@@ -169,34 +215,41 @@ export class CallTable {
         ),
       ],
     };
-    part('number').textContent = call.number || 'unknown';
+    const href = `#/calls/${encodeURIComponent(call.callId)}`;
+    part('id').before(make('a', { href, className: 'caller', textContent: call.caller || 'unknown' }));
     part('id').textContent = call.callId.slice(0, 8);
     part('id').title = call.callId;
     part('direction').textContent = call.direction;
-    const who = `${call.number || 'unknown'}, ${call.callId.slice(0, 8)}`;
-    row.parts['hang-up'].setAttribute('aria-label', `Hang up ${who}`);
-    row.parts['hang-up'].addEventListener('click', () => this.told.onHangUp(call));
-    row.who = who;
-    row.parts.listen.addEventListener('click', () => this.told.onListen(call));
+    for (const [i, { title }] of COLUMNS.entries()) element.children[i].dataset.label = title;
+    row.parts['hang-up'].setAttribute('aria-label', `Hang up ${call.who}`);
+    row.parts['hang-up'].addEventListener('click', () => this.actions.onHangUp(call));
+    row.parts.listen.addEventListener('click', () => this.actions.onListen(call));
     return row;
   }
 
-  #fill({ call, element, parts, who }) {
+  #fill({ call, element, parts }) {
     const state = call.isOver ? 'ended' : call.state;
-    set(parts.state, state);
+    setText(parts.called, call.called || 'unknown');
+    setText(parts.room, call.room);
+    setText(parts.state, state);
     parts.state.dataset.is = state;
     element.classList.toggle('over', call.isOver);
-    set(parts.duration, duration(call.secondsAt(Math.min(call.overAt, this.#at))));
-    set(parts.levelIn, level(call.levelIn));
-    set(parts.levelOut, level(call.levelOut));
-    set(parts.p99Us, latency(call.p99Us));
-    set(parts.leadMs, milliseconds(call.leadMs));
-    set(parts.underruns, String(call.underruns));
-    set(parts.caughtUpMs, lasting(call.caughtUpMs));
-    set(parts.droppedMs, lasting(call.droppedMs));
+    setText(parts.duration, duration(call.secondsAt(Math.min(call.overAt, this.#now))));
+    setText(parts.levelIn, level(call.levelIn));
+    setText(parts.levelOut, level(call.levelOut));
+    setText(parts.p99Us, latency(call.p99Us));
+    setText(parts.leadMs, milliseconds(call.leadMs));
+    setText(parts.underruns, String(call.underruns));
+    setText(parts.caughtUpMs, audioTime(call.caughtUpMs));
+    setText(parts.droppedMs, audioTime(call.droppedMs));
+    const isSlow = call.p99Us > this.#limits.latencyP99Us;
+    const isLossy = call.droppedShare > this.#limits.droppedShare;
+    setLevel(parts.p99Us, isSlow ? 'bad' : 'good');
+    setLevel(parts.droppedMs, isLossy ? 'bad' : 'good');
+    element.classList.toggle('bad', isSlow || isLossy);
     const isHeard = this.#listeningTo === call.callId;
-    set(parts.listen, isHeard ? 'Stop' : 'Listen');
-    parts.listen.setAttribute('aria-label', `${isHeard ? 'Stop listening to' : 'Listen to'} ${who}`);
+    setText(parts.listen, isHeard ? 'Stop' : 'Listen');
+    parts.listen.setAttribute('aria-label', `${isHeard ? 'Stop listening to' : 'Listen to'} ${call.who}`);
     parts.listen.setAttribute('aria-pressed', String(isHeard));
     parts.listen.disabled = this.#deaf !== null || call.isOver;
     parts.listen.title = this.#deaf === null ? '' : `Not possible: ${this.#deaf}`;
@@ -215,35 +268,39 @@ export class CallTable {
     const button = document.createElement('button');
     button.type = 'button';
     button.textContent = column.title;
-    button.addEventListener('click', () => {
-      this.#descending = this.#column === column ? !this.#descending : true;
-      this.#column = column;
-      this.#page = 0;
-      this.#markSorted();
-      this.#render(true);
-    });
+    button.title = column.meaning;
+    button.addEventListener('click', () =>
+      this.#sortBy(column, this.#column === column ? !this.#descending : true),
+    );
     heading.append(button);
     return heading;
+  }
+
+  #sortBy(column, descending) {
+    this.#descending = descending;
+    this.#column = column;
+    this.#page = 0;
+    this.#markSorted();
+    this.#render(true);
   }
 
   #markSorted() {
     for (const [i, column] of COLUMNS.entries()) {
       const heading = at('columns').children[i];
-      if (column === this.#column) heading.ariaSort = this.#descending ? 'descending' : 'ascending';
-      else heading.removeAttribute('aria-sort');
+      if (column === this.#column) {
+        heading.ariaSort = this.#descending ? 'descending' : 'ascending';
+        at('sort').value = i;
+      } else heading.removeAttribute('aria-sort');
     }
   }
 }
 
-/** Only what changed: the rest of the page need not be looked at again. */
-function set(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
+function actionsHeading() {
+  return make('th', {
+    scope: 'col',
 
-function actions() {
-  const heading = document.createElement('th');
-  heading.scope = 'col';
-  heading.className = 'do';
-  heading.textContent = 'Do';
-  return heading;
+    className: 'actions',
+    title: ACTIONS.meaning,
+    textContent: ACTIONS.title,
+  });
 }

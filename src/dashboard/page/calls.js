@@ -1,7 +1,7 @@
 /** Seconds that a plot shows. */
 export const SECONDS = 60;
 
-/** The last minute of a figure, a value a second; NaN where there was none. */
+/** The last minute of a figure, one value a second; NaN where there was none. */
 export class Series {
   values = new Float32Array(SECONDS).fill(Number.NaN);
 
@@ -16,25 +16,43 @@ export class Series {
     for (const value of this.values) if (value > largest) largest = value;
     return largest;
   }
+
+  /** By how much a figure that only grows did so, and in how many seconds. */
+  get growth() {
+    const first = this.values.findIndex((value) => !Number.isNaN(value));
+    if (first < 0) return { by: 0, seconds: 0 };
+    return { by: this.values[SECONDS - 1] - this.values[first], seconds: SECONDS - 1 - first };
+  }
 }
 
-/** Figures of a call that are plotted. */
-const PLOTTED = ['levelIn', 'levelOut', 'p99Us', 'leadMs'];
+/** Figures of a call whose last minute is kept. */
+const KEPT = ['levelIn', 'levelOut', 'p99Us', 'leadMs', 'droppedMs'];
 
-/** A call as the gateway told of it last, and its last minute. */
+/** A call as the gateway described it last, and its last minute. */
 export class Call {
-  /** When it was found to be over, by the gateway's clock. */
+  /** When it was found to have ended, by the gateway's clock. */
   overAt = Number.POSITIVE_INFINITY;
-  series = Object.fromEntries(PLOTTED.map((name) => [name, new Series()]));
+  series = Object.fromEntries(KEPT.map((name) => [name, new Series()]));
 
   /** @param {Record<string, unknown>} facts */
-  take(facts) {
+  update(facts) {
     Object.assign(this, facts);
-    for (const name of PLOTTED) this.series[name].push(facts[name]);
+    for (const name of KEPT) this.series[name].push(facts[name]);
   }
 
   get isOver() {
     return this.overAt !== Number.POSITIVE_INFINITY;
+  }
+
+  /** Who is on the phone. */
+  get who() {
+    return whoIs(this);
+  }
+
+  /** Of the last minute's audio, both ways: 0 to 1. */
+  get droppedShare() {
+    const { by, seconds } = this.series.droppedMs.growth;
+    return seconds === 0 ? 0 : Math.min(1, by / (2_000 * seconds));
   }
 
   /** Seconds since it began, by the gateway's clock. */
@@ -43,13 +61,18 @@ export class Call {
   }
 }
 
+/** Names the person on the phone, and the call. */
+export function whoIs({ direction, caller, called, callId }) {
+  return `${(direction === 'in' ? caller : called) || 'unknown'}, ${callId.slice(0, 8)}`;
+}
+
 /** All calls of the node. */
 export class Calls {
   /** @type {Map<string, Call>} */
   byId = new Map();
 
-  /** Takes a round: rows in place of objects, for there are many. */
-  take({ at, fields, rows }) {
+  /** Takes over a round: its rows are arrays, because there are many. */
+  update({ at, fields, rows }) {
     const seen = new Set();
     for (const row of rows) {
       const facts = Object.fromEntries(fields.map((field, i) => [field, row[i]]));
@@ -59,13 +82,24 @@ export class Calls {
         call = new Call();
         this.byId.set(facts.callId, call);
       }
-      call.take(facts);
+      call.update(facts);
     }
     for (const [id, call] of this.byId) {
       if (seen.has(id)) continue;
       call.overAt = at;
       this.byId.delete(id);
     }
+  }
+
+  /** Of the last minute's audio of all calls: 0 to 1. */
+  get droppedShare() {
+    let [dropped, audio] = [0, 0];
+    for (const { series } of this.byId.values()) {
+      const { by, seconds } = series.droppedMs.growth;
+      dropped += by;
+      audio += 2_000 * seconds;
+    }
+    return audio === 0 ? 0 : Math.min(1, dropped / audio);
   }
 
   /** @returns {Call[]} those that match, in order */
@@ -76,14 +110,15 @@ export class Calls {
         (direction === '' || call.direction === direction) &&
         (state === '' || call.state === state) &&
         (wanted === '' ||
-          call.number.toLowerCase().includes(wanted) ||
-          call.callId.toLowerCase().includes(wanted)),
+          [call.caller, call.called, call.room, call.callId].some((text) =>
+            text.toLowerCase().includes(wanted),
+          )),
     );
     const sign = descending ? -1 : 1;
     const value = (call) => column.of(call) ?? Number.NEGATIVE_INFINITY;
     return chosen.sort((a, b) => {
       const [x, y] = [value(a), value(b)];
-      // The same order every time, whatever is equal.
+      // Equal ones keep the same order in every round.
       if (x === y) return a.callId < b.callId ? -1 : 1;
       return x < y ? -sign : sign;
     });

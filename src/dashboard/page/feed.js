@@ -1,25 +1,25 @@
-/** Nothing for so long: the line is dead, whatever it says. */
+/** After so long without a round, the connection is considered lost. */
 const SILENT_MS = 6_000;
-/** Waits between tries. */
+/** Shortest and longest wait between two tries. */
 const LEAST_MS = 500;
 const MOST_MS = 8_000;
 
-/** What the gateway refused for good: another try would hear the same. */
+/** A refusal that another try would not change. */
 export class Refused extends Error {}
 
 /**
- * `GET v1/live`, again and again until it is closed. Not an EventSource: that one can send no key.
+ * `GET v1/live`, reconnected until it is closed. Not an EventSource, which cannot send the key.
  */
 export class Feed {
   #closed = new AbortController();
 
   /**
    * @param {string} key
-   * @param {{ onRound(round: object): void, onLink(is: 'on' | 'off', words: string): void, onRefused(error: Refused): void }} told
+   * @param {{ onRound(round: object): void, onLink(is: 'on' | 'off', words: string): void, onRefused(error: Refused): void }} handlers
    */
-  constructor(key, told) {
-    this.#run(key, told).catch((error) => {
-      if (!this.#closed.signal.aborted) told.onRefused(error);
+  constructor(key, handlers) {
+    this.#run(key, handlers).catch((error) => {
+      if (!this.#closed.signal.aborted) handlers.onRefused(error);
     });
   }
 
@@ -27,30 +27,30 @@ export class Feed {
     this.#closed.abort();
   }
 
-  async #run(key, told) {
+  async #run(key, handlers) {
     let waitMs = LEAST_MS;
     while (!this.#closed.signal.aborted) {
       try {
         await this.#follow(key, (round) => {
           waitMs = LEAST_MS;
-          told.onRound(round);
+          handlers.onRound(round);
         });
       } catch (error) {
         if (error instanceof Refused) throw error;
       }
       if (this.#closed.signal.aborted) return;
-      told.onLink('off', `not connected; next try in ${Math.ceil(waitMs / 1_000)} s`);
+      handlers.onLink('off', `not connected; next try in ${Math.ceil(waitMs / 1_000)} s`);
       await new Promise((resolve) => setTimeout(resolve, waitMs));
       waitMs = Math.min(2 * waitMs, MOST_MS);
     }
   }
 
-  /** One answer, to its end. */
+  /** Reads one answer to its end. */
   async #follow(key, onRound) {
     const line = new AbortController();
     const cut = () => line.abort();
     this.#closed.signal.addEventListener('abort', cut);
-    let watch = setTimeout(cut, SILENT_MS);
+    let timeout = setTimeout(cut, SILENT_MS);
     try {
       const answer = await fetch('v1/live', {
         headers: { authorization: `Bearer ${key}` },
@@ -63,8 +63,8 @@ export class Feed {
       if (!answer.ok) return;
       let text = '';
       for await (const piece of chunksOf(answer.body.pipeThrough(new TextDecoderStream()))) {
-        clearTimeout(watch);
-        watch = setTimeout(cut, SILENT_MS);
+        clearTimeout(timeout);
+        timeout = setTimeout(cut, SILENT_MS);
         text += piece;
         const end = text.lastIndexOf('\n\n');
         if (end < 0) continue;
@@ -76,7 +76,7 @@ export class Feed {
         }
       }
     } finally {
-      clearTimeout(watch);
+      clearTimeout(timeout);
       this.#closed.signal.removeEventListener('abort', cut);
     }
   }

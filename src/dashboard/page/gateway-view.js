@@ -1,23 +1,19 @@
+import { alarmsOf } from './alarms.js';
 import { SECONDS, Series } from './calls.js';
-import { latency, milliseconds } from './figures.js';
+import { at, make, setLevel } from './dom.js';
+import { latency, milliseconds, share } from './figures.js';
 import { spark } from './plots.js';
+import { reasonOf } from './words.js';
 
-const at = (id) => document.getElementById(id);
+/** Tiles that an alarm may mark. */
+const TILES = ['calls', 'admission', 'p99', 'dropped', 'loop', 'cpu'];
 
-const CLOSURES = {
-  draining: 'closed: draining',
-  full: 'closed: full',
-  media: 'closed: media workers late',
-  descriptors: 'closed: no descriptors left',
-  loop_delay: 'closed: event loop late',
-  cpu: 'closed: processor busy',
-};
 /** Ticks of the histogram's axis, microseconds. */
 const TICKS = [10, 100, 1_000, 10_000, 100_000];
 /** Space below the bars for the axis, px. */
 const AXIS = 18;
 
-/** The gateway as a whole: tiles, histogram, nodes. */
+/** The gateway as a whole: alarms, tiles, histogram, nodes. */
 export class GatewayView {
   #series = { calls: new Series(), p99: new Series(), loop: new Series(), cpu: new Series() };
   /** A minute of histograms, one a second. */
@@ -47,8 +43,9 @@ export class GatewayView {
     plots.add(at('histogram'), (draw) => this.#paint(draw));
   }
 
-  show(round) {
-    const { gateway, nodes } = round;
+  /** @param {object} round @param {number} droppedShare of the last minute's audio, 0 to 1 */
+  show(round, droppedShare) {
+    const { gateway, nodes, limits, refused, closure } = round;
     this.#series.calls.push(round.calls);
     this.#series.p99.push(gateway.p99Us);
     this.#series.loop.push(round.loopDelayMs);
@@ -56,17 +53,33 @@ export class GatewayView {
     at('where').textContent = `node ${round.node} · bridge ${round.bridge} · ${round.version}`;
     at('calls-count').textContent = round.calls;
     at('calls-most').textContent = `of ${round.maxCalls}`;
-    at('admission').textContent =
-      round.closure === null ? 'open' : (CLOSURES[round.closure] ?? `closed: ${round.closure}`);
-    at('admission').dataset.is = round.closure === null ? 'open' : 'closed';
-    const refused = Object.values(round.refused).reduce((sum, count) => sum + count, 0);
-    at('refused').textContent = refused === 0 ? 'none turned away' : `${refused} turned away`;
+    at('admission').textContent = closure === null ? 'accepted' : 'busy';
+    at('admission').dataset.is = closure === null ? 'open' : 'closed';
+    at('refused').replaceChildren(...refusals(refused));
+    at('dropped').textContent = share(droppedShare);
     at('p99').textContent = latency(gateway.p99Us);
     at('p50').textContent = gateway.p50Us === null ? '' : `median ${latency(gateway.p50Us)}`;
     at('loop').textContent = milliseconds(round.loopDelayMs);
     at('cpu').textContent = `${Math.round(round.cpuPercent)} %`;
+    at('loop-most').textContent = limits.maxLoopDelayMs > 0 ? `of ${limits.maxLoopDelayMs} ms` : '';
+    at('cpu-most').textContent = limits.maxCpuPercent > 0 ? `of ${limits.maxCpuPercent} %` : 'of one core';
+    this.#showAlarms(alarmsOf(round, droppedShare));
     this.#count(gateway);
     this.#showNodes(nodes, round);
+  }
+
+  #showAlarms(alarms) {
+    at('alarms').hidden = alarms.length === 0;
+    // A screen reader announces what changes: the figures in it do so every second.
+    const texts = alarms.map(({ level, text }) => `${level} ${text}`).join();
+    if (at('alarms').texts !== texts) {
+      at('alarms').texts = texts;
+      at('alarms').replaceChildren(
+        ...alarms.map(({ level, text }) => make('p', { data: { is: level }, textContent: text })),
+      );
+    }
+    for (const tile of TILES)
+      setLevel(at(`${tile}-tile`), alarms.find((each) => each.tile === tile)?.level ?? 'good');
   }
 
   #count({ edgesUs, counts }) {
@@ -87,8 +100,8 @@ export class GatewayView {
     };
     const said =
       total === 0
-        ? 'no frame yet'
-        : `${total.toLocaleString('en')} frames: half ${under(0.5)}, 99 % ${under(0.99)}, 99.9 % ${under(0.999)}`;
+        ? 'no frames yet'
+        : `${total.toLocaleString('en')} frames: median ${under(0.5)}, p99 ${under(0.99)}, p99.9 ${under(0.999)}`;
     at('histogram-said').textContent = said;
     at('histogram').setAttribute('aria-label', `Histogram of latency: ${said}`);
   }
@@ -102,7 +115,7 @@ export class GatewayView {
     context.fillStyle = colours.accent;
     for (const [i, count] of counts.entries()) {
       if (count === 0) continue;
-      // What is rare is what is looked for: at least two pixels.
+      // Rare values matter most: at least two pixels.
       const tall = Math.max(2, (count / most) * (bottom - 4));
       context.fillRect(i * step + 1, bottom - tall, step - 2, tall);
     }
@@ -110,30 +123,36 @@ export class GatewayView {
     context.fillRect(0, bottom, width, 1);
     context.fillStyle = colours.muted;
     context.font = '12px system-ui, sans-serif';
-    context.textAlign = 'center';
     // Two bins a power of two, the first up to the first edge.
     for (const tick of TICKS) {
       const x = (1 + 2 * Math.log2(tick / this.#edgesUs[0])) * step;
       context.fillRect(x, bottom, 1, 4);
-      context.fillText(latency(tick), x, height - 3);
+      context.textAlign = x > width - 24 ? 'right' : 'center';
+      context.fillText(latency(tick), x > width - 24 ? width : x, height - 3);
     }
   }
 
   #showNodes(nodes, { node, registry }) {
     at('fleet').hidden = nodes.length === 0;
+    const items = nodes.map((each) => {
+      const is = each.draining ? 'draining' : each.open ? 'open' : 'closed';
+      const name = each.node === node ? `${each.node} (this one)` : each.node;
+      return { is, text: `${name}: ${each.calls} calls, ${is}` };
+    });
+    if (registry === 'down')
+      items.push({ is: 'closed', text: 'The other nodes are unknown: the registry is down.' });
     at('nodes').replaceChildren(
-      ...nodes.map((each) => {
-        const item = document.createElement('li');
-        const is = each.draining ? 'draining' : each.open ? 'open' : 'closed';
-        item.dataset.is = is;
-        item.textContent = `${each.node}${each.node === node ? ' (this one)' : ''}: ${each.calls} calls, ${is}`;
-        return item;
-      }),
+      ...items.map(({ is, text }) => make('li', { data: { is }, textContent: text })),
     );
-    if (registry !== 'down') return;
-    const item = document.createElement('li');
-    item.dataset.is = 'closed';
-    item.textContent = 'The registry is down: the other nodes are not known, new callers hear busy.';
-    at('nodes').append(item);
   }
+}
+
+/** Rejected calls by cause, the most frequent first. */
+function refusals(refused) {
+  const causes = Object.entries(refused).sort(([, a], [, b]) => b - a);
+  if (causes.length === 0) return ['none rejected'];
+  const items = causes.map(([reason, count]) =>
+    make('li', { textContent: `${count} busy because ${reasonOf(reason)}` }),
+  );
+  return [make('ul', {}, ...items)];
 }

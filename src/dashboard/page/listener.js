@@ -9,16 +9,16 @@ export class Listener {
   /**
    * @param {string} key
    * @param {string} callId
-   * @param {{ onHow(how: object): void, onEnd(why: string): void }} told
+   * @param {{ onProgress(progress: object): void, onEnd(why: string): void }} handlers
    */
-  constructor(key, callId, told) {
-    this.told = told;
+  constructor(key, callId, handlers) {
+    this.handlers = handlers;
     this.callId = callId;
     this.#context = new AudioContext({ sampleRate: RATE, latencyHint: 'interactive' });
-    this.#play(key).catch((error) => this.#end(`This browser cannot play it: ${error.message}`));
+    this.#play(key).catch((error) => this.#end(`This browser cannot play the call: ${error.message}`));
   }
 
-  /** Hears no more; idempotent. */
+  /** Stops listening; idempotent. */
   stop() {
     this.#end('');
   }
@@ -28,7 +28,7 @@ export class Listener {
     await context.audioWorklet.addModule('dashboard/player.js');
     if (this.#isOver) return;
     const player = new AudioWorkletNode(context, 'player', { numberOfInputs: 0, outputChannelCount: [1] });
-    player.port.onmessage = ({ data }) => this.told.onHow(data);
+    player.port.onmessage = ({ data }) => this.handlers.onProgress(data);
     player.connect(context.destination);
     await context.resume();
     if (this.#isOver) return;
@@ -45,15 +45,15 @@ export class Listener {
         player.port.postMessage(data, [data]);
         return;
       }
-      // Others of the same room may leave it and the call go on; so may the call, where it was transferred.
+      // Others may leave the room too, and a call that was transferred leaves it without ending.
       const { type, phone } = JSON.parse(data);
       if (type === 'left' && phone === this.callId) this.#end('The call has left this room.');
     };
     socket.onclose = ({ code, reason }) =>
       this.#end(
         code === 1006
-          ? 'The gateway did not let us in, or the line was lost.'
-          : reason || 'The gateway closed it.',
+          ? 'The gateway refused to let us listen, or the connection was lost.'
+          : reason || 'The gateway closed the connection.',
       );
   }
 
@@ -65,7 +65,7 @@ export class Listener {
       this.#socket.close();
     }
     this.#context.close();
-    this.told.onEnd(why);
+    this.handlers.onEnd(why);
   }
 }
 

@@ -1,32 +1,32 @@
 /** Samples a second, as the gateway sends them. */
 const RATE = 48_000;
-/** Audio that waits at most, what is left of it where it is more, and what is waited for before it is played. */
+/** Samples that may wait, and how many wait before playing starts, or are left where more came. */
 const MOST = RATE / 2;
 const USUAL = RATE / 10;
-/** How often it is told how it goes. */
-const TOLD = RATE / 5;
+/** Samples between two reports. */
+const REPORTED = RATE / 5;
 
-/** Plays what comes in pieces over a network, at the pace of the sound card. */
+/** Plays audio that arrives in pieces, at the pace of the sound card. */
 class Player extends AudioWorkletProcessor {
   ring = new Float32Array(MOST);
   read = 0;
   waiting = 0;
   isFilling = true;
   played = 0;
-  dry = 0;
+  underruns = 0;
   dropped = 0;
   sum = 0;
   since = 0;
 
   constructor() {
     super();
-    this.port.onmessage = ({ data }) => this.take(new Int16Array(data));
+    this.port.onmessage = ({ data }) => this.push(new Int16Array(data));
   }
 
-  take(samples) {
+  push(samples) {
     const room = MOST - this.waiting;
     if (samples.length > room) {
-      // The line was held back: the oldest goes, so that what is heard is the present.
+      // The network stalled: drop the oldest, so that the present is heard.
       const excess = Math.min(this.waiting, this.waiting + samples.length - USUAL);
       this.read = (this.read + excess) % MOST;
       this.waiting -= excess;
@@ -51,17 +51,23 @@ class Player extends AudioWorkletProcessor {
     this.played += count;
     if (count < output.length && !this.isFilling) {
       this.isFilling = true;
-      this.dry += 1;
+      this.underruns += 1;
     }
     this.since += output.length;
-    if (this.since >= TOLD) this.tell();
+    if (this.since >= REPORTED) this.report();
     return true;
   }
 
-  tell() {
-    const { played, waiting, dry, dropped } = this;
+  report() {
+    const { played, waiting, underruns, dropped } = this;
     const rms = Math.sqrt(this.sum / this.since);
-    this.port.postMessage({ seconds: played / RATE, waitingMs: (waiting * 1_000) / RATE, dry, dropped, rms });
+    this.port.postMessage({
+      seconds: played / RATE,
+      waitingMs: (waiting * 1_000) / RATE,
+      underruns,
+      dropped,
+      rms,
+    });
     this.sum = 0;
     this.since = 0;
   }

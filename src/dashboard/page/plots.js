@@ -1,16 +1,16 @@
 import { SECONDS } from './calls.js';
 import { Theme } from './theme.js';
 
-/** Plots glide from second to second in steps of so long; finer would be work for nothing. */
+/** Milliseconds between two steps of a plot as it glides from second to second. */
 const STEP_MS = 100;
 const COLOURS = ['accent', 'second', 'line', 'text', 'muted', 'warn'];
 
-/** All plots of the page, drawn by one loop: where motion is not wanted, and in hidden tabs, only as figures come. */
+/** All plots of the page, drawn by one loop; with reduced motion only when figures arrive. */
 export class Plots {
   #plots = new Set();
   #colours = {};
   #still = matchMedia('(prefers-reduced-motion: reduce)');
-  #cameAt = 0;
+  #roundAt = 0;
   #drawnAt = 0;
   #isDirty = true;
   #seen = new IntersectionObserver((entries) => {
@@ -30,7 +30,7 @@ export class Plots {
     });
   }
 
-  /** Other colours from here on. */
+  /** Reads the theme's colours again. */
   recolour() {
     for (const name of COLOURS) this.#colours[name] = Theme.colour(name);
     this.#isDirty = true;
@@ -49,19 +49,19 @@ export class Plots {
     this.#seen.unobserve(plot.canvas);
   }
 
-  /** New figures have come. */
-  came() {
-    this.#cameAt = performance.now();
+  /** New figures have arrived. */
+  onRound() {
+    this.#roundAt = performance.now();
     this.#isDirty = true;
   }
 
   #frame(now) {
-    const sinceMs = now - this.#cameAt;
+    const sinceMs = now - this.#roundAt;
     const glides = !this.#still.matches && sinceMs < 1_000 && now - this.#drawnAt >= STEP_MS;
     if (!this.#isDirty && !glides) return;
     this.#isDirty = false;
     this.#drawnAt = now;
-    // How far the last second has come in.
+    // How much of the last second is in the picture.
     const part = this.#still.matches ? 1 : Math.min(1, Math.max(0, sinceMs / 1_000));
     for (const { canvas, paint } of this.#plots) {
       if (!canvas.isSeen) continue;

@@ -1,73 +1,161 @@
-import type { ErrorCode } from '../../error-catalogue.js';
-import { ref, type Schema } from './schemas.js';
+import { z } from 'zod';
+import { type ErrorCode, statusOf } from '../../error-catalogue.js';
 
-/** An OpenAPI operation, as far as we need its parts. */
+/** An operation of `/v1` as the document describes it. */
 export interface Operation {
-  readonly operationId: string;
+  readonly method: 'get' | 'post' | 'delete';
+  /** With `{parameters}`. */
+  readonly path: string;
+  readonly tag: string;
   readonly summary: string;
   readonly description?: string;
-  readonly tags: readonly string[];
-  readonly parameters?: readonly Schema[];
-  readonly requestBody?: Schema;
-  readonly responses: Readonly<Record<string, Schema>>;
+  readonly headers?: z.ZodType;
+  readonly query?: z.ZodType;
+  readonly request?: z.ZodType;
+  readonly example?: unknown;
+  readonly takesWav?: boolean;
+  readonly status: number;
+  /** JSON, server-sent events, or a WebSocket. */
+  readonly answer: z.ZodType | 'text/event-stream' | 'websocket';
+  /** Besides those of every operation, and of every body. */
+  readonly errors?: readonly ErrorCode[];
 }
 
-/** By path and method, as OpenAPI has them. */
-export type Paths = Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+type Json = Record<string, unknown>;
 
-/** What every operation behind the control key may answer. */
-const ALWAYS: ErrorCodes = {
-  401: ['GW_UNAUTHORIZED'],
-  404: ['GW_NOT_FOUND'],
-  500: ['GW_INTERNAL'],
-};
+const ALWAYS: readonly ErrorCode[] = ['GW_UNAUTHORIZED', 'GW_NOT_FOUND', 'GW_INTERNAL'];
+const OF_A_BODY: readonly ErrorCode[] = ['GW_BAD_REQUEST', 'GW_BODY_TOO_LARGE'];
 
-/** Asking for a call, at whichever node it is. */
-export const OF_A_CALL = {
-  404: ['GW_CALL_UNKNOWN'],
-  500: ['GW_QUESTION_UNKNOWN'],
-  503: ['GW_REGISTRY_DOWN', 'GW_REGISTRY_ERROR'],
+const PATH_PARAMETERS = z.object({
+  callId: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/)
+    .describe("The gateway's id, or your own if you placed the call with one"),
+  room: z.string().min(1).max(200).describe('Percent-encoded'),
+});
+
+/** Schemas with a title: components of the document. */
+const components = z.registry<{ id: string }>();
+
+const referenceTo = (name: string) => `#/components/schemas/${name}`;
+
+const OPTIONS = {
+  io: 'input',
+  unrepresentable: 'any',
+  uri: referenceTo,
+  override: ({ jsonSchema }: { jsonSchema: Json }) => {
+    if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+    if (jsonSchema.propertyNames !== undefined) delete jsonSchema.propertyNames;
+  },
 } as const;
 
-/** Error codes by status. */
-export type ErrorCodes = Readonly<Record<number, readonly ErrorCode[]>>;
-
-export const callId: Schema = {
-  name: 'callId',
-  in: 'path',
-  required: true,
-  description: "Ours, or one's own where the call was placed with it",
-  schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
-};
-
-export function query(name: string, description: string, schema: Schema): Schema {
-  return { name, in: 'query', description, schema };
+/** A schema as JSON Schema 2020-12, or a reference to it if it has a title. */
+function jsonOf(schema: z.ZodType): Json {
+  const title = schema.meta()?.title;
+  if (title === undefined) return tidied(z.toJSONSchema(schema, OPTIONS));
+  if (!components.has(schema)) components.add(schema, { id: title });
+  return { $ref: referenceTo(title) };
 }
 
-/** A JSON answer. */
-export function answer(description: string, schema: Schema): Schema {
-  return { description, content: { 'application/json': { schema } } };
+/** Without zod's ids, and without fields that no JSON can have: bytes, and those that must be absent. */
+function tidied({ $schema: _, $id: __, properties, ...schema }: Json): Json {
+  if (properties === undefined) return schema;
+  const fields = Object.entries(properties as Record<string, Json>).filter(
+    ([, field]) => Object.keys(field).length > 0 && field.not === undefined,
+  );
+  return { ...schema, properties: Object.fromEntries(fields) };
 }
 
-/** A JSON body. */
-export function body(schema: Schema, example: unknown, required = true): Schema {
-  return { required, content: { 'application/json': { schema, example } } };
+/** Every schema that {@link pathsOf} has referred to, or that was named here, by name. */
+export function componentsWith(schemas: readonly z.ZodType[]): Record<string, Json> {
+  for (const schema of schemas) jsonOf(schema);
+  const { schemas: all } = z.toJSONSchema(components, OPTIONS);
+  return Object.fromEntries(Object.entries(all).map(([name, schema]) => [name, tidied(schema)]));
 }
 
-/** The refusals of an operation and those of every other, each with its codes. */
-export function errors(codes: ErrorCodes = {}): Record<string, Schema> {
-  const statuses = new Set([...Object.keys(ALWAYS), ...Object.keys(codes)].map(Number));
+/** Operations by path and method, as OpenAPI arranges them. */
+export function pathsOf(
+  operations: Readonly<Record<string, Operation>>,
+): Record<string, Record<string, Json>> {
+  const paths: Record<string, Record<string, Json>> = {};
+  for (const [operationId, operation] of Object.entries(operations)) {
+    const { method, path, tag, summary, description, request, errors = [] } = operation;
+    const parameters = parametersOf(operation);
+    paths[path] = {
+      ...paths[path],
+      [method]: {
+        operationId,
+        summary,
+        ...(description && { description }),
+        tags: [tag],
+        ...(parameters.length > 0 && { parameters }),
+        ...(request && { requestBody: bodyOf(request, operation) }),
+        responses: {
+          [operation.status]: answerOf(operation),
+          ...refusals([...errors, ...(request ? OF_A_BODY : []), ...ALWAYS]),
+        },
+      },
+    };
+  }
+  return paths;
+}
+
+function parametersOf({ path, query, headers }: Operation): Json[] {
+  const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+  return [
+    ...parametersIn('path', PATH_PARAMETERS).filter(({ name }) => names.includes(name as string)),
+    ...parametersIn('query', query),
+    ...parametersIn('header', headers),
+  ];
+}
+
+function parametersIn(place: string, schema: z.ZodType | undefined): Json[] {
+  const properties = (schema && (jsonOf(schema).properties as Record<string, Json>)) ?? {};
+  return Object.entries(properties).map(([name, { description, ...property }]) => ({
+    name,
+    in: place,
+    ...(place === 'path' && { required: true }),
+    description,
+    schema: property,
+  }));
+}
+
+export function bodyOf(
+  request: z.ZodType,
+  { example, takesWav }: Pick<Operation, 'example' | 'takesWav'>,
+): Json {
+  return {
+    required: !request.safeParse({}).success,
+    content: {
+      'application/json': { schema: jsonOf(request), example },
+      ...(takesWav && { 'audio/wav': { schema: { type: 'string', contentMediaType: 'audio/wav' } } }),
+    },
+  };
+}
+
+function answerOf({ summary, answer }: Operation): Json {
+  if (answer === 'websocket') return { description: 'A WebSocket from here on' };
+  if (answer === 'text/event-stream') {
+    return { description: 'Events, as they happen', content: { [answer]: { schema: { type: 'string' } } } };
+  }
+  return {
+    description: answer.description ?? summary,
+    content: { 'application/json': { schema: jsonOf(answer) } },
+  };
+}
+
+/** The errors of an operation by status, each with its codes. */
+function refusals(codes: readonly ErrorCode[]): Record<string, Json> {
+  const statuses = new Set(codes.map(statusOf));
   return Object.fromEntries(
-    [...statuses].map((status) => {
-      const all = [...(codes[status] ?? []), ...(ALWAYS[status] ?? [])];
-      return [String(status), answer(all.map((code) => `\`${code}\``).join(', '), refined(all))];
-    }),
+    [...statuses].map((status) => [status, refusal(codes.filter((code) => statusOf(code) === status))]),
   );
 }
 
-/** An error with one of these codes. */
-function refined(codes: readonly string[]): Schema {
+function refusal(codes: readonly ErrorCode[]): Json {
+  const refined = { properties: { error: { properties: { code: { enum: codes } } } } };
   return {
-    allOf: [ref('Error'), { properties: { error: { properties: { code: { enum: codes } } } } }],
+    description: codes.map((code) => `\`${code}\``).join(', '),
+    content: { 'application/json': { schema: { allOf: [{ $ref: referenceTo('Error') }, refined] } } },
   };
 }

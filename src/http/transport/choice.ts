@@ -1,7 +1,6 @@
 import { GatewayError } from '../../errors.js';
 import { NodeTransport } from './node/transport.js';
-import type { ServerChoice } from './servers.js';
-import type { Transport } from './transport.js';
+import type { ServerChoice, Transport } from './transport.js';
 import { UWS_PACKAGES } from './uws/load.js';
 import { UwsTransport } from './uws/transport.js';
 

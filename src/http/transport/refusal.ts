@@ -1,3 +1,4 @@
+import type { Logger } from '../../telemetry/log.js';
 import type { Head, Reply } from './transport.js';
 
 /**
@@ -15,3 +16,13 @@ export function refuse(reply: Reply, head: Head): void {
 }
 
 const NOTHING = new Uint8Array(0);
+
+/** Does what a request asks for. A fault is logged, and costs no connection but its own. */
+export function guarded(work: () => void, reply: Reply, log: Logger): void {
+  try {
+    work();
+  } catch (error) {
+    log.error({ err: error }, 'a request could not be served');
+    reply.close();
+  }
+}

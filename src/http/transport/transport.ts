@@ -163,3 +163,18 @@ export interface Socket {
   /** Closes with a WebSocket close code; no more messages come of it. The reason is cut where it is too long. */
   close(code: number, reason: string): void;
 }
+
+/** A close frame holds at most so many bytes of reason (RFC 6455 section 5.5). */
+const MAX_REASON_BYTES = 123;
+
+/** A reason as a close frame holds it: cut, but never within a character. */
+export function closeReason(reason: string): string {
+  return Buffer.from(reason)
+    .subarray(0, MAX_REASON_BYTES)
+    .toString()
+    .replace(/\ufffd+$/, '');
+}
+
+/** What `SERVER` may say. */
+export const SERVERS = ['auto', 'uws', 'node'] as const;
+export type ServerChoice = (typeof SERVERS)[number];

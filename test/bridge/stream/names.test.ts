@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseCallName } from '../../../src/bridge/stream/call-name.js';
-import { transferRule } from '../../../src/bridge/stream/transfer-rule.js';
+import { transferRule } from '../../../src/bridge/stream/command-rule.js';
 
 const LONGEST = 'x'.repeat(64);
 

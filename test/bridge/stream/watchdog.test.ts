@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Measured } from '../../../src/bridge/stream/transport.js';
-import { Watchdog } from '../../../src/bridge/stream/watchdog.js';
+import { MediaWatchdog } from '../../../src/bridge/stream/watchdog.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 
 const PATIENCE_MS = 3_000;
@@ -56,13 +56,13 @@ let out: Way;
 let back: Way;
 let deaths: string[];
 let diedAt: number;
-let watchdog: Watchdog;
+let watchdog: MediaWatchdog;
 
 beforeEach(() => {
   out = new Way('out');
   back = new Way('back');
   deaths = [];
-  watchdog = new Watchdog(
+  watchdog = new MediaWatchdog(
     [out, back],
     PATIENCE_MS,
     (what) => {
@@ -271,7 +271,7 @@ it('asks for one report at a time', async () => {
       return new Map();
     },
   };
-  const other = new Watchdog(
+  const other = new MediaWatchdog(
     [{ name: 'slow', connection: () => slow, isDue: () => true }],
     PATIENCE_MS,
     () => {},

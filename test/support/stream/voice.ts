@@ -1,4 +1,4 @@
-import type { AudioSource } from '../../../src/bridge/stream/rtc-stack.js';
+import type { RtcAudioSource } from '../../../src/bridge/stream/rtc-stack.js';
 
 /** Samples of 10 ms at 48 kHz. */
 export const BLOCK = 480;
@@ -17,7 +17,7 @@ export class Voice {
   private nextAt = performance.now();
   private readonly timer: NodeJS.Timeout;
 
-  constructor(private readonly source: AudioSource) {
+  constructor(private readonly source: RtcAudioSource) {
     this.timer = setInterval(() => this.wake(), BLOCK_MS / 2);
   }
 

@@ -4,14 +4,12 @@ import type { Socket as NetSocket } from 'node:net';
 import { type Duplex, Readable } from 'node:stream';
 import type { WebSocket, WebSocketServer } from 'ws';
 import type { Timer } from '../../../clock.js';
-import { BAD_FRAMING, isWellFramed } from '../framing.js';
-import { guarded } from '../guarded.js';
-import { badHandshake } from '../handshake.js';
-import { refuse } from '../refusal.js';
+import { BAD_FRAMING, badHandshake, isWellFramed } from '../framing.js';
+import { guarded, refuse } from '../refusal.js';
 import type { Head, PortOptions, SocketRoute } from '../transport.js';
 import { NodeReply, NodeRequest, type Target, targetOf } from './reply.js';
 import { NodeRoutes } from './routes.js';
-import { type Connection, NodeSocket, SWEEP_MS } from './socket.js';
+import { NodeSocket, SWEEP_MS, type TcpConnection } from './socket.js';
 
 /** A peer that does not answer a close frame within this is cut. */
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -107,7 +105,7 @@ export class NodeFront {
       response.detachSocket(connection as NetSocket);
       this.door(route).handleUpgrade(asTaken(message, protocol), connection, head, (ws) => {
         onAccepted();
-        this.open(ws, connection as Connection, route, data);
+        this.open(ws, connection as TcpConnection, route, data);
       });
     };
     guarded(() => route.upgrade(request, reply, accept), reply, this.options.log);
@@ -126,7 +124,7 @@ export class NodeFront {
     for (const socket of [...this.sockets]) socket.cut();
   }
 
-  private open(ws: WebSocket, connection: Connection, route: SocketRoute<unknown>, data: unknown): void {
+  private open(ws: WebSocket, connection: TcpConnection, route: SocketRoute<unknown>, data: unknown): void {
     const socket = new NodeSocket(ws, connection, route, data, (closed) => this.sockets.delete(closed));
     this.sockets.add(socket);
     socket.opened();

@@ -3,7 +3,7 @@ import type { Method, Reply, Request, Routes, SocketRoute } from '../transport.j
 type Handler = (request: Request, reply: Reply) => void;
 
 /** What is at a path. */
-interface Place {
+interface PathEntry {
   readonly parts: readonly string[];
   readonly handlers: Partial<Record<Method | 'any', Handler>>;
   socket?: SocketRoute<unknown>;
@@ -20,10 +20,10 @@ const isParameter = (part: string) => part.startsWith(':');
 /** Looks up by path, then by method. */
 export class NodeRoutes implements Routes {
   /** Those without parameters. */
-  private readonly fixed = new Map<string, Place>();
+  private readonly fixed = new Map<string, PathEntry>();
   /** Those with; the ones that are more fixed go first. */
-  private patterns: Place[] = [];
-  private readonly rest: Place = { parts: [], handlers: {} };
+  private patterns: PathEntry[] = [];
+  private readonly rest: PathEntry = { parts: [], handlers: {} };
 
   on(method: Method | 'any', path: string, handler: Handler): void {
     this.place(path).handlers[method] = handler;
@@ -48,7 +48,7 @@ export class NodeRoutes implements Routes {
     return this.fixed.has(path) || this.patterns.some((place) => matched(place.parts, parts) !== undefined);
   }
 
-  private find<T>(path: string, what: (place: Place) => T | undefined): Found<T> | undefined {
+  private find<T>(path: string, what: (place: PathEntry) => T | undefined): Found<T> | undefined {
     const fixed = this.fixed.get(path);
     const there = fixed && what(fixed);
     if (there !== undefined) return { leadsTo: there, parameters: [] };
@@ -62,7 +62,7 @@ export class NodeRoutes implements Routes {
     return last && { leadsTo: last, parameters: [] };
   }
 
-  private place(path: string): Place {
+  private place(path: string): PathEntry {
     if (path === '/*') return this.rest;
     const parts = path.split('/');
     if (!parts.some(isParameter)) {
@@ -82,7 +82,7 @@ export class NodeRoutes implements Routes {
 const MAX_PARTS = 32;
 
 /** Sorts a parameter behind whatever is fixed. */
-function rank({ parts }: Place): string {
+function rank({ parts }: PathEntry): string {
   return parts.map((part) => (isParameter(part) ? '\uffff' : part)).join('/');
 }
 

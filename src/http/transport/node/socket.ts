@@ -1,7 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { closeReason } from '../close-reason.js';
-import { IDLE_SECONDS, MAX_UNSENT_BYTES, type Socket, type SocketRoute } from '../transport.js';
+import { closeReason, IDLE_SECONDS, MAX_UNSENT_BYTES, type Socket, type SocketRoute } from '../transport.js';
 
 /** First byte of a frame that is a whole message (RFC 6455 section 5.2). */
 const TEXT = 0x81;
@@ -12,7 +11,7 @@ const NOTHING = Buffer.alloc(0);
 export const SWEEP_MS = 15_000;
 
 /** As much of a TCP or TLS connection as is used here. */
-export type Connection = Duplex & { readonly bytesRead: number };
+export type TcpConnection = Duplex & { readonly bytesRead: number };
 
 export class NodeSocket implements Socket {
   private isOpen = true;
@@ -23,7 +22,7 @@ export class NodeSocket implements Socket {
 
   constructor(
     private readonly ws: WebSocket,
-    private readonly connection: Connection,
+    private readonly connection: TcpConnection,
     private readonly route: SocketRoute<unknown>,
     private readonly data: unknown,
     onClosed: (socket: NodeSocket) => void,

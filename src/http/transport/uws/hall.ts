@@ -1,10 +1,8 @@
 import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import type { Logger } from '../../../telemetry/log.js';
 import { type CertificateText, readCertificate } from '../certificate.js';
-import { BAD_FRAMING, isWellFramed } from '../framing.js';
-import { guarded } from '../guarded.js';
-import { badHandshake } from '../handshake.js';
-import { refuse } from '../refusal.js';
+import { BAD_FRAMING, badHandshake, isWellFramed } from '../framing.js';
+import { guarded, refuse } from '../refusal.js';
 import {
   type Certificate,
   IDLE_SECONDS,

@@ -1,0 +1,89 @@
+import type { Bridge } from './bridge/bridge.js';
+import type { PrepareCallHook } from './calls/decision.js';
+import type { Apology } from './calls/session.js';
+import type { Clock } from './clock.js';
+import type { Config } from './config.js';
+import { expected } from './errors.js';
+import type { OwnRoutes } from './http/own-routes.js';
+import { SETTINGS } from './settings.js';
+import type { Logger } from './telemetry/log.js';
+import { createRefusalTwiml } from './twilio/twiml.js';
+import { secretsOf } from './webhooks/signature.js';
+
+/** Options that stand alone, and have the same names in the environment's {@link Config}. */
+type PlainOptions = Omit<Config, 'twilio' | 'drainMs'>;
+
+/**
+ * How a gateway is made: every setting of {@link Config}, and what only a program can say. Everything has a default but who signs:
+ * name auth tokens, or say `validate: false`.
+ */
+export interface GatewayOptions extends Partial<PlainOptions> {
+  readonly twilio?: Partial<Config['twilio']>;
+  /**
+   * Routes of yours beside the gateway's, such as `{ 'GET /prices/:id': (request) => Response.json(…) }`, by Fetch's `Request` and
+   * `Response`. Bodies are of at most 64 KiB, and answers are sent whole. An address gets 50 a second at once.
+   */
+  readonly routes?: OwnRoutes;
+  /** Decides where each call goes, as whom, or that it is rejected. */
+  readonly prepareCall?: PrepareCallHook;
+  /** Where calls are connected; default: Stream where `stream` is given, else rooms within this process. */
+  readonly bridge?: Bridge;
+  /** What a caller hears whose bridge fails, spoken by Twilio. Only a bridge that has a continuation after its stream uses it. */
+  readonly apology?: Apology;
+  /** Life of an inbound call's token in milliseconds; default 60,000. */
+  readonly tokenTimeToLiveMs?: number;
+  readonly log?: Logger;
+  /** The time by which everything in the gateway waits and measures; default {@link systemClock}. */
+  readonly clock?: Clock;
+}
+
+/** Options with the defaults of all settings but those of groups that are absent. */
+export type CompleteOptions = GatewayOptions & PlainOptions & Pick<Config, 'twilio'>;
+
+/** Their rooms check them, and have their defaults. */
+const ROOMS_OPTIONS = ['router', 'eventWebhooks', 'stream'];
+
+/**
+ * Checks options, and gives them the defaults of their settings.
+ * @throws TypeError for a value that is none of its setting, or that contradicts another
+ */
+export function completeOptions(options: GatewayOptions): CompleteOptions {
+  const complete: Record<string, unknown> = { ...options, twilio: { ...options.twilio } };
+  for (const { format, option, default: usual, isSecret } of SETTINGS.values()) {
+    if (typeof option !== 'string') continue;
+    const [group, member] = option.split('.') as [string, string?];
+    if (ROOMS_OPTIONS.includes(group)) continue;
+    const holder = (member === undefined ? complete : complete[group]) as Record<string, unknown> | undefined;
+    const name = member ?? group;
+    if (holder === undefined) continue;
+    if (holder[name] === undefined) {
+      if (usual !== undefined) holder[name] = usual;
+    } else if (!format.accepts(holder[name])) {
+      throw expected(format.wantedOption, option, isSecret ? 'another value' : holder[name]);
+    }
+  }
+  checkTogether(complete as unknown as CompleteOptions);
+  return complete as unknown as CompleteOptions;
+}
+
+/** What no single option shows. */
+function checkTogether(options: CompleteOptions): void {
+  const { port, operationsPort, prepareCall, router, eventWebhooks, apology, sharePort, redis } = options;
+  if (operationsPort !== undefined && operationsPort !== 0 && operationsPort === port) {
+    throw expected('another port than port', 'operationsPort', operationsPort);
+  }
+  if (prepareCall !== undefined && typeof prepareCall !== 'function') {
+    throw expected('a function', 'prepareCall', prepareCall);
+  }
+  if (prepareCall !== undefined && router !== undefined) {
+    throw new TypeError('Expected prepareCall or router (CALL_ROUTER_URL) but received both');
+  }
+  for (const [name, signer] of Object.entries({ router, eventWebhooks })) {
+    if (signer !== undefined) secretsOf(signer.secret, `${name}.secret`);
+  }
+  // Wrong words would only be found out when a caller should hear them.
+  if (apology !== undefined) createRefusalTwiml(apology);
+  if (sharePort && redis === undefined) {
+    throw new TypeError('Expected redis beside sharePort but received none');
+  }
+}

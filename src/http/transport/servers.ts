@@ -1,3 +1,0 @@
-/** What `SERVER` may say. */
-export const SERVERS = ['auto', 'uws', 'node'] as const;
-export type ServerChoice = (typeof SERVERS)[number];

@@ -1,0 +1,216 @@
+import { reportOf } from '../calls/call-report.js';
+import { type CallView, viewOf } from '../calls/call-view.js';
+import type { CallResult } from '../calls/result.js';
+import type { Session } from '../calls/session.js';
+import type { Switchboard } from '../calls/switchboard.js';
+import type { Clock } from '../clock.js';
+import { GatewayError } from '../errors.js';
+import { maskNumbersIn } from '../telemetry/log.js';
+import { type CallParties, droppedMs, partiesOf } from './call-row.js';
+import { ALERT_LIMITS } from './limits.js';
+
+/** How long an ended call is shown. */
+const KEPT_MS = 3_600_000;
+/** Most ended calls, whatever the hour: some 3 kB each, the oldest go first. */
+const CAPACITY = 2_000;
+/** Most events of one call; of more, the first and the last are kept. */
+const MAX_EVENTS = 32;
+/** Data of events that is long, shown elsewhere, or not for a page: the keys that a caller presses may be a PIN. */
+const LEFT_OUT = new Set(['traffic', 'latency', 'streamSid', 'digit', 'file']);
+
+/** An event as the journal takes it: see `src/events/event.ts`. */
+interface JournalEvent {
+  readonly type: string;
+  readonly timestamp: string;
+  readonly call: { readonly callId: string };
+  readonly data: object;
+}
+
+/** An event of a call, numbers masked. */
+interface CallEvent {
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  readonly type: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** A call as its page shows it. */
+export interface CallDetails extends Omit<CallView, 'from' | 'to' | 'direction'>, CallParties {
+  /** Whose doing its end was; absent while it lasts. */
+  readonly result?: CallResult;
+  readonly events: readonly CallEvent[];
+}
+
+/** A line in the list of ended calls. */
+export interface EndedCall
+  extends Pick<
+    CallDetails,
+    | 'callId'
+    | 'direction'
+    | 'caller'
+    | 'called'
+    | 'room'
+    | 'endedAt'
+    | 'endCause'
+    | 'durationSeconds'
+    | 'result'
+  > {
+  /** p99 of a frame's time in the gateway; 0 where there was none. */
+  readonly p99Us: number;
+  readonly underruns: number;
+  readonly droppedMs: number;
+}
+
+/** How calls ended lately. */
+export interface EndedFigures {
+  /** All that ended since the gateway started. */
+  readonly total: number;
+  /** Calls that ended within the span of {@link ALERT_LIMITS}, and those of them that ended by our fault. */
+  readonly recent: number;
+  readonly serverFailures: number;
+  /** Calls that were found silent and ended, within their own span. */
+  readonly stuck: number;
+}
+
+interface Ended {
+  readonly at: number;
+  readonly details: CallDetails;
+}
+
+/** What happened in each running call, and every call of the last hour: at most 2,000 of them, in memory. */
+export class CallJournal {
+  private readonly running = new Map<string, CallEvent[]>();
+  /** By id, the earliest end first. */
+  private readonly ended = new Map<string, Ended>();
+  private total = 0;
+
+  /**
+   * @param subscribe has every event told
+   * @param capacity most ended calls to keep
+   */
+  constructor(
+    private readonly switchboard: Switchboard,
+    subscribe: (listener: (event: JournalEvent) => void) => void,
+    private readonly clock: Clock,
+    private readonly capacity = CAPACITY,
+  ) {
+    subscribe((event) => this.note(event));
+    switchboard.on('over', (session, cause) => {
+      // Of a call that was only announced here, the node that has its socket tells.
+      if (cause === 'moved' || session.isDormant) this.running.delete(session.call.callId);
+      else this.end(session, cause);
+    });
+  }
+
+  /**
+   * A call of this node that lasts, or ended within the hour.
+   * @throws GatewayError `GW_CALL_UNKNOWN` (404)
+   */
+  inspect(callId: string): CallDetails {
+    const session = this.switchboard.session(callId);
+    if (session !== undefined) return detailsOf(session, this.running.get(callId) ?? []);
+    this.prune();
+    const ended = this.ended.get(callId);
+    if (ended !== undefined) return ended.details;
+    throw new GatewayError(
+      'GW_CALL_UNKNOWN',
+      `No call ${JSON.stringify(callId)} lasts or ended within the hour`,
+      {
+        status: 404,
+      },
+    );
+  }
+
+  /** Calls that ended within the hour, the latest first. */
+  list(): EndedCall[] {
+    this.prune();
+    return [...this.ended.values()].reverse().map(({ details }) => {
+      const { callId, direction, caller, called, room, endedAt, endCause, durationSeconds, result } = details;
+      const { traffic, latency } = details;
+      return {
+        callId,
+        direction,
+        caller,
+        called,
+        room,
+        endedAt,
+        endCause,
+        durationSeconds,
+        result: result as CallResult,
+        p99Us: latency?.gateway.p99Us ?? 0,
+        underruns: traffic?.underruns ?? 0,
+        droppedMs: traffic === undefined ? 0 : droppedMs(traffic),
+      };
+    });
+  }
+
+  /** Looks at all that are kept. */
+  figures(): EndedFigures {
+    const now = this.clock.now();
+    let [recent, serverFailures, stuck] = [0, 0, 0];
+    for (const { at, details } of this.ended.values()) {
+      const age = now - at;
+      if (age <= ALERT_LIMITS.stuckMs && details.endCause === 'silent') stuck += 1;
+      if (age > ALERT_LIMITS.serverFailureMs || details.endCause === 'handed-over') continue;
+      recent += 1;
+      if (details.result === 'server') serverFailures += 1;
+    }
+    return { total: this.total, recent, serverFailures, stuck };
+  }
+
+  private note({ type, timestamp, call: { callId }, data }: JournalEvent): void {
+    const events = this.eventsOf(callId);
+    if (events === undefined) return;
+    const told = Object.fromEntries(Object.entries(data).filter(([name]) => !LEFT_OUT.has(name)));
+    events.push({ at: timestamp, type, data: masked(told) });
+    if (events.length > MAX_EVENTS) events.splice(MAX_EVENTS / 2, 1);
+  }
+
+  /** A recording, and the end itself, are told of when the call is over. */
+  private eventsOf(callId: string): CallEvent[] | undefined {
+    const known = this.running.get(callId);
+    if (known !== undefined) return known;
+    if (this.switchboard.session(callId) === undefined) {
+      return this.ended.get(callId)?.details.events as CallEvent[] | undefined;
+    }
+    const events: CallEvent[] = [];
+    this.running.set(callId, events);
+    return events;
+  }
+
+  private end(session: Session, cause: Parameters<typeof reportOf>[1]): void {
+    const { callId } = session.call;
+    const details = {
+      ...detailsOf(session, this.running.get(callId) ?? []),
+      result: reportOf(session, cause).result,
+    };
+    this.running.delete(callId);
+    this.ended.delete(callId);
+    this.ended.set(callId, { at: this.clock.now(), details });
+    this.total += 1;
+    this.prune();
+  }
+
+  private prune(): void {
+    const oldest = this.clock.now() - KEPT_MS;
+    for (const [callId, { at }] of this.ended) {
+      if (at >= oldest && this.ended.size <= this.capacity) return;
+      this.ended.delete(callId);
+    }
+  }
+}
+
+function detailsOf(session: Session, events: readonly CallEvent[]): CallDetails {
+  const { from: _, to: __, history = [], room, ...view } = viewOf(session.call, session);
+  return {
+    ...view,
+    ...partiesOf(session.call),
+    ...(room === undefined ? {} : { room: maskNumbersIn(room) }),
+    history: masked(history),
+    events,
+  };
+}
+
+function masked<T>(value: T): T {
+  return JSON.parse(maskNumbersIn(JSON.stringify(value))) as T;
+}
