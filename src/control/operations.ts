@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PlaceCall, type PlaceCallRequest, PlacedCall } from '../calls/place-call.js';
+import { PLACE_ERRORS, PlaceCall, type PlaceCallRequest, PlacedCall } from '../calls/place-call.js';
 import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError, mistakesOf } from '../errors.js';
 import { isXmlText } from '../twilio/xml-text.js';
@@ -284,20 +284,7 @@ export const OPERATIONS = {
     example: { to: '+15551234567' },
     status: 201,
     answer: PlacedCall,
-    errors: [
-      'GW_LEG_IMPOSSIBLE',
-      'GW_FROM_MISSING',
-      'GW_TWIML_TOO_LONG',
-      'GW_CALL_REFUSED',
-      'GW_CALL_EXISTS',
-      'GW_PREPARE_TIMEOUT',
-      'GW_TWILIO_REFUSED',
-      'GW_DRAINING',
-      'GW_FULL',
-      'GW_OVERLOADED',
-      'GW_TWILIO_NOT_CONFIGURED',
-      'GW_PUBLIC_URL_MISSING',
-    ],
+    errors: ['GW_LEG_IMPOSSIBLE', ...PLACE_ERRORS],
     perform: (call, request) => call.addLeg(request as Omit<PlaceCallRequest, 'room'>),
   }),
 };

@@ -65,7 +65,7 @@ export class RequestContext implements Asked {
     this.isHead = request.method === 'head';
     this.allHeaders = keepsHeaders ? request.headers() : [];
     for (const name of HEADERS) this.headers.set(name, request.header(name));
-    // A proxy may add a line of its own after the client's.
+    // A proxy may add its own line after the client's.
     if (this.header('x-forwarded-for') !== '') {
       this.headers.set('x-forwarded-for', request.lines('x-forwarded-for').join(','));
     }

@@ -334,7 +334,7 @@ it.each(documentedErrors('gateway'))(
   async ({ method, path, status, code }) => {
     const answer = await WAYS[code]?.({ method, path });
     expect([answer?.status, answer?.body.error?.code]).toEqual([status, code]);
-    expect(answer?.body.error?.message).toMatch(/^[A-Z].{10,}[^.]$/);
+    expect(answer?.body.error?.message).toMatch(/^\S.{10,}[^.]$/);
     checkAnswer(method, path, status, answer?.body);
   },
 );
