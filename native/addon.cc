@@ -1,5 +1,5 @@
-// The core as a Node addon, and the only file that knows Node-API. It trusts its caller: src/media/checked-core.ts checks
-// every argument, and says what each export takes.
+// The core as a Node addon, and the only file that knows Node-API. It trusts its caller: src/media/checked-core.ts
+// checks every argument and documents each export.
 //
 // All state belongs to the environment (main thread or worker) that loaded the addon: there are no globals. C++
 // exceptions are off, so a function that fails has thrown a JavaScript exception and returns null.
@@ -43,7 +43,7 @@ struct Span {
   size_t length = 0;  // elements
 };
 
-/// The elements of a typed array; none of one whose memory was given away.
+/// The elements of a typed array; none if its memory was given away.
 template <typename T>
 Span<T> Elements(napi_env env, napi_value value) {
   Span<T> span;
@@ -76,13 +76,12 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
     return DefineClass(
         env, "Transcoder",
         {InstanceMethod<&TranscoderObject::Bind>("bind"),
-         // Called for every frame, hence without the wrapping of the others.
+         // Called for every frame, hence without node-addon-api's wrapping.
          napi_property_descriptor{"receive", nullptr, Receive, nullptr, nullptr, nullptr, napi_default, nullptr},
          napi_property_descriptor{"transmit", nullptr, Transmit, nullptr, nullptr, nullptr, napi_default, nullptr},
          InstanceMethod<&TranscoderObject::ReceivePayload>("receivePayload"),
-         InstanceMethod<&TranscoderObject::Conceal>("conceal"),
-         InstanceMethod<&TranscoderObject::Decode>("decode"), InstanceMethod<&TranscoderObject::Encode>("encode"),
-         InstanceMethod<&TranscoderObject::Close>("close")});
+         InstanceMethod<&TranscoderObject::Conceal>("conceal"), InstanceMethod<&TranscoderObject::Decode>("decode"),
+         InstanceMethod<&TranscoderObject::Encode>("encode"), InstanceMethod<&TranscoderObject::Close>("close")});
   }
 
   explicit TranscoderObject(const Napi::CallbackInfo& info)

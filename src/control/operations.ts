@@ -75,7 +75,13 @@ const PlayOptions = z.strictObject({
 const Held = z.object({ held: z.boolean() }).meta({ title: 'Held' });
 const Muted = z.object({ muted: z.enum(VOICES).nullable() }).meta({ title: 'Muted' });
 
-export const PlayResult = z
+const PlayStarted = z
+  .object({
+    playId: z.string(),
+    durationMs: z.number().nullable().describe('Milliseconds; `null` if it loops until stopped'),
+  })
+  .meta({ title: 'PlayStarted' });
+const PlayResult = z
   .object({
     playId: z.string(),
     end: z.enum(PLAY_ENDS),
@@ -158,12 +164,7 @@ export const OPERATIONS = {
     example: { file: 'welcome.wav' },
     wavQuery: PlayOptions,
     status: 201,
-    answer: z
-      .object({
-        playId: z.string(),
-        durationMs: z.number().nullable().describe('Milliseconds; `null` if it loops until stopped'),
-      })
-      .meta({ title: 'PlayStarted' }),
+    answer: PlayStarted,
     errors: [...FILE_ERRORS, 'GW_PLAYS_FULL'],
     perform: (call, request) => call.play(request),
   }),

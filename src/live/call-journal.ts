@@ -11,7 +11,7 @@ import { ALERT_LIMITS } from './limits.js';
 
 /** How long an ended call is shown. */
 const KEPT_MS = 3_600_000;
-/** Most ended calls, whatever the hour: some 3 kB each, the oldest go first. */
+/** Most ended calls kept, about 3 kB each; beyond it the oldest are dropped. */
 const CAPACITY = 2_000;
 /** Most events of one call; of more, the first and the last are kept. */
 const MAX_EVENTS = 32;

@@ -18,7 +18,7 @@ async function ask(url: string, path: string): Promise<any> {
   return (await fetch(url + path, { headers: BEARER })).json();
 }
 
-/** A journal of its own, whose time passes as it is told. */
+/** Another journal of the same gateway, with a clock that the test moves on. */
 function journalOf(gateway: Gateway, capacity?: number) {
   const { switchboard } = gateway as unknown as { switchboard: Switchboard };
   let passed = 0;

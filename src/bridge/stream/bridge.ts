@@ -1,75 +1,17 @@
 import { type Clock, systemClock } from '../../clock.js';
-import { expected, GatewayError } from '../../errors.js';
+import { GatewayError } from '../../errors.js';
 import { FrameClock } from '../../media/frame-clock.js';
 import { createLog, type Logger } from '../../telemetry/log.js';
 import { counter, gauge, type Metric } from '../../telemetry/metric.js';
 import type { Bridge, JoinRequest, PhoneLine } from '../bridge.js';
 import { Administration } from './administration.js';
 import { parseCallName } from './call-name.js';
-import {
-  type CommandRule,
-  commandRule,
-  isCommander,
-  type TransferRule,
-  transferRule,
-} from './command-rule.js';
+import { type CommandRule, commandRule, type TransferRule, transferRule } from './command-rule.js';
 import { StreamLeg } from './leg.js';
 import type { MediaHost } from './media-host.js';
 import { InlineHost } from './media-host.js';
-import { MAX_LEGS_PER_WORKER, type MediaWorkerState, WorkerPool } from './worker-pool.js';
-
-export interface StreamBridgeOptions {
-  readonly apiKey: string;
-  /** Never leaves this process: media workers get user tokens only. */
-  readonly apiSecret: string;
-  /** Origin in place of Stream's own. */
-  readonly baseUrl?: string;
-  /** Media in child processes (default), or within this one, for development. */
-  readonly media?: 'workers' | 'inline';
-  /** Legs a media worker carries at a time, 1…50; default 20. */
-  readonly legsPerWorker?: number;
-  /** Legs after which a media worker is replaced; default 1,000. */
-  readonly recycleAfter?: number;
-  /** Resident memory in megabytes after which a media worker is replaced; default 1,000. */
-  readonly memoryLimitMb?: number;
-  /**
-   * When a phone becomes visible in its call: once it is answered (default), or while it still `ring`s. Invisible
-   * preparations happen while it rings in either case.
-   */
-  readonly joinAt?: 'answer' | 'ring';
-  /**
-   * Rejects new calls as busy while a media worker's timers are later than this, in milliseconds (90th percentile of a
-   * second), or while joins take too long. Default 20, up to 10,000; 0 for no limit.
-   */
-  readonly maxWorkerDelayMs?: number;
-  /** Below this percentage of idle processor time, a third of that delay is enough; 0…90, default 15. */
-  readonly minIdlePercent?: number;
-  /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
-  readonly joinSeconds?: number;
-  /** A phone that is alone in its call for this many seconds is hung up; default 60. */
-  readonly aloneSeconds?: number;
-  /** Seconds without a sign of life from the media server after which the phone rejoins the call; default 3. */
-  readonly watchdogSeconds?: number;
-  /** Lifetime of a user token in seconds; the client renews it. Default 3,600. */
-  readonly tokenSeconds?: number;
-  /** Numbers that `phone.transfer` may name: a rule, or a list in which a trailing `*` stands for anything. Default: none. */
-  readonly transferTo?: TransferRule | readonly string[];
-  /**
-   * Who in a Stream call may command its phones (`phone.clear`, `phone.hangup`, …): `all` (default), a list of `user:<id>` and
-   * `role:<name>` (of the user at Stream, not in the call) in which a trailing `*` stands for anything, or a rule. Commands of
-   * others are ignored.
-   */
-  readonly control?: 'all' | CommandRule | readonly string[];
-  /** Plays ringback (of the United States) to the caller if a join takes longer than two seconds; default true. */
-  readonly ringback?: boolean;
-  /** What a caller hears while alone in the call: nothing (default), or comfort noise at about -60 dBFS. */
-  readonly whileAlone?: 'silence' | 'comfort-noise';
-  /** Key sequence by which a caller mutes and unmutes the phone in its call, e.g. `*6`; none by default. */
-  readonly muteKey?: string;
-  readonly log?: Logger;
-  /** Default {@link systemClock}. Media workers use their own. */
-  readonly clock?: Clock;
-}
+import { checkStreamOptions, STREAM_OPTIONS, type StreamBridgeOptions } from './options.js';
+import { type MediaWorkerState, WorkerPool } from './worker-pool.js';
 
 /** Counters and gauges of a Stream bridge. */
 export interface StreamBridgeStats {
@@ -145,8 +87,8 @@ export class StreamBridge implements Bridge {
     private readonly options: StreamBridgeOptions,
     host?: MediaHost,
   ) {
-    checkOptions(options);
-    const { apiKey, apiSecret, baseUrl, transferTo = [], control = 'all' } = options;
+    checkStreamOptions(options);
+    const { apiKey, apiSecret, baseUrl, transferTo = [], control = STREAM_OPTIONS.control.default } = options;
     this.log = options.log ?? createLog();
     const { clock = systemClock } = options;
     this.clock = clock;
@@ -199,7 +141,7 @@ export class StreamBridge implements Bridge {
    */
   async join(request: JoinRequest, line: PhoneLine): Promise<StreamLeg> {
     request.signal.throwIfAborted();
-    const { apiKey, baseUrl, joinSeconds = 15, aloneSeconds = 60, watchdogSeconds = 3 } = this.options;
+    const { apiKey, baseUrl, joinSeconds = 15, watchdogSeconds = 3 } = this.options;
     checkUserId(request.user.id);
     const leg = new StreamLeg(request.callId, request.user, parseCallName(request.room), line, {
       apiKey,
@@ -209,13 +151,13 @@ export class StreamBridge implements Bridge {
       log: this.log,
       clock: this.clock,
       joinMs: joinSeconds * 1000,
-      aloneMs: aloneSeconds * 1000,
+      aloneMs: (this.options.aloneSeconds ?? STREAM_OPTIONS.aloneSeconds.default) * 1000,
       watchdogMs: watchdogSeconds * 1000,
       mayTransfer: this.mayTransfer,
       mayCommand: this.mayCommand,
       muteKey: this.options.muteKey,
       frameClock: this.frameClock,
-      ringback: this.options.ringback ?? true,
+      ringback: this.options.ringback ?? STREAM_OPTIONS.ringback.default,
       comfortNoise: this.options.whileAlone === 'comfort-noise',
       onRejoin: () => {
         this.rejoins += 1;
@@ -253,10 +195,18 @@ export class StreamBridge implements Bridge {
   }
 
   private newHost(): MediaHost {
-    const { media, legsPerWorker = 20, recycleAfter = 1000, memoryLimitMb = 1000 } = this.options;
+    const {
+      media,
+      legsPerWorker = STREAM_OPTIONS.legsPerWorker.default,
+      recycleAfter = 1000,
+      memoryLimitMb = 1000,
+    } = this.options;
     const { log, clock } = this;
     if (media === 'inline') return new InlineHost(clock);
-    const { maxWorkerDelayMs: maxDelayMs = 20, minIdlePercent = 15 } = this.options;
+    const {
+      maxWorkerDelayMs: maxDelayMs = STREAM_OPTIONS.maxWorkerDelayMs.default,
+      minIdlePercent = STREAM_OPTIONS.minIdlePercent.default,
+    } = this.options;
     const limits = { legsPerWorker, recycleAfter, memoryLimitMb, maxDelayMs, minIdlePercent };
     return new WorkerPool({ ...limits, log, clock });
   }
@@ -277,61 +227,4 @@ function checkUserId(id: string): void {
     'GW_STREAM_USER',
     'Expected 1 to 255 of A-Z a-z 0-9 _ @ - for the id of a Stream user but received another text',
   );
-}
-
-/** Node's timers hold 31 bits of milliseconds, and fire at once for more. */
-const LONGEST_SECONDS = 2_147_483;
-
-function checkOptions(options: StreamBridgeOptions): void {
-  const { apiKey, apiSecret, media = 'workers', legsPerWorker = 20 } = options;
-  if (typeof apiKey !== 'string' || apiKey === '') throw expected('a Stream API key', 'apiKey', apiKey);
-  if (typeof apiSecret !== 'string' || apiSecret === '') {
-    throw new TypeError('Expected a Stream API secret for apiSecret but received none');
-  }
-  const { joinAt = 'answer' } = options;
-  if (joinAt !== 'answer' && joinAt !== 'ring') throw expected('"answer" or "ring"', 'joinAt', joinAt);
-  if (media !== 'workers' && media !== 'inline') throw expected('"workers" or "inline"', 'media', media);
-  if (!Number.isInteger(legsPerWorker) || legsPerWorker < 1 || legsPerWorker > MAX_LEGS_PER_WORKER) {
-    throw expected(`1 to ${MAX_LEGS_PER_WORKER}`, 'legsPerWorker', legsPerWorker);
-  }
-  const { transferTo = [], muteKey, whileAlone = 'silence', ringback = true } = options;
-  if (typeof ringback !== 'boolean') throw expected('true or false', 'ringback', ringback);
-  if (whileAlone !== 'silence' && whileAlone !== 'comfort-noise') {
-    throw expected('"silence" or "comfort-noise"', 'whileAlone', whileAlone);
-  }
-  if (muteKey !== undefined && !(typeof muteKey === 'string' && /^[0-9*#A-D]{1,4}$/.test(muteKey))) {
-    throw expected('1 to 4 of 0-9 * # A-D', 'muteKey', muteKey);
-  }
-  const isList = Array.isArray(transferTo) && transferTo.every((number) => typeof number === 'string');
-  if (typeof transferTo !== 'function' && !isList) {
-    throw expected('a function or a list of numbers', 'transferTo', transferTo);
-  }
-  const { control = 'all' } = options;
-  if (
-    control !== 'all' &&
-    typeof control !== 'function' &&
-    !(Array.isArray(control) && control.every(isCommander))
-  ) {
-    throw expected('"all", a function or a list like user:agent-1, role:admin', 'control', control);
-  }
-  const { maxWorkerDelayMs = 20, minIdlePercent = 15 } = options;
-  if (!(maxWorkerDelayMs >= 0 && maxWorkerDelayMs <= 10_000)) {
-    throw expected('0 to 10000 milliseconds', 'maxWorkerDelayMs', maxWorkerDelayMs);
-  }
-  if (!(minIdlePercent >= 0 && minIdlePercent <= 90)) {
-    throw expected('0 to 90 percent', 'minIdlePercent', minIdlePercent);
-  }
-  for (const name of [
-    'recycleAfter',
-    'memoryLimitMb',
-    'joinSeconds',
-    'aloneSeconds',
-    'watchdogSeconds',
-    'tokenSeconds',
-  ] as const) {
-    const value = options[name];
-    if (value !== undefined && !(value > 0 && value <= LONGEST_SECONDS)) {
-      throw expected(`a positive number up to ${LONGEST_SECONDS}`, name, value);
-    }
-  }
 }

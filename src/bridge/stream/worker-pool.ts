@@ -6,11 +6,9 @@ import type { Logger } from '../../telemetry/log.js';
 import { JoinQueue } from './join-queue.js';
 import type { MediaHost } from './media-host.js';
 import { MediaLoad, type ProcessorTimes, processorTimes } from './media-load.js';
+import { MAX_LEGS_PER_WORKER } from './options.js';
 import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
 import { MediaWorker, type WorkerListener } from './worker.js';
-
-/** Limit of legs a worker: each has five threads, and one thread mixes for all. */
-export const MAX_LEGS_PER_WORKER = 50;
 
 export interface WorkerPoolOptions {
   /** Legs a worker carries at a time, 1…50. */

@@ -24,6 +24,9 @@ const OF_A_LEG = [
   'GW_LEGS_FULL',
 ] as const;
 
+const FOR_THE_DASHBOARD =
+  'Made for the page at `/dashboard`: fields may be added. The number of the person on the phone is masked.';
+
 const LegQuery = z.object({
   rate: z.literal(LEG_RATES).default(SAMPLE_RATE).describe('Samples per second'),
   buffer: z
@@ -152,9 +155,8 @@ const operations = {
     method: 'get',
     path: '/v1/live/ended',
     tag: 'calls',
-    summary: 'Lists the calls of this node that ended within the last hour, at most 2,000, the latest first',
-    description:
-      'Made for the page at `/dashboard`: fields may be added. The number of the person on the phone is masked.',
+    summary: 'Lists calls of this node that ended within the last hour, at most 2,000, the latest first',
+    description: FOR_THE_DASHBOARD,
     status: 200,
     answer: z.looseObject({}),
   },
@@ -162,9 +164,9 @@ const operations = {
     method: 'get',
     path: '/v1/live/calls/{callId}',
     tag: 'calls',
-    summary: 'Shows a call of this node, current or ended within the last hour, with its history and events',
-    description:
-      'Made for the page at `/dashboard`: fields may be added. The number of the person on the phone is masked.',
+    summary:
+      'Shows a call of this node that lasts or ended within the last hour, with its history and events',
+    description: FOR_THE_DASHBOARD,
     status: 200,
     answer: z.looseObject({}),
     errors: ['GW_CALL_UNKNOWN'],
