@@ -8,11 +8,11 @@ import { type PhoneFaults, SimulatedPhone } from './phone.js';
 import { RestCall } from './resources.js';
 import { Callbacks, type CallStatus, statusParameters } from './webhook.js';
 
-/** What somebody who is called does. */
+/** Behaviour of a callee. */
 export interface Callee {
   /**
    * `answer` after `afterMs`; `busy` and `failed` without ringing; `no-answer` after the call's own timeout;
-   * `canceled` after `afterMs`, as if the call had been taken back.
+   * `canceled` after `afterMs`, as if the call had been cancelled.
    */
   readonly does: 'answer' | 'busy' | 'no-answer' | 'failed' | 'canceled';
   /** Milliseconds of ringing; default 50. */
@@ -22,7 +22,7 @@ export interface Callee {
   readonly profile?: LineProfile;
   readonly faults?: PhoneFaults;
   readonly record?: boolean | number;
-  /** The callee hangs up after so many milliseconds; default never. */
+  /** Milliseconds after which the callee hangs up; default never. */
   readonly talkMs?: number;
   /** What answering machine detection finds, where it is asked, and after how long; default `human`, 300 ms. */
   readonly answeredBy?: string;
@@ -43,7 +43,7 @@ export interface OutboundRequest {
   readonly statusCallbackMethod: 'GET' | 'POST';
   readonly statusCallbackEvents: ReadonlySet<string>;
   readonly timeoutSeconds: number;
-  /** Where answering machine detection tells what it found; `undefined` where it was not asked. */
+  /** Callback URL of answering machine detection; `undefined` without it. */
   readonly amdCallback: string | undefined;
   readonly sendDigits: string | undefined;
   /** Seconds after which the call is ended. */

@@ -18,22 +18,22 @@ export interface StreamBridgeStats {
   /** Media workers and the calls they carry; none in `inline` mode. */
   readonly workers: number;
   readonly legs: number;
-  /** Phones that are in their Stream call now, joined and audible. */
+  /** Number of phones that are in their Stream call now, joined and audible. */
   readonly joined: number;
   /** Frames dropped between gateway and workers, and in them. */
   readonly dropped: number;
-  /** Media workers that died. */
+  /** Number of media workers that died. */
   readonly deaths: number;
   /** Resident memory of all media workers, in bytes. */
   readonly rssBytes: number;
   /** Timer delay of the slowest media worker, and recent duration of joins, in milliseconds. */
   readonly workerDelayMs: number;
   readonly joinMs: number;
-  /** Rejoins after a loss. */
+  /** Number of rejoins after a loss. */
   readonly rejoins: number;
   /** Requests to Stream that had to be repeated. */
   readonly retries: number;
-  /** Ignored commands of users without the permission. */
+  /** Number of ignored commands of users without the permission. */
   readonly commandsIgnored: number;
 }
 
