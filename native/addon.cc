@@ -101,30 +101,32 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
     --environment_->liveTranscoders;
   }
 
-  /// Reads the receiver and the one argument of a plain callback.
-  static TranscoderObject& ReadReceiver(napi_env env, napi_callback_info info, napi_value* argument) {
+  /// Reads the receiver and the one argument of a plain callback. Returns null if the thread is being terminated.
+  static TranscoderObject* ReadReceiver(napi_env env, napi_callback_info info, napi_value* argument) {
     size_t count = 1;
     napi_value self = nullptr;
     void* object = nullptr;
     napi_get_cb_info(env, info, &count, argument, &self, nullptr);
     // V8 refuses a call on any object that the Transcoder constructor did not make, so whatever is wrapped is ours.
     napi_unwrap(env, self, &object);
-    return *static_cast<TranscoderObject*>(object);
+    return static_cast<TranscoderObject*>(object);
   }
 
   static napi_value Receive(napi_env env, napi_callback_info info) {
     napi_value argument = nullptr, result = nullptr;
-    TranscoderObject& self = ReadReceiver(env, info, &argument);
-    const ptrdiff_t samples = self.transcoder_->Receive(Message(env, argument), &self.environment_->workspace);
+    TranscoderObject* self = ReadReceiver(env, info, &argument);
+    if (!self) return nullptr;
+    const ptrdiff_t samples = self->transcoder_->Receive(Message(env, argument), &self->environment_->workspace);
     napi_create_int32(env, static_cast<int32_t>(samples), &result);
     return result;
   }
 
   static napi_value Transmit(napi_env env, napi_callback_info info) {
     napi_value argument = nullptr, result = nullptr;
-    TranscoderObject& self = ReadReceiver(env, info, &argument);
+    TranscoderObject* self = ReadReceiver(env, info, &argument);
+    if (!self) return nullptr;
     const Span<int16_t> pcm = Elements<int16_t>(env, argument);
-    const size_t length = self.transcoder_->Transmit(pcm.data, pcm.length, &self.environment_->workspace);
+    const size_t length = self->transcoder_->Transmit(pcm.data, pcm.length, &self->environment_->workspace);
     napi_create_uint32(env, static_cast<uint32_t>(length), &result);
     return result;
   }

@@ -6,7 +6,7 @@ import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import { maskNumbersIn } from '../telemetry/log.js';
-import { type CallParties, droppedMs, partiesOf } from './call-row.js';
+import { type CallParties, droppedMs, partiesOf, shownRoom } from './call-row.js';
 import { ALERT_LIMITS } from './limits.js';
 
 /** How long an ended call is shown. */
@@ -205,7 +205,7 @@ function detailsOf(session: Session, events: readonly CallEvent[]): CallDetails 
   return {
     ...view,
     ...partiesOf(session.call),
-    ...(room === undefined ? {} : { room: maskNumbersIn(room) }),
+    ...(room === undefined ? {} : { room: shownRoom(room, session.call) }),
     history: masked(history),
     events,
   };

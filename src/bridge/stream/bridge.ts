@@ -13,27 +13,27 @@ import { InlineHost } from './media-host.js';
 import { checkStreamOptions, STREAM_OPTIONS, type StreamBridgeOptions } from './options.js';
 import { type MediaWorkerState, WorkerPool } from './worker-pool.js';
 
-/** What a Stream bridge did so far. */
+/** Counters and gauges of a Stream bridge. */
 export interface StreamBridgeStats {
   /** Media workers and the calls they carry; none in `inline` mode. */
   readonly workers: number;
   readonly legs: number;
-  /** Phones that are in their Stream call at this moment, joined and heard. */
+  /** Number of phones that are in their Stream call now, joined and audible. */
   readonly joined: number;
   /** Frames dropped between gateway and workers, and in them. */
   readonly dropped: number;
-  /** Media workers that died. */
+  /** Number of media workers that died. */
   readonly deaths: number;
-  /** Resident memory of all media workers. */
+  /** Resident memory of all media workers, in bytes. */
   readonly rssBytes: number;
-  /** How late the latest media worker's timers are, and how long joins took of late, in milliseconds. */
+  /** Timer delay of the slowest media worker, and recent duration of joins, in milliseconds. */
   readonly workerDelayMs: number;
   readonly joinMs: number;
-  /** Calls that were joined anew after a loss. */
+  /** Number of rejoins after a loss. */
   readonly rejoins: number;
   /** Requests to Stream that had to be repeated. */
   readonly retries: number;
-  /** Commands to phones by those who may give none. */
+  /** Number of ignored commands of users without the permission. */
   readonly commandsIgnored: number;
 }
 
@@ -80,7 +80,7 @@ export class StreamBridge implements Bridge {
   private commandsIgnored = 0;
 
   /**
-   * @param host where participants live, in place of what `media` says
+   * @param host where participants live; overrides `media`
    * @throws TypeError for options out of range
    */
   constructor(
@@ -110,12 +110,12 @@ export class StreamBridge implements Bridge {
     this.pool = this.host instanceof WorkerPool ? this.host : undefined;
   }
 
-  /** Whether media workers or processors have no time for another call. */
+  /** Whether media workers or processors are too busy for another call. */
   get isOverloaded(): boolean {
     return this.host.isOverloaded === true;
   }
 
-  /** A call of its own, of the default type. */
+  /** Each phone call has its own Stream call, of the default type. */
   roomOf(callId: string): string {
     return callId;
   }
@@ -129,7 +129,7 @@ export class StreamBridge implements Bridge {
       await this.administration.open();
       await this.host.open();
     } catch (error) {
-      // Nothing that was started keeps a process alive that cannot serve.
+      // A gateway that cannot serve must be able to exit.
       await this.host.close();
       throw error;
     }
@@ -175,7 +175,7 @@ export class StreamBridge implements Bridge {
     return leg;
   }
 
-  /** The media workers of this moment; none in `inline` mode. */
+  /** The current media workers; none in `inline` mode. */
   workers(): MediaWorkerState[] {
     return this.pool?.list() ?? [];
   }
@@ -212,7 +212,7 @@ export class StreamBridge implements Bridge {
   }
 }
 
-/** Whoever asks us for a transfer would take Stream's 401 for one of our own. */
+/** A client that asks for a transfer would mistake Stream's 401 for ours. */
 function withoutStatusOfStream(error: unknown): unknown {
   if (!(error instanceof GatewayError)) return error;
   const { code, message } = error;

@@ -6,7 +6,7 @@ import { type CommandRule, isCommander, type TransferRule } from './command-rule
 
 export interface StreamBridgeOptions {
   readonly apiKey: string;
-  /** Stays in this process: workers get tokens only. */
+  /** Never leaves this process: media workers get user tokens only. */
   readonly apiSecret: string;
   /** Origin in place of Stream's own. */
   readonly baseUrl?: string;
@@ -19,41 +19,41 @@ export interface StreamBridgeOptions {
   /** Resident memory in megabytes after which a media worker is replaced; default 1,000. */
   readonly memoryLimitMb?: number;
   /**
-   * When a phone joins its call for everybody to see: when it is answered (default), or while it still `ring`s. All that
-   * nobody sees is done while it rings in either case.
+   * When a phone becomes visible in its call: once it is answered (default), or while it still `ring`s. Invisible
+   * preparations happen while it rings in either case.
    */
   readonly joinAt?: 'answer' | 'ring';
   /**
-   * Above this delay of a media worker's timers (nine tenths of a second's), in milliseconds, new calls are turned away as
-   * busy; so they are while joins take too long. Default 20, up to 10,000; 0 to take whatever comes.
+   * Rejects new calls as busy while a media worker's timers are later than this, in milliseconds (90th percentile of a
+   * second), or while joins take too long. Default 20, up to 10,000; 0 for no limit.
    */
   readonly maxWorkerDelayMs?: number;
-  /** With less than so many percent of the machine's processors idle, a third of that delay is enough; 0…90, default 15. */
+  /** Below this percentage of idle processor time, a third of that delay is enough; 0…90, default 15. */
   readonly minIdlePercent?: number;
   /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
   readonly joinSeconds?: number;
   /** A phone that is alone in its call for this many seconds is hung up; default 60. */
   readonly aloneSeconds?: number;
-  /** Seconds without a sign of life from the media server until the call is joined anew; default 3. */
+  /** Seconds without a sign of life from the media server after which the phone rejoins the call; default 3. */
   readonly watchdogSeconds?: number;
-  /** Life of a user token in seconds; the client renews it; default 3,600. */
+  /** Lifetime of a user token in seconds; the client renews it. Default 3,600. */
   readonly tokenSeconds?: number;
   /** Numbers that `phone.transfer` may name: a rule, or a list in which a trailing `*` stands for anything. Default: none. */
   readonly transferTo?: TransferRule | readonly string[];
   /**
    * Who in a Stream call may command its phones (`phone.clear`, `phone.hangup`, …): `all` (default), a list of `user:<id>` and
-   * `role:<name>` (of the user at Stream, not in the call) in which a trailing `*` stands for anything, or a rule. What others
-   * command is ignored.
+   * `role:<name>` (of the user at Stream, not in the call) in which a trailing `*` stands for anything, or a rule. Commands of
+   * others are ignored.
    */
   readonly control?: 'all' | CommandRule | readonly string[];
-  /** Whether a caller hears the phone ring (as in the United States) where a join takes longer than two seconds; default true. */
+  /** Plays ringback (of the United States) to the caller if a join takes longer than two seconds; default true. */
   readonly ringback?: boolean;
-  /** What a caller hears who is alone in the call: nothing (default), or noise at about -60 dBFS, by which a line sounds alive. */
+  /** What a caller hears while alone in the call: nothing (default), or comfort noise at about -60 dBFS. */
   readonly whileAlone?: 'silence' | 'comfort-noise';
-  /** Keys by which a caller mutes the phone in its call, and unmutes it, as `*6`; none by default. */
+  /** Key sequence by which a caller mutes and unmutes the phone in its call, e.g. `*6`; none by default. */
   readonly muteKey?: string;
   readonly log?: Logger;
-  /** Default {@link systemClock}. Media workers keep time by their own. */
+  /** Default {@link systemClock}. Media workers use their own. */
   readonly clock?: Clock;
 }
 
