@@ -3,17 +3,17 @@ import { TwilioRest } from '../twilio/rest.js';
 import type { Check, Result } from './check.js';
 import type { Context, Region } from './context.js';
 
-/** Where one token of the list is known. */
+/** Where a token is valid. */
 type Home = 'here' | 'nowhere' | Region;
 
-/** Whether Twilio knows the account and its tokens, and the one that REST uses first. */
+/** Whether Twilio accepts the account and its tokens, especially the first, which REST uses. */
 export const account: Check = {
   name: 'Twilio account',
   async run(context) {
     const { accountSid, authTokens } = context.config.twilio;
     const [first] = authTokens;
     if (accountSid === undefined || first === undefined)
-      return { mark: 'skip', says: 'There is no account to look at' };
+      return { mark: 'skip', says: 'No account is configured' };
     try {
       const homes: Home[] = [];
       for (const token of authTokens) homes.push(await homeOf(context, accountSid, token));
@@ -25,8 +25,8 @@ export const account: Check = {
       if (!(error instanceof GatewayError)) throw error;
       return {
         mark: 'warn',
-        says: `Twilio’s API cannot be asked: ${error.message}`,
-        set: 'a way from here to https://api.twilio.com: calls out need it',
+        says: `Twilio’s API cannot be reached: ${error.message}`,
+        set: 'network access to https://api.twilio.com: outbound calls need it',
       };
     }
   },
@@ -43,7 +43,7 @@ function verdict(homes: readonly Home[]): Result[] {
     return [
       {
         mark: 'fail',
-        says: `Twilio’s API refuses the first token of TWILIO_AUTH_TOKEN, which REST uses, and accepts token ${here + 1}`,
+        says: `Twilio’s API rejects the first token of TWILIO_AUTH_TOKEN, which REST uses, and accepts token ${here + 1}`,
         set: `TWILIO_AUTH_TOKEN with token ${here + 1} in front`,
       },
     ];
@@ -52,7 +52,7 @@ function verdict(homes: readonly Home[]): Result[] {
     return [
       {
         mark: 'fail',
-        says: `The auth token is that of Region ${first.name}: Twilio’s API elsewhere refuses it`,
+        says: `The auth token belongs to Region ${first.name}: Twilio’s API elsewhere rejects it`,
         set: `TWILIO_API_URL=${first.apiUrl}, or the token of US1 in front where calls are processed there`,
       },
       ...results,
@@ -61,40 +61,40 @@ function verdict(homes: readonly Home[]): Result[] {
   return [
     {
       mark: 'fail',
-      says: 'Twilio refuses TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN: the token was rotated, or is of another account',
+      says: 'Twilio rejects TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN: the token was rotated, or belongs to another account',
       set: 'TWILIO_AUTH_TOKEN to the primary token in Twilio’s console (only that one signs)',
     },
     ...results,
   ];
 }
 
-/** Tokens after the first only check signatures. */
+/** Tokens after the first only verify signatures. */
 function laterToken(home: Home, place: number): Result[] {
   if (home === 'here') return [];
   if (home === 'nowhere') {
     return [
       {
         mark: 'warn',
-        says: `Twilio refuses token ${place} of TWILIO_AUTH_TOKEN: it was rotated away, or is mistyped`,
+        says: `Twilio rejects token ${place} of TWILIO_AUTH_TOKEN: it was rotated, or is mistyped`,
         set: 'TWILIO_AUTH_TOKEN without it',
       },
     ];
   }
-  return [{ mark: 'ok', says: `Token ${place} is that of Region ${home.name}` }];
+  return [{ mark: 'ok', says: `Token ${place} belongs to Region ${home.name}` }];
 }
 
 function inactive(status: string): Result {
   return {
     mark: 'fail',
-    says: `Twilio says that the account is ${status}`,
-    set: 'it right in Twilio’s console',
+    says: `Twilio reports that the account is ${status}`,
+    set: 'the account right in Twilio’s console',
   };
 }
 
 async function homeOf(context: Context, accountSid: string, token: string): Promise<Home> {
   if (await isKnown(restOf(context, accountSid, token))) return 'here';
   for (const region of context.regions) {
-    // A Region that cannot be reached does not know the token, as far as we can tell.
+    // A Region that cannot be reached counts as not knowing the token.
     const known = await isKnown(
       new TwilioRest({ accountSid, authToken: token, apiUrl: region.apiUrl }),
     ).catch(() => false);

@@ -1,10 +1,10 @@
 import { GatewayError } from '../errors.js';
 import { shellWords } from './shell-words.js';
 
-/** A request of Twilio's as somebody kept it. */
+/** A captured Twilio request. */
 export interface CapturedRequest {
   readonly method: string;
-  /** An absolute URL, or path and query alone, as kept. */
+  /** An absolute URL, or only path and query, as captured. */
   readonly url: string;
   /** By lower-case name. */
   readonly headers: Readonly<Record<string, string>>;
@@ -12,8 +12,8 @@ export interface CapturedRequest {
 }
 
 /**
- * Reads what people have: a raw HTTP request (also as `curl -v` prints it), a curl command, or JSON with url, headers and
- * body, as logs, ngrok's inspector and HAR files keep them.
+ * Parses common formats: a raw HTTP request (also as `curl -v` prints it), a curl command, or JSON with url,
+ * headers and body, as in logs, ngrok's inspector and HAR files.
  * @throws GatewayError `GW_REQUEST_UNREADABLE`
  */
 export function parseCapturedRequest(text: string): CapturedRequest {
@@ -24,7 +24,7 @@ export function parseCapturedRequest(text: string): CapturedRequest {
 }
 
 function fromRaw(text: string): CapturedRequest {
-  // `curl -v` marks what it sent, and says other things in between.
+  // `curl -v` marks the request lines and prints others in between.
   const marked = /^> /m.test(text)
     ? text
         .split(/\r?\n/)
@@ -103,7 +103,7 @@ function fromJson(text: string): CapturedRequest {
   } catch {
     throw unreadable('JSON that does not parse');
   }
-  // A list, an export of ngrok's inspector, a HAR file: the first request in it.
+  // A list, an ngrok export or a HAR file: take the first request.
   kept = [kept].flat()[0];
   kept = kept?.requests?.[0] ?? kept?.log?.entries?.[0] ?? kept;
   kept = kept?.request ?? kept;
@@ -134,7 +134,7 @@ function headersOf(entries: readonly [string, unknown][]): Record<string, string
   return headers;
 }
 
-/** A form that somebody had parsed already. */
+/** Encodes a form that was already parsed. */
 function formText(form: Readonly<Record<string, unknown>>): string {
   const pairs = Object.entries(form).flatMap(([name, value]) =>
     [value].flat().map((each) => [name, String(each)]),

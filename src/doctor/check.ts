@@ -1,33 +1,33 @@
 import type { Context } from './context.js';
 
-/** `skip`: could not be asked, and that is no mistake by itself. */
+/** `skip`: could not be checked, which is not a mistake by itself. */
 export type Mark = 'ok' | 'warn' | 'fail' | 'skip';
 
-/** What a check found. */
+/** The result of a check. */
 export interface Finding {
   /** Name of the check. */
   readonly check: string;
   readonly mark: Mark;
-  /** One sentence: what is so. Holds no secret, and phone numbers only masked. */
+  /** The finding in one sentence. Contains no secrets, and phone numbers only masked. */
   readonly says: string;
   /** What to set or do about it. */
   readonly set?: string;
 }
 
-/** What a check itself says; its name is added to it. */
+/** A check's own result, without its name. */
 export type Result = Omit<Finding, 'check'>;
 
-/** One question to an installation. */
+/** One check of an installation. */
 export interface Check {
   readonly name: string;
   /**
-   * Asks it. What throws here is a fault of ours.
-   * @param earlier what the checks before this one found
+   * Runs the check. Errors thrown here are internal.
+   * @param earlier findings of the checks before this one
    */
   run(context: Context, earlier: readonly Finding[]): Promise<Result | readonly Result[]>;
 }
 
-/** Whether a check found a mistake. */
+/** Whether a check failed. */
 export function failed(findings: readonly Finding[], check: string): boolean {
   return findings.some((finding) => finding.check === check && finding.mark === 'fail');
 }

@@ -2,13 +2,13 @@ import type { Check, Result } from './check.js';
 import { baseText } from './public-base.js';
 import type { ProbeAnswer } from './wire.js';
 
-/** The Date header has whole seconds, and the way there takes time. */
+/** The Date header has whole seconds, and the request takes time. */
 const GOOD_MS = 3_000;
-/** From here on tokens are of the future, and certificates not yet or no longer good. */
+/** Beyond this, tokens and certificates may appear to be from the future or expired. */
 const BAD_MS = 30_000;
 const API_URL = 'https://api.twilio.com';
 
-/** Our clock against that of the gateway (or its proxy) and of Twilio's API. */
+/** Compares our clock with that of the gateway (or its proxy) and of Twilio's API. */
 export const clock: Check = {
   name: 'clock',
   async run({ at, config, wire }) {
@@ -20,7 +20,7 @@ export const clock: Check = {
       const ms = await asked.then(offsetOf, () => undefined);
       if (ms !== undefined) offsets.push({ whose, ms });
     }
-    if (offsets.length === 0) return { mark: 'skip', says: 'Nobody tells the time' };
+    if (offsets.length === 0) return { mark: 'skip', says: 'No server to compare the clock with' };
     const wrong = offsets.filter(({ ms }) => Math.abs(ms) > GOOD_MS);
     if (wrong.length === 0)
       return {
@@ -40,7 +40,10 @@ function resultOf({ whose, ms }: { whose: string; ms: number }): Result {
   };
 }
 
-/** How far our clock is ahead, in milliseconds; the answer was written half way through and within its second. */
+/**
+ * Estimates how far our clock is ahead, in milliseconds, assuming that the response was written halfway
+ * through the request and in the middle of its second.
+ */
 function offsetOf({ headers, ms, receivedAt }: ProbeAnswer): number | undefined {
   const told = typeof headers.date === 'string' ? Date.parse(headers.date) : Number.NaN;
   return Number.isNaN(told) ? undefined : receivedAt - ms / 2 - (told + 500);

@@ -4,7 +4,7 @@ import { GatewayError } from '../errors.js';
 import { type PublicOrigin, parsePublicUrl } from '../twilio/public-url.js';
 import { Wire, type WireOptions } from './wire.js';
 
-/** One of Twilio's Regions; each has auth tokens of its own. */
+/** One of Twilio's Regions; each has its own auth tokens. */
 export interface Region {
   readonly name: string;
   readonly apiUrl: string;
@@ -16,24 +16,24 @@ const REGIONS: readonly Region[] = [
   { name: 'AU1 (Australia)', apiUrl: 'https://api.sydney.au1.twilio.com' },
 ];
 
-/** What all checks know. */
+/** What all checks share. */
 export interface Context {
-  /** What the environment says, without what is wrong in it. */
+  /** The configuration from the environment, without the invalid variables. */
   readonly config: Config;
-  /** What is wrong in it, a line each. */
+  /** Mistakes in the environment, one line each. */
   readonly mistakes: readonly string[];
-  /** Where Twilio reaches the gateway: what is probed. */
+  /** Where Twilio reaches the gateway; this is probed. */
   readonly at: PublicOrigin | undefined;
   readonly wire: Wire;
-  /** Where a token that Twilio refuses may belong. */
+  /** Regions where a rejected token may be valid. */
   readonly regions: readonly Region[];
   readonly clock: Clock;
 }
 
 export interface ContextOptions extends WireOptions {
-  /** Probed in place of PUBLIC_URL. */
+  /** Probed instead of PUBLIC_URL. */
   readonly url?: string;
-  /** What is wrong with the settings, where somebody knows better than the environment alone tells. */
+  /** Mistakes in the settings, if the caller knows more than the environment shows. */
   readonly mistakes?: readonly string[];
   readonly regions?: readonly Region[];
 }
@@ -46,7 +46,7 @@ export function createContext(env: NodeJS.ProcessEnv, options: ContextOptions = 
     mistakes,
     at: url === undefined ? undefined : parsePublicUrl(url),
     wire: new Wire(options),
-    // Another API than Twilio's own has no Regions that we know of.
+    // A custom API URL has no known Regions.
     regions: options.regions ?? (config.twilio.apiUrl === undefined ? REGIONS : []),
     clock: options.clock ?? systemClock,
   };
@@ -62,7 +62,7 @@ function mistakesOf(env: NodeJS.ProcessEnv): readonly string[] {
   }
 }
 
-/** As `serve` reads it; where that refuses, what is left without the variables that it complains of. */
+/** Reads the configuration like `serve`, but leaves out the variables that it rejects. */
 function readLeniently(env: NodeJS.ProcessEnv, mistakes: readonly string[]) {
   if (mistakes.length === 0) return { config: readConfig(env), mistakes };
   const named = new Set(mistakes.flatMap((line) => line.match(/\b[A-Z][A-Z_]+\b/g) ?? []));

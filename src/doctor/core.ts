@@ -1,14 +1,14 @@
 import type { Check } from './check.js';
 
-/** Which core audio would run on. */
+/** Which native core would process audio. */
 export const nativeCore: Check = {
   name: 'native core',
   async run() {
     try {
-      // Loaded here: all else can be found out without a core.
+      // Loaded here: every other check works without a core.
       const { core } = await import('../media/thread-core.js');
       const says = `Audio runs on the ${core.backend} core, ${core.kernels}: ${core.origin}`;
-      // Something better did not load: nobody chose this.
+      // A better core failed to load: nobody chose this one.
       return core.origin.includes('; ')
         ? {
             mark: 'warn',

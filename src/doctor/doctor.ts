@@ -13,7 +13,7 @@ import { streamKeys } from './stream-keys.js';
 import { upgrade } from './upgrade.js';
 import { webhook } from './webhook.js';
 
-/** All questions, in the order in which an answer explains the next ones. */
+/** All checks, ordered so that earlier findings explain later ones. */
 export const CHECKS: readonly Check[] = [
   environment,
   nativeCore,
@@ -29,7 +29,7 @@ export const CHECKS: readonly Check[] = [
   redis,
 ];
 
-/** Asks everything, one after the other. Never rejects: a check that breaks is a finding. */
+/** Runs all checks in order. Never rejects: a check that throws becomes a finding. */
 export async function examine(
   context: Context,
   checks: readonly Check[] = CHECKS,
@@ -56,6 +56,6 @@ async function resultsOf(
     return Array.isArray(results) ? (results as readonly Result[]) : [results as Result];
   } catch (error) {
     const { message } = error as Error;
-    return [{ mark: 'fail', says: `This could not be found out: ${message}` }];
+    return [{ mark: 'fail', says: `This could not be checked: ${message}` }];
   }
 }

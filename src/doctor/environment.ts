@@ -1,6 +1,6 @@
 import type { Check, Result } from './check.js';
 
-/** The variables, as `serve` would complain of them. */
+/** Checks the environment variables as `serve` does. */
 export const environment: Check = {
   name: 'environment',
   async run({ config, mistakes, at }) {
@@ -9,22 +9,22 @@ export const environment: Check = {
     if (!config.twilio.validate) {
       results.push({
         mark: 'warn',
-        says: 'Signatures are not checked: whoever finds the gateway can place calls',
+        says: 'Signatures are not checked: anybody who finds the gateway can place calls',
         set: 'TWILIO_VALIDATE=on, with TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN',
       });
     }
     if (config.publicUrl === undefined) {
       results.push({
         mark: 'warn',
-        says: 'Without PUBLIC_URL the address is taken from what the proxy says of each request, and outbound calls fail',
-        set: `PUBLIC_URL=${at === undefined ? 'https://… (what Twilio is told, without /twilio/voice)' : at.origin + at.prefix}`,
+        says: 'Without PUBLIC_URL the address comes from the proxy’s headers, and outbound calls fail',
+        set: `PUBLIC_URL=${at === undefined ? 'https://… (the URL Twilio uses, without /twilio/voice)' : at.origin + at.prefix}`,
       });
     }
-    return results.length > 0 ? results : { mark: 'ok', says: 'Every variable is as it should be' };
+    return results.length > 0 ? results : { mark: 'ok', says: 'Every variable is valid' };
   },
 };
 
-/** What a line of the configuration does not say: how it is done right. */
+/** How to fix a configuration mistake. */
 function remedy(line: string): Pick<Result, 'set'> {
   const plain = /PUBLIC_URL but received "http:\/\/([^"?#]+)/.exec(line)?.[1];
   if (plain !== undefined) return { set: `PUBLIC_URL=https://${plain}` };

@@ -4,13 +4,12 @@ import type { Check, Result } from './check.js';
 import { NO_ACCOUNT, SignedProbe } from './signed-probe.js';
 import type { ProbeAnswer } from './wire.js';
 
-/** What stands on this machine without a proxy before it: what is wrong here is not the proxy's fault. */
+/** Checks the gateway on this machine without the proxy: a fault found here is not the proxy's. */
 export const listener: Check = {
   name: 'gateway',
   async run({ config, wire: { direct: wire } }) {
     const url = listenUrl(config);
-    if (url === undefined)
-      return { mark: 'skip', says: 'PORT is 0: it cannot be known where the gateway listens' };
+    if (url === undefined) return { mark: 'skip', says: 'PORT is 0: the gateway’s address is unknown' };
     let health: ProbeAnswer;
     try {
       health = await wire.ask(`${operationsUrl(config) ?? url}/health`);
@@ -20,7 +19,7 @@ export const listener: Check = {
     if (!health.isHealth || health.status !== 200) {
       return {
         mark: 'warn',
-        says: `Something listens at ${url} that is no gateway (status ${health.status})`,
+        says: `Something other than a gateway listens at ${url} (status ${health.status})`,
         set: 'PORT to a free one, and the proxy to the same',
       };
     }
@@ -33,18 +32,18 @@ export const listener: Check = {
     if (code !== 'GW_SIGNATURE_INVALID') return running;
     return {
       mark: 'fail',
-      says: `The gateway at ${url} runs with another PUBLIC_URL or TWILIO_AUTH_TOKEN than this environment`,
-      set: 'both as they are here where it runs, and start it anew',
+      says: `The gateway at ${url} runs with a different PUBLIC_URL or TWILIO_AUTH_TOKEN`,
+      set: 'both there as they are here, and restart it',
     };
   },
 };
 
-/** Where a gateway of this environment is reached from its own machine. */
+/** The local address of a gateway with this environment. */
 export function listenUrl(config: Config): string | undefined {
   return config.port === 0 ? undefined : urlOf(config, config.port);
 }
 
-/** Where its operators reach it, if they have a port of their own. */
+/** Its operations address, if it has a separate port. */
 function operationsUrl(config: Config): string | undefined {
   return config.operationsPort ? urlOf(config, config.operationsPort) : undefined;
 }

@@ -4,10 +4,10 @@ import { type IncomingNumber, TwilioRest } from '../twilio/rest.js';
 import { type Check, failed, type Result } from './check.js';
 import { baseText, differences } from './public-base.js';
 
-/** Numbers told of, at most; a mistake is mostly made with all of them. */
+/** Maximum numbers reported; a mistake usually affects all of them. */
 const MAX_TOLD = 5;
 
-/** What the account's numbers ask when somebody calls them, against where the gateway is. */
+/** Compares the webhooks of the account's phone numbers with the gateway's address. */
 export const numbers: Check = {
   name: 'phone numbers',
   async run({ at, config }, earlier) {
@@ -19,7 +19,7 @@ export const numbers: Check = {
       authToken === undefined ||
       failed(earlier, 'Twilio account')
     ) {
-      return { mark: 'skip', says: 'Not to be told without an account and a public URL' };
+      return { mark: 'skip', says: 'Cannot be checked without an account and a public URL' };
     }
     const webhook = `${baseText(at)}/twilio/voice`;
     try {
@@ -27,7 +27,7 @@ export const numbers: Check = {
       return verdict(await rest.incomingNumbers(), webhook);
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
-      return { mark: 'skip', says: 'Twilio’s API cannot be asked for them' };
+      return { mark: 'skip', says: 'Twilio’s API did not list them' };
     }
   },
 };
@@ -38,7 +38,7 @@ function verdict(all: readonly IncomingNumber[], webhook: string): Result | Resu
   const near = all.filter(({ voiceUrl }) => {
     const parts = partsWrong(voiceUrl, webhook);
     if (parts === undefined || parts.length === 0) return false;
-    // Another host's number is another gateway's, unless nobody calls this one.
+    // Numbers of other hosts belong to other gateways, unless none calls this one.
     return (
       !parts.includes('host') ||
       (right.length === 0 && /\/twilio\/voice\/?$/.test(new URL(voiceUrl).pathname))
@@ -48,7 +48,7 @@ function verdict(all: readonly IncomingNumber[], webhook: string): Result | Resu
     ...byGet.map(
       (number): Result => ({
         mark: 'fail',
-        says: `${maskNumber(number.phoneNumber)} asks by ${number.voiceMethod}, which the gateway does not answer`,
+        says: `${maskNumber(number.phoneNumber)} uses ${number.voiceMethod}, which the gateway does not answer`,
         set: `HTTP POST for ${webhook} at the number in Twilio’s console`,
       }),
     ),
@@ -56,7 +56,7 @@ function verdict(all: readonly IncomingNumber[], webhook: string): Result | Resu
       (number): Result => ({
         mark: 'fail',
         says: `${maskNumber(number.phoneNumber)} calls ${number.voiceUrl}: another ${partsWrong(number.voiceUrl, webhook)?.join(' and ')}`,
-        set: `${webhook} at the number in Twilio’s console, or PUBLIC_URL to what it says`,
+        set: `${webhook} at the number in Twilio’s console, or PUBLIC_URL to the number’s address`,
       }),
     ),
   ];
@@ -73,7 +73,7 @@ function verdict(all: readonly IncomingNumber[], webhook: string): Result | Resu
   };
 }
 
-/** Parts in which a number's URL differs; `undefined` where it has none. A query string is allowed. */
+/** Which parts of a number's URL differ; `undefined` if it has no URL. A query string is allowed. */
 function partsWrong(voiceUrl: string, webhook: string): string[] | undefined {
   if (!URL.canParse(voiceUrl)) return undefined;
   return differences(voiceUrl, webhook).filter((part) => part !== 'query string');

@@ -1,16 +1,16 @@
 import type { PublicOrigin } from '../twilio/public-url.js';
 
-/** Routes below a public URL that Twilio asks for. */
+/** Routes below a public URL that Twilio requests. */
 const ROUTE = /\/twilio\/(voice|next|status|stream-status|amd|media\/[^/]+\/[^/]+)\/?$/;
 
-/** Text of an origin and prefix, as PUBLIC_URL has it. */
+/** Origin and prefix as text, in the format of PUBLIC_URL. */
 export function baseText({ origin, prefix }: PublicOrigin): string {
   return origin + prefix;
 }
 
 /**
- * The PUBLIC_URL below which Twilio asked for a URL: always https, for Twilio must never be told another. `undefined`
- * where the URL is none of the gateway's.
+ * The PUBLIC_URL of a URL that Twilio requested: always https, because Twilio must never get another.
+ * `undefined` if it is not a URL of the gateway.
  */
 export function publicUrlOf(url: string): string | undefined {
   const { host, pathname } = new URL(url);
@@ -18,7 +18,7 @@ export function publicUrlOf(url: string): string | undefined {
   return `https://${host}${pathname.replace(ROUTE, '')}`;
 }
 
-/** In which parts two URLs differ, in words; nothing where they are the same. */
+/** Names the parts in which two URLs differ; empty if they are equal. */
 export function differences(one: string, other: string): string[] {
   const [a, b] = [new URL(one), new URL(other)];
   const words: string[] = [];
@@ -32,7 +32,7 @@ export function differences(one: string, other: string): string[] {
   return words;
 }
 
-/** Every combination, the likeliest first: none twice. */
+/** All combinations without duplicates, the likeliest first. */
 export function basesOf(
   hosts: readonly string[],
   prefixes: readonly string[],
@@ -50,7 +50,7 @@ export function basesOf(
   return [...bases.values()];
 }
 
-/** A path and each of its beginnings that may be a prefix: `/a/b` gives `/a/b`, `/a` and nothing. */
+/** A path and each of its possible prefixes: `/a/b` gives `/a/b`, `/a` and the empty one. */
 export function beginningsOf(path: string): string[] {
   const parts = withoutSlash(path).split('/');
   return parts.map((_, i) => parts.slice(0, parts.length - i).join('/'));

@@ -4,16 +4,16 @@ import { nameOf, parseRedisUrl, type RedisAddress } from '../fleet/redis-address
 import { RegistryTrial } from '../fleet/registry-trial.js';
 import type { Check } from './check.js';
 
-/** Whether the shared registry serves: what is done for a call is done with it. */
+/** Tests the shared registry with everything a call needs. */
 export const redis: Check = {
   name: 'Redis',
   async run({ config, clock }) {
     if (config.redis === undefined)
-      return { mark: 'skip', says: 'There is no REDIS_URL: one node, registry in memory' };
+      return { mark: 'skip', says: 'REDIS_URL is not set: one node, registry in memory' };
     const { url } = config.redis;
     const where = nameOf(parseRedisUrl(url) as RedisAddress);
     const link = await tryRedis(url, clock);
-    if (link.isUp) return { mark: 'ok', says: `${link.kind} at ${where} does all that a call needs` };
+    if (link.isUp) return { mark: 'ok', says: `${link.kind} at ${where} supports everything a call needs` };
     const { reason, remedy } = link.fault ?? { reason: 'no answer' };
     return {
       mark: 'fail',
@@ -23,7 +23,7 @@ export const redis: Check = {
   },
 };
 
-/** A link as it was after its first try; it is closed. */
+/** Returns a link's state after its first try, closed. */
 async function tryRedis(url: string, clock: Clock): Promise<Pick<RedisLink, 'isUp' | 'fault' | 'kind'>> {
   const link = new RedisLink({ url, clock, trial: new RegistryTrial(clock), onUp() {}, onDown() {} });
   try {

@@ -5,12 +5,12 @@ import { listenUrl } from './listener.js';
 import { baseText, differences } from './public-base.js';
 import { type ProbeAnswer, reasonOf } from './wire.js';
 
-/** What the path of a request has become when it reaches the gateway: a route that is none tells it in its 404. */
+/** Finds what the proxy does to a request's path: the gateway returns the path in its 404. */
 export const route: Check = {
   name: 'proxy',
   async run(context) {
     const { at, wire } = context;
-    if (at === undefined) return { mark: 'skip', says: 'There is no public URL to ask' };
+    if (at === undefined) return { mark: 'skip', says: 'There is no public URL to check' };
     const path = `/twilio/doctor-${randomBytes(8).toString('hex')}`;
     const base = baseText(at);
     try {
@@ -22,35 +22,35 @@ export const route: Check = {
       return {
         mark: 'fail',
         says: `Nothing answers at ${base}: ${reasonOf(error)}`,
-        set: 'PUBLIC_URL to where the proxy (or the tunnel) is, and start that',
+        set: 'PUBLIC_URL to the address of the proxy or tunnel, and start that',
       };
     }
   },
 };
 
-/** The gateway answered. */
+/** Result if the gateway answered. */
 function asSeen(prefix: string, path: string, seen: string): Result {
   if (seen === path || seen === prefix + path) {
     const way =
-      prefix === '' ? '' : seen === path ? ', which strips the path prefix' : ', path prefix and all';
-    return { mark: 'ok', says: `The proxy leads to a gateway${way}` };
+      prefix === '' ? '' : seen === path ? ', which strips the path prefix' : ', including the path prefix';
+    return { mark: 'ok', says: `The proxy reaches a gateway${way}` };
   }
   const shown = seen.replace(path, '/twilio/voice');
   if (seen === `${path}/` || seen === `${prefix}${path}/`) {
     return {
       mark: 'fail',
-      says: `The proxy adds a trailing slash: the gateway is asked for ${shown}, which it does not know`,
+      says: `The proxy adds a trailing slash: the gateway gets ${shown}, which is not a route`,
       set: 'no rewrite of paths at the proxy',
     };
   }
   return {
     mark: 'fail',
     says: `The proxy changes the path: ${prefix}/twilio/voice becomes ${shown}`,
-    set: 'the proxy to pass the path on, or to strip the prefix of PUBLIC_URL and no more',
+    set: 'the proxy to forward the path unchanged, or to strip only the prefix of PUBLIC_URL',
   };
 }
 
-/** Somebody else answered. */
+/** Result if something else answered. */
 function elsewhere({ config, at }: Context, url: string, { status, headers }: ProbeAnswer): Result {
   const mark = 'fail';
   const host = at === undefined ? '' : new URL(at.origin).host;
@@ -63,7 +63,7 @@ function elsewhere({ config, at }: Context, url: string, { status, headers }: Pr
     const prefix = pathname.replace(/\/twilio\/.*$/, '');
     return {
       mark,
-      says: `A redirect to another ${parts.join(' and ') || 'place'} answers${status < 307 ? ', and the POST of a webhook becomes a GET on its way' : '; a media socket follows none'}`,
+      says: `A redirect to another ${parts.join(' and ') || 'place'} answers${status < 307 ? ', which turns a webhook’s POST into a GET' : '; a media socket does not follow redirects'}`,
       set: slash
         ? 'no redirect to a trailing slash at the proxy'
         : `PUBLIC_URL=${origin}${prefix}, here and in Twilio’s console`,
@@ -72,7 +72,7 @@ function elsewhere({ config, at }: Context, url: string, { status, headers }: Pr
   if (status === 505) {
     return {
       mark,
-      says: 'The proxy speaks HTTP/1.0 to the gateway, which speaks 1.1 only and no WebSocket could pass',
+      says: 'The proxy uses HTTP/1.0, but the gateway needs 1.1, and so do WebSockets',
       set: 'nginx: proxy_http_version 1.1; HAProxy: ver HTTP/1.1 in its check',
     };
   }
@@ -92,7 +92,7 @@ function elsewhere({ config, at }: Context, url: string, { status, headers }: Pr
   }
   return {
     mark,
-    says: `${host} answers ${status} to ${new URL(url).pathname.replace(/doctor-\w+$/, '…')}, and that is not the gateway’s answer`,
-    set: 'PUBLIC_URL with the path prefix under which the proxy has the gateway, and the proxy to pass all of /twilio/',
+    says: `${host} answers ${status} to ${new URL(url).pathname.replace(/doctor-\w+$/, '…')}, which is not the gateway’s answer`,
+    set: 'PUBLIC_URL with the path prefix under which the proxy has the gateway, and the proxy to forward all of /twilio/',
   };
 }

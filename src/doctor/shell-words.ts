@@ -1,7 +1,7 @@
 const PART = /\$'((?:\\.|[^'\\])*)'|'([^']*)'|"((?:\\.|[^"\\])*)"|\\\r?\n|\\(.)|(\s+)|([^\s'"\\]+|\$|.)/gs;
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t' };
 
-/** The words of a command as a POSIX shell (or bash, with `$'…'`) splits them; nothing is expanded. */
+/** Splits a command into words like a POSIX shell (or bash, with `$'…'`), without expansion. */
 export function shellWords(command: string): string[] {
   const words: string[] = [];
   let word: string | undefined;

@@ -14,7 +14,7 @@ import type { Context } from './context.js';
 import { differences, publicUrlOf } from './public-base.js';
 import { findSignedUrl, hasForm, isUpgrade, type SignedFor } from './signed-url.js';
 
-/** What a captured request was signed for, and whether the gateway of this environment takes it. */
+/** Finds what a captured request was signed for, and whether the gateway accepts it. */
 export function signatureOfRequest(request: CapturedRequest): Check {
   return { name: 'signature', run: async (context) => verdict(context, request) };
 }
@@ -27,12 +27,12 @@ function verdict(context: Context, request: CapturedRequest): Result | Result[] 
   if (!headers['x-twilio-signature']) {
     return {
       mark,
-      says: 'The request has no X-Twilio-Signature: it is not from Twilio, or something on its way drops headers',
-      set: 'the proxy to pass all headers on',
+      says: 'The request has no X-Twilio-Signature: it is not from Twilio, or a proxy drops headers',
+      set: 'the proxy to forward all headers',
     };
   }
   if (authTokens.length === 0)
-    return { mark, says: 'There is no auth token to compare with', set: 'TWILIO_AUTH_TOKEN' };
+    return { mark, says: 'There is no auth token to verify with', set: 'TWILIO_AUTH_TOKEN' };
   const configured = config.publicUrl === undefined ? undefined : parsePublicUrl(config.publicUrl);
   const known = [configured, at].filter((each) => each !== undefined);
   const signed = findSignedUrl(request, authTokens, known);
@@ -42,10 +42,10 @@ function verdict(context: Context, request: CapturedRequest): Result | Result[] 
     says: `It was signed for ${signed.url}, with token ${signed.token + 1} of TWILIO_AUTH_TOKEN`,
   };
   const wrong = [...shapeFaults(request, signed), ...urlFaults(context, request, signed, configured)];
-  return wrong.length > 0 ? [said, ...wrong] : [said, { mark: 'ok', says: 'The gateway takes it as it is' }];
+  return wrong.length > 0 ? [said, ...wrong] : [said, { mark: 'ok', says: 'The gateway accepts it' }];
 }
 
-/** What the gateway would not answer, whatever the signature. */
+/** What the gateway would reject regardless of the signature. */
 function shapeFaults(request: CapturedRequest, signed: SignedFor): Result[] {
   const { pathname, search } = new URL(signed.url);
   const faults: Result[] = [];
@@ -60,7 +60,7 @@ function shapeFaults(request: CapturedRequest, signed: SignedFor): Result[] {
     if (request.headers.origin !== undefined) {
       faults.push({
         mark: 'fail',
-        says: 'The upgrade has an Origin header, which the gateway takes for a browser’s',
+        says: 'The upgrade has an Origin header, so the gateway treats it as a browser’s',
         set: 'no Origin header at the proxy',
       });
     }
@@ -68,27 +68,27 @@ function shapeFaults(request: CapturedRequest, signed: SignedFor): Result[] {
     if (request.method !== 'POST') {
       faults.push({
         mark: 'fail',
-        says: `The webhook asks by ${request.method}, which the gateway does not answer`,
+        says: `The webhook uses ${request.method}, which the gateway does not answer`,
         set: 'HTTP POST at the number in Twilio’s console, and no redirect before the gateway',
       });
     } else if (request.body !== '' && !hasForm(request)) {
       faults.push({
         mark: 'fail',
-        says: 'The body is no form: its Content-Type was changed on its way',
-        set: 'the proxy to pass all headers on',
+        says: 'The body is not a form: something changed its Content-Type',
+        set: 'the proxy to forward all headers',
       });
     }
     if (!isWebhookQuery(search.slice(1))) {
       faults.push({
         mark: 'fail',
-        says: 'Twilio was told a URL with a query string that no route knows',
+        says: 'Twilio’s URL has a query string, which no route accepts',
         set: `${signed.url.replace(/\?.*$/, '')} in Twilio’s console`,
       });
     }
     if (signed.url.startsWith('http:')) {
       faults.push({
         mark: 'fail',
-        says: 'Twilio was told an http URL: calls in the clear, and streams need wss',
+        says: 'Twilio’s URL is http: the call data is unencrypted, and streams need wss',
         set: `${signed.url.replace(/^http:/, 'https:')} in Twilio’s console`,
       });
     }
@@ -96,14 +96,14 @@ function shapeFaults(request: CapturedRequest, signed: SignedFor): Result[] {
   if (pathname.endsWith('/')) {
     faults.push({
       mark: 'fail',
-      says: 'Twilio was told a URL with a trailing slash, which is no route of the gateway',
+      says: 'Twilio’s URL has a trailing slash, so it is no route of the gateway',
       set: `${signed.url.replace(/\/(\?|$)/, '$1')} in Twilio’s console`,
     });
   }
   return faults;
 }
 
-/** Whether the gateway would come to the URL that was signed. */
+/** Whether the gateway would reconstruct the URL that was signed. */
 function urlFaults(
   context: Context,
   request: CapturedRequest,
@@ -116,26 +116,26 @@ function urlFaults(
     return [
       {
         mark: 'fail',
-        says: 'The signature does not cover the body: Twilio sent another one, or by GET',
-        set: 'the proxy (or what kept the request) to pass the body on unchanged',
+        says: 'The signature does not cover the body: Twilio sent a different one, or used GET',
+        set: 'the proxy (or the capture) to leave the body unchanged',
       },
     ];
   }
   const [believed = signed.url] = candidates(context, request, configured);
   const parts = differences(signed.url, believed);
-  // A webhook's http is told of already; a query string of an upgrade, too.
+  // A webhook's http and an upgrade's query string are reported separately.
   const base =
     publicUrl ?? new URL(signed.url).origin.replace(/^(ws|http):/, 'https:').replace(/^wss:/, 'https:');
   return [
     {
       mark: 'fail',
-      says: `Wrong ${parts.join(' and ') || 'address'}: this environment’s gateway takes itself for ${believed}`,
+      says: `Wrong ${parts.join(' and ') || 'address'}: this environment’s gateway believes its URL is ${believed}`,
       set: `PUBLIC_URL=${base}`,
     },
   ];
 }
 
-/** Whether the gateway has a route where the request came to. */
+/** Whether the gateway has a route for the request's path. */
 function routeFaults(
   { url }: CapturedRequest,
   configured: PublicOrigin | undefined,
@@ -150,7 +150,7 @@ function routeFaults(
   return [
     {
       mark: 'fail',
-      says: `Wrong path: this environment’s gateway has no route ${path}, for it knows of no such path prefix`,
+      says: `Wrong path: this environment’s gateway has no route ${path}, because it has no such path prefix`,
       set: publicUrl === undefined ? 'a URL of the gateway in Twilio’s console' : `PUBLIC_URL=${publicUrl}`,
     },
   ];
@@ -165,7 +165,7 @@ function isTaken(context: Context, request: CapturedRequest, configured: PublicO
   });
 }
 
-/** As the gatekeeper finds them. */
+/** The candidates as the request authenticator finds them. */
 function candidates(
   { config }: Context,
   request: CapturedRequest,
@@ -173,7 +173,7 @@ function candidates(
 ): string[] {
   const [, path = '/', query] =
     /^([^?#]*)(?:\?([^#]*))?/.exec(request.url.replace(/^\w+:\/\/[^/]*/, '')) ?? [];
-  // What was kept as an absolute URL may have lost its headers.
+  // A capture with an absolute URL may have no Host header.
   const header = (name: string) => request.headers[name] ?? (name === 'host' ? hostOf(request.url) : '');
   const at = configured ?? originFromHeaders(header, { secure: config.tls !== undefined });
   const origin = isUpgrade(request) ? webSocketOrigin(at.origin) : at.origin;
@@ -192,20 +192,20 @@ function unknown({ config }: Context, request: CapturedRequest): Result {
   if (typeof sid === 'string' && accountSid !== undefined && sid !== accountSid) {
     return {
       mark,
-      says: 'The request is of another account than TWILIO_ACCOUNT_SID (a subaccount?), which signs with a token of its own',
+      says: 'The request belongs to another account than TWILIO_ACCOUNT_SID (a subaccount?), which signs with its own token',
       set: 'TWILIO_AUTH_TOKEN with that account’s token added, after a comma',
     };
   }
   if (region !== undefined && region.toLowerCase() !== 'us1') {
     return {
       mark,
-      says: `None of the ${authTokens.length} tokens signed it; it comes from Region ${region.toUpperCase()}, which has tokens of its own`,
+      says: `None of the ${authTokens.length} tokens signed it; it comes from Region ${region.toUpperCase()}, which has its own tokens`,
       set: `TWILIO_AUTH_TOKEN with the token of ${region.toUpperCase()} added, after a comma`,
     };
   }
   return {
     mark,
-    says: `None of the ${authTokens.length} tokens signed it, for any variant of its URL: a rotated token, a Region’s, another account’s, or the body was changed`,
-    set: 'TWILIO_AUTH_TOKEN to the primary token in Twilio’s console, or --url to the address that Twilio was told',
+    says: `None of the ${authTokens.length} tokens signed any variant of its URL: the token was rotated or belongs to a Region or another account, or the body was changed`,
+    set: 'TWILIO_AUTH_TOKEN to the primary token in Twilio’s console, or --url to the address configured at Twilio',
   };
 }

@@ -6,19 +6,19 @@ import { webSocketOrigin } from '../twilio/public-url.js';
 import { baseText } from './public-base.js';
 import type { ProbeAnswer, Wire } from './wire.js';
 
-/** Where no account is named. */
+/** Used if no account is configured. */
 export const NO_ACCOUNT = `AC${'0'.repeat(32)}`;
 
-/** How a request is signed. */
+/** How to sign a request. */
 export interface Signing {
-  /** The public URL it is signed for, whatever it is sent to. */
+  /** The public URL to sign for, wherever the request is sent. */
   readonly for: PublicOrigin;
   readonly token: string;
 }
 
 /**
- * Asks as Twilio does, without doing anything: the status of a call that nobody knows (204 where the signature is
- * right), or the media socket of one (404 then). No signature: the request goes without.
+ * Sends harmless requests like Twilio's: the status of an unknown call (204 if the signature is valid), or
+ * the media socket of one (404). Without `signing`, the request is unsigned.
  */
 export class SignedProbe {
   constructor(

@@ -4,16 +4,16 @@ import type { PublicOrigin } from '../twilio/public-url.js';
 import type { CapturedRequest } from './captured-request.js';
 import { basesOf, beginningsOf } from './public-base.js';
 
-/** What a signature turned out to be made for. */
+/** What a request was signed for. */
 export interface SignedFor {
   readonly url: string;
-  /** Place of the token in the list that made it, from 0. */
+  /** Index of the token in the list. */
   readonly token: number;
-  /** Whether the form was signed with it. */
+  /** Whether the signature covers the form. */
   readonly withForm: boolean;
 }
 
-/** Variants of a URL and its body that are tried for each token. */
+/** Maximum variants of URL and body tried per token. */
 const MAX_VARIANTS = 20_000;
 
 export function isUpgrade({ headers, url }: CapturedRequest): boolean {
@@ -24,7 +24,10 @@ export function hasForm({ headers }: CapturedRequest): boolean {
   return /^application\/x-www-form-urlencoded\b/i.test(headers['content-type'] ?? '');
 }
 
-/** Finds what a captured request was signed for; `undefined` where none of these tokens signed any variant of its URL. */
+/**
+ * Finds what a captured request was signed for; `undefined` if none of the tokens signed any variant of its
+ * URL.
+ */
 export function findSignedUrl(
   request: CapturedRequest,
   tokens: readonly string[],
@@ -50,7 +53,7 @@ export function findSignedUrl(
   return undefined;
 }
 
-/** Names and values in the order of names, as they are signed: of a name that comes again, each value once. */
+/** Names and values sorted by name, as they are signed; repeated values of a name count once. */
 function formText(form: FormParameters): string {
   return Object.keys(form)
     .sort()
@@ -58,7 +61,7 @@ function formText(form: FormParameters): string {
     .join('');
 }
 
-/** URLs that the request may have had when Twilio sent it, the likeliest first. */
+/** URLs that Twilio may have used, the likeliest first. */
 function variantsOf(request: CapturedRequest, known: readonly PublicOrigin[]): string[] {
   const { headers, url } = request;
   const absolute = /^\w+:\/\//.test(url) ? new URL(url) : undefined;
@@ -93,7 +96,7 @@ function variantsOf(request: CapturedRequest, known: readonly PublicOrigin[]): s
   const schemes = isUpgrade(request) ? ['wss', 'https', 'ws', 'http'] : ['https', 'http', 'wss'];
   const paths = new Set([path, ...original]);
   for (const prefix of prefixes) paths.add(prefix.replace(/\/+$/, '') + path);
-  // A proxy, or what kept the request, may have put a prefix in front.
+  // A proxy, or the capture, may have added a prefix.
   for (const beginning of beginningsOf(path)) paths.add(path.slice(beginning.length));
   const variants: string[] = [];
   for (const { origin } of basesOf(withPorts(hosts), [''], schemes)) {
@@ -107,7 +110,7 @@ function variantsOf(request: CapturedRequest, known: readonly PublicOrigin[]): s
   return variants;
 }
 
-/** Each host as it is, without its port, and with those that are the default. */
+/** Each host as it is, without its port, and with the default ports. */
 function withPorts(hosts: readonly string[]): string[] {
   return hosts.flatMap((host) => {
     const bare = host.replace(/:\d+$/, '');

@@ -3,13 +3,13 @@ import type { Check } from './check.js';
 
 const TOKEN_SECONDS = 60;
 
-/** Whether Stream lets the gateway in. */
+/** Whether Stream accepts the keys. */
 export const streamKeys: Check = {
   name: 'Stream keys',
   async run({ config: { stream }, clock }) {
     if (stream === undefined)
-      return { mark: 'skip', says: 'Calls are bridged to local rooms: there are no keys to try' };
-    // Loaded here: the SDK is large, and few installations that are asked have keys.
+      return { mark: 'skip', says: 'Calls are bridged to local rooms: no keys needed' };
+    // Loaded here: the SDK is large, and few installations have keys.
     const { Administration } = await import('../bridge/stream/administration.js');
     const { apiKey, apiSecret, baseUrl } = stream;
     try {
@@ -30,13 +30,13 @@ export const streamKeys: Check = {
       return error.code === 'GW_STREAM_KEYS'
         ? {
             mark: 'fail',
-            says: 'Stream refuses STREAM_API_KEY with STREAM_API_SECRET',
+            says: 'Stream rejects STREAM_API_KEY with STREAM_API_SECRET',
             set: 'both from the same app in Stream’s dashboard, and the clock right',
           }
         : {
             mark: 'fail',
             says: `Stream cannot be used: ${error.message}`,
-            set: `${baseUrl === undefined ? 'a way from here to Stream' : 'STREAM_BASE_URL'}, or BRIDGE=local`,
+            set: `${baseUrl === undefined ? 'network access to Stream' : 'STREAM_BASE_URL'}, or BRIDGE=local`,
           };
     }
   },

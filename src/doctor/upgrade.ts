@@ -3,7 +3,7 @@ import { baseText } from './public-base.js';
 import { NO_ACCOUNT, SignedProbe } from './signed-probe.js';
 import type { ProbeAnswer } from './wire.js';
 
-/** Whether a WebSocket gets through to the gateway, signed for its wss URL. */
+/** Whether a WebSocket, signed for its wss URL, reaches the gateway. */
 export const upgrade: Check = {
   name: 'media socket',
   async run({ at, config, wire }, earlier) {
@@ -26,12 +26,12 @@ function verdict({ status, code, message }: ProbeAnswer, webhookFailed: boolean)
     case 'GW_REGISTRY_DOWN':
       return {
         mark: 'warn',
-        says: `WebSocket upgrades reach the gateway, which takes no calls now: ${message}`,
+        says: `WebSocket upgrades reach the gateway, which is rejecting calls: ${message}`,
       };
     case 'GW_NOT_FOUND':
     case 'GW_UPGRADE_MISSING':
       if (code === 'GW_NOT_FOUND' && webhookFailed)
-        return { mark: 'skip', says: 'Not to be told before webhooks pass' };
+        return { mark: 'skip', says: 'Cannot be checked before webhooks pass' };
       return {
         mark,
         says: 'The proxy drops the WebSocket upgrade: a plain GET reaches the gateway (Twilio’s error 31920)',
@@ -40,20 +40,20 @@ function verdict({ status, code, message }: ProbeAnswer, webhookFailed: boolean)
     case 'GW_ORIGIN_REFUSED':
       return {
         mark,
-        says: 'The proxy adds an Origin header, which the gateway takes for a browser’s',
+        says: 'The proxy adds an Origin header, so the gateway treats it as a browser’s',
         set: 'no Origin header at the proxy',
       };
     case 'GW_SIGNATURE_MISSING':
       return {
         mark,
-        says: 'The proxy drops the header X-Twilio-Signature of an upgrade',
-        set: 'the proxy to pass all headers on',
+        says: 'The proxy drops the X-Twilio-Signature header of an upgrade',
+        set: 'the proxy to forward all headers',
       };
     case 'GW_SIGNATURE_INVALID':
       if (webhookFailed)
         return {
           mark: 'skip',
-          says: 'WebSocket upgrades reach the gateway; their signature fails as a webhook’s',
+          says: 'WebSocket upgrades reach the gateway; their signature fails like a webhook’s',
         };
       return {
         mark,
@@ -65,9 +65,9 @@ function verdict({ status, code, message }: ProbeAnswer, webhookFailed: boolean)
         mark,
         says:
           status === 101
-            ? 'Something that is not the gateway takes the WebSocket'
+            ? 'Something other than the gateway accepts the WebSocket'
             : `The proxy itself answers ${status} to a WebSocket upgrade${message === undefined ? '' : `: ${message}`}`,
-        set: 'the proxy to pass upgrades on /twilio/media/ to the gateway, over HTTP/1.1',
+        set: 'the proxy to forward upgrades on /twilio/media/ to the gateway, over HTTP/1.1',
       };
   }
 }

@@ -7,10 +7,10 @@ import { basesOf, baseText, beginningsOf, differences } from './public-base.js';
 import { NO_ACCOUNT, SignedProbe } from './signed-probe.js';
 import type { ProbeAnswer } from './wire.js';
 
-/** Signed requests sent at most to find out what the gateway takes itself for. */
+/** Maximum signed requests to find out what the gateway believes its URL is. */
 const MAX_TRIES = 100;
 
-/** Whether a webhook that Twilio signs passes, and one that it does not sign does not. */
+/** Whether a webhook signed by Twilio passes, and an unsigned one does not. */
 export const webhook: Check = {
   name: 'webhook',
   async run(context, earlier) {
@@ -25,7 +25,8 @@ export const webhook: Check = {
     if (unsigned.status === 204) return open(config.twilio.validate);
     if (token === undefined) return { mark: 'skip', says: 'There is no auth token to sign with' };
     const answer = await probe.status(base, { for: at, token });
-    if (answer.status === 204) return { mark: 'ok', says: `The gateway takes what Twilio signs for ${base}` };
+    if (answer.status === 204)
+      return { mark: 'ok', says: `The gateway accepts Twilio’s signature for ${base}` };
     if (answer.code !== 'GW_SIGNATURE_INVALID') return refused(at, answer);
     return believed(context, at, probe);
   },
@@ -35,8 +36,8 @@ function open(validate: boolean): Result {
   return validate
     ? {
         mark: 'fail',
-        says: 'The gateway that answers checks no signatures: it runs with TWILIO_VALIDATE=off, or is another one',
-        set: 'TWILIO_VALIDATE=on where it runs, and start it anew',
+        says: 'The gateway does not check signatures: it runs with TWILIO_VALIDATE=off, or is a different one',
+        set: 'TWILIO_VALIDATE=on where it runs, and restart it',
       }
     : { mark: 'ok', says: 'Webhooks pass; signatures are not checked' };
 }
@@ -47,31 +48,31 @@ function refused({ origin, prefix }: PublicOrigin, { status, code, message }: Pr
     case 'GW_NOT_FOUND':
       return {
         mark,
-        says: `The gateway was not told of the path prefix ${prefix}, which the proxy passes on`,
-        set: `PUBLIC_URL=${origin}${prefix} where it runs, and start it anew`,
+        says: `The gateway does not know the path prefix ${prefix}, which the proxy forwards`,
+        set: `PUBLIC_URL=${origin}${prefix} where it runs, and restart it`,
       };
     case 'GW_SIGNATURE_MISSING':
       return {
         mark,
-        says: 'The proxy drops the header X-Twilio-Signature',
-        set: 'the proxy to pass all headers on',
+        says: 'The proxy drops the X-Twilio-Signature header',
+        set: 'the proxy to forward all headers',
       };
     case 'GW_NOT_A_FORM':
       return {
         mark,
         says: 'The proxy changes the Content-Type of a webhook',
-        set: 'the proxy to pass all headers on',
+        set: 'the proxy to forward all headers',
       };
     default:
       return {
         mark,
         says: `A signed webhook is answered with ${status}${message === undefined ? ', and not by the gateway' : `: ${message}`}`,
-        set: 'the proxy to pass POST requests to /twilio/ with their bodies',
+        set: 'the proxy to forward POST requests to /twilio/ with their bodies',
       };
   }
 }
 
-/** Finds the URL for which the gateway takes a signature. */
+/** Finds the URL for which the gateway accepts a signature. */
 async function believed(context: Context, at: PublicOrigin, probe: SignedProbe): Promise<Result> {
   const { config } = context;
   const base = baseText(at);
@@ -88,16 +89,16 @@ async function believed(context: Context, at: PublicOrigin, probe: SignedProbe):
   }
   return {
     mark: 'fail',
-    says: `The gateway refuses signatures of every token here, for ${bases.length} variants of the URL`,
-    set: 'TWILIO_AUTH_TOKEN and PUBLIC_URL as they are here where the gateway runs, and start it anew',
+    says: `The gateway rejects signatures of every token here, for ${bases.length} variants of the URL`,
+    set: 'TWILIO_AUTH_TOKEN and PUBLIC_URL there as they are here, and restart it',
   };
 }
 
 function olderToken(place: number): Result {
   return {
     mark: 'fail',
-    says: `The running gateway knows token ${place + 1} of TWILIO_AUTH_TOKEN and not the first one`,
-    set: 'the same list where it runs, and start it anew',
+    says: `The running gateway knows token ${place + 1} of TWILIO_AUTH_TOKEN but not the first one`,
+    set: 'the same list where it runs, and restart it',
   };
 }
 
@@ -107,18 +108,18 @@ function mistaken(base: string, candidate: string, configured: string | undefine
     configured !== undefined && baseText(parsePublicUrl(configured)) === candidate
       ? 'its PUBLIC_URL says so'
       : parts.includes('host') || parts.includes('port')
-        ? 'it was not told, and the proxy changes Host'
+        ? 'it has none, and the proxy changes Host'
         : parts.includes('scheme')
-          ? 'it was not told, and the proxy does not send X-Forwarded-Proto'
+          ? 'it has none, and the proxy does not send X-Forwarded-Proto'
           : 'its PUBLIC_URL is another';
   return {
     mark: 'fail',
-    says: `Wrong ${parts.join(' and ')}: the gateway takes itself for ${candidate} (${why}), Twilio signs for ${base}`,
-    set: `PUBLIC_URL=${base} where the gateway runs, and start it anew`,
+    says: `Wrong ${parts.join(' and ')}: the gateway believes its URL is ${candidate} (${why}), but Twilio signs for ${base}`,
+    set: `PUBLIC_URL=${base} where the gateway runs, and restart it`,
   };
 }
 
-/** What a gateway behind a proxy may take itself for. */
+/** URLs that a gateway behind a proxy may believe it has. */
 function variants({ config }: Context, at: PublicOrigin): PublicOrigin[] {
   const { host, hostname } = new URL(at.origin);
   const configured = config.publicUrl === undefined ? undefined : parsePublicUrl(config.publicUrl);

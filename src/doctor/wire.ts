@@ -5,14 +5,14 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { type Clock, systemClock } from '../clock.js';
 
-/** Twilio is more patient, but a caller is not. */
+/** Twilio waits longer, but callers do not. */
 const TIMEOUT_MS = 10_000;
 const MAX_BODY_BYTES = 64 * 1024;
 
 export interface WireOptions {
-  /** `host:port` to connect to in place of every public host, as with a name that is not in DNS yet. */
+  /** `host:port` to connect to instead of every public host, e.g. before its name is in DNS. */
   readonly connect?: { readonly host: string; readonly port: number };
-  /** PEM of an authority to trust besides the usual ones. */
+  /** PEM of an additional trusted authority. */
   readonly ca?: string;
   /** Default {@link systemClock}. */
   readonly clock?: Clock;
@@ -24,31 +24,31 @@ export interface Question {
   readonly body?: string;
 }
 
-/** What came back. */
+/** A response. */
 export interface ProbeAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Code and text of an error in the gateway's own JSON; absent where somebody else answered. */
+  /** Code and message of a gateway's JSON error; absent if something else answered. */
   readonly code?: string;
   readonly message?: string;
-  /** Whether it is what a gateway's `/health` says. */
+  /** Whether it is a gateway's `/health`. */
   readonly isHealth?: boolean;
-  /** How long it took, and when it was there, by our clock. */
+  /** How long it took in milliseconds, and when it arrived by our clock. */
   readonly ms: number;
   readonly receivedAt: number;
 }
 
-/** What a TLS server shows. */
+/** The certificate of a TLS server. */
 export interface ServerCertificate {
-  /** Why it is not to be trusted; absent where it is. */
+  /** Why it is not trusted; absent if it is. */
   readonly fault?: string;
   readonly names: string;
   readonly validTo: Date;
 }
 
 /**
- * Requests as Twilio sends them: no redirect is followed, each connection is new. What a certificate is worth is asked
- * by itself ({@link certificate}); all else goes on in spite of it, so that one run tells of every mistake.
+ * Sends requests like Twilio: without following redirects, each on a new connection. Certificates are only
+ * checked by {@link certificate}; other requests ignore their faults, so that one run reports every mistake.
  */
 export class Wire {
   private readonly clock: Clock;
@@ -57,18 +57,18 @@ export class Wire {
     this.clock = options.clock ?? systemClock;
   }
 
-  /** One that connects where a URL says. */
+  /** A copy that connects to the URL's own host. */
   get direct(): Wire {
     const { connect: _, ...direct } = this.options;
     return new Wire(direct);
   }
 
-  /** Sends a request. Rejects with the system's error where nothing answers. */
+  /** Sends a request. Rejects with the system's error if nothing answers. */
   ask(url: string, { method = 'GET', headers = {}, body }: Question = {}): Promise<ProbeAnswer> {
     return this.send(url, method, headers, body);
   }
 
-  /** Asks for a WebSocket; it is closed at once where it is granted (status 101). */
+  /** Requests a WebSocket; closes it at once if it is accepted (status 101). */
   upgrade(url: string, headers: Readonly<Record<string, string>>): Promise<ProbeAnswer> {
     return this.send(url.replace(/^ws/, 'http'), 'GET', {
       ...headers,
@@ -79,7 +79,7 @@ export class Wire {
     });
   }
 
-  /** What the host of an https URL shows. Rejects where it speaks no TLS. */
+  /** Returns the certificate of an https URL's host. Rejects without TLS. */
   certificate(url: string): Promise<ServerCertificate> {
     const { hostname, port } = new URL(url);
     const { ca } = this.options;
@@ -128,7 +128,7 @@ export class Wire {
         new Promise((resolve, reject) => {
           const request = (isSecure ? https : http).request(to, {
             method,
-            // Of a URL the host name goes before the host.
+            // The hostname option takes precedence over host.
             ...(connect && { hostname: connect.host, port: connect.port }),
             ...(isSecure ? { ...serverName(to.hostname), rejectUnauthorized: false } : {}),
             agent: false,
@@ -167,7 +167,7 @@ function answerOf(response: IncomingMessage, text: string, started: number, cloc
   return { status: statusCode, headers, ...errorOf(text), ...at };
 }
 
-/** The gateway's own errors are JSON with a code that begins with `GW_`; its health tells of its core. */
+/** The gateway's errors are JSON with a code that starts with `GW_`; its health names its core. */
 function errorOf(text: string): Pick<ProbeAnswer, 'code' | 'message' | 'isHealth'> {
   try {
     const said = JSON.parse(text) as { transcoder?: unknown; error: { code: unknown; message: unknown } };
@@ -179,7 +179,7 @@ function errorOf(text: string): Pick<ProbeAnswer, 'code' | 'message' | 'isHealth
   }
 }
 
-/** No name is sent for an address. */
+/** TLS sends no server name for an IP address. */
 function serverName(hostname: string): { servername?: string } {
   const host = hostname.replace(/^\[|\]$/g, '');
   return net.isIP(host) ? {} : { servername: host };
@@ -189,7 +189,7 @@ function late(): Error {
   return Object.assign(new Error(`no answer within ${TIMEOUT_MS} ms`), { code: 'ETIMEDOUT' });
 }
 
-/** Why nothing answered, in words. */
+/** Why there was no answer, in words. */
 export function reasonOf(error: unknown): string {
   const { code = '', message } = error as NodeJS.ErrnoException;
   switch (code) {
@@ -197,19 +197,19 @@ export function reasonOf(error: unknown): string {
     case 'EAI_AGAIN':
       return 'the name is not in DNS';
     case 'ECONNREFUSED':
-      return 'nobody listens there';
+      return 'nothing listens there';
     case 'ECONNRESET':
     case 'EPIPE':
-      return 'the connection was cut';
+      return 'the connection was closed';
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
-      return 'there is no way to it';
+      return 'there is no route to it';
     case 'EPROTO':
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
       return 'it speaks no TLS on that port';
     default:
-      // An error for each address that was tried has no text of its own.
+      // An error with one cause per address has no message of its own.
       return error instanceof AggregateError ? reasonOf(error.errors[0]) : message;
   }
 }

@@ -2,11 +2,11 @@ import type { Switchboard } from '../calls/switchboard.js';
 import type { Fleet } from '../fleet/fleet.js';
 import type { EventLog } from './event-log.js';
 
-/** Writes down what happens to the calls of a gateway. */
+/** Publishes the events of a gateway's calls. */
 export function writeCallEvents(events: EventLog, switchboard: Switchboard, fleet: Fleet | undefined): void {
   switchboard.on('call', (call, stream, isContinued) => {
     stream.on('dtmf', (digit) => events.publish('call.dtmf', call, { digit }));
-    // Of a call that goes on here its first node has told already.
+    // The call's first node has already published its start.
     if (isContinued) return;
     events.publish('call.started', call, {});
   });
@@ -18,7 +18,7 @@ export function writeCallEvents(events: EventLog, switchboard: Switchboard, flee
     events.publish('call.answered-by', call, { answeredBy, ...(afterMs === undefined ? {} : { afterMs }) }),
   );
   switchboard.on('end', (call, cause, report) => {
-    // Another node tells how it ends.
+    // Otherwise another node publishes the end.
     if (cause !== 'handed-over' && cause !== 'moved') events.publish('call.ended', call, report);
   });
   fleet?.on('handover', ({ callId, callSid, ...data }) =>

@@ -5,26 +5,26 @@ import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { DeadMessage } from '../webhooks/delivery.js';
 
-/** At this size the file is renamed to `….1`, in place of the one before. */
+/** At this size the file is renamed to `….1`, replacing the previous one. */
 const DEFAULT_MAX_BYTES = 10 * 1024 * 1024;
-/** Letters that wait for a slow disk; more are counted and lost. */
+/** Maximum dead letters waiting for a slow disk; more are counted as lost. */
 const MAX_WAITING = 10_000;
-/** Read, for how it ends; written to at its end only. */
+/** Reads the file's end; writes only append. */
 const FLAGS = 'a+';
-/** It holds phone numbers. */
+/** The file contains phone numbers. */
 const MODE = 0o600;
 
 /**
- * Events that nobody took, as JSON lines `{at, why, tries, event}`: for whoever wants to send them again. Two files at most,
- * readable by their owner only.
+ * Undelivered events, as JSON lines `{at, why, tries, event}`, so that they can be resent. At most two files,
+ * readable only by their owner.
  */
 export class DeadLetter {
-  /** Letters that were never in a file: none was named, or it could not be written. */
+  /** Dead letters that are in no file: none was configured, or it could not be written. */
   lost = 0;
   private waiting: { readonly text: string; readonly onKept: () => void }[] = [];
   private writing: Promise<void> | undefined;
 
-  /** @param file none: letters are only counted */
+  /** @param file undefined: dead letters are only counted */
   constructor(
     private readonly file: string | undefined,
     private readonly log: Logger,
@@ -33,7 +33,7 @@ export class DeadLetter {
   ) {}
 
   /**
-   * Makes sure that there is a file to write to.
+   * Checks that the file is writable.
    * @throws GatewayError `GW_DEAD_LETTER_FILE`
    */
   open(): void {
@@ -46,14 +46,14 @@ export class DeadLetter {
     }
   }
 
-  /** @param onKept called when the letter is written, or lost */
+  /** @param onKept called when the dead letter is written, or lost */
   add({ message, why, tries }: Omit<DeadMessage, 'isCut'>, onKept = () => {}): void {
     if (this.waiting.length >= MAX_WAITING) {
       this.lost += 1;
       onKept();
     } else {
       const head = JSON.stringify({ at: this.clock.date().toISOString(), why, tries });
-      // The event is JSON already.
+      // The event is already JSON.
       this.waiting.push({ text: `${head.slice(0, -1)},"event":${message.body}}\n`, onKept });
     }
     this.writing ??= this.writeNext().finally(() => {
@@ -61,30 +61,30 @@ export class DeadLetter {
     });
   }
 
-  /** Settled when all letters so far are written. */
+  /** Resolves when all dead letters so far are written. */
   async close(): Promise<void> {
     while (this.writing !== undefined) await this.writing;
   }
 
   private async writeNext(): Promise<void> {
-    // What comes in one go is written in one go, and told in one line of the log.
+    // Batch everything from this turn into one write and one log line.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.waiting.length > 0) {
       const letters = this.waiting;
       this.waiting = [];
-      this.log.error({ events: letters.length, file: this.file }, 'events were not delivered');
+      this.log.error({ events: letters.length, file: this.file }, 'events not delivered');
       try {
         if (this.file === undefined) this.lost += letters.length;
         else await this.write(this.file, letters.map(({ text }) => text).join(''));
       } catch (error) {
         this.lost += letters.length;
-        this.log.error({ err: error }, 'the dead-letter file could not be written');
+        this.log.error({ err: error }, 'failed to write the dead-letter file');
       }
       for (const { onKept } of letters) onKept();
     }
   }
 
-  /** Remembers nothing of the file: whoever sends the letters again may take it away, and a disk may be full for a while. */
+  /** Opens the file each time: an operator may move it away, and the disk may be full for a while. */
   private async write(file: string, text: string): Promise<void> {
     const size = await sizeOf(file);
     if (size > 0 && size + Buffer.byteLength(text) > this.maxBytes) {
@@ -95,7 +95,7 @@ export class DeadLetter {
       const { size } = await handle.stat();
       const last = Buffer.from('\n');
       if (size > 0) await handle.read(last, 0, 1, size - 1);
-      // A line that a full disk or a crash has cut stays by itself.
+      // A line cut off by a full disk or a crash stays on its own.
       await handle.appendFile(last.toString() === '\n' ? text : `\n${text}`);
     } finally {
       await handle.close();

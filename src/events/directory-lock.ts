@@ -1,21 +1,21 @@
 import { readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Directories that this process holds: it may have more than one gateway. */
+/** Directories held by this process, which may run more than one gateway. */
 const held = new Set<string>();
 
-/** Keeps a directory for one process of this machine. The lock of a process that is gone is taken over. */
+/** Reserves a directory for one process of this machine. Takes over the lock of a dead process. */
 export class DirectoryLock {
   private readonly directory: string;
   private readonly file: string;
 
-  /** @throws the system's error where the directory is not there */
+  /** @throws the file system's error if the directory does not exist */
   constructor(directory: string) {
     this.directory = realpathSync(directory);
     this.file = join(this.directory, 'lock');
   }
 
-  /** Whether it is ours now. */
+  /** Tries to acquire the lock. */
   acquire(): boolean {
     if (held.has(this.directory)) return false;
     for (const isLast of [false, true]) {
@@ -36,10 +36,10 @@ export class DirectoryLock {
     if (held.delete(this.directory)) rmSync(this.file, { force: true });
   }
 
-  /** Whether its holder runs: a process of the same number may be another, born at another time. */
+  /** Whether the holder is running. A process with the same id but another start time is a different one. */
   private isAlive(): boolean {
     const [pid = 0, birth] = readFileSync(this.file, 'utf8').split(' ').map(Number);
-    // A crash may have left it empty; what this process holds was asked before.
+    // A crash may have left it empty; directories of this process were checked before.
     if (!(pid > 0) || pid === process.pid || birth !== birthOf(pid)) return false;
     try {
       return process.kill(pid, 0);
@@ -49,7 +49,7 @@ export class DirectoryLock {
   }
 }
 
-/** When a process was born, in ticks since the machine was; 0 where nobody tells. */
+/** A process's start time in clock ticks since boot; 0 if unknown. */
 function birthOf(pid: number): number {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -3,22 +3,23 @@ import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
 import type { EventCall, EventData, EventType, GatewayEvent, LoggedEvent } from './event.js';
 
-/** Events kept for readers that come back. */
+/** Default number of events kept for reconnecting readers. */
 export const DEFAULT_EVENTS_KEPT = 1_000;
 
 type Listener = (event: GatewayEvent, logged: LoggedEvent) => void;
 
-/** Where a reader stands, and whether there is anything that it missed. */
+/** A reader's position in the log. */
 export interface Position {
-  /** The number of the next event to read. */
+  /** Number of the next event to read. */
   readonly next: number;
-  /** Whether events between the last one read and the next are lost. */
+  /** Whether events before it were lost. */
   readonly isGap: boolean;
 }
 
 /**
- * The events of one gateway, in order. The last ones are kept, so that a reader may come back and go on where it was.
- * Their ids hold a random part of this process: an id of another process, or of before a restart, is known as such.
+ * The events of one gateway, in order. The newest are kept so that a reader can reconnect and continue. Event
+ * ids contain a random part of this process, so ids of another process, or of before a restart, are
+ * recognised.
  */
 export class EventLog {
   /** Events published so far, by type. */
@@ -34,17 +35,17 @@ export class EventLog {
     private readonly capacity = DEFAULT_EVENTS_KEPT,
   ) {}
 
-  /** The number that the next event gets; they count from 0. */
+  /** Number of the next event, counted from 0. */
   get end(): number {
     return this.written;
   }
 
-  /** The number of the oldest event that is kept. */
+  /** Number of the oldest event kept. */
   get oldest(): number {
     return Math.max(0, this.written - this.capacity);
   }
 
-  /** Writes an event and tells everybody of it. */
+  /** Publishes an event to all listeners. */
   publish<T extends EventType>(type: T, call: EventCall, data: EventData[T]): GatewayEvent<T> {
     const event: GatewayEvent<T> = {
       id: `${this.origin}-${this.written}`,
@@ -68,27 +69,27 @@ export class EventLog {
       try {
         listener(event as unknown as GatewayEvent, logged);
       } catch (error) {
-        this.log.error({ event: event.id, err: error }, 'a listener of events failed');
+        this.log.error({ event: event.id, err: error }, 'an event listener threw');
       }
     }
     return event;
   }
 
   /**
-   * Has every event from now on told, at once and in order.
-   * @returns ends that
+   * Calls the listener with every event from now on, synchronously and in order.
+   * @returns unsubscribes
    */
   subscribe(listener: Listener): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
 
-  /** An event by its number; `undefined` where it is no longer, or not yet, there. */
+  /** The event with this number; `undefined` if it is no longer or not yet there. */
   at(number: number): LoggedEvent | undefined {
     return number < this.oldest || number >= this.written ? undefined : this.ring[number % this.capacity];
   }
 
-  /** Where a reader goes on that has read up to the event of this id; without one, behind the latest. */
+  /** The position after the event with this id; without an id, after the newest. */
   positionAfter(id: string): Position {
     if (id === '') return { next: this.written, isGap: false };
     const [origin, digits = ''] = id.split('-');

@@ -10,33 +10,33 @@ import type { EventLog } from './event-log.js';
 import { Spool, type SpooledEvent } from './spool.js';
 
 export interface EventWebhookOptions {
-  /** http(s) URL that every event is posted to. */
+  /** http(s) URL to which every event is posted. */
   readonly url: string;
-  /** Signs events: `whsec_` and base64, or another text, of 16 bytes or more; several while they change. */
+  /** Signing secret: `whsec_` and base64, or other text, of at least 16 bytes; several during a rotation. */
   readonly secret: string | readonly string[];
-  /** Longest wait for an answer in milliseconds, 100…60000; default 5000. */
+  /** Maximum wait for a response in milliseconds, 100 to 60,000; default 5000. */
   readonly timeoutMs?: number;
-  /** Tries of one event, 1…20; default 10, two to three minutes. */
+  /** Attempts per event, 1 to 20; default 10, over two to three minutes. */
   readonly tries?: number;
-  /** Pause before the second try in milliseconds, 1…60000; default 500; doubled up to a minute. */
+  /** Pause before the second attempt in milliseconds, 1 to 60,000; default 500. Doubles up to a minute. */
   readonly firstPauseMs?: number;
-  /** Takes events that nobody took; without it they are only counted. */
+  /** File for undelivered events; without it they are only counted. */
   readonly deadLetterFile?: string;
-  /** Directory for events that wait, which then outlive the process; without it they are in memory alone. */
+  /** Directory for pending events, so that they survive the process; without it they are kept in memory. */
   readonly spoolDir?: string;
-  /** Events that may wait, 1…100000; default 10000. */
+  /** Maximum pending events, 1 to 100,000; default 10,000. */
   readonly capacity?: number;
 }
 
 const LONGEST_PAUSE_MS = 60_000;
-/** Receivers are asked so many things at a time. */
+/** Concurrent requests to the receiver. */
 const CONNECTIONS = 16;
-/** Of one call, whose events wait for each other. */
+/** Maximum pending events of one call, which are delivered in order. */
 const PER_CALL = 256;
-/** How long a gateway that closes waits for its last events. */
+/** How long a closing gateway waits for its last events. */
 const CLOSE_MS = 3_000;
 
-/** Posts every event of a log to the user's own service, signed. */
+/** Posts every event of a log to the user's service, signed. */
 export class EventWebhooks {
   readonly metrics: readonly Metric[];
   private readonly sender: WebhookSender;
@@ -44,13 +44,13 @@ export class EventWebhooks {
   private readonly deadLetter: DeadLetter;
   private readonly spool: Spool | undefined;
   private readonly unsubscribe: () => void;
-  /** What an earlier process left. */
+  /** Events left by an earlier process. */
   private earlier: SpooledEvent[] = [];
-  /** What the next process may deliver. */
+  /** Events left for the next process. */
   private readonly cut: DeadMessage[] = [];
   private ending: Promise<void> | undefined;
 
-  /** @throws TypeError for options that cannot work */
+  /** @throws TypeError for invalid options */
   constructor(
     options: EventWebhookOptions,
     events: EventLog,
@@ -64,7 +64,7 @@ export class EventWebhooks {
     this.sender = new WebhookSender({
       url,
       secrets: secretsOf(secret, 'eventWebhooks.secret'),
-      // One for tries out of turn.
+      // One more for attempts out of turn.
       connections: CONNECTIONS + 1,
       clock,
     });
@@ -92,7 +92,7 @@ export class EventWebhooks {
     this.metrics = [
       counter(
         'event_webhooks_total',
-        'Events by how their delivery went; lost are those of the dead that could not be written to a file',
+        'Events by outcome of their delivery; "lost" counts undelivered ones that are in no file',
         () =>
           new Map([
             ['delivered', counts.delivered],
@@ -101,19 +101,22 @@ export class EventWebhooks {
           ]),
         'outcome',
       ),
-      counter('event_webhook_retries_total', 'Further tries to deliver an event', () => counts.retried),
-      gauge('event_webhooks_pending', 'Events on their way or waiting', () => this.delivery.pending),
+      counter('event_webhook_retries_total', 'Repeated attempts to deliver an event', () => counts.retried),
+      gauge('event_webhooks_pending', 'Pending events', () => this.delivery.pending),
       ...(this.spool === undefined ? [] : spoolFigures(this.spool)),
     ];
   }
 
-  /** Signs by other secrets from now on. @throws TypeError for what may not sign */
+  /**
+   * Signs with other secrets from now on.
+   * @throws TypeError for an invalid secret
+   */
   rekey(secret: EventWebhookOptions['secret']): void {
     this.sender.secrets = secretsOf(secret, 'eventWebhooks.secret');
   }
 
   /**
-   * Makes sure that there is where to write to.
+   * Opens the dead-letter file and the spool.
    * @throws GatewayError `GW_DEAD_LETTER_FILE`, `GW_SPOOL_DIR`, `GW_SPOOL_TAKEN`
    */
   open(): void {
@@ -121,14 +124,14 @@ export class EventWebhooks {
     this.earlier.push(...(this.spool?.open() ?? []));
   }
 
-  /** Begins to deliver what an earlier process left. */
+  /** Starts delivering the events of an earlier process. */
   start(): void {
     for (const { id, callId, json } of this.earlier.splice(0)) this.delivery.add(callId, { id, body: json });
   }
 
   /**
-   * Delivers what it can within the time, three seconds; the rest stays in the spool, or goes to the dead-letter file. May be
-   * hurried.
+   * Delivers what it can within `withinMs` milliseconds, default 3000; the rest stays in the spool or goes to
+   * the dead-letter file. A second call may shorten the time.
    */
   async close(withinMs = CLOSE_MS): Promise<void> {
     await this.delivery.close(withinMs);
@@ -142,7 +145,7 @@ export class EventWebhooks {
     await this.spool?.close();
     const lost = this.cut.filter(({ message }) => !this.spool?.holds(message.id));
     const kept = this.cut.length - lost.length;
-    if (kept > 0) this.log.warn({ events: kept }, 'events wait in the spool for the next start');
+    if (kept > 0) this.log.warn({ events: kept }, 'events stay in the spool until the next start');
     for (const dead of lost) this.giveUp(dead);
     await this.deadLetter.close();
   }
@@ -154,13 +157,9 @@ export class EventWebhooks {
 
 function spoolFigures(spool: Spool): Metric[] {
   return [
-    gauge('event_spool_events', 'Events that wait on disk, or for it', () => spool.size),
+    gauge('event_spool_events', 'Events in the spool, on disk or about to be written', () => spool.size),
     gauge('event_spool_bytes', 'Bytes of the spool on disk', () => spool.bytes),
-    counter(
-      'event_spool_failures_total',
-      'Times that the disk did not take what it was given',
-      () => spool.failures,
-    ),
+    counter('event_spool_failures_total', 'Failed writes of the spool', () => spool.failures),
   ];
 }
 

@@ -4,31 +4,39 @@ import type { HandoverReason } from '../fleet/redis-call-registry.js';
 import type { MarkEcho } from '../phone/marks.js';
 import type { RecordingResult } from '../recording/recording.js';
 
-/** What each type of event says besides the call. Fields and types are added, never changed, within a version. */
+/**
+ * The data of each event type, besides the call. Within a version, fields and types are added but never
+ * changed.
+ */
 export interface EventData {
-  /** A call is known: its webhook came, or it is about to be placed. */
+  /** A call is known: its webhook arrived, or it is about to be placed. */
   'call.started': Record<string, never>;
-  /** Audio flows, so many seconds after the webhook or after the call was placed. */
+  /** Audio flows. `ringSeconds` count from the webhook or the placement. */
   'call.answered': { readonly streamSid: string; readonly ringSeconds: number };
-  /** Twilio found out who or what answered a call that we placed: `human`, `machine_end_beep`, `fax`, `unknown`, … */
+  /**
+   * Twilio detected who or what answered an outbound call: `human`, `machine_end_beep`, `fax`, `unknown`, …
+   */
   'call.answered-by': { readonly answeredBy: string; readonly afterMs?: number };
   /** The caller pressed a key: one of `0–9 * # A–D`. */
   'call.dtmf': { readonly digit: string };
-  /** A mark of `POST /v1/calls/{id}/mark` was heard, or taken back (`cleared`). */
+  /** A mark of `POST /v1/calls/{id}/mark` was heard, or cleared. */
   'call.mark': MarkEcho;
-  /** What was played to the caller is over, and why. */
+  /** A play has ended, and why. */
   'call.played': PlayResult;
-  /** A recording is over and its file, at the node that tells of it, closed; also after the end of its call. */
+  /**
+   * A recording has ended and its file, on the node that reports it, is closed; possibly after the call has
+   * ended.
+   */
   'call.recorded': Omit<RecordingResult, 'callId' | 'error'>;
-  /** The call goes on at another node of the fleet; told by that node. */
+  /** The call moved to another node of the fleet, which reports it. */
   'call.handover': { readonly from: string; readonly to: string; readonly reason: HandoverReason };
-  /** The call is over; why, and how it was. */
+  /** The call has ended, with its cause and report. */
   'call.ended': CallReport;
 }
 
 export type EventType = keyof EventData;
 
-/** Of which call. Phone numbers are written out: an event goes to whoever may know them. */
+/** The call of an event. Phone numbers are not masked, because receivers are trusted. */
 export interface EventCall {
   readonly callId: string;
   readonly callSid?: string | undefined;
@@ -39,7 +47,7 @@ export interface EventCall {
 
 /** One event: the body of a webhook, and the data of a server-sent event. */
 export interface GatewayEvent<T extends EventType = EventType> {
-  /** Unique: an event that is delivered twice has the same. */
+  /** Unique; a repeated delivery has the same id. */
   readonly id: string;
   readonly type: T;
   readonly version: 1;
@@ -49,7 +57,7 @@ export interface GatewayEvent<T extends EventType = EventType> {
   readonly data: EventData[T];
 }
 
-/** An event as it is kept and sent: its JSON is written once. */
+/** An event as stored and sent: its JSON is made once. */
 export interface LoggedEvent {
   readonly id: string;
   readonly type: EventType;

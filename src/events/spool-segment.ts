@@ -1,24 +1,24 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** One file of a spool. It only grows, is synced to the disk by itself, and goes as a whole. */
+/** One file of a spool. It only grows, is synced to disk in the background, and is deleted as a whole. */
 export class SpoolSegment {
-  /** Events in it that somebody still waits for. */
+  /** Pending events in this file. */
   open = 0;
   private handle: FileHandle | undefined;
   private syncing: Promise<void> | undefined;
   private isSynced = true;
 
-  /** @param bytes of a file that is there already */
+  /** @param bytes size of an existing file */
   constructor(
     private readonly file: string,
     public bytes = 0,
   ) {}
 
   /**
-   * Writes to its end; fulfilled when no crash of the process loses it. One of the machine loses what came since the last sync,
-   * which begins now, or when the one under way is over.
-   * @param onSync told of each sync that is over, and what went wrong if anything did
+   * Appends; resolves when a crash of the process cannot lose the text. A crash of the machine can lose
+   * everything since the last sync, which starts now or after the one in progress.
+   * @param onSync called after each sync, with its error if any
    */
   async append(text: string, onSync: (error?: Error) => void): Promise<void> {
     this.handle ??= await this.create();
@@ -32,7 +32,7 @@ export class SpoolSegment {
       });
   }
 
-  /** Takes no more. */
+  /** Closes the file for writing. */
   async end(): Promise<void> {
     await this.syncing;
     await this.handle?.close();
@@ -45,7 +45,7 @@ export class SpoolSegment {
   }
 
   private async create(): Promise<FileHandle> {
-    // It holds phone numbers.
+    // The file contains phone numbers.
     const handle = await open(this.file, 'ax', 0o600);
     const directory = await open(dirname(this.file));
     await directory.sync().finally(() => directory.close());

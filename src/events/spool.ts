@@ -13,12 +13,12 @@ export interface SpooledEvent {
 }
 
 /**
- * How often what waits is written, and how long it waited before: a process that is killed loses no more than both, and what a
- * receiver takes within the latter is never written.
+ * Interval between writes, and the minimum age of an event to be written: a killed process loses no more than
+ * both, and events delivered sooner are never written.
  */
 const WRITE_MS = 130;
 const WAITS_MS = 50;
-/** A disk that failed is tried again after so long. */
+/** Pause after a disk error. */
 const RETRY_MS = 1_000;
 const SEGMENT_BYTES = 2 ** 20;
 const DEFAULT_MAX_BYTES = 64 * 2 ** 20;
@@ -31,20 +31,20 @@ interface Fresh {
 }
 
 /**
- * Events on disk that are neither delivered nor given up: they outlive the process. What is settled before it was written, as
- * with a receiver that is well, never is. Lines: an event's JSON, or `-` and the id of one that is settled.
+ * Pending events on disk, so that they survive the process. Events delivered before they are written, as to a
+ * healthy receiver, never are. Each line is an event's JSON, or `-` and the id of a settled event.
  */
 export class Spool {
-  /** Times that the disk did not take what it was given. */
+  /** Failed writes so far. */
   failures = 0;
   private readonly segments: SpoolSegment[] = [];
-  /** Where each event is that is on disk, or being written, and not settled. */
+  /** The file of each pending event that is on disk or being written. */
   private readonly places = new Map<string, SpoolSegment>();
-  /** Events that are not on disk yet, the oldest first. */
+  /** Events not on disk yet, the oldest first. */
   private fresh = new Map<string, Fresh>();
-  /** Ids of events on disk that are settled, which is not written yet. */
+  /** Ids of events on disk that are settled, which is not recorded on disk yet. */
   private settled: string[] = [];
-  /** Takes what comes; none after a failure. */
+  /** The file being appended to; undefined after a failure. */
   private current: SpoolSegment | undefined;
   private lock: DirectoryLock | undefined;
   private nextNumber = 1;
@@ -65,14 +65,14 @@ export class Spool {
     return this.segments.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Events that wait, on disk or for it. */
+  /** Pending events, on disk or not. */
   get size(): number {
     return this.places.size + this.fresh.size;
   }
 
   /**
-   * Takes the directory, which is made where it is not there, and reads what an earlier process left.
-   * @returns the events in order; none, where it was open already
+   * Locks the directory, creating it if necessary, and reads the events of an earlier process.
+   * @returns the events in order; none if it was already open
    * @throws GatewayError `GW_SPOOL_TAKEN`, `GW_SPOOL_DIR`
    */
   open(): SpooledEvent[] {
@@ -95,13 +95,13 @@ export class Spool {
     }
   }
 
-  /** Keeps an event until it is settled. Never waits. */
+  /** Keeps an event until it is settled. Never blocks. */
   add(id: string, json: string): void {
     this.fresh.set(id, { json, since: this.clock.now() });
     this.wake(WRITE_MS);
   }
 
-  /** An event was delivered or given up. */
+  /** The event was delivered or given up. */
   settle(id: string): void {
     if (this.fresh.delete(id)) return;
     const place = this.places.get(id);
@@ -112,12 +112,12 @@ export class Spool {
     this.wake(WRITE_MS);
   }
 
-  /** Whether an event is on disk, or being written. */
+  /** Whether an event is on disk or being written. */
   holds(id: string): boolean {
     return this.places.has(id);
   }
 
-  /** Writes what is not written and lets go of the directory. What is not settled is there for the next process. */
+  /** Writes the rest and releases the directory. Pending events stay for the next process. */
   async close(): Promise<void> {
     if (this.lock === undefined) return;
     this.isClosed = true;
@@ -140,7 +140,7 @@ export class Spool {
       const segment = new SpoolSegment(file, Buffer.byteLength(text));
       this.segments.push(segment);
       this.nextNumber = Number.parseInt(name, 10) + 1;
-      // Behind the last line break is nothing, or a line that a crash or a full disk has cut.
+      // After the last line break there is nothing, or a line cut off by a crash or a full disk.
       for (const line of text.split('\n').slice(0, -1)) {
         if (line.startsWith('-')) {
           this.forget(line.slice(1));
@@ -150,7 +150,7 @@ export class Spool {
         const event = eventOf(line);
         if (event === undefined) unreadable += 1;
         else {
-          // One may be there twice, after a failure.
+          // After a failure, an event may be there twice.
           this.forget(event.id);
           this.place(event.id, segment);
           events.set(event.id, event);
@@ -158,9 +158,10 @@ export class Spool {
       }
     }
     const { directory } = this;
-    if (unreadable > 0) this.log.error({ lines: unreadable, directory }, 'lines of the spool cannot be read');
+    if (unreadable > 0)
+      this.log.error({ lines: unreadable, directory }, 'the spool contains unreadable lines');
     if (events.size > 0)
-      this.log.info({ events: events.size, directory }, 'events of an earlier run are delivered now');
+      this.log.info({ events: events.size, directory }, 'delivering events of an earlier run');
     return [...events.values()];
   }
 
@@ -204,7 +205,8 @@ export class Spool {
       try {
         await segment.append(`${lines.join('\n')}\n`, (error) => this.synced(error));
       } catch (error) {
-        // Perhaps in part: another file begins anew. One in which nothing else stands goes, or there would be one a try.
+        // The write may be partial, so continue in a new file. Delete a file that has nothing else, or there
+        // would be one per attempt.
         this.current = undefined;
         if (segment.bytes === 0) {
           this.segments.pop();
@@ -217,7 +219,7 @@ export class Spool {
         throw error;
       }
     }
-    if (isFull && this.fresh.size > 0) throw new Error(`Expected at most ${this.maxBytes} bytes to wait`);
+    if (isFull && this.fresh.size > 0) throw new Error(`The spool is full (${this.maxBytes} bytes)`);
   }
 
   private due(): [string, Fresh][] {
@@ -230,7 +232,7 @@ export class Spool {
     return due;
   }
 
-  /** Removes what nobody waits for, from the oldest on: an event's end may stand in a later file. */
+  /** Deletes files without pending events, the oldest first: an event may be settled in a later file. */
   private async tidy(): Promise<void> {
     if (this.current !== undefined && this.current.bytes >= SEGMENT_BYTES) {
       void this.current.end().catch((error) => this.failed(error));
@@ -257,7 +259,7 @@ export class Spool {
     if (error !== undefined) this.failed(error);
     else if (this.isFailing && this.bytes < this.maxBytes) {
       this.isFailing = false;
-      this.log.info({ directory: this.directory }, 'the spool is written again');
+      this.log.info({ directory: this.directory }, 'the spool can be written again');
     }
   }
 
@@ -266,7 +268,7 @@ export class Spool {
     if (!this.isFailing) {
       this.log.error(
         { err: error, directory: this.directory },
-        'the spool cannot be written: events are kept in memory alone',
+        'the spool cannot be written: events are kept in memory only',
       );
     }
     this.isFailing = true;

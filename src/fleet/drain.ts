@@ -1,8 +1,8 @@
 import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
+import type { Cluster } from './cluster.js';
 import { HandoverLimiter } from './handover-limiter.js';
-import type { Nodes } from './nodes.js';
 
 /** Maximum wait per call, and the usual time a handover takes. */
 const PATIENCE_MS = 2_000;
@@ -16,7 +16,7 @@ export class Drain {
 
   constructor(
     private readonly switchboard: Switchboard,
-    private readonly nodes: Nodes,
+    private readonly cluster: Cluster,
     private readonly log: Logger,
     private readonly clock: Clock,
     /**
@@ -40,7 +40,7 @@ export class Drain {
     const { switchboard, limiter, clock } = this;
     const until = clock.now() + graceMs;
     switchboard.beginDrain();
-    await this.nodes.beat();
+    await this.cluster.heartbeat();
     await this.waitForPeers(until);
     const hurry = clock.after(Math.max(0, until - clock.now()), () => limiter.open());
     await this.handOver(until);
@@ -62,32 +62,32 @@ export class Drain {
   }
 
   private async waitForPeers(until: number): Promise<void> {
-    const { switchboard, nodes } = this;
-    while (switchboard.activeCalls > 0 && nodes.takers.length === 0) {
+    const { switchboard, cluster } = this;
+    while (switchboard.activeCalls > 0 && cluster.acceptingPeers.length === 0) {
       const left = until - this.clock.now();
       if (left <= 0) return;
       const graceMs = Math.round(left);
       this.log.info({ calls: switchboard.activeCalls, graceMs }, 'draining: no other node, waiting');
       await switchboard.idle(Math.min(left, LOOK_MS));
-      await nodes.beat();
+      await cluster.heartbeat();
     }
-    if (nodes.takers.length > 0) await this.onRelieved();
+    if (cluster.acceptingPeers.length > 0) await this.onRelieved();
   }
 
   private async handOver(until: number): Promise<void> {
-    const { nodes, limiter } = this;
+    const { cluster, limiter } = this;
     const sessions = this.switchboard.all;
     const calls = sessions.length;
-    if (calls > 0) this.log.info({ calls, nodes: nodes.takers.length }, 'draining: handing over');
+    if (calls > 0) this.log.info({ calls, nodes: cluster.acceptingPeers.length }, 'draining: handing over');
     for (const { call, decision } of sessions) {
       if (call.state === 'ringing' && decision !== undefined) call.end('moved');
     }
     for (const [i, { call }] of sessions.entries()) {
       if (call.state === 'ended' || call.state === 'ringing') continue;
-      if (nodes.takers.length === 0) await this.waitForPeers(until);
+      if (cluster.acceptingPeers.length === 0) await this.waitForPeers(until);
       const leftMs = Math.max(1, until - this.clock.now());
       const least = Math.ceil(((calls - i) * USUAL_MS) / leftMs);
-      if (nodes.takers.length > 0) await limiter.enter(call.callId, least);
+      if (cluster.acceptingPeers.length > 0) await limiter.enter(call.callId, least);
       call.end('handed-over');
     }
     await limiter.empty();

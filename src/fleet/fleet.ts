@@ -19,11 +19,11 @@ import type { FormParameters } from '../twilio/form.js';
 import { createAgainTwiml, createHangupTwiml, createRefusalTwiml } from '../twilio/twiml.js';
 import { CallWebhookInput, isFinalStatus } from '../twilio/webhook.js';
 import { detachedView, factsOf } from './call-facts.js';
+import { Cluster, type NodeState } from './cluster.js';
 import { Drain } from './drain.js';
 import { FleetControl } from './fleet-control.js';
 import { FleetRecordings } from './fleet-recordings.js';
 import { LeaseKeeper } from './lease-keeper.js';
-import { type NodeState, Nodes } from './nodes.js';
 import { OwnerClient } from './owner-client.js';
 import { isRegistryDown, isRegistryFault, RedisLink } from './redis.js';
 import { type CallFacts, ENDED_NODE, type HandoverReason, RedisCallRegistry } from './redis-call-registry.js';
@@ -96,7 +96,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   readonly control: FleetControl;
   private readonly redis: RedisLink;
   private readonly redisCalls: RedisCallRegistry;
-  private readonly nodes: Nodes;
+  private readonly cluster: Cluster;
   private readonly owner: OwnerClient;
   private readonly writes: WriteQueue;
   private readonly leases: LeaseKeeper;
@@ -120,7 +120,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         void this.catchUp();
       },
       onDown: ({ reason }) => {
-        this.nodes.lost();
+        this.cluster.registryLost();
         log.error(
           { cause: reason },
           `registry down: ${reason}; running calls continue, new ones are rejected`,
@@ -128,7 +128,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       },
     });
     this.redisCalls = new RedisCallRegistry(this.redis, name, Math.max(CALM_MS, 2 * stuckMs));
-    this.nodes = new Nodes(
+    this.cluster = new Cluster(
       this.redis,
       name,
       () => ({
@@ -149,8 +149,8 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       log.error({ callId, err: error }, 'failed to write a call to the registry'),
     );
     this.leases = new LeaseKeeper(this.redisCalls, this.writes, switchboard, log, clock);
-    this.draining = new Drain(switchboard, this.nodes, log, clock, options.onRelieved);
-    this.owner = new OwnerClient(this.redisCalls, this.nodes);
+    this.draining = new Drain(switchboard, this.cluster, log, clock, options.onRelieved);
+    this.owner = new OwnerClient(this.redisCalls, this.cluster);
     this.recordings = new FleetRecordings(recordings, switchboard, this.owner);
     this.control = new FleetControl(options.callControl, switchboard, this.owner);
   }
@@ -171,18 +171,18 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   /** Number of live nodes, including this one. */
   get size(): number {
-    return this.nodes.alive.size;
+    return this.cluster.alive.size;
   }
 
   /** Latest state of each live node by name, including this one. */
   get states(): ReadonlyMap<string, NodeState> {
-    return this.nodes.alive;
+    return this.cluster.alive;
   }
 
   /** Calls on all live nodes, by their latest heartbeat. */
   get calls(): number {
     let calls = 0;
-    for (const node of this.nodes.alive.values()) calls += node.calls;
+    for (const node of this.cluster.alive.values()) calls += node.calls;
     return calls;
   }
 
@@ -191,9 +191,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
    * @throws GatewayError `GW_REDIS_REFUSED`
    */
   async open(): Promise<void> {
-    this.nodes.open();
+    this.cluster.open();
     await this.redis.open();
-    if (this.redis.isUp) await this.nodes.beat();
+    if (this.redis.isUp) await this.cluster.heartbeat();
     this.leases.open();
   }
 
@@ -204,15 +204,15 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   async serve(): Promise<void> {
     this.isServing = true;
     if (!this.redis.isUp) return;
-    await this.nodes.beat();
-    const others = [...this.nodes.alive.keys()].filter((node) => node !== this.nodes.self);
-    await Promise.allSettled(others.map((node) => this.nodes.ask(node, 'look', {}, LOOK_MS)));
+    await this.cluster.heartbeat();
+    const others = [...this.cluster.alive.keys()].filter((node) => node !== this.cluster.self);
+    await Promise.allSettled(others.map((node) => this.cluster.request(node, 'look', {}, LOOK_MS)));
   }
 
   /** Leaves the fleet. */
   async close(): Promise<void> {
     await this.leases.close();
-    await this.nodes.close();
+    await this.cluster.close();
     this.redis.close();
   }
 
@@ -259,7 +259,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     const { admission } = this.switchboard;
     if (admission.busyReason === undefined) return undefined;
     // Another node may have room: do not report busy for this one's sake.
-    if (tries < MOST_TRIES && this.isUp && this.nodes.isAnyOpen) return again(publicBase, tries);
+    if (tries < MOST_TRIES && this.isUp && this.cluster.isAnyOpen) return again(publicBase, tries);
     admission.noteRefused(admission.busyReason);
     return createRefusalTwiml('busy');
   }
@@ -271,7 +271,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   ): Promise<string | undefined> {
     if (node === this.node) return this.switchboard.answered(callSid);
     const about = { callSid, callStatus };
-    const answer = await this.nodes.ask(node, 'answer', about, ANSWERED_MS).catch(noneIfGone);
+    const answer = await this.cluster.request(node, 'answer', about, ANSWERED_MS).catch(noneIfGone);
     return typeof answer === 'string' ? answer : undefined;
   }
 
@@ -294,7 +294,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     if (taken === undefined) return this.switchboard.connect(callId, token);
     this.leases.forget(callId);
     const { facts, from, last, handover } = taken;
-    if (from !== this.node) this.nodes.tell(from, 'moved', { callId });
+    if (from !== this.node) this.cluster.notify(from, 'moved', { callId });
     const session = this.switchboard.takeRinging(callId) ?? this.adopt(facts, handover !== undefined);
     if (facts.callSid === undefined) this.learnSid(session);
     // A call that rang on several nodes before it connected was not handed over.
@@ -337,7 +337,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       this.leases.awaitSocket(facts, token, this.options.timeToLiveMs);
       // The previous token's socket is not coming any more.
       if (rangAt === this.node) this.switchboard.session(callId)?.call.keepRinging(this.options.timeToLiveMs);
-      else if (rangAt !== undefined) this.nodes.tell(rangAt, 'moved', { callId });
+      else if (rangAt !== undefined) this.cluster.notify(rangAt, 'moved', { callId });
       // When nodes reject the sockets, the proxy needs a moment to notice.
       const before = rings > PATIENT_RINGS ? [{ pause: 1 }] : [];
       return this.switchboard.streamTwiml({ callId, token }, decisionOf(facts), publicBase, before);
@@ -356,14 +356,14 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
    */
   private async requireAll(): Promise<void> {
     // It may have been emptied just now.
-    await this.nodes.beat();
-    if (!this.nodes.knowsAll) throw registryDown();
+    await this.cluster.heartbeat();
+    if (!this.cluster.knowsAll) throw registryDown();
   }
 
   /** Makes a node release a call whose stream has ended. Returns the continuation, if one is set. */
   private async releaseAt(node: string, callId: string, callSid: string): Promise<string | undefined> {
     if (node === this.node) return this.release(callId, callSid);
-    const next = await this.nodes.ask(node, 'next', { callId, callSid }).catch(noneIfGone);
+    const next = await this.cluster.request(node, 'next', { callId, callSid }).catch(noneIfGone);
     return typeof next === 'string' ? next : undefined;
   }
 
@@ -378,7 +378,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
       const entry = id === undefined ? undefined : await this.redisCalls.read(id);
       if (id === undefined || entry === undefined || entry.state === 'ended') return;
       const about = { kind, parameters: input.parameters, callId };
-      const isKnown = await this.nodes.ask(entry.node, 'note', about).catch(noneIfGone);
+      const isKnown = await this.cluster.request(entry.node, 'note', about).catch(noneIfGone);
       // Between two nodes nobody holds the call; a caller who hung up must not be reconnected.
       if (isKnown !== true && kind === 'status' && isFinalStatus(input.callStatus)) {
         await this.redisCalls.finish(id, input.callSid, '', true);
@@ -391,9 +391,9 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   async list(): Promise<CallView[]> {
     const lists = await Promise.all(
-      [...this.nodes.alive.keys()].map(async (node) => {
+      [...this.cluster.alive.keys()].map(async (node) => {
         if (node === this.node) return this.switchboard.list();
-        return ((await this.nodes.ask(node, 'list', {}).catch(noneIfAway)) ?? []) as CallView[];
+        return ((await this.cluster.request(node, 'list', {}).catch(noneIfAway)) ?? []) as CallView[];
       }),
     );
     return lists.flat();
@@ -432,7 +432,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         return this.switchboard.answerReplay(new CallWebhookInput(retryTwiml)) ?? null;
       }
       case 'look':
-        await this.nodes.beat();
+        await this.cluster.heartbeat();
         return true;
       case 'next':
         return this.release(callId, String(about.callSid)) ?? null;
@@ -479,7 +479,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   private entry(): SharedEntry {
     return {
-      isDormant: this.nodes.takers.length > 0,
+      isDormant: this.cluster.acceptingPeers.length > 0,
       announce: async (call, decision) => {
         // Longer if the phone rings for long, or plays something first.
         const timeToLiveMs = Math.max(this.options.timeToLiveMs, Math.ceil(-call.overdueMs));
@@ -514,7 +514,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   private noteHandover({ call, joined }: Session, from: string, reason: HandoverReason): void {
     const { callId, callSid } = call;
-    void joined.then(() => this.nodes.tell(from, 'settled', { callId }));
+    void joined.then(() => this.cluster.notify(from, 'settled', { callId }));
     this.handovers.set(reason, (this.handovers.get(reason) ?? 0) + 1);
     this.log.info({ callId, callSid, from, reason }, 'call taken over');
     this.emit('handover', { callId, callSid, from, to: this.node, reason });
@@ -522,7 +522,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   /** Redis is back, possibly without its data. */
   private async catchUp(): Promise<void> {
-    await this.nodes.beat();
+    await this.cluster.heartbeat();
     await this.leases.catchUp();
   }
 

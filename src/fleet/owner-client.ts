@@ -1,12 +1,12 @@
 import { GatewayError } from '../errors.js';
-import type { Nodes } from './nodes.js';
+import type { Cluster } from './cluster.js';
 import type { CallFacts, RedisCallRegistry } from './redis-call-registry.js';
 
 /** Sends requests to the node that holds a call. */
 export class OwnerClient {
   constructor(
     private readonly redisCalls: RedisCallRegistry,
-    private readonly nodes: Nodes,
+    private readonly cluster: Cluster,
   ) {}
 
   /**
@@ -28,9 +28,9 @@ export class OwnerClient {
       );
     }
     const { facts, node } = entry;
-    if (node === this.nodes.self) return { facts, answer: undefined };
+    if (node === this.cluster.self) return { facts, answer: undefined };
     try {
-      return { facts, answer: await this.nodes.ask(node, what, { callId, ...about }, withinMs) };
+      return { facts, answer: await this.cluster.request(node, what, { callId, ...about }, withinMs) };
     } catch (error) {
       const code = error instanceof GatewayError ? error.code : undefined;
       if (code === 'GW_NODE_GONE' || code === 'GW_CALL_UNKNOWN') return { facts, answer: undefined };

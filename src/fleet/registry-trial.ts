@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
-import { channelOf, readNodes } from './nodes.js';
+import { channelOf, readNodes } from './cluster.js';
 import { ANSWER_MS, type RedisCommands, type Trial } from './redis.js';
 import { RedisCallRegistry } from './redis-call-registry.js';
 

@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../error-catalogue.js';
 
-/** Longest name of a mark. */
+/** Maximum length of a mark's name. */
 const MAX_MARK_NAME = 128;
 
 const LegCommand = z.discriminatedUnion('type', [
   z.object({ type: z.literal('clear') }),
   z.object({ type: z.literal('mark'), name: z.string().min(1).max(MAX_MARK_NAME) }),
   z.object({ type: z.literal('dtmf'), digits: z.string().regex(/^[0-9*#A-Da-dwW]{1,32}$/) }),
-  /** When what was said before it was heard, or at once. */
+  /** Hang up after the audio sent before has been heard, or now. */
   z.object({
     type: z.literal('hangup'),
     phone: z.string().max(256).optional(),
@@ -16,10 +16,10 @@ const LegCommand = z.discriminatedUnion('type', [
   }),
 ]);
 
-/** What a program may say on its leg. */
+/** A command from a program. */
 export type LegCommand = z.infer<typeof LegCommand>;
 
-/** What a program is told on its leg. */
+/** An event for a program. */
 export type LegEvent =
   | {
       readonly type: 'ready';
@@ -30,7 +30,7 @@ export type LegEvent =
       readonly listen: boolean;
       readonly phones: readonly string[];
     }
-  /** Somebody is on a phone: `direction` as of its call, `ringSeconds` from webhook or placing to answer. */
+  /** A phone was answered: `direction` of its call, `ringSeconds` from webhook or placement to answer. */
   | {
       readonly type: 'joined';
       readonly phone: string;
@@ -44,7 +44,7 @@ export type LegEvent =
   | { readonly type: 'dropped'; readonly of: 'sent' | 'heard'; readonly ms: number }
   | { readonly type: 'error'; readonly code: ErrorCode; readonly message: string };
 
-/** A program's text message as a command; `undefined` for what is none. */
+/** Parses a program's text message; `undefined` if it is not a valid command. */
 export function parseLegCommand(text: string): LegCommand | undefined {
   try {
     return LegCommand.parse(JSON.parse(text));

@@ -6,14 +6,14 @@ import { type ConverterMaker, loadResampler } from '../media/rate-converter.js';
 import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import { type LegCounts, type LegSocket, RawLeg, type RawLegOptions } from './raw-leg.js';
 
-/** Most legs in one room, listeners included. */
+/** Maximum raw legs per room, including listen-only ones. */
 export const MAX_LEGS_A_ROOM = 16;
 
-/** The raw legs of a gateway: how many there may be, what they did, and their common end. */
+/** The raw legs of a gateway: their limits, metrics and shutdown. */
 export class Legs {
   readonly metrics: readonly Metric[];
   private readonly legs = new Set<RawLeg>();
-  /** How many there are in each room. */
+  /** Number of raw legs per room. */
   private readonly rooms = new Map<string, number>();
   private readonly past: LegCounts = { framesHeard: 0, framesSpoken: 0, droppedSentMs: 0, droppedHeardMs: 0 };
   private convert: ConverterMaker | undefined;
@@ -28,34 +28,36 @@ export class Legs {
     this.metrics = [
       gauge('legs_active', 'Raw legs connected', () => this.legs.size),
       counter('leg_frames_heard_total', 'Frames of 20 ms sent to raw legs', () => this.total('framesHeard')),
-      counter('leg_frames_spoken_total', 'Frames of 20 ms that raw legs said', () =>
+      counter('leg_frames_spoken_total', 'Frames of 20 ms received from raw legs', () =>
         this.total('framesSpoken'),
       ),
-      counter('leg_dropped_sent_ms_total', 'Milliseconds from raw legs that found no room', () =>
-        this.total('droppedSentMs'),
+      counter(
+        'leg_dropped_sent_ms_total',
+        'Milliseconds of audio from raw legs that did not fit the buffer',
+        () => this.total('droppedSentMs'),
       ),
-      counter('leg_dropped_heard_ms_total', 'Milliseconds that raw legs did not read', () =>
+      counter('leg_dropped_heard_ms_total', 'Milliseconds of audio that raw legs did not read in time', () =>
         this.total('droppedHeardMs'),
       ),
     ];
   }
 
-  /** Loads what converts rates now: no program waits for it, and whether it may come in is said at once. */
+  /** Loads the rate converters ahead, so that a program can be admitted synchronously. */
   async prepare(): Promise<void> {
     if (this.bridge.joinProgram !== undefined) this.convert = await loadResampler();
   }
 
   /**
-   * Makes a leg whose socket may open in this very turn.
+   * Creates a leg whose socket may open in this event-loop turn.
    * @throws GatewayError `GW_BRIDGE_NOT_LOCAL`, `GW_ROOM_FULL` (409), `GW_LEGS_FULL`, `GW_DRAINING` (503)
    */
   admit(options: RawLegOptions): RawLeg {
     this.check(options.room);
-    if (this.convert === undefined) throw new Error('Expected prepare() before legs but received none');
+    if (this.convert === undefined) throw new Error('Raw legs need prepare() first');
     return new RawLeg(options, this.convert, this.clock, this.frameClock);
   }
 
-  /** An admitted leg's socket is there. */
+  /** Attaches the socket of an admitted leg. */
   open(leg: RawLeg, socket: LegSocket): void {
     const { room, onlyListens } = leg.options;
     this.legs.add(leg);
@@ -67,32 +69,32 @@ export class Legs {
     );
   }
 
-  /** Ends all legs politely; none is admitted any more. */
+  /** Closes all legs with 1001 and admits no more. */
   close(): void {
     this.isClosed = true;
     for (const leg of [...this.legs]) leg.close(1001, 'going away');
   }
 
-  /** The bridge's own, where it has rooms for programs. */
+  /** The bridge's own function, if it has local rooms. */
   private get joinProgram(): NonNullable<Bridge['joinProgram']> {
     const { bridge } = this;
     if (bridge.joinProgram !== undefined) return bridge.joinProgram.bind(bridge);
-    const message = `Expected local rooms for a raw leg but received the bridge "${bridge.name}"`;
+    const message = `Raw legs need local rooms, but the bridge is "${bridge.name}"`;
     throw new GatewayError('GW_BRIDGE_NOT_LOCAL', message);
   }
 
   private check(room: string): void {
     void this.joinProgram;
     if (this.isClosed) {
-      const message = 'Expected a gateway that stays for a raw leg but received one that is shutting down';
+      const message = 'The gateway is shutting down';
       throw new GatewayError('GW_DRAINING', message);
     }
     if ((this.rooms.get(room) ?? 0) >= MAX_LEGS_A_ROOM) {
-      const message = `Expected at most ${MAX_LEGS_A_ROOM} raw legs in a room but received one more`;
+      const message = `The room already has ${MAX_LEGS_A_ROOM} raw legs`;
       throw new GatewayError('GW_ROOM_FULL', message);
     }
     if (this.legs.size >= this.maxLegs) {
-      const message = `Expected at most ${this.maxLegs} raw legs but received one more`;
+      const message = `The gateway already has ${this.maxLegs} raw legs`;
       throw new GatewayError('GW_LEGS_FULL', message);
     }
   }

@@ -2,69 +2,74 @@ import type { Clock } from '../clock.js';
 import { FRAME_MS } from '../media/frame.js';
 import type { FrameClock, Ticking } from '../media/frame-clock.js';
 
-/** A frame that is not full waits so long for the rest of it; then silence is. */
+/** How long an incomplete frame waits for more audio before it is padded with silence. */
 const REST_MS = 40;
-/** Who said this much so far, never had more of it waiting, and did not pause before a stall of this process, speaks live. */
+/**
+ * A program counts as live if it has sent this much, never had more than this waiting, and was not pausing
+ * before a stall of this process.
+ */
 const LIVE_MS = 500;
-/** What comes so long after a stall is no longer of it. */
+/** Audio that arrives this long after a stall no longer belongs to it. */
 const BACKLOG_MS = 1_000;
 
 /** Where paced audio goes. */
 export interface PacerSink {
-  /** How far ahead of the listener audio may be sent, in milliseconds; less than a frame counts as one. */
+  /**
+   * How far ahead of the listener audio may be sent, in milliseconds; less than a frame counts as one frame.
+   */
   readonly aheadMs: number;
-  /** What the listener is measured to have waiting, in milliseconds; Infinity while it takes nothing. */
+  /** Audio queued at the listener as measured, in milliseconds; Infinity while it receives nothing. */
   readonly leadMs: number;
-  /** Takes 20 ms at the pacer's rate; its memory is only lent. */
+  /** Sends 20 ms at the pacer's rate. The memory is only lent. */
   sendFrame(frame: Int16Array): void;
-  /** Whether it has something of its own to send, in place of the audio that waits meanwhile. */
+  /** Whether the sink has tones to send, which come before the waiting audio. */
   readonly hasTone: boolean;
-  /** Sends 20 ms of its own. */
+  /** Sends 20 ms of tones. */
   sendTone(): void;
-  /** Nothing is left to send. */
+  /** Called when nothing is left to send. */
   idle(): void;
 }
 
-/** What is to be done at a place in the audio. */
+/** A callback at a position in the audio. */
 export interface Waypoint {
-  /** All audio before it was taken. */
+  /** All audio before it was sent. */
   passed(): void;
-  /** That audio was dropped. */
+  /** The audio before it was dropped. */
   cleared(): void;
 }
 
 /**
- * Audio that comes in bursts, faster than it is spoken, on its way to listeners who want it at the pace of speech:
- * it waits here, up to a bound, and leaves in frames of 20 ms, no further ahead of the listener than the sink allows.
- * What does not fit is not taken: the beginning of a long speech is heard, not its end. Of who speaks live, what was said while
- * this process stood still is not taken either: all that comes later would be heard as late for ever.
+ * Buffers bursty audio and sends it at the pace of speech, in frames of 20 ms, no further ahead of the
+ * listener than the sink allows. Audio that exceeds the buffer is rejected, so the beginning of a long speech
+ * is heard, not its end. If a program is live, audio from a stall of this process is rejected too; otherwise
+ * everything after it would stay late.
  */
 export class Pacer implements Ticking {
-  /** Milliseconds that did not fit. */
+  /** Milliseconds rejected so far. */
   droppedMs = 0;
   private readonly capacity: number;
   private readonly frame: Int16Array;
-  /** Grows by doubling, and is given back with the last sample: most programs never have much waiting. */
+  /** Grows by doubling and is freed with the last sample; most programs never have much waiting. */
   private ring: Int16Array;
   private first = 0;
   private count = 0;
-  /** Samples taken in since the beginning. */
+  /** Samples accepted since the beginning. */
   private written = 0;
   private waypoints: { readonly waypoint: Waypoint; readonly at: number; readonly until: number }[] = [];
-  /** Monotonic milliseconds at which the listener will have heard all that left. */
+  /** Monotonic milliseconds at which the listener will have heard everything sent. */
   private endsAt = 0;
   private pushedAt = 0;
   private mostWaitingMs = 0;
   private lostMs: number;
-  /** What is still to come of a stall, and until when. */
+  /** Milliseconds of a stall still to be rejected, and until when. */
   private staleMs = 0;
   private staleUntil = 0;
   private isTicking = false;
   private closed = false;
 
   /**
-   * @param rate samples a second, a multiple of 50
-   * @param limitMs most audio that waits, at least a frame
+   * @param rate samples per second, a multiple of 50
+   * @param limitMs maximum waiting audio in milliseconds, at least one frame
    */
   constructor(
     private readonly sink: PacerSink,
@@ -79,7 +84,7 @@ export class Pacer implements Ticking {
     this.lostMs = clock.stalledMs();
   }
 
-  /** Audio that waits, in milliseconds. */
+  /** Waiting audio in milliseconds. */
   get waitingMs(): number {
     return this.msOf(this.count);
   }
@@ -89,8 +94,8 @@ export class Pacer implements Ticking {
   }
 
   /**
-   * Takes audio of any length.
-   * @returns milliseconds that did not fit
+   * Accepts audio of any length.
+   * @returns milliseconds rejected
    */
   push(samples: Int16Array): number {
     if (this.closed) return 0;
@@ -108,8 +113,9 @@ export class Pacer implements Ticking {
   }
 
   /**
-   * Places a waypoint behind all audio so far, and what the sink has of its own.
-   * @param patienceMs how much longer than that audio it waits for a listener who takes nothing; then it counts as passed
+   * Places a waypoint after all audio so far, including tones.
+   * @param patienceMs how much longer than that audio it waits for a listener who receives nothing; then it
+   *   counts as passed
    */
   place(waypoint: Waypoint, patienceMs = Number.POSITIVE_INFINITY): void {
     if (this.count === 0 && !this.sink.hasTone) {
@@ -117,12 +123,12 @@ export class Pacer implements Ticking {
       return;
     }
     const until = Math.max(this.endsAt, this.clock.now()) + this.waitingMs + patienceMs;
-    // As `ran` counts: that nobody took anything while this process stood still says nothing of them.
+    // In running time: during a stall of this process nobody could receive anything.
     this.waypoints.push({ waypoint, at: this.written, until: until - this.clock.stalledMs() });
   }
 
   /**
-   * Drops what waits, and tells the waypoints behind it. What comes next begins at once.
+   * Drops waiting audio and clears its waypoints. New audio starts at once.
    * @returns milliseconds dropped
    */
   clear(): number {
@@ -136,7 +142,7 @@ export class Pacer implements Ticking {
     return discardedMs;
   }
 
-  /** There is something to send: audio, or the sink has some of its own. */
+  /** Starts ticking: there is audio or tones to send. */
   wake(): void {
     if (this.closed) return;
     this.send();
@@ -156,7 +162,7 @@ export class Pacer implements Ticking {
     this.settle();
   }
 
-  /** What is not of a stall of this process, where that is not to be heard. */
+  /** Returns the samples without the part that belongs to a stall. */
   private freshOf(samples: Int16Array, now: number): Int16Array {
     const lostMs = this.clock.stalledMs(now) - this.lostMs;
     if (lostMs > 0) {
@@ -181,7 +187,7 @@ export class Pacer implements Ticking {
     const ahead = Math.max(FRAME_MS, sink.aheadMs) - FRAME_MS;
     if (this.waypoints.length > 0 && sink.leadMs === Number.POSITIVE_INFINITY)
       this.giveUp(this.clock.runningMs(now));
-    // What is measured there counts as much as what was sent: after a stall it is more.
+    // The measured lead counts as much as the calculated one; after a stall it is larger.
     while (!this.closed && Math.max(this.endsAt - now, sink.leadMs) <= ahead) {
       if (sink.hasTone) sink.sendTone();
       else if (this.count >= frame.length || (this.count > 0 && now - this.pushedAt >= REST_MS))
@@ -195,12 +201,12 @@ export class Pacer implements Ticking {
     if (this.count === 0) this.settle();
   }
 
-  /** The next 20 ms go; silence fills up what is missing to them. */
+  /** Sends the next 20 ms, padded with silence if necessary. */
   private takeFrame(): void {
     const { frame, ring } = this;
     const taken = Math.min(this.count, frame.length);
     let from = this.first;
-    // Sample by sample: a view a frame would be an allocation a frame.
+    // Sample by sample: a view per frame would be an allocation per frame.
     for (let i = 0; i < taken; i++) {
       frame[i] = ring[from] as number;
       from = from + 1 === ring.length ? 0 : from + 1;
@@ -226,7 +232,7 @@ export class Pacer implements Ticking {
     }
   }
 
-  /** Nothing waits any more. */
+  /** Resets when nothing is waiting. */
   private settle(): void {
     if (this.ring.length > this.rate) this.ring = this.small();
     this.first = 0;
@@ -235,7 +241,7 @@ export class Pacer implements Ticking {
     this.frameClock.leave(this);
   }
 
-  /** Memory for a second, or all there may be. */
+  /** Memory for one second, or for the limit if that is less. */
   private small(): Int16Array {
     return new Int16Array(Math.min(this.capacity, this.rate));
   }

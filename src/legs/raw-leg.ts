@@ -11,29 +11,31 @@ import { NO_INGRESS_TIME } from '../telemetry/ingress-time.js';
 import { type LegCommand, type LegEvent, parseLegCommand } from './leg-messages.js';
 import { Pacer, type PacerSink } from './pacer.js';
 
-/** Rates a program may speak, in samples a second. */
+/** Sample rates of a raw leg, per second. */
 export const LEG_RATES = [16_000, 24_000, 48_000] as const;
 export type LegRate = (typeof LEG_RATES)[number];
 
-/** Milliseconds of a program's audio that may wait to be spoken, and the default. */
+/** Bounds and default of a program's audio buffer, in milliseconds. */
 export const MIN_BUFFER_MS = 100;
 export const MAX_BUFFER_MS = 120_000;
 export const DEFAULT_BUFFER_MS = 30_000;
 
-/** Largest message taken, in bytes: audio, eleven seconds of it at 48 kHz; text. */
+/** Maximum message sizes in bytes: audio (eleven seconds at 48 kHz) and text. */
 export const MAX_AUDIO_BYTES = 1024 * 1024;
 export const MAX_TEXT_BYTES = 16 * 1024;
-/** Audio a program may leave unread before frames for it are dropped. */
+/** Audio a program may leave unread before frames are dropped. */
 const MAX_UNREAD_MS = 500;
-/** Marks that may be under way at once. */
+/** Maximum marks in flight. */
 const MAX_MARKS = 256;
-/** Marks and hang-ups that may wait behind audio. */
+/** Maximum marks and hang-ups waiting behind audio. */
 const MAX_WAYPOINTS = 512;
-/** How much longer than its words a hang-up waits for phones that take none of them. */
+/** How much longer than the audio a hang-up waits for phones that receive nothing. */
 const HANG_UP_PATIENCE_MS = 300;
-/** Messages that could not be acted on, after which the leg is closed. */
+/** Invalid messages after which the leg is closed. */
 const MAX_MISTAKES = 50;
-/** One token a message, and one more for every 4 KiB of it: a minute of audio at once, in pieces of any size, is no flood. */
+/**
+ * A message costs one token plus one per 4 KiB: a minute of audio at once, in pieces of any size, is allowed.
+ */
 const FLOOD_TOKENS_PER_SECOND = 1_000;
 const FLOOD_BURST = 10_000;
 const BYTES_PER_TOKEN = 4_096;
@@ -43,39 +45,39 @@ export interface RawLegOptions {
   readonly room: string;
   readonly rate: LegRate;
   readonly bufferMs: number;
-  /** Hears everybody and says nothing. */
+  /** Receives audio but may not send any. */
   readonly onlyListens: boolean;
 }
 
-/** What came and went on a leg. */
+/** Counters of a leg. */
 export interface LegCounts {
   framesHeard: number;
   framesSpoken: number;
-  /** Milliseconds of the program's audio that found no room. */
+  /** Milliseconds of the program's audio that did not fit the buffer. */
   droppedSentMs: number;
-  /** Milliseconds that the program did not read in time. */
+  /** Milliseconds of audio the program did not read in time. */
   droppedHeardMs: number;
 }
 
-/** Both ways between a program's rate and ours; nothing where they are the same. */
+/** Converters between the program's rate and 48 kHz. */
 interface Converters {
   readonly up: RateConverter;
   readonly down: RateConverter;
 }
 
-/** A WebSocket as a raw leg needs it; any server's can be fitted. */
+/** The WebSocket a raw leg needs; any server's can be adapted. */
 export interface LegSocket {
-  /** Sends a message. Bytes are only lent. False where the message was dropped. */
+  /** Sends a message. The bytes are only lent. Returns false if the message was dropped. */
   send(message: string | Int16Array, isBinary?: boolean): boolean;
   /** Bytes accepted by `send` that the network has not taken yet. */
   bufferedBytes(): number;
-  /** Closes with a WebSocket close code; no more messages come of it. */
+  /** Closes with a WebSocket close code; no more messages arrive. */
   close(code: number, reason: string): void;
 }
 
 /**
- * A program in a local room over a WebSocket of its own: PCM frames both ways and a few commands. What it sends may come
- * faster than it is spoken: it waits here and goes out at the pace of speech.
+ * A raw leg: a program in a local room over its own WebSocket, with PCM frames in both directions and a few
+ * commands. It may send faster than real time; the audio waits here and is played at the pace of speech.
  */
 export class RawLeg implements Program, PacerSink {
   readonly counts: LegCounts = { framesHeard: 0, framesSpoken: 0, droppedSentMs: 0, droppedHeardMs: 0 };
@@ -86,19 +88,19 @@ export class RawLeg implements Program, PacerSink {
   private readonly maxUnreadBytes: number;
   private socket: LegSocket | undefined;
   private roomLeg: ProgramLeg | undefined;
-  /** First byte of a sample whose second is to come with the next message. */
+  /** First byte of a sample split across two messages. */
   private halfSample: number | undefined;
   private marksUnderWay = 0;
   private hangUpsWaiting = 0;
   private mistakes = 0;
-  /** What the program has not been told of yet. */
+  /** Dropped milliseconds not yet reported to the program. */
   private unreportedMs = 0;
   private ended = false;
   private onEnd = () => {};
 
   private readonly converters: Converters | undefined;
 
-  /** @param convert makes its converters, which are freed when it ends */
+  /** @param convert creates its converters, which are freed with the leg */
   constructor(
     readonly options: RawLegOptions,
     convert: ConverterMaker,
@@ -115,8 +117,8 @@ export class RawLeg implements Program, PacerSink {
   }
 
   /**
-   * The socket is there: joins the room.
-   * @param onEnd called once, when all is freed
+   * Attaches the socket and joins the room.
+   * @param onEnd called once, when everything is freed
    */
   open(socket: LegSocket, join: () => ProgramLeg, onEnd: () => void): void {
     this.socket = socket;
@@ -127,45 +129,42 @@ export class RawLeg implements Program, PacerSink {
     this.sendEvent({ type: 'ready', room, rate, frameMs: FRAME_MS, bufferMs, listen, phones: place.phones });
   }
 
-  // What the socket's owner calls:
+  // Called by the socket's owner:
 
   /**
-   * A message of the program; its memory is only lent. Audio may come in pieces of any number of bytes: half a sample at the end
-   * of one is completed by the next, or dropped by `clear`.
+   * Handles a message from the program; its memory is only lent. Audio may be split at any byte: half a
+   * sample is completed by the next message, or dropped by `clear`.
    */
   handleMessage(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
     if (this.ended) return;
     const { byteLength } = message;
     const now = this.clock.now();
     if (byteLength > (isBinary ? MAX_AUDIO_BYTES : MAX_TEXT_BYTES)) {
-      this.finish(
-        1009,
-        `Expected at most ${isBinary ? MAX_AUDIO_BYTES : MAX_TEXT_BYTES} bytes a message but received more`,
-      );
+      this.finish(1009, `Message exceeds ${isBinary ? MAX_AUDIO_BYTES : MAX_TEXT_BYTES} bytes`);
     } else if (!this.flood.take(1 + byteLength / BYTES_PER_TOKEN, now, this.clock.stalledMs(now))) {
-      this.finish(1008, 'Expected audio at some multiple of the pace of speech but received a flood');
+      this.finish(1008, 'Too many messages per second');
     } else if (isBinary) this.pushAudio(message);
     else this.handleCommand(bufferOf(message).toString());
   }
 
-  /** The socket takes bytes again. */
+  /** The socket accepts bytes again. */
   drained(): void {
     this.reportDropped();
   }
 
-  /** The socket went away without our doing. */
+  /** The socket closed without our doing. */
   disconnected(): void {
     this.socket = undefined;
-    // Who says goodbye, hangs up and goes is heard to the end.
+    // A program may hang up and disconnect; its last words are still played.
     if (this.hangUpsWaiting === 0) this.finish(1000, '');
   }
 
-  /** Ends the leg from our side; idempotent. */
+  /** Ends the leg from our side. Idempotent. */
   close(code: number, reason: string): void {
     this.finish(code, reason);
   }
 
-  // What the room calls:
+  // Called by the room:
 
   write(frame: Int16Array): void {
     const { socket, counts } = this;
@@ -186,7 +185,7 @@ export class RawLeg implements Program, PacerSink {
 
   phoneLeft(phone: string): void {
     this.sendEvent({ type: 'left', phone });
-    // A program that has gone has no last words for whoever comes next.
+    // The last words of a disconnected program are not for the next caller.
     if (this.socket === undefined && this.roomLeg?.phones.length === 0) this.finish(1000, '');
   }
 
@@ -194,7 +193,7 @@ export class RawLeg implements Program, PacerSink {
     this.sendEvent({ type: 'dtmf', phone, digit });
   }
 
-  // What the pacer calls:
+  // Called by the pacer:
 
   get aheadMs(): number {
     return this.roomLeg?.aheadMs ?? 0;
@@ -230,7 +229,7 @@ export class RawLeg implements Program, PacerSink {
   }
 
   idle(): void {
-    this.roomLeg?.rest();
+    this.roomLeg?.endTalkspurt();
   }
 
   private sendToRoom(frame: Int16Array): void {
@@ -240,7 +239,7 @@ export class RawLeg implements Program, PacerSink {
 
   private pushAudio(message: ArrayBuffer | Uint8Array): void {
     if (this.options.onlyListens) {
-      this.refuse('GW_LEG_LISTENS', 'Expected no audio on a leg that only listens but received some');
+      this.refuse('GW_LEG_LISTENS', 'A listen-only leg cannot send audio');
       return;
     }
     const ms = this.pacer.push(this.samplesOf(message));
@@ -249,11 +248,13 @@ export class RawLeg implements Program, PacerSink {
     this.sendEvent({ type: 'dropped', of: 'sent', ms: Math.round(ms) });
   }
 
-  /** A message's samples, with the half of one that the message before ended with; a half at its own end waits. */
+  /**
+   * The message's samples, including a byte left over from the previous message; an odd last byte is kept.
+   */
   private samplesOf(message: ArrayBuffer | Uint8Array): Int16Array {
     const { halfSample } = this;
     const { buffer, byteOffset, byteLength } = bufferOf(message);
-    // One that does not begin where a sample may is copied as well.
+    // A message at an odd address must be copied as well.
     if (halfSample === undefined && (byteLength | byteOffset) % BYTES_PER_SAMPLE === 0)
       return new Int16Array(buffer, byteOffset, byteLength / BYTES_PER_SAMPLE);
     const before = halfSample === undefined ? 0 : 1;
@@ -269,10 +270,7 @@ export class RawLeg implements Program, PacerSink {
     if (command === undefined) {
       this.refuse('GW_LEG_MESSAGE', 'Expected clear, mark, dtmf or hangup as JSON but received other text');
     } else if (this.options.onlyListens) {
-      this.refuse(
-        'GW_LEG_LISTENS',
-        `Expected no commands on a leg that only listens but received ${command.type}`,
-      );
+      this.refuse('GW_LEG_LISTENS', `A listen-only leg cannot send ${command.type}`);
     } else this.runCommand(command);
   }
 
@@ -285,7 +283,7 @@ export class RawLeg implements Program, PacerSink {
         if (this.marksUnderWay >= MAX_MARKS) {
           this.refuse(
             'GW_TOO_MANY_MARKS',
-            `Expected at most ${MAX_MARKS} marks under way but received one more`,
+            `Expected at most ${MAX_MARKS} marks in flight but received one more`,
           );
           return;
         }
@@ -299,26 +297,26 @@ export class RawLeg implements Program, PacerSink {
     }
   }
 
-  /** Its last words are heard first, unless they are not wanted. */
+  /** By default, plays the program's last words first. */
   private hangUp({ phone, after }: Extract<LegCommand, { type: 'hangup' }>): void {
     const there = this.roomLeg?.phones ?? [];
     const meant = phone === undefined ? there : there.filter((id) => id === phone);
     if (after === 'now' || meant.length === 0) {
       if (this.roomLeg?.hangUp(phone, after === 'now') !== 0) return;
-      this.refuse('GW_CALL_UNKNOWN', 'Expected a phone in this room to hang up but received none');
+      this.refuse('GW_CALL_UNKNOWN', 'There is no such phone in this room');
       return;
     }
     if (this.pacer.waitingWaypoints >= MAX_WAYPOINTS) {
-      const most = `Expected at most ${MAX_WAYPOINTS} hang-ups and marks to wait but received one more`;
+      const most = `Expected at most ${MAX_WAYPOINTS} waiting marks and hang-ups but received one more`;
       this.refuse('GW_TOO_MANY_MARKS', most);
       return;
     }
     this.hangUpsWaiting += 1;
     const done = () => {
       this.hangUpsWaiting -= 1;
-      // Whoever came meanwhile is not meant.
+      // Callers who joined since are not hung up.
       for (const id of meant) this.roomLeg?.hangUp(id);
-      // The program was no longer there to hear of it.
+      // The program disconnected before this hang-up.
       if (this.socket === undefined && this.hangUpsWaiting === 0) this.finish(1000, '');
     };
     this.pacer.place({ passed: done, cleared: done }, HANG_UP_PATIENCE_MS);
@@ -328,18 +326,18 @@ export class RawLeg implements Program, PacerSink {
     const discardedMs = this.pacer.clear();
     this.halfSample = undefined;
     this.tones.clear();
-    // The few milliseconds within the filter are not to be heard before what comes next.
+    // The last milliseconds inside the filter must not be heard before the next audio.
     this.converters?.up.flush();
     const unheardMs = this.roomLeg?.clear() ?? 0;
     this.sendEvent({ type: 'cleared', discardedMs: Math.round(discardedMs + unheardMs) });
   }
 
-  /** Keys are dialled at once; the audio that waits comes after them. */
+  /** Plays tones at once; waiting audio follows them. */
   private dial(digits: string): void {
     try {
       this.tones.push(digits);
     } catch {
-      this.refuse('GW_DTMF_QUEUE_FULL', 'Expected at most 64 keys waiting to be dialled but received more');
+      this.refuse('GW_DTMF_QUEUE_FULL', 'Expected at most 64 waiting digits but received more');
       return;
     }
     this.pacer.wake();
@@ -355,15 +353,14 @@ export class RawLeg implements Program, PacerSink {
   private refuse(code: ErrorCode, message: string): void {
     this.sendEvent({ type: 'error', code, message });
     this.mistakes += 1;
-    if (this.mistakes >= MAX_MISTAKES)
-      this.finish(1008, `Expected a leg's protocol but received ${MAX_MISTAKES} mistakes`);
+    if (this.mistakes >= MAX_MISTAKES) this.finish(1008, `Too many invalid messages`);
   }
 
   private sendEvent(event: LegEvent): void {
     this.socket?.send(JSON.stringify(event));
   }
 
-  /** The one way out, from whichever side. */
+  /** The single way to end, from either side. */
   private finish(code: number, reason: string): void {
     if (this.ended) return;
     this.ended = true;

@@ -1,36 +1,38 @@
-/** A caller's clock that differs from ours by less is left alone, for every correction is a seam in the audio. */
+/** Clock differences below this are ignored, because every correction is audible as a seam. */
 const TOLERANCE_MS = 40;
-/** So long it is watched before it is set slower: any of its messages may be late, but hardly all of them. */
+/**
+ * How long messages must be late before the clock is adjusted: any single one may be late, but hardly all.
+ */
 const WATCH_MS = 5_000;
-/** Messages that are equally late for so long come in their own time again: behind a pause that their timeline does not tell of. */
+/** Messages equally late for this long follow a pause that the timeline does not show. */
 const PAUSE_WATCH_MS = 200;
-/** A message later than this is lost to its timeline, unless they all are for a second: then the timeline was begun anew. */
+/** A message later than this is dropped, unless all are for a second: then the timeline has restarted. */
 const LOST_MS = 2_000;
 const RESET_MS = 1_000;
 
 /**
- * Places a caller's audio on our clock, by its own timeline rather than by its arrival: the network brings it late, now and
- * then, and all at once after a stall. Nothing arrives before it was said, so the earliest arrivals tell how the two
- * clocks stand.
+ * Maps the caller's stream timeline to our clock. Arrival times vary with the network, but nothing arrives
+ * before it was spoken, so the earliest arrivals give the offset between the clocks.
  */
 export class CallerClock {
-  /** Our milliseconds less the stream's. */
+  /** Our milliseconds minus the stream's. */
   private offset = Number.NaN;
   private leastLate = Number.POSITIVE_INFINITY;
   private watchedSince = 0;
-  /** Since when messages are late, all of them, and by how much. */
+  /** Since when all messages are late, and by how much. */
   private lateSince = Number.NaN;
   private leastOfLate = 0;
   private mostOfLate = 0;
   private lostSince = Number.NaN;
-  /** Where audio goes on whose place the stream does not tell. */
+  /** Position of the next audio without a timestamp. */
   private next = Number.NaN;
 
   /**
-   * @param mediaMs where the audio begins on the stream's timeline; NaN goes on where the last ended
-   * @param lengthMs how long it is
+   * @param mediaMs start of the audio on the stream's timeline, in milliseconds; NaN continues where the last
+   *   audio ended
+   * @param lengthMs its length in milliseconds
    * @param now when it arrived
-   * @returns when it began to be said, by our clock; NaN where it is too late to matter
+   * @returns when it began, by our clock; NaN if it is too late
    */
   place(mediaMs: number, lengthMs: number, now: number): number {
     const begin = Number.isNaN(mediaMs) ? this.next : mediaMs;
@@ -55,7 +57,10 @@ export class CallerClock {
     return begin + this.offset;
   }
 
-  /** Whether the caller's timeline stood still for a while: what a network held back comes all at once, and is soon on time. */
+  /**
+   * Whether the caller's timeline has paused. After network delay, by contrast, audio arrives all at once and
+   * is soon on time.
+   */
   private hasPaused(late: number, now: number): boolean {
     if (late <= TOLERANCE_MS) {
       this.lateSince = Number.NaN;
@@ -72,7 +77,7 @@ export class CallerClock {
     return now - this.lateSince >= PAUSE_WATCH_MS && this.mostOfLate - this.leastOfLate <= TOLERANCE_MS;
   }
 
-  /** This audio was on time. */
+  /** Sets the offset from audio that was on time. */
   private set(mediaMs: number, lengthMs: number, now: number): number {
     const begin = Number.isNaN(mediaMs) ? 0 : mediaMs;
     this.offset = now - lengthMs - begin;

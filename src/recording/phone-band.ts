@@ -1,18 +1,19 @@
 import { FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
 import { core } from '../media/thread-core.js';
 
-/** The telephone's own rate. */
+/** The telephone sample rate. */
 const PHONE_RATE = 8_000;
-/** Longer than both filters ring, in samples at 48 kHz. */
+/** Longer than both filters' ringing, in samples at 48 kHz. */
 const TAIL = new Int16Array(FRAME_SAMPLES);
 
 /**
- * 48 kHz audio at 8 or 16 kHz with what a phone carries of it, up to 4 kHz: by the core's own filters, at a hundredth of
- * what others cost. They are of minimum phase: what little they delay is not made up for.
+ * Converts 48 kHz audio to 8 or 16 kHz, limited to the telephone band (up to 4 kHz), with the core's filters,
+ * which cost a hundredth of a general resampler. They are minimum-phase; their small delay is not
+ * compensated.
  */
 export class PhoneBand {
   private readonly downsampler = new core.Downsampler();
-  /** Above 8 kHz: a phone's audio at 48 kHz again, of which every so many samples are enough. */
+  /** For 16 kHz: upsamples the 8 kHz signal to 48 kHz and decimates it. */
   private readonly upsampler = new core.Upsampler();
   private readonly stride: number;
   private length = 0;
@@ -20,14 +21,14 @@ export class PhoneBand {
   private wide = new Int16Array();
   private out = new Int16Array();
 
-  /** @param rate samples a second that come out */
+  /** @param rate output samples per second */
   constructor(private readonly rate: 8_000 | 16_000) {
     this.stride = SAMPLE_RATE / rate;
   }
 
   /**
-   * @param pcm a multiple of 6 samples, as all audio of phones and rooms is
-   * @returns memory that is only lent until the next call
+   * @param pcm a multiple of 6 samples, like all audio of phones and rooms
+   * @returns memory valid until the next call
    */
   process(pcm: Int16Array): Int16Array {
     if (pcm.length !== this.length) this.resize(pcm.length);
@@ -40,14 +41,14 @@ export class PhoneBand {
   }
 
   /**
-   * Ends a stretch of sound: what comes next hears nothing of it.
-   * @returns its last 20 ms, lent likewise
+   * Ends a segment of audio, so that it does not ring into the next one.
+   * @returns its last 20 ms, valid until the next call
    */
   flush(): Int16Array {
     return this.process(TAIL);
   }
 
-  /** Audio comes in pieces of nearly always one length: memory is made for that one. */
+  /** Audio almost always comes in one length; buffers are sized for it. */
   private resize(length: number): void {
     this.length = length;
     this.narrow = new Int16Array((length * PHONE_RATE) / SAMPLE_RATE);

@@ -10,28 +10,28 @@ import type { WavFile } from './wav-file.js';
 export const RECORD_RATES = [8_000, 16_000, 48_000] as const;
 export type RecordRate = (typeof RECORD_RATES)[number];
 
-/** The caller's audio may come so late and still be put in its place. */
+/** How late the caller's audio may arrive and still be placed correctly. */
 const LATE_MS = 2_000;
-/** On top of the lead, for audio that is sent in advance. */
+/** Margin beyond the lead for pre-sent audio. */
 const SLACK_MS = 500;
-/** Audio that is this near to where the last ended goes on there. */
+/** Audio this close to the end of the previous audio continues it seamlessly. */
 const SEAM_MS = 2;
 
 /** Why a recording ended. */
 export type RecordingEnd = 'stopped' | 'limit' | 'call-ended' | 'disk-error' | 'closed';
 
-/** A recording that is over. */
+/** A finished recording. */
 export interface RecordingResult {
   readonly callId: string;
-  /** Its name in the directory of recordings. */
+  /** File name in the recordings directory. */
   readonly file: string;
   readonly end: RecordingEnd;
   readonly seconds: number;
-  /** Milliseconds that are silent because the disk was too slow. */
+  /** Milliseconds replaced by silence because the disk was too slow. */
   readonly droppedMs: number;
-  /** Milliseconds of the caller that came too late to be recorded. */
+  /** Milliseconds of the caller's audio that arrived too late. */
   readonly lateMs: number;
-  /** What the file system said, of a `disk-error`. */
+  /** The file system's error, for `disk-error`. */
   readonly error?: unknown;
 }
 
@@ -40,24 +40,24 @@ export interface RecordingOptions {
   readonly file: string;
   readonly rate: RecordRate;
   readonly maxSeconds: number;
-  /** Most audio that the caller may have waiting. */
+  /** Maximum lead of the caller's phone in milliseconds. */
   readonly leadMs: number;
 }
 
 /**
- * One call on two tracks: the caller left, what the caller hears right, both on the clock of the call. What was sent to the
- * caller and taken back before it was heard is not on it.
+ * Records one call on two tracks: the caller left, what the caller hears right, both on the call's clock.
+ * Audio that was discarded before the caller heard it is not recorded.
  */
 export class Recording implements AudioTap {
   readonly startedAt: Date;
-  /** Settled when the file is closed; never rejects. */
+  /** Resolves when the file is closed; never rejects. */
   readonly ended: Promise<RecordingResult>;
   private readonly tape: StereoTape;
   private readonly caller: Track;
   private readonly rest: Track;
   private readonly callerClock = new CallerClock();
   private readonly resolve: (result: RecordingResult) => void;
-  /** Monotonic milliseconds of the first sample; not known before somebody is on the phone. */
+  /** Monotonic milliseconds of the first sample; NaN until the call is answered. */
   private origin = Number.NaN;
   private timer: Timer | undefined;
   private isOver = false;
@@ -80,7 +80,7 @@ export class Recording implements AudioTap {
     this.resolve = resolve;
   }
 
-  /** Somebody is on the phone: the first sample is now. */
+  /** Starts the recording when the call is answered. */
   begin(): void {
     if (this.isOver || !Number.isNaN(this.origin)) return;
     this.origin = this.clock.now();
@@ -88,7 +88,7 @@ export class Recording implements AudioTap {
     this.timer.unref();
   }
 
-  /** Recorded so far, in seconds. */
+  /** Recorded length in seconds. */
   get seconds(): number {
     return Number.isNaN(this.origin) ? 0 : Math.min(this.sinceBegin() / 1_000, this.options.maxSeconds);
   }
@@ -122,7 +122,7 @@ export class Recording implements AudioTap {
     if (!this.isOver && !Number.isNaN(this.origin)) this.rest.cut(this.sinceBegin() - sinceMs);
   }
 
-  /** Ends it; idempotent. */
+  /** Ends the recording. Idempotent. */
   finish(end: RecordingEnd): Promise<RecordingResult> {
     if (!this.isOver) {
       this.isOver = true;
@@ -133,7 +133,7 @@ export class Recording implements AudioTap {
   }
 
   private async close(end: RecordingEnd): Promise<void> {
-    // A timer may be a little early.
+    // A timer may fire slightly early.
     const seconds = end === 'limit' ? this.options.maxSeconds : this.seconds;
     if (seconds > 0) this.commit(seconds * 1_000, true);
     const error = await this.wav.close();
@@ -161,13 +161,13 @@ export class Recording implements AudioTap {
   }
 }
 
-/** One of the two, at its own rate. */
+/** One track, at its own rate. */
 class Track {
   private samplesLate = 0;
-  /** Where the next sample goes; unknown at the beginning and after a cut. */
+  /** Position of the next sample; NaN at the beginning and after a cut. */
   private next = Number.NaN;
 
-  /** None where all of the band is kept. */
+  /** Undefined if the full band is kept. */
   private readonly band: PhoneBand | undefined;
 
   constructor(
@@ -182,7 +182,7 @@ class Track {
     return (this.samplesLate * 1_000) / this.rate;
   }
 
-  /** Writes 48 kHz audio that is heard from `atMs` on. */
+  /** Writes 48 kHz audio heard from `atMs` on. */
   write(samples: Int16Array, atMs: number): void {
     const at = this.samplesIn(atMs);
     if (!(Math.abs(at - this.next) <= this.samplesIn(SEAM_MS))) {
@@ -192,18 +192,18 @@ class Track {
     this.put(this.band?.process(samples) ?? samples);
   }
 
-  /** What was written so far has ended: the rest of it comes out of the filter. */
+  /** Ends a segment and flushes the filter. */
   private seam(): void {
     if (!Number.isNaN(this.next) && this.band !== undefined) this.put(this.band.flush());
     this.next = Number.NaN;
   }
 
-  /** Time has passed: audio that ended before this goes on no more. */
+  /** Ends a segment that stopped before this time. */
   endBefore(untilMs: number): void {
     if (this.next < this.samplesIn(untilMs)) this.seam();
   }
 
-  /** Nothing is heard from here on. */
+  /** Erases everything from here on. */
   cut(atMs: number): void {
     this.band?.flush();
     this.tape.erase(this.side, this.samplesIn(atMs));
@@ -212,7 +212,7 @@ class Track {
 
   private put(samples: Int16Array): void {
     const lost = this.tape.put(this.side, samples, this.next);
-    // Before the beginning there is nothing to be late for.
+    // Audio before the beginning is not late.
     if (this.next >= 0) this.samplesLate += lost;
     this.next += samples.length;
   }

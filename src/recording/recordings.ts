@@ -4,32 +4,31 @@ import { z } from 'zod';
 import type { PhoneCall } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import type { Clock } from '../clock.js';
-import type { ErrorCode } from '../error-catalogue.js';
 import { describe, GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import { RECORD_RATES, Recording, type RecordingResult, type RecordRate } from './recording.js';
 import { WavFile } from './wav-file.js';
 
-/** Calls recorded at a time; each holds 0.7 MB, 1 MB at 48 kHz. */
+/** Maximum concurrent recordings; each takes 0.7 MB, or 1 MB at 48 kHz. */
 export const MAX_RECORDINGS = 200;
-/** As long as Twilio lets a call last, unless told otherwise. */
+/** Twilio's default maximum call duration. */
 const DEFAULT_SECONDS = 14_400;
-/** At 48 kHz a WAV file holds no more. */
+/** Longest stereo WAV file at 48 kHz. */
 const MAX_SECONDS = 21_600;
 const DEFAULT_RATE: RecordRate = 16_000;
-/** How long a gateway that closes waits for the disk. */
+/** How long a closing gateway waits for the disk. */
 const CLOSE_MS = 5_000;
 
-/** What `POST /v1/calls/{id}/recording` may ask for. */
+/** Request body of `POST /v1/calls/{id}/recording`. */
 export interface RecordRequest {
-  /** Ends it by itself, 1 to 21,600; default 14,400. */
+  /** Maximum length in seconds, 1 to 21,600; default 14,400. */
   readonly maxSeconds?: number | undefined;
-  /** Samples a second; default 16,000. */
+  /** Samples per second; default 16,000. */
   readonly rate?: RecordRate | undefined;
 }
 
-/** A recording that runs. */
+/** A running recording. */
 export interface RecordingView {
   readonly callId: string;
   readonly file: string;
@@ -42,18 +41,18 @@ export interface RecordingView {
   readonly lateMs: number;
 }
 
-/** What the routes ask for: of this process, or of a whole fleet. */
+/** What the routes need: implemented by one process and by a whole fleet. */
 export interface RecordingService {
   /**
-   * Records a call from now on, or from when somebody is on the phone.
-   * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_RECORDING_OFF`, `GW_RECORDING_EXISTS`, `GW_CALL_ENDED` (409),
-   * `GW_RECORDINGS_FULL`, `GW_RECORDING_FAILED` (503)
+   * Starts recording a call, or waits until it is answered.
+   * @throws GatewayError `GW_CALL_UNKNOWN` (404), `GW_RECORDING_OFF`, `GW_RECORDING_EXISTS`, `GW_CALL_ENDED`
+   *   (409), `GW_RECORDINGS_FULL`, `GW_RECORDING_FAILED` (503)
    */
   startRecording(callId: string, request: RecordRequest): Promise<RecordingView>;
   /** @throws GatewayError `GW_RECORDING_NONE` (404) */
   viewRecording(callId: string): RecordingView | Promise<RecordingView>;
   /**
-   * Ends a call's recording; fulfilled when its file is whole.
+   * Ends a call's recording; resolves when its file is complete.
    * @throws GatewayError `GW_RECORDING_NONE` (404)
    */
   stopRecording(callId: string): Promise<RecordingResult>;
@@ -82,12 +81,12 @@ export function checkRecordRequest(value: unknown): RecordRequest {
   throw new GatewayError('GW_BAD_REQUEST', message);
 }
 
-/** The recordings of a gateway: which call has one, where they go, and their common end. */
+/** The recordings of a gateway: one per call, their files, and their shutdown. */
 export class Recordings implements RecordingService {
   readonly metrics: readonly Metric[];
-  /** By call; `undefined` while a file is being made. */
+  /** By call; `undefined` while the file is being created. */
   private readonly running = new Map<string, Recording | undefined>();
-  /** Recordings that are over but for the disk. */
+  /** Finished recordings still being written. */
   private readonly closing = new Set<Promise<unknown>>();
   private readonly past = { finished: 0, failed: 0, droppedMs: 0 };
 
@@ -103,17 +102,17 @@ export class Recordings implements RecordingService {
     this.metrics = [
       gauge('recordings_active', 'Calls being recorded', () => this.running.size),
       counter('recordings_ended_total', 'Recordings ended', () => past.finished),
-      counter('recordings_failed_total', 'Recordings the disk ended', () => past.failed),
+      counter('recordings_failed_total', 'Recordings ended by a disk error', () => past.failed),
       counter(
         'recording_dropped_ms_total',
-        'Milliseconds the disk was too slow for, in ended recordings',
+        'Milliseconds lost to a slow disk, in ended recordings',
         () => past.droppedMs,
       ),
     ];
   }
 
   /**
-   * Makes sure that there is a place to write to.
+   * Creates and checks the directory.
    * @throws GatewayError `GW_RECORD_DIR`
    */
   open(): void {
@@ -130,13 +129,13 @@ export class Recordings implements RecordingService {
     const { call, stream } = this.sessionOf(callId);
     const { directory, leadMs } = this;
     if (directory === undefined) {
-      throw refusal('GW_RECORDING_OFF', 'RECORD_DIR for a recording', 'none');
+      throw new GatewayError('GW_RECORDING_OFF', 'Recording is off: RECORD_DIR is not set');
     }
     if (this.running.has(callId)) {
-      throw refusal('GW_RECORDING_EXISTS', 'a call that is not recorded', 'one that is');
+      throw new GatewayError('GW_RECORDING_EXISTS', `Call ${callId} is already being recorded`);
     }
     if (this.running.size >= MAX_RECORDINGS) {
-      throw refusal('GW_RECORDINGS_FULL', `at most ${MAX_RECORDINGS} recordings`, 'one more');
+      throw new GatewayError('GW_RECORDINGS_FULL', `The gateway already has ${MAX_RECORDINGS} recordings`);
     }
     this.running.set(callId, undefined);
     const { rate = DEFAULT_RATE, maxSeconds = DEFAULT_SECONDS } = request;
@@ -145,7 +144,7 @@ export class Recordings implements RecordingService {
     let wav: WavFile | undefined;
     try {
       const failed = (error: unknown) => {
-        this.log.error({ callId, err: error }, 'a recording could not be written');
+        this.log.error({ callId, err: error }, 'recording failed: disk error');
         void recording?.finish('disk-error');
       };
       wav = await WavFile.create(join(directory, file), rate, failed);
@@ -153,17 +152,17 @@ export class Recordings implements RecordingService {
     } catch (cause) {
       this.running.delete(callId);
       await wav?.close();
-      this.log.error({ callId, err: cause }, 'a recording could not be begun');
-      throw refusal('GW_RECORDING_FAILED', 'a file that can be written for a recording', 'an error', cause);
+      this.log.error({ callId, err: cause }, 'failed to start a recording');
+      throw new GatewayError('GW_RECORDING_FAILED', 'The recording file could not be created', { cause });
     }
     const made = recording;
     this.running.set(callId, made);
     this.closing.add(made.ended);
     void made.ended.then((result) => this.ended(made, call, result));
     if (stream.isEnded) {
-      // Whoever is told so finds nothing of it any more.
+      // After this error, nothing of the recording is left.
       await made.finish('call-ended');
-      throw refusal('GW_CALL_ENDED', 'a call that lasts for a recording', 'its end');
+      throw new GatewayError('GW_CALL_ENDED', `Call ${callId} has already ended`);
     }
     const begin = () => made.begin();
     const end = () => void made.finish('call-ended');
@@ -197,7 +196,7 @@ export class Recordings implements RecordingService {
     return this.require(callId).finish('stopped');
   }
 
-  /** Ends all of them and waits for the disk, though not for ever. */
+  /** Ends all recordings and waits for the disk, within a limit. */
   async close(): Promise<void> {
     for (const recording of this.running.values()) void recording?.finish('closed');
     await this.clock.within(CLOSE_MS, Promise.all(this.closing));
@@ -206,7 +205,7 @@ export class Recordings implements RecordingService {
   private require(callId: string): Recording {
     const recording = this.running.get(callId);
     if (recording === undefined) {
-      throw refusal('GW_RECORDING_NONE', 'a call that is recorded', 'another');
+      throw new GatewayError('GW_RECORDING_NONE', `Call ${callId} is not being recorded`);
     }
     return recording;
   }
@@ -222,17 +221,13 @@ export class Recordings implements RecordingService {
     try {
       this.onEnd(call, result);
     } catch (error) {
-      this.log.error({ callId, err: error }, 'a listener of "recording" failed');
+      this.log.error({ callId, err: error }, 'a "recording" listener threw');
     }
   }
 }
 
-/** Call and time; a call's id may be the user's own. */
+/** File name from call and time; call ids may be chosen by the user. */
 function fileName(callId: string, date: Date): string {
   const time = date.toISOString().replace(/[:.]/g, '-');
   return `${callId.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 100)}-${time}.wav`;
-}
-
-function refusal(code: ErrorCode, what: string, received: string, cause?: unknown): GatewayError {
-  return new GatewayError(code, `Expected ${what} but received ${received}`, { cause });
 }

@@ -1,23 +1,23 @@
-/** Where a tape's audio goes that nothing can change any more. */
+/** Receives audio that can no longer change. */
 export interface TapeSink {
-  /** Takes left and right samples in turn; the memory is only lent. */
+  /** Appends interleaved left and right samples. The memory is only lent. */
   append(interleaved: Int16Array): void;
-  /** So many samples of each channel are silence. */
+  /** Appends silence: `samples` per channel. */
   skip(samples: number): void;
 }
 
-/** Samples of one channel that are handed on together, at least: a fifth of a second at 16 kHz. */
+/** Minimum samples per channel handed on at a time: a fifth of a second at 16 kHz. */
 const STEP_SAMPLES = 3_200;
 
 /**
- * Two tracks on one timeline, of which the latest part is held: there audio may come late or in advance, or be erased
- * again. What nothing was put on is silence. Positions are samples since the beginning.
+ * Two tracks on one timeline. The latest part is buffered, so that audio may arrive late or early, or be
+ * erased. Positions without audio are silent. Positions are samples since the beginning.
  */
 export class StereoTape {
   private readonly memory: Int16Array;
   private committed = 0;
 
-  /** @param capacity samples of each track that are held */
+  /** @param capacity samples per track that are buffered */
   constructor(
     private readonly sink: TapeSink,
     private readonly capacity: number,
@@ -25,15 +25,15 @@ export class StereoTape {
     this.memory = new Int16Array(2 * capacity);
   }
 
-  /** Where what is held begins. */
+  /** First buffered position. */
   get begin(): number {
     return this.committed;
   }
 
   /**
-   * Puts audio on a track, in place of what was there.
+   * Writes audio to a track, replacing what was there.
    * @param track 0 is left, 1 is right
-   * @returns samples that came too late or too early to be held
+   * @returns samples that were too late or too early
    */
   put(track: 0 | 1, samples: Int16Array, at: number): number {
     const { memory, capacity, committed } = this;
@@ -53,7 +53,7 @@ export class StereoTape {
     }
   }
 
-  /** Hands on what lies before a position, in steps worth the while; all of it with `isLast`. */
+  /** Hands on everything before a position, in large steps; all of it with `isLast`. */
   commit(until: number, isLast = false): void {
     if (until - this.committed < (isLast ? 1 : STEP_SAMPLES)) return;
     const held = Math.min(until, this.committed + this.capacity);

@@ -6,24 +6,24 @@ import type { TapeSink } from './stereo-tape.js';
 const CHANNELS = 2;
 const BYTES_PER_SAMPLE = 2;
 const FRAME_BYTES = CHANNELS * BYTES_PER_SAMPLE;
-/** A second at 16 kHz. */
+/** One second at 16 kHz. */
 const CHUNK_BYTES = 64_000;
-/** What the disk may be behind: eight seconds at 16 kHz. */
+/** Maximum backlog of the disk: eight seconds at 16 kHz. */
 const CHUNKS = 8;
 
 /**
- * A stereo WAV file that grows while it can already be read: its header is set right after every second or so. Nobody ever
- * waits for the disk: audio is copied into one of a few buffers, and where the disk has all of them it is dropped, which
- * leaves silence of the same length.
+ * A stereo WAV file that can be read while it grows: its header is updated about every second. Writers never
+ * wait for the disk: audio is copied into one of a few buffers, and if the disk has all of them it is
+ * replaced by silence of the same length.
  */
 export class WavFile implements TapeSink {
-  /** Milliseconds that the disk was too slow for. */
+  /** Milliseconds lost because the disk was too slow. */
   droppedMs = 0;
   private readonly free: Buffer[] = Array.from({ length: CHUNKS }, () => Buffer.allocUnsafe(CHUNK_BYTES));
   private readonly full: { readonly chunk: Buffer; readonly bytes: number; readonly at: number }[] = [];
   private chunk: Buffer | undefined;
   private filled = 0;
-  /** Bytes of audio so far, dropped ones included, and up to where the file has them. */
+  /** Bytes of audio so far, including dropped ones, and how many are in the file. */
   private position = 0;
   private writtenTo = 0;
   private writing: Promise<void> | undefined;
@@ -36,11 +36,11 @@ export class WavFile implements TapeSink {
   ) {}
 
   /**
-   * Creates the file, readable by its owner.
-   * @param rate samples a second of each channel
-   * @param onError told once, of the first write that failed; all audio is dropped from then on
-   * @param flags as of `fs.open`; by default a file that is there already is not touched
-   * @throws what the file system says
+   * Creates the file, readable only by its owner.
+   * @param rate samples per second and channel
+   * @param onError called once, for the first failed write; all later audio is dropped
+   * @param flags as for `fs.open`; by default an existing file is an error
+   * @throws the file system's error
    */
   static async create(
     path: string,
@@ -59,7 +59,7 @@ export class WavFile implements TapeSink {
     return wav;
   }
 
-  /** How much there is, in milliseconds; of a file that the disk ended what it has. */
+  /** Length in milliseconds; after a disk error, of what the file contains. */
   get lengthMs(): number {
     const bytes = this.failure === undefined ? this.position : this.writtenTo;
     return (bytes / FRAME_BYTES / this.rate) * 1_000;
@@ -90,14 +90,14 @@ export class WavFile implements TapeSink {
   }
 
   /**
-   * Writes what is left and closes the file. Never rejects.
-   * @returns why it is not whole; `undefined` if it is
+   * Writes the rest and closes the file. Never rejects.
+   * @returns the error if the file is incomplete, otherwise `undefined`
    */
   async close(): Promise<unknown> {
     this.flush();
     await this.writing;
     try {
-      // What was skipped at the end is part of it.
+      // Trailing silence is part of the recording.
       if (this.failure === undefined && this.position > this.writtenTo) {
         await this.file.truncate(WAV_HEADER_BYTES + this.position);
         this.writtenTo = this.position;
@@ -110,7 +110,7 @@ export class WavFile implements TapeSink {
     return this.failure;
   }
 
-  /** The buffer at hand; `undefined` while the disk has them all, or takes nothing any more. */
+  /** The current buffer; `undefined` while the disk has all of them, or has failed. */
   private current(): Buffer | undefined {
     if (this.chunk === undefined && this.failure === undefined) {
       this.chunk = this.free.pop();

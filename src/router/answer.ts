@@ -4,8 +4,10 @@ import { GatewayError } from '../errors.js';
 import type { DeliveryAnswer } from '../webhooks/sender.js';
 
 /**
- * A router's answer as a decision: that of `prepareCall` as JSON. Nothing (204, or an empty body) stands for the defaults.
- * @throws GatewayError `GW_ROUTER_STATUS` for another status than 2xx, `GW_ROUTER_ANSWER` for what is no decision
+ * Parses a router's response: the JSON of a `prepareCall` decision. An empty response (204 or an empty body)
+ * means the defaults.
+ * @throws GatewayError `GW_ROUTER_STATUS` for a status other than 2xx, `GW_ROUTER_ANSWER` for an invalid
+ *   decision
  */
 export function decisionOf({ status, body }: DeliveryAnswer): CallDecision {
   if (status < 200 || status > 299) {
@@ -18,7 +20,7 @@ export function decisionOf({ status, body }: DeliveryAnswer): CallDecision {
   try {
     return checkDecision(JSON.parse(body));
   } catch (error) {
-    // What does not parse may hold anything, and is not shown.
+    // Unparsable text may contain anything and is not shown.
     const message =
       error instanceof TypeError
         ? error.message.replace('for the call', 'from the router')

@@ -12,20 +12,26 @@ import { Delivery } from '../webhooks/delivery.js';
 import { type DeliveryAnswer, isPassingStatus, WebhookSender } from '../webhooks/sender.js';
 import { secretsOf } from '../webhooks/signature.js';
 import { decisionOf } from './answer.js';
-import { questionOf } from './question.js';
+import { DEADLINE_MS, questionOf, ROUTER_TIMEOUT_MS } from './question.js';
 
 export interface RouterOptions {
-  /** http(s) URL that is asked where each call goes. */
+  /** http(s) URL that decides where each call goes. */
   readonly url: string;
-  /** Signs what is asked: `whsec_` and base64, or another text, of 16 bytes or more; several while they change. */
+  /** Signing secret: `whsec_` and base64, or other text, of at least 16 bytes; several during a rotation. */
   readonly secret: string | readonly string[];
-  /** Longest wait for one answer in milliseconds, 100…8000; default 3000. There are two tries within eight seconds. */
+  /**
+   * Maximum wait for a response in milliseconds, 100 to 8000; default 3000. At most two attempts within eight
+   * seconds.
+   */
   readonly timeoutMs?: number;
-  /** What becomes of a call when no good answer came: `busy` (default), `default` (as if the router said nothing), or words. */
+  /**
+   * What happens to a call without a valid response: `busy` (default), `default` (as for an empty response),
+   * or spoken words.
+   */
   readonly fallback?: 'busy' | 'default' | { readonly say: string; readonly language?: string };
 }
 
-/** Ends of a question, as `/metrics` counts them. */
+/** Outcomes of a router request, as `/metrics` counts them. */
 const OUTCOMES = ['answered', 'timeout', 'unreachable', 'status', 'invalid', 'call-ended'] as const;
 type Outcome = (typeof OUTCOMES)[number];
 
@@ -37,22 +43,22 @@ const OUTCOME_OF: Readonly<Record<string, Outcome>> = {
   GW_WEBHOOK_ANSWER_TOO_LARGE: 'invalid',
 };
 
-/** Below the ten seconds that a decision may take, and Twilio's fifteen. */
-const DEADLINE_MS = 8_000;
-const DEFAULT_TIMEOUT_MS = 3_000;
 const TRIES = 2;
-/** Between two tries, cut by chance to half at most: routers that come back are not all asked at once. */
+/**
+ * Pause between two attempts, reduced randomly by up to half, so that a recovering router is not hit by all
+ * at once.
+ */
 const PAUSE_MS = 200;
-/** Questions on their way at a time; more wait for one of these. */
+/** Concurrent requests; more wait. */
 const CONNECTIONS = 64;
 
-/** Keys a caller pressed and the router has not taken yet: of all calls, and of one. */
+/** Maximum pending keys: of all calls, and of one. */
 const MAX_KEYS = 1_000;
 const MAX_KEYS_PER_CALL = 64;
-/** How long a gateway that closes waits for them. */
+/** How long a closing gateway waits for pending keys. */
 const CLOSE_MS = 1_000;
 
-/** The user's own service that decides where each call goes: asked once a call by a signed POST. */
+/** The user's service that decides where each call goes: one signed POST per call. */
 export class CallRouter {
   readonly metrics: readonly Metric[];
   private readonly outcomes = new Map<Outcome, number>(OUTCOMES.map((outcome) => [outcome, 0]));
@@ -62,7 +68,7 @@ export class CallRouter {
   private readonly keys: Delivery;
   private retries = 0;
 
-  /** @throws TypeError for options that cannot work */
+  /** @throws TypeError for invalid options */
   constructor(
     private readonly options: RouterOptions,
     private readonly log: Logger,
@@ -77,25 +83,20 @@ export class CallRouter {
     this.keys = new Delivery({
       sender: this.keySender,
       clock,
-      timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      timeoutMs: options.timeoutMs ?? ROUTER_TIMEOUT_MS.default,
       tries: TRIES,
       firstPauseMs: PAUSE_MS,
       longestPauseMs: PAUSE_MS,
       capacity: MAX_KEYS,
       perCall: MAX_KEYS_PER_CALL,
-      onDead: ({ why, tries }) => log.warn({ why, tries }, 'the router was not told of a pressed key'),
+      onDead: ({ why, tries }) => log.warn({ why, tries }, 'failed to send a pressed key to the router'),
     });
     this.metrics = [
-      counter(
-        'router_questions_total',
-        'Calls that the router was asked about, by how that went',
-        () => this.outcomes,
-        'outcome',
-      ),
-      counter('router_retries_total', 'Second tries to ask the router', () => this.retries),
+      counter('router_questions_total', 'Router requests by outcome', () => this.outcomes, 'outcome'),
+      counter('router_retries_total', 'Second attempts to ask the router', () => this.retries),
       counter(
         'router_keys_total',
-        'Pressed keys the router was to be told of, by how that went',
+        'Pressed keys sent to the router, by outcome',
         () =>
           new Map([
             ['delivered', this.keys.counts.delivered],
@@ -103,11 +104,11 @@ export class CallRouter {
           ]),
         'outcome',
       ),
-      durations('router_seconds', 'From the question to the decision, second tries included', this.durations),
+      durations('router_seconds', 'Time from request to decision, including second attempts', this.durations),
     ];
   }
 
-  /** What the router decides of a call, or the fallback. Rejects only where the call ends meanwhile. */
+  /** The router's decision, or the fallback. Rejects only if the call ends first. */
   async decide(call: PhoneCall, signal: AbortSignal): Promise<CallDecision> {
     const begun = this.clock.now();
     let outcome: Outcome = 'call-ended';
@@ -119,7 +120,7 @@ export class CallRouter {
       if (signal.aborted) throw error;
       outcome = OUTCOME_OF[(error as GatewayError).code] ?? 'unreachable';
       const { callId } = call;
-      this.log.error({ callId, router: this.sender.target, err: error }, 'the router did not decide');
+      this.log.error({ callId, router: this.sender.target, err: error }, 'no decision from the router');
       return this.fallback();
     } finally {
       this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1);
@@ -127,7 +128,7 @@ export class CallRouter {
     }
   }
 
-  /** Tells the router of a key the caller pressed, after those before it. Never waits. */
+  /** Sends the router a pressed key, after those before it. Never blocks. */
   pressed({ callId, callSid }: PhoneCall, digit: string): void {
     const id = `msg_${randomUUID()}`;
     const timestamp = this.clock.date().toISOString();
@@ -135,7 +136,10 @@ export class CallRouter {
     this.keys.add(callId, { id, body });
   }
 
-  /** Signs by other secrets from now on. @throws TypeError for what may not sign */
+  /**
+   * Signs with other secrets from now on.
+   * @throws TypeError for an invalid secret
+   */
   rekey(secret: RouterOptions['secret']): void {
     const secrets = secretsOf(secret, 'router.secret');
     this.sender.secrets = secrets;
@@ -153,7 +157,7 @@ export class CallRouter {
     const until = this.clock.runningMs() + DEADLINE_MS;
     for (let tries = 1; ; tries++) {
       const left = until - this.clock.runningMs();
-      const timeoutMs = Math.min(this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS, left);
+      const timeoutMs = Math.min(this.options.timeoutMs ?? ROUTER_TIMEOUT_MS.default, left);
       const answer = await this.sender.post(message, timeoutMs, signal).catch((error: GatewayError) => error);
       signal.throwIfAborted();
       const isLast = tries === TRIES || until - this.clock.runningMs() < 2 * PAUSE_MS;
@@ -162,7 +166,7 @@ export class CallRouter {
         return decisionOf(answer);
       }
       this.retries += 1;
-      this.log.warn({ callId: call.callId, router: this.sender.target }, 'the router is asked again');
+      this.log.warn({ callId: call.callId, router: this.sender.target }, 'asking the router again');
       await this.clock.sleep(PAUSE_MS * (0.5 + Math.random() / 2), signal);
       signal.throwIfAborted();
     }
@@ -174,25 +178,30 @@ export class CallRouter {
   }
 }
 
-/** Whether another try may go well. */
+/** Whether another attempt may succeed. */
 function isPassing(answer: DeliveryAnswer | GatewayError): boolean {
   return answer instanceof Error
     ? answer.code !== 'GW_WEBHOOK_ANSWER_TOO_LARGE'
     : isPassingStatus(answer.status);
 }
 
-function checkOptions({ url, timeoutMs = DEFAULT_TIMEOUT_MS, fallback = 'busy' }: RouterOptions): void {
+function checkOptions({
+  url,
+  timeoutMs = ROUTER_TIMEOUT_MS.default,
+  fallback = 'busy',
+}: RouterOptions): void {
   if (typeof url !== 'string' || !/^https?:\/\//i.test(url) || !URL.canParse(url)) {
     throw expected('an http(s) URL', 'router.url', url);
   }
-  if (!(timeoutMs >= 100 && timeoutMs <= DEADLINE_MS)) {
-    throw expected(`100 to ${DEADLINE_MS} milliseconds`, 'router.timeoutMs', timeoutMs);
+  const { format } = ROUTER_TIMEOUT_MS;
+  if (!format.accepts(timeoutMs)) {
+    throw expected(format.wantedOption, 'router.timeoutMs', timeoutMs);
   }
   if (fallback === 'busy' || fallback === 'default') return;
   if (typeof fallback?.say !== 'string' || fallback.say === '') {
     throw expected('"busy", "default" or { say }', 'router.fallback', fallback);
   }
-  // Found now, not by the first caller who needs it.
+  // Report it now, not when the first caller needs it.
   try {
     checkDecision({ refuse: fallback });
   } catch (error) {

@@ -1,18 +1,21 @@
 import type { CallDecision, PhoneCall } from '../calls/decision.js';
 
-/** Stands for every number that has no entry of its own. */
+/** Key for every number without its own entry. */
 export const DEFAULT_NUMBER = 'default';
 
-/** Where calls to the numbers of a gateway go: a decision for each, for all that begin alike, and for all others. */
+/** Decisions by called number: exact numbers, prefixes, and a default. */
 export class NumberPlan {
   private readonly exact = new Map<string, CallDecision>();
-  /** The longest first. */
+  /** The longest prefix first. */
   private readonly beginnings: readonly (readonly [beginning: string, decision: CallDecision])[];
   private readonly others: CallDecision | undefined;
-  /** How many decisions there are. */
+  /** Number of decisions. */
   readonly size: number;
 
-  /** @param decisions by number, by what it begins with and a `*`, or by {@link DEFAULT_NUMBER}; all of them checked */
+  /**
+   * @param decisions by number, by prefix with a trailing `*`, or by {@link DEFAULT_NUMBER}; all of them
+   *   valid
+   */
   constructor(decisions: ReadonlyMap<string, CallDecision>) {
     this.size = decisions.size;
     const beginnings: [string, CallDecision][] = [];
@@ -24,7 +27,7 @@ export class NumberPlan {
     this.others = decisions.get(DEFAULT_NUMBER);
   }
 
-  /** What is decided of a call that comes in. Calls that are placed go where whoever places them says. */
+  /** The decision for an inbound call. Outbound calls go where the request says. */
   decide({ to = '', direction }: Pick<PhoneCall, 'to' | 'direction'>): CallDecision | undefined {
     if (direction?.startsWith('outbound')) return undefined;
     return (

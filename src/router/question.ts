@@ -1,6 +1,15 @@
 import type { PhoneCall } from '../calls/decision.js';
+import { number } from '../setting.js';
 
-/** Place names and the like of one side, as far as Twilio says. */
+/** How long a router may take, both tries included: below the ten seconds of a decision, and Twilio's fifteen. */
+export const DEADLINE_MS = 8_000;
+/** How long one try may take. */
+export const ROUTER_TIMEOUT_MS = {
+  format: number(100, DEADLINE_MS, 'milliseconds'),
+  default: 3_000,
+} as const;
+
+/** Place names and similar data of one side, if Twilio sends them. */
 export interface Side {
   readonly name?: string;
   readonly city?: string;
@@ -9,12 +18,12 @@ export interface Side {
   readonly country?: string;
 }
 
-/** What a router is asked: `POST` of this as JSON. Fields are added, never changed, within a version. */
+/** The JSON body posted to a router. Within a version, fields are added but never changed. */
 export interface RouterQuestion {
   readonly type: 'call.route';
   readonly version: 1;
   readonly callId: string;
-  /** Absent of an outbound call, which Twilio does not know yet. */
+  /** Absent for an outbound call, which Twilio does not know yet. */
   readonly callSid?: string;
   readonly accountSid?: string;
   /** `inbound`, or `outbound-api` for calls we place. */
@@ -25,11 +34,11 @@ export interface RouterQuestion {
   readonly called: Side;
   readonly forwardedFrom?: string;
   readonly parentCallSid?: string;
-  /** The carrier's word on the caller id, e.g. `TN-Validation-Passed-A`. */
+  /** The carrier's attestation of the caller id, e.g. `TN-Validation-Passed-A`. */
   readonly stirVerstat?: string;
-  /** `SipHeader_…` parameters by their names without that. */
+  /** `SipHeader_…` parameters, without that prefix. */
   readonly sipHeaders: Readonly<Record<string, string>>;
-  /** Every parameter of Twilio's webhook, by Twilio's own names; empty of an outbound call. */
+  /** All parameters of Twilio's webhook by their original names; empty for an outbound call. */
   readonly parameters: Readonly<Record<string, string | string[]>>;
 }
 
@@ -75,7 +84,7 @@ type Said<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & 
   [K in keyof T as undefined extends T[K] ? K : never]?: NonNullable<T[K]>;
 };
 
-/** What is known of a record: absent and empty are the same to Twilio. */
+/** Drops absent and empty fields, which mean the same to Twilio. */
 function withoutAbsent<T extends object>(record: T): Said<T> {
   return Object.fromEntries(
     Object.entries(record).filter(([, value]) => value !== undefined && value !== ''),

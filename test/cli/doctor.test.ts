@@ -21,7 +21,7 @@ it('lists what it found with marks, what to set below, and a sum', async () => {
     /^✗ environment +Expected an https URL .*\n +set PUBLIC_URL=https:\/\/voice\.example\.com$/m,
   );
   expect(stdout).toMatch(/^✓ native core +Audio runs on the /m);
-  expect(stdout).toMatch(/^- Redis +There is no REDIS_URL/m);
+  expect(stdout).toMatch(/^- Redis +REDIS_URL is not set/m);
   expect(stdout).toMatch(/^\d+ mistakes?, \d+ warnings?\.$/m);
 });
 

@@ -17,7 +17,7 @@ const want = {
 };
 const lines = [`POST ${PATH} HTTP/1.1`, 'Host: a.example', 'X-Twilio-Signature: s='];
 
-describe('a captured request is read', () => {
+describe('a captured request is parsed', () => {
   it.each<[string, string]>([
     ['raw', [...lines, '', body].join('\r\n')],
     ['raw, with bare line ends and one after the body', `${[...lines, '', body].join('\n')}\n`],
@@ -74,7 +74,7 @@ describe('a captured request is read', () => {
     expect(parseCapturedRequest(text)).toEqual(want);
   });
 
-  it('from a curl command in any spelling', () => {
+  it('from a curl command in any notation', () => {
     const url = `https://a.example${PATH}`;
     const headers = { host: 'a.example', 'x-twilio-signature': 's=' };
     const words = `-H 'Host: a.example' --header "X-Twilio-Signature: s="`;
@@ -91,7 +91,7 @@ describe('a captured request is read', () => {
   });
 
   it.each(['', 'hello', '{', '{}', '[]', 'null', '{"url":1,"headers":{}}', 'curl -X POST', 'POST'])(
-    'or refused in one line: %j',
+    'or rejected in one line: %j',
     (text) => {
       expect(() => parseCapturedRequest(text)).toThrow(
         expect.objectContaining({
@@ -102,7 +102,7 @@ describe('a captured request is read', () => {
     },
   );
 
-  it('with words as a shell splits them', () => {
+  it('into words like a shell', () => {
     expect(shellWords(`a  'b c'"d \\"e\\""f \\g $'h\\n\\x41\\'' '' $i`)).toEqual([
       'a',
       'b cd "e"f',
@@ -114,7 +114,7 @@ describe('a captured request is read', () => {
   });
 });
 
-/** What the doctor says of a request, marks and all. */
+/** What the doctor says about a request, including marks. */
 async function explained(
   {
     url = PATH,
@@ -145,24 +145,24 @@ describe('a captured webhook', () => {
     expect(await explained({ form })).toContain('no X-Twilio-Signature');
   });
 
-  it('is taken with its query string, over a port that Twilio leaves out, and by the headers of a proxy', async () => {
+  it('is accepted with its query string, through a port that Twilio omits, and by a proxy’s headers', async () => {
     const query = `${PATH}?callId=a-b`;
     expect(await explained({ url: query, form, headers: signed(PUBLIC_URL + query) })).toContain(
-      'takes it as it is',
+      'The gateway accepts it',
     );
     const port = { PUBLIC_URL: `${PUBLIC_URL}:443` };
     expect(await explained({ form, headers: signed(PUBLIC_URL + PATH) }, port)).toContain(
-      'takes it as it is',
+      'The gateway accepts it',
     );
     const proxied = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'other.example' };
     const headers = { ...proxied, ...signed(`https://other.example${PATH}`) };
-    expect(await explained({ form, headers }, { PUBLIC_URL: '' })).toContain('takes it as it is');
+    expect(await explained({ form, headers }, { PUBLIC_URL: '' })).toContain('The gateway accepts it');
   });
 
-  it('with a query that no route knows is told of it', async () => {
+  it('reports an unexpected query string', async () => {
     const url = `${PATH}?tenant=5`;
     expect(await explained({ url, form, headers: signed(PUBLIC_URL + url) })).toContain(
-      'a query string that no route knows',
+      'a query string, which no route accepts',
     );
     const bare = `${PATH}?`;
     expect(await explained({ url: bare, form, headers: signed(PUBLIC_URL + bare) })).not.toContain(
@@ -175,21 +175,21 @@ describe('a captured webhook', () => {
     ['forwarded', { forwarded: 'for=1.2.3.4;host=other.example;proto=https' }, 'https://other.example'],
     ['x-forwarded-prefix', { 'x-forwarded-prefix': '/phones/' }, `${PUBLIC_URL}/phones`],
     ['x-original-uri', { 'x-original-uri': `/phones${PATH}` }, `${PUBLIC_URL}/phones`],
-  ])('tells by %s what PUBLIC_URL must be', async (_, told, base) => {
+  ])('suggests PUBLIC_URL from %s', async (_, told, base) => {
     const said = await explained({ form, headers: { ...told, ...signed(base + PATH) } });
     expect(said).toContain(`signed for ${base}${PATH}`);
     expect(said).toContain(`PUBLIC_URL=${base}`);
   });
 
-  it('tells it by --url where nothing in it does', async () => {
+  it('uses --url if nothing in it shows the address', async () => {
     const headers = signed(`https://nowhere.example${PATH}`);
-    expect(await explained({ form, headers })).toContain('None of the 1 tokens signed it');
+    expect(await explained({ form, headers })).toContain('None of the 1 tokens signed');
     expect(await explained({ form, headers }, {}, 'https://nowhere.example')).toContain(
       'PUBLIC_URL=https://nowhere.example',
     );
   });
 
-  it('tells a proxy that does not say https', async () => {
+  it('reports a proxy that does not say https', async () => {
     const headers = { host: 'voice.example.com', ...signed(PUBLIC_URL + PATH) };
     const said = await explained({ form, headers }, { PUBLIC_URL: '' });
     expect(said).toContain('Wrong scheme');
@@ -206,17 +206,17 @@ describe('a captured webhook', () => {
     expect(await explained({ form, headers: { ...headers, 'x-home-region': 'us1' } })).toContain('rotated');
   });
 
-  it('tells a body that was lost its form, a GET, and a signature without its body', async () => {
+  it('reports a body that is no longer a form, a GET, and a signature without its body', async () => {
     const headers = signed(PUBLIC_URL + PATH);
     expect(await explained({ form, headers: { ...headers, 'content-type': 'text/plain' } })).toContain(
       'Content-Type',
     );
-    expect(await explained({ form, method: 'GET', headers })).toContain('asks by GET');
+    expect(await explained({ form, method: 'GET', headers })).toContain('uses GET');
     const other = { 'x-twilio-signature': sign(PUBLIC_URL + PATH) };
     expect(await explained({ form, headers: other })).toContain('does not cover the body');
   });
 
-  it('is compared with nothing where there is no token', async () => {
+  it('is not verified without a token', async () => {
     const env = { TWILIO_AUTH_TOKEN: '', TWILIO_VALIDATE: 'off' };
     expect(await explained({ form, headers: signed(PUBLIC_URL + PATH) }, env)).toContain('no auth token');
   });
@@ -231,11 +231,11 @@ describe('a captured upgrade', () => {
     headers: { upgrade: 'websocket', 'x-twilio-signature': signature, ...more },
   });
 
-  it('is taken as signed for its wss URL', async () => {
-    expect(await explained(upgrade(sign(wss)))).toContain('takes it as it is');
+  it('is accepted if signed for its wss URL', async () => {
+    expect(await explained(upgrade(sign(wss)))).toContain('The gateway accepts it');
   });
 
-  it('with a query string is told of, whether it was signed or not', async () => {
+  it('reports a query string, signed or not', async () => {
     for (const signature of [sign(`${wss}?a=b`), sign(wss)]) {
       const said = await explained(upgrade(signature, {}, `${media}?a=b`));
       expect(said).toContain('fail: The stream URL has a query string');
@@ -243,7 +243,7 @@ describe('a captured upgrade', () => {
     }
   });
 
-  it('with an Origin, or for another host, is told of', async () => {
+  it('reports an Origin header or another host', async () => {
     expect(await explained(upgrade(sign(wss), { origin: 'https://a.example' }))).toContain('Origin header');
     const other = upgrade(sign(`wss://other.example${media}`), { host: 'other.example' });
     expect(await explained(other)).toContain('PUBLIC_URL=https://other.example');

@@ -20,7 +20,10 @@ import { VirtualClock } from '../support/virtual-clock.js';
 const HOST = 'voice.example.com';
 const PUBLIC_URL = `https://${HOST}`;
 
-/** Nobody turns it: patience has no end, however busy the machine is. At half a second, since a Date header has whole ones. */
+/**
+ * Nobody advances it, so timeouts never fire on a busy machine. Starts at half a second, because a Date
+ * header has whole seconds.
+ */
 const clock = new VirtualClock(Math.floor(Date.now() / 1_000) * 1_000 + 500);
 let twilio: SimulatedTwilio;
 let apiUrl: string;
@@ -46,23 +49,23 @@ afterEach(async () => {
 type Environment = Readonly<Record<string, string>>;
 
 interface Setup {
-  /** What the gateway runs with, besides the right things; empty text takes one away. */
+  /** Changes to the gateway's environment; an empty text removes a variable. */
   readonly gateway?: Environment;
-  /** What the proxy does besides passing on. */
+  /** Additional proxy rules. */
   readonly proxy?: readonly string[];
-  /** What the doctor is told, likewise. */
+  /** Changes to the doctor's environment. */
   readonly doctor?: Environment;
   readonly options?: ContextOptions;
 }
 
 interface Verdict {
   readonly findings: readonly Finding[];
-  /** What is wrong, by check. */
+  /** Mistakes by check. */
   readonly mistakes: Readonly<Record<string, string>>;
   readonly output: string;
 }
 
-/** What the doctor says in an environment of its own. */
+/** Runs the doctor with an environment. */
 async function run(
   env: Environment,
   options: ContextOptions = {},
@@ -84,7 +87,7 @@ const ACCOUNT = () => ({
   PUBLIC_URL,
 });
 
-/** A gateway as `serve` makes it of an environment. */
+/** Starts a gateway from an environment, like `serve`. */
 async function serve(env: Environment = {}): Promise<URL> {
   const own = { PORT: '0', LOG_LEVEL: 'silent', MAX_LOOP_DELAY_MS: '0', MAX_CPU_PERCENT: '0' };
   const gateway = createGateway(readConfig({ ...own, ...ACCOUNT(), ...env }));
@@ -94,7 +97,7 @@ async function serve(env: Environment = {}): Promise<URL> {
 
 const at = (port: number) => ({ connect: { host: '127.0.0.1', port }, ca });
 
-/** A gateway behind a proxy, and what the doctor says of them. */
+/** Runs the doctor against a gateway behind a proxy. */
 async function examined({ gateway, proxy = [], doctor, options }: Setup = {}): Promise<Verdict> {
   const { host, port } = await serve(gateway);
   const proxied = await startHaproxy({ to: host, pem: tls.pem, lines: proxy });
@@ -107,7 +110,7 @@ describeBehindProxy('doctor', () => {
     ca = readFileSync(tls.cert, 'utf8');
   });
 
-  it('finds nothing wrong where nothing is', async () => {
+  it('finds no mistakes in a correct installation', async () => {
     const { findings, output } = await examined();
     expect(findings.filter(({ mark }) => mark === 'fail' || mark === 'warn')).toEqual([]);
     expect(findings.filter(({ mark }) => mark === 'ok').map(({ check }) => check)).toEqual(
@@ -124,7 +127,7 @@ describeBehindProxy('doctor', () => {
     expect(output).not.toContain('+15550001111');
   });
 
-  it('says the same with a path prefix, stripped or passed on', async () => {
+  it('finds none with a path prefix, stripped or forwarded', async () => {
     const env = { PUBLIC_URL: `${PUBLIC_URL}/phones` };
     const numbers = /phone numbers/;
     for (const proxy of [[], ['http-request replace-path /phones(.*) \\1']]) {
@@ -133,15 +136,15 @@ describeBehindProxy('doctor', () => {
     }
   });
 
-  it('finds a gateway that takes itself for another host', async () => {
+  it('finds a gateway that believes it has another host', async () => {
     const old = { PUBLIC_URL: 'https://old.example.com' };
     const told = await examined({ gateway: old, doctor: old, options: { url: PUBLIC_URL } });
     expect(told.mistakes.webhook).toContain('Wrong host');
     expect(told.mistakes.webhook).toContain(`PUBLIC_URL=${PUBLIC_URL}`);
-    // Nobody can guess what it was told elsewhere; that it is something else can be known.
+    // Its old URL cannot be guessed, but the difference is found.
     const { mistakes } = await examined({ gateway: old });
-    expect(mistakes.gateway).toContain('another PUBLIC_URL');
-    expect(mistakes.webhook).toContain('PUBLIC_URL as they are here where the gateway runs');
+    expect(mistakes.gateway).toContain('different PUBLIC_URL');
+    expect(mistakes.webhook).toContain('PUBLIC_URL there as they are here');
   });
 
   it('finds a wrong scheme: no PUBLIC_URL, and a proxy that does not say https', async () => {
@@ -179,14 +182,14 @@ describeBehindProxy('doctor', () => {
     expect(mistakes.proxy).toContain('trailing slash');
   });
 
-  it('finds a redirect in the way of the POST', async () => {
+  it('finds a redirect that breaks the POST', async () => {
     const { mistakes } = await examined({
       proxy: ['http-request redirect prefix https://www.voice.example.com code 301'],
     });
     expect(mistakes.proxy).toContain('redirect');
   });
 
-  it('finds a token that the running gateway does not know', async () => {
+  it('finds a token unknown to the running gateway', async () => {
     const { mistakes } = await examined({ gateway: { TWILIO_AUTH_TOKEN: 'another-token' } });
     expect(mistakes.webhook).toContain('every token');
   });
@@ -204,7 +207,7 @@ describeBehindProxy('doctor', () => {
     expect(stale.mistakes['Twilio account']).toContain('rotated');
   });
 
-  it('finds the token of a Region', async () => {
+  it('finds a Region’s token', async () => {
     const ireland = new SimulatedTwilio({ accountSid: ACCOUNT_SID, authToken: 'token-of-ireland' });
     try {
       const regions = [{ name: 'IE1 (Ireland)', apiUrl: await ireland.listen() }];
@@ -217,24 +220,24 @@ describeBehindProxy('doctor', () => {
     }
   });
 
-  it('finds http where https must be', async () => {
+  it('finds http where https is required', async () => {
     const { mistakes } = await examined({ doctor: { PUBLIC_URL: `http://${HOST}` } });
     expect(mistakes.environment).toContain(`PUBLIC_URL=${PUBLIC_URL}`);
     const plain = await examined({ options: { url: `http://${HOST}` } });
     expect(plain.mistakes.certificate).toContain('https');
   });
 
-  it('finds a certificate that Twilio would not take', async () => {
+  it('finds a certificate that Twilio would reject', async () => {
     const other = makeCertificate('other.example.com');
     const { host } = await serve();
     const { connect } = at(await startHaproxy({ to: host, pem: other.pem }));
     const named = await run(ACCOUNT(), { connect, ca: readFileSync(other.cert, 'utf8') });
     expect(named.mistakes.certificate).toContain('other.example.com');
     const unknown = await run(ACCOUNT(), { connect });
-    expect(unknown.mistakes.certificate).toMatch(/refuse|issuer/);
+    expect(unknown.mistakes.certificate).toMatch(/reject|issuer/);
   });
 
-  it('finds an nginx that drops the WebSocket upgrade, and one that speaks HTTP/1.0 as it does by default', async () => {
+  it('finds an nginx that drops the WebSocket upgrade, and one that uses HTTP/1.0, its default', async () => {
     const { host } = await serve();
     const behind = async (lines: readonly string[]) =>
       (await run(ACCOUNT(), at(await startNginx({ to: host, pem: tls.pem, lines })))).mistakes;
@@ -252,7 +255,7 @@ describeBehindProxy('doctor', () => {
     });
     expect(origin.mistakes['media socket']).toContain('Origin');
     const unsigned = await examined({ proxy: ['http-request del-header X-Twilio-Signature'] });
-    expect(unsigned.mistakes.webhook).toContain('drops the header X-Twilio-Signature');
+    expect(unsigned.mistakes.webhook).toContain('drops the X-Twilio-Signature header');
   });
 
   it('finds a query string on the stream URL', async () => {
@@ -263,13 +266,13 @@ describeBehindProxy('doctor', () => {
     expect(mistakes['media socket']).toContain('query string');
   });
 
-  it('finds a clock that is wrong', async () => {
+  it('finds a wrong clock', async () => {
     const later = new Date(clock.date().getTime() + 3_600_000).toUTCString();
     const { mistakes } = await examined({ proxy: [`http-after-response set-header Date "${later}"`] });
     expect(mistakes.clock).toMatch(/This clock is 3600 s behind that of the gateway’s address/);
   });
 
-  it('finds that the gateway is not there', async () => {
+  it('finds that no gateway is running', async () => {
     const port = await startHaproxy({ to: `127.0.0.1:${await freePort()}`, pem: tls.pem });
     expect((await run(ACCOUNT(), at(port))).mistakes.proxy).toContain('503');
     const nobody = await run(ACCOUNT(), at(await freePort()));
@@ -278,7 +281,7 @@ describeBehindProxy('doctor', () => {
 
   it('finds that signatures are not checked', async () => {
     const { mistakes } = await examined({ gateway: { TWILIO_VALIDATE: 'off' } });
-    expect(mistakes.webhook).toContain('checks no signatures');
+    expect(mistakes.webhook).toContain('does not check signatures');
   });
 
   it('finds a number that calls another address', async () => {
@@ -290,12 +293,12 @@ describeBehindProxy('doctor', () => {
     expect(mistakes['phone numbers']).not.toContain('+15550001111');
   });
 
-  it('finds keys that Stream refuses', async () => {
+  it('finds keys that Stream rejects', async () => {
     const double = await StreamDouble.start();
     running.push(double);
     const stream = { STREAM_API_KEY: double.apiKey, STREAM_BASE_URL: double.url };
     const wrong = await examined({ doctor: { ...stream, STREAM_API_SECRET: 'wrong-secret' } });
-    expect(wrong.mistakes['Stream keys']).toContain('Stream refuses');
+    expect(wrong.mistakes['Stream keys']).toContain('Stream rejects');
     const right = await examined({ doctor: { ...stream, STREAM_API_SECRET: double.apiSecret } });
     expect(right.mistakes).toEqual({});
   });
@@ -304,11 +307,11 @@ describeBehindProxy('doctor', () => {
 describeOnRedis('doctor, of Redis', () => {
   const env = (url: string) => ({ ...ACCOUNT(), PUBLIC_URL: '', REDIS_URL: url });
 
-  it('finds one that is not there, one with another password, and a replica', async () => {
+  it('finds one that is down, one with another password, and a replica', async () => {
     const redis = await RedisServer.start('--requirepass', 'right');
     const found = async (url: string) => (await run(env(url))).mistakes.Redis;
-    expect(await found(`redis://127.0.0.1:${await freePort()}`)).toContain('nobody listens there');
-    expect(await found(redis.url.replace('//', '//:wrong@'))).toContain('lets nobody in');
+    expect(await found(`redis://127.0.0.1:${await freePort()}`)).toContain('nothing listens there');
+    expect(await found(redis.url.replace('//', '//:wrong@'))).toContain('rejects this user');
     expect(await found(redis.url.replace('//', '//:right@'))).toBeUndefined();
     const { port } = new URL(redis.url);
     const replica = await RedisServer.start('--replicaof', '127.0.0.1', port);
@@ -331,7 +334,7 @@ describe('doctor, of a captured request', () => {
       body,
     ].join('\r\n');
 
-  it('takes one that is right, as raw HTTP, curl command or JSON', async () => {
+  it('accepts a valid one as raw HTTP, curl command or JSON', async () => {
     const signature = sign(`${PUBLIC_URL}/twilio/voice`, parameters);
     const kept = [
       raw(signature),
@@ -345,7 +348,7 @@ describe('doctor, of a captured request', () => {
     ];
     for (const request of kept) {
       const { findings, mistakes } = await explain(request);
-      expect(findings.at(-1)).toMatchObject({ mark: 'ok', says: 'The gateway takes it as it is' });
+      expect(findings.at(-1)).toMatchObject({ mark: 'ok', says: 'The gateway accepts it' });
       expect(mistakes).toEqual({});
     }
   });
@@ -353,7 +356,7 @@ describe('doctor, of a captured request', () => {
   it.each([
     ['another host', 'https://old.example.com', '/twilio/voice', 'PUBLIC_URL=https://old.example.com'],
     ['a path prefix', `${PUBLIC_URL}/phones`, '/phones/twilio/voice', `PUBLIC_URL=${PUBLIC_URL}/phones`],
-  ])('says for which URL it was signed: %s', async (_, base, path, set) => {
+  ])('reports which URL it was signed for: %s', async (_, base, path, set) => {
     const request = raw(sign(`${base}/twilio/voice`, parameters), path, new URL(base).host);
     const { mistakes, output } = await explain(request);
     expect(mistakes.signature).toBeDefined();
@@ -361,14 +364,14 @@ describe('doctor, of a captured request', () => {
     expect(output).toContain(set);
   });
 
-  it('says so where it was signed for http, with a trailing slash, or with another token', async () => {
+  it('reports one signed for http, with a trailing slash, or with another token', async () => {
     const http = await explain(raw(sign(`http://${HOST}/twilio/voice`, parameters)));
     expect(http.mistakes.signature).toBeDefined();
-    expect(http.output).toContain('http URL');
+    expect(http.output).toContain('URL is http');
     const slash = await explain(raw(sign(`${PUBLIC_URL}/twilio/voice/`, parameters), '/twilio/voice/'));
     expect(slash.output).toContain('trailing slash');
     const token = await explain(raw(sign(`${PUBLIC_URL}/twilio/voice`, parameters, 'another-token')));
-    expect(token.mistakes.signature).toContain('None of the 1 tokens signed it');
+    expect(token.mistakes.signature).toContain('None of the 1 tokens signed');
     const second = await explain(raw(sign(`${PUBLIC_URL}/twilio/voice`, parameters, 'second')), {
       TWILIO_AUTH_TOKEN: `${AUTH_TOKEN},second`,
     });

@@ -21,7 +21,7 @@ const HOST = 'voice.example.com';
 const PUBLIC_URL = `https://${HOST}`;
 const CHECKS = [certificate, route, webhook, upgrade];
 
-/** Nobody turns it: patience has no end, however busy the machine is. */
+/** Nobody advances it, so timeouts never fire on a busy machine. */
 const clock = new VirtualClock();
 let tls: { cert: string; pem: string };
 let ca: string;
@@ -30,7 +30,7 @@ beforeAll(() => {
   ca = readFileSync(tls.cert, 'utf8');
 });
 
-/** What is wrong at a port, by check. */
+/** Mistakes found at a port, by check. */
 async function mistakesAt(port: number, publicUrl = PUBLIC_URL, options: ContextOptions = {}) {
   const env = {
     TWILIO_ACCOUNT_SID: ACCOUNT_SID,
@@ -54,7 +54,7 @@ describeBehindProxy('doctor, of a proxy', () => {
   it.each([
     ['strips', ['http-request replace-path /phones(.*) \\1']],
     ['passes on', []],
-  ])('finds a path prefix that the gateway was not told of and the proxy %s', async (_, lines) => {
+  ])('finds a path prefix that the gateway does not know and the proxy %s', async (_, lines) => {
     const { url } = await startGateway({ publicUrl: PUBLIC_URL });
     const port = await startHaproxy({ to: addressOf(url), pem: tls.pem, lines });
     const { proxy = '', webhook: asked = '' } = await mistakesAt(port, `${PUBLIC_URL}/phones`);
@@ -63,7 +63,7 @@ describeBehindProxy('doctor, of a proxy', () => {
     expect(asked).toContain(`PUBLIC_URL=${PUBLIC_URL}/phones`);
   });
 
-  it('finds a PUBLIC_URL without the prefix under which the proxy has the gateway', async () => {
+  it('finds a PUBLIC_URL without the proxy’s path prefix', async () => {
     const { url } = await startGateway({ publicUrl: PUBLIC_URL });
     const lines = [
       'http-request return status 404 unless { path_beg /phones/ }',
@@ -88,20 +88,20 @@ describeBehindProxy('doctor, of a proxy', () => {
     const to = addressOf(url);
     const plain = await startHaproxy({ to, lines: [`http-request redirect prefix ${PUBLIC_URL} code 301`] });
     const found = await mistakesAt(plain, PUBLIC_URL, { url: `http://${HOST}` });
-    expect(found.proxy).toMatch(/redirect to another scheme.*becomes a GET/);
+    expect(found.proxy).toMatch(/redirect to another scheme.*into a GET/);
     expect(found.proxy).toContain(`PUBLIC_URL=${PUBLIC_URL}`);
     const slash = await startNginx({ to, pem: tls.pem, lines: ['rewrite ^(.*[^/])$ $1/ redirect;'] });
     expect((await mistakesAt(slash)).proxy).toContain('no redirect to a trailing slash');
   });
 
-  it('finds a port that speaks no TLS', async () => {
+  it('finds a port without TLS', async () => {
     const { url } = await startGateway({ publicUrl: PUBLIC_URL });
     const found = await mistakesAt(await startHaproxy({ to: addressOf(url) }));
     expect(found.certificate).toContain('it speaks no TLS');
     expect(found.proxy).toContain('it speaks no TLS');
   });
 
-  it('finds a certificate that is no longer good, and one that will not be for long', async () => {
+  it('finds an expired certificate, and one about to expire', async () => {
     const { url } = await startGateway({ publicUrl: PUBLIC_URL });
     const shown = async (days: number) => {
       const { cert, pem } = makeCertificate(HOST, days);
@@ -110,10 +110,10 @@ describeBehindProxy('doctor, of a proxy', () => {
       return mistakesAt(port, PUBLIC_URL, { ca: readFileSync(cert, 'utf8'), clock: inAnHour });
     };
     expect(await shown(-1)).toEqual({
-      certificate: expect.stringMatching(/^fail: The certificate ended on/),
+      certificate: expect.stringMatching(/^fail: The certificate expired on/),
     });
     expect(await shown(3)).toEqual({
-      certificate: expect.stringMatching(/^warn: The certificate ends in 2 days/),
+      certificate: expect.stringMatching(/^warn: The certificate expires in 2 days/),
     });
   });
 
@@ -122,7 +122,7 @@ describeBehindProxy('doctor, of a proxy', () => {
     expect((await mistakesAt(port)).proxy).toContain('The proxy answers 502: it does not reach the gateway');
   });
 
-  it('finds a proxy that lets webhooks through and no media sockets', async () => {
+  it('finds a proxy that forwards webhooks but not media sockets', async () => {
     const { url } = await startGateway({ publicUrl: PUBLIC_URL });
     const lines = ['http-request return status 403 if { path_beg /twilio/media/ }'];
     const port = await startHaproxy({ to: addressOf(url), pem: tls.pem, lines });
@@ -131,14 +131,14 @@ describeBehindProxy('doctor, of a proxy', () => {
     });
   });
 
-  it('finds a proxy that changes the type of a body', async () => {
+  it('finds a proxy that changes a body’s Content-Type', async () => {
     const { url } = await startGateway({ publicUrl: PUBLIC_URL });
     const lines = ['http-request set-header Content-Type text/plain if METH_POST'];
     const port = await startHaproxy({ to: addressOf(url), pem: tls.pem, lines });
     expect(await mistakesAt(port)).toEqual({ webhook: expect.stringContaining('Content-Type') });
   });
 
-  it('finds a tunnel of ngrok that is gone, told by what ngrok answers for it', async () => {
+  it('finds a stopped ngrok tunnel by its error code', async () => {
     const tunnel = createServer((_, response) =>
       response.writeHead(404, { 'ngrok-error-code': 'ERR_NGROK_3200' }).end(),
     );
@@ -153,7 +153,7 @@ describeBehindProxy('doctor, of a proxy', () => {
     }
   });
 
-  it('leaves no trace of itself at the gateway', async () => {
+  it('leaves no trace at the gateway', async () => {
     const { gateway, url } = await startGateway({ publicUrl: PUBLIC_URL });
     const calls: unknown[] = [];
     gateway.on('call', (call) => calls.push(call));

@@ -37,7 +37,7 @@ async function startTwilio(facts: readonly NumberFacts[] = [], authToken = AUTH_
   return twilio.listen();
 }
 
-/** What checks say, marks and all, with patience that has no end where no other clock is given. */
+/** What checks say, including marks; timeouts never fire unless another clock is given. */
 async function said(checks: readonly Check[], env: Record<string, string>, options: ContextOptions = {}) {
   const given = { TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN, PUBLIC_URL, ...env };
   const findings = await examine(createContext(given, { clock: new VirtualClock(), ...options }), checks);
@@ -45,7 +45,7 @@ async function said(checks: readonly Check[], env: Record<string, string>, optio
 }
 
 describe('doctor, of the environment', () => {
-  it('tells every mistake at once, and goes on with what is left', async () => {
+  it('reports all mistakes at once, and continues with the rest', async () => {
     const env = {
       PUBLIC_URL: 'voice.example.com',
       PORT: 'many',
@@ -60,13 +60,13 @@ describe('doctor, of the environment', () => {
     expect(config).toMatchObject({ maxCalls: 7, port: 3000, twilio: { authTokens: [AUTH_TOKEN] } });
   });
 
-  it('takes query and fragment off a public URL', async () => {
+  it('strips query and fragment from a public URL', async () => {
     for (const PUBLIC of [`${PUBLIC_URL}/p?token=1`, `${PUBLIC_URL}/p#x`]) {
       expect(await said([environment], { PUBLIC_URL: PUBLIC })).toContain(`| PUBLIC_URL=${PUBLIC_URL}/p`);
     }
   });
 
-  it('warns where signatures are not checked, and where no public URL is known', async () => {
+  it('warns about unchecked signatures and a missing public URL', async () => {
     const env = { PUBLIC_URL: '', TWILIO_VALIDATE: 'off', TWILIO_AUTH_TOKEN: '', TWILIO_ACCOUNT_SID: '' };
     expect((await said([environment], env)).match(/^warn: /gm)).toHaveLength(2);
     expect(await said([environment], {})).toMatch(/^ok: /);
@@ -74,22 +74,24 @@ describe('doctor, of the environment', () => {
 });
 
 describe('doctor, of the gateway on this machine', () => {
-  it('tells one that runs with another environment, one that is none, and one that is not there', async () => {
+  it('finds one with another environment, something else, and nothing', async () => {
     const { url } = await startGateway({ publicUrl: PUBLIC_URL });
     const { port } = new URL(url);
     expect(await said([listener], { PORT: port })).toBe(`ok: A gateway listens at ${url} | `);
     expect(await said([listener], { PORT: port, TWILIO_AUTH_TOKEN: 'another' })).toContain(
-      'another PUBLIC_URL or TWILIO_AUTH_TOKEN',
+      'different PUBLIC_URL or TWILIO_AUTH_TOKEN',
     );
     const apiUrl = await startTwilio();
-    expect(await said([listener], { PORT: new URL(apiUrl).port })).toContain('warn: Something listens');
+    expect(await said([listener], { PORT: new URL(apiUrl).port })).toContain(
+      'warn: Something other than a gateway listens',
+    );
     expect(await said([listener], { PORT: String(await freePort()) })).toContain('skip: No gateway listens');
     expect(await said([listener], { PORT: '0' })).toContain('skip: ');
   });
 });
 
 describe('doctor, of the Twilio account', () => {
-  it('tells which token of a list is which', async () => {
+  it('identifies each token of a list', async () => {
     const TWILIO_API_URL = await startTwilio();
     const ireland = await startTwilio([], 'ireland');
     const regions = [
@@ -99,14 +101,14 @@ describe('doctor, of the Twilio account', () => {
     const of = (TWILIO_AUTH_TOKEN: string) =>
       said([account], { TWILIO_API_URL, TWILIO_AUTH_TOKEN }, { regions });
     expect(await of(AUTH_TOKEN)).toBe('ok: Twilio accepts the account and its auth token | ');
-    expect(await of(`${AUTH_TOKEN},ireland`)).toContain('ok: Token 2 is that of Region IE1');
-    expect(await of(`${AUTH_TOKEN},old`)).toContain('warn: Twilio refuses token 2');
+    expect(await of(`${AUTH_TOKEN},ireland`)).toContain('ok: Token 2 belongs to Region IE1');
+    expect(await of(`${AUTH_TOKEN},old`)).toContain('warn: Twilio rejects token 2');
     expect(await of(`old,${AUTH_TOKEN}`)).toMatch(/^fail: .*with token 2 in front$/);
     expect(await of('ireland')).toContain(`TWILIO_API_URL=${ireland}`);
     expect(await of('old')).toContain('the token was rotated');
   });
 
-  it('only warns where Twilio cannot be asked: calls still come in', async () => {
+  it('only warns if Twilio cannot be reached: inbound calls still work', async () => {
     const TWILIO_API_URL = `http://127.0.0.1:${await freePort()}`;
     const text = await said([account, numbers], { TWILIO_API_URL });
     expect(text).toMatch(/^warn: .*\nskip: /);
@@ -139,11 +141,11 @@ describe('doctor, of phone numbers', () => {
     expect(line).not.toContain('+15551234567');
   });
 
-  it('finds one that asks by GET', async () => {
-    expect((await of([number(WEBHOOK, { voiceMethod: 'GET' })])).join()).toContain('asks by GET');
+  it('finds one that uses GET', async () => {
+    expect((await of([number(WEBHOOK, { voiceMethod: 'GET' })])).join()).toContain('uses GET');
   });
 
-  it('leaves numbers alone that are other programs’, on however many pages', async () => {
+  it('ignores numbers of other programs, on any number of pages', async () => {
     const others = Array.from({ length: 450 }, (_, i) =>
       number(`https://other.example/${i}`, { phoneNumber: `+1555${i}` }),
     );
@@ -157,13 +159,13 @@ describe('doctor, of phone numbers', () => {
     ]);
   });
 
-  it('tells of a few where all are wrong', async () => {
+  it('reports only a few if all are wrong', async () => {
     expect(await of(Array.from({ length: 50 }, () => number(`${WEBHOOK}/`)))).toHaveLength(5);
   });
 });
 
 describe('doctor, of the clock', () => {
-  /** What is said where Twilio’s API tells another time by so many milliseconds. */
+  /** The result if the clock of Twilio’s API differs by this many milliseconds. */
   const at = async (ms: number) => {
     const api = createHttpServer((_, response) =>
       response.setHeader('date', new Date(NOON + ms).toUTCString()).end(),
@@ -172,7 +174,7 @@ describe('doctor, of the clock', () => {
     const { port } = api.address() as AddressInfo;
     try {
       const env = { PUBLIC_URL: '', TWILIO_API_URL: `http://127.0.0.1:${port}` };
-      // A Date header has whole seconds, half of one has passed.
+      // A Date header has whole seconds; half of one has passed.
       return await said([time], env, { clock: new VirtualClock(NOON + 500) });
     } finally {
       api.close();
@@ -186,11 +188,11 @@ describe('doctor, of the clock', () => {
     [30_000, /^warn: This clock is 30 s behind that of Twilio’s API/],
     [31_000, /^fail: This clock is 31 s behind that of Twilio’s API/],
     [-3_600_000, /^fail: This clock is 3600 s ahead of that of Twilio’s API/],
-  ])('tells ahead from behind, and much from little: %i ms', async (ms, says) => {
+  ])('distinguishes ahead from behind, and small from large: %i ms', async (ms, says) => {
     expect(await at(ms)).toMatch(says);
   });
 
-  it('allows for the time that the answer took', async () => {
+  it('allows for the duration of the request', async () => {
     const clock = new VirtualClock(NOON);
     const api = createHttpServer((_, response) => {
       response.setHeader('date', clock.date().toUTCString());
@@ -208,12 +210,12 @@ describe('doctor, of the clock', () => {
   });
 });
 
-describe('doctor, of what never answers', () => {
+describe('doctor, of peers that never answer', () => {
   it.each([
     ['a proxy', route, 10_000, (port: number) => ({ PUBLIC_URL: `http://127.0.0.1:${port}` })],
     ['a certificate', certificate, 10_000, (port: number) => ({ PUBLIC_URL: `https://127.0.0.1:${port}` })],
     ['a Redis', redis, 2_000, (port: number) => ({ REDIS_URL: `redis://:a-password@127.0.0.1:${port}` })],
-  ])('waits so long for %s and no longer', async (_, check, ms, env) => {
+  ])('waits this long for %s and no longer', async (_, check, ms, env) => {
     const clock = new VirtualClock();
     const silent = createServer((socket) => socket.on('error', () => {}).resume());
     await once(silent.listen(0, '127.0.0.1'), 'listening');
@@ -237,7 +239,7 @@ describe('doctor, of what never answers', () => {
 });
 
 describe('doctor, of Stream', () => {
-  it('tells a Stream that cannot be reached from keys that are refused', async () => {
+  it('tells an unreachable Stream from rejected keys', async () => {
     const clock = new VirtualClock();
     clock.start();
     const env = {

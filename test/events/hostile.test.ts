@@ -12,11 +12,11 @@ virtualTime();
 
 const CONNECTIONS = 3;
 const TIMEOUT_MS = 2_000;
-/** How far time moves at once. */
+/** Time step of the virtual clock. */
 const STEP_MS = 5;
 
 describe('a receiver that', () => {
-  it.each(Object.entries(HOSTILITIES))('%s holds nothing beyond the time it has', async (_, hostility) => {
+  it.each(Object.entries(HOSTILITIES))('%s holds nothing beyond its timeout', async (_, hostility) => {
     const receiver = await HostileReceiver.start(() => hostility);
     const sender = new WebhookSender({
       url: receiver.url(hostility.scheme),
@@ -43,7 +43,7 @@ describe('a receiver that', () => {
     if (hostility.scheme === undefined) {
       const again = await Promise.allSettled([...Array(2 * CONNECTIONS).keys()].map(post));
       const isFresh = again.filter((result) => result.status === 'fulfilled' && result.value.status === 204);
-      // One that was kept alive may fail once more.
+      // A kept-alive connection may fail once more.
       expect(isFresh.length).toBeGreaterThanOrEqual(CONNECTIONS);
       expect(receiver.taken.length).toBe(isFresh.length);
     }
@@ -52,7 +52,7 @@ describe('a receiver that', () => {
   });
 });
 
-describe('answers by chance', () => {
+describe('random responses', () => {
   const pieces = [
     ...['HTTP/1.1 200 OK', 'HTTP/1.1 101 Over', 'HTTP/1.1 100 More', 'HTTP/1.1 103 Hint', 'HTTP/1.0 304 Old'],
     ...['content-length: 5', 'content-length: 0', 'content-length: 99999999999999999999'],
@@ -71,7 +71,7 @@ describe('answers by chance', () => {
     end: fc.constantFrom('end', 'reset', 'stay'),
   });
 
-  it('have an end in any order and in any pieces', async () => {
+  it('end correctly in any order and in any pieces', async () => {
     const answers = fc.sample(answer, { numRuns: 600, seed: 16 });
     let nth = 0;
     const receiver = await HostileReceiver.start(() => ({
@@ -100,7 +100,7 @@ describe('answers by chance', () => {
   });
 });
 
-/** Those that can tell one request from another, and take none. */
+/** Receivers that can tell requests apart and accept none. */
 const CHOOSY = Object.entries(HOSTILITIES).filter(
   ([, { early, scheme, takes }]) => !early && scheme === undefined && !takes,
 );
@@ -118,7 +118,7 @@ async function told(
   });
   const publish = (callId: string, digit: string) =>
     gateway.events.publish('call.dtmf', { callId, callSid: 'CA1' }, { digit });
-  /** Keys by call, as they were taken; each once. */
+  /** Keys by call in order of delivery, each once. */
   const taken = () => {
     const calls = new Map<string, string>();
     const seen = new Set<string>();
@@ -133,7 +133,7 @@ async function told(
 }
 
 describe('events', () => {
-  it('of other calls are delivered, and routers asked, while a receiver is hostile in every way there is', async () => {
+  it('of other calls are delivered, and routers asked, whatever hostile thing a receiver does', async () => {
     const router = await HostileReceiver.start(() => undefined);
     const { receiver, publish, taken, url } = await told(
       (asked) => HOSTILITIES[asked?.body.call.callId],
@@ -168,8 +168,8 @@ describe('events', () => {
     'resets the connection',
     'drips a header',
     'answers twice',
-  ])('flow within two seconds when a receiver is well again that %s', async (name) => {
-    // The next try of each would be half a minute away at least.
+  ])('flow within two seconds after a receiver recovers that %s', async (name) => {
+    // Each next attempt would be at least half a minute away.
     const { receiver, publish, taken } = await told(() => hostility(name), { firstPauseMs: 60_000 });
     for (const digit of '12') for (let n = 0; n < 100; n++) publish(`c-${n}`, digit);
     await eventually('a try of each', () => receiver.met >= 100, 20_000);
@@ -180,7 +180,7 @@ describe('events', () => {
     await eventually('all', () => [...taken().values()].join('') === '12'.repeat(100), 5_000);
   });
 
-  it('that one receiver never wants are not tried for ever, nor more than once a second', async () => {
+  it('that a receiver never accepts are not retried forever, nor more than once a second', async () => {
     const { receiver, publish, gateway } = await told(
       (asked) => (asked?.body.call.callId === 'poison' ? hostility('answers twice') : undefined),
       { firstPauseMs: 10_000, tries: 2 },
@@ -190,11 +190,11 @@ describe('events', () => {
       publish('good', '2');
       await sleep(100);
     }
-    // While others are taken it has no turn but its own.
+    // While others are accepted, it is only tried in turn.
     expect(receiver.met).toBe(2);
     publish('poison', '1');
     await sleep(20_000);
-    // Alone it is the one that is tried out of turn.
+    // Alone, it is the one tried out of turn.
     expect(receiver.met).toBeGreaterThan(4);
     expect(receiver.met).toBeLessThanOrEqual(2 + 2 + 10);
     await gateway.close();
@@ -202,27 +202,24 @@ describe('events', () => {
 });
 
 describe('a router that', () => {
-  it.each(Object.entries(HOSTILITIES))(
-    '%s is answered for by the fallback, in time',
-    async (_, hostility) => {
-      const router = await HostileReceiver.start(() => hostility);
-      const { url, gateway } = await startGateway({
-        router: { url: router.url(hostility.scheme), secret: SECRET, timeoutMs: TIMEOUT_MS },
-      });
-      const ask = async () => (await postForm(url, '/twilio/voice', voiceParameters())).text();
-      const begun = clock.now();
-      const answers = await Promise.all([...Array(4).keys()].map(ask));
-      // Two tries, and the pause between them; the webhook itself takes its time on a busy machine.
-      expect(clock.now() - begun).toBeLessThan(10_000);
-      expect(answers.every((answer) => answer.includes('<Reject reason="busy"/>'))).toBe(true);
-      expect(router.met).toBeGreaterThan(0);
-      expect(gateway.stats().activeCalls).toBe(0);
-      const metrics = await (await fetch(`${url}/metrics`)).text();
-      expect(metrics).toContain('trunkline_router_questions_total{outcome="answered"} 0');
-      if (hostility.scheme !== undefined) return;
-      router.heal();
-      // Its last connections may still be from before.
-      await eventually('the router', async () => (await ask()).includes('<Connect>'), 20_000);
-    },
-  );
+  it.each(Object.entries(HOSTILITIES))('%s gets the fallback in time', async (_, hostility) => {
+    const router = await HostileReceiver.start(() => hostility);
+    const { url, gateway } = await startGateway({
+      router: { url: router.url(hostility.scheme), secret: SECRET, timeoutMs: TIMEOUT_MS },
+    });
+    const ask = async () => (await postForm(url, '/twilio/voice', voiceParameters())).text();
+    const begun = clock.now();
+    const answers = await Promise.all([...Array(4).keys()].map(ask));
+    // Two attempts and the pause between them; the webhook itself may be slow on a busy machine.
+    expect(clock.now() - begun).toBeLessThan(10_000);
+    expect(answers.every((answer) => answer.includes('<Reject reason="busy"/>'))).toBe(true);
+    expect(router.met).toBeGreaterThan(0);
+    expect(gateway.stats().activeCalls).toBe(0);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain('trunkline_router_questions_total{outcome="answered"} 0');
+    if (hostility.scheme !== undefined) return;
+    router.heal();
+    // Its last connections may be old ones.
+    await eventually('the router', async () => (await ask()).includes('<Connect>'), 20_000);
+  });
 });

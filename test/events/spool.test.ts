@@ -36,7 +36,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Longer than anything takes to be written. */
+/** Longer than any write takes. */
 const WRITTEN_MS = 300;
 
 function newSpool(maxBytes?: number): Spool {
@@ -61,7 +61,7 @@ const files = () =>
     .sort()
     .map((name) => join(directory, name));
 const only = () => files()[0] as string;
-/** As a process that was killed leaves it, seen by the next. */
+/** The directory as a killed process leaves it, opened by the next. */
 const afterCrash = () => {
   const copy = join(folder, `copy-${Math.random()}`);
   mkdirSync(copy);
@@ -72,8 +72,8 @@ const afterCrash = () => {
 };
 const idsOf = (events: readonly { id: string }[]) => events.map(({ id }) => id);
 
-describe('an event that waits', () => {
-  it('is on disk within 200 ms, its owner’s alone, and there for the next process, in order', async () => {
+describe('a pending event', () => {
+  it('is on disk within 200 ms, readable only by its owner, and there for the next process, in order', async () => {
     const spool = opened();
     for (let n = 0; n < 5; n++) add(spool, n);
     await sleep(200);
@@ -91,7 +91,7 @@ describe('an event that waits', () => {
     expect(idsOf(opened().open())).toEqual([]);
   });
 
-  it('is there after a close, over and over, until it is settled', async () => {
+  it('survives any number of restarts until it is settled', async () => {
     const first = opened();
     for (let n = 0; n < 3; n++) add(first, n);
     await first.close();
@@ -106,7 +106,7 @@ describe('an event that waits', () => {
     expect(files()).toEqual([]);
   });
 
-  it('costs no byte of disk where it is settled before it is written', async () => {
+  it('is never written if it is settled before', async () => {
     const spool = opened();
     for (let n = 0; n < 100; n++) add(spool, n);
     for (let n = 0; n < 100; n++) spool.settle(`e-${n}`);
@@ -117,7 +117,7 @@ describe('an event that waits', () => {
 });
 
 describe('a crash', () => {
-  it('may cut the last line: it is skipped, and those after it stand in another file', async () => {
+  it('may cut the last line: it is skipped, and later ones go to another file', async () => {
     const spool = opened();
     for (let n = 0; n < 3; n++) add(spool, n);
     await spool.close();
@@ -129,7 +129,7 @@ describe('a crash', () => {
     expect(idsOf(newSpool().open())).toEqual(['e-0', 'e-1', 'e-3']);
   });
 
-  it('may cut the end of an event in a way that it looks like another’s', async () => {
+  it('may cut an event so that it looks like another’s end', async () => {
     const spool = opened();
     for (const n of [1, 12]) add(spool, n);
     await sleep(WRITTEN_MS);
@@ -142,7 +142,7 @@ describe('a crash', () => {
     expect(idsOf(newSpool().open())).toEqual(['e-1', 'e-12']);
   });
 
-  it('leaves lines that nobody can read: they are told, and the others are delivered', async () => {
+  it('may leave unreadable lines: they are reported, and the other events are delivered', async () => {
     const spool = opened();
     add(spool, 0);
     await spool.close();
@@ -153,7 +153,7 @@ describe('a crash', () => {
 });
 
 describe('the disk', () => {
-  it('holds no more than the spool may have; what does not fit waits in memory, and is told once', async () => {
+  it('holds no more than the limit; the rest waits in memory, which is reported once', async () => {
     const maxBytes = 20_000;
     const spool = opened(maxBytes);
     for (let n = 0; n < 100; n++) {
@@ -162,7 +162,7 @@ describe('the disk', () => {
     }
     const most = files().reduce((sum, file) => sum + statSync(file).size, 0);
     expect(spool.bytes).toBe(most);
-    // What came in one go is written in one go.
+    // Everything from one turn is written at once.
     expect(most).toBeLessThan(maxBytes + 10 * 1_100);
     expect(spool.size).toBe(100);
     expect(lines.filter((line) => line.includes('cannot be written'))).toHaveLength(1);
@@ -171,7 +171,7 @@ describe('the disk', () => {
     expect(spool.holds('e-99')).toBe(false);
   });
 
-  it('is freed: files that nobody waits for are removed, the oldest first', async () => {
+  it('is freed: files without pending events are deleted, the oldest first', async () => {
     const spool = opened();
     for (let n = 0; n < 50; n++) {
       add(spool, n, 50_000);
@@ -179,7 +179,7 @@ describe('the disk', () => {
       if (n > 2) spool.settle(`e-${n - 2}`);
     }
     await sleep(WRITTEN_MS);
-    // Five megabytes went through; the first event holds all of it.
+    // Five megabytes were written; the first event keeps them all.
     expect(spool.bytes).toBeGreaterThan(5_000_000);
     expect(idsOf(afterCrash())).toEqual(['e-0', 'e-48', 'e-49']);
     spool.settle('e-0');
@@ -187,11 +187,11 @@ describe('the disk', () => {
     expect(idsOf(afterCrash())).toEqual(['e-48', 'e-49']);
   });
 
-  it('may fail for a while: that is told once, and all is written when it is back', async () => {
+  it('may fail for a while: that is reported once, and everything is written when it works again', async () => {
     const spool = opened();
     add(spool, 0);
     await sleep(WRITTEN_MS);
-    // The file that is open goes on; the next is made anew.
+    // The open file continues; the next one is new.
     for (let n = 1; n < 30; n++) {
       add(spool, n, 20_000);
       await sleep(WRITTEN_MS);
@@ -212,7 +212,7 @@ describe('the disk', () => {
     expect(idsOf(afterCrash())).toEqual([...Array(60).keys()].filter((n) => n !== 58).map((n) => `e-${n}`));
   });
 
-  it('that is full gets no file for each try', async () => {
+  it('gets no new file per attempt while it is full', async () => {
     const spool = opened();
     add(spool, 0);
     await sleep(WRITTEN_MS);
@@ -224,7 +224,7 @@ describe('the disk', () => {
     try {
       add(spool, 1);
       await eventually('a few tries', () => spool.failures >= 4, 10_000);
-      // The last one may be there still.
+      // The last one may still be there.
       expect(files().length).toBeLessThanOrEqual(before.length + 1);
     } finally {
       full.mockRestore();
@@ -261,7 +261,7 @@ describe('the directory', () => {
       const module = new URL('../../dist/events/directory-lock.js', import.meta.url).href;
       mkdirSync(directory);
       const script = `const { DirectoryLock } = await import(${JSON.stringify(module)});
-        console.log(new DirectoryLock(${JSON.stringify(directory)}).take()); setInterval(() => {}, 1000)`;
+        console.log(new DirectoryLock(${JSON.stringify(directory)}).acquire()); setInterval(() => {}, 1000)`;
       child = spawn(process.execPath, ['--input-type=module', '-e', script], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
@@ -270,7 +270,7 @@ describe('the directory', () => {
     });
     afterEach(() => child.kill('SIGKILL'));
 
-    it('is refused while that one runs, and taken over when it was killed', async () => {
+    it('is rejected while the other process runs, and taken over when it was killed', async () => {
       expect(codeOf(() => newSpool().open())).toEqual(TAKEN);
       child.kill('SIGKILL');
       await once(child, 'exit');
@@ -278,7 +278,7 @@ describe('the directory', () => {
     });
 
     it.runIf(process.platform === 'linux')(
-      'is taken over where its number is another’s by now: of a container, each is 1',
+      'is taken over if the process id is another process’s now, e.g. 1 in each container',
       () => {
         const lock = join(directory, 'lock');
         const [pid, birth] = readFileSync(lock, 'utf8').split(' ').map(Number);
@@ -288,13 +288,13 @@ describe('the directory', () => {
     );
   });
 
-  it.each(['', '999999999 7', `${process.pid} 7`])('is taken over where its lock says %j', (text) => {
+  it.each(['', '999999999 7', `${process.pid} 7`])('is taken over if its lock contains %j', (text) => {
     mkdirSync(directory);
     writeFileSync(join(directory, 'lock'), text);
     expect(codeOf(() => newSpool().open())).toBeUndefined();
   });
 
-  it('that cannot be is an error', () => {
+  it('that cannot be created is an error', () => {
     writeFileSync(directory, 'a file');
     expect(codeOf(() => newSpool().open())).toMatchObject({
       code: 'GW_SPOOL_DIR',

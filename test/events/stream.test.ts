@@ -19,7 +19,7 @@ interface Told {
   readonly data?: any;
 }
 
-/** A reader of server-sent events, written from the standard's own words: blocks, fields, comments. */
+/** A reader of server-sent events, written from the standard: blocks, fields, comments. */
 class Reader {
   readonly told: Told[] = [];
   comments = 0;
@@ -107,7 +107,7 @@ const metric = async (url: string, name: string) =>
   );
 
 describe('GET /v1/events', () => {
-  it('tells of calls as they happen, in the same words as the webhooks', async () => {
+  it('streams events as they happen, identical to the webhooks', async () => {
     const { url } = await start();
     const reader = await open(url);
     expect(reader.response.statusCode).toBe(200);
@@ -134,7 +134,7 @@ describe('GET /v1/events', () => {
     expect(reader.retryMs).toBe(2_000);
   });
 
-  it('goes on behind the last event that was read: nothing twice, nothing missing', async () => {
+  it('resumes after the last event that was read, without duplicates or gaps', async () => {
     const { url, gateway } = await start();
     const first = await open(url);
     publish(gateway, 3);
@@ -150,7 +150,7 @@ describe('GET /v1/events', () => {
     expect(second.told[0]?.id).toBe(first.told[2]?.id);
   });
 
-  it('says so where events are lost: too old an id, another process’s, or none of ours', async () => {
+  it('reports lost events: an id that is too old, of another process, or not ours', async () => {
     const { url, gateway } = await start();
     publish(gateway, 1_500);
     const { id } = gateway.events.publish('call.dtmf', { callId: 'c' }, { digit: '9' });
@@ -167,14 +167,14 @@ describe('GET /v1/events', () => {
     expect(lucky.types).not.toContain('reset');
   });
 
-  it('needs the control key, and does not exist without one', async () => {
+  it('requires the control key, and does not exist without one', async () => {
     const { url } = await start();
     expect((await Reader.open(url, undefined, 'wrong')).response.statusCode).toBe(401);
     const { url: bare } = await startGateway();
     expect((await Reader.open(bare)).response.statusCode).toBe(404);
   });
 
-  it('has a bounded number of readers, who make room when they go', async () => {
+  it('has a limited number of readers; one that leaves frees its place', async () => {
     const { url } = await start();
     const all = await Promise.all(Array.from({ length: 32 }, () => open(url)));
     const over = await fetch(`${url}/v1/events`, { headers: { authorization: `Bearer ${KEY}` } });
@@ -186,7 +186,7 @@ describe('GET /v1/events', () => {
     expect((await open(url)).response.statusCode).toBe(200);
   });
 
-  it('keeps nothing for a reader that does not read: it is cut, and others get everything', async () => {
+  it('buffers nothing for a reader that does not read: it is disconnected, and others get everything', async () => {
     const { url, gateway } = await start();
     const slow = await open(url);
     const quick = await open(url);
@@ -196,14 +196,14 @@ describe('GET /v1/events', () => {
     for (let i = 0; i < rounds; i++) {
       gateway.events.publish('call.dtmf', { callId: 'c', from: wide }, { digit: '1' });
       if (i % 20 === 19) await new Promise((resolve) => setImmediate(resolve));
-      // The quick one is given its time: only the other shall be behind.
+      // Give the fast one time: only the other shall fall behind.
       if (i % 100 === 99) await eventually('the quick one', () => quick.told.length === i + 1, 15_000);
     }
     expect(quick.told).toHaveLength(rounds);
     expect(quick.isOver).toBe(false);
     expect(await metric(url, 'event_readers_cut_total')).toBe(1);
     expect(await metric(url, 'event_readers')).toBe(1);
-    // What was on its way when it was cut is all that it gets, and it may come back.
+    // It gets only what was in flight when it was disconnected, and may reconnect.
     slow.response.resume();
     await eventually('its end', () => slow.isOver, 15_000);
     expect(slow.told.length).toBeLessThan(rounds);
@@ -212,12 +212,12 @@ describe('GET /v1/events', () => {
     expect(again.types[0]).toBe('reset');
   });
 
-  it('reads on where its socket held it up', async () => {
+  it('continues after its socket was full', async () => {
     const { url, gateway } = await start();
     const reader = await open(url);
     reader.response.pause();
     const wide = 'x'.repeat(20_000);
-    // More than the socket takes, less than the log keeps.
+    // More than the socket holds, less than the log keeps.
     for (let i = 0; i < 900; i++) {
       gateway.events.publish('call.dtmf', { callId: 'c', from: wide }, { digit: String(i % 10) });
       if (i % 50 === 49) await new Promise((resolve) => setImmediate(resolve));
@@ -228,7 +228,7 @@ describe('GET /v1/events', () => {
     expect(reader.told.every(({ data }, i) => data.data.digit === String(i % 10))).toBe(true);
   });
 
-  it('outlives a quiet time, and shows the line to be alive', { timeout: 60_000 }, async () => {
+  it('survives a quiet time, and keeps the connection alive', { timeout: 60_000 }, async () => {
     const { url, gateway } = await start();
     const reader = await open(url);
     await eventually('a sign of life', () => reader.comments >= 1, 40_000);
@@ -251,7 +251,7 @@ describe('GET /v1/events', () => {
 
 describe('the log of events', () => {
   const log = createLog('silent');
-  it('keeps the last ones and knows where a reader stands', () => {
+  it('keeps the newest events and knows a reader’s position', () => {
     const events = new EventLog(log, systemClock, 3);
     expect(events.positionAfter('')).toEqual({ next: 0, isGap: false });
     const ids = [0, 1, 2, 3, 4].map(

@@ -46,7 +46,7 @@ async function told(
 }
 
 describe('a call', () => {
-  it('is told from its start to its end, signed and in order, with how it was', async () => {
+  it('is reported from start to end, signed and in order, with its report', async () => {
     const { receiver, gateway, url, metrics } = await told(() => ({ status: 204 }));
     const caller = await Caller.call(url);
     const [call] = gateway.calls.listActive();
@@ -96,7 +96,7 @@ describe('a call', () => {
     expect(text).toContain('trunkline_event_webhooks_total{outcome="delivered"} 5');
   });
 
-  it('that is refused has a start and an end, and nothing between', async () => {
+  it('that is refused has a start and an end, and nothing in between', async () => {
     const { receiver, url } = await told(() => ({}), {}, { prepareCall: () => ({ refuse: 'busy' }) });
     await Caller.connect(url).catch(() => {});
     await eventually('two events', () => receiver.received.length === 2);
@@ -106,7 +106,7 @@ describe('a call', () => {
     ]);
   });
 
-  it('of a fleet goes on: the library may tell of it, as the gateway does', async () => {
+  it('that moves in a fleet continues: the library reports it like the gateway', async () => {
     const { receiver, gateway } = await told(() => ({}));
     const data = { from: 'node-a', to: 'node-b', reason: 'drain' } as const;
     gateway.events.publish('call.handover', { callId: 'c1', callSid: 'CA1' }, data);
@@ -118,7 +118,7 @@ describe('a call', () => {
     });
   });
 
-  it('is told to the library at once; a listener that throws harms nobody', async () => {
+  it('reaches the library synchronously; a throwing listener affects nobody else', async () => {
     const { gateway, url, receiver } = await told(() => ({}));
     const types: string[] = [];
     gateway.events.subscribe(() => {
@@ -134,8 +134,8 @@ describe('a call', () => {
   });
 });
 
-describe('a receiver that fails', () => {
-  it('is asked again, and the call’s later events wait for the first', async () => {
+describe('a failing receiver', () => {
+  it('is retried, and the call’s later events wait for the first', async () => {
     const { receiver, url, metrics } = await told((_, nth) => ({ status: nth < 3 ? 500 : 200 }));
     const caller = await Caller.call(url);
     press(caller, '7');
@@ -153,7 +153,7 @@ describe('a receiver that fails', () => {
     caller.hangUp();
   });
 
-  it('for one call does not hold up another', async () => {
+  it('does not delay other calls', async () => {
     let first: string | undefined;
     const { receiver, url } = await told(({ call }) => {
       first ??= call.callId;
@@ -169,7 +169,7 @@ describe('a receiver that fails', () => {
     a.hangUp();
   });
 
-  it('for good loses nothing: what was given up stands in the dead-letter file', async () => {
+  it('loses nothing if it never recovers: undelivered events are in the dead-letter file', async () => {
     const deadLetterFile = newFile();
     const { receiver, url, gateway } = await told(
       (_, nth) => (nth % 2 === 0 ? { status: 410 } : { cut: true }),
@@ -190,7 +190,7 @@ describe('a receiver that fails', () => {
     expect(statSync(deadLetterFile).mode & 0o777).toBe(0o600);
   });
 
-  it('is not followed elsewhere', async () => {
+  it('that redirects is not followed', async () => {
     const elsewhere = await Receiver.start();
     const { receiver, url } = await told(() => ({ status: 307, headers: { location: elsewhere.url } }), {
       tries: 1,
@@ -201,7 +201,7 @@ describe('a receiver that fails', () => {
     caller.hangUp();
   });
 
-  it('costs bounded memory: what does not fit is given up at once, and calls go on', async () => {
+  it('costs bounded memory: the excess is given up at once, and calls continue', async () => {
     const deadLetterFile = newFile();
     const { url, gateway, metrics } = await told(() => ({ silent: true }), { capacity: 5, deadLetterFile });
     const caller = await Caller.call(url);
@@ -223,14 +223,14 @@ describe('a receiver that fails', () => {
     expect(new Set(letters.map(({ event }) => event.id)).size).toBe(53);
   });
 
-  it('keeps no gateway from closing, and its events are delivered where they can be', async () => {
+  it('does not keep a gateway from closing, and events are delivered where possible', async () => {
     const { receiver, url, gateway } = await told((_, nth) => ({ status: nth === 0 ? 503 : 200 }), {
       firstPauseMs: 60_000,
     });
     const caller = await Caller.call(url);
     await eventually('the first try', () => receiver.received.length === 1);
     await eventually('live', () => gateway.calls.listActive()[0]?.state === 'live');
-    // The pause before the next try would be half a minute at least.
+    // The pause before the next attempt would be at least half a minute.
     await gateway.close();
     expect(receiver.received.map(({ body }) => body.type)).toEqual([
       'call.started',
@@ -244,7 +244,7 @@ describe('a receiver that fails', () => {
 });
 
 describe('two hundred calls at once', () => {
-  it('all are told, each in its order, over a bounded number of connections', {
+  it('are all reported, each in order, over a limited number of connections', {
     timeout: 60_000,
   }, async () => {
     const { receiver, url } = await told((_, nth) => ({ status: nth % 7 === 0 ? 503 : 204, afterMs: 2 }));
@@ -267,9 +267,9 @@ describe('two hundred calls at once', () => {
   });
 });
 
-describe('a receiver that is slow', () => {
-  it('but in time is asked once for each event, however many wait for a connection', async () => {
-    // Sixteen at a time, each 200 ms: the last begin after 1.4 s.
+describe('a slow receiver', () => {
+  it('that answers in time gets each event once, however many wait for a connection', async () => {
+    // Sixteen at a time, 200 ms each: the last start after 1.4 s.
     const events = 128;
     const { receiver, gateway, metrics } = await told(() => ({ afterMs: 200 }), { timeoutMs: 1_000 });
     for (let n = 0; n < events; n++) {
@@ -283,7 +283,7 @@ describe('a receiver that is slow', () => {
     expect(receiver.mostAtOnce).toBe(16);
   });
 
-  it('does not keep those that wait for a connection from the dead-letter file', async () => {
+  it('does not keep waiting events out of the dead-letter file', async () => {
     const deadLetterFile = newFile();
     const { receiver, gateway } = await told(() => ({ silent: true }), { deadLetterFile });
     for (let n = 0; n < 40; n++) {
@@ -305,7 +305,7 @@ describe('the dead-letter file', () => {
   });
   const log = pino({ level: 'silent' });
 
-  it('is bounded: at its size it makes room, one older file is kept, and every line is whole', async () => {
+  it('is bounded: at its size it is rotated, one older file is kept, and every line is complete', async () => {
     const file = newFile();
     const dead = new DeadLetter(file, log, systemClock, 2_000);
     for (let n = 0; n < 100; n++) {
@@ -320,7 +320,7 @@ describe('the dead-letter file', () => {
     expect(dead.lost).toBe(0);
   });
 
-  it('may be taken away at any time: the next letters begin a new one', async () => {
+  it('may be moved at any time: the next dead letters start a new one', async () => {
     const file = newFile();
     const dead = new DeadLetter(file, log, systemClock, 1_000);
     const addAndWait = async (...numbers: number[]) => {
@@ -329,7 +329,7 @@ describe('the dead-letter file', () => {
     };
     await addAndWait(1, 2, 3, 4);
     renameSync(file, `${file}.taken`);
-    // More than fits, were the file still there.
+    // More than would fit if the file were still there.
     await addAndWait(5, 6);
     await addAndWait(7);
     expect(linesOf(`${file}.taken`)).toHaveLength(4);
@@ -337,7 +337,7 @@ describe('the dead-letter file', () => {
     expect(dead.lost).toBe(0);
   });
 
-  it('keeps a line that was cut off apart from the next', async () => {
+  it('keeps a cut line apart from the next one', async () => {
     const file = newFile();
     const dead = new DeadLetter(file, log, systemClock);
     dead.add(letter(1));
@@ -351,7 +351,7 @@ describe('the dead-letter file', () => {
     expect(whole.map((line) => JSON.parse(line).event.id)).toEqual(['e-2', 'e-3']);
   });
 
-  it('goes on where it was after a restart', async () => {
+  it('continues after a restart', async () => {
     const file = newFile();
     for (const n of [1, 2]) {
       const dead = new DeadLetter(file, log, systemClock);
@@ -361,7 +361,7 @@ describe('the dead-letter file', () => {
     expect(linesOf(file).map(({ event }) => event.id)).toEqual(['e-1', 'e-2']);
   });
 
-  it('is there from the start, its owner’s alone; a gateway that cannot make it does not listen', async () => {
+  it('exists from the start, readable only by its owner; a gateway that cannot create it does not listen', async () => {
     const deadLetterFile = newFile();
     await told(() => ({}), { deadLetterFile });
     expect(statSync(deadLetterFile).mode & 0o777).toBe(0o600);
@@ -379,7 +379,7 @@ describe('the dead-letter file', () => {
     expect(dead.lost).toBe(1);
   });
 
-  it('that nobody named only counts', async () => {
+  it('that is not configured leaves only the count', async () => {
     const dead = new DeadLetter(undefined, log, systemClock);
     for (let n = 0; n < 3; n++) dead.add(letter(n));
     await dead.close();
@@ -405,14 +405,14 @@ describe('with a spool', () => {
   const newFolder = () => mkdtempSync(join(folder, 'spool-'));
 
   it.each(['close', 'closeNow'] as const)(
-    'what %s cannot deliver is delivered after the next start',
+    'delivers after the next start what %s cannot deliver',
     async (way) => {
       const spoolDir = newFolder();
       const deadLetterFile = newFile();
       const { gateway } = await told(() => ({ silent: true }), { spoolDir, deadLetterFile });
       publish(gateway, '12');
       await gateway[way]();
-      // What it tells of `closeNow` may come before the rest has ended.
+      // The events of `closeNow` may come before the rest has ended.
       await gateway.close();
       const { receiver, gateway: next } = await told(() => ({}), { spoolDir, deadLetterFile });
       publish(next, '3');
@@ -425,7 +425,7 @@ describe('with a spool', () => {
     },
   );
 
-  it('what was tried in vain goes to the dead-letter file, and is tried no more', async () => {
+  it('puts events that failed every attempt into the dead-letter file, and does not retry them', async () => {
     const spoolDir = newFolder();
     const deadLetterFile = newFile();
     const { gateway, metrics } = await told(() => ({ status: 500 }), { spoolDir, deadLetterFile, tries: 3 });
@@ -438,7 +438,7 @@ describe('with a spool', () => {
     expect(readdirSync(spoolDir)).toEqual([]);
   });
 
-  it('what no disk took goes to the dead-letter file when the gateway closes', async () => {
+  it('puts events that no disk accepted into the dead-letter file when the gateway closes', async () => {
     const spoolDir = newFolder();
     const deadLetterFile = newFile();
     const { gateway, metrics } = await told(() => ({ silent: true }), { spoolDir, deadLetterFile });
@@ -449,14 +449,14 @@ describe('with a spool', () => {
     expect(digitsOf(linesOf(deadLetterFile).map(({ event }) => event))).toEqual(Array(20).fill('1'));
   });
 
-  it('a gateway whose spool another has does not listen', async () => {
+  it('a gateway whose spool belongs to another does not listen', async () => {
     const spoolDir = newFolder();
     await told(() => ({}), { spoolDir });
     await expect(told(() => ({}), { spoolDir })).rejects.toMatchObject({ code: 'GW_SPOOL_TAKEN' });
   });
 });
 
-describe('options that cannot work', () => {
+describe('invalid options', () => {
   const secret = SECRET;
   const url = 'https://a.example/events';
   it.each<[object, string]>([

@@ -15,10 +15,10 @@ import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { eventually, sleep } from '../support/time.js';
 
 const SILENT = -45;
-/** An echo is at -12 dB; the notes of a call on hold reach into other frequencies, softly. */
+/** An echo is at -12 dB; hold music leaks softly into other frequencies. */
 const NO_ECHO = -30;
 
-/** A tone of a second as a WAV file. */
+/** A one-second tone as a WAV file. */
 function wavOf(hz: number): Uint8Array {
   const wav = new wavefile.WaveFile();
   wav.fromScratch(1, 8_000, '16', tone(hz, 8_000, 8_000, 8_000) as unknown as number[]);
@@ -56,7 +56,7 @@ async function startPair(env: Record<string, string> = {}) {
 }
 
 describeOnRedis('a call controlled in a fleet', () => {
-  it('is controlled at the node that has it, whichever is asked', async () => {
+  it('is controlled on the node that has it, whichever node is asked', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'trunkline-play-'));
     writeFileSync(join(directory, 'music.wav'), wavOf(600));
     const { phone, other, ask, callId } = await startPair({ PLAY_DIR: directory });
@@ -94,7 +94,7 @@ describeOnRedis('a call controlled in a fleet', () => {
     }
   });
 
-  it('is between two nodes when its socket breaks, and not over, whichever is asked', async () => {
+  it('is between two nodes after its socket breaks, not ended, whichever node is asked', async () => {
     const { phone, holder, other, ask } = await startPair();
     await phone.drop();
     for (const node of [holder, other]) {
@@ -107,7 +107,7 @@ describeOnRedis('a call controlled in a fleet', () => {
     }
   });
 
-  it('is as silent, on hold and in the same room after a hand-over', async () => {
+  it('keeps hold, mute and room after a handover', async () => {
     const { phone, holder, other, ask, callId } = await startPair();
     const handOver = async (from: FleetNode) => {
       from.child.kill('SIGTERM');
@@ -135,7 +135,7 @@ describeOnRedis('a call controlled in a fleet', () => {
   });
 });
 
-/** Who is in a node's local room. */
+/** Phones in a node's local room. */
 async function phonesIn(node: FleetNode, room: string): Promise<readonly string[]> {
   const headers = { authorization: `Bearer ${CONTROL_KEY}` };
   const socket = new WebSocket(legUrl(node.url, room, '?listen=1'), { headers });

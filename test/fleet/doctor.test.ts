@@ -25,7 +25,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const ACCOUNT = { TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN };
 
-/** Runs the command as somebody would, in an environment of its own. */
+/** Runs the command with an environment. */
 async function doctor(
   env: Readonly<Record<string, string>>,
   flags: readonly string[] = [],
@@ -51,7 +51,7 @@ async function doctor(
 }
 
 describeBehindProxy('the command', () => {
-  it('finds nothing wrong where nothing is, and at another URL what is wrong, and tells no secret', async () => {
+  it('finds no mistakes in a correct installation, finds them at another URL, and reveals no secret', async () => {
     const numbers = [{ phoneNumber: '+15550001111', voiceUrl: `${PUBLIC_URL}/twilio/voice` }];
     const twilio = new SimulatedTwilio({ accountSid: ACCOUNT_SID, authToken: AUTH_TOKEN, numbers });
     try {
@@ -81,7 +81,7 @@ describeBehindProxy('the command', () => {
   });
 });
 
-it('finds that the native core is missing, and where even WebAssembly is', async () => {
+it('reports a missing native core, and a missing WebAssembly core', async () => {
   const copy = join(folder, 'copy');
   for (const part of ['dist', 'native/wasm', 'package.json']) {
     cpSync(join(ROOT, part), join(copy, part), { recursive: true });
@@ -101,7 +101,7 @@ it('finds that the native core is missing, and where even WebAssembly is', async
   expect([none.code, none.ok]).toEqual([1, false]);
 });
 
-it('takes a captured request from a file or standard input, and refuses what is none in one line', async () => {
+it('reads a captured request from a file or standard input, and rejects anything else in one line', async () => {
   const env = { ...ACCOUNT, PUBLIC_URL };
   const parameters = voiceParameters();
   const request = [
@@ -115,7 +115,7 @@ it('takes a captured request from a file or standard input, and refuses what is 
   const file = join(folder, 'request.txt');
   writeFileSync(file, request);
   const read = await doctor(env, ['--request', file]);
-  expect(read.findings?.at(-1)).toMatchObject({ mark: 'ok', says: 'The gateway takes it as it is' });
+  expect(read.findings?.at(-1)).toMatchObject({ mark: 'ok', says: 'The gateway accepts it' });
   expect(read.code).toBe(0);
   const piped = await doctor(env, ['--request', '-'], { input: request });
   expect([piped.code, piped.output]).toEqual([0, read.output]);

@@ -8,10 +8,10 @@ import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { eventually } from '../support/time.js';
 
 describeOnRedis('a call that goes on at another node', () => {
-  it('is told as one call: one start, one answer, a hand-over, one end', async () => {
+  it('is reported as one call: one start, one answer, a handover, one end', async () => {
     const receiver = await Receiver.start(({ body }) => {
       if (body.type !== 'call.route') return { status: 204 };
-      // Words before the stream are said once, whatever becomes of the node.
+      // Verbs before the stream run once, whatever happens to the node.
       return { body: { room: 'team', before: [{ say: 'Welcome.' }], after: [{ say: 'Goodbye.' }] } };
     });
     const redis = await RedisServer.start();
@@ -28,7 +28,7 @@ describeOnRedis('a call that goes on at another node', () => {
     });
     await phone.started;
     const events = (): GatewayEvent[] =>
-      // One that was delivered twice, which may happen, has the same id.
+      // An event delivered twice, which may happen, has the same id.
       [...new Map(receiver.received.map(({ body }) => [body.id, body])).values()].filter(
         ({ call }) => call !== undefined,
       );
@@ -55,12 +55,12 @@ describeOnRedis('a call that goes on at another node', () => {
     );
     expect(events()[2]?.data).toMatchObject({ reason: 'drain' });
     expect(events()[3]?.data).toMatchObject({ cause: 'stop', result: 'success' });
-    // Asked once: the decision goes with the call.
+    // Asked once: the decision moves with the call.
     expect(receiver.received.filter(({ body }) => body.type === 'call.route')).toHaveLength(1);
     expect(receiver.received.every(({ isSigned }) => isSigned)).toBe(true);
   });
 
-  it('is begun by no node that another one, which says that it listens, may have it from', async () => {
+  it('is not started by a node while another listening node may get its socket', async () => {
     const redis = await RedisServer.start();
     const first = await FleetNode.start({ REDIS_URL: redis.url });
     const alone = await postForm(first.url, '/twilio/voice', voiceParameters());
@@ -71,7 +71,7 @@ describeOnRedis('a call that goes on at another node', () => {
       second.child.kill('SIGTERM');
       await second.exited;
     }
-    // What was begun is logged before the webhook is answered.
+    // A started call is logged before the webhook is answered.
     expect(first.output.match(/"msg":"call"/g)).toHaveLength(1);
   });
 });

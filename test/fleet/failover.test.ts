@@ -32,7 +32,7 @@ async function expectServed(fleet: Fleet): Promise<void> {
   }
 }
 
-/** Each node answers for the calls of the other: messages come through. */
+/** Each node reports the other's calls, so messages get through. */
 async function expectKnown({ nodes }: Fleet, count: number): Promise<void> {
   const [first, second] = nodes as [FleetNode, FleetNode];
   const { calls } = (await (await first.control('/v1/calls')).json()) as { calls: { callId: string }[] };
@@ -50,14 +50,14 @@ async function expectHungUp(phones: readonly SimulatedPhone[]): Promise<void> {
 }
 
 describeOnRedis('a fleet behind sentinels', () => {
-  it(`loses none of ${CALLS} running calls when the primary is killed, and takes new ones at the next`, async () => {
+  it(`loses none of ${CALLS} running calls when the primary is killed, and accepts new ones on the next`, async () => {
     const { primary, sentinels } = await RedisServer.startWatched();
     const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',');
     const fleet = await startFleet(2, `redis-sentinel://${hosts}/main`);
     const phones = await callsAt(fleet, CALLS);
     await primary.stop();
     await eventually('the loss', () => fleet.nodes.every(({ output }) => output.includes('registry down')));
-    // Somebody must answer for the calls that go on.
+    // While calls are running, the node must stay in service.
     expect(await fleet.nodes[0]?.ready()).toMatchObject({
       status: 200,
       body: { registry: 'down', cause: expect.any(String) },
@@ -67,7 +67,7 @@ describeOnRedis('a fleet behind sentinels', () => {
     expect([...phones, ...later].filter((phone) => !isTalking(phone))).toEqual([]);
     await expectKnown(fleet, CALLS + later.length);
 
-    // What was written last may be lost with a primary: all calls can be taken over, as ever.
+    // The primary may have lost the last writes; all calls can still be taken over.
     const [first] = fleet.nodes as [FleetNode];
     first.child.kill('SIGTERM');
     expect(await first.exited).toEqual([0, null]);
@@ -76,7 +76,7 @@ describeOnRedis('a fleet behind sentinels', () => {
     await expectHungUp(all);
   });
 
-  it('hears of another primary at once, also where the old one goes on', async () => {
+  it('notices a new primary at once, even if the old one keeps running', async () => {
     const { primary, sentinels } = await RedisServer.startWatched();
     const [sentinel, another] = sentinels as [RedisServer, RedisServer];
     const faults: string[] = [];
@@ -93,7 +93,7 @@ describeOnRedis('a fleet behind sentinels', () => {
       link.subscribe('trunkline:node:a', (message) => heard.push(message));
       await link.open();
       expect(link.isUp).toBe(true);
-      // One sentinel less is nothing; and whoever is left is listened to.
+      // One sentinel less is harmless, and the remaining ones are followed.
       await another.stop();
       await sentinel.ask('SENTINEL', 'FAILOVER', 'main');
       await eventually('another primary', () => ups === 2, 20_000);

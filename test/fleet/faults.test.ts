@@ -27,9 +27,9 @@ const HANGUP = createHangupTwiml();
 interface Node {
   readonly gateway: Gateway;
   readonly url: string;
-  /** Ends of calls here. */
+  /** Calls that ended here. */
   readonly ended: string[];
-  /** Calls that began here. */
+  /** Calls that started here. */
   readonly begun: string[];
 }
 
@@ -67,7 +67,7 @@ async function pair(redis: RedisServer, more: Partial<GatewayOptions> = {}): Pro
   return nodes;
 }
 
-/** A figure as it is now: nodes write them down once a second. */
+/** The current value of a metric; nodes update them once a second. */
 async function metric({ url }: { url: string }, name: string): Promise<number> {
   await sleep(1_000);
   const text = await (await fetch(`${url}/metrics`)).text();
@@ -103,18 +103,18 @@ async function connect(at: Node, url: string, callSid: string): Promise<WebSocke
 }
 
 describeOnRedis('a fleet in which something goes wrong', () => {
-  it('forgets a call where it rang when it connects elsewhere with another token, and never hangs it up for that', async () => {
+  it('forgets a ringing call when it connects elsewhere with another token, and never hangs it up', async () => {
     const redis = await RedisServer.start();
     const [a, b] = await pair(redis, { tokenTimeToLiveMs: 2_000 });
     const parameters = voiceParameters();
-    // Its first socket is refused somewhere: Twilio asks another node what comes next.
+    // Its first socket is rejected, so Twilio asks another node for the continuation.
     await post(a, '/twilio/voice', parameters);
     const ask = { ...parameters, CallStatus: 'in-progress' };
     const url = streamUrl(await post(b, '/twilio/next', ask));
     const socket = await connect(b, url, parameters.CallSid as string);
     await until(a, 'calls_active', 0);
     expect(await metric(b, 'calls_active')).toBe(1);
-    // Longer than the first token would have lived.
+    // Longer than the first token's lifetime.
     await sleep(4_500);
     expect(a.ended).toEqual([]);
     const closed = once(socket, 'close');
@@ -124,7 +124,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     await leaving;
   });
 
-  it('has one leg in the bridge for a caller, also where the node of the webhook was alone', async () => {
+  it('has one bridge leg per caller, even if the webhook’s node was alone', async () => {
     const redis = await RedisServer.start();
     const a = await node(redis);
     const parameters = voiceParameters();
@@ -141,7 +141,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect(b.begun).toEqual(a.begun);
   });
 
-  it('keeps a call waiting where it rings for as long as its newest token lives', async () => {
+  it('keeps a call ringing as long as its newest token is valid', async () => {
     const redis = await RedisServer.start();
     const a = await node(redis, { tokenTimeToLiveMs: 2_000 });
     const parameters = voiceParameters();
@@ -154,7 +154,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect(a.begun).toHaveLength(1);
   });
 
-  it('goes on with a call whose socket broke while Redis was away and came back empty', async () => {
+  it('continues a call whose socket broke while Redis was down and lost its data', async () => {
     const redis = await RedisServer.start();
     const [a, b] = await pair(redis);
     const caller = await Caller.call(a.url);
@@ -168,7 +168,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     const ask = voiceParameters({ CallSid, CallStatus: 'in-progress' });
     expect(await post(b, '/twilio/next', ask)).toContain('again=1');
     await redis.start();
-    // Whichever of the two is back first: what it does not know yet is not over.
+    // Either node may be back first: a call it does not know yet has not ended.
     let next = '';
     for (let i = 0; i < 200 && (next === '' || next.includes('again=')); i++) {
       await sleep(20);
@@ -177,7 +177,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect(next).toContain('<Stream');
   });
 
-  it('takes no more callers than MAX_CALLS, however many come while Redis is asked', async () => {
+  it('accepts no more callers than MAX_CALLS, however many arrive while Redis is queried', async () => {
     const redis = await RedisServer.start();
     const alone = await node(redis, { maxCalls: 2 });
     const asked = Array.from({ length: 40 }, () => post(alone, '/twilio/voice', voiceParameters()));
@@ -187,7 +187,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect(await metric(alone, 'calls_active')).toBe(2);
   });
 
-  it('keeps the calls of a node that leaves when Redis goes meanwhile, until its grace is over', async () => {
+  it('keeps the calls of a draining node until its grace period is over if Redis goes down meanwhile', async () => {
     const redis = await RedisServer.start();
     const [a] = await pair(redis);
     for (let i = 0; i < 12; i++) (await Caller.call(a.url)).media(toneMulaw(700, 20));
@@ -195,14 +195,14 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     const leaving = a.gateway.close(10_000);
     await eventually('the first to leave', () => a.ended.length >= 4);
     await redis.stop();
-    // Nobody can take the others now: each wait for one that does not come back is two seconds.
+    // Nobody can take the others now: each that does not come back takes two seconds.
     await sleep(7_000);
     expect(a.ended.length).toBeLessThan(12);
     await leaving;
     expect(a.ended).toHaveLength(12);
   });
 
-  it('connects a call that rang while Redis was away and came back empty', async () => {
+  it('connects a call that rang while Redis was down and lost its data', async () => {
     const redis = await RedisServer.start();
     const [a, b] = await pair(redis);
     const url = streamUrl(await post(a, '/twilio/voice', voiceParameters()));
@@ -214,7 +214,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect((await upgradeStatus(localUrl(b.url, url), signed(url))).status).toBe(101);
   });
 
-  it('transfers a caller although Redis came back empty meanwhile', async () => {
+  it('transfers a caller even if Redis lost its data meanwhile', async () => {
     const redis = await RedisServer.start();
     const [a, b] = await pair(redis, {
       prepareCall: () => ({ after: [{ dial: '+15559990000' }] }),
@@ -233,7 +233,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect(next).toContain('<Dial>+15559990000</Dial>');
   });
 
-  it('decides once on a caller, however long that takes and wherever Twilio asks again', async () => {
+  it('asks the hook once per caller, however long it takes and wherever Twilio retries', async () => {
     const redis = await RedisServer.start();
     let decisions = 0;
     const [a, b] = await pair(redis, {
@@ -252,7 +252,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect([await metric(a, 'calls_active'), await metric(b, 'calls_active')]).toEqual([1, 0]);
   });
 
-  it('answers callers whose hook still decides when their node leaves', async () => {
+  it('answers callers whose hook is still deciding when their node drains', async () => {
     const redis = await RedisServer.start();
     const [a, b] = await pair(redis, {
       prepareCall: async () => {
@@ -268,7 +268,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect((await upgradeStatus(localUrl(b.url, url), signed(url))).status).toBe(101);
   });
 
-  it('tells callers who are not decided on within the grace that it is busy', async () => {
+  it('answers busy to callers without a decision at the end of the grace period', async () => {
     const redis = await RedisServer.start();
     const [a] = await pair(redis, {
       prepareCall: async () => {
@@ -282,19 +282,19 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect(await answer).toContain('<Reject reason="busy"/>');
   });
 
-  it('leaves within its grace, however few of its callers come back', async () => {
+  it('drains within its grace period, however few of its callers come back', async () => {
     const redis = await RedisServer.start();
     const [a] = await pair(redis);
     const callers = await Promise.all(Array.from({ length: 40 }, () => Caller.call(a.url)));
     await until(a, 'calls_active', 40);
-    // None of these phones asks what comes next. Four at a time and two seconds each would take twenty.
+    // None of these phones asks for its continuation. Four at a time and two seconds each would take twenty.
     const begun = performance.now();
     await a.gateway.close(1_000);
     expect(performance.now() - begun).toBeLessThan(bound(15_000));
     await eventually('all are told', () => callers.every(({ closed }) => closed?.code === 1001));
   });
 
-  it('lets no webhook ring again at another node when its call is over', async () => {
+  it('does not ring again on another node for a replayed webhook of an ended call', async () => {
     const redis = await RedisServer.start();
     const [a, b] = await pair(redis);
     const caller = await Caller.call(a.url);
@@ -312,17 +312,17 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     for (const at of [b, a, b]) expect(await post(at, '/twilio/voice', caller.parameters)).toBe(HANGUP);
     expect(b.begun).toEqual([]);
     expect(await metric(b, 'webhooks_replayed_total')).toBe(2);
-    // Whoever is on the phone still may be sent here anew.
+    // A caller who is still on the phone may be sent here again.
     const again = { ...caller.parameters, CallStatus: 'in-progress' };
     expect(await post(b, '/twilio/voice', again)).toContain('<Stream');
-    // A call whose socket broke may go on; its node knows that it does not begin anew.
+    // A call whose socket broke may continue; its node knows that it must not start again.
     const broken = await Caller.call(a.url);
     broken.hangUp();
     await until(a, 'calls_active', 0);
     expect(await post(b, '/twilio/voice', broken.parameters)).toBe(HANGUP);
   });
 
-  it('sends new callers on from a node that takes none to one that does', async () => {
+  it('redirects new callers from a full node to one with room', async () => {
     const redis = await RedisServer.start();
     const [a, b] = await pair(redis, { maxCalls: 1 });
     await Caller.call(a.url);
@@ -331,21 +331,21 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect(answer).toContain('/twilio/voice?again=1</Redirect>');
     expect(await post(a, '/twilio/voice?again=3', parameters)).toContain('<Reject reason="busy"/>');
     expect(await post(b, '/twilio/voice?again=1', parameters)).toContain('<Stream');
-    // Now all are full, as each is told within a beat.
+    // Now all are full, as each learns with the next heartbeat.
     const isRefused = async () =>
       (await post(a, '/twilio/voice', voiceParameters())).includes('<Reject reason="busy"/>');
     await eventually('all are full', isRefused, 3_000);
     expect(await isRefused()).toBe(true);
   });
 
-  it('sends new callers on from a node that alone is cut off from Redis', async () => {
+  it('redirects new callers from a node that alone is cut off from Redis', async () => {
     const redis = await RedisServer.start();
     const admin = createClient({ url: redis.url });
     await admin.connect();
     const user = (state: string) =>
       admin.sendCommand([
         ...['ACL', 'SETUSER', 'a', state, '>word'],
-        // What docs/fleet.md says a user needs.
+        // The permissions listed in docs/fleet.md.
         ...['~trunkline:*', '&trunkline:*', '+@all', '-@dangerous'],
       ]);
     await user('on');
@@ -365,9 +365,9 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     expect(await metric(a, 'calls_refused_total{reason="registry"}')).toBeNaN();
     expect(await post(b, '/twilio/voice?again=1', parameters)).toContain('<Stream');
     expect(await post(a, '/twilio/voice?again=3', voiceParameters())).toContain('<Reject reason="busy"/>');
-    // The figures are of the last second.
+    // Metrics are those of the last second.
     await until(a, 'calls_refused_total{reason="registry"}', 1);
-    // An operator who places a call is no caller who was turned away.
+    // A rejected operator request is not a rejected caller.
     const headers = { authorization: `Bearer ${CONTROL_KEY}`, 'content-type': 'application/json' };
     const body = JSON.stringify({ to: '+15551230000' });
     expect((await fetch(`${a.url}/v1/calls`, { method: 'POST', headers, body })).status).toBe(503);
@@ -378,7 +378,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     admin.destroy();
   });
 
-  it('sends new callers on from a node that drains', async () => {
+  it('redirects new callers from a draining node', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url);
     const phones = Array.from({ length: 8 }, () =>
@@ -390,7 +390,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     );
     await Promise.all(phones.map((phone) => phone.started));
     const [first] = fleet.nodes as [FleetNode];
-    // It waits for its own callers, who never come back to it, and is asked meanwhile.
+    // It waits for its own callers, who never come back, and is asked meanwhile.
     const caller = await Caller.call(first.url);
     first.child.kill('SIGTERM');
     await eventually('draining', () => first.output.includes('draining'));
@@ -405,7 +405,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     await first.exited;
   });
 
-  it('lives with what is not its own on Redis, and says so', async () => {
+  it('tolerates foreign data in Redis, and reports it', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url);
     const [first, second] = fleet.nodes as [FleetNode, FleetNode];
@@ -423,7 +423,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     await sees(first, 1);
     await Caller.call(first.url);
 
-    // What stands where a call should is an answer, and not an outage.
+    // Foreign data in a call's key is an error, not an outage.
     const parameters = voiceParameters();
     await client.lPush(`trunkline:sid:${parameters.CallSid}`, 'x');
     expect(await post(first, '/twilio/next', parameters)).toContain('again=1');
@@ -433,7 +433,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     client.destroy();
   });
 
-  it('counts a caller who was lost to the registry while the hook decided', async () => {
+  it('counts a caller lost to the registry while the hook was deciding', async () => {
     const redis = await RedisServer.start();
     const a = await node(redis, {
       prepareCall: async () => {

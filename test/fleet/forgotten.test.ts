@@ -41,7 +41,7 @@ async function start(): Promise<string> {
   return (await gateway.listen()).url;
 }
 
-/** Longer than a node needs to know of all who live: until then it hangs nobody up. */
+/** Longer than a node needs to know all live nodes; until then it hangs up on nobody. */
 const KNOWN_MS = 5_000;
 
 const post = async (url: string, path: string, parameters: Record<string, string>) => {
@@ -53,7 +53,7 @@ const key = (caller: Caller) => `trunkline:call:${/media\/([^/]+)\//.exec(caller
 
 const asked = (parameters: Record<string, string>) => ({ ...parameters, CallStatus: 'in-progress' });
 
-/** What may stand where a call is looked up, or its entry. */
+/** Possible foreign data in a call's index or entry. */
 const ODD_CLAIMS: Record<string, string[]> = {
   'a list': ['RPUSH', 'key', 'x'],
   'a text without a node': ['SET', 'key', 'junk'],
@@ -89,7 +89,7 @@ describeOnRedis('a Redis', () => {
     await sleep(KNOWN_MS);
   });
 
-  it('that forgets is told again of running and ringing calls, and nobody is hung up meanwhile', async () => {
+  it('that loses its data gets running and ringing calls again, and nobody is hung up meanwhile', async () => {
     const callers = await Promise.all(Array.from({ length: 20 }, () => Caller.call(a)));
     for (const caller of callers) caller.media(toneMulaw(700, 20));
     await eventually('audio', () => callers.every(({ mediaCount }) => mediaCount > 0));
@@ -99,7 +99,7 @@ describeOnRedis('a Redis', () => {
     const before = await keys();
     expect(before).toHaveLength(2 * (callers.length + 1) + 1);
 
-    // Twilio asks whichever node, and again if it is told to.
+    // Twilio asks any node, and retries if told to.
     const next = async (caller: Caller) => {
       let answer = '';
       do answer = (await post(b, '/twilio/next', asked(caller.parameters))).text;
@@ -108,7 +108,7 @@ describeOnRedis('a Redis', () => {
     };
     for (const isBroken of [false, true, false]) {
       const [caller] = callers.splice(0, 1) as [Caller];
-      // It is asked for where nobody has it, or its socket broke just before: only the ledger knew of it.
+      // No node has it, or its socket just broke: only the registry knew about it.
       if (isBroken) {
         caller.hangUp();
         await eventually(
@@ -126,9 +126,9 @@ describeOnRedis('a Redis', () => {
     expect(callers.filter(({ closed }) => closed !== undefined)).toEqual([]);
   });
 
-  it('with entries of another version, or of nobody, is no fault of HTTP: a new caller is dealt with anew, one who comes back is to ask again', async () => {
+  it('with entries of another version, or foreign ones, causes no HTTP error: a new caller is handled anew, a returning one is asked to retry', async () => {
     await sleep(KNOWN_MS);
-    // Whom nobody knows is hung up, as ever.
+    // Unknown callers are hung up as usual.
     expect((await post(b, '/twilio/next', asked(voiceParameters()))).text).toContain('<Hangup/>');
     const client = await createClient({ url: redis.url }).connect();
     const write = (key: string, command: string[]) =>
@@ -143,7 +143,7 @@ describeOnRedis('a Redis', () => {
         expect([what, last.text]).toEqual([what, expect.stringContaining('<Say>')]);
         const voice = await post(a, '/twilio/voice', parameters);
         expect([what, voice.status, voice.text]).toEqual([what, 200, expect.stringContaining('<Stream')]);
-        // Last: a call that is over, as Twilio says, does not ring again.
+        // Finally, a completed call does not ring again.
         const status = await post(a, '/twilio/status', { ...parameters, CallStatus: 'completed' });
         expect([what, status.status]).toEqual([what, 204]);
       }

@@ -9,7 +9,7 @@ beforeEach(() => {
   clock = new VirtualClock();
 });
 
-/** A hundred calls that leave by a window, each of which is elsewhere after so long. */
+/** A hundred calls leave through a limiter; each takes this long. */
 function leave(tookMs: number, least?: number) {
   const window = new HandoverLimiter(PATIENCE_MS, clock);
   let under = 0;
@@ -38,8 +38,8 @@ function leave(tookMs: number, least?: number) {
   };
 }
 
-describe('the window by which calls leave', () => {
-  it('lets two leave at first, and more as those are soon elsewhere, up to sixteen', async () => {
+describe('the handover limiter', () => {
+  it('starts with two at a time and goes up to sixteen if handovers are fast', async () => {
     const leaving = leave(100);
     await clock.pass(50);
     expect(leaving.under).toBe(2);
@@ -52,20 +52,20 @@ describe('the window by which calls leave', () => {
     expect(leaving.gone).toBe(100);
   });
 
-  it('lets one at a time leave where that takes long, or as many as there must be', async () => {
+  it('goes down to one at a time if they are slow, or to the required minimum', async () => {
     const slow = leave(1_000);
     const pressed = leave(1_000, 5);
     await clock.pass(3_500);
     expect([slow.under, pressed.under]).toEqual([1, 5]);
   });
 
-  it('stays as it is where each takes as long as it should', async () => {
+  it('stays as it is if handovers take the expected time', async () => {
     const leaving = leave(400);
     await clock.pass(4_100);
     expect([leaving.under, leaving.gone]).toEqual([2, 20]);
   });
 
-  it('waits for no call longer than its patience', async () => {
+  it('waits for no call longer than its timeout', async () => {
     const leaving = leave(60_000);
     await clock.pass(PATIENCE_MS * 3 + 10);
     // Two, then one after another.

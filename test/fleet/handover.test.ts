@@ -15,11 +15,11 @@ import { freePort } from '../support/port.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { bound, eventually, sleep } from '../support/time.js';
 
-/** Live calls of the node that goes away. */
+/** Live calls of the node that leaves. */
 const CALLS = 100;
-/** Calls that come when there are more nodes, spread over them. */
+/** Calls that arrive when there are more nodes, spread over them. */
 const OTHER_CALLS = 10;
-/** Callers come in at this pace. */
+/** Interval between callers. */
 const PACE_MS = 12;
 
 function call(fleet: Fleet): SimulatedPhone {
@@ -31,7 +31,7 @@ function call(fleet: Fleet): SimulatedPhone {
   });
 }
 
-/** Places calls, while there is one node, and answers them when they are connected. */
+/** Places calls while there is one node, and returns them when they are connected. */
 async function fill(fleet: Fleet, count: number): Promise<SimulatedPhone[]> {
   const phones: SimulatedPhone[] = [];
   for (let i = 0; i < count; i++) {
@@ -42,19 +42,19 @@ async function fill(fleet: Fleet, count: number): Promise<SimulatedPhone[]> {
   return phones;
 }
 
-/** One node with its calls, and others that came after them: phones, proxy and nodes share two cores here. */
+/** One node with its calls, then other nodes: phones, proxy and nodes share two cores here. */
 async function startFilled(redisUrl: string, others: number) {
   const fleet = await startFleet(1, redisUrl);
   const phones = await fill(fleet, CALLS);
   for (let i = 0; i < others; i++) await fleet.add();
   await Promise.all(fleet.nodes.map((node) => sees(node, others + 1)));
-  // Callers of theirs, too.
+  // The others get callers, too.
   phones.push(...(await fill(fleet, OTHER_CALLS)));
   await sleep(500);
   return { fleet, phones };
 }
 
-/** Waits until nodes have so many calls between them. */
+/** Waits until the nodes have this many calls in total. */
 function have(nodes: readonly FleetNode[], count: number): Promise<void> {
   return eventually(
     `${count} calls`,
@@ -66,7 +66,7 @@ function have(nodes: readonly FleetNode[], count: number): Promise<void> {
   );
 }
 
-/** Hangs all up and answers what they went through. */
+/** Hangs up all and returns their outcomes. */
 async function endOf(phones: readonly SimulatedPhone[]) {
   await Promise.all(phones.map((phone) => phone.hangUp()));
   return Promise.all(phones.map((phone) => phone.ended));
@@ -77,7 +77,7 @@ const p99 = (values: number[]) =>
   values.sort((a, b) => a - b)[Math.ceil(values.length * 0.99) - 1] ?? Number.NaN;
 
 describeOnRedis('a call whose node goes away', () => {
-  it(`goes on elsewhere when the node drains: all ${CALLS} of them, within a second, and the node exits with 0`, async () => {
+  it(`continues elsewhere when the node drains: all ${CALLS} of them, within a second, and the node exits with 0`, async () => {
     const redis = await RedisServer.start();
     const { fleet, phones } = await startFilled(redis.url, 1);
     const [first, second] = fleet.nodes as [FleetNode, FleetNode];
@@ -100,7 +100,7 @@ describeOnRedis('a call whose node goes away', () => {
     expect(second.output).not.toContain('"level":50');
   });
 
-  it(`goes on elsewhere when the node is killed: at least 99 of ${CALLS}`, async () => {
+  it(`continues elsewhere when the node is killed: at least 99 of ${CALLS}`, async () => {
     const redis = await RedisServer.start();
     const { fleet, phones } = await startFilled(redis.url, 2);
     const [first, ...others] = fleet.nodes as [FleetNode, FleetNode, FleetNode];
@@ -123,7 +123,7 @@ describeOnRedis('a call whose node goes away', () => {
     expect(counts.reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(kept.length);
   });
 
-  it('goes on at a node alone that comes back after a restart', async () => {
+  it('continues on a lone node that comes back after a restart', async () => {
     const redis = await RedisServer.start();
     const port = await freePort();
     const fleet = await startFleet(1, redis.url, { PORT: String(port) });
@@ -142,7 +142,7 @@ describeOnRedis('a call whose node goes away', () => {
     expect(outcomes.map(({ status }) => status)).toEqual(Array(5).fill('completed'));
   });
 
-  it('waits for another node while it drains alone, and hands over as soon as there is one', async () => {
+  it('waits while its node drains alone, and is handed over as soon as there is another node', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(1, redis.url);
     const [first] = fleet.nodes as [FleetNode];
@@ -160,7 +160,7 @@ describeOnRedis('a call whose node goes away', () => {
     expect(outcome?.status).toBe('completed');
   });
 
-  it('is left to whoever comes, where a node that drains alone is told once more', async () => {
+  it('is left to any node when a node that drains alone gets a second signal', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(1, redis.url);
     const [first] = fleet.nodes as [FleetNode];
@@ -178,7 +178,7 @@ describeOnRedis('a call whose node goes away', () => {
     expect(outcome?.status).toBe('completed');
   });
 
-  it('lets phones that only ring be answered elsewhere', async () => {
+  it('can be answered elsewhere if it is only ringing', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url);
     const [first, second] = fleet.nodes as [FleetNode, FleetNode];
@@ -201,7 +201,7 @@ describeOnRedis('a call whose node goes away', () => {
     const answer = await (await postForm(second.url, '/twilio/next', ask)).text();
     expect(answer).toContain('<Hangup/>');
 
-    // Nor one who hung up between two nodes: Twilio's status callback is the last word.
+    // Nor one who hung up between two nodes: Twilio's status callback decides.
     const other = call(fleet);
     await other.started;
     const parameters = { CallSid: other.callSid, CallStatus: 'completed', SequenceNumber: '4' };
@@ -214,7 +214,7 @@ describeOnRedis('a call whose node goes away', () => {
     expect(await (await postForm(left.url, '/twilio/next', next)).text()).toContain('<Hangup/>');
   });
 
-  it('is not handed over in circles', async () => {
+  it('is not handed over endlessly', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url);
     const [first] = fleet.nodes as [FleetNode];
@@ -223,7 +223,7 @@ describeOnRedis('a call whose node goes away', () => {
     const ask = voiceParameters({ CallSid: caller.parameters.CallSid ?? '', CallStatus: 'in-progress' });
     const next = async () => (await postForm(first.url, '/twilio/next', ask)).text();
     for (let i = 0; i < 5; i++) {
-      // Each time the stream breaks as soon as it is there.
+      // Each time, the stream breaks as soon as it starts.
       const url = streamUrl(await next());
       const headers = { 'x-twilio-signature': sign(url) };
       expect((await upgradeStatus(localUrl(first.url, url), headers)).status).toBe(101);
@@ -232,7 +232,7 @@ describeOnRedis('a call whose node goes away', () => {
     expect(await next()).toContain('<Hangup/>');
   });
 
-  it('is tried again, with pauses and not for ever, where its socket never comes to a node that takes it', async () => {
+  it('is retried, with pauses and not forever, if its socket never reaches a node that accepts it', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url);
     const [first, second] = fleet.nodes as [FleetNode, FleetNode];

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BUILT_ADDONS } from '../../src/media/addon.js';
+import { BUILT_ADDON } from '../../src/media/addon.js';
 import { WASM_MODULES } from '../../src/media/wasm.js';
 import { makeCertificate } from '../support/certificate.js';
 import { ROOT, readDockerfile } from '../support/dockerfile.js';
@@ -25,14 +25,14 @@ const { final } = readDockerfile('deploy/Dockerfile');
 const { env } = final;
 
 /** The image's build stage compiles the addon; a checkout may be without. */
-const hasAddon = needs('the native core', 'npm run prepare', () => existsSync(BUILT_ADDONS[0] as string));
+const hasAddon = needs('the native core', 'npm run prepare', () => existsSync(BUILT_ADDON));
 
-/** Where the image has Node, which its ENTRYPOINT finds by name. */
+/** Node's path in the image, where its ENTRYPOINT finds it by name. */
 const NODE = '/usr/local/bin/node';
 
 describe.runIf(hasAddon).each([
   { what: 'the image', optional: true, server: expect.any(String) },
-  // As the Alpine image is always: neither Stream's packages nor uWebSockets.js.
+  // Like the Alpine image: neither Stream's packages nor uWebSockets.js.
   { what: 'the image without what is optional', optional: false, server: 'node' },
 ])('the files of $what', ({ optional: hasOptional, server }) => {
   let root: string;
@@ -44,7 +44,9 @@ describe.runIf(hasAddon).each([
   });
   afterAll(() => rmSync(root, { recursive: true }));
 
-  /** As COPY does it, but for Node, which is our own, and for development's packages, which the build prunes. */
+  /**
+   * Copies like COPY, except Node, for which ours is used, and development packages, which the build prunes.
+   */
   function copy(path: string, to: string): void {
     if (path === NODE) {
       mkdirSync(join(root, to), { recursive: true });
@@ -83,15 +85,15 @@ describe.runIf(hasAddon).each([
     }
   }
 
-  it('hold every core', () => {
+  it('contain every core', () => {
     const inImage = (path: string) => existsSync(path.replace(ROOT, `${app}/`));
-    expect([BUILT_ADDONS[0] as string, ...WASM_MODULES].filter((path) => !inImage(path))).toEqual([]);
+    expect([BUILT_ADDON, ...WASM_MODULES].filter((path) => !inImage(path))).toEqual([]);
     expect(existsSync(join(app, 'node_modules/vitest'))).toBe(false);
     expect(existsSync(join(app, 'node_modules/@stream-io/video-client'))).toBe(hasOptional);
   });
 
   it.each(['http', 'https'] as const)(
-    'start, are found healthy by %s, and stop at a SIGTERM',
+    'start, are found healthy by %s, and stop on SIGTERM',
     async (scheme) => {
       const port = await freePort();
       const { cert, pem } = makeCertificate('localhost');

@@ -17,7 +17,7 @@ import { eventually } from '../support/time.js';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
 
-/** All that a user needs, as the guide has it. */
+/** The guide's list of what a user needs. */
 const GUIDE = readFileSync(new URL('../../docs/fleet.md', import.meta.url), 'utf8');
 const ACL = /ACL SETUSER trunkline on >PASSWORD (.+)/.exec(GUIDE)?.[1]?.split(' ') ?? [];
 const KEYS = ACL.filter((rule) => rule.startsWith('~'));
@@ -31,7 +31,7 @@ async function withUser(...rules: string[]): Promise<string> {
   return server.url.replace('//', '//trunkline:a-password@');
 }
 
-/** Whether a server of a cluster has our keys. */
+/** Whether a cluster's server has our keys. */
 async function ownerOf(url: string): Promise<boolean> {
   const client = await createClient({ url }).connect();
   try {
@@ -44,7 +44,7 @@ async function ownerOf(url: string): Promise<boolean> {
   }
 }
 
-/** What `trunkline doctor` says of Redis. */
+/** The doctor's findings about Redis. */
 async function diagnose(env: Record<string, string>): Promise<Finding> {
   const stdout = await new Promise<string>((resolve) => {
     const given = { PATH: process.env.PATH, TWILIO_VALIDATE: 'off', PORT: '0', ...env };
@@ -54,7 +54,7 @@ async function diagnose(env: Record<string, string>): Promise<Finding> {
   return findings.find(({ check }) => check === 'Redis') as Finding;
 }
 
-/** What everybody who can be asked says of a gateway that was started on a Redis. */
+/** What the gateway, its routes and the doctor report about a Redis. */
 async function told(url: string, more: Record<string, string> = {}) {
   const env = { REDIS_URL: url, ...more };
   const [doctor, node] = await Promise.all([
@@ -63,7 +63,7 @@ async function told(url: string, more: Record<string, string> = {}) {
   ]);
   expect(`${JSON.stringify(doctor)} ${node}`).not.toContain('a-password');
   if (typeof node === 'string') return { doctor, log: node };
-  // A process that starts slowly gives up waiting before it is told.
+  // A process that starts slowly stops waiting before Redis answers.
   await eventually('a word on it', () => /registry (up|down)/.test(node.output), 15_000);
   const { status, body } = await node.ready();
   const answer = await (await postForm(node.url, '/twilio/voice?again=3', voiceParameters())).text();
@@ -74,14 +74,17 @@ async function told(url: string, more: Record<string, string> = {}) {
 
 async function expectServed(url: string, env?: Record<string, string>): Promise<void> {
   const { doctor, log, status, body, answer, up } = await told(url, env);
-  expect(doctor).toMatchObject({ mark: 'ok', says: expect.stringContaining('does all that a call needs') });
+  expect(doctor).toMatchObject({
+    mark: 'ok',
+    says: expect.stringContaining('supports everything a call needs'),
+  });
   expect(log).toContain('registry up');
   expect(log).not.toContain('registry down');
   expect([status, body, up]).toEqual([200, expect.objectContaining({ ready: true, registry: 'up' }), 1]);
   expect(answer).toContain('<Stream');
 }
 
-/** It goes on, for Redis may come to serve; until then everybody says why it does not. */
+/** The gateway runs, because Redis may recover; until then everything reports why it is down. */
 async function expectAway(url: string, says: string): Promise<void> {
   const { doctor, log, status, body, answer, up } = await told(url);
   expect(doctor).toMatchObject({ mark: 'fail', says: expect.stringContaining(`cannot serve: ${says}`) });
@@ -91,7 +94,7 @@ async function expectAway(url: string, says: string): Promise<void> {
   expect(answer).toContain('<Reject reason="busy"/>');
 }
 
-/** Waiting would help nobody: it does not start, and says why. */
+/** Waiting would not help: the gateway does not start, and reports why. */
 async function expectRefused(
   url: string,
   says: string | RegExp,
@@ -108,7 +111,7 @@ async function expectRefused(
 }
 
 describeOnRedis('doctor, /ready, the log and callers agree', () => {
-  it('on a Redis that stands alone, with and without a password', async () => {
+  it('on a standalone Redis, with and without a password', async () => {
     const locked = await RedisServer.start('--requirepass', 'a-password');
     const wrong = locked.url.replace('//', '//:no-password@');
     await Promise.all([
@@ -119,7 +122,7 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
     ]);
   });
 
-  it('on an ACL that has exactly what docs/fleet.md lists', async () => {
+  it('on an ACL with exactly the permissions in docs/fleet.md', async () => {
     expect([KEYS.length, CHANNELS.length]).toEqual([1, 1]);
     await expectServed(await withUser(...ACL));
   });
@@ -129,7 +132,7 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
     await expectRefused(await withUser(...rules), 'its ACL does not let this user run EVALSHA');
   });
 
-  it('on an ACL without one of the commands, which is named', async () => {
+  it('on an ACL that lacks one command, which is named', async () => {
     const server = await RedisServer.start();
     for (const command of COMMANDS) {
       const rules = [...KEYS, ...CHANNELS, ...SCRIPTS, ...COMMANDS, command.replace('+', '-')];
@@ -156,12 +159,12 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
     await expectRefused(await withUser(...rules), says);
   });
 
-  it('on a cluster, whichever of its servers is named', async () => {
+  it('on a cluster, whichever server is named', async () => {
     const cluster = await RedisServer.startCluster(3);
-    // One of two has not our keys.
+    // One of two does not have our keys.
     const named = cluster.slice(0, 2);
     await Promise.all(named.map(({ url }) => expectServed(url)));
-    // Whichever of them each is told of, they meet.
+    // Whichever server each of them is given, they meet.
     const nodes = await Promise.all(named.map(({ url }) => FleetNode.start({ REDIS_URL: url })));
     await Promise.all(nodes.map((node) => sees(node, 2)));
     const [a, b] = nodes as [FleetNode, FleetNode];
@@ -170,7 +173,7 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
     expect(await (await postForm(b.url, '/twilio/voice', parameters)).text()).toBe(answer);
   });
 
-  it('on a cluster whose server in REDIS_URL is away', async () => {
+  it('on a cluster whose server in REDIS_URL is down', async () => {
     const cluster = await RedisServer.startCluster(3);
     const owners = await Promise.all(cluster.map(({ url }) => ownerOf(url)));
     const owner = cluster.find((_, i) => owners[i]) as RedisServer;
@@ -204,7 +207,7 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
     ]);
   });
 
-  it('on a Redis that speaks TLS, or does not, or by another name', async () => {
+  it('on a Redis with TLS, without it, or under another name', async () => {
     const { cert, pem } = makeCertificate('localhost');
     const secure = await RedisServer.startSecure(pem);
     const trusting = { NODE_EXTRA_CA_CERTS: cert };
@@ -218,7 +221,7 @@ describeOnRedis('doctor, /ready, the log and callers agree', () => {
       ),
       expectRefused(`rediss://localhost:${secure.port}`, 'its certificate is from an unknown authority'),
       expectRefused(plain.url.replace('redis:', 'rediss:'), 'it does not speak TLS'),
-      expectAway(`redis://127.0.0.1:${secure.port}`, 'the connection was cut'),
+      expectAway(`redis://127.0.0.1:${secure.port}`, 'the connection was closed'),
     ]);
   });
 });

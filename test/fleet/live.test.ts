@@ -11,7 +11,7 @@ interface Round {
   readonly rows: readonly unknown[];
 }
 
-/** Rounds of `/v1/live` as they come, until one is as wanted. */
+/** Rounds of `/v1/live` until one matches. */
 async function roundOf(node: FleetNode, isWanted: (round: Round) => boolean): Promise<Round> {
   const gone = new AbortController();
   const response = await node.control('/v1/live', { signal: gone.signal });
@@ -38,7 +38,7 @@ async function roundOf(node: FleetNode, isWanted: (round: Round) => boolean): Pr
 }
 
 describeOnRedis('the page of a node in a fleet', () => {
-  it('shows its own calls, and every node with how many it has', async () => {
+  it('shows its own calls, and every node with its number of calls', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url);
     const [first, second] = fleet.nodes as [FleetNode, FleetNode];

@@ -5,25 +5,25 @@ import { startGateway } from '../support/gateway.js';
 import { describeBehindProxy, startDocumented } from '../support/reverse-proxy.js';
 import { sleep } from '../support/time.js';
 
-/** Beyond all by which a proxy might give up or ask another, but for the times that {@link timeouts} are. */
+/** Beyond any proxy timeout or retry, except the configured {@link timeouts}. */
 const THOUGHT_MS = 4_500;
-/** What a hook or a router may take at most. */
+/** Maximum time of a hook or router. */
 const HOOK_SECONDS = 10;
-/** Twilio's own patience with a webhook. */
+/** Twilio's timeout for a webhook. */
 const TWILIO_SECONDS = 15;
 
 const GUIDE = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
-/** How long the proxies of the guide wait for an answer: each that is no tunnel, and waits for no connection. */
+/** How long the guide's proxies wait for a response: every timeout that is not for tunnels or connecting. */
 const timeouts = [...GUIDE.matchAll(/\b(\w*timeout\w*)(?: (\w+))? +(\d+)s\b/g)]
   .map(([, name = '', of = '', seconds]) => ({ name: `${name} ${of}`.trim(), seconds: Number(seconds) }))
   .filter(({ name }) => !/connect/.test(name));
 
-/** A webhook as Twilio sends it, by way of a proxy. */
+/** A webhook as Twilio sends it, through a proxy. */
 const ask = async (port: number) =>
   (await postForm(`http://127.0.0.1:${port}`, '/twilio/voice', voiceParameters())).text();
 
 describeBehindProxy('a proxy as the operators’ guide has it', () => {
-  it('waits for a hook that thinks, and asks nobody else meanwhile', async () => {
+  it('waits for a slow hook, and asks no other node meanwhile', async () => {
     const asked: string[] = [];
     const { url } = await startGateway({
       prepareCall: async ({ callId }) => {
@@ -41,7 +41,7 @@ describeBehindProxy('a proxy as the operators’ guide has it', () => {
     expect(asked).toHaveLength(2);
   });
 
-  it.each(['haproxy', 'nginx'] as const)('%s says busy where no node answers', async (program) => {
+  it.each(['haproxy', 'nginx'] as const)('%s answers busy if no node does', async (program) => {
     const { gateway, url } = await startGateway();
     const port = await startDocumented(program, new URL(url).host, '50ms');
     await gateway.close(0);
@@ -54,7 +54,7 @@ describeBehindProxy('a proxy as the operators’ guide has it', () => {
   });
 });
 
-it('the proxies of the guide outwait every hook, and give up before Twilio does', () => {
+it('the proxies of the guide wait longer than any hook, and less than Twilio', () => {
   const ofAnAnswer = timeouts.filter(({ name }) => /server|read/.test(name));
   expect(ofAnAnswer).toHaveLength(3);
   for (const { seconds } of timeouts) expect(seconds).toBeGreaterThan(HOOK_SECONDS);

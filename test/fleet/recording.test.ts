@@ -11,7 +11,7 @@ import { eventually, sleep } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 describeOnRedis('a call recorded in a fleet', () => {
-  it('is recorded at the node that has it, whichever is asked', async () => {
+  it('is recorded on the node that has it, whichever node is asked', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'trunkline-fleet-'));
     const redis = await RedisServer.start();
     const { nodes, proxy } = await startFleet(2, redis.url, { RECORD_DIR: directory });
@@ -47,7 +47,7 @@ describeOnRedis('a call recorded in a fleet', () => {
     }
   });
 
-  it('is whole at the node that drains, and may be recorded on at the next', async () => {
+  it('is complete on the draining node, and can be recorded again on the next', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'trunkline-fleet-'));
     const redis = await RedisServer.start();
     const { nodes, proxy, twilio } = await startFleet(2, redis.url, { RECORD_DIR: directory });

@@ -9,7 +9,7 @@ let link: RedisLink;
 let server: RedisServer | undefined;
 let serial = 0;
 
-/** Two nodes' views of one ledger, and a call that nobody knows yet. */
+/** Two nodes' views of one registry, and a call that nobody knows yet. */
 let a: RedisCallRegistry;
 let b: RedisCallRegistry;
 let facts: CallFacts;
@@ -36,7 +36,7 @@ describeOnRedis('the ledger', () => {
   });
   afterEach(() => link.close());
 
-  it('gives a call to whoever has its token, with all that is known of it, once', async () => {
+  it('gives a call with its facts to the owner of its token, once', async () => {
     await a.announce(facts, TOKEN, 60 * SECOND);
     const { facts: known, ...rest } = await b.claimToken(facts.callId, TOKEN);
     expect(known).toEqual(JSON.parse(JSON.stringify(facts)));
@@ -47,7 +47,7 @@ describeOnRedis('the ledger', () => {
     });
   });
 
-  it('accepts one of a hundred who come with the same token at once', async () => {
+  it('accepts one of a hundred claims of the same token at once', async () => {
     await a.announce(facts, TOKEN, 60 * SECOND);
     const takes = await Promise.allSettled(
       Array.from({ length: 100 }, (_, i) => (i % 2 ? a : b).claimToken(facts.callId, TOKEN)),
@@ -58,7 +58,7 @@ describeOnRedis('the ledger', () => {
     }
   });
 
-  it('uses no token up for a wrong one, and knows no token itself', async () => {
+  it('does not use up a token for a wrong one, and does not store tokens', async () => {
     await a.announce(facts, TOKEN, 60 * SECOND);
     await expect(b.claimToken(facts.callId, 'guess')).rejects.toMatchObject({
       code: 'GW_TOKEN_INVALID',
@@ -74,7 +74,7 @@ describeOnRedis('the ledger', () => {
     await b.claimToken(facts.callId, TOKEN);
   });
 
-  it('refuses a token that is out of date', async () => {
+  it('rejects an expired token', async () => {
     await a.announce(facts, TOKEN, 50);
     await sleep(70);
     await expect(b.claimToken(facts.callId, TOKEN)).rejects.toMatchObject({
@@ -83,7 +83,7 @@ describeOnRedis('the ledger', () => {
     });
   });
 
-  it('forgets everything in time', async () => {
+  it('forgets everything eventually', async () => {
     await a.announce(facts, TOKEN, 60 * SECOND);
     const ttl = (key: string) => link.send(['PTTL', `trunkline:${key}`]) as unknown as Promise<number>;
     const within = async (ms: number) => {
@@ -93,7 +93,7 @@ describeOnRedis('the ledger', () => {
       }
     };
     await within(120 * SECOND);
-    // A live call for as long as its node says so, and so what Twilio asks for it by.
+    // A live call and its CallSid are kept as long as its node renews them.
     await link.send(['PEXPIRE', `trunkline:sid:${facts.callSid}`, '3000']);
     await b.claimToken(facts.callId, TOKEN);
     await within(120 * SECOND);
@@ -109,7 +109,7 @@ describeOnRedis('the ledger', () => {
     await b.detach(facts.callId, facts.callSid, 'lost');
     await within(60 * SECOND);
     await b.finish(facts.callId, facts.callSid, '');
-    // The call itself; what Twilio calls it is remembered for an hour, for its webhook may be sent again.
+    // The call itself; its CallSid is remembered for an hour against replayed webhooks.
     expect(await ttl(`call:${facts.callId}`)).toBeLessThanOrEqual(90 * SECOND);
     expect(await ttl(`sid:${facts.callSid}`)).toBeGreaterThan(3_590 * SECOND);
     expect(await a.find(facts.callSid as string)).toEqual({ callId: facts.callId, node: ENDED_NODE });
@@ -121,7 +121,7 @@ describeOnRedis('the ledger', () => {
     expect(await ttl(`sid:${facts.callSid}`)).toBeGreaterThan(3_590 * SECOND);
   });
 
-  it('remembers no end of a call under an id that another call has by now', async () => {
+  it('does not apply an ended call’s expiry to a new call of the same id', async () => {
     await a.announce(facts, TOKEN, 60 * SECOND);
     const callSid = facts.callSid as string;
     await b.claim(callSid, 'another', { callId: facts.callId, node: 'a' });
@@ -129,13 +129,13 @@ describeOnRedis('the ledger', () => {
     expect(await a.find(callSid)).toEqual({ callId: 'another', node: 'b' });
   });
 
-  it('keeps a call id for the node that has it', async () => {
+  it('reserves a call id for the node that has it', async () => {
     expect(await a.announce(facts, TOKEN, 60 * SECOND)).toBe(true);
     expect(await b.announce(facts, 'another', 60 * SECOND)).toBe(false);
     await a.claimToken(facts.callId, TOKEN);
   });
 
-  it('lets only the node that has a call end it, or whoever knows that nobody has', async () => {
+  it('lets only the owning node end a call, or one that knows it has no owner', async () => {
     await a.announce(facts, TOKEN, 60 * SECOND);
     await b.claimToken(facts.callId, TOKEN);
     await a.finish(facts.callId, facts.callSid, '<Response/>');
@@ -151,7 +151,7 @@ describeOnRedis('the ledger', () => {
     });
   });
 
-  it('gives a CallSid to the first who claims it, and on to the next when that one is gone', async () => {
+  it('gives a CallSid to its first claimant, and to the next when that one is gone', async () => {
     const first = await a.claim('CAx', 'one');
     expect(first).toEqual({ callId: 'one', node: 'a' });
     expect(await b.claim('CAx', 'two')).toEqual(first);
@@ -161,7 +161,7 @@ describeOnRedis('the ledger', () => {
     expect(await a.find('CAnobody')).toBeUndefined();
   });
 
-  it('notes what Twilio calls a call that was placed, and changes nothing else of it', async () => {
+  it('sets the CallSid of a placed call, and changes nothing else', async () => {
     const { callSid: _, ...placed } = { ...facts, webhook: undefined };
     await a.announce({ ...placed, callSid: undefined }, TOKEN, 60 * SECOND);
     await b.claimToken(facts.callId, TOKEN);
@@ -174,7 +174,7 @@ describeOnRedis('the ledger', () => {
     });
   });
 
-  it('gives a call whose stream is over another token, and tells why it moved', async () => {
+  it('gives a call whose stream has ended a new token, and says why it moved', async () => {
     const { callId, callSid = '' } = facts;
     await a.announce(facts, TOKEN, 60 * SECOND);
     await a.claimToken(callId, TOKEN);
@@ -187,7 +187,7 @@ describeOnRedis('the ledger', () => {
     expect(await a.claimToken(callId, 'third')).toMatchObject({ last: 'b', handover: 'lost' });
   });
 
-  it('gives up a call that is handed over again and again, but not one that talks in between', async () => {
+  it('gives up a call that is handed over again and again, but not one that is healthy in between', async () => {
     const { callId, callSid = '' } = facts;
     await a.announce(facts, TOKEN, 60 * SECOND);
     await a.claimToken(callId, TOKEN);
@@ -197,14 +197,14 @@ describeOnRedis('the ledger', () => {
       return attachment;
     };
     for (const token of ['1', '2', '3']) expect(await again(token)).toMatchObject({ attached: true });
-    // As if it had talked for half a minute.
+    // As if it had been connected for half a minute.
     await link.send(['HINCRBY', `trunkline:call:${callId}`, 'since', String(-CALM_MS)]);
     for (const token of ['4', '5', '6', '7', '8'])
       expect(await again(token)).toMatchObject({ attached: true });
     expect(await again('9')).toMatchObject({ attached: false, why: 'exhausted', next: undefined });
   });
 
-  it('connects no caller again whose call has ended', async () => {
+  it('never reconnects a caller whose call has ended', async () => {
     const { callId, callSid = '' } = facts;
     expect(await a.attach(callId, callSid, 'x', SECOND)).toMatchObject({ attached: false, why: 'unknown' });
     await a.announce(facts, TOKEN, 60 * SECOND);
@@ -218,7 +218,7 @@ describeOnRedis('the ledger', () => {
     await expect(b.claimToken(callId, TOKEN)).rejects.toMatchObject({ code: 'GW_TOKEN_USED' });
   });
 
-  it('tells a node which of its calls Redis has lost and which are another’s', async () => {
+  it('tells a node which of its calls Redis has lost and which belong to another node', async () => {
     const other = { ...facts, callId: `${facts.callId}-other`, callSid: undefined };
     await a.announce(facts, TOKEN, 60 * SECOND);
     await a.claimToken(facts.callId, TOKEN);

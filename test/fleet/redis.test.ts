@@ -30,7 +30,7 @@ function linkTo(url: string, clock: Clock = systemClock) {
 const echoed = (link: RedisLink, text: string) => link.runScript(ECHO, [], [text]);
 
 describeOnRedis('a link to Redis', () => {
-  it('runs scripts, also ones that Redis does not know yet, and carries messages', async () => {
+  it('runs scripts, including uncached ones, and carries messages', async () => {
     const server = await RedisServer.start();
     const { link, states } = linkTo(server.url);
     const heard: string[] = [];
@@ -45,7 +45,7 @@ describeOnRedis('a link to Redis', () => {
     expect([heard, states]).toEqual([['hello'], ['up']]);
   });
 
-  it('fails every command at once while Redis is away, and is back by itself, listening', async () => {
+  it('fails every command at once while Redis is down, and reconnects and resubscribes by itself', async () => {
     const server = await RedisServer.start();
     const { link, states } = linkTo(server.url);
     const heard: string[] = [];
@@ -59,11 +59,11 @@ describeOnRedis('a link to Redis', () => {
     expect(await echoed(link, 'two')).toBe('two');
     expect(await link.publish('here', 'again')).toBe(1);
     await eventually('the message', () => heard.length === 1);
-    // Of a loss each cause is told: that it is cut off, perhaps that nobody listens.
+    // Each cause of an outage is reported: a closed connection, possibly that nothing listens.
     expect(states.filter((state, i) => state !== states[i - 1])).toEqual(['up', 'down', 'up']);
   });
 
-  it('does not wait for a Redis that hangs: one command is late, the next ones fail at once', async () => {
+  it('does not wait for a Redis that hangs: one command times out, the next ones fail at once', async () => {
     const server = await RedisServer.start();
     const { link } = linkTo(server.url);
     await link.open();
@@ -76,7 +76,7 @@ describeOnRedis('a link to Redis', () => {
     expect(await echoed(link, 'three')).toBe('three');
   });
 
-  it('takes no stall of its own process for one of Redis', async () => {
+  it('does not mistake a stall of its own process for one of Redis', async () => {
     const server = await RedisServer.start();
     const time = new VirtualClock();
     const { link, states } = linkTo(server.url, time);
@@ -95,7 +95,7 @@ describeOnRedis('a link to Redis', () => {
     server.thaw();
   });
 
-  it('leaves a server that has become a replica, and is back when there is a primary', async () => {
+  it('leaves a server that has become a replica, and reconnects when there is a primary', async () => {
     const [server, other] = [await RedisServer.start(), await RedisServer.start()];
     const { link } = linkTo(server.url);
     const admin = linkTo(server.url).link;
@@ -110,7 +110,7 @@ describeOnRedis('a link to Redis', () => {
     expect(await link.runScript(WRITE, ['a'], ['3'])).toBe('OK');
   });
 
-  it('opens without Redis, which may come later', async () => {
+  it('opens without Redis, which may come up later', async () => {
     const server = await RedisServer.start();
     await server.stop();
     const { link } = linkTo(server.url);
@@ -120,7 +120,7 @@ describeOnRedis('a link to Redis', () => {
     await eventually('the return', () => link.isUp);
   });
 
-  it('says so where Redis will never let it in', async () => {
+  it('reports that Redis will never accept it', async () => {
     const server = await RedisServer.start('--requirepass', 'secret');
     await expect(linkTo(server.url).link.open()).rejects.toMatchObject({ code: 'GW_REDIS_REFUSED' });
     const wrong = linkTo(server.url.replace('//', '//:wrong@'));
@@ -132,7 +132,7 @@ describeOnRedis('a link to Redis', () => {
     expect(right.link.isUp).toBe(true);
   });
 
-  it('says so where Redis does not let it listen, and is up once it does', async () => {
+  it('reports that Redis does not let it subscribe, and is up once it does', async () => {
     const server = await RedisServer.start();
     const admin = linkTo(server.url).link;
     await admin.open();
@@ -145,7 +145,7 @@ describeOnRedis('a link to Redis', () => {
       return link;
     };
     await expect(deaf().open()).rejects.toMatchObject({ code: 'GW_REDIS_REFUSED' });
-    // Rights that are given later are found, too.
+    // Permissions granted later are noticed, too.
     const link = deaf();
     await link.open().catch(() => {});
     expect(link.isUp).toBe(false);
@@ -156,7 +156,7 @@ describeOnRedis('a link to Redis', () => {
 });
 
 describeOnRedis('a link whose Redis takes rights away', () => {
-  it('finds out within a minute, though nobody calls, and is back with them', async () => {
+  it('notices within a minute, even without calls, and recovers with the permissions', async () => {
     const server = await RedisServer.start();
     const clock = new VirtualClock();
     const faults: string[] = [];
@@ -183,7 +183,7 @@ describeOnRedis('a link whose Redis takes rights away', () => {
   });
 });
 
-it('knows what names a Redis', () => {
+it('recognises Redis URLs', () => {
   const sentinels = ['redis-sentinel://a/main', 'rediss-sentinel://user:w%40rd@a:1,[::1]:2,c/main/3'];
   for (const url of ['redis://localhost', 'rediss://user:word@host:6380/2', ...sentinels])
     expect(isRedisUrl(url)).toBe(true);

@@ -28,7 +28,7 @@ async function callsAt(fleet: Fleet, count: number): Promise<SimulatedPhone[]> {
 }
 
 describeOnRedis('a fleet whose Redis is away', () => {
-  it(`loses none of ${CALLS} running calls in ${DOWN_MS / 1000} seconds, refuses new ones clearly, and recovers by itself`, async () => {
+  it(`loses none of ${CALLS} running calls in ${DOWN_MS / 1000} seconds, rejects new ones clearly, and recovers by itself`, async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url, { MAX_CALLS: '1000' });
     const phones = await callsAt(fleet, CALLS);
@@ -37,7 +37,7 @@ describeOnRedis('a fleet whose Redis is away', () => {
     await redis.stop();
     const downAt = performance.now();
     await eventually('the loss', () => fleet.nodes.every(({ output }) => output.includes('registry down')));
-    // Others may have their Redis still: Twilio is told to ask them first.
+    // Other nodes may still have their Redis: Twilio is sent to them first.
     const sentOn = await postForm(first.url, '/twilio/voice', voiceParameters());
     expect(await sentOn.text()).toContain('/twilio/voice?again=1</Redirect>');
     const refused = await postForm(first.url, '/twilio/voice?again=3', voiceParameters());
@@ -51,13 +51,13 @@ describeOnRedis('a fleet whose Redis is away', () => {
       503,
       { error: { code: 'GW_REGISTRY_DOWN' } },
     ]);
-    // Somebody must answer for the calls that go on.
-    const told = { registry: 'down', cause: 'nobody listens there' };
+    // While calls are running, the node must stay in service.
+    const told = { registry: 'down', cause: 'nothing listens there' };
     expect(await first.ready()).toEqual({ status: 200, body: expect.objectContaining(told) });
     expect(await first.metric('registry_up')).toBe(0);
     expect(await first.metric('calls_refused_total{reason="registry"}')).toBe(1);
 
-    // Control of a node's own calls goes on, and so does a caller's end.
+    // A node's own calls can still be controlled, and their callers can hang up.
     const own = (await (await first.control('/v1/calls')).json()) as {
       calls: { callId: string; callSid: string }[];
     };
@@ -73,7 +73,7 @@ describeOnRedis('a fleet whose Redis is away', () => {
     for (const node of fleet.nodes) {
       await eventually('the registry', async () => (await node.metric('registry_up')) === 1, 10_000);
     }
-    // New calls come in again, and the old ones are known again: one may drain.
+    // New calls are accepted again, and the old ones are registered again: the node may drain.
     const later = await callsAt(fleet, 3);
     await sleep(1_000);
     const had = await first.metric('calls_active');
@@ -91,7 +91,7 @@ describeOnRedis('a fleet whose Redis is away', () => {
     expect(outcomes.filter(({ status, error }) => status !== 'completed' || error !== undefined)).toEqual([]);
   });
 
-  it('lets a caller whose node dies meanwhile wait, and connects it when Redis is back', async () => {
+  it('lets a caller whose node dies meanwhile wait, and connects them when Redis is back', async () => {
     const redis = await RedisServer.start('--save', '3600 1');
     const fleet = await startFleet(2, redis.url);
     const phone = call(fleet);
@@ -100,20 +100,20 @@ describeOnRedis('a fleet whose Redis is away', () => {
     redis.freeze();
     await holder.kill();
     const other = fleet.nodes.find((node) => node !== holder) as FleetNode;
-    await eventually('the wait', () => other.output.includes('Twilio is to ask again'), 10_000);
+    await eventually('the wait', () => other.output.includes('asking Twilio to retry'), 10_000);
     redis.thaw();
     await eventually('connected again', () => phone.streams.length === 2, 15_000);
     await phone.hangUp();
     expect((await phone.ended).error).toBeUndefined();
   });
 
-  it('starts without Redis, refuses calls until it comes, and takes them then', async () => {
+  it('starts without Redis, rejects calls until it is up, and accepts them then', async () => {
     const redis = await RedisServer.start();
     await redis.stop();
     const fleet = await startFleet(1, redis.url);
     const [node] = fleet.nodes as [FleetNode];
-    expect(node.output).toContain('registry down: nobody listens there');
-    expect(await node.ready()).toMatchObject({ status: 503, body: { cause: 'nobody listens there' } });
+    expect(node.output).toContain('registry down: nothing listens there');
+    expect(await node.ready()).toMatchObject({ status: 503, body: { cause: 'nothing listens there' } });
     const busy = await postForm(node.url, '/twilio/voice?again=3', voiceParameters());
     expect(await busy.text()).toContain('<Reject');
     await redis.start();
@@ -122,7 +122,7 @@ describeOnRedis('a fleet whose Redis is away', () => {
     expect(await answer.text()).toContain('<Stream');
   });
 
-  it('does not start where Redis will not let it in, and says so without the password', async () => {
+  it('does not start if Redis will never accept it, and reports that without the password', async () => {
     const redis = await RedisServer.start('--requirepass', 'right-password');
     const failed = await startFleet(1, redis.url.replace('//', '//:wrong-password@')).catch(
       (error: Error) => error,

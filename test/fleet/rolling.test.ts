@@ -7,10 +7,10 @@ import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { RoundRobin } from '../support/round-robin.js';
 import { eventually, sleep } from '../support/time.js';
 
-/** Calls that run when the old process is told to go, and such that come while it goes. */
+/** Calls running when the old process is stopped, and calls that arrive meanwhile. */
 const RUNNING = 100;
 const COMING = 100;
-/** Callers come in at this pace. */
+/** Interval between callers. */
 const PACE_MS = 20;
 
 describeOnRedis('a rolling restart on one host', () => {
@@ -44,7 +44,7 @@ describeOnRedis('a rolling restart on one host', () => {
     }
     await Promise.all(running.map((phone) => phone.started));
     const fresh = await FleetNode.start({ ...env, NODE_ID: 'fresh' });
-    // Whoever does not share it does not get it.
+    // A process that does not share the port does not get it.
     await expect(FleetNode.start({ ...env, SHARE_PORT: 'off' })).rejects.toThrow(
       'which is taken or not ours',
     );
@@ -66,9 +66,9 @@ describeOnRedis('a rolling restart on one host', () => {
     const outcomes = await Promise.all(phones.map((phone) => phone.ended));
     const lost = outcomes.filter(({ status, error }) => status !== 'completed' || error !== undefined);
     expect(lost).toEqual([]);
-    expect(old.output).toContain('left the port to the others');
+    expect(old.output).toContain('stopped listening; other processes keep the port');
     const errors = (old.output + fresh.output).split('\n').filter((line) => line.includes('"level":50'));
-    // A machine that stands still for half a second looks like a Redis that does.
+    // A machine that stalls for half a second looks like a Redis that does.
     expect(errors.filter((line) => !line.includes('registry down'))).toEqual([]);
     expect(proxy.unanswered).toBe(0);
     await twilio.close();

@@ -16,7 +16,7 @@ import { eventually, sleep } from '../support/time.js';
 import { toneMulaw } from '../support/tone.js';
 
 const CALLS = 500;
-/** So many callers knock at a time. */
+/** Concurrent callers. */
 const AT_ONCE = 25;
 
 const callers: Caller[] = [];
@@ -32,7 +32,7 @@ async function connectAll(fleet: Fleet, count: number): Promise<void> {
 }
 
 describeOnRedis('three nodes behind a proxy that spreads every call over them', () => {
-  it(`connect ${CALLS} calls, each with its webhook at one node and its socket at another`, async () => {
+  it(`connect ${CALLS} calls, each with its webhook on one node and its socket on another`, async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(3, redis.url);
     await connectAll(fleet, CALLS);
@@ -48,14 +48,14 @@ describeOnRedis('three nodes behind a proxy that spreads every call over them', 
     }
     const active = await Promise.all(fleet.nodes.map((node) => node.metric('calls_active')));
     expect(active.reduce((sum, calls) => sum + calls)).toBe(CALLS);
-    // Each node knows of all, within a beat or two.
+    // Each node knows all calls within a heartbeat or two.
     const [node] = fleet.nodes;
     await eventually('all calls', async () => (await node?.metric('fleet_calls')) === CALLS, 10_000);
     const listed = (await (await node?.control('/v1/calls'))?.json()) as { calls: { callId: string }[] };
     expect(new Set(listed.calls.map(({ callId }) => callId)).size).toBe(CALLS);
   });
 
-  it('accept no token twice, whatever node it comes to and however many come at once', async () => {
+  it('accept no token twice, on any nodes and however many connect at once', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(3, redis.url);
     for (let round = 0; round < 3; round++) {
@@ -72,7 +72,7 @@ describeOnRedis('three nodes behind a proxy that spreads every call over them', 
     }
   });
 
-  it('refuse at any node what is wrong with a token', async () => {
+  it('reject an invalid token on any node', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url);
     const [first, second] = fleet.nodes;
@@ -105,7 +105,7 @@ describeOnRedis('three nodes behind a proxy that spreads every call over them', 
     const answer = await ask(0);
     expect(answer).toContain('<Stream');
     expect(await Promise.all([ask(0), ask(1), ask(2)])).toEqual([answer, answer, answer]);
-    // Its node is gone, and Twilio tries again: better another answer than none.
+    // Its node is gone and Twilio retries: a different answer is better than none.
     await fleet.nodes[0]?.kill();
     const another = await ask(1);
     expect(another).toContain('<Stream');
@@ -113,7 +113,7 @@ describeOnRedis('three nodes behind a proxy that spreads every call over them', 
     expect(await ask(2)).toBe(another);
   });
 
-  it('take a status callback at any node', async () => {
+  it('accept a status callback on any node', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url);
     const [first, second] = fleet.nodes;
@@ -163,12 +163,12 @@ describeOnRedis('three nodes behind a proxy that spreads every call over them', 
     });
     await eventually('the close', () => caller.closed !== undefined);
     expect((await json(path)).status).toBe(404);
-    // Twilio asks what comes next, of any node: nothing does.
+    // Twilio asks any node for the continuation; there is none.
     const next = voiceParameters({ CallSid: caller.parameters.CallSid ?? '', CallStatus: 'in-progress' });
     expect(await (await postForm(second?.url ?? '', '/twilio/next', next)).text()).toContain('<Hangup/>');
   });
 
-  it('place a call at one node whose callee is connected at another', async () => {
+  it('place a call on one node whose callee connects to another', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(3, redis.url);
     for (let i = 0; i < 6; i++) {
@@ -205,7 +205,7 @@ describeOnRedis('three nodes behind a proxy that spreads every call over them', 
     expect(active).toEqual([0, 0, 0]);
   });
 
-  it('frees a call at the node that announced it when another connects it', async () => {
+  it('frees a call on the node that announced it when another connects it', async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(2, redis.url);
     const [first, second] = fleet.nodes;

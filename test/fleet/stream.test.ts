@@ -8,7 +8,7 @@ import { StreamDouble } from '../support/stream/double.js';
 import { agentLevel, heardBy, LEVEL, phoneLevel } from '../support/stream-call.js';
 import { eventually, sleep } from '../support/time.js';
 
-/** Calls of the node that goes away; agents talk in some of them, for each is a WebRTC client in this very process. */
+/** Calls of the node that leaves; some have agents, because each is a WebRTC client in this process. */
 const CALLS = 20;
 const [PHONE_HZ, AGENT_HZ] = [1_000, 1_700];
 
@@ -47,7 +47,7 @@ async function fill(fleet: Fleet): Promise<SimulatedPhone[]> {
   return phones;
 }
 
-/** Who is in each Stream call that has anybody in it. */
+/** The members of each Stream call that is not empty. */
 function members(double: StreamDouble): Map<string, string[]> {
   return new Map(
     double.state.calls
@@ -71,7 +71,7 @@ describeOnRedis('on Stream', () => {
         calls: { callId: string; callSid: string }[];
       };
       const atFirst = new Map(calls.map(({ callId, callSid }) => [callSid, callId]));
-      // The first that leaves, one amid the others, and the last.
+      // The first to leave, one in the middle, and the last.
       const there = phones.filter(({ callSid }) => atFirst.has(callSid));
       const watched = [0, CALLS / 2, CALLS - 1].map((i) => there[i] as SimulatedPhone);
       const agents: Agent[] = [];
@@ -104,7 +104,7 @@ describeOnRedis('on Stream', () => {
         await heardBy('the phone again', () => phoneLevel(watched[i] as SimulatedPhone, AGENT_HZ));
         await heardBy('the agent again', () => agentLevel(agent, PHONE_HZ));
       }
-      // A killed node's participants time out by and by; those who took their places are there.
+      // A killed node's participants time out one by one; their replacements are there.
       for (const [cid, users] of before) {
         expect(members(double).get(cid), cid).toEqual(expect.arrayContaining(users));
       }

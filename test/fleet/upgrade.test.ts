@@ -9,7 +9,7 @@ const AT_ONCE = 20;
 const ROUNDS = 60;
 
 describeOnRedis('media sockets of a fleet, which wait for Redis before they are upgraded', () => {
-  it(`are none of them closed, ${AT_ONCE * ROUNDS} of them, and nothing is said on stderr`, async () => {
+  it(`are all kept open, ${AT_ONCE * ROUNDS} of them, and nothing is printed to stderr`, async () => {
     const redis = await RedisServer.start();
     const fleet = await startFleet(1, redis.url);
     const [node] = fleet.nodes as [FleetNode];

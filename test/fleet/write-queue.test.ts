@@ -4,7 +4,7 @@ import { WriteQueue } from '../../src/fleet/write-queue.js';
 
 const down = () => new GatewayError('GW_REGISTRY_DOWN', 'Expected an answer but received none');
 
-/** A registry that is away while `isUp` is false, and slow. */
+/** A slow registry that is down while `isUp` is false. */
 class Registry {
   isUp = true;
   readonly told: string[] = [];
@@ -17,7 +17,7 @@ class Registry {
   };
 }
 
-it('tells of each call one thing after the other', async () => {
+it('writes one state of each call after the other', async () => {
   const registry = new Registry();
   const outbox = new WriteQueue(() => {});
   for (let i = 0; i < 20; i++) outbox.enqueue(`call${i % 2}`, registry.say(`${i % 2}:${i}`));
@@ -29,7 +29,7 @@ it('tells of each call one thing after the other', async () => {
   }
 });
 
-it('keeps the latest of what it could not say, and says that and nothing older', async () => {
+it('keeps the latest failed write of a call, and retries only that', async () => {
   const registry = new Registry();
   const outbox = new WriteQueue(() => {});
   registry.isUp = false;
@@ -41,14 +41,14 @@ it('keeps the latest of what it could not say, and says that and nothing older',
   await outbox.catchUp();
   expect(outbox.size).toBe(2);
   registry.isUp = true;
-  // Newer than what waits: that is not said any more.
+  // Newer than the waiting write, which is dropped.
   outbox.enqueue('b', registry.say('b2'));
   await outbox.catchUp();
   expect(registry.told.toSorted()).toEqual(['a2', 'b2']);
   expect(outbox.size).toBe(0);
 });
 
-it('remembers no more calls than it can, the oldest first forgotten', async () => {
+it('keeps a limited number of calls, and drops the oldest first', async () => {
   const registry = new Registry();
   registry.isUp = false;
   const outbox = new WriteQueue(() => {});
@@ -57,7 +57,7 @@ it('remembers no more calls than it can, the oldest first forgotten', async () =
   expect(outbox.size).toBe(10_000);
 });
 
-it('tells of what the registry will never take, and does not try it again', async () => {
+it('reports a write that can never succeed, and does not retry it', async () => {
   const faults: string[] = [];
   const outbox = new WriteQueue((callId, error) => faults.push(`${callId} ${(error as Error).message}`));
   outbox.enqueue('a', () => Promise.reject(new Error('WRONGTYPE')));

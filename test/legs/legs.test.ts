@@ -19,7 +19,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 virtualTime();
 
 const LEVEL = 8_000;
-/** This machine may be slow: phones that wait so long for audio that is late hear no hole. */
+/** Tolerance for a slow machine: phones conceal nothing that is late by less. */
 const PATIENT_MS = 300;
 const BEARER = { authorization: `Bearer ${KEY}` };
 const offer = (key: string) => `trunkline.leg, key.${Buffer.from(key).toString('base64url')}`;
@@ -48,20 +48,20 @@ async function startWithPhone(audio?: AudioSource) {
   return { ...started, phone, callId: call?.callId as string };
 }
 
-/** Level of a pitch in what a caller heard, 8 kHz, relative to what was said. */
+/** Level of a pitch in what a caller heard, at 8 kHz, relative to what was sent. */
 function heardDb(phone: SimulatedPhone, hz: number, fromMs: number, toMs: number): number {
   return decibels(usualAmplitude(hz, 8_000, phone.heard().subarray(fromMs * 8, toMs * 8)) / LEVEL);
 }
 
-describe('a raw leg is refused before the upgrade', () => {
+describe('a raw leg is rejected before the upgrade', () => {
   const url = (gateway: string, query = '') => legUrl(gateway, 'desk', query);
 
-  it('with 404 where there is no control API', async () => {
+  it('with 404 without a control API', async () => {
     const { url: gateway } = await startGateway();
     expect(await upgradeStatus(url(gateway), BEARER)).toEqual({ status: 404, code: 'GW_NOT_FOUND' });
   });
 
-  it('with 401 without the key, or with another', async () => {
+  it('with 401 without the key, or with a wrong one', async () => {
     const { url: gateway } = await startGateway({ controlApiKey: KEY });
     for (const headers of [
       {},
@@ -75,7 +75,7 @@ describe('a raw leg is refused before the upgrade', () => {
     }
   });
 
-  it("with 403 for a page's Origin that is not this server's", async () => {
+  it("with 403 for an Origin other than this server's", async () => {
     const { url: gateway } = await startGateway({ controlApiKey: KEY });
     const { host } = new URL(gateway);
     for (const origin of [
@@ -95,7 +95,7 @@ describe('a raw leg is refused before the upgrade', () => {
     }
   });
 
-  it('with 400 for a rate, buffer, listen or room that cannot be', async () => {
+  it('with 400 for an invalid rate, buffer, listen or room', async () => {
     const { url: gateway } = await startGateway({ controlApiKey: KEY });
     for (const query of [
       '?rate=8000',
@@ -115,13 +115,13 @@ describe('a raw leg is refused before the upgrade', () => {
     expect(await upgradeStatus(broken, BEARER)).toEqual({ status: 400, code: 'GW_BAD_REQUEST' });
   });
 
-  it('with 409 by a bridge without rooms', async () => {
+  it('with 409 on a bridge without rooms', async () => {
     const bridge = { name: 'other', join: () => new Promise<never>(() => {}), close: async () => {} };
     const { url: gateway } = await startGateway({ controlApiKey: KEY, bridge });
     expect(await upgradeStatus(url(gateway), BEARER)).toEqual({ status: 409, code: 'GW_BRIDGE_NOT_LOCAL' });
   });
 
-  it('with 409 but for 16 of forty that come at once', async () => {
+  it('with 409 except for 16 of forty that connect at once', async () => {
     const { url: gateway } = await startGateway({ controlApiKey: KEY });
     const sockets = Array.from({ length: 40 }, () => new WebSocket(url(gateway), { headers: BEARER }));
     const answers = await Promise.all(
@@ -158,7 +158,7 @@ describe('a raw leg is refused before the upgrade', () => {
 });
 
 describe('a raw leg', () => {
-  it('takes its key as a subprotocol and answers the other one; the key is in no log', async () => {
+  it('accepts its key as a subprotocol and answers with the other one; no log contains the key', async () => {
     const lines: string[] = [];
     const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
     const { url } = await startGateway({ controlApiKey: KEY, log });
@@ -175,7 +175,7 @@ describe('a raw leg', () => {
     for (const secret of [KEY, offered, '0001234']) expect(text).not.toContain(secret);
   });
 
-  it('is told what it is: ready', async () => {
+  it('receives ready with its parameters', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     const leg = await TestLeg.join(url, 'to:+15550001', '?rate=24000&buffer=5000&listen=1');
     expect(leg.ready).toEqual({
@@ -222,10 +222,10 @@ describe('a raw leg', () => {
   );
 
   it.each([16_000, 48_000])(
-    'at %i Hz is heard the same in pieces of any number of bytes, and half a sample does not outlive a clear',
+    'at %i Hz sounds the same in pieces of any size, and half a sample does not survive a clear',
     async (rate) => {
       const speech = Buffer.from(tone(700, rate, rate / 2, LEVEL).buffer);
-      /** What a caller hears of it, from the first sound to the last. */
+      /** What a caller hears of it, from first to last sound. */
       const heardIn = async (bytes: number, before: (leg: TestLeg) => Promise<unknown> = async () => {}) => {
         const { url, phone } = await startWithPhone();
         const leg = await TestLeg.join(url, 'desk', `?rate=${rate}`);
@@ -255,7 +255,7 @@ describe('a raw leg', () => {
     },
   );
 
-  it('is told of callers that come, press keys and go', async () => {
+  it('gets events when callers join, press keys and leave', async () => {
     const { url } = await startGateway({ controlApiKey: KEY, prepareCall: () => ({ room: 'desk' }) });
     const leg = await TestLeg.join(url, 'desk');
     const watcher = await TestLeg.join(url, 'desk', '?listen=1');
@@ -263,7 +263,7 @@ describe('a raw leg', () => {
     await sleep(1_500);
     expect(leg.all('joined')).toEqual([]);
     caller.start();
-    // Silence that comes with it is not waited for.
+    // Silence that arrives with it is not waited for.
     await sleep(20);
     caller.media(new Uint8Array(160).fill(0xff));
     const { phone, ...answered } = await leg.event('joined');
@@ -283,7 +283,7 @@ describe('a raw leg', () => {
     for (const each of [leg, watcher, late]) each.close();
   });
 
-  it('dials keys that are heard as tones, and the audio that waits comes after them', async () => {
+  it('plays digits as tones, before the waiting audio', async () => {
     const { url, phone } = await startWithPhone();
     const leg = await TestLeg.join(url, 'desk', '?rate=16000');
     leg.tell({ type: 'dtmf', digits: '1' });
@@ -299,7 +299,7 @@ describe('a raw leg', () => {
     leg.close();
   });
 
-  it('hangs up: one caller, all of them, or nobody', async () => {
+  it('hangs up one caller, all of them, or none', async () => {
     const { url, gateway, phone } = await startWithPhone();
     const leg = await TestLeg.join(url, 'desk');
     leg.tell({ type: 'hangup', phone: 'nobody' });
@@ -311,7 +311,7 @@ describe('a raw leg', () => {
     leg.close();
   });
 
-  it('hangs up who was there when it said so, and nobody who came while its words were heard', async () => {
+  it('hangs up the callers present at the command, and nobody who joined while its words were playing', async () => {
     const { url, gateway, phone, twilio } = await startWithPhone();
     const leg = await TestLeg.join(url, 'desk', '?rate=16000');
     leg.say(tone(700, 16_000, 2 * 16_000, LEVEL));
@@ -325,7 +325,7 @@ describe('a raw leg', () => {
     leg.close();
   });
 
-  it('that has gone leaves the room with the last phone that it had words for', async () => {
+  it('leaves the room after disconnecting when the last phone it had words for has left', async () => {
     const { url, phone, twilio } = await startWithPhone();
     const leg = await TestLeg.join(url, 'desk', '?rate=16000');
     leg.say(tone(700, 16_000, 20 * 16_000, LEVEL));
@@ -337,7 +337,7 @@ describe('a raw leg', () => {
       /^trunkline_legs_active (\d+)$/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1];
     expect(await legs()).toBe('1');
     await phone.hangUp();
-    // Figures are those of the last second.
+    // Metrics are those of the last second.
     await sleep(1_000);
     expect(await legs()).toBe('0');
     const late = twilio.placeCall({ ...CALL, from: '+15550009999', listens: true });
@@ -346,7 +346,7 @@ describe('a raw leg', () => {
     expect([late.status, late.ear.soundUntil]).toEqual(['in-progress', Number.NEGATIVE_INFINITY]);
   });
 
-  it('clear silences the caller at once, tells what was not heard, and brings marks back as cleared', async () => {
+  it('silences the caller at once on clear, reports what was not heard, and returns marks as cleared', async () => {
     const { url, phone } = await startWithPhone();
     const leg = await TestLeg.join(url, 'desk', '?rate=16000');
     leg.say(tone(700, 16_000, 10 * 16_000, LEVEL));
@@ -360,7 +360,7 @@ describe('a raw leg', () => {
     expect(cleared.discardedMs).toBeGreaterThan(5_000);
     expect(cleared.discardedMs).toBeLessThan(10_000);
     expect(leg.all('mark')).toEqual([{ type: 'mark', name: 'never', place: 'cleared' }]);
-    // It goes on at once with what is said next.
+    // New audio is heard at once.
     leg.say(tone(700, 16_000, 3_200, LEVEL));
     leg.tell({ type: 'mark', name: 'next' });
     await eventually('the next mark', () => leg.all('mark').length === 2);
@@ -368,7 +368,7 @@ describe('a raw leg', () => {
     leg.close();
   });
 
-  it('a mark is only sent where no phone, or more than one, could tell', async () => {
+  it('reports a mark as sent only if no phone, or more than one, could echo it', async () => {
     const { url } = await startGateway({ controlApiKey: KEY, prepareCall: () => ({ room: 'desk' }) });
     const leg = await TestLeg.join(url, 'desk');
     leg.tell({ type: 'mark', name: 'alone' });
@@ -385,7 +385,7 @@ describe('a raw leg', () => {
     leg.close();
   });
 
-  it('that is under way when its phone hangs up is cleared', async () => {
+  it('reports a mark in flight as cleared when its phone hangs up', async () => {
     const { url, phone } = await startWithPhone();
     const leg = await TestLeg.join(url, 'desk');
     leg.say(tone(700, 48_000, 48_000, LEVEL));
@@ -396,7 +396,7 @@ describe('a raw leg', () => {
     leg.close();
   });
 
-  it('that only listens hears all others at their level, is heard by nobody and may say nothing', async () => {
+  it('in listen mode hears everybody at their level, is heard by nobody and cannot send anything', async () => {
     const { url, phone } = await startWithPhone(AudioSource.tone(1_000, -12.25));
     const agent = await TestLeg.join(url, 'desk', '?rate=16000');
     const ear = await TestLeg.join(url, 'desk', '?rate=16000&listen=1');
@@ -417,7 +417,7 @@ describe('a raw leg', () => {
     await phone.hangUp();
   });
 
-  it('that only listens leaves the echo agent with a lone caller; one that talks does not', async () => {
+  it('in listen mode leaves the echo agent with a lone caller; one that talks does not', async () => {
     const { url } = await startGateway({ controlApiKey: KEY, prepareCall: () => ({ room: 'desk' }) });
     const ear = await TestLeg.join(url, 'desk', '?listen=1');
     const caller = await Caller.call(url);
@@ -438,7 +438,7 @@ describe('a raw leg', () => {
     ear.close();
   });
 
-  it('two programs and a phone hear each other, each without itself', async () => {
+  it('two programs and a phone hear each other, but not themselves', async () => {
     const { url, phone } = await startWithPhone(AudioSource.tone(1_000, -12.25));
     const [a, b] = await Promise.all([TestLeg.join(url, 'desk', '?rate=16000'), TestLeg.join(url, 'desk')]);
     a.say(tone(600, 16_000, 3 * 16_000, LEVEL));
@@ -456,13 +456,13 @@ describe('a raw leg', () => {
   });
 });
 
-describe('a raw leg is bounded', () => {
+describe('the limits of a raw leg', () => {
   async function lone(query = ''): Promise<{ leg: TestLeg; gateway: Gateway; url: string }> {
     const { url, gateway } = await startGateway({ controlApiKey: KEY });
     return { leg: await TestLeg.join(url, 'desk', query), gateway, url };
   }
 
-  it('keeps the beginning of what does not fit its buffer and tells of the rest', async () => {
+  it('keeps the beginning of audio that exceeds its buffer and reports the rest', async () => {
     const { leg, url } = await lone('?rate=16000&buffer=1000');
     leg.say(new Int16Array(32_000));
     const { of, ms } = await leg.event('dropped');
@@ -475,7 +475,7 @@ describe('a raw leg is bounded', () => {
     leg.close();
   });
 
-  it('tells of mistakes and closes with 1008 after fifty', async () => {
+  it('reports mistakes and closes with 1008 after fifty', async () => {
     const { leg } = await lone();
     for (const text of ['', '{', '[]', '{"type":"sing"}', '{"type":"mark"}', '{"type":"dtmf","digits":"x"}'])
       leg.tell(text);
@@ -487,7 +487,7 @@ describe('a raw leg is bounded', () => {
     await eventually('the close', () => leg.closed?.code === 1008);
   });
 
-  it('closes with 1009 for a message too long, text or audio', async () => {
+  it('closes with 1009 for an oversized message, text or audio', async () => {
     const { leg, url } = await lone();
     leg.tell(`"${'x'.repeat(16 * 1024)}"`);
     await eventually('the close', () => leg.closed?.code === 1009);
@@ -496,7 +496,7 @@ describe('a raw leg is bounded', () => {
     await eventually('the close', () => other.closed?.code === 1009);
   });
 
-  it('closes with 1008 for a flood, but takes a minute of audio at once', async () => {
+  it('closes with 1008 for a flood, but accepts a minute of audio at once', async () => {
     const { leg } = await lone('?buffer=60000&rate=48000');
     const piece = new Int16Array(960);
     for (let i = 0; i < 3_000; i++) leg.say(piece);
@@ -507,7 +507,7 @@ describe('a raw leg is bounded', () => {
     await eventually('the close', () => leg.closed?.code === 1008, 10_000);
   });
 
-  it('takes 256 marks at a time', async () => {
+  it('accepts 256 marks at a time', async () => {
     const { leg } = await lone('?rate=16000');
     leg.say(new Int16Array(16_000));
     for (let i = 0; i <= 256; i++) leg.tell({ type: 'mark', name: `m${i}` });
@@ -518,7 +518,7 @@ describe('a raw leg is bounded', () => {
     leg.close();
   });
 
-  it('drops what a program does not read, and tells it once it reads again', async () => {
+  it('drops audio that a program does not read, and reports it once it reads again', async () => {
     const sent: (string | Uint8Array | Int16Array)[] = [];
     let buffered = 0;
     const socket = {
@@ -537,7 +537,7 @@ describe('a raw leg is bounded', () => {
     );
     const frame = new Int16Array(960);
     leg.write(frame);
-    // More than half a second of 16 kHz.
+    // More than half a second at 16 kHz.
     buffered = 16_001;
     for (let i = 0; i < 10; i++) leg.write(frame);
     expect(sent).toHaveLength(2);
@@ -551,14 +551,14 @@ describe('a raw leg is bounded', () => {
     expect(room.size).toBe(0);
   });
 
-  it('ends with 1001 when the gateway goes', async () => {
+  it('closes with 1001 when the gateway closes', async () => {
     const { leg, gateway } = await lone();
     await gateway.close();
     await eventually('the close', () => leg.closed !== undefined);
     expect(leg.closed).toEqual({ code: 1001, reason: 'going away' });
   });
 
-  it('leaves nothing behind: 300 legs come and go', async () => {
+  it('leaves nothing behind after 300 legs', async () => {
     const { leg, url, gateway } = await lone();
     leg.close();
     for (let i = 0; i < 30; i++) {

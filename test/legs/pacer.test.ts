@@ -7,7 +7,7 @@ const RATE = 16_000;
 const FRAME = 320;
 const FRAME_MS = 20;
 
-/** A listener that plays what it has at 1×, on a clock that the test moves. */
+/** A listener that plays its buffer at 1×, on a clock driven by the test. */
 class Listener implements PacerSink {
   aheadMs = 80;
   /** As measured at the listener. */
@@ -62,7 +62,7 @@ class Listener implements PacerSink {
   idle(): void {
     this.rests += 1;
   }
-  /** Time passes; ticks come every so many milliseconds, as late as they like. */
+  /** Time passes with a tick every `tickMs`. */
   wait(ms: number, tickMs = FRAME_MS): void {
     const end = this.now + ms;
     while (this.now + tickMs <= end) {
@@ -80,7 +80,7 @@ const ramp = (count: number, from = 1) =>
   Int16Array.from({ length: count }, (_, i) => ((from + i - 1) % 30_000) + 1);
 
 describe('a pacer', () => {
-  test('lets a burst out at the pace of speech, without a hole, no further ahead than it may', () => {
+  test('sends a burst at the pace of speech, without gaps, no further ahead than allowed', () => {
     const listener = new Listener();
     listener.pacer.push(ramp(10 * RATE));
     expect(listener.frames).toHaveLength(4);
@@ -93,7 +93,7 @@ describe('a pacer', () => {
     expect(listener.rests).toBeGreaterThan(0);
   });
 
-  test('lets what is said after a clear out at once, however much was sent ahead before', () => {
+  test('sends audio after a clear at once, however much was sent ahead before', () => {
     const listener = new Listener();
     listener.aheadMs = 200;
     listener.pacer.push(ramp(RATE));
@@ -103,7 +103,7 @@ describe('a pacer', () => {
     expect(listener.frames.slice(10).flatMap((frame) => [...frame])).toEqual([...ramp(3 * FRAME, 5_000)]);
   });
 
-  test('passes live audio on at once', () => {
+  test('passes live audio at once', () => {
     const listener = new Listener();
     for (let i = 0; i < 50; i++) {
       listener.pacer.push(ramp(FRAME, i * FRAME + 1));
@@ -113,7 +113,7 @@ describe('a pacer', () => {
     expect(listener.maxLeadMs).toBeLessThanOrEqual(20);
   });
 
-  test('does not say late for ever after a stall of this process what a live program said meanwhile', () => {
+  test('does not stay late after a stall of this process when the program is live', () => {
     const listener = new Listener();
     let said = 0;
     const say = () => {
@@ -135,7 +135,7 @@ describe('a pacer', () => {
       talk(3_000);
       expect(listener.pacer.waitingMs).toBeLessThanOrEqual(2 * FRAME_MS);
     }
-    // One that then stops owes nothing of it.
+    // Once it stops, nothing is owed.
     listener.clock.stall(33_000);
     listener.wait(5_000);
     const { length } = listener.frames;
@@ -143,7 +143,7 @@ describe('a pacer', () => {
     expect(listener.frames.length - length).toBe(50);
   });
 
-  test('says all of a speech that came in advance, though this process stood still', () => {
+  test('plays all of a speech that was sent ahead, despite a stall of this process', () => {
     const listener = new Listener();
     listener.pacer.push(ramp(2 * RATE));
     listener.clock.stall(33_000);
@@ -152,7 +152,7 @@ describe('a pacer', () => {
     expect(listener.said).toEqual([...ramp(10 * RATE)]);
   });
 
-  test('says the same whatever pieces it comes in', () => {
+  test('plays the same whatever the piece size', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 30 }), (pieces) => {
         const listener = new Listener();
@@ -163,7 +163,7 @@ describe('a pacer', () => {
           listener.wait(20);
         }
         listener.wait(30_000);
-        // Where it had to wait for more, silence filled up a frame.
+        // While it waited for more, silence completed a frame.
         expect(listener.said.filter((sample) => sample !== 0)).toEqual([...ramp(total)]);
         expect(listener.said.length % FRAME).toBe(0);
       }),
@@ -171,7 +171,7 @@ describe('a pacer', () => {
     );
   });
 
-  test('waits 40 ms for the rest of a frame, then says it with silence', () => {
+  test('waits 40 ms for the rest of a frame, then pads it with silence', () => {
     const listener = new Listener();
     listener.pacer.push(ramp(100));
     listener.wait(20);
@@ -181,7 +181,7 @@ describe('a pacer', () => {
     expect(listener.isTicking).toBe(false);
   });
 
-  test('holds no more than its bound, and keeps the beginning', () => {
+  test('holds no more than its limit, and keeps the beginning', () => {
     const listener = new Listener(1_000);
     listener.aheadMs = 20;
     expect(listener.pacer.push(ramp(3 * RATE))).toBe(2_000);
@@ -193,7 +193,7 @@ describe('a pacer', () => {
     expect(listener.said.slice(0, RATE)).toEqual([...ramp(RATE)]);
   });
 
-  test('gives the memory of a long speech back when it was said, or is cleared', () => {
+  test('frees the memory of a long speech when it was played or cleared', () => {
     const listener = new Listener();
     const held = () => (listener.pacer as unknown as { ring: Int16Array }).ring.length;
     const least = held();
@@ -208,14 +208,14 @@ describe('a pacer', () => {
     listener.pacer.push(ramp(20 * RATE));
     listener.pacer.clear();
     expect(held()).toBe(least);
-    // What comes next is whole.
+    // The next audio is complete.
     const before = listener.frames.length;
     listener.pacer.push(ramp(5 * RATE));
     listener.wait(6_000);
     expect(listener.said.slice(before * FRAME)).toEqual([...ramp(5 * RATE)]);
   });
 
-  test('tells of a mark when all audio before it has left', () => {
+  test('passes a mark when all audio before it has been sent', () => {
     const listener = new Listener();
     listener.mark('at once');
     listener.pacer.push(ramp(10 * FRAME));
@@ -226,7 +226,7 @@ describe('a pacer', () => {
     expect(listener.marks).toEqual(['at once@0', 'ten@10', 'end@16']);
   });
 
-  test('clear drops what waits, gives its marks back and lets what comes next begin at once', () => {
+  test('drops waiting audio on clear, clears its marks and starts new audio at once', () => {
     const listener = new Listener();
     listener.pacer.push(ramp(RATE));
     listener.mark('a');
@@ -241,7 +241,7 @@ describe('a pacer', () => {
     expect(listener.marks).toHaveLength(2);
   });
 
-  test('waits while the listener is measured to have more than was sent ahead, and loses nothing', () => {
+  test('waits while the measured lead is larger than allowed, and loses nothing', () => {
     const listener = new Listener();
     listener.pacer.push(ramp(RATE));
     const sent = listener.frames.length;
@@ -253,7 +253,7 @@ describe('a pacer', () => {
     expect(listener.said).toEqual([...ramp(RATE)]);
   });
 
-  test('sends what the sink has of its own before what waits, and audio that came first loses nothing', () => {
+  test("sends the sink's tones before waiting audio, and loses none of that audio", () => {
     const listener = new Listener();
     listener.own = 10;
     listener.pacer.push(ramp(5 * FRAME));
@@ -267,7 +267,7 @@ describe('a pacer', () => {
     expect(listener.isTicking).toBe(false);
   });
 
-  test('does nothing any more once it is closed', () => {
+  test('does nothing once it is closed', () => {
     const listener = new Listener();
     listener.pacer.push(ramp(RATE));
     listener.pacer.close();
@@ -278,7 +278,7 @@ describe('a pacer', () => {
   });
 });
 
-test('a mark behind something of its own waits for that', () => {
+test('passes a mark after the tones before it', () => {
   const listener = new Listener();
   listener.own = 10;
   listener.pacer.wake();
@@ -289,7 +289,7 @@ test('a mark behind something of its own waits for that', () => {
   expect(listener.marks).toEqual(['dialled@10']);
 });
 
-test('a waypoint with patience waits no longer than that for a listener who takes nothing', () => {
+test('passes a waypoint with a timeout even if the listener receives nothing', () => {
   const listener = new Listener();
   listener.leadMs = Number.POSITIVE_INFINITY;
   listener.pacer.push(ramp(10 * FRAME));

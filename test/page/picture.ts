@@ -53,7 +53,7 @@ const twilio = new SimulatedTwilio({
   authToken: AUTH_TOKEN,
   dial: { publicUrl: PUBLIC_URL, target: url },
 });
-const tab = await Tab.open(chromium, { width: 1_280, height: 720 });
+const tab = await Tab.open(chromium, { width: 1_440, height: 860 });
 try {
   await tab.prefer('light');
   await tab.go(`${url}/dashboard`);

@@ -3,7 +3,7 @@ import { Backlog } from '../../src/phone/backlog.js';
 
 const FRAME_MS = 20;
 
-/** A phone whose audio comes, in messages of 20 ms. */
+/** A phone that sends audio in messages of 20 ms. */
 function phone() {
   const backlog = new Backlog();
   let heardMs = 0;
@@ -14,7 +14,7 @@ function phone() {
     stall: (ms: number) => {
       lostMs += ms;
     },
-    /** So much comes at once: how much of it is not too old. */
+    /** Receives this much at once; returns how much of it is not too old. */
     come: (ms: number) => {
       let wanted = 0;
       for (let at = 0; at < ms; at += FRAME_MS) {
@@ -28,13 +28,13 @@ function phone() {
   };
 }
 
-describe('what came while this process stood still', () => {
-  it('is too old but for the newest, and read when audio comes at the pace of speech again', () => {
+describe('the backlog of a stall', () => {
+  it('is too old except for the newest part, and has been read once audio arrives at the pace of speech', () => {
     const { backlog, stall, come, tick } = phone();
     expect(come(3_000)).toBe(3_000);
     for (let i = 0; i < 3; i++) {
       stall(33_000);
-      // Timers may come before sockets.
+      // Timers may fire before sockets.
       tick();
       expect(backlog.isRead).toBe(false);
       let wanted = come(20_000);
@@ -55,7 +55,7 @@ describe('what came while this process stood still', () => {
     }
   });
 
-  it('is all of it where a phone throws the rest away: what comes at the pace of speech is new', () => {
+  it('counts as read when the phone discarded the rest: audio at the pace of speech is current', () => {
     const { stall, come, tick } = phone();
     stall(120_000);
     expect(come(20_000)).toBe(0);
@@ -67,7 +67,7 @@ describe('what came while this process stood still', () => {
     expect(come(1_000)).toBe(1_000);
   });
 
-  it('is wanted where it is short', () => {
+  it('is played when it is short', () => {
     const { stall, come } = phone();
     stall(1_000);
     expect(come(1_000)).toBe(1_000);

@@ -9,7 +9,7 @@ function setUp() {
   return { frames, framer };
 }
 
-/** Every sample another number, so that a lost, doubled or swapped one shows. */
+/** Every sample differs, so that a lost, doubled or swapped one shows. */
 const ramp = (from: number, count: number) => Int16Array.from({ length: count }, (_, i) => from + i);
 
 describe('the framer', () => {
@@ -32,7 +32,7 @@ describe('the framer', () => {
     );
   });
 
-  test('hands whole frames on without copying them', () => {
+  test('passes whole frames without copying them', () => {
     const views: Int16Array[] = [];
     const framer = new Framer({ write: (frame) => views.push(frame) });
     const samples = ramp(0, 2 * FRAME_SAMPLES);
@@ -43,7 +43,7 @@ describe('the framer', () => {
     ]);
   });
 
-  test('keeps what is left over, not the memory it was lent', () => {
+  test('copies the remainder, because the memory is only lent', () => {
     const { frames, framer } = setUp();
     const lent = ramp(0, 500);
     framer.push(lent, 1);
@@ -52,14 +52,14 @@ describe('the framer', () => {
     expect(frames).toEqual([{ samples: [...ramp(0, FRAME_SAMPLES)], stamp: 1 }]);
   });
 
-  test('gives each frame the stamp of its first part', () => {
+  test('gives each frame the timestamp of its first part', () => {
     const { frames, framer } = setUp();
     framer.push(ramp(0, 1_000), 7);
     framer.push(ramp(0, 2_000), 9);
     expect(frames.map(({ stamp }) => stamp)).toEqual([7, 7, 9]);
   });
 
-  test('forgets what is left over', () => {
+  test('discards the remainder on clear', () => {
     const { frames, framer } = setUp();
     framer.push(ramp(0, 900), 0);
     framer.clear();

@@ -16,14 +16,17 @@ import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
 virtualTime();
 
-/** The filters keep a few milliseconds. */
+/** The filters hold back a few milliseconds. */
 const FILTER_MS = 10;
-/** Speech that is shortened leaves out pieces of this length: a pitch period, at most. */
+/** Shortening cuts pieces of at most this length, one pitch period. */
 const SEAM_MS = 25;
-/** Of a listener's network so much is nothing unusual. */
+/** A network delay that is not unusual. */
 const USUAL_WAY_MS = 150;
 
-/** A program, and so many phones. @param apartMs between one's call and the next */
+/**
+ * A program and some phones.
+ * @param apartMs time between one call and the next
+ */
 async function desk(count = 1, apartMs = 500) {
   const started = await startWithPhones({ controlApiKey: KEY, prepareCall: () => ({ room: 'desk' }) });
   const leg = await TestLeg.join(started.url, 'desk');
@@ -37,17 +40,17 @@ async function desk(count = 1, apartMs = 500) {
 }
 
 const SWEEP = AudioSource.sweep();
-/** The first so many milliseconds of the sweep at a program's rate. */
+/** The first `ms` milliseconds of the sweep at a program's rate. */
 const sweep = (ms: number) => resample(new core.Upsampler(), 6, SWEEP.pcm.subarray(0, ms * 8));
 
-/** How much of a sweep that a program said was never heard. */
+/** How much of a program's sweep was never heard. */
 function lostMs(phone: SimulatedPhone, at: number, ms: number): number {
   const heardAt = phone.streams[0]?.times.startedAt ?? Number.NaN;
   const utterance = { audio: SWEEP, at, until: at + ms };
   return new MouthToEar({ utterance, heard: phone.heard(), heardAt }).lostMs(at, at + ms);
 }
 
-/** The carrier does something else with the echoes of marks. */
+/** Changes what the carrier does with echoes of marks. */
 function echoes(
   stream: SimulatedStream,
   change: (message: string, send: (message: string) => void, serial: number) => void,
@@ -63,19 +66,16 @@ function echoes(
 }
 
 describe('a program among phones', () => {
-  it.each([500, 505, 510, 515])(
-    'is heard by two of them, which send at moments %i ms apart',
-    async (apartMs) => {
-      const { leg, calls } = await desk(2, apartMs);
-      const at = clock.now();
-      leg.say(sweep(2_000));
-      await sleep(2_500);
-      for (const { phone } of calls) expect(lostMs(phone, at, 2_000)).toBeLessThanOrEqual(FILTER_MS);
-      leg.close();
-    },
-  );
+  it.each([500, 505, 510, 515])('is heard by two of them that send %i ms apart', async (apartMs) => {
+    const { leg, calls } = await desk(2, apartMs);
+    const at = clock.now();
+    leg.say(sweep(2_000));
+    await sleep(2_500);
+    for (const { phone } of calls) expect(lostMs(phone, at, 2_000)).toBeLessThanOrEqual(FILTER_MS);
+    leg.close();
+  });
 
-  it('goes on for the others where one stalls', async () => {
+  it('continues for the others when one stalls', async () => {
     const { leg, calls } = await desk(3);
     const at = clock.now();
     leg.say(sweep(8_000));
@@ -89,8 +89,8 @@ describe('a program among phones', () => {
   });
 });
 
-describe('last words of a program', () => {
-  it('that hangs up and goes are heard whole, also through a stall, and nothing is left of it', async () => {
+describe('a program’s last words', () => {
+  it('are heard completely, even through a stall, when it hangs up and disconnects, and nothing is left behind', async () => {
     const { leg, phone, stream, gateway, url } = await desk();
     const at = clock.now();
     leg.say(sweep(10_000));
@@ -106,7 +106,7 @@ describe('last words of a program', () => {
     expect(metrics).toMatch(/^trunkline_legs_active 0$/m);
   });
 
-  it('may be keys, and marks are behind them', async () => {
+  it('can be tones, followed by marks', async () => {
     const { leg, phone, gateway } = await desk();
     leg.tell({ type: 'dtmf', digits: '123456' });
     leg.tell({ type: 'mark', name: 'dialled' });
@@ -122,7 +122,7 @@ describe('last words of a program', () => {
     leg.close();
   });
 
-  it('keep nobody on a phone that takes none of them', async () => {
+  it('do not delay the end for phones that receive nothing', async () => {
     const { leg, gateway, stream } = await desk();
     leg.say(sweep(4_000));
     await sleep(1_000);
@@ -132,7 +132,7 @@ describe('last words of a program', () => {
     const begun = clock.now();
     leg.tell({ type: 'hangup' });
     await eventually('the end', () => gateway.calls.size === 0, 30_000);
-    // What was not said yet, and twice what an end may be behind it: the program's and the phone's.
+    // The waiting audio, plus the slack of the program's and the phone's hang-up.
     expect(clock.now() - begun).toBeLessThan(2_000 + 2 * (300 + 240));
     leg.close();
   });
@@ -152,7 +152,7 @@ describe('a stall', () => {
     expect(way.lostMs(over, clock.now() - 1_000, SEAM_MS)).toBeLessThanOrEqual(140);
   });
 
-  it('of 300 ms at the very beginning leaves no more than a network may take, and costs no word', async () => {
+  it('of 300 ms at the very beginning leaves no more than network delay, and loses no word', async () => {
     const { place } = await startWithPhones({ localRoom: 'to' });
     const caller = await place('+15550001111', AudioSource.sweep({ pauses: 1 }));
     await sleep(1_000);
@@ -165,7 +165,7 @@ describe('a stall', () => {
     expect(way.lostMs(end - 11_000, end)).toBeLessThanOrEqual(FILTER_MS);
   });
 
-  it('right behind the begin of a play, amid talk, takes nothing of the play', async () => {
+  it('right after the start of a play, during talk, loses nothing of the play', async () => {
     const { place, url, gateway } = await startWithPhones({ controlApiKey: KEY, localRoom: 'to' });
     const { phone, stream } = await place('+15550001111');
     const [call] = gateway.calls.listActive();
@@ -182,7 +182,7 @@ describe('a stall', () => {
     expect(lostMs(phone, at, 4_000)).toBeLessThanOrEqual(FILTER_MS);
   });
 
-  it('brings each mark back once, in order, and cleared only where not all before it was heard', async () => {
+  it('returns each mark once, in order, and as cleared only if not all audio before it was heard', async () => {
     const { place, gateway } = await startWithPhones({ prepareCall: () => ({ bridge: false }) });
     const { phone, stream } = await place('+15550001111');
     const [call] = gateway.calls.listActive();

@@ -14,17 +14,20 @@ import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
 virtualTime();
 
-/** As people talk, and as music plays. */
+/** Speech with pauses, and continuous music. */
 const TALK = () => AudioSource.sweep({ pauses: 1 });
 const MUSIC = () => AudioSource.sweep();
-/** Delay that may be left. */
+/** Delay that may remain. */
 const BACK_MS = 40;
-/** Words that may be lost: what the gateway keeps to play, and a few milliseconds more for what lies beside a seam. */
+/** Words that may be lost: the gateway's lead, plus a few milliseconds around a seam. */
 const LOST_MS = 120 + 20;
-/** Speech that is shortened leaves out pieces of this length: a pitch period, at most. */
+/** Shortening cuts pieces of at most this length, one pitch period. */
 const SEAM_MS = 25;
 
-/** Two phones in a room of a gateway. @param says `third` makes it three, so that all are mixed */
+/**
+ * Two phones in a room of a gateway.
+ * @param says `third` adds a third phone, so that the room mixes
+ */
 async function twoPhones(says: {
   readonly caller: AudioSource;
   readonly other?: AudioSource;
@@ -37,7 +40,7 @@ async function twoPhones(says: {
   return { caller, other };
 }
 
-/** The ear of a program: it hears a frame when it has it. */
+/** The receiver of a program, which hears a frame when it arrives. */
 class ProgramEar {
   private readonly frames: { readonly at: number; readonly pcm: Int16Array }[] = [];
 
@@ -49,7 +52,7 @@ class ProgramEar {
     return this.frames.length;
   }
 
-  /** @param rate of the frames, which all have one length */
+  /** @param rate sample rate of the frames, which all have the same length */
   wayFrom(phone: SimulatedPhone, rate = 48_000): MouthToEar {
     const [utterance] = phone.utterances;
     const length = this.frames[0]?.pcm.length ?? 1;
@@ -64,8 +67,8 @@ class ProgramEar {
 }
 
 /**
- * Delay before a stall, since how many milliseconds after its end it is back (within 40 ms of before, for good), what it is at
- * the end, and how much of what was said after the stall was never heard.
+ * The delay before a stall, when it is back within 40 ms of that for good, the delay at the end, and how much
+ * audio from after the stall was never heard.
  */
 function recovery(way: MouthToEar, begun: number, over: number) {
   const before = way.delayMs(begun - 2_000, begun) ?? Number.NaN;
@@ -142,7 +145,7 @@ describe('what a caller hears after a stall', () => {
     isBackWithin(way === 'to' ? 3_000 : 2_000, figures);
   });
 
-  it('of a second on its way from the phone that listens, whose marks are late', async () => {
+  it('of a second from the listening phone, whose marks are late', async () => {
     const { caller, other } = await twoPhones({ caller: TALK() });
     await sleep(4_000);
     const begun = clock.now();
@@ -166,7 +169,7 @@ describe('what a caller hears after a stall', () => {
 });
 
 describe('what a program hears', () => {
-  it('after a second in which nothing came from the phone', async () => {
+  it('after a second without audio from the phone', async () => {
     const { place, url } = await startWithPhones({
       controlApiKey: KEY,
       prepareCall: () => ({ room: 'desk' }),
@@ -187,7 +190,7 @@ describe('what a program hears', () => {
   });
 
   it.each([0, 1_000, 2_500])(
-    'of a caller who speaks at once, where joining takes %i ms: each word, and live again',
+    'of a caller who speaks at once, when joining takes %i ms: every word, and live again',
     async (ms) => {
       const ear = new ProgramEar();
       let joined = Number.NaN;
@@ -202,7 +205,7 @@ describe('what a program hears', () => {
         close: async () => {},
       };
       const { place } = await startWithPhones({ bridge });
-      // Of its first seconds two fifths are pauses, as of the whole.
+      // Two fifths of its first seconds are pauses, as in the whole.
       const { phone } = await place('+15550001111', AudioSource.sweep({ pauses: 10 }));
       await sleep(ms + 10_000);
       await eventually('audio', () => ear.frameCount > 100);
@@ -219,7 +222,7 @@ describe('what a program hears', () => {
   );
 });
 
-describe('a recording of a call whose way to the phone stalls', () => {
+describe('a recording of a call whose downlink stalls', () => {
   const directory = mkdtempSync(join(tmpdir(), 'trunkline-heard-'));
   afterAll(() => rmSync(directory, { recursive: true }));
 
@@ -267,7 +270,7 @@ describe('a recording of a call whose way to the phone stalls', () => {
 });
 
 describe('last words', () => {
-  /** A program says something and hangs up right behind it. */
+  /** A program says something and hangs up right after it. */
   async function lastWords(
     ms: number,
     options: { readonly after?: 'now' | 'words'; readonly isMute?: boolean } = {},
@@ -280,7 +283,7 @@ describe('last words', () => {
     const { phone, stream } = await place('+15550001111');
     await leg.event('joined');
     await sleep(500);
-    // Then no mark of the phone comes back.
+    // Then no mark is echoed.
     if (options.isMute === true) void stream.stallSending(60_000);
     const audio = AudioSource.sweep();
     const at = clock.now();
@@ -301,20 +304,23 @@ describe('last words', () => {
     [200, {}],
     [1_200, { after: 'words' }],
     [2_000, {}],
-  ] as const)('of %i ms that a program says right before it hangs up (%j)', async (ms, options) => {
-    const { lostMs, tookMs } = await lastWords(ms, options);
-    // The filters keep a few milliseconds.
-    expect(lostMs).toBeLessThanOrEqual(10);
-    expect(tookMs).toBeLessThan(ms + 600);
-  });
+  ] as const)(
+    'of %i ms that a program sends right before it hangs up are heard (%j)',
+    async (ms, options) => {
+      const { lostMs, tookMs } = await lastWords(ms, options);
+      // The filters hold back a few milliseconds.
+      expect(lostMs).toBeLessThanOrEqual(10);
+      expect(tookMs).toBeLessThan(ms + 600);
+    },
+  );
 
-  it('are waited for by the clock where no mark comes back', async () => {
+  it('are waited for by the clock if no mark is echoed', async () => {
     const { lostMs, tookMs } = await lastWords(1_200, { isMute: true });
     expect(lostMs).toBeLessThanOrEqual(10);
     expect(tookMs).toBeLessThan(1_200 + 120 + 300 + 300);
   });
 
-  it('are cut where the program says so', async () => {
+  it('are cut off if the program asks for it', async () => {
     const { lostMs, tookMs } = await lastWords(2_000, { after: 'now' });
     expect(lostMs).toBeGreaterThan(1_500);
     expect(tookMs).toBeLessThan(500);

@@ -11,7 +11,7 @@ class Leg implements FrameSink {
   }
 }
 
-/** Loud enough to be no pause. */
+/** Loud enough not to be a pause. */
 const numbered = (n: number, count = FRAME_SAMPLES) => new Int16Array(count).fill(1_000 + n);
 const turnEnd = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -21,7 +21,7 @@ function setUp() {
 }
 
 describe('the intake', () => {
-  test('keeps the newest three seconds for a leg that is not up, and counts what was too old', async () => {
+  test('keeps the newest three seconds until the leg joins, and counts what was too old', async () => {
     const { clock, intake } = setUp();
     for (let n = 0; n < 160; n++) intake.push(numbered(n), n);
     expect(intake.dropped).toBe(10);
@@ -45,7 +45,7 @@ describe('the intake', () => {
     expect(leg.heard).toEqual([[1_001, 20]]);
   });
 
-  test('passes audio at once when the leg is up', async () => {
+  test('passes audio at once when the leg has joined', async () => {
     const { clock, intake } = setUp();
     const leg = new Leg();
     intake.connect(leg);
@@ -60,7 +60,7 @@ describe('the intake', () => {
     expect(intake.dropped).toBe(0);
   });
 
-  test('does not hold on to memory it was lent', () => {
+  test('does not keep borrowed memory', () => {
     const { intake } = setUp();
     const lent = numbered(3);
     intake.push(lent, 0);
@@ -70,7 +70,7 @@ describe('the intake', () => {
     expect(leg.heard).toEqual([[1_003, 0]]);
   });
 
-  test('cuts audio of other lengths and keeps its order', async () => {
+  test('cuts audio of other lengths and preserves its order', async () => {
     const { intake } = setUp();
     const leg = new Leg();
     intake.connect(leg);
@@ -84,7 +84,7 @@ describe('the intake', () => {
     ]);
   });
 
-  test('gives silence while nothing comes, and of what then comes all at once the newest', async () => {
+  test('fills a gap with silence, and plays the newest part of the burst that follows', async () => {
     const { clock, intake } = setUp();
     const leg = new Leg();
     intake.connect(leg);
@@ -106,7 +106,7 @@ describe('the intake', () => {
     expect(intake.dropped).toBe(44);
   });
 
-  test('lets go when it is closed, before or after the leg came', async () => {
+  test('stops when it is closed, before or after the leg has joined', async () => {
     const leg = new Leg();
     const connected = setUp().intake;
     connected.connect(leg);

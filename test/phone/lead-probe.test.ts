@@ -11,8 +11,8 @@ const turnEnd = () => new Promise((resolve) => setImmediate(resolve));
 type Sent = { readonly at: number; readonly ms?: number; readonly mark?: string; readonly clear?: true };
 
 /**
- * A phone behind a network, from first principles: what is sent arrives in order, `downMs` later and never in a stall; it is
- * played at 1×; marks are echoed when playback reaches them, `upMs` later and likewise.
+ * A phone behind a simulated network: data arrives in order, `downMs` later, and not during a stall; it plays
+ * at 1×; marks are echoed when playback reaches them and arrive `upMs` later, also not during a stall.
  */
 class Phone {
   downMs = 30;
@@ -48,7 +48,7 @@ class Phone {
     this.back.push(name === undefined ? { at: this.returnsAt } : { at: this.returnsAt, name });
   }
 
-  /** A millisecond passes. */
+  /** One millisecond passes. */
   tick(): void {
     const now = this.clock.now();
     while (this.way[0] !== undefined && Math.max(this.way[0].at, this.downUntil) <= now) {
@@ -127,7 +127,7 @@ beforeEach(() => {
   );
 });
 
-/** Somebody talks to the phone. */
+/** Sends audio to the phone. */
 async function talk(ms: number, stamp = 1): Promise<void> {
   for (let i = 0; i < ms; i++) {
     if (clock.now() % FRAME_MS === 0) {
@@ -142,8 +142,8 @@ async function talk(ms: number, stamp = 1): Promise<void> {
   }
 }
 
-describe('the probe of a lead', () => {
-  it('asks once a second while audio flows, and not while none does', async () => {
+describe('the lead probe', () => {
+  it('sends one mark a second while audio flows, and none otherwise', async () => {
     await talk(10_000);
     expect(phone.probes).toBeGreaterThanOrEqual(9);
     expect(phone.probes).toBeLessThanOrEqual(11);
@@ -156,7 +156,7 @@ describe('the probe of a lead', () => {
     expect(phone.clears).toBe(0);
   });
 
-  it('finds what a stall that was too short to hold anything back has left', async () => {
+  it('detects the delay left by a stall too short to hold audio back', async () => {
     await talk(3_000);
     phone.downUntil = clock.now() + 90;
     await talk(1_300);
@@ -167,7 +167,7 @@ describe('the probe of a lead', () => {
   });
 
   it.each([1_000, 3_000, 10_000])(
-    'clears once in a stall of %i ms, and begins anew with the newest',
+    'clears once in a stall of %i ms, and resumes with the newest audio',
     async (ms) => {
       await talk(3_000);
       phone.downUntil = clock.now() + ms;
@@ -182,7 +182,7 @@ describe('the probe of a lead', () => {
     },
   );
 
-  it('takes neither a stall of the caller’s way nor one of this process for one of the listener’s', async () => {
+  it('mistakes neither a stalled uplink nor a stall of this process for a stalled downlink', async () => {
     await talk(3_000);
     phone.upUntil = clock.now() + 900;
     await talk(3_000);
@@ -194,12 +194,12 @@ describe('the probe of a lead', () => {
   it.each([
     ['and one that sends nothing itself', false],
     ['and one that talks', true],
-  ])('measures nothing of a phone over a stall of this process, %s', async (_, speaks) => {
+  ])('measures nothing across a stall of this process, %s', async (_, speaks) => {
     phone.speaks = speaks;
     await talk(3_500);
     for (let i = 0; i < 5; i++) {
       clock.stall(12_000);
-      // The echo, and all the phone sent meanwhile, is read a piece at a time.
+      // The echo and everything the phone sent meanwhile are read a piece at a time.
       for (let read = 0; read < 20; read++) {
         phone.heardMs += speaks ? 600 : 0;
         await talk(FRAME_MS);
@@ -211,7 +211,7 @@ describe('the probe of a lead', () => {
     expect(phone.probes).toBeGreaterThan(8);
   });
 
-  it('takes a first echo that is late for what a stall left, not for the way', async () => {
+  it('attributes a late first echo to a stall, not to the network', async () => {
     phone.downUntil = clock.now() + 2_000;
     await talk(2_500);
     expect(phone.clears).toBe(1);
@@ -221,7 +221,7 @@ describe('the probe of a lead', () => {
     expect([phone.clears, playout.isHolding]).toEqual([1, false]);
   });
 
-  it('believes a long way from the beginning, after one doubt', async () => {
+  it('accepts a long round trip from the beginning, after one doubt', async () => {
     [phone.downMs, phone.upMs] = [300, 300];
     await talk(10_000);
     expect(phone.clears).toBe(1);
@@ -231,7 +231,7 @@ describe('the probe of a lead', () => {
     expect([phone.clears, playout.isHolding]).toEqual([1, false]);
   });
 
-  it('asks again where an echo got lost, and lets paced speech go on', async () => {
+  it('probes again when an echo is lost, and does not stop paced audio', async () => {
     const { NO_INGRESS_TIME } = await import('../../src/telemetry/ingress-time.js');
     await talk(3_000, NO_INGRESS_TIME);
     phone.hasMarks = false;
@@ -242,7 +242,7 @@ describe('the probe of a lead', () => {
     expect(phone.clears).toBe(0);
   });
 
-  it('holds paced speech back where it waits with its sender, and takes none of it back', async () => {
+  it('holds paced audio back at its sender, and discards none of it', async () => {
     const { NO_INGRESS_TIME } = await import('../../src/telemetry/ingress-time.js');
     await talk(3_000, NO_INGRESS_TIME);
     phone.downUntil = clock.now() + 3_000;
@@ -252,7 +252,7 @@ describe('the probe of a lead', () => {
     expect([phone.clears, playout.isHolding]).toEqual([0, false]);
   });
 
-  it('believes a way that is longer from now on, and lets the phone not go hungry for it', async () => {
+  it('accepts a longer round trip, without underruns', async () => {
     await talk(5_000);
     phone.downMs += 60;
     phone.upMs += 60;
@@ -263,14 +263,14 @@ describe('the probe of a lead', () => {
     expect(phone.clears).toBe(0);
   });
 
-  it('gives up on a carrier without marks, and goes on by the clock', async () => {
+  it('gives up on a carrier without marks, and continues by the clock', async () => {
     phone.hasMarks = false;
     await talk(30_000);
     expect(phone.probes).toBe(1);
     expect([phone.clears, playout.isHolding]).toEqual([0, false]);
   });
 
-  it('lets go where echoes stop for good', async () => {
+  it('releases held audio when echoes stop for good', async () => {
     await talk(5_000);
     phone.hasMarks = false;
     await talk(30_000);
@@ -280,7 +280,7 @@ describe('the probe of a lead', () => {
     expect(phone.dryMs - dryMs).toBeLessThan(100);
   });
 
-  it('works for a phone that sends nothing itself', async () => {
+  it('works for a phone that sends nothing', async () => {
     phone.speaks = false;
     await talk(5_000);
     phone.downUntil = clock.now() + 3_000;

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Marks } from '../../src/phone/marks.js';
 
 describe('the marks', () => {
-  test('say at which position of the audio they were reached', () => {
+  test('report the audio position at which they were reached', () => {
     const marks = new Marks();
     marks.place('one', 100);
     marks.place('two', 300);
@@ -18,7 +18,7 @@ describe('the marks', () => {
     expect(marks.reached('one', 0)).toBeUndefined();
   });
 
-  test('of one name come back in the order they were placed', () => {
+  test('of the same name are reached in the order they were placed', () => {
     const marks = new Marks();
     marks.place('word', 20);
     marks.place('word', 40);
@@ -26,7 +26,7 @@ describe('the marks', () => {
     expect(marks.reached('word', 50)?.playedMs).toBe(40);
   });
 
-  test('that come back after a clear were not reached by playing', () => {
+  test('that are echoed after a clear were not reached by playing', () => {
     const marks = new Marks();
     marks.place('early', 100);
     marks.place('late', 500);
@@ -37,7 +37,7 @@ describe('the marks', () => {
     expect(marks.reached('new', 250)).toEqual({ name: 'new', playedMs: 240, cleared: false });
   });
 
-  test('of one name before and after a clear are told apart', () => {
+  test('of the same name before and after a clear are told apart', () => {
     const marks = new Marks();
     marks.place('word', 100);
     marks.clear();
@@ -46,7 +46,7 @@ describe('the marks', () => {
     expect(marks.reached('word', 200)?.cleared).toBe(false);
   });
 
-  test('are counted while they are under way', () => {
+  test('are counted while in flight', () => {
     const marks = new Marks();
     for (let i = 0; i < 3; i++) marks.place(`${i}`, i);
     expect(marks.count).toBe(3);

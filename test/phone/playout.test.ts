@@ -5,10 +5,10 @@ import { Playout, type PlayoutLine } from '../../src/phone/playout.js';
 import { NO_INGRESS_TIME } from '../../src/telemetry/ingress-time.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
-/** Loud enough to be no pause. */
+/** Loud enough not to be a pause. */
 const LOUD = 1_000;
 
-/** The far end, from first principles: it plays what it has at 1×, and notes each frame by its number. */
+/** The far end: it plays its buffer at 1× and records each frame's number. */
 class Listener implements PlayoutLine {
   readonly heard: number[] = [];
   writable = true;
@@ -70,7 +70,7 @@ describe('the playout', () => {
     expect(playout.leadMs()).toBe(60);
   });
 
-  test('loses nothing that waits for the end of the turn when the listener is measured to have more', async () => {
+  test('loses nothing that waits for the end of the turn when the measured lead increases', async () => {
     const { playout, listener, write } = setUp();
     write();
     await turnEnd();
@@ -82,7 +82,7 @@ describe('the playout', () => {
     expect(playout.droppedLead).toBe(0);
   });
 
-  test('waits for the end of the turn behind a hole: what it held back may come all at once', async () => {
+  test('waits for the end of the turn after a gap, because a burst may follow', async () => {
     const { listener, write, pass } = setUp();
     write();
     await turnEnd();
@@ -109,7 +109,7 @@ describe('the playout', () => {
     expect(playout.droppedLead + playout.droppedBackpressure + playout.underruns).toBe(0);
   });
 
-  test('sends what waits at the end of the turn, in order', async () => {
+  test('sends waiting frames at the end of the turn, in order', async () => {
     const { listener, write } = setUp();
     write(6);
     await turnEnd();
@@ -137,7 +137,7 @@ describe('the playout', () => {
     expect(playout.droppedLead).toBe(9);
   });
 
-  test('never lets the lead pass its limit, burst after burst', async () => {
+  test('never exceeds the maximum lead, burst after burst', async () => {
     const { playout, write, pass } = setUp(200);
     for (let i = 0; i < 20; i++) {
       write(25);
@@ -148,7 +148,7 @@ describe('the playout', () => {
     expect(playout.droppedLead).toBeGreaterThan(300);
   });
 
-  test('keeps the newest while the line is full, drops and counts the oldest, and sends on drain', () => {
+  test('keeps the newest frames while the line is full, drops and counts the oldest, and sends on drain', () => {
     const { playout, listener, write, pass } = setUp();
     listener.writable = false;
     for (let i = 0; i < 50; i++) {
@@ -165,7 +165,7 @@ describe('the playout', () => {
     expect(playout.droppedLead).toBe(6);
   });
 
-  test('asks for no turn end while the line is full', async () => {
+  test('schedules nothing while the line is full', async () => {
     const { listener, write } = setUp();
     listener.writable = false;
     write(2);
@@ -198,7 +198,7 @@ describe('the playout', () => {
     expect(playout.droppedLead).toBe(44);
   });
 
-  test('tells what was heard and what was taken back', async () => {
+  test('returns what was heard and what was discarded', async () => {
     const { playout, listener, write, pass } = setUp();
     write();
     await turnEnd();
@@ -219,7 +219,7 @@ describe('the playout', () => {
     expect(listener.heard).toEqual([0, 1, 2, 5]);
   });
 
-  test('takes nothing back twice', async () => {
+  test('discards nothing twice', async () => {
     const { playout, write } = setUp();
     write(2);
     await turnEnd();
@@ -227,7 +227,7 @@ describe('the playout', () => {
     expect(playout.clear()).toEqual({ playedMs: 0, discardedMs: 0 });
   });
 
-  test('sends what waits before a mark, even on a full line', () => {
+  test('sends waiting audio before a mark, even on a full line', () => {
     const { playout, listener, write } = setUp();
     listener.writable = false;
     write(5);
@@ -239,7 +239,7 @@ describe('the playout', () => {
     expect(playout.positionMs()).toBe(100);
   });
 
-  test('keeps the lead within its limit when marks stand between bursts', () => {
+  test('keeps the lead within its limit when marks separate bursts', () => {
     const { playout, write } = setUp();
     for (let i = 0; i < 10; i++) {
       write(6);
@@ -253,7 +253,7 @@ describe('the playout', () => {
     ['a gap of more than a frame', 41, 1],
     ['a gap just short of a pause', 1_019, 1],
     ['a pause between words', 1_020, 0],
-  ])('after %s counts the right underruns', async (_, ms, underruns) => {
+  ])('counts underruns correctly after %s', async (_, ms, underruns) => {
     const { playout, write, pass } = setUp();
     write();
     await turnEnd();
@@ -263,7 +263,7 @@ describe('the playout', () => {
     expect(playout.underruns).toBe(underruns);
   });
 
-  test('takes silence that was asked for by clear for no underrun', async () => {
+  test('does not count the silence after a clear as an underrun', async () => {
     const { playout, write, pass } = setUp();
     write(3);
     await turnEnd();
@@ -299,7 +299,7 @@ describe('the playout', () => {
     expect(listener.heard).toHaveLength(10);
   });
 
-  test('property: loses count of nothing, whatever comes', () => {
+  test('property: accounts for every frame, whatever arrives', () => {
     const step = fc.oneof(
       { weight: 5, arbitrary: fc.record({ do: fc.constant('write'), n: fc.integer({ min: 1, max: 30 }) }) },
       { weight: 4, arbitrary: fc.record({ do: fc.constant('pass'), n: fc.integer({ min: 0, max: 400 }) }) },
@@ -350,8 +350,10 @@ describe('the playout', () => {
     );
   });
 
-  describe('on the way back to the present', () => {
-    /** A far end that counts milliseconds of talk and of pauses, and tells how late the newest of it is heard. */
+  describe('catching up', () => {
+    /**
+     * A far end that counts milliseconds of talk and of pauses, and reports the delay of the newest audio.
+     */
     class Caller implements PlayoutLine {
       hasListener = true;
       talkMs = 0;
@@ -380,7 +382,7 @@ describe('the playout', () => {
           phase += (2 * Math.PI * 150) / 48_000;
           return isTalk ? Math.round(8_000 * Math.sin(phase)) || 1 : 0;
         });
-      /** Milliseconds of talk or of a pause, in their own time. */
+      /** Plays milliseconds of talk or of a pause in real time. */
       const hear = async (ms: number, isTalk: boolean) => {
         for (let at = 0; at < ms; at += FRAME_MS) {
           clock.advance(FRAME_MS);
@@ -392,7 +394,7 @@ describe('the playout', () => {
       return { caller, clock, playout, frameOf, hear };
     }
 
-    test('a lead that stays goes with the pauses, and no word with it', async () => {
+    test('removes a lasting lead during pauses, without losing a word', async () => {
       const { caller, playout, frameOf, hear } = live();
       for (let i = 0; i < 6; i++) playout.write(frameOf(true), 1);
       await turnEnd();
@@ -406,7 +408,7 @@ describe('the playout', () => {
       expect(playout.shortenedMs).toBe(0);
     });
 
-    test('without pauses it goes by words said faster, never by more than 15 %', async () => {
+    test('speeds up words by at most 15 % when there are no pauses', async () => {
       const { caller, playout, frameOf, hear } = live();
       for (let i = 0; i < 6; i++) playout.write(frameOf(true), 1);
       await turnEnd();
@@ -414,13 +416,13 @@ describe('the playout', () => {
       expect(playout.leadMs() - FRAME_MS).toBeLessThanOrEqual(30);
       expect(playout.droppedLead + playout.silenceDroppedMs).toBe(0);
       const heardMs = caller.talkMs;
-      // Up to a frame of it is yet to be filled.
+      // Up to one frame is still incomplete.
       expect(2_120 - heardMs - playout.shortenedMs).toBeGreaterThanOrEqual(-1);
       expect(2_120 - heardMs - playout.shortenedMs).toBeLessThan(FRAME_MS);
       expect(playout.shortenedMs).toBeLessThan(0.15 * 2_000);
     });
 
-    test('bursts that are heard in their own time are left alone', async () => {
+    test('leaves bursts alone that are heard in their own time', async () => {
       const { playout, clock, frameOf } = live();
       for (let burst = 0; burst < 30; burst++) {
         for (let i = 0; i < 5; i++) playout.write(frameOf(burst % 3 > 0), 1);
@@ -430,7 +432,7 @@ describe('the playout', () => {
       expect(playout.silenceDroppedMs + playout.shortenedMs + playout.droppedLead).toBe(0);
     });
 
-    test('of a burst silences go first', async () => {
+    test('drops the silence of a burst first', async () => {
       const { caller, playout, frameOf } = live();
       for (let i = 0; i < 12; i++) playout.write(frameOf(i < 2 || i > 9), 1);
       await turnEnd();
@@ -440,7 +442,7 @@ describe('the playout', () => {
       expect(caller.pauseMs).toBeCloseTo(40, 5);
     });
 
-    test('a lead that was measured counts as one that was booked', async () => {
+    test('treats a measured lead like a calculated one', async () => {
       const { playout, clock, hear } = live();
       await hear(1_000, true);
       playout.correct(clock.now() + 110, 2);
@@ -449,7 +451,7 @@ describe('the playout', () => {
       expect(playout.leadMs() - FRAME_MS).toBeLessThanOrEqual(30);
     });
 
-    test('never less is believed to wait than was sent in advance', async () => {
+    test('never assumes a smaller queue than what was pre-sent', async () => {
       const { playout, clock, frameOf } = live();
       for (let i = 0; i < 3; i++) playout.write(frameOf(true), 1);
       await turnEnd();
@@ -457,7 +459,7 @@ describe('the playout', () => {
       expect(playout.leadMs()).toBe(60);
     });
 
-    test('who comes late hears every word of what was kept, and is soon up to date', async () => {
+    test('lets a late listener hear every buffered word and catch up soon', async () => {
       const { caller, playout, hear } = live(3_000);
       caller.hasListener = false;
       await hear(1_000, false);
@@ -473,12 +475,12 @@ describe('the playout', () => {
       }
       expect(playout.leadMs() + playout.waitingMs).toBeLessThanOrEqual(60);
       expect(playout.droppedEarly + playout.droppedLead).toBe(0);
-      // All words, but for what they were said faster.
+      // All words, minus the time saved by speeding up.
       expect(caller.talkMs + playout.shortenedMs).toBeCloseTo(800 + 700 + 2_000, -2);
       expect(playout.shortenedMs).toBeLessThan(0.15 * (800 + 700 + 2_000));
     });
 
-    test('while it is held the newest waits here, and a mark behind it', async () => {
+    test('keeps the newest audio while on hold, with a mark after it', async () => {
       const { caller, playout, hear } = live();
       await hear(200, true);
       playout.hold();
@@ -496,11 +498,11 @@ describe('the playout', () => {
       expect(caller.talkMs - before).toBeGreaterThan(0);
       await hear(2_000, true);
       expect(playout.waitingMs).toBeLessThanOrEqual(20);
-      // Of 600 ms the newest 120, and what came since.
+      // Of 600 ms, the newest 120 and the audio since.
       expect(playout.droppedLead).toBe(24);
     });
 
-    test('a mark does not wait for audio that was taken back', async () => {
+    test('does not delay a mark for discarded audio', async () => {
       const { playout, hear } = live();
       await hear(200, true);
       playout.hold();
@@ -513,7 +515,7 @@ describe('the playout', () => {
       expect(isPassed).toBe(true);
     });
 
-    test('a hole is filled by the clock, and what it held back does not come on top', async () => {
+    test('fills a gap by the clock, and does not add what arrives later on top', async () => {
       const { caller, playout, clock, frameOf, hear } = live();
       await hear(200, true);
       const silence = new Int16Array(FRAME_SAMPLES);

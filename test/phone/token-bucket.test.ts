@@ -4,7 +4,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 
 const clock = new VirtualClock();
 
-/** How many single tokens can be had at once. */
+/** How many single tokens are available at once. */
 function burst(bucket: TokenBucket): number {
   let taken = 0;
   while (taken < 10_000 && bucket.take(1, clock.now())) taken += 1;
@@ -12,7 +12,7 @@ function burst(bucket: TokenBucket): number {
 }
 
 describe('the token bucket', () => {
-  test('is full at first, and bounded', () => {
+  test('starts full, and is bounded', () => {
     expect(burst(new TokenBucket(100, 20, clock.now()))).toBe(20);
   });
 
@@ -26,20 +26,20 @@ describe('the token bucket', () => {
     expect(bucket.take(1, clock.now())).toBe(false);
   });
 
-  test('saves up no more than it holds', () => {
+  test('saves no more than its capacity', () => {
     const bucket = new TokenBucket(100, 20, clock.now());
     burst(bucket);
     clock.advance(60_000);
     expect(burst(bucket)).toBe(20);
   });
 
-  test('saves up no more than it holds while nothing was taken', () => {
+  test('saves no more than its capacity while idle', () => {
     const bucket = new TokenBucket(100, 20, clock.now());
     clock.advance(60_000);
     expect(burst(bucket)).toBe(20);
   });
 
-  test('lets a steady pace below its rate pass for ever', () => {
+  test('allows a steady rate below its limit forever', () => {
     const bucket = new TokenBucket(100, 20, clock.now());
     for (let i = 0; i < 2_000; i++) {
       clock.advance(20);
@@ -55,7 +55,7 @@ describe('the token bucket', () => {
     expect(bucket.take(21, clock.now())).toBe(false);
   });
 
-  test('lets pass what came while this process stood still, once', () => {
+  test('allows messages that arrived during a stall of this process, once', () => {
     const bucket = new TokenBucket(100, 20, clock.now(), 0);
     const lost = 30_000;
     clock.advance(lost);
@@ -68,7 +68,7 @@ describe('the token bucket', () => {
     expect(taken).toBe(20);
   });
 
-  test('forgets what nobody needed of that after as long again', () => {
+  test('forgets the unused allowance of a stall after the same time again', () => {
     const bucket = new TokenBucket(100, 20, clock.now(), 0);
     clock.advance(30_000);
     expect(bucket.take(1, clock.now(), 30_000)).toBe(true);

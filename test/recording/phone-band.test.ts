@@ -4,7 +4,7 @@ import { amplitudeAt, decibels, noise, tone } from '../support/media.js';
 
 const LEVEL = 8_000;
 
-/** All that comes out of pieces of a length. */
+/** The whole output for pieces of a length. */
 function through(rate: 8_000 | 16_000, pcm: Int16Array, piece = 960): Int16Array {
   const band = new PhoneBand(rate);
   const out = new Int16Array((pcm.length * rate) / 48_000);
@@ -20,21 +20,21 @@ const levelDb = (rate: number, hz: number, pcm: Int16Array) =>
   decibels(amplitudeAt(hz, rate, pcm.subarray(rate / 10, rate / 10 + rate / 2)) / LEVEL);
 
 describe.each([8_000, 16_000] as const)('a phone band at %i Hz', (rate) => {
-  test('has what a phone carries at its level', () => {
+  test('keeps the telephone band at its level', () => {
     for (const hz of [200, 300, 1_000, 2_000, 3_000, 3_400]) {
       const out = through(rate, tone(hz, 48_000, 48_000, LEVEL));
       expect(Math.abs(levelDb(rate, hz, out)), `${hz} Hz`).toBeLessThan(0.1);
     }
   });
 
-  test('and nothing else, neither there nor folded back', () => {
+  test('removes everything else, without aliasing', () => {
     for (const hz of [5_000, 6_000, 9_000, 11_000, 13_000, 20_000]) {
       const settled = through(rate, tone(hz, 48_000, 48_000, LEVEL)).subarray(rate / 10);
       expect(decibels(Math.max(1, ...settled.map(Math.abs)) / LEVEL), `${hz} Hz`).toBeLessThan(-65);
     }
   });
 
-  test('gives the same samples however its input is cut', () => {
+  test('produces the same samples however its input is cut', () => {
     const pcm = noise(9_600, 3);
     const whole = through(rate, pcm, pcm.length);
     for (const piece of [960, 6, 480, 1_200]) expect(through(rate, pcm, piece)).toEqual(whole);
@@ -48,7 +48,7 @@ describe.each([8_000, 16_000] as const)('a phone band at %i Hz', (rate) => {
     expect(Math.abs(at(through(rate, pcm), rate) - at(pcm, 48_000))).toBeLessThan(1);
   });
 
-  test('a flush is its end: what comes next hears nothing of it', () => {
+  test('ends a segment on flush: the next one does not contain any of it', () => {
     const band = new PhoneBand(rate);
     band.process(tone(1_000, 48_000, 960, 30_000));
     const tail = band.flush().slice();

@@ -18,7 +18,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** A recording on a clock that the test moves. */
+/** A recording on a clock driven by the test. */
 async function start(name: string, rate: RecordRate = 16_000) {
   const path = join(directory, `${name}-${rate}.wav`);
   const wav = await WavFile.create(path, rate, (error) => {
@@ -40,23 +40,23 @@ async function start(name: string, rate: RecordRate = 16_000) {
   };
 }
 
-/** 48 kHz frames that are silent but for a tone. */
+/** 48 kHz frames, silent except for a tone. */
 function speech(totalMs: number, fromMs: number, untilMs: number): Int16Array[] {
   const pcm = new Int16Array(totalMs * 48);
   pcm.set(tone(1_000, 48_000, (untilMs - fromMs) * 48, LEVEL), fromMs * 48);
   return Array.from({ length: totalMs / FRAME_MS }, (_, i) => pcm.subarray(i * FRAME, (i + 1) * FRAME));
 }
 
-/** When sound begins and ends, in milliseconds. */
+/** Start and end of the sound in milliseconds. */
 function sound(pcm: Int16Array, rate: number): [number, number] {
   const isLoud = (sample: number) => Math.abs(sample) > LEVEL / 2;
   return [(pcm.findIndex(isLoud) * 1_000) / rate, (pcm.findLastIndex(isLoud) * 1_000) / rate];
 }
 
-/** Of the half-level threshold and, at 8 kHz, the core's filter. */
+/** From the half-level threshold and, at 8 kHz, the core's filter. */
 const PRECISION_MS = 2;
 
-describe('a recording puts everything where it was on the clock of the call', () => {
+describe('a recording places everything at its time in the call', () => {
   it.each([8_000, 16_000, 48_000] as const)('within 2 ms at %i Hz, however audio arrives', async (rate) => {
     const { recording, clock, finish } = await start('clock', rate);
     const begun = clock.now();
@@ -65,9 +65,9 @@ describe('a recording puts everything where it was on the clock of the call', ()
     let nextSaid = 0;
     for (let ms = 0; ms <= 6_000; ms += 5) {
       clock.advance(begun + ms - clock.now());
-      // The disk is not to be hurried.
+      // Lets the disk keep up.
       if (ms % 100 === 0) await clock.pass(0);
-      // The network stalls for a second and a half in the middle of the caller's words; otherwise up to 15 ms of jitter.
+      // The network stalls for 1.5 seconds during the caller's words; otherwise up to 15 ms of jitter.
       const isStalled = ms > 2_000 && ms < 3_500;
       while (
         !isStalled &&
@@ -77,7 +77,7 @@ describe('a recording puts everything where it was on the clock of the call', ()
         recording.callerAudio(caller[nextSaid] as Int16Array, 700 + nextSaid * FRAME_MS);
         nextSaid += 1;
       }
-      // Five frames at once every 100 ms: each is heard when those before it were.
+      // Five frames at once every 100 ms: each is heard after the ones before it.
       if (ms % 100 === 0 && ms < 6_000) {
         for (let k = 0; k < 5; k++) recording.phoneAudio(rest[ms / FRAME_MS + k] as Int16Array, k * FRAME_MS);
       }
@@ -100,7 +100,7 @@ describe('a recording puts everything where it was on the clock of the call', ()
     }
   });
 
-  it('silence where nothing came, for however long', async () => {
+  it('as silence if there is no audio, for however long', async () => {
     const { recording, clock, finish } = await start('silence');
     const begun = clock.now();
     const [loud] = speech(20, 0, 20);
@@ -126,7 +126,7 @@ describe('a recording puts everything where it was on the clock of the call', ()
     expect(Math.abs(sound(left, 16_000)[1] - ms)).toBeLessThan(FRAME_MS + PRECISION_MS);
   });
 
-  it('without what was cleared, and with what is said after that', async () => {
+  it('without cleared audio, and with the audio after it', async () => {
     const { recording, clock, finish } = await start('clear');
     const begun = clock.now();
     const frames = speech(100, 0, 100);
@@ -142,7 +142,7 @@ describe('a recording puts everything where it was on the clock of the call', ()
     expect(Math.abs(sound(right.subarray(4_000), 16_000)[0] - 50)).toBeLessThan(PRECISION_MS);
   });
 
-  it('without what came more than two seconds late, which is counted', async () => {
+  it('without audio more than two seconds late, which is counted', async () => {
     const { recording, clock, finish } = await start('late');
     const begun = clock.now();
     const [loud] = speech(20, 0, 20);
@@ -156,7 +156,7 @@ describe('a recording puts everything where it was on the clock of the call', ()
     expect(Math.abs(sound(left, 16_000)[1] - 3_000)).toBeLessThan(PRECISION_MS + 4);
   });
 
-  it('and nothing of a call that was never answered', async () => {
+  it('and records nothing of a call that was never answered', async () => {
     const path = join(directory, 'unanswered.wav');
     const wav = await WavFile.create(path, 16_000, () => {});
     const options = { callId: 'c', file: 'f', rate: 16_000, maxSeconds: 60, leadMs: 120 } as const;

@@ -19,7 +19,7 @@ import { eventually, sleep, virtualTime } from '../support/time.js';
 virtualTime();
 
 const LEVEL = 8_000;
-/** The level of {@link LEVEL} as a simulated caller says it. */
+/** The level of {@link LEVEL} as a simulated caller plays it. */
 const DBFS = -12.25;
 const BUSY = { leadMs: 300 };
 
@@ -81,36 +81,33 @@ describe('a recording', () => {
     [undefined, 16_000],
     [8_000, 8_000],
     [48_000, 48_000],
-  ] as const)(
-    'asked for %s Hz has the caller left and the rest right, at their levels',
-    async (asked, rate) => {
-      const { url, place } = await start({ prepareCall: () => ({ room: 'desk' }) });
-      const { phone, callId } = await place(AudioSource.tone(1_000, DBFS));
-      const begun = await control(url, 'POST', callId, asked && { rate: asked });
-      expect(begun).toMatchObject({ status: 201, body: { callId, rate, maxSeconds: 14_400, droppedMs: 0 } });
-      const agent = await TestLeg.join(url, 'desk', '?rate=16000');
-      agent.say(tone(600, 16_000, 3 * 16_000, LEVEL));
-      await sleep(2_500);
-      expect((await control(url, 'GET', callId)).body.seconds).toBeGreaterThan(2);
-      const ended = await control(url, 'DELETE', callId);
-      expect(ended).toMatchObject({ status: 200, body: { callId, end: 'stopped', droppedMs: 0 } });
-      expect(readdirSync(directory)).toEqual([ended.body.file]);
-      expect(ended.body.file).toContain(callId);
-      const wav = read(ended.body.file);
-      expect(wav.rate).toBe(rate);
-      expect(wav.seconds).toBeCloseTo(ended.body.seconds, 3);
-      expect(wav.seconds).toBeGreaterThan(2.4);
-      const [left, right] = [wav.left.subarray(rate, 2 * rate), wav.right.subarray(rate, 2 * rate)];
-      expect(Math.abs(levelDb(left, rate, 1_000)), 'the caller left').toBeLessThan(1.5);
-      expect(Math.abs(levelDb(right, rate, 600)), 'the agent right').toBeLessThan(1.5);
-      expect(levelDb(left, rate, 600)).toBeLessThan(-40);
-      expect(levelDb(right, rate, 1_000)).toBeLessThan(-40);
-      agent.close();
-      await phone.hangUp();
-    },
-  );
+  ] as const)('at %s Hz has the caller left and the rest right, at their levels', async (asked, rate) => {
+    const { url, place } = await start({ prepareCall: () => ({ room: 'desk' }) });
+    const { phone, callId } = await place(AudioSource.tone(1_000, DBFS));
+    const begun = await control(url, 'POST', callId, asked && { rate: asked });
+    expect(begun).toMatchObject({ status: 201, body: { callId, rate, maxSeconds: 14_400, droppedMs: 0 } });
+    const agent = await TestLeg.join(url, 'desk', '?rate=16000');
+    agent.say(tone(600, 16_000, 3 * 16_000, LEVEL));
+    await sleep(2_500);
+    expect((await control(url, 'GET', callId)).body.seconds).toBeGreaterThan(2);
+    const ended = await control(url, 'DELETE', callId);
+    expect(ended).toMatchObject({ status: 200, body: { callId, end: 'stopped', droppedMs: 0 } });
+    expect(readdirSync(directory)).toEqual([ended.body.file]);
+    expect(ended.body.file).toContain(callId);
+    const wav = read(ended.body.file);
+    expect(wav.rate).toBe(rate);
+    expect(wav.seconds).toBeCloseTo(ended.body.seconds, 3);
+    expect(wav.seconds).toBeGreaterThan(2.4);
+    const [left, right] = [wav.left.subarray(rate, 2 * rate), wav.right.subarray(rate, 2 * rate)];
+    expect(Math.abs(levelDb(left, rate, 1_000)), 'the caller left').toBeLessThan(1.5);
+    expect(Math.abs(levelDb(right, rate, 600)), 'the agent right').toBeLessThan(1.5);
+    expect(levelDb(left, rate, 600)).toBeLessThan(-40);
+    expect(levelDb(right, rate, 1_000)).toBeLessThan(-40);
+    agent.close();
+    await phone.hangUp();
+  });
 
-  it('has both sides on one clock: an echo is as far behind as it was, and silence is as long as it was', async () => {
+  it('has both sides on one clock: an echo has its real delay, and silence its real length', async () => {
     const { gateway, place, results } = await start();
     const { phone, callId } = await place();
     await gateway.record(callId);
@@ -125,7 +122,7 @@ describe('a recording', () => {
     expect(result).toMatchObject({ callId, end: 'call-ended', droppedMs: 0, lateMs: 0 });
     const { left, right } = read(result.file);
     const ms = (samples: number) => samples / 16;
-    // The echo agent answers at once; the phone hears it when it has heard what came before.
+    // The echo agent answers at once; the phone hears it after what came before.
     const delay = ms(onset(right) - onset(left));
     expect(delay).toBeGreaterThan(15);
     expect(delay).toBeLessThan(25 + BUSY.leadMs);
@@ -139,7 +136,7 @@ describe('a recording', () => {
     }
   });
 
-  it('does not hold what was taken back before it was heard', async () => {
+  it('does not contain audio that was cleared before it was heard', async () => {
     const { gateway, place } = await start({ prepareCall: () => ({ bridge: false }), leadMs: 5_000 });
     const { phone, callId } = await place();
     const stream = gateway.stream(callId);
@@ -156,7 +153,7 @@ describe('a recording', () => {
     await phone.hangUp();
   });
 
-  it('ends by itself at its limit, and the call goes on', async () => {
+  it('ends at its limit, and the call continues', async () => {
     const { url, place, results, gateway } = await start();
     const { phone, callId } = await place(AudioSource.tone(1_000));
     await control(url, 'POST', callId, { maxSeconds: 1 });
@@ -164,13 +161,13 @@ describe('a recording', () => {
     expect(results[0]).toMatchObject({ end: 'limit', seconds: 1 });
     expect(read(results[0]?.file as string).seconds).toBe(1);
     expect(gateway.stats().activeCalls).toBe(1);
-    // And it may begin again.
+    // A new one can be started.
     expect((await control(url, 'POST', callId)).status).toBe(201);
     expect((await control(url, 'DELETE', callId)).status).toBe(200);
     await phone.hangUp();
   });
 
-  it('is whole when the gateway closes', async () => {
+  it('is complete when the gateway closes', async () => {
     const { gateway, place, results } = await start();
     const { callId } = await place(AudioSource.tone(1_000, DBFS));
     await gateway.record(callId);
@@ -182,7 +179,7 @@ describe('a recording', () => {
     expect(Math.abs(levelDb(left.subarray(3_200, 8_000), 16_000, 1_000))).toBeLessThan(2);
   });
 
-  it('can be read while it runs', async () => {
+  it('can be read while it is running', async () => {
     const { gateway, place } = await start();
     const { phone, callId } = await place(AudioSource.tone(1_000, DBFS));
     const { file } = await gateway.record(callId);
@@ -191,7 +188,7 @@ describe('a recording', () => {
     await phone.hangUp();
   });
 
-  it('of twenty calls at once: each has its own caller', { timeout: 30_000 }, async () => {
+  it('of twenty calls at once contains each call’s own caller', { timeout: 30_000 }, async () => {
     const { url, place, results } = await start();
     const calls = [];
     for (let i = 0; i < 20; i++)
@@ -212,7 +209,7 @@ describe('a recording', () => {
     }
   });
 
-  it.skipIf(!existsSync('/dev/full'))('that the disk ends does not end its call', async () => {
+  it.skipIf(!existsSync('/dev/full'))('that fails on a disk error does not end its call', async () => {
     const { gateway, place, results, told } = await start();
     const { phone, callId } = await place(AudioSource.tone(1_000));
     const { file } = await gateway.record(callId);
@@ -222,7 +219,7 @@ describe('a recording', () => {
     tap.wav.file.write = full.write.bind(full) as FileHandle['write'];
     await eventually('the end of the recording', () => results.length === 1, 10_000);
     expect(results[0]).toMatchObject({ end: 'disk-error', error: { code: 'ENOSPC' } });
-    // As long as what the file has: nothing.
+    // As long as the file's content: empty.
     expect(results[0]?.seconds).toBe(0);
     expect(told.at(-1)).toMatchObject({
       type: 'call.recorded',
@@ -236,7 +233,7 @@ describe('a recording', () => {
   });
 });
 
-describe('/v1/calls/{id}/recording refuses', () => {
+describe('/v1/calls/{id}/recording rejects', () => {
   it('more than 200 recordings at a time: 503, until one ends', async () => {
     const streams = new Map<string, EventEmitter & { isConnected: boolean; isEnded: boolean }>();
     const sessionOf = (callId: string) => {
@@ -282,7 +279,7 @@ describe('/v1/calls/{id}/recording refuses', () => {
     await phone.hangUp();
   });
 
-  it('the wrong key, unknown and ended calls, bad bodies, a second one, and the end of none', async () => {
+  it('a wrong key, unknown and ended calls, invalid bodies, a second recording, and stopping none', async () => {
     const { url, place } = await start();
     const { phone, callId } = await place();
     const code = async (...request: Parameters<typeof control>) => {
@@ -317,7 +314,7 @@ describe('/v1/calls/{id}/recording refuses', () => {
     expect(readdirSync(directory)).toHaveLength(1);
   });
 
-  it('a directory that is gone: 503, and the call goes on', async () => {
+  it('a missing directory: 503, and the call continues', async () => {
     const { url, place } = await start();
     const { phone, callId } = await place();
     rmSync(directory, { recursive: true });
@@ -329,7 +326,7 @@ describe('/v1/calls/{id}/recording refuses', () => {
     await phone.hangUp();
   });
 
-  it('to listen with a directory that cannot be written to', async () => {
+  it('to start with a directory that is not writable', async () => {
     await expect(startGateway({ recordDir: '/nowhere/at/all' })).rejects.toMatchObject({
       code: 'GW_RECORD_DIR',
     });

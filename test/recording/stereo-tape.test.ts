@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { StereoTape } from '../../src/recording/stereo-tape.js';
 
-/** Keeps what a tape hands on. */
+/** Collects what a tape hands on. */
 function setUp(capacity: number) {
   const out: number[] = [];
   const tape = new StereoTape(
@@ -18,7 +18,7 @@ function setUp(capacity: number) {
 const pcm = (...samples: number[]) => Int16Array.from(samples);
 
 describe('a tape of two tracks', () => {
-  test('hands on left and right in turn, silence where nothing was put', () => {
+  test('hands on interleaved left and right samples, silence where there was no audio', () => {
     const { tape, out } = setUp(8);
     tape.put(0, pcm(1, 2), 0);
     tape.put(1, pcm(9), 2);
@@ -26,7 +26,7 @@ describe('a tape of two tracks', () => {
     expect(out).toEqual([1, 0, 2, 0, 0, 9, 0, 0]);
   });
 
-  test('takes audio late and in advance, and tells how much lay beyond', () => {
+  test('accepts audio late and early, and returns how much was out of range', () => {
     const { tape, out } = setUp(4);
     tape.commit(10, true);
     out.length = 0;
@@ -46,7 +46,7 @@ describe('a tape of two tracks', () => {
     expect(out).toEqual([1, 4, 2, 0, 3, 0]);
   });
 
-  test('waits for a step before it hands on, unless it is the last', () => {
+  test('waits for a full step before it hands on, except at the end', () => {
     const { tape, out } = setUp(10_000);
     tape.commit(3_199);
     expect(out).toEqual([]);
@@ -55,7 +55,7 @@ describe('a tape of two tracks', () => {
     expect(tape.begin).toBe(3_200);
   });
 
-  test('is what an endless tape would be, whatever is put within what it holds', () => {
+  test('equals an infinite tape for everything within its buffer', () => {
     const step = fc.record({
       track: fc.constantFrom<0 | 1>(0, 1),
       ahead: fc.integer({ min: 0, max: 30 }),

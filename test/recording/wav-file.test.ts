@@ -20,7 +20,7 @@ function read(path: string) {
   return { numChannels, sampleRate, samples: wav.getSamples(true, Int16Array) as unknown as Int16Array };
 }
 
-/** Its file handle writes when it is told to. */
+/** A file handle that writes only when the test lets it. */
 function slowDisk(wav: WavFile): { release: () => void } {
   const { file } = wav as unknown as { file: FileHandle };
   const write = file.write.bind(file);
@@ -38,8 +38,8 @@ function slowDisk(wav: WavFile): { release: () => void } {
   };
 }
 
-describe('a WAV file that grows', () => {
-  it('holds what was appended and skipped, to the sample, and is for its owner only', async () => {
+describe('a growing WAV file', () => {
+  it('contains what was appended and skipped, to the sample, readable only by its owner', async () => {
     const path = join(directory, 'whole.wav');
     const wav = await WavFile.create(path, 16_000, fail);
     const ramp = Int16Array.from({ length: 100_000 }, (_, i) => (i % 60_000) - 30_000);
@@ -72,14 +72,14 @@ describe('a WAV file that grows', () => {
     await wav.close();
   });
 
-  it('does not touch a file that is there', async () => {
+  it('does not overwrite an existing file', async () => {
     const path = join(directory, 'there.wav');
     writeFileSync(path, 'precious');
     await expect(WavFile.create(path, 16_000, fail)).rejects.toMatchObject({ code: 'EEXIST' });
     expect(readFileSync(path, 'utf8')).toBe('precious');
   });
 
-  it('never waits for a slow disk: what it cannot hold is counted, and silence in its place', async () => {
+  it('never waits for a slow disk: counts what does not fit and replaces it by silence', async () => {
     const path = join(directory, 'slow.wav');
     const wav = await WavFile.create(path, 16_000, fail);
     const disk = slowDisk(wav);
@@ -95,27 +95,24 @@ describe('a WAV file that grows', () => {
     expect(wav.lengthMs).toBe(21_000);
   });
 
-  it.skipIf(!existsSync('/dev/full'))(
-    'tells once of a disk that is full, and goes on without it',
-    async () => {
-      const errors: unknown[] = [];
-      await expect(WavFile.create('/dev/full', 16_000, fail, 'r+')).rejects.toMatchObject({ code: 'ENOSPC' });
-      const path = join(directory, 'full.wav');
-      const wav = await WavFile.create(path, 16_000, (error) => errors.push(error));
-      wav.append(new Int16Array(32_000).fill(1));
-      await eventually('a second on disk', () => read(path).samples.length === 32_000);
-      const { file } = wav as unknown as { file: FileHandle };
-      const { open } = await import('node:fs/promises');
-      const full = await open('/dev/full', 'r+');
-      file.write = full.write.bind(full) as typeof file.write;
-      for (let i = 0; i < 3; i++) wav.append(new Int16Array(32_000));
-      await eventually('the error', () => errors.length > 0);
-      wav.append(new Int16Array(32_000));
-      expect(await wav.close()).toMatchObject({ code: 'ENOSPC' });
-      expect(errors).toHaveLength(1);
-      expect(wav.droppedMs).toBeGreaterThan(0);
-      expect(read(path).samples, 'what was written before').toHaveLength(32_000);
-      await full.close();
-    },
-  );
+  it.skipIf(!existsSync('/dev/full'))('reports a full disk once, and continues without it', async () => {
+    const errors: unknown[] = [];
+    await expect(WavFile.create('/dev/full', 16_000, fail, 'r+')).rejects.toMatchObject({ code: 'ENOSPC' });
+    const path = join(directory, 'full.wav');
+    const wav = await WavFile.create(path, 16_000, (error) => errors.push(error));
+    wav.append(new Int16Array(32_000).fill(1));
+    await eventually('a second on disk', () => read(path).samples.length === 32_000);
+    const { file } = wav as unknown as { file: FileHandle };
+    const { open } = await import('node:fs/promises');
+    const full = await open('/dev/full', 'r+');
+    file.write = full.write.bind(full) as typeof file.write;
+    for (let i = 0; i < 3; i++) wav.append(new Int16Array(32_000));
+    await eventually('the error', () => errors.length > 0);
+    wav.append(new Int16Array(32_000));
+    expect(await wav.close()).toMatchObject({ code: 'ENOSPC' });
+    expect(errors).toHaveLength(1);
+    expect(wav.droppedMs).toBeGreaterThan(0);
+    expect(read(path).samples, 'what was written before').toHaveLength(32_000);
+    await full.close();
+  });
 });

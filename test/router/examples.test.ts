@@ -37,7 +37,7 @@ it.runIf(hasPython).each([SECRET, 'a secret in plain words'])(
     expect(joined[0]).toMatchObject({ room: 'default:support', user: { name: 'ADA' } });
     expect(await ask({ From: '+19005550000' })).toContain('<Say>We do not take this call.</Say><Hangup/>');
 
-    // Whoever signs with another secret is turned away.
+    // A gateway with a wrong secret is rejected.
     const { url: stranger } = await startGateway({ router: { url: router, secret: 'quite another secret' } });
     const answer = await (await postForm(stranger, '/twilio/voice', voiceParameters())).text();
     expect(answer).toContain('<Reject reason="busy"/>');

@@ -10,7 +10,7 @@ import { clock, eventually, virtualTime } from '../support/time.js';
 
 virtualTime();
 
-/** A bridge that only notes who joins; its legs swallow everything. */
+/** A bridge that only records who joins; its legs discard all audio. */
 class NotingBridge implements Bridge {
   readonly name = 'noting';
   readonly joined: JoinRequest[] = [];
@@ -40,13 +40,13 @@ async function routed(reply: (nth: number) => Reply, options: GatewayOptions = {
   return { router, bridge, gateway, url, ask, metrics, log: () => lines.join('') };
 }
 
-/** Five times as long when it is escaped. */
+/** Five times as long when escaped. */
 const LONG = { say: '&'.repeat(3_000) };
 
 const BUSY = '<Response><Reject reason="busy"/></Response>';
 
-describe('what the router is asked', () => {
-  it('is everything that Twilio said, signed, as JSON', async () => {
+describe('the request to the router', () => {
+  it('contains everything Twilio sent, signed, as JSON', async () => {
     const { router, ask, gateway } = await routed(() => ({ status: 204 }));
     const twiml = await ask({
       CallerName: 'ADA',
@@ -84,7 +84,7 @@ describe('what the router is asked', () => {
     expect(body.parameters.Surprise).toBe('something new');
   });
 
-  it('is asked once for a webhook that Twilio repeats', async () => {
+  it('is sent once for a repeated webhook', async () => {
     const { router, url } = await routed(() => ({ status: 204, afterMs: 50 }));
     const parameters = voiceParameters();
     const answers = await Promise.all(
@@ -94,7 +94,7 @@ describe('what the router is asked', () => {
     expect(router.received).toHaveLength(1);
   });
 
-  it('is asked before an outbound call is placed, and may refuse it', async () => {
+  it('is sent before an outbound call is placed, and may refuse it', async () => {
     const router = await Receiver.start((_, nth) =>
       nth === 0 ? { body: { refuse: 'rejected' } } : { body: { room: 'sales' } },
     );
@@ -120,7 +120,7 @@ describe('what the router is asked', () => {
   });
 });
 
-describe('what the router may answer', () => {
+describe('the router’s decision', () => {
   it.each<[string, unknown, object]>([
     ['a room', { room: 'team' }, { room: 'team' }],
     ['a Stream call', { streamCall: { id: 'desk-7' } }, { room: 'default:desk-7' }],
@@ -163,10 +163,10 @@ describe('what the router may answer', () => {
     expect(await ask()).toContain(twiml);
     expect(bridge.joined).toHaveLength(0);
     expect(gateway.stats().activeCalls).toBe(0);
-    expect(log()).not.toContain('the router did not decide');
+    expect(log()).not.toContain('no decision from the router');
   });
 
-  it('parameters, and verbs before and after the stream', async () => {
+  it('can set parameters, and verbs before and after the stream', async () => {
     const { ask } = await routed(() => ({
       body: {
         parameters: { tier: 'gold' },
@@ -194,7 +194,7 @@ describe('what the router may answer', () => {
     );
   });
 
-  it('keeps the token alive for as long as what comes before the stream may take', async () => {
+  it('extends the token’s lifetime by the time that the verbs before the stream may take', async () => {
     const { ask, gateway } = await routed(() => ({ body: { before: [{ pause: 600 }] } }), {
       tokenTimeToLiveMs: 1_000,
     });
@@ -204,7 +204,7 @@ describe('what the router may answer', () => {
     expect(call?.overdueMs).toBeGreaterThan(-602_000);
   });
 
-  it('what comes after is told when Twilio asks, where it is told to ask', async () => {
+  it('applies its verbs after the stream when Twilio requests the continuation', async () => {
     const bridge = new NotingBridge(true);
     const { url, bridge: joined } = await routed(() => ({ body: { after: [{ say: 'Press one' }] } }), {
       bridge,
@@ -219,7 +219,7 @@ describe('what the router may answer', () => {
     expect(next).toContain('<Response><Say>Press one</Say><Hangup/></Response>');
   });
 
-  it('but not when the caller hung up, or the call was hung up on purpose', async () => {
+  it('does not apply them when the caller hung up, or the call was hung up on purpose', async () => {
     const bridge = new NotingBridge(true);
     const { url, gateway } = await routed(() => ({ body: { after: [{ say: 'Press one' }] } }), { bridge });
     const [a, b] = [await Caller.call(url), await Caller.call(url)];
@@ -233,7 +233,7 @@ describe('what the router may answer', () => {
     }
   });
 
-  it('a hook may decide the same', async () => {
+  it('can also come from a hook', async () => {
     const bridge = new NotingBridge();
     const decision: CallDecision = {
       streamCall: { id: 'desk' },
@@ -279,7 +279,7 @@ describe('a router that fails', () => {
     await refused(() => ({ status }), 2, `received ${status}`, 'status');
   });
 
-  it.each([301, 307, 400, 401, 404])('with status %i is not', async (status) => {
+  it.each([301, 307, 400, 401, 404])('with status %i is not asked again', async (status) => {
     const elsewhere = await Receiver.start();
     await refused(
       () => ({ status, headers: { location: elsewhere.url } }),
@@ -290,7 +290,7 @@ describe('a router that fails', () => {
     expect(elsewhere.received).toHaveLength(0);
   });
 
-  it('by silence is asked twice, within the time it has', async () => {
+  it('by not answering is asked twice, within its timeout', async () => {
     await refused(() => ({ silent: true }), 2, 'GW_WEBHOOK_TIMEOUT', 'timeout');
   });
 
@@ -298,11 +298,11 @@ describe('a router that fails', () => {
     await refused(() => ({ body: { room: 'team' }, afterMs: 2_000 }), 2, 'GW_WEBHOOK_TIMEOUT', 'timeout');
   });
 
-  it('by cutting the connection is asked twice', async () => {
+  it('by closing the connection is asked twice', async () => {
     await refused(() => ({ cut: true }), 2, 'GW_WEBHOOK_UNREACHABLE', 'unreachable');
   });
 
-  it('because nobody listens', async () => {
+  it('because nothing listens gets the fallback', async () => {
     const port = await freePort();
     const { ask, log } = await routed(() => ({}), {}, { url: `http://127.0.0.1:${port}/` });
     expect(await ask()).toContain(BUSY);
@@ -349,11 +349,11 @@ describe('a router that fails', () => {
       { before: Array(10).fill(LONG), after: Array(10).fill(LONG) },
       'bytes of TwiML together, more than 61440',
     ],
-  ])('to make sense: %s', async (_name, body, why) => {
+  ])('by answering nonsense: %s', async (_name, body, why) => {
     await refused(() => ({ body }), 1, why, 'invalid');
   });
 
-  it('is carried out up to the limits', async () => {
+  it('may use the full limits', async () => {
     const parameters = { a: 'x'.repeat(498), b: '"' };
     const { ask, metrics } = await routed(() => ({ body: { parameters, before: Array(4).fill(LONG) } }));
     const twiml = await ask();
@@ -362,7 +362,7 @@ describe('a router that fails', () => {
     expect(await metrics()).toContain('trunkline_router_questions_total{outcome="answered"} 1');
   });
 
-  it('to stay short', async () => {
+  it('by exceeding the limits', async () => {
     await refused(() => ({ body: 'x'.repeat(70_000) }), 1, 'GW_WEBHOOK_ANSWER_TOO_LARGE', 'invalid');
   });
 
@@ -374,7 +374,7 @@ describe('a router that fails', () => {
     expect(await ask()).toContain(twiml);
   });
 
-  it('falls back where what it answered cannot be carried out', async () => {
+  it('falls back if its decision cannot be applied', async () => {
     const { ask, metrics } = await routed(
       () => ({ body: { parameters: { a: 'x\u0001' } } }),
       {},
@@ -387,7 +387,7 @@ describe('a router that fails', () => {
   });
 
   it.each([{ say: 'bell \u0007' }, { say: 'x'.repeat(4_097) }])(
-    'is not begun with a fallback that cannot be carried out',
+    'cannot be configured with an invalid fallback',
     async (fallback) => {
       await expect(routed(() => ({}), {}, { fallback })).rejects.toThrow(
         'Expected words for router.fallback but received refuse.say: ',
@@ -395,7 +395,7 @@ describe('a router that fails', () => {
     },
   );
 
-  it('is not waited for when the caller hangs up', async () => {
+  it('is not waited for after the caller hangs up', async () => {
     const { url, gateway, router, metrics } = await routed(
       () => ({ silent: true }),
       {},
@@ -412,7 +412,7 @@ describe('a router that fails', () => {
 });
 
 describe('two hundred calls at once', () => {
-  it('all are routed, over a bounded number of connections', async () => {
+  it('are all routed, over a limited number of connections', async () => {
     const { ask, router, bridge } = await routed(
       () => ({ body: { room: 'team' }, afterMs: 50 }),
       {},
@@ -431,7 +431,7 @@ describe('two hundred calls at once', () => {
 });
 
 describe('pressed keys', () => {
-  it('are told before a gateway that closes is closed, those that wait for others too', async () => {
+  it('are delivered before a closing gateway is closed, including waiting ones', async () => {
     const router = await Receiver.start(({ body }) =>
       body.type === 'call.route' ? { body: { dtmf: true } } : { status: 204, afterMs: 200 },
     );
@@ -447,7 +447,7 @@ describe('pressed keys', () => {
   const press = (caller: Caller, digit: string) =>
     caller.json({ event: 'dtmf', streamSid: caller.streamSid, dtmf: { track: 'inbound_track', digit } });
 
-  it('come to the router that asked for them, signed and in order', async () => {
+  it('are sent to the router that asked for them, signed and in order', async () => {
     const router = await Receiver.start(({ body }, nth) =>
       body.type === 'call.route'
         ? { body: { dtmf: true } }
@@ -489,7 +489,7 @@ describe('pressed keys', () => {
     expect(router.received).toHaveLength(1);
   });
 
-  it('are bounded while the router does not take them, and the call goes on', async () => {
+  it('are bounded while the router does not accept them, and the call continues', async () => {
     const router = await Receiver.start(({ body }) =>
       body.type === 'call.route' ? { body: { dtmf: true } } : { silent: true },
     );
@@ -507,7 +507,7 @@ describe('pressed keys', () => {
   });
 });
 
-describe('options that cannot work', () => {
+describe('invalid options', () => {
   const secret = SECRET;
   const url = 'https://a.example/route';
   it.each<[object, string]>([

@@ -193,7 +193,11 @@ describe('commands', () => {
       if (/[A-Z]/.test(script)) return;
       expect(Object.keys(scripts)).toContain(script);
       const flags = rest[0] === '--' ? rest.slice(1) : rest;
-      const [, own] = /(?:dist|src)\/cli\/trunkline\.[jt]s (\w+)/.exec(scripts[script] ?? '') ?? [];
+      // `npm run demo` is `trunkline demo`, with the double of Stream.
+      const [, own] =
+        script === 'demo'
+          ? [script, script]
+          : (/(?:dist|src)\/cli\/trunkline\.[jt]s (\w+)/.exec(scripts[script] ?? '') ?? []);
       if (own !== undefined) await checkTrunkline([own, ...flags], block);
       else if (script === 'bench') {
         const benches = readFileSync(join(ROOT, 'bench/run.ts'), 'utf8');

@@ -76,7 +76,7 @@ describe.each(['switches protocols', 'never answers', 'resets the connection'])(
       await ring(second, 20);
       expect(await stop(second, 'SIGTERM')).toBe(0);
       // The calls that rang have ended with the gateway.
-      expect(second.output).toContain('"events":80,"msg":"events wait in the spool for the next start"');
+      expect(second.output).toContain('"events":80,"msg":"events stay in the spool until the next start"');
       expect(receiver.taken).toHaveLength(0);
 
       receiver.heal();
@@ -102,7 +102,7 @@ describe.each(['switches protocols', 'never answers', 'resets the connection'])(
       const second = await startTelling(receiver, {});
       await ring(second, 30);
       await stop(second, 'SIGTERM');
-      const lines = second.lines('events were not delivered') as { level: number; events: number }[];
+      const lines = second.lines('events not delivered') as { level: number; events: number }[];
       expect(lines.every(({ level }) => level === 50)).toBe(true);
       expect(lines.reduce((sum, { events }) => sum + events, 0)).toBe(60);
     });

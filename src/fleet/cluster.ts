@@ -6,11 +6,11 @@ import { parseJsonObject } from './json-object.js';
 import { isRegistryDown, type RedisCommands, type RedisLink, type RedisValue, script } from './redis.js';
 
 /** Also how soon a node notices that Redis has lost its data. */
-const BEAT_MS = 500;
+const HEARTBEAT_MS = 500;
 /** A node without a heartbeat for this long is gone. */
 const ALIVE_MS = 4_000;
 /** Maximum requests in flight. */
-const MAX_QUESTIONS = 10_000;
+const MAX_REQUESTS = 10_000;
 const ANSWER_MS = 2_000;
 
 /**
@@ -39,16 +39,16 @@ export interface NodeState {
 }
 
 /** Handles another node's request; its result or error is sent back. */
-export type Answerer = (what: string, about: Readonly<Record<string, unknown>>) => unknown;
+export type RequestHandler = (what: string, about: Readonly<Record<string, unknown>>) => unknown;
 
-interface Waiting {
+interface PendingRequest {
   readonly node: string;
   readonly resolve: (answer: unknown) => void;
   readonly reject: (error: GatewayError) => void;
   readonly timeout: Timeout;
 }
 
-type Letter =
+type NodeMessage =
   | {
       readonly id: string;
       readonly from: string;
@@ -62,11 +62,11 @@ type Letter =
     };
 
 /** The nodes of a fleet: which are live, and requests between them. */
-export class Nodes {
+export class Cluster {
   private states = new Map<string, NodeState>();
-  private readonly waiting = new Map<string, Waiting>();
+  private readonly pendingRequests = new Map<string, PendingRequest>();
   /** When the registry last came up, in monotonic milliseconds; Infinity while it is down. */
-  private heardSince = Number.POSITIVE_INFINITY;
+  private upSince = Number.POSITIVE_INFINITY;
   /** Whether the registry has our heartbeat and should still have it. */
   private isKnown = false;
   private timer: Timer | undefined;
@@ -75,7 +75,7 @@ export class Nodes {
     private readonly redis: RedisLink,
     readonly self: string,
     private readonly state: () => NodeState,
-    private readonly answer: Answerer,
+    private readonly answer: RequestHandler,
     /** Called for registry errors other than being down. */
     private readonly onFault: (error: unknown) => void,
     /** Called when the registry answers but has lost its data: it was emptied or replaced. */
@@ -86,18 +86,18 @@ export class Nodes {
   /** Starts the heartbeat and listens for messages. */
   open(): void {
     this.redis.subscribe(channelOf(this.self), (text) => {
-      this.receive(text).catch(this.onFault);
+      this.handleMessage(text).catch(this.onFault);
     });
-    void this.beat();
-    this.timer = this.clock.every(BEAT_MS, () => void this.beat());
+    void this.heartbeat();
+    this.timer = this.clock.every(HEARTBEAT_MS, () => void this.heartbeat());
     this.timer.unref();
   }
 
   /** Removes this node from the list of live nodes. */
   async close(): Promise<void> {
     this.clock.cancel(this.timer);
-    for (const [id, { node }] of this.waiting) this.take(id)?.reject(gone(node));
-    await this.say('').catch(() => {});
+    for (const [id, { node }] of this.pendingRequests) this.takePending(id)?.reject(gone(node));
+    await this.sendHeartbeat('').catch(() => {});
   }
 
   /** Live nodes, including this one; only this one while the registry is down. */
@@ -108,7 +108,7 @@ export class Nodes {
   }
 
   /** Other nodes that accept calls. */
-  get takers(): string[] {
+  get acceptingPeers(): string[] {
     return [...this.alive]
       .filter(([node, { draining }]) => node !== this.self && !draining)
       .map(([node]) => node);
@@ -123,42 +123,43 @@ export class Nodes {
    * Whether every live node has had time to send a heartbeat: a Redis that comes back may have lost its data.
    */
   get knowsAll(): boolean {
-    return this.clock.now() - this.heardSince > ALIVE_MS;
+    return this.clock.now() - this.upSince > ALIVE_MS;
   }
 
   /** The registry is down, and may have lost its data when it is back. */
-  lost(): void {
-    this.heardSince = Number.POSITIVE_INFINITY;
+  registryLost(): void {
+    this.upSince = Number.POSITIVE_INFINITY;
     this.isKnown = false;
   }
 
-  /** Sends our heartbeat and reads the others'; also runs every `BEAT_MS`. */
-  async beat(): Promise<void> {
+  /** Sends our heartbeat and reads the others'; also runs every `HEARTBEAT_MS`. */
+  async heartbeat(): Promise<void> {
     try {
-      await this.say(JSON.stringify(this.state()));
+      await this.sendHeartbeat(JSON.stringify(this.state()));
     } catch (error) {
-      this.heardSince = Number.POSITIVE_INFINITY;
+      this.upSince = Number.POSITIVE_INFINITY;
       // The link reports that it is down; one missed heartbeat does not matter.
       if (!isRegistryDown(error)) this.onFault(error);
     }
   }
 
-  private async say(state: string): Promise<void> {
+  private async sendHeartbeat(state: string): Promise<void> {
     const { wasKnown, states } = await beat(this.redis, this.self, state);
     this.states = states;
     if (this.isKnown && !wasKnown) {
-      this.heardSince = Number.POSITIVE_INFINITY;
+      this.upSince = Number.POSITIVE_INFINITY;
       this.onForgotten();
     }
     this.isKnown = state !== '';
-    this.heardSince = Math.min(this.heardSince, this.clock.now());
+    this.upSince = Math.min(this.upSince, this.clock.now());
     if (!this.knowsAll) return;
     // A machine that lost power still has its connection to Redis, so fail its pending requests.
-    for (const [id, { node }] of this.waiting) if (!states.has(node)) this.take(id)?.reject(gone(node));
+    for (const [id, { node }] of this.pendingRequests)
+      if (!states.has(node)) this.takePending(id)?.reject(gone(node));
   }
 
   /** Sends another node a message without a reply; never throws. */
-  tell(node: string, what: string, about: Record<string, unknown>): void {
+  notify(node: string, what: string, about: Record<string, unknown>): void {
     this.redis
       .publish(channelOf(node), JSON.stringify({ id: '', from: this.self, what, about }))
       .catch(() => {});
@@ -169,23 +170,23 @@ export class Nodes {
    * @throws GatewayError `GW_NODE_GONE` (503) if the node is gone or does not reply in time,
    *   `GW_REGISTRY_DOWN` (503), or the other node's error
    */
-  async ask(
+  async request(
     node: string,
     what: string,
     about: Record<string, unknown>,
     withinMs = ANSWER_MS,
   ): Promise<unknown> {
-    if (this.waiting.size >= MAX_QUESTIONS) throw gone(node);
+    if (this.pendingRequests.size >= MAX_REQUESTS) throw gone(node);
     // An unknown node may have just joined.
-    if (!this.states.has(node)) await this.beat();
+    if (!this.states.has(node)) await this.heartbeat();
     if (this.knowsAll && !this.states.has(node)) throw gone(node);
     const id = randomUUID();
     const answered = new Promise<unknown>((resolve, reject) => {
       const timeout = this.clock.timeout(withinMs, () => {
-        this.waiting.delete(id);
+        this.pendingRequests.delete(id);
         reject(gone(node));
       });
-      this.waiting.set(id, { node, resolve, reject, timeout });
+      this.pendingRequests.set(id, { node, resolve, reject, timeout });
     });
     // The caller gets the error below instead if nobody listens.
     answered.catch(() => {});
@@ -197,17 +198,17 @@ export class Nodes {
       // A dead process has no subscription: known at once, long before its heartbeats are missed.
       if (listeners === 0) throw gone(node);
     } catch (error) {
-      this.take(id);
+      this.takePending(id);
       throw error;
     }
     return answered;
   }
 
-  private async receive(text: string): Promise<void> {
-    const letter = parseJsonObject(text) as Letter | undefined;
+  private async handleMessage(text: string): Promise<void> {
+    const letter = parseJsonObject(text) as NodeMessage | undefined;
     if (letter === undefined) return;
     if ('re' in letter) {
-      const waiting = this.take(letter.re);
+      const waiting = this.takePending(letter.re);
       if (letter.error === undefined) waiting?.resolve(letter.answer);
       else {
         waiting?.reject(errorOf(letter.error));
@@ -215,12 +216,12 @@ export class Nodes {
       return;
     }
     const { id, from, what, about } = letter;
-    const reply = await this.replyTo(what, about);
+    const reply = await this.answerRequest(what, about);
     if (id === '') return;
     this.redis.publish(channelOf(from), JSON.stringify({ re: id, ...reply })).catch(() => {});
   }
 
-  private async replyTo(what: string, about: Record<string, unknown>): Promise<object> {
+  private async answerRequest(what: string, about: Record<string, unknown>): Promise<object> {
     try {
       return { answer: await this.answer(what, about) };
     } catch (error) {
@@ -239,9 +240,9 @@ export class Nodes {
     }
   }
 
-  private take(id: string): Waiting | undefined {
-    const waiting = this.waiting.get(id);
-    this.waiting.delete(id);
+  private takePending(id: string): PendingRequest | undefined {
+    const waiting = this.pendingRequests.get(id);
+    this.pendingRequests.delete(id);
     waiting?.timeout.cancel();
     return waiting;
   }

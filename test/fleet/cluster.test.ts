@@ -1,6 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
-import { type NodeState, Nodes } from '../../src/fleet/nodes.js';
+import { Cluster, type NodeState } from '../../src/fleet/cluster.js';
 import { RedisLink } from '../../src/fleet/redis.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { sleep } from '../support/time.js';
@@ -16,7 +16,7 @@ describeOnRedis('the nodes of a fleet', () => {
     const link = new RedisLink({ url: redis.url, onUp() {}, onDown() {}, clock: systemClock });
     links.push(link);
     const faults: unknown[] = [];
-    const nodes = new Nodes(
+    const nodes = new Cluster(
       link,
       name,
       () => STATE,
@@ -27,42 +27,42 @@ describeOnRedis('the nodes of a fleet', () => {
     );
     nodes.open();
     await link.open();
-    await nodes.beat();
+    await nodes.heartbeat();
     return { nodes, link, faults };
   }
 
-  it('ask each other, and are told what the other threw', async () => {
+  it('send each other requests, and get the other’s errors', async () => {
     const redis = await RedisServer.start();
     const { nodes: a } = await nodeOf(redis, 'a');
     const { faults } = await nodeOf(redis, 'b', (what) => {
       if (what === 'fail') throw new Error('a fault');
       return { what };
     });
-    // Just come, and not heard of here yet.
-    expect(await a.ask('b', 'anything', {})).toEqual({ what: 'anything' });
-    await expect(a.ask('b', 'fail', {})).rejects.toMatchObject({ code: 'GW_INTERNAL', status: 500 });
+    // A node that has just joined and is not known here yet.
+    expect(await a.request('b', 'anything', {})).toEqual({ what: 'anything' });
+    await expect(a.request('b', 'fail', {})).rejects.toMatchObject({ code: 'GW_INTERNAL', status: 500 });
     expect(faults.map(String)).toEqual(['Error: a fault']);
-    await expect(a.ask('nobody', 'anything', {})).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
+    await expect(a.request('nobody', 'anything', {})).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
   });
 
-  it('wait for nobody who is gone, also where their connections are still there', async () => {
+  it('wait for no dead node, even if its connections are still open', async () => {
     const redis = await RedisServer.start();
     const { nodes: a } = await nodeOf(redis, 'a');
-    // A machine without power: Redis goes on to count its connection as a listener.
+    // A machine without power: Redis still counts its connection as a subscriber.
     const dead = new RedisLink({ url: redis.url, onUp() {}, onDown() {}, clock: systemClock });
     links.push(dead);
     await dead.open();
     dead.subscribe('trunkline:node:dead', () => {});
-    // At first anybody may live who has had no time to say so.
-    await expect(a.ask('dead', 'anything', {}, 50)).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
+    // At first, any node may be live that has had no time for a heartbeat.
+    await expect(a.request('dead', 'anything', {}, 50)).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
     await sleep(4_200);
-    await expect(a.ask('dead', 'anything', {}, 60_000)).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
-    // And one that loses it while it is waited for.
+    await expect(a.request('dead', 'anything', {}, 60_000)).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
+    // And one that loses power while a request waits.
     const now = Date.now();
     await dead.send(['HSET', 'trunkline:nodes', 'dead', `${now} ${JSON.stringify(STATE)}`]);
-    await a.beat();
-    expect(a.takers).toEqual(['dead']);
-    const asked = a.ask('dead', 'anything', {}, 60_000);
+    await a.heartbeat();
+    expect(a.acceptingPeers).toEqual(['dead']);
+    const asked = a.request('dead', 'anything', {}, 60_000);
     await dead.send(['HDEL', 'trunkline:nodes', 'dead']);
     await expect(asked).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
   });
