@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { table } from '../src/cli/table.js';
-import { TRANSCODERS } from '../src/media/transcoders.js';
+import { TRANSCODERS } from '../src/media/core.js';
 import type { LiveAnswer, Task } from './latency/contender.js';
 import { machine, machineLine } from './machine.js';
 import { plotCurves, writePlot } from './plot.js';
 import { writeResult } from './result.js';
 
-const BACKENDS = TRANSCODERS.filter((name) => name.includes('-'));
+const BACKENDS = TRANSCODERS.filter((name) => name.includes('-') && name !== 'native-debug');
 const NPM = ['naive-q3', 'naive-q7', 'echogarden-q3', 'echogarden-q7'];
 /** What all are compared with: the quality that speex-resampler takes by itself. */
 const REFERENCE = 'naive-q7';

@@ -43,7 +43,7 @@ function settings(): string {
           .trim(),
       );
       const head = '| variable | option in code | value | default | meaning |';
-      return [`### ${title}`, '', head, '|---|---|---|---|---|', ...rows].join('\n');
+      return [`## ${title}`, '', head, '|---|---|---|---|---|', ...rows].join('\n');
     })
     .join('\n\n');
 }
@@ -173,7 +173,7 @@ const PARTS: readonly Part[] = [
   { page: 'errors.md', marks: inMarkdown('errors'), make: errors },
   { page: 'call-control.md', marks: inMarkdown('operations'), make: operations },
   { page: 'configuration.md', marks: inMarkdown('settings'), make: settings },
-  { page: 'configuration.md', marks: inMarkdown('reloadable settings'), make: reloadable },
+  { page: 'operations.md', marks: inMarkdown('reloadable settings'), make: reloadable },
   { page: '../src/config.ts', marks: ['// generated: config\n', '\n// end'], make: config },
   {
     page: '../deploy/helm/trunkline/values.schema.json',

@@ -1,5 +1,5 @@
-// The core as a Node addon, and the only file that knows Node-API. It trusts its caller: src/media/checked-core.ts checks
-// every argument, and says what each export takes.
+// The core as a Node addon, and the only file that knows Node-API. It trusts its caller: src/media/checked-core.ts
+// checks every argument and documents each export.
 //
 // All state belongs to the environment (main thread or worker) that loaded the addon: there are no globals. C++
 // exceptions are off, so a function that fails has thrown a JavaScript exception and returns null.
@@ -43,7 +43,7 @@ struct Span {
   size_t length = 0;  // elements
 };
 
-/// The elements of a typed array; none of one whose memory was given away.
+/// The elements of a typed array; none if its memory was given away.
 template <typename T>
 Span<T> Elements(napi_env env, napi_value value) {
   Span<T> span;
@@ -76,13 +76,12 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
     return DefineClass(
         env, "Transcoder",
         {InstanceMethod<&TranscoderObject::Bind>("bind"),
-         // Called for every frame, hence without the wrapping of the others.
+         // Called for every frame, hence without node-addon-api's wrapping.
          napi_property_descriptor{"receive", nullptr, Receive, nullptr, nullptr, nullptr, napi_default, nullptr},
          napi_property_descriptor{"transmit", nullptr, Transmit, nullptr, nullptr, nullptr, napi_default, nullptr},
          InstanceMethod<&TranscoderObject::ReceivePayload>("receivePayload"),
-         InstanceMethod<&TranscoderObject::Conceal>("conceal"),
-         InstanceMethod<&TranscoderObject::Decode>("decode"), InstanceMethod<&TranscoderObject::Encode>("encode"),
-         InstanceMethod<&TranscoderObject::Close>("close")});
+         InstanceMethod<&TranscoderObject::Conceal>("conceal"), InstanceMethod<&TranscoderObject::Decode>("decode"),
+         InstanceMethod<&TranscoderObject::Encode>("encode"), InstanceMethod<&TranscoderObject::Close>("close")});
   }
 
   explicit TranscoderObject(const Napi::CallbackInfo& info)
@@ -102,30 +101,32 @@ class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
     --environment_->liveTranscoders;
   }
 
-  /// Reads the receiver and the one argument of a plain callback.
-  static TranscoderObject& ReadReceiver(napi_env env, napi_callback_info info, napi_value* argument) {
+  /// Reads the receiver and the one argument of a plain callback. Returns null if the thread is being terminated.
+  static TranscoderObject* ReadReceiver(napi_env env, napi_callback_info info, napi_value* argument) {
     size_t count = 1;
     napi_value self = nullptr;
     void* object = nullptr;
     napi_get_cb_info(env, info, &count, argument, &self, nullptr);
     // V8 refuses a call on any object that the Transcoder constructor did not make, so whatever is wrapped is ours.
     napi_unwrap(env, self, &object);
-    return *static_cast<TranscoderObject*>(object);
+    return static_cast<TranscoderObject*>(object);
   }
 
   static napi_value Receive(napi_env env, napi_callback_info info) {
     napi_value argument = nullptr, result = nullptr;
-    TranscoderObject& self = ReadReceiver(env, info, &argument);
-    const ptrdiff_t samples = self.transcoder_->Receive(Message(env, argument), &self.environment_->workspace);
+    TranscoderObject* self = ReadReceiver(env, info, &argument);
+    if (!self) return nullptr;
+    const ptrdiff_t samples = self->transcoder_->Receive(Message(env, argument), &self->environment_->workspace);
     napi_create_int32(env, static_cast<int32_t>(samples), &result);
     return result;
   }
 
   static napi_value Transmit(napi_env env, napi_callback_info info) {
     napi_value argument = nullptr, result = nullptr;
-    TranscoderObject& self = ReadReceiver(env, info, &argument);
+    TranscoderObject* self = ReadReceiver(env, info, &argument);
+    if (!self) return nullptr;
     const Span<int16_t> pcm = Elements<int16_t>(env, argument);
-    const size_t length = self.transcoder_->Transmit(pcm.data, pcm.length, &self.environment_->workspace);
+    const size_t length = self->transcoder_->Transmit(pcm.data, pcm.length, &self->environment_->workspace);
     napi_create_uint32(env, static_cast<uint32_t>(length), &result);
     return result;
   }

@@ -1,5 +1,5 @@
-// Base64 of RFC 4648 section 4, strict: padding required, no line breaks, no other alphabet, unused bits zero. One reader is
-// less so.
+// Base64 of RFC 4648 section 4, strict: padding required, no line breaks, no other alphabet, unused bits zero. One
+// reader is less so.
 
 #ifndef TRUNKLINE_NATIVE_BASE64_H_
 #define TRUNKLINE_NATIVE_BASE64_H_

@@ -9,10 +9,11 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
- * Compiles the sources of `folder` into its build/Release. Says whether that worked, and what the compiler said.
+ * Compiles the sources of `folder` into its build/Release; or without optimisation into
+ * build/Debug, which leaves build/Release as it is. Says whether that worked, and what the compiler said.
  * @param settings node-gyp's own, and variables of binding.gyp
  */
-export function compile(folder = ROOT, settings = [], env = {}) {
+export function compile(folder = ROOT, settings = [], env = {}, isDebug = false) {
   let nodeGyp;
   try {
     nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
@@ -21,7 +22,12 @@ export function compile(folder = ROOT, settings = [], env = {}) {
   }
   const { status, error, stdout, stderr } = spawnSync(
     process.execPath,
-    [nodeGyp, 'rebuild', '--release', ...settings, ...nodeHeaders()],
+    [
+      nodeGyp,
+      ...(isDebug ? ['configure', 'build', '--debug'] : ['rebuild', '--release']),
+      ...settings,
+      ...nodeHeaders(),
+    ],
     {
       cwd: folder,
       encoding: 'utf8',

@@ -11,11 +11,11 @@
 namespace trunkline {
 namespace {
 
-/// Of voices, 2.5 to 15 ms.
+/// Periods of voices, 2.5 to 15 ms.
 constexpr size_t kMinPeriod = 20;
 constexpr size_t kMaxPeriod = 120;
 
-/// The voice is repeated as loud as it was for 10 ms, and is gone after 60.
+/// The repeated voice keeps its loudness for 10 ms and is gone after 60.
 constexpr int kFadeBegin = 80;
 constexpr int kFadeEnd = 480;
 
@@ -26,11 +26,11 @@ constexpr size_t kJoin = 8;
 constexpr size_t kLongFade = 80;
 constexpr size_t kMerge = 32;
 
-/// Of audio that comes after a hole no more is looked at.
+/// Samples after a hole that are looked at.
 constexpr size_t kMostAhead = 160;
 
-/// The line's loudness is that of the end of a frame, in eighths of a sample: the sum of 64 squares fits, and is the mean
-/// square of whole ones.
+/// The line's loudness is that of the end of a frame, in eighths of a sample: the sum of 64 squares fits, and is the
+/// mean square of whole ones.
 constexpr size_t kMeasured = 64;
 constexpr int kMeasuredShift = 3;
 
@@ -67,7 +67,7 @@ Voice FindVoice(const int16_t* pcm, size_t count) {
     best = likeness;
     period = candidate;
   }
-  // What hardly repeats itself is no voice: as loud as it was, its repetition would be a buzz.
+  // Audio that hardly repeats itself is not a voice: repeated at full loudness it would buzz.
   return {period, static_cast<int>(kOne * std::sqrt(std::max(best, 0.25)))};
 }
 
@@ -80,9 +80,9 @@ int16_t Rounded(int sample) {
 /// How far a sound is from where it was a period ago.
 int StepOf(const int16_t* pcm, size_t length, size_t period) { return pcm[length - 1] - pcm[length - 1 - period]; }
 
-/// Writes `count` samples at `pcm + length` that repeat the `period` samples before them. The first kJoin ones, of which
-/// `written` are there already, lead over `step` to where the sound was a period ago. All are what mu-law can say, so that
-/// to remember them changes nothing.
+/// Writes `count` samples at `pcm + length` that repeat the `period` samples before them. The first kJoin ones, of
+/// which `written` are there already, lead over `step` to where the sound was a period ago. All are what mu-law can
+/// say, so that to remember them changes nothing.
 void Repeat(int16_t* pcm, size_t length, size_t period, int step, size_t written, size_t count) {
   for (size_t i = length; i < length + count; ++i, ++written) {
     const int left = written < kJoin ? static_cast<int>(kJoin - written) : 0;
@@ -116,7 +116,7 @@ void Concealer::Remember(const int16_t* pcm, const uint8_t* mulaw, size_t count)
     const int eighths = *sample >> kMeasuredShift;
     energy += static_cast<uint32_t>(eighths * eighths);
   }
-  // What is quieter counts at once, and for seconds.
+  // A quieter level counts immediately, and for seconds.
   const uint32_t known = quietest_ == kUnknown ? energy : quietest_ + (quietest_ >> 5) + 8;
   quietest_ = std::min(energy, known);
 }

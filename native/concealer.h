@@ -1,5 +1,5 @@
-// What is heard where a call's audio is missing: the voice goes on for some milliseconds, and comes out of what is there
-// again; in between there is the noise of the line, softly. At 8 kHz, before the filter.
+// Packet loss concealment: where a call's audio is missing, the voice continues for some milliseconds and fades in from
+// the audio after the hole, with the line's noise in between. At 8 kHz, before the filter.
 
 #ifndef TRUNKLINE_NATIVE_CONCEALER_H_
 #define TRUNKLINE_NATIVE_CONCEALER_H_
@@ -9,32 +9,32 @@
 
 namespace trunkline {
 
-/// One call's memory of what it heard: the last 30 ms, and how loud the line is when nobody speaks. A hole begins with Fill
-/// or Forget and ends with Approach, Merge, or audio that is only remembered.
+/// One call's history: the last 30 ms, and how loud the line is when nobody speaks. A hole begins with
+/// Fill or Forget and ends with Approach, Merge, or audio that is only remembered.
 class Concealer {
  public:
   Concealer();
 
-  /// Takes what is heard, all of it in order: linear samples, and the same in mu-law. Called for every frame.
+  /// Remembers received audio: linear samples, and the same in mu-law. Called for every frame, in order.
   void Remember(const int16_t* pcm, const uint8_t* mulaw, size_t count);
 
-  /// Goes on with `count` samples that nobody sent: the last period of the voice repeated, fading after 10 ms and gone
-  /// after 60, into noise as loud as the quietest of late, -45 dBFS at most. Several calls make one hole.
+  /// Makes `count` samples for a hole: the last period of the voice repeated, fading after 10 ms and gone after 60,
+  /// into noise at the recent noise level, -45 dBFS at most. Several calls make one hole.
   void Fill(int16_t* pcm, size_t count);
 
-  /// What was heard is too long ago: a hole begins, with noise alone.
+  /// Begins a hole with noise alone, because the last audio is too long ago.
   void Forget();
 
   /// Whether a hole has begun.
   bool filling() const { return elapsed_ > 0; }
 
-  /// Ends a hole, of which `pcm` is all or the end: its samples fade into a repetition of what comes after it, backwards.
-  /// That itself needs no change. Short holes fade over all of their length, those of 60 ms and more in the last 10.
-  /// Does nothing, and ends nothing, if `next` is less than two of the shortest periods.
+  /// Ends a hole, of which `pcm` is all or the end: its samples fade into a repetition of what comes after it,
+  /// backwards. That itself needs no change. Short holes fade over all of their length, those of 60 ms and more in the
+  /// last 10. Does nothing, and ends nothing, if `next` is less than two of the shortest periods.
   void Approach(int16_t* pcm, size_t count, const int16_t* next, size_t nextCount);
 
-  /// Ends a hole that was heard before it was known what comes after it: what Fill would go on with fades into `pcm`, over
-  /// 4 ms.
+  /// Ends a hole that was played before the next audio was known: the continuation that Fill would make fades into
+  /// `pcm`, over 4 ms.
   void Merge(int16_t* pcm, size_t count);
 
  private:

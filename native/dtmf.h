@@ -9,13 +9,12 @@
 
 namespace trunkline {
 
-/// Digits that may wait to be read to their end, the one being read among them.
+/// Digits that may wait, including the one being read.
 inline constexpr size_t kMaxDtmfDigits = 64;
 
 /// How long a key's tone is, and the pause after it, in samples.
 struct DtmfTiming {
-  /// 100 ms each unless told otherwise: by ITU-T Q.24 receivers want about 40 ms of either, and a lossy path takes its
-  /// share.
+  /// 100 ms each by default: ITU-T Q.24 asks for about 40 ms of either, and a lossy path needs a margin.
   uint32_t tone = 4800;
   uint32_t pause = 4800;
 };

@@ -1,23 +1,25 @@
-// A checkout's prepare script: compiles the addon with node-gyp. A machine without a compiler must still be able to run a
-// checkout: there a failed build is a notice, and audio runs on WebAssembly. Whoever installs the package needs none of
-// this: it holds addons that were compiled (native/prebuild.mjs).
+// A checkout's prepare script: compiles the addon with node-gyp. A checkout also runs on a machine without a compiler: a failed
+// build only prints a notice, and audio runs on WebAssembly. Installing the package does not compile: it contains compiled
+// addons (native/prebuild.mjs).
+//
+// --debug makes one for a debugger beside it, which TRANSCODER=native-debug loads.
 
 import { compile } from './compile.mjs';
 
 const started = Date.now();
-const build = compile();
+const build = compile(undefined, [], {}, process.argv.includes('--debug'));
 if (build.ok)
   console.log(`trunkline: native core compiled in ${((Date.now() - started) / 1000).toFixed(1)} s`);
 else console.log(notice(build.output));
 
 function notice(output) {
-  // node-gyp surrounds the compiler's words with its own state and stack.
+  // node-gyp surrounds the compiler's output with its own state and stack.
   const chatter =
     /^gyp info|^gyp ERR! (stack +at |System|command|cwd|node |node-gyp |not ok|build error|find Python)/;
   const lines = output.split('\n').filter((line) => line.trim() !== '' && !chatter.test(line));
   return `
 trunkline: the native core was not compiled: ${reason(output)}
-  The installation goes on: audio will run on WebAssembly, at some four times the cost. The last lines of the build:
+  The installation continues. Audio will run on WebAssembly, at about four times the cost. The last lines of the build:
 ${lines
   .slice(-12)
   .map((line) => `    ${line}`)

@@ -1,4 +1,4 @@
-// Bringing a sum of voices back into the range of a sample without cutting its peaks off.
+// Brings a sum of voices back into the range of a sample without clipping its peaks.
 
 #ifndef TRUNKLINE_NATIVE_LIMIT_H_
 #define TRUNKLINE_NATIVE_LIMIT_H_
@@ -7,17 +7,17 @@
 
 namespace trunkline {
 
-/// Sums up to this stay as they are: -3 dBFS.
+/// Sums up to this are unchanged: -3 dBFS.
 inline constexpr int32_t kKnee = 23199;
 
 /// What is left above the knee, and its square, which a float holds exactly.
 inline constexpr int32_t kHeadroom = INT16_MAX - kKnee;
-inline constexpr float kHeadroomSquared = kHeadroom * kHeadroom;
+inline constexpr auto kHeadroomSquared = static_cast<float>(kHeadroom * kHeadroom);
 static_assert(static_cast<int32_t>(kHeadroomSquared) == kHeadroom * kHeadroom);
 
-/// A sum of up to 65,535 samples, within an int16. Above the knee an excess of x becomes x * h / (x + h) of the headroom h:
-/// a curve that leaves the straight line without a bend, always rises, and never gets beyond full scale. The one division
-/// is a float's, which every processor rounds alike.
+/// A sum of up to 65,535 samples, within an int16. Above the knee an excess of x becomes x * h / (x + h) of the
+/// headroom h: a curve that leaves the straight line without a bend, always rises, and never gets beyond full scale.
+/// The one division is a float's, which every processor rounds alike.
 constexpr int16_t Limit(int32_t sum) {
   const int32_t magnitude = sum < 0 ? -sum : sum;
   const int32_t excess = magnitude > kKnee ? magnitude - kKnee : 0;

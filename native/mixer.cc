@@ -8,8 +8,8 @@ namespace {
 constexpr size_t kMixBlock = 240;  // samples summed at a time, to keep the sums on the stack
 
 /// total[i] = the active members' samples `begin` + i, added up.
-void SumActive(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, size_t begin, size_t count,
-               int32_t* total) {
+void SumActive(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples,
+               size_t begin, size_t count, int32_t* total) {
   std::fill_n(total, count, 0);
   for (size_t member = 0; member < members; ++member) {
     if (!active[member]) continue;
@@ -25,7 +25,8 @@ size_t CountActive(const uint8_t* active, size_t members) {
 
 }  // namespace
 
-void MixMinus(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* outputs) {
+void MixMinus(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples,
+              int16_t* outputs) {
   // One voice is a sample as it is, however loud.
   const size_t voices = CountActive(active, members);
   const auto subtract = voices > 2 ? kernels.subtractLimited : kernels.subtract;
@@ -46,7 +47,8 @@ void MixMinus(const Kernels& kernels, const int16_t* inputs, const uint8_t* acti
   }
 }
 
-void Mix(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples, int16_t* output) {
+void Mix(const Kernels& kernels, const int16_t* inputs, const uint8_t* active, size_t members, size_t samples,
+         int16_t* output) {
   const auto narrow = CountActive(active, members) > 1 ? kernels.limit : kernels.narrow;
   for (size_t begin = 0; begin < samples; begin += kMixBlock) {
     const size_t count = std::min(kMixBlock, samples - begin);

@@ -26,7 +26,7 @@ for (const target of targets) {
 
 /** Says what went wrong, if anything did. */
 function prebuild(target) {
-  // A folder of its own, so that the checkout's build stays; within node_modules, where node-addon-api is found.
+  // A separate folder keeps the checkout's build; within node_modules, node-addon-api is found.
   mkdirSync(join(ROOT, 'node_modules/.cache'), { recursive: true });
   const work = mkdtempSync(join(ROOT, 'node_modules/.cache/trunkline-prebuild-'));
   try {
@@ -48,15 +48,15 @@ function prebuild(target) {
   }
 }
 
-/** As prebuildify names them: Linux has two C libraries. */
+/** The C library in prebuildify's file names: Linux has two. */
 function libc(target) {
   if (!target.startsWith('linux')) return '';
-  // Else the report asks for the names of all network addresses, which may take its time.
+  // By default the report resolves the names of all network addresses, which can be slow.
   process.report.excludeNetwork = true;
   return process.report.getReport().header.glibcVersionRuntime === undefined ? '.musl' : '.glibc';
 }
 
-/** In a process of its own, since a wrong one may crash. */
+/** In another process, since a wrong one may crash. */
 function loads(path) {
   const script = `const { Transcoder, usableKernels } = require(${JSON.stringify(path)}); new Transcoder(); usableKernels[0].at(0)`;
   return spawnSync(process.execPath, ['-e', script], { timeout: 20_000 }).status === 0;

@@ -36,7 +36,8 @@ struct Piece {
   }
 };
 
-/// The best of the periods from `longest` down to `shortest`, the longest of several; `unit` is what one of them counts.
+/// The best of the periods from `longest` down to `shortest`, the longest of several; `unit` is what one of them
+/// counts.
 template <class AnyPiece>
 size_t BestPeriod(const AnyPiece& piece, size_t shortest, size_t longest, size_t count, size_t unit) {
   size_t best = longest;

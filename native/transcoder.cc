@@ -58,7 +58,7 @@ ptrdiff_t Transcoder::Continue(int64_t start, size_t payloadBytes, Workspace* wo
   const int64_t gap = expected_ == kUnknown ? 0 : start - expected_;
   const size_t fill = gap >= kMinGap ? static_cast<size_t>(std::min(gap, kMaxFill)) : 0;
   const size_t count = payloadBytes / BytesPerSample(format_);
-  // Audio of a time that was concealed is late: what is missing of it is not filled once more.
+  // Audio of a concealed time is late: its gaps are not filled again.
   const int64_t end = start == kUnknown ? kUnknown : start + static_cast<int64_t>(count);
   const bool late = gap < 0 && start >= concealedFrom_;
   expected_ = late ? std::max(expected_, end) : end;
@@ -69,7 +69,7 @@ ptrdiff_t Transcoder::Continue(int64_t start, size_t payloadBytes, Workspace* wo
   info.payloadBytes = static_cast<double>(payloadBytes);
   info.filledMs = static_cast<double>(fill) / kSamplesPerMs;
 
-  // The samples that were heard last would be heard again, long after: as a tick.
+  // Otherwise the last samples before the gap would be heard again, as a tick.
   if (gap > kMaxFill) {
     upsampler_ = {};
     concealer_.Forget();

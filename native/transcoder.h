@@ -20,7 +20,7 @@ namespace trunkline {
 inline constexpr int64_t kSamplesPerMs = 8;
 
 /// Largest message taken: the limit of the media socket. Its payload cannot be longer than kMaxPayload bytes.
-inline constexpr size_t kMaxMessage = 64 * 1024;
+inline constexpr size_t kMaxMessage = size_t{64} * 1024;
 inline constexpr size_t kMaxPayload = kMaxMessage / 4 * 3;
 
 /// A gap in the timestamps counts from the length of a usual frame, and is never filled with more than 200 ms. What was
@@ -49,7 +49,7 @@ struct Slab {
   alignas(64) char message[kMaxStreamSid + kMediaEnvelope + Base64Length(2 * kMaxTransmit / kRatio)];
 };
 
-/// A slab, and beside it what nobody else sees: the kernels that fill it, and scratch memory.
+/// A slab, the kernels that fill it, and scratch memory.
 struct Workspace {
   const Kernels* kernels;
   Slab slab;
@@ -69,17 +69,18 @@ class Transcoder {
   bool bound() const { return streamSidLength_ > 0; }
 
   /// Decodes a `media` message into workspace->slab.samples at 48 kHz, after what conceals a gap before it (see
-  /// Concealer), and fills in slab.info. Returns the number of samples, or -1 with nothing changed if the message is not plain (see ScanMedia).
+  /// Concealer), and fills in slab.info. Returns the number of samples, or -1 with nothing changed if the message is
+  /// not plain (see ScanMedia).
   ptrdiff_t Receive(std::string_view message, Workspace* workspace);
 
   /// The same for a payload whose message was parsed elsewhere. A timestamp that is not 0 to 2^53 - 1 is taken as on
-  /// time. Its padding may be missing, and there may be line breaks and spaces in it. Returns -1 with nothing changed if
-  /// the text is no base64 but for that, longer than kMaxMessage, or ends within a sample.
+  /// time. Its padding may be missing, and there may be line breaks and spaces in it. Returns -1 with nothing changed
+  /// if the text is no base64 but for that, longer than kMaxMessage, or ends within a sample.
   ptrdiff_t ReceivePayload(std::string_view base64, double timestampMs, Workspace* workspace);
 
-  /// Fills workspace->slab.samples with `count` samples at 48 kHz, a multiple of 6 up to kMaxConcealed, for a time in which
-  /// nothing came. The timeline goes on by as much: a message of that time that comes after all is heard behind it, and none
-  /// of that time is a gap.
+  /// Fills workspace->slab.samples with `count` samples at 48 kHz, a multiple of 6 up to kMaxConcealed, for a time in
+  /// which nothing came. The timeline goes on by as much: a message of that time that comes after all is heard behind
+  /// it, and none of that time is a gap.
   void Conceal(size_t count, Workspace* workspace);
 
   /// Encodes `count` samples at 48 kHz, a multiple of 6 up to kMaxTransmit, as one message in workspace->slab.message
@@ -101,7 +102,8 @@ class Transcoder {
 
   using Base64Decoder = ptrdiff_t(const Kernels& kernels, const uint8_t* text, size_t length, uint8_t* bytes);
 
-  /// Decodes base64 into the workspace and returns its bytes; -1 if it is not whole samples, or not what `decode` takes.
+  /// Decodes base64 into the workspace and returns its bytes; -1 if it is not whole samples, or not what `decode`
+  /// takes.
   ptrdiff_t TakePayload(Base64Decoder* decode, std::string_view base64, Workspace* workspace) const;
 
   std::string_view streamSid() const { return {streamSid_, streamSidLength_}; }

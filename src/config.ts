@@ -1,4 +1,4 @@
-import type { StreamBridgeOptions } from './bridge/stream/bridge.js';
+import type { StreamBridgeOptions } from './bridge/stream/options.js';
 import { GatewayError } from './errors.js';
 import type { EventWebhookOptions } from './events/event-webhooks.js';
 import type { RouterOptions } from './router/call-router.js';

@@ -40,8 +40,8 @@ export interface GatewayOptions extends Partial<PlainOptions> {
 /** Options with the defaults of all settings but those of groups that are absent. */
 export type CompleteOptions = GatewayOptions & PlainOptions & Pick<Config, 'twilio'>;
 
-/** Their rooms check them, and have their defaults. */
-const ROOMS_OPTIONS = ['router', 'eventWebhooks', 'stream'];
+/** Options that their rooms check and complete, and one of the command line. */
+const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs'];
 
 /**
  * Checks options, and gives them the defaults of their settings.
@@ -52,14 +52,15 @@ export function completeOptions(options: GatewayOptions): CompleteOptions {
   for (const { format, option, default: usual, isSecret } of SETTINGS.values()) {
     if (typeof option !== 'string') continue;
     const [group, member] = option.split('.') as [string, string?];
-    if (ROOMS_OPTIONS.includes(group)) continue;
+    if (ELSEWHERE.includes(group)) continue;
     const holder = (member === undefined ? complete : complete[group]) as Record<string, unknown> | undefined;
     const name = member ?? group;
     if (holder === undefined) continue;
     if (holder[name] === undefined) {
       if (usual !== undefined) holder[name] = usual;
     } else if (!format.accepts(holder[name])) {
-      throw expected(format.wantedOption, option, isSecret ? 'another value' : holder[name]);
+      if (!isSecret) throw expected(format.wantedOption, option, holder[name]);
+      throw new TypeError(`Expected ${format.wantedOption} for ${option} but received another value`);
     }
   }
   checkTogether(complete as unknown as CompleteOptions);

@@ -17,7 +17,8 @@ export {
   type PhoneStream,
   type StreamCall,
 } from './bridge/stream/attach.js';
-export { StreamBridge, type StreamBridgeOptions, type StreamBridgeStats } from './bridge/stream/bridge.js';
+export { StreamBridge, type StreamBridgeStats } from './bridge/stream/bridge.js';
+export type { StreamBridgeOptions } from './bridge/stream/options.js';
 export type { MediaWorkerState } from './bridge/stream/worker-pool.js';
 export { type CallState, type EndCause, TwilioCall } from './calls/call.js';
 export type { CallReport } from './calls/call-report.js';
@@ -57,7 +58,7 @@ export {
   type PayloadFormat,
   type Transcoder,
   type TranscoderOptions,
-} from './media/transcoder.js';
+} from './media/thread-core.js';
 export type { MarkEcho } from './phone/marks.js';
 export type { MediaSocket } from './phone/media-socket.js';
 export {

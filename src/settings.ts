@@ -1,9 +1,11 @@
 import { isCommander } from './bridge/stream/command-rule.js';
+import { STREAM_OPTIONS } from './bridge/stream/options.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { isNetwork } from './http/strangers.js';
 import { SERVERS } from './http/transport/transport.js';
+import { TRANSCODERS } from './media/core.js';
 import { DEFAULT_LEAD_MS } from './media/frame.js';
-import { TRANSCODERS } from './media/transcoders.js';
+import { ROUTER_TIMEOUT_MS } from './router/question.js';
 import {
   choice,
   type Format,
@@ -52,7 +54,8 @@ const fallback: Format<Fallback> = {
     return say === undefined ? (text as Fallback) : { say };
   },
   print: (value) => (typeof value === 'string' ? value : `say: ${value.say}`),
-  accepts: (value) => value === 'busy' || value === 'default' || typeof (value as Fallback) === 'object',
+  accepts: (value) =>
+    value === 'busy' || value === 'default' || typeof (value as { say?: unknown } | null)?.say === 'string',
 };
 
 /**
@@ -252,11 +255,11 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       opensGroup: true,
       meaning: 'Your own service that decides where each call goes. Needs `WEBHOOK_SECRET`.',
     }),
-    CALL_ROUTER_TIMEOUT_MS: setting(number(100, 8_000, 'milliseconds'), {
+    CALL_ROUTER_TIMEOUT_MS: {
+      ...ROUTER_TIMEOUT_MS,
       option: 'router.timeoutMs',
-      default: 3_000,
       meaning: 'Longest wait for one answer of the router. There are two tries.',
-    }),
+    },
     CALL_ROUTER_FALLBACK: setting(fallback, {
       option: 'router.fallback',
       default: 'busy',
@@ -325,29 +328,29 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       unset: "Stream's own",
       meaning: 'Another origin: a proxy, or a test double.',
     }),
-    STREAM_MEDIA: setting(choice(['workers', 'inline']), {
+    STREAM_MEDIA: {
+      ...STREAM_OPTIONS.media,
       option: 'stream.media',
-      default: 'workers',
       meaning: "Where WebRTC runs: in child processes, or in the gateway's own, for development.",
-    }),
-    STREAM_LEGS_PER_WORKER: setting(number(1, 50), {
+    },
+    STREAM_LEGS_PER_WORKER: {
+      ...STREAM_OPTIONS.legsPerWorker,
       option: 'stream.legsPerWorker',
-      default: 20,
       meaning: 'Phones that a media worker carries at a time.',
-    }),
-    STREAM_JOIN_AT: setting(choice(['answer', 'ring']), {
+    },
+    STREAM_JOIN_AT: {
+      ...STREAM_OPTIONS.joinAt,
       option: 'stream.joinAt',
-      default: 'answer',
       meaning: 'When a phone is seen in its call: once it is answered, or while it still rings.',
-    }),
-    STREAM_MAX_WORKER_DELAY_MS: setting(number(0, 10_000, 'milliseconds'), {
+    },
+    STREAM_MAX_WORKER_DELAY_MS: {
+      ...STREAM_OPTIONS.maxWorkerDelayMs,
       option: 'stream.maxWorkerDelayMs',
-      default: 20,
       meaning: "Reject new calls while a media worker's timers are later than this. 0 is no limit.",
-    }),
+    },
     STREAM_ALONE_SECONDS: setting(number(1, 86_400, 'seconds'), {
       option: 'stream.aloneSeconds',
-      default: 60,
+      default: STREAM_OPTIONS.aloneSeconds.default,
       meaning: 'Hang up a phone that is alone in its call for so long.',
     }),
     STREAM_TRANSFER_TO: setting(
@@ -364,7 +367,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     ),
     STREAM_CONTROL: setting(control, {
       option: 'stream.control',
-      default: 'all',
+      default: STREAM_OPTIONS.control.default,
       meaning: 'Who in a call may command its phones: Stream users by ID and by role.',
     }),
   },

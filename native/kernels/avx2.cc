@@ -108,8 +108,8 @@ struct Avx2 {
   template <int l0, int l1, int l2, int l3>
   static Vector PairUp(Vector even, Vector odd) {
     constexpr auto kLane = [](int l) { return (2 * l) | (2 * l + 1) << 8 | (8 + 2 * l) << 16 | (9 + 2 * l) << 24; };
-    const Vector order = _mm256_setr_epi32(kLane(l0), kLane(l1), kLane(l2), kLane(l3), kLane(l0), kLane(l1), kLane(l2),
-                                           kLane(l3));
+    const Vector order =
+        _mm256_setr_epi32(kLane(l0), kLane(l1), kLane(l2), kLane(l3), kLane(l0), kLane(l1), kLane(l2), kLane(l3));
     return _mm256_shuffle_epi8(_mm256_packs_epi32(even, odd), order);
   }
 
@@ -143,8 +143,8 @@ struct Avx2 {
 
   /// The low three bytes of each lane, one after the other. Writes four bytes beyond them.
   static void StoreTriples(Vector v, uint8_t* to) {
-    const Vector order = _mm256_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1, 0, 1, 2, 4, 5, 6, 8, 9,
-                                          10, 12, 13, 14, -1, -1, -1, -1);
+    const Vector order = _mm256_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1, 0, 1, 2, 4, 5, 6, 8,
+                                          9, 10, 12, 13, 14, -1, -1, -1, -1);
     const Vector packed = _mm256_shuffle_epi8(v, order);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(packed));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 12), _mm256_extracti128_si256(packed, 1));
@@ -152,11 +152,11 @@ struct Avx2 {
 
   /// Three bytes into the low part of each lane. Reads four bytes beyond them.
   static Vector LoadTriples(const uint8_t* from) {
-    const Vector bytes = _mm256_inserti128_si256(
-        _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))),
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 12)), 1);
-    const Vector order = _mm256_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1, 0, 1, 2, -1, 3, 4, 5, -1,
-                                          6, 7, 8, -1, 9, 10, 11, -1);
+    const Vector bytes =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))),
+                                _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 12)), 1);
+    const Vector order = _mm256_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1, 0, 1, 2, -1, 3, 4, 5,
+                                          -1, 6, 7, 8, -1, 9, 10, 11, -1);
     return _mm256_shuffle_epi8(bytes, order);
   }
 };

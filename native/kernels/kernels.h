@@ -42,8 +42,8 @@ struct Kernels {
   void (*decodeMulaw)(const uint8_t* bytes, size_t count, int16_t* pcm);
   void (*encodeMulaw)(const int16_t* pcm, size_t count, uint8_t* bytes);
 
-  /// `groups` times four characters, none of them padding, to as many times three bytes. Returns false if a character is
-  /// not of the alphabet; `bytes` may then hold anything.
+  /// `groups` times four characters, none of them padding, to as many times three bytes. Returns false if a character
+  /// is not of the alphabet; `bytes` may then hold anything.
   bool (*decodeBase64)(const uint8_t* text, size_t groups, uint8_t* bytes);
 
   /// `groups` times three bytes to as many times four characters.

@@ -80,9 +80,7 @@ struct Neon {
   static Vector Smaller16(Vector a, Vector b) { return Of(vminq_s16(Words(a), Words(b))); }
 
   static Vector Add8(Vector a, Vector b) { return Of(vaddq_u8(Bytes(a), Bytes(b))); }
-  static Vector Greater8(Vector a, Vector b) {
-    return Of(vcgtq_s8(vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b)));
-  }
+  static Vector Greater8(Vector a, Vector b) { return Of(vcgtq_s8(vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b))); }
   static Vector Equal8(Vector a, Vector b) { return Of(vceqq_u8(Bytes(a), Bytes(b))); }
   static bool AllOnes(Vector v) { return vminvq_u8(Bytes(v)) == 0xFF; }
 

@@ -1,5 +1,5 @@
-// How the taps of coefficients.h become sums that fit 32 bits: scales, shifts and roundings of both directions, with the
-// proofs that nothing overflows. This is the definition of the output; kernels only choose an order of addition.
+// How the taps of coefficients.h become sums that fit 32 bits: scales, shifts and roundings of both directions, with
+// the proofs that nothing overflows. This is the definition of the output; kernels only choose an order of addition.
 
 #ifndef TRUNKLINE_NATIVE_KERNELS_PLAN_H_
 #define TRUNKLINE_NATIVE_KERNELS_PLAN_H_
@@ -56,8 +56,8 @@ constexpr bool UpHoldsForEveryPhase() {
 
 static_assert(UpHoldsForEveryPhase(), "no 14-bit input may overflow, and a constant must come out as itself");
 
-/// The taps of x6 in the order SIMD kernels take them: two rows a step, the oldest first, and of each phase the two taps
-/// side by side, the older first.
+/// The taps of x6 in the order SIMD kernels take them: two rows a step, the oldest first, and of each phase the two
+/// taps side by side, the older first.
 struct UpSteps {
   static constexpr int kCount = kTapRows / 2;
   int16_t taps[kCount][kRatio][2] = {};
@@ -102,7 +102,8 @@ inline constexpr PartialSum kPartialSums[] = {
 inline constexpr int kLanePairs = kRatio / 2;
 inline constexpr int kTotalScale = 14;
 // A cut loses half a unit on average; the second term gives that back.
-inline constexpr int kDownRounding = (1 << (kTotalScale - 1)) + kLanePairs * static_cast<int>(std::size(kPartialSums)) / 2;
+inline constexpr int kDownRounding =
+    (1 << (kTotalScale - 1)) + kLanePairs * static_cast<int>(std::size(kPartialSums)) / 2;
 
 /// The tap that lane `lane` (input samples 6k + lane) meets in `row`: the newest of six samples is lane 5.
 constexpr int16_t DownTap(int row, int lane) { return kDownTaps[row][kRatio - 1 - lane]; }

@@ -157,8 +157,8 @@ void LimitAll(const int32_t* total, size_t count, int16_t* out) {
 }  // namespace
 
 const Kernels kScalarKernels = {
-    "scalar", Upsample, Downsample, DecodeMulaw, EncodeMulaw, DecodeGroups, EncodeGroups, Add, Subtract, Narrow,
-    SubtractLimited, LimitAll,
+    "scalar",     Upsample, Downsample, DecodeMulaw, EncodeMulaw,     DecodeGroups,
+    EncodeGroups, Add,      Subtract,   Narrow,      SubtractLimited, LimitAll,
 };
 
 }  // namespace trunkline

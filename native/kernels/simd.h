@@ -18,11 +18,11 @@ struct PhaseSums {
 };
 
 /// Output vectors that are summed together, so that a tap is loaded once for both.
-constexpr int kUpVectors = 2;
+inline constexpr int kUpVectors = 2;
 
 template <class Simd>
-TRUNKLINE_INLINE void AddStep(const int32_t* pairs, const int16_t (*taps)[2],
-                                                   PhaseSums<Simd>* first, PhaseSums<Simd>* second) {
+TRUNKLINE_INLINE void AddStep(const int32_t* pairs, const int16_t (*taps)[2], PhaseSums<Simd>* first,
+                              PhaseSums<Simd>* second) {
   using Vector = typename Simd::Vector;
   const Vector a = Simd::Load(pairs), b = Simd::Load(pairs + Simd::kLanes);
   const Vector t0 = Simd::SplatPair(taps[0]);
@@ -53,8 +53,7 @@ TRUNKLINE_INLINE void Rescale(typename Simd::Vector* sum) {
 }
 
 template <class Simd, int kGroup>
-TRUNKLINE_INLINE void AddGroup(const int32_t* pairs, PhaseSums<Simd>* first,
-                                                    PhaseSums<Simd>* second) {
+TRUNKLINE_INLINE void AddGroup(const int32_t* pairs, PhaseSums<Simd>* first, PhaseSums<Simd>* second) {
   constexpr int kBegin = (kTapRows - kUpGroups[kGroup].endRow) / 2;
   constexpr int kEnd = (kTapRows - kUpGroups[kGroup].firstRow) / 2;
   const int32_t* samples = pairs + 2 * kBegin;
@@ -114,12 +113,12 @@ void Upsample(const int16_t* in, int count, UpHistory* history, int16_t* out) {
 
 // ---- /6 ----
 
-/// Rows whose numbers are equal modulo kStride share the vectors they load, since a vector's worth of outputs further on
-/// meets the same samples.
-constexpr int kStride = 8;
+/// Rows whose numbers are equal modulo kStride share the vectors they load, since a vector's worth of outputs further
+/// on meets the same samples.
+inline constexpr int kStride = 8;
 
 /// The kinds of partial sum by their rows: those of one kind follow each other step by step.
-constexpr int kDownSets = static_cast<int>(std::size(kDownGroups));
+inline constexpr int kDownSets = static_cast<int>(std::size(kDownGroups));
 
 constexpr int SetOf(int row) {
   for (int set = 0; set < kDownSets; ++set)
@@ -281,7 +280,7 @@ void Downsample(const int16_t* in, int count, DownHistory* history, int16_t* out
 
 template <class Simd>
 TRUNKLINE_INLINE typename Simd::Vector Select(typename Simd::Vector mask, typename Simd::Vector yes,
-                                                                   typename Simd::Vector no) {
+                                              typename Simd::Vector no) {
   return Simd::Or(Simd::And(mask, yes), Simd::AndNot(mask, no));
 }
 
@@ -311,8 +310,7 @@ void DecodeMulaw(const uint8_t* bytes, size_t count, int16_t* pcm) {
 
 /// Where a magnitude is above `largest`, divides it by 2^bits and counts that in the segment of the code.
 template <class Simd>
-TRUNKLINE_INLINE void Halve(int largest, int bits, typename Simd::Vector* magnitude,
-                                                 typename Simd::Vector* code) {
+TRUNKLINE_INLINE void Halve(int largest, int bits, typename Simd::Vector* magnitude, typename Simd::Vector* code) {
   const auto above = Simd::Greater16(*magnitude, Simd::Splat16(static_cast<int16_t>(largest)));
   *magnitude = Select<Simd>(above, Simd::ShiftRight16(*magnitude, bits), *magnitude);
   *code = Simd::Or(*code, Simd::And(above, Simd::Splat16(static_cast<int16_t>(bits << 4))));
@@ -339,7 +337,7 @@ void EncodeMulaw(const int16_t* pcm, size_t count, uint8_t* bytes) {
   kScalarKernels.encodeMulaw(pcm + i, count - i, bytes + i);
 }
 
-// ---- Base64: characters become values, and values characters, by comparing with the edges of the alphabet's ranges ----
+// ---- Base64: characters and values by comparison with the edges of the ranges of the alphabet ----
 
 /// The bytes of `c` from `first` to `last`.
 template <class Simd>
@@ -356,8 +354,8 @@ TRUNKLINE_INLINE typename Simd::Vector Move(typename Simd::Vector v, int left, i
 
 /// `character` with `step` added where `value` is at least `first`.
 template <class Simd>
-TRUNKLINE_INLINE typename Simd::Vector StepFrom(typename Simd::Vector character,
-                                                                     typename Simd::Vector value, int first, int step) {
+TRUNKLINE_INLINE typename Simd::Vector StepFrom(typename Simd::Vector character, typename Simd::Vector value, int first,
+                                                int step) {
   const auto reached = Simd::Greater8(value, Simd::Splat8(static_cast<char>(first - 1)));
   return Simd::Add8(character, Simd::And(reached, Simd::Splat8(static_cast<char>(step))));
 }
@@ -465,7 +463,8 @@ void SubtractLimited(const int32_t* total, const int16_t* own, size_t count, int
 template <class Simd>
 void Limit(const int32_t* total, size_t count, int16_t* out) {
   size_t i = 0;
-  for (; i + Simd::kLanes <= count; i += Simd::kLanes) Simd::StoreNarrow(LimitSums<Simd>(Simd::Load(total + i)), out + i);
+  for (; i + Simd::kLanes <= count; i += Simd::kLanes)
+    Simd::StoreNarrow(LimitSums<Simd>(Simd::Load(total + i)), out + i);
   kScalarKernels.limit(total + i, count - i, out + i);
 }
 

@@ -67,9 +67,7 @@ struct Simd128 {
   static Vector Widen(const int16_t* from) { return wasm_i32x4_load16x4(from); }
   static Vector WidenBytes(const uint8_t* from) { return wasm_u16x8_load8x8(from); }
   static void StoreNarrow(Vector v, int16_t* to) { wasm_v128_store64_lane(to, wasm_i16x8_narrow_i32x4(v, v), 0); }
-  static void StoreNarrowBytes(Vector v, uint8_t* to) {
-    wasm_v128_store64_lane(to, wasm_u8x16_narrow_i16x8(v, v), 0);
-  }
+  static void StoreNarrowBytes(Vector v, uint8_t* to) { wasm_v128_store64_lane(to, wasm_u8x16_narrow_i16x8(v, v), 0); }
 
   /// Each of 8 samples with its successor, as 8 pairs.
   static void StorePairs(const int16_t* samples, int32_t* pairs) {

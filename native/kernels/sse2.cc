@@ -103,12 +103,12 @@ struct Sse2 {
   static void StorePhases(Vector y0, Vector y1, Vector y2, Vector y3, Vector y4, Vector y5, int16_t* out) {
     // Three vectors of pairs, whose lanes go out as a0 b0 c0 a1 | b1 c1 a2 b2 | c2 a3 b3 c3.
     const Vector a = PairUp(y0, y1), b = PairUp(y2, y3), c = PairUp(y4, y5);
-    const Vector ab = _mm_unpacklo_epi32(a, b);                     // a0 b0 a1 b1
-    const Vector ca = Shuffle<0, 0, 1, 1>(c, a);                    // c0 c0 a1 a1
-    const Vector bc = _mm_unpacklo_epi32(b, c);                     // b0 c0 b1 c1
-    const Vector abHigh = _mm_unpackhi_epi32(a, b);                 // a2 b2 a3 b3
-    const Vector ca3 = Shuffle<2, 2, 3, 3>(c, a);                   // c2 c2 a3 a3
-    const Vector bc3 = Shuffle<3, 3, 3, 3>(b, c);                   // b3 b3 c3 c3
+    const Vector ab = _mm_unpacklo_epi32(a, b);      // a0 b0 a1 b1
+    const Vector ca = Shuffle<0, 0, 1, 1>(c, a);     // c0 c0 a1 a1
+    const Vector bc = _mm_unpacklo_epi32(b, c);      // b0 c0 b1 c1
+    const Vector abHigh = _mm_unpackhi_epi32(a, b);  // a2 b2 a3 b3
+    const Vector ca3 = Shuffle<2, 2, 3, 3>(c, a);    // c2 c2 a3 a3
+    const Vector bc3 = Shuffle<3, 3, 3, 3>(b, c);    // b3 b3 c3 c3
     Store(out, Shuffle<0, 1, 0, 2>(ab, ca));
     Store(out + 8, Shuffle<2, 3, 0, 1>(bc, abHigh));
     Store(out + 16, Shuffle<0, 2, 0, 2>(ca3, bc3));
@@ -117,9 +117,9 @@ struct Sse2 {
   /// 12 pairs of samples, dealt to three lane pairs in turn.
   static void SplitPairs(const int16_t* in, int32_t* pair0, int32_t* pair1, int32_t* pair2) {
     const Vector x = Load(in), y = Load(in + 8), z = Load(in + 16);
-    Store(pair0, Shuffle<0, 3, 0, 2>(x, Shuffle<2, 2, 1, 1>(y, z)));                            // 0 3 | 6 9
-    Store(pair1, Shuffle<0, 2, 0, 2>(Shuffle<1, 1, 0, 0>(x, y), Shuffle<3, 3, 2, 2>(y, z)));    // 1 4 | 7 10
-    Store(pair2, Shuffle<0, 2, 0, 2>(Shuffle<2, 2, 1, 1>(x, y), Shuffle<0, 0, 3, 3>(z, z)));    // 2 5 | 8 11
+    Store(pair0, Shuffle<0, 3, 0, 2>(x, Shuffle<2, 2, 1, 1>(y, z)));                          // 0 3 | 6 9
+    Store(pair1, Shuffle<0, 2, 0, 2>(Shuffle<1, 1, 0, 0>(x, y), Shuffle<3, 3, 2, 2>(y, z)));  // 1 4 | 7 10
+    Store(pair2, Shuffle<0, 2, 0, 2>(Shuffle<2, 2, 1, 1>(x, y), Shuffle<0, 0, 3, 3>(z, z)));  // 2 5 | 8 11
   }
 
   /// The low three bytes of each lane, one after the other. Writes two bytes beyond them.

@@ -1,6 +1,6 @@
 // What a prebuilt addon for Linux has instead of libstdc++ and libgcc, whose symbols a system that is older than the
-// compiler's has not: memory from malloc, and an end where libstdc++ would throw, for C++ exceptions are off anyway. What
-// is inline in the library's headers is compiled into the addon; a test looks at what is left to the C library.
+// compiler's has not: memory from malloc, and an end where libstdc++ would throw, for C++ exceptions are off anyway.
+// What is inline in the library's headers is compiled into the addon; a test looks at what is left to the C library.
 
 #include <cstdio>
 #include <cstdlib>

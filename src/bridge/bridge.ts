@@ -2,14 +2,14 @@ import type { FrameSink } from '../media/frame.js';
 import type { MarkEcho } from '../phone/marks.js';
 import type { Metric } from '../telemetry/metric.js';
 
-/** What a bridge needs to know of a call. */
+/** What a bridge needs to know about a call. */
 export interface JoinRequest {
   readonly callId: string;
   /** Where the call goes; calls with the same room meet. */
   readonly room: string;
-  /** As whom; bridges that know no users ignore it. */
+  /** Who joins. Bridges without users ignore it. */
   readonly user: BridgeUser;
-  /** Aborted when the call ends while it is still joining. */
+  /** Aborted when the call ends before it has joined. */
   readonly signal: AbortSignal;
 }
 
@@ -20,128 +20,127 @@ export interface BridgeUser {
   readonly custom?: Readonly<Record<string, unknown>>;
 }
 
-/** The phone as a bridge sees it: it takes frames for the caller's ear and a few commands. */
+/** The phone as a bridge sees it: it accepts frames for the caller, and a few commands. */
 export interface PhoneLine extends FrameSink {
   /** Whether somebody is on the phone: false while it still rings. */
   readonly isLive: boolean;
   /**
-   * Silences the caller's ear at once: what waits there is dropped (barge-in).
-   * @returns milliseconds really heard so far, and milliseconds taken back
+   * Drops all queued audio, so that the caller hears silence at once (barge-in).
+   * @returns milliseconds of audio the caller has heard so far, and milliseconds dropped
    */
   clear(): { readonly playedMs: number; readonly discardedMs: number };
   /**
-   * Places a mark behind all audio so far; the leg's `marked` tells when it was reached.
+   * Places a mark behind all audio so far. The leg's `marked` is called when the caller has heard it.
    * @throws GatewayError `GW_STREAM_CLOSED`, `GW_TOO_MANY_MARKS`
    */
   mark(name: string): void;
-  /** The other side is over: hangs the phone up, when the caller has heard what was said before, or at once. */
+  /** Hangs up once the caller has heard all queued audio; at once with `now`. */
   hangUp(options?: { readonly now?: boolean }): void;
-  /** Audio the caller has waiting, in milliseconds, as measured there; Infinity while it is held back. Default 0. */
+  /** Milliseconds of audio queued ahead of the caller, as measured at the phone; Infinity while audio is held back. Default 0. */
   readonly leadMs?: number;
   /**
-   * Connects the caller with another number and ends this call's part in it.
-   * @throws GatewayError `GW_TRANSFER_TO` for what is no number, `GW_TRANSFER_IMPOSSIBLE` where Twilio was not told to come back
+   * Transfers the caller to another number and leaves the call.
+   * @throws GatewayError `GW_TRANSFER_TO` for an invalid number, `GW_TRANSFER_IMPOSSIBLE` for a call without a continuation URL
    */
   transfer(to: string): void;
-  /** The bridge lost the other side for good: says so to the caller and hangs up. */
+  /** The bridge has lost the other side for good: an announcement is played to the caller, then the call ends. */
   fail(error: unknown): void;
 }
 
-/** How somebody came to be on a phone. */
+/** How a call was answered. */
 export interface AnsweredFacts {
-  /** `inbound`, or `outbound-api` for a call that we placed; absent where nobody knows. */
+  /** `inbound`, or `outbound-api` for a call that we placed; absent if unknown. */
   readonly direction?: string | undefined;
-  /** Seconds from the webhook, or from placing the call, until its audio flowed; absent where nobody knows. */
+  /** Seconds from the webhook, or from placing the call, until its audio flowed; absent if unknown. */
   readonly ringSeconds?: number;
-  /** Whether somebody was on it before, at another node: no greeting is due. */
+  /** Whether the call was handed over from another node, so that the caller has been greeted already. */
   readonly isContinued?: boolean;
 }
 
-/** A call's place in a bridge: takes the caller's frames until it is closed. */
+/** A call's place in a bridge: accepts the caller's frames until it is closed. */
 export interface BridgeLeg extends FrameSink {
   /**
-   * Somebody is on the phone; told once, as soon as that is so and the leg is there. The caller's frames come after it,
-   * where it is a promise, after that.
-   * @returns rejects where the phone cannot come in: the call then ends as for a `join` that failed
+   * The call was answered. Called once, before any of the caller's frames; frames wait for the promise, if it returns one.
+   * @returns a promise that rejects if the phone cannot join: the call then ends as after a failed `join`
    */
   answered?(facts: AnsweredFacts): void | Promise<void>;
   /** A key the caller pressed: one of `0–9 * # A–D`. */
   dtmf(digit: string): void;
-  /** A mark of {@link PhoneLine.mark} came back. */
+  /** The phone has reached a mark of {@link PhoneLine.mark}, or dropped it. */
   marked?(echo: MarkEcho): void;
-  /** Leaves; idempotent. No frame reaches the line afterwards. A promise is settled when all of it is freed. */
+  /** Leaves; idempotent. No frame reaches the line afterwards. A returned promise settles when everything is freed. */
   close(): void | Promise<void>;
 }
 
-/** A program in a room, as the room sees it: it hears the others and is told what happens. */
+/** A program as its room sees it: it hears the other members and receives the room's events. */
 export interface Program extends FrameSink {
-  /** Somebody is on this phone, from now on; `facts` where they are known. */
+  /** A phone was answered; `facts` if known. */
   phoneJoined(callId: string, facts?: AnsweredFacts): void;
   phoneLeft(callId: string): void;
   /** A caller pressed a key: one of `0–9 * # A–D`. */
   pressed(callId: string, digit: string): void;
 }
 
-/** What became of a program's mark: the caller heard all before it, it was taken back, or it only is on its way. */
+/** What became of a program's mark: the caller heard all audio before it, it was dropped, or it was only sent. */
 export type MarkPlace = 'heard' | 'cleared' | 'sent';
 
-/** A program's place in a room: takes its frames, at the pace of speech, until it is closed. */
+/** A program's place in a room: accepts its frames, at the pace of speech, until it is closed. */
 export interface ProgramLeg extends FrameSink {
-  /** Phones with somebody on them, by call. */
+  /** Call ids of the answered phones in the room. */
   readonly phones: readonly string[];
-  /** How far ahead of its listeners it may write, in milliseconds; changes as others come and go. */
+  /** How far ahead of its listeners it may write, in milliseconds; changes as members join and leave. */
   readonly aheadMs: number;
-  /** It has nothing more to say for now: nobody waits for it. */
-  rest(): void;
+  /** The program has nothing more to say for now, so the mix no longer waits for its frames. */
+  endTalkspurt(): void;
   /**
-   * Silences what the phones have waiting (barge-in).
-   * @returns milliseconds of it, the most of any phone
+   * Drops the audio queued at the phones (barge-in).
+   * @returns milliseconds dropped at the phone that had the most
    */
   clear(): number;
-  /** Tells when a caller has heard all that was written so far. With no phone there, or several, `sent` is all that is known. */
+  /** Calls `done` once the caller has heard all audio written so far; with no phone or several, `done` gets `sent`. */
   mark(done: (place: MarkPlace) => void): void;
   /**
-   * Audio the caller has waiting, in milliseconds; Infinity while the phone takes nothing. 0 with no phone there, and where
-   * three or more talk to each other: a mix waits for nobody.
+   * Milliseconds of audio queued ahead of the caller; Infinity while the phone accepts none. 0 without a phone, and with three
+   * or more members: a mix waits for nobody.
    */
   readonly leadMs: number;
   /**
-   * Hangs up, when the caller has heard what was written so far.
+   * Hangs up once the caller has heard all audio written so far.
    * @param callId only this phone; default all
-   * @param now in the middle of a word
-   * @returns how many are hung up
+   * @param now without waiting for the audio
+   * @returns the number of phones hung up
    */
   hangUp(callId?: string, now?: boolean): number;
   /** Leaves; idempotent. */
   close(): void;
 }
 
-/** Where calls are connected to whoever talks to them. */
+/** Connects calls to the other party: a room, a Stream call, or your own. */
 export interface Bridge {
   readonly name: string;
   /**
-   * Whether calls may go on after their stream: with a transfer, or with words for the caller where the bridge fails.
-   * Twilio is then told to ask what comes next. False by default.
+   * Whether a call may outlast its media stream: for a transfer, or for an announcement when the bridge fails. If so, Twilio
+   * gets a continuation URL. Default false.
    */
   readonly continuesCalls?: boolean;
-  /** Whether it can carry no more for now: asked at every new call, which is then turned away as busy. Cheap to read. */
+  /** Whether new calls are rejected as busy. Read for every new call, so it must be cheap. */
   readonly isOverloaded?: boolean;
-  /** Makes sure that calls can be joined; fails for settings that cannot work. Called before the gateway listens. */
+  /** Checks the settings and prepares for calls. Called before the gateway listens. */
   open?(): Promise<void>;
-  /** The room of a call whose hook names none; by default one of its own. */
+  /** The default room of a call; if absent, each call has its own room. */
   roomOf?(callId: string): string;
-  /** What an operator may want to watch; read at every scrape. */
+  /** Metrics for operators. */
   readonly metrics?: readonly Metric[];
   /**
-   * Joins a phone, or makes ready for it while it rings: the leg is then told when it is {@link BridgeLeg.answered}.
+   * Joins a phone, or prepares for it while it rings: {@link BridgeLeg.answered} is then called later.
    * Audio may reach `line` before the promise is fulfilled.
    */
   join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg>;
   /**
-   * Joins a program to a room, which is made for it where there is none; absent where there are no such rooms.
-   * @param onlyListens it hears everybody, says nothing and is nobody to talk to
+   * Joins a program to a room, which is created if necessary. Absent if the bridge has no such rooms.
+   * @param onlyListens the program hears all members, says nothing and does not count as a member
    */
   joinProgram?(room: string, program: Program, onlyListens: boolean): ProgramLeg;
-  /** Frees what the bridge holds; called when every call has ended. */
+  /** Frees all resources; called after every call has ended. */
   close(): Promise<void>;
 }

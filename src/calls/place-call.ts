@@ -50,3 +50,21 @@ export function checkPlaceCall(request: unknown): PlaceCallRequest {
   // Optional fields are absent, not undefined; zod's output type does not express that.
   return result.data as PlaceCallRequest;
 }
+
+/** Errors of placing a call, besides `GW_BAD_REQUEST`. */
+export const PLACE_ERRORS = [
+  'GW_FROM_MISSING',
+  'GW_TWIML_TOO_LONG',
+  'GW_CALL_REFUSED',
+  'GW_CALL_EXISTS',
+  'GW_CALL_ENDED',
+  'GW_PREPARE_TIMEOUT',
+  'GW_TWILIO_REFUSED',
+  'GW_DRAINING',
+  'GW_FULL',
+  'GW_OVERLOADED',
+  'GW_TWILIO_NOT_CONFIGURED',
+  'GW_PUBLIC_URL_MISSING',
+  'GW_REGISTRY_DOWN',
+  'GW_REGISTRY_ERROR',
+] as const;

@@ -28,7 +28,7 @@ export function callCommand(shell: Shell): Command {
   return new Command('call')
     .requiredOption('--to <number>', 'who is called: E.164, client:… or sip:…')
     .option('--from <number>', 'caller id (default: TWILIO_FROM)')
-    .option('--room <name>', 'room to join (default: one of its own)')
+    .option('--room <name>', 'room to join (default: a new one)')
     .option('--ring <seconds>', 'how long to let it ring, 1 to 600 (default: 60)', whole(1, 600))
     .option('--digits <keys>', 'keys to dial once it is answered: 0-9 A-D * # w W')
     .option('--limit <seconds>', 'end it after so long, 1 to 86400 (default: 14400)', whole(1, 86_400))

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { StreamBridge, type StreamBridgeOptions, type StreamBridgeStats } from '../bridge/stream/bridge.js';
+import { StreamBridge, type StreamBridgeStats } from '../bridge/stream/bridge.js';
+import type { StreamBridgeOptions } from '../bridge/stream/options.js';
 import { systemClock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import { createGateway, type GatewayStats } from '../gateway.js';

@@ -22,7 +22,7 @@ export interface DoctorFlags {
 const MARKS: Readonly<Record<Mark, string>> = { ok: '✓', warn: '!', fail: '✗', skip: '-' };
 const NAME_WIDTH = 16;
 
-/** Examines the installation and tells of it; whether there was no mistake. */
+/** Examines the installation and prints the findings. Returns whether there was no mistake. */
 export async function diagnose(flags: DoctorFlags, { console, env }: Shell): Promise<boolean> {
   const settings = await readSettings(env, flags.config === undefined ? {} : { config: flags.config });
   const options: ContextOptions = {

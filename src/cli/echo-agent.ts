@@ -1,7 +1,7 @@
 import type { Bridge, BridgeLeg, PhoneLine } from '../bridge/bridge.js';
 import { NO_INGRESS_TIME } from '../telemetry/ingress-time.js';
 
-/** Somebody in a call who says again whatever is said. */
+/** A participant that echoes what it hears. */
 export class EchoAgent {
   private leg: BridgeLeg | undefined;
   private readonly leaving = new AbortController();

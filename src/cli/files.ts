@@ -24,7 +24,7 @@ function fileError(
   path: string,
   cause: unknown,
 ): GatewayError {
-  // The system's own text goes on with the call that failed, and sometimes with the path.
+  // The rest of the system's message is the failed call, and sometimes the path.
   const [reason] = (cause as Error).message.split(', ');
   return new GatewayError(code, `Expected ${what} for ${option} but received ${path}: ${reason}`, { cause });
 }

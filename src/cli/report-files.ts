@@ -4,13 +4,13 @@ import { unwritable } from './files.js';
 
 interface ReportFile {
   readonly path: string;
-  /** Of what can be opened but once, such as a pipe; whoever reads it would take a close for the end. */
+  /** Descriptor of a file that can be opened only once, such as a pipe, whose reader would treat a close as the end. */
   readonly descriptor: number | undefined;
   /** Whether it is there only because it was tried. */
   isTrial: boolean;
 }
 
-/** Where the reports of a run go: tried before it, since a run that nobody hears of is lost. */
+/** Files for the reports of a run. They are opened before it starts, so that no finished run is lost. */
 export class ReportFiles {
   private readonly files = new Map<string, ReportFile>();
 

@@ -62,7 +62,7 @@ export function simulateCommand(shell: Shell): Command {
         `(default: ${MOST_GROWN_MS}, where an echo of some seconds can tell)`,
       whole(0, 60_000),
     )
-    .optionsGroup('What is told:')
+    .optionsGroup('Output:')
     .option('--json [file]', 'the report as JSON, to standard output where no file is named')
     .option('--html <file>', 'the report with plots as one HTML file')
     .option('--junit <file>', 'the checks as JUnit XML, for CI')

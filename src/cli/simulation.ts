@@ -17,7 +17,7 @@ import { SCRIPT_SECONDS, SECONDS, type SimulateFlags } from './simulate-flags.js
 import { loadTable } from './table.js';
 import { type Criterion, checksOf, type Expectations, verdictOf } from './verdict.js';
 
-/** Runs it and tells of it; whether it passed. */
+/** Runs the simulation and prints the result. Returns whether it passed. */
 export async function runSimulation(flags: SimulateFlags, shell: Shell): Promise<boolean> {
   const files = new ReportFiles();
   try {

@@ -7,12 +7,12 @@ import type { AudioFilter } from '../phone/audio-filter.js';
 import type { TwilioMediaStream } from '../phone/media-stream.js';
 import { type Clip, ClipPlayer } from './clip.js';
 
-/** Audio sent further ahead of a phone than this helps against no stall that a call should live with. */
+/** A longer lead would not help: a call should not survive longer stalls. */
 const MOST_AHEAD_MS = 200;
-/** One frame under way and one more for a late timer. */
+/** One frame in transit and one for a late timer. */
 const LEAST_AHEAD_MS = 40;
 
-/** Whose voice is silenced: the caller's, for the other side; the room's, for the caller. */
+/** Who is silenced: the `caller` for the other side, the `room` for the caller, or `both`. */
 export const VOICES = ['caller', 'room', 'both'] as const;
 export type Voices = (typeof VOICES)[number];
 
@@ -20,21 +20,21 @@ export const PLAY_ENDS = ['finished', 'stopped', 'replaced', 'cleared', 'call-en
 /** Why a play ended. */
 export type PlayEnd = (typeof PLAY_ENDS)[number];
 
-/** A play that is over. */
+/** A play that has ended. */
 export interface PlayResult {
   readonly playId: string;
   readonly end: PlayEnd;
-  /** Milliseconds of it that went to the phone. */
+  /** Milliseconds of it sent to the phone. */
   readonly playedMs: number;
 }
 
-/** How a clip is played. */
+/** How to play a clip. */
 export interface PlayOptions {
-  /** How often; Infinity for until it is stopped. */
+  /** How often; Infinity loops until stopped. */
   readonly loop: number;
-  /** Decibels. */
+  /** Gain in decibels. */
   readonly gain: number;
-  /** Whether it is mixed with what the caller hears of the other side, in place of silencing it. */
+  /** Mixes the clip with the other side instead of silencing that. */
   readonly over: boolean;
 }
 
@@ -45,9 +45,8 @@ interface Play {
 }
 
 /**
- * What a call's caller hears besides the other side, or in place of it, and who of the two is silenced. Tones go before a
- * play, a play before the music of a call on hold; what has to wait goes on afterwards. It is paced by what the listener
- * really has waiting, and costs a call nothing while there is none of it.
+ * Tones, plays and hold music for one caller, and mutes. Tones interrupt a play, a play interrupts hold music; what was
+ * interrupted continues afterwards. Audio is paced by the listener's real lead. A call without any pays nothing.
  */
 export class CallAudio implements AudioFilter, Ticking {
   private readonly tones = new DtmfTones();
@@ -58,13 +57,13 @@ export class CallAudio implements AudioFilter, Ticking {
   private silenced: Voices | undefined;
   private mixer: Mixer | undefined;
   private isTicking = false;
-  /** Whether what took the other side's place may still wait at the caller's. */
+  /** Whether injected audio may still be queued at the phone. */
   private hasTail = false;
   private isClosed = false;
 
   /**
-   * @param leadMs most audio that the caller may have waiting, as of the stream
-   * @param onPlayed told of each play once, when it is over
+   * @param leadMs largest lead of the stream, in milliseconds
+   * @param onPlayed called once for each play, when it ends
    */
   constructor(
     private readonly stream: TwilioMediaStream,
@@ -83,14 +82,14 @@ export class CallAudio implements AudioFilter, Ticking {
     return this.silenced;
   }
 
-  /** The play that is not over. */
+  /** The id of the current play. */
   get playing(): string | undefined {
     return this.play?.playId;
   }
 
   /**
    * Queues keys as tones.
-   * @returns milliseconds until the last one's pause is over
+   * @returns milliseconds until the last key's pause is over
    * @throws as {@link DtmfTones.push}
    */
   dial(digits: string, toneMs?: number, pauseMs?: number): number {
@@ -99,7 +98,7 @@ export class CallAudio implements AudioFilter, Ticking {
     return this.tones.leftMs;
   }
 
-  /** Plays a clip in place of one that is played. */
+  /** Plays a clip in place of the current one. */
   start(clip: Clip, { loop, gain, over }: PlayOptions): { playId: string; durationMs: number } {
     this.finish('replaced');
     const play = { playId: randomUUID(), player: new ClipPlayer(clip, loop, gain), over };
@@ -108,14 +107,14 @@ export class CallAudio implements AudioFilter, Ticking {
     return { playId: play.playId, durationMs: play.player.durationMs };
   }
 
-  /** Ends the play, if there is one. */
+  /** Stops the current play, if there is one. */
   stop(): PlayResult | undefined {
     const result = this.finish('stopped');
     this.settle();
     return result;
   }
 
-  /** The caller hears music, again and again, and neither side the other; other music takes the place of the first. */
+  /** Loops music for the caller; neither side hears the other. Another clip replaces the music. */
   hold(music: Clip): void {
     if (this.music?.clip !== music) this.music = new ClipPlayer(music, Number.POSITIVE_INFINITY);
     this.settle();
@@ -126,13 +125,13 @@ export class CallAudio implements AudioFilter, Ticking {
     this.settle();
   }
 
-  /** Silences voices, or none. */
+  /** Silences one side, both, or none. */
   mute(voices: Voices | undefined): void {
     this.silenced = voices;
     this.settle();
   }
 
-  /** The call is over: frees everything. */
+  /** Frees everything when the call ends. */
   close(): void {
     this.isClosed = true;
     this.tones.clear();
@@ -141,7 +140,7 @@ export class CallAudio implements AudioFilter, Ticking {
     this.settle();
   }
 
-  // What the stream asks:
+  // AudioFilter:
 
   get silencesCaller(): boolean {
     return this.music !== undefined || this.silenced === 'caller' || this.silenced === 'both';
@@ -151,7 +150,7 @@ export class CallAudio implements AudioFilter, Ticking {
     if (this.replacesRoom || this.isTailWaiting()) return undefined;
     const { play } = this;
     if (play === undefined) return frame;
-    // It is mixed at the pace of what comes; the clock fills in where nothing does.
+    // Mixed at the pace of the other side; the clock fills in while that is silent.
     this.mixer ??= new Mixer();
     play.player.read(this.mixer.other);
     if (!play.player.isActive) this.finishAndSettle('finished');
@@ -164,23 +163,23 @@ export class CallAudio implements AudioFilter, Ticking {
     this.finishAndSettle('cleared');
   }
 
-  // What the clock asks:
+  // Ticking:
 
   tick(): void {
     const { stream, replacesRoom } = this;
-    // A play over the other side begins with it.
+    // A play that is mixed in starts with the other side's audio.
     if (!replacesRoom && this.isTailWaiting()) return;
     const aheadMs = replacesRoom ? this.aheadMs : LEAST_AHEAD_MS;
     let count = Math.floor((aheadMs - stream.leadMs) / FRAME_MS);
     for (; count > 0 && this.isActive && stream.isWritable; count--) {
       if (replacesRoom) this.hasTail = true;
-      this.take();
+      this.readFrame();
       stream.inject(this.frame);
     }
   }
 
-  /** The next 20 ms. */
-  private take(): void {
+  /** Reads the next 20 ms into `frame`. */
+  private readFrame(): void {
     const { frame, play } = this;
     if (this.tones.isActive) {
       this.tones.read(frame);
@@ -191,20 +190,20 @@ export class CallAudio implements AudioFilter, Ticking {
     } else this.music?.read(frame);
   }
 
-  /** Whether there is something to hear besides the other side. */
+  /** Whether there is anything to inject. */
   private get isActive(): boolean {
     return this.tones.isActive || this.play !== undefined || this.music !== undefined;
   }
 
-  /** Whether nothing is heard of the other side. */
+  /** Whether the caller cannot hear the other side. */
   private get replacesRoom(): boolean {
     if (this.music !== undefined || this.silenced === 'room' || this.silenced === 'both') return true;
     return this.tones.isActive || (this.play !== undefined && !this.play.over);
   }
 
   /**
-   * Whether the caller has yet to hear the end of what took the other side's place. Live audio behind all of that would be
-   * late by as much for the rest of the call.
+   * Whether injected audio still waits at the phone. Live audio queued behind it would stay late by as much for the rest of
+   * the call.
    */
   private isTailWaiting(): boolean {
     if (!this.hasTail) return false;
@@ -228,7 +227,7 @@ export class CallAudio implements AudioFilter, Ticking {
     return result;
   }
 
-  /** In the stream's way, and on the clock, only as long as there is a reason. */
+  /** Filters the stream and joins the frame clock only while needed. */
   private settle(): void {
     const isTicking = !this.isClosed && this.isActive;
     const isNeeded = !this.isClosed && (this.isActive || this.hasTail || this.silenced !== undefined);
@@ -242,11 +241,11 @@ export class CallAudio implements AudioFilter, Ticking {
 
 const BOTH = Uint8Array.of(1, 1);
 
-/** Memory for the sum of two frames. */
+/** Adds two frames without allocating. */
 class Mixer {
   private readonly inputs = new Int16Array(2 * FRAME_SAMPLES);
   private readonly one = this.inputs.subarray(0, FRAME_SAMPLES);
-  /** To be filled with what is added. */
+  /** The frame to add: fill it before {@link mix}. */
   readonly other = this.inputs.subarray(FRAME_SAMPLES);
   private readonly sum = new Int16Array(FRAME_SAMPLES);
 

@@ -5,27 +5,27 @@ import { GatewayError } from '../errors.js';
 import type { Clip } from './clip.js';
 import { clipOfWav } from './wav-clip.js';
 
-/** Largest file that is read, in bytes: ten minutes at 48 kHz in stereo. */
+/** Largest file, in bytes: ten minutes at 48 kHz in stereo. */
 const MAX_FILE_BYTES = 116 * 1024 * 1024;
-/** Samples of files kept for the next who plays them: some half an hour, 32 MB. */
+/** Samples kept for the next play: about half an hour, 32 MB. */
 const MAX_KEPT_SAMPLES = 16 * 1024 * 1024;
 
 interface Kept {
-  /** Which state of the file it is. */
+  /** Identifies the state of the file. */
   readonly version: string;
   readonly clip: Promise<Clip>;
 }
 
-/** The sounds in a directory: read once, and anew where a file has changed. */
+/** The sounds of a directory: read once, and again when a file changes. */
 export class Clips {
-  /** The one that was asked for the longest ago comes first. */
+  /** Least recently used first. */
   private readonly kept = new Map<string, Kept>();
 
-  /** @param directory absent where there are none */
+  /** @param directory absent if there are no sounds */
   constructor(private readonly directory: string | undefined) {}
 
   /**
-   * Makes sure that there is a place to read from.
+   * Checks that the directory can be read.
    * @throws GatewayError `GW_PLAY_DIR`
    */
   check(): void {
@@ -33,21 +33,21 @@ export class Clips {
     try {
       accessSync(this.directory, constants.R_OK | constants.X_OK);
     } catch (cause) {
-      const message = `Expected a directory to read from for PLAY_DIR but received ${JSON.stringify(this.directory)}`;
+      const message = `Expected a readable directory for PLAY_DIR but received ${JSON.stringify(this.directory)}`;
       throw new GatewayError('GW_PLAY_DIR', message, { cause });
     }
   }
 
   /**
-   * A file's sound.
-   * @param name within the directory, also of a file in a directory there
+   * Reads a file's sound.
+   * @param name path within the directory
    * @throws GatewayError `GW_PLAY_OFF` (409), `GW_PLAY_FILE_UNKNOWN` (404), as of {@link clipOfWav}
    */
   async get(name: string): Promise<Clip> {
     const path = await this.pathOf(name);
     let file: FileHandle | undefined;
     try {
-      // A pipe would have its reader wait for ever.
+      // Without O_NONBLOCK, opening a pipe would block for ever.
       file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => {
         throw unknown();
       });
@@ -74,10 +74,10 @@ export class Clips {
     }
   }
 
-  /** Where a file really is: links may not lead out of the directory. */
+  /** Resolves links, which must not lead out of the directory. */
   private async pathOf(name: string): Promise<string> {
     if (this.directory === undefined) {
-      throw new GatewayError('GW_PLAY_OFF', 'Expected PLAY_DIR for a file to play but received none');
+      throw new GatewayError('GW_PLAY_OFF', 'Cannot play files: PLAY_DIR is not set');
     }
     if (name.includes('\0')) throw unknown();
     const root = await realpath(this.directory).catch(() => '');
@@ -98,10 +98,7 @@ export class Clips {
   }
 }
 
-/** The same for all that is not there to be played: nobody learns what else is on the disk. */
+/** One error for every path, so that nobody learns what else is on the disk. */
 function unknown(): GatewayError {
-  return new GatewayError(
-    'GW_PLAY_FILE_UNKNOWN',
-    'Expected a file in PLAY_DIR for a file to play but received another',
-  );
+  return new GatewayError('GW_PLAY_FILE_UNKNOWN', 'PLAY_DIR has no such file');
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PlaceCall, type PlaceCallRequest, PlacedCall } from '../calls/place-call.js';
+import { PLACE_ERRORS, PlaceCall, type PlaceCallRequest, PlacedCall } from '../calls/place-call.js';
 import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError, mistakesOf } from '../errors.js';
 import { isXmlText } from '../twilio/xml-text.js';
@@ -75,7 +75,13 @@ const PlayOptions = z.strictObject({
 const Held = z.object({ held: z.boolean() }).meta({ title: 'Held' });
 const Muted = z.object({ muted: z.enum(VOICES).nullable() }).meta({ title: 'Muted' });
 
-export const PlayResult = z
+const PlayStarted = z
+  .object({
+    playId: z.string(),
+    durationMs: z.number().nullable().describe('Milliseconds; `null` if it loops until stopped'),
+  })
+  .meta({ title: 'PlayStarted' });
+const PlayResult = z
   .object({
     playId: z.string(),
     end: z.enum(PLAY_ENDS),
@@ -158,12 +164,7 @@ export const OPERATIONS = {
     example: { file: 'welcome.wav' },
     wavQuery: PlayOptions,
     status: 201,
-    answer: z
-      .object({
-        playId: z.string(),
-        durationMs: z.number().nullable().describe('Milliseconds; `null` if it loops until stopped'),
-      })
-      .meta({ title: 'PlayStarted' }),
+    answer: PlayStarted,
     errors: [...FILE_ERRORS, 'GW_PLAYS_FULL'],
     perform: (call, request) => call.play(request),
   }),
@@ -283,20 +284,7 @@ export const OPERATIONS = {
     example: { to: '+15551234567' },
     status: 201,
     answer: PlacedCall,
-    errors: [
-      'GW_LEG_IMPOSSIBLE',
-      'GW_FROM_MISSING',
-      'GW_TWIML_TOO_LONG',
-      'GW_CALL_REFUSED',
-      'GW_CALL_EXISTS',
-      'GW_PREPARE_TIMEOUT',
-      'GW_TWILIO_REFUSED',
-      'GW_DRAINING',
-      'GW_FULL',
-      'GW_OVERLOADED',
-      'GW_TWILIO_NOT_CONFIGURED',
-      'GW_PUBLIC_URL_MISSING',
-    ],
+    errors: ['GW_LEG_IMPOSSIBLE', ...PLACE_ERRORS],
     perform: (call, request) => call.addLeg(request as Omit<PlaceCallRequest, 'room'>),
   }),
 };

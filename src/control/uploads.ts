@@ -3,26 +3,25 @@ import { TWILIO_SAMPLE_RATE } from '../media/g711.js';
 import type { Clip } from './clip.js';
 import { clipOfWav, MAX_CLIP_SECONDS } from './wav-clip.js';
 
-/** Memory of sounds that came with requests and are being read or played, in bytes. */
+/** Most memory of uploaded sounds that are being read or played, in bytes. */
 const MAX_BYTES = 128 * 1024 * 1024;
 const SAMPLE_BYTES = Int16Array.BYTES_PER_ELEMENT;
 const MAX_CLIP_BYTES = MAX_CLIP_SECONDS * TWILIO_SAMPLE_RATE * SAMPLE_BYTES;
 
-/** Sounds that came with requests: kept as long as they are played. */
+/** Sounds uploaded with requests, kept while they play. */
 export class Uploads {
   private bytes = 0;
   private readonly played = new Map<string, Clip>();
 
   /**
-   * Reads one. Whoever asked for it says {@link play} or {@link drop} then.
+   * Reads a sound. Call {@link play} or {@link drop} afterwards.
    * @throws GatewayError `GW_PLAYS_FULL` (503), as of {@link clipOfWav}
    */
   async read(wav: Uint8Array): Promise<Clip> {
-    // No format has a sample in less than a byte. Counted before it is read: many come at once.
+    // Every format has at least a byte a sample. Counted before reading, since many may come at once.
     const most = Math.min(SAMPLE_BYTES * wav.byteLength, MAX_CLIP_BYTES);
     if (this.bytes + most > MAX_BYTES) {
-      const message = `Expected at most ${MAX_BYTES} bytes of sounds being played but received more`;
-      throw new GatewayError('GW_PLAYS_FULL', message);
+      throw new GatewayError('GW_PLAYS_FULL', `Uploaded sounds fill their ${MAX_BYTES} bytes of memory`);
     }
     this.bytes += most;
     try {
@@ -34,12 +33,12 @@ export class Uploads {
     }
   }
 
-  /** It is played, until {@link over}. */
+  /** Keeps a clip until {@link over}. */
   play(playId: string, clip: Clip): void {
     this.played.set(playId, clip);
   }
 
-  /** A play is over, of whatever sound. */
+  /** A play has ended, of an uploaded sound or another. */
   over(playId: string): void {
     const clip = this.played.get(playId);
     if (clip === undefined) return;
@@ -47,7 +46,7 @@ export class Uploads {
     this.drop(clip);
   }
 
-  /** Nobody hears it any more. */
+  /** Frees a clip. */
   drop(clip: Clip): void {
     this.bytes -= clip.pcm.byteLength;
   }

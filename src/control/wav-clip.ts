@@ -7,11 +7,11 @@ import { Clip } from './clip.js';
 
 /** Longest clip, in seconds: 9.6 MB. */
 export const MAX_CLIP_SECONDS = 600;
-/** Audio that is converted at once, in milliseconds: other calls go on in between. */
+/** Milliseconds converted at a time; other calls get their turn in between. */
 const PIECE_MS = 300;
 const WIDE_RATE = 48_000;
 
-/** As many samples at most. */
+/** Most samples converted at a time. */
 const PIECE_SAMPLES = 14_400;
 
 /** As the core decodes them. */
@@ -31,7 +31,7 @@ function tableOf(decode: (codes: Uint8Array, table: Int16Array) => void): Int16A
 
 /**
  * Reads a WAV file: 8, 16, 24 or 32-bit PCM, 32 or 64-bit float, µ-law or A-law, mono or stereo (mixed down), 8, 11.025, 16,
- * 22.05, 24, 32, 44.1, 48 or 96 kHz. Long ones are converted in pieces, so that calls do not wait for it.
+ * 22.05, 24, 32, 44.1, 48 or 96 kHz. Long ones are converted in pieces, so that calls do not wait.
  * @throws GatewayError `GW_WAV_INVALID` (400), `GW_WAV_TOO_LONG` (413)
  */
 export async function clipOfWav(bytes: Uint8Array): Promise<Clip> {
@@ -51,7 +51,7 @@ export async function clipOfWav(bytes: Uint8Array): Promise<Clip> {
   return new Clip(out);
 }
 
-/** Writes what it takes to `out`, at 8 kHz, from its beginning. */
+/** Converts samples to 8 kHz and appends them to `out`. */
 async function converterTo(
   out: Int16Array,
   rate: number,
@@ -64,7 +64,7 @@ async function converterTo(
   };
   if (rate === TWILIO_SAMPLE_RATE) return { take: write, end: () => {} };
   if (rate === WIDE_RATE) {
-    // The core's own filter, many times faster; pieces are whole multiples of six but for the last.
+    // The core's own filter is many times faster. All pieces but the last are multiples of six samples.
     const downsampler = new core.Downsampler();
     return {
       take: (pcm) => {
@@ -78,7 +78,7 @@ async function converterTo(
     };
   }
   const converter = await createConverter(rate, TWILIO_SAMPLE_RATE);
-  // What the filter delays is not to be heard as a gap, nor is the end to be missing.
+  // Skip the filter's delay, so that the clip has no gap at the start and keeps its end.
   let early = Math.round((converter.delayMs * TWILIO_SAMPLE_RATE) / 1_000);
   const writeOnTime = (pcm: Int16Array) => {
     const skipped = Math.min(early, pcm.length);

@@ -5,7 +5,7 @@ import type { Strangers } from './strangers.js';
 import type { Reply } from './transport/transport.js';
 import { TurnQueue } from './turn-queue.js';
 
-/** What is answered to one request. */
+/** The answer to one request. */
 export interface Answer {
   readonly status: number;
   readonly contentType?: string | undefined;
@@ -13,44 +13,43 @@ export interface Answer {
   readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
-/** A request that is owed its answer. */
+/** A request that waits for its answer. */
 export interface Asked {
   readonly reply: Reply;
-  /** Whether its connection is closed after the answer, whatever that is. */
+  /** Whether to close the connection after the answer. */
   readonly isLast: boolean;
-  /** Has shown a key or a signature. */
+  /** Whether the client has shown a valid key or signature. */
   readonly isKnown: boolean;
-  /** Asks whether this node is there: a proxy that waits for that answer takes the node for dead. It has a share of its own. */
+  /** A health check: a proxy that has to wait would consider the node dead. Probes have a share of their own. */
   readonly isProbe: boolean;
   readonly forwardedFor: string;
-  /** The client has gone: the response must not be touched. */
+  /** The client has left: the response must not be touched. */
   readonly isGone: boolean;
-  /** Told when the client goes. */
+  /** Called when the client leaves. */
   onGone: (() => void) | undefined;
 }
 
-/** How long a stranger waits, at least, for an answer who has asked for more than its share, and how many of them may. */
+/** Shortest delay of an answer to a stranger over its share, in milliseconds, and most answers delayed at a time. */
 const HELD_MS = 1_000;
 const MAX_HELD = 1_000;
-/** Bytes of answers that clients have not taken yet, of all connections, and how long one may take. */
+/** Most bytes of answers that clients have not read, over all connections, and milliseconds that one may take. */
 const MAX_UNTAKEN_BYTES = 32 * 1024 * 1024;
 const TAKEN_WITHIN_MS = 30_000;
 
-const TOLD_EVERY_MS = 60_000;
+const LOG_INTERVAL_MS = 60_000;
 
 /**
- * Gives answers: never in the turn of the event loop in which the request came, and only so much in any other.
+ * Sends answers: never in the turn of the event loop in which the request arrived, and only for a limited time in any other.
  *
- * A transport hands requests out as they stand in what a client has sent, and cuts a client that has sent the next one
- * before it has its answer. So a connection gets one request dealt with at a time, whatever it sends; an answer counts as
- * given when the socket has taken all of it.
+ * A transport passes requests on as it reads them, and drops a client that sends its next request before it has the answer.
+ * So a connection has one request at a time. An answer counts as sent once the socket has accepted all of it.
  */
 export class Answers {
   readonly metrics: readonly Metric[];
   readonly turns: TurnQueue;
-  /** Answers that waited because an address had asked for more than its share, and connections cut for that. */
+  /** Answers delayed because an address was over its share, and connections closed for that. */
   private readonly counts = { held: 0, cut: 0 };
-  private toldAt = Number.NEGATIVE_INFINITY;
+  private loggedAt = Number.NEGATIVE_INFINITY;
   private untakenBytes = 0;
   private held = 0;
 
@@ -81,12 +80,12 @@ export class Answers {
     const write = () => this.write(asked, answer);
     const shares = isProbe ? this.probes : this.strangers;
     if (isKnown || shares.admit(reply.peer, forwardedFor, this.clock.now())) {
-      // A turn for those who asked before: the request at hand is one of them.
+      // Earlier requests have their turn first; within a turn, this is one of them.
       if (this.turns.isRunning) write();
       else this.turns.add(write);
     } else if (this.held < MAX_HELD) this.hold(asked, write);
     else {
-      this.tell();
+      this.logShares();
       this.counts.cut += 1;
       this.turns.add(() => {
         if (!asked.isGone) reply.close();
@@ -95,17 +94,17 @@ export class Answers {
   }
 
   private hold(asked: Asked, write: () => void): void {
-    this.tell();
+    this.logShares();
     this.held += 1;
     this.counts.held += 1;
-    // What it sends meanwhile, a body without end perhaps, is not read.
+    // Do not read what it sends meanwhile, which may be an endless body.
     asked.reply.pause();
     const release = () => {
       this.held -= 1;
       this.clock.cancel(timer);
       asked.onGone = undefined;
     };
-    // Those who come together do not come together again.
+    // The random part spreads requests that arrived together.
     const timer = this.clock.after(HELD_MS * (1 + Math.random()), () => {
       release();
       asked.reply.resume();
@@ -114,19 +113,19 @@ export class Answers {
     asked.onGone = release;
   }
 
-  /** One line a minute, whatever comes. */
-  private tell(): void {
+  /** Logs at most once a minute. */
+  private logShares(): void {
     const now = this.clock.now();
-    if (now - this.toldAt < TOLD_EVERY_MS) return;
-    this.toldAt = now;
-    this.log.warn({ ...this.counts, waiting: this.held }, 'strangers ask for more than their share');
+    if (now - this.loggedAt < LOG_INTERVAL_MS) return;
+    this.loggedAt = now;
+    this.log.warn({ ...this.counts, waiting: this.held }, 'strangers exceed their share of requests');
   }
 
   private write(asked: Asked, { status, contentType, body, headers }: Answer): void {
     if (asked.isGone) return;
     const { reply } = asked;
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-    // Whoever is refused, or has no key, comes with a new connection for the next request.
+    // Rejected and unauthenticated clients need a new connection for their next request.
     const isLast = asked.isLast || !asked.isKnown || (status >= 400 && status < 500);
     const head =
       contentType === undefined

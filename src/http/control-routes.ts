@@ -4,7 +4,7 @@ import { GatewayError } from '../errors.js';
 import type { RequestAuthenticator } from './request-authenticator.js';
 import type { RequestContext } from './request-context.js';
 
-/** The control API, `/v1/*`: behind its own key, off where none is set. */
+/** `/v1/calls`: placing, listing and ending calls, behind the control key. */
 export class ControlRoutes {
   constructor(
     private readonly calls: CallService,
@@ -16,10 +16,7 @@ export class ControlRoutes {
     const request = checkPlaceCall(await context.readJson());
     const publicBase = this.authenticator.publicBase();
     if (publicBase === undefined) {
-      throw new GatewayError(
-        'GW_PUBLIC_URL_MISSING',
-        'Expected PUBLIC_URL for an outbound call but received none',
-      );
+      throw new GatewayError('GW_PUBLIC_URL_MISSING', 'Outbound calls need PUBLIC_URL');
     }
     context.json(201, await this.calls.place(request, publicBase));
   }

@@ -5,16 +5,16 @@ import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import type { RequestContext } from './request-context.js';
 import type { StreamedAnswer } from './streamed-answer.js';
 
-/** Most readers at a time. */
+/** Most readers at a time, in total. */
 const MAX_READERS = 32;
-/** A comment so often keeps proxies from closing a quiet stream. */
+/** Milliseconds between comments, which keep proxies from closing a quiet stream. */
 const HEARTBEAT_MS = 15_000;
-/** A reader that takes nothing for so long is cut. */
+/** Milliseconds without reading after which a reader is dropped. */
 const STALLED_MS = 30_000;
-/** What a browser waits before it comes back, in milliseconds. */
+/** Milliseconds after which a browser reconnects. */
 const RETRY_MS = 2_000;
 
-/** `GET /v1/events`: every event as it happens, as server-sent events. */
+/** `GET /v1/events`: all events, as server-sent events. */
 export class EventRoutes {
   readonly metrics: readonly Metric[];
   private readonly readers = new Set<Reader>();
@@ -36,12 +36,12 @@ export class EventRoutes {
     ];
   }
 
-  /** Answers until the reader goes, or does not keep up. */
+  /** Streams until the reader leaves or falls behind. */
   follow(context: RequestContext): void {
     if (this.readers.size >= MAX_READERS) {
       throw new GatewayError(
         'GW_TOO_MANY_READERS',
-        `Expected fewer than ${MAX_READERS} readers of events but received one more`,
+        `All ${MAX_READERS} connections to /v1/events are in use`,
       );
     }
     const answer = context.stream('text/event-stream');
@@ -72,8 +72,8 @@ export class EventRoutes {
 }
 
 /**
- * One reader's place in the log. Nothing is kept for it: it reads on as fast as its socket takes it, and is cut when the
- * log has gone over it.
+ * One reader's position in the log. Nothing is buffered for it: it reads as fast as its socket allows, and is dropped when
+ * the log overwrites its position.
  */
 class Reader {
   private next = 0;
@@ -95,12 +95,12 @@ class Reader {
   begin(lastId: string): void {
     const { next, isGap } = this.events.positionAfter(lastId);
     this.next = next;
-    const reset = isGap ? 'event: reset\ndata: {"reason":"events before these are lost"}\n\n' : '';
+    const reset = isGap ? 'event: reset\ndata: {"reason":"earlier events are lost"}\n\n' : '';
     this.write(`retry: ${RETRY_MS}\n\n${reset}`);
     this.pump();
   }
 
-  /** Sends what is new, as much as the socket takes. */
+  /** Sends new events, as many as the socket accepts. */
   pump(): void {
     while (!this.isBlocked && this.next < this.events.end) {
       const event = this.events.at(this.next);
@@ -114,7 +114,7 @@ class Reader {
     if (this.isBlocked && this.next < this.events.oldest) this.cut();
   }
 
-  /** Shows the line to be alive, or finds that it is not. */
+  /** Keeps the connection alive, or drops a stalled reader. */
   beat(): void {
     if (!this.isBlocked) this.write(':\n\n');
     else if (this.clock.runningMs() - this.blockedAt >= STALLED_MS) this.cut();

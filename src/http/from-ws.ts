@@ -3,14 +3,14 @@ import { type MediaSocket, START_TIMEOUT_MS } from '../phone/media-socket.js';
 import { type MediaStreamOptions, TwilioMediaStream } from '../phone/media-stream.js';
 import { closeReason, IDLE_SECONDS, MAX_UNSENT_BYTES } from './transport/transport.js';
 
-/** A message as `ws` hands it over: it depends on `binaryType`; old versions give text as a string. */
+/** A message of `ws`: its type depends on `binaryType`; old versions pass text as a string. */
 export type WsData = string | ArrayBuffer | Uint8Array | readonly Uint8Array[];
 
-/** A server's WebSocket of the npm package `ws`, as far as it is used; any socket of that shape will do. */
+/** The part of a server-side `ws` WebSocket that is used; any socket of this shape will do. */
 export interface WsSocket {
-  /** 1 while it is open, 3 when it is closed. */
+  /** 1 is open, 3 is closed. */
   readonly readyState: number;
-  /** Bytes that were sent and that the network has not taken yet; with 0, memory that was sent is free again. */
+  /** Bytes sent that the network has not accepted; at 0, the memory of sent messages is free again. */
   readonly bufferedAmount: number;
   send(
     data: string | Uint8Array,
@@ -29,19 +29,19 @@ export interface WsSocket {
 
 const OPEN = 1;
 const CLOSED = 3;
-/** A peer is pinged when it has been silent for so long, and taken for dead as long after that. */
+/** Silence after which a peer is pinged; after as long again without a sign of life it is dropped. */
 const QUIET_MS = (IDLE_SECONDS / 2) * 1_000;
-/** What every message is sent as. Compression would take longer than it saves, and keep audio back. */
+/** Options of every message. Compression would cost more time than it saves, and delay audio. */
 const TEXT = { binary: false, compress: false } as const;
 
 /**
- * The media stream of a WebSocket that your own server accepted (Express, Fastify, plain `ws`). Call it as soon as the socket is
- * there: what comes before is lost. Audio and control messages go as text, as Twilio wants them.
+ * Makes a media stream of a WebSocket that your own server accepted (Express, Fastify, plain `ws`). Call it as soon as the
+ * socket exists: earlier messages are lost. Audio and control messages are sent as text, as Twilio requires.
  *
- * The socket is the stream's from here on: it is closed with 1000 at Twilio's `stop`, 1008 for a broken protocol or where no
- * `start` comes within 10 seconds, 1009 for a message of more than 64 KiB, 1011 where a listener of yours throws (event `fault`
- * tells of that; where nobody listens, a warning of the process does). A peer that shows no sign of life for a minute, or lets
- * 1 MiB pile up, is cut off. Nothing of it throws.
+ * The stream owns the socket from then on. It closes it with 1000 after Twilio's `stop`, 1008 for a protocol error or without
+ * a `start` within 10 seconds, 1009 for a message over 64 KiB, and 1011 if one of your listeners throws (the event `fault`
+ * reports the error; without a listener it becomes a process warning). A peer that shows no sign of life for a minute, or
+ * leaves 1 MiB unread, is dropped. Nothing here throws.
  */
 export function fromWs(socket: WsSocket, options: MediaStreamOptions = {}): TwilioMediaStream {
   const stream = new TwilioMediaStream(options);
@@ -49,13 +49,13 @@ export function fromWs(socket: WsSocket, options: MediaStreamOptions = {}): Twil
   return stream;
 }
 
-/** A socket of `ws` as a media stream uses it. */
+/** Adapts a `ws` socket to a media stream. */
 class WsMediaSocket implements MediaSocket {
   private isOpen = true;
-  /** Whether the stream waits for the socket to take bytes again. */
+  /** Whether the stream waits for the socket to drain. */
   private isBehind = false;
   private isAlive = true;
-  /** The text of the latest frame, since the core writes the next one where it was. */
+  /** A copy of the latest frame: the core overwrites its own. */
   private frame = Buffer.alloc(0);
   private quiet: Timeout | undefined;
 
@@ -74,7 +74,7 @@ class WsMediaSocket implements MediaSocket {
     };
     socket.on('ping', isAlive);
     socket.on('pong', isAlive);
-    // What is wrong with it also closes it.
+    // An error also closes the socket.
     socket.on('error', () => {});
     socket.on('close', () => this.closed());
     const start = clock.timeout(START_TIMEOUT_MS, () =>
@@ -86,7 +86,7 @@ class WsMediaSocket implements MediaSocket {
       this.quiet?.cancel();
     });
     this.watch();
-    // Nobody can have asked for its events yet.
+    // Listeners can only be added after this returns.
     if (socket.readyState === CLOSED) clock.after(0, () => this.closed());
   }
 
@@ -102,7 +102,7 @@ class WsMediaSocket implements MediaSocket {
     return true;
   }
 
-  /** Memory that stays as it is until it is sent. Nearly always the frame before is, and all are equally long. */
+  /** Copies a frame into memory that is stable until sent. It is reused: frames are equally long and mostly sent by then. */
   private kept(text: Uint8Array): Buffer {
     if (this.socket.bufferedAmount > 0 || this.frame.length !== text.length) this.frame = Buffer.from(text);
     else this.frame.set(text);
@@ -119,19 +119,19 @@ class WsMediaSocket implements MediaSocket {
     try {
       this.socket.close(code, closeReason(reason));
     } catch {
-      // A code that only stands in reports (RFC 6455 section 7.4.1).
+      // `ws` rejects codes that must not be sent (RFC 6455 section 7.4.1).
       this.socket.terminate();
     }
   }
 
-  /** One for all messages. */
+  /** Shared by all messages. */
   private readonly sent = (): void => {
     if (!this.isBehind || this.socket.bufferedAmount > 0) return;
     this.isBehind = false;
     this.guard(() => this.stream.drained());
   };
 
-  /** Not through `guard`: a closure a frame is one too many. */
+  /** Does not use `guard`, which would allocate a closure a frame. */
   private message(data: WsData, isBinary: boolean | undefined): void {
     this.isAlive = true;
     try {
@@ -154,7 +154,7 @@ class WsMediaSocket implements MediaSocket {
     }
   }
 
-  /** A listener of the user's threw: that ends this call, and no other. */
+  /** A user's listener threw: end this call only. */
   private failed(error: unknown): void {
     try {
       this.stream.close(1011, 'a listener failed');
@@ -181,7 +181,7 @@ class WsMediaSocket implements MediaSocket {
   }
 }
 
-/** Where it is whole, it is not copied. */
+/** Copies only a message in several pieces. */
 function bytesOf(data: WsData): ArrayBuffer | Uint8Array {
   if (data instanceof Uint8Array || data instanceof ArrayBuffer) return data;
   return typeof data === 'string' ? Buffer.from(data) : Buffer.concat(data);

@@ -22,14 +22,14 @@ import type { RequestContext } from './request-context.js';
 import { SocketUpgrades } from './socket-upgrades.js';
 import type { Routes, Socket } from './transport/transport.js';
 
-/** The room that a path's parameter means; `undefined` for none. */
+/** Finds the room of a path's parameter; `undefined` for none. */
 type RoomReader = (parameter: string) => string | undefined;
 
-/** Over this the transport cuts the connection; above our own limit, so that a little too much gets the code 1009. */
+/** Above this the transport drops the connection. It exceeds the leg's own limit, which answers with the code 1009. */
 const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
-/** Longest name of a room. */
+/** Most characters of a room's name. */
 const MAX_ROOM_LENGTH = 200;
-/** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in local rooms, by name or by a call that is there. */
+/** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in local rooms, by name or by a call in it. */
 export class LegRoute {
   private readonly upgrades: SocketUpgrades;
 
@@ -50,7 +50,7 @@ export class LegRoute {
     this.addRoute(routes, '/v1/calls/:id/leg', (callId) => this.roomOfCall(callId));
   }
 
-  /** @param roomOf the room that the path's parameter means, if it means one */
+  /** @param roomOf finds the room of the path's parameter */
   private addRoute(routes: Routes, path: string, roomOf: RoomReader): void {
     routes.socket<RawLeg>(path, {
       maxMessageBytes: HARD_LIMIT_BYTES,
@@ -81,8 +81,7 @@ export class LegRoute {
   private roomOfCall(callId: string): string {
     const { isJoined, room } = this.requireSession(callId);
     if (isJoined) return room;
-    const message = 'Expected a call that is in a room for a raw leg but received one that is in none';
-    throw new GatewayError('GW_CALL_UNBRIDGED', message);
+    throw new GatewayError('GW_CALL_UNBRIDGED', `Call ${callId} is in no room`);
   }
 
   private open(leg: RawLeg, socket: Socket): void {
@@ -97,18 +96,18 @@ export class LegRoute {
   }
 
   private failed(leg: RawLeg, error: unknown): void {
-    this.log.error({ room: roomOf(leg), err: error }, 'a raw leg could not be served');
+    this.log.error({ room: roomOf(leg), err: error }, 'serving a raw leg failed');
     leg.close(1011, 'internal error');
   }
 }
 
-/** A leg's room for the log; it may be named after a phone number. */
+/** A leg's room for the log, masked since it may contain a phone number. */
 function roomOf(leg: RawLeg): string {
   return maskNumbersIn(leg.options.room);
 }
 
 /**
- * What a leg's URL asks for.
+ * Reads the options in a leg's URL.
  * @throws GatewayError `GW_BAD_REQUEST` (400)
  */
 function optionsOf(room: string | undefined, query: string): RawLegOptions {

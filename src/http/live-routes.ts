@@ -23,10 +23,7 @@ export class LiveRoutes {
   /** Streams until the viewer leaves, or reads no more. */
   watch(context: RequestContext): void {
     if (this.viewers.size >= MAX_VIEWERS) {
-      throw new GatewayError(
-        'GW_TOO_MANY_VIEWERS',
-        `Expected fewer than ${MAX_VIEWERS} viewers but received one more`,
-      );
+      throw new GatewayError('GW_TOO_MANY_VIEWERS', `All ${MAX_VIEWERS} connections to /v1/live are in use`);
     }
     const answer = context.stream('text/event-stream');
     if (answer === undefined) return;

@@ -13,8 +13,8 @@ import { SocketUpgrades } from './socket-upgrades.js';
 import type { Routes, Socket } from './transport/transport.js';
 
 /**
- * Over this the transport cuts the connection. It lies above our own limit, so that a message a little too large gets the
- * close code 1009 instead of a broken connection.
+ * Above this the transport drops the connection. It exceeds the stream's own limit, so that a message slightly too large gets
+ * the close code 1009 instead.
  */
 const HARD_LIMIT_BYTES = 4 * MAX_MESSAGE_BYTES;
 
@@ -53,7 +53,7 @@ export class MediaRoute {
     if (header('origin') !== '') {
       throw new GatewayError(
         'GW_ORIGIN_REFUSED',
-        'Expected no Origin header for a media stream but received one: browsers stay out',
+        'Expected no Origin header for a media stream but received one: browsers may not open it',
       );
     }
     await context.inTurn(() => this.authenticator.checkUpgrade(context));
@@ -70,16 +70,16 @@ export class MediaRoute {
     }
     stream.open(socket);
     const timeout = this.clock.timeout(START_TIMEOUT_MS, () => {
-      this.log.warn({ callId: call.callId }, 'no start came');
+      this.log.warn({ callId: call.callId }, 'no start message within the timeout');
       call.end('protocol');
     });
     stream.once('start', () => timeout.cancel());
     call.onEnd(() => timeout.cancel());
   }
 
-  /** One call's fault, a listener's perhaps, must not take the others down. */
+  /** A fault in one call must not affect the others. */
   private failed({ call }: Session, error: unknown): void {
-    this.log.error({ callId: call.callId, err: error }, 'a media socket could not be served');
+    this.log.error({ callId: call.callId, err: error }, 'serving a media socket failed');
     call.end('internal');
   }
 }

@@ -5,28 +5,28 @@ import type { Metrics } from '../telemetry/metrics.js';
 import type { RequestContext } from './request-context.js';
 import type { TransportName } from './transport/transport.js';
 
-/** What `/health` says besides how the calls are. */
+/** The constant part of `/health`. */
 export interface HealthFacts {
   readonly version: string;
   /** The transcoding core in use. */
   readonly transcoder: string;
-  /** The instruction set it was written for. */
+  /** The instruction set it uses. */
   readonly kernels: string;
-  /** The file it came from, and why no better one. */
+  /** The file it was loaded from, and why no better one was. */
   readonly core: string;
-  /** The transport that serves; `undefined` before anything does. */
+  /** The transport in use; `undefined` before `listen`. */
   readonly server: TransportName | undefined;
-  /** What it is made of, and why nothing better. */
+  /** What the transport runs on, and why nothing better is in use. */
   readonly transport: string | undefined;
   readonly bridge: string;
-  /** What an operator should not overlook. */
+  /** Warnings for the operator. */
   readonly warnings: readonly string[];
 }
 
-/** However many ask, the figures are written down once in so many milliseconds: that takes some 4 ms of the event loop. */
-const FIGURES_MS = 1_000;
+/** Milliseconds for which a page of metrics is kept: making one takes about 4 ms of the event loop. */
+const METRICS_MS = 1_000;
 
-/** For operators and load balancers. */
+/** Routes for operators and load balancers. */
 export class OperationsRoutes {
   private page: { readonly writtenAt: number; readonly text: Promise<string> } | undefined;
 
@@ -38,7 +38,7 @@ export class OperationsRoutes {
     private readonly clock: Clock,
   ) {}
 
-  /** `GET /health`: alive. */
+  /** `GET /health`: 200 while the process runs. */
   health(context: RequestContext): void {
     context.json(200, {
       status: 'ok',
@@ -49,11 +49,11 @@ export class OperationsRoutes {
     });
   }
 
-  /** `GET /ready`: 200 while new calls are taken, else 503 and why not. */
+  /** `GET /ready`: 200 while new calls are accepted, otherwise 503 and the reason. */
   ready(context: RequestContext): void {
     const { draining, admission } = this.switchboard;
     const { busyReason } = admission;
-    // Somebody must answer for the calls that go on: while there are some, a registry that is away closes no node.
+    // Without a registry a node stays ready while it has calls: Twilio still asks it about them.
     const isServed = (this.fleet?.isUp ?? true) || this.switchboard.activeCalls > 0;
     const ready = busyReason === undefined && isServed;
     context.json(ready ? 200 : 503, {
@@ -71,10 +71,10 @@ export class OperationsRoutes {
     return isUp ? { registry: 'up' } : { registry: 'down', cause };
   }
 
-  /** `GET /metrics`: Prometheus text, of the last second. */
+  /** `GET /metrics`: Prometheus text, at most a second old. */
   async metrics(context: RequestContext): Promise<void> {
     const now = this.clock.now();
-    if (this.page === undefined || now - this.page.writtenAt >= FIGURES_MS) {
+    if (this.page === undefined || now - this.page.writtenAt >= METRICS_MS) {
       this.page = { writtenAt: now, text: this.metricsOf.text() };
     }
     context.answer(200, this.metricsOf.contentType, await this.page.text);

@@ -3,10 +3,10 @@ import { expected, GatewayError } from '../errors.js';
 import { MAX_BODY_BYTES, type RequestContext } from './request-context.js';
 import type { Method } from './transport/transport.js';
 
-/** Answers a request by Fetch's `Request` and `Response`. What it throws is answered 500 and logged. */
+/** Handles a request with Fetch's `Request` and `Response`. An error it throws is logged and answered 500. */
 export type OwnRoute = (request: Request) => Response | Promise<Response>;
 
-/** Routes of yours, such as `{ 'GET /prices/:id': handler }`. */
+/** Your own routes, such as `{ 'GET /prices/:id': handler }`. */
 export type OwnRoutes = Readonly<Record<string, OwnRoute>>;
 
 const METHODS: Readonly<Record<string, Method>> = {
@@ -16,21 +16,21 @@ const METHODS: Readonly<Record<string, Method>> = {
   PATCH: 'patch',
   DELETE: 'del',
 };
-/** Headers that the gateway sets itself, whatever an answer says. */
+/** Headers that only the gateway sets. */
 const OURS = new Set(['connection', 'content-length', 'content-type', 'keep-alive', 'transfer-encoding']);
 
-/** What a host is written with, brackets of IPv6 and a port among them; all else could be a path, or a name with a password. */
+/** Characters of a host, with IPv6 brackets and port. Others could hide a path, or a name and password. */
 const HOST = /^[\w.:[\]~-]*$/;
-/** Parts of a path that a URL would leave out, or take for something else: the handler would see another path than we. */
+/** Parts of a path that a URL parser would drop or change: the handler would see another path than the gateway. */
 const MISLEADING = /[\\#]|\/(\.|%2e){1,2}(\/|$)/i;
 
 type Handler = (context: RequestContext) => Promise<void>;
 
 /**
- * The user's routes by path and method.
- * @param isTaken whether a path is one of the gateway's
- * @param scheme of the URLs that they are asked by
- * @throws TypeError for a name that is no method and path, for what is no function, and for a path that is taken
+ * Checks the user's routes and arranges them by path and method.
+ * @param isTaken whether a path belongs to the gateway
+ * @param scheme of the request URLs
+ * @throws TypeError for a name that is no method and path, a handler that is no function, or a path that is taken
  */
 export function ownPaths(
   routes: OwnRoutes,
@@ -46,7 +46,7 @@ export function ownPaths(
         `Expected "GET /path" and a function for a route but received ${JSON.stringify(name)}`,
       );
     }
-    if (isTaken(path)) throw new TypeError(`Expected a path that is free for a route but received ${path}`);
+    if (isTaken(path)) throw new TypeError(`Expected a free path for a route but received ${path}`);
     paths[path] = {
       ...paths[path],
       [method]: (context: RequestContext) => answer(context, verb, route, scheme),
@@ -66,7 +66,10 @@ async function answer(
   const host = context.header('host') || 'localhost';
   const url = `${scheme}://${host}${path}${query || hasBareQuery ? '?' : ''}${query}`;
   if (!HOST.test(host) || MISLEADING.test(path) || !URL.canParse(url)) {
-    throw new GatewayError('GW_BAD_REQUEST', 'Expected a URL for a request but received another text');
+    throw new GatewayError(
+      'GW_BAD_REQUEST',
+      'Expected a plain path and host for a request but received others',
+    );
   }
   const response = await route(
     new Request(url, {
@@ -75,7 +78,7 @@ async function answer(
       ...(body === undefined || body.length === 0 ? {} : { body: new Uint8Array(body) }),
     }),
   );
-  // Of a `Response.error()`, 0.
+  // The status of `Response.error()` is 0.
   if (!(response.status >= 200)) throw expected('a Response with a status', 'a route', response.status);
   for (const [name, value] of response.headers) validateHeaderValue(name, value);
   const headers = [...response.headers].filter(([name]) => !OURS.has(name));

@@ -15,27 +15,27 @@ import {
 import { TwilioSignatureVerifier } from '../twilio/signature.js';
 
 export interface RequestAuthenticatorOptions {
-  /** Origin (and path prefix) at which Twilio reaches us; told by proxy headers where absent. */
+  /** Origin and path prefix at which Twilio reaches the gateway; taken from proxy headers if absent. */
   readonly publicUrl?: string;
-  /** Auth tokens that may have signed; `undefined` lets everything pass (development only). */
+  /** Auth tokens whose signatures are accepted; `undefined` accepts every request (development only). */
   readonly authTokens?: readonly string[];
-  /** Bearer key of the control API; the API does not exist where absent. */
+  /** Bearer key of the control API; without it the API is off. */
   readonly controlApiKey?: string;
-  /** Bearer key of `/metrics`, which anybody may read where it is absent. */
+  /** Bearer key of `/metrics`; without it anybody may read them. */
   readonly metricsApiKey?: string;
-  /** Whether this server itself speaks TLS. */
+  /** Whether this server speaks TLS itself. */
   readonly secure: boolean;
 }
 
-/** `/twilio/media/`, a call's id and its token are of 123 characters at most; a proxy may have added something. */
+/** `/twilio/media/`, call id and token have at most 123 characters; a proxy may add some. */
 const MAX_MEDIA_PATH = 256;
 
-/** What is checked of a request. */
+/** The checked part of a request. */
 export type Caller = RequestHead;
 
 type Keys = Pick<RequestAuthenticatorOptions, 'authTokens' | 'controlApiKey' | 'metricsApiKey'>;
 
-/** Decides who may come in: Twilio by signature, operators by key. Fails closed. */
+/** Authenticates Twilio by signature and operators by key. Fails closed. */
 export class RequestAuthenticator {
   private verifier: TwilioSignatureVerifier | undefined;
   private controlApiKey: string | undefined;
@@ -50,7 +50,7 @@ export class RequestAuthenticator {
   }
 
   /**
-   * Other tokens and another key count from now on.
+   * Replaces tokens and keys.
    * @throws GatewayError `GW_AUTH_TOKEN_MISSING`, and nothing changes
    */
   rekey({ authTokens, controlApiKey, metricsApiKey }: Keys): void {
@@ -63,24 +63,24 @@ export class RequestAuthenticator {
     return this.verifier !== undefined;
   }
 
-  /** Whether there is a control API. */
+  /** Whether the control API is on. */
   get hasControl(): boolean {
     return this.controlApiKey !== undefined;
   }
 
-  /** Path prefix of the public URL; empty text where there is none. */
+  /** Path prefix of the public URL; empty if there is none. */
   get prefix(): string {
     return this.configured?.prefix ?? '';
   }
 
-  /** Public base of our URLs (`https://host/prefix`): as configured, or as the request at hand tells. */
+  /** Public base of the gateway's URLs (`https://host/prefix`): as configured, or taken from the request. */
   publicBase(caller?: Caller): string | undefined {
     const at = this.configured ?? (caller && originFromHeaders(caller.header, this.told));
     return at && at.origin + at.prefix;
   }
 
   /**
-   * Refuses a webhook that no body could make valid, before its body is read.
+   * Rejects a webhook that no body could make valid, before its body is read.
    * @throws GatewayError 403 without a signature, 404 for a query that no route knows
    */
   checkWebhookHead({ header, query }: Caller): void {
@@ -88,12 +88,12 @@ export class RequestAuthenticator {
     if (!isWebhookQuery(query)) {
       throw new GatewayError(
         'GW_NOT_FOUND',
-        'Expected no query for a webhook, or one of our own, but received another',
+        'Expected no query, or one of the gateway, for a webhook but received another',
       );
     }
   }
 
-  /** @throws GatewayError 403 where Twilio did not sign this webhook */
+  /** @throws GatewayError 403 if Twilio did not sign this webhook */
   checkWebhook(caller: Caller, parameters: FormParameters): void {
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
@@ -103,12 +103,12 @@ export class RequestAuthenticator {
   }
 
   /**
-   * @throws GatewayError 403 where Twilio did not sign this WebSocket upgrade (over its `wss://` URL); 404 for a URL that we
-   * would not give it
+   * @throws GatewayError 403 if Twilio did not sign this WebSocket upgrade (its `wss://` URL); 404 for a URL that the
+   * gateway would not give to Twilio
    */
   checkUpgrade(caller: Caller): void {
     if (caller.path.length + caller.query.length > this.prefix.length + MAX_MEDIA_PATH) {
-      throw new GatewayError('GW_NOT_FOUND', 'Expected the URL of a media stream but received another');
+      throw new GatewayError('GW_NOT_FOUND', 'This is not the URL of a media stream');
     }
     this.verifier?.verify({
       signature: caller.header('x-twilio-signature'),
@@ -116,20 +116,17 @@ export class RequestAuthenticator {
     });
   }
 
-  /** @throws GatewayError 404 while there is no control API, 401 without its key */
+  /** @throws GatewayError 404 while the control API is off, 401 without its key */
   checkControl(header: HeaderReader): void {
     const { controlApiKey } = this;
     if (controlApiKey === undefined) {
-      throw new GatewayError(
-        'GW_NOT_FOUND',
-        'Expected a known route but received another; CONTROL_API_KEY is not set',
-      );
+      throw new GatewayError('GW_NOT_FOUND', 'No such route: CONTROL_API_KEY is not set');
     }
     checkBearer(header, controlApiKey, 'the control key');
   }
 
   /**
-   * Answers whether whoever asks has shown the key of `/metrics`; where there is none nobody has, and everybody may read them.
+   * @returns whether the client has shown the key of `/metrics`; false if there is none and anybody may read them
    * @throws GatewayError `GW_UNAUTHORIZED` (401)
    */
   checkMetrics(header: HeaderReader): boolean {
@@ -138,7 +135,7 @@ export class RequestAuthenticator {
     return metricsApiKey !== undefined;
   }
 
-  /** Answers as a part of another server, below a prefix. @param secure whether that speaks TLS */
+  /** Mounts the gateway below a prefix of another server. @param secure whether that speaks TLS */
   mount(prefix: string, secure: boolean): void {
     this.told = { secure, prefix };
   }
@@ -146,10 +143,10 @@ export class RequestAuthenticator {
 
 /** @throws GatewayError `GW_UNAUTHORIZED` (401) */
 function checkBearer(header: HeaderReader, key: string, what: string): void {
-  // The scheme is in any case (RFC 7235 section 2.1).
+  // The scheme is case-insensitive (RFC 7235 section 2.1).
   const received = Buffer.from(header('authorization').replace(/^bearer +/i, 'Bearer '));
   const wanted = Buffer.from(`Bearer ${key}`);
   if (received.length === wanted.length && timingSafeEqual(received, wanted)) return;
-  const message = `Expected ${what} as bearer but received none or another`;
+  const message = `Expected ${what} as bearer token but received none or another`;
   throw new GatewayError('GW_UNAUTHORIZED', message);
 }

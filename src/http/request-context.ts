@@ -4,10 +4,10 @@ import type { Answers, Asked } from './answers.js';
 import { StreamedAnswer } from './streamed-answer.js';
 import type { Reply, Request } from './transport/transport.js';
 
-/** Largest request body taken, in bytes. */
+/** Largest request body, in bytes. */
 export const MAX_BODY_BYTES = 64 * 1024;
 
-/** Headers that routes look at; a request's own memory is gone once its handler returns. */
+/** Headers that routes read; a request's own memory is freed once its handler returns. */
 const HEADERS = [
   'accept-encoding',
   'authorization',
@@ -23,11 +23,11 @@ const HEADERS = [
 
 type Headers = readonly (readonly [name: string, value: string])[];
 
-/** The JSON body of an error. What is not a GatewayError is a fault of ours and says nothing of itself. */
+/** The JSON body of an error. Other errors than GatewayError are faults of the gateway and reveal nothing. */
 export function errorBody(error: unknown): { status: number; body: string } {
   const known = error instanceof GatewayError;
   const code = known ? error.code : 'GW_INTERNAL';
-  const message = known ? error.message : 'Expected to answer this request but failed; the log says why';
+  const message = known ? error.message : 'A fault in the gateway; the log has the details';
   return { status: known ? error.status : 500, body: JSON.stringify({ error: { code, message } }) };
 }
 
@@ -35,12 +35,12 @@ export function errorBody(error: unknown): { status: number; body: string } {
 export class RequestContext implements Asked {
   readonly path: string;
   readonly query: string;
-  /** Whether the URL ends in a `?`, which says nothing. */
+  /** Whether the URL ends in a `?` with nothing after it. */
   readonly hasBareQuery: boolean;
   readonly isHead: boolean;
-  /** Those that no route of ours looks at as well; none unless asked for. */
+  /** All headers, if asked for. */
   readonly allHeaders: Headers;
-  /** Whether it has shown a key or a signature; set by whoever has checked it. */
+  /** Whether the client has shown a valid key or signature; set by the route that checks it. */
   isKnown = false;
   isProbe = false;
   isGone = false;
@@ -51,7 +51,7 @@ export class RequestContext implements Asked {
   isLast = false;
   private isOver = false;
 
-  /** Must be made before the route's handler returns. */
+  /** Must be constructed before the route's handler returns. */
   constructor(
     readonly reply: Reply,
     request: Request,
@@ -65,7 +65,7 @@ export class RequestContext implements Asked {
     this.isHead = request.method === 'head';
     this.allHeaders = keepsHeaders ? request.headers() : [];
     for (const name of HEADERS) this.headers.set(name, request.header(name));
-    // All lines of it, as one list: a proxy may add a line of its own behind what its client sent.
+    // A proxy may add its own line after the client's.
     if (this.header('x-forwarded-for') !== '') {
       this.headers.set('x-forwarded-for', request.lines('x-forwarded-for').join(','));
     }
@@ -76,7 +76,7 @@ export class RequestContext implements Asked {
     });
   }
 
-  /** A request header by its lower-case name; empty text where it is absent. */
+  /** A request header by its lower-case name; empty if absent. */
   header = (name: string): string => this.headers.get(name) ?? '';
 
   /** The n-th `:parameter` of the route. */
@@ -90,8 +90,8 @@ export class RequestContext implements Asked {
   }
 
   /**
-   * Reads the body, JSON of at most 64 KiB; an empty one asks for nothing in particular.
-   * @throws GatewayError `GW_BAD_REQUEST` (400) for what is no JSON; otherwise as {@link bytes}
+   * Reads the body, JSON of at most 64 KiB; an empty one counts as `{}`.
+   * @throws GatewayError `GW_BAD_REQUEST` (400) for invalid JSON; otherwise as {@link bytes}
    */
   async readJson(): Promise<unknown> {
     const body = await this.read(MAX_BODY_BYTES, (bytes) => bytes.toString());
@@ -104,14 +104,14 @@ export class RequestContext implements Asked {
   }
 
   /**
-   * Reads the body, which is the caller's own.
-   * @throws GatewayError `GW_BODY_TOO_LARGE` (413), `GW_CLIENT_GONE` where the client left meanwhile
+   * Reads the body; the result belongs to the caller.
+   * @throws GatewayError `GW_BODY_TOO_LARGE` (413), `GW_CLIENT_GONE` if the client left meanwhile
    */
   bytes(limit: number): Promise<Buffer> {
     return this.read(limit, (bytes) => Buffer.from(bytes));
   }
 
-  /** @param whole makes of all bytes, which are only lent, what is asked for */
+  /** @param whole makes the result from all bytes, which are only lent */
   private read<T>(limit: number, whole: (bytes: Buffer) => T): Promise<T> {
     return new Promise((resolve, reject) => {
       const tooLarge = () =>
@@ -134,7 +134,7 @@ export class RequestContext implements Asked {
           tooLarge();
           return;
         }
-        // Nearly every body comes in one piece.
+        // Nearly every body arrives in one piece.
         if (isLast && body.length === 0) {
           resolve(whole(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)));
           return;
@@ -149,20 +149,20 @@ export class RequestContext implements Asked {
     return this.header('x-forwarded-for');
   }
 
-  /** Whether it needs no answer any more. */
+  /** Whether it no longer needs an answer. */
   get isDone(): boolean {
     return this.isOver || this.isGone;
   }
 
   /**
-   * Does work for the client in one of the next turns of the event loop, so that no number of them keeps audio waiting.
-   * @throws GatewayError `GW_CLIENT_GONE` where the client has gone by then, and what the work throws
+   * Does work for the client in one of the next turns of the event loop, so that many requests cannot delay audio.
+   * @throws GatewayError `GW_CLIENT_GONE` if the client has left by then, and what the work throws
    */
   inTurn<T>(work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       this.answers.turns.add(() => {
         try {
-          // One that sent its next request meanwhile was cut for that.
+          // A client that sent its next request meanwhile was dropped.
           if (this.isGone) throw clientGone();
           resolve(work());
         } catch (error) {
@@ -172,7 +172,7 @@ export class RequestContext implements Asked {
     });
   }
 
-  /** Answers; a second answer, or one to a client that has gone, does nothing. */
+  /** Answers; does nothing if answered before, or if the client has left. */
   answer(
     status: number,
     contentType?: string,
@@ -185,7 +185,7 @@ export class RequestContext implements Asked {
     this.answers.give(this, { status, contentType, body, headers });
   }
 
-  /** Answers 200 with text that goes on; `undefined` where the client has gone, or wants no more than the headers. */
+  /** Answers 200 with a stream of text; `undefined` if the client has left, or wants only the headers. */
   stream(contentType: string): StreamedAnswer | undefined {
     if (this.isHead) this.answer(200, contentType);
     if (this.isDone) return undefined;
@@ -195,7 +195,7 @@ export class RequestContext implements Asked {
       headers: [
         ['content-type', contentType],
         ['cache-control', 'no-store'],
-        // nginx holds answers back otherwise.
+        // Without it, nginx buffers the stream.
         ['x-accel-buffering', 'no'],
       ],
     });
@@ -214,6 +214,6 @@ export class RequestContext implements Asked {
 }
 
 function clientGone(): GatewayError {
-  const message = 'Expected a client that waits for its answer but it has gone';
+  const message = 'The client left before its answer';
   return new GatewayError('GW_CLIENT_GONE', message);
 }

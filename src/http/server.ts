@@ -32,7 +32,7 @@ import { TwilioRoutes } from './twilio-routes.js';
 export interface ServerOptions {
   readonly calls: CallService;
   readonly switchboard: Switchboard;
-  /** Absent where this gateway stands alone. */
+  /** Absent if this gateway stands alone. */
   readonly fleet: Fleet | undefined;
   readonly legs: Legs;
   readonly recordings: RecordingService;
@@ -45,10 +45,10 @@ export interface ServerOptions {
   readonly facts: HealthFacts;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Certificate and key files; the server speaks https and wss itself where they are given. */
+  /** Certificate and key files; with them the server speaks https and wss itself. */
   readonly tls: Certificate | undefined;
   readonly descriptors: Descriptors;
-  /** Of the user's. */
+  /** The user's own. */
   readonly routes: OwnRoutes;
   /** Whether operators have a port of their own. */
   readonly isSplit: boolean;
@@ -57,16 +57,16 @@ export interface ServerOptions {
 type Handler = (context: RequestContext) => void | Promise<void>;
 type Paths = Readonly<Record<string, Partial<Record<Method, Handler>>>>;
 
-/** Who may ask: anybody, whom the handler itself checks, or who has the control key; or whoever the user's own code lets in. */
+/** Who may ask: `anybody`, checked by the handler; holders of the control key; or the user's own code decides. */
 type For = 'anybody' | 'operators' | 'owner';
 
 const BODILESS: ReadonlySet<string> = new Set(['get', 'head', 'options', 'any']);
 
-/** Which route leads where, and the ports or the server of the user's that lead to them. */
+/** All routes, and the ports or the user's server that lead to them. */
 export class Server {
-  /** What is answered: `get /v1/calls/:id`, and so on. */
+  /** Method and path of each, such as `get /v1/calls/:id`. */
   readonly routes = new Set<string>();
-  /** Where carriers ask; operators as well, where they have no port of their own. */
+  /** The port of carriers, and of operators unless they have their own. */
   private calls: Port | undefined;
   private operations: Port | undefined;
   private mount: NodeMount | undefined;
@@ -84,7 +84,7 @@ export class Server {
   private readonly operators: Paths;
   private readonly own: Paths;
 
-  /** @throws GatewayError `GW_TLS_FILE`; TypeError for routes of the user's that cannot be */
+  /** @throws GatewayError `GW_TLS_FILE`; TypeError for invalid routes of the user */
   constructor(private readonly options: ServerOptions) {
     const {
       calls,
@@ -179,7 +179,7 @@ export class Server {
   }
 
   private addCarriers(routes: Routes): void {
-    // A proxy may strip the public path prefix or pass it on: both are answered.
+    // A proxy may strip the public path prefix or pass it on: accept both.
     for (const prefix of new Set(['', this.authenticator.prefix])) {
       for (const [path, handlers] of Object.entries(this.carriers))
         this.answer(routes, { [prefix + path]: handlers });
@@ -197,8 +197,7 @@ export class Server {
 
   private addRest(routes: Routes): void {
     this.route(routes, 'any', '/*', (context) => {
-      const message = `Expected a known route but received ${context.path}`;
-      throw new GatewayError('GW_NOT_FOUND', message);
+      throw new GatewayError('GW_NOT_FOUND', `No such route: ${context.path}`);
     });
   }
 
@@ -214,15 +213,16 @@ export class Server {
       log,
       clock,
       addRoutes,
-      // Those that stay at all ports together, twice as many at each, take half of what is kept.
+      // Idle connections of all ports together may take half of the reserve.
       seats: Math.max(2, descriptors.reserve >> (isSplit ? 3 : 2)),
     });
   }
 
   /**
-   * Begins to listen; answers the ports, which are others where 0 was asked for.
-   * @param operationsPort where operators have one of their own
-   * @param isShared whether other processes of this host may listen there as well
+   * Starts to listen.
+   * @param operationsPort if operators have a port of their own
+   * @param isShared whether other processes of this host may listen there too
+   * @returns the ports, which the system chose for 0
    * @throws GatewayError `GW_LISTEN_FAILED`
    */
   async listen(
@@ -249,13 +249,13 @@ export class Server {
         port: await this.calls.listen(host, port, isShared),
       };
     } catch (error) {
-      // What is open would keep a process alive that cannot serve.
+      // An open port would keep a process alive that cannot serve.
       for (const each of this.ports) each.close();
       throw error;
     }
   }
 
-  /** Answers below a prefix of a server of the user's. */
+  /** Answers below a prefix of the user's server. */
   attach(server: HttpServer, prefix: string): void {
     const addRoutes = (routes: Routes) => {
       this.addCarriers(routes);
@@ -266,7 +266,7 @@ export class Server {
   }
 
   /**
-   * Where the files hold another certificate or key than new connections get: what gives them that one.
+   * @returns what installs the certificate and key of the files, if they differ from those in use
    * @throws GatewayError `GW_TLS_FILE`, and nothing changes
    */
   renewed(tls: Certificate): (() => void) | undefined {
@@ -277,18 +277,18 @@ export class Server {
     };
   }
 
-  /** Stops listening, so that new connections come to the others who share the port; what is connected goes on. */
+  /** Stops listening, so that new connections go to the processes that share the port. Open connections continue. */
   async leave(): Promise<void> {
     for (const port of this.ports) await port.leave();
-    this.log.info('left the port to the others');
+    this.log.info('stopped listening; other processes keep the port');
   }
 
-  /** Settled when whatever was answered so far has been handed to its socket. */
+  /** Resolves when every answer so far has been handed to its socket. */
   answered(): Promise<void> {
     return new Promise((resolve) => this.answers.turns.add(resolve));
   }
 
-  /** Stops listening and cuts what is still connected. */
+  /** Stops listening and closes open connections. */
   close(): void {
     this.events.close();
     this.live.close();
@@ -297,7 +297,7 @@ export class Server {
     this.mount?.close();
   }
 
-  /** Answers paths by method: `HEAD` where there is a `GET`, `OPTIONS`, and 405 to any other. */
+  /** Adds paths by method: also `HEAD` for each `GET`, `OPTIONS`, and 405 for all others. */
   private answer(routes: Routes, paths: Paths, who: For = 'anybody'): void {
     for (const [path, handlers] of Object.entries(paths)) {
       const allowed = ['OPTIONS'];
@@ -334,10 +334,10 @@ export class Server {
     const parameters = path.split('/:').length - 1;
     routes.on(method, path, (request, reply) => {
       const context = new RequestContext(reply, request, this.answers, parameters, who === 'owner');
-      // Whoever asks again connects to those who stay.
+      // While draining, the client's next request should reach another process.
       context.isLast = this.switchboard.draining;
       if (context.isDone) return;
-      // A body is only lent while it comes. All else waits for a turn, by when whoever sends request upon request is gone.
+      // A body must be read at once. Other requests wait for a turn: clients that flood us are dropped by then.
       if (method === 'post' || (who === 'owner' && !BODILESS.has(method)))
         void this.handle(context, handler, who);
       else {

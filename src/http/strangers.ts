@@ -1,18 +1,18 @@
 import { BlockList, isIP, isIPv4 } from 'node:net';
 import { TokenBucket } from '../phone/token-bucket.js';
 
-/** Answers a second that one address gets at once without having shown who it is; twice as many in one go. */
+/** Answers a second for one unauthenticated address; twice as many in a burst. */
 const PER_SECOND = 50;
-/** Addresses that are remembered; the one that asked longest ago is forgotten first. */
+/** Addresses remembered; the least recent is dropped first. */
 const MAX_ADDRESSES = 10_000;
 
-/** So many proxies are believed to stand one behind the other, and what they write is no longer. */
+/** Most proxies in a row, and most characters of `X-Forwarded-For`, that are believed. */
 const MAX_HOPS = 16;
 const MAX_FORWARDED = 1_000;
 
 const LOOPBACK = '127.0.0.1';
 
-/** Loopback and private networks: a proxy in front of the gateway. */
+/** Loopback and private networks, where a proxy may stand in front of the gateway. */
 export const PRIVATE_NETWORKS: readonly string[] = [
   '127.0.0.0/8',
   '10.0.0.0/8',
@@ -32,7 +32,7 @@ export function isNetwork(text: string): boolean {
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }
 
-/** Who asks for things that need no key, or is refused: each address its share, so that no one of them takes all. */
+/** Shares of unauthenticated clients: each address gets its own, so that none can take everything. */
 export class Strangers {
   private readonly buckets = new Map<string, TokenBucket>();
   private readonly proxies = new BlockList();
@@ -51,7 +51,7 @@ export class Strangers {
   }
 
   /**
-   * Whether this one may be dealt with at once.
+   * Whether a request may be answered at once.
    * @param peer the address of the connection; empty for a Unix socket, which comes from this host
    * @param forwarded what `X-Forwarded-For` says
    * @param now monotonic milliseconds
@@ -70,7 +70,7 @@ export class Strangers {
     return bucket.take(1, now);
   }
 
-  /** The last address that no proxy of ours wrote down for itself. */
+  /** The last address that a trusted proxy reported. */
   private clientOf(peer: string, forwarded: string): string {
     if (forwarded === '') return peer;
     let client = peer;
@@ -88,7 +88,7 @@ function familyOf(address: string): 'ipv4' | 'ipv6' {
   return isIPv4(address) ? 'ipv4' : 'ipv6';
 }
 
-/** Without port, brackets, zone, and IPv6's clothes around IPv4. */
+/** Strips port, brackets, zone, and the IPv6 mapping of IPv4. */
 function bareAddress(hop: string): string {
   return hop
     .replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1')
@@ -97,7 +97,7 @@ function bareAddress(hop: string): string {
     .replace(/^::ffff:(?=\d+\.)/i, '');
 }
 
-/** An IPv4 address stands for itself; of IPv6 everybody has a network of 64 bits to choose from. */
+/** Groups IPv6 addresses by their /64: everybody has that many to choose from. */
 function groupOf(address: string): string {
   if (isIPv4(address)) return address;
   const [head = '', tail] = address.split('::');

@@ -1,10 +1,10 @@
 import type { Head, Reply } from './transport/transport.js';
 
-/** A response that goes on until either side ends it. */
+/** A response that lasts until either side ends it. */
 export class StreamedAnswer {
-  /** Told once, when the client has gone or {@link close} was called. */
+  /** Called once, when the client has left or after {@link close}. */
   onClose: () => void = () => {};
-  /** The client takes bytes again. */
+  /** Called when the client reads again. */
   onWritable: () => void = () => {};
   private isOver = false;
 
@@ -15,19 +15,19 @@ export class StreamedAnswer {
     reply.begin(head, () => this.onWritable());
   }
 
-  /** @returns false where the client does not keep up: all of it is kept, but write no more before `onWritable` */
+  /** @returns false if the client does not keep up: the text is kept, but write no more before `onWritable` */
   write(text: string): boolean {
     return !this.isOver && this.reply.write(text);
   }
 
-  /** The client has gone. */
+  /** Call it when the client has left. */
   gone(): void {
     if (this.isOver) return;
     this.isOver = true;
     this.onClose();
   }
 
-  /** Ends the answer where it stands: the client sees a broken connection, and comes back. */
+  /** Breaks the answer off: the client sees a broken connection and reconnects. */
   close(): void {
     if (!this.isOver) this.reply.close();
     this.gone();

@@ -6,25 +6,25 @@ import { CallWebhookInput } from '../twilio/webhook.js';
 import type { RequestAuthenticator } from './request-authenticator.js';
 import type { RequestContext } from './request-context.js';
 
-/** The webhooks that Twilio calls. Every one is signed and form-encoded. */
+/** Twilio's webhooks, all signed and form-encoded. */
 export class TwilioRoutes {
   constructor(
     private readonly calls: CallService,
     private readonly authenticator: RequestAuthenticator,
   ) {}
 
-  /** `POST /twilio/voice`: a call comes in; the answer is TwiML. */
+  /** `POST /twilio/voice`: an incoming call; answers TwiML. */
   async voice(context: RequestContext): Promise<void> {
     const input = await this.webhook(context);
     if (input.callSid === '') {
-      throw new GatewayError('GW_CALL_SID_MISSING', 'Expected a CallSid in the webhook but received none');
+      throw new GatewayError('GW_CALL_SID_MISSING', 'The webhook has no CallSid');
     }
     const publicBase = this.authenticator.publicBase(context) as string;
     const twiml = await this.calls.answer(input, publicBase, triesOf(context));
     context.answer(200, 'text/xml', twiml);
   }
 
-  /** `POST /twilio/next`: a stream is over and the caller still there; the answer is TwiML. */
+  /** `POST /twilio/next`: a media stream has ended and the caller is still there; answers TwiML. */
   async next(context: RequestContext): Promise<void> {
     const input = await this.webhook(context);
     const publicBase = this.authenticator.publicBase(context) as string;
@@ -32,17 +32,17 @@ export class TwilioRoutes {
     context.answer(200, 'text/xml', twiml);
   }
 
-  /** `POST /twilio/status`: how a call is doing. */
+  /** `POST /twilio/status`: a call's status. */
   async status(context: RequestContext): Promise<void> {
     await this.note('status', context);
   }
 
-  /** `POST /twilio/stream-status`: how a stream is doing; tells of handshakes that failed. */
+  /** `POST /twilio/stream-status`: a media stream's status, with failed handshakes. */
   async streamStatus(context: RequestContext): Promise<void> {
     await this.note('stream-status', context);
   }
 
-  /** `POST /twilio/amd`: who or what answered a call that we placed. */
+  /** `POST /twilio/amd`: who or what answered an outbound call. */
   async amd(context: RequestContext): Promise<void> {
     await this.note('amd', context);
   }
@@ -68,7 +68,7 @@ export class TwilioRoutes {
   }
 }
 
-/** How often Twilio was told to ask again. */
+/** How often Twilio was asked to retry. */
 function triesOf(context: RequestContext): number {
   const tries = Number(new URLSearchParams(context.query).get('again') ?? 0);
   return Number.isInteger(tries) && tries > 0 ? tries : 0;

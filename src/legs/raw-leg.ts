@@ -229,7 +229,7 @@ export class RawLeg implements Program, PacerSink {
   }
 
   idle(): void {
-    this.roomLeg?.rest();
+    this.roomLeg?.endTalkspurt();
   }
 
   private sendToRoom(frame: Int16Array): void {

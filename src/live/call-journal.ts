@@ -6,12 +6,12 @@ import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import { maskNumbersIn } from '../telemetry/log.js';
-import { type CallParties, droppedMs, partiesOf } from './call-row.js';
+import { type CallParties, droppedMs, partiesOf, shownRoom } from './call-row.js';
 import { ALERT_LIMITS } from './limits.js';
 
 /** How long an ended call is shown. */
 const KEPT_MS = 3_600_000;
-/** Most ended calls, whatever the hour: some 3 kB each, the oldest go first. */
+/** Most ended calls kept, about 3 kB each; beyond it the oldest are dropped. */
 const CAPACITY = 2_000;
 /** Most events of one call; of more, the first and the last are kept. */
 const MAX_EVENTS = 32;
@@ -205,7 +205,7 @@ function detailsOf(session: Session, events: readonly CallEvent[]): CallDetails 
   return {
     ...view,
     ...partiesOf(session.call),
-    ...(room === undefined ? {} : { room: maskNumbersIn(room) }),
+    ...(room === undefined ? {} : { room: shownRoom(room, session.call) }),
     history: masked(history),
     events,
   };

@@ -2,7 +2,7 @@ import type { PhoneCall } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import { CallLevels } from '../phone/level-meter.js';
 import { STAGE } from '../telemetry/call-latencies.js';
-import { maskNumber, maskNumbersIn } from '../telemetry/log.js';
+import { maskNumber } from '../telemetry/log.js';
 import { RecentLatency } from '../telemetry/recent-latency.js';
 import type { TrafficCounts } from '../telemetry/traffic.js';
 
@@ -60,7 +60,7 @@ export class CallRow {
     const place = isPlaced ? room : '';
     if (place !== this.room) {
       this.room = place;
-      this.roomJson = JSON.stringify(maskNumbersIn(place));
+      this.roomJson = JSON.stringify(shownRoom(place, call));
     }
     stream.latencies.settle();
     this.latency.sample();
@@ -100,6 +100,13 @@ export function partiesOf(call: PhoneCall): CallParties {
   return call.direction?.startsWith('outbound') === true
     ? { direction: 'out', caller: from, called: maskNumber(to) as string }
     : { direction: 'in', caller: maskNumber(from) as string, called: to };
+}
+
+/** A room's name: numbers in it are masked, but for our own of this call. */
+export function shownRoom(room: string, call: PhoneCall): string {
+  const { direction, caller, called } = partiesOf(call);
+  const ours = direction === 'in' ? called : caller;
+  return room.replace(/\+\d+/g, (number) => (number === ours ? number : (maskNumber(number) as string)));
 }
 
 /** Milliseconds of audio that was dropped, both ways. */

@@ -1,15 +1,15 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { GatewayError } from '../errors.js';
-import { addonPlatform, BUILT_ADDONS, loadAddon, prebuiltAddon } from './addon.js';
-import type { Core } from './core.js';
+import { addonPlatform, BUILT_ADDON, DEBUG_ADDON, loadAddon, prebuiltAddon } from './addon.js';
+import { type Core, TRANSCODERS, type TranscoderChoice } from './core.js';
 import { checkCore } from './self-test.js';
-import { TRANSCODERS, type TranscoderChoice } from './transcoders.js';
+
 import { loadWasm, WASM_MODULES } from './wasm.js';
 
-/** One way to get a core. */
+/** One way to load a core. */
 export interface Backend {
-  /** Absent where there is no file to load: then `load` throws, and says so. */
+  /** Absent if there is no file to load; `load` then throws an error that says so. */
   readonly file?: string;
   readonly load: () => Core;
 }
@@ -18,9 +18,9 @@ const PACKAGE = fileURLToPath(new URL('../../', import.meta.url));
 
 /**
  * The first core that loads and passes the self-test: the addon, WebAssembly with SIMD, WebAssembly without.
- * @param wanted `TRANSCODER`; unset or blank is `auto`, and blanks around it do not count, as in the configuration
- * @throws GatewayError `GW_TRANSCODER_UNKNOWN` for another word; `GW_NATIVE_MISSING`, which says what was tried and what to
- * do, if only the addon may be used and none works; `GW_WASM_MISSING` likewise
+ * @param wanted `TRANSCODER`; unset or blank means `auto`, and surrounding blanks are ignored, as in the configuration
+ * @throws GatewayError `GW_TRANSCODER_UNKNOWN` for another word; `GW_NATIVE_MISSING` or `GW_WASM_MISSING` if only that backend
+ * is allowed and none of its files works: the message lists what was tried and what to do
  */
 export function chooseCore(wanted: string | undefined): Core {
   const choice = (wanted?.trim() || 'auto') as TranscoderChoice;
@@ -33,7 +33,7 @@ export function chooseCore(wanted: string | undefined): Core {
   return firstOf(backendsOf(choice), choice);
 }
 
-/** The first of these that loads and passes the self-test, with what was wrong with the others in its origin. */
+/** The first of these that loads and passes the self-test. Its origin also says why the earlier ones were skipped. */
 export function firstOf(backends: Iterable<Backend>, choice: TranscoderChoice = 'auto'): Core {
   const failures: string[] = [];
   for (const { file, load } of backends) {
@@ -41,7 +41,7 @@ export function firstOf(backends: Iterable<Backend>, choice: TranscoderChoice = 
       const core = load();
       checkCore(core);
       const origin = [core.origin, ...failures].join('; ');
-      // Anybody may ask for it at /health: where the package lies on this machine is nobody's business.
+      // /health shows it to anybody, so it must not reveal where the package lies.
       return { ...core, origin: origin.replaceAll(PACKAGE, '') };
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -54,7 +54,7 @@ export function firstOf(backends: Iterable<Backend>, choice: TranscoderChoice = 
   throw new GatewayError('GW_NATIVE_MISSING', explainNative(failures));
 }
 
-/** One after the other, for what is not needed is not looked for. */
+/** A generator, so that files are only looked up when they are needed. */
 function* backendsOf(choice: TranscoderChoice): Generator<Backend> {
   const [kind, kernels] = choice.split('-');
   if (kind !== 'wasm') yield* addonsWith(kernels);
@@ -65,10 +65,11 @@ function* backendsOf(choice: TranscoderChoice): Generator<Backend> {
   }
 }
 
-/** The built ones first: whoever compiled one wanted it. */
+/** A compiled addon comes first: somebody wanted it. */
 function* addonsWith(kernels: string | undefined): Generator<Backend> {
   const addon = (file: string): Backend => ({ file, load: () => loadAddon(file, kernels) });
-  for (const file of BUILT_ADDONS) if (existsSync(file)) yield addon(file);
+  if (kernels === 'debug') return yield { file: DEBUG_ADDON, load: () => loadAddon(DEBUG_ADDON) };
+  if (existsSync(BUILT_ADDON)) yield addon(BUILT_ADDON);
   const platform = addonPlatform();
   const file = prebuiltAddon(platform);
   if (existsSync(file)) yield addon(file);

@@ -14,7 +14,7 @@ import {
 const MAX_TRANSMIT = 48_000;
 const MAX_CONCEALED = 48_000;
 const MAX_MEMBERS = 65_535;
-/** Samples that can be shortened at once, and by how many, see native/shortener.h. */
+/** Samples that `shorten` takes, and how many it can remove: see native/shortener.h. */
 const [MIN_SHORTENED, MAX_SHORTENED] = [960, 1_920];
 const [MIN_PERIOD, MAX_PERIOD] = [120, 720];
 /** Digits that may wait, and samples of a tone or a pause: see native/dtmf.h. */
@@ -118,7 +118,7 @@ export function checkedCore(raw: RawCore): Core {
       if (samples < MIN_SHORTENED || samples > MAX_SHORTENED) {
         throw rangeError(`${MIN_SHORTENED} to ${MAX_SHORTENED} samples`, 'pcm', `${samples} samples`);
       }
-      // No number is too large, and NaN is too small.
+      // NaN counts as too small.
       return raw.shorten(pcm, most >= MIN_PERIOD ? Math.min(most, MAX_PERIOD) : 0);
     },
   };
@@ -126,7 +126,7 @@ export function checkedCore(raw: RawCore): Core {
 
 function transcoderClass(raw: RawCore): Core['Transcoder'] {
   return class implements Transcoder {
-    // What all of a thread share: the prototype has them, see thread-core.ts.
+    // Shared by the transcoders of a thread: thread-core.ts puts them on the prototype.
     declare readonly samples: Int16Array;
     declare readonly message: Uint8Array;
     declare readonly info: Float64Array;
@@ -284,13 +284,13 @@ function compressor(encode: RawCore['encodeMulaw']): Core['encodeMulaw'] {
 }
 
 function closed(): never {
-  throw Object.assign(new Error('Expected an open transcoder but received a closed one'), {
+  throw Object.assign(new Error('The transcoder has already been closed'), {
     code: 'GW_TRANSCODER_CLOSED',
   });
 }
 
 function unbound(): Error {
-  return Object.assign(new Error('Expected a transcoder bound to a stream but received an unbound one'), {
+  return Object.assign(new Error('The transcoder is not bound to a stream yet'), {
     code: 'GW_TRANSCODER_UNBOUND',
   });
 }
@@ -299,7 +299,7 @@ function rangeError(what: string, subject: string, received: string): RangeError
   return new RangeError(`Expected ${what} for ${subject} but received ${received}`);
 }
 
-/** 48 kHz samples that are whole ones at 8 kHz. */
+/** 48 kHz audio must be a whole number of samples at 8 kHz. */
 function checkSixths(samples: number): void {
   if (samples % 6 !== 0) throw rangeError('a multiple of 6 samples', 'pcm', `${samples} samples`);
 }

@@ -2,21 +2,21 @@
  * One call's audio, both ways: 8 kHz on the phone's side, µ-law unless made for another {@link PayloadFormat}, 16-bit linear
  * mono at 48 kHz on ours.
  *
- * Twilio's messages are those of its documentation page "Media Streams - WebSocket Messages". `receive` and `transmit`
- * work in the slab that all transcoders of a thread share, so what they left there is good until the next call of either.
- * After `close` every method but `close` throws an `Error` with code `GW_TRANSCODER_CLOSED`; a wrong type is a `TypeError`,
- * a wrong length or text a `RangeError`.
+ * Twilio's messages are those of its documentation page "Media Streams - WebSocket Messages". `receive` and `transmit` write
+ * to the slab that all transcoders of a thread share, so their output is valid until the next call of either.
+ * After `close` every method but `close` throws an `Error` with code `GW_TRANSCODER_CLOSED`. A wrong type throws a
+ * `TypeError`, a wrong length or text a `RangeError`.
  */
 export interface Transcoder {
-  /** Output of {@link receive}, 48 kHz. Shared by the transcoders of a thread: good until the next call of one. */
+  /** Output of {@link receive}, 48 kHz. Shared by the transcoders of a thread: valid until the next call of one. */
   readonly samples: Int16Array;
-  /** Output of {@link transmit}: ASCII text. Shared likewise. */
+  /** Output of {@link transmit}: ASCII text, shared in the same way. */
   readonly message: Uint8Array;
-  /** About the last message received, see {@link info}. Shared likewise. */
+  /** Facts about the last received message, shared in the same way: see `info` in thread-core.ts. */
   readonly info: Float64Array;
 
   /**
-   * Sets the stream whose messages are taken and written, and forgets its timeline; the filters keep their state.
+   * Sets the stream whose messages are read and written, and resets the timeline; the filters keep their state.
    * `receive` and `transmit` throw an `Error` with code `GW_TRANSCODER_UNBOUND` before the first call.
    * @param streamSid 1 to 64 characters of A-Z a-z 0-9 _ -
    */
@@ -24,32 +24,31 @@ export interface Transcoder {
 
   /**
    * Decodes the bytes of a `media` message into {@link samples} and fills in {@link info}. A gap of 20 ms or more before the
-   * message's timestamp is concealed in front of it, at most 200 ms of it: the voice goes on and comes back, each repeating
-   * its pitch; from 60 ms on it fades out in between, to noise as soft as the line's of late (-45 dBFS at most). After a gap
-   * of more than 200 ms nothing is heard of what was before it. A timestamp that steps back only sets the timeline anew.
+   * message's timestamp is concealed in front of it, at most 200 ms: the voice continues into the gap and fades in out of it,
+   * repeating its pitch. In gaps of 60 ms and more it fades to comfort noise at the line's recent level (-45 dBFS at most).
+   * After a gap of more than 200 ms the audio before it is not continued. A timestamp that steps back restarts the timeline.
    * @returns samples written (6 for each sample of the payload and of the filled gap); or -1 with nothing changed if the
-   * message is not exactly as Twilio writes it for the inbound track of this stream, or longer than 64 KiB. Such a message is
-   * for `JSON.parse` and {@link receivePayload}. Leaves nothing on the JavaScript heap; WebAssembly needs a view of an
+   * message is longer than 64 KiB or not exactly as Twilio writes it for the inbound track of this stream. Pass such a message
+   * to `JSON.parse` and {@link receivePayload}. Allocates nothing on the JavaScript heap; WebAssembly allocates a view of an
    * ArrayBuffer, about 100 bytes.
    */
   receive(message: ArrayBuffer | ArrayBufferView): number;
 
   /**
-   * What `receive` does, for the payload of a message that was parsed elsewhere.
-   * @param base64 ASCII of the base64 text (RFC 4648 section 4), at most 65,536 characters; its padding may be missing, and
-   * there may be carriage returns, line feeds and spaces in it
-   * @param timestampMs the message's timestamp; a number that is not 0 to 2^53 - 1, such as NaN, is taken as on time
-   * @returns samples written; or -1 with nothing changed if the base64 is bad, too long, or ends within a sample
+   * Does what `receive` does, for the payload of a message that was parsed elsewhere.
+   * @param base64 ASCII of the base64 text (RFC 4648 section 4), at most 65,536 characters; padding is optional, and
+   * carriage returns, line feeds and spaces are ignored
+   * @param timestampMs the message's timestamp; a number outside 0 to 2^53 - 1, such as NaN, counts as on time
+   * @returns samples written; or -1 with nothing changed if the base64 is invalid, too long, or ends within a sample
    */
   receivePayload(base64: Uint8Array, timestampMs: number): number;
 
   /**
-   * Fills {@link samples} for a time in which nothing came at all: first the voice goes on, fading within 60 ms, then there is
-   * noise as soft as the line's of late (-45 dBFS at most). What comes next fades in over 4 ms. {@link info} stays as it is.
+   * Fills {@link samples} for a time in which no message arrived: the voice continues and fades out within 60 ms, followed by
+   * comfort noise at the line's recent level (-45 dBFS at most). The next audio fades in over 4 ms. {@link info} is unchanged.
    *
-   * The timeline goes on by as much, so that nothing is filled twice: a message that comes later with a timestamp of the
-   * concealed time is heard behind it, in full, and nothing is put before it, nor for others of that time that never come; a
-   * message from after it has as its gap only what was not concealed.
+   * The timeline advances by the same time, so that no gap is filled twice: a late message with a timestamp of the concealed
+   * time is played after it, in full and without a gap. For a message after that time, only what was not concealed is a gap.
    * @param samples 6 to 48,000 at 48 kHz, a multiple of 6
    * @returns `samples`
    */
@@ -63,7 +62,7 @@ export interface Transcoder {
   transmit(pcm: Int16Array): number;
 
   /**
-   * Decodes bare payload, continuing the received audio; the timeline does not see it.
+   * Decodes bare payload, continuing the received audio; the timeline is not affected.
    * @param payload whole samples
    * @param out room for 6 samples for each of them
    * @returns samples written
@@ -83,12 +82,31 @@ export interface Transcoder {
 }
 
 /**
- * What a stream's payload is made of, always 8 kHz mono: ITU-T G.711 `mulaw` (what Twilio sends) or `alaw`, one byte a sample;
- * linear 16 bits, in network byte order as RFC 3551 has `audio/L16`, or little endian (`l16le`) as several carriers send it.
- * Linear audio is rounded to 14 bits on its way in: noise at -86 dBFS, below what any telephone line has.
+ * Coding of a stream's payload, always 8 kHz mono: ITU-T G.711 `mulaw` (Twilio) or `alaw`, one byte a sample; `l16`, linear 16
+ * bits in network byte order (`audio/L16` of RFC 3551), or `l16le`, the same in little endian, as several carriers send it.
+ * Received linear audio is rounded to 14 bits: noise at -86 dBFS, below that of any telephone line.
  */
 export type PayloadFormat = (typeof PAYLOAD_FORMATS)[number];
 export const PAYLOAD_FORMATS = ['mulaw', 'alaw', 'l16', 'l16le'] as const;
+
+/**
+ * What `TRANSCODER` may be: the first three are for users, the others for tests, benches and debuggers. `native-debug` is the
+ * addon that `npm run build:debug` makes.
+ */
+export const TRANSCODERS = [
+  'auto',
+  'native',
+  'wasm',
+  'native-avx512',
+  'native-avx2',
+  'native-sse2',
+  'native-neon',
+  'native-scalar',
+  'native-debug',
+  'wasm-simd',
+  'wasm-scalar',
+] as const;
+export type TranscoderChoice = (typeof TRANSCODERS)[number];
 
 /** One direction of a rate conversion, with state from call to call. `pcm` and `out` must not share memory. */
 export interface Resampler {
@@ -100,23 +118,23 @@ export interface Resampler {
   process(pcm: Int16Array, out: Int16Array): number;
 }
 
-/** Digits as in-band tones at 48 kHz, one queue of them (see `dtmf.ts`). */
+/** A queue of digits as in-band tones at 48 kHz (see `dtmf.ts`). */
 export interface DtmfGenerator {
   /**
    * Queues digits, all of them or none.
    * @param digits 0-9 * # A-D a-d, or w and W for pauses of 500 ms and 1 s
-   * @param toneMs of each of them, 40 to 2,000; default 100
-   * @param pauseMs after each, likewise
+   * @param toneMs length of each tone in milliseconds, 40 to 2,000; default 100
+   * @param pauseMs length of the pause after each tone, 40 to 2,000; default 100
    * @returns samples left to read
-   * @throws RangeError for another character or time, and with code `GW_DTMF_QUEUE_FULL` for more than 64 not yet read to their end
+   * @throws RangeError for another character or time; with code `GW_DTMF_QUEUE_FULL` if more than 64 digits would wait
    */
   push(digits: string, toneMs?: number, pauseMs?: number): number;
   /**
-   * Fills all of `out` with what comes next, and with silence after the last digit's pause.
+   * Fills `out` with the next samples, and with silence after the last digit's pause.
    * @returns samples left to read
    */
   read(out: Int16Array): number;
-  /** Drops everything, even in the middle of a tone. */
+  /** Drops all digits, even in the middle of a tone. */
   clear(): void;
 }
 
@@ -131,13 +149,13 @@ export interface SlabLayout {
   readonly messageCapacity: number;
 }
 
-/** What the core offers, whatever it was compiled to. All of it belongs to the thread that loaded it. */
+/** The core, as an addon or as WebAssembly. Everything in it belongs to the thread that loaded it. */
 export interface Core {
   /** The addon, or WebAssembly. */
   readonly backend: 'native' | 'wasm';
   /** The instruction set its inner loops were written for; all of them give the same bytes. */
   readonly kernels: 'avx512' | 'avx2' | 'sse2' | 'neon' | 'simd128' | 'scalar';
-  /** Which file it came from, and what was wrong with those that come before it. */
+  /** The file it was loaded from, and why better ones were skipped. */
   readonly origin: string;
   /** Output memory of `receive` and `transmit`; read it through {@link samples}, {@link message} and {@link info}. */
   readonly slab: ArrayBuffer;
@@ -183,14 +201,13 @@ export interface Core {
    */
   mix(inputs: Int16Array, active: Uint8Array, output: Int16Array): void;
   /**
-   * Takes one period of the voice out of a piece, in place: faster speech of the same pitch. The first samples fade into those
-   * a period later, over 5 to 10 ms; the very first and all after the fade are as they were, so that what comes before and
-   * after the piece joins on without a click. Music and noise lose what is most like a period of them, silence anything.
-   * Keeps no state and allocates nothing.
+   * Removes one period of the voice from a piece, in place: faster speech of the same pitch. The first samples fade into those
+   * a period later, over 5 to 10 ms. The very first sample and everything after the fade are unchanged, so that the piece
+   * joins its neighbours without a click. Music and noise lose their most self-similar stretch. Stateless; allocates nothing.
    * @param pcm 960 to 1,920 samples at 48 kHz
-   * @param most samples that may go; a period has 120 to 720 (2.5 to 15 ms)
-   * @returns samples left at the beginning of `pcm`, behind which there is nothing of worth; `pcm.length`, with nothing changed,
-   * if `most` is below 120
+   * @param most samples that may be removed; a period has 120 to 720 (2.5 to 15 ms)
+   * @returns samples left at the beginning of `pcm`, the rest is undefined; `pcm.length`, with nothing changed, if `most` is
+   * below 120
    */
   shorten(pcm: Int16Array, most: number): number;
   /** Transcoders of this thread that are neither closed nor collected. */

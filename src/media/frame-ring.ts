@@ -1,6 +1,6 @@
 import { FRAME_SAMPLES, type FrameSink } from './frame.js';
 
-/** A bounded queue of frames in one piece of memory. When it is full the oldest frame makes room. */
+/** A bounded queue of frames in one piece of memory. A push to a full queue drops the oldest frame. */
 export class FrameRing {
   private readonly frames: Int16Array[];
   private readonly stamps: Int32Array;
@@ -17,7 +17,7 @@ export class FrameRing {
     samples = FRAME_SAMPLES,
   ) {
     const memory = new Int16Array(capacity * samples);
-    // Views are made once: taking one per frame would be an allocation per frame.
+    // A view per push would be an allocation per frame.
     this.frames = Array.from({ length: capacity }, (_, i) => memory.subarray(i * samples, (i + 1) * samples));
     this.stamps = new Int32Array(capacity);
     this.times = new Float64Array(capacity);
@@ -27,7 +27,11 @@ export class FrameRing {
     return this.count;
   }
 
-  /** Copies a frame to the end, with what time it is by a clock of one's own; answers whether the oldest had to go for it. */
+  /**
+   * Copies a frame to the end.
+   * @param time a reading of the caller's clock, returned by {@link oldestTime}
+   * @returns whether the oldest frame was dropped for it
+   */
   push(frame: Int16Array, stamp: number, time = 0): boolean {
     const full = this.count === this.capacity;
     if (full) this.drop();
@@ -39,7 +43,7 @@ export class FrameRing {
     return full;
   }
 
-  /** The oldest frame, or `undefined`; its memory is reused by the next but `capacity` pushes. */
+  /** The oldest frame, or `undefined`; its memory is overwritten `capacity` pushes later. */
   get oldest(): Int16Array | undefined {
     return this.count === 0 ? undefined : this.frames[this.first];
   }
@@ -49,17 +53,17 @@ export class FrameRing {
     return this.stamps[this.first] as number;
   }
 
-  /** When the oldest frame was pushed, as its push said; meaningless while empty. */
+  /** The time that the oldest frame was pushed with; meaningless while empty. */
   get oldestTime(): number {
     return this.times[this.first] as number;
   }
 
-  /** The frame behind so many older ones; meaningless where there is none. */
+  /** The frame at an index, 0 being the oldest; meaningless from {@link length} on. */
   at(index: number): Int16Array {
     return this.frames[(this.first + index) % this.capacity] as Int16Array;
   }
 
-  /** Drops the frame behind so many older ones: those move up, and with them what they came with. */
+  /** Drops the frame at an index, 0 being the oldest; the others keep their order, stamps and times. */
   remove(index: number): void {
     const { frames, stamps, times, capacity, first } = this;
     const removed = this.at(index);
@@ -85,7 +89,7 @@ export class FrameRing {
     this.count = 0;
   }
 
-  /** Hands every frame on, oldest first. */
+  /** Writes every frame to `sink`, oldest first, and empties the queue. */
   drainInto(sink: FrameSink): void {
     while (this.count > 0) {
       const frame = this.frames[this.first] as Int16Array;

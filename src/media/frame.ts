@@ -1,4 +1,4 @@
-/** Sample rate inside the gateway, in Hz. Only the edges know another. */
+/** Sample rate inside the gateway, in Hz. Only its edges use other rates. */
 export const SAMPLE_RATE = 48_000;
 /** Length of a frame in milliseconds. */
 export const FRAME_MS = 20;
@@ -8,9 +8,8 @@ export const FRAME_SAMPLES = 960;
 export const DEFAULT_LEAD_MS = 120;
 
 /**
- * Takes frames of {@link FRAME_SAMPLES} samples one after another.
- * `stamp` is when the audio reached the gateway, see telemetry's `Stamp`. The frame's memory is only lent:
- * whoever needs it after returning copies it.
+ * Takes frames of {@link FRAME_SAMPLES} samples in order. `stamp` is when the audio reached the gateway, see telemetry's
+ * `IngressTime`. The frame's memory is only valid during the call: copy it to keep it.
  */
 export interface FrameSink {
   write(frame: Int16Array, stamp: number): void;

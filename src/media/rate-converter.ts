@@ -6,54 +6,53 @@ import { pcmOf } from './arguments.js';
 type SpeexClass = (typeof SpeexModule)['default'];
 type Speex = InstanceType<SpeexClass>;
 
-/** Rates {@link createResampler} converts between, in samples per second. */
+/** Rates that {@link createResampler} converts between, in samples per second. */
 export const RESAMPLER_RATES = [8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000] as const;
 
-/** Speex's own scale, 0 to 10: 7 keeps images and aliases 90 dB down for 8 ms of delay at 8 kHz. */
+/** Speex's quality, 0 to 10: 7 keeps images and aliases below -90 dB, with 8 ms of delay at 8 kHz. */
 const QUALITY = 7;
 /** Length of its filter at that quality where the rate goes up, in input samples. */
 const FILTER_SAMPLES = 128;
-/** Input that is handed over at once: bounds what an instance keeps of it. */
+/** Largest input of one call: bounds the memory that an instance keeps. */
 const PIECE_SAMPLES = 4_800;
 
 /**
- * One stream of 16-bit mono audio from one rate to another. Audio goes through in whole steps: {@link step} samples in are
- * exactly as many out as the rates say, so that not a sample too many or too few comes out in any length of time; what is
- * left over of an input waits for the next.
+ * Converts one stream of 16-bit mono audio from one rate to another. It works in whole steps: {@link step} samples in give
+ * exactly as many samples out as the rates say, so the stream never drifts. The rest of an input waits for the next call.
  */
 export interface RateConverter {
   readonly from: number;
   readonly to: number;
-  /** Delay of the filter in milliseconds, at all frequencies. */
+  /** Delay of the filter in milliseconds, the same at all frequencies. */
   readonly delayMs: number;
   /** Input samples that are converted together: 1 for simple ratios, up to 441. */
   readonly step: number;
   /**
-   * Converts what is there, of any length.
-   * @returns samples of its own; none while less than a step has come in
+   * Converts audio of any length.
+   * @returns a new array; empty while less than a step has come in
    * @throws TypeError if `pcm` is not an Int16Array; GatewayError `GW_RESAMPLER_CLOSED` after {@link close}
    */
   process(pcm: Int16Array): Int16Array;
   /**
-   * Ends the stream: what is left over, filled up with silence, and the filter's tail. What comes next is a new stream.
-   * @returns as many samples as are missing to the length of all input and the delay
+   * Ends the stream: returns the rest, padded with silence, and the filter's tail. The next audio starts a new stream.
+   * @returns samples up to the length of all input plus the delay
    */
   flush(): Int16Array;
-  /** Gives the converter back; safe to repeat. One that is never closed comes back when it is collected. */
+  /** Returns the converter to the pool; safe to repeat. One that is never closed returns when it is collected. */
   close(): void;
 }
 
 /**
- * Makes converters without a wait.
+ * Makes converters synchronously.
  * @throws GatewayError `GW_RESAMPLER_RATE`
  */
 export type ConverterMaker = (from: number, to: number) => RateConverter;
 
 /**
- * A converter between two rates. The first one loads its library, hence the promise. 8 kHz from and to 48 kHz is what
- * `createTranscoder` does, many times faster and with less delay.
- * @param from samples per second that come in, one of 8000, 16000, 22050, 24000, 32000, 44100, 48000
- * @param to samples per second that go out, likewise
+ * A converter between two rates. The first one loads a library, hence the promise. For 8 kHz to 48 kHz and back,
+ * `createTranscoder` is many times faster and has less delay.
+ * @param from samples per second of the input: 8000, 16000, 22050, 24000, 32000, 44100 or 48000
+ * @param to samples per second of the output, one of the same rates
  * @throws GatewayError `GW_RESAMPLER_RATE` for another rate
  */
 export async function createResampler(from: number, to: number): Promise<RateConverter> {
@@ -61,12 +60,12 @@ export async function createResampler(from: number, to: number): Promise<RateCon
   return createConverter(from, to);
 }
 
-/** As {@link createResampler}, between any rates: audio goes through in steps of `from` by their greatest common divisor. */
+/** As {@link createResampler}, between any rates. A step is `from` divided by the greatest common divisor of the rates. */
 export async function createConverter(from: number, to: number): Promise<RateConverter> {
   return from === to ? new Unchanged(from) : (await loadSpeex())(from, to);
 }
 
-/** Loads the library now, for where no converter may be waited for later. */
+/** Loads the library now, so that converters can be made synchronously later. */
 export async function loadResampler(): Promise<ConverterMaker> {
   const make = await loadSpeex();
   return (from, to) => {
@@ -95,12 +94,12 @@ function checkRates(...rates: readonly number[]): void {
 const PROCESS_FAULTS = ['uncaughtException', 'unhandledRejection'] as const;
 
 /**
- * Loaded by whoever needs it first: 10 ms that an import of Trunkline does not take. Its WebAssembly glue listens to faults of
- * the whole process and aborts it on any unhandled rejection, which is not a library's to decide: those listeners go again.
+ * Loads the library on first use, since it takes 10 ms. Its WebAssembly glue adds listeners that abort the whole process on any
+ * unhandled rejection, which is not for a library to decide: they are removed.
  */
 function load(): SpeexClass {
   const before = PROCESS_FAULTS.map((fault) => new Set(process.rawListeners(fault)));
-  // Not `import`: nothing else may listen in between. A CommonJS module.
+  // `require`, not `import`: nothing else can add a listener in between.
   const { default: speex } = createRequire(import.meta.url)('speex-resampler') as { default: SpeexClass };
   for (const [index, fault] of PROCESS_FAULTS.entries()) {
     for (const listener of process.rawListeners(fault)) {
@@ -110,7 +109,7 @@ function load(): SpeexClass {
   return speex;
 }
 
-/** Filters that no stream uses, by their rates. Speex's WebAssembly never frees one: they are used again and again. */
+/** Unused filters by their rates. Speex's WebAssembly never frees one, so they are reused. */
 const idle = new Map<string, Speex[]>();
 
 function takeIdle(rates: string): Speex | undefined {
@@ -123,7 +122,7 @@ function giveBack(rates: string, speex: Speex): void {
   else list.push(speex);
 }
 
-/** Those whose stream was forgotten without a close. */
+/** Filters of converters that were collected without a close. */
 const forgotten = new FinalizationRegistry<{ rates: string; speex: Speex; silence: number }>(
   ({ rates, speex, silence }) => {
     speex.processChunk(Buffer.alloc(2 * silence));
@@ -137,9 +136,9 @@ class Converter implements RateConverter {
   private readonly stepOut: number;
   private readonly rates: string;
   private readonly delaySamples: number;
-  /** Input samples, in whole steps, that push everything out of the filter. */
+  /** Input samples, in whole steps, that flush the filter. */
   private readonly silence: number;
-  /** Less than a step of input that waits. */
+  /** Input that does not fill a step yet. */
   private readonly waiting: Int16Array;
   private waitingCount = 0;
   private samplesIn = 0;
@@ -155,7 +154,7 @@ class Converter implements RateConverter {
     this.step = from / divisor;
     this.stepOut = to / divisor;
     this.rates = `${from}:${to}`;
-    // On the way down the filter is stretched by the ratio, to a multiple of 8.
+    // For lower output rates Speex stretches the filter by the ratio, to a multiple of 8.
     const filter = from < to ? FILTER_SAMPLES : ((Math.floor((FILTER_SAMPLES * from) / to) - 1) & ~7) + 8;
     this.delaySamples = filter / 2;
     this.delayMs = (this.delaySamples / from) * 1_000;
@@ -188,7 +187,7 @@ class Converter implements RateConverter {
   flush(): Int16Array {
     const speex = this.open();
     const wanted = Math.ceil(((this.samplesIn + this.delaySamples) * this.to) / this.from) - this.samplesOut;
-    // What waits, then silence in whole steps: enough for the tail, and for the next stream to find nothing of this one.
+    // Enough silence for the tail, and so that the next stream finds nothing of this one.
     const input = new Int16Array(Math.ceil((this.waitingCount + this.silence) / this.step) * this.step);
     input.set(this.waiting.subarray(0, this.waitingCount));
     const tail = this.convert(speex, input).subarray(0, this.samplesIn === 0 ? 0 : wanted);
@@ -207,21 +206,18 @@ class Converter implements RateConverter {
   }
 
   private open(): Speex {
-    if (this.speex !== undefined) return this.speex;
-    throw new GatewayError(
-      'GW_RESAMPLER_CLOSED',
-      'Expected an open resampler but received one that was closed',
-    );
+    if (this.speex === undefined) throw closed();
+    return this.speex;
   }
 
   /**
-   * Gives a new instance more room than any piece takes: its output buffer is as long as the longest input so far asks for,
-   * and input it has not read when that is full is lost to it.
+   * Makes a new instance's output buffer larger than any piece needs: it grows with the longest input so far, and input that
+   * does not fit is lost.
    */
   private prime(speex: Speex): Speex {
     const longer = (Math.ceil(PIECE_SAMPLES / this.step) + 1) * this.step;
     speex.processChunk(Buffer.alloc(2 * longer));
-    // That one may have lost a few zeros. The next sample out begins a step all the same; zeros in until it shows.
+    // That call may have lost a few zeros. The next output sample begins a step: feed zeros until it appears.
     const zero = Buffer.alloc(2);
     while (speex.processChunk(zero).length === 0);
     if (this.step > 1) speex.processChunk(Buffer.alloc(2 * (this.step - 1)));
@@ -241,7 +237,7 @@ class Converter implements RateConverter {
     return out;
   }
 
-  /** The library answers in memory it has made for that: no copy is needed to call it one's own. */
+  /** The library returns a new buffer for each call, so no copy is needed. */
   private convertPiece(speex: Speex, piece: Int16Array): Int16Array {
     const bytes = speex.processChunk(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength));
     const samples = new Int16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
@@ -250,7 +246,7 @@ class Converter implements RateConverter {
   }
 }
 
-/** Of one rate to the same: a copy, so that every converter's output is the caller's own. */
+/** Equal rates: a copy, since every converter returns a new array. */
 class Unchanged implements RateConverter {
   readonly to: number;
   readonly delayMs = 0;
@@ -276,12 +272,12 @@ class Unchanged implements RateConverter {
   }
 
   private checkOpen(): void {
-    if (!this.isClosed) return;
-    throw new GatewayError(
-      'GW_RESAMPLER_CLOSED',
-      'Expected an open resampler but received one that was closed',
-    );
+    if (this.isClosed) throw closed();
   }
+}
+
+function closed(): GatewayError {
+  return new GatewayError('GW_RESAMPLER_CLOSED', 'The resampler has already been closed');
 }
 
 function greatestCommonDivisor(a: number, b: number): number {

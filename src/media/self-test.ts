@@ -1,24 +1,24 @@
 import { createHash } from 'node:crypto';
 import type { Core } from './core.js';
 
-/** What every right core gives for {@link fingerprint}: the scalar kernels' output. */
+/** The {@link fingerprint} of the scalar kernels, and so of every correct core. */
 const EXPECTED = 'd4908b4334667065';
 
-/** 8 kHz samples that each filter gets by itself: enough for the lowest bit of every tap to show. */
+/** 8 kHz samples that each filter is tested with: enough to show the lowest bit of every tap. */
 const FILTERED = 640;
 
 const STREAM_SID = `MZ${'5e'.repeat(16)}`;
 
 /**
- * Whether a core gives the bytes that all of them give. A fraction of a millisecond; costs some memory until collected.
- * @throws Error in few words if it does not
+ * Checks that a core gives the same bytes as all others. Takes a fraction of a millisecond.
+ * @throws Error if it does not
  */
 export function checkCore(core: Core): void {
   const found = fingerprint(core);
   if (found !== EXPECTED) throw new Error(`Expected ${EXPECTED} for the self-test but received ${found}`);
 }
 
-/** A hash of what a core makes of a fixed sequence that goes through all of it: 16 hexadecimal digits. */
+/** A hash of a core's output for a fixed sequence that exercises all of it: 16 hexadecimal digits. */
 export function fingerprint(core: Core): string {
   const hash = createHash('sha256');
   const slabSamples = new Int16Array(core.slab, core.layout.samples, core.layout.samplesCapacity);
@@ -28,7 +28,7 @@ export function fingerprint(core: Core): string {
   const transcoder = new core.Transcoder();
   transcoder.bind(STREAM_SID);
   let timestamp = 0;
-  // Usual frames, odd ones, some after a gap, one of them with nothing that could lead out of it.
+  // Usual frames, odd ones, some after a gap, one of them empty.
   for (const count of [160, 160, 1, 333, 0, 160, 1_000]) {
     const payload = noise(count);
     const text = new Uint8Array(Math.ceil(count / 3) * 4);
@@ -42,10 +42,10 @@ export function fingerprint(core: Core): string {
     }
     timestamp += count / 8 + (count === 333 ? 55 : count === 0 ? 40 : 0);
   }
-  // Full-scale noise, which the codec alone cannot make.
+  // Full-scale noise, which µ-law cannot express.
   const loud = Int16Array.from({ length: 960 }, () => (((next() << 8) | next()) << 16) >> 16);
   hash.update(slabMessage.slice(0, transcoder.transmit(loud)));
-  // A hole from its voice to its noise, and what ends it.
+  // A gap, from the fading voice to the comfort noise, and the audio after it.
   const filled = transcoder.conceal(4_800);
   hash.update(slabSamples.slice(0, filled));
   transcoder.decode(noise(160), loud);
@@ -62,7 +62,7 @@ export function fingerprint(core: Core): string {
     other.close();
   }
 
-  // The bare filters: a code would hide the small taps, and pieces that fill no vector are code of their own.
+  // The bare filters: µ-law would hide the small taps. Pieces that do not fill a vector take another path.
   const wide = Int16Array.from({ length: 6 * FILTERED }, () => (((next() << 8) | next()) << 16) >> 16);
   const upsampler = new core.Upsampler();
   const raised = new Int16Array(6 * FILTERED);

@@ -1,5 +1,8 @@
+import { expected } from '../errors.js';
 import { chooseCore } from './backend.js';
-import type { Core } from './core.js';
+import { type Core, PAYLOAD_FORMATS, type PayloadFormat, type Transcoder } from './core.js';
+
+export type { PayloadFormat, Transcoder };
 
 /** The core of this thread. */
 export const core: Core = chooseCore(process.env.TRANSCODER);
@@ -16,14 +19,28 @@ export const frame = new Int16Array(slab, layout.samples, 960);
 export const message = new Uint8Array(slab, layout.message, layout.messageCapacity);
 
 /**
- * About the last message `receive` or `receivePayload` took: [0] its place on the stream's timeline in ms, NaN while that is
- * unknown; [1] its bytes of payload; [2] ms filled in before it, where audio was missing; [3] its sequence number, NaN after `receivePayload`.
+ * Facts about the last message that `receive` or `receivePayload` took: [0] its place on the stream's timeline in ms, NaN while
+ * unknown; [1] bytes of payload; [2] ms that were filled in before it; [3] its sequence number, NaN after `receivePayload`.
  */
 export const info = new Float64Array(slab, layout.info, 4);
 
-// What a transcoder leaves in the slab is had from the transcoder itself, so that it can be used on its own.
+// So that a program can use a transcoder without this module.
 Object.defineProperties(core.Transcoder.prototype, {
   samples: { value: samples },
   message: { value: message },
   info: { value: info },
 });
+
+export interface TranscoderOptions {
+  /** Payload format of the phone's side; default `mulaw`, Twilio's. */
+  readonly format?: PayloadFormat;
+}
+
+/**
+ * A transcoder for one call. `bind` it to its stream when the stream starts, `close` it when the call ends.
+ * @throws TypeError for an unknown format
+ */
+export function createTranscoder({ format = 'mulaw' }: TranscoderOptions = {}): Transcoder {
+  if (!PAYLOAD_FORMATS.includes(format)) throw expected('mulaw, alaw, l16 or l16le', 'format', format);
+  return new core.Transcoder(format);
+}

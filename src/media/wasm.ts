@@ -15,7 +15,7 @@ declare const WebAssembly: {
   readonly Instance: new (module: object) => { readonly exports: unknown };
 };
 
-/** What native/wasm/module.cc exports. An address of 0 is none. */
+/** The exports of native/wasm/module.cc. Address 0 means none. */
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
   initialize(): void;
@@ -58,35 +58,35 @@ interface Exports {
   shorten(pcm: number, count: number, most: number): number;
 }
 
-/** Bytes longer than this are not a message; a copy of them would not fit. See kMaxMessage in native/transcoder.h. */
+/** Longest message in bytes, which always fits the scratch memory: kMaxMessage in native/transcoder.h. */
 const MAX_MESSAGE = 64 * 1024;
-/** 8 kHz samples that are converted at a time where the arguments may have any length. */
+/** 8 kHz samples that are converted at a time if arguments may have any length. */
 const PIECE = 16_000;
-/** Lengths of answers that are kept in sight. Audio comes in few; whoever has more pays for a view each. */
+/** Cached views of answers, by length. Audio comes in few lengths; further ones cost a view each. */
 const MOST_VIEWS = 64;
 
-/** The modules that come with Trunkline, the faster first; the same two levels above `src/media` and `dist/media`. */
+/** The modules of the package, the faster one first; it lies two levels above both `src/media` and `dist/media`. */
 export const WASM_MODULES: readonly string[] = ['trunkline-simd.wasm', 'trunkline.wasm'].map((name) =>
   fileURLToPath(new URL(`../../native/wasm/${name}`, import.meta.url)),
 );
 
 /**
- * Starts a module: a memory of its own, which never grows or moves.
- * @throws Error in few words if there is no such module, or this engine cannot run it
+ * Starts a module. Its memory never grows or moves.
+ * @throws Error if there is no such module, or this engine cannot run it
  */
 export function loadWasm(path: string): Core {
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(path)));
   return checkedCore(new WasmMemory(exports as Exports).core(path));
 }
 
-/** One instance: the ways in and out of its memory, and the classes that live in it. */
+/** One instance: its memory, and the classes whose objects live there. */
 class WasmMemory {
   private readonly buffer: ArrayBuffer;
   private readonly bytes: Uint8Array;
   private readonly words: Int16Array;
   private readonly input: number;
   private readonly output: number;
-  /** The beginning of the output, by length: a frame is to leave nothing behind, so no view of its own either. */
+  /** Views of the beginning of the output, by length: a new view per frame would be an allocation per frame. */
   private readonly samplesOut = new Map<number, Int16Array>();
   private readonly bytesOut = new Map<number, Uint8Array>();
   /** Frees the cells of objects that nobody closed. */
@@ -143,7 +143,7 @@ class WasmMemory {
     return Buffer.from(this.buffer, at, this.bytes.indexOf(0, at) - at).toString('latin1');
   }
 
-  /** Where the core reads `bytes`: in place if they lie in its memory, else a copy, at most the scratch's size long. */
+  /** The address of `bytes`: in place if they lie in the core's memory, otherwise of a copy in the scratch memory. */
   private addressOf(bytes: Uint8Array | Int16Array): number {
     if (bytes.buffer === this.buffer) return bytes.byteOffset;
     if (bytes.length === 0) return this.input;
@@ -173,9 +173,7 @@ class WasmMemory {
   private cell(address: number): number {
     if (address !== 0) return address;
     throw Object.assign(
-      new RangeError(
-        'Expected room for another call in the memory of the WebAssembly core but received a full one',
-      ),
+      new RangeError('The memory of the WebAssembly core is full: no further call fits in'),
       {
         code: 'GW_WASM_MEMORY_FULL',
       },
@@ -329,7 +327,7 @@ class WasmMemory {
     };
   }
 
-  // ---- Functions: what does not fit the scratch is done in pieces ----
+  // ---- Functions: in pieces, if the arguments do not fit the scratch memory ----
 
   private expand(
     decode: (bytes: number, count: number, pcm: number) => void,
@@ -362,7 +360,7 @@ class WasmMemory {
       const piece = pieceOf(text, from, 4 * PIECE);
       const count = this.exports.decodeBase64(this.addressOf(piece), piece.length, this.output);
       const isLast = from + piece.length === text.length;
-      // Padding may only be at the very end.
+      // Padding is only allowed at the very end.
       if (count < 0 || (!isLast && count < (piece.length / 4) * 3)) return -1;
       out.set(this.bytesAnswer(count), written);
       written += count;
@@ -412,12 +410,12 @@ class WasmMemory {
     return left;
   }
 
-  /** Samples of every member that the scratch has room for, with a byte each for who is active. */
+  /** Samples of every member that fit the scratch memory, besides the members' active flags. */
   private mixRoom(members: number): number {
     return Math.floor((this.exports.scratchCapacity() - members) / (2 * members));
   }
 
-  /** Copies a piece of every member to the input. @returns where it then says who is active */
+  /** Copies a piece of every member, and the active flags, to the input. @returns the address of the flags */
   private takeMembers(inputs: Int16Array, active: Uint8Array, begin: number, count: number): number {
     const members = active.length;
     const samples = inputs.length / members;
@@ -451,7 +449,7 @@ function lengthOf(message: ArrayBuffer | ArrayBufferView): number {
   }
 }
 
-/** So many of `array` from `from` on: itself where that is all of it. */
+/** `count` elements from `from` on; the array itself if that is all of it. */
 function pieceOf<A extends Int16Array | Uint8Array>(array: A, from: number, count: number): A {
   return from === 0 && array.length <= count ? array : (array.subarray(from, from + count) as A);
 }

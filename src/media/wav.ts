@@ -12,9 +12,9 @@ export const WAV_RATES: readonly number[] = [
   8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000,
 ];
 
-/** A data chunk that says so has its length elsewhere, or none: programs that write to a pipe leave it open. */
+/** The data chunk's length is elsewhere, or unknown: programs that write to a pipe leave it open. */
 const OPEN_LENGTH = 0xffff_ffff;
-/** Recorders write a dozen. */
+/** Recorders write about a dozen. */
 const MAX_CHUNKS = 1_000;
 
 /** Bytes of the header that {@link wavHeader} makes. */
@@ -43,19 +43,19 @@ export function wavHeader(channels: number, rate: number, dataBytes: number): Bu
   return header;
 }
 
-/** What the 256 codes of G.711 decode to, each made when it is asked for. */
+/** The samples of the 256 codes of G.711, made on demand. */
 export interface G711Tables {
   mulaw(): Int16Array;
   alaw?(): Int16Array;
 }
 
-/** The audio of a WAV file, of which nothing is copied. */
+/** The audio of a WAV file, read in place. */
 export interface WavAudio {
   /** Samples per second. */
   readonly rate: number;
-  /** Samples of each channel: no more than are there, whatever the file says. */
+  /** Samples of each channel that the file really has, whatever its header says. */
   readonly frames: number;
-  /** `count` frames from one on as 16-bit mono, channels mixed. */
+  /** `count` frames from frame `from` on as 16-bit mono, with the channels mixed. */
   mono(from: number, count: number): Int16Array;
 }
 
@@ -159,7 +159,7 @@ function sampleReader({ tag, bits }: Format, tables: G711Tables): SampleReader {
   throw invalid(`8, 16, 24 or 32-bit PCM, 32 or 64-bit float, ${companded}`, `format ${tag} of ${bits} bits`);
 }
 
-/** More bits than 16 are rounded; the loudest must not turn over. */
+/** Wider samples are rounded; the loudest must not wrap around. */
 const PCM_READERS: ReadonlyMap<number, SampleReader> = new Map<number, SampleReader>([
   [8, (bytes, at) => ((bytes[at] as number) - 128) << 8],
   [16, (bytes, at) => bytes.readInt16LE(at)],
@@ -167,7 +167,7 @@ const PCM_READERS: ReadonlyMap<number, SampleReader> = new Map<number, SampleRea
   [32, (bytes, at) => Math.min(32_767, Math.round(bytes.readInt32LE(at) / 65_536))],
 ]);
 
-/** What is no number is no sound either. */
+/** NaN counts as silence. */
 function ofFloat(sample: number): number {
   return Math.max(-32_768, Math.min(32_767, Math.round((sample || 0) * 32_768)));
 }

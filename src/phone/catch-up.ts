@@ -1,7 +1,7 @@
 import { FRAME_SAMPLES } from '../media/frame.js';
 import type { FrameRing } from '../media/frame-ring.js';
-import { QuietDetector } from '../media/quiet.js';
 import { core } from '../media/thread-core.js';
+import { QuietDetector } from './quiet-detector.js';
 
 /** Frames of each pause that are kept, so that words do not run together. */
 const KEPT_OF_PAUSE = 2;

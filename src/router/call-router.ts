@@ -12,7 +12,7 @@ import { Delivery } from '../webhooks/delivery.js';
 import { type DeliveryAnswer, isPassingStatus, WebhookSender } from '../webhooks/sender.js';
 import { secretsOf } from '../webhooks/signature.js';
 import { decisionOf } from './answer.js';
-import { questionOf } from './question.js';
+import { DEADLINE_MS, questionOf, ROUTER_TIMEOUT_MS } from './question.js';
 
 export interface RouterOptions {
   /** http(s) URL that decides where each call goes. */
@@ -43,9 +43,6 @@ const OUTCOME_OF: Readonly<Record<string, Outcome>> = {
   GW_WEBHOOK_ANSWER_TOO_LARGE: 'invalid',
 };
 
-/** Below the ten seconds a decision may take, and Twilio's fifteen. */
-const DEADLINE_MS = 8_000;
-const DEFAULT_TIMEOUT_MS = 3_000;
 const TRIES = 2;
 /**
  * Pause between two attempts, reduced randomly by up to half, so that a recovering router is not hit by all
@@ -86,7 +83,7 @@ export class CallRouter {
     this.keys = new Delivery({
       sender: this.keySender,
       clock,
-      timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      timeoutMs: options.timeoutMs ?? ROUTER_TIMEOUT_MS.default,
       tries: TRIES,
       firstPauseMs: PAUSE_MS,
       longestPauseMs: PAUSE_MS,
@@ -160,7 +157,7 @@ export class CallRouter {
     const until = this.clock.runningMs() + DEADLINE_MS;
     for (let tries = 1; ; tries++) {
       const left = until - this.clock.runningMs();
-      const timeoutMs = Math.min(this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS, left);
+      const timeoutMs = Math.min(this.options.timeoutMs ?? ROUTER_TIMEOUT_MS.default, left);
       const answer = await this.sender.post(message, timeoutMs, signal).catch((error: GatewayError) => error);
       signal.throwIfAborted();
       const isLast = tries === TRIES || until - this.clock.runningMs() < 2 * PAUSE_MS;
@@ -188,12 +185,17 @@ function isPassing(answer: DeliveryAnswer | GatewayError): boolean {
     : isPassingStatus(answer.status);
 }
 
-function checkOptions({ url, timeoutMs = DEFAULT_TIMEOUT_MS, fallback = 'busy' }: RouterOptions): void {
+function checkOptions({
+  url,
+  timeoutMs = ROUTER_TIMEOUT_MS.default,
+  fallback = 'busy',
+}: RouterOptions): void {
   if (typeof url !== 'string' || !/^https?:\/\//i.test(url) || !URL.canParse(url)) {
     throw expected('an http(s) URL', 'router.url', url);
   }
-  if (!(timeoutMs >= 100 && timeoutMs <= DEADLINE_MS)) {
-    throw expected(`100 to ${DEADLINE_MS} milliseconds`, 'router.timeoutMs', timeoutMs);
+  const { format } = ROUTER_TIMEOUT_MS;
+  if (!format.accepts(timeoutMs)) {
+    throw expected(format.wantedOption, 'router.timeoutMs', timeoutMs);
   }
   if (fallback === 'busy' || fallback === 'default') return;
   if (typeof fallback?.say !== 'string' || fallback.say === '') {

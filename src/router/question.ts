@@ -1,4 +1,13 @@
 import type { PhoneCall } from '../calls/decision.js';
+import { number } from '../setting.js';
+
+/** How long a router may take, both tries included: below the ten seconds of a decision, and Twilio's fifteen. */
+export const DEADLINE_MS = 8_000;
+/** How long one try may take. */
+export const ROUTER_TIMEOUT_MS = {
+  format: number(100, DEADLINE_MS, 'milliseconds'),
+  default: 3_000,
+} as const;
 
 /** Place names and similar data of one side, if Twilio sends them. */
 export interface Side {

@@ -126,16 +126,7 @@ function find(sent: Int16Array, piece: Int16Array, at: number, usual: number, re
   const first = Math.max(0, at - usual - reach);
   const part = sent.subarray(first, Math.max(first, at - usual + reach + piece.length));
   if (part.length < piece.length) return NOTHING;
-  const products = crossCorrelation(piece, part);
-  const energies = runningEnergy(part);
-  let [best, begin] = [0, 0];
-  for (let i = 0; i + piece.length <= part.length; i++) {
-    const power = (energies[i + piece.length] as number) - (energies[i] as number);
-    const score = power === 0 ? 0 : (products[i] as number) / Math.sqrt(power);
-    if (score <= best) continue;
-    best = score;
-    begin = i;
-  }
+  const begin = peakOf(scoresOf(piece, part));
   const { lagMs, ...rest } = align(part.subarray(begin, begin + piece.length), piece, {
     minLagMs: -1,
     maxLagMs: 1,
@@ -201,8 +192,24 @@ function bestLag(sent: Int16Array, heard: Int16Array, min: number, max: number):
   return nearest;
 }
 
+/** Normalised correlation of a passage with each place of `within` where it lies whole; 0 for silence. */
+export function scoresOf(passage: Int16Array, within: Int16Array): Float64Array {
+  const products = crossCorrelation(passage, within);
+  const energies = runningEnergy(within);
+  const energy = energyOf(passage);
+  return new Float64Array(within.length - passage.length + 1).map((_, at) => {
+    const power = (energies[at + passage.length] as number) - (energies[at] as number);
+    return power === 0 ? 0 : (products[at] as number) / Math.sqrt(power * energy);
+  });
+}
+
+/** Where the highest score is. */
+export function peakOf(scores: Float64Array): number {
+  return scores.reduce((best, score, at) => (score > (scores[best] as number) ? at : best), 0);
+}
+
 /** Energy of the first n samples, for every n. */
-export function runningEnergy(pcm: Int16Array): Float64Array {
+function runningEnergy(pcm: Int16Array): Float64Array {
   const sums = new Float64Array(pcm.length + 1);
   for (let i = 0; i < pcm.length; i++) {
     const sample = pcm[i] as number;
@@ -250,7 +257,7 @@ function delayTaps(fraction: number): Float64Array {
 }
 
 /** Sum over i of sent[i]·heard[i + lag] for every lag, negative ones at the end of the array. */
-export function crossCorrelation(sent: Int16Array, heard: Int16Array): Float64Array {
+function crossCorrelation(sent: Int16Array, heard: Int16Array): Float64Array {
   const size = 2 ** Math.ceil(Math.log2(sent.length + heard.length));
   const fourier = new Fourier(size);
   // Both real signals in one complex transform: z = heard + i·sent, taken apart by symmetry afterwards.

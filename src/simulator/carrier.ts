@@ -7,10 +7,10 @@ import type { DialMapping } from './dial.js';
 import { newSid } from './identifiers.js';
 import { type Callee, OutboundCall, type OutboundRequest } from './outbound-call.js';
 import { type PhoneOptions, SimulatedPhone } from './phone.js';
-import type { NumberFacts, RestCall } from './resources.js';
+import { type NumberFacts, RestCall } from './resources.js';
 import { CallsApi, type ManagedCall } from './rest.js';
 
-/** Ended calls that the REST API still answers for. */
+/** Ended calls that the REST API still knows. */
 const REMEMBERED_CALLS = 1000;
 
 export interface SimulatedTwilioOptions {
@@ -18,33 +18,33 @@ export interface SimulatedTwilioOptions {
   readonly accountSid?: string;
   /** Authenticates REST requests and signs everything. */
   readonly authToken: string;
-  /** Where the server under test really listens. */
+  /** Where the server under test actually listens. */
   readonly dial?: DialMapping;
-  /** What a callee does, by number. */
+  /** Behaviour of callees, by number. */
   readonly callees?: Readonly<Record<string, Callee>>;
-  /** What every other callee does; default: answers after 50 ms and says nothing. */
+  /** Behaviour of all other callees; default: answers after 50 ms and is silent. */
   readonly callee?: Callee;
-  /** The account's phone numbers, for who looks them up; default none. */
+  /** The account's phone numbers, for lookups; default none. */
   readonly numbers?: readonly NumberFacts[];
   /** Its time and that of its phones; default {@link systemClock}. */
   readonly clock?: Clock;
 }
 
-/** A call to the server under test; what {@link PhoneOptions} says, the account filled in. */
+/** A call to the server under test: {@link PhoneOptions} without the account. */
 export type InboundCallOptions = Omit<PhoneOptions, 'accountSid' | 'authToken' | 'direction' | 'clock'> & {
   readonly webhookUrl: string;
 };
 
 interface CarrierEvents {
-  /** A callee answered; the phone is about to carry out its TwiML. */
+  /** A callee has answered; the phone is about to execute its TwiML. */
   answered: [phone: SimulatedPhone];
-  /** The REST API took a call, with all that was asked for. */
+  /** The REST API has accepted a call with this request. */
   placed: [request: OutboundRequest];
 }
 
 /**
- * Twilio in one object: places inbound calls to a server's webhook, and answers the REST API that places
- * outbound ones. The Twilio SDK is its client once its domain is bent to the double:
+ * Twilio in one object: places inbound calls to a server's webhook, and serves the REST API that places
+ * outbound ones. The Twilio SDK works with it after setting
  * `client.api.baseUrl = twilio.url` (documented as a setter of `Domain`, plain http is fine).
  */
 export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
@@ -93,7 +93,7 @@ export class SimulatedTwilio extends EventEmitter<CarrierEvents> {
     return this.live.size;
   }
 
-  /** Somebody calls one of the account's numbers: asks the webhook and carries out its TwiML. */
+  /** A call to one of the account's numbers: requests the webhook and executes its TwiML. */
   placeCall(options: InboundCallOptions): SimulatedPhone {
     const { accountSid, authToken, clock } = this;
     const phone = new SimulatedPhone({ dial: this.options.dial, ...options, accountSid, authToken, clock });
@@ -160,50 +160,21 @@ interface LiveCall extends ManagedCall {
 
 /** An inbound call as the REST API sees it. */
 class InboundCall implements LiveCall {
-  private readonly createdAt: Date;
-  private updatedAt: Date;
-  private startedAt: Date | undefined;
-  private endedAt: Date | undefined;
-  private seconds: number | undefined;
+  readonly facts: RestCall;
 
   constructor(
     readonly phone: SimulatedPhone,
-    private readonly accountSid: string,
+    accountSid: string,
     clock: Clock,
   ) {
-    this.createdAt = clock.date();
-    this.updatedAt = this.createdAt;
-    phone.on('status', (status) => {
-      this.updatedAt = clock.date();
-      if (status === 'in-progress') this.startedAt = this.updatedAt;
-    });
-    void phone.ended.then((outcome) => {
-      this.endedAt = clock.date();
-      this.seconds = outcome.seconds;
-    });
+    const { callSid, from, to, status } = phone;
+    this.facts = new RestCall(callSid, accountSid, from, to, 'inbound', status, clock);
+    phone.on('status', (now) => this.facts.become(now));
+    void phone.ended.then(({ seconds }) => this.facts.end(seconds));
   }
 
   get ended(): Promise<unknown> {
     return this.phone.ended;
-  }
-
-  get facts(): RestCall {
-    const { accountSid, createdAt, updatedAt, startedAt, endedAt, seconds } = this;
-    const { callSid: sid, from, to, status } = this.phone;
-    const direction = 'inbound';
-    return {
-      sid,
-      accountSid,
-      from,
-      to,
-      direction,
-      status,
-      createdAt,
-      updatedAt,
-      startedAt,
-      endedAt,
-      seconds,
-    };
   }
 
   hangUp(): void {

@@ -1,4 +1,4 @@
-import { crossCorrelation, energyOf, runningEnergy } from './alignment.js';
+import { energyOf, peakOf, scoresOf } from './alignment.js';
 import { median } from './histogram.js';
 import { PHONE_RATE } from './wav.js';
 
@@ -132,23 +132,9 @@ class Search {
   near(passage: Int16Array, at: number, expected: number): number | undefined {
     const reach = samples(NEAR_MS);
     const said = this.said(at - expected - reach, passage.length + 2 * reach);
-    const energy = energyOf(passage);
-    let best = LEAST_CORRELATION;
-    let delay: number | undefined;
-    for (let lag = 0; lag <= 2 * reach; lag++) {
-      let product = 0;
-      let power = 0;
-      for (let n = 0; n < passage.length; n++) {
-        const sample = said[lag + n] as number;
-        product += sample * (passage[n] as number);
-        power += sample * sample;
-      }
-      const correlation = product / Math.sqrt(power * energy);
-      if (!(correlation > best)) continue;
-      best = correlation;
-      delay = expected + reach - lag;
-    }
-    return delay;
+    const scores = scoresOf(passage, said);
+    const lag = peakOf(scores);
+    return (scores[lag] as number) > LEAST_CORRELATION ? expected + reach - lag : undefined;
   }
 
   /** @returns the delay with which the passage heard at `at` was said, if there is but one */
@@ -156,16 +142,10 @@ class Search {
     const reach = Math.min(this.loop.length, samples(FAR_MS));
     const begin = at + samples(EARLY_MS) - reach;
     const said = this.said(begin, reach + passage.length);
-    const products = crossCorrelation(passage, said);
-    const energies = runningEnergy(said);
-    const energy = energyOf(passage);
-    const scores = new Float64Array(reach + 1).map((_, lag) => {
-      const power = (energies[lag + passage.length] as number) - (energies[lag] as number);
-      return power === 0 ? 0 : (products[lag] as number) / Math.sqrt(power * energy);
-    });
-    const best = scores.reduce((most, score) => Math.max(most, score), 0);
+    const scores = scoresOf(passage, said);
+    const lag = peakOf(scores);
+    const best = scores[lag] as number;
     if (best < LEAST_CORRELATION) return undefined;
-    const lag = scores.indexOf(best);
     const isRival = (score: number, i: number) =>
       score > RIVAL_SHARE * best && Math.abs(i - lag) > samples(RIVAL_MS);
     return scores.some(isRival) ? undefined : at - begin - lag;

@@ -2,8 +2,8 @@ import { GatewayError } from '../errors.js';
 import { printableUrl } from './printable-url.js';
 
 /**
- * Where a server with a public name really listens. URLs are signed and checked by their public name;
- * connections go to `target`, as through the reverse proxy that stands between Twilio and the server.
+ * Maps a server's public name to its real address. URLs are signed and checked by their public name;
+ * connections go to `target`, as through a reverse proxy between Twilio and the server.
  */
 export interface DialMapping {
   /** Public https origin, with its path prefix if there is one: `https://voice.example.com/prefix`. */

@@ -11,7 +11,7 @@ const FEW_TICKS = 20;
 /** Nor may calls be placed later than asked for. */
 const BEHIND_LIMIT_MS = 2000;
 
-/** What the generator itself cost while it was measured. */
+/** The generator's own cost during the measured time. */
 export interface GeneratorReport {
   /** Share of one core, 0…(number of cores). */
   readonly cpu: number;
@@ -24,7 +24,7 @@ export interface GeneratorReport {
   readonly limits: readonly string[];
 }
 
-/** What this process takes of a core: of the machine's time, whatever clock the phones live by. */
+/** CPU share of this process, of one core, in real time whatever the phones' clock is. */
 export class CpuShare {
   private usage = process.cpuUsage();
   private begunAt = systemClock.now();
@@ -41,7 +41,7 @@ export class CpuShare {
   }
 }
 
-/** Watches the process that places the calls, so that its own slowness is not taken for the server's. */
+/** Measures the load generator, so that its own slowness is not blamed on the server. */
 export class GeneratorMeter {
   private readonly delay: IntervalHistogram = monitorEventLoopDelay({ resolution: 10 });
   private readonly cpu = new CpuShare();
@@ -52,7 +52,7 @@ export class GeneratorMeter {
     this.delay.enable();
   }
 
-  /** What was before is not held against it: a ramp costs more than the calls. Calls placed late are. */
+  /** Starts the measured time: a ramp costs more than the calls. Late calls of the ramp still count. */
   restart(): void {
     this.clock.forgetLateness();
     this.delay.reset();

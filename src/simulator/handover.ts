@@ -1,28 +1,28 @@
 import { Histogram, type Percentiles } from './histogram.js';
 
-/** A call that went on over another stream. Times are milliseconds. */
+/** A hand-over of a call to another media stream. Times are milliseconds. */
 export interface StreamHandover {
   /**
-   * From the last audio received before to the first over the new stream; `undefined` where either never came.
-   * What the caller still had buffered makes the silence that is heard shorter.
+   * From the last audio of the old stream to the first of the new one; `undefined` if either never arrived.
+   * The silence the caller hears is shorter by the audio still buffered.
    */
   readonly gapMs: number | undefined;
-  /** From the end of the stream before to the `start` of the new one. */
+  /** From the end of the old stream to the `start` of the new one. */
   readonly reconnectMs: number;
-  /** WebSocket close code of the stream before: 1001 for a node that drains, 1006 for one that died. */
+  /** WebSocket close code of the old stream: 1001 for a node that drains, 1006 for one that died. */
   readonly code: number;
 }
 
 /** Hand-overs of many calls. */
 export interface HandoverReport {
   readonly count: number;
-  /** Those after which the caller never heard anything again, or that had heard nothing before. */
+  /** Hand-overs without audio before or after. */
   readonly unheard: number;
   readonly gap: Percentiles;
   readonly reconnect: Percentiles;
 }
 
-/** When a stream lived and was heard, in monotonic milliseconds. */
+/** Times of a stream, in monotonic milliseconds. */
 export interface StreamTimes {
   readonly startedAt: number;
   /** `undefined` while it runs. */

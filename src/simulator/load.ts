@@ -15,15 +15,15 @@ import type { SimulatedPhone } from './phone.js';
 import type { Script } from './script.js';
 import { ScriptedCaller } from './scripted-caller.js';
 
-/** Milliseconds compared for the proof that audio came back. */
+/** Milliseconds compared to prove the echo. */
 const PROOF_MS = 6000;
-/** Most that is recorded of a call, in milliseconds: 14 MB. */
+/** Longest recording of a call, in milliseconds: 14 MB. */
 const RECORD_MS = 1_800_000;
 /** Calls are hung up this many at a time, so that the end is not one burst. */
 const HANG_UPS_AT_ONCE = 20;
-/** How often `onProgress` is told. */
+/** Interval of `onProgress`. */
 const PROGRESS_MS = 250;
-/** A run is sampled every second, a long one so often at most. */
+/** A run is sampled every second, but at most this often. */
 const MOST_SAMPLES = 400;
 const SAMPLE_MS = 1000;
 const SHORTEST_SAMPLE_MS = 250;
@@ -37,31 +37,31 @@ export interface LoadOptions {
   readonly calls?: number;
   /** Calls placed a second; default 50. */
   readonly rate?: number;
-  /** How long all of them are held once the last was placed; measured time begins then. Default 10,000. */
+  /** How long all calls are held after the last was placed, in milliseconds; measured time begins then. Default 10,000. */
   readonly durationMs?: number;
-  /** So many calls a second are hung up and replaced meanwhile; default 0. */
+  /** Calls hung up and replaced per second meanwhile; default 0. */
   readonly churn?: number;
-  /** What to do instead of all that. Measured time begins behind the first ramps. */
+  /** Replaces the four options above. Measured time begins after the first ramps. */
   readonly steps?: readonly LoadStep[];
   /** What every caller says; default the speech recording, silence with a script. */
   readonly audio?: AudioSource;
   /** What every caller does, once; holds end early when all are done. */
   readonly script?: Script;
-  /** Whether the server is expected to send back what it hears; default true, never with a script. */
+  /** Whether the server echoes what it hears; default true, never with a script. */
   readonly echoes?: boolean;
   readonly profile?: LineProfile;
   readonly from?: string;
   readonly to?: string;
-  /** Calls that record, to prove that their audio came back, 0…calls; default at most 4, none with a script. */
+  /** Calls that record, to prove the echo, 0…calls; default at most 4, none with a script. */
   readonly proofCalls?: number;
   /** Write what each recording call hears, whole calls, as `<CallSid>.wav` in this directory. */
   readonly recordDirectory?: string;
-  /** Told of a recording that could not be written there; without, the run fails of it. */
+  /** Called for a recording that could not be written; without it, the run fails. */
   readonly onUnsaved?: (error: Error) => void;
   readonly onProgress?: (progress: LoadProgress) => void;
-  /** Ends the run early; its report covers what was. */
+  /** Ends the run early; the report covers the time until then. */
   readonly signal?: AbortSignal;
-  /** The time of its phones; what the generator itself costs is of the machine's. Default {@link systemClock}. */
+  /** The time of its phones; the generator's own cost is measured in real time. Default {@link systemClock}. */
   readonly clock?: Clock;
 }
 
@@ -75,7 +75,7 @@ export interface LoadProgress {
   readonly stepBegunAt?: number;
 }
 
-/** The run at one moment, and since the sample before. */
+/** The run at one moment, and since the previous sample. */
 export interface LoadSample {
   /** Seconds since the run began. */
   readonly seconds: number;
@@ -83,14 +83,14 @@ export interface LoadSample {
   readonly placed: number;
   readonly failed: number;
   readonly lost: number;
-  /** Of the frames that came back since the sample before; 0 where none did. */
+  /** Of the frames echoed since the previous sample, in milliseconds; 0 without any. */
   readonly roundTripP50Ms: number;
   readonly roundTripP99Ms: number;
   /** The generator's, as a share of one core. */
   readonly cpu: number;
 }
 
-/** How scripted callers fared. */
+/** Results of scripted callers. */
 export interface ScriptReport {
   readonly name: string;
   readonly completed: number;

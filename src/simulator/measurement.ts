@@ -11,15 +11,15 @@ const GAP_MS = 40;
 const IN_FLIGHT_MS = 300;
 
 /**
- * Whether round trips are of frames and their echoes: `valid` where the sound proves it, `invalid` where it disproves it, and
- * `unverified` where it cannot tell, for it does not vary or no echo is expected: then the k-th frame that came back is taken for the k-th sent.
+ * Whether round trips belong to frames and their echoes: `valid` if the sound proves it, `invalid` if it disproves it,
+ * `unverified` for a steady sound or without an echo: then the k-th received frame is paired with the k-th sent.
  */
 export type Pairing = 'valid' | 'invalid' | 'unverified';
 
-/** What one stream measured. Times are milliseconds. */
+/** Measurements of one stream. Times are milliseconds. */
 export interface StreamReport extends LeftOut {
   readonly framesSent: number;
-  /** Frames that came back, in units of 160 bytes. */
+  /** Frames received, in units of 160 bytes. */
   readonly framesReceived: number;
   readonly messagesReceived: number;
   /** Frames lost by the line profile, i.e. on purpose. */

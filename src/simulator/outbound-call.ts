@@ -5,14 +5,14 @@ import type { DialMapping } from './dial.js';
 import { newSid } from './identifiers.js';
 import type { LineProfile } from './line.js';
 import { type PhoneFaults, SimulatedPhone } from './phone.js';
-import type { RestCall } from './resources.js';
-import { type CallStatus, sendWebhook, statusParameters } from './webhook.js';
+import { RestCall } from './resources.js';
+import { Callbacks, type CallStatus, statusParameters } from './webhook.js';
 
-/** What somebody who is called does. */
+/** Behaviour of a callee. */
 export interface Callee {
   /**
    * `answer` after `afterMs`; `busy` and `failed` without ringing; `no-answer` after the call's own timeout;
-   * `canceled` after `afterMs`, as if the call had been taken back.
+   * `canceled` after `afterMs`, as if the call had been cancelled.
    */
   readonly does: 'answer' | 'busy' | 'no-answer' | 'failed' | 'canceled';
   /** Milliseconds of ringing; default 50. */
@@ -22,7 +22,7 @@ export interface Callee {
   readonly profile?: LineProfile;
   readonly faults?: PhoneFaults;
   readonly record?: boolean | number;
-  /** The callee hangs up after so many milliseconds; default never. */
+  /** Milliseconds after which the callee hangs up; default never. */
   readonly talkMs?: number;
   /** What answering machine detection finds, where it is asked, and after how long; default `human`, 300 ms. */
   readonly answeredBy?: string;
@@ -43,7 +43,7 @@ export interface OutboundRequest {
   readonly statusCallbackMethod: 'GET' | 'POST';
   readonly statusCallbackEvents: ReadonlySet<string>;
   readonly timeoutSeconds: number;
-  /** Where answering machine detection tells what it found; `undefined` where it was not asked. */
+  /** Callback URL of answering machine detection; `undefined` without it. */
   readonly amdCallback: string | undefined;
   readonly sendDigits: string | undefined;
   /** Seconds after which the call is ended. */
@@ -70,55 +70,31 @@ export class OutboundCall {
   readonly direction = 'outbound-api';
   /** Resolves when the call is over and its callbacks are answered; never rejects. */
   readonly ended: Promise<void>;
-  /** Status callbacks that were not answered with 2xx. */
-  readonly failedCallbacks: string[] = [];
-  private readonly createdAt: Date;
-  private updatedAt: Date;
-  private startedAt: Date | undefined;
-  private endedAt: Date | undefined;
-  private seconds: number | undefined;
-  private currentStatus: CallStatus = 'queued';
+  readonly facts: RestCall;
   private answeredPhone: SimulatedPhone | undefined;
   private readonly waiting = new AbortController();
-  private readonly requests = new AbortController();
-  private callbacks: Promise<void> = Promise.resolve();
+  private readonly callbacks: Callbacks;
   private sequence = 0;
 
   constructor(
     private readonly request: OutboundRequest,
     private readonly context: OutboundContext,
   ) {
-    this.createdAt = context.clock.time.date();
-    this.updatedAt = this.createdAt;
+    const { from, to } = request;
+    const { accountSid, clock } = context;
+    const { authToken, dial } = context;
+    this.callbacks = new Callbacks({ authToken, dial, clock: clock.time });
+    this.facts = new RestCall(this.sid, accountSid, from, to, this.direction, 'queued', clock.time);
     this.ended = this.runCall();
   }
 
   get status(): CallStatus {
-    return this.currentStatus;
+    return this.facts.status;
   }
 
   /** The callee's phone, once answered. */
   get phone(): SimulatedPhone | undefined {
     return this.answeredPhone;
-  }
-
-  get facts(): RestCall {
-    const { sid, direction, status, createdAt, updatedAt, startedAt, endedAt, seconds } = this;
-    const { from, to } = this.request;
-    const { accountSid } = this.context;
-    return {
-      sid,
-      accountSid,
-      from,
-      to,
-      direction,
-      status,
-      createdAt,
-      updatedAt,
-      startedAt,
-      endedAt,
-      seconds,
-    };
   }
 
   /** Ends a call that rings (`canceled`) or talks (`completed`). */
@@ -134,7 +110,7 @@ export class OutboundCall {
 
   /** Ends at once, without waiting for anybody's answer. */
   close(): void {
-    this.requests.abort();
+    this.callbacks.abort();
     this.waiting.abort();
     this.answeredPhone?.close();
   }
@@ -146,7 +122,7 @@ export class OutboundCall {
     const final = await this.ring();
     if (final !== undefined) this.become(final, 'completed', 0);
     else await this.talk();
-    await this.callbacks;
+    await this.callbacks.settled;
   }
 
   /** @returns the final status where nobody answered */
@@ -179,7 +155,6 @@ export class OutboundCall {
       callSid: this.sid,
     });
     this.answeredPhone = phone;
-    this.startedAt = this.context.clock.time.date();
     this.become('in-progress', 'answered');
     onAnswer(phone);
     phone.dial();
@@ -206,41 +181,19 @@ export class OutboundCall {
       MachineDetectionDuration: String(answeredByAfterMs),
     };
     const { time } = this.context.clock;
-    return [time.after(answeredByAfterMs, () => this.callback(amdCallback, parameters, 'POST'))];
+    return [time.after(answeredByAfterMs, () => this.callbacks.send(amdCallback, parameters, 'POST'))];
   }
 
   private become(status: CallStatus, event: StatusEvent, seconds?: number): void {
-    this.currentStatus = status;
-    this.updatedAt = this.context.clock.time.date();
-    if (seconds !== undefined) {
-      this.seconds = seconds;
-      this.endedAt = this.updatedAt;
-    }
+    this.facts.become(status);
+    if (seconds !== undefined) this.facts.end(seconds);
     const { statusCallback, statusCallbackMethod: method, statusCallbackEvents, from, to } = this.request;
     if (statusCallback === undefined || !statusCallbackEvents.has(event)) return;
     const { accountSid } = this.context;
     const call = { callSid: this.sid, accountSid, from, to, direction: this.direction } as const;
     const parameters = statusParameters(call, status, this.sequence, seconds);
     this.sequence += 1;
-    this.callback(statusCallback, parameters, method);
-  }
-
-  private callback(url: string, parameters: Record<string, string>, method: 'GET' | 'POST'): void {
-    const { authToken, dial } = this.context;
-    const { signal } = this.requests;
-    const { time: clock } = this.context.clock;
-    this.callbacks = this.callbacks
-      .then(() => sendWebhook(url, parameters, { authToken, dial, method, signal, clock }))
-      .then(
-        (answer) => {
-          if (answer.status < 200 || answer.status > 299) {
-            this.failedCallbacks.push(`${url} answered ${answer.status}`);
-          }
-        },
-        (error: Error) => {
-          this.failedCallbacks.push(error.message);
-        },
-      );
+    this.callbacks.send(statusCallback, parameters, method);
   }
 
   /** @returns false where the call was ended meanwhile */

@@ -10,7 +10,6 @@ import { newSid } from './identifiers.js';
 import type { ProtocolWarning } from './inbox.js';
 import type { LineProfile } from './line.js';
 import type { StreamReport } from './measurement.js';
-import { printableUrl } from './printable-url.js';
 import { SoundDetector } from './sound-detector.js';
 import { SimulatedStream, type SimulatedStreamEnd, type StreamFaults } from './stream.js';
 import {
@@ -24,6 +23,7 @@ import {
 import { type Utterance, Voice } from './voice.js';
 import { PHONE_RATE, writeWav } from './wav.js';
 import {
+  Callbacks,
   type CallDirection,
   type CallStatus,
   type StreamEvent,
@@ -33,13 +33,13 @@ import {
   webhookParameters,
 } from './webhook.js';
 
-/** Things a call does wrong on purpose. */
+/** Deliberate faults of a call. */
 export interface PhoneFaults extends StreamFaults {
-  /** Webhook signature left out, or made with another token. */
+  /** The webhook signature is omitted, or made with another token. */
   readonly webhookSignature?: 'missing' | 'wrong';
 }
 
-/** What a call has in common with others of the same account. */
+/** Options of a simulated call. */
 export interface PhoneOptions {
   readonly accountSid: string;
   readonly authToken: string;
@@ -58,23 +58,23 @@ export interface PhoneOptions {
   /** Called with the final status, as configured for a number. */
   readonly statusCallback?: string | undefined;
   readonly dial?: DialMapping | undefined;
-  /** Shared by the phones of a process; default one of its own. */
+  /** Shared by the phones of a process; default a new one. */
   readonly clock?: PhoneClock | undefined;
   /** What the caller says, in a loop; default silence. */
   readonly audio?: AudioSource | undefined;
   readonly profile?: LineProfile | undefined;
   readonly faults?: PhoneFaults | undefined;
-  /** Keep what the caller hears, for recordings and for the proof: `true` is five minutes; default false. */
+  /** Keeps what the caller hears, for recordings and for the proof: a number of milliseconds, or `true` for five minutes. Default false. */
   readonly record?: boolean | number | undefined;
-  /** Milliseconds of it that prove that the audio came back; default 10,000. */
+  /** Milliseconds of the recording that are compared to prove the echo; default 10,000. */
   readonly proofMs?: number | undefined;
-  /** Tell sound from silence in what is heard, see {@link SimulatedPhone.ear}; default false. */
+  /** Detects sound in what is heard, see {@link SimulatedPhone.ear}; default false. */
   readonly listens?: boolean | undefined;
-  /** Gets every round trip of the call, too. */
+  /** Also records every round trip of the call. */
   readonly roundTrips?: Histogram | undefined;
   /**
-   * Whether the server is expected to send back what it hears, so that its frames are paired with those that were said by their
-   * sound; default true. Where not, the k-th that comes is taken for the k-th that was said.
+   * Whether the server echoes what it hears, so that received frames are paired with sent ones by their sound; default true.
+   * Otherwise the k-th received frame is paired with the k-th sent.
    */
   readonly echoes?: boolean | undefined;
   /** De-jitter delay of the far end in milliseconds, 0…1,000; default 20. */
@@ -86,17 +86,17 @@ export interface CallOutcome {
   readonly status: CallStatus;
   /** From answer to end, whole seconds, rounded up as Twilio bills. */
   readonly seconds: number;
-  /** What went wrong on Twilio's side: webhook, TwiML or upgrade. */
+  /** The error on Twilio's side: webhook, TwiML or upgrade. */
   readonly error: GatewayError | undefined;
-  /** What Twilio's debugger would show for it, e.g. 31920; also 31921 where the server closed the stream. */
+  /** The code that Twilio's debugger would show, e.g. 31920; 31921 if the server closed the stream. */
   readonly twilioCode: number | undefined;
   /** How the last stream ended. */
   readonly streamEnd: SimulatedStreamEnd | undefined;
-  /** One for every stream that took another's place. */
+  /** One for every stream that replaced another. */
   readonly handovers: readonly StreamHandover[];
   /** Texts of `<Say>`. */
   readonly said: readonly string[];
-  /** Whom `<Dial>` connected the caller with; the simulated callee says nothing and hangs up at once. */
+  /** Numbers dialled by `<Dial>`; the simulated callee is silent and hangs up at once. */
   readonly dialled: readonly string[];
   /** Status callbacks that were not answered with 2xx. */
   readonly failedCallbacks: readonly string[];
@@ -117,18 +117,18 @@ interface PhoneEvents {
 const RECORD_MS = 300_000;
 
 /**
- * One call on Twilio's side: asks the webhook, carries out the TwiML, speaks and listens over the media
- * stream, sends the status callbacks.
+ * One call on Twilio's side: requests the webhook, executes the TwiML, speaks and listens over the media
+ * stream, and sends the status callbacks.
  */
 export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   readonly callSid: string;
-  /** Resolves when the first stream runs; rejects with the reason where the call ends without one. */
+  /** Resolves when the first stream runs; rejects with the reason if the call ends without one. */
   readonly started: Promise<SimulatedStream>;
   /** Resolves when the call is over and its callbacks are answered; never rejects. */
   readonly ended: Promise<CallOutcome>;
-  /** What the caller notices of what it hears, over all streams. Needs `listens`. */
+  /** Detects sound in what the caller hears, across all streams. Needs `listens`. */
   readonly ear = new SoundDetector();
-  /** Milliseconds the first webhook took to answer, and the latest upgrade. */
+  /** Duration of the first webhook and of the latest upgrade, in milliseconds. */
   webhookMs: number | undefined;
   handshakeMs: number | undefined;
   private readonly options: PhoneOptions;
@@ -138,21 +138,18 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   private readonly opened: SimulatedStream[] = [];
   private readonly said: string[] = [];
   private readonly callees: string[] = [];
-  private readonly failedCallbacks: string[] = [];
-  /** Callbacks go out one after the other, so that they arrive in order. */
-  private callbacks: Promise<void> = Promise.resolve();
-  private readonly requests = new AbortController();
-  /** Questions for TwiML, given up with the call. */
+  private readonly callbacks: Callbacks;
+  /** Aborts requests for TwiML when the call ends. */
   private readonly questions = new AbortController();
   private readonly resolveStarted: (stream: SimulatedStream) => void;
   private readonly rejectStarted: (error: Error) => void;
   private readonly resolveEnded: (outcome: CallOutcome) => void;
   private currentStatus: CallStatus;
   private verbs: Verb[] = [];
-  /** Since the last stream that ran, and altogether. */
+  /** Redirects since the last stream, and in total. */
   private redirects = 0;
   private allRedirects = 0;
-  /** Times that REST gave the call other TwiML; what was asked for before is void then. */
+  /** Number of redirects by REST; each invalidates earlier requests for TwiML. */
   private orders = 0;
   private dialled = false;
   private over = false;
@@ -176,6 +173,11 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     this.direction = options.direction ?? 'inbound';
     this.clock = options.clock ?? new PhoneClock();
     this.voice = new Voice(options.audio);
+    this.callbacks = new Callbacks({
+      authToken: options.authToken,
+      dial: options.dial,
+      clock: this.clock.time,
+    });
     this.currentStatus = this.direction === 'inbound' ? 'ringing' : 'in-progress';
     let resolveStarted: (stream: SimulatedStream) => void = () => {};
     let rejectStarted: (error: Error) => void = () => {};
@@ -183,7 +185,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       resolveStarted = resolve;
       rejectStarted = reject;
     });
-    // Whoever does not ask whether the call started does not want to crash of it.
+    // No unhandled rejection if nobody awaits it.
     this.started.catch(() => {});
     this.resolveStarted = resolveStarted;
     this.rejectStarted = rejectStarted;
@@ -225,22 +227,22 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     return this.opened;
   }
 
-  /** How often, and how fast, the call went on over another stream. */
+  /** Hand-overs of the call to another stream. */
   get handovers(): readonly StreamHandover[] {
     return handoversOf(this.opened.map((stream) => stream.times));
   }
 
-  /** What the caller said so far, silences too, and when each began. */
+  /** What the caller has said so far, including silence, with start times. */
   get utterances(): readonly Utterance[] {
     return this.voice.utterances;
   }
 
-  /** The caller says something else from the next frame on, in a loop. */
+  /** From the next frame on, the caller says this in a loop. */
   speak(audio: AudioSource): void {
     this.voice.loop(audio);
   }
 
-  /** The caller says something once, then nothing. Resolves when it is said; waits while no stream runs. */
+  /** The caller says this once, then is silent. Resolves when it is said; waits while no stream runs. */
   say(audio: AudioSource): Promise<void> {
     return this.voice.once(audio);
   }
@@ -274,7 +276,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     this.interrupt?.();
   }
 
-  /** What the latest stream measured; `undefined` before the first. Takes CPU where it was recorded. */
+  /** Measurements of the latest stream; `undefined` before the first. Costs CPU if it was recorded. */
   report(): StreamReport | undefined {
     return this.current?.report();
   }
@@ -294,9 +296,9 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     writeWav(path, this.heard());
   }
 
-  /** Ends at once and frees everything: socket, timers, requests under way. */
+  /** Ends at once and frees everything: socket, timers, running requests. */
   close(): void {
-    this.requests.abort();
+    this.callbacks.abort();
     this.current?.close();
     this.end();
   }
@@ -382,7 +384,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     }
   }
 
-  /** Goes on with the TwiML of another URL. */
+  /** Continues with the TwiML of another URL. */
   private async follow(url: string, method: 'GET' | 'POST'): Promise<void> {
     this.redirects += 1;
     this.allRedirects += 1;
@@ -426,7 +428,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     stream.on('clear', () => this.emit('clear'));
     stream.on('warning', (warning) => this.emit('warning', warning));
     this.interrupt = () => void stream.stop();
-    // Listened to only where somebody listens: passing every message on costs.
+    // Only with listeners: forwarding every message costs CPU.
     if (this.listenerCount('message') > 0) stream.on('message', (text) => this.emit('message', text));
     const begun = this.clock.time.now();
     try {
@@ -441,11 +443,11 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
         'stream-error',
         `${twilioCodeOf(error) ?? 31920}: ${(error as Error).message}`,
       );
-      // Twilio goes on with the next verb, as after any stream.
+      // Twilio continues with the next verb, as after any stream.
       return;
     }
     this.handshakeMs = this.clock.time.now() - begun;
-    // What failed before is made good.
+    // A stream that runs clears an earlier failure.
     this.failure = undefined;
     this.redirects = 0;
     this.opened.push(stream);
@@ -460,7 +462,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     }
   }
 
-  /** What is left to record of the call, in milliseconds. */
+  /** Remaining recording time of the call, in milliseconds. */
   private get recordMs(): number {
     const { record = false } = this.options;
     const [first] = this.opened;
@@ -468,7 +470,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     return first === undefined ? whole : Math.max(0, whole - (this.clock.time.now() - first.times.startedAt));
   }
 
-  /** The sounds of all streams, each at its own time. */
+  /** The audio of all streams, each at its own time. */
   private timeline(soundOf: (stream: SimulatedStream) => Int16Array): Int16Array {
     const [first] = this.opened;
     if (first === undefined || this.opened.length === 1) return soundOf(this.requireStream());
@@ -504,10 +506,14 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     else if (this.currentStatus !== 'busy') this.setStatus('failed');
     const { statusCallback } = this.options;
     if (statusCallback !== undefined) {
-      this.callback(statusCallback, statusParameters(this.call, this.currentStatus, 0, seconds), 'POST');
+      this.callbacks.send(
+        statusCallback,
+        statusParameters(this.call, this.currentStatus, 0, seconds),
+        'POST',
+      );
     }
     this.rejectStarted(this.failure ?? notStreamed(this.callSid));
-    await this.callbacks;
+    await this.callbacks.settled;
     const outcome: CallOutcome = {
       status: this.currentStatus,
       seconds,
@@ -517,7 +523,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
       handovers: this.handovers,
       said: this.said,
       dialled: this.callees,
-      failedCallbacks: this.failedCallbacks,
+      failedCallbacks: this.callbacks.failed,
     };
     this.resolveEnded(outcome);
     this.emit('end', outcome);
@@ -528,28 +534,11 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     const streamSid = (this.current as SimulatedStream).streamSid;
     const { accountSid } = this.options;
     const stream = { accountSid, callSid: this.callSid, streamSid, name: verb.name ?? streamSid };
-    this.callback(
+    this.callbacks.send(
       verb.statusCallback,
       streamStatusParameters(stream, event, error),
       verb.statusCallbackMethod,
     );
-  }
-
-  private callback(url: string, parameters: Record<string, string>, method: 'GET' | 'POST'): void {
-    const { authToken, dial } = this.options;
-    const { signal } = this.requests;
-    const { time: clock } = this.clock;
-    this.callbacks = this.callbacks
-      .then(() => sendWebhook(url, parameters, { authToken, dial, method, signal, clock }))
-      .then(
-        ({ status }) => {
-          if (status < 200 || status > 299)
-            this.failedCallbacks.push(`${printableUrl(url)} answered ${status}`);
-        },
-        (error: Error) => {
-          this.failedCallbacks.push(error.message);
-        },
-      );
   }
 
   private get call() {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { systemClock } from '../clock.js';
+import { type Clock, systemClock } from '../clock.js';
 import type { CallDirection, CallStatus } from './webhook.js';
 
 /** A phone number of the account. */
@@ -104,19 +104,38 @@ export function rfc2822(date: Date | undefined): string | null {
 }
 
 /** What the REST API knows of a call. */
-export interface RestCall {
-  readonly sid: string;
-  readonly accountSid: string;
-  readonly from: string;
-  readonly to: string;
-  readonly direction: CallDirection;
-  readonly status: CallStatus;
+export class RestCall {
   readonly createdAt: Date;
-  readonly updatedAt: Date;
-  readonly startedAt: Date | undefined;
-  readonly endedAt: Date | undefined;
+  updatedAt: Date;
+  startedAt: Date | undefined;
+  endedAt: Date | undefined;
   /** Whole seconds, once the call is over. */
-  readonly seconds: number | undefined;
+  seconds: number | undefined;
+
+  constructor(
+    readonly sid: string,
+    readonly accountSid: string,
+    readonly from: string,
+    readonly to: string,
+    readonly direction: CallDirection,
+    public status: CallStatus,
+    private readonly clock: Clock,
+  ) {
+    this.createdAt = clock.date();
+    this.updatedAt = this.createdAt;
+  }
+
+  become(status: CallStatus): void {
+    this.status = status;
+    this.updatedAt = this.clock.date();
+    if (status === 'in-progress') this.startedAt = this.updatedAt;
+  }
+
+  /** @param seconds that it lasted, 0 where nobody answered */
+  end(seconds: number): void {
+    this.seconds = seconds;
+    this.endedAt = this.clock.date();
+  }
 }
 
 /** A call in the JSON of Twilio's REST API. Source: twilio.com/docs/voice/api/call-resource#call-properties. */

@@ -2,20 +2,20 @@ import { type Clock, systemClock } from '../clock.js';
 import type { SimulatedPhone } from './phone.js';
 import type { Script, ScriptStep } from './script.js';
 
-/** People press no faster, and menus expect no faster. */
+/** Pause between keys, in milliseconds: people press no faster. */
 const KEY_MS = 200;
 const PAUSE_MS = 500;
-/** How often it is looked whether something is heard. */
+/** Interval of checks for sound, in milliseconds. */
 const LISTEN_MS = 50;
 
-/** How far a caller came. */
+/** The result of a script. */
 export interface ScriptOutcome {
   readonly completed: boolean;
   /** The step that could not be done, with its place in the script and the reason. */
   readonly failure: string | undefined;
 }
 
-/** Leads one phone through a {@link Script}. */
+/** Runs a {@link Script} on one phone. */
 export class ScriptedCaller {
   private readonly gone = new AbortController();
 

@@ -29,26 +29,26 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 1000;
 /** Unread bytes beyond which Twilio discards audio: about 4 s. */
 const MAX_UNREAD_BYTES = 64 * 1024;
-/** Longest message taken; Twilio documents no limit. */
+/** Longest message accepted, in bytes; Twilio documents no limit. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
-/** Audio compared for the proof where nobody says otherwise, and how much later it may be heard. */
+/** Audio compared for the proof by default, and its largest delay. */
 const PROOF_MS = 10_000;
 const PROOF_LAG_MS = 2000;
 const BYTES_PER_MS = 8;
-/** What was sent is kept for so much longer: pauses of it may be left out. */
+/** Sent audio is kept for this much longer, because the server may skip pauses. */
 const MOST_LEFT_OUT_BYTES = 3000 * BYTES_PER_MS;
-/** All of it is found in one place when it is found as well as this. */
+/** With this correlation all of it is in one place. */
 const WHOLE_CORRELATION = 0.98;
-/** An echo of something that does not vary is in its place when it is found within half a frame of it, this clearly. */
+/** The echo of a steady sound counts as paired within half a frame and above this correlation. */
 const PAIRED_LAG_MS = FRAME_MS / 2;
 const PAIRED_CORRELATION = 0.9;
 
 /** From the server to the phone, and from the phone to the server. */
 type Direction = 'reading' | 'sending';
 
-/** Things a phone does wrong on purpose. */
+/** Deliberate faults of a phone. */
 export interface StreamFaults {
-  /** Upgrade signature left out, or made with another token. */
+  /** The upgrade signature is omitted, or made with another token. */
   readonly signature?: 'missing' | 'wrong';
   /** An `Origin` header, as a browser would send. */
   readonly origin?: string;
@@ -73,18 +73,18 @@ export interface StreamOptions {
   readonly customParameters?: Readonly<Record<string, string>>;
   /** What the caller says; default silence. */
   readonly voice?: Voice | undefined;
-  /** Gets what the caller hears. */
+  /** Receives what the caller hears. */
   readonly ear?: SoundDetector | undefined;
-  /** Gets every round trip, too. */
+  /** Also records every round trip. */
   readonly roundTrips?: Histogram | undefined;
-  /** Whether the server is expected to send back what it hears; default true. */
+  /** Whether the server echoes what it hears; default true. */
   readonly echoes?: boolean | undefined;
   readonly dial?: DialMapping | undefined;
   readonly profile?: LineProfile | undefined;
   readonly faults?: StreamFaults | undefined;
   /** Milliseconds of what the caller hears to keep; default 0. */
   readonly recordMs?: number | undefined;
-  /** Milliseconds of a recording that prove that the audio came back, at most what is kept; default 10,000. */
+  /** Milliseconds of the recording that are compared to prove the echo; default 10,000. */
   readonly proofMs?: number | undefined;
   /** See {@link PlayoutBuffer}; default 20. */
   readonly dejitterMs?: number | undefined;
@@ -92,12 +92,12 @@ export interface StreamOptions {
 
 /** How a stream ended. */
 export interface SimulatedStreamEnd {
-  /** `stop`: Twilio said so. `abrupt`: the socket was destroyed without a word. `server`: it closed first. */
+  /** `stop`: Twilio said so. `abrupt`: the socket was destroyed without a close frame. `server`: it closed first. */
   readonly by: 'stop' | 'abrupt' | 'server';
   /** WebSocket close code as received; 1006 where there was none. */
   readonly code: number;
   readonly reason: string;
-  /** What Twilio logs: 31921 for a close by the server, 31903 for one without a word, 31924 for broken frames. */
+  /** What Twilio logs: 31921 for a close by the server, 31903 for one without a close frame, 31924 for broken frames. */
   readonly twilioCode: 31903 | 31921 | 31924 | undefined;
 }
 
@@ -113,7 +113,7 @@ interface StreamEvents {
 
 /**
  * Twilio's side of one bidirectional media stream: signs the upgrade, sends `connected`, `start` and a
- * `media` message every 20 ms, plays what comes back and measures it.
+ * `media` message every 20 ms, plays received audio and measures it.
  * Source: twilio.com/docs/voice/media-streams/websocket-messages.
  */
 export class SimulatedStream extends EventEmitter<StreamEvents> {
@@ -126,11 +126,11 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private readonly line: Line;
   private readonly playout: PlayoutBuffer;
   private readonly finish: (end: SimulatedStreamEnd) => void;
-  /** Who holds each of the two ways. */
+  /** Reasons that block each direction. */
   private readonly held: Record<Direction, Set<unknown>> = { reading: new Set(), sending: new Set() };
-  /** When nothing passed, one way or both, in monotonic milliseconds. */
+  /** Stalls of one or both directions, in monotonic milliseconds. */
   private readonly stood: { from: number; until: number }[] = [];
-  /** Ends of stalls that are under way. */
+  /** Functions that end the running stalls. */
   private readonly stalls = new Set<() => void>();
   /** What the WebSocket writes to. */
   private transport: Duplex | undefined;
@@ -148,10 +148,10 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   private discarded = 0;
   private readonly voice: Voice;
   private firstTimestamp = -1;
-  /** What was being said when it began. */
+  /** What the caller was saying when the stream began. */
   private begun: Voice['current'] | undefined;
   private timestamp = 0;
-  /** What follows a payload. */
+  /** The text of a media message behind its payload. */
   private readonly tail: string;
   /** For the proof: frames as spoken (lost ones too), as sent, and bytes as received. */
   private readonly proofBytes: number;
@@ -244,7 +244,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       refused ??= connectionError(url, cause);
     });
     socket.on('close', (code, reason) => this.closed(code, reason.toString('utf8')));
-    // From here on, so that messages which come with the answer to the upgrade are not missed.
+    // Registered before the upgrade, so that messages in the same packet are not missed.
     socket.on('message', (data, isBinary) => this.handleMessage(data as Buffer, isBinary));
     try {
       await once(socket, 'open');
@@ -316,7 +316,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     if (this.endedAt === undefined) this.destroy();
   }
 
-  /** Stops reading, as a phone that hangs; backpressure reaches the server. */
+  /** Stops reading, like a hung phone; backpressure reaches the server. */
   pauseReading(): void {
     this.block('reading', 'told');
   }
@@ -326,20 +326,20 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   }
 
   /**
-   * The way to the phone stands still: its socket is not read, so what the server sends stays in the kernel. Then all of it is
-   * read at once. The phone plays what it has meanwhile, then silence.
+   * Stalls the direction to the phone: the socket is not read, so sent data stays in the kernel and is then read at once.
+   * Meanwhile the phone plays its buffer, then silence.
    * @param ms how long, at least 0
-   * @returns when it is over; also at the end of the stream
+   * @returns resolves when the stall or the stream ends
    */
   stallReading(ms: number): Promise<void> {
     return this.stall('reading', ms);
   }
 
   /**
-   * The way from the phone stands still: what it says, and marks that it reaches, leave all at once afterwards. As always,
-   * Twilio throws away what does not fit into its buffer of some seconds.
+   * Stalls the direction from the phone: its audio and mark echoes leave all at once afterwards. As always, Twilio discards what
+   * exceeds its buffer of some seconds.
    * @param ms how long, at least 0
-   * @returns when it is over; also at the end of the stream
+   * @returns resolves when the stall or the stream ends
    */
   stallSending(ms: number): Promise<void> {
     return this.stall('sending', ms);
@@ -427,7 +427,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     });
   }
 
-  /** Nothing passes one way while anybody holds it. */
+  /** Blocks a direction for a reason; it stays blocked until every reason is removed. */
   private block(way: Direction, reason: unknown): void {
     const { socket, transport } = this;
     const reasons = this.held[way];
@@ -453,8 +453,8 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
   }
 
   /**
-   * How much later than it was said an echo was heard, over time; seconds count from the start of the stream. Needs a recording,
-   * and that the caller said one thing all the while. Takes some milliseconds of CPU for every second.
+   * Delay from mouth to ear over time; seconds count from the start of the stream. Needs a recording, and one looped sound
+   * throughout. Costs some milliseconds of CPU per second.
    */
   delays(): DelayTrack {
     const { begun, firstTimestamp, startedAt } = this;
@@ -611,7 +611,7 @@ function decodeFrames(payloads: readonly string[]): Int16Array {
   return decodeMulaw(Buffer.concat(payloads.map((payload) => Buffer.from(payload, 'base64'))));
 }
 
-/** Sound that does not vary tells nothing by its loudness, but may when it was recorded. */
+/** The loudness of a steady sound proves nothing, but its recording may. */
 function pairingOf(isPaired: boolean | undefined, proof: AudioProof | undefined, leftOut: LeftOut): Pairing {
   if (proof === undefined) return isPaired === undefined ? 'unverified' : isPaired ? 'valid' : 'invalid';
   const { lagMs, correlation } = proof.received;

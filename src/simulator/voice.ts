@@ -12,7 +12,7 @@ export interface Utterance {
 /** What is remembered of what was said before. */
 const MOST_UTTERANCES = 1_000;
 
-/** A caller's mouth: what it says goes on from one stream of the call to the next. */
+/** A caller's mouth: speech continues from one stream of the call to the next. */
 export class Voice {
   private source: AudioSource;
   private position = 0;
@@ -41,7 +41,7 @@ export class Voice {
     });
   }
 
-  /** What was said so far, silences too, in order; a gap between two streams is not told. */
+  /** What was said so far, including silence, in order; gaps between streams are not included. */
   get utterances(): readonly Utterance[] {
     return this.said;
   }

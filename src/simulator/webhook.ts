@@ -189,6 +189,40 @@ export async function sendWebhook(
   );
 }
 
+/** Callbacks of one call, sent one after the other so that they arrive in order. */
+export class Callbacks {
+  /** Those that were not answered with 2xx. */
+  readonly failed: string[] = [];
+  private latest: Promise<void> = Promise.resolve();
+  private readonly requests = new AbortController();
+
+  constructor(private readonly options: Pick<WebhookOptions, 'authToken' | 'dial' | 'clock'>) {}
+
+  send(url: string, parameters: Readonly<Record<string, string>>, method: 'GET' | 'POST'): void {
+    const { signal } = this.requests;
+    this.latest = this.latest
+      .then(() => sendWebhook(url, parameters, { ...this.options, method, signal }))
+      .then(
+        ({ status }) => {
+          if (status < 200 || status > 299) this.failed.push(`${printableUrl(url)} answered ${status}`);
+        },
+        (error: Error) => {
+          this.failed.push(error.message);
+        },
+      );
+  }
+
+  /** Resolves when all that were sent are answered; never rejects. */
+  get settled(): Promise<void> {
+    return this.latest;
+  }
+
+  /** Gives up those under way. */
+  abort(): void {
+    this.requests.abort();
+  }
+}
+
 function request(
   url: string,
   method: 'GET' | 'POST',

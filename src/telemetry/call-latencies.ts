@@ -18,10 +18,10 @@ export const STAGE = {
 export type Stage = (typeof STAGE)[keyof typeof STAGE];
 
 const NAMES = Object.keys(STAGE) as (keyof typeof STAGE)[];
-/** A kept value has its stage in these lowest bits, so the longest is 26.8 s: what is longer counts as this. */
+/** A buffered value has its stage in these lowest bits, which limits it to 26.8 s; longer values count as this. */
 const STAGE_BITS = 3;
 const LARGEST = 2 ** (31 - STAGE_BITS) - 1;
-/** Values that are kept before they are counted: 1 KB of them, some 90 frames. */
+/** Values buffered before they are counted: 1 KB, about 90 frames. */
 const KEPT = 256;
 
 /** A call's histograms are coarser than the gateway's: 8 buckets a power of two, at most 12.5 % wide. */
@@ -30,14 +30,14 @@ const BUCKETS = sizeOf(SUB_BITS);
 /** Sum and largest of each stage, 8 bytes each, lie in front of the buckets. */
 const FIGURES = 2 * NAMES.length;
 
-/** One call's kept values by stage, while they are counted. */
+/** Scratch memory: one call's buffered values by stage. */
 const sorted = NAMES.map(() => new Int32Array(KEPT));
 const counts = new Int32Array(NAMES.length);
 
 /**
- * Where one call's time goes; every value becomes its gateway's too. What a call has has left the processor's caches when its
- * next frame comes, and finding it costs more than counting. So values are first kept in a row and counted by the hundred,
- * or when somebody asks, in histograms that lie side by side (7.5 KB).
+ * Latencies of one call, which also go into its gateway's. By a call's next frame its histograms have left the CPU caches, and
+ * a cache miss costs more than counting. So values are buffered and counted by the hundred, or when read, in adjacent
+ * histograms (7.5 KB).
  */
 export class CallLatencies {
   private readonly kept = new Int32Array(KEPT);
@@ -57,7 +57,7 @@ export class CallLatencies {
     this.stages = NAMES.map((name) => whole[name]);
   }
 
-  /** The present, for a duration to note. */
+  /** The current time, to measure a duration. */
   now(): IngressTime {
     return ingressNow(this.clock);
   }
@@ -71,7 +71,7 @@ export class CallLatencies {
     if (keptCount + 1 === KEPT) this.settle();
   }
 
-  /** Counts what is kept, here and at the gateway. */
+  /** Counts the buffered values, here and at the gateway. */
   settle(): void {
     const { kept, keptCount } = this;
     if (keptCount === 0) return;
@@ -99,7 +99,7 @@ export class CallLatencies {
     ) as LatencySummaries;
   }
 
-  /** How many values of a stage each bucket has, as of the latest {@link settle}; lent, and goes on counting. */
+  /** How many values of a stage each bucket has, as of the latest {@link settle}; borrowed, and keeps counting. */
   countsOf(stage: Stage): LatencyCounts {
     return { counts: this.buckets.subarray(stage * BUCKETS, (stage + 1) * BUCKETS), subBits: SUB_BITS };
   }

@@ -4,18 +4,18 @@ import type { Logger } from './log.js';
 import { Overload } from './overload.js';
 
 const LOOK_MS = 1_000;
-/** So many are kept for files, for connections of ours, and for whoever asks how we are; an eighth where there are few. */
+/** Descriptors reserved for files, outgoing connections and health checks; at most an eighth of all. */
 const MOST_RESERVED = 256;
 
-/** Where descriptors are counted. */
+/** Counts file descriptors. */
 export interface DescriptorTable {
-  /** Most that the process may have open; `undefined` where that is not known. */
+  /** Most that the process may have open; `undefined` if unknown. */
   readonly limit: number | undefined;
-  /** How many it has. */
+  /** How many it has open. */
   count(): number;
 }
 
-/** This process's own. Known on Linux. */
+/** Those of this process. Known on Linux only. */
 export const processDescriptors: DescriptorTable = {
   get limit() {
     try {
@@ -27,21 +27,21 @@ export const processDescriptors: DescriptorTable = {
     }
   },
   count() {
-    // Linux tells the number as the folder's size since 6.2.
+    // Since 6.2, Linux gives the number as the size of the directory.
     return statSync('/proc/self/fd').size || readdirSync('/proc/self/fd').length;
   },
 };
 
-/** Watches how many descriptors are left: without one no connection can be accepted, and none be refused. */
+/** Watches the free file descriptors: without one, connections can be neither accepted nor refused. */
 export class Descriptors {
-  /** Most that may be open; `undefined` where that is not known, and then they are never short. */
+  /** Most that may be open; `undefined` if unknown: they are never short then. */
   readonly limit: number | undefined;
-  /** How many are never left to connections. */
+  /** How many are reserved. */
   readonly reserve: number;
-  /** Told when they become short, and when there are enough again. */
+  /** Called when they become short, and when there are enough again. */
   onChange: (isShort: boolean) => void = () => {};
   private readonly overload = new Overload();
-  /** By the last count. */
+  /** As of the last count. */
   private open = 0;
   /** Connections accepted since. */
   private came = 0;
@@ -83,15 +83,18 @@ export class Descriptors {
     const { limit = Number.POSITIVE_INFINITY, reserve, isShort: wasShort } = this;
     this.open = this.table.count();
     const left = limit - this.open;
-    // Whoever was made to go and comes again at once would take them all again.
+    // Clients that were disconnected and return at once would use them all again.
     const crowd = wasShort ? this.came / Math.max(1, left - reserve) : 0;
     this.came = 0;
     this.overload.sample(Math.max(reserve / Math.max(1, left), crowd));
     if (this.isShort === wasShort) return;
     const { open } = this;
     if (this.isShort) {
-      this.log.error({ open, limit }, 'too few descriptors are left: new calls are refused (see ulimit -n)');
-    } else this.log.info({ open, limit }, 'there are enough descriptors again');
+      this.log.error(
+        { open, limit },
+        'too few file descriptors are left: new calls are rejected (see ulimit -n)',
+      );
+    } else this.log.info({ open, limit }, 'there are enough file descriptors again');
     this.onChange(this.isShort);
   }
 }

@@ -4,15 +4,15 @@ import { INGRESS_TICKS_PER_MICROSECOND } from './ingress-time.js';
 
 const TICK_MS = 10;
 const WINDOW_MS = 1_000;
-/** Windows that {@link EventLoopDelay.summary} tells of, at least. */
+/** Fewest windows in {@link EventLoopDelay.summary}. */
 const WINDOWS = 60;
 
 /**
- * How late the event loop is, by a timer of its own. Not Node's `monitorEventLoopDelay`: that one counts its interval in,
- * and has no windows.
+ * Measures how late the event loop is, by a separate timer. Node's `monitorEventLoopDelay` includes its interval and has no
+ * windows.
  */
 export class EventLoopDelay {
-  /** Nine tenths of the ticks of the last second or so were less late than this, in milliseconds. */
+  /** 90th percentile of the last second, in milliseconds. */
   recentMs = 0;
   private readonly window = new LatencyHistogram();
   private present = new LatencyHistogram();
@@ -48,7 +48,7 @@ export class EventLoopDelay {
 
   private tick(now: number): void {
     const late = (now - this.due) * 1_000 * INGRESS_TICKS_PER_MICROSECOND;
-    // Ticks that a stall swallowed do not come again.
+    // Ticks missed during a stall are not made up.
     this.due = now + TICK_MS;
     this.window.record(late);
     this.present.record(late);

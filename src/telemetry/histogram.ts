@@ -77,7 +77,7 @@ export class LatencyHistogram {
     if (this.whole !== undefined) this.whole.recordAll(values, count);
   }
 
-  /** How many values each bucket has; lent, and goes on counting. */
+  /** Number of values in each bucket; borrowed, and keeps counting. */
   get counts(): ArrayLike<number> {
     return this.buckets;
   }

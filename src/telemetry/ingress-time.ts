@@ -1,3 +1,5 @@
+import { type Clock, systemClock } from '../clock.js';
+
 /**
  * A monotonic time stamp that costs nothing to carry with a frame: units of 100 ns in a wrapping 32-bit
  * integer, which V8 keeps as a small integer where a float would be boxed at every call.
@@ -39,5 +41,3 @@ export function toMachineIngressTime(stamp: IngressTime): number {
 export function fromMachineIngressTime(stamp: number): IngressTime {
   return stamp === NO_INGRESS_TIME ? NO_INGRESS_TIME : (stamp - MACHINE_OFFSET) | 0;
 }
-
-import { type Clock, systemClock } from '../clock.js';

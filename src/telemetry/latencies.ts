@@ -1,8 +1,8 @@
 import { LatencyHistogram, type LatencySummary } from './histogram.js';
 
 /**
- * Every frame's way from socket to socket and its jitter are measured. What lies between, whose clock readings would cost
- * more than the rest of it, is taken from every eighth frame, and from those that had to wait.
+ * Socket to socket and jitter are measured for every frame. The stages between are measured for every eighth frame and for
+ * those that had to wait: reading the clock would cost more than the stages themselves.
  */
 const SAMPLED = 8;
 
@@ -11,15 +11,15 @@ export function isSampled(n: number): boolean {
   return (n & (SAMPLED - 1)) === 0;
 }
 
-/** Where the frames' time goes in a whole gateway, in the order of their way. */
+/** Latency of each stage in the whole gateway, in the order in which a frame passes them. */
 export class Latencies {
-  /** How far messages come from the pace their audio sets. */
+  /** Deviation of message arrivals from the pace of their audio. */
   readonly intakeJitter = new LatencyHistogram();
   /** Message bytes → 48 kHz samples. */
   readonly transcodeIn = new LatencyHistogram();
-  /** Samples → the bridge leg: nothing, or the wait until it is up. */
+  /** Samples → the bridge leg: zero, or the wait until it is up. */
   readonly decodedLeg = new LatencyHistogram();
-  /** A frame from the bridge leg → message bytes, the wait for room in the lead included. */
+  /** A frame from the bridge leg → message bytes, including the wait for room in the lead. */
   readonly legEncoded = new LatencyHistogram();
   /** 48 kHz samples → message bytes. */
   readonly transcodeOut = new LatencyHistogram();
@@ -27,10 +27,10 @@ export class Latencies {
   readonly encodedSocket = new LatencyHistogram();
   /** From the start of the socket's message callback to the return of the send that its audio caused. */
   readonly gateway = new LatencyHistogram();
-  /** Audio the listener has waiting when a frame is sent. */
+  /** The lead when a frame is sent. */
   readonly playoutLead = new LatencyHistogram();
 
-  // Every field is a stage, and nothing else is.
+  // All fields are stages: the methods below rely on it.
 
   reset(): void {
     for (const histogram of Object.values(this) as LatencyHistogram[]) histogram.reset();
@@ -44,7 +44,7 @@ export class Latencies {
   }
 }
 
-/** What {@link Latencies} hold, in percentiles. */
+/** Percentiles of {@link Latencies}. */
 export type LatencySummaries = {
   readonly [K in keyof Latencies as Latencies[K] extends LatencyHistogram ? K : never]: LatencySummary;
 };

@@ -2,7 +2,7 @@ import { destination, type LevelWithSilent, type Logger, pino } from 'pino';
 
 export type { Logger } from 'pino';
 
-/** Lines that cannot be written wait until they can, and are dropped beyond this. */
+/** Lines that cannot be written are queued up to this size, then dropped. */
 const MAX_UNWRITTEN_BYTES = 1024 * 1024;
 
 /**
@@ -17,7 +17,7 @@ export function createLog(
   const options = { name: 'trunkline', level, base: null };
   if (fd === undefined) return pino(options, stream);
   const file = destination({ dest: fd, sync: true, maxLength: MAX_UNWRITTEN_BYTES });
-  // On a disk that is full, or a terminal that was closed, calls go on without their log.
+  // With a full disk or a closed terminal, calls continue without a log.
   file.on('error', () => {});
   return pino(options, file);
 }

@@ -51,7 +51,7 @@ const REQUEST_BUCKETS_US = [1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e
 
 const LATENCY_BUCKETS_US = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5];
 
-/** Prometheus text of one gateway; every gateway of a process has a registry of its own. */
+/** Prometheus text of one gateway; every gateway of a process has a separate registry. */
 export class Metrics {
   private readonly registry = new Registry();
   /** The traffic of the scrape at hand: all its counters are of one moment. */
@@ -136,7 +136,7 @@ export class Metrics {
       help,
       labelNames: label === undefined ? [] : [label],
       registers: [this.registry],
-      // The truth is kept elsewhere: all of it is written anew at every scrape.
+      // The values are kept elsewhere, so each scrape sets all of them again.
       collect() {
         this.reset();
         const reading = metric.read();

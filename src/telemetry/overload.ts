@@ -1,14 +1,14 @@
-/** Below this share of its limit a load is over, */
+/** An overload ends below this share of the limit, */
 const CALM = 0.8;
-/** if it stays there for so many looks: who just turned callers away must not take them all at once. */
+/** after this many samples in a row: rejected callers must not all be accepted at once. */
 const CALM_LOOKS = 3;
 
-/** Whether there is too much to do: said at once, and taken back late. */
+/** Detects overload: at once when it begins, late when it ends. */
 export class Overload {
   isOn = false;
   private calm = 0;
 
-  /** Looks at the load, of which 1 is the limit; to be called at even times. */
+  /** @param load as a share of its limit; sampled at regular intervals */
   sample(load: number): void {
     if (load > 1) {
       this.isOn = true;

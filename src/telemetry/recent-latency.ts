@@ -1,19 +1,19 @@
 import { quantileStamps, upperEdge } from './histogram.js';
 import { INGRESS_TICKS_PER_MICROSECOND } from './ingress-time.js';
 
-/** Counts of values by bucket that only ever grow, until they begin anew. */
+/** Counts of values by bucket. They only grow, unless they are reset. */
 export interface LatencyCounts {
   readonly counts: ArrayLike<number>;
   /** As `bucketOf` numbers the buckets. */
   readonly subBits: number;
 }
 
-/** The values of one look, while they are read: one for all. */
+/** Scratch memory, shared: counts since the previous sample. */
 let latest = new Float64Array(0);
 
-/** What a latency was since it was last looked at, of one that keeps only the whole. */
+/** Percentiles since the previous sample, of a histogram that only accumulates. */
 export class RecentLatency {
-  /** In microseconds, of the values between the last two looks; `undefined` where there were none. */
+  /** In microseconds, between the last two samples; `undefined` if there were no values. */
   p50Us: number | undefined;
   p99Us: number | undefined;
   private readonly before: Float64Array;
@@ -22,7 +22,7 @@ export class RecentLatency {
     this.before = Float64Array.from(of.counts);
   }
 
-  /** @param bins counts the values by upper edges in microseconds; the last bin has what is longer than all of them */
+  /** @param bins counts the values by upper edges in microseconds; the last bin has all longer ones */
   sample(bins?: { readonly edgesUs: readonly number[]; readonly counts: number[] }): void {
     const { before } = this;
     const { counts, subBits } = this.of;
@@ -31,7 +31,7 @@ export class RecentLatency {
     let bin = 0;
     bins?.counts.fill(0);
     for (let i = 0; i < counts.length; i++) {
-      // Fewer than before: they began anew.
+      // Fewer than before: they were reset.
       const count = Math.max(0, (counts[i] as number) - (before[i] as number));
       before[i] = counts[i] as number;
       latest[i] = count;

@@ -1,31 +1,31 @@
-/** What came and went: plain counters, cheap enough to bump for every frame. */
+/** Traffic counters: plain fields, cheap enough to increment for every frame. */
 export class Traffic {
   /** Frames of 20 ms decoded from phones. */
   framesIn = 0;
   /** Frames of 20 ms sent to phones. */
   framesOut = 0;
   messagesIn = 0;
-  /** Media messages that took the readable slow path. */
+  /** Media messages that took the slow path. */
   slowMessages = 0;
-  /** Messages that could not be understood and were dropped. */
+  /** Malformed messages, which were dropped. */
   badMessages = 0;
-  /** Media messages of another track than the caller's own, which are not heard. */
+  /** Media messages of other tracks than the caller's, which were ignored. */
   otherTracks = 0;
-  /** Milliseconds put in where timestamps jumped, or nothing came. */
+  /** Milliseconds filled in where timestamps jumped or audio was missing. */
   filledMs = 0;
-  /** Frames from phones dropped: what came all at once after a stall, or long before the bridge leg was up. */
+  /** Frames from phones dropped: excess after a stall, or long before the bridge leg was up. */
   droppedIntake = 0;
-  /** Frames dropped because the listener was too far behind. */
+  /** Frames dropped because the lead was full. */
   droppedLead = 0;
-  /** Milliseconds of silence left out, either way, to bring a delay back to what it was. */
+  /** Milliseconds of silence skipped, in either direction, to reduce a delay. */
   silenceDroppedMs = 0;
-  /** Milliseconds by which words were said faster, for the same. */
+  /** Milliseconds by which speech was shortened, to reduce a delay. */
   shortenedMs = 0;
-  /** Times a phone was told to drop what it had, because it would have been heard too late. */
+  /** Times a phone's queue was cleared because its audio would have been heard too late. */
   leadClears = 0;
-  /** Frames dropped because the socket did not take them. */
+  /** Frames dropped because the socket did not accept them. */
   droppedBackpressure = 0;
-  /** Times the listener ran dry in the middle of speech. */
+  /** Times the phone's buffer ran empty in the middle of speech. */
   underruns = 0;
   dtmf = 0;
   marks = 0;

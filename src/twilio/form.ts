@@ -102,11 +102,11 @@ export interface ParsedRequest {
   readonly raw?: IncomingMessage;
 }
 
-/** Whatever a webhook can be read from. */
+/** All forms in which a server may pass a webhook. */
 export type WebhookRequest = Request | IncomingMessage | ParsedRequest | ParsedForm;
 
 /**
- * The form of a webhook, from whatever a server of one's own has of it.
+ * Reads a webhook's form from what your own server provides.
  * @throws as `CallWebhookInput.from`
  */
 export async function formOf(request: WebhookRequest): Promise<FormParameters> {

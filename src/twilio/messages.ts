@@ -79,7 +79,7 @@ export type InboundMessage =
   | StopMessage;
 
 /**
- * Reads one text message of Twilio's, whatever its key order or spacing.
+ * Parses one text message of Twilio, with any key order or spacing.
  * @returns `undefined` for anything that is not JSON, not a known event, or lacks a field that event must have
  */
 export function parseInboundMessage(text: string): InboundMessage | undefined {

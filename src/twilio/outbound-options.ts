@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /**
- * Whether somebody or a machine answers, found out while the call goes on. Ranges and defaults are Twilio's:
+ * Detects during the call whether a person or a machine has answered. Ranges and defaults are Twilio's:
  * twilio.com/docs/voice/answering-machine-detection#optional-api-tuning-parameters.
  */
 export interface MachineDetection {
@@ -25,7 +25,7 @@ export interface TwilioRecording {
   readonly track?: 'inbound' | 'outbound' | 'both';
   /** Whether silence at both ends is cut off; true by default. */
   readonly trim?: boolean;
-  /** Absolute URL of your own that is told of it. */
+  /** Absolute callback URL of yours. */
   readonly statusCallback?: string;
   /** Of what; default `completed`. */
   readonly statusCallbackEvents?: readonly ('in-progress' | 'completed' | 'absent')[];
@@ -77,7 +77,7 @@ export const outboundOptions = {
 
 /**
  * The options as Twilio's SDK names them.
- * @param amdCallback absolute URL that is told who answered
+ * @param amdCallback absolute callback URL for the result of answering machine detection
  */
 export function twilioOptions(options: OutboundOptions, amdCallback: string): Record<string, unknown> {
   const { machineDetection: amd, twilioRecording: recording, sendDigits, timeLimitSeconds } = options;

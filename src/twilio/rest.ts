@@ -22,7 +22,7 @@ export interface OutboundCallRequest {
   readonly twiml: string;
   /** Absolute URL; gets initiated, ringing, answered and completed. */
   readonly statusCallback: string;
-  /** Absolute URL; is told who answered, where that is asked. */
+  /** Absolute callback URL for the result of answering machine detection, if requested. */
   readonly amdCallback: string;
   /** Seconds to let it ring, 1…600. */
   readonly ringTimeoutSeconds: number;
@@ -36,7 +36,7 @@ export interface IncomingNumber {
   readonly voiceMethod: string;
 }
 
-/** Longest wait for an answer, the SDK's own tries anew where Twilio is busy included. */
+/** Longest wait for an answer, including the SDK's retries while Twilio is busy. */
 const ANSWER_MS = 15_000;
 /** The SDK counts time in which this process stood still, and minds only silence: ours comes before. */
 const ABANDONED_MS = 600_000;
@@ -123,7 +123,7 @@ export class TwilioRest {
     await this.ask('the transfer', (client) => client.calls(callSid).update({ twiml }));
   }
 
-  /** Ends a call in whatever state it is: `completed` also takes back one that still rings. */
+  /** Ends a call in any state: `completed` also cancels one that rings. */
   async hangUp(callSid: string): Promise<void> {
     await this.ask('hanging up', (client) => client.calls(callSid).update({ status: 'completed' }));
   }

@@ -58,7 +58,7 @@ export type CallVerb =
       readonly limitSeconds?: number;
     };
 
-/** Checks a list of verbs; each is told by its first word. */
+/** Checks a list of verbs; the first word tells which verb each is. */
 export const CallVerbs = z
   .array(
     z.unknown().transform((verb, context): CallVerb => {

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import type { buildConnector, Client } from 'undici';
 
-/** What is posted, and where to. */
+/** A request to post. */
 export interface Post {
   /** Path and query. */
   readonly path: string;
@@ -17,38 +17,38 @@ export interface DeliveryAnswer {
 
 /** Largest answer that is read, in bytes. */
 export const MAX_ANSWER_BYTES = 64 * 1024;
-/** Most bytes on the wire until an answer is whole: with its head, those before it, and what goes around chunks. */
+/** Most bytes on the wire until an answer is complete, including its headers, interim answers and chunk framing. */
 const MAX_WIRE_BYTES = MAX_ANSWER_BYTES + 16 * 1024;
-/** A connection that nobody needed for so long is closed: before most servers do. */
+/** An idle connection is closed after this long: before most servers do. */
 const IDLE_MS = 4_000;
 
-/** Makes connections to one origin, which take up each other's TLS sessions. */
+/** Opens connections to one origin; they share TLS sessions. */
 export type Connect = () => Connection;
 
 /**
- * How to connect to an origin. Undici is loaded now, and only its client: the whole of it takes three times as long, and would
- * become the agent of every `fetch` in the process.
+ * Returns a function that connects to an origin. It loads only undici's client: the whole package takes three times as long,
+ * and would replace the agent of every `fetch` in the process.
  */
 export function connecting(origin: string): Connect {
   const load = createRequire(import.meta.url);
   const NewClient = load('undici/lib/dispatcher/client.js') as typeof Client;
   const newConnector = load('undici/lib/core/connect.js') as typeof buildConnector;
-  // Whoever asks knows when it takes too long, by the clock that was given down.
+  // The caller has its own timeout, by the injected clock.
   const connector = newConnector({ timeout: 0 });
   return () => new Connection(origin, NewClient, connector);
 }
 
-/** A connection for one request at a time, made anew where it was closed. Nothing an answer is, or is not, outlives a cut. */
+/** A connection for one request at a time, reopened when necessary. After an abort nothing of an answer remains. */
 export class Connection {
   private readonly client: Client;
   private socket: Socket | undefined;
-  /** Bytes that came before the answer under way. */
+  /** Bytes received before the current answer. */
   private bytesBefore = 0;
 
   constructor(origin: string, NewClient: typeof Client, connector: buildConnector.connector) {
     this.client = new NewClient(origin, {
       connect: (options, done) => {
-        // The declarations hide it: the socket is there before it is connected.
+        // Not in the declarations: the socket exists before it is connected.
         this.socket = connector(options, (...result) => {
           const [, socket] = result;
           if (socket !== null && socket !== undefined) this.limit(socket);
@@ -61,18 +61,18 @@ export class Connection {
       headersTimeout: 0,
       bodyTimeout: 0,
       maxResponseSize: MAX_ANSWER_BYTES,
-      // Ours comes before it: undici makes an error for each header beyond its own, 70 ms for a packet of short ones.
+      // Our limit strikes first: undici creates an error for each header beyond its own, 70 ms for a packet of short ones.
       maxHeaderSize: 2 * MAX_WIRE_BYTES,
     });
   }
 
-  /** Sends a request; follows no redirect. Rejects with undici's or the system's error, or with the reason of the cut. */
+  /** Sends a request; follows no redirect. Rejects with undici's or the system's error, or with the reason of the abort. */
   async post({ path, headers, body }: Post, cut: AbortSignal): Promise<DeliveryAnswer> {
     this.bytesBefore = this.socket?.bytesRead ?? 0;
     let end = () => {};
     try {
       return await new Promise((resolve, reject) => {
-        // Whatever undici makes of it.
+        // Undici's own error does not matter.
         end = () => {
           this.end(cut.reason);
           reject(cut.reason);
@@ -99,7 +99,7 @@ export class Connection {
     }
   }
 
-  /** Ends it, and the request that is under way. */
+  /** Closes it and aborts the running request. */
   end(reason: Error): void {
     void this.client.destroy(reason);
     this.socket?.destroy(reason);
@@ -113,7 +113,7 @@ export class Connection {
   }
 }
 
-/** More came than any answer may be; undici tells the same of a body. */
+/** The answer is too large; undici reports the same for a body. */
 class TooLarge extends Error {
   readonly code = 'UND_ERR_RES_EXCEEDED_MAX_SIZE';
 }

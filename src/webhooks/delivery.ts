@@ -5,24 +5,24 @@ import type { WebhookMessage, WebhookSender } from './sender.js';
 export interface DeliveryOptions {
   readonly sender: WebhookSender;
   readonly clock: Clock;
-  /** Longest wait for one answer, in milliseconds. */
+  /** Timeout of one attempt, in milliseconds. */
   readonly timeoutMs: number;
   /**
-   * Most tries at a time, besides one out of turn; fewer than the sender has connections, or their time runs while they wait
-   * for one. Default: no limit but the sender's.
+   * Most concurrent attempts, besides a probe. Must be below the sender's connections: the timeout includes the wait for one.
+   * Default: the sender's limit.
    */
   readonly atOnce?: number;
-  /** Most tries of one message, from 1. Those out of turn do not count. */
+  /** Most attempts per message, from 1. Probes do not count. */
   readonly tries: number;
-  /** Pause before the second try; doubled for each one after, up to the longest; each is cut by chance to half at most. */
+  /** Pause before the first retry, in milliseconds; doubled for each one after, up to the longest, and randomly shortened by up to half. */
   readonly firstPauseMs: number;
   readonly longestPauseMs: number;
-  /** Most messages that wait, in all and of one call. */
+  /** Most queued messages, in total and per call. */
   readonly capacity: number;
   readonly perCall: number;
-  /** A message was taken. */
+  /** A message was delivered. */
   readonly onDelivered?: (message: WebhookMessage) => void;
-  /** A message was given up. Told once of each, `why` being a code or a status. */
+  /** A message was given up. Called once per message; `why` is a code or a status. */
   readonly onDead: (dead: DeadMessage) => void;
 }
 
@@ -30,37 +30,37 @@ export interface DeadMessage {
   readonly message: WebhookMessage;
   readonly why: string;
   readonly tries: number;
-  /** Whether it had tries left, but the gateway closed. */
+  /** Whether it had attempts left when the gateway closed. */
   readonly isCut: boolean;
 }
 
-/** One call's messages: the first is under way, the others wait behind it. */
+/** The messages of one call: the first is being delivered, the others wait. */
 interface Lane {
   readonly waiting: WebhookMessage[];
   /** Ends a pause early. */
   hurry: (cause: Cause) => void;
 }
 
-/** Why a try is made: its pause is over, out of turn, the receiver is back, or the gateway closes. */
+/** Why an attempt is made: its pause is over, as a probe, the receiver has recovered, or the gateway closes. */
 type Cause = 'turn' | 'probe' | 'back' | 'closing';
 
-/** While nothing is taken, one message is tried out of turn so often, and for so long at most. */
+/** While the receiver fails, one message is sent as a probe this often, with this timeout. */
 const PROBE_MS = 1_000;
 
 /**
- * Delivers messages at least once: those of one call one after the other and in order, those of several calls side by
- * side. Whoever adds one never waits; what does not fit is given up at once. A receiver that is back is found within a second
- * or two, however long the pauses have become, and gets at once what waits.
+ * Delivers messages at least once: in order within a call, concurrently across calls. Adding a message never blocks; beyond
+ * the capacity it is given up at once. A receiver that has recovered is noticed within two seconds, however long the pauses
+ * have become, and gets all queued messages at once.
  */
 export class Delivery {
-  /** Answered with 2xx, tried again, given up. */
+  /** Messages answered with 2xx, retries, and messages given up. */
   readonly counts = { delivered: 0, retried: 0, dead: 0 };
   private readonly lanes = new Map<string, Lane>();
   private readonly working = new Set<Promise<void>>();
-  /** Those in a pause, the longest first. */
+  /** Lanes in a pause, the longest first. */
   private readonly resting = new Set<Lane>();
   private readonly permits: Permits;
-  /** When the receiver took something, or might have had to. */
+  /** When the receiver last accepted a message. */
   private takenAt: number;
   private probing: Timer | undefined;
   private isClosing = false;
@@ -72,7 +72,7 @@ export class Delivery {
     this.takenAt = options.clock.now();
   }
 
-  /** Messages that were added and are neither delivered nor given up. */
+  /** Messages that are neither delivered nor given up. */
   get pending(): number {
     return this.size;
   }
@@ -91,7 +91,7 @@ export class Delivery {
     }
   }
 
-  /** Delivers what it can within the time, without pauses between tries; gives up the rest. May be hurried. */
+  /** Delivers what it can within the time, without pauses between attempts; gives up the rest. A second call may shorten the time. */
   async close(withinMs: number): Promise<void> {
     this.isClosing = true;
     const { clock, sender } = this.options;
@@ -131,7 +131,7 @@ export class Delivery {
     let until = 0;
     while (tries < mostTries && !this.isStopped) {
       const cause = tries === 0 ? 'turn' : await this.pause(until, lane);
-      // The time of a try begins when there is a connection for it; there is one more than permits.
+      // The timeout starts with a free connection; there is one more than permits.
       if (cause !== 'probe') await this.permits.acquire();
       const failure = await this.try(message, tries, cause);
       if (cause !== 'probe') this.permits.release();
@@ -144,13 +144,13 @@ export class Delivery {
       tries += 1;
       why = failure;
       until = clock.now() + this.pauseMs(tries);
-      // One last try each, of those that the receiver did not want, would keep a closing gateway long enough.
+      // For messages that have failed before, a closing gateway makes one last attempt only.
       if (this.isClosing && tries > 1) break;
     }
     this.giveUp(message, why, tries, tries < mostTries);
   }
 
-  /** What went wrong, if anything did; `stopped` where it was not tried. */
+  /** Resolves with the failure, if any; `stopped` if no attempt was made. */
   private async try(message: WebhookMessage, nth: number, cause: Cause): Promise<string | undefined> {
     const { sender, timeoutMs } = this.options;
     if (this.isStopped) return 'stopped';
@@ -164,7 +164,7 @@ export class Delivery {
     }
   }
 
-  /** Waits for the next try, and tells why it is made. */
+  /** Waits for the next attempt; resolves with its cause. */
   private async pause(until: number, lane: Lane): Promise<Cause> {
     if (this.isClosing) return 'closing';
     const { clock } = this.options;
@@ -195,7 +195,7 @@ export class Delivery {
     this.probing = clock.after(PROBE_MS, () => this.probe());
   }
 
-  /** Where the receiver had taken nothing for a while, nobody waits any longer. */
+  /** If the receiver has just recovered, all pauses end. */
   private recordDelivered(message: WebhookMessage): void {
     this.counts.delivered += 1;
     this.options.onDelivered?.(message);

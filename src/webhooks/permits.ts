@@ -1,10 +1,10 @@
-/** So many at a time; the others wait, first come, first served. */
+/** A semaphore: at most this many at a time, first come, first served. */
 export class Permits {
   private readonly waiting: (() => void)[] = [];
 
   constructor(private free: number) {}
 
-  /** Fulfilled when there is one; whoever took it gives it back. */
+  /** Resolves with a free permit; {@link release} returns it. */
   acquire(): Promise<void> {
     if (this.free > 0) {
       this.free -= 1;

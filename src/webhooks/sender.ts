@@ -17,27 +17,27 @@ export type { DeliveryAnswer };
 export interface SenderOptions {
   readonly url: string;
   readonly secrets: readonly string[];
-  /** Most requests at a time, each on a connection of its own that is kept for the next; others wait. */
+  /** Most concurrent requests, each on a separate connection that is kept alive; others wait. */
   readonly connections: number;
   readonly clock: Clock;
 }
 
-/** What is sent: its id is the same at every try. */
+/** A message; its id is the same at every attempt. */
 export interface WebhookMessage {
   readonly id: string;
   readonly body: string;
 }
 
-/** Posts signed JSON to one URL. Follows no redirect: a signature is for whom it was made. */
+/** Posts signed JSON to one URL. Follows no redirect: a signature is meant for one receiver. */
 export class WebhookSender {
-  /** Sign what is sent from now on. */
+  /** Sign all messages from now on. */
   secrets: readonly string[];
   private readonly url: URL;
   private readonly connect: Connect;
   private readonly headers: Readonly<Record<string, string>>;
   private readonly permits: Permits;
   private readonly idle: Connection[] = [];
-  /** Each cuts a try that is under way. */
+  /** Each aborts a running attempt. */
   private readonly underWay = new Set<AbortController>();
 
   constructor(private readonly options: SenderOptions) {
@@ -52,16 +52,16 @@ export class WebhookSender {
     this.permits = new Permits(options.connections);
   }
 
-  /** Whom it posts to, as a log may show it: without credentials, path and query. */
+  /** The origin of the receiver, for logs: without credentials, path and query. */
   get target(): string {
     return this.url.origin;
   }
 
   /**
-   * Makes one try. Whatever comes back, it is over by its time, and nothing of it is left.
-   * @param timeoutMs from now to the answer's last byte, the wait for a connection included
+   * Makes one attempt. It always ends within its time and leaves nothing behind.
+   * @param timeoutMs from now to the last byte of the answer, including the wait for a connection
    * @throws GatewayError `GW_WEBHOOK_TIMEOUT`, `GW_WEBHOOK_UNREACHABLE`, `GW_WEBHOOK_ANSWER_TOO_LARGE`; the signal's
-   * reason where it is aborted
+   * reason if it is aborted
    */
   async post(message: WebhookMessage, timeoutMs: number, signal?: AbortSignal): Promise<DeliveryAnswer> {
     signal?.throwIfAborted();
@@ -71,7 +71,7 @@ export class WebhookSender {
     const late = clock.timeout(limitMs, () =>
       cut.abort(failure('GW_WEBHOOK_TIMEOUT', `an answer within ${limitMs} ms`, 'none')),
     );
-    // A signal may live as long as the process: nothing is left at it.
+    // A signal may live as long as the process: no listener may stay on it.
     const stop = () => cut.abort(signal?.reason);
     signal?.addEventListener('abort', stop);
     this.underWay.add(cut);
@@ -115,17 +115,17 @@ export class WebhookSender {
   }
 }
 
-/** Whether another try may go well: busy or out of order. */
+/** Whether a retry may succeed: the receiver is busy or out of order. */
 export function isPassingStatus(status: number): boolean {
   return status === 408 || status === 429 || status >= 500;
 }
 
-/** Rejects with the signal's reason; never, where it is not aborted. */
+/** Rejects with the signal's reason, once it is aborted. */
 function abortOf(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 }
 
-/** What a URL with a name and a password asks for. */
+/** The header for a URL with a user name and a password. */
 function credentialsOf({ username, password }: URL): Record<string, string> {
   if (username === '' && password === '') return {};
   const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
@@ -136,7 +136,7 @@ function failureOf({ code = '', message }: NodeJS.ErrnoException): GatewayError 
   if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
     return failure('GW_WEBHOOK_ANSWER_TOO_LARGE', `at most ${MAX_ANSWER_BYTES} bytes of answer`, 'more');
   }
-  // Undici's codes say less than its words; of the system and of TLS it is the other way round.
+  // Undici's messages say more than its codes; for the system and TLS it is the other way round.
   const isCoded = code !== '' && !code.startsWith('UND_ERR_');
   return failure(
     'GW_WEBHOOK_UNREACHABLE',

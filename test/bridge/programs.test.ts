@@ -117,7 +117,7 @@ describe('a program in a room', () => {
     a.say(1);
     b.say(10);
     expect(agent.heard).toEqual([11]);
-    agent.place.rest();
+    agent.place.endTalkspurt();
     for (let i = 0; i < 5; i++) {
       a.say(1);
       b.say(10);
@@ -231,7 +231,7 @@ describe('who only listens', () => {
     }
     expect(ear.heard.slice(1)).toEqual(new Array(ear.heard.length - 1).fill(11));
     // What was ahead is heard when the agent rests; nothing was lost.
-    agent.place.rest();
+    agent.place.endTalkspurt();
     for (let i = 0; i < 8; i++) phone.say(1);
     expect(ear.heard.reduce((sum, value) => sum + value, 0)).toBe(29 * 1 + 24 * 10);
   });
@@ -245,7 +245,7 @@ describe('who only listens', () => {
     agent.say(10);
     agent.say(10);
     agent.place.clear();
-    agent.place.rest();
+    agent.place.endTalkspurt();
     for (let i = 0; i < 10; i++) phone.say(1);
     expect(ear.heard).toEqual([1, ...new Array(10).fill(1)]);
   });

@@ -7,11 +7,11 @@ import type { AudioFilter } from '../../src/phone/audio-filter.js';
 import type { TwilioMediaStream } from '../../src/phone/media-stream.js';
 
 const FRAME = new Int16Array(960).fill(5_000);
-/** A second that is told from everything else by its level. */
+/** A second of audio with a level of its own. */
 const SECOND = new Clip(new Int16Array(8_000).fill(1_000));
 const ONCE = { loop: 1, gain: 0, over: false };
 
-/** A stream whose listener plays at 1×, by the clock of the test. */
+/** A media stream whose listener plays in real time of the test's clock. */
 class Line {
   filter: AudioFilter | undefined;
   isWritable = true;
@@ -27,7 +27,7 @@ class Line {
     this.endsAt = Math.max(this.endsAt, performance.now()) + 20;
   }
 
-  /** A second of the other side at its pace, as the stream passes it on; the most that then waited before a frame of it. */
+  /** Sends a second of the other side in real time. @returns the largest lead before one of its frames, in milliseconds */
   hearRoom(): number {
     let most = 0;
     for (let i = 0; i < 50; i++) {
@@ -57,7 +57,7 @@ beforeEach(() => {
   vi.useFakeTimers();
 });
 afterEach(() => {
-  expect(vi.getTimerCount(), 'a clock that nobody needs').toBe(0);
+  expect(vi.getTimerCount(), 'a clock left running').toBe(0);
   vi.useRealTimers();
 });
 
@@ -81,7 +81,7 @@ describe('a call’s audio', () => {
     expect(played).toEqual([{ playId: expect.any(String), end: 'finished', playedMs: 1_000 }]);
   });
 
-  it('catches up after a stall without more than its lead, and waits for a socket that is full', () => {
+  it('catches up after a stall within its lead, and waits for a full socket', () => {
     const { line, audio } = start();
     audio.start(SECOND, ONCE);
     vi.advanceTimersByTime(200);
@@ -95,7 +95,7 @@ describe('a call’s audio', () => {
     audio.close();
   });
 
-  it('goes by rank: keys, a play, the music; what waits goes on', () => {
+  it('ranks keys over a play over music; what was interrupted continues', () => {
     const { line, audio } = start();
     const levels = () => line.injected.splice(0).map((level) => (level === 0 ? 0 : Math.round(level / 100)));
     audio.hold(new Clip(new Int16Array(8_000).fill(300)));
@@ -115,7 +115,7 @@ describe('a call’s audio', () => {
     audio.close();
   });
 
-  it('is in the way only while there is a reason', () => {
+  it('filters the stream only while needed', () => {
     const { line, audio, played } = start();
     expect(line.filter).toBeUndefined();
     audio.mute('room');
@@ -154,7 +154,7 @@ describe('a call’s audio', () => {
     expect(line.filter).toBeUndefined();
   });
 
-  it('drops nothing of what the other side sent ahead of a hold that came too late to be heard', () => {
+  it('drops nothing that the other side sent before a hold too late to be heard', () => {
     const { line, audio } = start();
     for (let i = 0; i < 50; i++) line.inject(FRAME);
     audio.hold(SECOND);
@@ -163,7 +163,7 @@ describe('a call’s audio', () => {
     expect(line.filter).toBeUndefined();
   });
 
-  it('begins a play over the other side when that is heard again', () => {
+  it('begins a mixed play when the other side is heard again', () => {
     const { line, audio, played } = start();
     audio.hold(SECOND);
     line.hearRoom();
@@ -177,7 +177,7 @@ describe('a call’s audio', () => {
     expect(line.filter).toBeUndefined();
   });
 
-  it('mixes at the pace of the other side, and goes on by itself where that falls silent', () => {
+  it('mixes at the pace of the other side, and continues alone when that falls silent', () => {
     const { line, audio } = start();
     audio.start(SECOND, { ...ONCE, over: true });
     vi.advanceTimersByTime(30);
@@ -195,7 +195,7 @@ describe('a call’s audio', () => {
     audio.close();
   });
 
-  it('that is closed stays so, whatever comes late', () => {
+  it('stays closed, whatever comes late', () => {
     const { line, audio, played } = start();
     audio.start(SECOND, { ...ONCE, loop: Number.POSITIVE_INFINITY });
     audio.close();

@@ -19,7 +19,7 @@ afterEach(() => {
 
 const RECORDING = '/v1/calls/{callId}/recording';
 const PLAY = '/v1/calls/{callId}/play';
-/** What has to be there before an operation has something to do. */
+/** Operations to perform first. */
 const BEFORE: Record<string, Operation> = {
   [`get ${RECORDING}`]: { method: 'post', path: RECORDING },
   [`delete ${RECORDING}`]: { method: 'post', path: RECORDING },

@@ -21,7 +21,7 @@ virtualTime();
 const OTHER = '+15557778888';
 const MOST_PLAYED_BYTES = 128 * 1024 * 1024;
 
-/** Brings an operation to answer an error, over HTTP. */
+/** Provokes an error of an operation over HTTP. */
 type Way = (of: Operation) => Promise<Answer>;
 
 const freed: (() => unknown)[] = [];
@@ -30,7 +30,7 @@ afterEach(async () => {
   for (const free of freed.splice(0)) await free();
 });
 
-/** A live caller of a gateway, and the operation asked of them. */
+/** A gateway with a live caller, and a way to request operations on that call. */
 async function live(options: GatewayOptions = {}) {
   const started = await startControlled(options);
   const { phone, callId } = await started.place();
@@ -42,19 +42,19 @@ async function live(options: GatewayOptions = {}) {
   };
 }
 
-/** As {@link live}, with nothing done but that. */
+/** Requests the operation on a live call. */
 const ofLive =
   (options: GatewayOptions | (() => GatewayOptions) = {}, request: Request = {}): Way =>
   async (of) =>
     (await live(typeof options === 'function' ? options() : options)).send(of, request);
 
-/** What the hook says of calls that are placed; of those that come in nothing. */
+/** A hook that decides outbound calls only. */
 const whenPlaced =
   (decision: object): NonNullable<GatewayOptions['prepareCall']> =>
   ({ direction }) =>
     direction === 'outbound-api' ? decision : {};
 
-/** Local rooms that take a caller at first, and whatever is said the second time. */
+/** Local rooms that accept the first caller, and do as told for the second. */
 function onceABridge(then: () => Promise<never>) {
   const bridge = new LocalBridge();
   const first = bridge.join.bind(bridge);
@@ -66,7 +66,7 @@ function onceABridge(then: () => Promise<never>) {
   return bridge;
 }
 
-/** A directory with sounds that can be played, and some that cannot. */
+/** A directory of valid and invalid sounds. */
 function sounds(): string {
   const directory = mkdtempSync(join(tmpdir(), 'trunkline-documented-'));
   freed.push(() => rmSync(directory, { recursive: true, force: true }));
@@ -81,16 +81,16 @@ const MINUTES = wavOf(600);
 
 const withSounds = () => ({ playDir: sounds() });
 
-/** A µ-law file of so many seconds. */
+/** A µ-law file of a length in seconds. */
 function wavOf(seconds: number): Uint8Array {
   const wav = new wavefile.WaveFile();
   wav.fromScratch(1, 8_000, '8m', new Uint8Array(seconds * 8_000).fill(0xff) as unknown as number[]);
   return wav.toBuffer();
 }
 
-/** Every error of one gateway that `/v1/openapi.json` tells of, and how an operation comes to answer it. */
+/** Every error of one gateway in `/v1/openapi.json`, and how to provoke it. */
 const WAYS: Record<string, Way> = {
-  // Of whatever is asked:
+  // Of every operation:
   GW_UNAUTHORIZED: async (of) =>
     send((await startGateway({ controlApiKey: KEY })).url, of, { headers: { authorization: 'Bearer x' } }),
   GW_NOT_FOUND: async (of) => send((await startGateway()).url, of),
@@ -119,7 +119,7 @@ const WAYS: Record<string, Way> = {
   },
   GW_CALL_ENDED: async (of) => {
     if (of.path === '/v1/calls') {
-      // It is hung up while the hook still thinks about it.
+      // The call is hung up before the hook decides.
       const { url } = await startControlled({
         prepareCall: ({ callId }) => {
           void ask(url, 'DELETE', callId, '');
@@ -156,7 +156,7 @@ const WAYS: Record<string, Way> = {
     const caller = await Caller.call(url);
     await eventually('live', () => gateway.calls.listActive()[0]?.state === 'live');
     const callId = gateway.calls.listActive()[0]?.callId as string;
-    // Who plays Twilio here never says that one was heard.
+    // This caller never returns a mark.
     for (let i = 0; i < 256; i++) await gateway.control.mark(callId, `mark ${i}`);
     const answer = await send(url, of, { callId });
     caller.hangUp();
@@ -174,7 +174,7 @@ const WAYS: Record<string, Way> = {
   GW_WAV_TOO_LONG: ofLive(withSounds, { body: { file: 'long.wav' } }),
   GW_PLAYS_FULL: async (of) => {
     const { gateway, send } = await live();
-    // What it takes to fill it is shown where plays are tested.
+    // play.test.ts fills it for real.
     const { uploads } = (gateway as unknown as { callControl: { uploads: object } }).callControl;
     Object.assign(uploads, { bytes: MOST_PLAYED_BYTES });
     return send(of, { body: wavOf(1), headers: { 'content-type': 'audio/wav' } });
@@ -202,14 +202,14 @@ const WAYS: Record<string, Way> = {
     await eventually('the first transfer', () => joins === 1);
     const answer = await send(of);
     await phone.hangUp();
-    // What waits for a room that never answers ends with the gateway.
+    // A request that waits for the room ends with the gateway.
     void first.catch(() => {});
     return answer;
   },
   GW_TRANSFER_FAILED: ofLive(() => ({ bridge: onceABridge(async () => Promise.reject(new Error('no'))) })),
   GW_BRIDGE_NOT_STREAM: ofLive({}, { body: { stream: { id: 'one' } } }),
 
-  // Of calls that are placed:
+  // Of outbound calls:
   GW_FROM_MISSING: ofLive({ twilio: { from: undefined } as object }),
   GW_TWIML_TOO_LONG: ofLive({ prepareCall: whenPlaced({ before: [{ say: 'x'.repeat(4_000) }] }) }),
   GW_CALL_REFUSED: ofLive({ prepareCall: whenPlaced({ refuse: 'rejected' }) }),
@@ -232,7 +232,7 @@ const WAYS: Record<string, Way> = {
   },
   GW_TWILIO_NOT_CONFIGURED: ofLive({ twilio: { accountSid: undefined } as object }),
   GW_PUBLIC_URL_MISSING: async (of) => {
-    // Who calls brings along the name that Twilio reaches us by; a request for a call does not.
+    // A caller's webhook brings the public host along; an outbound call does not.
     const { url, gateway } = await startControlled({
       publicUrl: undefined,
       twilio: { validate: false },
@@ -276,13 +276,13 @@ const WAYS: Record<string, Way> = {
   },
   GW_RECORDINGS_FULL: async (of) => {
     const { gateway, send } = await live({ recordDir: sounds() });
-    // What 200 of them are like is shown where recordings are tested.
+    // recordings.test.ts makes 200 for real.
     const { recordings } = gateway as unknown as { recordings: { running: Map<string, undefined> } };
     vi.spyOn(recordings.running, 'size', 'get').mockReturnValue(200);
     return send(of);
   },
 
-  // Of whoever listens:
+  // Of readers and viewers:
   GW_TOO_MANY_READERS: (of) => crowded(of, 32),
   GW_TOO_MANY_VIEWERS: (of) => crowded(of, 16),
   GW_UPGRADE_MISSING: async (of) => {
@@ -311,7 +311,7 @@ const WAYS: Record<string, Way> = {
   },
 };
 
-/** One more than so many who follow what happens. */
+/** Opens one event stream too many. */
 async function crowded(of: Operation, count: number): Promise<Answer> {
   const { url } = await startControlled();
   const gone = new AbortController();
@@ -324,7 +324,7 @@ async function crowded(of: Operation, count: number): Promise<Answer> {
   return answer;
 }
 
-it('every documented error of a gateway is shown below, and no other', () => {
+it('exactly the documented errors of a gateway are shown below', () => {
   const codes = new Set(documentedErrors('gateway').map(({ code }) => code));
   expect(Object.keys(WAYS).toSorted()).toEqual([...codes].toSorted());
 });
@@ -334,7 +334,7 @@ it.each(documentedErrors('gateway'))(
   async ({ method, path, status, code }) => {
     const answer = await WAYS[code]?.({ method, path });
     expect([answer?.status, answer?.body.error?.code]).toEqual([status, code]);
-    expect(answer?.body.error?.message).toMatch(/^[A-Z].{10,}[^.]$/);
+    expect(answer?.body.error?.message).toMatch(/^\S.{10,}[^.]$/);
     checkAnswer(method, path, status, answer?.body);
   },
 );

@@ -13,7 +13,7 @@ const KEYS = '0123456789*#ABCD';
 const ROWS = [697, 770, 852, 941];
 const COLUMNS = [1209, 1336, 1477, 1633];
 const KEYPAD = '123A456B789C*0#D';
-/** What multimon-ng reads, in samples a second. */
+/** Samples per second that multimon-ng reads. */
 const MULTIMON_RATE = 22_050;
 
 const hasMultimon = needs(
@@ -22,7 +22,7 @@ const hasMultimon = needs(
   () => spawnSync('multimon-ng', ['-h']).error === undefined,
 );
 
-/** The keys that Debian's multimon-ng hears in what a phone heard. */
+/** The keys that Debian's multimon-ng detects in what a phone heard. */
 async function decoded(heard: Int16Array): Promise<string> {
   const resampler = await createResampler(8_000, MULTIMON_RATE);
   const pcm = Buffer.concat(
@@ -36,7 +36,7 @@ async function decoded(heard: Int16Array): Promise<string> {
   return [...String(stdout).matchAll(/^DTMF: (\S)$/gm)].map(([, key]) => key).join('');
 }
 
-/** Stretches of sound and of silence between them, in milliseconds, by windows of 5 ms. */
+/** Lengths of sounds and of the silences between them, in milliseconds, measured in windows of 5 ms. */
 function stretches(heard: Int16Array): number[] {
   const lengths: number[] = [];
   let wasLoud = false;
@@ -50,7 +50,7 @@ function stretches(heard: Int16Array): number[] {
 }
 
 async function start() {
-  // As far ahead as it gets: a busy machine makes no holes in keys.
+  // With the largest lead, a busy machine makes no gaps in keys.
   const started = await startControlled({ leadMs: 1_000, prepareCall: () => ({ room: 'desk' }) });
   const leg = await TestLeg.join(started.url, 'desk', '?rate=16000');
   return { ...started, ...(await started.place()), leg };
@@ -75,7 +75,7 @@ describe('keys', () => {
     30_000,
   );
 
-  it('have the frequencies, levels and times that ITU-T Q.23 and Q.24 ask for', async () => {
+  it('have the frequencies, levels and times of ITU-T Q.23 and Q.24', async () => {
     const { control, phone } = await start();
     const { body } = await control('POST', 'dtmf', { digits: 'd5w1', toneMs: 70, pauseMs: 60 });
     expect(body.durationMs).toBe(3 * 130 + 500);
@@ -104,7 +104,7 @@ describe('keys', () => {
     expect(Math.abs(high - -7), 'dBm0 of the column').toBeLessThan(1);
   });
 
-  it('are heard in place of everything else, one row after another, and dropped by a clear', async () => {
+  it('replace everything else, one row after another, until a clear drops them', async () => {
     const { control, phone, leg } = await start();
     leg.say(tone(600, 16_000, 25 * 16_000, 8_000));
     await eventually('the room', () => hears(phone, 600, 300) > -20);
@@ -118,7 +118,7 @@ describe('keys', () => {
     await phone.hangUp();
   });
 
-  it('are no more than can wait', async () => {
+  it('are rejected beyond 64 waiting', async () => {
     const { control, phone } = await start();
     expect((await control('POST', 'dtmf', { digits: '1'.repeat(64) })).status).toBe(202);
     expect(await control('POST', 'dtmf', { digits: '12345678' })).toMatchObject({

@@ -30,7 +30,7 @@ afterEach(async () => {
   for (const free of freed.splice(0)) await free();
 });
 
-/** Local rooms whose phones and legs a test can get hold of, in the order in which they joined. */
+/** Local rooms that expose their phones and legs, in the order in which they joined. */
 class WatchedBridge extends LocalBridge {
   readonly lines: PhoneLine[] = [];
   readonly legs: { readonly room: string; closed: number }[] = [];
@@ -48,13 +48,13 @@ class WatchedBridge extends LocalBridge {
     return leg;
   }
 
-  /** How a leg is let go of. */
+  /** Called when a leg leaves. */
   protected async closing(_room: string, close: () => unknown): Promise<void> {
     await close();
   }
 }
 
-/** A WAV file of so many seconds of stereo. */
+/** A stereo WAV file of a length in seconds. */
 function wavOf(seconds: number): Uint8Array {
   const samples = new Int16Array(seconds * 44_100).fill(1_000);
   const wav = new wavefile.WaveFile();
@@ -62,12 +62,12 @@ function wavOf(seconds: number): Uint8Array {
   return wav.toBuffer();
 }
 
-/** Memory of sounds that came with requests and are being played. */
+/** Bytes of uploaded sounds that are playing. */
 const uploadedBytes = (gateway: object) =>
   (gateway as { callControl: { uploads: { bytes: number } } }).callControl.uploads.bytes;
 
 describe('a call that ends while marks are under way', () => {
-  it('brings none of them back, also where Twilio sends one late; another is refused', async () => {
+  it('reports none of them, even if Twilio returns one late, and rejects another', async () => {
     const { url, gateway, events } = await startControlled({ prepareCall: () => ({ bridge: false }) });
     const caller = await Caller.call(url);
     await eventually('live', () => gateway.calls.listActive()[0]?.state === 'live');
@@ -131,7 +131,7 @@ describe('a call that ends while the body', () => {
 });
 
 describe('a call that ends while a WAV file', () => {
-  it('is being converted: 409, and nothing of it is left', async () => {
+  it('is being converted: 409, and its memory is freed', async () => {
     const { gateway, events, place } = await startControlled();
     const { callId } = await place();
     const stream = gateway.stream(callId);
@@ -143,7 +143,7 @@ describe('a call that ends while a WAV file', () => {
     expect(uploadedBytes(gateway)).toBe(0);
   });
 
-  it('of its recording is made: 409, and the file is whole', async () => {
+  it('of its recording is created: 409, and the file is complete', async () => {
     const recordDir = mkdtempSync(join(tmpdir(), 'trunkline-ends-'));
     freed.push(() => rmSync(recordDir, { recursive: true }));
     const { gateway, place } = await startControlled({ recordDir });
@@ -168,8 +168,8 @@ describe('a call that ends while a WAV file', () => {
   });
 });
 
-describe('while Twilio is asked', () => {
-  /** A live caller, and a simulated Twilio whose first answer waits. */
+describe('while a request to Twilio is under way', () => {
+  /** A live caller, and a simulated Twilio that delays its first answer. */
   async function start(options: GatewayOptions = {}) {
     const api = await HeldApi.start();
     const bridge = new WatchedBridge();
@@ -182,7 +182,7 @@ describe('while Twilio is asked', () => {
     return { ...started, api, bridge, question };
   }
 
-  /** Who ends the first call meanwhile. */
+  /** Ways to end the first call meanwhile. */
   const ENDS = {
     'the caller hangs up': async ({ phone }: Placed) => void (await phone.hangUp()),
     'a DELETE hangs up': async ({ control }: Placed) => {
@@ -190,14 +190,14 @@ describe('while Twilio is asked', () => {
     },
     'its bridge hangs up': async ({ bridge, phone }: Placed) => {
       bridge.lines[0]?.hangUp();
-      // Nothing comes after its stream, so Twilio ends the call.
+      // Nothing follows the media stream, so Twilio ends the call.
       await phone.ended;
     },
   };
   type Started = Awaited<ReturnType<typeof start>>;
   type Placed = Pick<Started, 'bridge'> & Awaited<ReturnType<Started['place']>>;
 
-  it.each(Object.entries(ENDS))('for a second leg, %s: that one is taken back', async (_, end) => {
+  it.each(Object.entries(ENDS))('for a second leg, %s: that leg is hung up', async (_, end) => {
     const { api, bridge, question, gateway, place, twilio, url } = await start();
     const placed = await place();
     const answer = placed.control('POST', 'legs', { to: OTHER, callId: 'second' });
@@ -230,7 +230,7 @@ describe('while Twilio is asked', () => {
     expect(bridge.legs).toMatchObject([{ closed: 1 }]);
   });
 
-  it('for a new call, a DELETE takes it back: 409, and nobody is rung up', async () => {
+  it('for a new call, a DELETE cancels it: 409, and no phone rings', async () => {
     const { api, question, gateway, twilio, url } = await start();
     const request = { method: 'POST', headers: { authorization: `Bearer ${KEY}` } };
     const placed = fetch(`${url}/v1/calls`, {
@@ -248,7 +248,7 @@ describe('while Twilio is asked', () => {
     );
   });
 
-  it('to hang up, the caller does, and so does another DELETE: ended once', async () => {
+  it('to hang up, the caller hangs up and another DELETE comes: the call ends once', async () => {
     const { api, bridge, question, events, place } = await start();
     const { control, phone } = await place();
     const answer = control('DELETE', '');
@@ -266,7 +266,7 @@ describe('while Twilio is asked', () => {
 });
 
 describe('a call that ends during a transfer to another room', () => {
-  it('while the old one is left: it has been moved, and is in none of the two', async () => {
+  it('while leaving the old one: it was moved, and is in neither', async () => {
     let letGo = () => {};
     const held = new Promise<void>((resolve) => {
       letGo = resolve;

@@ -7,7 +7,7 @@ import { eventually, virtualTime } from '../support/time.js';
 
 virtualTime();
 
-/** Every operation, and a request that it takes. */
+/** Every operation with a valid request. */
 const OPERATIONS = [
   ['POST', 'clear', undefined],
   ['POST', 'mark', { name: 'here' }],
@@ -91,7 +91,7 @@ describe('an operation', () => {
     },
   );
 
-  it('refuses what it does not understand, in our words, and the call goes on', async () => {
+  it('rejects a bad request with a message of ours, and the call continues', async () => {
     const { place, gateway } = await startControlled({ playDir: '.' });
     const { control, phone, callId } = await place();
     for (const [path, body] of BAD) {
@@ -112,7 +112,7 @@ describe('an operation', () => {
     }
   });
 
-  it('is had by the library with the same answers and errors', async () => {
+  it('has the same answers and errors in the library', async () => {
     const { gateway, place } = await startControlled();
     const { phone, callId } = await place();
     const { control } = gateway;
@@ -129,7 +129,7 @@ describe('an operation', () => {
     await expect(control.hold(callId)).rejects.toMatchObject({ code: 'GW_CALL_ENDED', status: 409 });
   });
 
-  it('of too many marks is refused: Twilio owes their echoes', async () => {
+  it('rejects too many marks that Twilio has not returned', async () => {
     const { url, gateway } = await startControlled();
     const caller = await Caller.call(url);
     await eventually('live', () => gateway.calls.listActive()[0]?.state === 'live');
@@ -141,7 +141,7 @@ describe('an operation', () => {
     caller.hangUp();
   });
 
-  it('may be decided by the hook: on hold and muted from the first frame', async () => {
+  it('may come from the hook: on hold and muted from the first frame', async () => {
     const { place, gateway } = await startControlled({
       prepareCall: () => ({ room: 'desk', hold: { file: 'missing.wav' }, mute: 'caller' as const }),
     });

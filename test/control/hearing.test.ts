@@ -8,11 +8,11 @@ import { eventually, sleep, virtualTime } from '../support/time.js';
 virtualTime();
 
 const LEVEL = 8_000;
-/** {@link LEVEL} to full scale. */
+/** {@link LEVEL} relative to full scale. */
 const DBFS = -12.25;
 const SILENT = -45;
 
-/** Level of a tone in what a program heard in the latest half second. */
+/** Level of a tone in a program's latest half second. */
 function legHears(leg: TestLeg, hz: number, rate = 16_000): number {
   const frames = leg.frames.slice(-25);
   const pcm = new Int16Array(frames.reduce((sum, frame) => sum + frame.length, 0));
@@ -24,7 +24,7 @@ function legHears(leg: TestLeg, hz: number, rate = 16_000): number {
   return decibels(usualAmplitude(hz, rate, pcm) / 32_768);
 }
 
-/** A caller who says 1 kHz, in a room with a program that says 600 Hz. */
+/** A caller who plays 1 kHz, in a room with a program that plays 600 Hz. */
 async function startPair() {
   const started = await startControlled({ prepareCall: () => ({ room: 'desk' }) });
   const caller = await started.place(AudioSource.tone(1_000, DBFS));
@@ -37,12 +37,12 @@ async function startPair() {
   return { ...started, ...caller, leg };
 }
 
-/** Waits until a level is on the right side of a bound. */
+/** Waits until a level passes a bound. */
 const becomes = (what: string, level: () => number, side: 'above' | 'below', bound: number) =>
   eventually(what, () => (side === 'above' ? level() > bound : level() < bound), 8_000);
 
 describe('mute', () => {
-  it('silences the caller for the room, the room for the caller, or both, until it is taken back', async () => {
+  it('silences the caller, the room, or both, until unmuted', async () => {
     const { control, phone, leg } = await startPair();
     expect(await control('POST', 'mute')).toEqual({ status: 200, body: { muted: 'caller' } });
     await becomes('the caller is silent', () => legHears(leg, 1_000), 'below', SILENT);
@@ -62,7 +62,7 @@ describe('mute', () => {
 });
 
 describe('hold', () => {
-  it('has the caller hear music, and neither side the other', async () => {
+  it('plays music to the caller; neither side hears the other', async () => {
     const { control, phone, leg } = await startPair();
     expect(await control('POST', 'hold')).toEqual({ status: 200, body: { held: true } });
     await becomes('the caller is silent', () => legHears(leg, 1_000), 'below', SILENT);
@@ -80,7 +80,7 @@ describe('hold', () => {
 });
 
 describe('clear', () => {
-  it('takes back what the caller has waiting and drops what is played', async () => {
+  it('drops queued audio and the current play', async () => {
     const { control, phone, callId, gateway, event } = await startControlled({
       prepareCall: () => ({ bridge: false }),
       leadMs: 5_000,
@@ -99,7 +99,7 @@ describe('clear', () => {
 });
 
 describe('mark', () => {
-  it('comes back when it was heard, and says so where it was taken back', async () => {
+  it('reports whether it was heard or cleared', async () => {
     const { control, phone, callId, gateway, events, event } = await startControlled({
       prepareCall: () => ({ bridge: false }),
       leadMs: 5_000,
@@ -121,7 +121,7 @@ describe('mark', () => {
     const echoes = () => events.filter(({ type }) => type === 'call.mark');
     await eventually('the second mark', () => echoes().length === 2);
     expect(echoes()[1]?.data).toMatchObject({ name: 'never', cleared: true });
-    // Others' marks are theirs.
+    // Marks of others are not reported.
     stream?.mark('by hand');
     const own = new Promise((resolve) => stream?.once('mark', resolve));
     expect(await own).toMatchObject({ name: 'by hand' });

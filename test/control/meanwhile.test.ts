@@ -20,7 +20,7 @@ afterEach(async () => {
   for (const free of freed.splice(0)) await free();
 });
 
-/** A Twilio that answers when it is let: what it was asked, and the answers to come. */
+/** A Twilio whose answers wait: the requests it received, and the pending answers. */
 async function startSlowApi() {
   const asked: string[] = [];
   const answers: { status: number; body: object }[] = [];
@@ -73,7 +73,7 @@ describe('a call that ends while', () => {
     expect(events.map(({ type }) => type)).not.toContain('call.played');
   });
 
-  it('keys sound and marks are under way: both end with it', async () => {
+  it('keys sound and marks are under way: both end', async () => {
     const { place, gateway, event } = await startControlled({ prepareCall: () => ({ bridge: false }) });
     const { control, phone, callId } = await place();
     const stream = gateway.stream(callId);
@@ -84,7 +84,7 @@ describe('a call that ends while', () => {
     expect(stream?.filter).toBeUndefined();
   });
 
-  it('Twilio is asked to take its caller over, by hanging up: it was not transferred', async () => {
+  it('a transfer is under way, because the caller hangs up: not transferred', async () => {
     const { asked, answers, release, apiUrl } = await startSlowApi();
     const { place, event } = await startControlled({ twilio: { apiUrl } });
     const { control, phone } = await place();
@@ -98,7 +98,7 @@ describe('a call that ends while', () => {
     expect(await event('call.ended')).toMatchObject({ cause: 'stop' });
   });
 
-  it('Twilio is asked to take its caller over, and does so before it answers: it was transferred', async () => {
+  it('a transfer is under way, because Twilio takes the caller before it answers: transferred', async () => {
     const { asked, release, apiUrl } = await startSlowApi();
     const { place, event } = await startControlled({ twilio: { apiUrl } });
     const { control, phone } = await place();
@@ -111,7 +111,7 @@ describe('a call that ends while', () => {
     expect(await event('call.ended')).toMatchObject({ cause: 'transferred' });
   });
 
-  it('Twilio is asked to take its caller over, by our hanging up: it was not transferred', async () => {
+  it('a transfer is under way, because we hang up: not transferred', async () => {
     const { asked, release, apiUrl } = await startSlowApi();
     const { place, event } = await startControlled({ twilio: { apiUrl } });
     const { control } = await place();
@@ -124,7 +124,7 @@ describe('a call that ends while', () => {
     expect(await event('call.ended')).toMatchObject({ cause: 'hangup' });
   });
 
-  it('a second leg is placed: that one is taken back', async () => {
+  it('a second leg is placed: that leg is hung up', async () => {
     const { asked, answers, release, apiUrl } = await startSlowApi();
     const { place, gateway } = await startControlled({ twilio: { apiUrl } });
     const { control, phone } = await place();
@@ -141,7 +141,7 @@ describe('a call that ends while', () => {
 });
 
 describe('a second leg', () => {
-  it('for a call that goes to another room meanwhile is taken back', async () => {
+  it('is hung up if the call moves to another room meanwhile', async () => {
     const { asked, answers, release, apiUrl } = await startSlowApi();
     const { place, gateway } = await startControlled({ twilio: { apiUrl } });
     const { control, phone } = await place();
@@ -157,7 +157,7 @@ describe('a second leg', () => {
     await phone.hangUp();
   });
 
-  it('is not placed while its room is not known, and into the new one after that', async () => {
+  it('is not placed during a transfer, and joins the new room after that', async () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -185,7 +185,7 @@ describe('a second leg', () => {
   });
 });
 
-describe('an order whose file is read', () => {
+describe('a request whose file is being read', () => {
   const SUPERSEDED = { status: 409, body: { error: { code: 'GW_SUPERSEDED' } } };
   const gated = { file: 'gated.wav' };
   const free = { file: 'free.wav' };
@@ -213,7 +213,7 @@ describe('an order whose file is read', () => {
     await phone.hangUp();
   });
 
-  it('is carried out where a later one fails', async () => {
+  it('is performed if a later one fails', async () => {
     const { place } = await startControlled({ playDir: playDirOf() });
     const { control, phone, view } = await place();
     const gate = gateClip('gated.wav');
@@ -226,7 +226,7 @@ describe('an order whose file is read', () => {
     await phone.hangUp();
   });
 
-  it('may be the hook’s: what is said of the call counts more', async () => {
+  it('may come from the hook: a later operation wins', async () => {
     const { place } = await startControlled({
       playDir: playDirOf(),
       prepareCall: () => ({ room: 'desk', hold: gated }),
@@ -242,7 +242,7 @@ describe('an order whose file is read', () => {
   });
 });
 
-it('a call that is hung up while Twilio is asked to place it rings no phone on', async () => {
+it('a call that is hung up while being placed stops ringing', async () => {
   const { asked, answers, release, apiUrl } = await startSlowApi();
   const { gateway } = await startControlled({ twilio: { apiUrl } });
   answers.push({ status: 201, body: { sid: `CA${'6'.repeat(32)}` } });
@@ -257,7 +257,7 @@ it('a call that is hung up while Twilio is asked to place it rings no phone on',
 });
 
 describe('a call that is answered before Twilio tells its id', () => {
-  /** A bridge whose streams Twilio asks after. */
+  /** A bridge whose calls have a continuation URL. */
   class AskedAfter extends LocalBridge {
     get continuesCalls(): true {
       return true;
@@ -279,7 +279,7 @@ describe('a call that is answered before Twilio tells its id', () => {
     return { ...started, asked, release, placed, callee };
   }
 
-  it('is known by it from the start of its stream', async () => {
+  it('is known by it from the start of its media stream', async () => {
     const { gateway, release, placed, callee } = await startAnswered();
     expect(gateway.calls.getBySid(sid)?.callId).toBe('early');
     release();
@@ -287,7 +287,7 @@ describe('a call that is answered before Twilio tells its id', () => {
     callee.hangUp();
   });
 
-  it('can be transferred: Twilio is told where to, and hangs nobody up', async () => {
+  it('can be transferred by Twilio, which hangs nobody up', async () => {
     const { url, asked, release, placed, callee, event } = await startAnswered();
     expect((await ask(url, 'POST', 'early', 'transfer', { number: '+15550001234' })).status).toBe(200);
     await eventually('the end of its stream', () => callee.closed !== undefined);

@@ -15,7 +15,7 @@ import { eventually, sleep, virtualTime } from '../support/time.js';
 virtualTime();
 
 const LEVEL = 8_000;
-/** {@link LEVEL} to full scale. */
+/** {@link LEVEL} relative to full scale. */
 const DBFS = -12.25;
 const SILENT = -45;
 const WAV = { 'content-type': 'audio/wav' };
@@ -40,7 +40,7 @@ function wavOf(hz: number, { rate = 8_000, depth = '16', channels = 1, seconds =
   return wav.toBuffer();
 }
 
-/** So many seconds of silence in µ-law. */
+/** Silence in µ-law of a length in seconds. */
 function mulawOf(seconds: number): Uint8Array {
   const wav = Buffer.alloc(44 + seconds * 8_000, 0xff);
   wav.write('RIFF', 0, 'latin1');
@@ -58,7 +58,7 @@ function mulawOf(seconds: number): Uint8Array {
   return wav;
 }
 
-/** Milliseconds in which a phone heard something, from the first sound to the last. */
+/** Milliseconds from the first sound a phone heard to the last. */
 function soundMs(heard: Int16Array): number {
   const loud = (sample: number) => Math.abs(sample) > LEVEL / 4;
   return (heard.findLastIndex(loud) - heard.findIndex(loud)) / 8;
@@ -107,7 +107,7 @@ describe('a play', () => {
     await phone.hangUp();
   });
 
-  it('is in place of the other side, or over it, as was asked, and paced', async () => {
+  it('replaces the other side or is mixed with it, at the pace of speech', async () => {
     const { control, phone, leg, callId, gateway, event } = await start();
     leg.say(tone(600, 16_000, 25 * 16_000, LEVEL));
     await eventually('the room', () => hears(phone, 600, 300) > -20);
@@ -133,7 +133,7 @@ describe('a play', () => {
     await phone.hangUp();
   });
 
-  it('takes the place of another, is played again and again, and ends with a clear', async () => {
+  it('replaces another, loops, and ends with a clear', async () => {
     const { control, phone, events } = await start();
     const first = await control('POST', 'play?loop=0', wavOf(800, { seconds: 0.5 }), WAV);
     expect(first.body.durationMs).toBeNull();
@@ -158,7 +158,7 @@ describe('a play', () => {
     await phone.hangUp();
   });
 
-  it('ends with its call, and is told so before the end of that', async () => {
+  it('ends with its call, and is reported before that ends', async () => {
     const { control, phone, event, events } = await start();
     await control('POST', 'play?loop=0', wavOf(800), WAV);
     await sleep(200);
@@ -171,7 +171,7 @@ describe('a play', () => {
     expect(await event('call.played')).toMatchObject({ end: 'call-ended' });
   });
 
-  it('may be of a file, also as music on hold, anew where it has changed', async () => {
+  it('may play a file, also as music on hold, and reads it again after a change', async () => {
     mkdirSync(join(directory, 'music'));
     const path = join(directory, 'music', 'wait.wav');
     writeFileSync(path, wavOf(800));
@@ -194,7 +194,7 @@ describe('a play', () => {
     await phone.hangUp();
   }, 30_000);
 
-  it('is of nothing outside of its directory', async () => {
+  it('reads nothing outside its directory', async () => {
     const outside = mkdtempSync(join(tmpdir(), 'trunkline-outside-'));
     writeFileSync(join(outside, 'secret.wav'), wavOf(800));
     symlinkSync(join(outside, 'secret.wav'), join(directory, 'link.wav'));
@@ -228,7 +228,7 @@ describe('a play', () => {
     }
   });
 
-  it('wants a WAV file that it can read, within its size', async () => {
+  it('accepts only a readable WAV file within its size', async () => {
     const { control, phone } = await start();
     const bad = async (body: Uint8Array, what: string) =>
       expect(await control('POST', 'play', body, WAV), what).toMatchObject({
@@ -252,7 +252,7 @@ describe('a play', () => {
     const large = await control('POST', 'play', new Uint8Array(2 * 1024 * 1024 + 1), WAV).catch(
       () => undefined,
     );
-    // The connection may be cut before the answer is read.
+    // The connection may close before the answer is read.
     if (large !== undefined)
       expect(large).toMatchObject({ status: 413, body: { error: { code: 'GW_BODY_TOO_LARGE' } } });
     for (const query of ['?loop=x', '?loop=-1', '?loop=1.5', '?gain=13', '?over=1', '?colour=red']) {
@@ -261,7 +261,7 @@ describe('a play', () => {
         body: { error: { code: 'GW_BAD_REQUEST' } },
       });
     }
-    // What programs write to a pipe has no length.
+    // WAV files written to a pipe have no length.
     const piped = Buffer.from(good);
     piped.writeUInt32LE(0xffffffff, 40);
     expect(await control('POST', 'play', piped, WAV)).toMatchObject({
@@ -271,7 +271,7 @@ describe('a play', () => {
     await phone.hangUp();
   });
 
-  it('is of ten minutes at most, from a file of a size that can be read', async () => {
+  it('lasts at most ten minutes, from a file of limited size', async () => {
     const { gateway, callId, control, phone } = await start();
     await expect(gateway.control.play(callId, mulawOf(601))).rejects.toMatchObject({
       code: 'GW_WAV_TOO_LONG',
@@ -287,7 +287,7 @@ describe('a play', () => {
     await phone.hangUp();
   });
 
-  it('reads no file of a directory whose name only begins the same', async () => {
+  it('reads no file of a directory whose name begins the same', async () => {
     const parent = mkdtempSync(join(tmpdir(), 'trunkline-sibling-'));
     for (const name of ['sounds', 'sounds-of-others']) {
       mkdirSync(join(parent, name));
@@ -301,7 +301,7 @@ describe('a play', () => {
     rmSync(parent, { recursive: true });
   });
 
-  it('of bodies takes bounded memory of all calls together, given back when they are over', async () => {
+  it('of uploads takes bounded memory over all calls, freed when they end', async () => {
     const { gateway, url } = await startControlled({ stuckSeconds: 3_600 });
     const wav = mulawOf(600);
     const callers = await Promise.all(Array.from({ length: 15 }, () => Caller.call(url)));
@@ -322,7 +322,7 @@ describe('a play', () => {
     await gateway.control.stopPlay(first);
     expect(await play(last)).toBe(600_000);
     for (const id of [...ids.slice(1, 13), last]) await gateway.control.stopPlay(id);
-    // What is not played in the end is given back too.
+    // A sound that is never played frees its memory too.
     for (let i = 0; i < 15; i++) expect(await play(first, wav.subarray(4))).toBe('GW_WAV_INVALID');
     const late = Promise.all([play(first), play(first)]);
     await gateway.control.stopPlay(first).catch(() => {});

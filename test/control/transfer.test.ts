@@ -37,7 +37,7 @@ describe('a transfer', () => {
     });
   });
 
-  it('that Twilio refuses leaves the call as it is', async () => {
+  it('that Twilio rejects leaves the call as it is', async () => {
     const { control, phone, gateway, callId } = await startControlled().then(async (started) => ({
       ...started,
       ...(await started.place()),
@@ -55,7 +55,7 @@ describe('a transfer', () => {
     expect((await phone.ended).dialled).toEqual([OTHER]);
   });
 
-  it('without a Twilio account is possible only where the stream is asked for again', async () => {
+  it('without a Twilio account needs a continuation URL', async () => {
     const twilio = { accountSid: undefined } as unknown as NonNullable<GatewayOptions['twilio']>;
     const { control, phone } = await (await startControlled({ twilio })).place();
     expect(await control('POST', 'transfer', { number: OTHER })).toMatchObject({
@@ -65,7 +65,7 @@ describe('a transfer', () => {
     await phone.hangUp();
   });
 
-  it('to another room moves the live caller: the same stream, other voices', async () => {
+  it('to another room moves the live caller: same media stream, other voices', async () => {
     const { url, gateway, place } = await startControlled({ prepareCall: () => ({ room: 'first' }) });
     const { control, phone, callId } = await place(AudioSource.tone(1_000));
     const first = await TestLeg.join(url, 'first', '?rate=16000');
@@ -83,11 +83,11 @@ describe('a transfer', () => {
     expect((await second.event('joined')).phone).toBe(callId);
     expect(gateway.stream(callId)?.streamSid).toBe(streamSid);
     expect(phone.streams).toHaveLength(1);
-    // Keys and audio go where the caller is.
+    // Keys and audio follow the caller.
     phone.dtmf('5');
     expect(await second.event('dtmf')).toMatchObject({ phone: callId, digit: '5' });
     expect(first.all('dtmf')).toEqual([]);
-    // To where it is already, it changes nothing.
+    // A transfer to the same room changes nothing.
     expect((await control('POST', 'transfer', { room: 'second' })).status).toBe(200);
     expect(second.all('left')).toEqual([]);
     expect(await control('POST', 'transfer', { stream: { id: 'third' } })).toMatchObject({
@@ -98,7 +98,7 @@ describe('a transfer', () => {
     expect((await second.event('left')).phone).toBe(callId);
   });
 
-  it('to another room leaves the marks of both apart', async () => {
+  it('to another room keeps the marks of both apart', async () => {
     const { url, gateway, place } = await startControlled({
       prepareCall: () => ({ room: 'first' }),
       leadMs: 2_000,
@@ -110,7 +110,7 @@ describe('a transfer', () => {
     const marks: string[] = [];
     stream?.on('mark', ({ name }) => marks.push(name));
     const placed = vi.spyOn(stream as NonNullable<typeof stream>, 'mark');
-    // What a mark has to wait for at the phone.
+    // Audio that delays a mark at the phone.
     stream?.sendAudio(tone(600, 48_000, 72_000, LEVEL));
     first.tell({ type: 'mark', name: 'of the first' });
     await eventually('the first mark', () => placed.mock.calls.length === 1);
@@ -125,7 +125,7 @@ describe('a transfer', () => {
     await phone.hangUp();
   });
 
-  it('of a call that ends meanwhile ends with it', async () => {
+  it('ends with its call', async () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -142,7 +142,7 @@ describe('a transfer', () => {
       prepareCall: () => ({ room: 'first' }),
     });
     const { control, phone, callId } = await place(AudioSource.tone(1_000));
-    // A bridge that fails leaves the caller where he is.
+    // If the bridge fails, the caller stays.
     expect(await control('POST', 'transfer', { room: 'broken' })).toMatchObject({
       status: 502,
       body: { error: { code: 'GW_TRANSFER_FAILED' } },
@@ -180,7 +180,7 @@ describe.each([
     }
   }
 
-  it('is done all the same, and another can follow', async () => {
+  it('completes all the same, and another can follow', async () => {
     const { place } = await startControlled({
       bridge: new Clinging(),
       prepareCall: () => ({ room: 'first' }),
@@ -195,7 +195,7 @@ describe.each([
 });
 
 describe('a second leg', () => {
-  it('is placed into the room of the call: they hear each other', async () => {
+  it('joins the room of the call: they hear each other', async () => {
     const { place, twilio, gateway } = await startControlled(
       {},
       { callee: { does: 'answer', audio: AudioSource.tone(800), record: true } },
@@ -219,7 +219,7 @@ describe('a second leg', () => {
     expect(gateway.calls.get(callId)).toBeUndefined();
   });
 
-  it('needs a room to be placed into', async () => {
+  it('needs a room to join', async () => {
     const { place } = await startControlled({ prepareCall: () => ({ bridge: false }) });
     const { control, phone } = await place();
     expect(await control('POST', 'legs', { to: OTHER })).toMatchObject({

@@ -3,10 +3,10 @@ import { clipOfWav } from '../../src/control/wav-clip.js';
 import { WAV_RATES } from '../../src/media/wav.js';
 import { chunk, formatChunk, sineIn, WAV_CODINGS, type WavCoding, wavFile } from '../support/wav.js';
 
-/** A second of a sine of 1 kHz, at half the full scale. */
+/** A second of 1 kHz at half of full scale. */
 const sine = (rate: number) =>
   Float64Array.from({ length: rate }, (_, i) => Math.sin((2 * Math.PI * 1_000 * i) / rate) / 2);
-/** What the coding itself leaves, less 3 dB. */
+/** Signal-to-noise ratio of each coding, less 3 dB. */
 const LEAST_SNR_DB: Readonly<Record<WavCoding, number>> = {
   u8: 40,
   s16: 88,
@@ -17,7 +17,7 @@ const LEAST_SNR_DB: Readonly<Record<WavCoding, number>> = {
 };
 
 describe('the sound of a WAV file', () => {
-  it('is found behind chunks of any length, odd ones too', async () => {
+  it('is found after chunks of any length, even odd ones', async () => {
     const pcm = Int16Array.from({ length: 160 }, (_, n) => 100 * n);
     const audio = Buffer.from(pcm.buffer);
     for (const comment of ['', 'odd', 'even']) {
@@ -27,7 +27,7 @@ describe('the sound of a WAV file', () => {
     }
   });
 
-  it.each(WAV_CODINGS)('of samples as %s is what was written', async (coding) => {
+  it.each(WAV_CODINGS)('of samples as %s equals what was written', async (coding) => {
     for (const more of [
       {},
       { isExtensible: true },
@@ -42,14 +42,14 @@ describe('the sound of a WAV file', () => {
     }
   });
 
-  it.each(WAV_CODINGS)('of the loudest samples as %s does not turn over', async (coding) => {
+  it.each(WAV_CODINGS)('of the loudest samples as %s does not wrap around', async (coding) => {
     const { pcm } = await clipOfWav(wavFile([-1, 1, -2, 2, 0], coding));
     const [low, high, lower, higher, zero] = pcm;
     expect([low, lower, zero]).toEqual([-32_768, -32_768, 0]);
     expect([high, higher]).toEqual(coding === 'u8' ? [32_512, 32_512] : [32_767, 32_767]);
   });
 
-  it.each(WAV_RATES)('at %i Hz is the same, at its length', async (rate) => {
+  it.each(WAV_RATES)('at %i Hz keeps its sound and length', async (rate) => {
     for (const coding of ['s16', 's24', 'f32'] as const) {
       const { pcm } = await clipOfWav(wavFile(sine(rate), coding, { rate }));
       expect(pcm).toHaveLength(8_000);
@@ -59,7 +59,7 @@ describe('the sound of a WAV file', () => {
     }
   });
 
-  it('of floats that are no numbers is silence', async () => {
+  it('of NaN floats is silence', async () => {
     const { pcm } = await clipOfWav(
       wavFile([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY], 'f32'),
     );
@@ -129,7 +129,7 @@ describe('a hostile WAV file', () => {
     await expect(clipOfWav(wav)).rejects.toThrow(what);
   });
 
-  it('has no more audio than there is, whatever it says', async () => {
+  it('has no more audio than it holds, whatever it claims', async () => {
     const at = whole.indexOf('data') + 4;
     for (const size of [0, 0x7fff_ffff, 0xffff_fffe, 0xffff_ffff]) {
       expect((await clipOfWav(patched((wav) => wav.writeUInt32LE(size, at)))).pcm).toHaveLength(8_000);
@@ -137,7 +137,7 @@ describe('a hostile WAV file', () => {
     const long = wavFile(sine(8_000), 's16', { isRf64: true });
     const lengths = long.indexOf('ds64') + 8;
     const huge = patched((wav) => wav.writeBigUInt64LE(2n ** 64n - 1n, lengths + 8), long);
-    // The chunk behind the audio is taken for audio: the file says so.
+    // The file claims the next chunk as audio.
     expect((await clipOfWav(huge)).pcm.length).toBe(8_000 + 204);
   });
 });

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BUILT_ADDONS } from '../../src/media/addon.js';
+import { BUILT_ADDON } from '../../src/media/addon.js';
 import { WASM_MODULES } from '../../src/media/wasm.js';
 import { makeCertificate } from '../support/certificate.js';
 import { ROOT, readDockerfile } from '../support/dockerfile.js';
@@ -25,7 +25,7 @@ const { final } = readDockerfile('deploy/Dockerfile');
 const { env } = final;
 
 /** The image's build stage compiles the addon; a checkout may not have it. */
-const hasAddon = needs('the native core', 'npm run prepare', () => existsSync(BUILT_ADDONS[0] as string));
+const hasAddon = needs('the native core', 'npm run prepare', () => existsSync(BUILT_ADDON));
 
 /** Node's path in the image, where its ENTRYPOINT finds it by name. */
 const NODE = '/usr/local/bin/node';
@@ -87,7 +87,7 @@ describe.runIf(hasAddon).each([
 
   it('contain every core', () => {
     const inImage = (path: string) => existsSync(path.replace(ROOT, `${app}/`));
-    expect([BUILT_ADDONS[0] as string, ...WASM_MODULES].filter((path) => !inImage(path))).toEqual([]);
+    expect([BUILT_ADDON, ...WASM_MODULES].filter((path) => !inImage(path))).toEqual([]);
     expect(existsSync(join(app, 'node_modules/vitest'))).toBe(false);
     expect(existsSync(join(app, 'node_modules/@stream-io/video-client'))).toBe(hasOptional);
   });

@@ -66,7 +66,7 @@ describeOnRedis('a rolling restart on one host', () => {
     const outcomes = await Promise.all(phones.map((phone) => phone.ended));
     const lost = outcomes.filter(({ status, error }) => status !== 'completed' || error !== undefined);
     expect(lost).toEqual([]);
-    expect(old.output).toContain('left the port to the others');
+    expect(old.output).toContain('stopped listening; other processes keep the port');
     const errors = (old.output + fresh.output).split('\n').filter((line) => line.includes('"level":50'));
     // A machine that stalls for half a second looks like a Redis that does.
     expect(errors.filter((line) => !line.includes('registry down'))).toEqual([]);

@@ -9,7 +9,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const BODY = new Uint8Array(1024 * 1024);
 
-/** A client as a transport shows it, which takes only so many bytes of a body. */
+/** A client, as seen through a transport, that reads a limited number of bytes. */
 class Client implements Asked {
   readonly isLast = false;
   readonly isProbe = false;
@@ -30,7 +30,7 @@ class Client implements Asked {
     return this.taken >= this.total;
   }
 
-  /** Takes more, as a client does that reads again. */
+  /** The client reads again. */
   read(bytes: number): void {
     this.takes += bytes;
     this.take();
@@ -73,7 +73,7 @@ function start() {
 }
 
 describe('answers', () => {
-  it('are never given in the turn in which they are asked for', async () => {
+  it('are never sent in the turn in which the request arrived', async () => {
     const { give } = start();
     const client = new Client(true);
     give(client, 'here');
@@ -83,7 +83,7 @@ describe('answers', () => {
     expect([client.status, client.taken]).toEqual([200, 4]);
   });
 
-  it('of some length go as fast as they are taken', async () => {
+  it('of some length are sent as fast as the client reads', async () => {
     const { give } = start();
     const client = new Client(true, 1_000);
     give(client);
@@ -95,7 +95,7 @@ describe('answers', () => {
     expect([client.isDone, client.isGone]).toEqual([true, false]);
   });
 
-  it('of all clients together take bounded memory', async () => {
+  it('to all clients together take bounded memory', async () => {
     const { give, figure } = start();
     const clients = Array.from({ length: 40 }, () => new Client(true, 0));
     for (const client of clients) give(client);
@@ -103,7 +103,7 @@ describe('answers', () => {
     await turn();
     const cut = clients.filter(({ isGone }) => isGone).length;
     expect([cut, figure('answers_cut_total')]).toEqual([8, 8]);
-    // Room for others, once those are gone.
+    // Freed memory serves others.
     for (const client of clients) if (!client.isGone) client.reply.close();
     const next = new Client(true, 0);
     give(next);
@@ -112,7 +112,7 @@ describe('answers', () => {
     expect([next.status, next.isGone]).toEqual([200, false]);
   });
 
-  it('that are not taken within thirty seconds are cut', async () => {
+  it('that are not read within thirty seconds are cut off', async () => {
     const { give, clock } = start();
     clock.start();
     const [slow, whole] = [new Client(true, 10), new Client(true)];
@@ -126,7 +126,7 @@ describe('answers', () => {
     expect([slow.isGone, whole.isGone, whole.isDone]).toEqual([true, false, true]);
   });
 
-  it('cuts strangers when a thousand of them wait', async () => {
+  it('are cut off for strangers when a thousand of them wait', async () => {
     const { give, figure, clock } = start();
     clock.start();
     const clients = Array.from({ length: 1_300 }, () => new Client(false));
@@ -136,7 +136,7 @@ describe('answers', () => {
     const cut = clients.filter(({ isGone }) => isGone).length;
     expect(clients.length - answered - cut).toBe(1_000);
     expect([figure('answers_held_total'), figure('answers_cut_total')]).toEqual([1_000, cut]);
-    // Who goes makes room.
+    // A client that leaves makes room.
     for (const client of clients.slice(0, 1_200)) client.reply.close();
     const other = new Client(false);
     give(other, 'no', 404);
@@ -145,7 +145,7 @@ describe('answers', () => {
     expect(other.status).toBe(404);
   });
 
-  it('to a client that has gone do nothing', async () => {
+  it('to a client that has left do nothing', async () => {
     const { give } = start();
     const client = new Client(true);
     give(client, 'here');
@@ -155,8 +155,8 @@ describe('answers', () => {
   });
 });
 
-describe('work for whoever asks', () => {
-  it('goes on behind a piece of it that fails', () => {
+describe('the turn queue', () => {
+  it('continues after work that fails', () => {
     const due: (() => void)[] = [];
     const spy = vi.spyOn(globalThis, 'setImmediate').mockImplementation(((run: () => void) => {
       due.push(run);
@@ -178,7 +178,7 @@ describe('work for whoever asks', () => {
     }
   });
 
-  it('takes so much of a turn, and leaves the rest to the next ones', async () => {
+  it('limits its work in a turn and leaves the rest to the next ones', async () => {
     const clock = new VirtualClock();
     let nowMs = 0;
     clock.now = () => nowMs;
@@ -188,7 +188,7 @@ describe('work for whoever asks', () => {
       turns.add(() => {
         nowMs += 0.9;
         done.push(i);
-        // What it asks for itself is behind all of them.
+        // Work added meanwhile is queued last.
         if (i === 0) turns.add(() => done.push(10));
       });
     }

@@ -32,7 +32,7 @@ afterEach(async () => {
 
 const twilio = { accountSid: ACCOUNT_SID, authTokens: [AUTH_TOKEN] };
 
-/** A gateway in a server that answers "mine" to all else. */
+/** A gateway in a server that answers "mine" elsewhere. */
 async function attached(prefix: string, options: GatewayOptions = {}) {
   const asked: string[] = [];
   const server = createServer((request, response) => {
@@ -78,7 +78,7 @@ const upgrade = (path: string, protocol: string, body = '') =>
   ].join('\r\n');
 
 describe('a gateway in another server', () => {
-  it('takes what is below its prefix, and nothing else', async () => {
+  it('answers below its prefix and nowhere else', async () => {
     const { server, origin, url, asked } = await attached('/phone');
     const late: string[] = [];
     server.on('request', ({ url = '' }) => late.push(url));
@@ -93,7 +93,7 @@ describe('a gateway in another server', () => {
     expect(late).toEqual(asked);
   });
 
-  it('without a prefix takes the paths that it knows', async () => {
+  it('without a prefix answers its own paths', async () => {
     const { origin } = await attached('');
     expect(await answerTo(`${origin}/health`)).toEqual([200, '{"st']);
     expect(await answerTo(`${origin}/v1/calls/none`)).toEqual([401, '{"er']);
@@ -101,7 +101,7 @@ describe('a gateway in another server', () => {
     expect(await answerTo(`${origin}/twilio`)).toEqual([200, 'mine']);
   });
 
-  it('gives Twilio its address, with the prefix, as the request tells it', async () => {
+  it('gives Twilio the address and prefix of the request', async () => {
     const { url } = await attached('/my/phone');
     const parameters = voiceParameters();
     const answer = await fetch(`${url}/twilio/voice`, {
@@ -116,10 +116,10 @@ describe('a gateway in another server', () => {
     expect((await upgradeStatus(media, { 'x-twilio-signature': sign(media) })).status).toBe(101);
   });
 
-  it('leaves other WebSockets to others, and tells them where there is nobody', async () => {
+  it('leaves other WebSockets to the server, and answers 404 where nobody handles them', async () => {
     const { server, origin, url } = await attached('/phone');
     expect((await upgradeStatus(`${origin}/chat`, {}).catch(() => ({ status: 404 }))).status).toBe(404);
-    // This one refuses whatever it does not know.
+    // This server rejects unknown upgrades.
     const chat = new WebSocketServer({ server, path: '/chat' });
     chat.on('connection', (socket) => socket.send('welcome'));
     const guest = new WebSocket(`${origin.replace('http', 'ws')}/chat`);
@@ -131,7 +131,7 @@ describe('a gateway in another server', () => {
     chat.close();
   });
 
-  it('is not ended by one who asks for a WebSocket and breaks the connection', async () => {
+  it('survives a client that asks for a WebSocket and breaks the connection', async () => {
     const { server, origin } = await attached('/phone');
     for (let i = 0; i < 20; i++) {
       const accepted = once(server, 'connection');
@@ -139,13 +139,13 @@ describe('a gateway in another server', () => {
       const [connection] = (await accepted) as [Socket];
       const gone = new Promise((resolve) => connection.once('close', resolve));
       client.reset();
-      // An error that nobody takes fails the run.
+      // An unhandled error would fail the run.
       await gone;
     }
     expect(await answerTo(origin)).toEqual([200, 'mine']);
   });
 
-  it('leaves a request that may become HTTP/2 to the user', async () => {
+  it('leaves a request to upgrade to HTTP/2 to the user', async () => {
     const { origin } = await attached('/phone');
     const headers = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABk'];
     const client = await RawClient.sending(Number(new URL(origin).port), request('GET', '/', headers));
@@ -153,7 +153,7 @@ describe('a gateway in another server', () => {
     client.destroy();
   });
 
-  it('keeps nothing of a stranger who asks for a WebSocket, however it goes', async () => {
+  it('keeps nothing of a rejected WebSocket request, however it ends', async () => {
     const { server, origin } = await attached('/phone');
     for (const how of ['end', 'resetAndDestroy'] as const) {
       const socket = connect({ port: portOf(server), host: '127.0.0.1', allowHalfOpen: true });
@@ -180,14 +180,14 @@ describe('a gateway in another server', () => {
     const socket = connect(portOf(server), '127.0.0.1');
     socket.on('error', () => {}).resume();
     socket.write(`GET /slow HTTP/1.1\r\nHost: x\r\n\r\n${bytes}`);
-    // Of Node 22 and later, an upgrade that nobody hears of is an ordinary request.
+    // In Node 22 and later, an upgrade without a listener is an ordinary request.
     await eventually('the end, or the next request', () => socket.closed || asked === 2);
     socket.destroy();
     await eventually('no connection', () => connections(server).then((count) => count === 0));
     expect(await answerTo(`${origin}/phone/health`)).toEqual([200, '{"st']);
   });
 
-  it.each(['attach', 'listen'] as const)('is closed for good while it begins to %s', async (what) => {
+  it.each(['attach', 'listen'] as const)('stays closed if closed during %s', async (what) => {
     const server = createServer((_, response) => response.end('mine')).listen(0, '127.0.0.1');
     await once(server, 'listening');
     let go = () => {};
@@ -209,7 +209,7 @@ describe('a gateway in another server', () => {
     expect(await answerTo(`http://127.0.0.1:${portOf(server)}/phone/health`)).toEqual([200, 'mine']);
   });
 
-  it('is told to go on with a body', async () => {
+  it('answers Expect: 100-continue', async () => {
     const { url } = await attached('/phone');
     const post = ask(`${url}/v1/calls`, {
       method: 'POST',
@@ -221,7 +221,7 @@ describe('a gateway in another server', () => {
     expect(statusCode).toBe(400);
   });
 
-  it('shares its server with another, whichever of them is closed first', async () => {
+  it('shares a server with another gateway, whichever is closed first', async () => {
     const { server, origin, gateway: first } = await attached('/first');
     const second = createGateway({ logLevel: 'silent', clock, controlApiKey: KEY, twilio });
     open.push({ server, gateway: second });
@@ -238,7 +238,7 @@ describe('a gateway in another server', () => {
     expect(await answerTo(`${origin}/second/health`)).toEqual([200, 'mine']);
   });
 
-  it('gives the server back when it is closed, and says goodbye', async () => {
+  it('leaves the server when it is closed, and closes its sockets', async () => {
     const { gateway, url } = await attached('/phone');
     const leg = await TestLeg.join(url, 'desk');
     await gateway.close();
@@ -268,15 +268,15 @@ describe('a gateway in another server', () => {
     );
   });
 
-  it('neither listens besides nor is attached twice', async () => {
+  it('neither listens as well nor is attached twice', async () => {
     const { gateway, server } = await attached('/phone');
     await expect(gateway.listen()).rejects.toThrow('Expected a new gateway for listen');
     await expect(gateway.attach(server)).rejects.toThrow('Expected a new gateway for attach');
   });
 });
 
-describe.each(TRANSPORTS)('routes of the user beside those of the gateway, on %s', (server) => {
-  it('are asked as Fetch asks, and answer as it does', async () => {
+describe.each(TRANSPORTS)('user routes beside the gateway’s, on %s', (server) => {
+  it('take a Fetch Request and answer with its Response', async () => {
     const { url } = await startGateway({
       server,
       routes: {
@@ -306,7 +306,7 @@ describe.each(TRANSPORTS)('routes of the user beside those of the gateway, on %s
   });
 });
 
-describe.each(TRANSPORTS)('routes of the user, on %s,', (server) => {
+describe.each(TRANSPORTS)('user routes, on %s,', (server) => {
   const start = async () =>
     startGateway({
       server,
@@ -326,23 +326,23 @@ describe.each(TRANSPORTS)('routes of the user, on %s,', (server) => {
     return text;
   };
 
-  it.each(['/echo/1?say=%01', '/error', '/nothing'])('may fail in their answers: %s', async (path) => {
+  it.each(['/echo/1?say=%01', '/error', '/nothing'])('may answer with an error: %s', async (path) => {
     const { url } = await start();
     expect((await fetch(url + path)).status).toBe(500);
     expect((await fetch(`${url}/echo/1?say=hello`)).headers.get('x-said')).toBe('hello');
   });
 
-  it.each(['x/admin?', 'x#', 'user:password@x', 'x\\admin'])('are not asked for a host %s', async (host) => {
+  it.each(['x/admin?', 'x#', 'user:password@x', 'x\\admin'])('reject the host %s', async (host) => {
     const { url } = await start();
     expect(await asked(url, '/url', host)).toMatch(/^HTTP\/1\.1 400 .*GW_BAD_REQUEST/s);
   });
 
-  it.each(['voice.example.com', 'a_b.example:8080', '[::1]:80'])('are asked for a host %s', async (host) => {
+  it.each(['voice.example.com', 'a_b.example:8080', '[::1]:80'])('accept the host %s', async (host) => {
     const { url } = await start();
     expect(await asked(url, '/url', host)).toContain(`\r\n\r\n${new URL(`http://${host}/url`)}`);
   });
 
-  it.each(['..', '.', '%2E%2e', '..\\admin', 'a#b'])('are not asked for a path /echo/%s', async (id) => {
+  it.each(['..', '.', '%2E%2e', '..\\admin', 'a#b'])('reject the path /echo/%s', async (id) => {
     const { url } = await start();
     expect(await asked(url, `/echo/${id}`, 'x')).toMatch(/^HTTP\/1\.1 400 /);
   });

@@ -12,7 +12,7 @@ virtualTime();
 
 const FRAME = toneMulaw(700, 20);
 
-describe('a bad message is counted and dropped, and the call goes on', () => {
+describe('a bad message is counted and dropped, and the call continues', () => {
   const bad: [name: string, send: (caller: Caller) => void][] = [
     ['malformed JSON', (caller) => caller.socket.send('{"event":"media",')],
     ['JSON of another kind', (caller) => caller.socket.send('[1,2]')],
@@ -72,7 +72,7 @@ describe('payloads of unusual length', () => {
     const { url, gateway } = await startGateway({ leadMs: 5_000 });
     const caller = await Caller.call(url);
     caller.media(toneMulaw(600, 1_000).subarray(0, length));
-    // Whatever is left over of a frame comes out with what follows.
+    // The rest of a frame is heard with the next audio.
     const rest = (160 - (length % 160)) % 160;
     caller.media(toneMulaw(600, 20).subarray(0, rest), { timestamp: length / 8 });
     await eventually('whole frames back', () => caller.heard.length === length + rest);
@@ -83,7 +83,7 @@ describe('payloads of unusual length', () => {
   it('8,000 bytes at the usual lead: the newest 120 ms are heard', async () => {
     const { url, gateway } = await startGateway();
     const caller = await Caller.call(url);
-    // What comes with the start would be a caller's first words, which are kept.
+    // Audio right after the start would count as first words, which are kept.
     await sleep(20);
     caller.media(toneMulaw(600, 1_000));
     await eventually('120 ms back', () => caller.mediaCount === 6);
@@ -92,8 +92,8 @@ describe('payloads of unusual length', () => {
   });
 });
 
-describe('odd but right messages', () => {
-  it('come through the slow path with the same audio', async () => {
+describe('unusual but valid messages', () => {
+  it('take the slow path and keep their audio', async () => {
     const { url, gateway } = await startGateway({ prepareCall: (call) => ({ room: call.callId }) });
     const [plain, odd] = await Promise.all([Caller.call(url), Caller.call(url)]);
     for (let i = 0; i < 5; i++) {
@@ -110,7 +110,7 @@ describe('odd but right messages', () => {
     for (const caller of [plain, odd]) caller?.hangUp();
   });
 
-  it('of the outbound track are passed over', async () => {
+  it('of the outbound track are ignored', async () => {
     const { url, gateway } = await startGateway();
     const caller = await Caller.call(url);
     caller.json({
@@ -124,7 +124,7 @@ describe('odd but right messages', () => {
     caller.hangUp();
   });
 
-  it('with a jump in time get silence in its place', async () => {
+  it('with a jump in time are filled with silence', async () => {
     const { url, gateway } = await startGateway({ leadMs: 1_000 });
     const caller = await Caller.call(url);
     caller.media(FRAME, { timestamp: 0 });
@@ -135,7 +135,7 @@ describe('odd but right messages', () => {
   });
 });
 
-describe('broken protocol closes the socket', () => {
+describe('a protocol error closes the socket', () => {
   it.each([
     ['media before start', 1008, (caller: Caller) => caller.media(FRAME)],
     ['a start of another call', 1008, (caller: Caller) => caller.start({ callSid: 'CAother' })],
@@ -163,7 +163,7 @@ describe('broken protocol closes the socket', () => {
     other.hangUp();
   });
 
-  it('a message of 64 KiB is still taken', async () => {
+  it('a message of 64 KiB is accepted', async () => {
     const { url, gateway } = await startGateway();
     const caller = await Caller.call(url);
     caller.socket.send('x'.repeat(65_536));
@@ -187,13 +187,13 @@ describe('a peer that never reads', () => {
     mute.destroy();
   });
 
-  it('is cut off before it costs more than a megabyte, and other calls do not notice', async () => {
+  it('is dropped before it costs more than a megabyte, and other calls do not notice', async () => {
     const { url, gateway, stream } = await muteCall();
     const other = await Caller.call(url);
     await eventually('the other to be live', () =>
       gateway.calls.listActive().every((call) => call.state === 'live'),
     );
-    // Kernel buffers take some megabytes first.
+    // Kernel buffers hold some megabytes first.
     let most = 0;
     for (let i = 0; i < 400_000 && stream.media.isConnected; i++) {
       stream.media.clear();
@@ -202,7 +202,7 @@ describe('a peer that never reads', () => {
     }
     await eventually('the cut', () => !stream.media.isConnected);
     expect(most).toBeGreaterThan(900 * 1024);
-    // And the message that was one too many.
+    // One message over the limit.
     expect(most).toBeLessThan(1024 * 1024 + 1_024);
     other.media(FRAME);
     await eventually('the other to be heard', () => other.mediaCount === 1);
@@ -234,12 +234,12 @@ describe('a peer that never reads', () => {
     const stream = {
       media,
       clears: 0,
-      /** What the kernel did not take. */
+      /** Bytes that the kernel has not accepted. */
       get unsentBytes() {
         // biome-ignore lint/complexity/useLiteralKeys: only the inside knows
         return media['sender']['socket']?.bufferedBytes() ?? 0;
       },
-      /** Sends a clear with every look, until the socket is full. */
+      /** Sends a clear at every check, until the socket is full. */
       get hasRoom() {
         // biome-ignore lint/complexity/useLiteralKeys: only the inside knows
         const room = media['sender'].isWritable();

@@ -40,7 +40,7 @@ describe('/v1', () => {
     }
   });
 
-  it('wants its key as bearer: 401', async () => {
+  it('answers 401 without the bearer key', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     for (const authorization of ['', KEY, `Bearer ${KEY}x`, `Basic ${KEY}`, 'Bearer ']) {
       const answer = await control(url, 'GET', '/v1/calls', undefined, authorization);
@@ -51,7 +51,7 @@ describe('/v1', () => {
     }
   });
 
-  it('lists, shows and hangs up calls, and never tells their token', async () => {
+  it('lists, shows and hangs up calls, and never reveals their token', async () => {
     const { url, gateway } = await startGateway({ controlApiKey: KEY });
     expect((await control(url, 'GET', '/v1/calls')).body).toEqual({ calls: [] });
     const caller = await Caller.call(url);
@@ -94,7 +94,7 @@ describe('/v1', () => {
     expect(gateway.calls.size).toBe(0);
   });
 
-  it('says where a caller id is missing: 400', async () => {
+  it('answers 400 without a caller ID', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     const answer = await control(url, 'POST', '/v1/calls', { to: '+15551234567' });
     expect(answer).toMatchObject({ status: 400, body: { error: { code: 'GW_FROM_MISSING' } } });
@@ -102,7 +102,7 @@ describe('/v1', () => {
 });
 
 describe('operations', () => {
-  it('/health tells version, core and bridge; /ready and /metrics answer', async () => {
+  it('/health shows version, core and bridge; /ready and /metrics answer', async () => {
     const { url } = await startGateway();
     const health = await (await fetch(`${url}/health`)).json();
     expect(health).toMatchObject({

@@ -28,9 +28,9 @@ interface Call {
   /** The server's end. */
   readonly socket: WebSocket;
   readonly phone: WebSocket;
-  /** What the phone got, and whether it came as a binary frame. */
+  /** Messages the phone received, and whether each was binary. */
   readonly got: { readonly text: string; readonly isBinary: boolean }[];
-  /** How the phone was told that it is over. */
+  /** Close codes the phone received. */
   readonly closed: Promise<{ code: number; reason: string }>;
   readonly ended: Promise<string>;
 }
@@ -79,7 +79,7 @@ const isOurs = (message: { mark?: { name: string } }) =>
   message.mark?.name.startsWith('trunkline-lead-') !== true;
 
 describe('a socket of ws', () => {
-  it('takes audio, marks and clears as text, and only text', async () => {
+  it('is sent audio, marks and clears as text, and only text', async () => {
     const made = await live();
     made.stream.sendAudio(new Int16Array(960));
     made.stream.mark('here');
@@ -106,7 +106,7 @@ describe('a socket of ws', () => {
     },
   );
 
-  it('hears messages in pieces', async () => {
+  it('receives messages in pieces', async () => {
     const made = await live();
     let heard = 0;
     made.stream.on('audio', (samples) => {
@@ -119,7 +119,7 @@ describe('a socket of ws', () => {
     await eventually('audio', () => heard === 960);
   });
 
-  it('refuses binary frames, as the gateway does, and goes on', async () => {
+  it('rejects binary frames, as the gateway does, and continues', async () => {
     const made = await live();
     made.phone.send(Buffer.from(mediaText({ payload: toneMulaw(1_000, 20) })));
     await eventually('a bad message', () => made.stream.counts().badMessages === 1);
@@ -128,8 +128,8 @@ describe('a socket of ws', () => {
   });
 });
 
-describe('its end', () => {
-  it('is told once, with 1000 at a stop', async () => {
+describe('the end of its stream', () => {
+  it('is reported once, with 1000 after a stop', async () => {
     const made = await live();
     made.phone.send(JSON.stringify({ event: 'stop', streamSid: STREAM_SID, stop: {} }));
     expect(await made.closed).toEqual({ code: 1000, reason: '' });
@@ -143,7 +143,7 @@ describe('its end', () => {
     expect(await made.ended).toBe('protocol');
   });
 
-  it('is 1008 where a start is refused, and where none comes', async () => {
+  it('is 1008 if the start is rejected, or none comes', async () => {
     const refused = await call({ checkStart: () => 'ä'.repeat(100) });
     refused.phone.send(START);
     expect(await refused.closed).toEqual({ code: 1008, reason: 'ä'.repeat(61) });
@@ -159,7 +159,7 @@ describe('its end', () => {
     expect(await made.ended).toBe('protocol');
   });
 
-  it('is 1011 where a listener throws, which the fault tells of', async () => {
+  it('is 1011 if a listener throws, and the event fault reports the error', async () => {
     const made = await live();
     const faults: unknown[] = [];
     made.stream.on('fault', (error) => faults.push(error));
@@ -172,7 +172,7 @@ describe('its end', () => {
     expect(faults).toEqual([fault]);
   });
 
-  it('is a warning of the process where nobody listens to faults, even one at the end', async () => {
+  it('becomes a process warning if nobody listens to faults, even for a fault at the end', async () => {
     const made = await live();
     const warned = once(process, 'warning');
     made.stream.on('end', () => {
@@ -182,7 +182,7 @@ describe('its end', () => {
     expect(String((await warned)[0])).toContain('of the end');
   });
 
-  it('comes with the socket, and with one that is closed before', async () => {
+  it('comes when the socket closes, even if it was closed before', async () => {
     const made = await live();
     made.phone.terminate();
     expect(await made.ended).toBe('socket-closed');
@@ -190,21 +190,21 @@ describe('its end', () => {
     expect((await once(late, 'end'))[0]).toBe('socket-closed');
   });
 
-  it('comes with an error of the socket, which is nobody else’s', async () => {
+  it('comes with an error of the socket, which goes no further', async () => {
     const made = await live();
     made.socket.emit('error', new Error('of the network'));
     made.phone.terminate();
     expect(await made.ended).toBe('socket-closed');
   });
 
-  it('comes where a code cannot be sent, too', async () => {
+  it('comes even if the code cannot be sent', async () => {
     const made = await live();
     made.stream.close(1006);
     expect((await made.closed).code).toBe(1006);
     expect(await made.ended).toBe('closed');
   });
 
-  it('comes to a peer that says nothing for a minute, and not to one that answers pings', async () => {
+  it('comes for a peer that is silent for a minute, but not for one that answers pings', async () => {
     const dead = await live({ autoPong: false });
     expect(await dead.ended).toBe('socket-closed');
     const alive = await live();
@@ -212,7 +212,7 @@ describe('its end', () => {
     expect(alive.stream.isConnected).toBe(true);
   });
 
-  it('leaves nothing that waits behind', async () => {
+  it('leaves no timer behind', async () => {
     const made = await live();
     made.stream.close();
     await made.closed;
@@ -225,7 +225,7 @@ describe('its end', () => {
   });
 });
 
-/** A socket whose network takes nothing until it is told to; memory that was sent is read when it is taken. */
+/** A socket whose network stalls until told otherwise; it reads sent memory only then. */
 class FullSocket extends EventEmitter implements WsSocket {
   readyState = 1;
   bufferedAmount = 0;
@@ -257,8 +257,8 @@ class FullSocket extends EventEmitter implements WsSocket {
   }
 }
 
-describe('a network that takes nothing', () => {
-  it('keeps audio back, and lets it go, as it was, when it takes some again', async () => {
+describe('a stalled network', () => {
+  it('holds audio back, and delivers it unchanged when it recovers', async () => {
     const socket = new FullSocket();
     const stream = fromWs(socket, { clock, leadMs: 10_000 });
     socket.emit('message', Buffer.from(START), false);
@@ -276,12 +276,12 @@ describe('a network that takes nothing', () => {
     await eventually('all of it', () => stream.waitingMs === 0);
     const payloads = socket.taken.filter((text) => JSON.parse(text).event === 'media');
     expect(payloads).toHaveLength(burst * 2);
-    // µ-law has fewer levels than there are frames, but many: nothing was written over while it waited.
+    // Many distinct levels show that no waiting frame was overwritten.
     expect(new Set(payloads.slice(0, burst)).size).toBeGreaterThan(burst / 2);
     stream.close();
   });
 
-  it('is cut off when marks and clears pile up to 1 MiB', () => {
+  it('is dropped when marks and clears pile up to 1 MiB', () => {
     const socket = new FullSocket();
     const stream = fromWs(socket, { clock });
     const ends: string[] = [];
@@ -296,7 +296,7 @@ describe('a network that takes nothing', () => {
   });
 });
 
-describe('memory of any kind', () => {
+describe('a message’s memory', () => {
   it.each([0, 1, 2, 3, 5, 7])('is read at an offset of %i', (offset) => {
     const socket = new FullSocket();
     const stream = fromWs(socket, { clock });
@@ -311,14 +311,14 @@ describe('memory of any kind', () => {
       heard += samples.length;
     });
     socket.emit('message', at(mediaText({ payload: toneMulaw(1_000, 20) })), false);
-    // Not as Twilio writes it: the slow way.
+    // Unlike Twilio's own messages: the slow path.
     socket.emit('message', at(` ${mediaText({ payload: toneMulaw(1_000, 20) })}`), false);
     expect(heard).toBe(1_920);
     expect(stream.counts()).toMatchObject({ framesIn: 2, badMessages: 0 });
     stream.close();
   });
 
-  it('may be text or bytes of versions that do not say which', () => {
+  it('may be text or bytes from versions that do not say which', () => {
     const socket = new FullSocket();
     const stream = fromWs(socket, { clock });
     socket.emit('message', START);

@@ -23,14 +23,14 @@ async function send(url: string, method: string, path: string, body?: object | s
 }
 
 describe('the OpenAPI document', () => {
-  it('has no mistake that a linter finds', async () => {
+  it('passes the linter', async () => {
     const config = await createConfig({ extends: ['recommended'] });
     const problems = await lintFromString({
       source: JSON.stringify(openApiDocument),
       absoluteRef: 'openapi.json',
       config,
     });
-    // Where a WebSocket is, success is 101.
+    // A WebSocket succeeds with 101.
     const real = problems.filter(
       ({ ruleId, location }) =>
         ruleId !== 'operation-2xx-response' || !location[0]?.pointer?.includes('~1leg/get'),
@@ -45,7 +45,7 @@ describe('the OpenAPI document', () => {
     ).toEqual([]);
   });
 
-  it('tells of every route of /v1, and of none that there is not', async () => {
+  it('describes every route of /v1, and no other', async () => {
     const { gateway } = await startGateway({ controlApiKey: KEY });
     const { server } = gateway as unknown as { server: Server };
     const routes = [...server.routes].filter((route) => route.includes(' /v1')).map(nameless);
@@ -55,7 +55,7 @@ describe('the OpenAPI document', () => {
     expect(documented.toSorted()).toEqual(routes.toSorted());
   });
 
-  it('is answered behind the key, and describes that', async () => {
+  it('is answered behind the key, and describes its own route', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     const { status, body } = await send(url, 'get', '/v1/openapi.json');
     expect([status, body]).toEqual([200, JSON.parse(JSON.stringify(openApiDocument))]);
@@ -66,7 +66,7 @@ describe('the OpenAPI document', () => {
     expect((await send(off.url, 'get', '/v1/openapi.json')).status).toBe(404);
   });
 
-  it('knows every answer of a live gateway', async () => {
+  it('describes every answer of a live gateway', async () => {
     const { url, gateway } = await startWithCarrier({}, { controlApiKey: KEY, recordDir: '/tmp' });
     const ask = async (method: string, path: string, id?: string, body?: object | string) => {
       const real = path.replace(/\{[^}]+\}/, id ?? 'nobody');
@@ -83,7 +83,7 @@ describe('the OpenAPI document', () => {
     const one = '/v1/calls/{callId}';
     const recording = '/v1/calls/{callId}/recording';
 
-    // Whatever it is, without the key and of a call that nobody knows.
+    // Every operation, without the key and for an unknown call.
     for (const [path, methods] of Object.entries(paths)) {
       for (const method of Object.keys(methods)) {
         if (path.includes('/leg')) continue;

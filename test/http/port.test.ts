@@ -13,12 +13,12 @@ afterEach(() => {
   for (const other of others.splice(0)) other.close();
 });
 
-describe('a port that is taken', () => {
+describe('a port in use', () => {
   it.each([
     ['127.0.0.1', '127.0.0.1'],
     ['0.0.0.0', '127.0.0.1'],
     ['127.0.0.1', '0.0.0.0'],
-  ])('by a gateway on %s ends the start of another on %s with 1, and the first goes on', async (one, two) => {
+  ])('by a gateway on %s makes another on %s exit with 1, and the first continues', async (one, two) => {
     const PORT = String(await freePort());
     const first = Served.start({ env: { HOST: one, PORT } });
     await first.listening();
@@ -29,13 +29,13 @@ describe('a port that is taken', () => {
     );
     expect(second.output).not.toContain('"url"');
     for (let i = 0; i < 10; i++) {
-      // A connection each: one that came to nobody would fail.
+      // One connection each: any that nobody accepts would fail.
       const answer = await fetch(`http://127.0.0.1:${PORT}/health`, { headers: { connection: 'close' } });
       expect(answer.status).toBe(200);
     }
   });
 
-  it('by another program is told as well', async () => {
+  it('by another program is reported as well', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     others.push(other);
     await once(other, 'listening');
@@ -45,7 +45,7 @@ describe('a port that is taken', () => {
     expect(served.output).toContain(`127.0.0.1:${port}, which is taken or not ours`);
   });
 
-  it('cannot be shared by gateways that share nothing else', async () => {
+  it('cannot be shared by gateways without a common registry', async () => {
     const served = Served.start({ env: { SHARE_PORT: 'on' } });
     expect(await served.exited).toEqual([1, null]);
     expect(served.output).toContain('Expected REDIS_URL for SHARE_PORT=on but received none');
@@ -55,7 +55,7 @@ describe('a port that is taken', () => {
   });
 });
 
-it('a gateway that drains closes each connection after its answer: whoever asks again finds those who stay', async () => {
+it('a draining gateway closes each connection after its answer, so that the next request reaches another', async () => {
   const served = Served.start({ env: { CONTROL_API_KEY: KEY } });
   const url = await served.listening();
   const caller = await Caller.call(url);

@@ -14,7 +14,7 @@ afterEach(async () => {
   for (const carrier of carriers.splice(0)) await carrier.close();
 });
 
-it('signs questions to the router and events by another secret from then on', async () => {
+it('signs router questions and events with the new secret', async () => {
   const router = await Receiver.start(() => ({ body: {} }), OTHER_SECRET);
   const events = await Receiver.start(undefined, OTHER_SECRET);
   const signedBy = (secret: string): GatewayOptions => ({
@@ -34,7 +34,7 @@ it('signs questions to the router and events by another secret from then on', as
   expect(signed()).toEqual([true, true]);
 });
 
-it('places calls with the first of other tokens', async () => {
+it('places calls with the first of the new tokens', async () => {
   const carrier = new SimulatedTwilio({ accountSid: ACCOUNT_SID, authToken: NEW_TOKEN });
   carriers.push(carrier);
   const apiUrl = await carrier.listen();
@@ -45,7 +45,7 @@ it('places calls with the first of other tokens', async () => {
   expect(await place()).toMatchObject({ callSid: expect.stringMatching(/^CA/) });
 });
 
-it('changes nothing where anything cannot work', async () => {
+it('changes nothing if any new setting is invalid', async () => {
   const { gateway, url } = await startGateway({ controlApiKey: 'a key of sixteen letters' });
   const tell = async () => (await postForm(url, '/twilio/voice', voiceParameters())).status;
   const wrong: [GatewayOptions, object][] = [
@@ -65,7 +65,7 @@ it('changes nothing where anything cannot work', async () => {
   ];
   for (const [options, error] of wrong) await expect(gateway.reload(options)).rejects.toMatchObject(error);
   expect(await tell()).toBe(200);
-  // Not even what a new gateway would be told: signatures go on being checked.
+  // Signatures are still checked.
   await expect(gateway.reload({ twilio: { validate: false } })).rejects.toMatchObject({
     code: 'GW_AUTH_TOKEN_MISSING',
   });

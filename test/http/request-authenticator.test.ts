@@ -13,7 +13,7 @@ const INVALID = expect.objectContaining({ code: 'GW_SIGNATURE_INVALID', status: 
 const keeper = (options: Partial<RequestAuthenticatorOptions> = {}) =>
   new RequestAuthenticator({ secure: false, authTokens: [TOKEN], ...options });
 
-/** A request as the server hands it on. */
+/** A request as the server passes it on. */
 function request(path: string, headers: Record<string, string> = {}) {
   const [before = '', query = ''] = path.split('?');
   return {
@@ -24,7 +24,7 @@ function request(path: string, headers: Record<string, string> = {}) {
   };
 }
 
-/** Whether a webhook signed for `url` passes when it reaches us at `path`. */
+/** Whether a webhook signed for `url` passes when it arrives at `path`. */
 function passes(
   options: Partial<RequestAuthenticatorOptions>,
   url: string,
@@ -68,7 +68,7 @@ describe('a webhook', () => {
     expect(passes(options, url, path)).toBe(valid);
   });
 
-  test('is judged by proxy headers only where no public URL is configured', () => {
+  test('is judged by proxy headers only if no public URL is configured', () => {
     const headers = { host: 'inner:3000', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'a.example' };
     expect(passes({}, 'https://a.example/v', '/v', headers)).toBe(true);
     expect(passes({}, 'http://inner:3000/v', '/v', headers)).toBe(false);
@@ -76,7 +76,7 @@ describe('a webhook', () => {
     expect(passes({ secure: true }, 'https://a.example/v', '/v', { host: 'a.example' })).toBe(true);
   });
 
-  test('may be signed with any token, and with no other', () => {
+  test('may be signed with any of the tokens, and no other', () => {
     const signed = (token: string) =>
       request('/v', { 'x-twilio-signature': sign('https://a.example/v', FORM, token) });
     const two = keeper({ publicUrl: 'https://a.example', authTokens: ['old', TOKEN] });
@@ -85,11 +85,11 @@ describe('a webhook', () => {
     expect(() => two.checkWebhook(signed('new'), FORM)).toThrow(INVALID);
   });
 
-  test('without a signature is refused', () => {
+  test('without a signature is rejected', () => {
     expect(() => keeper().checkWebhook(request('/v', { host: 'a' }), FORM)).toThrow(MISSING);
   });
 
-  test('is refused, not crashed on, where there is not even a host', () => {
+  test('is rejected without a host', () => {
     expect(() => keeper().checkWebhook(request('/v', { 'x-twilio-signature': 'x' }), FORM)).toThrow(INVALID);
   });
 });
@@ -99,12 +99,12 @@ describe('the head of a webhook', () => {
     keeper().checkWebhookHead(request(path, { 'x-twilio-signature': signature }));
   const wellFormed = `${'A'.repeat(27)}=`;
 
-  test('passes with a signature that a body could make valid, and a query of our own', () => {
+  test('passes with a signature that a body could make valid, and a query of the gateway', () => {
     for (const path of ['/v', '/v?', '/v?callId=a-b', '/v?again=2'])
       expect(() => head(path, wellFormed)).not.toThrow();
   });
 
-  test('is refused without one, and with a query that no route knows', () => {
+  test('is rejected without a signature, or with a query that no route knows', () => {
     expect(() => head('/v', '')).toThrow(MISSING);
     expect(() => head('/v', 'forged')).toThrow(INVALID);
     expect(() => head('/v?tenant=5', wellFormed)).toThrow(
@@ -114,7 +114,7 @@ describe('the head of a webhook', () => {
 });
 
 describe('an upgrade', () => {
-  test('with a longer URL than any stream has is refused before its signature is looked at', () => {
+  test('with too long a URL is rejected before its signature is checked', () => {
     const unknown = expect.objectContaining({ code: 'GW_NOT_FOUND', status: 404 });
     for (const path of [`/p/m?${'a'.repeat(256)}`, `/p/${'m'.repeat(256)}`]) {
       expect(() => keeper({ publicUrl: 'https://a.example/p' }).checkUpgrade(request(path))).toThrow(unknown);
@@ -140,14 +140,14 @@ describe('an upgrade', () => {
   });
 });
 
-describe('the gatekeeper', () => {
-  test('fails closed where tokens are wanted and there are none', () => {
+describe('the request authenticator', () => {
+  test('fails closed if signatures are required and there is no token', () => {
     expect(() => keeper({ authTokens: [] })).toThrow(
       expect.objectContaining({ code: 'GW_AUTH_TOKEN_MISSING' }),
     );
   });
 
-  test('lets everything pass only where it was told so', () => {
+  test('accepts everything only if told to', () => {
     const open = new RequestAuthenticator({ secure: false });
     expect(open.checksSignatures).toBe(false);
     expect(() => open.checkWebhook(request('/v'), FORM)).not.toThrow();
@@ -155,7 +155,7 @@ describe('the gatekeeper', () => {
     expect(keeper().checksSignatures).toBe(true);
   });
 
-  test('knows the public base, configured or told', () => {
+  test('knows the public base, configured or from the request', () => {
     const fixed = keeper({ publicUrl: 'https://a.example:8443/p/' });
     const caller = request('/v', { host: 'b.example', 'x-forwarded-proto': 'https' });
     expect(fixed.publicBase(caller)).toBe('https://a.example:8443/p');
@@ -202,7 +202,7 @@ describe('the gatekeeper', () => {
     },
   );
 
-  test('knows no other case of the key itself', () => {
+  test('compares the key itself case-sensitively', () => {
     const check = () =>
       keeper({ controlApiKey: 'the-control-key' }).checkControl(() => 'bearer The-control-key');
     expect(check).toThrow(expect.objectContaining({ code: 'GW_UNAUTHORIZED' }));

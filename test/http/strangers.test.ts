@@ -8,11 +8,11 @@ import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
 virtualTime();
 
-/** A connection that sends bytes as they are, and keeps what comes back. */
+/** A raw connection that keeps what it receives. */
 class Raw {
   text = '';
   isClosed = false;
-  /** Whether all of what was filled in was sent. */
+  /** Whether all filler was sent. */
   isTaken = false;
   private readonly socket;
 
@@ -32,7 +32,7 @@ class Raw {
     return this;
   }
 
-  /** Sends bytes that stand for a body. */
+  /** Sends filler as a body. */
   fill(bytes: Uint8Array): this {
     this.socket.write(bytes, (error) => {
       this.isTaken = !error;
@@ -66,17 +66,14 @@ describe('a connection', () => {
       'a raw leg without its key',
       ask('GET', '/v1/rooms/a/leg', 'upgrade: websocket', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=='),
     ],
-  ])(
-    'that asks for %s 5,000 times at once has one of them dealt with at most, and is closed',
-    async (_, one) => {
-      const { url } = await startGateway({ controlApiKey: KEY });
-      const raw = new Raw(url).send(one.repeat(5_000));
-      await eventually('the end', () => raw.isClosed);
-      expect(raw.statuses.length).toBeLessThanOrEqual(1);
-    },
-  );
+  ])('that asks for %s 5,000 times at once has at most one handled, and is closed', async (_, one) => {
+    const { url } = await startGateway({ controlApiKey: KEY });
+    const raw = new Raw(url).send(one.repeat(5_000));
+    await eventually('the end', () => raw.isClosed);
+    expect(raw.statuses.length).toBeLessThanOrEqual(1);
+  });
 
-  it('that was refused is closed behind its answer', async () => {
+  it('is closed after a rejection', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     for (const [one, status] of [
       [ask('GET', '/none'), '404'],
@@ -96,7 +93,7 @@ describe('a connection', () => {
     }
   });
 
-  it('of somebody known goes on', async () => {
+  it('of an authenticated client stays open', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     const one = ask('GET', '/v1/calls', `authorization: Bearer ${KEY}`);
     const raw = new Raw(url).send(one);
@@ -107,7 +104,7 @@ describe('a connection', () => {
     raw.close();
   });
 
-  it('with two lengths, or one that is no number, is refused: a proxy may believe the other one', async () => {
+  it('with two lengths, or one that is no number, is rejected: a proxy may believe the other', async () => {
     const { url } = await startGateway();
     for (const lengths of [['3', '3'], ['3', '5'], ['+3'], ['3, 3']]) {
       const raw = new Raw(url);
@@ -144,7 +141,7 @@ describe('a connection', () => {
 });
 
 describe('a stranger', () => {
-  it('who asks for more than a share waits for a second or two; known ones do not', async () => {
+  it('over its share waits for a second or two; authenticated clients do not', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     const timed = async (path: string, headers: Record<string, string> = {}) => {
       const begun = clock.now();
@@ -164,13 +161,13 @@ describe('a stranger', () => {
     ]);
     expect(Math.max(...stranger.map(({ ms }) => ms))).toBeGreaterThanOrEqual(1_000);
     expect([probe.status, operator.status, carrier.status]).toEqual([200, 200, 200]);
-    // A proxy that waits for /ready takes the node for dead.
+    // A proxy would consider a node dead that delays /ready.
     expect(Math.max(probe.ms, operator.ms)).toBeLessThan(500);
     await sleep(4_000);
     expect((await timed('/none')).ms).toBeLessThan(500);
   });
 
-  it('is told by the last line of X-Forwarded-For, where its proxy adds one', async () => {
+  it('is identified by the last line of X-Forwarded-For that its proxy adds', async () => {
     const { url } = await startGateway();
     const timed = async (i: number) => {
       const begun = clock.now();
@@ -183,7 +180,7 @@ describe('a stranger', () => {
     expect(times.filter((ms) => ms >= 1_000).length).toBeGreaterThanOrEqual(20);
   });
 
-  it('is nobody who shows a key or a signature, also where a socket is refused', async () => {
+  it('is nobody with a valid key or signature, even if the socket is rejected', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     const timed = async (path: string, headers: Record<string, string>) => {
       const begun = clock.now();
@@ -204,7 +201,7 @@ describe('a stranger', () => {
     expect((await strangers).filter(({ isAtOnce }) => !isAtOnce).length).toBeGreaterThanOrEqual(20);
   });
 
-  it('who is held is not read meanwhile, whatever body it sends', async () => {
+  it('that waits is not read meanwhile, whatever body it sends', async () => {
     const { url } = await startGateway();
     const body = Buffer.alloc(24 * 1024 * 1024);
     const raws = Array.from({ length: 130 }, () =>
@@ -215,7 +212,7 @@ describe('a stranger', () => {
     expect(await (await fetch(`${url}/metrics`)).text()).not.toContain('trunkline_answers_held_total 0\n');
   });
 
-  it('asks for probes by a share of their own, which is larger', async () => {
+  it('has a larger share of its own for health checks', async () => {
     const { url } = await startGateway();
     const status = async (path: string) => (await fetch(url + path)).status;
     expect(new Set(await Promise.all(Array.from({ length: 150 }, () => status('/health'))))).toEqual(
@@ -225,7 +222,7 @@ describe('a stranger', () => {
     expect(share(new Strangers(undefined, 500), [203, 0, 113, 1])).toBe(1_000);
   });
 
-  /** As Node writes it: IPv4 in IPv6's clothes with dots. */
+  /** As Node writes it: IPv4 mapped into IPv6. */
   const textOf = (peer: number[]) => {
     if (peer.length === 4) return peer.join('.');
     const words = Array.from({ length: 8 }, (_, i) =>
@@ -242,13 +239,13 @@ describe('a stranger', () => {
     return count;
   };
 
-  it('has a share of its own, behind a proxy of ours too', () => {
+  it('has a share of its own, even behind a trusted proxy', () => {
     const strangers = new Strangers();
     const [one, other] = [share(strangers, [203, 0, 113, 1]), share(strangers, [203, 0, 113, 2])];
     expect([one, other, share(strangers, [203, 0, 113, 1])]).toEqual([one, one, 0]);
     const proxy = [10, 0, 0, 7];
     expect(share(strangers, proxy, '198.51.100.1')).toBe(one);
-    // What it wrote there itself is no help: the last address is the one that the proxy saw.
+    // Forging the header is no help: the last address is the one the proxy saw.
     expect(share(strangers, proxy, '192.0.2.9, 198.51.100.1')).toBe(0);
     expect(share(strangers, proxy, '198.51.100.1, 10.0.0.8')).toBe(0);
     expect(share(strangers, proxy, '198.51.100.2:1234')).toBe(one);
@@ -256,7 +253,7 @@ describe('a stranger', () => {
     expect(share(strangers, [203, 0, 113, 1], '198.51.100.77')).toBe(0);
   });
 
-  it('has a share of its own behind a proxy that comes by a Unix socket', () => {
+  it('has a share of its own behind a proxy on a Unix socket', () => {
     const strangers = new Strangers();
     for (let i = 0; i < 1_000; i++) strangers.admit('', '198.51.100.1', 0);
     expect([strangers.admit('', '198.51.100.1', 0), strangers.admit('', '198.51.100.2', 0)]).toEqual([
@@ -265,7 +262,7 @@ describe('a stranger', () => {
     ]);
   });
 
-  it('makes nobody read a long list of proxies, in which it hides', () => {
+  it('cannot hide in a long list of proxies', () => {
     const strangers = new Strangers();
     const proxies = Array.from({ length: 1_500 }, () => '10.0.0.9').join(', ');
     const one = share(strangers, [10, 0, 0, 7], `198.51.100.1, ${proxies}`);
@@ -273,7 +270,7 @@ describe('a stranger', () => {
     expect(share(strangers, [10, 0, 0, 7], `198.51.100.2, ${proxies}`)).toBe(0);
   });
 
-  it('has one IPv6 network of 64 bits, and is the same in IPv4’s clothes', () => {
+  it('is an IPv6 network of 64 bits, or an IPv4 address however it is written', () => {
     const strangers = new Strangers();
     const mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 203, 0, 113, 1];
     const one = share(strangers, mapped);
@@ -285,7 +282,7 @@ describe('a stranger', () => {
     expect(share(strangers, [10, 0, 0, 7], '[2001:db8:0:2::9]:443')).toBe(one);
   });
 
-  it('is believed in what a proxy forwards only where the proxy is trusted', () => {
+  it('is identified by X-Forwarded-For only behind a trusted proxy', () => {
     const strangers = new Strangers(['192.0.2.0/24']);
     const one = share(strangers, [192, 0, 2, 1], '198.51.100.1');
     expect(share(strangers, [10, 0, 0, 1], '198.51.100.2')).toBe(one);
@@ -298,7 +295,7 @@ describe('a stranger', () => {
     ]);
   });
 
-  it('costs bounded memory, however many addresses there are', () => {
+  it('costs bounded memory, however many addresses ask', () => {
     const strangers = new Strangers();
     const one = share(strangers, [203, 0, 113, 1]);
     for (let i = 0; i < 10_000; i++) strangers.admit(`20.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, '', 0);
@@ -306,7 +303,7 @@ describe('a stranger', () => {
   });
 });
 
-describe('a path that is known', () => {
+describe('a known path', () => {
   it('answers HEAD as GET, without the body', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     for (const path of ['/health', '/ready', '/metrics', '/dashboard']) {
@@ -321,7 +318,7 @@ describe('a path that is known', () => {
     expect([events.status, events.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
   });
 
-  it('says what it takes: 405 with Allow, and OPTIONS', async () => {
+  it('lists its methods: 405 with Allow, and OPTIONS', async () => {
     const { url } = await startGateway({ controlApiKey: KEY });
     const headers = { authorization: `Bearer ${KEY}` };
     for (const [path, allow] of [
@@ -335,13 +332,13 @@ describe('a path that is known', () => {
       const options = await fetch(url + path, { method: 'OPTIONS', headers });
       expect([options.status, options.headers.get('allow')]).toEqual([204, allow]);
     }
-    // Whoever has no key learns of no path behind it.
+    // Without the key, nobody learns which paths exist.
     expect((await fetch(`${url}/v1/calls`, { method: 'PUT' })).status).toBe(401);
   });
 });
 
 describe('operators', () => {
-  it('may have a port of their own: the other one then answers carriers only', async () => {
+  it('may have a port of their own: the other then answers carriers only', async () => {
     const { url, operationsUrl } = await startGateway({ controlApiKey: KEY, operationsPort: 0 });
     const headers = { authorization: `Bearer ${KEY}` };
     for (const path of ['/health', '/ready', '/metrics', '/dashboard', '/v1/calls']) {
@@ -357,7 +354,7 @@ describe('operators', () => {
     leg.close();
   });
 
-  it('read /metrics by key where there is one', async () => {
+  it('read /metrics with its key if it has one', async () => {
     const key = 'a key for the figures';
     const { url } = await startGateway({ metricsApiKey: key });
     const status = async (authorization?: string) =>
@@ -369,13 +366,13 @@ describe('operators', () => {
     expect((await fetch(`${url}/health`)).status).toBe(200);
   });
 
-  it('get the figures of one second, however many ask', async () => {
+  it('share one page of metrics a second, however many ask', async () => {
     const { url } = await startGateway();
     const read = async () => (await fetch(`${url}/metrics`)).text();
     const [first, second] = await Promise.all([read(), read()]);
     expect(second).toBe(first);
     await sleep(1_000);
-    // CPU time at the least has gone on.
+    // CPU time at least has increased.
     expect(await read()).not.toBe(first);
   });
 });

@@ -23,7 +23,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-it('says which file cannot be read', () => {
+it('names the file that cannot be read', () => {
   const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'nowhere.pem') };
   const make = () => createGateway({ tls, twilio: { authTokens: [AUTH_TOKEN] }, logLevel: 'silent' });
   expect(make).toThrow(
@@ -31,7 +31,7 @@ it('says which file cannot be read', () => {
   );
 });
 
-it('without a proxy it serves https and wss itself, and learns its address from the request', async () => {
+it('serves https and wss without a proxy, and learns its address from the request', async () => {
   const ca = () => readFileSync(join(folder, 'cert.pem'));
   const gateway = createGateway({
     port: 0,

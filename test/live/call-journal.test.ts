@@ -18,7 +18,7 @@ async function ask(url: string, path: string): Promise<any> {
   return (await fetch(url + path, { headers: BEARER })).json();
 }
 
-/** A journal of its own, whose time passes as it is told. */
+/** Another journal of the same gateway, with a clock that the test moves on. */
 function journalOf(gateway: Gateway, capacity?: number) {
   const { switchboard } = gateway as unknown as { switchboard: Switchboard };
   let passed = 0;
@@ -44,7 +44,10 @@ async function call(url: string, gateway: Gateway, from = '+15550001111'): Promi
 }
 
 it('shows a call with its events while it lasts and for an hour after, callers masked and without their keys', async () => {
-  const { url, gateway } = await startGateway({ controlApiKey: KEY, prepareCall: () => ({ room: 'sales' }) });
+  const { url, gateway } = await startGateway({
+    controlApiKey: KEY,
+    prepareCall: ({ from, to }) => ({ room: `${from} at ${to}` }),
+  });
   const [callId, caller] = await call(url, gateway);
   const { streamSid } = caller;
   caller.json({
@@ -56,7 +59,12 @@ it('shows a call with its events while it lasts and for an hour after, callers m
   const path = `/v1/live/calls/${callId}`;
   const types = async () => (await ask(url, path)).events.map(({ type }: { type: string }) => type).join();
   await eventually('the key', async () => (await types()) === 'call.started,call.answered,call.dtmf');
-  const parties = { direction: 'in', caller: '+•••••••••11', called: '+15552223333', room: 'sales' };
+  const parties = {
+    direction: 'in',
+    caller: '+•••••••••11',
+    called: '+15552223333',
+    room: '+•••••••••11 at +15552223333',
+  };
   const running = await ask(url, path);
   expect(running).toMatchObject({ ...parties, state: 'live' });
   expect((await ask(url, '/v1/live/ended')).calls).toEqual([]);

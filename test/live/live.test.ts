@@ -16,7 +16,7 @@ virtualTime().readingMs = 0.002;
 
 const BEARER = { authorization: `Bearer ${KEY}` };
 
-/** Somebody who watches; every round parsed. */
+/** A viewer of `/v1/live`; every round is parsed. */
 class Viewer {
   // biome-ignore lint/suspicious/noExplicitAny: the rounds are what is tested
   readonly rounds: any[] = [];
@@ -69,7 +69,7 @@ class Viewer {
   }
 }
 
-/** How many streams are measured for somebody who watches. */
+/** How many streams have level meters. */
 function measured(gateway: Gateway): number {
   return gateway.calls.listActive().filter(({ callId }) => gateway.stream(callId)?.levels !== undefined)
     .length;
@@ -280,7 +280,7 @@ it('opens a leg in the room of a call, or answers 404, 409 or 401', async () => 
   });
 });
 
-/** What a file takes on the wire, as a browser asks for it. */
+/** Bytes of a file on the wire, as a browser requests it. */
 function packedBytes(url: string): Promise<number> {
   return new Promise((resolve, reject) => {
     http

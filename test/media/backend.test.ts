@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GatewayError } from '../../src/errors.js';
-import { BUILT_ADDONS, loadAddon } from '../../src/media/addon.js';
+import { BUILT_ADDON as addon, loadAddon } from '../../src/media/addon.js';
 import { chooseCore, firstOf } from '../../src/media/backend.js';
 import { checkCore, fingerprint } from '../../src/media/self-test.js';
 import { core, frame, info, message, samples } from '../../src/media/thread-core.js';
@@ -13,7 +13,6 @@ import { loadWasm, WASM_MODULES } from '../../src/media/wasm.js';
 
 const run = promisify(execFile);
 const compiled = new URL('../../dist/media/thread-core.js', import.meta.url).href;
-const [addon = ''] = BUILT_ADDONS;
 const [simd = '', plain = ''] = WASM_MODULES;
 const hasAddon = existsSync(addon);
 
@@ -77,13 +76,13 @@ describe('the choice', () => {
     expect(chooseCore(wanted)).toMatchObject({ backend: 'wasm', kernels, origin: `native/wasm/${file}` });
   });
 
-  test('another word is refused in one line', () => {
+  test('rejects an unknown word in one line', () => {
     const error = failure(() => chooseCore('fast'));
     expect(error).toMatchObject({ code: 'GW_TRANSCODER_UNKNOWN' });
     expect(error.message).toBe('Expected auto, native or wasm for TRANSCODER but received "fast"');
   });
 
-  test('without an addon it is WebAssembly, which says why', () => {
+  test('falls back to WebAssembly without an addon, and says why', () => {
     const missing = join(directory, 'missing.node');
     const chosen = firstOf([nativeAt(missing), wasmAt(simd), wasmAt(plain)]);
     expect(chosen).toMatchObject({ backend: 'wasm', kernels: 'simd128' });
@@ -92,7 +91,7 @@ describe('the choice', () => {
     );
   });
 
-  test('a file that is not what its name says is passed over for the next', () => {
+  test('skips a file that is neither an addon nor a module', () => {
     const broken = join(directory, 'broken.node');
     writeFileSync(broken, 'not a shared library');
     const engineTooOld = join(directory, 'new.wasm');
@@ -103,7 +102,7 @@ describe('the choice', () => {
     expect(chosen.origin).toContain(`not ${engineTooOld}: `);
   });
 
-  test('if only the addon will do, the error tells what was tried, where, and what to do', () => {
+  test('reports what was tried and what to do if only the addon is allowed', () => {
     const missing = [join(directory, 'Release.node'), join(directory, 'Debug.node')];
     const error = failure(() => firstOf(missing.map(nativeAt), 'native'));
     expect(error).toBeInstanceOf(GatewayError);
@@ -117,7 +116,7 @@ describe('the choice', () => {
     expect(error.message).not.toContain('Require stack');
   });
 
-  test('if only WebAssembly will do and there is none, the error says so', () => {
+  test('reports what was tried if only WebAssembly is allowed', () => {
     const error = failure(() => firstOf([wasmAt(join(directory, 'missing.wasm'))], 'wasm'));
     expect(error.code).toBe('GW_WASM_MISSING');
     expect(error.message).toContain('missing.wasm: ');

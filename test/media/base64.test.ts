@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { core, samples } from '../../src/media/thread-core.js';
-import { createTranscoder } from '../../src/media/transcoder.js';
+import { core, createTranscoder, samples } from '../../src/media/thread-core.js';
 import { media, randomBytes, STREAM_SID } from '../support/media.js';
 
 const encode = (bytes: Uint8Array): string => {
@@ -43,7 +42,7 @@ describe('base64', () => {
     }
   });
 
-  test('takes exactly the texts that are the encoding of something', () => {
+  test('accepts exactly the texts that encode something', () => {
     // Any four characters: strict base64 is what Buffer, which is lenient, would write back the same.
     const alphabet = [...'ABCDghijwxyz0189+/=-_ \n"\\\u0000\u00ff'];
     fc.assert(
@@ -73,7 +72,7 @@ describe('base64', () => {
     expect(decode(text)).toBeNull();
   });
 
-  test('finds one bad character anywhere, whatever it is', () => {
+  test('finds one bad character anywhere', () => {
     const good = Buffer.from(Buffer.alloc(90, 0x5a).toString('base64'), 'latin1');
     const valid = new Set(Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'));
     const out = new Uint8Array(90);
@@ -103,7 +102,7 @@ describe('the payload of a message that was parsed', () => {
   };
   const lines = (text: string, end: string) => text.replace(/.{76}/g, `$&${end}`) + end;
 
-  test('may lack its padding, and may have line breaks and spaces in it', () => {
+  test('may lack padding and contain line breaks and spaces', () => {
     for (const size of [1, 2, 3, 160, 161, 162, 767, 768, 769, 770, 1_600, 3_072]) {
       const bytes = randomBytes(size, size);
       const text = Buffer.from(bytes).toString('base64');
@@ -152,13 +151,13 @@ describe('the payload of a message that was parsed', () => {
     expect(heard(text).count).toBe(-1);
   });
 
-  test('may have as many characters as a message, blanks among them', () => {
+  test('may be as long as a message, blanks included', () => {
     expect(heard(`AAAA${' '.repeat(65_532)}`).count).toBe(18);
     expect(heard(`AAAA${' '.repeat(65_533)}`).count).toBe(-1);
     expect(heard('A'.repeat(65_535)).count).toBe(6 * 49_151);
   });
 
-  test('of a message that comes as it is stays strict', () => {
+  test('stays strict in messages that are not parsed', () => {
     const transcoder = createTranscoder();
     transcoder.bind(STREAM_SID);
     expect(transcoder.receive(media({ payload: 'AAAA' }))).toBe(18);

@@ -1,8 +1,7 @@
 import { deepStrictEqual } from 'node:assert';
 import { describe, expect, test } from 'vitest';
 import type { Transcoder } from '../../src/media/core.js';
-import { core, info, samples } from '../../src/media/thread-core.js';
-import { createTranscoder } from '../../src/media/transcoder.js';
+import { core, createTranscoder, info, samples } from '../../src/media/thread-core.js';
 import { loadWasm, WASM_MODULES } from '../../src/media/wasm.js';
 import { decibels, media, noise, randomNumbers, STREAM_SID, speech, tone } from '../support/media.js';
 
@@ -251,7 +250,7 @@ describe('conceal', () => {
     return { transcoder, receive };
   }
 
-  test('goes on with the voice, whatever the pieces', () => {
+  test('continues the voice, in pieces of any length', () => {
     // In the middle of a word.
     const whole = listening(30);
     expect(whole.transcoder.conceal(9_600)).toBe(9_600);
@@ -279,7 +278,7 @@ describe('conceal', () => {
     }
   });
 
-  test('goes on with a hiss, if not as loud', () => {
+  test('continues a hiss more softly', () => {
     const transcoder = bound('l16le');
     const hiss = noise(3_200, 11).map((sample) => sample >> 3);
     transcoder.receive(media({ payload: encoded(hiss, 'l16le'), timestamp: 0 }));
@@ -289,7 +288,7 @@ describe('conceal', () => {
     expect(level(samples.slice(0, 480)) - before).toBeLessThan(-3);
   });
 
-  test('brings nothing back that was gone', () => {
+  test('does not revive a sound that had faded', () => {
     const transcoder = bound();
     transcoder.receive(media({ payload: encoded(tone(250, 8_000, 3_200)), timestamp: 0 }));
     transcoder.conceal(9_600);
@@ -298,7 +297,7 @@ describe('conceal', () => {
     expect(peak(samples.subarray(0, 960))).toBeLessThan(700);
   });
 
-  test('counts as time: what comes after it has no gap, and only the rest of a longer one', () => {
+  test('advances the timeline: later audio has no gap, or only the rest of a longer one', () => {
     const { transcoder, receive } = listening();
     transcoder.conceal(4_800);
     expect(receive(55)).toMatchObject({ ms: 20, filled: 0 });
@@ -307,7 +306,7 @@ describe('conceal', () => {
     expect(receive(60)).toMatchObject({ ms: 20, filled: 0 });
   });
 
-  test('of a time whose audio is late fills nothing twice, even if some of it never comes', () => {
+  test('fills nothing twice if the audio arrives late or in part', () => {
     const { transcoder, receive } = listening();
     transcoder.conceal(9_600);
     for (const frame of [50, 51, 55, 59, 60, 61]) expect(receive(frame)).toMatchObject({ ms: 20, filled: 0 });
@@ -328,7 +327,7 @@ describe('conceal', () => {
     expect(receive(54)).toMatchObject({ filled: 20 });
   });
 
-  test('leads into what comes next without a click', () => {
+  test('joins the next audio without a click', () => {
     const whole = heard(payload);
     for (const ms of [20, 60, 200]) {
       for (let frame = 20; frame < 200; frame += 7) {
@@ -344,7 +343,7 @@ describe('conceal', () => {
     }
   });
 
-  test('leads into what is loud at once', () => {
+  test('joins loud audio without delay', () => {
     // Each frame begins at a peak.
     const wave = tone(100, 8_000, 3_380).subarray(20);
     const transcoder = bound();
@@ -359,7 +358,7 @@ describe('conceal', () => {
     }
   });
 
-  test('before anything came is silence, and says nothing of a message', () => {
+  test('is silence before the first message, and leaves info unchanged', () => {
     const transcoder = bound();
     transcoder.receive(media({ payload: at(0), timestamp: 5_000 }));
     const before = info.slice();
@@ -395,7 +394,7 @@ describe('conceal', () => {
     );
   });
 
-  test('refuses what is no number, and works before bind but not after close', () => {
+  test('rejects arguments that are not numbers; works before bind but not after close', () => {
     const transcoder = createTranscoder();
     expect(() => transcoder.conceal('960' as never)).toThrow(
       new TypeError('Expected a number for samples but received "960"'),

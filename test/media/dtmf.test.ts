@@ -260,7 +260,7 @@ describe('several keys', () => {
   });
 });
 
-describe('times of one’s own', () => {
+describe('custom lengths', () => {
   const timed = (digits: string, toneMs?: number, pauseMs?: number) => {
     const tones = new DtmfTones();
     tones.push(digits, toneMs, pauseMs);
@@ -291,7 +291,7 @@ describe('times of one’s own', () => {
     }
   });
 
-  test('are those of the keys they came with', () => {
+  test('apply to the keys they were pushed with', () => {
     const tones = new DtmfTones();
     tones.push('1', 50, 60);
     tones.push('w2');
@@ -303,7 +303,7 @@ describe('times of one’s own', () => {
     deepStrictEqual(readAll(tones, 48), Int16Array.of(...wanted.flatMap((part) => [...part])));
   });
 
-  test('are refused beyond what receivers notice and people wait for', () => {
+  test('are rejected outside 40 to 2,000 ms', () => {
     const tones = new DtmfTones();
     for (const ms of [0, 39, 2_001, Number.NaN, Number.POSITIVE_INFINITY, -100]) {
       expect(() => tones.push('1', ms)).toThrow(/^Expected 40 to 2000 milliseconds for toneMs but received /);
@@ -334,7 +334,7 @@ describe('the queue', () => {
     expect(frame.every((sample) => sample === 5)).toBe(true);
   });
 
-  test('takes more while it sounds, and keeps the silence between', () => {
+  test('accepts more keys while it sounds, and keeps the pause between', () => {
     const tones = new DtmfTones();
     const begin = new Int16Array(1000);
     tones.push('4');
@@ -343,7 +343,7 @@ describe('the queue', () => {
     deepStrictEqual(Int16Array.of(...begin, ...readAll(tones, 1820)), play('42'));
   });
 
-  test('forgets everything when cleared, and begins afresh', () => {
+  test('is empty and starts anew after clear', () => {
     const tones = new DtmfTones();
     const frame = new Int16Array(480);
     tones.push('12W');
@@ -357,7 +357,7 @@ describe('the queue', () => {
     expect(tones.isActive).toBe(false);
   });
 
-  test('holds 64 digits, the one that sounds among them, and refuses the rest whole', () => {
+  test('holds 64 digits including the one that sounds, and rejects a push beyond them whole', () => {
     const tones = new DtmfTones();
     const expectFull = (digits: string) =>
       expect(() => tones.push(digits)).toThrow(
@@ -382,7 +382,7 @@ describe('the queue', () => {
     expect(sha256(readAll(tones))).toBe(sha256(play(`2${'12'.repeat(30)}345`)));
   });
 
-  test('refuses whatever is no digit, and takes none of the digits with it', () => {
+  test('rejects a push with any other character, and queues none of its digits', () => {
     const tones = new DtmfTones();
     for (const [digits, index] of [
       ['x', 0],
@@ -423,7 +423,7 @@ describe('the queue', () => {
     }
   });
 
-  test('reads into nothing but an Int16Array', () => {
+  test('reads into an Int16Array only', () => {
     const tones = new DtmfTones();
     tones.push('1');
     expect(() => tones.read(new Float32Array(480) as never)).toThrow(
@@ -432,7 +432,7 @@ describe('the queue', () => {
     deepStrictEqual(readAll(tones), play('1'));
   });
 
-  test('is its own: two share nothing', () => {
+  test('shares nothing with another queue', () => {
     const [a, b] = [new DtmfTones(), new DtmfTones()];
     const [frameA, frameB] = [new Int16Array(480), new Int16Array(480)];
     a.push('1');
@@ -466,13 +466,13 @@ describe('the generator in the core', () => {
     expect(out.every((sample) => sample === 0)).toBe(true);
   });
 
-  test('is itself and no other object', () => {
+  test('rejects other receivers', () => {
     const generator = new core.DtmfGenerator();
     expect(() => (core.DtmfGenerator as unknown as () => void)()).toThrow(TypeError);
     expect(() => generator.read.call(new core.Upsampler() as never, new Int16Array(1))).toThrow(TypeError);
   });
 
-  test('what it makes can be carried back up: ×6 after ÷6 is still the key', () => {
+  test('makes keys that survive ÷6 and ×6', () => {
     const audio = onThePhone(play('8'));
     const wide = resample(new core.Upsampler(), 6, audio);
     expectPair(wide.subarray(1000, 4700), RATE, 852, 1336);

@@ -11,7 +11,7 @@ function counter() {
   };
 }
 
-test('a frame clock wakes its members every 20 ms, and holds no timer without any', () => {
+test('a frame clock ticks its members every 20 ms, and holds no timer without any', () => {
   const time = new VirtualClock();
   const clock = new FrameClock(time);
   const members = Array.from({ length: 10 }, counter);
@@ -26,7 +26,7 @@ test('a frame clock wakes its members every 20 ms, and holds no timer without an
   expect(members[0]?.ticks).toBe(25);
 });
 
-test('a frame clock whose timers are late wakes nobody less often', () => {
+test('late timers cost no member a tick', () => {
   const time = new VirtualClock();
   let late = 0;
   time.lateness = () => [0, 3, 12, 1, 7][late++ % 5] as number;
@@ -39,7 +39,7 @@ test('a frame clock whose timers are late wakes nobody less often', () => {
   clock.leave(member);
 });
 
-test('a member may leave, and another join, while one is woken', () => {
+test('a member may leave and another join during a tick', () => {
   const time = new VirtualClock();
   const clock = new FrameClock(time);
   const late = counter();
@@ -58,7 +58,7 @@ test('a member may leave, and another join, while one is woken', () => {
   expect(late.ticks).toBeGreaterThan(5);
 });
 
-test('after a stall everybody is woken once, not once for each frame that passed', () => {
+test('after a stall each member ticks once, not once for each missed frame', () => {
   const time = new VirtualClock();
   const clock = new FrameClock(time);
   const member = counter();

@@ -38,7 +38,7 @@ describe('G.711 µ-law', () => {
     expect([...out]).toEqual([32_124, -32_124, 7, 7]);
   });
 
-  test('takes nothing for nothing', () => {
+  test('gives an empty output for an empty input', () => {
     expect(mulawToPcm(new Uint8Array(0))).toHaveLength(0);
     expect(pcmToMulaw(new Int16Array(0))).toHaveLength(0);
     expect(TWILIO_SAMPLE_RATE).toBe(8000);

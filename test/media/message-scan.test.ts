@@ -162,7 +162,7 @@ describe('an unusual message', () => {
     expect(info[2]).toBe(180);
   });
 
-  test('is never a crash, and never something else than JSON says', () => {
+  test('never crashes the scan, and never gives other values than JSON.parse', () => {
     const fragments = [
       '"',
       '\\',

@@ -86,7 +86,7 @@ describe.each(WIDE)('%s', (format) => {
     expect([...info]).toEqual([80, 320, 40, 4]);
   });
 
-  test('a payload that ends within a sample is none', () => {
+  test('rejects a payload that ends within a sample', () => {
     const transcoder = bound(format);
     expect(transcoder.receive(media({ payload: new Uint8Array(321) }))).toBe(-1);
     expect(transcoder.receivePayload(new TextEncoder().encode('AA=='), 0)).toBe(-1);

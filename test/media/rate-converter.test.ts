@@ -52,7 +52,7 @@ describe.each(PAIRS)('%i Hz to %i Hz', (from, to) => {
     expect(whole.length).toBe(Math.ceil(((pcm.length + (delayMs * from) / 1_000) * to) / from - 1e-9));
   });
 
-  test('nothing in is nothing out', async () => {
+  test('gives an empty output for an empty input', async () => {
     const converter = await createResampler(from, to);
     expect(converter.process(new Int16Array())).toHaveLength(0);
     converter.process(noise(from / 50, 2));
@@ -60,7 +60,7 @@ describe.each(PAIRS)('%i Hz to %i Hz', (from, to) => {
     converter.close();
   });
 
-  test('an hour has not a sample too many or too few', async () => {
+  test('an hour of audio gives exactly as many samples as the rates say', async () => {
     const converter = await createResampler(from, to);
     const second = new Int16Array(from / 10);
     let out = 0;
@@ -114,7 +114,7 @@ describe.each(PAIRS)('%i Hz to %i Hz', (from, to) => {
   });
 });
 
-test('filters are used again: ten thousand streams need no more memory than one', async () => {
+test('reuses filters: ten thousand streams need no more memory than one', async () => {
   const { default: speex } = createRequire(import.meta.url)('speex-resampler');
   let made = 0;
   const original = speex.prototype.processChunk;
@@ -153,7 +153,7 @@ test.each([0, 11_025, '8000', Number.NaN, undefined])('%s is no rate', async (ra
   await expect(createResampler(8_000, rate as number)).rejects.toMatchObject({ code: 'GW_RESAMPLER_RATE' });
 });
 
-test('other types and a closed converter are refused', async () => {
+test('rejects other types and a closed converter', async () => {
   const converter = await createResampler(8_000, 16_000);
   expect(() => converter.process(new Uint8Array(2) as never)).toThrow(
     new TypeError('Expected an Int16Array for pcm but received Uint8Array of 2 bytes'),
@@ -165,7 +165,7 @@ test('other types and a closed converter are refused', async () => {
   expect(() => converter.flush()).toThrow(expect.objectContaining({ code: 'GW_RESAMPLER_CLOSED' }));
 });
 
-test('the process stays its own master: nothing of the library listens to its faults', () => {
+test('leaves no listener of the library on the faults of the process', () => {
   const program = `
     process.on('unhandledRejection', (error) => console.log('heard', error.message));
     const { createResampler } = await import(${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)});

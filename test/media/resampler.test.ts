@@ -89,7 +89,7 @@ describe('÷6', () => {
     expect(worst).toBeLessThan(0.502);
   });
 
-  test('does not wrap on the input that drives it hardest', () => {
+  test('does not wrap on the worst input', () => {
     const loudest = Int16Array.from({ length: 312 }, (_, n) =>
       (downTable.taps[311 - n] ?? 0) < 0 ? -32_768 : 32_767,
     );
@@ -153,7 +153,7 @@ describe('both', () => {
   });
 
   // Whatever computes it, scalar code or SIMD, on any processor: these bits are the definition.
-  test('the output is the same, bit for bit, for ever', () => {
+  test('the output never changes, bit for bit', () => {
     expect(sha256(up(noise(32_000, 31)))).toBe(
       '45c38773864d7832a20b79c301449057c7d531e7cb47449fa38c675afd969fb1',
     );

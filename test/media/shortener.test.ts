@@ -137,7 +137,7 @@ describe('shorten', () => {
     }
   });
 
-  test('takes the period itself, or several, to the sample', () => {
+  test('removes the period itself, or several, to the sample', () => {
     for (const period of [121, 199, 320, 503, 720]) {
       const once = noise(period, period);
       const pcm = Int16Array.from({ length: 1_920 }, (_, i) => once[i % period] as number);
@@ -148,7 +148,7 @@ describe('shorten', () => {
     }
   });
 
-  test('takes no more than it may', () => {
+  test('removes no more than it may', () => {
     for (const most of [120, 121, 125, 126, 300.9, 719]) {
       for (const seed of [1, 2, 3, 4]) {
         const taken = FRAME - core.shorten(noise(FRAME, seed), most);
@@ -168,7 +168,7 @@ describe('shorten', () => {
     },
   );
 
-  test('of silence takes as much as it may, and leaves silence', () => {
+  test('removes as much as it may of silence, and leaves silence', () => {
     const pcm = new Int16Array(FRAME);
     expect(core.shorten(pcm, 333)).toBe(FRAME - 333);
     expect(pcm.every((sample) => sample === 0)).toBe(true);

@@ -4,8 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import type { Transcoder } from '../../src/media/core.js';
-import { core, frame, info, message, samples } from '../../src/media/thread-core.js';
-import { createTranscoder } from '../../src/media/transcoder.js';
+import { core, createTranscoder, frame, info, message, samples } from '../../src/media/thread-core.js';
 import { media, mediaText, noise, randomBytes, resample, STREAM_SID, tone } from '../support/media.js';
 
 function bound(): Transcoder {
@@ -40,7 +39,7 @@ describe('receive', () => {
     }
   });
 
-  test('cares nothing for how the audio is cut into messages', () => {
+  test('gives the same audio however it is cut into messages', () => {
     const transcoder = bound();
     const bytes = randomBytes(1000, 2);
     const wanted = heard(bytes);
@@ -115,7 +114,7 @@ describe('the timeline', () => {
     expect([...info]).toEqual([5000, 160, 0, 4]);
   });
 
-  test('goes on from a step back', () => {
+  test('continues after a step back', () => {
     const transcoder = bound();
     const at = (timestamp: number) => {
       transcoder.receive(media({ payload: first, timestamp }));
@@ -133,7 +132,7 @@ describe('the timeline', () => {
     expect(info[2]).toBe(21);
   });
 
-  test('takes a missing timestamp as on time', () => {
+  test('treats a missing timestamp as on time', () => {
     const transcoder = bound();
     const base64 = Buffer.from(Buffer.from(first).toString('base64'));
     const at = (timestamp: number) => {
@@ -157,7 +156,7 @@ describe('the timeline', () => {
     deepStrictEqual(frame, followed);
   });
 
-  test('is not moved by bad base64', () => {
+  test('does not advance on bad base64', () => {
     const transcoder = bound();
     transcoder.receive(media({ payload: first, timestamp: 1000 }));
     expect(transcoder.receivePayload(Buffer.from('AAAAA'), 1500)).toBe(-1);
@@ -303,7 +302,7 @@ describe('at its edge a transcoder', () => {
     },
   );
 
-  test('says so when it has no stream yet', () => {
+  test('throws before it is bound to a stream', () => {
     const transcoder = createTranscoder();
     expect(() => transcoder.receive(media())).toThrow(
       expect.objectContaining({ code: 'GW_TRANSCODER_UNBOUND' }),
@@ -313,7 +312,7 @@ describe('at its edge a transcoder', () => {
     );
   });
 
-  test('survives memory that was taken away', () => {
+  test('survives memory that was transferred away', () => {
     const transcoder = bound();
     const gone = media({ payload: 'AAAA' });
     const pcm = new Int16Array(960);
@@ -374,7 +373,7 @@ describe('the end of a transcoder', () => {
     expect(() => transcoder.encode(new Int16Array(6), new Uint8Array(1))).toThrow(closed);
   });
 
-  test('what nobody holds is collected, in use or closed', async () => {
+  test('is collected without a reference, in use or closed', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const settle = async () => {

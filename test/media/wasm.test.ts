@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { BUILT_ADDONS, loadAddon } from '../../src/media/addon.js';
+import { BUILT_ADDON as addon, loadAddon } from '../../src/media/addon.js';
 import type { Core } from '../../src/media/core.js';
 import { core as threadCore } from '../../src/media/thread-core.js';
 import { loadWasm, WASM_MODULES } from '../../src/media/wasm.js';
@@ -17,8 +17,6 @@ function received(core: Core, transcoder: InstanceType<Core['Transcoder']>, mess
   const count = transcoder.receive(message);
   return new Int16Array(core.slab, core.layout.samples, core.layout.samplesCapacity).slice(0, count);
 }
-
-const [addon = ''] = BUILT_ADDONS;
 
 /** Arguments of every kind, right and wrong. */
 const ARGUMENTS: readonly (readonly [string, unknown])[] = [
@@ -227,7 +225,7 @@ test('every module gives what the core of this thread gives, over thousands of f
   }
 });
 
-test('every module does in pieces what is larger than its scratch memory', () => {
+test('processes in pieces what is larger than its scratch memory', () => {
   const modules = WASM_MODULES.map(loadWasm);
   const bytes = randomBytes(1_000_003, 5);
   const loud = noise(600_006, 6);
@@ -322,19 +320,22 @@ describe.each(modules)('%s', (_, path) => {
     }
   });
 
-  test.runIf(existsSync(addon))('takes and refuses what the addon does, in the same words', () => {
-    // With its own kernels, where it is this thread's core already.
-    const native = loadAddon(addon, threadCore.backend === 'native' ? threadCore.kernels : undefined);
-    const wasm = loadWasm(path);
-    for (const [name, call] of Object.entries(CALLS)) {
-      for (const [kind, value] of ARGUMENTS) {
-        const wanted = outcome(() => call(native, value as never));
-        expect(`${name} of ${kind} ${outcome(() => call(wasm, value as never))}`).toBe(
-          `${name} of ${kind} ${wanted}`,
-        );
+  test.runIf(existsSync(addon))(
+    'accepts and rejects the same arguments as the addon, with the same errors',
+    () => {
+      // With its own kernels, where it is this thread's core already.
+      const native = loadAddon(addon, threadCore.backend === 'native' ? threadCore.kernels : undefined);
+      const wasm = loadWasm(path);
+      for (const [name, call] of Object.entries(CALLS)) {
+        for (const [kind, value] of ARGUMENTS) {
+          const wanted = outcome(() => call(native, value as never));
+          expect(`${name} of ${kind} ${outcome(() => call(wasm, value as never))}`).toBe(
+            `${name} of ${kind} ${wanted}`,
+          );
+        }
       }
-    }
-  });
+    },
+  );
 
   test('reads arrays of another realm as its own', () => {
     const wasm = loadWasm(path);
@@ -349,7 +350,7 @@ describe.each(modules)('%s', (_, path) => {
     expect(foreign).toEqual(own);
   });
 
-  test('keeps no memory of what is closed, and tells when it is full', () => {
+  test('keeps no memory of closed objects, and reports when it is full', () => {
     const wasm = loadWasm(path);
     for (let i = 0; i < 200_000; i++) new wasm.Transcoder().close();
     expect(wasm.liveTranscoders()).toBe(0);
@@ -369,7 +370,7 @@ describe.each(modules)('%s', (_, path) => {
     new wasm.Transcoder().close();
   });
 
-  test('is one of its own in every thread', async () => {
+  test('has a separate instance in every thread', async () => {
     const url = new URL('../../dist/media/wasm.js', import.meta.url).href;
     const worker = new Worker(
       `import(${JSON.stringify(url)}).then(({ loadWasm }) => {

@@ -3,12 +3,11 @@ import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { BUILT_ADDONS } from '../../src/media/addon.js';
+import { BUILT_ADDON as addon } from '../../src/media/addon.js';
 import { core, frame } from '../../src/media/thread-core.js';
 import { WASM_MODULES } from '../../src/media/wasm.js';
 import { media, randomBytes, STREAM_SID } from '../support/media.js';
 
-const [addon = ''] = BUILT_ADDONS;
 const isNative = core.backend === 'native';
 const module = WASM_MODULES.find((path) => path.endsWith(core.origin.split(';')[0] as string));
 const loader = new URL('../../dist/media/wasm.js', import.meta.url).href;

@@ -51,7 +51,7 @@ async function drive(
 describe.concurrent('the addon with AddressSanitizer and UndefinedBehaviorSanitizer', {
   timeout: 10 * 60_000,
 }, () => {
-  it('does with any arguments what the shipped one does, and nothing undefined', async (context) => {
+  it('behaves like the shipped one for any arguments, without undefined behaviour', async (context) => {
     await SANITIZED.need(context);
     const { faults, calls } = await drive(await build('addon'), 100);
     expect(faults).toBe('');

@@ -50,7 +50,7 @@ describe.runIf(runs)("the capacity bench's generator", () => {
     return { gateway, account: new Account(url) };
   }
 
-  it('drives twenty calls, all of whose frames come back', async () => {
+  it('drives twenty calls and gets all their frames back', async () => {
     const { gateway, account } = await startGateway();
     const generator = await start(20);
     const placed = await account.placeMany(20, 200, (order) => generator.call(order));
@@ -101,7 +101,7 @@ describe.runIf(runs)("the capacity bench's generator", () => {
     expect(generator.progress.firstError).toContain('closed by the server');
   });
 
-  it("speaks Twilio's words, answers pings, and misses what does not come back", async () => {
+  it("writes Twilio's messages, answers pings, and counts missing echoes", async () => {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     running.push(() => server.close());
     await once(server, 'listening');
@@ -174,7 +174,7 @@ describe.runIf(runs)("the capacity bench's generator", () => {
     });
   });
 
-  it('tells of marks when they were played, and takes no silence for an echo', async () => {
+  it('echoes marks when they were played, and does not count silence as an echo', async () => {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     running.push(() => server.close());
     await once(server, 'listening');

@@ -37,7 +37,7 @@ function run(args: string[], path: string, more: Record<string, string> = {}) {
   });
 }
 
-it('without a compiler a checkout installs and says so; audio runs on WebAssembly', async () => {
+it('installs without a compiler and says so; audio runs on WebAssembly', async () => {
   const { code, output } = await run([join('native', 'install.mjs')], join(copy, 'bin'));
   expect(code, output).toBe(0);
   expect(output).toContain('the native core was not compiled');

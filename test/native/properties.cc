@@ -33,11 +33,13 @@ uint32_t Random() {
 }
 size_t Below(size_t limit) { return Random() % limit; }
 
-/// A heap block of exactly `count` elements, `offset` elements into an allocation: every alignment, and no slack behind.
+/// A heap block of exactly `count` elements, `offset` elements into an allocation: every alignment, and no slack
+/// behind.
 template <class T>
 class Block {
  public:
-  explicit Block(size_t count, size_t offset = 0) : memory_(new T[count + offset]), data_(memory_.get() + offset), count_(count) {}
+  explicit Block(size_t count, size_t offset = 0)
+      : memory_(new T[count + offset]), data_(memory_.get() + offset), count_(count) {}
   T* data() { return data_; }
   size_t size() const { return count_; }
   T& operator[](size_t i) { return data_[i]; }
@@ -202,7 +204,8 @@ void CheckMixer(const Kernels& kernels) {
   // Every sum around the knee and full scale, and ever wider steps up to the largest.
   std::vector<int32_t> sums;
   for (int32_t sum = 0; sum < 200'000; sum += 3) sums.push_back(sum);
-  for (int64_t sum = 200'000; sum <= int64_t{65535} * 32768; sum += sum / 1000) sums.push_back(static_cast<int32_t>(sum));
+  for (int64_t sum = 200'000; sum <= int64_t{65535} * 32768; sum += sum / 1000)
+    sums.push_back(static_cast<int32_t>(sum));
   for (size_t i = sums.size(); i > 0; --i) sums.push_back(-sums[i - 1]);
   Block<int16_t> limited(sums.size());
   kernels.limit(sums.data(), sums.size(), limited.data());

@@ -75,7 +75,7 @@ describe.runIf(isThere)('a browser in the call', () => {
     };
   }
 
-  it('hears the phone and is heard by it, each within 1 dB, and nobody hears himself', async () => {
+  it('hears the phone and is heard by it, each within 1 dB, and neither hears itself', async () => {
     const { caller, user, double, bridge } = await talk();
     await notHeardBy('the phone, of its own voice,', () => phoneLevel(caller, 1_000));
     expect(await user.level(1_700, LEVEL), 'its own voice').toBeLessThan(-50);
@@ -110,7 +110,7 @@ describe.runIf(isThere)('a browser in the call', () => {
     await phoneHears();
   });
 
-  it('is told the keys that the caller presses, and clears what the caller would still hear', async () => {
+  it('receives the keys that the caller presses, and clears what the caller has not heard yet', async () => {
     const { user, userId, caller } = await talk();
     const told = (custom: object) =>
       expect.poll(() => user.events(), { timeout: 30_000 }).toContainEqual({ userId, custom });
@@ -130,7 +130,7 @@ describe.runIf(isThere)('a browser in the call', () => {
     await eventually('the clear at the phone', () => clears === 1);
   });
 
-  it('closes its tab: the phone stays, and hears whoever comes back', async () => {
+  it('closes its tab: the phone stays, and hears the browser that joins next', async () => {
     const { user, userId, caller, present, bridge, join, silence, phoneHears, browserHears } = await talk();
     await user.closeTab();
     await silence();

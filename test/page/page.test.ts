@@ -267,7 +267,10 @@ describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
       await tab.prefer(scheme);
       await tab.resize(width, 800);
       expect(await faults(tab), scheme).toEqual([]);
-      expect(await tab.read('document.documentElement.scrollWidth <= innerWidth'), scheme).toBe(true);
+      expect(
+        await tab.read('document.documentElement.scrollWidth <= document.documentElement.clientWidth'),
+        scheme,
+      ).toBe(true);
     }
     await tab.resize(1_280, 800);
 
@@ -309,9 +312,9 @@ describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
       // Nothing is cut or scrolls sideways: rows where they fit, and cards where they do not.
       const buttons = `[...document.querySelectorAll('#rows .actions button')].every((button) => {
         const { left, right } = button.getBoundingClientRect();
-        return 0 <= left && right <= innerWidth;
+        return 0 <= left && right <= document.documentElement.clientWidth;
       })`;
-      const fits = `document.documentElement.scrollWidth <= innerWidth && ${buttons}`;
+      const fits = `document.documentElement.scrollWidth <= document.documentElement.clientWidth && ${buttons}`;
       const isCard = `getComputedStyle(document.querySelector('#rows tr')).display === 'grid'`;
       for (const [width, cards] of [
         [1_920, false],

@@ -2,15 +2,15 @@ import { DEFAULT_LEAD_MS, FRAME_MS } from '../../media/frame.js';
 import type { Bridge, BridgeLeg, JoinRequest, PhoneLine, Program, ProgramLeg } from '../bridge.js';
 import { Room } from './room.js';
 
-/** Audio sent further ahead of a phone than this helps against no stall that a call should live with. */
+/** Sending further ahead of a phone would only cover stalls that no call should have. */
 const MAX_PROGRAM_AHEAD_MS = 200;
 
-/** Rooms within this process: no account, no network. A room lives as long as somebody is in it. */
+/** Rooms within this process, without an account or network. A room exists while it has members. */
 export class LocalBridge implements Bridge {
   readonly name = 'local';
   private readonly rooms = new Map<string, Room>();
 
-  /** @param leadMs most audio a phone may have waiting, as of its media stream */
+  /** @param leadMs the lead limit of the phones' media streams, in milliseconds */
   constructor(private readonly leadMs: number = DEFAULT_LEAD_MS) {}
 
   async join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg> {

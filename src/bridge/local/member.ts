@@ -3,16 +3,16 @@ import { FrameRing } from '../../media/frame-ring.js';
 import type { Turn } from '../mix-turn.js';
 import type { Room } from './room.js';
 
-/** A member this many frames ahead of another no longer waits for it. */
+/** A member this many frames ahead of another stops waiting for it. */
 export const PATIENCE_FRAMES = 2;
 
 /** Where a member hears the others. */
 export interface RoomEar extends FrameSink {
-  /** Whether somebody listens there: a phone that still rings is in the room, but counts for nothing. */
+  /** False for a ringing phone: it is in the room but does not count. */
   readonly isLive: boolean;
 }
 
-/** One that talks and hears in a room. */
+/** A phone or program that talks and listens in a room. */
 export class RoomMember implements Turn {
   readonly queue = new FrameRing(PATIENCE_FRAMES + 1);
   talks = true;

@@ -6,19 +6,19 @@ import { isMixDue, MixInputs, type Turn } from '../mix-turn.js';
 import type { RoomMember } from './member.js';
 
 /**
- * A voice this many frames (160 ms) behind another is no longer waited for: who only listens can wait, and a program's
- * voice comes in advance of the phones'.
+ * A voice more than this many frames (160 ms) behind another is left out. Listeners can wait that long, and a program sends its
+ * voice ahead of the phones.
  */
 const PATIENCE_FRAMES = 8;
 
-/** Everybody's voice in one mix, for those who only listen. Costs nothing while nobody does. */
+/** Mixes all voices for programs that only listen. Costs nothing without listeners. */
 export class Monitor {
   private listeners: readonly Program[] = [];
   private voices: readonly Voice[] = [];
   private inputs = new MixInputs(0);
   private readonly mixed = new Int16Array(FRAME_SAMPLES);
 
-  /** These talk and those listen, from here on. */
+  /** Sets the members to mix and the listeners. */
   follow(members: readonly RoomMember[], listeners: readonly Program[]): void {
     this.listeners = listeners;
     const known = new Map(this.voices.map((voice) => [voice.member, voice]));
@@ -27,7 +27,7 @@ export class Monitor {
     this.inputs = new MixInputs(this.voices.length);
   }
 
-  /** Takes a member's frame. */
+  /** Queues a member's frame and mixes when all have one. */
   pushFrame(member: RoomMember, frame: Int16Array, stamp: number): void {
     if (this.listeners.length === 0) return;
     const voice = this.voiceOf(member);
@@ -37,13 +37,13 @@ export class Monitor {
     while (isMixDue(this.voices, PATIENCE_FRAMES)) this.mix();
   }
 
-  /** A member says nothing for now: nobody waits for it. */
+  /** The member has stopped talking: the mix no longer waits for it. */
   stopWaitingFor(member: RoomMember): void {
     const voice = this.voiceOf(member);
     if (voice !== undefined) voice.talks = false;
   }
 
-  /** What of a member's voice waits will not be heard. */
+  /** Drops a member's queued audio. */
   forget(member: RoomMember): void {
     this.voiceOf(member)?.queue.clear();
   }
@@ -60,7 +60,7 @@ export class Monitor {
   }
 }
 
-/** What of a member's voice waits to be heard by the listeners. */
+/** A member's audio queued for the listeners. */
 class Voice implements Turn {
   readonly queue = new FrameRing(PATIENCE_FRAMES + 1);
   talks = false;

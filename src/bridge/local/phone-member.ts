@@ -3,15 +3,15 @@ import type { AnsweredFacts, BridgeLeg, PhoneLine } from '../bridge.js';
 import { RoomMember } from './member.js';
 import type { Room } from './room.js';
 
-/** How a mark came back: its audio was heard, or taken back before. */
+/** What became of a mark: its audio was heard or dropped. */
 export type MarkFate = 'heard' | 'cleared';
 
-/** Of all rooms: a call that goes from one to another has marks of both on their way. */
+/** Shared by all rooms: a call that moves to another room has pending marks of both. */
 let markSerial = 0;
 
 /** A phone in a room. */
 export class PhoneMember extends RoomMember implements BridgeLeg {
-  /** Marks of programs on their way, by what the phone calls them. */
+  /** Pending marks of programs, by their name at the phone. */
   private readonly marks = new Map<string, (fate: MarkFate) => void>();
   private wasHeard = false;
   private facts: AnsweredFacts | undefined;
@@ -24,7 +24,7 @@ export class PhoneMember extends RoomMember implements BridgeLeg {
     super(room, line);
   }
 
-  /** Whether programs know of it: from its first frame until it leaves. */
+  /** Whether programs have been notified of it: from its first frame until it leaves. */
   get isThere(): boolean {
     return this.wasHeard && !this.hasLeft;
   }
@@ -41,13 +41,13 @@ export class PhoneMember extends RoomMember implements BridgeLeg {
     this.facts = facts;
   }
 
-  /** In a room of phones a key is heard as the tone it made; programs are told which one it was. */
+  /** Phones hear a key as its tone; programs receive the digit. */
   dtmf(digit: string): void {
     for (const program of this.room.programs) program.pressed(this.callId, digit);
   }
 
   /**
-   * Places a mark behind all audio for this phone.
+   * Places a mark behind all audio queued for this phone.
    * @throws as {@link PhoneLine.mark}
    */
   mark(done: (fate: MarkFate) => void): void {

@@ -8,7 +8,7 @@ export class ProgramMember extends RoomMember implements ProgramLeg {
   constructor(
     room: Room,
     readonly program: Program,
-    /** Hears everybody and says nothing. */
+    /** Whether it hears all members and says nothing. */
     readonly onlyListens: boolean,
   ) {
     super(room, { isLive: true, write: (frame, stamp) => program.write(frame, stamp) });
@@ -26,7 +26,7 @@ export class ProgramMember extends RoomMember implements ProgramLeg {
     if (!this.onlyListens) super.write(frame, stamp);
   }
 
-  rest(): void {
+  endTalkspurt(): void {
     this.talks = false;
     this.room.monitor.stopWaitingFor(this);
   }
@@ -50,7 +50,7 @@ export class ProgramMember extends RoomMember implements ProgramLeg {
     try {
       phone.mark(done);
     } catch (error) {
-      // A phone with too many marks under way, or about to leave, reaches none of this one.
+      // A phone with too many pending marks, or one that is leaving, never reaches this mark.
       if (!(error instanceof GatewayError)) throw error;
       done('sent');
     }

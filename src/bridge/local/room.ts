@@ -9,33 +9,33 @@ import { ProgramMember } from './program-member.js';
 export type { RoomMember } from './member.js';
 
 /**
- * Where frames are mixed, audio sent in advance only puts its sender out of step with the others: a frame, and half of one
- * for a late timer.
+ * In a mix, audio sent in advance only puts its sender out of step with the others: one frame, and half of one for a late
+ * timer.
  */
 const MIXED_AHEAD_MS = 30;
 
 /**
  * Phones and programs that hear each other. No clock is needed: audio moves when audio arrives.
- * - one member: the echo agent answers it, if it is a phone and no program has ever been here
- * - two: each frame goes straight to the other, there is nothing to mix
+ * - one member: it hears its own echo, if it is a phone and no program has ever been here
+ * - two: each frame goes straight to the other, without mixing
  * - more: a mix is made as soon as every talking member has a frame; a member that falls behind by two frames
  *   (40 ms) is left out of the mix until it talks again
  *
- * A phone that still rings is in the room, but counts for nothing until somebody is on it. Programs that only listen
- * are no members: they hear the {@link Monitor}.
+ * A ringing phone is in the room but does not count until it is answered. Programs that only listen are not members: they
+ * hear the {@link Monitor}.
  */
 export class Room {
   readonly monitor = new Monitor();
-  /** Replaced, never changed: a line that leaves while it is written to does not disturb the loop. */
+  /** Replaced, never mutated: a member may leave during the loop. */
   private members: readonly RoomMember[] = [];
   private listeners: readonly ProgramMember[] = [];
   private inputs = new MixInputs(0);
-  /** A caller whose program has gone shall not suddenly hear himself. */
+  /** False once a program has joined: after it leaves, the caller must not suddenly hear an echo. */
   private echoes = true;
 
   /**
-   * @param onEmpty called when the last one has left
-   * @param directMs how far ahead of a listener audio may be sent where nothing is mixed
+   * @param onEmpty called when the last member has left
+   * @param directMs how far ahead of a listener audio may be sent without mixing, in milliseconds
    */
   constructor(
     private readonly onEmpty: () => void = () => {},
@@ -50,19 +50,19 @@ export class Room {
     return this.members.filter((member) => member instanceof PhoneMember);
   }
 
-  /** Everybody who wants to be told what happens here. */
+  /** All programs, including those that only listen. */
   get programs(): Program[] {
     return [...this.members.filter((member) => member instanceof ProgramMember), ...this.listeners].map(
       ({ program }) => program,
     );
   }
 
-  /** How far ahead of its listener a program may send. */
+  /** How far ahead of its listener a program may send, in milliseconds. */
   get aheadMs(): number {
     return this.liveCount() < 3 ? this.directMs : MIXED_AHEAD_MS;
   }
 
-  /** What the phone has waiting, in milliseconds. A mix waits for nobody: one phone's stall must not silence the others. */
+  /** The phone's lead in milliseconds; 0 in a mix, where a stalled phone must not silence the others. */
   get leadMs(): number {
     if (this.liveCount() > 2) return 0;
     for (const member of this.members) {
@@ -93,7 +93,7 @@ export class Room {
     if (this.size === 0) this.onEmpty();
   }
 
-  /** Takes a member's frame. */
+  /** Passes on or mixes a member's frame. */
   pushFrame(member: RoomMember, frame: Int16Array, stamp: number): void {
     this.monitor.pushFrame(member, frame, stamp);
     if (this.liveCount() < 3) {
@@ -111,7 +111,7 @@ export class Room {
     return count;
   }
 
-  /** The other of two; a lone phone is its own partner, by the echo agent. */
+  /** The other one of two members; a lone phone is its own partner, for the echo. */
   private partnerOf(member: RoomMember): RoomMember | undefined {
     for (const other of this.members) if (other !== member && other.isLive) return other;
     return this.echoes ? member : undefined;
@@ -145,7 +145,7 @@ export class Room {
     this.follow();
     const live = this.liveCount();
     if (live > 2) return;
-    // Nothing waits any more: what was to be mixed goes straight to the other.
+    // Without a mix, queued frames go straight to the other member.
     for (const member of members) {
       const partner = live === 2 ? this.partnerOf(member) : undefined;
       if (partner === undefined) member.queue.clear();

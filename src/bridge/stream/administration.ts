@@ -11,7 +11,7 @@ export interface AdministrationOptions {
   readonly apiSecret: string;
   /** Origin in place of Stream's own. */
   readonly baseUrl?: string | undefined;
-  /** How long a user token is good, in seconds; the client asks for another when it is over. */
+  /** Lifetime of a user token in seconds; the client renews it. */
   readonly tokenSeconds: number;
   readonly clock: Clock;
   /** Requests to Stream that were repeated or failed, for the metrics. */
@@ -21,17 +21,17 @@ export interface AdministrationOptions {
 /** The user that calls are created by. */
 const GATEWAY_USER = 'trunkline';
 const REQUEST_TIMEOUT_MS = 5_000;
-/** The SDK counts time in which this process stood still: it only clears away what nobody waits for any more. */
+/** The SDK's timeout includes stalls of this process, so it is long: it only frees abandoned requests. */
 const ABANDONED_MS = 600_000;
 const RETRIES = 4;
 /** Pause before the first retry; doubled for each one after. */
 const FIRST_PAUSE_MS = 200;
-/** Stream may ask for more patience than a caller has. */
+/** Longest pause, even if Stream asks for more. */
 const LONGEST_WAIT_MS = 5_000;
-/** A clock that is behind Stream's by less makes no token of the future. */
+/** Tolerated difference to Stream's clock: tokens are issued this much earlier. */
 const CLOCK_SKEW_SECONDS = 5;
 
-/** What the SDK's errors carry. */
+/** Fields of the SDK's errors. */
 interface RequestFailure {
   readonly message: string;
   readonly metadata?: {
@@ -40,7 +40,7 @@ interface RequestFailure {
   };
 }
 
-/** What the gateway does at Stream with its secret: users, calls, tokens, events. Media is not here. */
+/** Stream's server-side API, which needs the secret: users, calls, tokens, events. */
 export class Administration {
   private loaded: Promise<StreamClient> | undefined;
   private wasAccepted = false;
@@ -48,7 +48,7 @@ export class Administration {
 
   constructor(private readonly options: AdministrationOptions) {}
 
-  /** Made with the first request, by `open`: a gateway that has no keys does without the SDK. */
+  /** Created by `open`: a gateway without keys does not need the SDK. */
   private get client(): Promise<StreamClient> {
     this.loaded ??= this.load();
     return this.loaded;
@@ -65,9 +65,9 @@ export class Administration {
   }
 
   /**
-   * Makes sure that the keys are good.
-   * @throws GatewayError `GW_STREAM_KEYS` where Stream refuses them, `GW_STREAM_UNAVAILABLE` where it does not answer,
-   * `GW_STREAM_MISSING` where its packages are not installed
+   * Checks the keys.
+   * @throws GatewayError `GW_STREAM_KEYS` if Stream refuses them, `GW_STREAM_UNAVAILABLE` if it does not answer,
+   * `GW_STREAM_MISSING` if its packages are not installed
    */
   async open(): Promise<void> {
     try {
@@ -84,8 +84,8 @@ export class Administration {
   }
 
   /**
-   * Makes sure that the user and the call are there, both at once. A user of whom only the id is given keeps what
-   * Stream knows of it: the client makes it known by joining.
+   * Creates the user and the call, concurrently, if they do not exist. A user given only by id is left unchanged at Stream; the
+   * client creates it by joining.
    */
   async prepare(user: BridgeUser, name: CallName, signal?: AbortSignal): Promise<void> {
     const { id, name: userName, custom } = user;
@@ -115,7 +115,7 @@ export class Administration {
     await Promise.all([upsert(), create()]);
   }
 
-  /** Makes the gateway's own user known, once. */
+  /** Creates the gateway's own user, once. */
   private introduce(): Promise<unknown> {
     this.known ??= this.request('the gateway user', (client) =>
       client.upsertUsers([{ id: GATEWAY_USER, name: 'Trunkline', role: 'user' }]),
@@ -126,12 +126,12 @@ export class Administration {
     return this.known;
   }
 
-  /** A join, which the client asks for, is asked for again. */
+  /** Counts a retry of a join, which the client makes. */
   noteRetry(reason: string): void {
     this.options.onRetry?.(reason);
   }
 
-  /** A user token, signed here: no request. */
+  /** Signs a user token, without a request. */
   async token(userId: string): Promise<string> {
     const now = Math.floor(this.options.clock.date().getTime() / 1000);
     return (await this.client).generateUserToken({
@@ -141,7 +141,7 @@ export class Administration {
     });
   }
 
-  /** Sends a custom event to everybody in a call, as from the user. Stream takes up to 5 KB. */
+  /** Sends a custom event to everybody in a call, on behalf of the user; at most 5 KB. */
   async sendEvent(name: CallName, userId: string, custom: Readonly<Record<string, unknown>>): Promise<void> {
     await this.request('a custom event', (client) =>
       client.video.call(name.type, name.id).sendCallEvent({ user_id: userId, custom: { ...custom } }),
@@ -149,9 +149,9 @@ export class Administration {
   }
 
   /**
-   * Asks Stream, and again after a pause that grows and varies where it is busy or out of order; once more where it
-   * refuses, or knows nothing of what is asked for, and has accepted our keys before.
-   * @throws GatewayError `GW_STREAM_REFUSED` with Stream's status, `GW_STREAM_UNAVAILABLE` where tries are used up
+   * Sends a request to Stream. Retries with growing, random pauses while Stream is busy or out of order, and once after a
+   * refusal or a 404 if our keys were accepted before.
+   * @throws GatewayError `GW_STREAM_REFUSED` with Stream's status, `GW_STREAM_UNAVAILABLE` after the last attempt
    */
   private async request<T>(
     what: string,
@@ -162,7 +162,7 @@ export class Administration {
     try {
       const answer = await pRetry(() => this.inTime(ask(client)), {
         retries: RETRIES,
-        // The pauses are the clock's.
+        // The injected clock makes the pauses.
         minTimeout: 0,
         ...(signal === undefined ? {} : { signal }),
         shouldRetry: ({ error, attemptNumber }) =>
@@ -193,20 +193,20 @@ export class Administration {
     return answer;
   }
 
-  /** A single refusal may be an answer of a part of Stream's that has not heard of a user, a call or a key yet. */
+  /** A single refusal may come from a part of Stream that does not know a new user, call or key yet. */
   private isWorthAnother(failure: RequestFailure, attempt: number): boolean {
     const isRefusal = [401, 403, 404].includes(failure.metadata?.responseCode ?? 0);
     return isPassing(failure) || (attempt === 1 && isRefusal && this.wasAccepted);
   }
 }
 
-/** Whether it may go well another time: busy, out of order, or no answer at all. */
+/** Whether a retry may succeed: busy, out of order, or no answer. */
 function isPassing({ metadata }: RequestFailure): boolean {
   const status = metadata?.responseCode;
   return status === undefined || status === 408 || status === 429 || status >= 500;
 }
 
-/** How long Stream wants to be left alone, bounded. */
+/** The pause that Stream asks for, limited. */
 function waitOf({ metadata }: RequestFailure, clock: Clock): number {
   const reset = metadata?.rateLimit?.rateLimitReset;
   if (metadata?.responseCode !== 429 || !(reset instanceof Date)) return 0;

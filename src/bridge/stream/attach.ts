@@ -5,16 +5,16 @@ import type { IngressTime } from '../../telemetry/ingress-time.js';
 import type { PhoneLine } from '../bridge.js';
 import { StreamBridge } from './bridge.js';
 
-/** A phone's media stream, as `TwilioMediaStream` is one. */
+/** A phone's media stream, e.g. a `TwilioMediaStream`. */
 export interface PhoneStream {
   readonly isConnected: boolean;
-  /** Whether it is over: nothing will come of it any more. */
+  /** Whether it has ended. */
   readonly isEnded: boolean;
   connect(sink: FrameSink): void;
   play(frame: Int16Array, stamp: IngressTime): void;
   clear(): { playedMs: number; discardedMs: number };
   mark(name: string): void;
-  /** Runs `done` when the caller has heard all that was said so far. */
+  /** Calls `done` once the caller has heard all queued audio. */
   whenHeard?(done: () => void): void;
   close(code?: number, reason?: string): void;
   on(event: 'dtmf', listener: (digit: string) => void): unknown;
@@ -23,31 +23,31 @@ export interface PhoneStream {
   off(event: string, listener: (...args: never[]) => void): unknown;
 }
 
-/** A call of `@stream-io/node-sdk`, as far as it is used: nobody needs that package for the types of this one. */
+/** The parts of a call of `@stream-io/node-sdk` in use, so that these types do not need that package. */
 export interface StreamCall {
   readonly cid: string;
 }
 
 export interface AttachOptions {
-  /** The bridge whose media workers carry the phone. By default such calls share one, which ends with the last of them. */
+  /** The bridge whose media workers carry the phone. By default attached phones share one, which is closed after the last. */
   readonly bridge?: StreamBridge;
 }
 
 /** A phone in a call. */
 export interface AttachedPhone {
-  /** Takes the phone out of the call; the media stream stays. Idempotent. */
+  /** Removes the phone from the call; the media stream stays open. Idempotent. */
   detach(): void;
 }
 
 /**
- * Makes a phone a participant of a Stream call: what the caller says is heard there, and everybody there is heard by
- * the caller. It ends with the stream; when the call ends, the stream is closed. A phone that still rings joins when its
- * stream starts (or at once where the bridge says `joinAt: 'ring'`), and is attached then.
+ * Makes a phone a participant of a Stream call: the caller and the other participants hear each other. The participant
+ * leaves when the media stream ends, and the media stream is closed when the call ends. A ringing phone joins when its
+ * media stream starts, or at once if the bridge has `joinAt: 'ring'`.
  *
- * For a stream that the gateway leaves to you (`{ bridge: false }`).
- * @param call of `@stream-io/node-sdk`; created where it does not exist
- * @param userId as whom; made known to Stream where it is not
- * @throws GatewayError `GW_STREAM_JOIN`, `GW_STREAM_PERMISSION`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE`, `GW_STREAM_CLOSED` for a stream that ended
+ * Use it for calls that the gateway leaves to your code (`{ bridge: false }`).
+ * @param call of `@stream-io/node-sdk`; created if it does not exist
+ * @param userId who joins; created at Stream if unknown there
+ * @throws GatewayError `GW_STREAM_JOIN`, `GW_STREAM_PERMISSION`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE`, `GW_STREAM_CLOSED` for a media stream that has ended
  */
 export async function attachPhoneToCall(
   call: StreamCall,
@@ -72,7 +72,7 @@ export async function attachPhoneToCall(
       lineOf(stream),
     );
     const answered = started(stream, gone.signal).then(() => leg.answered({}));
-    // A phone that is in its call while it rings is attached: who answers it is only told.
+    // A phone that joined while it rang is attached already; it only reports the answer.
     answered.catch(() => leg.close());
     if (!leg.isIn) await answered;
     const onDigit = (digit: string) => leg.dtmf(digit);
@@ -107,7 +107,7 @@ export async function attachPhoneToCall(
   }
 }
 
-/** Fulfilled when somebody is on the phone. */
+/** Resolves when the call is answered. */
 async function started(stream: PhoneStream, gone: AbortSignal): Promise<void> {
   gone.throwIfAborted();
   if (stream.isConnected) return;
@@ -145,14 +145,14 @@ function lineOf(stream: PhoneStream): PhoneLine {
   };
 }
 
-/** What is used of the SDK's client, which keeps some of it to itself. */
+/** The parts of the SDK's client in use; some are private there. */
 interface StreamClient {
   readonly apiKey: string;
   readonly secret: string;
   readonly config?: { readonly basePath?: string };
 }
 
-/** The SDK keeps the client that a call was made by to itself. */
+/** A call's client is private in the SDK. */
 function clientOf(call: StreamCall): StreamClient {
   const { streamClient } = call as StreamCall & { readonly streamClient?: StreamClient };
   if (streamClient === undefined) throw expected('a call of @stream-io/node-sdk', 'call', call);

@@ -1,97 +1,39 @@
 import { type Clock, systemClock } from '../../clock.js';
-import { expected, GatewayError } from '../../errors.js';
+import { GatewayError } from '../../errors.js';
 import { FrameClock } from '../../media/frame-clock.js';
 import { createLog, type Logger } from '../../telemetry/log.js';
 import { counter, gauge, type Metric } from '../../telemetry/metric.js';
 import type { Bridge, JoinRequest, PhoneLine } from '../bridge.js';
 import { Administration } from './administration.js';
 import { parseCallName } from './call-name.js';
-import {
-  type CommandRule,
-  commandRule,
-  isCommander,
-  type TransferRule,
-  transferRule,
-} from './command-rule.js';
+import { type CommandRule, commandRule, type TransferRule, transferRule } from './command-rule.js';
 import { StreamLeg } from './leg.js';
 import type { MediaHost } from './media-host.js';
 import { InlineHost } from './media-host.js';
-import { MAX_LEGS_PER_WORKER, type MediaWorkerState, WorkerPool } from './worker-pool.js';
+import { checkStreamOptions, STREAM_OPTIONS, type StreamBridgeOptions } from './options.js';
+import { type MediaWorkerState, WorkerPool } from './worker-pool.js';
 
-export interface StreamBridgeOptions {
-  readonly apiKey: string;
-  /** Stays in this process: workers get tokens only. */
-  readonly apiSecret: string;
-  /** Origin in place of Stream's own. */
-  readonly baseUrl?: string;
-  /** Media in child processes (default), or within this one, for development. */
-  readonly media?: 'workers' | 'inline';
-  /** Legs a media worker carries at a time, 1…50; default 20. */
-  readonly legsPerWorker?: number;
-  /** Legs after which a media worker is replaced; default 1,000. */
-  readonly recycleAfter?: number;
-  /** Resident memory in megabytes after which a media worker is replaced; default 1,000. */
-  readonly memoryLimitMb?: number;
-  /**
-   * When a phone joins its call for everybody to see: when it is answered (default), or while it still `ring`s. All that
-   * nobody sees is done while it rings in either case.
-   */
-  readonly joinAt?: 'answer' | 'ring';
-  /**
-   * Above this delay of a media worker's timers (nine tenths of a second's), in milliseconds, new calls are turned away as
-   * busy; so they are while joins take too long. Default 20, up to 10,000; 0 to take whatever comes.
-   */
-  readonly maxWorkerDelayMs?: number;
-  /** With less than so many percent of the machine's processors idle, a third of that delay is enough; 0…90, default 15. */
-  readonly minIdlePercent?: number;
-  /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
-  readonly joinSeconds?: number;
-  /** A phone that is alone in its call for this many seconds is hung up; default 60. */
-  readonly aloneSeconds?: number;
-  /** Seconds without a sign of life from the media server until the call is joined anew; default 3. */
-  readonly watchdogSeconds?: number;
-  /** Life of a user token in seconds; the client renews it; default 3,600. */
-  readonly tokenSeconds?: number;
-  /** Numbers that `phone.transfer` may name: a rule, or a list in which a trailing `*` stands for anything. Default: none. */
-  readonly transferTo?: TransferRule | readonly string[];
-  /**
-   * Who in a Stream call may command its phones (`phone.clear`, `phone.hangup`, …): `all` (default), a list of `user:<id>` and
-   * `role:<name>` (of the user at Stream, not in the call) in which a trailing `*` stands for anything, or a rule. What others
-   * command is ignored.
-   */
-  readonly control?: 'all' | CommandRule | readonly string[];
-  /** Whether a caller hears the phone ring (as in the United States) where a join takes longer than two seconds; default true. */
-  readonly ringback?: boolean;
-  /** What a caller hears who is alone in the call: nothing (default), or noise at about -60 dBFS, by which a line sounds alive. */
-  readonly whileAlone?: 'silence' | 'comfort-noise';
-  /** Keys by which a caller mutes the phone in its call, and unmutes it, as `*6`; none by default. */
-  readonly muteKey?: string;
-  readonly log?: Logger;
-  /** Default {@link systemClock}. Media workers keep time by their own. */
-  readonly clock?: Clock;
-}
-
-/** What a Stream bridge did so far. */
+/** Counters and gauges of a Stream bridge. */
 export interface StreamBridgeStats {
   /** Media workers and the calls they carry; none in `inline` mode. */
   readonly workers: number;
   readonly legs: number;
-  /** Phones that are in their Stream call at this moment, joined and heard. */
+  /** Number of phones that are in their Stream call now, joined and audible. */
   readonly joined: number;
   /** Frames dropped between gateway and workers, and in them. */
   readonly dropped: number;
-  /** Media workers that died. */
+  /** Number of media workers that died. */
   readonly deaths: number;
-  /** Resident memory of all media workers. */
+  /** Resident memory of all media workers, in bytes. */
   readonly rssBytes: number;
-  /** How late the latest media worker's timers are, and how long joins took of late, in milliseconds. */
+  /** Timer delay of the slowest media worker, and recent duration of joins, in milliseconds. */
   readonly workerDelayMs: number;
   readonly joinMs: number;
-  /** Calls that were joined anew after a loss. */
+  /** Number of rejoins after a loss. */
   readonly rejoins: number;
   /** Requests to Stream that had to be repeated. */
   readonly retries: number;
-  /** Commands to phones by those who may give none. */
+  /** Number of ignored commands of users without the permission. */
   readonly commandsIgnored: number;
 }
 
@@ -138,15 +80,15 @@ export class StreamBridge implements Bridge {
   private commandsIgnored = 0;
 
   /**
-   * @param host where participants live, in place of what `media` says
+   * @param host where participants live; overrides `media`
    * @throws TypeError for options out of range
    */
   constructor(
     private readonly options: StreamBridgeOptions,
     host?: MediaHost,
   ) {
-    checkOptions(options);
-    const { apiKey, apiSecret, baseUrl, transferTo = [], control = 'all' } = options;
+    checkStreamOptions(options);
+    const { apiKey, apiSecret, baseUrl, transferTo = [], control = STREAM_OPTIONS.control.default } = options;
     this.log = options.log ?? createLog();
     const { clock = systemClock } = options;
     this.clock = clock;
@@ -168,12 +110,12 @@ export class StreamBridge implements Bridge {
     this.pool = this.host instanceof WorkerPool ? this.host : undefined;
   }
 
-  /** Whether media workers or processors have no time for another call. */
+  /** Whether media workers or processors are too busy for another call. */
   get isOverloaded(): boolean {
     return this.host.isOverloaded === true;
   }
 
-  /** A call of its own, of the default type. */
+  /** Each phone call has its own Stream call, of the default type. */
   roomOf(callId: string): string {
     return callId;
   }
@@ -187,7 +129,7 @@ export class StreamBridge implements Bridge {
       await this.administration.open();
       await this.host.open();
     } catch (error) {
-      // Nothing that was started keeps a process alive that cannot serve.
+      // A gateway that cannot serve must be able to exit.
       await this.host.close();
       throw error;
     }
@@ -199,7 +141,7 @@ export class StreamBridge implements Bridge {
    */
   async join(request: JoinRequest, line: PhoneLine): Promise<StreamLeg> {
     request.signal.throwIfAborted();
-    const { apiKey, baseUrl, joinSeconds = 15, aloneSeconds = 60, watchdogSeconds = 3 } = this.options;
+    const { apiKey, baseUrl, joinSeconds = 15, watchdogSeconds = 3 } = this.options;
     checkUserId(request.user.id);
     const leg = new StreamLeg(request.callId, request.user, parseCallName(request.room), line, {
       apiKey,
@@ -209,13 +151,13 @@ export class StreamBridge implements Bridge {
       log: this.log,
       clock: this.clock,
       joinMs: joinSeconds * 1000,
-      aloneMs: aloneSeconds * 1000,
+      aloneMs: (this.options.aloneSeconds ?? STREAM_OPTIONS.aloneSeconds.default) * 1000,
       watchdogMs: watchdogSeconds * 1000,
       mayTransfer: this.mayTransfer,
       mayCommand: this.mayCommand,
       muteKey: this.options.muteKey,
       frameClock: this.frameClock,
-      ringback: this.options.ringback ?? true,
+      ringback: this.options.ringback ?? STREAM_OPTIONS.ringback.default,
       comfortNoise: this.options.whileAlone === 'comfort-noise',
       onRejoin: () => {
         this.rejoins += 1;
@@ -233,7 +175,7 @@ export class StreamBridge implements Bridge {
     return leg;
   }
 
-  /** The media workers of this moment; none in `inline` mode. */
+  /** The current media workers; none in `inline` mode. */
   workers(): MediaWorkerState[] {
     return this.pool?.list() ?? [];
   }
@@ -253,16 +195,24 @@ export class StreamBridge implements Bridge {
   }
 
   private newHost(): MediaHost {
-    const { media, legsPerWorker = 20, recycleAfter = 1000, memoryLimitMb = 1000 } = this.options;
+    const {
+      media,
+      legsPerWorker = STREAM_OPTIONS.legsPerWorker.default,
+      recycleAfter = 1000,
+      memoryLimitMb = 1000,
+    } = this.options;
     const { log, clock } = this;
     if (media === 'inline') return new InlineHost(clock);
-    const { maxWorkerDelayMs: maxDelayMs = 20, minIdlePercent = 15 } = this.options;
+    const {
+      maxWorkerDelayMs: maxDelayMs = STREAM_OPTIONS.maxWorkerDelayMs.default,
+      minIdlePercent = STREAM_OPTIONS.minIdlePercent.default,
+    } = this.options;
     const limits = { legsPerWorker, recycleAfter, memoryLimitMb, maxDelayMs, minIdlePercent };
     return new WorkerPool({ ...limits, log, clock });
   }
 }
 
-/** Whoever asks us for a transfer would take Stream's 401 for one of our own. */
+/** A client that asks for a transfer would mistake Stream's 401 for ours. */
 function withoutStatusOfStream(error: unknown): unknown {
   if (!(error instanceof GatewayError)) return error;
   const { code, message } = error;
@@ -277,61 +227,4 @@ function checkUserId(id: string): void {
     'GW_STREAM_USER',
     'Expected 1 to 255 of A-Z a-z 0-9 _ @ - for the id of a Stream user but received another text',
   );
-}
-
-/** Node's timers take no more milliseconds than 31 bits hold, and fire at once for more. */
-const LONGEST_SECONDS = 2_147_483;
-
-function checkOptions(options: StreamBridgeOptions): void {
-  const { apiKey, apiSecret, media = 'workers', legsPerWorker = 20 } = options;
-  if (typeof apiKey !== 'string' || apiKey === '') throw expected('a Stream API key', 'apiKey', apiKey);
-  if (typeof apiSecret !== 'string' || apiSecret === '') {
-    throw new TypeError('Expected a Stream API secret for apiSecret but received none');
-  }
-  const { joinAt = 'answer' } = options;
-  if (joinAt !== 'answer' && joinAt !== 'ring') throw expected('"answer" or "ring"', 'joinAt', joinAt);
-  if (media !== 'workers' && media !== 'inline') throw expected('"workers" or "inline"', 'media', media);
-  if (!Number.isInteger(legsPerWorker) || legsPerWorker < 1 || legsPerWorker > MAX_LEGS_PER_WORKER) {
-    throw expected(`1 to ${MAX_LEGS_PER_WORKER}`, 'legsPerWorker', legsPerWorker);
-  }
-  const { transferTo = [], muteKey, whileAlone = 'silence', ringback = true } = options;
-  if (typeof ringback !== 'boolean') throw expected('true or false', 'ringback', ringback);
-  if (whileAlone !== 'silence' && whileAlone !== 'comfort-noise') {
-    throw expected('"silence" or "comfort-noise"', 'whileAlone', whileAlone);
-  }
-  if (muteKey !== undefined && !(typeof muteKey === 'string' && /^[0-9*#A-D]{1,4}$/.test(muteKey))) {
-    throw expected('1 to 4 of 0-9 * # A-D', 'muteKey', muteKey);
-  }
-  const isList = Array.isArray(transferTo) && transferTo.every((number) => typeof number === 'string');
-  if (typeof transferTo !== 'function' && !isList) {
-    throw expected('a function or a list of numbers', 'transferTo', transferTo);
-  }
-  const { control = 'all' } = options;
-  if (
-    control !== 'all' &&
-    typeof control !== 'function' &&
-    !(Array.isArray(control) && control.every(isCommander))
-  ) {
-    throw expected('"all", a function or a list like user:agent-1, role:admin', 'control', control);
-  }
-  const { maxWorkerDelayMs = 20, minIdlePercent = 15 } = options;
-  if (!(maxWorkerDelayMs >= 0 && maxWorkerDelayMs <= 10_000)) {
-    throw expected('0 to 10000 milliseconds', 'maxWorkerDelayMs', maxWorkerDelayMs);
-  }
-  if (!(minIdlePercent >= 0 && minIdlePercent <= 90)) {
-    throw expected('0 to 90 percent', 'minIdlePercent', minIdlePercent);
-  }
-  for (const name of [
-    'recycleAfter',
-    'memoryLimitMb',
-    'joinSeconds',
-    'aloneSeconds',
-    'watchdogSeconds',
-    'tokenSeconds',
-  ] as const) {
-    const value = options[name];
-    if (value !== undefined && !(value > 0 && value <= LONGEST_SECONDS)) {
-      throw expected(`a positive number up to ${LONGEST_SECONDS}`, name, value);
-    }
-  }
 }

@@ -1,15 +1,15 @@
-/** Decides whether somebody in a Stream call may command its phones, by user id and by role at Stream. */
+/** Decides whether a user in a Stream call may command its phones, by user id and role at Stream. */
 export type CommandRule = (userId: string, role: string) => boolean;
 
-/** Who may: `user:<id>` or `role:<name>`, in which a trailing `*` stands for anything. */
+/** `user:<id>` or `role:<name>`, in which a trailing `*` stands for anything. */
 const COMMANDER = /^(user|role):[A-Za-z0-9_@-]{1,255}\*?$/;
 
-/** Whether a text names somebody who may command phones. */
+/** Whether a text is a valid commander: `user:<id>` or `role:<name>`. */
 export function isCommander(text: unknown): text is string {
   return typeof text === 'string' && COMMANDER.test(text);
 }
 
-/** A rule from `all`, or from a list of which one must fit; an empty list allows nobody. */
+/** A rule from `all`, or from a list of which one entry must match; an empty list allows nobody. */
 export function commandRule(commanders: 'all' | readonly string[]): CommandRule {
   if (commanders === 'all') return () => true;
   return (userId, role) => {
@@ -22,12 +22,11 @@ export function commandRule(commanders: 'all' | readonly string[]): CommandRule 
   };
 }
 
-/** Decides whether a caller may be connected with a number: whoever may send events to a call could else dial the world. */
+/** Decides whether a caller may be transferred to a number; without it, everybody who can send events could dial anywhere. */
 export type TransferRule = (to: string) => boolean;
 
 /**
- * A rule from a list of numbers; one that ends in `*` stands for all that begin alike, `*` alone for every number.
- * An empty list allows none.
+ * A rule from a list of numbers. A trailing `*` matches a prefix; `*` alone matches every number. An empty list allows none.
  */
 export function transferRule(numbers: readonly string[]): TransferRule {
   return (to) =>

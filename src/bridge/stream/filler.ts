@@ -4,7 +4,7 @@ import type { FrameClock, Ticking } from '../../media/frame-clock.js';
 import { NO_INGRESS_TIME } from '../../telemetry/ingress-time.js';
 import type { PhoneLine } from '../bridge.js';
 
-/** What a caller hears while there is nobody to hear. */
+/** What a caller hears while nobody else is audible. */
 export type Filling = 'ringback' | 'comfort-noise';
 
 /** Ringback of the United States: two tones, two seconds of six. */
@@ -13,22 +13,22 @@ const RING_ON_FRAMES = 2_000 / FRAME_MS;
 const RING_FRAMES = 6_000 / FRAME_MS;
 /** Peak of each of the tones: both together are at -20 dBFS. */
 const RING_PEAK = 2_320;
-/** Both tones begin anew after so many samples. */
+/** Common period of both tones, in samples. */
 const RING_PERIOD = SAMPLE_RATE / 40;
 /** Peak of white noise up to 24 kHz, of which a phone hears about -60 dBFS. */
 const NOISE_PEAK = 110;
-/** After a longer stall it goes on from where it is now. */
+/** After a longer stall, missed frames are skipped. */
 const MAX_BEHIND_MS = 100;
-/** Frames of somebody else's are the last word for so long. */
-const REST_MS = 3 * FRAME_MS;
+/** Pause after a frame of another participant. */
+const PAUSE_MS = 3 * FRAME_MS;
 
 let ringback: Int16Array | undefined;
 
-/** Writes to a phone, by the clock, what stands in for a call in which nobody is heard. */
+/** Plays ringback or comfort noise to a phone while nobody in its call is audible. */
 export class Filler implements Ticking {
   private filling: Filling | undefined;
   private nextAt = 0;
-  private restsUntil = 0;
+  private pausedUntil = 0;
   private frames = 0;
   private noise = 0x2545f491;
   private readonly frame = new Int16Array(FRAME_SAMPLES);
@@ -39,7 +39,7 @@ export class Filler implements Ticking {
     private readonly frameClock: FrameClock,
   ) {}
 
-  /** Begins, or stops where there is nothing to be heard. */
+  /** Starts playing; `undefined` stops. */
   play(filling: Filling | undefined): void {
     if (filling === this.filling) return;
     if (this.filling === undefined) this.frameClock.join(this);
@@ -49,16 +49,16 @@ export class Filler implements Ticking {
     if (filling === undefined) this.frameClock.leave(this);
   }
 
-  /** Somebody is heard: it is silent at once, and for a moment. */
-  rest(): void {
-    if (this.filling !== undefined) this.restsUntil = this.clock.now() + REST_MS;
+  /** Another participant is audible: the filler pauses at once, for a moment. */
+  pause(): void {
+    if (this.filling !== undefined) this.pausedUntil = this.clock.now() + PAUSE_MS;
   }
 
   tick(): void {
     const now = this.clock.now();
-    const isResting = now < this.restsUntil || !this.line.isLive;
-    if (isResting || now - this.nextAt > MAX_BEHIND_MS) this.nextAt = now;
-    if (isResting) return;
+    const isPaused = now < this.pausedUntil || !this.line.isLive;
+    if (isPaused || now - this.nextAt > MAX_BEHIND_MS) this.nextAt = now;
+    if (isPaused) return;
     for (; this.nextAt <= now; this.nextAt += FRAME_MS) {
       if (this.filling === 'ringback') this.ring();
       else this.hiss();

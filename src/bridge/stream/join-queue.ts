@@ -1,25 +1,25 @@
 import type { Clock, Timeout } from '../../clock.js';
 
-/** A join that takes so many times the shortest is a sign of too many at a time, and one that takes less of too few; */
+/** A join that takes this many times the shortest means too many at a time, a faster one too few; */
 const SLOW = 3;
 const FAST = 2;
-/** but what is shorter than this is never slow. */
+/** but a shorter one than this is never slow. */
 const NEVER_SLOW_MS = 500;
-/** How many may be under way changes by so much at a join's end; */
+/** The limit changes by this much after each join; */
 const LESS = 0.7;
 const MORE = 0.25;
-/** and of the shortest so much is forgotten. */
+/** and the shortest duration is forgotten at this rate. */
 const FORGOTTEN = 1.02;
-/** One that takes longer keeps nobody waiting any more. */
+/** A join that takes longer no longer blocks others. */
 const LONGEST_MS = 5_000;
-/** What a join takes where none was measured. */
+/** Assumed duration of a join before any was measured. */
 const USUAL_MS = 300;
-/** Of the latest join's time, as much goes into the mean. */
+/** Weight of the latest join in the mean. */
 const WEIGHT = 0.3;
-/** What was longer ago than this says nothing any more. */
+/** Older measurements are ignored. */
 const RECENT_MS = 5_000;
 
-/** A join, from when it was asked for. */
+/** A join, queued or under way. */
 export interface Join {
   readonly worker: object;
   readonly begin: () => void;
@@ -28,9 +28,9 @@ export interface Join {
 }
 
 /**
- * Joins of Stream calls under way at a time. A join costs what seconds of a running call do: many at once would be paid by
- * those who talk, and would all be late. The oldest goes first; how long joins take says how many there may be: where they
- * wait for the network more may be under way than where they wait for each other.
+ * Limits concurrent joins of Stream calls. A join costs as much CPU as seconds of a running call: many at once would hurt the
+ * running calls and would all be late. The oldest goes first. The limit adapts to how long joins take: joins that wait for the
+ * network can overlap more than joins that wait for each other.
  */
 export class JoinQueue {
   private meanMs = 0;
@@ -41,8 +41,8 @@ export class JoinQueue {
   private shortestMs = Number.POSITIVE_INFINITY;
 
   /**
-   * @param most joins at a time; half of it to begin with
-   * @param mostPerWorker of them in one worker
+   * @param most concurrent joins; half of that initially
+   * @param mostPerWorker concurrent joins in one worker
    */
   constructor(
     private readonly clock: Clock,
@@ -52,18 +52,18 @@ export class JoinQueue {
     this.width = Math.max(1, most / 2);
   }
 
-  /** How long the next one would wait if so many were before it, in milliseconds, by how long joins took of late. */
+  /** Expected wait behind this many joins, in milliseconds. */
   waitFor(before: number): number {
     const { recentMs } = this;
     return (before * (recentMs === 0 ? USUAL_MS : recentMs)) / Math.max(1, Math.floor(this.width));
   }
 
-  /** Milliseconds that joins took of late; 0 where nobody joined. */
+  /** Recent duration of joins in milliseconds; 0 without any. */
   get recentMs(): number {
     return this.clock.runningMs() - this.learntAt > RECENT_MS ? 0 : this.meanMs;
   }
 
-  /** Asks for a turn; `begin` is called when it comes, perhaps at once. */
+  /** Queues a join; `begin` is called when it may start, perhaps at once. */
   enqueue(worker: object, begin: () => void): Join {
     const join: Join = { worker, begin, begunAt: undefined, patience: undefined };
     this.waiting.push(join);
@@ -71,7 +71,7 @@ export class JoinQueue {
     return join;
   }
 
-  /** It is in, or will not be; idempotent. */
+  /** The join has succeeded or failed; idempotent. */
   end(join: Join, isIn: boolean): void {
     const at = this.waiting.indexOf(join);
     if (at >= 0) this.waiting.splice(at, 1);

@@ -21,75 +21,75 @@ export interface StreamLegOptions {
   readonly host: MediaHost;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Longest time to join, at first and after a loss, in milliseconds. */
+  /** Longest time to join, initially and after a loss, in milliseconds. */
   readonly joinMs: number;
-  /** Longest time without anybody else in the call, in milliseconds. */
+  /** Longest time alone in the call, in milliseconds. */
   readonly aloneMs: number;
   readonly watchdogMs: number;
   readonly mayTransfer: TransferRule;
   readonly mayCommand: CommandRule;
   readonly frameClock: FrameClock;
-  /** Whether a caller hears the phone ring while the join takes its time. */
+  /** Whether a slow join plays ringback to the caller. */
   readonly ringback: boolean;
-  /** Whether a caller who is alone in the call hears that the line is there. */
+  /** Whether a caller who is alone in the call hears comfort noise. */
   readonly comfortNoise: boolean;
-  /** Keys by which the caller mutes the phone in its call, and unmutes it; none by default. */
+  /** Key sequence by which the caller mutes and unmutes the phone in its call; none by default. */
   readonly muteKey?: string | undefined;
-  /** Told of each join anew after a loss. */
+  /** Called for each rejoin after a loss. */
   readonly onRejoin?: () => void;
-  /** Told of each command of somebody who may give none. */
+  /** Called for each command of a user without the permission. */
   readonly onIgnored?: () => void;
 }
 
-/** Pauses between attempts to join; the last one repeats. The first loss is made good for at once. */
+/** Pauses between attempts to join; the last one repeats. After the first loss there is none. */
 const PAUSES_MS = [0, 250, 500, 1_000, 2_000];
-/** A join that takes longer is filled with ringback. */
+/** A join that takes longer plays ringback. */
 const RING_AFTER_MS = 2_000;
 const RING_LOOK_MS = 100;
-/** Keys further apart are no sequence. */
+/** Keys further apart do not form a sequence. */
 const KEYS_MS = 3_000;
-/** Events that may wait for Stream to take them. */
+/** Most events that wait to be sent to Stream. */
 const MAX_PENDING_EVENTS = 100;
 
-/** A phone in a Stream call, for as long as the call lasts: through lost workers, servers and connections. */
+/** A phone in a Stream call. It stays for the whole call, across lost workers, servers and connections. */
 export class StreamLeg implements BridgeLeg {
   private participant: PlacedParticipant | undefined;
   private isClosed = false;
   private isJoined = false;
-  /** By command, by key or by a moderator. */
+  /** Muted by a command, by a key or by a moderator. */
   private isMuted = false;
   /** The permission to speak was revoked. */
   private isForbidden = false;
-  /** Those in the call were told that it is muted. */
+  /** Whether the call has received the event that the phone is muted. */
   private isSilent = false;
-  /** Who wanted the latest change. */
+  /** Who requested the latest change. */
   private muter: { readonly by: 'command' | 'keypad'; readonly userId?: string | undefined } = {
     by: 'command',
   };
   private readonly filler: Filler;
   private ringing: Timer | undefined;
-  /** When the caller began to wait for the join; not yet where nobody is on the phone. */
+  /** When the caller began to wait for the join; undefined while the phone rings. */
   private waitsSince: number | undefined;
   private pressed = '';
   private pressedAt = 0;
   private wasLost = false;
-  /** Somebody who may not has given a command. */
+  /** Whether a user without the permission has sent a command. */
   private hasIgnored = false;
-  /** Stream refused the last try to join. */
+  /** Whether Stream refused the last attempt to join. */
   private isRefused = false;
   private attempts = 0;
   private lostAt: number;
   private retry: Timer | undefined;
   private alone: Timeout | undefined;
   private joinPatience: Timeout | undefined;
-  /** Whether it is to be seen in its call, and somebody waits for that. */
+  /** Whether it should be visible in its call. */
   private isPresent = false;
   private others = 0;
-  /** What is still on its way to a phone that is to be hung up or transferred. */
+  /** Audio still to be heard before the phone is hung up or transferred. */
   private tail: Tail | undefined;
   private pendingEvents = 0;
   private events: Promise<void> = Promise.resolve();
-  /** Told once, when it is closed from whichever side. */
+  /** Called once, when either side closes it. */
   onClose: (() => void) | undefined;
   private readonly settled: Promise<void>;
   private settle: { resolve(): void; reject(error: unknown): void } | undefined;
@@ -111,8 +111,8 @@ export class StreamLeg implements BridgeLeg {
   }
 
   /**
-   * Makes ready to join, or joins for the first time.
-   * @param isPresent whether it joins for everybody to see; else that waits until it is {@link answered}
+   * Prepares to join, or joins for the first time.
+   * @param isPresent whether it becomes visible now; otherwise once it is {@link answered}
    * @throws GatewayError `GW_STREAM_JOIN` when the time is over, `GW_STREAM_PERMISSION`, `GW_STREAM_REFUSED` and `GW_STREAM_UNAVAILABLE`
    */
   async join(signal: AbortSignal, isPresent: boolean): Promise<void> {
@@ -132,7 +132,7 @@ export class StreamLeg implements BridgeLeg {
   }
 
   /**
-   * Somebody is on the phone: it joins, if it has not, and tells those in the call.
+   * The call was answered: the phone joins, if it has not yet, and the Stream call gets the event.
    * @throws GatewayError `GW_STREAM_JOIN`, `GW_STREAM_CALL_ENDED`
    */
   async answered({ direction, ringSeconds, isContinued }: AnsweredFacts): Promise<void> {
@@ -191,14 +191,14 @@ export class StreamLeg implements BridgeLeg {
   private async appear(): Promise<void> {
     if (!this.isPresent) {
       this.isPresent = true;
-      // A caller waits no longer for having rung before.
+      // The time spent ringing does not count as waiting.
       this.limitJoin();
       this.participant?.appear();
     }
     await this.settled;
   }
 
-  /** From now on there is only so much time to join. */
+  /** Starts the timeout for joining. */
   private limitJoin(reason = 'the time was over'): void {
     this.joinPatience?.cancel();
     this.joinPatience = this.isClosed
@@ -211,7 +211,7 @@ export class StreamLeg implements BridgeLeg {
     this.joinPatience = undefined;
   }
 
-  /** Whether it is in its call at this moment. */
+  /** Whether it is in its call now. */
   get isIn(): boolean {
     return this.isJoined && !this.isClosed;
   }
@@ -221,13 +221,13 @@ export class StreamLeg implements BridgeLeg {
     this.attempts += 1;
     const { apiKey, baseUrl, watchdogMs, administration, host } = this.options;
     const { id, name } = this.user;
-    // A participant that was lost may still have something to say; only the latest one is listened to.
+    // A lost participant may still report events; only the latest one counts.
     let placed: PlacedParticipant | undefined;
     const isCurrent = () => !this.isClosed && this.participant === placed;
     const listener: ParticipantListener = {
       write: (frame, stamp) => {
         if (!isCurrent()) return;
-        this.filler.rest();
+        this.filler.pause();
         this.line.write(frame, stamp);
         this.tail?.pushFrame(frame);
       },
@@ -271,7 +271,7 @@ export class StreamLeg implements BridgeLeg {
     if (this.isPresent) placed.appear();
   }
 
-  /** A phone may ring for as long as it likes. */
+  /** A ringing phone has no timeout. */
   private prepared(): void {
     if (this.isPresent) return;
     this.attempts = 0;
@@ -305,7 +305,7 @@ export class StreamLeg implements BridgeLeg {
         new GatewayError('GW_STREAM_CALL_ENDED', `Expected a Stream call to join but received: ${reason}`),
       );
       this.options.log.info({ callId: this.callId, reason }, 'the Stream call is over');
-      // Whoever had the caller transferred and ended the call wants both.
+      // A transfer that is under way goes ahead even when the call ends.
       this.tail?.end();
       this.close();
       this.line.hangUp();
@@ -319,7 +319,7 @@ export class StreamLeg implements BridgeLeg {
       return;
     }
     if (departure === 'refused') {
-      // Once may be an answer of a part of Stream's that has not heard of the user or the call yet.
+      // The first refusal may come from a part of Stream that does not know the user or the call yet.
       this.isRefused = true;
       this.options.administration.noteRetry(`the join: ${reason}`);
     }
@@ -337,7 +337,7 @@ export class StreamLeg implements BridgeLeg {
     this.retry = this.options.clock.after(pause, () => this.place());
   }
 
-  /** The time to join is over, or Stream does not let it in. */
+  /** The time to join is over, or Stream refuses the phone. */
   private fail(reason: string): void {
     const { type, id } = this.name;
     this.failWith(
@@ -357,7 +357,7 @@ export class StreamLeg implements BridgeLeg {
       this.settle?.reject(error);
       return;
     }
-    // Nobody waits for it: the caller is told.
+    // No promise is pending, so the caller hears an announcement.
     this.close();
     this.line.fail(error);
   }
@@ -367,7 +367,7 @@ export class StreamLeg implements BridgeLeg {
     this.waitForOthers();
   }
 
-  /** A caller who waits for the first join hears that something happens. */
+  /** Plays ringback to a caller who waits for the first join. */
   private ring(): void {
     const now = this.options.clock.now();
     if (!this.line.isLive) return;
@@ -377,7 +377,7 @@ export class StreamLeg implements BridgeLeg {
     this.filler.play('ringback');
   }
 
-  /** Nobody is left to wait for anybody without end. */
+  /** Hangs up a phone that stays alone in its call. */
   private waitForOthers(): void {
     this.alone?.cancel();
     this.alone = undefined;
@@ -387,7 +387,7 @@ export class StreamLeg implements BridgeLeg {
     if (!isAlone) return;
     this.alone = this.options.clock.timeout(this.options.aloneMs, () => {
       if (!this.line.isLive) {
-        // Whoever is being called still has to answer.
+        // The callee has yet to answer.
         this.waitForOthers();
         return;
       }
@@ -397,7 +397,7 @@ export class StreamLeg implements BridgeLeg {
     });
   }
 
-  /** Somebody in the call wants something of the phone. */
+  /** Executes a command from the call. */
   private obey(custom: unknown, userId: string, role: string): void {
     const read = readCommand(custom, this.user.id);
     if (read === undefined) return;
@@ -414,7 +414,7 @@ export class StreamLeg implements BridgeLeg {
     this.attempt(command.type, () => this.carryOut(command, userId));
   }
 
-  /** Whoever may not command gets no answer, and a line in the log only once. */
+  /** A user without the permission gets no answer, and one line in the log. */
   private ignore(command: string, by: string, role: string): void {
     this.options.onIgnored?.();
     if (this.hasIgnored) return;
@@ -425,7 +425,7 @@ export class StreamLeg implements BridgeLeg {
     );
   }
 
-  /** Ends the phone's part when what was said before is through: the first who wants that is heeded. */
+  /** Leaves once all earlier audio has been heard. The first request wins. */
   private afterWords(command: PhoneCommand['type'], work: () => void): void {
     this.tail ??= new Tail(this.options.clock, () => {
       this.tail = undefined;
@@ -433,7 +433,7 @@ export class StreamLeg implements BridgeLeg {
     });
   }
 
-  /** What goes wrong is told in the call. */
+  /** Publishes a failure in the call. */
   private attempt(command: PhoneCommand['type'], work: () => void): void {
     try {
       work();
@@ -477,9 +477,9 @@ export class StreamLeg implements BridgeLeg {
     }
   }
 
-  /** Silences the phone in its call, or lets it be heard again where it may speak. */
+  /** Mutes the phone in its call, or unmutes it if it may speak. */
   private mute(isMuted: boolean, by: 'command' | 'keypad', userId?: string): void {
-    // Remembered here: a participant that takes this one's place is to be as silent.
+    // Kept here: a participant that replaces this one must stay muted.
     this.isMuted = isMuted;
     this.muter = { by, userId };
     this.participant?.mute(isMuted);
@@ -487,7 +487,7 @@ export class StreamLeg implements BridgeLeg {
       throw new GatewayError('GW_STREAM_PERMISSION', this.lacks('send-audio'));
   }
 
-  /** So it was done; told where it makes a difference to what is heard. */
+  /** Publishes the change if it affects what is heard. */
   private muted(isMuted: boolean, by: MutedBy, userId: string | undefined): void {
     if (by === 'permission') this.isForbidden = isMuted;
     else this.isMuted = isMuted;
@@ -520,7 +520,7 @@ export class StreamLeg implements BridgeLeg {
     this.publish({ type: 'phone.error', command, code, message });
   }
 
-  /** Tells everybody in the call, in order. */
+  /** Sends an event to everybody in the call, in order. */
   private publish(event: PhoneEvent): void {
     if (this.isClosed) return;
     if (this.pendingEvents >= MAX_PENDING_EVENTS) {
@@ -541,7 +541,7 @@ export class StreamLeg implements BridgeLeg {
   }
 }
 
-/** The permission that a refusal of Stream's names, as `JoinCall`: in its settings it is `join-call`. */
+/** The permission that Stream's refusal names: `JoinCall`, which its settings call `join-call`. */
 function permissionIn(reason: string): string | undefined {
   const action = /not allowed to perform action (\w+)/.exec(reason)?.[1];
   return action?.replace(/\B[A-Z]/g, '-$&').toLowerCase();

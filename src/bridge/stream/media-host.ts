@@ -10,15 +10,15 @@ import {
 import type { RtcStack } from './rtc-stack.js';
 import { wrtcStack } from './wrtc.js';
 
-/** Where participants live. */
+/** Runs participants: in media workers or in this process. */
 export interface MediaHost {
-  /** Whether one more participant would be too many for those there are; absent where nobody knows. */
+  /** Whether another participant would hurt the current ones; absent if unknown. */
   readonly isOverloaded?: boolean;
-  /** Makes sure that participants can be placed; fails where WebRTC does not load. */
+  /** Prepares for participants; fails if WebRTC does not load. */
   open(): Promise<void>;
-  /** Places a participant, which makes ready to {@link PlacedParticipant.appear}; its listener hears how that goes. */
+  /** Places a participant, which prepares to {@link PlacedParticipant.appear}; its listener receives the outcome. */
   place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant;
-  /** Makes everybody leave and frees what is held. */
+  /** Removes all participants and frees all resources. */
   close(): Promise<void>;
 }
 

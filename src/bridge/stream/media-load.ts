@@ -3,21 +3,21 @@ import type { Clock, Timer } from '../../clock.js';
 import { Overload } from '../../telemetry/overload.js';
 
 export interface MediaLoadLimits {
-  /** Milliseconds that nine tenths of a second's timers of a media worker may be late; 0 for no limit. */
+  /** Limit of a media worker's timer delay in milliseconds (90th percentile of a second); 0 for none. */
   readonly maxDelayMs: number;
-  /** Where less than so many percent of the processors are idle, a third of that delay is enough; 0 to ignore them. */
+  /** Below this percentage of idle processor time, a third of that delay is enough; 0 to ignore it. */
   readonly minIdlePercent: number;
 }
 
-/** What is looked at. */
+/** The load that is sampled. */
 export interface MediaGauges {
-  /** How late the latest media worker is, in milliseconds. */
+  /** Timer delay of the slowest media worker, in milliseconds. */
   delayMs(): number;
-  /** How long a call that is taken now will wait to join, for all that were promised to do so before it, in milliseconds. */
+  /** Expected wait of a new call before it joins, behind all that were accepted earlier, in milliseconds. */
   waitMs(): number;
-  /** How long joins took of late, in milliseconds. */
+  /** Recent duration of joins, in milliseconds. */
   joinMs(): number;
-  /** Time of all processors so far, idle and in all, in the same unit. */
+  /** Time of all processors so far, idle and total, in the same unit. */
   processors(): ProcessorTimes;
 }
 
@@ -27,14 +27,14 @@ export interface ProcessorTimes {
 }
 
 const SAMPLE_MS = 1_000;
-/** A caller hears nothing for so long. */
+/** Longest silence acceptable to a caller. */
 const MAX_WAIT_MS = 2_000;
 const MAX_JOIN_MS = 3_000;
 
 /**
- * Whether another call of Stream's would be paid for by those who talk. What is scarce is the time of media workers, and the
- * gateway's own load says nothing of it. Processors that others keep busy are no reason by themselves: workers get their
- * share of them, or are late.
+ * Decides whether another Stream call would hurt the running ones. The scarce resource is the time of media workers, which the
+ * gateway's own load does not show. Processors that other programs keep busy are no reason by themselves: workers get their
+ * share, or their delay shows it.
  */
 export class MediaLoad {
   private readonly overload = new Overload();
@@ -65,7 +65,7 @@ export class MediaLoad {
     return this.overload.isOn || this.gauges.waitMs() > MAX_WAIT_MS;
   }
 
-  /** Looks at the load since the last look; {@link start} does so every second. */
+  /** Samples the load since the last sample; {@link start} does so every second. */
   sample(): void {
     const { gauges, limits } = this;
     const times = gauges.processors();
@@ -78,7 +78,7 @@ export class MediaLoad {
   }
 }
 
-/** Of this machine. */
+/** Processor times of this machine. */
 export function processorTimes(): ProcessorTimes {
   let idle = 0;
   let total = 0;

@@ -7,11 +7,11 @@ import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
 import { wrtcStack } from './wrtc.js';
 
 /**
- * A media worker's process: participants of Stream calls, each a leg of the gateway's. It holds no secret; the gateway
- * makes its tokens. WebRTC is native code that may crash: here it takes down these legs only, and never a phone.
+ * The process of a media worker: it runs the participants of Stream calls, one per leg. It holds no secret; the gateway
+ * creates its tokens. A crash of WebRTC's native code takes down these legs only, and no phone call.
  */
 
-/** Where the gateway put the pipe for frames. */
+/** File descriptor of the pipe for frames. */
 const FRAME_FD = 3;
 
 interface Seat {
@@ -40,7 +40,7 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
     write: (frame, stamp) => pipe.write(leg, frame, stamp),
     token: () =>
       new Promise((resolve, reject) => {
-        // The gateway answers nothing for a leg that it has let go of.
+        // The gateway does not answer for a released leg.
         if (seats.get(leg)?.tokens !== tokens) {
           reject(new Error('the leg is leaving'));
           return;
@@ -56,7 +56,7 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
     event: (custom, userId, role) => send({ type: 'event', leg, custom, userId, role }),
     tonesRefused: (message) => send({ type: 'tonesRefused', leg, message }),
     departed: (departure, reason) => {
-      // Frames go another way than messages: what was heard before comes before.
+      // Frames have a separate pipe; earlier ones must arrive first.
       pipe.end(leg);
       send({ type: 'departed', leg, departure, reason });
       void leave(leg);
@@ -67,7 +67,7 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
   void participant.join();
 }
 
-/** Legs that are leaving; a worker that ends waits for them. */
+/** Legs that are leaving; the worker waits for them before it exits. */
 const leavings = new Set<Promise<void>>();
 
 function leave(leg: number): Promise<void> {
@@ -146,11 +146,11 @@ process.on('message', (message: ToWorker) => {
       break;
   }
 });
-// Without its gateway a worker has nobody to talk to.
+// Without its gateway a worker has no purpose.
 process.on('disconnect', () => void end());
-// Signals of a terminal reach every process of the group; the gateway decides when its calls are over.
+// A terminal's signals reach the whole process group; the gateway decides when calls end.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR1']) process.on(signal, () => {});
-// A promise that the Stream client forgot must not cost the other calls of this worker.
+// An unhandled rejection in the Stream client must not end the other calls of this worker.
 process.on('unhandledRejection', (reason) =>
   send({
     type: 'fault',
@@ -158,7 +158,7 @@ process.on('unhandledRejection', (reason) =>
   }),
 );
 
-// Loading takes most of a second: a spare worker has it behind it when a call needs it.
+// Loading takes most of a second; a spare worker has done it before a call needs it.
 wrtcStack.installGlobals();
 await import('@stream-io/video-client');
 send({ type: 'ready' });

@@ -4,28 +4,28 @@ import { Playout } from '../../phone/playout.js';
 import type { IngressTime } from '../../telemetry/ingress-time.js';
 import { BLOCK_MS, BLOCK_SAMPLES, type RtcAudioSource } from './rtc-stack.js';
 
-/** Late frames are waited for this long before silence takes their place. */
+/** Longest wait for late frames before silence replaces them. */
 const PATIENCE_MS = 60;
 /** Silence is sent every other tick, 20 ms at once: waking the encoder's thread costs more than the encoding. */
 const SILENCE_MS = 15;
-/** Share of the distance to the clock that is forgotten every 10 ms: clocks that differ by 0.5 % never meet a bound. */
+/** Share of the distance to the clock that is forgotten every 10 ms, so that clocks may differ by 0.5 %. */
 const RELAXATION = 1024;
 
 /**
- * The phone's voice on its way into a call, without a gap: where no frames come, silence follows the clock. What comes all
- * at once leaves at the pace of speech, and of too much of it the newest is heard (see {@link Playout}): a listener's jitter
- * buffer would wait for as much from then on, for a minute or so.
+ * Sends the phone's voice into a call without gaps: silence replaces missing frames. A burst leaves at the pace of speech, and
+ * of too long a burst the newest part is kept (see {@link Playout}): otherwise a listener's jitter buffer would keep the
+ * delay for a minute or so.
  */
 export class Microphone implements FrameSink {
-  /** Frames that came while the microphone was muted. */
+  /** Frames received while the microphone was muted. */
   muted = 0;
   isMuted = false;
   private readonly playout: Playout;
   private readonly block = new Int16Array(BLOCK_SAMPLES);
   private readonly silence = new Int16Array(BLOCK_SAMPLES);
-  /** How far the sent audio is ahead of the clock, in microseconds: an integer, which V8 does not box. */
+  /** How far the sent audio is ahead of the clock, in microseconds; an integer, so that V8 does not box it. */
   private aheadUs = 0;
-  /** Whether frames come: silence then waits for the late ones. */
+  /** Whether frames arrive: silence then waits for late ones. */
   private isFed = false;
 
   constructor(
@@ -40,7 +40,7 @@ export class Microphone implements FrameSink {
     this.playout = new Playout(line, { limitMs: DEFAULT_LEAD_MS, isPaced: true }, clock);
   }
 
-  /** Frames of words that were dropped for newer ones. */
+  /** Frames of speech dropped in favour of newer ones. */
   get dropped(): number {
     return this.playout.droppedLead;
   }
@@ -50,7 +50,7 @@ export class Microphone implements FrameSink {
     else this.playout.write(frame, stamp);
   }
 
-  /** Another 10 ms have passed. */
+  /** Called every 10 ms. */
   tick(): void {
     this.playout.tick();
     this.aheadUs -= BLOCK_MS * 1000;

@@ -12,15 +12,15 @@ import { type AudioStream, BLOCK_MS, type RtcStack } from './rtc-stack.js';
 import { type Measured, readTransport } from './transport.js';
 import { type MediaPath, MediaWatchdog } from './watchdog.js';
 
-/** After a longer stall, microphones start anew instead of sending silence for all of it. */
+/** After a longer stall, microphones resynchronise instead of sending silence for all of it. */
 const MAX_CATCH_UP_MS = 500;
 
-/** The clock of all participants of a process: one tick for each 10 ms that passed. */
+/** The clock of all participants in a process: one tick for each elapsed 10 ms. */
 export function makeBlockClock(clock: Clock): FrameClock {
   return new FrameClock(clock, { periodMs: BLOCK_MS, phases: 1, catchUpMs: MAX_CATCH_UP_MS });
 }
 
-/** As whom and where to join. Plain data: it may come from another process. */
+/** Who joins which call. Plain data: it may come from another process. */
 export interface ParticipantRequest {
   readonly apiKey: string;
   /** Origin in place of Stream's own. */
@@ -29,72 +29,71 @@ export interface ParticipantRequest {
   readonly userName?: string | undefined;
   readonly callType: string;
   readonly callId: string;
-  /** It was in the call before: a permission to speak that was revoked meanwhile may come back. */
+  /** Whether it was in the call before: a permission to speak that was revoked meanwhile may be granted again. */
   readonly isBack?: boolean;
   /** Milliseconds without a sign of life from the media server until the participant counts as lost; see {@link MediaWatchdog}. */
   readonly watchdogMs: number;
 }
 
 /**
- * Why a participant is not in its call: the call is over for it, it was lost and may join again, Stream does not let it in, or
- * lets it in without a permission that it needs: its reason is then the permission's name.
+ * Why a participant is not in its call: the call has ended for it, it was lost and may rejoin, Stream refused it, or it lacks
+ * a permission, whose name is then the reason.
  */
 export type Departure = 'ended' | 'lost' | 'refused' | 'forbidden';
 
 /**
- * What silences a phone, or lets it be heard again: its own leg, a moderator, or the permission to speak that was revoked or
- * came back.
+ * What mutes or unmutes a phone: its own leg, a moderator, or the permission to speak, which was revoked or granted again.
  */
 export type MutedBy = 'leg' | 'moderator' | 'permission';
 
-/** What a participant tells. Its frames are what the phone shall hear. */
+/** Events of a participant. Its frames are for the phone. */
 export interface ParticipantListener extends FrameSink {
-  /** A token for the user, each time the client wants a fresh one. */
+  /** Returns a fresh user token for the client. */
   token(): Promise<string>;
-  /** It has done all that nobody in the call can see, and waits to appear. */
+  /** All invisible preparations are done: it is ready to appear. */
   prepared(): void;
-  /** It is in the call, hears those who are there, and its audio can be heard. */
+  /** It has joined: audio flows in both directions. */
   joined(): void;
-  /** How many others are in the call, whenever that changes. */
+  /** The number of other participants has changed. */
   others(count: number): void;
-  /** The phone was silenced in the call, or is heard again; `userId` of whoever did it, where that is known. */
+  /** The phone was muted or unmuted in the call; `userId` is who did it, if known. */
   muted(isMuted: boolean, by: MutedBy, userId?: string): void;
-  /** A custom event of the call, by whom, and that user's role at Stream. */
+  /** A custom event of the call, with its sender and the sender's role at Stream. */
   event(custom: unknown, userId: string, role: string): void;
   /** Tones could not be played. */
   tonesRefused(message: string): void;
-  /** It is out of the call, not by its own `leave`; said once, and nothing after it. */
+  /** It has left the call other than by `leave`. Called once, as the last event. */
   departed(departure: Departure, reason: string): void;
 }
 
-/** A participant where it lives: in this process or another. */
+/** A participant in this process or another. */
 export interface PlacedParticipant extends FrameSink {
-  /** Joins its call for everybody to see, as soon as it can; idempotent. */
+  /** Becomes visible in its call as soon as possible; idempotent. */
   appear(): void;
   /** Plays in-band DTMF to the phone. */
   playTones(digits: string): void;
-  /** Silences the phone in the call, or lets it be heard again. */
+  /** Mutes or unmutes the phone in the call. */
   mute(isMuted: boolean): void;
-  /** Leaves; idempotent. Nothing is told afterwards. */
+  /** Leaves; idempotent. No event follows. */
   leave(): Promise<void>;
 }
 
-/** Longest wait for the media path of a join: what is said before it is there, nobody hears. */
+/** Longest wait for the media path of a join; earlier audio would be lost. */
 const MEDIA_TIMEOUT_MS = 3_000;
 const MEDIA_POLL_MS = 20;
-/** Longest wait for the client to let go of a call: its own requests time out after five seconds. */
+/** Longest wait for the client to leave a call: its own requests time out after five seconds. */
 const LEAVE_TIMEOUT_MS = 8_000;
 /** The client is asked again to turn its microphone, at most for two seconds. */
 const MICROPHONE_TRIES = 20;
 const MICROPHONE_PAUSE_MS = 100;
-/** Longest wait for who silenced a phone. */
+/** Longest wait for the name of the moderator who muted a phone. */
 const MODERATOR_MS = 300;
 /** The client gives up reconnecting after this. */
 const RECONNECT_SECONDS = 20;
 
 type Sdk = typeof import('@stream-io/video-client');
 
-/** The phone in a Stream call: the unmodified client, joined with a microphone and an ear of our own. */
+/** The phone in a Stream call: the unmodified client with our own microphone and mixer. */
 export class Participant implements PlacedParticipant {
   readonly microphone: Microphone;
   private readonly ear: RemoteMixer;
@@ -108,20 +107,20 @@ export class Participant implements PlacedParticipant {
   private watchdog: MediaWatchdog | undefined;
   private readonly subscriptions: { unsubscribe(): void }[] = [];
   private isIn = false;
-  /** Somebody has silenced it: its leg, or a moderator. */
+  /** Whether its leg or a moderator has muted it. */
   private isSilenced = false;
   private maySpeak = true;
-  /** What the next change of the microphone is by. */
+  /** The cause of the next change of the microphone. */
   private silencer: MutedBy = 'leg';
   private moderator: string | undefined;
   private isOver = false;
-  /** Why it is out of its call is being found out, or waits for last words. */
+  /** Whether it is leaving: the reason is being determined, or the last audio played. */
   private isEnding = false;
   private endReason: string | undefined;
   private othersCount = -1;
-  /** Sessions that share a screen which can be heard. */
+  /** Sessions that share a screen with sound. */
   private screens = '';
-  /** Whether somebody is on the phone, and who waits for that. */
+  /** Whether it may appear, and the wait for that. */
   private isDue = false;
   private awaken = () => {};
   private joining: Promise<void> | undefined;
@@ -138,7 +137,7 @@ export class Participant implements PlacedParticipant {
     this.microphone = new Microphone(this.source, this.clock);
     const heard: FrameSink = {
       write: (frame, stamp) => {
-        // A tone is heard alone, as from a telephone's own keypad.
+        // A tone replaces other audio, as on a telephone's keypad.
         if (!this.isOver && !this.tones.isActive) listener.write(frame, stamp);
       },
     };
@@ -165,7 +164,7 @@ export class Participant implements PlacedParticipant {
     void this.turnMicrophone();
   }
 
-  /** On where the call lets it speak, and nobody has silenced it. */
+  /** Turns the microphone on if the phone may speak and is not muted. */
   private async turnMicrophone(): Promise<void> {
     const { call } = this;
     for (let tries = 0; tries < MICROPHONE_TRIES; tries++) {
@@ -190,7 +189,7 @@ export class Participant implements PlacedParticipant {
     this.awaken();
   }
 
-  /** Makes ready, and joins when it may appear; `joined` or `departed` tells how it went. */
+  /** Prepares, then joins when it may appear. Ends with `joined` or `departed`. */
   join(): Promise<void> {
     this.joining ??= this.enter().then(
       () => {
@@ -202,7 +201,7 @@ export class Participant implements PlacedParticipant {
       },
       async (error) => {
         const refused = isRefusal(error);
-        // The client may leave by itself when it is asked what became of the call.
+        // Asking for the call's state may make the client leave by itself.
         this.isEnding = true;
         if (refused && (await this.hasCallEnded())) this.endReason ??= 'the call was ended';
         const reason = this.endReason ?? (error instanceof Error ? error.message : String(error));
@@ -223,7 +222,7 @@ export class Participant implements PlacedParticipant {
 
   private async enter(): Promise<void> {
     this.stack.installGlobals();
-    // Only now: the client looks for a browser while it is loaded.
+    // Not earlier: the client checks for a browser while it loads.
     const sdk = await import('@stream-io/video-client');
     const { userId, userName, callType, callId } = this.request;
     const client = new sdk.StreamVideoClient({ apiKey: this.request.apiKey, options: this.clientOptions() });
@@ -237,7 +236,7 @@ export class Participant implements PlacedParticipant {
     await this.plugIn(call);
     this.checkWanted();
     this.watchCall(call, sdk);
-    // The client would ask for it only while it joins.
+    // The client itself would request it only while joining.
     void client.streamClient.getLocationHint();
     if (!this.isDue) await this.lieInWait(call);
     this.checkWanted();
@@ -257,12 +256,12 @@ export class Participant implements PlacedParticipant {
   }
 
   /**
-   * Waits until it may appear. A call is watched meanwhile, so that its events reach the phone: its end, or a command to
-   * hang up. Whoever joins the media server is seen by all at once: that, and only that, is done later.
+   * Waits until it may appear. Meanwhile it watches the call, so that events reach the phone: the end of the call, or a command
+   * to hang up. Joining the media server makes it visible, so only that is done later.
    */
   private async lieInWait(call: Call): Promise<void> {
     await call.get().catch((error) => {
-      // Who may not read a call may perhaps join it.
+      // A user who may not read a call may still be allowed to join it.
       if (!isRefusal(error)) throw error;
     });
     if (call.state.endedAt !== undefined) this.endReason ??= 'the call was ended';
@@ -274,7 +273,7 @@ export class Participant implements PlacedParticipant {
     });
   }
 
-  /** Everything the client would otherwise ask a browser for is answered or switched off before it joins. */
+  /** Provides or disables everything the client would ask a browser for. */
   private async plugIn(call: Call): Promise<void> {
     call.setDisconnectionTimeout(RECONNECT_SECONDS);
     call.setStatsReportingIntervalInMs(0);
@@ -348,7 +347,7 @@ export class Participant implements PlacedParticipant {
     );
   }
 
-  /** The client's microphone was turned on or off: by whatever was about to do so. */
+  /** The client's microphone was turned on or off. */
   private heed(isMuted: boolean): void {
     if (isMuted === this.microphone.isMuted) return;
     this.microphone.isMuted = isMuted;
@@ -360,16 +359,16 @@ export class Participant implements PlacedParticipant {
     }
   }
 
-  /** Who did it comes by another way, and may come later. */
+  /** Publishes a moderator's mute; the moderator's name arrives separately, perhaps later. */
   private async publishModeration(): Promise<void> {
     if (this.moderator === undefined) await this.clock.sleep(MODERATOR_MS);
     const { moderator } = this;
     this.moderator = undefined;
-    // It may have been undone meanwhile.
+    // The phone may have been unmuted meanwhile.
     if (!this.isOver && this.isSilenced) this.listener.muted(true, 'moderator', moderator);
   }
 
-  /** Whoever is there, but for earlier sessions of this very phone that the server has not missed yet. */
+  /** The other participants, without stale sessions of this phone. */
   private meet(participants: readonly StreamVideoParticipant[]): void {
     if (this.isOver || this.isEnding) return;
     const others = participants.filter(({ userId }) => userId !== this.request.userId);
@@ -380,14 +379,14 @@ export class Participant implements PlacedParticipant {
     this.listener.others(others.length);
   }
 
-  /** The call is over; what was said in it before is heard to its end. */
+  /** The call has ended; audio received before is played to its end. */
   private async playTail(reason: string): Promise<void> {
     this.isEnding = true;
     await this.ear.finish();
     this.depart('ended', reason);
   }
 
-  /** What is heard of a shared screen has to be asked for; no video is wanted. */
+  /** Subscribes to the sound of shared screens, without video. */
   private followScreens(others: readonly StreamVideoParticipant[]): void {
     const screens = others.filter(({ publishedTracks }) => publishedTracks.includes(SCREEN_SHARE_AUDIO));
     const key = screens.map(({ sessionId }) => sessionId).join();
@@ -396,7 +395,7 @@ export class Participant implements PlacedParticipant {
     this.call?.setIncomingVideoEnabled(false);
   }
 
-  /** Waits until what the phone says reaches the media server, and what is said to it reaches it, for a while. */
+  /** Waits until audio flows to and from the media server, up to a limit. */
   private async mediaPath(call: Call): Promise<void> {
     const deadline = this.clock.runningMs() + MEDIA_TIMEOUT_MS;
     let isHeard = false;
@@ -406,7 +405,7 @@ export class Participant implements PlacedParticipant {
       if (isHeard && (!hasSpeakers(call) || (await isConnected(call.subscriber)))) return;
       await this.clock.sleep(MEDIA_POLL_MS);
     }
-    // Of one who is heard, and hears nothing yet, the watchdog takes care.
+    // If only the receiving path is missing, the watchdog handles it.
     if (isHeard) return;
     throw new GatewayError(
       'GW_STREAM_MEDIA',
@@ -414,7 +413,7 @@ export class Participant implements PlacedParticipant {
     );
   }
 
-  /** Stream refuses to join a call that is over with the error it has for any other. */
+  /** Stream's error for a call that has ended is the same as for other refusals. */
   private async hasCallEnded(): Promise<boolean> {
     await this.call?.get().catch(() => {});
     return this.call?.state.endedAt !== undefined;
@@ -441,7 +440,7 @@ export class Participant implements PlacedParticipant {
   }
 
   private async letGo(): Promise<void> {
-    // The client cannot leave what it has not finished joining.
+    // The client cannot leave before it has finished joining.
     await this.joining?.catch(() => {});
     this.watchdog?.close();
     const { call, client } = this;
@@ -455,7 +454,7 @@ export class Participant implements PlacedParticipant {
     const { baseUrl } = this.request;
     return {
       allowServerSideConnect: true,
-      // A leg tries again by itself; the client's own tries cannot be stopped, and leave a rejection unhandled each.
+      // The leg retries by itself; the client's own retries cannot be stopped and leave unhandled rejections.
       maxConnectUserRetries: 1,
       clientEventsReportingEnabled: false,
       logLevel: 'error' as const,
@@ -464,11 +463,11 @@ export class Participant implements PlacedParticipant {
   }
 }
 
-/** As Stream numbers the kinds of tracks. */
+/** Stream's numbers of track types. */
 const AUDIO: SfuModels.TrackType.AUDIO = 1;
 const SCREEN_SHARE_AUDIO: SfuModels.TrackType.SCREEN_SHARE_AUDIO = 4;
 
-/** The voice of a participant, and the sound of a screen that they share. */
+/** A participant's voice and the sound of a shared screen. */
 function speakersOf({ sessionId, audioStream, screenShareAudioStream }: StreamVideoParticipant): Speaker[] {
   const voice = { sessionId, audioStream: audioStream as AudioStream | undefined };
   if (screenShareAudioStream === undefined) return [voice];
@@ -476,7 +475,7 @@ function speakersOf({ sessionId, audioStream, screenShareAudioStream }: StreamVi
   return [voice, { sessionId: `${sessionId}/screen`, audioStream: screen }];
 }
 
-/** Without it a caller would be heard by nobody. */
+/** The permission without which nobody would hear the caller. */
 const SEND_AUDIO = 'send-audio';
 
 /** The call lets the phone in, but not speak. */

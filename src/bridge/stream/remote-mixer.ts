@@ -7,17 +7,17 @@ import { isMixDue, MixInputs, type Turn } from '../mix-turn.js';
 import { type AudioSink, type AudioStream, BLOCK_SAMPLES, type RtcStack } from './rtc-stack.js';
 import { Tail } from './tail.js';
 
-/** A voice that lags more than this many blocks (of 10 ms) behind another is left out of the mix. */
+/** A voice more than this many blocks (of 10 ms) behind another is left out of the mix. */
 const PATIENCE_BLOCKS = 2;
 const SAMPLE_RATE = 48_000;
 
-/** One that may be heard: a session of a participant, and its audio while it has any. */
+/** A session of a participant, with its audio while it sends any. */
 export interface Speaker {
   readonly sessionId: string;
   readonly audioStream?: AudioStream | undefined;
 }
 
-/** What the phone hears of a call: all voices of the others mixed into frames of 20 ms. */
+/** Mixes the voices of all other participants into frames of 20 ms for the phone. */
 export class RemoteMixer {
   private voices: readonly Voice[] = [];
   private speakers: readonly Speaker[] = [];
@@ -39,8 +39,8 @@ export class RemoteMixer {
   ) {}
 
   /**
-   * Listens to these and to nobody else. A voice whose stream was replaced, as by a reconnect, is taken up anew; what
-   * somebody said who has left is heard to its end.
+   * Listens to exactly these sessions. A replaced stream, e.g. after a reconnect, is subscribed again. The last audio of a
+   * participant who has left is played to its end.
    */
   listenTo(speakers: readonly Speaker[]): void {
     this.speakers = speakers;
@@ -68,13 +68,13 @@ export class RemoteMixer {
       } else voice.close();
     }
     if (voices.length === this.voices.length && voices.every((voice) => this.voices.includes(voice))) return;
-    // What waits for a mix of other voices would be stale in the next one.
+    // Audio queued for a mix with other voices would be stale in the next one.
     for (const voice of voices) voice.queue.clear();
     this.voices = voices;
     this.inputs = new MixInputs(voices.length, BLOCK_SAMPLES);
   }
 
-  /** Listens to the end of what is on its way, and then to nobody. */
+  /** Plays the audio still on its way, then stops listening. */
   async finish(): Promise<void> {
     const silent = new Promise<void>((resolve) => {
       this.onSilent = resolve;
@@ -96,7 +96,7 @@ export class RemoteMixer {
   }
 
   private hear(voice: Voice, samples: Int16Array, sampleRate: number): void {
-    // Before the first packet the track gives silence at another rate.
+    // Before the first packet the track delivers silence at another rate.
     if (sampleRate !== SAMPLE_RATE || samples.length !== BLOCK_SAMPLES) return;
     const stamp = ingressNow(this.clock);
     if (this.voices.length === 1) this.emit(samples, stamp);
@@ -123,12 +123,12 @@ export class RemoteMixer {
   }
 }
 
-/** One remote track and what of it waits to be mixed. */
+/** One remote track and its blocks that wait to be mixed. */
 class Voice implements Turn {
   readonly queue = new FrameRing(PATIENCE_BLOCKS + 1, BLOCK_SAMPLES);
   readonly isLive = true;
   talks = false;
-  /** What is left of it, when who said it has gone. */
+  /** The audio still on its way after the participant has left. */
   tail: Tail | undefined;
   isSpent = false;
   private readonly sink: AudioSink;
@@ -141,7 +141,7 @@ class Voice implements Turn {
     this.sink = open(this);
   }
 
-  /** Whoever said it is here after all. */
+  /** The participant has returned. */
   stay(): void {
     this.tail?.close();
     this.tail = undefined;

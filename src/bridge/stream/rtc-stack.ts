@@ -1,8 +1,8 @@
-/** Samples of what a source takes and a sink gives: 10 ms at 48 kHz. */
+/** Samples per block of sources and sinks: 10 ms at 48 kHz. */
 export const BLOCK_SAMPLES = 480;
 export const BLOCK_MS = 10;
 
-/** As much of the browser's `MediaStreamTrack` as is used here. */
+/** The parts of the browser's `MediaStreamTrack` in use. */
 export interface AudioTrack {
   enabled: boolean;
   clone(): AudioTrack;
@@ -10,32 +10,32 @@ export interface AudioTrack {
   stop(): void;
 }
 
-/** As much of the browser's `MediaStream`. */
+/** The parts of the browser's `MediaStream` in use. */
 export interface AudioStream {
   readonly id: string;
   getAudioTracks(): AudioTrack[];
 }
 
-/** Audio on its way into a call. Sent when it is written: whoever writes is the clock. */
+/** Audio sent into a call. A block is sent as soon as it is written, so the writer keeps the pace. */
 export interface RtcAudioSource {
-  /** Takes a copy of 10 ms: exactly {@link BLOCK_SAMPLES} samples, mono, in an array that has its memory for itself. */
+  /** Copies and sends 10 ms: exactly {@link BLOCK_SAMPLES} mono samples, in an array with its own buffer. */
   write(block: Int16Array): void;
-  /** A stream with a track of its own, as the Stream client's virtual microphone wants one whenever it is enabled. */
+  /** A new stream with a new track: the Stream client's virtual microphone needs one each time it is enabled. */
   createStream(): AudioStream;
 }
 
-/** Audio on its way out of a call; nothing comes after `stop`. */
+/** Audio received from a call; none after `stop`. */
 export interface AudioSink {
   stop(): void;
 }
 
-/** Hears 10 ms of a track. The samples are only lent. Before the first packet the rate may be another than 48 kHz. */
+/** Receives 10 ms of a track, in borrowed memory. Before the first packet the rate may differ from 48 kHz. */
 export type BlockListener = (samples: Int16Array, sampleRate: number) => void;
 
-/** What the Stream client and a participant need of WebRTC: small, so that another stack can take its place. */
+/** What the Stream client and a participant need from WebRTC: little, so that the stack can be replaced. */
 export interface RtcStack {
   readonly name: string;
-  /** Makes the globals that the Stream client expects of a browser. Call it before the client is imported; idempotent. */
+  /** Defines the browser globals that the Stream client expects. Call it before importing the client; idempotent. */
   installGlobals(): void;
   createAudioSource(): RtcAudioSource;
   createAudioSink(track: AudioTrack, listener: BlockListener): AudioSink;

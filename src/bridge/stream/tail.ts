@@ -1,14 +1,14 @@
 import type { Clock, Timeout } from '../../clock.js';
 
-/** Quiet for so long, and nothing more is on its way: a jitter buffer holds less. */
+/** After this much quiet nothing more is on its way: a jitter buffer holds less. */
 const QUIET_MS = 120;
-/** And no end is waited for any longer. */
+/** Longest wait for the end. */
 const LONGEST_MS = 300;
-/** Peak of what counts as quiet, of 32767: -60 dBFS. What WebRTC makes up for packets that are missing fades below it. */
+/** Peak amplitude that counts as quiet, of 32767: -60 dBFS. WebRTC's concealment of missing packets fades below it. */
 const QUIET_PEAK = 33;
 const SAMPLES_PER_MS = 48;
 
-/** What is still on its way when somebody leaves or a call ends: over when it is quiet, or after {@link LONGEST_MS}. */
+/** Audio still on its way when a participant leaves or a call ends. It ends with quiet, or after {@link LONGEST_MS}. */
 export class Tail {
   private readonly patience: Timeout;
   private quietSamples = 0;
@@ -22,19 +22,19 @@ export class Tail {
     this.patience = clock.timeout(LONGEST_MS, () => this.end());
   }
 
-  /** Some more of it, at 48 kHz. */
+  /** @param samples the next ones, at 48 kHz */
   pushFrame(samples: Int16Array): void {
     this.quietSamples = isQuiet(samples) ? this.quietSamples + samples.length : 0;
     if (this.quietSamples >= QUIET_MS * SAMPLES_PER_MS) this.end();
   }
 
-  /** Nobody waits for its end any more. */
+  /** Cancels the wait. */
   close(): void {
     this.isOver = true;
     this.patience.cancel();
   }
 
-  /** Nothing more is on its way: it is over now. Idempotent. */
+  /** Ends it now. Idempotent. */
   end(): void {
     if (this.isOver) return;
     this.close();

@@ -1,29 +1,29 @@
 import type { Clock, Timer } from '../../clock.js';
 import { type Measured, readTransport, type TransportState } from './transport.js';
 
-/** A look costs: every other one is left out as long as each shows a sign. */
+/** A check costs CPU: every other one is skipped while each shows a sign of life. */
 const INTERVAL_MS = 250;
-/** A way that lives alone is given so many times the patience: a lost report and a lost check are no death. */
+/** Factor on the timeout of a path while the other one lives: one lost report and one lost check do not count. */
 const ONE_WAY = 4 / 3;
-/** And so many times where nothing is due on it but connectivity checks, of which a bad network loses several in turn. */
+/** The same while only connectivity checks are due: a bad network loses several in a row. */
 const IDLE = 4;
-/** Media that came so long before the silence, or later, would have gone on. */
+/** Media that flowed this shortly before the silence should have continued. */
 const RECENT_MS = 3_000;
 
-/** One of the two ways of media, as its participant knows it. */
+/** One of the two media paths of a participant. */
 export interface MediaPath {
-  /** Whose loss it is, for the log. */
+  /** For the log. */
   readonly name: string;
-  /** Its connection at this moment; there may be none. */
+  /** Its current connection, if any. */
   connection(): Measured | undefined;
-  /** Whether media, or reports of media, are due on it: somebody talks, and is not muted. */
+  /** Whether media or reports of media are due: somebody talks and is not muted. */
   isDue(): boolean;
 }
 
 /**
- * Notices media that died without a word, on either way: each is a path of its own through the network. WebRTC itself needs
- * some fifteen seconds for that. Packets come many times a second where somebody talks, reports once a second;
- * connectivity checks are answered every 2.5 s even where nobody does, and asked for again after 0.9 s.
+ * Detects media that died silently on either path; each takes its own route through the network. WebRTC itself needs about
+ * 15 s for that. While somebody talks, packets arrive many times a second and reports once a second. Connectivity checks are
+ * answered every 2.5 s in any case, and repeated after 0.9 s.
  */
 export class MediaWatchdog {
   private readonly timer: Timer;
@@ -33,8 +33,8 @@ export class MediaWatchdog {
   private isClosed = false;
 
   /**
-   * @param patienceMs silence of all ways until they count as dead; of one alone it is a third more
-   * @param onDead called once, with what is dead
+   * @param patienceMs silence of both paths after which they count as dead; a third more for one alone
+   * @param onDead called once, with the dead paths
    */
   constructor(
     ways: readonly MediaPath[],
@@ -73,12 +73,12 @@ export class MediaWatchdog {
   }
 }
 
-/** The signs of life of one way. */
+/** The signs of life of one path. */
 class Pulse {
   lastSignAt: number;
-  /** Whether the last look showed a sign. */
+  /** Whether the last check showed a sign of life. */
   isBeating = true;
-  /** Whether media would come on it now if it were alive. */
+  /** Whether media would arrive now if the path were alive. */
   isDue = false;
   private lastBytesAt: number;
   private connection: Measured | undefined;
@@ -98,7 +98,7 @@ class Pulse {
 
   async sample(clock: Clock): Promise<void> {
     const connection = this.way.connection();
-    // A connection that was closed meanwhile has no statistics: as silent as a dead one.
+    // A closed connection has no statistics, so it looks as silent as a dead one.
     const state = await (connection && readTransport(connection).catch(() => undefined));
     const now = clock.runningMs();
     const isNew = connection !== this.connection;
@@ -108,7 +108,7 @@ class Pulse {
       this.lastSignAt = now;
       this.lastBytesAt = now;
     } else if (state !== undefined) {
-      // Pairs of candidates are given up, so that it may be less than before: that is a sign as well.
+      // Candidate pairs are discarded, so counters may fall: that is a sign of life as well.
       const hasBytes = state.bytes !== this.state?.bytes;
       if (hasBytes) this.lastBytesAt = now;
       if (hasBytes || state.checks !== this.state?.checks) this.lastSignAt = now;

@@ -1,6 +1,6 @@
 import type { Departure, MutedBy, ParticipantRequest } from './participant.js';
 
-/** What the gateway tells a media worker, over the channel of its child process. Audio goes another way. */
+/** Messages of the gateway to a media worker, over the child process's channel. Audio has a separate pipe. */
 export type ToWorker =
   | { readonly type: 'join'; readonly leg: number; readonly request: ParticipantRequest }
   | { readonly type: 'appear'; readonly leg: number }
@@ -15,10 +15,10 @@ export type ToWorker =
       readonly error?: string;
     }
   | { readonly type: 'ping' }
-  /** Nobody needs it any more: it leaves what it is in and ends. */
+  /** Leave all calls and exit. */
   | { readonly type: 'end' };
 
-/** What a media worker tells the gateway. */
+/** Messages of a media worker to the gateway. */
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'prepared'; readonly leg: number }
@@ -50,13 +50,13 @@ export type FromWorker =
   | ({ readonly type: 'pong' } & WorkerVitals)
   | { readonly type: 'fault'; readonly message: string };
 
-/** How a worker is. */
+/** State of a worker. */
 export interface WorkerVitals {
   /** Resident memory in bytes. */
   readonly rss: number;
-  /** CPU time so far, in milliseconds, and how late nine tenths of the last second's timers were at most. */
+  /** CPU time so far, and 90th percentile of the timer delay in the last second, both in milliseconds. */
   readonly cpuMs: number;
   readonly lateMs: number;
-  /** Frames dropped since it began: bursts of phones, and what the gateway did not read. */
+  /** Frames dropped since its start: from bursts of phones, or not read by the gateway. */
   readonly dropped: number;
 }

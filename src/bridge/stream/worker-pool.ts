@@ -6,24 +6,22 @@ import type { Logger } from '../../telemetry/log.js';
 import { JoinQueue } from './join-queue.js';
 import type { MediaHost } from './media-host.js';
 import { MediaLoad, type ProcessorTimes, processorTimes } from './media-load.js';
+import { MAX_LEGS_PER_WORKER } from './options.js';
 import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
 import { MediaWorker, type WorkerListener } from './worker.js';
-
-/** Five threads a leg, and one thread that mixes for all of them: more than this no worker carries. */
-export const MAX_LEGS_PER_WORKER = 50;
 
 export interface WorkerPoolOptions {
   /** Legs a worker carries at a time, 1…50. */
   readonly legsPerWorker: number;
   /** Legs after which a worker is replaced, once it is empty. */
   readonly recycleAfter: number;
-  /** Resident memory in megabytes after which it is likewise. */
+  /** Resident memory in megabytes after which a worker is replaced, once it is empty. */
   readonly memoryLimitMb: number;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Above this delay of a worker's timers, in milliseconds, the pool is overloaded; 0, the default: it never is. */
+  /** Timer delay of a worker, in milliseconds, above which the pool is overloaded; default 0: never. */
   readonly maxDelayMs?: number;
-  /** With less of the processors idle, in percent, a third of that delay is enough; default 0. */
+  /** Below this percentage of idle processor time, a third of that delay is enough; default 0. */
   readonly minIdlePercent?: number;
   /** Starts a worker's process; default {@link forkMediaWorker}. */
   readonly fork?: () => ChildProcess;
@@ -36,33 +34,33 @@ export interface WorkerPoolOptions {
 /** A media worker as an operator sees it. */
 export interface MediaWorkerState {
   readonly pid: number;
-  /** Legs it carries, those it is still leaving included. */
+  /** Legs it carries, including those that are leaving. */
   readonly legs: number;
   readonly isReady: boolean;
-  /** Whether it ends once it is empty. */
+  /** Whether it exits once it is empty. */
   readonly isRetiring: boolean;
-  /** Resident memory as it said last, within half a second. */
+  /** Resident memory as last reported, at most half a second ago. */
   readonly rssBytes: number;
-  /** CPU time so far, and how late nine tenths of the last second's timers were at most, in milliseconds, likewise. */
+  /** CPU time so far, and 90th percentile of the timer delay in the last second, both in milliseconds. */
   readonly cpuMs: number;
   readonly lateMs: number;
 }
 
 /** A spare is started when the join that took the last one has had the machine to itself. */
 const SPARE_AFTER_MS = 1_000;
-/** It takes a second of a processor: where nobody has one, it waits, but not for ever. */
+/** A start takes a second of CPU: on a busy machine it waits, up to this long. */
 const SPARE_PATIENCE_MS = 30_000;
 /** Joins at a time in one worker, whose thread is that of its running calls, and in all for each processor. */
 const JOINS_PER_WORKER = 4;
 const JOINS_PER_PROCESSOR = 4;
-/** Between the ends of two workers that hang, so that the calls of the first have found their places. */
+/** Pause between the ends of two hung workers, so that the calls of the first can rejoin. */
 const REPLACE_MS = 5_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
 
 /**
- * Media workers: as many as the calls need, and one more that is warm, for the next call and for those of a worker
- * that dies.
+ * Media workers: as many as the calls need, and a warm spare for the next call and for the calls of a worker that
+ * dies.
  */
 export class WorkerPool implements MediaHost {
   /** Workers that died, for the metrics. */
@@ -70,7 +68,7 @@ export class WorkerPool implements MediaHost {
   private readonly workers = new Set<MediaWorker>();
   private droppedByPast = 0;
   private isClosed = false;
-  /** Workers in a row that died before they were ready: what cannot start is not started over and over. */
+  /** Consecutive workers that died before they were ready; limits restarts. */
   private failures = 0;
   private restart: Timer | undefined;
   private readonly joins: JoinQueue;
@@ -93,7 +91,7 @@ export class WorkerPool implements MediaHost {
     );
   }
 
-  /** Whether another call would hurt those that are carried. */
+  /** Whether another call would hurt the current ones. */
   get isOverloaded(): boolean {
     return this.load.isTooMuch;
   }
@@ -142,7 +140,7 @@ export class WorkerPool implements MediaHost {
     }));
   }
 
-  /** Workers and what they do. */
+  /** Current state of each worker. */
   census() {
     let legs = 0;
     let dropped = this.droppedByPast;
@@ -164,8 +162,8 @@ export class WorkerPool implements MediaHost {
   }
 
   /**
-   * Of the workers at work the one with the fewest legs; the spare only where they are all full. One that is ready is
-   * better than one that still starts.
+   * The busy worker with the fewest legs; the spare if all are full. A worker that is ready is preferred to one that is
+   * starting.
    */
   private roomiest(): MediaWorker | undefined {
     const open = [...this.workers].filter(
@@ -204,7 +202,7 @@ export class WorkerPool implements MediaHost {
     const spares = [...this.workers].filter(({ isRetiring, isIdle }) => !isRetiring && isIdle);
     if (spares.length > 0) this.spareMissedAt = undefined;
     else this.startSpare();
-    // Calls that went leave workers behind; one spare is enough.
+    // One spare is enough; ended calls leave more behind.
     for (const spare of spares.slice(1)) void this.retire(spare);
   }
 
@@ -226,7 +224,7 @@ export class WorkerPool implements MediaHost {
     this.keepSpare();
   }
 
-  /** One at a time: what starts, and calls that join anew, make the others slower. One that never began holds nobody up. */
+  /** Ends hung workers one at a time: starts and rejoins slow the others down. One that never got ready is exempt. */
   private mayReplace(worker: MediaWorker): boolean {
     const now = this.options.clock.runningMs();
     if (worker.isReady) {
@@ -263,7 +261,7 @@ export class WorkerPool implements MediaHost {
     this.deaths += 1;
     this.options.log.error({ worker: worker.pid, legs, reason }, 'media worker died');
     if (worker.isReady) {
-      // Once its calls have found their places.
+      // Later, once its calls have rejoined.
       if (legs > 0) this.keepSpareSoon(SPARE_AFTER_MS);
       else this.keepSpare();
       return;

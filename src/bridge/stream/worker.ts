@@ -11,43 +11,43 @@ import { mainThreadMs } from './thread-time.js';
 import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
 
 const PING_INTERVAL_MS = 500;
-/** Unanswered pings, in all of which it did nothing, after which a worker counts as hung: two seconds. */
+/** Unanswered pings after which an idle worker counts as hung: two seconds. */
 const MAX_IDLE = 4;
-/** One that works, or of which nobody knows whether it does, may only be slow: it has fifteen. */
+/** The same for a worker that uses CPU, or may: it is perhaps only slow. 15 seconds. */
 const MAX_UNANSWERED = 30;
-/** Longest wait for the last frames of a leg: they are under way, or were dropped. */
+/** Longest wait for the last frames of a leg, which may have been dropped. */
 const FRAMES_TIMEOUT_MS = 200;
 const START_TIMEOUT_MS = 20_000;
-/** A phone whose leg was placed longer ago and has not asked to join rings, perhaps for long. */
+/** A leg placed longer ago that has not asked to join belongs to a ringing phone. */
 const LATELY_MS = 3_000;
-/** Time to leave its calls when it is asked to end. */
+/** Time to leave its calls before it is killed. */
 const END_TIMEOUT_MS = 10_000;
-/** Of what a worker writes on its standard error, kept for the log. */
+/** Tail of a worker's standard error that is kept for the log. */
 const MAX_LAST_WORDS = 1_000;
 
-/** What a worker tells of itself; said to its pool. */
+/** Events of a worker, for its pool. */
 export interface WorkerListener {
   /** A seat became free. */
   freed(worker: MediaWorker): void;
-  /** Its process is gone, and so many legs with it; each of them is told next. */
+  /** Its process has exited, with this many legs; each is notified next. */
   gone(worker: MediaWorker, reason: string, legs: number): void;
-  /** It hangs: whether it is to be ended now, or a moment later. */
+  /** It hangs. Returns whether it may be replaced now; if not, it asks again later. */
   mayReplace(worker: MediaWorker): boolean;
-  /** Something went wrong that it survived. */
+  /** A fault that it survived. */
   fault(worker: MediaWorker, message: string): void;
 }
 
 /** A media worker as the gateway sees it: a child process with seats for legs. */
 export class MediaWorker {
-  /** Fulfilled when it can carry legs at once; rejects where it never will. */
+  /** Resolves when it can carry legs; rejects if it never will. */
   readonly ready: Promise<void>;
   readonly pid: number;
-  /** Legs it ever carried. */
+  /** Number of legs so far. */
   placed = 0;
-  /** Whether it takes no more legs. */
+  /** Whether it accepts no more legs. */
   isRetiring = false;
   isReady = false;
-  /** Whether its end is wanted. */
+  /** Whether it was asked to exit. */
   isClosing = false;
   vitals: WorkerVitals = { rss: 0, cpuMs: 0, lateMs: 0, dropped: 0 };
   readonly pipe: FramePipe;
@@ -109,7 +109,7 @@ export class MediaWorker {
     this.timer = this.clock.every(PING_INTERVAL_MS, () => this.ping());
   }
 
-  /** Seats taken, those that are being cleared included: their threads are still there. */
+  /** Seats taken, including those being cleared: their threads still exist. */
   get load(): number {
     return this.legs.size + this.departing.size;
   }
@@ -118,7 +118,7 @@ export class MediaWorker {
     return this.load === 0;
   }
 
-  /** Legs that will join soon: they have asked to, or were placed a moment ago. */
+  /** Legs about to join: they have asked to, or were placed a moment ago. */
   get promised(): number {
     const lately = this.clock.now() - LATELY_MS;
     let count = 0;
@@ -133,7 +133,7 @@ export class MediaWorker {
     return this.unanswered > 2;
   }
 
-  /** How late it is: as it said last, or by how long it says nothing. */
+  /** Its delay in milliseconds: as last reported, or the time since the last report. */
   get lateMs(): number {
     return Math.max(this.vitals.lateMs, (this.unanswered - 1) * PING_INTERVAL_MS);
   }
@@ -163,7 +163,7 @@ export class MediaWorker {
     };
   }
 
-  /** Asks it to leave its calls and end, and sees to it that it does. */
+  /** Asks it to leave its calls and exit, and kills it after a timeout. */
   async close(): Promise<void> {
     if (this.isGone) return;
     this.isRetiring = true;
@@ -190,7 +190,7 @@ export class MediaWorker {
     if (message.type === 'ready') return;
     const leg = this.legs.get(message.leg);
     if (message.type === 'left') {
-      // Its last frames may still be waited for.
+      // A leg may still wait for its last frames.
       if (leg !== undefined) leg.hasLeft = true;
       else if (this.departing.delete(message.leg)) this.listener.freed(this);
       return;
@@ -228,16 +228,16 @@ export class MediaWorker {
     }
   }
 
-  /** What was heard before comes before: frames go another way than messages. */
+  /** Waits for earlier frames, which take another channel than messages. */
   private async depart(id: number, leg: Leg, departure: Departure, reason: string): Promise<void> {
     await this.clock.within(FRAMES_TIMEOUT_MS, this.pipe.ended(id));
-    // It may have been let go of meanwhile.
+    // The leg may have been released meanwhile.
     if (this.legs.get(id) !== leg) return;
     this.vacate(id, leg);
     leg.listener.departed(departure, reason);
   }
 
-  /** Nothing comes of it any more. Its seat is free when the worker has said "left". */
+  /** Releases a leg. Its seat is free once the worker reports "left". */
   private vacate(id: number, { hasLeft }: Leg): void {
     this.legs.delete(id);
     if (hasLeft) this.listener.freed(this);
@@ -252,7 +252,7 @@ export class MediaWorker {
     }
   }
 
-  /** Counted in pings, not in time: where this very process stalled, one ping went out and one answer is due. */
+  /** Counted in pings, not in time: after a stall of this process only one answer is due. */
   private ping(): void {
     this.unanswered += 1;
     this.watchThread();
@@ -266,7 +266,7 @@ export class MediaWorker {
     if (this.isReady) this.send({ type: 'ping' });
   }
 
-  /** Whether it did anything since the ping before, which it has not answered. */
+  /** Whether it used CPU since the previous, unanswered ping. */
   private watchThread(): void {
     const before = this.threadMs;
     this.threadMs = this.timeOf(this.pid);
@@ -279,7 +279,7 @@ export class MediaWorker {
   }
 
   private send(message: ToWorker): void {
-    // A worker that is going reports its end itself.
+    // A worker that exits reports its end itself.
     if (this.process.connected) this.process.send(message, () => {});
   }
 
@@ -310,14 +310,14 @@ interface Leg {
   /** Since it is to appear. */
   join: Join | undefined;
   isIn: boolean;
-  /** The worker has nothing of it any more. */
+  /** The worker has freed it. */
   hasLeft: boolean;
 }
 
-/** Starts the worker's program as compiled, also where the gateway itself runs from its sources. */
+/** Starts the compiled worker, even if the gateway runs from its sources. */
 export function forkMediaWorker(): ChildProcess {
   return fork(createRequire(import.meta.url).resolve('#media-worker'), [], {
-    // No secret of the gateway's gets into a process that talks to the world by native code.
+    // No secret may reach a process whose native code talks to the network.
     env: workerEnvironment(),
     execArgv: [],
     serialization: 'json',
@@ -325,7 +325,7 @@ export function forkMediaWorker(): ChildProcess {
   });
 }
 
-/** What a process needs of its surroundings to run and to reach Stream. */
+/** Environment variables a process needs to run and to reach Stream. */
 const PASSED_ON = [
   ...[
     'PATH',

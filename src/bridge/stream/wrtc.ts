@@ -12,7 +12,7 @@ import {
   type RtcStack,
 } from './rtc-stack.js';
 
-/** As much of the browser's `RTCPeerConnection` as is mended here. */
+/** The parts of the browser's `RTCPeerConnection` that are patched here. */
 interface PeerConnection {
   setRemoteDescription(description: { readonly type: string; readonly sdp: string }): Promise<void>;
   getTransceivers(): { readonly mid: string | null; readonly receiver: { readonly track: AudioTrack } }[];
@@ -36,26 +36,26 @@ interface Wrtc {
 }
 
 interface SinkData {
-  /** Of two channels one sample of each by turns. */
+  /** Interleaved channels. */
   readonly samples: Int16Array;
   readonly sampleRate: number;
   readonly channelCount?: number;
 }
 
-/** Its event targets keep their listeners in the open. */
+/** Its event targets expose their listeners. */
 type Listening = { _listeners: object };
 
 /**
- * libwebrtc by `@roamhq/wrtc`, with what it lacks made good:
- * - methods of a track cannot be replaced, which the Stream client does
- * - a stopped track goes on sending what its source is given: a muted phone would be heard
- * - a closed connection keeps its remote tracks, and by their listeners the whole call
- * - a connection that is closed, or is told that a track is over, throws away what came of it and was not heard yet
- * - a process that ends by itself is taken down by the library's finalisers: it has to be ended
+ * libwebrtc by `@roamhq/wrtc`, with workarounds for its faults:
+ * - the Stream client replaces methods of a track, which the library does not allow
+ * - a stopped track keeps sending, so a muted phone would be heard
+ * - a closed connection keeps its remote tracks and, through their listeners, the whole call alive
+ * - closing a connection or ending a track drops received audio that has not been played yet
+ * - the library's finalisers crash a process that exits by itself, so it must be ended explicitly
  *
- * What is sent is narrowband, see {@link narrowband}.
+ * Sent audio is narrowband, see {@link narrowband}.
  *
- * It cannot live in a worker thread: the thread's end takes the process down.
+ * It cannot run in a worker thread: the end of the thread crashes the process.
  */
 class WrtcStack implements RtcStack {
   readonly name = 'wrtc';
@@ -76,9 +76,9 @@ class WrtcStack implements RtcStack {
     define('RTCPeerConnection', mended(wrtc.RTCPeerConnection));
     define('RTCPeerConnectionIceErrorEvent', wrtc.RTCPeerConnectionIceErrorEvent);
     define('MediaStream', wrtc.MediaStream);
-    // Node has one of its own from version 22 on.
+    // Built into Node since version 22.
     if (globalThis.WebSocket === undefined) define('WebSocket', load('ws'));
-    // Read for the client's account of itself. No media devices: their absence keeps the client from asking for any.
+    // The client reads it to identify itself. Without media devices it does not ask for any.
     if (browser.navigator?.userAgent === undefined) {
       define('navigator', { userAgent: `Node.js/${process.versions.node}` });
     }
@@ -121,7 +121,7 @@ class WrtcStack implements RtcStack {
 /** WebRTC of this process. */
 export const wrtcStack: RtcStack = new WrtcStack();
 
-/** Whoever needs no WebRTC loads nothing of this. */
+/** Loaded only when WebRTC is needed. */
 const load = createRequire(import.meta.url);
 
 function loadWrtc(): Wrtc {
@@ -141,7 +141,7 @@ function define(name: string, value: unknown): void {
   Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 }
 
-/** The mean of both channels, in `mono` where that is long enough. */
+/** The mean of both channels, written to `mono` if that is long enough. */
 function mixDown(stereo: Int16Array, mono: Int16Array): Int16Array {
   const mixed = stereo.length === 2 * mono.length ? mono : new Int16Array(stereo.length / 2);
   for (let i = 0; i < mixed.length; i++) {
@@ -150,10 +150,10 @@ function mixDown(stereo: Int16Array, mono: Int16Array): Int16Array {
   return mixed;
 }
 
-/** Longest that a track goes on for what still listens to it. */
+/** Longest time a track is kept for its listeners. */
 const LINGER_MS = 500;
 
-/** Remote tracks that somebody listens to. */
+/** Remote tracks with listeners. */
 class Hearing {
   private readonly tracks = new Map<AudioTrack, number>();
   private readonly waiting = new Set<() => void>();
@@ -173,7 +173,7 @@ class Hearing {
     return tracks.some((track) => this.tracks.has(track));
   }
 
-  /** Fulfilled when nobody listens to any of them, or after {@link LINGER_MS}. */
+  /** Resolves when none has a listener, or after {@link LINGER_MS}. */
   async isOver(tracks: readonly AudioTrack[]): Promise<void> {
     if (!this.has(tracks)) return;
     await new Promise<void>((resolve) => {
@@ -202,7 +202,7 @@ function mended(Base: Wrtc['RTCPeerConnection']): Wrtc['RTCPeerConnection'] {
       readonly sdp: string;
     }): Promise<void> {
       const { type, sdp } = description;
-      // Only what is sent is answered by the other side.
+      // The answer of the other side describes what we send.
       if (type === 'answer') return super.setRemoteDescription({ type, sdp: narrowband(sdp) });
       if (type === 'offer') await hearing.isOver(this.tracks(overIn(sdp)));
       if (this.isClosing) throw new Error('The connection is closed');
@@ -234,14 +234,14 @@ function mended(Base: Wrtc['RTCPeerConnection']): Wrtc['RTCPeerConnection'] {
   };
 }
 
-/** The m-lines of an offer on which nothing comes any more. */
+/** The m-lines of an offer that no longer send. */
 function overIn(sdp: string): Set<string | null> {
   const sections = sdp.split(/^m=/m).slice(1);
   const over = sections.filter((section) => /^a=(inactive|recvonly)\s*$/m.test(section));
   return new Set(over.map((section) => /^a=mid:(\S+)/m.exec(section)?.[1] ?? null));
 }
 
-/** A track whose methods can be replaced, and which is silent once it is stopped; so are its clones. */
+/** A track whose methods can be replaced, and which is silent once stopped; its clones too. */
 function replaceable(track: AudioTrack): AudioTrack {
   const clone = track.clone.bind(track);
   const stop = track.stop.bind(track);

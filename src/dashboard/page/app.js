@@ -92,7 +92,7 @@ function signOut(why) {
 function route() {
   if (at('sign-out').hidden) return;
   const cameFrom = at('call').dataset.callId;
-  const callId = decodeURIComponent(/^#\/calls\/([^/]+)$/.exec(location.hash)?.[1] ?? '');
+  const callId = /^#\/calls\/([\w-]{1,64})$/.exec(location.hash)?.[1] ?? '';
   at('call').dataset.callId = callId;
   at('watch').hidden = callId !== '';
   announce('');

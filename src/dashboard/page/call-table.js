@@ -33,7 +33,7 @@ const COLUMNS = [
   {
     title: 'Caller hears',
     of: (call) => call.levelOut,
-    meaning: 'Level of what goes to the phone, likewise.',
+    meaning: 'Level of what goes to the phone, and its last minute.',
   },
   {
     title: 'Latency p99',

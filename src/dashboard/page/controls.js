@@ -101,7 +101,7 @@ const CONTROLS = [
   },
   {
     title: 'Transfer',
-    about: 'The caller goes on elsewhere; to a number or SIP address, the call ends here.',
+    about: 'Moves the caller. A transfer to a number or SIP address ends the call here.',
     fields: [
       text('target', 'To', {
         options: [

@@ -31,7 +31,7 @@ export class EndedTable {
     else if (!at('ended-rows').contains(document.activeElement)) this.#render();
   }
 
-  /** The next round asks again, whatever was shown: for another gateway, or one that was started again. */
+  /** Asks again with the next round: the gateway may be another one, or have restarted. */
   reset() {
     this.#total = -1;
     this.#askedAt = Number.NEGATIVE_INFINITY;

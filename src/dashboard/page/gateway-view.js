@@ -1,6 +1,6 @@
 import { alarmsOf } from './alarms.js';
 import { SECONDS, Series } from './calls.js';
-import { at, make, setLevel } from './dom.js';
+import { at, make, setLevel, setText } from './dom.js';
 import { latency, milliseconds, share } from './figures.js';
 import { spark } from './plots.js';
 import { reasonOf } from './words.js';
@@ -20,6 +20,8 @@ export class GatewayView {
   #histograms = [];
   #edgesUs = [];
   #sum = [];
+  /** The alarms that were announced last, without their figures. */
+  #kinds = '';
 
   /** @param {import('./plots.js').Plots} plots */
   constructor(plots) {
@@ -70,13 +72,14 @@ export class GatewayView {
 
   #showAlarms(alarms) {
     at('alarms').hidden = alarms.length === 0;
-    // A screen reader announces what changes: the figures in it do so every second.
-    const texts = alarms.map(({ level, text }) => `${level} ${text}`).join();
-    if (at('alarms').texts !== texts) {
-      at('alarms').texts = texts;
-      at('alarms').replaceChildren(
-        ...alarms.map(({ level, text }) => make('p', { data: { is: level }, textContent: text })),
-      );
+    at('alarms').replaceChildren(
+      ...alarms.map(({ level, text }) => make('li', { data: { is: level }, textContent: text })),
+    );
+    // Figures change every second: a screen reader announces only other alarms than before.
+    const kinds = alarms.map(({ text }) => text.replace(/[\d.]+ ?(\w?s|min|%)?/g, '')).join();
+    if (kinds !== this.#kinds) {
+      this.#kinds = kinds;
+      setText(at('alarms-said'), alarms.map(({ text }) => text).join(' ') || 'No alarm.');
     }
     for (const tile of TILES)
       setLevel(at(`${tile}-tile`), alarms.find((each) => each.tile === tile)?.level ?? 'good');

@@ -1,7 +1,7 @@
 import { VERSION } from '../../version.js';
 import { componentsWith } from './operation.js';
 import { paths, webhooks } from './paths.js';
-import { PARTS } from './schemas.js';
+import * as schemas from './schemas.js';
 
 /** The requests and answers of `/v1`, as OpenAPI 3.1. Source: spec.openapis.org/oas/v3.1.1. */
 export const openApiDocument = {
@@ -26,7 +26,7 @@ export const openApiDocument = {
   paths,
   webhooks,
   components: {
-    schemas: componentsWith(PARTS),
+    schemas: componentsWith(Object.values(schemas)),
     securitySchemes: {
       controlKey: { type: 'http', scheme: 'bearer', description: 'CONTROL_API_KEY' },
     },

@@ -92,7 +92,7 @@ export function pathsOf(
         ...(request && { requestBody: bodyOf(request, operation) }),
         responses: {
           [operation.status]: answerOf(operation),
-          ...refusals([...errors, ...(request ? OF_A_BODY : []), ...ALWAYS]),
+          ...refusals(new Set([...errors, ...(request ? OF_A_BODY : []), ...ALWAYS])),
         },
       },
     };
@@ -145,10 +145,10 @@ function answerOf({ summary, answer }: Operation): Json {
 }
 
 /** The errors of an operation by status, each with its codes. */
-function refusals(codes: readonly ErrorCode[]): Record<string, Json> {
-  const statuses = new Set(codes.map(statusOf));
+function refusals(codes: ReadonlySet<ErrorCode>): Record<string, Json> {
+  const all = [...codes];
   return Object.fromEntries(
-    [...statuses].map((status) => [status, refusal(codes.filter((code) => statusOf(code) === status))]),
+    all.map(statusOf).map((status) => [status, refusal(all.filter((code) => statusOf(code) === status))]),
   );
 }
 

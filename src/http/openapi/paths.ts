@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PlaceCall, PlacedCall } from '../../calls/place-call.js';
+import { PLACE_ERRORS, PlaceCall, PlacedCall } from '../../calls/place-call.js';
 import { CONTROL_ERRORS, OPERATIONS } from '../../control/operations.js';
 import { DEFAULT_BUFFER_MS, LEG_RATES, MAX_BUFFER_MS, MIN_BUFFER_MS } from '../../legs/raw-leg.js';
 import { SAMPLE_RATE } from '../../media/frame.js';
@@ -24,6 +24,9 @@ const OF_A_LEG = [
   'GW_LEGS_FULL',
 ] as const;
 
+const FOR_THE_DASHBOARD =
+  'Made for the page at `/dashboard`: fields may be added. The number of the person on the phone is masked.';
+
 const LegQuery = z.object({
   rate: z.literal(LEG_RATES).default(SAMPLE_RATE).describe('Samples per second'),
   buffer: z
@@ -46,22 +49,7 @@ const operations = {
     example: { to: '+15551234567', room: 'sales', ringTimeoutSeconds: 30 },
     status: 201,
     answer: PlacedCall,
-    errors: [
-      'GW_FROM_MISSING',
-      'GW_TWIML_TOO_LONG',
-      'GW_CALL_REFUSED',
-      'GW_CALL_EXISTS',
-      'GW_CALL_ENDED',
-      'GW_PREPARE_TIMEOUT',
-      'GW_TWILIO_REFUSED',
-      'GW_DRAINING',
-      'GW_FULL',
-      'GW_OVERLOADED',
-      'GW_TWILIO_NOT_CONFIGURED',
-      'GW_PUBLIC_URL_MISSING',
-      'GW_REGISTRY_DOWN',
-      'GW_REGISTRY_ERROR',
-    ],
+    errors: PLACE_ERRORS,
   },
   listCalls: {
     method: 'get',
@@ -153,8 +141,7 @@ const operations = {
     path: '/v1/live/ended',
     tag: 'calls',
     summary: 'Lists the calls of this node that ended within the last hour, at most 2,000, the latest first',
-    description:
-      'Made for the page at `/dashboard`: fields may be added. The number of the person on the phone is masked.',
+    description: FOR_THE_DASHBOARD,
     status: 200,
     answer: z.looseObject({}),
   },
@@ -163,8 +150,7 @@ const operations = {
     path: '/v1/live/calls/{callId}',
     tag: 'calls',
     summary: 'Shows a call of this node, current or ended within the last hour, with its history and events',
-    description:
-      'Made for the page at `/dashboard`: fields may be added. The number of the person on the phone is masked.',
+    description: FOR_THE_DASHBOARD,
     status: 200,
     answer: z.looseObject({}),
     errors: ['GW_CALL_UNKNOWN'],

@@ -43,15 +43,15 @@ export const ErrorBody = z
   })
   .meta({ title: 'Error' });
 
-const Traffic = each(new TrafficCounters().counts(), z.number()).meta({ title: 'Traffic' });
+export const Traffic = each(new TrafficCounters().counts(), z.number()).meta({ title: 'Traffic' });
 
-const LatencySummary = each(new LatencyHistogram().summary(), number('Microseconds'))
+export const LatencySummary = each(new LatencyHistogram().summary(), number('Microseconds'))
   .extend({ count: z.int().min(0).describe('Values') })
   .meta({ title: 'LatencySummary' });
 
-const Latency = each(new Latencies().summaries(), LatencySummary).meta({ title: 'Latency' });
+export const Latency = each(new Latencies().summaries(), LatencySummary).meta({ title: 'Latency' });
 
-const History = z
+export const History = z
   .object({
     at: time('When it happened, according to Twilio'),
     source: z.enum(['status', 'stream', 'amd']),
@@ -90,7 +90,7 @@ export const Call = z
 
 export const CallList = z.object({ calls: z.array(Call) }).meta({ title: 'CallList' });
 
-const Report = z
+export const Report = z
   .object({
     cause: text('Why the call ended'),
     result: z.enum(CALL_RESULTS),
@@ -134,15 +134,3 @@ export const Event = z
     data: z.union([Report, z.record(z.string(), z.unknown())]).describe('By type'),
   })
   .meta({ title: 'Event' });
-
-/** Components that {@link schemas} of others refer to. */
-export const PARTS: readonly z.ZodType[] = [
-  ErrorBody,
-  Traffic,
-  LatencySummary,
-  Latency,
-  History,
-  Call,
-  Report,
-  Event,
-];

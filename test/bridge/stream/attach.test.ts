@@ -250,11 +250,11 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     hungStream.pauseReading();
     // Megabytes fit into the kernel's buffers of a loopback socket: commands, which are never dropped, fill them.
     const stream = streams[0] as TwilioMediaStream;
-    const { outlet } = stream as unknown as {
-      outlet: { isWritable(): boolean; socket: { bufferedBytes(): number } };
+    const { sender } = stream as unknown as {
+      sender: { isWritable(): boolean; socket: { bufferedBytes(): number } };
     };
     const fill = async () => {
-      for (let i = 0; outlet.isWritable(); i++) {
+      for (let i = 0; sender.isWritable(); i++) {
         stream.clear();
         if (i % 500 === 0) await sleep(1);
       }
@@ -262,13 +262,13 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     /** What goes out, and what piles up, while fifty frames are dropped. */
     const leak = async () => {
       const { framesOut, droppedBackpressure } = stream.counts();
-      const waiting = outlet.socket.bufferedBytes();
+      const waiting = sender.socket.bufferedBytes();
       await eventually(
         'frames to be dropped and counted',
-        () => outlet.isWritable() || stream.counts().droppedBackpressure >= droppedBackpressure + 50,
+        () => sender.isWritable() || stream.counts().droppedBackpressure >= droppedBackpressure + 50,
       );
       return (
-        Math.abs(stream.counts().framesOut - framesOut) + Math.abs(outlet.socket.bufferedBytes() - waiting)
+        Math.abs(stream.counts().framesOut - framesOut) + Math.abs(sender.socket.bufferedBytes() - waiting)
       );
     };
     // The kernel takes some more yet, at its own time.

@@ -97,7 +97,7 @@ it.each(documentedErrors('stream'))(
     const request = (await FAULTS[code]?.(started)) ?? {};
     const answer = await transfer(request);
     expect([answer.status, answer.body.error?.code]).toEqual([status, code]);
-    expect(answer.body.error.message).toMatch(/^[A-Z].{10,}[^.]$/);
+    expect(answer.body.error.message).toMatch(/^\S.{10,}[^.]$/);
     checkAnswer(method, path, answer.status, answer.body);
     expect(gateway.calls.get(callId)?.state).toBe('live');
     expect(await room()).toBe('home');

@@ -1,0 +1,41 @@
+// Checks the C++ sources: their format, and what clang-tidy finds. --fix formats them.
+//
+// Debian 12: apt-get install -y clang-format-16 clang-tidy-16
+
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { ROOT } from './compile.mjs';
+
+const sources = ['native', 'native/kernels', 'native/portable', 'native/wasm', 'test/native'].flatMap(
+  (folder) =>
+    readdirSync(join(ROOT, folder))
+      .filter((name) => /\.(cc|h)$/.test(name))
+      .map((name) => `${folder}/${name}`),
+);
+/** Kernels for other processors are empty here, and two files are for other compilers. */
+const analysed = sources.filter(
+  (name) => /^native\/.*\.cc$/.test(name) && !/neon|simd128|portable|wasm/.test(name),
+);
+
+const format = process.argv.includes('--fix') ? ['-i'] : ['--dry-run', '--Werror'];
+run('clang-format-16', [...format, '--style=file:native/.clang-format', ...sources]);
+const { include_dir: napi } = createRequire(import.meta.url)('node-addon-api');
+const nodeHeaders = join(dirname(dirname(process.execPath)), 'include/node');
+const headers = [nodeHeaders, napi.replaceAll('"', '')].flatMap((folder) => ['-isystem', folder]);
+const defines = ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'];
+run('clang-tidy-16', [
+  '--quiet',
+  ...analysed,
+  '--',
+  '-std=c++17',
+  ...headers,
+  ...defines.map((name) => `-D${name}`),
+]);
+
+function run(tool, args) {
+  const { status, error } = spawnSync(tool, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
+  if (error?.code === 'ENOENT') console.warn(`Skipped: ${tool} is not installed (apt-get install ${tool})`);
+  else if (status !== 0) process.exitCode = 1;
+}

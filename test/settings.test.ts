@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { readConfig } from '../src/config.js';
+import { completeOptions, type GatewayOptions } from '../src/gateway-options.js';
+import { SETTINGS } from '../src/settings.js';
+
+const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs'];
+/** Settings that the gateway itself checks as options, with the path of each. */
+const OPTIONS = [...SETTINGS].flatMap(([name, setting]) =>
+  typeof setting.option === 'string' && !ELSEWHERE.includes(setting.option.split('.')[0] as string)
+    ? [{ name, path: setting.option, setting }]
+    : [],
+);
+
+/** Options with one value at a path. */
+function optionsWith(path: string, value: unknown): GatewayOptions {
+  const [group, member] = path.split('.') as [string, string?];
+  return { [group]: member === undefined ? value : { [member]: value } };
+}
+
+function valueAt(options: object, path: string): unknown {
+  return path
+    .split('.')
+    .reduce<unknown>((holder, key) => (holder as Record<string, unknown>)?.[key], options);
+}
+
+describe.each([...SETTINGS])('%s', (name, { format, default: usual }) => {
+  if (usual !== undefined) {
+    it('has a default that it accepts, and that the environment can say', () => {
+      expect(format.accepts(usual)).toBe(true);
+      const text = format.print(usual);
+      if (text !== '') expect(format.parse(text)).toEqual(usual);
+    });
+  }
+
+  it('accepts no value of another type', () => {
+    for (const value of [null, Number.NaN, -1, () => {}]) expect(format.accepts(value), name).toBe(false);
+  });
+});
+
+it.each(OPTIONS)('refuses another value for the option $path with what it should be', ({ path, setting }) => {
+  expect(() => completeOptions(optionsWith(path, -1))).toThrow(
+    `Expected ${setting.format.wantedOption} for ${path} but received ${setting.isSecret ? 'another value' : '-1'}`,
+  );
+});
+
+it.each(OPTIONS.filter(({ setting }) => setting.default !== undefined))(
+  'gives the option $path the default of $name, in code as in the environment',
+  ({ path, setting }) => {
+    expect(valueAt(completeOptions({}), path)).toEqual(setting.default);
+    const validate = path === 'twilio.validate';
+    if (!validate) expect(valueAt(readConfig({ TWILIO_VALIDATE: 'off' }), path)).toEqual(setting.default);
+  },
+);
+
+it('takes what the environment says as options', () => {
+  const config = readConfig({
+    TWILIO_VALIDATE: 'off',
+    MAX_CALLS: '7',
+    REDIS_URL: 'redis://a',
+    SHARE_PORT: 'on',
+  });
+  const { drainMs: _, ...options } = config;
+  expect(completeOptions(options)).toEqual(options);
+});
+
+it('refuses options that contradict each other', () => {
+  expect(() => completeOptions({ sharePort: true })).toThrow('Expected redis beside sharePort');
+  expect(() => completeOptions({ port: 3001, operationsPort: 3001 })).toThrow(
+    'for operationsPort but received 3001',
+  );
+  const router = { url: 'https://a.example', secret: 'sixteen-letters!' };
+  expect(() => completeOptions({ router, prepareCall: () => undefined })).toThrow('prepareCall or router');
+});
