@@ -56,13 +56,15 @@ Span<T> Elements(napi_env env, napi_value value) {
 Span<int16_t> Pcm(const Napi::CallbackInfo& info, size_t at) { return Elements<int16_t>(info.Env(), info[at]); }
 Span<uint8_t> Bytes(const Napi::CallbackInfo& info, size_t at) { return Elements<uint8_t>(info.Env(), info[at]); }
 
-/// The bytes of an ArrayBuffer, which is what a WebSocket gives, or of any view of one.
+/// The bytes of an ArrayBuffer, which is what a WebSocket gives, or of any view of one; none of any other value.
 std::string_view Message(napi_env env, napi_value value) {
   void* data = nullptr;
   size_t length = 0;
-  // The second takes every ArrayBufferView.
-  if (napi_get_arraybuffer_info(env, value, &data, &length) != napi_ok)
+  if (napi_get_arraybuffer_info(env, value, &data, &length) != napi_ok) {
+    bool isView = false;  // napi_is_buffer is true for every ArrayBufferView
+    if (napi_is_buffer(env, value, &isView) != napi_ok || !isView) return {};
     napi_get_buffer_info(env, value, &data, &length);
+  }
   return {static_cast<const char*>(data), length};
 }
 

@@ -3,7 +3,7 @@ import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES } from '../media/frame.js';
 import type { FrameClock, Ticking } from '../media/frame-clock.js';
 import { core } from '../media/thread-core.js';
-import type { AudioFilter } from '../phone/audio-filter.js';
+import type { AudioFilter } from '../phone/audio-tap.js';
 import type { TwilioMediaStream } from '../phone/media-stream.js';
 import { type Clip, ClipPlayer } from './clip.js';
 

@@ -48,6 +48,7 @@ export interface RawCore
 export interface RawTranscoder {
   /** @returns false, with nothing changed, for a SID that is none */
   bind(streamSid: string): boolean;
+  /** Of any value: -1 unless it is memory with a plain message. */
   receive(message: ArrayBuffer | ArrayBufferView): number;
   receivePayload(base64: Uint8Array, timestampMs: number): number;
   conceal(samples: number): void;
@@ -153,11 +154,14 @@ function transcoderClass(raw: RawCore): Core['Transcoder'] {
 
     receive(message: ArrayBuffer | ArrayBufferView): number {
       const open = this.#raw ?? closed();
-      if (!ArrayBuffer.isView(message) && !types.isArrayBuffer(message)) {
-        throw expected('an ArrayBuffer or a view of one', 'message', message);
+      if (!this.#isBound) {
+        checkMessage(message);
+        throw unbound();
       }
-      if (!this.#isBound) throw unbound();
-      return open.receive(message);
+      const samples = open.receive(message);
+      // Only now, off the hot path: a raw core takes any value, and finds no message in a wrong one.
+      if (samples < 0) checkMessage(message);
+      return samples;
     }
 
     receivePayload(base64: Uint8Array, timestampMs: number): number {
@@ -281,6 +285,11 @@ function compressor(encode: RawCore['encodeMulaw']): Core['encodeMulaw'] {
     encode(pcm, out);
     return samples;
   };
+}
+
+function checkMessage(value: unknown): void {
+  if (ArrayBuffer.isView(value) || types.isArrayBuffer(value)) return;
+  throw expected('an ArrayBuffer or a view of one', 'message', value);
 }
 
 function closed(): never {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { types } from 'node:util';
 import {
   checkedCore,
   type RawCore,
@@ -440,10 +441,10 @@ class WasmMemory {
   }
 }
 
-/** A view whose memory was given away or has shrunk is of length 0; a DataView of such memory throws instead. */
+/** Bytes of a message; 0 if its memory was given away or has shrunk, or if it is no memory at all. */
 function lengthOf(message: ArrayBuffer | ArrayBufferView): number {
   try {
-    return message.byteLength;
+    return ArrayBuffer.isView(message) || types.isAnyArrayBuffer(message) ? message.byteLength : 0;
   } catch {
     return 0;
   }

@@ -17,8 +17,7 @@ import {
 import { isSampled, type Latencies } from '../telemetry/latencies.js';
 import { Traffic, type TrafficCounts } from '../telemetry/traffic.js';
 import { type MediaMessage, parseInboundMessage, type StartMessage } from '../twilio/messages.js';
-import type { AudioFilter } from './audio-filter.js';
-import type { AudioTap } from './audio-tap.js';
+import type { AudioFilter, AudioTap } from './audio-tap.js';
 import { Backlog } from './backlog.js';
 import { Framer } from './framer.js';
 import { Intake } from './intake.js';

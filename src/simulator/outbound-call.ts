@@ -6,7 +6,7 @@ import { newSid } from './identifiers.js';
 import type { LineProfile } from './line.js';
 import { type PhoneFaults, SimulatedPhone } from './phone.js';
 import { RestCall } from './resources.js';
-import { Callbacks, type CallStatus, statusParameters } from './webhook.js';
+import { CallbackQueue, type CallStatus, statusParameters } from './webhook.js';
 
 /** Behaviour of a callee. */
 export interface Callee {
@@ -73,7 +73,7 @@ export class OutboundCall {
   readonly facts: RestCall;
   private answeredPhone: SimulatedPhone | undefined;
   private readonly waiting = new AbortController();
-  private readonly callbacks: Callbacks;
+  private readonly callbacks: CallbackQueue;
   private sequence = 0;
 
   constructor(
@@ -83,7 +83,7 @@ export class OutboundCall {
     const { from, to } = request;
     const { accountSid, clock } = context;
     const { authToken, dial } = context;
-    this.callbacks = new Callbacks({ authToken, dial, clock: clock.time });
+    this.callbacks = new CallbackQueue({ authToken, dial, clock: clock.time });
     this.facts = new RestCall(this.sid, accountSid, from, to, this.direction, 'queued', clock.time);
     this.ended = this.runCall();
   }

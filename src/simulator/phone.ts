@@ -23,7 +23,7 @@ import {
 import { type Utterance, Voice } from './voice.js';
 import { PHONE_RATE, writeWav } from './wav.js';
 import {
-  Callbacks,
+  CallbackQueue,
   type CallDirection,
   type CallStatus,
   type StreamEvent,
@@ -138,7 +138,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
   private readonly opened: SimulatedStream[] = [];
   private readonly said: string[] = [];
   private readonly callees: string[] = [];
-  private readonly callbacks: Callbacks;
+  private readonly callbacks: CallbackQueue;
   /** Aborts requests for TwiML when the call ends. */
   private readonly questions = new AbortController();
   private readonly resolveStarted: (stream: SimulatedStream) => void;
@@ -173,7 +173,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     this.direction = options.direction ?? 'inbound';
     this.clock = options.clock ?? new PhoneClock();
     this.voice = new Voice(options.audio);
-    this.callbacks = new Callbacks({
+    this.callbacks = new CallbackQueue({
       authToken: options.authToken,
       dial: options.dial,
       clock: this.clock.time,

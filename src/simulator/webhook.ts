@@ -189,8 +189,8 @@ export async function sendWebhook(
   );
 }
 
-/** Callbacks of one call, sent one after the other so that they arrive in order. */
-export class Callbacks {
+/** CallbackQueue of one call, sent one after the other so that they arrive in order. */
+export class CallbackQueue {
   /** Those that were not answered with 2xx. */
   readonly failed: string[] = [];
   private latest: Promise<void> = Promise.resolve();

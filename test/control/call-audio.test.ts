@@ -3,7 +3,7 @@ import { systemClock } from '../../src/clock.js';
 import { CallAudio, type PlayResult } from '../../src/control/call-audio.js';
 import { Clip } from '../../src/control/clip.js';
 import { FrameClock } from '../../src/media/frame-clock.js';
-import type { AudioFilter } from '../../src/phone/audio-filter.js';
+import type { AudioFilter } from '../../src/phone/audio-tap.js';
 import type { TwilioMediaStream } from '../../src/phone/media-stream.js';
 
 const FRAME = new Int16Array(960).fill(5_000);

@@ -5,7 +5,7 @@ import { hears } from '../support/control.js';
 import { FleetNode } from '../support/fleet.js';
 import { eventually } from '../support/time.js';
 
-// The command line as it is installed, in a process of its own, and a phone in real time.
+// The installed command line in its own process, and a phone in real time.
 it.each(['native', 'wasm'])('a caller hears the echo agent, through the %s core', async (core) => {
   const node = await FleetNode.start({ TRANSCODER: core });
   const health = (await (await fetch(`${node.url}/health`)).json()) as { transcoder: string };
@@ -21,7 +21,7 @@ it.each(['native', 'wasm'])('a caller hears the echo agent, through the %s core'
   });
   await phone.started;
   await eventually('the echo', () => Math.abs(hears(phone, 1_000) - -12) < 1, 20_000);
-  // Nothing but the tone is heard.
+  // Only the tone is heard.
   expect(hears(phone, 1_500)).toBeLessThan(-50);
   await phone.hangUp();
   expect((await phone.ended).status).toBe('completed');

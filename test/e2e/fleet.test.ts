@@ -7,7 +7,7 @@ import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { eventually } from '../support/time.js';
 
 describeOnRedis('two nodes and a Redis', () => {
-  it('a call whose node is stopped goes on at the other', async () => {
+  it('a call whose node stops continues on the other', async () => {
     const redis = await RedisServer.start();
     const { nodes, twilio } = await startFleet(2, redis.url);
     const phone = twilio.placeCall({

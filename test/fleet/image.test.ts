@@ -24,7 +24,7 @@ import { eventually } from '../support/time.js';
 const { final } = readDockerfile('deploy/Dockerfile');
 const { env } = final;
 
-/** The image's build stage compiles the addon; a checkout may be without. */
+/** The image's build stage compiles the addon; a checkout may not have it. */
 const hasAddon = needs('the native core', 'npm run prepare', () => existsSync(BUILT_ADDON));
 
 /** Node's path in the image, where its ENTRYPOINT finds it by name. */

@@ -7,7 +7,7 @@ import { toneMulaw } from '../support/tone.js';
 const FRAME = toneMulaw(700, 20);
 const BLOCKED_MS = 5_000;
 
-it('a hook that blocks the event loop for seconds costs nobody the call', async () => {
+it('a hook that blocks the event loop for seconds loses no call', async () => {
   const { gateway, url } = await startGateway({
     stuckSeconds: 3,
     tokenTimeToLiveMs: 3_000,
@@ -27,7 +27,7 @@ it('a hook that blocks the event loop for seconds costs nobody the call', async 
   const blocking = postForm(url, '/twilio/voice', voiceParameters({ From: '+15550009999' }));
   await eventually('the hook', () => gateway.stats().activeCalls === 3);
   expect(await (await blocking).text()).toContain('<Stream');
-  // Who rang when it began connects now.
+  // A call that was ringing when the block began connects now.
   const ringing = await Caller.answer(url, twiml, parameters);
   ringing.start();
   ringing.media(FRAME);

@@ -19,7 +19,7 @@ const AT_A_TIME = 50;
 const KEPT_ALIVE_MS = 5_000;
 
 type Life = (url: string) => Promise<void>;
-/** Five ways in which a call comes and goes. */
+/** Five ways a call can start and end. */
 const LIVES: Life[] = [
   async (url) => {
     const caller = await Caller.call(url);
@@ -74,7 +74,7 @@ async function settled(idle: ProcessReport): Promise<ProcessReport> {
   }
 }
 
-it('after 1,000 calls nothing of them is left', { timeout: 120_000 }, async () => {
+it('leaves nothing behind after 1,000 calls', { timeout: 120_000 }, async () => {
   const idle = await gateway.report();
   await round(CALLS / 2);
   const half = await settled(idle);
@@ -92,7 +92,7 @@ const countsFiles = process.platform === 'linux';
 if (!countsFiles) console.log('skipped: open files of a process are counted where there is /proc');
 
 it.runIf(countsFiles).each([40, 100])(
-  '%d live calls hold one file descriptor each, their sockets, and no timer',
+  '%d live calls use one file descriptor each, their sockets, and no timer',
   { timeout: 60_000 },
   async (live) => {
     const idle = await settled(await gateway.report());

@@ -69,8 +69,8 @@ async function isHeard(caller: Caller): Promise<void> {
   await eventually('audio', () => caller.mediaCount > before);
 }
 
-describe.runIf(existsSync('/proc/self/schedstat'))('a gateway that has no descriptors left', () => {
-  it('says so once, goes on with its calls, answers, rests, and takes calls again when there are some', async () => {
+describe.runIf(existsSync('/proc/self/schedstat'))('a gateway without free descriptors', () => {
+  it('reports it once, continues its calls, responds, stays idle, and accepts calls again later', async () => {
     const served = Served.start({ env: { MAX_CALLS: '20' }, shell: `ulimit -n ${LIMIT}` });
     const url = await served.listening();
     const pid = served.child.pid as number;
@@ -89,7 +89,7 @@ describe.runIf(existsSync('/proc/self/schedstat'))('a gateway that has no descri
       await Promise.all(callers.map(isHeard));
       await sleep(200);
     }
-    // One that tried to accept again and again would never rest.
+    // A gateway that keeps trying to accept would never be idle.
     const share = (busyMs(pid) - begun[1]) / (performance.now() - begun[0]);
     console.info(
       `busy for ${(100 * share).toFixed()} % of the time, with ${CROWD} that come again and again`,
@@ -111,7 +111,7 @@ describe.runIf(existsSync('/proc/self/schedstat'))('a gateway that has no descri
     );
   });
 
-  it('keeps a call that connects while they are short', async () => {
+  it('keeps a call that connects during a shortage', async () => {
     const served = Served.start({ env: { MAX_CALLS: '20' }, shell: `ulimit -n ${LIMIT}` });
     const url = await served.listening();
     const parameters = voiceParameters();
@@ -127,7 +127,7 @@ describe.runIf(existsSync('/proc/self/schedstat'))('a gateway that has no descri
     expect(caller.closed).toBeUndefined();
   });
 
-  it('is told at its start where the limit is too low for its calls', async () => {
+  it('warns at start if the limit is too low for its calls', async () => {
     const served = Served.start({ env: { MAX_CALLS: '200' }, shell: `ulimit -n ${LIMIT}` });
     const url = await served.listening();
     const { warnings } = (await (await fetch(`${url}/health`)).json()) as { warnings: string[] };
@@ -154,7 +154,7 @@ describe('descriptors', () => {
     return { state, told, descriptors };
   }
 
-  it('are short as soon as a connection leaves fewer than the reserve, and enough again after three looks', () => {
+  it('are short when fewer than the reserve are left, and sufficient after three more checks', () => {
     const { state, told, descriptors } = setUp(1_000);
     state.open = 870;
     descriptors.sample();
@@ -171,7 +171,7 @@ describe('descriptors', () => {
     expect(told).toEqual([true, false]);
   });
 
-  it('stay short while more connections come every second than could stay', () => {
+  it('stay short while connections arrive faster than the limit allows', () => {
     const { state, descriptors } = setUp(1_000);
     state.open = 950;
     descriptors.sample();
@@ -185,14 +185,14 @@ describe('descriptors', () => {
     expect([second(100), second(100), second(100)]).toEqual([true, true, false]);
   });
 
-  it('are not counted anew for every connection', () => {
+  it('are not recounted for every connection', () => {
     const { state, descriptors } = setUp(1_000);
     descriptors.sample();
     for (let i = 0; i < 870; i++) descriptors.opened();
     expect(state.looks).toBe(1);
   });
 
-  it('are never short where their limit is not known', () => {
+  it('are never short if the limit is unknown', () => {
     const { told, descriptors } = setUp(undefined);
     for (let i = 0; i < 10_000; i++) descriptors.opened();
     expect(told).toEqual([]);

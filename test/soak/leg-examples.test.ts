@@ -90,7 +90,9 @@ it.each(['agent.ts', 'agent.py'] as const)('%s has at most 40 lines', (example) 
 
 const examples = (['agent.ts', 'agent.py'] as const).filter((name) => name !== 'agent.py' || hasPython);
 
-it('both hold a conversation for a minute, and are interrupted at once', { timeout: 120_000 }, async () => {
+it('both hold a conversation for a minute, and can be interrupted at once', {
+  timeout: 120_000,
+}, async () => {
   const { url, twilio, gateway } = await startWithCarrier({}, { controlApiKey: KEY, leadMs: LEAD_MS });
   const calls = [];
   for (const example of examples) {

@@ -62,7 +62,7 @@ const WHOLE = 'call.started,call.ended';
 describe.each(['switches protocols', 'never answers', 'resets the connection'])(
   'while its receiver %s',
   (name) => {
-    it('a gateway that is killed, ended and started again loses no event', async () => {
+    it('a gateway that is killed, stopped and restarted loses no event', async () => {
       const receiver = await HostileReceiver.start(() => HOSTILITIES[name]);
       const env = { EVENTS_SPOOL_DIR: spool, EVENTS_DEAD_LETTER_FILE: deadLetterFile };
 
@@ -90,7 +90,7 @@ describe.each(['switches protocols', 'never answers', 'resets the connection'])(
       expect(readFileSync(deadLetterFile, 'utf8')).toBe('');
     });
 
-    it('a gateway without a spool writes what it cannot deliver to the dead-letter file, or says so', async () => {
+    it('a gateway without a spool writes undelivered events to the dead-letter file, or logs them', async () => {
       const receiver = await HostileReceiver.start(() => HOSTILITIES[name]);
       const first = await startTelling(receiver, { EVENTS_DEAD_LETTER_FILE: deadLetterFile });
       await ring(first, 30);

@@ -36,7 +36,7 @@ afterAll(async () => {
 });
 
 it.each(ATTACKS.flatMap((attack) => [1, 200].map((connections) => ({ ...attack, connections }))))(
-  '$name from $connections connections end no call and cost no memory',
+  '$name from $connections connections ends no call and costs no memory',
   async ({ connections, ...attack }) => {
     const before = await gateway.report();
     const attacker = await Attacker.start(gateway.url, attack, connections);
@@ -62,7 +62,7 @@ it.each(ATTACKS.flatMap((attack) => [1, 200].map((connections) => ({ ...attack, 
   },
 );
 
-it('all of which the phones bear witness to', async () => {
+it('as all phones confirm', async () => {
   hungUp.abort();
   const { lostCalls, failed, framesReceived } = await load;
   expect({ lostCalls, failed }).toEqual({ lostCalls: 0, failed: 0 });

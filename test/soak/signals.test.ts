@@ -24,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** What a signed webhook of a new call is answered: by which tokens is it taken? */
+/** The status of a new call's signed webhook, which shows the accepted tokens. */
 async function statusOfWebhook(url: string, token: string): Promise<number> {
   const parameters = voiceParameters();
   const answer = await fetch(`${url}/twilio/voice`, {
@@ -40,7 +40,7 @@ async function statusOfControl(url: string, key: string): Promise<number> {
   return (await fetch(`${url}/v1/calls`, { headers })).status;
 }
 
-/** A call that was heard and is heard back. */
+/** A call that was heard and hears its echo. */
 async function talking(url: string): Promise<Caller> {
   const caller = await Caller.call(url);
   await isHeard(caller);
@@ -75,7 +75,7 @@ async function recording(options: ServeOptions = {}): Promise<{ served: Served; 
   return { served, caller };
 }
 
-/** The one recording is whole: its header tells of all that is there, and something is. */
+/** The one recording is complete: its header covers all its data, and there is some. */
 function expectWhole(): void {
   const [name] = readdirSync(folder).filter((file) => file.endsWith('.wav'));
   const file = readFileSync(join(folder, name as string));
@@ -85,7 +85,7 @@ function expectWhole(): void {
 }
 
 describe('SIGHUP', () => {
-  it('changes tokens, keys and log level by a file, while calls go on', async () => {
+  it('changes tokens, keys and log level from a file while calls continue', async () => {
     const file = join(folder, 'env');
     const write = (...lines: string[]) => writeFileSync(file, `${lines.join('\n')}\n`);
     write(`CONTROL_API_KEY="${KEY}"`, 'MAX_CALLS=7');
@@ -95,7 +95,7 @@ describe('SIGHUP', () => {
     expect([await statusOfControl(url, KEY), await statusOfControl(url, OTHER_KEY)]).toEqual([200, 401]);
     expect(await statusOfWebhook(url, 'a newer token')).toBe(403);
 
-    // While both count, the old token and the new one.
+    // While both are valid, the old token and the new one.
     write(
       `TWILIO_AUTH_TOKEN="a newer token,${AUTH_TOKEN}"`,
       `CONTROL_API_KEY="${OTHER_KEY}"`,
@@ -109,11 +109,11 @@ describe('SIGHUP', () => {
     expect(await statusOfWebhook(url, AUTH_TOKEN)).toBe(200);
     const [read] = served.lines('settings read again');
     expect(read?.changed).toEqual(['TWILIO_AUTH_TOKEN', 'CONTROL_API_KEY', 'LOG_LEVEL']);
-    // What it could not take is named, at every reading.
+    // Settings that need a restart are named at every reload.
     await served.says('these settings wait for a restart');
     expect(served.lines('wait for a restart').map(({ settings }) => settings)).toEqual([['MAX_CALLS']]);
 
-    // And the end of the old one; of the control API too.
+    // And the end of the old one; the control API's too.
     write('TWILIO_AUTH_TOKEN="a newer token"', 'MAX_CALLS=7');
     served.child.kill('SIGHUP');
     await eventually('a second reading', () => served.lines('settings read again').length === 2);
@@ -126,7 +126,7 @@ describe('SIGHUP', () => {
     expect(caller.closed).toBeUndefined();
   });
 
-  it('with mistakes in the file changes nothing, and tells each of them', async () => {
+  it('with mistakes in the file changes nothing, and reports each of them', async () => {
     const file = join(folder, 'env');
     writeFileSync(file, `CONTROL_API_KEY="${KEY}"\n`);
     const served = Served.start({ env: { ENV_FILE: file } });
@@ -147,7 +147,7 @@ describe('SIGHUP', () => {
     expect(await statusOfControl(url, KEY)).toBe(200);
   });
 
-  it('leaves calls and their recordings alone; SIGQUIT then drains as SIGTERM does', async () => {
+  it('does not affect calls and their recordings; SIGQUIT then drains like SIGTERM', async () => {
     const { served, caller } = await recording();
     served.child.kill('SIGHUP');
     await served.says('settings read again');
@@ -161,7 +161,7 @@ describe('SIGHUP', () => {
     expectWhole();
   });
 
-  it('of a terminal that was closed drains as well', async () => {
+  it('drains as well when its terminal was closed', async () => {
     // Nothing but such a process has a terminal and cannot open it.
     const nodeArgs = ['--import', 'data:text/javascript,process.stdout.isTTY=true'];
     const { served, caller } = await recording({ nodeArgs, detached: true });
@@ -173,7 +173,7 @@ describe('SIGHUP', () => {
   });
 });
 
-describe('a certificate that is renewed', () => {
+describe('a renewed certificate', () => {
   beforeAll(() => {
     // The tests look at certificates themselves.
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
@@ -192,7 +192,7 @@ describe('a certificate that is renewed', () => {
     return serialNumber;
   }
 
-  it('is shown to new connections after SIGHUP, and no call and no request is lost for it', async () => {
+  it('is used for new connections after SIGHUP, without losing a call or a request', async () => {
     const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
     const install = ({ pem }: { pem: string }) => {
       writeFileSync(cert, readFileSync(pem));
@@ -220,7 +220,7 @@ describe('a certificate that is renewed', () => {
       serials.add(serial);
       expect(await serialAt(url, 'voice.example.com')).toBe(serial);
       await isHeard(caller);
-      // Calls that began under each go on under the next.
+      // Calls started under each certificate continue under the next.
       await (await talking(url)).socket.close();
     }
     isAsking = false;
@@ -228,7 +228,7 @@ describe('a certificate that is renewed', () => {
     expect(answers).toBeGreaterThan(0);
     expect(serials.size).toBe(4);
 
-    // A key of another certificate: half a renewal.
+    // The key of another certificate: half a renewal.
     const last = await serialAt(url);
     writeFileSync(key, readFileSync(makeCertificate('localhost').pem));
     served.child.kill('SIGHUP');
@@ -259,14 +259,14 @@ describe('SIGUSR1', () => {
     expect(served.output).not.toContain('Debugger');
   });
 
-  it('leaves alone what --inspect opened on purpose', async () => {
+  it('does not affect an inspector opened by --inspect', async () => {
     const served = Served.start({ nodeArgs: ['--inspect=127.0.0.1:0'] });
     await served.listening();
     await served.says('Debugger listening');
   });
 });
 
-describe('a fault that nothing caught', () => {
+describe('an uncaught exception', () => {
   it.each([
     ['an exception', 'throw new Error("planted")'],
     ['a rejection', 'Promise.reject(new Error("planted"))'],
@@ -287,7 +287,7 @@ describe('a log that cannot be written', () => {
   const ways = [['its reader has gone', 'exec > >(true)']];
   if (existsSync('/dev/full')) ways.push(['its disk is full', 'exec >/dev/full']);
 
-  it.each(ways)('because %s costs no call', async (_, shell) => {
+  it.each(ways)('because %s affects no call', async (_, shell) => {
     const port = await freePort();
     const served = Served.start({ env: { PORT: String(port) }, shell: shell as string });
     const url = `http://127.0.0.1:${port}`;
@@ -306,7 +306,7 @@ describe('a log that cannot be written', () => {
   });
 });
 
-it('serve --help and the guide name every signal that does something, and every setting that SIGHUP changes', async () => {
+it('serve --help and the guide name every handled signal, and every setting that SIGHUP reloads', async () => {
   const served = Served.start({ args: ['--help'] });
   expect(await served.exited).toEqual([0, null]);
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1']) {

@@ -147,12 +147,12 @@ it.each([
   ['short', 'for 1, 12 and 33 s goes on with fifty of fifty calls'],
   ['long', 'for 120 s goes on with fifty of fifty calls'],
   ['legs', 'for 33 s goes on with programs on raw legs, both ways'],
-])('a gateway that stands still (%s) %s', async (name) => {
+])('a gateway that stalls (%s) %s', async (name) => {
   for (const verdict of (await over.get(name)) ?? []) verdict();
 });
 
 it.runIf(hasRedis)(
-  'a fleet of one node that stands still for 33 s goes on with its calls, and answers who called meanwhile',
+  'a fleet of one node that stalls for 33 s continues its calls, and answers callers who called meanwhile',
   async () => {
     for (const verdict of (await over.get('redis')) ?? []) verdict();
   },

@@ -7,14 +7,14 @@ import { LEVEL, phoneLevel } from '../support/stream-call.js';
 import { streamProcess } from '../support/stream-process.js';
 import { eventually } from '../support/time.js';
 
-/** Both ends' WebRTC and the server between them share two cores here; `bench stream` counts forty. */
+/** Both WebRTC ends and the server between them share two cores here; `bench stream` carries forty. */
 const CALLS = 20;
 /** Primes: µ-law's distortion products then fall between them. */
 const TONES_HZ = [503, 1_117];
 
 const stream = streamProcess();
 
-it('carries twenty calls at once: every tone right, hardly a frame dropped', {
+it('carries twenty calls at once: every tone correct, hardly a frame dropped', {
   timeout: 90_000,
 }, async () => {
   const bridge = new StreamBridge({ ...stream(), maxWorkerDelayMs: 0 });

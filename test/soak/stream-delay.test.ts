@@ -15,7 +15,7 @@ const COMPARED_SECONDS = 15;
 
 const stream = streamProcess();
 
-it('ten calls through Stream are as close after a minute as they were at its beginning', {
+it('ten calls through Stream have the same delay after a minute as at the start', {
   timeout: 180_000,
 }, async () => {
   const bridge = new StreamBridge({ ...stream(), maxWorkerDelayMs: 0 });

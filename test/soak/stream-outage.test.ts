@@ -19,7 +19,7 @@ function listenForGaps(agent: Agent) {
 
 // Its bars are times: it wants a machine that has nothing else to do.
 it.each(['SIGKILL', 'SIGSEGV', 'SIGSTOP'] as const)(
-  'a worker that gets %s is missed for a moment, and another worker’s call for none',
+  'interrupts its own call briefly, and no other worker’s call, when a worker gets %s',
   { timeout: 120_000 },
   async (signal) => {
     const hurt = await talk();
@@ -33,7 +33,7 @@ it.each(['SIGKILL', 'SIGSEGV', 'SIGSTOP'] as const)(
     await hurt.hear();
     await other.hear();
     const [longest, others] = gaps.map(({ longestMs }) => longestMs) as [number, number];
-    // Two seconds are promised, and two more for one to be taken for hung; the agents live in this very process.
+    // Two seconds are promised, plus two to detect a hung worker; the agents run in this process.
     expect(longest).toBeLessThan(signal === 'SIGSTOP' ? 5_000 : 3_000);
     expect(others).toBeLessThan(400);
   },

@@ -17,7 +17,7 @@ const TONES_HZ = [503, 1_117];
 
 const stream = streamProcess();
 
-it('whatever is offered, calls that are admitted hear and are heard; others are busy at once', {
+it('lets admitted calls hear and be heard under any load, and answers busy to others at once', {
   timeout: 180_000,
 }, async () => {
   const bridge = new StreamBridge({ ...stream() });

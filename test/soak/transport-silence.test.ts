@@ -5,12 +5,12 @@ import { frame, OPCODES } from '../http/transport/frames.js';
 import { handshake, RawClient, request } from '../http/transport/raw-client.js';
 import { newKey, overTransports } from '../http/transport/transport-server.js';
 
-/** Longer than a connection may be silent that owes a request. */
+/** Longer than a connection that owes a request may be silent. */
 const LONG_MS = 20_000;
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 overTransports((server) => {
-  /** Sends a part four times a second until the other end has had enough. */
+  /** Sends a part four times a second until the other end closes. */
   const trickling = async (begin: string, part: string) => {
     const client = await RawClient.sending(server.port, begin);
     const timer = setInterval(() => client.send(part), 250);
@@ -18,7 +18,7 @@ overTransports((server) => {
     return client;
   };
 
-  it('cuts whoever is silent, or never comes to the end of its headers', async () => {
+  it('disconnects peers that are silent or never finish their headers', async () => {
     const silent = await RawClient.connect(server.port);
     const begun = await RawClient.sending(server.port, 'GET /echo HTTP/1.1\r\nHost: x\r\n');
     const garbage = await RawClient.sending(server.port, 'hello\r\n\r\n');
@@ -45,7 +45,7 @@ overTransports((server) => {
     expect(server.of('gone', key)).toHaveLength(1);
   });
 
-  it('lets those be who wait for their answer, or for more of it', async () => {
+  it('leaves peers alone that wait for their response, or for more of it', async () => {
     const [heldKey, streamKey, socketKey, bodyKey] = [newKey(), newKey(), newKey(), newKey()];
     const held = await RawClient.sending(server.port, request('GET', `/answer?hold&k=${heldKey}`));
     const body = await RawClient.sending(server.port, request('POST', `/body?hold&k=${bodyKey}`, [], 'all'));
@@ -69,7 +69,7 @@ overTransports((server) => {
     for (const key of [heldKey, streamKey, socketKey, bodyKey]) expect(server.of('gone', key)).toEqual([]);
   });
 
-  it('ends the connection of a peer that answers no close frame, whatever else it does', async () => {
+  it('closes the connection of a peer that answers no close frame, whatever else it does', async () => {
     const opened = async () => {
       const key = newKey();
       const client = await RawClient.webSocket(server.port, `/ws/room?k=${key}`);
@@ -82,7 +82,7 @@ overTransports((server) => {
     for (const { key } of [sends, silent, deaf]) {
       await server.tell('end', { key, code: 1001, reason: 'going away' });
     }
-    // Their half stays open; one goes on and on, until that is refused.
+    // Their half stays open; one keeps sending until it is rejected.
     const timer = setInterval(() => sends.client.send(frame('text', 'and another thing')), 20);
     await sends.gone;
     clearInterval(timer);
@@ -93,7 +93,7 @@ overTransports((server) => {
     }
   });
 
-  it('pings a peer that is silent, and takes it for dead when nothing comes back', async () => {
+  it('pings a silent peer, and treats it as dead if nothing is returned', async () => {
     const opened = async () => {
       const key = newKey();
       const client = await RawClient.webSocket(server.port, `/ws/room?echo&k=${key}`);

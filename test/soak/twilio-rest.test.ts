@@ -11,8 +11,8 @@ const HOSTILE = Object.entries(HOSTILITIES).filter(
   ([name, { scheme }]) => scheme === undefined && !/^(is about to|has hints)/.test(name),
 );
 
-describe('an API that', () => {
-  it.each(HOSTILE)('%s has an answer to hanging up, which is an error', async (name, hostility) => {
+describe('a Twilio API that', () => {
+  it.each(HOSTILE)('%s fails the hang-up with an error', async (name, hostility) => {
     const api = await HostileReceiver.start(() => hostility);
     const rest = new TwilioRest({
       accountSid: ACCOUNT_SID,

@@ -10,7 +10,7 @@ const { start } = realStream();
 /** Processes that this one has started. */
 const processes = () => process.getActiveResourcesInfo().filter((name) => name === 'ProcessWrap').length;
 
-it('phones that are attached share media workers, which end with the last of them', {
+it('attached phones share media workers, which end with the last phone', {
   timeout: 90_000,
 }, async () => {
   const { agent, double, gateway, phone, present, room } = await start({

@@ -4,7 +4,7 @@ import { realStream } from '../support/stream-real.js';
 
 const { start, talk } = realStream();
 
-it('lets the phone hear three participants at once, and not itself, at the pace of speech', async () => {
+it('lets the phone hear three participants at once, but not itself, at the pace of speech', async () => {
   const { phone, agent, gateway } = await start();
   const tones = [503, 1_117, 2_309];
   const early = await Promise.all(tones.slice(0, 2).map((hz) => agent(`agent-${hz}`, hz)));
@@ -43,7 +43,7 @@ it('lets two phones in one call hear each other and the agent', async () => {
   await notHeardBy('the phone, of its own voice,', () => phoneLevel(second, 1_117));
 });
 
-it('lets the phone hear the sound of a screen that somebody shares, with their voice', async () => {
+it('lets the phone hear a shared screen’s audio together with the voice', async () => {
   const { other, caller, agent, hear } = await talk();
   await other.shareSound(2_309);
   await heardBy('the phone, of the screen,', () => phoneLevel(caller, 2_309));
@@ -57,7 +57,7 @@ it('lets the phone hear the sound of a screen that somebody shares, with their v
   await heardBy('the phone', () => phoneLevel(caller, 1_117));
 });
 
-it('works within one process as well', async () => {
+it('also works within one process', async () => {
   const { bridge, pool } = await talk({ bridge: { media: 'inline' } });
   expect([bridge.stats().joined, pool.census().legs]).toEqual([1, 0]);
 });

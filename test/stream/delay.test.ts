@@ -41,7 +41,7 @@ function recovery(
   };
 }
 
-it.each([1_000, 3_000])('delay to a phone goes away that a stall of %i ms on its way left', async (ms) => {
+it.each([1_000, 3_000])('the delay left by a stall of %i ms on the way to a phone goes away', async (ms) => {
   const { speaker, listener, to } = await twoPhones();
   const begun = clock.now();
   await to.stallReading(ms);
@@ -53,7 +53,7 @@ it.each([1_000, 3_000])('delay to a phone goes away that a stall of %i ms on its
   expect(atEnd - before).toBeLessThan(bound(BACK_MS));
 });
 
-it('delay from a phone goes away that a stall of a second on its way left', async () => {
+it('the delay left by a stall of a second on the way from a phone goes away', async () => {
   const { speaker, listener, from } = await twoPhones();
   const begun = clock.now();
   await from.stallSending(1_000);

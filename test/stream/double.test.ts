@@ -109,7 +109,7 @@ describe('a call', () => {
     await eventually('silence', () => bert.level({ seconds: 0.2 }) < 50);
   });
 
-  test('three hear each other, who comes late hears those who were there', async () => {
+  test('three hear each other, and a late joiner hears the others', async () => {
     const { callId, anna, bert } = await pair();
     const carl = await join(callId, 'carl', CARL);
     await Promise.all([
@@ -131,7 +131,7 @@ describe('a call', () => {
     await hearEachOther(anna, bert);
   });
 
-  test('mute is silent, unmute is not, and the others are told', async () => {
+  test('mute is silent, unmute is not, and the others are notified', async () => {
     const { cid, anna, bert } = await pair();
     await anna.mute();
     await eventually('silence', () => bert.level({ seconds: 0.2 }) < 50);
@@ -141,7 +141,7 @@ describe('a call', () => {
     expect(participant(cid, anna)?.muted).toBe(false);
   });
 
-  test('somebody leaves and joins, time and again', async () => {
+  test('a participant leaves and joins repeatedly', async () => {
     const { callId, cid, anna, bert: first } = await pair();
     let bert = first;
     for (let round = 1; round <= 3; round++) {
@@ -191,7 +191,7 @@ describe('a call', () => {
     expect(Object.keys(call.session?.accepted_by ?? {})).toEqual(['dora']);
   });
 
-  test('ends for everybody, and nobody joins it any more', async () => {
+  test('ends for everybody, and nobody can join it again', async () => {
     const { callId, cid, anna, bert } = await pair();
     await anna.endCall();
     await eventually('both to have left', () =>
@@ -206,7 +206,7 @@ describe('a call', () => {
 });
 
 describe('the signalling', () => {
-  test('FAST: its socket breaks, the session goes on', async () => {
+  test('FAST: its socket breaks, the session continues', async () => {
     const { anna, bert } = await pair();
     const { sessionId } = anna;
     forget(anna);
@@ -227,14 +227,14 @@ describe('the signalling', () => {
     expect(double.state.calls.find((call) => call.cid === cid)?.participants).toHaveLength(2);
   });
 
-  test('DISCONNECT: the SFU wants no more of it', async () => {
+  test('DISCONNECT: the SFU drops it', async () => {
     const { cid, anna } = await pair();
     double.sfuError(anna.userId, { code: 403, strategy: 1 });
     await eventually('anna to have left', () => anna.callingState === 'left');
     await eventually('the SFU to know', () => participant(cid, anna) === undefined);
   });
 
-  test('MIGRATE: the SFU goes away', async () => {
+  test('MIGRATE: the SFU shuts down', async () => {
     const { cid, anna, bert } = await pair();
     const { sessionId } = anna;
     const edge = participant(cid, anna)?.edge;
@@ -257,7 +257,7 @@ describe('the signalling', () => {
     await hearEachOther(anna, bert);
   });
 
-  test('an SFU that is full sends the client to another', async () => {
+  test('a full SFU sends the client to another', async () => {
     const callId = `call-${++serial}`;
     double.sfuFull(1);
     const anna = await join(callId, `anna-${serial}`, ANNA);
@@ -277,7 +277,7 @@ describe('a moderator', () => {
     expect(bert.callingState).toBe('joined');
   });
 
-  test('blocks one, who does not come back', async () => {
+  test('blocks one, who cannot return', async () => {
     const { callId, anna, bert } = await pair();
     await server.video.call('default', callId).blockUser({ user_id: anna.userId });
     await eventually('anna to have left', () => anna.callingState === 'left');
@@ -305,7 +305,7 @@ describe('media', () => {
   const REJOIN = { code: 205, strategy: 3, message: 'come back', shouldRetry: true };
 
   test.each(['silenceMedia', 'closeMedia'] as const)(
-    'dies without a word, and is well again in a new session (%s)',
+    'dies silently, and recovers in a new session (%s)',
     async (fault) => {
       const { anna, bert } = await pair();
       double[fault](anna.userId);
@@ -322,7 +322,7 @@ describe('media', () => {
     },
   );
 
-  test('ends with a crash: the others know when the SFU has given up', async () => {
+  test('ends with a crash: the others are notified when the SFU gives up', async () => {
     const { cid, anna, bert } = await pair();
     await anna.crash();
     expect(participant(cid, anna)).toBeDefined();
@@ -343,7 +343,7 @@ describe('media', () => {
     await server.video.call('default', callId).end();
   });
 
-  test('comes through a bad network', async () => {
+  test('survives a bad network', async () => {
     const { anna, bert } = await pair();
     double.impair({ loss: 0.05, jitterMs: 30 });
     onTestFinished(() => double.impair());
@@ -352,7 +352,7 @@ describe('media', () => {
 });
 
 describe('the coordinator', () => {
-  test('a join that is slow, and requests that fail', async () => {
+  test('survives a slow join and failing requests', async () => {
     const callId = `call-${++serial}`;
     double.slowJoin(700);
     double.failNext({ method: 'POST', path: /\/join$/, status: 500, times: 1 });
@@ -376,12 +376,12 @@ describe('the coordinator', () => {
     await comeBack(anna, bert, () => double.dropCoordinator());
   });
 
-  test('sockets break and are made again, audio goes on', async () => {
+  test('reconnects broken sockets while audio continues', async () => {
     const { anna, bert } = await pair();
     await comeBack(anna, bert, () => double.dropCoordinator());
   });
 
-  test('it is down for a while, audio goes on', async () => {
+  test('survives an outage while audio continues', async () => {
     const { anna, bert } = await pair();
     double.refuseCoordinator(true);
     double.dropCoordinator();
@@ -409,20 +409,20 @@ describe('the coordinator', () => {
 describe('keys and limits', () => {
   const refused = (status: number, code: number) => ({ code, metadata: { responseCode: status } });
 
-  test('keys that are right list the call types', async () => {
+  test('valid keys list the call types', async () => {
     const { call_types: types } = await server.video.listCallTypes();
     expect(Object.keys(types)).toContain('default');
     expect((await server.getApp()).app.name).toBe('double');
   });
 
-  test('keys that are wrong do not', async () => {
+  test('invalid keys do not', async () => {
     const stranger = clientOf({ ...keysOf(double), apiKey: 'another' });
     await expect(stranger.video.listCallTypes()).rejects.toMatchObject(refused(401, 2));
     const liar = clientOf({ ...keysOf(double), apiSecret: 'another' });
     await expect(liar.video.listCallTypes()).rejects.toMatchObject(refused(401, 43));
   });
 
-  test('names, users and sizes are checked', async () => {
+  test('names, users and sizes are validated', async () => {
     await server.upsertUsers([{ id: 'known', name: 'Known' }]);
     const create = (id: string, data: object) => server.video.call('default', id).getOrCreate({ data });
     const known = { created_by_id: 'known' };
@@ -442,7 +442,7 @@ describe('keys and limits', () => {
     expect(Math.abs(call.created_at.getTime() - Date.now())).toBeLessThan(60_000);
   });
 
-  test('a token for somebody else, or one that is over, is no good', async () => {
+  test('a token of another user, or an expired one, is rejected', async () => {
     const greeting = async (claims: object) => (await connect('me', claims)).events[0];
     expect(await greeting({ user_id: 'me' })).toMatchObject({ type: 'connection.ok' });
     const error = { type: 'connection.error' };
@@ -452,7 +452,7 @@ describe('keys and limits', () => {
   });
 });
 
-test('a process of its own ends with its standard input, and leaves nothing', async () => {
+test('a separate process ends with its standard input, and leaves nothing behind', async () => {
   const main = new URL('../support/stream/main.ts', import.meta.url).pathname;
   const child = spawn(process.execPath, ['--import', 'tsx', main], { stdio: ['pipe', 'pipe', 'inherit'] });
   onTestFinished(() => void child.kill('SIGKILL'));

@@ -52,7 +52,7 @@ const FAULTS: Record<string, [sign: string, times: number, inject: (of: Talk) =>
   ],
 };
 
-it('survives whatever the client makes good for by itself, one after the other', {
+it('survives faults that the client repairs, one after the other', {
   timeout: 120_000,
 }, async () => {
   const setup = await talk({ bridge: { watchdogSeconds: 60 } });
@@ -74,7 +74,7 @@ it('survives whatever the client makes good for by itself, one after the other',
   expect(double.state.unknownRoutes).toEqual([]);
 });
 
-it('joins anew when its media dies without a word', { timeout: 120_000 }, async () => {
+it('rejoins when its media dies silently', { timeout: 120_000 }, async () => {
   const { double, userId, hear, bridge, caller } = await talk();
   // The client alone needs fifteen seconds and more, and would not count as a join of ours.
   double.silenceMedia(userId);
@@ -86,7 +86,7 @@ it('joins anew when its media dies without a word', { timeout: 120_000 }, async 
   expect(caller.status).toBe('in-progress');
 });
 
-it('takes up a participant who crashed and came back', async () => {
+it('hears a participant again who crashed and came back', async () => {
   const { other, agent, caller } = await talk();
   await other.crash();
   const again = await agent('agent', 2_309);

@@ -98,9 +98,9 @@ function expectAll(line: Line): void {
 }
 
 describe.each([undefined, 'inline'] as const)(
-  'what was said before the end is heard whole (media: %s)',
+  'everything said before the end is heard (media: %s)',
   (media) => {
-    it.each([10, 30, 50])('when the call is ended %d ms later', async (ms) => {
+    it.each([10, 30, 50])('when the call ends %d ms later', async (ms) => {
       const { say, other, line } = await talk(media);
       await say(ms);
       await other.endCall();
@@ -117,7 +117,7 @@ describe.each([undefined, 'inline'] as const)(
       expect(line.ended?.now).toBe(false);
     });
 
-    it('when who said it leaves', async () => {
+    it('when the speaker leaves', async () => {
       const { say, other, line, leg } = await talk(media);
       await say(10);
       await other.leave();
@@ -128,7 +128,7 @@ describe.each([undefined, 'inline'] as const)(
   },
 );
 
-it('is cut where that is wanted', async () => {
+it('is cut off on request', async () => {
   const { say, other, line } = await talk();
   void say(0);
   await sleep(600);
@@ -140,7 +140,7 @@ it('is cut where that is wanted', async () => {
   expect(line.ended?.at).toBeGreaterThan(begun);
 });
 
-it('waits for no end of one who goes on talking', async () => {
+it('does not wait for a speaker who keeps talking', async () => {
   const { other, line } = await talk();
   other.play(SPEECH_HZ, LEVEL);
   await eventually('speech', () => line.heardMs(SPEECH_HZ) > 500, 10_000);

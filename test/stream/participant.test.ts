@@ -19,7 +19,7 @@ function hasKey(heard: Int16Array): boolean {
   return false;
 }
 
-it('takes commands and tells what becomes of them; tones are heard alone, and then the call again', async () => {
+it('executes commands and reports their results; tones are heard alone, then the call again', async () => {
   const { caller, other, userId, hear } = await talk();
   const events = () =>
     other.events.map(({ custom }) => custom).filter(({ type }) => type !== 'phone.answered');
@@ -50,7 +50,7 @@ it('takes commands and tells what becomes of them; tones are heard alone, and th
   expect(await answer('phone.error')).toMatchObject({ command: 'phone.dtmf', code: 'GW_DTMF_QUEUE_FULL' });
 });
 
-it('is silent while it is muted, by a moderator or by command, and hears nothing of an agent who is', async () => {
+it('is silent while muted, by a moderator or by command, and hears nothing of a muted agent', async () => {
   const { caller, other, double, hear, room, userId } = await talk();
   const silent = () => eventually('silence', () => other.level({ from: userId, seconds: 0.2 }) === 0, 10_000);
   const { url: basePath, apiKey, apiSecret } = double;
@@ -70,7 +70,7 @@ it('is silent while it is muted, by a moderator or by command, and hears nothing
   await hear(' in the end');
 });
 
-it('tells who muted it, and speaks again by itself when its permission comes back', async () => {
+it('reports who muted it, and speaks again when its permission is restored', async () => {
   const { other, double, hear, room, userId, bridge } = await talk();
   const { url: basePath, apiKey, apiSecret } = double;
   const call = new StreamClient(apiKey, apiSecret, { basePath }).video.call('default', room);
@@ -149,7 +149,7 @@ describe('leaves', () => {
   });
 });
 
-describe('while it is joining a server that is slow', () => {
+describe('while it joins a slow server', () => {
   const SLOW_MS = 1_500;
 
   it('waits, and is heard then', async () => {
@@ -160,7 +160,7 @@ describe('while it is joining a server that is slow', () => {
     await heardBy('the agent', () => agentLevel(other, 1_000));
   });
 
-  it('is out again when the phone hangs up', async () => {
+  it('leaves when the phone hangs up', async () => {
     const { phone, double, present, pool } = await start();
     const asked = () => double.state.requests['POST /video/call/:type/:id/join'] ?? 0;
     const before = asked();
@@ -174,7 +174,7 @@ describe('while it is joining a server that is slow', () => {
     expect(pool.deaths).toBe(0);
   });
 
-  it('hangs the phone up when the call ends', async () => {
+  it('hangs up the phone when the call ends', async () => {
     const { phone, agent, double, cid } = await start();
     await agent();
     const asked = () => double.state.requests['POST /video/call/:type/:id/join'] ?? 0;
@@ -187,7 +187,7 @@ describe('while it is joining a server that is slow', () => {
   });
 });
 
-describe('tells why it cannot join', () => {
+describe('reports why it cannot join', () => {
   const line = {
     isLive: true,
     write() {},
@@ -227,7 +227,7 @@ describe('tells why it cannot join', () => {
     ],
     ['a token that has expired', (double) => double.failNext({ path: '/join', status: 401, code: 40 })],
   ] as [string, (double: Awaited<ReturnType<typeof start>>['double']) => void][])(
-    'but not for %s, which it gets over',
+    'but not for %s, which it survives',
     async (_, inject) => {
       const { double, phone, agent } = await start();
       const other = await agent();

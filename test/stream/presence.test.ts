@@ -31,7 +31,7 @@ function greetAt(agent: Agent, cue: Cue): { cuedAt: number } {
  * said in between nothing can be heard, by a phone as by anybody. Nothing more than that may be missing.
  */
 it.each<Cue>(['participantJoined', 'phone.answered'])(
-  'an agent that greets at %s is heard from its first word on',
+  'an agent that greets at %s is heard from its first word',
   async (cue) => {
     const { agent, phone, present, bridge } = await start();
     const other = await agent();

@@ -11,7 +11,7 @@ const HEARD_AGAIN_MS = 6_000;
 /** A tone counts when it was heard for so long. */
 const LISTENED_MS = 500;
 
-describe('heard again within six seconds', () => {
+describe('is heard again within six seconds', () => {
   it.each(['publisher', 'subscriber', undefined] as const)('when its media dies: %s', async (side) => {
     const { double, other, userId, hear, bridge, caller } = await talk();
     const begun = performance.now();
@@ -31,7 +31,7 @@ describe('heard again within six seconds', () => {
 describe('raises no false alarm', () => {
   const QUIET_MS = 40_000;
 
-  it.each([0, 0.05, 0.2])('over a network that loses %f of all datagrams, checks included', async (loss) => {
+  it.each([0, 0.05, 0.2])('over a network that loses %f of all datagrams, including checks', async (loss) => {
     const { phone, agent, double, bridge, pool, gateway } = await start({
       gateway: { prepareCall: ({ from }) => ({ room: ROOMS[from?.at(-1) as string] as string }) },
     });
@@ -62,8 +62,8 @@ const ROOMS: Readonly<Record<string, string>> = {
   ...{ 6: 'alone-1', 7: 'alone-2' },
 };
 
-describe('gets over', () => {
-  it('handshakes that are lost, once they get through', async () => {
+describe('survives', () => {
+  it('lost handshakes, once they get through', async () => {
     const { double, phone, agent } = await start();
     const other = await agent('agent', 1_700);
     const joins = () => double.state.requests['POST /video/call/:type/:id/join'] ?? 0;
@@ -76,7 +76,7 @@ describe('gets over', () => {
     await heardBy('the phone', () => phoneLevel(caller, 1_700));
   });
 
-  it('connectivity checks that are lost while media goes on', async () => {
+  it('lost connectivity checks while media continues', async () => {
     const { double, hear, bridge, caller } = await talk();
     double.disturb({ lost: ['stun'] });
     await sleep(6_000);
@@ -86,7 +86,7 @@ describe('gets over', () => {
     expect([caller.status, bridge.stats().rejoins]).toEqual(['in-progress', 0]);
   });
 
-  it('talkers who send nothing while they are silent (DTX), with redundancy (RED)', async () => {
+  it('talkers who send nothing during silence (DTX), with redundancy (RED)', async () => {
     const { double, phone, agent, bridge } = await start();
     const audio = { opus_dtx_enabled: true, redundant_coding_enabled: true };
     const other = await agent('agent', 1_700, { settings: { audio } });
@@ -103,7 +103,7 @@ describe('gets over', () => {
     expect(bridge.stats().rejoins).toBe(0);
   });
 
-  it.runIf(hasTurn())('a network without UDP, over a relay that is reached by TCP', async () => {
+  it.runIf(hasTurn())('a network without UDP, over a TCP relay', async () => {
     const { double, phone, agent, bridge } = await start();
     const { iceServer, relayPorts } = await startTurn();
     double.offerRelays([iceServer]);

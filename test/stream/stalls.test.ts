@@ -68,7 +68,7 @@ function delays(phones: readonly SimulatedPhone[], from: number, until: number):
 }
 
 it.each(['alone', 'with its media workers'])(
-  'a gateway that stands still for 12 s, %s, goes on with its calls, and nobody is heard later than before',
+  'a gateway that stalls for 12 s, %s, continues its calls without added delay',
   { timeout: 120_000 },
   async (how) => {
     const { child, phones, metric } = await startPairs();

@@ -7,7 +7,7 @@ import { bound, eventually } from '../support/time.js';
 
 const { talk } = realStream({ pool: { legsPerWorker: 1 } });
 
-it('a worker that crashes costs its own call a moment and others nothing; no ghost of it is heard', async () => {
+it('a crashing worker interrupts its own call briefly and no other; no ghost of it is heard', async () => {
   const hurt = await talk();
   const other = await talk({ bridge: { watchdogSeconds: 60 } });
   const { pool, double, userId, cid, caller } = hurt;
@@ -35,7 +35,7 @@ it('a worker that crashes costs its own call a moment and others nothing; no gho
   await eventually('a new spare', () => pool.list().length === 3, 20_000);
 });
 
-it('a worker that hangs is replaced long before one that may only be slow', async () => {
+it('a hung worker is replaced long before one that may only be slow', async () => {
   const { pool, bridge, hear } = await talk();
   const busy = pool.list().find(({ legs }) => legs > 0);
   const begun = performance.now();
@@ -46,7 +46,7 @@ it('a worker that hangs is replaced long before one that may only be slow', asyn
   await hear(' again');
 });
 
-it('workers are told no secret, and go with their bridge', async () => {
+it('workers get no secrets, and end with their bridge', async () => {
   const { double } = await talk();
   const { apiKey, apiSecret, url: baseUrl } = double;
   const bridge = new StreamBridge({ apiKey, apiSecret, baseUrl, maxWorkerDelayMs: 0 });

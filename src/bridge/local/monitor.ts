@@ -14,7 +14,7 @@ const PATIENCE_FRAMES = 8;
 /** Mixes all voices for programs that only listen. Costs nothing without listeners. */
 export class Monitor {
   private listeners: readonly Program[] = [];
-  private voices: readonly Voice[] = [];
+  private voices: readonly MemberVoice[] = [];
   private inputs = new MixInputs(0);
   private readonly mixed = new Int16Array(FRAME_SAMPLES);
 
@@ -23,7 +23,7 @@ export class Monitor {
     this.listeners = listeners;
     const known = new Map(this.voices.map((voice) => [voice.member, voice]));
     this.voices =
-      listeners.length === 0 ? [] : members.map((member) => known.get(member) ?? new Voice(member));
+      listeners.length === 0 ? [] : members.map((member) => known.get(member) ?? new MemberVoice(member));
     this.inputs = new MixInputs(this.voices.length);
   }
 
@@ -54,14 +54,14 @@ export class Monitor {
     for (const listener of this.listeners) listener.write(this.mixed, stamp);
   }
 
-  private voiceOf(member: RoomMember): Voice | undefined {
+  private voiceOf(member: RoomMember): MemberVoice | undefined {
     for (const voice of this.voices) if (voice.member === member) return voice;
     return undefined;
   }
 }
 
 /** A member's audio queued for the listeners. */
-class Voice implements Turn {
+class MemberVoice implements Turn {
   readonly queue = new FrameRing(PATIENCE_FRAMES + 1);
   talks = false;
 

@@ -19,7 +19,7 @@ export interface Speaker {
 
 /** Mixes the voices of all other participants into frames of 20 ms for the phone. */
 export class RemoteMixer {
-  private voices: readonly Voice[] = [];
+  private voices: readonly RemoteVoice[] = [];
   private speakers: readonly Speaker[] = [];
   private onSilent: (() => void) | undefined;
   private inputs = new MixInputs(0, BLOCK_SAMPLES);
@@ -46,7 +46,7 @@ export class RemoteMixer {
     this.speakers = speakers;
     const present = new Set(speakers.map(({ sessionId }) => sessionId));
     const heard = new Map(this.voices.map((voice) => [voice.stream, voice]));
-    const voices: Voice[] = [];
+    const voices: RemoteVoice[] = [];
     for (const { sessionId, audioStream } of speakers) {
       const [track] = audioStream?.getAudioTracks() ?? [];
       if (audioStream === undefined || track === undefined) continue;
@@ -55,7 +55,7 @@ export class RemoteMixer {
       heard.delete(audioStream);
       voices.push(
         known ??
-          new Voice(sessionId, audioStream, (voice) =>
+          new RemoteVoice(sessionId, audioStream, (voice) =>
             this.stack.createAudioSink(track, (samples, sampleRate) => this.hear(voice, samples, sampleRate)),
           ),
       );
@@ -89,13 +89,13 @@ export class RemoteMixer {
     this.onSilent?.();
   }
 
-  private spend(voice: Voice): void {
+  private spend(voice: RemoteVoice): void {
     voice.isSpent = true;
     this.listenTo(this.speakers);
     if (this.voices.length === 0) this.onSilent?.();
   }
 
-  private hear(voice: Voice, samples: Int16Array, sampleRate: number): void {
+  private hear(voice: RemoteVoice, samples: Int16Array, sampleRate: number): void {
     // Before the first packet the track delivers silence at another rate.
     if (sampleRate !== SAMPLE_RATE || samples.length !== BLOCK_SAMPLES) return;
     const stamp = ingressNow(this.clock);
@@ -124,7 +124,7 @@ export class RemoteMixer {
 }
 
 /** One remote track and its blocks that wait to be mixed. */
-class Voice implements Turn {
+class RemoteVoice implements Turn {
   readonly queue = new FrameRing(PATIENCE_BLOCKS + 1, BLOCK_SAMPLES);
   readonly isLive = true;
   talks = false;
@@ -136,7 +136,7 @@ class Voice implements Turn {
   constructor(
     readonly sessionId: string,
     readonly stream: AudioStream,
-    open: (voice: Voice) => AudioSink,
+    open: (voice: RemoteVoice) => AudioSink,
   ) {
     this.sink = open(this);
   }

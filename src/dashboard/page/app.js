@@ -124,7 +124,7 @@ function toggleListening(call) {
       heard.push(db);
       at('listening').dataset.seconds = seconds.toFixed(1);
       at('listening').dataset.db = db.toFixed(1);
-      const gaps = underruns <= 1 ? '' : `, ${underruns - 1} gaps`;
+      const gaps = underruns <= 1 ? '' : underruns === 2 ? ', 1 gap' : `, ${underruns - 1} gaps`;
       at('listening-how').textContent = `${level(db)}, ${milliseconds(Math.round(waitingMs))} behind${gaps}`;
     },
     onEnd(why) {

@@ -17,11 +17,10 @@ export class Series {
     return largest;
   }
 
-  /** By how much a figure that only grows did so, and in how many seconds. */
+  /** By how much a figure that only grows did so. */
   get growth() {
-    const first = this.values.findIndex((value) => !Number.isNaN(value));
-    if (first < 0) return { by: 0, seconds: 0 };
-    return { by: this.values[SECONDS - 1] - this.values[first], seconds: SECONDS - 1 - first };
+    const first = this.values.find((value) => !Number.isNaN(value));
+    return first === undefined ? 0 : this.values[SECONDS - 1] - first;
   }
 }
 
@@ -49,10 +48,9 @@ export class Call {
     return whoIs(this);
   }
 
-  /** Of the last minute's audio, both ways: 0 to 1. */
+  /** Of a minute's audio, both ways: 0 to 1. One frame that a young call drops is no alarm. */
   get droppedShare() {
-    const { by, seconds } = this.series.droppedMs.growth;
-    return seconds === 0 ? 0 : Math.min(1, by / (2_000 * seconds));
+    return Math.min(1, this.series.droppedMs.growth / (2_000 * SECONDS));
   }
 
   /** Seconds since it began, by the gateway's clock. */
@@ -91,15 +89,10 @@ export class Calls {
     }
   }
 
-  /** Of the last minute's audio of all calls: 0 to 1. */
+  /** Of a minute's audio of all calls: 0 to 1. */
   get droppedShare() {
-    let [dropped, audio] = [0, 0];
-    for (const { series } of this.byId.values()) {
-      const { by, seconds } = series.droppedMs.growth;
-      dropped += by;
-      audio += 2_000 * seconds;
-    }
-    return audio === 0 ? 0 : Math.min(1, dropped / audio);
+    const shares = [...this.byId.values()].map((call) => call.droppedShare);
+    return shares.reduce((sum, share) => sum + share, 0) / Math.max(1, shares.length);
   }
 
   /** @returns {Call[]} those that match, in order */

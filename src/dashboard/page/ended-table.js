@@ -1,4 +1,5 @@
 import { request } from './api.js';
+import { SECONDS } from './calls.js';
 import { at, make } from './dom.js';
 import { ago, audioTime, duration, latency } from './figures.js';
 import { BAD_RESULTS, causeOf } from './words.js';
@@ -80,7 +81,8 @@ export class EndedTable {
   }
 
   #isLossy(droppedMs, seconds) {
-    return droppedMs > this.#limits.droppedShare * 2_000 * seconds;
+    // As in the table above, a minute at least: one dropped frame of a short call is no fault.
+    return droppedMs > this.#limits.droppedShare * 2_000 * Math.max(SECONDS, seconds);
   }
 
   #row(call) {
