@@ -19,7 +19,7 @@ it.each([
   expect(printableUrl(url)).toBe(printable);
 });
 
-describe('no error of the simulator holds user, password or query', () => {
+describe('no error of the simulator contains user, password or query', () => {
   let server: Server | undefined;
   afterEach(() => {
     server?.closeAllConnections();
@@ -49,12 +49,12 @@ describe('no error of the simulator holds user, password or query', () => {
   };
   const options = { authToken: '12345' };
 
-  it('where nobody listens', async () => {
+  it('of an unreachable server', async () => {
     const url = `http://127.0.0.1:${await freePort()}/voice`;
     expectClean(await messageOf(() => sendWebhook(withSecrets(url), {}, options)), `from ${url} but`);
   });
 
-  it('where the redirects do not end', async () => {
+  it('of endless redirects', async () => {
     const url = await listen(302, { location: withSecrets('/voice') });
     expectClean(await messageOf(() => sendWebhook(withSecrets(url), {}, options)), `for ${url} but`);
   });
