@@ -210,7 +210,7 @@ describe('commands', () => {
     curl: checkCurl,
   };
 
-  it('are all of a program that the test knows, and assign settings or what they use', async () => {
+  it('run known programs only, and assign only settings or variables that they use', async () => {
     expect(commands.length).toBeGreaterThan(20);
     for (const { words, assigned, block } of commands) {
       for (const name of Object.keys(assigned)) {

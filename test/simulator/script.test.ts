@@ -156,7 +156,7 @@ describe('a scripted caller', () => {
     ],
     ['wait 5s', 'the end of the call', 200, closesAfter(200)],
     ['say speech', 'the end of the call', 200, closesAfter(200)],
-  ])('%s: tells of %s', async (step, problem, afterMs, onStream) => {
+  ])('%s: reports %s', async (step, problem, afterMs, onStream) => {
     const { outcome, ms } = await converse(`be quiet\n${step}`, { onStream });
     expect(outcome).toEqual({
       completed: false,
