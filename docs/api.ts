@@ -2,7 +2,7 @@
  * Writes `docs/api/*.md`, the reference of what the package exports, from the declarations in `dist` and their comments
  * (`npm run docs`), and names what a comment owes its reader. A test (test/shipped/api.test.ts) holds both.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ import {
   ApiItemKind,
   ApiPackage,
   ApiParameterListMixin,
+  ExcerptTokenKind,
 } from '@microsoft/api-extractor-model';
 import {
   type DocCodeSpan,
@@ -45,6 +46,7 @@ const CHAPTERS: readonly (readonly [kind: ApiItemKind, title: string])[] = [
   [ApiItemKind.TypeAlias, 'Types'],
   [ApiItemKind.Variable, 'Constants'],
 ];
+const NAMED = 'Other types';
 
 /** What a number may be in, by the end of its name or in its comment. */
 const UNIT_NAME =
@@ -121,7 +123,7 @@ function textOf(node: DocNode): string {
       return `\`${linkText ?? names?.join('.') ?? ''}\``;
     }
     case DocNodeKind.Paragraph:
-      return node.getChildNodes().map(textOf).join('').trim();
+      return paragraphOf(node.getChildNodes());
     case DocNodeKind.Section:
       return node
         .getChildNodes()
@@ -131,6 +133,17 @@ function textOf(node: DocNode): string {
     default:
       return node.getChildNodes().map(textOf).join('');
   }
+}
+
+/** Puts back the space of a line that ends before a code span or a link: the extractor drops it there. */
+function paragraphOf(nodes: readonly DocNode[]): string {
+  let text = '';
+  for (const node of nodes) {
+    const next = textOf(node);
+    const isSpan = node.kind === DocNodeKind.CodeSpan || node.kind === DocNodeKind.LinkTag;
+    text += isSpan && /[\p{L}\p{N},.;:)`]$/u.test(text) ? ` ${next}` : next;
+  }
+  return text.trim();
 }
 
 const inline = (text: string) => text.replace(/\s+/g, ' ').trim();
@@ -172,37 +185,85 @@ function membersOf(item: ApiItem): readonly ApiItem[] {
   return ApiItemContainerMixin.isBaseClassOf(item) ? item.members : [];
 }
 
-function section(item: ApiItem): string {
-  const lines = [`### ${item.displayName}`, ''];
+/** Whether users can import it by name. */
+const isImportable = (item: ApiItem) => ApiExportedMixin.isBaseClassOf(item) && item.isExported;
+
+/** Anchors of a page's items by name, as GitHub makes them: the second of a name gets a number. */
+function anchorsOf(items: readonly ApiItem[]): Map<string, string> {
+  const anchors = new Map<string, string>();
+  const times = new Map<string, number>();
+  for (const { displayName } of items) {
+    const slug = displayName.toLowerCase();
+    const before = times.get(slug) ?? 0;
+    times.set(slug, before + 1);
+    if (!anchors.has(displayName)) anchors.set(displayName, before === 0 ? slug : `${slug}-${before}`);
+  }
+  return anchors;
+}
+
+const linkTo = (name: string, anchors: ReadonlyMap<string, string>) => `[${name}](#${anchors.get(name)})`;
+
+/** The page's types in a declaration, as links. */
+function typesIn(item: ApiDeclaredItem, anchors: ReadonlyMap<string, string>, owner: string): string {
+  const names = item.excerpt.spannedTokens
+    .filter(({ kind, text }) => kind === ExcerptTokenKind.Reference && text !== owner && anchors.has(text))
+    .map(({ text }) => text);
+  return [...new Set(names)].map((name) => linkTo(name, anchors)).join(', ');
+}
+
+function section(item: ApiItem, anchors: ReadonlyMap<string, string>): string {
+  const { displayName } = item;
+  const lines = [`### ${displayName}`, ''];
   const summary = summaryOf(item);
   if (summary !== '') lines.push(summary, '');
-  if (item instanceof ApiDeclaredItem) {
-    const text = declarationOf(item);
-    lines.push('```ts', text, '```', '');
-  }
   const own = details(item, '');
+  if (item instanceof ApiDeclaredItem) {
+    lines.push('```ts', declarationOf(item), '```', '');
+    const types = typesIn(item, anchors, displayName);
+    if (types !== '') own.push(`- Types: ${types}`);
+  }
   if (own.length > 0) lines.push(...own, '');
   for (const member of membersOf(item)) {
     if (!(member instanceof ApiDeclaredItem)) continue;
-    const said = inline(summaryOf(member));
-    lines.push(`- \`${declarationOf(member).replace(/^readonly /, '')}\`${said === '' ? '' : `: ${said}`}`);
+    const comment = member.kind === ApiItemKind.Constructor ? '' : inline(summaryOf(member));
+    lines.push(
+      `- \`${declarationOf(member).replace(/^readonly /, '')}\`${comment === '' ? '' : `: ${comment}`}`,
+    );
     lines.push(...details(member, '  '));
+    const types = typesIn(member, anchors, displayName);
+    if (types !== '') lines.push(`  - Types: ${types}`);
   }
   return lines.join('\n').trimEnd();
 }
 
-/** The page of an entry point. */
+const byName = (a: ApiItem, b: ApiItem) => (a.displayName < b.displayName ? -1 : 1);
+
+/** The page of an entry point: contents, what can be imported by kind, then the types that only appear in it. */
 function pageOf(from: string, items: readonly ApiItem[]): string {
-  const parts = CHAPTERS.flatMap(([kind, title]) => {
-    const own = items
-      .filter((item) => item.kind === kind)
-      .toSorted((a, b) => (a.displayName < b.displayName ? -1 : 1));
-    return own.length === 0 ? [] : [`## ${title}`, ...own.map(section)];
-  });
+  const exported = items.filter(isImportable);
+  const chapters = CHAPTERS.map(
+    ([kind, title]) => [title, exported.filter((item) => item.kind === kind).toSorted(byName)] as const,
+  ).filter(([, own]) => own.length > 0);
+  const named = items.filter((item) => !isImportable(item)).toSorted(byName);
+  const anchors = anchorsOf([...chapters.flatMap(([, own]) => own), ...named]);
+  const contents = [...chapters, [NAMED, named] as const].map(
+    ([title, own]) => `- **${title}**: ${own.map((item) => linkTo(item.displayName, anchors)).join(', ')}`,
+  );
+  const parts = chapters.flatMap(([title, own]) => [
+    `## ${title}`,
+    ...own.map((item) => section(item, anchors)),
+  ]);
   const head = `# \`${from}\`
 
-Written from the doc comments by \`npm run docs\`. Types that are named here and cannot be imported by name are listed too.`;
-  return `${[head, ...parts].join('\n\n')}\n`;
+Made from the doc comments by \`npm run docs\`. "Throws" of a function that returns a promise means that the promise rejects. The codes are explained in [Errors](../errors.md).`;
+  return `${[
+    head,
+    contents.join('\n'),
+    ...parts,
+    `## ${NAMED}`,
+    'These appear in the declarations above and cannot be imported by name.',
+    ...named.map((item) => section(item, anchors)),
+  ].join('\n\n')}\n`;
 }
 
 /** What the comments of an entry point leave out, one line each. */
@@ -231,15 +292,17 @@ function omissionsOf(items: readonly ApiItem[], throwers: ReadonlySet<string>): 
     if (throwers.has(name) && throwsOf(comment).length === 0) omissions.push(`${name}: no @throws`);
     for (const member of membersOf(item)) look(member, name);
   };
-  for (const item of items) if (ApiExportedMixin.isBaseClassOf(item) && item.isExported) look(item, '');
+  for (const item of items) if (isImportable(item)) look(item, '');
   return omissions;
 }
 
-/** Functions and methods of `src` in whose own body something is thrown, as `name` or `Class.name`. */
-function throwersOf(files: readonly string[]): Set<string> {
+/** Functions, constructors and methods of `src` whose own body throws, as `name` or `Class.name`. */
+function throwersOf(): Set<string> {
   const { ts } = require('@ts-morph/common') as typeof import('@ts-morph/common');
   const throwers = new Set<string>();
-  for (const file of files) {
+  for (const name of readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts')) continue;
+    const file = join(ROOT, 'src', name);
     const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.ES2022, true);
     const throwsItself = (node: import('@ts-morph/common').ts.Node): boolean =>
       ts.isThrowStatement(node) ||
@@ -250,17 +313,19 @@ function throwersOf(files: readonly string[]): Set<string> {
       }
       if (!ts.isClassDeclaration(statement) || statement.name === undefined) continue;
       for (const member of statement.members) {
-        if (!ts.isMethodDeclaration(member) || member.body === undefined) continue;
-        if (throwsItself(member.body)) throwers.add(`${statement.name.text}.${member.name.getText(source)}`);
+        const isConstructor = ts.isConstructorDeclaration(member);
+        if (!isConstructor && !ts.isMethodDeclaration(member) && !ts.isGetAccessor(member)) continue;
+        const name = isConstructor ? '(constructor)' : member.name.getText(source);
+        if (member.body && throwsItself(member.body)) throwers.add(`${statement.name.text}.${name}`);
       }
     }
   }
   return throwers;
 }
 
-/** The reference's pages and what the comments leave out. @param files the sources in which errors are thrown */
-export function apiReference(files: readonly string[]) {
-  const throwers = throwersOf(files);
+/** The pages of the reference, and what the comments leave out. */
+export function apiReference() {
+  const throwers = throwersOf();
   return ENTRIES.map(({ page, from, types }) => {
     const items = itemsOf(types);
     const path = join(ROOT, 'docs', page);
@@ -269,7 +334,7 @@ export function apiReference(files: readonly string[]) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const { path, shouldBe, omissions } of apiReference([])) {
+  for (const { path, shouldBe, omissions } of apiReference()) {
     writeFileSync(path, shouldBe);
     for (const omission of omissions) console.log(omission);
   }
