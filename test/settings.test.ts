@@ -67,7 +67,7 @@ it('accepts a configuration of the environment as options', () => {
 });
 
 it('rejects options that contradict each other', () => {
-  expect(() => completeOptions({ sharePort: true })).toThrow('Expected redis beside sharePort');
+  expect(() => completeOptions({ sharePort: true })).toThrow('Expected redis for sharePort');
   expect(() => completeOptions({ port: 3001, operationsPort: 3001 })).toThrow(
     'for operationsPort but received 3001',
   );
