@@ -47,7 +47,7 @@ describe('code', () => {
     const examples = readdirSync(join(ROOT, 'docs/examples')).filter((name) => name.endsWith('.ts'));
     const files = [
       ...checked('ts').map(({ page, line, given, code }) =>
-        // In a module of its own, with the lines of its page.
+        // In its own module, with the lines of its page.
         project.write(
           `${page.replace(/\W/g, '-')}/${line}.ts`,
           `export {}; ${given.replaceAll('\n', ' ')}\n${code}`,
