@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 /**
- * Starts a script of this folder in a process of its own, its options as the first argument; on one core if asked.
+ * Starts a script of this folder in its own process, its options as the first argument; on one core if asked.
  * @param idle whether it runs only while nobody else wants the core (Linux)
  * @param flags of Node
  */

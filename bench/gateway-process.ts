@@ -10,7 +10,7 @@ export interface GatewayReport {
   readonly probes?: number;
 }
 
-// The gateway in a process of its own: options in the first argument, a report for every message.
+// The gateway in its own process: options in the first argument, a report for every message.
 const gateway = createGateway({
   // Beyond what a gateway would take by itself: where it fails is what is looked for.
   maxLoopDelayMs: 0,

@@ -9,7 +9,7 @@ export interface StreamGatewayReport {
   readonly workers: readonly MediaWorkerState[];
 }
 
-// The gateway in a process of its own: options of its bridge in the first argument, a report for every message.
+// The gateway in its own process: options of its bridge in the first argument, a report for every message.
 // Phones that call from the same number meet.
 const options = JSON.parse(process.argv[2] ?? '{}') as StreamBridgeOptions;
 const log = createLog('warn', process.stderr);

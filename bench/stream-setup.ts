@@ -8,7 +8,7 @@ import type { StreamGatewayReport } from './stream-gateway-process.js';
 
 const PROGRAM = fileURLToPath(new URL('stream-gateway-process.ts', import.meta.url));
 
-/** Stream's double and a gateway, each in a process of its own, and phones in this one. */
+/** Stream's double and a gateway, each in its own process, and phones in this one. */
 export class StreamSetup {
   readonly clock = new PhoneClock();
   readonly phones: SimulatedPhone[] = [];

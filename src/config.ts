@@ -159,7 +159,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const values = new Map<string, unknown>();
   const mistakes: string[] = [];
   for (const [name, { format, default: usual, isSecret }] of SETTINGS) {
-    // A variable set to empty text counts as not set, as is the habit of most shells.
+    // An empty variable counts as not set, as in most shells.
     const text = env[name]?.trim();
     if (text) given[name] = text;
     const value = text ? format.parse(text) : usual;
@@ -177,7 +177,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return config as unknown as Config;
 }
 
-/** Options by the values of settings: those of a group only where each setting that opens it has a value. */
+/** Builds options from the values of settings; a group only if every setting that it requires has a value. */
 function optionsOf(values: ReadonlyMap<string, unknown>): Record<string, unknown> {
   const options: Record<string, unknown> = {};
   const closed = new Set<string>();
@@ -198,7 +198,7 @@ function optionsOf(values: ReadonlyMap<string, unknown>): Record<string, unknown
   return options;
 }
 
-/** Mistakes that no single variable shows. */
+/** Errors that involve more than one variable. */
 function contradictions(
   given: Readonly<Record<string, string | undefined>>,
   values: ReadonlyMap<string, unknown>,
@@ -226,16 +226,16 @@ function contradictions(
     mistakes.push('Expected STREAM_API_KEY and STREAM_API_SECRET for BRIDGE=stream but received none');
   }
   if (given.STREAM_BASE_URL !== undefined && given.STREAM_API_KEY === undefined) {
-    mistakes.push('Expected STREAM_API_KEY and STREAM_API_SECRET beside STREAM_BASE_URL but received none');
+    mistakes.push('Expected STREAM_API_KEY and STREAM_API_SECRET for STREAM_BASE_URL but received none');
   }
   for (const name of ['CALL_ROUTER_URL', 'EVENTS_WEBHOOK_URL']) {
     if (given[name] !== undefined && given.WEBHOOK_SECRET === undefined) {
-      mistakes.push(`Expected WEBHOOK_SECRET, which signs requests, beside ${name} but received none`);
+      mistakes.push(`Expected WEBHOOK_SECRET, which signs requests, for ${name} but received none`);
     }
   }
   for (const name of ['EVENTS_DEAD_LETTER_FILE', 'EVENTS_SPOOL_DIR']) {
     if (given[name] !== undefined && given.EVENTS_WEBHOOK_URL === undefined) {
-      mistakes.push(`Expected EVENTS_WEBHOOK_URL beside ${name} but received none`);
+      mistakes.push(`Expected EVENTS_WEBHOOK_URL for ${name} but received none`);
     }
   }
   if (values.get('OPERATIONS_PORT') && values.get('OPERATIONS_PORT') === values.get('PORT')) {

@@ -85,6 +85,6 @@ function checkTogether(options: CompleteOptions): void {
   // Wrong words would only be found out when a caller should hear them.
   if (apology !== undefined) createRefusalTwiml(apology);
   if (sharePort && redis === undefined) {
-    throw new TypeError('Expected redis beside sharePort but received none');
+    throw new TypeError('Expected redis for sharePort but received none');
   }
 }

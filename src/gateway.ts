@@ -59,36 +59,36 @@ import { TwilioRest } from './twilio/rest.js';
 import { VERSION } from './version.js';
 
 interface GatewayEvents {
-  /** A call is known and its stream made; audio flows from the stream's `start` on. */
+  /** A call has started and its stream exists; audio flows from the stream's `start`. */
   call: [call: PhoneCall, stream: TwilioMediaStream];
-  /** Somebody is on the phone: audio flows. Told once a call, in a fleet by the node where that was. */
+  /** The phone was answered and audio flows. Emitted once a call, in a fleet by the node where that happened. */
   answered: [call: PhoneCall, facts: AnsweredFacts];
-  /** A call is over and freed; the report tells how it was. */
+  /** A call has ended and everything is freed; with its report. */
   end: [call: PhoneCall, cause: EndCause, report: CallReport];
-  /** A recording is over and its file, at this node, closed, for whatever reason. */
+  /** A recording has ended for any reason, and its file on this node is closed. */
   recording: [result: RecordingResult];
-  /** A mark of `control.mark` was heard, or taken back. */
+  /** A mark of `control.mark` was heard, or dropped. */
   mark: [call: PhoneCall, echo: MarkEcho];
-  /** What was played to a caller is over; told by the node that has the call. */
+  /** A play has ended; emitted by the node that has the call. */
   played: [call: PhoneCall, result: PlayResult];
-  /** A call that another node had goes on here; its `call` came before. */
+  /** A call of another node continues here; its `call` was emitted before. */
   handover: [handover: Handover];
 }
 
-/** What a gateway did so far. */
+/** Counters and current state of a gateway. */
 export interface GatewayStats {
   readonly activeCalls: number;
   readonly traffic: TrafficCounts;
   readonly latency: LatencySummaries & {
-    /** How late the event loop was in the last one to two minutes. */
+    /** Event-loop delay of the last one to two minutes. */
     readonly eventLoopDelay: LatencySummary;
   };
 }
 
-/** Twilio is back with its question well within this. */
+/** Twilio asks for the next verbs well within this time. */
 const NEXT_MS = 1_000;
 
-/** How long a gateway that is told to close now waits in all, and for the receiver of its events. */
+/** How long `closeNow` waits in total, and for the event receiver. */
 const NOW_MS = 1_000;
 const NOW_EVENTS_MS = 500;
 
@@ -100,9 +100,9 @@ const DEFAULT_APOLOGY: Apology = {
 export class Gateway extends EventEmitter<GatewayEvents> {
   /** Every call, by id. */
   readonly calls: TwilioCallRegistry<CallDecision | undefined>;
-  /** What happens to the calls, as webhooks and `GET /v1/events` tell it. */
+  /** The events of the calls, as sent by webhooks and `GET /v1/events`. */
   readonly events: EventLog;
-  /** What may be done with running calls. */
+  /** Controls running calls. */
   readonly control: Controls;
   private readonly bridge: Bridge;
   private readonly rest: TwilioRest | undefined;
@@ -115,7 +115,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly recordings: Recordings;
   private readonly callControl: CallControlService;
   private readonly server: Server;
-  /** What `/health` says of it. */
+  /** Its part of `/health`. */
   private readonly facts: { -readonly [K in keyof HealthFacts]: HealthFacts[K] };
   private readonly descriptors: Descriptors;
   private readonly log: Logger;
@@ -266,7 +266,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.legs = new Legs(this.bridge, options.maxLegs, clock, frameClock);
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
-    // Something better did not load: nobody chose this.
+    // A better one failed to load: this is not a choice.
     if (core.origin.includes('; '))
       warnings.push(`audio runs on a slower core than it could: ${core.origin}`);
     const { limit, reserve } = this.descriptors;
@@ -325,9 +325,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   /**
-   * Begins to take calls, once the bridge can.
-   * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` where it listens, or did and was closed; what the
-   * bridge's `open` throws
+   * Starts accepting calls, as soon as the bridge is ready.
+   * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` if it listens, or has been closed; errors of the
+   * bridge's `open`
    */
   async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
     const { host, port, tls } = this.options;
@@ -352,21 +352,21 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   /**
-   * Serves within an HTTP server of yours, below a prefix: webhooks, media sockets, `/v1`, `/dashboard`, `/health` and
-   * `/metrics`. All other requests go on to your own listeners; ours never reach them. The server may listen already or later,
-   * and stays open when the gateway is closed. Signatures are checked for `publicUrl`, which ends in the prefix; without it, for the
-   * address that a request tells and the prefix.
-   * @param server as `createServer`, Express' `listen` or Fastify's `server` give it
-   * @param options `prefix` such as `/phone`; without it, only paths that the gateway knows are taken
-   * @throws TypeError for a prefix, a `publicUrl`, an `operationsPort` or `tls` that does not go with it; GatewayError
-   * `GW_LISTENING` where it listens, or did and was closed; what the bridge's `open` throws
+   * Serves within your HTTP server, below a prefix: webhooks, media sockets, `/v1`, `/dashboard`, `/health` and
+   * `/metrics`. All other requests go to your own listeners, which never see ours. The server may listen already or later,
+   * and stays open when the gateway is closed. Signatures are checked against `publicUrl`, which ends in the prefix;
+   * without it, against the host of the request and the prefix.
+   * @param server a server of `createServer`, of Express' `listen`, or Fastify's `server`
+   * @param options `prefix` such as `/phone`; without it, the gateway handles only its own paths
+   * @throws TypeError for an invalid prefix, and for a `publicUrl`, `operationsPort` or `tls` that conflicts with it;
+   * GatewayError `GW_LISTENING` if it listens, or has been closed; errors of the bridge's `open`
    */
   async attach(
     server: HttpServer | HttpsServer,
     { prefix = '' }: { readonly prefix?: string } = {},
   ): Promise<void> {
     const isSecure = server instanceof HttpsServer;
-    // An app of Express looks like one, and would never hear of a request here.
+    // An Express app looks like a server, but would never get a request here.
     if (!isSecure && !(server instanceof HttpServer))
       throw expected('a server of node:http or node:https (createServer(app), app.server)', 'server', server);
     if (prefix !== '' && !/^(\/[\w.~-]+)+$/.test(prefix))
@@ -389,7 +389,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.log.info({ prefix, ...facts }, 'attached');
   }
 
-  /** @param serve begins to answer */
+  /** @param serve starts to answer requests */
   private async open<T>(what: 'listen' | 'attach', serve: () => Promise<T>): Promise<T> {
     if (this.isListening || this.closing !== undefined) throw this.notNew(what);
     this.isListening = true;
@@ -416,7 +416,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.fleet?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
       const served = await serve();
-      // What opens after `close` would never be closed.
+      // Anything opened after `close` would never be closed.
       if (this.closing !== undefined) {
         this.server.close();
         throw this.notNew(what);
@@ -427,7 +427,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.eventWebhooks?.start();
       return served;
     } catch (error) {
-      // Nothing that was started keeps a process alive that cannot serve.
+      // If it cannot serve, nothing that has started may keep the process alive.
       await this.fleet?.close();
       await this.bridge.close();
       throw error;
@@ -435,11 +435,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   /**
-   * Takes other auth tokens, webhook secrets, keys of operators, certificate and log level while it runs; whatever else the options
-   * say waits for a new gateway. Running calls and connections keep what they have; a certificate is read from its files
-   * again, and new connections get it.
-   * @param options as the gateway would be made with now
-   * @throws TypeError or GatewayError for options that cannot work, `GW_TLS_FILE` among them; nothing changes then
+   * Applies new auth tokens, webhook secrets, keys, certificate and log level while running; all other options need a
+   * new gateway. Running calls and connections are not affected. The certificate is read from its files again, for new
+   * connections.
+   * @param options all options, as for a new gateway
+   * @throws TypeError or GatewayError (such as `GW_TLS_FILE`) for invalid options; nothing changes then
    */
   async reload(options: GatewayOptions): Promise<void> {
     const { authTokens } = completeOptions(options).twilio;
@@ -463,7 +463,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /**
    * Places a call through Twilio. Needs `publicUrl` and an account.
-   * @throws GatewayError as `POST /v1/calls` answers
+   * @throws GatewayError as answered by `POST /v1/calls`
    */
   async placeCall(request: PlaceCallRequest): Promise<PlacedCall> {
     const base = this.authenticator.publicBase();
@@ -477,16 +477,16 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   /**
-   * Records a call to a WAV file in `recordDir`: the caller left, what the caller hears right. Event `recording` tells when it
-   * is over.
-   * @throws GatewayError as `POST /v1/calls/{id}/recording` answers
+   * Records a call to a WAV file in `recordDir`: the caller left, the audio played to the caller right. The event
+   * `recording` reports its end.
+   * @throws GatewayError as answered by `POST /v1/calls/{id}/recording`
    */
   async record(callId: string, request: RecordRequest = {}): Promise<RecordingView> {
     return (this.fleet?.recordings ?? this.recordings).startRecording(callId, checkRecordRequest(request));
   }
 
   /**
-   * Ends a call's recording; fulfilled when its file is whole.
+   * Ends a call's recording; resolves when its file is complete.
    * @throws GatewayError `GW_RECORDING_NONE` (404)
    */
   async stopRecording(callId: string): Promise<RecordingResult> {
@@ -498,12 +498,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     return this.switchboard.session(callId)?.stream;
   }
 
-  /** Begins the latency figures anew, e.g. after a warm-up; counts go on. */
+  /** Resets the latency figures, e.g. after a warm-up; counters continue. */
   resetLatency(): void {
     this.switchboard.latencies.reset();
   }
 
-  /** What the gateway did so far. */
+  /** Counters and current state. */
   stats(): GatewayStats {
     const { latencies, eventLoopDelay, traffic, activeCalls } = this.switchboard;
     return {
@@ -513,24 +513,24 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     };
   }
 
-  /** Tells the router of a pressed key, where it asked for that. */
+  /** Sends a pressed key to the router, if it asked for keys. */
   private tellRouter(call: PhoneCall, digit: string): void {
     const decision = this.switchboard.session(call.callId)?.decision;
     if (decision !== undefined && 'dtmf' in decision && decision.dtmf) this.router?.pressed(call, digit);
   }
 
   /**
-   * Stops: takes no new calls, waits for running ones up to `graceMs`, ends the rest politely (1001), then
-   * frees everything. A second call waits for the first.
+   * Stops accepting calls, waits up to `graceMs` for running ones, closes the rest with 1001, then frees everything.
+   * A second call waits for the first.
    */
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
       const isOwed = (this.bridge.continuesCalls || this.fleet) && this.switchboard.activeCalls > 0;
       await (this.fleet ?? this.switchboard).drain(graceMs);
-      // Twilio asks what comes after the streams that were just closed; without an answer the caller hears of an error. Who
-      // connected here last, of those who may connect to others by now, is answered as well.
+      // Twilio asks for the verbs after the streams that were just closed; without an answer the caller hears an
+      // error. The last requests to connect here are answered too, although others may share the port.
       if (isOwed || this.options.sharePort) await this.clock.sleep(NEXT_MS);
-      // The close frames of the last calls leave with this turn of the event loop; then nothing is owed.
+      // The close frames of the last calls are sent in this turn of the event loop.
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();
       await this.server.answered();
@@ -547,8 +547,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   /**
-   * Stops without waiting for calls, also where `close` does: ends them, closes their recordings and keeps their events, within
-   * about a second. The process may end then.
+   * Stops without waiting for calls, even during `close`: ends them, closes their recordings and keeps their events, within
+   * about a second. The process may exit then.
    */
   async closeNow(): Promise<void> {
     const isOwed = (this.bridge.continuesCalls || this.fleet) && this.switchboard.activeCalls > 0;
@@ -565,26 +565,26 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 }
 
 /**
- * Makes a gateway; nothing listens before `listen()`.
- * @throws TypeError or GatewayError for options that cannot work
+ * Creates a gateway, which does not listen before `listen()`.
+ * @throws TypeError or GatewayError for invalid options
  */
 export function createGateway(options: GatewayOptions = {}): Gateway {
   return new Gateway(options);
 }
 
-/** Of `/health` and `/ready`, by one address: far more than proxies ask. */
+/** Requests a second to `/health` and `/ready` from one address: far more than proxies send. */
 const PROBES_PER_SECOND = 500;
 
-/** What the process itself, its files and its connections to others take. */
+/** Descriptors of the process itself, its files and its outgoing connections. */
 const OWN_DESCRIPTORS = 64;
 
-/** How many descriptors a gateway may need: a call takes one, and another while it is recorded; a program one. */
+/** Descriptors that a gateway may need: one for a call, another while it is recorded, one for a raw leg. */
 function descriptorsFor({ maxCalls, maxLegs, recordDir, controlApiKey }: CompleteOptions): number {
   const recordings = recordDir === undefined ? 0 : Math.min(maxCalls, MAX_RECORDINGS);
   return OWN_DESCRIPTORS + maxCalls + recordings + (controlApiKey === undefined ? 0 : maxLegs);
 }
 
-/** Why nobody can listen to calls in a bridge, if so. */
+/** Why the calls of a bridge cannot be listened to; `undefined` if they can. */
 function deafness({ name, joinProgram }: Bridge): string | undefined {
   return joinProgram === undefined
     ? `calls are in the bridge "${name}", which raw legs cannot join`

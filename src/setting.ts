@@ -1,36 +1,36 @@
 /** How the values of a setting are written in the environment, and which of them are allowed. */
 export interface Format<T> {
-  /** Stands behind "Expected" in messages: `1 to 50`. */
+  /** What follows "Expected" in messages: `1 to 50`. */
   readonly wanted: string;
-  /** The same for an option in code, where that is another type than text. */
+  /** The same for an option in code, if its type is not text. */
   readonly wantedOption: string;
   /** The TypeScript type of an option. */
   readonly type: string;
   /** @returns `undefined` for text that cannot be a value; other values may still be out of range */
   parse(text: string): T | undefined;
-  /** As it stands in the environment. */
+  /** How a value is written in the environment. */
   print(value: T): string;
   accepts(value: unknown): boolean;
 }
 
-/** One setting: everything that is known of it. */
+/** Everything known about one setting. */
 export interface Setting<T = unknown> {
   readonly format: Format<T>;
   /** What it does, in one sentence of plain text with names in backquotes. */
   readonly meaning: string;
   /** Path of the option that it sets in `Config` and `GatewayOptions`; of two settings of one option the first wins. */
   readonly option?: string | readonly string[];
-  /** The option's value where nobody sets it. */
+  /** The value of the option if it is not set. */
   readonly default?: T;
-  /** What holds instead where there is no such value. */
+  /** What applies instead if there is no such value. */
   readonly unset?: string;
-  /** The group of options that this one belongs to exists only where it is set. */
+  /** The option's group exists only if this setting is set. */
   readonly opensGroup?: true;
-  /** Its value is never printed: it is a secret, or people mistake it for one. */
+  /** Its value is never printed, because it is a secret or easily confused with one. */
   readonly isSecret?: true;
-  /** A running gateway takes a new value on SIGHUP. */
+  /** A running gateway applies a new value on SIGHUP. */
   readonly isReloadable?: true;
-  /** The Helm chart sets it, or a pod has no use for it. */
+  /** Set by the Helm chart, or of no use in a pod. */
   readonly isFixedInChart?: true;
 }
 
@@ -39,7 +39,7 @@ export function setting<T>(format: Format<T>, rest: Omit<Setting<T>, 'format'>):
   return { format, ...rest } as Setting<T> as Setting;
 }
 
-/** Any text that is not empty, or that passes a test. */
+/** Any text that is not empty, or one that matches a test. */
 export function text(
   wanted: string,
   isAllowed: (text: string) => boolean = (text) => text !== '',
@@ -82,7 +82,7 @@ export function secondsAsMs(min: number, max: number): Format<number> {
   };
 }
 
-/** One of some words. @param wanted names them where not all are for users */
+/** One of several words. @param wanted names them, if not all are for users */
 export function choice<T extends string>(values: readonly T[], wanted = alternatives(values)): Format<T> {
   return {
     wanted,
@@ -103,7 +103,7 @@ export const onOff: Format<boolean> = {
   accepts: (value) => typeof value === 'boolean',
 };
 
-/** Texts separated by commas; empty ones do not count. @param mayBeNone whether `none` stands for an empty list */
+/** Items separated by commas; empty ones are skipped. @param mayBeNone whether `none` means an empty list */
 export function list(
   wanted: string,
   isAllowed: (text: string) => boolean = () => true,

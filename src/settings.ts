@@ -192,7 +192,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     TRANSCODER: setting(choice(TRANSCODERS, 'auto, native or wasm'), {
       default: 'auto',
       meaning:
-        'What processes audio: the addon (`native`), WebAssembly (`wasm`), or the first of them that loads. `/health` tells which.',
+        'What processes audio: the addon (`native`), WebAssembly (`wasm`), or the first of them that loads. `/health` says which.',
     }),
   },
   Limits: {
@@ -248,7 +248,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       option: 'localRoom',
       default: 'call',
       meaning:
-        'Room of a call that nobody names one for: `call`, its own; `to`, that of the number called, where strangers hear each other.',
+        'Room of a call whose decision names none: `call`, one of its own; `to`, one for the called number, where strangers hear each other.',
     }),
     CALL_ROUTER_URL: setting(httpUrl, {
       option: 'router.url',

@@ -39,7 +39,7 @@ describe('the configuration', () => {
     });
   });
 
-  test('takes everything that may be said', () => {
+  test('accepts every setting', () => {
     const config = read({
       PUBLIC_URL: 'https://a.example/p',
       TWILIO_AUTH_TOKEN: ' one , two ',
@@ -105,23 +105,23 @@ describe('the configuration', () => {
     });
   });
 
-  test('takes empty text as not said', () => {
+  test('treats empty text as not set', () => {
     const empty = { PUBLIC_URL: '', PORT: ' ', LOG_LEVEL: '', STREAM_API_KEY: '', CONTROL_API_KEY: '' };
     expect(read(empty)).toEqual(readConfig(ACCOUNT));
   });
 
-  test('trusts no proxy where it is told so', () => {
+  test('trusts no proxy if set to none', () => {
     expect(read({ TRUSTED_PROXIES: 'none' }).trustedProxies).toEqual([]);
   });
 
-  test('takes NGROK_URL for PUBLIC_URL, which goes before it', () => {
+  test('uses NGROK_URL unless PUBLIC_URL is set', () => {
     expect(read({ NGROK_URL: 'a.ngrok.app' }).publicUrl).toBe('https://a.ngrok.app');
     expect(read({ NGROK_URL: 'a.ngrok.app', PUBLIC_URL: 'https://b.example' }).publicUrl).toBe(
       'https://b.example',
     );
   });
 
-  test('needs no account where signatures are not checked', () => {
+  test('needs no account if signatures are not checked', () => {
     expect(readConfig({ TWILIO_VALIDATE: 'off' }).twilio).toEqual({ authTokens: [], validate: false });
     expect(mistakes({})).toEqual([
       expect.stringContaining('TWILIO_ACCOUNT_SID'),
@@ -135,7 +135,7 @@ describe('the configuration', () => {
     expect(read({ TRUSTED_PROXIES: '::1, ' }).trustedProxies).toEqual(['::1']);
   });
 
-  test('is refused where the token list holds no token', () => {
+  test('is rejected if the token list has no token', () => {
     expect(mistakes({ ...ACCOUNT, TWILIO_AUTH_TOKEN: ' , ' })).toEqual([
       expect.stringContaining('TWILIO_AUTH_TOKEN'),
     ]);
@@ -146,7 +146,7 @@ describe('the configuration', () => {
     ['STREAM_API_SECRET', 'STREAM_API_KEY'],
     ['TLS_CERT_FILE', 'TLS_KEY_FILE'],
     ['TLS_KEY_FILE', 'TLS_CERT_FILE'],
-  ])('wants %s only with %s', (set, unset) => {
+  ])('accepts %s only with %s', (set, unset) => {
     const lines = mistakes({ ...ACCOUNT, BRIDGE: 'local', [set]: 'x' });
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain(`received ${set} without ${unset}`);
@@ -192,7 +192,7 @@ describe('the configuration', () => {
     ['REDIS_URL', 'localhost:6379'],
     ['REDIS_URL', 'https://localhost:6379'],
     ['NODE_ID', 'node 1'],
-  ])('refuses %s=%s in one line that names it', (name, value) => {
+  ])('rejects %s=%s in one line that names it', (name, value) => {
     const lines = mistakes({ ...ACCOUNT, [name]: value });
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(new RegExp(`^Expected .+ for ${name} but received `));
@@ -204,11 +204,11 @@ describe('the configuration', () => {
     'http://localhost:3000',
     'http://127.0.0.1',
     'http://[::1]:1',
-  ])('takes PUBLIC_URL=%s', (url) => {
+  ])('accepts PUBLIC_URL=%s', (url) => {
     expect(read({ PUBLIC_URL: url }).publicUrl).toBe(url);
   });
 
-  test('tells all mistakes at once, one line each', () => {
+  test('reports all errors at once, one line each', () => {
     const lines = mistakes({
       TWILIO_AUTH_TOKEN: 'x',
       PORT: 'a\nb',
@@ -237,7 +237,7 @@ describe('the configuration', () => {
 
   const KEYS = { STREAM_API_KEY: 'key', STREAM_API_SECRET: 'hush' };
 
-  test('bridges to Stream where its keys are given, unless told otherwise', () => {
+  test('bridges to Stream if its keys are set, unless BRIDGE says otherwise', () => {
     expect(read({}).stream).toBeUndefined();
     expect(read(KEYS).stream).toEqual({
       apiKey: 'key',
@@ -254,7 +254,7 @@ describe('the configuration', () => {
     expect(read({ ...KEYS, BRIDGE: 'local' }).stream).toBeUndefined();
   });
 
-  test('takes the settings of the Stream bridge', () => {
+  test('accepts the settings of the Stream bridge', () => {
     const more = {
       STREAM_BASE_URL: 'http://127.0.0.1:3031',
       STREAM_MEDIA: 'inline',
@@ -294,7 +294,7 @@ describe('the configuration', () => {
     ...['agent-1', 'user:', 'group:x', 'role:a b', 'user:*', 'all,user:a', 'none,role:b'].map(
       (list): [Record<string, string>, string] => [{ ...KEYS, STREAM_CONTROL: list }, 'STREAM_CONTROL'],
     ),
-  ])('refuses %j', (given, name) => {
+  ])('rejects %j', (given, name) => {
     const lines = mistakes({ ...ACCOUNT, ...given });
     expect(lines).toEqual([expect.stringContaining(name)]);
     expect(lines[0]).toMatch(/^Expected .+ but received /);
@@ -302,7 +302,7 @@ describe('the configuration', () => {
 
   const SIGNED = { WEBHOOK_SECRET: 'sixteen-letters!' };
 
-  test('takes a router and a receiver of events, both signed for', () => {
+  test('accepts a router and an event receiver, both with a secret', () => {
     const { router, eventWebhooks } = read({
       ...SIGNED,
       CALL_ROUTER_URL: 'https://a.example/route',
@@ -313,7 +313,7 @@ describe('the configuration', () => {
     expect(eventWebhooks).toEqual({ url: 'http://127.0.0.1:4000/events', secret });
   });
 
-  test('takes their settings', () => {
+  test('accepts their settings', () => {
     const { router, eventWebhooks } = read({
       WEBHOOK_SECRET: 'the-new-secret-of-ours, the-old-secret-of-ours',
       CALL_ROUTER_URL: 'https://a.example/route',
@@ -343,7 +343,7 @@ describe('the configuration', () => {
     [{ WEBHOOK_SECRET: 'sixteen-letters!,hush' }, 'WEBHOOK_SECRET'],
     [{ EVENTS_DEAD_LETTER_FILE: 'dead.jsonl' }, 'EVENTS_DEAD_LETTER_FILE'],
     [{ EVENTS_SPOOL_DIR: 'spool' }, 'EVENTS_SPOOL_DIR'],
-  ])('refuses signed requests as %j', (given, name) => {
+  ])('rejects signed requests with %j', (given, name) => {
     const lines = mistakes({ ...ACCOUNT, ...given });
     expect(lines).toEqual([expect.stringContaining(name)]);
     expect(lines[0]).toMatch(/^Expected .+ but received /);
@@ -363,7 +363,7 @@ describe('the configuration', () => {
     expect(lines.join('\n')).not.toContain('hush');
   });
 
-  test('does not print an auth token that stands where the account belongs', () => {
+  test('does not print an auth token set as the account', () => {
     const token = '0123456789abcdef0123456789abcdef';
     const lines = mistakes({ TWILIO_ACCOUNT_SID: token, TWILIO_AUTH_TOKEN: SID });
     expect(lines).toHaveLength(1);

@@ -25,7 +25,7 @@ function valueAt(options: object, path: string): unknown {
 
 describe.each([...SETTINGS])('%s', (name, { format, default: usual }) => {
   if (usual !== undefined) {
-    it('has a default that it accepts, and that the environment can say', () => {
+    it('has a default that it accepts, and that a variable can express', () => {
       expect(format.accepts(usual)).toBe(true);
       const text = format.print(usual);
       if (text !== '') expect(format.parse(text)).toEqual(usual);
@@ -37,11 +37,14 @@ describe.each([...SETTINGS])('%s', (name, { format, default: usual }) => {
   });
 });
 
-it.each(OPTIONS)('refuses another value for the option $path with what it should be', ({ path, setting }) => {
-  expect(() => completeOptions(optionsWith(path, -1))).toThrow(
-    `Expected ${setting.format.wantedOption} for ${path} but received ${setting.isSecret ? 'another value' : '-1'}`,
-  );
-});
+it.each(OPTIONS)(
+  'rejects a wrong value for the option $path and says what it should be',
+  ({ path, setting }) => {
+    expect(() => completeOptions(optionsWith(path, -1))).toThrow(
+      `Expected ${setting.format.wantedOption} for ${path} but received ${setting.isSecret ? 'another value' : '-1'}`,
+    );
+  },
+);
 
 it.each(OPTIONS.filter(({ setting }) => setting.default !== undefined))(
   'gives the option $path the default of $name, in code as in the environment',
@@ -52,7 +55,7 @@ it.each(OPTIONS.filter(({ setting }) => setting.default !== undefined))(
   },
 );
 
-it('takes what the environment says as options', () => {
+it('accepts a configuration of the environment as options', () => {
   const config = readConfig({
     TWILIO_VALIDATE: 'off',
     MAX_CALLS: '7',
@@ -63,8 +66,8 @@ it('takes what the environment says as options', () => {
   expect(completeOptions(options)).toEqual(options);
 });
 
-it('refuses options that contradict each other', () => {
-  expect(() => completeOptions({ sharePort: true })).toThrow('Expected redis beside sharePort');
+it('rejects options that contradict each other', () => {
+  expect(() => completeOptions({ sharePort: true })).toThrow('Expected redis for sharePort');
   expect(() => completeOptions({ port: 3001, operationsPort: 3001 })).toThrow(
     'for operationsPort but received 3001',
   );

@@ -112,7 +112,7 @@ export function wordsOf({ payloads, pcm }: AudioSource): string[] {
   });
 }
 
-/** A crowd of phones in a process of its own: bench/native/generator.cc. */
+/** A crowd of phones in its own process: bench/native/generator.cc. */
 export class Generator extends EventEmitter {
   /** As it was last told. */
   progress: Progress = { streaming: 0, failed: 0, lost: 0, firstError: '' };

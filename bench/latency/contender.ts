@@ -1,4 +1,4 @@
-// One contender in a process of its own. TRANSCODER says which core; argv[2] is `naive-q7` and the like for a pipeline
+// One contender in its own process. TRANSCODER says which core; argv[2] is `naive-q7` and the like for a pipeline
 // with a resampler of npm. Waits for tasks and answers each of them.
 
 import { createTranscoder, type Transcoder } from '../../src/index.js';

@@ -11,14 +11,14 @@ import { ALERT_LIMITS } from './limits.js';
 
 /** How long an ended call is shown. */
 const KEPT_MS = 3_600_000;
-/** Most ended calls kept, about 3 kB each; beyond it the oldest are dropped. */
+/** Ended calls kept, about 3 kB each; beyond that the oldest are dropped. */
 const CAPACITY = 2_000;
-/** Most events of one call; of more, the first and the last are kept. */
+/** Events kept of one call; of more, the first and the last are kept. */
 const MAX_EVENTS = 32;
-/** Data of events that is long, shown elsewhere, or not for a page: the keys that a caller presses may be a PIN. */
+/** Event data that is long, shown elsewhere or confidential: pressed keys may be a PIN. */
 const LEFT_OUT = new Set(['traffic', 'latency', 'streamSid', 'digit', 'file']);
 
-/** An event as the journal takes it: see `src/events/event.ts`. */
+/** An event as the journal receives it: see `src/events/event.ts`. */
 interface JournalEvent {
   readonly type: string;
   readonly timestamp: string;
@@ -36,7 +36,7 @@ interface CallEvent {
 
 /** A call as its page shows it. */
 export interface CallDetails extends Omit<CallView, 'from' | 'to' | 'direction'>, CallParties {
-  /** Whose doing its end was; absent while it lasts. */
+  /** Who caused its end; absent while it lasts. */
   readonly result?: CallResult;
   readonly events: readonly CallEvent[];
 }
@@ -55,17 +55,17 @@ export interface EndedCall
     | 'durationSeconds'
     | 'result'
   > {
-  /** p99 of a frame's time in the gateway; 0 where there was none. */
+  /** p99 of a frame's time in the gateway; 0 without frames. */
   readonly p99Us: number;
   readonly underruns: number;
   readonly droppedMs: number;
 }
 
-/** How calls ended lately. */
+/** How recent calls ended. */
 export interface EndedFigures {
   /** All that ended since the gateway started. */
   readonly total: number;
-  /** Calls that ended within the span of {@link ALERT_LIMITS}, and those of them that ended by our fault. */
+  /** Calls that ended within the span of {@link ALERT_LIMITS}, and how many of them failed by our fault. */
   readonly recent: number;
   readonly serverFailures: number;
   /** Calls that were found silent and ended, within their own span. */
@@ -85,8 +85,8 @@ export class CallJournal {
   private total = 0;
 
   /**
-   * @param subscribe has every event told
-   * @param capacity most ended calls to keep
+   * @param subscribe registers a listener for every event
+   * @param capacity ended calls to keep at most
    */
   constructor(
     private readonly switchboard: Switchboard,
@@ -96,14 +96,14 @@ export class CallJournal {
   ) {
     subscribe((event) => this.note(event));
     switchboard.on('over', (session, cause) => {
-      // Of a call that was only announced here, the node that has its socket tells.
+      // If a call was only announced here, the node that has its socket reports it.
       if (cause === 'moved' || session.isDormant) this.running.delete(session.call.callId);
       else this.end(session, cause);
     });
   }
 
   /**
-   * A call of this node that lasts, or ended within the hour.
+   * A call of this node that is running, or has ended within the hour.
    * @throws GatewayError `GW_CALL_UNKNOWN` (404)
    */
   inspect(callId: string): CallDetails {
@@ -144,7 +144,7 @@ export class CallJournal {
     });
   }
 
-  /** Looks at all that are kept. */
+  /** Counts all kept calls. */
   figures(): EndedFigures {
     const now = this.clock.now();
     let [recent, serverFailures, stuck] = [0, 0, 0];
@@ -166,7 +166,7 @@ export class CallJournal {
     if (events.length > MAX_EVENTS) events.splice(MAX_EVENTS / 2, 1);
   }
 
-  /** A recording, and the end itself, are told of when the call is over. */
+  /** A recording, and the end itself, are reported after the call has ended. */
   private eventsOf(callId: string): CallEvent[] | undefined {
     const known = this.running.get(callId);
     if (known !== undefined) return known;

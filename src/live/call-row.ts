@@ -7,8 +7,8 @@ import { RecentLatency } from '../telemetry/recent-latency.js';
 import type { TrafficCounts } from '../telemetry/traffic.js';
 
 /**
- * The columns of a row of `/v1/live`, in order. Levels are dBFS, latencies microseconds, both of the last second; null where
- * nothing came. The number of the person on the phone is masked.
+ * The columns of a row of `/v1/live`, in order. Levels are dBFS, latencies microseconds, both of the last second; null
+ * without audio. The number of the person on the phone is masked.
  */
 export const CALL_ROW_FIELDS = [
   'callId',
@@ -31,7 +31,7 @@ export const CALL_ROW_FIELDS = [
 /** A frame of 20 ms. */
 const FRAME_MS = 20;
 
-/** A watched call, and its meters for as long as somebody watches. */
+/** A watched call, and its meters while somebody watches. */
 export class CallRow {
   private readonly levels = new CallLevels();
   private readonly latency: RecentLatency;
@@ -53,7 +53,7 @@ export class CallRow {
     return this.session.call.state === 'ended';
   }
 
-  /** Its row as JSON: what happened since the last one. */
+  /** Its row as JSON, with everything since the last one. */
   row(): string {
     const { call, stream, decision, room } = this.session;
     const isPlaced = decision !== undefined && !('refuse' in decision) && decision.bridge !== false;
@@ -102,14 +102,14 @@ export function partiesOf(call: PhoneCall): CallParties {
     : { direction: 'in', caller: maskNumber(from) as string, called: to };
 }
 
-/** A room's name: numbers in it are masked, but for our own of this call. */
+/** A room's name, in which numbers are masked, except our own number of this call. */
 export function shownRoom(room: string, call: PhoneCall): string {
   const { direction, caller, called } = partiesOf(call);
   const ours = direction === 'in' ? called : caller;
   return room.replace(/\+\d+/g, (number) => (number === ours ? number : (maskNumber(number) as string)));
 }
 
-/** Milliseconds of audio that was dropped, both ways. */
+/** Milliseconds of audio dropped in both directions. */
 export function droppedMs({ droppedIntake, droppedLead, droppedBackpressure }: TrafficCounts): number {
   return FRAME_MS * (droppedIntake + droppedLead + droppedBackpressure);
 }

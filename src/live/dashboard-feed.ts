@@ -7,9 +7,9 @@ import type { CallJournal } from './call-journal.js';
 import { CALL_ROW_FIELDS, CallRow } from './call-row.js';
 import { ALERT_LIMITS } from './limits.js';
 
-/** Every call is looked at once a round. */
+/** Every call is sampled once a round. */
 export const ROUND_MS = 1_000;
-/** A round is cut into turns of the event loop, so that no frame waits for all calls. */
+/** A round is spread over turns of the event loop, so that no frame waits for all calls. */
 const TURNS = 20;
 /** Upper edges of the histogram's bins in microseconds, two a power of two: 8 µs to 131 ms. */
 const EDGES_US = Array.from({ length: 29 }, (_, i) => Math.round(8 * 2 ** (i / 2)));
@@ -19,16 +19,16 @@ export interface DashboardFeedOptions {
   readonly journal: CallJournal;
   readonly fleet: Fleet | undefined;
   readonly facts: { readonly version: string; readonly bridge: string };
-  /** Name of this node where it is in no fleet. */
+  /** Name of this node outside a fleet. */
   readonly node: string;
-  /** Why nobody can listen to calls here; `undefined` where they can. */
+  /** Why calls here cannot be listened to; `undefined` if they can. */
   readonly deaf: string | undefined;
   readonly clock: Clock;
   /** Called with every round, as JSON. */
   readonly onRound: (json: string) => void;
 }
 
-/** Looks at calls and gateway once a second, for all viewers together, and only while there are any. */
+/** Samples calls and gateway once a second, for all viewers together, and only while there are any. */
 export class DashboardFeed {
   private readonly calls = new Map<Session, CallRow>();
   private gateway: RecentLatency | undefined;
@@ -80,7 +80,7 @@ export class DashboardFeed {
     if (this.turn === 0) this.options.onRound(this.written());
   }
 
-  /** Adds the calls that are new, and drops those that have ended. */
+  /** Adds new calls and removes ended ones. */
   private begin(): void {
     const { calls } = this;
     for (const session of this.options.switchboard.all) {
@@ -124,7 +124,7 @@ export class DashboardFeed {
     return `${head.slice(0, -1)},"rows":[${this.rows.join()}]}`;
   }
 
-  /** Of one core, since the last look. */
+  /** Share of one core since the last sample. */
   private cpuPercent(): number {
     const [before, lookedAt] = [this.cpu, this.lookedAt];
     this.cpu = process.cpuUsage();

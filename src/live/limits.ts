@@ -9,7 +9,7 @@ export const ALERT_LIMITS = {
   latencyP99Us: 10_000,
   /** Frames dropped, of all frames: TrunklineAudioDropped. */
   droppedShare: 0.001,
-  /** A call that was refused as busy counts for so long: TrunklineCallsRefused. */
+  /** How long a call rejected as busy counts: TrunklineCallsRefused. */
   refusedMs: 300_000,
   /** Calls that ended by our fault, of those that ended within the span: TrunklineServerFailures. */
   serverFailureShare: 0.01,
@@ -17,6 +17,6 @@ export const ALERT_LIMITS = {
   /** Calls that were found stuck within the span: TrunklineCallsStuck. */
   stuckCalls: 3,
   stuckMs: 900_000,
-  /** A fleet of so many nodes has nobody to take its calls: TrunklineFleetOfOne. */
+  /** In a fleet of this size no other node can take over calls: TrunklineFleetOfOne. */
   loneNodes: 1,
 } as const;

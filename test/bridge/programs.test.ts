@@ -67,13 +67,13 @@ class Agent extends Hearer implements Program {
 }
 
 describe('a program in a room', () => {
-  test('alone hears nobody, not even itself', () => {
+  test('hears silence while it is alone', () => {
     const agent = new Agent(new Room());
     agent.say(1);
     expect(agent.heard).toEqual([]);
   });
 
-  test('and a phone hear each other at once, and there is no echo', () => {
+  test('and a phone hear each other at once, without an echo', () => {
     const room = new Room();
     const agent = new Agent(room);
     const phone = new Phone(room, 'a');
@@ -82,7 +82,7 @@ describe('a program in a room', () => {
     expect([phone.heard, agent.heard]).toEqual([[2], [1]]);
   });
 
-  test('that left leaves no echo behind', () => {
+  test('leaves no echo agent behind when it leaves', () => {
     const room = new Room();
     const phone = new Phone(room, 'a');
     phone.say(1);
@@ -92,7 +92,7 @@ describe('a program in a room', () => {
     expect(phone.heard).toEqual([1]);
   });
 
-  test('is told of phones from their first frame on, until they leave', () => {
+  test('is notified of phones from their first frame until they leave', () => {
     const room = new Room();
     const agent = new Agent(room);
     const phone = new Phone(room, 'a');
@@ -109,7 +109,7 @@ describe('a program in a room', () => {
     expect(agent.events).toHaveLength(3);
   });
 
-  test('is not waited for while it rests, and mixed as soon as it talks', () => {
+  test('is not waited for between talkspurts, and is mixed as soon as it talks', () => {
     const room = new Room();
     const [a, b] = [new Phone(room, 'a'), new Phone(room, 'b')];
     const agent = new Agent(room);
@@ -130,7 +130,7 @@ describe('a program in a room', () => {
     expect(a.heard.at(-1)).toBe(110);
   });
 
-  test('clears every live phone and tells the most that was taken back', () => {
+  test('clears every live phone and returns the longest audio dropped', () => {
     const room = new Room();
     const [a, b] = [new Phone(room, 'a'), new Phone(room, 'b')];
     b.isLive = false;
@@ -139,7 +139,7 @@ describe('a program in a room', () => {
     expect([a.clears, b.clears]).toEqual([1, 0]);
   });
 
-  test("learns a mark's fate from the only phone", () => {
+  test('gets the result of a mark from the only phone', () => {
     const room = new Room();
     const agent = new Agent(room);
     const fates: MarkPlace[] = [];
@@ -178,7 +178,7 @@ describe('a program in a room', () => {
     expect(a.hungUp).toBe(true);
   });
 
-  test('may send ahead where nothing is mixed, a frame less than the lead and never more than 200 ms', () => {
+  test('may send ahead where nothing is mixed: one frame less than the lead, at most 200 ms', () => {
     const ahead = (leadMs: number) => {
       const agent = {} as Program;
       return new LocalBridge(leadMs).joinProgram('r', agent, false).aheadMs;
@@ -193,8 +193,8 @@ describe('a program in a room', () => {
   });
 });
 
-describe('who only listens', () => {
-  test('hears everybody in one mix and counts for nothing', () => {
+describe('a listen-only program', () => {
+  test('hears everybody in one mix and is not a member', () => {
     const room = new Room();
     const ear = new Agent(room, true);
     const [a, b] = [new Phone(room, 'a'), new Phone(room, 'b')];
@@ -217,7 +217,7 @@ describe('who only listens', () => {
     expect(ear.events).toEqual(['+a', '+b', '+c']);
   });
 
-  test('waits for a voice that is behind, so that one sent ahead is not out of step', () => {
+  test('waits for a late voice, so that one sent ahead stays aligned', () => {
     const room = new Room(() => {}, 80);
     const phone = new Phone(room, 'a');
     const agent = new Agent(room);
@@ -250,7 +250,7 @@ describe('who only listens', () => {
     expect(ear.heard).toEqual([1, ...new Array(10).fill(1)]);
   });
 
-  test('keeps a room until it leaves', () => {
+  test('keeps its room open until it leaves', () => {
     let empty = 0;
     const room = new Room(() => {
       empty += 1;

@@ -88,7 +88,7 @@ describe('a room', () => {
     expect([a.numbers, a.stamps]).toEqual([[9], [12]]);
   });
 
-  test.each([3, 4])('of %d lets each hear the others at their level and not itself', (count) => {
+  test.each([3, 4])('of %d lets each phone hear the others at their level, but not itself', (count) => {
     const room = new Room();
     const all = phones(room, count);
     start(all);
@@ -112,14 +112,14 @@ describe('a room', () => {
     expect(a.stamps.at(-1)).toBe(2_147_483_640);
   });
 
-  test('mixes phones in step together from the very first frame', () => {
+  test('mixes aligned phones from the first frame', () => {
     const room = new Room();
     const all = phones(room, 3);
     for (const [i, phone] of all.entries()) phone.say(10 ** i);
     for (const [i, phone] of all.entries()) expect(phone.numbers).toEqual([111 - 10 ** i]);
   });
 
-  test('waits 40 ms, once, for phones that never said anything', () => {
+  test('waits 40 ms, once, for phones that have sent nothing', () => {
     const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     a.say(1);
@@ -133,7 +133,7 @@ describe('a room', () => {
     expect(a.numbers).toEqual([0, 0, 0, 0]);
   });
 
-  test('waits at most 40 ms for a phone that fell silent', () => {
+  test('waits at most 40 ms for a phone that stops sending', () => {
     const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     start([a, b, c]);
@@ -145,7 +145,7 @@ describe('a room', () => {
     }
   });
 
-  test('counts a phone that still rings for nothing', () => {
+  test('does not wait for a phone that still rings', () => {
     const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     b.isLive = c.isLive = false;
@@ -159,7 +159,7 @@ describe('a room', () => {
     expect(c.numbers).toEqual([6]);
   });
 
-  test('hears a phone again that had fallen silent', () => {
+  test('mixes a phone again that had stopped sending', () => {
     const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     for (let i = 0; i < 60; i++) {
@@ -170,7 +170,7 @@ describe('a room', () => {
     expect(Math.abs(a.level(PITCHES[1] as number, 35))).toBeLessThan(0.1);
   });
 
-  test('keeps no more than two frames of a burst back', () => {
+  test('buffers at most two frames of a burst', () => {
     const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     start([a, b, c]);
@@ -179,7 +179,7 @@ describe('a room', () => {
     expect(b.numbers).toEqual([...b.numbers].sort((x, y) => x - y));
   });
 
-  test('takes a third phone in mid-call', () => {
+  test('accepts a third phone in mid-call', () => {
     const room = new Room();
     const [a, b] = phones(room, 2) as [Phone, Phone];
     for (let i = 0; i < 10; i++) for (const phone of [a, b]) phone.talk();
@@ -190,7 +190,7 @@ describe('a room', () => {
     expect(Math.abs(c.level(PITCHES[0] as number, 2))).toBeLessThan(0.1);
   });
 
-  test('goes on when one of three leaves, and nobody is heard late', () => {
+  test('continues without delay when one of three leaves', () => {
     const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     start([a, b, c]);
@@ -206,7 +206,7 @@ describe('a room', () => {
     expect(c.heard).toHaveLength(2);
   });
 
-  test('hands on what waited to be mixed when one of three leaves', () => {
+  test('forwards the frames waiting to be mixed when one of three leaves', () => {
     const room = new Room();
     const [a, b, c] = phones(room, 3) as [Phone, Phone, Phone];
     start([a, b, c]);
@@ -217,7 +217,7 @@ describe('a room', () => {
     expect(b.numbers.slice(2)).toEqual([1, 2]);
   });
 
-  test.each([1, 2, 3])('hears nothing more from a phone that left %d others', (others) => {
+  test.each([1, 2, 3])('mixes no more audio of a phone that has left %d others', (others) => {
     const room = new Room();
     const gone = new Phone(room);
     const rest = phones(room, others);
@@ -227,7 +227,7 @@ describe('a room', () => {
     for (const phone of rest) expect(phone.numbers).toEqual([]);
   });
 
-  test('is right for the others when a phone hangs up as it is written to', () => {
+  test('stays correct for the others when a phone hangs up during a write', () => {
     for (const leaver of [0, 1, 2, 3]) {
       const room = new Room();
       const all = phones(room, 4);
@@ -240,7 +240,7 @@ describe('a room', () => {
     }
   });
 
-  test('survives that several leave while one is written to', () => {
+  test('survives several leaving during a write', () => {
     const room = new Room();
     const all = phones(room, 4);
     start(all);

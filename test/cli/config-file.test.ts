@@ -42,7 +42,7 @@ async function mistakes(text: string, env: Record<string, string> = {}): Promise
 const incoming = (to: string) => ({ to, direction: 'inbound' });
 
 describe('the example of the page', () => {
-  it('is taken as it says', async () => {
+  it('works as described', async () => {
     const [example = ''] = snippets('docs/config-file.md', 'yaml');
     const { config, plan } = await load(example);
     expect(config).toMatchObject({
@@ -63,7 +63,7 @@ describe('the example of the page', () => {
     expect(plan?.decide({ to: '+15550100', direction: 'outbound-api' })).toBeUndefined();
   });
 
-  it('has the mistakes that the page shows', async () => {
+  it('has the errors that the page shows', async () => {
     const text = 'log_level: info\nport: 80a\n\n\n\n\nnumbers:\n  +15550100: { refuse: later }\n';
     const page = readFileSync(new URL('../../docs/config-file.md', import.meta.url), 'utf8');
     const shown = [...page.matchAll(/^(Expected .*)$/gm)].map(([, line]) => line);
@@ -73,7 +73,7 @@ describe('the example of the page', () => {
 });
 
 describe('settings', () => {
-  it('count less than the environment, and less than flags', async () => {
+  it('yield to the environment and to flags', async () => {
     const text = 'port: 1\nhost: 127.0.0.2\nlog_level: warn\nstream_status: on\n';
     writeFileSync(file, text);
     const env = { ...ACCOUNT, CONFIG_FILE: file, HOST: '127.0.0.3', LOG_LEVEL: ' ', PORT: '2' };
@@ -81,7 +81,7 @@ describe('settings', () => {
     expect(config).toMatchObject({ port: 3, host: '127.0.0.3', logLevel: 'warn', streamStatus: true });
   });
 
-  it('are numbers and lists, as they stand', async () => {
+  it('may be numbers and lists', async () => {
     const { config } = await load('twilio_from: +15550001111\nlead_ms: 80\n');
     expect(config).toMatchObject({ twilio: { from: '+15550001111' }, leadMs: 80 });
     const env = { TWILIO_ACCOUNT_SID: ACCOUNT_SID };
@@ -90,7 +90,7 @@ describe('settings', () => {
     expect(tokens.config.twilio.authTokens).toEqual(['0123', '1e3', 'b']);
   });
 
-  it('are known, each', async () => {
+  it('are all known', async () => {
     expect(await mistakes('prot: 1\nPORT: 2\nport: {a: 1}\nnode_id: [[a]]\n')).toEqual([
       'Expected a setting in lower case, or numbers, but received "prot" (gateway.yaml:1)',
       'Expected a setting in lower case, or numbers, but received "PORT" (gateway.yaml:2)',
@@ -99,14 +99,14 @@ describe('settings', () => {
     ]);
   });
 
-  it('say where they are wrong only where that is the file', async () => {
+  it('name the file in errors only if the value comes from it', async () => {
     expect(await mistakes('port: a\nlead_ms: 1\n', { PORT: 'b' })).toEqual([
       'Expected 0 to 65535 for PORT but received "b"',
       'Expected 40 to 10000 milliseconds for LEAD_MS but received "1" (gateway.yaml:2)',
     ]);
   });
 
-  it('show no secret', async () => {
+  it('reveal no secret', async () => {
     const [line] = await mistakes('control_api_key: short\n');
     expect(line).toBe(
       'Expected at least 16 characters for CONTROL_API_KEY but received another value (gateway.yaml:1)',
@@ -115,7 +115,7 @@ describe('settings', () => {
 });
 
 describe('numbers', () => {
-  it('are checked, each mistake in its place', async () => {
+  it('are checked, and each error has its path', async () => {
     const text = `numbers:
   '555': { room: a }
   '*': { room: a }
@@ -146,7 +146,7 @@ describe('numbers', () => {
     ]);
   });
 
-  it('are taken by the whole number, then by the longest beginning, then by the default', () => {
+  it('match the whole number, then the longest prefix, then the default', () => {
     const plan = new NumberPlan(
       new Map([
         ['+1*', { room: 'one' }],
@@ -165,7 +165,7 @@ describe('numbers', () => {
     ]);
   });
 
-  it('are not beside a router', async () => {
+  it('exclude a router', async () => {
     const router = { CALL_ROUTER_URL: 'https://router.example.com', WEBHOOK_SECRET: 'sixteen-letters!' };
     expect(await mistakes('numbers:\n  default: { room: a }\n', router)).toEqual([
       'Expected numbers in the configuration file or CALL_ROUTER_URL but received both',
@@ -186,11 +186,11 @@ describe('a file', () => {
       `a: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefgh'.replace(/./g, (c, i) => `${c}: &${c} [${`*${'abcdefg'[i]},`.repeat(9)}]\n`)}`,
       /^Expected YAML but received what cannot be read: /,
     ],
-  ])('is refused: %.20s', async (text, line) => {
+  ])('is rejected: %.20s', async (text, line) => {
     expect((await mistakes(text))[0]).toMatch(line);
   });
 
-  it('is read or refused, a line a mistake, whatever it holds', () => {
+  it('is accepted or rejected, one line per error, whatever it contains', () => {
     const piece = fc.oneof(
       fc.constantFrom(
         '\n',
@@ -254,7 +254,7 @@ describe('a file', () => {
     expect((await load('# nothing\n')).config.port).toBe(3000);
   });
 
-  it('is bounded, whatever it is', async () => {
+  it('has a size limit, whatever kind of file it is', async () => {
     expect(await mistakes(`# ${'a'.repeat(256 * 1024)}`)).toEqual([
       'Expected a readable file of at most 262144 bytes for --config but received "gateway.yaml" (larger)',
     ]);
@@ -268,7 +268,7 @@ describe('a file', () => {
 });
 
 describe('the commands', () => {
-  it('say all mistakes and exit with 1', async () => {
+  it('report all errors and exit with 1', async () => {
     writeFileSync(file, 'numbers:\n  a: { room: b }\n');
     const { code, stderr } = await trunkline(['serve', '--config', file, '--port', 'x'], ACCOUNT);
     expect(code).toBe(1);
@@ -279,7 +279,7 @@ describe('the commands', () => {
     ]);
   });
 
-  it('doctor tells of them, too', async () => {
+  it('are reported by doctor too', async () => {
     const port = await freePort();
     const public_url = `http://127.0.0.1:${port}`;
     writeFileSync(
@@ -303,7 +303,7 @@ describe('serve', () => {
     child?.kill('SIGKILL');
   });
 
-  it('goes by it, and by what it says after SIGHUP', async () => {
+  it('applies it, and its changes after SIGHUP', async () => {
     const plan = (room: string, more = '') =>
       writeFileSync(
         file,

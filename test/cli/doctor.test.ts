@@ -10,7 +10,7 @@ it('explains itself', async () => {
   for (const flag of ['--url', '--connect', '--ca', '--request', '--json']) expect(stdout).toContain(flag);
 });
 
-it('lists what it found with marks, what to set below, and a sum', async () => {
+it('lists its findings with marks, the settings to change, and a total', async () => {
   const { code, stdout } = await doctor([], {
     TWILIO_VALIDATE: 'off',
     PORT: '0',
@@ -38,7 +38,7 @@ it.each([
     'Expected a file that can be read for --request but received /nowhere.txt: ENOENT: no such file or directory\n',
   ],
   [['--request', '/'], 'Expected a file that can be read for --request but received /: EISDIR: '],
-])('refuses %j in one line', async (args, text) => {
+])('rejects %j in one line', async (args, text) => {
   const { code, stdout, stderr } = await doctor(args);
   expect(code).toBe(1);
   expect(stdout).toBe('');

@@ -39,7 +39,7 @@ it.each<[string, Partial<LoadOptions>]>([
   ['with an echo', {}],
   ['without an echo', { echoes: false }],
   ['by a script', { script: parseScript('press 5\nhang up\n', 'order.txt') }],
-])('holds of a run %s', async (name, options) => {
+])('accepts a run %s', async (name, options) => {
   const report = await run(options);
   const { json, isValid, errors } = written(report, name === 'with an echo');
   expect(isValid, JSON.stringify(errors)).toBe(true);
@@ -47,7 +47,7 @@ it.each<[string, Partial<LoadOptions>]>([
   expect(json.roundTripBins === undefined).toBe(name !== 'with an echo');
 });
 
-it('holds of a run in which nothing worked, and of one whose delay was measured', async () => {
+it('accepts a run in which nothing worked, and one with measured delay', async () => {
   const report = await run({ authToken: 'wrong' });
   expect(report.failed).toBe(2);
   expect(written(report, true).errors).toBeNull();
@@ -57,7 +57,7 @@ it('holds of a run in which nothing worked, and of one whose delay was measured'
   expect(written({ ...report, delay }, true).errors).toBeNull();
 });
 
-it('does not hold of a report of another version, or with a field that it does not name', async () => {
+it('rejects a report of another version, or with an unknown field', async () => {
   const { json } = written(await run({ durationMs: 100 }), true);
   expect(isOfThisVersion(json)).toBe(true);
   expect(isOfThisVersion({ ...json, version: 2 })).toBe(false);

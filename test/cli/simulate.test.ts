@@ -120,7 +120,7 @@ describe('trunkline simulate', () => {
     expect(html + xml).not.toContain(AUTH_TOKEN);
   });
 
-  it('works against another server than ours', async () => {
+  it('works against another server', async () => {
     const other = await ReferenceGateway.listen({ authToken: AUTH_TOKEN });
     const result = await simulate([
       '--url',
@@ -137,7 +137,7 @@ describe('trunkline simulate', () => {
     await other.close();
   });
 
-  it('leaves the paths of another server as they are behind --target', async () => {
+  it('does not change the paths of another server behind --target', async () => {
     const paths: string[] = [];
     const other = createServer((request, response) => {
       paths.push(`${request.headers.host}${request.url}`);
@@ -182,7 +182,7 @@ describe('trunkline simulate', () => {
     expect(keys.sort()).toEqual(['#', '#', '5', '5']);
   });
 
-  it('fails where a script cannot be followed, and says where', async () => {
+  it('fails if a script cannot be followed, and says where', async () => {
     const { url } = await startGateway(PATIENT);
     writeFileSync(file('hopeless.txt'), '\nwait for end within 200ms\n');
     const { code, stdout } = await simulate([...to(url), '--script', file('hopeless.txt')]);
@@ -193,7 +193,7 @@ describe('trunkline simulate', () => {
     );
   });
 
-  it('tells and judges no figure of an echo that nobody expected', async () => {
+  it('neither reports nor judges echo figures if no echo is expected', async () => {
     const agent = await ReferenceGateway.listen({
       authToken: AUTH_TOKEN,
       // It talks on its own: frame for frame, so that they could be taken for an echo.
@@ -224,7 +224,7 @@ describe('trunkline simulate', () => {
     }
   });
 
-  it('takes no limit on what it does not measure', async () => {
+  it('rejects a limit on figures that it does not measure', async () => {
     writeFileSync(file('nothing.txt'), 'hang up\n');
     for (const bar of ['--fail-p99', '--fail-missing', '--fail-delay']) {
       for (const [why, args] of [
@@ -244,7 +244,7 @@ describe('trunkline simulate', () => {
     }
   });
 
-  it('fails where a limit is exceeded', async () => {
+  it('fails if a limit is exceeded', async () => {
     const slow = await ReferenceGateway.listen({
       authToken: AUTH_TOKEN,
       // Everything comes back, but late.
@@ -284,7 +284,7 @@ describe('trunkline simulate', () => {
     );
   });
 
-  it('refuses to call a run valid when it was itself the limit', async () => {
+  it('does not call a run valid when it was the limit itself', async () => {
     const { url } = await startGateway(PATIENT);
     const busy = setInterval(() => {
       const end = performance.now() + 80;
@@ -303,7 +303,7 @@ describe('trunkline simulate', () => {
     expect(readFileSync(file('busy.html'), 'utf8')).toContain('Invalid: this run proves nothing');
   });
 
-  it('hangs up when it is interrupted, and does not call that a run', async () => {
+  it('hangs up when interrupted, and gives no verdict', async () => {
     const { url, gateway } = await startGateway(PATIENT);
     const signals = new EventEmitter();
     let started = 0;
@@ -320,7 +320,7 @@ describe('trunkline simulate', () => {
     await eventually('no call', () => gateway.calls.size === 0);
   });
 
-  it('keeps user, password and query of the URL out of all that it tells', async () => {
+  it('keeps user, password and query of the URL out of all output', async () => {
     const port = await freePort();
     const reports = ['--json', file('c.json'), '--html', file('c.html'), '--junit', file('c.xml')];
     const { code, stdout, stderr } = await simulate([
@@ -335,7 +335,7 @@ describe('trunkline simulate', () => {
     expect([stdout, stderr, ...written].join()).not.toMatch(/bob|hunter2|s3cret/);
   });
 
-  it('does not begin where a report cannot be written', async () => {
+  it('does not start if a report cannot be written', async () => {
     const { url, gateway } = await startGateway(PATIENT);
     const calls: string[] = [];
     gateway.on('call', ({ callId }) => calls.push(callId));
@@ -369,7 +369,7 @@ describe('trunkline simulate', () => {
     expect(existsSync(file('trial.html')) || existsSync(file('trial.xml'))).toBe(false);
   });
 
-  it('loses neither verdict nor other files where one cannot be written any more', async () => {
+  it('loses neither the verdict nor other files if one can no longer be written', async () => {
     const { url, gateway } = await startGateway(PATIENT);
     mkdirSync(file('gone'));
     gateway.once('call', () => rmSync(file('gone'), { recursive: true }));
@@ -392,7 +392,7 @@ describe('trunkline simulate', () => {
     ]);
   });
 
-  it('refuses what it cannot do', async () => {
+  it('rejects what it cannot do', async () => {
     writeFileSync(file('bad.txt'), 'sing\npress x\n');
     for (const [args, message] of [
       [['--profile', 'ramp:5'], 'Expected steps as in "ramp:200@10/s'],
@@ -415,7 +415,7 @@ describe('its documentation', () => {
   const readme = readFileSync(new URL('../../docs/simulator.md', import.meta.url), 'utf8');
   const flagsIn = (text: string) => new Set(text.match(/--[a-z][a-z0-9-]+/g));
 
-  it('names no flag that is not there, and help none that is not documented', async () => {
+  it('names no unknown flag, and help names no undocumented one', async () => {
     const { stdout } = await simulate(['--help']);
     const [documented, known] = [flagsIn(readme), flagsIn(stdout)];
     expect([...documented].filter((flag) => !known.has(flag))).toEqual([]);
@@ -423,7 +423,7 @@ describe('its documentation', () => {
     expect([...known].filter((flag) => !documented.has(flag) && !obvious.includes(flag))).toEqual([]);
   });
 
-  it('has a script and a profile that can be read', () => {
+  it('has a readable script and a readable profile', () => {
     const text = /# order\.txt\n([\s\S]*?)\n```/.exec(readme)?.[1] ?? '';
     writeWav(file('order.wav'), new Int16Array(160));
     expect(parseScript(text, 'order.txt', folder).steps.map((step) => step.does)).toEqual([
@@ -476,7 +476,7 @@ describe('a report', () => {
     );
   });
 
-  it('is invalid before it is failed, and says what else was wrong', async () => {
+  it('is invalid rather than failed, and says what else was wrong', async () => {
     const report = await refused();
     const generator = { ...report.generator, limits: ['it was asleep'] };
     const checks = checksOf({ ...report, generator }, { echo: true, judgesGenerator: true });
@@ -513,7 +513,7 @@ describe('a report', () => {
     });
   });
 
-  it('fails where delay does not go away, but for what the generator itself was late', async () => {
+  it('fails if delay remains, apart from delay of the generator', async () => {
     const report = await refused();
     const samples = [40, 540, 1_040].map((delayMs, seconds) => ({ seconds, delayMs }));
     const delay = {
@@ -565,7 +565,7 @@ describe('a report', () => {
     );
   });
 
-  it('plots nothing, one value and many without a figure that is none', async () => {
+  it('plots nothing, one value and many, without NaN', async () => {
     gateway = await ReferenceGateway.listen();
     for (const points of [
       [],

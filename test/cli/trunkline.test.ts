@@ -54,7 +54,7 @@ function loadedBy(coverage: string): { packages: string[]; parts: string[] } {
 }
 
 describe('trunkline', () => {
-  it('explains itself and loads nothing for that, and its core only to tell its version', async () => {
+  it('explains itself without loading anything, and loads its core only for --version', async () => {
     const asked = [['--version'], ['--help'], ...COMMANDS.map((command) => [command, '--help'])];
     const runs = asked.map(async (args) => {
       const coverage = join(folder, args.join());
@@ -81,7 +81,7 @@ describe('trunkline', () => {
     expect(version?.parts).toEqual(['cli', 'error-catalogue.js', 'errors.js', 'http', 'media', 'version.js']);
   });
 
-  it('tells with its version what does not load, and exits with 1', async () => {
+  it('reports with --version what cannot be loaded, and exits with 1', async () => {
     const withoutUws = fileURLToPath(new URL('../support/without-uws.cjs', import.meta.url));
     const env = { SERVER: 'uws', NODE_OPTIONS: `--require ${JSON.stringify(withoutUws)}` };
     const { output, exited } = start(['--version'], env);
@@ -123,7 +123,7 @@ describe('trunkline', () => {
 });
 
 describe('trunkline demo', () => {
-  it('proves that the speech came back, for people and for machines', async () => {
+  it('proves that the speech returned, for people and for machines', async () => {
     const people = await trunkline(['demo', '--seconds', '1', '--record', folder]);
     // What comes back late when a call ends is told as missing; whatever came must be what was said.
     expect(people.stdout).toMatch(/^(The speech came back whole\.|FAILED: \d+ frames are missing)$/m);
@@ -145,7 +145,7 @@ describe('trunkline demo', () => {
 });
 
 describe('trunkline serve', () => {
-  it('is called by its public name, and ends when it is told to', async () => {
+  it('is called by its public name, and ends on request', async () => {
     const { child, output, exited } = start(['serve'], {
       ...ACCOUNT,
       PUBLIC_URL,

@@ -7,7 +7,7 @@ import type { AudioFilter } from '../../src/phone/audio-tap.js';
 import type { TwilioMediaStream } from '../../src/phone/media-stream.js';
 
 const FRAME = new Int16Array(960).fill(5_000);
-/** A second of audio with a level of its own. */
+/** A second of audio with its own level. */
 const SECOND = new Clip(new Int16Array(8_000).fill(1_000));
 const ONCE = { loop: 1, gain: 0, over: false };
 

@@ -26,7 +26,7 @@ function lint(file: string): string {
 }
 
 describe('the Compose file', () => {
-  it('gives the linter and the schema nothing to say', () => {
+  it('passes the linter and its schema', () => {
     expect(lint(FILE)).toBe('');
     const work = mkdtempSync(join(tmpdir(), 'trunkline-compose-'));
     try {
@@ -37,7 +37,7 @@ describe('the Compose file', () => {
     }
   });
 
-  it('sets what the gateway takes', () => {
+  it('sets only known settings', () => {
     const names = [...Object.keys(gateway.environment), ...Object.keys(example)];
     expect(names.filter((name) => !SETTINGS.has(name))).toEqual([]);
     // The placeholders must not start a gateway; a real account in their place must.
@@ -60,7 +60,7 @@ describe('the Compose file', () => {
     );
   });
 
-  it('starts the gateway when Redis answers, which nobody else reaches, and which forgets no live call', () => {
+  it('starts the gateway after Redis, which is private and evicts no live call', () => {
     expect(gateway.depends_on).toEqual({ redis: { condition: 'service_healthy' } });
     expect(redis.healthcheck.test).toEqual(['CMD', 'redis-cli', 'ping']);
     expect(redis.networks.map((name: string) => networks[name])).toEqual([{ internal: true }]);
@@ -70,7 +70,7 @@ describe('the Compose file', () => {
     expect(redis.image).toMatch(/^redis:[\d.]+-alpine@sha256:[0-9a-f]{64}$/);
   });
 
-  it('gives nobody rights, and has a volume for whatever is written', () => {
+  it('grants no privileges, and has a volume for everything that is written', () => {
     for (const service of [gateway, redis]) {
       expect(service).toMatchObject({
         read_only: true,

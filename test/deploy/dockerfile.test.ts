@@ -11,17 +11,17 @@ describe.each([
   ['deploy/Dockerfile', debian],
   ['deploy/Dockerfile.alpine', alpine],
 ])('%s', (file, { text, all, build, final }) => {
-  it('gives the linter nothing to say', () => {
+  it('passes the linter', () => {
     expect(validate(text)).toEqual([]);
     expect(validate('FROM a\nMAINTAINER b\n')).toHaveLength(1);
   });
 
-  it('fetches nothing but packages of its distribution and of npm', () => {
+  it('fetches only packages of its distribution and of npm', () => {
     expect(all.of('ADD')).toEqual([]);
     expect(all.of('RUN').join('\n')).not.toMatch(/curl|wget|https?:|git\+|npx/);
   });
 
-  it('starts from bases that are pinned by digest: Node to build, and the same distribution without npm to run', () => {
+  it('starts from bases pinned by digest: Node to build, and the same distribution without npm to run', () => {
     const bases = Object.fromEntries(build.of('ARG').map((text) => text.split(/=(.*)/s, 2)));
     for (const name of ['NODE_IMAGE', 'BASE_IMAGE']) {
       expect(bases[name], name).toMatch(/^[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}$/);
@@ -47,7 +47,7 @@ describe.each([
     ).toEqual([]);
   });
 
-  it('gets what it copies, and the addon all of its sources', () => {
+  it('has all files that it copies, and all sources of the addon', () => {
     const [everything, ...lines] = read(`${file}.dockerignore`)
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('#'));
@@ -79,7 +79,7 @@ describe('the Alpine image', () => {
     expect(read('deploy/Dockerfile.alpine.dockerignore')).toBe(read('deploy/Dockerfile.dockerignore'));
   });
 
-  it('brings the libraries that Node is linked to, and none of the packages that musl cannot load', () => {
+  it('contains the libraries that Node is linked to, and no packages that musl cannot load', () => {
     expect(alpine.final.copies[0]).toEqual({
       from: ['/usr/lib/libstdc++.so.6', '/usr/lib/libgcc_s.so.1'],
       to: '/usr/lib/',

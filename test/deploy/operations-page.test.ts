@@ -30,7 +30,7 @@ describe('the table of metrics', () => {
     meaning,
   }));
 
-  it('has every metric that a gateway and its Stream bridge tell, with its type, and no other', async () => {
+  it('has every metric of a gateway and its Stream bridge, with its type, and no other', async () => {
     const { url } = await startGateway({
       router: { url: 'http://127.0.0.1:9', secret: SECRET },
       eventWebhooks: { url: 'http://127.0.0.1:9', secret: SECRET, spoolDir: folder },
@@ -48,7 +48,7 @@ describe('the table of metrics', () => {
     );
   });
 
-  it('has a unit and a meaning for each, in its name where it ends so', () => {
+  it('has a unit and a meaning for each, and the unit matches the name', () => {
     for (const { name, unit, meaning } of documented) {
       expect([name, unit, meaning]).toEqual([name, expect.stringMatching(/./), expect.stringMatching(/./)]);
       if (/_seconds(_total)?$/.test(name)) expect([name, unit]).toEqual([name, 's']);
@@ -57,7 +57,7 @@ describe('the table of metrics', () => {
     }
   });
 
-  it('names the label of each, and all values that rules and dashboard use', () => {
+  it('names the labels of each, and all values that rules and dashboard use', () => {
     for (const { name, type, label, meaning } of documented) {
       const labels = METRICS[type === 'histogram' ? `${name}_sum` : name];
       if (labels === undefined) continue;

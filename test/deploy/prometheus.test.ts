@@ -91,7 +91,7 @@ describe.runIf(hasPromtool)('promtool', () => {
     expect(await promtool('check', 'rules', '--lint-fatal', join(DEPLOY, 'prometheus/rules.yaml'))).toBe('');
   });
 
-  it('sees each alert fire where it must, and only there', async () => {
+  it('sees each alert fire when it must, and only then', async () => {
     expect(await promtool('test', 'rules', join(DEPLOY, 'prometheus/rules.test.yaml'))).toBe('');
   });
 
@@ -159,12 +159,12 @@ function unknownIn(expr: string): string[] {
 }
 
 describe('every query', () => {
-  it.each(queries)('asks for what the gateway tells: $where', ({ expr }) => {
+  it.each(queries)('uses metrics that the gateway has: $where', ({ expr }) => {
     expect(unknownIn(expr)).toEqual([]);
     expect(namesIn(expr).some((name) => /^(trunkline|up$|vector$)|:/.test(name))).toBe(true);
   });
 
-  it('would be caught asking for something else', () => {
+  it('would be caught using other metrics', () => {
     expect(unknownIn('sum(rate(trunkline_stage_seconds[5m]))')).toEqual(['trunkline_stage_seconds']);
     expect(unknownIn('trunkline_handovers_total{why="gone",who="x"}')).toEqual([
       'handovers_total{why="gone"}',
@@ -175,7 +175,7 @@ describe('every query', () => {
 });
 
 describe('the dashboard', () => {
-  it('has panels with ids and queries of their own, side by side', () => {
+  it('has panels with unique ids and queries that do not overlap', () => {
     const { panels } = dashboard;
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
     for (const { type, title, targets = [] } of panels) {
@@ -192,7 +192,7 @@ describe('the dashboard', () => {
 });
 
 describe('the list of metrics', () => {
-  it('is of what a gateway really tells', async () => {
+  it('matches the metrics of a real gateway', async () => {
     const { url } = await startGateway();
     const text = await (await fetch(`${url}/metrics`)).text();
     const told = new Set(

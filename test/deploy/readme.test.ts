@@ -6,7 +6,7 @@ import { hasHelm, helm } from '../support/helm.js';
 const INDEX = readFileSync(`${ROOT}deploy/README.md`, 'utf8');
 const GUIDE = readFileSync(`${ROOT}docs/operations.md`, 'utf8');
 
-it('the index of deploy has a line for each file and folder, and none for one that is not there', () => {
+it('the index of deploy has a line for each file and folder, and for no missing one', () => {
   const named = [...INDEX.matchAll(/^\| `([\w./]+)` \|/gm)].map(([, path]) => path as string);
   expect(named.filter((path) => !existsSync(`${ROOT}deploy/${path}`))).toEqual([]);
   for (const entry of readdirSync(`${ROOT}deploy`)) {
@@ -16,7 +16,7 @@ it('the index of deploy has a line for each file and folder, and none for one th
 });
 
 describe("the operator's guide", () => {
-  it('names no file of deploy that is not there', () => {
+  it('names no missing file of deploy', () => {
     const named = [...GUIDE.matchAll(/\bdeploy\/([\w./@-]+\w)/g)].map(([, path]) => path as string);
     expect(named.length).toBeGreaterThan(10);
     // What a reader makes of an example.
@@ -24,7 +24,7 @@ describe("the operator's guide", () => {
     expect(named.filter((path) => !made.includes(path) && !existsSync(`${ROOT}deploy/${path}`))).toEqual([]);
   });
 
-  it.runIf(hasHelm)('installs the chart by commands that helm takes', () => {
+  it.runIf(hasHelm)('installs the chart with valid helm commands', () => {
     const [, install = ''] = /^helm upgrade --install ((?:.*\\\n)*.*)$/m.exec(GUIDE) ?? [];
     const words = install.replaceAll('\\\n', ' ').trim().split(/\s+/);
     const [, files = ''] = /`(-f deploy\/helm\/[\w.]+)`/.exec(GUIDE) ?? [];

@@ -39,7 +39,7 @@ describe('the systemd unit', () => {
   };
   const config = readConfig({ TWILIO_VALIDATE: 'off' });
 
-  it('starts what the package has, reloads by SIGHUP, and stops by SIGTERM to the gateway alone', () => {
+  it('starts the command of the package, reloads by SIGHUP, and stops by SIGTERM to the gateway alone', () => {
     const { bin } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
     expect(one('ExecStart')).toMatch(new RegExp(`/${bin.trunkline} serve$`));
     expect(one('ExecReload')).toBe('/bin/kill -HUP $MAINPID');
@@ -47,17 +47,17 @@ describe('the systemd unit', () => {
     expect(unit.has('KillSignal')).toBe(false);
   });
 
-  it('sets what the gateway knows', () => {
+  it('sets only known settings', () => {
     for (const line of unit.get('Environment') ?? []) {
       expect(['ENV_FILE', ...SETTINGS.keys()]).toContain(line.split('=')[0]);
     }
   });
 
-  it('waits longer for the end than calls are waited for', () => {
+  it('waits longer for the exit than the gateway waits for its calls', () => {
     expect(Number(one('TimeoutStopSec')) * 1_000).toBeGreaterThan(config.drainMs);
   });
 
-  it('has descriptors for all calls, programs and recordings', () => {
+  it('has enough descriptors for all calls, programs and recordings', () => {
     expect(Number(one('LimitNOFILE'))).toBeGreaterThan(2 * config.maxCalls + config.maxLegs);
   });
 
@@ -73,7 +73,7 @@ describe('the systemd unit', () => {
     }
   }
 
-  it.runIf(hasAnalyze)('is one that systemd takes', () => {
+  it.runIf(hasAnalyze)('is accepted by systemd', () => {
     expect(analyzed(['verify'])).toMatchObject({ status: 0, stderr: '' });
     const misspelt = analyzed(['verify'], (text) => text.replace('UMask=', 'Umask='));
     expect(misspelt.stderr).toContain("'Umask'");

@@ -50,7 +50,7 @@ describe('a port in use', () => {
     expect(await served.exited).toEqual([1, null]);
     expect(served.output).toContain('Expected REDIS_URL for SHARE_PORT=on but received none');
     expect(() => createGateway({ sharePort: true, twilio: { validate: false } })).toThrow(
-      'Expected redis beside sharePort but received none',
+      'Expected redis for sharePort but received none',
     );
   });
 });

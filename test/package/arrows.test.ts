@@ -28,7 +28,7 @@ const rooms = readdirSync(SRC, { withFileTypes: true })
 const trial = mkdtempSync(join(tmpdir(), 'arrows-'));
 afterAll(() => rm(trial, { recursive: true }));
 
-it('the linter refuses an import from the top in every room, in its subfolders too, and a cycle', async () => {
+it('the linter rejects an import from above in every room, in its subfolders too, and a cycle', async () => {
   await cp(join(ROOT, 'biome.json'), join(trial, 'biome.json'));
   symlinkSync(join(ROOT, 'node_modules'), join(trial, 'node_modules'));
   // The command line is the top.
@@ -72,7 +72,7 @@ it.each([
   ['http/transport', []],
   ['http/transport/node', ['http/transport']],
   ['http/transport/uws', ['http/transport']],
-])('src/%s imports nothing that stands above it or beside it', (room, below) => {
+])('src/%s imports nothing from rooms above or beside it', (room, below) => {
   const own = arrows.filter(({ from }) => isWithin(from, room));
   expect(own.length).toBeGreaterThan(3);
   const allowed = [...GROUND, room];

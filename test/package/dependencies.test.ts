@@ -7,7 +7,7 @@ it.each([
   ['dependencies', 'To run'],
   ['optionalDependencies', 'Optional'],
   ['devDependencies', 'To work on it'],
-])('of %s docs/architecture.md says why each is there, and of nothing else', (kind, title) => {
+])('docs/architecture.md gives a reason for each of the %s, and for no other', (kind, title) => {
   const part = read('docs/architecture.md')
     .split(/^## /m)
     .find((each) => each.startsWith(title));

@@ -19,7 +19,7 @@ const others = told.split('\n').find((line) => line.startsWith('All other packag
 const open: readonly string[] = others.match(/[\w.-]+\w/g) ?? [];
 
 describe('docs/third-party-licences.md', () => {
-  it('names every licence there is, and every package with one of its own', () => {
+  it('names every licence, and every package with an uncommon one', () => {
     expect(open).toContain('MIT');
     const odd = shipped.filter(([, { license = '' }]) =>
       license
@@ -34,7 +34,7 @@ describe('docs/third-party-licences.md', () => {
     }
   });
 
-  it('says of Stream what its licence says', () => {
+  it('describes the licence of Stream correctly', () => {
     const own = shipped.filter(([path]) => nameOf(path).startsWith('@stream-io/'));
     const texts = own
       .map(([path]) => join(ROOT, path, 'LICENSE'))
@@ -48,7 +48,7 @@ describe('docs/third-party-licences.md', () => {
     expect(told).toMatch(/current customer of Stream and no competitor/);
   });
 
-  it('is in the package, beside a licence that machines know', () => {
+  it('is in the package, next to a licence that machines recognise', () => {
     const { files, license } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
     expect([license, files.includes('docs')]).toEqual(['MIT', true]);
     expect(readFileSync(join(ROOT, 'LICENSE'), 'utf8')).toMatch(

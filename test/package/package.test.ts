@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-it('the package holds what a user needs to run it, and nothing of ours', () => {
+it('the package contains what a user needs to run it, and nothing else', () => {
   const listed = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
     cwd: ROOT,
     encoding: 'utf8',
@@ -50,7 +50,7 @@ it('the package holds what a user needs to run it, and nothing of ours', () => {
   expect(stray).toEqual([]);
 });
 
-it('nothing of it runs or compiles when it is installed', () => {
+it('nothing in it runs or compiles during installation', () => {
   const { scripts, dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   expect(Object.keys(scripts).filter((name) => /^(pre|post)?install$/.test(name))).toEqual([]);
   expect(Object.keys(dependencies).filter((name) => /node-gyp|node-addon-api|prebuild/.test(name))).toEqual(
@@ -58,7 +58,7 @@ it('nothing of it runs or compiles when it is installed', () => {
   );
 });
 
-it('the lock file holds all that npm ci asks for, of other systems too', () => {
+it('the lock file has everything that npm ci needs, on other systems too', () => {
   const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { version: string; optionalDependencies?: Record<string, string> }>;
   };

@@ -4,7 +4,7 @@ import { CHECKS } from '../platforms/checks.js';
 import { RELEASES as DEBIANS } from '../platforms/debian.js';
 import { RELEASES as NODES } from '../platforms/node.js';
 
-it('the table of platforms tells of every Node in every Debian, as they were last tried', () => {
+it('the table of platforms has every Node in every Debian, as last tested', () => {
   const page = readFileSync(new URL('../../docs/platforms.md', import.meta.url), 'utf8');
   const [, table = ''] = page.split(/^<!-- \/?platforms -->\n/m);
   const [head, , ...rows] = table.split('\n').flatMap((line) => (line ? [line.split(' | ')] : []));

@@ -8,7 +8,7 @@ const claims = [...SECURITY.matchAll(/\[test\]\((\S+) (["'])(.+?)\2\)/g)].map(
   ([, file = '', , name = '']) => [file, name],
 );
 
-it('SECURITY.md shows every claim by a test', () => {
+it('SECURITY.md has a test for every claim', () => {
   const parts = SECURITY.split(/^## /m);
   const claimed = parts.filter((part) => /^(What is checked|What is never|Limits)/.test(part));
   expect(claimed).toHaveLength(3);

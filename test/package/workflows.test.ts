@@ -40,18 +40,18 @@ describe.each(Object.keys(texts))('the workflow %s', (name) => {
   const { permissions, jobs } = workflow(name);
   const steps = Object.values(jobs).flatMap((job) => job.steps ?? []);
 
-  it('is one', () => {
+  it('is valid', () => {
     expect(validateWorkflow(texts[name] as string).errors).toEqual([]);
   });
 
-  it('may read and nothing else, but for what attaches the package to a release', () => {
+  it('may only read, except for the job that attaches the package to a release', () => {
     expect(permissions).toEqual({ contents: 'read' });
     const more = Object.entries(jobs).flatMap(([job, { permissions }]) => (permissions ? [job] : []));
     expect(more).toEqual(name === 'prebuild.yml' ? ['release'] : []);
     expect(jobs.release?.permissions ?? { contents: 'write' }).toEqual({ contents: 'write' });
   });
 
-  it("runs GitHub's own actions, each at a version, and jobs that end", () => {
+  it('uses only pinned actions of GitHub, and jobs with a timeout', () => {
     const uses = steps.flatMap(({ uses }) => uses ?? []);
     expect(uses.length).toBeGreaterThan(0);
     for (const action of uses) expect(action).toMatch(/^actions\/[a-z-]+@v\d+$/);
@@ -61,7 +61,7 @@ describe.each(Object.keys(texts))('the workflow %s', (name) => {
     }
   });
 
-  it('runs scripts and files that are there', () => {
+  it('runs scripts and files that exist', () => {
     const commands = steps.flatMap(({ run }) => run?.split(/&&|\|\|/) ?? []).map((command) => command.trim());
     for (const command of commands) {
       const script = /^npm (?:run (?:-s )?(\S+)|(test)\b)/.exec(command);
@@ -71,7 +71,7 @@ describe.each(Object.keys(texts))('the workflow %s', (name) => {
     }
   });
 
-  it('asks its matrix for nothing that is not in it', () => {
+  it('uses only fields of its matrix', () => {
     for (const job of Object.values(jobs)) {
       const { include = [], ...axes } = job.strategy?.matrix ?? {};
       const known = [...Object.keys(axes), ...include.flatMap((row) => Object.keys(row))];
@@ -81,7 +81,7 @@ describe.each(Object.keys(texts))('the workflow %s', (name) => {
   });
 });
 
-it('every Node that we are for runs on both C libraries, both processors and macOS', () => {
+it('every supported Node runs on both C libraries, both processors and macOS', () => {
   const { linux, macos } = workflow('ci.yml').jobs;
   const majors = RELEASES.map((release) => Number(release.split('.')[0]));
   expect(linux?.strategy?.matrix.node).toEqual(majors);

@@ -33,7 +33,7 @@ if (chromium === undefined) throw new Error('Expected Chromium on the PATH, or C
 const ACCOUNT_SID = `AC${'0'.repeat(32)}`;
 const port = await freePort();
 const url = `http://127.0.0.1:${port}`;
-// In a process of its own, as users run it: the phones' work is not its delay.
+// In its own process, as users run it: the phones' work is not its delay.
 const program = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
 const gateway = spawn(process.execPath, [program, 'serve', '--port', String(port)], {
   env: {

@@ -47,7 +47,7 @@ describe('code', () => {
     const examples = readdirSync(join(ROOT, 'docs/examples')).filter((name) => name.endsWith('.ts'));
     const files = [
       ...checked('ts').map(({ page, line, given, code }) =>
-        // In a module of its own, with the lines of its page.
+        // In its own module, with the lines of its page.
         project.write(
           `${page.replace(/\W/g, '-')}/${line}.ts`,
           `export {}; ${given.replaceAll('\n', ' ')}\n${code}`,
@@ -210,7 +210,7 @@ describe('commands', () => {
     curl: checkCurl,
   };
 
-  it('are all of a program that the test knows, and assign settings or what they use', async () => {
+  it('run known programs only, and assign only settings or variables that they use', async () => {
     expect(commands.length).toBeGreaterThan(20);
     for (const { words, assigned, block } of commands) {
       for (const name of Object.keys(assigned)) {

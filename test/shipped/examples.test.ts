@@ -102,7 +102,7 @@ describe.each([
     }
   });
 
-  it('refuses whom Twilio did not send', async () => {
+  it('rejects requests that are not from Twilio', async () => {
     const target = await start(file);
     const forged = { authToken: 'another', dial: { publicUrl: PUBLIC_URL, target } };
     const webhook = await sendWebhook(PUBLIC_URL + voice, { CallSid: 'CA1' }, forged);

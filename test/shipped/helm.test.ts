@@ -150,11 +150,11 @@ function another(path: readonly string[]): unknown {
 const paths = pathsOf(defaults).map((path) => ({ name: path.join('.'), path }));
 
 describe.runIf(hasHelm)('helm', () => {
-  it('finds no fault with the chart', () => {
+  it('lint accepts the chart', () => {
     expect(helm(['lint', '--strict', CHART]).failed).toBe('');
   });
 
-  it('packs all of it, the rules too, which are a link', () => {
+  it('packs all of it, including the rules, which are a link', () => {
     const work = mkdtempSync(join(tmpdir(), 'trunkline-chart-'));
     try {
       expect(helm(['package', CHART, '--destination', work]).failed).toBe('');
@@ -166,13 +166,13 @@ describe.runIf(hasHelm)('helm', () => {
     }
   });
 
-  it.each(paths)('renders $name, and something else for another value', ({ path }) => {
+  it.each(paths)('renders $name, and differently for another value', ({ path }) => {
     const changed = render(only(path, another(path)));
     expect(refusals(changed)).toEqual([]);
     expect(changed).not.toEqual(render());
   });
 
-  it('is told of a value that it does not know, and of one that cannot be', () => {
+  it('rejects unknown and invalid values', () => {
     expect(helm(['template', 'a', CHART], { setings: {} }).failed).toContain('setings');
     expect(helm(['template', 'a', CHART], { settings: { MAX_CALL: 5 } }).failed).toContain('MAX_CALL');
     expect(helm(['template', 'a', CHART], { operationsPort: 3000 }).failed).toContain('operationsPort');
@@ -187,19 +187,19 @@ describe('the schema of the values', () => {
     return values;
   };
 
-  it('takes the defaults, and another value for each', () => {
+  it('accepts the defaults, and another value for each', () => {
     expect(validate(defaults), JSON.stringify(validate.errors)).toBe(true);
     for (const { path, name } of paths) expect(validate(changed(path, another(path))), name).toBe(true);
   });
 
-  it('refuses a value of the wrong kind, but for resources, which Kubernetes checks', () => {
+  it('rejects a value of the wrong type, except for resources, which Kubernetes checks', () => {
     const passed = paths.filter(({ path }) =>
       validate(changed(path, typeof at(defaults, path) === 'boolean' ? 'no' : true)),
     );
     expect(passed.map(({ name }) => name).filter((name) => !name.startsWith('resources.'))).toEqual([]);
   });
 
-  it('refuses a misspelt value at every place', () => {
+  it('rejects a misspelt name at every level', () => {
     const branches = new Set(paths.map(({ path }) => path.slice(0, -1).join('.')));
     for (const branch of branches) {
       if (branch.startsWith('resources')) continue;
@@ -208,7 +208,7 @@ describe('the schema of the values', () => {
     }
   });
 
-  it('has an example of a Secret with every setting that is one', () => {
+  it('has an example of a Secret with every secret setting', () => {
     const secrets = [...SETTINGS].flatMap(([name, { isSecret }]) => (isSecret ? [name] : []));
     expect(Object.keys(secret.stringData).sort()).toEqual(secrets.sort());
   });
@@ -224,7 +224,7 @@ describe('the schemas of Kubernetes', () => {
     expect([secret, exampleGateway].map(refusal)).toEqual(['', '']);
   });
 
-  it.runIf(hasHelm)('accept what the chart makes, and refuse what is wrong, missing or misspelt', () => {
+  it.runIf(hasHelm)('accept the output of the chart, and reject what is wrong, missing or misspelt', () => {
     const manifests = render();
     expect(refusals(manifests)).toEqual([]);
     const changed = (change: (manifest: Manifest) => void) => {
@@ -248,7 +248,7 @@ describe.runIf(hasHelm)('the environment', () => {
     (gateway?.env ?? []).map(({ name, value }: { name: string; value?: string }) => [name, value ?? 'pod-1']),
   );
 
-  it('has values that the gateway takes', () => {
+  it('has values that the gateway accepts', () => {
     // The placeholders of the secret must not start a gateway; a real account in their place must.
     const account = { TWILIO_ACCOUNT_SID: `AC${'0'.repeat(32)}`, TWILIO_AUTH_TOKEN: 'token' };
     const env = { ...configMap.data, ...secret.stringData, ...direct };
@@ -276,7 +276,7 @@ describe.runIf(hasHelm)('the environment', () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  it('has large numbers as they are written, and rolls the pods when one changes', () => {
+  it('keeps large numbers as written, and restarts the pods when one changes', () => {
     const changed = render({ settings: { MAX_CALLS: 1_000_000 } });
     expect(changed.ConfigMap.data.MAX_CALLS).toBe('1000000');
     const annotations = (manifest: Manifest) => manifest.spec.template.metadata.annotations;
@@ -300,7 +300,7 @@ describe.runIf(hasHelm)('the pods', () => {
     ),
   ];
 
-  it('are selected by all that look for them, and by nothing of another release', () => {
+  it('are selected by everything that needs them, and by no other release', () => {
     expect(podSelectors(all)).toHaveLength(7);
     const other = render(undefined, 'second');
     for (const selector of podSelectors(all)) {
@@ -426,7 +426,7 @@ describe.runIf(hasHelm)('the route', () => {
     ]);
   });
 
-  it('goes to a listener of the example, which ends TLS for that host', () => {
+  it('goes to a listener of the example, which terminates TLS for that host', () => {
     const [parent] = route.spec.parentRefs;
     expect(exampleGateway.metadata.name).toBe(parent.name);
     const listeners: Manifest[] = exampleGateway.spec.listeners;
@@ -439,7 +439,7 @@ describe.runIf(hasHelm)('the route', () => {
 });
 
 describe.runIf(hasHelm)('the PrometheusRule', () => {
-  it('has the rules of deploy/prometheus, and knows what a node may carry', () => {
+  it('has the rules of deploy/prometheus, and the capacity of a node', () => {
     const [{ groups }] = parseAll(text('../prometheus/rules.yaml'));
     const limit = groups[0].rules[0];
     expect(limit).toEqual({

@@ -29,7 +29,7 @@ const run = (project: InstalledProject, args: readonly string[], env: Record<str
     timeout: 60_000,
   });
 
-it('Stream is optional, and is not there', () => {
+it('Stream is optional, and not installed', () => {
   expect(Object.keys(optionalDependencies)).toEqual(
     expect.arrayContaining(['@roamhq/wrtc', '@stream-io/node-sdk', '@stream-io/video-client']),
   );
@@ -37,7 +37,7 @@ it('Stream is optional, and is not there', () => {
   expect(found.stderr).toContain('MODULE_NOT_FOUND');
 });
 
-it('what the library is for works with none of the packages that only parts of it need', () => {
+it('the library works without packages that only parts of it need', () => {
   bare.write(
     'library.mjs',
     `import { createTranscoder, createMediaStreamTwiml, fromWs, CallWebhookInput, TwilioMediaStream, TwilioSignatureVerifier,
@@ -89,7 +89,7 @@ it.each(['serve', 'demo --bridge stream'])(
   },
 );
 
-it('doctor says it, too', async () => {
+it('doctor reports it too', async () => {
   // Nothing is asked of anybody outside.
   const server = http.createServer((_, response) => response.writeHead(404).end()).listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -62,14 +62,14 @@ beforeAll(() => {
 });
 
 describe('npm run release', () => {
-  it.each(['0.0.1', '1.2', 'next'])('refuses version %s and changes nothing', (version) => {
+  it.each(['0.0.1', '1.2', 'next'])('rejects version %s and changes nothing', (version) => {
     const { status, stderr } = release(version);
     expect(status).toBe(1);
     expect(stderr).toMatch(/^Expected a version above \d+\.\d+\.\d+ but received /);
     expect(git('status', '--porcelain')).toBe('');
   });
 
-  it('refuses a checkout with changes that are not committed', () => {
+  it('rejects a checkout with uncommitted changes', () => {
     appendFileSync(join(checkout, 'LICENSE'), '\n');
     const { status, stderr } = release('90.1.0');
     git('checkout', '-q', 'LICENSE');
@@ -113,7 +113,7 @@ describe('npm run release', () => {
       expect(packed.split('\n')).toContain(`package/${file}`);
   });
 
-  it('tells in the SBOM what is installed with it, and nothing that only works on it', () => {
+  it('lists in the SBOM what is installed with it, without development dependencies', () => {
     const { dependencies, optionalDependencies, devDependencies } = JSON.parse(read('package.json'));
     const { components } = JSON.parse(read('release/90.1.0/trunkline-90.1.0.sbom.json')) as {
       components: { group?: string; name: string; version: string; purl: string }[];

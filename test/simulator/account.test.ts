@@ -40,7 +40,7 @@ it('Twilio’s own SDK reads the account and pages through its numbers', async (
   expect(await client.incomingPhoneNumbers.list({ limit: 1 })).toHaveLength(1);
 });
 
-it('refuses another token, what can only be read, and what is not there', async () => {
+it('rejects another token, writes to read-only resources, and unknown resources', async () => {
   const fetched = (token: string) => clientWith(token).api.v2010.accounts(twilio.accountSid).fetch();
   await expect(fetched('54321')).rejects.toMatchObject({ status: 401, code: 20003 });
   const client = clientWith('12345');

@@ -54,13 +54,13 @@ describe('WAV files', () => {
     return join(directory, name);
   };
 
-  it('come back as they were written', () => {
+  it('are read as they were written', () => {
     const pcm = sine(440, 8000, 1);
     writeWav(join(directory, 'same.wav'), pcm);
     expect(readWav(join(directory, 'same.wav'))).toEqual(pcm);
   });
 
-  it.each(WAV_CODINGS)('with samples as %s are taken, also extensible ones and RF64', (coding) => {
+  it.each(WAV_CODINGS)('with samples as %s are accepted, also extensible and RF64', (coding) => {
     const samples = Float64Array.from(sine(1000, 8000, 1), (sample) => sample / 32_768);
     for (const more of [{}, { isExtensible: true, channels: 2 }, { isRf64: true }]) {
       writeFileSync(join(directory, 'coded.wav'), wavFile(samples, coding, more));
@@ -82,7 +82,7 @@ describe('WAV files', () => {
     },
   );
 
-  it.each([16_000, 44_100, 48_000, 96_000])('at %i Hz keep the voice and lose what is above', (rate) => {
+  it.each([16_000, 44_100, 48_000, 96_000])('at %i Hz keep the voice and lose higher frequencies', (rate) => {
     const voice = readWav(save('voice.wav', 1, rate, '16', sine(1000, rate, 1)));
     expect(voice.length).toBe(8000);
     expect(20 * Math.log10(rms(voice.subarray(200, 7800)) / (10_000 / Math.SQRT2))).toBeCloseTo(0, 1);
@@ -95,7 +95,7 @@ describe('WAV files', () => {
     expect(readWav(save('stereo.wav', 2, 8000, '16', both))[4000]).toBe(2000);
   });
 
-  it('of other kinds are refused', () => {
+  it('of other formats are rejected', () => {
     const path = save('rate.wav', 1, 12_345, '16', sine(440, 12_345, 1));
     expect(() => readWav(path)).toThrow(
       /readable WAV file for .* but received none: .* 96000 Hz .* received 12345/,
@@ -114,13 +114,13 @@ describe('sources', () => {
     expect(rms(pcm)).toBeGreaterThan(500);
   });
 
-  it('are whole frames of 160 bytes, filled up with silence', () => {
+  it('are whole frames of 160 bytes, padded with silence', () => {
     const { payloads, pcm } = new AudioSource('short', sine(440, 8000, 1).subarray(0, 200));
     expect(payloads.map((payload) => Buffer.from(payload, 'base64').length)).toEqual([160, 160]);
     expect(pcm.subarray(200).every((sample) => sample === 0)).toBe(true);
   });
 
-  it('include tones without a seam', () => {
+  it('include seamless tones', () => {
     const { pcm, payloads } = AudioSource.tone(440, -6);
     expect(payloads).toHaveLength(50);
     expect(20 * Math.log10(Math.max(...pcm) / 32_767)).toBeCloseTo(-6, 0);
@@ -141,7 +141,7 @@ describe('alignment', () => {
     expect(found.snrDb).toBeGreaterThan(35);
   });
 
-  it('knows the fraction of a sample', () => {
+  it('is precise to a fraction of a sample', () => {
     const between = new Int16Array(speech.length);
     for (let i = 10; i < between.length; i++) {
       between[i] = Math.round(((speech[i - 7] as number) + (speech[i - 8] as number)) / 2);
@@ -159,13 +159,13 @@ describe('alignment', () => {
     expect(correlation).toBeGreaterThan(0.999);
   });
 
-  it('measures noise on top', () => {
+  it('measures added noise', () => {
     const noisy = speech.map((sample) => sample + Math.round((Math.random() - 0.5) * 1000));
     const expected = 20 * Math.log10(rms(speech) / (1000 / Math.sqrt(12)));
     expect(Math.abs(align(speech, noisy).snrDb - expected)).toBeLessThan(1);
   });
 
-  it('says so when there is nothing to find', () => {
+  it('reports when there is nothing to find', () => {
     const noise = speech.map(() => Math.round((Math.random() - 0.5) * 20_000));
     expect(Math.abs(align(speech, noise).correlation)).toBeLessThan(0.1);
     for (const other of [new Int16Array(8000), new Int16Array(0)]) {
@@ -181,7 +181,7 @@ describe('alignment by pieces', () => {
   const without = (pieces: readonly [number, number][]) =>
     speech.filter((_, i) => !pieces.some(([from, length]) => i >= from && i < from + length));
 
-  it('finds words again whose pauses were left out, or became longer', () => {
+  it('finds words whose pauses were left out or lengthened', () => {
     const shorter = without([
       [34 * 160, 1_200],
       [228 * 160, 1_000],
@@ -198,7 +198,7 @@ describe('alignment by pieces', () => {
     expect(alignPieces(speech, longer).lagMs).toBeCloseTo(500, 0);
   });
 
-  it('finds words that were shortened, but not other words of the same voice', () => {
+  it('finds shortened words, but not other words of the same voice', () => {
     const cuts = Array.from({ length: 40 }, (_, i): [number, number] => [1_000 + 1_100 * i, 72]);
     expect(alignPieces(speech, without(cuts)).correlation).toBeGreaterThan(0.99);
     const half = speech.length / 2;
@@ -224,7 +224,7 @@ describe('histogram', () => {
     expect(meanMs).toBeCloseTo(50, 1);
   });
 
-  it('takes anything', () => {
+  it('accepts any value', () => {
     const histogram = new Histogram();
     for (const us of [-5, 0, 0.4, 1e12]) histogram.record(us);
     expect(histogram.percentiles()).toMatchObject({ count: 4, p50Ms: 0 });

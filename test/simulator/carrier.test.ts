@@ -98,7 +98,7 @@ describe('an outbound call by Twilio’s own SDK', () => {
     expect(gateway.messages.map((message) => message.event)).toContain('start');
   });
 
-  it('takes other TwiML while it runs', async () => {
+  it('accepts new TwiML while it runs', async () => {
     await setUp();
     const answered = new Promise<SimulatedPhone>((resolve) => {
       twilio.once('answered', resolve);
@@ -129,7 +129,7 @@ describe('a call nobody answers', () => {
     expect((await client.calls(call.sid).fetch()).duration).toBe('0');
   });
 
-  it('is taken back while it rings', async () => {
+  it('is cancelled while it rings', async () => {
     await setUp({ does: 'no-answer' });
     const call = await place();
     await eventually('ringing', () => statuses().includes('1 ringing'));
@@ -153,7 +153,7 @@ describe('inbound calls', () => {
 });
 
 describe('refusals, by Twilio’s codes', () => {
-  it('of what is asked', async () => {
+  it('of invalid parameters', async () => {
     await setUp();
     for (const [more, code] of [
       [{ to: '' }, 21201],
@@ -175,7 +175,7 @@ describe('refusals, by Twilio’s codes', () => {
     expect(twilio.liveCalls).toBe(0);
   });
 
-  it('of who asks', async () => {
+  it('of wrong credentials', async () => {
     await setUp();
     client = twilioSdk(twilio.accountSid, 'wrong');
     client.api.baseUrl = twilio.url;
@@ -186,7 +186,7 @@ describe('refusals, by Twilio’s codes', () => {
 });
 
 describe('close', () => {
-  it('ends calls that ring, talk, or wait for an answer', async () => {
+  it('ends calls that ring, talk or wait for a response', async () => {
     await setUp({ does: 'no-answer' });
     await place();
     const phone = twilio.placeCall({ webhookUrl: gateway.voiceUrl, from: to, to: from });

@@ -127,7 +127,7 @@ const sum = (deeds: readonly Deed[]) => deeds.reduce((total, { by }) => total + 
 const SEEDS = Array.from({ length: 25 }, (_, i) => i + 1);
 
 describe('frames and their echoes', () => {
-  it('are paired as they are where nothing is left out, however late', () => {
+  it('are paired in order if nothing is left out, however late', () => {
     for (const delayMs of [1, 400, 1999]) {
       const { roundTrips, back, ...found } = converse(speech, 500, [], delayMs);
       expect(found).toEqual({ isRight: true, framesMissing: 0, pausesLeftOut: 0, wordsShortenedMs: 0 });
@@ -135,7 +135,7 @@ describe('frames and their echoes', () => {
     }
   });
 
-  it('are found again behind pauses that were left out', () => {
+  it('are found after pauses that were left out', () => {
     for (const seed of SEEDS) {
       const deeds = deedsOf(seed, 'leaves out', 'pause', 1);
       const delayMs = seed % 3 === 0 ? 150 : 1;
@@ -147,7 +147,7 @@ describe('frames and their echoes', () => {
     }
   });
 
-  it('are missing where words were dropped, or silence is in their place', () => {
+  it('are missing where words were dropped or replaced by silence', () => {
     for (const what of ['leaves out', 'silences'] as const) {
       for (const seed of SEEDS) {
         const deeds = deedsOf(seed, what, 'word', 3);
@@ -162,7 +162,7 @@ describe('frames and their echoes', () => {
     }
   });
 
-  it('are found again behind silence that was put in', () => {
+  it('are found after inserted silence', () => {
     for (const seed of SEEDS) {
       const deeds = deedsOf(seed, 'puts in silence', 'word', 1);
       const { roundTrips, back, framesMissing, isRight } = converse(speech, 600, deeds);
@@ -174,7 +174,7 @@ describe('frames and their echoes', () => {
     }
   });
 
-  it('are found again behind frames that were sent again', () => {
+  it('are found after repeated frames', () => {
     const deeds = [40, 150, 320].map((from) => ({
       at: first('word', 3, from),
       what: 'repeats' as const,
@@ -186,7 +186,7 @@ describe('frames and their echoes', () => {
     expect(roundTrips.length).toBeGreaterThan(0.7 * back);
   });
 
-  it('are not missing where words are a little shorter, and tell no round trip that straddle two', () => {
+  it('are not missing where words are slightly shorter; those that straddle two have no round trip', () => {
     // 7 ms in every 80: less than 15 % of them.
     const deeds = Array.from({ length: 25 }, (_, i) => ({
       at: 20 + 4 * i,
@@ -207,7 +207,7 @@ describe('frames and their echoes', () => {
     expect(once.roundTrips.length).toBeLessThanOrEqual(cut);
   });
 
-  it('are missing where more is cut out than words may be shortened by', () => {
+  it('are missing where more is cut than words may be shortened by', () => {
     // 15 ms out of every 40.
     const deeds = Array.from({ length: 60 }, (_, i) => ({
       at: 110 + 2 * i,
@@ -217,7 +217,7 @@ describe('frames and their echoes', () => {
     expect(converse(speech, 500, deeds).framesMissing).toBeGreaterThan(10);
   });
 
-  it('are taken one for one where the sound does not vary', () => {
+  it('are paired one to one if the sound does not vary', () => {
     for (const audio of [AudioSource.tone(440), AudioSource.silence()]) {
       const { roundTrips, back, isRight, framesMissing } = converse(audio, 300, [], 100);
       expect({ isRight, framesMissing }, audio.name).toEqual({ isRight: undefined, framesMissing: 0 });
@@ -225,7 +225,7 @@ describe('frames and their echoes', () => {
     }
   });
 
-  it('are not those of another sound', () => {
+  it('are not paired with another sound', () => {
     const other = new AudioSource('backwards', speech.pcm.slice().reverse());
     const roundTrips: number[] = [];
     const pairs = new EchoPairs((sentAt, cameAt) => roundTrips.push(cameAt - sentAt));
@@ -238,7 +238,7 @@ describe('frames and their echoes', () => {
     expect(roundTrips.length).toBeLessThan(100);
   });
 
-  it('are taken one for one where no echo is expected', () => {
+  it('are paired one to one if no echo is expected', () => {
     const roundTrips: number[] = [];
     const pairs = new EchoPairs((sentAt, cameAt) => roundTrips.push(cameAt - sentAt), false);
     for (let frame = 0; frame < 200; frame++) {
@@ -252,7 +252,7 @@ describe('frames and their echoes', () => {
     expect(pairs.leftOut(200)).toEqual({ framesMissing: 50, pausesLeftOut: 0, wordsShortenedMs: 0 });
   });
 
-  it('may come in messages of any size', () => {
+  it('may arrive in messages of any size', () => {
     const roundTrips: number[] = [];
     const pairs = new EchoPairs((sentAt, cameAt) => roundTrips.push(cameAt - sentAt));
     const bytes = Buffer.concat(speech.payloads.map((payload) => Buffer.from(payload, 'base64')));
@@ -317,7 +317,7 @@ describe('a phone whose server', () => {
     return report;
   }
 
-  it('leaves out pauses hears all of its words: they came back, in time', async () => {
+  it('leaves out pauses hears all of its words, in time', async () => {
     deeds = deedsOf(3, 'leaves out', 'pause', 2).filter(({ at }) => at < 350);
     const report = await talk(8_000);
     expect(report).toMatchObject({ framesMissing: 0, pairing: 'valid', wordsShortenedMs: 0 });
@@ -344,7 +344,7 @@ describe('a phone whose server', () => {
     expect(report.roundTrip.maxMs).toBeLessThan(20);
   });
 
-  it('is late all the time sees that', async () => {
+  it('is always late sees that', async () => {
     delayMs = 500;
     const report = await talk(6_000);
     expect(report).toMatchObject({ framesMissing: 0, pausesLeftOut: 0, pairing: 'valid' });
@@ -352,7 +352,7 @@ describe('a phone whose server', () => {
     expect(report.roundTrip.p50Ms).toBeLessThan(520);
   });
 
-  it('puts in silence knows it, and hears all', async () => {
+  it('inserts silence detects that, and hears everything', async () => {
     deeds = [{ at: first('word', 1, 120), what: 'puts in silence', by: 25 }];
     const report = await talk(6_000);
     expect(report).toMatchObject({ framesMissing: 0, pausesLeftOut: 0, pairing: 'valid' });

@@ -53,7 +53,7 @@ const hearing = (phone: SimulatedPhone, count: number) =>
   );
 
 describe('a hand-over', () => {
-  it('goes on over another stream as often as the server wants, and is measured', async () => {
+  it('continues on another stream as often as the server asks, and is measured', async () => {
     await setUp({ answer: (_, url) => connect(url) });
     const phone = call({ record: true });
     for (let streams = 1; streams <= 4; streams++) {
@@ -83,7 +83,7 @@ describe('a hand-over', () => {
     expect(Math.abs(seconds - whole)).toBeLessThan(0.01);
   });
 
-  it('goes on where the caller was in its speech', async () => {
+  it('continues the caller’s speech where it was', async () => {
     await setUp({ answer: (_, url) => connect(url) });
     gateway.keepMedia = true;
     const phone = call();
@@ -96,7 +96,7 @@ describe('a hand-over', () => {
     for (const payload of payloads) expect(AudioSource.tone(440).payloads).toContain(payload);
   });
 
-  it('waits through pauses for a node that takes the call', async () => {
+  it('waits through pauses for a node that accepts the call', async () => {
     let questions = 0;
     await setUp({
       answer: (_, url, path) => {
@@ -116,7 +116,7 @@ describe('a hand-over', () => {
     expect(await phone.hangUp()).toMatchObject({ status: 'completed', error: undefined });
   });
 
-  it('forgets a stream that failed once another runs', async () => {
+  it('forgets a failed stream once another runs', async () => {
     await setUp({
       answer: (_, url, path) => connect(path === '/voice' ? 'ws://127.0.0.1:9/gone' : url),
     });
@@ -126,7 +126,7 @@ describe('a hand-over', () => {
     expect(await phone.hangUp()).toMatchObject({ error: undefined, twilioCode: undefined, handovers: [] });
   });
 
-  it('survives a server that dies without a word: 31903, then the next verb', async () => {
+  it('survives a server that dies without a close frame: 31903, then the next verb', async () => {
     let questions = 0;
     await setUp({
       answer: (_, url, path) => {
@@ -162,7 +162,7 @@ describe('a hand-over', () => {
     expect(phone.streams).toHaveLength(1);
   });
 
-  it('ends the call where nobody answers the question for more', async () => {
+  it('ends the call if nobody answers the request for the next verbs', async () => {
     await setUp({
       answer: (_, url, path) =>
         path === '/voice' ? connect(url) : { status: 502, contentType: 'text/html', body: '' },
@@ -177,7 +177,7 @@ describe('a hand-over', () => {
     });
   });
 
-  it('gives way to REST while it asks for more', async () => {
+  it('yields to REST while it asks for the next verbs', async () => {
     let answer: (() => void) | undefined;
     const slow = createServer((_, response) => {
       answer = () =>
@@ -237,7 +237,7 @@ describe('measurement', () => {
     ...more,
   });
 
-  it('spans streams over which nothing was heard', () => {
+  it('spans streams on which nothing was heard', () => {
     const handovers = handoversOf([
       stream(0, { endedAt: 1000, firstAudioAt: 20, lastAudioAt: 990, closeCode: 1001 }),
       stream(1100, { endedAt: 1200, closeCode: 1006 }),

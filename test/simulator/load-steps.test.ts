@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { describeStep, parseLoadSteps, secondsOf } from '../../src/simulator/index.js';
 
 describe('a profile', () => {
-  it('is read step by step', () => {
+  it('is parsed step by step', () => {
     const steps = parseLoadSteps('ramp:200@10/s, hold:60s,churn:0.5/s@5m,ramp:0@50/s', 7);
     expect(steps).toEqual([
       { kind: 'ramp', calls: 200, rate: 10 },

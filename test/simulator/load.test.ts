@@ -16,7 +16,7 @@ let gateway: ReferenceGateway;
 afterEach(() => gateway.close());
 
 describe('load', () => {
-  it('holds fifty phones and reports what they saw', async () => {
+  it('runs fifty phones and reports their results', async () => {
     gateway = await ReferenceGateway.listen();
     const progress: LoadProgress[] = [];
     const report = await runLoad({
@@ -46,7 +46,7 @@ describe('load', () => {
     expect(gateway.sockets.size).toBe(0);
   });
 
-  it('counts calls that fail and goes on', async () => {
+  it('counts failed calls and continues', async () => {
     let asked = 0;
     gateway = await ReferenceGateway.listen({
       answer: (_, url) => {
@@ -87,7 +87,7 @@ describe('load', () => {
     expect(report).toMatchObject({ lostCalls: 3, failed: 0 });
   });
 
-  it('goes up, is churned and comes down again as its steps say', async () => {
+  it('ramps up, churns and ramps down according to its steps', async () => {
     gateway = await ReferenceGateway.listen();
     const report = await runLoad({
       webhookUrl: gateway.voiceUrl,
@@ -119,7 +119,7 @@ describe('load', () => {
     expect(gateway.sockets.size).toBe(0);
   });
 
-  it('tells how long mouth to ear takes over time, and what a stall leaves of it', async () => {
+  it('reports mouth-to-ear delay over time, and what a stall leaves of it', async () => {
     gateway = await ReferenceGateway.listen();
     const options = { webhookUrl: gateway.voiceUrl, authToken: '12345', calls: 2, proofCalls: 2 };
     const clean =
@@ -147,7 +147,7 @@ describe('load', () => {
     expect(afterStallMs).toBeGreaterThan(480);
   });
 
-  it('tells no delay of tones, which all sound the same, nor of what does not come back', async () => {
+  it('reports no delay for tones, which all sound the same, nor without an echo', async () => {
     for (const [audio, onStream] of [
       [AudioSource.tone(440), undefined],
       [AudioSource.speech(), () => {}],
@@ -159,7 +159,7 @@ describe('load', () => {
     }
   });
 
-  it('says when it was itself the limit', async () => {
+  it('reports when it was the limit itself', async () => {
     gateway = await ReferenceGateway.listen();
     const busy = setInterval(() => {
       const until = performance.now() + 80;
@@ -182,7 +182,7 @@ describe('load', () => {
     expect(limits.some((limit) => /^it used \d+ % of a core, more than 70 %/.test(limit))).toBe(cpu > 0.7);
   });
 
-  it('refuses options out of range', async () => {
+  it('rejects options out of range', async () => {
     gateway = await ReferenceGateway.listen();
     const options = { webhookUrl: gateway.voiceUrl, authToken: '12345' };
     await expect(runLoad({ ...options, calls: 0 })).rejects.toThrow(

@@ -32,7 +32,7 @@ function errorsOf(
 const worst = (errors: readonly number[]) => Math.max(...errors.map(Math.abs));
 
 describe('a sweep', () => {
-  it('tells each of its instants by its sound, after µ-law', () => {
+  it('identifies each of its instants by its sound, after µ-law', () => {
     const readings = new InstantReader().read(SWEEP.pcm);
     expect(readings).toHaveLength(SWEEP_MS / 20);
     const errors = errorsOf(readings, 20);
@@ -40,7 +40,7 @@ describe('a sweep', () => {
     expect(worst(errors)).toBeLessThan(3);
   });
 
-  it('tells them with noise 20 dB below', () => {
+  it('identifies them with noise at -20 dB', () => {
     const hiss = noise(SWEEP.pcm.length, 5);
     const noisy = SWEEP.pcm.map((sample, n) => sample + Math.round((hiss[n] as number) / 32));
     const errors = errorsOf(new InstantReader().read(noisy, 5), 5);
@@ -48,7 +48,7 @@ describe('a sweep', () => {
     expect(worst(errors)).toBeLessThan(5);
   });
 
-  it('tells them at 48 kHz, from the core’s filters', () => {
+  it('identifies them at 48 kHz, after the core’s filters', () => {
     const wide = resample(new core.Upsampler(), 6, SWEEP.pcm);
     const readings = new InstantReader().read(wide, 20, 48_000);
     const errors = errorsOf(readings.slice(1, -1), 20, (at) => at + 20);
@@ -58,7 +58,7 @@ describe('a sweep', () => {
     expect(worst(errors.map((error) => error - late))).toBeLessThan(3);
   });
 
-  it('tells silence, and says so of what is no sweep', () => {
+  it('recognises silence, and sound that is not a sweep', () => {
     const reader = new InstantReader();
     expect(reader.read(new Int16Array(800))).toEqual(Array(5).fill('silence'));
     const speech = reader.read(AudioSource.speech().pcm).filter((reading) => typeof reading === 'number');
@@ -66,7 +66,7 @@ describe('a sweep', () => {
     expect(new Set(reader.read(AudioSource.tone(1_000).pcm))).toEqual(new Set(['unknown']));
   });
 
-  it('has the pauses of a talker where it is asked for', () => {
+  it('has the pauses of a talker if asked for', () => {
     const readings = new InstantReader().read(TALK.pcm, 5);
     const silent = readings.filter((reading) => reading === 'silence').length / readings.length;
     expect(silent).toBeGreaterThan(0.3);
@@ -102,7 +102,7 @@ describe('mouth to ear', () => {
     audio.pcm.subarray(milliseconds(from), milliseconds(to));
   const silence = (ms: number) => new Int16Array(milliseconds(ms));
 
-  it('is known at each moment, with what was cut out and what was late', () => {
+  it('is known at each moment, with cuts and late audio', () => {
     const heard = heardOf([silence(83), piece(SWEEP, 0, 2_000), silence(500), piece(SWEEP, 2_000, 4_000)]);
     const cut = heardOf([heard, piece(SWEEP, 4_300, 6_000)]);
     const way = new MouthToEar({ utterance: { audio: SWEEP, at }, heard: cut, heardAt: at });
@@ -118,7 +118,7 @@ describe('mouth to ear', () => {
     expect(way.unknownMs).toBeLessThanOrEqual(30);
   });
 
-  it('goes on after the end of a loop, and counts no pause as lost', () => {
+  it('continues after the end of a loop, and counts no pause as lost', () => {
     const heard = heardOf([silence(40), TALK.pcm, TALK.pcm]);
     const way = new MouthToEar({ utterance: { audio: TALK, at }, heard, heardAt: at });
     expect(way.delayMs(at + SWEEP_MS, at + 2 * SWEEP_MS)).toBeCloseTo(40, 0);
@@ -126,13 +126,13 @@ describe('mouth to ear', () => {
     expect(way.lostMs(at, at + 2 * SWEEP_MS)).toBe(0);
   });
 
-  it('counts each of the last words that are gone', () => {
+  it('counts all missing last words', () => {
     const heard = heardOf([silence(40), piece(SWEEP, 0, 1_163)]);
     const way = new MouthToEar({ utterance: { audio: SWEEP, at, until: at + 1_200 }, heard, heardAt: at });
     expect(Math.abs(way.lostMs(at, at + 5_000) - 37)).toBeLessThanOrEqual(5);
   });
 
-  it('is that of what is heard shortened by overlap', () => {
+  it('is right for audio shortened by overlap', () => {
     // Ten percent faster: of every 110 ms 10 are faded over.
     const parts: Int16Array[] = [silence(500)];
     for (let from = 0; from < 4_400; from += 110) {
@@ -157,7 +157,7 @@ describe('mouth to ear', () => {
   });
 });
 
-describe('a phone whose way stalls', () => {
+describe('a phone with a stalling line', () => {
   let gateway: ReferenceGateway;
   let twilio: SimulatedTwilio;
 
@@ -202,7 +202,7 @@ describe('a phone whose way stalls', () => {
     await phone.hangUp();
   });
 
-  it('echoes its marks when it has heard what is before them, also in a stall of reading', async () => {
+  it('echoes marks when the audio before them was heard, also while reading stalls', async () => {
     const phone = await call(AudioSource.silence(), { onStream: () => {} });
     const [socket] = gateway.sockets;
     const echoes: { name: string; at: number }[] = [];
@@ -236,7 +236,7 @@ describe('a phone whose way stalls', () => {
     await phone.hangUp();
   });
 
-  it('both ways, and longer than its buffer, throws away what it could not send', async () => {
+  it('in both directions, longer than its buffer, discards what it could not send', async () => {
     const phone = await call(SWEEP);
     await sleep(500);
     const warnings: number[] = [];
@@ -250,7 +250,7 @@ describe('a phone whose way stalls', () => {
     await phone.hangUp();
   });
 
-  it('hangs up in the middle of it', async () => {
+  it('hangs up during a stall', async () => {
     const phone = await call(SWEEP);
     const stalls = [streamOf(phone).stallReading(60_000), streamOf(phone).stallSending(60_000)];
     await sleep(200);

@@ -48,7 +48,7 @@ afterEach(async () => {
 });
 
 describe('a call', () => {
-  it('says everything as Twilio says it, and hears its own speech again', async () => {
+  it('sends everything as Twilio does, and hears its own speech again', async () => {
     await setUp({ publicUrl: 'https://voice.example.com' });
     gateway.keepMedia = true;
     const phone = call({ audio: AudioSource.speech(), record: true, dejitterMs: 300 });
@@ -133,7 +133,7 @@ describe('a call', () => {
     ).toEqual(['/voice ringing', '/stream-status stream-started', '/stream-status stream-stopped']);
   });
 
-  it('keeps its pace by the clock: frames come out even over time', async () => {
+  it('keeps its pace by the clock: frames are even over time', async () => {
     await setUp();
     const phone = call();
     await phone.started;
@@ -161,7 +161,7 @@ describe('a call', () => {
     rmSync(directory, { recursive: true });
   });
 
-  it('changes what it says', async () => {
+  it('changes what it plays', async () => {
     await setUp();
     gateway.keepMedia = true;
     const phone = call({ audio: AudioSource.tone(440) });
@@ -280,7 +280,7 @@ describe('ends', () => {
 });
 
 describe('refusals', () => {
-  it('reports a refused upgrade as 31920 with its status, and tells the stream’s callback', async () => {
+  it('reports a rejected upgrade as 31920 with its status, also to the stream’s callback', async () => {
     await setUp();
     for (const [faults, status] of [
       [{ signature: 'missing' }, 403],
@@ -298,7 +298,7 @@ describe('refusals', () => {
     });
   });
 
-  it('reports a refused webhook as 11200', async () => {
+  it('reports a rejected webhook as 11200', async () => {
     await setUp();
     for (const webhookSignature of ['missing', 'wrong'] as const) {
       const phone = call({ faults: { webhookSignature } });
@@ -307,7 +307,7 @@ describe('refusals', () => {
     }
   });
 
-  it('takes <Reject> for an answer', async () => {
+  it('accepts <Reject>', async () => {
     await setUp({ answer: () => '<Response><Reject reason="busy"/></Response>' });
     const phone = call();
     await expect(phone.started).rejects.toThrow(/received <Reject reason="busy">/);
@@ -318,14 +318,14 @@ describe('refusals', () => {
     });
   });
 
-  it('names a server that is not there', async () => {
+  it('names a server that is unreachable', async () => {
     await setUp({
       answer: () => '<Response><Connect><Stream url="ws://127.0.0.1:9/a"/></Connect></Response>',
     });
     await expect(call().started).rejects.toMatchObject({ code: 'GW_SIM_31902' });
   });
 
-  it('wants a webhook or TwiML', () => {
+  it('needs a webhook or TwiML', () => {
     const options = { accountSid: 'AC1', authToken: 'x', from: '+1', to: '+2' };
     expect(() => new SimulatedPhone(options)).toThrow(
       'Expected a webhookUrl or twiml for the call but received',
@@ -373,7 +373,7 @@ describe('lines', () => {
     expect(report?.framesMissing).toBe(0);
   });
 
-  it('stall: nothing passes either way, then all of it', async () => {
+  it('stall: nothing passes in either direction, then everything at once', async () => {
     const { media, report } = await talk({ stallEveryMs: 600, stallMs: 300 });
     expect(new Set(steps(media))).toEqual(new Set([20]));
     expect(report?.maxGapMs).toBeGreaterThanOrEqual(300);
@@ -381,7 +381,7 @@ describe('lines', () => {
     expect(report).toMatchObject({ framesLost: 0, framesMissing: 0, pairing: 'valid' });
   });
 
-  it('stall: a call that ends meanwhile still says goodbye', async () => {
+  it('stall: a call that ends during one still sends stop', async () => {
     await setUp();
     const phone = call({ profile: { stallEveryMs: 600, stallMs: 500 } });
     await phone.started;
@@ -390,13 +390,13 @@ describe('lines', () => {
     expect(received('stop')).toHaveLength(1);
   });
 
-  it('refuse stalls that never end', async () => {
+  it('reject endless stalls', async () => {
     await setUp();
     const outcome = await call({ profile: { stallEveryMs: 200, stallMs: 200 } }).ended;
     expect(outcome.error?.message).toMatch(/less than stallEveryMs, for stallMs but received 200/);
   });
 
-  it('refuse profiles out of range', async () => {
+  it('reject profiles out of range', async () => {
     await setUp();
     const outcome = await call({ profile: { loss: 2 } }).ended;
     expect(outcome.error?.message).toMatch(/Expected 0 to 1 for loss but received 2/);
@@ -440,7 +440,7 @@ describe('protocol warnings', () => {
     expect(phone.report()?.messagesReceived).toBe(0);
   });
 
-  it('keeps judging after it has learnt the shape of good messages', async () => {
+  it('still checks messages after it has learnt the shape of good ones', async () => {
     await setUp({ onStream: () => {} });
     const phone = call();
     const { streamSid } = await phone.started;

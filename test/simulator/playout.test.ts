@@ -28,7 +28,7 @@ describe('marks', () => {
     expect(marks.map((mark) => mark.name)).toEqual(['now']);
   });
 
-  it('are echoed in order when everything before them was played', () => {
+  it('are echoed in order when the audio before them was played', () => {
     open();
     buffer.append(800);
     buffer.mark('100 ms');
@@ -72,7 +72,7 @@ describe('clear', () => {
     expect(buffer.counts(1500)).toMatchObject({ clears: 1, clearedMs: 1500, playedMs: 500, marks: 2 });
   });
 
-  it('is no reason to count an underrun later', () => {
+  it('causes no underrun later', () => {
     open();
     buffer.append(800, 1000);
     buffer.clear(1050);
@@ -82,14 +82,14 @@ describe('clear', () => {
 });
 
 describe('the clock', () => {
-  it('plays at 1× whatever comes at once, and counts the lead', () => {
+  it('plays a burst at 1×, and counts the lead', () => {
     open();
     buffer.append(16_000, 1000);
     expect(buffer.leadMs(1500)).toBe(1500);
     expect(buffer.counts(1500)).toMatchObject({ playedMs: 500, maxLeadMs: 2000, underruns: 0 });
   });
 
-  it('counts a hole in the talk as an underrun, a pause between talks not', () => {
+  it('counts a gap within speech as an underrun, but not a pause between', () => {
     open();
     buffer.append(160, 1000);
     buffer.append(160, 1050);
@@ -99,7 +99,7 @@ describe('the clock', () => {
 });
 
 describe('the recording', () => {
-  it('is what was heard: silence before, in holes and after, nothing of what was cleared', () => {
+  it('contains what was heard: silence before, in gaps and after, and no cleared audio', () => {
     open({ recordMs: 10_000 });
     buffer.begin(1000);
     buffer.append(160, 1010, loud);

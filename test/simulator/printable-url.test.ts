@@ -15,11 +15,11 @@ it.each([
   ['https://bob:hun/ter2@a.example/voice', 'a text that is no URL'],
   ['a.example/voice?token=s3cret', 'a text that is no URL'],
   ['wss://', 'wss://'],
-])('of %s a message holds %s', (url, printable) => {
+])('a message shows %s as %s', (url, printable) => {
   expect(printableUrl(url)).toBe(printable);
 });
 
-describe('no error of the simulator holds user, password or query', () => {
+describe('no error of the simulator contains user, password or query', () => {
   let server: Server | undefined;
   afterEach(() => {
     server?.closeAllConnections();
@@ -49,12 +49,12 @@ describe('no error of the simulator holds user, password or query', () => {
   };
   const options = { authToken: '12345' };
 
-  it('where nobody listens', async () => {
+  it('of an unreachable server', async () => {
     const url = `http://127.0.0.1:${await freePort()}/voice`;
     expectClean(await messageOf(() => sendWebhook(withSecrets(url), {}, options)), `from ${url} but`);
   });
 
-  it('where the redirects do not end', async () => {
+  it('of endless redirects', async () => {
     const url = await listen(302, { location: withSecrets('/voice') });
     expectClean(await messageOf(() => sendWebhook(withSecrets(url), {}, options)), `for ${url} but`);
   });
@@ -62,7 +62,7 @@ describe('no error of the simulator holds user, password or query', () => {
   it.each([
     [500, 'text/xml', 'Expected status 200 from'],
     [200, 'text/plain', 'Expected text/xml or application/xml from'],
-  ])('where the answer has status %i and type %s', async (status, contentType, told) => {
+  ])('of a response with status %i and type %s', async (status, contentType, told) => {
     const url = await listen(status, { 'content-type': contentType });
     const message = await messageOf(async () => twimlOf(await sendWebhook(withSecrets(url), {}, options)));
     expectClean(message, `${told} ${url} but`);
@@ -75,12 +75,12 @@ describe('no error of the simulator holds user, password or query', () => {
     ],
     ['wss://bob:hunter2@a.example/m?token=s3cret', 'but received one, of "wss://a.example/m"'],
     ['wss://bob:hun/ter2@a.example/m?token=s3cret', 'received "a text that is no URL"'],
-  ])('where a stream is at %s', async (url, told) => {
+  ])('of a stream at %s', async (url, told) => {
     const twiml = `<Response><Connect><Stream url="${url}"/></Connect></Response>`;
     expectClean(await messageOf(() => parseTwiml(twiml, 'https://a.example/voice')), told);
   });
 
-  it.each(['refused', 'answered with 404'])('where a stream is %s', async (how) => {
+  it.each(['refused', 'answered with 404'])('of a stream that is %s', async (how) => {
     const at = how === 'refused' ? `http://127.0.0.1:${await freePort()}/media` : await listen(404);
     const url = at.replace('http://', 'ws://');
     const stream = `<Stream url="${url.replace('://', '://bob:hunter2@')}"/>`;

@@ -46,7 +46,7 @@ async function proxyTo(...nodes: string[]): Promise<RoundRobin> {
 }
 
 describe('the round-robin double', () => {
-  it('takes its nodes in turn, as many as there are', async () => {
+  it('uses all its nodes in turn', async () => {
     const [a, b] = [await plainNode('a'), await plainNode('b')];
     const proxy = await proxyTo(a, b);
     const ask = async (headers = {}) =>
@@ -65,7 +65,7 @@ describe('the round-robin double', () => {
     expect(proxy.served(a).requests + proxy.served(b).requests).toBe(9);
   });
 
-  it('passes over a node that refuses or resets', async () => {
+  it('skips a node that refuses or resets connections', async () => {
     const [a, refusing, resetting] = [await plainNode('a'), await deadNode(), await resettingNode()];
     const proxy = await proxyTo(refusing, a, resetting);
     for (let i = 0; i < 6; i++) {
@@ -78,7 +78,7 @@ describe('the round-robin double', () => {
     expect(proxy.unanswered).toBe(1);
   });
 
-  it('sends a socket to another node than its webhook, and carries calls whole', async () => {
+  it('sends a socket to another node than its webhook, and carries whole calls', async () => {
     const { url, gateway } = await startGateway();
     const { port } = new URL(url);
     // One gateway under two names, since nodes that share nothing could not take each other's sockets.
@@ -108,7 +108,7 @@ describe('the round-robin double', () => {
     await eventually('the end of all calls', () => gateway.calls.size === 0);
   });
 
-  it('breaks a call’s socket when its node does, and passes refusals on', async () => {
+  it('breaks a call’s socket when its node does, and forwards rejections', async () => {
     const { url, gateway } = await startGateway();
     const proxy = await proxyTo(url.slice('http://'.length));
     const twilio = new SimulatedTwilio({

@@ -30,7 +30,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const script = (text: string) => parseScript(text, 'a.txt', folder);
 
 describe('a script', () => {
-  it('is a step a line', () => {
+  it('has one step on each line', () => {
     writeFileSync(
       join(folder, 'order.txt'),
       `# An order.\r\n\n  wait for sound within 5s # the greeting\nwait for silence 1.5s\nsay hello.wav\n` +
@@ -117,7 +117,7 @@ describe('a scripted caller', () => {
       socket.send(JSON.stringify({ event: 'media', streamSid, media: { payload: tone(ms) } }));
     });
 
-  it('says, presses, hears out what it is told, and hangs up', async () => {
+  it('speaks, presses keys, listens to the answer, and hangs up', async () => {
     const { phone, outcome, ms } = await converse(
       'say hello.wav\nwait 100ms\npress 4w5\nwait for sound within 5s\nwait for silence 300ms\nhang up',
       { onStream: menu('5', 800) },
@@ -130,7 +130,7 @@ describe('a scripted caller', () => {
     expect(ms).toBeLessThan(least + 200);
   });
 
-  it('says a recording once', async () => {
+  it('plays a recording once', async () => {
     const { phone } = await converse('say hello.wav\nwait 200ms\nhang up');
     await phone.ended;
     const [silence] = AudioSource.silence().payloads;
@@ -156,7 +156,7 @@ describe('a scripted caller', () => {
     ],
     ['wait 5s', 'the end of the call', 200, closesAfter(200)],
     ['say speech', 'the end of the call', 200, closesAfter(200)],
-  ])('%s: tells of %s', async (step, problem, afterMs, onStream) => {
+  ])('%s: reports %s', async (step, problem, afterMs, onStream) => {
     const { outcome, ms } = await converse(`be quiet\n${step}`, { onStream });
     expect(outcome).toEqual({
       completed: false,
@@ -166,21 +166,21 @@ describe('a scripted caller', () => {
     expect(ms).toBeLessThan(afterMs + 50);
   });
 
-  it('is content when the server ends the call, where it waits for that', async () => {
+  it('succeeds when the server ends the call, if it waits for that', async () => {
     const { outcome } = await converse('wait for end', {
       onStream: closesAfter(100),
     });
     expect(outcome.completed).toBe(true);
   });
 
-  it('tells why its call did not start', async () => {
+  it('reports why its call did not start', async () => {
     const { outcome } = await converse('hang up', {
       answer: () => '<Response><Reject reason="busy"/></Response>',
     });
     expect(outcome).toEqual({ completed: false, failure: expect.stringContaining('<Reject reason="busy">') });
   });
 
-  it('is one of many: a run ends when all are done and counts how they fared', async () => {
+  it('is one of many: a run ends when all are done, and counts their results', async () => {
     let streams = 0;
     gateway = await ReferenceGateway.listen({
       onStream: (socket) => {
@@ -211,7 +211,7 @@ describe('a scripted caller', () => {
     await eventually('the end of all streams', () => gateway.sockets.size === 0);
   });
 
-  it('is cut short by the end of the run', async () => {
+  it('is interrupted by the end of the run', async () => {
     gateway = await ReferenceGateway.listen();
     const report = await runLoad({
       webhookUrl: gateway.voiceUrl,

@@ -58,7 +58,7 @@ describe('parsing', () => {
     expect(answer(stream('url="/media/1"'))[0]).toMatchObject({ url: 'wss://voice.example.com/media/1' });
   });
 
-  it('lets ws:// through to this machine only', () => {
+  it('allows ws:// to this machine only', () => {
     expect(parseTwiml(stream('url="ws://127.0.0.1:3000/a"'))).toHaveLength(1);
     expect(parseTwiml(stream('url="ws://localhost/a"'))).toHaveLength(1);
   });
@@ -93,7 +93,7 @@ describe('refusals, by Twilio’s codes', () => {
     expect(codeOf(run)).toBe(code);
   });
 
-  it('carries the status of a bad answer and reads in the contract’s voice', () => {
+  it('has the status of a bad response, in the form of our errors', () => {
     expect(() => answer('', 'text/plain', 502)).toThrow(
       'Expected status 200 from https://voice.example.com/twilio/voice but received 502',
     );

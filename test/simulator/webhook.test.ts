@@ -53,12 +53,12 @@ describe('signatures', () => {
     );
   });
 
-  it('signs a media URL exactly as it stands, trailing slash and all', () => {
+  it('signs a media URL exactly as it is, including a trailing slash', () => {
     expect(signatureOf('12345', 'wss://example.com/twilio/media/abc')).toBe('Eh5vrOlh54OBGHF8ZgH2Le+KO+A=');
     expect(signatureOf('12345', 'wss://example.com/twilio/media/abc/')).toBe('XvFw68V04HrJKdAFoZ8+4Ke2Pxg=');
   });
 
-  it('leaves port and user info out over https, keeps the port over http', () => {
+  it('leaves out port and user info over https, keeps the port over http', () => {
     const plain = signatureOf('12345', 'https://mycompany.com/myapp.php?foo=1&bar=2', parameters);
     expect(
       signatureOf('12345', 'https://user:pass@mycompany.com:8443/myapp.php?foo=1&bar=2', parameters),
@@ -98,7 +98,7 @@ describe('parameters', () => {
     });
   });
 
-  it('tells length and SIP answer only at the end of a call', () => {
+  it('has duration and SIP response only at the end of a call', () => {
     expect(statusParameters(call, 'ringing', 1)).not.toHaveProperty('CallDuration');
     expect(statusParameters(call, 'completed', 3, 61)).toMatchObject({
       CallStatus: 'completed',
@@ -135,13 +135,13 @@ describe('dial mapping', () => {
     });
   });
 
-  it('keeps prefix and headers to itself when told so', () => {
+  it('sends no prefix and no headers if configured', () => {
     const bare = { ...dial, stripPrefix: false, proxyHeaders: false };
     const { url, headers } = destinationOf('https://voice.example.com/prefix/a?b=1', bare);
     expect([url.href, headers]).toEqual(['http://127.0.0.1:3000/prefix/a?b=1', {}]);
   });
 
-  it('leaves other hosts and a like-named path alone', () => {
+  it('does not change other hosts and a path with a similar name', () => {
     expect(destinationOf('https://other.example.com/a', dial).url.href).toBe('https://other.example.com/a');
     expect(destinationOf('https://voice.example.com/prefixes', dial).url.pathname).toBe('/prefixes');
   });
@@ -179,7 +179,7 @@ describe('requests', () => {
     expect(requests).toHaveLength(11);
   });
 
-  it('says when nobody listens, when no answer comes, and when it is given up', async () => {
+  it('reports an unreachable server, a missing response, and an aborted request', async () => {
     const nowhere = `http://127.0.0.1:${await freePort()}/voice`;
     await expect(sendWebhook(nowhere, {}, { authToken: 'x' })).rejects.toMatchObject({
       code: 'GW_SIM_11205',
@@ -202,7 +202,7 @@ describe('requests', () => {
   });
 
   it.each(Object.entries(HOSTILITIES).filter(([, { scheme }]) => scheme === undefined))(
-    'has an end, where the server %s',
+    'ends when the server %s',
     async (_, hostility) => {
       const server = await HostileReceiver.start(() => hostility);
       const clock = new VirtualClock();

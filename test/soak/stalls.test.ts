@@ -16,7 +16,7 @@ const BACK = { from: 2_500, until: 7_000 };
 
 const freed: (() => Promise<unknown>)[] = [];
 
-/** A gateway in a process of its own, with so many callers who hear what they say. */
+/** A gateway in its own process, with so many callers who hear what they say. */
 async function startCalls(calls: number, recordMs: number, options: GatewayOptions = {}) {
   const child = await GatewayChild.start({ stuckSeconds: 10, controlApiKey: KEY, ...options });
   freed.push(() => child.stop());

@@ -22,7 +22,7 @@ afterAll(async () => {
   for (const free of freed.reverse()) await free();
 });
 
-/** A gateway in a process of its own, and calls in pairs: two hear each other through Stream. */
+/** A gateway in its own process, and calls in pairs: two hear each other through Stream. */
 async function startPairs() {
   // Who is called says with whom.
   const router = createServer(async (request, response) => {

@@ -1,4 +1,4 @@
-// A stranger in a process of its own: sends the same bytes over so many connections, again and again, until it is told to stop.
+// An attacker in its own process: sends the same bytes over many connections, repeatedly, until stopped.
 import { connect } from 'node:net';
 
 const { port, connections, piece, times, reads, waits, bodyBytes = 0 } = JSON.parse(process.argv[2]);

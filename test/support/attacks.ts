@@ -9,7 +9,7 @@ export interface Attack {
   readonly piece: string;
   /** So many of them in one go. */
   readonly times: number;
-  /** Whether it takes what is answered. */
+  /** Whether it reads responses. */
   readonly reads: boolean;
   /** Whether it sends more when it has an answer, on a connection that is kept. */
   readonly waits?: boolean;
@@ -81,11 +81,11 @@ export const ATTACKS: readonly Attack[] = [
   { name: 'half a request', piece: 'GET /metrics HTTP/1.1\r\nhost: ', times: 1, reads: true },
 ];
 
-/** Somebody who attacks from a process of its own. */
+/** Somebody who attacks from its own process. */
 export class Attacker {
   private constructor(private readonly child: ChildProcess) {}
 
-  /** @param prefix a command that starts the process, e.g. on a core of its own */
+  /** @param prefix a command that starts the process, e.g. on its own core */
   static async start(
     url: string,
     { name: _, ...attack }: Attack,

@@ -60,7 +60,7 @@ export function localUrl(gateway: string, publicUrl: string): string {
   return gateway.replace(/^http/, 'ws') + new URL(publicUrl).pathname.replace(/^\/edge/, '');
 }
 
-/** The status (and error code) with which an upgrade is refused; 101 where it is not. */
+/** The status (and error code) of an upgrade; 101 if accepted. */
 export async function upgradeStatus(
   url: string,
   headers: Record<string, string>,
@@ -86,7 +86,7 @@ export async function upgradeStatus(
   });
 }
 
-/** A hand-made caller on a raw WebSocket: what it sends is exactly what the test says. */
+/** A manual caller on a raw WebSocket: it sends exactly what the test asks for. */
 export class Caller {
   readonly streamSid = nextSid('MZ');
   /** Everything received, parsed, but for the marks by which the gateway measures its lead. */
@@ -117,7 +117,7 @@ export class Caller {
     return Caller.answer(gateway, await answer.text(), parameters);
   }
 
-  /** Whoever is on the phone is connected as TwiML says; no `start` yet. */
+  /** Connects the phone according to the TwiML; no `start` yet. */
   static async answer(gateway: string, twiml: string, parameters: Record<string, string>): Promise<Caller> {
     const url = streamUrl(twiml);
     const socket = new WebSocket(localUrl(gateway, url), { headers: { 'x-twilio-signature': sign(url) } });

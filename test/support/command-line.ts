@@ -9,7 +9,7 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Runs the command line in this process, in an environment of its own. */
+/** Runs the command line in this process, in its own environment. */
 export async function trunkline(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},

@@ -6,7 +6,7 @@ import { KEY } from './leg.js';
 import { decibels, usualAmplitude } from './media.js';
 import { eventually } from './time.js';
 
-/** One request to `/v1/calls/{id}`, or what is below it. A body that is no text and no bytes goes as JSON. */
+/** One request to `/v1/calls/{id}` or below. A body that is neither text nor bytes is sent as JSON. */
 export async function ask(
   url: string,
   method: string,
@@ -21,11 +21,11 @@ export async function ask(
     headers: { authorization: `Bearer ${KEY}`, ...headers },
     ...(body === undefined ? {} : { body: raw ? (body as string) : JSON.stringify(body) }),
   });
-  // biome-ignore lint/suspicious/noExplicitAny: the body is what is tested
+  // biome-ignore lint/suspicious/noExplicitAny: tests check the body
   return { status: response.status, body: (await response.json()) as any };
 }
 
-/** A gateway with a control key whose callers can be told what to say and asked what they heard. */
+/** A gateway with a control key, and callers that play and record audio. */
 export async function startControlled(
   options: GatewayOptions = {},
   carrier: Omit<SimulatedTwilioOptions, 'authToken' | 'accountSid' | 'dial'> = {},

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 
-/** That a demo's call was connected and heard; whole, but for what the gateway says was too late on a busy machine. */
+/** Expects the call of a demo to be connected and heard completely, except for frames that were late on a busy machine. */
 export function expectHeard(report: string): void {
   const { gateway, phones } = JSON.parse(report);
   expect(phones).toMatchObject({ calls: 1, streams: 1, failed: 0 });

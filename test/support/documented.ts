@@ -13,7 +13,7 @@ interface Documented {
   readonly responses: Readonly<Record<string, Response>>;
 }
 
-/** What `/v1/openapi.json` tells, by path and method. */
+/** The operations of `/v1/openapi.json`, by path and method. */
 export const paths = openApiDocument.paths as unknown as Readonly<
   Record<string, Readonly<Record<string, Documented>>>
 >;
@@ -21,7 +21,7 @@ export const paths = openApiDocument.paths as unknown as Readonly<
 export const ajv = new Ajv2020({ strict: false, allErrors: true });
 formats.default(ajv);
 
-/** An answer is among those that the document tells of, and as it says. */
+/** Expects a response to match the document. */
 export function checkAnswer(method: string, path: string, status: number, body: unknown): void {
   const response = paths[path]?.[method]?.responses[status];
   expect(response, `${method} ${path} answered ${status} ${JSON.stringify(body)}`).toBeDefined();
@@ -32,7 +32,7 @@ export function checkAnswer(method: string, path: string, status: number, body: 
   expect(validate(body), `${method} ${path} ${status}: ${ajv.errorsText(validate.errors)}`).toBe(true);
 }
 
-/** An error that the document says an operation may answer. */
+/** A documented error of an operation. */
 export interface DocumentedError {
   readonly method: string;
   readonly path: string;

@@ -22,7 +22,7 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((server) => server.close()));
 });
 
-/** The first server of a page in a language, word for word, in a process of its own; ended after the test. */
+/** The first server of a page in a language, word for word, in its own process; ended after the test. */
 export class ExampleServer {
   /** What it printed. */
   said = '';

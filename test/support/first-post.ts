@@ -6,7 +6,7 @@ import { WebhookSender } from '../../src/webhooks/sender.js';
 
 let first: Promise<void> | undefined;
 
-/** Posts once in real time: what undici compiles for its first answer takes none of the time that a test turns. */
+/** Posts once in real time, so that undici's compilation for its first response takes no virtual time. */
 export function firstPost(): Promise<void> {
   first ??= post();
   return first;

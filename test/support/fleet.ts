@@ -15,7 +15,7 @@ afterEach(async () => {
   for (const free of freed.splice(0).reverse()) await free();
 });
 
-/** One `trunkline serve` in a process of its own. */
+/** One `trunkline serve` in its own process. */
 export class FleetNode {
   output = '';
   url = '';

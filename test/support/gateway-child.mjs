@@ -1,4 +1,4 @@
-// A gateway in a process of its own, so that what it costs is measured without its callers.
+// A gateway in its own process, so that what it costs is measured without its callers.
 // Started with --expose-gc; options as JSON in the first argument; answers every message with a report.
 import { readdirSync } from 'node:fs';
 import { createGateway } from '../../dist/index.js';

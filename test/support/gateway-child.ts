@@ -15,7 +15,7 @@ export interface ProcessReport {
   readonly stats: GatewayStats;
 }
 
-/** A gateway in a process of its own. */
+/** A gateway in its own process. */
 export class GatewayChild {
   private constructor(
     private readonly child: ChildProcess,

@@ -1,10 +1,10 @@
 import { amplitudeAt } from './media.js';
 
-/** A greeting that tells at every moment which instant of it is heard: a tone that rises by 1 Hz a millisecond. */
+/** A greeting whose every instant can be identified: a tone that rises by 1 Hz per millisecond. */
 const FROM_HZ = 500;
 export const GREETING_MS = 2_000;
 const PEAK = 8_000;
-/** What is looked at for one instant, and how far apart. */
+/** Length of the window for one instant, and the step between windows. */
 const WINDOW = 160;
 const STEP = 40;
 const RATE = 8_000;

@@ -15,7 +15,7 @@ export class HeldApi {
   readonly asked: string[] = [];
   /** Where the API itself is. */
   target = '';
-  /** Passes on what is held. */
+  /** Forwards held requests. */
   release = () => {};
   private readonly released = new Promise<void>((resolve) => {
     this.release = resolve;

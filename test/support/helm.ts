@@ -16,7 +16,7 @@ export const hasHelm = needs(
 
 /**
  * Runs helm.
- * @param values given to it as a file of values, where there are some
+ * @param values passed as a values file, if given
  * @returns what it wrote, and what it had against its work; empty text is nothing
  */
 export function helm(args: readonly string[], values?: unknown): { output: string; failed: string } {

@@ -7,11 +7,11 @@ import { afterEach } from 'vitest';
 import { makeCertificate } from './certificate.js';
 import { firstPost } from './first-post.js';
 
-/** What a receiver does with a connection: once it is there, or once a whole request came. */
+/** What a receiver does with a connection: when it opens, or after a whole request. */
 export interface Hostility {
-  /** At once, whatever is asked. */
+  /** At once, for any request. */
   readonly early?: true;
-  /** It ends with a status that takes what was posted. */
+  /** It ends with a status of acceptance. */
   readonly takes?: true;
   readonly scheme?: 'https';
   readonly act: (socket: Socket, nth: number) => void;
@@ -34,7 +34,7 @@ const flood = (head: string, piece: string) => (socket: Socket) => {
   socket.on('drain', pour);
   pour();
 };
-/** One piece after the other, each in time for whoever only minds silence. */
+/** One piece after the other, too often for a timeout on silence. */
 const drip = (head: string, piece: string) => (socket: Socket) => {
   socket.write(head);
   const timer = setInterval(() => socket.write(piece), 1);
@@ -59,7 +59,7 @@ const shaking = (host: string, days?: number) => {
   };
 };
 
-/** Receivers that nobody should have to do with. */
+/** Hostile receivers. */
 export const HOSTILITIES: Readonly<Record<string, Hostility>> = {
   'switches protocols': {
     act: say('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'),
@@ -147,7 +147,7 @@ export const HOSTILITIES: Readonly<Record<string, Hostility>> = {
 /** One whole request as it came; JSON is parsed. */
 export interface Asked {
   readonly headers: string;
-  // biome-ignore lint/suspicious/noExplicitAny: the body is what is tested
+  // biome-ignore lint/suspicious/noExplicitAny: tests check the body
   readonly body: any;
 }
 
@@ -160,14 +160,14 @@ afterEach(async () => {
 export class HostileReceiver {
   /** Requests that were taken with 204. */
   readonly taken: Asked[] = [];
-  /** Requests that met with hostility, or connections where it does not wait for a request. */
+  /** Requests treated with hostility, or connections if it waits for no request. */
   met = 0;
   readonly sockets = new Set<Socket>();
   private readonly server = net.createServer({ allowHalfOpen: true }, (socket) => this.handle(socket));
 
   private constructor(private choose: (asked?: Asked) => Hostility | undefined) {}
 
-  /** @param choose how it treats a request; asked without one when a connection is there. `undefined`: it is taken */
+  /** @param choose how to treat a request, or a new connection if without one; `undefined` accepts it */
   static async start(choose: (asked?: Asked) => Hostility | undefined): Promise<HostileReceiver> {
     await firstPost();
     const receiver = new HostileReceiver(choose);
@@ -181,7 +181,7 @@ export class HostileReceiver {
     return `${scheme}://127.0.0.1:${(this.server.address() as AddressInfo).port}/hook?tenant=1`;
   }
 
-  /** Is kind to everybody from now on; what is under way goes on as it was. */
+  /** Accepts everything from now on; open exchanges continue as they were. */
   heal(): void {
     this.choose = () => undefined;
     for (const socket of this.sockets) socket.resume();

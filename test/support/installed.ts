@@ -22,7 +22,7 @@ interface Manifest {
 
 export const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
 
-/** What of the package runs; of the core whatever there is. */
+/** The files of the package that run, with every core that was built. */
 const PARTS = [
   'package.json',
   'dist',
@@ -49,7 +49,7 @@ export class InstalledProject {
       mkdirSync(dirname(link), { recursive: true });
       symlinkSync(join(ROOT, 'node_modules', name), link);
     }
-    // Copied, since a link would find its packages where it leads to.
+    // Copied, because a linked package would resolve its dependencies from its target.
     const home = join(this.path, 'node_modules', 'trunkline');
     for (const part of PARTS.filter((each) => existsSync(join(ROOT, each)))) {
       cpSync(join(ROOT, part), join(home, part), { recursive: true });

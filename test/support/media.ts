@@ -59,7 +59,7 @@ export function tone(frequency: number, rate: number, count: number, amplitude =
   );
 }
 
-/** Amplitude of one frequency by a direct DFT; exact where the samples hold whole periods of all tones in them. */
+/** Amplitude of one frequency by a direct DFT; exact if the samples hold whole periods of all their tones. */
 export function amplitudeAt(frequency: number, rate: number, samples: Int16Array): number {
   let re = 0;
   let im = 0;
@@ -87,7 +87,7 @@ export function decibels(ratio: number): number {
   return 20 * Math.log10(ratio);
 }
 
-/** Feeds `pcm` through a resampler, in pieces if `sizes` says so (the last size repeats), and returns all output. */
+/** Feeds `pcm` through a resampler, in chunks of `sizes` if given (the last size repeats), and returns all output. */
 export function resample(
   resampler: Resampler,
   factor: number,

@@ -15,7 +15,7 @@ export type Operation = Pick<DocumentedError, 'method' | 'path'>;
 const nameOf = ({ method, path }: Operation) => `${method} ${path}`;
 const CALL = '/v1/calls/{callId}';
 
-/** Requests that operations accept, where the document's example needs more than the tests have. */
+/** Requests that operations accept, if the document's example needs more than the tests have. */
 const GOOD: Record<string, object> = {
   'post /v1/calls': { to: OTHER },
   [`post ${CALL}/play`]: { file: 'a.wav' },

@@ -1,12 +1,12 @@
 import net from 'node:net';
 
-/** Where the ports begin that a system gives to whoever asks for any. */
+/** Start of the system's ephemeral ports. */
 const GIVEN_FROM = 32_768;
 const FIRST = 10_000;
 /** Processes that run at the same time begin at places of their own. */
 let next = FIRST + ((process.pid * 101) % (GIVEN_FROM - FIRST));
 
-/** A port that nobody listens on, and that is given to nobody who does not name it. */
+/** A free port outside the range of ephemeral ports. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = next++;

@@ -14,7 +14,7 @@ export interface Received {
   readonly id: string;
   readonly headers: http.IncomingHttpHeaders;
   readonly isSigned: boolean;
-  // biome-ignore lint/suspicious/noExplicitAny: the body is what is tested
+  // biome-ignore lint/suspicious/noExplicitAny: tests check the body
   readonly body: any;
 }
 
@@ -24,7 +24,7 @@ export type Reply = {
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
   readonly afterMs?: number;
-  /** Takes the request and says nothing. */
+  /** Reads the request and does not respond. */
   readonly silent?: boolean;
   /** Cuts the connection without a word. */
   readonly cut?: boolean;

@@ -24,7 +24,7 @@ function newFolder(): string {
   return folder;
 }
 
-/** A real redis-server on a port of its own, without files. */
+/** A real redis-server on its own port, without files. */
 export class RedisServer {
   private child: ChildProcess | undefined;
 
@@ -54,7 +54,7 @@ export class RedisServer {
     // Who has lost some slots serves the others.
     const enabled = ['--cluster-enabled', 'yes', '--cluster-require-full-coverage', 'no'];
     for (let i = 0; i < size; i++) {
-      // By itself it takes 10,000 ports above, where the system gives ports to anybody.
+      // Its default is 10,000 above the port, within the range of ephemeral ports.
       buses.push(String(await freePort()));
       const bus = ['--cluster-port', buses[i] as string];
       nodes.push(await RedisServer.start(...enabled, ...bus, '--dir', newFolder()));
@@ -114,7 +114,7 @@ export class RedisServer {
     return { primary, sentinels };
   }
 
-  /** Sends it a command, by a connection of its own. */
+  /** Sends it a command, by its own connection. */
   async ask(...command: string[]): Promise<unknown> {
     const client = createClient({ url: this.url, socket: { reconnectStrategy: false } });
     client.on('error', () => {});
@@ -177,5 +177,5 @@ export const hasRedis = needs(
   () => spawnSync('redis-server', ['--version']).status === 0,
 );
 
-/** Tests that need a redis-server; skipped, and said so in a line, where there is none. */
+/** Tests that need a redis-server; skipped with a notice if there is none. */
 export const describeOnRedis = describe.runIf(hasRedis);

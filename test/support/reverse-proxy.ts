@@ -23,7 +23,7 @@ export interface ProxyOptions {
   readonly lines?: readonly string[];
 }
 
-/** A real HAProxy before a gateway, on a port of its own. */
+/** A real HAProxy before a gateway, on its own port. */
 export async function startHaproxy({ to, pem, lines = [] }: ProxyOptions): Promise<number> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), 'trunkline-haproxy-'));
@@ -50,7 +50,7 @@ backend gateway
   return port;
 }
 
-/** A real nginx, likewise; `lines` are those of its location. */
+/** The same with a real nginx; `lines` are those of its location. */
 export async function startNginx({ to, pem, lines = [] }: ProxyOptions): Promise<number> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), 'trunkline-nginx-'));
@@ -73,8 +73,8 @@ ${lines.map((line) => `      ${line}\n`).join('')}    }
 }
 
 /**
- * The proxy as docs/operations.md has it, before one gateway, on a port of its own and without TLS.
- * @param inter how often it looks whether the gateway is there; one that is slow to say so is not taken for gone
+ * The proxy as docs/operations.md has it, before one gateway, on its own port and without TLS.
+ * @param inter interval of its health checks; a slow response does not count as a failure
  */
 export async function startDocumented(
   program: 'haproxy' | 'nginx',
@@ -158,5 +158,5 @@ const areThere = needs('HAProxy, nginx and OpenSSL', 'apt-get install haproxy ng
   }),
 );
 
-/** Tests that need a real proxy; skipped, and said so in a line, where there is none. */
+/** Tests that need a real proxy; skipped with a notice if there is none. */
 export const describeBehindProxy = describe.runIf(areThere);

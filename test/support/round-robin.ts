@@ -117,7 +117,7 @@ export class RoundRobin {
     }
   }
 
-  /** Rejects where the node is gone before its answer begins. */
+  /** Rejects if the node disconnects before its response begins. */
   private ask(node: string, request: http.IncomingMessage, body: Buffer): Promise<http.IncomingMessage> {
     const { hostname: host, port } = new URL(`http://${node}`);
     return new Promise((resolve, reject) => {
@@ -161,7 +161,7 @@ export class RoundRobin {
       const opened = await this.open(node, request, head).catch(() => undefined);
       if (opened === undefined) continue;
       const { socket, answer } = opened;
-      // It cannot serve now, e.g. because it drains: proxies are told to try another one then.
+      // It cannot serve now, e.g. because it drains: proxies then try another one.
       if (/^HTTP\/1\.1 503 /.test(answer.toString('latin1')) && node !== last) {
         socket.destroy();
         continue;
@@ -203,7 +203,7 @@ export class RoundRobin {
         socket.write(`GET ${request.url} HTTP/1.1\r\n${lines.join('')}\r\n`);
         socket.write(head);
       });
-      // Its first line may come in pieces.
+      // The first line may arrive in pieces.
       let answer = Buffer.alloc(0);
       const read = (chunk: Buffer) => {
         answer = Buffer.concat([answer, chunk]);
@@ -258,7 +258,7 @@ async function bodyOf(message: http.IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** A request's own headers, and what every proxy adds where none has before. */
+/** A request's own headers, and those that the first proxy adds. */
 function forwarded(request: http.IncomingMessage): http.OutgoingHttpHeaders {
   return {
     'x-forwarded-proto': 'http',

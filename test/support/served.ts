@@ -21,7 +21,7 @@ export interface ServeOptions {
   readonly detached?: boolean;
 }
 
-/** `trunkline serve` from `dist` in a process of its own, which is gone after the test. */
+/** `trunkline serve` from `dist` in its own process, which is gone after the test. */
 export class Served {
   output = '';
   readonly exited: Promise<[code: number | null, signal: string | null]>;
@@ -62,7 +62,7 @@ export class Served {
     return served;
   }
 
-  /** Waits until it listens; answers where. */
+  /** Waits until it listens; returns its address. */
   async listening(): Promise<string> {
     await this.says(/"url":"/);
     return /"url":"([^"]+)"/.exec(this.output)?.[1] as string;

@@ -1,4 +1,4 @@
-/** A command of a shell, without what is assigned before it. */
+/** A shell command, without the assignments before it. */
 export interface ShellCommand {
   /** The program and its arguments, unquoted. */
   readonly words: readonly string[];

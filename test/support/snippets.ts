@@ -10,7 +10,7 @@ export interface Snippet {
   readonly page: string;
   /** Line of the fence, from 1. */
   readonly line: number;
-  /** What the fence names; empty where it names nothing. */
+  /** The language of the fence; empty without one. */
   readonly language: string;
   readonly code: string;
   readonly given: string;

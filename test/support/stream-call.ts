@@ -10,7 +10,7 @@ import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from './caller.js';
 import { amplitudeAt, decibels } from './media.js';
 import { clock, sleep } from './time.js';
 
-/** Peak of what phones and agents say. */
+/** Peak of the tones of phones and agents. */
 export const LEVEL = 8_000;
 const LEVEL_DBFS = 20 * Math.log10(LEVEL / 32_767);
 /** Looking costs, so it is done seldom. */
@@ -22,7 +22,7 @@ afterEach(() => {
   for (const phone of phones.splice(0)) phone.close();
 });
 
-/** Somebody calls a gateway, and says a tone. */
+/** Calls a gateway and plays a tone. */
 export function callPhone(target: string, hz?: number, options: Partial<InboundCallOptions> = {}) {
   const phone = new SimulatedPhone({
     accountSid: ACCOUNT_SID,
@@ -59,7 +59,7 @@ interface Listener {
   heard(hz: number, options: { from?: string }): number;
 }
 
-/** Level of a tone in the last half second an agent heard, likewise. */
+/** The same for the last half second that an agent heard. */
 export function agentLevel(agent: Listener, hz: number, from?: string): number {
   const amplitude = agent.heard(hz, from === undefined ? {} : { from });
   return decibels(Math.max(amplitude, 1e-3) / LEVEL);

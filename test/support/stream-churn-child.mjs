@@ -1,4 +1,4 @@
-// Joins and leaves Stream calls over and over in a process of its own, and prints what is left of them.
+// Joins and leaves Stream calls over and over in its own process, and prints what is left of them.
 // Arguments: URL, API key and secret of Stream's double, then how many joins and how many of them at a time.
 import { readdirSync, readFileSync } from 'node:fs';
 import v8 from 'node:v8';
@@ -64,10 +64,10 @@ function left() {
   };
 }
 
-/** Connections to Stream's REST API are kept alive for 5 s at most: what is still there after that is leaked. */
+/** Connections to Stream's REST API are kept alive for at most 5 s: what remains after that has leaked. */
 const KEPT_ALIVE_MS = 6_000;
 
-/** Leaving takes a moment after `close`: the server is told, connections end. The first time, nobody knows yet what idle is. */
+/** Leaving takes a moment after `close`: the server is notified, connections end. The first time sets the idle baseline. */
 async function settle(idle) {
   const deadline = performance.now() + 15_000;
   let now = left();

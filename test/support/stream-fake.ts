@@ -40,7 +40,7 @@ export async function startRest() {
   return { host, rest, bridgeTo };
 }
 
-/** The same, and a gateway that bridges to it: every call goes to `default:room`, unless a hook says else. */
+/** The same, with a gateway that bridges to it: every call goes to `default:room`, unless a hook decides otherwise. */
 export async function startStream(setup: StreamSetup = {}) {
   const { host, rest, bridgeTo } = await startRest();
   const bridge = bridgeTo(setup.bridge, setup.host);
@@ -50,7 +50,7 @@ export async function startStream(setup: StreamSetup = {}) {
     rest,
     bridge,
     ...started,
-    /** Somebody calls, and says a tone. */
+    /** Calls, and plays a tone. */
     phone: (hz?: number, options: Partial<InboundCallOptions> = {}) => callPhone(started.url, hz, options),
     /** Somebody else in a Stream call, with a voice of their own. */
     agent: (userId = 'agent', hz?: number, cid = 'default:room') => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { type StreamProcess, startStreamDouble } from './stream/process.js';
 
-/** One double of Stream, in a process of its own, for all tests of a file. */
+/** One double of Stream, in its own process, shared by all tests of a file. */
 export function streamProcess(): () => StreamProcess['keys'] {
   let double: StreamProcess;
 

@@ -22,7 +22,7 @@ export interface StreamSetup {
   readonly gateway?: GatewayOptions;
 }
 
-/** Stream's double and real media workers, one of each for all tests of a file, and a room of its own for every test. */
+/** Stream's double and real media workers, one of each for all tests of a file, and its own room for every test. */
 export function realStream(setup: { double?: StreamDoubleOptions; pool?: Partial<WorkerPoolOptions> } = {}) {
   let double: StreamDouble;
   let pool: WorkerPool;
@@ -40,7 +40,7 @@ export function realStream(setup: { double?: StreamDoubleOptions; pool?: Partial
     await double.close();
   }, 60_000);
 
-  /** A gateway whose calls go to a new room, unless a hook says else. */
+  /** A gateway whose calls go to a new room, unless a hook decides otherwise. */
   async function start({ bridge: options, gateway }: StreamSetup = {}) {
     const room = `room-${++rooms}`;
     const { url: baseUrl, apiKey, apiSecret } = double;
@@ -79,7 +79,7 @@ export function realStream(setup: { double?: StreamDoubleOptions; pool?: Partial
     };
   }
 
-  /** A phone and an agent that hear each other, and what it takes to see that they do so again. */
+  /** A phone and an agent that hear each other, and ways to check that they do so again. */
   async function talk(options: StreamSetup = {}) {
     const started = await start(options);
     const caller = started.phone(1_000);

@@ -51,7 +51,7 @@ export async function eventually(
   }
 }
 
-/** A bound of real milliseconds on this machine: as given where timers are in time, and more by how late they are. */
+/** A bound in real milliseconds on this machine: the given one, plus how late its timers are. */
 export function bound(ms: number): number {
   const lateMs = lateness.percentile(99) / 1e6 - RESOLUTION_MS;
   return ms * (1 + Math.max(0, lateMs - USUAL_MS) / USUAL_MS);

@@ -6,7 +6,7 @@ interface Wait extends Timer {
   readonly callback: () => void;
 }
 
-/** Work of this process that is under way outside its event loop, and will come back to it. */
+/** Work of this process outside its event loop, whose results will return to it. */
 const OUTSIDE = new Set([
   'FSReqCallback',
   'FSReqPromise',
@@ -18,7 +18,7 @@ const OUTSIDE = new Set([
 ]);
 /** Turns of the event loop after which everything that was sent over loopback has been read and answered. */
 const QUIET_TURNS = 4;
-/** How many times as fast as the wall's time passes by itself, at most: a busy machine may hold back what loopback carries. */
+/** Maximum speed relative to wall-clock time, because a busy machine may delay loopback traffic. */
 const MOST_SPEED = 40;
 /** How far time moves at once while sockets and files have their turn in between. */
 const STEP_MS = 5;
@@ -27,14 +27,14 @@ const STEP_MS = 5;
 export class VirtualClock extends Clock {
   /** Added to when each wait is due, for timers that are late. */
   lateness: () => number = () => 0;
-  /** What each reading of the time takes, for who measures work. */
+  /** Time that each reading of the clock takes, to simulate work. */
   readingMs = 0;
   private time = 1_000;
   private lostMs = 0;
   private readonly waits: Wait[] = [];
   private running: NodeJS.Immediate | undefined;
 
-  /** @param born the time of day it begins at; it may be set anew, as an operator does */
+  /** @param born the time of day at the start; it may be changed, as an operator may do */
   constructor(public born = Date.now()) {
     super();
   }
@@ -70,7 +70,7 @@ export class VirtualClock extends Clock {
     return this.waits.length;
   }
 
-  /** Moves time on; whatever is due runs at its own moment. */
+  /** Advances time; each due timer runs at its own time. */
   advance(ms: number): void {
     const until = this.time + ms;
     for (let next = this.waits[0]; next !== undefined && next.due <= until; next = this.waits[0]) {
@@ -80,7 +80,7 @@ export class VirtualClock extends Clock {
     this.time = until;
   }
 
-  /** Moves time on while the process stands still; what is overdue then runs once. */
+  /** Advances time as if the process were stalled; overdue timers then run once. */
   stall(ms: number): void {
     this.time += ms;
     this.lostMs += Math.max(0, ms - LONGEST_TURN_MS);
@@ -137,7 +137,7 @@ export class VirtualClock extends Clock {
   }
 
   private queue(wait: Wait, ms: number): void {
-    // Node's timers take no shorter time.
+    // The minimum delay of Node's timers.
     wait.due = this.time + Math.max(1, ms) + this.lateness();
     const at = this.waits.findLastIndex(({ due }) => due <= wait.due);
     this.waits.splice(at + 1, 0, wait);

@@ -80,7 +80,7 @@ export function wavFile(samples: ArrayLike<number>, coding: WavCoding, options: 
   return chunk('RF64', Buffer.concat(body), 0xffff_ffff);
 }
 
-/** Decibels of a sine of so many hertz in 8 kHz audio above all else that is there, its edges left out; its level likewise. */
+/** Decibels of a sine above everything else in 8 kHz audio, without its edges; and its level. */
 export function sineIn(pcm: Int16Array, hz: number, rate = 8_000): { snrDb: number; amplitude: number } {
   const middle = pcm.subarray(400, pcm.length - 400);
   let [re, im] = [0, 0];

@@ -1,4 +1,4 @@
-// Loaded before a process begins (NODE_OPTIONS=--require): no uWebSockets.js is found in it, as where none was installed.
+// Preloaded (NODE_OPTIONS=--require): hides uWebSockets.js, as if it were not installed.
 const Module = require('node:module');
 
 const resolve = Module._resolveFilename;

@@ -17,7 +17,7 @@ const notes = fc.array(
   { maxLength: 700 },
 );
 
-test('what is kept and counted later is what histograms have that count at once, of the call and of its gateway', () => {
+test('buffered values give the same histograms as values counted at once, for the call and its gateway', () => {
   fc.assert(
     fc.property(fc.array(notes, { minLength: 1, maxLength: 3 }), (calls) => {
       const whole = new Latencies();
@@ -40,7 +40,7 @@ test('what is kept and counted later is what histograms have that count at once,
   );
 });
 
-test('the gateway has the latest values once they are settled, and each only once', () => {
+test('the gateway has the latest values after they are flushed, each once', () => {
   const whole = new Latencies();
   const call = new CallLatencies(whole);
   call.record(STAGE.gateway, 70);
@@ -51,7 +51,7 @@ test('the gateway has the latest values once they are settled, and each only onc
   expect(whole.gateway.count).toBe(1);
 });
 
-test('a gateway that begins anew does not take from its calls', () => {
+test('a reset of the gateway removes nothing from its calls', () => {
   const whole = new Latencies();
   const call = new CallLatencies(whole);
   for (let i = 0; i < 1_000; i++) call.record((i % names.length) as Stage, i);

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { EventLoopDelay } from '../../src/telemetry/event-loop-delay.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
-test('a stalled event loop shows, a free one does not stay late', () => {
+test('shows a stalled event loop, and recovers when it is free', () => {
   const clock = new VirtualClock();
   const delay = new EventLoopDelay(clock);
   delay.start();
@@ -25,7 +25,7 @@ test('a stalled event loop shows, a free one does not stay late', () => {
   expect(delay.summary().count).toBe(counted);
 });
 
-test('the summary tells of the last one to two minutes', () => {
+test('summarises the last one to two minutes', () => {
   const clock = new VirtualClock();
   const delay = new EventLoopDelay(clock);
   delay.start();

@@ -19,7 +19,7 @@ function histogramOf(values: readonly number[]): LatencyHistogram {
 }
 
 describe('the histogram', () => {
-  test('is exact for values below 6.4 µs and at most 3.2 % high above', () => {
+  test('is exact for values below 6.4 µs, and at most 3.2 % too high above', () => {
     const values = Array.from({ length: 64 }, (_, i) => i);
     for (let value = 64; value < 2 ** 31; value = Math.ceil(value * 1.003)) values.push(value);
     for (const value of [...values, 2 ** 31 - 1]) {
@@ -30,7 +30,7 @@ describe('the histogram', () => {
     }
   });
 
-  test('finds the quantiles that a sorted list has', () => {
+  test('finds the quantiles of a sorted list', () => {
     fc.assert(
       fc.property(fc.array(stamps, { minLength: 1, maxLength: 300 }), (values) => {
         const histogram = histogramOf(values);
@@ -53,7 +53,7 @@ describe('the histogram', () => {
     expect(histogramOf([5_000_000, 15_000_000]).sumSeconds).toBeCloseTo(2, 9);
   });
 
-  test('is all zero while it is empty, and again after a reset', () => {
+  test('is all zero while empty and after a reset', () => {
     const zero = { count: 0, meanUs: 0, p50Us: 0, p90Us: 0, p99Us: 0, p999Us: 0, maxUs: 0 };
     const histogram = new LatencyHistogram();
     expect(histogram.summary()).toEqual(zero);
@@ -64,7 +64,7 @@ describe('the histogram', () => {
     expect(histogram.sumSeconds).toBe(0);
   });
 
-  test('merged has the values of both', () => {
+  test('has the values of both when merged', () => {
     fc.assert(
       fc.property(fc.array(stamps), fc.array(stamps), (a, b) => {
         const merged = histogramOf(a);
@@ -76,7 +76,7 @@ describe('the histogram', () => {
     );
   });
 
-  test('counts up to a limit, right but for one bucket', () => {
+  test('counts up to a limit, within one bucket', () => {
     const limits = fc.constantFrom(1, 2, 5, 10, 20, 50, 100, 1e3, 1e4, 1e5, 5e5);
     fc.assert(
       fc.property(fc.array(stamps, { maxLength: 200 }), limits, (values, us) => {
@@ -91,14 +91,14 @@ describe('the histogram', () => {
     expect(exact.countUpTo(1e9)).toBe(5);
   });
 
-  test('counts values that cannot be as nothing', () => {
+  test('counts invalid values as zero', () => {
     const histogram = histogramOf([-1, -(2 ** 31), Number.NaN]);
     expect(histogram.summary()).toMatchObject({ count: 3, maxUs: 0, meanUs: 0 });
     expect(histogram.countUpTo(0)).toBe(3);
   });
 });
 
-describe('a stamp', () => {
+describe('an ingress time', () => {
   test('is a 32-bit integer that counts 100 ns', () => {
     const clock = new VirtualClock();
     const earlier = ingressNow(clock);
@@ -113,7 +113,7 @@ describe('a stamp', () => {
     expect(ingressTicksBetween(wrapped, ingressNow(clock))).toBe(1_000);
   });
 
-  test('is right across the wrap, and negative the other way', () => {
+  test('is right across the wrap, and negative in the other direction', () => {
     expect(ingressTicksBetween(2 ** 31 - 10, -(2 ** 31) + 20)).toBe(30);
     expect(ingressTicksBetween(-5, 5)).toBe(10);
     expect(ingressTicksBetween(5, -5)).toBe(-10);

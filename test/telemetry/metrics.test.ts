@@ -92,7 +92,7 @@ describe('the metrics', () => {
     for (const [name, { type }] of families) expect(name.endsWith('_total')).toBe(type === 'counter');
   });
 
-  test('have every counter of the traffic, each with its own value', async () => {
+  test('have every traffic counter, each with its own value', async () => {
     const { traffic, scrape } = setUp();
     const names = Object.keys(traffic) as (keyof ReturnType<Traffic['counts']>)[];
     for (const [i, name] of names.entries()) traffic[name] = 100 + i;
@@ -103,7 +103,7 @@ describe('the metrics', () => {
     }
   });
 
-  test('are right at the second scrape too', async () => {
+  test('are right in the second scrape too', async () => {
     const { state, traffic, latencies, endedCalls, scrape } = setUp();
     traffic.framesIn = 5;
     latencies.gateway.record(30);
@@ -123,7 +123,7 @@ describe('the metrics', () => {
     expect(value('trunkline_stage_seconds_sum{stage="gateway"}')).toBeCloseTo(12e-6, 12);
   });
 
-  test('tell whether calls are taken, who was turned away, and how calls ended', async () => {
+  test('show whether calls are accepted, why calls were rejected, and how calls ended', async () => {
     const { delays, admission, scrape } = setUp();
     for (let i = 0; i < 1_000; i++) delays.record(i < 995 ? 10_000 : 500_000);
     const { value } = await scrape();
@@ -168,7 +168,7 @@ describe('the metrics', () => {
     expect(buckets.at(-1)).toEqual([Number.POSITIVE_INFINITY, 6]);
   });
 
-  test('of two gateways do not meet', async () => {
+  test('of two gateways are separate', async () => {
     const [a, b] = [setUp(), setUp()];
     a.traffic.dtmf = 1;
     expect((await a.scrape()).value('trunkline_dtmf_total')).toBe(1);

@@ -6,7 +6,7 @@ import { RecentLatency } from '../../src/telemetry/recent-latency.js';
 /** 100 ns units in a microsecond. */
 const US = 10;
 
-it("tells only what came since the last look, to a bucket's width", () => {
+it("returns only values since the last read, within a bucket's width", () => {
   const latencies = new CallLatencies();
   for (let i = 0; i < 50; i++) latencies.record(STAGE.gateway, 9_000 * US);
   latencies.settle();
@@ -22,7 +22,7 @@ it("tells only what came since the last look, to a bucket's width", () => {
   expect([recent.p50Us, recent.p99Us]).toEqual([undefined, undefined]);
 });
 
-it('looks past other stages', () => {
+it('ignores other stages', () => {
   const latencies = new CallLatencies();
   const recent = new RecentLatency(latencies.countsOf(STAGE.gateway));
   latencies.record(STAGE.intakeJitter, 500 * US);
@@ -40,7 +40,7 @@ it('puts every value into the bin of its upper edge, the longest into the last',
   expect(bins.counts).toEqual([2, 2, 0, 1]);
 });
 
-it('survives that the whole began anew', () => {
+it('survives a reset of the histogram', () => {
   const histogram = new LatencyHistogram();
   for (let i = 0; i < 10; i++) histogram.record(10 * US);
   const recent = new RecentLatency(histogram);

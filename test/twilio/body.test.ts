@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Body } from '../../src/twilio/body.js';
 
-it('a body is all of its pieces, in their order, and theirs no more', () => {
+it('a body is a copy of all its chunks, in order', () => {
   const body = new Body();
   expect(body.whole).toEqual(Buffer.alloc(0));
   const piece = Buffer.from('a');
@@ -15,7 +15,7 @@ it('a body is all of its pieces, in their order, and theirs no more', () => {
   expect(body.length).toBe(25_000);
 });
 
-it('a body of pieces of a byte each takes about its length', () => {
+it('a body in chunks of one byte takes about its length', () => {
   const body = new Body();
   for (let i = 0; i < 60_000; i++) body.add(Buffer.from('a'));
   expect(body.whole.buffer.byteLength).toBeLessThanOrEqual(2 * body.length);

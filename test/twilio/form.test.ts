@@ -55,7 +55,7 @@ async function ask(port: number, path = '/', init: RequestInit = {}): Promise<[n
   return [answer.status, await answer.text()];
 }
 
-describe('a webhook of Fetch', () => {
+describe('a Fetch webhook', () => {
   test('is read with all its values', async () => {
     const input = await CallWebhookInput.from(post('CallSid=CA1&From=%2B1555&A=2&A=1'));
     expect(input.callSid).toBe('CA1');
@@ -68,7 +68,7 @@ describe('a webhook of Fetch', () => {
     expect([input.callSid, input.to]).toEqual(['CA1', '+1']);
   });
 
-  test('is bounded, whether its length was told or not', async () => {
+  test('is bounded, with and without Content-Length', async () => {
     const pieces = () =>
       new ReadableStream<Uint8Array>({
         pull(controller) {
@@ -96,14 +96,14 @@ describe('a webhook of Fetch', () => {
   });
 });
 
-describe('a webhook of Node', () => {
+describe('a Node webhook', () => {
   test('is read with all its values', async () => {
     const port = await serve(answering(parametersOf));
     expect(await ask(port, '/', { body: 'A=2&B=%C3%A4&A=1' })).toEqual([200, '{"A":["2","1"],"B":"ä"}']);
     expect(await ask(port, '/?A=1', { method: 'GET' })).toEqual([200, '{"A":"1"}']);
   });
 
-  test('is bounded, and its client is told', async () => {
+  test('is bounded, and its client gets an error', async () => {
     const port = await serve(answering(parametersOf));
     expect(await ask(port, '/', { body: 'a'.repeat(16 * 1024 + 1) })).toEqual([413, 'GW_BODY_TOO_LARGE']);
     const body = new ReadableStream({
@@ -120,7 +120,7 @@ describe('a webhook of Node', () => {
     ]);
   });
 
-  test('ends where its client leaves', async () => {
+  test('fails when its client disconnects', async () => {
     const outcome = new Promise((resolve) => {
       void serve((request) => {
         resolve(refused(() => CallWebhookInput.from(request)));
@@ -136,7 +136,7 @@ describe('a webhook of Node', () => {
     expect(await outcome).toEqual(['GW_CLIENT_GONE', 400]);
   });
 
-  test('whose body somebody has read says what helps', async () => {
+  test('whose body was already read fails with advice', async () => {
     const port = await serve(
       answering(async (request) => {
         for await (const _ of request);
@@ -151,7 +151,7 @@ describe('a webhook of Node', () => {
   });
 });
 
-describe('a webhook of Express', () => {
+describe('an Express webhook', () => {
   const app = (parser?: express.RequestHandler, of = (request: express.Request): object => request) => {
     const made = express();
     if (parser !== undefined) made.use(parser);
@@ -176,7 +176,7 @@ describe('a webhook of Express', () => {
     ]);
   });
 
-  test('is no nest of objects, whatever they are called', async () => {
+  test('rejects nested objects of any name', async () => {
     const parser = express.urlencoded({ extended: true });
     for (const of of [undefined, (request: express.Request) => request.body]) {
       const port = await serve(app(parser, of));
@@ -193,7 +193,7 @@ describe('a webhook of Express', () => {
     expect(await ask(port, '/', { body: 'A=1&'.repeat(201) })).toEqual([413, 'GW_TOO_MANY_PARAMETERS']);
   });
 
-  test('is no JSON', async () => {
+  test('rejects JSON', async () => {
     const port = await serve(app(express.json()));
     const headers = { 'content-type': 'application/json' };
     expect(await ask(port, '/', { body: '{"CallSid":"CA1"}', headers })).toEqual([415, 'GW_NOT_A_FORM']);

@@ -66,13 +66,13 @@ const BAD: [string, unknown][] = [
 ];
 
 describe('a message', () => {
-  test.each(GOOD)('is understood: %s', (_, message) => {
+  test.each(GOOD)('is parsed: %s', (_, message) => {
     expect(parseInboundMessage(JSON.stringify(message))).toEqual(message);
     const turned = Object.fromEntries(Object.entries(message).reverse());
     expect(parseInboundMessage(`\n ${JSON.stringify(turned, null, 3)} `)).toEqual(message);
   });
 
-  test.each(BAD)('is refused: %s', (_, message) => {
+  test.each(BAD)('is rejected: %s', (_, message) => {
     expect(parseInboundMessage(JSON.stringify(message))).toBeUndefined();
   });
 
@@ -83,7 +83,7 @@ describe('a message', () => {
     },
   );
 
-  test('never makes anything throw', () => {
+  test('never throws', () => {
     const event = fc.constantFrom('connected', 'start', 'media', 'dtmf', 'mark', 'stop');
     const near = fc.record(
       {

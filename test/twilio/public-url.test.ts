@@ -22,7 +22,7 @@ describe('a public URL', () => {
   });
 });
 
-describe('the origin told by headers', () => {
+describe('the origin from headers', () => {
   const told = (headers: Record<string, string>, secure = false) =>
     originFromHeaders((name) => headers[name] ?? '', { secure }).origin;
 
@@ -49,7 +49,7 @@ describe('the origin told by headers', () => {
     ['no host either', { host: 'user@a.example' }, true, 'https://'],
     ['nor this', { host: 'a b' }, true, 'https://'],
     ['empty forwarded', { host: 'a', 'x-forwarded-proto': '', 'x-forwarded-host': '' }, true, 'https://a'],
-  ])('is right: %s', (_, headers, secure, origin) => {
+  ])('is valid: %s', (_, headers, secure, origin) => {
     expect(told(headers, secure)).toBe(origin);
   });
 
@@ -104,14 +104,14 @@ describe('the URLs that Twilio may have signed', () => {
     ]);
   });
 
-  test('that end in a bare "?" are those without it, and with it', () => {
+  test('that end in a bare "?" are tried with and without it', () => {
     expect(signedUrlCandidates({ origin, prefix: '/p' }, '/s', '?')).toEqual([
       `${origin}/p/s`,
       `${origin}/p/s?`,
     ]);
   });
 
-  test('are none where no host was told', () => {
+  test('are none without a host', () => {
     expect(
       signedUrlCandidates(
         originFromHeaders(() => '', { secure: true }),

@@ -57,26 +57,26 @@ describe('a signature', () => {
     );
   });
 
-  test('of an upgrade may be over the default port of wss', () => {
+  test('of an upgrade may cover the default port of wss', () => {
     expect(isValid(sign('wss://example.com:443/media/a', {}, TOKEN), 'wss://example.com/media/a')).toBe(true);
   });
 
-  test('of an upgrade may be over a port that is not the default', () => {
+  test('of an upgrade may cover another port', () => {
     expect(isValid(sign('wss://example.com:8443/m', {}, TOKEN), 'wss://example.com:8443/m')).toBe(true);
   });
 
-  test('of the https URL is none of the wss URL', () => {
+  test('of the https URL is not valid for the wss URL', () => {
     expect(isValid(sign('https://example.com/m', {}, TOKEN), 'wss://example.com/m')).toBe(false);
   });
 
-  test('of another trailing slash is only valid where that URL is a candidate', () => {
+  test('with another trailing slash is valid only if that URL is a candidate', () => {
     const signature = 'XvFw68V04HrJKdAFoZ8+4Ke2Pxg=';
     const bare = 'wss://example.com/twilio/media/abc';
     expect(isValid(signature, bare)).toBe(false);
     expect(isValid(signature, [bare, `${bare}/`])).toBe(true);
   });
 
-  test('of a plain URL is what the SDK takes, with any port, scheme and path', () => {
+  test('of a plain URL is accepted like in the SDK, with any port, scheme and path', () => {
     const [scheme, host, port, path] = [
       fc.constantFrom('https', 'http', 'ws'),
       fc.constantFrom('a.example', '127.0.0.1', 'A.example', '[::1]', 'user@a.example'),
@@ -110,7 +110,7 @@ describe('a signature', () => {
     expect(valid).toBeGreaterThan(100);
   });
 
-  test('of any URL and form is what the SDK takes', () => {
+  test('of any URL and form is accepted like in the SDK', () => {
     const text = fc.oneof(
       fc.string({ unit: 'grapheme', maxLength: 6 }),
       fc.constantFrom(
@@ -194,7 +194,7 @@ describe('a signature', () => {
     expect(valid).toBeGreaterThan(300);
   });
 
-  test('of another text for the same bytes is none', () => {
+  test('in another encoding of the same bytes is invalid', () => {
     // The last character of base64 has two bits that say nothing here.
     expect(isValid(SIGNATURE.replace('8=', '9='), URL_OF_SDK, FORM)).toBe(false);
     expect(isValid(` ${SIGNATURE.slice(1)}`, URL_OF_SDK, FORM)).toBe(false);
@@ -226,7 +226,7 @@ describe('a signature', () => {
 describe('a JSON body', () => {
   const signature = 'a9nBmqA0ju/hNViExpshrM61xv4=';
 
-  test('is what the SDK takes, with any query and hash', () => {
+  test('is accepted like in the SDK, with any query and hash', () => {
     const hash = createHash('sha256').update(BODY).digest('hex');
     let valid = 0;
     fc.assert(
@@ -262,14 +262,14 @@ describe('a JSON body', () => {
     expect(isValid(signature, URL_WITH_HASH, {}, body)).toBe(false);
   });
 
-  test('with a hash that nobody signed is not', () => {
+  test('with an unsigned hash is invalid', () => {
     const hash = createHash('sha256').update('{}').digest('hex');
     expect(isValid(signature, `${URL_OF_SDK}&bodySHA256=${hash}`, {}, '{}')).toBe(false);
   });
 });
 
 describe('the verifier', () => {
-  test('takes any of several tokens, as a list or as comma text', () => {
+  test('accepts any of several tokens, as a list or separated by commas', () => {
     const request = { signature: SIGNATURE, urls: [URL_OF_SDK], parameters: FORM };
     expect(new TwilioSignatureVerifier(['old', TOKEN]).isValid(request)).toBe(true);
     expect(new TwilioSignatureVerifier(` ${TOKEN} ,, new`).isValid(request)).toBe(true);
@@ -282,12 +282,12 @@ describe('the verifier', () => {
     );
   });
 
-  test('refuses tokens of another type', () => {
+  test('rejects tokens of another type', () => {
     expect(() => new TwilioSignatureVerifier(7 as never)).toThrow(TypeError);
     expect(() => new TwilioSignatureVerifier([7] as never)).toThrow(TypeError);
   });
 
-  test('tells a missing signature from a wrong one, and both are 403', () => {
+  test('distinguishes a missing signature from a wrong one, both with 403', () => {
     const request = { urls: [URL_OF_SDK], parameters: FORM };
     for (const signature of ['', undefined]) {
       expect(() => verifier.verify({ ...request, signature })).toThrow(
@@ -300,7 +300,7 @@ describe('the verifier', () => {
     expect(() => verifier.verify({ ...request, signature: SIGNATURE })).not.toThrow();
   });
 
-  test('refuses by the header alone what no body could make valid', () => {
+  test('rejects by the header alone what no body could make valid', () => {
     const malformed = [
       'x',
       `${'A'.repeat(28)}`,
@@ -317,13 +317,13 @@ describe('the verifier', () => {
     expect(() => verifier.checkHeader(`${'A'.repeat(27)}=`)).not.toThrow();
   });
 
-  test('says neither the token nor the right signature', () => {
+  test('reveals neither the token nor the valid signature', () => {
     const verify = () => verifier.verify({ signature: 'wrong', urls: [URL_OF_SDK], parameters: FORM });
     expect(verify).toThrow(expect.not.stringContaining(TOKEN));
     expect(verify).toThrow(expect.not.stringContaining(SIGNATURE));
   });
 
-  test('finds no signature valid where there is no URL', () => {
+  test('finds no signature valid without a URL', () => {
     expect(isValid(SIGNATURE, [], FORM)).toBe(false);
   });
 
@@ -364,7 +364,7 @@ describe('verifyTwilioSignature', () => {
     vi.unstubAllEnvs();
   });
 
-  test('takes its tokens from TWILIO_AUTH_TOKEN', () => {
+  test('reads its tokens from TWILIO_AUTH_TOKEN', () => {
     vi.stubEnv('TWILIO_AUTH_TOKEN', `other,${TOKEN}`);
     expect(verifyTwilioSignature({ signature: SIGNATURE, urls: [URL_OF_SDK], parameters: FORM })).toBe(true);
     vi.stubEnv('TWILIO_AUTH_TOKEN', 'other');

@@ -45,11 +45,11 @@ describe('a webhook', () => {
     ],
     ['with its whole URL', node('http://10.0.0.1/voice', signed('https://voice.example.com/edge/voice'))],
     ['with the port that Twilio adds', node('/voice', signed('https://voice.example.com:443/edge/voice'))],
-  ])('is taken %s', (_, request) => {
+  ])('is accepted %s', (_, request) => {
     expect(codeOf(() => verifyTwilioRequest(request, { authTokens, publicUrl, parameters }))).toBe('signed');
   });
 
-  test('of Fetch is taken, too', () => {
+  test('of Fetch is accepted too', () => {
     const request = new Request('http://10.0.0.1:8080/voice', {
       method: 'POST',
       headers: signed('https://voice.example.com/edge/voice'),
@@ -57,7 +57,7 @@ describe('a webhook', () => {
     expect(codeOf(() => verifyTwilioRequest(request, { authTokens, publicUrl, parameters }))).toBe('signed');
   });
 
-  test('is refused without its parameters, or with others', () => {
+  test('is rejected without its parameters, or with others', () => {
     const request = node('/voice', signed('https://voice.example.com/edge/voice'));
     const check = (more: object) =>
       codeOf(() => verifyTwilioRequest(request, { authTokens, publicUrl, ...more }));
@@ -83,14 +83,14 @@ describe('a webhook', () => {
     ['its host over TLS', { host: 'a.example.com' }, { socket: { encrypted: true } }, 'https'],
     ['HTTP/2', { ':authority': 'a.example.com' }, { socket: { encrypted: true } }, 'https'],
     ['several values', { 'x-forwarded-proto': ['https', 'http'], host: 'a.example.com' }, {}, 'https'],
-  ])('is told where it came by %s', (_, headers, more, scheme) => {
+  ])('gets its URL from %s', (_, headers, more, scheme) => {
     const request = node('/voice', { ...headers, ...signed(`${scheme}://a.example.com/voice`) }, more);
     expect(codeOf(() => verifyTwilioRequest(request, { authTokens, publicUrl: '', parameters }))).toBe(
       'signed',
     );
   });
 
-  test('of Fetch tells where it came by itself', () => {
+  test('of Fetch contains its own URL', () => {
     const url = 'https://a.example.com/voice';
     const request = new Request(url, { method: 'POST', headers: signed(url) });
     expect(codeOf(() => verifyTwilioRequest(request, { authTokens, publicUrl: '', parameters }))).toBe(
@@ -124,7 +124,7 @@ describe('an upgrade', () => {
     expect(check('ws://127.0.0.1:3000/media', 'http://127.0.0.1:3000')).toBe('signed');
   });
 
-  test('lets nobody send its signature again as that of a webhook', () => {
+  test('has a signature that is not valid for a webhook', () => {
     const signature = { 'x-twilio-signature': sign('wss://voice.example.com/edge/phones') };
     const parameters = voiceParameters();
     const check = (method: string | undefined, more: object) => {
@@ -138,8 +138,8 @@ describe('an upgrade', () => {
   });
 });
 
-describe('what is not said', () => {
-  test('is what the environment says', () => {
+describe('a default', () => {
+  test('comes from the environment', () => {
     const { TWILIO_AUTH_TOKEN, PUBLIC_URL } = process.env;
     Object.assign(process.env, { TWILIO_AUTH_TOKEN: `old,${AUTH_TOKEN}`, PUBLIC_URL: publicUrl });
     try {

@@ -45,13 +45,13 @@ describe('a media URL', () => {
 });
 
 describe('the TwiML of a media stream', () => {
-  test('is exactly that of the contract', () => {
+  test('is exactly as in the contract', () => {
     expect(createMediaStreamTwiml('https://a.example/twilio/media/x/y')).toBe(
       `${HEAD}<Response><Connect><Stream url="wss://a.example/twilio/media/x/y"/></Connect></Response>`,
     );
   });
 
-  test('carries name, callback and parameters, whatever is in them', () => {
+  test('contains name, callback and parameters, whatever their content', () => {
     const parameters = { 'a "b"': '<&>\'"', empty: '', umlaut: 'ä😀', line: 'one\ntwo' };
     const { Stream } = read(
       createMediaStreamTwiml('a.example/m', {
@@ -72,7 +72,7 @@ describe('the TwiML of a media stream', () => {
     expect(Object.fromEntries(got)).toEqual(parameters);
   });
 
-  test('takes parameters under 500 characters, name and value together', () => {
+  test('accepts parameters below 500 characters, name and value together', () => {
     const twiml = (length: number) =>
       createMediaStreamTwiml('a.example', { parameters: { name: 'x'.repeat(length - 4) } });
     expect(twiml(499)).toContain('x'.repeat(495));
@@ -86,7 +86,7 @@ describe('the TwiML of a media stream', () => {
     },
   );
 
-  test('refuses a query, which Twilio would not pass on', () => {
+  test('rejects a query, which Twilio would drop', () => {
     expect(() => createMediaStreamTwiml('wss://a.example/m?x=1')).toThrow(INVALID);
   });
 
@@ -94,7 +94,7 @@ describe('the TwiML of a media stream', () => {
     expect(() => createMediaStreamTwiml(url as string)).toThrow(TypeError);
   });
 
-  test('comes as a response of its type', async () => {
+  test('is a response of its content type', async () => {
     const response = createMediaStreamResponse('a.example/m', { name: 'n' });
     expect(response.status).toBe(200);
     expect(response.headers.get('content-type')).toBe('text/xml');
@@ -102,12 +102,12 @@ describe('the TwiML of a media stream', () => {
   });
 });
 
-describe('the TwiML of a refusal', () => {
+describe('the TwiML of a rejection', () => {
   test.each(['busy', 'rejected'] as const)('says %s', (reason) => {
     expect(createRefusalTwiml(reason)).toBe(`${HEAD}<Response><Reject reason="${reason}"/></Response>`);
   });
 
-  test('says a word and hangs up', () => {
+  test('plays a message and hangs up', () => {
     expect(createRefusalTwiml({ say: 'A < B' })).toBe(
       `${HEAD}<Response><Say>A &lt; B</Say><Hangup/></Response>`,
     );

@@ -8,6 +8,6 @@ it.each<[CallVerb[], number]>([
   // Whoever answers may talk as long as they are let, and for Twilio's four hours else.
   [[{ dial: '+15550001111', ringSeconds: 10, limitSeconds: 60 }], 70],
   [[{ dial: '+15550001111' }], 30 + 14_400],
-])('before %j is over no more than %d seconds pass', (verbs, seconds) => {
+])('%j takes at most %d seconds', (verbs, seconds) => {
   expect(longestSeconds(verbs)).toBe(seconds);
 });

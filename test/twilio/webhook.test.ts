@@ -24,7 +24,7 @@ describe('a form', () => {
     expect(() => parseForm(body)).not.toThrow();
   });
 
-  test('is read as URLSearchParams reads it, whatever it is', () => {
+  test('is parsed like URLSearchParams, whatever it contains', () => {
     const separator = fc.constantFrom('&', '=', '+');
     const encoded = fc.oneof(
       separator,
@@ -53,7 +53,7 @@ describe('a form', () => {
     );
   });
 
-  test('takes names that objects have already', () => {
+  test('accepts names of object properties', () => {
     const form = parseForm('__proto__=1&constructor=2&toString=3');
     expect(Object.keys(form)).toEqual(['__proto__', 'constructor', 'toString']);
     expect(form.constructor).toBe('2');
@@ -77,7 +77,7 @@ describe('a voice webhook', () => {
     }
   });
 
-  test('is empty text where Twilio always sends something, undefined where it may not', () => {
+  test('is empty text for a missing required parameter, undefined for an optional one', () => {
     const input = read('');
     for (const name of [
       'callSid',
@@ -97,7 +97,7 @@ describe('a voice webhook', () => {
     }
   });
 
-  test('keeps what it does not know', () => {
+  test('keeps unknown parameters', () => {
     expect(read('Brand=new').get('Brand')).toBe('new');
     expect(read('A=1&A=2').get('A')).toBe('1');
     expect(read('A=1').get('B')).toBeUndefined();

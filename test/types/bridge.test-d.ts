@@ -57,7 +57,7 @@ test('a bridge can be of your own', () => {
 
 const leg: BridgeLeg = { write() {}, dtmf() {}, close() {} };
 
-test('a bridge that lacks something is none', () => {
+test('an incomplete bridge is rejected', () => {
   // @ts-expect-error nothing frees it
   createGateway({ bridge: { name: 'a', join: async () => leg } });
   // @ts-expect-error nobody knows its name

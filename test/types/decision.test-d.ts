@@ -13,7 +13,7 @@ import { describe, expectTypeOf, test } from 'vitest';
 const prepare = (prepareCall: PrepareCallHook) => createGateway({ prepareCall });
 
 describe('prepareCall', () => {
-  test('is given the call and a signal', () => {
+  test('gets the call and a signal', () => {
     createGateway({
       prepareCall(call, signal) {
         expectTypeOf(call).toEqualTypeOf<PhoneCall>();
@@ -25,7 +25,7 @@ describe('prepareCall', () => {
     expectTypeOf<PhoneCall['awaitPrepare']>().returns.resolves.toEqualTypeOf<CallDecision | undefined>();
   });
 
-  test('decides at once or later, or leaves it at the defaults', () => {
+  test('decides at once or later, or keeps the defaults', () => {
     prepare(() => undefined);
     prepare(async () => undefined);
     prepare(() => ({}));

@@ -17,14 +17,14 @@ import {
 import { describe, expectTypeOf, test } from 'vitest';
 
 describe('createGateway', () => {
-  test('takes nothing, options, and what the environment says', () => {
+  test('accepts nothing, options, and a configuration of the environment', () => {
     expectTypeOf(createGateway).parameter(0).toEqualTypeOf<GatewayOptions | undefined>();
     expectTypeOf(createGateway).returns.toExtend<Gateway>();
     createGateway({ port: 0, tls: { certFile: 'a', keyFile: 'b' }, twilio: { validate: false } });
     createGateway({ ...readConfig(), bridge: new LocalBridge() });
   });
 
-  test('refuses options that are none, and values that are others', () => {
+  test('rejects unknown options and wrong values', () => {
     // @ts-expect-error a name that is almost one
     createGateway({ publicURL: 'https://example.com' });
     // @ts-expect-error a port is a number
@@ -43,7 +43,7 @@ describe('createGateway', () => {
 });
 
 describe('a gateway', () => {
-  test('tells of its calls', () => {
+  test('emits events of its calls', () => {
     const gateway = createGateway();
     gateway.on('call', (call, stream) => {
       expectTypeOf(call).toEqualTypeOf<PhoneCall>();
@@ -62,7 +62,7 @@ describe('a gateway', () => {
     gateway.on('call', (call: string) => call);
   });
 
-  test('is listened at, places calls and ends', () => {
+  test('listens, places calls and closes', () => {
     expectTypeOf<Gateway['listen']>().returns.resolves.toEqualTypeOf<{
       host: string;
       port: number;
@@ -80,7 +80,7 @@ describe('a gateway', () => {
   });
 });
 
-test('an error has a code of ours, and a status', () => {
+test('an error has one of our codes, and a status', () => {
   expectTypeOf<GatewayError>().toExtend<Error>();
   expectTypeOf<GatewayError['code']>().toExtend<`GW_${string}`>();
   expectTypeOf<'GW_CALL_ENDED'>().toExtend<GatewayError['code']>();

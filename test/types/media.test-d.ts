@@ -16,7 +16,7 @@ import {
 import { describe, expectTypeOf, test } from 'vitest';
 
 describe('TwilioMediaStream', () => {
-  test('tells what comes, with what belongs to it', () => {
+  test('emits typed events', () => {
     const stream = new TwilioMediaStream({ leadMs: 80 });
     stream.on('start', (start) => expectTypeOf(start).toEqualTypeOf<StreamStart>());
     stream.on('audio', (samples) => expectTypeOf(samples).toEqualTypeOf<Int16Array>());
@@ -33,7 +33,7 @@ describe('TwilioMediaStream', () => {
     stream.on('audio', (bytes: Uint8Array) => bytes);
   });
 
-  test('says what can be done, and goes by two names', () => {
+  test('has typed methods, under two names', () => {
     expectTypeOf(MediaStream).toEqualTypeOf(TwilioMediaStream);
     const stream = new TwilioMediaStream();
     expectTypeOf(stream.streamSid).toEqualTypeOf<string | undefined>();
@@ -51,7 +51,7 @@ describe('TwilioMediaStream', () => {
 });
 
 describe('the core', () => {
-  test('makes transcoders of four formats', () => {
+  test('creates transcoders of four formats', () => {
     expectTypeOf<PayloadFormat>().toEqualTypeOf<'mulaw' | 'alaw' | 'l16' | 'l16le'>();
     expectTypeOf(createTranscoder({ format: 'alaw' })).toEqualTypeOf<Transcoder>();
     const transcoder = createTranscoder();
@@ -65,7 +65,7 @@ describe('the core', () => {
     transcoder.transmit(new Float32Array(960));
   });
 
-  test('promises converters between rates', () => {
+  test('creates converters between rates', () => {
     expectTypeOf(createResampler).parameters.toEqualTypeOf<[from: number, to: number]>();
     expectTypeOf(createResampler(8_000, 16_000)).resolves.toEqualTypeOf<RateConverter>();
     expectTypeOf<RateConverter['process']>().toEqualTypeOf<(pcm: Int16Array) => Int16Array>();
@@ -74,7 +74,7 @@ describe('the core', () => {
     createResampler(8_000);
   });
 
-  test('turns µ-law into samples and back', () => {
+  test('converts µ-law to samples and back', () => {
     expectTypeOf(mulawToPcm).returns.toEqualTypeOf<Int16Array>();
     expectTypeOf(pcmToMulaw).returns.toEqualTypeOf<Uint8Array>();
   });

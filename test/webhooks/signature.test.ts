@@ -17,7 +17,7 @@ describe('the signature', () => {
     expect(() => new Webhook(SECRET).verify(`${BODY} `, { ...headers })).toThrow();
   });
 
-  it('is HMAC-SHA256 over id.timestamp.body, written out here', () => {
+  it('is HMAC-SHA256 over id.timestamp.body', () => {
     const headers = signWebhook('msg_1', BODY, [PLAIN], 1_700_000_000);
     const mac = createHmac('sha256', PLAIN).update(`msg_1.1700000000.${BODY}`).digest('base64');
     expect(headers).toEqual({
@@ -27,7 +27,7 @@ describe('the signature', () => {
     });
   });
 
-  it('is made by every secret while they change, and either receiver takes it', () => {
+  it('is made with every secret during a rotation, and each receiver accepts it', () => {
     const headers = signWebhook('msg_1', BODY, [SECRET, PLAIN]);
     expect(headers['webhook-signature'].split(' ')).toHaveLength(2);
     new Webhook(SECRET).verify(BODY, { ...headers });
@@ -43,14 +43,14 @@ describe('the signature', () => {
     ['a timestamp that is no number', { 'webhook-timestamp': 'NaN' }, BODY],
     ['no signature', { 'webhook-signature': '' }, BODY],
     ['a signature of another length', { 'webhook-signature': 'v1,AA==' }, BODY],
-  ])('is refused for %s', (_name, change, body) => {
+  ])('is rejected for %s', (_name, change, body) => {
     const headers = { ...signWebhook('msg_1', BODY, [SECRET]), ...change };
     expect(() => verifyWebhook(reader(headers), body, SECRET)).toThrow(
       expect.objectContaining({ code: 'GW_WEBHOOK_SIGNATURE', status: 401 }) as GatewayError,
     );
   });
 
-  it('is refused when it is old, or of the future: a replay', () => {
+  it('is rejected if it is old or in the future: a replay', () => {
     const now = Math.floor(Date.now() / 1000);
     for (const seconds of [now - 400, now + 400]) {
       const headers = signWebhook('msg_1', BODY, [SECRET], seconds);

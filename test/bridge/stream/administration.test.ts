@@ -61,7 +61,7 @@ async function errorOf(work: Promise<unknown>): Promise<GatewayError> {
 }
 
 describe('prepare', () => {
-  it('makes the call, by the gateway’s own user, and leaves a user of whom only the id is given alone', async () => {
+  it('creates the call as the gateway’s own user, and changes no user of which only the id is given', async () => {
     await administration().prepare(USER, { type: 'audio_room', id: 'prepare-1' });
     const call = rest.calls.get('audio_room:prepare-1');
     expect(call).toBeDefined();
@@ -69,7 +69,7 @@ describe('prepare', () => {
     expect(rest.user('phone-1')).toBeUndefined();
   });
 
-  it('makes a user known with a name and what else is to be told', async () => {
+  it('creates a user with its name and custom data', async () => {
     const custom = { city: 'LONDON', nested: { a: [1] } };
     await administration().prepare({ id: 'phone-2', name: 'Ada', custom }, ROOM);
     expect(rest.user('phone-2')).toMatchObject({ name: 'Ada', custom });
@@ -77,7 +77,7 @@ describe('prepare', () => {
     expect(rest.user('phone-2')).toMatchObject({ name: 'Ada', custom: { ...custom, floor: 3 } });
   });
 
-  it('leaves a call as it is that is there already', async () => {
+  it('does not change a call that exists', async () => {
     const name = { type: 'default', id: 'prepare-3' };
     await administration().prepare(USER, name);
     const call = rest.calls.get('default:prepare-3');
@@ -85,7 +85,7 @@ describe('prepare', () => {
     expect(rest.calls.get('default:prepare-3')).toBe(call);
   });
 
-  it('introduces the gateway once, however many calls there are', async () => {
+  it('creates the gateway’s user once for all calls', async () => {
     const upserts = counting(UPSERT);
     const stream = administration();
     await Promise.all(
@@ -95,7 +95,7 @@ describe('prepare', () => {
     expect(upserts()).toBe(1);
   });
 
-  it('introduces it another time where it failed', async () => {
+  it('creates it again if that failed', async () => {
     const stream = administration();
     rest.failNext({ path: '/users', status: 400 });
     expect((await errorOf(stream.prepare(USER, ROOM))).code).toBe('GW_STREAM_REFUSED');
@@ -103,8 +103,8 @@ describe('prepare', () => {
   });
 });
 
-describe('asks again where', () => {
-  it('Stream is busy (429), and not before it says', async () => {
+describe('retries if', () => {
+  it('Stream is busy (429), after the time it asks for', async () => {
     const upserts = counting(UPSERT);
     rest.failNext({ path: '/users', status: 429 });
     const begun = time.now();
@@ -116,7 +116,7 @@ describe('asks again where', () => {
     expect(retries).toEqual([expect.stringMatching(/^the gateway user: /)]);
   });
 
-  it.each([500, 502, 503, 504, 408])('it is out of order (%i)', async (status) => {
+  it.each([500, 502, 503, 504, 408])('it fails (%i)', async (status) => {
     const upserts = counting(UPSERT);
     rest.failNext({ path: '/users', status });
     await administration().open();
@@ -124,7 +124,7 @@ describe('asks again where', () => {
     expect(retries).toHaveLength(1);
   });
 
-  it('it says nothing at all', async () => {
+  it('it does not respond', async () => {
     let requests = 0;
     // Hangs up twice without a word, and then does what the double says.
     const proxy = createServer((request, response) => {
@@ -148,8 +148,8 @@ describe('asks again where', () => {
   });
 });
 
-describe('gives up, and says so, where', () => {
-  it('nobody is there', async () => {
+describe('gives up with an error if', () => {
+  it('Stream is unreachable', async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
@@ -167,7 +167,7 @@ describe('gives up, and says so, where', () => {
     expect(asked).toBe(4);
   });
 
-  it('Stream stays out of order', async () => {
+  it('Stream keeps failing', async () => {
     const name = { type: 'default', id: 'out-of-order' };
     rest.failNext({ path: '/call/default/out-of-order', status: 503, times: 99 });
     const error = await errorOf(administration({ onRetry: () => {} }).prepare(USER, name));
@@ -175,7 +175,7 @@ describe('gives up, and says so, where', () => {
     expect(error.message).toContain('status 503');
   });
 
-  it('Stream is busy for longer than a caller waits: five seconds, then the next try', async () => {
+  it('Stream is busy for longer than a caller waits: five seconds, then the next attempt', async () => {
     const inAnHour = { 'x-ratelimit-reset': String(Math.ceil(time.date().getTime() / 1000) + 3_600) };
     rest.failNext({ path: '/call/default/busy', status: 429, headers: inAnHour });
     const begun = time.now();
@@ -185,7 +185,7 @@ describe('gives up, and says so, where', () => {
   });
 });
 
-describe('asks once more, and no more, what is refused', () => {
+describe('retries a rejected request once only', () => {
   it.each([401, 403, 404])('%i', async (status) => {
     const stream = administration();
     await stream.open();
@@ -203,7 +203,7 @@ describe('asks once more, and no more, what is refused', () => {
   });
 });
 
-describe('does not ask again what is refused for good', () => {
+describe('does not retry a permanent rejection', () => {
   it.each([400, 409, 413])('%i', async (status) => {
     const stream = administration();
     await stream.open();
@@ -223,13 +223,13 @@ describe('does not ask again what is refused for good', () => {
     expect(error.message).toContain('no-such-type');
   });
 
-  it('such as a user id that is none', async () => {
+  it('such as an invalid user id', async () => {
     const error = await errorOf(administration().prepare({ id: 'sip:ada@x', name: 'Ada' }, ROOM));
     expect(error).toMatchObject({ code: 'GW_STREAM_REFUSED', status: 400 });
   });
 });
 
-describe('is left alone where the caller has gone', () => {
+describe('is cancelled when the caller leaves', () => {
   it('while it waits for a busy Stream', async () => {
     const stream = administration();
     await stream.open();
@@ -250,7 +250,7 @@ describe('is left alone where the caller has gone', () => {
     expect(asked).toBeLessThanOrEqual(2);
   });
 
-  it('while it waits for an answer', async () => {
+  it('while it waits for a response', async () => {
     let requests = 0;
     const server = createServer((request) => {
       requests += 1;
@@ -273,7 +273,7 @@ describe('is left alone where the caller has gone', () => {
     }
   });
 
-  it('before it has begun', async () => {
+  it('before it has started', async () => {
     const stream = administration();
     await stream.open();
     const creates = counting('POST /api/v2/video/call/:type/:id');
@@ -283,7 +283,7 @@ describe('is left alone where the caller has gone', () => {
 });
 
 describe('a user token', () => {
-  it('says who, since when and how long, and is signed with the secret', async () => {
+  it('names its user, start and expiry, and is signed with the secret', async () => {
     const now = Math.floor(time.date().getTime() / 1000);
     const token = await administration({ tokenSeconds: 120 }).token('phone-1');
     const claims = verifyToken(token, rest.apiSecret, now);
@@ -299,21 +299,21 @@ describe('a user token', () => {
     expect(JSON.stringify(claims)).not.toContain(rest.apiSecret);
   });
 
-  it('is made without asking anybody', async () => {
+  it('is made without a request', async () => {
     const token = await administration({ baseUrl: 'http://127.0.0.1:1' }).token('phone-1');
     expect(verifyToken(token, rest.apiSecret).user_id).toBe('phone-1');
   });
 });
 
 describe('keys', () => {
-  it('that are good open', async () => {
+  it('that are valid open the bridge', async () => {
     await administration().open();
   });
 
   it.each([
     ['API key', { apiKey: 'another-key' }],
     ['secret', { apiSecret: 'another-secret' }],
-  ])('are told to be bad: %s', async (_, wrong) => {
+  ])('are reported as invalid: %s', async (_, wrong) => {
     const upserts = counting(UPSERT);
     const error = await errorOf(administration(wrong).open());
     expect(error).toMatchObject({ code: 'GW_STREAM_KEYS', status: 401 });
@@ -324,14 +324,14 @@ describe('keys', () => {
     expect(retries).toHaveLength(0);
   });
 
-  it('are not blamed for a Stream that is out of order', async () => {
+  it('are not blamed for a failing Stream', async () => {
     rest.failNext({ path: '/users', status: 400 });
     expect((await errorOf(administration().open())).code).toBe('GW_STREAM_REFUSED');
   });
 });
 
 describe('a custom event', () => {
-  it('is sent as from the user', async () => {
+  it('is sent as the user', async () => {
     const events = counting('POST /api/v2/video/call/:type/:id/event');
     const stream = administration();
     await stream.prepare({ ...USER, name: 'Phone' }, ROOM);
@@ -339,7 +339,7 @@ describe('a custom event', () => {
     expect(events()).toBe(1);
   });
 
-  it('that is larger than Stream takes is refused, and not tried again', async () => {
+  it('that is too large for Stream is rejected, and not retried', async () => {
     const stream = administration();
     await stream.prepare({ ...USER, name: 'Phone' }, ROOM);
     const events = counting('POST /api/v2/video/call/:type/:id/event');
@@ -351,7 +351,7 @@ describe('a custom event', () => {
     expect(events()).toBe(1);
   });
 
-  it('to a call that is not there is refused', async () => {
+  it('to an unknown call is rejected', async () => {
     const error = await errorOf(
       administration().sendEvent({ type: 'default', id: 'nowhere' }, USER.id, { type: 'phone.digit' }),
     );

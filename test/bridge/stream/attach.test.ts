@@ -91,8 +91,8 @@ function mulawOf(sample: number): number {
   return ~((sample < 0 ? 0x80 : 0) | (segment << 4) | step) & 0xff;
 }
 
-describe('the original’s fifteen flaws, none of which is left:', () => {
-  it('1. a greeting is lost that comes before anybody reads the socket', async () => {
+describe('fixes the fifteen faults of Vision Agents:', () => {
+  it('1. a greeting sent before the socket is read gets lost', async () => {
     const { agent, attached, host, url, phone } = await startAttaching({ bridge: { joinAt: 'ring' } });
     const other = agent('agent', 1_000);
     // The phone is in before its stream starts: what is said then is heard from the stream's first frame on.
@@ -116,7 +116,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     expect(msOf(1_700, second.heard())).toBeGreaterThan(1_900);
   });
 
-  it('2. the caller is heard as late for the whole call as joining took', async () => {
+  it('2. the caller is delayed for the whole call by the time of the join', async () => {
     const { agent, host, phone } = await startAttaching();
     const other = agent();
     host.joinMs = 2_000;
@@ -154,7 +154,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     await eventually('none to be left', () => host.userIds().join() === 'agent');
   });
 
-  it('4. several who speak at once reach the phone one after the other, at a multiple of its pace', async () => {
+  it('4. simultaneous speakers reach the phone one after the other, at a multiple of its pace', async () => {
     const { agent, phone, streams } = await startAttaching();
     const tones = [503, 1_117, 2_309];
     for (const hz of tones) agent(`agent-${hz}`, hz);
@@ -169,7 +169,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     expect(caller.report()?.playout.maxLeadMs, 'what waits in the phone').toBeLessThan(500);
   });
 
-  it('5. participants who were there first are not heard', async () => {
+  it('5. participants who joined earlier are not heard', async () => {
     const { agent, phone } = await startAttaching();
     const early = [agent('agent-1', 503), agent('agent-2', 1_117)];
     const caller = phone(1_700);
@@ -218,7 +218,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     expect(other.remoteUserIds()).toEqual([]);
   });
 
-  it('7. what Twilio loses is missing from the timeline, and what is late is a hole', async () => {
+  it('7. audio that Twilio loses shortens the timeline, and late audio leaves a hole', async () => {
     const { agent, phone, streams } = await startAttaching();
     const other = agent();
     // 20 ms are 20 and a half periods: were lost frames not made good for, every one of them would turn the tone over.
@@ -239,7 +239,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     expect(filledMs).toBeLessThanOrEqual(framesLost * 20 + 100);
   });
 
-  it('8. a phone that does not read piles up audio without end', async () => {
+  it('8. a phone that does not read accumulates audio without bound', async () => {
     const { agent, phone, streams } = await startAttaching();
     const other = agent('agent', 1_700);
     const hung = phone(503);
@@ -322,7 +322,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     ).toEqual(['phone.answered']);
   });
 
-  it('10. entries of callers who never come last for ever, tokens work twice, start is not compared', async () => {
+  it('10. entries of callers who never connect last forever, tokens work twice, the start message is not checked', async () => {
     const { host, url, gateway } = await startAttaching({ gateway: { tokenTimeToLiveMs: 1_500 } });
     // Nobody ever connects.
     await postForm(url, '/twilio/voice', voiceParameters());
@@ -347,7 +347,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     await eventually('nobody to be left', () => host.userIds().length === 0);
   });
 
-  it('11. anybody may open a media socket who knows its URL', async () => {
+  it('11. anybody who knows its URL may open a media socket', async () => {
     const { host, phone, gateway, streams } = await startAttaching();
     const statusCallback = `${PUBLIC_URL}/twilio/status`;
     const forged = (['missing', 'wrong'] as const).map((signature) =>
@@ -362,7 +362,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     expect(gateway.stats().activeCalls).toBe(0);
   });
 
-  it('12. callers without a number share a user, or get one that Stream refuses', async () => {
+  it('12. callers without a number share a user, or get one that Stream rejects', async () => {
     const { host, rest, url } = await startStream({ bridge: { joinAt: 'ring' } });
     const from = [
       'anonymous',
@@ -384,7 +384,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     }
   });
 
-  it('13. a webhook that is repeated makes another call', async () => {
+  it('13. a repeated webhook makes another call', async () => {
     const { host, url, streams, attached } = await startAttaching({ bridge: { joinAt: 'ring' } });
     const parameters = voiceParameters();
     const post = async () => (await postForm(url, '/twilio/voice', parameters)).text();
@@ -397,7 +397,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
     expect(host.placed).toHaveLength(1);
   });
 
-  it('14. audio is resampled by drawing lines, and µ-law is not exact', async () => {
+  it('14. audio is resampled by linear interpolation, and µ-law is not exact', async () => {
     const { agent, phone } = await startAttaching();
     const other = agent('agent', 1_000);
     const caller = phone();
@@ -448,7 +448,7 @@ describe('the original’s fifteen flaws, none of which is left:', () => {
 });
 
 describe('attachPhoneToCall', () => {
-  it('says so where the stream ended before', async () => {
+  it('rejects if the stream has already ended', async () => {
     const { attach, callOf, host } = await startAttaching();
     const stream = new TwilioMediaStream();
     stream.close();
@@ -459,7 +459,7 @@ describe('attachPhoneToCall', () => {
     expect(host.placed).toEqual([]);
   });
 
-  it('says so where the stream ends meanwhile, and leaves nobody behind', async () => {
+  it('rejects if the stream ends during the join, and leaves no participant behind', async () => {
     const { attach, callOf, host } = await startAttaching();
     host.joinMs = 1_000;
     const stream = new TwilioMediaStream();
@@ -484,7 +484,7 @@ describe('attachPhoneToCall', () => {
     ['no user', (call) => [call, new TwilioMediaStream(), undefined]],
     ['an empty user', (call) => [call, new TwilioMediaStream(), '']],
     ['a number for a user', (call) => [call, new TwilioMediaStream(), 7]],
-  ])('refuses %s in words, and starts no worker for it', async (_, wrong) => {
+  ])('rejects %s with a clear error, and starts no worker for it', async (_, wrong) => {
     const client = new StreamClient('key', 'secret', { basePath: 'http://127.0.0.1:1' });
     const [call, stream, userId] = wrong(client.video.call('default', 'room'));
     const attaching = attachPhoneToCall(call as StreamCall, stream as TwilioMediaStream, userId as string);
@@ -493,7 +493,7 @@ describe('attachPhoneToCall', () => {
     expect(process.getActiveResourcesInfo()).not.toContain('ProcessWrap');
   });
 
-  it('is not undone by a hook that takes its time', async () => {
+  it('is not undone by a slow hook', async () => {
     const { agent, phone, streams } = await startAttaching({
       gateway: {
         prepareCall: async () => {
@@ -513,7 +513,7 @@ describe('attachPhoneToCall', () => {
   it.each([
     ['a user id that Stream does not take', 'room', 'sip:ada@example.com'],
     ['a call id that Stream does not take', 'no such call', 'ada'],
-  ])('fails for %s, and leaves the stream as it is', async (_, room, userId) => {
+  ])('fails for %s, and does not change the stream', async (_, room, userId) => {
     const { attach, callOf } = await startAttaching();
     const stream = new TwilioMediaStream();
     let ended = false;
@@ -529,7 +529,7 @@ describe('attachPhoneToCall', () => {
     expect(stream.listenerCount('end')).toBe(1);
   });
 
-  it('lets go of the phone on detach, once, and the phone may be attached elsewhere', async () => {
+  it('releases the phone on detach, once; it may then be attached elsewhere', async () => {
     const { agent, attach, attached, callOf, host, phone, streams, gateway } = await startAttaching();
     const here = agent('here', 503);
     const there = agent('there', 1_117, 'default:other');

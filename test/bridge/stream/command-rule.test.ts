@@ -74,11 +74,11 @@ it.each([
   ['agent', false],
   ['role:a b', false],
   [7, false],
-])('the name %j of a commander is one: %s', (name, is) => {
+])('accepts the commander name %j: %s', (name, is) => {
   expect(isCommander(name)).toBe(is);
 });
 
-it('ignores the commands of others, counts them, and obeys those it should', async () => {
+it('ignores and counts unauthorised commands, and executes the others', async () => {
   const lines: string[] = [];
   const log = createLog(
     'warn',

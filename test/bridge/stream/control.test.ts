@@ -6,7 +6,7 @@ import { eventually, sleep, virtualTime } from '../../support/time.js';
 
 virtualTime();
 
-it('tells the keys that the caller presses, in order and by whom', async () => {
+it('reports the keys that the caller presses, in order and with the caller', async () => {
   const { caller, other, userId, rest } = await talk();
   // Even where Stream takes none of it for a while.
   rest.failNext({ path: '/event', status: 503, times: 2 });
@@ -19,7 +19,7 @@ it('tells the keys that the caller presses, in order and by whom', async () => {
 });
 
 describe('phone.clear', () => {
-  it('drops what the caller would still hear, and tells how much was heard', async () => {
+  it('drops the caller’s queued audio, and reports how much was heard', async () => {
     const { caller, other, userId, answer } = await talk();
     let clears = 0;
     caller.on('clear', () => {
@@ -39,7 +39,7 @@ describe('phone.clear', () => {
 });
 
 describe('phone.mark', () => {
-  it('tells when the caller has heard everything so far', async () => {
+  it('reports when the caller has heard everything queued before it', async () => {
     const { other, userId, answer } = await talk();
     other.sendEvent({ type: 'phone.mark', name: 'greeting', phone: userId });
     const marked = await answer('phone.marked');
@@ -55,13 +55,13 @@ describe('phone.mark', () => {
 });
 
 describe('phone.dtmf', () => {
-  it('goes to the participant, which plays it', async () => {
+  it('is played by the participant', async () => {
     const { other, participant } = await talk();
     other.sendEvent({ type: 'phone.dtmf', digits: '5w#' });
     expect(participant.tones).toEqual(['5w#']);
   });
 
-  it('that the participant refuses is told so', async () => {
+  it('reports that the participant rejects it', async () => {
     const { participant, answer } = await talk();
     participant.listener.tonesRefused('too many');
     expect(await answer('phone.error')).toMatchObject({
@@ -80,7 +80,7 @@ it('phone.hangup hangs the phone up', async () => {
 });
 
 describe('phone.transfer', () => {
-  it('connects the caller with a number that is allowed, and leaves the call', async () => {
+  it('connects the caller with an allowed number, and leaves the call', async () => {
     const { caller, other, gateway } = await talk({ bridge: { transferTo: ['+1555*'] } });
     const causes: string[] = [];
     gateway.on('end', (_, cause) => causes.push(cause));
@@ -94,7 +94,7 @@ describe('phone.transfer', () => {
     expect(other.remoteUserIds()).toEqual([]);
   });
 
-  it('connects the caller where the call ends right behind it as well', async () => {
+  it('connects the caller even if the call ends right after it', async () => {
     const { caller, other, host } = await talk({ bridge: { transferTo: ['+1555*'] } });
     other.sendEvent({ type: 'phone.transfer', to: '+15557654321' });
     await sleep(50);
@@ -122,7 +122,7 @@ describe('phone.transfer', () => {
   });
 });
 
-it('answers a command that makes no sense, and leaves alone what is not meant for it', async () => {
+it('reports an invalid command, and ignores events that are not for it', async () => {
   const { other, answer, events, caller } = await talk();
   other.sendEvent({ type: 'phone.hangup', phone: 'phone-of-somebody-else' });
   other.sendEvent({ type: 'chat.message', text: 'hello' });
@@ -133,7 +133,7 @@ it('answers a command that makes no sense, and leaves alone what is not meant fo
   expect(caller.status).toBe('in-progress');
 });
 
-it('is silent for the others while it is muted in the call, by a moderator or by command', async () => {
+it('is silent for the others while muted in the call, by a moderator or by command', async () => {
   const { other, rest, hear, host, userId, participant } = await talk();
   const silent = () => eventually('silence', () => other.level({ from: userId, seconds: 0.2 }) === 0);
   const { apiKey, apiSecret, baseUrl: basePath } = rest.keys;
@@ -154,8 +154,8 @@ it('is silent for the others while it is muted in the call, by a moderator or by
   await hear();
 });
 
-describe('tells those in the call that the phone is muted, and by what', () => {
-  it('a command, and a moderator, each once', async () => {
+describe('notifies the call that the phone is muted, and by whom', () => {
+  it('reports a command and a moderator, each once', async () => {
     const { other, events, userId, participant, answer } = await talk();
     const told = () => events().filter(({ type }) => /^phone\.(un)?muted$/.test(type as string));
     const step = async (type: string) => {
@@ -186,7 +186,7 @@ describe('tells those in the call that the phone is muted, and by what', () => {
     expect(told()[5]).toEqual({ type: 'phone.unmuted', by: 'permission', phone: userId });
   });
 
-  it('a loss says nothing new', async () => {
+  it('reports nothing new after a lost connection', async () => {
     const { other, events, host, participant, userId } = await talk();
     other.sendEvent({ type: 'phone.mute' });
     await eventually('the mute', () => events().some(({ type }) => type === 'phone.muted'));
@@ -199,7 +199,7 @@ describe('tells those in the call that the phone is muted, and by what', () => {
 });
 
 describe('the caller mutes the phone', () => {
-  it('by keys where there are such, and hears the call all the same', async () => {
+  it('by the configured keys, and still hears the call', async () => {
     const { caller, other, events, userId, hear } = await talk({ bridge: { muteKey: '*6' } });
     caller.dtmf('1**6');
     await eventually('silence', () => other.level({ from: userId, seconds: 0.2 }) === 0);
@@ -211,7 +211,7 @@ describe('the caller mutes the phone', () => {
     await eventually('the event', () => events().some(({ type }) => type === 'phone.unmuted'));
   });
 
-  it('by no keys that are far apart, and by none by default', async () => {
+  it('not by keys that are far apart, and not by default', async () => {
     for (const bridge of [{ muteKey: '*6' }, {}]) {
       const { caller, events, hear } = await talk({ bridge });
       caller.dtmf('*');
@@ -225,7 +225,7 @@ describe('the caller mutes the phone', () => {
   });
 });
 
-it('an agent that mutes itself is silent for the phone, and heard again after', async () => {
+it('an agent that mutes itself is silent for the phone until it unmutes', async () => {
   const { caller, other, hear } = await talk();
   other.mute(true);
   await eventually('silence', () => phoneLevel(caller, 1_700) < -60);
@@ -234,7 +234,7 @@ it('an agent that mutes itself is silent for the phone, and heard again after', 
   await hear();
 });
 
-it('keeps up to a hundred events that wait for Stream, in order, and drops what comes after', async () => {
+it('queues up to a hundred events for Stream, in order, and drops later ones', async () => {
   const { participant, other } = await talk();
   for (let i = 0; i < 150; i++) participant.listener.tonesRefused(`${i}`);
   const refusals = () => other.events.filter(({ custom }) => custom.type === 'phone.error');

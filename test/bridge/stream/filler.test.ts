@@ -29,7 +29,7 @@ async function wait(joinMs: number, bridge: { ringback?: boolean } = {}) {
   return { ...started, caller };
 }
 
-it('a caller who waits for the join hears the phone ring, two seconds of six, until it is joined', async () => {
+it('plays a ringback tone, two seconds in six, to a caller who waits for the join', async () => {
   const { caller, agent } = await wait(10_000);
   agent('agent', 1_700);
   await sleep(1_800);
@@ -48,7 +48,7 @@ it('a caller who waits for the join hears the phone ring, two seconds of six, un
   for (const hz of [440, 480]) expect(levelOf(caller, hz)).toBeLessThan(-60);
 });
 
-it('hears nothing where a join takes no longer than two seconds, or where that is wanted', async () => {
+it('plays nothing if the join takes at most two seconds, or if turned off', async () => {
   const { phone, host } = await startStream();
   host.joinMs = 1_500;
   const quick = phone();
@@ -60,14 +60,14 @@ it('hears nothing where a join takes no longer than two seconds, or where that i
   expect(loudest(caller, 4_000)).toBe(0);
 });
 
-it('lets nothing of it hold the call that has ended', async () => {
+it('leaves no timer behind when the call has ended', async () => {
   const { caller, gateway } = await wait(10_000);
   await sleep(3_000);
   await caller.hangUp();
   expect(gateway.stats().activeCalls).toBe(0);
 });
 
-it('a caller who is alone hears that the line is there, where that is wanted', async () => {
+it('plays comfort noise to a lone caller if configured', async () => {
   const { phone, agent, host } = await startStream({
     bridge: { whileAlone: 'comfort-noise', aloneSeconds: 300 },
   });
@@ -90,7 +90,7 @@ it('a caller who is alone hears that the line is there, where that is wanted', a
   expect(loudest(caller, 1_000)).toBe(0);
 });
 
-it('a caller who is alone hears nothing by default', async () => {
+it('plays nothing to a lone caller by default', async () => {
   const { phone, host } = await startStream();
   const caller = phone();
   await eventually('the join', () => host.userIds().length === 1);

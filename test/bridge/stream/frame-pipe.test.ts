@@ -52,7 +52,7 @@ function receiver(socket: Socket): Received[] {
   return received;
 }
 
-it('brings frames over in order, with their legs and stamps', async () => {
+it('delivers frames in order, with their legs and timestamps', async () => {
   const received = receiver(far);
   const pipe = new FramePipe(near, () => {});
   const stamp = ingressNow(systemClock);
@@ -65,7 +65,7 @@ it('brings frames over in order, with their legs and stamps', async () => {
   expect(received[1]?.stamp).toBe(stamp);
 });
 
-it('writes once a turn of the event loop', async () => {
+it('writes once per turn of the event loop', async () => {
   let writes = 0;
   const write = near.write.bind(near);
   near.write = ((...values: Parameters<typeof write>) => {
@@ -81,7 +81,7 @@ it('writes once a turn of the event loop', async () => {
   expect(writes).toBe(5);
 });
 
-it('puts frames together that arrive in pieces', async () => {
+it('reassembles frames that arrive in pieces', async () => {
   const bytes: Buffer[] = [];
   far.on('data', (chunk) => bytes.push(chunk));
   const pipe = new FramePipe(near, () => {});
@@ -100,7 +100,7 @@ it('puts frames together that arrive in pieces', async () => {
   }
 });
 
-it('drops the oldest frames of a reader that does not read, counts them, and goes on', async () => {
+it('drops the oldest frames of a stalled reader, counts them, and continues', async () => {
   far.pause();
   const pipe = new FramePipe(near, () => {});
   let written = 0;
@@ -117,7 +117,7 @@ it('drops the oldest frames of a reader that does not read, counts them, and goe
   expect(numbers.at(-1)).toBe(written);
 });
 
-it('takes frames after its end without a word', async () => {
+it('ignores frames after its end', async () => {
   const pipe = new FramePipe(near, () => {});
   far.destroy();
   for (let i = 0; i < 10; i++) {
@@ -128,7 +128,7 @@ it('takes frames after its end without a word', async () => {
   pipe.write(1, frame(1), 0);
 });
 
-it('tells when all of a leg has arrived, to whoever asks before or after', async () => {
+it('reports when all frames of a leg have arrived, to early and late subscribers', async () => {
   const received: number[] = [];
   const reader = new FramePipe(far, (leg) => received.push(leg));
   const pipe = new FramePipe(near, () => {});
@@ -144,7 +144,7 @@ it('tells when all of a leg has arrived, to whoever asks before or after', async
   expect(received, 'an end is no frame').toEqual([1, 2, 1, 2, 1]);
 });
 
-it('keeps nobody waiting for a leg whose pipe is closed', async () => {
+it('ends the wait for a leg whose pipe is closed', async () => {
   const reader = new FramePipe(far, () => {});
   const ended = reader.ended(1);
   reader.close();

@@ -9,7 +9,7 @@ import { eventually, sleep, virtualTime } from '../../support/time.js';
 const time = virtualTime();
 
 describe('a call', () => {
-  it('appears under an id that says nothing of the number, with a name and what the webhook told', async () => {
+  it('appears under an id without the number, with a name and the data of the webhook', async () => {
     const { phone, host, rest, gateway } = await startStream();
     phone(undefined, { parameters: { CallerName: 'ADA LOVELACE', FromCity: 'LONDON', FromCountry: 'GB' } });
     await eventually('the phone to be in', () => host.userIds().length === 1);
@@ -27,7 +27,7 @@ describe('a call', () => {
     expect(JSON.stringify(user)).not.toContain('5550001111');
   });
 
-  it('goes where the hook says, as whom the hook says', async () => {
+  it('joins the call and as the user that the hook names', async () => {
     const { phone, host } = await startStream({
       gateway: {
         prepareCall: () => ({ room: 'audio_room:desk-7', user: { id: 'customer-1', name: 'Ada' } }),
@@ -38,7 +38,7 @@ describe('a call', () => {
     expect(host.userIds('audio_room:desk-7')).toEqual(['customer-1']);
   });
 
-  it('has a Stream call of its own where the hook says nothing', async () => {
+  it('gets its own Stream call if the hook names none', async () => {
     const { phone, host, gateway } = await startStream({ gateway: { prepareCall: () => undefined } });
     phone();
     await eventually('the call', () => gateway.calls.listActive().length === 1);
@@ -62,7 +62,7 @@ describe('a call', () => {
     expect(gateway.stats().activeCalls).toBe(0);
   });
 
-  it('hangs the phone up when it was left alone for the time set', async () => {
+  it('hangs up a phone that was left alone for the configured time', async () => {
     const { caller, other } = await talk({ bridge: { aloneSeconds: 5 } });
     await sleep(10_000);
     expect(caller.status).toBe('in-progress');
@@ -74,7 +74,7 @@ describe('a call', () => {
     expect(time.now() - begun).toBeLessThan(2_000);
   });
 
-  it('hangs nobody up for being alone, or not in yet, while this process stood still', async () => {
+  it('hangs up nobody for being alone, or not yet joined, during a stall of this process', async () => {
     const { phone, agent, host } = await startStream({ bridge: { aloneSeconds: 5, joinSeconds: 5 } });
     host.joinMs = 1_500;
     const caller = phone();
@@ -90,7 +90,7 @@ describe('a call', () => {
     expect(caller.status).toBe('in-progress');
   });
 
-  it('hangs up a phone that nobody came for, and not one whom somebody came for in time', async () => {
+  it('hangs up a phone that nobody joins, but not one that somebody joins in time', async () => {
     const { phone, agent, host } = await startStream({ bridge: { aloneSeconds: 5 } });
     expect((await phone().ended).status).toBe('completed');
     expect(host.userIds()).toEqual([]);
@@ -103,7 +103,7 @@ describe('a call', () => {
 });
 
 describe('while it is joining', () => {
-  it('a phone that hangs up is out again', async () => {
+  it('a phone that hangs up leaves the call', async () => {
     const { phone, host, gateway } = await startStream();
     host.joinMs = 1_500;
     const caller = phone();
@@ -114,7 +114,7 @@ describe('while it is joining', () => {
     expect([host.userIds(), gateway.stats().activeCalls]).toEqual([[], 0]);
   });
 
-  it('the end of the Stream call hangs the phone up', async () => {
+  it('the end of the Stream call hangs up the phone', async () => {
     const { phone, agent, host, rest } = await startStream();
     agent();
     host.joinMs = 1_500;
@@ -125,7 +125,7 @@ describe('while it is joining', () => {
     expect((await caller.ended).status).toBe('completed');
   });
 
-  it('waits for a slow server, and the phone is heard then', async () => {
+  it('waits for a slow server, and then the phone is heard', async () => {
     const { phone, agent, host } = await startStream();
     const other = agent('agent', 1_700);
     host.joinMs = 14_000;
@@ -134,7 +134,7 @@ describe('while it is joining', () => {
     await heardBy('the phone', () => phoneLevel(caller, 1_700));
   });
 
-  it('asks a busy Stream again', async () => {
+  it('retries a busy Stream', async () => {
     const { phone, agent, rest, bridge } = await startStream();
     const other = agent('agent', 1_700);
     rest.failNext({ path: '/users', status: 429, times: 2 });
@@ -147,7 +147,7 @@ describe('while it is joining', () => {
 });
 
 describe('a call that is lost', () => {
-  it('is joined again at once, then more and more patiently, while the phone stays connected', async () => {
+  it('rejoins at once, then with growing delays, while the phone stays connected', async () => {
     const { caller, host, participant, bridge, gateway, hear } = await talk();
     host.joinMs = 1;
     host.readyMs = 0;
@@ -167,7 +167,7 @@ describe('a call that is lost', () => {
     for (const request of again) expect(request, 'as the same user').toEqual({ ...first, isBack: true });
   });
 
-  it('hears nothing more of the participant that was lost', async () => {
+  it('plays no more audio of the lost participant', async () => {
     const { caller, host, participant, hear, other } = await talk();
     participant.depart('lost');
     await eventually('the next one', () => host.placed.length === 2);
@@ -222,7 +222,7 @@ describe('a call that cannot be joined', () => {
     expect(gateway.stats().activeCalls).toBe(0);
   });
 
-  it('is joined where Stream refuses it only once, and that is counted', async () => {
+  it('joins if Stream rejects it only once, and counts that', async () => {
     const { phone, agent, host, bridge } = await startStream();
     agent('agent', 1_700);
     host.fate = 'refused';
@@ -233,7 +233,7 @@ describe('a call that cannot be joined', () => {
     expect(host.placed).toHaveLength(2);
   });
 
-  it('is told so at once where a permission is missing', async () => {
+  it('fails at once if a permission is missing', async () => {
     const { phone, host, bridge } = await startStream({ gateway: { apology: APOLOGY } });
     host.fate = 'forbidden';
     const outcome = await phone().ended;
@@ -242,20 +242,20 @@ describe('a call that cannot be joined', () => {
     expect([host.placed.length, bridge.stats().retries]).toEqual([1, 0]);
   });
 
-  it('is told so when its room is no name that Stream takes', async () => {
+  it('fails if its room is not a valid name for Stream', async () => {
     const { phone } = await startStream({
       gateway: { prepareCall: () => ({ room: 'no such name' }), apology: APOLOGY },
     });
     expect((await phone().ended).said).toEqual([APOLOGY.say]);
   });
 
-  it('is told so when Stream is away', async () => {
+  it('fails if Stream is unreachable', async () => {
     const { phone, rest } = await startStream({ gateway: { apology: APOLOGY } });
     rest.refuseCoordinator(true);
     expect((await phone().ended).said).toEqual([APOLOGY.say]);
   });
 
-  it('is not left ringing where we placed it', async () => {
+  it('does not keep ringing if we placed it', async () => {
     const { host, bridgeTo } = await startRest();
     const { gateway, twilio } = await startWithCarrier(
       { callee: { does: 'answer', afterMs: 20_000 } },
@@ -271,7 +271,7 @@ describe('a call that cannot be joined', () => {
   });
 });
 
-describe('what Twilio asks after a stream', () => {
+describe('the request of Twilio after a stream', () => {
   it('is part of the TwiML of a Stream call', async () => {
     const { url } = await startStream();
     const response = await postForm(url, '/twilio/voice', voiceParameters());
@@ -280,7 +280,7 @@ describe('what Twilio asks after a stream', () => {
     );
   });
 
-  it('is answered with a hang-up where there is nothing more to do', async () => {
+  it('is answered with a hang-up if nothing is left to do', async () => {
     const { url } = await startStream();
     const response = await postForm(url, '/twilio/next', voiceParameters());
     expect(response.status).toBe(200);
@@ -301,7 +301,7 @@ describe('at start', () => {
   it.each([
     ['an API key', { apiKey: 'wrong' }],
     ['a secret', { apiSecret: 'wrong' }],
-  ])('bad keys are told at once, and no media worker is left: %s', async (_, wrong) => {
+  ])('invalid keys are reported at once, and no media worker is left: %s', async (_, wrong) => {
     const { bridgeTo, host } = await startRest();
     await expect(startGateway({ bridge: bridgeTo(wrong) })).rejects.toMatchObject({
       code: 'GW_STREAM_KEYS',
@@ -311,7 +311,7 @@ describe('at start', () => {
   });
 });
 
-it('calls that are over leave nothing behind: nobody in a call, no timer', async () => {
+it('ended calls leave no participant and no timer', async () => {
   const { phone, bridge, gateway } = await startStream({ gateway: { prepareCall: () => undefined } });
   const round = async () => {
     const phones = Array.from({ length: 10 }, () => phone());

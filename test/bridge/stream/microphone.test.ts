@@ -47,8 +47,8 @@ describe('without a phone', () => {
   });
 });
 
-describe('with a phone that speaks', () => {
-  it('sends each frame at once and no silence between them', async () => {
+describe('with a phone that sends', () => {
+  it('sends each frame at once, without silence between them', async () => {
     microphone.write(frame(1), 0);
     await turnEnd();
     ticks(2);
@@ -69,7 +69,7 @@ describe('with a phone that speaks', () => {
     expect(spoken()).toEqual([1, 1, 2, 2, 3, 3, 4, 4]);
   });
 
-  it('fills a longer gap with as much silence as it lasted', async () => {
+  it('fills a longer gap with silence of its length', async () => {
     microphone.write(frame(1), 0);
     await turnEnd();
     ticks(52);
@@ -78,7 +78,7 @@ describe('with a phone that speaks', () => {
     expect(sent.slice(2).every((sample) => sample === 0)).toBe(true);
   });
 
-  it('of a burst says the newest 120 ms, and counts the rest', async () => {
+  it('sends the newest 120 ms of a burst, and counts the rest', async () => {
     for (let i = 1; i <= 30; i++) microphone.write(frame(i), 0);
     await turnEnd();
     // At the pace of speech, but for a frame or two.
@@ -105,7 +105,7 @@ describe('with a phone that speaks', () => {
   );
 });
 
-it('is digitally silent while it is muted', async () => {
+it('is digitally silent while muted', async () => {
   microphone.write(frame(1), 0);
   await turnEnd();
   microphone.isMuted = true;

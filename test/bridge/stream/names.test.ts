@@ -44,7 +44,7 @@ describe('the name of a Stream call', () => {
   });
 });
 
-describe('a list of numbers to transfer to', () => {
+describe('a list of transfer targets', () => {
   it.each<[readonly string[], string, boolean]>([
     [[], '+15551234567', false],
     [[''], '+15551234567', false],

@@ -89,7 +89,7 @@ describe('the options of a Stream bridge', () => {
     },
   );
 
-  it('do not let a secret out that is wrong', () => {
+  it('do not reveal an invalid secret', () => {
     for (const apiSecret of [['a-secret-in-a-list'], { secret: 'a-secret-in-a-list' }, 123_456_789]) {
       const make = () => new StreamBridge({ ...KEYS, apiSecret: apiSecret as never });
       expect(make).toThrow(TypeError);
@@ -97,12 +97,12 @@ describe('the options of a Stream bridge', () => {
     }
   });
 
-  it('leave calls a room of their own', () => {
+  it('leave each call its own room', () => {
     expect(new StreamBridge({ ...KEYS, log }).roomOf('call-1')).toBe('call-1');
   });
 });
 
-describe('what a media worker is told of a phone', () => {
+describe('the join request of a media worker', () => {
   const legs: StreamLeg[] = [];
 
   afterEach(() => {
@@ -150,7 +150,7 @@ describe('what a media worker is told of a phone', () => {
     return { leg, host, placed, joining };
   }
 
-  it('is plain data: who, where, and how patiently; no secret and nothing about the caller', async () => {
+  it('is plain data: user, call and timeouts; no secret and nothing about the caller', async () => {
     const user = { id: 'phone-1', name: 'Ada', custom: { city: 'LONDON' } };
     const { placed, joining } = join(user, 'audio_room:desk-7');
     const { request, listener } = await placed();
@@ -169,14 +169,14 @@ describe('what a media worker is told of a phone', () => {
     await joining;
   });
 
-  it('leaves out a name that is not known', async () => {
+  it('leaves out an unknown name', async () => {
     const { placed } = join({ id: 'phone-1' }, 'room');
     const over = JSON.parse(JSON.stringify((await placed()).request));
     expect(over).not.toHaveProperty('userName');
     expect(over).toMatchObject({ callType: 'default', callId: 'room' });
   });
 
-  it('is a token for this user only, made anew whenever one is asked for', async () => {
+  it('has a token for this user only, a new one for each request', async () => {
     const { listener } = await join({ id: 'phone-1' }, 'room').placed();
     const claims = async () => verifyToken(await listener.token(), KEYS.apiSecret);
     const first = await claims();
@@ -186,7 +186,7 @@ describe('what a media worker is told of a phone', () => {
     expect((second.exp as number) - (first.exp as number)).toBeGreaterThanOrEqual(29);
   });
 
-  it('is told again as it was where the participant was lost', async () => {
+  it('is sent again unchanged when the participant was lost', async () => {
     const { placed, joining, leg, host } = join({ id: 'phone-1' }, 'room');
     const first = await placed();
     first.listener.joined();

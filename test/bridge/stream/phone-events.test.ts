@@ -45,7 +45,7 @@ describe('a command', () => {
     [{ type: 'phone.transfer', to: '' }, 'to'],
     [{ type: 'phone.transfer', to: { number: '+15557654321' } }, 'to'],
     [{ type: 'phone.transfer', to: 'x'.repeat(256) }, 'to'],
-  ])('that makes no sense is told which field: %j', (custom, field) => {
+  ])('that is invalid names the field: %j', (custom, field) => {
     expect(read(custom)).toEqual({
       refused: custom.type,
       message: expect.stringMatching(
@@ -55,19 +55,19 @@ describe('a command', () => {
     expect(read({ ...custom, phone: PHONE })).toHaveProperty('refused', custom.type);
   });
 
-  it('is answered shortly, whatever it brought', () => {
+  it('gets a short answer, whatever it contains', () => {
     const huge = read({ type: 'phone.mark', name: 'x'.repeat(1_000_000), digits: 'y'.repeat(1_000_000) });
     // Stream takes events of 5 KB.
     expect(JSON.stringify(huge).length).toBeLessThan(1_000);
   });
 
-  it('that wants several things wrong names them all', () => {
+  it('with several invalid fields names them all', () => {
     expect(read({ type: 'phone.dtmf', digits: '' })).toHaveProperty('refused');
     expect(read({ type: 'phone.transfer', to: [] })).toHaveProperty('refused');
   });
 });
 
-describe('is none of this phone’s business:', () => {
+describe('is not for this phone:', () => {
   it.each(['phone-2', 'phone-', 'PHONE-1', ' phone-1', '', null, 0, false, true, [PHONE], { id: PHONE }])(
     'a command for phone %j',
     (phone) => {
@@ -119,7 +119,7 @@ describe('is none of this phone’s business:', () => {
   });
 });
 
-describe('keys that mean something to the language', () => {
+describe('keys with a meaning in JavaScript', () => {
   const mark = '"type":"phone.mark","name":"a"';
 
   it.each([
@@ -128,7 +128,7 @@ describe('keys that mean something to the language', () => {
     `{${mark},"prototype":{"polluted":true}}`,
     `{"__proto__":{"type":"phone.hangup"},${mark}}`,
     `{${mark},"toString":"x","valueOf":1,"hasOwnProperty":null,"toJSON":"y","then":"z"}`,
-  ])('are not taken along: %s', (json) => {
+  ])('are not copied: %s', (json) => {
     const result = read(JSON.parse(json)) as { command: object };
     expect(result.command).toEqual({ type: 'phone.mark', name: 'a' });
     expect(Object.keys(result.command).sort()).toEqual(['name', 'type']);
@@ -136,7 +136,7 @@ describe('keys that mean something to the language', () => {
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   });
 
-  it('give no command where they are all there is', () => {
+  it('give no command without other keys', () => {
     expect(read(JSON.parse('{"__proto__":{"type":"phone.hangup"}}'))).toBeUndefined();
     expect(read(JSON.parse('{"type":"phone.hangup","__proto__":null}'))).toEqual({
       command: { type: 'phone.hangup' },

@@ -41,14 +41,17 @@ async function missing(phone: () => SimulatedPhone | undefined): Promise<number[
 const NOTHING = 12;
 
 describe.each<Cue>(['participantJoined', 'phone.answered'])('an agent that greets at %s', (cue) => {
-  it.each([0, 300, 800, 3_000])('is heard whole by a caller whose socket comes after %i ms', async (ms) => {
-    const { agent, phone } = await startStream();
-    greetAt(agent(), cue);
-    const caller = phone(undefined, { faults: { startDelayMs: ms } });
-    for (const gap of await missing(() => caller)) expect(gap).toBeLessThan(NOTHING);
-  });
+  it.each([0, 300, 800, 3_000])(
+    'is heard whole by a caller whose socket connects after %i ms',
+    async (ms) => {
+      const { agent, phone } = await startStream();
+      greetAt(agent(), cue);
+      const caller = phone(undefined, { faults: { startDelayMs: ms } });
+      for (const gap of await missing(() => caller)) expect(gap).toBeLessThan(NOTHING);
+    },
+  );
 
-  it.each([0, 300, 800, 3_000])('is heard whole by one who was called, after %i ms as well', async (ms) => {
+  it.each([0, 300, 800, 3_000])('is heard whole by a called phone, after %i ms too', async (ms) => {
     const { host, bridgeTo } = await startRest();
     const phones: SimulatedPhone[] = [];
     const { gateway, twilio } = await startWithCarrier(
@@ -67,7 +70,7 @@ describe.each<Cue>(['participantJoined', 'phone.answered'])('an agent that greet
 });
 
 describe('while it rings a phone', () => {
-  it('is ready to join, and nobody in the call sees it', async () => {
+  it('is ready to join, but not visible in the call', async () => {
     const { agent, phone, host } = await startStream();
     const other = agent('agent', 1_700);
     const caller = phone(1_000, { faults: { startDelayMs: 3_000 } });
@@ -81,7 +84,7 @@ describe('while it rings a phone', () => {
     ]);
   });
 
-  it('is in its call where that is wanted, and says so when it is answered', async () => {
+  it('is in its call if configured, and reports when it is answered', async () => {
     const { agent, phone, host } = await startStream({ bridge: { joinAt: 'ring' } });
     const other = agent();
     const caller = phone(undefined, { faults: { startDelayMs: 3_000 } });
@@ -92,7 +95,7 @@ describe('while it rings a phone', () => {
     expect(other.events[0]?.custom).toMatchObject({ type: 'phone.answered', ring_seconds: 3 });
   });
 
-  it('is made ready again where that is lost, and still not seen', async () => {
+  it('becomes ready again after a loss, and stays invisible', async () => {
     const { agent, phone, host } = await startStream();
     agent('agent', 1_700);
     const caller = phone(undefined, { faults: { startDelayMs: 3_000 } });
@@ -103,7 +106,7 @@ describe('while it rings a phone', () => {
     await heardBy('the phone', () => phoneLevel(caller, 1_700));
   });
 
-  it('may ring for longer than a join may take', async () => {
+  it('may ring for longer than the join timeout', async () => {
     const { host, bridgeTo } = await startRest();
     const { gateway } = await startWithCarrier(
       { callee: { does: 'answer', afterMs: 20_000 } },
@@ -128,7 +131,7 @@ describe('while it rings a phone', () => {
   });
 });
 
-it('a caller who has to wait for a late join hears of its failure as of any other', async () => {
+it('a caller who waits for a late join hears the announcement if it fails', async () => {
   const { phone, host, gateway } = await startStream({ bridge: { joinSeconds: 5 } });
   host.fate = 'waits';
   const { said, seconds } = await phone(undefined, { faults: { startDelayMs: 3_000 } }).ended;
@@ -139,7 +142,7 @@ it('a caller who has to wait for a late join hears of its failure as of any othe
   expect(gateway.stats().activeCalls).toBe(0);
 });
 
-it('whoever moves to another call is announced there, as somebody who was answered', async () => {
+it('a phone that moves to another call is announced there as answered', async () => {
   const { agent, phone, gateway, host } = await startStream();
   agent();
   const second = agent('second', 2_309, 'default:other');
@@ -153,7 +156,7 @@ it('whoever moves to another call is announced there, as somebody who was answer
   await heardBy('the phone', () => phoneLevel(caller, 2_309));
 });
 
-it('the library tells of it too, once, also where a listener fails', async () => {
+it('the library reports it once too, even if a listener throws', async () => {
   const { phone, gateway } = await startStream();
   const told: unknown[] = [];
   gateway.on('answered', ({ state }, facts) => {

@@ -107,7 +107,7 @@ function later(ms: number): number {
 }
 
 describe('one voice', () => {
-  it('goes straight through, two blocks a frame', () => {
+  it('passes unchanged, two blocks a frame', () => {
     const [one] = talkers(1) as [Talker];
     listenTo([one]);
     const blocks = [1, 2, 3, 4].map((seed) => noise(BLOCK_SAMPLES, seed));
@@ -117,7 +117,7 @@ describe('one voice', () => {
     expect(heard).toEqual(blocks);
   });
 
-  it('has the stamp of the first half of each frame', () => {
+  it('has the timestamp of the first half of each frame', () => {
     const [one] = talkers(1) as [Talker];
     listenTo([one]);
     const first = later(0);
@@ -136,7 +136,7 @@ describe('one voice', () => {
     ['16 kHz in blocks of the right length', BLOCK_SAMPLES, 16_000],
     ['20 ms', FRAME_SAMPLES, 48_000],
     ['nothing', 0, 48_000],
-  ])('is not heard in blocks of another form: %s', (_, samples, sampleRate) => {
+  ])('ignores blocks of another format: %s', (_, samples, sampleRate) => {
     const [one, two] = talkers(2) as [Talker, Talker];
     for (const all of [[one], [one, two]]) {
       listenTo(all);
@@ -150,7 +150,7 @@ describe('one voice', () => {
 });
 
 describe('several voices', () => {
-  it.each([2, 3, 7])('%i of them are mixed exactly: the sum, softly limited', (count) => {
+  it.each([2, 3, 7])('are mixed exactly, %i of them: the sum, softly limited', (count) => {
     const all = talkers(count);
     meet(all);
     const rounds = Array.from({ length: 10 }, (_, round) =>
@@ -170,7 +170,7 @@ describe('several voices', () => {
     expect(heard).toEqual(sums);
   });
 
-  it('one that lags by 30 ms is left out, and is part of it again when it comes back', () => {
+  it('leave out one that lags by 30 ms, and include it again later', () => {
     const [one, two] = talkers(2) as [Talker, Talker];
     meet([one, two]);
     for (let i = 0; i < 4; i++) {
@@ -195,7 +195,7 @@ describe('several voices', () => {
     expect(values().slice(10)).toEqual([11, 11]);
   });
 
-  it('one that hands over in bursts loses nothing within the time it is waited for', () => {
+  it('lose nothing of a bursty one within the waiting time', () => {
     const [one, two] = talkers(2) as [Talker, Talker];
     meet([one, two]);
     for (let i = 1; i <= 20; i += 2) {
@@ -207,7 +207,7 @@ describe('several voices', () => {
     expect(values()).toEqual(Array.from({ length: 20 }, (_, i) => 101 * (i + 1)));
   });
 
-  it('have the stamp of the oldest block of the first half', () => {
+  it('have the timestamp of the oldest block of the first half', () => {
     const [one, two] = talkers(2) as [Talker, Talker];
     meet([one, two]);
     const oldest = later(0);
@@ -222,8 +222,8 @@ describe('several voices', () => {
   });
 });
 
-describe('who comes and goes', () => {
-  it('one who has no audio yet is listened to once there is', () => {
+describe('a participant', () => {
+  it('is heard as soon as it has audio', () => {
     const [one] = talkers(1) as [Talker];
     one.reconnect(false);
     listenTo([one]);
@@ -246,7 +246,7 @@ describe('who comes and goes', () => {
     expect(values()).toEqual([1, 2, 3, 4]);
   });
 
-  it('whoever stays keeps the sink', async () => {
+  it('that stays keeps its sink', async () => {
     const [one, two, three] = talkers(3) as [Talker, Talker, Talker];
     listenTo([one, two]);
     listenTo([two, one]);
@@ -257,7 +257,7 @@ describe('who comes and goes', () => {
     expect([one, two, three].map(({ sinks }) => sinks[0]?.stopped)).toEqual([0, 1, 0]);
   });
 
-  it('whoever has gone is not waited for', () => {
+  it('that has left is not waited for', () => {
     const [one, two] = talkers(2) as [Talker, Talker];
     meet([one, two]);
     listenTo([one]);
@@ -265,7 +265,7 @@ describe('who comes and goes', () => {
     expect(values()).toEqual([1, 2, 3, 4]);
   });
 
-  it('what waited for a mix of others is not heard in the next one', () => {
+  it('has no stale audio in the next mix', () => {
     const [one, two, three] = talkers(3) as [Talker, Talker, Talker];
     meet([one, two]);
     one.says(77);
@@ -280,10 +280,10 @@ describe('who comes and goes', () => {
   });
 });
 
-describe('whoever has left', () => {
+describe('a participant that has left', () => {
   const stopped = ({ sinks }: Talker) => sinks[0]?.stopped;
 
-  it('is heard until it is quiet for a while', () => {
+  it('is heard until it is quiet', () => {
     const [one] = talkers(1) as [Talker];
     listenTo([one]);
     one.says(1_000);
@@ -297,7 +297,7 @@ describe('whoever has left', () => {
     expect(values()).toEqual([...Array(10).fill(1_000), ...Array(11).fill(0), -33]);
   });
 
-  it('is heard no longer than 300 ms, with those who stay', async () => {
+  it('is heard for at most 300 ms, with the others', async () => {
     const [one, two] = talkers(2) as [Talker, Talker];
     meet([one, two]);
     listenTo([one]);
@@ -316,7 +316,7 @@ describe('whoever has left', () => {
     expect(values().slice(before)).toContain(1);
   });
 
-  it('and comes back is listened to as before', async () => {
+  it('and returns is heard as before', async () => {
     const [one] = talkers(1) as [Talker];
     listenTo([one]);
     listenTo([]);
@@ -345,7 +345,7 @@ describe('whoever has left', () => {
     await ear.finish();
   });
 
-  it('is not waited for when the ear is closed', async () => {
+  it('is not waited for when the mixer is closed', async () => {
     const [one] = talkers(1) as [Talker];
     listenTo([one]);
     const finished = ear.finish();
@@ -356,7 +356,7 @@ describe('whoever has left', () => {
   });
 });
 
-it('is silent once it is closed', () => {
+it('is silent after it is closed', () => {
   const all = talkers(3);
   listenTo(all);
   for (const talker of all) talker.says(1);

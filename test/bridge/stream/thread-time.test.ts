@@ -3,7 +3,7 @@ import { mainThreadMs } from '../../../src/bridge/stream/thread-time.js';
 
 const isLinux = process.platform === 'linux';
 
-it('tells the CPU time of a main thread, as far as the system does', () => {
+it('returns the CPU time of a main thread if the system provides it', () => {
   const before = mainThreadMs(process.pid);
   expect(before === undefined).toBe(!isLinux);
   if (before === undefined) return;
@@ -15,6 +15,6 @@ it('tells the CPU time of a main thread, as far as the system does', () => {
   expect(work).toBeGreaterThan(0);
 });
 
-it('tells nothing of a process that is not there', () => {
+it('returns nothing for a process that does not exist', () => {
   expect(mainThreadMs(0x7fff_ffff)).toBeUndefined();
 });

@@ -26,7 +26,7 @@ it('a live caller moves from one Stream call to another, over the same media str
   await eventually('the end', () => gateway.calls.get(callId) === undefined);
 });
 
-it('to a Stream call that cannot be one, or a number, as over /v1', async () => {
+it('rejects an invalid Stream call or number, as over /v1', async () => {
   const { gateway, caller, hear } = await talk();
   const callId = gateway.calls.listActive()[0]?.callId as string;
   await expect(gateway.control.transfer(callId, { room: 'no such name' })).rejects.toMatchObject({
@@ -83,7 +83,7 @@ const FAULTS: Record<string, (of: Started) => object | Promise<object>> = {
   },
 };
 
-it('every error of the Stream bridge that the document tells of can be had', () => {
+it('every documented error of the Stream bridge can occur', () => {
   const codes = documentedErrors('stream').map(({ method, path, code }) => [method, path, code]);
   const shown = Object.keys(FAULTS).map((code) => ['post', '/v1/calls/{callId}/transfer', code]);
   expect(codes.toSorted()).toEqual(shown.toSorted());
@@ -107,7 +107,7 @@ it.each(documentedErrors('stream'))(
   },
 );
 
-it('a call that ends while it is transferred to a Stream call is in none of the two', async () => {
+it('a call that ends during its transfer to a Stream call is in neither', async () => {
   const { caller, callId, host, gateway, transfer } = await start();
   const { length } = host.placed;
   host.joinMs = 3_000;

@@ -90,8 +90,8 @@ const talk = (ms: number) =>
     back.packet();
   });
 
-describe('takes for alive', () => {
-  it('ways of which nothing was heard while this process stood still', async () => {
+describe('considers alive', () => {
+  it('directions that were silent during a stall of this process', async () => {
     await talk(5_000);
     clock.stall(60_000);
     await clock.pass(PATIENCE_MS - 500);
@@ -100,12 +100,12 @@ describe('takes for alive', () => {
     expect(deaths).toEqual([]);
   });
 
-  it('ways with packets only', async () => {
+  it('directions with packets only', async () => {
     await talk(60_000);
     expect(deaths).toEqual([]);
   });
 
-  it('ways on which nobody speaks, by the answers to connectivity checks, every 2.5 s', async () => {
+  it('directions without speech, by the answers to connectivity checks, every 2.5 s', async () => {
     out.isTalking = false;
     back.isTalking = false;
     await pass(
@@ -119,7 +119,7 @@ describe('takes for alive', () => {
     expect(deaths).toEqual([]);
   });
 
-  it('one whose other side only asks', async () => {
+  it('one whose peer only sends checks', async () => {
     await pass(
       60_000,
       () => {
@@ -131,7 +131,7 @@ describe('takes for alive', () => {
     expect(deaths).toEqual([]);
   });
 
-  it('a way that somebody talks on when three checks in turn are lost, and the reports', async () => {
+  it('a direction with speech when three consecutive checks and the reports are lost', async () => {
     await talk(5_000);
     for (let i = 0; i < 10; i++) {
       await pass(3_500, () => back.packet());
@@ -140,7 +140,7 @@ describe('takes for alive', () => {
     expect(deaths).toEqual([]);
   });
 
-  it('a phone that is muted, or hears nobody, when a bad network loses eight checks in turn', async () => {
+  it('a phone that is muted or hears nobody, when eight consecutive checks are lost', async () => {
     await talk(5_000);
     out.isTalking = false;
     back.isTalking = false;
@@ -152,7 +152,7 @@ describe('takes for alive', () => {
     expect(deaths).toEqual([]);
   });
 
-  it('a way that falls silent by itself, as one who talked and crashed', async () => {
+  it('a direction that falls silent alone, as after a participant crashed', async () => {
     await talk(5_000);
     await pass(
       60_000,
@@ -165,7 +165,7 @@ describe('takes for alive', () => {
     expect(deaths).toEqual([]);
   });
 
-  it('one that was replaced by a new one, which counts from nothing', async () => {
+  it('one that was replaced and counts from zero', async () => {
     await talk(1_000);
     for (let i = 0; i < 10; i++) {
       await pass(2_500);
@@ -189,14 +189,14 @@ describe('takes for alive', () => {
     },
   );
 
-  it('a client that has no connection at all at the moment', async () => {
+  it('a client without a connection at the moment', async () => {
     out.at = undefined;
     back.at = undefined;
     await pass(60_000);
     expect(deaths).toEqual([]);
   });
 
-  it('one whose statistics cannot be had for a moment, and looks again', async () => {
+  it('one whose statistics are unavailable for a moment, and retries', async () => {
     await talk(1_000);
     const broken = out.at as Connection;
     broken.isBroken = true;
@@ -209,7 +209,7 @@ describe('takes for alive', () => {
   });
 });
 
-describe('takes for dead', () => {
+describe('considers dead', () => {
   it.each(['out', 'back'])('%s alone, while the other goes on', async (name) => {
     const other = name === 'out' ? back : out;
     await talk(5_000);
@@ -221,7 +221,7 @@ describe('takes for dead', () => {
     expect(diedAt - begun).toBeLessThanOrEqual(4_600);
   });
 
-  it('both, sooner, and says so once', async () => {
+  it('both directions, sooner, and reports it once', async () => {
     await talk(5_000);
     const begun = clock.now();
     await pass(PATIENCE_MS - 600);
@@ -231,26 +231,26 @@ describe('takes for dead', () => {
     expect(diedAt - begun).toBeLessThanOrEqual(PATIENCE_MS + 600);
   });
 
-  it('those that never lived', async () => {
+  it('directions that never carried anything', async () => {
     await pass(PATIENCE_MS + 2_000);
     expect(deaths).toHaveLength(1);
   });
 
-  it('a way that nobody talks on, in the end', async () => {
+  it('a direction without speech, eventually', async () => {
     await talk(1_000);
     back.isTalking = false;
     await pass(30_000, () => out.packet());
     expect(deaths).toEqual([expect.stringContaining(' of back for ')]);
   });
 
-  it('what is left when one is gone and the other silent', async () => {
+  it('the remaining direction when one is gone and the other silent', async () => {
     await talk(1_000);
     back.at = undefined;
     await pass(PATIENCE_MS + 2_000);
     expect(deaths).toEqual([expect.stringContaining(' of out for ')]);
   });
 
-  it('those that came back from a broken report as dead as before', async () => {
+  it('directions that are still dead after a failed report', async () => {
     const broken = out.at as Connection;
     broken.isBroken = true;
     await pass(PATIENCE_MS - 1_000, () => back.packet());
@@ -260,7 +260,7 @@ describe('takes for dead', () => {
   });
 });
 
-it('asks for one report at a time', async () => {
+it('requests one report at a time', async () => {
   let open = 0;
   let most = 0;
   const slow: Measured = {
@@ -282,7 +282,7 @@ it('asks for one report at a time', async () => {
   expect(most).toBe(1);
 });
 
-it('neither looks nor calls once it is closed', async () => {
+it('does nothing after it is closed', async () => {
   await pass(PATIENCE_MS - 1_000);
   watchdog.close();
   const { asked } = out.at as Connection;

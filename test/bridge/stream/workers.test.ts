@@ -94,7 +94,7 @@ const loads = (pool: WorkerPool) =>
     .join();
 
 describe('the pool', () => {
-  it('opens with one worker that is ready, and has another one second after the first leg', async () => {
+  it('opens with one ready worker, and starts another one second after the first leg', async () => {
     const { pool, workers, place } = await startPool();
     expect(pool.list()).toMatchObject([{ pid: 1_000, legs: 0, isReady: true, isRetiring: false }]);
     const leg = place();
@@ -104,7 +104,7 @@ describe('the pool', () => {
     expect(pool.list()).toMatchObject([{ legs: 1 }, { legs: 0 }]);
   });
 
-  it('fills workers evenly, starts another where they are full, and keeps one warm', async () => {
+  it('fills workers evenly, starts another when they are full, and keeps one warm', async () => {
     const { pool, place } = await startPool({ legsPerWorker: 2 });
     const legs = [1, 2, 3, 4, 5].map(place);
     await eventually('all to join', () => legs.every(({ isJoined }) => isJoined));
@@ -116,7 +116,7 @@ describe('the pool', () => {
     expect(pool.census()).toMatchObject({ workers: 1, legs: 0, deaths: 0 });
   });
 
-  it('replaces a worker after as many legs as it was told, once the last of them has left', async () => {
+  it('replaces a worker after the configured number of legs, once the last has left', async () => {
     const { pool, workers, place } = await startPool({ recycleAfter: 2 });
     const [first, second] = [place(), place()];
     await sleep(2_000);
@@ -136,7 +136,7 @@ describe('the pool', () => {
     expect(pool.census().deaths).toBe(0);
   });
 
-  it('replaces a worker that takes more memory than it may, once it is empty', async () => {
+  it('replaces a worker above its memory limit, once it is empty', async () => {
     const { pool, workers, place } = await startPool({ memoryLimitMb: 300 });
     const [one, two] = [place(), place()];
     await sleep(2_000);
@@ -154,7 +154,7 @@ describe('the pool', () => {
     await eventually('its end', () => !worker.connected);
   });
 
-  it('prefers a worker that is ready, and else lets a leg wait for one that starts', async () => {
+  it('prefers a ready worker, or lets a leg wait for one that starts', async () => {
     const { workers, pool, place } = newPool({ legsPerWorker: 1 });
     const opening = pool.open();
     const early = place();
@@ -165,7 +165,7 @@ describe('the pool', () => {
     expect(workers.all).toHaveLength(2);
   });
 
-  it('asks its workers to end with it, kills one that does not, and takes no more legs', async () => {
+  it('asks its workers to exit with it, kills one that does not, and accepts no more legs', async () => {
     const { pool, workers, place } = await startPool();
     const leg = place();
     await sleep(2_000);
@@ -190,7 +190,7 @@ describe('a worker that', () => {
     return { ...started, first, second, worker: started.workers.all[0] as FakeWorker };
   }
 
-  it('dies costs its own legs, and others nothing; there is a new spare', async () => {
+  it('dies loses only its own legs, and a new spare starts', async () => {
     const { pool, workers, worker, first, second } = await two();
     worker.stderr.write('a crash in native code\n');
     await sleep(10);
@@ -220,7 +220,7 @@ describe('a worker that', () => {
     expect([worker.connected, second.departed, pool.census().deaths]).toEqual([false, undefined, 1]);
   });
 
-  it('is too slow to answer, but works, is not taken for one that hangs, for fifteen seconds', async () => {
+  it('is too slow to answer, but works, is not considered hung for fifteen seconds', async () => {
     const { pool, worker, first } = await two();
     const works = time.every(200, () => {
       worker.threadMs = (worker.threadMs ?? 0) + 10;
@@ -237,7 +237,7 @@ describe('a worker that', () => {
     time.cancel(works);
   });
 
-  it('hangs where nobody can tell whether it works has as long', async () => {
+  it('hangs has as long if its CPU time is unknown', async () => {
     const { worker, first } = await two();
     worker.threadMs = undefined;
     worker.isHung = true;
@@ -246,7 +246,7 @@ describe('a worker that', () => {
     expect(Math.round((time.now() - begun) / 1_000)).toBe(15);
   });
 
-  it('hangs with others is replaced by turns: what starts makes all the rest slower', async () => {
+  it('hangs together with others is replaced in turn, because a start slows down the others', async () => {
     const { pool, workers, first, second } = await two();
     const third = new Leg(pool);
     await sleep(2_000);
@@ -263,7 +263,7 @@ describe('a worker that', () => {
     for (const [i, at] of times.slice(1).entries()) expect(at - (times[i] as number)).toBeGreaterThan(4_900);
   });
 
-  it('answers late, or has a gateway that stalls, is left alone', async () => {
+  it('answers late, or whose gateway stalls, is kept', async () => {
     const { pool, worker, first } = await two();
     for (let i = 0; i < 5; i++) {
       worker.isHung = true;
@@ -276,7 +276,7 @@ describe('a worker that', () => {
     expect([first.departed, pool.census().deaths]).toEqual([undefined, 0]);
   });
 
-  it('never gets ready is killed after twenty seconds, and tells why the pool does not open', async () => {
+  it('never becomes ready is killed after twenty seconds, and the pool reports why it does not open', async () => {
     const { pool, workers } = newPool();
     workers.startMs = undefined;
     const begun = time.now();
@@ -287,7 +287,7 @@ describe('a worker that', () => {
     expect(Math.round((time.now() - begun) / 1_000)).toBe(21);
   });
 
-  it('cannot start is started again, ever more patiently, until it can', async () => {
+  it('cannot start is started again, with growing delays, until it can', async () => {
     const { pool, workers } = newPool();
     workers.startMs = undefined;
     pool.open().catch(() => {});
@@ -309,7 +309,7 @@ describe('a worker that', () => {
     expect(pool.census().deaths).toBe(10);
   });
 
-  it('could not be forked at all is as one that died', async () => {
+  it('could not be forked is handled like one that died', async () => {
     const { pool, workers } = newPool();
     workers.startMs = undefined;
     const opening = pool.open();
@@ -327,7 +327,7 @@ describe('joins', () => {
   /** Joins under way in a worker: told to appear, and not in. */
   const appearing = ({ told }: FakeWorker) => told.filter(({ type }) => type === 'appear').length;
 
-  it('are four at a time in one worker at most, the oldest first', async () => {
+  it('run at most four at a time in one worker, oldest first', async () => {
     const { workers, place } = await startPool();
     const [worker] = workers.all as [FakeWorker];
     worker.joinMs = 400;
@@ -344,7 +344,7 @@ describe('joins', () => {
     );
   });
 
-  it('are fewer at a time where they take longer than they must, and more again where they do not', async () => {
+  it('run fewer at a time when they take too long, and more when they do not', async () => {
     const { workers, place } = await startPool({ legsPerWorker: 50 });
     const [worker] = workers.all as [FakeWorker];
     const joinAll = async (joinMs: number, count: number) => {
@@ -375,7 +375,7 @@ describe('joins', () => {
     await eventually('all to be in', () => legs.every(({ isJoined }) => isJoined), 10_000);
   });
 
-  it('that never end keep nobody waiting for more than five seconds, nor do legs that leave or are lost', async () => {
+  it('block nobody for more than five seconds if they never end, or if their legs leave or are lost', async () => {
     const { workers, place } = await startPool();
     const [worker] = workers.all as [FakeWorker];
     worker.joinMs = 60_000;
@@ -389,7 +389,7 @@ describe('joins', () => {
     await eventually('the last to be in', () => last.isJoined, 500);
   });
 
-  it('that wait for a worker that dies are over with it', async () => {
+  it('fail when their worker dies', async () => {
     const { workers, place } = await startPool({ legsPerWorker: 10 });
     const [worker] = workers.all as [FakeWorker];
     worker.joinMs = 60_000;
@@ -421,7 +421,7 @@ describe('the pool is overloaded', () => {
       ...options,
     });
 
-  it('at once when a worker is late, and no longer after three calm seconds', async () => {
+  it('at once when a worker is late, until three calm seconds have passed', async () => {
     const { pool, workers } = await start();
     const [worker] = workers.all as [FakeWorker];
     await seconds(2);
@@ -436,7 +436,7 @@ describe('the pool is overloaded', () => {
     expect(pool.isOverloaded).toBe(false);
   });
 
-  it('by a third of that where the processors have nothing left; that alone is no reason', async () => {
+  it('at a third of that delay when the processors are busy, which alone is no reason', async () => {
     const { pool, workers } = await start();
     const [worker] = workers.all as [FakeWorker];
     await seconds(3, 0);
@@ -448,7 +448,7 @@ describe('the pool is overloaded', () => {
     expect(pool.isOverloaded).toBe(true);
   });
 
-  it('while a worker answers nothing', async () => {
+  it('while a worker does not answer', async () => {
     const { pool, workers } = await start();
     const [worker] = workers.all as [FakeWorker];
     worker.threadMs = undefined;
@@ -457,7 +457,7 @@ describe('the pool is overloaded', () => {
     expect(pool.isOverloaded).toBe(true);
   });
 
-  it('when too many are promised to join, by what joins take, not by phones that ring', async () => {
+  it('when too many joins are due, by their duration, not counting ringing phones', async () => {
     const { pool, workers, place } = await start();
     const [worker] = workers.all as [FakeWorker];
     worker.joinMs = 1_000;
@@ -476,14 +476,14 @@ describe('the pool is overloaded', () => {
     expect(pool.isOverloaded, 'they only ring').toBe(false);
   });
 
-  it('never where no limit is set', async () => {
+  it('never without a limit', async () => {
     const { pool, workers } = await start({ maxDelayMs: 0 });
     (workers.all[0] as FakeWorker).lateMs = 5_000;
     await seconds(3, 0);
     expect(pool.isOverloaded).toBe(false);
   });
 
-  it('and starts no spare meanwhile, for half a minute', async () => {
+  it('and starts no spare for half a minute', async () => {
     const { pool, workers, place } = await start({ legsPerWorker: 1 });
     (workers.all[0] as FakeWorker).lateMs = 100;
     await seconds(2);
@@ -494,7 +494,7 @@ describe('the pool is overloaded', () => {
     expect(pool.list()).toHaveLength(2);
   });
 
-  it('and callers are busy at once, by a reason of their own', async () => {
+  it('and rejects callers as busy at once, with its own reason', async () => {
     const { pool, workers } = await start();
     const { phone, url, gateway } = await startStream({ host: pool });
     (workers.all[0] as FakeWorker).lateMs = 100;
@@ -520,7 +520,7 @@ describe('a leg', () => {
     return { ...started, one, worker };
   }
 
-  it('passes on what is wanted of it, and what it is told', async () => {
+  it('forwards requests to its worker, and the events of the worker', async () => {
     const { one, worker } = await leg();
     one.placed.playTones('5w#');
     one.placed.mute(true);
@@ -540,7 +540,7 @@ describe('a leg', () => {
     });
   });
 
-  it('has tokens made for it, or hears why there is none', async () => {
+  it('gets tokens on request, or the reason why there is none', async () => {
     const { one, worker } = await leg();
     worker.say({ type: 'token', leg: 1, id: 7 });
     await sleep(10);
@@ -555,7 +555,7 @@ describe('a leg', () => {
     ]);
   });
 
-  it('has its frames brought both ways, until it leaves', async () => {
+  it('exchanges frames in both directions until it leaves', async () => {
     const { one, worker, pool } = await leg();
     const frame = (value: number) => new Int16Array(960).fill(value);
     one.placed.write(frame(1), 0);
@@ -574,7 +574,7 @@ describe('a leg', () => {
     expect(pool.census().dropped, 'also when the worker is gone').toBe(5);
   });
 
-  it('takes its seat until all of it is freed, be it that it leaves, departs or has not even joined', async () => {
+  it('occupies its slot until everything is freed, whether it leaves, departs or has not joined', async () => {
     const { one, worker, pool, place } = await leg();
     worker.leaveMs = 3_000;
     void one.placed.leave();
@@ -606,7 +606,7 @@ describe('a leg', () => {
     ['departs', false],
     ['departs and is let go of meanwhile', true],
   ])(
-    'that %s frees its seat, though its last frames never come and the worker is through',
+    'that %s frees its slot, although its last frames never arrive and the worker has exited',
     async (_, isLetGoOf) => {
       const { pool, workers, place } = await startPool({ recycleAfter: 1 });
       const one = place();
@@ -623,7 +623,7 @@ describe('a leg', () => {
   );
 });
 
-it('a call whose worker dies or hangs goes on in another, and the metrics tell', async () => {
+it('a call whose worker dies or hangs continues in another, and the metrics show it', async () => {
   const { pool, workers } = newPool({ legsPerWorker: 1 });
   const { phone, url, gateway, bridge } = await startStream({ host: pool });
   const phones = [phone(), phone()];

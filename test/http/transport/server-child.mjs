@@ -1,5 +1,5 @@
 /**
- * One transport of a given `dist` in a process of its own: `server-child.mjs DIST NAME`. Its routes do what their query
+ * One transport of a given `dist` in its own process: `server-child.mjs DIST NAME`. Its routes do what their query
  * asks for. It takes commands on stdin, and tells on stdout what happened on its side: JSON, one a line.
  */
 import { createHash } from 'node:crypto';

@@ -51,7 +51,7 @@ export function newKey(): string {
   return `k${keys}`;
 }
 
-/** Runs the cases over each transport, each with a server of its own. */
+/** Runs the cases over each transport, each with its own server. */
 export function overTransports(cases: (server: TransportServer) => void): void {
   describe.each(names.split(','))('%s', (name) => {
     const server = new TransportServer(name);
@@ -62,7 +62,7 @@ export function overTransports(cases: (server: TransportServer) => void): void {
   });
 }
 
-/** A transport in a process of its own. */
+/** A transport in its own process. */
 export class TransportServer {
   /** Of its first port. */
   port = 0;

@@ -13,7 +13,7 @@ export interface BrowserUserOptions {
   readonly callId: string;
   readonly callType?: string;
   readonly userId: string;
-  /** What it says: a tone, and its peak of 32767. */
+  /** The tone that it plays, and its peak out of 32767. */
   readonly hz: number;
   readonly amplitude: number;
   /** Settings of the call, if this creates it. */
@@ -96,7 +96,7 @@ export class BrowserUser {
     return this.page.ask('unmute');
   }
 
-  /** Level of a tone in the last half second of whoever is loudest, in decibels against an amplitude of 32767. */
+  /** Level of a tone in the last half second of the loudest participant, in dB relative to an amplitude of 32767. */
   async level(hz: number, against: number): Promise<number> {
     const amplitude = await this.page.ask<number>('heard', { hz });
     return decibels(Math.max(amplitude, 1e-3) / against);

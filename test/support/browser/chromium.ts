@@ -30,7 +30,7 @@ const FLAGS = [
   '--disable-quic',
   '--no-first-run',
   '--no-default-browser-check',
-  // Tabs are opened by a page, and no user is there to click.
+  // A page opens the tabs, without a user's click.
   '--disable-popup-blocking',
   '--autoplay-policy=no-user-gesture-required',
   '--use-fake-device-for-media-stream',
@@ -41,7 +41,7 @@ const FLAGS = [
   '--disable-background-timer-throttling',
   '--disable-backgrounding-occluded-windows',
   '--disable-renderer-backgrounding',
-  // It talks to this machine and to nobody else.
+  // Loopback only.
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
@@ -52,7 +52,7 @@ const FLAGS = [
 /** How much of its log is kept for an error. */
 const LOG_LENGTH = 4_000;
 
-/** A headless Chromium with a profile of its own; nothing of it remains. */
+/** A headless Chromium with its own profile; nothing of it remains. */
 export class Chromium {
   /** The end of what it logged. */
   log = '';
@@ -78,7 +78,7 @@ export class Chromium {
   }
 
   /**
-   * Starts it; whether a page is shown, only the page can tell.
+   * Starts it; only the page itself knows whether it is shown.
    * @param more flags
    * @param before a command that starts it, and its arguments
    */

@@ -149,7 +149,7 @@ export class Tab {
     await this.ask('Emulation.setDeviceMetricsOverride', { width, height, ...device });
   }
 
-  /** A picture of what is seen, PNG. */
+  /** A screenshot as PNG. */
   async picture(): Promise<Buffer> {
     const { data } = await this.ask('Page.captureScreenshot', { format: 'png' });
     return Buffer.from(data, 'base64');

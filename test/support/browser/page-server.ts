@@ -8,7 +8,7 @@ import { Page } from './page.js';
 
 const HTML = '<!doctype html><meta charset="utf-8"><title>Trunkline</title><script src="/page.js"></script>';
 
-/** Serves the page to a browser, and takes up the line to each that was opened. */
+/** Serves the page to browsers, and connects to each opened page. */
 export class PageServer {
   private readonly server: http.Server;
   private readonly sockets: WebSocketServer;

@@ -11,7 +11,7 @@ const FULL_SCALE = 32_768;
 /** Samples an analyser keeps: a power of two, and more than half a second. */
 const KEPT = 32_768;
 
-/** What it says: a sine, without a microphone's echo and noise processing on its way. */
+/** Its audio: a sine that bypasses echo and noise processing of microphones. */
 class Voice {
   constructor(audio) {
     this.audio = audio;

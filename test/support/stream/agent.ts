@@ -102,7 +102,7 @@ export class Agent {
         logOptions: { default: { level: 'error', sink: () => {} } },
       },
     });
-    // Each its own, even within one second: an expired one must not come back.
+    // All different, even within one second: an expired one must not be issued again.
     const token = async () =>
       server.generateUserToken({ user_id: userId, validity_in_seconds: TOKEN_SECONDS, jti: randomUUID() });
     await client.connectUser({ id: userId, name }, token);
@@ -152,7 +152,7 @@ export class Agent {
     return this.hearing.amplitude(frequencyHz, seconds, from);
   }
 
-  /** Root mean square of what is heard, of the loudest remote user or of one in particular. */
+  /** Root mean square of the audio heard from the loudest remote user, or from a given one. */
   level({ from, seconds = 0.5 }: { from?: string; seconds?: number } = {}): number {
     return this.hearing.level(seconds, from);
   }
@@ -203,14 +203,14 @@ export class Agent {
     return this.leaving;
   }
 
-  /** Is gone at once, as a killed process would be: nobody is told, the sockets just break. */
+  /** Disappears like a killed process: no goodbye, the sockets just break. */
   async crash(): Promise<void> {
     const { sfuClient } = this.call as unknown as Internals;
     if (sfuClient !== undefined) {
-      // Or the client would come back.
+      // Otherwise the client would reconnect.
       sfuClient.isLeaving = true;
       const socket = sfuClient.signalWs;
-      // Sockets of Node 22 and later can only be closed; any code but 1000 tells the SFU the same.
+      // Sockets of Node 22 and later can only be closed; to the SFU any code but 1000 means the same.
       if (socket.terminate === undefined) socket.close(4000);
       else socket.terminate();
     }

@@ -3,7 +3,7 @@ import type { CallFields, CallState } from './call-state.js';
 import type { ApiHandler, ApiRequest, CoordinatorParts } from './coordinator.js';
 import type { Router } from './router.js';
 
-/** What getting, creating and joining a call may bring along. */
+/** Parameters of getting, creating and joining a call. */
 interface CallBody {
   readonly data?: CallFields & {
     readonly created_by_id?: string;

@@ -40,7 +40,7 @@ const CAPABILITIES = [
   'update-call-member',
 ];
 
-/** What a request may say about a call. */
+/** The fields of a call that a request may set. */
 export interface CallFields {
   readonly custom?: Readonly<Record<string, unknown>>;
   readonly members?: readonly { readonly user_id: string; readonly role?: string }[];
@@ -59,9 +59,9 @@ export class CallState {
   readonly blockedUserIds = new Set<string>();
   /** Coordinator connections that get the call's events. */
   readonly watchers = new Set<string>();
-  /** What whoever joins may do; a test may take from it. */
+  /** Capabilities of those who join; a test may remove some. */
   capabilities: string[] = [...CAPABILITIES];
-  /** Of them, what a user may not do. */
+  /** Capabilities denied to a user. */
   readonly revoked = new Map<string, Set<string>>();
   session: CallSession | undefined;
 

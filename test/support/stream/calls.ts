@@ -13,7 +13,7 @@ export class Calls {
     sfu.onLeft = (cid, participant) => this.left(cid, participant);
   }
 
-  /** Ends a call for everybody; `by` is nobody if a server does it. */
+  /** Ends a call for everybody; without `by` if a server does it. */
   end(call: CallState, by: string | undefined): void {
     if (call.endedAt !== undefined) return;
     call.endedAt = new Date().toISOString();

@@ -4,7 +4,7 @@ import type { Coordinator } from './coordinator.js';
 import type { RequestFailure } from './rest-faults.js';
 import type { User } from './users.js';
 
-/** An app at Stream as tests see it: what is known there, and what may go wrong with the coordinator at their call. */
+/** An app at Stream as tests see it: its state, and faults of the coordinator that they can trigger. */
 export class CoordinatorFaults {
   constructor(
     protected readonly app: StreamApp,
@@ -49,7 +49,7 @@ export class CoordinatorFaults {
     this.coordinator.sockets.drop();
   }
 
-  /** The coordinator answers every request with 503 and takes no sockets. */
+  /** The coordinator answers every request with 503 and accepts no sockets. */
   refuseCoordinator(on: boolean): void {
     this.coordinator.faults.isRefusing = on;
   }

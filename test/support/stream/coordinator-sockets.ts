@@ -20,7 +20,7 @@ interface Connection {
   readonly socket: WebSocket;
 }
 
-/** A client says who it is in its first message. */
+/** A client authenticates in its first message. */
 interface Hello {
   readonly token?: string;
   readonly user_details?: {
@@ -31,9 +31,9 @@ interface Hello {
   };
 }
 
-/** The open WebSockets to clients, by which the coordinator tells its events. */
+/** The open WebSockets to clients, over which the coordinator sends its events. */
 export class CoordinatorSockets {
-  /** Told of whatever is told to those who watch a call. */
+  /** Called with every event that is sent to the watchers of a call. */
   onEvent: (call: CallState, event: CoordinatorEvent) => void = () => {};
   private readonly connections = new Map<string, Connection>();
   /** Open sockets, whether they have said who they are or not. */

@@ -18,7 +18,7 @@ export interface StreamDoubleOptions {
   readonly apiSecret?: string;
   /** Call types besides those that every app has. */
   readonly callTypes?: readonly string[];
-  /** How long a client may take to come back after its socket broke; its participant stays 2 s longer. Default 10. */
+  /** How long a client may take to reconnect after its socket broke; its participant stays 2 s longer. Default 10. */
   readonly fastReconnectSeconds?: number;
 }
 
@@ -89,7 +89,7 @@ export class StreamDouble extends Faults {
     }
   }
 
-  /** The faults for whoever runs the double in another process. */
+  /** The faults, for those who run the double in another process. */
   private async takeFault(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       injectFault(this, await readJson(request));

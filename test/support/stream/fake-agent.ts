@@ -8,12 +8,12 @@ const SILENCE = new Int16Array(FRAME_SAMPLES);
 /** Gives the next 20 ms to be said; `index` counts them from the beginning. */
 export type FrameMaker = (index: number) => Int16Array;
 
-/** Another participant of a call with fake media: what an `Agent` is where there is WebRTC. */
+/** Another participant of a call with fake media: the counterpart of `Agent` without WebRTC. */
 export class FakeAgent {
   /** Custom events of the call, its own among them. */
   readonly events: HeardEvent[] = [];
   isIn = true;
-  /** What it says at this moment. */
+  /** Its current audio. */
   frame: Int16Array = SILENCE;
   private make: FrameMaker = () => SILENCE;
   private index = 0;
@@ -57,7 +57,7 @@ export class FakeAgent {
     return this.loudest(from, seconds, (samples) => amplitudeOf(hz, samples));
   }
 
-  /** Root mean square of what is heard, likewise. */
+  /** Root mean square of the audio it hears, in the same way. */
   level({ from, seconds = 0.5 }: { from?: string; seconds?: number } = {}): number {
     return this.loudest(from, seconds, levelOf);
   }

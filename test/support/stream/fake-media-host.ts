@@ -29,10 +29,10 @@ export class FakeMediaHost implements MediaHost, MediaServers {
   /** Every participant that was placed, in order. */
   readonly placed: FakeParticipant[] = [];
   readonly agents: FakeAgent[] = [];
-  /** How those fare that are about to join, and how long they take. */
+  /** The result of the next joins, and how long they take. */
   fate: Fate = 'joins';
   joinMs = 100;
-  /** Likewise, of what comes before: nobody in the call sees it. */
+  /** The same for the preparation, which is invisible in the call. */
   readiness: Fate = 'joins';
   readyMs = 50;
   isOpen = false;
@@ -89,7 +89,7 @@ export class FakeMediaHost implements MediaHost, MediaServers {
     return [...this.phonesIn(cid), ...this.agentsIn(cid)].map(({ userId }) => userId).sort();
   }
 
-  /** Everybody is told how many others there are. */
+  /** Reports the number of others to everybody. */
   count(cid: string): void {
     const others = this.userIds(cid);
     for (const { userId, listener } of this.phonesIn(cid)) {
@@ -232,7 +232,7 @@ export class FakeParticipant implements PlacedParticipant {
     this.turn(isMuted, 'leg');
   }
 
-  /** Its microphone is turned off or on, by whom the leg is told. */
+  /** Turns its microphone off or on, and tells the leg by whom. */
   turn(isMuted: boolean, by: MutedBy, userId?: string): void {
     if (by === 'permission') {
       this.maySpeak = !isMuted;

@@ -12,7 +12,7 @@ const MESSAGE_MS = 1;
 export class FakeWorkers {
   /** All there have been, in order. */
   readonly all: FakeWorker[] = [];
-  /** Of those forked from now on: how long they take to be ready, or that they never will be. */
+  /** For workers forked from now on: how long they take to become ready, or never. */
   startMs: number | undefined = 700;
 
   constructor(private readonly clock: Clock) {}
@@ -35,17 +35,17 @@ export class FakeWorker extends EventEmitter {
   connected = true;
   readonly stderr = new PassThrough();
   readonly stdio;
-  /** What it was told, pings aside. */
+  /** The messages it received, except pings. */
   readonly told: ToWorker[] = [];
   /** Legs that it is to carry and that have not left. */
   readonly legs = new Set<number>();
-  /** It is there, but answers nothing any more. */
+  /** Exists, but no longer answers. */
   isHung = false;
   pings = 0;
   rss = 100e6;
   cpuMs = 0;
   lateMs = 0;
-  /** Of its main thread, which goes on while it works, be it too slow to answer. */
+  /** CPU time of its main thread, which grows while it works, even if it is too slow to answer. */
   threadMs: number | undefined = 0;
   dropped = 0;
   prepareMs = 20;

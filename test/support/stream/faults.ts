@@ -7,7 +7,7 @@ import type { NetworkOptions } from './network.js';
 import { failureEvent, type IceServer, type Sfu, type SfuFailure } from './sfu.js';
 import type { SfuParticipant, Side } from './sfu-participant.js';
 
-/** What may go wrong with Stream, at the call of a test. */
+/** Faults of Stream that a test can trigger. */
 export class Faults extends CoordinatorFaults {
   constructor(
     app: StreamApp,
@@ -17,7 +17,7 @@ export class Faults extends CoordinatorFaults {
     super(app, coordinator);
   }
 
-  /** Cuts the user's signalling socket; media goes on. The client comes back FAST. */
+  /** Cuts the user's signalling socket; media continues. The client reconnects FAST. */
   dropSfuSocket(userId: string): void {
     for (const { socket } of this.sessionsOf(userId)) socket.terminate();
   }
@@ -79,7 +79,7 @@ export class Faults extends CoordinatorFaults {
     this.sfu.network.set(options);
   }
 
-  /** Relays that whoever joins from now on is told of. */
+  /** Relays announced to those who join from now on. */
   offerRelays(iceServers: readonly IceServer[]): void {
     this.sfu.iceServers = iceServers;
   }

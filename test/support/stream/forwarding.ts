@@ -21,7 +21,7 @@ export interface ForwardCounter {
  * SSRC and payload type of the publisher's own packet are rewritten.
  */
 export class Forwarding {
-  /** Packets before the listener's answer would find nobody who knows their SSRC. */
+  /** Before the listener's answer, the SSRC of packets would be unknown. */
   isReady = false;
   private readonly ssrc: number;
   private readonly transport: RTCDtlsTransport;

@@ -17,7 +17,7 @@ export class Gate {
 
   constructor(private readonly app: StreamApp) {}
 
-  /** Lets in whoever has a token that holds. */
+  /** Admits requests with a valid token. */
   caller(apiKey: string | null, token: string): Caller {
     if (apiKey !== this.app.apiKey) {
       throw ApiError.unauthenticated('api_key not valid', ErrorCode.accessKey);

@@ -37,7 +37,7 @@ export class Hearing {
 
   constructor(private readonly stack: RtcStack) {}
 
-  /** Who is there now; streams change when a client reconnects. */
+  /** The present participants; streams change when a client reconnects. */
   follow(participants: readonly StreamVideoParticipant[]): void {
     const present = new Set(participants.map(({ sessionId }) => sessionId));
     for (const [sessionId, heard] of this.sessions) {
@@ -116,7 +116,7 @@ export class Hearing {
     const track = stream?.getAudioTracks()[0];
     if (track === undefined) return;
     heard.sink = this.stack.createAudioSink(track, (samples, sampleRate) => {
-      // Before the first packet blocks may have another rate; there is nothing in them.
+      // Before the first packet, blocks may have another rate; they are empty.
       if (sampleRate !== 48_000 || samples.length !== BLOCK) return;
       heard.recording.write(samples);
       if (levelOf(samples) > LOUD) this.loud(heard.userId, performance.now());

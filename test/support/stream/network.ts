@@ -7,7 +7,7 @@ export interface NetworkOptions {
   readonly loss?: number;
   /** Kinds of which none gets through. */
   readonly lost?: readonly PacketKind[];
-  /** Only what comes from and goes to these ports gets through, as where UDP is blocked but for a relay. */
+  /** Lets only traffic of these ports through, as if UDP were blocked except to a relay. */
   readonly relayPorts?: readonly [first: number, last: number];
 }
 

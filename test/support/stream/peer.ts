@@ -56,7 +56,7 @@ export class Peer {
   private readonly wired = new WeakSet<object>();
   private isSilent = false;
 
-  /** `alive` is where it counts itself as long as it is open. */
+  /** `alive` contains it while it is open. */
   constructor(
     private readonly alive: Set<Peer>,
     private readonly network: Network,
@@ -90,7 +90,7 @@ export class Peer {
     return this.connection.dtlsTransports[0];
   }
 
-  /** Candidates may come before the description they belong to, so all of the latest are kept for {@link replay}. */
+  /** Candidates may arrive before their description, so all of the latest are kept for {@link replay}. */
   addCandidate(candidate: Candidate): void {
     this.candidates.push(candidate);
     if (this.candidates.length > MAX_CANDIDATES) this.candidates.shift();
@@ -102,7 +102,7 @@ export class Peer {
     for (const candidate of this.candidates) await this.apply(candidate);
   }
 
-  /** From now on nothing comes in and nothing goes out, and nobody is told. */
+  /** Silently drops everything in both directions from now on. */
   silence(): void {
     this.isSilent = true;
   }

@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** The double of Stream in a process of its own: where it is, and the keys of its app. */
+/** The double of Stream in its own process: where it is, and the keys of its app. */
 export interface StreamProcess {
   readonly keys: { readonly baseUrl: string; readonly apiKey: string; readonly apiSecret: string };
   close(): Promise<void>;
 }
 
-/** Starts the double as a process of its own: one that speaks for many phones has no time for anything else. */
+/** Starts the double as its own process: forwarding the audio of many phones leaves no time for anything else. */
 export async function startStreamDouble(): Promise<StreamProcess> {
   const program = fileURLToPath(new URL('./main.ts', import.meta.url));
   const double = spawn(process.execPath, ['--import', 'tsx', program], {

@@ -3,9 +3,9 @@ import type { RtpPacket } from 'werift';
 import type { Forwarding } from './forwarding.js';
 import type { Impairment } from './impairment.js';
 
-/** One track that a participant publishes, and whoever it is forwarded to. */
+/** One track that a participant publishes, and its subscribers. */
 export class PublishedTrack {
-  /** Whether the others have been told of it. */
+  /** Whether it was announced to the others. */
   isAnnounced = false;
   isMuted = false;
   private readonly forwardings = new Set<Forwarding>();

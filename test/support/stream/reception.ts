@@ -5,7 +5,7 @@ const REPORT_EVERY = 50;
 /** A sequence number so much smaller than the last one has wrapped around. */
 const HALF = 0x8000;
 
-/** What came of one SSRC, and what its sender is told of that (RFC 3550, 6.4.2). */
+/** Reception of one SSRC, and the report to its sender (RFC 3550, 6.4.2). */
 export class Reception {
   private first = -1;
   /** Highest sequence number, wraps counted in. */

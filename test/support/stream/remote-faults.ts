@@ -17,7 +17,7 @@ interface FaultRequest extends Partial<SfuFailure>, ImpairmentOptions, NetworkOp
   readonly iceServers?: readonly IceServer[];
 }
 
-/** All that a test may ask of a double but what it knows. */
+/** Everything that a test may ask of a double, except its state. */
 type FaultName = Exclude<keyof Faults, 'apiKey' | 'apiSecret' | 'calls' | 'user'>;
 
 const CALLS: { readonly [Name in FaultName]: (faults: Faults, request: FaultRequest) => void } = {

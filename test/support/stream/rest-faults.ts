@@ -51,7 +51,7 @@ export class RestFaults {
     }
   }
 
-  /** How long this join shall take. */
+  /** How long this join takes. */
   takeDelay(): number {
     if (this.slow.left === 0) return 0;
     this.slow.left -= 1;

@@ -13,7 +13,7 @@ export class SfuCall {
     return [...this.participants].filter((participant) => participant.userId === userId);
   }
 
-  /** The call as whoever joins is told. */
+  /** The call state sent to those who join. */
   toProto(): SfuModels.CallState {
     return SfuModels.CallState.create({
       participants: [...this.participants].map((participant) => participant.toProto()),
@@ -35,7 +35,7 @@ export class SfuCall {
     });
   }
 
-  /** A newcomer, told of its join, hears those who are there. */
+  /** A newcomer, whose join was confirmed, hears the present participants. */
   hearAll(newcomer: SfuParticipant): void {
     this.follow(newcomer);
   }
@@ -67,7 +67,7 @@ export class SfuCall {
       ? { oneofKind: 'trackPublished', trackPublished: what }
       : { oneofKind: 'trackUnpublished', trackUnpublished: { ...what, cause } };
     this.tellOthers(owner, payload);
-    // Whom a moderator mutes must be told; it mutes itself then.
+    // A participant muted by a moderator must be notified; it then mutes itself.
     if (cause === SfuModels.TrackUnpublishReason.MODERATION) owner.send(payload);
   }
 
@@ -80,7 +80,7 @@ export class SfuCall {
     });
   }
 
-  /** The others hear no more of it, but for them it has not left: it goes on at another SFU. */
+  /** The others no longer hear it, but for them it has not left: it continues on another SFU. */
   forget(participant: SfuParticipant): void {
     this.participants.delete(participant);
     this.unfollow(participant);
@@ -100,7 +100,7 @@ export class SfuCall {
     for (const other of this.others(participant)) other.send(payload);
   }
 
-  /** A migrating participant is there twice with one session: it is not its own audience. */
+  /** A migrating participant exists twice with one session: it must not hear itself. */
   private others({ sessionId }: SfuParticipant): SfuParticipant[] {
     return [...this.participants].filter((other) => other.sessionId !== sessionId);
   }

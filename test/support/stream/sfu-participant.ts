@@ -25,9 +25,9 @@ export interface SfuShared {
   readonly network: Network;
 }
 
-/** Whom to tell what a participant does. */
+/** Listeners of a participant. */
 export interface ParticipantListener {
-  /** There is another track, or one has come back: the others may follow it. */
+  /** A track was added or has resumed: the others may subscribe to it. */
   published(track: PublishedTrack): void;
   /** The others shall know that a track can be heard now, or not any more, and why. */
   announced(track: PublishedTrack, isOn: boolean, cause: SfuModels.TrackUnpublishReason): void;

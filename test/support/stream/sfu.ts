@@ -32,7 +32,7 @@ const EDGES = ['sfu-double-a', 'sfu-double-b', 'sfu-double-c', 'sfu-double-d'];
 const TOKEN_SECONDS = 24 * 3600;
 /** Longest wait for the first packet on the new SFU before a migration counts as complete. */
 const MIGRATION_MS = 2_000;
-/** Time for a client to go by itself once it was told to. */
+/** Time for a client to leave by itself after it was asked to. */
 const LINGER_MS = 1_000;
 
 /** Opus is all that is published here. */
@@ -46,7 +46,7 @@ const PUBLISH_OPTIONS = [SfuModels.TrackType.AUDIO, SfuModels.TrackType.SCREEN_S
     }),
 );
 
-/** Stream's media servers: they forward audio, and tell who is there. All edges are this one. */
+/** Stream's media servers, which forward audio and report participants. All edges are this one. */
 export class Sfu {
   readonly calls = new Map<string, SfuCall>();
   readonly peers = new Set<Peer>();
@@ -57,7 +57,7 @@ export class Sfu {
   onLeft: (cid: string, participant: SessionParticipant) => void = () => {};
   /** How many joins shall still be refused because the SFU is full. */
   fullFor = 0;
-  /** What clients are told to reach it by, besides its own address. */
+  /** Relays that clients may use, besides its own address. */
   iceServers: readonly IceServer[] = [];
   /** Origin by which clients reach this. */
   origin = '';
@@ -68,7 +68,7 @@ export class Sfu {
 
   constructor(
     private readonly app: StreamApp,
-    /** How long a client whose socket broke may come back with all it had. */
+    /** How long a client may resume its session after its socket broke. */
     private readonly fastReconnectSeconds: number,
   ) {}
 
@@ -131,7 +131,7 @@ export class Sfu {
     });
     socket.on('close', (code) => {
       this.sockets.delete(socket);
-      // A socket that another one has replaced says nothing about the participant.
+      // A replaced socket says nothing about the participant.
       if (me === undefined || me.socket !== socket) return;
       if (code === 1000) this.leave(cid, me);
       else this.waitFor(cid, me);
@@ -282,7 +282,7 @@ export class Sfu {
     return participant;
   }
 
-  /** The old socket is told when the new SFU has taken over; the session stays the same for the others. */
+  /** The old socket is notified when the new SFU has taken over; the session stays the same for the others. */
   private migrate(call: SfuCall, previous: SfuParticipant, next: SfuParticipant): void {
     const complete = () => {
       clearTimeout(timer);
@@ -297,7 +297,7 @@ export class Sfu {
     next.publisher.onFirstPacket = complete;
   }
 
-  /** The socket broke: the client may come back. */
+  /** The socket broke: the client may reconnect. */
   private waitFor(cid: string, participant: SfuParticipant): void {
     if (!this.calls.get(cid)?.participants.has(participant)) return;
     const timer = setTimeout(() => this.leave(cid, participant), (this.fastReconnectSeconds + 2) * 1000);
@@ -316,7 +316,7 @@ export class Sfu {
     if (call.participants.size === 0) this.calls.delete(cid);
   }
 
-  /** Whoever was told to go has a moment to do so. */
+  /** A client that was asked to leave has a moment to do so. */
   private expel(cid: string, participant: SfuParticipant): void {
     participant.isGhost = false;
     const { socket } = participant;

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { ApiError, ErrorCode } from './api-error.js';
 
-/** What a token says. One without a user is a server's. */
+/** The claims of a token. One without a user belongs to a server. */
 export interface Claims {
   readonly user_id?: string;
   readonly iat?: number;
@@ -17,7 +17,7 @@ export function signToken(claims: Claims, secret: string): string {
   return `${text}.${mac(text, secret).toString('base64url')}`;
 }
 
-/** The claims of a token that holds; fails as Stream would where it does not. */
+/** The claims of a valid token; fails as Stream does for an invalid one. */
 export function verifyToken(token: string, secret: string, nowSeconds = Date.now() / 1000): Claims {
   const [header, payload, signature, ...rest] = token.split('.');
   if (!header || !payload || !signature || rest.length > 0) {

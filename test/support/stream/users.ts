@@ -11,7 +11,7 @@ export interface User {
   readonly updated_at: string;
 }
 
-/** What may be said about a user. Everything that is not Stream's own goes into `custom`. */
+/** The writable fields of a user. Unknown ones go into `custom`. */
 export interface UserFields {
   readonly id: string;
   readonly name?: string | undefined;
@@ -30,7 +30,7 @@ export class Users {
     return this.users.get(id);
   }
 
-  /** A user for an event or a call; whoever is named there was known once. */
+  /** A user for an event or a call, which was known once. */
   show(id: string): Record<string, unknown> {
     const user = this.users.get(id) ?? blank(id);
     return { ...user, teams: [], language: '', blocked_user_ids: [] };
@@ -51,7 +51,7 @@ export class Users {
     return user;
   }
 
-  /** A partial update: what is set, and what is taken away. Only of a user that is known. */
+  /** A partial update of a known user: fields to set and to remove. */
   patch(id: string, set: Readonly<Record<string, unknown>>, unset: readonly string[]): User {
     checkId(id);
     const known = this.users.get(id);

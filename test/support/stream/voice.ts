@@ -9,7 +9,7 @@ const MAX_LATE_MS = 200;
 /** Gives the next 10 ms to be said; `index` counts them from the beginning. */
 export type FrameMaker = (index: number) => Int16Array;
 
-/** What an agent says: a block every 10 ms of the monotonic clock, silence if nothing else. */
+/** An agent's audio: a block every 10 ms of the monotonic clock, silence by default. */
 export class Voice {
   private readonly silent = new Int16Array(BLOCK);
   private make: FrameMaker = () => this.silent;
@@ -21,7 +21,7 @@ export class Voice {
     this.timer = setInterval(() => this.wake(), BLOCK_MS / 2);
   }
 
-  /** A steady tone; the phase goes on from block to block. */
+  /** A steady tone with continuous phase. */
   play(frequencyHz: number, amplitude: number): void {
     const block = new Int16Array(BLOCK);
     const step = (2 * Math.PI * frequencyHz) / 48_000;
