@@ -48,11 +48,11 @@ const CHAPTERS: readonly (readonly [kind: ApiItemKind, title: string])[] = [
 ];
 const NAMED = 'Other types';
 
-/** What a number may be in, by the end of its name or in its comment. */
+/** What a number may be in, by the end of its name or in its comment; a `pid` or `seed` is a mere number. */
 const UNIT_NAME =
-  /^(frames|marks|gaps|underruns|clears|messages|samples|streams|calls)|(ms|us|at|seconds|bytes|samples|frames|hz|percent|db|mb|port|status|rate|count|index|size|length|calls|legs|members|total|phones|tries|attempts)$/i;
+  /^(frames|marks|gaps|underruns|clears|messages|samples|streams|calls)|(ms|us|at|seconds|bytes|samples|frames|hz|percent|db|mb|port|status|rate|count|index|size|length|calls|legs|members|total|phones|tries|attempts)$|^(pid|seed)$/i;
 const UNIT_TEXT =
-  /\b(ms|milliseconds?|seconds?|minutes?|bytes?|kilobytes?|MiB|megabytes?|samples?|frames?|Hz|kHz|percent|%|dB|decibels?|microseconds?|µs|port|status|how (many|often)|number of|calls|times|ratio|share|from 0 to 1|−?1 to 1|messages|packets|code|events|marks|bits|factor)\b/i;
+  /(?:\b|-)(ms|milliseconds?|seconds?|minutes?|bytes?|kilobytes?|MiB|megabytes?|samples?|frames?|Hz|kHz|percent|%|dB|decibels?|microseconds?|µs|port|status|how (many|often)|number of|calls|times|ratio|share|from 0 to 1|-?1 to 1|messages|packets|code|events|marks|bits|factor)\b/i;
 
 /** Data explains itself, but for its unit. */
 const MUST_BE_EXPLAINED: ReadonlySet<ApiItemKind> = new Set([
@@ -64,6 +64,27 @@ const MUST_BE_EXPLAINED: ReadonlySet<ApiItemKind> = new Set([
   ApiItemKind.Method,
   ApiItemKind.MethodSignature,
 ]);
+
+/**
+ * What is importable, and the types that its declarations name. The extractor omits what is marked `@internal`, but keeps
+ * the types that only such a declaration names.
+ */
+function withoutInternals(items: readonly ApiItem[]): ApiItem[] {
+  const kept = new Set<ApiItem>();
+  const keep = (item: ApiItem): void => {
+    if (kept.has(item)) return;
+    if (items.includes(item)) kept.add(item);
+    if (item instanceof ApiDeclaredItem) {
+      for (const { kind, text } of item.excerpt.spannedTokens) {
+        if (kind !== ExcerptTokenKind.Reference) continue;
+        for (const named of items) if (named.displayName === text) keep(named);
+      }
+    }
+    for (const member of membersOf(item)) keep(member);
+  };
+  for (const item of items) if (isImportable(item)) keep(item);
+  return [...kept];
+}
 
 function itemsOf(types: string): readonly ApiItem[] {
   const folder = mkdtempSync(join(tmpdir(), 'api-'));
@@ -98,7 +119,7 @@ function itemsOf(types: string): readonly ApiItem[] {
         message.handled = true;
       },
     });
-    return ApiPackage.loadFromJsonFile(json).entryPoints[0]?.members ?? [];
+    return withoutInternals(ApiPackage.loadFromJsonFile(json).entryPoints[0]?.members ?? []);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -21,6 +21,7 @@ const DEFAULT_RATE: RecordRate = 16_000;
 const CLOSE_MS = 5_000;
 
 /** Request body of `POST /v1/calls/{id}/recording`. */
+/** How a call is recorded. */
 export interface RecordRequest {
   /** Maximum length in seconds, 1 to 21,600; default 14,400. */
   readonly maxSeconds?: number | undefined;
@@ -31,13 +32,18 @@ export interface RecordRequest {
 /** A running recording. */
 export interface RecordingView {
   readonly callId: string;
+  /** Name of the file in `recordDir`. */
   readonly file: string;
   /** ISO 8601, UTC. */
   readonly startedAt: string;
+  /** Samples per second. */
   readonly rate: number;
   readonly maxSeconds: number;
+  /** Length so far. */
   readonly seconds: number;
+  /** Milliseconds replaced by silence because the disk was too slow. */
   readonly droppedMs: number;
+  /** Milliseconds of the caller's audio that arrived too late. */
   readonly lateMs: number;
 }
 

@@ -28,6 +28,7 @@ const MOST_SAMPLES = 400;
 const SAMPLE_MS = 1000;
 const SHORTEST_SAMPLE_MS = 250;
 
+/** What {@link runLoad} does. Rates are calls per second. */
 export interface LoadOptions {
   readonly webhookUrl: string;
   readonly authToken: string;
@@ -65,10 +66,14 @@ export interface LoadOptions {
   readonly clock?: Clock;
 }
 
+/** How far a run is. */
 export interface LoadProgress {
   readonly phase: LoadStep['kind'] | 'end';
+  /** Number of calls placed so far. */
   readonly placed: number;
+  /** Number of calls that stream now. */
   readonly streaming: number;
+  /** Number of calls whose stream never started. */
   readonly failed: number;
   /** The step that runs, and when it began in monotonic milliseconds. */
   readonly step?: LoadStep;
@@ -79,9 +84,13 @@ export interface LoadProgress {
 export interface LoadSample {
   /** Seconds since the run began. */
   readonly seconds: number;
+  /** Number of calls that stream now. */
   readonly streaming: number;
+  /** Number of calls placed so far. */
   readonly placed: number;
+  /** Number of calls whose stream never started, so far. */
   readonly failed: number;
+  /** Number of calls whose stream ended before it was hung up, so far. */
   readonly lost: number;
   /** Of the frames echoed since the previous sample, in milliseconds; 0 without any. */
   readonly roundTripP50Ms: number;
@@ -93,13 +102,16 @@ export interface LoadSample {
 /** Results of scripted callers. */
 export interface ScriptReport {
   readonly name: string;
+  /** Number of callers that did all steps. */
   readonly completed: number;
+  /** Number of callers that could not do a step. */
   readonly failed: number;
-  /** Callers that were hung up in the middle because the run was over or they were replaced. */
+  /** Number of callers that were hung up in the middle because the run was over or they were replaced. */
   readonly cutShort: number;
   readonly firstFailure: string | undefined;
 }
 
+/** The results of {@link runLoad}. */
 export interface LoadReport extends MergedReport {
   /**
    * Whether an echo was expected. Without one nobody can tell which frame came back when: `roundTrip`, `pairing`, what is

@@ -247,6 +247,7 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     return this.voice.once(audio);
   }
 
+  /** Stops talking: the phone sends silence. */
   beQuiet(): void {
     this.voice.loop(AudioSource.silence());
   }

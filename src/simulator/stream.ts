@@ -63,6 +63,7 @@ export interface StreamFaults {
   readonly startDelayMs?: number;
 }
 
+/** How a {@link SimulatedStream} behaves. */
 export interface StreamOptions {
   /** The `wss://` URL of the TwiML, signed as it stands. */
   readonly url: string;
@@ -321,6 +322,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     this.block('reading', 'told');
   }
 
+  /** Ends {@link pauseReading}. */
   resumeReading(): void {
     this.unblock('reading', 'told');
   }

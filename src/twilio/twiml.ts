@@ -9,6 +9,7 @@ export const MAX_INLINE_TWIML = 4000;
 /** Longest TwiML that Twilio reads from a webhook, in bytes. Source: twilio.com/docs/api/errors/11750. */
 export const MAX_TWIML_BYTES = 64 * 1024;
 
+/** Optional parts of the TwiML of a media stream. */
 export interface MediaStreamTwimlOptions {
   /** Sent back by Twilio as `start.customParameters`; name and value together under 500 characters. */
   readonly parameters?: Readonly<Record<string, string>>;
