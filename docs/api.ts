@@ -317,7 +317,7 @@ function omissionsOf(items: readonly ApiItem[], throwers: ReadonlySet<string>): 
   return omissions;
 }
 
-/** Functions, constructors and methods of `src` whose own body throws, as `name` or `Class.name`. */
+/** Exported functions, constructors and methods of `src` whose own body throws, as `name` or `Class.name`. */
 function throwersOf(): Set<string> {
   const { ts } = require('@ts-morph/common') as typeof import('@ts-morph/common');
   const throwers = new Set<string>();
@@ -329,6 +329,10 @@ function throwersOf(): Set<string> {
       ts.isThrowStatement(node) ||
       (ts.forEachChild(node, (child) => !ts.isFunctionLike(child) && throwsItself(child)) ?? false);
     for (const statement of source.statements) {
+      const isExported =
+        ts.canHaveModifiers(statement) &&
+        ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
+      if (!isExported) continue;
       if (ts.isFunctionDeclaration(statement) && statement.body && statement.name) {
         if (throwsItself(statement.body)) throwers.add(statement.name.text);
       }

@@ -64,6 +64,7 @@ export interface RecordingService {
   stopRecording(callId: string): Promise<RecordingResult>;
 }
 
+/** @internal */
 export const RecordRequest = z
   .strictObject({
     maxSeconds: z.number().int().min(1).max(MAX_SECONDS).optional(),

@@ -96,7 +96,7 @@ export class MouthToEar {
   /**
    * The median delay of what was heard in a span of time; `undefined` if nothing was.
    * @param from start of the span in monotonic milliseconds
-   * @param to its end; by default it has none
+   * @param to end of the span in monotonic milliseconds; none by default
    */
   delayMs(from: number, to = Number.POSITIVE_INFINITY): number | undefined {
     return median(this.heardIn(from, to).map(({ delayMs }) => delayMs));
@@ -105,7 +105,7 @@ export class MouthToEar {
   /**
    * The longest delay of what was heard in a span of time; `undefined` if nothing was.
    * @param from start of the span in monotonic milliseconds
-   * @param to its end; by default it has none
+   * @param to end of the span in monotonic milliseconds; none by default
    */
   longestMs(from: number, to = Number.POSITIVE_INFINITY): number | undefined {
     const delays = this.heardIn(from, to).map(({ delayMs }) => delayMs);
