@@ -35,7 +35,15 @@ run('clang-tidy-16', [
 ]);
 
 function run(tool, args) {
-  const { status, error } = spawnSync(tool, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
+  // clang-tidy counts on stderr what it suppresses in the headers of others.
+  const { status, error, stderr } = spawnSync(tool, args, {
+    cwd: ROOT,
+    stdio: ['ignore', 'inherit', 'pipe'],
+    encoding: 'utf8',
+  });
   if (error?.code === 'ENOENT') console.warn(`Skipped: ${tool} is not installed (apt-get install ${tool})`);
-  else if (status !== 0) process.exitCode = 1;
+  else if (status !== 0) {
+    console.error(stderr);
+    process.exitCode = 1;
+  }
 }
