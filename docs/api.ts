@@ -300,6 +300,8 @@ function omissionsOf(items: readonly ApiItem[], throwers: ReadonlySet<string>): 
       const isNumber = /\??: number( \| undefined| \| null)?$/.test(declarationOf(item));
       if (isNumber && !UNIT_NAME.test(item.displayName) && !UNIT_TEXT.test(whole))
         omissions.push(`${name}: no unit`);
+      if (isNumber && /(Options|Request|Profile)$/.test(owner) && !/\d|default|never/i.test(whole))
+        omissions.push(`${name}: no range and no default`);
     }
     if (ApiParameterListMixin.isBaseClassOf(item)) {
       for (const parameter of item.parameters) {
@@ -311,6 +313,10 @@ function omissionsOf(items: readonly ApiItem[], throwers: ReadonlySet<string>): 
       }
     }
     if (throwers.has(name) && throwsOf(comment).length === 0) omissions.push(`${name}: no @throws`);
+    for (const text of throwsOf(comment)) {
+      if (text.includes('GatewayError') && !/GW_|`\w+(\.\w+)?`/.test(text))
+        omissions.push(`${name}: @throws without a code`);
+    }
     for (const member of membersOf(item)) look(member, name);
   };
   for (const item of items) if (isImportable(item)) look(item, '');

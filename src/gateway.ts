@@ -326,8 +326,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /**
    * Begins to take calls, once the bridge can.
-   * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` where it listens, or did and was closed; what the
-   * bridge's `open` throws
+   * @returns `url` for carriers, and `operationsUrl`: the same without `operationsPort`
+   * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` if it listens already or was closed; `GW_TLS_FILE`, `GW_RECORD_DIR`,
+   * `GW_PLAY_DIR`, `GW_SPOOL_DIR`, `GW_SPOOL_TAKEN`, `GW_DEAD_LETTER_FILE`, `GW_SERVER_MISSING`, `GW_REDIS_REFUSED` for settings
+   * that do not work here; what the bridge's `open` throws
    */
   async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
     const { host, port, tls } = this.options;
@@ -359,7 +361,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * @param server as `createServer`, Express' `listen` or Fastify's `server` give it
    * @param options `prefix` such as `/phone`; without it, only paths that the gateway knows are taken
    * @throws TypeError for a prefix, a `publicUrl`, an `operationsPort` or `tls` that does not go with it; GatewayError
-   * `GW_LISTENING` where it listens, or did and was closed; what the bridge's `open` throws
+   * `GW_LISTENING` if it listens already or was closed, and others of {@link listen}
    */
   async attach(
     server: HttpServer | HttpsServer,
@@ -463,7 +465,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /**
    * Places a call through Twilio. Needs `publicUrl` and an account.
-   * @throws GatewayError as `POST /v1/calls` answers
+   * @throws GatewayError `GW_BAD_REQUEST` (400) names every mistake in the request; `GW_FROM_MISSING`, `GW_TWIML_TOO_LONG`
+   * (400), `GW_CALL_REFUSED` (403), `GW_CALL_EXISTS`, `GW_CALL_ENDED` (409), `GW_PREPARE_TIMEOUT` (500), `GW_TWILIO_REFUSED`
+   * (502), `GW_DRAINING`, `GW_FULL`, `GW_OVERLOADED`, `GW_TWILIO_NOT_CONFIGURED`, `GW_PUBLIC_URL_MISSING` (503); in a fleet
+   * `GW_REGISTRY_DOWN` and `GW_REGISTRY_ERROR` (503)
    */
   async placeCall(request: PlaceCallRequest): Promise<PlacedCall> {
     const base = this.authenticator.publicBase();
@@ -479,7 +484,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   /**
    * Records a call to a WAV file in `recordDir`: the caller left, what the caller hears right. Event `recording` tells when it
    * is over.
-   * @throws GatewayError as `POST /v1/calls/{id}/recording` answers
+   * @throws GatewayError `GW_BAD_REQUEST` (400), `GW_CALL_UNKNOWN` (404), `GW_RECORDING_OFF` without `recordDir`,
+   * `GW_RECORDING_EXISTS`, `GW_CALL_ENDED` (409), `GW_RECORDINGS_FULL` with 200 recordings, `GW_RECORDING_FAILED` (503)
    */
   async record(callId: string, request: RecordRequest = {}): Promise<RecordingView> {
     return (this.fleet?.recordings ?? this.recordings).startRecording(callId, checkRecordRequest(request));
@@ -520,8 +526,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   /**
-   * Stops: takes no new calls, waits for running ones up to `graceMs`, ends the rest politely (1001), then
-   * frees everything. A second call waits for the first.
+   * Stops: takes no new calls, waits for running ones, ends the rest with close code 1001, then frees everything. A
+   * second call waits for the first.
+   * @param graceMs most milliseconds to wait for running calls; default 0
    */
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
@@ -566,7 +573,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
 /**
  * Makes a gateway; nothing listens before `listen()`.
- * @throws TypeError or GatewayError for options that cannot work
+ * @throws TypeError for options out of range, or that contradict each other
+ * @throws GatewayError `GW_AUTH_TOKEN_MISSING` without an auth token while signatures are checked
  */
 export function createGateway(options: GatewayOptions = {}): Gateway {
   return new Gateway(options);

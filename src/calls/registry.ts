@@ -6,7 +6,7 @@ import { sameToken } from './token.js';
 
 /** Optional settings of a {@link TwilioCallRegistry}. */
 export interface RegistryOptions {
-  /** Lifetime of a token in milliseconds; default 60,000. */
+  /** Lifetime of a token in milliseconds, more than 0; default 60,000. */
   readonly timeToLiveMs?: number;
   /** Measures token lifetimes; default {@link systemClock}. */
   readonly clock?: Clock;

@@ -20,12 +20,11 @@ const DEFAULT_RATE: RecordRate = 16_000;
 /** How long a closing gateway waits for the disk. */
 const CLOSE_MS = 5_000;
 
-/** Request body of `POST /v1/calls/{id}/recording`. */
-/** How a call is recorded. */
+/** How a call is recorded: the request body of `POST /v1/calls/{id}/recording`. */
 export interface RecordRequest {
   /** Maximum length in seconds, 1 to 21,600; default 14,400. */
   readonly maxSeconds?: number | undefined;
-  /** Samples per second; default 16,000. */
+  /** Samples per second: 8,000, 16,000 (default) or 48,000. */
   readonly rate?: RecordRate | undefined;
 }
 

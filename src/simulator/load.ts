@@ -34,13 +34,13 @@ export interface LoadOptions {
   readonly authToken: string;
   readonly accountSid?: string;
   readonly dial?: DialMapping;
-  /** Concurrent calls, 1…10,000. Needed unless there are `steps`. */
+  /** Concurrent calls, 1 to 10,000. Needed unless there are `steps`. */
   readonly calls?: number;
-  /** Calls placed a second; default 50. */
+  /** Calls placed a second, more than 0; default 50. */
   readonly rate?: number;
   /** How long all calls are held after the last was placed, in milliseconds; measured time begins then. Default 10,000. */
   readonly durationMs?: number;
-  /** Calls hung up and replaced per second meanwhile; default 0. */
+  /** Calls hung up and replaced per second meanwhile, at least 0; default 0. */
   readonly churn?: number;
   /** Replaces the four options above. Measured time begins after the first ramps. */
   readonly steps?: readonly LoadStep[];
@@ -146,6 +146,7 @@ export interface LoadReport extends MergedReport {
 /**
  * Ramps up calls, holds them, ends them, and reports. Round trips, gaps and the generator's own cost are of
  * the time behind the first ramps; counts are of whole calls. Runs in this process: give the server one of its own.
+ * @throws TypeError for options out of range; GatewayError `GW_SIM_OPTIONS`, or what the first recording failed with
  */
 export async function runLoad(options: LoadOptions): Promise<LoadReport> {
   const steps = options.steps ?? stepsOf(options);

@@ -270,7 +270,10 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     return this.ended;
   }
 
-  /** New TwiML for the live call, as from REST; it ends the stream that runs. @throws GatewayError as of TwiML */
+  /**
+   * Gives the live call new TwiML, as REST does; the running stream ends.
+   * @throws GatewayError `GW_SIM_12100`, `GW_SIM_12200`, `GW_SIM_11100`, `GW_SIM_UNSUPPORTED`: see {@link parseTwiml}
+   */
   redirect(twiml: string): void {
     this.verbs = parseTwiml(twiml);
     this.orders += 1;

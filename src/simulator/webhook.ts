@@ -45,6 +45,7 @@ export interface WebhookOptions {
   readonly authToken: string | undefined;
   readonly dial?: DialMapping | undefined;
   readonly method?: 'GET' | 'POST';
+  /** Milliseconds to wait for an answer; default 15,000, as Twilio does. */
   readonly timeoutMs?: number;
   /** Default {@link systemClock}. */
   readonly clock?: Clock;
