@@ -62,7 +62,10 @@ export class TwilioCallRegistry<T = unknown> {
     return call;
   }
 
-  /** Registers a call that another node has handed over; replaces an ended call of the same id. */
+  /**
+   * Registers a call that another node has handed over; replaces an ended call of the same id.
+   * @throws TypeError for an invalid callId, GatewayError `GW_CALL_EXISTS` (409) if a call of the same id has not ended
+   */
   adopt(
     callId: string,
     webhookData: CallWebhookInput | undefined,

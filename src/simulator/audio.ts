@@ -82,7 +82,10 @@ export class AudioSource {
 
   private static cachedSpeech: AudioSource | undefined;
 
-  /** The recording that ships with Trunkline: 7.7 s of a synthetic voice. Read once a process. */
+  /**
+   * The recording that ships with Trunkline: 7.7 s of a synthetic voice. Read once a process.
+   * @throws GatewayError `GW_SIM_FIXTURE` if its file is missing
+   */
   static speech(): AudioSource {
     AudioSource.cachedSpeech ??= new AudioSource('speech', readWav(speechPath()));
     return AudioSource.cachedSpeech;

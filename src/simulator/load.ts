@@ -146,7 +146,7 @@ export interface LoadReport extends MergedReport {
 /**
  * Ramps up calls, holds them, ends them, and reports. Round trips, gaps and the generator's own cost are of
  * the time behind the first ramps; counts are of whole calls. Runs in this process: give the server one of its own.
- * @throws TypeError for options out of range; GatewayError `GW_SIM_OPTIONS`, or what the first recording failed with
+ * @throws TypeError for options out of range; without `onUnsaved`, the error of a recording that could not be written
  */
 export async function runLoad(options: LoadOptions): Promise<LoadReport> {
   const steps = options.steps ?? stepsOf(options);

@@ -332,6 +332,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
    * Meanwhile the phone plays its buffer, then silence.
    * @param ms how long, at least 0
    * @returns resolves when the stall or the stream ends
+   * @throws TypeError for less than 0
    */
   stallReading(ms: number): Promise<void> {
     return this.stall('reading', ms);
@@ -342,6 +343,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
    * exceeds its buffer of some seconds.
    * @param ms how long, at least 0
    * @returns resolves when the stall or the stream ends
+   * @throws TypeError for less than 0
    */
   stallSending(ms: number): Promise<void> {
     return this.stall('sending', ms);
