@@ -404,8 +404,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   }
 
   private notNew(what: string): GatewayError {
-    const received = this.closing === undefined ? 'one that serves already' : 'one that was closed';
-    return new GatewayError('GW_LISTENING', `Expected a new gateway for ${what} but received ${received}`);
+    const state = this.closing === undefined ? 'serves already' : 'has been closed';
+    return new GatewayError('GW_LISTENING', `The gateway ${state}: ${what} needs a new one`);
   }
 
   private async openAndServe<T>(what: string, serve: () => Promise<T>): Promise<T> {

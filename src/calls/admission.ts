@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../clock.js';
+import type { Logger } from '../telemetry/log.js';
 import { Overload } from '../telemetry/overload.js';
 
 /** Why a new call is rejected. */
@@ -32,6 +33,8 @@ export interface AdmissionGauges {
 }
 
 const SAMPLE_MS = 1_000;
+/** One line of the log per reason and minute, however many calls are rejected. */
+const LOG_MS = 60_000;
 
 /**
  * Decides whether to accept a new call without hurting calls in progress. Overload closes admission at once
@@ -42,6 +45,7 @@ export class AdmissionControl {
   readonly refused = new Map<RefusalReason, number>();
   /** When the latest was, in milliseconds since 1970, by reason. */
   readonly refusedAt = new Map<RefusalReason, number>();
+  private readonly loggedAt = new Map<RefusalReason, number>();
   private readonly overload = new Overload();
   private overloadedBy: 'loop_delay' | 'cpu' = 'cpu';
   private timer: Timer | undefined;
@@ -52,6 +56,7 @@ export class AdmissionControl {
     readonly limits: AdmissionLimits,
     private readonly gauges: AdmissionGauges,
     private readonly clock: Clock,
+    private readonly log: Logger,
   ) {
     this.sampledAt = clock.now();
     this.sampledCpu = gauges.cpuMs();
@@ -89,8 +94,13 @@ export class AdmissionControl {
   }
 
   noteRefused(reason: RefusalReason): void {
-    this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
+    const refused = (this.refused.get(reason) ?? 0) + 1;
+    this.refused.set(reason, refused);
     this.refusedAt.set(reason, this.clock.date().getTime());
+    const now = this.clock.now();
+    if (now - (this.loggedAt.get(reason) ?? Number.NEGATIVE_INFINITY) < LOG_MS) return;
+    this.loggedAt.set(reason, now);
+    this.log.warn({ reason, refused }, 'rejecting new calls as busy');
   }
 
   /** Measures the load since the previous sample; {@link start} calls this every second. */

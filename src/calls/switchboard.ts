@@ -146,7 +146,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
         return (user + system) / 1_000;
       },
     };
-    this.admission = new AdmissionControl(options.limits, gauges, clock);
+    this.admission = new AdmissionControl(options.limits, gauges, clock, options.log);
     this.watchdog = new CallWatchdog(
       options.stuckMs,
       () => this.sessions.values(),

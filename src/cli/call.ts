@@ -97,7 +97,7 @@ async function askGateway(url: string, key: string | undefined, request: object)
       return (await response.json()) as typeof body;
     });
   } catch (error) {
-    throw new GatewayError('GW_GATEWAY_UNREACHABLE', `Expected a gateway at ${url} but received no answer`, {
+    throw new GatewayError('GW_GATEWAY_UNREACHABLE', `No gateway answers at ${url}`, {
       cause: error,
     });
   }

@@ -8,7 +8,7 @@ import { GatewayError } from '../errors.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import type { MarkEcho } from '../phone/marks.js';
 import type { Logger } from '../telemetry/log.js';
-import { CallAudio, type PlayResult, type Voices } from './call-audio.js';
+import { CallAudio, type PlayOptions, type PlayResult, type Voices } from './call-audio.js';
 import type { Clip } from './clip.js';
 import type { Clips } from './clips.js';
 import { holdTone } from './hold-tone.js';
@@ -128,11 +128,16 @@ export class ControlledCall {
     { loop = 1, gain = 0, over = false }: SoundRequest,
   ): PlayStarted {
     this.requireLatest('play', this.plays, ticket);
-    return this.playClip(clip, { loop: loop === 0 ? Number.POSITIVE_INFINITY : loop, gain, over });
+    return this.begin(clip, { loop: loop === 0 ? Number.POSITIVE_INFINITY : loop, gain, over });
   }
 
-  /** Plays a clip now, in place of the current one. */
-  playClip(clip: Clip, options = { loop: 1, gain: 0, over: false }): PlayStarted {
+  /** Plays a clip now, in place of the current play and of those whose files are still being read. */
+  playClip(clip: Clip): PlayStarted {
+    this.plays.supersede();
+    return this.begin(clip, { loop: 1, gain: 0, over: false });
+  }
+
+  private begin(clip: Clip, options: PlayOptions): PlayStarted {
     const { playId, durationMs } = this.audio.start(clip, options);
     return { playId, durationMs: Number.isFinite(durationMs) ? durationMs : null };
   }

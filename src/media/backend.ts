@@ -87,7 +87,7 @@ function none(platform: string): Backend {
 function explainNative(failures: readonly string[]): string {
   const { version, versions } = process;
   return [
-    'Expected the native core for audio but received no addon that loads.',
+    'The native core does not load.',
     '1. Tried:',
     ...failures.map((failure) => `     ${failure.replace(/^not /, '')}`),
     `2. This is ${addonPlatform()}, Node ${version} (ABI ${versions.modules}, Node-API ${versions.napi}).`,
@@ -103,7 +103,7 @@ function explainNative(failures: readonly string[]): string {
 
 function explainWasm(failures: readonly string[]): string {
   return [
-    'Expected the WebAssembly core for audio but received no module that runs.',
+    'The WebAssembly core does not run.',
     '1. Tried:',
     ...failures.map((failure) => `     ${failure.replace(/^not /, '')}`),
     '2. The modules are files of the package: install it again.',

@@ -565,22 +565,16 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
 
   private requireStream(): SimulatedStream {
     if (this.current !== undefined) return this.current;
-    throw new GatewayError(
-      'GW_SIM_NO_STREAM',
-      `Expected a running stream for call ${this.callSid} but received none`,
-    );
+    throw new GatewayError('GW_SIM_NO_STREAM', `Call ${this.callSid} has no running media stream`);
   }
 }
 
 function notStreamed(callSid: string): GatewayError {
-  return new GatewayError(
-    'GW_SIM_NO_STREAM',
-    `Expected a media stream for call ${callSid} but received an end without one`,
-  );
+  return new GatewayError('GW_SIM_NO_STREAM', `Call ${callSid} ended without a media stream`);
 }
 
 function unexpected(cause: unknown): GatewayError {
-  return new GatewayError('GW_SIM_INTERNAL', `Expected the call to go on but received ${String(cause)}`, {
+  return new GatewayError('GW_SIM_INTERNAL', `The simulated call failed: ${String(cause)}`, {
     cause,
   });
 }

@@ -519,7 +519,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
       ]);
     }
     if (this.socket?.readyState !== WebSocket.OPEN) {
-      throw twilioError(31921, 'Expected an open socket for start but received a close');
+      throw twilioError(31921, 'The server closed the socket before the start message');
     }
     this.startedAt = this.options.clock.time.now();
     this.playout.begin(this.startedAt);
@@ -626,7 +626,7 @@ function pairingOf(isPaired: boolean | undefined, proof: AudioProof | undefined,
 
 function connectionError(url: string, cause: Error & { code?: string }): GatewayError {
   if (cause.code === 'ECONNREFUSED') {
-    return twilioError(31902, `Expected a server at ${printableUrl(url)} but received a refused connection`, {
+    return twilioError(31902, `Connection refused at ${printableUrl(url)}`, {
       cause,
     });
   }

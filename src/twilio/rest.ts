@@ -175,7 +175,7 @@ export class TwilioRest {
       // Without the SDK's error as its cause: that one holds the request, and so the auth token.
       throw new GatewayError(
         codeOf(status),
-        `Expected Twilio to accept ${doing} but received ${code ?? 'no code'}: ${message ?? 'no answer'}`,
+        `Twilio rejected ${doing} (${code ?? 'no code'}): ${message ?? 'no answer'}`,
       );
     }
   }

@@ -1,5 +1,7 @@
+import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { AdmissionControl } from '../../src/calls/admission.js';
+import { createLog } from '../../src/telemetry/log.js';
 import { ACCOUNT_SID, AUTH_TOKEN, postForm, voiceParameters } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -8,6 +10,7 @@ import { VirtualClock } from '../support/virtual-clock.js';
 function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPercent?: number } = {}) {
   const state = { calls: 0, draining: false, media: false, descriptors: false, delay: 0, cpu: 0 };
   const clock = new VirtualClock();
+  const output = new PassThrough({ encoding: 'utf8' });
   const admission = new AdmissionControl(
     { maxCalls: 10, maxLoopDelayMs: 50, maxCpuPercent: 80, ...limits },
     {
@@ -19,7 +22,13 @@ function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPerce
       cpuMs: () => state.cpu,
     },
     clock,
+    createLog('warn', output),
   );
+  const logged = () =>
+    String(output.read() ?? '')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line));
   /** One second at this load. */
   const second = (cpuPercent: number, delay = 0) => {
     clock.advance(1_000);
@@ -28,10 +37,26 @@ function setUp(limits: { maxCalls?: number; maxLoopDelayMs?: number; maxCpuPerce
     admission.sample();
     return admission.busyReason;
   };
-  return { state, admission, second };
+  return { state, admission, second, clock, logged };
 }
 
 describe('admission', () => {
+  it('logs one line per reason and minute, with the count so far', () => {
+    const { state, admission, clock, logged } = setUp();
+    state.calls = 10;
+    for (let i = 0; i < 3; i++) admission.refuse();
+    state.calls = 0;
+    state.media = true;
+    admission.refuse();
+    expect(logged()).toMatchObject([
+      { msg: 'rejecting new calls as busy', reason: 'full', refused: 1 },
+      { msg: 'rejecting new calls as busy', reason: 'media', refused: 1 },
+    ]);
+    clock.advance(60_000);
+    admission.refuse();
+    expect(logged()).toMatchObject([{ reason: 'media', refused: 2 }]);
+  });
+
   it('accepts calls below every limit', () => {
     const { state, second } = setUp();
     state.calls = 9;

@@ -117,7 +117,7 @@ describe('trunkline', () => {
       }),
     ).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('Expected a gateway at http://127.0.0.1:9'),
+      stderr: expect.stringContaining('No gateway answers at http://127.0.0.1:9'),
     });
   });
 });
@@ -210,7 +210,7 @@ describe('trunkline call', () => {
         CONTROL_API_KEY: 'k'.repeat(16),
       });
       expect(code).toBe(1);
-      expect(stderr).toContain(`Expected a gateway at ${url} but received no answer`);
+      expect(stderr).toContain(`No gateway answers at ${url}`);
     },
   );
 

@@ -270,8 +270,8 @@ describe('a gateway in another server', () => {
 
   it('neither listens as well nor is attached twice', async () => {
     const { gateway, server } = await attached('/phone');
-    await expect(gateway.listen()).rejects.toThrow('Expected a new gateway for listen');
-    await expect(gateway.attach(server)).rejects.toThrow('Expected a new gateway for attach');
+    await expect(gateway.listen()).rejects.toThrow('listen needs a new one');
+    await expect(gateway.attach(server)).rejects.toThrow('attach needs a new one');
   });
 });
 

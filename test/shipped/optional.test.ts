@@ -83,7 +83,7 @@ it.each(['serve', 'demo --bridge stream'])(
   (command) => {
     const { status, stderr } = run(lean, [cli, ...command.split(' ')], STREAM);
     expect(stderr).toBe(
-      `Expected @stream-io/node-sdk, @stream-io/video-client, @roamhq/wrtc for the Stream bridge but received none: npm i ${INSTALL}\n`,
+      `The Stream bridge needs @stream-io/node-sdk, @stream-io/video-client, @roamhq/wrtc: npm i ${INSTALL}\n`,
     );
     expect(status).toBe(1);
   },

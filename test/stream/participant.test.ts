@@ -199,7 +199,7 @@ describe('reports why it cannot join', () => {
   };
 
   it.each([
-    ['Stream does not let it in', 'GW_STREAM_JOIN', 'Expected to join', 403],
+    ['Stream does not let it in', 'GW_STREAM_JOIN', 'could not be joined', 403],
     ['it is not allowed to join', 'GW_STREAM_PERMISSION', 'the permission join-call', 'blocked'],
     ['it is not allowed to speak', 'GW_STREAM_PERMISSION', 'the permission send-audio', 'listener'],
     ['the call is over', 'GW_STREAM_CALL_ENDED', 'the call was ended', 'over'],

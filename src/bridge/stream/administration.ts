@@ -77,7 +77,7 @@ export class Administration {
       if (status !== 401 && status !== 403) throw error;
       throw new GatewayError(
         'GW_STREAM_KEYS',
-        `Expected a STREAM_API_KEY and STREAM_API_SECRET that Stream accepts but received a refusal: ${(error as Error).message}`,
+        `Stream rejects STREAM_API_KEY and STREAM_API_SECRET: ${(error as Error).message}`,
         { status },
       );
     }
@@ -182,7 +182,7 @@ export class Administration {
       const failure = error as RequestFailure;
       const status = failure.metadata?.responseCode ?? 0;
       const code = isPassing(failure) ? 'GW_STREAM_UNAVAILABLE' : 'GW_STREAM_REFUSED';
-      const message = `Expected Stream to accept ${what} but received ${status === 0 ? 'no answer' : `status ${status}`}: ${failure.message}`;
+      const message = `Stream ${status === 0 ? `gave no answer to ${what}` : `rejected ${what} with status ${status}`}: ${failure.message}`;
       throw new GatewayError(code, message, { status: status === 0 ? 503 : status, cause: error });
     }
   }

@@ -71,7 +71,7 @@ export async function attachPhoneToCall(
   if (typeof call?.cid !== 'string') throw expected('a call of @stream-io/node-sdk', 'call', call);
   if (typeof stream?.on !== 'function') throw expected('a media stream', 'stream', stream);
   if (stream.isEnded) {
-    throw new GatewayError('GW_STREAM_CLOSED', 'Expected a stream that has not ended but received its end');
+    throw new GatewayError('GW_STREAM_CLOSED', 'The media stream has already ended');
   }
   const shared = options.bridge === undefined ? shareBridge(clientOf(call)) : undefined;
   const bridge = options.bridge ?? (shared as SharedBridge).bridge;
@@ -109,13 +109,9 @@ export async function attachPhoneToCall(
     stream.off('end', onEnd);
     shared?.release();
     if (!gone.signal.aborted) throw error;
-    throw new GatewayError(
-      'GW_STREAM_CLOSED',
-      'Expected a stream that lasts until it is attached but received its end',
-      {
-        cause: error,
-      },
-    );
+    throw new GatewayError('GW_STREAM_CLOSED', 'The media stream ended before it was attached', {
+      cause: error,
+    });
   }
 }
 
@@ -150,7 +146,7 @@ function lineOf(stream: PhoneStream): PhoneLine {
     transfer: () => {
       throw new GatewayError(
         'GW_TRANSFER_IMPOSSIBLE',
-        'Expected a call of the gateway for a transfer but received a bare stream',
+        'This stream cannot be transferred: it belongs to no call of a gateway',
       );
     },
     fail: () => stream.close(1011, 'the call was lost'),

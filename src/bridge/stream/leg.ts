@@ -180,7 +180,7 @@ export class StreamLeg implements BridgeLeg {
     this.options.clock.cancel(this.ringing);
     this.filler.play(undefined);
     this.tail?.close();
-    this.settle?.reject(new GatewayError('GW_STREAM_LEFT', 'Expected a call to join but received its end'));
+    this.settle?.reject(new GatewayError('GW_STREAM_LEFT', 'The caller hung up before the join completed'));
     const { participant } = this;
     this.participant = undefined;
     const leaving = participant?.leave();
@@ -301,9 +301,7 @@ export class StreamLeg implements BridgeLeg {
   private departed(departure: Departure, reason: string): void {
     this.participant = undefined;
     if (departure === 'ended') {
-      this.settle?.reject(
-        new GatewayError('GW_STREAM_CALL_ENDED', `Expected a Stream call to join but received: ${reason}`),
-      );
+      this.settle?.reject(new GatewayError('GW_STREAM_CALL_ENDED', `The Stream call has ended: ${reason}`));
       this.options.log.info({ callId: this.callId, reason }, 'the Stream call is over');
       // A transfer that is under way goes ahead even when the call ends.
       this.tail?.end();
@@ -341,10 +339,7 @@ export class StreamLeg implements BridgeLeg {
   private fail(reason: string): void {
     const { type, id } = this.name;
     this.failWith(
-      new GatewayError(
-        'GW_STREAM_JOIN',
-        `Expected to join Stream call ${type}:${id} but received: ${reason}`,
-      ),
+      new GatewayError('GW_STREAM_JOIN', `Stream call ${type}:${id} could not be joined: ${reason}`),
     );
   }
 
@@ -505,15 +500,12 @@ export class StreamLeg implements BridgeLeg {
 
   private lacks(permission: string): string {
     const { type, id } = this.name;
-    return `Expected the permission ${permission} for user ${this.user.id} in Stream call ${type}:${id} but received none`;
+    return `User ${this.user.id} lacks the permission ${permission} in Stream call ${type}:${id}`;
   }
 
   private checkTransfer(to: string): void {
     if (this.options.mayTransfer(to)) return;
-    throw new GatewayError(
-      'GW_TRANSFER_REFUSED',
-      'Expected a number that transfers are allowed to but received another',
-    );
+    throw new GatewayError('GW_TRANSFER_REFUSED', 'Transfers to this number are not allowed');
   }
 
   private refuse(command: string, code: string, message: string): void {

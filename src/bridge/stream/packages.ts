@@ -27,6 +27,6 @@ export function requireStreamPackages(): void {
   const wanted = PACKAGES.map((name) => `${name}@${versions[name]}`).join(' ');
   throw new GatewayError(
     'GW_STREAM_MISSING',
-    `Expected ${missing.join(', ')} for the Stream bridge but received none: npm i ${wanted}`,
+    `The Stream bridge needs ${missing.join(', ')}: npm i ${wanted}`,
   );
 }

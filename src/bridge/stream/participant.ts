@@ -407,10 +407,7 @@ export class Participant implements PlacedParticipant {
     }
     // If only the receiving path is missing, the watchdog handles it.
     if (isHeard) return;
-    throw new GatewayError(
-      'GW_STREAM_MEDIA',
-      `Expected a media path to Stream within ${MEDIA_TIMEOUT_MS} ms but received none`,
-    );
+    throw new GatewayError('GW_STREAM_MEDIA', `No media path to Stream within ${MEDIA_TIMEOUT_MS} ms`);
   }
 
   /** Stream's error for a call that has ended is the same as for other refusals. */
@@ -421,7 +418,7 @@ export class Participant implements PlacedParticipant {
 
   private checkWanted(): void {
     if (this.endReason !== undefined) throw new GatewayError('GW_STREAM_CALL_ENDED', this.endReason);
-    if (this.isOver) throw new GatewayError('GW_STREAM_LEFT', 'Expected to join but received leave');
+    if (this.isOver) throw new GatewayError('GW_STREAM_LEFT', 'Left before the join completed');
   }
 
   private depart(departure: Departure, reason: string): void {

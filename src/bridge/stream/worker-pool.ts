@@ -108,10 +108,7 @@ export class WorkerPool implements MediaHost {
   /** @throws GatewayError `GW_STREAM_CLOSED` once it is closed */
   place(request: ParticipantRequest, listener: ParticipantListener): PlacedParticipant {
     if (this.isClosed) {
-      throw new GatewayError(
-        'GW_STREAM_CLOSED',
-        'Expected an open bridge for a call but received a closed one',
-      );
+      throw new GatewayError('GW_STREAM_CLOSED', 'The Stream bridge is closed');
     }
     const worker = this.roomiest() ?? this.start();
     const placed = worker.place(request, listener);

@@ -131,7 +131,7 @@ function loadWrtc(): Wrtc {
     const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
     throw new GatewayError(
       'GW_WEBRTC_MISSING',
-      `Expected @roamhq/wrtc for the Stream bridge but received none that loads: ${reason}. ` +
+      `@roamhq/wrtc, which the Stream bridge needs, does not load: ${reason}. ` +
         'It has builds for Linux (x64, arm64; glibc 2.34 or newer), macOS and Windows.',
     );
   }
