@@ -92,7 +92,7 @@ describe('no error of the simulator contains user, password or query', () => {
       to: '+14155550123',
       twiml,
     }).dial();
-    expectClean(await messageOf(() => phone.started), `at ${url} `);
+    expectClean(await messageOf(() => phone.started), ` ${url} `);
     await phone.ended;
   });
 });

@@ -74,7 +74,7 @@ export class CallTable {
   #rows = new Map();
   #order = [];
   #page = 0;
-  #column = COLUMNS[4];
+  #column = COLUMNS.find(({ title }) => title === 'Time');
   #descending = true;
   #now = 0;
   #deaf = null;
