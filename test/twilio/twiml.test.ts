@@ -10,7 +10,7 @@ import {
 const HEAD = '<?xml version="1.0" encoding="UTF-8"?>';
 const INVALID = expect.objectContaining({ code: 'GW_TWIML_INVALID', status: 400 });
 
-/** What an XML parser that is none of ours reads. */
+/** The document as an independent XML parser reads it. */
 function read(xml: string) {
   expect(XMLValidator.validate(xml)).toBe(true);
   return new XMLParser({

@@ -95,7 +95,7 @@ describe('fixes the fifteen faults of Vision Agents:', () => {
   it('1. a greeting sent before the socket is read gets lost', async () => {
     const { agent, attached, host, url, phone } = await startAttaching({ bridge: { joinAt: 'ring' } });
     const other = agent('agent', 1_000);
-    // The phone is in before its stream starts: what is said then is heard from the stream's first frame on.
+    // The phone joins before its stream starts: audio of that time is heard from the stream's first frame on.
     const caller = await Caller.connect(url);
     callers.push(caller);
     await attached();
@@ -206,7 +206,7 @@ describe('fixes the fifteen faults of Vision Agents:', () => {
     await eventually('the clear at the phone', () => clears === 1);
     other.sendEvent({ type: 'phone.dtmf', digits: '5' });
     expect(host.placed[0]?.tones).toEqual(['5']);
-    // A stream of one's own has no Twilio that comes back for it: a transfer is refused in words.
+    // An attached stream has no continuation URL: a transfer is rejected with an error.
     other.sendEvent({ type: 'phone.transfer', to: '+15557654321' });
     expect(await told('phone.error')).toMatchObject({
       command: 'phone.transfer',
