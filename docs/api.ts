@@ -47,12 +47,15 @@ const CHAPTERS: readonly (readonly [kind: ApiItemKind, title: string])[] = [
   [ApiItemKind.Variable, 'Constants'],
 ];
 const NAMED = 'Other types';
+/** Stands around a `{@link}` until its page is known. */
+const LINK = '\u0001';
+const LINKS = new RegExp(`${LINK}([^${LINK}]+)${LINK}`, 'g');
 
-/** What a number may be in, by the end of its name or in its comment. */
+/** What a number may be in, by the end of its name or in its comment; a `pid` or `seed` is a mere number. */
 const UNIT_NAME =
-  /^(frames|marks|gaps|underruns|clears|messages|samples|streams|calls)|(ms|us|at|seconds|bytes|samples|frames|hz|percent|db|mb|port|status|rate|count|index|size|length|calls|legs|members|total|phones|tries|attempts)$/i;
+  /^(frames|marks|gaps|underruns|clears|messages|samples|streams|calls)|(ms|us|at|seconds|bytes|samples|frames|hz|percent|db|mb|port|status|rate|count|index|size|length|calls|legs|members|total|phones|tries|attempts)$|^(pid|seed)$/i;
 const UNIT_TEXT =
-  /\b(ms|milliseconds?|seconds?|minutes?|bytes?|kilobytes?|MiB|megabytes?|samples?|frames?|Hz|kHz|percent|%|dB|decibels?|microseconds?|µs|port|status|how (many|often)|number of|calls|times|ratio|share|from 0 to 1|−?1 to 1|messages|packets|code|events|marks|bits|factor)\b/i;
+  /(?:\b|-)(ms|milliseconds?|seconds?|minutes?|bytes?|kilobytes?|MiB|megabytes?|samples?|frames?|Hz|kHz|percent|%|dB|decibels?|microseconds?|µs|port|status|how (many|often)|number of|calls|times|ratio|share|from 0 to 1|-?1 to 1|messages|packets|code|events|marks|bits|factor)\b/i;
 
 /** Data explains itself, but for its unit. */
 const MUST_BE_EXPLAINED: ReadonlySet<ApiItemKind> = new Set([
@@ -64,6 +67,27 @@ const MUST_BE_EXPLAINED: ReadonlySet<ApiItemKind> = new Set([
   ApiItemKind.Method,
   ApiItemKind.MethodSignature,
 ]);
+
+/**
+ * What is importable, and the types that its declarations name. The extractor omits what is marked `@internal`, but keeps
+ * the types that only such a declaration names.
+ */
+function withoutInternals(items: readonly ApiItem[]): ApiItem[] {
+  const kept = new Set<ApiItem>();
+  const keep = (item: ApiItem): void => {
+    if (kept.has(item)) return;
+    if (items.includes(item)) kept.add(item);
+    if (item instanceof ApiDeclaredItem) {
+      for (const { kind, text } of item.excerpt.spannedTokens) {
+        if (kind !== ExcerptTokenKind.Reference) continue;
+        for (const named of items) if (named.displayName === text) keep(named);
+      }
+    }
+    for (const member of membersOf(item)) keep(member);
+  };
+  for (const item of items) if (isImportable(item)) keep(item);
+  return [...kept];
+}
 
 function itemsOf(types: string): readonly ApiItem[] {
   const folder = mkdtempSync(join(tmpdir(), 'api-'));
@@ -98,7 +122,7 @@ function itemsOf(types: string): readonly ApiItem[] {
         message.handled = true;
       },
     });
-    return ApiPackage.loadFromJsonFile(json).entryPoints[0]?.members ?? [];
+    return withoutInternals(ApiPackage.loadFromJsonFile(json).entryPoints[0]?.members ?? []);
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -120,7 +144,7 @@ function textOf(node: DocNode): string {
       const { linkText, urlDestination, codeDestination } = node as DocLinkTag;
       if (urlDestination !== undefined) return linkText ? `[${linkText}](${urlDestination})` : urlDestination;
       const names = codeDestination?.memberReferences.map((part) => part.memberIdentifier?.identifier ?? '');
-      return `\`${linkText ?? names?.join('.') ?? ''}\``;
+      return `${LINK}${linkText ?? names?.join('.') ?? ''}${LINK}`;
     }
     case DocNodeKind.Paragraph:
       return paragraphOf(node.getChildNodes());
@@ -256,7 +280,7 @@ function pageOf(from: string, items: readonly ApiItem[]): string {
   const head = `# \`${from}\`
 
 Made from the doc comments by \`npm run docs\`. "Throws" of a function that returns a promise means that the promise rejects. The codes are explained in [Errors](../errors.md).`;
-  return `${[
+  const page = `${[
     head,
     contents.join('\n'),
     ...parts,
@@ -264,6 +288,10 @@ Made from the doc comments by \`npm run docs\`. "Throws" of a function that retu
     'These appear in the declarations above and cannot be imported by name.',
     ...named.map((item) => section(item, anchors)),
   ].join('\n\n')}\n`;
+  return page.replace(LINKS, (_, name: string) => {
+    const owner = name.split('.')[0] as string;
+    return anchors.has(owner) ? `[\`${name}\`](#${anchors.get(owner)})` : `\`${name}\``;
+  });
 }
 
 /** What the comments of an entry point leave out, one line each. */
@@ -279,6 +307,8 @@ function omissionsOf(items: readonly ApiItem[], throwers: ReadonlySet<string>): 
       const isNumber = /\??: number( \| undefined| \| null)?$/.test(declarationOf(item));
       if (isNumber && !UNIT_NAME.test(item.displayName) && !UNIT_TEXT.test(whole))
         omissions.push(`${name}: no unit`);
+      if (isNumber && /(Options|Request|Profile)$/.test(owner) && !/\d|default|never/i.test(whole))
+        omissions.push(`${name}: no range and no default`);
     }
     if (ApiParameterListMixin.isBaseClassOf(item)) {
       for (const parameter of item.parameters) {
@@ -290,35 +320,64 @@ function omissionsOf(items: readonly ApiItem[], throwers: ReadonlySet<string>): 
       }
     }
     if (throwers.has(name) && throwsOf(comment).length === 0) omissions.push(`${name}: no @throws`);
+    for (const text of throwsOf(comment)) {
+      if (text.includes('GatewayError') && !/GW_/.test(text) && !text.includes(LINK))
+        omissions.push(`${name}: @throws without a code`);
+    }
     for (const member of membersOf(item)) look(member, name);
   };
   for (const item of items) if (isImportable(item)) look(item, '');
   return omissions;
 }
 
-/** Functions, constructors and methods of `src` whose own body throws, as `name` or `Class.name`. */
+/**
+ * Exported functions, constructors and methods of `src` that throw, themselves or by a function or method of their own file, as
+ * `name` or `Class.name`.
+ */
 function throwersOf(): Set<string> {
   const { ts } = require('@ts-morph/common') as typeof import('@ts-morph/common');
+  type Node = import('@ts-morph/common').ts.Node;
   const throwers = new Set<string>();
   for (const name of readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.ts')) continue;
     const file = join(ROOT, 'src', name);
     const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.ES2022, true);
-    const throwsItself = (node: import('@ts-morph/common').ts.Node): boolean =>
-      ts.isThrowStatement(node) ||
-      (ts.forEachChild(node, (child) => !ts.isFunctionLike(child) && throwsItself(child)) ?? false);
+    const bodies = new Map<string, Node>();
+    const exported = new Set<string>();
     for (const statement of source.statements) {
-      if (ts.isFunctionDeclaration(statement) && statement.body && statement.name) {
-        if (throwsItself(statement.body)) throwers.add(statement.name.text);
-      }
-      if (!ts.isClassDeclaration(statement) || statement.name === undefined) continue;
+      if (!ts.isFunctionDeclaration(statement) && !ts.isClassDeclaration(statement)) continue;
+      const owner = statement.name?.text ?? '';
+      if (statement.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)) exported.add(owner);
+      if (ts.isFunctionDeclaration(statement) && statement.body) bodies.set(owner, statement.body);
+      if (!ts.isClassDeclaration(statement)) continue;
       for (const member of statement.members) {
         const isConstructor = ts.isConstructorDeclaration(member);
         if (!isConstructor && !ts.isMethodDeclaration(member) && !ts.isGetAccessor(member)) continue;
-        const name = isConstructor ? '(constructor)' : member.name.getText(source);
-        if (member.body && throwsItself(member.body)) throwers.add(`${statement.name.text}.${name}`);
+        if (member.body)
+          bodies.set(
+            `${owner}.${isConstructor ? '(constructor)' : member.name.getText(source)}`,
+            member.body,
+          );
       }
     }
+    const found = new Set<string>();
+    const throws = (node: Node, owner: string): boolean => {
+      if (ts.isThrowStatement(node)) return true;
+      // What it catches is its own affair; what it throws in `catch` is not.
+      const parts =
+        ts.isTryStatement(node) && node.catchClause ? [node.catchClause, node.finallyBlock] : undefined;
+      if (parts !== undefined) return parts.some((part) => part !== undefined && throws(part, owner));
+      if (ts.isCallExpression(node)) {
+        const called = node.expression.getText(source).replace(/^this\./, `${owner}.`);
+        if (found.has(called)) return true;
+      }
+      return ts.forEachChild(node, (child) => !ts.isFunctionLike(child) && throws(child, owner)) ?? false;
+    };
+    for (let size = -1; size < found.size; ) {
+      size = found.size;
+      for (const [name, body] of bodies) if (throws(body, name.split('.')[0] as string)) found.add(name);
+    }
+    for (const name of found) if (exported.has(name.split('.')[0] as string)) throwers.add(name);
   }
   return throwers;
 }

@@ -114,6 +114,7 @@ export class Timeout implements Timer {
   private lostMs: number;
   private isLastTurn = false;
 
+  /** @internal */
   constructor(
     private readonly clock: Clock,
     ms: number,
@@ -131,6 +132,7 @@ export class Timeout implements Timer {
     this.timer = undefined;
   }
 
+  /** Lets the process exit while the timeout runs. */
   unref(): this {
     this.keepsProcess = false;
     this.timer?.unref();

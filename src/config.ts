@@ -93,7 +93,7 @@ export interface Config {
    */
   readonly playDir?: string;
   /**
-   * Room of a call that nobody names one for: `call`, its own; `to`, that of the number called, where
+   * Room of a call whose decision names none: `call`, one of its own; `to`, one for the called number, where
    * strangers hear each other. Default: `call`. In the environment: `LOCAL_ROOM`.
    */
   readonly localRoom: 'call' | 'to';

@@ -9,6 +9,7 @@ interface CatalogueEntry {
 /**
  * Every error code by chapter: the one place for its HTTP status and its explanation. Errors, the OpenAPI document and
  * `docs/errors.md` (`npm run docs`) are made from it. Codes are stable: add and retire, never reuse.
+ * @internal
  */
 export const ERROR_CHAPTERS = {
   "Twilio's requests": {
@@ -242,6 +243,7 @@ export const ERROR_CHAPTERS = {
   },
 } as const satisfies Record<string, Record<`GW_${string}`, CatalogueEntry>>;
 
+/** @internal */
 type Chapters = typeof ERROR_CHAPTERS;
 
 /** A stable error code. `GW_SIM_` and a number is an error of Twilio's own, as twilio.com/docs/api/errors lists it. */

@@ -30,7 +30,7 @@ export interface GatewayOptions extends Partial<PlainOptions> {
   readonly bridge?: Bridge;
   /** What a caller hears whose bridge fails, spoken by Twilio. Only a bridge that has a continuation after its stream uses it. */
   readonly apology?: Apology;
-  /** Life of an inbound call's token in milliseconds; default 60,000. */
+  /** Lifetime of an inbound call's token in milliseconds, more than 0; default 60,000. */
   readonly tokenTimeToLiveMs?: number;
   readonly log?: Logger;
   /** The time by which everything in the gateway waits and measures; default {@link systemClock}. */

@@ -326,8 +326,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /**
    * Starts accepting calls, as soon as the bridge is ready.
-   * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` if it listens, or has been closed; errors of the
-   * bridge's `open`
+   * @returns `url` for carriers, and `operationsUrl`: the same without `operationsPort`
+   * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` if it listens already or has been closed; `GW_TLS_FILE`, `GW_RECORD_DIR`,
+   * `GW_PLAY_DIR`, `GW_SPOOL_DIR`, `GW_SPOOL_TAKEN`, `GW_DEAD_LETTER_FILE`, `GW_SERVER_MISSING`, `GW_REDIS_REFUSED` for settings
+   * that do not work here; what the bridge's `open` throws
    */
   async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
     const { host, port, tls } = this.options;
@@ -358,8 +360,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * without it, against the host of the request and the prefix.
    * @param server a server of `createServer`, of Express' `listen`, or Fastify's `server`
    * @param options `prefix` such as `/phone`; without it, the gateway handles only its own paths
-   * @throws TypeError for an invalid prefix, and for a `publicUrl`, `operationsPort` or `tls` that conflicts with it;
-   * GatewayError `GW_LISTENING` if it listens, or has been closed; errors of the bridge's `open`
+   * @throws TypeError for an invalid prefix, and for a `publicUrl`, `operationsPort` or `tls` that conflicts with it; GatewayError
+   * `GW_LISTENING` if it listens already or was closed, and others of {@link listen}
    */
   async attach(
     server: HttpServer | HttpsServer,
@@ -463,7 +465,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /**
    * Places a call through Twilio. Needs `publicUrl` and an account.
-   * @throws GatewayError as answered by `POST /v1/calls`
+   * @throws GatewayError `GW_BAD_REQUEST` (400) names every mistake in the request; `GW_FROM_MISSING`, `GW_TWIML_TOO_LONG`
+   * (400), `GW_CALL_REFUSED` (403), `GW_CALL_EXISTS`, `GW_CALL_ENDED` (409), `GW_PREPARE_TIMEOUT` (500), `GW_TWILIO_REFUSED`
+   * (502), `GW_DRAINING`, `GW_FULL`, `GW_OVERLOADED`, `GW_TWILIO_NOT_CONFIGURED`, `GW_PUBLIC_URL_MISSING` (503); in a fleet
+   * `GW_REGISTRY_DOWN` and `GW_REGISTRY_ERROR` (503)
    */
   async placeCall(request: PlaceCallRequest): Promise<PlacedCall> {
     const base = this.authenticator.publicBase();
@@ -479,7 +484,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   /**
    * Records a call to a WAV file in `recordDir`: the caller left, the audio played to the caller right. The event
    * `recording` reports its end.
-   * @throws GatewayError as answered by `POST /v1/calls/{id}/recording`
+   * @throws GatewayError `GW_BAD_REQUEST` (400), `GW_CALL_UNKNOWN` (404), `GW_RECORDING_OFF` without `recordDir`,
+   * `GW_RECORDING_EXISTS`, `GW_CALL_ENDED` (409), `GW_RECORDINGS_FULL` with 200 recordings, `GW_RECORDING_FAILED` (503)
    */
   async record(callId: string, request: RecordRequest = {}): Promise<RecordingView> {
     return (this.fleet?.recordings ?? this.recordings).startRecording(callId, checkRecordRequest(request));
@@ -522,6 +528,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   /**
    * Stops accepting calls, waits up to `graceMs` for running ones, closes the rest with 1001, then frees everything.
    * A second call waits for the first.
+   * @param graceMs most milliseconds to wait for running calls; default 0
    */
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
@@ -566,7 +573,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
 /**
  * Creates a gateway, which does not listen before `listen()`.
- * @throws TypeError or GatewayError for invalid options
+ * @throws TypeError for options out of range, or that contradict each other
+ * @throws GatewayError `GW_AUTH_TOKEN_MISSING` without an auth token while signatures are checked
  */
 export function createGateway(options: GatewayOptions = {}): Gateway {
   return new Gateway(options);

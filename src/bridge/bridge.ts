@@ -13,10 +13,13 @@ export interface JoinRequest {
   readonly signal: AbortSignal;
 }
 
+/** Who a phone is in its bridge. */
 export interface BridgeUser {
   /** Opaque id, never the phone number. */
   readonly id: string;
+  /** Name that the other participants see. */
   readonly name?: string;
+  /** Data of your own, passed on with the user. */
   readonly custom?: Readonly<Record<string, unknown>>;
 }
 
@@ -76,6 +79,7 @@ export interface BridgeLeg extends FrameSink {
 export interface Program extends FrameSink {
   /** A phone was answered; `facts` if known. */
   phoneJoined(callId: string, facts?: AnsweredFacts): void;
+  /** A phone hung up or was transferred. */
   phoneLeft(callId: string): void;
   /** A caller pressed a key: one of `0–9 * # A–D`. */
   pressed(callId: string, digit: string): void;

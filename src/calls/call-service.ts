@@ -4,6 +4,7 @@ import type { CallbackKind } from './callbacks.js';
 import type { PlaceCallRequest } from './place-call.js';
 import type { Session } from './session.js';
 
+/** A call that was placed. */
 export interface PlacedCall {
   readonly callId: string;
   readonly callSid: string;

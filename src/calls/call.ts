@@ -82,6 +82,7 @@ export class TwilioCall<T = unknown> {
   private readonly placed: { direction?: string; from?: string; to?: string };
   private latestStatus: { status: string; sequence: number } | undefined;
 
+  /** @internal */
   constructor(callId: string, webhookData: CallWebhookInput | undefined, options: CallOptions<T>) {
     this.callId = callId;
     this.webhookData = webhookData;

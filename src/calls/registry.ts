@@ -4,13 +4,15 @@ import type { CallWebhookInput } from '../twilio/webhook.js';
 import { type CallOptions, TwilioCall } from './call.js';
 import { sameToken } from './token.js';
 
+/** Optional settings of a {@link TwilioCallRegistry}. */
 export interface RegistryOptions {
-  /** Lifetime of a token in milliseconds; default 60,000. */
+  /** Lifetime of a token in milliseconds, more than 0; default 60,000. */
   readonly timeToLiveMs?: number;
   /** Measures token lifetimes; default {@link systemClock}. */
   readonly clock?: Clock;
 }
 
+/** Optional settings of a call in a {@link TwilioCallRegistry}. */
 export type CreateCallOptions<T> = Partial<Omit<CallOptions<T>, 'clock'>>;
 
 const CALL_ID = /^[A-Za-z0-9_-]{1,64}$/;
@@ -28,6 +30,7 @@ export class TwilioCallRegistry<T = unknown> {
   private readonly clock: Clock;
   private sweeper: Timer | undefined;
 
+  /** @throws TypeError for a lifetime that is not positive */
   constructor(options: RegistryOptions = {}) {
     this.clock = options.clock ?? systemClock;
     this.timeToLiveMs = options.timeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS;
@@ -59,7 +62,10 @@ export class TwilioCallRegistry<T = unknown> {
     return call;
   }
 
-  /** Registers a call that another node has handed over; replaces an ended call of the same id. */
+  /**
+   * Registers a call that another node has handed over; replaces an ended call of the same id.
+   * @throws TypeError for an invalid callId, GatewayError `GW_CALL_EXISTS` (409) if a call of the same id has not ended
+   */
   adopt(
     callId: string,
     webhookData: CallWebhookInput | undefined,
@@ -77,15 +83,17 @@ export class TwilioCallRegistry<T = unknown> {
     if (call.state !== 'ended') this.bySid.set(callSid, call);
   }
 
+  /** The call with this id, if known. */
   get(callId: string): TwilioCall<T> | undefined {
     return this.calls.get(callId);
   }
 
+  /** The call with Twilio's CallSid, if known. */
   getBySid(callSid: string): TwilioCall<T> | undefined {
     return this.bySid.get(callSid);
   }
 
-  /** @throws GatewayError `GW_CALL_UNKNOWN` (404) */
+  /** The call with this id. @throws GatewayError `GW_CALL_UNKNOWN` (404) */
   require(callId: string): TwilioCall<T> {
     const call = this.calls.get(callId);
     if (call === undefined) {

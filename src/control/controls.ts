@@ -18,6 +18,7 @@ import type {
  * also `GW_CALL_MOVING` (409), `GW_REGISTRY_DOWN` and `GW_REGISTRY_ERROR` (503).
  */
 export class Controls {
+  /** @internal */
   constructor(private readonly calls: CallControl) {}
 
   /**

@@ -35,11 +35,13 @@ export interface PlayStarted {
   readonly durationMs: number | null;
 }
 
+/** What the caller hears on hold. */
 export interface HoldRequest {
   /** Music in `PLAY_DIR`; two soft notes every six seconds by default. */
   readonly file?: string | undefined;
 }
 
+/** Who is muted. */
 export interface MuteRequest {
   /** Who is silenced: the `caller` for the other side (default), the `room` for the caller, or `both`. */
   readonly voice?: Voices | undefined;

@@ -15,7 +15,7 @@ export const route: Check = {
     const base = baseText(at);
     try {
       const answer = await wire.ask(base + path);
-      const seen = /received (\/\S*)$/.exec(answer.message ?? '')?.[1];
+      const seen = / (\/\S*)$/.exec(answer.message ?? '')?.[1];
       if (answer.code === 'GW_NOT_FOUND' && seen !== undefined) return asSeen(at.prefix, path, seen);
       return elsewhere(context, base + path, answer);
     } catch (error) {

@@ -29,6 +29,7 @@ export class EventLog {
   private readonly listeners = new Set<Listener>();
   private written = 0;
 
+  /** @internal @param capacity number of newest events that are kept */
   constructor(
     private readonly log: Logger,
     private readonly clock: Clock,
@@ -84,7 +85,10 @@ export class EventLog {
     return () => this.listeners.delete(listener);
   }
 
-  /** The event with this number; `undefined` if it is no longer or not yet there. */
+  /**
+   * The event with this number; `undefined` if it is no longer or not yet there.
+   * @param number counts events from 0
+   */
   at(number: number): LoggedEvent | undefined {
     return number < this.oldest || number >= this.written ? undefined : this.ring[number % this.capacity];
   }

@@ -9,6 +9,7 @@ import { DeadLetter } from './dead-letter.js';
 import type { EventLog } from './event-log.js';
 import { Spool, type SpooledEvent } from './spool.js';
 
+/** Where and how events are posted to your service. */
 export interface EventWebhookOptions {
   /** http(s) URL to which every event is posted. */
   readonly url: string;

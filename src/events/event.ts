@@ -34,6 +34,7 @@ export interface EventData {
   'call.ended': CallReport;
 }
 
+/** The name of an event, such as `call.ended`. */
 export type EventType = keyof EventData;
 
 /** The call of an event. Phone numbers are not masked, because receivers are trusted. */

@@ -8,22 +8,31 @@ export type WsData = string | ArrayBuffer | Uint8Array | readonly Uint8Array[];
 
 /** The part of a server-side `ws` WebSocket that is used; any socket of this shape will do. */
 export interface WsSocket {
-  /** 1 is open, 3 is closed. */
+  /** State code: 1 is open, 3 is closed. */
   readonly readyState: number;
   /** Bytes sent that the network has not accepted; at 0, the memory of sent messages is free again. */
   readonly bufferedAmount: number;
+  /** Sends a message and calls `sent` once the network has accepted it. */
   send(
     data: string | Uint8Array,
     options: { readonly binary: boolean; readonly compress: boolean },
     sent: (error?: Error) => void,
   ): void;
+  /** Sends a ping (RFC 6455, section 5.5.2). */
   ping(): void;
+  /** Begins the closing handshake. @param code close code, 1000 to 4999 (RFC 6455, section 7.4) */
   close(code: number, reason: string): void;
+  /** Closes the connection at once. */
   terminate(): void;
+  /** Calls the listener with each message. */
   on(event: 'message', listener: (data: WsData, isBinary: boolean) => void): unknown;
+  /** Calls the listener for each ping of the peer. */
   on(event: 'ping', listener: () => void): unknown;
+  /** Calls the listener for each answer to a ping. */
   on(event: 'pong', listener: () => void): unknown;
+  /** Calls the listener once the socket is closed. */
   on(event: 'close', listener: () => void): unknown;
+  /** Calls the listener on an error; the socket closes afterwards. */
   on(event: 'error', listener: () => void): unknown;
 }
 

@@ -8,9 +8,9 @@ export const FRAME_SAMPLES = 960;
 export const DEFAULT_LEAD_MS = 120;
 
 /**
- * Takes frames of {@link FRAME_SAMPLES} samples in order. `stamp` is when the audio reached the gateway, see telemetry's
- * `IngressTime`. The frame's memory is only valid during the call: copy it to keep it.
+ * Takes frames of {@link FRAME_SAMPLES} samples in order. The frame's memory is only valid during the call: copy it to keep it.
  */
 export interface FrameSink {
+  /** Takes one frame. @param stamp when its audio reached the gateway, in steps of 100 ns that wrap at 32 bits */
   write(frame: Int16Array, stamp: number): void;
 }

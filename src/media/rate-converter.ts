@@ -21,7 +21,9 @@ const PIECE_SAMPLES = 4_800;
  * exactly as many samples out as the rates say, so the stream never drifts. The rest of an input waits for the next call.
  */
 export interface RateConverter {
+  /** Samples per second of the input. */
   readonly from: number;
+  /** Samples per second of the output. */
   readonly to: number;
   /** Delay of the filter in milliseconds, the same at all frequencies. */
   readonly delayMs: number;

@@ -31,6 +31,7 @@ Object.defineProperties(core.Transcoder.prototype, {
   info: { value: info },
 });
 
+/** Optional settings of {@link createTranscoder}. */
 export interface TranscoderOptions {
   /** Payload format of the phone's side; default `mulaw`, Twilio's. */
   readonly format?: PayloadFormat;

@@ -62,6 +62,7 @@ export type StreamStart = StartMessage['start'];
 /** Why a stream ended: Twilio sent stop, its socket closed, it violated the protocol, or we closed it. */
 export type StreamEnd = 'stop' | 'socket-closed' | 'protocol' | 'closed';
 
+/** Optional settings of a media stream. */
 export interface MediaStreamOptions {
   /** Maximum lead of the listener in milliseconds, 40 to 10,000; default 120. */
   readonly leadMs?: number;
@@ -273,6 +274,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
    * Plays live audio to the caller: 48 kHz mono int16, any length. Audio beyond the maximum lead is dropped,
    * silence first, then the oldest; a lasting delay is worked off by shorter pauses and slightly faster
    * words. To send recordings at once, raise `leadMs`: above 1,000 all of it is heard unchanged.
+   * @throws TypeError if `pcm` is not an Int16Array
    */
   sendAudio(pcm: Int16Array): void {
     if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);
@@ -297,6 +299,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /**
    * Places a mark after all audio so far; the `mark` event reports when it was reached.
+   * @param name not empty
+   * @throws TypeError for an empty name
    * @throws GatewayError `GW_STREAM_CLOSED` without a connected stream, `GW_TOO_MANY_MARKS` with 256 marks in
    *   flight
    */
@@ -392,7 +396,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   /**
    * Ends the stream from our side. Idempotent.
-   * @param code WebSocket close code, 1000 to 4999 (RFC 6455 section 7.4)
+   * @param code WebSocket close code, 1000 to 4999 (RFC 6455, section 7.4)
+   * @throws TypeError for another code, or a reason that is not a string
    */
   close(code = 1000, reason = ''): void {
     if (!Number.isInteger(code) || code < 1000 || code > 4999) throw expected('1000 to 4999', 'code', code);
@@ -402,7 +407,10 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
 
   // Called by the socket's owner:
 
-  /** Attaches the socket. Reading starts with its first message. */
+  /**
+   * Attaches the socket. Reading starts with its first message.
+   * @throws GatewayError `GW_STREAM_OPEN` if the stream already has a socket or has ended
+   */
   open(socket: MediaSocket): void {
     if (this.sender.hasSocket || this.ended) {
       throw new GatewayError('GW_STREAM_OPEN', 'The stream already has a socket');
@@ -494,7 +502,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.latestSamples = count;
   }
 
-  /** Records a frame's latency to the leg: forwarded immediately or after buffering. */
+  /** Records a frame's latency to the leg: forwarded immediately or after buffering. @internal */
   recordHandOver(stamp: IngressTime): void {
     if (this.isPassing && !isSampled(this.traffic.messagesIn)) return;
     this.latencies.record(STAGE.decodedLeg, ingressTicksBetween(stamp, this.latencies.now()) - this.decoding);

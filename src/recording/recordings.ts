@@ -20,24 +20,29 @@ const DEFAULT_RATE: RecordRate = 16_000;
 /** How long a closing gateway waits for the disk. */
 const CLOSE_MS = 5_000;
 
-/** Request body of `POST /v1/calls/{id}/recording`. */
+/** How a call is recorded: the request body of `POST /v1/calls/{id}/recording`. */
 export interface RecordRequest {
   /** Maximum length in seconds, 1 to 21,600; default 14,400. */
   readonly maxSeconds?: number | undefined;
-  /** Samples per second; default 16,000. */
+  /** Samples per second: 8,000, 16,000 (default) or 48,000. */
   readonly rate?: RecordRate | undefined;
 }
 
 /** A running recording. */
 export interface RecordingView {
   readonly callId: string;
+  /** Name of the file in `recordDir`. */
   readonly file: string;
   /** ISO 8601, UTC. */
   readonly startedAt: string;
+  /** Samples per second. */
   readonly rate: number;
   readonly maxSeconds: number;
+  /** Length so far. */
   readonly seconds: number;
+  /** Milliseconds replaced by silence because the disk was too slow. */
   readonly droppedMs: number;
+  /** Milliseconds of the caller's audio that arrived too late. */
   readonly lateMs: number;
 }
 
@@ -58,6 +63,7 @@ export interface RecordingService {
   stopRecording(callId: string): Promise<RecordingResult>;
 }
 
+/** @internal */
 export const RecordRequest = z
   .strictObject({
     maxSeconds: z.number().int().min(1).max(MAX_SECONDS).optional(),

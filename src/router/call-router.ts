@@ -14,6 +14,7 @@ import { secretsOf } from '../webhooks/signature.js';
 import { decisionOf } from './answer.js';
 import { DEADLINE_MS, questionOf, ROUTER_TIMEOUT_MS } from './question.js';
 
+/** Your service that decides where calls go. */
 export interface RouterOptions {
   /** http(s) URL that decides where each call goes. */
   readonly url: string;

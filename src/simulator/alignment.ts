@@ -26,14 +26,15 @@ const SHORTENED_SAMPLES = 480;
 export interface Alignment {
   /** Milliseconds by which `heard` is later than `sent`; 0 where nothing was found. */
   readonly lagMs: number;
-  /** Normalised correlation at that lag, -1…1; 0 for silence. */
+  /** Normalised correlation at that lag, -1 to 1; 0 for silence. */
   readonly correlation: number;
-  /** Signal to noise after the best gain, in dB, -99…99. */
+  /** Signal to noise after the best gain, in dB, -99 to 99. */
   readonly snrDb: number;
   /** That gain in dB; 0 where nothing was found. */
   readonly gainDb: number;
 }
 
+/** Where {@link align} searches. */
 export interface AlignmentOptions {
   /** Earliest lag searched in milliseconds; default -20. */
   readonly minLagMs?: number;

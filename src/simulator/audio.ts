@@ -5,8 +5,9 @@ import { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
 import { sweepPcm } from './sweep.js';
 import { PHONE_RATE, readWav } from './wav.js';
 
-/** Milliseconds of one frame, and its µ-law bytes. */
+/** Milliseconds of a frame. */
 export const FRAME_MS = 20;
+/** µ-law bytes of a frame. */
 export const FRAME_BYTES = 160;
 
 const SWEEP = 'sweep';
@@ -21,7 +22,10 @@ export class AudioSource {
   /** The samples that those payloads decode to: what is really said, after µ-law. */
   readonly pcm: Int16Array;
 
-  /** @param pcm 8 kHz mono; the last frame is filled up with silence */
+  /**
+   * @param pcm 8 kHz mono, at least one sample; the last frame is filled up with silence
+   * @throws TypeError without a sample
+   */
   constructor(
     readonly name: string,
     pcm: Int16Array,
@@ -36,7 +40,12 @@ export class AudioSource {
     this.pcm = decodeMulaw(mulaw);
   }
 
-  /** A sine without a seam. @param hz whole hertz, 1…3999; @param dbfs level of its peak, at most 0 */
+  /**
+   * A sine without a seam.
+   * @param hz whole hertz, 1 to 3999
+   * @param dbfs level of its peak in dB of full scale, at most 0; default -12
+   * @throws TypeError out of these ranges
+   */
   static tone(hz: number, dbfs = -12): AudioSource {
     if (!(Number.isInteger(hz) && hz >= 1 && hz < PHONE_RATE / 2)) throw expected('1 to 3999', 'hz', hz);
     if (!(dbfs <= 0)) throw expected('at most 0', 'dbfs', dbfs);
@@ -61,18 +70,22 @@ export class AudioSource {
     return this.name.startsWith(SWEEP);
   }
 
+  /** One frame of silence. */
   static silence(): AudioSource {
     return new AudioSource('silence', new Int16Array(FRAME_BYTES));
   }
 
-  /** A WAV file; see {@link readWav} for what it may hold. */
+  /** A WAV file; see {@link readWav} for what it may hold. @throws GatewayError `GW_SIM_WAV` */
   static file(path: string): AudioSource {
     return new AudioSource(path, readWav(path));
   }
 
   private static cachedSpeech: AudioSource | undefined;
 
-  /** The recording that ships with Trunkline: 7.7 s of a synthetic voice. Read once a process. */
+  /**
+   * The recording that ships with Trunkline: 7.7 s of a synthetic voice. Read once a process.
+   * @throws GatewayError `GW_SIM_FIXTURE` if its file is missing
+   */
   static speech(): AudioSource {
     AudioSource.cachedSpeech ??= new AudioSource('speech', readWav(speechPath()));
     return AudioSource.cachedSpeech;

@@ -13,6 +13,7 @@ import { CallsApi, type ManagedCall } from './rest.js';
 /** Ended calls that the REST API still knows. */
 const REMEMBERED_CALLS = 1000;
 
+/** The account and callees of a {@link SimulatedTwilio}. */
 export interface SimulatedTwilioOptions {
   /** The account; default a new one. */
   readonly accountSid?: string;

@@ -9,7 +9,11 @@ export const LATE_MS = 10;
 
 /** Something that is due every 20 ms, e.g. a phone that speaks. */
 export interface Ticker {
-  /** @param due monotonic milliseconds when it was due; @param now when it is called, never before `due` */
+  /**
+   * Called every 20 ms.
+   * @param due monotonic milliseconds when it was due
+   * @param now monotonic milliseconds when it is called, never before `due`
+   */
   tick(due: number, now: number): void;
 }
 

@@ -17,6 +17,7 @@ export const TWILIO_ERRORS = {
   31924: 'Stream: WebSocket protocol error',
 } as const;
 
+/** One of the codes in {@link TWILIO_ERRORS}. */
 export type TwilioErrorCode = keyof typeof TWILIO_ERRORS;
 
 /**

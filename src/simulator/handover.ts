@@ -16,7 +16,7 @@ export interface StreamHandover {
 /** Hand-overs of many calls. */
 export interface HandoverReport {
   readonly count: number;
-  /** Hand-overs without audio before or after. */
+  /** Number of hand-overs without audio before or after. */
   readonly unheard: number;
   readonly gap: Percentiles;
   readonly reconnect: Percentiles;
@@ -55,6 +55,7 @@ export class HandoverTotals {
   private count = 0;
   private unheard = 0;
 
+  /** Counts a hand-over. */
   add({ gapMs, reconnectMs }: StreamHandover): void {
     this.count += 1;
     if (gapMs === undefined) this.unheard += 1;
@@ -62,6 +63,7 @@ export class HandoverTotals {
     this.reconnect.record(reconnectMs * 1000);
   }
 
+  /** What was counted so far. */
   report(): HandoverReport {
     const { count, unheard } = this;
     return { count, unheard, gap: this.gap.percentiles(), reconnect: this.reconnect.percentiles() };

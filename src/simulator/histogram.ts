@@ -29,15 +29,17 @@ export class Histogram {
     this.latencies = new LatencyHistogram(whole?.latencies);
   }
 
-  /** @param microseconds negative ones count as 0 */
+  /** Adds a value. @param microseconds negative ones count as 0 */
   record(microseconds: number): void {
     this.latencies.record(microseconds * INGRESS_TICKS_PER_MICROSECOND);
   }
 
+  /** Adds all values of another histogram. */
   merge(other: Histogram): void {
     this.latencies.merge(other.latencies);
   }
 
+  /** Forgets all values. */
   reset(): void {
     this.latencies.reset();
   }
@@ -56,6 +58,7 @@ export class Histogram {
     return bins;
   }
 
+  /** Percentiles of the values so far, in milliseconds. */
   percentiles(): Percentiles {
     const { count, meanUs, p50Us, p99Us, p999Us, maxUs } = this.latencies.summary();
     const ms = (us: number) => us / 1000;

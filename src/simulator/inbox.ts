@@ -3,6 +3,7 @@ import { FRAME_BYTES } from './audio.js';
 /** Twilio's protocol warnings: audio discarded because the server reads too slowly, malformed, invalid. */
 export type WarningCode = 31930 | 31950 | 31951;
 
+/** A message of the server that breaks the protocol. */
 export interface ProtocolWarning {
   readonly code: WarningCode;
   /** What is wrong with the message. */
@@ -13,8 +14,11 @@ export interface ProtocolWarning {
 
 /** Warnings of one stream. Twilio logs each kind once a stream; here each is counted, the first is kept. */
 export interface WarningCounts {
+  /** Number of messages dropped because the server reads too slowly. */
   readonly 31930: number;
+  /** Number of malformed messages. */
   readonly 31950: number;
+  /** Number of invalid messages. */
   readonly 31951: number;
   readonly first: ProtocolWarning | undefined;
 }

@@ -27,6 +27,7 @@ export const LINES = {
   mobile: { jitterMs: 40, stallEveryMs: 15_000, stallMs: 300 },
 } as const satisfies Record<string, LineProfile>;
 
+/** A line in {@link LINES}. */
 export type LineName = keyof typeof LINES;
 
 /** One frame of the caller's voice. */

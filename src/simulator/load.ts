@@ -28,18 +28,19 @@ const MOST_SAMPLES = 400;
 const SAMPLE_MS = 1000;
 const SHORTEST_SAMPLE_MS = 250;
 
+/** What {@link runLoad} does. Rates are calls per second. */
 export interface LoadOptions {
   readonly webhookUrl: string;
   readonly authToken: string;
   readonly accountSid?: string;
   readonly dial?: DialMapping;
-  /** Concurrent calls, 1…10,000. Needed unless there are `steps`. */
+  /** Concurrent calls, 1 to 10,000. Needed unless there are `steps`. */
   readonly calls?: number;
-  /** Calls placed a second; default 50. */
+  /** Calls placed a second, more than 0; default 50. */
   readonly rate?: number;
   /** How long all calls are held after the last was placed, in milliseconds; measured time begins then. Default 10,000. */
   readonly durationMs?: number;
-  /** Calls hung up and replaced per second meanwhile; default 0. */
+  /** Calls hung up and replaced per second meanwhile, at least 0; default 0. */
   readonly churn?: number;
   /** Replaces the four options above. Measured time begins after the first ramps. */
   readonly steps?: readonly LoadStep[];
@@ -65,10 +66,14 @@ export interface LoadOptions {
   readonly clock?: Clock;
 }
 
+/** How far a run is. */
 export interface LoadProgress {
   readonly phase: LoadStep['kind'] | 'end';
+  /** Number of calls placed so far. */
   readonly placed: number;
+  /** Number of calls that stream now. */
   readonly streaming: number;
+  /** Number of calls whose stream never started. */
   readonly failed: number;
   /** The step that runs, and when it began in monotonic milliseconds. */
   readonly step?: LoadStep;
@@ -79,9 +84,13 @@ export interface LoadProgress {
 export interface LoadSample {
   /** Seconds since the run began. */
   readonly seconds: number;
+  /** Number of calls that stream now. */
   readonly streaming: number;
+  /** Number of calls placed so far. */
   readonly placed: number;
+  /** Number of calls whose stream never started, so far. */
   readonly failed: number;
+  /** Number of calls whose stream ended before it was hung up, so far. */
   readonly lost: number;
   /** Of the frames echoed since the previous sample, in milliseconds; 0 without any. */
   readonly roundTripP50Ms: number;
@@ -93,13 +102,16 @@ export interface LoadSample {
 /** Results of scripted callers. */
 export interface ScriptReport {
   readonly name: string;
+  /** Number of callers that did all steps. */
   readonly completed: number;
+  /** Number of callers that could not do a step. */
   readonly failed: number;
-  /** Callers that were hung up in the middle because the run was over or they were replaced. */
+  /** Number of callers that were hung up in the middle because the run was over or they were replaced. */
   readonly cutShort: number;
   readonly firstFailure: string | undefined;
 }
 
+/** The results of {@link runLoad}. */
 export interface LoadReport extends MergedReport {
   /**
    * Whether an echo was expected. Without one nobody can tell which frame came back when: `roundTrip`, `pairing`, what is
@@ -134,6 +146,7 @@ export interface LoadReport extends MergedReport {
 /**
  * Ramps up calls, holds them, ends them, and reports. Round trips, gaps and the generator's own cost are of
  * the time behind the first ramps; counts are of whole calls. Runs in this process: give the server one of its own.
+ * @throws TypeError for options out of range; without `onUnsaved`, the error of a recording that could not be written
  */
 export async function runLoad(options: LoadOptions): Promise<LoadReport> {
   const steps = options.steps ?? stepsOf(options);

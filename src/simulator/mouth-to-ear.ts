@@ -25,6 +25,7 @@ export interface HeardMoment {
   readonly delayMs: number;
 }
 
+/** What was said and what was heard of it. */
 export interface MouthToEarOptions {
   /** What was said: a sweep, see {@link AudioSource.sweep}, from `at` on, in a loop. */
   readonly utterance: Utterance;
@@ -92,12 +93,20 @@ export class MouthToEar {
     return new MouthToEar({ utterance, heard: listener.heard(), heardAt });
   }
 
-  /** The usual delay (median) of what was heard in a span of time; `undefined` where nothing was. */
+  /**
+   * The median delay of what was heard in a span of time; `undefined` if nothing was.
+   * @param from start of the span in monotonic milliseconds
+   * @param to end of the span in monotonic milliseconds; none by default
+   */
   delayMs(from: number, to = Number.POSITIVE_INFINITY): number | undefined {
     return median(this.heardIn(from, to).map(({ delayMs }) => delayMs));
   }
 
-  /** The longest delay of what was heard in a span of time; `undefined` where nothing was. */
+  /**
+   * The longest delay of what was heard in a span of time; `undefined` if nothing was.
+   * @param from start of the span in monotonic milliseconds
+   * @param to end of the span in monotonic milliseconds; none by default
+   */
   longestMs(from: number, to = Number.POSITIVE_INFINITY): number | undefined {
     const delays = this.heardIn(from, to).map(({ delayMs }) => delayMs);
     return delays.length === 0 ? undefined : Math.max(...delays);
@@ -105,6 +114,8 @@ export class MouthToEar {
 
   /**
    * Since when, at or after `from`, no sound is heard later than `delayMs` after it was said, until `to`.
+   * @param from in monotonic milliseconds
+   * @param to in monotonic milliseconds
    * @returns monotonic milliseconds; `undefined` where the last sounds still are later, or there are none
    */
   backAt(delayMs: number, from: number, to = Number.POSITIVE_INFINITY): number | undefined {

@@ -24,8 +24,9 @@ export interface Callee {
   readonly record?: boolean | number;
   /** Milliseconds after which the callee hangs up; default never. */
   readonly talkMs?: number;
-  /** What answering machine detection finds, where it is asked, and after how long; default `human`, 300 ms. */
+  /** What answering machine detection finds, where it is asked; default `human`. */
   readonly answeredBy?: string;
+  /** Milliseconds from the answer to that result; default 300. */
   readonly answeredByAfterMs?: number;
 }
 

@@ -247,11 +247,16 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     return this.voice.once(audio);
   }
 
+  /** Stops talking: the phone sends silence. */
   beQuiet(): void {
     this.voice.loop(AudioSource.silence());
   }
 
-  /** The caller presses keys: 0-9, *, #, A-D. */
+  /**
+   * The caller presses keys.
+   * @param digits of `0–9 * # A–D`
+   * @throws GatewayError `GW_SIM_NO_STREAM` without a running stream
+   */
   dtmf(digits: string): void {
     this.requireStream().dtmf(digits);
   }
@@ -269,7 +274,10 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     return this.ended;
   }
 
-  /** New TwiML for the live call, as from REST; it ends the stream that runs. @throws GatewayError as of TwiML */
+  /**
+   * Gives the live call new TwiML, as REST does; the running stream ends.
+   * @throws GatewayError `GW_SIM_12100`, `GW_SIM_12200`, `GW_SIM_11100`, `GW_SIM_UNSUPPORTED`: see {@link parseTwiml}
+   */
   redirect(twiml: string): void {
     this.verbs = parseTwiml(twiml);
     this.orders += 1;
@@ -281,17 +289,26 @@ export class SimulatedPhone extends EventEmitter<PhoneEvents> {
     return this.current?.report();
   }
 
-  /** What the caller heard, 8 kHz, from the start of the first stream; silent between streams. Needs `record`. */
+  /**
+   * What the caller heard, 8 kHz, from the start of the first stream; silent between streams. Needs `record`.
+   * @throws GatewayError `GW_SIM_NO_STREAM` before the first stream
+   */
   heard(): Int16Array {
     return this.timeline((stream) => stream.heard());
   }
 
-  /** What the caller said, on the same timeline. Needs `record`. */
+  /**
+   * What the caller said, on the same timeline. Needs `record`.
+   * @throws GatewayError `GW_SIM_NO_STREAM` before the first stream
+   */
   spoken(): Int16Array {
     return this.timeline((stream) => stream.spoken());
   }
 
-  /** Writes what the caller heard as WAV. Needs `record`. */
+  /**
+   * Writes what the caller heard as WAV. Needs `record`.
+   * @throws GatewayError `GW_SIM_NO_STREAM` before the first stream; the error of the file system
+   */
   saveRecording(path: string): void {
     writeWav(path, this.heard());
   }

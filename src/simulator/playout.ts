@@ -8,6 +8,7 @@ const HOLE_MS = 400;
 /** Marks that may wait at once; Twilio documents no limit, a simulator needs one. */
 const MAX_PENDING_MARKS = 10_000;
 
+/** How a {@link PlayoutBuffer} plays. */
 export interface PlayoutBufferOptions {
   /**
    * Milliseconds between the first byte and its sound, also after the buffer ran dry; default 0. Twilio's own
@@ -73,7 +74,7 @@ export class PlayoutBuffer {
     this.onMark = options.onMark;
   }
 
-  /** Sets the zero of the recording's timeline; by default it is the buffer's creation. */
+  /** Sets the zero of the recording's timeline; by default it is the buffer's creation. @param origin in monotonic milliseconds */
   begin(origin: number): void {
     this.origin = origin;
   }
@@ -111,7 +112,11 @@ export class PlayoutBuffer {
     this.maxLeadMs = Math.max(this.maxLeadMs, this.dryAt - now);
   }
 
-  /** Places a mark behind everything buffered. @returns false where too many wait already */
+  /**
+   * Places a mark behind everything buffered.
+   * @param now monotonic milliseconds
+   * @returns false where 10,000 wait already
+   */
   mark(name: string, now = this.clock.now()): boolean {
     if (this.pending.length >= MAX_PENDING_MARKS) return false;
     if (this.dryAt <= now) this.echo(name);
@@ -141,6 +146,7 @@ export class PlayoutBuffer {
     return decodeMulaw(bytes);
   }
 
+  /** What the buffer saw until `now`, in monotonic milliseconds. */
   counts(now = this.clock.now()): PlayoutCounts {
     return {
       playedMs: Math.max(0, this.appendedMs - this.clearedMs - this.leadMs(now)),

@@ -27,6 +27,7 @@ export type Deed =
   | { readonly does: 'wait for end'; readonly withinMs: number }
   | { readonly does: 'hang up' };
 
+/** A step of a script, with the line it stands in. */
 export type ScriptStep = Deed & { readonly line: number; readonly text: string };
 
 /** What a caller does, step by step; see {@link readScript}. */
@@ -63,6 +64,7 @@ export function readScript(path: string): Script {
 }
 
 /**
+ * Reads a script from a text.
  * @param name of the script in messages
  * @param folder where its recordings are looked for
  * @throws GatewayError as {@link readScript}

@@ -63,6 +63,7 @@ export interface StreamFaults {
   readonly startDelayMs?: number;
 }
 
+/** How a {@link SimulatedStream} behaves. */
 export interface StreamOptions {
   /** The `wss://` URL of the TwiML, signed as it stands. */
   readonly url: string;
@@ -321,6 +322,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
     this.block('reading', 'told');
   }
 
+  /** Ends {@link pauseReading}. */
   resumeReading(): void {
     this.unblock('reading', 'told');
   }
@@ -330,6 +332,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
    * Meanwhile the phone plays its buffer, then silence.
    * @param ms how long, at least 0
    * @returns resolves when the stall or the stream ends
+   * @throws TypeError for less than 0
    */
   stallReading(ms: number): Promise<void> {
     return this.stall('reading', ms);
@@ -340,6 +343,7 @@ export class SimulatedStream extends EventEmitter<StreamEvents> {
    * exceeds its buffer of some seconds.
    * @param ms how long, at least 0
    * @returns resolves when the stall or the stream ends
+   * @throws TypeError for less than 0
    */
   stallSending(ms: number): Promise<void> {
     return this.stall('sending', ms);

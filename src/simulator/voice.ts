@@ -5,7 +5,7 @@ export interface Utterance {
   readonly audio: AudioSource;
   /** Monotonic milliseconds of its first frame. */
   readonly at: number;
-  /** When something else was said. */
+  /** Monotonic milliseconds when something else was said. */
   readonly until?: number;
 }
 

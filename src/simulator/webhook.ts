@@ -16,7 +16,9 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 const MAX_HINTS = 16;
 const MAX_REDIRECTS = 10;
 
+/** Who placed a call, in Twilio's terms. */
 export type CallDirection = 'inbound' | 'outbound-api';
+/** The status of a call. Source: twilio.com/docs/voice/api/call-resource#call-status-values. */
 export type CallStatus =
   | 'queued'
   | 'initiated'
@@ -43,6 +45,7 @@ export interface WebhookOptions {
   readonly authToken: string | undefined;
   readonly dial?: DialMapping | undefined;
   readonly method?: 'GET' | 'POST';
+  /** Milliseconds to wait for an answer; default 15,000, as Twilio does. */
   readonly timeoutMs?: number;
   /** Default {@link systemClock}. */
   readonly clock?: Clock;
@@ -126,6 +129,7 @@ const SIP_RESPONSES: Readonly<Partial<Record<CallStatus, string>>> = {
   canceled: '487',
 };
 
+/** Twilio's callbacks about a stream. Source: twilio.com/docs/voice/twiml/stream#statuscallback. */
 export type StreamEvent = 'stream-started' | 'stream-stopped' | 'stream-error';
 
 /**

@@ -39,6 +39,7 @@ export class Traffic {
   }
 }
 
+/** The counters of {@link Traffic}. */
 export type TrafficCounts = {
   -readonly [K in keyof Traffic as Traffic[K] extends number ? K : never]: number;
 };

@@ -29,7 +29,10 @@ export interface SignedRequest {
 export class TwilioSignatureVerifier {
   private readonly keys: readonly KeyObject[];
 
-  /** @param authTokens one token, or several; the default is `TWILIO_AUTH_TOKEN` (a comma list is allowed). */
+  /**
+   * @param authTokens one token, or several; the default is `TWILIO_AUTH_TOKEN` (a comma list is allowed)
+   * @throws GatewayError `GW_AUTH_TOKEN_MISSING` without a token; TypeError if one is not a string
+   */
   constructor(authTokens: string | readonly string[] = process.env.TWILIO_AUTH_TOKEN ?? '') {
     const list = typeof authTokens === 'string' ? authTokens.split(',') : authTokens;
     if (!Array.isArray(list) || list.some((token) => typeof token !== 'string')) {

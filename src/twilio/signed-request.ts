@@ -20,6 +20,7 @@ export interface NodeRequestHead {
   readonly socket?: object | null;
 }
 
+/** How {@link verifyTwilioRequest} checks a request. */
 export interface SignedRequestOptions {
   /** Auth tokens that may have signed, one or several; default those of `TWILIO_AUTH_TOKEN` (a comma list). */
   readonly authTokens?: string | readonly string[];

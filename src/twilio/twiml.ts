@@ -9,6 +9,7 @@ export const MAX_INLINE_TWIML = 4000;
 /** Longest TwiML that Twilio reads from a webhook, in bytes. Source: twilio.com/docs/api/errors/11750. */
 export const MAX_TWIML_BYTES = 64 * 1024;
 
+/** Optional parts of the TwiML of a media stream. */
 export interface MediaStreamTwimlOptions {
   /** Sent back by Twilio as `start.customParameters`; name and value together under 500 characters. */
   readonly parameters?: Readonly<Record<string, string>>;
@@ -40,7 +41,9 @@ export function normalizeWebSocketUrl(url: string): string {
 /**
  * TwiML that connects the call to a bidirectional media stream.
  * Source: twilio.com/docs/voice/twiml/stream (`<Connect><Stream>`).
- * @throws GatewayError `GW_TWIML_INVALID` for a query string in the URL (Twilio refuses it, error 31920), a
+ * @param url of your WebSocket endpoint: `wss://…`; `https://` and a bare host become that
+ * @throws TypeError for an empty URL
+ * @throws GatewayError `GW_TWIML_INVALID` (400) for a query string in the URL (Twilio refuses it, error 31920), a
  * parameter of 500 characters or more, characters that XML cannot carry, or verbs that Twilio would not take
  */
 export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOptions = {}): string {
@@ -69,12 +72,18 @@ export function createMediaStreamTwiml(url: string, options: MediaStreamTwimlOpt
   return response.toString();
 }
 
-/** {@link createMediaStreamTwiml} as a web-standard response: 200, `text/xml`. */
+/**
+ * {@link createMediaStreamTwiml} as a web-standard response: 200, `text/xml`.
+ * @throws GatewayError `GW_TWIML_INVALID`, TypeError: see {@link createMediaStreamTwiml}
+ */
 export function createMediaStreamResponse(url: string, options?: MediaStreamTwimlOptions): Response {
   return new Response(createMediaStreamTwiml(url, options), { headers: { 'content-type': 'text/xml' } });
 }
 
-/** TwiML that turns a call away. Source: twilio.com/docs/voice/twiml/reject. */
+/**
+ * TwiML that turns a call away. Source: twilio.com/docs/voice/twiml/reject.
+ * @throws GatewayError `GW_TWIML_INVALID` (400) for words with characters that XML cannot carry
+ */
 export function createRefusalTwiml(refusal: Refusal): string {
   if (typeof refusal === 'string') return REJECTIONS[refusal] ?? rejection(refusal);
   const response = new VoiceResponse();

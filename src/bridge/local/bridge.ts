@@ -10,18 +10,27 @@ export class LocalBridge implements Bridge {
   readonly name = 'local';
   private readonly rooms = new Map<string, Room>();
 
-  /** @param leadMs the lead limit of the phones' media streams, in milliseconds */
+  /** @param leadMs the lead limit of the phones' media streams in milliseconds; default 120 */
   constructor(private readonly leadMs: number = DEFAULT_LEAD_MS) {}
 
+  /**
+   * Joins a phone to a room.
+   * @throws the reason of `request.signal` if it is aborted
+   */
   async join(request: JoinRequest, line: PhoneLine): Promise<BridgeLeg> {
     request.signal.throwIfAborted();
     return this.room(request.room).join(line, request.callId);
   }
 
+  /**
+   * Joins a program to a room.
+   * @param onlyListens the program hears all members, says nothing and does not count as a member
+   */
   joinProgram(room: string, program: Program, onlyListens: boolean): ProgramLeg {
     return this.room(room).joinProgram(program, onlyListens);
   }
 
+  /** Forgets all rooms; called after every call has ended. */
   async close(): Promise<void> {
     this.rooms.clear();
   }

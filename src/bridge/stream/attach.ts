@@ -10,16 +10,25 @@ export interface PhoneStream {
   readonly isConnected: boolean;
   /** Whether it has ended. */
   readonly isEnded: boolean;
+  /** Sends the caller's audio to `sink`, starting with what is buffered. */
   connect(sink: FrameSink): void;
+  /** Plays a frame of 960 samples (20 ms at 48 kHz) to the caller; `stamp` is when its audio reached the gateway. */
   play(frame: Int16Array, stamp: IngressTime): void;
+  /** Drops all queued audio (barge-in). @returns milliseconds heard so far, and milliseconds dropped */
   clear(): { playedMs: number; discardedMs: number };
+  /** Places a mark behind all audio so far; the event `mark` reports when it was heard. @param name not empty */
   mark(name: string): void;
   /** Calls `done` once the caller has heard all queued audio. */
   whenHeard?(done: () => void): void;
+  /** Ends the stream. @param code WebSocket close code, 1000 to 4999 (RFC 6455, section 7.4); default 1000 */
   close(code?: number, reason?: string): void;
+  /** Calls the listener with each key the caller presses: one of `0–9 * # A–D`. */
   on(event: 'dtmf', listener: (digit: string) => void): unknown;
+  /** Calls the listener with each mark that was heard or dropped. */
   on(event: 'mark', listener: (echo: MarkEcho) => void): unknown;
+  /** Calls the listener when the call is answered, or when the stream has ended. */
   on(event: 'start' | 'end', listener: () => void): unknown;
+  /** Removes a listener. */
   off(event: string, listener: (...args: never[]) => void): unknown;
 }
 
@@ -28,6 +37,7 @@ export interface StreamCall {
   readonly cid: string;
 }
 
+/** Optional settings of {@link attachPhoneToCall}. */
 export interface AttachOptions {
   /** The bridge whose media workers carry the phone. By default attached phones share one, which is closed after the last. */
   readonly bridge?: StreamBridge;
@@ -47,7 +57,9 @@ export interface AttachedPhone {
  * Use it for calls that the gateway leaves to your code (`{ bridge: false }`).
  * @param call of `@stream-io/node-sdk`; created if it does not exist
  * @param userId who joins; created at Stream if unknown there
- * @throws GatewayError `GW_STREAM_JOIN`, `GW_STREAM_PERMISSION`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE`, `GW_STREAM_CLOSED` for a media stream that has ended
+ * @throws TypeError for a wrong argument
+ * @throws GatewayError `GW_STREAM_JOIN`, `GW_STREAM_PERMISSION`, `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE`,
+ * `GW_STREAM_CLOSED` for a media stream that has ended
  */
 export async function attachPhoneToCall(
   call: StreamCall,

@@ -15,8 +15,9 @@ import { type MediaWorkerState, WorkerPool } from './worker-pool.js';
 
 /** Counters and gauges of a Stream bridge. */
 export interface StreamBridgeStats {
-  /** Media workers and the calls they carry; none in `inline` mode. */
+  /** Number of media workers; 0 in `inline` mode. */
   readonly workers: number;
+  /** Number of calls that the media workers carry. */
   readonly legs: number;
   /** Number of phones that are in their Stream call now, joined and audible. */
   readonly joined: number;
@@ -136,6 +137,8 @@ export class StreamBridge implements Bridge {
   }
 
   /**
+   * Makes a phone a participant of the Stream call that `request.room` names.
+   * @returns its {@link BridgeLeg}
    * @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_USER` (400), `GW_STREAM_REFUSED`, `GW_STREAM_UNAVAILABLE` (502),
    * `GW_STREAM_JOIN`, `GW_STREAM_PERMISSION`, `GW_STREAM_CALL_ENDED`
    */
@@ -180,6 +183,7 @@ export class StreamBridge implements Bridge {
     return this.pool?.list() ?? [];
   }
 
+  /** Counters and gauges so far. */
   stats(): StreamBridgeStats {
     const { rejoins, retries, commandsIgnored } = this;
     const none = { workers: 0, legs: 0, dropped: 0, deaths: 0, rssBytes: 0, workerDelayMs: 0, joinMs: 0 };

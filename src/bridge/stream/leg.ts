@@ -51,7 +51,7 @@ const KEYS_MS = 3_000;
 /** Most events that wait to be sent to Stream. */
 const MAX_PENDING_EVENTS = 100;
 
-/** A phone in a Stream call. It stays for the whole call, across lost workers, servers and connections. */
+/** A phone in a Stream call. It stays for the whole call, across lost workers, servers and connections. @internal */
 export class StreamLeg implements BridgeLeg {
   private participant: PlacedParticipant | undefined;
   private isClosed = false;

@@ -10,7 +10,7 @@ import {
 import type { RtcStack } from './rtc-stack.js';
 import { wrtcStack } from './wrtc.js';
 
-/** Runs participants: in media workers or in this process. */
+/** Runs participants: in media workers or in this process. @internal */
 export interface MediaHost {
   /** Whether another participant would hurt the current ones; absent if unknown. */
   readonly isOverloaded?: boolean;

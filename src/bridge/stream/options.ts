@@ -4,6 +4,7 @@ import { choice, number, onOff } from '../../setting.js';
 import type { Logger } from '../../telemetry/log.js';
 import { type CommandRule, isCommander, type TransferRule } from './command-rule.js';
 
+/** Account, limits and behaviour of a {@link StreamBridge}. */
 export interface StreamBridgeOptions {
   readonly apiKey: string;
   /** Never leaves this process: media workers get user tokens only. */
@@ -12,11 +13,11 @@ export interface StreamBridgeOptions {
   readonly baseUrl?: string;
   /** Media in child processes (default), or within this one, for development. */
   readonly media?: 'workers' | 'inline';
-  /** Legs a media worker carries at a time, 1…50; default 20. */
+  /** Number of calls a media worker carries at a time, 1 to 50; default 20. */
   readonly legsPerWorker?: number;
-  /** Legs after which a media worker is replaced; default 1,000. */
+  /** Number of calls after which a media worker is replaced, more than 0; default 1,000. */
   readonly recycleAfter?: number;
-  /** Resident memory in megabytes after which a media worker is replaced; default 1,000. */
+  /** Resident memory in megabytes after which a media worker is replaced, more than 0; default 1,000. */
   readonly memoryLimitMb?: number;
   /**
    * When a phone becomes visible in its call: once it is answered (default), or while it still `ring`s. Invisible
@@ -28,15 +29,15 @@ export interface StreamBridgeOptions {
    * second), or while joins take too long. Default 20, up to 10,000; 0 for no limit.
    */
   readonly maxWorkerDelayMs?: number;
-  /** Below this percentage of idle processor time, a third of that delay is enough; 0…90, default 15. */
+  /** Below this percentage of idle processor time, a third of that delay is enough; 0 to 90, default 15. */
   readonly minIdlePercent?: number;
-  /** Longest time to join a call, at first and again after a loss, in seconds; default 15. */
+  /** Longest time to join a call, at first and again after a loss, in seconds; more than 0, default 15. */
   readonly joinSeconds?: number;
-  /** A phone that is alone in its call for this many seconds is hung up; default 60. */
+  /** A phone that is alone in its call for this many seconds is hung up; more than 0, default 60. */
   readonly aloneSeconds?: number;
-  /** Seconds without a sign of life from the media server after which the phone rejoins the call; default 3. */
+  /** Seconds without a sign of life from the media server after which the phone rejoins the call; more than 0, default 3. */
   readonly watchdogSeconds?: number;
-  /** Lifetime of a user token in seconds; the client renews it. Default 3,600. */
+  /** Lifetime of a user token in seconds, more than 0; the client renews it. Default 3,600. */
   readonly tokenSeconds?: number;
   /** Numbers that `phone.transfer` may name: a rule, or a list in which a trailing `*` stands for anything. Default: none. */
   readonly transferTo?: TransferRule | readonly string[];
@@ -50,7 +51,7 @@ export interface StreamBridgeOptions {
   readonly ringback?: boolean;
   /** What a caller hears while alone in the call: nothing (default), or comfort noise at about -60 dBFS. */
   readonly whileAlone?: 'silence' | 'comfort-noise';
-  /** Key sequence by which a caller mutes and unmutes the phone in its call, e.g. `*6`; none by default. */
+  /** Sequence of 1 to 4 keys of `0–9 * # A–D` by which a caller mutes and unmutes the phone, e.g. `*6`; none by default. */
   readonly muteKey?: string;
   readonly log?: Logger;
   /** Default {@link systemClock}. Media workers use their own. */

@@ -33,6 +33,7 @@ export interface WorkerPoolOptions {
 
 /** A media worker as an operator sees it. */
 export interface MediaWorkerState {
+  /** Id of its process. */
   readonly pid: number;
   /** Legs it carries, including those that are leaving. */
   readonly legs: number;

@@ -177,4 +177,5 @@ export function closeReason(reason: string): string {
 
 /** What `SERVER` may say. */
 export const SERVERS = ['auto', 'uws', 'node'] as const;
+/** The HTTP server: uWebSockets.js (`uws`), that of Node, or the faster one that loads (`auto`). */
 export type ServerChoice = (typeof SERVERS)[number];
