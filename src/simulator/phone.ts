@@ -580,7 +580,7 @@ function notStreamed(callSid: string): GatewayError {
 }
 
 function unexpected(cause: unknown): GatewayError {
-  return new GatewayError('GW_SIM_INTERNAL', `Expected the call to go on but received ${String(cause)}`, {
+  return new GatewayError('GW_SIM_INTERNAL', `The simulated call failed: ${String(cause)}`, {
     cause,
   });
 }

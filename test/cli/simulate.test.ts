@@ -189,7 +189,7 @@ describe('trunkline simulate', () => {
     expect(code).toBe(1);
     expect(stdout).toContain(
       'FAILED: 1 callers could not follow the script, the first at hopeless.txt:2: ' +
-        'Expected "wait for end within 200ms" but received a call that goes on after 0.2 s',
+        'Expected "wait for end within 200ms" but received a call that continues after 0.2 s',
     );
   });
 

@@ -160,7 +160,7 @@ overTransports((server) => {
     await client.cut();
   });
 
-  it('goes on after a body nobody asked for', async () => {
+  it('continues after a body that nobody reads', async () => {
     const client = await RawClient.connect(server.port);
     for (const size of [0, 5, 200_000]) {
       client.send(head(newKey(), size, '&unread'));
