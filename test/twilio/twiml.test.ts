@@ -25,7 +25,7 @@ describe('a media URL', () => {
   test.each([
     ['wss://host/a', 'wss://host/a'],
     ['https://host/a', 'wss://host/a'],
-    // The original cut one character too many here: wss://ost
+    // Vision Agents cuts one character too many here: wss://ost
     ['http://host/a', 'wss://host/a'],
     ['wss://https://host', 'wss://host'],
     ['wss://http://host', 'wss://host'],

@@ -421,7 +421,7 @@ export class Participant implements PlacedParticipant {
 
   private checkWanted(): void {
     if (this.endReason !== undefined) throw new GatewayError('GW_STREAM_CALL_ENDED', this.endReason);
-    if (this.isOver) throw new GatewayError('GW_STREAM_LEFT', 'Expected to join but received leave');
+    if (this.isOver) throw new GatewayError('GW_STREAM_LEFT', 'Left before the join completed');
   }
 
   private depart(departure: Departure, reason: string): void {
