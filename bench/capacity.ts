@@ -14,7 +14,7 @@ const STEPS = (env.CAPACITY_STEPS ?? '100,250,500,750,1000,1250,1500,1750,2000,2
   .map(Number);
 const HOLD_MS = Number(env.CAPACITY_HOLD ?? 10) * 1_000;
 const WARM_UP_MS = Math.min(5_000, HOLD_MS);
-/** Between the last step that held and the first that did not, the limit is looked for as closely as this. */
+/** Precision of the search between the last step that held and the first that did not. */
 const CLOSE = 50;
 /** A step that was void is tried again so often. */
 const RETRIES = 2;

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 /**
  * Starts a script of this folder in its own process, its options as the first argument; on one core if asked.
- * @param idle whether it runs only while nobody else wants the core (Linux)
+ * @param idle whether it runs only while the core is idle (Linux)
  * @param flags of Node
  */
 export function startChild(

@@ -17,7 +17,7 @@ const ROUNDS = Number(env.DASHBOARD_ROUNDS ?? 5);
 const WARM_UP_MS = 5_000;
 /** After the page was opened or left, until frames are counted. */
 const SETTLE_MS = 2_000;
-/** A round in which others were in the way is tried again so often. */
+/** How often a disturbed round is repeated. */
 const RETRIES = 4;
 /** With the page open p99 may be so many times what it is without. */
 export const BAR = 1.1;
@@ -47,7 +47,7 @@ export interface DashboardResult {
   /** How many times the p99 without the page the one with it is: of the medians, and of each pair. */
   readonly times: number;
   readonly timesOfPairs: readonly number[];
-  /** Rounds held, and those in which nobody was in the way: the figures are theirs. */
+  /** Rounds run, and undisturbed ones, from which the figures are. */
   readonly rounds: number;
   readonly validRounds: number;
   /** What the browser complained of. */
@@ -84,7 +84,7 @@ export async function benchDashboard(): Promise<void> {
     const pairs = await withCalls(setting, (trial) => pairsOf(trial, tab));
     const valid = pairs.filter(({ isVoid }) => !isVoid);
     if (valid.length === 0) {
-      console.log('not measured: others were in the way in every round');
+      console.log('not measured: every round was disturbed by other processes');
       return;
     }
     const result = resultOf(valid, pairs.length, at, cores !== undefined, tab.complaints);

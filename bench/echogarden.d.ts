@@ -1,4 +1,4 @@
-/** The package has no types of its own: what the bench uses of it. */
+/** The package has no types: those that the bench uses. */
 declare module '@echogarden/speex-resampler-wasm/simd' {
   export default function load(): Promise<{
     readonly HEAP16: Int16Array;

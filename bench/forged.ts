@@ -20,7 +20,7 @@ const PATH = '/p/twilio/voice';
 /** The largest form that is read. */
 const FORM_BYTES = 16 * 1024;
 const PARAMETERS = 200;
-/** Well-formed, and nobody's. */
+/** Well-formed, but never signed. */
 const FORGED = `${'A'.repeat(27)}=`;
 
 export interface ForgedResult {
@@ -35,7 +35,7 @@ export interface ForgedResult {
   }[];
 }
 
-/** What a gateway with a path prefix and three tokens pays for webhooks that nobody signed, of the dearest shapes there are. */
+/** The cost of unsigned webhooks of the most expensive shapes, for a gateway with a path prefix and three tokens. */
 export async function benchForged(): Promise<void> {
   const at = machine();
   console.log(`\nWhat a forged webhook costs (${machineLine(at)})`);

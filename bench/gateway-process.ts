@@ -1,6 +1,6 @@
 import { createGateway, type GatewayOptions, type GatewayStats } from '../src/index.js';
 
-/** What the gateway process tells when it is asked. */
+/** The report of the gateway process. */
 export interface GatewayReport {
   readonly stats: GatewayStats;
   /** CPU time used so far, user and system, in milliseconds. */
@@ -12,7 +12,7 @@ export interface GatewayReport {
 
 // The gateway in its own process: options in the first argument, a report for every message.
 const gateway = createGateway({
-  // Beyond what a gateway would take by itself: where it fails is what is looked for.
+  // Above the gateway's own limits, because the bench looks for the point of failure.
   maxLoopDelayMs: 0,
   maxCpuPercent: 0,
   ...(JSON.parse(process.argv[2] ?? '{}') as GatewayOptions),

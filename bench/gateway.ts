@@ -30,7 +30,7 @@ interface Row {
 export async function benchGateway(): Promise<void> {
   const at = machine();
   console.log(`\nThe gateway with simulated echo calls, ${HOLD_MS / 1000} s each step (${machineLine(at)})`);
-  console.log('loopback, no TLS; generator in a process of its own on the same machine\n');
+  console.log('loopback, no TLS; generator in its own process on the same machine\n');
   const rows: Row[] = [];
   for (const calls of STEPS) rows.push(await step(calls));
   const us = (value: number) => value.toFixed(0);

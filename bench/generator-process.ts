@@ -1,6 +1,6 @@
 import { type LoadOptions, runLoad } from '../src/simulator/index.js';
 
-// Twilio's side in its own process: options in the first argument; told when all calls are up.
+// Twilio's side in its own process: options in the first argument; reports when all calls are up.
 const options = JSON.parse(process.argv[2] ?? '{}') as LoadOptions;
 let held = false;
 const report = await runLoad({

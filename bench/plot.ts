@@ -35,7 +35,7 @@ export function plotCurves(title: string, x: Axis, y: Axis, curves: readonly Cur
   ]);
 }
 
-/** Shades that are told apart by eye, and keep a file small. */
+/** Shades that the eye can distinguish, and that keep a file small. */
 const SHADES = 32;
 
 /** Colours over two axes: rows from top to bottom, values 0 to 1. Each shade is a path of horizontal lines. */
@@ -50,7 +50,7 @@ export function plotField(title: string, x: Axis, y: Axis, rows: readonly (reado
       lines[shades[from] as number] += `M${from} ${r}h${to - from}`;
     }
   }
-  // Black, the first shade, is most of it: one rectangle below all else.
+  // Black, the first shade, covers most of it: one rectangle below everything.
   const paths = lines.map((d, i) => (i === 0 || d === '' ? '' : `<path d="${d}" stroke="${shade(i)}"/>`));
   const scale = `scale(${w / columns} ${h / rows.length})`;
   return figure(title, x, y, [

@@ -14,7 +14,7 @@ export function threadSeconds(pid: number): Map<string, number> {
       const used = (Number(fields[11]) + Number(fields[12])) / TICKS;
       seconds.set(name, (seconds.get(name) ?? 0) + used);
     } catch {
-      // The thread has ended meanwhile.
+      // The thread has ended.
     }
   }
   return seconds;

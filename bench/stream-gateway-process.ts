@@ -2,7 +2,7 @@ import type { StreamBridgeOptions, StreamBridgeStats } from '../src/index.js';
 import { createGateway, type GatewayStats, type MediaWorkerState, StreamBridge } from '../src/index.js';
 import { createLog } from '../src/telemetry/log.js';
 
-/** What the gateway process tells when it is asked. */
+/** The report of the gateway process. */
 export interface StreamGatewayReport {
   readonly stats: GatewayStats;
   readonly bridge: StreamBridgeStats;

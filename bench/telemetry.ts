@@ -13,9 +13,9 @@ const CALLS = Number(env.TELEMETRY_CALLS ?? 1_000);
 /** Frames of each call in a turn; the two ways take turns, short ones, so that a busy machine is busy for both. */
 const TURN_FRAMES = 10;
 const TURNS = 40;
-/** How a process' memory happens to lie costs more than what is measured: so several of each take part. */
+/** The memory layout of a process costs more than the measured effect, so several of each take part. */
 const PAIRS = Number(env.TELEMETRY_PAIRS ?? 7);
-/** Share of the frames that must come back. */
+/** Share of the frames that must be echoed. */
 const ECHOED = 0.98;
 const HOLD_MS = 3_000;
 const HOLDS = 3;

@@ -45,7 +45,7 @@ const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs'];
 
 /**
  * Checks options, and gives them the defaults of their settings.
- * @throws TypeError for a value that is none of its setting, or that contradicts another
+ * @throws TypeError for an invalid value, or one that contradicts another
  */
 export function completeOptions(options: GatewayOptions): CompleteOptions {
   const complete: Record<string, unknown> = { ...options, twilio: { ...options.twilio } };

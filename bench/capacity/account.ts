@@ -78,7 +78,7 @@ export class Account {
 
   /**
    * Places calls at a steady pace, each by its own deadline.
-   * @returns how many were admitted, how many were told busy, and why others failed
+   * @returns how many were admitted, how many rejected as busy, and why others failed
    */
   async placeMany(calls: number, rate: number, onOrder: (order: Order) => void): Promise<Placed> {
     const begun = performance.now();

@@ -5,7 +5,7 @@ import { createGateway } from '../../dist/index.js';
 import { LeadProbe } from '../../dist/phone/lead-probe.js';
 
 const { probes, ...options } = JSON.parse(process.argv[2] ?? '{}');
-// What probes cost is told by gateways that send none, and as many as they can: one a second is lost in a machine's noise.
+// The cost of probes is measured with none and with as many as possible: one a second disappears in the noise.
 let sent = 0;
 const { tick, send } = LeadProbe.prototype;
 if (probes === 'none') LeadProbe.prototype.tick = () => {};
@@ -21,7 +21,7 @@ LeadProbe.prototype.send = function (now) {
 };
 
 const gateway = createGateway({
-  // Beyond what a gateway would take by itself: where it fails is what is looked for.
+  // Above the gateway's own limits, because the bench looks for the point of failure.
   maxLoopDelayMs: 0,
   maxCpuPercent: 0,
   ...options,

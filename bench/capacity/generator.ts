@@ -13,7 +13,7 @@ const ANSWER_MS = 30_000;
 /** Quieter than this is a pause: -36 dBFS, more than the gateway says of one. */
 const WORD = 32_768 * 10 ** (-36 / 20);
 
-/** One call as the generator dials it; the upgrade's signature is made by whoever placed it. */
+/** One call as the generator dials it, with the signature of its upgrade. */
 export interface Order {
   readonly host: string;
   readonly port: number;
@@ -114,7 +114,7 @@ export function wordsOf({ payloads, pcm }: AudioSource): string[] {
 
 /** A crowd of phones in its own process: bench/native/generator.cc. */
 export class Generator extends EventEmitter {
-  /** As it was last told. */
+  /** The last command sent to it. */
   progress: Progress = { streaming: 0, failed: 0, lost: 0, firstError: '' };
   private readonly exited: Promise<never>;
 
@@ -156,7 +156,7 @@ export class Generator extends EventEmitter {
     return this.progress;
   }
 
-  /** All are silent until nothing comes back: frames lost so far are then known, and pairs are right again. */
+  /** Mutes all phones until no echo arrives: lost frames are then known, and pairs are right again. */
   async settle(): Promise<Events['settled']> {
     return this.ask('settle', 'settled');
   }

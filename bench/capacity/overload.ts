@@ -22,7 +22,7 @@ const STEP = 50;
 const EXCESS = 0.5;
 /** and its calls' p99 may become so many times what it was. */
 export const BAR = 2;
-/** A round in which others were in the way is tried again so often. */
+/** How often a disturbed round is repeated. */
 const RETRIES = 4;
 
 /** One kind of trial: medians of its rounds. */
@@ -46,14 +46,14 @@ export interface LoadFigures {
 export interface OverloadRow {
   readonly maxCalls: number;
   readonly offered: number;
-  /** Callers told busy, median; and how long 99 of 100 of all rounds' waited for it, ms. */
+  /** Callers rejected as busy, median; and the p99 of their wait over all rounds, in ms. */
   readonly busy: number;
   readonly busyP99Ms: number;
   readonly full: LoadFigures;
   readonly overloaded: LoadFigures;
   /** How many times the p99 without the offers the p99 with them is. */
   readonly times: number;
-  /** Rounds, and those in which nobody was in the way: the figures are theirs, if there are any. */
+  /** Rounds, and undisturbed ones, from which the figures are, if there are any. */
   readonly rounds: number;
   readonly validRounds: number;
   /** Pairs of holds in all, those included that were held again. */
@@ -158,7 +158,7 @@ interface Pair {
   readonly attempts: number;
 }
 
-/** A pair of holds that tells of the gateway, if there is one within some tries. */
+/** An undisturbed pair of holds, if there is one within several attempts. */
 async function undisturbed(trial: Trial, excess: number, offersFirst: boolean): Promise<Pair> {
   for (let attempts = 1; ; attempts++) {
     const first = await holdOnce(trial, offersFirst ? excess : 0);

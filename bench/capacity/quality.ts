@@ -21,7 +21,7 @@ export function isValid({ phones, gatewayWaited }: Held): boolean {
   );
 }
 
-/** Whether every call was held, every frame came back in time, and it was the caller's own voice. */
+/** Whether every call lasted, and every frame was echoed in time with the caller's own voice. */
 export function isOk(outcome: Outcome): boolean {
   const { phones, gateway } = outcome;
   return (

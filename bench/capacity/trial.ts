@@ -37,7 +37,7 @@ export interface Held {
   readonly gatewayCpu: number;
   /** Marks sent a second, by which leads are measured. */
   readonly probesPerSecond: number;
-  /** The gateway's thread was ready and had no core: others were in the way. */
+  /** The gateway's thread was ready but had no core: other processes interfered. */
   readonly gatewayWaited: number;
   readonly rssMb: number;
   readonly filesPerCall: number;

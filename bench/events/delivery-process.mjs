@@ -18,7 +18,7 @@ const figure = (name) => webhooks.figures.find((one) => one.name === name).read(
 const pending = () => figure('event_webhooks_pending');
 
 const TURN_MS = 20;
-/** Most that wait, where they are told as fast as they are taken. */
+/** Most undelivered events, if deliveries keep pace. */
 const MOST = 2_000;
 
 process.on('message', async ({ count, perSecond, calls }) => {

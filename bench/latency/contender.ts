@@ -13,7 +13,7 @@ export type Task =
   | { readonly kind: 'frames'; readonly direction: 'in' | 'out'; readonly frames: number }
   /** What a call into the core costs by itself. */
   | { readonly kind: 'crossing' }
-  /** Frames in turn through as many transcoders as told. */
+  /** Frames in turn through the given number of transcoders. */
   | { readonly kind: 'live'; readonly transcoders: number };
 
 export interface LiveAnswer {

@@ -130,7 +130,7 @@ class Generator {
     }
   }
 
-  /** Carries out the commands that have come; false when nobody is there any more. */
+  /** Executes received commands; false when the parent has gone. */
   bool Obey() {
     char bytes[16 * 1024];
     for (;;) {
@@ -183,7 +183,7 @@ class Generator {
     phaseAt_ = quietSince_ = Now();
   }
 
-  /** What is looked after every 10 ms; false when all is over. */
+  /** Housekeeping every 10 ms; false when everything has ended. */
   bool KeepHouse(int64_t now) {
     if (crowd_.streaming != told_[0] || crowd_.failed != told_[1] || crowd_.lost != told_[2]) Tell();
     if (now >= handshakesAt_) {
@@ -230,7 +230,7 @@ class Generator {
     const bool isQuiet = now - quietSince_ >= kQuiet;
     if (!isQuiet && now - phaseAt_ < kMaxSettle) return;
     uint64_t lost = 0;
-    // While echoes still come, what is under way is late and not lost.
+    // While echoes still arrive, pending frames are late, not lost.
     for (const auto& call : calls_) lost += isQuiet ? call->GiveUpUnderWay() : 0;
     Enter(Phase::kTalking);
     std::printf("{\"event\":\"settled\",\"lost\":%llu,\"quiet\":%s}\n", static_cast<unsigned long long>(lost),

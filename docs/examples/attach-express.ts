@@ -1,4 +1,4 @@
-/** A gateway inside an Express server of your own: all it answers is below `/phones`, all else is yours. */
+/** A gateway inside an Express server of your own: it answers below `/phones`, and the rest is yours. */
 import { createServer } from 'node:http';
 import express from 'express';
 import { createGateway, readConfig } from 'trunkline';

@@ -1,4 +1,4 @@
-/** A gateway inside a Fastify server of your own: all it answers is below `/phones`, all else is yours. */
+/** A gateway inside a Fastify server of your own: it answers below `/phones`, and the rest is yours. */
 import Fastify from 'fastify';
 import { createGateway, readConfig } from 'trunkline';
 

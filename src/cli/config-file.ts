@@ -6,14 +6,14 @@ import { describe, GatewayError } from '../errors.js';
 import { DEFAULT_NUMBER, NumberPlan } from '../router/number-plan.js';
 import { SETTINGS } from '../settings.js';
 
-/** Largest configuration file taken, in bytes. */
+/** Largest accepted configuration file, in bytes. */
 const MAX_FILE_BYTES = 256 * 1024;
 /** The part that says where calls go. */
 const NUMBERS = 'numbers';
 /** A number or a SIP address, or how some of them begin. */
 const NUMBER = /^(\+\d{1,15}|(sips?|client):[^\s<>"*]*)\*?$/;
 
-/** What a configuration file says. */
+/** Contents of a configuration file. */
 export interface ConfigFile {
   /** By their names in the environment. */
   readonly settings: Readonly<Record<string, string>>;
@@ -82,7 +82,7 @@ class Reader {
     return numbers === undefined ? undefined : this.takeNumbers(numbers);
   }
 
-  /** The whole as plain data; `undefined` where it is none. */
+  /** The document as plain data; `undefined` if it is invalid. */
   private parse(text: string): Record<string, unknown> | undefined {
     try {
       const document = parseDocument(text, { lineCounter: this.lines, prettyErrors: false });
@@ -179,7 +179,7 @@ class Reader {
   }
 
   private miss(line: number, what: string): void {
-    // A line each, whatever somebody called a thing.
+    // One line each, even if a name contains line breaks.
     this.mistakes.push(`${what.replace(/\s+/g, ' ')} (${this.place(line)})`);
   }
 

@@ -9,7 +9,7 @@ import type { Shell } from './shell.js';
 import { loadTable, table } from './table.js';
 import { faultsOf } from './verdict.js';
 
-/** Nobody can own this name (RFC 2606): what is signed is a public URL, what is dialled is loopback. */
+/** A reserved name (RFC 2606): signatures cover a public URL, but connections go to loopback. */
 const PUBLIC_URL = 'https://gateway.invalid/demo';
 const CALLS_A_SECOND = 20;
 

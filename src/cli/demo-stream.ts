@@ -24,7 +24,7 @@ const PUBLIC_URL = 'https://gateway.invalid/demo';
 const CALLS_A_SECOND = 4;
 /** WebRTC stretches and shrinks time to keep its delay short, so speech is compared piece by piece. */
 const PIECE_MS = 2_000;
-/** Longest way through both sides that is looked for. */
+/** Longest round trip through both sides that is searched for. */
 const LONGEST_MS = 1_000;
 /** Of the loudness over time; speech that does not belong together stays below a half. */
 const LEAST_LIKENESS = 0.8;
@@ -106,7 +106,7 @@ async function talk(flags: DemoFlags, keys: StreamKeys, shell: Shell): Promise<S
   try {
     if (flags.record !== undefined) prepareFolder('--record', flags.record);
     const { phones, joinMs } = await ramp(flags.calls, twilio, bridge, agents, progress);
-    // What waited for the joins is caught up with by now, without loss: time runs faster meanwhile.
+    // Audio that waited for the joins has been played without loss by now, at faster speed.
     await systemClock.sleep(SETTLE_MS);
     const settledAt = phones.map((phone) => phone.spoken().length);
     await systemClock.sleep(flags.seconds * 1000);

@@ -11,7 +11,7 @@ export class Reload {
   private work: Promise<void> = Promise.resolve();
 
   /**
-   * @param started the settings by which the gateway still runs, but for what it took
+   * @param started the settings of the running gateway, except those applied since
    * @param read answers the settings of now
    * @param take is given where calls go from now on
    */
@@ -25,7 +25,7 @@ export class Reload {
     this.last = started;
   }
 
-  /** Reads them, and the files of the certificate; what is wrong with them is logged, and nothing changes then. */
+  /** Reads the settings and the certificate's files. Errors are logged, and nothing changes then. */
   now(): Promise<void> {
     this.work = this.work.then(() => this.reload());
     return this.work;
@@ -44,13 +44,13 @@ export class Reload {
       this.log.info({ changed, ...(plan && { numbers: plan.size }) }, 'settings read again');
       if (waiting.length > 0) this.log.warn({ settings: waiting }, 'these settings wait for a restart');
     } catch (error) {
-      // Whatever is wrong with new settings, calls go on by the old ones.
+      // If new settings are invalid, calls continue with the old ones.
       const why = error instanceof GatewayError ? { mistakes: error.message.split('\n') } : { err: error };
       this.log.error(why, 'settings not taken: those before stay');
     }
   }
 
-  /** Names of the settings that differ, of those that a running gateway takes or of the others. */
+  /** Names of the settings that differ, among those that a running gateway can apply or among the others. */
   private differing(from: NodeJS.ProcessEnv, to: NodeJS.ProcessEnv, isReloadable: boolean): string[] {
     return [...SETTINGS.keys()].filter(
       (name) => RELOADABLE.has(name) === isReloadable && from[name]?.trim() !== to[name]?.trim(),

@@ -20,7 +20,7 @@ interface Served {
   readonly take: (plan: NumberPlan | undefined) => void;
 }
 
-/** The gateway that the settings ask for. @param logStream where its log goes */
+/** Creates the gateway of the settings. @param logStream destination of its log */
 export async function gatewayFor(
   shell: Shell,
   logStream: Shell['stdout'],
@@ -84,7 +84,7 @@ export function stopped(
         gateway
           .close(drainMs)
           .finally(ends)
-          // Should it come to its end meanwhile, nothing else tells of a second signal.
+          // If it finishes closing first, only this reports a second signal.
           .then(() => resolve(count > 1 ? 1 : 0), reject);
       }
     };

@@ -11,12 +11,12 @@ export interface SettingsFlags {
   readonly envFile?: string;
   /** File that `--config` names; default `CONFIG_FILE`. */
   readonly config?: string;
-  /** Count before all else. */
+  /** Take precedence over everything else. */
   readonly host?: string;
   readonly port?: string;
 }
 
-/** All that a command is told, not checked yet. */
+/** All inputs of a command, not yet checked. */
 export interface Settings {
   /** By the names of the environment. */
   readonly env: NodeJS.ProcessEnv;

@@ -56,7 +56,7 @@ async function runAndTell(flags: SimulateFlags, files: ReportFiles, shell: Shell
   if (faults.length > 0) say(`FAILED: ${faults.join('; ')}`);
   if (verdict === 'invalid') say(`INVALID: ${detailsOf(checks, 'invalid').join('; ')}`);
   if (verdict === 'passed') say('PASSED');
-  // The verdict stands by now, and no file is lost for another's sake.
+  // The verdict has been printed, and a failed file must not prevent the others.
   unsaved.push(
     files.write('--html', () => htmlReport(report, checks, facts)),
     files.write('--junit', () => junitXml(report, checks, facts)),

@@ -3,7 +3,7 @@ import type { LoadReport } from '../simulator/load.js';
 /** Speech that came back is the speech that was sent: µ-law twice and the filter leave more than this. */
 const LEAST_CORRELATION = 0.98;
 
-/** Milliseconds by which mouth to ear may have grown where nobody says otherwise. */
+/** Default limit on the growth of mouth-to-ear delay, in milliseconds. */
 export const MOST_GROWN_MS = 60;
 
 /** What a run must show to pass. */
@@ -22,7 +22,7 @@ export interface Expectations {
   readonly grownMs?: number | undefined;
 }
 
-/** One thing that was looked at. */
+/** One check. */
 export interface Criterion {
   readonly name: string;
   /** `invalid`: the run cannot tell. */
@@ -33,7 +33,7 @@ export interface Criterion {
 
 export type Verdict = Criterion['outcome'];
 
-/** Everything that is to be said about a run, good and bad. */
+/** All findings about a run, good and bad. */
 export function checksOf(report: LoadReport, expectations: Expectations): Criterion[] {
   const { echo, judgesGenerator = false, roundTripMs, webhookMs, gapMs } = expectations;
   const { failed, lostCalls, generator, script, warnings } = report;
@@ -94,7 +94,7 @@ export function verdictOf(checks: readonly Criterion[]): Verdict {
   return has('invalid') ? 'invalid' : has('failed') ? 'failed' : 'passed';
 }
 
-/** Why a run failed; empty where it did not. */
+/** Why a run failed; empty if it did not. */
 export function faultsOf(report: LoadReport, expectations: Expectations): string[] {
   return checksOf(report, expectations)
     .filter(({ outcome }) => outcome === 'failed')

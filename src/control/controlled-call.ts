@@ -192,7 +192,7 @@ export class ControlledCall {
     const { callId, endCause } = session.call;
     if (endCause !== undefined && MOVING_CAUSES.has(endCause)) return placed;
     if (endCause === undefined && session.room === room) return placed;
-    // The new call may be at another node by now.
+    // The new call may have moved to another node.
     await switchboard.hangUp(placed.callId).catch(() => switchboard.hangUpAtTwilio(placed));
     throw endCause === undefined ? this.legImpossible('moved to another room meanwhile') : callEnded(callId);
   }

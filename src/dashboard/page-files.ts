@@ -58,7 +58,7 @@ export const PAGE_HEADERS: readonly (readonly [name: string, value: string])[] =
   ['vary', 'accept-encoding'],
 ];
 
-/** Reads the page's files. They lie beside the source, also where this module runs compiled: tsc copies none. */
+/** Reads the page's files from the source folder, also when this module runs compiled, because tsc does not copy them. */
 export function readPage(): ReadonlyMap<string, PageFile> {
   const folder = new URL('../../src/dashboard/page/', import.meta.url);
   return new Map(

@@ -8,7 +8,7 @@ export const nativeCore: Check = {
       // Loaded here: every other check works without a core.
       const { core } = await import('../media/thread-core.js');
       const says = `Audio runs on the ${core.backend} core, ${core.kernels}: ${core.origin}`;
-      // A better core failed to load: nobody chose this one.
+      // A better core failed to load: this one is not a choice.
       return core.origin.includes('; ')
         ? {
             mark: 'warn',

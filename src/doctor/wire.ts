@@ -209,7 +209,7 @@ export function reasonOf(error: unknown): string {
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
       return 'it speaks no TLS on that port';
     default:
-      // An error with one cause per address has no message of its own.
+      // An error with one cause per address has no message.
       return error instanceof AggregateError ? reasonOf(error.errors[0]) : message;
   }
 }

@@ -438,7 +438,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         return this.release(callId, String(about.callSid)) ?? null;
       case 'moved':
         this.leases.forget(callId);
-        // A late message must not end a call that has since come back here.
+        // A late message must not end a call that has since returned to this node.
         if (this.switchboard.session(callId)?.call.state === 'ringing') this.end(callId, 'moved');
         return true;
       case 'settled':

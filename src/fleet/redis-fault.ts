@@ -84,7 +84,7 @@ const SYSTEM: Readonly<Record<string, RedisFault>> = {
 /** Translates an error of the client or of the system. */
 export function faultOf(error: unknown): RedisFault {
   if (error instanceof GatewayError && error.cause !== undefined) return faultOf(error.cause);
-  // An error with one cause per address has no message of its own.
+  // An error with one cause per address has no message.
   if (error instanceof AggregateError && error.errors.length > 0) return faultOf(error.errors[0]);
   const { code = '', message } = error as NodeJS.ErrnoException;
   if (/wrong version number|packet length too long/.test(message)) return plain();

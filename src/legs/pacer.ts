@@ -123,7 +123,7 @@ export class Pacer implements Ticking {
       return;
     }
     const until = Math.max(this.endsAt, this.clock.now()) + this.waitingMs + patienceMs;
-    // In running time: during a stall of this process nobody could receive anything.
+    // In running time: during a stall of this process nothing can be received.
     this.waypoints.push({ waypoint, at: this.written, until: until - this.clock.stalledMs() });
   }
 
@@ -180,7 +180,7 @@ export class Pacer implements Ticking {
     return samples.subarray(stale);
   }
 
-  /** Sends what the listener may have by now. */
+  /** Sends the frames that are due. */
   private send(): void {
     const { sink, frame } = this;
     const now = this.clock.now();

@@ -4,7 +4,7 @@ import type { Playout } from './playout.js';
 
 /** Interval between probe marks while audio flows. */
 const INTERVAL_MS = 1_000;
-/** Bounds of how late an echo may be before it means anything, whatever the lead's limit. */
+/** Bounds of the delay at which an echo is significant, independent of the lead's limit. */
 const LEAST_PATIENCE_MS = 120;
 const MOST_PATIENCE_MS = 400;
 /** An echo this late means a stall: the phone is told to clear its buffer. Less is worked off. */

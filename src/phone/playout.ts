@@ -284,7 +284,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     return this.waypoints.length;
   }
 
-  /** Sends everything that waits, whatever the lead: nothing follows it. */
+  /** Sends everything queued, regardless of the lead: nothing follows it. */
   finish(): void {
     const { ring } = this;
     if (this.closed) return;
@@ -465,7 +465,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.pass(kept === frame.length ? frame : frame.subarray(0, kept), ring);
   }
 
-  /** Sends the oldest frame, or what is left of it. */
+  /** Sends the oldest frame, or its remainder. */
   private pass(audio: Int16Array, ring: FrameRing): void {
     const { oldestStamp: stamp, oldestTime } = ring;
     this.since = oldestTime;

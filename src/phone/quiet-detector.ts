@@ -1,6 +1,6 @@
-/** Every so many samples are looked at: enough to tell talk from a pause. */
+/** Every n-th sample is measured: enough to distinguish speech from a pause. */
 const STRIDE = 4;
-/** What is below this is a pause on any line, what is above the other on none: -60 and -40 dBFS, as mean squares. */
+/** Below the first is a pause on any line, above the second on none: -60 and -40 dBFS, as mean squares. */
 const ALWAYS_QUIET = (32_768 * 10 ** (-60 / 20)) ** 2;
 const NEVER_QUIET = (32_768 * 10 ** (-40 / 20)) ** 2;
 /** Louder than a line's own noise by this is talk: 6 dB. */
@@ -13,7 +13,7 @@ export class QuietDetector {
   /** -54 dBFS, until the line has shown its own. */
   private noise = ALWAYS_QUIET * 4;
 
-  /** Whether nobody talks in this frame; frames are to be shown in order. */
+  /** Whether this frame has no speech; pass all frames in order. */
   isQuiet(frame: Int16Array): boolean {
     let sum = 0;
     for (let i = 0; i < frame.length; i += STRIDE) {

@@ -8,17 +8,17 @@ const EQUAL_PEAKS = 0.002;
 /** An overlap must hold this share of the energy of either side, or its correlation says nothing. */
 const ENERGY_SHARE = 0.25;
 
-/** Pieces of sound, looked at by 10 ms: 100 to 250 ms. */
+/** Pieces of sound of 100 to 250 ms, in steps of 10 ms. */
 const PIECE_STEP = 80;
 const SHORTEST_PIECE = 800;
 const LONGEST_PIECE = 2000;
 /** Of a step that is sound: -40 dBFS. */
 const SILENCE_ENERGY = (32_768 * 10 ** (-40 / 20)) ** 2 * PIECE_STEP;
-/** A piece is looked for close to where the one before was, unless it is not found there. */
+/** A piece is searched near the previous one first. */
 const NEAR_SAMPLES = 4000;
 const FOUND = 0.98;
 const LIKELY = 0.4;
-/** One that was shortened is looked for 20 ms by 20 ms, so far around. */
+/** A shortened piece is searched in steps of 20 ms, within this range. */
 const SHORTENED_PIECE = 160;
 const SHORTENED_SAMPLES = 480;
 

@@ -6,31 +6,31 @@ import { PHONE_RATE } from './wav.js';
 const FACTOR = 2;
 const RATE = PHONE_RATE / FACTOR;
 const samples = (ms: number) => Math.round((ms * RATE) / 1000);
-/** How much of what is heard is looked for, and how often. Long calls are sampled so many times at most. */
+/** Length and interval of the windows that are located. Long calls are sampled at most this many times. */
 const WINDOW_MS = 400;
 const STEP_MS = 500;
 const MOST_STEPS = 1200;
 /** Root mean square below which nothing is heard: -45 dBFS. */
 const SILENCE = 32_768 * 10 ** (-45 / 20);
-/** It is this passage, and no other so much later or earlier is as good. */
+/** Likeness that identifies a passage, and the margin to other passages. */
 const LEAST_CORRELATION = 0.7;
 const RIVAL_SHARE = 0.95;
 const RIVAL_MS = 30;
-/** First it is looked for where the one before was, then so far back; clocks may differ by a little. */
+/** The search starts near the previous delay, then goes back this far; clocks may differ slightly. */
 const NEAR_MS = 60;
 const EARLY_MS = 40;
 const FAR_MS = 20_000;
-/** The wide search costs 20 ms of CPU: so many a call. */
+/** Wide searches per call; each costs 20 ms of CPU. */
 const MOST_SEARCHES = 60;
 
 /** Readings that make up the beginning and the end of a call. */
 const END_READINGS = 4;
-/** From when to when after a stall its delay must be gone. */
+/** Time after a stall in which its delay must be gone. */
 const RECOVERED_S = { from: 3, to: 5 };
 
-/** How much later than it was said something was heard. */
+/** How much later a passage was heard than sent. */
 export interface DelaySample {
-  /** Since the beginning of the run. */
+  /** Since the start of the run. */
   readonly seconds: number;
   readonly delayMs: number;
 }
@@ -38,26 +38,26 @@ export interface DelaySample {
 /** Of one call. */
 export interface DelayTrack {
   readonly samples: readonly DelaySample[];
-  /** When nothing passed one way or both, in seconds. */
+  /** When nothing passed in one or both directions, in seconds. */
   readonly stalls: readonly { readonly from: number; readonly until: number }[];
 }
 
-/** From mouth to ear over time, by the calls that recorded what came back from an echo. */
+/** Mouth-to-ear delay over time, from the calls that recorded their echo. */
 export interface DelayReport {
   readonly tracks: readonly DelayTrack[];
-  /** Of the call whose delay grew most: milliseconds at its beginning and at its end. */
+  /** Of the call whose delay grew most: milliseconds at its start and at its end. */
   readonly beginMs: number;
   readonly endMs: number;
-  /** Stalls that were looked at, and by how many milliseconds the delay was longer 3 s after the worst than at the beginning. */
+  /** Stalls that were checked, and the milliseconds of delay left 3 s after the worst, compared with the start. */
   readonly stalls: number;
   readonly afterStallMs: number | undefined;
 }
 
 /**
- * Finds what is heard again in what was said in a loop, window by window. Silence, what does not come back, and sounds that repeat
- * themselves give no sample.
- * @param said one loop of it, 8 kHz
- * @param saidFromMs when that loop began, in milliseconds since `heard` began; may be negative
+ * Locates received audio in the loop that was sent, window by window. Silence, missing audio and repetitive sounds give no
+ * sample.
+ * @param said one pass of the loop, 8 kHz
+ * @param saidFromMs when the loop started, in milliseconds since `heard` started; may be negative
  */
 export function delaysOf(said: Int16Array, saidFromMs: number, heard: Int16Array): DelaySample[] {
   const ear = halved(heard);
@@ -82,7 +82,7 @@ export function delaysOf(said: Int16Array, saidFromMs: number, heard: Int16Array
   return found;
 }
 
-/** What the tracks of some calls say; `undefined` where none is long enough to have a beginning and an end. */
+/** Summarises the tracks of several calls; `undefined` if none is long enough to have a start and an end. */
 export function delayReport(tracks: readonly DelayTrack[]): DelayReport | undefined {
   const measured = tracks.filter((track) => track.samples.length >= 2 * END_READINGS);
   const ends = measured.map((track) => ({
@@ -108,7 +108,7 @@ function beginOf({ samples }: DelayTrack): number {
   return medianDelay(samples.slice(0, END_READINGS)) as number;
 }
 
-/** By how much the delay was longer than at the beginning some seconds after each stall. */
+/** Delay left some seconds after each stall, compared with the start. */
 function afterStallsOf(track: DelayTrack): number[] {
   const begin = beginOf(track);
   return track.stalls.flatMap(({ until }, i) => {
@@ -121,14 +121,14 @@ function afterStallsOf(track: DelayTrack): number[] {
   });
 }
 
-/** Looks for passages in a loop; all in samples of 4 kHz. */
+/** Locates passages in a loop; all in samples of 4 kHz. */
 class Search {
   constructor(
     private readonly loop: Int16Array,
     private readonly from: number,
   ) {}
 
-  /** @returns a delay close to the one expected with which the passage heard at `at` was said */
+  /** @returns the delay of the passage heard at `at`, if it is close to the expected one */
   near(passage: Int16Array, at: number, expected: number): number | undefined {
     const reach = samples(NEAR_MS);
     const said = this.said(at - expected - reach, passage.length + 2 * reach);
@@ -137,7 +137,7 @@ class Search {
     return (scores[lag] as number) > LEAST_CORRELATION ? expected + reach - lag : undefined;
   }
 
-  /** @returns the delay with which the passage heard at `at` was said, if there is but one */
+  /** @returns the delay of the passage heard at `at`, if it is unambiguous */
   anywhere(passage: Int16Array, at: number): number | undefined {
     const reach = Math.min(this.loop.length, samples(FAR_MS));
     const begin = at + samples(EARLY_MS) - reach;
@@ -151,7 +151,7 @@ class Search {
     return scores.some(isRival) ? undefined : at - begin - lag;
   }
 
-  /** What was said from a moment on; silence before it began. */
+  /** The sent audio from a moment on; silence before the start. */
   private said(begin: number, length: number): Int16Array {
     return new Int16Array(length).map((_, n) => {
       const since = begin + n - this.from;

@@ -2,60 +2,60 @@ import { FRAME_BYTES, FRAME_MS } from './audio.js';
 import { LEVELS_A_FRAME, Levels, PAUSE_LEVEL } from './levels.js';
 
 const LEVELS_A_SECOND = 50 * LEVELS_A_FRAME;
-/** Sent frames that are kept: about 20 s, far more than any echo is late. */
+/** Sent frames kept: about 20 s, far more than any delay of an echo. */
 const KEPT_SENT = 1024;
-/** Frames that came back and may wait for their pairs; so many of their levels are looked at together. */
+/** Returned frames that may wait to be paired; this many levels are matched together. */
 const KEPT_BACK = 256;
 const MOST_WAITING = 128;
 const FEW_WAITING = 50;
-/** How often they are looked at, in frames that came back, and at most so many times as rarely where nothing is found. */
+/** Interval of matching, in returned frames, and the factor by which it may grow if nothing is found. */
 const LOOK_EVERY = 25;
 const MOST_PATIENCE = 64;
-/** Frames that are left for the next look: what comes after tells of them. */
+/** Frames left for the next matching, because later frames decide about them. */
 const HELD_BACK = 10;
-/** Pairs are looked at in blocks of 100 ms: sums of differences of their levels, each in steps of 0.75 dB. */
+/** Pairs are checked in blocks of 100 ms: sums of level differences, in steps of 0.75 dB. */
 const BLOCK = 5 * LEVELS_A_FRAME;
-/** A block that varies less says nothing of its place. */
+/** A block that varies less does not show its position. */
 const VARIED = 60;
-/** One that differs less is as it was sent. */
+/** A block that differs less is unchanged. */
 const ALIKE = 30;
-/** A block is in its place where it differs so much less than 20 ms before and after; and is not, where it differs more. */
+/** A block is in place if it differs this much less than 20 ms before and after; and is not, if it differs more. */
 const CLEARLY = 0.6;
 const DIFFERENT = 160;
-/** Other places nearby, in levels. */
+/** Other positions nearby, in levels. */
 const NEAR = [-2, -1, 1, 2];
 const AROUND = [...NEAR, -LEVELS_A_FRAME, LEVELS_A_FRAME];
-/** The way through the levels of least cost: a difference counts so much at most, … */
+/** The path of least cost through the levels: maximum cost of a difference, … */
 const MOST_DIFFERENT = 24;
-/** … 5 ms that are nobody's echo so much, … */
+/** … cost of 5 ms without an echo, … */
 const UNPAIRED_COST = 12;
-/** … and it must be worth so much to leave a place for another. */
+/** … cost of a jump to another position, … */
 const JUMP_COST = 100;
-/** … less where a word is shortened. */
+/** … and of one that shortens a word. */
 const SHORTEN_COST = 30;
-/** More than this of difference on the way is another sound. */
+/** A path with more difference than this is another sound. */
 const MOST_ALIKE = 6;
-/** Of an echo at least this share is where it was expected, once so many frames came back; or it is like another by chance. */
+/** After this many returned frames, at least this share of an echo must be in its expected place, or the match is chance. */
 const LEAST_STEADY = 0.1;
 const ENOUGH = 100;
-/** After so many looks in a row, 10 s, it is looked more seldom, and only in the latest 5 s. */
+/** After this many failed attempts in a row, 10 s, matching is less frequent, and covers only the latest 5 s. */
 const MOST_REALIGNED = 20;
 const RECENT = 5 * LEVELS_A_SECOND;
-/** Where a jump took place is known but for so much. */
+/** Uncertainty of the position of a jump. */
 const AMBIGUOUS = 40;
-/** Less of a word than this is left out, at one place, where words are shortened by a period of the voice: 20 ms. */
+/** A word that is shortened by a period of the voice loses less than this in one place: 20 ms. */
 const WORD_LEVELS = LEVELS_A_FRAME;
 /** Words may be shortened by this share of a second. */
 const MOST_SHORTENED = 0.15;
 const LEVEL_MS = FRAME_MS / LEVELS_A_FRAME;
-/** How a place was come to: not from the same or one a little below. */
+/** A position reached by a jump, not from the same or one slightly below. */
 const JUMP = WORD_LEVELS;
 const NOWHERE = -(2 ** 31);
-/** Longer messages are taken in pieces: characters and bytes. */
+/** Longer messages are split: characters and bytes. */
 const PIECE = 4000;
 const PIECE_BYTES = (PIECE / 4) * 3;
 
-/** What did not come back though what came after it did, or it had the time. */
+/** Audio that did not return, although later audio did or its time has passed. */
 export interface LeftOut {
   /** Frames of words. */
   readonly framesMissing: number;
@@ -65,54 +65,54 @@ export interface LeftOut {
   readonly wordsShortenedMs: number;
 }
 
-/** Who hears of a frame whose pair is known: when it was sent and when its echo came, in monotonic milliseconds. */
+/** Called with each paired frame: when it was sent and when its echo arrived, in monotonic milliseconds. */
 type OnPair = (sentAt: number, cameAt: number) => void;
 
 /**
- * Finds out which sent frame each frame that came back is the echo of, by how loud both are over time: servers leave out
- * silent frames of pauses, shorten words, put in silence or send again, and the n-th back is not the n-th sent any more.
+ * Finds the sent frame of each returned frame by comparing loudness over time: servers leave out pauses, shorten words,
+ * insert silence or repeat frames, so the n-th returned frame need not be the n-th sent.
  */
 export class EchoPairs {
   private readonly sent = new Levels(KEPT_SENT * LEVELS_A_FRAME);
   private readonly back = new Levels(KEPT_BACK * LEVELS_A_FRAME);
   private readonly sentAt = new Float64Array(KEPT_SENT);
   private readonly cameAt = new Float64Array(KEPT_BACK);
-  /** Of each frame that came back: frames sent by then. */
+  /** For each returned frame: frames sent until then. */
   private readonly sentBy = new Float64Array(KEPT_BACK);
-  /** Frames sent, and whole ones that came back. */
+  /** Frames sent, and complete frames returned. */
   private sentFrames = 0;
   private backFrames = 0;
   private backBytes = 0;
-  /** By how many levels a sent one is further on than its echo. */
+  /** Offset in levels between a sent frame and its echo. */
   private shift = 0;
-  /** Levels that came back and were judged, and the sent one that is expected next. */
+  /** Returned levels that were matched, and the sent level expected next. */
   private judged = 0;
   private expected = 0;
   private nextLook = LOOK_EVERY;
   private patience = 1;
   private hasVaried = false;
   private isProven = false;
-  /** Levels of sound that have pairs, and that are nobody's echo. */
+  /** Levels of sound with a pair, and without one. */
   private paired = 0;
   private unpaired = 0;
-  /** Frames that were in the place where they were expected, and looks in a row that found none. */
+  /** Frames found in their expected place, and consecutive attempts that found none. */
   private steady = 0;
   private realigned = 0;
-  /** Levels of pauses left out, of words shortened and missing. */
+  /** Levels of omitted pauses, of shortened and of missing words. */
   private pauses = 0;
   private shortened = 0;
   private missing = 0;
-  /** Levels by which words may be shortened by now. */
+  /** Levels by which words may be shortened until now. */
   private allowance = MOST_SHORTENED * LEVELS_A_SECOND;
-  /** Levels of words left out at nearly one place: where, how many, and how many of them count as shortened. */
+  /** Levels of words cut at nearly one place: where, how many, and how many of them count as shortened. */
   private cutAt = 0;
   private cut = 0;
   private cutShortened = 0;
-  /** Levels of silence that came back since, and are nobody's echo: as good as a pause that was sent. */
+  /** Levels of silence returned since without a pair: equivalent to a sent pause. */
   private silence = 0;
   private latestMs = 0;
 
-  /** @param isEcho whether an echo is expected; one is taken for one where not */
+  /** @param isEcho whether an echo is expected; if not, frames are paired one to one */
   constructor(
     private readonly onPair: OnPair,
     private readonly isEcho = true,
@@ -122,7 +122,7 @@ export class EchoPairs {
     return this.sentFrames;
   }
 
-  /** Of the last echo whose pair is known. */
+  /** Of the last paired echo. */
   get latestRoundTripMs(): number {
     return this.latestMs;
   }
@@ -131,7 +131,7 @@ export class EchoPairs {
     return this.backFrames;
   }
 
-  /** Whether the sound says that pairs are right; `undefined` where it does not vary, or there was none. */
+  /** Whether the sound confirms the pairs; `undefined` if it does not vary, or without sound. */
   get isRight(): boolean | undefined {
     const isSeldomSteady = this.backFrames >= ENOUGH && this.steady < LEAST_STEADY * this.backFrames;
     if (this.hasVaried && (this.unpaired > this.paired || isSeldomSteady)) return false;
@@ -166,12 +166,12 @@ export class EchoPairs {
     }
   }
 
-  /** Judges all that came back, also what later frames could have told more of. */
+  /** Matches all returned frames, even those that later frames could clarify. */
   conclude(): void {
     if (this.isEcho) this.matchPairs(true);
   }
 
-  /** What was left out, in frames. @param due frames sent that should be back by now */
+  /** Omitted audio, in frames. @param due frames sent long enough ago to have returned */
   leftOut(due: number): LeftOut {
     if (!this.isEcho) {
       return { framesMissing: Math.max(0, due - this.backFrames), pausesLeftOut: 0, wordsShortenedMs: 0 };
@@ -200,7 +200,7 @@ export class EchoPairs {
   private addEcho(payload: string, bytes: number, now: number): void {
     this.back.add(payload, bytes);
     this.backBytes += bytes;
-    // Messages of another size than a frame's: every frame that is complete now has arrived now.
+    // For messages of another size than a frame: every frame completed by this one arrives now.
     const complete = Math.floor(this.backBytes / FRAME_BYTES);
     while (this.backFrames < complete) {
       this.cameAt[this.backFrames % KEPT_BACK] = now;
@@ -213,7 +213,7 @@ export class EchoPairs {
   private matchPairs(isLast: boolean): void {
     this.nextLook = this.backFrames + LOOK_EVERY * this.patience;
     const end = this.backFrames * LEVELS_A_FRAME;
-    // Where little is found, less is looked at.
+    // If little is found, less is searched.
     this.settleUpTo(end - (this.patience > 1 ? FEW_WAITING : MOST_WAITING) * LEVELS_A_FRAME);
     if (this.judged === end) return;
     const { rightTo, isWrong } = this.compare(end);
@@ -222,11 +222,11 @@ export class EchoPairs {
     else this.judge(isLast ? end : this.withoutSilence(rightTo));
   }
 
-  /** What came back so long ago that nothing tells of its pairs any more. */
+  /** Handles frames that returned too long ago to be matched. */
   private settleUpTo(to: number): void {
-    // Where nothing ever told of any, one is taken for one.
+    // Without any match so far, they are paired one to one.
     if (!this.isProven) this.judge(to);
-    // Nor is anything known of what is not kept.
+    // Frames that are no longer kept cannot be matched.
     const unknown = Math.min(to, this.back.oldest) - this.judged;
     if (unknown > 0) {
       this.judged += unknown;
@@ -235,7 +235,7 @@ export class EchoPairs {
     for (; this.judged < to; this.judged++) this.pair(this.judged, this.judged + this.shift);
   }
 
-  /** Whether what waits is in its place. @returns to where blocks prove it, and whether one disproves it */
+  /** Checks whether waiting levels are in place. @returns up to where blocks prove it, and whether one disproves it */
   private compare(end: number): { rightTo: number; isWrong: boolean } {
     const { shift } = this;
     let rightTo = this.judged;
@@ -246,7 +246,7 @@ export class EchoPairs {
       const after = this.blockDifference(begin, shift + LEVELS_A_FRAME);
       const beside = Math.min(before, after);
       let near = beside;
-      // Where next to nothing differs there is no better place.
+      // With almost no difference there is no better position.
       if (here > ALIKE) for (const by of NEAR) near = Math.min(near, this.blockDifference(begin, shift + by));
       const isVaried = this.variation(begin + shift) > VARIED;
       this.hasVaried ||= isVaried;
@@ -259,7 +259,7 @@ export class EchoPairs {
     return { rightTo, isWrong };
   }
 
-  /** Silence tells nothing: it waits for what comes after it. @param to where a frame ends */
+  /** Silence shows no position, so it waits for the audio after it. @param to where a frame ends */
   private withoutSilence(to: number): number {
     let end = to;
     while (end > this.judged && this.isQuiet(end - 1)) end -= LEVELS_A_FRAME;
@@ -277,7 +277,7 @@ export class EchoPairs {
     return sum;
   }
 
-  /** How much the levels of a block that was sent differ from those 20 ms before. */
+  /** Difference between the levels of a sent block and those 20 ms before. */
   private variation(begin: number): number {
     let sum = 0;
     const to = Math.min(begin + BLOCK, this.sent.length);
@@ -287,13 +287,13 @@ export class EchoPairs {
     return sum;
   }
 
-  /** Finds anew where each level that waits belongs: the way of least cost through all places. */
+  /** Finds the position of each waiting level again: the path of least cost through all positions. */
   private realign(end: number, isLast: boolean): void {
     const { judged: begin, sent, back } = this;
     const length = end - begin;
     const oldest = this.patience > 1 ? Math.max(sent.oldest, sent.length - RECENT) : sent.oldest;
     const lowest = Math.max(this.expected, oldest) - end;
-    // The last place is nowhere: of what is nobody's echo.
+    // The last position means no echo.
     const nowhere = Math.max(1, sent.length - begin - lowest);
     const ways = waysOf(length, nowhere + 1);
     const { costs, steps, best, path } = ways;
@@ -308,7 +308,7 @@ export class EchoPairs {
       const sentBy = this.sentBy[Math.floor((begin + i) / LEVELS_A_FRAME) % KEPT_BACK] as number;
       const [from, to] = [sent.oldest - first, sentBy * LEVELS_A_FRAME - first];
       let [least, where] = [Number.POSITIVE_INFINITY, 0];
-      // Downwards, for words are shortened from a place to one a little above.
+      // Downwards, because a shortened word moves to a position slightly above.
       for (let place = nowhere; place >= 0; place--) {
         let cost = costs[place] as number;
         let step = 0;
@@ -353,7 +353,7 @@ export class EchoPairs {
     }
   }
 
-  /** Takes back what is right by chance. */
+  /** Undoes matches by chance. */
   private doubt(begin: number, length: number, ways: Ways): void {
     const { path } = ways;
     let [loud, found, different] = [0, 0, 0];
@@ -367,14 +367,14 @@ export class EchoPairs {
       }
       loud += sounds;
       if (place !== NOWHERE) found += sounds;
-      // Silence that was put in is as good as any silence that was sent.
+      // Inserted silence is indistinguishable from sent silence.
       if (sounds === 0 && place !== this.shift) path.fill(NOWHERE, from, to);
     }
     if (found * 2 < loud || different > MOST_ALIKE * found) path.fill(NOWHERE, 0, length);
     this.markDoubts(begin, length, ways);
   }
 
-  /** Around a jump from one place to another, all that would be as right in the other. */
+  /** Marks the levels around a jump that would match equally well on its other side. */
   private markDoubts(begin: number, length: number, { path, doubts }: Ways): void {
     doubts.fill(0, 0, length);
     let [last, lastPlace] = [-1, this.shift];
@@ -400,7 +400,7 @@ export class EchoPairs {
     return this.difference(at, at + other) - this.difference(at, at + shift);
   }
 
-  /** Counts what waits up to `to`, and tells of pairs. Without `ways` all of it is where it was expected. */
+  /** Counts the waiting levels up to `to`, and reports pairs. Without `ways` all of them are in their expected place. */
   private judge(to: number, ways?: Ways): void {
     const begin = this.judged;
     if (ways === undefined && to > begin) {
@@ -432,16 +432,16 @@ export class EchoPairs {
     this.judged = Math.max(begin, to);
   }
 
-  /** A level that came back is the echo of that which was sent. */
+  /** Pairs a returned level with a sent one. */
   private pair(back: number, sent: number): void {
     if (sent > this.expected) this.countLeftOut(this.expected, sent);
-    // Silence in the place of a word.
+    // Silence in place of a word.
     if (this.isQuiet(back) && this.difference(back, sent) === MOST_DIFFERENT) this.countWord(sent);
     this.silence = 0;
     this.expected = Math.max(this.expected, sent + 1);
   }
 
-  /** Whether a frame and those around it are in no better place nearby. */
+  /** Whether a frame and its neighbours match no better position nearby. */
   private isBest(frame: number, shift: number, least: number, most: number): boolean {
     const begin = Math.max(least, Math.min(frame - BLOCK / 2 + LEVELS_A_FRAME / 2, most - BLOCK));
     const here = this.blockDifference(begin, shift);
@@ -465,7 +465,7 @@ export class EchoPairs {
     }
   }
 
-  /** A level of a word is left out: the word is shortened, unless that is too much of it. */
+  /** A level of a word was cut: the word counts as shortened, unless too much of it was. */
   private countWord(at: number): void {
     const isOneCut = at - this.cutAt < WORD_LEVELS;
     this.cut = isOneCut ? this.cut + 1 : 1;
@@ -493,7 +493,7 @@ export class EchoPairs {
     return this.back.at(back) < PAUSE_LEVEL;
   }
 
-  /** Between what came back and what was sent, at most {@link MOST_DIFFERENT}. */
+  /** Difference between a returned and a sent level, at most {@link MOST_DIFFERENT}. */
   private difference(back: number, sent: number): number {
     const sentBy = this.sentBy[Math.floor(back / LEVELS_A_FRAME) % KEPT_BACK] as number;
     if (sent < this.sent.oldest || sent >= sentBy * LEVELS_A_FRAME) return MOST_DIFFERENT;
@@ -501,13 +501,13 @@ export class EchoPairs {
   }
 }
 
-/** Room to find a way in, shared by all: it is found at once. */
+/** Memory of the path search, shared by all, because a search is synchronous. */
 interface Ways {
-  /** By place: the least cost of being there. */
+  /** By position: the least cost to reach it. */
   readonly costs: Int32Array;
-  /** By level and place: from how much less it was come to, or by a {@link JUMP}. */
+  /** By level and position: the step from the previous position, or a {@link JUMP}. */
   readonly steps: Uint8Array;
-  /** By level: the cheapest place, the shift at last or {@link NOWHERE}, and whether that is in doubt. */
+  /** By level: the cheapest position, the final shift or {@link NOWHERE}, and whether it is in doubt. */
   readonly best: Int32Array;
   readonly path: Int32Array;
   readonly doubts: Uint8Array;

@@ -59,7 +59,7 @@ export class Levels {
     // Where there may be no second.
     const last = payload.length - 4;
     for (let i = 0; i < payload.length; i += 4) {
-      // First and second in turn, so that no tone is taken for silence because it is met where it is zero.
+      // First and second in turn, so that no tone looks silent because it is sampled at its zeros.
       const turn = i < last ? (i >> 2) & 1 : 0;
       sum += MAGNITUDES[payload.charCodeAt(i + turn) + turn * SECOND] as number;
       count += 1;

@@ -6,13 +6,13 @@ import { InstantReader, SWEEP_MS } from './sweep.js';
 import type { Utterance } from './voice.js';
 import { PHONE_RATE } from './wav.js';
 
-/** A reading every so many milliseconds. */
+/** Milliseconds between readings. */
 const STEP_MS = 5;
-/** Sound that cannot be read, at a seam, is of what is next to it. */
+/** Unreadable sound at a seam counts as part of its neighbour. */
 const NEXT_TO_MS = 20;
 /** Sound is heard this much before it is said at most, by the grain of clocks. */
 const EARLY_MS = 200;
-/** A reading counts where so many of twice as many around it, itself among them, tell the same delay but for so much. */
+/** A reading counts if this many of twice as many around it, including itself, agree on the delay within a tolerance. */
 const WITNESSES = 4;
 const AGREED_MS = 8;
 /** Root mean square of a step that is a sound: -45 dBFS. */
@@ -41,7 +41,7 @@ export interface MouthToEarOptions {
 export class MouthToEar {
   /** Every 5 ms of sound that was heard and could be read, in order of hearing. */
   readonly moments: readonly HeardMoment[];
-  /** Milliseconds of sound that is not the source's, or could not be told: noise, a mixture, a seam. */
+  /** Milliseconds of sound that is not the source's, or not identifiable: noise, a mixture, a seam. */
   readonly unknownMs: number;
   private readonly utterance: Utterance;
   /** Whether each 5 ms since the utterance began were heard. */

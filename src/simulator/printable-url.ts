@@ -4,6 +4,6 @@ export function printableUrl(text: string): string {
     const { protocol, host, pathname } = new URL(text);
     return `${protocol}//${host}${pathname}`;
   }
-  // Where the secret ends in what does not parse, nobody knows.
+  // In text that does not parse, the end of the secret is unknown.
   return /[@?#]/.test(text) ? 'a text that is no URL' : text;
 }

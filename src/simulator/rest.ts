@@ -197,7 +197,7 @@ function update(call: ManagedCall, form: URLSearchParams): void {
   if (status !== null && status !== 'completed' && status !== 'canceled') {
     throw new RestRefusal(400, 21219, `Status must be completed or canceled: ${status}`);
   }
-  // `canceled` takes back a call that rings and leaves one that talks alone.
+  // `canceled` cancels a ringing call and does not affect a live one.
   if (status === 'completed' || (status === 'canceled' && now !== 'in-progress')) {
     call.hangUp();
   } else if (twiml !== null) {

@@ -112,7 +112,7 @@ export class ScriptedCaller {
 
   private async untilGone(withinMs: number): Promise<string | undefined> {
     await this.sleep(withinMs);
-    return this.isGone ? undefined : `a call that goes on after ${withinMs / 1000} s`;
+    return this.isGone ? undefined : `a call that continues after ${withinMs / 1000} s`;
   }
 
   private get isGone(): boolean {

@@ -2,7 +2,7 @@ import { Fourier } from './fourier.js';
 import { randomNumbers } from './random.js';
 import { PHONE_RATE } from './wav.js';
 
-/** After so many milliseconds the signal begins anew: the least common multiple of both sweeps. */
+/** Milliseconds after which the signal repeats: the least common multiple of both sweeps. */
 export const SWEEP_MS = 19_200;
 
 /**
@@ -24,7 +24,7 @@ const FADE_MS = 4;
 /** A room is never quite still: noise of -66 dBFS in the pauses. */
 const ROOM_NOISE = 32_768 * 10 ** (-66 / 20);
 
-/** Each reading looks at so much around it. */
+/** Length of the window of a reading. */
 const WINDOW = 256;
 const FFT_SIZE = 512;
 const BIN_HZ = PHONE_RATE / FFT_SIZE;

@@ -7,7 +7,7 @@ import type { WebhookAnswer } from './webhook.js';
 
 /** Twilio's limit of a `<Parameter>`: name and value together stay below it. */
 const MAX_PARAMETER_LENGTH = 500;
-/** Redirects without a stream between them that the simulator follows, lest a loop never ends. */
+/** Most redirects without a stream between them, so that no loop is endless. */
 export const MAX_REDIRECT_VERBS = 10;
 /** Redirects of a whole call, however many streams it had. */
 export const MAX_REDIRECT_VERBS_A_CALL = 100;
@@ -227,7 +227,7 @@ function parseXml(xml: string): Element {
   if (valid !== true) {
     throw twilioError(12100, `Expected well-formed XML for TwiML but received an error: ${valid.err.msg}`);
   }
-  // Entities are XML's own and the numeric ones; text stays text, whatever it looks like.
+  // Only XML's own entities and numeric ones; text is never parsed further.
   const parser = new XMLParser({
     preserveOrder: true,
     ignoreAttributes: false,

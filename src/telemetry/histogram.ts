@@ -2,7 +2,7 @@ import { INGRESS_TICKS_PER_MICROSECOND } from './ingress-time.js';
 
 /** Buckets a power of two, as the power: 32 are at most 3.2 % wide. */
 const FINE = 5;
-/** 214 s: what is longer counts as this. */
+/** 214 s: longer values count as this. */
 const LARGEST = 2 ** 31 - 1;
 
 /** Percentiles of a histogram in microseconds; all 0 while it is empty. */

@@ -22,7 +22,7 @@ export interface MetricsSource {
     readonly maxCalls: number;
     /** Why no calls are taken, if so. */
     readonly busyReason: string | undefined;
-    /** Calls turned away by reason. */
+    /** Rejected calls by reason. */
     readonly refused: ReadonlyMap<string, number>;
   };
 }
@@ -39,7 +39,7 @@ const TRAFFIC_HELP: Record<keyof TrafficCounts, string> = {
   droppedLead: 'Frames dropped because the listener was too far behind',
   silenceDroppedMs: 'Milliseconds of silence left out to bring a delay back',
   shortenedMs: 'Milliseconds by which words were said faster to bring a delay back',
-  leadClears: 'Times a phone was told to drop what it would have heard too late',
+  leadClears: 'Times a phone was told to clear stale audio',
   droppedBackpressure: 'Frames dropped because the socket did not take them',
   underruns: 'Times a listener ran dry in the middle of speech',
   dtmf: 'DTMF digits received',
@@ -81,7 +81,7 @@ export class Metrics {
         admission.busyReason === undefined ? 1 : 0,
       ),
       counter('calls_result_total', 'Ended calls by whose doing it was', () => source.results, 'result'),
-      counter('calls_refused_total', 'Calls turned away, by reason', () => admission.refused, 'reason'),
+      counter('calls_refused_total', 'Rejected calls, by reason', () => admission.refused, 'reason'),
       counter('calls_stuck_total', 'Calls found stuck, by the way they were', () => source.stuckCalls, 'why'),
       gauge(
         'event_loop_delay_seconds',

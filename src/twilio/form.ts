@@ -84,7 +84,7 @@ function tooManyParameters(most: number): GatewayError {
   return new GatewayError('GW_TOO_MANY_PARAMETERS', message);
 }
 
-/** -1 for what is none. */
+/** -1 for an invalid digit. */
 function hexDigit(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const letter = byte | 0x20;

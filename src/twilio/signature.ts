@@ -157,7 +157,7 @@ function encodedAnew(url: string): string {
   return at === 0 || at === url.length ? url : url.slice(0, at) + stringify(parse(url.slice(at)));
 }
 
-/** Checks one request with the tokens of `TWILIO_AUTH_TOKEN`; the function of that name in Vision Agents. */
+/** Checks one request with the tokens of `TWILIO_AUTH_TOKEN`, as the function of that name in Vision Agents does. */
 export function verifyTwilioSignature(request: SignedRequest): boolean {
   return new TwilioSignatureVerifier().isValid(request);
 }

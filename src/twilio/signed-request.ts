@@ -53,7 +53,7 @@ export function verifyTwilioRequest(
   const signature = head.header('x-twilio-signature');
   verifier.checkHeader(signature);
   const { method } = request;
-  // Of any other request these would let through what nobody signed.
+  // For any other request these would accept unsigned data.
   const isUpgrade =
     (method === 'GET' || method === undefined) && head.header('upgrade').toLowerCase() === 'websocket';
   verifier.verify({

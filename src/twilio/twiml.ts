@@ -25,7 +25,7 @@ export interface MediaStreamTwimlOptions {
   readonly after?: readonly CallVerb[];
 }
 
-/** How a call is turned away before it is answered (`busy`, `rejected`: not billed) or after a spoken word. */
+/** How a call is rejected: before it is answered (`busy`, `rejected`: not billed), or after an announcement. */
 export type Refusal = 'busy' | 'rejected' | { readonly say: string; readonly language?: string };
 
 /**
@@ -100,7 +100,7 @@ function rejection(reason: 'busy' | 'rejected'): string {
   return response.toString();
 }
 
-/** Made once: under overload nothing else is answered so often. */
+/** Built once: under overload this is the most frequent response. */
 const REJECTIONS = { busy: rejection('busy'), rejected: rejection('rejected') };
 
 /** TwiML that ends a call. Source: twilio.com/docs/voice/twiml/hangup. */

@@ -25,7 +25,7 @@ async function start(callee: object = {}) {
       headers: { authorization: `Bearer ${KEY}` },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    // biome-ignore lint/suspicious/noExplicitAny: the body is what is tested
+    // biome-ignore lint/suspicious/noExplicitAny: tests check the body
     return { status: response.status, body: (await response.json()) as any };
   };
   return { ...started, asked, events, send };

@@ -45,12 +45,12 @@ const simulate = (args: readonly string[], options?: ShellOptions) =>
 const PATIENT = { leadMs: 10_000 };
 
 const to = (url: string) => ['--url', `${PUBLIC_URL}/twilio/voice`, '--target', url];
-/** What comes back late when a call ends is not missing: whatever came must be what was said. */
+/** Echoes that are late at the end of a call are not missing: those that arrived must match. */
 const LATE = ['--fail-missing', '100'];
 /** One call that hardly begins. */
 const BRIEFLY = ['--profile', 'ramp:1@50/s,hold:100ms'];
 
-/** A machine that has other work to do may be the limit; whatever else a run shows must hold even so. */
+/** A busy machine may be the limit; all other findings of a run must still hold. */
 function expectPassed(result: Ran, report: Judged) {
   const said = result.stdout + result.stderr;
   expect(report.faults, said).toEqual([]);
@@ -115,7 +115,7 @@ describe('trunkline simulate', () => {
       'Round trips of all frames',
       'CPU of the generator itself',
     ]);
-    // One file that asks nobody for anything, and does not hold the key.
+    // One file that makes no requests and does not contain the key.
     expect(html).not.toMatch(/<script|<link|<img|src=|url\(/);
     expect(html + xml).not.toContain(AUTH_TOKEN);
   });
@@ -189,14 +189,14 @@ describe('trunkline simulate', () => {
     expect(code).toBe(1);
     expect(stdout).toContain(
       'FAILED: 1 callers could not follow the script, the first at hopeless.txt:2: ' +
-        'Expected "wait for end within 200ms" but received a call that goes on after 0.2 s',
+        'Expected "wait for end within 200ms" but received a call that continues after 0.2 s',
     );
   });
 
   it('neither reports nor judges echo figures if no echo is expected', async () => {
     const agent = await ReferenceGateway.listen({
       authToken: AUTH_TOKEN,
-      // It talks on its own: frame for frame, so that they could be taken for an echo.
+      // It sends its own audio, frame for frame, so that it could be mistaken for an echo.
       onStream: (socket) =>
         socket.on('message', (data) => {
           const { event, streamSid } = JSON.parse(String(data));
@@ -247,7 +247,7 @@ describe('trunkline simulate', () => {
   it('fails if a limit is exceeded', async () => {
     const slow = await ReferenceGateway.listen({
       authToken: AUTH_TOKEN,
-      // Everything comes back, but late.
+      // Everything is echoed, but late.
       onStream: (socket) =>
         socket.on('message', (data) => {
           const { event, streamSid, media } = JSON.parse(String(data));

@@ -125,7 +125,7 @@ describe('trunkline', () => {
 describe('trunkline demo', () => {
   it('proves that the speech returned, for people and for machines', async () => {
     const people = await trunkline(['demo', '--seconds', '1', '--record', folder]);
-    // What comes back late when a call ends is told as missing; whatever came must be what was said.
+    // Echoes that are late at the end of a call count as missing; those that arrived must match.
     expect(people.stdout).toMatch(/^(The speech came back whole\.|FAILED: \d+ frames are missing)$/m);
     expect(people.code).toBe(people.stdout.includes('FAILED') ? 1 : 0);
     const [recording] = readdirSync(folder).filter((name) => name.endsWith('.wav'));
@@ -150,7 +150,7 @@ describe('trunkline serve', () => {
       ...ACCOUNT,
       PUBLIC_URL,
       PORT: '0',
-      // This machine may be slow: nobody is turned away, and no audio dropped, for that reason.
+      // The machine may be slow: that must not reject calls or drop audio.
       MAX_LOOP_DELAY_MS: '0',
       MAX_CPU_PERCENT: '0',
       LEAD_MS: '10000',

@@ -54,7 +54,7 @@ const whenPlaced =
   ({ direction }) =>
     direction === 'outbound-api' ? decision : {};
 
-/** Local rooms that accept the first caller, and do as told for the second. */
+/** Local rooms that accept the first caller, and handle the second as configured. */
 function onceABridge(then: () => Promise<never>) {
   const bridge = new LocalBridge();
   const first = bridge.join.bind(bridge);

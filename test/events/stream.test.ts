@@ -15,7 +15,7 @@ const KEY = 'control-key-of-the-tests';
 interface Told {
   readonly id?: string;
   readonly event?: string;
-  // biome-ignore lint/suspicious/noExplicitAny: the data is what is tested
+  // biome-ignore lint/suspicious/noExplicitAny: tests check the data
   readonly data?: any;
 }
 

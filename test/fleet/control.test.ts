@@ -49,7 +49,7 @@ async function startPair(env: Record<string, string> = {}) {
         ? { body: body as unknown as string, headers: { 'content-type': 'audio/wav' } }
         : body && { body: JSON.stringify(body) }),
     });
-    // biome-ignore lint/suspicious/noExplicitAny: the body is what is tested
+    // biome-ignore lint/suspicious/noExplicitAny: tests check the body
     return { status: response.status, body: (await response.json()) as any };
   };
   return { ...fleet, phone, holder, other, callId, ask };

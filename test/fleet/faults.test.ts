@@ -195,7 +195,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     const leaving = a.gateway.close(10_000);
     await eventually('the first to leave', () => a.ended.length >= 4);
     await redis.stop();
-    // Nobody can take the others now: each that does not come back takes two seconds.
+    // No node can take over the others now: each that does not reconnect takes two seconds.
     await sleep(7_000);
     expect(a.ended.length).toBeLessThan(12);
     await leaving;
@@ -390,7 +390,7 @@ describeOnRedis('a fleet in which something goes wrong', () => {
     );
     await Promise.all(phones.map((phone) => phone.started));
     const [first] = fleet.nodes as [FleetNode];
-    // It waits for its own callers, who never come back, and is asked meanwhile.
+    // It waits for its own callers, who never reconnect, and is asked while it waits.
     const caller = await Caller.call(first.url);
     first.child.kill('SIGTERM');
     await eventually('draining', () => first.output.includes('draining'));

@@ -24,7 +24,7 @@ describeOnRedis('a call recorded in a fleet', () => {
     const path = `/v1/calls/${calls[0]?.callId}/recording`;
     const ask = async (node: typeof one, method: string) => {
       const response = await node?.control(path, { method });
-      // biome-ignore lint/suspicious/noExplicitAny: the body is what is tested
+      // biome-ignore lint/suspicious/noExplicitAny: tests check the body
       return [response?.status, (await response?.json()) as any] as const;
     };
     try {

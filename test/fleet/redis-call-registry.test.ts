@@ -17,7 +17,7 @@ const TOKEN = 'a-token';
 const SECOND = 1_000;
 const CALM_MS = 60 * SECOND;
 
-describeOnRedis('the ledger', () => {
+describeOnRedis('the Redis call registry', () => {
   beforeEach(async () => {
     server ??= await RedisServer.start();
     link = new RedisLink({ url: server.url, onUp() {}, onDown() {}, clock: systemClock });

@@ -21,7 +21,7 @@ async function control(
     headers: { authorization, 'content-type': 'application/json' },
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
-  // biome-ignore lint/suspicious/noExplicitAny: the body is what is tested
+  // biome-ignore lint/suspicious/noExplicitAny: tests check the body
   return { status: response.status, body: (await response.json()) as any };
 }
 

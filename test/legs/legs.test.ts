@@ -225,7 +225,7 @@ describe('a raw leg', () => {
     'at %i Hz sounds the same in pieces of any size, and half a sample does not survive a clear',
     async (rate) => {
       const speech = Buffer.from(tone(700, rate, rate / 2, LEVEL).buffer);
-      /** What a caller hears of it, from first to last sound. */
+      /** What the caller hears, from the first to the last sound. */
       const heardIn = async (bytes: number, before: (leg: TestLeg) => Promise<unknown> = async () => {}) => {
         const { url, phone } = await startWithPhone();
         const leg = await TestLeg.join(url, 'desk', `?rate=${rate}`);

@@ -13,7 +13,7 @@ virtualTime();
 const BEARER = { authorization: `Bearer ${KEY}` };
 const HOUR_MS = 3_600_000;
 
-// biome-ignore lint/suspicious/noExplicitAny: the answers are what is tested
+// biome-ignore lint/suspicious/noExplicitAny: tests check the answers
 async function ask(url: string, path: string): Promise<any> {
   return (await fetch(url + path, { headers: BEARER })).json();
 }

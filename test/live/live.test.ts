@@ -18,7 +18,7 @@ const BEARER = { authorization: `Bearer ${KEY}` };
 
 /** A viewer of `/v1/live`; every round is parsed. */
 class Viewer {
-  // biome-ignore lint/suspicious/noExplicitAny: the rounds are what is tested
+  // biome-ignore lint/suspicious/noExplicitAny: tests check the rounds
   readonly rounds: any[] = [];
   isOver = false;
 
@@ -150,7 +150,7 @@ it('pushes the state of the gateway and of each call once a second, with masked 
     deaf: null,
   });
   expect(round.node).not.toBe('');
-  // A bin for each edge, and one for what is longer; every frame of the second is in one.
+  // A bin for each edge, and one above the last; every frame of the second is in one.
   const { edgesUs, counts, p50Us, p99Us } = round.gateway;
   expect(counts).toHaveLength(edgesUs.length + 1);
   expect(counts.reduce((sum: number, count: number) => sum + count, 0)).toBeGreaterThan(10);

@@ -136,7 +136,7 @@ test.each([90, 125, 200, 333])('a hole in a tone of %i Hz is hardly one', (frequ
   }
 });
 
-/** 400 ms of it, a hole, then the same again: what is put into the hole, and what follows. */
+/** 400 ms of audio, a gap, then the same again; returns the audio in the gap, and after it. */
 function around(pcm: Int16Array, holeMs: number, format: 'mulaw' | 'l16le' = 'mulaw') {
   const transcoder = bound(format);
   let timestamp = 0;

@@ -177,7 +177,7 @@ describe('a key', () => {
       const steps = audio.map((sample, n) => Math.abs(sample - (audio[n - 1] ?? 0)));
       expect(Math.max(...steps)).toBeLessThan((2 * Math.PI * (8039 * row + 10_121 * column)) / RATE);
       expect(Math.max(...audio, ...audio.map((sample) => -sample))).toBeLessThanOrEqual(8039 + 10_121);
-      // 3.4 kHz is nobody's frequency: what the edges put there is the click.
+      // No tone uses 3.4 kHz: energy there is the click at the edges.
       for (const edge of [0, TONE - 2 * RAMP]) {
         expect(levelAt(audio.subarray(edge, edge + 2 * RAMP), 3400, RATE)).toBeLessThan(-60);
       }

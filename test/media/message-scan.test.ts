@@ -28,7 +28,7 @@ function same(a: Int16Array | null, b: Int16Array | null): boolean {
     : a.length === b.length && a.every((sample, n) => sample === b[n]);
 }
 
-/** The slow path: what a JSON parser makes of the same bytes. Null for whatever is not audio of this stream. */
+/** The slow path: a JSON parser on the same bytes. Null for anything but audio of this stream. */
 function parsed(transcoder: Transcoder, message: Uint8Array): Int16Array | null {
   const { event, streamSid, media } = JSON.parse(new TextDecoder().decode(message));
   if (event !== 'media' || streamSid !== STREAM_SID || media.track !== 'inbound') return null;

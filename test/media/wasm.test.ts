@@ -107,7 +107,7 @@ function shrunk(viewOf: (buffer: ArrayBuffer) => ArrayBufferView): ArrayBufferVi
   return view;
 }
 
-/** Memory, or a view of some, that is another thread's by now. */
+/** Memory, or a view, that was transferred to another thread. */
 function givenAway<T>(of: (buffer: ArrayBuffer) => T): T {
   const buffer = new ArrayBuffer(12);
   const value = of(buffer);
@@ -117,7 +117,7 @@ function givenAway<T>(of: (buffer: ArrayBuffer) => T): T {
 
 const pcm = () => Int16Array.of(1, 2, 3, 4, 5, 6);
 const bytes = () => Uint8Array.of(65, 66, 67, 68);
-/** Room for anything; nobody looks at what comes into it. */
+/** A scratch buffer for ignored output. */
 const [manySamples, manyBytes] = [new Int16Array(6 * 70_000), new Uint8Array(4 * 70_000)];
 
 /** Each way into a core, with one argument open. */

@@ -67,7 +67,7 @@ export class Copy {
     this.right.clear();
   }
 
-  /** @throws Error with the words of a compiler that refuses a fault, which is none then */
+  /** @throws Error with the compiler's message if a fault does not compile */
   check(faults: readonly Fault[]): void {
     this.plant(...faults);
     this.compile('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json');

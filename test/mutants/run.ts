@@ -32,7 +32,7 @@ const { values, positionals } = parseArgs({
 
 interface Suite {
   readonly name: keyof typeof LEAST;
-  /** As vitest is told of them. */
+  /** As arguments for vitest. */
   readonly projects: readonly string[];
 }
 

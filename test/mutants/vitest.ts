@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 /** How a run of tests went. */
 export interface Outcome {
   readonly isGreen: boolean;
-  /** The first test that failed, behind its project and file, or why there is none. */
+  /** The first failed test, after its project and file, or why there is none. */
   readonly failure: string;
   /** Of that test. */
   readonly file: string | undefined;
@@ -14,7 +14,7 @@ const COMMAND = ['node_modules/vitest/vitest.mjs', 'run', '--reporter=dot', '--b
 
 let running: number | undefined;
 
-/** Ends the run under way, and whatever it has started. */
+/** Kills the current run with all its children. */
 export function stop(): void {
   if (running !== undefined) process.kill(-running, 'SIGKILL');
 }
@@ -26,7 +26,7 @@ export function stop(): void {
  */
 export async function vitest(root: string, what: readonly string[], limitSeconds = 3_600): Promise<Outcome> {
   const begun = performance.now();
-  // A group of its own: it can be ended with all its children.
+  // Its own process group, so that it can be killed with all its children.
   const options = { cwd: root, detached: true, env: { ...process.env, NO_COLOR: '1' } };
   const child = spawn(process.execPath, [...COMMAND, ...what], options);
   running = child.pid;

@@ -186,7 +186,7 @@ const revoked = () => {
   revoke();
   return proxy;
 };
-/** What nobody should give. */
+/** Invalid arguments. */
 const HOSTILE = {
   null: () => null,
   true: () => true,
@@ -352,7 +352,7 @@ function same(worlds, step) {
 
 // ---- Calls that are not left to chance ----
 
-/** As long as Node 20 allows; all of it refused, so that nobody touches the memory. */
+/** As long as Node 20 allows; always rejected, so the memory is never touched. */
 function refuseHuge(addon) {
   const memory = new ArrayBuffer(2 ** 32 - 4);
   const bytes = new Uint8Array(memory);
@@ -429,7 +429,7 @@ if (isMainThread) {
     await setImmediate();
   }
   assert.equal(addons[0].liveTranscoders(), 0, 'all transcoders were collected');
-  // For whoever counts: what was taken and what was thrown, of each.
+  // Counts accepted and rejected calls of each function.
   console.log(JSON.stringify(ends));
 } else {
   const { objects } = newWorld(addons[0]);

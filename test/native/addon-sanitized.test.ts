@@ -16,7 +16,7 @@ beforeAll(() => {
 afterAll(() => rmSync(work, { recursive: true }));
 
 let face: Promise<string> | undefined;
-/** The addon as node-gyp makes it but for the sanitizers, and for a source of the core that may be another. */
+/** The addon as built by node-gyp, but with sanitizers, and optionally with another source of the core. */
 async function build(name: string, except: readonly string[] = [], instead: readonly string[] = []) {
   // Its first line is a comment.
   const { nodedir } = JSON.parse(read('build/config.gypi').replace(/^#.*/, '')).variables;
@@ -28,7 +28,7 @@ async function build(name: string, except: readonly string[] = [], instead: read
   return SANITIZED.make(join(work, `${name}.node`), await Promise.all(inputs), ['-shared', ...flags]);
 }
 
-/** Gives an addon any arguments. What is wrong with it comes back, and what each call came to. */
+/** Calls an addon with random arguments. Returns its faults, and the result of each call. */
 async function drive(
   addon: string,
   runs: number,
@@ -42,7 +42,7 @@ async function drive(
     { ...process.env, LD_PRELOAD: libasan, UBSAN_OPTIONS: 'print_stacktrace=1' },
   ).catch((error) => error);
   const [said = '', leaks = ''] = stderr.split(/^=+\n.*LeakSanitizer: detected memory leaks/m);
-  // Node may leave memory of its own behind.
+  // Node may leave its own memory behind.
   const ours = leaks.split('\n\n').filter((leak) => /trunkline::|native\/|node-addon-api/.test(leak));
   const faults = [said, ...ours].join('\n\n').trim();
   return { faults: faults && `seed ${seed}: ${faults}`, calls: stdout };

@@ -11,7 +11,7 @@ import { AudioSource } from '../../src/simulator/index.js';
 import { needs } from '../support/needs.js';
 import { eventually } from '../support/time.js';
 
-/** Of what is said. */
+/** Of the audio sent. */
 const MOST_CHANGED = 0.15;
 
 const runs = needs('Linux and a compiler', 'apt-get install g++', () => GeneratorProgram.isPossible());

@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 let copy: string;
 beforeAll(() => {
-  // A package folder of its own: the build of the checkout must not be touched.
+  // A separate package folder: the build of the checkout must not be touched.
   copy = mkdtempSync(join(tmpdir(), 'trunkline-install-'));
   for (const name of ['native', 'dist', 'src/simulator/fixtures', 'binding.gyp', 'package.json']) {
     cpSync(join(ROOT, name), join(copy, name), { recursive: true });
@@ -25,7 +25,7 @@ afterAll(() => rmSync(copy, { recursive: true }));
 
 function run(args: string[], path: string, more: Record<string, string> = {}) {
   return new Promise<{ code: number; output: string; stdout: string }>((resolve) => {
-    // Headers of the real Node, where they came with it: the copy has none beside it.
+    // The headers of the real Node, if it has any: the copy has none.
     const prefix = dirname(dirname(process.execPath));
     const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h'))
       ? { npm_config_nodedir: prefix }

@@ -43,7 +43,7 @@ describe.runIf(isEquipped)('packed, and installed into an empty project without 
       env: { ...process.env, TRANSCODER: '', ...env },
     });
 
-  /** Its exit code tells how it went, too; what it reports tells more. */
+  /** Its exit code shows success too, but its report has more. */
   const demo = (project: string) =>
     trunkline(project, ['demo', '--seconds', '1', '--json']).then(
       ({ stdout }) => stdout,

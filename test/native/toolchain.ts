@@ -37,7 +37,7 @@ const execute = promisify(execFile);
 let idle = availableParallelism();
 const waiting: (() => void)[] = [];
 
-/** Runs a command when a processor is there for it. */
+/** Runs a command when a processor is free. */
 async function run(command: string, args: readonly string[], env = process.env) {
   if (idle > 0) idle--;
   else await new Promise<void>((resolve) => waiting.push(resolve));
@@ -87,7 +87,7 @@ export class Toolchain {
     writeFileSync(source, this.options.trial ?? 'int main() { return 0; }\n');
     try {
       const program = await this.make(join(work, 'trial'), [source]);
-      // Only a fuzzer looks at it, which would go on for ever.
+      // Used by fuzzers only, which would run forever.
       if (this.options.emulator !== null) await this.run(program, ['-runs=1']);
       return '';
     } catch (error) {

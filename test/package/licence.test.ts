@@ -12,7 +12,7 @@ const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'u
   readonly packages: Readonly<Record<string, Locked>>;
 };
 const told = readFileSync(join(ROOT, 'docs/third-party-licences.md'), 'utf8');
-/** What a user gets, and what of it npm leaves out where it is told to. */
+/** Installed packages, and those that `--omit=optional` leaves out. */
 const shipped = Object.entries(packages).filter(([path, { dev }]) => path !== '' && dev !== true);
 const nameOf = (path: string) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
 const others = told.split('\n').find((line) => line.startsWith('All other packages')) ?? '';

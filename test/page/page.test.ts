@@ -16,7 +16,7 @@ const EXPECTED =
   'Expected chromium, chromium-browser or google-chrome on the PATH, or CHROMIUM, but received none';
 const isThere = needs('Chromium', 'apt-get install chromium', () => CHROMIUM !== undefined);
 
-/** A directory for pictures of the page, to be looked at. */
+/** A directory for screenshots of the page. */
 const { PICTURES } = process.env;
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -63,7 +63,7 @@ describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
     await enter(url, `${KEY}x`);
     await tab.until(`${text('#wrong')}.includes('not the key')`);
     expect(await tab.read(`document.getElementById('watch').hidden`)).toBe(true);
-    // The browser itself tells of the 401; nothing else may be told of.
+    // The browser itself logs the 401; nothing else may be logged.
     expect(tab.complaints.filter((each) => !each.includes('401'))).toEqual([]);
     tab.complaints.length = 0;
     await tab.type(KEY);
@@ -286,7 +286,7 @@ describe.runIf(isThere)('the page in a browser', { timeout: 90_000 }, () => {
     await tab.until(`${text('#ended-rows .caller')} === '+•••••••••11'`);
     await tab.read('history.forward()');
     await tab.until(`${text('#call-facts')}.includes('hung up by an operator')`);
-    // The browser itself tells of what was refused.
+    // The browser itself logs rejected requests.
     expect(tab.complaints.filter((each) => !/status of 4\d\d/.test(each))).toEqual([]);
   });
 

@@ -12,7 +12,7 @@ import { ReferenceGateway } from '../support/reference-gateway.js';
 
 const CHROMIUM = findChromium();
 const isThere = needs('Chromium', 'apt-get install chromium', () => CHROMIUM !== undefined);
-/** A directory for pictures of the report, to be looked at. */
+/** A directory for screenshots of the report. */
 const { PICTURES } = process.env;
 
 describe.runIf(isThere)('the HTML report of a simulation in a browser', { timeout: 90_000 }, () => {

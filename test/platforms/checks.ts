@@ -125,7 +125,7 @@ const streamDemo: Check = {
   async run(place) {
     if (Number(place.root.glibc.split('.')[1]) < STREAM_GLIBC)
       return { says: `needs glibc 2.${STREAM_GLIBC}` };
-    // The package holds no double of Stream: the checkout's runs beside, and they meet over loopback.
+    // The package contains no double of Stream: that of the checkout runs alongside, over loopback.
     const { keys, close } = await startStreamDouble();
     try {
       const { apiKey, apiSecret, baseUrl } = keys;
@@ -140,7 +140,7 @@ const streamDemo: Check = {
   },
 };
 
-/** Whether all that was wrong is that the speech came back worn by a machine that had no time. */
+/** Whether the only failure is speech that a busy machine degraded. */
 function cameBackLate(stdout: string): boolean {
   if (!stdout.startsWith('{')) return false;
   const { faults, gateway } = JSON.parse(stdout) as {

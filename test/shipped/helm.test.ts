@@ -41,7 +41,7 @@ const exampleGateway = one('gateway.example.yaml');
 
 const rendered = new Map<string, Record<string, Manifest>>();
 
-/** What the chart makes of these values beside its own, by kind. */
+/** The output of the chart for these values on top of its own, by kind. */
 function render(values?: unknown, release = 'trunkline'): Record<string, Manifest> {
   const asked = JSON.stringify([values, release]);
   const known = rendered.get(asked) ?? renderAnew(values, release);

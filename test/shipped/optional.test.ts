@@ -12,7 +12,7 @@ const isOptional = (name: string) => name in optionalDependencies;
 /** What only one part or another needs. */
 const LATE = ['ws', 'undici', '@redis/client'];
 
-/** As `npm i trunkline --omit=optional` leaves it, and without whatever else should only be loaded when it is needed. */
+/** As after `npm i trunkline --omit=optional`, and without any other package that should be loaded on demand only. */
 const bare = new InstalledProject((name) => !isOptional(name) && !LATE.includes(name));
 /** As `npm i trunkline --omit=optional` leaves it. */
 const lean = new InstalledProject((name) => !isOptional(name));

@@ -126,7 +126,7 @@ describe('npm run release', () => {
     const { packages } = JSON.parse(read('package-lock.json')) as {
       packages: Record<string, { dev?: true }>;
     };
-    // Some of them are needed by what is shipped as well.
+    // Some of them are also runtime dependencies.
     const forWork = Object.keys(devDependencies).filter((name) => packages[`node_modules/${name}`]?.dev);
     expect(forWork.length).toBeGreaterThan(20);
     for (const name of forWork) expect(purls).not.toContain(`pkg:npm/${name}@${devDependencies[name]}`);

@@ -155,7 +155,7 @@ describe('frames and their echoes', () => {
         const which = `${what}, seed ${seed}`;
         expect(Math.abs(framesMissing - sum(deeds)), which).toBeLessThanOrEqual(2);
         expect(pausesLeftOut, which).toBeLessThanOrEqual(2);
-        // Where a vowel goes on, a frame of it is as good as the next.
+        // Within a vowel, adjacent frames are indistinguishable.
         expect(roundTrips.filter((ms) => ms !== 1).length, which).toBeLessThanOrEqual(0.02 * back);
         expect(roundTrips.length, which).toBeGreaterThan(0.6 * back);
       }
@@ -198,7 +198,7 @@ describe('frames and their echoes', () => {
     const cutMs = 25 * 7;
     expect(Math.abs(wordsShortenedMs + pausesLeftOut * FRAME_MS - cutMs)).toBeLessThanOrEqual(40);
     expect(wordsShortenedMs).toBeGreaterThan(cutMs / 2);
-    // Nothing comes back before it was sent, or later than a frame after.
+    // No echo arrives before its frame was sent, or more than a frame later.
     expect(Math.max(...roundTrips)).toBeLessThanOrEqual(21);
     // One cut, and all that comes after it is neither this frame's nor the next's.
     const cut = first('word', 4, 60);

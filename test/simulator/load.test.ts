@@ -132,7 +132,7 @@ describe('load', () => {
     }
     expect(clean.beginMs).toBeGreaterThan(15);
     expect(clean.endMs).toBeLessThan(50);
-    // An echo that sends back whatever comes is late for good.
+    // An echo that returns everything it gets stays late.
     const stalling = (
       await runLoad({
         ...options,

@@ -26,7 +26,7 @@ describe('no error of the simulator contains user, password or query', () => {
     server?.close();
     server = undefined;
   });
-  /** Answers whatever it is asked; its URL. */
+  /** Starts a server that answers every request; returns its URL. */
   const listen = async (status: number, headers: Record<string, string> = {}) => {
     server = createServer((_, response) => response.writeHead(status, headers).end());
     server.on('upgrade', (_, socket) => socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`));

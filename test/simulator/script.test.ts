@@ -142,7 +142,7 @@ describe('a scripted caller', () => {
 
   it.each([
     ['wait for sound within 300ms', 'silence for 0.3 s', 300, () => {}],
-    ['wait for end within 200ms', 'a call that goes on after 0.2 s', 200, () => {}],
+    ['wait for end within 200ms', 'a call that continues after 0.2 s', 200, () => {}],
     [
       'wait for silence 200ms within 400ms',
       'no such silence for 0.4 s',

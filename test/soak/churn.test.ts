@@ -104,7 +104,7 @@ it.runIf(countsFiles).each([40, 100])(
       for (const caller of callers) caller.media(FRAME);
       return gateway.report();
     };
-    // Connections of the webhooks are kept for a while by whoever asked: the count falls to where it stays.
+    // Clients keep webhook connections for a while, so wait until the count is stable.
     let report = await look();
     for (let tries = 0; tries < 100 && report.fds > idle.fds + live; tries++) report = await look();
     for (let looks = 0; looks < KEPT_ALIVE_MS / 200; looks++) {

@@ -40,7 +40,7 @@ it('leaves nothing in memory after thousands of deliveries', async () => {
     heaps.push(await deliver(DELIVERIES));
     receiver.received.length = 0;
   }
-  // The first rounds fill what is kept of the last events, and are for the compiler.
+  // The first rounds fill the event history and warm up the compiler.
   const left = ((heaps[3] as number) - (heaps[1] as number)) / (2 * DELIVERIES);
   expect(left, `heaps of ${heaps.join(', ')} bytes`).toBeLessThan(MOST_LEFT);
 });

@@ -6,7 +6,7 @@ import { GatewayChild } from '../support/gateway-child.js';
 import { KEY } from '../support/leg.js';
 import { eventually, sleep } from '../support/time.js';
 
-/** As few as show it, beside the phones on the same machine; the bench has 100, and tells how late they hear. */
+/** Few, because the phones run on the same machine; the bench has 100, and reports how late they hear. */
 const CALLS = 40;
 const ATTACK_MS = 1_500;
 const MAX_MORE_BYTES = 64 * 1024 * 1024;

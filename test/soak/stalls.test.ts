@@ -40,7 +40,7 @@ async function startCalls(calls: number, recordMs: number, options: GatewayOptio
 /** What became of calls over a stall, for who looks at it later: looking takes time that phones of this process would miss. */
 type Verdict = () => void;
 
-/** Stalls a gateway. All is to be as ever then: nobody was hung up, all are heard, none late. */
+/** Stalls a gateway. Afterwards no call has ended, and all are heard without delay. */
 async function overStall(
   child: GatewayChild,
   phones: readonly SimulatedPhone[],

@@ -7,12 +7,12 @@ const { start } = realStream();
 
 const BLOCK = 480;
 const SPEECH_MS = 1_200;
-/** The last syllable has a pitch of its own. */
+/** The last syllable has a distinct pitch. */
 const SYLLABLE_MS = 40;
 const [SPEECH_HZ, SYLLABLE_HZ] = [1_000, 3_000];
 const LEVEL = 8_000;
 
-/** A phone line that keeps what was written to it, until it is hung up: what comes later, nobody would hear. */
+/** A phone line that records frames until it is hung up: later ones would not be heard. */
 class Line implements PhoneLine {
   readonly isLive = true;
   private readonly frames: Int16Array[] = [];

@@ -37,7 +37,7 @@ it.each<Cue>(['participantJoined', 'phone.answered'])(
     const other = await agent();
     const greeting = greetAt(other, cue);
     const caller = phone(undefined, { faults: { startDelayMs: 800 } });
-    // It is answered, and its socket is there, but its stream has not started.
+    // It is answered and its socket is open, but its stream has not started.
     await sleep(500);
     expect([present(), other.events]).toEqual([['agent'], []]);
     await eventually('it to be in its call', () => bridge.stats().joined === 1, 10_000);

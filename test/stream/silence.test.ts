@@ -95,7 +95,7 @@ describe('survives', () => {
     other.silence();
     const before = double.state.forwardedPackets;
     await sleep(8_000);
-    // The phone's own go on, 50 a second; its agent's are a few.
+    // The phone's own continue, 50 a second; its agent's are few.
     expect(double.state.forwardedPackets - before).toBeLessThan(8 * 75);
     other.play(1_700);
     await heardBy('the phone', () => phoneLevel(caller, 1_700));

@@ -10,7 +10,7 @@ import {
 const HEAD = '<?xml version="1.0" encoding="UTF-8"?>';
 const INVALID = expect.objectContaining({ code: 'GW_TWIML_INVALID', status: 400 });
 
-/** What an XML parser that is none of ours reads. */
+/** The document as an independent XML parser reads it. */
 function read(xml: string) {
   expect(XMLValidator.validate(xml)).toBe(true);
   return new XMLParser({
@@ -25,7 +25,7 @@ describe('a media URL', () => {
   test.each([
     ['wss://host/a', 'wss://host/a'],
     ['https://host/a', 'wss://host/a'],
-    // The original cut one character too many here: wss://ost
+    // Vision Agents cuts one character too many here: wss://ost
     ['http://host/a', 'wss://host/a'],
     ['wss://https://host', 'wss://host'],
     ['wss://http://host', 'wss://host'],

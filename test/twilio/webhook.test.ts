@@ -32,7 +32,7 @@ describe('a form', () => {
       fc.constantFrom('%C3%A4', '%c3', '%F0%9F%98%80', '%EF%BB%BF'),
       fc.string({ unit: 'binary' }).map((text) => encodeURIComponent(text)),
     );
-    // What is not ASCII comes by itself here: Node reads it wrongly where an escape beside it is broken.
+    // Non-ASCII characters are tested alone: Node misreads them next to a broken escape.
     const raw = fc.oneof(
       separator,
       fc.string({ unit: 'grapheme' }).map((text) => text.replaceAll('%', '')),

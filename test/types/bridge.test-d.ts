@@ -60,7 +60,7 @@ const leg: BridgeLeg = { write() {}, dtmf() {}, close() {} };
 test('an incomplete bridge is rejected', () => {
   // @ts-expect-error nothing frees it
   createGateway({ bridge: { name: 'a', join: async () => leg } });
-  // @ts-expect-error nobody knows its name
+  // @ts-expect-error unknown name
   createGateway({ bridge: { join: async () => leg, close: async () => {} } });
   // @ts-expect-error a leg is promised
   createGateway({ bridge: { name: 'a', join: () => leg, close: async () => {} } });

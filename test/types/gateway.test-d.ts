@@ -35,7 +35,7 @@ describe('createGateway', () => {
     createGateway({ tls: { certFile: 'a' } });
     // @ts-expect-error `call` or `to`
     createGateway({ localRoom: 'from' });
-    // @ts-expect-error what is not said is left out
+    // @ts-expect-error `undefined` is not allowed: leave the option out
     createGateway({ host: undefined });
     // @ts-expect-error a router signs what it is asked
     createGateway({ router: { url: 'https://example.com' } });

@@ -24,7 +24,7 @@ test('a simulated Twilio has an account, callees and calls', () => {
   new SimulatedTwilio({});
   // @ts-expect-error a callee who does no such thing
   new SimulatedTwilio({ authToken: 'secret', callee: { does: 'sing' } });
-  // @ts-expect-error nobody to ask
+  // @ts-expect-error no webhook
   twilio.placeCall({ from: '+1', to: '+2' });
   // @ts-expect-error the account is its own
   twilio.placeCall({ from: '+1', to: '+2', webhookUrl: 'http://127.0.0.1/', accountSid: 'AC1' });

@@ -1,4 +1,4 @@
-// One phone: its WebSocket, what it says every 20 ms and which of it came back.
+// One phone: its WebSocket, the frame it sends every 20 ms, and which of them were echoed.
 
 #pragma once
 
@@ -36,7 +36,7 @@ constexpr size_t kReadAtOnce = 64 * 1024;
 constexpr std::string_view kMark = R"({"event":"mark")";
 constexpr std::string_view kPayloadKey = R"("payload":")";
 constexpr std::string_view kNameKey = R"("name":")";
-/** Longest name of a mark that is told again, and marks that may wait. */
+/** Longest name of a mark to echo, and most pending marks. */
 constexpr size_t kMaxMark = 256;
 constexpr size_t kMaxMarks = 256;
 /** Of samples below -38 dBFS. */
@@ -51,7 +51,7 @@ struct Crowd {
   Histogram roundTrip;
   Histogram secondRoundTrip;
   uint64_t discarded = 0;
-  /** Messages that were no echo: marks and clears, another stream's audio, audio nobody waited for. */
+  /** Messages that were no echo: marks and clears, another stream's audio, unexpected audio. */
   uint64_t unexpected = 0;
   uint32_t streaming = 0;
   uint32_t failed = 0;
@@ -111,7 +111,7 @@ class Call {
   uint64_t sentInHold() const { return std::min(holdTo_, sent_) - holdFrom_; }
   uint64_t echoedInHold() const { return std::clamp(echoed_, holdFrom_, std::min(holdTo_, sent_)) - holdFrom_; }
 
-  /** Frames that will never come back; those after them are paired anew. */
+  /** Frames that will never be echoed; later ones are paired anew. */
   uint64_t GiveUpUnderWay() {
     const uint64_t lost = underWay();
     echoed_ = sent_;
@@ -313,7 +313,7 @@ class Call {
       if (echoed_ < sent_) return Echoed(now);
     } else if (const auto name = ValueOf(text, kNameKey);
                text.substr(0, kMark.size()) == kMark && name.size() - 1 < kMaxMark) {
-      // Told of when what is before it was played, as Twilio does.
+      // Echoed when the audio before it was played, as Twilio does.
       if (playedAt_ <= now) return EchoMark(std::string(name));
       if (marks_.size() < kMaxMarks) return marks_.push_back({playedAt_, std::string(name)});
     }
@@ -325,7 +325,7 @@ class Call {
         order_.streamSid + R"(","mark":{"name":")" + name + R"("}})");
   }
 
-  /** The text between a key and the next quotation mark; empty where there is none. */
+  /** The text between a key and the next quotation mark; empty if there is none. */
   static std::string_view ValueOf(std::string_view text, std::string_view key) {
     const size_t at = text.find(key);
     if (at == std::string_view::npos) return {};

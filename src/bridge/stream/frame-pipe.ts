@@ -54,7 +54,7 @@ export class FramePipe {
     private readonly listener: FrameListener,
   ) {
     stream.on('data', (chunk: Buffer) => this.handleChunk(chunk));
-    // Whoever owns the process hears of its end; a broken pipe says nothing more.
+    // The owner of the process learns of its exit; a broken pipe adds nothing.
     stream.on('error', () => this.close());
   }
 
@@ -72,7 +72,7 @@ export class FramePipe {
     this.write(-leg, this.silence, 0);
   }
 
-  /** Fulfilled when all of a leg has come, once the other side said {@link end} of it; for one who asks. */
+  /** Resolves when all frames of a leg have arrived after the other side's {@link end}; one caller per leg. */
   async ended(leg: number): Promise<void> {
     if (this.isClosed || this.endedLegs.delete(leg)) return;
     await new Promise<void>((resolve) => {

@@ -1,10 +1,10 @@
-/** A telephone's voice ends below 4 kHz: nobody needs more of it than narrowband. */
+/** Telephone audio ends below 4 kHz, so narrowband is enough. */
 const MAX_PLAYBACK_RATE = 'maxplaybackrate=8000';
 
 /**
  * Makes the encoder that follows an answer encode narrowband: a third less work for speech, and nothing lost of what a
  * telephone can say. Source: RFC 7587 section 6.1.
- * @param sdp of an answer; what is not Opus stays as it is
+ * @param sdp of an answer; other codecs than Opus are not changed
  */
 export function narrowband(sdp: string): string {
   const lines = sdp.split('\r\n');

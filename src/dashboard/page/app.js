@@ -73,7 +73,7 @@ function signIn(key) {
   });
 }
 
-/** @param {string} why what is said at the door */
+/** @param {string} why message of the sign-in form */
 function signOut(why) {
   feed?.close();
   listener?.stop();

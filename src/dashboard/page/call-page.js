@@ -7,7 +7,7 @@ import { audioTime, duration, latency, level, milliseconds, timeOfDay } from './
 import { spark } from './plots.js';
 import { BAD_RESULTS, causeOf } from './words.js';
 
-/** A call that lasts is asked for so often. */
+/** Polling interval for a running call. */
 const EVERY_MS = 2_000;
 /** Stages of a frame's way, in the words of the page. */
 const STAGES = {

@@ -10,7 +10,7 @@ export interface CertificateText {
 }
 
 /**
- * Reads a certificate and its key, and makes sure that they fit: a server would only say that something is wrong.
+ * Reads a certificate and its key, and checks that they match, because a server's own error would not name the cause.
  * @throws GatewayError `GW_TLS_FILE`
  */
 export function readCertificate({ certFile, keyFile }: Certificate): CertificateText {

@@ -5,9 +5,8 @@ import { UWS_PACKAGES } from './uws/load.js';
 import { UwsTransport } from './uws/transport.js';
 
 /**
- * The first transport that loads: uWebSockets.js in the newest version that fits this Node and the C library, else Node's own
- * HTTP.
- * @throws GatewayError `GW_SERVER_MISSING` where only uWebSockets.js may be used and none loads
+ * The first transport that loads: uWebSockets.js in the newest version for this Node and C library, or Node's own HTTP.
+ * @throws GatewayError `GW_SERVER_MISSING` if uWebSockets.js is required and does not load
  */
 export function chooseTransport(choice: ServerChoice = 'auto'): Transport {
   if (choice === 'node') return new NodeTransport();

@@ -2,8 +2,8 @@ import type { Logger } from '../../telemetry/log.js';
 import type { Head, Reply } from './transport.js';
 
 /**
- * Refuses a request that no route gets to see. It waits for a turn: a client that has sent more behind this request is cut by
- * then. What stands there may have been hidden from a proxy, and must not be served.
+ * Rejects a request before any route. It waits for a turn, in which a client that has sent more after this request is dropped:
+ * those bytes may be a request hidden from a proxy, and must not be served.
  */
 export function refuse(reply: Reply, head: Head): void {
   let isGone = false;
@@ -17,7 +17,7 @@ export function refuse(reply: Reply, head: Head): void {
 
 const NOTHING = new Uint8Array(0);
 
-/** Does what a request asks for. A fault is logged, and costs no connection but its own. */
+/** Runs a handler. An error is logged and closes only its own connection. */
 export function guarded(work: () => void, reply: Reply, log: Logger): void {
   try {
     work();

@@ -3,30 +3,30 @@ import type { Descriptors } from '../../telemetry/descriptors.js';
 import type { Logger } from '../../telemetry/log.js';
 
 /**
- * What serves HTTP and WebSockets. There are two, `uws` and `node`, with one contract: this file. Whatever stands above knows
- * neither; `test/http/transport` holds both to it.
+ * Serves HTTP and WebSockets. There are two transports, `uws` and `node`, with one contract: this file. The rest of the source
+ * knows neither of them; `test/http/transport` tests both against it.
  *
- * Connections: a request whose line and headers are longer than {@link MAX_HEADER_BYTES} is answered 431, one of another version
- * than HTTP/1.1 505, one that does not say in exactly one way where its body ends 400, and the connection ends. What is no HTTP is
- * answered 400, or cut after some ten seconds of silence (half a minute within a body), as any connection is. Requests are
- * handed out as they come, also in the turn of another one; a client that sends its next request before it has its answer is cut.
+ * Connections: a request whose line and headers exceed {@link MAX_HEADER_BYTES} is answered 431, a version other than HTTP/1.1
+ * 505, and a request whose end is ambiguous 400; then the connection is closed. Input that is not HTTP is answered 400. Any
+ * connection is dropped after some ten seconds of silence (half a minute within a body). Requests are dispatched as they
+ * arrive, even during another one's turn; a client that sends its next request before it has a response is dropped.
  *
- * A handler that throws costs its own connection and is logged.
+ * If a handler throws, its error is logged and only its own connection is closed.
  */
 export interface Transport {
   readonly name: TransportName;
-  /** What it is made of, with versions, and why nothing better was taken. */
+  /** Its packages with versions, and why no better one was chosen. */
   readonly origin: string;
-  /** Makes a port. Nothing listens before its `listen`. @throws GatewayError `GW_TLS_FILE` */
+  /** Creates a port, which does not listen before `listen`. @throws GatewayError `GW_TLS_FILE` */
   port(options: PortOptions): Port;
 }
 
 export type TransportName = 'uws' | 'node';
 
-/** Most bytes of a request's line and headers: the cookies of a domain can be more than the 4 KiB that are usual. */
+/** Most bytes of a request's line and headers: the cookies of a domain can exceed the usual 4 KiB. */
 export const MAX_HEADER_BYTES = 16 * 1024;
 
-/** Files of a certificate and its key. */
+/** File paths of a certificate and its key. */
 export interface Certificate {
   readonly certFile: string;
   readonly keyFile: string;
@@ -35,139 +35,139 @@ export interface Certificate {
 export interface PortOptions {
   /** Absent: http and ws. */
   readonly tls: Certificate | undefined;
-  /** Adds all that is answered there. It may be called several times. */
+  /** Adds all routes. May be called several times. */
   readonly addRoutes: (routes: Routes) => void;
-  /** While few descriptors are left, at least so many connections that are no WebSockets stay, the newest. */
+  /** While descriptors are short, at least this many of the newest HTTP connections are kept. */
   readonly seats: number;
   readonly descriptors: Descriptors;
   readonly log: Logger;
   readonly clock: Clock;
 }
 
-/** A port that is listened on, and all connections that came by it. */
+/** A listening port and all its connections. */
 export interface Port {
   /**
-   * Begins to listen.
-   * @param isShared whether other processes of this host may listen on it as well
-   * @returns the port, a free one where 0 was asked for
+   * Starts listening.
+   * @param isShared whether other processes of this host may listen on it too
+   * @returns the port; a free one for 0
    * @throws GatewayError `GW_LISTEN_FAILED`
    */
   listen(host: string, port: number, isShared: boolean): Promise<number>;
   /**
-   * Reads the certificate anew. Existing connections keep theirs, and nobody is refused meanwhile, whatever name they ask for.
-   * @returns what gives new connections this one; `undefined` where they get it already
-   * @throws GatewayError `GW_TLS_FILE`, and nothing changes
+   * Reads the certificate again. Existing connections keep theirs, and no connection is refused during the change.
+   * @returns a function that applies it to new connections; `undefined` if it is applied already
+   * @throws GatewayError `GW_TLS_FILE`; nothing changes then
    */
   renewed(tls: Certificate): (() => void) | undefined;
-  /** Few descriptors are left, or enough again: see `seats`. */
+  /** Reports that descriptors are short, or sufficient again: see `seats`. */
   crowded(isCrowded: boolean): void;
-  /** Stops listening, so that new connections come to the others who share the port; what is connected goes on. */
+  /** Stops listening, so that new connections go to the other processes on the port; existing ones continue. */
   leave(): Promise<void>;
-  /** Stops listening and cuts what is still connected. */
+  /** Stops listening and drops all connections. */
   close(): void;
 }
 
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'del' | 'head' | 'options';
 
-/** Where requests lead. A path is `/fixed/:parameter`; a fixed part goes before a parameter, and `/*` comes last. */
+/** The routes. A path is `/fixed/:parameter`; a fixed part takes precedence over a parameter, and `/*` comes last. */
 export interface Routes {
-  /** @param method `any` for whatever has no handler of its own at this path */
+  /** @param method `any` for all methods without their own handler at this path */
   on(method: Method | 'any', path: string, handler: (request: Request, reply: Reply) => void): void;
-  /** Takes what asks at this path for a WebSocket (has a `Sec-WebSocket-Key`); all else goes to the handlers of `on`. */
+  /** Handles WebSocket requests at this path (with a `Sec-WebSocket-Key`); others go to the handlers of `on`. */
   socket<T>(path: string, route: SocketRoute<T>): void;
 }
 
-/** A request, good until its handler returns. */
+/** A request, valid until its handler returns. */
 export interface Request {
   /** In lower case. */
   readonly method: string;
   /** As it was sent, without the query. */
   readonly path: string;
-  /** What stands behind `?`; `undefined` where there is none. */
+  /** The text after `?`; `undefined` without a `?`. */
   readonly query: string | undefined;
-  /** A header by its lower-case name; empty text where it is absent; one of them, or a list, where it was sent twice. */
+  /** A header by its lower-case name; empty if absent; one of them, or a list, if it was sent twice. */
   header(name: string): string;
-  /** All values of a header that was sent more than once, in their order. */
+  /** All values of a repeated header, in order. */
   lines(name: string): readonly string[];
-  /** All headers as they were sent, their names in lower case. */
+  /** All headers as sent, their names in lower case. */
   headers(): (readonly [name: string, value: string])[];
   /** The n-th `:parameter` of the route, as it was sent. */
   parameter(index: number): string;
 }
 
-/** Status and headers of an answer. */
+/** Status and headers of a response. */
 export interface Head {
   readonly status: number;
   readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
-/** The other half of a request: its body comes from here, and its answer goes there. */
+/** The body of a request, and its response. */
 export interface Reply {
   /** Address of the other end of the connection, without a port; IPv6 without brackets. */
   readonly peer: string;
-  /** Registers who is told, once, that the client has gone before it had all of its answer. This reply is dead then. */
+  /** Registers a callback, called once if the client disconnects before it has the whole response. */
   onGone(listener: () => void): void;
-  /** Registers who is given the whole body. Must be called before the handler returns. Chunks are only lent. */
+  /** Registers a callback for the body. Must be called before the handler returns. Chunks are valid during the call only. */
   onData(listener: (chunk: Uint8Array, isLast: boolean) => void): void;
-  /** Reads no more of the body until {@link resume}. */
+  /** Stops reading the body until {@link resume}. */
   pause(): void;
   resume(): void;
   /**
-   * Answers, once.
-   * @param body for a `HEAD`, the one that is not sent but whose length is told; a 204 or 304 has none
-   * @param close tells the client that the connection ends here. It does so at once behind a short body, else when the client
-   * goes or is silent
-   * @param onTaken called when the client has taken all of the answer, unless it did so at once
+   * Sends the response, once.
+   * @param body for a `HEAD`, only its length is sent; a 204 or 304 has none
+   * @param close announces that the connection ends with it. It is closed at once after a short body, otherwise when the
+   * client leaves or is silent
+   * @param onTaken called when the client has read the whole response, unless it did so at once
    * @returns whether it did so at once
    */
   answer(head: Head, body: Uint8Array, close: boolean, onTaken: () => void): boolean;
-  /** Begins an answer that goes on. @param onWritable told when the client takes more after it did not */
+  /** Starts a streamed response. @param onWritable called when the client, having been too slow, reads again */
   begin(head: Head, onWritable: () => void): void;
-  /** Sends more of it. False where the client does not keep up: this is kept, but wait for `onWritable` before the next. */
+  /** Sends a chunk. False if the client is too slow: the chunk is queued, but wait for `onWritable` before the next. */
   write(text: string): boolean;
-  /** Cuts the connection where it stands. */
+  /** Drops the connection at once. */
   close(): void;
 }
 
-/** How WebSockets at a path are dealt with. A peer is pinged while it is silent, and cut after {@link IDLE_SECONDS} of that. */
+/** Handlers of WebSockets at a path. A silent peer is pinged, and dropped after {@link IDLE_SECONDS}. */
 export interface SocketRoute<T> {
-  /** A message that is longer ends the connection. The peer gets 1009 or nothing. */
+  /** A longer message ends the connection. The peer gets 1009 or nothing. */
   readonly maxMessageBytes: number;
   /**
-   * Somebody wants a socket. Refuse by the reply, or call `accept`, in this turn or later; its `data` goes with the socket. A
-   * client that sends frames before that is cut.
+   * A client asks for a socket. Reject by the reply, or call `accept`, in this turn or later; its `data` is attached to the
+   * socket. A client that sends frames before that is dropped.
    */
   upgrade(request: Request, reply: Reply, accept: (data: T, protocol?: string) => void): void;
   open(data: T, socket: Socket): void;
-  /** A whole message, which is lent; text is UTF-8. */
+  /** A whole message, valid during the call only; text is UTF-8. */
   message(data: T, message: ArrayBuffer | Uint8Array, isBinary: boolean): void;
-  /** The network has taken what waited. Called after {@link Socket.bufferedBytes} has said that something does. */
+  /** The queued bytes were sent. Called after {@link Socket.bufferedBytes} was above 0. */
   drained(data: T): void;
-  /** It is over, whoever ended it. Called once. @param code 1006 where the peer said nothing */
+  /** The socket was closed by either side. Called once. @param code 1006 without a close frame */
   closed(data: T, code: number): void;
-  /** One of the above has thrown; the socket goes on unless this closes it. */
+  /** One of the above has thrown; the socket stays open unless this closes it. */
   failed(data: T, error: unknown): void;
 }
 
-/** Seconds without a sign of life (pongs included) after which a peer is taken for dead. */
+/** Seconds without any message or pong after which a peer is considered dead. */
 export const IDLE_SECONDS = 60;
-/** Most bytes that may wait for a peer that reads nothing: whoever lets more pile up is cut. */
+/** Most bytes queued for a peer that does not read; beyond that it is dropped. */
 export const MAX_UNSENT_BYTES = 1024 * 1024;
 
-/** A WebSocket that is open. */
+/** An open WebSocket. */
 export interface Socket {
-  /** Sends a message. Bytes are only lent. False where it was dropped: {@link MAX_UNSENT_BYTES} wait, and the peer is being cut. */
+  /** Sends a copy of a message. False if {@link MAX_UNSENT_BYTES} are queued: the message is lost and the peer dropped. */
   send(message: string | Uint8Array | Int16Array, isBinary?: boolean): boolean;
-  /** Bytes accepted by `send` that the network has not taken yet. */
+  /** Bytes accepted by `send` but not yet sent. */
   bufferedBytes(): number;
-  /** Closes with a WebSocket close code; no more messages come of it. The reason is cut where it is too long. */
+  /** Closes with a WebSocket close code; no more messages arrive. A reason that is too long is truncated. */
   close(code: number, reason: string): void;
 }
 
-/** A close frame holds at most so many bytes of reason (RFC 6455 section 5.5). */
+/** Most bytes of a reason in a close frame (RFC 6455 section 5.5). */
 const MAX_REASON_BYTES = 123;
 
-/** A reason as a close frame holds it: cut, but never within a character. */
+/** A reason for a close frame: truncated, but never within a character. */
 export function closeReason(reason: string): string {
   return Buffer.from(reason)
     .subarray(0, MAX_REASON_BYTES)
@@ -175,7 +175,7 @@ export function closeReason(reason: string): string {
     .replace(/\ufffd+$/, '');
 }
 
-/** What `SERVER` may say. */
+/** Values of `SERVER`. */
 export const SERVERS = ['auto', 'uws', 'node'] as const;
-/** The HTTP server: uWebSockets.js (`uws`), that of Node, or the faster one that loads (`auto`). */
+/** The HTTP server: uWebSockets.js (`uws`), Node's own (`node`), or the faster one that loads (`auto`). */
 export type ServerChoice = (typeof SERVERS)[number];

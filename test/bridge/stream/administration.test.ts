@@ -321,7 +321,7 @@ describe('keys', () => {
     expect(error).toMatchObject({ code: 'GW_STREAM_KEYS', status: 401 });
     expect(error.message).toContain('STREAM_API_KEY and STREAM_API_SECRET');
     expect(error.message).not.toContain('another-secret');
-    // Keys that were never accepted are wrong: whoever starts a gateway is told at once.
+    // Keys that were never accepted are wrong: the start fails at once.
     expect(upserts()).toBe(1);
     expect(retries).toHaveLength(0);
   });

@@ -95,7 +95,7 @@ describe('fixes the fifteen faults of Vision Agents:', () => {
   it('1. a greeting sent before the socket is read gets lost', async () => {
     const { agent, attached, host, url, phone } = await startAttaching({ bridge: { joinAt: 'ring' } });
     const other = agent('agent', 1_000);
-    // The phone is in before its stream starts: what is said then is heard from the stream's first frame on.
+    // The phone joins before its stream starts: audio of that time is heard from the stream's first frame on.
     const caller = await Caller.connect(url);
     callers.push(caller);
     await attached();
@@ -136,7 +136,7 @@ describe('fixes the fifteen faults of Vision Agents:', () => {
       }
       caller.speak(AudioSource.tone(1_000, -12));
       await eventually('the agent to hear it', () => heardAt > 0);
-      // The original: 2,000 ms and more.
+      // Vision Agents: 2,000 ms and more.
       expect(heardAt - saidAt).toBeLessThan(100);
     }
   });
@@ -163,7 +163,7 @@ describe('fixes the fifteen faults of Vision Agents:', () => {
     const stream = streams[0] as TwilioMediaStream;
     const before = stream.counts().framesOut;
     await sleep(2_000);
-    // The original: 300.
+    // Vision Agents: 300.
     expect(Math.abs(stream.counts().framesOut - before - 100)).toBeLessThanOrEqual(2);
     for (const hz of tones) expect(Math.abs(phoneLevel(caller, hz)), `${hz} Hz`).toBeLessThan(1);
     expect(caller.report()?.playout.maxLeadMs, 'what waits in the phone').toBeLessThan(500);
@@ -206,7 +206,7 @@ describe('fixes the fifteen faults of Vision Agents:', () => {
     await eventually('the clear at the phone', () => clears === 1);
     other.sendEvent({ type: 'phone.dtmf', digits: '5' });
     expect(host.placed[0]?.tones).toEqual(['5']);
-    // A stream of one's own has no Twilio that comes back for it: a transfer is refused in words.
+    // An attached stream has no continuation URL: a transfer is rejected with an error.
     other.sendEvent({ type: 'phone.transfer', to: '+15557654321' });
     expect(await told('phone.error')).toMatchObject({
       command: 'phone.transfer',
@@ -221,7 +221,7 @@ describe('fixes the fifteen faults of Vision Agents:', () => {
   it('7. audio that Twilio loses shortens the timeline, and late audio leaves a hole', async () => {
     const { agent, phone, streams } = await startAttaching();
     const other = agent();
-    // 20 ms are 20 and a half periods: were lost frames not made good for, every one of them would turn the tone over.
+    // 20 ms are 20 and a half periods: without concealment, every lost frame would invert the phase of the tone.
     const caller = phone(1_025, { profile: { loss: 0.1, jitterMs: 40, seed: 7 } });
     await caller.started;
     let best = Number.NEGATIVE_INFINITY;
@@ -403,7 +403,7 @@ describe('fixes the fifteen faults of Vision Agents:', () => {
     const caller = phone();
     await heardBy('the phone', () => phoneLevel(caller, 1_000));
     await sleep(1_000);
-    // The original: 14.3 dB. G.711 itself leaves 38 dB.
+    // Vision Agents: 14.3 dB. G.711 itself leaves 38 dB.
     expect(signalToNoise(1_000, caller.heard().slice(-4_000))).toBeGreaterThan(35);
     // 5 kHz would be heard as 3 kHz.
     other.play([1_000, 5_000], LEVEL);

@@ -14,7 +14,7 @@ beforeEach(() => {
   clock = new VirtualClock();
   const source = {
     write: (block: Int16Array) => {
-      // A block of its own memory, which WebRTC takes whole.
+      // A block in its own buffer, because WebRTC reads the whole buffer.
       if (block.length !== BLOCK_SAMPLES || block.byteLength !== block.buffer.byteLength)
         sent.push(Number.NaN);
       sent.push(block[0] as number);
@@ -81,7 +81,7 @@ describe('with a phone that sends', () => {
   it('sends the newest 120 ms of a burst, and counts the rest', async () => {
     for (let i = 1; i <= 30; i++) microphone.write(frame(i), 0);
     await turnEnd();
-    // At the pace of speech, but for a frame or two.
+    // At the pace of speech, within a frame or two.
     expect(spoken()).toEqual([25, 25, 26, 26]);
     ticks(10);
     expect(spoken().slice(0, 12)).toEqual(Array.from({ length: 12 }, (_, i) => 25 + (i >> 1)));

@@ -29,7 +29,7 @@ async function missing(phone: () => SimulatedPhone | undefined): Promise<number[
   await eventually('a phone with somebody on it', () => phone()?.stream !== undefined, 20_000);
   const caller = phone() as SimulatedPhone;
   const heard = () => instantsOf(caller.heard());
-  // A gap at the end is as good as none: it is looked for below.
+  // A gap at the end does not matter here: it is checked below.
   await eventually('the greeting', () => caller.heard().length > 0 && heard().length > 0, 20_000);
   await sleep(GREETING_MS + 500);
   const instants = heard();

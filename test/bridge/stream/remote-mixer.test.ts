@@ -13,7 +13,7 @@ import { limited, noise } from '../../support/media.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 
 const clock = new VirtualClock();
-/** After this nobody who left is listened to any more. */
+/** After this, participants who left are no longer heard. */
 const TAIL_MS = 300;
 
 /** One of a call, whose track the test gives its blocks. */
@@ -157,7 +157,7 @@ describe('several voices', () => {
       all.map((_, i) => noise(BLOCK_SAMPLES, 100 * round + i + 1)),
     );
     for (const [round, blocks] of rounds.entries()) {
-      // In whatever order they come.
+      // In any order.
       for (let i = 0; i < count; i++)
         all[(i + round) % count]?.says(blocks[(i + round) % count] as Int16Array);
     }

@@ -35,12 +35,12 @@ it('rejects an invalid Stream call or number, as over /v1', async () => {
   });
   await sleep(1_000);
   await hear();
-  // Twilio is told to come back: no account is needed for it.
+  // TwiML tells Twilio to ask again, which needs no account.
   await gateway.control.transfer(callId, { number: '+15557778888' });
   expect(await caller.ended).toMatchObject({ dialled: ['+15557778888'], error: undefined });
 });
 
-/** A caller in the Stream call `home`, and what is asked of them. */
+/** A caller in the Stream call `home`, and the requests about it. */
 async function start() {
   const started = await startStream({ gateway: { controlApiKey: KEY } });
   const { url, gateway } = started;
@@ -55,7 +55,7 @@ async function start() {
 
 type Started = Awaited<ReturnType<typeof start>>;
 
-/** What goes wrong with Stream, and what is then asked for. */
+/** Faults of Stream, and the requests then made. */
 const FAULTS: Record<string, (of: Started) => object | Promise<object>> = {
   GW_STREAM_CALL_NAME: () => ({ room: 'no such name' }),
   GW_STREAM_REFUSED: ({ rest }) => {

@@ -33,7 +33,7 @@ class Connection implements Measured {
   }
 }
 
-/** One way of media: whatever it has for a connection, and whether somebody talks on it. */
+/** One direction of media: its connection, and whether it carries speech. */
 class Way {
   constructor(
     readonly name: string,

@@ -49,7 +49,7 @@ async function startPool(options: Partial<WorkerPoolOptions> = {}) {
   return started;
 }
 
-/** A leg in a pool, and what it was told. */
+/** A leg in a pool, and the messages it received. */
 class Leg {
   isPrepared = false;
   isJoined = false;
@@ -324,7 +324,7 @@ describe('a worker that', () => {
 });
 
 describe('joins', () => {
-  /** Joins under way in a worker: told to appear, and not in. */
+  /** Pending joins in a worker: requested, but not joined. */
   const appearing = ({ told }: FakeWorker) => told.filter(({ type }) => type === 'appear').length;
 
   it('run at most four at a time in one worker, oldest first', async () => {
@@ -368,7 +368,7 @@ describe('joins', () => {
     expect(await underWay()).toBe(1);
     await joinAll(200, 16);
     expect(await underWay()).toBe(4);
-    // A network that is slow is none of their doing.
+    // A slow network is not their fault.
     const far = await startPool();
     (far.workers.all[0] as FakeWorker).joinMs = 2_000;
     const legs = Array.from({ length: 8 }, far.place);

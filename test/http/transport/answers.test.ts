@@ -29,7 +29,7 @@ overTransports((server) => {
     client.send(request('GET', `/answer?status=${status}`));
     const empty = await client.answer();
     expect(empty).toMatchObject({ status, body: '' });
-    // Without a length, it would go on until the connection ends.
+    // Without a length, it would extend to the end of the connection.
     expect(empty.headers['content-length']).toBe(status === 204 ? undefined : '0');
     expect(await goesOn(client)).toBe(true);
   });
@@ -209,7 +209,7 @@ overTransports((server) => {
     client.reset();
     await server.event('answered', key);
     await server.settled();
-    // What of it the client took is nobody's to say; `check` fails where anything was thrown.
+    // How much the client read is undefined; `check` fails if anything was thrown.
     const { isTaken } = server.of('answered', key)[0] as { isTaken?: boolean };
     if (!isTaken) await server.event('gone', key);
     expect(server.of('gone', key).length).toBeLessThanOrEqual(1);

@@ -22,7 +22,7 @@ overTransports((server) => {
     const client = await RawClient.sending(server.port, head(newKey(), size));
     client.send(bytes);
     expect(JSON.parse((await client.answer()).body)).toEqual({ size, sum: sumOf(bytes) });
-    // Not a byte of it was taken for the next request.
+    // No byte of it was parsed as the next request.
     client.send(request('GET', '/echo'));
     expect((await client.answer()).status).toBe(200);
   });
@@ -121,7 +121,7 @@ overTransports((server) => {
       request('POST', `/body?k=${key}`, ['Content-Length: 5', 'Expect: 100-continue']),
       key,
     );
-    // A client may wait as long as it likes, but sends after a moment whether it was told to or not.
+    // A client may wait for 100 Continue as long as it likes, but sends after a moment without it.
     client.send('hello');
     let answer = await client.answer();
     if (answer.status === 100) answer = await client.answer();
@@ -160,7 +160,7 @@ overTransports((server) => {
     await client.cut();
   });
 
-  it('goes on after a body nobody asked for', async () => {
+  it('continues after a body that nobody reads', async () => {
     const client = await RawClient.connect(server.port);
     for (const size of [0, 5, 200_000]) {
       client.send(head(newKey(), size, '&unread'));
@@ -187,7 +187,7 @@ overTransports((server) => {
     client.send(bytes);
     const { size } = await server.event('paused', key);
     await server.settled();
-    // No more than what it had read when it was told to pause.
+    // No more than it had read when it was paused.
     const chunks = server.of('chunk', key);
     expect(chunks.at(-1)?.size).toBe(size);
     expect(client.socket.writableLength).toBeGreaterThan(0);

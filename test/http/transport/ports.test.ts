@@ -135,7 +135,7 @@ overTransports((server) => {
     await server.tell('answer', { key, text: 'later' });
     expect((await asking.answer()).body).toBe('later');
     expect(await echoes(socket, 'hello')).toBe(true);
-    // Still a port: a socket may begin on a connection that is there.
+    // Still a port: a WebSocket may start on an open connection.
     await server.tell('leave', { port: name });
     await server.tell('close', { port: name });
     for (const client of [idle, kept, asking, socket]) await client.cut();

@@ -29,7 +29,7 @@ afterEach(() => {
   open.clear();
 });
 
-/** A client that sends what it is told to, byte for byte. Its half stays open when the other end closes. */
+/** A client that sends given bytes. Its half stays open when the other end closes. */
 export class RawClient {
   /** The other end said that nothing more comes, or broke the connection. */
   isCut = false;
@@ -154,7 +154,7 @@ export class RawClient {
     }
   }
 
-  /** Waits until the other end has closed, whatever came before, and closes this one. */
+  /** Waits until the other end has closed, then closes this one. */
   async cut(patienceMs = PATIENCE_MS): Promise<void> {
     await this.until('the end of the connection', () => this.isCut || undefined, patienceMs);
     this.end();
@@ -187,7 +187,7 @@ export class RawClient {
     this.socket.resume();
   }
 
-  /** Says that nothing more comes, and goes on reading. */
+  /** Ends its half, and continues to read. */
   end(): void {
     this.socket.end();
   }

@@ -24,7 +24,7 @@ overTransports((server) => {
     return client.answer(isBodiless);
   };
   const see = async (...asked: Parameters<typeof request>) => seenIn(await ask(request(...asked)));
-  /** Sends what is no good request: the status of the answer, after which the connection ends. */
+  /** Sends a malformed request; returns the status of the response, after which the connection ends. */
   const refused = async (bytes: string | Buffer) => {
     const client = await RawClient.sending(server.port, bytes);
     const { status } = await client.answer();

@@ -28,7 +28,7 @@ const pattern = (size) => Buffer.alloc(size, '0123456789');
 const digest = (bytes) => createHash('sha256').update(bytes).digest('hex');
 const asked = (request) => new URLSearchParams(request.query ?? '');
 
-/** What throws is told, and that it did is all that may come of it. */
+/** Reports errors that are thrown; they may have no other effect. */
 function guarded(key, work) {
   try {
     return work();
@@ -91,7 +91,7 @@ function addRoutes(routes) {
     routes.on(method, '/echo', echo(method));
   }
   routes.on('get', '/only-get', echo('get'));
-  // The parameter first: what is fixed goes before it, whatever was added first.
+  // The parameter first: fixed paths take precedence, regardless of order.
   routes.on('any', '/order/:first', echo('parameter'));
   routes.on('any', '/order/fixed', echo('fixed'));
   routes.on('any', '/order/:first/:second', echo('two parameters'));

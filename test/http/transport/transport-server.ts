@@ -146,7 +146,7 @@ export class TransportServer {
     return this.of(event, key)[n - 1] as ServerEvent;
   }
 
-  /** Waits until it has dealt with whatever has come to it by now, twice over. */
+  /** Waits until it has handled everything received so far, twice. */
   async settled(): Promise<void> {
     for (let turn = 0; turn < 5; turn++) await this.tell('turn');
   }

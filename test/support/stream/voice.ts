@@ -3,7 +3,7 @@ import type { RtcAudioSource } from '../../../src/bridge/stream/rtc-stack.js';
 /** Samples of 10 ms at 48 kHz. */
 export const BLOCK = 480;
 const BLOCK_MS = 10;
-/** A longer stall is not made good for. */
+/** A longer stall is not caught up. */
 const MAX_LATE_MS = 200;
 
 /** Gives the next 10 ms to be said; `index` counts them from the beginning. */

@@ -11,12 +11,12 @@ import { NodeReply, NodeRequest, type Target, targetOf } from './reply.js';
 import { NodeRoutes } from './routes.js';
 import { NodeSocket, SWEEP_MS, type TcpConnection } from './socket.js';
 
-/** A peer that does not answer a close frame within this is cut. */
+/** A peer that does not answer a close frame within this time is dropped. */
 const CLOSE_TIMEOUT_MS = 5_000;
-/** Nor is waited longer for a body that Node has no eye on. */
+/** Also the timeout for bodies that Node does not watch. */
 const BODY_TIMEOUT_MS = 30_000;
 
-/** What is answered to another version of HTTP than 1.1. */
+/** The response to HTTP versions other than 1.1. */
 const OLD_VERSION: Head = { status: 505, headers: [] };
 
 export type FrontOptions = Pick<PortOptions, 'addRoutes' | 'clock' | 'log'>;
@@ -26,11 +26,11 @@ export class NodeFront {
   private readonly routes = new NodeRoutes();
   private readonly doors = new Map<SocketRoute<unknown>, WebSocketServer>();
   private readonly sockets = new Set<NodeSocket>();
-  /** Connections that wait for an answer. */
+  /** Connections with a pending response. */
   private readonly asked = new WeakSet<Duplex>();
   private isClosed = false;
   private readonly sweeping: Timer;
-  /** Loaded only where this transport is used. */
+  /** Loaded only if this transport is used. */
   private readonly ws = createRequire(import.meta.url)('ws') as typeof import('ws');
 
   constructor(private readonly options: FrontOptions) {
@@ -41,11 +41,11 @@ export class NodeFront {
     this.sweeping.unref();
   }
 
-  /** @param target path and query below the prefix at which this is mounted */
+  /** @param target path and query below the mount prefix */
   request(message: IncomingMessage, response: ServerResponse, target = targetOf(message.url ?? '/')): void {
     const { socket } = message;
-    // Who sends the next request before this one's answer is there would have us keep any number of them. Of one behind an answer
-    // that somebody else owes, Node would say neither where it comes from nor that it has gone.
+    // Pipelined requests would have to be queued without limit. And for one behind a pending response of another
+    // listener, Node reports neither its address nor its disconnect.
     if (this.asked.has(socket) || response.socket === null) {
       socket.destroy();
       return;
@@ -57,7 +57,7 @@ export class NodeFront {
       this.handle(message, response, message, target);
       return;
     }
-    // Node hands over no connection without `Upgrade`: a proxy has dropped it, and the route says so.
+    // Without `Upgrade`, which a proxy has dropped, Node hands over no connection; the route reports it.
     const reply = new NodeReply(response, message, 0);
     const accept = () => refuse(reply, { status: 426, headers: [] });
     const request = new NodeRequest(message, target, found.parameters);
@@ -79,7 +79,7 @@ export class NodeFront {
     if (response === undefined) return;
     const found = wantsSocket(message) ? this.routes.socketOf(target.path) : undefined;
     if (found === undefined) {
-      // It asks for what is not served here: an ordinary request, whose body is still to be read.
+      // An unsupported upgrade is an ordinary request, whose body has yet to be read.
       if (head.length > 0) connection.unshift(head);
       this.handle(message, response, this.bodyOf(message, connection), target);
       return;
@@ -91,7 +91,8 @@ export class NodeFront {
       refuse(reply, refusal);
       return;
     }
-    // Whoever goes, or speaks before it is let in, is cut. Told at once: Node would do so when somebody may have let it in.
+    // A client that disconnects, or sends before it is accepted, is dropped. Reported at once: Node would do so only
+    // after it may have been accepted.
     const cut = () => {
       connection.destroy();
       if (response.socket !== null) response.emit('close');
@@ -112,12 +113,12 @@ export class NodeFront {
     if (head.length > 0 && response.socket !== null) cut();
   }
 
-  /** Whether a route leads to this path, other than that for all the rest. */
+  /** Whether a route other than the catch-all matches this path. */
   knows(path: string): boolean {
     return this.routes.knows(path);
   }
 
-  /** Cuts all WebSockets. */
+  /** Drops all WebSockets. */
   close(): void {
     this.isClosed = true;
     this.options.clock.cancel(this.sweeping);
@@ -189,7 +190,7 @@ export class NodeFront {
   }
 }
 
-/** A handshake that `ws` has no more to say about: what it would refuse or choose is decided by now. */
+/** A handshake without any choice left to `ws`: everything it could reject or select is already decided. */
 function asTaken(message: IncomingMessage, protocol: string): IncomingMessage {
   const { headers } = message;
   headers['sec-websocket-version'] = '13';
@@ -199,8 +200,8 @@ function asTaken(message: IncomingMessage, protocol: string): IncomingMessage {
 }
 
 /**
- * What answers a request whose connection Node has handed over; the connection ends with it. Nothing where it came before the answer
- * to the last one, which is cut with it.
+ * The response to a request whose connection Node has handed over; the connection ends with it. `undefined` if the request
+ * arrived before the previous response, which is then dropped too.
  */
 export function responseOver(message: IncomingMessage, connection: Duplex): ServerResponse | undefined {
   connection.on('error', () => {});
@@ -209,7 +210,7 @@ export function responseOver(message: IncomingMessage, connection: Duplex): Serv
   try {
     response.assignSocket(connection as NetSocket);
   } catch {
-    // It is another response's.
+    // It belongs to another response.
     connection.destroy();
     return undefined;
   }
@@ -222,7 +223,7 @@ export function responseOver(message: IncomingMessage, connection: Duplex): Serv
   return response;
 }
 
-/** Whether somebody asks for a WebSocket, and for nothing else that a connection may become: Node 22 and later ask this. */
+/** Whether a request asks for a WebSocket and no other protocol: Node 22 and later ask this. */
 export function wantsSocket({ method, headers }: IncomingMessage): boolean {
   return method === 'GET' && headers['sec-websocket-key'] !== undefined;
 }

@@ -3,20 +3,20 @@ import type { Duplex } from 'node:stream';
 import { type FrontOptions, NodeFront, responseOver, wantsSocket } from './front.js';
 import { type Target, targetOf } from './reply.js';
 
-/** What servers of Node 22 and later have, and types of Node 20 do not. */
+/** A property of servers of Node 22 and later, missing in the types of Node 20. */
 type Upgrading = Server & { shouldUpgradeCallback?: (message: IncomingMessage) => boolean };
 
-/** The listeners by which mounts, of any gateway, refuse WebSockets that are nobody's. */
+/** The listeners with which mounts of all gateways reject WebSockets that belong to no one. */
 const REFUSALS = new WeakSet<object>();
 
 const BODILESS: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** Events by which Node's server hands out requests. */
+/** Events with which Node's server dispatches requests. */
 const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
 
 /**
- * Our routes in a server of the user's, which goes on with all else. What is ours is taken before any listener is told: a
- * framework answers whatever it hears of.
+ * Our routes in a server of the user, which handles everything else. Our requests are intercepted before any listener, because
+ * a framework answers every request that it sees.
  */
 export class NodeMount {
   private readonly front: NodeFront;
@@ -24,7 +24,7 @@ export class NodeMount {
   private readonly shouldUpgrade: Upgrading['shouldUpgradeCallback'];
   private isClosed = false;
 
-  /** @param prefix begins with a slash and does not end in one, or is empty: then only known routes are ours */
+  /** @param prefix begins with a slash and does not end with one; if empty, only known routes are ours */
   constructor(
     private readonly server: Server,
     private readonly prefix: string,
@@ -36,14 +36,14 @@ export class NodeMount {
     const upgrading: Upgrading = server;
     this.shouldUpgrade = upgrading.shouldUpgradeCallback;
     if (this.shouldUpgrade !== undefined) upgrading.shouldUpgradeCallback = this.interceptUpgrade;
-    // Without a listener, Node takes a request for a WebSocket for an ordinary one.
+    // Without a listener, Node treats a WebSocket request as an ordinary one.
     REFUSALS.add(this.onStranger);
     server.on('upgrade', this.onStranger);
   }
 
   /**
-   * Gives the server back as it was, and cuts our WebSockets. Where somebody else (another gateway, a tool that watches) has come
-   * between since, what is ours stays in the chain and passes everything on.
+   * Restores the server, and drops our WebSockets. If something else (another gateway, a monitoring tool) has wrapped it since,
+   * our function stays in the chain and passes everything on.
    */
   close(): void {
     this.isClosed = true;
@@ -75,30 +75,30 @@ export class NodeMount {
 
   private readonly interceptUpgrade = (message: IncomingMessage): boolean => {
     if (this.targetOf(message) !== undefined) return wantsSocket(message);
-    // Our own listener is no reason to take what asks for HTTP/2, say, out of the user's hands.
+    // Our listener alone must not divert other upgrades, e.g. to HTTP/2, from the user's handlers.
     const isHeard = wantsSocket(message) || this.hasListener;
     return isHeard && this.shouldUpgrade?.call(this.server, message) === true;
   };
 
-  /** Whether anybody but gateways listens for requests for WebSockets. */
+  /** Whether anything besides gateways listens for upgrades. */
   private get hasListener(): boolean {
     return this.server.listeners('upgrade').some((listener) => !REFUSALS.has(listener));
   }
 
-  /** Somebody wants a WebSocket, or HTTP/2, that is not ours: where nobody else listens, nobody else would answer. */
+  /** Handles an upgrade that is not ours: without other listeners it would get no response. */
   private readonly onStranger = (message: IncomingMessage, connection: Duplex): void => {
-    // Of several gateways the first one answers.
+    // With several gateways, the first one answers.
     if (this.hasListener || this.server.listeners('upgrade')[0] !== this.onStranger) return;
     const response = responseOver(message, connection);
     if (response === undefined) return;
-    // What else it sends is read by nobody, and that it goes is seen.
+    // Discards further input, so that its disconnect is noticed.
     connection.resume();
-    // Node 20 asks nobody before it takes such a request for an upgrade. Its body, if it has one, is out of reach.
+    // Node 20 treats every such request as an upgrade. A body, if there is one, is out of reach.
     if (wantsSocket(message) || !BODILESS.has(message.method)) response.writeHead(404).end();
     else this.server.emit('request', message, response);
   };
 
-  /** Where a request leads below the prefix, where it is ours. */
+  /** The target of a request below the prefix, if it is ours. */
   private targetOf({ url = '/' }: IncomingMessage): Target | undefined {
     if (this.isClosed) return undefined;
     const { path, query } = targetOf(url);

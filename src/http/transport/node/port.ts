@@ -7,7 +7,7 @@ import { quietTurn } from '../quiet-turn.js';
 import { type Certificate, MAX_HEADER_BYTES, type Port, type PortOptions } from '../transport.js';
 import { NodeFront, wantsSocket } from './front.js';
 
-/** As uWebSockets.js does: whoever says nothing for so long is cut. */
+/** Silent connections are dropped after this time, as uWebSockets.js does. */
 const IDLE_MS = 10_000;
 // Not among the types of Node 20.
 const LIMITS: ServerOptions & { shouldUpgradeCallback: typeof wantsSocket } = {
@@ -19,12 +19,12 @@ const LIMITS: ServerOptions & { shouldUpgradeCallback: typeof wantsSocket } = {
   connectionsCheckingInterval: 1_000,
 };
 
-/** A port that a server of Node's listens on. */
+/** A port on which Node's server listens. */
 export class NodePort implements Port {
   private readonly server: Server | SecureServer;
   private readonly front: NodeFront;
   private certificate: CertificateText | undefined;
-  /** Connections that are no WebSockets, the oldest first, by the address of their other end. */
+  /** HTTP connections, oldest first, by the address of their peer. */
   private readonly plain = new Map<string, Socket>();
   private isCrowded = false;
 
@@ -36,7 +36,7 @@ export class NodePort implements Port {
       this.certificate === undefined
         ? createServer(LIMITS)
         : createSecureServer({ ...LIMITS, ...this.certificate, handshakeTimeout: IDLE_MS });
-    // Their bytes are bounded; of more than 2,000 Node would drop those at the end, a proxy's own among them.
+    // Their size is bounded elsewhere; beyond 2,000 headers Node would drop the last ones, including those of proxies.
     this.server.maxHeadersCount = 0;
     this.server
       .on('connection', (socket: Socket) => this.connected(socket))
@@ -61,7 +61,7 @@ export class NodePort implements Port {
       const where = { host, port, exclusive: true, ...(isShared ? { reusePort: true } : {}) };
       this.server.listen(where, () => {
         this.server.off('error', failed);
-        // Too few descriptors for another one, say: it goes on with those it has.
+        // E.g. too few descriptors for another one: continue with the existing ones.
         this.server.on('error', (error) =>
           this.options.log.error({ err: error }, 'a connection was not accepted'),
         );
@@ -87,7 +87,7 @@ export class NodePort implements Port {
 
   async leave(): Promise<void> {
     await quietTurn(this.options.clock);
-    // HTTP's own way would also close connections that wait for their next request, which may be under way.
+    // The server's own close would also close idle connections, whose next request may be on its way.
     NetServer.prototype.close.call(this.server);
   }
 
@@ -107,7 +107,7 @@ export class NodePort implements Port {
     this.thin();
   }
 
-  /** While few descriptors are left, the oldest connections make room for the newest. */
+  /** While descriptors are short, the oldest connections are closed for new ones. */
   private thin(): void {
     if (!this.isCrowded) return;
     for (const [peer, socket] of this.plain) {
@@ -118,7 +118,7 @@ export class NodePort implements Port {
   }
 }
 
-/** A TLS connection has those of the one that it goes over. */
+/** A TLS connection has the address of its TCP connection. */
 function peerOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { hasNoBody } from '../framing.js';
 import type { Head, Reply, Request } from '../transport.js';
 
-/** Where a request goes, of its URL. */
+/** Path and query of a URL. */
 export interface Target {
   readonly path: string;
   readonly query: string | undefined;
@@ -56,11 +56,11 @@ export class NodeRequest implements Request {
 
 export class NodeReply implements Reply {
   readonly peer: string;
-  /** The network has taken all of the answer. (`writableFinished` is true of a response that was cut, too.) */
+  /** Whether the whole response was sent. (`writableFinished` is also true for a dropped one.) */
   private isFinished = false;
   private onTaken: (() => void) | undefined;
 
-  /** @param body of the request @param length of that, in bytes, where the client told it */
+  /** @param body of the request @param length of the body in bytes, if the client gave it */
   constructor(
     private readonly response: ServerResponse,
     private readonly body: Readable,
@@ -69,12 +69,12 @@ export class NodeReply implements Reply {
     this.peer = (response.socket?.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
     const { socket } = response;
     response.once('finish', () => {
-      // `finish` also comes where the rest was thrown away.
+      // `finish` is also emitted if the rest was discarded.
       if (socket?.destroyed === true) return;
       this.isFinished = true;
       this.onTaken?.();
     });
-    // Whoever writes to one that has gone is told by `onGone`.
+    // Writers learn by `onGone` that the client has disconnected.
     response.on('error', () => {});
     body.on('error', () => {});
   }

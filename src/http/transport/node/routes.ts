@@ -2,14 +2,14 @@ import type { Method, Reply, Request, Routes, SocketRoute } from '../transport.j
 
 type Handler = (request: Request, reply: Reply) => void;
 
-/** What is at a path. */
+/** The handlers of a path. */
 interface PathEntry {
   readonly parts: readonly string[];
   readonly handlers: Partial<Record<Method | 'any', Handler>>;
   socket?: SocketRoute<unknown>;
 }
 
-/** What a path leads to, and the values of its parameters. */
+/** The handlers of a matched path, and the values of its parameters. */
 export interface Found<T> {
   readonly leadsTo: T;
   readonly parameters: readonly string[];
@@ -17,11 +17,11 @@ export interface Found<T> {
 
 const isParameter = (part: string) => part.startsWith(':');
 
-/** Looks up by path, then by method. */
+/** Finds handlers by path, then by method. */
 export class NodeRoutes implements Routes {
-  /** Those without parameters. */
+  /** Paths without parameters. */
   private readonly fixed = new Map<string, PathEntry>();
-  /** Those with; the ones that are more fixed go first. */
+  /** Paths with parameters, the more specific ones first. */
   private patterns: PathEntry[] = [];
   private readonly rest: PathEntry = { parts: [], handlers: {} };
 
@@ -81,12 +81,12 @@ export class NodeRoutes implements Routes {
 /** No route has more. */
 const MAX_PARTS = 32;
 
-/** Sorts a parameter behind whatever is fixed. */
+/** Sorts parameters after fixed parts. */
 function rank({ parts }: PathEntry): string {
   return parts.map((part) => (isParameter(part) ? '\uffff' : part)).join('/');
 }
 
-/** The values of a pattern's parameters; `undefined` where a path does not match it. */
+/** The values of a pattern's parameters; `undefined` if the path does not match. */
 function matched(pattern: readonly string[], parts: readonly string[]): string[] | undefined {
   if (pattern.length !== parts.length) return undefined;
   const parameters: string[] = [];

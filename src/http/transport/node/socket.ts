@@ -7,16 +7,16 @@ const TEXT = 0x81;
 const BINARY = 0x82;
 const NOTHING = Buffer.alloc(0);
 
-/** How often silent peers are looked for. */
+/** Interval of checks for silent peers. */
 export const SWEEP_MS = 15_000;
 
-/** As much of a TCP or TLS connection as is used here. */
+/** The used part of a TCP or TLS connection. */
 export type TcpConnection = Duplex & { readonly bytesRead: number };
 
 export class NodeSocket implements Socket {
   private isOpen = true;
   private isWatched = false;
-  /** Bytes that had come by the last sweep, and how many sweeps found no more. */
+  /** Bytes received by the last sweep, and how many sweeps have found no more. */
   private bytesRead = 0;
   private silentSweeps = 0;
 
@@ -35,7 +35,7 @@ export class NodeSocket implements Socket {
         route.failed(data, error);
       }
     });
-    // `ws` closes by itself then, with the code for what was wrong.
+    // `ws` then closes by itself, with a code for the error.
     ws.on('error', () => {});
     ws.on('close', (code) => {
       this.isOpen = false;
@@ -51,7 +51,7 @@ export class NodeSocket implements Socket {
       return false;
     }
     if (typeof message === 'string') this.ws.send(message);
-    // A frame made here, and not by `ws`: the bytes are only lent, and one write costs less than its two.
+    // Built here rather than by `ws`: the bytes are valid during the call only, and one write costs less than two.
     else this.connection.write(frameOf(isBinary ? BINARY : TEXT, message));
     return true;
   }
@@ -61,7 +61,7 @@ export class NodeSocket implements Socket {
     const { writableLength } = this.connection;
     if (writableLength > 0 && !this.isWatched) {
       this.isWatched = true;
-      // Called behind all that waits.
+      // Called after everything queued.
       this.connection.write(NOTHING, this.onDrained);
     }
     return writableLength;
@@ -78,13 +78,13 @@ export class NodeSocket implements Socket {
     this.ws.close(code, closeReason(reason));
   }
 
-  /** Ends it without a word. */
+  /** Drops the connection without a close frame. */
   cut(): void {
     this.isOpen = false;
     this.ws.terminate();
   }
 
-  /** Pings a peer that was silent for a while, and cuts one that is so all the same. */
+  /** Pings a peer that was silent for a while, and drops it if it stays silent. */
   sweep(): void {
     const { bytesRead } = this.connection;
     this.silentSweeps = bytesRead === this.bytesRead ? this.silentSweeps + 1 : 0;

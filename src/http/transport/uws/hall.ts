@@ -19,9 +19,9 @@ import { UwsReply, UwsRequest } from './reply.js';
 import { type SocketData, UwsSocket } from './socket.js';
 import type { UpgradeCork } from './upgrade-cork.js';
 
-/** What uWebSockets.js offers and its types leave out. */
+/** Parts of uWebSockets.js that its types leave out. */
 interface FullApp {
-  /** Hands new connections on to other apps, to each in turn, in place of taking them itself. */
+  /** Forwards new connections to other apps, in turn, instead of accepting them itself. */
   addChildAppDescriptor(descriptor: unknown): void;
   removeChildAppDescriptor(descriptor: unknown): void;
   getDescriptor(): unknown;
@@ -37,7 +37,7 @@ interface FullApp {
 export class Hall implements LobbyRoom, Routes {
   connections = 0;
   hasSockets = false;
-  /** What the certificate's files held. */
+  /** Contents of the certificate's files. */
   readonly certificate: CertificateText | undefined;
   private readonly app: TemplatedApp;
 
@@ -54,7 +54,7 @@ export class Hall implements LobbyRoom, Routes {
       tls === undefined
         ? uws.App()
         : uws.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
-    // One that becomes a WebSocket does not count as gone.
+    // Becoming a WebSocket does not count as a disconnect.
     const count = (change: number) => {
       this.connections += change;
       if (change > 0) onEntered(this);
@@ -121,7 +121,7 @@ export class Hall implements LobbyRoom, Routes {
           route.failed(data, error);
         }
       },
-      // It drops pongs that find no room, and reads on.
+      // It drops pongs that do not fit, and continues to read.
       ping: (ws) => {
         if (ws.getBufferedAmount() >= MAX_UNSENT_BYTES) ws.close();
       },

@@ -7,15 +7,15 @@ import { MAX_HEADER_BYTES } from '../transport.js';
 /** The module as a whole. */
 export type Uws = typeof UWebSockets;
 
-/** The names of its packages here, newest first: each has binaries for other versions of Node and of glibc. */
+/** The names of its packages, newest first: each has binaries for other versions of Node and glibc. */
 export const UWS_PACKAGES = ['uWebSockets.js-20.69', 'uWebSockets.js'] as const;
 
 /**
- * Loads uWebSockets.js; nothing else does.
- * @throws Error in few words where that fails
+ * Loads uWebSockets.js, in this place only.
+ * @throws Error with a short reason if that fails
  */
 export function loadUws(name: string): { uws: Uws; version: string } {
-  // By default it takes 4 KiB. It reads this once, when it is loaded; beyond it answers 431 by itself.
+  // Its default is 4 KiB. It reads this once, when loaded; beyond the limit it answers 431 by itself.
   process.env.UWS_HTTP_MAX_HEADERS_SIZE ??= String(MAX_HEADER_BYTES);
   const load = createRequire(import.meta.url);
   try {
@@ -32,14 +32,14 @@ interface Manifest {
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
-/** Of a package whose main file lies at its top. */
+/** Directory of a package whose main file is at its top level. */
 function manifestOf(main: string): Manifest {
   return JSON.parse(readFileSync(join(dirname(main), 'package.json'), 'utf8'));
 }
 
-/** Its binaries are packages of their own: where one is missing, Node may find that of the other version further up. */
+/** Its binaries are separate packages: if one is missing, Node may find that of another version in a parent folder. */
 function checkBinary(main: string, { version, optionalDependencies }: Manifest): void {
-  // The author's own package holds them itself.
+  // The author's own package contains them.
   if (optionalDependencies === undefined) return;
   const { platform, arch, versions } = process;
   const binary = `@uwsjs/${platform}-${arch}-${versions.node.split('.')[0]}`;
@@ -49,7 +49,7 @@ function checkBinary(main: string, { version, optionalDependencies }: Manifest):
   if (!isThere) throw new Error(`Cannot find package ${binary}`);
 }
 
-/** What is really wrong, in few words: uWebSockets.js reports every failure as a version of Node that it does not support. */
+/** The real cause, briefly: uWebSockets.js reports every failure as an unsupported version of Node. */
 function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const glibc = /version [`'](GLIBC_[\d.]+)' not found/.exec(text)?.[1];

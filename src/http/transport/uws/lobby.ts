@@ -1,22 +1,22 @@
-/** A place for connections, as a lobby uses it. */
+/** A group of connections in a lobby. */
 export interface LobbyRoom {
-  /** Connections that came and did not go. */
+  /** Open connections. */
   readonly connections: number;
-  /** Whether a WebSocket was ever opened in it, a call's perhaps. */
+  /** Whether a WebSocket, perhaps of a call, was ever opened in it. */
   readonly hasSockets: boolean;
-  /** Closes all that is in it; others may come afterwards. */
+  /** Closes all its connections; new ones may follow. */
   clear(): void;
 }
 
-/** Turns of the event loop until a webhook that is here is answered: its signature, the call and the answer take one each. */
+/** Turns of the event loop until a received webhook is answered: one each for signature, call and response. */
 const TURNS = 6;
 
 /**
- * Where new connections come while few descriptors are left: the oldest make room for the newest. So whoever connects and asks
- * is answered, however many connect and say nothing.
+ * Receives new connections while descriptors are short, and closes the oldest for the newest. So clients that send requests are
+ * answered, however many others connect and stay silent.
  */
 export class Lobby<R extends LobbyRoom> {
-  /** One takes who comes, the other has those before. */
+  /** One room receives new connections, the other has the previous ones. */
   private rooms: (R | undefined)[] = [];
   private at = 0;
   private isOpen = false;
@@ -24,8 +24,8 @@ export class Lobby<R extends LobbyRoom> {
 
   /**
    * @param seats connections of one room
-   * @param make answers nothing where it cannot; all stay where they are then
-   * @param direct has new connections come to a room, or to none of them
+   * @param make returns nothing if it fails; all connections then stay where they are
+   * @param direct sends new connections to a room, or to none of them
    */
   constructor(
     private readonly seats: number,
@@ -35,32 +35,32 @@ export class Lobby<R extends LobbyRoom> {
 
   open(): void {
     this.isOpen = true;
-    // Both now: a certificate can be read while there is a descriptor for it.
+    // Both now, while there is a descriptor to read the certificate.
     for (const at of [0, 1]) this.rooms[at] ??= this.make();
     this.next();
   }
 
-  /** New connections come elsewhere; those that are here are served. */
+  /** Sends new connections elsewhere; existing ones are still served. */
   close(): void {
     this.isOpen = false;
     this.direct(undefined);
   }
 
-  /** Makes its rooms anew, for another certificate. */
+  /** Recreates its rooms with a new certificate. */
   renew(): void {
     this.rooms = [];
     if (this.isOpen) this.open();
   }
 
-  /** A connection has come to a room, of the lobby or another one, which is left alone. */
+  /** Called for a connection in any room; ignores rooms outside the lobby. */
   entered(room: R): void {
     if (!this.isOpen || !this.rooms.includes(room) || room.connections < this.seats) return;
     if (room === this.rooms[this.at]) this.next();
-    // Whole crowds are accepted in one turn of the event loop, before anybody can send them elsewhere.
+    // Many are accepted in one turn of the event loop, before they can be sent elsewhere.
     if (room.connections > 2 * this.seats && !this.leaving.has(room)) void this.clearSoon(room);
   }
 
-  /** After those are answered who have asked by now. */
+  /** Runs after pending requests were answered. */
   private async clearSoon(room: R): Promise<void> {
     this.leaving.add(room);
     for (let turn = 0; turn < TURNS; turn++) await new Promise((resolve) => setImmediate(resolve));
@@ -71,7 +71,7 @@ export class Lobby<R extends LobbyRoom> {
   private next(): void {
     const at = 1 - this.at;
     const last = this.rooms[at];
-    // A room in which a call began is left to it.
+    // A room with a call is kept.
     const isFree = last !== undefined && !last.hasSockets;
     if (isFree) last.clear();
     const room = isFree ? last : this.make();

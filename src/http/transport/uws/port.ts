@@ -8,21 +8,21 @@ import type { Uws } from './load.js';
 import { Lobby } from './lobby.js';
 import { UpgradeCork } from './upgrade-cork.js';
 
-/** Its types leave it out. */
+/** Missing in its types. */
 interface Flags {
   readonly LIBUS_LISTEN_EXCLUSIVE_PORT: number;
 }
 const SHARED = 0;
 
-/** A port that is listened on, and the apps of uWebSockets.js that its connections come to. */
+/** A listening port, and the apps of uWebSockets.js that handle its connections. */
 export class UwsPort implements Port {
-  /** The one that listens. */
+  /** The app that listens. */
   private readonly first: Hall;
-  /** Apps that take connections from the first one: those with a renewed certificate, and rooms of the lobby. */
+  /** Apps that get connections from the first one: those with a renewed certificate, and rooms of the lobby. */
   private readonly others: Hall[] = [];
-  /** The one with the latest certificate. */
+  /** The app with the latest certificate. */
   private latest: Hall;
-  /** The one that takes new connections. */
+  /** The app that gets new connections. */
   private taker: Hall;
   private readonly lobby: Lobby<Hall>;
   private readonly cork: UpgradeCork;
@@ -87,7 +87,7 @@ export class UwsPort implements Port {
 
   close(): void {
     this.cork.close();
-    // The listener goes with its app.
+    // Its app closes the listener.
     this.listener = undefined;
     for (const hall of [this.first, ...this.others]) hall.clear();
   }

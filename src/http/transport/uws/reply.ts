@@ -4,7 +4,7 @@ import { SocketAddress } from 'node:net';
 import { hasNoBody } from '../framing.js';
 import type { Head, Reply, Request } from '../transport.js';
 
-/** An answer up to this is handed over whole; of a longer one no more than the socket takes. */
+/** A response up to this size is passed on whole; of a longer one, only as much as the socket accepts. */
 const SMALL_BYTES = 16 * 1024;
 
 export class UwsRequest implements Request {
@@ -78,7 +78,7 @@ export class UwsReply implements Reply {
         response.end(body, close);
         return;
       }
-      // Told to close in these ways, uWebSockets.js would write a wrong length, or never be done.
+      // With these ways to close, uWebSockets.js would send a wrong length, or never finish.
       if (close) response.writeHeader('connection', 'close');
       if (hasNoBody(status)) response.endWithoutBody();
       else if (this.isHead) {
@@ -117,7 +117,7 @@ export class UwsReply implements Reply {
     for (const [name, value] of headers) response.writeHeader(name, value);
   }
 
-  /** All that the socket takes now, the rest when it takes more. */
+  /** Sends as much as the socket accepts now, and the rest when it accepts more. */
   private writeLong(body: Uint8Array, onTaken: () => void): boolean {
     const { response } = this;
     const [, isTaken] = response.tryEnd(body, body.length);
@@ -132,7 +132,7 @@ export class UwsReply implements Reply {
   }
 }
 
-/** An address as text; IPv4 also where it comes in IPv6's clothes. */
+/** An address as text; IPv4-mapped IPv6 as IPv4. */
 function textOf(bytes: Buffer): string {
   if (bytes.length !== 16) return bytes.join('.');
   const isMapped = bytes.subarray(0, 10).every((byte) => byte === 0) && bytes.readUInt16BE(10) === 0xffff;

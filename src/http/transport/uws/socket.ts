@@ -2,7 +2,7 @@ import type { WebSocket } from 'uWebSockets.js';
 import type { Socket } from '../transport.js';
 import { closeReason } from '../transport.js';
 
-/** What uWebSockets.js keeps with a socket. */
+/** User data of a socket in uWebSockets.js. */
 export interface SocketData<T> {
   readonly data: T;
   socket: UwsSocket | undefined;
@@ -14,7 +14,7 @@ export class UwsSocket implements Socket {
   constructor(private readonly ws: WebSocket<unknown>) {}
 
   send(message: string | Uint8Array | Int16Array, isBinary = false): boolean {
-    // 2 means dropped: the limit of unsent bytes is reached, and the socket is about to be cut.
+    // 2 means dropped: the limit of unsent bytes is reached, and the socket is about to be closed.
     return this.isOpen && this.ws.send(message, isBinary, false) !== 2;
   }
 

@@ -4,10 +4,9 @@ import { connect, type Socket } from 'node:net';
 import type { Uws } from './load.js';
 
 /**
- * Where responses are upgraded after a wait. uWebSockets.js says on stderr of every one that it is not done within a cork;
- * done within its own, it goes on to look at that response, which the upgrade may have made a WebSocket in place, and closes
- * one in some thousands. So it is done within another response's cork: of one that this process asks itself for and never
- * answers.
+ * Upgrades responses after a wait. Outside a cork, uWebSockets.js prints a warning to stderr for each. Within the response's own
+ * cork, it later accesses that response, which may have become a WebSocket in place, and closes one in some thousands. So the
+ * upgrade runs within the cork of another response: one that this process requests from itself and never answers.
  */
 export class UpgradeCork {
   private spare: HttpResponse | undefined;
@@ -15,7 +14,7 @@ export class UpgradeCork {
 
   constructor(private readonly uws: Uws) {}
 
-  /** Asks for the response, over a listener on loopback that is gone afterwards. */
+  /** Requests that response, over a temporary listener on loopback. */
   async open(): Promise<void> {
     const { uws } = this;
     await new Promise<void>((resolve) => {
@@ -27,7 +26,7 @@ export class UpgradeCork {
         resolve();
       });
       app.listen('127.0.0.1', 0, async (listener) => {
-        // Without one, upgrades are as right as with it, and stderr is not.
+        // Without it, upgrades still work, but with warnings on stderr.
         if (!listener) {
           resolve();
           return;
@@ -44,7 +43,7 @@ export class UpgradeCork {
     });
   }
 
-  /** Does it within the cork. */
+  /** Runs the upgrade within the cork. */
   run(work: () => void): void {
     if (this.spare === undefined) work();
     else this.spare.cork(work);
