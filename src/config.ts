@@ -23,7 +23,8 @@ export interface Config {
   readonly port: number;
   /**
    * A second port for `/health`, `/ready`, `/metrics`, `/v1` and `/dashboard`; the first then answers
-   * carriers only. 0 to 65535. Default: the same port. In the environment: `OPERATIONS_PORT`.
+   * carriers only. 0 picks a free one. 0 to 65535. Default: the same port. In the environment:
+   * `OPERATIONS_PORT`.
    */
   readonly operationsPort?: number;
   /**
@@ -51,8 +52,8 @@ export interface Config {
   /** The least important log lines that are written. Default: `info`. In the environment: `LOG_LEVEL`. */
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   /**
-   * How long SIGTERM waits for running calls that no other node takes over. 0 to 86400000 milliseconds.
-   * Default: `300000`. In the environment: `DRAIN_SECONDS`.
+   * How long SIGTERM waits for running calls that no other node takes over. In code it is the argument of
+   * `gateway.close`. 0 to 86400000 milliseconds. Default: `300000`. In the environment: `DRAIN_SECONDS`.
    */
   readonly drainMs: number;
   /**
@@ -246,6 +247,7 @@ function contradictions(
   return mistakes;
 }
 
-function withoutCredentials(value: string): string {
+/** A text without the user and password of a URL in it. */
+export function withoutCredentials(value: string): string {
   return value.replace(/\/\/[^/?#]*@/, '//…@');
 }

@@ -2,7 +2,7 @@ import type { Bridge } from './bridge/bridge.js';
 import type { PrepareCallHook } from './calls/decision.js';
 import type { Apology } from './calls/session.js';
 import type { Clock } from './clock.js';
-import type { Config } from './config.js';
+import { type Config, withoutCredentials } from './config.js';
 import { expected } from './errors.js';
 import type { OwnRoutes } from './http/own-routes.js';
 import { SETTINGS } from './settings.js';
@@ -56,10 +56,13 @@ export function completeOptions(options: GatewayOptions): CompleteOptions {
     const holder = (member === undefined ? complete : complete[group]) as Record<string, unknown> | undefined;
     const name = member ?? group;
     if (holder === undefined) continue;
+    if (typeof holder !== 'object' || holder === null) throw expected('an object', group, holder);
     if (holder[name] === undefined) {
       if (usual !== undefined) holder[name] = usual;
     } else if (!format.accepts(holder[name])) {
-      if (!isSecret) throw expected(format.wantedOption, option, holder[name]);
+      const received = holder[name];
+      const shown = typeof received === 'string' ? withoutCredentials(received) : received;
+      if (!isSecret) throw expected(format.wantedOption, option, shown);
       throw new TypeError(`Expected ${format.wantedOption} for ${option} but received another value`);
     }
   }

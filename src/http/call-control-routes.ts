@@ -1,5 +1,5 @@
 import { type CallControl, MAX_WAV_BYTES, OPERATIONS, type OperationName } from '../control/operations.js';
-import { GatewayError } from '../errors.js';
+import { GatewayError, mistakesOf } from '../errors.js';
 import type { RequestContext } from './request-context.js';
 
 const WAV_TYPES: ReadonlySet<string> = new Set(['audio/wav', 'audio/x-wav', 'audio/wave', 'audio/vnd.wave']);
@@ -18,7 +18,15 @@ async function requestOf(name: OperationName, context: RequestContext): Promise<
   const { method, wavQuery } = OPERATIONS[name];
   if (method === 'delete') return {};
   if (wavQuery !== undefined && WAV_TYPES.has(context.contentType)) {
-    return { ...fieldsOf(context.query), wav: await context.bytes(MAX_WAV_BYTES) };
+    const fields = wavQuery.safeParse(fieldsOf(context.query));
+    if (!fields.success) {
+      const mistakes = mistakesOf(fields.error, 'query');
+      throw new GatewayError(
+        'GW_BAD_REQUEST',
+        `Expected options of ${name} in the query but received ${mistakes}`,
+      );
+    }
+    return { ...(fields.data as object), wav: await context.bytes(MAX_WAV_BYTES) };
   }
   const request = await context.readJson();
   if (typeof request === 'object' && request !== null && 'wav' in request) {

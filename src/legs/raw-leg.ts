@@ -337,7 +337,7 @@ export class RawLeg implements Program, PacerSink {
     try {
       this.tones.push(digits);
     } catch {
-      this.refuse('GW_DTMF_QUEUE_FULL', 'Expected at most 64 waiting digits but received more');
+      this.refuse('GW_DTMF_QUEUE_FULL', 'More than 64 keys would wait to be dialled');
       return;
     }
     this.pacer.wake();

@@ -1,8 +1,8 @@
 import { types } from 'node:util';
 import { expected } from '../errors.js';
 
-// A value is known by what it is, not by its prototype or its properties: an array of another realm, such as a test runner's,
-// is an array, and as long as its memory says.
+// A value is recognised by what it is, not by its prototype: an array of another realm, such as a test runner's, is an array. Lengths
+// are read by the language's own getter.
 
 const lengthGetter = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'length')
   ?.get as () => number;

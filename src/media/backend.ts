@@ -4,7 +4,6 @@ import { GatewayError } from '../errors.js';
 import { addonPlatform, BUILT_ADDON, DEBUG_ADDON, loadAddon, prebuiltAddon } from './addon.js';
 import { type Core, TRANSCODERS, type TranscoderChoice } from './core.js';
 import { checkCore } from './self-test.js';
-
 import { loadWasm, WASM_MODULES } from './wasm.js';
 
 /** One way to load a core. */

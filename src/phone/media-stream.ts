@@ -156,9 +156,9 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     return this.audioFilter;
   }
 
-  set filter(insert: AudioFilter | undefined) {
-    this.audioFilter = insert;
-    const isSilenced = insert?.silencesCaller === true;
+  set filter(filter: AudioFilter | undefined) {
+    this.audioFilter = filter;
+    const isSilenced = filter?.silencesCaller === true;
     // When a caller is muted, their buffered audio is not heard either.
     if (isSilenced && !this.wasSilenced) this.intake.discardWaiting();
     this.wasSilenced = isSilenced;

@@ -6,9 +6,6 @@ import { CatchUp } from './catch-up.js';
 import { Framer } from './framer.js';
 import { type AtTurnEnd, atTurnEnd } from './turn-end.js';
 
-/** Default maximum lead, in milliseconds. */
-export const DEFAULT_LEAD_MS = 120;
-
 /**
  * Delay to which live audio is brought back, in milliseconds: by shorter pauses, and by faster words. The
  * measurement may be a few milliseconds too high, which is harmless for pauses but not for words, so those

@@ -255,7 +255,15 @@ describe('a play', () => {
     // The connection may close before the answer is read.
     if (large !== undefined)
       expect(large).toMatchObject({ status: 413, body: { error: { code: 'GW_BODY_TOO_LARGE' } } });
-    for (const query of ['?loop=x', '?loop=-1', '?loop=1.5', '?gain=13', '?over=1', '?colour=red']) {
+    for (const query of [
+      '?loop=x',
+      '?loop=-1',
+      '?loop=1.5',
+      '?gain=13',
+      '?over=1',
+      '?colour=red',
+      '?wav=a',
+    ]) {
       expect(await control('POST', `play${query}`, good, WAV), query).toMatchObject({
         status: 400,
         body: { error: { code: 'GW_BAD_REQUEST' } },
