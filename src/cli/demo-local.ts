@@ -2,12 +2,20 @@ import { randomBytes } from 'node:crypto';
 import { createGateway, type GatewayStats } from '../gateway.js';
 import { type LoadReport, runLoad } from '../simulator/load.js';
 import { createLog } from '../telemetry/log.js';
-import type { DemoFlags } from './demo.js';
 import { prepareFolder } from './files.js';
 import { RunProgress } from './progress.js';
 import type { Shell } from './shell.js';
 import { loadTable, table } from './table.js';
 import { faultsOf } from './verdict.js';
+
+/** What `trunkline demo` was asked for. */
+export interface DemoFlags {
+  readonly bridge: 'local' | 'stream';
+  readonly calls: number;
+  readonly seconds: number;
+  readonly record?: string;
+  readonly json?: boolean;
+}
 
 /** A reserved name (RFC 2606): signatures cover a public URL, but connections go to loopback. */
 const PUBLIC_URL = 'https://gateway.invalid/demo';

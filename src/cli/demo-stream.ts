@@ -12,7 +12,7 @@ import { median } from '../simulator/histogram.js';
 import type { SimulatedPhone } from '../simulator/phone.js';
 import { PHONE_RATE } from '../simulator/wav.js';
 import { createLog } from '../telemetry/log.js';
-import type { DemoFlags } from './demo.js';
+import type { DemoFlags } from './demo-local.js';
 import { EchoAgent } from './echo-agent.js';
 import { prepareFolder } from './files.js';
 import { RunProgress } from './progress.js';

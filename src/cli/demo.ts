@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import type { DemoFlags } from './demo-local.js';
 import type { Shell } from './shell.js';
 import { whole } from './whole.js';
 
@@ -27,13 +28,4 @@ Exit code 1 when the audio did not come back.`,
           : await (await import('./demo-stream.js')).runStreamDemo(flags, shell);
       if (!ok) shell.exitCode = 1;
     });
-}
-
-/** What `trunkline demo` was asked for. */
-export interface DemoFlags {
-  readonly bridge: 'local' | 'stream';
-  readonly calls: number;
-  readonly seconds: number;
-  readonly record?: string;
-  readonly json?: boolean;
 }

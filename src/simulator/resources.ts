@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Clock, systemClock } from '../clock.js';
-import type { CallDirection, CallStatus } from './webhook.js';
+import { type CallDirection, type CallStatus, rfc2822 } from './webhook.js';
 
 /** A phone number of the account. */
 export interface NumberFacts {
@@ -94,13 +94,6 @@ function numberResource(account: string, list: string, number: NumberFacts): Rec
     voice_receive_mode: 'voice',
     voice_url: number.voiceUrl,
   };
-}
-
-/** A date as Twilio writes it, with a numeric zone. */
-export function rfc2822(date: Date): string;
-export function rfc2822(date: Date | undefined): string | null;
-export function rfc2822(date: Date | undefined): string | null {
-  return date === undefined ? null : date.toUTCString().replace('GMT', '+0000');
 }
 
 /** What the REST API knows of a call. */

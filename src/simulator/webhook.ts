@@ -6,7 +6,6 @@ import { type Clock, systemClock } from '../clock.js';
 import { type DialMapping, destinationOf } from './dial.js';
 import { twilioError } from './errors.js';
 import { printableUrl } from './printable-url.js';
-import { rfc2822 } from './resources.js';
 
 /** Twilio waits this long for an answer. */
 const ANSWER_TIMEOUT_MS = 15_000;
@@ -324,4 +323,11 @@ function request(
     });
   // The signal may live longer than the call: nothing is left at it.
   return clock.limited(timeout, ask).finally(() => signal?.removeEventListener('abort', stop));
+}
+
+/** A date as Twilio writes it, with a numeric zone. */
+export function rfc2822(date: Date): string;
+export function rfc2822(date: Date | undefined): string | null;
+export function rfc2822(date: Date | undefined): string | null {
+  return date === undefined ? null : date.toUTCString().replace('GMT', '+0000');
 }
