@@ -468,7 +468,7 @@ describe('attachPhoneToCall', () => {
     stream.close();
     await expect(attaching).rejects.toMatchObject({
       code: 'GW_STREAM_CLOSED',
-      message: expect.stringMatching(/^Expected a stream that .+ but received /),
+      message: 'The media stream ended before it was attached',
     });
     await sleep(5_000);
     expect(host.userIds()).toEqual([]);
