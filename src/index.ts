@@ -23,7 +23,7 @@ export type { MediaWorkerState } from './bridge/stream/worker-pool.js';
 export { type CallState, type EndCause, TwilioCall } from './calls/call.js';
 export type { CallReport } from './calls/call-report.js';
 export type { PlacedCall } from './calls/call-service.js';
-export type { CallDecision, PhoneCall, PrepareCallHook } from './calls/decision.js';
+export type { Admission, CallDecision, PhoneCall, PrepareCallHook } from './calls/decision.js';
 export type { PlaceCallRequest } from './calls/place-call.js';
 export { TwilioCallRegistry, TwilioCallRegistry as CallRegistry } from './calls/registry.js';
 export type { CallResult } from './calls/result.js';
@@ -40,6 +40,7 @@ export type {
   TransferRequest,
   Transferred,
 } from './control/requests.js';
+export type { ErrorCode } from './error-catalogue.js';
 export { GatewayError } from './errors.js';
 export type { EventCall, EventData, EventType, GatewayEvent } from './events/event.js';
 export type { EventLog } from './events/event-log.js';
@@ -74,6 +75,7 @@ export type { RouterOptions } from './router/call-router.js';
 export type { RouterQuestion } from './router/question.js';
 export type { LatencySummary } from './telemetry/histogram.js';
 export type { LatencySummaries } from './telemetry/latencies.js';
+export type { Metric } from './telemetry/metric.js';
 export type { TrafficCounts } from './telemetry/traffic.js';
 export type { FormParameters, ParsedForm, ParsedRequest, WebhookRequest } from './twilio/form.js';
 export { type SignedRequest, TwilioSignatureVerifier, verifyTwilioSignature } from './twilio/signature.js';
