@@ -78,8 +78,8 @@ describe.runIf(existsSync('/proc/self/schedstat'))('a gateway without free descr
     for (let i = 0; i < CALLS; i++) callers.push(await Caller.call(url));
     await Promise.all(callers.map(isHeard));
     const crowd = new Crowd(Number(new URL(url).port));
-    await served.says('too few descriptors are left');
-    expect(served.lines('too few descriptors')[0]).toMatchObject({ level: 50, limit: LIMIT });
+    await served.says('too few file descriptors are left');
+    expect(served.lines('too few file descriptors')[0]).toMatchObject({ level: 50, limit: LIMIT });
 
     const begun = [performance.now(), busyMs(pid)] as const;
     for (let round = 0; round < 20; round++) {
@@ -97,11 +97,11 @@ describe.runIf(existsSync('/proc/self/schedstat'))('a gateway without free descr
     expect(share).toBeLessThan(0.7);
     const answer = await postForm(url, '/twilio/voice', voiceParameters(), { connection: 'close' });
     expect(await answer.text()).toContain('<Reject reason="busy"/>');
-    expect(served.lines('too few descriptors')).toHaveLength(1);
-    expect(served.lines('enough descriptors')).toHaveLength(0);
+    expect(served.lines('too few file descriptors')).toHaveLength(1);
+    expect(served.lines('enough file descriptors')).toHaveLength(0);
 
     crowd.leave();
-    await served.says('there are enough descriptors again');
+    await served.says('there are enough file descriptors again');
     expect((await ask(url, '/ready')).status).toBe(200);
     callers.push(await Caller.call(url));
     await Promise.all(callers.map(isHeard));
@@ -117,7 +117,7 @@ describe.runIf(existsSync('/proc/self/schedstat'))('a gateway without free descr
     const parameters = voiceParameters();
     const twiml = await (await postForm(url, '/twilio/voice', parameters)).text();
     new Crowd(Number(new URL(url).port));
-    await served.says('too few descriptors are left');
+    await served.says('too few file descriptors are left');
     const caller = await Caller.answer(url, twiml, parameters);
     caller.start();
     for (let round = 0; round < 10; round++) {

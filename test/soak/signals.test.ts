@@ -136,7 +136,7 @@ describe('SIGHUP', () => {
     await served.says('settings not taken');
     expect(served.lines('settings not taken')[0]?.mistakes).toEqual([
       'Expected at least 16 characters for CONTROL_API_KEY but received another value',
-      'Expected fatal, error, warn, info, debug, trace, silent for LOG_LEVEL but received "loud"',
+      'Expected fatal, error, warn, info, debug, trace or silent for LOG_LEVEL but received "loud"',
     ]);
     expect(await statusOfControl(url, KEY)).toBe(200);
     expect(await statusOfWebhook(url, AUTH_TOKEN)).toBe(200);
