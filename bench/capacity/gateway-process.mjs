@@ -7,7 +7,7 @@ import { LeadProbe } from '../../dist/phone/lead-probe.js';
 const { probes, ...options } = JSON.parse(process.argv[2] ?? '{}');
 // The cost of probes is measured with none and with as many as possible: one a second disappears in the noise.
 let sent = 0;
-const { tick, send } = LeadProbe.prototype;
+const { tick, sendProbe } = LeadProbe.prototype;
 if (probes === 'none') LeadProbe.prototype.tick = () => {};
 if (probes === 'many') {
   LeadProbe.prototype.tick = function (now) {
@@ -15,9 +15,9 @@ if (probes === 'many') {
     tick.call(this, now);
   };
 }
-LeadProbe.prototype.send = function (now) {
+LeadProbe.prototype.sendProbe = function (now) {
   sent += 1;
-  send.call(this, now);
+  return sendProbe.call(this, now);
 };
 
 const gateway = createGateway({

@@ -14,7 +14,7 @@ const secret = 's'.repeat(32);
 const webhooks = new EventWebhooks({ url, secret, ...(spoolDir && { spoolDir }) }, events, log, systemClock);
 webhooks.open();
 webhooks.start();
-const figure = (name) => webhooks.figures.find((one) => one.name === name).read();
+const figure = (name) => webhooks.metrics.find((one) => one.name === name).read();
 const pending = () => figure('event_webhooks_pending');
 
 const TURN_MS = 20;

@@ -15,7 +15,7 @@ class NoLatencies extends CallLatencies {
   now() {
     return 0;
   }
-  note() {}
+  record() {}
 }
 
 class NoSocket {
@@ -73,7 +73,7 @@ const streams = Array.from({ length: calls }, () => {
   });
   stream.open(new NoSocket());
   stream.connect(new Echo(stream));
-  stream.receive(start, false);
+  stream.handleMessage(start, false);
   return stream;
 });
 
@@ -93,7 +93,7 @@ async function rounds(count, begins = () => 0) {
     let frames = 0;
     for (let i = 0; i < streams.length; i++) {
       if (begins(i) > round) continue;
-      streams[i].receive(message, false);
+      streams[i].handleMessage(message, false);
       frames += 1;
     }
     ns.push(Number(process.hrtime.bigint() - begun) / frames);

@@ -23,7 +23,8 @@ afterAll(() => {
 });
 
 async function deliver(count: number): Promise<number> {
-  const answer = once(child, 'message');
+  const ended = once(child, 'exit').then(([code]) => expect.fail(`the process ended with ${code}`));
+  const answer = Promise.race([once(child, 'message'), ended]);
   child.send({ count, calls: 1_000 });
   const [{ delivered, heapUsed }] = (await answer) as [{ delivered: number; heapUsed: number }];
   expect(delivered).toBe(count);

@@ -52,8 +52,8 @@ const active = Uint8Array.of(1, 1, 1);
 const piece = Int16Array.from({ length: 960 }, (_, i) => 9_000 * Math.sin(i / 50));
 /** A frame either way, and a tick. */
 const control = () => {
-  if (stream.insert?.silencesCaller) pcm[0] = 0;
-  stream.insert?.replace(pcm);
+  if (stream.filter?.silencesCaller) pcm[0] = 0;
+  stream.filter?.replace(pcm);
   audio.tick();
   return 0;
 };
@@ -66,7 +66,7 @@ if (process.argv[2] === 'sockets') {
   TwilioMediaStream.prototype.open = (socket) => {
     own = socket;
   };
-  TwilioMediaStream.prototype.receive = (bytes) => {
+  TwilioMediaStream.prototype.handleMessage = (bytes) => {
     boxed.last0 = bytes.length;
   };
   const socket = {

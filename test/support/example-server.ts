@@ -12,7 +12,8 @@ const PROGRAMS = {
   python: { command: 'python3', args: [], extension: 'py' },
   ts: {
     command: process.execPath,
-    args: [join(ROOT, 'node_modules/tsx/dist/cli.mjs')],
+    // Not tsx's own command, which starts one more process that outlives it.
+    args: ['--import', 'tsx'],
     extension: 'mts',
   },
 } as const;
