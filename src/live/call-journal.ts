@@ -115,9 +115,6 @@ export class CallJournal {
     throw new GatewayError(
       'GW_CALL_UNKNOWN',
       `No call ${JSON.stringify(callId)} lasts or ended within the hour`,
-      {
-        status: 404,
-      },
     );
   }
 
