@@ -1,3 +1,4 @@
+import type { GatewayError } from '../errors.js';
 import type { FrameSink } from '../media/frame.js';
 import type { MarkEcho } from '../phone/marks.js';
 import type { Metric } from '../telemetry/metric.js';
@@ -83,6 +84,8 @@ export interface Program extends FrameSink {
   phoneLeft(callId: string): void;
   /** A caller pressed a key: one of `0–9 * # A–D`. */
   pressed(callId: string, digit: string): void;
+  /** Its place in the room is gone for good: the call has ended, or could not be joined for the reason given. */
+  roomEnded?(error?: GatewayError): void;
 }
 
 /** What became of a program's mark: the caller heard all audio before it, it was dropped, or it was only sent. */
@@ -97,15 +100,15 @@ export interface ProgramLeg extends FrameSink {
   /** The program has nothing more to say for now, so the mix no longer waits for its frames. */
   endTalkspurt(): void;
   /**
-   * Drops the audio queued at the phones (barge-in).
-   * @returns milliseconds dropped at the phone that had the most
+   * Drops the audio that is queued at the phones or on its way to them (barge-in).
+   * @returns milliseconds dropped, on the way to the phone that had heard the least
    */
   clear(): number;
   /** Calls `done` once the caller has heard all audio written so far; with no phone or several, `done` gets `sent`. */
   mark(done: (place: MarkPlace) => void): void;
   /**
-   * Milliseconds of audio queued ahead of the caller; Infinity while the phone accepts none. 0 without a phone, and with three
-   * or more members: a mix waits for nobody.
+   * Milliseconds of audio queued ahead of the caller; Infinity while the phone accepts none, or the program has to join again.
+   * 0 without a phone, and with three or more members: a mix waits for nobody.
    */
   readonly leadMs: number;
   /**
@@ -143,8 +146,15 @@ export interface Bridge {
   /**
    * Joins a program to a room, which is created if necessary. Absent if the bridge has no such rooms.
    * @param onlyListens the program hears all members, says nothing and does not count as a member
+   * @param user who it is; bridges without users ignore it
+   * @throws GatewayError as {@link checkRoom}
    */
-  joinProgram?(room: string, program: Program, onlyListens: boolean): ProgramLeg;
+  joinProgram?(room: string, program: Program, onlyListens: boolean, user?: Partial<BridgeUser>): ProgramLeg;
+  /**
+   * Checks the name of a room for a program. Absent if any will do.
+   * @throws GatewayError for a name that no room can have
+   */
+  checkRoom?(room: string): void;
   /** Frees all resources; called after every call has ended. */
   close(): Promise<void>;
 }

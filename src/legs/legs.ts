@@ -85,6 +85,7 @@ export class Legs {
 
   private check(room: string): void {
     void this.joinProgram;
+    this.bridge.checkRoom?.(room);
     if (this.isClosed) {
       const message = 'The gateway is shutting down';
       throw new GatewayError('GW_DRAINING', message);

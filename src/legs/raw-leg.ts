@@ -1,6 +1,7 @@
 import type { AnsweredFacts, MarkPlace, Program, ProgramLeg } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
 import type { ErrorCode } from '../error-catalogue.js';
+import type { GatewayError } from '../errors.js';
 import { bufferOf } from '../media/arguments.js';
 import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
@@ -187,6 +188,12 @@ export class RawLeg implements Program, PacerSink {
     this.sendEvent({ type: 'left', phone });
     // The last words of a disconnected program are not for the next caller.
     if (this.socket === undefined && this.roomLeg?.phones.length === 0) this.finish(1000, '');
+  }
+
+  /** The call has ended, or was lost for good. */
+  roomEnded(error?: GatewayError): void {
+    if (error === undefined) this.finish(1000, 'the call has ended');
+    else this.finish(1011, error.code);
   }
 
   pressed(phone: string, digit: string): void {

@@ -44,7 +44,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'rejoin-without-end',
-    file: 'src/bridge/stream/leg.ts',
+    file: 'src/bridge/stream/member.ts',
     from: 'if (this.joinPatience === undefined) this.limitJoin(reason);',
     to: '',
     why: 'a caller whose Stream call is lost for good waits in silence for ever',

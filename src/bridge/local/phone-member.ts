@@ -1,18 +1,12 @@
 import type { MarkEcho } from '../../phone/marks.js';
 import type { AnsweredFacts, BridgeLeg, PhoneLine } from '../bridge.js';
+import { LineMarks } from '../line-marks.js';
 import { RoomMember } from './member.js';
 import type { Room } from './room.js';
 
-/** What became of a mark: its audio was heard or dropped. */
-export type MarkFate = 'heard' | 'cleared';
-
-/** Shared by all rooms: a call that moves to another room has pending marks of both. */
-let markSerial = 0;
-
 /** A phone in a room. */
 export class PhoneMember extends RoomMember implements BridgeLeg {
-  /** Pending marks of programs, by their name at the phone. */
-  private readonly marks = new Map<string, (fate: MarkFate) => void>();
+  readonly marks: LineMarks;
   private wasHeard = false;
   private facts: AnsweredFacts | undefined;
 
@@ -22,6 +16,7 @@ export class PhoneMember extends RoomMember implements BridgeLeg {
     readonly callId: string,
   ) {
     super(room, line);
+    this.marks = new LineMarks(line);
   }
 
   /** Whether programs have been notified of it: from its first frame until it leaves. */
@@ -46,28 +41,14 @@ export class PhoneMember extends RoomMember implements BridgeLeg {
     for (const program of this.room.programs) program.pressed(this.callId, digit);
   }
 
-  /**
-   * Places a mark behind all audio queued for this phone.
-   * @throws as {@link PhoneLine.mark}
-   */
-  mark(done: (fate: MarkFate) => void): void {
-    markSerial += 1;
-    const name = `leg:${markSerial}`;
-    this.line.mark(name);
-    this.marks.set(name, done);
-  }
-
-  marked({ name, cleared }: MarkEcho): void {
-    const done = this.marks.get(name);
-    this.marks.delete(name);
-    done?.(cleared ? 'cleared' : 'heard');
+  marked(echo: MarkEcho): void {
+    this.marks.reached(echo);
   }
 
   override close(): void {
     if (this.hasLeft) return;
     super.close();
-    for (const done of this.marks.values()) done('cleared');
-    this.marks.clear();
+    this.marks.close();
     if (this.wasHeard) for (const program of this.room.programs) program.phoneLeft(this.callId);
   }
 }

@@ -48,7 +48,7 @@ export class ProgramMember extends RoomMember implements ProgramLeg {
       return;
     }
     try {
-      phone.mark(done);
+      phone.marks.place(done);
     } catch (error) {
       // A phone with too many pending marks, or one that is leaving, never reaches this mark.
       if (!(error instanceof GatewayError)) throw error;

@@ -1,16 +1,21 @@
+import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import { FrameClock } from '../../media/frame-clock.js';
 import { createLog, type Logger } from '../../telemetry/log.js';
 import { counter, gauge, type Metric } from '../../telemetry/metric.js';
-import type { Bridge, JoinRequest, PhoneLine } from '../bridge.js';
+import type { Bridge, BridgeUser, JoinRequest, PhoneLine, Program, ProgramLeg } from '../bridge.js';
 import { Administration } from './administration.js';
-import { parseCallName } from './call-name.js';
+import { type CallName, parseCallName } from './call-name.js';
 import { type CommandRule, commandRule, type TransferRule, transferRule } from './command-rule.js';
 import { StreamLeg } from './leg.js';
 import type { MediaHost } from './media-host.js';
 import { InlineHost } from './media-host.js';
+import type { MemberOptions } from './member.js';
 import { checkStreamOptions, STREAM_OPTIONS, type StreamBridgeOptions } from './options.js';
+import { LISTENER_PREFIX } from './participant.js';
+import { StreamProgram } from './program-leg.js';
+import { StreamRoom } from './room.js';
 import { type MediaWorkerState, WorkerPool } from './worker-pool.js';
 
 /** Counters and gauges of a Stream bridge. */
@@ -21,6 +26,8 @@ export interface StreamBridgeStats {
   readonly legs: number;
   /** Number of phones that are in their Stream call now, joined and audible. */
   readonly joined: number;
+  /** Number of programs that are in their Stream call now. */
+  readonly programs: number;
   /** Frames dropped between gateway and workers, and in them. */
   readonly dropped: number;
   /** Number of media workers that died. */
@@ -46,6 +53,7 @@ export class StreamBridge implements Bridge {
     gauge('stream_workers', 'Media workers, the spare one included', () => this.stats().workers),
     gauge('stream_legs', 'Legs that media workers carry', () => this.stats().legs),
     gauge('stream_joined', 'Phones that are in their Stream call', () => this.stats().joined),
+    gauge('stream_programs', 'Programs that are in their Stream call', () => this.stats().programs),
     gauge('stream_worker_memory_bytes', 'Memory of all media workers', () => this.stats().rssBytes),
     counter(
       'stream_frames_dropped_total',
@@ -76,6 +84,8 @@ export class StreamBridge implements Bridge {
   private readonly mayTransfer: TransferRule;
   private readonly mayCommand: CommandRule;
   private readonly legs = new Set<StreamLeg>();
+  private readonly programs = new Set<StreamProgram>();
+  private readonly rooms = new Map<string, StreamRoom>();
   private rejoins = 0;
   private retries = 0;
   private commandsIgnored = 0;
@@ -144,27 +154,17 @@ export class StreamBridge implements Bridge {
    */
   async join(request: JoinRequest, line: PhoneLine): Promise<StreamLeg> {
     request.signal.throwIfAborted();
-    const { apiKey, baseUrl, joinSeconds = 15, watchdogSeconds = 3 } = this.options;
     checkUserId(request.user.id);
-    const leg = new StreamLeg(request.callId, request.user, parseCallName(request.room), line, {
-      apiKey,
-      baseUrl,
-      administration: this.administration,
-      host: this.host,
-      log: this.log,
-      clock: this.clock,
-      joinMs: joinSeconds * 1000,
+    const name = parseCallName(request.room);
+    const leg = new StreamLeg(request.callId, request.user, name, line, this.room(name), {
+      ...this.memberOptions(),
       aloneMs: (this.options.aloneSeconds ?? STREAM_OPTIONS.aloneSeconds.default) * 1000,
-      watchdogMs: watchdogSeconds * 1000,
       mayTransfer: this.mayTransfer,
       mayCommand: this.mayCommand,
       muteKey: this.options.muteKey,
       frameClock: this.frameClock,
       ringback: this.options.ringback ?? STREAM_OPTIONS.ringback.default,
       comfortNoise: this.options.whileAlone === 'comfort-noise',
-      onRejoin: () => {
-        this.rejoins += 1;
-      },
       onIgnored: () => {
         this.commandsIgnored += 1;
       },
@@ -178,6 +178,34 @@ export class StreamBridge implements Bridge {
     return leg;
   }
 
+  /**
+   * Makes a program a participant of the Stream call that `room` names. It joins in the background; while the phones of that
+   * call ring, invisibly.
+   * @param onlyListens it hears all others and publishes nothing
+   * @param user who it is; by default a user of its own named "Agent", or "Listener"
+   * @throws GatewayError `GW_STREAM_CALL_NAME`, `GW_STREAM_USER` (400)
+   */
+  joinProgram(
+    room: string,
+    program: Program,
+    onlyListens: boolean,
+    user: Partial<BridgeUser> = {},
+  ): ProgramLeg {
+    const name = parseCallName(room);
+    const whole = { ...programUser(name, onlyListens), ...user };
+    checkUserId(whole.id);
+    const leg = new StreamProgram(program, whole, name, this.room(name), this.memberOptions(), onlyListens);
+    this.programs.add(leg);
+    leg.onClose = () => this.programs.delete(leg);
+    leg.start();
+    return leg;
+  }
+
+  /** @throws GatewayError `GW_STREAM_CALL_NAME` (400) */
+  checkRoom(room: string): void {
+    parseCallName(room);
+  }
+
   /** The current media workers; none in `inline` mode. */
   workers(): MediaWorkerState[] {
     return this.pool?.list() ?? [];
@@ -189,13 +217,44 @@ export class StreamBridge implements Bridge {
     const none = { workers: 0, legs: 0, dropped: 0, deaths: 0, rssBytes: 0, workerDelayMs: 0, joinMs: 0 };
     let joined = 0;
     for (const leg of this.legs) if (leg.isIn) joined += 1;
-    return { ...(this.pool?.census() ?? none), joined, rejoins, retries, commandsIgnored };
+    let programs = 0;
+    for (const program of this.programs) if (program.isIn) programs += 1;
+    return { ...(this.pool?.census() ?? none), joined, programs, rejoins, retries, commandsIgnored };
   }
 
-  /** Takes every phone out of its call and ends the workers. Idempotent. */
+  /** Takes every phone and program out of its call and ends the workers. Idempotent. */
   async close(): Promise<void> {
     for (const leg of [...this.legs]) leg.close();
+    for (const program of [...this.programs]) program.closeNow();
     await this.host.close();
+  }
+
+  private room({ type, id }: CallName): StreamRoom {
+    const cid = `${type}:${id}`;
+    let room = this.rooms.get(cid);
+    if (room === undefined) {
+      room = new StreamRoom(this.clock, () => this.rooms.delete(cid));
+      this.rooms.set(cid, room);
+    }
+    return room;
+  }
+
+  private memberOptions(): MemberOptions {
+    const { apiKey, baseUrl, joinSeconds = 15, watchdogSeconds = 3 } = this.options;
+    const { administration, host, log, clock } = this;
+    return {
+      apiKey,
+      baseUrl,
+      administration,
+      host,
+      log,
+      clock,
+      joinMs: joinSeconds * 1000,
+      watchdogMs: watchdogSeconds * 1000,
+      onRejoin: () => {
+        this.rejoins += 1;
+      },
+    };
   }
 
   private newHost(): MediaHost {
@@ -214,6 +273,14 @@ export class StreamBridge implements Bridge {
     const limits = { legsPerWorker, recycleAfter, memoryLimitMb, maxDelayMs, minIdlePercent };
     return new WorkerPool({ ...limits, log, clock });
   }
+}
+
+/** Two programs with one user would each count as the other's stale session. */
+function programUser({ id }: CallName, onlyListens: boolean): BridgeUser {
+  const serial = randomUUID().slice(0, 8);
+  return onlyListens
+    ? { id: `${LISTENER_PREFIX}${id}-${serial}`, name: 'Listener' }
+    : { id: `agent-${id}-${serial}`, name: 'Agent' };
 }
 
 /** A client that asks for a transfer would mistake Stream's 401 for ours. */

@@ -6,18 +6,18 @@ import {
   toMachineIngressTime,
 } from '../../telemetry/ingress-time.js';
 
-const HEADER_BYTES = 8;
+const HEADER_BYTES = 12;
 const FRAME_BYTES = FRAME_SAMPLES * 2;
 /**
- * Leg number and stamp, 32 bits each, then the samples; all in the machine's own byte order. A negative number says that
- * no more comes of that leg, and its samples mean nothing.
+ * Leg number, stamp and loudness, 32 bits each, then the samples; all in the machine's own byte order. A negative number says
+ * that no more comes of that leg, and its samples mean nothing.
  */
 const RECORD_BYTES = HEADER_BYTES + FRAME_BYTES;
 /** Frames that may wait for the other side: 200 ms of each of fifty legs. */
 const CAPACITY = 500;
 
 /** Takes a frame of a leg. The samples are only lent. */
-export type FrameListener = (leg: number, frame: Int16Array, stamp: IngressTime) => void;
+export type FrameListener = (leg: number, frame: Int16Array, stamp: IngressTime, loudness: number) => void;
 
 /**
  * Frames of many legs through one pipe between two processes, both ways. All frames of a turn of the event loop leave
@@ -32,7 +32,7 @@ export class FramePipe {
   private isScheduled = false;
   private isClosed = false;
   private readonly record = Buffer.alloc(RECORD_BYTES);
-  private readonly words = new Int32Array(this.record.buffer, this.record.byteOffset, 2);
+  private readonly words = new Int32Array(this.record.buffer, this.record.byteOffset, HEADER_BYTES / 4);
   private readonly frame = new Int16Array(
     this.record.buffer,
     this.record.byteOffset + HEADER_BYTES,
@@ -58,10 +58,10 @@ export class FramePipe {
     stream.on('error', () => this.close());
   }
 
-  /** Takes a copy of a frame. */
-  write(leg: number, frame: Int16Array, stamp: IngressTime): void {
+  /** Takes a copy of a frame. @param loudness 32 bits about it that the listener gets as they are */
+  write(leg: number, frame: Int16Array, stamp: IngressTime, loudness = 0): void {
     if (this.isClosed) return;
-    if (this.filling.push(leg, frame, toMachineIngressTime(stamp))) this.dropped += 1;
+    if (this.filling.push(leg, frame, toMachineIngressTime(stamp), loudness)) this.dropped += 1;
     if (this.isScheduled || this.isFlying) return;
     this.isScheduled = true;
     setImmediate(this.flush);
@@ -122,7 +122,10 @@ export class FramePipe {
       this.recordBytes = 0;
       const leg = this.words[0] as number;
       if (leg < 0) this.arrived(-leg);
-      else this.listener(leg, this.frame, fromMachineIngressTime(this.words[1] as number));
+      else {
+        const stamp = fromMachineIngressTime(this.words[1] as number);
+        this.listener(leg, this.frame, stamp, this.words[2] as number);
+      }
     }
   }
 }
@@ -136,7 +139,7 @@ class Batch {
   private readonly samples = new Int16Array(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length / 2);
 
   /** Copies a frame to the end; answers whether the oldest had to go for it. */
-  push(leg: number, frame: Int16Array, stamp: number): boolean {
+  push(leg: number, frame: Int16Array, stamp: number, loudness: number): boolean {
     const full = this.count === CAPACITY;
     if (full) {
       this.first = (this.first + 1) % CAPACITY;
@@ -145,6 +148,7 @@ class Batch {
     const begin = ((this.first + this.count) % CAPACITY) * RECORD_BYTES;
     this.words[begin / 4] = leg;
     this.words[begin / 4 + 1] = stamp;
+    this.words[begin / 4 + 2] = loudness;
     this.samples.set(frame, (begin + HEADER_BYTES) / 2);
     this.count += 1;
     return full;

@@ -1,31 +1,29 @@
-import type { Clock, Timeout, Timer } from '../../clock.js';
+import type { Timeout, Timer } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
 import type { FrameClock } from '../../media/frame-clock.js';
 import type { MarkEcho } from '../../phone/marks.js';
-import type { IngressTime } from '../../telemetry/ingress-time.js';
-import type { Logger } from '../../telemetry/log.js';
+import {
+  type IngressTime,
+  ingressNow,
+  ingressTicksBetween,
+  NO_INGRESS_TIME,
+} from '../../telemetry/ingress-time.js';
 import type { AnsweredFacts, BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
-import type { Administration } from './administration.js';
+import { LineMarks } from '../line-marks.js';
 import type { CallName } from './call-name.js';
 import type { CommandRule, TransferRule } from './command-rule.js';
+import { Envelope } from './envelope.js';
 import { Filler } from './filler.js';
-import type { MediaHost } from './media-host.js';
-import type { Departure, MutedBy, ParticipantListener, PlacedParticipant } from './participant.js';
+import { firstLoudness, secondLoudness } from './loudness.js';
+import { type MemberOptions, StreamMember } from './member.js';
+import type { MutedBy, PlacedParticipant } from './participant.js';
 import { type PhoneCommand, type PhoneEvent, readCommand } from './phone-events.js';
+import type { StreamRoom } from './room.js';
 import { Tail } from './tail.js';
 
-export interface StreamLegOptions {
-  readonly apiKey: string;
-  readonly baseUrl?: string | undefined;
-  readonly administration: Administration;
-  readonly host: MediaHost;
-  readonly log: Logger;
-  readonly clock: Clock;
-  /** Longest time to join, initially and after a loss, in milliseconds. */
-  readonly joinMs: number;
+export interface StreamLegOptions extends MemberOptions {
   /** Longest time alone in the call, in milliseconds. */
   readonly aloneMs: number;
-  readonly watchdogMs: number;
   readonly mayTransfer: TransferRule;
   readonly mayCommand: CommandRule;
   readonly frameClock: FrameClock;
@@ -35,14 +33,10 @@ export interface StreamLegOptions {
   readonly comfortNoise: boolean;
   /** Key sequence by which the caller mutes and unmutes the phone in its call; none by default. */
   readonly muteKey?: string | undefined;
-  /** Called for each rejoin after a loss. */
-  readonly onRejoin?: () => void;
   /** Called for each command of a user without the permission. */
   readonly onIgnored?: () => void;
 }
 
-/** Pauses between attempts to join; the last one repeats. After the first loss there is none. */
-const PAUSES_MS = [0, 250, 500, 1_000, 2_000];
 /** A join that takes longer plays ringback. */
 const RING_AFTER_MS = 2_000;
 const RING_LOOK_MS = 100;
@@ -51,11 +45,18 @@ const KEYS_MS = 3_000;
 /** Most events that wait to be sent to Stream. */
 const MAX_PENDING_EVENTS = 100;
 
-/** A phone in a Stream call. It stays for the whole call, across lost workers, servers and connections. @internal */
-export class StreamLeg implements BridgeLeg {
-  private participant: PlacedParticipant | undefined;
-  private isClosed = false;
-  private isJoined = false;
+/** A phone in a Stream call. @internal */
+export class StreamLeg extends StreamMember implements BridgeLeg {
+  /** What programs have pending at the phone. */
+  readonly marks: LineMarks;
+  /** How loud the programs of the room are heard here. */
+  readonly envelope = new Envelope();
+  /** Whether the phone was answered and hears the call. */
+  isAnswered = false;
+  /** Whether it hears a program of its room. */
+  hearsProgram = false;
+  /** Audio that reached a media worker earlier was cleared. */
+  private clearedAt: IngressTime = NO_INGRESS_TIME;
   /** Muted by a command, by a key or by a moderator. */
   private isMuted = false;
   /** The permission to speak was revoked. */
@@ -72,89 +73,71 @@ export class StreamLeg implements BridgeLeg {
   private waitsSince: number | undefined;
   private pressed = '';
   private pressedAt = 0;
-  private wasLost = false;
   /** Whether a user without the permission has sent a command. */
   private hasIgnored = false;
-  /** Whether Stream refused the last attempt to join. */
-  private isRefused = false;
-  private attempts = 0;
-  private lostAt: number;
-  private retry: Timer | undefined;
   private alone: Timeout | undefined;
-  private joinPatience: Timeout | undefined;
-  /** Whether it should be visible in its call. */
-  private isPresent = false;
   private others = 0;
   /** Audio still to be heard before the phone is hung up or transferred. */
   private tail: Tail | undefined;
   private pendingEvents = 0;
   private events: Promise<void> = Promise.resolve();
-  /** Called once, when either side closes it. */
-  onClose: (() => void) | undefined;
-  private readonly settled: Promise<void>;
-  private settle: { resolve(): void; reject(error: unknown): void } | undefined;
 
   constructor(
-    private readonly callId: string,
-    private readonly user: BridgeUser,
-    private readonly name: CallName,
-    private readonly line: PhoneLine,
-    private readonly options: StreamLegOptions,
+    callId: string,
+    user: BridgeUser,
+    name: CallName,
+    readonly line: PhoneLine,
+    private readonly room: StreamRoom,
+    protected override readonly options: StreamLegOptions,
   ) {
-    this.lostAt = options.clock.now();
+    super(callId, user, name, options);
+    this.marks = new LineMarks(line);
     this.filler = new Filler(line, options.clock, options.frameClock);
     if (options.ringback) this.ringing = options.clock.every(RING_LOOK_MS, () => this.ring());
-    this.settled = new Promise((resolve, reject) => {
-      this.settle = { resolve, reject };
-    });
-    this.settled.catch(() => {});
+    room.addPhone(this);
   }
 
-  /**
-   * Prepares to join, or joins for the first time.
-   * @param isPresent whether it becomes visible now; otherwise once it is {@link answered}
-   * @throws GatewayError `GW_STREAM_JOIN` when the time is over, `GW_STREAM_PERMISSION`, `GW_STREAM_REFUSED` and `GW_STREAM_UNAVAILABLE`
-   */
-  async join(signal: AbortSignal, isPresent: boolean): Promise<void> {
-    const giveUp = () => this.close();
-    signal.addEventListener('abort', giveUp);
-    this.limitJoin();
-    try {
-      await Promise.race([this.options.administration.prepare(this.user, this.name, signal), this.settled]);
-      this.place();
-      if (isPresent) await this.appear();
-    } catch (error) {
-      this.close();
-      throw error;
-    } finally {
-      signal.removeEventListener('abort', giveUp);
-    }
+  /** The call's id. */
+  get id(): string {
+    return this.callId;
+  }
+
+  /** Whether it is visible in its call, or about to be. */
+  get isAppearing(): boolean {
+    return this.isPresent && !this.isClosed;
   }
 
   /**
    * The call was answered: the phone joins, if it has not yet, and the Stream call gets the event.
    * @throws GatewayError `GW_STREAM_JOIN`, `GW_STREAM_CALL_ENDED`
    */
-  async answered({ direction, ringSeconds, isContinued }: AnsweredFacts): Promise<void> {
+  async answered(facts: AnsweredFacts): Promise<void> {
     try {
       await this.appear();
     } catch (error) {
       this.close();
       throw error;
     }
-    if (isContinued) return;
-    this.publish({
-      type: 'phone.answered',
-      ...(direction === undefined ? {} : { direction }),
-      ...(ringSeconds === undefined ? {} : { ring_seconds: ringSeconds }),
-    });
+    await this.room.programsReady(this);
+    if (this.isClosed) return;
+    const { direction, ringSeconds, isContinued } = facts;
+    if (!isContinued) {
+      this.publish({
+        type: 'phone.answered',
+        ...(direction === undefined ? {} : { direction }),
+        ...(ringSeconds === undefined ? {} : { ring_seconds: ringSeconds }),
+      });
+    }
+    this.isAnswered = true;
+    for (const { program } of this.room.programs) program.phoneJoined(this.callId, facts);
   }
 
-  write(frame: Int16Array, stamp: IngressTime): void {
-    if (!this.isMuted) this.participant?.write(frame, stamp);
+  override write(frame: Int16Array, stamp: IngressTime): void {
+    if (!this.isMuted) super.write(frame, stamp);
   }
 
   dtmf(digit: string): void {
+    for (const { program } of this.room.programs) program.pressed(this.callId, digit);
     this.publish({ type: 'phone.digit', digit });
     const { muteKey, clock } = this.options;
     if (muteKey === undefined) return;
@@ -167,197 +150,101 @@ export class StreamLeg implements BridgeLeg {
     this.attempt('phone.mute', () => this.mute(!this.isMuted, 'keypad'));
   }
 
-  marked({ name, playedMs, cleared }: MarkEcho): void {
+  marked(echo: MarkEcho): void {
+    if (this.marks.reached(echo)) return;
+    const { name, playedMs, cleared } = echo;
     this.publish({ type: 'phone.marked', name, played_ms: Math.round(playedMs), cleared });
   }
 
-  close(): Promise<void> | undefined {
+  protected override shut(): Promise<void> | undefined {
     if (this.isClosed) return undefined;
-    this.isClosed = true;
-    this.options.clock.cancel(this.retry);
     this.alone?.cancel();
-    this.joinPatience?.cancel();
     this.options.clock.cancel(this.ringing);
     this.filler.play(undefined);
     this.tail?.close();
-    this.settle?.reject(new GatewayError('GW_STREAM_LEFT', 'The caller hung up before the join completed'));
-    const { participant } = this;
-    this.participant = undefined;
-    const leaving = participant?.leave();
-    this.onClose?.();
+    const leaving = super.shut();
+    this.marks.close();
+    this.room.removePhone(this);
     return leaving;
   }
 
-  private async appear(): Promise<void> {
-    if (!this.isPresent) {
-      this.isPresent = true;
-      // The time spent ringing does not count as waiting.
-      this.limitJoin();
-      this.participant?.appear();
+  /**
+   * Drops what a program has queued at the phone, and what is on its way from that program.
+   * @param transitMs how long audio of the program is under way
+   * @returns milliseconds of audio dropped at the phone
+   */
+  clear(userId: string, transitMs: number): number {
+    this.clearedAt = ingressNow(this.options.clock);
+    this.participant?.hush(userId, transitMs);
+    return this.line.clear().discardedMs;
+  }
+
+  /** The programs of the room have changed. */
+  followPrograms(): void {
+    this.participant?.followPrograms(this.room.talkers);
+  }
+
+  protected override placed(participant: PlacedParticipant): void {
+    const { talkers } = this.room;
+    if (talkers.length > 0) participant.followPrograms(talkers);
+  }
+
+  protected override async appear(): Promise<void> {
+    const appearing = super.appear();
+    this.room.phoneAppears();
+    await appearing;
+  }
+
+  protected hear(frame: Int16Array, stamp: IngressTime, loudness: number): void {
+    this.filler.pause();
+    if (loudness !== 0) {
+      this.hearsProgram = true;
+      const now = this.options.clock.now();
+      this.envelope.push(firstLoudness(loudness), secondLoudness(loudness), now);
+      this.room.programHeard(this);
     }
-    await this.settled;
+    if (this.isStale(stamp)) return;
+    this.line.write(frame, stamp);
+    this.tail?.pushFrame(frame);
   }
 
-  /** Starts the timeout for joining. */
-  private limitJoin(reason = 'the time was over'): void {
-    this.joinPatience?.cancel();
-    this.joinPatience = this.isClosed
-      ? undefined
-      : this.options.clock.timeout(this.options.joinMs, () => this.fail(reason));
-  }
-
-  private unlimitJoin(): void {
-    this.joinPatience?.cancel();
-    this.joinPatience = undefined;
-  }
-
-  /** Whether it is in its call now. */
-  get isIn(): boolean {
-    return this.isJoined && !this.isClosed;
-  }
-
-  private place(): void {
-    if (this.isClosed) return;
-    this.attempts += 1;
-    const { apiKey, baseUrl, watchdogMs, administration, host } = this.options;
-    const { id, name } = this.user;
-    // A lost participant may still report events; only the latest one counts.
-    let placed: PlacedParticipant | undefined;
-    const isCurrent = () => !this.isClosed && this.participant === placed;
-    const listener: ParticipantListener = {
-      write: (frame, stamp) => {
-        if (!isCurrent()) return;
-        this.filler.pause();
-        this.line.write(frame, stamp);
-        this.tail?.pushFrame(frame);
-      },
-      token: async () => administration.token(id),
-      prepared: () => {
-        if (isCurrent()) this.prepared();
-      },
-      joined: () => {
-        if (isCurrent()) this.joined();
-      },
-      others: (count) => {
-        if (isCurrent()) this.countOthers(count);
-      },
-      muted: (isMuted, by, userId) => {
-        if (isCurrent()) this.muted(isMuted, by, userId);
-      },
-      event: (custom, userId, role) => {
-        if (isCurrent()) this.obey(custom, userId, role);
-      },
-      tonesRefused: (message) => {
-        if (isCurrent()) this.refuse('phone.dtmf', 'GW_DTMF_QUEUE_FULL', message);
-      },
-      departed: (departure, reason) => {
-        if (isCurrent()) this.departed(departure, reason);
-      },
-    };
-    placed = host.place(
-      {
-        apiKey,
-        baseUrl,
-        userId: id,
-        userName: name,
-        callType: this.name.type,
-        callId: this.name.id,
-        ...(this.wasLost ? { isBack: true } : {}),
-        watchdogMs,
-      },
-      listener,
-    );
-    this.participant = placed;
-    if (this.isPresent) placed.appear();
-  }
-
-  /** A ringing phone has no timeout. */
-  private prepared(): void {
-    if (this.isPresent) return;
-    this.attempts = 0;
-    this.isRefused = false;
-    this.unlimitJoin();
-  }
-
-  private joined(): void {
-    const lostForMs = this.options.clock.now() - this.lostAt;
-    if (this.isJoined) return;
-    this.isJoined = true;
-    this.isRefused = false;
-    this.settle?.resolve();
-    this.unlimitJoin();
-    this.options.clock.cancel(this.ringing);
-    if (this.isMuted) this.participant?.mute(true);
-    this.waitForOthers();
-    const { log, onRejoin } = this.options;
-    const facts = { callId: this.callId, attempts: this.attempts, ms: Math.round(lostForMs) };
-    if (this.wasLost) {
-      onRejoin?.();
-      log.warn(facts, 'joined the Stream call again');
-    } else log.debug(facts, 'joined the Stream call');
-    this.attempts = 0;
-  }
-
-  private departed(departure: Departure, reason: string): void {
-    this.participant = undefined;
-    if (departure === 'ended') {
-      this.settle?.reject(new GatewayError('GW_STREAM_CALL_ENDED', `The Stream call has ended: ${reason}`));
-      this.options.log.info({ callId: this.callId, reason }, 'the Stream call is over');
-      // A transfer that is under way goes ahead even when the call ends.
-      this.tail?.end();
-      this.close();
-      this.line.hangUp();
-      return;
-    }
-    if (departure === 'forbidden' || (departure === 'refused' && this.isRefused)) {
-      this.wasLost ||= this.isJoined;
-      const permission = departure === 'forbidden' ? reason : permissionIn(reason);
-      if (permission === undefined) this.fail(reason);
-      else this.forbid(permission);
-      return;
-    }
-    if (departure === 'refused') {
-      // The first refusal may come from a part of Stream that does not know the user or the call yet.
-      this.isRefused = true;
-      this.options.administration.noteRetry(`the join: ${reason}`);
-    }
-    if (this.isJoined) {
-      this.isJoined = false;
-      this.wasLost = true;
-      this.filler.play(undefined);
-      this.alone?.cancel();
-      this.attempts = 0;
-      this.lostAt = this.options.clock.now();
-      this.options.log.warn({ callId: this.callId, reason }, 'lost the Stream call');
-    }
-    if (this.joinPatience === undefined) this.limitJoin(reason);
-    const pause = PAUSES_MS[Math.min(this.attempts, PAUSES_MS.length - 1)] as number;
-    this.retry = this.options.clock.after(pause, () => this.place());
-  }
-
-  /** The time to join is over, or Stream refuses the phone. */
-  private fail(reason: string): void {
-    const { type, id } = this.name;
-    this.failWith(
-      new GatewayError('GW_STREAM_JOIN', `Stream call ${type}:${id} could not be joined: ${reason}`),
-    );
-  }
-
-  private forbid(permission: string): void {
-    this.failWith(new GatewayError('GW_STREAM_PERMISSION', this.lacks(permission)));
-  }
-
-  private failWith(error: GatewayError): void {
-    if (!this.wasLost && this.isPresent) {
-      this.settle?.reject(error);
-      return;
-    }
-    // No promise is pending, so the caller hears an announcement.
+  protected callEnded(): void {
+    // A transfer that is under way goes ahead even when the call ends.
+    this.tail?.end();
     this.close();
+    this.line.hangUp();
+  }
+
+  /** The caller hears an announcement. */
+  protected failed(error: GatewayError): void {
     this.line.fail(error);
   }
 
-  private countOthers(count: number): void {
+  protected override entered(): void {
+    this.options.clock.cancel(this.ringing);
+    if (this.isMuted) this.participant?.mute(true);
+    this.waitForOthers();
+  }
+
+  protected override lost(): void {
+    this.hearsProgram = false;
+    this.filler.play(undefined);
+    this.alone?.cancel();
+  }
+
+  protected override tonesRefused(message: string): void {
+    this.refuse('phone.dtmf', 'GW_DTMF_QUEUE_FULL', message);
+  }
+
+  /** Whether a frame left its media worker before the latest clear. */
+  private isStale(stamp: IngressTime): boolean {
+    if (this.clearedAt === NO_INGRESS_TIME) return false;
+    if (ingressTicksBetween(this.clearedAt, stamp) < 0) return true;
+    this.clearedAt = NO_INGRESS_TIME;
+    return false;
+  }
+
+  protected override countOthers(count: number): void {
     this.others = count;
     this.waitForOthers();
   }
@@ -393,7 +280,7 @@ export class StreamLeg implements BridgeLeg {
   }
 
   /** Executes a command from the call. */
-  private obey(custom: unknown, userId: string, role: string): void {
+  protected override obey(custom: unknown, userId: string, role: string): void {
     const read = readCommand(custom, this.user.id);
     if (read === undefined) return;
     if (!this.options.mayCommand(userId, role)) {
@@ -478,12 +365,11 @@ export class StreamLeg implements BridgeLeg {
     this.isMuted = isMuted;
     this.muter = { by, userId };
     this.participant?.mute(isMuted);
-    if (!isMuted && this.isForbidden)
-      throw new GatewayError('GW_STREAM_PERMISSION', this.lacks('send-audio'));
+    if (!isMuted && this.isForbidden) throw this.lacks('send-audio');
   }
 
   /** Publishes the change if it affects what is heard. */
-  private muted(isMuted: boolean, by: MutedBy, userId: string | undefined): void {
+  protected override muted(isMuted: boolean, by: MutedBy, userId: string | undefined): void {
     if (by === 'permission') this.isForbidden = isMuted;
     else this.isMuted = isMuted;
     const isSilent = this.isMuted || this.isForbidden;
@@ -496,11 +382,6 @@ export class StreamLeg implements BridgeLeg {
       by: who.by,
       ...(who.userId === undefined ? {} : { user: who.userId }),
     });
-  }
-
-  private lacks(permission: string): string {
-    const { type, id } = this.name;
-    return `User ${this.user.id} lacks the permission ${permission} in Stream call ${type}:${id}`;
   }
 
   private checkTransfer(to: string): void {
@@ -531,10 +412,4 @@ export class StreamLeg implements BridgeLeg {
         this.pendingEvents -= 1;
       });
   }
-}
-
-/** The permission that Stream's refusal names: `JoinCall`, which its settings call `join-call`. */
-function permissionIn(reason: string): string | undefined {
-  const action = /not allowed to perform action (\w+)/.exec(reason)?.[1];
-  return action?.replace(/\B[A-Z]/g, '-$&').toLowerCase();
 }

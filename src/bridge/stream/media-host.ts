@@ -48,6 +48,9 @@ export class InlineHost implements MediaHost {
       write: (frame, stamp) => participant.write(frame, stamp),
       playTones: (digits) => participant.playTones(digits),
       mute: (isMuted) => participant.mute(isMuted),
+      clear: () => participant.clear(),
+      followPrograms: (userIds) => participant.followPrograms(userIds),
+      hush: (userId, ms) => participant.hush(userId, ms),
       leave: async () => {
         await participant.leave();
         this.participants.delete(participant);

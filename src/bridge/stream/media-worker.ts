@@ -37,7 +37,7 @@ function send(message: FromWorker): void {
 function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request']): void {
   const tokens: Seat['tokens'] = new Map();
   const listener: ParticipantListener = {
-    write: (frame, stamp) => pipe.write(leg, frame, stamp),
+    write: (frame, stamp, loudness) => pipe.write(leg, frame, stamp, loudness),
     token: () =>
       new Promise((resolve, reject) => {
         // The gateway does not answer for a released leg.
@@ -134,6 +134,15 @@ process.on('message', (message: ToWorker) => {
       break;
     case 'mute':
       seats.get(message.leg)?.participant.mute(message.isMuted);
+      break;
+    case 'clear':
+      seats.get(message.leg)?.participant.clear();
+      break;
+    case 'programs':
+      seats.get(message.leg)?.participant.followPrograms(message.userIds);
+      break;
+    case 'hush':
+      seats.get(message.leg)?.participant.hush(message.userId, message.ms);
       break;
     case 'token':
       answerToken(message);

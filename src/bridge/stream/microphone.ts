@@ -50,6 +50,11 @@ export class Microphone implements FrameSink {
     else this.playout.write(frame, stamp);
   }
 
+  /** Drops frames that wait to be sent. */
+  clear(): void {
+    this.playout.clear();
+  }
+
   /** Called every 10 ms. */
   tick(): void {
     this.playout.tick();

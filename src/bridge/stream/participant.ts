@@ -7,7 +7,7 @@ import { FrameClock } from '../../media/frame-clock.js';
 import { type IngressTime, ingressNow } from '../../telemetry/ingress-time.js';
 import { Microphone } from './microphone.js';
 import { isForPhones } from './phone-events.js';
-import { RemoteMixer, type Speaker } from './remote-mixer.js';
+import { type Listener, RemoteMixer, type Speaker } from './remote-mixer.js';
 import { type AudioStream, BLOCK_MS, type RtcStack } from './rtc-stack.js';
 import { type Measured, readTransport } from './transport.js';
 import { type MediaPath, MediaWatchdog } from './watchdog.js';
@@ -33,6 +33,8 @@ export interface ParticipantRequest {
   readonly isBack?: boolean;
   /** Milliseconds without a sign of life from the media server until the participant counts as lost; see {@link MediaWatchdog}. */
   readonly watchdogMs: number;
+  /** Whether it hears the call and publishes nothing. */
+  readonly onlyListens?: boolean;
 }
 
 /**
@@ -47,7 +49,7 @@ export type Departure = 'ended' | 'lost' | 'refused' | 'forbidden';
 export type MutedBy = 'leg' | 'moderator' | 'permission';
 
 /** Events of a participant. Its frames are for the phone. */
-export interface ParticipantListener extends FrameSink {
+export interface ParticipantListener extends Listener {
   /** Returns a fresh user token for the client. */
   token(): Promise<string>;
   /** All invisible preparations are done: it is ready to appear. */
@@ -74,10 +76,18 @@ export interface PlacedParticipant extends FrameSink {
   playTones(digits: string): void;
   /** Mutes or unmutes the phone in the call. */
   mute(isMuted: boolean): void;
+  /** Drops frames that wait to be sent. */
+  clear(): void;
+  /** Sets which users of the call are programs: their loudness is reported with each frame. */
+  followPrograms(userIds: readonly string[]): void;
+  /** Leaves a user's voice out of what it hears, for so many milliseconds. */
+  hush(userId: string, ms: number): void;
   /** Leaves; idempotent. No event follows. */
   leave(): Promise<void>;
 }
 
+/** User ids of programs that only listen begin with it. */
+export const LISTENER_PREFIX = 'listener-';
 /** Longest wait for the media path of a join; earlier audio would be lost. */
 const MEDIA_TIMEOUT_MS = 3_000;
 const MEDIA_POLL_MS = 20;
@@ -108,7 +118,7 @@ export class Participant implements PlacedParticipant {
   private readonly subscriptions: { unsubscribe(): void }[] = [];
   private isIn = false;
   /** Whether its leg or a moderator has muted it. */
-  private isSilenced = false;
+  private isSilenced: boolean;
   private maySpeak = true;
   /** The cause of the next change of the microphone. */
   private silencer: MutedBy = 'leg';
@@ -133,12 +143,13 @@ export class Participant implements PlacedParticipant {
     private readonly blockClock: FrameClock,
   ) {
     this.clock = blockClock.clock;
+    this.isSilenced = request.onlyListens === true;
     this.source = stack.createAudioSource();
     this.microphone = new Microphone(this.source, this.clock);
-    const heard: FrameSink = {
-      write: (frame, stamp) => {
+    const heard: Listener = {
+      write: (frame, stamp, loudness) => {
         // A tone replaces other audio, as on a telephone's keypad.
-        if (!this.isOver && !this.tones.isActive) listener.write(frame, stamp);
+        if (!this.isOver && !this.tones.isActive) listener.write(frame, stamp, loudness);
       },
     };
     this.ear = new RemoteMixer(stack, heard, this.clock);
@@ -164,6 +175,18 @@ export class Participant implements PlacedParticipant {
     void this.turnMicrophone();
   }
 
+  clear(): void {
+    this.microphone.clear();
+  }
+
+  followPrograms(userIds: readonly string[]): void {
+    this.ear.followPrograms(userIds);
+  }
+
+  hush(userId: string, ms: number): void {
+    this.ear.hush(userId, ms);
+  }
+
   /** Turns the microphone on if the phone may speak and is not muted. */
   private async turnMicrophone(): Promise<void> {
     const { call } = this;
@@ -181,7 +204,7 @@ export class Participant implements PlacedParticipant {
     this.microphone.tick();
     this.isEvenTick = !this.isEvenTick;
     if (this.isEvenTick && this.tones.read(this.toneFrame))
-      this.listener.write(this.toneFrame, ingressNow(this.clock));
+      this.listener.write(this.toneFrame, ingressNow(this.clock), 0);
   }
 
   appear(): void {
@@ -224,7 +247,7 @@ export class Participant implements PlacedParticipant {
     this.stack.installGlobals();
     // Not earlier: the client checks for a browser while it loads.
     const sdk = await import('@stream-io/video-client');
-    const { userId, userName, callType, callId } = this.request;
+    const { userId, userName, callType, callId, onlyListens } = this.request;
     const client = new sdk.StreamVideoClient({ apiKey: this.request.apiKey, options: this.clientOptions() });
     this.client = client;
     await client.connectUser({ id: userId, ...(userName === undefined ? {} : { name: userName }) }, () =>
@@ -244,8 +267,8 @@ export class Participant implements PlacedParticipant {
     await call.join({ create: false });
     this.checkWanted();
     const maySpeak = call.state.ownCapabilities.includes(SEND_AUDIO);
-    if (!maySpeak && !this.request.isBack) throw new MissingPermission(SEND_AUDIO);
-    if (maySpeak) await this.mediaPath(call);
+    if (!maySpeak && !this.request.isBack && !onlyListens) throw new MissingPermission(SEND_AUDIO);
+    if (maySpeak || onlyListens) await this.mediaPath(call);
     else await call.microphone.disable();
     this.watchdog = new MediaWatchdog(
       waysOf(call),
@@ -286,7 +309,7 @@ export class Participant implements PlacedParticipant {
       getUserMedia: () => ({ stream: this.source.createStream() as never }),
     });
     await call.microphone.select(device.deviceId);
-    await call.microphone.enable();
+    await (this.isSilenced ? call.microphone.disable() : call.microphone.enable());
   }
 
   private watchCall(call: Call, { CallingState, SfuModels: { TrackType, TrackUnpublishReason } }: Sdk): void {
@@ -374,9 +397,11 @@ export class Participant implements PlacedParticipant {
     const others = participants.filter(({ userId }) => userId !== this.request.userId);
     this.ear.listenTo(others.flatMap(speakersOf));
     this.followScreens(others);
-    if (others.length === this.othersCount) return;
-    this.othersCount = others.length;
-    this.listener.others(others.length);
+    // Whoever only listens is no company.
+    const count = others.filter(({ userId }) => !userId.startsWith(LISTENER_PREFIX)).length;
+    if (count === this.othersCount) return;
+    this.othersCount = count;
+    this.listener.others(count);
   }
 
   /** The call has ended; audio received before is played to its end. */
@@ -398,7 +423,7 @@ export class Participant implements PlacedParticipant {
   /** Waits until audio flows to and from the media server, up to a limit. */
   private async mediaPath(call: Call): Promise<void> {
     const deadline = this.clock.runningMs() + MEDIA_TIMEOUT_MS;
-    let isHeard = false;
+    let isHeard = this.request.onlyListens === true;
     while (this.clock.runningMs() < deadline) {
       this.checkWanted();
       isHeard ||= await isConnected(call.publisher);
@@ -465,8 +490,9 @@ const AUDIO: SfuModels.TrackType.AUDIO = 1;
 const SCREEN_SHARE_AUDIO: SfuModels.TrackType.SCREEN_SHARE_AUDIO = 4;
 
 /** A participant's voice and the sound of a shared screen. */
-function speakersOf({ sessionId, audioStream, screenShareAudioStream }: StreamVideoParticipant): Speaker[] {
-  const voice = { sessionId, audioStream: audioStream as AudioStream | undefined };
+function speakersOf(participant: StreamVideoParticipant): Speaker[] {
+  const { sessionId, userId, audioStream, screenShareAudioStream } = participant;
+  const voice = { sessionId, userId, audioStream: audioStream as AudioStream | undefined };
   if (screenShareAudioStream === undefined) return [voice];
   const screen = screenShareAudioStream as unknown as AudioStream;
   return [voice, { sessionId: `${sessionId}/screen`, audioStream: screen }];

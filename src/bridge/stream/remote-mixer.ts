@@ -1,20 +1,29 @@
 import type { Clock } from '../../clock.js';
-import { FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
+import { FRAME_SAMPLES } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
 import { core } from '../../media/thread-core.js';
 import { type IngressTime, ingressNow } from '../../telemetry/ingress-time.js';
 import { isMixDue, MixInputs, type Turn } from '../mix-turn.js';
-import { type AudioSink, type AudioStream, BLOCK_SAMPLES, type RtcStack } from './rtc-stack.js';
+import { loudnessOf, packLoudness } from './loudness.js';
+import { type AudioSink, type AudioStream, BLOCK_MS, BLOCK_SAMPLES, type RtcStack } from './rtc-stack.js';
 import { Tail } from './tail.js';
 
 /** A voice more than this many blocks (of 10 ms) behind another is left out of the mix. */
 const PATIENCE_BLOCKS = 2;
 const SAMPLE_RATE = 48_000;
+const SILENCE = new Int16Array(BLOCK_SAMPLES);
 
 /** A session of a participant, with its audio while it sends any. */
 export interface Speaker {
   readonly sessionId: string;
+  readonly userId?: string;
   readonly audioStream?: AudioStream | undefined;
+}
+
+/** Takes what a participant hears. */
+export interface Listener {
+  /** Takes 20 ms. @param loudness of the programs in its halves, see {@link packLoudness} */
+  write(frame: Int16Array, stamp: IngressTime, loudness: number): void;
 }
 
 /** Mixes the voices of all other participants into frames of 20 ms for the phone. */
@@ -31,10 +40,15 @@ export class RemoteMixer {
   ] as const;
   private half = 0;
   private stamp: IngressTime = 0;
+  /** Users who are programs of this gateway. */
+  private programs: readonly string[] = [];
+  /** How loud programs were in the first half of the frame, and are in the current block; 0 while none is there. */
+  private loudBefore = 0;
+  private loud = 0;
 
   constructor(
     private readonly stack: RtcStack,
-    private readonly sink: FrameSink,
+    private readonly sink: Listener,
     private readonly clock: Clock,
   ) {}
 
@@ -47,7 +61,7 @@ export class RemoteMixer {
     const present = new Set(speakers.map(({ sessionId }) => sessionId));
     const heard = new Map(this.voices.map((voice) => [voice.stream, voice]));
     const voices: RemoteVoice[] = [];
-    for (const { sessionId, audioStream } of speakers) {
+    for (const { sessionId, userId, audioStream } of speakers) {
       const [track] = audioStream?.getAudioTracks() ?? [];
       if (audioStream === undefined || track === undefined) continue;
       const known = heard.get(audioStream);
@@ -55,7 +69,7 @@ export class RemoteMixer {
       heard.delete(audioStream);
       voices.push(
         known ??
-          new RemoteVoice(sessionId, audioStream, (voice) =>
+          new RemoteVoice(sessionId, userId, audioStream, (voice) =>
             this.stack.createAudioSink(track, (samples, sampleRate) => this.hear(voice, samples, sampleRate)),
           ),
       );
@@ -69,9 +83,24 @@ export class RemoteMixer {
     }
     if (voices.length === this.voices.length && voices.every((voice) => this.voices.includes(voice))) return;
     // Audio queued for a mix with other voices would be stale in the next one.
-    for (const voice of voices) voice.queue.clear();
+    for (const voice of voices) {
+      voice.queue.clear();
+      voice.isProgram = this.isProgram(voice);
+    }
     this.voices = voices;
     this.inputs = new MixInputs(voices.length, BLOCK_SAMPLES);
+  }
+
+  /** Sets which users are programs, whose loudness is reported with each frame. */
+  followPrograms(userIds: readonly string[]): void {
+    this.programs = userIds;
+    for (const voice of this.voices) voice.isProgram = this.isProgram(voice);
+  }
+
+  /** Leaves a user's voice out of the mix for so many milliseconds. */
+  hush(userId: string, ms: number): void {
+    for (const voice of this.voices)
+      if (voice.userId === userId) voice.hushedBlocks = Math.ceil(ms / BLOCK_MS);
   }
 
   /** Plays the audio still on its way, then stops listening. */
@@ -89,6 +118,10 @@ export class RemoteMixer {
     this.onSilent?.();
   }
 
+  private isProgram({ userId }: RemoteVoice): boolean {
+    return userId !== undefined && this.programs.includes(userId);
+  }
+
   private spend(voice: RemoteVoice): void {
     voice.isSpent = true;
     this.listenTo(this.speakers);
@@ -99,8 +132,10 @@ export class RemoteMixer {
     // Before the first packet the track delivers silence at another rate.
     if (sampleRate !== SAMPLE_RATE || samples.length !== BLOCK_SAMPLES) return;
     const stamp = ingressNow(this.clock);
-    if (this.voices.length === 1) this.emit(samples, stamp);
-    else {
+    if (this.voices.length === 1) {
+      this.loud = voice.isProgram ? loudnessOf(samples) : 0;
+      this.emit(voice.isHushed() ? SILENCE : samples, stamp);
+    } else {
       voice.talks = true;
       voice.queue.push(samples, stamp);
       while (isMixDue(this.voices, PATIENCE_BLOCKS)) this.mix();
@@ -109,17 +144,28 @@ export class RemoteMixer {
   }
 
   private mix(): void {
-    const stamp = this.inputs.take(this.voices);
-    core.mix(this.inputs.samples, this.inputs.active, this.mixed);
+    const { voices, inputs } = this;
+    const stamp = inputs.take(voices);
+    this.loud = 0;
+    for (let i = 0; i < voices.length; i++) {
+      const voice = voices[i] as RemoteVoice;
+      if (inputs.active[i] === 0) continue;
+      if (voice.isProgram) this.loud = Math.max(this.loud, loudnessOf(inputs.frames[i] as Int16Array));
+      if (voice.isHushed()) inputs.active[i] = 0;
+    }
+    core.mix(inputs.samples, inputs.active, this.mixed);
     this.emit(this.mixed, stamp);
   }
 
   private emit(block: Int16Array, stamp: IngressTime): void {
     // A frame is as old as its first half.
-    if (this.half === 0) this.stamp = stamp;
+    if (this.half === 0) {
+      this.stamp = stamp;
+      this.loudBefore = this.loud;
+    }
     (this.halves[this.half] as Int16Array).set(block);
     this.half ^= 1;
-    if (this.half === 0) this.sink.write(this.frame, this.stamp);
+    if (this.half === 0) this.sink.write(this.frame, this.stamp, packLoudness(this.loudBefore, this.loud));
   }
 }
 
@@ -131,14 +177,25 @@ class RemoteVoice implements Turn {
   /** The audio still on its way after the participant has left. */
   tail: Tail | undefined;
   isSpent = false;
+  isProgram = false;
+  /** Blocks that are still left out of the mix. */
+  hushedBlocks = 0;
   private readonly sink: AudioSink;
 
   constructor(
     readonly sessionId: string,
+    readonly userId: string | undefined,
     readonly stream: AudioStream,
     open: (voice: RemoteVoice) => AudioSink,
   ) {
     this.sink = open(this);
+  }
+
+  /** Whether its next block is left out of the mix. */
+  isHushed(): boolean {
+    if (this.hushedBlocks === 0) return false;
+    this.hushedBlocks -= 1;
+    return true;
   }
 
   /** The participant has returned. */

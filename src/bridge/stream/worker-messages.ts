@@ -7,6 +7,9 @@ export type ToWorker =
   | { readonly type: 'leave'; readonly leg: number }
   | { readonly type: 'tones'; readonly leg: number; readonly digits: string }
   | { readonly type: 'mute'; readonly leg: number; readonly isMuted: boolean }
+  | { readonly type: 'clear'; readonly leg: number }
+  | { readonly type: 'programs'; readonly leg: number; readonly userIds: readonly string[] }
+  | { readonly type: 'hush'; readonly leg: number; readonly userId: string; readonly ms: number }
   | {
       readonly type: 'token';
       readonly leg: number;

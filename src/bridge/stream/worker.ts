@@ -81,7 +81,7 @@ export class MediaWorker {
     this.pid = this.process.pid ?? 0;
     this.pipe = new FramePipe(
       (this.process.stdio?.[3] as Duplex | undefined) ?? new PassThrough(),
-      (leg, frame, stamp) => this.legs.get(leg)?.listener.write(frame, stamp),
+      (leg, frame, stamp, loudness) => this.legs.get(leg)?.listener.write(frame, stamp, loudness),
     );
     this.process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.lastWords = (this.lastWords + text).slice(-MAX_LAST_WORDS);
@@ -154,6 +154,9 @@ export class MediaWorker {
       },
       playTones: (digits) => this.send({ type: 'tones', leg: id, digits }),
       mute: (isMuted) => this.send({ type: 'mute', leg: id, isMuted }),
+      clear: () => this.send({ type: 'clear', leg: id }),
+      followPrograms: (userIds) => this.send({ type: 'programs', leg: id, userIds }),
+      hush: (userId, ms) => this.send({ type: 'hush', leg: id, userId, ms }),
       leave: async () => {
         if (this.legs.get(id) !== leg) return;
         if (leg.join !== undefined) this.joins.end(leg.join, false);

@@ -14,6 +14,7 @@ interface Received {
   readonly first: number;
   readonly last: number;
   readonly stamp: number;
+  readonly loudness: number;
 }
 
 let folder: string;
@@ -46,20 +47,22 @@ function frame(value: number): Int16Array {
 
 function receiver(socket: Socket): Received[] {
   const received: Received[] = [];
-  new FramePipe(socket, (leg, samples, stamp) => {
-    received.push({ leg, first: samples[0] as number, last: samples[FRAME_SAMPLES - 1] as number, stamp });
+  new FramePipe(socket, (leg, samples, stamp, loudness) => {
+    const [first, last] = [samples[0] as number, samples[FRAME_SAMPLES - 1] as number];
+    received.push({ leg, first, last, stamp, loudness });
   });
   return received;
 }
 
-it('delivers frames in order, with their legs and timestamps', async () => {
+it('delivers frames in order, with their legs, timestamps and loudness', async () => {
   const received = receiver(far);
   const pipe = new FramePipe(near, () => {});
   const stamp = ingressNow(systemClock);
-  for (let i = 1; i <= 300; i++) pipe.write(i % 7, frame(i), i === 1 ? NO_INGRESS_TIME : stamp);
+  for (let i = 1; i <= 300; i++) pipe.write(i % 7, frame(i), i === 1 ? NO_INGRESS_TIME : stamp, i << 16);
   await eventually('all frames', () => received.length === 300);
   expect(received.map(({ first }) => first)).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
   expect(received.every(({ leg, first, last }) => leg === first % 7 && last === -first)).toBe(true);
+  expect(received.every(({ first, loudness }) => loudness === first << 16)).toBe(true);
   expect(received[0]?.stamp).toBe(NO_INGRESS_TIME);
   // Through the machine's clock and back: exact within one process.
   expect(received[1]?.stamp).toBe(stamp);
@@ -86,9 +89,9 @@ it('reassembles frames that arrive in pieces', async () => {
   far.on('data', (chunk) => bytes.push(chunk));
   const pipe = new FramePipe(near, () => {});
   for (let i = 1; i <= 5; i++) pipe.write(3, frame(i), 0);
-  await eventually('the bytes', () => Buffer.concat(bytes).length === 5 * (8 + 2 * FRAME_SAMPLES));
+  await eventually('the bytes', () => Buffer.concat(bytes).length === 5 * (12 + 2 * FRAME_SAMPLES));
   const whole = Buffer.concat(bytes);
-  for (const size of [1, 7, 1_927, 1_929, 4_000]) {
+  for (const size of [1, 7, 1_931, 1_933, 4_000]) {
     const received: number[] = [];
     const listeners: ((chunk: Buffer) => void)[] = [];
     const source = {

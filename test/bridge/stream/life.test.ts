@@ -179,7 +179,7 @@ describe('a call that is lost', () => {
     await hear();
     other.playFrames(() => new Int16Array(960));
     await sleep(1_000);
-    listener.write(new Int16Array(960).fill(8_000), 0);
+    listener.write(new Int16Array(960).fill(8_000), 0, 0);
     await sleep(500);
     expect(Math.max(...caller.heard().slice(-4_000))).toBe(0);
     expect(caller.status).toBe('in-progress');

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Administration } from '../../../src/bridge/stream/administration.js';
 import { parseCallName } from '../../../src/bridge/stream/call-name.js';
 import { StreamLeg } from '../../../src/bridge/stream/leg.js';
+import { StreamRoom } from '../../../src/bridge/stream/room.js';
 import { StreamBridge, type StreamBridgeOptions } from '../../../src/index.js';
 import { FrameClock } from '../../../src/media/frame-clock.js';
 import { createLog } from '../../../src/telemetry/log.js';
@@ -124,7 +125,7 @@ describe('the join request of a media worker', () => {
       transfer() {},
       fail() {},
     };
-    const leg = new StreamLeg('call-1', user, parseCallName(room), line, {
+    const leg = new StreamLeg('call-1', user, parseCallName(room), line, new StreamRoom(clock, () => {}), {
       apiKey: KEYS.apiKey,
       baseUrl: 'https://stream.example.com',
       administration,

@@ -1,10 +1,12 @@
+import { loudnessOf, packLoudness } from '../../../src/bridge/stream/loudness.js';
 import type { MediaHost } from '../../../src/bridge/stream/media-host.js';
-import type {
-  Departure,
-  MutedBy,
-  ParticipantListener,
-  ParticipantRequest,
-  PlacedParticipant,
+import {
+  type Departure,
+  LISTENER_PREFIX,
+  type MutedBy,
+  type ParticipantListener,
+  type ParticipantRequest,
+  type PlacedParticipant,
 } from '../../../src/bridge/stream/participant.js';
 import type { Clock, Timer } from '../../../src/clock.js';
 import { FRAME_SAMPLES } from '../../../src/media/frame.js';
@@ -17,6 +19,7 @@ import { Recording } from './recording.js';
 import { verifyToken } from './token.js';
 
 const FRAME_MS = 20;
+const SILENCE = new Int16Array(FRAME_SAMPLES);
 
 /** What becomes of a participant that joins: it is in, it hears nothing for ever, or it is not in for a reason. */
 export type Fate = 'joins' | 'waits' | Departure;
@@ -35,6 +38,8 @@ export class FakeMediaHost implements MediaHost, MediaServers {
   /** The same for the preparation, which is invisible in the call. */
   readiness: Fate = 'joins';
   readyMs = 50;
+  /** How long audio of one participant takes to another; as long as it is undefined they hear agents only. */
+  transitMs: number | undefined;
   isOpen = false;
   onJoined: MediaServers['onJoined'] = () => {};
   onLeft: MediaServers['onLeft'] = () => {};
@@ -53,6 +58,7 @@ export class FakeMediaHost implements MediaHost, MediaServers {
   place(request: ParticipantRequest, listener: ParticipantListener): FakeParticipant {
     const participant = new FakeParticipant(this, request, listener);
     this.placed.push(participant);
+    if (this.transitMs !== undefined) this.startTicking();
     void participant.prepare();
     return participant;
   }
@@ -70,7 +76,7 @@ export class FakeMediaHost implements MediaHost, MediaServers {
     if (!this.app.calls.has(cid)) this.app.create(type, id, userId);
     const agent = new FakeAgent(this, cid, userId);
     this.agents.push(agent);
-    this.timer ??= this.clock.every(FRAME_MS, () => this.tick());
+    this.startTicking();
     this.count(cid);
     return agent;
   }
@@ -91,7 +97,7 @@ export class FakeMediaHost implements MediaHost, MediaServers {
 
   /** Reports the number of others to everybody. */
   count(cid: string): void {
-    const others = this.userIds(cid);
+    const others = this.userIds(cid).filter((id) => !id.startsWith(LISTENER_PREFIX));
     for (const { userId, listener } of this.phonesIn(cid)) {
       listener.others(others.filter((id) => id !== userId).length);
     }
@@ -130,17 +136,25 @@ export class FakeMediaHost implements MediaHost, MediaServers {
     throw new Error('Expected nobody to ask for a media server');
   }
 
-  /** 20 ms: everybody in a call hears all agents in it. */
+  private startTicking(): void {
+    this.timer ??= this.clock.every(FRAME_MS, () => this.tick());
+  }
+
+  /** 20 ms: everybody in a call hears all agents in it, and the other participants. */
   private tick(): void {
+    const present = this.placed.filter(({ isIn }) => isIn);
     for (const agent of this.agents) agent.speak();
-    for (const participant of this.placed) {
-      if (!participant.isIn) continue;
-      const agents = this.agentsIn(participant.cid);
-      if (agents.length === 0) continue;
+    for (const participant of present) participant.speak(this.clock.now() - (this.transitMs ?? 0));
+    for (const participant of present) {
+      const others = present.filter((other) => participant.hears(other));
+      const voices = [...this.agentsIn(participant.cid), ...(this.transitMs === undefined ? [] : others)];
+      if (voices.length === 0) continue;
+      const heard = voices.filter(({ userId }) => !participant.isHushed(userId));
       for (let i = 0; i < FRAME_SAMPLES; i++) {
-        this.frame[i] = agents.reduce((sum, { frame }) => sum + (frame[i] as number), 0);
+        this.frame[i] = heard.reduce((sum, { frame }) => sum + (frame[i] as number), 0);
       }
-      participant.listener.write(this.frame, ingressNow(this.clock));
+      const [program] = voices.filter(({ userId }) => participant.programs.includes(userId));
+      participant.listener.write(this.frame, ingressNow(this.clock), program ? packed(program.frame) : 0);
     }
   }
 }
@@ -158,6 +172,12 @@ export class FakeParticipant implements PlacedParticipant {
   /** What the bridge asked for, in order. */
   readonly tones: string[] = [];
   readonly mutes: boolean[] = [];
+  clears = 0;
+  programs: readonly string[] = [];
+  /** The 20 ms of it that arrive at the others. */
+  frame: Int16Array = SILENCE;
+  private said: { readonly frame: Int16Array; readonly at: number }[] = [];
+  private hushed: { readonly userId: string; readonly until: number } | undefined;
   isIn = false;
   private isOver = false;
   private isDue = false;
@@ -165,7 +185,6 @@ export class FakeParticipant implements PlacedParticipant {
   private isMuted = false;
   private isSilenced = false;
   private maySpeak = true;
-  private readonly silence = new Int16Array(FRAME_SAMPLES);
 
   constructor(
     private readonly host: FakeMediaHost,
@@ -217,9 +236,36 @@ export class FakeParticipant implements PlacedParticipant {
   write(frame: Int16Array): void {
     if (!this.isIn) return;
     this.frames += 1;
-    const said = this.isMuted ? this.silence : frame;
+    const said = this.isMuted ? SILENCE : frame;
     this.recording.write(said);
+    if (this.host.transitMs !== undefined) this.said.push({ frame: said.slice(), at: this.host.clock.now() });
     this.onFrame?.(said);
+  }
+
+  /** Another 20 ms have passed: what it said before `until` arrives. */
+  speak(until: number): void {
+    const isDue = this.said[0] !== undefined && this.said[0].at <= until;
+    this.frame = isDue ? (this.said.shift()?.frame ?? SILENCE) : SILENCE;
+  }
+
+  hears(other: FakeParticipant): boolean {
+    return other !== this && other.cid === this.cid && !other.request.onlyListens;
+  }
+
+  clear(): void {
+    this.clears += 1;
+  }
+
+  followPrograms(userIds: readonly string[]): void {
+    this.programs = userIds;
+  }
+
+  hush(userId: string, ms: number): void {
+    this.hushed = { userId, until: this.host.clock.now() + ms };
+  }
+
+  isHushed(userId: string): boolean {
+    return this.hushed?.userId === userId && this.host.clock.now() < this.hushed.until;
   }
 
   playTones(digits: string): void {
@@ -263,6 +309,11 @@ export class FakeParticipant implements PlacedParticipant {
     this.host.count(this.cid);
     this.listener.joined();
   }
+}
+
+function packed(frame: Int16Array): number {
+  const half = FRAME_SAMPLES / 2;
+  return packLoudness(loudnessOf(frame.subarray(0, half)), loudnessOf(frame.subarray(half)));
 }
 
 function isOpenTo(call: CallState | undefined, userId: string): boolean {

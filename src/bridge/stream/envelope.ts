@@ -1,0 +1,104 @@
+/** Length of a slot. */
+export const SLOT_MS = 10;
+/** How far sound may be behind or ahead of the clock before there is a gap, or a jump back. */
+const TOLERANCE_MS = 40;
+/** 2.56 s; a power of two. */
+const SLOTS = 256;
+/** Slots that are compared: 800 ms. */
+const WINDOW = 80;
+/** Longest lag that is found: 500 ms. */
+const MAX_LAG = 50;
+/** Least standard deviation of loudness that says anything: steady sound looks the same at every lag. */
+const MIN_DEVIATION = 48;
+/** Least correlation that counts as found. */
+const MIN_CORRELATION = 0.8;
+
+/**
+ * Loudness over the last 2.5 s, in slots of 10 ms; see {@link loudnessOf}. Two envelopes of the same sound at two places show
+ * how long it is under way between them.
+ */
+export class Envelope {
+  private readonly levels = new Uint16Array(SLOTS);
+  private next = 0;
+
+  /** The slot after the latest one. Slots count in step with the clock. */
+  get end(): number {
+    return this.next;
+  }
+
+  /** The slot of a moment: the next one unless there was a gap. */
+  slotAt(now: number): number {
+    const present = Math.floor(now / SLOT_MS);
+    return Math.abs(present - this.next) * SLOT_MS <= TOLERANCE_MS ? this.next : present;
+  }
+
+  /** Appends 20 ms by the loudness of their halves: right after the latest ones, or now after a gap. */
+  push(first: number, second: number, now: number): void {
+    this.goTo(this.slotAt(now));
+    this.append(first);
+    this.append(second);
+  }
+
+  /** The loudness of a slot; 0 if nothing is known of it. */
+  at(slot: number): number {
+    return slot >= this.next || slot < this.next - SLOTS ? 0 : (this.levels[slot & (SLOTS - 1)] as number);
+  }
+
+  /** Forgets everything from a slot on, and returns the milliseconds of sound, silence included, that there were. */
+  cutFrom(slot: number): number {
+    let count = 0;
+    for (let i = Math.max(slot, this.next - SLOTS); i < this.next; i++) {
+      if (this.levels[i & (SLOTS - 1)] !== 0) count += 1;
+      this.levels[i & (SLOTS - 1)] = 0;
+    }
+    return count * SLOT_MS;
+  }
+
+  /**
+   * By how many slots the latest part of this envelope is behind the same sound in another.
+   * @returns `undefined` if it cannot be told: after a second of silence or steady sound, or if the sounds differ
+   */
+  lagBehind(source: Envelope): number | undefined {
+    const from = this.next - WINDOW;
+    let best: number | undefined;
+    let highest = MIN_CORRELATION;
+    for (let lag = 0; lag <= MAX_LAG; lag++) {
+      const found = this.correlation(source, from, lag);
+      if (found <= highest) continue;
+      highest = found;
+      best = lag;
+    }
+    return best;
+  }
+
+  private correlation(source: Envelope, from: number, lag: number): number {
+    let [a, b, aa, bb, ab] = [0, 0, 0, 0, 0];
+    for (let slot = from; slot < from + WINDOW; slot++) {
+      const here = this.at(slot);
+      const there = source.at(slot - lag);
+      a += here;
+      b += there;
+      aa += here * here;
+      bb += there * there;
+      ab += here * there;
+    }
+    const [varianceHere, varianceThere] = [aa - (a * a) / WINDOW, bb - (b * b) / WINDOW];
+    const least = MIN_DEVIATION * MIN_DEVIATION * WINDOW;
+    if (varianceHere < least || varianceThere < least) return 0;
+    return (ab - (a * b) / WINDOW) / Math.sqrt(varianceHere * varianceThere);
+  }
+
+  private goTo(slot: number): void {
+    if (slot - this.next > SLOTS) {
+      this.levels.fill(0);
+      this.next = slot;
+    }
+    while (this.next < slot) this.append(0);
+    this.next = slot;
+  }
+
+  private append(level: number): void {
+    this.levels[this.next & (SLOTS - 1)] = level;
+    this.next += 1;
+  }
+}

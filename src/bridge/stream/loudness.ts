@@ -1,0 +1,24 @@
+/** Steps a factor of two. */
+const STEPS = 64;
+
+/** How loud samples are: 64 steps for each doubling of their mean amplitude, from 1 (silence) to 961. */
+export function loudnessOf(samples: Int16Array): number {
+  let sum = 0;
+  for (let i = 0; i < samples.length; i++) sum += Math.abs(samples[i] as number);
+  return 1 + Math.round(STEPS * Math.log2(1 + sum / samples.length));
+}
+
+/** The loudness of both halves of a frame in one integer; 0 where nobody was there. */
+export function packLoudness(first: number, second: number): number {
+  return (first << 16) | second;
+}
+
+/** The loudness of the first half of a frame. */
+export function firstLoudness(packed: number): number {
+  return packed >> 16;
+}
+
+/** The loudness of the second half of a frame. */
+export function secondLoudness(packed: number): number {
+  return packed & 0xffff;
+}

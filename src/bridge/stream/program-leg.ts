@@ -1,0 +1,250 @@
+import type { Timer } from '../../clock.js';
+import { GatewayError } from '../../errors.js';
+import { FRAME_SAMPLES } from '../../media/frame.js';
+import { type IngressTime, NO_INGRESS_TIME } from '../../telemetry/ingress-time.js';
+import type { BridgeUser, MarkPlace, Program, ProgramLeg } from '../bridge.js';
+import type { CallName } from './call-name.js';
+import { Envelope, SLOT_MS } from './envelope.js';
+import type { StreamLeg } from './leg.js';
+import { loudnessOf } from './loudness.js';
+import { type MemberOptions, StreamMember } from './member.js';
+import type { StreamRoom } from './room.js';
+
+/**
+ * A microphone plays in real time, and listeners' jitter buffers work off what comes early: one frame, and half of one for a
+ * late timer.
+ */
+const AHEAD_MS = 30;
+/** Time from this process through the call to a phone of it until it is measured, in milliseconds. */
+export const USUAL_TRANSIT_MS = 100;
+/** Frames that a phone receives between two measurements. */
+const MEASURE_FRAMES = 10;
+/** Jitter buffers may deepen after a measurement. */
+const MARGIN_MS = 20;
+/** New audio starts so long after a clear: until then its beginning would be dropped with the old one. */
+const REST_MS = MARGIN_MS + 10;
+const SILENCE = new Int16Array(FRAME_SAMPLES);
+const HALF = FRAME_SAMPLES / 2;
+
+/** A program as a participant of a Stream call. @internal */
+export class StreamProgram extends StreamMember implements ProgramLeg {
+  /** How loud it was sent. */
+  private readonly envelope = new Envelope();
+  /** Slots from here to each phone, and frames until the next measurement. */
+  private readonly transits = new Map<StreamLeg, { slots: number; frames: number }>();
+  /** Marks whose audio is on its way to the phone. */
+  private readonly marks = new Set<{ readonly timer: Timer; done(place: MarkPlace): void }>();
+  private readonly leaving = new AbortController();
+  /** Whether it is prepared to appear. */
+  private isPlaced = false;
+  /** Whether the program has closed it, or was notified of its end. */
+  private hasEnded = false;
+  private isTalking = false;
+  private spokeAt = Number.NEGATIVE_INFINITY;
+  private clearedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    readonly program: Program,
+    user: BridgeUser,
+    name: CallName,
+    private readonly room: StreamRoom,
+    options: MemberOptions,
+    onlyListens: boolean,
+  ) {
+    super(user.id, user, name, options, onlyListens);
+    room.addProgram(this);
+  }
+
+  /** Whether the call hears it. */
+  get talks(): boolean {
+    return !this.onlyListens;
+  }
+
+  /** Joins in the background: invisibly while the phones of its room ring, else at once. */
+  start(): void {
+    this.join(this.leaving.signal, false).then(
+      () => {
+        this.isPlaced = true;
+        this.appearIfDue();
+      },
+      (error) => this.failed(error as GatewayError),
+    );
+  }
+
+  /** Appears if there is no phone, or one that is in the call. */
+  appearIfDue(): void {
+    const { phones } = this.room;
+    if (!this.isPlaced || this.isClosed || this.isPresent) return;
+    if (phones.length > 0 && !phones.some(({ isAppearing }) => isAppearing)) return;
+    this.appear().catch((error) => this.failed(error as GatewayError));
+  }
+
+  /** Whether nothing is to be expected any more of its joining, as far as this phone is concerned. */
+  isReadyFor(phone: StreamLeg): boolean {
+    return this.hasEnded || this.isClosed || (this.isIn && (!this.talks || phone.hearsProgram));
+  }
+
+  get phones(): string[] {
+    return this.room.phones.filter(({ isAnswered }) => isAnswered).map(({ id }) => id);
+  }
+
+  get aheadMs(): number {
+    return AHEAD_MS;
+  }
+
+  get leadMs(): number {
+    if (this.options.clock.now() - this.clearedAt < REST_MS) return Number.POSITIVE_INFINITY;
+    // Words wait while the participant joins again; before a phone is there they are lost, as in any room.
+    return this.isIn || this.phones.length === 0 ? 0 : Number.POSITIVE_INFINITY;
+  }
+
+  override write(frame: Int16Array, stamp: IngressTime): void {
+    if (this.onlyListens || !this.isIn) return;
+    this.isTalking = true;
+    this.spokeAt = this.options.clock.now();
+    this.envelope.push(loudnessOf(frame.subarray(0, HALF)), loudnessOf(frame.subarray(HALF)), this.spokeAt);
+    super.write(frame, stamp);
+  }
+
+  /** The microphone waits for late frames; a silent one keeps listeners from stretching the last word meanwhile. */
+  endTalkspurt(): void {
+    if (!this.isTalking) return;
+    this.isTalking = false;
+    super.write(SILENCE, NO_INGRESS_TIME);
+  }
+
+  clear(): number {
+    this.participant?.clear();
+    this.clearedAt = this.options.clock.now();
+    this.clearMarks();
+    // The oldest sound that somebody on a phone has not heard.
+    let from = this.envelope.slotAt(this.clearedAt) - USUAL_TRANSIT_MS / SLOT_MS;
+    const phones = this.room.phones.filter(({ isAnswered, line }) => isAnswered && line.isLive);
+    phones.forEach((phone, i) => {
+      this.measure(phone);
+      const slots = this.slotsTo(phone);
+      const queuedMs = phone.clear(this.user.id, slots * SLOT_MS + MARGIN_MS);
+      const unheard = phone.envelope.end - slots - Math.round(queuedMs / SLOT_MS);
+      from = i === 0 ? unheard : Math.min(from, unheard);
+    });
+    return this.envelope.cutFrom(from);
+  }
+
+  mark(done: (place: MarkPlace) => void): void {
+    const [phone, another] = this.room.phones.filter(({ isAnswered }) => isAnswered);
+    if (phone === undefined || another !== undefined) {
+      done('sent');
+      return;
+    }
+    const place = () => {
+      this.marks.delete(mark);
+      try {
+        if (this.room.phones.includes(phone)) phone.marks.place(done);
+        else done('cleared');
+      } catch (error) {
+        // A phone with too many pending marks, or one that is leaving, never reaches this mark.
+        if (!(error instanceof GatewayError)) throw error;
+        done('sent');
+      }
+    };
+    const mark = { done, timer: this.options.clock.after(this.transitMs(phone), place) };
+    this.marks.add(mark);
+  }
+
+  hangUp(callId?: string, now = false): number {
+    const phones = this.room.phones.filter(({ id }) => callId === undefined || id === callId);
+    for (const phone of phones) {
+      if (now) phone.line.hangUp({ now });
+      else this.options.clock.after(this.transitMs(phone), () => phone.line.hangUp());
+    }
+    return phones.length;
+  }
+
+  /** Leaves once its last words are under way. */
+  override close(): undefined {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    this.clearMarks();
+    this.room.removeProgram(this);
+    const { clock } = this.options;
+    const restMs = this.isIn ? this.spokeAt + USUAL_TRANSIT_MS - clock.now() : 0;
+    if (restMs > 0) clock.after(restMs, () => this.closeNow());
+    else this.closeNow();
+  }
+
+  /** Leaves at once; idempotent. */
+  closeNow(): Promise<void> | undefined {
+    this.hasEnded = true;
+    return this.shut();
+  }
+
+  protected override shut(): Promise<void> | undefined {
+    this.clearMarks();
+    this.room.removeProgram(this);
+    this.leaving.abort();
+    return super.shut();
+  }
+
+  /** A phone has left. */
+  phoneGone(phone: StreamLeg): void {
+    this.transits.delete(phone);
+    if (phone.isAnswered) this.program.phoneLeft(phone.id);
+  }
+
+  /** A phone has received a frame with this program's voice, or another's. */
+  heardBy(phone: StreamLeg): void {
+    let transit = this.transits.get(phone);
+    if (transit === undefined) {
+      transit = { slots: USUAL_TRANSIT_MS / SLOT_MS, frames: MEASURE_FRAMES };
+      this.transits.set(phone, transit);
+    }
+    transit.frames -= 1;
+    if (transit.frames > 0) return;
+    transit.frames = MEASURE_FRAMES;
+    this.measure(phone);
+  }
+
+  protected hear(frame: Int16Array, stamp: IngressTime): void {
+    this.program.write(frame, stamp);
+  }
+
+  protected callEnded(): void {
+    this.end();
+  }
+
+  protected failed(error: GatewayError): void {
+    if (!this.hasEnded)
+      this.options.log.warn({ user: this.user.id, err: error }, 'a program could not join its Stream call');
+    this.end(error);
+  }
+
+  private end(error?: GatewayError): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    void this.shut();
+    this.program.roomEnded?.(error);
+  }
+
+  private clearMarks(): void {
+    const marks = [...this.marks];
+    this.marks.clear();
+    for (const { timer, done } of marks) {
+      this.options.clock.cancel(timer);
+      done('cleared');
+    }
+  }
+
+  private measure(phone: StreamLeg): void {
+    const slots = this.talks ? phone.envelope.lagBehind(this.envelope) : undefined;
+    const transit = this.transits.get(phone);
+    if (slots !== undefined && transit !== undefined) transit.slots = slots;
+  }
+
+  private slotsTo(phone: StreamLeg): number {
+    return this.transits.get(phone)?.slots ?? USUAL_TRANSIT_MS / SLOT_MS;
+  }
+
+  private transitMs(phone: StreamLeg): number {
+    return this.slotsTo(phone) * SLOT_MS + MARGIN_MS;
+  }
+}
