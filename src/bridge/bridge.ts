@@ -84,6 +84,8 @@ export interface Program extends FrameSink {
   phoneLeft(callId: string): void;
   /** A caller pressed a key: one of `0–9 * # A–D`. */
   pressed(callId: string, digit: string): void;
+  /** A command that it gave its leg could not be carried out, and that showed only later. */
+  commandFailed?(error: GatewayError): void;
   /** Its place in the room is gone for good: the call has ended, or could not be joined for the reason given. */
   roomEnded?(error?: GatewayError): void;
 }
@@ -118,6 +120,13 @@ export interface ProgramLeg extends FrameSink {
    * @returns the number of phones hung up
    */
   hangUp(callId?: string, now?: boolean): number;
+  /**
+   * Transfers callers to another number once they have heard all audio written so far.
+   * @param callId only this phone; default all
+   * @returns the number of phones transferred
+   * @throws GatewayError as {@link PhoneLine.transfer}
+   */
+  transfer(to: string, callId?: string): number;
   /** Leaves; idempotent. */
   close(): void;
 }

@@ -9,11 +9,11 @@ import {
   NO_INGRESS_TIME,
 } from '../../telemetry/ingress-time.js';
 import type { AnsweredFacts, BridgeLeg, BridgeUser, PhoneLine } from '../bridge.js';
+import { Filler } from '../filler.js';
 import { LineMarks } from '../line-marks.js';
 import type { CallName } from './call-name.js';
 import type { CommandRule, TransferRule } from './command-rule.js';
 import { Envelope } from './envelope.js';
-import { Filler } from './filler.js';
 import { firstLoudness, secondLoudness } from './loudness.js';
 import { type MemberOptions, StreamMember } from './member.js';
 import type { MutedBy, PlacedParticipant } from './participant.js';

@@ -26,6 +26,11 @@ const REST_MS = MARGIN_MS + 10;
 const SILENCE = new Int16Array(FRAME_SAMPLES);
 const HALF = FRAME_SAMPLES / 2;
 
+interface PendingMark {
+  readonly timer: Timer;
+  done(place: MarkPlace): void;
+}
+
 /** A program as a participant of a Stream call. @internal */
 export class StreamProgram extends StreamMember implements ProgramLeg {
   /** How loud it was sent. */
@@ -33,7 +38,7 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
   /** Slots from here to each phone, and frames until the next measurement. */
   private readonly transits = new Map<StreamLeg, { slots: number; frames: number }>();
   /** Marks whose audio is on its way to the phone. */
-  private readonly marks = new Set<{ readonly timer: Timer; done(place: MarkPlace): void }>();
+  private readonly marks = new Set<PendingMark>();
   private readonly leaving = new AbortController();
   /** Whether it is prepared to appear. */
   private isPlaced = false;
@@ -116,7 +121,11 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
   clear(): number {
     this.participant?.clear();
     this.clearedAt = this.options.clock.now();
-    this.clearMarks();
+    const marks = this.takeMarks();
+    // Later, when the program has counted what was not heard.
+    queueMicrotask(() => {
+      for (const { done } of marks) done('cleared');
+    });
     // The oldest sound that somebody on a phone has not heard.
     let from = this.envelope.slotAt(this.clearedAt) - USUAL_TRANSIT_MS / SLOT_MS;
     const phones = this.room.phones.filter(({ isAnswered, line }) => isAnswered && line.isLive);
@@ -152,11 +161,17 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
   }
 
   hangUp(callId?: string, now = false): number {
-    const phones = this.room.phones.filter(({ id }) => callId === undefined || id === callId);
+    const phones = this.phonesOf(callId);
     for (const phone of phones) {
       if (now) phone.line.hangUp({ now });
-      else this.options.clock.after(this.transitMs(phone), () => phone.line.hangUp());
+      else this.afterTransit(phone, () => phone.line.hangUp());
     }
+    return phones.length;
+  }
+
+  transfer(to: string, callId?: string): number {
+    const phones = this.phonesOf(callId);
+    for (const phone of phones) this.afterTransit(phone, () => phone.line.transfer(to));
     return phones.length;
   }
 
@@ -225,19 +240,38 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
     this.program.roomEnded?.(error);
   }
 
-  private clearMarks(): void {
+  /** Takes back the marks whose audio has not arrived. */
+  private takeMarks(): PendingMark[] {
     const marks = [...this.marks];
     this.marks.clear();
-    for (const { timer, done } of marks) {
-      this.options.clock.cancel(timer);
-      done('cleared');
-    }
+    for (const { timer } of marks) this.options.clock.cancel(timer);
+    return marks;
+  }
+
+  private clearMarks(): void {
+    for (const { done } of this.takeMarks()) done('cleared');
   }
 
   private measure(phone: StreamLeg): void {
     const slots = this.talks ? phone.envelope.lagBehind(this.envelope) : undefined;
     const transit = this.transits.get(phone);
     if (slots !== undefined && transit !== undefined) transit.slots = slots;
+  }
+
+  private phonesOf(callId: string | undefined): StreamLeg[] {
+    return this.room.phones.filter(({ id }) => callId === undefined || id === callId);
+  }
+
+  /** Runs `work` once the audio so far has arrived at a phone. */
+  private afterTransit(phone: StreamLeg, work: () => void): void {
+    this.options.clock.after(this.transitMs(phone), () => {
+      try {
+        work();
+      } catch (error) {
+        if (!(error instanceof GatewayError)) throw error;
+        this.program.commandFailed?.(error);
+      }
+    });
   }
 
   private slotsTo(phone: StreamLeg): number {
