@@ -1,3 +1,4 @@
+import type { Resampler } from '../media/core.js';
 import { FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
 import { TWILIO_SAMPLE_RATE } from '../media/g711.js';
 import type { ConverterMaker, RateConverter } from '../media/rate-converter.js';
@@ -15,9 +16,10 @@ export function legConverters(make: ConverterMaker): LegConverterMaker {
 
 class CoreConverter implements LegConverter {
   private readonly out: Int16Array;
-  private resampler = this.fresh();
+  private resampler: Resampler;
 
   constructor(private readonly isUp: boolean) {
+    this.resampler = this.fresh();
     this.out = new Int16Array(isUp ? FRAME_SAMPLES : (FRAME_SAMPLES * TWILIO_SAMPLE_RATE) / SAMPLE_RATE);
   }
 
@@ -32,7 +34,7 @@ class CoreConverter implements LegConverter {
 
   close(): void {}
 
-  private fresh() {
+  private fresh(): Resampler {
     return this.isUp ? new core.Upsampler() : new core.Downsampler();
   }
 }

@@ -1,13 +1,9 @@
-import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import WebSocket, { WebSocketServer } from 'ws';
 import { type AgentCall, type AgentHandler, type AgentServer, serveAgent } from '../../src/agents/index.js';
 import type { GatewayOptions } from '../../src/index.js';
-import { verifyWebhook } from '../../src/index.js';
-import type { CallFacts } from '../../src/legs/leg-messages.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { startWithCarrier } from '../support/carrier.js';
-import { decibels, tone, usualAmplitude } from '../support/media.js';
+import { tone } from '../support/media.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
 virtualTime();
