@@ -128,7 +128,7 @@ export const ERROR_CHAPTERS = {
       status: 409,
       meaning: 'Your own code has the call: there is no room to listen to.',
     },
-    GW_BRIDGE_NOT_LOCAL: { status: 409, meaning: 'Raw legs need the local bridge.' },
+    GW_BRIDGE_NOT_LOCAL: { status: 409, meaning: 'The bridge has no rooms that programs can join.' },
     GW_ROOM_FULL: { status: 409, meaning: 'The room is full.' },
     GW_LEGS_FULL: { status: 503, meaning: '`MAX_LEGS` programs are in rooms.' },
     GW_LEG_MESSAGE: { meaning: 'Sent on the leg itself: a message that is not a valid command.' },

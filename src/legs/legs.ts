@@ -88,11 +88,11 @@ export class Legs {
     for (const leg of [...this.legs]) leg.close(1001, 'going away');
   }
 
-  /** The bridge's own function, if it has local rooms. */
+  /** The bridge's own function, if it has rooms for programs. */
   private get joinProgram(): NonNullable<Bridge['joinProgram']> {
     const { bridge } = this;
     if (bridge.joinProgram !== undefined) return bridge.joinProgram.bind(bridge);
-    const message = `Raw legs need local rooms, but the bridge is "${bridge.name}"`;
+    const message = `Raw legs need rooms, which the bridge "${bridge.name}" does not have`;
     throw new GatewayError('GW_BRIDGE_NOT_LOCAL', message);
   }
 

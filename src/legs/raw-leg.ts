@@ -136,6 +136,7 @@ export class RawLeg implements Program, PacerSink {
     this.socket = socket;
     this.onEnd = onEnd;
     this.roomLeg = join();
+    this.wasAnswered = this.phones.length > 0;
     socket.send(this.readyMessage(this.phones, false));
   }
 

@@ -20,7 +20,7 @@ export const USUAL_TRANSIT_MS = 100;
 /** Frames that a phone receives between two measurements. */
 const MEASURE_FRAMES = 10;
 /** Jitter buffers may deepen after a measurement. */
-const MARGIN_MS = 20;
+const MARGIN_MS = 30;
 /** New audio starts so long after a clear: until then its beginning would be dropped with the old one. */
 const REST_MS = MARGIN_MS + 10;
 const SILENCE = new Int16Array(FRAME_SAMPLES);
@@ -84,9 +84,9 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
     this.appear().catch((error) => this.failed(error as GatewayError));
   }
 
-  /** Whether nothing is to be expected any more of its joining, as far as this phone is concerned. */
+  /** Whether this phone hears it, or need not wait for it. */
   isReadyFor(phone: StreamLeg): boolean {
-    return this.hasEnded || this.isClosed || (this.isIn && (!this.talks || phone.hearsProgram));
+    return this.hasEnded || this.isClosed || !this.talks || (this.isIn && phone.hearsProgram);
   }
 
   get phones(): string[] {

@@ -69,6 +69,16 @@ describe('with a phone that sends', () => {
     expect(spoken()).toEqual([1, 1, 2, 2, 3, 3, 4, 4]);
   });
 
+  it('drops what waits when it is cleared, and sends what comes next', async () => {
+    for (let i = 1; i <= 5; i++) microphone.write(frame(i), 0);
+    microphone.clear();
+    await turnEnd();
+    microphone.write(frame(6), 0);
+    await turnEnd();
+    ticks(20);
+    expect(spoken().filter((value) => value !== 0)).toEqual([6, 6]);
+  });
+
   it('fills a longer gap with silence of its length', async () => {
     microphone.write(frame(1), 0);
     await turnEnd();

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { loudnessOf, packLoudness } from '../../../src/bridge/stream/loudness.js';
 import { RemoteMixer, type Speaker } from '../../../src/bridge/stream/remote-mixer.js';
 import {
   type AudioStream,
@@ -25,7 +26,7 @@ class Talker {
   constructor(private readonly sessionId: string) {}
 
   get speaker(): Speaker {
-    return { sessionId: this.sessionId, audioStream: this.stream };
+    return { sessionId: this.sessionId, userId: `user-of-${this.sessionId}`, audioStream: this.stream };
   }
 
   /** Its client connected anew, or has nothing to say any more. */
@@ -66,15 +67,19 @@ const stack: RtcStack = {
 /** What the phone heard, block by block, and the stamps of the frames. */
 let heard: Int16Array[];
 let stamps: number[];
+/** What each frame says of the loudness of programs. */
+let loudness: number[];
 let ear: RemoteMixer;
 
 beforeEach(() => {
   heard = [];
   stamps = [];
+  loudness = [];
   ear = new RemoteMixer(
     stack,
     {
-      write(frame, stamp) {
+      write(frame, stamp, loud) {
+        loudness.push(loud);
         expect(frame).toHaveLength(FRAME_SAMPLES);
         heard.push(frame.slice(0, BLOCK_SAMPLES), frame.slice(BLOCK_SAMPLES));
         stamps.push(stamp);
@@ -366,4 +371,50 @@ it('is silent after it is closed', () => {
   // Even where a sink says one thing more.
   for (let i = 0; i < 10; i++) for (const { sinks } of all) sinks[0]?.listener(new Int16Array(480), 48_000);
   expect(heard).toEqual([]);
+});
+
+describe('programs', () => {
+  const loud = (value: number) => loudnessOf(new Int16Array(BLOCK_SAMPLES).fill(value));
+
+  it('have their loudness reported; other voices do not count', () => {
+    const [program, other] = talkers(2) as [Talker, Talker];
+    ear.followPrograms(['user-of-session-0']);
+    meet([program, other]);
+    loudness.length = 0;
+    for (const value of [2_000, 0]) {
+      program.says(value);
+      other.says(30);
+    }
+    expect(heard.map((block) => block[0])).toEqual([2_030, 30]);
+    expect(loudness).toEqual([packLoudness(loud(2_000), 1)]);
+    ear.followPrograms([]);
+    for (const value of [2_000, 2_000]) {
+      program.says(value);
+      other.says(30);
+    }
+    expect(loudness[1]).toBe(0);
+  });
+
+  it('that are hushed are left out for that time, and nobody else is', () => {
+    const [program, other] = talkers(2) as [Talker, Talker];
+    meet([program, other]);
+    ear.followPrograms(['user-of-session-0']);
+    ear.hush('user-of-session-0', 35);
+    for (let i = 0; i < 6; i++) {
+      program.says(1_000);
+      other.says(30);
+    }
+    expect(values()).toEqual([30, 30, 30, 30, 1_030, 1_030]);
+    expect(loudness.at(-2)).toBe(packLoudness(loud(1_000), loud(1_000)));
+  });
+
+  it('that are alone are silent while hushed', () => {
+    const [program] = talkers(1) as [Talker];
+    listenTo([program]);
+    ear.followPrograms(['user-of-session-0']);
+    ear.hush('user-of-session-0', 20);
+    for (let i = 0; i < 4; i++) program.says(1_000);
+    expect(values()).toEqual([0, 0, 1_000, 1_000]);
+    expect(loudness[0]).toBe(packLoudness(loud(1_000), loud(1_000)));
+  });
 });

@@ -524,6 +524,9 @@ describe('a leg', () => {
     const { one, worker } = await leg();
     one.placed.playTones('5w#');
     one.placed.mute(true);
+    one.placed.clear();
+    one.placed.followPrograms(['agent-1']);
+    one.placed.hush('agent-1', 130);
     worker.say({ type: 'others', leg: 1, count: 3 });
     worker.say({ type: 'event', leg: 1, custom: { type: 'phone.clear' }, userId: 'agent', role: 'user' });
     worker.say({ type: 'tonesRefused', leg: 1, message: 'full' });
@@ -532,6 +535,9 @@ describe('a leg', () => {
     expect(worker.told).toEqual([
       { type: 'tones', leg: 1, digits: '5w#' },
       { type: 'mute', leg: 1, isMuted: true },
+      { type: 'clear', leg: 1 },
+      { type: 'programs', leg: 1, userIds: ['agent-1'] },
+      { type: 'hush', leg: 1, userId: 'agent-1', ms: 130 },
     ]);
     expect(one).toMatchObject({
       others: [3],
