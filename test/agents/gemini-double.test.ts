@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { GeminiLive, type GeminiOptions } from '../support/gemini-live.js';
+import { GeminiLive, type GeminiMind, type GeminiOptions } from '../support/gemini-live.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
-virtualTime();
+const virtual = virtualTime();
 
 const MODEL = 'models/gemini-3.8-live';
 const AUDIO = 'audio/pcm;rate=16000';
@@ -104,14 +104,19 @@ class Client {
     return names.filter((name, index) => name !== names[index - 1]);
   }
 
-  get audio(): Buffer {
-    const parts = this.content('modelTurn').flatMap(({ parts }) => parts);
-    return Buffer.concat(parts.map(({ inlineData }) => Buffer.from(inlineData?.data ?? '', 'base64')));
+  /** Bytes of audio in each message that has any. */
+  get chunks(): Buffer[] {
+    const parts: Message[] = this.content('modelTurn').flatMap(({ parts }) => parts);
+    return parts.flatMap(({ inlineData }) => (inlineData ? [Buffer.from(inlineData.data, 'base64')] : []));
   }
 
-  /** Milliseconds of 24 kHz. */
+  /** 24 kHz. */
+  get audio(): Int16Array {
+    return new Int16Array(new Uint8Array(Buffer.concat(this.chunks)).buffer);
+  }
+
   get audioMs(): number {
-    return this.audio.length / 48;
+    return this.audio.length / 24;
   }
 
   get transcript(): string {
@@ -130,15 +135,13 @@ class Client {
   }
 }
 
-/** Frequency of the loudest part of 24 kHz audio, by its zero crossings. */
-function pitch(pcm: Buffer): number {
-  const samples = new Int16Array(pcm.buffer.slice(pcm.byteOffset, pcm.byteOffset + pcm.length));
+/** Frequency of a tone, by its zero crossings in the middle half. */
+function pitch(samples: Int16Array, rate = 24_000): number {
   const middle = samples.subarray(samples.length / 4, (3 * samples.length) / 4);
-  const crossings = middle.reduce(
-    (sum, sample, n) => sum + Number(sample >= 0 !== (middle[n - 1] ?? 0) >= 0),
-    0,
-  );
-  return (crossings * 24_000) / 2 / middle.length;
+  const crossings = middle.reduce((sum, sample, n) => {
+    return sum + Number(sample >= 0 !== (middle[n - 1] ?? 0) >= 0);
+  }, 0);
+  return (crossings * rate) / 2 / middle.length;
 }
 
 describe('its key', () => {
@@ -237,17 +240,17 @@ describe('a setup', () => {
   });
   it.each<[string, object, string]>([
     [
-      'a field of another place',
+      'a field in the wrong place',
       { speechConfig: {} },
       `Unknown name "speechConfig" at 'setup': Cannot find field.`,
     ],
     [
-      'what v1beta does not know',
+      'a field that v1beta does not know',
       { proactivity: {} },
       `Unknown name "proactivity" at 'setup': Cannot find field.`,
     ],
     [
-      'what the other platform knows',
+      'a field of the other platform',
       { sessionResumption: { transparent: true } },
       `Unknown name "transparent" at 'setup.session_resumption': Cannot find field.`,
     ],
@@ -264,12 +267,12 @@ describe('a setup', () => {
     ['an object without properties', parameters({ type: 'object', properties: {} }), 'invalid argument'],
     ['two modalities', { generationConfig: { responseModalities: ['AUDIO', 'TEXT'] } }, 'invalid argument'],
     [
-      'text where a content is wanted',
+      'a string for a content',
       { systemInstruction: 'Be brief.' },
       `Invalid value at 'setup.system_instruction'`,
     ],
     [
-      'a value that is not of the enumeration',
+      'an unknown value of an enumeration',
       { realtimeInputConfig: { activityHandling: 'ALWAYS' } },
       `Invalid value at 'setup.realtime_input_config.activity_handling'`,
     ],
@@ -290,7 +293,7 @@ describe('a setup', () => {
     expect(client.messages).toEqual([]);
   });
 
-  it('of another model closes with 1008', async () => {
+  it('of an unknown model closes the connection with 1008', async () => {
     const client = await Client.open(await start());
     client.send({ setup: { ...SETUP, model: 'gemini-3.8-live' } });
     expect(await client.close()).toEqual({
@@ -300,7 +303,7 @@ describe('a setup', () => {
     });
   });
 
-  it('comes first, once, and is waited for', async () => {
+  it('comes first, only once, and is answered before anything else comes', async () => {
     const gemini = await start();
     const first = await Client.open(gemini);
     first.send({ realtimeInput: { text: 'Hello' } });
@@ -318,43 +321,51 @@ describe('a setup', () => {
   });
 });
 
-describe('messages', () => {
+describe('a message', () => {
   it.each<[string, object | string, string]>([
-    ['not JSON', '{"realtimeInput":', 'Invalid JSON payload received'],
+    ['that is not JSON', '{"realtimeInput":', 'Invalid JSON payload received'],
     [
-      'two at once',
+      'of two kinds',
       { realtimeInput: { text: 'a' }, clientContent: {} },
       `oneof field 'message_type' is already set`,
     ],
-    ['unknown', { response: {} }, 'Unknown name "response": Cannot find field.'],
+    ['of an unknown kind', { response: {} }, 'Unknown name "response": Cannot find field.'],
     [
-      'of the old way to send audio',
+      'with media chunks',
       { realtimeInput: { mediaChunks: [{ data: '', mimeType: AUDIO }] } },
       'realtime_input.media_chunks is deprecated. Use audio, video, or text instead.',
     ],
     [
-      'audio that is no base64',
+      'with audio that is not base64',
       { realtimeInput: { audio: { data: '&&&', mimeType: AUDIO } } },
       'Base64 decoding failed',
     ],
-    ['half a sample', { realtimeInput: { audio: { data: 'AAAA', mimeType: AUDIO } } }, 'invalid argument'],
-    ['µ-law', { realtimeInput: { audio: { data: 'AAAA', mimeType: 'audio/basic' } } }, 'invalid argument'],
     [
-      'activity while it is detected',
+      'with half a sample',
+      { realtimeInput: { audio: { data: 'AAAA', mimeType: AUDIO } } },
+      'invalid argument',
+    ],
+    [
+      'with µ-law',
+      { realtimeInput: { audio: { data: 'AAAA', mimeType: 'audio/basic' } } },
+      'invalid argument',
+    ],
+    [
+      'that marks activity while activity is detected',
       { realtimeInput: { activityStart: {} } },
       'Explicit activity control is not supported when automatic activity detection is enabled.',
     ],
     [
-      'a response that is no object',
+      'with a response that is not an object',
       { toolResponse: { functionResponses: [{ id: 'a', name: 'f', response: 'done' }] } },
       `Invalid value at 'tool_response.function_responses[0].response' (type.googleapis.com/google.protobuf.Struct)`,
     ],
     [
-      'a response without an id',
+      'with a response without an id',
       { toolResponse: { functionResponses: [{ name: 'f', response: {} }] } },
       'invalid argument',
     ],
-  ])('that are %s close the connection with 1007', async (_, message, reason) => {
+  ])('%s closes the connection with 1007', async (_, message, reason) => {
     const client = await Client.ready(await start());
     client.socket.send(typeof message === 'string' ? message : JSON.stringify(message));
     const closed = await client.close();
@@ -369,13 +380,11 @@ describe('speech', () => {
     const client = await Client.ready(gemini);
     await client.say(0, 200);
     await client.say(440, 2_000);
-    const saidAt = clock.now();
     await client.say(0, 600);
-    await eventually(
-      'all audio',
-      () => client.has('serverContent') && client.content('generationComplete').length > 0,
-    );
-    const generatedMs = clock.now() - saidAt;
+    await eventually('audio', () => client.audioMs > 0);
+    const begun = clock.now();
+    await eventually('all audio', () => client.content('generationComplete').length > 0);
+    const generatedMs = clock.now() - begun;
     const [turn] = gemini.session.turns;
     expect(turn).toMatchObject({ kind: 'speech', isInterrupted: false, isComplete: false });
     expect(client.audioMs).toBe(turn?.sentMs);
@@ -385,10 +394,10 @@ describe('speech', () => {
     expect(pitch(client.audio)).toBeCloseTo(440, -1);
     expect(client.transcript).toBe(turn?.transcript);
     expect(client.transcript.split(' ')).toHaveLength(Math.round((turn?.heardMs ?? 0) / 400));
-    expect(generatedMs).toBeLessThan(2_000);
+    expect(generatedMs).toBeLessThan(client.audioMs / 2);
     // The turn lasts as long as its audio.
     await client.turns(1);
-    expect(clock.now() - saidAt).toBeGreaterThan(2_500);
+    expect(clock.now() - begun).toBeGreaterThan(client.audioMs - 200);
     expect(
       client
         .content('inputTranscription')
@@ -419,8 +428,8 @@ describe('speech', () => {
       expect(heardMs).toBeGreaterThanOrEqual(800);
       expect(heardMs).toBeLessThan(1_100);
       expect(heard.length).toBe(heardMs * 16);
+      expect(pitch(heard, 16_000)).toBeCloseTo(440, -1);
     }
-    expect(pitch(client.audio)).toBeCloseTo(440, -1);
   });
 
   it('ends by silence in the audio, not by silence of the client', async () => {
@@ -432,9 +441,10 @@ describe('speech', () => {
     client.send({ realtimeInput: { audioStreamEnd: true } });
     await client.turns(1);
     expect(gemini.session.turns[0]?.heardMs).toBe(600);
+    expect(gemini.session.received).toMatchObject({ audioMs: 600, chunks: 30, streamEnds: 1 });
   });
 
-  it('is told from noise and pauses as the setup says', async () => {
+  it('is separated from clicks and pauses as the setup says', async () => {
     const gemini = await start();
     const detection = (automaticActivityDetection: object) => ({
       realtimeInputConfig: { automaticActivityDetection },
@@ -455,7 +465,7 @@ describe('speech', () => {
     await quick.turns(1);
   });
 
-  it('that the client marks is all that is heard', async () => {
+  it('is only what the client marks, where detection is disabled', async () => {
     const gemini = await start();
     const client = await Client.ready(gemini, {
       realtimeInputConfig: { automaticActivityDetection: { disabled: true } },
@@ -470,4 +480,524 @@ describe('speech', () => {
     client.send({ realtimeInput: { audioStreamEnd: true } });
     expect((await client.close()).code).toBe(1007);
   });
+});
+
+describe('the user', () => {
+  /** A long answer has begun. */
+  async function interruptible(gemini: GeminiLive, setup: object = {}): Promise<Client> {
+    const client = await Client.ready(gemini, setup);
+    client.send({ realtimeInput: { text: 'one two three four five six seven eight nine ten' } });
+    await eventually('audio', () => client.audioMs >= 1_000);
+    return client;
+  }
+
+  it('interrupts the model: generation stops, and only what was sent is remembered', async () => {
+    const gemini = await start();
+    const client = await interruptible(gemini);
+    await client.say(440, 300);
+    await client.turns(1);
+    const [turn] = gemini.session.turns;
+    expect(turn).toMatchObject({ isInterrupted: true, isComplete: true });
+    expect(client.audioMs).toBe(turn?.sentMs);
+    expect(client.audioMs).toBeLessThan(4_000);
+    expect(client.transcript).toBe(turn?.transcript);
+    expect(client.transcript).toBe(gemini.session.history.at(-1)?.text);
+    expect(client.transcript.split(' ')).toHaveLength(Math.ceil(client.audioMs / 400));
+    expect(client.order.slice(-3)).toEqual(['voiceActivity', 'interrupted', 'turnComplete']);
+    expect(client.content('generationComplete')).toEqual([]);
+    // And the model answers what interrupted it.
+    await client.say(0, 600);
+    await client.turns(2);
+    expect(gemini.session.turns[1]).toMatchObject({ kind: 'speech', isInterrupted: false });
+  });
+
+  it('interrupts as well when all is generated but not played yet', async () => {
+    const gemini = await start();
+    const client = await interruptible(gemini);
+    await eventually('the end of generation', () => client.content('generationComplete').length > 0);
+    await client.say(440, 100);
+    await client.turns(1);
+    expect(client.order.slice(-4)).toEqual([
+      'generationComplete',
+      'voiceActivity',
+      'interrupted',
+      'turnComplete',
+    ]);
+    expect(client.audioMs).toBe(4_000);
+  });
+
+  it('is heard but does not interrupt, where the setup says so', async () => {
+    const gemini = await start();
+    const client = await interruptible(gemini, {
+      realtimeInputConfig: { activityHandling: 'NO_INTERRUPTION' },
+    });
+    await client.say(440, 400);
+    await client.say(0, 600);
+    await client.turns(2);
+    expect(gemini.session.turns.map(({ kind, sentMs }) => [kind, sentMs >= 400])).toEqual([
+      ['text', true],
+      ['speech', true],
+    ]);
+    expect(gemini.session.turns[0]?.sentMs).toBe(4_000);
+    expect(client.content('interrupted')).toEqual([]);
+  });
+
+  it('may write: real-time text is answered at once, content when its turn is complete', async () => {
+    const gemini = await start();
+    const client = await Client.ready(gemini);
+    const turns = (text: string, role = 'user') => [{ role, parts: [{ text }] }];
+    client.send({ clientContent: { turns: turns('You sell bicycles.') } });
+    client.send({ clientContent: { turns: turns('I see.', 'model'), turnComplete: false } });
+    await sleep(2_000);
+    expect(gemini.session.turns).toEqual([]);
+    client.send({ clientContent: { turns: turns('Say hello.'), turnComplete: true } });
+    await client.turns(1);
+    client.send({ realtimeInput: { text: 'Say goodbye.' } });
+    await client.turns(2);
+    expect(gemini.session.history).toEqual([
+      { role: 'user', text: 'You sell bicycles.' },
+      { role: 'model', text: 'I see.' },
+      { role: 'user', text: 'Say hello.' },
+      { role: 'model', text: 'w1 w2' },
+      { role: 'user', text: 'Say goodbye.' },
+      { role: 'model', text: 'w1 w2' },
+    ]);
+    client.send({ clientContent: { turns: turns('Hello', 'assistant') } });
+    expect((await client.close()).code).toBe(1007);
+  });
+});
+
+describe('a function', () => {
+  /** Calls the function for text, says its result's words for the rest. */
+  const mind: GeminiMind = {
+    reply: (_, { input }) =>
+      input.kind === 'text'
+        ? {
+            audio: new Int16Array(24_000),
+            transcript: 'one moment',
+            call: { name: 'look_up', args: { query: input.text } },
+          }
+        : { audio: new Int16Array(48_000), transcript: input.kind },
+  };
+  const tools = (behavior?: string) => ({
+    tools: [{ functionDeclarations: [{ name: 'look_up', behavior }] }],
+  });
+
+  async function called(gemini: GeminiLive, setup: object): Promise<{ client: Client; id: string }> {
+    const client = await Client.ready(gemini, setup);
+    client.send({ realtimeInput: { text: 'opening hours' } });
+    await eventually('a call', () => client.has('toolCall'));
+    const [call] = client.messages.find((message) => 'toolCall' in message).toolCall.functionCalls;
+    expect(call).toEqual({
+      id: expect.stringMatching(/^function-call-\d+$/),
+      name: 'look_up',
+      args: { query: 'opening hours' },
+    });
+    return { client, id: call.id };
+  }
+  const respond = (id: string, more: object = {}) => ({
+    toolResponse: {
+      functionResponses: [{ id, name: 'look_up', response: { output: 'From nine.' }, ...more }],
+    },
+  });
+
+  it('that blocks holds its turn until the response is here', async () => {
+    const gemini = await start({ mind });
+    const { client, id } = await called(gemini, tools('BLOCKING'));
+    await sleep(5_000);
+    expect(client.content('turnComplete')).toEqual([]);
+    client.send(respond(id));
+    await client.turns(1);
+    expect(client.transcript).toBe('one moment tools');
+    expect(gemini.session.turns).toHaveLength(1);
+    expect(gemini.session.turns[0]).toMatchObject({ sentMs: 3_000, calls: [{ id, isBlocking: true }] });
+    expect(gemini.session.received.responses).toMatchObject([{ id, response: { output: 'From nine.' } }]);
+    expect(gemini.session.pending.size).toBe(0);
+  });
+
+  it('that blocks is cancelled by the user', async () => {
+    const gemini = await start({ mind });
+    const { client, id } = await called(gemini, tools('BLOCKING'));
+    await client.say(440, 400);
+    await client.turns(1);
+    expect(client.messages).toContainEqual({ toolCallCancellation: { ids: [id] } });
+    expect(client.order.slice(-3)).toEqual(['interrupted', 'toolCallCancellation', 'turnComplete']);
+    expect(gemini.session.cancelled).toEqual([id]);
+    // A late response changes nothing.
+    client.send(respond(id));
+    await client.say(0, 600);
+    await client.turns(2);
+    expect(client.transcript).toBe('one moment' + 'speech');
+    expect(gemini.session.received.strayResponses).toMatchObject([{ id }]);
+  });
+
+  it('that does not block lets the turn end, and its response begins another', async () => {
+    const gemini = await start({ mind });
+    const { client, id } = await called(gemini, tools());
+    await client.turns(1);
+    await client.say(440, 400);
+    expect(client.has('toolCallCancellation')).toBe(false);
+    await client.say(0, 600);
+    await eventually('an answer to that', () => client.transcript.endsWith('speech'));
+    // It waits until the model is idle.
+    client.send(respond(id));
+    await client.turns(3);
+    expect(gemini.session.turns.map(({ kind, isInterrupted }) => [kind, isInterrupted])).toEqual([
+      ['text', false],
+      ['speech', false],
+      ['tools', false],
+    ]);
+  });
+
+  it('that does not block interrupts or stays silent as its response says', async () => {
+    const gemini = await start({ mind });
+    const { client, id } = await called(gemini, tools('NON_BLOCKING'));
+    await client.turns(1);
+    client.send(respond(id, { scheduling: 'SILENT' }));
+    client.send({ realtimeInput: { text: 'opening hours' } });
+    await eventually('another call', () => gemini.session.turns[1]?.calls.length === 1);
+    client.send(respond(gemini.session.turns[1]?.calls[0]?.id ?? '', { scheduling: 'INTERRUPT' }));
+    await client.turns(3);
+    expect(gemini.session.turns.map(({ kind, isInterrupted }) => [kind, isInterrupted])).toEqual([
+      ['text', false],
+      ['text', true],
+      ['tools', false],
+    ]);
+  });
+
+  it('blocks unless declared otherwise with models before 3.8', async () => {
+    const gemini = await start({ mind });
+    const { client, id } = await called(gemini, {
+      ...tools(),
+      model: 'models/gemini-2.5-flash-native-audio-latest',
+    });
+    await sleep(3_000);
+    expect(client.content('turnComplete')).toEqual([]);
+    client.send(respond(id));
+    await client.turns(1);
+    expect(client.has('voiceActivity')).toBe(false);
+  });
+
+  it('tolerates no audio of the caller while it runs, where the fault is on', async () => {
+    const gemini = await start({ mind });
+    gemini.faults.refuseAudioDuringCall = true;
+    const { client } = await called(gemini, tools('BLOCKING'));
+    await client.say(0, 20);
+    expect(await client.close()).toEqual({
+      code: 1008,
+      reason: 'Operation is not implemented, or supported, or enabled.',
+    });
+  });
+});
+
+describe('a session', () => {
+  const handleOf = (client: Client) =>
+    client.messages.find((message) => 'sessionResumptionUpdate' in message).sessionResumptionUpdate.newHandle;
+  const resumption = (handle?: string) => ({ sessionResumption: handle === undefined ? {} : { handle } });
+
+  it('gets a handle only if it asked for one', async () => {
+    const gemini = await start();
+    const without = await Client.ready(gemini);
+    without.send({ realtimeInput: { text: 'Hello' } });
+    await without.turns(1);
+    expect(without.has('sessionResumptionUpdate')).toBe(false);
+    const client = await Client.ready(gemini, resumption());
+    await eventually('a handle', () => client.has('sessionResumptionUpdate'));
+    expect(client.messages[1]).toEqual({
+      sessionResumptionUpdate: { newHandle: expect.stringMatching(/^[0-9a-f-]{36}$/), resumable: true },
+    });
+    client.send({ realtimeInput: { text: 'Hello' } });
+    await client.turns(1);
+    expect(client.messages.filter((message) => 'sessionResumptionUpdate' in message)).toHaveLength(1);
+  });
+
+  it('may get handles around each turn, as the reference has it', async () => {
+    const client = await Client.ready(await start({ handles: 'turns' }), resumption());
+    client.send({ realtimeInput: { text: 'Hello' } });
+    await client.turns(1);
+    await eventually('a handle', () => client.order.at(-1) === 'sessionResumptionUpdate');
+    const updates = client.messages.flatMap(({ sessionResumptionUpdate: update }) =>
+      update ? [update] : [],
+    );
+    expect(updates.map(({ newHandle, resumable }) => [newHandle !== undefined, resumable])).toEqual([
+      [true, true],
+      // Not resumable while the model generates: proto3 leaves out what is false or empty.
+      [false, undefined],
+      [true, true],
+    ]);
+  });
+
+  it('is resumed with its history and its pending functions, and may be set up anew', async () => {
+    const gemini = await start({
+      mind: {
+        reply: (_, { input, history }) =>
+          input.kind === 'text' && input.text === 'call'
+            ? { call: { name: 'look_up', args: {} } }
+            : { audio: new Int16Array(2_400), transcript: `${history.length} entries` },
+      },
+    });
+    const tools = [{ functionDeclarations: [{ name: 'look_up' }] }];
+    const first = await Client.ready(gemini, { ...resumption(), tools });
+    first.send({ realtimeInput: { text: 'Hello' } });
+    await first.turns(1);
+    first.send({ realtimeInput: { text: 'call' } });
+    await first.turns(2);
+    const [call] = gemini.session.pending.values();
+    first.socket.close(1000, 'bye');
+    await first.close();
+    expect(gemini.session.closed).toEqual({ code: 1000, reason: 'bye' });
+    await sleep(gemini.options.heldMs + 500);
+    const second = await Client.ready(gemini, {
+      ...resumption(handleOf(first)),
+      tools,
+      systemInstruction: { parts: [{ text: 'Be brief.' }] },
+    });
+    second.send({
+      toolResponse: {
+        functionResponses: [{ id: call?.id, name: 'look_up', response: { output: 'Found.' } }],
+      },
+    });
+    await second.turns(1);
+    expect(second.transcript).toBe('4 entries');
+    expect(gemini.sessions).toHaveLength(1);
+    expect(gemini.session.received.connections).toBe(2);
+    expect(gemini.session.instructions).toBe('Be brief.');
+    expect(handleOf(second)).not.toBe(handleOf(first));
+  });
+
+  it('is refused with 1011 while its connection lasts, and for a second longer if it was idle', async () => {
+    const gemini = await start();
+    const first = await Client.ready(gemini, resumption());
+    await eventually('a handle', () => first.has('sessionResumptionUpdate'));
+    const refused = async () => {
+      const client = await Client.open(gemini);
+      client.send({ setup: { ...SETUP, ...resumption(handleOf(first)) } });
+      return client.close();
+    };
+    const internal = { code: 1011, reason: 'Internal error encountered.' };
+    expect(await refused()).toEqual(internal);
+    first.socket.terminate();
+    await eventually('the loss', () => gemini.openConnections === 0);
+    expect(await refused()).toEqual(internal);
+    await sleep(1_000);
+    const second = await Client.ready(gemini, resumption(handleOf(first)));
+    // One whose model speaks is free at once.
+    second.send({ realtimeInput: { text: 'one two three four five' } });
+    await eventually('audio', () => second.audioMs > 0);
+    second.socket.terminate();
+    await eventually('the loss', () => gemini.openConnections === 0);
+    await Client.ready(gemini, resumption(handleOf(second)));
+    expect(gemini.sessions).toHaveLength(1);
+  });
+
+  it.each([
+    ['no handle at all', 'nonsense', MODEL, 1007, 'Invalid session handle'],
+    [
+      'an unknown handle',
+      '00000000-0000-4000-8000-000000000000',
+      MODEL,
+      1008,
+      'BidiGenerateContent session not found',
+    ],
+  ])('is not resumed by %s', async (_, handle, model, code, reason) => {
+    const client = await Client.open(await start());
+    client.send({ setup: { ...SETUP, model, ...resumption(handle) } });
+    expect(await client.close()).toEqual({ code, reason });
+  });
+
+  it('is not resumed with another model, nor after two hours', async () => {
+    const gemini = await start();
+    const first = await Client.ready(gemini, resumption());
+    await eventually('a handle', () => first.has('sessionResumptionUpdate'));
+    first.socket.close();
+    await first.close();
+    await sleep(2_000);
+    const other = await Client.open(gemini);
+    other.send({
+      setup: { ...SETUP, model: 'models/gemini-3.1-flash-live-preview', ...resumption(handleOf(first)) },
+    });
+    expect((await other.close()).code).toBe(1007);
+    await virtual.byHand(async () => virtual.advance(2 * 3_600_000));
+    const late = await Client.open(gemini);
+    late.send({ setup: { ...SETUP, ...resumption(handleOf(first)) } });
+    expect((await late.close()).code).toBe(1008);
+  });
+
+  it('is told of the end of its connection before it comes', async () => {
+    const gemini = await start({ lifeMs: 60_000 });
+    const client = await Client.ready(gemini);
+    await eventually('notice', () => client.has('goAway'), 12_000);
+    expect(client.messages.at(-1)).toEqual({ goAway: { timeLeft: '50s' } });
+    const at = clock.now();
+    expect((await client.close()).code).toBe(1008);
+    expect(Math.round((clock.now() - at) / 1_000)).toBe(50);
+    const other = await Client.ready(gemini);
+    gemini.goAway(500);
+    expect((await other.close()).code).toBe(1008);
+    expect(other.messages.at(-1)).toEqual({ goAway: { timeLeft: '0.500s' } });
+  });
+});
+
+describe('a fault', () => {
+  const TEXT = 'one two three four five';
+  async function answered(gemini: GeminiLive): Promise<Client> {
+    const client = await Client.ready(gemini);
+    client.send({ realtimeInput: { text: TEXT } });
+    return client;
+  }
+
+  it('delays the setup and the first audio', async () => {
+    const gemini = await start();
+    gemini.faults.setupMs = 3_000;
+    gemini.faults.firstAudioMs = 4_000;
+    const begun = clock.now();
+    const client = await Client.ready(gemini);
+    const ready = clock.now();
+    client.send({ realtimeInput: { text: TEXT } });
+    await eventually('audio', () => client.audioMs > 0, 10_000);
+    expect(ready - begun).toBeGreaterThanOrEqual(3_000);
+    expect(clock.now() - ready).toBeGreaterThanOrEqual(4_000);
+    gemini.faults.firstAudioMs = undefined;
+    await client.turns(1);
+    const again = clock.now();
+    client.send({ realtimeInput: { text: TEXT } });
+    await eventually('audio again', () => client.audioMs > 2_000);
+    expect(clock.now() - again).toBeLessThan(4_000);
+  });
+
+  it('stops in the middle of a word, with the connection open', async () => {
+    const gemini = await start();
+    gemini.faults.stopAfterMs = 550;
+    const client = await answered(gemini);
+    await eventually('audio', () => client.audioMs >= 550);
+    const count = client.messages.length;
+    client.send({ realtimeInput: { text: TEXT } });
+    await client.say(440, 400);
+    await client.say(0, 1_000);
+    await sleep(5_000);
+    expect(client.messages).toHaveLength(count);
+    expect(client.closed).toBeUndefined();
+    expect(gemini.session.turns).toMatchObject([{ sentMs: 550, transcript: 'w1 w2', isComplete: false }]);
+    const pong = once(client.socket, 'pong');
+    client.socket.ping();
+    await pong;
+  });
+
+  it('closes in the middle of a word', async () => {
+    const gemini = await start();
+    gemini.faults.closeAfterMs = 550;
+    const client = await answered(gemini);
+    expect(await client.close()).toEqual({ code: 1011, reason: 'Internal error encountered.' });
+    expect(client.audioMs).toBe(550);
+  });
+
+  it('cuts connections without a close frame', async () => {
+    const gemini = await start();
+    const client = await answered(gemini);
+    await eventually('audio', () => client.audioMs > 0);
+    gemini.cut();
+    expect((await client.close()).code).toBe(1006);
+  });
+
+  it('puts a message that is not JSON into an answer', async () => {
+    const gemini = await start();
+    gemini.faults.malformed = true;
+    const client = await answered(gemini);
+    await client.turns(1);
+    expect(client.broken).toHaveLength(1);
+    expect(client.audioMs).toBe(2_000);
+  });
+
+  it('cuts samples in two', async () => {
+    const gemini = await start();
+    gemini.faults.oddBytes = true;
+    const client = await answered(gemini);
+    await client.turns(1);
+    expect(client.chunks.filter(({ length }) => length % 2 === 1).length).toBeGreaterThan(10);
+    expect(client.audioMs).toBe(2_000);
+    expect(pitch(client.audio)).toBeCloseTo(440, -1);
+  });
+
+  it('floods the client', async () => {
+    const gemini = await start();
+    gemini.faults.floodMs = 60_000;
+    const client = await Client.ready(gemini);
+    const begun = clock.now();
+    client.send({ realtimeInput: { text: TEXT } });
+    await eventually('all of it', () => client.audioMs === 60_000, 30_000);
+    expect(clock.now() - begun).toBeLessThan(30_000);
+    // The next words interrupt it.
+    gemini.faults.floodMs = undefined;
+    client.send({ realtimeInput: { text: TEXT } });
+    await client.turns(2);
+    expect(gemini.session.turns.map(({ isInterrupted, sentMs }) => [isInterrupted, sentMs])).toEqual([
+      [true, 60_000],
+      [false, 2_000],
+    ]);
+  });
+
+  it('of its mind closes the connection with 1011', async () => {
+    const gemini = await start({ mind: { reply: () => Promise.reject(new Error('no idea')) } });
+    const client = await answered(gemini);
+    expect(await client.close()).toEqual({ code: 1011, reason: "The stand-in's mind failed: no idea" });
+  });
+});
+
+it('sends what means nothing to a player of audio, unless told not to', async () => {
+  const chatty = await Client.ready(await start());
+  const quiet = await Client.ready(await start({ chatter: false }));
+  for (const client of [chatty, quiet]) {
+    client.send({ realtimeInput: { text: 'Hello' } });
+    await client.turns(1);
+  }
+  expect(chatty.messages).toContainEqual({ serverContent: {} });
+  expect(chatty.content('modelTurn')[0]).toEqual({ parts: [{ text: 'Considering.', thought: true }] });
+  expect(quiet.order).toEqual([
+    'setupComplete',
+    'modelTurn',
+    'outputTranscription',
+    'modelTurn',
+    'generationComplete',
+    'turnComplete',
+  ]);
+});
+
+it('says nothing where its mind has nothing to say', async () => {
+  const gemini = await start({ mind: { reply: () => undefined } });
+  const client = await Client.ready(gemini);
+  client.send({ realtimeInput: { text: 'Hello' } });
+  await client.turns(1);
+  expect(client.audioMs).toBe(0);
+  expect(gemini.session.turns).toMatchObject([{ sentMs: 0, transcript: '', isComplete: true }]);
+});
+
+it('has transcripts only if the setup asks for them, and one message for each thing with 2.5', async () => {
+  const gemini = await start({ chatter: false });
+  const silent = await Client.ready(gemini, {
+    outputAudioTranscription: null,
+    inputAudioTranscription: null,
+  });
+  await silent.say(440, 800);
+  await silent.say(0, 600);
+  await silent.turns(1);
+  expect([silent.content('inputTranscription'), silent.content('outputTranscription')]).toEqual([[], []]);
+  expect(gemini.session.turns[0]?.transcript).toBe('w1 w2');
+  const older = await Client.ready(gemini, { model: 'models/gemini-2.5-flash-native-audio-latest' });
+  older.send({ realtimeInput: { text: 'one two' } });
+  await older.turns(1);
+  expect(older.transcript).toBe('w1 w2');
+  for (const { serverContent = {} } of older.messages)
+    expect(Object.keys(serverContent).length).toBeLessThan(2);
+});
+
+it('leaves no timers and no connections behind', async () => {
+  const gemini = await start();
+  const before = virtual.pending;
+  const clients = [await Client.ready(gemini), await Client.open(gemini)];
+  clients[0]?.send({ realtimeInput: { text: 'one two three four five' } });
+  await eventually('audio', () => (clients[0]?.audioMs ?? 0) > 0);
+  await gemini.close();
+  for (const client of clients) expect((await client.close()).code).toBe(1006);
+  expect(gemini.openConnections).toBe(0);
+  await eventually('no timers', () => virtual.pending <= before);
 });

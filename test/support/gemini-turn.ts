@@ -128,7 +128,11 @@ export class ModelTurn {
       record.sentMs = sentBefore + at / BYTES_PER_MS;
       record.transcript += text;
       said.text += text;
-      if (floodMs === undefined) {
+      if (at === last && last < bytes.length) {
+        this.abandon();
+        if (closeAfterMs < stopAfterMs) outlet.close(1011, 'Internal error encountered.');
+        else outlet.freeze();
+      } else if (floodMs === undefined) {
         const dueAt = begun + at / BYTES_PER_MS / options.speed;
         if (dueAt > clock.now()) await clock.sleep(dueAt - clock.now(), this.stopped.signal);
       } else if (chunk % FLOOD_BURST === 0) {
@@ -136,10 +140,6 @@ export class ModelTurn {
       }
       if (this.isStopped) return;
     }
-    if (last === bytes.length) return;
-    this.abandon();
-    if (closeAfterMs < stopAfterMs) outlet.close(1011, 'Internal error encountered.');
-    else outlet.freeze();
   }
 
   /** Newer models put audio and transcript into one message. */
