@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { GeminiLive, type GeminiMind, type GeminiOptions } from '../support/gemini-live.js';
+import { GEMINI_PATH, GeminiLive, type GeminiMind, type GeminiOptions } from '../support/gemini-live.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
 const virtual = virtualTime();
@@ -156,6 +156,13 @@ describe('its key', () => {
     client.send({ setup: SETUP });
     await eventually('setupComplete', () => client.has('setupComplete'));
     expect(client.messages[0]).toEqual({ setupComplete: {} });
+  });
+
+  it('is taken at the path with two slashes that the vendor’s own client asks for', async () => {
+    const gemini = await start();
+    const client = new Client(`${gemini.baseUrl}/${GEMINI_PATH}?key=${gemini.options.key}`);
+    await once(client.socket, 'open');
+    expect(gemini.openConnections).toBe(1);
   });
 
   it('is refused by a close after the upgrade', async () => {

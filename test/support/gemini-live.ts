@@ -213,7 +213,8 @@ export class GeminiLive implements ConnectionServer {
   }
 
   private upgrade(request: http.IncomingMessage, socket: Duplex, head: Buffer): void {
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'ws://gemini');
+    // The vendor's own client asks for `//ws/…`.
+    const { pathname, searchParams } = new URL((request.url ?? '/').replace(/^\/+/, '/'), 'ws://gemini');
     if (pathname !== GEMINI_PATH) {
       this.refused.paths += 1;
       socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
