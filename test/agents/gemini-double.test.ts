@@ -285,6 +285,11 @@ describe('a setup', () => {
     ],
     ['no model', { model: null }, 'invalid argument'],
     [
+      'a way to think',
+      { generationConfig: { thinkingConfig: { thinkingLevel: 'low' } } },
+      'invalid argument',
+    ],
+    [
       'an unknown voice',
       {
         generationConfig: { speechConfig: { voiceConfig: { prebuiltVoiceConfig: { voiceName: 'alloy' } } } },

@@ -4,7 +4,7 @@ import { type ConverterMaker, type RateConverter, RESAMPLER_RATES } from '../../
 import { ActivityDetector, HEARD_RATE } from './gemini-activity.js';
 import type { GeminiFaults, GeminiOptions } from './gemini-live.js';
 import { wordsOf } from './gemini-mind.js';
-import { type GeminiInput, type GeminiSession, keep } from './gemini-session.js';
+import { type GeminiInput, type GeminiSession, isNewest, keep } from './gemini-session.js';
 import { ModelTurn, type TurnOutlet } from './gemini-turn.js';
 import {
   type Blob,
@@ -258,7 +258,7 @@ export class GeminiConnection implements TurnOutlet {
   }
 
   private reportActivity(voiceActivityType: string): void {
-    if (!this.session.isNewest) return;
+    if (!isNewest(this.session.setup.model)) return;
     const offset = ((this.detector?.offsetMs ?? 0) / 1_000).toFixed(3);
     this.send({ voiceActivity: { voiceActivityType, audioOffset: `${offset}s` } });
   }
@@ -318,6 +318,7 @@ function checkSetup(setup: Setup, models: readonly string[]): void {
   }
   // The models that this stands in for speak; one that writes is another.
   if ((generationConfig.responseModalities ?? ['AUDIO']).join() !== 'AUDIO') throw invalidArgument();
+  if (generationConfig.thinkingConfig !== undefined && isNewest(model)) throw invalidArgument();
   const voice = generationConfig.speechConfig?.voiceConfig?.prebuiltVoiceConfig?.voiceName;
   if (voice !== undefined && !VOICES.has(voice)) {
     throw new Refusal(1007, `Requested voice api_name '${voice}' is not available for model ${model}`);

@@ -81,15 +81,10 @@ export class GeminiSession {
     return (this.setup.tools ?? []).flatMap(({ functionDeclarations = [] }) => functionDeclarations);
   }
 
-  /** Whether the model waits for the function's response: as declared; of the newest models only then. */
+  /** Whether the model waits for the function's response: as declared. By default, the newest models do not. */
   isBlocking(name: string): boolean {
     const { behavior = 'UNSPECIFIED' } = this.tools.find((tool) => tool.name === name) ?? {};
-    return behavior === 'BLOCKING' || (behavior === 'UNSPECIFIED' && !this.isNewest);
-  }
-
-  /** The model after which functions do not block and activity is reported. */
-  get isNewest(): boolean {
-    return this.setup.model?.startsWith('models/gemini-3.8-') === true;
+    return behavior === 'BLOCKING' || (behavior === 'UNSPECIFIED' && !isNewest(this.setup.model));
   }
 
   newCallId(): string {
@@ -123,6 +118,11 @@ export class GeminiSession {
       isComplete: false,
     });
   }
+}
+
+/** The generation that reports activity, thinks as it likes, and by default goes on while a function runs. */
+export function isNewest(model: string | undefined): boolean {
+  return model?.startsWith('models/gemini-3.8-') === true;
 }
 
 /** Adds an entry; of many, the oldest is dropped. */

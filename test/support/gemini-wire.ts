@@ -56,6 +56,7 @@ export interface Setup {
   readonly model?: string;
   readonly generationConfig?: {
     readonly responseModalities?: readonly string[];
+    readonly thinkingConfig?: object;
     readonly speechConfig?: {
       readonly voiceConfig?: { readonly prebuiltVoiceConfig?: { readonly voiceName?: string } };
     };
@@ -209,7 +210,6 @@ const generationConfig: Fields = () => ({
   }),
   mediaResolution: 'string',
   thinkingConfig: () => ({ includeThoughts: 'bool', thinkingBudget: 'number', thinkingLevel: 'string' }),
-  enableAffectiveDialog: 'bool',
   translationConfig: 'struct',
 });
 
@@ -219,7 +219,7 @@ const transcription: Fields = () => ({
   adaptationPhrases: list('string'),
 });
 
-/** Of v1beta. What only v1alpha or the other platform knows is missing: `proactivity`, `safetySettings`, `transparent`. */
+/** Of v1beta: without what only v1alpha or the other platform knows, `proactivity`, `safetySettings` and `transparent`. */
 const setup: Fields = () => ({
   model: 'string',
   generationConfig,
