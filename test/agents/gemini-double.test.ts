@@ -148,7 +148,7 @@ describe('its key', () => {
   it.each([
     ['in the address', (key: string) => [`?key=${key}`, {}] as const],
     ['in a header', (key: string) => ['', { 'x-goog-api-key': key }] as const],
-  ])('is taken %s', async (_, how) => {
+  ])('is accepted %s', async (_, how) => {
     const gemini = await start();
     const [query, headers] = how(gemini.options.key);
     const client = new Client(gemini.url + query, headers);
@@ -158,7 +158,7 @@ describe('its key', () => {
     expect(client.messages[0]).toEqual({ setupComplete: {} });
   });
 
-  it('is taken at the path with two slashes that the vendor’s own client asks for', async () => {
+  it('is accepted at the path with two slashes that the vendor’s own client uses', async () => {
     const gemini = await start();
     const client = new Client(`${gemini.baseUrl}/${GEMINI_PATH}?key=${gemini.options.key}`);
     await once(client.socket, 'open');
@@ -180,7 +180,7 @@ describe('its key', () => {
     expect(gemini.refused).toEqual({ keys: 3, paths: 0 });
   });
 
-  it('does not help at another path', async () => {
+  it('does not open any other path', async () => {
     const gemini = await start();
     const client = new Client(`${gemini.baseUrl}/ws/other?key=${gemini.options.key}`);
     const [, response] = (await once(client.socket, 'unexpected-response')) as [
@@ -477,7 +477,7 @@ describe('speech', () => {
     await quick.turns(1);
   });
 
-  it('is only what the client marks, where detection is disabled', async () => {
+  it('is only what the client marks when detection is disabled', async () => {
     const gemini = await start();
     const client = await Client.ready(gemini, {
       realtimeInputConfig: { automaticActivityDetection: { disabled: true } },
@@ -538,7 +538,7 @@ describe('the user', () => {
     expect(client.audioMs).toBe(4_000);
   });
 
-  it('is heard but does not interrupt, where the setup says so', async () => {
+  it('is heard but does not interrupt when the setup says so', async () => {
     const gemini = await start();
     const client = await interruptible(gemini, {
       realtimeInputConfig: { activityHandling: 'NO_INTERRUPTION' },
@@ -690,7 +690,7 @@ describe('a function', () => {
     expect(client.has('voiceActivity')).toBe(false);
   });
 
-  it('tolerates no audio of the caller while it runs, where the fault is on', async () => {
+  it('closes the connection when audio comes meanwhile, with that fault', async () => {
     const gemini = await start({ mind });
     gemini.faults.refuseAudioDuringCall = true;
     const { client } = await called(gemini, tools('BLOCKING'));
@@ -723,7 +723,7 @@ describe('a session', () => {
     expect(client.messages.filter((message) => 'sessionResumptionUpdate' in message)).toHaveLength(1);
   });
 
-  it('may get handles around each turn, as the reference has it', async () => {
+  it('gets handles around each turn if it is set to follow the reference', async () => {
     const client = await Client.ready(await start({ handles: 'turns' }), resumption());
     client.send({ realtimeInput: { text: 'Hello' } });
     await client.turns(1);
@@ -835,7 +835,7 @@ describe('a session', () => {
     expect((await late.close()).code).toBe(1008);
   });
 
-  it('is told of the end of its connection before it comes', async () => {
+  it('gets notice before its connection ends', async () => {
     const gemini = await start({ lifeMs: 60_000 });
     const client = await Client.ready(gemini);
     await eventually('notice', () => client.has('goAway'), 12_000);
@@ -955,7 +955,7 @@ describe('a fault', () => {
   });
 });
 
-it('sends what means nothing to a player of audio, unless told not to', async () => {
+it('sends messages without audio as well, unless they are switched off', async () => {
   const chatty = await Client.ready(await start());
   const quiet = await Client.ready(await start({ chatter: false }));
   for (const client of [chatty, quiet]) {
@@ -974,7 +974,7 @@ it('sends what means nothing to a player of audio, unless told not to', async ()
   ]);
 });
 
-it('says nothing where its mind has nothing to say', async () => {
+it('completes a turn without audio when its mind has no answer', async () => {
   const gemini = await start({ mind: { reply: () => undefined } });
   const client = await Client.ready(gemini);
   client.send({ realtimeInput: { text: 'Hello' } });
@@ -983,7 +983,7 @@ it('says nothing where its mind has nothing to say', async () => {
   expect(gemini.session.turns).toMatchObject([{ sentMs: 0, transcript: '', isComplete: true }]);
 });
 
-it('has transcripts only if the setup asks for them, and one message for each thing with 2.5', async () => {
+it('sends transcripts only if the setup asks for them, apart from the audio with 2.5', async () => {
   const gemini = await start({ chatter: false });
   const silent = await Client.ready(gemini, {
     outputAudioTranscription: null,
@@ -1000,6 +1000,18 @@ it('has transcripts only if the setup asks for them, and one message for each th
   expect(older.transcript).toBe('w1 w2');
   for (const { serverContent = {} } of older.messages)
     expect(Object.keys(serverContent).length).toBeLessThan(2);
+});
+
+it('cuts off a client that does not read', async () => {
+  const gemini = await start();
+  gemini.faults.floodMs = 600_000;
+  const client = await Client.ready(gemini);
+  client.socket.pause();
+  client.send({ realtimeInput: { text: 'Hello' } });
+  await eventually('the end', () => gemini.openConnections === 0, 30_000);
+  expect(gemini.session.closed?.code).toBe(1006);
+  expect(gemini.session.turns[0]?.sentMs).toBeLessThan(600_000);
+  client.socket.terminate();
 });
 
 it('leaves no timers and no connections behind', async () => {

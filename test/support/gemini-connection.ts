@@ -19,7 +19,7 @@ import {
 } from './gemini-wire.js';
 
 /** A client that does not read is cut off when this much waits for it. */
-const MOST_BUFFERED = 64 * 1_024 * 1_024;
+const MOST_BUFFERED = 16 * 1_024 * 1_024;
 /** Inputs that wait for the end of a turn. */
 const MOST_WAITING = 100;
 /** The vendor announces the end of a connection this long before. */
@@ -28,7 +28,7 @@ const NOT_SETUP = 'setup must be the first message and only the first';
 const EXPLICIT = 'Explicit activity control is not supported when automatic activity detection is enabled.';
 const ABORTED =
   'Connection aborted because the client failed to close the connection after receiving a GoAway signal.';
-/** Of 2.5's native audio, measured by its users. */
+/** What users of 2.5's native audio report. */
 const DURING_CALL = 'Operation is not implemented, or supported, or enabled.';
 const VOICES = new Set(
   (
@@ -134,7 +134,6 @@ export class GeminiConnection implements TurnOutlet {
       return;
     }
     if (!this.isReady) throw new Refusal(1007, NOT_SETUP);
-    if (this.isFrozen) return;
     if (message.realtimeInput !== undefined) this.handleInput(message.realtimeInput);
     else if (message.clientContent !== undefined) this.handleContent(message.clientContent);
     else this.handleResponses(message.toolResponse?.functionResponses ?? []);
@@ -210,7 +209,7 @@ export class GeminiConnection implements TurnOutlet {
 
   private handleContent({ turns = [], turnComplete }: NonNullable<ClientMessage['clientContent']>): void {
     const { session } = this;
-    // What comes this way interrupts the model, whatever the setup says of activity.
+    // Content interrupts the model, whatever the setup says about activity.
     this.turn?.interrupt();
     const texts = turns.map(({ role, parts = [] }) => {
       if (role !== undefined && role !== 'user' && role !== 'model') throw invalidArgument();

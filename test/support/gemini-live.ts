@@ -49,7 +49,7 @@ export interface GeminiOptions {
   readonly chatter: boolean;
 }
 
-/** What goes wrong; each may be changed at any time, and holds for what begins afterwards. */
+/** What goes wrong. Each can be changed at any time, and applies to what begins afterwards. */
 export interface GeminiFaults {
   /** In place of the options of these names. */
   setupMs?: number | undefined;

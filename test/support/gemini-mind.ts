@@ -6,7 +6,7 @@ import type { GeminiSession } from './gemini-session.js';
 export const SPOKEN_RATE = 24_000;
 const WORD_MS = 400;
 
-/** What the model does about one input: it speaks, it calls a function, or first one and then the other. */
+/** What the model does: it speaks, it calls a function, or it speaks and then calls one. */
 export interface GeminiReply {
   /** 24 kHz, with a transcript whose words are spread evenly over it. */
   readonly audio?: Int16Array;
@@ -17,7 +17,7 @@ export interface GeminiReply {
 /** Decides what the model says. */
 export interface GeminiMind {
   /**
-   * Answers the newest input, which `session.input` describes; nothing at all is an answer as well.
+   * Answers `session.input`, the newest input; undefined ends the turn without a word.
    * @param heard what the user said, 16 kHz; empty unless the input is speech
    */
   reply(
@@ -28,7 +28,7 @@ export interface GeminiMind {
   transcribe?(heard: Int16Array): string;
 }
 
-/** Repeats what it heard. Text and results of functions it answers with a tone, one word for each of theirs. */
+/** Repeats what it heard, and answers text and results of functions with a tone: a word of its own for each of theirs. */
 export const echoMind: GeminiMind = {
   async reply(heard, { input }) {
     if (input.kind === 'speech') {

@@ -12,7 +12,7 @@ export type GeminiInput =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'tools'; readonly responses: readonly FunctionResponse[] };
 
-/** The context of the model, in order. What it did not get to send is not in it. */
+/** One entry of the model's context; words that it did not send are not in it. */
 export interface HistoryEntry {
   readonly role: 'user' | 'model' | 'function';
   text: string;
@@ -50,7 +50,7 @@ export class GeminiSession {
   readonly pending = new Map<string, GeminiCall>();
   /** Ids of the functions that the user's activity cancelled. */
   readonly cancelled: string[] = [];
-  /** What came of the client, all connections together. */
+  /** What the client sent, over all connections. */
   readonly received = {
     connections: 0,
     audioMs: 0,
