@@ -1,96 +1,31 @@
 import { createServer as createHttpServer, type IncomingHttpHeaders } from 'node:http';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import { Webhook } from 'standardwebhooks';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { type AgentCall, type AgentHandler, type AgentServer, serveAgent } from '../../src/agents/index.js';
-import type { GatewayOptions } from '../../src/index.js';
+import type { AgentCall, AgentHandler } from '../../src/agents/index.js';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
-import { startWithCarrier } from '../support/carrier.js';
-import { decibels, tone, usualAmplitude } from '../support/media.js';
+import {
+  APOLOGY,
+  bytesOf,
+  CALL,
+  heardDb,
+  isHearing,
+  LEVEL,
+  SECRET,
+  saysTone,
+  serve,
+  serveRaw,
+  serveSocket,
+  startWithAgent,
+} from '../support/agent.js';
+import { tone, usualAmplitude } from '../support/media.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
 virtualTime();
 
-const LEVEL = 8_000;
-const PATIENT_MS = 300;
-const SECRET = 'a-secret-of-sixteen-bytes-or-more';
-const APOLOGY = { say: 'We are sorry.' };
 /** A caller hears an apology at most so long after the agent is gone. */
 const APOLOGY_MS = 5_000;
-
-const CALL = {
-  from: '+15550001111',
-  to: '+15552223333',
-  webhookUrl: 'https://voice.example.com/edge/twilio/voice',
-  record: true,
-  listens: true,
-  dejitterMs: PATIENT_MS,
-};
-
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
-
-async function serve(handler: AgentHandler, options = {}): Promise<AgentServer> {
-  const server = await serveAgent({ onError: () => {}, ...options }, handler);
-  closers.push(() => server.close());
-  return server;
-}
-
-/** A server that speaks no WebSocket by itself. */
-async function serveRaw(server: Server): Promise<string> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket) => sockets.add(socket.on('error', () => {})));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  closers.push(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-/** An agent that may do anything to its socket. */
-function serveSocket(handler: (socket: WebSocket) => void): Promise<string> {
-  const http = createHttpServer();
-  new WebSocketServer({ server: http }).on('connection', (socket) => {
-    socket.on('error', () => {});
-    handler(socket);
-  });
-  return serveRaw(http);
-}
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Int16Array) =>
-  Buffer.from(buffer, byteOffset, byteLength);
-
-/** A gateway whose calls an agent answers. */
-async function startWithAgent(agent: string | undefined, options: GatewayOptions = {}) {
-  const started = await startWithCarrier(
-    {},
-    { ...(agent === undefined ? {} : { agent }), apology: APOLOGY, leadMs: PATIENT_MS, ...options },
-  );
-  const place = async (audio?: AudioSource) => {
-    const phone = started.twilio.placeCall({ ...CALL, ...(audio === undefined ? {} : { audio }) });
-    await phone.started;
-    return phone;
-  };
-  return { ...started, place };
-}
-
-/** Loudness of a pitch in a part of what the caller heard, of what the agent sends. */
-function heardDb(phone: SimulatedPhone, hz: number, fromMs: number, toMs: number): number {
-  return decibels(usualAmplitude(hz, 8_000, phone.heard().subarray(fromMs * 8, toMs * 8)) / LEVEL);
-}
-
-/** Says a tone once the phone is answered. */
-function saysTone(ms = 1_000): AgentHandler {
-  return (call) => {
-    call.on('answered', () => call.send(tone(700, call.sendRate, (call.sendRate * ms) / 1_000, LEVEL)));
-  };
-}
-
-const isHearing = (phone: SimulatedPhone) => phone.ear.soundUntil > clock.now();
 
 describe('a gateway with an agent', () => {
   it('dials it for each call; both hear each other, and marks say how much was heard', async () => {
