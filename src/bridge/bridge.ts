@@ -156,12 +156,12 @@ export interface Bridge {
    * Joins a program to a room, which is created if necessary. Absent if the bridge has no such rooms.
    * @param onlyListens the program hears all members, says nothing and does not count as a member
    * @param user who it is; bridges without users ignore it
-   * @throws GatewayError as {@link checkRoom}
+   * @throws GatewayError for a room or a user that cannot be, e.g. `GW_STREAM_CALL_NAME`
    */
   joinProgram?(room: string, program: Program, onlyListens: boolean, user?: Partial<BridgeUser>): ProgramLeg;
   /**
    * Checks the name of a room for a program. Absent if any will do.
-   * @throws GatewayError for a name that no room can have
+   * @throws GatewayError for a name that no room can have, e.g. `GW_STREAM_CALL_NAME`
    */
   checkRoom?(room: string): void;
   /** Frees all resources; called after every call has ended. */

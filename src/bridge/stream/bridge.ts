@@ -201,7 +201,10 @@ export class StreamBridge implements Bridge {
     return leg;
   }
 
-  /** @throws GatewayError `GW_STREAM_CALL_NAME` (400) */
+  /**
+   * Checks that a room can be a Stream call.
+   * @throws GatewayError `GW_STREAM_CALL_NAME` (400)
+   */
   checkRoom(room: string): void {
     parseCallName(room);
   }

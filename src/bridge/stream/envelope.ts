@@ -72,7 +72,11 @@ export class Envelope {
   }
 
   private correlation(source: Envelope, from: number, lag: number): number {
-    let [a, b, aa, bb, ab] = [0, 0, 0, 0, 0];
+    let a = 0;
+    let b = 0;
+    let aa = 0;
+    let bb = 0;
+    let ab = 0;
     for (let slot = from; slot < from + WINDOW; slot++) {
       const here = this.at(slot);
       const there = source.at(slot - lag);

@@ -1,11 +1,14 @@
 /** Steps a factor of two. */
 const STEPS = 64;
 
-/** How loud samples are: 64 steps for each doubling of their mean amplitude, from 1 (silence) to 961. */
-export function loudnessOf(samples: Int16Array): number {
+/**
+ * How loud samples are: 64 steps for each doubling of their mean amplitude, from 1 (silence) to 961.
+ * @param begin first sample, and `end` the one after the last; default all
+ */
+export function loudnessOf(samples: Int16Array, begin = 0, end = samples.length): number {
   let sum = 0;
-  for (let i = 0; i < samples.length; i++) sum += Math.abs(samples[i] as number);
-  return 1 + Math.round(STEPS * Math.log2(1 + sum / samples.length));
+  for (let i = begin; i < end; i++) sum += Math.abs(samples[i] as number);
+  return 1 + Math.round(STEPS * Math.log2(1 + sum / (end - begin)));
 }
 
 /** The loudness of both halves of a frame in one integer; 0 where nobody was there. */

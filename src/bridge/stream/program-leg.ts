@@ -107,7 +107,7 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
     if (this.onlyListens || !this.isIn) return;
     this.isTalking = true;
     this.spokeAt = this.options.clock.now();
-    this.envelope.push(loudnessOf(frame.subarray(0, HALF)), loudnessOf(frame.subarray(HALF)), this.spokeAt);
+    this.envelope.push(loudnessOf(frame, 0, HALF), loudnessOf(frame, HALF), this.spokeAt);
     super.write(frame, stamp);
   }
 
