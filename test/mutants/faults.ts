@@ -50,6 +50,20 @@ export const FAULTS: readonly Fault[] = [
     why: 'a caller whose Stream call is lost for good waits in silence for ever',
   },
   {
+    name: 'agent-appears-early',
+    file: 'src/bridge/stream/program-leg.ts',
+    from: 'if (phones.length > 0 && !phones.some(({ isAppearing }) => isAppearing)) return;',
+    to: '',
+    why: 'people in a Stream call see an agent while the phone still rings',
+  },
+  {
+    name: 'transit-counts-as-heard',
+    file: 'src/bridge/stream/program-leg.ts',
+    from: 'phone.envelope.end - slots - Math.round(queuedMs / SLOT_MS)',
+    to: 'phone.envelope.end - Math.round(queuedMs / SLOT_MS)',
+    why: 'a model is told that the caller heard words that were still on their way',
+  },
+  {
     name: 'transfer-prefix-short',
     file: 'src/bridge/stream/command-rule.ts',
     from: 'number.slice(0, -1)',

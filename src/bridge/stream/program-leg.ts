@@ -23,6 +23,8 @@ const MEASURE_FRAMES = 10;
 const MARGIN_MS = 30;
 /** New audio starts so long after a clear: until then its beginning would be dropped with the old one. */
 const REST_MS = MARGIN_MS + 10;
+/** After a phone hung up while it rang, its program appears so much later if it is still there. */
+const SETTLE_MS = 1_000;
 const SILENCE = new Int16Array(FRAME_SAMPLES);
 const HALF = FRAME_SAMPLES / 2;
 
@@ -79,14 +81,14 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
   /** Appears if there is no phone, or one that is in the call. */
   appearIfDue(): void {
     const { phones } = this.room;
-    if (!this.isPlaced || this.isClosed || this.isPresent) return;
+    if (!this.isPlaced || this.hasEnded || this.isPresent) return;
     if (phones.length > 0 && !phones.some(({ isAppearing }) => isAppearing)) return;
     this.appear().catch((error) => this.failed(error as GatewayError));
   }
 
   /** Whether this phone hears it, or need not wait for it. */
   isReadyFor(phone: StreamLeg): boolean {
-    return this.hasEnded || this.isClosed || !this.talks || (this.isIn && phone.hearsProgram);
+    return this.hasEnded || !this.talks || (this.isIn && phone.hearsProgram);
   }
 
   get phones(): string[] {
@@ -204,6 +206,8 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
   phoneGone(phone: StreamLeg): void {
     this.transits.delete(phone);
     if (phone.isAnswered) this.program.phoneLeft(phone.id);
+    // A program that was there for this phone has left by then.
+    this.options.clock.after(SETTLE_MS, () => this.appearIfDue());
   }
 
   /** A phone has received a frame with this program's voice, or another's. */

@@ -82,6 +82,27 @@ describe('a program in a Stream call', () => {
     expect((await program()).ready.phones).toEqual([expect.any(String)]);
   });
 
+  it('appears after a phone that hung up while it rang', async () => {
+    const { host, phone, program } = await start();
+    const caller = phone(503, { faults: { startDelayMs: 30_000 } });
+    await eventually('the phone’s preparation', () => host.placed[0]?.isReady === true);
+    await program();
+    await sleep(1_000);
+    caller.close();
+    await eventually('the program', () => host.userIds().length === 1, 20_000);
+    expect(host.userIds()).toEqual([expect.stringMatching(/^agent-room-/)]);
+  });
+
+  it('appears with a phone that is visible while it rings', async () => {
+    const { host, phone, program } = await start({ bridge: { joinAt: 'ring' } });
+    const caller = phone(503, { faults: { startDelayMs: 5_000 } });
+    const leg = await program();
+    await eventually('both', () => host.userIds().length === 2, 4_000);
+    expect(leg.all('joined')).toEqual([]);
+    await caller.started;
+    await leg.event('joined');
+  });
+
   it('appears at once if no phone is in the call, and leaves with its socket', async () => {
     const { host, program } = await start();
     const leg = await program();
