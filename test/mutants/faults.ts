@@ -52,8 +52,8 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'agent-appears-early',
     file: 'src/bridge/stream/program-leg.ts',
-    from: 'if (phones.length > 0 && !phones.some(({ isAppearing }) => isAppearing)) return;',
-    to: '',
+    from: 'phones.some(({ isAppearing }) => isAppearing)',
+    to: 'phones.some(({ id }) => id)',
     why: 'people in a Stream call see an agent while the phone still rings',
   },
   {
