@@ -35,6 +35,11 @@ export {
 } from './measurement.js';
 export { type HeardMoment, MouthToEar, type MouthToEarOptions } from './mouth-to-ear.js';
 export { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
+export type { RealtimeFaults } from './openai/faults.js';
+export type { Reply, Turn } from './openai/mind.js';
+export type { ItemRecord, RealtimeSession, ReceivedEvent } from './openai/session.js';
+export type { Utterance as SpokenUtterance } from './openai/speech.js';
+export { SimulatedRealtime, type SimulatedRealtimeOptions } from './openai-realtime.js';
 export type { Callee } from './outbound-call.js';
 export { type CallOutcome, type PhoneFaults, type PhoneOptions, SimulatedPhone } from './phone.js';
 export { type FoundPhrase, type HeardPhrase, phrasesIn, speak, textOf } from './phrases.js';
