@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { GatewayError } from '../errors.js';
+import { fixturePath } from './fixture.js';
 import { SENTENCES } from './sentences.js';
 import { FEATURE_MS, SpeechFeatures } from './speech-features.js';
 import { readWav } from './wav.js';
@@ -145,17 +143,8 @@ function piecewiseLikeness(phrase: SpeechFeatures, heard: SpeechFeatures, from: 
 
 function phrases(): readonly Phrase[] {
   loaded ??= SENTENCES.map(({ text, file }) => {
-    const pcm = readWav(pathOf(`voice/${file}.wav`));
+    const pcm = readWav(fixturePath(`voice/${file}.wav`));
     return { text, pcm, features: new SpeechFeatures(pcm) };
   });
   return loaded;
-}
-
-/** Beside the source, also when this module runs compiled from `dist/simulator/`: tsc copies no recordings. */
-function pathOf(fixture: string): string {
-  for (const folder of ['./fixtures/', '../../src/simulator/fixtures/']) {
-    const path = fileURLToPath(new URL(folder + fixture, import.meta.url));
-    if (existsSync(path)) return path;
-  }
-  throw new GatewayError('GW_SIM_FIXTURE', `The recording src/simulator/fixtures/${fixture} is missing`);
 }

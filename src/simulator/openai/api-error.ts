@@ -118,7 +118,7 @@ function sizeError(
       `Invalid '${param}': array too ${isSmall ? 'short' : 'long'}. Expected an array with ${isSmall ? 'minimum' : 'maximum'} length ${bound}.`,
       param,
     );
-  const kind = issue.origin === 'int' ? 'integer' : 'decimal';
+  const kind = /_(ms|tokens|index)$/.test(param) ? 'integer' : 'decimal';
   return new ApiError(
     `${kind}_${name}_value`,
     `Invalid '${param}': ${kind} ${side} value. Expected a value ${sign} ${bound}, but got ${String(value)} instead.`,

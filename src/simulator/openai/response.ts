@@ -170,14 +170,7 @@ export class ModelResponse {
     const { faults } = host;
     const { speech } = message;
     const { sentMs } = speech;
-    if (sentMs >= (faults.stallAfterMs ?? Number.POSITIVE_INFINITY)) {
-      host.hang();
-      return false;
-    }
-    if (faults.closeAfter !== undefined && sentMs >= faults.closeAfter.ms) {
-      host.drop(faults.closeAfter.code);
-      return false;
-    }
+    if (this.failsAt(sentMs)) return false;
     if (settings.maxTokens !== 'inf' && sentMs >= (settings.maxTokens * 1000) / TOKENS_PER_SECOND) {
       this.interrupt('incomplete', { type: 'incomplete', reason: 'max_output_tokens' });
       return false;
@@ -194,6 +187,15 @@ export class ModelResponse {
     const delta = speech.bytes.toString('base64', speech.sentBytes, to);
     speech.sentBytes = to;
     this.sendPart('response.output_audio.delta', message, { delta });
+    return !this.failsAt(speech.sentMs);
+  }
+
+  /** Whether a fault ends everything after so many milliseconds of audio. */
+  private failsAt(ms: number): boolean {
+    const { stallAfterMs = Number.POSITIVE_INFINITY, closeAfter } = this.host.faults;
+    if (ms >= stallAfterMs) this.host.hang();
+    else if (closeAfter !== undefined && ms >= closeAfter.ms) this.host.drop(closeAfter.code);
+    else return false;
     return true;
   }
 
