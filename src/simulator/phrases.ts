@@ -26,6 +26,8 @@ const MOST_REST = 0.15;
 const MOST_OVERLAP = 15;
 /** Frames of a phrase that may be missing at the start or the end of the audio. */
 const MOST_MISSING = 20;
+/** Frames before the first loud frame, and after the last one, in which a phrase may begin and end. */
+const MOST_QUIET = 50;
 /** Frames between two lags of the search. */
 const STRIDE = 2;
 /** Frames of a piece that may lie up to {@link PIECE_SHIFT} frames elsewhere: a jitter buffer inserts and drops audio. */
@@ -66,11 +68,14 @@ export function speak(text: string): Int16Array | undefined {
  */
 export function textOf(pcm: Int16Array): HeardPhrase | undefined {
   const heard = new SpeechFeatures(pcm);
+  const all = heard.activeFrames();
+  // Long speech is no sentence, and a search in it takes its time.
+  if (all * (1 - MOST_REST) > Math.max(...phrases().map(({ features }) => features.length))) return undefined;
   const best = placesIn(heard)[0];
   if (best === undefined) return undefined;
   const { text, likeness, from, to } = best;
   const rest = heard.activeFrames(0, from - PIECE_SHIFT) + heard.activeFrames(to + PIECE_SHIFT);
-  return rest > MOST_REST * heard.activeFrames() ? undefined : { text, likeness };
+  return rest > MOST_REST * all ? undefined : { text, likeness };
 }
 
 /**
@@ -110,11 +115,13 @@ function placesIn(heard: SpeechFeatures): Place[] {
 }
 
 function placesOf({ text, features }: Phrase, heard: SpeechFeatures): Place[] {
-  const last = heard.length - features.length + MOST_MISSING;
+  const first = Math.max(-MOST_MISSING, heard.isActive.indexOf(1) - MOST_QUIET);
+  const end = Math.min(heard.length + MOST_MISSING, heard.isActive.lastIndexOf(1) + MOST_QUIET);
+  const last = end - features.length;
   const at = (lag: number) => heard.likeness(lag, features, 0, features.length);
   const places: Place[] = [];
   let [before, here] = [0, 0];
-  for (let lag = -MOST_MISSING; lag <= last + STRIDE; lag += STRIDE) {
+  for (let lag = first; lag <= last + STRIDE; lag += STRIDE) {
     const after = lag > last ? 0 : at(lag);
     if (here > WORTH_A_LOOK && here >= before && here > after) {
       const from = lag - STRIDE;

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { decodeAlaw, encodeAlaw } from '../../src/simulator/alaw.js';
@@ -22,6 +23,18 @@ import { Narrower, toWide } from '../../src/simulator/wideband.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
 virtualTime();
+
+const KNOWN_TYPES = [
+  'session.update',
+  'input_audio_buffer.append',
+  'input_audio_buffer.commit',
+  'conversation.item.create',
+  'conversation.item.delete',
+  'conversation.item.truncate',
+  'response.create',
+  'response.cancel',
+] as const;
+const jsonOf = (text: string) => JSON.parse(text) as unknown;
 
 // biome-ignore lint/suspicious/noExplicitAny: events as a client without types sees them.
 type Event = any;
@@ -742,6 +755,27 @@ describe('a tool', () => {
     }
   });
 
+  it('to transfer the caller is called after the words for it, and its output needs no answer', async () => {
+    const { client } = await manualSession();
+    await client.configure({ tools: [SEARCH, { ...SEARCH, name: 'transfer_call' }] });
+    const content = [{ type: 'input_text', text: 'What is the meaning of life?' }];
+    client.send('conversation.item.create', { item: { type: 'message', role: 'user', content } });
+    client.send('response.create');
+    const { output } = (await client.wait('response.done')).response;
+    expect(output).toMatchObject([{ type: 'message' }, { type: 'function_call', name: 'transfer_call' }]);
+    expect(client.of('response.output_item.added').map(({ output_index }) => output_index)).toEqual([0, 1]);
+    expect(client.said()).toEqual([UNKNOWN]);
+    const { call_id } = output[1];
+    client.send('conversation.item.create', {
+      item: { type: 'function_call_output', call_id, output: 'ok' },
+    });
+    client.send('response.create');
+    expect((await client.wait('response.done', 2)).response).toMatchObject({
+      status: 'completed',
+      output: [],
+    });
+  });
+
   it('is not called with tool_choice none, nor if its name is about something else', async () => {
     const { client } = await session();
     await client.configure({ tools: [SEARCH], tool_choice: 'none' });
@@ -810,6 +844,26 @@ describe('the conversation', () => {
       client.send(`conversation.item.${verb}`, { item_id: 'nine', ...fields });
       expect((await client.error()).code).toBe(`item_${verb}_invalid_item_id`);
     }
+  });
+
+  it('keeps ten minutes of audio: older messages have their words only', async () => {
+    const minute = { text: 'a minute of sound', pcm: new Int16Array(480_000) };
+    const { client, record } = await manualSession({ speed: 1_000, reply: () => ({ say: [minute] }) });
+    await client.configure({ audio: { output: { format: { type: 'audio/pcmu' } } } });
+    for (let i = 1; i <= 12; i++) {
+      client.send('response.create');
+      await client.wait('response.done', i);
+    }
+    expect(record.items.map(({ heardMs }) => heardMs)).toEqual(Array.from({ length: 12 }, () => 60_000));
+    const bytes: number[] = [];
+    for (const [i, { id }] of record.items.entries()) {
+      client.send('conversation.item.retrieve', { item_id: id });
+      const [part] = (await client.wait('conversation.item.retrieved', i + 1)).item.content;
+      expect(part.transcript).toBe(minute.text);
+      bytes.push(Buffer.from(part.audio, 'base64').length);
+    }
+    // The latest had no audio yet when room was made for it.
+    expect(bytes).toEqual([0, ...Array.from({ length: 11 }, () => 480_000)]);
   });
 
   it('is bounded: the oldest items make room', async () => {
@@ -1041,6 +1095,30 @@ describe('the record', () => {
     await client.wait('response.done', 2);
     expect(record.items[1]?.text).toBe(GREETING);
   });
+});
+
+it('answers whatever is sent to it with an event, and goes on', async () => {
+  const { client } = await session();
+  const known = {
+    type: fc.constantFrom(...KNOWN_TYPES),
+    session: fc.anything(),
+    response: fc.anything(),
+    item: fc.anything(),
+    audio: fc.anything(),
+    item_id: fc.anything(),
+  };
+  const events = fc.oneof(fc.record(known, { requiredKeys: ['type'] }), fc.json().map(jsonOf));
+  for (const event of fc.sample(events, { numRuns: 500, seed: 19 }))
+    client.socket.send(JSON.stringify(event ?? null));
+  expect(await client.configure({ instructions: 'still here' })).toMatchObject({
+    instructions: 'still here',
+  });
+  expect(client.of('error').length).toBeGreaterThan(100);
+  for (const { error } of client.of('error')) {
+    expect(error.type).toBe('invalid_request_error');
+    expect(error.code).toMatch(/^[a-z_]+$/);
+    expect(error.message).not.toMatch(/undefined|\[object/);
+  }
 });
 
 it('checks its options', () => {

@@ -42,7 +42,10 @@ const transcription = z.strictObject({
   delay: z.enum(['minimal', 'low', 'medium', 'high', 'xhigh']).optional(),
 });
 
-const voice = z.union([z.string().min(1), z.strictObject({ id: z.string() })]);
+const voice = z.union([
+  z.enum(['alloy', 'ash', 'ballad', 'coral', 'echo', 'sage', 'shimmer', 'verse', 'marin', 'cedar']),
+  z.strictObject({ id: z.string() }),
+]);
 
 const tool = z.discriminatedUnion('type', [
   z.strictObject({

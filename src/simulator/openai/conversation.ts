@@ -1,9 +1,9 @@
 import { ApiError } from './api-error.js';
-import { HeardMessage, type Item } from './item.js';
+import type { Item } from './item.js';
 
 /** The oldest items make room beyond this, as with the API's `truncation: "auto"`. */
 const MOST_ITEMS = 500;
-/** Seconds of the caller's audio that are kept; older messages then have their text only. */
+/** Seconds of audio that are kept; older messages then have their text only. */
 const MOST_AUDIO_SECONDS = 600;
 
 /** The items of a session, in order. */
@@ -50,13 +50,17 @@ export class Conversation {
     this.list.splice(this.list.indexOf(item), 1);
   }
 
+  /** Drops all audio. */
+  release(): void {
+    for (const item of this.list) item.release();
+  }
+
   private makeRoom(): void {
     while (this.list.length > MOST_ITEMS) this.list.shift();
     let seconds = 0;
     for (const item of this.list.toReversed()) {
-      if (!(item instanceof HeardMessage)) continue;
       seconds += item.audioSeconds;
-      if (seconds > MOST_AUDIO_SECONDS) item.pcm = undefined;
+      if (seconds > MOST_AUDIO_SECONDS) item.release();
     }
   }
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { PHONE_RATE } from '../wav.js';
 import { encodeAudio } from './audio-format.js';
 import type { AudioFormat, ItemRequest } from './client-event.js';
 import type { Speech } from './speech.js';
@@ -26,6 +27,9 @@ export abstract class Item {
   get audioSeconds(): number {
     return 0;
   }
+
+  /** Drops its audio to save memory; its text stays. */
+  release(): void {}
 
   /** @param withAudio only `conversation.item.retrieve` gives the audio */
   toWire(withAudio = false): Wire {
@@ -58,24 +62,30 @@ export class TextMessage extends Item {
 export class HeardMessage extends Item {
   readonly type = 'message';
   readonly role = 'user';
+  private readonly samples: number;
 
   /**
-   * @param pcm 8 kHz; `undefined` once it was dropped to save memory
+   * @param pcm 8 kHz; `undefined` once it is released
    * @param text what the model has understood; empty if nothing
    * @param isTranscribed whether the session asks for transcripts of what it hears
    */
   constructor(
     id: string,
-    public pcm: Int16Array | undefined,
+    private pcm: Int16Array | undefined,
     readonly text: string,
     private readonly format: AudioFormat,
     private readonly isTranscribed: boolean,
   ) {
     super(id);
+    this.samples = pcm?.length ?? 0;
   }
 
   override get audioSeconds(): number {
-    return (this.pcm?.length ?? 0) / 8_000;
+    return this.samples / PHONE_RATE;
+  }
+
+  override release(): void {
+    this.pcm = undefined;
   }
 
   protected content(withAudio: boolean): Wire {
@@ -109,6 +119,10 @@ export class SpokenMessage extends Item {
 
   override get audioSeconds(): number {
     return this.modality === 'audio' ? this.speech.heardMs / 1000 : 0;
+  }
+
+  override release(): void {
+    if (this.status !== 'in_progress') this.speech.release();
   }
 
   /** Whether there is audio that could be cut. */

@@ -1,7 +1,7 @@
 import { speak, wordsOf } from '../phrases.js';
 import { GREETING, KEY_PRESSED, SENTENCES, type Sentence, SOURCES, UNKNOWN } from '../sentences.js';
 import type { Tool, ToolChoice } from './client-event.js';
-import { FunctionCallOutput, type Item } from './item.js';
+import { FunctionCall, FunctionCallOutput, type Item } from './item.js';
 import type { Utterance } from './speech.js';
 
 /** What a model knows when it has to respond. */
@@ -23,32 +23,46 @@ export interface Reply {
   readonly call?: { readonly name: string; readonly args: Readonly<Record<string, unknown>> };
 }
 
+const SEARCH = /search|knowledge/i;
+const TRANSFER = /transfer/i;
 /** Letters that two words must share at their start to count as one: "repairs" and "repair". */
 const STEM = 5;
 
 /**
  * The model's mind, which knows the sentences of {@link SENTENCES} and nothing else. It says what its instructions quote; looks up
  * questions with a tool whose name contains "search" or "knowledge", and answers with the sentence of the tool's output that fits
- * best, and where it stands; without such a tool it repeats what it has heard.
+ * best, and where it stands; without such a tool it repeats what it has heard. What it does not know it passes on to a tool whose
+ * name contains "transfer", if there is one.
  */
-export function replyTo({ items, instructions, tools, toolChoice }: Turn): Reply {
+export function replyTo(turn: Turn): Reply {
+  const { items, instructions } = turn;
   const quoted = quotedIn(instructions);
   if (quoted !== undefined) return { say: [quoted.text] };
-  const last = items.at(-1);
-  if (last instanceof FunctionCallOutput) return answerFrom(last.text, questionIn(items));
   const asked = questionIn(items);
+  const last = items.at(-1);
+  if (last instanceof FunctionCallOutput) {
+    const call = items.find((item) => item instanceof FunctionCall && item.callId === last.callId);
+    if (call instanceof FunctionCall && !SEARCH.test(call.name)) return {};
+    return answerFrom(last.text, asked) ?? passOn(turn);
+  }
   if (asked === undefined) return { say: [GREETING] };
   if (/\bpressed\b/i.test(asked)) return { say: [KEY_PRESSED] };
   const known = sentenceOf(asked);
-  if (known === undefined) return { say: [UNKNOWN] };
-  const search = toolChoice === 'none' ? undefined : tools.find(isSearch);
+  if (known === undefined) return passOn(turn);
+  const search = toolNamed(SEARCH, turn);
   return search === undefined
     ? { say: [known.text] }
     : { call: { name: search.name, args: { query: known.text } } };
 }
 
-function isSearch(tool: Tool): tool is Tool & { type: 'function' } {
-  return tool.type === 'function' && /search|knowledge/i.test(tool.name);
+function passOn(turn: Turn): Reply {
+  const transfer = toolNamed(TRANSFER, turn);
+  return { say: [UNKNOWN], ...(transfer === undefined ? {} : { call: { name: transfer.name, args: {} } }) };
+}
+
+function toolNamed(name: RegExp, { tools, toolChoice }: Turn): (Tool & { type: 'function' }) | undefined {
+  if (toolChoice === 'none') return undefined;
+  return tools.filter((tool) => tool.type === 'function').find((tool) => name.test(tool.name));
 }
 
 /** What the user has said last, in words or in text; empty if it was not understood. */
@@ -70,7 +84,7 @@ function quotedIn(text: string): Sentence | undefined {
 }
 
 /** The sentence of a tool's output that shares most with the question, and the page that it stands in if the output names it. */
-function answerFrom(output: string, question = ''): Reply {
+function answerFrom(output: string, question = ''): Reply | undefined {
   const words = ` ${wordsOf(unescaped(output))} `;
   const asked = wordsOf(question).split(' ');
   let [best, most] = [undefined as Sentence | undefined, 0];
@@ -81,7 +95,7 @@ function answerFrom(output: string, question = ''): Reply {
     const fit = sharedWeight(asked, own.split(' '));
     if (fit > most) [best, most] = [sentence, fit];
   }
-  if (best?.page === undefined) return { say: [UNKNOWN] };
+  if (best?.page === undefined) return undefined;
   const isNamed = words.includes(` ${wordsOf(best.page)} `);
   return { say: isNamed ? [best.text, SOURCES[best.page]] : [best.text] };
 }

@@ -32,8 +32,10 @@ const LEAST_COMMIT_MS = 100;
 const IDLE_MS = 3_000;
 /** Events that are remembered for tests. */
 const MOST_RECEIVED = 2_000;
-/** Messages that wait for `session.created`: two minutes of audio. */
-const MOST_EARLY = 6_000;
+/** Characters of messages that wait for `session.created`; more are dropped. */
+const MOST_EARLY = 8 * 1024 * 1024;
+/** Longer messages are remembered by their type alone. */
+const MOST_REMEMBERED = 64 * 1024;
 /** A client that does not read is disconnected beyond this. */
 const MOST_UNSENT_BYTES = 64 * 1024 * 1024;
 /** Tokens of a second of what the caller says: one each 100 ms, as documented. */
@@ -111,7 +113,7 @@ export class RealtimeSession implements ResponseHost {
   readonly deltaMs: number;
   /** The last 2,000 events that the client sent. */
   readonly received: ReceivedEvent[] = [];
-  /** How many events of each type the client sent; `invalid` for those that are none. */
+  /** How many events of each type the client sent; those that were rejected count as `invalid`, too. */
   readonly receivedCounts: Record<string, number> = {};
   /** How many events of each type were sent to the client. */
   readonly sentCounts: Record<string, number> = {};
@@ -143,7 +145,7 @@ export class RealtimeSession implements ResponseHost {
           interrupt_response: true,
         },
       },
-      output: { format: { type: 'audio/pcm', rate: 24_000 }, voice: 'alloy', speed: 1 },
+      output: { format: { type: 'audio/pcm', rate: 24_000 }, voice: 'marin', speed: 1 },
     },
   };
   private decoder = new AudioDecoder(this.configuration.audio.input.format);
@@ -153,6 +155,7 @@ export class RealtimeSession implements ResponseHost {
   private isCreated = false;
   /** Messages that came before `session.created`. */
   private readonly early: [message: string, isBinary: boolean][] = [];
+  private earlyLength = 0;
   private isHung = false;
 
   /** @internal */
@@ -261,7 +264,8 @@ export class RealtimeSession implements ResponseHost {
   private handleMessage(message: string, isBinary: boolean): void {
     if (this.isHung) return;
     if (!this.isCreated) {
-      if (this.early.length < MOST_EARLY) this.early.push([message, isBinary]);
+      this.earlyLength += message.length;
+      if (this.earlyLength <= MOST_EARLY) this.early.push([message, isBinary]);
       return;
     }
     let eventId: string | null = null;
@@ -269,8 +273,10 @@ export class RealtimeSession implements ResponseHost {
       if (isBinary) throw new ApiError('invalid_type', 'Events are text messages, not binary ones.');
       const event = jsonObjectOf(message);
       if (typeof event.event_id === 'string') eventId = event.event_id;
-      this.record(event);
-      this.handle(clientEventOf(event));
+      this.remember(event, message.length);
+      const valid = clientEventOf(event);
+      this.receivedCounts[valid.type] = (this.receivedCounts[valid.type] ?? 0) + 1;
+      this.handle(valid);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.receivedCounts.invalid = (this.receivedCounts.invalid ?? 0) + 1;
@@ -278,11 +284,11 @@ export class RealtimeSession implements ResponseHost {
     }
   }
 
-  private record(event: Readonly<Record<string, unknown>>): void {
+  private remember(event: Readonly<Record<string, unknown>>, length: number): void {
     const type = String(event.type).slice(0, 64);
-    this.receivedCounts[type] = (this.receivedCounts[type] ?? 0) + 1;
-    const audio = typeof event.audio === 'string' ? { audio: event.audio.length } : {};
-    this.received.push({ type, at: this.clock.now(), event: { ...event, ...audio } });
+    const audio = typeof event.audio === 'string' ? { audio: event.audio.length } : undefined;
+    const isLong = audio === undefined && length > MOST_REMEMBERED;
+    this.received.push({ type, at: this.clock.now(), event: isLong ? { type } : { ...event, ...audio } });
     if (this.received.length > MOST_RECEIVED) this.received.shift();
   }
 
@@ -543,6 +549,9 @@ export class RealtimeSession implements ResponseHost {
   private handleClose(code: number, reason: string): void {
     this.closed = { code, reason };
     this.free();
+    this.early.length = 0;
+    this.input.take();
+    this.conversation.release();
   }
 
   private free(): void {

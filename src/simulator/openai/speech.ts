@@ -24,7 +24,7 @@ const MARGIN_MS = 60;
 /** What the model says in one message: sound and words over time, and how much of it exists. */
 export class Speech {
   /** All of it, in the format of the response. */
-  readonly bytes: Buffer;
+  bytes: Buffer;
   /** Bytes that were sent to the client. */
   sentBytes = 0;
   /** Milliseconds after which the client has cut it. */
@@ -50,11 +50,6 @@ export class Speech {
     this.words = words;
     this.perMs = bytesPerMs(format);
     this.bytes = encodeAudio(joined(parts), format);
-  }
-
-  /** Milliseconds of all of it. */
-  get totalMs(): number {
-    return this.bytes.length / this.perMs;
   }
 
   /** Milliseconds that were sent. */
@@ -96,6 +91,11 @@ export class Speech {
       .filter((word) => word.fromMs >= fromMs && word.fromMs < toMs)
       .map(({ text }) => text)
       .join('');
+  }
+
+  /** Drops the audio; how much of it was sent and heard stays known. */
+  release(): void {
+    this.bytes = Buffer.alloc(0);
   }
 
   cut(ms: number): void {
