@@ -31,8 +31,8 @@ const STEM = 5;
 /**
  * The model's mind, which knows the sentences of {@link SENTENCES} and nothing else. It says what its instructions quote; looks up
  * questions with a tool whose name contains "search" or "knowledge", and answers with the sentence of the tool's output that fits
- * best, and where it stands; without such a tool it repeats what it has heard. What it does not know it passes on to a tool whose
- * name contains "transfer", if there is one.
+ * best, and where it stands; without such a tool it repeats what it has heard. If it does not know the answer it says so, and calls
+ * a tool whose name contains "transfer", if there is one.
  */
 export function replyTo(turn: Turn): Reply {
   const { items, instructions } = turn;

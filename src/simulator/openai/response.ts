@@ -100,7 +100,7 @@ export class ModelResponse {
     else this.cancelTimer ??= this.host.clock.after(ignoreCancelMs, cancel);
   }
 
-  /** Frees its timers without a word. */
+  /** Frees its timers; nothing more is sent. */
   stop(): void {
     this.host.clock.cancel(this.timer);
     this.host.clock.cancel(this.cancelTimer);

@@ -67,11 +67,11 @@ export interface ItemRecord {
    * arguments.
    */
   readonly text: string;
-  /** Of what the model says: milliseconds that it believes were heard. */
+  /** Only for what the model says: milliseconds that it believes were heard. */
   readonly heardMs?: number;
-  /** Of what the model says: milliseconds that were sent. */
+  /** Only for what the model says: milliseconds that were sent. */
   readonly sentMs?: number;
-  /** Of what the model says: whether the client has cut it. */
+  /** Only for what the model says: whether the client has cut it. */
   readonly isTruncated?: boolean;
 }
 
