@@ -21,7 +21,7 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
  * @param signal aborts when the vectors come too late to be used
  */
 export interface Embed {
-  (texts: readonly string[], signal?: AbortSignal): Promise<readonly (readonly number[])[]>;
+  (texts: readonly string[], signal?: AbortSignal): Promise<readonly ArrayLike<number>[]>;
   /** Names the model; vectors on disk that another model made are not used. */
   readonly model?: string;
 }
@@ -54,7 +54,7 @@ export function openaiEmbeddings(options: OpenAiEmbeddingsOptions): Embed {
   }
   const url = `${baseUrl.replace(/^ws/, 'http').replace(/\/+$/, '')}/embeddings`;
 
-  async function embedBatch(input: readonly string[], signal?: AbortSignal): Promise<number[][]> {
+  async function embedBatch(input: readonly string[], signal?: AbortSignal): Promise<ArrayLike<number>[]> {
     for (const pauseMs of [...PAUSES_MS, undefined]) {
       let wantedMs = 0;
       try {
@@ -76,11 +76,11 @@ export function openaiEmbeddings(options: OpenAiEmbeddingsOptions): Embed {
     input: readonly string[],
     late: AbortSignal,
     signal?: AbortSignal,
-  ): Promise<number[][]> {
+  ): Promise<ArrayLike<number>[]> {
     const answer = await fetch(url, {
       method: 'POST',
       headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ model, input, encoding_format: 'float' }),
+      body: JSON.stringify({ model, input, encoding_format: 'base64' }),
       redirect: 'error',
       signal: signal === undefined ? late : AbortSignal.any([late, signal]),
     });
@@ -94,8 +94,8 @@ export function openaiEmbeddings(options: OpenAiEmbeddingsOptions): Embed {
     throw new GatewayError('GW_EMBEDDINGS_REFUSED', message);
   }
 
-  const embed = async (texts: readonly string[], signal?: AbortSignal): Promise<number[][]> => {
-    const vectors: number[][] = [];
+  const embed = async (texts: readonly string[], signal?: AbortSignal): Promise<ArrayLike<number>[]> => {
+    const vectors: ArrayLike<number>[] = [];
     for (let at = 0; at < texts.length; at += BATCH) {
       vectors.push(...(await embedBatch(texts.slice(at, at + BATCH), signal)));
     }
@@ -142,11 +142,12 @@ function reasonOf(text: string): string {
 }
 
 /** Reads `{ data: [{ index, embedding }] }`. */
-function vectorsOf(text: string, count: number): number[][] {
+function vectorsOf(text: string, count: number): ArrayLike<number>[] {
   const { data } = JSON.parse(text) as { data?: { index?: unknown; embedding?: unknown }[] };
-  const vectors: number[][] = [];
+  const vectors: ArrayLike<number>[] = [];
   for (const { index, embedding } of Array.isArray(data) ? data : []) {
-    if (typeof index === 'number' && isVector(embedding)) vectors[index] = embedding;
+    const vector = vectorOf(embedding);
+    if (typeof index === 'number' && vector !== undefined) vectors[index] = vector;
   }
   if (vectors.length !== count || Object.keys(vectors).length !== count) {
     throw new Error(`Expected ${count} embeddings but received another answer`);
@@ -154,6 +155,16 @@ function vectorsOf(text: string, count: number): number[][] {
   return vectors;
 }
 
-function isVector(value: unknown): value is number[] {
-  return Array.isArray(value) && value.length > 0 && value.every(Number.isFinite);
+/** Base64 of 32-bit floats, little endian, which is parsed ten times as fast as numbers; or numbers, where a service has no base64. */
+function vectorOf(embedding: unknown): ArrayLike<number> | undefined {
+  if (typeof embedding === 'string') return floatsOf(embedding);
+  const isVector = Array.isArray(embedding) && embedding.length > 0 && embedding.every(Number.isFinite);
+  return isVector ? embedding : undefined;
+}
+
+/** The 32-bit floats, little endian, in a base64 text; undefined if it has none. */
+export function floatsOf(base64: string): Float32Array | undefined {
+  const bytes = Buffer.from(base64, 'base64');
+  if (bytes.length === 0 || bytes.length % 4 !== 0) return undefined;
+  return new Float32Array(new Uint8Array(bytes).buffer);
 }

@@ -24,35 +24,52 @@ const MAX_WORD_CHARACTERS = 40;
 const CANDIDATES = 20;
 /** Dampens the advantage of first places when rankings are merged (reciprocal rank fusion). */
 const RANK_DAMPING = 60;
-/** Comparisons of vectors between two turns of the event loop, which carries audio: about 1 ms. */
+/** What is searched between two turns of the event loop, which carries audio: 1 or 2 ms each. */
+const SECTIONS_A_TURN = 1_000;
 const VECTORS_A_TURN = 500;
+/** Sections that are added to the index between two turns. */
+const ADDED_A_TURN = 20;
 
 /** Searches sections by their words, and by their vectors where they have some. */
 export class PassageIndex {
-  private readonly words = new MiniSearch<Section & { readonly id: number }>({
-    fields: ['title', 'heading', 'text'],
-    processTerm,
-    searchOptions: {
-      boost: { title: 0.5 },
-      prefix: (word) => word.length > 2,
-      fuzzy: (word) => (word.length > 4 ? 0.2 : false),
-      weights: { prefix: 0.5, fuzzy: 0.3 },
-    },
-  });
+  /** Each has every n-th section, so that words are as rare in one as in another. */
+  private readonly shards: readonly MiniSearch<Section & { readonly id: number }>[];
+  /** The words of all sections: one that occurs is no spelling mistake. */
+  private readonly known = new Set<string>();
 
   private constructor(
     readonly sections: readonly Section[],
     private readonly vectors: readonly Float32Array[] | undefined,
-  ) {}
+  ) {
+    this.shards = Array.from({ length: Math.ceil(sections.length / SECTIONS_A_TURN) }, () => this.newShard());
+  }
 
   /** @param vectors one for each section, each of length 1 */
   static async of(sections: readonly Section[], vectors?: readonly Float32Array[]): Promise<PassageIndex> {
     const index = new PassageIndex(sections, vectors);
-    await index.words.addAllAsync(
-      sections.map((section, id) => ({ ...section, id })),
-      { chunkSize: 50 },
-    );
+    for (const [id, section] of sections.entries()) {
+      index.shards[id % index.shards.length]?.add({ ...section, id });
+      if (id % ADDED_A_TURN === ADDED_A_TURN - 1) await new Promise(setImmediate);
+    }
     return index;
+  }
+
+  private newShard(): MiniSearch<Section & { readonly id: number }> {
+    return new MiniSearch({
+      fields: ['title', 'heading', 'text'],
+      processTerm: (term) => {
+        const word = wordOf(term);
+        if (word !== null) this.known.add(word);
+        return word;
+      },
+      searchOptions: {
+        processTerm: wordOf,
+        boost: { title: 0.5 },
+        prefix: (word) => word.length > 2,
+        fuzzy: (word) => (word.length > 4 && !this.known.has(word) ? 0.2 : false),
+        weights: { prefix: 0.5, fuzzy: 0.3 },
+      },
+    });
   }
 
   /** Length of the vectors; 0 without any. */
@@ -64,10 +81,8 @@ export class PassageIndex {
    * The sections that share words with the question, best first: word stems, beginnings of words and small spelling
    * mistakes count, words of no meaning do not.
    */
-  byWords(question: string, most: number): Passage[] {
-    return this.wordRanks(question)
-      .slice(0, most)
-      .map(([id, score]) => this.passage(id, score));
+  async byWords(question: string, most: number): Promise<Passage[]> {
+    return (await this.wordRanks(question)).slice(0, most).map(([id, score]) => this.passage(id, score));
   }
 
   /**
@@ -82,7 +97,7 @@ export class PassageIndex {
     minSimilarity: number,
   ): Promise<Passage[]> {
     const scores = new Map<number, number>();
-    for (const ranks of [this.wordRanks(question), await this.vectorRanks(vector, minSimilarity)]) {
+    for (const ranks of [await this.wordRanks(question), await this.vectorRanks(vector, minSimilarity)]) {
       ranks.slice(0, CANDIDATES).forEach(([id], rank) => {
         scores.set(id, (scores.get(id) ?? 0) + 1 / (RANK_DAMPING + rank + 1));
       });
@@ -93,9 +108,18 @@ export class PassageIndex {
       .map(([id, score]) => this.passage(id, score));
   }
 
-  private wordRanks(question: string): [id: number, score: number][] {
-    const words = question.match(/[\p{L}\p{N}]+/gu)?.slice(0, MAX_WORDS) ?? [];
-    return this.words.search(words.join(' ')).map(({ id, score }) => [id, score]);
+  private async wordRanks(question: string): Promise<[id: number, score: number][]> {
+    const words =
+      question
+        .match(/[\p{L}\p{N}]+/gu)
+        ?.slice(0, MAX_WORDS)
+        .join(' ') ?? '';
+    const found: [number, number][] = [];
+    for (const [i, shard] of this.shards.entries()) {
+      if (i > 0) await new Promise(setImmediate);
+      for (const { id, score } of shard.search(words).slice(0, CANDIDATES)) found.push([id, score]);
+    }
+    return found.sort(([, a], [, b]) => b - a);
   }
 
   private async vectorRanks(vector: Float32Array, min: number): Promise<[id: number, cosine: number][]> {
@@ -114,7 +138,7 @@ export class PassageIndex {
 }
 
 /** Makes `hours`, `Hour` and `hour's` one word, and leaves out noise. */
-function processTerm(term: string): string | null {
+function wordOf(term: string): string | null {
   const word = term.toLowerCase().normalize('NFKD').replace(/\p{M}/gu, '');
   if (NOISE.has(word) || word.length > MAX_WORD_CHARACTERS || word === '') return null;
   return stemmer(word);

@@ -4,9 +4,9 @@ import { rename, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { Embed } from './embeddings.js';
+import { type Embed, floatsOf } from './embeddings.js';
 
-/** Texts whose vectors are asked for, and kept on disk, at once. */
+/** Texts whose vectors are asked for at once, and that are hashed between two turns of the event loop. */
 const BATCH = 200;
 
 /**
@@ -23,7 +23,11 @@ export class VectorStore {
 
   /** @throws what the {@link Embed} throws. An unreadable or unwritable file is only a warning. */
   async vectorsOf(texts: readonly string[]): Promise<Float32Array[]> {
-    const hashes = texts.map((text) => createHash('sha256').update(text).digest('hex'));
+    const hashes: string[] = [];
+    for (const text of texts) {
+      hashes.push(createHash('sha256').update(text).digest('hex'));
+      if (hashes.length % BATCH === 0) await new Promise(setImmediate);
+    }
     const wanted = new Set(hashes);
     const known = await this.load(wanted);
     const missing = [...new Map(hashes.map((hash, i) => [hash, texts[i] as string]))].filter(
@@ -97,19 +101,19 @@ function entryOf(line: string): { model?: string; hash: string; vector: Float32A
   try {
     const { model, hash, vector } = JSON.parse(line) as Record<string, unknown>;
     if (typeof hash !== 'string' || typeof vector !== 'string') return undefined;
-    const bytes = Buffer.from(vector, 'base64');
-    if (bytes.length === 0 || bytes.length % 4 !== 0) return undefined;
-    const floats = new Float32Array(new Uint8Array(bytes).buffer);
+    const floats = floatsOf(vector);
+    if (floats === undefined) return undefined;
     return { ...(typeof model === 'string' && { model }), hash, vector: floats };
   } catch {
     return undefined;
   }
 }
 
-function unitVector(vector: readonly number[] | undefined): Float32Array {
-  const length = Math.hypot(...(vector ?? []));
-  if (vector === undefined || !Number.isFinite(length) || length === 0) {
+function unitVector(vector: ArrayLike<number> | undefined): Float32Array {
+  const unit = Float32Array.from(vector ?? []);
+  const length = Math.sqrt(unit.reduce((sum, value) => sum + value * value, 0));
+  if (!Number.isFinite(length) || length === 0) {
     throw new Error('Expected a vector for every text but received none');
   }
-  return Float32Array.from(vector, (value) => value / length);
+  return unit.map((value) => value / length);
 }

@@ -175,15 +175,19 @@ describe('vectors on disk', () => {
 });
 
 describe("OpenAI's embeddings", () => {
-  it('are asked for in batches and returned in the order of the texts', async () => {
-    const texts = Array.from({ length: 450 }, (_, i) => (i % 2 === 0 ? `${i} dog` : `${i} tram`));
-    const vectors = await embeddings()(texts);
-    expect(double.asked.map(({ length }) => length)).toEqual([200, 200, 50]);
-    expect(double.asked.flat()).toEqual(texts);
-    expect(vectors.map((vector) => vector.indexOf(Math.max(...vector)))).toEqual(
-      texts.map((_, i) => (i % 2) * 2),
-    );
-  });
+  it.each([true, false])(
+    'are asked for in batches and returned in the order of the texts, base64: %s',
+    async (hasBase64) => {
+      double.hasBase64 = hasBase64;
+      const texts = Array.from({ length: 450 }, (_, i) => (i % 2 === 0 ? `${i} dog` : `${i} tram`));
+      const vectors = await embeddings()(texts);
+      expect(double.asked.map(({ length }) => length)).toEqual([200, 200, 50]);
+      expect(double.asked.flat()).toEqual(texts);
+      expect(
+        vectors.map((each) => Array.from(each)).map((vector) => vector.indexOf(Math.max(...vector))),
+      ).toEqual(texts.map((_, i) => (i % 2) * 2));
+    },
+  );
 
   it('are retried after busy, broken and missing answers', async () => {
     double.faults.push(
@@ -208,6 +212,15 @@ describe("OpenAI's embeddings", () => {
   it.each([
     ['too few', { data: [] }],
     ['a vector without numbers', { data: [{ index: 0, embedding: ['a'] }] }],
+    [
+      'base64 that is cut',
+      {
+        data: [
+          { index: 0, embedding: 'AACAPw' },
+          { index: 1, embedding: 'AACA' },
+        ],
+      },
+    ],
     ['another index', { data: [{ index: 1, embedding: [1] }] }],
     ['something else', []],
   ])('fail with %s in the answer, after four tries', async (_, body) => {

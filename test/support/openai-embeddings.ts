@@ -20,6 +20,8 @@ export class OpenAiEmbeddings {
   /** The texts of each request that was answered with vectors. */
   readonly asked: string[][] = [];
   requests = 0;
+  /** Some services that are like OpenAI's answer with numbers, whatever they are asked for. */
+  hasBase64 = true;
   /** Answers the next requests in place of the double, one each; `undefined`: as usual. */
   readonly faults: (((response: ServerResponse) => void) | undefined)[] = [];
   private readonly server = createServer((request, response) => {
@@ -79,7 +81,7 @@ export class OpenAiEmbeddings {
     }
     if (
       Object.keys(others).length > 0 ||
-      encoding_format !== 'float' ||
+      !['float', 'base64'].includes(encoding_format as string) ||
       texts.length === 0 ||
       texts.length > MAX_INPUTS ||
       texts.includes('') ||
@@ -91,7 +93,14 @@ export class OpenAiEmbeddings {
     this.asked.push(texts);
     answer(response, 200, {
       object: 'list',
-      data: texts.map((each, index) => ({ object: 'embedding', index, embedding: this.vectorOf(each) })),
+      data: texts.map((each, index) => ({
+        object: 'embedding',
+        index,
+        embedding:
+          this.hasBase64 && encoding_format === 'base64'
+            ? base64Of(this.vectorOf(each))
+            : this.vectorOf(each),
+      })),
       model,
       usage: { prompt_tokens: 1, total_tokens: 1 },
     });
@@ -121,4 +130,11 @@ export function refuse(
 
 function answer(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+/** 32-bit floats, little endian. */
+function base64Of(vector: readonly number[]): string {
+  const bytes = Buffer.alloc(vector.length * 4);
+  for (const [i, value] of vector.entries()) bytes.writeFloatLE(value, i * 4);
+  return bytes.toString('base64');
 }
