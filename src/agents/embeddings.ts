@@ -2,7 +2,7 @@ import { type Clock, systemClock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 
 const DEFAULT_MODEL = 'text-embedding-3-small';
-const DEFAULT_BASE_URL = 'https://api.openai.com/v1';
+const DEFAULT_BASE_URL = 'https://api.openai.com';
 /**
  * Texts in one request: OpenAI takes 2,048, and 300,000 tokens in all of them. A section has at most 1,200 characters, so
  * that this many stay below in any language.
@@ -32,7 +32,7 @@ export interface OpenAiEmbeddingsOptions {
   readonly key: string;
   /** Default `text-embedding-3-small`. */
   readonly model?: string;
-  /** Default `https://api.openai.com/v1`. Any service with OpenAI's `POST /embeddings`. */
+  /** Default `https://api.openai.com`. Any service with OpenAI's `POST /v1/embeddings`; a path replaces `/v1`. */
   readonly baseUrl?: string;
   readonly clock?: Clock;
 }
@@ -52,7 +52,9 @@ export function openaiEmbeddings(options: OpenAiEmbeddingsOptions): Embed {
       'Expected an API key for the embeddings but received none',
     );
   }
-  const url = `${baseUrl.replace(/^ws/, 'http').replace(/\/+$/, '')}/embeddings`;
+  const base = new URL(baseUrl);
+  const path = base.pathname === '/' ? '/v1' : base.pathname.replace(/\/+$/, '');
+  const url = new URL(`${path}/embeddings`, base);
 
   async function embedBatch(input: readonly string[], signal?: AbortSignal): Promise<ArrayLike<number>[]> {
     for (const pauseMs of [...PAUSES_MS, undefined]) {
