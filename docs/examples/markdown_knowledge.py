@@ -32,15 +32,20 @@ class MarkdownKnowledge:
         if not self.passages:
             raise ValueError(f"Expected Markdown files in {folder} but received none")
         self.known = Counter(word for *_, indexed in self.passages for word in indexed)
+        self.usual = sum(self.known.values()) / len(self.passages)
 
     def search(self, question: str, most: int = 3) -> list[dict]:
         """Passages that share the question's rarest words, best first: source, file and text of each."""
         weights = {word: math.log(1 + len(self.passages) / (1 + self.known[word])) for word in words(question)}
-        least = LEAST_SHARE * sum(weights.values())
-        scored = [(sum(weights[word] for word in weights if word in indexed), -i)
-                  for i, (*_, indexed) in enumerate(self.passages)]
-        best = [-i for score, i in sorted(scored, reverse=True)[:most] if score > 0 and score >= least]
-        return [{"source": source, "file": file, "text": text} for source, file, text, _ in (self.passages[i] for i in best)]
+        best = []
+        for i, (*_, indexed) in enumerate(self.passages):
+            shared = [word for word in weights if word in indexed]
+            if shared and sum(weights[word] for word in shared) >= LEAST_SHARE * sum(weights.values()):
+                length = 0.5 + 0.5 * sum(indexed.values()) / self.usual
+                score = sum(weights[word] * indexed[word] / (indexed[word] + length) for word in shared)
+                best.append((-score, i))
+        passages = [self.passages[i] for _, i in sorted(best)[:most]]
+        return [{"source": source, "file": file, "text": text} for source, file, text, _ in passages]
 
 if __name__ == "__main__":
     print(json.dumps(MarkdownKnowledge(sys.argv[1]).search(sys.argv[2]), indent=2))

@@ -4,7 +4,8 @@ import { createLog, type Logger } from '../telemetry/log.js';
 import type { Embed } from './embeddings.js';
 import { readPages } from './knowledge-folder.js';
 import { type Passage, PassageIndex } from './passage-index.js';
-import { sectionsOf } from './section.js';
+import { sectionsOf, sourceOf } from './section.js';
+import type { AgentTool } from './tool.js';
 import { VectorStore } from './vector-store.js';
 
 export type { Passage };
@@ -12,6 +13,7 @@ export type { Passage };
 /** How long a question's vector may take before the words alone answer: a caller is waiting. */
 const QUESTION_MS = 1_500;
 const MAX_QUESTION_CHARACTERS = 1_000;
+const MAX_NAMES_CHARACTERS = 600;
 const DEFAULT_MIN_SIMILARITY = 0.25;
 
 /** Options of {@link loadKnowledge}. */
@@ -46,6 +48,35 @@ export async function loadKnowledge(folder: string, options: KnowledgeOptions = 
   return knowledge;
 }
 
+/**
+ * Lets a model search a knowledge base. What it finds names its sources in words that can be spoken:
+ * `{ passages: [{ source: 'opening hours', file, text }] }`.
+ */
+export function knowledgeTool(knowledge: Knowledge): AgentTool {
+  return {
+    name: 'search_knowledge',
+    get description() {
+      return `Searches our own pages about: ${namesOf(knowledge.sources)}. Use it for every question that they may answer.`;
+    },
+    parameters: {
+      type: 'object',
+      properties: { query: { type: 'string', description: "The question, in the caller's words" } },
+      required: ['query'],
+      additionalProperties: false,
+    },
+    async run({ query }) {
+      const found = typeof query === 'string' ? await knowledge.search(query) : [];
+      const passages = found.map(({ file, heading, text }) => ({
+        source: sourceOf(file),
+        file,
+        ...(heading !== '' && { heading }),
+        text,
+      }));
+      return { passages };
+    },
+  };
+}
+
 /** A folder of Markdown files that can be searched, see {@link loadKnowledge}. */
 export class Knowledge {
   private index: PassageIndex | undefined;
@@ -67,6 +98,11 @@ export class Knowledge {
     this.clock = clock;
     const warn = (err: unknown, message: string) => this.log.warn({ err, file: vectorFile }, message);
     if (embed !== undefined) this.store = new VectorStore(embed, vectorFile, warn);
+  }
+
+  /** What its pages are called in speech, e.g. `opening hours`. */
+  get sources(): readonly string[] {
+    return [...new Set(this.index?.sections.map(({ file }) => sourceOf(file)))];
   }
 
   /** How many passages can be found. */
@@ -149,4 +185,14 @@ export class Knowledge {
       late.abort();
     }
   }
+}
+
+/** As many names as fit a tool's description. */
+function namesOf(sources: readonly string[]): string {
+  let names = '';
+  for (const [i, source] of sources.entries()) {
+    if (names.length + source.length > MAX_NAMES_CHARACTERS) return `${names} and ${sources.length - i} more`;
+    names += i === 0 ? source : `, ${source}`;
+  }
+  return names;
 }

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadKnowledge } from '../../src/agents/knowledge.js';
+import type { AgentCall } from '../../src/agents/agent-call.js';
+import { knowledgeTool, loadKnowledge } from '../../src/agents/knowledge.js';
 import { readPages } from '../../src/agents/knowledge-folder.js';
 import { sectionsOf, sourceOf } from '../../src/agents/section.js';
 
@@ -190,9 +191,9 @@ describe('a folder', () => {
   });
 });
 
-describe('a search by words', () => {
-  const SHOP = fileURLToPath(new URL('../../src/agents/examples/phone-rag/knowledge', import.meta.url));
+const SHOP = fileURLToPath(new URL('../../src/agents/examples/phone-rag/knowledge', import.meta.url));
 
+describe('a search by words', () => {
   it.each([
     ['When are you open on Saturdays?', 'opening-hours.md', 'On Saturdays we are open from ten until four.'],
     ['Are you closed on Sunday?', 'opening-hours.md', 'We are closed on Sundays and on public holidays.'],
@@ -271,5 +272,44 @@ describe('a search by words', () => {
     expect(warnings).toMatchObject([
       { facts: { file: 'shop' }, message: expect.stringContaining('out of the folder') },
     ]);
+  });
+});
+
+describe('the tool of a model', () => {
+  const call = {} as AgentCall;
+
+  it('answers with passages that name their sources as they are spoken of', async () => {
+    const tool = knowledgeTool(await loadKnowledge(SHOP));
+    expect(tool).toMatchObject({ name: 'search_knowledge', parameters: { required: ['query'] } });
+    const answer = await tool.run({ query: 'When are you open on Saturdays?' }, call);
+    expect(answer).toMatchObject({
+      passages: [
+        {
+          source: 'opening hours',
+          file: 'opening-hours.md',
+          heading: 'Shop and workshop',
+          text: expect.stringContaining('On Saturdays we are open from ten until four.'),
+        },
+        {},
+        {},
+      ],
+    });
+  });
+
+  it('answers with no passages if nothing fits, or if the model asks in another way', async () => {
+    const tool = knowledgeTool(await loadKnowledge(SHOP));
+    for (const args of [{ query: 'What is the weather in Tokyo?' }, { query: '' }, { query: 7 }, {}])
+      expect(await tool.run(args, call)).toEqual({ passages: [] });
+  });
+
+  it('tells the model what the pages are about, after a reload too, and no more than fits', async () => {
+    await write({ 'hours.md': 'We open at nine.' });
+    const knowledge = await loadKnowledge(folder);
+    const tool = knowledgeTool(knowledge);
+    expect(tool.description).toContain('about: hours.');
+    await write(Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`page-${i}-of-many.md`, 'text'])));
+    await knowledge.reload();
+    expect(tool.description).toMatch(/about: hours, page 0 of many, .* and \d+ more\./);
+    expect(tool.description.length).toBeLessThan(800);
   });
 });
