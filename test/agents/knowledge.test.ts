@@ -238,6 +238,47 @@ describe('a search by words', () => {
     },
   );
 
+  it.each([
+    ['other endings of a word', 'repairing', 'We repaired hundreds.'],
+    ['longer words that begin alike', 'rent', 'Rental bicycles are blue.'],
+    ['words with a spelling mistake', 'hellmet', 'A helmet is included.'],
+    ['words without their accents', 'Cafe', 'The CAFÉ opens at nine.'],
+  ])('finds %s', async (_, question, text) => {
+    await write({ 'a.md': text, 'b.md': 'Something else.' });
+    expect(await (await loadKnowledge(folder)).search(question)).toMatchObject([{ text }]);
+  });
+
+  it('takes a word that occurs as it is spelt', async () => {
+    await write({ 'a.md': 'Leather saddles.', 'b.md': 'Cycling in bad weather.' });
+    const found = await (await loadKnowledge(folder)).search('leather');
+    expect(found.map(({ file }) => file)).toEqual(['a.md']);
+  });
+
+  it('prefers a text with the answer to a title alone', async () => {
+    await write({ 'a.md': '# Repair\n\nWe love bicycles.', 'b.md': '# Prices\n\nA repair costs ten euros.' });
+    const found = await (await loadKnowledge(folder)).search('What does a repair cost?');
+    expect(found.map(({ file }) => file)).toEqual(['b.md', 'a.md']);
+  });
+
+  it('finds the same in a large knowledge base, and lets other work in between', async () => {
+    const filler = Array.from(
+      { length: 2_500 },
+      (_, i) => `## Part ${i}\n\nA part in drawer ${i % 50}.\n`,
+    ).join('\n');
+    await write({ 'parts.md': filler, 'hours.md': 'On Saturdays we open at ten.' });
+    const knowledge = await loadKnowledge(folder);
+    expect(knowledge.size).toBe(2_501);
+    let turns = 0;
+    const work = setImmediate(function again() {
+      turns += 1;
+      if (turns < 100) setImmediate(again);
+    });
+    const [best] = await knowledge.search('When do you open on Saturday?');
+    clearImmediate(work);
+    expect(best?.file).toBe('hours.md');
+    expect(turns).toBeGreaterThan(0);
+  });
+
   it('gives as many passages as asked for, the best first', async () => {
     const knowledge = await loadKnowledge(SHOP);
     const found = await knowledge.search('bicycle', 5);
@@ -257,12 +298,24 @@ describe('a search by words', () => {
     await write({ 'a.md': 'We open at nine.' });
     const knowledge = await loadKnowledge(folder);
     await write({ 'a.md': 'We open at ten.' });
-    await Promise.all([knowledge.reload(), knowledge.reload()]);
+    await knowledge.reload();
     const answer = async () => (await knowledge.search('When do you open?')).map(({ text }) => text);
     expect(await answer()).toEqual(['We open at ten.']);
     await rename(join(folder, 'a.md'), join(folder, 'a.txt'));
     await expect(knowledge.reload()).rejects.toMatchObject({ code: 'GW_KNOWLEDGE_EMPTY' });
     expect(await answer()).toEqual(['We open at ten.']);
+  });
+
+  it('reads the folder once for reloads at the same time', async () => {
+    await write({ 'a.md': 'We open at nine.' });
+    let asked = 0;
+    const embed = async (texts: readonly string[]) => {
+      asked += 1;
+      return texts.map(() => [1]);
+    };
+    const knowledge = await loadKnowledge(folder, { embed });
+    await Promise.all([knowledge.reload(), knowledge.reload()]);
+    expect(asked).toBe(2);
   });
 
   it('warns of a link that leads out of the folder', async () => {
