@@ -37,6 +37,7 @@ it('the package contains what a user needs to run it, and nothing else', () => {
     'docs/errors.md',
     'docs/examples/agent.py',
     'src/simulator/fixtures/speech.wav',
+    'src/simulator/fixtures/voice/greeting.wav',
   ]) {
     expect(paths).toContain(needed);
   }
