@@ -207,6 +207,7 @@ export class Agents {
 
   private modelHandler(vendor: VendorName, model: string, choice: AgentChoice): AgentHandler {
     const { options, tools } = this;
+    const { clock, log } = this.shared;
     const modelOptions = {
       model,
       key: options[`${vendor}Key`] as string,
@@ -215,6 +216,8 @@ export class Agents {
       voice: choice.voice ?? options.voice,
       greeting: choice.greeting ?? options.greeting,
       tools,
+      clock,
+      onWarning: (message: string, err?: unknown) => log.warn({ agent: `${vendor}:${model}`, err }, message),
     };
     return async (call) => (await VENDORS[vendor].load())(modelOptions)(call);
   }
