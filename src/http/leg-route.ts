@@ -27,7 +27,7 @@ type RoomReader = (parameter: string) => string | undefined;
 const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
 /** Most characters of a room's name. */
 const MAX_ROOM_LENGTH = 200;
-/** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in local rooms, by name or by a call in it. */
+/** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in rooms, by name or by a call in it. */
 export class LegRoute {
   private readonly upgrades: SocketUpgrades;
 

@@ -80,7 +80,7 @@ export interface LegSocket {
 }
 
 /**
- * A raw leg: a program in a local room over its own WebSocket, with PCM frames in both directions and a few
+ * A raw leg: a program in a room over its own WebSocket, with PCM frames in both directions and a few
  * commands. It may send faster than real time; the audio waits here and is played at the pace of speech.
  */
 export class RawLeg implements Program, PacerSink {

@@ -60,10 +60,12 @@ export class Envelope {
    */
   lagBehind(source: Envelope): number | undefined {
     const from = this.next - WINDOW;
+    this.copyInto(here, from);
+    source.copyInto(there, from - MAX_LAG);
     let best: number | undefined;
     let highest = MIN_CORRELATION;
     for (let lag = 0; lag <= MAX_LAG; lag++) {
-      const found = this.correlation(source, from, lag);
+      const found = correlation(here, there, MAX_LAG - lag);
       if (found <= highest) continue;
       highest = found;
       best = lag;
@@ -71,25 +73,8 @@ export class Envelope {
     return best;
   }
 
-  private correlation(source: Envelope, from: number, lag: number): number {
-    let a = 0;
-    let b = 0;
-    let aa = 0;
-    let bb = 0;
-    let ab = 0;
-    for (let slot = from; slot < from + WINDOW; slot++) {
-      const here = this.at(slot);
-      const there = source.at(slot - lag);
-      a += here;
-      b += there;
-      aa += here * here;
-      bb += there * there;
-      ab += here * there;
-    }
-    const [varianceHere, varianceThere] = [aa - (a * a) / WINDOW, bb - (b * b) / WINDOW];
-    const least = MIN_DEVIATION * MIN_DEVIATION * WINDOW;
-    if (varianceHere < least || varianceThere < least) return 0;
-    return (ab - (a * b) / WINDOW) / Math.sqrt(varianceHere * varianceThere);
+  private copyInto(levels: Int32Array, from: number): void {
+    for (let i = 0; i < levels.length; i++) levels[i] = this.at(from + i);
   }
 
   private goTo(slot: number): void {
@@ -105,4 +90,31 @@ export class Envelope {
     this.levels[this.next & (SLOTS - 1)] = level;
     this.next += 1;
   }
+}
+
+/** Memory of {@link Envelope.lagBehind}, which is called often. */
+const here = new Int32Array(WINDOW);
+const there = new Int32Array(WINDOW + MAX_LAG);
+
+/** Correlation of `a` with the part of `b` that begins at an index; 0 where one of them is too steady to tell. */
+function correlation(a: Int32Array, b: Int32Array, begin: number): number {
+  let sumA = 0;
+  let sumB = 0;
+  let squaresA = 0;
+  let squaresB = 0;
+  let products = 0;
+  for (let i = 0; i < a.length; i++) {
+    const x = a[i] as number;
+    const y = b[begin + i] as number;
+    sumA += x;
+    sumB += y;
+    squaresA += x * x;
+    squaresB += y * y;
+    products += x * y;
+  }
+  const n = a.length;
+  const varianceA = squaresA - (sumA * sumA) / n;
+  const varianceB = squaresB - (sumB * sumB) / n;
+  if (Math.min(varianceA, varianceB) < MIN_DEVIATION * MIN_DEVIATION * n) return 0;
+  return (products - (sumA * sumB) / n) / Math.sqrt(varianceA * varianceB);
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { AgentCall } from '../../../src/agents/index.js';
 import type { Program } from '../../../src/bridge/bridge.js';
 import { AudioSource } from '../../../src/simulator/index.js';
 import { upgradeStatus } from '../../support/caller.js';
@@ -162,6 +163,26 @@ describe('a program in a Stream call', () => {
     await lonely.ended;
     expect(time.now() - begun).toBeLessThan(6_000);
     expect(listener.all('left')).toHaveLength(1);
+  });
+
+  it('with two phones hangs up the one that it names; marks are only sent', async () => {
+    const { leg, caller, callId, phone } = await talk();
+    const second = phone(701, { from: '+15550004444' });
+    await eventually('both', () => leg.all('joined').length === 2);
+    leg.say(restless(1_500, RATE));
+    leg.tell({ type: 'mark', name: 'a' });
+    await eventually('the mark', () => leg.all('mark').length === 1);
+    expect(leg.all('mark')[0]?.place).toBe('sent');
+    leg.say(restless(3_000, RATE));
+    await sleep(1_000);
+    leg.tell({ type: 'clear' });
+    await leg.event('cleared');
+    await sleep(1_000);
+    for (const one of [caller, second]) expect(phoneLevel(one, 1_000)).toBeLessThan(-20);
+    leg.tell({ type: 'hangup', phone: callId });
+    await caller.ended;
+    await sleep(1_000);
+    expect([leg.all('left').map(({ phone }) => phone), second.status]).toEqual([[callId], 'in-progress']);
   });
 
   it('that only listens hears everybody and publishes nothing', async () => {
@@ -378,4 +399,26 @@ it('names of one room mean one room', async () => {
   phone(503);
   await leg.event('joined');
   expect(new Set(host.placed.map(({ cid }) => cid))).toEqual(new Set(['default:room']));
+});
+
+it('an agent that the gateway dials greets from its first word, and learns what an interruption cut off', async () => {
+  const calls: AgentCall[] = [];
+  const greeter = (call: AgentCall) => {
+    calls.push(call);
+    call.send(restless(3_000, call.sendRate));
+  };
+  const { phone, host } = await start({
+    gateway: { agent: 'greeter', agents: { handlers: { greeter } } },
+  });
+  const caller = phone(503, { faults: { startDelayMs: 1_000 } });
+  await eventually('the agent', () => calls.length === 1);
+  expect(host.userIds()).toEqual([]);
+  await caller.started;
+  await eventually('half of the greeting', () => soundMs(caller.heard()) > 1_500);
+  expect(host.userIds()).toEqual([expect.stringMatching(/^agent-room-/), expect.stringMatching(/^phone-/)]);
+  const { playedMs } = (await calls[0]?.clear()) ?? {};
+  await sleep(1_000);
+  expect(Math.abs(soundMs(caller.heard()) - (playedMs as number))).toBeLessThanOrEqual(30);
+  calls[0]?.close(1000, 'finished');
+  expect(await caller.ended).toMatchObject({ status: 'completed', said: [] });
 });
