@@ -52,7 +52,7 @@ export class Legs {
 
   /**
    * Creates a leg whose socket may open in this event-loop turn.
-   * @throws GatewayError `GW_BRIDGE_NOT_LOCAL`, `GW_ROOM_FULL` (409), `GW_LEGS_FULL`, `GW_DRAINING` (503)
+   * @throws GatewayError `GW_STREAM_CALL_NAME` (400), `GW_BRIDGE_NOT_LOCAL`, `GW_ROOM_FULL` (409), `GW_LEGS_FULL`, `GW_DRAINING` (503)
    */
   admit(options: RawLegOptions): RawLeg {
     this.check(options.room);

@@ -177,7 +177,7 @@ const operations = {
     query: LegQuery,
     status: 101,
     answer: 'websocket',
-    errors: OF_A_LEG,
+    errors: [...OF_A_LEG, 'GW_STREAM_CALL_NAME'],
   },
   describe: {
     method: 'get',
