@@ -1,16 +1,15 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { GatewayOptions } from '../../src/index.js';
 import {
-  AudioSource,
   phrasesIn,
-  type SimulatedPhone,
   SimulatedRealtime,
   type SimulatedRealtimeOptions,
   speak,
-} from '../../src/simulator/index.js';
-import { GREETING, QUESTIONS } from '../../src/simulator/sentences.js';
+} from '../../src/model-simulator/index.js';
+import { GREETING, QUESTIONS } from '../../src/model-simulator/sentences.js';
+import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import { startWithAgent } from '../support/agent.js';
-import { clock, eventually, sleep, virtualTime } from '../support/time.js';
+import { clock, eventually, virtualTime } from '../support/time.js';
 
 virtualTime();
 
