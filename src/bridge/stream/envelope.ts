@@ -20,6 +20,7 @@ const MIN_CORRELATION = 0.8;
 export class Envelope {
   private readonly levels = new Uint16Array(SLOTS);
   private next = 0;
+  private takenTo = 0;
 
   /** The slot after the latest one. Slots count in step with the clock. */
   get end(): number {
@@ -44,13 +45,12 @@ export class Envelope {
     return slot >= this.next || slot < this.next - SLOTS ? 0 : (this.levels[slot & (SLOTS - 1)] as number);
   }
 
-  /** Forgets everything from a slot on, and returns the milliseconds of sound, silence included, that there were. */
-  cutFrom(slot: number): number {
+  /** Milliseconds of sound, silence included, from a slot on. None of it counts again. */
+  takeFrom(slot: number): number {
     let count = 0;
-    for (let i = Math.max(slot, this.next - SLOTS); i < this.next; i++) {
-      if (this.levels[i & (SLOTS - 1)] !== 0) count += 1;
-      this.levels[i & (SLOTS - 1)] = 0;
-    }
+    for (let i = Math.max(slot, this.takenTo, this.next - SLOTS); i < this.next; i++)
+      if (this.at(i) !== 0) count += 1;
+    this.takenTo = this.next;
     return count * SLOT_MS;
   }
 
@@ -84,6 +84,7 @@ export class Envelope {
     }
     while (this.next < slot) this.append(0);
     this.next = slot;
+    this.takenTo = Math.min(this.takenTo, slot);
   }
 
   private append(level: number): void {

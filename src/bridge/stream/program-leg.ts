@@ -138,7 +138,7 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
       const unheard = phone.envelope.end - slots - Math.round(queuedMs / SLOT_MS);
       from = i === 0 ? unheard : Math.min(from, unheard);
     });
-    return this.envelope.cutFrom(from);
+    return this.envelope.takeFrom(from);
   }
 
   mark(done: (place: MarkPlace) => void): void {

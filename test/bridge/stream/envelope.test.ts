@@ -97,9 +97,11 @@ describe('an envelope', () => {
     const envelope = new Envelope();
     for (let now = 1_000; now < 1_200; now += 20) envelope.push(500, 1, now);
     envelope.push(500, 500, 1_500);
-    expect(envelope.cutFrom(115)).toBe(70);
-    expect(envelope.cutFrom(100)).toBe(150);
-    expect(envelope.cutFrom(0)).toBe(0);
+    expect(envelope.takeFrom(115)).toBe(70);
+    expect(envelope.takeFrom(0)).toBe(0);
+    envelope.push(500, 500, 1_520);
+    expect(envelope.takeFrom(100)).toBe(20);
+    expect(envelope.at(150)).toBe(500);
   });
 
   it('forgets what is older than 2.5 seconds', () => {
@@ -107,6 +109,6 @@ describe('an envelope', () => {
     envelope.push(500, 500, 1_000);
     envelope.push(500, 500, 9_000);
     expect(envelope.at(100)).toBe(0);
-    expect(envelope.cutFrom(0)).toBe(20);
+    expect(envelope.takeFrom(0)).toBe(20);
   });
 });
