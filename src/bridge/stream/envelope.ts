@@ -4,14 +4,17 @@ export const SLOT_MS = 10;
 const TOLERANCE_MS = 40;
 /** 2.56 s; a power of two. */
 const SLOTS = 256;
-/** Slots that are compared: 800 ms. */
+/** Slots that are compared to find a lag, 800 ms, and the least correlation that counts as found. */
 const WINDOW = 80;
+const LEAST = 0.8;
+/** A jitter buffer changes its depth in a moment: the latest 300 ms are enough to find a lag near the last one, within 150 ms. */
+const LATEST = 30;
+const LEAST_OF_LATEST = 0.9;
+const NEAR = 15;
 /** Longest lag that is found: 500 ms. */
 const MAX_LAG = 50;
 /** Least standard deviation of loudness that says anything: steady sound looks the same at every lag. */
 const MIN_DEVIATION = 48;
-/** Least correlation that counts as found. */
-const MIN_CORRELATION = 0.8;
 
 /**
  * Loudness over the last 2.5 s, in slots of 10 ms; see {@link loudnessOf}. Two envelopes of the same sound at two places show
@@ -56,21 +59,18 @@ export class Envelope {
 
   /**
    * By how many slots the latest part of this envelope is behind the same sound in another.
-   * @returns `undefined` if it cannot be told: after a second of silence or steady sound, or if the sounds differ
+   * @param before what it was before, if known
+   * @returns `undefined` if it cannot be told: after silence or steady sound, or if the sounds differ
    */
-  lagBehind(source: Envelope): number | undefined {
+  lagBehind(source: Envelope, before?: number): number | undefined {
     const from = this.next - WINDOW;
     this.copyInto(here, from);
     source.copyInto(there, from - MAX_LAG);
-    let best: number | undefined;
-    let highest = MIN_CORRELATION;
-    for (let lag = 0; lag <= MAX_LAG; lag++) {
-      const found = correlation(here, there, MAX_LAG - lag);
-      if (found <= highest) continue;
-      highest = found;
-      best = lag;
-    }
-    return best;
+    const latest =
+      before === undefined
+        ? undefined
+        : best(LATEST, LEAST_OF_LATEST, Math.max(0, before - NEAR), Math.min(MAX_LAG, before + NEAR));
+    return latest ?? best(WINDOW, LEAST, 0, MAX_LAG);
   }
 
   private copyInto(levels: Int32Array, from: number): void {
@@ -97,23 +97,36 @@ export class Envelope {
 const here = new Int32Array(WINDOW);
 const there = new Int32Array(WINDOW + MAX_LAG);
 
-/** Correlation of `a` with the part of `b` that begins at an index; 0 where one of them is too steady to tell. */
-function correlation(a: Int32Array, b: Int32Array, begin: number): number {
+/** The lag from `first` to `last` that fits the latest slots best; `undefined` if none fits well enough. */
+function best(window: number, least: number, first: number, last: number): number | undefined {
+  let found: number | undefined;
+  let highest = least;
+  for (let lag = first; lag <= last; lag++) {
+    const fit = correlation(WINDOW - window, MAX_LAG - lag);
+    if (fit <= highest) continue;
+    highest = fit;
+    found = lag;
+  }
+  return found;
+}
+
+/** Correlation of `here` from an index on with `there`, shifted; 0 where one of them is too steady to tell. */
+function correlation(begin: number, shift: number): number {
   let sumA = 0;
   let sumB = 0;
   let squaresA = 0;
   let squaresB = 0;
   let products = 0;
-  for (let i = 0; i < a.length; i++) {
-    const x = a[i] as number;
-    const y = b[begin + i] as number;
+  for (let i = begin; i < WINDOW; i++) {
+    const x = here[i] as number;
+    const y = there[shift + i] as number;
     sumA += x;
     sumB += y;
     squaresA += x * x;
     squaresB += y * y;
     products += x * y;
   }
-  const n = a.length;
+  const n = WINDOW - begin;
   const varianceA = squaresA - (sumA * sumA) / n;
   const varianceB = squaresB - (sumB * sumB) / n;
   if (Math.min(varianceA, varianceB) < MIN_DEVIATION * MIN_DEVIATION * n) return 0;

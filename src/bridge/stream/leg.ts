@@ -169,14 +169,19 @@ export class StreamLeg extends StreamMember implements BridgeLeg {
   }
 
   /**
-   * Drops what a program has queued at the phone, and what is on its way from that program.
-   * @param transitMs how long audio of the program is under way
+   * Drops what is queued at the phone, and what a program said that has yet to arrive.
+   * @param hushMs how long that program is not heard
    * @returns milliseconds of audio dropped at the phone
    */
-  clear(userId: string, transitMs: number): number {
+  clear(userId: string, hushMs: number): number {
     this.clearedAt = ingressNow(this.options.clock);
-    this.participant?.hush(userId, transitMs);
+    this.hush(userId, hushMs);
     return this.line.clear().discardedMs;
+  }
+
+  /** Leaves a program out of what the phone hears for so many milliseconds from now. */
+  hush(userId: string, ms: number): void {
+    this.participant?.hush(userId, ms);
   }
 
   /** The programs of the room have changed. */

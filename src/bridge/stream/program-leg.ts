@@ -21,8 +21,10 @@ export const USUAL_TRANSIT_MS = 100;
 const MEASURE_FRAMES = 10;
 /** Jitter buffers may deepen after a measurement. */
 const MARGIN_MS = 30;
-/** New audio starts so long after a clear: until then its beginning would be dropped with the old one. */
-const REST_MS = MARGIN_MS + 10;
+/** New audio starts so long after a clear, and old audio may be so late: the beginning of the new is not dropped with it. */
+const REST_MS = 40;
+/** A clear silences the program at the phones until new audio arrives, at most so long. */
+const HUSH_MS = 2_000;
 /** After a phone hung up while it rang, its program appears so much later if it is still there. */
 const SETTLE_MS = 1_000;
 const SILENCE = new Int16Array(FRAME_SAMPLES);
@@ -37,8 +39,8 @@ interface PendingMark {
 export class StreamProgram extends StreamMember implements ProgramLeg {
   /** How loud it was sent. */
   private readonly envelope = new Envelope();
-  /** Slots from here to each phone, and frames until the next measurement. */
-  private readonly transits = new Map<StreamLeg, { slots: number; frames: number }>();
+  /** Slots from here to each phone, as measured, and frames until the next measurement. */
+  private readonly transits = new Map<StreamLeg, { slots: number | undefined; frames: number }>();
   /** Marks whose audio is on its way to the phone. */
   private readonly marks = new Set<PendingMark>();
   private readonly leaving = new AbortController();
@@ -47,6 +49,7 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
   /** Whether the program has closed it, or was notified of its end. */
   private hasEnded = false;
   private isTalking = false;
+  private isHushed = false;
   private spokeAt = Number.NEGATIVE_INFINITY;
   private clearedAt = Number.NEGATIVE_INFINITY;
 
@@ -107,6 +110,7 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
 
   override write(frame: Int16Array, stamp: IngressTime): void {
     if (this.onlyListens || !this.isIn) return;
+    if (this.isHushed) this.endHush();
     this.isTalking = true;
     this.spokeAt = this.options.clock.now();
     this.envelope.push(loudnessOf(frame, 0, HALF), loudnessOf(frame, HALF), this.spokeAt);
@@ -134,11 +138,20 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
     phones.forEach((phone, i) => {
       this.measure(phone);
       const slots = this.slotsTo(phone);
-      const queuedMs = phone.clear(this.user.id, slots * SLOT_MS + MARGIN_MS);
+      const queuedMs = phone.clear(this.user.id, HUSH_MS);
       const unheard = phone.envelope.end - slots - Math.round(queuedMs / SLOT_MS);
       from = i === 0 ? unheard : Math.min(from, unheard);
     });
+    this.isHushed = true;
     return this.envelope.takeFrom(from);
+  }
+
+  /** New audio is on its way: phones hear it when it arrives. */
+  private endHush(): void {
+    this.isHushed = false;
+    for (const phone of this.room.phones) {
+      phone.hush(this.user.id, Math.max(0, this.slotsTo(phone) * SLOT_MS - REST_MS + SLOT_MS));
+    }
   }
 
   mark(done: (place: MarkPlace) => void): void {
@@ -214,7 +227,7 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
   heardBy(phone: StreamLeg): void {
     let transit = this.transits.get(phone);
     if (transit === undefined) {
-      transit = { slots: USUAL_TRANSIT_MS / SLOT_MS, frames: MEASURE_FRAMES };
+      transit = { slots: undefined, frames: MEASURE_FRAMES };
       this.transits.set(phone, transit);
     }
     transit.frames -= 1;
@@ -257,9 +270,9 @@ export class StreamProgram extends StreamMember implements ProgramLeg {
   }
 
   private measure(phone: StreamLeg): void {
-    const slots = this.talks ? phone.envelope.lagBehind(this.envelope) : undefined;
     const transit = this.transits.get(phone);
-    if (slots !== undefined && transit !== undefined) transit.slots = slots;
+    if (transit === undefined || !this.talks) return;
+    transit.slots = phone.envelope.lagBehind(this.envelope, transit.slots) ?? transit.slots;
   }
 
   private phonesOf(callId: string | undefined): StreamLeg[] {

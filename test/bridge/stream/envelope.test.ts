@@ -70,12 +70,33 @@ describe('two envelopes of one voice', () => {
     expect(Math.abs(found - 9)).toBeLessThanOrEqual(1);
   });
 
+  it('show that a jitter buffer has just become deeper, or less deep', () => {
+    const errors: number[] = [];
+    for (let seed = 1; seed <= 10; seed++) {
+      const voice = speech(seed, 400);
+      for (const [before, after] of [
+        [90, 150],
+        [150, 90],
+      ] as const) {
+        const heard = new Envelope();
+        for (let now = 0; now < 3_000; now += 20) {
+          const at = (now - (now < 2_640 ? before : after)) / 10;
+          heard.push(voice[at] ?? 1, voice[at + 1] ?? 1, now);
+        }
+        const found = heard.lagBehind(filled(voice, 0, 3_000), before / 10) ?? Number.NaN;
+        errors.push(Math.abs(found * 10 - after));
+      }
+    }
+    // Where the latest 300 ms are steady, it takes longer.
+    expect(errors.filter((ms) => ms > FRAME_MS / 2).length, `${errors}`).toBeLessThan(5);
+  });
+
   it('show nothing of steady sound, of silence, or of different voices', () => {
     const same = (level: number) => new Array<number>(400).fill(level);
     for (const level of [1, 700]) {
       expect(filled(same(level), 90, 3_000).lagBehind(filled(same(level), 0, 3_000))).toBeUndefined();
     }
-    for (const seed of [1, 2, 3, 4, 5]) {
+    for (let seed = 1; seed <= 10; seed++) {
       const other = filled(speech(100 + seed, 400), 0, 3_000);
       expect(filled(speech(seed, 400), 90, 3_000).lagBehind(other), `seed ${seed}`).toBeUndefined();
     }
