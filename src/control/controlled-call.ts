@@ -188,7 +188,8 @@ export class ControlledCall {
     }
     if (this.context.transfers.isUnderWay(session)) throw this.legImpossible('is being transferred');
     const { room } = session;
-    const placed = await place({ ...request, room });
+    // Whoever is called is to talk to those in the room, not to an agent of their own.
+    const placed = await place({ ...request, room, agent: false });
     const { callId, endCause } = session.call;
     if (endCause !== undefined && MOVING_CAUSES.has(endCause)) return placed;
     if (endCause === undefined && session.room === room) return placed;
