@@ -179,7 +179,7 @@ export class ControlledCall {
   }
 
   /** Places a call into this call's room, and hangs it up again if this call has left the room by then. */
-  async addLeg(request: Omit<PlaceCallRequest, 'room'>): Promise<PlacedCall> {
+  async addLeg(request: Omit<PlaceCallRequest, 'room' | 'agent'>): Promise<PlacedCall> {
     const { session } = this;
     const { switchboard, place } = this.context.options;
     const { decision } = session;
