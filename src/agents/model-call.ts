@@ -147,6 +147,7 @@ export abstract class ModelCall {
 
   /** The model works on its answer. @param speaks says some of it */
   protected works(speaks = false): void {
+    this.conversation.isOwed = true;
     this.hasSpoken ||= speaks;
     this.watch(this.hasSpoken ? NEXT_MS : FIRST_MS);
   }
