@@ -148,6 +148,7 @@ export abstract class ModelCall {
   /** The model works on its answer. @param speaks says some of it */
   protected works(speaks = false): void {
     this.conversation.isOwed = true;
+    this.isListening = false;
     this.hasSpoken ||= speaks;
     this.watch(this.hasSpoken ? NEXT_MS : FIRST_MS);
   }
@@ -172,7 +173,10 @@ export abstract class ModelCall {
     this.interruptions += 1;
     this.isListening = true;
     this.conversation.isOwed = false;
-    const items = await this.spoken.interrupt();
+    const items = await this.spoken.interrupt().catch((error) => {
+      this.lost(error);
+      return [];
+    });
     for (const { id, heardMs, lengthMs } of items) this.conversation.cut(id, heardMs / lengthMs);
     return items;
   }
