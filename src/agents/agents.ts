@@ -4,7 +4,7 @@ import type { AgentChoice, CallDecision } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import type { Switchboard } from '../calls/switchboard.js';
 import { expected, GatewayError } from '../errors.js';
-import type { LegRate } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import { LatencyHistogram } from '../telemetry/histogram.js';
 import { INGRESS_TICKS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
 import { counter, durations, gauge, type Metric } from '../telemetry/metric.js';
@@ -116,13 +116,14 @@ export class Agents {
 
   /**
    * Reads the knowledge of models.
-   * @throws GatewayError `GW_KNOWLEDGE`
+   * @throws GatewayError as of `loadKnowledge`
    */
   async open(): Promise<void> {
-    const { knowledge } = this.options;
-    if (knowledge === undefined) return;
+    const { knowledge: folder } = this.options;
+    if (folder === undefined) return;
     const { knowledgeTool, loadKnowledge } = await import('./knowledge.js');
-    this.tools = [...this.tools, knowledgeTool(await loadKnowledge(knowledge))];
+    const { log, clock } = this.shared;
+    this.tools = [...this.tools, knowledgeTool(await loadKnowledge(folder, { log, clock }))];
   }
 
   /** Signs with other secrets from now on. @throws TypeError for an invalid secret */

@@ -1,11 +1,13 @@
 import { Filler } from '../bridge/filler.js';
-import type { AgentChoice } from '../calls/decision.js';
+import type { AgentState } from '../calls/agent-state.js';
+import type { AgentChoice, PhoneCall } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import type { Clock, Timer } from '../clock.js';
 import { ClipPlayer } from '../control/clip.js';
 import type { Clips } from '../control/clips.js';
 import type { GatewayError } from '../errors.js';
-import type { CallFacts, LegRate } from '../legs/leg-messages.js';
+import type { CallFacts } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import type { Legs } from '../legs/legs.js';
 import { DEFAULT_BUFFER_MS, type RawLeg } from '../legs/raw-leg.js';
 import type { FrameClock } from '../media/frame-clock.js';
@@ -36,6 +38,8 @@ export interface CallAgentContext {
   readonly log: Logger;
   /** Whether an agent may transfer a caller to a number. */
   readonly mayTransfer: (to: string) => boolean;
+  /** Tells others of a change. */
+  readonly publish: (call: PhoneCall, state: AgentState) => void;
   /** Counts what happens. @param ms how long it took */
   readonly note: (what: AgentNote, ms?: number) => void;
 }
@@ -127,14 +131,19 @@ export class CallAgent implements AgentLinkListener {
     this.stopRinging();
     const { log, note } = this.context;
     note('taken', afterMs);
-    const { callId } = this.session.call;
-    const facts = { callId, agent: this.plan.endpoint.name, connection, afterMs: Math.round(afterMs) };
-    log.info(facts, connection === 1 ? 'agent took the call' : 'agent took the call again');
+    const { call } = this.session;
+    const facts = { agent: this.plan.endpoint.name, connection, afterMs: Math.round(afterMs) };
+    log.info(
+      { callId: call.callId, ...facts },
+      connection === 1 ? 'agent took the call' : 'agent took the call again',
+    );
+    this.publish({ state: 'connected', connection, afterMs: facts.afterMs });
   }
 
   lost(reason: string): void {
     this.context.note('lost');
     this.warn('lost the agent', { reason });
+    this.publish({ state: 'lost', reason });
   }
 
   missed(error: GatewayError): void {
@@ -144,6 +153,7 @@ export class CallAgent implements AgentLinkListener {
 
   failed(error: GatewayError): void {
     this.context.note('failed');
+    this.publish({ state: 'failed', reason: error.message });
     this.leave(1001, 'no agent');
     this.session.fail(error);
   }
@@ -185,6 +195,10 @@ export class CallAgent implements AgentLinkListener {
   private stopRinging(): void {
     this.context.clock.cancel(this.ringing);
     this.filler.play(undefined);
+  }
+
+  private publish(state: Omit<AgentState, 'agent'>): void {
+    this.context.publish(this.session.call, { agent: this.plan.endpoint.name, ...state });
   }
 
   private warn(what: string, facts: object): void {

@@ -35,29 +35,12 @@ export {
 } from './measurement.js';
 export { type HeardMoment, MouthToEar, type MouthToEarOptions } from './mouth-to-ear.js';
 export { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
-export type { RealtimeFaults } from './openai/faults.js';
-export type { Reply, Turn } from './openai/mind.js';
-export type { ItemRecord, RealtimeSession, ReceivedEvent } from './openai/session.js';
-export type { Utterance as SpokenUtterance } from './openai/speech.js';
-export { SimulatedRealtime, type SimulatedRealtimeOptions } from './openai-realtime.js';
 export type { Callee } from './outbound-call.js';
 export { type CallOutcome, type PhoneFaults, type PhoneOptions, SimulatedPhone } from './phone.js';
-export { type FoundPhrase, type HeardPhrase, phrasesIn, speak, textOf } from './phrases.js';
 export { PlayoutBuffer, type PlayoutBufferOptions, type PlayoutCounts } from './playout.js';
 export type { NumberFacts } from './resources.js';
 export { type Deed, parseScript, readScript, type Script, type ScriptStep } from './script.js';
 export { ScriptedCaller, type ScriptOutcome } from './scripted-caller.js';
-export {
-  FILLER,
-  GREETING,
-  KEY_PRESSED,
-  type KnowledgePage,
-  QUESTIONS,
-  SENTENCES,
-  type Sentence,
-  SOURCES,
-  UNKNOWN,
-} from './sentences.js';
 export { SimulatedStream, type SimulatedStreamEnd, type StreamFaults, type StreamOptions } from './stream.js';
 export { type HeardInstant, InstantReader, SWEEP_MS } from './sweep.js';
 export { parseTwiml, type StreamVerb, twimlOf, type Verb } from './twiml.js';

@@ -3,16 +3,15 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { AgentTool } from '../../src/agents/index.js';
 import type { GatewayOptions } from '../../src/index.js';
 import {
-  AudioSource,
   type ItemRecord,
   phrasesIn,
   type RealtimeFaults,
-  type SimulatedPhone,
   SimulatedRealtime,
   type SimulatedRealtimeOptions,
   speak,
-} from '../../src/simulator/index.js';
-import { GREETING, KEY_PRESSED, QUESTIONS, UNKNOWN } from '../../src/simulator/sentences.js';
+} from '../../src/model-simulator/index.js';
+import { GREETING, KEY_PRESSED, QUESTIONS, UNKNOWN } from '../../src/model-simulator/sentences.js';
+import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import { APOLOGY, CALL, isHearing, startWithAgent } from '../support/agent.js';
 import { playedMsOf } from '../support/played.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { PHONE_RATE } from '../wav.js';
+import { PHONE_RATE } from '../../simulator/wav.js';
 import { encodeAudio } from './audio-format.js';
 import type { AudioFormat, ItemRequest } from './client-event.js';
 import type { Speech } from './speech.js';

@@ -1,5 +1,5 @@
+import { decodeMulaw, encodeMulaw } from '../../simulator/mulaw.js';
 import { decodeAlaw, encodeAlaw } from '../alaw.js';
-import { decodeMulaw, encodeMulaw } from '../mulaw.js';
 import { Narrower, toWide } from '../wideband.js';
 import type { AudioFormat } from './client-event.js';
 

@@ -1,5 +1,5 @@
-import { Fourier } from './fourier.js';
-import { PHONE_RATE } from './wav.js';
+import { Fourier } from '../simulator/fourier.js';
+import { PHONE_RATE } from '../simulator/wav.js';
 
 /** Milliseconds from one frame to the next. */
 export const FEATURE_MS = 10;

@@ -75,12 +75,12 @@ function sentenceOf(text: string): Sentence | undefined {
   return SENTENCES.find((sentence) => wordsOf(sentence.text) === words);
 }
 
-/** The known sentence that stands first in a text. */
+/** The known sentence that stands last in a text: general instructions come before those of the moment. */
 function quotedIn(text: string): Sentence | undefined {
   const words = ` ${wordsOf(text)} `;
-  const places = SENTENCES.map((sentence) => words.indexOf(` ${wordsOf(sentence.text)} `));
-  const first = Math.min(...places.filter((at) => at >= 0));
-  return SENTENCES[places.indexOf(first)];
+  const places = SENTENCES.map((sentence) => words.lastIndexOf(` ${wordsOf(sentence.text)} `));
+  const last = Math.max(...places);
+  return last < 0 ? undefined : SENTENCES[places.indexOf(last)];
 }
 
 /** The sentence of a tool's output that shares most with the question, and the page that it stands in if the output names it. */

@@ -1,4 +1,4 @@
-import { PHONE_RATE } from '../wav.js';
+import { PHONE_RATE } from '../../simulator/wav.js';
 import { bytesPerMs, encodeAudio } from './audio-format.js';
 import type { AudioFormat } from './client-event.js';
 

@@ -1,4 +1,4 @@
-import { PHONE_RATE } from '../wav.js';
+import { PHONE_RATE } from '../../simulator/wav.js';
 
 /** Audio that is kept while nobody commits it. */
 const MOST_SAMPLES = 120 * PHONE_RATE;

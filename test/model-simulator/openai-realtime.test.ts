@@ -2,11 +2,8 @@ import { once } from 'node:events';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { decodeAlaw, encodeAlaw } from '../../src/simulator/alaw.js';
+import { decodeAlaw, encodeAlaw } from '../../src/model-simulator/alaw.js';
 import {
-  AudioSource,
-  decodeMulaw,
-  encodeMulaw,
   FILLER,
   GREETING,
   KEY_PRESSED,
@@ -18,8 +15,9 @@ import {
   speak,
   textOf,
   UNKNOWN,
-} from '../../src/simulator/index.js';
-import { Narrower, toWide } from '../../src/simulator/wideband.js';
+} from '../../src/model-simulator/index.js';
+import { Narrower, toWide } from '../../src/model-simulator/wideband.js';
+import { AudioSource, decodeMulaw, encodeMulaw } from '../../src/simulator/index.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
 virtualTime();

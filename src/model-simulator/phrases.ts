@@ -1,7 +1,7 @@
-import { fixturePath } from './fixture.js';
+import { fixturePath } from '../simulator/fixture.js';
+import { readWav } from '../simulator/wav.js';
 import { SENTENCES } from './sentences.js';
 import { FEATURE_MS, SpeechFeatures } from './speech-features.js';
-import { readWav } from './wav.js';
 
 /** A known sentence, recognised in audio. */
 export interface HeardPhrase {

@@ -1,14 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createResampler } from '../../src/media/rate-converter.js';
-import {
-  AudioSource,
-  decodeMulaw,
-  encodeMulaw,
-  phrasesIn,
-  SENTENCES,
-  speak,
-  textOf,
-} from '../../src/simulator/index.js';
+import { phrasesIn, SENTENCES, speak, textOf } from '../../src/model-simulator/index.js';
+import { AudioSource, decodeMulaw, encodeMulaw } from '../../src/simulator/index.js';
 import { randomNumbers } from '../../src/simulator/random.js';
 
 const texts = SENTENCES.map(({ text }) => text);

@@ -1,4 +1,4 @@
-import { PHONE_RATE } from '../wav.js';
+import { PHONE_RATE } from '../../simulator/wav.js';
 import type { TurnDetection } from './client-event.js';
 
 const FRAME_MS = 20;
