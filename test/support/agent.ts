@@ -25,7 +25,8 @@ export const CALL = {
   dejitterMs: PATIENT_MS,
 };
 
-const closers: (() => unknown)[] = [];
+/** Run after each test. */
+export const closers: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
@@ -69,8 +70,12 @@ export async function startWithAgent(agent: string | undefined, options: Gateway
     {},
     { ...(agent === undefined ? {} : { agent }), apology: APOLOGY, leadMs: PATIENT_MS, ...options },
   );
-  const place = async (audio?: AudioSource) => {
-    const phone = started.twilio.placeCall({ ...CALL, ...(audio === undefined ? {} : { audio }) });
+  const place = async (audio?: AudioSource, dejitterMs = PATIENT_MS) => {
+    const phone = started.twilio.placeCall({
+      ...CALL,
+      dejitterMs,
+      ...(audio === undefined ? {} : { audio }),
+    });
     await phone.started;
     return phone;
   };

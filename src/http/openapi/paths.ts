@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { PLACE_ERRORS, PlaceCall, PlacedCall } from '../../calls/place-call.js';
 import { CONTROL_ERRORS, OPERATIONS } from '../../control/operations.js';
-import { LEG_RATES } from '../../legs/leg-messages.js';
+import { LEG_RATES } from '../../legs/leg-rate.js';
 import { DEFAULT_BUFFER_MS, MAX_BUFFER_MS, MIN_BUFFER_MS } from '../../legs/raw-leg.js';
 import { SAMPLE_RATE } from '../../media/frame.js';
 import { RecordRequest } from '../../recording/recordings.js';
@@ -50,7 +50,7 @@ const operations = {
     example: { to: '+15551234567', room: 'sales', ringTimeoutSeconds: 30 },
     status: 201,
     answer: PlacedCall,
-    errors: PLACE_ERRORS,
+    errors: [...PLACE_ERRORS, 'GW_AGENT_UNKNOWN', 'GW_AGENT_KEY_MISSING'],
   },
   listCalls: {
     method: 'get',
