@@ -397,7 +397,7 @@ export class Participant implements PlacedParticipant {
     const others = participants.filter(({ userId }) => userId !== this.request.userId);
     this.ear.listenTo(others.flatMap(speakersOf));
     this.followScreens(others);
-    // Whoever only listens is no company.
+    // A listener is no company.
     const count = others.filter(({ userId }) => !userId.startsWith(LISTENER_PREFIX)).length;
     if (count === this.othersCount) return;
     this.othersCount = count;
