@@ -1,0 +1,29 @@
+import { type Check, failed, passed } from '../check.js';
+
+/** How long the gateway reads nothing. */
+const PAUSE_MS = 1_500;
+const RECOVERY_MS = 2_000;
+
+/** A stalled network is not the end of a call. */
+export const slowGateway: Check = {
+  name: 'slow gateway',
+  wants: `Keeps the connection while nothing is read for ${PAUSE_MS / 1_000} s in the middle of an answer.`,
+  async run(examination) {
+    const { call } = await examination.ask();
+    const { line } = call;
+    line.pause(true);
+    await call.until(() => false, PAUSE_MS);
+    line.pause(false);
+    line.ping();
+    const ping = line.pings.at(-1);
+    const isAlive = await call.until(() => ping?.answeredAt !== undefined, RECOVERY_MS);
+    if (isAlive) return passed(`It kept the connection while nothing was read for ${PAUSE_MS} ms`);
+    const { ended } = line;
+    return failed(
+      ended === undefined
+        ? `It answered no ping for ${RECOVERY_MS} ms after the gateway had read nothing for ${PAUSE_MS} ms`
+        : `It closed the connection with ${ended.code} when nothing was read for ${PAUSE_MS} ms`,
+      'Let audio wait while the socket is not writable, and drop the oldest.',
+    );
+  },
+};

@@ -1,0 +1,190 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../clock.js';
+import type { LegRate } from '../legs/raw-leg.js';
+import type { FrameClock } from '../media/frame-clock.js';
+import type { ConverterMaker } from '../media/rate-converter.js';
+import { AgentLine, DialRefused, type Facts, type WrongSignature } from './agent-line.js';
+import { NotApplicable } from './check.js';
+import { Handset } from './handset.js';
+
+/** What every call of an examination has in common. */
+export interface Exchange {
+  readonly url: string;
+  readonly rate: LegRate;
+  readonly secret: string | undefined;
+  readonly clock: Clock;
+  readonly frameClock: FrameClock;
+  readonly convert: ConverterMaker;
+  /** Running milliseconds at which everything must be over. */
+  readonly endsAt: number;
+}
+
+/** Something that the agent said. */
+export interface Utterance {
+  readonly line: AgentLine;
+  /** Its pieces are those of the line from `from` to before `to`. */
+  readonly from: number;
+  readonly to: number;
+  /** Whether it was heard to its end. */
+  readonly isWhole: boolean;
+}
+
+/** The beginning of an answer: a piece of the line, and how long after the question it came. */
+export interface Answer {
+  readonly from: number;
+  readonly afterMs: number;
+}
+
+/** The examination has taken all its time. */
+export class OutOfTime extends NotApplicable {
+  constructor() {
+    super('There was no time left for it');
+  }
+}
+
+const RING_MS = 300;
+/** Pauses before each try to dial a lost connection anew, as a gateway makes them. */
+const REDIAL_MS = [0, 250, 500, 1_000] as const;
+const POLL_MS = 10;
+/** Silence after which an agent is taken to have finished, and at most so long it is waited for. */
+const PAUSE_MS = 700;
+const LONGEST_ANSWER_MS = 12_000;
+/** Silence before a question, so that no greeting is in its way, and at most so long it is waited for. */
+const CALM_MS = 1_200;
+const LONGEST_CALM_MS = 8_000;
+
+/** A call as an agent sees it: one caller, and one connection after the other. */
+export class SimulatedCall {
+  readonly lines: AgentLine[] = [];
+  /** Pieces of sound that came before the phone was answered. */
+  soundBeforeAnswer = 0;
+  private readonly handset: Handset;
+  private readonly traceId = randomBytes(16).toString('hex');
+  private readonly facts: Omit<Facts, 'connection'>;
+
+  constructor(
+    private readonly exchange: Exchange,
+    from: string,
+  ) {
+    const { clock, frameClock } = exchange;
+    const callId = `conformance-${randomBytes(6).toString('hex')}`;
+    this.facts = {
+      callId,
+      direction: 'inbound',
+      from,
+      to: '+15550000000',
+      room: `call:${callId}`,
+      startedAt: clock.date().toISOString(),
+    };
+    this.handset = new Handset([callId], clock, frameClock);
+  }
+
+  /** The current connection. */
+  get line(): AgentLine {
+    return this.lines.at(-1) as AgentLine;
+  }
+
+  get isOpen(): boolean {
+    return this.lines.at(-1)?.isOpen === true;
+  }
+
+  /** Rings and is answered. @throws DialRefused */
+  async place(): Promise<void> {
+    await this.dial();
+    await this.until(() => false, RING_MS);
+    this.soundBeforeAnswer = this.line.pieces.filter(({ hasSound }) => hasSound).length;
+    this.line.answer();
+  }
+
+  /** Makes one connection. @throws DialRefused */
+  async dial(wrongSignature?: WrongSignature): Promise<void> {
+    const { handset, traceId } = this;
+    const facts = { ...this.facts, connection: this.lines.length + 1 };
+    const signature = wrongSignature === undefined ? {} : { wrongSignature };
+    this.lines.push(await AgentLine.dial({ ...this.exchange, ...signature, facts, traceId, handset }));
+  }
+
+  /** Breaks the connection and dials anew, for as long as a gateway would. @throws DialRefused the last refusal */
+  async reconnect(): Promise<void> {
+    this.line.drop();
+    let refusal: unknown;
+    for (const pause of REDIAL_MS) {
+      await this.exchange.clock.sleep(pause);
+      try {
+        await this.dial();
+        return;
+      } catch (error) {
+        if (!(error instanceof DialRefused)) throw error;
+        refusal = error;
+      }
+    }
+    throw refusal;
+  }
+
+  /** Says something. Resolves when it is said. @param pcm at 48 kHz */
+  say(pcm: Int16Array): Promise<void> {
+    return this.handset.say(pcm);
+  }
+
+  /** Waits until the agent has been silent for a while. */
+  async calm(): Promise<void> {
+    await this.silence(CALM_MS, LONGEST_CALM_MS);
+  }
+
+  /**
+   * Asks something and waits for sound.
+   * @returns `undefined` if no sound came within `ms`
+   */
+  async answerTo(question: Int16Array, ms: number): Promise<Answer | undefined> {
+    await this.say(question);
+    const { line } = this;
+    const asked = this.exchange.clock.runningMs();
+    let from = line.pieces.length;
+    const first = () => {
+      while (line.pieces[from]?.hasSound === false) from += 1;
+      return line.pieces[from];
+    };
+    await this.until(() => first() !== undefined, ms);
+    const piece = first();
+    return piece === undefined ? undefined : { from, afterMs: piece.at - asked };
+  }
+
+  /** Listens to what the agent says from a piece on. */
+  async listen(from: number): Promise<Utterance> {
+    const isWhole = await this.silence(PAUSE_MS, LONGEST_ANSWER_MS);
+    return { line: this.line, from, to: this.line.pieces.length, isWhole };
+  }
+
+  /**
+   * Waits for a condition, as long as the connection lasts.
+   * @returns whether it holds
+   * @throws OutOfTime
+   */
+  async until(condition: () => boolean, ms: number): Promise<boolean> {
+    const { clock, endsAt } = this.exchange;
+    const until = clock.runningMs() + ms;
+    while (!condition()) {
+      const now = clock.runningMs();
+      if (now >= endsAt) throw new OutOfTime();
+      if (now >= until || !this.isOpen) return false;
+      await clock.sleep(POLL_MS);
+    }
+    return true;
+  }
+
+  /** Ends the call. @returns whether the agent closed its side within `ms` */
+  async end(ms: number): Promise<boolean> {
+    this.handset.putDown();
+    return this.isOpen ? this.line.finish(ms) : true;
+  }
+
+  private async silence(ms: number, longestMs: number): Promise<boolean> {
+    const { clock } = this.exchange;
+    let since = clock.runningMs();
+    return this.until(() => {
+      const now = clock.runningMs();
+      if (this.line.isSpeaking) since = now;
+      return now - since >= ms;
+    }, longestMs);
+  }
+}

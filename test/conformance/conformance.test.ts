@@ -1,0 +1,86 @@
+import { afterEach, expect, it } from 'vitest';
+import { type AgentFinding, examineAgent } from '../../src/conformance/conformance.js';
+import type { ExaminationOptions } from '../../src/conformance/examination.js';
+import { type AgentFault, type AgentSettings, TestAgent } from '../support/faulty-agents.js';
+import { clock, virtualTime } from '../support/time.js';
+
+virtualTime();
+
+const SECRET = 'a-secret-of-the-tests';
+
+const agents: TestAgent[] = [];
+afterEach(async () => {
+  await Promise.all(agents.splice(0).map((agent) => agent.close()));
+});
+
+async function examine(
+  settings: AgentSettings,
+  options: Partial<ExaminationOptions> = {},
+): Promise<AgentFinding[]> {
+  const agent = await TestAgent.start(settings);
+  agents.push(agent);
+  return examineAgent({
+    url: agent.url,
+    rate: 16_000,
+    timeoutMs: 5_000,
+    limitMs: 60_000,
+    secret: settings.secret,
+    keys: '1',
+    clock,
+    ...options,
+  });
+}
+
+const resultsOf = (findings: readonly AgentFinding[], result: string) =>
+  findings.filter((finding) => finding.result === result).map(({ check }) => check);
+
+it.each<[string, AgentSettings, Partial<ExaminationOptions>]>([
+  ['answers at once', {}, {}],
+  ['answers in real time', { paced: true }, {}],
+  ['echoes', { echoes: true }, {}],
+  ['greets', { greets: true }, {}],
+  ['hears 24 kHz', { paced: true, greets: true }, { rate: 24_000 }],
+  ['hears 48 kHz', { echoes: true }, { rate: 48_000 }],
+])('passes an agent that %s', async (_, settings, options) => {
+  const findings = await examine({ secret: SECRET, ...settings }, options);
+  console.log(findings);
+  expect(findings.filter(({ result }) => result !== 'passed')).toEqual([]);
+});
+
+it.each<[AgentFault, string, AgentSettings?]>([
+  ['odd pieces', 'samples'],
+  ['big endian', 'samples'],
+  ['no clear', 'barge-in'],
+  ['late clear', 'barge-in'],
+  ['audio after clear', 'stale audio'],
+  ['late marks', 'marks'],
+  ['early marks', 'marks'],
+  ['no marks', 'marks'],
+  ['one name for all marks', 'marks'],
+  ['flood', 'limits'],
+  ['huge message', 'limits'],
+  ['echo at another rate', 'rate', { echoes: true }],
+  ['voice at another rate', 'rate'],
+  ['stream at another rate', 'rate'],
+  ['no reconnect', 'reconnect'],
+  ['deaf after reconnect', 'reconnect'],
+  ['no pongs', 'pings'],
+  ['accepts any signature', 'signature'],
+  ['refuses with 500', 'signature'],
+  ['mixes calls', 'two calls'],
+  ['gaps', 'pace'],
+  ['minutes at once', 'backlog'],
+  ['invalid JSON', 'commands'],
+  ['never closes', 'ending'],
+  ['greets too early', 'greeting'],
+  ['never answers', 'answer'],
+  ['subprotocol of its own', 'upgrade'],
+  ['ignores keys', 'keys'],
+])('finds "%s" by the check %s', async (fault, check, settings = {}) => {
+  const findings = await examine({ secret: SECRET, fault, ...settings });
+  console.log(
+    fault,
+    findings.filter(({ result }) => result !== 'passed'),
+  );
+  expect(resultsOf(findings, 'failed')).toContain(check);
+});
