@@ -49,25 +49,26 @@ export interface AgentFinding extends Verdict {
   readonly check: string;
 }
 
-/**
- * Examines an agent by calling it as a gateway does.
- * @param onCheck called before each check
- * @param onFinding called after it
- */
+/** Told while an agent is examined. */
+export interface ExaminationListener {
+  readonly onCheck?: (check: Check) => void;
+  readonly onFinding?: (finding: AgentFinding) => void;
+}
+
+/** Examines an agent by calling it as a gateway does. */
 export async function examineAgent(
   options: ExaminationOptions,
   checks: readonly Check[] = AGENT_CHECKS,
-  onCheck: (check: Check) => void = () => {},
-  onFinding: (finding: AgentFinding) => void = () => {},
+  { onCheck, onFinding }: ExaminationListener = {},
 ): Promise<AgentFinding[]> {
   const examination = await Examination.of(options);
   const findings: AgentFinding[] = [];
   try {
     for (const check of checks) {
-      onCheck(check);
+      onCheck?.(check);
       const finding = { check: check.name, ...(await verdictOf(check, examination)) };
       findings.push(finding);
-      onFinding(finding);
+      onFinding?.(finding);
     }
   } finally {
     await examination.close();
@@ -82,7 +83,7 @@ async function verdictOf(check: Check, examination: Examination): Promise<Verdic
   } catch (error) {
     if (error instanceof NotApplicable) return { result: 'skipped', saw: error.message };
     if (error instanceof DialRefused) {
-      return { result: 'skipped', saw: `No call could be placed: ${error.message}` };
+      return { result: 'skipped', saw: 'No call could be placed' };
     }
     throw error;
   }

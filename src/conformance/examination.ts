@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import { GatewayError } from '../errors.js';
+import { describe, GatewayError } from '../errors.js';
 import type { LegRate } from '../legs/raw-leg.js';
 import { FrameClock } from '../media/frame-clock.js';
 import { loadResampler } from '../media/rate-converter.js';
@@ -98,7 +98,7 @@ export class Examination {
     const call = await this.call();
     await call.calm();
     const answer = await call.answerTo(this.speech.question, this.options.timeoutMs);
-    if (answer !== undefined) this.utterances.push(await call.listen(answer.from));
+    if (answer !== undefined) this.utterances.push(await call.listen(answer));
     return answer;
   }
 
@@ -108,7 +108,8 @@ export class Examination {
 }
 
 /** @throws GatewayError `GW_BAD_REQUEST` for anything but a `ws:` or `wss:` URL */
-export function checkAgentUrl(url: string): void {
-  if (URL.canParse(url) && /^wss?:$/.test(new URL(url).protocol)) return;
-  throw new GatewayError('GW_BAD_REQUEST', `Expected a ws: or wss: URL for the agent but received "${url}"`);
+export function checkAgentUrl(url: string | undefined): asserts url is string {
+  if (url !== undefined && URL.canParse(url) && /^wss?:$/.test(new URL(url).protocol)) return;
+  const message = `Expected a ws: or wss: URL for the agent but received ${describe(url)}`;
+  throw new GatewayError('GW_BAD_REQUEST', message);
 }

@@ -12,7 +12,8 @@ export class Handset implements ProgramLeg {
   readonly aheadMs = AHEAD_MS;
   /** Receives a frame of the caller's voice every 20 ms, silence included. */
   onVoice: (frame: Int16Array) => void = () => {};
-  isHungUp = false;
+  /** The agent hung up. */
+  onHangUp: () => void = () => {};
   private voice: Int16Array = SILENCE;
   private said = 0;
   private finish = () => {};
@@ -82,7 +83,7 @@ export class Handset implements ProgramLeg {
   }
 
   hangUp(): number {
-    this.isHungUp = true;
+    this.onHangUp();
     return this.phones.length;
   }
 

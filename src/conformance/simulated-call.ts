@@ -22,6 +22,8 @@ export interface Exchange {
 /** Something that the agent said. */
 export interface Utterance {
   readonly line: AgentLine;
+  /** Running milliseconds at which the question had been said. */
+  readonly askedAt: number;
   /** Its pieces are those of the line from `from` to before `to`. */
   readonly from: number;
   readonly to: number;
@@ -31,6 +33,7 @@ export interface Utterance {
 
 /** The beginning of an answer: a piece of the line, and how long after the question it came. */
 export interface Answer {
+  readonly askedAt: number;
   readonly from: number;
   readonly afterMs: number;
 }
@@ -77,6 +80,8 @@ export class SimulatedCall {
       startedAt: clock.date().toISOString(),
     };
     this.handset = new Handset([callId], clock, frameClock);
+    // As at a gateway, a hang-up ends the call.
+    this.handset.onHangUp = () => void this.line.finish(0);
   }
 
   /** The current connection. */
@@ -138,7 +143,7 @@ export class SimulatedCall {
   async answerTo(question: Int16Array, ms: number): Promise<Answer | undefined> {
     await this.say(question);
     const { line } = this;
-    const asked = this.exchange.clock.runningMs();
+    const askedAt = this.exchange.clock.runningMs();
     let from = line.pieces.length;
     const first = () => {
       while (line.pieces[from]?.hasSound === false) from += 1;
@@ -146,13 +151,13 @@ export class SimulatedCall {
     };
     await this.until(() => first() !== undefined, ms);
     const piece = first();
-    return piece === undefined ? undefined : { from, afterMs: piece.at - asked };
+    return piece === undefined ? undefined : { askedAt, from, afterMs: piece.at - askedAt };
   }
 
-  /** Listens to what the agent says from a piece on. */
-  async listen(from: number): Promise<Utterance> {
+  /** Listens to an answer. */
+  async listen({ askedAt, from }: Answer): Promise<Utterance> {
     const isWhole = await this.silence(PAUSE_MS, LONGEST_ANSWER_MS);
-    return { line: this.line, from, to: this.line.pieces.length, isWhole };
+    return { line: this.line, askedAt, from, to: this.line.pieces.length, isWhole };
   }
 
   /**

@@ -52,7 +52,7 @@ const SMOOTH = 0.6;
  */
 export function otherFormat(bytes: Buffer): string | undefined {
   const own = Int16Array.from({ length: bytes.length >> 1 }, (_, i) => bytes.readInt16LE(2 * i));
-  if (roughnessOf(own) < ROUGH) return undefined;
+  if (!isSound(own) || roughnessOf(own) < ROUGH) return undefined;
   return Object.entries(FORMATS).find(([, read]) => roughnessOf(read(bytes)) < SMOOTH)?.[0];
 }
 

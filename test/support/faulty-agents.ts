@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -107,6 +107,10 @@ export class TestAgent {
 
   private talk(socket: WebSocket, request: IncomingMessage): void {
     const { connection } = JSON.parse(String(request.headers['trunkline-call']));
+    if (this.settings.fault === 'never closes') {
+      // Of `ws`: what answers the closing handshake.
+      (socket as unknown as { _receiver: EventEmitter })._receiver.removeAllListeners('conclude');
+    }
     const conversation = new Conversation(this, socket, connection > 1);
     this.conversations.add(conversation);
     socket.on('message', (data: Buffer, isBinary) => {
@@ -150,7 +154,6 @@ class Conversation {
     if (event.type === 'joined' && this.agent.settings.greets) this.say(this.voice());
     if (event.type === 'mark') this.speaks = false;
     if (event.type === 'dtmf' && this.fault !== 'ignores keys') this.say(this.voice());
-    if (event.type === 'left' && this.fault === 'never closes') this.socket.pause();
   }
 
   hear(frame: Buffer): void {

@@ -10,9 +10,12 @@ export const answer: Check = {
     if (answered !== undefined)
       return passed(`It answered ${answered.afterMs.toFixed(0)} ms after the question`);
     const ended = examination.lines[0]?.ended;
-    if (ended?.by === 'agent') {
+    if (ended !== undefined) {
       return failed(
-        `It closed the connection with ${ended.code} instead of an answer`,
+        `The connection was closed with ${ended.code} ${ended.reason} instead of an answer`.replace(
+          '  ',
+          ' ',
+        ),
         'Keep the connection until the call ends.',
       );
     }

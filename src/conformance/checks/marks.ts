@@ -31,11 +31,13 @@ export const marks: Check = {
   },
 };
 
-function verdictOf({ line, from, to }: Utterance): Verdict {
+function verdictOf({ line, askedAt, from, to }: Utterance): Verdict {
   const all = marksOf(line.commands);
   const last = line.pieces.slice(from, to).findLastIndex(({ hasSound }) => hasSound) + from;
+  // A mark that is late may come after the next question only: it marks what was said before that.
+  const isEarly = all.some(({ piecesBefore, at }) => piecesBefore === from && at >= askedAt);
   const mark = all.find(({ piecesBefore }) => piecesBefore > last);
-  if (mark !== undefined && mark.piecesBefore <= to) {
+  if (mark !== undefined && mark.piecesBefore <= to && !(isEarly && mark.piecesBefore === to)) {
     const lateMs = mark.at - (line.pieces[mark.piecesBefore - 1]?.at ?? mark.at);
     if (lateMs <= LATEST_MS || mark.playsUntil > mark.at) return passed('A mark followed each answer');
     return failed(
@@ -43,7 +45,7 @@ function verdictOf({ line, from, to }: Utterance): Verdict {
       'Send the mark right after the last piece: the gateway answers it when that was heard.',
     );
   }
-  if (all.some(({ piecesBefore }) => piecesBefore === from)) {
+  if (isEarly) {
     return failed(
       'Its mark came before the audio of the answer',
       'Send the mark after the audio that it marks.',

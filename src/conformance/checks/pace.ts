@@ -2,7 +2,7 @@ import { type Check, failed, NotApplicable, passed } from '../check.js';
 import { paceOf } from '../pace.js';
 
 /** Gaps in one answer, and their share of it, that a network alone does not make. */
-const MOST_GAPS = 1;
+const MOST_GAPS = 2;
 const MOST_SHARE = 0.05;
 
 /** The voice does not stutter. */

@@ -1,4 +1,4 @@
-import { type Check, failed, passed } from '../check.js';
+import { type Check, failed, NotApplicable, passed } from '../check.js';
 
 /** How long the gateway reads nothing. */
 const PAUSE_MS = 1_500;
@@ -6,11 +6,14 @@ const RECOVERY_MS = 2_000;
 
 /** A stalled network is not the end of a call. */
 export const slowGateway: Check = {
-  name: 'slow gateway',
+  name: 'slow-gateway',
   wants: `Keeps the connection while nothing is read for ${PAUSE_MS / 1_000} s in the middle of an answer.`,
   async run(examination) {
     const { call } = await examination.ask();
     const { line } = call;
+    if (!line.pings.some(({ answeredAt }) => answeredAt !== undefined)) {
+      throw new NotApplicable('It answers no pings');
+    }
     line.pause(true);
     await call.until(() => false, PAUSE_MS);
     line.pause(false);

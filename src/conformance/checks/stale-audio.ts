@@ -3,7 +3,7 @@ import { interruptionOf } from '../interruption.js';
 
 /** The rest of an answer that was interrupted is not for the caller. */
 export const staleAudio: Check = {
-  name: 'stale audio',
+  name: 'stale-audio',
   wants: 'Sends no more of an answer after its clear.',
   async run(examination) {
     const { clearAfterMs, staleMs } = await interruptionOf(examination);

@@ -5,7 +5,7 @@ const END_MS = 1_000;
 
 /** Two callers at a time. */
 export const twoCalls: Check = {
-  name: 'two calls',
+  name: 'two-calls',
   wants: 'Keeps two calls at a time apart.',
   async run(examination) {
     const { options, speech } = examination;
@@ -17,7 +17,7 @@ export const twoCalls: Check = {
       await Promise.all([asking.calm(), silent.calm()]);
       const before = silent.line.pieces.length;
       const answer = await asking.answerTo(speech.question, options.timeoutMs);
-      const utterance = answer === undefined ? undefined : await asking.listen(answer.from);
+      const utterance = answer === undefined ? undefined : await asking.listen(answer);
       const strays = silent.line.pieces.slice(before);
       const hasStrays = strays.some(({ hasSound }) => hasSound);
       if (utterance === undefined && !hasStrays) {
