@@ -75,7 +75,7 @@ function config(): string {
   for (const [name, setting] of SETTINGS) {
     for (const path of [setting.option ?? []].flat()) {
       const [group, member] = path.split('.') as [string, string?];
-      const isSure = setting.default !== undefined || setting.opensGroup;
+      const isSure = setting.default !== undefined || opens(setting, group);
       const line = (indent: string) =>
         `${comment(name, setting, indent)}\n${indent}readonly ${member ?? group}${isSure ? '' : '?'}: ${setting.format.type};`;
       if (member === undefined) lines.set(group, lines.get(group) ?? line('  '));
@@ -84,8 +84,8 @@ function config(): string {
   }
   for (const [group, members] of groups) {
     const opening = [...SETTINGS].filter(
-      ([, { option, opensGroup }]) =>
-        opensGroup && [option].flat().some((path) => path?.startsWith(`${group}.`)),
+      ([, setting]) =>
+        opens(setting, group) && [setting.option].flat().some((path) => path?.startsWith(`${group}.`)),
     );
     const names = opening.map(([name]) => `\`${name}\``).join(' and ');
     const head =
@@ -99,6 +99,10 @@ function config(): string {
     ...lines.values(),
     '}',
   ].join('\n');
+}
+
+function opens({ opensGroup }: Setting, group: string): boolean {
+  return opensGroup === true || opensGroup?.includes(group) === true;
 }
 
 /** A doc comment of at most 110 columns. */

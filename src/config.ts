@@ -98,6 +98,11 @@ export interface Config {
    * strangers hear each other. Default: `call`. In the environment: `LOCAL_ROOM`.
    */
   readonly localRoom: 'call' | 'to';
+  /**
+   * Who answers calls, unless the decision for a call names somebody else or `agent: false`. A URL is dialled
+   * for each call. Default: none: callers are alone, with the echo agent. In the environment: `AGENT`.
+   */
+  readonly agent?: string;
   readonly twilio: {
     /**
      * The account that calls belong to. Required while signatures are checked. In the environment:
@@ -131,6 +136,55 @@ export interface Config {
   };
   /** Absent without `CALL_ROUTER_URL` and `WEBHOOK_SECRET`. */
   readonly router?: RouterOptions;
+  readonly agents: {
+    /**
+     * Samples a second of the audio of agents behind a URL, both ways. Models have their own. Default:
+     * `16000`. In the environment: `AGENT_RATE`.
+     */
+    readonly rate: 8000 | 16000 | 24000 | 48000;
+    /**
+     * What a caller hears until the agent takes the call. Default: `ringback`. In the environment:
+     * `AGENT_RING`.
+     */
+    readonly ring: string;
+    /**
+     * What a model is to do. Default: answer briefly and politely. In the environment: `AGENT_INSTRUCTIONS`.
+     */
+    readonly instructions?: string;
+    /**
+     * Instructions for a model's first words. Default: greet, and ask how to help. In the environment:
+     * `AGENT_GREETING`.
+     */
+    readonly greeting?: string;
+    /** The voice of a model. Default: the vendor's own. In the environment: `AGENT_VOICE`. */
+    readonly voice?: string;
+    /**
+     * Folder of Markdown files that a model may search to answer from. Read at the start. In the environment:
+     * `AGENT_KNOWLEDGE`.
+     */
+    readonly knowledge?: string;
+    /** Numbers that agents may transfer callers to. In the environment: `AGENT_TRANSFER_TO`. */
+    readonly transferTo: readonly string[];
+    /** Key for `openai:` models. In the environment: `OPENAI_API_KEY`. */
+    readonly openaiKey?: string;
+    /**
+     * Another origin for `openai:` models: a proxy, or a test double. Default: OpenAI's own. In the
+     * environment: `OPENAI_BASE_URL`.
+     */
+    readonly openaiUrl?: string;
+    /** Key for `gemini:` models. In the environment: `GEMINI_API_KEY`. */
+    readonly geminiKey?: string;
+    /**
+     * Another origin for `gemini:` models: a proxy, or a test double. Default: Google's own. In the
+     * environment: `GEMINI_BASE_URL`.
+     */
+    readonly geminiUrl?: string;
+    /**
+     * Signs requests to both services, and to agents. Give the new and the old one while you rotate it. In
+     * the environment: `WEBHOOK_SECRET`.
+     */
+    readonly secret?: readonly string[];
+  };
   /** Absent without `EVENTS_WEBHOOK_URL` and `WEBHOOK_SECRET`. */
   readonly eventWebhooks?: EventWebhookOptions;
   /** Absent without `REDIS_URL`. */
@@ -187,7 +241,7 @@ function optionsOf(values: ReadonlyMap<string, unknown>): Record<string, unknown
     for (const path of [option].flat()) {
       const [group, member] = path.split('.') as [string, string?];
       if (value === undefined) {
-        if (opensGroup) closed.add(group);
+        if (opensGroup === true || opensGroup?.includes(group)) closed.add(group);
       } else if (member === undefined) {
         options[group] ??= value;
       } else {

@@ -134,6 +134,20 @@ export const ERROR_CHAPTERS = {
     GW_LEG_MESSAGE: { meaning: 'Sent on the leg itself: a message that is not a valid command.' },
     GW_LEG_LISTENS: { meaning: 'Sent on the leg itself: a leg with `listen=1` may not speak.' },
   },
+  Agents: {
+    GW_AGENT_REFUSED: {
+      meaning: 'The agent refused the call: it answered with a status of 4xx, or the model refused the key.',
+    },
+    GW_AGENT_UNREACHABLE: {
+      meaning:
+        'The agent did not take the call in time, or was lost during the call and did not take it again.',
+    },
+    GW_AGENT_UNKNOWN: {
+      meaning:
+        'A decision names an agent that is no URL, no model such as `openai:gpt-realtime` and none of `agents.handlers`.',
+    },
+    GW_AGENT_KEY_MISSING: { meaning: "The model's key is not set: `OPENAI_API_KEY` or `GEMINI_API_KEY`." },
+  },
   'Several nodes': {
     GW_REGISTRY_DOWN: { status: 503, meaning: 'Redis does not answer. Running calls continue.' },
     GW_REGISTRY_ERROR: {

@@ -1,3 +1,4 @@
+import type { AgentsOptions } from './agents/agents.js';
 import type { Bridge } from './bridge/bridge.js';
 import type { PrepareCallHook } from './calls/decision.js';
 import type { Apology } from './calls/session.js';
@@ -11,7 +12,7 @@ import { createRefusalTwiml } from './twilio/twiml.js';
 import { secretsOf } from './webhooks/signature.js';
 
 /** Options that stand alone, and have the same names in the environment's {@link Config}. */
-type PlainOptions = Omit<Config, 'twilio' | 'drainMs'>;
+type PlainOptions = Omit<Config, 'twilio' | 'agents' | 'drainMs'>;
 
 /**
  * How a gateway is made: every setting of {@link Config}, and what only a program can say. Everything has a default but who signs:
@@ -19,6 +20,8 @@ type PlainOptions = Omit<Config, 'twilio' | 'drainMs'>;
  */
 export interface GatewayOptions extends Partial<PlainOptions> {
   readonly twilio?: Partial<Config['twilio']>;
+  /** How agents answer; in code also agents of your own, and tools for models. */
+  readonly agents?: AgentsOptions;
   /**
    * Routes of yours beside the gateway's, such as `{ 'GET /prices/:id': (request) => Response.json(…) }`, by Fetch's `Request` and
    * `Response`. Bodies are of at most 64 KiB, and answers are sent whole. An address gets 50 a second at once.
@@ -38,7 +41,9 @@ export interface GatewayOptions extends Partial<PlainOptions> {
 }
 
 /** Options with the defaults of all settings but those of groups that are absent. */
-export type CompleteOptions = GatewayOptions & PlainOptions & Pick<Config, 'twilio'>;
+export type CompleteOptions = GatewayOptions &
+  PlainOptions &
+  Pick<Config, 'twilio'> & { readonly agents: AgentsOptions };
 
 /** Options that their rooms check and complete, and one of the command line. */
 const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs'];
@@ -48,7 +53,11 @@ const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs'];
  * @throws TypeError for an invalid value, or one that contradicts another
  */
 export function completeOptions(options: GatewayOptions): CompleteOptions {
-  const complete: Record<string, unknown> = { ...options, twilio: { ...options.twilio } };
+  const complete: Record<string, unknown> = {
+    ...options,
+    twilio: { ...options.twilio },
+    agents: { ...options.agents },
+  };
   for (const { format, option, default: usual, isSecret } of SETTINGS.values()) {
     if (typeof option !== 'string') continue;
     const [group, member] = option.split('.') as [string, string?];

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { Server as HttpServer } from 'node:http';
 import { Server as HttpsServer } from 'node:https';
 import { hostname } from 'node:os';
+import { Agents } from './agents/agents.js';
 import type { AnsweredFacts, Bridge } from './bridge/bridge.js';
 import { LocalBridge } from './bridge/local/bridge.js';
 import { StreamBridge } from './bridge/stream/bridge.js';
@@ -112,6 +113,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly fleet: Fleet | undefined;
   private readonly authenticator: RequestAuthenticator;
   private readonly legs: Legs;
+  private readonly agents: Agents;
   private readonly recordings: Recordings;
   private readonly callControl: CallControlService;
   private readonly server: Server;
@@ -187,6 +189,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       from: twilio.from,
       apology,
       hasContinuation: options.redis !== undefined,
+      agent: options.agent,
       streamStatus: options.streamStatus,
       isShortOfDescriptors: () => this.descriptors.isShort,
     });
@@ -209,6 +212,15 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       playDir: options.playDir,
       rest: this.rest,
       place: (request) => this.placeCall(request),
+      frameClock,
+      log: this.log,
+    });
+    this.legs = new Legs(this.bridge, options.maxLegs, clock, frameClock);
+    this.agents = new Agents(options.agent, options.agents, {
+      switchboard: this.switchboard,
+      legs: this.legs,
+      clips: this.callControl.clips,
+      clock,
       frameClock,
       log: this.log,
     });
@@ -263,7 +275,6 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       if (!facts.isContinued) this.emit('answered', call, facts);
     });
     this.switchboard.on('end', (call, cause, report) => this.emit('end', call, cause, report));
-    this.legs = new Legs(this.bridge, options.maxLegs, clock, frameClock);
     const warnings: string[] = [];
     if (!validate) warnings.push('TWILIO_VALIDATE=off: anybody may place calls here; for development only');
     // A better one failed to load: this is not a choice.
@@ -311,6 +322,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         ...(this.eventWebhooks?.metrics ?? []),
         ...(router?.metrics ?? []),
         ...this.legs.metrics,
+        ...this.agents.metrics,
         ...this.switchboard.past.metrics,
         ...this.recordings.metrics,
       ]),
@@ -411,6 +423,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private async openAndServe<T>(what: string, serve: () => Promise<T>): Promise<T> {
     this.recordings.open();
     this.callControl.open();
+    await this.agents.open();
     this.eventWebhooks?.open();
     await this.rest?.open();
     await this.bridge.open?.();
@@ -459,6 +472,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     if (authToken !== undefined) this.rest?.rekey(authToken);
     if (options.router !== undefined) this.router?.rekey(options.router.secret);
     if (options.eventWebhooks !== undefined) this.eventWebhooks?.rekey(options.eventWebhooks.secret);
+    this.agents.rekey(options.agents?.secret);
     next?.();
     if (logLevel !== undefined) this.log.level = logLevel;
   }
@@ -532,7 +546,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    */
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
-      const isOwed = (this.bridge.continuesCalls || this.fleet) && this.switchboard.activeCalls > 0;
+      const isOwed = this.switchboard.owesVerbs;
       await (this.fleet ?? this.switchboard).drain(graceMs);
       // Twilio asks for the verbs after the streams that were just closed; without an answer the caller hears an
       // error. The last requests to connect here are answered too, although others may share the port.
@@ -558,7 +572,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
    * about a second. The process may exit then.
    */
   async closeNow(): Promise<void> {
-    const isOwed = (this.bridge.continuesCalls || this.fleet) && this.switchboard.activeCalls > 0;
+    const isOwed = this.switchboard.owesVerbs;
     const closing = this.close();
     const kept = Promise.all([
       (this.fleet ?? this.switchboard).endAll(),
@@ -586,10 +600,11 @@ const PROBES_PER_SECOND = 500;
 /** Descriptors of the process itself, its files and its outgoing connections. */
 const OWN_DESCRIPTORS = 64;
 
-/** Descriptors that a gateway may need: one for a call, another while it is recorded, one for a raw leg. */
-function descriptorsFor({ maxCalls, maxLegs, recordDir, controlApiKey }: CompleteOptions): number {
+/** Descriptors that a gateway may need: one for a call, another each for its agent and while it is recorded, one for a raw leg. */
+function descriptorsFor({ maxCalls, maxLegs, recordDir, controlApiKey, agent }: CompleteOptions): number {
   const recordings = recordDir === undefined ? 0 : Math.min(maxCalls, MAX_RECORDINGS);
-  return OWN_DESCRIPTORS + maxCalls + recordings + (controlApiKey === undefined ? 0 : maxLegs);
+  const agents = agent === undefined ? 0 : maxCalls;
+  return OWN_DESCRIPTORS + maxCalls + agents + recordings + (controlApiKey === undefined ? 0 : maxLegs);
 }
 
 /** Why the calls of a bridge cannot be listened to; `undefined` if they can. */

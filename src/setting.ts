@@ -24,8 +24,8 @@ export interface Setting<T = unknown> {
   readonly default?: T;
   /** What applies instead if there is no such value. */
   readonly unset?: string;
-  /** The option's group exists only if this setting is set. */
-  readonly opensGroup?: true;
+  /** The option's group exists only if this setting is set; of several options, those groups. */
+  readonly opensGroup?: true | readonly string[];
   /** Its value is never printed, because it is a secret or easily confused with one. */
   readonly isSecret?: true;
   /** A running gateway applies a new value on SIGHUP. */

@@ -1,8 +1,10 @@
 import { isCommander } from './bridge/stream/command-rule.js';
 import { STREAM_OPTIONS } from './bridge/stream/options.js';
+import { isAgent } from './calls/decision-check.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { isNetwork } from './http/strangers.js';
 import { SERVERS } from './http/transport/transport.js';
+import { LEG_RATES, type LegRate } from './legs/leg-messages.js';
 import { TRANSCODERS } from './media/core.js';
 import { DEFAULT_LEAD_MS } from './media/frame.js';
 import { ROUTER_TIMEOUT_MS } from './router/question.js';
@@ -39,6 +41,22 @@ const control: Format<'all' | readonly string[]> = {
   parse: (text) => (text === 'all' ? 'all' : commanders.parse(text)),
   print: (value) => (value === 'all' ? 'all' : commanders.print(value)),
   accepts: (value) => value === 'all' || commanders.accepts(value),
+};
+
+const numbers = list(
+  'numbers like +15551234567, +1555* or *, or SIP addresses',
+  (text) => /^(\*|\+\d{1,15}\*?|sips?:[^\s<>"]+)$/.test(text),
+  true,
+);
+
+const words = text('at most 16,384 characters', (text) => text.length <= 16_384);
+const legRate: Format<LegRate> = {
+  wanted: LEG_RATES.join(', ').replace(/, (\d+)$/, ' or $1'),
+  wantedOption: LEG_RATES.join(', ').replace(/, (\d+)$/, ' or $1'),
+  type: LEG_RATES.join(' | '),
+  parse: (text) => LEG_RATES.find((rate) => String(rate) === text),
+  print: String,
+  accepts: (value) => LEG_RATES.some((rate) => rate === value),
 };
 
 type Fallback = 'busy' | 'default' | { readonly say: string };
@@ -265,6 +283,68 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
         'What happens to a call that the router does not answer for: reject it, treat it as if there were no router, or say something.',
     }),
   },
+  Agents: {
+    AGENT: setting(text('a ws:// or wss:// URL, or a model like openai:gpt-realtime', isAgent), {
+      option: 'agent',
+      unset: 'none: callers are alone, with the echo agent',
+      meaning:
+        'Who answers calls, unless the decision for a call names somebody else or `agent: false`. A URL is dialled for each call.',
+    }),
+    AGENT_RATE: setting(legRate, {
+      option: 'agents.rate',
+      default: 16_000,
+      meaning: 'Samples a second of the audio of agents behind a URL, both ways. Models have their own.',
+    }),
+    AGENT_RING: setting(text('ringback, silence, or the name of a file in PLAY_DIR'), {
+      option: 'agents.ring',
+      default: 'ringback',
+      meaning: 'What a caller hears until the agent takes the call.',
+    }),
+    AGENT_INSTRUCTIONS: setting(words, {
+      option: 'agents.instructions',
+      unset: 'answer briefly and politely',
+      meaning: 'What a model is to do.',
+    }),
+    AGENT_GREETING: setting(words, {
+      option: 'agents.greeting',
+      unset: 'greet, and ask how to help',
+      meaning: "Instructions for a model's first words.",
+    }),
+    AGENT_VOICE: setting(text("the vendor's name of a voice"), {
+      option: 'agents.voice',
+      unset: "the vendor's own",
+      meaning: 'The voice of a model.',
+    }),
+    AGENT_KNOWLEDGE: setting(directory, {
+      option: 'agents.knowledge',
+      meaning: 'Folder of Markdown files that a model may search to answer from. Read at the start.',
+    }),
+    AGENT_TRANSFER_TO: setting(numbers, {
+      option: 'agents.transferTo',
+      default: [],
+      meaning: 'Numbers that agents may transfer callers to.',
+    }),
+    OPENAI_API_KEY: setting(text('a key of OpenAI'), {
+      option: 'agents.openaiKey',
+      isSecret: true,
+      meaning: 'Key for `openai:` models.',
+    }),
+    OPENAI_BASE_URL: setting(httpUrl, {
+      option: 'agents.openaiUrl',
+      unset: "OpenAI's own",
+      meaning: 'Another origin for `openai:` models: a proxy, or a test double.',
+    }),
+    GEMINI_API_KEY: setting(text('a key of the Gemini API'), {
+      option: 'agents.geminiKey',
+      isSecret: true,
+      meaning: 'Key for `gemini:` models.',
+    }),
+    GEMINI_BASE_URL: setting(httpUrl, {
+      option: 'agents.geminiUrl',
+      unset: "Google's own",
+      meaning: 'Another origin for `gemini:` models: a proxy, or a test double.',
+    }),
+  },
   Events: {
     EVENTS_WEBHOOK_URL: setting(httpUrl, {
       option: 'eventWebhooks.url',
@@ -282,11 +362,12 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     WEBHOOK_SECRET: setting(
       list('secrets of 16 bytes or more, as text or as whsec_ and base64', isWebhookSecret),
       {
-        option: ['router.secret', 'eventWebhooks.secret'],
-        opensGroup: true,
+        option: ['router.secret', 'eventWebhooks.secret', 'agents.secret'],
+        opensGroup: ['router', 'eventWebhooks'],
         isSecret: true,
         isReloadable: true,
-        meaning: 'Signs requests to both services. Give the new and the old one while you rotate it.',
+        meaning:
+          'Signs requests to both services, and to agents. Give the new and the old one while you rotate it.',
       },
     ),
   },
@@ -351,18 +432,11 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       default: STREAM_OPTIONS.aloneSeconds.default,
       meaning: 'Hang up a phone that is alone in its call for so long.',
     }),
-    STREAM_TRANSFER_TO: setting(
-      list(
-        'numbers like +15551234567, +1555* or *, or SIP addresses',
-        (text) => /^(\*|\+\d{1,15}\*?|sips?:[^\s<>"]+)$/.test(text),
-        true,
-      ),
-      {
-        option: 'stream.transferTo',
-        default: [],
-        meaning: 'Numbers that `phone.transfer` may name.',
-      },
-    ),
+    STREAM_TRANSFER_TO: setting(numbers, {
+      option: 'stream.transferTo',
+      default: [],
+      meaning: 'Numbers that `phone.transfer` may name.',
+    }),
     STREAM_CONTROL: setting(control, {
       option: 'stream.control',
       default: STREAM_OPTIONS.control.default,

@@ -115,6 +115,13 @@ export interface ProgramLeg extends FrameSink {
    * @returns the number of phones hung up
    */
   hangUp(callId?: string, now?: boolean): number;
+  /**
+   * Transfers callers to another number once they have heard all audio written so far.
+   * @param callId only this phone; default all
+   * @returns the number of phones transferred
+   * @throws GatewayError as {@link PhoneLine.transfer}
+   */
+  transfer(to: string, callId?: string): number;
   /** Leaves; idempotent. */
   close(): void;
 }

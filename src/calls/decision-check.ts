@@ -13,6 +13,8 @@ const language = z.string().min(1).max(64).refine(isXmlText, 'characters that XM
 
 /** TwiML bytes reserved for the gateway's own URLs. */
 const ADDRESS_BYTES = 4 * 1024;
+/** Characters of an agent's parameters as JSON: they go into a header. */
+const MAX_AGENT_PARAMETERS = 2_048;
 const MOST_TWIML_BYTES = MAX_TWIML_BYTES - ADDRESS_BYTES;
 
 const Refused = z.strictObject({
@@ -22,11 +24,39 @@ const Refused = z.strictObject({
   ),
 });
 
+/** A URL, a model of a vendor, or a name. */
+const agentTo = z
+  .string()
+  .max(2_048)
+  .refine(isAgent, 'not a ws:// or wss:// URL, a model like openai:gpt-realtime, or a name');
+const words = z.string().max(16_384);
+
+const Agent = z.union(
+  [
+    z.literal(false),
+    agentTo,
+    z.strictObject({
+      to: agentTo,
+      rate: z.union([z.literal(8_000), z.literal(16_000), z.literal(24_000), z.literal(48_000)]).optional(),
+      ring: name.optional(),
+      instructions: words.optional(),
+      voice: name.optional(),
+      greeting: words.optional(),
+      parameters: z
+        .record(z.string().min(1), z.string())
+        .refine((all) => JSON.stringify(all).length <= MAX_AGENT_PARAMETERS, 'more than 2 KiB')
+        .optional(),
+    }),
+  ],
+  'not a ws:// or wss:// URL, a model like openai:gpt-realtime, a name, false, or { to, … } with those',
+);
+
 const Admitted = z
   .strictObject({
     bridge: z.boolean().optional(),
     room: name.optional(),
     streamCall: z.strictObject({ type: part.optional(), id: part }).optional(),
+    agent: Agent.optional(),
     user: z
       .strictObject({
         id: z.string().min(1).max(255).optional(),
@@ -45,6 +75,10 @@ const Admitted = z
   .refine(({ room, streamCall }) => room === undefined || streamCall === undefined, {
     path: ['streamCall'],
     message: 'beside a room',
+  })
+  .refine(({ agent, bridge }) => !agent || bridge !== false, {
+    path: ['agent'],
+    message: 'beside bridge: false',
   });
 
 /**
@@ -61,6 +95,12 @@ export function checkDecision(decision: unknown): CallDecision {
   throw undecided(
     `parameters, before and after: ${bytes} bytes of TwiML together, more than ${MOST_TWIML_BYTES}`,
   );
+}
+
+/** Whether a text names an agent: a `ws(s)://` URL, a model as `vendor:model`, or the name of a handler. */
+export function isAgent(text: string): boolean {
+  if (/^wss?:/i.test(text)) return /^wss?:\/\/[^\s/]/i.test(text) && URL.canParse(text);
+  return /^[a-z][a-z0-9_-]{0,63}(:[\w.:/-]{1,128})?$/i.test(text);
 }
 
 /** Lists what is wrong with a decision, each mistake with its path; empty if it is valid. */

@@ -16,6 +16,11 @@ export interface Admission {
   readonly room?: string;
   /** A Stream call instead of a room: its type (default `default`) and id. */
   readonly streamCall?: { readonly type?: string; readonly id: string };
+  /**
+   * Who answers besides those in the room: a `ws(s)://` URL that the gateway dials, a model such as
+   * `openai:gpt-realtime`, or a name of `agents.handlers`. Default: the gateway's `agent`; `false` for none.
+   */
+  readonly agent?: string | false | AgentChoice;
   /** The user to join as. Without an id, these fields are added to the phone's default user. */
   readonly user?: Partial<BridgeUser>;
   /**
@@ -36,6 +41,24 @@ export interface Admission {
    * or `both`.
    */
   readonly mute?: 'caller' | 'room' | 'both';
+}
+
+/** An agent for a call, and how it answers. What is absent is as the gateway's `agents` say. */
+export interface AgentChoice {
+  /** As {@link Admission.agent}. */
+  readonly to: string;
+  /** Samples a second of its audio both ways, for an agent behind a URL or in this process. */
+  readonly rate?: 8_000 | 16_000 | 24_000 | 48_000;
+  /** What the caller hears until the agent takes the call: `ringback`, `silence`, or a file in `PLAY_DIR`. */
+  readonly ring?: string;
+  /** What a model is to do. */
+  readonly instructions?: string;
+  /** A model's voice, by the vendor's name. */
+  readonly voice?: string;
+  /** What a model says first; empty: it waits for the caller. */
+  readonly greeting?: string;
+  /** Given to the agent with the call's facts. */
+  readonly parameters?: Readonly<Record<string, string>>;
 }
 
 /** A call of this gateway; `awaitPrepare` returns the hook's decision. */

@@ -54,8 +54,11 @@ export interface SessionOptions {
   readonly onAnswered: (facts: AnsweredFacts) => void;
   /** Whether another node handled the call before. */
   readonly isContinued: boolean;
-  /** Sets the TwiML that follows the stream; `undefined` if Twilio has no continuation URL. */
-  readonly continueWith: ((call: PhoneCall, twiml: string) => void) | undefined;
+  /**
+   * Sets the TwiML that follows the stream.
+   * @returns false if Twilio has no continuation URL for a call of this decision
+   */
+  readonly continueWith: (call: PhoneCall, decision: CallDecision | undefined, twiml: string) => boolean;
   /** What a caller hears if the bridge fails. */
   readonly apology: Apology;
   /** The only account whose streams are accepted; any if undefined. */
@@ -202,9 +205,8 @@ export class Session implements PhoneLine {
     const { call, options, decision } = this;
     if (call.callSid === undefined) return false;
     // A stream of the user's own code may have no continuation.
-    if (options.continueWith === undefined || decision === undefined || 'refuse' in decision) return false;
-    if (decision.bridge === false) return false;
-    options.continueWith(call, twiml);
+    if (decision === undefined || 'refuse' in decision || decision.bridge === false) return false;
+    if (!options.continueWith(call, decision, twiml)) return false;
     if (whenHeard) this.stream.whenHeard(() => call.end('transferred'));
     else call.end('transferred');
     return true;
@@ -282,9 +284,9 @@ export class Session implements PhoneLine {
     const { call, options } = this;
     options.log.error({ callId: call.callId, err: error }, 'failed to join the bridge');
     const isComing = call.state !== 'live' && call.direction !== 'outbound-api';
-    options.continueWith?.(call, createRefusalTwiml(options.apology));
+    const continues = options.continueWith(call, this.decision, createRefusalTwiml(options.apology));
     // Twilio requests the continuation when a stream ends, not when its socket is rejected.
-    if (options.continueWith !== undefined && isComing) this.stream.once('start', () => call.end('failed'));
+    if (continues && isComing) this.stream.once('start', () => call.end('failed'));
     else call.end('failed');
   }
 

@@ -21,7 +21,7 @@ import type { CallService, PlacedCall } from './call-service.js';
 import { type CallView, viewOf } from './call-view.js';
 import { type CallbackKind, Callbacks } from './callbacks.js';
 import { Continuations, continuationTwiml } from './continuation.js';
-import type { CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
+import type { AgentChoice, CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
 import { inRoom } from './decision-check.js';
 import { PastCalls } from './past-calls.js';
 import type { PlaceCallRequest } from './place-call.js';
@@ -50,6 +50,8 @@ export interface SwitchboardOptions {
   readonly apology: Apology;
   /** Whether every stream gets a continuation URL, because another node may take over the call. */
   readonly hasContinuation?: boolean;
+  /** Who answers calls whose decision names nobody. */
+  readonly agent?: string | undefined;
   /** Whether Twilio sends callbacks about every stream's start, stop and errors. */
   readonly streamStatus?: boolean;
   /** Whether the process has almost run out of file descriptors. */
@@ -526,11 +528,11 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       isContinued,
       accountSid,
       apology,
-      continueWith: this.hasContinuation
-        ? ({ callSid }, twiml) => {
-            if (callSid !== undefined) this.next.set(callSid, twiml);
-          }
-        : undefined,
+      continueWith: ({ callSid }, decision, twiml) => {
+        if (!this.mayContinue(decision)) return false;
+        if (callSid !== undefined) this.next.set(callSid, twiml);
+        return true;
+      },
       stream: { leadMs, latencies: this.times, frameClock: this.options.frameClock },
     });
     this.sessions.set(call.callId, session);
@@ -603,8 +605,26 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     if (way === 'silent' && !stream.isEnded) call.end('silent');
   }
 
-  private get hasContinuation(): boolean {
-    return this.options.hasContinuation === true || this.options.bridge.continuesCalls === true;
+  /** Whether Twilio may ask for the verbs of a running call once its stream has ended. */
+  get owesVerbs(): boolean {
+    for (const { decision } of this.sessions.values()) if (this.mayContinue(decision)) return true;
+    return false;
+  }
+
+  /** Whether Twilio gets a continuation URL for a call of this decision. */
+  private mayContinue(decision: CallDecision | undefined): boolean {
+    const { hasContinuation, bridge } = this.options;
+    if (hasContinuation) return true;
+    if (decision !== undefined && ('refuse' in decision || decision.bridge === false)) return false;
+    return bridge.continuesCalls === true || this.agentOf(decision) !== undefined;
+  }
+
+  /** The agent of a call, if it has one. */
+  agentOf(decision: CallDecision | undefined): AgentChoice | undefined {
+    if (decision !== undefined && ('refuse' in decision || decision.bridge === false)) return undefined;
+    const agent = decision?.agent ?? this.options.agent ?? false;
+    if (agent === false) return undefined;
+    return typeof agent === 'string' ? { to: agent } : agent;
   }
 
   /**
@@ -618,13 +638,16 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     before: readonly CallVerb[] = [],
   ): string {
     const url = `${webSocketOrigin(publicBase)}/twilio/media/${callId}/${token}`;
-    const { parameters, after, bridge = true } = 'refuse' in decision ? {} : decision;
-    const asksNext = this.options.hasContinuation || (bridge && this.hasContinuation);
+    const { parameters, after } = 'refuse' in decision ? {} : decision;
     return createMediaStreamTwiml(url, {
       before,
       ...(this.options.streamStatus ? { statusCallback: `${publicBase}/twilio/stream-status` } : {}),
       ...(parameters === undefined ? {} : { parameters }),
-      ...(asksNext ? { next: `${publicBase}/twilio/next` } : after === undefined ? {} : { after }),
+      ...(this.mayContinue(decision)
+        ? { next: `${publicBase}/twilio/next` }
+        : after === undefined
+          ? {}
+          : { after }),
     });
   }
 

@@ -21,6 +21,10 @@ export function serveCommand(shell: Shell): Command {
     .addHelpText('after', ({ command }) => referenceOf(command.createHelp()))
     .option('--env-file <file>', 'lines of NAME=value that count before the environment (default: ENV_FILE)')
     .option('--config <file>', 'YAML with settings, and where calls to each number go (default: CONFIG_FILE)')
+    .option(
+      '--agent <agent>',
+      'who answers calls: a ws:// or wss:// URL, or openai:gpt-realtime, before AGENT',
+    )
     .option('--port <n>', 'port to listen on, before PORT')
     .option('--host <address>', 'address to listen on, before HOST')
     .action(async (flags: SettingsFlags) => {

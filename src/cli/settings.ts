@@ -12,6 +12,7 @@ export interface SettingsFlags {
   /** File that `--config` names; default `CONFIG_FILE`. */
   readonly config?: string;
   /** Take precedence over everything else. */
+  readonly agent?: string;
   readonly host?: string;
   readonly port?: string;
 }
@@ -39,13 +40,14 @@ export async function readSettings(env: NodeJS.ProcessEnv, flags: SettingsFlags 
           path,
           flags.config === undefined ? 'CONFIG_FILE' : '--config',
         );
-  const { host, port } = flags;
+  const { agent, host, port } = flags;
   return {
     file,
     env: {
       ...file?.settings,
       // A variable set to empty text counts as not set.
       ...Object.fromEntries(Object.entries(told).filter(([, value]) => value?.trim())),
+      ...(agent !== undefined && { AGENT: agent }),
       ...(host !== undefined && { HOST: host }),
       ...(port !== undefined && { PORT: port }),
     },

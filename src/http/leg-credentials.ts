@@ -1,8 +1,7 @@
 import { GatewayError } from '../errors.js';
+import { LEG_PROTOCOL } from '../legs/leg-messages.js';
 import type { HeaderReader } from '../twilio/public-url.js';
 
-/** The subprotocol of raw legs, accepted if a program offers it. */
-export const LEG_PROTOCOL = 'trunkline.leg';
 /** Browsers cannot set headers on a WebSocket: they send the key as a subprotocol, in base64url after this prefix. */
 const KEY_PREFIX = 'key.';
 
@@ -15,7 +14,7 @@ export function withOfferedKey(header: HeaderReader): HeaderReader {
   return (name) => (name === 'authorization' ? `Bearer ${key}` : header(name));
 }
 
-/** The subprotocol to answer; empty for none. */
+/** The subprotocol to answer: accepted if a program offers it; empty for none. */
 export function answeredProtocol(header: HeaderReader): string {
   return protocolsOf(header).includes(LEG_PROTOCOL) ? LEG_PROTOCOL : '';
 }

@@ -1,12 +1,10 @@
 import type { Session } from '../calls/session.js';
 import type { Clock } from '../clock.js';
 import { describe, GatewayError } from '../errors.js';
+import { LEG_RATES, type LegRate, MAX_AUDIO_BYTES } from '../legs/leg-messages.js';
 import type { Legs } from '../legs/legs.js';
 import {
   DEFAULT_BUFFER_MS,
-  LEG_RATES,
-  type LegRate,
-  MAX_AUDIO_BYTES,
   MAX_BUFFER_MS,
   MIN_BUFFER_MS,
   type RawLeg,
@@ -115,17 +113,22 @@ function optionsOf(room: string | undefined, query: string): RawLegOptions {
   if (room === undefined || room === '' || room.length > MAX_ROOM_LENGTH) {
     throw badRequest(`1 to ${MAX_ROOM_LENGTH} characters`, 'the room', room);
   }
-  const rate = Number(parameters.get('rate') ?? SAMPLE_RATE);
-  if (!(LEG_RATES as readonly number[]).includes(rate)) {
-    throw badRequest(LEG_RATES.join(', '), 'rate', parameters.get('rate'));
-  }
+  const rate = rateOf(parameters, 'rate', SAMPLE_RATE);
+  const sendRate = rateOf(parameters, 'sendRate', rate);
   const bufferMs = Number(parameters.get('buffer') ?? DEFAULT_BUFFER_MS);
   if (!(Number.isInteger(bufferMs) && bufferMs >= MIN_BUFFER_MS && bufferMs <= MAX_BUFFER_MS)) {
     throw badRequest(`${MIN_BUFFER_MS} to ${MAX_BUFFER_MS} milliseconds`, 'buffer', parameters.get('buffer'));
   }
   const listen = parameters.get('listen') ?? '0';
   if (listen !== '0' && listen !== '1') throw badRequest('0 or 1', 'listen', listen);
-  return { room, rate: rate as LegRate, bufferMs, onlyListens: listen === '1' };
+  return { room, rate, sendRate, bufferMs, onlyListens: listen === '1' };
+}
+
+function rateOf(parameters: URLSearchParams, name: string, usual: LegRate): LegRate {
+  const text = parameters.get(name);
+  const rate = LEG_RATES.find((each) => each === (text === null ? usual : Number(text)));
+  if (rate === undefined) throw badRequest(LEG_RATES.join(', '), name, text);
+  return rate;
 }
 
 function decoded(text: string): string | undefined {

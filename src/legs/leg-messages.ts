@@ -1,53 +1,152 @@
 import { z } from 'zod';
-import type { ErrorCode } from '../error-catalogue.js';
+
+/** Version of the raw-leg protocol. Within a version, fields are added but never changed. */
+export const LEG_VERSION = 1;
+
+/** The WebSocket subprotocol of raw legs. */
+export const LEG_PROTOCOL = 'trunkline.leg';
+
+/** Sample rates of a raw leg, per second. */
+export const LEG_RATES = [8_000, 16_000, 24_000, 48_000] as const;
+export type LegRate = (typeof LEG_RATES)[number];
+
+/** Maximum message sizes in bytes: audio (eleven seconds at 48 kHz) and text. */
+export const MAX_AUDIO_BYTES = 1024 * 1024;
+export const MAX_TEXT_BYTES = 16 * 1024;
 
 /** Maximum length of a mark's name. */
 const MAX_MARK_NAME = 128;
 
-const LegCommand = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('clear') }),
-  z.object({ type: z.literal('mark'), name: z.string().min(1).max(MAX_MARK_NAME) }),
-  z.object({ type: z.literal('dtmf'), digits: z.string().regex(/^[0-9*#A-Da-dwW]{1,32}$/) }),
-  /** Hang up after the audio sent before has been heard, or now. */
-  z.object({
-    type: z.literal('hangup'),
-    phone: z.string().max(256).optional(),
-    after: z.enum(['words', 'now']).optional(),
-  }),
-]);
+const phone = z.string().max(256).describe('Call id of a phone');
+const milliseconds = z.number().min(0);
 
 /** A command from a program. */
+export const LegCommand = z
+  .discriminatedUnion('type', [
+    z
+      .object({ type: z.literal('clear') })
+      .describe('Barge-in: drop waiting audio and what phones have buffered. Answered by `cleared`.'),
+    z
+      .object({ type: z.literal('mark'), name: z.string().min(1).max(MAX_MARK_NAME) })
+      .describe('Ask for the event `mark` once all audio before it was heard.'),
+    z
+      .object({ type: z.literal('dtmf'), digits: z.string().regex(/^[0-9*#A-Da-dwW]{1,32}$/) })
+      .describe('Play keys in-band, with pauses `w` (0.5 s) and `W` (1 s).'),
+    z
+      .object({
+        type: z.literal('hangup'),
+        phone: phone.optional(),
+        after: z.enum(['words', 'now']).optional(),
+      })
+      .describe('Hang up one phone, or all, after the audio sent before has been heard (`words`), or now.'),
+    z
+      .object({ type: z.literal('transfer'), to: z.string().min(1).max(256), phone: phone.optional() })
+      .describe(
+        'Hand a caller over to another number (E.164) or SIP address after the audio sent before has been heard.',
+      ),
+  ])
+  .describe('What a program sends as text.');
 export type LegCommand = z.infer<typeof LegCommand>;
 
+/** What an agent learns of the call that it is dialled for. */
+export const CallFacts = z
+  .object({
+    callId: z.string().describe('The id of the call at the gateway'),
+    callSid: z.string().optional().describe("Twilio's id; absent until an outbound call is placed"),
+    accountSid: z.string().optional(),
+    direction: z
+      .string()
+      .optional()
+      .describe('`inbound`, or `outbound-api` for a call that the gateway placed'),
+    from: z.string().optional(),
+    to: z.string().optional(),
+    callerName: z.string().optional(),
+    room: z.string().describe('Where the call is: a local room, or a Stream call as `type:id`'),
+    startedAt: z.string().describe('ISO 8601'),
+    connection: z
+      .number()
+      .int()
+      .min(1)
+      .describe('1 for the first connection of the call, one more after each loss'),
+    parameters: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe('Parameters of your decision for the agent'),
+  })
+  .describe('The call that an agent is dialled for: the header `trunkline-call`, and `call` of `ready`.');
+export type CallFacts = z.infer<typeof CallFacts>;
+
 /** An event for a program. */
-export type LegEvent =
-  | {
-      readonly type: 'ready';
-      readonly room: string;
-      readonly rate: number;
-      readonly frameMs: number;
-      readonly bufferMs: number;
-      readonly listen: boolean;
-      readonly phones: readonly string[];
-    }
-  /** A phone was answered: `direction` of its call, `ringSeconds` from webhook or placement to answer. */
-  | {
-      readonly type: 'joined';
-      readonly phone: string;
-      readonly direction?: string | undefined;
-      readonly ringSeconds?: number | undefined;
-    }
-  | { readonly type: 'left'; readonly phone: string }
-  | { readonly type: 'dtmf'; readonly phone: string; readonly digit: string }
-  | { readonly type: 'mark'; readonly name: string; readonly place: 'heard' | 'cleared' | 'sent' }
-  | { readonly type: 'cleared'; readonly discardedMs: number }
-  | { readonly type: 'dropped'; readonly of: 'sent' | 'heard'; readonly ms: number }
-  | { readonly type: 'error'; readonly code: ErrorCode; readonly message: string };
+export const LegEvent = z
+  .discriminatedUnion('type', [
+    z
+      .object({
+        type: z.literal('ready'),
+        version: z.literal(LEG_VERSION),
+        room: z.string(),
+        rate: z.number().int().describe('Samples a second of the audio that the program receives'),
+        sendRate: z.number().int().describe('Samples a second of the audio that the program sends'),
+        frameMs: z.number(),
+        bufferMs: z.number().describe("How much of the program's audio may wait to be played"),
+        listen: z.boolean().describe('Whether the program only listens'),
+        phones: z.array(z.string()).describe('Phones that have been answered'),
+        playedMs: milliseconds.describe(
+          "Milliseconds of the program's audio that the caller has heard in this call",
+        ),
+        resumed: z.boolean().describe('Whether an earlier connection of this call was lost'),
+        call: CallFacts.optional(),
+      })
+      .describe('First on every connection.'),
+    z
+      .object({
+        type: z.literal('joined'),
+        phone,
+        direction: z.string().optional(),
+        ringSeconds: z.number().optional().describe('From webhook or placement to answer'),
+      })
+      .describe('A phone was answered.'),
+    z.object({ type: z.literal('left'), phone }).describe('A phone hung up or went elsewhere.'),
+    z.object({ type: z.literal('dtmf'), phone, digit: z.string() }).describe('A caller pressed a key.'),
+    z
+      .object({
+        type: z.literal('mark'),
+        name: z.string(),
+        place: z.enum(['heard', 'cleared', 'sent']),
+        playedMs: milliseconds,
+      })
+      .describe(
+        'A mark was heard, part of the audio before it was cleared, or it was sent and more cannot be known.',
+      ),
+    z
+      .object({ type: z.literal('cleared'), discardedMs: milliseconds, playedMs: milliseconds })
+      .describe('Answers `clear`: how much the caller did not hear, and has heard so far.'),
+    z
+      .object({ type: z.literal('dropped'), of: z.enum(['sent', 'heard']), ms: milliseconds })
+      .describe('Audio was lost: `sent` did not fit the buffer, `heard` was not read in time.'),
+    z
+      .object({
+        type: z.literal('error'),
+        code: z.string().describe('One of the codes of docs/errors.md'),
+        message: z.string(),
+      })
+      .describe('A message of the program failed.'),
+  ])
+  .describe('What a program receives as text.');
+export type LegEvent = z.infer<typeof LegEvent>;
 
 /** Parses a program's text message; `undefined` if it is not a valid command. */
 export function parseLegCommand(text: string): LegCommand | undefined {
+  return parsed(LegCommand, text);
+}
+
+/** Parses a gateway's text message; `undefined` if it is not a valid event. */
+export function parseLegEvent(text: string): LegEvent | undefined {
+  return parsed(LegEvent, text);
+}
+
+function parsed<T>(schema: z.ZodType<T>, text: string): T | undefined {
   try {
-    return LegCommand.parse(JSON.parse(text));
+    return schema.parse(JSON.parse(text));
   } catch {
     return undefined;
   }

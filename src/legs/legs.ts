@@ -2,8 +2,9 @@ import type { Bridge } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { FrameClock } from '../media/frame-clock.js';
-import { type ConverterMaker, loadResampler } from '../media/rate-converter.js';
+import { loadResampler } from '../media/rate-converter.js';
 import { counter, gauge, type Metric } from '../telemetry/metric.js';
+import { type LegConverterMaker, legConverters } from './leg-converter.js';
 import { type LegCounts, type LegSocket, RawLeg, type RawLegOptions } from './raw-leg.js';
 
 /** Maximum raw legs per room, including listen-only ones. */
@@ -13,10 +14,12 @@ export const MAX_LEGS_A_ROOM = 16;
 export class Legs {
   readonly metrics: readonly Metric[];
   private readonly legs = new Set<RawLeg>();
-  /** Number of raw legs per room. */
-  private readonly rooms = new Map<string, number>();
   private readonly past: LegCounts = { framesHeard: 0, framesSpoken: 0, droppedSentMs: 0, droppedHeardMs: 0 };
-  private convert: ConverterMaker | undefined;
+  private convert: LegConverterMaker | undefined;
+  /** Number of legs that count towards the limits. */
+  private admitted = 0;
+  /** The same per room. */
+  private readonly rooms = new Map<string, number>();
   private isClosed = false;
 
   constructor(
@@ -44,7 +47,7 @@ export class Legs {
 
   /** Loads the rate converters ahead, so that a program can be admitted synchronously. */
   async prepare(): Promise<void> {
-    if (this.bridge.joinProgram !== undefined) this.convert = await loadResampler();
+    if (this.bridge.joinProgram !== undefined) this.convert ??= legConverters(await loadResampler());
   }
 
   /**
@@ -57,11 +60,21 @@ export class Legs {
     return new RawLeg(options, this.convert, this.clock, this.frameClock);
   }
 
+  /**
+   * Creates the leg of a program that the gateway dials for a call. It does not count towards the limits: calls have theirs.
+   * @throws GatewayError `GW_BRIDGE_NOT_LOCAL`, `GW_DRAINING`
+   */
+  async dial(options: RawLegOptions): Promise<RawLeg> {
+    await this.prepare();
+    this.checkOpen();
+    return new RawLeg(options, this.convert as LegConverterMaker, this.clock, this.frameClock);
+  }
+
   /** Attaches the socket of an admitted leg. */
   open(leg: RawLeg, socket: LegSocket): void {
     const { room, onlyListens } = leg.options;
     this.legs.add(leg);
-    this.rooms.set(room, (this.rooms.get(room) ?? 0) + 1);
+    if (isAdmitted(leg)) this.count(room, 1);
     leg.open(
       socket,
       () => this.joinProgram(room, leg, onlyListens),
@@ -83,29 +96,34 @@ export class Legs {
     throw new GatewayError('GW_BRIDGE_NOT_LOCAL', message);
   }
 
-  private check(room: string): void {
+  private checkOpen(): void {
     void this.joinProgram;
-    if (this.isClosed) {
-      const message = 'The gateway is shutting down';
-      throw new GatewayError('GW_DRAINING', message);
-    }
+    if (this.isClosed) throw new GatewayError('GW_DRAINING', 'The gateway is shutting down');
+  }
+
+  private check(room: string): void {
+    this.checkOpen();
     if ((this.rooms.get(room) ?? 0) >= MAX_LEGS_A_ROOM) {
       const message = `The room already has ${MAX_LEGS_A_ROOM} raw legs`;
       throw new GatewayError('GW_ROOM_FULL', message);
     }
-    if (this.legs.size >= this.maxLegs) {
+    if (this.admitted >= this.maxLegs) {
       const message = `The gateway already has ${this.maxLegs} raw legs`;
       throw new GatewayError('GW_LEGS_FULL', message);
     }
   }
 
   private ended(leg: RawLeg): void {
-    const { room } = leg.options;
-    const left = (this.rooms.get(room) ?? 1) - 1;
-    if (left === 0) this.rooms.delete(room);
-    else this.rooms.set(room, left);
+    if (isAdmitted(leg)) this.count(leg.options.room, -1);
     this.legs.delete(leg);
     for (const key of Object.keys(this.past) as (keyof LegCounts)[]) this.past[key] += leg.counts[key];
+  }
+
+  private count(room: string, change: 1 | -1): void {
+    this.admitted += change;
+    const count = (this.rooms.get(room) ?? 0) + change;
+    if (count === 0) this.rooms.delete(room);
+    else this.rooms.set(room, count);
   }
 
   private total(key: keyof LegCounts): number {
@@ -113,4 +131,9 @@ export class Legs {
     for (const leg of this.legs) total += leg.counts[key];
     return total;
   }
+}
+
+/** Whether a program asked for this leg; the gateway dialled the others. */
+function isAdmitted({ options }: RawLeg): boolean {
+  return options.call === undefined;
 }

@@ -1,28 +1,31 @@
 import type { AnsweredFacts, MarkPlace, Program, ProgramLeg } from '../bridge/bridge.js';
 import type { Clock } from '../clock.js';
 import type { ErrorCode } from '../error-catalogue.js';
+import { GatewayError } from '../errors.js';
 import { bufferOf } from '../media/arguments.js';
 import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
 import type { FrameClock } from '../media/frame-clock.js';
-import type { ConverterMaker, RateConverter } from '../media/rate-converter.js';
 import { TokenBucket } from '../phone/token-bucket.js';
 import { NO_INGRESS_TIME } from '../telemetry/ingress-time.js';
-import { type LegCommand, type LegEvent, parseLegCommand } from './leg-messages.js';
+import type { LegConverter, LegConverterMaker } from './leg-converter.js';
+import {
+  type CallFacts,
+  LEG_VERSION,
+  type LegCommand,
+  type LegEvent,
+  type LegRate,
+  MAX_AUDIO_BYTES,
+  MAX_TEXT_BYTES,
+  parseLegCommand,
+} from './leg-messages.js';
 import { Pacer, type PacerSink } from './pacer.js';
-
-/** Sample rates of a raw leg, per second. */
-export const LEG_RATES = [16_000, 24_000, 48_000] as const;
-export type LegRate = (typeof LEG_RATES)[number];
 
 /** Bounds and default of a program's audio buffer, in milliseconds. */
 export const MIN_BUFFER_MS = 100;
 export const MAX_BUFFER_MS = 120_000;
 export const DEFAULT_BUFFER_MS = 30_000;
 
-/** Maximum message sizes in bytes: audio (eleven seconds at 48 kHz) and text. */
-export const MAX_AUDIO_BYTES = 1024 * 1024;
-export const MAX_TEXT_BYTES = 16 * 1024;
 /** Audio a program may leave unread before frames are dropped. */
 const MAX_UNREAD_MS = 500;
 /** Maximum marks in flight. */
@@ -43,10 +46,17 @@ const BYTES_PER_SAMPLE = 2;
 
 export interface RawLegOptions {
   readonly room: string;
+  /** Rate of what the program hears. */
   readonly rate: LegRate;
+  /** Rate of what it says. */
+  readonly sendRate: LegRate;
   readonly bufferMs: number;
   /** Receives audio but may not send any. */
   readonly onlyListens: boolean;
+  /** Numbers that callers may be transferred to; default any. */
+  readonly mayTransfer?: (to: string) => boolean;
+  /** The call that the gateway dialled this program for; its words then wait until the phone is answered. */
+  readonly call?: () => CallFacts;
 }
 
 /** Counters of a leg. */
@@ -57,12 +67,6 @@ export interface LegCounts {
   droppedSentMs: number;
   /** Milliseconds of audio the program did not read in time. */
   droppedHeardMs: number;
-}
-
-/** Converters between the program's rate and 48 kHz. */
-interface Converters {
-  readonly up: RateConverter;
-  readonly down: RateConverter;
 }
 
 /** The WebSocket a raw leg needs; any server's can be adapted. */
@@ -91,28 +95,36 @@ export class RawLeg implements Program, PacerSink {
   /** First byte of a sample split across two messages. */
   private halfSample: number | undefined;
   private marksUnderWay = 0;
-  private hangUpsWaiting = 0;
+  /** Hang-ups and transfers that wait for audio. */
+  private departuresWaiting = 0;
+  /** Milliseconds of the program's audio accepted, and cleared before the caller heard them. */
+  private acceptedMs = 0;
+  private clearedMs = 0;
+  private latestPlayedMs = 0;
+  /** Whether a phone has been on the line. */
+  private wasAnswered = false;
   private mistakes = 0;
   /** Dropped milliseconds not yet reported to the program. */
   private unreportedMs = 0;
   private ended = false;
   private onEnd = () => {};
 
-  private readonly converters: Converters | undefined;
+  /** From the program's rate to 48 kHz, and back. */
+  private readonly up: LegConverter | undefined;
+  private readonly down: LegConverter | undefined;
 
   /** @param convert creates its converters, which are freed with the leg */
   constructor(
     readonly options: RawLegOptions,
-    convert: ConverterMaker,
+    convert: LegConverterMaker,
     private readonly clock: Clock,
     frameClock: FrameClock,
   ) {
     this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now(), clock.stalledMs());
-    const { rate, bufferMs } = options;
-    if (rate !== SAMPLE_RATE) {
-      this.converters = { up: convert(rate, SAMPLE_RATE), down: convert(SAMPLE_RATE, rate) };
-    }
-    this.pacer = new Pacer(this, rate, bufferMs, frameClock, clock);
+    const { rate, sendRate, bufferMs } = options;
+    this.up = sendRate === SAMPLE_RATE ? undefined : convert(sendRate, SAMPLE_RATE);
+    this.down = rate === SAMPLE_RATE ? undefined : convert(SAMPLE_RATE, rate);
+    this.pacer = new Pacer(this, sendRate, bufferMs, frameClock, clock);
     this.maxUnreadBytes = (rate * BYTES_PER_SAMPLE * MAX_UNREAD_MS) / 1_000;
   }
 
@@ -123,10 +135,22 @@ export class RawLeg implements Program, PacerSink {
   open(socket: LegSocket, join: () => ProgramLeg, onEnd: () => void): void {
     this.socket = socket;
     this.onEnd = onEnd;
-    const place = join();
-    this.roomLeg = place;
-    const { room, rate, bufferMs, onlyListens: listen } = this.options;
-    this.sendEvent({ type: 'ready', room, rate, frameMs: FRAME_MS, bufferMs, listen, phones: place.phones });
+    this.roomLeg = join();
+    socket.send(this.readyMessage(this.phones, false));
+  }
+
+  /** The first message of a connection. @param phones those that the program does not learn of by `joined` */
+  readyMessage(phones: readonly string[], resumed: boolean): string {
+    const { room, rate, sendRate, bufferMs, onlyListens: listen, call } = this.options;
+    const formats = { rate, sendRate, frameMs: FRAME_MS, bufferMs, listen };
+    const state = { phones: [...phones], playedMs: this.playedMs, resumed, call: call?.() };
+    const ready: LegEvent = { type: 'ready', version: LEG_VERSION, room, ...formats, ...state };
+    return JSON.stringify(ready);
+  }
+
+  /** Call ids of the answered phones in the room. */
+  get phones(): readonly string[] {
+    return this.roomLeg?.phones ?? [];
   }
 
   // Called by the socket's owner:
@@ -156,7 +180,13 @@ export class RawLeg implements Program, PacerSink {
   disconnected(): void {
     this.socket = undefined;
     // A program may hang up and disconnect; its last words are still played.
-    if (this.hangUpsWaiting === 0) this.finish(1000, '');
+    if (this.departuresWaiting === 0) this.finish(1000, '');
+  }
+
+  /** The program has finished: once its last words were heard, its phone is hung up. */
+  finished(phone: string): void {
+    this.hangUp({ type: 'hangup', phone });
+    this.disconnected();
   }
 
   /** Ends the leg from our side. Idempotent. */
@@ -175,12 +205,14 @@ export class RawLeg implements Program, PacerSink {
       return;
     }
     this.reportDropped();
-    socket.send(this.converters === undefined ? frame : this.converters.down.process(frame), true);
+    socket.send(this.down === undefined ? frame : this.down.process(frame), true);
     counts.framesHeard += 1;
   }
 
   phoneJoined(phone: string, { direction, ringSeconds }: AnsweredFacts = {}): void {
+    this.wasAnswered = true;
     this.sendEvent({ type: 'joined', phone, direction, ringSeconds });
+    if (this.options.call !== undefined) this.pacer.wake();
   }
 
   phoneLeft(phone: string): void {
@@ -200,6 +232,7 @@ export class RawLeg implements Program, PacerSink {
   }
 
   get leadMs(): number {
+    if (!this.wasAnswered && this.options.call !== undefined) return Number.POSITIVE_INFINITY;
     return this.roomLeg?.leadMs ?? 0;
   }
 
@@ -208,7 +241,7 @@ export class RawLeg implements Program, PacerSink {
   }
 
   sendFrame(frame: Int16Array): void {
-    this.sendToRoom(this.converters === undefined ? frame : this.converters.up.process(frame));
+    this.sendToRoom(this.up === undefined ? frame : this.up.process(frame));
   }
 
   sendTone(): void {
@@ -217,15 +250,32 @@ export class RawLeg implements Program, PacerSink {
   }
 
   private mark(name: string): void {
+    const positionMs = this.positionMs;
     const reached = (place: MarkPlace) => {
       this.marksUnderWay -= 1;
-      this.sendEvent({ type: 'mark', name, place });
+      const playedMs = place === 'cleared' ? this.playedMs : this.noted(positionMs);
+      this.sendEvent({ type: 'mark', name, place, playedMs });
     };
     this.marksUnderWay += 1;
     this.pacer.place({
       passed: () => (this.roomLeg === undefined ? reached('cleared') : this.roomLeg.mark(reached)),
       cleared: () => reached('cleared'),
     });
+  }
+
+  /** Where the program's next audio begins, in milliseconds of what the caller hears of it. */
+  private get positionMs(): number {
+    return this.acceptedMs - this.clearedMs;
+  }
+
+  /** Milliseconds of the program's audio that the caller has certainly heard. */
+  private get playedMs(): number {
+    return Math.round(this.latestPlayedMs);
+  }
+
+  private noted(playedMs: number): number {
+    this.latestPlayedMs = Math.max(this.latestPlayedMs, playedMs);
+    return this.playedMs;
   }
 
   idle(): void {
@@ -242,7 +292,9 @@ export class RawLeg implements Program, PacerSink {
       this.refuse('GW_LEG_LISTENS', 'A listen-only leg cannot send audio');
       return;
     }
-    const ms = this.pacer.push(this.samplesOf(message));
+    const samples = this.samplesOf(message);
+    const ms = this.pacer.push(samples);
+    this.acceptedMs += (samples.length * 1_000) / this.options.sendRate - ms;
     if (ms === 0) return;
     this.counts.droppedSentMs += ms;
     this.sendEvent({ type: 'dropped', of: 'sent', ms: Math.round(ms) });
@@ -268,7 +320,10 @@ export class RawLeg implements Program, PacerSink {
   private handleCommand(text: string): void {
     const command = parseLegCommand(text);
     if (command === undefined) {
-      this.refuse('GW_LEG_MESSAGE', 'Expected clear, mark, dtmf or hangup as JSON but received other text');
+      this.refuse(
+        'GW_LEG_MESSAGE',
+        'Expected clear, mark, dtmf, hangup or transfer as JSON but received other text',
+      );
     } else if (this.options.onlyListens) {
       this.refuse('GW_LEG_LISTENS', `A listen-only leg cannot send ${command.type}`);
     } else this.runCommand(command);
@@ -294,42 +349,74 @@ export class RawLeg implements Program, PacerSink {
         return;
       case 'hangup':
         this.hangUp(command);
+        return;
+      case 'transfer':
+        this.transfer(command);
     }
   }
 
   /** By default, plays the program's last words first. */
   private hangUp({ phone, after }: Extract<LegCommand, { type: 'hangup' }>): void {
-    const there = this.roomLeg?.phones ?? [];
-    const meant = phone === undefined ? there : there.filter((id) => id === phone);
+    const meant = this.phonesOf(phone);
     if (after === 'now' || meant.length === 0) {
       if (this.roomLeg?.hangUp(phone, after === 'now') !== 0) return;
       this.refuse('GW_CALL_UNKNOWN', 'There is no such phone in this room');
       return;
     }
+    // Callers who joined since are not hung up.
+    this.afterWords(() => {
+      for (const id of meant) this.roomLeg?.hangUp(id);
+    });
+  }
+
+  private transfer({ to, phone }: Extract<LegCommand, { type: 'transfer' }>): void {
+    const meant = this.phonesOf(phone);
+    if (this.options.mayTransfer?.(to) === false)
+      this.refuse('GW_TRANSFER_REFUSED', 'Transfers to this number are not allowed');
+    else if (meant.length === 0) this.refuse('GW_CALL_UNKNOWN', 'There is no such phone in this room');
+    else this.afterWords(() => this.transferNow(to, meant));
+  }
+
+  private transferNow(to: string, phones: readonly string[]): void {
+    try {
+      for (const id of phones) this.roomLeg?.transfer(to, id);
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      this.refuse(error.code, error.message);
+    }
+  }
+
+  private phonesOf(phone: string | undefined): readonly string[] {
+    return phone === undefined ? this.phones : this.phones.filter((id) => id === phone);
+  }
+
+  /** Runs `leave` once all audio so far was sent to the room, also if the program has disconnected by then. */
+  private afterWords(leave: () => void): void {
     if (this.pacer.waitingWaypoints >= MAX_WAYPOINTS) {
       const most = `Expected at most ${MAX_WAYPOINTS} waiting marks and hang-ups but received one more`;
       this.refuse('GW_TOO_MANY_MARKS', most);
       return;
     }
-    this.hangUpsWaiting += 1;
+    this.departuresWaiting += 1;
     const done = () => {
-      this.hangUpsWaiting -= 1;
-      // Callers who joined since are not hung up.
-      for (const id of meant) this.roomLeg?.hangUp(id);
-      // The program disconnected before this hang-up.
-      if (this.socket === undefined && this.hangUpsWaiting === 0) this.finish(1000, '');
+      this.departuresWaiting -= 1;
+      leave();
+      if (this.socket === undefined && this.departuresWaiting === 0) this.finish(1000, '');
     };
     this.pacer.place({ passed: done, cleared: done }, HANG_UP_PATIENCE_MS);
   }
 
   private clear(): void {
-    const discardedMs = this.pacer.clear();
     this.halfSample = undefined;
     this.tones.clear();
     // The last milliseconds inside the filter must not be heard before the next audio.
-    this.converters?.up.flush();
-    const unheardMs = this.roomLeg?.clear() ?? 0;
-    this.sendEvent({ type: 'cleared', discardedMs: Math.round(discardedMs + unheardMs) });
+    this.up?.flush();
+    const discardedMs = this.pacer.waitingMs + (this.roomLeg?.clear() ?? 0);
+    // In a mix, others were talking in part of what was dropped.
+    this.clearedMs = Math.min(this.clearedMs + discardedMs, this.acceptedMs - this.latestPlayedMs);
+    this.noted(this.positionMs);
+    this.pacer.clear();
+    this.sendEvent({ type: 'cleared', discardedMs: Math.round(discardedMs), playedMs: this.playedMs });
   }
 
   /** Plays tones at once; waiting audio follows them. */
@@ -369,8 +456,8 @@ export class RawLeg implements Program, PacerSink {
     try {
       this.pacer.close();
       this.roomLeg?.close();
-      this.converters?.up.close();
-      this.converters?.down.close();
+      this.up?.close();
+      this.down?.close();
       socket?.close(code, reason);
     } finally {
       this.onEnd();

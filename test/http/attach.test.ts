@@ -126,7 +126,7 @@ describe('a gateway in another server', () => {
     expect(String((await once(guest, 'message'))[0])).toBe('welcome');
     const leg = await TestLeg.join(url, 'desk');
     leg.tell({ type: 'mark', name: 'here' });
-    expect(await leg.event('mark')).toEqual({ type: 'mark', name: 'here', place: 'sent' });
+    expect(await leg.event('mark')).toMatchObject({ name: 'here', place: 'sent' });
     guest.terminate();
     chat.close();
   });
@@ -233,7 +233,7 @@ describe('a gateway in another server', () => {
     expect(await answerTo(`${origin}/second/health`)).toEqual([200, '{"st']);
     const leg = await TestLeg.join(`${origin}/second`, 'desk');
     leg.tell({ type: 'mark', name: 'here' });
-    expect(await leg.event('mark')).toEqual({ type: 'mark', name: 'here', place: 'sent' });
+    expect(await leg.event('mark')).toMatchObject({ name: 'here', place: 'sent' });
     await second.close();
     expect(await answerTo(`${origin}/second/health`)).toEqual([200, 'mine']);
   });

@@ -1,6 +1,7 @@
 import { GatewayError } from '../../errors.js';
 import type { MarkPlace, Program, ProgramLeg } from '../bridge.js';
 import { RoomMember } from './member.js';
+import type { PhoneMember } from './phone-member.js';
 import type { Room } from './room.js';
 
 /** A program in a room. */
@@ -61,8 +62,18 @@ export class ProgramMember extends RoomMember implements ProgramLeg {
   }
 
   hangUp(callId?: string, now = false): number {
-    const phones = this.room.phones.filter((phone) => callId === undefined || phone.callId === callId);
+    const phones = this.phonesOf(callId);
     for (const { line } of phones) line.hangUp({ now });
     return phones.length;
+  }
+
+  transfer(to: string, callId?: string): number {
+    const phones = this.phonesOf(callId);
+    for (const { line } of phones) line.transfer(to);
+    return phones.length;
+  }
+
+  private phonesOf(callId: string | undefined): PhoneMember[] {
+    return this.room.phones.filter((phone) => callId === undefined || phone.callId === callId);
   }
 }

@@ -1,11 +1,11 @@
-import type { Clock } from '../../clock.js';
-import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
-import type { FrameClock, Ticking } from '../../media/frame-clock.js';
-import { NO_INGRESS_TIME } from '../../telemetry/ingress-time.js';
-import type { PhoneLine } from '../bridge.js';
+import type { Clock } from '../clock.js';
+import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
+import type { FrameClock, Ticking } from '../media/frame-clock.js';
+import { NO_INGRESS_TIME } from '../telemetry/ingress-time.js';
+import type { PhoneLine } from './bridge.js';
 
-/** What a caller hears while nobody else is audible. */
-export type Filling = 'ringback' | 'comfort-noise';
+/** What a caller hears while nobody else is audible: one of two sounds, or another that fills 20 ms at 48 kHz at a time. */
+export type Filling = 'ringback' | 'comfort-noise' | { read(frame: Int16Array): void };
 
 /** Ringback of the United States: two tones, two seconds of six. */
 const RING_HZ = [440, 480] as const;
@@ -24,7 +24,7 @@ const PAUSE_MS = 3 * FRAME_MS;
 
 let ringback: Int16Array | undefined;
 
-/** Plays ringback or comfort noise to a phone while nobody in its call is audible. */
+/** Plays something to a phone while nobody in its call is audible. */
 export class Filler implements Ticking {
   private filling: Filling | undefined;
   private nextAt = 0;
@@ -61,7 +61,8 @@ export class Filler implements Ticking {
     if (isPaused) return;
     for (; this.nextAt <= now; this.nextAt += FRAME_MS) {
       if (this.filling === 'ringback') this.ring();
-      else this.hiss();
+      else if (this.filling === 'comfort-noise') this.hiss();
+      else this.filling?.read(this.frame);
       this.line.write(this.frame, NO_INGRESS_TIME);
       this.frames += 1;
     }

@@ -1,0 +1,9 @@
+export type { CallFacts, LegRate } from '../legs/leg-messages.js';
+export { AgentCall, type AgentHandler, type AnsweredPhone, type ReachedMark } from './agent-call.js';
+export { hangUpTool, transferTool } from './call-tools.js';
+export { geminiAgent } from './gemini.js';
+export { type JoinCallOptions, joinCall } from './join-call.js';
+export type { ModelOptions } from './model.js';
+export { openaiAgent } from './openai.js';
+export { type AgentServer, type AgentServerOptions, serveAgent } from './serve-agent.js';
+export type { AgentTool } from './tool.js';

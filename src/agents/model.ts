@@ -1,0 +1,24 @@
+import type { AgentTool } from './tool.js';
+
+/** What a model is told, and how it is reached. */
+export interface ModelOptions {
+  /** The vendor's name of the model: `gpt-realtime`. */
+  readonly model: string;
+  /** The vendor's API key. */
+  readonly key: string;
+  /** Origin in place of the vendor's own: `https://…`, or `http://…` for a proxy or a test double. */
+  readonly baseUrl?: string | undefined;
+  /** What it is to do. */
+  readonly instructions?: string | undefined;
+  /** Its voice, by the vendor's name. */
+  readonly voice?: string | undefined;
+  /** What it says when the call is answered: instructions for its first words. Empty: it waits for the caller. */
+  readonly greeting?: string | undefined;
+  readonly tools?: readonly AgentTool[] | undefined;
+}
+
+/** Instructions of a model that was given none. */
+export const DEFAULT_INSTRUCTIONS =
+  'You answer the telephone. Speak in short, friendly sentences, without lists or markup. If you do not know something, say so.';
+/** The first words of a model that was given none. */
+export const DEFAULT_GREETING = 'Greet the caller in one short sentence and ask how you can help.';

@@ -1,0 +1,38 @@
+import type { LegRate } from '../legs/leg-messages.js';
+import type { AgentHandler } from './agent-call.js';
+import type { ModelOptions } from './model.js';
+
+/** A vendor whose models answer calls. */
+interface Vendor {
+  /** Name of the setting with its key. */
+  readonly keySetting: string;
+  /** Rates of what a model hears and says. @param wanted by the decision, if it says */
+  rates(wanted: LegRate | undefined): { readonly rate: LegRate; readonly sendRate: LegRate };
+  /** Loaded only for calls that need it. */
+  load(): Promise<(options: ModelOptions) => AgentHandler>;
+}
+
+/** Vendors by their names before the colon: `openai:gpt-realtime`. */
+export const VENDORS = {
+  openai: {
+    keySetting: 'OPENAI_API_KEY',
+    // µ-law or 24 kHz PCM. A phone has no more than 8 kHz.
+    rates: (wanted = 8_000) => (wanted === 8_000 ? both(8_000) : both(24_000)),
+    load: async () => (await import('./openai.js')).openaiAgent,
+  },
+  gemini: {
+    keySetting: 'GEMINI_API_KEY',
+    rates: () => ({ rate: 16_000, sendRate: 24_000 }),
+    load: async () => (await import('./gemini.js')).geminiAgent,
+  },
+} as const satisfies Readonly<Record<string, Vendor>>;
+
+export type VendorName = keyof typeof VENDORS;
+
+export function isVendor(name: string): name is VendorName {
+  return Object.hasOwn(VENDORS, name);
+}
+
+function both(rate: LegRate) {
+  return { rate, sendRate: rate };
+}
