@@ -1,16 +1,15 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { LEG_RATES } from '../legs/leg-messages.js';
 import type { ConformanceFlags } from './agent-verdict.js';
 import type { Shell } from './shell.js';
 import { whole } from './whole.js';
-
-const RATES = [8_000, 16_000, 24_000, 48_000];
 
 /** `trunkline conformance` */
 export function conformanceCommand(shell: Shell): Command {
   return new Command('conformance')
     .argument('[url]', 'ws: or wss: URL of the agent')
     .option('--secret <secret>', 'signs the calls, and tries wrong signatures (default: WEBHOOK_SECRET)')
-    .option('--rate <hz>', `sample rate of the calls: ${RATES.join(', ')}`, rate, 16_000)
+    .option('--rate <hz>', `sample rate of the calls: ${LEG_RATES.join(', ')}`, rate, 16_000)
     .option('--keys <digits>', 'keys that the agent reacts to', keys)
     .option('--timeout <seconds>', 'longest wait for an answer to a spoken question', whole(1, 60), 10)
     .option('--limit <seconds>', 'longest time for everything', whole(5, 600), 60)
@@ -29,8 +28,8 @@ The agent hears English. Exit code 1 when a check failed.`,
 }
 
 function rate(text: string): number {
-  if (RATES.includes(Number(text))) return Number(text);
-  throw new InvalidArgumentError(`Expected ${RATES.join(', ')}.`);
+  if (LEG_RATES.some((each) => each === Number(text))) return Number(text);
+  throw new InvalidArgumentError(`Expected ${LEG_RATES.join(', ')}.`);
 }
 
 function keys(text: string): string {

@@ -1,26 +1,19 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
+import { CALL_HEADER, callHeaderOf } from '../agents/call-header.js';
 import type { Clock, Timer } from '../clock.js';
-import { type LegCommand, parseLegCommand } from '../legs/leg-messages.js';
-import { DEFAULT_BUFFER_MS, type LegRate, MAX_AUDIO_BYTES, RawLeg } from '../legs/raw-leg.js';
-import type { FrameClock } from '../media/frame-clock.js';
-import type { ConverterMaker } from '../media/rate-converter.js';
+import {
+  type CallFacts,
+  LEG_PROTOCOL,
+  type LegCommand,
+  type LegRate,
+  MAX_AUDIO_BYTES,
+  parseLegCommand,
+} from '../legs/leg-messages.js';
+import { bufferOf } from '../media/arguments.js';
 import { secondsOf, signWebhook } from '../webhooks/signature.js';
-import type { Handset } from './handset.js';
 import { isSound } from './sound.js';
-
-/** The call's facts, as the header `trunkline-call` has them. */
-export interface Facts {
-  readonly callId: string;
-  readonly direction: 'inbound';
-  readonly from: string;
-  readonly to: string;
-  readonly room: string;
-  readonly startedAt: string;
-  /** Counts the connections of the call from 1. */
-  readonly connection: number;
-}
 
 /** A way to sign wrongly. */
 export type WrongSignature = 'another secret' | 'other facts' | 'ten minutes old' | 'none';
@@ -28,14 +21,15 @@ export type WrongSignature = 'another secret' | 'other facts' | 'ten minutes old
 export interface DialOptions {
   readonly url: string;
   readonly rate: LegRate;
-  readonly facts: Facts;
+  readonly facts: CallFacts;
   readonly secret?: string | undefined;
   readonly wrongSignature?: WrongSignature;
   readonly traceId: string;
-  readonly handset: Handset;
   readonly clock: Clock;
-  readonly frameClock: FrameClock;
-  readonly convert: ConverterMaker;
+  /** The connection before, whose audio is still played. */
+  readonly before: AgentLine | undefined;
+  /** Called with every message of the agent. */
+  readonly onMessage: (data: Buffer, isBinary: boolean) => void;
 }
 
 /** A piece of audio from the agent. */
@@ -85,7 +79,6 @@ export class DialRefused extends Error {
 /** How long an agent may take to accept, as at a gateway. */
 export const DIAL_MS = 2_000;
 const PING_MS = 1_000;
-const PROTOCOL = 'trunkline.leg';
 /** Most bytes of a call's audio that are kept. */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 
@@ -94,20 +87,17 @@ export class AgentLine {
   readonly pieces: Piece[] = [];
   readonly commands: SentCommand[] = [];
   readonly pings: Ping[] = [];
-  /** Milliseconds of audio that did not fit the leg's buffer. */
-  droppedMs = 0;
-  /** Errors that the leg answered with. */
+  /** What was wrong with its messages, by the WebSocket itself. */
   readonly errors: string[] = [];
   ended: Ended | undefined;
   /** While the gateway does not read. */
   isPaused = false;
   /** Running milliseconds at which the last sound will have been played. */
-  soundUntil = 0;
-  private playsUntil = 0;
+  soundUntil: number;
+  private playsUntil: number;
   private halfSample: Buffer = Buffer.alloc(0);
   private keptBytes = 0;
   private pinging: Timer | undefined;
-  private readonly leg: RawLeg;
 
   private constructor(
     private readonly socket: WebSocket,
@@ -115,15 +105,14 @@ export class AgentLine {
     /** Header fields of the agent's answer, in lower case. */
     readonly headers: Readonly<Record<string, unknown>>,
   ) {
-    const { facts, rate, convert, clock, frameClock } = options;
-    const leg = { room: facts.room, rate, bufferMs: DEFAULT_BUFFER_MS, onlyListens: false };
-    this.leg = new RawLeg(leg, convert, clock, frameClock);
+    this.soundUntil = options.before?.soundUntil ?? 0;
+    this.playsUntil = options.before?.playsUntil ?? 0;
   }
 
   /** Dials once. @throws DialRefused */
   static async dial(options: DialOptions): Promise<AgentLine> {
     const { url, clock } = options;
-    const socket = new WebSocket(url, [PROTOCOL], {
+    const socket = new WebSocket(url, [LEG_PROTOCOL], {
       headers: headersOf(options),
       perMessageDeflate: false,
       followRedirects: false,
@@ -133,7 +122,7 @@ export class AgentLine {
     socket.on('upgrade', (answer: IncomingMessage) => {
       headers = { ...answer.headers };
       // `ws` refuses an answer without a subprotocol, which a leg allows, and reports extensions as an error.
-      answer.headers['sec-websocket-protocol'] ??= PROTOCOL;
+      answer.headers['sec-websocket-protocol'] ??= LEG_PROTOCOL;
     });
     // Messages may follow the answer at once.
     const early: [Buffer, boolean][] = [];
@@ -184,18 +173,6 @@ export class AgentLine {
     return all;
   }
 
-  /** Tells the agent that the caller is on the line. */
-  answer(): void {
-    const { handset, facts } = this.options;
-    for (const phone of handset.phones) {
-      this.leg.phoneJoined(phone, { direction: facts.direction, ringSeconds: 0.5 });
-    }
-  }
-
-  press(digit: string): void {
-    this.leg.pressed(this.options.facts.callId, digit);
-  }
-
   /** Pings once; what is not read is not answered. */
   ping(): void {
     if (this.isPaused || this.socket.readyState !== WebSocket.OPEN) return;
@@ -216,16 +193,20 @@ export class AgentLine {
     this.socket.terminate();
   }
 
-  /** Ends the call. Resolves with whether the agent has closed its side within `ms` milliseconds. */
+  /** Begins to close it from the gateway's side. */
+  close(code: number, reason: string): void {
+    this.end('caller', code, reason);
+    this.socket.close(code, reason);
+  }
+
+  /** Closes it after the call. Resolves with whether the agent has closed its side within `ms` milliseconds. */
   async finish(ms: number): Promise<boolean> {
     const { clock } = this.options;
-    this.leg.phoneLeft(this.options.facts.callId);
     const closed = new Promise<true>((resolve) => {
       if (this.socket.readyState === WebSocket.CLOSED) resolve(true);
       else this.socket.once('close', () => resolve(true));
     });
-    this.end('caller', 1000, 'the call has ended');
-    this.socket.close(1000);
+    this.close(1000, 'the call has ended');
     const isClosed = (await clock.within(ms, closed)) === true;
     this.socket.terminate();
     return isClosed;
@@ -233,6 +214,18 @@ export class AgentLine {
 
   private get now(): number {
     return this.options.clock.runningMs();
+  }
+
+  /** Sends a message. The bytes are only lent. */
+  send(message: string | Int16Array): boolean {
+    if (this.socket.readyState !== WebSocket.OPEN) return false;
+    const isBinary = typeof message !== 'string';
+    this.socket.send(isBinary ? Buffer.from(bufferOf(message)) : message, { binary: isBinary });
+    return true;
+  }
+
+  bufferedBytes(): number {
+    return this.socket.bufferedAmount;
   }
 
   private open(): void {
@@ -244,47 +237,14 @@ export class AgentLine {
     });
     socket.on('error', ({ message }) => this.errors.push(message));
     socket.on('close', (code, reason) => this.end('agent', code, String(reason)));
-    this.leg.open(
-      {
-        send: (message, isBinary = false) => this.send(message, isBinary),
-        bufferedBytes: () => socket.bufferedAmount,
-        close: (code, reason) => {
-          this.end('caller', code, reason);
-          socket.close(code, reason);
-        },
-      },
-      () => options.handset,
-      () => {},
-    );
-    options.handset.onVoice = (frame) => this.leg.write(frame);
-    const { clock } = options;
-    this.pinging = clock.every(PING_MS, () => this.ping());
-  }
-
-  private send(message: string | Int16Array, isBinary: boolean): boolean {
-    if (this.socket.readyState !== WebSocket.OPEN) return false;
-    if (typeof message === 'string') this.note(message);
-    // The leg only lends its memory.
-    const data =
-      typeof message === 'string'
-        ? message
-        : Buffer.from(Buffer.from(message.buffer, message.byteOffset, message.byteLength));
-    this.socket.send(data, { binary: isBinary, compress: false });
-    return true;
-  }
-
-  /** Looks at what the leg tells the agent. */
-  private note(text: string): void {
-    const event = JSON.parse(text);
-    if (event.type === 'dropped' && event.of === 'sent') this.droppedMs += event.ms;
-    if (event.type === 'error') this.errors.push(event.message);
+    this.pinging = options.clock.every(PING_MS, () => this.ping());
   }
 
   private receive(data: Buffer, isBinary: boolean): void {
     if (!this.isOpen) return;
     if (isBinary) this.addPiece(data);
     else this.addCommand(data.toString());
-    this.leg.handleMessage(data, isBinary);
+    this.options.onMessage(data, isBinary);
   }
 
   private addPiece(data: Buffer): void {
@@ -317,7 +277,6 @@ export class AgentLine {
     if (this.ended !== undefined) return;
     this.ended = { at: this.now, by, code, reason };
     this.options.clock.cancel(this.pinging);
-    this.leg.disconnected();
   }
 }
 
@@ -331,24 +290,17 @@ function lastSound(pcm: Int16Array, rate: number): number {
 }
 
 function headersOf({ facts, secret, wrongSignature, traceId, clock }: DialOptions): Record<string, string> {
-  const line = asciiJson(facts);
+  const line = callHeaderOf(facts);
   const headers = {
-    'trunkline-call': line,
+    [CALL_HEADER]: line,
     traceparent: `00-${traceId}-${randomBytes(8).toString('hex')}-01`,
   };
   if (secret === undefined || wrongSignature === 'none') return headers;
   const secrets = [wrongSignature === 'another secret' ? randomUUID() : secret];
-  const signed = wrongSignature === 'other facts' ? asciiJson({ ...facts, from: '+15550009999' }) : line;
+  const signed = wrongSignature === 'other facts' ? callHeaderOf({ ...facts, from: '+15550009999' }) : line;
   const age = wrongSignature === 'ten minutes old' ? 600 : 0;
   return {
     ...headers,
     ...signWebhook(`msg_${randomUUID()}`, signed, secrets, secondsOf(clock.date()) - age),
   };
-}
-
-function asciiJson(value: object): string {
-  return JSON.stringify(value).replace(
-    /[\u007f-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }

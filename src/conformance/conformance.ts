@@ -5,7 +5,6 @@ import { backlog } from './checks/backlog.js';
 import { bargeIn } from './checks/barge-in.js';
 import { commands } from './checks/commands.js';
 import { ending } from './checks/ending.js';
-import { greeting } from './checks/greeting.js';
 import { keys } from './checks/keys.js';
 import { limits } from './checks/limits.js';
 import { marks } from './checks/marks.js';
@@ -25,7 +24,6 @@ import { Examination, type ExaminationOptions } from './examination.js';
 export const AGENT_CHECKS: readonly Check[] = [
   upgrade,
   signature,
-  greeting,
   answer,
   bargeIn,
   staleAudio,

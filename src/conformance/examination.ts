@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import { describe, GatewayError } from '../errors.js';
-import type { LegRate } from '../legs/raw-leg.js';
+import { legConverters } from '../legs/leg-converter.js';
+import type { LegRate } from '../legs/leg-messages.js';
 import { FrameClock } from '../media/frame-clock.js';
 import { loadResampler } from '../media/rate-converter.js';
 import type { AgentLine } from './agent-line.js';
@@ -48,11 +49,12 @@ export class Examination {
 
   static async of(options: ExaminationOptions): Promise<Examination> {
     const { url, rate, secret, clock, limitMs } = options;
-    const convert = await loadResampler();
+    const resample = await loadResampler();
+    const convert = legConverters(resample);
     const frameClock = new FrameClock(clock);
     const endsAt = clock.runningMs() + limitMs;
     const exchange = { url, rate, secret, clock, frameClock, convert, endsAt };
-    return new Examination(options, exchange, speechBy(convert));
+    return new Examination(options, exchange, speechBy(resample));
   }
 
   /** The call that is going on, or a new one. @throws DialRefused, NotApplicable */

@@ -12,7 +12,8 @@ export class Handset implements ProgramLeg {
   readonly aheadMs = AHEAD_MS;
   /** Receives a frame of the caller's voice every 20 ms, silence included. */
   onVoice: (frame: Int16Array) => void = () => {};
-  /** The agent hung up. */
+  isAnswered = false;
+  /** The agent hung up, or transferred the caller. */
   onHangUp: () => void = () => {};
   private voice: Int16Array = SILENCE;
   private said = 0;
@@ -22,11 +23,15 @@ export class Handset implements ProgramLeg {
   private readonly marks = new Map<() => void, Timer>();
 
   constructor(
-    readonly phones: string[],
+    private readonly callId: string,
     private readonly clock: Clock,
     private readonly frameClock: FrameClock,
   ) {
     frameClock.join(this);
+  }
+
+  get phones(): string[] {
+    return this.isAnswered ? [this.callId] : [];
   }
 
   /** Says something once. Resolves with its last frame. @param pcm at 48 kHz */
@@ -87,7 +92,10 @@ export class Handset implements ProgramLeg {
     return this.phones.length;
   }
 
-  /** Called by each leg that ends: the phone itself goes on. */
+  transfer(): number {
+    return this.hangUp();
+  }
+
   close(): void {}
 
   /** Puts it down. */

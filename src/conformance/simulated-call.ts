@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.js';
-import type { LegRate } from '../legs/raw-leg.js';
+import type { LegConverterMaker } from '../legs/leg-converter.js';
+import { type CallFacts, type LegRate, parseLegEvent } from '../legs/leg-messages.js';
+import { DEFAULT_BUFFER_MS, type LegSocket, RawLeg } from '../legs/raw-leg.js';
 import type { FrameClock } from '../media/frame-clock.js';
-import type { ConverterMaker } from '../media/rate-converter.js';
-import { AgentLine, DialRefused, type Facts, type WrongSignature } from './agent-line.js';
+import { AgentLine, DialRefused, type WrongSignature } from './agent-line.js';
 import { NotApplicable } from './check.js';
 import { Handset } from './handset.js';
 
@@ -14,7 +15,7 @@ export interface Exchange {
   readonly secret: string | undefined;
   readonly clock: Clock;
   readonly frameClock: FrameClock;
-  readonly convert: ConverterMaker;
+  readonly convert: LegConverterMaker;
   /** Running milliseconds at which everything must be over. */
   readonly endsAt: number;
 }
@@ -56,32 +57,46 @@ const LONGEST_ANSWER_MS = 12_000;
 const CALM_MS = 1_200;
 const LONGEST_CALM_MS = 8_000;
 
-/** A call as an agent sees it: one caller, and one connection after the other. */
-export class SimulatedCall {
+/** A call as an agent sees it: one caller, a gateway's raw leg, and one connection after the other. */
+export class SimulatedCall implements LegSocket {
   readonly lines: AgentLine[] = [];
-  /** Pieces of sound that came before the phone was answered. */
-  soundBeforeAnswer = 0;
+  /** Milliseconds of audio that did not fit the leg's buffer. */
+  droppedMs = 0;
+  /** Errors that the leg answered with. */
+  readonly errors: string[] = [];
   private readonly handset: Handset;
+  private readonly leg: RawLeg;
+  private readonly callId = `conformance-${randomBytes(6).toString('hex')}`;
   private readonly traceId = randomBytes(16).toString('hex');
-  private readonly facts: Omit<Facts, 'connection'>;
+  private readonly startedAt: string;
+  private connections = 0;
 
   constructor(
     private readonly exchange: Exchange,
-    from: string,
+    private readonly from: string,
   ) {
-    const { clock, frameClock } = exchange;
-    const callId = `conformance-${randomBytes(6).toString('hex')}`;
-    this.facts = {
+    const { clock, frameClock, convert, rate } = exchange;
+    this.startedAt = clock.date().toISOString();
+    this.handset = new Handset(this.callId, clock, frameClock);
+    const formats = { rate, sendRate: rate, bufferMs: DEFAULT_BUFFER_MS, onlyListens: false };
+    const options = { ...formats, room: this.facts.room, call: () => this.facts };
+    this.leg = new RawLeg(options, convert, clock, frameClock);
+    this.handset.onVoice = (frame) => this.leg.write(frame);
+    // As at a gateway, a hang-up ends the call.
+    this.handset.onHangUp = () => void this.end(0);
+  }
+
+  private get facts(): CallFacts {
+    const { callId, from, startedAt, connections: connection } = this;
+    return {
       callId,
       direction: 'inbound',
       from,
       to: '+15550000000',
       room: `call:${callId}`,
-      startedAt: clock.date().toISOString(),
+      startedAt,
+      connection,
     };
-    this.handset = new Handset([callId], clock, frameClock);
-    // As at a gateway, a hang-up ends the call.
-    this.handset.onHangUp = () => void this.line.finish(0);
   }
 
   /** The current connection. */
@@ -96,17 +111,24 @@ export class SimulatedCall {
   /** Rings and is answered. @throws DialRefused */
   async place(): Promise<void> {
     await this.dial();
+    this.leg.open(
+      this,
+      () => this.handset,
+      () => {},
+    );
     await this.until(() => false, RING_MS);
-    this.soundBeforeAnswer = this.line.pieces.filter(({ hasSound }) => hasSound).length;
-    this.line.answer();
+    this.handset.isAnswered = true;
+    this.leg.phoneJoined(this.callId, { direction: 'inbound', ringSeconds: RING_MS / 1_000 });
   }
 
   /** Makes one connection. @throws DialRefused */
   async dial(wrongSignature?: WrongSignature): Promise<void> {
-    const { handset, traceId } = this;
-    const facts = { ...this.facts, connection: this.lines.length + 1 };
+    this.connections = this.lines.length + 1;
+    const { exchange, facts, traceId } = this;
+    const before = this.lines.at(-1);
+    const onMessage = (data: Buffer, isBinary: boolean) => this.leg.handleMessage(data, isBinary);
     const signature = wrongSignature === undefined ? {} : { wrongSignature };
-    this.lines.push(await AgentLine.dial({ ...this.exchange, ...signature, facts, traceId, handset }));
+    this.lines.push(await AgentLine.dial({ ...exchange, ...signature, facts, traceId, before, onMessage }));
   }
 
   /** Breaks the connection and dials anew, for as long as a gateway would. @throws DialRefused the last refusal */
@@ -117,6 +139,7 @@ export class SimulatedCall {
       await this.exchange.clock.sleep(pause);
       try {
         await this.dial();
+        this.line.send(this.leg.readyMessage(this.handset.phones, true));
         return;
       } catch (error) {
         if (!(error instanceof DialRefused)) throw error;
@@ -177,10 +200,39 @@ export class SimulatedCall {
     return true;
   }
 
+  press(digit: string): void {
+    this.leg.pressed(this.callId, digit);
+  }
+
+  // Called by the leg:
+
+  send(message: string | Int16Array): boolean {
+    if (typeof message === 'string') this.note(message);
+    return this.isOpen && this.line.send(message);
+  }
+
+  bufferedBytes(): number {
+    return this.isOpen ? this.line.bufferedBytes() : 0;
+  }
+
+  close(code: number, reason: string): void {
+    if (this.isOpen) this.line.close(code, reason);
+  }
+
+  /** Looks at what the leg tells the agent. */
+  private note(text: string): void {
+    const event = parseLegEvent(text);
+    if (event?.type === 'dropped' && event.of === 'sent') this.droppedMs += event.ms;
+    if (event?.type === 'error') this.errors.push(event.message);
+  }
+
   /** Ends the call. @returns whether the agent closed its side within `ms` */
   async end(ms: number): Promise<boolean> {
     this.handset.putDown();
-    return this.isOpen ? this.line.finish(ms) : true;
+    if (this.isOpen) this.leg.phoneLeft(this.callId);
+    const isClosed = this.isOpen ? this.line.finish(ms) : true;
+    this.leg.disconnected();
+    return isClosed;
   }
 
   private async silence(ms: number, longestMs: number): Promise<boolean> {

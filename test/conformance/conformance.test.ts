@@ -61,7 +61,6 @@ it.each<[AgentFault, string, AgentSettings?]>([
   ['minutes at once', 'backlog'],
   ['invalid JSON', 'commands'],
   ['never closes', 'ending'],
-  ['greets too early', 'greeting'],
   ['never answers', 'answer'],
   ['subprotocol of its own', 'upgrade'],
   ['ignores keys', 'keys'],

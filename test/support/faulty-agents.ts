@@ -33,7 +33,6 @@ export type AgentFault =
   | 'minutes at once'
   | 'invalid JSON'
   | 'never closes'
-  | 'greets too early'
   | 'hangs while unread'
   | 'never answers'
   | 'subprotocol of its own'
@@ -148,7 +147,6 @@ class Conversation {
   note(event: { type: string; rate: number; name: string }): void {
     if (event.type === 'ready') {
       this.rate = event.rate;
-      if (this.fault === 'greets too early') this.say(this.voice());
       if (this.fault === 'invalid JSON') this.socket.send('{"type":"mark" "name":"x"}');
     }
     if (event.type === 'joined' && this.agent.settings.greets) this.say(this.voice());

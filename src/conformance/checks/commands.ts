@@ -6,7 +6,7 @@ export const commands: Check = {
   name: 'commands',
   wants: 'Sends only valid commands as text.',
   needsAnswer: true,
-  run({ lines }) {
+  run({ lines, calls }) {
     const sent = lines.flatMap((line) => line.commands);
     const wrong = sent.find(({ command }) => command === undefined);
     if (wrong !== undefined) {
@@ -15,7 +15,7 @@ export const commands: Check = {
         'Send JSON as docs/raw-leg.schema.json describes it.',
       );
     }
-    const refused = lines.flatMap((line) => line.errors).find((error) => !/payload|WebSocket/.test(error));
+    const [refused] = calls.flatMap((call) => call.errors);
     if (refused !== undefined) return failed(`A command was refused: ${refused}`, 'Handle the event error.');
     if (sent.length === 0) return passed('It sent no command');
     return passed(`All of its ${sent.length} commands are valid`);

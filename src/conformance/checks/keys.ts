@@ -14,7 +14,7 @@ export const keys: Check = {
       const [pieces, commands] = [line.pieces.length, line.commands.length];
       const isThere = () =>
         line.commands.length > commands || line.pieces.slice(pieces).some(({ hasSound }) => hasSound);
-      line.press(key);
+      call.press(key);
       if (!(await call.until(isThere, timeoutMs)) && line.ended?.by !== 'agent') {
         return failed(
           `It did nothing for ${timeoutMs / 1_000} s after the key ${key}`,
