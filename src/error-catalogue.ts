@@ -142,6 +142,9 @@ export const ERROR_CHAPTERS = {
       meaning:
         'The agent did not take the call in time, or was lost during the call and did not take it again.',
     },
+    GW_AGENT_PROTOCOL: {
+      meaning: 'The agent sent too many invalid messages, too many a second, or one that is too long.',
+    },
     GW_AGENT_UNKNOWN: {
       meaning:
         'A decision names an agent that is no URL, no model such as `openai:gpt-realtime` and none of `agents.handlers`.',

@@ -20,6 +20,8 @@ const MAX_EVENTS = 256;
 /** A connection that lasts longer ends a series of tries. */
 const STEADY_MS = 2_000;
 const FINISHED = 1000;
+/** With these the leg closes on an agent's faults: a flood, too many invalid messages, or one that is too long. */
+const FAULT_CODES: ReadonlySet<number> = new Set([1008, 1009]);
 
 /** What happens to an agent's connection. */
 export interface AgentLinkListener {
@@ -107,6 +109,11 @@ export class AgentLink implements LegSocket {
     this.patience?.cancel();
     this.connection?.close(code, reason);
     this.forget();
+    if (!FAULT_CODES.has(code)) return;
+    const { endpoint, listener } = this.options;
+    listener.failed(
+      new GatewayError('GW_AGENT_PROTOCOL', `Agent ${endpoint.name} broke the protocol: ${reason}`),
+    );
   }
 
   private async dialUntilTaken(since: number): Promise<void> {

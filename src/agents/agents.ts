@@ -1,6 +1,6 @@
 import { transferRule } from '../bridge/stream/command-rule.js';
+import { isAgent } from '../calls/agent-name.js';
 import type { AgentChoice, CallDecision } from '../calls/decision.js';
-import { isAgent } from '../calls/decision-check.js';
 import type { Session } from '../calls/session.js';
 import type { Switchboard } from '../calls/switchboard.js';
 import { expected, GatewayError } from '../errors.js';

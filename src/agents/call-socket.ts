@@ -15,12 +15,14 @@ const READY_MS = 10_000;
 const SILENT_MS = 30_000;
 
 /**
- * The call at the other end of a WebSocket, once the gateway has said `ready`.
+ * The call at the other end of a WebSocket, once the gateway has said `ready`. Add listeners before you await anything else.
  * @throws GatewayError `GW_AGENT_UNREACHABLE` if it does not, or the socket closes first
  */
 export function callOn(socket: WebSocket, clock: Clock = systemClock): Promise<AgentCall> {
   return new Promise((resolve, reject) => {
     let call: AgentCall | undefined;
+    /** What came with `ready`: it waits until whoever awaits the call has its listeners. */
+    let early: (string | Buffer)[] | undefined;
     let heard = true;
     const fail = (why: string) => {
       patience.cancel();
@@ -39,7 +41,9 @@ export function callOn(socket: WebSocket, clock: Clock = systemClock): Promise<A
     socket.on('message', (data: Buffer, isBinary) => {
       heard = true;
       if (call !== undefined) {
-        call.handleMessage(isBinary ? data : data.toString());
+        const message = isBinary ? data : data.toString();
+        if (early === undefined) call.handleMessage(message);
+        else early.push(message);
         return;
       }
       const ready = isBinary ? undefined : parseLegEvent(data.toString());
@@ -48,8 +52,15 @@ export function callOn(socket: WebSocket, clock: Clock = systemClock): Promise<A
         return;
       }
       patience.cancel();
-      call = new AgentCall(endOf(socket), ready);
-      resolve(call);
+      const made = new AgentCall(endOf(socket), ready);
+      call = made;
+      early = [];
+      setImmediate(() => {
+        const messages = early ?? [];
+        early = undefined;
+        for (const message of messages) made.handleMessage(message);
+      });
+      resolve(made);
     });
     socket.on('close', (code, reason) => {
       clock.cancel(watch);

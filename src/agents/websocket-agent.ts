@@ -67,7 +67,7 @@ export class WebSocketAgent implements AgentEndpoint {
       socket.once('error', ({ message }) => fail('GW_AGENT_UNREACHABLE', `cannot be reached: ${message}`));
       socket.once('open', () => {
         signal.removeEventListener('abort', late);
-        resolve(new WebSocketConnection(socket, listener, this.options.clock));
+        resolve(new WebSocketConnection(socket, listener, this.options.clock, this.name, signal));
       });
     });
   }
@@ -83,7 +83,10 @@ export class WebSocketAgent implements AgentEndpoint {
 }
 
 class WebSocketConnection implements AgentConnection {
-  readonly taken = Promise.resolve();
+  /** Fulfilled by the first sign of life: an upgrade may be answered for an agent that stands still. */
+  readonly taken: Promise<void>;
+  private take: () => void = () => {};
+  private refuse: (error: GatewayError) => void = () => {};
   private readonly stopPings: () => void;
   private silentPings = 0;
   private isOver = false;
@@ -95,7 +98,17 @@ class WebSocketConnection implements AgentConnection {
     private readonly socket: WebSocket,
     private readonly listener: ConnectionListener,
     private readonly clock: Clock,
+    private readonly name: string,
+    signal: AbortSignal,
   ) {
+    this.taken = new Promise((take, refuse) => {
+      this.take = take;
+      this.refuse = refuse;
+    });
+    this.taken.catch(() => {});
+    const late = () => this.refuse(this.unreachable('gives no sign of life'));
+    signal.addEventListener('abort', late, { once: true });
+    socket.ping();
     let stalledMs = clock.stalledMs();
     const pings = clock.every(PING_MS, () => {
       // What arrived while this process stood still has not been read yet.
@@ -106,10 +119,12 @@ class WebSocketConnection implements AgentConnection {
     this.stopPings = () => clock.cancel(pings);
     socket.on('message', (data: Buffer, isBinary) => {
       this.silentPings = 0;
+      this.take();
       if (!this.isOver) listener.message(data, isBinary);
     });
     socket.on('pong', () => {
       this.silentPings = 0;
+      this.take();
     });
     socket.on('close', (code, reason) => this.ended(code, reason.toString()));
     // The close follows.
@@ -160,7 +175,12 @@ class WebSocketConnection implements AgentConnection {
     if (this.isOver) return;
     this.isOver = true;
     this.stopPings();
+    this.refuse(this.unreachable(`closed the connection (${code})`));
     this.listener.closed(code, reason);
+  }
+
+  private unreachable(why: string): GatewayError {
+    return new GatewayError('GW_AGENT_UNREACHABLE', `Agent ${this.name} ${why}`);
   }
 }
 

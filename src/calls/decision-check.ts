@@ -3,7 +3,9 @@ import { mistakesOf } from '../errors.js';
 import { createMediaStreamTwiml, MAX_TWIML_BYTES, StreamParameters } from '../twilio/twiml.js';
 import { CallVerbs } from '../twilio/verbs.js';
 import { isXmlText } from '../twilio/xml-text.js';
+import { isAgent } from './agent-name.js';
 import type { Admission, CallDecision } from './decision.js';
+import type { PlaceCallRequest } from './place-call.js';
 
 /** Stream's limits for call type and id. */
 const part = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 of A-Z a-z 0-9 _ -');
@@ -97,12 +99,6 @@ export function checkDecision(decision: unknown): CallDecision {
   );
 }
 
-/** Whether a text names an agent: a `ws(s)://` URL, a model as `vendor:model`, or the name of a handler. */
-export function isAgent(text: string): boolean {
-  if (/^wss?:/i.test(text)) return /^wss?:\/\/[^\s/]/i.test(text) && URL.canParse(text);
-  return /^[a-z][a-z0-9_-]{0,63}(:[\w.:/-]{1,128})?$/i.test(text);
-}
-
 /** Lists what is wrong with a decision, each mistake with its path; empty if it is valid. */
 export function decisionMistakes(
   decision: unknown,
@@ -139,10 +135,15 @@ export function inPlace(decision: Admission, place: Pick<Admission, 'room' | 'st
   return { ...others, ...place };
 }
 
-/** Applies a room to a decision; a refusal stays a refusal. */
-export function inRoom(decision: CallDecision | undefined, room: string): CallDecision {
-  const { streamCall: _, ...others } = checkDecision(decision) as Admission;
-  return 'refuse' in others ? (others as CallDecision) : { ...others, room };
+/** Applies what a request to place a call says to the hook's decision; a refusal stays a refusal. */
+export function withRequest(
+  decision: CallDecision | undefined,
+  { room, agent }: Pick<PlaceCallRequest, 'room' | 'agent'>,
+): CallDecision {
+  const decided = checkDecision(decision);
+  if ('refuse' in decided) return decided;
+  const placed = room === undefined ? decided : inPlace(decided, { room });
+  return agent === undefined ? placed : { ...placed, agent };
 }
 
 /** The decided room, if any. */

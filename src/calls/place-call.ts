@@ -1,6 +1,12 @@
 import { z } from 'zod';
 import { GatewayError, mistakesOf } from '../errors.js';
 import { type OutboundOptions, outboundOptions } from '../twilio/outbound-options.js';
+import { isAgent } from './agent-name.js';
+
+const Agent = z
+  .string()
+  .max(2_048)
+  .refine(isAgent, 'not a ws:// or wss:// URL, a model like openai:gpt-realtime, or a name');
 
 export const PlaceCall = z
   .strictObject({
@@ -11,6 +17,7 @@ export const PlaceCall = z
       .regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 letters, digits, "_" or "-"')
       .optional(),
     room: z.string().min(1).max(256).optional(),
+    agent: z.union([z.literal(false), Agent]).optional(),
     ringTimeoutSeconds: z.int().min(1).max(600).optional(),
     ...outboundOptions,
   })
@@ -34,6 +41,8 @@ export interface PlaceCallRequest extends OutboundOptions {
   readonly callId?: string;
   /** Room to join; overrides the hook's decision. */
   readonly room?: string;
+  /** Who speaks to the callee, as in a decision: a URL, a model or a name; overrides the hook's decision. `false` for nobody. */
+  readonly agent?: string | false;
   /** How long to ring, in seconds, 1 to 600; default 60. */
   readonly ringTimeoutSeconds?: number;
 }

@@ -22,7 +22,7 @@ import { type CallView, viewOf } from './call-view.js';
 import { type CallbackKind, Callbacks } from './callbacks.js';
 import { Continuations, continuationTwiml } from './continuation.js';
 import type { AgentChoice, CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
-import { inRoom } from './decision-check.js';
+import { withRequest } from './decision-check.js';
 import { PastCalls } from './past-calls.js';
 import type { PlaceCallRequest } from './place-call.js';
 import type { TwilioCallRegistry } from './registry.js';
@@ -320,7 +320,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     }
     const ringTimeoutSeconds = request.ringTimeoutSeconds ?? DEFAULT_RING_SECONDS;
     const call = registry.create(request.callId ?? randomUUID(), undefined, {
-      ...this.preparation(request.room),
+      ...this.preparation(request),
       direction: 'outbound-api',
       from,
       to: request.to,
@@ -504,12 +504,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     await this.placementsSettled();
   }
 
-  private preparation(room?: string) {
+  private preparation(request: Pick<PlaceCallRequest, 'room' | 'agent'> = {}) {
     const { prepareCall } = this.options;
     return {
       prepare: async (call: PhoneCall, signal: AbortSignal): Promise<CallDecision | undefined> => {
         const decision = await prepareCall?.(call, signal);
-        return room === undefined ? decision : inRoom(decision, room);
+        return withRequest(decision, request);
       },
     };
   }

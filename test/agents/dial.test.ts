@@ -1,75 +1,232 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import { type AgentCall, type AgentHandler, type AgentServer, serveAgent } from '../../src/agents/index.js';
-import type { GatewayOptions } from '../../src/index.js';
-import { AudioSource } from '../../src/simulator/index.js';
-import { startWithCarrier } from '../support/carrier.js';
-import { tone } from '../support/media.js';
+import { createServer as createHttpServer, type IncomingHttpHeaders } from 'node:http';
+import { createServer } from 'node:net';
+import { Webhook } from 'standardwebhooks';
+import { describe, expect, it } from 'vitest';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { AgentCall, AgentHandler } from '../../src/agents/index.js';
+import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
+import {
+  APOLOGY,
+  bytesOf,
+  CALL,
+  heardDb,
+  isHearing,
+  LEVEL,
+  SECRET,
+  saysTone,
+  serve,
+  serveRaw,
+  serveSocket,
+  startWithAgent,
+} from '../support/agent.js';
+import { tone, usualAmplitude } from '../support/media.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
 virtualTime();
 
-const LEVEL = 8_000;
-const PATIENT_MS = 300;
-const SECRET = 'a-secret-of-sixteen-bytes-or-more';
-
-const CALL = {
-  from: '+15550001111',
-  to: '+15552223333',
-  webhookUrl: 'https://voice.example.com/edge/twilio/voice',
-  record: true,
-  listens: true,
-  dejitterMs: PATIENT_MS,
-};
-
-const servers: { close(): unknown }[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.close();
-});
-
-async function serve(handler: AgentHandler, options = {}): Promise<AgentServer> {
-  const server = await serveAgent({ onError: () => {}, ...options }, handler);
-  servers.push(server);
-  return server;
-}
-
-/** A gateway whose calls an agent answers, and a caller. */
-async function callAgent(agent: string, options: GatewayOptions = {}, audio?: AudioSource) {
-  const started = await startWithCarrier({}, { agent, leadMs: PATIENT_MS, ...options });
-  const phone = started.twilio.placeCall({ ...CALL, ...(audio === undefined ? {} : { audio }) });
-  await phone.started;
-  return { ...started, phone };
-}
+/** A caller hears an apology at most so long after the agent is gone. */
+const APOLOGY_MS = 5_000;
 
 describe('a gateway with an agent', () => {
-  it('dials it for each call, with facts, trace and signature; both hear each other', async () => {
+  it('dials it for each call; both hear each other, and marks say how much was heard', async () => {
     const calls: AgentCall[] = [];
-    let frames = 0;
-    const server = await serve(
-      (call) => {
-        calls.push(call);
-        call.on('audio', (pcm) => {
-          frames += pcm.length === call.rate / 50 ? 1 : Number.NaN;
-        });
-        call.on('answered', () => call.send(tone(700, call.sendRate, call.sendRate, LEVEL)));
-      },
-      { secret: SECRET },
-    );
-    const { phone, gateway } = await callAgent(
-      server.url,
-      { agents: { secret: SECRET } },
-      AudioSource.tone(1_000),
-    );
-    await eventually('speech at the phone', () => phone.ear.soundUntil > clock.now());
+    const heard: Int16Array[] = [];
+    const server = await serve((call) => {
+      calls.push(call);
+      call.on('audio', (pcm) => heard.push(pcm.slice()));
+      saysTone()(call);
+    });
+    const { gateway, place } = await startWithAgent(server.url);
+    const phone = await place(AudioSource.tone(1_000));
+    await eventually('speech', () => isHearing(phone));
     await sleep(1_500);
-    const [call] = calls;
+    const [call] = calls as [AgentCall];
     expect(calls).toHaveLength(1);
-    expect(call?.facts).toMatchObject({ from: CALL.from, to: CALL.to, direction: 'inbound', connection: 1 });
-    expect(call?.facts?.callId).toBe(gateway.calls.listActive()[0]?.callId);
-    expect(call?.rate).toBe(16_000);
-    expect(frames).toBeGreaterThan(50);
-    expect(call?.isAnswered).toBe(true);
-    expect(await call?.mark('said')).toEqual({ place: 'heard', playedMs: 1_000 });
+    expect(call.facts).toEqual({
+      callId: gateway.calls.listActive()[0]?.callId,
+      callSid: phone.callSid,
+      accountSid: expect.stringMatching(/^AC/),
+      direction: 'inbound',
+      from: CALL.from,
+      to: CALL.to,
+      room: `call:${call.facts?.callId}`,
+      startedAt: gateway.calls.listActive()[0]?.startedAt.toISOString(),
+      connection: 1,
+    });
+    expect(heard.length).toBeGreaterThan(50);
+    expect(new Set(heard.map(({ length }) => length))).toEqual(new Set([call.rate / 50]));
+    const last = new Int16Array(16_000 / 5);
+    for (const [i, frame] of heard.slice(-10).entries()) last.set(frame, i * frame.length);
+    expect(usualAmplitude(1_000, 16_000, last)).toBeGreaterThan(1_000);
+    expect(call.sentMs).toBe(1_000);
+    expect(await call.mark('said')).toEqual({ place: 'heard', playedMs: 1_000 });
     phone.hangUp();
-    await eventually('the end', () => call?.isClosed);
+    await eventually('the end', () => call.isClosed);
+    expect((await phone.ended).said).toEqual([]);
+  });
+
+  it('signs the facts and traces the connection, in headers that any agent can check', async () => {
+    const requests: IncomingHttpHeaders[] = [];
+    const http = createHttpServer();
+    const sockets = new WebSocketServer({ server: http });
+    sockets.on('connection', (socket, { headers }) => {
+      requests.push(headers);
+      if (requests.length === 1) socket.close(1011);
+    });
+    const url = await serveRaw(http);
+    const { place } = await startWithAgent(url, {
+      agents: { secret: SECRET },
+      prepareCall: () => ({ agent: { to: url, parameters: { team: 'Größe' } } }),
+    });
+    await place();
+    await eventually('two connections', () => requests.length === 2);
+    const parts = requests.map((headers) => {
+      const call = headers['trunkline-call'] as string;
+      expect(call).toMatch(/^[\x20-\x7e]+$/);
+      const signed = headers as Record<string, string>;
+      const facts = new Webhook(Buffer.from(SECRET).toString('base64')).verify(call, signed);
+      expect(facts).toMatchObject({ parameters: { team: 'Größe' } });
+      expect(headers['sec-websocket-protocol']).toBe('trunkline.leg');
+      expect(headers['sec-websocket-extensions']).toBeUndefined();
+      const trace = /^00-([0-9a-f]{32})-([0-9a-f]{16})-01$/.exec(headers.traceparent as string);
+      return {
+        connection: (facts as { connection: number }).connection,
+        trace: trace?.[1],
+        span: trace?.[2],
+      };
+    });
+    expect(parts.map(({ connection }) => connection)).toEqual([1, 2]);
+    expect(parts[0]?.trace).toBe(parts[1]?.trace);
+    expect(parts[0]?.span).not.toBe(parts[1]?.span);
+  });
+
+  it('connects no agent that checks another secret: the caller hears the apology at once', async () => {
+    const server = await serve(() => {}, { secret: `another-${SECRET}` });
+    const { place } = await startWithAgent(server.url, { agents: { secret: SECRET } });
+    const phone = await place();
+    const began = clock.now();
+    expect((await phone.ended).said).toEqual([APOLOGY.say]);
+    expect(clock.now() - began).toBeLessThan(1_000);
+    expect(server.calls).toBe(0);
+  });
+
+  it('plays ringback until the agent is there, and keeps what the caller says meanwhile', async () => {
+    const handler: AgentHandler = (call) => {
+      call.on('audio', (pcm) => heard.push(pcm.slice()));
+      saysTone()(call);
+    };
+    const heard: Int16Array[] = [];
+    // Its port is known, but nobody listens for 1.5 s.
+    const { port } = await serve(() => {}).then(async (server) => {
+      await server.close();
+      return server;
+    });
+    const { place } = await startWithAgent(`ws://127.0.0.1:${port}`);
+    const phone = await place(AudioSource.tone(1_000));
+    await sleep(1_500);
+    expect(isHearing(phone)).toBe(true);
+    await serve(handler, { port });
+    await eventually('the agent', () => heard.length > 0);
+    // At once: what was said before.
+    expect(heard.length * 20).toBeGreaterThan(1_000);
+    await sleep(2_000);
+    const begins = heard.findIndex((frame) => frame.some((sample) => Math.abs(sample) > 2_000));
+    expect(begins).toBeLessThan(10);
+    expect(heardDb(phone, 440, 700, 1_300)).toBeGreaterThan(-20);
+    expect(heardDb(phone, 700, 2_200, 2_600)).toBeGreaterThan(-3);
+    expect(heardDb(phone, 440, 2_200, 2_600)).toBeLessThan(-30);
+  });
+
+  it.each(['silence', 'ringback'])(
+    '%s is what a caller hears until then, if a decision says so',
+    async (ring) => {
+      const url = await serveRaw(createServer());
+      const { place } = await startWithAgent(undefined, {
+        prepareCall: () => ({ agent: { to: url, ring } }),
+      });
+      const phone = await place();
+      await sleep(1_500);
+      expect(isHearing(phone)).toBe(ring === 'ringback');
+    },
+  );
+
+  it('keeps the first words of an agent that speaks before the phone is answered', async () => {
+    const server = await serve((call) => call.send(tone(700, call.sendRate, call.sendRate, LEVEL)));
+    const { twilio, gateway } = await startWithAgent(server.url);
+    const answered: SimulatedPhone[] = [];
+    twilio.once('answered', (phone) => answered.push(phone));
+    await gateway.placeCall({ to: '+15554445555' });
+    await eventually('the answer', () => answered.length > 0);
+    await sleep(1_500);
+    expect(server.calls).toBe(1);
+    expect(answered[0]?.report()?.playout.playedMs ?? 0).toBeGreaterThanOrEqual(1_000);
+  });
+});
+
+describe('a caller whose agent is not there hears an apology within five seconds', () => {
+  const hung = () => serveRaw(createServer());
+  const refusing = (status: number) =>
+    serveRaw(
+      createHttpServer().on('upgrade', (_, socket) => {
+        socket.end(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\n\r\n`);
+      }),
+    );
+  const nobody = async () => {
+    const server = await serve(() => {});
+    await server.close();
+    return server.url;
+  };
+  it.each([
+    ['nobody listens', nobody],
+    ['it accepts the connection and says nothing', hung],
+    ['it answers 500', () => refusing(500)],
+    ['it answers 403', () => refusing(403)],
+    ['it speaks another protocol', () => serveRaw(createServer((socket) => socket.end('SSH-2.0\r\n')))],
+    ['it closes every connection', async () => (await serve((call) => call.close(1011))).url],
+    [
+      'it sends garbage',
+      () =>
+        serveSocket((socket) => {
+          for (let i = 0; i < 60; i++) socket.send('garbage');
+        }),
+    ],
+  ])('%s', async (_, make) => {
+    const { place, gateway } = await startWithAgent(await make());
+    const phone = await place();
+    const began = clock.now();
+    const outcome = await phone.ended;
+    expect(outcome.said).toEqual([APOLOGY.say]);
+    expect(clock.now() - began).toBeLessThan(APOLOGY_MS);
+    await eventually('nothing left', () => gateway.stats().activeCalls === 0);
+  });
+
+  it.each<[string, (socket: WebSocket) => void]>([
+    ['it crashes', (socket) => socket.terminate()],
+    ['it no longer reads', (socket) => socket.pause()],
+    [
+      'it floods',
+      (socket) => {
+        for (let i = 0; i < 20_000; i++) socket.send('{}');
+      },
+    ],
+  ])('%s in the middle of a call', async (_, fault) => {
+    const agents: WebSocket[] = [];
+    const url = await serveSocket((socket) => {
+      agents.push(socket);
+      // Whoever has failed once fails at once.
+      if (agents.length > 1) fault(socket);
+      else socket.send(bytesOf(tone(700, 16_000, 25 * 16_000, LEVEL)));
+    });
+    const { place } = await startWithAgent(url);
+    const healthy = await startWithAgent((await serve(saysTone(25_000))).url);
+    const bystander = await healthy.place();
+    const phone = await place();
+    await eventually('speech', () => isHearing(phone) && isHearing(bystander));
+    await sleep(3_000);
+    const began = clock.now();
+    fault(agents[0] as WebSocket);
+    expect((await phone.ended).said).toEqual([APOLOGY.say]);
+    expect(clock.now() - began).toBeLessThan(APOLOGY_MS);
+    expect(isHearing(bystander)).toBe(true);
   });
 });
