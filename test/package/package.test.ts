@@ -36,6 +36,8 @@ it('the package contains what a user needs to run it, and nothing else', () => {
     'docs/agents.md',
     'docs/errors.md',
     'docs/examples/agent.py',
+    'docs/raw-leg.schema.json',
+    'src/agents/python/trunkline_agent.py',
     'src/simulator/fixtures/speech.wav',
   ]) {
     expect(paths).toContain(needed);

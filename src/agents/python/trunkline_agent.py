@@ -51,20 +51,141 @@ TOLERANCE_SECONDS = 300
 """Most that the clocks of agent and gateway may differ, and a connection may be late."""
 
 
-class CallFacts(TypedDict):
-    """What the gateway knows of the call, in the header `trunkline-call` and in `ready`."""
+CallFacts = TypedDict(
+    "CallFacts",
+    {
+        "callId": str,
+        "callSid": NotRequired[str],
+        "accountSid": NotRequired[str],
+        "direction": NotRequired[str],
+        "from": NotRequired[str],
+        "to": NotRequired[str],
+        "callerName": NotRequired[str],
+        "room": str,
+        "startedAt": str,
+        "connection": int,
+        "parameters": NotRequired[dict[str, str]],
+    },
+)
+"""What the gateway knows of a call: the header `trunkline-call`, and `call` of `ready`."""
 
-    callId: str
-    callSid: NotRequired[str]
-    accountSid: NotRequired[str]
-    direction: str
-    from_: NotRequired[str]
-    to: NotRequired[str]
-    callerName: NotRequired[str]
+
+class ReadyEvent(TypedDict):
+    """First on every connection. `AgentCall` takes it; handlers do not see it."""
+
+    type: Literal["ready"]
+    version: Literal[1]
     room: str
-    startedAt: str
-    connection: int
-    parameters: NotRequired[dict[str, str]]
+    rate: int
+    sendRate: int
+    frameMs: float
+    bufferMs: float
+    listen: bool
+    phones: list[str]
+    playedMs: float
+    resumed: bool
+    call: NotRequired[CallFacts]
+
+
+class JoinedEvent(TypedDict):
+    """A phone was answered."""
+
+    type: Literal["joined"]
+    phone: str
+    direction: NotRequired[str]
+    ringSeconds: NotRequired[float]
+
+
+class LeftEvent(TypedDict):
+    """A phone hung up or went elsewhere."""
+
+    type: Literal["left"]
+    phone: str
+
+
+class DtmfEvent(TypedDict):
+    """A caller pressed a key."""
+
+    type: Literal["dtmf"]
+    phone: str
+    digit: str
+
+
+class MarkEvent(TypedDict):
+    """A mark was heard, part of the audio before it was cleared, or it was sent and more cannot be known."""
+
+    type: Literal["mark"]
+    name: str
+    place: Literal["heard", "cleared", "sent"]
+    playedMs: float
+
+
+class ClearedEvent(TypedDict):
+    """How much the caller did not hear, and has heard so far."""
+
+    type: Literal["cleared"]
+    discardedMs: float
+    playedMs: float
+
+
+class DroppedEvent(TypedDict):
+    """Audio was lost: `sent` did not fit the gateway's buffer, `heard` was not read in time."""
+
+    type: Literal["dropped"]
+    of: Literal["sent", "heard"]
+    ms: float
+
+
+class ErrorEvent(TypedDict):
+    """A message of this program failed: a stable code, and a text for people."""
+
+    type: Literal["error"]
+    code: str
+    message: str
+
+
+Event = ReadyEvent | JoinedEvent | LeftEvent | DtmfEvent | MarkEvent | ClearedEvent | DroppedEvent | ErrorEvent
+
+
+class ClearCommand(TypedDict):
+    type: Literal["clear"]
+
+
+class MarkCommand(TypedDict):
+    type: Literal["mark"]
+    name: str
+
+
+class DtmfCommand(TypedDict):
+    type: Literal["dtmf"]
+    digits: str
+
+
+class HangupCommand(TypedDict):
+    type: Literal["hangup"]
+    phone: NotRequired[str]
+    after: NotRequired[Literal["words", "now"]]
+
+
+class TransferCommand(TypedDict):
+    type: Literal["transfer"]
+    to: str
+    phone: NotRequired[str]
+
+
+Command = ClearCommand | MarkCommand | DtmfCommand | HangupCommand | TransferCommand
+
+
+class _Clear:
+    """A `clear` that the gateway has not answered yet."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[ClearedEvent] = asyncio.get_running_loop().create_future()
+        self.sent_since_ms = 0.0
+
+    def answer(self, event: ClearedEvent) -> None:
+        if not self.done.done():
+            self.done.set_result(event)
 
 
 class AgentCall:
@@ -76,7 +197,7 @@ class AgentCall:
         self._waiting_audio = 0
         self._waiting_events = 0
         self._news = asyncio.Event()
-        self._clears: deque[asyncio.Future[ClearedEvent]] = deque()
+        self._clears: deque[_Clear] = deque()
         self._is_over = False
         self.facts: CallFacts | None = ready.get("call")
         """The call's facts; None where this program joined a room itself."""
@@ -117,15 +238,19 @@ class AgentCall:
         if len(pcm) % BYTES_A_SAMPLE:
             raise ValueError(f"Expected whole samples of 2 bytes for pcm but received {len(pcm)} bytes")
         for at in range(0, len(pcm), MAX_MESSAGE_BYTES):
-            await self._socket.send(bytes(pcm[at : at + MAX_MESSAGE_BYTES]))
-        self.sent_ms += len(pcm) / BYTES_A_SAMPLE * 1_000 / self.send_rate
+            piece = bytes(pcm[at : at + MAX_MESSAGE_BYTES])
+            ms = len(piece) / BYTES_A_SAMPLE * 1_000 / self.send_rate
+            self.sent_ms += ms
+            for clear in self._clears:
+                clear.sent_since_ms += ms
+            await self._socket.send(piece)
 
     async def clear(self) -> ClearedEvent:
         """Drops what the caller has not heard yet (barge-in). Returns how much that was, and how much was heard."""
-        cleared: asyncio.Future[ClearedEvent] = asyncio.get_running_loop().create_future()
-        self._clears.append(cleared)
+        clear = _Clear()
+        self._clears.append(clear)
         await self._command({"type": "clear"})
-        return await cleared
+        return await clear.done
 
     async def mark(self, name: str) -> None:
         """Asks for the event `mark` when the caller has heard everything sent before. Names of 1 to 128 characters."""
@@ -171,8 +296,8 @@ class AgentCall:
         finally:
             self._is_over = True
             self._news.set()
-            for cleared in self._clears:
-                cleared.cancel()
+            for clear in self._clears:
+                clear.answer({"type": "cleared", "discardedMs": 0, "playedMs": self.played_ms})
 
     def _add_audio(self, frame: bytes) -> None:
         self._waiting.append(frame)
@@ -193,12 +318,10 @@ class AgentCall:
                 self.phones.append(phone)
             case {"type": "left", "phone": phone} if phone in self.phones:
                 self.phones.remove(phone)
-            case {"type": "cleared", "discardedMs": discarded}:
-                self.sent_ms -= discarded
-                if self._clears:
-                    cleared = self._clears.popleft()
-                    if not cleared.done():
-                        cleared.set_result(event)
+            case {"type": "cleared", "playedMs": played} if self._clears:
+                clear = self._clears.popleft()
+                self.sent_ms = played + clear.sent_since_ms
+                clear.answer(event)
             case {"type": "dropped", "of": "sent", "ms": dropped}:
                 self.sent_ms -= dropped
         self._waiting.append(event)
