@@ -1,3 +1,4 @@
+import { benchAgents } from './agents.js';
 import { benchOverload } from './capacity/overload.js';
 import { benchCapacity } from './capacity.js';
 import { benchDashboard } from './dashboard.js';
@@ -35,6 +36,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   siege: benchSiege,
   events: benchEvents,
   transports: benchTransports,
+  agents: benchAgents,
 };
 
 const wanted = process.argv.slice(2);
