@@ -46,6 +46,12 @@ export interface AgentSettings {
   /** Sends its audio in real time, 20 ms a piece; else all at once. */
   readonly paced?: boolean;
   readonly greets?: boolean;
+  /** Milliseconds until it knows what to say. */
+  readonly thinksMs?: number;
+  /** Sends silence while it says nothing, as a live microphone does. */
+  readonly hisses?: boolean;
+  /** Says two sentences, with so many milliseconds between them. */
+  readonly pauseMs?: number;
 }
 
 const LOUD = 1_000;
