@@ -29,6 +29,11 @@ it.each<[string, AgentSettings, Partial<ExaminationOptions>]>([
   ['answers in real time', { paced: true }, {}],
   ['echoes', { echoes: true }, {}],
   ['greets', { greets: true }, {}],
+  ['thinks for three seconds', { thinksMs: 3_000 }, {}],
+  ['sends silence between its answers', { hisses: true, paced: true }, {}],
+  ['speaks in sentences with pauses', { sentences: 2, pauseMs: 600, paced: true }, {}],
+  ['talks for ten seconds', { sentences: 3, pauseMs: 400 }, {}],
+  ['hears 8 kHz', { paced: true, pauseMs: 300 }, { rate: 8_000 }],
   ['hears 24 kHz', { paced: true, greets: true }, { rate: 24_000 }],
   ['hears 48 kHz', { echoes: true }, { rate: 48_000 }],
 ])('passes an agent that %s', async (_, settings, options) => {

@@ -50,8 +50,11 @@ export interface AgentSettings {
   readonly thinksMs?: number;
   /** Sends silence while it says nothing, as a live microphone does. */
   readonly hisses?: boolean;
-  /** Says two sentences, with so many milliseconds between them. */
+  /** Says its sentence several times, with so many milliseconds between. */
   readonly pauseMs?: number;
+  readonly sentences?: number;
+  /** Hangs up after its answer. */
+  readonly hangsUp?: boolean;
 }
 
 const LOUD = 1_000;
@@ -161,6 +164,7 @@ class Conversation {
   }
 
   hear(frame: Buffer): void {
+    if (this.agent.settings.hisses && !this.speaks) this.send(Buffer.alloc(frame.length));
     if (this.fault === 'deaf after reconnect' && this.isResumed) return;
     const samples = new Int16Array(Uint8Array.from(frame).buffer);
     const energy = samples.reduce((sum, sample) => sum + sample * sample, 0);
@@ -172,7 +176,15 @@ class Conversation {
     else if (this.heard.length > 0) {
       const question = Buffer.concat(this.heard);
       this.heard = [];
-      if (this.fault !== 'never answers') this.say(this.agent.settings.echoes ? question : this.voice());
+      const { echoes, thinksMs = 0 } = this.agent.settings;
+      if (this.fault === 'never answers') return;
+      this.turn += 1;
+      const { turn } = this;
+      const answer = () => {
+        if (turn === this.turn && !this.isOver) this.say(echoes ? question : this.voice());
+      };
+      if (thinksMs === 0) answer();
+      else clock.after(thinksMs, answer);
     }
   }
 
@@ -195,7 +207,10 @@ class Conversation {
     const converter = this.agent.convert(8_000, wrong[this.fault ?? ''] ?? this.rate);
     const pcm = converter.process(part);
     converter.close();
-    return Buffer.from(pcm.buffer, pcm.byteOffset, pcm.byteLength);
+    const sentence = Buffer.from(pcm.buffer, pcm.byteOffset, pcm.byteLength);
+    const { pauseMs = 0, sentences = 1 } = this.agent.settings;
+    const pause = Buffer.alloc((this.rate * pauseMs) / 500);
+    return Buffer.concat(Array.from({ length: sentences }, () => [sentence, pause]).flat());
   }
 
   private say(speech: Buffer): void {
@@ -254,6 +269,7 @@ class Conversation {
         this.speaks = false;
       });
     } else this.mark();
+    if (this.agent.settings.hangsUp) this.tell({ type: 'hangup' });
   }
 
   private mark(name = `answer-${++this.marks}`): void {

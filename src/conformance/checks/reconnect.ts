@@ -1,6 +1,8 @@
 import { DialRefused } from '../agent-line.js';
 import { type Check, failed, NotApplicable, passed } from '../check.js';
 
+const SETTLED_MS = 500;
+
 /** A lost connection is dialled anew. */
 export const reconnect: Check = {
   name: 'reconnect',
@@ -20,7 +22,8 @@ export const reconnect: Check = {
         'Accept a call id again whose connection was lost: trunkline-call counts the connections.',
       );
     }
-    await call.calm();
+    // The caller still hears what was said before; nothing of that comes over this connection.
+    await call.until(() => false, SETTLED_MS);
     const answer = await call.answerTo(speech.question, options.timeoutMs);
     if (answer !== undefined) return passed('It went on after a lost connection');
     return failed(

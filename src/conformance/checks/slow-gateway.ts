@@ -1,15 +1,19 @@
 import { type Check, failed, NotApplicable, passed } from '../check.js';
+import type { Examination } from '../examination.js';
+import type { SimulatedCall } from '../simulated-call.js';
 
 /** How long the gateway reads nothing. */
 const PAUSE_MS = 1_500;
 const RECOVERY_MS = 2_000;
+/** How long the agent may take to say something without being asked again. */
+const ANYWAY_MS = 1_500;
 
 /** A stalled network is not the end of a call. */
 export const slowGateway: Check = {
   name: 'slow-gateway',
   wants: `Keeps the connection while nothing is read for ${PAUSE_MS / 1_000} s in the middle of an answer.`,
   async run(examination) {
-    const { call } = await examination.ask();
+    const call = await speaking(examination);
     const { line } = call;
     if (!line.pings.some(({ answeredAt }) => answeredAt !== undefined)) {
       throw new NotApplicable('It answers no pings');
@@ -30,3 +34,10 @@ export const slowGateway: Check = {
     );
   },
 };
+
+/** A call in which the agent speaks: it may still be answering what the caller said last. */
+async function speaking(examination: Examination): Promise<SimulatedCall> {
+  const call = await examination.call();
+  if (await call.until(() => call.line.isSpeaking, ANYWAY_MS)) return call;
+  return (await examination.ask()).call;
+}

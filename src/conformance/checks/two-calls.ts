@@ -1,6 +1,8 @@
 import { type Check, failed, NotApplicable, passed } from '../check.js';
 import { isSameSound } from '../sound.js';
 
+/** How much of the answer is enough to know it again. */
+const ENOUGH_MS = 3_000;
 const END_MS = 1_000;
 
 /** Two callers at a time. */
@@ -17,16 +19,15 @@ export const twoCalls: Check = {
       await Promise.all([asking.calm(), silent.calm()]);
       const before = silent.line.pieces.length;
       const answer = await asking.answerTo(speech.question, options.timeoutMs);
-      const utterance = answer === undefined ? undefined : await asking.listen(answer);
+      if (answer !== undefined) await asking.until(() => !asking.line.isSpeaking, ENOUGH_MS);
       const strays = silent.line.pieces.slice(before);
       const hasStrays = strays.some(({ hasSound }) => hasSound);
-      if (utterance === undefined && !hasStrays) {
+      if (answer === undefined && !hasStrays) {
         throw new NotApplicable('The agent answered neither of two calls');
       }
-      if (utterance === undefined)
+      if (answer === undefined)
         return mixed('The caller who asked heard nothing, and another caller heard sound');
-      examination.utterances.push(utterance);
-      const said = asking.line.pieces.slice(utterance.from, utterance.to);
+      const said = asking.line.pieces.slice(answer.from);
       const [own, stray] = [asking.line.audio(said), silent.line.audio(strays)];
       if (hasStrays && isSameSound(own, stray, options.rate)) {
         return mixed('A caller who had said nothing heard the answer to another');
