@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { AGENT_CHECKS } from '../src/conformance/conformance.js';
 import { OPERATIONS } from '../src/control/operations.js';
 import { ERROR_CHAPTERS } from '../src/error-catalogue.js';
 import { CallFacts, LEG_VERSION, LegCommand, LegEvent } from '../src/legs/leg-messages.js';
@@ -163,6 +164,11 @@ function isBeyondJson(field: z.core.$ZodType): boolean {
   return not !== undefined || Object.keys(rest).every((key) => key === '$schema');
 }
 
+function agentChecks(): string {
+  const rows = AGENT_CHECKS.map(({ name, wants }) => `| \`${name}\` | ${wants} |`);
+  return ['| check | the agent |', '|---|---|', ...rows].join('\n');
+}
+
 /** JSON Schema of the text messages of raw legs, both directions. */
 export function rawLegSchema(): object {
   const named = z.registry<{ id: string }>();
@@ -205,6 +211,7 @@ const PARTS: readonly Part[] = [
   { page: 'errors.md', marks: inMarkdown('errors'), make: errors },
   { page: 'call-control.md', marks: inMarkdown('operations'), make: operations },
   { page: 'configuration.md', marks: inMarkdown('settings'), make: settings },
+  { page: 'conformance.md', marks: inMarkdown('agent checks'), make: agentChecks },
   { page: 'operations.md', marks: inMarkdown('reloadable settings'), make: reloadable },
   { page: '../src/config.ts', marks: ['// generated: config\n', '\n// end'], make: config },
   {
