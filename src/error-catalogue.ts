@@ -210,6 +210,24 @@ export const ERROR_CHAPTERS = {
     GW_STREAM_KEYS: { meaning: 'Stream rejects the API key or secret.' },
     GW_STREAM_KEYS_MISSING: { meaning: 'The Stream bridge needs `STREAM_API_KEY` and `STREAM_API_SECRET`.' },
   },
+  'The knowledge base': {
+    GW_KNOWLEDGE_FOLDER: { meaning: 'The knowledge folder is not a directory that can be read.' },
+    GW_KNOWLEDGE_EMPTY: { meaning: 'The knowledge folder has no Markdown file with text in it.' },
+    GW_KNOWLEDGE_FILE: {
+      meaning: 'A file of the knowledge folder cannot be read, or is not UTF-8. The message names it.',
+    },
+    GW_KNOWLEDGE_TOO_LARGE: {
+      meaning: 'The knowledge folder has too many files, bytes or levels. The message gives the limit.',
+    },
+    GW_EMBEDDINGS_REFUSED: {
+      status: 502,
+      meaning: 'The embeddings service rejects the key, the model or the request.',
+    },
+    GW_EMBEDDINGS_FAILED: {
+      status: 502,
+      meaning: 'The embeddings service does not answer, or not with embeddings. Words alone find passages.',
+    },
+  },
   'The Stream bridge': {
     GW_STREAM_CALL_NAME: { status: 400, meaning: 'Stream does not accept this call type or id.' },
     GW_STREAM_USER: { status: 400, meaning: 'Stream does not accept this user id.' },

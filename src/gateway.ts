@@ -223,6 +223,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       clock,
       frameClock,
       log: this.log,
+      publish: (call, state) => this.events.publish('call.agent', call, state),
     });
     this.fleet =
       options.redis &&

@@ -116,13 +116,14 @@ export class Agents {
 
   /**
    * Reads the knowledge of models.
-   * @throws GatewayError `GW_KNOWLEDGE`
+   * @throws GatewayError as of `loadKnowledge`
    */
   async open(): Promise<void> {
-    const { knowledge } = this.options;
-    if (knowledge === undefined) return;
+    const { knowledge: folder } = this.options;
+    if (folder === undefined) return;
     const { knowledgeTool, loadKnowledge } = await import('./knowledge.js');
-    this.tools = [...this.tools, knowledgeTool(await loadKnowledge(knowledge))];
+    const { log, clock } = this.shared;
+    this.tools = [...this.tools, knowledgeTool(await loadKnowledge(folder, { log, clock }))];
   }
 
   /** Signs with other secrets from now on. @throws TypeError for an invalid secret */
@@ -206,6 +207,7 @@ export class Agents {
 
   private modelHandler(vendor: VendorName, model: string, choice: AgentChoice): AgentHandler {
     const { options, tools } = this;
+    const { clock, log } = this.shared;
     const modelOptions = {
       model,
       key: options[`${vendor}Key`] as string,
@@ -214,6 +216,8 @@ export class Agents {
       voice: choice.voice ?? options.voice,
       greeting: choice.greeting ?? options.greeting,
       tools,
+      clock,
+      onWarning: (message: string, err?: unknown) => log.warn({ agent: `${vendor}:${model}`, err }, message),
     };
     return async (call) => (await VENDORS[vendor].load())(modelOptions)(call);
   }

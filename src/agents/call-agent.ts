@@ -1,5 +1,6 @@
 import { Filler } from '../bridge/filler.js';
-import type { AgentChoice } from '../calls/decision.js';
+import type { AgentState } from '../calls/agent-state.js';
+import type { AgentChoice, PhoneCall } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import type { Clock, Timer } from '../clock.js';
 import { ClipPlayer } from '../control/clip.js';
@@ -36,6 +37,8 @@ export interface CallAgentContext {
   readonly log: Logger;
   /** Whether an agent may transfer a caller to a number. */
   readonly mayTransfer: (to: string) => boolean;
+  /** Tells others of a change. */
+  readonly publish: (call: PhoneCall, state: AgentState) => void;
   /** Counts what happens. @param ms how long it took */
   readonly note: (what: AgentNote, ms?: number) => void;
 }
@@ -127,14 +130,19 @@ export class CallAgent implements AgentLinkListener {
     this.stopRinging();
     const { log, note } = this.context;
     note('taken', afterMs);
-    const { callId } = this.session.call;
-    const facts = { callId, agent: this.plan.endpoint.name, connection, afterMs: Math.round(afterMs) };
-    log.info(facts, connection === 1 ? 'agent took the call' : 'agent took the call again');
+    const { call } = this.session;
+    const facts = { agent: this.plan.endpoint.name, connection, afterMs: Math.round(afterMs) };
+    log.info(
+      { callId: call.callId, ...facts },
+      connection === 1 ? 'agent took the call' : 'agent took the call again',
+    );
+    this.publish({ state: 'connected', connection, afterMs: facts.afterMs });
   }
 
   lost(reason: string): void {
     this.context.note('lost');
     this.warn('lost the agent', { reason });
+    this.publish({ state: 'lost', reason });
   }
 
   missed(error: GatewayError): void {
@@ -144,6 +152,7 @@ export class CallAgent implements AgentLinkListener {
 
   failed(error: GatewayError): void {
     this.context.note('failed');
+    this.publish({ state: 'failed', reason: error.message });
     this.leave(1001, 'no agent');
     this.session.fail(error);
   }
@@ -185,6 +194,10 @@ export class CallAgent implements AgentLinkListener {
   private stopRinging(): void {
     this.context.clock.cancel(this.ringing);
     this.filler.play(undefined);
+  }
+
+  private publish(state: Omit<AgentState, 'agent'>): void {
+    this.context.publish(this.session.call, { agent: this.plan.endpoint.name, ...state });
   }
 
   private warn(what: string, facts: object): void {

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.js';
 import type { AgentTool } from './tool.js';
 
 /** What a model is told, and how it is reached. */
@@ -15,6 +16,10 @@ export interface ModelOptions {
   /** What it says when the call is answered: instructions for its first words. Empty: it waits for the caller. */
   readonly greeting?: string | undefined;
   readonly tools?: readonly AgentTool[] | undefined;
+  /** Learns of tools that fail and messages that the model refuses; never of what was said. Default: nobody. */
+  readonly onWarning?: ((message: string, error?: unknown) => void) | undefined;
+  /** Default: the machine's. */
+  readonly clock?: Clock | undefined;
 }
 
 /** Instructions of a model that was given none. */

@@ -11,6 +11,7 @@ import { faultsOf } from './verdict.js';
 /** What `trunkline demo` was asked for. */
 export interface DemoFlags {
   readonly bridge: 'local' | 'stream';
+  readonly agent?: boolean;
   readonly calls: number;
   readonly seconds: number;
   readonly record?: string;

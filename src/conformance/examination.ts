@@ -92,7 +92,9 @@ export class Examination {
     const call = await this.call();
     await call.calm();
     const answer = await call.answerTo(this.speech.question, this.options.timeoutMs);
-    if (answer === undefined) throw new NotApplicable('The agent did not answer the question');
+    if (answer === undefined) {
+      throw new NotApplicable(call.isHungUp ? 'The agent hung up' : 'The agent did not answer the question');
+    }
     return { call, from: answer.from };
   }
 

@@ -64,6 +64,8 @@ export class SimulatedCall implements LegSocket {
   droppedMs = 0;
   /** Errors that the leg answered with. */
   readonly errors: string[] = [];
+  /** Whether the agent has hung up. */
+  isHungUp = false;
   private readonly handset: Handset;
   private readonly leg: RawLeg;
   private readonly callId = `conformance-${randomBytes(6).toString('hex')}`;
@@ -83,7 +85,10 @@ export class SimulatedCall implements LegSocket {
     this.leg = new RawLeg(options, convert, clock, frameClock);
     this.handset.onVoice = (frame) => this.leg.write(frame);
     // As at a gateway, a hang-up ends the call.
-    this.handset.onHangUp = () => void this.end(0);
+    this.handset.onHangUp = () => {
+      this.isHungUp = true;
+      void this.end(0);
+    };
   }
 
   private get facts(): CallFacts {
@@ -179,7 +184,7 @@ export class SimulatedCall implements LegSocket {
 
   /** Listens to an answer. */
   async listen({ askedAt, from }: Answer): Promise<Utterance> {
-    const isWhole = await this.silence(PAUSE_MS, LONGEST_ANSWER_MS);
+    const isWhole = (await this.silence(PAUSE_MS, LONGEST_ANSWER_MS)) || this.isHungUp;
     return { line: this.line, askedAt, from, to: this.line.pieces.length, isWhole };
   }
 

@@ -1,3 +1,4 @@
+import type { AgentState } from '../calls/agent-state.js';
 import type { CallReport } from '../calls/call-report.js';
 import type { PlayResult } from '../control/call-audio.js';
 import type { HandoverReason } from '../fleet/redis-call-registry.js';
@@ -19,6 +20,8 @@ export interface EventData {
   'call.answered-by': { readonly answeredBy: string; readonly afterMs?: number };
   /** The caller pressed a key: one of `0–9 * # A–D`. */
   'call.dtmf': { readonly digit: string };
+  /** The call's agent has taken it, was lost, or there is none in the end. */
+  'call.agent': AgentState;
   /** A mark of `POST /v1/calls/{id}/mark` was heard, or cleared. */
   'call.mark': MarkEcho;
   /** A play has ended, and why. */

@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { expected, GatewayError } from '../errors.js';
+import { expected } from '../errors.js';
+import { fixturePath } from './fixture.js';
 import { decodeMulaw, encodeMulaw, MULAW_SILENCE } from './mulaw.js';
 import { sweepPcm } from './sweep.js';
 import { PHONE_RATE, readWav } from './wav.js';
@@ -87,19 +86,7 @@ export class AudioSource {
    * @throws GatewayError `GW_SIM_FIXTURE` if its file is missing
    */
   static speech(): AudioSource {
-    AudioSource.cachedSpeech ??= new AudioSource('speech', readWav(speechPath()));
+    AudioSource.cachedSpeech ??= new AudioSource('speech', readWav(fixturePath('speech.wav')));
     return AudioSource.cachedSpeech;
   }
-}
-
-/** Beside the source, also when this module runs compiled from `dist/simulator/`: tsc copies no recordings. */
-function speechPath(): string {
-  for (const place of ['./fixtures/speech.wav', '../../src/simulator/fixtures/speech.wav']) {
-    const path = fileURLToPath(new URL(place, import.meta.url));
-    if (existsSync(path)) return path;
-  }
-  throw new GatewayError(
-    'GW_SIM_FIXTURE',
-    'Expected src/simulator/fixtures/speech.wav but received no such file',
-  );
 }

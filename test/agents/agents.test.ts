@@ -187,7 +187,11 @@ describe('an agent', () => {
       socket.send(Buffer.from(speech.buffer));
       socket.send('{"type":"mark","name":"said"}');
     });
-    const { place } = await startWithAgent(url);
+    const { place, gateway } = await startWithAgent(url);
+    const states: unknown[] = [];
+    gateway.events.subscribe(({ type, data }) => {
+      if (type === 'call.agent') states.push(data);
+    });
     const phone = await place(AudioSource.tone(1_000));
     await eventually('speech', () => isHearing(phone));
     await sleep(3_000);
@@ -207,6 +211,12 @@ describe('an agent', () => {
     const total = frames.reduce((sum, count) => sum + count, 0) * 20;
     expect(total).toBeGreaterThan(9_000);
     expect(phone.report()?.playout.clears).toBe(0);
+    const agent = `${url}/`;
+    expect(states).toEqual([
+      { agent, state: 'connected', connection: 1, afterMs: expect.any(Number) },
+      { agent, state: 'lost', reason: 'code 1006' },
+      { agent, state: 'connected', connection: 2, afterMs: expect.any(Number) },
+    ]);
     await phone.hangUp();
   });
 

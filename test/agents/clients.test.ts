@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { AgentCall } from '../../src/agents/agent-call.js';
+import { secondsOf, signWebhook } from '../../src/webhooks/signature.js';
+import { needs } from '../support/needs.js';
 
 interface Field {
   readonly type?: string;
@@ -109,10 +111,39 @@ describe('the client for TypeScript', () => {
   });
 });
 
-describe('the client for Python', () => {
+const hasPython = needs(
+  'Python 3.11',
+  'apt-get install python3',
+  () => spawnSync('/usr/bin/python3', ['-c', 'from typing import NotRequired']).status === 0,
+);
+
+describe.runIf(hasPython)('the client for Python', () => {
+  const facts = '{"callId":"1","callerName":"Zo\\u00eb"}';
+  const [secret, other] = ['a-secret-of-the-tests', `whsec_${Buffer.alloc(24, 7).toString('base64')}`];
+  const now = secondsOf(new Date());
+  const signed = (secrets: string[], seconds = now, text = facts) => ({
+    secret,
+    headers: { 'trunkline-call': facts, ...signWebhook('msg_1', text, secrets, seconds) },
+  });
+  const SIGNATURES = [
+    { is: true, case: signed([secret]) },
+    { is: true, case: signed([other, secret]) },
+    { is: true, case: { ...signed([other]), secret: other } },
+    { is: true, case: signed([secret], now - 200) },
+    { is: false, case: signed([other]) },
+    { is: false, case: signed([secret], now, '{"callId":"2"}') },
+    { is: false, case: signed([secret], now - 400) },
+    { is: false, case: signed([secret], now + 400) },
+    { is: false, case: { secret, headers: {} } },
+    { is: false, case: { secret, headers: { ...signed([secret]).headers, 'webhook-signature': 'v1,ü' } } },
+  ];
   const { stdout, stderr } = spawnSync(
     '/usr/bin/python3',
-    [read('test/support/python-client.py'), read('src/agents/python')],
+    [
+      read('test/support/python-client.py'),
+      read('src/agents/python'),
+      JSON.stringify(SIGNATURES.map((each) => each.case)),
+    ],
     { input: [ready, ...events].map((message) => JSON.stringify(message)).join('\n'), encoding: 'utf8' },
   );
   const client = () => {
@@ -157,5 +188,12 @@ describe('the client for Python', () => {
 
   it('sends every command of the schema, with all of its fields', () => {
     expect(sentFields(client().commands)).toEqual(commandFields);
+  });
+  it('accepts what the gateway signs within five minutes, and nothing else', () => {
+    expect(client().verified).toEqual(SIGNATURES.map(({ is }) => is));
+  });
+
+  it('keeps the latest second of audio for a handler that is slow, and counts the rest', () => {
+    expect(client().slow).toEqual({ droppedMs: 500, isLatest: true, frames: 50 });
   });
 });

@@ -1,4 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
+import { serveAgent } from '../../src/agents/serve-agent.js';
 import { AGENT_CHECKS, type AgentFinding, examineAgent } from '../../src/conformance/conformance.js';
 import type { ExaminationOptions } from '../../src/conformance/examination.js';
 import { type AgentFault, type AgentSettings, TestAgent } from '../support/faulty-agents.js';
@@ -72,6 +73,45 @@ it.each<[AgentFault, string, AgentSettings?]>([
 ])('finds "%s" by the check %s', async (fault, check, settings = {}) => {
   const checks = AGENT_CHECKS.filter(({ name }) => name === check);
   const findings = await examine({ secret: SECRET, fault, ...settings }, {}, checks);
-  console.log(fault, findings);
   expect(findings).toMatchObject([{ check, result: 'failed' }]);
+});
+
+it('finds no fault with an agent that hangs up after its answer', async () => {
+  const findings = await examine({ secret: SECRET, hangsUp: true });
+  expect(findings.filter(({ result }) => result === 'failed')).toEqual([]);
+  expect(findings.filter(({ result }) => result === 'passed').length).toBeGreaterThan(10);
+});
+
+it('passes an agent on the client for TypeScript', async () => {
+  const server = await serveAgent({}, (call) => {
+    let heard: Int16Array[] = [];
+    let quiet = 0;
+    let answers = 0;
+    let isSpeaking = false;
+    call.on('audio', (pcm) => {
+      const isLoud = pcm.reduce((sum, sample) => sum + sample * sample, 0) > 1e6 * pcm.length;
+      if (isLoud && isSpeaking) void call.clear();
+      quiet = isLoud ? 0 : quiet + 1;
+      if (isLoud || (heard.length > 0 && quiet < 25)) {
+        isSpeaking = false;
+        heard.push(pcm.slice());
+      } else if (heard.length > 0) {
+        for (const frame of heard) call.send(frame);
+        heard = [];
+        isSpeaking = true;
+        answers += 1;
+        void call.mark(`answer-${answers}`).then(() => {
+          isSpeaking = false;
+        });
+      }
+    });
+    call.on('key', () => call.send(new Int16Array(call.sendRate).fill(3_000)));
+  });
+  try {
+    const options = { rate: 16_000, timeoutMs: 5_000, limitMs: 60_000, keys: '1', clock } as const;
+    const findings = await examineAgent({ ...options, url: server.url });
+    expect(findings.filter(({ result }) => result !== 'passed')).toMatchObject([{ check: 'signature' }]);
+  } finally {
+    await server.close();
+  }
 });

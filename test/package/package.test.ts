@@ -30,6 +30,8 @@ it('the package contains what a user needs to run it, and nothing else', () => {
     'dist/simulator/index.js',
     'docs/dashboard.md',
     'docs/simulate-report.schema.json',
+    'src/agents/examples/phone-rag/inbound.ts',
+    'src/agents/examples/phone-rag/knowledge/opening-hours.md',
     'src/dashboard/page/index.html',
     'docs/events.md',
     'docs/router.md',
@@ -39,6 +41,7 @@ it('the package contains what a user needs to run it, and nothing else', () => {
     'docs/raw-leg.schema.json',
     'src/agents/python/trunkline_agent.py',
     'src/simulator/fixtures/speech.wav',
+    'src/simulator/fixtures/voice/greeting.wav',
   ]) {
     expect(paths).toContain(needed);
   }
@@ -47,7 +50,9 @@ it('the package contains what a user needs to run it, and nothing else', () => {
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!simulator\/fixtures|dashboard\/page)/.test(path),
+      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!agents\/examples|simulator\/fixtures|dashboard\/page)/.test(
+        path,
+      ),
   );
   expect(stray).toEqual([]);
 });

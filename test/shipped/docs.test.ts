@@ -19,6 +19,9 @@ const place = ({ page, line }: Snippet) => `${page}:${line}`;
 const checked = (language: string) =>
   all.filter((block) => block.language === language && block.unchecked === undefined);
 
+/** Where programs lie that users copy. */
+const EXAMPLES = ['docs/examples', 'src/agents/examples/phone-rag'];
+
 /** Languages of others: their programs check them in test/deploy and test/fleet, or they show output. */
 const OTHER_LANGUAGES = ['text', 'nginx', 'haproxy', 'ini', 'promql', 'xml', 'caddy', 'dockerfile'];
 
@@ -44,7 +47,11 @@ describe('code', () => {
   afterAll(() => project.remove());
 
   it('in TypeScript compiles in a strict project, against the declarations of the package', () => {
-    const examples = readdirSync(join(ROOT, 'docs/examples')).filter((name) => name.endsWith('.ts'));
+    const examples = EXAMPLES.flatMap((folder) =>
+      readdirSync(join(ROOT, folder))
+        .filter((name) => name.endsWith('.ts'))
+        .map((name) => `${folder}/${name}`),
+    );
     const files = [
       ...checked('ts').map(({ page, line, given, code }) =>
         // In its own module, with the lines of its page.
@@ -53,9 +60,7 @@ describe('code', () => {
           `export {}; ${given.replaceAll('\n', ' ')}\n${code}`,
         ),
       ),
-      ...examples.map((name) =>
-        project.write(`examples/${name}`, readFileSync(join(ROOT, 'docs/examples', name), 'utf8')),
-      ),
+      ...examples.map((file) => project.write(file, readFileSync(join(ROOT, file), 'utf8'))),
     ];
     expect(files.length).toBeGreaterThan(15);
     const options = {

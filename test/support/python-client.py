@@ -71,6 +71,11 @@ async def main() -> None:
     await speaking.transfer("+15551234567", "call-1")
     await asyncio.sleep(0)
     clearing.cancel()
+    # A second and a half that nobody takes in time.
+    frames = [bytes([i]) * 640 for i in range(75)]
+    slow = client.AgentCall(Socket(list(frames)), {**json.loads(ready), "rate": 16_000})
+    await slow._read()
+    waited = [frame async for frame in slow]
     names = [*[kind.__name__ for kind in typing.get_args(client.Event)], "CallFacts"]
     names += [kind.__name__ for kind in typing.get_args(client.Command)]
     known = {"facts": call.facts, "room": call.room, "rate": call.rate, "sendRate": call.send_rate}
@@ -81,6 +86,8 @@ async def main() -> None:
                 "types": {name: declared(getattr(client, name)) for name in names},
                 "known": known,
                 "events": heard,
+                "slow": {"droppedMs": slow.dropped_ms, "isLatest": waited == frames[-len(waited) :], "frames": len(waited)},
+                "verified": [client.verify(each["headers"], each["secret"]) for each in json.loads(sys.argv[2])],
                 "commands": [json.loads(text) for text in speaking._socket.sent],
             }
         )

@@ -26,6 +26,7 @@ export const reconnect: Check = {
     await call.until(() => false, SETTLED_MS);
     const answer = await call.answerTo(speech.question, options.timeoutMs);
     if (answer !== undefined) return passed('It went on after a lost connection');
+    if (call.isHungUp) throw new NotApplicable('The agent hung up before');
     return failed(
       'It took the second connection, and did not answer on it',
       'Start to listen at ready: a call that is resumed gets no joined, since ready lists its phones.',
