@@ -50,7 +50,7 @@ it('the package contains what a user needs to run it, and nothing else', () => {
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!agents\/examples|simulator\/fixtures|dashboard\/page)/.test(
+      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!agents\/(examples|python)|simulator\/fixtures|dashboard\/page)/.test(
         path,
       ),
   );
