@@ -11,6 +11,7 @@ import type { Shell } from './shell.js';
 export interface ConformanceFlags {
   readonly secret?: string;
   readonly rate: LegRate;
+  readonly oneRate?: boolean;
   readonly keys?: string;
   readonly timeout: number;
   readonly limit: number;
@@ -33,17 +34,21 @@ export async function judge(
     return true;
   }
   checkAgentUrl(url);
-  const { rate, keys, timeout, limit, json, secret = env.WEBHOOK_SECRET } = flags;
+  const { rate, oneRate: hasOneRate, keys, timeout, limit, json, secret = env.WEBHOOK_SECRET } = flags;
   const checks = checksOf(flags.checks);
   const limits = { timeoutMs: timeout * 1_000, limitMs: limit * 1_000 };
   const progress = new CheckProgress(checks, shell);
-  const findings = await examineAgent({ url, rate, keys, secret, ...limits, clock: systemClock }, checks, {
-    onCheck: (check) => progress.show(check),
-    onFinding: (finding) => {
-      progress.hide();
-      if (!json) console.log(lineOf(finding));
+  const findings = await examineAgent(
+    { url, rate, hasOneRate, keys, secret, ...limits, clock: systemClock },
+    checks,
+    {
+      onCheck: (check) => progress.show(check),
+      onFinding: (finding) => {
+        progress.hide();
+        if (!json) console.log(lineOf(finding));
+      },
     },
-  }).finally(() => progress.hide());
+  ).finally(() => progress.hide());
   const ok = findings.every(({ result }) => result !== 'failed');
   console.log(json ? JSON.stringify({ ok, url, rate, findings }, null, 2) : summary(findings));
   return ok;

@@ -10,6 +10,7 @@ export function conformanceCommand(shell: Shell): Command {
     .argument('[url]', 'ws: or wss: URL of the agent')
     .option('--secret <secret>', 'signs the calls, and tries wrong signatures (default: WEBHOOK_SECRET)')
     .option('--rate <hz>', `sample rate of the calls: ${LEG_RATES.join(', ')}`, rate, 16_000)
+    .option('--one-rate', 'the agent has no other rate than --rate')
     .option('--keys <digits>', 'keys that the agent reacts to', keys)
     .option('--timeout <seconds>', 'longest wait for an answer to a spoken question', whole(1, 60), 10)
     .option('--limit <seconds>', 'longest time for everything', whole(5, 600), 60)

@@ -14,6 +14,8 @@ export interface ExaminationOptions {
   readonly url: string;
   /** Samples a second, in both directions. */
   readonly rate: LegRate;
+  /** The agent has no other rate. */
+  readonly hasOneRate?: boolean | undefined;
   /** Signs the calls; without it they are unsigned. */
   readonly secret?: string | undefined;
   /** Most milliseconds to wait for an answer to a question. */
@@ -38,6 +40,7 @@ export class Examination {
   /** What the agent said in answer to the question. */
   readonly utterances: Utterance[] = [];
   private refusal: unknown;
+  private readonly scenes = new Map<unknown, Promise<unknown>>();
   private current: Promise<SimulatedCall> | undefined;
   private firstAnswer: Promise<Answer | undefined> | undefined;
 
@@ -65,11 +68,11 @@ export class Examination {
   }
 
   /** One more call. @throws DialRefused, NotApplicable */
-  async place(from = '+15550001111'): Promise<SimulatedCall> {
+  async place(from = '+15550001111', rate = this.options.rate): Promise<SimulatedCall> {
     if (this.calls.length >= MOST_CALLS) throw new NotApplicable('The agent ended every call');
     // Who refuses a call is not asked again for every check.
     if (this.refusal !== undefined) throw this.refusal;
-    const call = new SimulatedCall(this.exchange, from);
+    const call = new SimulatedCall({ ...this.exchange, rate }, from);
     try {
       await call.place();
       this.calls.push(call);
@@ -104,6 +107,13 @@ export class Examination {
     const answer = await call.answerTo(this.speech.question, this.options.timeoutMs);
     if (answer !== undefined) this.utterances.push(await call.listen(answer));
     return answer;
+  }
+
+  /** Plays a scene once in an examination, for all checks that need it. */
+  once<T>(scene: (examination: Examination) => Promise<T>): Promise<T> {
+    const played = (this.scenes.get(scene) as Promise<T> | undefined) ?? scene(this);
+    this.scenes.set(scene, played);
+    return played;
   }
 
   async close(): Promise<void> {

@@ -19,16 +19,8 @@ const HEARD_MS = 500;
 const LEFT_MS = 300;
 const PING_EVERY_MS = 100;
 
-const known = new WeakMap<Examination, Promise<Interruption>>();
-
-/** Interrupts the agent, once in an examination. @throws NotApplicable */
-export function interruptionOf(examination: Examination): Promise<Interruption> {
-  const interruption = known.get(examination) ?? interrupt(examination);
-  known.set(examination, interruption);
-  return interruption;
-}
-
-async function interrupt(examination: Examination): Promise<Interruption> {
+/** Interrupts the agent. @throws NotApplicable */
+export async function interruptionOf(examination: Examination): Promise<Interruption> {
   const { clock } = examination.exchange;
   const { call, from } = await examination.ask();
   const { line } = call;

@@ -153,9 +153,15 @@ export function rateOfEcho(
 }
 
 /** Whether two pieces are the same sound, whatever their beginning. */
-export function isSameSound(a: Int16Array, b: Int16Array, rate: number): boolean {
-  const [short, long] = a.length < b.length ? [a, b] : [b, a];
-  return bestFit(loudness(short, rate), loudness(long, rate)) > ALIKE;
+export function isSameSound(...sounds: readonly [Sound, Sound]): boolean {
+  const [a, b] = sounds.map(({ pcm, rate }) => loudness(pcm, rate)) as [Float64Array, Float64Array];
+  return bestFit(a, b) > ALIKE;
+}
+
+/** Samples, and how many of them are a second. */
+export interface Sound {
+  readonly pcm: Int16Array;
+  readonly rate: number;
 }
 
 /** Loudness over time, {@link CURVE_RATE} a second, from its first sound to its last. */

@@ -51,7 +51,12 @@ it('says how to mend what failed, and exits with 1', async () => {
 });
 
 it('prints JSON', async () => {
-  const { code, stdout } = await conformance({ secret: 'of-somebody-else-entirely' }, '--json', '--checks', 'upgrade');
+  const { code, stdout } = await conformance(
+    { secret: 'of-somebody-else-entirely' },
+    '--json',
+    '--checks',
+    'upgrade',
+  );
   expect(JSON.parse(stdout)).toMatchObject({
     ok: false,
     rate: 16_000,

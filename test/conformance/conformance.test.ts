@@ -56,6 +56,7 @@ it.each<[AgentFault, string, AgentSettings?]>([
   ['huge message', 'limits'],
   ['echo at another rate', 'rate', { echoes: true }],
   ['voice at another rate', 'rate'],
+  ['voice at one rate', 'rate'],
   ['stream at another rate', 'rate'],
   ['no reconnect', 'reconnect'],
   ['deaf after reconnect', 'reconnect'],

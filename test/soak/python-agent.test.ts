@@ -73,7 +73,11 @@ describe.runIf(hasPython)('an agent on the client for Python', () => {
     // All of the first answer, and a part of the second.
     expect(Number(playedMs)).toBeGreaterThan(Number(firstMs));
     expect(Number(playedMs)).toBeLessThan(Number(firstMs) + 3_500);
-    await eventually('the second mark', () => /'name': 'answer-2', 'place': 'cleared'/.test(agent.printed), 10_000);
+    await eventually(
+      'the second mark',
+      () => /'name': 'answer-2', 'place': 'cleared'/.test(agent.printed),
+      10_000,
+    );
 
     await phone.hangUp();
     await eventually('left', () => agent.printed.includes("'left'"), 10_000);

@@ -22,6 +22,7 @@ export type AgentFault =
   | 'huge message'
   | 'echo at another rate'
   | 'voice at another rate'
+  | 'voice at one rate'
   | 'stream at another rate'
   | 'no reconnect'
   | 'deaf after reconnect'
@@ -203,7 +204,10 @@ class Conversation {
   private voice(): Buffer {
     const [from, to] = ANSWER_MS;
     const part = AudioSource.speech().pcm.subarray(from * 8, to * 8);
-    const wrong: Record<string, number> = { 'voice at another rate': this.rate * 3 };
+    const wrong: Record<string, number> = {
+      'voice at another rate': this.rate * 3,
+      'voice at one rate': 8_000,
+    };
     const converter = this.agent.convert(8_000, wrong[this.fault ?? ''] ?? this.rate);
     const pcm = converter.process(part);
     converter.close();

@@ -11,7 +11,7 @@ export const bargeIn: Check = {
   name: 'barge-in',
   wants: `Sends clear within ${LATEST_MS} ms when the caller interrupts it.`,
   async run(examination) {
-    const { clearAfterMs, soundAfterMs, delayMs } = await interruptionOf(examination);
+    const { clearAfterMs, soundAfterMs, delayMs } = await examination.once(interruptionOf);
     const latest = LATEST_MS + delayMs;
     if (clearAfterMs === undefined) {
       if (soundAfterMs <= latest + LEAD_MS) {

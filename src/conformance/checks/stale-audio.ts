@@ -6,7 +6,7 @@ export const staleAudio: Check = {
   name: 'stale-audio',
   wants: 'Sends no more of an answer after its clear.',
   async run(examination) {
-    const { clearAfterMs, staleMs } = await interruptionOf(examination);
+    const { clearAfterMs, staleMs } = await examination.once(interruptionOf);
     if (clearAfterMs === undefined) throw new NotApplicable('It sent no clear');
     if (staleMs === 0) return passed('It was silent after clear while the caller spoke');
     return failed(
