@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { examineAgent } from '../../src/conformance/conformance.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { startWithCarrier } from '../support/carrier.js';
+import { startGateway } from '../support/gateway.js';
+import { KEY, legUrl } from '../support/leg.js';
 import { tone } from '../support/media.js';
 import { needs } from '../support/needs.js';
 import { eventually } from '../support/time.js';
@@ -21,6 +24,8 @@ const hasPython = needs(
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
+const PYTHON_ENVIRONMENT = { PYTHONPATH: path('src/agents/python'), PYTHONDONTWRITEBYTECODE: '1' };
+
 const children: ChildProcess[] = [];
 afterAll(() => {
   for (const child of children) child.kill('SIGKILL');
@@ -29,7 +34,7 @@ afterAll(() => {
 /** The example that stands on the client, as a process of its own. */
 async function startAgent() {
   const child = spawn('/usr/bin/python3', [path('docs/examples/served_agent.py'), '0'], {
-    env: { PYTHONPATH: path('src/agents/python'), PYTHONDONTWRITEBYTECODE: '1', WEBHOOK_SECRET: SECRET },
+    env: { ...PYTHON_ENVIRONMENT, WEBHOOK_SECRET: SECRET },
   });
   children.push(child);
   const agent = { url: '', printed: '', errors: '' };
@@ -82,6 +87,29 @@ describe.runIf(hasPython)('an agent on the client for Python', () => {
     await phone.hangUp();
     await eventually('left', () => agent.printed.includes("'left'"), 10_000);
     expect(agent.errors).toBe('');
+  });
+
+  it('joins a room, says something and hears what became of it', async () => {
+    const { url } = await startGateway({ controlApiKey: KEY });
+    const program = `
+import asyncio, sys, trunkline_agent
+async def main():
+    async with trunkline_agent.join(sys.argv[1], sys.argv[2]) as call:
+        print(call.room, call.rate, call.facts, call.is_resumed)
+        await call.send(bytes(2 * call.send_rate))
+        await call.mark("said")
+        async for event in call:
+            print(event["type"], event["place"])
+            break
+        print(call.sent_ms)
+asyncio.run(main())`;
+    const child = spawn('/usr/bin/python3', ['-c', program, legUrl(url, 'desk', '?rate=8000'), KEY], {
+      env: PYTHON_ENVIRONMENT,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    children.push(child);
+    const printed = await text(child.stdout);
+    expect(printed.split('\n')).toEqual(['desk 8000 None False', 'mark sent', '1000.0', '']);
   });
 
   it('passes every check of conformance', async () => {
