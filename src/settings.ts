@@ -4,7 +4,7 @@ import { isAgent } from './calls/agent-name.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { isNetwork } from './http/strangers.js';
 import { SERVERS } from './http/transport/transport.js';
-import { LEG_RATES, type LegRate } from './legs/leg-messages.js';
+import { LEG_RATES, type LegRate } from './legs/leg-rate.js';
 import { TRANSCODERS } from './media/core.js';
 import { DEFAULT_LEAD_MS } from './media/frame.js';
 import { ROUTER_TIMEOUT_MS } from './router/question.js';

@@ -4,7 +4,7 @@ import type { AgentChoice, CallDecision } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import type { Switchboard } from '../calls/switchboard.js';
 import { expected, GatewayError } from '../errors.js';
-import type { LegRate } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import { LatencyHistogram } from '../telemetry/histogram.js';
 import { INGRESS_TICKS_PER_MICROSECOND } from '../telemetry/ingress-time.js';
 import { counter, durations, gauge, type Metric } from '../telemetry/metric.js';

@@ -1,4 +1,5 @@
-export type { CallFacts, LegRate } from '../legs/leg-messages.js';
+export type { CallFacts } from '../legs/leg-messages.js';
+export type { LegRate } from '../legs/leg-rate.js';
 export { AgentCall, type AgentHandler, type AnsweredPhone, type ReachedMark } from './agent-call.js';
 export { hangUpTool, transferTool } from './call-tools.js';
 export { type Embed, type OpenAiEmbeddingsOptions, openaiEmbeddings } from './embeddings.js';

@@ -1,7 +1,7 @@
 import WebSocket from 'ws';
 import { GatewayError } from '../errors.js';
-import type { LegRate } from '../legs/leg-messages.js';
 import { LEG_PROTOCOL } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import type { AgentCall } from './agent-call.js';
 import { callOn, MAX_MESSAGE_BYTES } from './call-socket.js';
 

@@ -1,4 +1,4 @@
-import type { LegRate } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import type { AgentHandler } from './agent-call.js';
 import type { ModelOptions } from './model.js';
 

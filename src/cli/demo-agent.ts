@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { systemClock } from '../clock.js';
+import { type Clock, systemClock } from '../clock.js';
 import { createGateway, type Gateway } from '../gateway.js';
 import {
   type FoundPhrase,
@@ -11,6 +11,7 @@ import {
   QUESTIONS,
   SENTENCES,
   SimulatedRealtime,
+  type SimulatedRealtimeOptions,
   SOURCES,
   speak,
 } from '../model-simulator/index.js';
@@ -55,15 +56,23 @@ interface Answered {
   readonly fault: string | undefined;
 }
 
-/** A simulated phone asks an agent, which answers from a knowledge base. */
-export async function runAgentDemo(flags: DemoFlags, shell: Shell): Promise<boolean> {
+/**
+ * A simulated phone asks an agent, which answers from a knowledge base.
+ * @param simulated how the model behaves that is asked without a key; its clock is that of the whole demo
+ */
+export async function runAgentDemo(
+  flags: DemoFlags,
+  shell: Shell,
+  simulated: Omit<SimulatedRealtimeOptions, 'key'> = {},
+): Promise<boolean> {
   const { OPENAI_API_KEY: ownKey, OPENAI_BASE_URL: ownUrl } = shell.env;
   const key = ownKey || randomBytes(16).toString('hex');
-  const model = ownKey ? undefined : new SimulatedRealtime({ key });
+  const model = ownKey ? undefined : new SimulatedRealtime({ ...simulated, key });
   try {
     const url = model === undefined ? ownUrl : await model.listen();
     if (flags.record !== undefined) prepareFolder('--record', flags.record);
-    const answers = await converse(flags, key, url, model !== undefined, shell);
+    const { clock = systemClock } = simulated;
+    const answers = await converse({ flags, key, url, isKnown: model !== undefined, clock }, shell);
     const faults = answers.flatMap(({ fault }) => fault ?? []);
     if (flags.json) shell.console.log(JSON.stringify({ model: nameOf(model), answers, faults }, null, 2));
     else {
@@ -79,13 +88,18 @@ export async function runAgentDemo(flags: DemoFlags, shell: Shell): Promise<bool
   }
 }
 
-async function converse(
-  flags: DemoFlags,
-  openaiKey: string,
-  openaiUrl: string | undefined,
-  isKnown: boolean,
-  shell: Shell,
-): Promise<Answered[]> {
+/** What is asked of whom. */
+interface Demo {
+  readonly flags: DemoFlags;
+  readonly key: string;
+  readonly url: string | undefined;
+  /** Whether the model speaks with a voice whose sentences are recognised. */
+  readonly isKnown: boolean;
+  readonly clock: Clock;
+}
+
+async function converse(demo: Demo, shell: Shell): Promise<Answered[]> {
+  const { flags, key: openaiKey, url: openaiUrl, isKnown, clock } = demo;
   const say = (text: string) => {
     if (!flags.json) shell.console.log(text);
   };
@@ -106,9 +120,11 @@ async function converse(
       knowledge: fileURLToPath(new URL('knowledge', EXAMPLE)),
     },
     log: createLog('warn', shell.stderr),
+    clock,
   });
   const { url } = await gateway.listen();
-  const twilio = new SimulatedTwilio({ accountSid, authToken, dial: { publicUrl: PUBLIC_URL, target: url } });
+  const dial = { publicUrl: PUBLIC_URL, target: url };
+  const twilio = new SimulatedTwilio({ accountSid, authToken, dial, clock });
   try {
     say(
       isKnown
@@ -123,12 +139,14 @@ async function converse(
       listens: true,
     });
     await phone.started;
-    const answers = [await listen(phone, gateway, isKnown, undefined)];
+    const answers = [await listen(phone, gateway, demo, undefined)];
     tell(answers[0] as Answered, say);
     for (const asked of ASKED) {
+      // Without an agent the caller has heard an apology.
+      if (gateway.stats().activeCalls === 0) break;
       say(`caller: ${asked.question}`);
       await phone.say(new AudioSource('question', speak(asked.question) as Int16Array));
-      const answer = await listen(phone, gateway, isKnown, asked);
+      const answer = await listen(phone, gateway, demo, asked);
       answers.push(answer);
       tell(answer, say);
     }
@@ -145,15 +163,15 @@ async function converse(
 async function listen(
   phone: SimulatedPhone,
   gateway: Gateway,
-  isKnown: boolean,
+  { isKnown, clock }: Demo,
   asked: (typeof ASKED)[number] | undefined,
 ): Promise<Answered> {
-  const begun = systemClock.now();
+  const begun = clock.now();
   const from = phone.heard().length;
   let first: number | undefined;
   for (;;) {
-    await systemClock.sleep(LOOK_MS);
-    const now = systemClock.now();
+    await clock.sleep(LOOK_MS);
+    const now = clock.now();
     const isHeard = phone.ear.soundUntil > now - PAUSE_MS;
     if (phone.ear.soundUntil > begun + LOOK_MS) first ??= now;
     if (first !== undefined && !isHeard) break;
@@ -164,7 +182,7 @@ async function listen(
   const heard = found.map(({ text }) => text);
   const heardMs = Math.round((pcm.length * 1_000) / PHONE_RATE);
   const wanted = asked === undefined ? [GREETING] : [asked.answer, SOURCES[asked.page]];
-  const spokenMs = first === undefined ? 0 : systemClock.now() - first;
+  const spokenMs = first === undefined ? 0 : clock.now() - first;
   const missing = isKnown ? wanted.filter((text) => !heard.includes(text)) : [];
   const wrong = isKnown ? heard.filter((text) => !wanted.includes(text) && isAnswer(text)) : [];
   const question = asked?.question ?? 'the greeting';

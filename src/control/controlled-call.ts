@@ -179,7 +179,7 @@ export class ControlledCall {
   }
 
   /** Places a call into this call's room, and hangs it up again if this call has left the room by then. */
-  async addLeg(request: Omit<PlaceCallRequest, 'room'>): Promise<PlacedCall> {
+  async addLeg(request: Omit<PlaceCallRequest, 'room' | 'agent'>): Promise<PlacedCall> {
     const { session } = this;
     const { switchboard, place } = this.context.options;
     const { decision } = session;
@@ -188,7 +188,8 @@ export class ControlledCall {
     }
     if (this.context.transfers.isUnderWay(session)) throw this.legImpossible('is being transferred');
     const { room } = session;
-    const placed = await place({ ...request, room });
+    // Whoever is called is to talk to those in the room, not to an agent of their own.
+    const placed = await place({ ...request, room, agent: false });
     const { callId, endCause } = session.call;
     if (endCause !== undefined && MOVING_CAUSES.has(endCause)) return placed;
     if (endCause === undefined && session.room === room) return placed;

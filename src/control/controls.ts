@@ -105,7 +105,7 @@ export class Controls {
    * Places a call into the same room or Stream call.
    * @throws GatewayError `GW_LEG_IMPOSSIBLE` (409), and as `placeCall`
    */
-  addLeg(callId: string, request: Omit<PlaceCallRequest, 'room'>): Promise<PlacedCall> {
+  addLeg(callId: string, request: Omit<PlaceCallRequest, 'room' | 'agent'>): Promise<PlacedCall> {
     return this.control(callId, 'addLeg', request as RequestOf<'addLeg'>);
   }
 

@@ -280,12 +280,13 @@ export const OPERATIONS = {
     summary: 'Places a call into the same room or Stream call',
     request: PlaceCall.safeExtend({
       room: z.never('the new call joins the room of this one').optional(),
+      agent: z.never('the new call has no agent of its own').optional(),
     }).meta({ title: 'LegToAdd' }),
     example: { to: '+15551234567' },
     status: 201,
     answer: PlacedCall,
     errors: ['GW_LEG_IMPOSSIBLE', ...PLACE_ERRORS],
-    perform: (call, request) => call.addLeg(request as Omit<PlaceCallRequest, 'room'>),
+    perform: (call, request) => call.addLeg(request as Omit<PlaceCallRequest, 'room' | 'agent'>),
   }),
 };
 

@@ -1,7 +1,8 @@
 import type { Session } from '../calls/session.js';
 import type { Clock } from '../clock.js';
 import { describe, GatewayError } from '../errors.js';
-import { LEG_RATES, type LegRate, MAX_AUDIO_BYTES } from '../legs/leg-messages.js';
+import { MAX_AUDIO_BYTES } from '../legs/leg-messages.js';
+import { LEG_RATES, type LegRate } from '../legs/leg-rate.js';
 import type { Legs } from '../legs/legs.js';
 import {
   DEFAULT_BUFFER_MS,

@@ -6,10 +6,6 @@ export const LEG_VERSION = 1;
 /** The WebSocket subprotocol of raw legs. */
 export const LEG_PROTOCOL = 'trunkline.leg';
 
-/** Sample rates of a raw leg, per second. */
-export const LEG_RATES = [8_000, 16_000, 24_000, 48_000] as const;
-export type LegRate = (typeof LEG_RATES)[number];
-
 /** Maximum message sizes in bytes: audio (eleven seconds at 48 kHz) and text. */
 export const MAX_AUDIO_BYTES = 1024 * 1024;
 export const MAX_TEXT_BYTES = 16 * 1024;

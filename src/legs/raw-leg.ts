@@ -14,11 +14,11 @@ import {
   LEG_VERSION,
   type LegCommand,
   type LegEvent,
-  type LegRate,
   MAX_AUDIO_BYTES,
   MAX_TEXT_BYTES,
   parseLegCommand,
 } from './leg-messages.js';
+import type { LegRate } from './leg-rate.js';
 import { Pacer, type PacerSink } from './pacer.js';
 
 /** Bounds and default of a program's audio buffer, in milliseconds. */

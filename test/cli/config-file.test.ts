@@ -57,7 +57,7 @@ describe('the example of the page', () => {
       user: { name: 'A caller' },
       before: [{ say: 'Please hold the line.' }],
     });
-    expect(decide('+15559999')).toEqual({ room: 'sales', after: [{ dial: '+15550199' }] });
+    expect(decide('+15559999')).toEqual({ agent: 'openai:gpt-realtime', after: [{ dial: '+15550199' }] });
     expect(decide('sip:desk@example.sip.twilio.com')).toEqual({ room: 'desk', mute: 'caller' });
     expect(decide('+4930123')).toEqual({ refuse: { say: 'This number is not in service.', language: 'en' } });
     expect(plan?.decide({ to: '+15550100', direction: 'outbound-api' })).toBeUndefined();

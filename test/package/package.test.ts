@@ -36,6 +36,7 @@ it('the package contains what a user needs to run it, and nothing else', () => {
     'docs/events.md',
     'docs/router.md',
     'docs/agents.md',
+    'docs/raw-legs.md',
     'docs/errors.md',
     'docs/examples/agent.py',
     'docs/raw-leg.schema.json',

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { PLACE_ERRORS, PlaceCall, PlacedCall } from '../../calls/place-call.js';
 import { CONTROL_ERRORS, OPERATIONS } from '../../control/operations.js';
-import { LEG_RATES } from '../../legs/leg-messages.js';
+import { LEG_RATES } from '../../legs/leg-rate.js';
 import { DEFAULT_BUFFER_MS, MAX_BUFFER_MS, MIN_BUFFER_MS } from '../../legs/raw-leg.js';
 import { SAMPLE_RATE } from '../../media/frame.js';
 import { RecordRequest } from '../../recording/recordings.js';
