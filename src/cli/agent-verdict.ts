@@ -4,7 +4,7 @@ import type { Check, Result } from '../conformance/check.js';
 import { AGENT_CHECKS, type AgentFinding, examineAgent } from '../conformance/conformance.js';
 import { checkAgentUrl } from '../conformance/examination.js';
 import { GatewayError } from '../errors.js';
-import type { LegRate } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import type { Shell } from './shell.js';
 
 /** What `trunkline conformance` was asked for. */

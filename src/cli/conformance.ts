@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { LEG_RATES } from '../legs/leg-messages.js';
+import { LEG_RATES } from '../legs/leg-rate.js';
 import type { ConformanceFlags } from './agent-verdict.js';
 import type { Shell } from './shell.js';
 import { whole } from './whole.js';

@@ -7,10 +7,10 @@ import {
   type CallFacts,
   LEG_PROTOCOL,
   type LegCommand,
-  type LegRate,
   MAX_AUDIO_BYTES,
   parseLegCommand,
 } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import { bufferOf } from '../media/arguments.js';
 import { secondsOf, signWebhook } from '../webhooks/signature.js';
 import { isSound } from './sound.js';

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { describe, GatewayError } from '../errors.js';
 import { legConverters } from '../legs/leg-converter.js';
-import type { LegRate } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import { FrameClock } from '../media/frame-clock.js';
 import { loadResampler } from '../media/rate-converter.js';
 import type { AgentLine } from './agent-line.js';

@@ -1,4 +1,4 @@
-import type { LegRate } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import type { Examination } from './examination.js';
 
 /** What happened in two calls at a time. */

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { LegConverterMaker } from '../legs/leg-converter.js';
-import { type CallFacts, type LegRate, parseLegEvent } from '../legs/leg-messages.js';
+import { type CallFacts, parseLegEvent } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import { DEFAULT_BUFFER_MS, type LegSocket, RawLeg } from '../legs/raw-leg.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import { AgentLine, DialRefused, type WrongSignature } from './agent-line.js';

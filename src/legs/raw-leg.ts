@@ -136,6 +136,7 @@ export class RawLeg implements Program, PacerSink {
     this.socket = socket;
     this.onEnd = onEnd;
     this.roomLeg = join();
+    this.wasAnswered = this.ownPhone !== undefined;
     socket.send(this.readyMessage(this.phones, false));
   }
 
@@ -146,6 +147,12 @@ export class RawLeg implements Program, PacerSink {
     const state = { phones: [...phones], playedMs: this.playedMs, resumed, call: call?.() };
     const ready: LegEvent = { type: 'ready', version: LEG_VERSION, room, ...formats, ...state };
     return JSON.stringify(ready);
+  }
+
+  /** The id of the call that the gateway dialled this program for, once it is answered. */
+  get ownPhone(): string | undefined {
+    const callId = this.options.call?.().callId;
+    return callId !== undefined && this.phones.includes(callId) ? callId : undefined;
   }
 
   /** Call ids of the answered phones in the room. */
