@@ -146,10 +146,14 @@ export const ERROR_CHAPTERS = {
       meaning: 'The agent sent too many invalid messages, too many a second, or one that is too long.',
     },
     GW_AGENT_UNKNOWN: {
+      status: 400,
       meaning:
         'A decision names an agent that is no URL, no model such as `openai:gpt-realtime` and none of `agents.handlers`.',
     },
-    GW_AGENT_KEY_MISSING: { meaning: "The model's key is not set: `OPENAI_API_KEY` or `GEMINI_API_KEY`." },
+    GW_AGENT_KEY_MISSING: {
+      status: 503,
+      meaning: "The model's key is not set: `OPENAI_API_KEY` or `GEMINI_API_KEY`.",
+    },
   },
   'Several nodes': {
     GW_REGISTRY_DOWN: { status: 503, meaning: 'Redis does not answer. Running calls continue.' },

@@ -190,6 +190,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       apology,
       hasContinuation: options.redis !== undefined,
       agent: options.agent,
+      checkAgent: (to) => this.agents.check(to),
       streamStatus: options.streamStatus,
       isShortOfDescriptors: () => this.descriptors.isShort,
     });
@@ -480,9 +481,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /**
    * Places a call through Twilio. Needs `publicUrl` and an account.
-   * @throws GatewayError `GW_BAD_REQUEST` (400) names every mistake in the request; `GW_FROM_MISSING`, `GW_TWIML_TOO_LONG`
+   * @throws GatewayError `GW_BAD_REQUEST` (400) names every mistake in the request; `GW_AGENT_UNKNOWN`, `GW_FROM_MISSING`, `GW_TWIML_TOO_LONG`
    * (400), `GW_CALL_REFUSED` (403), `GW_CALL_EXISTS`, `GW_CALL_ENDED` (409), `GW_PREPARE_TIMEOUT` (500), `GW_TWILIO_REFUSED`
-   * (502), `GW_DRAINING`, `GW_FULL`, `GW_OVERLOADED`, `GW_TWILIO_NOT_CONFIGURED`, `GW_PUBLIC_URL_MISSING` (503); in a fleet
+   * (502), `GW_DRAINING`, `GW_FULL`, `GW_OVERLOADED`, `GW_TWILIO_NOT_CONFIGURED`, `GW_PUBLIC_URL_MISSING`, `GW_AGENT_KEY_MISSING` (503); in a fleet
    * `GW_REGISTRY_DOWN` and `GW_REGISTRY_ERROR` (503)
    */
   async placeCall(request: PlaceCallRequest): Promise<PlacedCall> {

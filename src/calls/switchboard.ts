@@ -52,6 +52,8 @@ export interface SwitchboardOptions {
   readonly hasContinuation?: boolean;
   /** Who answers calls whose decision names nobody. */
   readonly agent?: string | undefined;
+  /** Throws if there is no such agent. */
+  readonly checkAgent?: (to: string) => void;
   /** Whether Twilio sends callbacks about every stream's start, stop and errors. */
   readonly streamStatus?: boolean;
   /** Whether the process has almost run out of file descriptors. */
@@ -284,7 +286,8 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
 
   /**
    * Places an outbound call.
-   * @throws GatewayError `GW_DRAINING`, `GW_FULL`, `GW_OVERLOADED`, `GW_TWILIO_NOT_CONFIGURED` (503),
+   * @throws GatewayError `GW_AGENT_UNKNOWN` (400), `GW_AGENT_KEY_MISSING`,
+   *   `GW_DRAINING`, `GW_FULL`, `GW_OVERLOADED`, `GW_TWILIO_NOT_CONFIGURED` (503),
    *   `GW_CALL_REFUSED` (403), `GW_FROM_MISSING` (400), `GW_CALL_EXISTS` and `GW_CALL_ENDED` (409),
    *   `GW_TWILIO_REFUSED` (502)
    */
@@ -306,6 +309,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     const { rest, registry } = this.options;
     const from = request.from ?? this.options.from;
     this.checkAdmission();
+    if (request.agent) this.options.checkAgent?.(request.agent);
     if (rest === undefined) {
       throw new GatewayError(
         'GW_TWILIO_NOT_CONFIGURED',

@@ -12,6 +12,7 @@ interface CallFlags {
   readonly to: string;
   readonly from?: string;
   readonly room?: string;
+  readonly agent?: string;
   readonly ring?: number;
   readonly digits?: string;
   readonly limit?: number;
@@ -29,6 +30,10 @@ export function callCommand(shell: Shell): Command {
     .requiredOption('--to <number>', 'who is called: E.164, client:… or sip:…')
     .option('--from <number>', 'caller id (default: TWILIO_FROM)')
     .option('--room <name>', 'room to join (default: a new one)')
+    .option(
+      '--agent <agent>',
+      'who speaks: a ws:// or wss:// URL, or a model like openai:gpt-realtime (default: AGENT)',
+    )
     .option('--ring <seconds>', 'how long to let it ring, 1 to 600 (default: 60)', whole(1, 600))
     .option('--digits <keys>', 'keys to dial once it is answered: 0-9 A-D * # w W')
     .option('--limit <seconds>', 'end it after so long, 1 to 86400 (default: 14400)', whole(1, 86_400))
@@ -40,6 +45,7 @@ export function callCommand(shell: Shell): Command {
         to: flags.to,
         ...(flags.from && { from: flags.from }),
         ...(flags.room && { room: flags.room }),
+        ...(flags.agent && { agent: flags.agent }),
         ...(flags.ring && { ringTimeoutSeconds: flags.ring }),
         ...(flags.digits && { sendDigits: flags.digits }),
         ...(flags.limit && { timeLimitSeconds: flags.limit }),

@@ -212,6 +212,8 @@ const WAYS: Record<string, Way> = {
   // Of outbound calls:
   GW_FROM_MISSING: ofLive({ twilio: { from: undefined } as object }),
   GW_TWIML_TOO_LONG: ofLive({ prepareCall: whenPlaced({ before: [{ say: 'x'.repeat(4_000) }] }) }),
+  GW_AGENT_UNKNOWN: ofLive({}, { body: { to: OTHER, agent: 'nobody' } }),
+  GW_AGENT_KEY_MISSING: ofLive({}, { body: { to: OTHER, agent: 'openai:gpt-realtime' } }),
   GW_CALL_REFUSED: ofLive({ prepareCall: whenPlaced({ refuse: 'rejected' }) }),
   GW_CALL_EXISTS: async (of) => {
     const { callId, send } = await live();

@@ -70,7 +70,11 @@ export async function startWithAgent(agent: string | undefined, options: Gateway
     { ...(agent === undefined ? {} : { agent }), apology: APOLOGY, leadMs: PATIENT_MS, ...options },
   );
   const place = async (audio?: AudioSource, dejitterMs = PATIENT_MS) => {
-    const phone = started.twilio.placeCall({ ...CALL, dejitterMs, ...(audio === undefined ? {} : { audio }) });
+    const phone = started.twilio.placeCall({
+      ...CALL,
+      dejitterMs,
+      ...(audio === undefined ? {} : { audio }),
+    });
     await phone.started;
     return phone;
   };

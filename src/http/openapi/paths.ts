@@ -50,7 +50,7 @@ const operations = {
     example: { to: '+15551234567', room: 'sales', ringTimeoutSeconds: 30 },
     status: 201,
     answer: PlacedCall,
-    errors: PLACE_ERRORS,
+    errors: [...PLACE_ERRORS, 'GW_AGENT_UNKNOWN', 'GW_AGENT_KEY_MISSING'],
   },
   listCalls: {
     method: 'get',
