@@ -61,7 +61,7 @@ interface Ping {
 /** How a connection ended. */
 interface Ended {
   readonly at: number;
-  readonly by: 'agent' | 'caller';
+  readonly by: 'agent' | 'gateway';
   readonly code: number;
   readonly reason: string;
 }
@@ -78,7 +78,8 @@ export class DialRefused extends Error {
 
 /** How long an agent may take to accept, as at a gateway. */
 export const DIAL_MS = 2_000;
-const PING_MS = 1_000;
+/** How often the agent is pinged, as by a gateway. */
+const PING_MS = 500;
 /** Most bytes of a call's audio that are kept. */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 
@@ -162,8 +163,8 @@ export class AgentLine {
     return this.soundUntil > this.now;
   }
 
-  /** The audio from a piece on, in one. */
-  audio(pieces: readonly Piece[] = this.pieces): Int16Array {
+  /** Audio of several pieces in one. */
+  audio(pieces: readonly Piece[]): Int16Array {
     const all = new Int16Array(pieces.reduce((sum, { pcm }) => sum + pcm.length, 0));
     let at = 0;
     for (const { pcm } of pieces) {
@@ -189,13 +190,13 @@ export class AgentLine {
 
   /** Breaks the connection without a word. */
   drop(): void {
-    this.end('caller', 1006, 'dropped');
+    this.end('gateway', 1006, 'dropped');
     this.socket.terminate();
   }
 
   /** Begins to close it from the gateway's side. */
   close(code: number, reason: string): void {
-    this.end('caller', code, reason);
+    this.end('gateway', code, reason);
     this.socket.close(code, reason);
   }
 

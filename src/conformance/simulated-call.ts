@@ -129,8 +129,10 @@ export class SimulatedCall implements LegSocket {
 
   /** Makes one connection. @throws DialRefused */
   async dial(wrongSignature?: WrongSignature): Promise<void> {
+    const { exchange, traceId } = this;
+    if (exchange.clock.runningMs() >= exchange.endsAt) throw new OutOfTime();
     this.connections = this.lines.length + 1;
-    const { exchange, facts, traceId } = this;
+    const { facts } = this;
     const before = this.lines.at(-1);
     const onMessage = (data: Buffer, isBinary: boolean) => this.leg.handleMessage(data, isBinary);
     const signature = wrongSignature === undefined ? {} : { wrongSignature };

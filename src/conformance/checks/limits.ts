@@ -10,11 +10,11 @@ export const limits: Check = {
       const isTooLong = errors.some((error) => /max payload/i.test(error));
       if (ended?.code === 1009 || isTooLong) {
         return failed(
-          ended?.by === 'caller' ? ended.reason : 'It sent a message of more than 2 MiB',
+          ended?.by === 'gateway' ? ended.reason : 'It sent a message of more than 2 MiB',
           'Send audio in pieces of at most 1 MiB, for example 20 ms each.',
         );
       }
-      if (ended?.by === 'caller' && ended.code === 1008) {
+      if (ended?.by === 'gateway' && ended.code === 1008) {
         return failed(`A gateway closes with 1008: ${ended.reason}`, 'Send larger pieces, and less often.');
       }
     }
