@@ -27,7 +27,7 @@ export interface ExaminationOptions {
   readonly clock: Clock;
 }
 
-/** Calls that are placed for one scene after the other, where an agent ends each. */
+/** Most calls in an examination, for an agent that ends every call. */
 const MOST_CALLS = 8;
 
 /** Calls to one agent, and everything that was seen in them. */

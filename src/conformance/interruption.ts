@@ -15,7 +15,7 @@ export interface Interruption {
 
 /** How much of an answer is heard before it is interrupted. */
 const HEARD_MS = 500;
-/** How much must be left of it. */
+/** How much of it must be left then. */
 const LEFT_MS = 300;
 const PING_EVERY_MS = 100;
 

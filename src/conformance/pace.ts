@@ -1,3 +1,4 @@
+import { RESAMPLER_RATES } from '../media/rate-converter.js';
 import type { Piece } from './agent-line.js';
 import { isSound } from './sound.js';
 
@@ -16,7 +17,6 @@ export interface Pace {
 const JITTER_MS = 100;
 /** A longer pause is between two sentences. */
 const LONGEST_GAP_MS = 2_000;
-const USUAL_RATES = [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000] as const;
 /** How close to a usual rate, and how many pieces it takes to tell. */
 const CLOSE = 0.03;
 const FEWEST_PIECES = 25;
@@ -56,7 +56,7 @@ function steadyRateOf(pieces: readonly Piece[]): number | undefined {
   if (ms / pieces.length < SHORTEST_STEP_MS || !isSteady(pieces)) return undefined;
   const samples = pieces.reduce((sum, { pcm }) => sum + pcm.length, 0) - last.pcm.length;
   const sent = (samples * 1_000) / ms;
-  return USUAL_RATES.find((usual) => Math.abs(sent / usual - 1) < CLOSE);
+  return RESAMPLER_RATES.find((usual) => Math.abs(sent / usual - 1) < CLOSE);
 }
 
 /** Whether each half brought as much as the other in the same time. */

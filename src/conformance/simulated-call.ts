@@ -40,7 +40,7 @@ export interface Answer {
   readonly afterMs: number;
 }
 
-/** The examination has taken all its time. */
+/** The time of the examination is over. */
 export class OutOfTime extends NotApplicable {
   constructor() {
     super('There was no time left for it');
@@ -51,10 +51,10 @@ const RING_MS = 300;
 /** Pauses before each try to dial a lost connection anew, as a gateway makes them. */
 const REDIAL_MS = [0, 250, 500, 1_000] as const;
 const POLL_MS = 10;
-/** Silence after which an agent is taken to have finished, and at most so long it is waited for. */
+/** Silence that ends an answer, and the longest wait for it. */
 const PAUSE_MS = 700;
 const LONGEST_ANSWER_MS = 12_000;
-/** Silence before a question, so that no greeting is in its way, and at most so long it is waited for. */
+/** Silence before a question, so that it meets no greeting, and the longest wait for it. */
 const CALM_MS = 1_200;
 const LONGEST_CALM_MS = 8_000;
 

@@ -1,6 +1,5 @@
 import { type Check, failed, passed } from '../check.js';
 
-/** The agent talks. */
 export const answer: Check = {
   name: 'answer',
   wants: 'Answers a spoken question with audio.',
@@ -12,10 +11,7 @@ export const answer: Check = {
     const ended = examination.lines[0]?.ended;
     if (ended !== undefined) {
       return failed(
-        `The connection was closed with ${ended.code} ${ended.reason} instead of an answer`.replace(
-          '  ',
-          ' ',
-        ),
+        `The connection ended with ${ended.code} before there was an answer`,
         'Keep the connection until the call ends.',
       );
     }

@@ -1,7 +1,6 @@
 import { DEFAULT_BUFFER_MS } from '../../legs/raw-leg.js';
 import { type Check, failed, passed } from '../check.js';
 
-/** What waits to be played is bounded. */
 export const backlog: Check = {
   name: 'backlog',
   wants: `Sends no more than ${DEFAULT_BUFFER_MS / 1_000} s ahead of what is heard.`,

@@ -6,7 +6,6 @@ const LATEST_MS = 300;
 /** Audio that is on its way to the phone is heard without a clear. */
 const LEAD_MS = 200;
 
-/** The caller interrupts. */
 export const bargeIn: Check = {
   name: 'barge-in',
   wants: `Sends clear within ${LATEST_MS} ms when the caller interrupts it.`,
@@ -18,7 +17,7 @@ export const bargeIn: Check = {
         throw new NotApplicable('The answer was over before there was anything to clear');
       }
       return failed(
-        `It went on for ${soundAfterMs.toFixed(0)} ms while the caller spoke, without clear`,
+        `It kept speaking for ${soundAfterMs.toFixed(0)} ms after the caller interrupted, and sent no clear`,
         'Send {"type":"clear"} as soon as you hear the caller, and stop sending audio.',
       );
     }

@@ -1,7 +1,6 @@
 import { describe } from '../../errors.js';
 import { type Check, failed, passed } from '../check.js';
 
-/** Text messages are commands. */
 export const commands: Check = {
   name: 'commands',
   wants: 'Sends only valid commands as text.',

@@ -2,7 +2,6 @@ import { type Check, failed, passed } from '../check.js';
 
 const CLOSED_MS = 3_000;
 
-/** The call ends. */
 export const ending: Check = {
   name: 'ending',
   wants: `Closes its side within ${CLOSED_MS / 1_000} s when the gateway closes with 1000.`,

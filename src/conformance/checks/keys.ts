@@ -1,6 +1,5 @@
 import { type Check, failed, NotApplicable, passed } from '../check.js';
 
-/** The caller presses keys. */
 export const keys: Check = {
   name: 'keys',
   wants: 'Reacts to the keys that --keys names, by sound or a command.',

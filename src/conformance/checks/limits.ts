@@ -1,6 +1,5 @@
 import { type Check, failed, passed } from '../check.js';
 
-/** A leg's limits. */
 export const limits: Check = {
   name: 'limits',
   wants: 'Stays below 1 MiB a message, 16 KiB a command, and 1,000 messages or 4 MB a second.',

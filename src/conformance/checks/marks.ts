@@ -9,7 +9,6 @@ interface Mark extends SentCommand {
   readonly name: string;
 }
 
-/** The agent learns what was heard. */
 export const marks: Check = {
   name: 'marks',
   wants: 'Sends a mark with a name of its own right after the audio of an answer.',

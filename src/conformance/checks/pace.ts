@@ -5,7 +5,6 @@ import { paceOf } from '../pace.js';
 const MOST_GAPS = 2;
 const MOST_SHARE = 0.05;
 
-/** The voice does not stutter. */
 export const pace: Check = {
   name: 'pace',
   wants: 'Sends audio at least as fast as it is heard.',

@@ -3,7 +3,6 @@ import { type Check, failed, NotApplicable, passed } from '../check.js';
 /** Without an answer for so long a gateway takes a connection for lost. */
 const LOST_MS = 2_000;
 
-/** The connection is alive. */
 export const pings: Check = {
   name: 'pings',
   wants: `Answers pings within ${LOST_MS / 1_000} s.`,

@@ -1,19 +1,19 @@
 import { PHONE_RATE } from '../../simulator/wav.js';
 import { type Check, failed, NotApplicable, passed, type Verdict } from '../check.js';
+import { rateOfEcho } from '../echo.js';
 import type { Examination } from '../examination.js';
 import { paceOf } from '../pace.js';
 import { pairOf } from '../pair.js';
+import { isPitchOfVoice, pitchOf } from '../pitch.js';
 import type { Utterance } from '../simulated-call.js';
-import { isPitchOfVoice, pitchOf, rateOfEcho } from '../sound.js';
 
-/** What is looked at of an utterance, in seconds. */
+/** Most seconds of an utterance that are analysed. */
 const LONGEST = 6;
 /** Twice and four times as fast may be on purpose. */
 const ON_PURPOSE = [0.25, 0.5, 1, 2, 4];
 /** How far two pitches of one voice differ, as a factor. */
 const SAME_VOICE = 1.15;
 
-/** Audio has the rate that ready names. */
 export const rate: Check = {
   name: 'rate',
   wants: 'Sends audio at the rate that ready names, in a call at another rate too.',

@@ -3,7 +3,6 @@ import { type Check, failed, NotApplicable, passed } from '../check.js';
 
 const SETTLED_MS = 500;
 
-/** A lost connection is dialled anew. */
 export const reconnect: Check = {
   name: 'reconnect',
   wants: 'Takes a second connection of the same call after the first was lost, and goes on.',

@@ -1,13 +1,12 @@
 import type { AgentLine, Piece } from '../agent-line.js';
 import { type Check, failed, NotApplicable, passed } from '../check.js';
-import { otherFormat } from '../sound.js';
+import { otherFormat } from '../sample-format.js';
 
-/** Silence between two pieces that belong to different things said, in milliseconds. */
+/** Pieces further apart, in milliseconds, belong to different utterances. */
 const APART_MS = 500;
-/** What is looked at of one. */
+/** Most bytes of an utterance that are analysed. */
 const MOST_BYTES = 400_000;
 
-/** Audio is 16 bits a sample. */
 export const samples: Check = {
   name: 'samples',
   wants: 'Sends whole samples: 16 bits, signed, little endian, mono.',
@@ -21,7 +20,7 @@ export const samples: Check = {
       const odd = pieces.find((piece) => piece.bytes.length % 2 === 1);
       if (format !== undefined && odd === undefined) {
         return failed(
-          `What it sent is noise, and a voice if it is read as ${format}`,
+          `Its audio is noise, but a voice when it is read as ${format}`,
           'Send signed samples of 16 bits, little endian, mono, without a header.',
         );
       }
@@ -41,7 +40,7 @@ export const samples: Check = {
   },
 };
 
-/** The pieces of each thing that was said on a line: no clear and no long pause is within. */
+/** The pieces of each utterance of a line: within one there is no clear and no long pause. */
 function utterancesOf(line: AgentLine): Piece[][] {
   const clears = new Set(
     line.commands.filter(({ command }) => command?.type === 'clear').map(({ piecesBefore }) => piecesBefore),

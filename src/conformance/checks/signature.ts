@@ -10,10 +10,9 @@ const HOW: Readonly<Record<WrongSignature, string>> = {
   none: 'without a signature',
 };
 
-/** Nobody but the gateway can call. */
 export const signature: Check = {
   name: 'signature',
-  wants: 'Refuses calls that are not signed by its secret, with 401 or 403.',
+  wants: 'Refuses calls that its secret did not sign, with 401 or 403.',
   async run(examination) {
     if (examination.options.secret === undefined) throw new NotApplicable('No --secret was given');
     await examination.call();

@@ -8,7 +8,6 @@ const RECOVERY_MS = 2_000;
 /** How long the agent may take to say something without being asked again. */
 const ANYWAY_MS = 1_500;
 
-/** A stalled network is not the end of a call. */
 export const slowGateway: Check = {
   name: 'slow-gateway',
   wants: `Keeps the connection while nothing is read for ${PAUSE_MS / 1_000} s in the middle of an answer.`,

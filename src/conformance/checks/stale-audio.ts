@@ -1,7 +1,6 @@
 import { type Check, failed, NotApplicable, passed } from '../check.js';
 import { interruptionOf } from '../interruption.js';
 
-/** The rest of an answer that was interrupted is not for the caller. */
 export const staleAudio: Check = {
   name: 'stale-audio',
   wants: 'Sends no more of an answer after its clear.',

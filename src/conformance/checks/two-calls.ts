@@ -1,8 +1,7 @@
 import { type Check, failed, NotApplicable, passed } from '../check.js';
+import { isSameSound } from '../echo.js';
 import { pairOf } from '../pair.js';
-import { isSameSound } from '../sound.js';
 
-/** Two callers at a time. */
 export const twoCalls: Check = {
   name: 'two-calls',
   wants: 'Keeps two calls at a time apart.',

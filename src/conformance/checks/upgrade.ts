@@ -1,7 +1,6 @@
 import { DialRefused } from '../agent-line.js';
 import { type Check, failed, passed } from '../check.js';
 
-/** The agent takes the call. */
 export const upgrade: Check = {
   name: 'upgrade',
   wants: 'Accepts a call within 2 s: with the subprotocol trunkline.leg or none, and without compression.',
