@@ -2,11 +2,13 @@
  * `npm run docs`: writes what pages and a few other files say of tables in the source between marks: in a page
  * `<!-- generated: NAME -->` and `<!-- end -->`. A test (test/package/generated.test.ts) fails where a file is behind its table.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { AGENT_CHECKS } from '../src/conformance/conformance.js';
 import { OPERATIONS } from '../src/control/operations.js';
 import { ERROR_CHAPTERS } from '../src/error-catalogue.js';
+import { CallFacts, LEG_VERSION, LegCommand, LegEvent } from '../src/legs/leg-messages.js';
 import type { Setting } from '../src/setting.js';
 import { RELOADABLE, SETTING_GROUPS, SETTINGS, shownDefault } from '../src/settings.js';
 
@@ -162,6 +164,38 @@ function isBeyondJson(field: z.core.$ZodType): boolean {
   return not !== undefined || Object.keys(rest).every((key) => key === '$schema');
 }
 
+function agentChecks(): string {
+  const rows = AGENT_CHECKS.map(({ name, wants }) => `| \`${name}\` | ${wants} |`);
+  return ['| check | the agent |', '|---|---|', ...rows].join('\n');
+}
+
+/** JSON Schema of the text messages of raw legs, both directions. */
+export function rawLegSchema(): object {
+  const named = z.registry<{ id: string }>();
+  named.add(LegCommand, { id: 'Command' }).add(LegEvent, { id: 'Event' }).add(CallFacts, { id: 'CallFacts' });
+  for (const option of LegCommand.options) named.add(option, { id: nameOf(option, 'Command') });
+  for (const option of LegEvent.options) named.add(option, { id: nameOf(option, 'Event') });
+  const { schemas } = z.toJSONSchema(named, { io: 'input', uri: (id) => `#/$defs/${id}` });
+  const definitions = Object.entries(schemas).map(([id, { $schema: _, $id: __, ...rest }]) => [id, rest]);
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: `Trunkline raw leg, version ${LEG_VERSION}`,
+    description:
+      'A text message of a raw leg: a command, which a program sends, or an event, which it receives. Fields may be added within a version.',
+    anyOf: [{ $ref: '#/$defs/Command' }, { $ref: '#/$defs/Event' }],
+    $defs: Object.fromEntries(definitions),
+  };
+}
+
+/** `MarkCommand`: the type of a message, and its direction. */
+function nameOf(
+  { shape }: { readonly shape: { readonly type: z.ZodLiteral<string> } },
+  kind: string,
+): string {
+  const { value } = shape.type;
+  return `${value.charAt(0).toUpperCase()}${value.slice(1)}${kind}`;
+}
+
 interface Part {
   /** From this folder. */
   readonly page: string;
@@ -177,6 +211,7 @@ const PARTS: readonly Part[] = [
   { page: 'errors.md', marks: inMarkdown('errors'), make: errors },
   { page: 'call-control.md', marks: inMarkdown('operations'), make: operations },
   { page: 'configuration.md', marks: inMarkdown('settings'), make: settings },
+  { page: 'conformance.md', marks: inMarkdown('agent checks'), make: agentChecks },
   { page: 'operations.md', marks: inMarkdown('reloadable settings'), make: reloadable },
   { page: '../src/config.ts', marks: ['// generated: config\n', '\n// end'], make: config },
   {
@@ -186,12 +221,27 @@ const PARTS: readonly Part[] = [
   },
 ];
 
-/** The pages with generated parts, as they are and as they should be. */
-export function generatedPages(): {
+/** Files that are generated as a whole. */
+const FILES: Readonly<Record<string, () => string>> = {
+  'raw-leg.schema.json': () => `${JSON.stringify(rawLegSchema(), null, 2)}\n`,
+};
+
+interface GeneratedPage {
   readonly path: string;
   readonly is: string;
   readonly shouldBe: string;
-}[] {
+}
+
+/** The generated files, and the pages with generated parts, as they are and as they should be. */
+export function generatedPages(): GeneratedPage[] {
+  const files = Object.entries(FILES).map(([name, make]) => {
+    const path = fileURLToPath(new URL(name, import.meta.url));
+    return { path, is: existsSync(path) ? readFileSync(path, 'utf8') : '', shouldBe: make() };
+  });
+  return [...files, ...pagesWithParts()];
+}
+
+function pagesWithParts(): GeneratedPage[] {
   return [...new Set(PARTS.map(({ page }) => page))].map((page) => {
     const path = fileURLToPath(new URL(page, import.meta.url));
     const is = readFileSync(path, 'utf8');

@@ -245,7 +245,12 @@ export class AgentLink implements LegSocket {
   }
 
   private keepEvent(event: string): void {
-    if (event.startsWith('{"type":"ready"')) return;
+    if (event.startsWith('{"type":"ready"')) {
+      // The leg was opened only after its call had been answered.
+      const { ownPhone: phone } = this.leg;
+      if (phone !== undefined) this.keepEvent(JSON.stringify({ type: 'joined', phone }));
+      return;
+    }
     if (this.keptEvents.length === MAX_EVENTS) this.keptEvents.shift();
     this.keptEvents.push(event);
   }

@@ -3,11 +3,11 @@ import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
-import { type CallFacts, LEG_PROTOCOL, MAX_AUDIO_BYTES } from '../legs/leg-messages.js';
+import { LEG_PROTOCOL, MAX_AUDIO_BYTES } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
 import { secondsOf, signWebhook } from '../webhooks/signature.js';
 import type { AgentConnection, AgentEndpoint, ConnectionListener, ConnectRequest } from './agent-endpoint.js';
-import { CALL_HEADER } from './call-header.js';
+import { CALL_HEADER, callHeaderOf } from './call-header.js';
 
 /** How often the agent is pinged, and after how many pings without any sign of life it counts as lost. */
 const PING_MS = 500;
@@ -56,6 +56,10 @@ export class WebSocketAgent implements AgentEndpoint {
       const late = () => fail('GW_AGENT_UNREACHABLE', 'did not answer in time');
       signal.addEventListener('abort', late);
       if (signal.aborted) late();
+      // An agent may accept no subprotocol, which `ws` would refuse.
+      socket.once('upgrade', ({ headers }: IncomingMessage) => {
+        headers['sec-websocket-protocol'] ??= LEG_PROTOCOL;
+      });
       socket.once('unexpected-response', (_, { statusCode = 0 }: IncomingMessage) => {
         const isFinal = statusCode >= 400 && statusCode < 500 && !PASSING_STATUSES.has(statusCode);
         fail(isFinal ? 'GW_AGENT_REFUSED' : 'GW_AGENT_UNREACHABLE', `answered with status ${statusCode}`);
@@ -70,7 +74,7 @@ export class WebSocketAgent implements AgentEndpoint {
 
   private headersOf({ facts, traceparent }: ConnectRequest): Record<string, string> {
     const { secrets, clock } = this.options;
-    const call = asciiJson(facts);
+    const call = callHeaderOf(facts);
     const keys = secrets();
     const signed =
       keys.length === 0 ? {} : signWebhook(`msg_${randomUUID()}`, call, keys, secondsOf(clock.date()));
@@ -181,11 +185,3 @@ class WebSocketConnection implements AgentConnection {
 }
 
 const BINARY = { binary: true } as const;
-
-/** JSON in one line of ASCII, as a header must be. */
-function asciiJson(facts: CallFacts): string {
-  return JSON.stringify(facts).replace(
-    /[\u007f-\uffff]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}

@@ -31,6 +31,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       'find what is wrong with URL, proxy, TLS, signatures, clock, core, keys and Redis, and how to fix it',
     load: async () => (await import('./doctor.js')).doctorCommand,
   },
+  conformance: {
+    description: 'call an agent as a gateway does, and find what it does wrong and how to fix it',
+    load: async () => (await import('./conformance.js')).conformanceCommand,
+  },
 };
 
 /**

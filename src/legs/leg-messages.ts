@@ -14,7 +14,7 @@ export const MAX_TEXT_BYTES = 16 * 1024;
 const MAX_MARK_NAME = 128;
 
 const phone = z.string().max(256).describe('Call id of a phone');
-const milliseconds = z.number().min(0);
+const milliseconds = z.number().min(0).describe('Milliseconds');
 
 /** A command from a program. */
 export const LegCommand = z
@@ -23,20 +23,33 @@ export const LegCommand = z
       .object({ type: z.literal('clear') })
       .describe('Barge-in: drop waiting audio and what phones have buffered. Answered by `cleared`.'),
     z
-      .object({ type: z.literal('mark'), name: z.string().min(1).max(MAX_MARK_NAME) })
+      .object({
+        type: z.literal('mark'),
+        name: z.string().min(1).max(MAX_MARK_NAME).describe('Any; its event repeats it'),
+      })
       .describe('Ask for the event `mark` once all audio before it was heard.'),
     z
-      .object({ type: z.literal('dtmf'), digits: z.string().regex(/^[0-9*#A-Da-dwW]{1,32}$/) })
+      .object({
+        type: z.literal('dtmf'),
+        digits: z
+          .string()
+          .regex(/^[0-9*#A-Da-dwW]{1,32}$/)
+          .describe('0-9 * # A-D, w and W'),
+      })
       .describe('Play keys in-band, with pauses `w` (0.5 s) and `W` (1 s).'),
     z
       .object({
         type: z.literal('hangup'),
         phone: phone.optional(),
-        after: z.enum(['words', 'now']).optional(),
+        after: z.enum(['words', 'now']).optional().describe('Default `words`'),
       })
       .describe('Hang up one phone, or all, after the audio sent before has been heard (`words`), or now.'),
     z
-      .object({ type: z.literal('transfer'), to: z.string().min(1).max(256), phone: phone.optional() })
+      .object({
+        type: z.literal('transfer'),
+        to: z.string().min(1).max(256).describe('`+1555…` or `sip:…`'),
+        phone: phone.optional(),
+      })
       .describe(
         'Hand a caller over to another number (E.164) or SIP address after the audio sent before has been heard.',
       ),
@@ -49,14 +62,14 @@ export const CallFacts = z
   .object({
     callId: z.string().describe('The id of the call at the gateway'),
     callSid: z.string().optional().describe("Twilio's id; absent until an outbound call is placed"),
-    accountSid: z.string().optional(),
+    accountSid: z.string().optional().describe("Twilio's account"),
     direction: z
       .string()
       .optional()
       .describe('`inbound`, or `outbound-api` for a call that the gateway placed'),
-    from: z.string().optional(),
-    to: z.string().optional(),
-    callerName: z.string().optional(),
+    from: z.string().optional().describe('Who calls: E.164, `sip:…` or `client:…`'),
+    to: z.string().optional().describe('Who is called'),
+    callerName: z.string().optional().describe('As the carrier looked it up'),
     room: z.string().describe('Where the call is: a local room, or a Stream call as `type:id`'),
     startedAt: z.string().describe('ISO 8601'),
     connection: z
@@ -79,10 +92,10 @@ export const LegEvent = z
       .object({
         type: z.literal('ready'),
         version: z.literal(LEG_VERSION),
-        room: z.string(),
+        room: z.string().describe('The room of the leg'),
         rate: z.number().int().describe('Samples a second of the audio that the program receives'),
         sendRate: z.number().int().describe('Samples a second of the audio that the program sends'),
-        frameMs: z.number(),
+        frameMs: z.number().describe('Milliseconds of a frame that the program receives'),
         bufferMs: z.number().describe("How much of the program's audio may wait to be played"),
         listen: z.boolean().describe('Whether the program only listens'),
         phones: z.array(z.string()).describe('Phones that have been answered'),
@@ -97,17 +110,19 @@ export const LegEvent = z
       .object({
         type: z.literal('joined'),
         phone,
-        direction: z.string().optional(),
+        direction: z.string().optional().describe('As in the facts of a call'),
         ringSeconds: z.number().optional().describe('From webhook or placement to answer'),
       })
       .describe('A phone was answered.'),
     z.object({ type: z.literal('left'), phone }).describe('A phone hung up or went elsewhere.'),
-    z.object({ type: z.literal('dtmf'), phone, digit: z.string() }).describe('A caller pressed a key.'),
+    z
+      .object({ type: z.literal('dtmf'), phone, digit: z.string().describe('One of 0-9 * # A-D') })
+      .describe('A caller pressed a key.'),
     z
       .object({
         type: z.literal('mark'),
-        name: z.string(),
-        place: z.enum(['heard', 'cleared', 'sent']),
+        name: z.string().describe('As in the command'),
+        place: z.enum(['heard', 'cleared', 'sent']).describe('What became of the audio before the mark'),
         playedMs: milliseconds,
       })
       .describe(
@@ -117,13 +132,17 @@ export const LegEvent = z
       .object({ type: z.literal('cleared'), discardedMs: milliseconds, playedMs: milliseconds })
       .describe('Answers `clear`: how much the caller did not hear, and has heard so far.'),
     z
-      .object({ type: z.literal('dropped'), of: z.enum(['sent', 'heard']), ms: milliseconds })
+      .object({
+        type: z.literal('dropped'),
+        of: z.enum(['sent', 'heard']).describe('By the program, or for it'),
+        ms: milliseconds,
+      })
       .describe('Audio was lost: `sent` did not fit the buffer, `heard` was not read in time.'),
     z
       .object({
         type: z.literal('error'),
         code: z.string().describe('One of the codes of docs/errors.md'),
-        message: z.string(),
+        message: z.string().describe('In English, for people'),
       })
       .describe('A message of the program failed.'),
   ])

@@ -149,6 +149,12 @@ export class RawLeg implements Program, PacerSink {
     return JSON.stringify(ready);
   }
 
+  /** The id of the call that the gateway dialled this program for, once it is answered. */
+  get ownPhone(): string | undefined {
+    const callId = this.options.call?.().callId;
+    return callId !== undefined && this.phones.includes(callId) ? callId : undefined;
+  }
+
   /** Call ids of the answered phones in the room. */
   get phones(): readonly string[] {
     return this.roomLeg?.phones ?? [];

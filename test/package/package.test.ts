@@ -39,6 +39,8 @@ it('the package contains what a user needs to run it, and nothing else', () => {
     'docs/raw-legs.md',
     'docs/errors.md',
     'docs/examples/agent.py',
+    'docs/raw-leg.schema.json',
+    'src/agents/python/trunkline_agent.py',
     'src/simulator/fixtures/speech.wav',
     'src/simulator/fixtures/voice/greeting.wav',
   ]) {
@@ -49,7 +51,7 @@ it('the package contains what a user needs to run it, and nothing else', () => {
   const stray = paths.filter(
     (path) =>
       !(roots.includes(path) || folders.includes(path.split('/')[0] as string)) ||
-      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!agents\/examples|simulator\/fixtures|dashboard\/page)/.test(
+      /tsbuildinfo|^native\/(?!wasm\/[^/]+\.wasm$)|^src\/(?!agents\/(examples|python)|simulator\/fixtures|dashboard\/page)/.test(
         path,
       ),
   );
