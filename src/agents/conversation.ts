@@ -21,6 +21,7 @@ export class Conversation {
   /** What the vendor resumes its session by. */
   handle: string | undefined;
   private readonly turns: Turn[] = [];
+  private ids = 0;
 
   /** The conversation of a call. @param memory see `AgentCall.memory` */
   static of(memory: Map<string, unknown>): Conversation {
@@ -39,6 +40,12 @@ export class Conversation {
   /** Turns with words in them, the oldest first. */
   get spoken(): readonly { readonly speaker: Speaker; readonly text: string }[] {
     return this.turns.filter(({ text }) => text.trim() !== '');
+  }
+
+  /** An id for a turn that the vendor gives none. */
+  newId(): string {
+    this.ids += 1;
+    return `turn ${this.ids}`;
   }
 
   /** Adds to a turn, which is begun with its first piece, empty or not. */

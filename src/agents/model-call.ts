@@ -2,9 +2,9 @@ import { type Clock, systemClock, type Timeout, type Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import { mulawToPcm } from '../media/g711.js';
 import type { AgentCall } from './agent-call.js';
-import { Conversation } from './conversation.js';
+import { Conversation, type Speaker } from './conversation.js';
 import { DEFAULT_GREETING, DEFAULT_INSTRUCTIONS, type ModelOptions } from './model.js';
-import { ModelSocket } from './model-socket.js';
+import { ModelSocket, type ModelSocketOptions } from './model-socket.js';
 import { type HeardItem, SpokenItems } from './spoken-items.js';
 import { runTool } from './tool-run.js';
 
@@ -27,13 +27,13 @@ export interface FunctionCall {
   readonly id: string;
   readonly name: string;
   /** An object, or JSON of one. */
-  readonly arguments: unknown;
+  readonly args: unknown;
 }
 
-export interface FunctionResult {
-  readonly id: string;
-  readonly name: string;
-  readonly output: string;
+/** Where a session is, and what begins it. */
+interface SessionOptions extends Pick<ModelSocketOptions, 'url' | 'headers' | 'isRefusal'> {
+  /** The first message. */
+  readonly setup: object;
 }
 
 /** A call and its connection to a model: what adapters of all vendors have in common. */
@@ -42,8 +42,7 @@ export abstract class ModelCall {
   protected readonly conversation: Conversation;
   protected readonly spoken: SpokenItems;
   protected readonly instructions: string;
-  /** Set once the vendor is about to end the session; a new one follows the next answer. */
-  protected isExpiring = false;
+  private isExpiring = false;
   private readonly mayGreet: boolean;
   private socket: ModelSocket | undefined;
   private ready: { done(): void; failed(error: GatewayError): void } | undefined;
@@ -51,6 +50,8 @@ export abstract class ModelCall {
   private isGreeted = false;
   private hasSpoken = false;
   private interruptions = 0;
+  /** The caller has interrupted, and has not finished. */
+  private isListening = false;
   private expiry: Timer | undefined;
   private watchdog: Timeout | undefined;
   private keys = '';
@@ -74,19 +75,14 @@ export abstract class ModelCall {
 
   /** Calls {@link open}. */
   protected abstract connect(): Promise<void>;
-  /** The socket is open: begins to configure the session. {@link configured} ends that. */
-  protected abstract opened(): void;
-  protected abstract receive(message: Readonly<Record<string, unknown>>): void;
+  /** Handles a message. Calls {@link configured} once. */
+  protected abstract receive(message: object): void;
   /** Sends the model 20 ms of what the caller says. */
   protected abstract hear(pcm: Int16Array): void;
   /** Has the model say something by these instructions. */
   protected abstract ask(instructions: string): void;
   /** Tells the model something in the caller's name, and has it answer. */
   protected abstract tell(text: string): void;
-  /** Gives the model the result of a function. */
-  protected abstract report(result: FunctionResult): void;
-  /** Has the model answer with the results of its functions. */
-  protected abstract goOn(): void;
 
   /**
    * Connects to the model; fulfilled once it can listen.
@@ -108,22 +104,25 @@ export abstract class ModelCall {
 
   // What the adapters share:
 
-  /** Opens a socket; fulfilled once the session is configured. @param isRefusal of a close: it makes no sense to try again */
-  protected open(
-    url: string,
-    headers: Readonly<Record<string, string>>,
-    isRefusal: (code: number, reason: string) => boolean,
-  ): Promise<void> {
+  /** A WebSocket's address at the vendor, or at `baseUrl`. */
+  protected addressOf(origin: string, path: string): string {
+    const base = this.options.baseUrl || origin;
+    return base.replace(/^http/, 'ws').replace(/(\/v1)?\/?$/, '') + path;
+  }
+
+  /** Opens a socket; fulfilled once the session is configured. */
+  protected open({ setup, ...at }: SessionOptions): Promise<void> {
     const { name, clock } = this;
     const { key } = this.options;
+    if (this.call.isClosed) return Promise.reject(this.error('was not reached before the call ended'));
     return new Promise((done, failed) => {
       this.ready = { done, failed };
       const listener = {
-        opened: () => this.opened(),
-        message: (message: Readonly<Record<string, unknown>>) => this.receive(message),
+        opened: () => this.send(setup),
+        message: (message: object) => this.receive(message),
         lost: (error: GatewayError) => this.lost(error),
       };
-      this.socket = new ModelSocket({ url, headers, name, key, clock, isRefusal }, listener);
+      this.socket = new ModelSocket({ ...at, name, key, clock }, listener);
     });
   }
 
@@ -141,12 +140,15 @@ export abstract class ModelCall {
   protected asked(item?: string): void {
     if (item !== undefined) this.conversation.add('caller', item, '');
     this.conversation.isOwed = true;
+    this.isListening = false;
     this.hasSpoken = false;
     this.watch(this.conversation.losses > 0 ? AGAIN_MS : FIRST_MS);
   }
 
   /** The model works on its answer. @param speaks says some of it */
   protected works(speaks = false): void {
+    this.conversation.isOwed = true;
+    this.isListening = false;
     this.hasSpoken ||= speaks;
     this.watch(this.hasSpoken ? NEXT_MS : FIRST_MS);
   }
@@ -159,6 +161,7 @@ export abstract class ModelCall {
   /** The model has answered. */
   protected answered(): void {
     this.waits();
+    this.spoken.end();
     this.conversation.isOwed = false;
     this.conversation.losses = 0;
     if (this.isExpiring) this.call.close(1012, 'the session expires');
@@ -168,25 +171,42 @@ export abstract class ModelCall {
   protected async interrupt(): Promise<readonly HeardItem[]> {
     this.waits();
     this.interruptions += 1;
+    this.isListening = true;
     this.conversation.isOwed = false;
-    const items = await this.spoken.interrupt();
+    const items = await this.spoken.interrupt().catch((error) => {
+      this.lost(error);
+      return [];
+    });
     for (const { id, heardMs, lengthMs } of items) this.conversation.cut(id, heardMs / lengthMs);
     return items;
   }
 
-  /** Runs what the model asked for. If the caller interrupts meanwhile, the results are only noted. */
-  protected runAll(calls: readonly FunctionCall[]): void {
+  /**
+   * Runs what the model asked for.
+   * @param report called with each result
+   * @param then called at the end, unless the caller has interrupted
+   */
+  protected runAll(
+    calls: readonly FunctionCall[],
+    report: (id: string, output: string, name: string) => void,
+    then: () => void,
+  ): void {
     const { interruptions, call, clock, options } = this;
     this.waits();
-    const runs = calls.slice(0, MAX_FUNCTIONS).map(async ({ id, name, arguments: args }) => {
+    this.spoken.end();
+    const runs = calls.slice(0, MAX_FUNCTIONS).map(async ({ id, name, args }) => {
       const output = await runTool(options.tools ?? [], name, args, call, clock, (...all) =>
         this.warn(...all),
       );
-      if (!call.isClosed) this.report({ id, name, output });
+      if (!call.isClosed) report(id, output, name);
     });
     void Promise.all(runs).then(() => {
-      if (interruptions === this.interruptions && !call.isClosed) this.goOn();
+      if (interruptions === this.interruptions && !call.isClosed) then();
     });
+  }
+
+  protected note(speaker: Speaker, id: string, text: string): void {
+    this.conversation.add(speaker, id, text);
   }
 
   /** Says a piece of an item. @param isMulaw audio is µ-law, else 16-bit PCM at the call's `sendRate` */
@@ -197,11 +217,14 @@ export abstract class ModelCall {
     else this.spoken.sayBytes(item, bytes);
   }
 
-  /** The session ends of itself after some more time than this. */
+  /** The vendor ends the session soon: the end of an answer is a good moment for a new one. */
+  protected expire(): void {
+    this.isExpiring = true;
+    if (!this.conversation.isOwed && !this.isListening) this.answered();
+  }
+
   protected expireAfter(ms: number): void {
-    this.expiry = this.clock.after(ms, () => {
-      this.isExpiring = true;
-    });
+    this.expiry = this.clock.after(ms, () => this.expire());
   }
 
   protected warn(message: string, error?: unknown): void {
@@ -237,8 +260,10 @@ export abstract class ModelCall {
     if (this.keys.length < MAX_KEYS) this.keys += digit;
     this.clock.cancel(this.keyTimer);
     this.keyTimer = this.clock.after(KEYS_MS, () => {
-      this.tell(`The caller pressed ${this.keys}.`);
+      const text = `The caller pressed ${this.keys}.`;
       this.keys = '';
+      this.tell(text);
+      this.conversation.add('caller', this.conversation.newId(), text);
     });
   }
 

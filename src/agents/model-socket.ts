@@ -36,7 +36,7 @@ export interface ModelSocketOptions {
 
 export interface ModelSocketListener {
   opened(): void;
-  message(message: Readonly<Record<string, unknown>>): void;
+  message(message: object): void;
   /** The connection is over, without our doing: `GW_AGENT_REFUSED` or `GW_AGENT_UNREACHABLE`. Called at most once. */
   lost(error: GatewayError): void;
 }

@@ -3,72 +3,59 @@ import { bufferOf } from '../media/arguments.js';
 import { pcmToMulaw } from '../media/g711.js';
 import type { AgentHandler } from './agent-call.js';
 import type { ModelOptions } from './model.js';
-import { type FunctionResult, ModelCall } from './model-call.js';
+import { ModelCall } from './model-call.js';
+import type { EventError, ModelResponse, OutputItem, ServerEvent } from './openai-events.js';
 
-/** A session ends after 60 minutes. */
-const SESSION_MS = 55 * 60_000;
-/** Writes down what the caller says, for the session that follows a lost one. */
-const TRANSCRIPTION = { model: 'gpt-4o-mini-transcribe' };
+/** Close code for a key that is refused. Source: IANA's registry of WebSocket close codes. */
+const UNAUTHORIZED = 3000;
+const TRUNCATE = { type: 'conversation.item.truncate', content_index: 0 };
 
-/** What is read of the server's events. */
-type ServerEvent = Readonly<
-  Record<'type' | 'item_id' | 'response_id' | 'delta' | 'transcript', string> & {
-    response: Record<'id' | 'status', string> & { output: Item[]; status_details?: { error?: Fault } | null };
-    error: Fault;
-  }
->;
-type Item = Record<'type' | 'name' | 'call_id' | 'arguments', string>;
-type Fault = { type?: string; code?: string | null };
-
-/** One call at OpenAI's Realtime API. Source: developers.openai.com/api/reference/resources/realtime. */
+/** One call at OpenAI's Realtime API. */
 class OpenAiCall extends ModelCall {
   /** The response that runs, or that was asked for and has no id yet. */
   private response: { id?: string; isCancelled: boolean } | undefined;
-  /** Instructions of the next response, which waits for the end of this one; and those of the latest. */
+  /** Instructions of a response that waits for the end of this one. */
   private next: string | undefined;
-  private latest = '';
-
+  private readonly isMulaw = this.call.sendRate === 8_000;
   private readonly handlers: Readonly<Record<string, (event: ServerEvent) => void>> = {
     'session.updated': () => this.configured(),
     'input_audio_buffer.speech_started': () => this.hush(),
     'input_audio_buffer.committed': ({ item_id }) => this.asked(item_id),
     'conversation.item.input_audio_transcription.completed': ({ item_id, transcript }) =>
-      this.conversation.add('caller', item_id, transcript),
+      this.note('caller', item_id, transcript),
     'response.created': ({ response }) => this.created(response.id),
-    'response.output_item.added': () => this.works(),
-    'response.function_call_arguments.delta': () => this.works(),
-    'response.output_audio.delta': ({ response_id, item_id, delta }) =>
-      this.isCurrent(response_id) && this.say(item_id, delta, this.call.sendRate === 8_000),
-    'response.output_audio_transcript.delta': ({ response_id, item_id, delta }) =>
-      this.isCurrent(response_id) && this.conversation.add('model', item_id, delta),
+    'response.output_audio.delta': ({ item_id, delta }) => this.say(item_id, delta, this.isMulaw),
+    'response.output_audio_transcript.delta': ({ item_id, delta }) => this.note('model', item_id, delta),
     'response.done': ({ response }) => this.done(response),
     error: ({ error }) => this.refused(error),
   };
 
   protected async connect(): Promise<void> {
-    const { model, key, baseUrl } = this.options;
-    const origin = (baseUrl || 'https://api.openai.com').replace(/^http/, 'ws').replace(/(\/v1)?\/?$/, '');
-    const url = `${origin}/v1/realtime?model=${encodeURIComponent(model)}`;
-    const isRefusal = (code: number, reason: string) => code === 3000 || reason.startsWith('invalid_request');
-    await this.open(url, { authorization: `Bearer ${key}` }, isRefusal);
-    this.expireAfter(SESSION_MS);
-    for (const { speaker, text } of this.conversation.spoken) this.addMessage(speaker === 'caller', text);
-  }
-
-  protected opened(): void {
-    const { instructions, call, options } = this;
-    const { voice, tools = [] } = options;
+    const { instructions, call, conversation, options } = this;
+    const { model, key, voice, tools = [] } = options;
     const turn_detection = { type: 'server_vad', create_response: true, interrupt_response: true };
-    const input = { format: formatOf(call.rate), transcription: TRANSCRIPTION, turn_detection };
+    // Writes down what the caller says, for the session that follows a lost one.
+    const transcription = { model: 'gpt-4o-mini-transcribe' };
+    const input = { format: formatOf(call.rate), transcription, turn_detection };
     const audio = { input, output: { format: formatOf(call.sendRate), ...(voice && { voice }) } };
     const functions = tools.map(({ run: _, ...tool }) => ({ type: 'function', ...tool }));
     const session = { type: 'realtime', instructions, audio, tools: functions, output_modalities: ['audio'] };
-    this.send({ type: 'session.update', session });
+    const url = this.addressOf('https://api.openai.com', `/v1/realtime?model=${encodeURIComponent(model)}`);
+    await this.open({
+      ...{ url, headers: { authorization: `Bearer ${key}` }, isRefusal: (code) => code === UNAUTHORIZED },
+      setup: { type: 'session.update', session },
+    });
+    // The vendor ends a session after 60 minutes.
+    this.expireAfter(55 * 60_000);
+    for (const { speaker, text } of conversation.spoken)
+      this.addMessage(speaker === 'caller' ? 'user' : 'assistant', text);
   }
 
-  protected receive(message: object): void {
-    const event = message as ServerEvent;
-    if (Object.hasOwn(this.handlers, event.type)) this.handlers[event.type]?.(event);
+  protected receive(event: ServerEvent): void {
+    const { type, response_id } = event;
+    if (response_id !== undefined && !this.isCurrent(response_id)) return;
+    if (response_id !== undefined) this.works();
+    if (Object.hasOwn(this.handlers, type)) this.handlers[type]?.(event);
   }
 
   protected hear(pcm: Int16Array): void {
@@ -78,7 +65,6 @@ class OpenAiCall extends ModelCall {
 
   protected ask(instructions = ''): void {
     this.asked();
-    this.latest = instructions;
     this.next = this.response && instructions;
     if (this.response !== undefined) return;
     this.response = { isCancelled: false };
@@ -89,18 +75,9 @@ class OpenAiCall extends ModelCall {
 
   protected tell(text: string): void {
     this.hush();
-    if (this.response?.id !== undefined)
-      this.send({ type: 'response.cancel', response_id: this.response.id });
-    this.addMessage(true, text);
+    if (this.response?.id !== undefined) this.send({ type: 'response.cancel' });
+    this.addMessage('user', text);
     this.ask();
-  }
-
-  protected goOn(): void {
-    this.ask();
-  }
-
-  protected report({ id, output }: FunctionResult): void {
-    this.addItem({ type: 'function_call_output', call_id: id, output });
   }
 
   /** The caller interrupts: the server cancels the response that runs, and one that is under way is cancelled here. */
@@ -108,36 +85,40 @@ class OpenAiCall extends ModelCall {
     this.next = undefined;
     if (this.response !== undefined) this.response.isCancelled = true;
     void this.interrupt().then((items) => {
-      for (const { id, heardMs } of items) this.truncate(id, Math.floor(heardMs));
+      for (const { id, heardMs } of items)
+        this.send({ ...TRUNCATE, item_id: id, audio_end_ms: Math.floor(heardMs) });
     });
   }
 
-  private truncate(item_id: string, audio_end_ms: number): void {
-    this.send({ type: 'conversation.item.truncate', item_id, content_index: 0, audio_end_ms });
-  }
-
   private created(id: string): void {
-    const isCancelled = this.response?.id === undefined && this.response?.isCancelled === true;
-    if (isCancelled) this.send({ type: 'response.cancel', response_id: id });
+    this.response = { id, isCancelled: this.response?.isCancelled === true };
+    if (this.response.isCancelled) this.send({ type: 'response.cancel' });
     else this.works();
-    this.response = { id, isCancelled };
   }
 
-  private done({ id, status, status_details, output }: ServerEvent['response']): void {
+  private done({ id, status, status_details, output }: ModelResponse): void {
     const isCurrent = this.isCurrent(id);
     const calls = output.filter(({ type }) => type === 'function_call');
     const { next } = this;
     this.response = this.next = undefined;
     if (status === 'failed') this.lost(this.error(`failed: ${status_details?.error?.code}`));
-    else if (isCurrent && calls.length > 0) this.runAll(calls.map((each) => ({ ...each, id: each.call_id })));
+    else if (isCurrent && calls.length > 0) this.runFunctions(calls);
     else if (next !== undefined) this.ask(next);
     else if (isCurrent) this.answered();
   }
 
-  private refused({ type, code }: ServerEvent['error']): void {
-    if (!this.isReady)
-      this.lost(this.error(`refused the session: ${code}`, type === 'invalid_request_error'));
-    else if (code === 'conversation_already_has_active_response') this.next ??= this.latest;
+  private runFunctions(calls: readonly OutputItem[]): void {
+    const type = 'function_call_output';
+    const report = (call_id: string, output: string) => this.addItem({ type, call_id, output });
+    const asked = calls.map(({ call_id: id, name, arguments: args }) => ({ id, name, args }));
+    this.runAll(asked, report, () => this.ask());
+  }
+
+  private refused({ type, code }: EventError): void {
+    const isFinal = type === 'invalid_request_error';
+    if (!this.isReady) this.lost(this.error(`refused the session: ${code}`, isFinal));
+    // The server has begun to answer the caller.
+    else if (code === 'conversation_already_has_active_response') this.next ??= '';
     else if (code !== 'response_cancel_not_active') this.warn(`${this.name} refused a message: ${code}`);
   }
 
@@ -145,9 +126,9 @@ class OpenAiCall extends ModelCall {
     return response === this.response?.id && !this.response.isCancelled;
   }
 
-  private addMessage(isCaller: boolean, text: string): void {
-    const content = [{ type: isCaller ? 'input_text' : 'output_text', text }];
-    this.addItem({ type: 'message', role: isCaller ? 'user' : 'assistant', content });
+  private addMessage(role: 'user' | 'assistant', text: string): void {
+    const part = { type: role === 'user' ? 'input_text' : 'output_text', text };
+    this.addItem({ type: 'message', role, content: [part] });
   }
 
   private addItem(item: object): void {
@@ -156,9 +137,8 @@ class OpenAiCall extends ModelCall {
 }
 
 function formatOf(rate: number) {
-  if (rate === 8_000) return { type: 'audio/pcmu' };
-  if (rate === 24_000) return { type: 'audio/pcm', rate };
-  throw expected('8000 or 24000', 'the rate of a call that OpenAI answers', rate);
+  if (rate !== 8_000 && rate !== 24_000) throw expected('8000 or 24000', 'the rate of a call', rate);
+  return rate === 8_000 ? { type: 'audio/pcmu' } : { type: 'audio/pcm', rate };
 }
 
 /**

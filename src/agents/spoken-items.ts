@@ -17,6 +17,8 @@ export interface HeardItem {
 /** What a model said in a call, item by item, and where on the scale of `playedMs` each began. */
 export class SpokenItems {
   private items: { readonly id: string; startMs: number; lengthMs: number }[] = [];
+  /** Whether more of the latest item may follow. */
+  private isOpen = false;
   /** Half a sample at the end of the latest piece. */
   private halfSample: number | undefined;
 
@@ -45,18 +47,26 @@ export class SpokenItems {
       if (this.items.length > MAX_ITEMS) this.items.shift();
     }
     for (let at = 0; at < pcm.length; at += MAX_SAMPLES) call.send(pcm.subarray(at, at + MAX_SAMPLES));
+    this.isOpen = true;
     item.lengthMs += (pcm.length * 1_000) / call.sendRate;
+  }
+
+  /** No more of the latest item follows. */
+  end(): void {
+    this.isOpen = false;
+    this.halfSample = undefined;
   }
 
   /**
    * Barge-in: drops everything that the caller has not heard.
-   * @returns the items that were not heard to their end
+   * @returns the items that were not heard to their end, or have none yet
    * @throws GatewayError as {@link AgentCall.clear}
    */
   async interrupt(): Promise<HeardItem[]> {
     const said = this.items;
+    const openId = this.isOpen ? said.at(-1)?.id : undefined;
     this.items = [];
-    this.halfSample = undefined;
+    this.end();
     const { sentMs } = this.call;
     const { playedMs } = await this.call.clear();
     // What was said since began where the caller stopped listening.
@@ -67,6 +77,6 @@ export class SpokenItems {
         heardMs: Math.min(Math.max(playedMs - startMs, 0), lengthMs),
         lengthMs,
       }))
-      .filter(({ heardMs, lengthMs }) => heardMs < lengthMs);
+      .filter(({ id, heardMs, lengthMs }) => heardMs < lengthMs || id === openId);
   }
 }

@@ -1,14 +1,18 @@
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingHttpHeaders } from 'node:http';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { AgentCall, AgentHandler } from '../../src/agents/index.js';
-import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
+import { AudioSource, type SimulatedPhone, writeWav } from '../../src/simulator/index.js';
 import {
   APOLOGY,
   bytesOf,
   CALL,
+  closers,
   heardDb,
   isHearing,
   LEVEL,
@@ -149,6 +153,49 @@ describe('a gateway with an agent', () => {
       expect(isHearing(phone)).toBe(ring === 'ringback');
     },
   );
+
+  it('plays a file until the agent is there, or ringback if there is no such file', async () => {
+    const playDir = mkdtempSync(join(tmpdir(), 'trunkline-ring-'));
+    closers.push(() => rmSync(playDir, { recursive: true }));
+    writeWav(join(playDir, 'ring.wav'), tone(1_500, 8_000, 8_000, LEVEL));
+    const url = await serveRaw(createServer());
+    for (const [file, hz] of [
+      ['ring.wav', 1_500],
+      ['none.wav', 440],
+    ] as const) {
+      const { place } = await startWithAgent(url, { playDir, agents: { ring: file } });
+      const phone = await place();
+      await sleep(1_500);
+      expect(heardDb(phone, hz, 900, 1_300), file).toBeGreaterThan(-20);
+    }
+  });
+
+  it('keeps the newest three seconds for an agent that comes late, and says how much it dropped', async () => {
+    let atOnce = 0;
+    const dropped: number[] = [];
+    let tries = 0;
+    const answer: AgentHandler = async (call) => {
+      tries += 1;
+      // The first try takes too long, the second almost.
+      if (tries === 1) await new Promise(() => {});
+      call.on('dropped', ({ of, ms }) => of === 'heard' && dropped.push(ms));
+      await clock.sleep(1_500);
+      const until = clock.now() + 15;
+      call.on('audio', () => {
+        if (clock.now() < until) atOnce += 20;
+      });
+    };
+    const { place } = await startWithAgent('desk', { agents: { handlers: { desk: answer } } });
+    const phone = await place(AudioSource.tone(1_000));
+    await eventually('the agent', () => atOnce > 0);
+    await sleep(500);
+    expect(atOnce).toBeGreaterThanOrEqual(3_000);
+    expect(atOnce).toBeLessThanOrEqual(3_040);
+    expect(dropped).toHaveLength(1);
+    expect(dropped[0]).toBeGreaterThan(300);
+    expect(dropped[0]).toBeLessThan(1_500);
+    await phone.hangUp();
+  });
 
   it('keeps the first words of an agent that speaks before the phone is answered', async () => {
     const server = await serve((call) => call.send(tone(700, call.sendRate, call.sendRate, LEVEL)));

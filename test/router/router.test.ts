@@ -314,6 +314,17 @@ describe('a router that fails', () => {
     ['half of one', '{"room":"te', 'Expected JSON from the router'],
     ['a list', [], 'expected object'],
     ['a room that is no text', { room: 7 }, 'room: '],
+    ['an agent beside its own code', { bridge: false, agent: 'desk' }, 'agent: beside bridge: false'],
+    [
+      'an agent by another protocol',
+      { agent: 'https://agent.example.com' },
+      'agent: not a ws:// or wss:// URL',
+    ],
+    [
+      'an agent at an unknown rate',
+      { agent: { to: 'desk', rate: 44_100 } },
+      'agent: not a ws:// or wss:// URL',
+    ],
     ['a room and a Stream call', { room: 'a', streamCall: { id: 'b' } }, 'streamCall: beside a room'],
     ['a name that Stream would refuse', { streamCall: { id: 'desk 7' } }, 'streamCall.id: not 1 to 64'],
     ['a misspelt field', { rooom: 'team' }, 'rooom'],

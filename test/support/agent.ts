@@ -25,7 +25,8 @@ export const CALL = {
   dejitterMs: PATIENT_MS,
 };
 
-const closers: (() => unknown)[] = [];
+/** Run after each test. */
+export const closers: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
