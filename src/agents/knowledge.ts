@@ -80,6 +80,7 @@ export function knowledgeTool(knowledge: Knowledge): AgentTool {
 /** A folder of Markdown files that can be searched, see {@link loadKnowledge}. */
 export class Knowledge {
   private index: PassageIndex | undefined;
+  private names: readonly string[] = [];
   private reloading: Promise<void> | undefined;
   private readonly store: VectorStore | undefined;
   private readonly minSimilarity: number;
@@ -102,7 +103,7 @@ export class Knowledge {
 
   /** What its pages are called in speech, e.g. `opening hours`. */
   get sources(): readonly string[] {
-    return [...new Set(this.index?.sections.map(({ file }) => sourceOf(file)))];
+    return this.names;
   }
 
   /** How many passages can be found. */
@@ -161,6 +162,7 @@ export class Knowledge {
       return undefined;
     });
     this.index = await PassageIndex.of(sections, vectors);
+    this.names = [...new Set(sections.map(({ file }) => sourceOf(file)))];
   }
 
   private async vectorOf(question: string): Promise<Float32Array | undefined> {

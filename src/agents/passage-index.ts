@@ -146,7 +146,10 @@ function wordOf(term: string): string | null {
 
 /** Four sums at a time take half the time of one. */
 function dot(a: Float32Array, b: Float32Array): number {
-  let [w, x, y, z] = [0, 0, 0, 0];
+  let w = 0;
+  let x = 0;
+  let y = 0;
+  let z = 0;
   let i = 0;
   for (const end = a.length - 3; i < end; i += 4) {
     w += (a[i] as number) * (b[i] as number);

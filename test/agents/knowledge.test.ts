@@ -7,6 +7,7 @@ import type { AgentCall } from '../../src/agents/agent-call.js';
 import { knowledgeTool, loadKnowledge } from '../../src/agents/knowledge.js';
 import { readPages } from '../../src/agents/knowledge-folder.js';
 import { sectionsOf, sourceOf } from '../../src/agents/section.js';
+import { startGateway } from '../support/gateway.js';
 
 let folder = '';
 let warnings: { readonly facts: Record<string, unknown>; readonly message: string }[] = [];
@@ -161,6 +162,11 @@ describe('a folder', () => {
     );
     await expect(loadKnowledge(join(folder, 'nowhere'))).rejects.toEqual(wrong);
     await expect(loadKnowledge(join(folder, 'a.md'))).rejects.toEqual(wrong);
+  });
+
+  it('that is missing keeps a gateway from starting', async () => {
+    const started = startGateway({ agents: { knowledge: join(folder, 'nowhere') } });
+    await expect(started).rejects.toMatchObject({ code: 'GW_KNOWLEDGE_FOLDER' });
   });
 
   it('without Markdown, or without text in it, is an error', async () => {
