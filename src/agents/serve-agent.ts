@@ -17,7 +17,7 @@ export interface AgentServerOptions {
   /** Path of the agent; default any. */
   readonly path?: string;
   /** The gateway's `WEBHOOK_SECRET`, one or several: calls that none of them signed are refused. Default: anybody may call. */
-  readonly secret?: string | readonly string[];
+  readonly secret?: string | readonly string[] | undefined;
   /** Calls at a time; further ones are refused with 503. Default 1,000. */
   readonly maxCalls?: number;
   /** What a handler threw or rejected with; default: a process warning. The call is then dialled anew. */
