@@ -83,13 +83,14 @@ const FAULTS: Record<string, (of: Started) => object | Promise<object>> = {
   },
 };
 
+const ofTransfers = documentedErrors('stream').filter(({ path }) => path.endsWith('/transfer'));
+
 it('every documented error of the Stream bridge can occur', () => {
-  const codes = documentedErrors('stream').map(({ method, path, code }) => [method, path, code]);
-  const shown = Object.keys(FAULTS).map((code) => ['post', '/v1/calls/{callId}/transfer', code]);
-  expect(codes.toSorted()).toEqual(shown.toSorted());
+  const codes = ofTransfers.map(({ code }) => code);
+  expect(codes.toSorted()).toEqual(Object.keys(FAULTS).toSorted());
 });
 
-it.each(documentedErrors('stream'))(
+it.each(ofTransfers)(
   'a transfer that fails with $code leaves the caller where they are',
   async ({ method, path, status, code }) => {
     const started = await start();
