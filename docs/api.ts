@@ -36,6 +36,7 @@ const require = createRequire(import.meta.url);
 /** The package's entry points, and their pages. */
 const ENTRIES = [
   { page: 'api/trunkline.md', from: 'trunkline', types: 'dist/index.d.ts' },
+  { page: 'api/agent.md', from: 'trunkline/agent', types: 'dist/agents/index.d.ts' },
   { page: 'api/simulator.md', from: 'trunkline/simulator', types: 'dist/simulator/index.d.ts' },
 ] as const;
 

@@ -122,6 +122,7 @@ export class AgentCall extends EventEmitter<AgentCallEvents> {
   /**
    * Says something after what was said before, at the pace of speech. The memory is only lent.
    * @param pcm samples at {@link sendRate}, any number at a time, up to 1 MiB
+   * @throws TypeError if `pcm` is not an Int16Array
    */
   send(pcm: Int16Array): void {
     if (!(pcm instanceof Int16Array)) throw expected('an Int16Array', 'pcm', pcm);

@@ -43,6 +43,7 @@ export interface OpenAiEmbeddingsOptions {
  *
  * The function it returns rejects with a `GatewayError`: `GW_EMBEDDINGS_REFUSED` where another try is pointless (a wrong key or
  * model), else `GW_EMBEDDINGS_FAILED`.
+ * @throws GatewayError `GW_EMBEDDINGS_REFUSED` for a key that cannot be one; TypeError for an invalid `baseUrl`
  */
 export function openaiEmbeddings(options: OpenAiEmbeddingsOptions): Embed {
   const { key, model = DEFAULT_MODEL, baseUrl = DEFAULT_BASE_URL, clock = systemClock } = options;

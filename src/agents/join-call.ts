@@ -5,6 +5,7 @@ import type { LegRate } from '../legs/leg-rate.js';
 import type { AgentCall } from './agent-call.js';
 import { callOn, MAX_MESSAGE_BYTES } from './call-socket.js';
 
+/** How a program joins a room. */
 export interface JoinCallOptions {
   /** The gateway's `CONTROL_API_KEY`. */
   readonly key: string;

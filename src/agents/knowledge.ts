@@ -115,7 +115,7 @@ export class Knowledge {
    * The passages that answer a question best, the best first; none if nothing fits. Answers within 1.5 s, whatever the
    * embeddings service does.
    * @param question in the caller's own words
-   * @param most 1 or more
+   * @param most number of passages, 1 or more
    */
   async search(question: string, most = 3): Promise<Passage[]> {
     const { index } = this;

@@ -4,7 +4,7 @@ import type { Section } from './section.js';
 
 /** A section that a search found. */
 export interface Passage extends Section {
-  /** The higher the better. Comparable within one search only. */
+  /** A mere number, the higher the better: it compares passages within one search only, not as a share or a factor. */
   readonly score: number;
 }
 

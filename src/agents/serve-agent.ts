@@ -9,6 +9,7 @@ import type { AgentHandler } from './agent-call.js';
 import { CALL_HEADER } from './call-header.js';
 import { callOn, MAX_MESSAGE_BYTES } from './call-socket.js';
 
+/** Where an agent listens, and whose calls it takes. */
 export interface AgentServerOptions {
   /** Default 0: a free one. */
   readonly port?: number;

@@ -83,6 +83,7 @@ export const CallFacts = z
       .describe('Parameters of your decision for the agent'),
   })
   .describe('The call that an agent is dialled for: the header `trunkline-call`, and `call` of `ready`.');
+/** The call that an agent is dialled for. */
 export type CallFacts = z.infer<typeof CallFacts>;
 
 /** An event for a program. */
