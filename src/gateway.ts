@@ -83,6 +83,8 @@ export interface GatewayStats {
   readonly latency: LatencySummaries & {
     /** Event-loop delay of the last one to two minutes. */
     readonly eventLoopDelay: LatencySummary;
+    /** From a caller's message to the message that a raw leg or an agent gets. */
+    readonly legHeard: LatencySummary;
   };
 }
 
@@ -523,6 +525,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   /** Resets the latency figures, e.g. after a warm-up; counters continue. */
   resetLatency(): void {
     this.switchboard.latencies.reset();
+    this.legs.heardDelay.reset();
   }
 
   /** Counters and current state. */
@@ -531,7 +534,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     return {
       activeCalls,
       traffic: traffic.counts(),
-      latency: { ...latencies.summaries(), eventLoopDelay: eventLoopDelay.summary() },
+      latency: {
+        ...latencies.summaries(),
+        eventLoopDelay: eventLoopDelay.summary(),
+        legHeard: this.legs.heardDelay.summary(),
+      },
     };
   }
 

@@ -33,6 +33,8 @@ export interface Held {
   readonly phones: GeneratorReport;
   /** Message callback to the return of the send, microseconds. */
   readonly gateway: GatewayReport['stats']['latency']['gateway'];
+  /** From a caller's message to the message that its agent gets, microseconds. */
+  readonly legHeard: GatewayReport['stats']['latency']['legHeard'];
   readonly dropped: number;
   readonly gatewayCpu: number;
   /** Marks sent a second, by which leads are measured. */
@@ -146,6 +148,7 @@ export class Trial {
       calls,
       phones: await this.generator.endHold(),
       gateway: after.stats.latency.gateway,
+      legHeard: after.stats.latency.legHeard,
       dropped: droppedIn(after) - droppedIn(before),
       gatewayCpu: (after.cpuMs - before.cpuMs) / elapsed,
       probesPerSecond: (1_000 * ((after.probes ?? 0) - (before.probes ?? 0))) / elapsed,

@@ -88,6 +88,7 @@ class WebSocketConnection implements AgentConnection {
   private take: () => void = () => {};
   private refuse: (error: GatewayError) => void = () => {};
   private readonly stopPings: () => void;
+  private isAlive = false;
   private silentPings = 0;
   private isOver = false;
   /** The latest memory sent from, and a view of it as `ws` needs it: most frames share one. */
@@ -118,14 +119,10 @@ class WebSocketConnection implements AgentConnection {
     });
     this.stopPings = () => clock.cancel(pings);
     socket.on('message', (data: Buffer, isBinary) => {
-      this.silentPings = 0;
-      this.take();
+      this.showLife();
       if (!this.isOver) listener.message(data, isBinary);
     });
-    socket.on('pong', () => {
-      this.silentPings = 0;
-      this.take();
-    });
+    socket.on('pong', () => this.showLife());
     socket.on('close', (code, reason) => this.ended(code, reason.toString()));
     // The close follows.
     socket.on('error', () => {});
@@ -160,6 +157,13 @@ class WebSocketConnection implements AgentConnection {
     const timeout = clock.timeout(PING_MS * MOST_SILENT_PINGS, () => socket.terminate());
     timeout.unref();
     socket.once('close', () => timeout.cancel());
+  }
+
+  private showLife(): void {
+    this.silentPings = 0;
+    if (this.isAlive) return;
+    this.isAlive = true;
+    this.take();
   }
 
   private ping(): void {

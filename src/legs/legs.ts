@@ -3,7 +3,8 @@ import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import { loadResampler } from '../media/rate-converter.js';
-import { counter, gauge, type Metric } from '../telemetry/metric.js';
+import { LatencyHistogram } from '../telemetry/histogram.js';
+import { counter, durations, gauge, type Metric } from '../telemetry/metric.js';
 import { type LegConverterMaker, legConverters } from './leg-converter.js';
 import { type LegCounts, type LegSocket, RawLeg, type RawLegOptions } from './raw-leg.js';
 
@@ -13,6 +14,8 @@ export const MAX_LEGS_A_ROOM = 16;
 /** The raw legs of a gateway: their limits, metrics and shutdown. */
 export class Legs {
   readonly metrics: readonly Metric[];
+  /** From a caller's message to the message that a program gets. */
+  readonly heardDelay = new LatencyHistogram();
   private readonly legs = new Set<RawLeg>();
   private readonly past: LegCounts = { framesHeard: 0, framesSpoken: 0, droppedSentMs: 0, droppedHeardMs: 0 };
   private convert: LegConverterMaker | undefined;
@@ -30,6 +33,11 @@ export class Legs {
   ) {
     this.metrics = [
       gauge('legs_active', 'Raw legs connected', () => this.legs.size),
+      durations(
+        'leg_heard_seconds',
+        "Time from a caller's message to the message that a raw leg gets",
+        this.heardDelay,
+      ),
       counter('leg_frames_heard_total', 'Frames of 20 ms sent to raw legs', () => this.total('framesHeard')),
       counter('leg_frames_spoken_total', 'Frames of 20 ms received from raw legs', () =>
         this.total('framesSpoken'),
@@ -57,7 +65,7 @@ export class Legs {
   admit(options: RawLegOptions): RawLeg {
     this.check(options.room);
     if (this.convert === undefined) throw new Error('Raw legs need prepare() first');
-    return new RawLeg(options, this.convert, this.clock, this.frameClock);
+    return this.newLeg(options);
   }
 
   /**
@@ -67,7 +75,7 @@ export class Legs {
   async dial(options: RawLegOptions): Promise<RawLeg> {
     await this.prepare();
     this.checkOpen();
-    return new RawLeg(options, this.convert as LegConverterMaker, this.clock, this.frameClock);
+    return this.newLeg(options);
   }
 
   /** Attaches the socket of an admitted leg. */
@@ -94,6 +102,16 @@ export class Legs {
     if (bridge.joinProgram !== undefined) return bridge.joinProgram.bind(bridge);
     const message = `Raw legs need rooms, which the bridge "${bridge.name}" does not have`;
     throw new GatewayError('GW_BRIDGE_NOT_LOCAL', message);
+  }
+
+  private newLeg(options: RawLegOptions): RawLeg {
+    return new RawLeg(
+      options,
+      this.convert as LegConverterMaker,
+      this.clock,
+      this.frameClock,
+      this.heardDelay,
+    );
   }
 
   private checkOpen(): void {

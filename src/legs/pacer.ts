@@ -187,12 +187,10 @@ export class Pacer implements Ticking {
     const ahead = Math.max(FRAME_MS, sink.aheadMs) - FRAME_MS;
     if (this.waypoints.length > 0 && sink.leadMs === Number.POSITIVE_INFINITY)
       this.giveUp(this.clock.runningMs(now));
-    // The measured lead counts as much as the calculated one; after a stall it is larger.
-    while (!this.closed && Math.max(this.endsAt - now, sink.leadMs) <= ahead) {
+    // The measured lead counts as much as the calculated one; after a stall it is larger. It is asked for last, as it costs most.
+    while (!this.closed && this.isDue(now) && this.endsAt - now <= ahead && sink.leadMs <= ahead) {
       if (sink.hasTone) sink.sendTone();
-      else if (this.count >= frame.length || (this.count > 0 && now - this.pushedAt >= REST_MS))
-        this.takeFrame();
-      else break;
+      else this.takeFrame();
       this.endsAt = Math.max(this.endsAt, now) + FRAME_MS;
       this.passWaypoints();
     }
@@ -215,6 +213,13 @@ export class Pacer implements Ticking {
     this.first = from;
     this.count -= taken;
     this.sink.sendFrame(frame);
+  }
+
+  /** Whether there is something to send. */
+  private isDue(now: number): boolean {
+    const { count } = this;
+    if (count >= this.frame.length || this.sink.hasTone) return true;
+    return count > 0 && now - this.pushedAt >= REST_MS;
   }
 
   private giveUp(now: number): void {

@@ -7,7 +7,13 @@ import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import { TokenBucket } from '../phone/token-bucket.js';
-import { NO_INGRESS_TIME } from '../telemetry/ingress-time.js';
+import type { LatencyHistogram } from '../telemetry/histogram.js';
+import {
+  type IngressTime,
+  ingressNow,
+  ingressTicksBetween,
+  NO_INGRESS_TIME,
+} from '../telemetry/ingress-time.js';
 import type { LegConverter, LegConverterMaker } from './leg-converter.js';
 import {
   type CallFacts,
@@ -94,6 +100,8 @@ export class RawLeg implements Program, PacerSink {
   private roomLeg: ProgramLeg | undefined;
   /** First byte of a sample split across two messages. */
   private halfSample: number | undefined;
+  /** When the message came in whose audio is being sent; none for audio that has waited. */
+  private stamp: IngressTime = NO_INGRESS_TIME;
   private marksUnderWay = 0;
   /** Hang-ups and transfers that wait for audio. */
   private departuresWaiting = 0;
@@ -113,12 +121,16 @@ export class RawLeg implements Program, PacerSink {
   private readonly up: LegConverter | undefined;
   private readonly down: LegConverter | undefined;
 
-  /** @param convert creates its converters, which are freed with the leg */
+  /**
+   * @param convert creates its converters, which are freed with the leg
+   * @param heardDelay gets the time from a caller's message to the message that the program gets
+   */
   constructor(
     readonly options: RawLegOptions,
     convert: LegConverterMaker,
     private readonly clock: Clock,
     frameClock: FrameClock,
+    private readonly heardDelay?: LatencyHistogram,
   ) {
     this.flood = new TokenBucket(FLOOD_TOKENS_PER_SECOND, FLOOD_BURST, clock.now(), clock.stalledMs());
     const { rate, sendRate, bufferMs } = options;
@@ -203,7 +215,7 @@ export class RawLeg implements Program, PacerSink {
 
   // Called by the room:
 
-  write(frame: Int16Array): void {
+  write(frame: Int16Array, stamp: IngressTime = NO_INGRESS_TIME): void {
     const { socket, counts } = this;
     if (socket === undefined) return;
     if (socket.bufferedBytes() > this.maxUnreadBytes) {
@@ -214,6 +226,8 @@ export class RawLeg implements Program, PacerSink {
     this.reportDropped();
     socket.send(this.down === undefined ? frame : this.down.process(frame), true);
     counts.framesHeard += 1;
+    if (stamp !== NO_INGRESS_TIME)
+      this.heardDelay?.record(ingressTicksBetween(stamp, ingressNow(this.clock)));
   }
 
   phoneJoined(phone: string, { direction, ringSeconds }: AnsweredFacts = {}): void {
@@ -300,7 +314,7 @@ export class RawLeg implements Program, PacerSink {
   }
 
   private sendToRoom(frame: Int16Array): void {
-    this.roomLeg?.write(frame, NO_INGRESS_TIME);
+    this.roomLeg?.write(frame, this.stamp);
     this.counts.framesSpoken += 1;
   }
 
@@ -310,7 +324,10 @@ export class RawLeg implements Program, PacerSink {
       return;
     }
     const samples = this.samplesOf(message);
+    // What waits does so on purpose.
+    this.stamp = this.pacer.waitingMs === 0 ? ingressNow(this.clock) : NO_INGRESS_TIME;
     const ms = this.pacer.push(samples);
+    this.stamp = NO_INGRESS_TIME;
     this.acceptedMs += (samples.length * 1_000) / this.options.sendRate - ms;
     if (ms === 0) return;
     this.counts.droppedSentMs += ms;
