@@ -373,6 +373,14 @@ describe('a connection to the model', () => {
     expect(model.sessions).toHaveLength(1);
   });
 
+  it('may bring an answer of a minute and a half at once', async () => {
+    const { phone } = await callModel({ faults: { floodMs: 90_000 } });
+    await eventually('speech', () => isHearing(phone), 10_000);
+    await sleep(85_000);
+    expect(isHearing(phone)).toBe(true);
+    await phone.hangUp();
+  });
+
   it('may bring a flood: what fits the buffer is heard, and nobody else suffers', async () => {
     const { phone, model, place } = await callModel();
     await heardOut(phone);
