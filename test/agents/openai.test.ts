@@ -139,6 +139,14 @@ describe('a model of OpenAI', () => {
     },
   );
 
+  it('answers a caller who speaks into its greeting at once', async () => {
+    const { phone, model } = await callModel();
+    await say(phone, QUESTIONS.repair);
+    await heardOut(phone);
+    expect(heardBy(phone)).toEqual([QUESTIONS.repair]);
+    expect(model.sessions[0]?.receivedCounts).not.toHaveProperty('invalid');
+  });
+
   it('hears no more of a response that goes on after it was interrupted', async () => {
     const sweep = AudioSource.sweep().pcm;
     const { phone, model } = await callModel({
