@@ -9,7 +9,7 @@ import type { GatewayError } from '../errors.js';
 import type { CallFacts } from '../legs/leg-messages.js';
 import type { LegRate } from '../legs/leg-rate.js';
 import type { Legs } from '../legs/legs.js';
-import { DEFAULT_BUFFER_MS, type RawLeg } from '../legs/raw-leg.js';
+import { MAX_BUFFER_MS, type RawLeg } from '../legs/raw-leg.js';
 import type { FrameClock } from '../media/frame-clock.js';
 import type { Logger } from '../telemetry/log.js';
 import type { AgentEndpoint } from './agent-endpoint.js';
@@ -84,7 +84,8 @@ export class CallAgent implements AgentLinkListener {
     const leg = await legs.dial({
       ...this.plan.rates,
       room,
-      bufferMs: DEFAULT_BUFFER_MS,
+      // Models send a long answer at once.
+      bufferMs: MAX_BUFFER_MS,
       onlyListens: false,
       mayTransfer,
       call: () => this.facts(connection),

@@ -10,6 +10,8 @@ import type { AgentTool } from './tool.js';
 const ORIGIN = 'https://generativelanguage.googleapis.com';
 const PATH = '/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent';
 const RATE = 24_000;
+/** How long an answer to something spoken may take. Nothing but its first words tells that it is under way. */
+const SPOKEN_MS = 8_000;
 /** Close codes of a setup that is refused, for its key, its model or a field. */
 const REFUSALS: ReadonlySet<number> = new Set([1007, 1008]);
 
@@ -81,8 +83,7 @@ class GeminiCall extends ModelCall {
   protected hear(pcm: Int16Array): void {
     if (this.isDeafWaiting && this.pending.size > 0) return;
     const data = bufferOf(pcm).toString('base64');
-    const { rate } = this.call;
-    this.send(`{"realtimeInput":{"audio":{"data":"${data}","mimeType":"audio/pcm;rate=${rate}"}}}`);
+    this.send(`{"realtimeInput":{"audio":{"data":"${data}","mimeType":"audio/pcm;rate=${this.call.rate}"}}}`);
   }
 
   protected ask(text: string): void {
@@ -109,6 +110,7 @@ class GeminiCall extends ModelCall {
     const { modelTurn, inputTranscription, outputTranscription, generationComplete, turnComplete } = content;
     if (content.interrupted) this.hush();
     if (inputTranscription?.text) this.note('caller', this.question, inputTranscription.text);
+    if (inputTranscription?.text && !this.isSpeaking) this.asked(SPOKEN_MS);
     if (!this.isHushed) {
       if (outputTranscription?.text) this.note('model', this.answer, outputTranscription.text);
       for (const { inlineData } of modelTurn?.parts ?? []) {

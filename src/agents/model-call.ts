@@ -8,9 +8,8 @@ import { ModelSocket, type ModelSocketOptions } from './model-socket.js';
 import { type HeardItem, SpokenItems } from './spoken-items.js';
 import { runTool } from './tool-run.js';
 
-/** How long a model that owes an answer may be silent: before it speaks, the same after a loss, and in mid-answer. */
+/** How long a model may be silent before its answer, and in the middle of it. */
 const FIRST_MS = 4_000;
-const AGAIN_MS = 2_000;
 const NEXT_MS = 2_000;
 /** Connections lost without an answer in between after which there is no other. */
 const MOST_LOSSES = 2;
@@ -42,6 +41,8 @@ export abstract class ModelCall {
   protected readonly conversation: Conversation;
   protected readonly spoken: SpokenItems;
   protected readonly instructions: string;
+  /** How long the model may be silent before its first answer after a loss. */
+  protected readonly againMs: number = FIRST_MS;
   private isExpiring = false;
   private readonly mayGreet: boolean;
   private socket: ModelSocket | undefined;
@@ -136,13 +137,18 @@ export abstract class ModelCall {
     this.ready?.done();
   }
 
-  /** The model owes an answer. @param item the caller's, if they spoke */
-  protected asked(item?: string): void {
-    if (item !== undefined) this.conversation.add('caller', item, '');
+  /** The model owes an answer. @param ms how long it may take to begin */
+  protected asked(ms = this.conversation.losses > 0 ? this.againMs : FIRST_MS): void {
     this.conversation.isOwed = true;
     this.isListening = false;
     this.hasSpoken = false;
-    this.watch(this.conversation.losses > 0 ? AGAIN_MS : FIRST_MS);
+    this.watch(ms);
+  }
+
+  /** The caller has said something, whose words may come later. */
+  protected heard(item: string): void {
+    this.conversation.add('caller', item, '');
+    this.asked();
   }
 
   /** The model works on its answer. @param speaks says some of it */

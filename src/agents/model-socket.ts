@@ -12,8 +12,8 @@ const SILENT_MS = 30_000;
 const MAX_MESSAGE_BYTES = 1024 * 1024;
 /** A vendor that reads nothing while this much waits is gone: some 8 s of audio. */
 const MAX_UNSENT_BYTES = 512 * 1024;
-/** A model sends some 50 messages a second; one that sends more than this is broken. */
-const MAX_MESSAGES_PER_SECOND = 1_000;
+/** A model sends some hundred messages a second; one that sends more than this is broken. */
+const MAX_MESSAGES_PER_SECOND = 5_000;
 /** Unreadable messages after which the connection is closed. */
 const MAX_UNREADABLE = 10;
 /** Longest reason that is passed on. */

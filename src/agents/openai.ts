@@ -17,10 +17,11 @@ class OpenAiCall extends ModelCall {
   /** Instructions of a response that waits for the end of this one. */
   private next: string | undefined;
   private readonly isMulaw = this.call.sendRate === 8_000;
+  protected override readonly againMs = 2_000;
   private readonly handlers: Readonly<Record<string, (event: ServerEvent) => void>> = {
     'session.updated': () => this.configured(),
     'input_audio_buffer.speech_started': () => this.hush(),
-    'input_audio_buffer.committed': ({ item_id }) => this.asked(item_id),
+    'input_audio_buffer.committed': ({ item_id }) => this.heard(item_id),
     'conversation.item.input_audio_transcription.completed': ({ item_id, transcript }) =>
       this.note('caller', item_id, transcript),
     'response.created': ({ response }) => this.created(response.id),
@@ -117,7 +118,6 @@ class OpenAiCall extends ModelCall {
   private refused({ type, code }: EventError): void {
     const isFinal = type === 'invalid_request_error';
     if (!this.isReady) this.lost(this.error(`refused the session: ${code}`, isFinal));
-    // The server has begun to answer the caller.
     else if (code === 'conversation_already_has_active_response') this.next ??= '';
     else if (code !== 'response_cancel_not_active') this.warn(`${this.name} refused a message: ${code}`);
   }

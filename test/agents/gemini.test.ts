@@ -251,6 +251,14 @@ describe('a connection to Gemini', () => {
     expect((await phone.ended).said).toEqual([APOLOGY.say]);
   });
 
+  it('leads to an apology when the model hears a question and says nothing, twice', async () => {
+    const { phone, model } = await callModel({}, { agents: { greeting: '' } }, { firstAudioMs: 600_000 });
+    await sleep(500);
+    await say(phone, QUESTIONS.repair);
+    expect((await phone.ended).said).toEqual([APOLOGY.say]);
+    expect(model.session.received.text.at(-1)).toContain('The connection was lost');
+  });
+
   it.each<[string, GeminiFaults]>([
     ['that are no JSON', { malformed: true }],
     ['with half a sample at their end', { oddBytes: true }],

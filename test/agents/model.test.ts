@@ -187,7 +187,7 @@ describe("a model's socket", () => {
     [
       'floods',
       (server) => {
-        for (let i = 0; i < 1_100; i++) server.send('{}');
+        for (let i = 0; i < 5_100; i++) server.send('{}');
       },
       'GW_AGENT_UNREACHABLE a model sends too many messages',
     ],

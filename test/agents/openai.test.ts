@@ -139,6 +139,14 @@ describe('a model of OpenAI', () => {
     },
   );
 
+  it('answers a caller who speaks into its greeting at once', async () => {
+    const { phone, model } = await callModel();
+    await say(phone, QUESTIONS.repair);
+    await heardOut(phone);
+    expect(heardBy(phone)).toEqual([QUESTIONS.repair]);
+    expect(model.sessions[0]?.receivedCounts).not.toHaveProperty('invalid');
+  });
+
   it('hears no more of a response that goes on after it was interrupted', async () => {
     const sweep = AudioSource.sweep().pcm;
     const { phone, model } = await callModel({
@@ -371,6 +379,14 @@ describe('a connection to the model', () => {
       [QUESTIONS.repair, QUESTIONS.rent].slice('malformed' in faults ? 1 : 0),
     );
     expect(model.sessions).toHaveLength(1);
+  });
+
+  it('may bring an answer of a minute and a half at once', async () => {
+    const { phone } = await callModel({ faults: { floodMs: 90_000 } });
+    await eventually('speech', () => isHearing(phone), 10_000);
+    await sleep(85_000);
+    expect(isHearing(phone)).toBe(true);
+    await phone.hangUp();
   });
 
   it('may bring a flood: what fits the buffer is heard, and nobody else suffers', async () => {
