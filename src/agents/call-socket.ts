@@ -1,12 +1,10 @@
 import WebSocket from 'ws';
 import { type Clock, systemClock } from '../clock.js';
 import { GatewayError } from '../errors.js';
-import { MAX_AUDIO_BYTES, parseLegEvent } from '../legs/leg-messages.js';
+import { parseLegEvent } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
 import { AgentCall } from './agent-call.js';
 
-/** A gateway sends at most so much in one message. */
-export const MAX_MESSAGE_BYTES = 2 * MAX_AUDIO_BYTES;
 /** A gateway that reads nothing while this much waits is gone. */
 const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
 /** Longest wait for `ready`. */

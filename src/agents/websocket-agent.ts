@@ -3,19 +3,21 @@ import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
-import { LEG_PROTOCOL, MAX_AUDIO_BYTES } from '../legs/leg-messages.js';
+import { LEG_PROTOCOL, MAX_MESSAGE_BYTES } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
 import { secondsOf, signWebhook } from '../webhooks/signature.js';
-import type { AgentConnection, AgentEndpoint, ConnectionListener, ConnectRequest } from './agent-endpoint.js';
+import {
+  type AgentConnection,
+  type AgentEndpoint,
+  type ConnectionListener,
+  type ConnectRequest,
+  isFinalStatus,
+} from './agent-endpoint.js';
 import { CALL_HEADER, callHeaderOf } from './call-header.js';
 
 /** How often the agent is pinged, and after how many pings without any sign of life it counts as lost. */
 const PING_MS = 500;
 const MOST_SILENT_PINGS = 4;
-/** A larger message closes the connection. It exceeds the leg's own limit, which answers with the code 1009. */
-const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
-/** Statuses of an upgrade that may be better in a moment. */
-const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429]);
 /** Code of a connection that was lost without a close frame. Source: RFC 6455, section 7.1.5. */
 const LOST = 1006;
 
@@ -43,7 +45,7 @@ export class WebSocketAgent implements AgentEndpoint {
         headers: this.headersOf(request),
         perMessageDeflate: false,
         skipUTF8Validation: false,
-        maxPayload: HARD_LIMIT_BYTES,
+        maxPayload: MAX_MESSAGE_BYTES,
         followRedirects: false,
       });
       const fail = (code: 'GW_AGENT_REFUSED' | 'GW_AGENT_UNREACHABLE', why: string) => {
@@ -61,8 +63,8 @@ export class WebSocketAgent implements AgentEndpoint {
         headers['sec-websocket-protocol'] ??= LEG_PROTOCOL;
       });
       socket.once('unexpected-response', (_, { statusCode = 0 }: IncomingMessage) => {
-        const isFinal = statusCode >= 400 && statusCode < 500 && !PASSING_STATUSES.has(statusCode);
-        fail(isFinal ? 'GW_AGENT_REFUSED' : 'GW_AGENT_UNREACHABLE', `answered with status ${statusCode}`);
+        const code = isFinalStatus(statusCode) ? 'GW_AGENT_REFUSED' : 'GW_AGENT_UNREACHABLE';
+        fail(code, `answered with status ${statusCode}`);
       });
       socket.once('error', ({ message }) => fail('GW_AGENT_UNREACHABLE', `cannot be reached: ${message}`));
       socket.once('open', () => {
@@ -106,9 +108,9 @@ class WebSocketConnection implements AgentConnection {
       this.take = take;
       this.refuse = refuse;
     });
-    this.taken.catch(() => {});
     const late = () => this.refuse(this.unreachable('gives no sign of life'));
-    signal.addEventListener('abort', late, { once: true });
+    signal.addEventListener('abort', late);
+    void this.taken.catch(() => {}).finally(() => signal.removeEventListener('abort', late));
     socket.ping();
     let stalledMs = clock.stalledMs();
     const pings = clock.every(PING_MS, () => {
