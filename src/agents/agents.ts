@@ -62,7 +62,9 @@ export class Agents {
   private readonly counts = new Map<AgentNote, number>(AGENT_NOTES.map((note) => [note, 0]));
   private readonly durations = new LatencyHistogram();
   private readonly context: CallAgentContext;
-  private secrets: readonly string[];
+  private secrets: readonly string[] = [];
+  /** Of vendors. */
+  private keys: { readonly [name in `${VendorName}Key`]?: string | undefined } = {};
   private tools: readonly AgentTool[];
 
   /**
@@ -74,12 +76,12 @@ export class Agents {
     private readonly options: AgentsOptions,
     private readonly shared: Context,
   ) {
-    const { transferTo = [], secret, handlers = {}, tools = [] } = options;
+    const { transferTo = [], handlers = {}, tools = [] } = options;
     for (const [name, handler] of Object.entries(handlers)) {
       if (!isAgent(name) || isVendor(name)) throw expected('other names', 'agents.handlers', name);
       if (typeof handler !== 'function') throw expected('a function', `agents.handlers.${name}`, handler);
     }
-    this.secrets = secret === undefined ? [] : secretsOf(secret, 'agents.secret');
+    this.rekey(options);
     this.tools = [hangUpTool, ...(transferTo.length === 0 ? [] : [transferTool(transferTo)]), ...tools];
     if (usual !== undefined) this.check(usual);
     this.context = {
@@ -126,9 +128,11 @@ export class Agents {
     this.tools = [...this.tools, knowledgeTool(await loadKnowledge(folder, { log, clock }))];
   }
 
-  /** Signs with other secrets from now on. @throws TypeError for an invalid secret */
-  rekey(secret: AgentsOptions['secret']): void {
-    this.secrets = secret === undefined ? [] : secretsOf(secret, 'agents.secret');
+  /** Signs with other secrets from now on, and calls models with other keys, where given. @throws TypeError for an invalid secret */
+  rekey({ secret, openaiKey, geminiKey }: AgentsOptions): void {
+    if (secret !== undefined) this.secrets = secretsOf(secret, 'agents.secret');
+    const { keys } = this;
+    this.keys = { openaiKey: openaiKey ?? keys.openaiKey, geminiKey: geminiKey ?? keys.geminiKey };
   }
 
   /**
@@ -149,7 +153,7 @@ export class Agents {
         `Expected a ws:// or wss:// URL, ${known.join(' or ')} for an agent but received ${JSON.stringify(to)}`,
       );
     }
-    if (this.options[`${vendor}Key`] !== undefined) return;
+    if (this.keys[`${vendor}Key`] !== undefined) return;
     const { keySetting } = VENDORS[vendor];
     throw new GatewayError('GW_AGENT_KEY_MISSING', `Agent ${to} needs ${keySetting}`);
   }
@@ -210,7 +214,7 @@ export class Agents {
     const { clock, log } = this.shared;
     const modelOptions = {
       model,
-      key: options[`${vendor}Key`] as string,
+      key: this.keys[`${vendor}Key`] as string,
       baseUrl: options[`${vendor}Url`],
       instructions: choice.instructions ?? options.instructions,
       voice: choice.voice ?? options.voice,
