@@ -62,6 +62,8 @@ export class AgentLink implements LegSocket {
   private readonly closing = new AbortController();
   private patience: Timeout | undefined;
   private readonly keptEvents: string[] = [];
+  /** Other callers in the room when the leg was opened. */
+  private company: readonly string[] = [];
   /** Ring of the latest frames for the agent. */
   private readonly keptFrames: Int16Array[] = [];
   private droppedMs = 0;
@@ -196,7 +198,7 @@ export class AgentLink implements LegSocket {
   private announce(connection: AgentConnection): void {
     const isResumed = this.wasTaken || this.options.isContinued;
     // Those who were answered since are in the kept events.
-    const phones = this.wasTaken ? this.leg.phones : [];
+    const phones = this.wasTaken ? this.leg.phones : this.company;
     if (this.wasTaken) this.dropEvents(/^\{"type":"(joined|left)"/);
     connection.send(this.leg.readyMessage(phones, isResumed));
   }
@@ -254,8 +256,9 @@ export class AgentLink implements LegSocket {
   private keepEvent(event: string): void {
     if (event.startsWith('{"type":"ready"')) {
       // The leg was opened only after its call had been answered.
-      const { ownPhone: phone } = this.leg;
+      const { ownPhone: phone, phones } = this.leg;
       if (phone !== undefined) this.keepEvent(JSON.stringify({ type: 'joined', phone }));
+      this.company = phones.filter((other) => other !== phone);
       return;
     }
     if (this.keptEvents.length === MAX_EVENTS) this.keptEvents.shift();

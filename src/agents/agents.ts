@@ -39,7 +39,7 @@ export interface AgentsOptions {
   readonly knowledge?: string;
   /** Numbers that agents may transfer callers to; a trailing `*` stands for anything. Default none. */
   readonly transferTo?: readonly string[];
-  /** Signs the facts that agents behind a URL are told. */
+  /** Signs the facts for agents behind a URL. */
   readonly secret?: string | readonly string[];
   readonly openaiKey?: string;
   /** Origin in place of OpenAI's. */
@@ -68,7 +68,7 @@ export class Agents {
   private tools: readonly AgentTool[];
 
   /**
-   * @param usual who answers calls whose decision names nobody
+   * @param usual the agent of calls whose decision names none
    * @throws TypeError for options out of range
    */
   constructor(

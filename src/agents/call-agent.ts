@@ -17,7 +17,7 @@ import { AgentLink, type AgentLinkListener } from './agent-link.js';
 
 /** A caller hears the first ring after so long without an agent: most are quicker. */
 const RING_AFTER_MS = 400;
-/** Longest name of a caller that agents are told. */
+/** Longest caller's name in the facts. */
 const MAX_NAME = 128;
 
 /** How the agent of a call is reached, and what is heard until it answers. */

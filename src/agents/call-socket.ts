@@ -19,7 +19,7 @@ const SILENT_MS = 30_000;
 export function callOn(socket: WebSocket, clock: Clock = systemClock): Promise<AgentCall> {
   return new Promise((resolve, reject) => {
     let call: AgentCall | undefined;
-    /** What came with `ready`: it waits until whoever awaits the call has its listeners. */
+    /** What came with `ready`: it waits until the listeners are there. */
     let early: (string | Buffer)[] | undefined;
     let heard = true;
     const fail = (why: string) => {
