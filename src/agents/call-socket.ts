@@ -9,7 +9,7 @@ import { AgentCall } from './agent-call.js';
 const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
 /** Longest wait for `ready`. */
 const READY_MS = 10_000;
-/** A gateway pings twice a second, or sends audio. After so long without either it is gone. */
+/** A gateway sends audio, or a ping a second. After so long without either it is gone. */
 const SILENT_MS = 30_000;
 
 /**

@@ -15,9 +15,10 @@ import {
 } from './agent-endpoint.js';
 import { CALL_HEADER, callHeaderOf } from './call-header.js';
 
-/** How often the agent is pinged, and after how many pings without any sign of life it counts as lost. */
-const PING_MS = 500;
-const MOST_SILENT_PINGS = 4;
+/** How often signs of life are looked for. An agent that showed none since the last look is pinged. */
+const LOOK_MS = 500;
+/** Looks without a sign of life after which the agent counts as lost. */
+const MOST_SILENT_LOOKS = 4;
 /** Code of a connection that was lost without a close frame. Source: RFC 6455, section 7.1.5. */
 const LOST = 1006;
 
@@ -89,9 +90,9 @@ class WebSocketConnection implements AgentConnection {
   readonly taken: Promise<void>;
   private take: () => void = () => {};
   private refuse: (error: GatewayError) => void = () => {};
-  private readonly stopPings: () => void;
+  private readonly stopLooking: () => void;
   private isAlive = false;
-  private silentPings = 0;
+  private silentLooks = 0;
   private isOver = false;
   /** The latest memory sent from, and a view of it as `ws` needs it: most frames share one. */
   private memory: Int16Array | undefined;
@@ -113,13 +114,13 @@ class WebSocketConnection implements AgentConnection {
     void this.taken.catch(() => {}).finally(() => signal.removeEventListener('abort', late));
     socket.ping();
     let stalledMs = clock.stalledMs();
-    const pings = clock.every(PING_MS, () => {
+    const looks = clock.every(LOOK_MS, () => {
       // What arrived while this process stood still has not been read yet.
-      if (stalledMs !== clock.stalledMs()) this.silentPings = 0;
+      if (stalledMs !== clock.stalledMs()) this.silentLooks = 0;
       stalledMs = clock.stalledMs();
-      this.ping();
+      this.look();
     });
-    this.stopPings = () => clock.cancel(pings);
+    this.stopLooking = () => clock.cancel(looks);
     socket.on('message', (data: Buffer, isBinary) => {
       this.showLife();
       if (!this.isOver) listener.message(data, isBinary);
@@ -152,35 +153,35 @@ class WebSocketConnection implements AgentConnection {
   close(code: number, reason: string): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.stopPings();
+    this.stopLooking();
     const { socket, clock } = this;
     socket.close(code, reason.slice(0, 100));
     // An agent that does not answer the close must not keep the socket.
-    const timeout = clock.timeout(PING_MS * MOST_SILENT_PINGS, () => socket.terminate());
+    const timeout = clock.timeout(LOOK_MS * MOST_SILENT_LOOKS, () => socket.terminate());
     timeout.unref();
     socket.once('close', () => timeout.cancel());
   }
 
   private showLife(): void {
-    this.silentPings = 0;
+    this.silentLooks = 0;
     if (this.isAlive) return;
     this.isAlive = true;
     this.take();
   }
 
-  private ping(): void {
+  private look(): void {
     const { socket } = this;
-    this.silentPings += 1;
-    if (this.silentPings > MOST_SILENT_PINGS) {
+    this.silentLooks += 1;
+    if (this.silentLooks > MOST_SILENT_LOOKS) {
       this.ended(LOST, 'answers no pings');
       socket.terminate();
-    } else if (socket.readyState === WebSocket.OPEN) socket.ping();
+    } else if (this.silentLooks > 1 && socket.readyState === WebSocket.OPEN) socket.ping();
   }
 
   private ended(code: number, reason: string): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.stopPings();
+    this.stopLooking();
     this.refuse(this.unreachable(`closed the connection (${code})`));
     this.listener.closed(code, reason);
   }
