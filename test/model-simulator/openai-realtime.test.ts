@@ -255,9 +255,9 @@ describe('the connection', () => {
   });
 
   it('ends with an error and 1001 at its longest time', async () => {
-    const { client } = await session({ sessionMs: 120_000 });
-    await eventually('the close', () => client.closed !== undefined, 200_000);
-    const message = 'Your session hit the maximum duration of 2 minutes.';
+    const { client } = await session({ sessionMs: 31_000 });
+    await eventually('the close', () => client.closed !== undefined, 60_000);
+    const message = 'Your session hit the maximum duration of 1 minutes.';
     expect(client.of('error')[0].error).toMatchObject({ code: 'session_expired', message });
     expect(client.closed).toEqual({ code: 1001, reason: message });
   });
