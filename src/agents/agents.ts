@@ -189,7 +189,10 @@ export class Agents {
     const rate = choice.rate ?? this.options.rate ?? 16_000;
     const rates = { rate, sendRate: rate };
     const handler = this.options.handlers?.[to];
-    if (handler !== undefined) return { endpoint: new HandlerAgent(to, handler), rates, ring, parameters };
+    if (handler !== undefined) {
+      const own = choice.rate === undefined ? handler.rates : undefined;
+      return { endpoint: new HandlerAgent(to, handler), rates: own ?? rates, ring, parameters };
+    }
     if (/^wss?:/i.test(to)) {
       const { clock } = this.shared;
       const endpoint = new WebSocketAgent({ url: to, secrets: () => this.secrets, clock });
