@@ -195,6 +195,7 @@ export class AgentLink implements LegSocket {
     // Those who were answered since are in the kept events.
     const phones = this.wasTaken ? this.leg.phones : [];
     if (this.wasTaken) this.dropEvents(/^\{"type":"(joined|left)"/);
+    this.leg.beginConnection();
     connection.send(this.leg.readyMessage(phones, isResumed));
   }
 
