@@ -1,8 +1,24 @@
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
-import { bytesOf, heardDb, isHearing, LEVEL, serveSocket, startWithAgent } from '../support/agent.js';
+import { WebSocketAgent } from '../../src/agents/websocket-agent.js';
+import {
+  bytesOf,
+  closers,
+  heardDb,
+  isHearing,
+  LEVEL,
+  serveRaw,
+  serveSocket,
+  startWithAgent,
+} from '../support/agent.js';
 import { tone } from '../support/media.js';
-import { eventually, sleep, virtualTime } from '../support/time.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
+
+/** Source: RFC 6455, section 1.3. */
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 virtualTime();
 
@@ -22,5 +38,57 @@ describe('an agent that misbehaves', () => {
     // Samples put together from halves of two others are noise, in which the tone is faint.
     expect(heardDb(phone, 700, 1_000, 1_300)).toBeGreaterThan(-1);
     await phone.hangUp();
+  });
+});
+
+describe('a connection to an agent', () => {
+  /** The agent's end is a bare TCP socket that reads nothing after the upgrade. */
+  async function connect(upgraded: (socket: Duplex) => void) {
+    const http = createServer().on('upgrade', ({ headers }: IncomingMessage, socket: Duplex) => {
+      const accept = createHash('sha1').update(`${headers['sec-websocket-key']}${GUID}`).digest('base64');
+      const answer = `HTTP/1.1 101 ok\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`;
+      socket.pause().write(answer);
+      upgraded(socket);
+    });
+    const url = await serveRaw(http);
+    const closed: string[] = [];
+    let messages = 0;
+    const agent = new WebSocketAgent({ url, secrets: () => [], clock });
+    const facts = { callId: 'call-1', room: 'call:call-1', startedAt: '2026-01-01T00:00:00Z', connection: 1 };
+    const connection = await agent.connect(
+      { facts, traceparent: '', signal: new AbortController().signal },
+      {
+        message: () => {
+          messages += 1;
+        },
+        closed: (code, reason) => closed.push(`${code} ${reason}`),
+      },
+    );
+    closers.push(() => connection.close(1000, ''));
+    return { connection, closed, messages: () => messages };
+  }
+
+  it('is lost if the agent reads none of its events, and keeps no more than 1 MiB of them', async () => {
+    const { connection, closed } = await connect(() => {});
+    const event = 'x'.repeat(64 * 1024);
+    for (let sent = 0; sent < 1_000 && connection.send(event); sent += 1) {
+      expect(connection.bufferedBytes()).toBeLessThan(2.1 * 1024 * 1024);
+      if (sent % 16 === 0) await new Promise(setImmediate);
+    }
+    expect(closed).toEqual(['1006 reads nothing']);
+    expect(connection.send('x')).toBe(false);
+  });
+
+  it('counts pings as messages, of which a flood ends the call', async () => {
+    const ping = Buffer.from([0x89, 0]);
+    const { messages } = await connect((socket) => {
+      socket.write(Buffer.concat(Array.from({ length: 100 }, () => ping)));
+    });
+    await eventually('all of them', () => messages() === 100);
+  });
+
+  it('closes with a reason of any language', async () => {
+    const { connection } = await connect(() => {});
+    expect(() => connection.close(1011, '電'.repeat(100))).not.toThrow();
   });
 });
