@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { WebSocket } from 'ws';
+import type { AgentCall, AgentHandler } from '../../src/agents/agent-call.js';
+import { transferTool } from '../../src/agents/call-tools.js';
 import { WebSocketAgent } from '../../src/agents/websocket-agent.js';
 import {
   bytesOf,
@@ -39,6 +41,21 @@ describe('an agent that misbehaves', () => {
     expect(heardDb(phone, 700, 1_000, 1_300)).toBeGreaterThan(-1);
     await phone.hangUp();
   });
+});
+
+it('a transfer to an address that no XML can carry is refused, and the call goes on', async () => {
+  const refused: string[] = [];
+  const answer: AgentHandler = (call) => {
+    call.on('refused', ({ code }) => refused.push(code));
+    call.on('answered', () => call.transfer('sip:a\u0001b@example.com'));
+  };
+  const agents = { handlers: { desk: answer }, transferTo: ['sip:*'] };
+  const { place } = await startWithAgent('desk', { agents });
+  const phone = await place();
+  await eventually('the refusal', () => refused.length > 0);
+  expect(refused).toEqual(['GW_TRANSFER_TO']);
+  expect(phone.status).toBe('in-progress');
+  await phone.hangUp();
 });
 
 describe('a connection to an agent', () => {
@@ -90,5 +107,23 @@ describe('a connection to an agent', () => {
   it('closes with a reason of any language', async () => {
     const { connection } = await connect(() => {});
     expect(() => connection.close(1011, '電'.repeat(100))).not.toThrow();
+  });
+});
+
+describe('transfer_call', () => {
+  const { call } = { call: { transfer: vi.fn() } };
+  it.each([
+    ['+15557770000', true],
+    ['+19005550100', false],
+    ['sip:evil@example.com', false],
+    [['+15557770000'], false],
+  ])('to %j is allowed: %s', (to, isAllowed) => {
+    call.transfer.mockClear();
+    const answer = transferTool(['+1555777*', 'sip:desk@example.com']).run(
+      { to },
+      call as unknown as AgentCall,
+    );
+    expect(call.transfer.mock.calls).toEqual(isAllowed ? [[to]] : []);
+    expect(String(answer).includes('handed over')).toBe(isAllowed);
   });
 });
