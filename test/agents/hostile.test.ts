@@ -6,6 +6,7 @@ import type { WebSocket } from 'ws';
 import type { AgentCall, AgentHandler } from '../../src/agents/agent-call.js';
 import { transferTool } from '../../src/agents/call-tools.js';
 import { WebSocketAgent } from '../../src/agents/websocket-agent.js';
+import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import {
   bytesOf,
   closers,
@@ -126,4 +127,50 @@ describe('transfer_call', () => {
     expect(call.transfer.mock.calls).toEqual(isAllowed ? [[to]] : []);
     expect(String(answer).includes('handed over')).toBe(isAllowed);
   });
+});
+
+it('100 calls whose agents hang leave nothing behind, whenever their callers hang up', async () => {
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => warnings.push(warning);
+  process.on('warning', warn);
+  closers.push(() => process.off('warning', warn));
+  const sockets: Duplex[] = [];
+  // They accept the connection, or the upgrade, and nothing else.
+  const silent = await serveRaw(
+    createServer()
+      .on('connection', (socket) => sockets.push(socket))
+      .on('upgrade', () => {}),
+  );
+  const deaf = await serveSocket((socket) => {
+    const { _socket } = socket as unknown as { _socket: Duplex };
+    sockets.push(_socket);
+    _socket.pause();
+  });
+  const kinds = [silent, deaf, 'hangs', 'rejects'];
+  const handlers = {
+    hangs: () => new Promise<void>(() => {}),
+    rejects: () => Promise.reject(new Error('no')),
+  };
+  let calls = 0;
+  const { place, url } = await startWithAgent(undefined, {
+    agents: { handlers },
+    prepareCall: () => ({ agent: kinds[calls++ % kinds.length] as string }),
+  });
+  const phones: SimulatedPhone[] = [];
+  for (let index = 0; index < 100; index += 1) phones.push(await place(AudioSource.silence()));
+  await Promise.all(
+    phones.map(async (phone, index) => {
+      await sleep(index * 50);
+      if (phone.status === 'in-progress') await phone.hangUp();
+      await phone.ended;
+    }),
+  );
+  // Those that read nothing have not noticed.
+  for (const socket of sockets) socket.resume();
+  expect(sockets.length).toBeGreaterThanOrEqual(50);
+  await eventually('all sockets closed', () => sockets.every(({ destroyed, readableEnded }) => destroyed || readableEnded));
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  for (const name of ['agents_active', 'legs_active', 'calls_active'])
+    expect(metrics).toMatch(new RegExp(`trunkline_${name} 0\\n`));
+  expect(warnings).toEqual([]);
 });
