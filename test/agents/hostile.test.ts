@@ -4,8 +4,12 @@ import type { Duplex } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
 import type { WebSocket } from 'ws';
 import type { AgentCall, AgentHandler } from '../../src/agents/agent-call.js';
+import type { ConnectionListener } from '../../src/agents/agent-endpoint.js';
+import { AgentLink } from '../../src/agents/agent-link.js';
 import { transferTool } from '../../src/agents/call-tools.js';
 import { WebSocketAgent } from '../../src/agents/websocket-agent.js';
+import { checkDecision } from '../../src/calls/decision-check.js';
+import type { RawLeg } from '../../src/legs/raw-leg.js';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import {
   bytesOf,
@@ -42,6 +46,46 @@ describe('an agent that misbehaves', () => {
     expect(heardDb(phone, 700, 1_000, 1_300)).toBeGreaterThan(-1);
     await phone.hangUp();
   });
+});
+
+it('parameters are limited as the header carries them', () => {
+  const decide = (text: string) => () =>
+    checkDecision({ agent: { to: 'wss://agent.example.com', parameters: { text } } });
+  expect(decide('電'.repeat(300))).not.toThrow();
+  expect(decide('電'.repeat(400))).toThrow();
+  expect(decide('x'.repeat(2_100))).toThrow();
+});
+
+it('a fault of the gateway in handling a message ends this call only', async () => {
+  const leg = {
+    ...{ phones: [], readyMessage: () => '', beginConnection() {}, close() {} },
+    handleMessage: () => {
+      throw new Error('a fault of ours');
+    },
+  } as unknown as RawLeg;
+  let listener: ConnectionListener | undefined;
+  const connection = { taken: Promise.resolve(), send: () => true, bufferedBytes: () => 0, close() {} };
+  const endpoint = {
+    name: 'an agent',
+    connect: async (_: unknown, its: ConnectionListener) => {
+      listener = its;
+      return connection;
+    },
+  };
+  const failures: string[] = [];
+  const ignore = () => {};
+  const link = new AgentLink(leg, {
+    ...{ endpoint, clock, isContinued: false },
+    facts: (count) => ({ callId: 'c', room: 'r', startedAt: '', connection: count }),
+    listener: {
+      ...{ taken: ignore, lost: ignore, missed: ignore, finished: ignore },
+      failed: ({ code }) => failures.push(code),
+    },
+  });
+  link.dial();
+  await eventually('the connection', () => link.isUp);
+  listener?.message(Buffer.from('{}'), false);
+  expect(failures).toEqual(['GW_AGENT_PROTOCOL']);
 });
 
 it('a transfer to an address that no XML can carry is refused, and the call goes on', async () => {
@@ -168,7 +212,9 @@ it('100 calls whose agents hang leave nothing behind, whenever their callers han
   // Those that read nothing have not noticed.
   for (const socket of sockets) socket.resume();
   expect(sockets.length).toBeGreaterThanOrEqual(50);
-  await eventually('all sockets closed', () => sockets.every(({ destroyed, readableEnded }) => destroyed || readableEnded));
+  await eventually('all sockets closed', () =>
+    sockets.every(({ destroyed, readableEnded }) => destroyed || readableEnded),
+  );
   const metrics = await (await fetch(`${url}/metrics`)).text();
   for (const name of ['agents_active', 'legs_active', 'calls_active'])
     expect(metrics).toMatch(new RegExp(`trunkline_${name} 0\\n`));
