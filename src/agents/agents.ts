@@ -16,6 +16,7 @@ import {
   type AgentPlan,
   CallAgent,
   type CallAgentContext,
+  NO_AGENT,
 } from './call-agent.js';
 import { hangUpTool, transferTool } from './call-tools.js';
 import { HandlerAgent } from './handler-agent.js';
@@ -168,10 +169,10 @@ export class Agents {
     try {
       const agent = new CallAgent(session, this.planOf(choice), this.context);
       this.agents.set(session.call.callId, agent);
-      agent.begin(isContinued).catch((error) => session.fail(error));
+      agent.begin(isContinued).catch((error) => session.fail(error, NO_AGENT));
     } catch (error) {
       this.note('failed');
-      session.fail(error);
+      session.fail(error, NO_AGENT);
     }
   }
 

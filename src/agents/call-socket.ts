@@ -1,6 +1,7 @@
 import WebSocket from 'ws';
 import { type Clock, systemClock } from '../clock.js';
 import { GatewayError } from '../errors.js';
+import { closeReason } from '../legs/close-reason.js';
 import { MAX_AUDIO_BYTES, parseLegEvent } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
 import { AgentCall } from './agent-call.js';
@@ -82,7 +83,7 @@ function endOf(socket: WebSocket) {
       else socket.send(Buffer.from(bufferOf(message)));
     },
     close(code: number, reason: string) {
-      socket.close(code, reason.slice(0, 100));
+      socket.close(code, closeReason(reason));
     },
   };
 }

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
+import { closeReason } from '../legs/close-reason.js';
 import { LEG_PROTOCOL, MAX_AUDIO_BYTES } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
 import { secondsOf, signWebhook } from '../webhooks/signature.js';
@@ -14,6 +15,8 @@ const PING_MS = 500;
 const MOST_SILENT_PINGS = 4;
 /** A larger message closes the connection. It exceeds the leg's own limit, which answers with the code 1009. */
 const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
+/** An agent that leaves more than this unread is lost. */
+const MAX_UNSENT_BYTES = 1024 * 1024;
 /** Statuses of an upgrade that may be better in a moment. */
 const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429]);
 /** Code of a connection that was lost without a close frame. Source: RFC 6455, section 7.1.5. */
@@ -123,6 +126,10 @@ class WebSocketConnection implements AgentConnection {
       if (!this.isOver) listener.message(data, isBinary);
     });
     socket.on('pong', () => this.showLife());
+    // Each is answered: it costs what a message costs.
+    socket.on('ping', () => {
+      if (!this.isOver) listener.message(NOTHING, true);
+    });
     socket.on('close', (code, reason) => this.ended(code, reason.toString()));
     // The close follows.
     socket.on('error', () => {});
@@ -130,7 +137,7 @@ class WebSocketConnection implements AgentConnection {
 
   send(message: string | Int16Array): boolean {
     const { socket } = this;
-    if (this.isOver || socket.readyState !== WebSocket.OPEN) return false;
+    if (this.isOver || socket.readyState !== WebSocket.OPEN || this.isUnread()) return false;
     if (typeof message === 'string') socket.send(message);
     else {
       if (message !== this.memory) {
@@ -152,7 +159,7 @@ class WebSocketConnection implements AgentConnection {
     this.isOver = true;
     this.stopPings();
     const { socket, clock } = this;
-    socket.close(code, reason.slice(0, 100));
+    socket.close(code, closeReason(reason));
     // An agent that does not answer the close must not keep the socket.
     const timeout = clock.timeout(PING_MS * MOST_SILENT_PINGS, () => socket.terminate());
     timeout.unref();
@@ -175,6 +182,14 @@ class WebSocketConnection implements AgentConnection {
     } else if (socket.readyState === WebSocket.OPEN) socket.ping();
   }
 
+  /** Whether the agent has left too much unread; it is then lost. */
+  private isUnread(): boolean {
+    if (this.socket.bufferedAmount <= MAX_UNSENT_BYTES) return false;
+    this.ended(LOST, 'reads nothing');
+    this.socket.terminate();
+    return true;
+  }
+
   private ended(code: number, reason: string): void {
     if (this.isOver) return;
     this.isOver = true;
@@ -189,3 +204,4 @@ class WebSocketConnection implements AgentConnection {
 }
 
 const BINARY = { binary: true } as const;
+const NOTHING = new Uint8Array(0);

@@ -195,6 +195,11 @@ export class RawLeg implements Program, PacerSink {
     this.reportDropped();
   }
 
+  /** Another connection of a dialled program begins, with a whole sample. */
+  beginConnection(): void {
+    this.halfSample = undefined;
+  }
+
   /** The socket closed without our doing. */
   disconnected(): void {
     this.socket = undefined;
