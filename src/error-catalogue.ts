@@ -145,6 +145,10 @@ export const ERROR_CHAPTERS = {
     GW_AGENT_PROTOCOL: {
       meaning: 'The agent sent too many invalid messages, too many a second, or one that is too long.',
     },
+    GW_AGENT_NO_ROOM: {
+      meaning:
+        "The agent has no place in the call's room: Stream refused it, or it was lost and could not join again.",
+    },
     GW_AGENT_UNKNOWN: {
       status: 400,
       meaning:

@@ -476,7 +476,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     if (authToken !== undefined) this.rest?.rekey(authToken);
     if (options.router !== undefined) this.router?.rekey(options.router.secret);
     if (options.eventWebhooks !== undefined) this.eventWebhooks?.rekey(options.eventWebhooks.secret);
-    this.agents.rekey(options.agents?.secret);
+    this.agents.rekey(options.agents ?? {});
     next?.();
     if (logLevel !== undefined) this.log.level = logLevel;
   }

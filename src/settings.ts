@@ -1,6 +1,6 @@
 import { isCommander } from './bridge/stream/command-rule.js';
 import { STREAM_OPTIONS } from './bridge/stream/options.js';
-import { isAgent } from './calls/agent-name.js';
+import { isAgent } from './calls/agent-address.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { isNetwork } from './http/strangers.js';
 import { SERVERS } from './http/transport/transport.js';
@@ -327,6 +327,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     OPENAI_API_KEY: setting(text('a key of OpenAI'), {
       option: 'agents.openaiKey',
       isSecret: true,
+      isReloadable: true,
       meaning: 'Key for `openai:` models.',
     }),
     OPENAI_BASE_URL: setting(httpUrl, {
@@ -337,6 +338,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
     GEMINI_API_KEY: setting(text('a key of the Gemini API'), {
       option: 'agents.geminiKey',
       isSecret: true,
+      isReloadable: true,
       meaning: 'Key for `gemini:` models.',
     }),
     GEMINI_BASE_URL: setting(httpUrl, {

@@ -1,4 +1,4 @@
-import { EventEmitter } from 'node:events';
+import { captureRejectionSymbol, EventEmitter } from 'node:events';
 import { expected, GatewayError } from '../errors.js';
 import { type CallFacts, type LegCommand, type LegEvent, parseLegEvent } from '../legs/leg-messages.js';
 import type { LegRate } from '../legs/leg-rate.js';
@@ -82,7 +82,7 @@ export class AgentCall extends EventEmitter<AgentCallEvents> {
     ready: Extract<LegEvent, { type: 'ready' }>,
     memory: Map<string, unknown> = new Map(),
   ) {
-    super();
+    super({ captureRejections: true });
     this.facts = ready.call;
     this.rate = ready.rate;
     this.sendRate = ready.sendRate;
@@ -201,8 +201,18 @@ export class AgentCall extends EventEmitter<AgentCallEvents> {
   /** @internal */
   handleMessage(message: string | Int16Array | Uint8Array): void {
     if (this.isOver) return;
-    if (typeof message === 'string') this.handleEvent(message);
-    else this.emit('audio', message instanceof Int16Array ? message : samplesOf(message));
+    try {
+      if (typeof message === 'string') this.handleEvent(message);
+      else this.emit('audio', message instanceof Int16Array ? message : samplesOf(message));
+    } catch (error) {
+      this[captureRejectionSymbol](error);
+    }
+  }
+
+  /** A listener threw or rejected: other calls do not notice, and the gateway dials again. @internal */
+  override [captureRejectionSymbol](error: unknown, ..._event: unknown[]): void {
+    process.emitWarning(error instanceof Error ? error : String(error));
+    this.close(1011, 'internal error');
   }
 
   /** The socket is gone. @internal */
@@ -214,7 +224,11 @@ export class AgentCall extends EventEmitter<AgentCallEvents> {
     for (const waiting of this.marks.values())
       for (const done of waiting) done({ place: 'cleared', playedMs });
     this.marks.clear();
-    this.emit('close', code, reason);
+    try {
+      this.emit('close', code, reason);
+    } catch (error) {
+      this[captureRejectionSymbol](error);
+    }
   }
 
   private handleEvent(text: string): void {

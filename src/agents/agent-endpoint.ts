@@ -38,3 +38,11 @@ export interface AgentEndpoint {
    */
   connect(request: ConnectRequest, listener: ConnectionListener): Promise<AgentConnection>;
 }
+
+/** Statuses of 4xx that may be better in a moment. */
+const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429]);
+
+/** Whether an upgrade that is answered with this status makes no sense to try again. */
+export function isFinalStatus(status: number): boolean {
+  return status >= 400 && status < 500 && !PASSING_STATUSES.has(status);
+}

@@ -22,6 +22,8 @@ const STEADY_MS = 2_000;
 const FINISHED = 1000;
 /** With these the leg closes on an agent's faults: a flood, too many invalid messages, or one that is too long. */
 const FAULT_CODES: ReadonlySet<number> = new Set([1008, 1009]);
+/** With this the leg closes when its room fails: its place in the Stream call was refused or lost. */
+const NO_ROOM = 1011;
 
 /** What happens to an agent's connection. */
 export interface AgentLinkListener {
@@ -60,6 +62,8 @@ export class AgentLink implements LegSocket {
   private readonly closing = new AbortController();
   private patience: Timeout | undefined;
   private readonly keptEvents: string[] = [];
+  /** Other callers in the room when the leg was opened. */
+  private company: readonly string[] = [];
   /** Ring of the latest frames for the agent. */
   private readonly keptFrames: Int16Array[] = [];
   private droppedMs = 0;
@@ -74,7 +78,7 @@ export class AgentLink implements LegSocket {
 
   /** Whether the agent has the call now. */
   get isUp(): boolean {
-    return this.isTaken;
+    return this.isTaken && !this.closing.signal.aborted;
   }
 
   /** Starts dialling. */
@@ -109,11 +113,12 @@ export class AgentLink implements LegSocket {
     this.patience?.cancel();
     this.connection?.close(code, reason);
     this.forget();
-    if (!FAULT_CODES.has(code)) return;
     const { endpoint, listener } = this.options;
-    listener.failed(
-      new GatewayError('GW_AGENT_PROTOCOL', `Agent ${endpoint.name} broke the protocol: ${reason}`),
-    );
+    const { name } = endpoint;
+    if (code === NO_ROOM)
+      listener.failed(new GatewayError('GW_AGENT_NO_ROOM', `Agent ${name} lost its room: ${reason}`));
+    else if (FAULT_CODES.has(code))
+      listener.failed(new GatewayError('GW_AGENT_PROTOCOL', `Agent ${name} broke the protocol: ${reason}`));
   }
 
   private async dialUntilTaken(since: number): Promise<void> {
@@ -204,7 +209,7 @@ export class AgentLink implements LegSocket {
   private announce(connection: AgentConnection): void {
     const isResumed = this.wasTaken || this.options.isContinued;
     // Those who were answered since are in the kept events.
-    const phones = this.wasTaken ? this.leg.phones : [];
+    const phones = this.wasTaken ? this.leg.phones : this.company;
     if (this.wasTaken) this.dropEvents(/^\{"type":"(joined|left)"/);
     this.leg.beginConnection();
     connection.send(this.leg.readyMessage(phones, isResumed));
@@ -232,8 +237,12 @@ export class AgentLink implements LegSocket {
       return;
     }
     listener.lost(reason || `code ${code}`);
-    if (clock.now() - this.takenAt > STEADY_MS) this.tries = 0;
-    this.wait(LOST_WAIT_MS);
+    if (clock.now() - this.takenAt > STEADY_MS) {
+      this.tries = 0;
+      this.patience?.cancel();
+      this.patience = undefined;
+    }
+    if (this.isAnswered) this.wait(LOST_WAIT_MS);
     void this.dialUntilTaken(clock.now());
   }
 
@@ -259,8 +268,9 @@ export class AgentLink implements LegSocket {
   private keepEvent(event: string): void {
     if (event.startsWith('{"type":"ready"')) {
       // The leg was opened only after its call had been answered.
-      const { ownPhone: phone } = this.leg;
+      const { ownPhone: phone, phones } = this.leg;
       if (phone !== undefined) this.keepEvent(JSON.stringify({ type: 'joined', phone }));
+      this.company = phones.filter((other) => other !== phone);
       return;
     }
     if (this.keptEvents.length === MAX_EVENTS) this.keptEvents.shift();

@@ -1,5 +1,5 @@
 import { transferRule } from '../bridge/stream/command-rule.js';
-import { isAgent } from '../calls/agent-name.js';
+import { isAgent } from '../calls/agent-address.js';
 import type { AgentChoice, CallDecision } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import type { Switchboard } from '../calls/switchboard.js';
@@ -40,7 +40,7 @@ export interface AgentsOptions {
   readonly knowledge?: string;
   /** Numbers that agents may transfer callers to; a trailing `*` stands for anything. Default none. */
   readonly transferTo?: readonly string[];
-  /** Signs the facts that agents behind a URL are told. */
+  /** Signs the facts for agents behind a URL. */
   readonly secret?: string | readonly string[];
   readonly openaiKey?: string;
   /** Origin in place of OpenAI's. */
@@ -63,11 +63,13 @@ export class Agents {
   private readonly counts = new Map<AgentNote, number>(AGENT_NOTES.map((note) => [note, 0]));
   private readonly durations = new LatencyHistogram();
   private readonly context: CallAgentContext;
-  private secrets: readonly string[];
+  private secrets: readonly string[] = [];
+  /** Of vendors. */
+  private keys: { readonly [name in `${VendorName}Key`]?: string | undefined } = {};
   private tools: readonly AgentTool[];
 
   /**
-   * @param usual who answers calls whose decision names nobody
+   * @param usual the agent of calls whose decision names none
    * @throws TypeError for options out of range
    */
   constructor(
@@ -75,12 +77,12 @@ export class Agents {
     private readonly options: AgentsOptions,
     private readonly shared: Context,
   ) {
-    const { transferTo = [], secret, handlers = {}, tools = [] } = options;
+    const { transferTo = [], handlers = {}, tools = [] } = options;
     for (const [name, handler] of Object.entries(handlers)) {
       if (!isAgent(name) || isVendor(name)) throw expected('other names', 'agents.handlers', name);
       if (typeof handler !== 'function') throw expected('a function', `agents.handlers.${name}`, handler);
     }
-    this.secrets = secret === undefined ? [] : secretsOf(secret, 'agents.secret');
+    this.rekey(options);
     this.tools = [hangUpTool, ...(transferTo.length === 0 ? [] : [transferTool(transferTo)]), ...tools];
     if (usual !== undefined) this.check(usual);
     this.context = {
@@ -127,9 +129,11 @@ export class Agents {
     this.tools = [...this.tools, knowledgeTool(await loadKnowledge(folder, { log, clock }))];
   }
 
-  /** Signs with other secrets from now on. @throws TypeError for an invalid secret */
-  rekey(secret: AgentsOptions['secret']): void {
-    this.secrets = secret === undefined ? [] : secretsOf(secret, 'agents.secret');
+  /** Signs with other secrets from now on, and calls models with other keys, where given. @throws TypeError for an invalid secret */
+  rekey({ secret, openaiKey, geminiKey }: AgentsOptions): void {
+    if (secret !== undefined) this.secrets = secretsOf(secret, 'agents.secret');
+    const { keys } = this;
+    this.keys = { openaiKey: openaiKey ?? keys.openaiKey, geminiKey: geminiKey ?? keys.geminiKey };
   }
 
   /**
@@ -150,7 +154,7 @@ export class Agents {
         `Expected a ws:// or wss:// URL, ${known.join(' or ')} for an agent but received ${JSON.stringify(to)}`,
       );
     }
-    if (this.options[`${vendor}Key`] !== undefined) return;
+    if (this.keys[`${vendor}Key`] !== undefined) return;
     const { keySetting } = VENDORS[vendor];
     throw new GatewayError('GW_AGENT_KEY_MISSING', `Agent ${to} needs ${keySetting}`);
   }
@@ -214,7 +218,7 @@ export class Agents {
     const { clock, log } = this.shared;
     const modelOptions = {
       model,
-      key: options[`${vendor}Key`] as string,
+      key: this.keys[`${vendor}Key`] as string,
       baseUrl: options[`${vendor}Url`],
       instructions: choice.instructions ?? options.instructions,
       voice: choice.voice ?? options.voice,

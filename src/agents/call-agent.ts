@@ -17,7 +17,7 @@ import { AgentLink, type AgentLinkListener } from './agent-link.js';
 
 /** A caller hears the first ring after so long without an agent: most are quicker. */
 const RING_AFTER_MS = 400;
-/** Longest name of a caller that agents are told. */
+/** Longest caller's name in the facts. */
 const MAX_NAME = 128;
 
 /** How the log calls a failure of this kind. */
@@ -93,7 +93,9 @@ export class CallAgent implements AgentLinkListener {
       mayTransfer,
       call: () => this.facts(connection),
     });
-    if (this.hasLeft) {
+    // The call may have ended, or moved to another room.
+    if (this.hasLeft || this.session.room !== room) {
+      this.hasLeft = true;
       leg.close(1000, '');
       return;
     }
@@ -163,12 +165,16 @@ export class CallAgent implements AgentLinkListener {
   }
 
   finished(): void {
-    const { leg } = this;
     const { callId } = this.session.call;
     this.context.log.info({ callId, agent: this.plan.endpoint.name }, 'agent finished the call');
-    // Others in the room go on without it.
-    if (leg?.phones.some((phone) => phone !== callId)) leg.disconnected();
-    else leg?.finished(callId);
+    if (this.hasCompany) this.leg?.disconnected();
+    else this.leg?.finished(callId);
+  }
+
+  /** Whether other callers are in the room: they neither hear ringback nor need the agent. */
+  private get hasCompany(): boolean {
+    const { callId } = this.session.call;
+    return this.leg?.phones.some((phone) => phone !== callId) === true;
   }
 
   private wait(): void {
@@ -182,7 +188,7 @@ export class CallAgent implements AgentLinkListener {
 
   private async ring(): Promise<void> {
     const { ring } = this.plan;
-    if (ring === 'silence') return;
+    if (ring === 'silence' || this.hasCompany) return;
     const sound = ring === 'ringback' ? ring : await this.musicOf(ring);
     if (!this.isUp && !this.hasLeft) this.filler.play(sound);
   }

@@ -2,17 +2,15 @@ import WebSocket from 'ws';
 import { type Clock, systemClock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import { closeReason } from '../legs/close-reason.js';
-import { MAX_AUDIO_BYTES, parseLegEvent } from '../legs/leg-messages.js';
+import { parseLegEvent } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
 import { AgentCall } from './agent-call.js';
 
-/** A gateway sends at most so much in one message. */
-export const MAX_MESSAGE_BYTES = 2 * MAX_AUDIO_BYTES;
 /** A gateway that reads nothing while this much waits is gone. */
 const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
 /** Longest wait for `ready`. */
 const READY_MS = 10_000;
-/** A gateway pings twice a second, or sends audio. After so long without either it is gone. */
+/** A gateway sends audio, or a ping a second. After so long without either it is gone. */
 const SILENT_MS = 30_000;
 
 /**
@@ -22,7 +20,7 @@ const SILENT_MS = 30_000;
 export function callOn(socket: WebSocket, clock: Clock = systemClock): Promise<AgentCall> {
   return new Promise((resolve, reject) => {
     let call: AgentCall | undefined;
-    /** What came with `ready`: it waits until whoever awaits the call has its listeners. */
+    /** What came with `ready`: it waits until the listeners are there. */
     let early: (string | Buffer)[] | undefined;
     let heard = true;
     const fail = (why: string) => {

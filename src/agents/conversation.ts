@@ -12,7 +12,7 @@ interface Turn {
   text: string;
 }
 
-/** What was said in a call so far, as text: it outlasts the connection to a model, and is told to the next one. */
+/** What was said in a call so far, as text: it outlasts the connection to a model, and the next one gets it. */
 export class Conversation {
   /** Whether the model has been asked for an answer that it has not finished. */
   isOwed = false;

@@ -19,7 +19,7 @@ const REFUSALS: ReadonlySet<number> = new Set([1007, 1008]);
 class GeminiCall extends ModelCall {
   private question = this.conversation.newId();
   private answer = this.conversation.newId();
-  /** What a new session is told of the conversation so far. */
+  /** What a new session gets of the conversation so far. */
   private history: readonly object[] = [];
   private isSpeaking = false;
   /** The rest of this answer is dropped: the caller has interrupted it. */
@@ -141,7 +141,7 @@ function contentOf({ speaker, text }: { speaker: Speaker; text: string }) {
 
 /**
  * Answers calls with a model of the Gemini Live API. The vendor has no truncation: after an interruption the model remembers all
- * that it sent, also what the caller did not hear. A session that follows a lost one is told only what was heard.
+ * that it sent, also what the caller did not hear. A session that follows a lost one gets only what was heard.
  * @returns a handler for calls that are sent 24,000 samples a second
  */
 export function geminiAgent(options: ModelOptions): AgentHandler {

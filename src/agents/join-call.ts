@@ -1,9 +1,9 @@
 import WebSocket from 'ws';
 import { GatewayError } from '../errors.js';
-import { LEG_PROTOCOL } from '../legs/leg-messages.js';
+import { LEG_PROTOCOL, MAX_MESSAGE_BYTES } from '../legs/leg-messages.js';
 import type { LegRate } from '../legs/leg-rate.js';
 import type { AgentCall } from './agent-call.js';
-import { callOn, MAX_MESSAGE_BYTES } from './call-socket.js';
+import { callOn } from './call-socket.js';
 
 /** How a program joins a room. */
 export interface JoinCallOptions {

@@ -104,7 +104,7 @@ export abstract class ModelCall {
     call.on('answered', () => this.greet());
     call.on('key', (digit) => this.press(digit));
     if (conversation.isOwed && conversation.spoken.length > 0) this.ask(GO_ON);
-    else if (call.isAnswered && this.mayGreet) this.greet();
+    else if (this.mayGreet) this.greet();
   }
 
   // What the adapters share:
@@ -267,8 +267,11 @@ export abstract class ModelCall {
   }
 
   private greet(): void {
+    const { call, conversation } = this;
     const { greeting = DEFAULT_GREETING } = this.options;
-    if (this.isGreeted || greeting === '' || this.conversation.spoken.length > 0) return;
+    const { phones, facts, isAnswered } = call;
+    const isThere = facts === undefined ? isAnswered : phones.includes(facts.callId);
+    if (!isThere || this.isGreeted || greeting === '' || conversation.spoken.length > 0) return;
     this.isGreeted = true;
     this.ask(greeting);
   }

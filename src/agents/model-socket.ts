@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
 import type { Clock, Timeout, Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
+import { isFinalStatus } from './agent-endpoint.js';
 
 /** Longest wait for the connection to open. */
 const OPEN_MS = 5_000;
@@ -18,8 +19,6 @@ const MAX_MESSAGES_PER_SECOND = 5_000;
 const MAX_UNREADABLE = 10;
 /** Longest reason that is passed on. */
 const MAX_REASON = 200;
-/** Statuses of an upgrade that may be better in a moment. */
-const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429]);
 
 export interface ModelSocketOptions {
   /** `ws:` or `wss:` */
@@ -73,8 +72,7 @@ export class ModelSocket {
       if (!this.isOver) listener.opened();
     });
     socket.once('unexpected-response', (_, { statusCode = 0 }: IncomingMessage) => {
-      const isFinal = statusCode >= 400 && statusCode < 500 && !PASSING_STATUSES.has(statusCode);
-      this.fail(`answered with status ${statusCode}`, isFinal);
+      this.fail(`answered with status ${statusCode}`, isFinalStatus(statusCode));
     });
     socket.on('pong', () => {
       this.heardAt = clock.runningMs();

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { AgentTool } from './tool.js';
 
-/** What a model is told, and how it is reached. */
+/** Instructions for a model, and its address. */
 export interface ModelOptions {
   /** The vendor's name of the model: `gpt-realtime`. */
   readonly model: string;

@@ -3,11 +3,11 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { expected, GatewayError } from '../errors.js';
-import { LEG_PROTOCOL } from '../legs/leg-messages.js';
+import { LEG_PROTOCOL, MAX_MESSAGE_BYTES } from '../legs/leg-messages.js';
 import { secretsOf, verifyWebhook } from '../webhooks/signature.js';
 import type { AgentHandler } from './agent-call.js';
 import { CALL_HEADER } from './call-header.js';
-import { callOn, MAX_MESSAGE_BYTES } from './call-socket.js';
+import { callOn } from './call-socket.js';
 
 /** Where an agent listens, and whose calls it takes. */
 export interface AgentServerOptions {

@@ -9,7 +9,7 @@ const TOOL_MS = 5_000;
 const MAX_RESULT = 16_384;
 
 /**
- * Runs what a model asked for. Never rejects: the result is what the model is told.
+ * Runs what a model asked for. Never rejects: the model gets the result.
  * @param args as the model gave them: an object, or JSON of one
  * @param onWarning learns why a tool failed; the model does not
  */

@@ -9,7 +9,7 @@ export interface AgentTool {
   /** JSON Schema of its arguments: an object. */
   readonly parameters: Readonly<Record<string, unknown>>;
   /**
-   * Does it. An error is told to the model, without details.
+   * Does it. The model learns that it failed, without details.
    * @param args as the model gave them: check them
    * @returns what the model learns: text, or anything that JSON can carry
    */

@@ -4,21 +4,24 @@ import WebSocket from 'ws';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import { closeReason } from '../legs/close-reason.js';
-import { LEG_PROTOCOL, MAX_AUDIO_BYTES } from '../legs/leg-messages.js';
+import { LEG_PROTOCOL, MAX_MESSAGE_BYTES } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
 import { secondsOf, signWebhook } from '../webhooks/signature.js';
-import type { AgentConnection, AgentEndpoint, ConnectionListener, ConnectRequest } from './agent-endpoint.js';
+import {
+  type AgentConnection,
+  type AgentEndpoint,
+  type ConnectionListener,
+  type ConnectRequest,
+  isFinalStatus,
+} from './agent-endpoint.js';
 import { CALL_HEADER, callHeaderOf } from './call-header.js';
 
-/** How often the agent is pinged, and after how many pings without any sign of life it counts as lost. */
-const PING_MS = 500;
-const MOST_SILENT_PINGS = 4;
-/** A larger message closes the connection. It exceeds the leg's own limit, which answers with the code 1009. */
-const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
+/** How often signs of life are looked for. An agent that showed none since the last look is pinged. */
+const LOOK_MS = 500;
+/** Looks without a sign of life after which the agent counts as lost. */
+const MOST_SILENT_LOOKS = 4;
 /** An agent that leaves more than this unread is lost. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
-/** Statuses of an upgrade that may be better in a moment. */
-const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429]);
 /** Code of a connection that was lost without a close frame. Source: RFC 6455, section 7.1.5. */
 const LOST = 1006;
 
@@ -46,7 +49,7 @@ export class WebSocketAgent implements AgentEndpoint {
         headers: this.headersOf(request),
         perMessageDeflate: false,
         skipUTF8Validation: false,
-        maxPayload: HARD_LIMIT_BYTES,
+        maxPayload: MAX_MESSAGE_BYTES,
         followRedirects: false,
       });
       const fail = (code: 'GW_AGENT_REFUSED' | 'GW_AGENT_UNREACHABLE', why: string) => {
@@ -64,8 +67,8 @@ export class WebSocketAgent implements AgentEndpoint {
         headers['sec-websocket-protocol'] ??= LEG_PROTOCOL;
       });
       socket.once('unexpected-response', (_, { statusCode = 0 }: IncomingMessage) => {
-        const isFinal = statusCode >= 400 && statusCode < 500 && !PASSING_STATUSES.has(statusCode);
-        fail(isFinal ? 'GW_AGENT_REFUSED' : 'GW_AGENT_UNREACHABLE', `answered with status ${statusCode}`);
+        const code = isFinalStatus(statusCode) ? 'GW_AGENT_REFUSED' : 'GW_AGENT_UNREACHABLE';
+        fail(code, `answered with status ${statusCode}`);
       });
       socket.once('error', ({ message }) => fail('GW_AGENT_UNREACHABLE', `cannot be reached: ${message}`));
       socket.once('open', () => {
@@ -90,9 +93,9 @@ class WebSocketConnection implements AgentConnection {
   readonly taken: Promise<void>;
   private take: () => void = () => {};
   private refuse: (error: GatewayError) => void = () => {};
-  private readonly stopPings: () => void;
+  private readonly stopLooking: () => void;
   private isAlive = false;
-  private silentPings = 0;
+  private silentLooks = 0;
   private isOver = false;
   /** The latest memory sent from, and a view of it as `ws` needs it: most frames share one. */
   private memory: Int16Array | undefined;
@@ -109,18 +112,18 @@ class WebSocketConnection implements AgentConnection {
       this.take = take;
       this.refuse = refuse;
     });
-    this.taken.catch(() => {});
     const late = () => this.refuse(this.unreachable('gives no sign of life'));
-    signal.addEventListener('abort', late, { once: true });
+    signal.addEventListener('abort', late);
+    void this.taken.catch(() => {}).finally(() => signal.removeEventListener('abort', late));
     socket.ping();
     let stalledMs = clock.stalledMs();
-    const pings = clock.every(PING_MS, () => {
+    const looks = clock.every(LOOK_MS, () => {
       // What arrived while this process stood still has not been read yet.
-      if (stalledMs !== clock.stalledMs()) this.silentPings = 0;
+      if (stalledMs !== clock.stalledMs()) this.silentLooks = 0;
       stalledMs = clock.stalledMs();
-      this.ping();
+      this.look();
     });
-    this.stopPings = () => clock.cancel(pings);
+    this.stopLooking = () => clock.cancel(looks);
     socket.on('message', (data: Buffer, isBinary) => {
       this.showLife();
       if (!this.isOver) listener.message(data, isBinary);
@@ -157,29 +160,29 @@ class WebSocketConnection implements AgentConnection {
   close(code: number, reason: string): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.stopPings();
+    this.stopLooking();
     const { socket, clock } = this;
     socket.close(code, closeReason(reason));
     // An agent that does not answer the close must not keep the socket.
-    const timeout = clock.timeout(PING_MS * MOST_SILENT_PINGS, () => socket.terminate());
+    const timeout = clock.timeout(LOOK_MS * MOST_SILENT_LOOKS, () => socket.terminate());
     timeout.unref();
     socket.once('close', () => timeout.cancel());
   }
 
   private showLife(): void {
-    this.silentPings = 0;
+    this.silentLooks = 0;
     if (this.isAlive) return;
     this.isAlive = true;
     this.take();
   }
 
-  private ping(): void {
+  private look(): void {
     const { socket } = this;
-    this.silentPings += 1;
-    if (this.silentPings > MOST_SILENT_PINGS) {
+    this.silentLooks += 1;
+    if (this.silentLooks > MOST_SILENT_LOOKS) {
       this.ended(LOST, 'answers no pings');
       socket.terminate();
-    } else if (socket.readyState === WebSocket.OPEN) socket.ping();
+    } else if (this.silentLooks > 1 && socket.readyState === WebSocket.OPEN) socket.ping();
   }
 
   /** Whether the agent has left too much unread; it is then lost. */
@@ -193,7 +196,7 @@ class WebSocketConnection implements AgentConnection {
   private ended(code: number, reason: string): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.stopPings();
+    this.stopLooking();
     this.refuse(this.unreachable(`closed the connection (${code})`));
     this.listener.closed(code, reason);
   }

@@ -3,7 +3,7 @@ import { mistakesOf } from '../errors.js';
 import { createMediaStreamTwiml, MAX_TWIML_BYTES, StreamParameters } from '../twilio/twiml.js';
 import { CallVerbs } from '../twilio/verbs.js';
 import { isXmlText } from '../twilio/xml-text.js';
-import { isAgent } from './agent-name.js';
+import { AgentName } from './agent-name.js';
 import type { Admission, CallDecision } from './decision.js';
 import type { PlaceCallRequest } from './place-call.js';
 
@@ -26,19 +26,14 @@ const Refused = z.strictObject({
   ),
 });
 
-/** A URL, a model of a vendor, or a name. */
-const agentTo = z
-  .string()
-  .max(2_048)
-  .refine(isAgent, 'not a ws:// or wss:// URL, a model like openai:gpt-realtime, or a name');
 const words = z.string().max(16_384);
 
 const Agent = z.union(
   [
     z.literal(false),
-    agentTo,
+    AgentName,
     z.strictObject({
-      to: agentTo,
+      to: AgentName,
       rate: z.union([z.literal(8_000), z.literal(16_000), z.literal(24_000), z.literal(48_000)]).optional(),
       ring: name.optional(),
       instructions: words.optional(),

@@ -1,12 +1,7 @@
 import { z } from 'zod';
 import { GatewayError, mistakesOf } from '../errors.js';
 import { type OutboundOptions, outboundOptions } from '../twilio/outbound-options.js';
-import { isAgent } from './agent-name.js';
-
-const Agent = z
-  .string()
-  .max(2_048)
-  .refine(isAgent, 'not a ws:// or wss:// URL, a model like openai:gpt-realtime, or a name');
+import { AgentName } from './agent-name.js';
 
 export const PlaceCall = z
   .strictObject({
@@ -17,7 +12,7 @@ export const PlaceCall = z
       .regex(/^[A-Za-z0-9_-]{1,64}$/, 'not 1 to 64 letters, digits, "_" or "-"')
       .optional(),
     room: z.string().min(1).max(256).optional(),
-    agent: z.union([z.literal(false), Agent]).optional(),
+    agent: z.union([z.literal(false), AgentName]).optional(),
     ringTimeoutSeconds: z.int().min(1).max(600).optional(),
     ...outboundOptions,
   })

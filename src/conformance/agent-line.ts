@@ -7,7 +7,7 @@ import {
   type CallFacts,
   LEG_PROTOCOL,
   type LegCommand,
-  MAX_AUDIO_BYTES,
+  MAX_MESSAGE_BYTES,
   parseLegCommand,
 } from '../legs/leg-messages.js';
 import type { LegRate } from '../legs/leg-rate.js';
@@ -117,7 +117,7 @@ export class AgentLine {
       headers: headersOf(options),
       perMessageDeflate: false,
       followRedirects: false,
-      maxPayload: 2 * MAX_AUDIO_BYTES,
+      maxPayload: MAX_MESSAGE_BYTES,
     });
     let headers: Record<string, unknown> = {};
     socket.on('upgrade', (answer: IncomingMessage) => {

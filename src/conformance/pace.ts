@@ -31,7 +31,7 @@ export function paceOf(pieces: readonly Piece[], rate: number): Pace {
   for (const [i, { at, pcm }] of pieces.entries()) {
     const gap = at - playsUntil;
     if (gap > 0) {
-      // The phone fills its buffer again before it goes on.
+      // The phone fills its buffer again before it continues.
       if (gap < LONGEST_GAP_MS && endsInSound(pieces[i - 1], rate) && isSound(pcm.subarray(0, rate / 50))) {
         gaps += 1;
         gapMs += gap + JITTER_MS;

@@ -1,7 +1,7 @@
 import type { Session } from '../calls/session.js';
 import type { Clock } from '../clock.js';
 import { describe, GatewayError } from '../errors.js';
-import { MAX_AUDIO_BYTES } from '../legs/leg-messages.js';
+import { MAX_MESSAGE_BYTES } from '../legs/leg-messages.js';
 import { LEG_RATES, type LegRate } from '../legs/leg-rate.js';
 import type { Legs } from '../legs/legs.js';
 import {
@@ -24,10 +24,9 @@ import type { Routes, Socket } from './transport/transport.js';
 /** Finds the room of a path's parameter; `undefined` for none. */
 type RoomReader = (parameter: string) => string | undefined;
 
-/** Above this the transport drops the connection. It exceeds the leg's own limit, which answers with the code 1009. */
-const HARD_LIMIT_BYTES = 2 * MAX_AUDIO_BYTES;
 /** Most characters of a room's name. */
 const MAX_ROOM_LENGTH = 200;
+
 /** `WS /v1/rooms/{room}/leg` and `WS /v1/calls/{id}/leg`: programs in rooms, by name or by a call in it. */
 export class LegRoute {
   private readonly upgrades: SocketUpgrades;
@@ -52,7 +51,7 @@ export class LegRoute {
   /** @param roomOf finds the room of the path's parameter */
   private addRoute(routes: Routes, path: string, roomOf: RoomReader): void {
     routes.socket<RawLeg>(path, {
-      maxMessageBytes: HARD_LIMIT_BYTES,
+      maxMessageBytes: MAX_MESSAGE_BYTES,
       // Decided within one turn: no client can leave meanwhile, and no place is kept for one that never comes.
       upgrade: this.upgrades.by(
         (context, header, accept) =>

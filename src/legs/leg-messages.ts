@@ -9,6 +9,8 @@ export const LEG_PROTOCOL = 'trunkline.leg';
 /** Maximum message sizes in bytes: audio (eleven seconds at 48 kHz) and text. */
 export const MAX_AUDIO_BYTES = 1024 * 1024;
 export const MAX_TEXT_BYTES = 16 * 1024;
+/** A larger message closes the socket unread. It exceeds the leg's own limit, which answers with the code 1009. */
+export const MAX_MESSAGE_BYTES = 2 * MAX_AUDIO_BYTES;
 
 /** Maximum length of a mark's name. */
 const MAX_MARK_NAME = 128;

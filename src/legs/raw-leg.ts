@@ -109,8 +109,8 @@ export class RawLeg implements Program, PacerSink {
   private acceptedMs = 0;
   private clearedMs = 0;
   private latestPlayedMs = 0;
-  /** Whether a phone has been on the line. */
-  private wasAnswered = false;
+  /** Whether its words may be heard: a program that was dialled waits for its caller. */
+  private mayTalk = false;
   private mistakes = 0;
   /** Dropped milliseconds not yet reported to the program. */
   private unreportedMs = 0;
@@ -148,7 +148,7 @@ export class RawLeg implements Program, PacerSink {
     this.socket = socket;
     this.onEnd = onEnd;
     this.roomLeg = join();
-    this.wasAnswered = this.phones.length > 0;
+    this.mayTalk = this.options.call === undefined || this.ownPhone !== undefined;
     socket.send(this.readyMessage(this.phones, false));
   }
 
@@ -236,9 +236,10 @@ export class RawLeg implements Program, PacerSink {
   }
 
   phoneJoined(phone: string, { direction, ringSeconds }: AnsweredFacts = {}): void {
-    this.wasAnswered = true;
     this.sendEvent({ type: 'joined', phone, direction, ringSeconds });
-    if (this.options.call !== undefined) this.pacer.wake();
+    if (this.mayTalk || phone !== this.options.call?.().callId) return;
+    this.mayTalk = true;
+    this.pacer.wake();
   }
 
   phoneLeft(phone: string): void {
@@ -268,7 +269,7 @@ export class RawLeg implements Program, PacerSink {
   }
 
   get leadMs(): number {
-    if (!this.wasAnswered && this.options.call !== undefined) return Number.POSITIVE_INFINITY;
+    if (!this.mayTalk) return Number.POSITIVE_INFINITY;
     return this.roomLeg?.leadMs ?? 0;
   }
 

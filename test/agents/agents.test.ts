@@ -119,6 +119,31 @@ describe('an agent', () => {
     for (const phone of phones) await phone.hangUp();
   });
 
+  it('learns who else is in its room, and its first words wait for its own caller', async () => {
+    const phones: (readonly string[])[] = [];
+    const answer: AgentHandler = (call) => {
+      phones.push(call.phones);
+      call.send(tone(700, call.sendRate, call.sendRate, LEVEL));
+    };
+    let agent: string | false = false;
+    const { place, gateway, twilio } = await startWithAgent(undefined, {
+      agents: { handlers: { desk: answer } },
+      prepareCall: () => ({ room: 'desk', agent }),
+    });
+    const first = await place(AudioSource.silence());
+    await sleep(500);
+    agent = 'desk';
+    const answered: SimulatedPhone[] = [];
+    twilio.once('answered', (phone) => answered.push(phone));
+    const [{ callId } = {}] = gateway.calls.listActive();
+    await gateway.placeCall({ to: '+15554445555' });
+    await eventually('the answer', () => answered.length > 0);
+    await sleep(1_500);
+    expect(phones).toEqual([[callId]]);
+    expect(answered[0]?.report()?.playout.playedMs ?? 0).toBeGreaterThanOrEqual(1_000);
+    await first.hangUp();
+  });
+
   it('hears keys, dials keys, and hangs up', async () => {
     const { calls, handlers: all } = handlers('desk');
     const { place } = await startWithAgent('desk', { agents: { handlers: all } });

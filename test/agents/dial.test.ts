@@ -277,3 +277,44 @@ describe('a caller whose agent is not there hears an apology within five seconds
     expect(isHearing(bystander)).toBe(true);
   });
 });
+
+describe('costs no other call', () => {
+  it.each<[string, AgentHandler]>([
+    [
+      'throws at what it hears',
+      (call) =>
+        void call.on('audio', () => {
+          throw new Error('planted');
+        }),
+    ],
+    [
+      'throws at a mark',
+      async (call) => {
+        call.on('mark', () => {
+          throw new Error('planted');
+        });
+        call.send(tone(700, call.sendRate, call.sendRate, LEVEL));
+        void call.mark('said');
+      },
+    ],
+    [
+      'rejects in a listener',
+      (call) =>
+        void call.on('answered', async () => {
+          await clock.sleep(500);
+          throw new Error('planted');
+        }),
+    ],
+  ])('a function in this process that %s', async (_, faulty) => {
+    const agents = { handlers: { faulty, healthy: saysTone(25_000) } };
+    let agent = 'healthy';
+    const { place } = await startWithAgent(undefined, { agents, prepareCall: () => ({ agent }) });
+    const bystander = await place(AudioSource.tone(1_000));
+    agent = 'faulty';
+    const phone = await place(AudioSource.tone(1_000));
+    await sleep(3_000);
+    expect(isHearing(bystander)).toBe(true);
+    await phone.hangUp();
+    await bystander.hangUp();
+  });
+});

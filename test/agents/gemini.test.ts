@@ -271,14 +271,23 @@ describe('a connection to Gemini', () => {
     expect(model.session.received.connections).toBe(1);
   });
 
-  it('may bring a flood', async () => {
-    const { phone, model, place } = await callModel({}, {}, { floodMs: 600_000 });
+  it('may bring three minutes at once', async () => {
+    const { phone, model, place } = await callModel({}, {}, { floodMs: 180_000 });
     await eventually('speech', () => isHearing(phone), 10_000);
     model.faults.floodMs = undefined;
     const other = await place(AudioSource.silence());
     await heardOut(other);
     expect(phone.status).toBe('in-progress');
     await phone.hangUp();
+  });
+
+  it('may bring a flood, which costs its own call only', async () => {
+    const { phone, model, place } = await callModel({}, {}, { floodMs: 600_000 });
+    expect((await phone.ended).said).toEqual([APOLOGY.say]);
+    model.faults.floodMs = undefined;
+    const other = await place(AudioSource.silence());
+    await heardOut(other);
+    await other.hangUp();
   });
 
   it('leaves no key and nothing of what was said in the log', async () => {

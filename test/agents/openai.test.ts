@@ -13,6 +13,7 @@ import {
 import { GREETING, KEY_PRESSED, QUESTIONS, UNKNOWN } from '../../src/model-simulator/sentences.js';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import { APOLOGY, CALL, isHearing, startWithAgent } from '../support/agent.js';
+import { AUTH_TOKEN } from '../support/caller.js';
 import { playedMsOf } from '../support/played.js';
 import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 
@@ -413,6 +414,16 @@ describe('a connection to the model', () => {
     const other = await place(AudioSource.silence());
     await heardOut(other);
     expect(heardBy(other)).toEqual([GREETING]);
+    await phone.hangUp();
+  });
+
+  it('answers new calls with a new key after a reload', async () => {
+    const { gateway, place, model } = await startWithModel({}, { agents: { openaiKey: 'an old key' } });
+    expect((await (await place()).ended).said).toEqual([APOLOGY.say]);
+    expect(model.refused).toBe(1);
+    await gateway.reload({ twilio: { authTokens: [AUTH_TOKEN] }, agents: { openaiKey: KEY } });
+    const phone = await place();
+    await eventually('a session', () => model.openSessions.length === 1);
     await phone.hangUp();
   });
 

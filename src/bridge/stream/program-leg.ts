@@ -16,7 +16,7 @@ import type { StreamRoom } from './room.js';
  */
 const AHEAD_MS = 30;
 /** Time from this process through the call to a phone of it until it is measured, in milliseconds. */
-export const USUAL_TRANSIT_MS = 100;
+const USUAL_TRANSIT_MS = 100;
 /** Frames that a phone receives between two measurements. */
 const MEASURE_FRAMES = 10;
 /** Jitter buffers may deepen after a measurement. */

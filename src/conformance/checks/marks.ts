@@ -11,7 +11,7 @@ interface Mark extends SentCommand {
 
 export const marks: Check = {
   name: 'marks',
-  wants: 'Sends a mark with a name of its own right after the audio of an answer.',
+  wants: 'Sends a mark with a new name right after the audio of an answer.',
   needsAnswer: true,
   run({ lines, utterances }) {
     for (const { commands } of lines) {

@@ -5,7 +5,7 @@ const SETTLED_MS = 500;
 
 export const reconnect: Check = {
   name: 'reconnect',
-  wants: 'Takes a second connection of the same call after the first was lost, and goes on.',
+  wants: 'Takes a second connection of the same call after the first was lost, and continues it.',
   needsAnswer: true,
   async run(examination) {
     // What never answers at all is not asked again.

@@ -8,7 +8,7 @@ export interface ApiErrorBody {
   readonly param: string | null;
 }
 
-/** A request that the API rejects. The session goes on. */
+/** A request that the API rejects. The session continues. */
 export class ApiError extends Error {
   constructor(
     readonly code: string | null,

@@ -27,6 +27,6 @@ export interface RealtimeFaults {
   readonly oddDeltas?: boolean;
   /** Every response fails: the account is over its limit. */
   readonly rateLimited?: boolean;
-  /** Milliseconds for which a response goes on after it was cancelled, by the client or by the caller's voice. */
+  /** Milliseconds for which a response continues after it was cancelled, by the client or by the caller's voice. */
   readonly ignoreCancelMs?: number;
 }
