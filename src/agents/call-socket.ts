@@ -1,7 +1,7 @@
 import WebSocket from 'ws';
 import { type Clock, systemClock } from '../clock.js';
+import { closeReason } from '../close-reason.js';
 import { GatewayError } from '../errors.js';
-import { closeReason } from '../legs/close-reason.js';
 import { parseLegEvent } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
 import { AgentCall } from './agent-call.js';
