@@ -15,6 +15,11 @@ const UNIT = [
   'test/package/{arrows,dependencies,errors,generated,links,platforms,readme,reference-pages}.test.ts',
   'test/package/{security,workflows}.test.ts',
 ];
+/** Models and agents, real and simulated, with all that may go wrong: in virtual time, but much of it. */
+const MODELS = [
+  'test/{conformance,model-simulator}/*.test.ts',
+  'test/agents/{embeddings,gemini,gemini-double,openai}.test.ts',
+];
 /** Each a folder of its own, since it takes its time or needs more than Node. */
 const SPECIAL = ['stream', 'fleet', 'native', 'soak', 'page', 'shipped'] as const;
 const folderOf = (name: string) => `test/${name}/**/*.test.ts`;
@@ -33,7 +38,7 @@ const ran: string[] = [];
 const skipped = new Set<string>();
 
 function tellSkipped(): void {
-  const others = SPECIAL.filter((name) => !ran.includes(name));
+  const others = ['models', ...SPECIAL].filter((name) => !ran.includes(name));
   if (others.length > 0) {
     skipped.add(
       `Skipped: ${others.join(', ')} (npm run test:all, or one of them: npm run test:${others[0]})`,
@@ -63,10 +68,11 @@ export default defineConfig({
           ...common,
           name: 'integration',
           include: ['test/**/*.test.ts'],
-          exclude: [...UNIT, ...['e2e', ...SPECIAL].map(folderOf)],
+          exclude: [...UNIT, ...MODELS, ...['e2e', ...SPECIAL].map(folderOf)],
           sequence: { groupOrder: 1 },
         },
       },
+      { test: { ...common, name: 'models', include: MODELS, sequence: { groupOrder: 3 } } },
       {
         // Real time, real WebRTC, a real Redis: one file at a time.
         test: {
@@ -99,7 +105,7 @@ export default defineConfig({
           exclude: UNIT,
           testTimeout: 600_000,
           fileParallelism: false,
-          sequence: { groupOrder: 3 + i },
+          sequence: { groupOrder: 4 + i },
         },
       })),
     ],

@@ -27,9 +27,8 @@ interface Row {
   /** Round trips at the phones; the median of the rounds. */
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** In the gateway, p99: from a caller's message to the agent's, and from an agent's message to the caller's. */
+  /** In the gateway, p99: from a caller's message to the agent's. */
   readonly inP99Ms: number;
-  readonly outP99Ms: number;
   readonly usPerPair: number;
   readonly gatewayCpu: number;
   readonly lost: number;
@@ -98,7 +97,6 @@ export async function benchAgents(): Promise<void> {
         'p99 ms',
         'added to p99',
         'in p99',
-        'out p99',
         'µs CPU a pair',
         'gateway CPU',
         'lost',
@@ -111,7 +109,6 @@ export async function benchAgents(): Promise<void> {
         row.p99Ms.toFixed(2),
         (addedP99Ms[`${row.calls} ${row.kind}`] ?? 0).toFixed(2),
         row.inP99Ms.toFixed(2),
-        row.outP99Ms.toFixed(2),
         row.usPerPair.toFixed(1),
         `${(row.gatewayCpu * 100).toFixed(0)} %`,
         row.lost,
@@ -135,7 +132,6 @@ function rowOf(calls: number, kind: Kind, outcomes: readonly Outcome[]): Row {
     p50Ms: median(outcomes.map(({ phones }) => phones.roundTrip.p50Ms)),
     p99Ms: median(outcomes.map(p99Of)),
     inP99Ms: median(outcomes.map(({ legHeard }) => legHeard.p99Us / 1_000)),
-    outP99Ms: median(outcomes.map(({ gateway }) => gateway.p99Us / 1_000)),
     usPerPair: median(
       outcomes.map(({ gatewayCpu, phones }) => (gatewayCpu * phones.heldMs * 1_000) / phones.sent),
     ),

@@ -1,6 +1,6 @@
 import { isCommander } from './bridge/stream/command-rule.js';
 import { STREAM_OPTIONS } from './bridge/stream/options.js';
-import { isAgent } from './calls/agent-name.js';
+import { isAgent } from './calls/agent-address.js';
 import { isRedisUrl } from './fleet/redis-address.js';
 import { isNetwork } from './http/strangers.js';
 import { SERVERS } from './http/transport/transport.js';

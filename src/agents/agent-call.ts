@@ -1,6 +1,7 @@
 import { captureRejectionSymbol, EventEmitter } from 'node:events';
 import { expected, GatewayError } from '../errors.js';
 import { type CallFacts, type LegCommand, type LegEvent, parseLegEvent } from '../legs/leg-messages.js';
+import type { LegRate } from '../legs/leg-rate.js';
 import { bufferOf } from '../media/arguments.js';
 
 /** The socket of an agent's call: a WebSocket, or a link within the process. */
@@ -288,7 +289,16 @@ export class AgentCall extends EventEmitter<AgentCallEvents> {
 }
 
 /** Answers a phone: the caller hears ringback until its promise is fulfilled; a rejection is a failed try. */
-export type AgentHandler = (call: AgentCall) => void | Promise<void>;
+export interface AgentHandler {
+  (call: AgentCall): void | Promise<void>;
+  /** Samples a second of what it hears and says; default `agents.rate`. A decision's `rate` comes first. */
+  readonly rates?: { readonly rate: LegRate; readonly sendRate: LegRate };
+}
+
+/** A handler for calls at these rates. @internal */
+export function handlerAt(rate: LegRate, sendRate: LegRate, answer: AgentHandler): AgentHandler {
+  return Object.assign((call: AgentCall) => answer(call), { rates: { rate, sendRate } });
+}
 
 /** The samples of a message; half a sample at its end is dropped. */
 function samplesOf(message: Uint8Array): Int16Array {

@@ -185,7 +185,7 @@ export class AgentLink implements LegSocket {
     const listener = {
       connection: undefined as AgentConnection | undefined,
       message: (message: Uint8Array, isBinary: boolean) => {
-        if (this.connection === listener.connection) this.leg.handleMessage(message, isBinary);
+        if (this.connection === listener.connection) this.handleMessage(message, isBinary);
       },
       closed: (code: number, reason: string) => {
         if (this.connection === listener.connection) this.disconnected(code, reason);
@@ -194,12 +194,24 @@ export class AgentLink implements LegSocket {
     return listener;
   }
 
+  /** A fault of ours ends this call only. */
+  private handleMessage(message: Uint8Array, isBinary: boolean): void {
+    try {
+      this.leg.handleMessage(message, isBinary);
+    } catch (cause) {
+      const { name } = this.options.endpoint;
+      const text = `A message of agent ${name} could not be handled`;
+      this.fail(new GatewayError('GW_AGENT_PROTOCOL', text, { cause }));
+    }
+  }
+
   /** The first message of a connection. */
   private announce(connection: AgentConnection): void {
     const isResumed = this.wasTaken || this.options.isContinued;
     // Those who were answered since are in the kept events.
     const phones = this.wasTaken ? this.leg.phones : this.company;
     if (this.wasTaken) this.dropEvents(/^\{"type":"(joined|left)"/);
+    this.leg.beginConnection();
     connection.send(this.leg.readyMessage(phones, isResumed));
   }
 

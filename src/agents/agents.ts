@@ -1,5 +1,5 @@
 import { transferRule } from '../bridge/stream/command-rule.js';
-import { isAgent } from '../calls/agent-name.js';
+import { isAgent } from '../calls/agent-address.js';
 import type { AgentChoice, CallDecision } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import type { Switchboard } from '../calls/switchboard.js';
@@ -16,6 +16,7 @@ import {
   type AgentPlan,
   CallAgent,
   type CallAgentContext,
+  NO_AGENT,
 } from './call-agent.js';
 import { hangUpTool, transferTool } from './call-tools.js';
 import { HandlerAgent } from './handler-agent.js';
@@ -172,10 +173,10 @@ export class Agents {
     try {
       const agent = new CallAgent(session, this.planOf(choice), this.context);
       this.agents.set(session.call.callId, agent);
-      agent.begin(isContinued).catch((error) => session.fail(error));
+      agent.begin(isContinued).catch((error) => session.fail(error, NO_AGENT));
     } catch (error) {
       this.note('failed');
-      session.fail(error);
+      session.fail(error, NO_AGENT);
     }
   }
 
@@ -193,7 +194,10 @@ export class Agents {
     const rate = choice.rate ?? this.options.rate ?? 16_000;
     const rates = { rate, sendRate: rate };
     const handler = this.options.handlers?.[to];
-    if (handler !== undefined) return { endpoint: new HandlerAgent(to, handler), rates, ring, parameters };
+    if (handler !== undefined) {
+      const own = choice.rate === undefined ? handler.rates : undefined;
+      return { endpoint: new HandlerAgent(to, handler), rates: own ?? rates, ring, parameters };
+    }
     if (/^wss?:/i.test(to)) {
       const { clock } = this.shared;
       const endpoint = new WebSocketAgent({ url: to, secrets: () => this.secrets, clock });

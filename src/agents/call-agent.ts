@@ -20,6 +20,9 @@ const RING_AFTER_MS = 400;
 /** Longest caller's name in the facts. */
 const MAX_NAME = 128;
 
+/** How the log calls a failure of this kind. */
+export const NO_AGENT = 'the call has no agent';
+
 /** How the agent of a call is reached, and what is heard until it answers. */
 export interface AgentPlan {
   readonly endpoint: AgentEndpoint;
@@ -158,7 +161,7 @@ export class CallAgent implements AgentLinkListener {
     this.context.note('failed');
     this.publish({ state: 'failed', reason: error.message });
     this.leave(1001, 'no agent');
-    this.session.fail(error);
+    this.session.fail(error, NO_AGENT);
   }
 
   finished(): void {
@@ -216,9 +219,14 @@ export class CallAgent implements AgentLinkListener {
   private facts(connection: number): CallFacts {
     const { call, room } = this.session;
     const { callId, callSid, accountSid, direction, from, to, startedAt } = call;
-    const callerName = call.webhookData?.callerName?.slice(0, MAX_NAME);
+    const callerName = shortened(call.webhookData?.callerName);
     const whose = { callId, callSid, accountSid, direction, from, to, callerName };
     const { parameters } = this.plan;
     return { ...whose, room, startedAt: startedAt.toISOString(), connection, parameters };
   }
+}
+
+/** A name that is not too long, and never cut within a character. */
+function shortened(name: string | undefined): string | undefined {
+  return name?.slice(0, MAX_NAME).replace(/[\ud800-\udbff]$/, '');
 }

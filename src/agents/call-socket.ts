@@ -1,5 +1,6 @@
 import WebSocket from 'ws';
 import { type Clock, systemClock } from '../clock.js';
+import { closeReason } from '../close-reason.js';
 import { GatewayError } from '../errors.js';
 import { parseLegEvent } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
@@ -80,7 +81,7 @@ function endOf(socket: WebSocket) {
       else socket.send(Buffer.from(bufferOf(message)));
     },
     close(code: number, reason: string) {
-      socket.close(code, reason.slice(0, 100));
+      socket.close(code, closeReason(reason));
     },
   };
 }

@@ -1,3 +1,4 @@
+import { transferRule } from '../bridge/stream/command-rule.js';
 import type { AgentCall } from './agent-call.js';
 import type { AgentTool } from './tool.js';
 
@@ -17,6 +18,7 @@ export const hangUpTool: AgentTool = {
  * @param numbers those that it may choose from: numbers and SIP addresses; with a trailing `*` all that begin so
  */
 export function transferTool(numbers: readonly string[]): AgentTool {
+  const isAllowed = transferRule(numbers);
   return {
     name: 'transfer_call',
     description: `Hands the caller over to a person. Say so first. Allowed: ${numbers.join(', ')}`,
@@ -28,6 +30,8 @@ export function transferTool(numbers: readonly string[]): AgentTool {
     },
     run({ to }, call: AgentCall) {
       if (typeof to !== 'string') return 'Name a number to transfer to.';
+      // Else the model would tell the caller of a transfer that the gateway refuses.
+      if (!isAllowed(to)) return `This number is not allowed. Allowed: ${numbers.join(', ')}`;
       call.transfer(to);
       return 'The caller is handed over as soon as they have heard you.';
     },

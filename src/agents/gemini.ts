@@ -1,6 +1,6 @@
 import { expected } from '../errors.js';
 import { bufferOf } from '../media/arguments.js';
-import type { AgentHandler } from './agent-call.js';
+import { type AgentHandler, handlerAt } from './agent-call.js';
 import type { Speaker } from './conversation.js';
 import type { ModelFunctionCall, ServerContent, ServerMessage } from './gemini-messages.js';
 import type { ModelOptions } from './model.js';
@@ -145,5 +145,5 @@ function contentOf({ speaker, text }: { speaker: Speaker; text: string }) {
  * @returns a handler for calls that are sent 24,000 samples a second
  */
 export function geminiAgent(options: ModelOptions): AgentHandler {
-  return (call) => new GeminiCall(`gemini:${options.model}`, call, options).start();
+  return handlerAt(16_000, RATE, (call) => new GeminiCall(`gemini:${options.model}`, call, options).start());
 }

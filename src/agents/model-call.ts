@@ -18,6 +18,8 @@ const KEYS_MS = 1_000;
 const MAX_KEYS = 32;
 /** Most functions run at a time. */
 const MAX_FUNCTIONS = 16;
+/** Most times in a row that a model may call functions before it answers. */
+const MAX_ROUNDS = 16;
 const GO_ON =
   'The connection was lost for a moment. Go on where you stopped, without a word about it and without repeating yourself.';
 
@@ -51,6 +53,8 @@ export abstract class ModelCall {
   private isGreeted = false;
   private hasSpoken = false;
   private interruptions = 0;
+  /** How often the model has called functions since the caller spoke, or it answered. */
+  private rounds = 0;
   /** The caller has interrupted, and has not finished. */
   private isListening = false;
   private expiry: Timer | undefined;
@@ -148,6 +152,7 @@ export abstract class ModelCall {
   /** The caller has said something, whose words may come later. */
   protected heard(item: string): void {
     this.conversation.add('caller', item, '');
+    this.rounds = 0;
     this.asked();
   }
 
@@ -168,6 +173,7 @@ export abstract class ModelCall {
   protected answered(): void {
     this.waits();
     this.spoken.end();
+    this.rounds = 0;
     this.conversation.isOwed = false;
     this.conversation.losses = 0;
     if (this.isExpiring) this.call.close(1012, 'the session expires');
@@ -200,6 +206,11 @@ export abstract class ModelCall {
     const { interruptions, call, clock, options } = this;
     this.waits();
     this.spoken.end();
+    this.rounds += 1;
+    if (this.rounds > MAX_ROUNDS) {
+      this.lost(this.error('calls functions without end'));
+      return;
+    }
     const runs = calls.slice(0, MAX_FUNCTIONS).map(async ({ id, name, args }) => {
       const output = await runTool(options.tools ?? [], name, args, call, clock, (...all) =>
         this.warn(...all),

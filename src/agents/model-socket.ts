@@ -142,7 +142,7 @@ export class ModelSocket {
     this.close();
     this.socket.terminate();
     const { name, key } = this.options;
-    const reason = why.slice(0, MAX_REASON).replaceAll(key, '…');
+    const reason = (key === '' ? why : why.replaceAll(key, '…')).slice(0, MAX_REASON);
     const code = isFinal ? 'GW_AGENT_REFUSED' : 'GW_AGENT_UNREACHABLE';
     this.listener.lost(new GatewayError(code, `${name} ${reason}`));
   }

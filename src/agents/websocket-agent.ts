@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
 import type { Clock } from '../clock.js';
+import { closeReason } from '../close-reason.js';
 import { GatewayError } from '../errors.js';
 import { LEG_PROTOCOL, MAX_MESSAGE_BYTES } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
@@ -19,6 +20,8 @@ import { CALL_HEADER, callHeaderOf } from './call-header.js';
 const LOOK_MS = 500;
 /** Looks without a sign of life after which the agent counts as lost. */
 const MOST_SILENT_LOOKS = 4;
+/** An agent that leaves more than this unread is lost. */
+const MAX_UNSENT_BYTES = 1024 * 1024;
 /** Code of a connection that was lost without a close frame. Source: RFC 6455, section 7.1.5. */
 const LOST = 1006;
 
@@ -126,6 +129,10 @@ class WebSocketConnection implements AgentConnection {
       if (!this.isOver) listener.message(data, isBinary);
     });
     socket.on('pong', () => this.showLife());
+    // Each is answered: it costs what a message costs.
+    socket.on('ping', () => {
+      if (!this.isOver) listener.message(NOTHING, true);
+    });
     socket.on('close', (code, reason) => this.ended(code, reason.toString()));
     // The close follows.
     socket.on('error', () => {});
@@ -133,7 +140,7 @@ class WebSocketConnection implements AgentConnection {
 
   send(message: string | Int16Array): boolean {
     const { socket } = this;
-    if (this.isOver || socket.readyState !== WebSocket.OPEN) return false;
+    if (this.isOver || socket.readyState !== WebSocket.OPEN || this.isUnread()) return false;
     if (typeof message === 'string') socket.send(message);
     else {
       if (message !== this.memory) {
@@ -155,7 +162,7 @@ class WebSocketConnection implements AgentConnection {
     this.isOver = true;
     this.stopLooking();
     const { socket, clock } = this;
-    socket.close(code, reason.slice(0, 100));
+    socket.close(code, closeReason(reason));
     // An agent that does not answer the close must not keep the socket.
     const timeout = clock.timeout(LOOK_MS * MOST_SILENT_LOOKS, () => socket.terminate());
     timeout.unref();
@@ -178,6 +185,14 @@ class WebSocketConnection implements AgentConnection {
     } else if (this.silentLooks > 1 && socket.readyState === WebSocket.OPEN) socket.ping();
   }
 
+  /** Whether the agent has left too much unread; it is then lost. */
+  private isUnread(): boolean {
+    if (this.socket.bufferedAmount <= MAX_UNSENT_BYTES) return false;
+    this.ended(LOST, 'reads nothing');
+    this.socket.terminate();
+    return true;
+  }
+
   private ended(code: number, reason: string): void {
     if (this.isOver) return;
     this.isOver = true;
@@ -192,3 +207,4 @@ class WebSocketConnection implements AgentConnection {
 }
 
 const BINARY = { binary: true } as const;
+const NOTHING = new Uint8Array(0);

@@ -15,7 +15,7 @@ const language = z.string().min(1).max(64).refine(isXmlText, 'characters that XM
 
 /** TwiML bytes reserved for the gateway's own URLs. */
 const ADDRESS_BYTES = 4 * 1024;
-/** Characters of an agent's parameters as JSON: they go into a header. */
+/** Characters of an agent's parameters as ASCII JSON: they go into a header, which servers limit. */
 const MAX_AGENT_PARAMETERS = 2_048;
 const MOST_TWIML_BYTES = MAX_TWIML_BYTES - ADDRESS_BYTES;
 
@@ -41,7 +41,7 @@ const Agent = z.union(
       greeting: words.optional(),
       parameters: z
         .record(z.string().min(1), z.string())
-        .refine((all) => JSON.stringify(all).length <= MAX_AGENT_PARAMETERS, 'more than 2 KiB')
+        .refine((all) => headerLength(all) <= MAX_AGENT_PARAMETERS, 'more than 2 KiB as ASCII JSON')
         .optional(),
     }),
   ],
@@ -107,6 +107,11 @@ export function decisionMistakes(
   } catch (error) {
     return [{ path: [], message: (error as Error).message.replace(/^.*? but received /, '') }];
   }
+}
+
+/** Length as JSON in which `\\uXXXX` stands for what is not ASCII. */
+function headerLength(parameters: object): number {
+  return JSON.stringify(parameters).replace(/[\u007f-\uffff]/g, '\\u0000').length;
 }
 
 function schemaOf(decision: unknown): typeof Refused | typeof Admitted {

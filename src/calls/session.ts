@@ -280,9 +280,9 @@ export class Session implements PhoneLine {
   }
 
   /** Avoids dead air: a caller who is connected, or about to be, hears the apology. */
-  fail(error: unknown): void {
+  fail(error: unknown, what = 'failed to join the bridge'): void {
     const { call, options } = this;
-    options.log.error({ callId: call.callId, err: error }, 'failed to join the bridge');
+    options.log.error({ callId: call.callId, err: error }, what);
     const isComing = call.state !== 'live' && call.direction !== 'outbound-api';
     const continues = options.continueWith(call, this.decision, createRefusalTwiml(options.apology));
     // Twilio requests the continuation when a stream ends, not when its socket is rejected.

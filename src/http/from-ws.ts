@@ -1,7 +1,8 @@
 import { type Clock, systemClock, type Timeout } from '../clock.js';
+import { closeReason } from '../close-reason.js';
 import { type MediaSocket, START_TIMEOUT_MS } from '../phone/media-socket.js';
 import { type MediaStreamOptions, TwilioMediaStream } from '../phone/media-stream.js';
-import { closeReason, IDLE_SECONDS, MAX_UNSENT_BYTES } from './transport/transport.js';
+import { IDLE_SECONDS, MAX_UNSENT_BYTES } from './transport/transport.js';
 
 /** A message of `ws`: its type depends on `binaryType`; old versions pass text as a string. */
 export type WsData = string | ArrayBuffer | Uint8Array | readonly Uint8Array[];

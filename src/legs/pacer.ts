@@ -9,6 +9,16 @@ const REST_MS = 40;
  * before a stall of this process.
  */
 const LIVE_MS = 500;
+/**
+ * A program speaks in real time, as a person or another call does, while its audio has come for so long without a gap of this
+ * length, and never this much ahead.
+ */
+const REAL_TIME_MS = 3_000;
+const GAP_MS = 200;
+const REAL_TIME_AHEAD_MS = 300;
+/** Audio of such a program that is heard later than this is late. More than the second waits only while nothing can be sent. */
+const LATE_MS = 40;
+const LATEST_MS = 500;
 /** Audio that arrives this long after a stall no longer belongs to it. */
 const BACKLOG_MS = 1_000;
 
@@ -20,8 +30,12 @@ export interface PacerSink {
   readonly aheadMs: number;
   /** Audio queued at the listener as measured, in milliseconds; Infinity while it receives nothing. */
   readonly leadMs: number;
-  /** Sends 20 ms at the pacer's rate. The memory is only lent. */
-  sendFrame(frame: Int16Array): void;
+  /**
+   * Sends 20 ms at the pacer's rate. The memory is only lent.
+   * @param isBehind the program speaks in real time and is heard late: a pause may be dropped
+   * @returns false if it was dropped
+   */
+  sendFrame(frame: Int16Array, isBehind: boolean): boolean;
   /** Whether the sink has tones to send, which come before the waiting audio. */
   readonly hasTone: boolean;
   /** Sends 20 ms of tones. */
@@ -58,7 +72,10 @@ export class Pacer implements Ticking {
   private waypoints: { readonly waypoint: Waypoint; readonly at: number; readonly until: number }[] = [];
   /** Monotonic milliseconds at which the listener will have heard everything sent. */
   private endsAt = 0;
-  private pushedAt = 0;
+  private pushedAt = Number.NEGATIVE_INFINITY;
+  /** When the audio that has arrived would end if it were played as it arrives, and since when it has come in real time. */
+  private arrivesUntil = 0;
+  private inRealTimeSince = 0;
   private mostWaitingMs = 0;
   private lostMs: number;
   /** Milliseconds of a stall still to be rejected, and until when. */
@@ -104,10 +121,11 @@ export class Pacer implements Ticking {
     const fits = Math.min(fresh.length, this.capacity - this.count);
     this.reserve(this.count + fits);
     this.append(fits === fresh.length ? fresh : fresh.subarray(0, fits));
-    this.pushedAt = now;
+    this.notePace(this.msOf(samples.length), now);
+    const late = this.isInRealTime(now) ? this.dropOldest() : 0;
     this.wake();
     this.mostWaitingMs = Math.max(this.mostWaitingMs, this.waitingMs);
-    const dropped = this.msOf(samples.length - fits);
+    const dropped = this.msOf(samples.length - fits + late);
     this.droppedMs += dropped;
     return dropped;
   }
@@ -187,10 +205,11 @@ export class Pacer implements Ticking {
     const ahead = Math.max(FRAME_MS, sink.aheadMs) - FRAME_MS;
     if (this.waypoints.length > 0 && sink.leadMs === Number.POSITIVE_INFINITY)
       this.giveUp(this.clock.runningMs(now));
-    // The measured lead counts as much as the calculated one; after a stall it is larger. It is asked for last, as it costs most.
-    while (!this.closed && this.isDue(now) && this.endsAt - now <= ahead && sink.leadMs <= ahead) {
+    // The measured lead counts as much as the calculated one; after a stall it is larger.
+    while (!this.closed && Math.max(this.endsAt - now, sink.leadMs) <= ahead) {
+      if (!this.isDue(now)) break;
       if (sink.hasTone) sink.sendTone();
-      else this.takeFrame();
+      else if (!this.takeFrame(now)) continue;
       this.endsAt = Math.max(this.endsAt, now) + FRAME_MS;
       this.passWaypoints();
     }
@@ -199,9 +218,10 @@ export class Pacer implements Ticking {
     if (this.count === 0) this.settle();
   }
 
-  /** Sends the next 20 ms, padded with silence if necessary. */
-  private takeFrame(): void {
+  /** Sends the next 20 ms, padded with silence if necessary. @returns false if they were dropped */
+  private takeFrame(now: number): boolean {
     const { frame, ring } = this;
+    const isBehind = this.isInRealTime(now) && this.waitingMs - FRAME_MS + this.sink.leadMs > LATE_MS;
     const taken = Math.min(this.count, frame.length);
     let from = this.first;
     // Sample by sample: a view per frame would be an allocation per frame.
@@ -212,7 +232,27 @@ export class Pacer implements Ticking {
     if (taken < frame.length) frame.fill(0, taken);
     this.first = from;
     this.count -= taken;
-    this.sink.sendFrame(frame);
+    return this.sink.sendFrame(frame, isBehind);
+  }
+
+  private notePace(ms: number, now: number): void {
+    if (now - this.pushedAt > GAP_MS) this.inRealTimeSince = now;
+    this.pushedAt = now;
+    this.arrivesUntil = Math.max(this.arrivesUntil, now) + ms;
+    if (this.arrivesUntil - now > REAL_TIME_AHEAD_MS) this.inRealTimeSince = now;
+  }
+
+  /** Whether the program speaks in real time: what waits of it is late, not said ahead. */
+  private isInRealTime(now: number): boolean {
+    return now - this.pushedAt <= GAP_MS && now - this.inRealTimeSince >= REAL_TIME_MS;
+  }
+
+  /** Drops what is too late. @returns samples dropped */
+  private dropOldest(): number {
+    const dropped = Math.max(0, this.count - (LATEST_MS * this.rate) / 1_000);
+    this.first = (this.first + dropped) % this.ring.length;
+    this.count -= dropped;
+    return dropped;
   }
 
   /** Whether there is something to send. */

@@ -6,6 +6,7 @@ import { bufferOf } from '../media/arguments.js';
 import { DtmfTones } from '../media/dtmf.js';
 import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '../media/frame.js';
 import type { FrameClock } from '../media/frame-clock.js';
+import { CatchUp } from '../phone/catch-up.js';
 import { TokenBucket } from '../phone/token-bucket.js';
 import type { LatencyHistogram } from '../telemetry/histogram.js';
 import {
@@ -93,6 +94,7 @@ export class RawLeg implements Program, PacerSink {
   readonly counts: LegCounts = { framesHeard: 0, framesSpoken: 0, droppedSentMs: 0, droppedHeardMs: 0 };
   private readonly pacer: Pacer;
   private readonly tones = new DtmfTones();
+  private readonly catchUp = new CatchUp();
   private readonly toneFrame = new Int16Array(FRAME_SAMPLES);
   private readonly flood: TokenBucket;
   private readonly maxUnreadBytes: number;
@@ -100,8 +102,6 @@ export class RawLeg implements Program, PacerSink {
   private roomLeg: ProgramLeg | undefined;
   /** First byte of a sample split across two messages. */
   private halfSample: number | undefined;
-  /** When the message came in whose audio is being sent; none for audio that has waited. */
-  private stamp: IngressTime = NO_INGRESS_TIME;
   private marksUnderWay = 0;
   /** Hang-ups and transfers that wait for audio. */
   private departuresWaiting = 0;
@@ -195,6 +195,11 @@ export class RawLeg implements Program, PacerSink {
     this.reportDropped();
   }
 
+  /** Another connection of a dialled program begins, with a whole sample. */
+  beginConnection(): void {
+    this.halfSample = undefined;
+  }
+
   /** The socket closed without our doing. */
   disconnected(): void {
     this.socket = undefined;
@@ -272,8 +277,11 @@ export class RawLeg implements Program, PacerSink {
     return this.tones.isActive;
   }
 
-  sendFrame(frame: Int16Array): void {
-    this.sendToRoom(this.up === undefined ? frame : this.up.process(frame));
+  sendFrame(frame: Int16Array, isBehind: boolean): boolean {
+    const sent = this.up === undefined ? frame : this.up.process(frame);
+    if (isBehind && this.catchUp.skipsFrame(sent)) return false;
+    this.sendToRoom(sent);
+    return true;
   }
 
   sendTone(): void {
@@ -315,7 +323,8 @@ export class RawLeg implements Program, PacerSink {
   }
 
   private sendToRoom(frame: Int16Array): void {
-    this.roomLeg?.write(frame, this.stamp);
+    // Without a time: what a program says is not dropped for being late.
+    this.roomLeg?.write(frame, NO_INGRESS_TIME);
     this.counts.framesSpoken += 1;
   }
 
@@ -325,10 +334,7 @@ export class RawLeg implements Program, PacerSink {
       return;
     }
     const samples = this.samplesOf(message);
-    // What waits does so on purpose.
-    this.stamp = this.pacer.waitingMs === 0 ? ingressNow(this.clock) : NO_INGRESS_TIME;
     const ms = this.pacer.push(samples);
-    this.stamp = NO_INGRESS_TIME;
     this.acceptedMs += (samples.length * 1_000) / this.options.sendRate - ms;
     if (ms === 0) return;
     this.counts.droppedSentMs += ms;

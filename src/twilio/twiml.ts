@@ -129,7 +129,7 @@ export function createAgainTwiml(url: string, seconds = 0): string {
 export function createTransferTwiml(to: string): string {
   const response = new VoiceResponse();
   if (/^\+[1-9]\d{1,14}$/.test(to)) response.dial({}, to);
-  else if (/^sips?:[^\s<>"]{1,250}$/.test(to)) response.dial({}).sip(to);
+  else if (/^sips?:[^\s<>"]{1,250}$/.test(to) && isXmlText(to)) response.dial({}).sip(to);
   else {
     throw new GatewayError(
       'GW_TRANSFER_TO',

@@ -70,6 +70,7 @@ describe('who answers', () => {
     );
     expect(made({ agent: 'openai:gpt-realtime' })).toThrow('Agent openai:gpt-realtime needs OPENAI_API_KEY');
     expect(made({ agent: 'http://example.com' })).toThrow('for agent but received "http://example.com"');
+    expect(made({ agent: 'wss://example.com/#call' })).toThrow('for agent but received');
     expect(made({ agents: { handlers: { openai: () => {} } } })).toThrow('agents.handlers');
     expect(made({ agents: { rate: 44_100 as 8_000 } })).toThrow('agents.rate');
     expect(made({ agents: { secret: 'short' } })).toThrow('agents.secret');

@@ -215,6 +215,20 @@ describe('a model of OpenAI', () => {
     expect(session?.receivedCounts['response.create']).toBe(1);
   });
 
+  it('is given up when it calls functions without end, and the caller hears an apology', async () => {
+    let runs = 0;
+    const run = () => {
+      runs += 1;
+      return 'Nothing.';
+    };
+    const { phone } = await callModel(
+      { reply: () => ({ call: { name: search.name, args: {} } }) },
+      { agents: { tools: [{ ...search, run }] } },
+    );
+    expect((await phone.ended).said).toEqual([APOLOGY.say]);
+    expect(runs).toBeLessThanOrEqual(3 * 16);
+  });
+
   it('ends the call and transfers it after its last words', async () => {
     const reply = (name: string, args: object): NonNullable<SimulatedRealtimeOptions['reply']> => {
       return ({ items }) =>

@@ -78,7 +78,16 @@ describe('trunkline', () => {
     );
     expect(version?.stdout.split('\n')[0]).toBe(number);
     expect(version?.packages.filter((name) => !/uws|uWebSockets/.test(name))).toEqual(['commander']);
-    expect(version?.parts).toEqual(['cli', 'error-catalogue.js', 'errors.js', 'http', 'media', 'version.js']);
+    const parts = [
+      'cli',
+      'close-reason.js',
+      'error-catalogue.js',
+      'errors.js',
+      'http',
+      'media',
+      'version.js',
+    ];
+    expect(version?.parts).toEqual(parts);
   });
 
   it('reports with --version what cannot be loaded, and exits with 1', async () => {

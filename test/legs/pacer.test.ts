@@ -17,6 +17,7 @@ class Listener implements PacerSink {
   readonly clock = new VirtualClock();
   readonly frames: Int16Array[] = [];
   readonly marks: string[] = [];
+  framesBehind = 0;
   maxLeadMs = 0;
   holes = 0;
   private dryAt = 0;
@@ -47,11 +48,13 @@ class Listener implements PacerSink {
     this.own -= 1;
     this.sendFrame(new Int16Array(FRAME).fill(-1));
   }
-  sendFrame(frame: Int16Array): void {
+  sendFrame(frame: Int16Array, isBehind = false): boolean {
+    if (isBehind) this.framesBehind += 1;
     if (this.now > this.dryAt && this.dryAt > 0) this.holes += 1;
     this.dryAt = Math.max(this.dryAt, this.now) + FRAME_MS;
     this.maxLeadMs = Math.max(this.maxLeadMs, this.dryAt - this.now);
     this.frames.push(frame.slice());
+    return true;
   }
   mark(name: string): void {
     this.pacer.place({
@@ -111,6 +114,30 @@ describe('a pacer', () => {
       listener.wait(20);
     }
     expect(listener.maxLeadMs).toBeLessThanOrEqual(20);
+  });
+
+  test.each([
+    ['in real time', 20, true],
+    ['in sentences of five seconds', 5_000, false],
+    ['in pieces of a second', 1_000, false],
+  ])('takes audio that comes %s for late after a stall of the listener: %s', (_, pieceMs, isLate) => {
+    const listener = new Listener();
+    const pace = (ms: number) => {
+      for (let at = 0; at < ms; at += pieceMs) {
+        listener.pacer.push(ramp((RATE * pieceMs) / 1_000, 1));
+        listener.wait(pieceMs);
+      }
+    };
+    pace(10_000);
+    expect(listener.framesBehind).toBe(0);
+    listener.leadMs = Number.POSITIVE_INFINITY;
+    pace(5_000);
+    listener.leadMs = 0;
+    pace(5_000);
+    expect(listener.framesBehind > 0).toBe(isLate);
+    // Late words are not kept: the oldest are dropped, and reported.
+    expect(listener.pacer.droppedMs > 3_000).toBe(isLate);
+    if (isLate) expect(listener.pacer.waitingMs).toBeLessThanOrEqual(500);
   });
 
   test('does not stay late after a stall of this process when the program is live', () => {

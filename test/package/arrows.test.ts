@@ -9,7 +9,7 @@ import { afterAll, expect, it } from 'vitest';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SRC = join(ROOT, 'src');
 /** What any room may import. */
-const GROUND = ['errors.ts', 'clock.ts', 'telemetry'];
+const GROUND = ['errors.ts', 'clock.ts', 'close-reason.ts', 'telemetry'];
 
 /** Every import from one file of `src` to another. */
 const arrows = readdirSync(SRC, { recursive: true, encoding: 'utf8' })

@@ -1,6 +1,6 @@
 import type { WebSocket } from 'uWebSockets.js';
+import { closeReason } from '../../../close-reason.js';
 import type { Socket } from '../transport.js';
-import { closeReason } from '../transport.js';
 
 /** User data of a socket in uWebSockets.js. */
 export interface SocketData<T> {
