@@ -209,7 +209,10 @@ export class Pacer implements Ticking {
     while (!this.closed && Math.max(this.endsAt - now, sink.leadMs) <= ahead) {
       if (!this.isDue(now)) break;
       if (sink.hasTone) sink.sendTone();
-      else if (!this.takeFrame(now)) continue;
+      else if (!this.takeFrame(now)) {
+        this.passWaypoints();
+        continue;
+      }
       this.endsAt = Math.max(this.endsAt, now) + FRAME_MS;
       this.passWaypoints();
     }

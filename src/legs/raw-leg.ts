@@ -94,7 +94,9 @@ export class RawLeg implements Program, PacerSink {
   readonly counts: LegCounts = { framesHeard: 0, framesSpoken: 0, droppedSentMs: 0, droppedHeardMs: 0 };
   private readonly pacer: Pacer;
   private readonly tones = new DtmfTones();
-  private readonly catchUp = new CatchUp();
+  private catchUp: CatchUp | undefined;
+  /** Pauses dropped to catch up that the program has not learnt of. */
+  private droppedPausesMs = 0;
   private readonly toneFrame = new Int16Array(FRAME_SAMPLES);
   private readonly flood: TokenBucket;
   private readonly maxUnreadBytes: number;
@@ -279,7 +281,15 @@ export class RawLeg implements Program, PacerSink {
 
   sendFrame(frame: Int16Array, isBehind: boolean): boolean {
     const sent = this.up === undefined ? frame : this.up.process(frame);
-    if (isBehind && this.catchUp.skipsFrame(sent)) return false;
+    if (isBehind) {
+      this.catchUp ??= new CatchUp();
+      if (this.catchUp.skipsFrame(sent)) {
+        this.acceptedMs -= FRAME_MS;
+        this.droppedPausesMs += FRAME_MS;
+        return false;
+      }
+    }
+    if (this.droppedPausesMs > 0) this.reportPauses();
     this.sendToRoom(sent);
     return true;
   }
@@ -469,6 +479,13 @@ export class RawLeg implements Program, PacerSink {
       return;
     }
     this.pacer.wake();
+  }
+
+  private reportPauses(): void {
+    const ms = this.droppedPausesMs;
+    this.droppedPausesMs = 0;
+    this.counts.droppedSentMs += ms;
+    this.sendEvent({ type: 'dropped', of: 'sent', ms });
   }
 
   private reportDropped(): void {

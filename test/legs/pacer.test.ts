@@ -18,6 +18,7 @@ class Listener implements PacerSink {
   readonly frames: Int16Array[] = [];
   readonly marks: string[] = [];
   framesBehind = 0;
+  dropsPauses = false;
   maxLeadMs = 0;
   holes = 0;
   private dryAt = 0;
@@ -50,6 +51,7 @@ class Listener implements PacerSink {
   }
   sendFrame(frame: Int16Array, isBehind = false): boolean {
     if (isBehind) this.framesBehind += 1;
+    if (isBehind && this.dropsPauses) return false;
     if (this.now > this.dryAt && this.dryAt > 0) this.holes += 1;
     this.dryAt = Math.max(this.dryAt, this.now) + FRAME_MS;
     this.maxLeadMs = Math.max(this.maxLeadMs, this.dryAt - this.now);
@@ -138,6 +140,25 @@ describe('a pacer', () => {
     // Late words are not kept: the oldest are dropped, and reported.
     expect(listener.pacer.droppedMs > 3_000).toBe(isLate);
     if (isLate) expect(listener.pacer.waitingMs).toBeLessThanOrEqual(500);
+  });
+
+  test('passes a mark behind a pause that was dropped', () => {
+    const listener = new Listener();
+    for (let i = 0; i < 200; i++) {
+      listener.pacer.push(ramp(FRAME, 1));
+      listener.wait(20);
+    }
+    listener.leadMs = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 10; i++) {
+      listener.pacer.push(ramp(FRAME, 1));
+      listener.wait(20);
+    }
+    listener.mark('end');
+    listener.leadMs = 50;
+    listener.dropsPauses = true;
+    listener.wait(40);
+    expect(listener.pacer.waitingMs).toBe(0);
+    expect(listener.marks).toHaveLength(1);
   });
 
   test('does not stay late after a stall of this process when the program is live', () => {
