@@ -133,9 +133,12 @@ class WebSocketConnection implements AgentConnection {
     socket.on('ping', () => {
       if (!this.isOver) listener.message(NOTHING, true);
     });
-    socket.on('close', (code, reason) => this.ended(code, reason.toString()));
+    let fault = '';
+    socket.on('close', (code, reason) => this.ended(code, reason.toString() || fault));
     // The close follows.
-    socket.on('error', () => {});
+    socket.on('error', ({ message }) => {
+      fault = message;
+    });
   }
 
   send(message: string | Int16Array): boolean {

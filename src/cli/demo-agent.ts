@@ -74,6 +74,7 @@ export async function runAgentDemo(
     const { clock = systemClock } = simulated;
     const answers = await converse({ flags, key, url, isKnown: model !== undefined, clock }, shell);
     const faults = answers.flatMap(({ fault }) => fault ?? []);
+    if (answers.length <= ASKED.length) faults.push('the call ended before all questions were asked');
     if (flags.json) shell.console.log(JSON.stringify({ model: nameOf(model), answers, faults }, null, 2));
     else {
       shell.console.log(
@@ -117,6 +118,8 @@ async function converse(demo: Demo, shell: Shell): Promise<Answered[]> {
       ...(openaiUrl ? { openaiUrl } : {}),
       instructions: readFileSync(new URL('instructions.md', EXAMPLE), 'utf8'),
       greeting: `Say: "${GREETING}"`,
+      // Ringback is no greeting.
+      ring: 'silence',
       knowledge: fileURLToPath(new URL('knowledge', EXAMPLE)),
     },
     log: createLog('warn', shell.stderr),
@@ -145,7 +148,9 @@ async function converse(demo: Demo, shell: Shell): Promise<Answered[]> {
       // Without an agent the caller has heard an apology.
       if (gateway.stats().activeCalls === 0) break;
       say(`caller: ${asked.question}`);
-      await phone.say(new AudioSource('question', speak(asked.question) as Int16Array));
+      const question = new AudioSource('question', speak(asked.question) as Int16Array);
+      // A call that ends meanwhile leaves the question unsaid.
+      await Promise.race([phone.say(question), phone.ended]);
       const answer = await listen(phone, gateway, demo, asked);
       answers.push(answer);
       tell(answer, say);

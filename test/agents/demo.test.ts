@@ -13,6 +13,7 @@ const FLAGS = { bridge: 'local', calls: 1, seconds: 8, agent: true } as const;
 async function demoWith(
   simulated: Parameters<typeof runAgentDemo>[2],
   flags: Parameters<typeof runAgentDemo>[0] = FLAGS,
+  env: Record<string, string> = {},
 ) {
   let out = '';
   const stdout = new Writable({
@@ -21,7 +22,7 @@ async function demoWith(
       done();
     },
   });
-  const ok = await runAgentDemo(flags, new Shell({ stdout, stderr: stdout, env: {} }), {
+  const ok = await runAgentDemo(flags, new Shell({ stdout, stderr: stdout, env }), {
     clock,
     ...simulated,
   });
@@ -50,6 +51,14 @@ describe('trunkline demo --agent', () => {
       'A city bicycle costs fifteen euros a day to rent.',
     ]);
     for (const { afterMs } of answers) expect(afterMs).toBeLessThan(5_000);
+  });
+
+  it('fails if the model cannot be reached, and takes no ringback for a greeting', async () => {
+    const env = { OPENAI_API_KEY: 'sk-test', OPENAI_BASE_URL: 'http://127.0.0.1:1' };
+    const { ok, out } = await demoWith({}, FLAGS, env);
+    expect(ok).toBe(false);
+    expect(out).toContain('no answer to "the greeting"');
+    expect(out).toContain('FAILED: ');
   });
 
   it.each([

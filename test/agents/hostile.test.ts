@@ -13,6 +13,7 @@ import type { RawLeg } from '../../src/legs/raw-leg.js';
 import { AudioSource, type SimulatedPhone } from '../../src/simulator/index.js';
 import {
   bytesOf,
+  CALL,
   closers,
   heardDb,
   isHearing,
@@ -46,6 +47,22 @@ describe('an agent that misbehaves', () => {
     expect(heardDb(phone, 700, 1_000, 1_300)).toBeGreaterThan(-1);
     await phone.hangUp();
   });
+});
+
+it('names of callers go into the request whole, with quotes, lines and emoji, and are not cut within a character', async () => {
+  const headers: string[] = [];
+  const http = createServer().on('upgrade', (request, socket) => {
+    headers.push(String(request.headers['trunkline-call']));
+    socket.end('HTTP/1.1 404 no\r\n\r\n');
+  });
+  const { twilio } = await startWithAgent(await serveRaw(http));
+  for (const CallerName of ['"Zoë"\r\nx-evil: 1 🚲', `x${'🚲'.repeat(80)}`]) {
+    const phone = twilio.placeCall({ ...CALL, parameters: { CallerName } });
+    await phone.ended;
+  }
+  const names = headers.map((header) => JSON.parse(header).callerName);
+  expect(headers.join('')).toMatch(/^[\x20-\x7e]+$/);
+  expect(names).toEqual(['"Zoë"\r\nx-evil: 1 🚲', `x${'🚲'.repeat(63)}`]);
 });
 
 it('parameters are limited as the header carries them', () => {
@@ -139,6 +156,13 @@ describe('a connection to an agent', () => {
     }
     expect(closed).toEqual(['1006 reads nothing']);
     expect(connection.send('x')).toBe(false);
+  });
+
+  it('says what was wrong with the frames of an agent that it loses', async () => {
+    const text = [0x81, 1, 0xff];
+    const { closed } = await connect((socket) => socket.write(Buffer.from(text)));
+    await eventually('its end', () => closed.length > 0);
+    expect(closed).toEqual(['1006 Invalid WebSocket frame: invalid UTF-8 sequence']);
   });
 
   it('counts pings as messages, of which a flood ends the call', async () => {
