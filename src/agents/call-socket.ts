@@ -1,7 +1,6 @@
 import WebSocket from 'ws';
 import { type Clock, systemClock } from '../clock.js';
-import { GatewayError } from '../errors.js';
-import { closeReason } from '../legs/close-reason.js';
+import { closeReason, GatewayError } from '../errors.js';
 import { MAX_AUDIO_BYTES, parseLegEvent } from '../legs/leg-messages.js';
 import { bufferOf } from '../media/arguments.js';
 import { AgentCall } from './agent-call.js';

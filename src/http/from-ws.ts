@@ -1,5 +1,5 @@
 import { type Clock, systemClock, type Timeout } from '../clock.js';
-import { closeReason } from '../legs/close-reason.js';
+import { closeReason } from '../errors.js';
 import { type MediaSocket, START_TIMEOUT_MS } from '../phone/media-socket.js';
 import { type MediaStreamOptions, TwilioMediaStream } from '../phone/media-stream.js';
 import { IDLE_SECONDS, MAX_UNSENT_BYTES } from './transport/transport.js';

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { closeReason } from '../../../legs/close-reason.js';
+import { closeReason } from '../../../errors.js';
 import { IDLE_SECONDS, MAX_UNSENT_BYTES, type Socket, type SocketRoute } from '../transport.js';
 
 /** First byte of a frame that is a whole message (RFC 6455 section 5.2). */

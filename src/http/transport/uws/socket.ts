@@ -1,5 +1,5 @@
 import type { WebSocket } from 'uWebSockets.js';
-import { closeReason } from '../../../legs/close-reason.js';
+import { closeReason } from '../../../errors.js';
 import type { Socket } from '../transport.js';
 
 /** User data of a socket in uWebSockets.js. */
