@@ -51,10 +51,24 @@ interface TransportsResult {
   }[];
 }
 
+interface AgentsResult {
+  readonly machine: Machine;
+  readonly rows: readonly {
+    readonly calls: number;
+    readonly kind: string;
+    readonly p50Ms: number;
+    readonly p99Ms: number;
+    readonly inP99Ms: number;
+    readonly usPerPair: number;
+    readonly gatewayCpu: number;
+  }[];
+  readonly addedP99Ms: Readonly<Record<string, number>>;
+}
+
 /** The pages with figures, and the tables of each. */
 const PAGES: Readonly<Record<string, Readonly<Record<string, () => string>>>> = {
   'README.md': { headline },
-  'docs/benchmarks.md': { latency, quality, gateway, capacity, overload, transports },
+  'docs/benchmarks.md': { latency, quality, gateway, capacity, overload, transports, agents },
 };
 /** Their paths in the repository. */
 export const FIGURE_PAGES = Object.keys(PAGES);
@@ -239,6 +253,27 @@ function gateway(): string {
     "| calls | socket to socket p50 | p99 | p99.9 µs | round trip p50 | p99 | p99.9 ms | dropped | gateway CPU | phones' CPU |",
     '|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
     ...cells.map((row) => `| ${row} |`),
+  ].join('\n');
+}
+
+function agents(): string {
+  const { machine, rows, addedP99Ms } = result<AgentsResult>('agents');
+  return [
+    `Measured on ${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ${machine.date}.`,
+    '',
+    '| calls | who answers | round trip ms, p50 | p99 | an agent adds to p99 | to the agent, p99 ms | µs of CPU for a frame in and one out | gateway CPU |',
+    '|---:|---|---:|---:|---:|---:|---:|---:|',
+    ...rows.map((row) => {
+      const added = row.kind === 'room' ? '–' : (addedP99Ms[`${row.calls} ${row.kind}`] ?? 0).toFixed(1);
+      const heard = row.kind === 'room' ? '–' : row.inP99Ms.toFixed(2);
+      const cells = [
+        row.calls,
+        row.kind === 'room' ? "the room's echo" : row.kind,
+        row.p50Ms.toFixed(2),
+        row.p99Ms.toFixed(1),
+      ];
+      return `| ${[...cells, added, heard, row.usPerPair.toFixed(0), percent(row.gatewayCpu)].join(' | ')} |`;
+    }),
   ].join('\n');
 }
 
