@@ -18,7 +18,9 @@ const UNIT = [
 /** Models and agents, real and simulated, with all that may go wrong: in virtual time, but much of it. */
 const MODELS = [
   'test/{conformance,model-simulator}/*.test.ts',
-  'test/agents/{embeddings,gemini,gemini-double,openai}.test.ts',
+  'test/cli/conformance.test.ts',
+  'test/agents/{demo,embeddings,gemini,gemini-double,hostile,knowledge,openai,python}.test.ts',
+  'test/bridge/stream/programs.test.ts',
 ];
 /** Each a folder of its own, since it takes its time or needs more than Node. */
 const SPECIAL = ['stream', 'fleet', 'native', 'soak', 'page', 'shipped'] as const;
