@@ -9,7 +9,7 @@ import { type HeardItem, SpokenItems } from './spoken-items.js';
 import { runTool } from './tool-run.js';
 
 /** How long a model may be silent before its answer, and in the middle of it. */
-const FIRST_MS = 4_000;
+const FIRST_MS = 3_000;
 const NEXT_MS = 2_000;
 /** Connections lost without an answer in between after which there is no other. */
 const MOST_LOSSES = 2;
@@ -142,7 +142,7 @@ export abstract class ModelCall {
   }
 
   /** The model owes an answer. @param ms how long it may take to begin */
-  protected asked(ms = this.conversation.losses > 0 ? this.againMs : FIRST_MS): void {
+  protected asked(ms = this.firstMs): void {
     this.conversation.isOwed = true;
     this.isListening = false;
     this.hasSpoken = false;
@@ -161,7 +161,7 @@ export abstract class ModelCall {
     this.conversation.isOwed = true;
     this.isListening = false;
     this.hasSpoken ||= speaks;
-    this.watch(this.hasSpoken ? NEXT_MS : FIRST_MS);
+    this.watch(this.hasSpoken ? NEXT_MS : this.firstMs);
   }
 
   /** The model waits for us. */
@@ -259,6 +259,10 @@ export abstract class ModelCall {
   /** @param isFinal it makes no sense to try again */
   protected error(why: string, isFinal = false): GatewayError {
     return new GatewayError(isFinal ? 'GW_AGENT_REFUSED' : 'GW_AGENT_UNREACHABLE', `${this.name} ${why}`);
+  }
+
+  private get firstMs(): number {
+    return this.conversation.losses > 0 ? this.againMs : FIRST_MS;
   }
 
   private watch(ms: number): void {

@@ -17,7 +17,7 @@ class OpenAiCall extends ModelCall {
   /** Instructions of a response that waits for the end of this one. */
   private next: string | undefined;
   private readonly isMulaw = this.call.sendRate === 8_000;
-  protected override readonly againMs = 2_000;
+  protected override readonly againMs = 1_500;
   private readonly handlers: Readonly<Record<string, (event: ServerEvent) => void>> = {
     'session.updated': () => this.configured(),
     'input_audio_buffer.speech_started': () => this.hush(),

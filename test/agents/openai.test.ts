@@ -337,9 +337,11 @@ describe('a connection to the model', () => {
     ['every connection is lost at once', { closeAfter: { ms: 100, code: 1006 } }],
   ])('leads to an apology when %s', async (what, faults) => {
     const { phone, model } = await callModel({ faults });
+    const began = clock.now();
     const outcome = await phone.ended;
     expect(outcome.said).toEqual([APOLOGY.say]);
     expect(outcome.status).toBe('completed');
+    expect(clock.now() - began).toBeLessThan(APOLOGY_MS);
     const isFinal = what.startsWith('the key');
     expect(isFinal ? model.refused : 1).toBe(1);
     await eventually('no session', () => model.openSessions.length === 0);
