@@ -257,7 +257,8 @@ export class Session implements PhoneLine {
       throw new GatewayError('GW_TRANSFER_IMPOSSIBLE', 'This call cannot be transferred: it is in no room');
     }
     const moved = inPlace(decision, place);
-    if (roomOf(moved) !== this.room) {
+    const isElsewhere = roomOf(moved) !== this.room;
+    if (isElsewhere) {
       const line = new LegLine(this);
       const next = await this.joinAnswered(moved, line, signal).catch((error) => {
         throw signal.aborted ? ended() : error;
@@ -275,7 +276,9 @@ export class Session implements PhoneLine {
     }
     // Hold and mute may have changed meanwhile; keep them.
     if (this.decision !== undefined && !('refuse' in this.decision)) {
-      this.decision = inPlace(this.decision, place);
+      const placed = inPlace(this.decision, place);
+      // Agents do not follow, not even to another node.
+      this.decision = isElsewhere ? { ...placed, agent: false } : placed;
     }
   }
 

@@ -513,7 +513,9 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return {
       prepare: async (call: PhoneCall, signal: AbortSignal): Promise<CallDecision | undefined> => {
         const decision = await prepareCall?.(call, signal);
-        return withRequest(decision, request);
+        return request.room === undefined && request.agent === undefined
+          ? decision
+          : withRequest(decision, request);
       },
     };
   }

@@ -3,9 +3,9 @@ import type { AgentCall } from '../../src/agents/index.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { SECRET, serve } from '../support/agent.js';
 import { PUBLIC_URL } from '../support/caller.js';
-import { startFleet } from '../support/fleet.js';
+import { type FleetNode, startFleet } from '../support/fleet.js';
 import { describeOnRedis, RedisServer } from '../support/redis.js';
-import { eventually } from '../support/time.js';
+import { eventually, sleep } from '../support/time.js';
 
 describeOnRedis('a call with an agent whose node drains', () => {
   it('continues elsewhere, and the agent is dialled from there, resumed', async () => {
@@ -45,5 +45,34 @@ describeOnRedis('a call with an agent whose node drains', () => {
     await phone.hangUp();
     await eventually('the end', () => second.isClosed, 10_000);
     expect((await phone.ended).said).toEqual([]);
+  });
+
+  it('does not get it back where the caller was transferred to another room before', async () => {
+    const calls: AgentCall[] = [];
+    const server = await serve((call) => void calls.push(call));
+    const fleet = await startFleet(2, (await RedisServer.start()).url, { AGENT: server.url });
+    const phone = fleet.twilio.placeCall({
+      webhookUrl: `${PUBLIC_URL}/twilio/voice`,
+      from: '+15550001111',
+      to: '+15552223333',
+      audio: AudioSource.speech(),
+    });
+    await phone.started;
+    await eventually('the agent', () => calls[0]?.isAnswered === true, 10_000);
+    const [first] = calls as [AgentCall];
+    const [node] = fleet.nodes as [FleetNode];
+    const moved = await node.control(`/v1/calls/${first.facts?.callId}/transfer`, {
+      method: 'POST',
+      body: JSON.stringify({ room: 'people' }),
+    });
+    expect(moved.status).toBe(200);
+    await eventually('the end of its part', () => first.isClosed, 10_000);
+    const active = await Promise.all(fleet.nodes.map((each) => each.metric('calls_active')));
+    fleet.nodes[active.indexOf(1)]?.child.kill('SIGTERM');
+    await eventually('the hand-over', () => phone.streams.length === 2, 10_000);
+    // Whoever dials does so at once.
+    await sleep(1_000);
+    expect(calls).toHaveLength(1);
+    await phone.hangUp();
   });
 });
