@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import WebSocket from 'ws';
+import type WebSocket from 'ws';
 import type { Clock } from '../clock.js';
 import { closeReason } from '../close-reason.js';
 import { GatewayError } from '../errors.js';
@@ -42,10 +42,12 @@ export class WebSocketAgent implements AgentEndpoint {
     this.name = `${protocol}//${host}${pathname}`;
   }
 
-  connect(request: ConnectRequest, listener: ConnectionListener): Promise<AgentConnection> {
+  async connect(request: ConnectRequest, listener: ConnectionListener): Promise<AgentConnection> {
     const { signal } = request;
+    // Loaded for the first call: most gateways need it for nothing else.
+    const { default: Socket } = await import('ws');
     return new Promise((resolve, reject) => {
-      const socket = new WebSocket(this.options.url, [LEG_PROTOCOL], {
+      const socket = new Socket(this.options.url, [LEG_PROTOCOL], {
         headers: this.headersOf(request),
         perMessageDeflate: false,
         skipUTF8Validation: false,
@@ -143,7 +145,7 @@ class WebSocketConnection implements AgentConnection {
 
   send(message: string | Int16Array): boolean {
     const { socket } = this;
-    if (this.isOver || socket.readyState !== WebSocket.OPEN || this.isUnread()) return false;
+    if (this.isOver || socket.readyState !== socket.OPEN || this.isUnread()) return false;
     if (typeof message === 'string') socket.send(message);
     else {
       if (message !== this.memory) {
@@ -185,7 +187,7 @@ class WebSocketConnection implements AgentConnection {
     if (this.silentLooks > MOST_SILENT_LOOKS) {
       this.ended(LOST, 'answers no pings');
       socket.terminate();
-    } else if (this.silentLooks > 1 && socket.readyState === WebSocket.OPEN) socket.ping();
+    } else if (this.silentLooks > 1 && socket.readyState === socket.OPEN) socket.ping();
   }
 
   /** Whether the agent has left too much unread; it is then lost. */

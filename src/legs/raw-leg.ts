@@ -95,8 +95,6 @@ export class RawLeg implements Program, PacerSink {
   private readonly pacer: Pacer;
   private readonly tones = new DtmfTones();
   private catchUp: CatchUp | undefined;
-  /** Pauses dropped to catch up that the program has not learnt of. */
-  private droppedPausesMs = 0;
   private readonly toneFrame = new Int16Array(FRAME_SAMPLES);
   private readonly flood: TokenBucket;
   private readonly maxUnreadBytes: number;
@@ -283,13 +281,9 @@ export class RawLeg implements Program, PacerSink {
     const sent = this.up === undefined ? frame : this.up.process(frame);
     if (isBehind) {
       this.catchUp ??= new CatchUp();
-      if (this.catchUp.skipsFrame(sent)) {
-        this.acceptedMs -= FRAME_MS;
-        this.droppedPausesMs += FRAME_MS;
-        return false;
-      }
+      // A pause that is left out counts as heard: nothing was said in it.
+      if (this.catchUp.skipsFrame(sent)) return false;
     }
-    if (this.droppedPausesMs > 0) this.reportPauses();
     this.sendToRoom(sent);
     return true;
   }
@@ -479,13 +473,6 @@ export class RawLeg implements Program, PacerSink {
       return;
     }
     this.pacer.wake();
-  }
-
-  private reportPauses(): void {
-    const ms = this.droppedPausesMs;
-    this.droppedPausesMs = 0;
-    this.counts.droppedSentMs += ms;
-    this.sendEvent({ type: 'dropped', of: 'sent', ms });
   }
 
   private reportDropped(): void {
