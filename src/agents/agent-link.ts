@@ -6,7 +6,7 @@ import type { LegSocket, RawLeg } from '../legs/raw-leg.js';
 import { FRAME_MS } from '../media/frame.js';
 import type { AgentConnection, AgentEndpoint, ConnectionListener } from './agent-endpoint.js';
 
-/** Pauses before each try, give or take a quarter; the last one repeats. */
+/** Pauses before each try, up to a quarter shorter; the last one repeats. All of them fit into the time after a loss. */
 const PAUSES_MS = [0, 250, 500, 1_000];
 /** How long one try may take. */
 const TRY_MS = 2_000;
@@ -128,7 +128,7 @@ export class AgentLink implements LegSocket {
       const pause = PAUSES_MS[Math.min(this.tries, PAUSES_MS.length - 1)] as number;
       this.tries += 1;
       // Calls that lost their agent together do not all come back at once.
-      if (pause > 0) await clock.sleep(pause * (0.75 + Math.random() / 2), signal);
+      if (pause > 0) await clock.sleep(pause * (1 - Math.random() / 4), signal);
       if (signal.aborted) return;
       try {
         await this.connect(signal);
