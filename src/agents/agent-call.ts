@@ -5,7 +5,7 @@ import type { LegRate } from '../legs/leg-rate.js';
 import { bufferOf } from '../media/arguments.js';
 
 /** The socket of an agent's call: a WebSocket, or a link within the process. */
-export interface AgentSocket {
+interface AgentSocket {
   /** Sends a message to the gateway. The bytes are only lent. */
   send(message: string | Int16Array): void;
   close(code: number, reason: string): void;
@@ -296,8 +296,8 @@ export interface AgentHandler {
 }
 
 /** A handler for calls at these rates. @internal */
-export function handlerAt(rate: LegRate, sendRate: LegRate, answer: AgentHandler): AgentHandler {
-  return Object.assign((call: AgentCall) => answer(call), { rates: { rate, sendRate } });
+export function handlerAt(rates: NonNullable<AgentHandler['rates']>, answer: AgentHandler): AgentHandler {
+  return Object.assign((call: AgentCall) => answer(call), { rates });
 }
 
 /** The samples of a message; half a sample at its end is dropped. */

@@ -38,7 +38,7 @@ export interface AgentLinkListener {
   finished(): void;
 }
 
-export interface AgentLinkOptions {
+interface AgentLinkOptions {
   readonly endpoint: AgentEndpoint;
   readonly clock: Clock;
   readonly facts: (connection: number) => CallFacts;

@@ -3,13 +3,13 @@ import { bufferOf } from '../media/arguments.js';
 import { type AgentHandler, handlerAt } from './agent-call.js';
 import type { Speaker } from './conversation.js';
 import type { ModelFunctionCall, ServerContent, ServerMessage } from './gemini-messages.js';
-import type { ModelOptions } from './model.js';
+import { type ModelOptions, RATES } from './model.js';
 import { ModelCall } from './model-call.js';
 import type { AgentTool } from './tool.js';
 
 const ORIGIN = 'https://generativelanguage.googleapis.com';
 const PATH = '/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent';
-const RATE = 24_000;
+const RATE = RATES.gemini.sendRate;
 /** How long an answer to something spoken may take. Nothing but its first words tells that it is under way. */
 const SPOKEN_MS = 8_000;
 /** Close codes of a setup that is refused, for its key, its model or a field. */
@@ -145,5 +145,5 @@ function contentOf({ speaker, text }: { speaker: Speaker; text: string }) {
  * @returns a handler for calls that are sent 24,000 samples a second
  */
 export function geminiAgent(options: ModelOptions): AgentHandler {
-  return handlerAt(16_000, RATE, (call) => new GeminiCall(`gemini:${options.model}`, call, options).start());
+  return handlerAt(RATES.gemini, (call) => new GeminiCall(`gemini:${options.model}`, call, options).start());
 }

@@ -33,7 +33,7 @@ export interface ModelSocketOptions {
   readonly isRefusal: (code: number, reason: string) => boolean;
 }
 
-export interface ModelSocketListener {
+interface ModelSocketListener {
   opened(): void;
   message(message: object): void;
   /** The connection is over, without our doing: `GW_AGENT_REFUSED` or `GW_AGENT_UNREACHABLE`. Called at most once. */

@@ -22,6 +22,12 @@ export interface ModelOptions {
   readonly clock?: Clock | undefined;
 }
 
+/** What models hear and say, in samples a second. OpenAI's may take 24,000 instead: a phone has no more than 8,000. */
+export const RATES = {
+  openai: { rate: 8_000, sendRate: 8_000 },
+  gemini: { rate: 16_000, sendRate: 24_000 },
+} as const;
+
 /** Instructions of a model that was given none. */
 export const DEFAULT_INSTRUCTIONS =
   'You answer the telephone. Speak in short, friendly sentences, without lists or markup. If you do not know something, say so.';

@@ -2,7 +2,7 @@ import { expected } from '../errors.js';
 import { bufferOf } from '../media/arguments.js';
 import { pcmToMulaw } from '../media/g711.js';
 import { type AgentHandler, handlerAt } from './agent-call.js';
-import type { ModelOptions } from './model.js';
+import { type ModelOptions, RATES } from './model.js';
 import { ModelCall } from './model-call.js';
 import type { EventError, ModelResponse, OutputItem, ServerEvent } from './openai-events.js';
 
@@ -146,5 +146,5 @@ function formatOf(rate: number) {
  * @returns a handler for calls at 8,000 (µ-law) or 24,000 samples a second
  */
 export function openaiAgent(options: ModelOptions): AgentHandler {
-  return handlerAt(8_000, 8_000, (call) => new OpenAiCall(`openai:${options.model}`, call, options).start());
+  return handlerAt(RATES.openai, (call) => new OpenAiCall(`openai:${options.model}`, call, options).start());
 }

@@ -1,6 +1,6 @@
 import type { LegRate } from '../legs/leg-rate.js';
 import type { AgentHandler } from './agent-call.js';
-import type { ModelOptions } from './model.js';
+import { type ModelOptions, RATES } from './model.js';
 
 /** A vendor whose models answer calls. */
 interface Vendor {
@@ -12,17 +12,18 @@ interface Vendor {
   load(): Promise<(options: ModelOptions) => AgentHandler>;
 }
 
+const WIDEBAND = { rate: 24_000, sendRate: 24_000 } as const;
+
 /** Vendors by their names before the colon: `openai:gpt-realtime`. */
 export const VENDORS = {
   openai: {
     keySetting: 'OPENAI_API_KEY',
-    // µ-law or 24 kHz PCM. A phone has no more than 8 kHz.
-    rates: (wanted = 8_000) => (wanted === 8_000 ? both(8_000) : both(24_000)),
+    rates: (wanted = 8_000) => (wanted === 8_000 ? RATES.openai : WIDEBAND),
     load: async () => (await import('./openai.js')).openaiAgent,
   },
   gemini: {
     keySetting: 'GEMINI_API_KEY',
-    rates: () => ({ rate: 16_000, sendRate: 24_000 }),
+    rates: () => RATES.gemini,
     load: async () => (await import('./gemini.js')).geminiAgent,
   },
 } as const satisfies Readonly<Record<string, Vendor>>;
@@ -31,8 +32,4 @@ export type VendorName = keyof typeof VENDORS;
 
 export function isVendor(name: string): name is VendorName {
   return Object.hasOwn(VENDORS, name);
-}
-
-function both(rate: LegRate) {
-  return { rate, sendRate: rate };
 }

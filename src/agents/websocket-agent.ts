@@ -25,7 +25,7 @@ const MAX_UNSENT_BYTES = 1024 * 1024;
 /** Code of a connection that was lost without a close frame. Source: RFC 6455, section 7.1.5. */
 const LOST = 1006;
 
-export interface WebSocketAgentOptions {
+interface WebSocketAgentOptions {
   /** `ws:` or `wss:` */
   readonly url: string;
   /** Secrets that sign the facts; none: unsigned. */
@@ -145,9 +145,12 @@ class WebSocketConnection implements AgentConnection {
 
   send(message: string | Int16Array): boolean {
     const { socket } = this;
-    if (this.isOver || socket.readyState !== socket.OPEN || this.isUnread()) return false;
-    if (typeof message === 'string') socket.send(message);
-    else {
+    if (this.isOver || socket.readyState !== socket.OPEN) return false;
+    // The leg itself sends no audio to an agent that does not read.
+    if (typeof message === 'string') {
+      if (this.isUnread()) return false;
+      socket.send(message);
+    } else {
       if (message !== this.memory) {
         this.memory = message;
         this.view = bufferOf(message);
