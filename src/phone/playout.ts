@@ -27,8 +27,6 @@ const GAP_MS = 60;
 const PAUSE_MS = 1_000;
 /** Audio kept while the phone is not playing, in milliseconds; it may resume with all it has. */
 const HELD_MS = 600;
-/** Larger rings are freed when empty: 60 KB. */
-const MOST_KEPT_FRAMES = 32;
 /** The ring holds this many times the limit until silence in it has been found. */
 const ROOM_FACTOR = 2;
 
@@ -100,7 +98,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   private readonly isPaced: boolean;
   private readonly targetMs: number;
   private readonly nearMs: number;
-  /** Created when a frame first has to wait; most calls never need it. */
+  /** Borrowed while frames wait. */
   private ring: FrameRing | undefined;
   private catchUp: CatchUp | undefined;
   private framer: Framer | undefined;
@@ -287,7 +285,9 @@ export class Playout implements FrameSink, AtTurnEnd {
     if (this.closed) return;
     this.isOnHold = false;
     this.now = this.clock.now();
-    while (ring !== undefined && ring.length > 0) this.pass(ring.oldest as Int16Array, ring);
+    while (ring !== undefined && this.ring === ring && ring.length > 0) {
+      this.pass(ring.oldest as Int16Array, ring);
+    }
     this.fillUp();
     this.passWaypoints();
   }
@@ -309,20 +309,23 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   /** Starts keeping a copy of the newest sent frames, which may have to be replayed. */
   remember(): void {
-    this.recent ??= new FrameRing(Math.max(1, Math.floor(Math.min(this.limitMs, HELD_MS) / FRAME_MS)));
+    this.recent ??= FrameRing.borrow(Math.max(1, Math.floor(Math.min(this.limitMs, HELD_MS) / FRAME_MS)));
     this.isRemembering = true;
   }
 
   /** The remembered frames were heard. */
   forget(): void {
-    this.recent?.clear();
     this.isRemembering = false;
+    if (this.recent === undefined) return;
+    FrameRing.giveBack(this.recent);
+    this.recent = undefined;
   }
 
   /** Queues the remembered frames before the waiting ones, as many of both as the limit allows. */
   replayRecent(): void {
     const { recent, ring } = this;
     this.isRemembering = false;
+    this.recent = undefined;
     if (recent === undefined || recent.length === 0) return;
     // Marks follow the waiting frames, which are more now.
     for (const waypoint of this.waypoints) waypoint.at += recent.length;
@@ -330,16 +333,18 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.isClear = false;
   }
 
-  /** Moves frames into a new ring with room for what waits while the phone is not playing. */
+  /** Moves frames into another ring, with room for what waits while the phone is not playing. */
   private refill(...from: readonly (FrameRing | undefined)[]): void {
     const ms = Math.max(ROOM_FACTOR * this.limitMs, HELD_MS);
-    const ring = new FrameRing(Math.floor(ms / FRAME_MS));
+    const ring = FrameRing.borrow(Math.floor(ms / FRAME_MS));
     for (const each of from) {
-      for (; each !== undefined && each.length > 0; each.drop()) {
+      if (each === undefined) continue;
+      for (; each.length > 0; each.drop()) {
         if (!ring.push(each.oldest as Int16Array, each.oldestStamp, each.oldestTime)) continue;
         this.gone += 1;
         this.droppedLead += 1;
       }
+      FrameRing.giveBack(each);
     }
     this.ring = ring;
     this.catchUp ??= new CatchUp();
@@ -367,11 +372,14 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.now = this.clock.now();
     if (ring !== undefined) {
       if (!this.isCatchingUp) this.trim(ring);
-      while (ring.length > 0 && this.canSend()) this.deliver(ring);
+      // A frame may lead to a command that empties the ring, or replaces it.
+      while (this.ring === ring && ring.length > 0 && this.canSend()) this.deliver(ring);
       this.passWaypoints();
-      if (ring.length > 0) return;
-      // Its size was only needed at the start or after a stall.
-      if (this.isCatchingUp || ring.capacity > MOST_KEPT_FRAMES) this.ring = undefined;
+      if (this.ring !== undefined) {
+        if (this.ring.length > 0) return;
+        FrameRing.giveBack(this.ring);
+        this.ring = undefined;
+      }
     }
     this.isCatchingUp = false;
     this.isClear = this.framer?.isEmpty !== false;
@@ -411,7 +419,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   private newRing(isHeard: boolean): FrameRing {
     this.isCatchingUp = !isHeard;
     const ms = isHeard ? ROOM_FACTOR * this.limitMs : this.keepMs;
-    return new FrameRing(Math.max(1, Math.floor(ms / FRAME_MS)));
+    return FrameRing.borrow(Math.max(1, Math.floor(ms / FRAME_MS)));
   }
 
   /** A listener who catches up hears everything in order. */

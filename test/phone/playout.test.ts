@@ -70,6 +70,25 @@ describe('the playout', () => {
     expect(playout.leadMs()).toBe(60);
   });
 
+  test('never sends what another queue holds in the memory that it gave back', async () => {
+    const { playout, listener, write } = setUp();
+    const other = new Listener();
+    other.writable = false;
+    const neighbour = new Playout(other, { limitMs: 120 }, new VirtualClock());
+    const { write: hear } = listener;
+    // A command within a frame's delivery sends the rest, and the neighbour gets the free memory.
+    listener.write = function (frame: Int16Array) {
+      hear.call(this, frame);
+      if (this.heard.length !== 1) return;
+      playout.flush();
+      neighbour.write(new Int16Array(FRAME_SAMPLES).fill(LOUD + 99), NO_INGRESS_TIME);
+    };
+    write(3);
+    await turnEnd();
+    expect(listener.heard).toEqual([0, 1, 2]);
+    expect(neighbour.waitingMs).toBe(FRAME_MS);
+  });
+
   test('loses nothing that waits for the end of the turn when the measured lead increases', async () => {
     const { playout, listener, write } = setUp();
     write();
