@@ -69,8 +69,9 @@ interface PlayoutPoint {
  * early is heard late for the rest of the call. The playout tracks how much audio is queued at the listener
  * (the lead), by a monotonic clock and by measurements (see {@link correct}).
  *
- * A frame passes immediately while the lead is small. Otherwise it waits for the end of the event-loop turn,
- * because only then is a burst (our own stall, a retransmitted window) known completely. Then:
+ * A frame passes immediately while the lead is small, or has just become larger. Otherwise it waits for the
+ * end of the event-loop turn, because only then is a burst (our own stall, a retransmitted window) known
+ * completely. Then:
  * - beyond the limit the newest frames win: silence is dropped first, then the oldest words;
  * - a lead of live audio that stays above its target is worked off: pauses are dropped, words are played
  *   slightly faster.
@@ -175,13 +176,26 @@ export class Playout implements FrameSink, AtTurnEnd {
     if (this.closed) return;
     const now = this.clock.now();
     const leadMs = this.endsAt - now;
-    const isNear = leadMs <= (stamp === NO_INGRESS_TIME ? this.nearMs : this.targetMs) && leadMs >= -GAP_MS;
-    if (isNear && this.isClear && this.line.isWritable()) {
-      this.currentAt = now;
-      this.now = now;
-      this.since = now;
-      this.send(frame, stamp);
-    } else this.enqueue(frame, stamp, now);
+    const isNear = leadMs <= this.nearMs && leadMs >= -GAP_MS;
+    if (!(isNear && this.isClear && this.line.isWritable())) {
+      this.enqueue(frame, stamp, now);
+      return;
+    }
+    if (leadMs <= this.targetMs || stamp === NO_INGRESS_TIME) this.currentAt = now;
+    else if (this.isPaced || (this.isFast && leadMs > TARGET_OF_WORDS_MS)) {
+      this.enqueue(frame, stamp, now);
+      return;
+    } else if (now - this.currentAt >= LASTING_MS) {
+      this.isFast = false;
+      this.catchUp ??= new CatchUp();
+      if (this.catchUp.skipsFrame(frame)) {
+        this.silenceDroppedMs += FRAME_MS;
+        return;
+      }
+    }
+    this.now = now;
+    this.since = now;
+    this.send(frame, stamp);
   }
 
   /**
@@ -452,6 +466,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     const isLive = ring.oldestStamp !== NO_INGRESS_TIME;
     const lastsMs = this.isCatchingUp ? Number.POSITIVE_INFINITY : this.now - this.currentAt;
     if (!isLive || lastsMs < LASTING_MS || behindMs <= this.targetMs) {
+      if (isLive) this.alignFrames(frame);
       this.pass(frame, ring);
       return;
     }
@@ -468,6 +483,14 @@ export class Playout implements FrameSink, AtTurnEnd {
     const kept = this.isFast ? catchUp.shorten(frame, behindMs > this.limitMs) : frame.length;
     this.shortenedMs += FRAME_MS * (1 - kept / frame.length);
     this.pass(kept === frame.length ? frame : frame.subarray(0, kept), ring);
+  }
+
+  /** Drops the remainder of a cut frame in a pause, so that frames pass whole again, without a copy. */
+  private alignFrames(frame: Int16Array): void {
+    const { framer, catchUp } = this;
+    if (framer?.isEmpty !== false || catchUp?.skipsFrame(frame) !== true) return;
+    this.silenceDroppedMs += framer.waitingMs;
+    framer.clear();
   }
 
   /** Sends the oldest frame, or its remainder. */
