@@ -7,11 +7,11 @@ import { FrameClock, type Ticking } from '../media/frame-clock.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
 import { CallLatencies, STAGE } from '../telemetry/call-latencies.js';
 import {
+  arrivedAt,
   INGRESS_TICKS_PER_MICROSECOND,
   type IngressTime,
   ingressNow,
   ingressTicksBetween,
-  ingressTimeOf,
   NO_INGRESS_TIME,
 } from '../telemetry/ingress-time.js';
 import { isSampled, type Latencies } from '../telemetry/latencies.js';
@@ -293,7 +293,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> implement
     this.audioFilter?.cleared();
     this.outgoing.clear();
     this.clearFarEnd();
-    this.probe.cleared(this.clock.now());
+    this.probe.cleared();
     return truth;
   }
 
@@ -387,7 +387,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> implement
 
   /** Called every 20 ms. @internal */
   tick(): void {
-    const now = this.clock.now();
+    const now = this.frameClock.tickedAt;
     this.backlog.tick(this.clock.stalledMs(now), this.traffic.framesIn * FRAME_MS);
     this.playout.tick();
     this.intake.tick();
@@ -423,7 +423,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> implement
   handleMessage(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
     if (this.ended) return;
     const now = this.clock.now();
-    const stamp = ingressTimeOf(now);
+    const stamp = arrivedAt(now, this.clock);
     this.traffic.messagesIn += 1;
     if (message.byteLength > MAX_MESSAGE_BYTES) {
       this.finish('protocol', 1009, `Message exceeds ${MAX_MESSAGE_BYTES} bytes`);

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameRing } from '../media/frame-ring.js';
-import { NO_INGRESS_TIME } from '../telemetry/ingress-time.js';
+import { audioWaited, NO_INGRESS_TIME, presentOf } from '../telemetry/ingress-time.js';
 import { CatchUp } from './catch-up.js';
 import { Framer } from './framer.js';
 import { type AtTurnEnd, atTurnEnd } from './turn-end.js';
@@ -132,7 +132,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   constructor(
     private readonly line: PlayoutLine,
     options: PlayoutOptions,
-    private readonly clock: Clock,
+    readonly clock: Clock,
   ) {
     this.limitMs = options.limitMs;
     this.keepMs = options.keepMs ?? options.limitMs;
@@ -174,7 +174,7 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   write(frame: Int16Array, stamp: number): void {
     if (this.closed) return;
-    const now = this.clock.now();
+    const now = presentOf(stamp, this.clock);
     const leadMs = this.endsAt - now;
     const isNear = leadMs <= this.nearMs && leadMs >= -GAP_MS;
     if (!(isNear && this.isClear && this.line.isWritable())) {
@@ -384,6 +384,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     const { ring } = this;
     if (this.closed || this.isOnHold) return;
     this.now = this.clock.now();
+    audioWaited();
     if (ring !== undefined) {
       if (!this.isCatchingUp) this.trim(ring);
       // A frame may lead to a command that empties the ring, or replaces it.
