@@ -111,7 +111,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   /** The same assuming a perfect network; never later. */
   private bookedUntil = Number.NEGATIVE_INFINITY;
   /** When the lead was last at or below its target. */
-  private currentAt: number;
+  private currentAt = Number.NaN;
   private sentMs = 0;
   private discardedMs = 0;
   /** Whether a frame can pass immediately: none waits, none was cut, nothing is held. */

@@ -40,7 +40,7 @@ export function arrivedAt(ms: number, clock: Clock): IngressTime {
  * another one costs more than most of the work between.
  */
 export function presentOf(stamp: IngressTime, clock: Clock): number {
-  return stamp === latestStamp && clock === latestClock ? (latestMs[0] as number) : clock.now();
+  return stamp === latestStamp && clock === latestClock ? (latestMs[0] as number) : +clock.now();
 }
 
 /** Audio has waited: {@link presentOf} reads the clock again. */
