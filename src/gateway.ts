@@ -60,6 +60,7 @@ import type { TrafficCounts } from './telemetry/traffic.js';
 import { parsePublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { VERSION } from './version.js';
+import { CallCounts } from './workers/call-counts.js';
 import { MachineLink } from './workers/machine-link.js';
 
 interface GatewayEvents {
@@ -125,6 +126,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   /** Its part of `/health`. */
   private readonly facts: { -readonly [K in keyof HealthFacts]: HealthFacts[K] };
   private readonly descriptors: Descriptors;
+  /** Of the other workers, if this is one. */
+  private readonly callCounts: CallCounts | undefined;
   private readonly log: Logger;
   private readonly clock: Clock;
   private readonly options: CompleteOptions;
@@ -203,7 +206,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       checkAgent: (to) => this.agents.check(to),
       streamStatus: options.streamStatus,
       isShortOfDescriptors: () => this.descriptors.isShort,
+      otherCalls: workers && (() => this.callCounts?.others ?? 0),
     });
+    this.callCounts = workers && new CallCounts(workers.peers, () => this.switchboard.activeCalls, clock);
     this.recordings = new Recordings(
       options.recordDir,
       leadMs,
@@ -467,6 +472,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       }
       this.switchboard.open();
       this.descriptors.start();
+      this.callCounts?.open();
       await this.fleet?.serve();
       this.eventWebhooks?.start();
       return served;
@@ -591,6 +597,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.server.answered();
       this.switchboard.close();
       this.descriptors.stop();
+      this.callCounts?.close();
       this.server.close();
       this.calls.close();
       await this.fleet?.close();
