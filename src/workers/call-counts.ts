@@ -22,7 +22,8 @@ export class CallCounts {
     });
     peers.onChange((worker, isServing) => {
       if (!isServing) this.counts.delete(worker);
-      else if (worker !== peers.self) peers.notify(worker, 'calls', this.told);
+      else if (worker === peers.self) peers.broadcast('calls', this.told);
+      else peers.notify(worker, 'calls', this.told);
     });
   }
 
