@@ -28,7 +28,7 @@ const METRICS_MS = 1_000;
 
 /** Routes for operators and load balancers. */
 export class OperationsRoutes {
-  private page: { readonly writtenAt: number; readonly text: Promise<string> } | undefined;
+  private page: { readonly writtenAt: number; readonly text: string } | undefined;
 
   constructor(
     private readonly switchboard: Switchboard,
@@ -72,11 +72,11 @@ export class OperationsRoutes {
   }
 
   /** `GET /metrics`: Prometheus text, at most a second old. */
-  async metrics(context: RequestContext): Promise<void> {
+  metrics(context: RequestContext): void {
     const now = this.clock.now();
     if (this.page === undefined || now - this.page.writtenAt >= METRICS_MS) {
       this.page = { writtenAt: now, text: this.metricsOf.text() };
     }
-    context.answer(200, this.metricsOf.contentType, await this.page.text);
+    context.answer(200, this.metricsOf.contentType, this.page.text);
   }
 }
