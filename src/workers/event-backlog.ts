@@ -50,7 +50,11 @@ export class EventBacklog {
 export function isEvent(value: unknown): value is LoggedEvent {
   const { id, type, callId, json } = (value ?? {}) as Partial<Record<string, unknown>>;
   return (
-    isLine(id, 100) && isLine(type, 100) && typeof callId === 'string' && isLine(json, MAX_JSON) && json !== ''
+    isLine(id, 100) &&
+    isLine(type, 100) &&
+    typeof callId === 'string' &&
+    isLine(json, MAX_JSON) &&
+    json !== ''
   );
 }
 

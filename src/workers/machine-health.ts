@@ -62,7 +62,10 @@ export class MachineHealth {
     const answers = await peers.requestAll('health', {}, ANSWER_MS);
     const workers = answers.flatMap(({ worker, answer }) => checked(worker, answer));
     const heard = new Set(workers.map(({ worker }) => worker));
-    return { workers, silent: asked.filter((worker) => !heard.has(worker) && peers.serving.includes(worker)) };
+    return {
+      workers,
+      silent: asked.filter((worker) => !heard.has(worker) && peers.serving.includes(worker)),
+    };
   }
 
   private self(): WorkerHealth {

@@ -1,6 +1,12 @@
 import type { Clock } from '../clock.js';
 import type { Metric } from '../telemetry/metric.js';
-import { exposition, type MetricReading, merged, readingOf, type Samples } from '../telemetry/metric-reading.js';
+import {
+  exposition,
+  type MetricReading,
+  merged,
+  readingOf,
+  type Samples,
+} from '../telemetry/metric-reading.js';
 import type { PostOffice } from './post-office.js';
 
 /** How long workers have to send their metrics; of one that is late the previous ones are shown. */
