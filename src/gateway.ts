@@ -609,9 +609,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.server.close();
       this.calls.close();
       await this.fleet?.close();
-      this.views?.close();
       await this.bridge.close();
       await Promise.all([this.router?.close(), this.eventWebhooks?.close()]);
+      await this.views?.close();
       this.log.info('closed');
     })();
     return this.closing;
@@ -625,7 +625,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const isOwed = this.switchboard.owesVerbs;
     const closing = this.close();
     const kept = Promise.all([
-      (this.fleet ?? this.switchboard).endAll(),
+      (this.fleet ?? this.switchboard).endAll().then(() => this.views?.close()),
       this.recordings.close(),
       this.eventWebhooks?.close(NOW_EVENTS_MS),
       // As in `close`.

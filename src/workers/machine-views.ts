@@ -7,7 +7,7 @@ import { MachineEvents } from './machine-events.js';
 import { MachineFeed } from './machine-feed.js';
 import { MachineHealth, type OwnHealth } from './machine-health.js';
 import { MachineJournal } from './machine-journal.js';
-import type { Peers } from './peers.js';
+import { type Peers, SUPERVISOR } from './peers.js';
 import { WorkerMetrics } from './worker-metrics.js';
 
 /** What a worker's gateway shows of itself. */
@@ -26,6 +26,7 @@ export class MachineViews {
   readonly journal: MachineJournal;
   readonly health: MachineHealth;
   private ownMetrics: WorkerMetrics | undefined;
+  private closing: Promise<void> | undefined;
 
   constructor(
     private readonly peers: Peers,
@@ -50,9 +51,14 @@ export class MachineViews {
     await this.events.catchUp();
   }
 
-  /** After the last call: hands what others should still show to them. */
-  close(): void {
-    this.ownMetrics?.close();
-    this.journal.close();
+  /** After the last call: resolves when the others have what they should still show. */
+  close(): Promise<void> {
+    this.closing ??= (async () => {
+      this.ownMetrics?.close();
+      this.journal.close();
+      // It answers when it has read all that was sent before.
+      await this.peers.request(SUPERVISOR, 'state', {}).catch(() => {});
+    })();
+    return this.closing;
   }
 }
