@@ -289,7 +289,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const live = new LiveRoutes(this.views?.feed ?? feed, this.views?.journal ?? journal, clock);
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
-      options.eventWebhooks && new EventWebhooks(options.eventWebhooks, this.events, this.log, clock);
+      options.eventWebhooks &&
+      new EventWebhooks(options.eventWebhooks, this.events, this.log, clock, workers?.peers.place);
     if (router !== undefined) {
       this.switchboard.on('call', (call, stream) =>
         stream.on('dtmf', (digit) => this.tellRouter(call, digit)),
