@@ -15,7 +15,6 @@ export class Worker {
   /** In place of the process's signals: `SIGTERM` each time that the supervisor wants it to stop sooner. */
   readonly signals = new EventEmitter();
   private stage = 0;
-  private isClosed = false;
 
   constructor(
     readonly facts: WorkerFacts,
@@ -44,8 +43,9 @@ export class Worker {
     );
     this.peers.handle('stop', (about) => this.stop((about as { stage: number }).stage));
     process.on('message', (message) => this.peers.receive(message));
+    // It does not keep a process alive that cannot serve, or is done.
+    process.channel?.unref();
     process.on('disconnect', () => {
-      if (this.isClosed) return;
       log.error('the supervisor is gone: draining');
       this.peers.disconnected();
       this.stop(1);
@@ -66,12 +66,6 @@ export class Worker {
   /** This worker serves from now on. */
   serve(): void {
     this.peers.serve();
-  }
-
-  /** Lets the process end. */
-  close(): void {
-    this.isClosed = true;
-    if (process.connected) process.disconnect();
   }
 
   private stop(stage: number): void {
