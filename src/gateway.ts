@@ -30,7 +30,7 @@ import { type CompleteOptions, completeOptions, type GatewayOptions } from './ga
 import { Answers } from './http/answers.js';
 import { EventRoutes } from './http/event-routes.js';
 import { LiveRoutes } from './http/live-routes.js';
-import type { HealthFacts } from './http/operations-routes.js';
+import { type HealthFacts, healthOf } from './http/operations-routes.js';
 import { RequestAuthenticator } from './http/request-authenticator.js';
 import { Server } from './http/server.js';
 import { Strangers } from './http/strangers.js';
@@ -38,6 +38,7 @@ import { chooseTransport } from './http/transport/choice.js';
 import { attachedOrigin } from './http/transport/node/transport.js';
 import { Legs } from './legs/legs.js';
 import { CallJournal } from './live/call-journal.js';
+import { DashboardFeed } from './live/dashboard-feed.js';
 import { FrameClock } from './media/frame-clock.js';
 import { core } from './media/thread-core.js';
 import type { MarkEcho } from './phone/marks.js';
@@ -62,6 +63,7 @@ import { TwilioRest } from './twilio/rest.js';
 import { VERSION } from './version.js';
 import { CallCounts } from './workers/call-counts.js';
 import { MachineLink } from './workers/machine-link.js';
+import type { MachineViews } from './workers/machine-views.js';
 
 interface GatewayEvents {
   /** A call has started and its stream exists; audio flows from the stream's `start`. */
@@ -123,6 +125,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly recordings: Recordings;
   private readonly callControl: CallControlService;
   private readonly server: Server;
+  /** What shows all workers of the machine, if this is one of several. */
+  private readonly views: MachineViews | undefined;
   /** Its part of `/health`. */
   private readonly facts: { -readonly [K in keyof HealthFacts]: HealthFacts[K] };
   private readonly descriptors: Descriptors;
@@ -269,16 +273,25 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.events.publish('call.played', call, result);
       this.emit('played', call, result);
     });
-    const eventRoutes = new EventRoutes(this.events, clock);
-    const live = new LiveRoutes({
+    const journal = new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock);
+    const feed = new DashboardFeed({
       switchboard: this.switchboard,
-      journal: new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock),
+      journal,
       fleet: this.fleet,
       facts: { version: VERSION, bridge: this.bridge.name },
       node: hostname(),
       deaf: deafness(this.bridge),
       clock,
     });
+    this.views = workers?.views?.({
+      events: this.events,
+      feed,
+      journal,
+      health: () => healthOf(this.switchboard, this.fleet),
+      clock,
+    });
+    const eventRoutes = new EventRoutes(this.events, clock, this.views?.events);
+    const live = new LiveRoutes(this.views?.feed ?? feed, this.views?.journal ?? journal, clock);
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
       options.eventWebhooks &&
@@ -320,6 +333,19 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const { trustedProxies } = options;
     const probes = new Strangers(trustedProxies, PROBES_PER_SECOND);
     const answers = new Answers(new Strangers(trustedProxies), probes, this.log, clock);
+    const metrics = new Metrics(this.switchboard, [
+      ...(this.bridge.metrics ?? []),
+      ...fleetMetrics(this.switchboard, this.fleet),
+      ...answers.metrics,
+      ...eventRoutes.metrics,
+      ...live.metrics,
+      ...(this.eventWebhooks?.metrics ?? []),
+      ...(router?.metrics ?? []),
+      ...this.legs.metrics,
+      ...this.agents.metrics,
+      ...this.switchboard.past.metrics,
+      ...this.recordings.metrics,
+    ]);
     this.server = new Server({
       answers,
       calls: this.fleet ?? this.switchboard,
@@ -331,19 +357,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       authenticator: this.authenticator,
       events: eventRoutes,
       live,
-      metrics: new Metrics(this.switchboard, [
-        ...(this.bridge.metrics ?? []),
-        ...fleetMetrics(this.switchboard, this.fleet),
-        ...answers.metrics,
-        ...eventRoutes.metrics,
-        ...live.metrics,
-        ...(this.eventWebhooks?.metrics ?? []),
-        ...(router?.metrics ?? []),
-        ...this.legs.metrics,
-        ...this.agents.metrics,
-        ...this.switchboard.past.metrics,
-        ...this.recordings.metrics,
-      ]),
+      metrics,
+      machine: this.views && { health: this.views.health, metrics: this.views.addMetrics(metrics) },
       facts: this.facts,
       log: this.log,
       clock,
@@ -463,6 +478,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     await this.bridge.open?.();
     try {
       await this.fleet?.open();
+      await this.views?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
       const served = await serve();
       // Anything opened after `close` would never be closed.
@@ -603,6 +619,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.fleet?.close();
       await this.bridge.close();
       await Promise.all([this.router?.close(), this.eventWebhooks?.close()]);
+      await this.views?.close();
       this.log.info('closed');
     })();
     return this.closing;
@@ -616,7 +633,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const isOwed = this.switchboard.owesVerbs;
     const closing = this.close();
     const kept = Promise.all([
-      (this.fleet ?? this.switchboard).endAll(),
+      (this.fleet ?? this.switchboard).endAll().then(() => this.views?.close()),
       this.recordings.close(),
       this.eventWebhooks?.close(NOW_EVENTS_MS),
       // As in `close`.

@@ -2,6 +2,7 @@ import cluster from 'node:cluster';
 import { EventEmitter } from 'node:events';
 import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
+import { MachineViews, type OwnViews } from './machine-views.js';
 import { type Peers, SupervisedPeers } from './peers.js';
 import { WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
 
@@ -57,7 +58,9 @@ export class Worker {
   /** Options of this worker's gateway, before those of its settings. */
   get options() {
     const { socketDir, ports } = this.facts;
-    return { workers: { peers: this.peers as Peers, socketDir }, ...ports };
+    const { peers } = this;
+    const views = (own: OwnViews) => new MachineViews(peers, own);
+    return { workers: { peers: peers as Peers, socketDir, views }, ...ports };
   }
 
   /** This worker serves from now on. */
