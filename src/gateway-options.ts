@@ -10,9 +10,17 @@ import { SETTINGS } from './settings.js';
 import type { Logger } from './telemetry/log.js';
 import { createRefusalTwiml } from './twilio/twiml.js';
 import { secretsOf } from './webhooks/signature.js';
+import type { Peers } from './workers/peers.js';
 
 /** Options that stand alone, and have the same names in the environment's {@link Config}. */
 type PlainOptions = Omit<Config, 'twilio' | 'agents' | 'drainMs'>;
+
+/** What a worker's gateway gets from its supervisor. */
+export interface WorkerOptions {
+  readonly peers: Peers;
+  /** A directory of this machine's workers only, where they may listen on sockets. */
+  readonly socketDir: string;
+}
 
 /**
  * How a gateway is made: every setting of {@link Config}, and what only a program can say. Everything has a default but who signs:
@@ -35,6 +43,8 @@ export interface GatewayOptions extends Partial<PlainOptions> {
   readonly apology?: Apology;
   /** Lifetime of an inbound call's token in milliseconds, more than 0; default 60,000. */
   readonly tokenTimeToLiveMs?: number;
+  /** This gateway is one of the workers of a machine. @internal */
+  readonly workers?: WorkerOptions;
   readonly log?: Logger;
   /** The time by which everything in the gateway waits and measures; default {@link systemClock}. */
   readonly clock?: Clock;
@@ -96,7 +106,7 @@ function checkTogether(options: CompleteOptions): void {
   }
   // Wrong words would only be found out when a caller should hear them.
   if (apology !== undefined) createRefusalTwiml(apology);
-  if (sharePort && redis === undefined) {
+  if (sharePort && redis === undefined && options.workers === undefined) {
     throw new TypeError('Expected redis for sharePort but received none');
   }
 }

@@ -24,6 +24,8 @@ import { EventLog } from './events/event-log.js';
 import { EventWebhooks } from './events/event-webhooks.js';
 import { Fleet, type Handover } from './fleet/fleet.js';
 import { fleetMetrics } from './fleet/fleet-metrics.js';
+import { type LinkEvents, RedisLink } from './fleet/redis.js';
+import { RegistryTrial } from './fleet/registry-trial.js';
 import { type CompleteOptions, completeOptions, type GatewayOptions } from './gateway-options.js';
 import { Answers } from './http/answers.js';
 import { EventRoutes } from './http/event-routes.js';
@@ -58,6 +60,7 @@ import type { TrafficCounts } from './telemetry/traffic.js';
 import { parsePublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { VERSION } from './version.js';
+import { MachineLink } from './workers/machine-link.js';
 
 interface GatewayEvents {
   /** A call has started and its stream exists; audio flows from the stream's `start`. */
@@ -144,7 +147,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       clock,
       ...(options.tokenTimeToLiveMs === undefined ? {} : { timeToLiveMs: options.tokenTimeToLiveMs }),
     });
-    const { stream } = options;
+    const { stream, redis, workers } = options;
+    const link =
+      redis === undefined
+        ? workers && ((events: LinkEvents) => new MachineLink(workers.peers, events))
+        : (events: LinkEvents) =>
+            new RedisLink({ url: redis.url, clock, trial: new RegistryTrial(clock), ...events });
     this.bridge =
       options.bridge ??
       (stream === undefined
@@ -190,7 +198,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       rest: this.rest,
       from: twilio.from,
       apology,
-      hasContinuation: options.redis !== undefined,
+      hasContinuation: link !== undefined,
       agent: options.agent,
       checkAgent: (to) => this.agents.check(to),
       streamStatus: options.streamStatus,
@@ -229,10 +237,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       publish: (call, state) => this.events.publish('call.agent', call, state),
     });
     this.fleet =
-      options.redis &&
+      link &&
       new Fleet({
-        redisUrl: options.redis.url,
-        nodeId: options.redis.nodeId ?? hostname(),
+        link,
+        nodeId: nodeIdOf(options),
         switchboard: this.switchboard,
         recordings: this.recordings,
         callControl: this.callControl,
@@ -614,6 +622,12 @@ function descriptorsFor({ maxCalls, maxLegs, recordDir, controlApiKey, agent }: 
   const recordings = recordDir === undefined ? 0 : Math.min(maxCalls, MAX_RECORDINGS);
   const agents = agent === undefined ? 0 : maxCalls;
   return OWN_DESCRIPTORS + maxCalls + agents + recordings + (controlApiKey === undefined ? 0 : maxLegs);
+}
+
+/** The node's name in a fleet; each worker of a machine is one. */
+function nodeIdOf({ redis, workers }: CompleteOptions): string {
+  const machine = redis?.nodeId ?? hostname();
+  return workers === undefined ? machine : `${machine}-w${workers.peers.self}`;
 }
 
 /** Why the calls of a bridge cannot be listened to; `undefined` if they can. */

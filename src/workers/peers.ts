@@ -45,6 +45,8 @@ export interface Peers {
   handle(what: string, handler: Handler): void;
   /** Calls the listener when a worker begins to serve, and when it has left or died. */
   onChange(listener: (worker: number, isServing: boolean) => void): void;
+  /** Calls the listener when the supervisor is gone, which is for good. */
+  onDown(listener: () => void): void;
 }
 
 interface Pending {
@@ -58,6 +60,7 @@ interface Pending {
 export class SupervisedPeers implements Peers {
   private readonly handlers = new Map<string, Handler>();
   private readonly listeners: ((worker: number, isServing: boolean) => void)[] = [];
+  private readonly downListeners: (() => void)[] = [];
   private readonly pending = new Map<number, Pending>();
   private workers: readonly number[] = [];
   private lastId = 0;
@@ -120,6 +123,10 @@ export class SupervisedPeers implements Peers {
     this.listeners.push(listener);
   }
 
+  onDown(listener: () => void): void {
+    this.downListeners.push(listener);
+  }
+
   /** Tells the supervisor, and through it the others, that this worker serves. @param about what the supervisor should know */
   serve(about: unknown): void {
     this.channel.send({ serves: about } satisfies WorkerMessage);
@@ -143,6 +150,7 @@ export class SupervisedPeers implements Peers {
     this.isConnected = false;
     for (const [id, { to }] of this.pending) this.settle(id)?.reject(gone(to));
     this.setWorkers([]);
+    for (const listener of this.downListeners) listener();
   }
 
   private setWorkers(workers: readonly number[]): void {

@@ -7,6 +7,7 @@ export class PostOffice {
   private readonly channels = new Map<number, Channel>();
   private readonly handlers = new Map<string, Handler>();
   private readonly listeners: ((worker: number, isServing: boolean) => void)[] = [];
+  private readonly goneListeners: ((worker: number) => void)[] = [];
   private readonly servingWorkers = new Set<number>();
 
   /** @param onFault called for faults of a handler */
@@ -25,7 +26,8 @@ export class PostOffice {
 
   /** A process has ended, or is about to. */
   remove(worker: number): void {
-    this.channels.delete(worker);
+    if (!this.channels.delete(worker)) return;
+    for (const listener of this.goneListeners) listener(worker);
     if (!this.servingWorkers.delete(worker)) return;
     this.tellWorkers();
     for (const listener of this.listeners) listener(worker, false);
@@ -39,6 +41,11 @@ export class PostOffice {
   /** Calls the listener when a worker begins to serve, and when it has left or died. */
   onChange(listener: (worker: number, isServing: boolean) => void): void {
     this.listeners.push(listener);
+  }
+
+  /** Calls the listener when a process has ended, also one that never served. */
+  onGone(listener: (worker: number) => void): void {
+    this.goneListeners.push(listener);
   }
 
   notify(to: number, what: string, about: unknown): void {
