@@ -3,6 +3,7 @@ import type { Session } from '../calls/session.js';
 import type { Switchboard } from '../calls/switchboard.js';
 import { GatewayError } from '../errors.js';
 import type { Fleet } from '../fleet/fleet.js';
+import type { Metric } from '../telemetry/metric.js';
 import type { OwnedRooms } from './owned-rooms.js';
 import type { Peers } from './peers.js';
 import type { Relay } from './relay.js';
@@ -168,10 +169,23 @@ export class Places {
     }
   }
 
-  /** Has other workers take the calls whose sockets arrived here. @param graceMs as for `Fleet.drain` */
-  drain(graceMs: number): Promise<void> {
+  get metrics(): readonly Metric[] {
+    return this.options.relay.metrics;
+  }
+
+  /** Lets other workers relay sockets to this one. */
+  open(): Promise<void> {
+    return this.options.relay.open();
+  }
+
+  /**
+   * Has other workers take the calls whose sockets arrived here, or waits for their end.
+   * @param graceMs most milliseconds to wait
+   * @param hasLeft whether new sockets go to other workers
+   */
+  drain(graceMs: number, hasLeft: () => boolean): Promise<void> {
     const { relay, fleet } = this.options;
-    return relay.drain(MEDIA, graceMs, () => fleet.hasAcceptingPeers);
+    return relay.drain(MEDIA, graceMs, () => hasLeft() && fleet.hasAcceptingPeers);
   }
 
   async close(): Promise<void> {

@@ -39,14 +39,12 @@ export class RoomOwners {
   private lastGeneration = 0;
 
   constructor(
-    office: Pick<PostOffice, 'handle' | 'onChange'>,
+    office: Pick<PostOffice, 'handle' | 'onGone'>,
     private readonly maxRooms = MAX_ROOMS,
   ) {
     office.handle(PLACE_ROOM, (about, from) => this.place(about as PlaceRoom, from));
     office.handle(RELEASE_ROOM, (about, from) => this.release(about as ReleaseRoom, from));
-    office.onChange((worker, isServing) => {
-      if (!isServing) this.free(worker);
-    });
+    office.onGone((worker) => this.free(worker));
   }
 
   /** Number of rooms that have an owner. */
