@@ -15,6 +15,8 @@ const MEDIA = 'media';
 const LEG = 'leg';
 /** Name of the question whether a worker knows a call. */
 const KNOWS_CALL = 'call.known';
+/** A program may send all that its buffer takes at once: two minutes of audio. */
+const MAX_LEG_BYTES = 16 * 1024 * 1024;
 /** How often a caller is placed anew because the owner of its room is leaving. */
 const MOST_TRIES = 4;
 
@@ -123,6 +125,7 @@ export class Places {
       async () => this.tenant(room, admit),
       LEG,
       (generation): PlacedLeg => ({ room, generation, options }),
+      MAX_LEG_BYTES,
     );
   }
 
@@ -134,7 +137,7 @@ export class Places {
     const found =
       answers.find(({ answer }) => answer === 'live') ?? answers.find(({ answer }) => answer === 'ended');
     if (found === undefined) return this.admitAtCall(callId, admit);
-    return relay.request(found.worker, LEG, { callId, options } satisfies PlacedLeg);
+    return relay.request(found.worker, LEG, { callId, options } satisfies PlacedLeg, MAX_LEG_BYTES);
   }
 
   /**
@@ -205,6 +208,7 @@ export class Places {
     serveHere: () => Promise<SocketEnd>,
     kind: string,
     request: (generation: number) => unknown,
+    maxUnsentBytes?: number,
   ): Promise<SocketEnd> {
     const { peers, rooms, relay } = this.options;
     let refused: RoomPlacement | undefined;
@@ -212,7 +216,7 @@ export class Places {
       const placement = await rooms.place(room, refused);
       if (placement.owner === peers.self) return serveHere();
       try {
-        return await relay.request(placement.owner, kind, request(placement.generation));
+        return await relay.request(placement.owner, kind, request(placement.generation), maxUnsentBytes);
       } catch (error) {
         if (tries === MOST_TRIES || !isLeaving(error)) throw error;
         refused = placement;

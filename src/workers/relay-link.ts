@@ -37,8 +37,8 @@ const HEADER_BYTES = 12;
 const KIND_BITS = 4;
 /** Channels a link can have. */
 export const MAX_CHANNEL = 2 ** (32 - KIND_BITS) - 1;
-/** Longer than any message that a route of ours accepts. */
-const MAX_PAYLOAD_BYTES = 4 * 1024 * 1024;
+/** Longer than any message of ours. */
+const MAX_RECORD_BYTES = 4 * 1024 * 1024;
 /** Size of a buffer at first, and after a burst. */
 const USUAL_BYTES = 64 * 1024;
 const NOTHING = new Uint8Array(0);
@@ -119,34 +119,38 @@ export class RelayLink {
   private handleChunk(chunk: Buffer): void {
     let at = this.partialBytes === 0 ? 0 : this.complete(chunk);
     while (this.isOpen && chunk.length - at >= HEADER_BYTES) {
-      const bytes = recordBytes(chunk, at);
+      const bytes = this.checkedBytes(chunk, at);
       if (chunk.length - at < bytes) break;
       this.deliver(chunk, at);
       at += bytes;
     }
-    if (!this.isOpen || at >= chunk.length) return;
-    this.keep(chunk, at, chunk.length);
+    if (this.isOpen && at < chunk.length) this.keep(chunk, at, chunk.length);
   }
 
-  /** Adds to the record that has begun. @returns where the chunk's own records begin */
+  /** Adds to the record that has begun, and delivers it when it is whole. @returns where the next one begins */
   private complete(chunk: Buffer): number {
+    const { partial } = this;
     let at = 0;
-    for (let need = HEADER_BYTES; ; ) {
-      if (this.partialBytes >= HEADER_BYTES) need = recordBytes(this.partial, 0);
-      if (need > HEADER_BYTES + padded(MAX_PAYLOAD_BYTES)) {
-        this.close();
-        return chunk.length;
-      }
-      const until = Math.min(chunk.length, at + need - this.partialBytes);
-      this.keep(chunk, at, until);
-      at = until;
-      if (this.partialBytes < need) return at;
-      if (need > HEADER_BYTES || recordBytes(this.partial, 0) === HEADER_BYTES) break;
+    if (this.partialBytes < HEADER_BYTES) {
+      at = Math.min(chunk.length, HEADER_BYTES - this.partialBytes);
+      this.keep(chunk, 0, at);
+      if (this.partialBytes < HEADER_BYTES) return at;
     }
+    const bytes = this.checkedBytes(partial, 0);
+    const until = Math.min(chunk.length, at + bytes - this.partialBytes);
+    this.keep(chunk, at, until);
+    if (this.partialBytes < bytes) return until;
     this.partialBytes = 0;
     this.deliver(this.partial, 0);
     if (this.partial.length > USUAL_BYTES) this.partial = Buffer.alloc(USUAL_BYTES);
-    return at;
+    return until;
+  }
+
+  /** Bytes of a record. A longer one than any of ours cuts the link. */
+  private checkedBytes(buffer: Buffer, at: number): number {
+    const bytes = HEADER_BYTES + padded(buffer.readUInt32LE(at));
+    if (bytes > MAX_RECORD_BYTES) this.close();
+    return bytes;
   }
 
   private keep(chunk: Buffer, from: number, until: number): void {
@@ -173,11 +177,7 @@ export class RelayLink {
   }
 }
 
-/** Bytes of a record with its padding: every record begins at a multiple of four. */
-function recordBytes(buffer: Buffer, at: number): number {
-  return HEADER_BYTES + padded(buffer.readUInt32LE(at));
-}
-
+/** Every record begins at a multiple of four. */
 function padded(bytes: number): number {
   return 4 * Math.ceil(bytes / 4);
 }

@@ -88,13 +88,19 @@ export class Relay {
 
   /**
    * Asks a worker to serve a socket that is about to open here.
+   * @param maxUnsentBytes most of the client's bytes that wait for that worker; beyond that the socket is cut
    * @throws GatewayError `GW_NODE_GONE` if the worker is gone, `GW_OVERLOADED` (503) if it does not answer in
    *   time, or its refusal
    */
-  async request(owner: number, kind: string, about: unknown): Promise<SocketEnd> {
+  async request(
+    owner: number,
+    kind: string,
+    about: unknown,
+    maxUnsentBytes = MAX_UNSENT_BYTES,
+  ): Promise<SocketEnd> {
     const link = await this.linkTo(owner);
     const { clock } = this.options;
-    const end = new RelayedEnd(kind, link, this.options, () => this.relayed.delete(end));
+    const end = new RelayedEnd(kind, maxUnsentBytes, link, this.options, () => this.relayed.delete(end));
     const answered = end.request(about);
     const isAnswered = await clock.within(
       ANSWER_MS,
@@ -261,6 +267,7 @@ class RelayedEnd implements SocketEnd {
 
   constructor(
     readonly kind: string,
+    private readonly maxUnsentBytes: number,
     private readonly link: OutgoingLink,
     private readonly options: RelayOptions,
     private readonly onOver: () => void,
@@ -292,8 +299,8 @@ class RelayedEnd implements SocketEnd {
     arrived: IngressTime = ingressNow(this.options.clock),
   ): void {
     if (this.isOver) return;
-    this.send(isBinary ? RECORD.binary : RECORD.text, toMachineIngressTime(arrived), message);
-    if (this.queue.bytes > MAX_UNSENT_BYTES) this.finish(1011, 'the worker of the room does not read');
+    if (this.queue.bytes > this.maxUnsentBytes) this.finish(1011, 'the worker of the room does not read');
+    else this.send(isBinary ? RECORD.binary : RECORD.text, toMachineIngressTime(arrived), message);
   }
 
   drained(): void {

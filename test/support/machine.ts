@@ -36,7 +36,11 @@ export interface Machine {
   /** Twilio connects to this worker from here on. */
   turnTo(worker: TestWorker): void;
   /** A phone that calls `to`; its webhook and its socket reach the worker. */
-  call(worker: TestWorker, to: string, audio?: AudioSource): Promise<{ phone: SimulatedPhone; callId: string }>;
+  call(
+    worker: TestWorker,
+    to: string,
+    audio?: AudioSource,
+  ): Promise<{ phone: SimulatedPhone; callId: string }>;
   /** Waits for a call that is live at a worker. */
   live(worker: TestWorker, callId: string): Promise<void>;
 }
