@@ -227,11 +227,6 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
     return call !== undefined && call.state !== 'ended';
   }
 
-  /** Whether this gateway has the call, or had it until recently. */
-  knows(callId: string): boolean {
-    return this.options.registry.get(callId) !== undefined;
-  }
-
   /** The bridge's room for a call of this decision; `undefined` if it joins none. */
   roomOf(decision: CallDecision, call: Pick<PhoneCall, 'callId' | 'to'>): string | undefined {
     if ('refuse' in decision || decision.bridge === false) return undefined;

@@ -13,8 +13,8 @@ import type { SocketEnd } from './socket-end.js';
 /** Kinds of relayed sockets. */
 const MEDIA = 'media';
 const LEG = 'leg';
-/** Name of the question whether a worker knows a call. */
-const KNOWS_CALL = 'call.known';
+/** Name of the question whether a worker has a call. */
+const HAS_CALL = 'call.here';
 /** A program may send all that its buffer takes at once: two minutes of audio. */
 const MAX_LEG_BYTES = 16 * 1024 * 1024;
 /** How often a caller is placed anew because the owner of its room is leaving. */
@@ -57,10 +57,11 @@ export class Places {
 
   constructor(private readonly options: PlacesOptions) {
     const { peers, switchboard } = options;
-    peers.handle(KNOWS_CALL, (about) => {
-      const { callId } = about as { callId: string };
-      return switchboard.has(callId) ? 'live' : switchboard.knows(callId) ? 'ended' : undefined;
-    });
+    peers.handle(HAS_CALL, (about) => switchboard.has((about as { callId: string }).callId));
+  }
+
+  get metrics(): readonly Metric[] {
+    return this.options.relay.metrics;
   }
 
   /** Serves media streams that arrive at other workers. */
@@ -133,9 +134,8 @@ export class Places {
   async connectLegOfCall(callId: string, options: unknown, admit: () => SocketEnd): Promise<SocketEnd> {
     const { switchboard, peers, relay } = this.options;
     if (switchboard.has(callId)) return this.admitAtCall(callId, admit);
-    const answers = await peers.requestAll(KNOWS_CALL, { callId });
-    const found =
-      answers.find(({ answer }) => answer === 'live') ?? answers.find(({ answer }) => answer === 'ended');
+    const answers = await peers.requestAll(HAS_CALL, { callId });
+    const found = answers.find(({ answer }) => answer === true);
     if (found === undefined) return this.admitAtCall(callId, admit);
     return relay.request(found.worker, LEG, { callId, options } satisfies PlacedLeg, MAX_LEG_BYTES);
   }
@@ -170,10 +170,6 @@ export class Places {
       this.kept.set(callId, room);
       rooms.leave(before);
     }
-  }
-
-  get metrics(): readonly Metric[] {
-    return this.options.relay.metrics;
   }
 
   /** Lets other workers relay sockets to this one. */

@@ -288,6 +288,31 @@ describe('the link between two workers', () => {
     expect(here.codes).toEqual([1006]);
   });
 
+  it('of a worker that drains is kept for calls that no other worker takes, and for those only', async () => {
+    const { connect, relay } = await pair();
+    const [stays, ends] = [await connect(), await connect()];
+    let isRelieved = false;
+    let isDrained = false;
+    void relay
+      .drain('test', 60_000, () => isRelieved)
+      .then(() => {
+        isDrained = true;
+      });
+    await sleep(5_000);
+    ends.end.closed(1000);
+    await sleep(5_000);
+    expect([isDrained, stays.here.leaves, stays.client.closes]).toEqual([false, 0, []]);
+    isRelieved = true;
+    await eventually('drained', () => isDrained);
+    expect([stays.here.leaves, stays.client.closes]).toEqual([1, [[1001, 'going away']]]);
+    // Without any, at once; and for what does not end, as long as it may.
+    await relay.drain('test', 60_000, () => true);
+    await connect();
+    await relay.drain('other', 60_000, () => true);
+    await relay.drain('test', 300, () => false);
+    expect(relay.size).toBe(1);
+  });
+
   it('is cut for a record that is too long', async () => {
     const { socketDir, served } = await pair();
     const stranger = createConnection(join(socketDir, '2.sock'));
