@@ -13,7 +13,7 @@ import { secretsOf } from './webhooks/signature.js';
 import type { Peers } from './workers/peers.js';
 
 /** Options that stand alone, and have the same names in the environment's {@link Config}. */
-type PlainOptions = Omit<Config, 'twilio' | 'agents' | 'drainMs'>;
+type PlainOptions = Omit<Config, 'twilio' | 'agents' | 'drainMs' | 'workerCount'>;
 
 /** What a worker's gateway gets from its supervisor. */
 export interface WorkerOptions {
@@ -55,8 +55,8 @@ export type CompleteOptions = GatewayOptions &
   PlainOptions &
   Pick<Config, 'twilio'> & { readonly agents: AgentsOptions };
 
-/** Options that their rooms check and complete, and one of the command line. */
-const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs'];
+/** Options that their rooms check and complete, and those of the command line. */
+const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs', 'workerCount'];
 
 /**
  * Checks options, and gives them the defaults of their settings.

@@ -266,7 +266,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         stuckMs,
         apology,
         onRelieved: async () => {
-          if (options.sharePort) await this.server.leave();
+          if (this.isShared) await this.server.leave();
           this.hasLeft = true;
         },
       });
@@ -294,7 +294,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     });
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
-      options.eventWebhooks && new EventWebhooks(options.eventWebhooks, this.events, this.log, clock);
+      options.eventWebhooks &&
+      new EventWebhooks(options.eventWebhooks, this.events, this.log, clock, workers?.peers.place);
     if (router !== undefined) {
       this.switchboard.on('call', (call, stream) =>
         stream.on('dtmf', (digit) => this.tellRouter(call, digit)),
@@ -382,17 +383,28 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /**
    * Starts accepting calls, as soon as the bridge is ready.
-   * @returns `url` for carriers, and `operationsUrl`: the same without `operationsPort`
+   * @returns `url` for carriers, and `operationsUrl`: the same without `operationsPort`; the ports by themselves
    * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` if it listens already or has been closed; `GW_TLS_FILE`, `GW_RECORD_DIR`,
    * `GW_PLAY_DIR`, `GW_SPOOL_DIR`, `GW_SPOOL_TAKEN`, `GW_DEAD_LETTER_FILE`, `GW_SERVER_MISSING`, `GW_REDIS_REFUSED` for settings
    * that do not work here; what the bridge's `open` throws
    */
-  async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
+  async listen(): Promise<{
+    host: string;
+    port: number;
+    operationsPort: number | undefined;
+    url: string;
+    operationsUrl: string;
+  }> {
     const { host, port, tls } = this.options;
     const ports = await this.open('listen', async () => {
       const transport = chooseTransport(this.options.server);
-      const { sharePort, operationsPort } = this.options;
-      const found = await this.server.listen(transport, host, port, operationsPort, sharePort);
+      const found = await this.server.listen(
+        transport,
+        host,
+        port,
+        this.options.operationsPort,
+        this.isShared,
+      );
       this.facts.server = transport.name;
       this.facts.transport = transport.origin;
       return found;
@@ -406,7 +418,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       { url, ...(ports.operationsPort === undefined ? {} : { operationsUrl }), ...facts },
       'listening',
     );
-    return { host, port: ports.port, url, operationsUrl };
+    return { host, ...ports, url, operationsUrl };
   }
 
   /**
@@ -445,6 +457,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     });
     const { warnings: _, ...facts } = this.facts;
     this.log.info({ prefix, ...facts }, 'attached');
+  }
+
+  /** Whether other processes listen on the same port. */
+  private get isShared(): boolean {
+    return this.options.sharePort || this.options.workers !== undefined;
   }
 
   /** @param serve starts to answer requests */
@@ -603,7 +620,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await relayed;
       // Twilio asks for the verbs after the streams that were just closed; without an answer the caller hears an
       // error. The last requests to connect here are answered too, although others may share the port.
-      if (isOwed || this.options.sharePort) await this.clock.sleep(NEXT_MS);
+      if (isOwed || this.isShared) await this.clock.sleep(NEXT_MS);
       // The close frames of the last calls are sent in this turn of the event loop.
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();

@@ -26,7 +26,7 @@ export interface Reply {
 }
 
 /** What a worker sends to the supervisor. */
-export type WorkerMessage = Letter | Reply | { readonly serves: unknown };
+export type WorkerMessage = Letter | Reply | { readonly serves: true };
 /** What the supervisor sends to a worker: also which workers serve. */
 export type SupervisorMessage = Letter | Reply | { readonly workers: readonly number[] };
 

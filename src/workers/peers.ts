@@ -127,9 +127,9 @@ export class SupervisedPeers implements Peers {
     this.downListeners.push(listener);
   }
 
-  /** Tells the supervisor, and through it the others, that this worker serves. @param about what the supervisor should know */
-  serve(about: unknown): void {
-    this.channel.send({ serves: about } satisfies WorkerMessage);
+  /** Tells the supervisor, and through it the others, that this worker serves. */
+  serve(): void {
+    this.channel.send({ serves: true } satisfies WorkerMessage);
   }
 
   /** Handles a message of the supervisor. */

@@ -57,24 +57,17 @@ export class PostOffice {
     for (const worker of this.servingWorkers) this.notify(worker, what, about);
   }
 
-  /**
-   * Handles a message of a worker.
-   * @returns what it tells of itself when it begins to serve
-   */
-  receive(from: number, message: unknown): { readonly serves: unknown } | undefined {
-    const letter = (message ?? {}) as Partial<Letter & Reply & { serves: unknown }>;
-    if ('serves' in letter) {
-      this.begin(from);
-      return { serves: letter.serves };
-    }
-    const { to, id, what } = letter;
-    if (typeof to !== 'number') return undefined;
+  /** Handles a message of a worker. */
+  receive(from: number, message: unknown): void {
+    const letter = (message ?? {}) as Partial<Letter & Reply & { serves: true }>;
+    const { to, id, what, serves } = letter;
+    if (serves === true) this.begin(from);
+    if (typeof to !== 'number') return;
     if (to === SUPERVISOR) {
       if (typeof what === 'string') void this.answer(what, letter.about, from, id);
     } else if (!this.send(to, { ...(letter as Letter | Reply), from }) && id !== undefined) {
       this.send(from, { to: from, re: id, error: sentError(gone(to)) });
     }
-    return undefined;
   }
 
   private begin(worker: number): void {

@@ -9,8 +9,8 @@ virtualTime();
 async function pair() {
   const workers = workersInMemory(clock);
   const [a, b] = [workers.add(), workers.add()];
-  a.serve({});
-  b.serve({});
+  a.serve();
+  b.serve();
   await eventually('both serve', () => a.serving.length === 2);
   return { ...workers, a, b };
 }
@@ -47,7 +47,7 @@ it('tells when workers begin to serve and leave, and asks all that serve', async
   third.handle('place', () => third.place);
   b.handle('place', () => b.place);
   expect(await a.requestAll('place', {})).toEqual([{ worker: 2, answer: 2 }]);
-  third.serve({});
+  third.serve();
   await eventually('the third serves', () => changes.length === 1);
   expect(await a.requestAll('place', {})).toEqual([
     { worker: 2, answer: 2 },
