@@ -73,7 +73,7 @@ export async function startMachine(size: number, options: GatewayOptions = {}): 
         ...options,
         twilio: { apiUrl, from: '+15550009999', ...options.twilio },
       });
-      peers.serve({});
+      peers.serve();
       await eventually('the worker serves', () => peers.serving.includes(peers.self));
       const worker = { gateway, url, peers };
       machine.workers.push(worker);
