@@ -1,0 +1,74 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Account } from '../capacity/account.js';
+import { type Peer, type RunningPeer, ServerProcess } from './peer.js';
+
+const CLI = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
+const CONTROL_API_KEY = 'bench-control-key';
+const { publicUrl, twilio } = Account.gatewayOptions;
+const ENVIRONMENT = {
+  TWILIO_ACCOUNT_SID: twilio.accountSid,
+  TWILIO_AUTH_TOKEN: twilio.authTokens.join(','),
+  PUBLIC_URL: publicUrl,
+  BRIDGE: 'local',
+  LOG_LEVEL: 'silent',
+  CONTROL_API_KEY,
+  MAX_CALLS: '100000',
+  // Above the gateway's own limits, because the bench looks for the point of failure.
+  MAX_LOOP_DELAY_MS: '0',
+  MAX_CPU_PERCENT: '0',
+} as const;
+
+/** `trunkline serve` as users start it: every webhook and upgrade signed and checked, every frame measured. */
+export function trunkline(name: string, env: NodeJS.ProcessEnv = {}): Peer {
+  return { name, missing: () => undefined, start: (core) => serve(env, core) };
+}
+
+/** The same, with every call recorded to a file. */
+export function recording(name: string): Peer {
+  return {
+    name,
+    missing: () => undefined,
+    async start(core) {
+      const folder = mkdtempSync(join(tmpdir(), 'trunkline-peers-'));
+      const running = await serve({ RECORD_DIR: folder }, core);
+      return {
+        ...running,
+        onConnected: () => recordAll(running.url),
+        async stop() {
+          await running.stop();
+          rmSync(folder, { recursive: true });
+        },
+      };
+    },
+  };
+}
+
+async function serve(env: NodeJS.ProcessEnv, core?: number): Promise<RunningPeer & { readonly url: string }> {
+  const command = [process.execPath, CLI, 'serve'];
+  const server = await ServerProcess.start({ command, env: { ...ENVIRONMENT, ...env } }, core);
+  const url = `http://127.0.0.1:${server.port}`;
+  const account = new Account(url);
+  return {
+    url,
+    pids: [server.pid],
+    async order() {
+      const answer = await account.place();
+      if (answer === 'busy') throw new Error('Expected a stream but the gateway is busy');
+      return answer;
+    },
+    stop: () => server.stop(),
+  };
+}
+
+async function recordAll(gateway: string): Promise<void> {
+  const headers = { authorization: `Bearer ${CONTROL_API_KEY}` };
+  const answer = await fetch(`${gateway}/v1/calls`, { headers });
+  const { calls } = (await answer.json()) as { calls: { callId: string }[] };
+  for (const { callId } of calls) {
+    const { status } = await fetch(`${gateway}/v1/calls/${callId}/recording`, { method: 'POST', headers });
+    if (status !== 201) throw new Error(`Expected 201 for the recording of a call but received ${status}`);
+  }
+}
