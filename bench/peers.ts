@@ -1,31 +1,36 @@
 import { table } from '../src/cli/table.js';
+import { BenchCertificate } from './capacity/bench-certificate.js';
 import { type Cores, coresOf, pinSelf } from './capacity/cores.js';
 import { GeneratorProgram } from './capacity/generator.js';
 import { type Machine, machine, machineLine } from './machine.js';
 import { type Conditions, isCarried, isValid, type Load, load } from './peers/load.js';
 import type { Peer } from './peers/peer.js';
-import { FLOOR, GoServer, naive, PYTHON_PEER } from './peers/programs.js';
+import { floor, GoServer, naive, python } from './peers/programs.js';
 import { isSame, type Sound, soundOf } from './peers/sound.js';
 import { recording, trunkline } from './peers/trunkline.js';
 import { writeResult } from './result.js';
 
-/** Shorter or elsewhere by PEERS_CALLS=50, PEERS_ROUNDS=2, PEERS_HOLD=3 (seconds), PEERS_STEPS=50,100, PEERS_ONLY="Python,Go, soxr" (by ";"). */
-const { PEERS_CALLS, PEERS_ROUNDS, PEERS_HOLD, PEERS_STEPS, PEERS_ONLY } = process.env;
+/**
+ * Shorter or elsewhere by PEERS_CALLS=50, PEERS_ROUNDS=2, PEERS_HOLD=3 (seconds), PEERS_STEPS=50,100, PEERS_RETRIES=0 and names as in
+ * PEERS_ONLY="Python;Go, soxr".
+ */
+const { PEERS_CALLS, PEERS_ROUNDS, PEERS_HOLD, PEERS_STEPS, PEERS_RETRIES, PEERS_ONLY } = process.env;
 const CALLS = Number(PEERS_CALLS ?? 300);
 const ROUNDS = Number(PEERS_ROUNDS ?? 5);
 const HOLD_MS = Number(PEERS_HOLD ?? 10) * 1_000;
 const STEP_HOLD_MS = Math.min(HOLD_MS, 5_000);
 const WARM_UP_MS = Math.min(HOLD_MS, 3_000);
 /** Sizes at which a server is asked how many calls it carries. */
-const STEPS = (PEERS_STEPS ?? '25,50,75,100,150,200,300,400,500,600,800,1000,1250,1500,1750,2000')
+const STEPS = (PEERS_STEPS ?? '25,50,75,100,150,200,300,400,500,750,1000,1250,1500,1750,2000')
   .split(',')
   .map(Number);
-/** How often a void trial, and a failed one, is repeated. */
-const RETRIES = 4;
+/** How often a void trial is repeated. */
+const RETRIES = Number(PEERS_RETRIES ?? 4);
 /** Recordings that one gateway makes at a time. */
 const MOST_RECORDED = 200;
 
 const TRUNKLINE = 'Trunkline';
+const FLOOR = 'uWS floor';
 /** How many times Trunkline's CPU a server may or must take, at the most calls that it carries. */
 const BARS: Readonly<Record<string, number>> = {
   'naive Node, q3': 4,
@@ -94,14 +99,18 @@ export async function benchPeers(): Promise<void> {
   if (cores !== undefined) pinSelf(cores.generator);
   const program = GeneratorProgram.compile();
   const go = new GoServer();
+  const hasTls = GeneratorProgram.speaksTls() && BenchCertificate.isPossible();
+  const certificate = hasTls ? new BenchCertificate() : undefined;
+  if (certificate === undefined) console.log('TLS: not measured, needs apt-get install openssl libssl-dev');
   try {
     const bench = new PeersBench(program, cores);
-    const result = await bench.run(serversOf(go), variants());
+    const result = await bench.run(serversOf(go), variantsOf(go, certificate));
     console.log(soundsTable(result.sounds));
     console.log(rowsTable(result));
     for (const line of verdicts(result)) console.log(line);
     writeResult('peers', { machine: at, holdMs: HOLD_MS, pinned: cores !== undefined, ...result });
   } finally {
+    certificate?.remove();
     go.remove();
     program.remove();
   }
@@ -109,15 +118,30 @@ export async function benchPeers(): Promise<void> {
 
 /** Servers by different authors. */
 function serversOf(go: GoServer): Peer[] {
-  return [trunkline(TRUNKLINE), FLOOR, go.peer('linear'), go.peer('soxr'), PYTHON_PEER, naive(3), naive(7)];
+  return [
+    trunkline(TRUNKLINE),
+    floor(FLOOR),
+    go.peer('Go, linear', 'linear'),
+    go.peer('Go, soxr', 'soxr'),
+    python('Python'),
+    naive('naive Node, q3', 3),
+    naive('naive Node, q7', 7),
+  ];
 }
 
-/** Trunkline in other settings. */
-function variants(): Peer[] {
-  return [
+/** Trunkline in other settings, and what speaks TLS. */
+function variantsOf(go: GoServer, certificate: BenchCertificate | undefined): Peer[] {
+  const plain = [
     trunkline('Trunkline, node transport', { SERVER: 'node' }),
     trunkline('Trunkline, WebAssembly', { TRANSCODER: 'wasm' }),
     recording('Trunkline, every call recorded'),
+  ];
+  if (certificate === undefined) return plain;
+  return [
+    ...plain,
+    trunkline('Trunkline, TLS', {}, certificate),
+    floor('uWS floor, TLS', certificate),
+    go.peer('Go, linear, TLS', 'linear', certificate),
   ];
 }
 
@@ -348,7 +372,7 @@ function verdicts({ rows }: Pick<PeersResult, 'rows'>): string[] {
       `${name}: ${times.toFixed(2)} times at ${calls} calls, bar ≥ ${bar}: ${times >= bar ? 'met' : 'missed'}`,
     ];
   });
-  const floor = rows.find(({ name }) => name === FLOOR.name)?.times;
+  const floor = rows.find(({ name }) => name === FLOOR)?.times;
   if (floor !== undefined) {
     const times = 1 / floor;
     lines.push(

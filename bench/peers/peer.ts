@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { newSid } from '../../src/simulator/index.js';
+import type { BenchCertificate } from '../capacity/bench-certificate.js';
 import type { Order } from '../capacity/generator.js';
 
 const START_MS = 30_000;
@@ -85,25 +86,41 @@ export class ServerProcess {
   }
 }
 
-/** A peer that is one program and takes any phone at `/media`. */
-export function programPeer(name: string, missing: () => string | undefined, program: () => Program): Peer {
+/**
+ * A peer that is one program and takes any phone at `/media`.
+ * @param certificate over TLS with it
+ */
+export function programPeer(
+  name: string,
+  missing: () => string | undefined,
+  program: () => Program,
+  certificate?: BenchCertificate,
+): Peer {
   return {
     name,
     missing,
     async start(core) {
-      const server = await ServerProcess.start(program(), core);
+      const { command, env } = program();
+      const server = await ServerProcess.start({ command, env: { ...env, ...tlsOf(certificate) } }, core);
       return {
         pids: [server.pid],
-        order: async () => mediaOrder(server.port),
+        order: async () => mediaOrder(server.port, certificate !== undefined),
         stop: () => server.stop(),
       };
     },
   };
 }
 
+/** What each of the servers calls its certificate. */
+export function tlsOf(certificate: BenchCertificate | undefined): NodeJS.ProcessEnv {
+  if (certificate === undefined) return {};
+  return { TLS_CERT_FILE: certificate.certFile, TLS_KEY_FILE: certificate.keyFile };
+}
+
 /** A call of nobody's account, dialled at once. */
-export function mediaOrder(port: number): Order {
+export function mediaOrder(port: number, isSecure = false): Order {
   return {
+    isSecure,
     host: '127.0.0.1',
     port,
     path: '/media',

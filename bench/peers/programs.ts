@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { BenchCertificate } from '../capacity/bench-certificate.js';
 import { type Peer, programPeer, runs } from './peer.js';
 
 /** Where Debian keeps the sources of Go packages. */
@@ -15,38 +16,37 @@ const pathOf = (file: string) => fileURLToPath(new URL(file, import.meta.url));
 const nothing = () => undefined;
 
 /** A bare uWebSockets.js server without audio: what no server on it can undercut. */
-export const FLOOR: Peer = programPeer('uWS floor', nothing, () => ({
-  command: [process.execPath, pathOf('uws/server.mjs')],
-}));
-
-/** @param quality of speex's resampler */
-export function naive(quality: 3 | 7): Peer {
-  return programPeer(`naive Node, q${quality}`, nothing, () => ({
-    command: [process.execPath, pathOf('naive/server.mjs'), String(quality)],
-  }));
+export function floor(name: string, certificate?: BenchCertificate): Peer {
+  const command = [process.execPath, pathOf('uws/server.mjs')];
+  return programPeer(name, nothing, () => ({ command }), certificate);
 }
 
-export const PYTHON_PEER: Peer = programPeer(
-  'Python',
-  () =>
-    runs(PYTHON, '-W', 'ignore', '-c', PYTHON_MODULES)
-      ? undefined
-      : 'apt-get install python3-uvicorn python3-websockets python3-uvloop',
-  () => ({ command: [PYTHON, '-W', 'ignore', pathOf('python/server.py')] }),
-);
+/** @param quality of speex's resampler */
+export function naive(name: string, quality: 3 | 7): Peer {
+  const command = [process.execPath, pathOf('naive/server.mjs'), String(quality)];
+  return programPeer(name, nothing, () => ({ command }));
+}
+
+export function python(name: string): Peer {
+  const packages = 'apt-get install python3-uvicorn python3-websockets python3-uvloop';
+  return programPeer(
+    name,
+    () => (runs(PYTHON, '-W', 'ignore', '-c', PYTHON_MODULES) ? undefined : packages),
+    () => ({ command: [PYTHON, '-W', 'ignore', pathOf('python/server.py')] }),
+  );
+}
 
 /** The Go server, compiled when first needed. */
 export class GoServer {
   private folder: string | undefined;
 
   /** @param resampler linear interpolation in Go, or libsoxr */
-  peer(resampler: 'linear' | 'soxr'): Peer {
+  peer(name: string, resampler: 'linear' | 'soxr', certificate?: BenchCertificate): Peer {
     return programPeer(
-      `Go, ${resampler}`,
+      name,
       () => this.missing(),
-      () => ({
-        command: [this.compiled(), resampler],
-      }),
+      () => ({ command: [this.compiled(), resampler] }),
+      certificate,
     );
   }
 

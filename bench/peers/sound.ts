@@ -6,8 +6,8 @@ import type { Order } from '../capacity/generator.js';
 
 /** How long somebody talks. */
 const TALK_MS = 3_000;
-/** Enough for the last of it to be echoed. */
-const REST_MS = 400;
+/** Nothing more is echoed once so much time has passed without a message. */
+const QUIET_MS = 400;
 /** Longest delay of an echo. */
 const MAX_LAG_MS = 400;
 
@@ -23,8 +23,18 @@ export interface Sound {
 }
 
 /** Places one call, talks for three seconds in real time, and compares what comes back with what was said. */
-export async function soundOf({ host, port, path, publicHost, signature, ...sids }: Order): Promise<Sound> {
-  const socket = new WebSocket(`ws://${host}:${port}${path}`, {
+export async function soundOf({
+  isSecure,
+  host,
+  port,
+  path,
+  publicHost,
+  signature,
+  ...sids
+}: Order): Promise<Sound> {
+  const socket = new WebSocket(`${isSecure ? 'wss' : 'ws'}://${host}:${port}${path}`, {
+    // Of the bench's own making.
+    rejectUnauthorized: false,
     headers: {
       host: publicHost,
       'x-forwarded-proto': 'https',
@@ -57,7 +67,10 @@ export async function soundOf({ host, port, path, publicHost, signature, ...sids
     };
     say({ event: 'media', sequenceNumber: String(i + 2), media, streamSid });
   }
-  await pause(REST_MS);
+  for (let count = -1; count < heard.length; ) {
+    count = heard.length;
+    await pause(QUIET_MS);
+  }
   say({ event: 'stop', sequenceNumber: String(frames + 2), stop: { accountSid, callSid }, streamSid });
   socket.close();
   const said = audio.pcm.subarray(0, (TALK_MS * PHONE_RATE) / 1_000);

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Account } from '../capacity/account.js';
-import { type Peer, type RunningPeer, ServerProcess } from './peer.js';
+import type { BenchCertificate } from '../capacity/bench-certificate.js';
+import { type Peer, type RunningPeer, ServerProcess, tlsOf } from './peer.js';
 
 const CLI = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
 const CONTROL_API_KEY = 'bench-control-key';
@@ -22,8 +23,8 @@ const ENVIRONMENT = {
 } as const;
 
 /** `trunkline serve` as users start it: every webhook and upgrade signed and checked, every frame measured. */
-export function trunkline(name: string, env: NodeJS.ProcessEnv = {}): Peer {
-  return { name, missing: () => undefined, start: (core) => serve(env, core) };
+export function trunkline(name: string, env: NodeJS.ProcessEnv = {}, certificate?: BenchCertificate): Peer {
+  return { name, missing: () => undefined, start: (core) => serve(env, core, certificate) };
 }
 
 /** The same, with every call recorded to a file. */
@@ -46,11 +47,16 @@ export function recording(name: string): Peer {
   };
 }
 
-async function serve(env: NodeJS.ProcessEnv, core?: number): Promise<RunningPeer & { readonly url: string }> {
+async function serve(
+  env: NodeJS.ProcessEnv,
+  core?: number,
+  certificate?: BenchCertificate,
+): Promise<RunningPeer & { readonly url: string }> {
   const command = [process.execPath, CLI, 'serve'];
-  const server = await ServerProcess.start({ command, env: { ...ENVIRONMENT, ...env } }, core);
-  const url = `http://127.0.0.1:${server.port}`;
-  const account = new Account(url);
+  const settings = { ...ENVIRONMENT, ...env, ...tlsOf(certificate) };
+  const server = await ServerProcess.start({ command, env: settings }, core);
+  const url = `${certificate === undefined ? 'http' : 'https'}://127.0.0.1:${server.port}`;
+  const account = new Account(url, certificate && readFileSync(certificate.certFile, 'utf8'));
   return {
     url,
     pids: [server.pid],
