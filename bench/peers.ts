@@ -3,6 +3,7 @@ import { BenchCertificate } from './capacity/bench-certificate.js';
 import { type Cores, coresOf, pinSelf } from './capacity/cores.js';
 import { GeneratorProgram } from './capacity/generator.js';
 import { type Machine, machine, machineLine } from './machine.js';
+import { behindHaproxy } from './peers/haproxy.js';
 import { type Conditions, isCarried, isValid, type Load, load } from './peers/load.js';
 import type { Peer } from './peers/peer.js';
 import { floor, GoServer, naive, python } from './peers/programs.js';
@@ -26,8 +27,6 @@ const STEPS = (PEERS_STEPS ?? '25,50,75,100,150,200,300,400,500,750,1000,1250,15
   .map(Number);
 /** How often a void trial is repeated. */
 const RETRIES = Number(PEERS_RETRIES ?? 4);
-/** Recordings that one gateway makes at a time. */
-const MOST_RECORDED = 200;
 
 const TRUNKLINE = 'Trunkline';
 const FLOOR = 'uWS floor';
@@ -52,6 +51,8 @@ export interface PeerRow {
   readonly p99Ms: number;
   readonly p999Ms: number;
   readonly serverCpu: number;
+  /** Of that, of a proxy in front. */
+  readonly frontCpu: number;
   readonly generatorCpu: number;
   readonly lateP99Ms: number;
   /** Shares: used by others of the server's core, and taken by the host. */
@@ -140,6 +141,7 @@ function variantsOf(go: GoServer, certificate: BenchCertificate | undefined): Pe
   return [
     ...plain,
     trunkline('Trunkline, TLS', {}, certificate),
+    behindHaproxy('Trunkline behind HAProxy with TLS', trunkline(TRUNKLINE), certificate),
     floor('uWS floor, TLS', certificate),
     go.peer('Go, linear, TLS', 'linear', certificate),
   ];
@@ -241,9 +243,9 @@ class PeersBench {
     );
   }
 
-  private callsOf({ name }: Peer): number {
+  private callsOf({ name, mostCalls = CALLS }: Peer): number {
     const capacity = this.capacities.find((each) => each.name === name)?.calls ?? CALLS;
-    return Math.min(CALLS, capacity, name.includes('recorded') ? MOST_RECORDED : CALLS);
+    return Math.min(CALLS, capacity, mostCalls);
   }
 
   /** In turn, so that a machine that gets slower or faster favours nobody. */
@@ -286,6 +288,7 @@ function rowOf(name: string, outcomes: readonly Load[], own: readonly Load[]): P
     p99Ms: of(({ phones }) => phones.roundTrip.p99Ms),
     p999Ms: of(({ phones }) => phones.roundTrip.p999Ms),
     serverCpu: of(({ cpu }) => cpu),
+    frontCpu: of(({ frontCpu }) => frontCpu),
     generatorCpu: of(({ phones }) => phones.cpu),
     lateP99Ms: of(({ phones }) => phones.lateness.p99Ms),
     foreign: of(({ foreign }) => foreign),
@@ -330,6 +333,7 @@ function rowsTable({ rows, capacities }: Pick<PeersResult, 'rows' | 'capacities'
       'p99.9',
       'calls a core',
       'CPU',
+      'of a proxy',
       'generator',
       'late p99 ms',
       'others',
@@ -348,6 +352,7 @@ function rowsTable({ rows, capacities }: Pick<PeersResult, 'rows' | 'capacities'
       row.p999Ms.toFixed(2),
       capacityOf(row.name, capacities),
       percent(row.serverCpu),
+      row.frontCpu === 0 ? '' : percent(row.frontCpu),
       percent(row.generatorCpu),
       row.lateP99Ms.toFixed(2),
       percent(row.foreign),
