@@ -3,6 +3,7 @@ import { BenchCertificate } from './capacity/bench-certificate.js';
 import { type Cores, coresOf, pinSelf } from './capacity/cores.js';
 import { GeneratorProgram } from './capacity/generator.js';
 import { type Machine, machine, machineLine } from './machine.js';
+import { behindHaproxy } from './peers/haproxy.js';
 import { type Conditions, isCarried, isValid, type Load, load } from './peers/load.js';
 import type { Peer } from './peers/peer.js';
 import { floor, GoServer, naive, python } from './peers/programs.js';
@@ -26,13 +27,10 @@ const STEPS = (PEERS_STEPS ?? '25,50,75,100,150,200,300,400,500,750,1000,1250,15
   .map(Number);
 /** How often a void trial is repeated. */
 const RETRIES = Number(PEERS_RETRIES ?? 4);
-/** Recordings that one gateway makes at a time. */
-const MOST_RECORDED = 200;
 
 const TRUNKLINE = 'Trunkline';
 const FLOOR = 'uWS floor';
 const GO = 'Go, linear';
-const RECORDED = 'Trunkline, every call recorded';
 /** What a row's `times` is to be, at the most calls that its server carries. */
 const BARS: Readonly<Record<string, { readonly least?: number; readonly most?: number }>> = {
   // Trunkline takes at most 1.5 times the floor's CPU.
@@ -56,6 +54,8 @@ export interface PeerRow {
   readonly p99Ms: number;
   readonly p999Ms: number;
   readonly serverCpu: number;
+  /** Of that, of a proxy in front. */
+  readonly frontCpu: number;
   readonly generatorCpu: number;
   readonly lateP99Ms: number;
   /** Shares: used by others of the server's core, and taken by the host. */
@@ -142,12 +142,13 @@ function variantsOf(go: GoServer, certificate: BenchCertificate | undefined): Va
   const plain: Variant[] = [
     [trunkline('Trunkline, node transport', { SERVER: 'node' }), TRUNKLINE],
     [trunkline('Trunkline, WebAssembly', { TRANSCODER: 'wasm' }), TRUNKLINE],
-    [recording(RECORDED), TRUNKLINE],
+    [recording('Trunkline, every call recorded'), TRUNKLINE],
   ];
   if (certificate === undefined) return plain;
   return [
     ...plain,
     [trunkline('Trunkline, TLS', {}, certificate), TRUNKLINE],
+    [behindHaproxy('Trunkline, HAProxy with TLS in front', trunkline(TRUNKLINE), certificate), TRUNKLINE],
     [floor('uWS floor, TLS', certificate), FLOOR],
     [go.peer('Go, linear, TLS', 'linear', certificate), GO],
   ];
@@ -249,10 +250,9 @@ class PeersBench {
     return [...kinds, ...smaller].filter(({ calls }) => calls > 0);
   }
 
-  private callsOf({ name }: Peer, base: string): number {
+  private callsOf({ name, mostCalls = CALLS }: Peer, base: string): number {
     const carried = (wanted: string) => this.capacities.find((each) => each.name === wanted)?.calls;
-    const most = carried(name) ?? carried(base) ?? CALLS;
-    return Math.min(CALLS, most, name === RECORDED ? MOST_RECORDED : CALLS);
+    return Math.min(CALLS, carried(name) ?? carried(base) ?? CALLS, mostCalls);
   }
 
   /** In turn, so that a machine that gets slower or faster favours nobody. */
@@ -300,6 +300,7 @@ function rowOf({ peer, base, calls }: Kind, outcomes: readonly Load[], others: r
     p99Ms: of(({ phones }) => phones.roundTrip.p99Ms),
     p999Ms: of(({ phones }) => phones.roundTrip.p999Ms),
     serverCpu: of(({ cpu }) => cpu),
+    frontCpu: of(({ frontCpu }) => frontCpu),
     generatorCpu: of(({ phones }) => phones.cpu),
     lateP99Ms: of(({ phones }) => phones.lateness.p99Ms),
     foreign: of(({ foreign }) => foreign),
@@ -345,6 +346,7 @@ function rowsTable({ rows, capacities }: Pick<PeersResult, 'rows' | 'capacities'
       'p99.9',
       'calls a core',
       'CPU',
+      'of a proxy',
       'generator',
       'late p99 ms',
       'others',
@@ -364,6 +366,7 @@ function rowsTable({ rows, capacities }: Pick<PeersResult, 'rows' | 'capacities'
       row.p999Ms.toFixed(2),
       capacityOf(row.name, capacities),
       percent(row.serverCpu),
+      row.frontCpu === 0 ? '' : percent(row.frontCpu),
       percent(row.generatorCpu),
       row.lateP99Ms.toFixed(2),
       percent(row.foreign),

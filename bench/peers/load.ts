@@ -25,6 +25,8 @@ export interface Load {
   /** Calls that did not begin, or ended before the hold. */
   readonly lostBefore: number;
   readonly cpu: number;
+  /** Of that, what a proxy in front used. */
+  readonly frontCpu: number;
   /** Microseconds of CPU for a frame in and one out. */
   readonly usPerPair: number;
   /** What other processes used of the server's core; of all cores where it has none to itself. */
@@ -68,7 +70,7 @@ async function connect(server: RunningPeer, generator: Generator, calls: number)
 }
 
 async function hold(
-  { pids }: RunningPeer,
+  { pids, frontPid }: RunningPeer,
   generator: Generator,
   calls: number,
   { cores, holdMs }: Conditions,
@@ -77,6 +79,7 @@ async function hold(
   const read = () => ({
     at: performance.now(),
     used: usedMs(),
+    usedInFront: frontPid === undefined ? 0 : treeCpuMs(frontPid),
     busy: coreTimes(cores?.gateway).busyMs,
     stolen: coreTimes().stolenMs,
   });
@@ -92,6 +95,7 @@ async function hold(
     calls,
     phones,
     cpu,
+    frontCpu: (after.usedInFront - before.usedInFront) / elapsed,
     usPerPair: (cpu * phones.heldMs * 1_000) / phones.sent,
     foreign: Math.max(0, (after.busy - before.busy) / elapsed - cpu - others),
     stolen: (after.stolen - before.stolen) / elapsed / cpus().length,

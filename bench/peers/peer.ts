@@ -13,6 +13,8 @@ const POLL_MS = 20;
 /** A server that does the same work as the others: it echoes phone calls by way of 48 kHz audio. */
 export interface Peer {
   readonly name: string;
+  /** Calls that it is measured with at most, where that is fewer than for others. */
+  readonly mostCalls?: number;
   /** What is missing on this machine to run it. */
   missing(): string | undefined;
   /** @param core where it runs; default anywhere */
@@ -22,6 +24,10 @@ export interface Peer {
 export interface RunningPeer {
   /** Its processes; each with those that it started counts as the server. */
   readonly pids: readonly number[];
+  /** The one of them that is a proxy in front: its CPU is also told apart. */
+  readonly frontPid?: number;
+  /** On loopback. */
+  readonly port: number;
   /** Prepares one more call. */
   order(): Promise<Order>;
   /** Called once all calls are up. */
@@ -104,6 +110,7 @@ export function programPeer(
       const server = await ServerProcess.start({ command, env: { ...env, ...tlsOf(certificate) } }, core);
       return {
         pids: [server.pid],
+        port: server.port,
         order: async () => mediaOrder(server.port, certificate !== undefined),
         stop: () => server.stop(),
       };

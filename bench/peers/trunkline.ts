@@ -27,10 +27,14 @@ export function trunkline(name: string, env: NodeJS.ProcessEnv = {}, certificate
   return { name, missing: () => undefined, start: (core) => serve(env, core, certificate) };
 }
 
+/** A gateway makes 200 recordings at a time. */
+const MOST_RECORDED = 150;
+
 /** The same, with every call recorded to a file. */
 export function recording(name: string): Peer {
   return {
     name,
+    mostCalls: MOST_RECORDED,
     missing: () => undefined,
     async start(core) {
       const folder = mkdtempSync(join(tmpdir(), 'trunkline-peers-'));
@@ -60,6 +64,7 @@ async function serve(
   return {
     url,
     pids: [server.pid],
+    port: server.port,
     async order() {
       const answer = await account.place();
       if (answer === 'busy') throw new Error('Expected a stream but the gateway is busy');
