@@ -24,11 +24,13 @@ import { EventLog } from './events/event-log.js';
 import { EventWebhooks } from './events/event-webhooks.js';
 import { Fleet, type Handover } from './fleet/fleet.js';
 import { fleetMetrics } from './fleet/fleet-metrics.js';
+import { type LinkEvents, RedisLink } from './fleet/redis.js';
+import { RegistryTrial } from './fleet/registry-trial.js';
 import { type CompleteOptions, completeOptions, type GatewayOptions } from './gateway-options.js';
 import { Answers } from './http/answers.js';
 import { EventRoutes } from './http/event-routes.js';
 import { LiveRoutes } from './http/live-routes.js';
-import type { HealthFacts } from './http/operations-routes.js';
+import { type HealthFacts, healthOf } from './http/operations-routes.js';
 import { RequestAuthenticator } from './http/request-authenticator.js';
 import { Server } from './http/server.js';
 import { Strangers } from './http/strangers.js';
@@ -36,6 +38,7 @@ import { chooseTransport } from './http/transport/choice.js';
 import { attachedOrigin } from './http/transport/node/transport.js';
 import { Legs } from './legs/legs.js';
 import { CallJournal } from './live/call-journal.js';
+import { DashboardFeed } from './live/dashboard-feed.js';
 import { FrameClock } from './media/frame-clock.js';
 import { core } from './media/thread-core.js';
 import type { MarkEcho } from './phone/marks.js';
@@ -58,6 +61,9 @@ import type { TrafficCounts } from './telemetry/traffic.js';
 import { parsePublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { VERSION } from './version.js';
+import { CallCounts } from './workers/call-counts.js';
+import { MachineLink } from './workers/machine-link.js';
+import type { MachineViews } from './workers/machine-views.js';
 
 interface GatewayEvents {
   /** A call has started and its stream exists; audio flows from the stream's `start`. */
@@ -119,9 +125,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly recordings: Recordings;
   private readonly callControl: CallControlService;
   private readonly server: Server;
+  /** What shows all workers of the machine, if this is one of several. */
+  private readonly views: MachineViews | undefined;
   /** Its part of `/health`. */
   private readonly facts: { -readonly [K in keyof HealthFacts]: HealthFacts[K] };
   private readonly descriptors: Descriptors;
+  /** Of the other workers, if this is one. */
+  private readonly callCounts: CallCounts | undefined;
   private readonly log: Logger;
   private readonly clock: Clock;
   private readonly options: CompleteOptions;
@@ -144,7 +154,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       clock,
       ...(options.tokenTimeToLiveMs === undefined ? {} : { timeToLiveMs: options.tokenTimeToLiveMs }),
     });
-    const { stream } = options;
+    const { stream, redis, workers } = options;
+    const link =
+      redis === undefined
+        ? workers && ((events: LinkEvents) => new MachineLink(workers.peers, events))
+        : (events: LinkEvents) =>
+            new RedisLink({ url: redis.url, clock, trial: new RegistryTrial(clock), ...events });
     this.bridge =
       options.bridge ??
       (stream === undefined
@@ -190,12 +205,14 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       rest: this.rest,
       from: twilio.from,
       apology,
-      hasContinuation: options.redis !== undefined,
+      hasContinuation: link !== undefined,
       agent: options.agent,
       checkAgent: (to) => this.agents.check(to),
       streamStatus: options.streamStatus,
       isShortOfDescriptors: () => this.descriptors.isShort,
+      otherCalls: workers && (() => this.callCounts?.others ?? 0),
     });
+    this.callCounts = workers && new CallCounts(workers.peers, () => this.switchboard.activeCalls, clock);
     this.recordings = new Recordings(
       options.recordDir,
       leadMs,
@@ -229,10 +246,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       publish: (call, state) => this.events.publish('call.agent', call, state),
     });
     this.fleet =
-      options.redis &&
+      link &&
       new Fleet({
-        redisUrl: options.redis.url,
-        nodeId: options.redis.nodeId ?? hostname(),
+        link,
+        nodeId: nodeIdOf(options),
         switchboard: this.switchboard,
         recordings: this.recordings,
         callControl: this.callControl,
@@ -242,7 +259,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         stuckMs,
         apology,
         onRelieved: async () => {
-          if (options.sharePort) await this.server.leave();
+          if (this.isShared) await this.server.leave();
         },
       });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
@@ -256,19 +273,29 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.events.publish('call.played', call, result);
       this.emit('played', call, result);
     });
-    const eventRoutes = new EventRoutes(this.events, clock);
-    const live = new LiveRoutes({
+    const journal = new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock);
+    const feed = new DashboardFeed({
       switchboard: this.switchboard,
-      journal: new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock),
+      journal,
       fleet: this.fleet,
       facts: { version: VERSION, bridge: this.bridge.name },
       node: hostname(),
       deaf: deafness(this.bridge),
       clock,
     });
+    this.views = workers?.views?.({
+      events: this.events,
+      feed,
+      journal,
+      health: () => healthOf(this.switchboard, this.fleet),
+      clock,
+    });
+    const eventRoutes = new EventRoutes(this.events, clock, this.views?.events);
+    const live = new LiveRoutes(this.views?.feed ?? feed, this.views?.journal ?? journal, clock);
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
-      options.eventWebhooks && new EventWebhooks(options.eventWebhooks, this.events, this.log, clock);
+      options.eventWebhooks &&
+      new EventWebhooks(options.eventWebhooks, this.events, this.log, clock, workers?.peers.place);
     if (router !== undefined) {
       this.switchboard.on('call', (call, stream) =>
         stream.on('dtmf', (digit) => this.tellRouter(call, digit)),
@@ -306,6 +333,19 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const { trustedProxies } = options;
     const probes = new Strangers(trustedProxies, PROBES_PER_SECOND);
     const answers = new Answers(new Strangers(trustedProxies), probes, this.log, clock);
+    const metrics = new Metrics(this.switchboard, [
+      ...(this.bridge.metrics ?? []),
+      ...fleetMetrics(this.switchboard, this.fleet),
+      ...answers.metrics,
+      ...eventRoutes.metrics,
+      ...live.metrics,
+      ...(this.eventWebhooks?.metrics ?? []),
+      ...(router?.metrics ?? []),
+      ...this.legs.metrics,
+      ...this.agents.metrics,
+      ...this.switchboard.past.metrics,
+      ...this.recordings.metrics,
+    ]);
     this.server = new Server({
       answers,
       calls: this.fleet ?? this.switchboard,
@@ -317,19 +357,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       authenticator: this.authenticator,
       events: eventRoutes,
       live,
-      metrics: new Metrics(this.switchboard, [
-        ...(this.bridge.metrics ?? []),
-        ...fleetMetrics(this.switchboard, this.fleet),
-        ...answers.metrics,
-        ...eventRoutes.metrics,
-        ...live.metrics,
-        ...(this.eventWebhooks?.metrics ?? []),
-        ...(router?.metrics ?? []),
-        ...this.legs.metrics,
-        ...this.agents.metrics,
-        ...this.switchboard.past.metrics,
-        ...this.recordings.metrics,
-      ]),
+      metrics,
+      machine: this.views && { health: this.views.health, metrics: this.views.addMetrics(metrics) },
       facts: this.facts,
       log: this.log,
       clock,
@@ -342,17 +371,28 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /**
    * Starts accepting calls, as soon as the bridge is ready.
-   * @returns `url` for carriers, and `operationsUrl`: the same without `operationsPort`
+   * @returns `url` for carriers, and `operationsUrl`: the same without `operationsPort`; the ports by themselves
    * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` if it listens already or has been closed; `GW_TLS_FILE`, `GW_RECORD_DIR`,
    * `GW_PLAY_DIR`, `GW_SPOOL_DIR`, `GW_SPOOL_TAKEN`, `GW_DEAD_LETTER_FILE`, `GW_SERVER_MISSING`, `GW_REDIS_REFUSED` for settings
    * that do not work here; what the bridge's `open` throws
    */
-  async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
+  async listen(): Promise<{
+    host: string;
+    port: number;
+    operationsPort: number | undefined;
+    url: string;
+    operationsUrl: string;
+  }> {
     const { host, port, tls } = this.options;
     const ports = await this.open('listen', async () => {
       const transport = chooseTransport(this.options.server);
-      const { sharePort, operationsPort } = this.options;
-      const found = await this.server.listen(transport, host, port, operationsPort, sharePort);
+      const found = await this.server.listen(
+        transport,
+        host,
+        port,
+        this.options.operationsPort,
+        this.isShared,
+      );
       this.facts.server = transport.name;
       this.facts.transport = transport.origin;
       return found;
@@ -366,7 +406,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       { url, ...(ports.operationsPort === undefined ? {} : { operationsUrl }), ...facts },
       'listening',
     );
-    return { host, port: ports.port, url, operationsUrl };
+    return { host, ...ports, url, operationsUrl };
   }
 
   /**
@@ -407,6 +447,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.log.info({ prefix, ...facts }, 'attached');
   }
 
+  /** Whether other processes listen on the same port. */
+  private get isShared(): boolean {
+    return this.options.sharePort || this.options.workers !== undefined;
+  }
+
   /** @param serve starts to answer requests */
   private async open<T>(what: 'listen' | 'attach', serve: () => Promise<T>): Promise<T> {
     if (this.isListening || this.closing !== undefined) throw this.notNew(what);
@@ -433,6 +478,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     await this.bridge.open?.();
     try {
       await this.fleet?.open();
+      await this.views?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
       const served = await serve();
       // Anything opened after `close` would never be closed.
@@ -442,6 +488,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       }
       this.switchboard.open();
       this.descriptors.start();
+      this.callCounts?.open();
       await this.fleet?.serve();
       this.eventWebhooks?.start();
       return served;
@@ -559,18 +606,20 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await (this.fleet ?? this.switchboard).drain(graceMs);
       // Twilio asks for the verbs after the streams that were just closed; without an answer the caller hears an
       // error. The last requests to connect here are answered too, although others may share the port.
-      if (isOwed || this.options.sharePort) await this.clock.sleep(NEXT_MS);
+      if (isOwed || this.isShared) await this.clock.sleep(NEXT_MS);
       // The close frames of the last calls are sent in this turn of the event loop.
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();
       await this.server.answered();
       this.switchboard.close();
       this.descriptors.stop();
+      this.callCounts?.close();
       this.server.close();
       this.calls.close();
       await this.fleet?.close();
       await this.bridge.close();
       await Promise.all([this.router?.close(), this.eventWebhooks?.close()]);
+      await this.views?.close();
       this.log.info('closed');
     })();
     return this.closing;
@@ -584,7 +633,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const isOwed = this.switchboard.owesVerbs;
     const closing = this.close();
     const kept = Promise.all([
-      (this.fleet ?? this.switchboard).endAll(),
+      (this.fleet ?? this.switchboard).endAll().then(() => this.views?.close()),
       this.recordings.close(),
       this.eventWebhooks?.close(NOW_EVENTS_MS),
       // As in `close`.
@@ -614,6 +663,12 @@ function descriptorsFor({ maxCalls, maxLegs, recordDir, controlApiKey, agent }: 
   const recordings = recordDir === undefined ? 0 : Math.min(maxCalls, MAX_RECORDINGS);
   const agents = agent === undefined ? 0 : maxCalls;
   return OWN_DESCRIPTORS + maxCalls + agents + recordings + (controlApiKey === undefined ? 0 : maxLegs);
+}
+
+/** The node's name in a fleet; each worker of a machine is one. */
+function nodeIdOf({ redis, workers }: CompleteOptions): string {
+  const machine = redis?.nodeId ?? hostname();
+  return workers === undefined ? machine : `${machine}-w${workers.peers.self}`;
 }
 
 /** Why the calls of a bridge cannot be listened to; `undefined` if they can. */

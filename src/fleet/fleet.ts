@@ -25,14 +25,13 @@ import { FleetControl } from './fleet-control.js';
 import { FleetRecordings } from './fleet-recordings.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import { OwnerClient } from './owner-client.js';
-import { isRegistryDown, isRegistryFault, RedisLink } from './redis.js';
+import { isRegistryDown, isRegistryFault, type LinkEvents, type RegistryLink } from './redis.js';
 import { type CallFacts, ENDED_NODE, type HandoverReason, RedisCallRegistry } from './redis-call-registry.js';
-import { RegistryTrial } from './registry-trial.js';
 import { WriteQueue } from './write-queue.js';
 
 export interface FleetOptions {
-  /** In the format of `parseRedisUrl`. */
-  readonly redisUrl: string;
+  /** Makes the link to the registry. */
+  readonly link: (events: LinkEvents) => RegistryLink;
   /** Name of this node in logs and between nodes; a random suffix is added. */
   readonly nodeId: string;
   readonly switchboard: Switchboard;
@@ -94,7 +93,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   ]);
   readonly recordings: FleetRecordings;
   readonly control: FleetControl;
-  private readonly redis: RedisLink;
+  private readonly redis: RegistryLink;
   private readonly redisCalls: RedisCallRegistry;
   private readonly cluster: Cluster;
   private readonly owner: OwnerClient;
@@ -107,14 +106,11 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   constructor(private readonly options: FleetOptions) {
     super();
-    const { redisUrl, nodeId, switchboard, recordings, log, clock, stuckMs } = options;
+    const { link, nodeId, switchboard, recordings, log, clock, stuckMs } = options;
     const name = `${nodeId.replace(/[^\w.-]/g, '-').slice(0, 64)}-${randomUUID().slice(0, 8)}`;
     this.switchboard = switchboard;
     this.log = log;
-    this.redis = new RedisLink({
-      url: redisUrl,
-      clock,
-      trial: new RegistryTrial(clock),
+    this.redis = link({
       onUp: () => {
         log.info({ node: name, kind: this.redis.kind }, 'registry up');
         void this.catchUp();
