@@ -2,12 +2,11 @@ import type { EventEmitter } from 'node:events';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
-import { counter, gauge } from '../telemetry/metric.js';
-import { processMetrics } from '../telemetry/metrics.js';
 import { EventBacklog } from './event-backlog.js';
 import { MachineMetrics } from './machine-metrics.js';
 import { MachineRegistry } from './machine-registry.js';
 import { PostOffice } from './post-office.js';
+import { supervisorMetrics } from './supervisor-metrics.js';
 
 /** A worker's process, as `cluster.fork` of Node makes one. */
 export interface Process extends EventEmitter {
@@ -74,15 +73,7 @@ export class Supervisor {
     );
     this.registry = new MachineRegistry(this.office, clock);
     new EventBacklog(this.office);
-    new MachineMetrics(
-      this.office,
-      [
-        ...processMetrics,
-        gauge('workers', 'Workers of this machine that serve', () => this.office.serving.length),
-        counter('worker_restarts_total', 'Workers replaced because they had died', () => this.restarts),
-      ],
-      clock,
-    );
+    new MachineMetrics(this.office, supervisorMetrics(this), clock);
     this.office.onChange((worker, isServing) => {
       if (isServing) this.beginnings.get(worker)?.();
     });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { StreamBridge } from '../../src/bridge/stream/bridge.js';
+import { supervisorMetrics } from '../../src/workers/supervisor-metrics.js';
 import { ROOT } from '../support/dockerfile.js';
 import { startGateway } from '../support/gateway.js';
 import { SECRET } from '../support/receiver.js';
@@ -30,7 +31,7 @@ describe('the table of metrics', () => {
     meaning,
   }));
 
-  it('has every metric of a gateway and its Stream bridge, with its type, and no other', async () => {
+  it('has every metric of a gateway, its Stream bridge and its supervisor, with its type, and no other', async () => {
     const { url } = await startGateway({
       router: { url: 'http://127.0.0.1:9', secret: SECRET },
       eventWebhooks: { url: 'http://127.0.0.1:9', secret: SECRET, spoolDir: folder },
@@ -43,8 +44,12 @@ describe('the table of metrics', () => {
       ({ name, kind }) => `${name} ${kind}`,
     );
     expect(ofStream.length).toBeGreaterThan(5);
+    const ofSupervisor = supervisorMetrics({ office: { serving: [] }, restarts: 0 })
+      .map(({ name, kind }) => `${name} ${kind}`)
+      .filter((each) => !told.includes(each));
+    expect(ofSupervisor).toHaveLength(2);
     expect(documented.map(({ name, type }) => `${name} ${type}`).sort()).toEqual(
-      [...told, ...ofStream].sort(),
+      [...told, ...ofStream, ...ofSupervisor].sort(),
     );
   });
 
