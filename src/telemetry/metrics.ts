@@ -94,15 +94,21 @@ export class Metrics {
           'stage="gateway"': latencies.gateway,
         };
       }),
-      frameTimes('encode_seconds', 'Samples to message bytes, without any wait', () => ({
-        '': source.latencies.transcodeOut,
-      })),
-      frameTimes('playout_lead_seconds', 'Audio the listener has waiting', () => ({
-        '': source.latencies.playoutLead,
-      })),
-      frameTimes('intake_jitter_seconds', 'How far messages come from the pace of their audio', () => ({
-        '': source.latencies.intakeJitter,
-      })),
+      frameTimes(
+        'encode_seconds',
+        'Samples to message bytes, without any wait',
+        () => source.latencies.transcodeOut,
+      ),
+      frameTimes(
+        'playout_lead_seconds',
+        'Audio the listener has waiting',
+        () => source.latencies.playoutLead,
+      ),
+      frameTimes(
+        'intake_jitter_seconds',
+        'How far messages come from the pace of their audio',
+        () => source.latencies.intakeJitter,
+      ),
       ...others,
     ];
   }

@@ -131,8 +131,14 @@ it('keeps the page for a second, so that two workers never show an older one aft
   const first = await a.worker.text();
   a.figures.calls = 2;
   expect(await b.worker.text()).toBe(first);
+  // A worker that has it is not sent it again.
+  const { number } = (await b.peers.request(SUPERVISOR, 'metrics.page', {})) as { number: number };
+  expect(await b.peers.request(SUPERVISOR, 'metrics.page', { number })).toEqual({ number });
+  expect(await b.worker.text()).toBe(first);
   await sleep(1_001);
-  expect(await b.worker.text()).not.toBe(first);
+  const second = await b.worker.text();
+  expect(second).not.toBe(first);
+  expect(await a.worker.text()).toBe(second);
 });
 
 it('leaves out what is no metric, from a worker of another version', async () => {
