@@ -61,6 +61,7 @@ import type { TrafficCounts } from './telemetry/traffic.js';
 import { parsePublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { VERSION } from './version.js';
+import { CallCounts } from './workers/call-counts.js';
 import { MachineLink } from './workers/machine-link.js';
 import type { MachineViews } from './workers/machine-views.js';
 
@@ -129,6 +130,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   /** Its part of `/health`. */
   private readonly facts: { -readonly [K in keyof HealthFacts]: HealthFacts[K] };
   private readonly descriptors: Descriptors;
+  /** Of the other workers, if this is one. */
+  private readonly callCounts: CallCounts | undefined;
   private readonly log: Logger;
   private readonly clock: Clock;
   private readonly options: CompleteOptions;
@@ -207,7 +210,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       checkAgent: (to) => this.agents.check(to),
       streamStatus: options.streamStatus,
       isShortOfDescriptors: () => this.descriptors.isShort,
+      otherCalls: workers && (() => this.callCounts?.others ?? 0),
     });
+    this.callCounts = workers && new CallCounts(workers.peers, () => this.switchboard.activeCalls, clock);
     this.recordings = new Recordings(
       options.recordDir,
       leadMs,
@@ -483,6 +488,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       }
       this.switchboard.open();
       this.descriptors.start();
+      this.callCounts?.open();
       await this.fleet?.serve();
       this.eventWebhooks?.start();
       return served;
@@ -607,6 +613,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.server.answered();
       this.switchboard.close();
       this.descriptors.stop();
+      this.callCounts?.close();
       this.server.close();
       this.calls.close();
       await this.fleet?.close();
