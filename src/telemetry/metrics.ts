@@ -65,7 +65,7 @@ export class Metrics {
       gauge('calls_active', 'Calls known to the registry and not ended', () => source.activeCalls),
       gauge('draining', '1 while no new calls are taken', () => (source.draining ? 1 : 0), { merge: 'min' }),
       counter('calls_ended_total', 'Ended calls by cause', () => source.endedCalls, 'cause'),
-      gauge('calls_max', 'Most calls at a time', () => admission.maxCalls),
+      gauge('calls_max', 'Most calls at a time', () => admission.maxCalls, { merge: 'max' }),
       gauge(
         'admission_open',
         '1 while new calls are taken',
