@@ -7,6 +7,7 @@ import { benchForged } from './forged.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
+import { benchPeers } from './peers.js';
 import { benchQuality } from './quality.js';
 import { benchRefusal } from './refusal.js';
 import { benchSiege } from './siege.js';
@@ -37,6 +38,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   events: benchEvents,
   transports: benchTransports,
   agents: benchAgents,
+  peers: benchPeers,
 };
 
 const wanted = process.argv.slice(2);

@@ -18,6 +18,7 @@ import { type Clock, systemClock } from './clock.js';
 import type { PlayResult } from './control/call-audio.js';
 import { CallControlService } from './control/call-control-service.js';
 import { Controls } from './control/controls.js';
+import type { MoveCall } from './control/transfers.js';
 import { expected, GatewayError } from './errors.js';
 import { writeCallEvents } from './events/call-events.js';
 import { EventLog } from './events/event-log.js';
@@ -26,7 +27,12 @@ import { Fleet, type Handover } from './fleet/fleet.js';
 import { fleetMetrics } from './fleet/fleet-metrics.js';
 import { type LinkEvents, RedisLink } from './fleet/redis.js';
 import { RegistryTrial } from './fleet/registry-trial.js';
-import { type CompleteOptions, completeOptions, type GatewayOptions } from './gateway-options.js';
+import {
+  type CompleteOptions,
+  completeOptions,
+  type GatewayOptions,
+  type WorkerOptions,
+} from './gateway-options.js';
 import { Answers } from './http/answers.js';
 import { EventRoutes } from './http/event-routes.js';
 import { LiveRoutes } from './http/live-routes.js';
@@ -64,6 +70,9 @@ import { VERSION } from './version.js';
 import { CallCounts } from './workers/call-counts.js';
 import { MachineLink } from './workers/machine-link.js';
 import type { MachineViews } from './workers/machine-views.js';
+import { OwnedRooms } from './workers/owned-rooms.js';
+import { Places } from './workers/places.js';
+import { Relay } from './workers/relay.js';
 
 interface GatewayEvents {
   /** A call has started and its stream exists; audio flows from the stream's `start`. */
@@ -119,6 +128,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly eventWebhooks: EventWebhooks | undefined;
   private readonly switchboard: Switchboard;
   private readonly fleet: Fleet | undefined;
+  /** Where sockets are served, if there are several workers. */
+  private readonly places: Places | undefined;
   private readonly authenticator: RequestAuthenticator;
   private readonly legs: Legs;
   private readonly agents: Agents;
@@ -136,6 +147,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly clock: Clock;
   private readonly options: CompleteOptions;
   private isListening = false;
+  /** Whether other nodes get the new connections. */
+  private hasLeft = false;
   private closing: Promise<void> | undefined;
 
   constructor(given: GatewayOptions) {
@@ -234,6 +247,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       place: (request) => this.placeCall(request),
       frameClock,
       log: this.log,
+      ...(workers === undefined
+        ? {}
+        : { moveTo: async (...move: Parameters<MoveCall>) => this.places?.move(...move) }),
     });
     this.legs = new Legs(this.bridge, options.maxLegs, clock, frameClock);
     this.agents = new Agents(options.agent, options.agents, {
@@ -260,8 +276,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         apology,
         onRelieved: async () => {
           if (this.isShared) await this.server.leave();
+          this.hasLeft = true;
         },
       });
+    this.places = this.fleet && workers && this.placesOf(workers, this.fleet);
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
     this.control = new Controls(this.fleet?.control ?? this.callControl);
     this.events = new EventLog(this.log, clock);
@@ -336,6 +354,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const metrics = new Metrics(this.switchboard, [
       ...(this.bridge.metrics ?? []),
       ...fleetMetrics(this.switchboard, this.fleet),
+      ...(this.places?.metrics ?? []),
       ...answers.metrics,
       ...eventRoutes.metrics,
       ...live.metrics,
@@ -354,6 +373,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       legs: this.legs,
       recordings: this.fleet?.recordings ?? this.recordings,
       control: this.fleet?.control ?? this.callControl,
+      places: this.places,
       authenticator: this.authenticator,
       events: eventRoutes,
       live,
@@ -366,6 +386,18 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       routes: options.routes ?? {},
       tls,
       isSplit: options.operationsPort !== undefined,
+    });
+  }
+
+  private placesOf({ peers, socketDir }: WorkerOptions, fleet: Fleet): Places {
+    const { log, clock, switchboard } = this;
+    return new Places({
+      peers,
+      rooms: new OwnedRooms(peers, clock, log),
+      relay: new Relay({ self: peers.self, socketDir, clock, log }),
+      switchboard,
+      fleet,
+      hasLocalRooms: !(this.bridge instanceof StreamBridge),
     });
   }
 
@@ -480,6 +512,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.fleet?.open();
       await this.views?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
+      await this.places?.open();
       const served = await serve();
       // Anything opened after `close` would never be closed.
       if (this.closing !== undefined) {
@@ -494,6 +527,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       return served;
     } catch (error) {
       // If it cannot serve, nothing that has started may keep the process alive.
+      await this.places?.close();
       await this.fleet?.close();
       await this.bridge.close();
       throw error;
@@ -603,7 +637,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
       const isOwed = this.switchboard.owesVerbs;
+      const relayed = this.places?.drain(graceMs, () => this.hasLeft);
       await (this.fleet ?? this.switchboard).drain(graceMs);
+      await relayed;
       // Twilio asks for the verbs after the streams that were just closed; without an answer the caller hears an
       // error. The last requests to connect here are answered too, although others may share the port.
       if (isOwed || this.isShared) await this.clock.sleep(NEXT_MS);
@@ -614,6 +650,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.switchboard.close();
       this.descriptors.stop();
       this.callCounts?.close();
+      await this.places?.close();
       this.server.close();
       this.calls.close();
       await this.fleet?.close();

@@ -10,6 +10,7 @@ import type { RecordingService } from '../recording/recordings.js';
 import type { Descriptors } from '../telemetry/descriptors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
+import type { Places } from '../workers/places.js';
 import type { Answers } from './answers.js';
 import { CallControlRoutes } from './call-control-routes.js';
 import { ControlRoutes } from './control-routes.js';
@@ -37,6 +38,8 @@ export interface ServerOptions {
   readonly legs: Legs;
   readonly recordings: RecordingService;
   readonly control: CallControl;
+  /** Where sockets are served, if there are several workers. */
+  readonly places: Places | undefined;
   readonly authenticator: RequestAuthenticator;
   readonly events: EventRoutes;
   readonly live: LiveRoutes;
@@ -116,7 +119,7 @@ export class Server {
     const running = new CallControlRoutes(options.control);
     const dashboard = new DashboardRoutes(authenticator);
     if (options.tls !== undefined) readCertificate(options.tls);
-    this.media = new MediaRoute(calls, authenticator, log, this.answers, clock);
+    this.media = new MediaRoute(calls, authenticator, log, this.answers, clock, options.places);
     this.leg = new LegRoute(
       legs,
       authenticator,
@@ -124,6 +127,7 @@ export class Server {
       this.answers,
       (callId) => switchboard.requireSession(callId),
       clock,
+      options.places,
     );
     this.carriers = {
       '/twilio/voice': { post: (context) => twilio.voice(context) },

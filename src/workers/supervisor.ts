@@ -6,6 +6,7 @@ import { EventBacklog } from './event-backlog.js';
 import { MachineMetrics } from './machine-metrics.js';
 import { MachineRegistry } from './machine-registry.js';
 import { PostOffice } from './post-office.js';
+import { RoomOwners } from './room-owners.js';
 import { supervisorMetrics } from './supervisor-metrics.js';
 
 /** A worker's process, as `cluster.fork` of Node makes one. */
@@ -50,7 +51,7 @@ const MAX_UNREAD = 20_000;
 
 /**
  * Runs the workers of a machine: starts them, replaces those that die, and at a request all of them one after the other.
- * Holds what they share: the registry of calls, the post office, the machine's events and metrics.
+ * Holds what they share: the registry of calls, the owners of rooms, the post office, the machine's events and metrics.
  */
 export class Supervisor {
   readonly office: PostOffice;
@@ -74,6 +75,7 @@ export class Supervisor {
     this.registry = new MachineRegistry(this.office, clock);
     new EventBacklog(this.office);
     new MachineMetrics(this.office, supervisorMetrics(this), clock);
+    new RoomOwners(this.office);
     this.office.onChange((worker, isServing) => {
       if (isServing) this.beginnings.get(worker)?.();
     });
