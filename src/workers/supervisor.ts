@@ -2,13 +2,12 @@ import type { EventEmitter } from 'node:events';
 import type { Clock, Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
-import { counter, gauge } from '../telemetry/metric.js';
-import { processMetrics } from '../telemetry/metrics.js';
 import { EventBacklog } from './event-backlog.js';
 import { MachineMetrics } from './machine-metrics.js';
 import { MachineRegistry } from './machine-registry.js';
 import { PostOffice } from './post-office.js';
 import { RoomOwners } from './room-owners.js';
+import { supervisorMetrics } from './supervisor-metrics.js';
 import { ALIVE, ALIVE_MS } from './worker-facts.js';
 
 /** A worker's process, as `cluster.fork` of Node makes one. */
@@ -83,15 +82,7 @@ export class Supervisor {
     );
     this.registry = new MachineRegistry(this.office, clock);
     new EventBacklog(this.office);
-    new MachineMetrics(
-      this.office,
-      [
-        ...processMetrics,
-        gauge('workers', 'Workers of this machine that serve', () => this.office.serving.length),
-        counter('worker_restarts_total', 'Workers replaced because they had died', () => this.restarts),
-      ],
-      clock,
-    );
+    new MachineMetrics(this.office, supervisorMetrics(this), clock);
     new RoomOwners(this.office);
     this.office.onChange((worker, isServing) => {
       if (isServing) this.beginnings.get(worker)?.();
