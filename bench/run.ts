@@ -7,6 +7,7 @@ import { benchForged } from './forged.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
+import { benchPeers } from './peers.js';
 import { benchQuality } from './quality.js';
 import { benchRefusal } from './refusal.js';
 import { benchSiege } from './siege.js';
@@ -15,6 +16,7 @@ import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
 import { benchTelemetry } from './telemetry.js';
 import { benchTransports } from './transports.js';
+import { benchWorkers } from './workers.js';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   latency: benchLatency,
@@ -37,6 +39,8 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   events: benchEvents,
   transports: benchTransports,
   agents: benchAgents,
+  workers: benchWorkers,
+  peers: benchPeers,
 };
 
 const wanted = process.argv.slice(2);
