@@ -9,6 +9,7 @@ import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
 import { benchPeers } from './peers.js';
 import { benchQuality } from './quality.js';
+import { benchRamp } from './ramp.js';
 import { benchRefusal } from './refusal.js';
 import { benchSiege } from './siege.js';
 import { benchStartup } from './startup.js';
@@ -39,6 +40,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   events: benchEvents,
   transports: benchTransports,
   agents: benchAgents,
+  ramp: benchRamp,
   workers: benchWorkers,
   peers: benchPeers,
 };

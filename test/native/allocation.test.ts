@@ -38,6 +38,14 @@ test.each(['shortened', 'concealed'])('nor those that are %s', { timeout: 60_000
     expect(await bytesPerFrame(work, { TRANSCODER })).toBeLessThan(0.01);
 });
 
+test('nor those of a room', { timeout: 60_000 }, async () => {
+  expect(await bytesPerFrame('rooms')).toBeLessThan(0.01);
+});
+
+test('nor those between a stream and a socket of ws', { timeout: 60_000 }, async () => {
+  expect(await bytesPerFrame('sockets')).toBeLessThan(0.01);
+});
+
 /** The bar of a whole call. Its marks, one a second, are text. */
 const MOST_BYTES = 40;
 
@@ -45,12 +53,4 @@ test('a frame of a call leaves at most 40 bytes, from its message to the echo, w
   timeout: 60_000,
 }, async () => {
   expect(await bytesPerFrame('calls')).toBeLessThan(MOST_BYTES);
-});
-
-test('nor those of a room', { timeout: 60_000 }, async () => {
-  expect(await bytesPerFrame('rooms')).toBeLessThan(0.01);
-});
-
-test('nor those between a stream and a socket of ws', { timeout: 60_000 }, async () => {
-  expect(await bytesPerFrame('sockets')).toBeLessThan(0.01);
 });
