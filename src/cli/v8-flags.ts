@@ -2,8 +2,7 @@
  * V8's flags for a process that carries calls.
  *
  * On one core, V8's helper threads only take turns with the one that serves the calls, and a young generation of 16 MB is copied
- * in one pause of 10 to 40 ms when many calls begin at once. One of 1 MB is copied more often, in about 1 ms each time, and
- * takes no more CPU (`npm run bench -- ramp`).
+ * in few, long pauses while many calls begin. One of 1 MB is copied more often, in shorter ones.
  * @param cores that it may use at once, at least 1
  */
 export function v8Flags(cores: number): string[] {
