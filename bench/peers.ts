@@ -7,6 +7,7 @@ import { behindHaproxy } from './peers/haproxy.js';
 import { type Conditions, isCarried, isValid, type Load, load } from './peers/load.js';
 import type { Peer } from './peers/peer.js';
 import { floor, GoServer, naive, python } from './peers/programs.js';
+import { rtpengine } from './peers/rtpengine.js';
 import { isSame, type Sound, soundOf } from './peers/sound.js';
 import { recording, trunkline } from './peers/trunkline.js';
 import { writeResult } from './result.js';
@@ -30,6 +31,7 @@ const RETRIES = Number(PEERS_RETRIES ?? 4);
 
 const TRUNKLINE = 'Trunkline';
 const FLOOR = 'uWS floor';
+const RTPENGINE = 'rtpengine, PCMU↔PCMA';
 /** How many times Trunkline's CPU a server may or must take, at the most calls that it carries. */
 const BARS: Readonly<Record<string, number>> = {
   'naive Node, q3': 4,
@@ -37,6 +39,7 @@ const BARS: Readonly<Record<string, number>> = {
   Python: 3.5,
   'Go, linear': 1.5,
   'Go, soxr': 2,
+  [RTPENGINE]: 8,
 };
 /** Of the floor's CPU. */
 const FLOOR_BAR = 1.5;
@@ -127,6 +130,8 @@ function serversOf(go: GoServer): Peer[] {
     python('Python'),
     naive('naive Node, q3', 3),
     naive('naive Node, q7', 7),
+    rtpengine(RTPENGINE, 'PCMA'),
+    rtpengine('rtpengine, PCMU↔Opus', 'Opus'),
   ];
 }
 
@@ -177,7 +182,7 @@ class PeersBench {
     if (missing !== undefined) return this.skip(name, `needs ${missing}`);
     for (let attempt = 0; ; attempt++) {
       const sound = await this.soundOf(peer);
-      if (isSame(sound)) {
+      if (isSame(sound, peer.gainDb)) {
         this.sounds.push({ name, ...sound });
         return true;
       }

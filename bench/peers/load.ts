@@ -40,7 +40,8 @@ export async function load(peer: Peer, calls: number, conditions: Conditions): P
   const { program, cores } = conditions;
   const server = await peer.start(cores?.gateway);
   try {
-    const generator = await Generator.start(program, calls, cores?.generator);
+    const start = peer.isRtp ? Generator.startRtp : Generator.start;
+    const generator = await start(program, calls, cores?.generator);
     try {
       const lostBefore = await connect(server, generator, calls);
       await server.onConnected?.();
@@ -60,7 +61,9 @@ async function connect(server: RunningPeer, generator: Generator, calls: number)
   for (let i = 0; i < calls; i++) {
     const wait = begun + (i * 1_000) / RATE - performance.now();
     if (wait > 1) await pause(wait);
-    generator.call(await server.order());
+    const order = await server.order();
+    if ('near' in order) generator.callRtp(order);
+    else generator.call(order);
   }
   const { failed, lost } = await generator.connected(calls);
   // What is under way now stays in a filter: frames pair anew, so that a round trip is the time that the server takes. How late

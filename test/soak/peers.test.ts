@@ -2,15 +2,22 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterAll, describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
+import { BenchCertificate } from '../../bench/capacity/bench-certificate.js';
+import { behindHaproxy } from '../../bench/peers/haproxy.js';
 import type { Peer } from '../../bench/peers/peer.js';
 import { mediaOrder } from '../../bench/peers/peer.js';
 import { floor, GoServer, naive, python } from '../../bench/peers/programs.js';
+import { rtpengine } from '../../bench/peers/rtpengine.js';
 import { isSame, soundOf } from '../../bench/peers/sound.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { needs } from '../support/needs.js';
 
 const go = new GoServer();
-afterAll(() => go.remove());
+const certificate = BenchCertificate.isPossible() ? new BenchCertificate() : undefined;
+afterAll(() => {
+  go.remove();
+  certificate?.remove();
+});
 
 const isPresent = (peer: Peer) => needs(peer.name, peer.missing() ?? '', () => peer.missing() === undefined);
 const peers = [
@@ -20,6 +27,11 @@ const peers = [
   python('the Python server'),
   go.peer('the Go server with linear interpolation', 'linear'),
   go.peer('the Go server with soxr', 'soxr'),
+  rtpengine('rtpengine with PCMA', 'PCMA'),
+  rtpengine('rtpengine with Opus', 'Opus'),
+  ...(certificate === undefined
+    ? []
+    : [behindHaproxy('the uWS floor behind HAProxy with TLS', floor('the uWS floor'), certificate)]),
 ].filter(isPresent);
 
 describe("the servers that the bench compares Trunkline's with", () => {
@@ -27,7 +39,7 @@ describe("the servers that the bench compares Trunkline's with", () => {
     const server = await peer.start();
     try {
       const sound = await soundOf(await server.order());
-      expect(isSame(sound), JSON.stringify(sound)).toBe(true);
+      expect(isSame(sound, peer.gainDb), JSON.stringify(sound)).toBe(true);
     } finally {
       await server.stop();
     }
