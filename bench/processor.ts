@@ -22,14 +22,19 @@ export function threadSeconds(pid: number): Map<string, number> {
 
 /** CPU milliseconds that a process, and those that it started and that still run, have used. Linux only. */
 export function treeCpuMs(root: number): number {
+  return processTree(root).reduce((total, pid) => total + (statOf(pid)[0]?.usedMs ?? 0), 0);
+}
+
+/** A process and those that it started, itself first. Linux only. */
+export function processTree(root: number): number[] {
   const processes = readdirSync('/proc')
     .filter((name) => /^[0-9]+$/.test(name))
-    .map(Number)
-    .flatMap(statOf);
-  const used = (pid: number): number =>
-    processes.filter((each) => each.parent === pid).reduce((total, each) => total + used(each.pid), 0) +
-    (processes.find((each) => each.pid === pid)?.usedMs ?? 0);
-  return used(root);
+    .flatMap((name) => statOf(Number(name)));
+  const below = (pid: number): number[] => [
+    pid,
+    ...processes.filter(({ parent }) => parent === pid).flatMap((each) => below(each.pid)),
+  ];
+  return below(root);
 }
 
 /** Empty for a process that has ended. */

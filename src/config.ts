@@ -28,6 +28,11 @@ export interface Config {
    */
   readonly operationsPort?: number;
   /**
+   * Processes among which `trunkline serve` divides the calls, all on one port; `auto` is one for each core..
+   * Default: `1`. In the environment: `WORKERS`.
+   */
+  readonly workerCount: number | 'auto';
+  /**
    * Whether several processes of this host listen on one port and share its calls. Needs `REDIS_URL`, and
    * with Node's own server Node 22.12. Default: `false`. In the environment: `SHARE_PORT`.
    */

@@ -189,6 +189,7 @@ export const ERROR_CHAPTERS = {
   'Starting the gateway': {
     GW_CONFIG_INVALID: { meaning: 'The message has one line for each mistake in the settings.' },
     GW_LISTEN_FAILED: { meaning: 'The address is in use, or cannot be listened on.' },
+    GW_WORKER_FAILED: { meaning: 'A worker ended before it served (`WORKERS`): its log says why.' },
     GW_LISTENING: { meaning: '`listen` or `attach` was called twice, or after `close`.' },
     GW_TLS_FILE: { meaning: 'The certificate or key cannot be read, or they do not match.' },
     GW_REDIS_REFUSED: {

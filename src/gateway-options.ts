@@ -10,9 +10,20 @@ import { SETTINGS } from './settings.js';
 import type { Logger } from './telemetry/log.js';
 import { createRefusalTwiml } from './twilio/twiml.js';
 import { secretsOf } from './webhooks/signature.js';
+import type { MachineViews, OwnViews } from './workers/machine-views.js';
+import type { Peers } from './workers/peers.js';
 
 /** Options that stand alone, and have the same names in the environment's {@link Config}. */
-type PlainOptions = Omit<Config, 'twilio' | 'agents' | 'drainMs'>;
+type PlainOptions = Omit<Config, 'twilio' | 'agents' | 'drainMs' | 'workerCount'>;
+
+/** What a worker's gateway gets from its supervisor. */
+export interface WorkerOptions {
+  readonly peers: Peers;
+  /** A directory of this machine's workers only, where they may listen on sockets. */
+  readonly socketDir: string;
+  /** Makes what shows all workers; without it the gateway shows itself. */
+  readonly views?: (own: OwnViews) => MachineViews;
+}
 
 /**
  * How a gateway is made: every setting of {@link Config}, and what only a program can say. Everything has a default but who signs:
@@ -35,6 +46,8 @@ export interface GatewayOptions extends Partial<PlainOptions> {
   readonly apology?: Apology;
   /** Lifetime of an inbound call's token in milliseconds, more than 0; default 60,000. */
   readonly tokenTimeToLiveMs?: number;
+  /** This gateway is one of the workers of a machine. @internal */
+  readonly workers?: WorkerOptions;
   readonly log?: Logger;
   /** The time by which everything in the gateway waits and measures; default {@link systemClock}. */
   readonly clock?: Clock;
@@ -45,8 +58,8 @@ export type CompleteOptions = GatewayOptions &
   PlainOptions &
   Pick<Config, 'twilio'> & { readonly agents: AgentsOptions };
 
-/** Options that their rooms check and complete, and one of the command line. */
-const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs'];
+/** Options that their rooms check and complete, and those of the command line. */
+const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs', 'workerCount'];
 
 /**
  * Checks options, and gives them the defaults of their settings.
@@ -96,7 +109,7 @@ function checkTogether(options: CompleteOptions): void {
   }
   // Wrong words would only be found out when a caller should hear them.
   if (apology !== undefined) createRefusalTwiml(apology);
-  if (sharePort && redis === undefined) {
+  if (sharePort && redis === undefined && options.workers === undefined) {
     throw new TypeError('Expected redis for sharePort but received none');
   }
 }

@@ -18,17 +18,25 @@ import { type Clock, systemClock } from './clock.js';
 import type { PlayResult } from './control/call-audio.js';
 import { CallControlService } from './control/call-control-service.js';
 import { Controls } from './control/controls.js';
+import type { MoveCall } from './control/transfers.js';
 import { expected, GatewayError } from './errors.js';
 import { writeCallEvents } from './events/call-events.js';
 import { EventLog } from './events/event-log.js';
 import { EventWebhooks } from './events/event-webhooks.js';
 import { Fleet, type Handover } from './fleet/fleet.js';
 import { fleetMetrics } from './fleet/fleet-metrics.js';
-import { type CompleteOptions, completeOptions, type GatewayOptions } from './gateway-options.js';
+import { type LinkEvents, RedisLink } from './fleet/redis.js';
+import { RegistryTrial } from './fleet/registry-trial.js';
+import {
+  type CompleteOptions,
+  completeOptions,
+  type GatewayOptions,
+  type WorkerOptions,
+} from './gateway-options.js';
 import { Answers } from './http/answers.js';
 import { EventRoutes } from './http/event-routes.js';
 import { LiveRoutes } from './http/live-routes.js';
-import type { HealthFacts } from './http/operations-routes.js';
+import { type HealthFacts, healthOf } from './http/operations-routes.js';
 import { RequestAuthenticator } from './http/request-authenticator.js';
 import { Server } from './http/server.js';
 import { Strangers } from './http/strangers.js';
@@ -36,6 +44,7 @@ import { chooseTransport } from './http/transport/choice.js';
 import { attachedOrigin } from './http/transport/node/transport.js';
 import { Legs } from './legs/legs.js';
 import { CallJournal } from './live/call-journal.js';
+import { DashboardFeed } from './live/dashboard-feed.js';
 import { FrameClock } from './media/frame-clock.js';
 import { core } from './media/thread-core.js';
 import type { MarkEcho } from './phone/marks.js';
@@ -58,6 +67,12 @@ import type { TrafficCounts } from './telemetry/traffic.js';
 import { parsePublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { VERSION } from './version.js';
+import { CallCounts } from './workers/call-counts.js';
+import { MachineLink } from './workers/machine-link.js';
+import type { MachineViews } from './workers/machine-views.js';
+import { OwnedRooms } from './workers/owned-rooms.js';
+import { Places } from './workers/places.js';
+import { Relay } from './workers/relay.js';
 
 interface GatewayEvents {
   /** A call has started and its stream exists; audio flows from the stream's `start`. */
@@ -113,19 +128,27 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly eventWebhooks: EventWebhooks | undefined;
   private readonly switchboard: Switchboard;
   private readonly fleet: Fleet | undefined;
+  /** Where sockets are served, if there are several workers. */
+  private readonly places: Places | undefined;
   private readonly authenticator: RequestAuthenticator;
   private readonly legs: Legs;
   private readonly agents: Agents;
   private readonly recordings: Recordings;
   private readonly callControl: CallControlService;
   private readonly server: Server;
+  /** What shows all workers of the machine, if this is one of several. */
+  private readonly views: MachineViews | undefined;
   /** Its part of `/health`. */
   private readonly facts: { -readonly [K in keyof HealthFacts]: HealthFacts[K] };
   private readonly descriptors: Descriptors;
+  /** Of the other workers, if this is one. */
+  private readonly callCounts: CallCounts | undefined;
   private readonly log: Logger;
   private readonly clock: Clock;
   private readonly options: CompleteOptions;
   private isListening = false;
+  /** Whether other nodes get the new connections. */
+  private hasLeft = false;
   private closing: Promise<void> | undefined;
 
   constructor(given: GatewayOptions) {
@@ -144,7 +167,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       clock,
       ...(options.tokenTimeToLiveMs === undefined ? {} : { timeToLiveMs: options.tokenTimeToLiveMs }),
     });
-    const { stream } = options;
+    const { stream, redis, workers } = options;
+    const link =
+      redis === undefined
+        ? workers && ((events: LinkEvents) => new MachineLink(workers.peers, events))
+        : (events: LinkEvents) =>
+            new RedisLink({ url: redis.url, clock, trial: new RegistryTrial(clock), ...events });
     this.bridge =
       options.bridge ??
       (stream === undefined
@@ -190,12 +218,14 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       rest: this.rest,
       from: twilio.from,
       apology,
-      hasContinuation: options.redis !== undefined,
+      hasContinuation: link !== undefined,
       agent: options.agent,
       checkAgent: (to) => this.agents.check(to),
       streamStatus: options.streamStatus,
       isShortOfDescriptors: () => this.descriptors.isShort,
+      otherCalls: workers && (() => this.callCounts?.others ?? 0),
     });
+    this.callCounts = workers && new CallCounts(workers.peers, () => this.switchboard.activeCalls, clock);
     this.recordings = new Recordings(
       options.recordDir,
       leadMs,
@@ -217,6 +247,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       place: (request) => this.placeCall(request),
       frameClock,
       log: this.log,
+      ...(workers === undefined
+        ? {}
+        : { moveTo: async (...move: Parameters<MoveCall>) => this.places?.move(...move) }),
     });
     this.legs = new Legs(this.bridge, options.maxLegs, clock, frameClock);
     this.agents = new Agents(options.agent, options.agents, {
@@ -229,10 +262,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       publish: (call, state) => this.events.publish('call.agent', call, state),
     });
     this.fleet =
-      options.redis &&
+      link &&
       new Fleet({
-        redisUrl: options.redis.url,
-        nodeId: options.redis.nodeId ?? hostname(),
+        link,
+        nodeId: nodeIdOf(options),
         switchboard: this.switchboard,
         recordings: this.recordings,
         callControl: this.callControl,
@@ -242,9 +275,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         stuckMs,
         apology,
         onRelieved: async () => {
-          if (options.sharePort) await this.server.leave();
+          if (this.isShared) await this.server.leave();
+          this.hasLeft = true;
         },
       });
+    this.places = this.fleet && workers && this.placesOf(workers, this.fleet);
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
     this.control = new Controls(this.fleet?.control ?? this.callControl);
     this.events = new EventLog(this.log, clock);
@@ -256,19 +291,29 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.events.publish('call.played', call, result);
       this.emit('played', call, result);
     });
-    const eventRoutes = new EventRoutes(this.events, clock);
-    const live = new LiveRoutes({
+    const journal = new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock);
+    const feed = new DashboardFeed({
       switchboard: this.switchboard,
-      journal: new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock),
+      journal,
       fleet: this.fleet,
       facts: { version: VERSION, bridge: this.bridge.name },
       node: hostname(),
       deaf: deafness(this.bridge),
       clock,
     });
+    this.views = workers?.views?.({
+      events: this.events,
+      feed,
+      journal,
+      health: () => healthOf(this.switchboard, this.fleet),
+      clock,
+    });
+    const eventRoutes = new EventRoutes(this.events, clock, this.views?.events);
+    const live = new LiveRoutes(this.views?.feed ?? feed, this.views?.journal ?? journal, clock);
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
-      options.eventWebhooks && new EventWebhooks(options.eventWebhooks, this.events, this.log, clock);
+      options.eventWebhooks &&
+      new EventWebhooks(options.eventWebhooks, this.events, this.log, clock, workers?.peers.place);
     if (router !== undefined) {
       this.switchboard.on('call', (call, stream) =>
         stream.on('dtmf', (digit) => this.tellRouter(call, digit)),
@@ -306,6 +351,20 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const { trustedProxies } = options;
     const probes = new Strangers(trustedProxies, PROBES_PER_SECOND);
     const answers = new Answers(new Strangers(trustedProxies), probes, this.log, clock);
+    const metrics = new Metrics(this.switchboard, [
+      ...(this.bridge.metrics ?? []),
+      ...fleetMetrics(this.switchboard, this.fleet),
+      ...(this.places?.metrics ?? []),
+      ...answers.metrics,
+      ...eventRoutes.metrics,
+      ...live.metrics,
+      ...(this.eventWebhooks?.metrics ?? []),
+      ...(router?.metrics ?? []),
+      ...this.legs.metrics,
+      ...this.agents.metrics,
+      ...this.switchboard.past.metrics,
+      ...this.recordings.metrics,
+    ]);
     this.server = new Server({
       answers,
       calls: this.fleet ?? this.switchboard,
@@ -314,22 +373,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       legs: this.legs,
       recordings: this.fleet?.recordings ?? this.recordings,
       control: this.fleet?.control ?? this.callControl,
+      places: this.places,
       authenticator: this.authenticator,
       events: eventRoutes,
       live,
-      metrics: new Metrics(this.switchboard, [
-        ...(this.bridge.metrics ?? []),
-        ...fleetMetrics(this.switchboard, this.fleet),
-        ...answers.metrics,
-        ...eventRoutes.metrics,
-        ...live.metrics,
-        ...(this.eventWebhooks?.metrics ?? []),
-        ...(router?.metrics ?? []),
-        ...this.legs.metrics,
-        ...this.agents.metrics,
-        ...this.switchboard.past.metrics,
-        ...this.recordings.metrics,
-      ]),
+      metrics,
+      machine: this.views && { health: this.views.health, metrics: this.views.addMetrics(metrics) },
       facts: this.facts,
       log: this.log,
       clock,
@@ -340,19 +389,42 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     });
   }
 
+  private placesOf({ peers, socketDir }: WorkerOptions, fleet: Fleet): Places {
+    const { log, clock, switchboard } = this;
+    return new Places({
+      peers,
+      rooms: new OwnedRooms(peers, clock, log),
+      relay: new Relay({ self: peers.self, socketDir, clock, log }),
+      switchboard,
+      fleet,
+      hasLocalRooms: !(this.bridge instanceof StreamBridge),
+    });
+  }
+
   /**
    * Starts accepting calls, as soon as the bridge is ready.
-   * @returns `url` for carriers, and `operationsUrl`: the same without `operationsPort`
+   * @returns `url` for carriers, and `operationsUrl`: the same without `operationsPort`; the ports by themselves
    * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` if it listens already or has been closed; `GW_TLS_FILE`, `GW_RECORD_DIR`,
    * `GW_PLAY_DIR`, `GW_SPOOL_DIR`, `GW_SPOOL_TAKEN`, `GW_DEAD_LETTER_FILE`, `GW_SERVER_MISSING`, `GW_REDIS_REFUSED` for settings
    * that do not work here; what the bridge's `open` throws
    */
-  async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
+  async listen(): Promise<{
+    host: string;
+    port: number;
+    operationsPort: number | undefined;
+    url: string;
+    operationsUrl: string;
+  }> {
     const { host, port, tls } = this.options;
     const ports = await this.open('listen', async () => {
       const transport = chooseTransport(this.options.server);
-      const { sharePort, operationsPort } = this.options;
-      const found = await this.server.listen(transport, host, port, operationsPort, sharePort);
+      const found = await this.server.listen(
+        transport,
+        host,
+        port,
+        this.options.operationsPort,
+        this.isShared,
+      );
       this.facts.server = transport.name;
       this.facts.transport = transport.origin;
       return found;
@@ -366,7 +438,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       { url, ...(ports.operationsPort === undefined ? {} : { operationsUrl }), ...facts },
       'listening',
     );
-    return { host, port: ports.port, url, operationsUrl };
+    return { host, ...ports, url, operationsUrl };
   }
 
   /**
@@ -407,6 +479,11 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     this.log.info({ prefix, ...facts }, 'attached');
   }
 
+  /** Whether other processes listen on the same port. */
+  private get isShared(): boolean {
+    return this.options.sharePort || this.options.workers !== undefined;
+  }
+
   /** @param serve starts to answer requests */
   private async open<T>(what: 'listen' | 'attach', serve: () => Promise<T>): Promise<T> {
     if (this.isListening || this.closing !== undefined) throw this.notNew(what);
@@ -433,7 +510,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     await this.bridge.open?.();
     try {
       await this.fleet?.open();
+      await this.views?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
+      await this.places?.open();
       const served = await serve();
       // Anything opened after `close` would never be closed.
       if (this.closing !== undefined) {
@@ -442,11 +521,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       }
       this.switchboard.open();
       this.descriptors.start();
+      this.callCounts?.open();
       await this.fleet?.serve();
       this.eventWebhooks?.start();
       return served;
     } catch (error) {
       // If it cannot serve, nothing that has started may keep the process alive.
+      await this.places?.close();
       await this.fleet?.close();
       await this.bridge.close();
       throw error;
@@ -556,21 +637,26 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
       const isOwed = this.switchboard.owesVerbs;
+      const relayed = this.places?.drain(graceMs, () => this.hasLeft);
       await (this.fleet ?? this.switchboard).drain(graceMs);
+      await relayed;
       // Twilio asks for the verbs after the streams that were just closed; without an answer the caller hears an
       // error. The last requests to connect here are answered too, although others may share the port.
-      if (isOwed || this.options.sharePort) await this.clock.sleep(NEXT_MS);
+      if (isOwed || this.isShared) await this.clock.sleep(NEXT_MS);
       // The close frames of the last calls are sent in this turn of the event loop.
       await new Promise((resolve) => setImmediate(resolve));
       await this.recordings.close();
       await this.server.answered();
       this.switchboard.close();
       this.descriptors.stop();
+      this.callCounts?.close();
+      await this.places?.close();
       this.server.close();
       this.calls.close();
       await this.fleet?.close();
       await this.bridge.close();
       await Promise.all([this.router?.close(), this.eventWebhooks?.close()]);
+      await this.views?.close();
       this.log.info('closed');
     })();
     return this.closing;
@@ -584,7 +670,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const isOwed = this.switchboard.owesVerbs;
     const closing = this.close();
     const kept = Promise.all([
-      (this.fleet ?? this.switchboard).endAll(),
+      (this.fleet ?? this.switchboard).endAll().then(() => this.views?.close()),
       this.recordings.close(),
       this.eventWebhooks?.close(NOW_EVENTS_MS),
       // As in `close`.
@@ -614,6 +700,12 @@ function descriptorsFor({ maxCalls, maxLegs, recordDir, controlApiKey, agent }: 
   const recordings = recordDir === undefined ? 0 : Math.min(maxCalls, MAX_RECORDINGS);
   const agents = agent === undefined ? 0 : maxCalls;
   return OWN_DESCRIPTORS + maxCalls + agents + recordings + (controlApiKey === undefined ? 0 : maxLegs);
+}
+
+/** The node's name in a fleet; each worker of a machine is one. */
+function nodeIdOf({ redis, workers }: CompleteOptions): string {
+  const machine = redis?.nodeId ?? hostname();
+  return workers === undefined ? machine : `${machine}-w${workers.peers.self}`;
 }
 
 /** Why the calls of a bridge cannot be listened to; `undefined` if they can. */

@@ -80,6 +80,19 @@ export function number(
   };
 }
 
+/** A whole number, or `auto`. */
+export function numberOrAuto(min: number, max: number): Format<number | 'auto'> {
+  const plain = number(min, max);
+  return {
+    ...plain,
+    wanted: `${plain.wanted}, or auto`,
+    wantedOption: `${plain.wanted}, or auto`,
+    type: "number | 'auto'",
+    parse: (text) => (text === 'auto' ? text : plain.parse(text)),
+    accepts: (value) => value === 'auto' || plain.accepts(value),
+  };
+}
+
 /** Whole seconds in the environment, milliseconds in code. */
 export function secondsAsMs(min: number, max: number): Format<number> {
   const milliseconds = number(min * 1000, max * 1000, 'milliseconds');

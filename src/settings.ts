@@ -13,6 +13,7 @@ import {
   type Format,
   list,
   number,
+  numberOrAuto,
   onOff,
   type Setting,
   secondsAsMs,
@@ -146,6 +147,12 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       isFixedInChart: true,
       meaning:
         'A second port for `/health`, `/ready`, `/metrics`, `/v1` and `/dashboard`; the first then answers carriers only. 0 picks a free one.',
+    }),
+    WORKERS: setting(numberOrAuto(1, 64), {
+      option: 'workerCount',
+      default: 1,
+      meaning:
+        'Processes among which `trunkline serve` divides the calls, all on one port; `auto` is one for each core..',
     }),
     SHARE_PORT: setting(onOff, {
       option: 'sharePort',

@@ -3,7 +3,7 @@ import { readConfig } from '../src/config.js';
 import { completeOptions, type GatewayOptions } from '../src/gateway-options.js';
 import { SETTINGS } from '../src/settings.js';
 
-const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs'];
+const ELSEWHERE = ['router', 'eventWebhooks', 'stream', 'drainMs', 'workerCount'];
 /** Settings that the gateway itself checks as options, with the path of each. */
 const OPTIONS = [...SETTINGS].flatMap(([name, setting]) =>
   typeof setting.option === 'string' && !ELSEWHERE.includes(setting.option.split('.')[0] as string)
@@ -62,7 +62,7 @@ it('accepts a configuration of the environment as options', () => {
     REDIS_URL: 'redis://a',
     SHARE_PORT: 'on',
   });
-  const { drainMs: _, ...options } = config;
+  const { drainMs: _, workerCount: __, ...options } = config;
   expect(completeOptions(options)).toEqual(options);
 });
 

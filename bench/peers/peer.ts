@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { newSid } from '../../src/simulator/index.js';
 import type { BenchCertificate } from '../capacity/bench-certificate.js';
 import type { Order, RtpOrder } from '../capacity/generator.js';
+import { processTree } from '../processor.js';
 
 const START_MS = 30_000;
 const POLL_MS = 20;
@@ -76,7 +77,7 @@ export class ServerProcess {
   async stop(): Promise<void> {
     if (this.isOver) return;
     const exit = once(this.child, 'exit');
-    this.child.kill('SIGKILL');
+    for (const pid of processTree(this.pid)) killIfThere(pid);
     await exit;
   }
 
@@ -150,6 +151,14 @@ export function runs(command: string, ...args: readonly string[]): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has just ended.
   }
 }
 

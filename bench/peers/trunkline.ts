@@ -1,12 +1,14 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Account } from '../capacity/account.js';
 import type { BenchCertificate } from '../capacity/bench-certificate.js';
 import { type Peer, type RunningPeer, ServerProcess, tlsOf } from './peer.js';
 
 const CLI = fileURLToPath(new URL('../../dist/cli/trunkline.js', import.meta.url));
+const POLL_MS = 20;
 const CONTROL_API_KEY = 'bench-control-key';
 const { publicUrl, twilio } = Account.gatewayOptions;
 const ENVIRONMENT = {
@@ -27,8 +29,8 @@ export function trunkline(name: string, env: NodeJS.ProcessEnv = {}, certificate
   return { name, missing: () => undefined, start: (core) => serve(env, core, certificate) };
 }
 
-/** Recordings that one gateway makes at a time. */
-const MOST_RECORDED = 200;
+/** A gateway makes 200 recordings at a time. */
+const MOST_RECORDED = 150;
 
 /** The same, with every call recorded to a file. */
 export function recording(name: string): Peer {
@@ -60,6 +62,7 @@ async function serve(
   const settings = { ...ENVIRONMENT, ...env, ...tlsOf(certificate) };
   const server = await ServerProcess.start({ command, env: settings }, core);
   const url = `${certificate === undefined ? 'http' : 'https'}://127.0.0.1:${server.port}`;
+  if (env.WORKERS !== undefined) await serving(url, Number(env.WORKERS));
   const account = new Account(url, certificate && readFileSync(certificate.certFile, 'utf8'));
   return {
     url,
@@ -72,6 +75,15 @@ async function serve(
     },
     stop: () => server.stop(),
   };
+}
+
+/** Waits until so many workers take calls. */
+async function serving(gateway: string, count: number): Promise<void> {
+  for (;;) {
+    const { workers = [] } = (await (await fetch(`${gateway}/health`)).json()) as { workers?: object[] };
+    if (workers.length >= count) return;
+    await pause(POLL_MS);
+  }
 }
 
 async function recordAll(gateway: string): Promise<void> {

@@ -47,7 +47,7 @@ export interface SessionOptions {
   readonly bridge: Bridge;
   readonly log: Logger;
   /** The room of a call whose hook chose none. */
-  readonly defaultRoom: (call: PhoneCall) => string;
+  readonly defaultRoom: (call: Pick<PhoneCall, 'callId' | 'to'>) => string;
   /** Sets Twilio's CallSid when the stream is the first to report it. */
   readonly bindSid: (call: PhoneCall, callSid: string) => void;
   /** Called when audio starts to flow. */
@@ -280,6 +280,35 @@ export class Session implements PhoneLine {
       // Agents do not follow, not even to another node.
       this.decision = isElsewhere ? { ...placed, agent: false } : placed;
     }
+  }
+
+  /**
+   * Leaves the call to another node, which joins it to another room.
+   * @param write tells the other nodes of the call as it is now: with its new room
+   * @throws GatewayError `GW_TRANSFER_IMPOSSIBLE`, `GW_CALL_ENDED` (409), or what `write` throws; the call then
+   *   stays in its room
+   */
+  async handOverTo(
+    place: Pick<Admission, 'room' | 'streamCall'>,
+    write: () => Promise<unknown>,
+  ): Promise<void> {
+    await this.joined;
+    const { decision } = this;
+    if (this.gone.signal.aborted) throw ended();
+    const isThere = this.leg !== undefined && this.call.callSid !== undefined;
+    if (!isThere || decision === undefined || 'refuse' in decision) {
+      throw new GatewayError('GW_TRANSFER_IMPOSSIBLE', 'This call cannot be transferred: it is in no room');
+    }
+    // Agents do not follow.
+    this.decision = { ...inPlace(decision, place), agent: false };
+    try {
+      await write();
+    } catch (error) {
+      this.decision = decision;
+      throw error;
+    }
+    if (this.gone.signal.aborted) throw ended();
+    this.call.end('handed-over');
   }
 
   /** Avoids dead air: a caller who is connected, or about to be, hears the apology. */

@@ -22,7 +22,7 @@ import { type CallView, viewOf } from './call-view.js';
 import { type CallbackKind, Callbacks } from './callbacks.js';
 import { Continuations, continuationTwiml } from './continuation.js';
 import type { AgentChoice, CallDecision, PhoneCall, PrepareCallHook } from './decision.js';
-import { withRequest } from './decision-check.js';
+import { roomOf, withRequest } from './decision-check.js';
 import { PastCalls } from './past-calls.js';
 import type { PlaceCallRequest } from './place-call.js';
 import type { TwilioCallRegistry } from './registry.js';
@@ -40,7 +40,7 @@ export interface SwitchboardOptions {
   readonly stuckMs: number;
   readonly leadMs: number;
   readonly frameClock: FrameClock;
-  readonly defaultRoom: (call: PhoneCall) => string;
+  readonly defaultRoom: (call: Pick<PhoneCall, 'callId' | 'to'>) => string;
   readonly prepareCall: PrepareCallHook | undefined;
   readonly accountSid: string | undefined;
   /** Undefined without a Twilio account; calls then cannot be placed. */
@@ -58,6 +58,8 @@ export interface SwitchboardOptions {
   readonly streamStatus?: boolean;
   /** Whether the process has almost run out of file descriptors. */
   readonly isShortOfDescriptors: () => boolean;
+  /** Calls elsewhere that count against `maxCalls`, too; default none. */
+  readonly otherCalls?: (() => number) | undefined;
 }
 
 /** How a call starts that other nodes may take over. */
@@ -140,7 +142,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       clock,
     );
     const gauges: AdmissionGauges = {
-      activeCalls: () => this.sessions.size,
+      activeCalls: () => this.sessions.size + (options.otherCalls?.() ?? 0),
       isDraining: () => this.isDraining,
       isBridgeOverloaded: () => options.bridge.isOverloaded === true,
       isShortOfDescriptors: options.isShortOfDescriptors,
@@ -225,6 +227,12 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
   has(callId: string): boolean {
     const call = this.options.registry.get(callId);
     return call !== undefined && call.state !== 'ended';
+  }
+
+  /** The bridge's room for a call of this decision; `undefined` if it joins none. */
+  roomOf(decision: CallDecision, call: Pick<PhoneCall, 'callId' | 'to'>): string | undefined {
+    if ('refuse' in decision || decision.bridge === false) return undefined;
+    return roomOf(decision) ?? this.options.defaultRoom(call);
   }
 
   /** Lists all calls that have not ended. */

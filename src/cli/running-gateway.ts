@@ -1,9 +1,12 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { PhoneCall } from '../calls/decision.js';
+import { systemClock } from '../clock.js';
 import type { Config } from '../config.js';
 import type { Gateway } from '../gateway.js';
 import type { NumberPlan } from '../router/number-plan.js';
 import type { Logger } from '../telemetry/log.js';
+import type { Worker } from '../workers/worker.js';
+import type { WorkerFacts } from '../workers/worker-facts.js';
 import { configOf, readSettings, type SettingsFlags } from './settings.js';
 import type { Shell } from './shell.js';
 
@@ -13,6 +16,8 @@ const STOPPING = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
 /** A gateway, and by what it was made. */
 interface Served {
   readonly gateway: Gateway;
+  /** If this process is one of a supervisor's. */
+  readonly worker: Worker | undefined;
   readonly config: Config;
   readonly log: Logger;
   readonly env: NodeJS.ProcessEnv;
@@ -25,11 +30,15 @@ export async function gatewayFor(
   shell: Shell,
   logStream: Shell['stdout'],
   flags: SettingsFlags = {},
+  workerFacts?: WorkerFacts,
 ): Promise<Served> {
   const { createLog } = await import('../telemetry/log.js');
   const settings = await readSettings(shell.env, flags);
   const { config, plan } = await configOf(settings);
-  const log = createLog(config.logLevel, logStream);
+  const ownLog = createLog(config.logLevel, logStream);
+  const log = workerFacts === undefined ? ownLog : ownLog.child({ place: workerFacts.place });
+  const worker =
+    workerFacts && new (await import('../workers/worker.js')).Worker(workerFacts, systemClock, log);
   if (config.publicUrl === undefined) {
     log.warn('no PUBLIC_URL: taken from each request; outbound calls need it');
   }
@@ -40,9 +49,15 @@ export async function gatewayFor(
   let current = plan;
   // A router is never beside numbers, nor are they beside it after a reload: it would have been made at the start.
   const prepareCall = (call: PhoneCall) => current?.decide(call);
-  const gateway = createGateway({ ...config, log, ...(config.router === undefined && { prepareCall }) });
+  const gateway = createGateway({
+    ...config,
+    ...worker?.options,
+    log,
+    ...(config.router === undefined && { prepareCall }),
+  });
   return {
     gateway,
+    worker,
     config,
     log,
     env: settings.env,
@@ -66,15 +81,9 @@ export function stopped(
   const { signals, exit } = shell;
   return new Promise((resolve, reject) => {
     let count = 0;
-    const hungUp = () => {
-      const isGone = isTerminalGone(shell);
-      if (isGone) leaveTerminal();
-      if (onHangUp === undefined || isGone) stop();
-      else onHangUp();
-    };
     const ends = () => {
       for (const signal of STOPPING) signals.off(signal, stop);
-      signals.off('SIGHUP', hungUp);
+      signals.off('SIGHUP', onSighup);
     };
     const stop = () => {
       count += 1;
@@ -88,9 +97,20 @@ export function stopped(
           .then(() => resolve(count > 1 ? 1 : 0), reject);
       }
     };
+    const onSighup = hungUp(shell, stop, onHangUp ?? stop);
     for (const signal of STOPPING) signals.on(signal, stop);
-    signals.on('SIGHUP', hungUp);
+    signals.on('SIGHUP', onSighup);
   });
+}
+
+/** What SIGHUP does: it stops the program when its terminal was closed, and is an operator's word otherwise. */
+export function hungUp(shell: Shell, stop: () => void, onWord: () => void): () => void {
+  return () => {
+    const isGone = isTerminalGone(shell);
+    if (isGone) leaveTerminal();
+    if (isGone) stop();
+    else onWord();
+  };
 }
 
 /** Whether this runs in a terminal that was closed. */

@@ -15,6 +15,7 @@ export interface SettingsFlags {
   readonly agent?: string;
   readonly host?: string;
   readonly port?: string;
+  readonly workers?: string;
 }
 
 /** All inputs of a command, not yet checked. */
@@ -40,7 +41,7 @@ export async function readSettings(env: NodeJS.ProcessEnv, flags: SettingsFlags 
           path,
           flags.config === undefined ? 'CONFIG_FILE' : '--config',
         );
-  const { agent, host, port } = flags;
+  const { agent, host, port, workers } = flags;
   return {
     file,
     env: {
@@ -50,6 +51,7 @@ export async function readSettings(env: NodeJS.ProcessEnv, flags: SettingsFlags 
       ...(agent !== undefined && { AGENT: agent }),
       ...(host !== undefined && { HOST: host }),
       ...(port !== undefined && { PORT: port }),
+      ...(workers !== undefined && { WORKERS: workers }),
     },
   };
 }

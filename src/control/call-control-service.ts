@@ -9,7 +9,7 @@ import type { PlayResult } from './call-audio.js';
 import { Clips } from './clips.js';
 import { type ControlContext, ControlledCall, MOVING_CAUSES } from './controlled-call.js';
 import { type AnswerOf, type CallControl, checkRequest, type OperationName, perform } from './operations.js';
-import { callEnded, Transfers } from './transfers.js';
+import { callEnded, type MoveCall, Transfers } from './transfers.js';
 import { Uploads } from './uploads.js';
 
 /** Ended calls that are still told apart from unknown ones. */
@@ -21,6 +21,8 @@ export type CallControlServiceOptions = ControlContext['options'] & {
   readonly playDir: string | undefined;
   /** Absent if no Twilio account is configured. */
   readonly rest: TwilioRest | undefined;
+  /** How calls move to other rooms; by default within this process. */
+  readonly moveTo?: MoveCall;
 };
 
 interface CallControlEvents {
@@ -45,7 +47,7 @@ export class CallControlService
     super();
     const { switchboard, bridge, rest, log } = options;
     this.clips = new Clips(options.playDir);
-    this.transfers = new Transfers(bridge, rest, log);
+    this.transfers = new Transfers(bridge, rest, log, options.moveTo);
     switchboard.on('call', ({ callId }) => this.begin(callId));
     switchboard.on('over', ({ call }, cause) => {
       if (!MOVING_CAUSES.has(cause)) this.remember(call.callId);

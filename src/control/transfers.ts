@@ -9,6 +9,9 @@ import type { TransferRequest, Transferred } from './requests.js';
 
 type Place = Pick<Admission, 'room' | 'streamCall'>;
 
+/** Moves a call to another room. @throws GatewayError as `Session.moveTo` */
+export type MoveCall = (session: Session, place: Place) => Promise<void>;
+
 export function callEnded(callId: string): GatewayError {
   return new GatewayError('GW_CALL_ENDED', `Call ${callId} has already ended`);
 }
@@ -21,6 +24,8 @@ export class Transfers {
     private readonly bridge: Bridge,
     private readonly rest: TwilioRest | undefined,
     private readonly log: Logger,
+    /** Moves a call to another room; it may hand the call over to the worker that has the room. */
+    private readonly moveTo: MoveCall = (session, place) => session.moveTo(place),
   ) {}
 
   /** Whether a transfer of this call has not finished. */
@@ -84,7 +89,7 @@ export class Transfers {
       throw new GatewayError('GW_BRIDGE_NOT_STREAM', message);
     }
     try {
-      await session.moveTo(place);
+      await this.moveTo(session, place);
     } catch (error) {
       if (error instanceof GatewayError && error.status < 500) throw error;
       this.log.warn({ callId: session.call.callId, err: error }, 'the bridge did not take the call');

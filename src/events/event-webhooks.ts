@@ -1,5 +1,6 @@
-import type { Clock } from '../clock.js';
-import { expected } from '../errors.js';
+import { join } from 'node:path';
+import type { Clock, Timer } from '../clock.js';
+import { expected, GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import { type DeadMessage, Delivery } from '../webhooks/delivery.js';
@@ -34,6 +35,8 @@ const LONGEST_PAUSE_MS = 60_000;
 const CONNECTIONS = 16;
 /** Maximum pending events of one call, which are delivered in order. */
 const PER_CALL = 256;
+/** How often a worker looks whether the one that it replaces has left its spool. */
+const TAKEN_MS = 500;
 /** How long a closing gateway waits for its last events. */
 const CLOSE_MS = 3_000;
 
@@ -50,18 +53,29 @@ export class EventWebhooks {
   /** Events left for the next process. */
   private readonly cut: DeadMessage[] = [];
   private ending: Promise<void> | undefined;
+  private looking: Timer | undefined;
 
-  /** @throws TypeError for invalid options */
+  /**
+   * @param place of a worker, which has a spool and a dead-letter file of its own there
+   * @throws TypeError for invalid options
+   */
   constructor(
     options: EventWebhookOptions,
     events: EventLog,
     private readonly log: Logger,
-    clock: Clock,
+    private readonly clock: Clock,
+    private readonly place?: number,
   ) {
     checkOptions(options);
     const { url, secret, timeoutMs = 5_000, tries = 10, firstPauseMs = 500, capacity = 10_000 } = options;
-    this.deadLetter = new DeadLetter(options.deadLetterFile, log, clock);
-    this.spool = options.spoolDir === undefined ? undefined : new Spool(options.spoolDir, log, clock);
+    const { deadLetterFile, spoolDir } = options;
+    const own = place === undefined ? '' : `w${place}`;
+    this.deadLetter = new DeadLetter(
+      deadLetterFile && own ? `${deadLetterFile}-${own}` : deadLetterFile,
+      log,
+      clock,
+    );
+    this.spool = spoolDir === undefined ? undefined : new Spool(join(spoolDir, own), log, clock);
     this.sender = new WebhookSender({
       url,
       secrets: secretsOf(secret, 'eventWebhooks.secret'),
@@ -122,7 +136,26 @@ export class EventWebhooks {
    */
   open(): void {
     this.deadLetter.open();
-    this.earlier.push(...(this.spool?.open() ?? []));
+    try {
+      this.earlier.push(...(this.spool?.open() ?? []));
+    } catch (error) {
+      const isTaken = error instanceof GatewayError && error.code === 'GW_SPOOL_TAKEN';
+      if (!isTaken || this.place === undefined) throw error;
+      this.looking = this.clock.every(TAKEN_MS, () => this.takeSpool());
+      this.looking.unref();
+    }
+  }
+
+  /** The worker that this one replaces still has the spool: until it leaves, events are in memory only. */
+  private takeSpool(): void {
+    try {
+      this.earlier.push(...(this.spool?.open() ?? []));
+      this.start();
+    } catch (error) {
+      if (error instanceof GatewayError && error.code === 'GW_SPOOL_TAKEN') return;
+      this.log.error({ err: error }, 'the spool cannot be opened: events are kept in memory only');
+    }
+    this.clock.cancel(this.looking);
   }
 
   /** Starts delivering the events of an earlier process. */
@@ -142,6 +175,7 @@ export class EventWebhooks {
   }
 
   private async end(): Promise<void> {
+    this.clock.cancel(this.looking);
     await this.deadLetter.close();
     await this.spool?.close();
     const lost = this.cut.filter(({ message }) => !this.spool?.holds(message.id));

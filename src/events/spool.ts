@@ -85,6 +85,8 @@ export class Spool {
         throw new GatewayError('GW_SPOOL_TAKEN', `The spool ${directory} belongs to another running gateway`);
       }
       this.lock = lock;
+      // Events may have come before the directory was free.
+      if (this.fresh.size > 0) this.wake(WRITE_MS);
       return this.read();
     } catch (cause) {
       if (cause instanceof GatewayError) throw cause;

@@ -3,7 +3,7 @@ import type { Clock, Timeout, Timer } from '../clock.js';
 import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import { parseJsonObject } from './json-object.js';
-import { isRegistryDown, type RedisCommands, type RedisLink, type RedisValue, script } from './redis.js';
+import { isRegistryDown, type RedisCommands, type RedisValue, type RegistryLink, script } from './redis.js';
 
 /** Also how soon a node notices that Redis has lost its data. */
 const HEARTBEAT_MS = 500;
@@ -17,7 +17,9 @@ const ANSWER_MS = 2_000;
  * Records our heartbeat, removes nodes gone for long, and returns whether we were known, followed by each
  * live node's name and state.
  */
-const BEAT = script(`
+const BEAT = script(
+  'beat',
+  `
 local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local had = redis.call('HGET', KEYS[1], ARGV[1]) and 1 or 0
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
@@ -27,7 +29,8 @@ for i = 1, #all, 2 do
   if not at or now - at > tonumber(ARGV[3]) * 15 then redis.call('HDEL', KEYS[1], all[i])
   elseif now - at <= tonumber(ARGV[3]) then alive[#alive + 1] = all[i] alive[#alive + 1] = state end
 end
-return alive`);
+return alive`,
+);
 
 /** A node's state, sent with every heartbeat. */
 export interface NodeState {
@@ -72,7 +75,7 @@ export class Cluster {
   private timer: Timer | undefined;
 
   constructor(
-    private readonly redis: RedisLink,
+    private readonly redis: RegistryLink,
     readonly self: string,
     private readonly state: () => NodeState,
     private readonly answer: RequestHandler,
@@ -258,7 +261,7 @@ function errorOf(error: unknown): GatewayError {
 }
 
 /** Records a node's state, JSON; an empty state removes the node. */
-async function beat(
+export async function beat(
   redis: RedisCommands,
   node: string,
   state: string,

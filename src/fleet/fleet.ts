@@ -4,7 +4,7 @@ import type { EndCause } from '../calls/call.js';
 import type { CallService, PlacedCall } from '../calls/call-service.js';
 import type { CallView } from '../calls/call-view.js';
 import { CALLBACK_KINDS, type CallbackKind } from '../calls/callbacks.js';
-import type { CallDecision } from '../calls/decision.js';
+import type { Admission, CallDecision } from '../calls/decision.js';
 import { checkDecision } from '../calls/decision-check.js';
 import type { PlaceCallRequest } from '../calls/place-call.js';
 import type { Apology, Session } from '../calls/session.js';
@@ -25,14 +25,13 @@ import { FleetControl } from './fleet-control.js';
 import { FleetRecordings } from './fleet-recordings.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import { OwnerClient } from './owner-client.js';
-import { isRegistryDown, isRegistryFault, RedisLink } from './redis.js';
+import { isRegistryDown, isRegistryFault, type LinkEvents, type RegistryLink } from './redis.js';
 import { type CallFacts, ENDED_NODE, type HandoverReason, RedisCallRegistry } from './redis-call-registry.js';
-import { RegistryTrial } from './registry-trial.js';
 import { WriteQueue } from './write-queue.js';
 
 export interface FleetOptions {
-  /** In the format of `parseRedisUrl`. */
-  readonly redisUrl: string;
+  /** Makes the link to the registry. */
+  readonly link: (events: LinkEvents) => RegistryLink;
   /** Name of this node in logs and between nodes; a random suffix is added. */
   readonly nodeId: string;
   readonly switchboard: Switchboard;
@@ -94,7 +93,7 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
   ]);
   readonly recordings: FleetRecordings;
   readonly control: FleetControl;
-  private readonly redis: RedisLink;
+  private readonly redis: RegistryLink;
   private readonly redisCalls: RedisCallRegistry;
   private readonly cluster: Cluster;
   private readonly owner: OwnerClient;
@@ -107,14 +106,11 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
 
   constructor(private readonly options: FleetOptions) {
     super();
-    const { redisUrl, nodeId, switchboard, recordings, log, clock, stuckMs } = options;
+    const { link, nodeId, switchboard, recordings, log, clock, stuckMs } = options;
     const name = `${nodeId.replace(/[^\w.-]/g, '-').slice(0, 64)}-${randomUUID().slice(0, 8)}`;
     this.switchboard = switchboard;
     this.log = log;
-    this.redis = new RedisLink({
-      url: redisUrl,
-      clock,
-      trial: new RegistryTrial(clock),
+    this.redis = link({
       onUp: () => {
         log.info({ node: name, kind: this.redis.kind }, 'registry up');
         void this.catchUp();
@@ -300,6 +296,31 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
     // A call that rang on several nodes before it connected was not handed over.
     if (handover !== undefined && last !== undefined) this.noteHandover(session, last, handover);
     return session;
+  }
+
+  /**
+   * The room that a call joins; `undefined` for an unknown call, and one that joins none.
+   * @throws GatewayError `GW_REGISTRY_DOWN`, `GW_REGISTRY_ERROR` (503)
+   */
+  async roomOf(callId: string): Promise<string | undefined> {
+    const { switchboard } = this;
+    const here = switchboard.session(callId);
+    if (here?.decision !== undefined) return switchboard.roomOf(here.decision, here.call);
+    const facts = (await this.redisCalls.read(callId))?.facts;
+    return facts && switchboard.roomOf(decisionOf(facts), facts);
+  }
+
+  /**
+   * Hands a call over so that it continues in another room, at the node that gets its next socket.
+   * @throws GatewayError as `Session.handOverTo`
+   */
+  async handOverTo(session: Session, place: Pick<Admission, 'room' | 'streamCall'>): Promise<void> {
+    await session.handOverTo(place, () => this.leases.write(session));
+  }
+
+  /** Whether another node accepts calls. */
+  get hasAcceptingPeers(): boolean {
+    return this.cluster.acceptingPeers.length > 0;
   }
 
   async continueCall(input: CallWebhookInput, publicBase: string, tries: number): Promise<string> {

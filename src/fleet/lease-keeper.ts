@@ -2,6 +2,7 @@ import type { EndCause } from '../calls/call.js';
 import type { Session } from '../calls/session.js';
 import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock, Timer } from '../clock.js';
+import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import { createHangupTwiml } from '../twilio/twiml.js';
 import { factsOf } from './call-facts.js';
@@ -179,6 +180,16 @@ export class LeaseKeeper {
     else if (facts.callSid !== undefined) {
       await this.redisCalls.attach(callId, facts.callSid, token, Math.max(1, until - this.clock.now()));
     }
+  }
+
+  /**
+   * Writes a call of this node as it is now.
+   * @throws GatewayError `GW_REGISTRY_DOWN`, `GW_REGISTRY_ERROR` (503); `GW_CALL_MOVING` (409) if another node has it
+   */
+  async write(session: Session): Promise<void> {
+    if (await this.restore(session)) return;
+    const message = `Call ${session.call.callId} is moving to another node; retry in a second`;
+    throw new GatewayError('GW_CALL_MOVING', message);
   }
 
   /** @returns whether this node owns the call again */

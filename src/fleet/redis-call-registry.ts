@@ -91,15 +91,20 @@ const NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t
 /**
  * Who answers a CallSid: `<callId> <node>`. If that node is gone, the next node that asks takes the claim.
  */
-const CLAIM = script(`
+const CLAIM = script(
+  'claim',
+  `
 local held = redis.pcall('GET', KEYS[1])
 -- An unreadable claim counts as none.
 if type(held) == 'string' and string.find(held, '^%S+ %S+$') and held ~= ARGV[3] then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return ARGV[1]`);
+return ARGV[1]`,
+);
 
 /** Writes a call, unless another node owns it. */
-const PUT = script(`${NOW}
+const PUT = script(
+  'put',
+  `${NOW}
 local node = redis.call('HGET', KEYS[1], 'node')
 if node and node ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'node', ARGV[1], 'state', ARGV[2], 'facts', ARGV[3], 'hash', ARGV[4],
@@ -110,10 +115,13 @@ if KEYS[2] then
   redis.call('HSET', KEYS[1], 'sid', KEYS[2])
   redis.call('SET', KEYS[2], ARGV[7], 'PX', ARGV[6])
 end
-return 1`);
+return 1`,
+);
 
 /** Uses up a token: the only place where that happens, and atomic. */
-const TAKE = script(`${NOW}
+const TAKE = script(
+  'take',
+  `${NOW}
 local c = redis.call('HMGET', KEYS[1], 'state', 'hash', 'expires', 'node', 'facts', 'why', 'taken', 'last', 'sid')
 if not c[1] then return {'unknown'} end
 if c[2] ~= ARGV[1] then return {'wrong'} end
@@ -122,10 +130,13 @@ if c[1] ~= 'ringing' or now > tonumber(c[3]) then return {'expired'} end
 redis.call('HSET', KEYS[1], 'state', 'live', 'node', ARGV[2], 'since', now, 'taken', ARGV[1], 'last', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 if c[9] then redis.call('PEXPIRE', c[9], ARGV[3]) end
-return {'taken', c[4], c[5], c[6], c[8]}`);
+return {'taken', c[4], c[5], c[6], c[8]}`,
+);
 
 /** Renews calls. For each key: 1 if ours, 0 if missing, -1 if another node owns it. */
-const KEEP = script(`
+const KEEP = script(
+  'keep',
+  `
 local answers = {}
 for i, key in ipairs(KEYS) do
   local c = redis.call('HMGET', key, 'node', 'sid', 'state')
@@ -140,10 +151,13 @@ for i, key in ipairs(KEYS) do
     answers[i] = 1
   end
 end
-return answers`);
+return answers`,
+);
 
 /** Ends or detaches a call that is ours, or anybody's, optionally only in one state. */
-const LEAVE = script(`
+const LEAVE = script(
+  'leave',
+  `
 local node = redis.call('HGET', KEYS[1], 'node')
 if not node or (node ~= ARGV[1] and ARGV[1] ~= '*') then return 0 end
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -159,10 +173,13 @@ local held = KEYS[2] and ARGV[7] and redis.call('GET', KEYS[2])
 if held and string.sub(held, 1, #ARGV[7]) == ARGV[7] then
   redis.call('SET', KEYS[2], ARGV[7] .. '${ENDED_NODE}', 'PX', ARGV[8])
 end
-return 1`);
+return 1`,
+);
 
 /** Makes a call ring again with a new token, for any node to claim. */
-const ATTACH = script(`${NOW}
+const ATTACH = script(
+  'attach',
+  `${NOW}
 local c = redis.call('HMGET', KEYS[1], 'state', 'facts', 'handovers', 'since', 'next', 'why', 'rings', 'node')
 if not c[1] and redis.call('PTTL', KEYS[1]) == -2 then return {'unknown'} end
 if c[1] == 'ended' then return {'ended', c[5]} end
@@ -180,12 +197,15 @@ redis.call('HSET', KEYS[1], 'state', 'ringing', 'node', ARGV[1], 'hash', ARGV[2]
   'handovers', handovers, 'rings', rings, 'why', why)
 redis.call('PEXPIRE', KEYS[1], 2 * ARGV[3])
 if KEYS[2] then redis.call('PEXPIRE', KEYS[2], 2 * ARGV[3]) end
-return {'attached', c[2], rings, c[1] == 'ringing' and c[8] or ''}`);
+return {'attached', c[2], rings, c[1] == 'ringing' and c[8] or ''}`,
+);
 
-const READ = script(`return redis.call('HMGET', KEYS[1], 'node', 'state', 'facts', 'next')`);
+const READ = script('read', `return redis.call('HMGET', KEYS[1], 'node', 'state', 'facts', 'next')`);
 
 /** Sets the CallSid of a call we placed, and indexes the call by it. */
-const BIND = script(`
+const BIND = script(
+  'bind',
+  `
 local facts = redis.call('HGET', KEYS[1], 'facts')
 if not facts then return 0 end
 local f = cjson.decode(facts)
@@ -194,9 +214,10 @@ if f.callSid == ARGV[1] then return 1 end
 redis.call('HSET', KEYS[1], 'facts', '{"callSid":' .. cjson.encode(ARGV[1]) .. ',' .. string.sub(facts, 2))
 redis.call('HSET', KEYS[1], 'sid', KEYS[2])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', redis.call('PTTL', KEYS[1]))
-return 1`);
+return 1`,
+);
 
-const LOOK_UP = script("return redis.call('GET', KEYS[1])");
+const LOOK_UP = script('lookUp', "return redis.call('GET', KEYS[1])");
 
 /**
  * The calls of a fleet in Redis: which node holds each, what another node needs to take it over, and the hash

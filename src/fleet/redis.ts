@@ -38,14 +38,15 @@ export function isRegistryFault(error: unknown): boolean {
   return isRegistryDown(error) || (error instanceof GatewayError && error.code === 'GW_REGISTRY_ERROR');
 }
 
-/** A Lua script, cached in Redis by its digest. */
+/** A Lua script, cached in Redis by its digest. A registry that is not Redis knows it by its name. */
 export interface RedisScript {
+  readonly name: string;
   readonly text: string;
   readonly digest: string;
 }
 
-export function script(text: string): RedisScript {
-  return { text, digest: createHash('sha1').update(text).digest('hex') };
+export function script(name: string, text: string): RedisScript {
+  return { name, text, digest: createHash('sha1').update(text).digest('hex') };
 }
 
 /** The Redis commands the registry needs. */
@@ -70,6 +71,26 @@ export interface RedisCommands {
   publish(channel: string, message: string): Promise<number>;
 }
 
+/** The way to a registry: {@link RedisLink} to a Redis; where one machine is the fleet, a link to its supervisor. */
+export interface RegistryLink extends RedisCommands {
+  /** Kind of registry, for the log. */
+  readonly kind: string;
+  /** Why it is down; `undefined` while it is up, and before the first try. */
+  readonly fault: RedisFault | undefined;
+  /** Connects; also resolves while the registry is down. @throws GatewayError `GW_REDIS_REFUSED` if waiting cannot help */
+  open(): Promise<void>;
+  close(): void;
+  /** Subscribes to a channel for the lifetime of the link. */
+  subscribe(channel: string, listener: (message: string) => void): void;
+}
+
+/** What a link reports. */
+export interface LinkEvents {
+  readonly onUp: () => void;
+  /** Called when the link goes down or cannot come up, and for each new cause. */
+  readonly onDown: (fault: RedisFault) => void;
+}
+
 /** A test every connection must pass before it counts as up. */
 export interface Trial {
   /** Subscribed on every connection. */
@@ -79,12 +100,9 @@ export interface Trial {
   run(commands: RedisCommands): Promise<void>;
 }
 
-export interface RedisLinkOptions {
+export interface RedisLinkOptions extends LinkEvents {
   /** In the format of {@link parseRedisUrl}. */
   readonly url: string;
-  readonly onUp: () => void;
-  /** Called when the link goes down or cannot come up, and for each new cause. */
-  readonly onDown: (fault: RedisFault) => void;
   /** Run on every new connection, and once a minute while it is up; default none. */
   readonly trial?: Trial;
   readonly clock: Clock;
@@ -95,7 +113,7 @@ export interface RedisLinkOptions {
  * Redis is down every command fails at once. It reconnects by itself; with sentinels or a cluster, to the
  * server that has the keys.
  */
-export class RedisLink implements RedisCommands {
+export class RedisLink implements RegistryLink {
   private readonly address: RedisAddress;
   private sentinels: Sentinels | undefined;
   private client: Client | undefined;

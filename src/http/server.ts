@@ -10,6 +10,7 @@ import type { RecordingService } from '../recording/recordings.js';
 import type { Descriptors } from '../telemetry/descriptors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Metrics } from '../telemetry/metrics.js';
+import type { Places } from '../workers/places.js';
 import type { Answers } from './answers.js';
 import { CallControlRoutes } from './call-control-routes.js';
 import { ControlRoutes } from './control-routes.js';
@@ -19,7 +20,7 @@ import { LegRoute } from './leg-route.js';
 import type { LiveRoutes } from './live-routes.js';
 import { MediaRoute } from './media-route.js';
 import { openApiDocument } from './openapi/document.js';
-import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
+import { type HealthFacts, type MachineOperations, OperationsRoutes } from './operations-routes.js';
 import { type OwnRoutes, ownPaths } from './own-routes.js';
 import { RecordingRoutes } from './recording-routes.js';
 import type { RequestAuthenticator } from './request-authenticator.js';
@@ -37,11 +38,15 @@ export interface ServerOptions {
   readonly legs: Legs;
   readonly recordings: RecordingService;
   readonly control: CallControl;
+  /** Where sockets are served, if there are several workers. */
+  readonly places: Places | undefined;
   readonly authenticator: RequestAuthenticator;
   readonly events: EventRoutes;
   readonly live: LiveRoutes;
   readonly answers: Answers;
   readonly metrics: Metrics;
+  /** Present where this is one of several workers. */
+  readonly machine: MachineOperations | undefined;
   readonly facts: HealthFacts;
   readonly log: Logger;
   readonly clock: Clock;
@@ -109,12 +114,12 @@ export class Server {
     this.switchboard = switchboard;
     const twilio = new TwilioRoutes(calls, authenticator);
     const control = new ControlRoutes(calls, authenticator);
-    const operations = new OperationsRoutes(switchboard, fleet, metrics, facts, clock);
+    const operations = new OperationsRoutes(switchboard, fleet, metrics, facts, clock, options.machine);
     const recording = new RecordingRoutes(recordings);
     const running = new CallControlRoutes(options.control);
     const dashboard = new DashboardRoutes(authenticator);
     if (options.tls !== undefined) readCertificate(options.tls);
-    this.media = new MediaRoute(calls, authenticator, log, this.answers, clock);
+    this.media = new MediaRoute(calls, authenticator, log, this.answers, clock, options.places);
     this.leg = new LegRoute(
       legs,
       authenticator,
@@ -122,6 +127,7 @@ export class Server {
       this.answers,
       (callId) => switchboard.requireSession(callId),
       clock,
+      options.places,
     );
     this.carriers = {
       '/twilio/voice': { post: (context) => twilio.voice(context) },
@@ -363,10 +369,10 @@ export class Server {
   }
 }
 
-function probe(handler: (context: RequestContext) => void): Handler {
+function probe(handler: Handler): Handler {
   return (context) => {
     context.isProbe = true;
-    handler(context);
+    return handler(context);
   };
 }
 

@@ -2,18 +2,19 @@ import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import type { HeaderReader } from '../twilio/public-url.js';
+import type { SocketEnd } from '../workers/socket-end.js';
 import type { Answers } from './answers.js';
 import { RequestContext } from './request-context.js';
-import type { Reply, Request, SocketRoute } from './transport/transport.js';
+import type { Reply, Request, Routes } from './transport/transport.js';
 
 /** Headers that only upgrades read. */
 const HEADERS = ['origin', 'sec-websocket-protocol', 'upgrade'];
 
 /** Calls `accept`, or rejects with what the client is answered. */
-type Admit<T> = (
+type Admit = (
   context: RequestContext,
   header: HeaderReader,
-  accept: (data: T, protocol?: string) => void,
+  accept: (end: SocketEnd, protocol?: string) => void,
 ) => Promise<void>;
 
 /** Upgrades of requests to one kind of WebSocket. A refused client gets an answer, and the log says why. */
@@ -30,10 +31,19 @@ export class SocketUpgrades {
     this.refusals = new RefusalLog(what, log, clock);
   }
 
-  /** @param parameters in the path of the route */
-  by<T>(admit: Admit<T>, parameters: number): SocketRoute<T>['upgrade'] {
-    return (request, reply, accept) =>
-      void this.upgrade(request, reply, parameters, (context, header) => admit(context, header, accept));
+  /** Adds a route. @param admit finds what serves a socket */
+  addTo(routes: Routes, path: string, maxMessageBytes: number, admit: Admit): void {
+    const parameters = path.split('/:').length - 1;
+    routes.socket<SocketEnd>(path, {
+      maxMessageBytes,
+      upgrade: (request, reply, accept) =>
+        void this.upgrade(request, reply, parameters, (context, header) => admit(context, header, accept)),
+      open: (end, socket) => end.open(socket),
+      message: (end, message, isBinary) => end.message(message, isBinary),
+      drained: (end) => end.drained(),
+      closed: (end, code) => end.closed(code),
+      failed: (end, error) => end.failed(error),
+    });
   }
 
   private async upgrade(

@@ -418,11 +418,14 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.sender.open(socket);
   }
 
-  /** Handles a message. Its memory is only lent and may start at any offset. */
-  handleMessage(message: ArrayBuffer | Uint8Array, isBinary: boolean): void {
+  /**
+   * Handles a message. Its memory is only lent and may start at any offset.
+   * @param arrived when it reached this machine; default now
+   */
+  handleMessage(message: ArrayBuffer | Uint8Array, isBinary: boolean, arrived?: IngressTime): void {
     if (this.ended) return;
     const now = this.clock.now();
-    const stamp = ingressTimeOf(now);
+    const stamp = arrived ?? ingressTimeOf(now);
     this.traffic.messagesIn += 1;
     if (message.byteLength > MAX_MESSAGE_BYTES) {
       this.finish('protocol', 1009, `Message exceeds ${MAX_MESSAGE_BYTES} bytes`);

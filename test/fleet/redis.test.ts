@@ -7,8 +7,8 @@ import { describeOnRedis, RedisServer } from '../support/redis.js';
 import { eventually } from '../support/time.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
-const ECHO = script('return ARGV[1]');
-const WRITE = script("return redis.call('SET', KEYS[1], ARGV[1])");
+const ECHO = script('echo', 'return ARGV[1]');
+const WRITE = script('write', "return redis.call('SET', KEYS[1], ARGV[1])");
 
 const links: RedisLink[] = [];
 afterEach(() => {

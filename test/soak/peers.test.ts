@@ -1,16 +1,21 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterAll, describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { BenchCertificate } from '../../bench/capacity/bench-certificate.js';
+import { GeneratorProgram } from '../../bench/capacity/generator.js';
 import { behindHaproxy } from '../../bench/peers/haproxy.js';
+import { load } from '../../bench/peers/load.js';
 import type { Peer } from '../../bench/peers/peer.js';
 import { mediaOrder } from '../../bench/peers/peer.js';
 import { floor, GoServer, naive, python } from '../../bench/peers/programs.js';
 import { rtpengine } from '../../bench/peers/rtpengine.js';
 import { isSame, soundOf } from '../../bench/peers/sound.js';
+import { threadSeconds, treeCpuMs } from '../../bench/processor.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { needs } from '../support/needs.js';
+import { eventually } from '../support/time.js';
 
 const go = new GoServer();
 const certificate = BenchCertificate.isPossible() ? new BenchCertificate() : undefined;
@@ -63,6 +68,39 @@ describe("the servers that the bench compares Trunkline's with", () => {
       expect(isSame(await soundOf(mediaOrder(port)))).toBe(false);
     } finally {
       server.close();
+    }
+  });
+});
+
+const runs = needs('Linux and a compiler', 'apt-get install g++', () => GeneratorProgram.isPossible());
+
+describe.runIf(runs)('what a server uses', () => {
+  it('includes the CPU of the processes that it started', async () => {
+    const burn = 'while (process.cpuUsage().user < 300_000);setInterval(() => {}, 1_000)';
+    const code = `require('node:child_process').spawn(process.execPath, ['-e', '${burn}']); setInterval(() => {}, 1_000)`;
+    const child = spawn(process.execPath, ['-e', code], { stdio: 'ignore', detached: true });
+    try {
+      const pid = child.pid as number;
+      await eventually('the CPU of the second process', () => {
+        const own = [...threadSeconds(pid).values()].reduce((sum, each) => sum + each, 0) * 1_000;
+        return treeCpuMs(pid) >= own + 250;
+      });
+    } finally {
+      process.kill(-(child.pid as number), 'SIGKILL');
+    }
+  });
+
+  it('is measured while phones talk', async () => {
+    const program = GeneratorProgram.compile();
+    try {
+      const conditions = { program, cores: undefined, warmUpMs: 0, holdMs: 1_000 };
+      const { cpu, phones, lostBefore } = await load(floor('floor'), 40, conditions);
+      expect(lostBefore).toBe(0);
+      expect(phones.received + phones.missing).toBe(phones.sent);
+      expect(phones.received).toBeGreaterThan(0);
+      expect(cpu).toBeGreaterThan(0);
+    } finally {
+      program.remove();
     }
   });
 });

@@ -28,8 +28,13 @@ export class TestLeg {
   }
 
   /** Joins, and is `ready`. */
-  static async join(gateway: string, room: string, query = ''): Promise<TestLeg> {
-    const socket = new WebSocket(legUrl(gateway, room, query), {
+  static join(gateway: string, room: string, query = ''): Promise<TestLeg> {
+    return TestLeg.at(legUrl(gateway, room, query));
+  }
+
+  /** As {@link join}, by the leg's whole URL. */
+  static async at(url: string): Promise<TestLeg> {
+    const socket = new WebSocket(url.replace(/^http/, 'ws'), {
       headers: { authorization: `Bearer ${KEY}` },
     });
     const leg = new TestLeg(socket);

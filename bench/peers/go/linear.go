@@ -19,6 +19,8 @@ func (r *linearUp) process(pcm []int16) []int16 {
 	return r.out
 }
 
+func (*linearUp) kept() int { return 0 }
+
 func (*linearUp) close() {}
 
 // linearDown takes the point of the line that falls on each sample of the phone: every sixth.
@@ -31,5 +33,7 @@ func (r *linearDown) process(pcm []int16) []int16 {
 	}
 	return r.out
 }
+
+func (*linearDown) kept() int { return 0 }
 
 func (*linearDown) close() {}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"log"
 	"net/http"
@@ -40,8 +41,12 @@ type sent struct {
 // resampler is one direction of one call. Its result is valid until the next call.
 type resampler interface {
 	process(pcm []int16) []int16
+	// kept is the most samples of the phone that it keeps between two frames.
+	kept() int
 	close()
 }
+
+var silence = bytes.Repeat([]byte{0xff}, 2*frame)
 
 var upgrader = websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
 
@@ -57,7 +62,8 @@ func serve(kind string) http.HandlerFunc {
 		defer down.close()
 		var message received
 		pcm := make([]int16, 0, frame)
-		mulaw := make([]byte, 0, 4*frame)
+		// An answer for each message, though a resampler may keep some of the sound and give more with the next.
+		mulaw := append(make([]byte, 0, 4*frame), silence[:up.kept()+down.kept()]...)
 		for {
 			_, data, err := socket.ReadMessage()
 			if err != nil {
@@ -77,14 +83,14 @@ func serve(kind string) http.HandlerFunc {
 			for _, sample := range down.process(up.process(pcm)) {
 				mulaw = append(mulaw, encoded[uint16(sample)])
 			}
-			// A resampler may keep some samples and give them with the next.
-			for len(mulaw) >= frame {
-				answer, err := json.Marshal(sent{"media", message.StreamSid, payload{mulaw[:frame]}})
-				if err != nil || socket.WriteMessage(websocket.TextMessage, answer) != nil {
-					return
-				}
-				mulaw = append(mulaw[:0], mulaw[frame:]...)
+			if len(mulaw) < frame {
+				continue
 			}
+			answer, err := json.Marshal(sent{"media", message.StreamSid, payload{mulaw[:frame]}})
+			if err != nil || socket.WriteMessage(websocket.TextMessage, answer) != nil {
+				return
+			}
+			mulaw = append(mulaw[:0], mulaw[frame:]...)
 		}
 	}
 }

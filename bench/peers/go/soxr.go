@@ -47,4 +47,7 @@ func (r *soxr) process(pcm []int16) []int16 {
 	return r.out[:written]
 }
 
+// kept is a frame in each direction: 34 ms were measured in both together.
+func (*soxr) kept() int { return frame }
+
 func (r *soxr) close() { C.soxr_delete(r.handle) }

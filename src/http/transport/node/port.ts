@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import { createServer, type Server, type ServerOptions } from 'node:http';
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
@@ -48,7 +49,9 @@ export class NodePort implements Port {
   }
 
   async listen(host: string, port: number, isShared: boolean): Promise<number> {
-    if (isShared && !canShare()) {
+    // A worker of Node's cluster gets its connections from the primary.
+    const isClustered = isShared && cluster.isWorker;
+    if (isShared && !isClustered && !canShare()) {
       const message = `SHARE_PORT needs uWebSockets.js or Node 22.12 or later: this is Node ${process.versions.node} without it`;
       throw new GatewayError('GW_LISTEN_FAILED', message);
     }
@@ -58,7 +61,8 @@ export class NodePort implements Port {
         reject(new GatewayError('GW_LISTEN_FAILED', message, { cause }));
       };
       this.server.once('error', failed);
-      const where = { host, port, exclusive: true, ...(isShared ? { reusePort: true } : {}) };
+      const how = isShared ? { reusePort: true, exclusive: true } : { exclusive: true };
+      const where = { host, port, ...(isClustered ? {} : how) };
       this.server.listen(where, () => {
         this.server.off('error', failed);
         // E.g. too few descriptors for another one: continue with the existing ones.

@@ -1,0 +1,21 @@
+/** The variable by which a supervisor tells a process that it is a worker, and what {@link WorkerFacts} are. */
+export const WORKER_VARIABLE = 'TRUNKLINE_WORKER';
+
+/** Ports on which all workers of a machine listen. */
+export interface Ports {
+  readonly port: number;
+  readonly operationsPort?: number;
+}
+
+/** What a worker must know before it serves. */
+export interface WorkerFacts {
+  readonly place: number;
+  /** A directory of this machine's workers only, where they may listen on sockets. */
+  readonly socketDir: string;
+  readonly ports: Ports;
+}
+
+/** What a supervisor says of this process; `undefined` if it is no worker. */
+export function workerFacts({ [WORKER_VARIABLE]: text }: NodeJS.ProcessEnv): WorkerFacts | undefined {
+  return text === undefined ? undefined : (JSON.parse(text) as WorkerFacts);
+}

@@ -1,0 +1,75 @@
+import cluster from 'node:cluster';
+import { EventEmitter } from 'node:events';
+import type { Clock } from '../clock.js';
+import type { Logger } from '../telemetry/log.js';
+import { MachineViews, type OwnViews } from './machine-views.js';
+import { type Peers, SupervisedPeers } from './peers.js';
+import { WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
+
+/** Most messages on their way to a supervisor that does not read; beyond that, it counts as gone. */
+const MAX_UNREAD = 20_000;
+
+/** This process, where it is one of a machine's workers. */
+export class Worker {
+  readonly peers: SupervisedPeers;
+  /** In place of the process's signals: `SIGTERM` each time that the supervisor wants it to stop sooner. */
+  readonly signals = new EventEmitter();
+  private stage = 0;
+
+  constructor(
+    readonly facts: WorkerFacts,
+    clock: Clock,
+    log: Logger,
+  ) {
+    const { worker } = cluster;
+    if (worker === undefined || process.send === undefined)
+      throw new TypeError(`Expected a supervisor for ${WORKER_VARIABLE} but received none`);
+    // Node would end a worker at once when its supervisor dies, and with it its calls.
+    worker.exitedAfterDisconnect = true;
+    let unread = 0;
+    const read = () => {
+      unread -= 1;
+    };
+    const channel = {
+      send: (message: unknown) => {
+        if (!process.connected || unread >= MAX_UNREAD) return false;
+        unread += 1;
+        process.send?.(message, undefined, undefined, read);
+        return true;
+      },
+    };
+    this.peers = new SupervisedPeers(worker.id, facts.place, channel, clock, (error) =>
+      log.error({ err: error }, 'failed to handle a message of another worker'),
+    );
+    this.peers.handle('stop', (about) => this.stop((about as { stage: number }).stage));
+    process.on('message', (message) => this.peers.receive(message));
+    process.on('disconnect', () => {
+      log.error('the supervisor is gone: draining');
+      this.peers.disconnected();
+      this.stop(1);
+    });
+    // A terminal and a service manager signal all processes of a group; the supervisor decides what that means.
+    for (const signal of ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => {});
+    process.on('SIGTERM', () => this.stop(1));
+  }
+
+  /** Options of this worker's gateway, before those of its settings. */
+  get options() {
+    const { socketDir, ports } = this.facts;
+    const { peers } = this;
+    const views = (own: OwnViews) => new MachineViews(peers, own);
+    return { workers: { peers: peers as Peers, socketDir, views }, ...ports };
+  }
+
+  /** This worker serves from now on. */
+  serve(): void {
+    this.peers.serve();
+  }
+
+  private stop(stage: number): void {
+    for (; this.stage < stage; this.stage += 1) {
+      // Nobody listens before it serves, and when it is done: there is no call to wait for.
+      if (!this.signals.emit('SIGTERM')) process.exit(0);
+    }
+  }
+}
