@@ -401,14 +401,19 @@ export function capacityOf(name: string, capacities: readonly PeerCapacity[]): s
 
 /** What came of each bar. */
 function verdicts({ rows }: Pick<PeersResult, 'rows'>): string[] {
-  return rows.flatMap(({ name, base, calls, times }) => {
+  const own = rows.find((row) => row.name === TRUNKLINE && row.calls === CALLS);
+  return rows.flatMap(({ name, base, calls, times, usPerCallSecond }) => {
     const bar = BARS[name];
     if (bar === undefined) return [];
+    const elsewhere =
+      own === undefined || calls === CALLS
+        ? ''
+        : ` (${(usPerCallSecond / own.usPerCallSecond).toFixed(2)} times that of a call among ${CALLS})`;
     const { least = 0, most = Number.POSITIVE_INFINITY } = bar;
     const wanted = bar.least === undefined ? `≤ ${most}` : `≥ ${least.toFixed(2)}`;
     const verdict = times === undefined ? 'not measured' : times >= least && times <= most ? 'met' : 'missed';
     const measured = times === undefined ? '' : `${times.toFixed(2)} times `;
-    return [`${name}, ${calls} calls: ${measured}the CPU of ${base}, bar ${wanted}: ${verdict}`];
+    return [`${name}, ${calls} calls: ${measured}the CPU of ${base}${elsewhere}, bar ${wanted}: ${verdict}`];
   });
 }
 
