@@ -80,7 +80,8 @@ async function talk(order: Order, payloads: readonly string[]): Promise<Buffer[]
     };
     say({ event: 'media', sequenceNumber: String(i + 2), media, streamSid });
   }
-  for (let count = -1; count < heard.length; ) {
+  // A gateway may go on with silence.
+  for (let count = -1; count < heard.length && count < payloads.length; ) {
     count = heard.length;
     await pause(QUIET_MS);
   }
