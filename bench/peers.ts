@@ -181,6 +181,7 @@ class PeersBench {
     const all: Variant[] = [...servers.map((peer): Variant => [peer, TRUNKLINE]), ...variants];
     const fit: Variant[] = [];
     for (const variant of all) if (await this.isFit(variant[0])) fit.push(variant);
+    if (TRUNKLINE in this.skipped) throw new Error('Expected a machine on which Trunkline is left in peace');
     for (const [peer] of fit) if (servers.includes(peer)) await this.findCapacity(peer);
     const rows = await this.measure(this.trialsOf(fit));
     const { sounds, capacities, skipped } = this;
@@ -393,10 +394,11 @@ function rowsTable({ rows, capacities }: Pick<PeersResult, 'rows' | 'capacities'
   );
 }
 
-/** Most calls that a core carries; empty where not asked. */
+/** Most calls that a core carries; empty where that is not known. */
 export function capacityOf(name: string, capacities: readonly PeerCapacity[]): string {
-  const found = capacities.find((each) => each.name === name);
-  return found === undefined ? '' : `${found.isLimit ? '' : '≥ '}${found.calls}`;
+  const { calls = 0, isLimit = false } = capacities.find((each) => each.name === name) ?? {};
+  if (isLimit) return String(calls);
+  return calls === 0 ? '' : `≥ ${calls}`;
 }
 
 /** What came of each bar. */
