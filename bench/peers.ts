@@ -22,20 +22,20 @@ const ROUNDS = Number(PEERS_ROUNDS ?? 5);
 const HOLD_MS = Number(PEERS_HOLD ?? 10) * 1_000;
 const STEP_HOLD_MS = Math.min(HOLD_MS, 5_000);
 const WARM_UP_MS = Math.min(HOLD_MS, 3_000);
-/** Sizes at which a server is asked how many calls it carries. */
+/** Numbers of calls that are tried in turn, until a server does not carry them. */
 const STEPS = (PEERS_STEPS ?? '25,50,75,100,150,200,300,400,500,750,1000,1250,1500,1750,2000')
   .split(',')
   .map(Number);
-/** How often a void trial is repeated. */
+/** Most repetitions of a void trial, */
 const RETRIES = Number(PEERS_RETRIES ?? 4);
-/** How often a sound is. */
+/** and of a sound that differs. */
 const SOUND_RETRIES = 5;
 
 const TRUNKLINE = 'Trunkline';
 const FLOOR = 'uWS floor';
 const RTPENGINE = 'rtpengine, PCMU↔PCMA';
 const GO = 'Go, linear';
-/** What a row's `times` is to be, at the most calls that its server carries. */
+/** Bars for `times` of a row, at the most calls that its server carries. */
 const BARS: Readonly<Record<string, { readonly least?: number; readonly most?: number }>> = {
   // Trunkline takes at most 1.5 times the floor's CPU.
   [FLOOR]: { least: 1 / 1.5 },
@@ -60,7 +60,7 @@ export interface PeerRow {
   readonly p99Ms: number;
   readonly p999Ms: number;
   readonly serverCpu: number;
-  /** Of that, of a proxy in front. */
+  /** The part of it that a proxy in front used. */
   readonly frontCpu: number;
   readonly generatorCpu: number;
   readonly lateP99Ms: number;
@@ -68,9 +68,9 @@ export interface PeerRow {
   readonly foreign: number;
   readonly stolen: number;
   readonly missing: number;
-  /** With which server it is compared: Trunkline, or the same server in its usual setting. */
+  /** The server that it is compared with: Trunkline, or the same server in its usual setting. */
   readonly base: string;
-  /** Its CPU in parts of that one's for as many calls: the median of the rounds' ratios. */
+  /** Its CPU divided by that one's for as many calls: the median of the rounds' ratios. */
   readonly times: number | undefined;
   readonly rounds: number;
   readonly valid: number;

@@ -14,7 +14,7 @@ const PYTHON = '/usr/bin/python3';
 const pathOf = (file: string) => fileURLToPath(new URL(file, import.meta.url));
 const nothing = () => undefined;
 
-/** A bare uWebSockets.js server without audio: what no server on it can undercut. */
+/** A bare uWebSockets.js server without audio: no server on it costs less. */
 export function floor(name: string, certificate?: BenchCertificate): Peer {
   const command = [process.execPath, pathOf('uws/server.mjs')];
   return programPeer(name, nothing, () => ({ command }), certificate);
