@@ -9,6 +9,7 @@ import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
 import { benchQuality } from './quality.js';
 import { benchRefusal } from './refusal.js';
+import { benchRelay } from './relay.js';
 import { benchSiege } from './siege.js';
 import { benchStartup } from './startup.js';
 import { benchStream } from './stream.js';
@@ -37,6 +38,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   events: benchEvents,
   transports: benchTransports,
   agents: benchAgents,
+  relay: benchRelay,
 };
 
 const wanted = process.argv.slice(2);
