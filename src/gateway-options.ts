@@ -10,7 +10,9 @@ import { SETTINGS } from './settings.js';
 import type { Logger } from './telemetry/log.js';
 import { createRefusalTwiml } from './twilio/twiml.js';
 import { secretsOf } from './webhooks/signature.js';
+import type { MachineViews, OwnViews } from './workers/machine-views.js';
 import type { Peers } from './workers/peers.js';
+import type { OwnCalls, Places } from './workers/places.js';
 
 /** Options that stand alone, and have the same names in the environment's {@link Config}. */
 type PlainOptions = Omit<Config, 'twilio' | 'agents' | 'drainMs' | 'workerCount'>;
@@ -20,6 +22,10 @@ export interface WorkerOptions {
   readonly peers: Peers;
   /** A directory of this machine's workers only, where they may listen on sockets. */
   readonly socketDir: string;
+  /** Makes what shows all workers; without it the gateway shows itself. */
+  readonly views?: (own: OwnViews) => MachineViews;
+  /** Makes what brings sockets to the workers that have their rooms; without it this worker serves all that it gets. */
+  readonly places?: (own: OwnCalls) => Places;
 }
 
 /**

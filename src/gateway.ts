@@ -18,7 +18,6 @@ import { type Clock, systemClock } from './clock.js';
 import type { PlayResult } from './control/call-audio.js';
 import { CallControlService } from './control/call-control-service.js';
 import { Controls } from './control/controls.js';
-import type { MoveCall } from './control/transfers.js';
 import { expected, GatewayError } from './errors.js';
 import { writeCallEvents } from './events/call-events.js';
 import { EventLog } from './events/event-log.js';
@@ -27,16 +26,11 @@ import { Fleet, type Handover } from './fleet/fleet.js';
 import { fleetMetrics } from './fleet/fleet-metrics.js';
 import { type LinkEvents, RedisLink } from './fleet/redis.js';
 import { RegistryTrial } from './fleet/registry-trial.js';
-import {
-  type CompleteOptions,
-  completeOptions,
-  type GatewayOptions,
-  type WorkerOptions,
-} from './gateway-options.js';
+import { type CompleteOptions, completeOptions, type GatewayOptions } from './gateway-options.js';
 import { Answers } from './http/answers.js';
 import { EventRoutes } from './http/event-routes.js';
 import { LiveRoutes } from './http/live-routes.js';
-import type { HealthFacts } from './http/operations-routes.js';
+import { type HealthFacts, healthOf } from './http/operations-routes.js';
 import { RequestAuthenticator } from './http/request-authenticator.js';
 import { Server } from './http/server.js';
 import { Strangers } from './http/strangers.js';
@@ -44,6 +38,7 @@ import { chooseTransport } from './http/transport/choice.js';
 import { attachedOrigin } from './http/transport/node/transport.js';
 import { Legs } from './legs/legs.js';
 import { CallJournal } from './live/call-journal.js';
+import { DashboardFeed } from './live/dashboard-feed.js';
 import { FrameClock } from './media/frame-clock.js';
 import { core } from './media/thread-core.js';
 import type { MarkEcho } from './phone/marks.js';
@@ -66,10 +61,10 @@ import type { TrafficCounts } from './telemetry/traffic.js';
 import { parsePublicUrl } from './twilio/public-url.js';
 import { TwilioRest } from './twilio/rest.js';
 import { VERSION } from './version.js';
+import { CallCounts } from './workers/call-counts.js';
 import { MachineLink } from './workers/machine-link.js';
-import { OwnedRooms } from './workers/owned-rooms.js';
-import { Places } from './workers/places.js';
-import { Relay } from './workers/relay.js';
+import type { MachineViews } from './workers/machine-views.js';
+import type { Places } from './workers/places.js';
 
 interface GatewayEvents {
   /** A call has started and its stream exists; audio flows from the stream's `start`. */
@@ -133,9 +128,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly recordings: Recordings;
   private readonly callControl: CallControlService;
   private readonly server: Server;
+  /** What shows all workers of the machine, if this is one of several. */
+  private readonly views: MachineViews | undefined;
   /** Its part of `/health`. */
   private readonly facts: { -readonly [K in keyof HealthFacts]: HealthFacts[K] };
   private readonly descriptors: Descriptors;
+  /** Of the other workers, if this is one. */
+  private readonly callCounts: CallCounts | undefined;
   private readonly log: Logger;
   private readonly clock: Clock;
   private readonly options: CompleteOptions;
@@ -216,7 +215,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       checkAgent: (to) => this.agents.check(to),
       streamStatus: options.streamStatus,
       isShortOfDescriptors: () => this.descriptors.isShort,
+      otherCalls: workers && (() => this.callCounts?.others ?? 0),
     });
+    this.callCounts = workers && new CallCounts(workers.peers, () => this.switchboard.activeCalls, clock);
     this.recordings = new Recordings(
       options.recordDir,
       leadMs,
@@ -238,9 +239,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       place: (request) => this.placeCall(request),
       frameClock,
       log: this.log,
-      ...(workers === undefined
-        ? {}
-        : { moveTo: async (...move: Parameters<MoveCall>) => this.places?.move(...move) }),
+      moveTo: (session, place) =>
+        this.places === undefined ? session.moveTo(place) : this.places.move(session, place),
     });
     this.legs = new Legs(this.bridge, options.maxLegs, clock, frameClock);
     this.agents = new Agents(options.agent, options.agents, {
@@ -270,7 +270,15 @@ export class Gateway extends EventEmitter<GatewayEvents> {
           this.hasLeft = true;
         },
       });
-    this.places = this.fleet && workers && this.placesOf(workers, this.fleet);
+    this.places =
+      this.fleet &&
+      workers?.places?.({
+        switchboard: this.switchboard,
+        fleet: this.fleet,
+        hasLocalRooms: !(this.bridge instanceof StreamBridge),
+        clock,
+        log: this.log,
+      });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
     this.control = new Controls(this.fleet?.control ?? this.callControl);
     this.events = new EventLog(this.log, clock);
@@ -282,16 +290,25 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.events.publish('call.played', call, result);
       this.emit('played', call, result);
     });
-    const eventRoutes = new EventRoutes(this.events, clock);
-    const live = new LiveRoutes({
+    const journal = new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock);
+    const feed = new DashboardFeed({
       switchboard: this.switchboard,
-      journal: new CallJournal(this.switchboard, (listener) => this.events.subscribe(listener), clock),
+      journal,
       fleet: this.fleet,
       facts: { version: VERSION, bridge: this.bridge.name },
       node: hostname(),
       deaf: deafness(this.bridge),
       clock,
     });
+    this.views = workers?.views?.({
+      events: this.events,
+      feed,
+      journal,
+      health: () => healthOf(this.switchboard, this.fleet),
+      clock,
+    });
+    const eventRoutes = new EventRoutes(this.events, clock, this.views?.events);
+    const live = new LiveRoutes(this.views?.feed ?? feed, this.views?.journal ?? journal, clock);
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
       options.eventWebhooks &&
@@ -333,6 +350,20 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const { trustedProxies } = options;
     const probes = new Strangers(trustedProxies, PROBES_PER_SECOND);
     const answers = new Answers(new Strangers(trustedProxies), probes, this.log, clock);
+    const metrics = new Metrics(this.switchboard, [
+      ...(this.bridge.metrics ?? []),
+      ...fleetMetrics(this.switchboard, this.fleet),
+      ...(this.places?.metrics ?? []),
+      ...answers.metrics,
+      ...eventRoutes.metrics,
+      ...live.metrics,
+      ...(this.eventWebhooks?.metrics ?? []),
+      ...(router?.metrics ?? []),
+      ...this.legs.metrics,
+      ...this.agents.metrics,
+      ...this.switchboard.past.metrics,
+      ...this.recordings.metrics,
+    ]);
     this.server = new Server({
       answers,
       calls: this.fleet ?? this.switchboard,
@@ -345,20 +376,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       authenticator: this.authenticator,
       events: eventRoutes,
       live,
-      metrics: new Metrics(this.switchboard, [
-        ...(this.bridge.metrics ?? []),
-        ...fleetMetrics(this.switchboard, this.fleet),
-        ...(this.places?.metrics ?? []),
-        ...answers.metrics,
-        ...eventRoutes.metrics,
-        ...live.metrics,
-        ...(this.eventWebhooks?.metrics ?? []),
-        ...(router?.metrics ?? []),
-        ...this.legs.metrics,
-        ...this.agents.metrics,
-        ...this.switchboard.past.metrics,
-        ...this.recordings.metrics,
-      ]),
+      metrics,
+      machine: this.views && { health: this.views.health, metrics: this.views.addMetrics(metrics) },
       facts: this.facts,
       log: this.log,
       clock,
@@ -366,18 +385,6 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       routes: options.routes ?? {},
       tls,
       isSplit: options.operationsPort !== undefined,
-    });
-  }
-
-  private placesOf({ peers, socketDir }: WorkerOptions, fleet: Fleet): Places {
-    const { log, clock, switchboard } = this;
-    return new Places({
-      peers,
-      rooms: new OwnedRooms(peers, clock, log),
-      relay: new Relay({ self: peers.self, socketDir, clock, log }),
-      switchboard,
-      fleet,
-      hasLocalRooms: !(this.bridge instanceof StreamBridge),
     });
   }
 
@@ -490,6 +497,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     await this.bridge.open?.();
     try {
       await this.fleet?.open();
+      await this.views?.open();
       if (this.options.controlApiKey !== undefined) await this.legs.prepare();
       await this.places?.open();
       const served = await serve();
@@ -500,6 +508,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       }
       this.switchboard.open();
       this.descriptors.start();
+      this.callCounts?.open();
       await this.fleet?.serve();
       this.eventWebhooks?.start();
       return served;
@@ -628,11 +637,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       this.switchboard.close();
       this.descriptors.stop();
       await this.places?.close();
+      this.callCounts?.close();
       this.server.close();
       this.calls.close();
       await this.fleet?.close();
       await this.bridge.close();
       await Promise.all([this.router?.close(), this.eventWebhooks?.close()]);
+      await this.views?.close();
       this.log.info('closed');
     })();
     return this.closing;
@@ -646,7 +657,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     const isOwed = this.switchboard.owesVerbs;
     const closing = this.close();
     const kept = Promise.all([
-      (this.fleet ?? this.switchboard).endAll(),
+      (this.fleet ?? this.switchboard).endAll().then(() => this.views?.close()),
       this.recordings.close(),
       this.eventWebhooks?.close(NOW_EVENTS_MS),
       // As in `close`.

@@ -58,6 +58,8 @@ export interface SwitchboardOptions {
   readonly streamStatus?: boolean;
   /** Whether the process has almost run out of file descriptors. */
   readonly isShortOfDescriptors: () => boolean;
+  /** Calls elsewhere that count against `maxCalls`, too; default none. */
+  readonly otherCalls?: (() => number) | undefined;
 }
 
 /** How a call starts that other nodes may take over. */
@@ -140,7 +142,7 @@ export class Switchboard extends EventEmitter<SwitchboardEvents> implements Call
       clock,
     );
     const gauges: AdmissionGauges = {
-      activeCalls: () => this.sessions.size,
+      activeCalls: () => this.sessions.size + (options.otherCalls?.() ?? 0),
       isDraining: () => this.isDraining,
       isBridgeOverloaded: () => options.bridge.isOverloaded === true,
       isShortOfDescriptors: options.isShortOfDescriptors,

@@ -68,7 +68,6 @@ export function serveCommand(shell: Shell): Command {
       signals.off('SIGHUP', ask);
       if (isReloadAsked) void reload.now();
       shell.exitCode = await stopping;
-      worker?.close();
       signals.off('SIGUSR1', ignore);
     });
 }

@@ -2,54 +2,46 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
 import type { EventCall, EventData, EventType, GatewayEvent, LoggedEvent } from './event.js';
-
-/** Default number of events kept for reconnecting readers. */
-export const DEFAULT_EVENTS_KEPT = 1_000;
+import type { EventFeed, Position } from './event-feed.js';
+import { EventRing } from './event-ring.js';
 
 type Listener = (event: GatewayEvent, logged: LoggedEvent) => void;
-
-/** A reader's position in the log. */
-export interface Position {
-  /** Number of the next event to read. */
-  readonly next: number;
-  /** Whether events before it were lost. */
-  readonly isGap: boolean;
-}
 
 /**
  * The events of one gateway, in order. The newest are kept so that a reader can reconnect and continue. Event
  * ids contain a random part of this process, so ids of another process, or of before a restart, are
  * recognised.
  */
-export class EventLog {
+export class EventLog implements EventFeed {
   /** Events published so far, by type. */
   readonly counts = new Map<EventType, number>();
   private readonly origin = randomBytes(6).toString('hex');
-  private readonly ring: LoggedEvent[] = [];
+  private readonly ring: EventRing;
   private readonly listeners = new Set<Listener>();
-  private written = 0;
 
   /** @internal @param capacity number of newest events that are kept */
   constructor(
     private readonly log: Logger,
     private readonly clock: Clock,
-    private readonly capacity = DEFAULT_EVENTS_KEPT,
-  ) {}
+    capacity?: number,
+  ) {
+    this.ring = new EventRing(capacity);
+  }
 
   /** Number of the next event, counted from 0. */
   get end(): number {
-    return this.written;
+    return this.ring.end;
   }
 
   /** Number of the oldest event kept. */
   get oldest(): number {
-    return Math.max(0, this.written - this.capacity);
+    return this.ring.oldest;
   }
 
   /** Publishes an event to all listeners. */
   publish<T extends EventType>(type: T, call: EventCall, data: EventData[T]): GatewayEvent<T> {
     const event: GatewayEvent<T> = {
-      id: `${this.origin}-${this.written}`,
+      id: `${this.origin}-${this.end}`,
       type,
       version: 1,
       timestamp: this.clock.date().toISOString(),
@@ -63,8 +55,7 @@ export class EventLog {
       data,
     };
     const logged = { id: event.id, type, callId: call.callId, json: JSON.stringify(event) };
-    this.ring[this.written % this.capacity] = logged;
-    this.written += 1;
+    this.ring.add(logged);
     this.counts.set(type, (this.counts.get(type) ?? 0) + 1);
     for (const listener of [...this.listeners]) {
       try {
@@ -90,15 +81,15 @@ export class EventLog {
    * @param number counts events from 0
    */
   at(number: number): LoggedEvent | undefined {
-    return number < this.oldest || number >= this.written ? undefined : this.ring[number % this.capacity];
+    return this.ring.at(number);
   }
 
   /** The position after the event with this id; without an id, after the newest. */
   positionAfter(id: string): Position {
-    if (id === '') return { next: this.written, isGap: false };
+    if (id === '') return { next: this.end, isGap: false };
     const [origin, digits = ''] = id.split('-');
     const read = /^\d{1,15}$/.test(digits) ? Number(digits) : Number.NaN;
-    const isOurs = origin === this.origin && read < this.written;
+    const isOurs = origin === this.origin && read < this.end;
     if (isOurs && read + 1 >= this.oldest) return { next: read + 1, isGap: false };
     return { next: this.oldest, isGap: true };
   }

@@ -10,14 +10,18 @@ const NONE = new Map([
 /** Metrics of a fleet. A standalone gateway is a fleet of one whose registry never fails. */
 export function fleetMetrics(switchboard: Switchboard, fleet: Fleet | undefined): Metric[] {
   return [
-    gauge('fleet_nodes', 'Live nodes, as seen by this node', () => fleet?.size ?? 1),
+    gauge('fleet_nodes', 'Live nodes, as seen by this node', () => fleet?.size ?? 1, { merge: 'max' }),
     gauge(
       'fleet_calls',
       'Calls on all live nodes, as seen by this node',
       () => fleet?.calls ?? switchboard.activeCalls,
+      { merge: 'max' },
     ),
-    gauge('registry_up', '1 while the registry answers; always 1 without Redis', () =>
-      (fleet?.isUp ?? true) ? 1 : 0,
+    gauge(
+      'registry_up',
+      '1 while the registry answers; always 1 without Redis',
+      () => ((fleet?.isUp ?? true) ? 1 : 0),
+      { merge: 'min' },
     ),
     counter(
       'handovers_total',

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
+import type { EventFeed } from '../events/event-feed.js';
 import type { EventLog } from '../events/event-log.js';
 import { counter, gauge, type Metric } from '../telemetry/metric.js';
 import type { RequestContext } from './request-context.js';
@@ -22,15 +23,17 @@ export class EventRoutes {
   private heart: Timer | undefined;
   private cut = 0;
 
+  /** @param events what readers get: the events of the log, or of all workers of the machine */
   constructor(
-    private readonly events: EventLog,
+    log: EventLog,
     private readonly clock: Clock,
+    private readonly events: EventFeed = log,
   ) {
     this.unsubscribe = events.subscribe(() => {
       for (const reader of this.readers) reader.pump();
     });
     this.metrics = [
-      counter('events_total', 'Events published, by type', () => events.counts, 'type'),
+      counter('events_total', 'Events published, by type', () => log.counts, 'type'),
       gauge('event_readers', 'Readers of /v1/events', () => this.readers.size),
       counter('event_readers_cut_total', 'Readers of /v1/events that did not keep up', () => this.cut),
     ];
@@ -82,7 +85,7 @@ class Reader {
 
   constructor(
     private readonly answer: StreamedAnswer,
-    private readonly events: EventLog,
+    private readonly events: EventFeed,
     private readonly onCut: () => void,
     private readonly clock: Clock,
   ) {

@@ -2,6 +2,8 @@ import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock } from '../clock.js';
 import type { Fleet } from '../fleet/fleet.js';
 import type { Metrics } from '../telemetry/metrics.js';
+import type { MachineHealth, OwnHealth } from '../workers/machine-health.js';
+import type { WorkerMetrics } from '../workers/worker-metrics.js';
 import type { RequestContext } from './request-context.js';
 import type { TransportName } from './transport/transport.js';
 
@@ -23,44 +25,52 @@ export interface HealthFacts {
   readonly warnings: readonly string[];
 }
 
-/** Milliseconds for which a page of metrics is kept: making one takes about 4 ms of the event loop. */
+/** Milliseconds for which a page of metrics is kept: making one takes a few milliseconds of the event loop. */
 const METRICS_MS = 1_000;
+
+/** What the workers of this machine have in common. */
+export interface MachineOperations {
+  readonly health: MachineHealth;
+  readonly metrics: WorkerMetrics;
+}
 
 /** Routes for operators and load balancers. */
 export class OperationsRoutes {
-  private page: { readonly writtenAt: number; readonly text: Promise<string> } | undefined;
+  private page: { readonly writtenAt: number; readonly text: string } | undefined;
 
+  /** @param machine present where this is one of several workers: it answers for all of them */
   constructor(
     private readonly switchboard: Switchboard,
     private readonly fleet: Fleet | undefined,
     private readonly metricsOf: Metrics,
     private readonly facts: HealthFacts,
     private readonly clock: Clock,
+    private readonly machine: MachineOperations | undefined,
   ) {}
 
   /** `GET /health`: 200 while the process runs. */
-  health(context: RequestContext): void {
+  async health(context: RequestContext): Promise<void> {
+    const machine = await this.machine?.health.read();
     context.json(200, {
       status: 'ok',
       ...this.facts,
-      calls: this.switchboard.activeCalls,
+      calls: machine?.workers.reduce((sum, { calls }) => sum + calls, 0) ?? this.switchboard.activeCalls,
       uptimeSeconds: process.uptime(),
+      ...(machine && { workers: machine.workers, silentWorkers: machine.silent }),
       ...(this.fleet && { node: this.fleet.node, nodes: this.fleet.size, ...this.registry() }),
     });
   }
 
   /** `GET /ready`: 200 while new calls are accepted, otherwise 503 and the reason. */
-  ready(context: RequestContext): void {
-    const { draining, admission } = this.switchboard;
-    const { busyReason } = admission;
-    // Without a registry a node stays ready while it has calls: Twilio still asks it about them.
-    const isServed = (this.fleet?.isUp ?? true) || this.switchboard.activeCalls > 0;
-    const ready = busyReason === undefined && isServed;
-    context.json(ready ? 200 : 503, {
-      ready,
-      draining,
-      full: busyReason === 'full',
-      ...(busyReason && { closure: busyReason }),
+  async ready(context: RequestContext): Promise<void> {
+    const { ready, draining, closure } = healthOf(this.switchboard, this.fleet);
+    const workers = ready ? undefined : (await this.machine?.health.read())?.workers;
+    const isAnyReady = ready || workers?.some((worker) => worker.ready) === true;
+    context.json(isAnyReady ? 200 : 503, {
+      ready: isAnyReady,
+      draining: draining && (workers?.every((worker) => worker.draining) ?? true),
+      full: !isAnyReady && closure === 'full',
+      ...(closure && !isAnyReady && { closure }),
       ...this.registry(),
     });
   }
@@ -73,10 +83,24 @@ export class OperationsRoutes {
 
   /** `GET /metrics`: Prometheus text, at most a second old. */
   async metrics(context: RequestContext): Promise<void> {
+    const { contentType } = this.metricsOf;
+    context.answer(200, contentType, await (this.machine?.metrics.text() ?? this.ownPage()));
+  }
+
+  private ownPage(): string {
     const now = this.clock.now();
     if (this.page === undefined || now - this.page.writtenAt >= METRICS_MS) {
       this.page = { writtenAt: now, text: this.metricsOf.text() };
     }
-    context.answer(200, this.metricsOf.contentType, await this.page.text);
+    return this.page.text;
   }
+}
+
+/** What `/ready` says of one gateway. */
+export function healthOf(switchboard: Switchboard, fleet: Fleet | undefined): OwnHealth {
+  const { draining, admission, activeCalls: calls } = switchboard;
+  const { busyReason: closure } = admission;
+  // Without a registry a node stays ready while it has calls: Twilio still asks it about them.
+  const isServed = (fleet?.isUp ?? true) || calls > 0;
+  return { calls, draining, ready: closure === undefined && isServed, closure };
 }

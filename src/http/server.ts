@@ -20,7 +20,7 @@ import { LegRoute } from './leg-route.js';
 import type { LiveRoutes } from './live-routes.js';
 import { MediaRoute } from './media-route.js';
 import { openApiDocument } from './openapi/document.js';
-import { type HealthFacts, OperationsRoutes } from './operations-routes.js';
+import { type HealthFacts, type MachineOperations, OperationsRoutes } from './operations-routes.js';
 import { type OwnRoutes, ownPaths } from './own-routes.js';
 import { RecordingRoutes } from './recording-routes.js';
 import type { RequestAuthenticator } from './request-authenticator.js';
@@ -45,6 +45,8 @@ export interface ServerOptions {
   readonly live: LiveRoutes;
   readonly answers: Answers;
   readonly metrics: Metrics;
+  /** Present where this is one of several workers. */
+  readonly machine: MachineOperations | undefined;
   readonly facts: HealthFacts;
   readonly log: Logger;
   readonly clock: Clock;
@@ -112,7 +114,7 @@ export class Server {
     this.switchboard = switchboard;
     const twilio = new TwilioRoutes(calls, authenticator);
     const control = new ControlRoutes(calls, authenticator);
-    const operations = new OperationsRoutes(switchboard, fleet, metrics, facts, clock);
+    const operations = new OperationsRoutes(switchboard, fleet, metrics, facts, clock, options.machine);
     const recording = new RecordingRoutes(recordings);
     const running = new CallControlRoutes(options.control);
     const dashboard = new DashboardRoutes(authenticator);
@@ -367,10 +369,10 @@ export class Server {
   }
 }
 
-function probe(handler: (context: RequestContext) => void): Handler {
+function probe(handler: Handler): Handler {
   return (context) => {
     context.isProbe = true;
-    handler(context);
+    return handler(context);
   };
 }
 

@@ -77,6 +77,12 @@ interface Ended {
   readonly details: CallDetails;
 }
 
+/** An ended call as another process takes it over. */
+export interface PassedCall {
+  readonly agoMs: number;
+  readonly details: CallDetails;
+}
+
 /** What happened in each running call, and every call of the last hour: at most 2,000 of them, in memory. */
 export class CallJournal {
   private readonly running = new Map<string, CallEvent[]>();
@@ -139,6 +145,24 @@ export class CallJournal {
         droppedMs: traffic === undefined ? 0 : droppedMs(traffic),
       };
     });
+  }
+
+  /** Ended calls for another journal, the earliest first. */
+  passed(): PassedCall[] {
+    this.prune();
+    const now = this.clock.now();
+    return [...this.ended.values()].map(({ at, details }) => ({ agoMs: now - at, details }));
+  }
+
+  /** Takes over calls of another journal, and counts them. */
+  adopt(calls: readonly PassedCall[]): void {
+    const now = this.clock.now();
+    const adopted = calls.map(({ agoMs, details }) => ({ at: now - agoMs, details }));
+    const all = [...this.ended.values(), ...adopted].sort((a, b) => a.at - b.at);
+    this.ended.clear();
+    for (const each of all) this.ended.set(each.details.callId, each);
+    this.total += calls.length;
+    this.prune();
   }
 
   /** Counts all kept calls. */

@@ -3,7 +3,7 @@ import type { Switchboard } from '../calls/switchboard.js';
 import type { Clock, Timer } from '../clock.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { RecentLatency } from '../telemetry/recent-latency.js';
-import type { CallJournal } from './call-journal.js';
+import type { CallJournal, EndedFigures } from './call-journal.js';
 import { CALL_ROW_FIELDS, CallRow } from './call-row.js';
 import { ALERT_LIMITS } from './limits.js';
 
@@ -13,6 +13,52 @@ export const ROUND_MS = 1_000;
 const TURNS = 20;
 /** Upper edges of the histogram's bins in microseconds, two a power of two: 8 µs to 131 ms. */
 const EDGES_US = Array.from({ length: 29 }, (_, i) => Math.round(8 * 2 ** (i / 2)));
+
+/** What `/v1/live` says besides its rows. */
+export interface LiveHead {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly version: string;
+  readonly bridge: string;
+  readonly node: string;
+  readonly calls: number;
+  readonly maxCalls: number;
+  /** Why no new calls are accepted. */
+  readonly closure: string | null;
+  /** Rejected calls by reason, and when the latest was, in milliseconds since 1970. */
+  readonly refused: Readonly<Record<string, number>>;
+  readonly refusedAt: Readonly<Record<string, number>>;
+  readonly ended: EndedFigures;
+  readonly limits: Readonly<Record<string, number>>;
+  readonly loopDelayMs: number;
+  /** Of one core. */
+  readonly cpuPercent: number;
+  /** Latency in the last second; `counts` has a bin for each of `edgesUs` and one for all longer ones. */
+  readonly gateway: {
+    readonly p50Us: number | null;
+    readonly p99Us: number | null;
+    readonly edgesUs: readonly number[];
+    readonly counts: readonly number[];
+  };
+  readonly registry: 'up' | 'down' | undefined;
+  /** Nodes of the fleet. */
+  readonly nodes: readonly {
+    readonly node: string;
+    readonly calls: number;
+    readonly draining: boolean;
+    readonly open: boolean;
+  }[];
+  readonly deaf: string | null;
+  readonly fields: readonly string[];
+}
+
+/** What `/v1/live` shows: once a second while it is started. */
+export interface LiveFeed {
+  start(): void;
+  stop(): void;
+  /** Gets each round: the head, and a row of JSON for each call. */
+  onRound: (head: LiveHead, rows: readonly string[]) => void;
+}
 
 export interface DashboardFeedOptions {
   readonly switchboard: Switchboard;
@@ -24,12 +70,13 @@ export interface DashboardFeedOptions {
   /** Why calls here cannot be listened to; `undefined` if they can. */
   readonly deaf: string | undefined;
   readonly clock: Clock;
-  /** Called with every round, as JSON. */
-  readonly onRound: (json: string) => void;
 }
 
 /** Samples calls and gateway once a second, for all viewers together, and only while there are any. */
-export class DashboardFeed {
+export class DashboardFeed implements LiveFeed {
+  onRound: (head: LiveHead, rows: readonly string[]) => void = () => {};
+  /** Gets the rows of each of a round's turns, as they are written. */
+  onRows: (rows: readonly string[]) => void = () => {};
   private readonly calls = new Map<Session, CallRow>();
   private gateway: RecentLatency | undefined;
   private readonly bins = { edgesUs: EDGES_US, counts: new Array<number>(EDGES_US.length + 1).fill(0) };
@@ -42,10 +89,6 @@ export class DashboardFeed {
   private lookedAt = 0;
 
   constructor(private readonly options: DashboardFeedOptions) {}
-
-  get isWatching(): boolean {
-    return this.timer !== undefined;
-  }
 
   start(): void {
     if (this.timer !== undefined) return;
@@ -70,14 +113,17 @@ export class DashboardFeed {
   /** One of a round's turns. */
   private look(): void {
     if (this.turn === 0) this.begin();
-    const { round, turn, rows } = this;
+    const { round, turn } = this;
+    const rows: string[] = [];
     const end = Math.ceil((round.length * (turn + 1)) / TURNS);
     for (let i = Math.ceil((round.length * turn) / TURNS); i < end; i++) {
       const call = round[i] as CallRow;
       if (!call.isOver) rows.push(call.row());
     }
+    this.rows.push(...rows);
+    if (rows.length > 0) this.onRows(rows);
     this.turn = (turn + 1) % TURNS;
-    if (this.turn === 0) this.options.onRound(this.written());
+    if (this.turn === 0) this.onRound(this.head(), this.rows);
   }
 
   /** Adds new calls and removes ended ones. */
@@ -95,14 +141,14 @@ export class DashboardFeed {
     this.rows = [];
   }
 
-  private written(): string {
+  private head(): LiveHead {
     const { switchboard, journal, fleet, facts, node, deaf, clock } = this.options;
     const { admission, activeCalls, eventLoopDelay } = switchboard;
     const { maxLoopDelayMs, maxCpuPercent } = admission.limits;
     const { bins, gateway } = this;
     gateway?.sample(bins);
     const states = [...(fleet?.states ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
-    const head = JSON.stringify({
+    return {
       at: clock.date().getTime(),
       ...facts,
       node: fleet?.node ?? node,
@@ -120,8 +166,7 @@ export class DashboardFeed {
       nodes: states.map(([name, { calls, draining, open }]) => ({ node: name, calls, draining, open })),
       deaf: deaf ?? null,
       fields: CALL_ROW_FIELDS,
-    });
-    return `${head.slice(0, -1)},"rows":[${this.rows.join()}]}`;
+    };
   }
 
   /** Share of one core since the last sample. */

@@ -1,8 +1,8 @@
-import { Counter, Gauge, Registry } from 'prom-client';
 import type { EventLoopDelay } from './event-loop-delay.js';
-import type { LatencyHistogram, LatencySummary } from './histogram.js';
+import type { LatencySummary } from './histogram.js';
 import type { Latencies } from './latencies.js';
-import { counter, gauge, type Metric } from './metric.js';
+import { counter, frameTimes, gauge, type Metric } from './metric.js';
+import { exposition, type MetricReading, readingOf } from './metric-reading.js';
 import type { Traffic, TrafficCounts } from './traffic.js';
 
 /** What `/metrics` reads at the moment of the scrape; nothing is kept twice. */
@@ -46,17 +46,12 @@ const TRAFFIC_HELP: Record<keyof TrafficCounts, string> = {
   marks: 'Mark echoes received',
 };
 
-/** For what takes a network, or another program: 1 ms to 10 s. */
-const REQUEST_BUCKETS_US = [1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7];
-
-const LATENCY_BUCKETS_US = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5];
-
-/** Prometheus text of one gateway; every gateway of a process has a separate registry. */
+/** The metrics of one gateway; those of every gateway of a process are separate. */
 export class Metrics {
-  private readonly registry = new Registry();
+  readonly contentType = 'text/plain; version=0.0.4; charset=utf-8';
   /** The traffic of the scrape at hand: all its counters are of one moment. */
   private traffic: Traffic;
-  private readonly histograms: Extract<Metric, { kind: 'histogram' }>[] = [];
+  private readonly all: readonly Metric[];
 
   /** @param others more metrics, e.g. of the bridge */
   constructor(
@@ -65,20 +60,17 @@ export class Metrics {
   ) {
     this.traffic = source.traffic;
     const { admission, eventLoopDelay } = source;
-    // Not prom-client's default metrics: their observers cannot be stopped when a gateway closes.
-    const own = [
-      gauge('process_resident_memory_bytes', 'Resident set size', () => process.memoryUsage.rss()),
-      gauge('process_heap_used_bytes', 'JavaScript heap in use', () => process.memoryUsage().heapUsed),
-      counter('process_cpu_seconds_total', 'User and system CPU time', () => {
-        const { user, system } = process.cpuUsage();
-        return (user + system) / 1e6;
-      }),
+    this.all = [
+      ...processMetrics,
       gauge('calls_active', 'Calls known to the registry and not ended', () => source.activeCalls),
-      gauge('draining', '1 while no new calls are taken', () => (source.draining ? 1 : 0)),
+      gauge('draining', '1 while no new calls are taken', () => (source.draining ? 1 : 0), { merge: 'min' }),
       counter('calls_ended_total', 'Ended calls by cause', () => source.endedCalls, 'cause'),
       gauge('calls_max', 'Most calls at a time', () => admission.maxCalls),
-      gauge('admission_open', '1 while new calls are taken', () =>
-        admission.busyReason === undefined ? 1 : 0,
+      gauge(
+        'admission_open',
+        '1 while new calls are taken',
+        () => (admission.busyReason === undefined ? 1 : 0),
+        { merge: 'max' },
       ),
       counter('calls_result_total', 'Ended calls by whose doing it was', () => source.results, 'result'),
       counter('calls_refused_total', 'Rejected calls, by reason', () => admission.refused, 'reason'),
@@ -87,65 +79,55 @@ export class Metrics {
         'event_loop_delay_seconds',
         'How late the event loop was in the last one to two minutes',
         () => quantilesOf(eventLoopDelay.summary()),
-        'quantile',
+        { label: 'quantile', merge: 'max' },
       ),
       ...(Object.entries(TRAFFIC_HELP) as [keyof TrafficCounts, string][]).map(([key, help]) =>
         counter(`${snakeCase(key)}_total`, help, () => this.traffic[key]),
       ),
+      frameTimes('stage_seconds', "A frame's way through the gateway, by stage", () => {
+        const { latencies } = source;
+        return {
+          'stage="socket_decoded"': latencies.transcodeIn,
+          'stage="decoded_leg"': latencies.decodedLeg,
+          'stage="leg_encoded"': latencies.legEncoded,
+          'stage="encoded_socket"': latencies.encodedSocket,
+          'stage="gateway"': latencies.gateway,
+        };
+      }),
+      frameTimes('encode_seconds', 'Samples to message bytes, without any wait', () => ({
+        '': source.latencies.transcodeOut,
+      })),
+      frameTimes('playout_lead_seconds', 'Audio the listener has waiting', () => ({
+        '': source.latencies.playoutLead,
+      })),
+      frameTimes('intake_jitter_seconds', 'How far messages come from the pace of their audio', () => ({
+        '': source.latencies.intakeJitter,
+      })),
+      ...others,
     ];
-    for (const metric of [...own, ...others]) this.add(metric);
   }
 
-  get contentType(): string {
-    return this.registry.contentType;
-  }
-
-  async text(): Promise<string> {
-    const { latencies } = this.source;
+  /** All of them, as of now. */
+  read(): MetricReading[] {
     this.traffic = this.source.traffic;
-    return (
-      (await this.registry.metrics()) +
-      histogramText('stage_seconds', "A frame's way through the gateway, by stage", {
-        'stage="socket_decoded"': latencies.transcodeIn,
-        'stage="decoded_leg"': latencies.decodedLeg,
-        'stage="leg_encoded"': latencies.legEncoded,
-        'stage="encoded_socket"': latencies.encodedSocket,
-        'stage="gateway"': latencies.gateway,
-      }) +
-      histogramText('encode_seconds', 'Samples to message bytes, without any wait', {
-        '': latencies.transcodeOut,
-      }) +
-      histogramText('playout_lead_seconds', 'Audio the listener has waiting', { '': latencies.playoutLead }) +
-      histogramText('intake_jitter_seconds', 'How far messages come from the pace of their audio', {
-        '': latencies.intakeJitter,
-      }) +
-      this.histograms
-        .map(({ name, help, read }) => histogramText(name, help, { '': read() }, REQUEST_BUCKETS_US))
-        .join('')
-    );
+    return this.all.map(readingOf);
   }
 
-  private add(metric: Metric): void {
-    if (metric.kind === 'histogram') {
-      this.histograms.push(metric);
-      return;
-    }
-    const { name, help, kind, label } = metric;
-    new (kind === 'gauge' ? Gauge : Counter)({
-      name: `trunkline_${name}`,
-      help,
-      labelNames: label === undefined ? [] : [label],
-      registers: [this.registry],
-      // The values are kept elsewhere, so each scrape sets all of them again.
-      collect() {
-        this.reset();
-        const reading = metric.read();
-        if (typeof reading === 'number') this.inc(reading);
-        else for (const [value, number] of reading) this.inc({ [label as string]: value }, number);
-      },
-    });
+  /** As Prometheus text. */
+  text(): string {
+    return exposition(this.read());
   }
 }
+
+/** The figures of this process itself. */
+export const processMetrics: readonly Metric[] = [
+  gauge('process_resident_memory_bytes', 'Resident set size', () => process.memoryUsage.rss()),
+  gauge('process_heap_used_bytes', 'JavaScript heap in use', () => process.memoryUsage().heapUsed),
+  counter('process_cpu_seconds_total', 'User and system CPU time', () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  }),
+];
 
 function quantilesOf({ p50Us, p99Us, p999Us }: LatencySummary): ReadonlyMap<string, number> {
   return new Map([
@@ -153,27 +135,6 @@ function quantilesOf({ p50Us, p99Us, p999Us }: LatencySummary): ReadonlyMap<stri
     ['0.99', p99Us / 1e6],
     ['0.999', p999Us / 1e6],
   ]);
-}
-
-/** Our histograms are finer than prom-client's and recorded per frame, so they are written out here. */
-function histogramText(
-  name: string,
-  help: string,
-  byLabel: Readonly<Record<string, LatencyHistogram>>,
-  bucketsUs: readonly number[] = LATENCY_BUCKETS_US,
-): string {
-  const lines = [`# HELP trunkline_${name} ${help}`, `# TYPE trunkline_${name} histogram`];
-  for (const [label, histogram] of Object.entries(byLabel)) {
-    const both = (le: string) => `{${label === '' ? '' : `${label},`}le="${le}"}`;
-    const own = label === '' ? '' : `{${label}}`;
-    for (const us of bucketsUs) {
-      lines.push(`trunkline_${name}_bucket${both(String(us / 1e6))} ${histogram.countUpTo(us)}`);
-    }
-    lines.push(`trunkline_${name}_bucket${both('+Inf')} ${histogram.count}`);
-    lines.push(`trunkline_${name}_sum${own} ${histogram.sumSeconds}`);
-    lines.push(`trunkline_${name}_count${own} ${histogram.count}`);
-  }
-  return `${lines.join('\n')}\n`;
 }
 
 function snakeCase(name: string): string {

@@ -2,6 +2,10 @@ import type { EventEmitter } from 'node:events';
 import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
+import { counter, gauge } from '../telemetry/metric.js';
+import { processMetrics } from '../telemetry/metrics.js';
+import { EventBacklog } from './event-backlog.js';
+import { MachineMetrics } from './machine-metrics.js';
 import { MachineRegistry } from './machine-registry.js';
 import { PostOffice } from './post-office.js';
 import { RoomOwners } from './room-owners.js';
@@ -48,7 +52,7 @@ const MAX_UNREAD = 20_000;
 
 /**
  * Runs the workers of a machine: starts them, replaces those that die, and at a request all of them one after the other.
- * Holds what they share: the registry of calls, the owners of rooms, and the post office.
+ * Holds what they share: the registry of calls, the owners of rooms, the post office, the machine's events and metrics.
  */
 export class Supervisor {
   readonly office: PostOffice;
@@ -71,6 +75,16 @@ export class Supervisor {
     );
     this.registry = new MachineRegistry(this.office, clock);
     new RoomOwners(this.office);
+    new EventBacklog(this.office);
+    new MachineMetrics(
+      this.office,
+      [
+        ...processMetrics,
+        gauge('workers', 'Workers of this machine that serve', () => this.office.serving.length),
+        counter('worker_restarts_total', 'Workers replaced because they had died', () => this.restarts),
+      ],
+      clock,
+    );
     this.office.onChange((worker, isServing) => {
       if (isServing) this.beginnings.get(worker)?.();
     });

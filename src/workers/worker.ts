@@ -2,7 +2,9 @@ import cluster from 'node:cluster';
 import { EventEmitter } from 'node:events';
 import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
+import { MachineViews, type OwnViews } from './machine-views.js';
 import { type Peers, SupervisedPeers } from './peers.js';
+import { type OwnCalls, Places } from './places.js';
 import { WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
 
 /** Most messages on their way to a supervisor that does not read; beyond that, it counts as gone. */
@@ -14,7 +16,6 @@ export class Worker {
   /** In place of the process's signals: `SIGTERM` each time that the supervisor wants it to stop sooner. */
   readonly signals = new EventEmitter();
   private stage = 0;
-  private isClosed = false;
 
   constructor(
     readonly facts: WorkerFacts,
@@ -43,8 +44,9 @@ export class Worker {
     );
     this.peers.handle('stop', (about) => this.stop((about as { stage: number }).stage));
     process.on('message', (message) => this.peers.receive(message));
+    // It does not keep a process alive that cannot serve, or is done.
+    process.channel?.unref();
     process.on('disconnect', () => {
-      if (this.isClosed) return;
       log.error('the supervisor is gone: draining');
       this.peers.disconnected();
       this.stop(1);
@@ -57,18 +59,15 @@ export class Worker {
   /** Options of this worker's gateway, before those of its settings. */
   get options() {
     const { socketDir, ports } = this.facts;
-    return { workers: { peers: this.peers as Peers, socketDir }, ...ports };
+    const { peers } = this;
+    const views = (own: OwnViews) => new MachineViews(peers, own);
+    const places = (own: OwnCalls) => new Places(peers, socketDir, own);
+    return { workers: { peers: peers as Peers, socketDir, views, places }, ...ports };
   }
 
   /** This worker serves from now on. */
   serve(): void {
     this.peers.serve();
-  }
-
-  /** Lets the process end. */
-  close(): void {
-    this.isClosed = true;
-    if (process.connected) process.disconnect();
   }
 
   private stop(stage: number): void {

@@ -73,7 +73,7 @@ function setUp() {
     },
   });
   const scrape = async () => {
-    const families = parseExposition(await metrics.text());
+    const families = parseExposition(metrics.text());
     return {
       families,
       value: (sample: string) =>

@@ -1,0 +1,45 @@
+import type { Clock, Timer } from '../clock.js';
+import { GatewayError } from '../errors.js';
+import type { Metrics } from '../telemetry/metrics.js';
+import { type Peers, SUPERVISOR } from './peers.js';
+
+/** How often the supervisor gets the metrics unasked: of a worker that dies it counts what it got last. */
+const REPORT_MS = 5_000;
+
+/** A worker's metrics, for the machine's page that the supervisor writes. */
+export class WorkerMetrics {
+  private timer: Timer | undefined;
+
+  constructor(
+    private readonly peers: Peers,
+    private readonly metrics: Metrics,
+    private readonly clock: Clock,
+  ) {
+    peers.handle('metrics', () => this.report());
+  }
+
+  open(): void {
+    this.timer = this.clock.every(REPORT_MS, () => this.report());
+    this.timer.unref();
+  }
+
+  /** Sends the last ones. */
+  close(): void {
+    this.clock.cancel(this.timer);
+    this.report();
+  }
+
+  /**
+   * The machine's page, as Prometheus text.
+   * @throws GatewayError `GW_NODE_GONE` (503)
+   */
+  async text(): Promise<string> {
+    const text = await this.peers.request(SUPERVISOR, 'metrics.page', {});
+    if (typeof text === 'string') return text;
+    throw new GatewayError('GW_NODE_GONE', 'The supervisor sent no metrics');
+  }
+
+  private report(): void {
+    this.peers.notify(SUPERVISOR, 'metrics', this.metrics.read());
+  }
+}
