@@ -81,7 +81,8 @@ export class Relay {
     this.server = server.unref();
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(this.pathOf(this.options.self), resolve);
+      // Without `exclusive`, Node's cluster would listen in the supervisor.
+      server.listen({ path: this.pathOf(this.options.self), exclusive: true }, resolve);
     });
     server.on('error', (err) => this.options.log.error({ err }, 'the socket between workers failed'));
   }
