@@ -78,7 +78,7 @@ export class Relay {
       const link = new IncomingLink(socket, this.services, this.options, () => this.incoming.delete(link));
       this.incoming.add(link);
     });
-    this.server = server.unref();
+    this.server = server;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       // Without `exclusive`, Node's cluster would listen in the supervisor.
