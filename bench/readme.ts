@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { BAR, type OverloadResult } from './capacity/overload.js';
 import { type CapacityResult, kbPerCall } from './capacity.js';
 import type { Machine } from './machine.js';
+import { capacityOf, type PeerRow, type PeersResult } from './peers.js';
 import { readResult } from './result.js';
 
 interface LatencyResult {
@@ -68,7 +69,17 @@ interface AgentsResult {
 /** The pages with figures, and the tables of each. */
 const PAGES: Readonly<Record<string, Readonly<Record<string, () => string>>>> = {
   'README.md': { headline },
-  'docs/benchmarks.md': { latency, quality, gateway, capacity, overload, transports, agents },
+  'docs/benchmarks.md': {
+    peers,
+    settings,
+    latency,
+    quality,
+    gateway,
+    capacity,
+    overload,
+    transports,
+    agents,
+  },
 };
 /** Their paths in the repository. */
 export const FIGURE_PAGES = Object.keys(PAGES);
@@ -91,6 +102,87 @@ function section(page: string, text: string, name: string, figures: string): str
   return `${text.slice(0, from + begin.length)}\n\n${figures}\n\n${text.slice(to)}`;
 }
 
+const UNMEASURED = 'Not measured yet: `npm run bench -- peers`.';
+
+/** The same calls on servers by different authors. */
+function peers(): string {
+  const measured = readResult<PeersResult>('peers');
+  if (measured === undefined) return UNMEASURED;
+  const { machine, holdMs, rows, sounds, capacities, skipped } = measured;
+  const servers = rows.filter(isServer);
+  const cells = servers.map((row) =>
+    [
+      row.name,
+      row.calls,
+      row.usPerCallSecond.toFixed(0),
+      row.usPerPair.toFixed(1),
+      row.times?.toFixed(2) ?? '–',
+      ...[row.p50Ms, row.p99Ms, row.p999Ms].map((each) => each.toFixed(2)),
+      capacityOf(row.name, capacities),
+      sounds.find(({ name }) => name === row.name)?.delayMs.toFixed(1) ?? '',
+      ...conditionsOf(row),
+    ].join(' | '),
+  );
+  return [
+    `Measured on ${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ${machine.date}; ` +
+      `medians of rounds of ${holdMs / 1_000} s.`,
+    '',
+    "| server | calls | µs of CPU for a second of a call | for a frame in and one out | times Trunkline's | round trip p50 | p99 | p99.9 ms | calls a core carries | sound later by ms | phones' CPU | late p99 ms | stolen | valid rounds |",
+    '|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|',
+    ...cells.map((row) => `| ${row} |`),
+    ...Object.entries(skipped).flatMap(([name, reason]) => ['', `Not measured: ${name} (${reason}).`]),
+  ].join('\n');
+}
+
+/** What settings of one server cost. */
+function settings(): string {
+  const measured = readResult<PeersResult>('peers');
+  if (measured === undefined) return UNMEASURED;
+  const cells = measured.rows
+    .filter((row) => !isServer(row))
+    .map((row) =>
+      [
+        row.name,
+        row.calls,
+        row.usPerCallSecond.toFixed(0),
+        row.usPerPair.toFixed(1),
+        `${row.times?.toFixed(2) ?? '–'} × ${row.base}`,
+        row.p99Ms.toFixed(2),
+        ...conditionsOf(row),
+      ].join(' | '),
+    );
+  return [
+    "| server | calls | µs of CPU for a second of a call | for a frame in and one out | CPU | round trip p99 ms | phones' CPU | late p99 ms | stolen | valid rounds |",
+    '|---|---:|---:|---:|---|---:|---:|---:|---:|---|',
+    ...cells.map((row) => `| ${row} |`),
+  ].join('\n');
+}
+
+/** Settings are named after their server, with a comma. */
+function isServer({ name, base }: PeerRow): boolean {
+  return !name.startsWith(`${base},`);
+}
+
+function conditionsOf(row: PeerRow): string[] {
+  const { generatorCpu, lateP99Ms, stolen, valid, rounds } = row;
+  return [
+    percent(generatorCpu),
+    lateP99Ms.toFixed(2),
+    `${(stolen * 100).toFixed(2)} %`,
+    `${valid} of ${rounds}`,
+  ];
+}
+
+/** The CPU of an echo call in parts of what other servers take, if that was measured. */
+function comparison(): string[] {
+  const { rows = [] } = readResult<PeersResult>('peers') ?? {};
+  return rows.flatMap((row) => {
+    if (!isServer(row) || row.name === row.base || row.times === undefined) return [];
+    const [factor, than] = row.times < 1 ? [1 / row.times, 'more'] : [row.times, 'less'];
+    return [`| CPU of an echo call, against ${row.name} | ${factor.toFixed(1)} times ${than} |`];
+  });
+}
+
 function headline(): string {
   const { rows: frames } = result<LatencyResult>('latency');
   const { capacity: held, rows } = result<CapacityResult>('capacity');
@@ -101,6 +193,7 @@ function headline(): string {
   return [
     '| what | figure |',
     '|---|---:|',
+    ...comparison(),
     `| a 20 ms frame in, message → 48 kHz PCM | ${us(inward.medianNs)} µs |`,
     `| a 20 ms frame out, 48 kHz PCM → message | ${us(outward.medianNs)} µs |`,
     `| faster than \`JSON.parse\`, \`Buffer\` and npm's speex resampler | ${times(inward)} and ${times(outward)} times |`,

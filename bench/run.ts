@@ -7,6 +7,7 @@ import { benchForged } from './forged.js';
 import { benchGateway } from './gateway.js';
 import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
+import { benchPeers } from './peers.js';
 import { benchQuality } from './quality.js';
 import { benchRefusal } from './refusal.js';
 import { benchRelay } from './relay.js';
@@ -39,6 +40,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   transports: benchTransports,
   agents: benchAgents,
   relay: benchRelay,
+  peers: benchPeers,
 };
 
 const wanted = process.argv.slice(2);

@@ -36,13 +36,19 @@ export class Account {
   /** For the simulator's own phones. */
   readonly phoneOptions;
 
-  /** @param gateway where it listens: `http://127.0.0.1:…` */
-  constructor(private readonly gateway: string) {
+  /**
+   * @param gateway where it listens: `http://127.0.0.1:…`, or `https://127.0.0.1:…`
+   * @param ca authority of its certificate, in PEM
+   */
+  constructor(
+    private readonly gateway: string,
+    ca?: string,
+  ) {
     this.phoneOptions = {
       accountSid: ACCOUNT_SID,
       authToken: AUTH_TOKEN,
       webhookUrl: WEBHOOK_URL,
-      dial: { publicUrl: PUBLIC_URL, target: gateway },
+      dial: { publicUrl: PUBLIC_URL, target: gateway, ...(ca === undefined ? {} : { ca }) },
     };
   }
 
@@ -62,9 +68,10 @@ export class Account {
     const [verb] = twimlOf(answer) as [Verb];
     if (verb.verb === 'reject' && verb.reason === 'busy') return 'busy';
     if (verb.verb !== 'stream') throw new Error(`Expected <Stream> or busy but received ${answer.body}`);
-    const { hostname, port } = new URL(this.gateway);
+    const { protocol, hostname, port } = new URL(this.gateway);
     const url = new URL(verb.url);
     return {
+      isSecure: protocol === 'https:',
       host: hostname,
       port: Number(port),
       path: url.pathname,

@@ -10,11 +10,15 @@ import { AudioSource, FRAME_BYTES } from '../../src/simulator/index.js';
 
 const SOURCE = fileURLToPath(new URL('../native/generator.cc', import.meta.url));
 const ANSWER_MS = 30_000;
+const TLS_FLAGS = ['-DGENERATOR_TLS'];
+const TLS_LIBRARIES = ['-lssl', '-lcrypto'];
 /** Quieter than this is a pause: -36 dBFS, more than the gateway says of one. */
 const WORD = 32_768 * 10 ** (-36 / 20);
 
 /** One call as the generator dials it, with the signature of its upgrade. */
 export interface Order {
+  /** Over TLS; default false. */
+  readonly isSecure?: boolean;
   readonly host: string;
   readonly port: number;
   readonly path: string;
@@ -57,6 +61,8 @@ export interface GeneratorReport extends Progress {
   readonly p99OfSeconds: readonly number[];
   /** Share of one core. */
   readonly cpu: number;
+  /** Version and cipher of TLS; empty without. */
+  readonly tls: string;
 }
 
 interface Events {
@@ -81,13 +87,21 @@ export class GeneratorProgram {
     return process.platform === 'linux' && spawnSync('g++', ['--version']).status === 0;
   }
 
+  /** Whether it can dial `wss`: needs the headers of OpenSSL (libssl-dev). */
+  static speaksTls(): boolean {
+    const include = '#include <openssl/ssl.h>\n';
+    return spawnSync('g++', ['-E', '-x', 'c++', '-'], { input: include, stdio: 'pipe' }).status === 0;
+  }
+
   /** @throws Error where g++ does not take it, with what it says */
   static compile(flags: readonly string[] = ['-O2']): GeneratorProgram {
     const folder = mkdtempSync(join(tmpdir(), 'trunkline-generator-'));
     const [path, audio] = [join(folder, 'generator'), join(folder, 'speech.txt')];
     try {
       const warnings = ['-Wall', '-Wextra', '-Werror'];
-      execFileSync('g++', ['-std=c++17', ...warnings, ...flags, SOURCE, '-o', path], { stdio: 'pipe' });
+      const [tls, libraries] = GeneratorProgram.speaksTls() ? [TLS_FLAGS, TLS_LIBRARIES] : [[], []];
+      const all = ['-std=c++17', ...warnings, ...flags, ...tls, SOURCE, '-o', path, ...libraries];
+      execFileSync('g++', all, { stdio: 'pipe' });
       writeFileSync(audio, `${wordsOf(AudioSource.speech()).join('\n')}\n`);
       return new GeneratorProgram(folder, path, audio);
     } catch (error) {
@@ -133,9 +147,18 @@ export class Generator extends EventEmitter {
     });
   }
 
-  /** @param phones how many there may be: their frames are spread over the 20 ms */
-  static async start(program: GeneratorProgram, phones: number, core?: number): Promise<Generator> {
-    const run = [program.path, program.audio, String(phones)];
+  /**
+   * @param phones how many there may be: their frames are spread over the 20 ms
+   * @param ciphers of TLS, as OpenSSL names them, joined by colons: those of 1.3, or those of 1.2, which is then the only
+   *   version; default OpenSSL's own list
+   */
+  static async start(
+    program: GeneratorProgram,
+    phones: number,
+    core?: number,
+    ciphers?: string,
+  ): Promise<Generator> {
+    const run = [program.path, program.audio, String(phones), ...(ciphers === undefined ? [] : [ciphers])];
     const [command = '', ...args] = core === undefined ? run : ['taskset', '-c', String(core), ...run];
     const generator = new Generator(spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] }));
     await generator.next('ready');
@@ -143,9 +166,11 @@ export class Generator extends EventEmitter {
   }
 
   call(order: Order): void {
-    const { host, port, path, publicHost, signature, callSid, accountSid, streamSid } = order;
+    const { isSecure = false, host, port, path, publicHost, signature } = order;
+    const { callSid, accountSid, streamSid } = order;
+    const scheme = isSecure ? 'wss' : 'ws';
     this.say(
-      ['call', host, port, path, publicHost, signature, callSid, accountSid, streamSid].map(String).join(' '),
+      ['call', scheme, host, port, path, publicHost, signature, callSid, accountSid, streamSid].join(' '),
     );
   }
 

@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { GatewayOptions } from '../../src/index.js';
 import { AudioSource, type SimulatedPhone, SimulatedTwilio } from '../../src/simulator/index.js';
@@ -25,6 +26,8 @@ export interface Setting {
   readonly options?: GatewayOptions;
   /** How the gateway measures its leads by marks; default as it is. */
   readonly probes?: 'none' | 'many' | undefined;
+  /** Of the phones' TLS, where the gateway has a certificate; see `Generator.start`. */
+  readonly ciphers?: string | undefined;
 }
 
 /** What one gateway did with so many calls for a while. Shares are of one core. */
@@ -79,10 +82,19 @@ export async function withCalls<T>(setting: Setting, work: (trial: Trial) => Pro
   const gateway = startChild('capacity/gateway-process.mjs', options, cores?.gateway);
   try {
     const { url } = await answerOf<{ url: string }>(gateway);
-    const generator = await Generator.start(setting.program, calls - PROOFS, cores?.generator);
-    const twilio = new SimulatedTwilio(new Account(url).phoneOptions);
+    const generator = await Generator.start(
+      setting.program,
+      calls - PROOFS,
+      cores?.generator,
+      setting.ciphers,
+    );
+    const account = new Account(
+      url,
+      setting.options?.tls && readFileSync(setting.options.tls.certFile, 'utf8'),
+    );
+    const twilio = new SimulatedTwilio(account.phoneOptions);
     try {
-      const trial = new Trial(setting, url, gateway, generator, twilio);
+      const trial = new Trial(setting, url, gateway, generator, twilio, account);
       await trial.connect();
       return await work(trial);
     } finally {
@@ -100,8 +112,6 @@ export class Trial {
   unanswered = 0;
   private idleFiles = 0;
   private proofs: readonly SimulatedPhone[] = [];
-  private readonly account: Account;
-
   constructor(
     private readonly setting: Setting,
     /** Where the gateway listens. */
@@ -109,9 +119,8 @@ export class Trial {
     private readonly gateway: ChildProcess,
     private readonly generator: Generator,
     private readonly twilio: SimulatedTwilio,
-  ) {
-    this.account = new Account(url);
-  }
+    private readonly account: Account,
+  ) {}
 
   async connect(): Promise<void> {
     const { calls, warmUpMs } = this.setting;

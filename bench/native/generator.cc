@@ -1,10 +1,11 @@
 // A crowd of phones for the capacity bench: Twilio's side of many Media Streams on one thread, so that one core is
-// enough to load another. Linux; no TLS. Arguments: a file of base64 frames, one a line, and the number of phones.
+// enough to load another. Linux. Arguments: a file of base64 frames, one a line, the number of phones, and perhaps the
+// ciphers of TLS.
 //
 // It wakes every 250 us, says what is due, reads what came and sleeps again: no echo wakes it, so a round trip is seen
 // up to 250 us late. Frames have deadlines of their own, 20 ms apart and spread evenly over the phones; one that is
 // late is followed by the next at its own time. Commands are lines on standard input, answers are lines of JSON:
-//   call <host> <port> <path> <public host> <signature> <CallSid> <AccountSid> <StreamSid>
+//   call <ws or wss> <host> <port> <path> <public host> <signature> <CallSid> <AccountSid> <StreamSid>
 //   settle   says nothing until nothing comes back: what is then missing was lost before, and frames pair anew
 //   hold     measures the frames sent from here on
 //   end      to here; reports when they had half a second to come back
@@ -70,7 +71,8 @@ std::string Quoted(const std::string& text) {
 
 class Generator {
  public:
-  Generator(const char* audio, size_t phones) : phones_(phones) {
+  Generator(const char* audio, size_t phones, const std::string& ciphers) : phones_(phones) {
+    crowd_.tls = std::make_unique<Tls>(ciphers);
     std::ifstream file(audio);
     for (std::string line; std::getline(file, line);)
       if (line.size() == kPayload) crowd_.audio.push_back(line);
@@ -156,8 +158,10 @@ class Generator {
     words >> command;
     if (command == "call") {
       Order order;
-      words >> order.host >> order.port >> order.path >> order.publicHost >> order.signature >> order.callSid >>
+      std::string scheme;
+      words >> scheme >> order.host >> order.port >> order.path >> order.publicHost >> order.signature >> order.callSid >>
           order.accountSid >> order.streamSid;
+      order.isSecure = scheme == "wss";
       if (!words || calls_.size() == phones_ || order.streamSid.size() > 64 || order.callSid.size() > 64 ||
           order.accountSid.size() > 64) {
         ++crowd_.failed;
@@ -289,8 +293,9 @@ class Generator {
     for (size_t i = 0; i < seconds_.size(); ++i) std::printf("%s%.3f", i == 0 ? "" : ",", seconds_[i]);
     std::printf("],\"discarded\":%llu,\"unexpected\":%llu,\"cpu\":%.4f,", count(discarded_), count(crowd_.unexpected),
                 cpuMs_ / std::max(heldMs_, 1.0));
-    std::printf("\"streaming\":%u,\"failed\":%u,\"lost\":%u,\"firstError\":%s}\n", crowd_.streaming, crowd_.failed,
-                crowd_.lost, Quoted(crowd_.firstError).c_str());
+    std::printf("\"tls\":%s,\"streaming\":%u,\"failed\":%u,\"lost\":%u,\"firstError\":%s}\n",
+                Quoted(crowd_.cipher).c_str(), crowd_.streaming, crowd_.failed, crowd_.lost,
+                Quoted(crowd_.firstError).c_str());
     Enter(Phase::kTalking);
   }
 
@@ -320,8 +325,8 @@ class Generator {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "Expected a file of frames and a number of phones\n");
+  if (argc < 3 || argc > 4) {
+    std::fprintf(stderr, "Expected a file of frames, a number of phones and perhaps ciphers\n");
     return 1;
   }
   std::signal(SIGPIPE, SIG_IGN);
@@ -334,6 +339,7 @@ int main(int argc, char** argv) {
     setrlimit(RLIMIT_NOFILE, &files);
   }
   const long phones = std::strtol(argv[2], nullptr, 10);
-  const auto crowd = std::make_unique<Generator>(argv[1], static_cast<size_t>(std::clamp(phones, 0L, 100'000L)));
+  const auto crowd = std::make_unique<Generator>(argv[1], static_cast<size_t>(std::clamp(phones, 0L, 100'000L)),
+                                                 argc == 4 ? argv[3] : "");
   return crowd->Run();
 }

@@ -44,8 +44,6 @@ export class Worker {
     );
     this.peers.handle('stop', (about) => this.stop((about as { stage: number }).stage));
     process.on('message', (message) => this.peers.receive(message));
-    // It does not keep a process alive that cannot serve, or is done.
-    process.channel?.unref();
     process.on('disconnect', () => {
       log.error('the supervisor is gone: draining');
       this.peers.disconnected();

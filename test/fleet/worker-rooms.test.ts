@@ -60,7 +60,7 @@ it.each(['uws', 'node'])(
       );
     await meet('at first');
     // The kernel spreads connections by their ports, so some sockets reach the worker that lacks their room.
-    expect(await node.metric('relayed_sockets')).toBeGreaterThan(0);
+    await eventually('relayed sockets', async () => (await node.metric('relayed_sockets')) > 0);
     const [worker] = readFileSync(`/proc/${node.child.pid}/task/${node.child.pid}/children`, 'utf8').split(
       ' ',
     );

@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { Account } from '../../bench/capacity/account.js';
+import { BenchCertificate } from '../../bench/capacity/bench-certificate.js';
 import { Generator, GeneratorProgram, type Order, wordsOf } from '../../bench/capacity/generator.js';
 import { createGateway, type Gateway } from '../../src/index.js';
 import { AudioSource } from '../../src/simulator/index.js';
@@ -14,6 +16,11 @@ import { eventually } from '../support/time.js';
 /** Of the audio sent. */
 const MOST_CHANGED = 0.15;
 
+const speaksTls = needs(
+  'libssl-dev and openssl',
+  'apt-get install libssl-dev openssl',
+  () => GeneratorProgram.speaksTls() && BenchCertificate.isPossible(),
+);
 const runs = needs('Linux and a compiler', 'apt-get install g++', () => GeneratorProgram.isPossible());
 
 describe.runIf(runs)("the capacity bench's generator", () => {
@@ -32,22 +39,23 @@ describe.runIf(runs)("the capacity bench's generator", () => {
   });
   afterAll(() => program?.remove());
 
-  async function start(phones: number): Promise<Generator> {
-    const generator = await Generator.start(program, phones);
+  async function start(phones: number, ciphers?: string): Promise<Generator> {
+    const generator = await Generator.start(program, phones, undefined, ciphers);
     running.push(() => generator.kill());
     return generator;
   }
 
-  async function startGateway(): Promise<{ gateway: Gateway; account: Account }> {
+  async function startGateway(tls?: BenchCertificate): Promise<{ gateway: Gateway; account: Account }> {
     const gateway = createGateway({
       ...Account.gatewayOptions,
+      ...(tls === undefined ? {} : { tls }),
       maxCpuPercent: 0,
       port: 0,
       logLevel: 'silent',
     });
     running.push(() => gateway.close());
     const { url } = await gateway.listen();
-    return { gateway, account: new Account(url) };
+    return { gateway, account: new Account(url, tls && readFileSync(tls.certFile, 'utf8')) };
   }
 
   it('drives twenty calls and gets all their frames back', async () => {
@@ -78,6 +86,52 @@ describe.runIf(runs)("the capacity bench's generator", () => {
 
     expect(traffic).toMatchObject({ badMessages: 0, slowMessages: 0 });
     expect(traffic.framesIn).toBeGreaterThanOrEqual(sent);
+  });
+
+  describe.runIf(speaksTls)('over TLS', () => {
+    it.each([
+      ['TLS_AES_128_GCM_SHA256', 'TLSv1.3 TLS_AES_128_GCM_SHA256'],
+      ['TLS_CHACHA20_POLY1305_SHA256', 'TLSv1.3 TLS_CHACHA20_POLY1305_SHA256'],
+      ['ECDHE-ECDSA-AES128-GCM-SHA256', 'TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256'],
+    ])('drives calls with %s and gets their frames back', async (ciphers, agreed) => {
+      const certificate = new BenchCertificate();
+      running.push(() => certificate.remove());
+      const { gateway, account } = await startGateway(certificate);
+      const generator = await start(5, ciphers);
+      const placed = await account.placeMany(5, 100, (order) => generator.call(order));
+      expect(placed).toMatchObject({ admitted: 5, busy: 0, errors: [] });
+      expect(await generator.connected(5)).toMatchObject({
+        streaming: 5,
+        failed: 0,
+        lost: 0,
+        firstError: '',
+      });
+      expect(await generator.settle()).toEqual({ lost: 0, quiet: true });
+      await generator.hold();
+      await pause(500);
+      const report = await generator.endHold();
+      expect(report).toMatchObject({ tls: agreed, discarded: 0, streaming: 5, failed: 0, lost: 0 });
+      expect(report.received).toBe(report.sent - report.missing);
+      expect(report.missing + report.unexpected).toBeLessThanOrEqual(MOST_CHANGED * report.sent);
+      await generator.stop();
+      await eventually('all calls to end', () => gateway.stats().activeCalls === 0);
+      expect(gateway.stats().traffic).toMatchObject({ badMessages: 0, slowMessages: 0 });
+    });
+
+    it('counts the calls to a server that speaks none, and says so', async () => {
+      const { account } = await startGateway();
+      const generator = await start(1);
+      generator.call({ ...((await account.place()) as Order), isSecure: true });
+      const progress = await generator.connected(1);
+      expect(progress).toMatchObject({ streaming: 0, failed: 1, lost: 0 });
+      expect(progress.firstError).toContain('TLS: wrong version number');
+    });
+
+    it('exits with the name of a cipher that there is not', async () => {
+      const child = spawn(program.path, [program.audio, '1', 'TLS_NONE'], { stdio: 'ignore' });
+      const [code] = await once(child, 'exit');
+      expect(code).toBe(1);
+    });
   });
 
   it('counts the calls whose signature is refused', async () => {

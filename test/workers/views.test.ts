@@ -1,10 +1,14 @@
+import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import type { GatewayOptions } from '../../src/index.js';
 import { EventBacklog } from '../../src/workers/event-backlog.js';
 import { MachineMetrics } from '../../src/workers/machine-metrics.js';
 import { MachineRegistry } from '../../src/workers/machine-registry.js';
 import { MachineViews } from '../../src/workers/machine-views.js';
+import { RoomOwners } from '../../src/workers/room-owners.js';
 import { Caller } from '../support/caller.js';
 import { startGateway } from '../support/gateway.js';
 import { KEY } from '../support/leg.js';
@@ -20,6 +24,9 @@ function machine() {
   const { office, add, kill } = workersInMemory(clock);
   const registry = new MachineRegistry(office, clock);
   onTestFinished(() => registry.close());
+  const socketDir = mkdtempSync(join(tmpdir(), 'trunkline-'));
+  onTestFinished(() => rmSync(socketDir, { recursive: true }));
+  new RoomOwners(office);
   new EventBacklog(office);
   new MachineMetrics(office, [], clock);
   office.handle('state', () => ({}));
@@ -27,7 +34,7 @@ function machine() {
     const peers = add();
     const { url, gateway } = await startGateway({
       controlApiKey: KEY,
-      workers: { peers, socketDir: '', views: (own) => new MachineViews(peers, own) },
+      workers: { peers, socketDir, views: (own) => new MachineViews(peers, own) },
       ...options,
     });
     peers.serve();

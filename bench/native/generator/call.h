@@ -6,7 +6,6 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -20,6 +19,7 @@
 
 #include "histogram.h"
 #include "websocket.h"
+#include "wire.h"
 
 namespace generator {
 
@@ -32,7 +32,6 @@ constexpr uint64_t kUnderWay = 256;
 constexpr size_t kMaxMessage = 2048;
 /** Bytes that wait for a socket that takes nothing. */
 constexpr size_t kMaxUnsent = 4096;
-constexpr size_t kReadAtOnce = 64 * 1024;
 constexpr std::string_view kMark = R"({"event":"mark")";
 constexpr std::string_view kPayloadKey = R"("payload":")";
 constexpr std::string_view kNameKey = R"("name":")";
@@ -57,6 +56,9 @@ struct Crowd {
   uint32_t failed = 0;
   uint32_t lost = 0;
   std::string firstError;
+  /** Version and cipher of the latest TLS connection. */
+  std::string cipher;
+  std::unique_ptr<Tls> tls;
   uint32_t random = 2463534242;
   char scratch[kMaxMessage + kReadAtOnce];
 
@@ -70,6 +72,7 @@ struct Crowd {
 
 /** Whom to dial, and as whom. */
 struct Order {
+  bool isSecure;
   std::string host;
   int port;
   std::string path;
@@ -91,9 +94,6 @@ class Call {
 
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
-  ~Call() {
-    if (socket_ >= 0) close(socket_);
-  }
 
   bool isStreaming() const { return state_ == State::kStreaming; }
   bool isOver() const { return state_ == State::kOver; }
@@ -183,14 +183,15 @@ class Call {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(order_.port));
-    socket_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (socket_ < 0) return Fail(std::string("no socket: ") + std::strerror(errno));
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (socket < 0) return Fail(std::string("no socket: ") + std::strerror(errno));
+    wire_.Open(socket);
     const int yes = 1;
-    setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     // Others, such as BBR, set a timer for every packet.
-    setsockopt(socket_, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+    setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
     if (inet_pton(AF_INET, order_.host.c_str(), &address.sin_addr) != 1) return Fail("not an IPv4 address");
-    if (connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 && errno != EINPROGRESS)
+    if (connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 && errno != EINPROGRESS)
       return Fail(std::string("no connection: ") + std::strerror(errno));
     Watch(EPOLL_CTL_ADD, EPOLLIN | EPOLLOUT | EPOLLET);
   }
@@ -199,13 +200,13 @@ class Call {
     epoll_event event{};
     event.events = events;
     event.data.ptr = this;
-    if (epoll_ctl(crowd_.epoll, operation, socket_, &event) != 0) Fail(std::string("epoll: ") + std::strerror(errno));
+    if (epoll_ctl(crowd_.epoll, operation, wire_.socket(), &event) != 0) Fail(std::string("epoll: ") + std::strerror(errno));
   }
 
   void Connected(uint32_t events) {
     int error = 0;
     socklen_t size = sizeof error;
-    getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size);
+    getsockopt(wire_.socket(), SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0) return Fail(std::string("no connection: ") + std::strerror(error));
     if ((events & EPOLLOUT) == 0) return;
     uint8_t nonce[16];
@@ -214,6 +215,8 @@ class Call {
     accept_ = AcceptOf(key);
     state_ = State::kUpgrading;
     Watch(EPOLL_CTL_MOD, EPOLLIN | EPOLLET);
+    if (order_.isSecure && !wire_.Secure(crowd_.tls.get(), order_.publicHost))
+      return Fail("compiled without TLS: it needs libssl-dev");
     Raw("GET " + order_.path + " HTTP/1.1\r\nHost: " + order_.publicHost +
         "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key +
         "\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: " + order_.publicHost +
@@ -224,10 +227,15 @@ class Call {
   bool Receive(int64_t now) {
     char* const data = crowd_.scratch;
     std::memcpy(data, part_, partLength_);
-    const ssize_t count = recv(socket_, data + partLength_, kReadAtOnce, 0);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return errno == EINTR;
+    const ssize_t count = wire_.Read(data + partLength_);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+      const bool isMore = wire_.mayHaveMore();
+      // A TLS handshake may have ended: what waits for it can be sent.
+      if (state_ == State::kUpgrading) Flush();
+      return isMore;
+    }
     if (count <= 0) {
-      Fail(count == 0 ? "closed by the server" : std::strerror(errno));
+      Fail(count == 0 ? "closed by the server" : wire_.error());
       return false;
     }
     const size_t available = partLength_ + static_cast<size_t>(count);
@@ -248,7 +256,7 @@ class Call {
     if (partLength_ > kMaxMessage) Fail("a message too long");
     if (state_ == State::kOver) return false;
     std::memcpy(part_, data + used, partLength_);
-    return count == static_cast<ssize_t>(kReadAtOnce);
+    return wire_.mayHaveMore();
   }
 
   /** @returns bytes of the answer, 0 while it is not whole */
@@ -266,6 +274,7 @@ class Call {
     }
     state_ = State::kStreaming;
     ++crowd_.streaming;
+    if (order_.isSecure) crowd_.cipher = wire_.cipher();
     startedAt_ = now;
     Say(R"({"event":"connected","protocol":"Call","version":"1.0.0"})");
     const std::string& sid = order_.streamSid;
@@ -381,8 +390,8 @@ class Call {
   void Raw(std::string_view bytes) {
     if (state_ == State::kOver) return;
     if (Flush()) {
-      const ssize_t count = send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (count < 0 && errno != EAGAIN && errno != EINTR) return Fail(std::strerror(errno));
+      const ssize_t count = wire_.Write(bytes.data(), bytes.size());
+      if (count < 0 && errno != EAGAIN && errno != EINTR) return Fail(wire_.error());
       bytes.remove_prefix(count < 0 ? 0 : static_cast<size_t>(count));
     }
     if (unsent_.size() + bytes.size() > kMaxUnsent) return Fail("a socket that takes nothing");
@@ -392,7 +401,7 @@ class Call {
   /** Whether nothing waits any more. */
   bool Flush() {
     if (unsent_.empty()) return true;
-    const ssize_t count = send(socket_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
+    const ssize_t count = wire_.Write(unsent_.data(), unsent_.size());
     if (count > 0) unsent_.erase(0, static_cast<size_t>(count));
     return unsent_.empty();
   }
@@ -411,8 +420,7 @@ class Call {
   }
 
   void End() {
-    if (socket_ >= 0) close(socket_);
-    socket_ = -1;
+    wire_.Close();
     state_ = State::kOver;
   }
 
@@ -432,7 +440,7 @@ class Call {
   Crowd& crowd_;
   const Order order_;
   State state_ = State::kConnecting;
-  int socket_ = -1;
+  Wire wire_;
   const int64_t beganAt_;
   int64_t startedAt_ = 0;
   std::string accept_;

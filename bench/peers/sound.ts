@@ -1,0 +1,86 @@
+import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import { WebSocket } from 'ws';
+import { AudioSource, align, decodeMulaw, FRAME_MS, PHONE_RATE } from '../../src/simulator/index.js';
+import type { Order } from '../capacity/generator.js';
+
+/** How long somebody talks. */
+const TALK_MS = 3_000;
+/** Nothing more is echoed once so much time has passed without a message. */
+const QUIET_MS = 400;
+/** Longest delay of an echo. */
+const MAX_LAG_MS = 400;
+
+/** What an echo may differ by: correlation, and decibels of level. */
+export const SAME = { correlation: 0.98, gainDb: 1 } as const;
+
+/** How an echo sounds, and how much later than its own message: by filters, and by frames kept back. */
+export interface Sound {
+  /** Normalised correlation with what was said, and level in decibels. */
+  readonly correlation: number;
+  readonly gainDb: number;
+  readonly delayMs: number;
+}
+
+/** Places one call, talks for three seconds in real time, and compares what comes back with what was said. */
+export async function soundOf({
+  isSecure,
+  host,
+  port,
+  path,
+  publicHost,
+  signature,
+  ...sids
+}: Order): Promise<Sound> {
+  const socket = new WebSocket(`${isSecure ? 'wss' : 'ws'}://${host}:${port}${path}`, {
+    // Of the bench's own making.
+    rejectUnauthorized: false,
+    headers: {
+      host: publicHost,
+      'x-forwarded-proto': 'https',
+      'x-forwarded-host': publicHost,
+      'x-twilio-signature': signature,
+    },
+  });
+  const heard: Buffer[] = [];
+  socket.on('message', (data) => {
+    const { event, media } = JSON.parse(String(data));
+    if (event === 'media') heard.push(Buffer.from(media.payload, 'base64'));
+  });
+  await once(socket, 'open');
+  const say = (message: object) => socket.send(JSON.stringify(message));
+  const { streamSid, callSid, accountSid } = sids;
+  const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 };
+  const start = { streamSid, callSid, accountSid, tracks: ['inbound'], mediaFormat, customParameters: {} };
+  say({ event: 'connected', protocol: 'Call', version: '1.0.0' });
+  say({ event: 'start', sequenceNumber: '1', start, streamSid });
+  const audio = AudioSource.speech();
+  const frames = TALK_MS / FRAME_MS;
+  const begun = performance.now();
+  for (let i = 0; i < frames; i++) {
+    await pause(Math.max(0, begun + i * FRAME_MS - performance.now()));
+    const media = {
+      track: 'inbound',
+      chunk: String(i + 1),
+      timestamp: String(i * FRAME_MS),
+      payload: audio.payloads[i % audio.payloads.length],
+    };
+    say({ event: 'media', sequenceNumber: String(i + 2), media, streamSid });
+  }
+  for (let count = -1; count < heard.length; ) {
+    count = heard.length;
+    await pause(QUIET_MS);
+  }
+  say({ event: 'stop', sequenceNumber: String(frames + 2), stop: { accountSid, callSid }, streamSid });
+  socket.close();
+  const said = audio.pcm.subarray(0, (TALK_MS * PHONE_RATE) / 1_000);
+  const echo = decodeMulaw(Buffer.concat(heard));
+  const { correlation, gainDb, lagMs } = align(said, echo, { maxLagMs: MAX_LAG_MS });
+  const keptMs = (Math.max(0, said.length - echo.length) * 1_000) / PHONE_RATE;
+  return { correlation, gainDb, delayMs: lagMs + keptMs };
+}
+
+/** Whether that is the sound that was sent. */
+export function isSame({ correlation, gainDb }: Sound): boolean {
+  return correlation >= SAME.correlation && Math.abs(gainDb) <= SAME.gainDb;
+}
