@@ -73,7 +73,7 @@ export async function benchRelay(): Promise<void> {
       rows.push(rowOf(calls, rounds));
     }
   } finally {
-    await relay.close();
+    relay.close();
     child.kill();
     rmSync(socketDir, { recursive: true });
   }

@@ -514,7 +514,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       return served;
     } catch (error) {
       // If it cannot serve, nothing that has started may keep the process alive.
-      await this.places?.close();
+      this.places?.close();
       await this.fleet?.close();
       await this.bridge.close();
       throw error;
@@ -636,7 +636,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.server.answered();
       this.switchboard.close();
       this.descriptors.stop();
-      await this.places?.close();
+      this.places?.close();
       this.callCounts?.close();
       this.server.close();
       this.calls.close();

@@ -199,9 +199,9 @@ export class Places {
     return this.relay.drain(MEDIA, graceMs, () => hasLeft() && this.own.fleet.hasAcceptingPeers);
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.rooms.close();
-    await this.relay.close();
+    this.relay.close();
   }
 
   /** @throws GatewayError `GW_DRAINING` (503) */
