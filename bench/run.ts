@@ -17,6 +17,7 @@ import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
 import { benchTelemetry } from './telemetry.js';
 import { benchTransports } from './transports.js';
+import { benchWorkers } from './workers.js';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   latency: benchLatency,
@@ -40,6 +41,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   transports: benchTransports,
   agents: benchAgents,
   relay: benchRelay,
+  workers: benchWorkers,
   peers: benchPeers,
 };
 
