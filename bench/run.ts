@@ -10,6 +10,7 @@ import { benchLead } from './lead.js';
 import { benchPeers } from './peers.js';
 import { benchQuality } from './quality.js';
 import { benchRefusal } from './refusal.js';
+import { benchRelay } from './relay.js';
 import { benchSiege } from './siege.js';
 import { benchStartup } from './startup.js';
 import { benchStream } from './stream.js';
@@ -39,6 +40,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   events: benchEvents,
   transports: benchTransports,
   agents: benchAgents,
+  relay: benchRelay,
   workers: benchWorkers,
   peers: benchPeers,
 };

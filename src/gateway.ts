@@ -18,7 +18,6 @@ import { type Clock, systemClock } from './clock.js';
 import type { PlayResult } from './control/call-audio.js';
 import { CallControlService } from './control/call-control-service.js';
 import { Controls } from './control/controls.js';
-import type { MoveCall } from './control/transfers.js';
 import { expected, GatewayError } from './errors.js';
 import { writeCallEvents } from './events/call-events.js';
 import { EventLog } from './events/event-log.js';
@@ -27,12 +26,7 @@ import { Fleet, type Handover } from './fleet/fleet.js';
 import { fleetMetrics } from './fleet/fleet-metrics.js';
 import { type LinkEvents, RedisLink } from './fleet/redis.js';
 import { RegistryTrial } from './fleet/registry-trial.js';
-import {
-  type CompleteOptions,
-  completeOptions,
-  type GatewayOptions,
-  type WorkerOptions,
-} from './gateway-options.js';
+import { type CompleteOptions, completeOptions, type GatewayOptions } from './gateway-options.js';
 import { Answers } from './http/answers.js';
 import { EventRoutes } from './http/event-routes.js';
 import { LiveRoutes } from './http/live-routes.js';
@@ -70,9 +64,7 @@ import { VERSION } from './version.js';
 import { CallCounts } from './workers/call-counts.js';
 import { MachineLink } from './workers/machine-link.js';
 import type { MachineViews } from './workers/machine-views.js';
-import { OwnedRooms } from './workers/owned-rooms.js';
-import { Places } from './workers/places.js';
-import { Relay } from './workers/relay.js';
+import type { Places } from './workers/places.js';
 
 interface GatewayEvents {
   /** A call has started and its stream exists; audio flows from the stream's `start`. */
@@ -247,9 +239,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       place: (request) => this.placeCall(request),
       frameClock,
       log: this.log,
-      ...(workers === undefined
-        ? {}
-        : { moveTo: async (...move: Parameters<MoveCall>) => this.places?.move(...move) }),
+      moveTo: (session, place) =>
+        this.places === undefined ? session.moveTo(place) : this.places.move(session, place),
     });
     this.legs = new Legs(this.bridge, options.maxLegs, clock, frameClock);
     this.agents = new Agents(options.agent, options.agents, {
@@ -279,7 +270,15 @@ export class Gateway extends EventEmitter<GatewayEvents> {
           this.hasLeft = true;
         },
       });
-    this.places = this.fleet && workers && this.placesOf(workers, this.fleet);
+    this.places =
+      this.fleet &&
+      workers?.places?.({
+        switchboard: this.switchboard,
+        fleet: this.fleet,
+        hasLocalRooms: !(this.bridge instanceof StreamBridge),
+        clock,
+        log: this.log,
+      });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
     this.control = new Controls(this.fleet?.control ?? this.callControl);
     this.events = new EventLog(this.log, clock);
@@ -386,18 +385,6 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       routes: options.routes ?? {},
       tls,
       isSplit: options.operationsPort !== undefined,
-    });
-  }
-
-  private placesOf({ peers, socketDir }: WorkerOptions, fleet: Fleet): Places {
-    const { log, clock, switchboard } = this;
-    return new Places({
-      peers,
-      rooms: new OwnedRooms(peers, clock, log),
-      relay: new Relay({ self: peers.self, socketDir, clock, log }),
-      switchboard,
-      fleet,
-      hasLocalRooms: !(this.bridge instanceof StreamBridge),
     });
   }
 
@@ -527,7 +514,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       return served;
     } catch (error) {
       // If it cannot serve, nothing that has started may keep the process alive.
-      await this.places?.close();
+      this.places?.close();
       await this.fleet?.close();
       await this.bridge.close();
       throw error;
@@ -649,8 +636,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.server.answered();
       this.switchboard.close();
       this.descriptors.stop();
+      this.places?.close();
       this.callCounts?.close();
-      await this.places?.close();
       this.server.close();
       this.calls.close();
       await this.fleet?.close();

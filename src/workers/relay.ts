@@ -74,14 +74,16 @@ export class Relay {
 
   /** Lets other workers relay sockets to this one. */
   async open(): Promise<void> {
+    if (this.isClosed) return;
     const server = createServer((socket) => {
       const link = new IncomingLink(socket, this.services, this.options, () => this.incoming.delete(link));
       this.incoming.add(link);
     });
-    this.server = server.unref();
+    this.server = server;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(this.pathOf(this.options.self), resolve);
+      // Without `exclusive`, Node's cluster would listen in the supervisor.
+      server.listen({ path: this.pathOf(this.options.self), exclusive: true }, resolve);
     });
     server.on('error', (err) => this.options.log.error({ err }, 'the socket between workers failed'));
   }
@@ -138,22 +140,18 @@ export class Relay {
     return [...this.relayed].filter((end) => end.kind === kind);
   }
 
-  /** Closes all links, and the sockets that arrived here with 1001. */
-  async close(): Promise<void> {
+  /** Closes all links, and the sockets that arrived here with 1001. Waits for no other worker, which may hang. */
+  close(): void {
     this.isClosed = true;
-    const { server } = this;
-    const closed = new Promise<void>((resolve) => {
-      if (server === undefined) resolve();
-      else server.close(() => resolve());
-    });
+    this.server?.close().unref();
     for (const end of [...this.relayed]) end.finish(1001, 'going away');
     for (const link of [...this.incoming]) link.close();
-    for (const link of this.outgoing.values())
+    for (const link of this.outgoing.values()) {
       void link.then(
         (open) => open.close(),
         () => {},
       );
-    await closed;
+    }
   }
 
   private linkTo(owner: number): Promise<OutgoingLink> {

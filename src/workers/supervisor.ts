@@ -81,9 +81,9 @@ export class Supervisor {
       log.error({ err: error }, 'failed to handle a message of a worker'),
     );
     this.registry = new MachineRegistry(this.office, clock);
+    new RoomOwners(this.office);
     new EventBacklog(this.office);
     new MachineMetrics(this.office, supervisorMetrics(this), clock);
-    new RoomOwners(this.office);
     this.office.onChange((worker, isServing) => {
       if (isServing) this.beginnings.get(worker)?.();
     });

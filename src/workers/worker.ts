@@ -4,6 +4,7 @@ import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
 import { MachineViews, type OwnViews } from './machine-views.js';
 import { type Peers, SUPERVISOR, SupervisedPeers } from './peers.js';
+import { type OwnCalls, Places } from './places.js';
 import { ALIVE, ALIVE_MS, WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
 
 /** Most messages on their way to a supervisor that does not read; beyond that, it counts as gone. */
@@ -58,7 +59,8 @@ export class Worker {
     const { socketDir, ports } = this.facts;
     const { peers } = this;
     const views = (own: OwnViews) => new MachineViews(peers, own);
-    return { workers: { peers: peers as Peers, socketDir, views }, ...ports };
+    const places = (own: OwnCalls) => new Places(peers, socketDir, own);
+    return { workers: { peers: peers as Peers, socketDir, views, places }, ...ports };
   }
 
   /** This worker serves from now on. */

@@ -265,7 +265,7 @@ describe('the link between two workers', () => {
     const { connect, owner, relay, served, socketDir } = await pair();
     const one = await connect();
     const two = await connect();
-    await owner.close();
+    owner.close();
     await eventually('both ended', () => [one, two].every(({ client }) => client.closes.length === 1));
     expect([one.client.closes[0]?.[0], two.client.closes[0]?.[0]]).toEqual([1001, 1001]);
     expect([one.here.codes, two.here.codes]).toEqual([[1006], [1006]]);
@@ -282,7 +282,7 @@ describe('the link between two workers', () => {
   it('of a worker that closes ends its clients’ sockets with 1001', async () => {
     const { connect, relay } = await pair();
     const { client, here } = await connect();
-    await relay.close();
+    relay.close();
     expect(client.closes).toEqual([[1001, 'going away']]);
     await eventually('the owner knows', () => here.codes.length === 1);
     expect(here.codes).toEqual([1006]);
