@@ -16,6 +16,7 @@ import { benchStream } from './stream.js';
 import { benchStreamSdp } from './stream-sdp.js';
 import { benchTelemetry } from './telemetry.js';
 import { benchTransports } from './transports.js';
+import { benchWorkers } from './workers.js';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   latency: benchLatency,
@@ -38,6 +39,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   events: benchEvents,
   transports: benchTransports,
   agents: benchAgents,
+  workers: benchWorkers,
   peers: benchPeers,
 };
 

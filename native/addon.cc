@@ -19,6 +19,7 @@
 #include "resampler.h"
 #include "shortener.h"
 #include "transcoder.h"
+#include "transcoder_table.h"
 
 namespace trunkline {
 namespace {
@@ -27,7 +28,7 @@ namespace {
 /// order in which a closing environment finalises them does not matter.
 struct Environment {
   Workspace workspace = {};
-  int64_t liveTranscoders = 0;
+  TranscoderTable transcoders;
 };
 
 using EnvironmentPtr = std::shared_ptr<Environment>;
@@ -70,100 +71,115 @@ std::string_view Message(napi_env env, napi_value value) {
 
 Napi::Value Number(Napi::Env env, size_t count) { return Napi::Number::New(env, static_cast<double>(count)); }
 
-// ---- class Transcoder ----
+// ---- Transcoders: numbers for JavaScript, see transcoder_table.h ----
 
-class TranscoderObject : public Napi::ObjectWrap<TranscoderObject> {
- public:
-  static Napi::Function Define(Napi::Env env) {
-    return DefineClass(
-        env, "Transcoder",
-        {InstanceMethod<&TranscoderObject::Bind>("bind"),
-         // Called for every frame, hence without node-addon-api's wrapping.
-         napi_property_descriptor{"receive", nullptr, Receive, nullptr, nullptr, nullptr, napi_default, nullptr},
-         napi_property_descriptor{"transmit", nullptr, Transmit, nullptr, nullptr, nullptr, napi_default, nullptr},
-         InstanceMethod<&TranscoderObject::ReceivePayload>("receivePayload"),
-         InstanceMethod<&TranscoderObject::Conceal>("conceal"), InstanceMethod<&TranscoderObject::Decode>("decode"),
-         InstanceMethod<&TranscoderObject::Encode>("encode"), InstanceMethod<&TranscoderObject::Close>("close")});
+/// A handle's transcoder; null with an exception thrown if it was closed.
+Transcoder* FindTranscoder(napi_env env, napi_value handle, const Environment& environment) {
+  uint32_t number = TranscoderTable::kNone;
+  napi_get_value_uint32(env, handle, &number);
+  Transcoder* transcoder = environment.transcoders.Find(number);
+  if (!transcoder) napi_throw_error(env, "GW_TRANSCODER_CLOSED", "The transcoder has already been closed");
+  return transcoder;
+}
+
+Transcoder* FindTranscoder(const Napi::CallbackInfo& info) {
+  return FindTranscoder(info.Env(), info[0], *CurrentEnvironment(info.Env()));
+}
+
+/// A call for every frame, hence without node-addon-api's wrapping: a handle and one more argument.
+struct FrameCall {
+  FrameCall(napi_env env, napi_callback_info info) {
+    size_t count = 2;
+    napi_value arguments[2] = {};
+    void* data = nullptr;
+    napi_get_cb_info(env, info, &count, arguments, nullptr, &data);
+    environment = static_cast<Environment*>(data);
+    transcoder = FindTranscoder(env, arguments[0], *environment);
+    argument = arguments[1];
   }
 
-  explicit TranscoderObject(const Napi::CallbackInfo& info)
-      : ObjectWrap(info),
-        environment_(CurrentEnvironment(info.Env())),
-        transcoder_(std::make_unique<Transcoder>(
-            info[0].IsNumber() ? static_cast<Format>(info[0].As<Napi::Number>().Uint32Value()) : Format::kMulaw)) {
-    ++environment_->liveTranscoders;
-  }
-
-  ~TranscoderObject() override { Free(); }
-
- private:
-  void Free() {
-    if (!transcoder_) return;
-    transcoder_.reset();
-    --environment_->liveTranscoders;
-  }
-
-  /// Reads the receiver and the one argument of a plain callback. Returns null if the thread is being terminated.
-  static TranscoderObject* ReadReceiver(napi_env env, napi_callback_info info, napi_value* argument) {
-    size_t count = 1;
-    napi_value self = nullptr;
-    void* object = nullptr;
-    napi_get_cb_info(env, info, &count, argument, &self, nullptr);
-    // V8 refuses a call on any object that the Transcoder constructor did not make, so whatever is wrapped is ours.
-    napi_unwrap(env, self, &object);
-    return static_cast<TranscoderObject*>(object);
-  }
-
-  static napi_value Receive(napi_env env, napi_callback_info info) {
-    napi_value argument = nullptr, result = nullptr;
-    TranscoderObject* self = ReadReceiver(env, info, &argument);
-    if (!self) return nullptr;
-    const ptrdiff_t samples = self->transcoder_->Receive(Message(env, argument), &self->environment_->workspace);
-    napi_create_int32(env, static_cast<int32_t>(samples), &result);
-    return result;
-  }
-
-  static napi_value Transmit(napi_env env, napi_callback_info info) {
-    napi_value argument = nullptr, result = nullptr;
-    TranscoderObject* self = ReadReceiver(env, info, &argument);
-    if (!self) return nullptr;
-    const Span<int16_t> pcm = Elements<int16_t>(env, argument);
-    const size_t length = self->transcoder_->Transmit(pcm.data, pcm.length, &self->environment_->workspace);
-    napi_create_uint32(env, static_cast<uint32_t>(length), &result);
-    return result;
-  }
-
-  Napi::Value Bind(const Napi::CallbackInfo& info) {
-    return Napi::Boolean::New(info.Env(), transcoder_->Bind(info[0].As<Napi::String>().Utf8Value()));
-  }
-
-  Napi::Value ReceivePayload(const Napi::CallbackInfo& info) {
-    const Span<uint8_t> text = Bytes(info, 0);
-    const std::string_view base64(reinterpret_cast<const char*>(text.data), text.length);
-    const ptrdiff_t samples = transcoder_->ReceivePayload(base64, info[1].As<Napi::Number>(), &environment_->workspace);
-    return Napi::Number::New(info.Env(), static_cast<double>(samples));
-  }
-
-  void Conceal(const Napi::CallbackInfo& info) {
-    transcoder_->Conceal(info[0].As<Napi::Number>().Uint32Value(), &environment_->workspace);
-  }
-
-  void Decode(const Napi::CallbackInfo& info) {
-    const Span<uint8_t> payload = Bytes(info, 0);
-    const size_t count = payload.length / BytesPerSample(transcoder_->format());
-    transcoder_->Decode(*environment_->workspace.kernels, payload.data, count, Pcm(info, 1).data);
-  }
-
-  void Encode(const Napi::CallbackInfo& info) {
-    const Span<int16_t> pcm = Pcm(info, 0);
-    transcoder_->Encode(*environment_->workspace.kernels, pcm.data, pcm.length / kRatio, Bytes(info, 1).data);
-  }
-
-  void Close(const Napi::CallbackInfo&) { Free(); }
-
-  EnvironmentPtr environment_;
-  std::unique_ptr<Transcoder> transcoder_;  // null once closed
+  Environment* environment;
+  Transcoder* transcoder;  // null with an exception thrown
+  napi_value argument;
 };
+
+napi_value Receive(napi_env env, napi_callback_info info) {
+  const FrameCall call(env, info);
+  if (!call.transcoder) return nullptr;
+  const ptrdiff_t samples = call.transcoder->Receive(Message(env, call.argument), &call.environment->workspace);
+  napi_value result = nullptr;
+  napi_create_int32(env, static_cast<int32_t>(samples), &result);
+  return result;
+}
+
+napi_value Transmit(napi_env env, napi_callback_info info) {
+  const FrameCall call(env, info);
+  if (!call.transcoder) return nullptr;
+  const Span<int16_t> pcm = Elements<int16_t>(env, call.argument);
+  const size_t length = call.transcoder->Transmit(pcm.data, pcm.length, &call.environment->workspace);
+  napi_value result = nullptr;
+  napi_create_uint32(env, static_cast<uint32_t>(length), &result);
+  return result;
+}
+
+/// `environment` lives as long as a function can be called.
+Napi::Function FrameFunction(Napi::Env env, const char* name, napi_callback call, Environment* environment) {
+  napi_value function = nullptr;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, call, environment, &function);
+  return {env, function};
+}
+
+Napi::Value OpenTranscoder(const Napi::CallbackInfo& info) {
+  const auto format = static_cast<Format>(info[0].As<Napi::Number>().Uint32Value());
+  const uint32_t handle = CurrentEnvironment(info.Env())->transcoders.Add(format);
+  if (handle == TranscoderTable::kNone) {
+    napi_throw_range_error(info.Env(), nullptr, "No further transcoder fits in: too many are open");
+    return {};
+  }
+  return Number(info.Env(), handle);
+}
+
+/// Ignores a handle that was closed.
+void CloseTranscoder(const Napi::CallbackInfo& info) {
+  CurrentEnvironment(info.Env())->transcoders.Remove(info[0].As<Napi::Number>().Uint32Value());
+}
+
+Napi::Value Bind(const Napi::CallbackInfo& info) {
+  Transcoder* transcoder = FindTranscoder(info);
+  if (!transcoder) return {};
+  return Napi::Boolean::New(info.Env(), transcoder->Bind(info[1].As<Napi::String>().Utf8Value()));
+}
+
+Napi::Value ReceivePayload(const Napi::CallbackInfo& info) {
+  Transcoder* transcoder = FindTranscoder(info);
+  if (!transcoder) return {};
+  const Span<uint8_t> text = Bytes(info, 1);
+  const std::string_view base64(reinterpret_cast<const char*>(text.data), text.length);
+  Workspace* workspace = &CurrentEnvironment(info.Env())->workspace;
+  const ptrdiff_t samples = transcoder->ReceivePayload(base64, info[2].As<Napi::Number>(), workspace);
+  return Napi::Number::New(info.Env(), static_cast<double>(samples));
+}
+
+void Conceal(const Napi::CallbackInfo& info) {
+  Transcoder* transcoder = FindTranscoder(info);
+  if (!transcoder) return;
+  transcoder->Conceal(info[1].As<Napi::Number>().Uint32Value(), &CurrentEnvironment(info.Env())->workspace);
+}
+
+void Decode(const Napi::CallbackInfo& info) {
+  Transcoder* transcoder = FindTranscoder(info);
+  if (!transcoder) return;
+  const Span<uint8_t> payload = Bytes(info, 1);
+  const size_t count = payload.length / BytesPerSample(transcoder->format());
+  transcoder->Decode(CurrentKernels(info.Env()), payload.data, count, Pcm(info, 2).data);
+}
+
+void Encode(const Napi::CallbackInfo& info) {
+  Transcoder* transcoder = FindTranscoder(info);
+  if (!transcoder) return;
+  const Span<int16_t> pcm = Pcm(info, 1);
+  transcoder->Encode(CurrentKernels(info.Env()), pcm.data, pcm.length / kRatio, Bytes(info, 2).data);
+}
 
 // ---- class Upsampler, class Downsampler ----
 
@@ -278,7 +294,7 @@ void UseKernels(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value LiveTranscoders(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(CurrentEnvironment(info.Env())->liveTranscoders));
+  return Number(info.Env(), CurrentEnvironment(info.Env())->transcoders.size());
 }
 
 // ---- The module ----
@@ -306,7 +322,15 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   environment->workspace.kernels = &BestKernels();
   exports["slab"] = ExposeSlab(env, environment);
   exports["layout"] = DescribeSlab(env);
-  exports["Transcoder"] = TranscoderObject::Define(env);
+  exports["openTranscoder"] = Napi::Function::New<OpenTranscoder>(env, "openTranscoder");
+  exports["closeTranscoder"] = Napi::Function::New<CloseTranscoder>(env, "closeTranscoder");
+  exports["bind"] = Napi::Function::New<Bind>(env, "bind");
+  exports["receive"] = FrameFunction(env, "receive", Receive, environment.get());
+  exports["receivePayload"] = Napi::Function::New<ReceivePayload>(env, "receivePayload");
+  exports["conceal"] = Napi::Function::New<Conceal>(env, "conceal");
+  exports["transmit"] = FrameFunction(env, "transmit", Transmit, environment.get());
+  exports["decode"] = Napi::Function::New<Decode>(env, "decode");
+  exports["encode"] = Napi::Function::New<Encode>(env, "encode");
   exports["Upsampler"] = ResamplerObject<Upsampler, 1>::Define(env, "Upsampler");
   exports["Downsampler"] = ResamplerObject<Downsampler, kRatio>::Define(env, "Downsampler");
   exports["DtmfGenerator"] = DtmfGeneratorObject::Define(env);

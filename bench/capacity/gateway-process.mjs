@@ -15,9 +15,9 @@ if (probes === 'many') {
     tick.call(this, now);
   };
 }
-LeadProbe.prototype.sendProbe = function (now) {
+LeadProbe.prototype.sendProbe = function () {
   sent += 1;
-  return sendProbe.call(this, now);
+  return sendProbe.call(this);
 };
 
 const gateway = createGateway({

@@ -67,6 +67,15 @@ struct Avx2 {
     TRUNKLINE_PIN(sum);
     return sum;
   }
+  static void AddProductsTo(Vector* sum, Vector a, Vector b) {
+    const Vector products = _mm256_madd_epi16(a, b);
+#if defined(__GNUC__)
+    // From an intrinsic, GCC adds into another register and copies it back: 14 % of the instructions of x6.
+    __asm__("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(products));
+#else
+    *sum = Add(*sum, products);
+#endif
+  }
 
   static Vector Add16(Vector a, Vector b) { return _mm256_add_epi16(a, b); }
   static Vector Subtract16(Vector a, Vector b) { return _mm256_sub_epi16(a, b); }

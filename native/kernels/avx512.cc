@@ -73,6 +73,7 @@ struct Avx512 {
     TRUNKLINE_PIN(sum);
     return sum;
   }
+  static void AddProductsTo(Vector* sum, Vector a, Vector b) { *sum = AddProducts(*sum, a, b); }
 
   static Vector Add16(Vector a, Vector b) { return _mm512_add_epi16(a, b); }
   static Vector Subtract16(Vector a, Vector b) { return _mm512_sub_epi16(a, b); }

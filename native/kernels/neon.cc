@@ -67,6 +67,7 @@ struct Neon {
     TRUNKLINE_PIN(sum);
     return sum;
   }
+  static void AddProductsTo(Vector* sum, Vector a, Vector b) { *sum = AddProducts(*sum, a, b); }
 
   static Vector Add16(Vector a, Vector b) { return Of(vaddq_s16(Words(a), Words(b))); }
   static Vector Subtract16(Vector a, Vector b) { return Of(vsubq_s16(Words(a), Words(b))); }

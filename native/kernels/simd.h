@@ -26,23 +26,23 @@ TRUNKLINE_INLINE void AddStep(const int32_t* pairs, const int16_t (*taps)[2], Ph
   using Vector = typename Simd::Vector;
   const Vector a = Simd::Load(pairs), b = Simd::Load(pairs + Simd::kLanes);
   const Vector t0 = Simd::SplatPair(taps[0]);
-  first->y0 = Simd::AddProducts(first->y0, a, t0);
-  second->y0 = Simd::AddProducts(second->y0, b, t0);
+  Simd::AddProductsTo(&first->y0, a, t0);
+  Simd::AddProductsTo(&second->y0, b, t0);
   const Vector t1 = Simd::SplatPair(taps[1]);
-  first->y1 = Simd::AddProducts(first->y1, a, t1);
-  second->y1 = Simd::AddProducts(second->y1, b, t1);
+  Simd::AddProductsTo(&first->y1, a, t1);
+  Simd::AddProductsTo(&second->y1, b, t1);
   const Vector t2 = Simd::SplatPair(taps[2]);
-  first->y2 = Simd::AddProducts(first->y2, a, t2);
-  second->y2 = Simd::AddProducts(second->y2, b, t2);
+  Simd::AddProductsTo(&first->y2, a, t2);
+  Simd::AddProductsTo(&second->y2, b, t2);
   const Vector t3 = Simd::SplatPair(taps[3]);
-  first->y3 = Simd::AddProducts(first->y3, a, t3);
-  second->y3 = Simd::AddProducts(second->y3, b, t3);
+  Simd::AddProductsTo(&first->y3, a, t3);
+  Simd::AddProductsTo(&second->y3, b, t3);
   const Vector t4 = Simd::SplatPair(taps[4]);
-  first->y4 = Simd::AddProducts(first->y4, a, t4);
-  second->y4 = Simd::AddProducts(second->y4, b, t4);
+  Simd::AddProductsTo(&first->y4, a, t4);
+  Simd::AddProductsTo(&second->y4, b, t4);
   const Vector t5 = Simd::SplatPair(taps[5]);
-  first->y5 = Simd::AddProducts(first->y5, a, t5);
-  second->y5 = Simd::AddProducts(second->y5, b, t5);
+  Simd::AddProductsTo(&first->y5, a, t5);
+  Simd::AddProductsTo(&second->y5, b, t5);
 }
 
 /// From the scale of a group of rows to the next one, or to that of the output.

@@ -51,6 +51,7 @@ struct Simd128 {
   static Vector ShiftLeft32(Vector v, int bits) { return wasm_i32x4_shl(v, bits); }
   static Vector Multiply(Vector a, Vector b) { return wasm_i32x4_dot_i16x8(a, b); }
   static Vector AddProducts(Vector sum, Vector a, Vector b) { return Add(sum, Multiply(a, b)); }
+  static void AddProductsTo(Vector* sum, Vector a, Vector b) { *sum = AddProducts(*sum, a, b); }
 
   static Vector Add16(Vector a, Vector b) { return wasm_i16x8_add(a, b); }
   static Vector Subtract16(Vector a, Vector b) { return wasm_i16x8_sub(a, b); }

@@ -65,6 +65,7 @@ struct Sse2 {
     TRUNKLINE_PIN(sum);
     return sum;
   }
+  static void AddProductsTo(Vector* sum, Vector a, Vector b) { *sum = AddProducts(*sum, a, b); }
 
   static Vector Add16(Vector a, Vector b) { return _mm_add_epi16(a, b); }
   static Vector Subtract16(Vector a, Vector b) { return _mm_sub_epi16(a, b); }

@@ -66,3 +66,6 @@ export class MixInputs {
     return stamp;
   }
 }
+
+/** For no turns at all. */
+export const NO_INPUTS = new MixInputs(0);

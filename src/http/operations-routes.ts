@@ -25,7 +25,7 @@ export interface HealthFacts {
   readonly warnings: readonly string[];
 }
 
-/** Milliseconds for which a page of metrics is kept: making one takes a few milliseconds of the event loop. */
+/** Milliseconds for which a page of metrics is kept: making one takes half a millisecond of the event loop. */
 const METRICS_MS = 1_000;
 
 /** What the workers of this machine have in common. */

@@ -28,13 +28,23 @@ const SAMPLES_PER_MS = 48;
  */
 export interface RawCore
   extends Pick<Core, 'backend' | 'kernels' | 'origin' | 'slab' | 'layout' | 'liveTranscoders' | 'shorten'> {
-  /** @param format its place in {@link PAYLOAD_FORMATS} */
-  readonly Transcoder: new (
-    format: number,
-  ) => RawTranscoder;
   readonly Upsampler: new () => RawResampler;
   readonly Downsampler: new () => RawResampler;
   readonly DtmfGenerator: new () => RawDtmfGenerator;
+  /** Makes a transcoder. @param format its place in {@link PAYLOAD_FORMATS} @returns its handle, a small integer */
+  openTranscoder(format: number): number;
+  /** Frees a transcoder; called once, and nothing with its handle after it. */
+  closeTranscoder(transcoder: number): void;
+  /** @returns false, with nothing changed, for a SID that is none */
+  bind(transcoder: number, streamSid: string): boolean;
+  /** Of any value: -1 unless it is memory with a plain message. */
+  receive(transcoder: number, message: ArrayBuffer | ArrayBufferView): number;
+  receivePayload(transcoder: number, base64: Uint8Array, timestampMs: number): number;
+  conceal(transcoder: number, samples: number): void;
+  transmit(transcoder: number, pcm: Int16Array): number;
+  /** @param width bytes of a sample of the payload */
+  decode(transcoder: number, payload: Uint8Array, out: Int16Array, width: number): void;
+  encode(transcoder: number, pcm: Int16Array, out: Uint8Array, width: number): void;
   decodeMulaw(bytes: Uint8Array, out: Int16Array): void;
   encodeMulaw(pcm: Int16Array, out: Uint8Array): void;
   decodeAlaw(bytes: Uint8Array, out: Int16Array): void;
@@ -43,20 +53,6 @@ export interface RawCore
   encodeBase64(bytes: Uint8Array, out: Uint8Array): void;
   mixMinus(inputs: Int16Array, active: Uint8Array, outputs: Int16Array): void;
   mix(inputs: Int16Array, active: Uint8Array, output: Int16Array): void;
-}
-
-export interface RawTranscoder {
-  /** @returns false, with nothing changed, for a SID that is none */
-  bind(streamSid: string): boolean;
-  /** Of any value: -1 unless it is memory with a plain message. */
-  receive(message: ArrayBuffer | ArrayBufferView): number;
-  receivePayload(base64: Uint8Array, timestampMs: number): number;
-  conceal(samples: number): void;
-  transmit(pcm: Int16Array): number;
-  decode(payload: Uint8Array, out: Int16Array): void;
-  encode(pcm: Int16Array, out: Uint8Array): void;
-  /** Frees the native state; called once, and nothing after it. */
-  close(): void;
 }
 
 export interface RawResampler {
@@ -126,13 +122,15 @@ export function checkedCore(raw: RawCore): Core {
 }
 
 function transcoderClass(raw: RawCore): Core['Transcoder'] {
+  /** Frees the transcoders that nobody closed. */
+  const forgotten = new FinalizationRegistry<number>((handle) => raw.closeTranscoder(handle));
   return class implements Transcoder {
     // Shared by the transcoders of a thread: thread-core.ts puts them on the prototype.
     declare readonly samples: Int16Array;
     declare readonly message: Uint8Array;
     declare readonly info: Float64Array;
     /** `undefined` once it is closed. */
-    #raw: RawTranscoder | undefined;
+    #handle: number | undefined;
     #isBound = false;
     /** Bytes of a sample of payload. */
     readonly #width: number;
@@ -141,79 +139,82 @@ function transcoderClass(raw: RawCore): Core['Transcoder'] {
       const number = PAYLOAD_FORMATS.indexOf(format);
       if (number < 0) throw rangeError('mulaw, alaw, l16 or l16le', 'format', describe(format));
       this.#width = number < 2 ? 1 : 2;
-      this.#raw = new raw.Transcoder(number);
+      this.#handle = raw.openTranscoder(number);
+      forgotten.register(this, this.#handle, this);
     }
 
     bind(streamSid: string): void {
-      const open = this.#raw ?? closed();
-      if (!open.bind(stringOf(streamSid, 'streamSid'))) {
+      const handle = this.#handle ?? closed();
+      if (!raw.bind(handle, stringOf(streamSid, 'streamSid'))) {
         throw rangeError('1 to 64 characters of A-Z a-z 0-9 _ -', 'streamSid', describe(streamSid));
       }
       this.#isBound = true;
     }
 
     receive(message: ArrayBuffer | ArrayBufferView): number {
-      const open = this.#raw ?? closed();
+      const handle = this.#handle ?? closed();
       if (!this.#isBound) {
         checkMessage(message);
         throw unbound();
       }
-      const samples = open.receive(message);
+      const samples = raw.receive(handle, message);
       // Only now, off the hot path: a raw core takes any value, and finds no message in a wrong one.
       if (samples < 0) checkMessage(message);
       return samples;
     }
 
     receivePayload(base64: Uint8Array, timestampMs: number): number {
-      const open = this.#raw ?? closed();
-      return open.receivePayload(bytesOf(base64, 'base64'), numberOf(timestampMs, 'timestampMs'));
+      const handle = this.#handle ?? closed();
+      return raw.receivePayload(handle, bytesOf(base64, 'base64'), numberOf(timestampMs, 'timestampMs'));
     }
 
     conceal(samples: number): number {
-      const open = this.#raw ?? closed();
+      const handle = this.#handle ?? closed();
       numberOf(samples, 'samples');
       if (!(samples >= 6 && samples <= MAX_CONCEALED && samples % 6 === 0)) {
         throw rangeError(`a multiple of 6 from 6 to ${MAX_CONCEALED}`, 'samples', describe(samples));
       }
-      open.conceal(samples);
+      raw.conceal(handle, samples);
       return samples;
     }
 
     transmit(pcm: Int16Array): number {
-      const open = this.#raw ?? closed();
+      const handle = this.#handle ?? closed();
       const length = pcmLength(pcm, 'pcm');
       if (!this.#isBound) throw unbound();
       if (length === 0 || length > MAX_TRANSMIT || length % 6 !== 0) {
         throw rangeError(`a multiple of 6 from 6 to ${MAX_TRANSMIT} samples`, 'pcm', `${length} samples`);
       }
-      return open.transmit(pcm);
+      return raw.transmit(handle, pcm);
     }
 
     decode(payload: Uint8Array, out: Int16Array): number {
-      const open = this.#raw ?? closed();
+      const handle = this.#handle ?? closed();
       const bytes = bytesLength(payload, 'payload');
       const room = pcmLength(out, 'out');
       if (bytes % this.#width !== 0) throw rangeError('a multiple of 2 bytes', 'payload', `${bytes} bytes`);
       const samples = (6 * bytes) / this.#width;
       checkRoom(samples, room, 'samples');
-      open.decode(payload, out);
+      raw.decode(handle, payload, out, this.#width);
       return samples;
     }
 
     encode(pcm: Int16Array, out: Uint8Array): number {
-      const open = this.#raw ?? closed();
+      const handle = this.#handle ?? closed();
       const samples = pcmLength(pcm, 'pcm');
       const room = bytesLength(out, 'out');
       checkSixths(samples);
       const bytes = (samples / 6) * this.#width;
       checkRoom(bytes, room, 'bytes');
-      open.encode(pcm, out);
+      raw.encode(handle, pcm, out, this.#width);
       return bytes;
     }
 
     close(): void {
-      this.#raw?.close();
-      this.#raw = undefined;
+      if (this.#handle === undefined) return;
+      forgotten.unregister(this);
+      raw.closeTranscoder(this.#handle);
+      this.#handle = undefined;
     }
   };
 }

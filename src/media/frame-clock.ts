@@ -25,6 +25,8 @@ export class FrameClock {
   /** Milliseconds between the ticks of two phases. */
   private readonly stepMs: number;
   private readonly mostSteps: number;
+  /** The time of the latest ticks in monotonic milliseconds, read once for all members. */
+  tickedAt = 0;
   private timer: Timer | undefined;
   private tickedStep = 0;
   private size = 0;
@@ -45,7 +47,7 @@ export class FrameClock {
     this.phases[at] = [...(this.phases[at] as readonly Ticking[]), member];
     this.size += 1;
     if (this.timer !== undefined) return;
-    this.tickedStep = this.currentStep();
+    this.tickedStep = this.stepAt(this.clock.now());
     this.timer = this.clock.every(this.stepMs, () => this.wake());
   }
 
@@ -62,7 +64,8 @@ export class FrameClock {
 
   private wake(): void {
     const { phases, tickedStep } = this;
-    const now = this.currentStep();
+    this.tickedAt = this.clock.now();
+    const now = this.stepAt(this.tickedAt);
     const isTooLate = now - tickedStep > this.mostSteps;
     for (let step = isTooLate ? now - phases.length + 1 : tickedStep + 1; step <= now; step++) {
       for (const member of phases[step % phases.length] as readonly Ticking[]) member.tick();
@@ -70,7 +73,7 @@ export class FrameClock {
     this.tickedStep = now;
   }
 
-  private currentStep(): number {
-    return Math.floor(this.clock.now() / this.stepMs);
+  private stepAt(ms: number): number {
+    return Math.floor(ms / this.stepMs);
   }
 }

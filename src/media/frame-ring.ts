@@ -1,5 +1,11 @@
 import { FRAME_SAMPLES, type FrameSink } from './frame.js';
 
+/** Bytes of rings that wait for their next queue: enough for a hundred calls that are behind at once. */
+const MOST_SPARE_BYTES = 4 * 1024 * 1024;
+
+const spare = new Map<number, FrameRing[]>();
+let spareBytes = 0;
+
 /** A bounded queue of frames in one piece of memory. A push to a full queue drops the oldest frame. */
 export class FrameRing {
   private readonly frames: Int16Array[];
@@ -23,8 +29,33 @@ export class FrameRing {
     this.times = new Float64Array(capacity);
   }
 
+  /**
+   * Lends an empty ring of frames of 20 ms to a queue that needs one only now and then.
+   * @param capacity frames, at least 1
+   */
+  static borrow(capacity: number): FrameRing {
+    const ring = spare.get(capacity)?.pop();
+    if (ring === undefined) return new FrameRing(capacity);
+    spareBytes -= ring.bytes;
+    return ring;
+  }
+
+  /** Gives a borrowed ring back. Neither it nor its frames may be used afterwards. */
+  static giveBack(ring: FrameRing): void {
+    if (spareBytes + ring.bytes > MOST_SPARE_BYTES) return;
+    ring.clear();
+    const rings = spare.get(ring.capacity);
+    if (rings === undefined) spare.set(ring.capacity, [ring]);
+    else rings.push(ring);
+    spareBytes += ring.bytes;
+  }
+
   get length(): number {
     return this.count;
+  }
+
+  private get bytes(): number {
+    return this.capacity * FRAME_SAMPLES * Int16Array.BYTES_PER_ELEMENT;
   }
 
   /**

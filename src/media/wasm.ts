@@ -1,14 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
-import {
-  checkedCore,
-  type RawCore,
-  type RawDtmfGenerator,
-  type RawResampler,
-  type RawTranscoder,
-} from './checked-core.js';
-import { type Core, PAYLOAD_FORMATS, type SlabLayout } from './core.js';
+import { checkedCore, type RawCore, type RawDtmfGenerator, type RawResampler } from './checked-core.js';
+import type { Core, SlabLayout } from './core.js';
 
 // Node's types leave this to those of browsers.
 declare const WebAssembly: {
@@ -92,9 +86,6 @@ class WasmMemory {
   private readonly bytesOut = new Map<number, Uint8Array>();
   /** Frees the cells of objects that nobody closed. */
   private readonly forgotten = new FinalizationRegistry<number>((cell) => this.exports.release(cell));
-  private readonly forgottenTranscoders = new FinalizationRegistry<number>((cell) =>
-    this.freeTranscoder(cell),
-  );
   private liveTranscoders = 0;
 
   constructor(private readonly exports: Exports) {
@@ -113,10 +104,18 @@ class WasmMemory {
       origin,
       slab: this.buffer,
       layout: this.layout(),
-      Transcoder: this.transcoderClass(),
       Upsampler: this.resamplerClass('up'),
       Downsampler: this.resamplerClass('down'),
       DtmfGenerator: this.dtmfClass(),
+      openTranscoder: (format) => this.openTranscoder(format),
+      closeTranscoder: (cell) => this.closeTranscoder(cell),
+      bind: (cell, streamSid) => this.bind(cell, streamSid),
+      receive: (cell, message) => this.receive(cell, message),
+      receivePayload: (cell, base64, timestampMs) => this.receivePayload(cell, base64, timestampMs),
+      conceal: (cell, samples) => this.exports.conceal(cell, samples),
+      transmit: (cell, pcm) => this.exports.transmit(cell, this.addressOf(pcm), pcm.length),
+      decode: (cell, payload, out, width) => this.decode(cell, payload, out, width),
+      encode: (cell, pcm, out, width) => this.encode(cell, pcm, out, width),
       decodeMulaw: (bytes, out) => this.expand(this.exports.decodeMulaw, bytes, out),
       encodeMulaw: (pcm, out) => this.compress(this.exports.encodeMulaw, pcm, out),
       decodeAlaw: (bytes, out) => this.expand(this.exports.decodeAlaw, bytes, out),
@@ -181,87 +180,60 @@ class WasmMemory {
     );
   }
 
-  private freeTranscoder(cell: number): void {
+  // ---- Transcoders: the handle of each is the address of its cell ----
+
+  private openTranscoder(format: number): number {
+    const cell = this.cell(this.exports.newTranscoder(format));
+    this.liveTranscoders++;
+    return cell;
+  }
+
+  private closeTranscoder(cell: number): void {
     this.exports.release(cell);
     this.liveTranscoders--;
   }
 
-  // ---- Classes: each object is a cell of the memory ----
-
-  private transcoderClass(): RawCore['Transcoder'] {
-    const memory = this;
-    const { exports } = this;
-    return class implements RawTranscoder {
-      readonly #cell: number;
-      /** Bytes of a sample of payload. */
-      readonly #width: number;
-
-      constructor(format = 0) {
-        this.#width = PAYLOAD_FORMATS[format]?.startsWith('l16') ? 2 : 1;
-        this.#cell = memory.cell(exports.newTranscoder(format));
-        memory.liveTranscoders++;
-        memory.forgottenTranscoders.register(this, this.#cell, this);
-      }
-
-      bind(streamSid: string): boolean {
-        const text = Buffer.from(streamSid);
-        return (
-          text.length <= MAX_MESSAGE && exports.bind(this.#cell, memory.addressOf(text), text.length) !== 0
-        );
-      }
-
-      receive(message: ArrayBuffer | ArrayBufferView): number {
-        const length = lengthOf(message);
-        // A buffer that was given away has length 0, and no view can be made of it.
-        if (length === 0 || length > MAX_MESSAGE) return -1;
-        if (message instanceof Uint8Array)
-          return exports.receive(this.#cell, memory.addressOf(message), length);
-        const bytes = ArrayBuffer.isView(message)
-          ? new Uint8Array(message.buffer, message.byteOffset, length)
-          : new Uint8Array(message);
-        return exports.receive(this.#cell, memory.addressOf(bytes), length);
-      }
-
-      receivePayload(base64: Uint8Array, timestampMs: number): number {
-        const { length } = base64;
-        if (length > MAX_MESSAGE) return -1;
-        return exports.receivePayload(this.#cell, memory.addressOf(base64), length, timestampMs);
-      }
-
-      conceal(samples: number): void {
-        exports.conceal(this.#cell, samples);
-      }
-
-      transmit(pcm: Int16Array): number {
-        return exports.transmit(this.#cell, memory.addressOf(pcm), pcm.length);
-      }
-
-      decode(payload: Uint8Array, out: Int16Array): void {
-        const width = this.#width;
-        for (let from = 0; width * from < payload.length; from += PIECE) {
-          const piece = pieceOf(payload, width * from, width * PIECE);
-          const samples = piece.length / width;
-          exports.decode(this.#cell, memory.addressOf(piece), samples, memory.output);
-          out.set(memory.samplesAnswer(6 * samples), 6 * from);
-        }
-      }
-
-      encode(pcm: Int16Array, out: Uint8Array): void {
-        const width = this.#width;
-        for (let from = 0; 6 * from < pcm.length; from += PIECE) {
-          const piece = pieceOf(pcm, 6 * from, 6 * PIECE);
-          const samples = piece.length / 6;
-          exports.encode(this.#cell, memory.addressOf(piece), samples, memory.output);
-          out.set(memory.bytesAnswer(width * samples), width * from);
-        }
-      }
-
-      close(): void {
-        memory.forgottenTranscoders.unregister(this);
-        memory.freeTranscoder(this.#cell);
-      }
-    };
+  private bind(cell: number, streamSid: string): boolean {
+    const text = Buffer.from(streamSid);
+    return text.length <= MAX_MESSAGE && this.exports.bind(cell, this.addressOf(text), text.length) !== 0;
   }
+
+  private receive(cell: number, message: ArrayBuffer | ArrayBufferView): number {
+    const length = lengthOf(message);
+    // A buffer that was given away has length 0, and no view can be made of it.
+    if (length === 0 || length > MAX_MESSAGE) return -1;
+    if (message instanceof Uint8Array) return this.exports.receive(cell, this.addressOf(message), length);
+    const bytes = ArrayBuffer.isView(message)
+      ? new Uint8Array(message.buffer, message.byteOffset, length)
+      : new Uint8Array(message);
+    return this.exports.receive(cell, this.addressOf(bytes), length);
+  }
+
+  private receivePayload(cell: number, base64: Uint8Array, timestampMs: number): number {
+    const { length } = base64;
+    if (length > MAX_MESSAGE) return -1;
+    return this.exports.receivePayload(cell, this.addressOf(base64), length, timestampMs);
+  }
+
+  private decode(cell: number, payload: Uint8Array, out: Int16Array, width: number): void {
+    for (let from = 0; width * from < payload.length; from += PIECE) {
+      const piece = pieceOf(payload, width * from, width * PIECE);
+      const samples = piece.length / width;
+      this.exports.decode(cell, this.addressOf(piece), samples, this.output);
+      out.set(this.samplesAnswer(6 * samples), 6 * from);
+    }
+  }
+
+  private encode(cell: number, pcm: Int16Array, out: Uint8Array, width: number): void {
+    for (let from = 0; 6 * from < pcm.length; from += PIECE) {
+      const piece = pieceOf(pcm, 6 * from, 6 * PIECE);
+      const samples = piece.length / 6;
+      this.exports.encode(cell, this.addressOf(piece), samples, this.output);
+      out.set(this.bytesAnswer(width * samples), width * from);
+    }
+  }
+
+  // ---- Classes: each object is a cell of the memory ----
 
   private resamplerClass(direction: 'up' | 'down'): new () => RawResampler {
     const memory = this;

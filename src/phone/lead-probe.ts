@@ -121,12 +121,12 @@ export class LeadProbe {
       return;
     }
     // The next echo shows whether the phone plays again.
-    if (this.wasBehind && this.isHolding) this.startProbe(now);
+    if (this.wasBehind && this.isHolding) this.startProbe();
     this.wasBehind = false;
     const { probe } = this;
     if (probe !== undefined) this.awaitEcho(probe, now);
     else if (now >= this.nextAt && !this.isBlind && this.playout.positionMs() !== this.probedMs) {
-      this.startProbe(now);
+      this.startProbe();
     }
   }
 
@@ -149,11 +149,11 @@ export class LeadProbe {
   }
 
   /** The phone was told to clear its buffer: pending marks echo at once and measure nothing. */
-  cleared(now: number): void {
+  cleared(): void {
     if (this.probe === undefined) return;
     this.forget();
     // The next echo shows whether the phone plays again.
-    if (this.isHolding) this.startProbe(now);
+    if (this.isHolding) this.startProbe();
   }
 
   /** Calls `done` once when the phone has played everything sent so far. */
@@ -162,9 +162,9 @@ export class LeadProbe {
     this.phone.sendMark(this.last.name);
   }
 
-  private startProbe(now: number): void {
+  private startProbe(): void {
     this.ticks = 0;
-    this.probe = this.sendProbe(now);
+    this.probe = this.sendProbe();
   }
 
   private forget(): void {
@@ -172,8 +172,10 @@ export class LeadProbe {
     this.retry = undefined;
   }
 
-  private sendProbe(now: number): Probe {
+  private sendProbe(): Probe {
     const { phone, playout } = this;
+    // Exactly: the time of a tick was read for many calls at once.
+    const now = playout.clock.now();
     const name = this.nextName();
     const { heardMs } = phone;
     this.nextAt = now + INTERVAL_MS;
@@ -268,7 +270,7 @@ export class LeadProbe {
     if (lateMs > this.patienceMs || now - probe.at - dueMs > SILENT_UPLINK_MS) this.hold();
     if (lateMs <= Math.max(CLEAR_MS, this.patienceMs)) return;
     if (!this.hasCleared && this.isLive(probe)) this.dropUnheard(probe, now);
-    else if (now >= this.nextAt) this.retry = this.sendProbe(now);
+    else if (now >= this.nextAt) this.retry = this.sendProbe();
   }
 
   /** Audio that its sender paces does not go stale when it is delayed; it waits at the sender. */
@@ -285,7 +287,7 @@ export class LeadProbe {
     const unheardMs = Math.max(this.playout.leadMs(), this.playout.positionMs() - probe.positionMs);
     this.phone.dropUnheard(unheardMs, now - probe.at);
     this.playout.replayRecent();
-    this.startProbe(now);
+    this.startProbe();
   }
 
   private hold(): void {

@@ -3,15 +3,15 @@ import { type Clock, systemClock, type Timeout } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
 import { bufferOf } from '../media/arguments.js';
 import { DEFAULT_LEAD_MS, FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
-import { FrameClock } from '../media/frame-clock.js';
+import { FrameClock, type Ticking } from '../media/frame-clock.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
 import { CallLatencies, STAGE } from '../telemetry/call-latencies.js';
 import {
+  arrivedAt,
   INGRESS_TICKS_PER_MICROSECOND,
   type IngressTime,
   ingressNow,
   ingressTicksBetween,
-  ingressTimeOf,
   NO_INGRESS_TIME,
 } from '../telemetry/ingress-time.js';
 import { isSampled, type Latencies } from '../telemetry/latencies.js';
@@ -21,7 +21,7 @@ import type { AudioFilter, AudioTap } from './audio-tap.js';
 import { Backlog } from './backlog.js';
 import { Framer } from './framer.js';
 import { Intake } from './intake.js';
-import { LeadProbe } from './lead-probe.js';
+import { LeadProbe, type ProbedPhone } from './lead-probe.js';
 import type { CallLevels } from './level-meter.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from './marks.js';
 import type { MediaSocket } from './media-socket.js';
@@ -94,7 +94,7 @@ interface MediaStreamEvents {
  * One bidirectional Twilio media stream: Twilio's messages on one side, 48 kHz frames on the other. It exists
  * before its socket, so that the bridge can be joined while the phone still rings.
  */
-export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
+export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> implements ProbedPhone, Ticking {
   private readonly traffic = new Traffic();
   /** Latencies of this call's frames. */
   readonly latencies: CallLatencies;
@@ -111,7 +111,6 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly frameClock: FrameClock;
   /** Whether audio from the user's own code counts as live. */
   private readonly sendsLive: boolean;
-  private readonly ticking = { tick: () => this.tick() };
   private readonly outgoing: Framer;
   private readonly marks = new Marks();
   private readonly clock: Clock;
@@ -123,7 +122,8 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private sid: string | undefined;
   private ended = false;
   private confirmedMs = 0;
-  private injectedAt = Number.NEGATIVE_INFINITY;
+  /** When audio of the gateway itself was last sent. @internal */
+  injectedAt = Number.NEGATIVE_INFINITY;
   /** When the latest audio arrived, how long it was in samples, and how long it took to decode. */
   private latestAt: IngressTime = NO_INGRESS_TIME;
   private latestSamples = 0;
@@ -144,7 +144,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.sender = new PhoneSender(this.transcoder, this.traffic, this.latencies);
     this.intake = new Intake(clock, Math.max(DEFAULT_LEAD_MS, Math.min(leadMs, LONGEST_LIVE_LEAD_MS)));
     this.playout = new Playout(this.sender, { limitMs: leadMs, keepMs: Math.max(KEEP_MS, leadMs) }, clock);
-    this.probe = new LeadProbe(this.probedPhone(), this.playout, leadMs);
+    this.probe = new LeadProbe(this, this.playout, leadMs);
     this.frameClock =
       options.frameClock ?? (clock === systemClock ? sharedFrameClock : new FrameClock(clock));
     this.sendsLive = leadMs <= LONGEST_LIVE_LEAD_MS;
@@ -293,7 +293,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.audioFilter?.cleared();
     this.outgoing.clear();
     this.clearFarEnd();
-    this.probe.cleared(this.clock.now());
+    this.probe.cleared();
     return truth;
   }
 
@@ -342,7 +342,10 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     for (const done of this.heardCallbacks.splice(0)) done();
   }
 
-  private sendMark(name: string): void {
+  // For the lead probe:
+
+  /** @internal */
+  sendMark(name: string): void {
     if (this.sid !== undefined)
       this.sender.sendControl({ event: 'mark', streamSid: this.sid, mark: { name } });
   }
@@ -352,29 +355,26 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     if (this.sid !== undefined) this.sender.sendControl({ event: 'clear', streamSid: this.sid });
   }
 
-  /** This stream as its lead probe sees it. */
-  private probedPhone() {
-    const stream = this;
-    return {
-      sendMark: (name: string) => stream.sendMark(name),
-      dropUnheard(unheardMs: number, sinceMs: number) {
-        stream.playout.discardUnheard(unheardMs);
-        stream.tap?.cleared(sinceMs);
-        stream.clearFarEnd();
-      },
-      get heardMs() {
-        return stream.traffic.framesIn * FRAME_MS;
-      },
-      get pieceMs() {
-        return stream.latestSamples / SAMPLES_PER_MS;
-      },
-      get isBehind() {
-        return !stream.backlog.isRead;
-      },
-      get injectedAt() {
-        return stream.injectedAt;
-      },
-    };
+  /** @internal */
+  dropUnheard(unheardMs: number, sinceMs: number): void {
+    this.playout.discardUnheard(unheardMs);
+    this.tap?.cleared(sinceMs);
+    this.clearFarEnd();
+  }
+
+  /** @internal */
+  get heardMs(): number {
+    return this.traffic.framesIn * FRAME_MS;
+  }
+
+  /** @internal */
+  get pieceMs(): number {
+    return this.latestSamples / SAMPLES_PER_MS;
+  }
+
+  /** @internal */
+  get isBehind(): boolean {
+    return !this.backlog.isRead;
   }
 
   /** No audio arrived: bridge legs and listeners hear 20 ms that fade to the line's own noise. */
@@ -385,8 +385,9 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.intake.fill(frame);
   }
 
-  private tick(): void {
-    const now = this.clock.now();
+  /** Called every 20 ms. @internal */
+  tick(): void {
+    const now = this.frameClock.tickedAt;
     this.backlog.tick(this.clock.stalledMs(now), this.traffic.framesIn * FRAME_MS);
     this.playout.tick();
     this.intake.tick();
@@ -425,7 +426,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   handleMessage(message: ArrayBuffer | Uint8Array, isBinary: boolean, arrived?: IngressTime): void {
     if (this.ended) return;
     const now = this.clock.now();
-    const stamp = arrived ?? ingressTimeOf(now);
+    const stamp = arrived ?? arrivedAt(now, this.clock);
     this.traffic.messagesIn += 1;
     if (message.byteLength > MAX_MESSAGE_BYTES) {
       this.finish('protocol', 1009, `Message exceeds ${MAX_MESSAGE_BYTES} bytes`);
@@ -560,7 +561,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
     this.sid = streamSid;
     this.startInfo = start;
     this.sender.hasListener = true;
-    this.frameClock.join(this.ticking);
+    this.frameClock.join(this);
     this.emit('start', start);
     this.playout.flush();
   }
@@ -603,7 +604,7 @@ export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private finish(end: StreamEnd, code: number, reason: string): void {
     if (this.ended) return;
     this.ended = true;
-    this.frameClock.leave(this.ticking);
+    this.frameClock.leave(this);
     this.playout.close();
     this.intake.close();
     this.transcoder.close();

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
 import { FrameRing } from '../media/frame-ring.js';
-import { NO_INGRESS_TIME } from '../telemetry/ingress-time.js';
+import { audioWaited, NO_INGRESS_TIME, presentOf } from '../telemetry/ingress-time.js';
 import { CatchUp } from './catch-up.js';
 import { Framer } from './framer.js';
 import { type AtTurnEnd, atTurnEnd } from './turn-end.js';
@@ -27,8 +27,6 @@ const GAP_MS = 60;
 const PAUSE_MS = 1_000;
 /** Audio kept while the phone is not playing, in milliseconds; it may resume with all it has. */
 const HELD_MS = 600;
-/** Larger rings are freed when empty: 60 KB. */
-const MOST_KEPT_FRAMES = 32;
 /** The ring holds this many times the limit until silence in it has been found. */
 const ROOM_FACTOR = 2;
 
@@ -71,8 +69,9 @@ interface PlayoutPoint {
  * early is heard late for the rest of the call. The playout tracks how much audio is queued at the listener
  * (the lead), by a monotonic clock and by measurements (see {@link correct}).
  *
- * A frame passes immediately while the lead is small. Otherwise it waits for the end of the event-loop turn,
- * because only then is a burst (our own stall, a retransmitted window) known completely. Then:
+ * A frame passes immediately while the lead is small, or has just become larger. Otherwise it waits for the
+ * end of the event-loop turn, because only then is a burst (our own stall, a retransmitted window) known
+ * completely. Then:
  * - beyond the limit the newest frames win: silence is dropped first, then the oldest words;
  * - a lead of live audio that stays above its target is worked off: pauses are dropped, words are played
  *   slightly faster.
@@ -100,7 +99,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   private readonly isPaced: boolean;
   private readonly targetMs: number;
   private readonly nearMs: number;
-  /** Created when a frame first has to wait; most calls never need it. */
+  /** Borrowed while frames wait. */
   private ring: FrameRing | undefined;
   private catchUp: CatchUp | undefined;
   private framer: Framer | undefined;
@@ -112,7 +111,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   /** The same assuming a perfect network; never later. */
   private bookedUntil = Number.NEGATIVE_INFINITY;
   /** When the lead was last at or below its target. */
-  private currentAt: number;
+  private currentAt = Number.NaN;
   private sentMs = 0;
   private discardedMs = 0;
   /** Whether a frame can pass immediately: none waits, none was cut, nothing is held. */
@@ -133,7 +132,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   constructor(
     private readonly line: PlayoutLine,
     options: PlayoutOptions,
-    private readonly clock: Clock,
+    readonly clock: Clock,
   ) {
     this.limitMs = options.limitMs;
     this.keepMs = options.keepMs ?? options.limitMs;
@@ -175,15 +174,28 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   write(frame: Int16Array, stamp: number): void {
     if (this.closed) return;
-    const now = this.clock.now();
+    const now = presentOf(stamp, this.clock);
     const leadMs = this.endsAt - now;
-    const isNear = leadMs <= (stamp === NO_INGRESS_TIME ? this.nearMs : this.targetMs) && leadMs >= -GAP_MS;
-    if (isNear && this.isClear && this.line.isWritable()) {
-      this.currentAt = now;
-      this.now = now;
-      this.since = now;
-      this.send(frame, stamp);
-    } else this.enqueue(frame, stamp, now);
+    const isNear = leadMs <= this.nearMs && leadMs >= -GAP_MS;
+    if (!(isNear && this.isClear && this.line.isWritable())) {
+      this.enqueue(frame, stamp, now);
+      return;
+    }
+    if (leadMs <= this.targetMs || stamp === NO_INGRESS_TIME) this.currentAt = now;
+    else if (this.isPaced || (this.isFast && leadMs > TARGET_OF_WORDS_MS)) {
+      this.enqueue(frame, stamp, now);
+      return;
+    } else if (now - this.currentAt >= LASTING_MS) {
+      this.isFast = false;
+      this.catchUp ??= new CatchUp();
+      if (this.catchUp.skipsFrame(frame)) {
+        this.silenceDroppedMs += FRAME_MS;
+        return;
+      }
+    }
+    this.now = now;
+    this.since = now;
+    this.send(frame, stamp);
   }
 
   /**
@@ -287,7 +299,9 @@ export class Playout implements FrameSink, AtTurnEnd {
     if (this.closed) return;
     this.isOnHold = false;
     this.now = this.clock.now();
-    while (ring !== undefined && ring.length > 0) this.pass(ring.oldest as Int16Array, ring);
+    while (ring !== undefined && this.ring === ring && ring.length > 0) {
+      this.pass(ring.oldest as Int16Array, ring);
+    }
     this.fillUp();
     this.passWaypoints();
   }
@@ -309,20 +323,23 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   /** Starts keeping a copy of the newest sent frames, which may have to be replayed. */
   remember(): void {
-    this.recent ??= new FrameRing(Math.max(1, Math.floor(Math.min(this.limitMs, HELD_MS) / FRAME_MS)));
+    this.recent ??= FrameRing.borrow(Math.max(1, Math.floor(Math.min(this.limitMs, HELD_MS) / FRAME_MS)));
     this.isRemembering = true;
   }
 
   /** The remembered frames were heard. */
   forget(): void {
-    this.recent?.clear();
     this.isRemembering = false;
+    if (this.recent === undefined) return;
+    FrameRing.giveBack(this.recent);
+    this.recent = undefined;
   }
 
   /** Queues the remembered frames before the waiting ones, as many of both as the limit allows. */
   replayRecent(): void {
     const { recent, ring } = this;
     this.isRemembering = false;
+    this.recent = undefined;
     if (recent === undefined || recent.length === 0) return;
     // Marks follow the waiting frames, which are more now.
     for (const waypoint of this.waypoints) waypoint.at += recent.length;
@@ -330,16 +347,18 @@ export class Playout implements FrameSink, AtTurnEnd {
     this.isClear = false;
   }
 
-  /** Moves frames into a new ring with room for what waits while the phone is not playing. */
+  /** Moves frames into another ring, with room for what waits while the phone is not playing. */
   private refill(...from: readonly (FrameRing | undefined)[]): void {
     const ms = Math.max(ROOM_FACTOR * this.limitMs, HELD_MS);
-    const ring = new FrameRing(Math.floor(ms / FRAME_MS));
+    const ring = FrameRing.borrow(Math.floor(ms / FRAME_MS));
     for (const each of from) {
-      for (; each !== undefined && each.length > 0; each.drop()) {
+      if (each === undefined) continue;
+      for (; each.length > 0; each.drop()) {
         if (!ring.push(each.oldest as Int16Array, each.oldestStamp, each.oldestTime)) continue;
         this.gone += 1;
         this.droppedLead += 1;
       }
+      FrameRing.giveBack(each);
     }
     this.ring = ring;
     this.catchUp ??= new CatchUp();
@@ -365,13 +384,17 @@ export class Playout implements FrameSink, AtTurnEnd {
     const { ring } = this;
     if (this.closed || this.isOnHold) return;
     this.now = this.clock.now();
+    audioWaited();
     if (ring !== undefined) {
       if (!this.isCatchingUp) this.trim(ring);
-      while (ring.length > 0 && this.canSend()) this.deliver(ring);
+      // A frame may lead to a command that empties the ring, or replaces it.
+      while (this.ring === ring && ring.length > 0 && this.canSend()) this.deliver(ring);
       this.passWaypoints();
-      if (ring.length > 0) return;
-      // Its size was only needed at the start or after a stall.
-      if (this.isCatchingUp || ring.capacity > MOST_KEPT_FRAMES) this.ring = undefined;
+      if (this.ring !== undefined) {
+        if (this.ring.length > 0) return;
+        FrameRing.giveBack(this.ring);
+        this.ring = undefined;
+      }
     }
     this.isCatchingUp = false;
     this.isClear = this.framer?.isEmpty !== false;
@@ -411,7 +434,7 @@ export class Playout implements FrameSink, AtTurnEnd {
   private newRing(isHeard: boolean): FrameRing {
     this.isCatchingUp = !isHeard;
     const ms = isHeard ? ROOM_FACTOR * this.limitMs : this.keepMs;
-    return new FrameRing(Math.max(1, Math.floor(ms / FRAME_MS)));
+    return FrameRing.borrow(Math.max(1, Math.floor(ms / FRAME_MS)));
   }
 
   /** A listener who catches up hears everything in order. */
@@ -444,6 +467,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     const isLive = ring.oldestStamp !== NO_INGRESS_TIME;
     const lastsMs = this.isCatchingUp ? Number.POSITIVE_INFINITY : this.now - this.currentAt;
     if (!isLive || lastsMs < LASTING_MS || behindMs <= this.targetMs) {
+      if (isLive) this.alignFrames(frame);
       this.pass(frame, ring);
       return;
     }
@@ -460,6 +484,14 @@ export class Playout implements FrameSink, AtTurnEnd {
     const kept = this.isFast ? catchUp.shorten(frame, behindMs > this.limitMs) : frame.length;
     this.shortenedMs += FRAME_MS * (1 - kept / frame.length);
     this.pass(kept === frame.length ? frame : frame.subarray(0, kept), ring);
+  }
+
+  /** Drops the remainder of a cut frame in a pause, so that frames pass whole again, without a copy. */
+  private alignFrames(frame: Int16Array): void {
+    const { framer, catchUp } = this;
+    if (framer?.isEmpty !== false || catchUp?.skipsFrame(frame) !== true) return;
+    this.silenceDroppedMs += framer.waitingMs;
+    framer.clear();
   }
 
   /** Sends the oldest frame, or its remainder. */

@@ -4,9 +4,10 @@
  * lasted.
  */
 export class TokenBucket {
-  private tokens: number;
-  private filledAt: number;
-  private lostMs: number;
+  // A field that begins as undefined boxes every number it gets.
+  private tokens = Number.NaN;
+  private filledAt = Number.NaN;
+  private lostMs = Number.NaN;
 
   /**
    * @param perSecond tokens added per second

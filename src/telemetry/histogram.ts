@@ -116,9 +116,11 @@ export class LatencyHistogram {
   /** Values of at most `us` microseconds (for Prometheus), less the bucket (3.2 %) that the limit cuts. */
   countUpTo(us: number): number {
     const limit = us * INGRESS_TICKS_PER_MICROSECOND;
+    if (limit >= LARGEST) return this.total;
+    // The first bucket that has longer values.
+    const end = bucketOf(Math.floor(limit) + 1, this.subBits);
     let seen = 0;
-    for (let i = 0; i < this.buckets.length && upperEdge(i, this.subBits) <= limit; i++)
-      seen += this.buckets[i] as number;
+    for (let i = 0; i < end; i++) seen += this.buckets[i] as number;
     return seen;
   }
 

@@ -22,6 +22,32 @@ export function ingressNow(clock: Clock): IngressTime {
   return ingressTimeOf(clock.now());
 }
 
+/** The reading behind the latest message's stamp; an array, because a variable would box it every time. */
+const latestMs = new Float64Array(1);
+let latestStamp = NO_INGRESS_TIME;
+let latestClock: Clock | undefined;
+
+/** Stamps a message that has just arrived. @param ms a reading of the clock, made for it */
+export function arrivedAt(ms: number, clock: Clock): IngressTime {
+  latestMs[0] = ms;
+  latestStamp = ingressTimeOf(ms);
+  latestClock = clock;
+  return latestStamp;
+}
+
+/**
+ * The present, for audio with this stamp: while it is the latest message's, the reading made for that, because
+ * another one costs more than most of the work between.
+ */
+export function presentOf(stamp: IngressTime, clock: Clock): number {
+  return stamp === latestStamp && clock === latestClock ? (latestMs[0] as number) : +clock.now();
+}
+
+/** Audio has waited: {@link presentOf} reads the clock again. */
+export function audioWaited(): void {
+  latestClock = undefined;
+}
+
 /** Stamps between two stamps, right across the wrap; meaningful up to 214 s. */
 export function ingressTicksBetween(earlier: IngressTime, later: IngressTime): number {
   return (later - earlier) | 0;

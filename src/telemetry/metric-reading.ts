@@ -1,5 +1,5 @@
-import type { LatencyHistogram } from './histogram.js';
-import type { Merge, Metric } from './metric.js';
+import { LatencyHistogram } from './histogram.js';
+import { type Merge, type Metric, REQUEST_EDGES_US } from './metric.js';
 
 /** The samples of a metric: what follows its name in Prometheus' text, such as `{reason="full"}`, and the value. */
 export type Samples = readonly (readonly [suffix: string, value: number])[];
@@ -16,7 +16,7 @@ export interface MetricReading {
 /** Reads a metric. */
 export function readingOf(metric: Metric): MetricReading {
   const { name, help, kind } = metric;
-  const merge = kind === 'gauge' ? metric.merge : 'sum';
+  const { merge = 'sum' } = kind === 'gauge' ? metric : {};
   return { name, help, kind, merge, samples: samplesOf(metric) };
 }
 
@@ -57,7 +57,10 @@ export function merged(pages: Iterable<readonly MetricReading[]>): MetricReading
 
 function samplesOf(metric: Metric): Samples {
   if (metric.kind === 'histogram') {
-    return Object.entries(metric.read()).flatMap(([label, each]) => bucketsOf(label, each, metric.edgesUs));
+    const { edgesUs = REQUEST_EDGES_US } = metric;
+    const read = metric.read();
+    const byLabel = read instanceof LatencyHistogram ? { '': read } : read;
+    return Object.entries(byLabel).flatMap(([label, each]) => bucketsOf(label, each, edgesUs));
   }
   const values = metric.read();
   if (typeof values === 'number') return [['', values]];

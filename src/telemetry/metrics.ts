@@ -65,7 +65,7 @@ export class Metrics {
       gauge('calls_active', 'Calls known to the registry and not ended', () => source.activeCalls),
       gauge('draining', '1 while no new calls are taken', () => (source.draining ? 1 : 0), { merge: 'min' }),
       counter('calls_ended_total', 'Ended calls by cause', () => source.endedCalls, 'cause'),
-      gauge('calls_max', 'Most calls at a time', () => admission.maxCalls),
+      gauge('calls_max', 'Most calls at a time', () => admission.maxCalls, { merge: 'max' }),
       gauge(
         'admission_open',
         '1 while new calls are taken',
@@ -94,15 +94,21 @@ export class Metrics {
           'stage="gateway"': latencies.gateway,
         };
       }),
-      frameTimes('encode_seconds', 'Samples to message bytes, without any wait', () => ({
-        '': source.latencies.transcodeOut,
-      })),
-      frameTimes('playout_lead_seconds', 'Audio the listener has waiting', () => ({
-        '': source.latencies.playoutLead,
-      })),
-      frameTimes('intake_jitter_seconds', 'How far messages come from the pace of their audio', () => ({
-        '': source.latencies.intakeJitter,
-      })),
+      frameTimes(
+        'encode_seconds',
+        'Samples to message bytes, without any wait',
+        () => source.latencies.transcodeOut,
+      ),
+      frameTimes(
+        'playout_lead_seconds',
+        'Audio the listener has waiting',
+        () => source.latencies.playoutLead,
+      ),
+      frameTimes(
+        'intake_jitter_seconds',
+        'How far messages come from the pace of their audio',
+        () => source.latencies.intakeJitter,
+      ),
       ...others,
     ];
   }

@@ -19,7 +19,6 @@ const counts = z.record(z.string(), count);
 /** What is read of another worker's head, which may run another version. */
 const OtherHead = z.object({
   calls: count,
-  maxCalls: count,
   closure: z.string().max(40).nullable(),
   refused: counts,
   refusedAt: counts,
@@ -138,7 +137,6 @@ function mergedHead(own: LiveHead, others: readonly OtherHead[]): LiveHead {
   return {
     ...own,
     calls: sum(({ calls }) => calls),
-    maxCalls: sum(({ maxCalls }) => maxCalls),
     closure: all.some(({ closure }) => closure === null) ? null : own.closure,
     refused: byReason(
       all.map(({ refused }) => refused),

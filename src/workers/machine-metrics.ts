@@ -17,6 +17,12 @@ const PAGE_MS = 1_000;
 const MAX_METRICS = 500;
 const MAX_SAMPLES = 2_000;
 
+/** What a worker gets for a scrape. */
+export interface Page {
+  readonly number: number;
+  readonly text?: string;
+}
+
 /**
  * The metrics of all workers as one page, in the supervisor: every scrape reads it here, whichever worker it reaches. A
  * worker that is gone still counts with its latest counters, so that none of the machine's ever falls.
@@ -26,7 +32,9 @@ export class MachineMetrics {
   private readonly latest = new Map<number, readonly MetricReading[]>();
   /** Counters and histograms of workers that are gone. */
   private past: readonly MetricReading[] = [];
-  private page: { readonly madeAt: number; readonly text: Promise<string> } | undefined;
+  private page:
+    | { readonly number: number; readonly madeAt: number; readonly text: Promise<string> }
+    | undefined;
   /** Workers whose metrics are awaited, and what is called when all have come. */
   private awaited = new Set<number>();
   private onCollected = () => {};
@@ -38,19 +46,20 @@ export class MachineMetrics {
     private readonly clock: Clock,
   ) {
     office.handle('metrics', (about, from) => this.keep(from, checked(about)));
-    office.handle('metrics.page', () => this.text());
+    office.handle('metrics.page', (about) => this.pageAfter((about as { number?: unknown } | null)?.number));
     office.onChange((worker, isServing) => {
       if (!isServing) this.bury(worker);
     });
   }
 
-  /** Prometheus text, at most a second old. */
-  text(): Promise<string> {
+  /** Prometheus text, at most a second old; without the text for a worker that has it. */
+  private async pageAfter(known: unknown): Promise<Page> {
     const now = this.clock.now();
     if (this.page === undefined || now - this.page.madeAt >= PAGE_MS) {
-      this.page = { madeAt: now, text: this.write() };
+      this.page = { number: (this.page?.number ?? 0) + 1, madeAt: now, text: this.write() };
     }
-    return this.page.text;
+    const { number, text } = this.page;
+    return known === number ? { number } : { number, text: await text };
   }
 
   private async write(): Promise<string> {

@@ -1,14 +1,14 @@
 import type { EventEmitter } from 'node:events';
-import type { Clock } from '../clock.js';
+import type { Clock, Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
-import { counter, gauge } from '../telemetry/metric.js';
-import { processMetrics } from '../telemetry/metrics.js';
 import { EventBacklog } from './event-backlog.js';
 import { MachineMetrics } from './machine-metrics.js';
 import { MachineRegistry } from './machine-registry.js';
 import { PostOffice } from './post-office.js';
 import { RoomOwners } from './room-owners.js';
+import { supervisorMetrics } from './supervisor-metrics.js';
+import { ALIVE, ALIVE_MS } from './worker-facts.js';
 
 /** A worker's process, as `cluster.fork` of Node makes one. */
 export interface Process extends EventEmitter {
@@ -36,6 +36,8 @@ interface Worker {
   readonly serves: Promise<boolean>;
   readonly ended: Promise<void>;
   isServing: boolean;
+  /** When it last said that it is alive, by the clock that stops while this process does. */
+  aliveAt: number;
   /** It took the place of one that had died: if it dies, too, the next is tried. */
   readonly isReplacement: boolean;
   /** It was told to stop. */
@@ -47,6 +49,10 @@ const STEADY_MS = 10_000;
 /** Pauses before further replacements: the first, and the longest. */
 const PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5_000;
+/** A worker that does not serve within this time is stuck. */
+const START_MS = 60_000;
+/** A worker that serves and has not said for so long that it is alive: its event loop is stuck. */
+const STUCK_MS = 10_000;
 /** Most messages on their way to a worker that does not read; beyond that, it counts as gone. */
 const MAX_UNREAD = 20_000;
 
@@ -63,6 +69,7 @@ export class Supervisor {
   private readonly all = new Set<Worker>();
   /** What to do when a worker begins to serve. */
   private readonly beginnings = new Map<number, () => void>();
+  private readonly watch: Timer;
   private stops = 0;
   private failures = 0;
   private rolling: Promise<void> | undefined;
@@ -75,18 +82,15 @@ export class Supervisor {
     );
     this.registry = new MachineRegistry(this.office, clock);
     new EventBacklog(this.office);
-    new MachineMetrics(
-      this.office,
-      [
-        ...processMetrics,
-        gauge('workers', 'Workers of this machine that serve', () => this.office.serving.length),
-        counter('worker_restarts_total', 'Workers replaced because they had died', () => this.restarts),
-      ],
-      clock,
-    );
+    new MachineMetrics(this.office, supervisorMetrics(this), clock);
     new RoomOwners(this.office);
     this.office.onChange((worker, isServing) => {
       if (isServing) this.beginnings.get(worker)?.();
+    });
+    this.watch = clock.every(ALIVE_MS, () => this.killStuck());
+    this.watch.unref();
+    this.office.handle(ALIVE, (_, from) => {
+      for (const worker of this.all) if (worker.process.id === from) worker.aliveAt = clock.runningMs();
     });
     this.office.handle('state', () => ({
       count,
@@ -137,6 +141,20 @@ export class Supervisor {
   async ended(): Promise<void> {
     while (this.all.size > 0) await Promise.all([...this.all].map((worker) => worker.ended));
     this.registry.close();
+    this.options.clock.cancel(this.watch);
+  }
+
+  /** A worker that is stuck keeps its calls silent, and lets new ones wait: others do better. */
+  private killStuck(): void {
+    const now = this.options.clock.runningMs();
+    for (const { place, process, isServing, aliveAt } of this.all) {
+      if (now - aliveAt < (isServing ? STUCK_MS : START_MS)) continue;
+      this.options.log.error(
+        { place, worker: process.id },
+        isServing ? 'a worker is stuck' : 'a worker does not start',
+      );
+      process.process.kill('SIGKILL');
+    }
   }
 
   private async rollAll(): Promise<void> {
@@ -180,6 +198,7 @@ export class Supervisor {
       serves,
       ended,
       isServing: false,
+      aliveAt: clock.runningMs(),
       isReplacement,
       isLeaving: false,
     };
@@ -191,6 +210,7 @@ export class Supervisor {
     };
     this.beginnings.set(process.id, () => {
       worker.isServing = true;
+      worker.aliveAt = clock.runningMs();
       noteServes(true);
     });
     this.office.add(process.id, {

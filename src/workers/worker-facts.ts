@@ -1,6 +1,10 @@
 /** The variable by which a supervisor tells a process that it is a worker, and what {@link WorkerFacts} are. */
 export const WORKER_VARIABLE = 'TRUNKLINE_WORKER';
 
+/** By this message a worker that serves tells the supervisor that it is alive, and how often. */
+export const ALIVE = 'alive';
+export const ALIVE_MS = 1_000;
+
 /** Ports on which all workers of a machine listen. */
 export interface Ports {
   readonly port: number;

@@ -3,8 +3,8 @@ import { EventEmitter } from 'node:events';
 import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
 import { MachineViews, type OwnViews } from './machine-views.js';
-import { type Peers, SupervisedPeers } from './peers.js';
-import { WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
+import { type Peers, SUPERVISOR, SupervisedPeers } from './peers.js';
+import { ALIVE, ALIVE_MS, WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
 
 /** Most messages on their way to a supervisor that does not read; beyond that, it counts as gone. */
 const MAX_UNREAD = 20_000;
@@ -18,7 +18,7 @@ export class Worker {
 
   constructor(
     readonly facts: WorkerFacts,
-    clock: Clock,
+    private readonly clock: Clock,
     log: Logger,
   ) {
     const { worker } = cluster;
@@ -64,6 +64,7 @@ export class Worker {
   /** This worker serves from now on. */
   serve(): void {
     this.peers.serve();
+    this.clock.every(ALIVE_MS, () => this.peers.notify(SUPERVISOR, ALIVE, {})).unref();
   }
 
   private stop(stage: number): void {

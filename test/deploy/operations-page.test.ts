@@ -3,6 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { StreamBridge } from '../../src/bridge/stream/bridge.js';
+import { systemClock } from '../../src/clock.js';
+import { createLog } from '../../src/telemetry/log.js';
+import { Relay } from '../../src/workers/relay.js';
+import { supervisorMetrics } from '../../src/workers/supervisor-metrics.js';
 import { ROOT } from '../support/dockerfile.js';
 import { startGateway } from '../support/gateway.js';
 import { SECRET } from '../support/receiver.js';
@@ -30,7 +34,7 @@ describe('the table of metrics', () => {
     meaning,
   }));
 
-  it('has every metric of a gateway and its Stream bridge, with its type, and no other', async () => {
+  it('has every metric of a gateway, its Stream bridge and its workers, with its type, and no other', async () => {
     const { url } = await startGateway({
       router: { url: 'http://127.0.0.1:9', secret: SECRET },
       eventWebhooks: { url: 'http://127.0.0.1:9', secret: SECRET, spoolDir: folder },
@@ -43,8 +47,13 @@ describe('the table of metrics', () => {
       ({ name, kind }) => `${name} ${kind}`,
     );
     expect(ofStream.length).toBeGreaterThan(5);
+    const relay = new Relay({ self: 1, socketDir: folder, clock: systemClock, log: createLog('silent') });
+    const ofWorkers = [...supervisorMetrics({ office: { serving: [] }, restarts: 0 }), ...relay.metrics]
+      .map(({ name, kind }) => `${name} ${kind}`)
+      .filter((each) => !told.includes(each));
+    expect(ofWorkers).toHaveLength(3);
     expect(documented.map(({ name, type }) => `${name} ${type}`).sort()).toEqual(
-      [...told, ...ofStream].sort(),
+      [...told, ...ofStream, ...ofWorkers].sort(),
     );
   });
 

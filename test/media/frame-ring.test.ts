@@ -60,4 +60,25 @@ describe('the frame ring', () => {
     expect(ring.length).toBe(0);
     expect(ring.oldest).toBeUndefined();
   });
+
+  test('serves the next queue of its size, empty, once it is given back', () => {
+    const ring = FrameRing.borrow(5);
+    ring.push(numbered(1), 0);
+    FrameRing.giveBack(ring);
+    expect(FrameRing.borrow(6)).not.toBe(ring);
+    const next = FrameRing.borrow(5);
+    expect(next).toBe(ring);
+    expect(next.length).toBe(0);
+    expect(FrameRing.borrow(5)).not.toBe(ring);
+  });
+
+  test('keeps at most 4 MiB of rings for later', () => {
+    // 64 frames are 120 KiB.
+    const rings = Array.from({ length: 40 }, () => FrameRing.borrow(64));
+    for (const ring of rings) FrameRing.giveBack(ring);
+    const again = Array.from({ length: 40 }, () => FrameRing.borrow(64));
+    const kept = again.filter((ring) => rings.includes(ring)).length;
+    expect(kept).toBeGreaterThan(30);
+    expect(kept).toBeLessThan(36);
+  });
 });

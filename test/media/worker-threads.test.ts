@@ -10,12 +10,12 @@ import { media, randomBytes, STREAM_SID } from '../support/media.js';
 
 const isNative = core.backend === 'native';
 const module = WASM_MODULES.find((path) => path.endsWith(core.origin.split(';')[0] as string));
-const loader = new URL('../../dist/media/wasm.js', import.meta.url).href;
+const dist = (file: string) => JSON.stringify(new URL(`../../dist/media/${file}`, import.meta.url).href);
 
-/** The addon itself, without what Trunkline puts around it; or the module that this thread runs on. */
+/** Loads the core that this thread runs on. */
 const opening = isNative
-  ? `const core = require(${JSON.stringify(addon)});`
-  : `const core = (await import(${JSON.stringify(loader)})).loadWasm(${JSON.stringify(module)});`;
+  ? `const { loadAddon } = await import(${dist('addon.js')}); const core = loadAddon(${JSON.stringify(addon)});`
+  : `const core = (await import(${dist('wasm.js')})).loadWasm(${JSON.stringify(module)});`;
 
 /** The start of every script here: `core`, a bound `transcoder` and a `message` of 20 ms. */
 const prelude = `
@@ -102,7 +102,7 @@ describe('the process', () => {
   test.runIf(isNative)('may load the addon again: the second has memory of its own', async () => {
     const script = `
       delete require.cache[${JSON.stringify(addon)}];
-      const second = require(${JSON.stringify(addon)});
+      const second = loadAddon(${JSON.stringify(addon)});
       const other = new second.Transcoder();
       other.close();
       busy();

@@ -70,6 +70,25 @@ describe('the playout', () => {
     expect(playout.leadMs()).toBe(60);
   });
 
+  test('never sends what another queue holds in the memory that it gave back', async () => {
+    const { playout, listener, write } = setUp();
+    const other = new Listener();
+    other.writable = false;
+    const neighbour = new Playout(other, { limitMs: 120 }, new VirtualClock());
+    const { write: hear } = listener;
+    // A command within a frame's delivery sends the rest, and the neighbour gets the free memory.
+    listener.write = function (frame: Int16Array) {
+      hear.call(this, frame);
+      if (this.heard.length !== 1) return;
+      playout.flush();
+      neighbour.write(new Int16Array(FRAME_SAMPLES).fill(LOUD + 99), NO_INGRESS_TIME);
+    };
+    write(3);
+    await turnEnd();
+    expect(listener.heard).toEqual([0, 1, 2]);
+    expect(neighbour.waitingMs).toBe(FRAME_MS);
+  });
+
   test('loses nothing that waits for the end of the turn when the measured lead increases', async () => {
     const { playout, listener, write } = setUp();
     write();
@@ -420,6 +439,38 @@ describe('the playout', () => {
       expect(2_120 - heardMs - playout.shortenedMs).toBeGreaterThanOrEqual(-1);
       expect(2_120 - heardMs - playout.shortenedMs).toBeLessThan(FRAME_MS);
       expect(playout.shortenedMs).toBeLessThan(0.15 * 2_000);
+    });
+
+    test('passes frames at once again when a pause follows words that were shortened', async () => {
+      const { caller, clock, playout, frameOf, hear } = live();
+      for (let i = 0; i < 6; i++) playout.write(frameOf(true), 1);
+      await turnEnd();
+      await hear(2_000, true);
+      expect(playout.shortenedMs).toBeGreaterThan(0);
+      await hear(100, false);
+      clock.advance(FRAME_MS);
+      const before = caller.talkMs;
+      playout.write(frameOf(true), 1);
+      expect(caller.talkMs - before).toBeCloseTo(FRAME_MS, 5);
+    });
+
+    test.each([
+      ['has just grown to 40 ms', 40, 0],
+      ['stays at 25 ms, amid words', 25, 2_000],
+      ['stays at 40 ms, amid words', 40, 2_000],
+    ])('passes frames at once while the lead %s', async (_, leadMs, lastsMs) => {
+      const { caller, clock, playout, frameOf, hear } = live();
+      await hear(200, true);
+      playout.correct(clock.now() + leadMs + FRAME_MS, 0);
+      await hear(lastsMs, true);
+      clock.advance(FRAME_MS);
+      const before = caller.talkMs;
+      playout.write(frameOf(true), 1);
+      expect(caller.talkMs - before).toBeCloseTo(FRAME_MS, 5);
+      expect(playout.shortenedMs).toBe(0);
+      // Of a pause, two frames are kept.
+      await hear(200, false);
+      expect(playout.silenceDroppedMs > 0).toBe(lastsMs > 0);
     });
 
     test('leaves bursts alone that are heard in their own time', async () => {

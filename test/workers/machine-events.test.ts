@@ -127,6 +127,16 @@ it('finds out that it has missed events, and reads them', async () => {
   a.publish('two');
   await eventually('two', () => b.calls().at(-1) === 'two');
   expect(b.calls()).toEqual(['one', ...names('lost', 5), 'two']);
+  // More than the supervisor keeps: those between are lost to this worker's readers, too.
+  const id = b.events.at(0)?.id as string;
+  Object.assign(office, { send: () => true });
+  a.publish(...names('many', 1_500));
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  Object.assign(office, { send });
+  a.publish('three');
+  await eventually('three', () => b.calls().at(-1) === 'three');
+  expect(b.calls()).toEqual([...names('many', 1_500).slice(501), 'three']);
+  expect(b.events.positionAfter(id)).toEqual({ next: b.events.oldest, isGap: true });
 });
 
 it('passes on nothing that is no event, and takes nothing else', async () => {

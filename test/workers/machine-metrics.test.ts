@@ -83,7 +83,7 @@ it('takes the largest or the smallest value of a gauge that says so', async () =
 });
 
 it('never lets a counter fall: workers that leave, die or hang still count', async () => {
-  const { start, kill } = machine();
+  const { office, start, kill } = machine();
   const [a, b, c] = [await start(), await start(), await start()];
   for (const each of [a, b, c]) {
     each.figures.calls = 1;
@@ -96,11 +96,15 @@ it('never lets a counter fall: workers that leave, die or hang still count', asy
   b.worker.close();
   await b.peers.request(SUPERVISOR, 'metrics.page', {});
   kill(b.peers);
+  // What comes from it after that has been counted.
+  const late = [{ name: 'ended_total', help: '', kind: 'counter', merge: 'sum', samples: [['', 500]] }];
+  office.receive(b.peers.self, { to: SUPERVISOR, from: b.peers.self, what: 'metrics', about: late });
   // One dies; what it counted after the latest scrape is lost.
   c.figures.ended.set('stop', 130);
   kill(c.peers);
   const value = await scrape(a);
   expect(value('ended_total{cause="stop"}')).toBe(320);
+  expect(value('ended_total')).toBeUndefined();
   expect(value('hook_seconds_count')).toBe(3);
   expect(value('calls')).toBe(1);
   // One hangs: the page comes nevertheless, with its latest figures.
@@ -131,8 +135,28 @@ it('keeps the page for a second, so that two workers never show an older one aft
   const first = await a.worker.text();
   a.figures.calls = 2;
   expect(await b.worker.text()).toBe(first);
+  // A worker that has it is not sent it again.
+  const { number } = (await b.peers.request(SUPERVISOR, 'metrics.page', {})) as { number: number };
+  expect(await b.peers.request(SUPERVISOR, 'metrics.page', { number })).toEqual({ number });
+  expect(await b.worker.text()).toBe(first);
   await sleep(1_001);
-  expect(await b.worker.text()).not.toBe(first);
+  const second = await b.worker.text();
+  expect(second).not.toBe(first);
+  expect(await a.worker.text()).toBe(second);
+});
+
+it('shows no older page after a newer one when answers overtake one another', async () => {
+  const answers: ((page: object) => void)[] = [];
+  const peers = { handle() {}, request: () => new Promise((resolve) => answers.push(resolve)) };
+  const worker = new WorkerMetrics(peers as unknown as SupervisedPeers, {} as Metrics, clock);
+  const [first, second] = [worker.text(), worker.text()];
+  answers[1]?.({ number: 8, text: 'newer' });
+  expect(await second).toBe('newer');
+  answers[0]?.({ number: 7, text: 'older' });
+  expect(await first).toBe('newer');
+  const third = worker.text();
+  answers[2]?.({ number: 8 });
+  expect(await third).toBe('newer');
 });
 
 it('leaves out what is no metric, from a worker of another version', async () => {

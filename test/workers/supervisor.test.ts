@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
+import type { Timer } from '../../src/clock.js';
 import { type Process, Supervisor } from '../../src/workers/supervisor.js';
 import { clock, eventually, virtualTime } from '../support/time.js';
 
@@ -17,6 +18,7 @@ class FakeProcess extends EventEmitter implements Process {
     },
   };
   private isAlive = true;
+  private heart: Timer | undefined;
 
   constructor(
     readonly id: number,
@@ -38,11 +40,20 @@ class FakeProcess extends EventEmitter implements Process {
 
   serve(): void {
     this.emit('message', { serves: true });
+    this.heart = clock.every(1_000, () =>
+      this.emit('message', { to: 0, from: this.id, what: 'alive', about: {} }),
+    );
+  }
+
+  /** Its event loop is stuck. */
+  hang(): void {
+    clock.cancel(this.heart);
   }
 
   end(code: number | null = 0, signal: string | null = null): void {
     if (!this.isAlive) return;
     this.isAlive = false;
+    clock.cancel(this.heart);
     this.emit('exit', code, signal);
   }
 }
@@ -60,7 +71,7 @@ function supervised(count = 2) {
     },
   });
   const fork = async (n: number) => {
-    await eventually(`process ${n}`, () => forks.length >= n, 60_000);
+    await eventually(`process ${n}`, () => forks.length >= n, 120_000);
     return forks[n - 1] as FakeProcess;
   };
   return { supervisor, forks, fork };
@@ -155,6 +166,21 @@ it('keeps the old workers when a new one does not start, and replaces one that d
   expect(forks.length).toBe(5);
   fifth.end(1);
   expect((await fork(6)).place).toBe(1);
+});
+
+it('kills and replaces a worker that is stuck, and one that does not start', async () => {
+  const { supervisor, forks, fork } = await started();
+  forks[0]?.hang();
+  const third = await fork(3);
+  expect(third.place).toBe(1);
+  // It never serves.
+  (await fork(4)).serve();
+  expect(supervisor.office.serving).toEqual([2, 4]);
+  supervisor.roll();
+  await fork(5);
+  await clock.sleep(65_000);
+  expect(forks.length).toBe(5);
+  expect(supervisor.office.serving).toEqual([2, 4]);
 });
 
 it('passes a stop on in stages, and kills at the third', async () => {

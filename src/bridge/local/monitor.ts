@@ -2,7 +2,7 @@ import { FRAME_SAMPLES } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
 import { core } from '../../media/thread-core.js';
 import type { Program } from '../bridge.js';
-import { isMixDue, MixInputs, type Turn } from '../mix-turn.js';
+import { isMixDue, MixInputs, NO_INPUTS, type Turn } from '../mix-turn.js';
 import type { RoomMember } from './member.js';
 
 /**
@@ -15,11 +15,13 @@ const PATIENCE_FRAMES = 8;
 export class Monitor {
   private listeners: readonly Program[] = [];
   private voices: readonly MemberVoice[] = [];
-  private inputs = new MixInputs(0);
-  private readonly mixed = new Int16Array(FRAME_SAMPLES);
+  private inputs = NO_INPUTS;
+  /** Created for the first mix. */
+  private mixed: Int16Array | undefined;
 
   /** Sets the members to mix and the listeners. */
   follow(members: readonly RoomMember[], listeners: readonly Program[]): void {
+    if (listeners.length === 0 && this.listeners.length === 0) return;
     this.listeners = listeners;
     const known = new Map(this.voices.map((voice) => [voice.member, voice]));
     this.voices =
@@ -50,8 +52,10 @@ export class Monitor {
 
   private mix(): void {
     const stamp = this.inputs.take(this.voices);
-    core.mix(this.inputs.samples, this.inputs.active, this.mixed);
-    for (const listener of this.listeners) listener.write(this.mixed, stamp);
+    this.mixed ??= new Int16Array(FRAME_SAMPLES);
+    const { mixed } = this;
+    core.mix(this.inputs.samples, this.inputs.active, mixed);
+    for (const listener of this.listeners) listener.write(mixed, stamp);
   }
 
   private voiceOf(member: RoomMember): MemberVoice | undefined {

@@ -33,7 +33,7 @@ export class ProgramMember extends RoomMember implements ProgramLeg {
   }
 
   clear(): number {
-    this.queue.clear();
+    if (this.isWaiting) this.queue.clear();
     this.room.monitor.forget(this);
     let discardedMs = 0;
     for (const { line } of this.room.phones) {

@@ -1,6 +1,6 @@
 import { core } from '../../media/thread-core.js';
 import type { PhoneLine, Program } from '../bridge.js';
-import { isMixDue, MixInputs } from '../mix-turn.js';
+import { isMixDue, MixInputs, NO_INPUTS } from '../mix-turn.js';
 import { PATIENCE_FRAMES, type RoomMember } from './member.js';
 import { Monitor } from './monitor.js';
 import { PhoneMember } from './phone-member.js';
@@ -29,7 +29,7 @@ export class Room {
   /** Replaced, never mutated: a member may leave during the loop. */
   private members: readonly RoomMember[] = [];
   private listeners: readonly ProgramMember[] = [];
-  private inputs = new MixInputs(0);
+  private inputs = NO_INPUTS;
   /** False once a program has joined: after it leaves, the caller must not suddenly hear an echo. */
   private echoes = true;
 
@@ -141,12 +141,13 @@ export class Room {
 
   private resize(members: readonly RoomMember[]): void {
     this.members = members;
-    this.inputs = new MixInputs(members.length < 3 ? 0 : members.length);
+    this.inputs = members.length < 3 ? NO_INPUTS : new MixInputs(members.length);
     this.follow();
     const live = this.liveCount();
     if (live > 2) return;
     // Without a mix, queued frames go straight to the other member.
     for (const member of members) {
+      if (!member.isWaiting) continue;
       const partner = live === 2 ? this.partnerOf(member) : undefined;
       if (partner === undefined) member.queue.clear();
       else member.queue.drainInto(partner.ear);

@@ -118,7 +118,7 @@ const operations = {
     method: 'get',
     path: '/v1/events',
     tag: 'events',
-    summary: 'Follows the events of this node, as server-sent events',
+    summary: 'Follows the events of this node and all its workers, as server-sent events',
     description:
       'Each has `id`, `event` (its type) and `data` (an Event as JSON). With `Last-Event-ID` none is missing as long as that one is among the last 1,000; otherwise the first event is `reset`.',
     headers: z.object({ 'Last-Event-ID': z.string().describe('The id of the last event received') }),
@@ -130,7 +130,8 @@ const operations = {
     method: 'get',
     path: '/v1/live',
     tag: 'calls',
-    summary: 'Shows this node and each of its calls once a second, as server-sent events',
+    summary:
+      'Shows this node, all its workers included, and each of its calls once a second, as server-sent events',
     description:
       'Made for the page at `/dashboard`. Each event is `live`; its `data` is JSON with the columns of `rows` named in `fields`. A viewer that is too slow misses rounds.',
     status: 200,
