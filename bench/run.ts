@@ -5,6 +5,7 @@ import { benchDashboard } from './dashboard.js';
 import { benchEvents } from './events.js';
 import { benchForged } from './forged.js';
 import { benchGateway } from './gateway.js';
+import { benchHandshakes } from './handshakes.js';
 import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
 import { benchPeers } from './peers.js';
@@ -39,6 +40,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   events: benchEvents,
   transports: benchTransports,
   agents: benchAgents,
+  handshakes: benchHandshakes,
   workers: benchWorkers,
   peers: benchPeers,
 };
