@@ -147,13 +147,14 @@ function settings(): string {
         row.usPerCallSecond.toFixed(0),
         row.usPerPair.toFixed(1),
         `${row.times?.toFixed(2) ?? '–'} × ${row.base}`,
+        row.frontCpu === 0 ? '' : percent(row.frontCpu / row.serverCpu),
         row.p99Ms.toFixed(2),
         ...conditionsOf(row),
       ].join(' | '),
     );
   return [
-    "| server | calls | µs of CPU for a second of a call | for a frame in and one out | CPU | round trip p99 ms | phones' CPU | late p99 ms | stolen | valid rounds |",
-    '|---|---:|---:|---:|---|---:|---:|---:|---:|---|',
+    "| server | calls | µs of CPU for a second of a call | for a frame in and one out | CPU | a proxy's share of it | round trip p99 ms | phones' CPU | late p99 ms | stolen | valid rounds |",
+    '|---|---:|---:|---:|---|---:|---:|---:|---:|---:|---|',
     ...cells.map((row) => `| ${row} |`),
   ].join('\n');
 }
@@ -169,7 +170,7 @@ function conditionsOf(row: PeerRow): string[] {
     percent(generatorCpu),
     lateP99Ms.toFixed(2),
     `${(stolen * 100).toFixed(2)} %`,
-    `${valid} of ${rounds}`,
+    valid === 0 ? `void` : `${valid} of ${rounds}`,
   ];
 }
 

@@ -125,13 +125,13 @@ export function programPeer(
   };
 }
 
-/** What each of the servers calls its certificate. */
+/** The variables in which all servers look for a certificate. */
 export function tlsOf(certificate: BenchCertificate | undefined): NodeJS.ProcessEnv {
   if (certificate === undefined) return {};
   return { TLS_CERT_FILE: certificate.certFile, TLS_KEY_FILE: certificate.keyFile };
 }
 
-/** A call of nobody's account, dialled at once. */
+/** A call without a webhook before it. */
 export function mediaOrder(port: number, isSecure = false): Order {
   return {
     isSecure,

@@ -7,7 +7,7 @@ import { talkOverRtp } from './rtp-talk.js';
 
 /** How long somebody talks. */
 const TALK_MS = 3_000;
-/** Nothing more is echoed once so much time has passed without a message. */
+/** After so much time without a message no echo is expected. */
 const QUIET_MS = 400;
 /** Longest delay of an echo. */
 const MAX_LAG_MS = 400;
@@ -80,7 +80,8 @@ async function talk(order: Order, payloads: readonly string[]): Promise<Buffer[]
     };
     say({ event: 'media', sequenceNumber: String(i + 2), media, streamSid });
   }
-  for (let count = -1; count < heard.length; ) {
+  // Trunkline continues with silence.
+  for (let count = -1; count < heard.length && count < payloads.length; ) {
     count = heard.length;
     await pause(QUIET_MS);
   }

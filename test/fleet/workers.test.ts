@@ -68,9 +68,9 @@ async function stopped(node: FleetNode) {
 
 const errorsOf = ({ output }: FleetNode) => output.split('\n').filter((line) => line.includes('"level":50'));
 
-it.each(['uws', 'node'])('two workers on %s share a port and lose none of 200 calls', async (server) => {
+it.each(['uws', 'node'])('two workers on %s share a port and lose none of 100 calls', async (server) => {
   const { node, twilio, place } = await startWorkers({ SERVER: server });
-  const phones = await place(200);
+  const phones = await place(100);
   expect(phones.filter((phone) => !isTalking(phone))).toEqual([]);
   expect(await lostOf(phones)).toEqual([]);
   expect(errorsOf(node)).toEqual([]);
