@@ -5,6 +5,7 @@ import { benchDashboard } from './dashboard.js';
 import { benchEvents } from './events.js';
 import { benchForged } from './forged.js';
 import { benchGateway } from './gateway.js';
+import { benchHandshakes } from './handshakes.js';
 import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
 import { benchPeers } from './peers.js';
@@ -41,6 +42,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   transports: benchTransports,
   agents: benchAgents,
   relay: benchRelay,
+  handshakes: benchHandshakes,
   workers: benchWorkers,
   peers: benchPeers,
 };

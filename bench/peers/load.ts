@@ -41,7 +41,7 @@ export async function load(peer: Peer, calls: number, conditions: Conditions): P
   const server = await peer.start(cores?.gateway);
   try {
     const start = peer.isRtp ? Generator.startRtp : Generator.start;
-    const generator = await start(program, calls, cores?.generator);
+    const generator = await start(program, calls, cores?.generator, peer.ciphers);
     try {
       const lostBefore = await connect(server, generator, calls);
       await server.onConnected?.();

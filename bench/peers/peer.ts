@@ -18,6 +18,8 @@ export interface Peer {
   readonly mostCalls?: number;
   /** How much louder its echo is than what was said, decibels; default 0. */
   readonly gainDb?: number;
+  /** Of its phones' TLS: see `Generator.start`. */
+  readonly ciphers?: string;
   /** Whether its phones speak RTP; default Media Streams. */
   readonly isRtp?: boolean;
   /** What is missing on this machine to run it. */
