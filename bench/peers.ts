@@ -158,6 +158,17 @@ function variantsOf(go: GoServer, certificate: BenchCertificate | undefined): Va
   return [
     ...plain,
     [trunkline('Trunkline, TLS', {}, certificate), TRUNKLINE],
+    [
+      { ...trunkline('Trunkline, TLS with AES-128', {}, certificate), ciphers: 'TLS_AES_128_GCM_SHA256' },
+      TRUNKLINE,
+    ],
+    [
+      {
+        ...trunkline('Trunkline, TLS with ChaCha20', {}, certificate),
+        ciphers: 'TLS_CHACHA20_POLY1305_SHA256',
+      },
+      TRUNKLINE,
+    ],
     [behindHaproxy('Trunkline, HAProxy with TLS in front', trunkline(TRUNKLINE), certificate), TRUNKLINE],
     [floor('uWS floor, TLS', certificate), FLOOR],
     [go.peer('Go, linear, TLS', 'linear', certificate), GO],
