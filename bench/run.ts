@@ -10,6 +10,7 @@ import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
 import { benchPeers } from './peers.js';
 import { benchQuality } from './quality.js';
+import { benchRamp } from './ramp.js';
 import { benchRefusal } from './refusal.js';
 import { benchRelay } from './relay.js';
 import { benchSiege } from './siege.js';
@@ -43,6 +44,7 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   agents: benchAgents,
   relay: benchRelay,
   handshakes: benchHandshakes,
+  ramp: benchRamp,
   workers: benchWorkers,
   peers: benchPeers,
 };

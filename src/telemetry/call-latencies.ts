@@ -21,8 +21,8 @@ const NAMES = Object.keys(STAGE) as (keyof typeof STAGE)[];
 /** A buffered value has its stage in these lowest bits, which limits it to 26.8 s; longer values count as this. */
 const STAGE_BITS = 3;
 const LARGEST = 2 ** (31 - STAGE_BITS) - 1;
-/** Values buffered before they are counted: 1 KB, about 90 frames. */
-const KEPT = 256;
+/** Values buffered before they are counted: half a KB, about 45 frames. */
+const KEPT = 128;
 
 /** A call's histograms are coarser than the gateway's: 8 buckets a power of two, at most 12.5 % wide. */
 const SUB_BITS = 3;

@@ -45,3 +45,12 @@ test('nor those of a room', { timeout: 60_000 }, async () => {
 test('nor those between a stream and a socket of ws', { timeout: 60_000 }, async () => {
   expect(await bytesPerFrame('sockets')).toBeLessThan(0.01);
 });
+
+/** The bar of a whole call. Its marks, one a second, are text. */
+const MOST_BYTES = 40;
+
+test('a frame of a call leaves at most 40 bytes, from its message to the echo, with ticks and marks', {
+  timeout: 60_000,
+}, async () => {
+  expect(await bytesPerFrame('calls')).toBeLessThan(MOST_BYTES);
+});

@@ -79,7 +79,14 @@ if (process.argv[2] === 'sockets') {
   accepted = fromWs({ ...socket, on: (event, listener) => (listeners[event] = listener), ping() {} });
 }
 
+/** Calls in rooms of their own, whose phones hear themselves: sockets and time are not real. */
+const CALLS = 50;
+let calls;
+if (process.argv[2] === 'calls') calls = await (await import('./echo-calls.mjs')).EchoCalls.start(CALLS);
+
 const WORK = {
+  // One frame of each call; CALLS of them are 20 ms.
+  calls: (i) => calls.hear(i % CALLS),
   muted: control,
   held: control,
   mixed: control,
@@ -116,6 +123,8 @@ const left = Array.from({ length: PIECES }, () => {
   run(FRAMES);
   return (process.memoryUsage().heapUsed - before) / FRAMES;
 });
+if (calls !== undefined && calls.heard < 0.99 * FRAMES * (PIECES + 1))
+  throw new Error(`Only ${calls.heard} echoes`);
 console.log(Math.min(...left));
 audio?.close();
 accepted?.close();

@@ -10,10 +10,11 @@ process.send({ url });
 
 process.on('message', () => {
   for (let i = 0; i < 4; i++) globalThis.gc();
-  const { rss, heapUsed } = process.memoryUsage();
+  const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
   process.send({
     rss,
     heapUsed,
+    bufferBytes: arrayBuffers,
     fds: process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0,
     timers: process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length,
     registrySize: gateway.calls.size,

@@ -8,6 +8,8 @@ import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from './caller.js';
 export interface ProcessReport {
   readonly rss: number;
   readonly heapUsed: number;
+  /** Bytes of ArrayBuffers, which are not on the heap. */
+  readonly bufferBytes: number;
   readonly fds: number;
   readonly timers: number;
   readonly registrySize: number;
