@@ -41,8 +41,8 @@ it.each(['uws', 'node'])(
     target = proxy.url;
     await eventually('all workers', () => node.output.includes('all workers serve'), 30_000);
     const callers: Caller[] = [];
-    /** Pairs that have lost a caller. */
-    const lost = new Set<number>();
+    /** Pairs that have lost a caller, and why. */
+    const lost = new Map<number, unknown>();
     for (let pair = 0; pair < PAIRS; pair++) {
       for (const [hz, otherHz] of [
         [600, 1_000],
@@ -56,7 +56,7 @@ it.each(['uws', 'node'])(
           record: true,
         });
         callers.push({ phone, pair, otherHz });
-        void phone.ended.then(() => lost.add(pair));
+        void phone.ended.then((outcome) => lost.set(pair, outcome));
         await phone.started;
         // Node's cluster deals out connections in turn: one more has the next socket reach the other worker.
         await fetch(`${node.url}/health`, { headers: { connection: 'close' } });
