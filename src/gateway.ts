@@ -257,6 +257,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       new Fleet({
         link,
         nodeId: nodeIdOf(options),
+        isLeaving: (node) =>
+          workers?.isMachineDraining?.() === true && node.startsWith(`${machineIdOf(options)}-w`),
+        isLast: () => redis === undefined && workers?.isMachineDraining?.() === true,
         switchboard: this.switchboard,
         recordings: this.recordings,
         callControl: this.callControl,
@@ -696,9 +699,14 @@ function descriptorsFor({ maxCalls, maxLegs, recordDir, controlApiKey, agent }: 
 }
 
 /** The node's name in a fleet; each worker of a machine is one. */
-function nodeIdOf({ redis, workers }: CompleteOptions): string {
-  const machine = redis?.nodeId ?? hostname();
-  return workers === undefined ? machine : `${machine}-w${workers.peers.self}`;
+function nodeIdOf(options: CompleteOptions): string {
+  const { workers } = options;
+  return workers === undefined ? machineIdOf(options) : `${machineIdOf(options)}-w${workers.peers.self}`;
+}
+
+/** As it stands in the names of nodes. */
+function machineIdOf({ redis }: CompleteOptions): string {
+  return (redis?.nodeId ?? hostname()).replace(/[^\w.-]/g, '-').slice(0, 48);
 }
 
 /** Why the calls of a bridge cannot be listened to; `undefined` if they can. */

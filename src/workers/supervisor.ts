@@ -143,8 +143,8 @@ export class Supervisor {
   }
 
   /**
-   * Replaces all workers one after the other, as soon as all have started: each new one serves before the old one hands over
-   * its calls and ends. Stops at a new one that does not serve; the old workers stay.
+   * Replaces all workers, as soon as all have started: new ones start one after the other, then the old ones hand over their
+   * calls and end. If a new one does not serve, the old workers stay.
    */
   roll(): void {
     this.isRollAsked = true;
@@ -154,8 +154,6 @@ export class Supervisor {
   /** The first time, workers wait for their calls; the second time they end them; the third time they are killed. */
   stop(): void {
     this.stops += 1;
-    // Each of them would otherwise hand its calls to the next one.
-    this.registry.drain();
     for (const pause of this.pauses.values()) this.options.clock.cancel(pause);
     this.pauses.clear();
     for (const worker of this.workers.values()) {
@@ -195,26 +193,39 @@ export class Supervisor {
   private async rollAll(): Promise<void> {
     const { log, count } = this.options;
     this.isRollAsked = false;
+    const old = new Map(this.current);
     for (let place = 1; place <= count && this.stops === 0; place++) {
-      const old = this.current.get(place);
       const next = this.launch(place);
-      if (!(await next.serves)) {
-        if (this.stops > 0) return;
-        log.error({ place }, 'the new worker did not start: the old workers stay');
-        if (old !== undefined && this.workers.has(old.child.id)) this.current.set(place, old);
-        else this.replace(place);
-        return;
+      if (await next.serves) {
+        log.info({ place, worker: next.child.id, instead: old.get(place)?.child.id }, 'a new worker serves');
+        continue;
       }
-      log.info({ place, worker: next.child.id, instead: old?.child.id }, 'worker replaced');
-      if (old === undefined) continue;
-      this.stopOne(old, 1);
-      await old.ended;
+      if (this.stops === 0) this.unroll(old, place);
+      return;
+    }
+    // All at once: a call is handed over to a new worker, never to one that leaves next.
+    for (const worker of old.values()) if (this.stops === 0) this.stopOne(worker, 1);
+    await Promise.all([...old.values()].map(({ ended }) => ended));
+    if (this.stops === 0) log.info({ workers: count }, 'all workers replaced');
+  }
+
+  /** The new worker of this place did not start: the new ones before it leave, and the old ones stay. */
+  private unroll(old: ReadonlyMap<number, Worker>, failed: number): void {
+    this.options.log.error({ place: failed }, 'the new worker did not start: the old workers stay');
+    for (let place = 1; place <= failed; place++) {
+      const next = this.current.get(place);
+      const before = old.get(place);
+      const isThere = before !== undefined && this.workers.has(before.child.id);
+      if (isThere) this.current.set(place, before);
+      if (next === undefined) {
+        if (!isThere) this.replace(place);
+      } else if (isThere) this.stopOne(next, 1);
     }
   }
 
   private stopOne(worker: Worker, stage: number): void {
     worker.isLeaving = true;
-    this.office.notify(worker.child.id, 'stop', { stage });
+    this.office.notify(worker.child.id, 'stop', { stage, isLast: this.stops > 0 });
   }
 
   private launch(place: number, isReplacement = false): Worker {

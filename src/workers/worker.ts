@@ -15,6 +15,8 @@ export class Worker {
   readonly peers: SupervisedPeers;
   /** Replaces the process's signals: emits `SIGTERM` for each stage of a stop. */
   readonly signals = new EventEmitter();
+  /** Whether all workers of the machine stop. */
+  private isMachineDraining = false;
   private stage = 0;
 
   constructor(
@@ -42,10 +44,15 @@ export class Worker {
     this.peers = new SupervisedPeers(worker.id, facts.place, channel, clock, (error) =>
       log.error({ err: error }, 'failed to handle a message of another worker'),
     );
-    this.peers.handle('stop', (about) => this.stop((about as { stage: number }).stage));
+    this.peers.handle('stop', (about) => {
+      const { stage, isLast } = about as { stage: number; isLast?: boolean };
+      this.isMachineDraining ||= isLast === true;
+      this.stop(stage);
+    });
     process.on('message', (message) => this.peers.receive(message));
     process.on('disconnect', () => {
       log.error('the supervisor is gone: draining');
+      this.isMachineDraining = true;
       this.peers.disconnected();
       this.stop(1);
     });
@@ -64,7 +71,11 @@ export class Worker {
     const { peers } = this;
     const views = (own: OwnViews) => new MachineViews(peers, own);
     const places = (own: OwnCalls) => new Places(peers, socketDir, own);
-    return { workers: { peers: peers as Peers, count, socketDir, views, places }, ...ports };
+    const isMachineDraining = () => this.isMachineDraining;
+    return {
+      workers: { peers: peers as Peers, count, socketDir, isMachineDraining, views, places },
+      ...ports,
+    };
   }
 
   /** This worker serves from now on. */
