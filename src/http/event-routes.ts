@@ -15,9 +15,9 @@ const STALLED_MS = 30_000;
 /** Milliseconds after which a browser reconnects. */
 const RETRY_MS = 2_000;
 
-/** Events that another process may know before this one. */
+/** Events that may reach another process before this one. */
 interface Events extends EventFeed {
-  /** Resolves when what others knew at the time of the call is here, too. */
+  /** Resolves when this process has the events that others had when it was called, or cannot get them. */
   catchUp?(): Promise<void>;
 }
 

@@ -1,9 +1,7 @@
 import type { Clock, Timer } from '../clock.js';
 import { type Peers, SUPERVISOR } from './peers.js';
 
-/**
- * How often a worker tells the supervisor how many calls it has, and the supervisor all workers, if that has changed.
- */
+/** Shortest time between two letters with counts, from a worker to the supervisor and from there to a worker. */
 export const TELL_MS = 50;
 
 /** How many calls each worker of a machine has: `MAX_CALLS` is the limit of all together. */

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../clock.js';
 import { TELL_MS } from './call-counts.js';
 import type { PostOffice } from './post-office.js';
 
-/** The supervisor's side of the workers' call counts: collects what they tell, and tells all of them in one letter each. */
+/** The supervisor's side of `CallCounts`: collects the counts, and sends all of them to each worker in one letter. */
 export class MachineCallCounts {
   private readonly counts = new Map<number, number>();
   private timer: Timer | undefined;
@@ -18,7 +18,7 @@ export class MachineCallCounts {
       this.timer.unref();
     });
     office.onChange((worker, isServing) => {
-      // Workers forget one that is gone without being told.
+      // Each worker drops the count of one that is gone by itself.
       if (!isServing) this.counts.delete(worker);
       else office.notify(worker, 'calls', [...this.counts]);
     });

@@ -94,7 +94,7 @@ export class MachineEvents implements EventFeed {
     else void this.catchUp();
   }
 
-  /** Adds what the supervisor did not send back before it was gone, and what this worker has published since. */
+  /** Adds this worker's events that the supervisor has not sent back. */
   private addOwn(): void {
     const { log } = this;
     for (let next = Math.max(this.nextOwn, log.oldest); next < log.end; next++) {

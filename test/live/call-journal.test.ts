@@ -128,7 +128,7 @@ it('counts calls that ended lately, by our fault and by silence, each within the
   expect(journal.figures()).toEqual({ total: 3, recent: 0, serverFailures: 0, stuck: 0 });
 });
 
-it('keeps the order and the number of calls when it takes over one that it knows', async () => {
+it('keeps its order and counts a call once when it adopts one that it knows', async () => {
   const { url, gateway } = await startGateway({ controlApiKey: KEY });
   const { journal, pass } = journalOf(gateway);
   const ids: string[] = [];

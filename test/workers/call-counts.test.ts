@@ -33,7 +33,7 @@ it('knows the calls of all other workers, of one that comes later, and not of on
   for (const each of counts) each.close();
 });
 
-it('tells counts that change all the time with two letters a worker and period', async () => {
+it('sends at most two letters for each worker and period while counts change', async () => {
   const { office, add } = workersInMemory(clock);
   new MachineCallCounts(office, clock);
   const { receive, broadcast } = office;
@@ -69,7 +69,7 @@ it('tells counts that change all the time with two letters a worker and period',
   for (const each of counts) each.close();
 });
 
-it('leaves out counts of another version', async () => {
+it('ignores counts that are not numbers', async () => {
   const { office, add } = workersInMemory(clock);
   new MachineCallCounts(office, clock);
   const peers = [add(), add()] as const;

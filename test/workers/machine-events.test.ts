@@ -198,7 +198,7 @@ it('catches up with what was published while an earlier answer was on its way', 
   await first;
 });
 
-it('continues with the events of this worker when the supervisor is gone, each of them once', async () => {
+it('continues with the worker’s own events once the supervisor is gone, each of them once', async () => {
   const { start, kill } = machine();
   const [a, b] = [start(), start()];
   for (const each of [a, b]) await each.serve();

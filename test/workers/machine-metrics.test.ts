@@ -196,7 +196,7 @@ it('leaves out what is no metric, from a worker of another version', async () =>
   expect(office.serving).toEqual([1, 2]);
 });
 
-it('shows no machine once the supervisor is gone, also to who waits for it', async () => {
+it('has no page of the machine once the supervisor is gone, not even for a scrape under way', async () => {
   const { office, start, kill } = machine();
   const a = await start();
   expect(await a.worker.text()).toContain('trunkline_calls 0\n');
@@ -207,7 +207,7 @@ it('shows no machine once the supervisor is gone, also to who waits for it', asy
   expect(await a.worker.text()).toBeUndefined();
 });
 
-it('has no page while the supervisor hangs', async () => {
+it('rejects a scrape while the supervisor hangs', async () => {
   const { office, start } = machine();
   const a = await start();
   office.handle('metrics.page', () => new Promise(() => {}));

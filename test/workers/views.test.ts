@@ -180,7 +180,7 @@ it('streams the events of all workers, resumable at another one', async () => {
   expect(page).toMatch(/^trunkline_events_total\{type="call.started"\} 2$/m);
 });
 
-it('continues at a worker that has not received the event that the reader names yet', async () => {
+it('resumes at a worker that has not yet received the event that the reader names', async () => {
   const { start } = machine();
   const [a, b] = [await start(), await start()];
   const atA = await follow(a.url, '/v1/events');
@@ -202,7 +202,7 @@ it('continues at a worker that has not received the event that the reader names 
   expect(other.told.map(({ event }) => event)).toEqual(['reset', ...atA.told.map(({ event }) => event)]);
 });
 
-it('shows its own events and metrics when the supervisor is gone', async () => {
+it('shows a worker’s own events and metrics once the supervisor is gone', async () => {
   const { start, kill } = machine();
   const [a, b] = [await start(), await start()];
   const reader = await follow(a.url, '/v1/events');
