@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import { EventBacklog } from './event-backlog.js';
+import { MachineCallCounts } from './machine-call-counts.js';
 import { MachineMetrics } from './machine-metrics.js';
 import { MachineRegistry } from './machine-registry.js';
 import { PostOffice } from './post-office.js';
@@ -94,6 +95,7 @@ export class Supervisor {
     this.registry = new MachineRegistry(this.office, clock);
     new RoomOwners(this.office);
     new EventBacklog(this.office);
+    new MachineCallCounts(this.office, clock);
     new MachineMetrics(this.office, supervisorMetrics(this), clock);
     this.office.onChange((number, isServing) => {
       const worker = this.workers.get(number);
