@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../clock.js';
 import { type Peers, SUPERVISOR } from './peers.js';
 
 /** Shortest time between two letters with counts, from a worker to the supervisor and from there to a worker. */
-export const TELL_MS = 50;
+export const TELL_MS = 20;
 
 /** How many calls each worker of a machine has: `MAX_CALLS` is the limit of all together. */
 export class CallCounts {

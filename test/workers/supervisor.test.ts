@@ -139,22 +139,36 @@ it('replaces a worker that dies at once, and one that keeps dying after longer a
   expect(supervisor.office.serving).toEqual([2, 12]);
 });
 
-it('replaces all workers one after the other: the old one stops when the new one serves', async () => {
+it('replaces all workers: new ones start one after the other, and the old ones stop when all serve', async () => {
   const { supervisor, forks, fork } = await started();
   const [one, two] = forks as [FakeProcess, FakeProcess];
   supervisor.roll();
-  const three = await fork(3);
-  expect([one.stages, two.stages]).toEqual([[], []]);
-  three.serve();
-  await eventually('the first is told to stop', () => one.stages.length === 1);
+  (await fork(3)).serve();
+  const four = await fork(4);
   await clock.sleep(1_000);
-  expect(forks.length).toBe(3);
+  expect([one.stages, two.stages]).toEqual([[], []]);
+  four.serve();
+  await eventually('the old ones are told to stop', () => one.stages.length + two.stages.length === 2);
   one.end();
-  (await fork(4)).serve();
-  await eventually('the second is told to stop', () => two.stages.length === 1);
   two.end();
   await eventually('the new ones serve', () => supervisor.office.serving.join() === '3,4');
+  expect(forks.length).toBe(4);
   expect(supervisor.restarts).toBe(0);
+});
+
+it('stops the new workers that serve already when a further one does not start', async () => {
+  const { supervisor, forks, fork } = await started();
+  supervisor.roll();
+  const third = await fork(3);
+  third.serve();
+  (await fork(4)).end(1);
+  await eventually('the new one is told to stop', () => third.stages.length === 1);
+  third.end();
+  await clock.sleep(1_000);
+  expect(supervisor.office.serving).toEqual([1, 2]);
+  expect(forks.slice(0, 2).flatMap(({ stages }) => stages)).toEqual([]);
+  forks[0]?.end(1);
+  expect((await fork(5)).place).toBe(1);
 });
 
 it('keeps the old workers when a new one does not start, and replaces one that died meanwhile', async () => {
