@@ -81,7 +81,7 @@ export class Places {
     this.relay.serve(MEDIA, async (about) => {
       const { callId, token, room, generation } = about as PlacedMedia;
       this.checkOpen();
-      this.rooms.hold(room, generation);
+      await this.rooms.receive(room, generation);
       return endOf(await this.connect(callId, token, room));
     });
   }
@@ -99,7 +99,7 @@ export class Places {
         const id = callId as string;
         return this.admitAtCall(id, () => admit(roomOf(id), options));
       }
-      this.rooms.hold(room, generation);
+      await this.rooms.receive(room, generation ?? 0);
       return this.tenant(room, () => admit(room, options));
     });
   }
