@@ -204,10 +204,14 @@ export class Places {
   /**
    * Has other workers take the calls whose sockets arrived here, or waits for their end.
    * @param graceMs most milliseconds to wait
-   * @param hasLeft whether new sockets go to other workers
+   * @param leave makes new sockets go to the other workers; called more than once
    */
-  drain(graceMs: number, hasLeft: () => boolean): Promise<void> {
-    return this.relay.drain(MEDIA, graceMs, () => hasLeft() && this.own.fleet.hasAcceptingPeers);
+  drain(graceMs: number, leave: () => Promise<void>): Promise<void> {
+    return this.relay.drain(MEDIA, graceMs, async () => {
+      if (!this.own.fleet.hasAcceptingPeers) return false;
+      await leave();
+      return true;
+    });
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { GatewayError } from '../../src/errors.js';
+import { Cluster } from '../../src/fleet/cluster.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { ingressNow, ingressTicksBetween } from '../../src/telemetry/ingress-time.js';
 import { Relay } from '../../src/workers/relay.js';
@@ -376,6 +377,24 @@ describe('a worker that leaves', () => {
     await b.gateway.close(20_000);
     await eventually('together again', () => second.phone.streams.length === 2);
     await eventually('together again', () => hears(first.phone, 1_000, 300) > LOUD);
+    expect(a.gateway.calls.get(second.callId)?.state).toBe('live');
+    await first.phone.hangUp();
+    await second.phone.hangUp();
+  });
+
+  it('and relays a caller waits for another one, though it has no calls', async () => {
+    const { a, b, call, turnTo } = await pair();
+    const first = await call(a, TO, AudioSource.tone(600));
+    const second = await call(b, TO, AudioSource.tone(1_000));
+    await eventually('together', () => hears(first.phone, 1_000, 300) > LOUD);
+    turnTo(a);
+    const others = vi.spyOn(Cluster.prototype, 'acceptingPeers', 'get').mockReturnValue([]);
+    const closed = b.gateway.close(24 * 3_600_000);
+    await sleep(2_000);
+    expect(second.phone.streams).toHaveLength(1);
+    others.mockRestore();
+    await eventually('together again', () => second.phone.streams.length === 2);
+    await closed;
     expect(a.gateway.calls.get(second.callId)?.state).toBe('live');
     await first.phone.hangUp();
     await second.phone.hangUp();
