@@ -20,6 +20,8 @@ type PlainOptions = Omit<Config, 'twilio' | 'agents' | 'drainMs' | 'workerCount'
 /** What a worker's gateway gets from its supervisor. */
 export interface WorkerOptions {
   readonly peers: Peers;
+  /** Workers that the machine shall have. */
+  readonly count: number;
   /** A directory of this machine's workers only, where they may listen on sockets. */
   readonly socketDir: string;
   /** Makes what shows all workers; without it the gateway shows itself. */

@@ -308,7 +308,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
       options.eventWebhooks &&
-      new EventWebhooks(options.eventWebhooks, this.events, this.log, clock, workers?.peers.place);
+      new EventWebhooks(
+        options.eventWebhooks,
+        this.events,
+        this.log,
+        clock,
+        workers && { place: workers.peers.place, count: workers.count },
+      );
     if (router !== undefined) {
       this.switchboard.on('call', (call, stream) =>
         stream.on('dtmf', (digit) => this.tellRouter(call, digit)),

@@ -5,15 +5,15 @@ import type { Logger } from '../telemetry/log.js';
 import { MachineViews, type OwnViews } from './machine-views.js';
 import { type Peers, SUPERVISOR, SupervisedPeers } from './peers.js';
 import { type OwnCalls, Places } from './places.js';
-import { ALIVE, ALIVE_MS, WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
+import { ALIVE, ALIVE_MS, LEAVING, WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
 
-/** Most messages on their way to a supervisor that does not read; beyond that, it counts as gone. */
+/** Most messages on their way to a supervisor that does not read; further ones are dropped. */
 const MAX_UNREAD = 20_000;
 
 /** This process, where it is one of a machine's workers. */
 export class Worker {
   readonly peers: SupervisedPeers;
-  /** In place of the process's signals: `SIGTERM` each time that the supervisor wants it to stop sooner. */
+  /** Replaces the process's signals: emits `SIGTERM` for each stage of a stop. */
   readonly signals = new EventEmitter();
   private stage = 0;
 
@@ -51,16 +51,20 @@ export class Worker {
     });
     // A terminal and a service manager signal all processes of a group; the supervisor decides what that means.
     for (const signal of ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => {});
-    process.on('SIGTERM', () => this.stop(1));
+    process.on('SIGTERM', () => {
+      if (this.stage === 0) this.peers.notify(SUPERVISOR, LEAVING, {});
+      // Without a supervisor, an operator can only hurry the workers themselves.
+      this.stop(this.peers.isUp ? 1 : this.stage + 1);
+    });
   }
 
   /** Options of this worker's gateway, before those of its settings. */
   get options() {
-    const { socketDir, ports } = this.facts;
+    const { socketDir, ports, count } = this.facts;
     const { peers } = this;
     const views = (own: OwnViews) => new MachineViews(peers, own);
     const places = (own: OwnCalls) => new Places(peers, socketDir, own);
-    return { workers: { peers: peers as Peers, socketDir, views, places }, ...ports };
+    return { workers: { peers: peers as Peers, count, socketDir, views, places }, ...ports };
   }
 
   /** This worker serves from now on. */

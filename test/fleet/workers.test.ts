@@ -89,7 +89,6 @@ it.each(['uws', 'node'])(
     await eventually('all talk again', () => phones.filter(isTalking).length >= 99, 20_000);
     await sleep(500);
     expect((await lostOf(phones)).length).toBeLessThanOrEqual(1);
-    expect(errorsOf(node)).toHaveLength(1);
     expect(node.output).toContain('a worker has died: starting another');
     expect(await stopped(node)).toEqual([0, null]);
     await twilio.close();
@@ -119,16 +118,13 @@ it.each(['uws', 'node'])(
 );
 
 it('ends after its calls, and at a second signal at once', async () => {
-  const { node, twilio, place } = await startWorkers();
+  const { node, twilio, place } = await startWorkers({ DRAIN_SECONDS: '3600' });
   const phones = await place(6);
   node.child.kill('SIGTERM');
   await sleep(1_500);
   expect(phones.every(isTalking)).toBe(true);
-  const begun = performance.now();
   node.child.kill('SIGTERM');
   expect(await node.exited).toEqual([1, null]);
-  // DRAIN_SECONDS is 20.
-  expect(performance.now() - begun).toBeLessThan(15_000);
   await twilio.close();
 });
 

@@ -70,7 +70,7 @@ export async function startMachine(size: number, options: GatewayOptions = {}): 
       const peers = add();
       const { gateway, url } = await startGateway({
         controlApiKey: KEY,
-        workers: { peers, socketDir, places: (own) => new Places(peers, socketDir, own) },
+        workers: { peers, count: size, socketDir, places: (own) => new Places(peers, socketDir, own) },
         ...options,
         twilio: { apiUrl, from: '+15550009999', ...options.twilio },
       });

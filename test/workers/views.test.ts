@@ -34,7 +34,7 @@ function machine() {
     const peers = add();
     const { url, gateway } = await startGateway({
       controlApiKey: KEY,
-      workers: { peers, socketDir, views: (own) => new MachineViews(peers, own) },
+      workers: { peers, count: 2, socketDir, views: (own) => new MachineViews(peers, own) },
       ...options,
     });
     peers.serve();

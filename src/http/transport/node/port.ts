@@ -51,7 +51,7 @@ export class NodePort implements Port {
   async listen(host: string, port: number, isShared: boolean): Promise<number> {
     // Where the kernel cannot spread connections, the primary of Node's cluster deals them out in turn.
     const isDealt = isShared && !canShare() && cluster.isWorker;
-    if (isShared && !isDealt && !canShare()) {
+    if (isShared && !canShare() && !cluster.isWorker) {
       const message = `SHARE_PORT needs uWebSockets.js or Node 22.12 or later: this is Node ${process.versions.node} without it`;
       throw new GatewayError('GW_LISTEN_FAILED', message);
     }
