@@ -230,6 +230,27 @@ describe('a room whose owner cannot be reached', () => {
     expect(owners.size).toBe(1);
   });
 
+  it('and which has moved meanwhile takes the caller where it is now', async () => {
+    const { a, b, owners } = await pair();
+    const first = await TestLeg.join(a.url, ROOM, '?rate=8000');
+    const { request } = Relay.prototype;
+    let member: TestLeg | undefined;
+    // Everybody leaves, and the room begins anew at another worker, while the caller is on the way.
+    vi.spyOn(Relay.prototype, 'request').mockImplementationOnce(async function (this: Relay, ...of) {
+      first.close();
+      await eventually('the room is free', () => owners.size === 0, 10_000);
+      member = await TestLeg.join(b.url, ROOM, '?rate=8000');
+      return request.apply(this, of);
+    });
+    const leg = await TestLeg.join(b.url, ROOM, '?rate=8000');
+    leg.say(tone(1_000, 8_000, 8_000, LEVEL));
+    await eventually(
+      'together',
+      () => amplitudeAt(1_000, 8_000, (member as TestLeg).heard.subarray(-800)) > LEVEL / 4,
+    );
+    expect(owners.size).toBe(1);
+  });
+
   it('takes a caller at the second try', async () => {
     const { a, b } = await pair();
     const member = await TestLeg.join(a.url, ROOM, '?rate=8000');
