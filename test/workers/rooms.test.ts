@@ -212,8 +212,8 @@ describe('a relayed media stream', () => {
   });
 });
 
-describe('a room whose owner cannot be reached', () => {
-  it('stays with its members while the owner serves, and takes the next caller', async () => {
+describe('a room at another worker', () => {
+  it('stays with its members while its owner serves, though a link to it fails', async () => {
     const { a, b, owners } = await pair();
     const member = await TestLeg.join(a.url, ROOM, '?rate=8000');
     const connect = vi
@@ -230,7 +230,7 @@ describe('a room whose owner cannot be reached', () => {
     expect(owners.size).toBe(1);
   });
 
-  it('and which has moved meanwhile takes the caller where it is now', async () => {
+  it('takes a caller where it is now, if it has moved while the caller was on the way', async () => {
     const { a, b, owners } = await pair();
     const first = await TestLeg.join(a.url, ROOM, '?rate=8000');
     const { request } = Relay.prototype;
@@ -251,7 +251,7 @@ describe('a room whose owner cannot be reached', () => {
     expect(owners.size).toBe(1);
   });
 
-  it('takes a caller at the second try', async () => {
+  it('takes a caller at the second try after a link failed', async () => {
     const { a, b } = await pair();
     const member = await TestLeg.join(a.url, ROOM, '?rate=8000');
     vi.spyOn(Relay.prototype, 'request').mockRejectedValueOnce(
