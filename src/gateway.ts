@@ -139,8 +139,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly clock: Clock;
   private readonly options: CompleteOptions;
   private isListening = false;
-  /** Whether other nodes get the new connections. */
-  private hasLeft = false;
+  private leaving: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
   constructor(given: GatewayOptions) {
@@ -268,10 +267,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         timeToLiveMs: options.tokenTimeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS,
         stuckMs,
         apology,
-        onRelieved: async () => {
-          if (this.isShared) await this.server.leave();
-          this.hasLeft = true;
-        },
+        onRelieved: () => this.leave(),
       });
     this.places =
       this.fleet &&
@@ -625,6 +621,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     if (decision !== undefined && 'dtmf' in decision && decision.dtmf) this.router?.pressed(call, digit);
   }
 
+  /** Leaves a shared port to the processes that share it. Idempotent. */
+  private leave(): Promise<void> {
+    this.leaving ??= this.isShared ? this.server.leave() : Promise.resolve();
+    return this.leaving;
+  }
+
   /**
    * Stops accepting calls, waits up to `graceMs` for running ones, closes the rest with 1001, then frees everything.
    * A second call waits for the first.
@@ -633,7 +635,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
       const isOwed = this.switchboard.owesVerbs;
-      const relayed = this.places?.drain(graceMs, () => this.hasLeft);
+      const relayed = this.places?.drain(graceMs, () => this.leave());
       await (this.fleet ?? this.switchboard).drain(graceMs);
       await relayed;
       // Twilio asks for the verbs after the streams that were just closed; without an answer the caller hears an

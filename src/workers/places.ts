@@ -19,8 +19,10 @@ const LEG = 'leg';
 const HAS_CALL = 'call.here';
 /** A program may send all that its buffer takes at once: two minutes of audio. */
 const MAX_LEG_BYTES = 16 * 1024 * 1024;
-/** How often a caller is placed anew because the owner of its room is leaving. */
+/** How often a caller is placed again because the owner of its room did not take it. */
 const MOST_TRIES = 4;
+/** Pause before that while the owner still serves: it may be overrun, or have died without our knowledge. */
+const RETRY_MS = 100;
 
 /** What a worker is asked to serve. */
 interface PlacedMedia {
@@ -81,7 +83,7 @@ export class Places {
     this.relay.serve(MEDIA, async (about) => {
       const { callId, token, room, generation } = about as PlacedMedia;
       this.checkOpen();
-      this.rooms.hold(room, generation);
+      await this.rooms.receive(room, generation);
       return endOf(await this.connect(callId, token, room));
     });
   }
@@ -99,7 +101,7 @@ export class Places {
         const id = callId as string;
         return this.admitAtCall(id, () => admit(roomOf(id), options));
       }
-      this.rooms.hold(room, generation);
+      await this.rooms.receive(room, generation ?? 0);
       return this.tenant(room, () => admit(room, options));
     });
   }
@@ -146,10 +148,13 @@ export class Places {
   async connectLegOfCall(callId: string, options: unknown, admit: () => SocketEnd): Promise<SocketEnd> {
     const { peers, relay } = this;
     if (this.own.switchboard.has(callId)) return this.admitAtCall(callId, admit);
-    const answers = await peers.requestAll(HAS_CALL, { callId });
-    const found = answers.find(({ answer }) => answer === true);
+    // The first that has it: others may be slow to answer.
+    const asked = peers.serving.filter((worker) => worker !== peers.self);
+    const found = await Promise.any(asked.map((worker) => this.findCall(worker, callId))).catch(
+      () => undefined,
+    );
     if (found === undefined) return this.admitAtCall(callId, admit);
-    return relay.request(found.worker, LEG, { callId, options } satisfies PlacedLeg, MAX_LEG_BYTES);
+    return relay.request(found, LEG, { callId, options } satisfies PlacedLeg, MAX_LEG_BYTES);
   }
 
   /**
@@ -185,6 +190,12 @@ export class Places {
     }
   }
 
+  /** The worker, if it has the call. @throws GatewayError if it has not, or does not answer */
+  private async findCall(worker: number, callId: string): Promise<number> {
+    if ((await this.peers.request(worker, HAS_CALL, { callId })) === true) return worker;
+    throw new GatewayError('GW_CALL_UNKNOWN', `Worker ${worker} does not have call ${callId}`);
+  }
+
   /** Lets other workers relay sockets to this one. */
   open(): Promise<void> {
     return this.relay.open();
@@ -193,10 +204,14 @@ export class Places {
   /**
    * Has other workers take the calls whose sockets arrived here, or waits for their end.
    * @param graceMs most milliseconds to wait
-   * @param hasLeft whether new sockets go to other workers
+   * @param leave makes new sockets go to the other workers; called more than once
    */
-  drain(graceMs: number, hasLeft: () => boolean): Promise<void> {
-    return this.relay.drain(MEDIA, graceMs, () => hasLeft() && this.own.fleet.hasAcceptingPeers);
+  drain(graceMs: number, leave: () => Promise<void>): Promise<void> {
+    return this.relay.drain(MEDIA, graceMs, async () => {
+      if (!this.own.fleet.hasAcceptingPeers) return false;
+      await leave();
+      return true;
+    });
   }
 
   close(): void {
@@ -209,7 +224,7 @@ export class Places {
     if (this.own.switchboard.draining) throw new GatewayError('GW_DRAINING', 'The gateway is shutting down');
   }
 
-  /** Serves a socket at the worker that has its room. An owner that is leaving loses the room to this worker. */
+  /** Serves a socket at the worker that has its room. An owner that leaves loses the room to this worker. */
   private async place(
     room: string,
     serveHere: () => Promise<SocketEnd>,
@@ -225,8 +240,11 @@ export class Places {
       try {
         return await relay.request(placement.owner, kind, request(placement.generation), maxUnsentBytes);
       } catch (error) {
-        if (tries === MOST_TRIES || !isLeaving(error)) throw error;
-        refused = placement;
+        if (tries === MOST_TRIES || !isAway(error)) throw error;
+        // A link that breaks says nothing about its owner, whose members would stay behind.
+        const isLeaving = error.code === 'GW_DRAINING' || !peers.serving.includes(placement.owner);
+        refused = isLeaving ? placement : undefined;
+        if (!isLeaving) await this.own.clock.sleep(RETRY_MS);
       }
     }
   }
@@ -298,6 +316,6 @@ class Tenant implements SocketEnd {
   }
 }
 
-function isLeaving(error: unknown): boolean {
+function isAway(error: unknown): error is GatewayError {
   return error instanceof GatewayError && (error.code === 'GW_NODE_GONE' || error.code === 'GW_DRAINING');
 }
