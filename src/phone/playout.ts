@@ -27,6 +27,10 @@ const GAP_MS = 60;
 const PAUSE_MS = 1_000;
 /** Audio kept while the phone is not playing, in milliseconds; it may resume with all it has. */
 const HELD_MS = 600;
+/** Larger rings are only needed at the start or after a stall. */
+const USUAL_FRAMES = 32;
+/** An empty ring is given back after this many ticks, a second: while a call is late it needs one for every frame. */
+const EMPTY_TICKS = 1_000 / FRAME_MS;
 /** The ring holds this many times the limit until silence in it has been found. */
 const ROOM_FACTOR = 2;
 
@@ -99,8 +103,9 @@ export class Playout implements FrameSink, AtTurnEnd {
   private readonly isPaced: boolean;
   private readonly targetMs: number;
   private readonly nearMs: number;
-  /** Borrowed while frames wait. */
+  /** Borrowed while frames wait, and for a second afterwards. */
   private ring: FrameRing | undefined;
+  private emptyTicks = 0;
   private catchUp: CatchUp | undefined;
   private framer: Framer | undefined;
   /** Recently sent frames, kept while they may have to be replayed. */
@@ -238,7 +243,13 @@ export class Playout implements FrameSink, AtTurnEnd {
 
   /** Called every 20 ms. */
   tick(): void {
-    if (this.isClear) return;
+    if (this.isClear) {
+      if (this.ring === undefined) return;
+      this.emptyTicks += 1;
+      if (this.emptyTicks >= EMPTY_TICKS) this.giveBackRing();
+      return;
+    }
+    this.emptyTicks = 0;
     this.flush();
     // Nothing arrives to complete the frame that was cut.
     if (this.waitingMs === 0 && this.dryMs() > FRAME_MS) this.fillUp();
@@ -392,12 +403,16 @@ export class Playout implements FrameSink, AtTurnEnd {
       this.passWaypoints();
       if (this.ring !== undefined) {
         if (this.ring.length > 0) return;
-        FrameRing.giveBack(this.ring);
-        this.ring = undefined;
+        if (this.isCatchingUp || this.ring.capacity > USUAL_FRAMES) this.giveBackRing();
       }
     }
     this.isCatchingUp = false;
     this.isClear = this.framer?.isEmpty !== false;
+  }
+
+  private giveBackRing(): void {
+    if (this.ring !== undefined) FrameRing.giveBack(this.ring);
+    this.ring = undefined;
   }
 
   private passWaypoints(): void {
@@ -418,6 +433,7 @@ export class Playout implements FrameSink, AtTurnEnd {
     // Nothing to keep before the first word.
     if (!isHeard && this.waitingMs === 0 && this.catchUp.isQuiet(frame)) return;
     this.ring ??= this.newRing(isHeard);
+    this.emptyTicks = 0;
     this.isClear = false;
     const isWritable = this.line.isWritable();
     if (this.ring.push(frame, stamp, now)) {

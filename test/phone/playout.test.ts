@@ -1,6 +1,7 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { FRAME_MS, FRAME_SAMPLES } from '../../src/media/frame.js';
+import { FrameRing } from '../../src/media/frame-ring.js';
 import { Playout, type PlayoutLine } from '../../src/phone/playout.js';
 import { NO_INGRESS_TIME } from '../../src/telemetry/ingress-time.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -71,10 +72,11 @@ describe('the playout', () => {
   });
 
   test('never sends what another queue holds in the memory that it gave back', async () => {
-    const { playout, listener, write } = setUp();
+    // A queue as long as after a stall: that of a usual one is kept for a second.
+    const { playout, listener, write } = setUp(400);
     const other = new Listener();
     other.writable = false;
-    const neighbour = new Playout(other, { limitMs: 120 }, new VirtualClock());
+    const neighbour = new Playout(other, { limitMs: 400 }, new VirtualClock());
     const { write: hear } = listener;
     // A command within a frame's delivery sends the rest, and the neighbour gets the free memory.
     listener.write = function (frame: Int16Array) {
@@ -87,6 +89,22 @@ describe('the playout', () => {
     await turnEnd();
     expect(listener.heard).toEqual([0, 1, 2]);
     expect(neighbour.waitingMs).toBe(FRAME_MS);
+  });
+
+  test('keeps the memory of its queue while frames wait now and then, and for a second afterwards', async () => {
+    const { playout, write, pass } = setUp();
+    const borrowed = vi.spyOn(FrameRing, 'borrow');
+    const givenBack = vi.spyOn(FrameRing, 'giveBack');
+    for (let i = 0; i < 200; i++) {
+      // A burst every half second.
+      write(i % 25 === 0 ? 3 : 1);
+      await turnEnd();
+      pass(FRAME_MS);
+      playout.tick();
+    }
+    expect([borrowed.mock.calls.length, givenBack.mock.calls.length]).toEqual([1, 0]);
+    for (let ms = 0; ms <= 1_000; ms += FRAME_MS) playout.tick();
+    expect(givenBack).toHaveBeenCalledOnce();
   });
 
   test('loses nothing that waits for the end of the turn when the measured lead increases', async () => {
