@@ -7,6 +7,7 @@ import { behindHaproxy } from './peers/haproxy.js';
 import { type Conditions, isCarried, isValid, type Load, load } from './peers/load.js';
 import type { Peer } from './peers/peer.js';
 import { floor, GoServer, naive, python } from './peers/programs.js';
+import { rtpengine } from './peers/rtpengine.js';
 import { isSame, type Sound, soundOf } from './peers/sound.js';
 import { recording, trunkline } from './peers/trunkline.js';
 import { writeResult } from './result.js';
@@ -21,27 +22,30 @@ const ROUNDS = Number(PEERS_ROUNDS ?? 5);
 const HOLD_MS = Number(PEERS_HOLD ?? 10) * 1_000;
 const STEP_HOLD_MS = Math.min(HOLD_MS, 5_000);
 const WARM_UP_MS = Math.min(HOLD_MS, 3_000);
-/** Sizes at which a server is asked how many calls it carries. */
+/** Numbers of calls that are tried in turn, until a server does not carry them. */
 const STEPS = (PEERS_STEPS ?? '25,50,75,100,150,200,300,400,500,750,1000,1250,1500,1750,2000')
   .split(',')
   .map(Number);
-/** How often a void trial is repeated. */
+/** Most repetitions of a void trial, */
 const RETRIES = Number(PEERS_RETRIES ?? 4);
-/** How often a sound is. */
+/** and of a sound that differs. */
 const SOUND_RETRIES = 5;
 
 const TRUNKLINE = 'Trunkline';
 const FLOOR = 'uWS floor';
+const RTPENGINE = 'rtpengine, PCMU↔PCMA';
 const GO = 'Go, linear';
-/** What a row's `times` is to be, at the most calls that its server carries. */
+/** Bars for `times` of a row, at the most calls that its server carries. */
 const BARS: Readonly<Record<string, { readonly least?: number; readonly most?: number }>> = {
   // Trunkline takes at most 1.5 times the floor's CPU.
   [FLOOR]: { least: 1 / 1.5 },
   [GO]: { least: 1.5 },
   'Go, soxr': { least: 2 },
-  Python: { least: 3.5 },
+  'Python, audioop': { least: 3.5 },
+  'Python, numpy and PyAV': { least: 3.5 },
   'naive Node, q3': { least: 4 },
   'naive Node, q7': { least: 7 },
+  [RTPENGINE]: { least: 8 },
   'Trunkline, 2 workers': { most: 1.1 },
   'Trunkline, TLS': { most: 1.2 },
 };
@@ -56,7 +60,7 @@ export interface PeerRow {
   readonly p99Ms: number;
   readonly p999Ms: number;
   readonly serverCpu: number;
-  /** Of that, of a proxy in front. */
+  /** The part of it that a proxy in front used. */
   readonly frontCpu: number;
   readonly generatorCpu: number;
   readonly lateP99Ms: number;
@@ -64,9 +68,9 @@ export interface PeerRow {
   readonly foreign: number;
   readonly stolen: number;
   readonly missing: number;
-  /** With which server it is compared: Trunkline, or the same server in its usual setting. */
+  /** The server that it is compared with: Trunkline, or the same server in its usual setting. */
   readonly base: string;
-  /** Its CPU in parts of that one's for as many calls: the median of the rounds' ratios. */
+  /** Its CPU divided by that one's for as many calls: the median of the rounds' ratios. */
   readonly times: number | undefined;
   readonly rounds: number;
   readonly valid: number;
@@ -131,9 +135,12 @@ function serversOf(go: GoServer): Peer[] {
     floor(FLOOR),
     go.peer(GO, 'linear'),
     go.peer('Go, soxr', 'soxr'),
-    python('Python'),
+    python('Python, audioop', 'audioop'),
+    python('Python, numpy and PyAV', 'pyav'),
     naive('naive Node, q3', 3),
     naive('naive Node, q7', 7),
+    rtpengine(RTPENGINE, 'PCMA'),
+    rtpengine('rtpengine, PCMU↔Opus', 'Opus'),
   ];
 }
 
@@ -151,6 +158,17 @@ function variantsOf(go: GoServer, certificate: BenchCertificate | undefined): Va
   return [
     ...plain,
     [trunkline('Trunkline, TLS', {}, certificate), TRUNKLINE],
+    [
+      { ...trunkline('Trunkline, TLS with AES-128', {}, certificate), ciphers: 'TLS_AES_128_GCM_SHA256' },
+      TRUNKLINE,
+    ],
+    [
+      {
+        ...trunkline('Trunkline, TLS with ChaCha20', {}, certificate),
+        ciphers: 'TLS_CHACHA20_POLY1305_SHA256',
+      },
+      TRUNKLINE,
+    ],
     [behindHaproxy('Trunkline, HAProxy with TLS in front', trunkline(TRUNKLINE), certificate), TRUNKLINE],
     [floor('uWS floor, TLS', certificate), FLOOR],
     [go.peer('Go, linear, TLS', 'linear', certificate), GO],
@@ -174,6 +192,7 @@ class PeersBench {
     const all: Variant[] = [...servers.map((peer): Variant => [peer, TRUNKLINE]), ...variants];
     const fit: Variant[] = [];
     for (const variant of all) if (await this.isFit(variant[0])) fit.push(variant);
+    if (TRUNKLINE in this.skipped) throw new Error('Expected a machine on which Trunkline is left in peace');
     for (const [peer] of fit) if (servers.includes(peer)) await this.findCapacity(peer);
     const rows = await this.measure(this.trialsOf(fit));
     const { sounds, capacities, skipped } = this;
@@ -188,7 +207,7 @@ class PeersBench {
     if (missing !== undefined) return this.skip(name, `needs ${missing}`);
     for (let attempt = 0; ; attempt++) {
       const sound = await this.soundOf(peer);
-      if (isSame(sound)) {
+      if (isSame(sound, peer.gainDb)) {
         this.sounds.push({ name, ...sound });
         return true;
       }
@@ -386,22 +405,28 @@ function rowsTable({ rows, capacities }: Pick<PeersResult, 'rows' | 'capacities'
   );
 }
 
-/** Most calls that a core carries; empty where not asked. */
+/** Most calls that a core carries; empty where that is not known. */
 export function capacityOf(name: string, capacities: readonly PeerCapacity[]): string {
-  const found = capacities.find((each) => each.name === name);
-  return found === undefined ? '' : `${found.isLimit ? '' : '≥ '}${found.calls}`;
+  const { calls = 0, isLimit = false } = capacities.find((each) => each.name === name) ?? {};
+  if (isLimit) return String(calls);
+  return calls === 0 ? '' : `≥ ${calls}`;
 }
 
 /** What came of each bar. */
 function verdicts({ rows }: Pick<PeersResult, 'rows'>): string[] {
-  return rows.flatMap(({ name, base, calls, times }) => {
+  const own = rows.find((row) => row.name === TRUNKLINE && row.calls === CALLS);
+  return rows.flatMap(({ name, base, calls, times, usPerCallSecond }) => {
     const bar = BARS[name];
     if (bar === undefined) return [];
+    const elsewhere =
+      own === undefined || calls === CALLS
+        ? ''
+        : ` (${(usPerCallSecond / own.usPerCallSecond).toFixed(2)} times that of a call among ${CALLS})`;
     const { least = 0, most = Number.POSITIVE_INFINITY } = bar;
     const wanted = bar.least === undefined ? `≤ ${most}` : `≥ ${least.toFixed(2)}`;
     const verdict = times === undefined ? 'not measured' : times >= least && times <= most ? 'met' : 'missed';
     const measured = times === undefined ? '' : `${times.toFixed(2)} times `;
-    return [`${name}, ${calls} calls: ${measured}the CPU of ${base}, bar ${wanted}: ${verdict}`];
+    return [`${name}, ${calls} calls: ${measured}the CPU of ${base}${elsewhere}, bar ${wanted}: ${verdict}`];
   });
 }
 

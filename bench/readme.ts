@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BAR, type OverloadResult } from './capacity/overload.js';
 import { type CapacityResult, kbPerCall } from './capacity.js';
+import type { HandshakesResult } from './handshakes.js';
 import type { Machine } from './machine.js';
 import { capacityOf, type PeerRow, type PeersResult } from './peers.js';
 import { readResult } from './result.js';
@@ -78,6 +79,7 @@ const PAGES: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
     capacity,
     overload,
     transports,
+    handshakes,
     agents,
   },
 };
@@ -147,13 +149,14 @@ function settings(): string {
         row.usPerCallSecond.toFixed(0),
         row.usPerPair.toFixed(1),
         `${row.times?.toFixed(2) ?? '–'} × ${row.base}`,
+        row.frontCpu === 0 ? '' : percent(row.frontCpu / row.serverCpu),
         row.p99Ms.toFixed(2),
         ...conditionsOf(row),
       ].join(' | '),
     );
   return [
-    "| server | calls | µs of CPU for a second of a call | for a frame in and one out | CPU | round trip p99 ms | phones' CPU | late p99 ms | stolen | valid rounds |",
-    '|---|---:|---:|---:|---|---:|---:|---:|---:|---|',
+    "| server | calls | µs of CPU for a second of a call | for a frame in and one out | CPU | a proxy's share of it | round trip p99 ms | phones' CPU | late p99 ms | stolen | valid rounds |",
+    '|---|---:|---:|---:|---|---:|---:|---:|---:|---:|---|',
     ...cells.map((row) => `| ${row} |`),
   ].join('\n');
 }
@@ -169,7 +172,7 @@ function conditionsOf(row: PeerRow): string[] {
     percent(generatorCpu),
     lateP99Ms.toFixed(2),
     `${(stolen * 100).toFixed(2)} %`,
-    `${valid} of ${rounds}`,
+    valid === 0 ? `void` : `${valid} of ${rounds}`,
   ];
 }
 
@@ -384,6 +387,20 @@ function transports(): string {
     '| calls | `SERVER` | µs of CPU for a frame in and one out | round trip p99 ms, median of rounds | gateway CPU |',
     '|---:|---|---:|---:|---:|',
     ...cells.map((row) => `| ${row} |`),
+  ].join('\n');
+}
+
+function handshakes(): string {
+  const { machine, rows } = result<HandshakesResult>('handshakes');
+  const of = (certificate: string, isResumed: boolean) =>
+    rows.find((row) => row.certificate === certificate && row.isResumed === isResumed)?.us.toFixed(0);
+  const kinds = [...new Set(rows.map(({ certificate }) => certificate))];
+  return [
+    `Measured on ${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, ${machine.date}.`,
+    '',
+    '| key of the certificate | µs of CPU for a connection and its handshake | with a ticket of an earlier one |',
+    '|---|---:|---:|',
+    ...kinds.map((kind) => `| ${kind} | ${of(kind, false)} | ${of(kind, true)} |`),
   ].join('\n');
 }
 

@@ -5,12 +5,14 @@ import { benchDashboard } from './dashboard.js';
 import { benchEvents } from './events.js';
 import { benchForged } from './forged.js';
 import { benchGateway } from './gateway.js';
+import { benchHandshakes } from './handshakes.js';
 import { benchLatency } from './latency.js';
 import { benchLead } from './lead.js';
 import { benchPeers } from './peers.js';
 import { benchQuality } from './quality.js';
 import { benchRamp } from './ramp.js';
 import { benchRefusal } from './refusal.js';
+import { benchRelay } from './relay.js';
 import { benchSiege } from './siege.js';
 import { benchStartup } from './startup.js';
 import { benchStream } from './stream.js';
@@ -40,6 +42,8 @@ const SPECIAL: Readonly<Record<string, () => Promise<void>>> = {
   events: benchEvents,
   transports: benchTransports,
   agents: benchAgents,
+  relay: benchRelay,
+  handshakes: benchHandshakes,
   ramp: benchRamp,
   workers: benchWorkers,
   peers: benchPeers,

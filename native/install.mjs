@@ -19,7 +19,7 @@ function notice(output) {
   const lines = output.split('\n').filter((line) => line.trim() !== '' && !chatter.test(line));
   return `
 trunkline: the native core was not compiled: ${reason(output)}
-  The installation continues. Audio will run on WebAssembly, at about four times the cost. The last lines of the build:
+  The installation continues. Audio will run on WebAssembly, and a call will cost about 1.4 times the CPU. The last lines of the build:
 ${lines
   .slice(-12)
   .map((line) => `    ${line}`)

@@ -58,7 +58,7 @@ function libc(target) {
 
 /** In another process, since a wrong one may crash. */
 function loads(path) {
-  const script = `const { Transcoder, usableKernels } = require(${JSON.stringify(path)}); new Transcoder(); usableKernels[0].at(0)`;
+  const script = `const { openTranscoder, usableKernels } = require(${JSON.stringify(path)}); openTranscoder(0); usableKernels[0].at(0)`;
   return spawnSync(process.execPath, ['-e', script], { timeout: 20_000 }).status === 0;
 }
 

@@ -28,7 +28,7 @@ export interface Config {
    */
   readonly operationsPort?: number;
   /**
-   * Processes among which `trunkline serve` divides the calls, all on one port; `auto` is one for each core..
+   * Processes among which `trunkline serve` divides the calls, all on one port; `auto` is one for each core.
    * Default: `1`. In the environment: `WORKERS`.
    */
   readonly workerCount: number | 'auto';

@@ -12,6 +12,7 @@ import { createRefusalTwiml } from './twilio/twiml.js';
 import { secretsOf } from './webhooks/signature.js';
 import type { MachineViews, OwnViews } from './workers/machine-views.js';
 import type { Peers } from './workers/peers.js';
+import type { OwnCalls, Places } from './workers/places.js';
 
 /** Options that stand alone, and have the same names in the environment's {@link Config}. */
 type PlainOptions = Omit<Config, 'twilio' | 'agents' | 'drainMs' | 'workerCount'>;
@@ -19,10 +20,16 @@ type PlainOptions = Omit<Config, 'twilio' | 'agents' | 'drainMs' | 'workerCount'
 /** What a worker's gateway gets from its supervisor. */
 export interface WorkerOptions {
   readonly peers: Peers;
+  /** Whether all workers of the machine stop; default no. */
+  readonly isMachineDraining?: () => boolean;
+  /** Workers that the machine shall have. */
+  readonly count: number;
   /** A directory of this machine's workers only, where they may listen on sockets. */
   readonly socketDir: string;
   /** Makes what shows all workers; without it the gateway shows itself. */
   readonly views?: (own: OwnViews) => MachineViews;
+  /** Makes what brings sockets to the workers that have their rooms; without it this worker serves all that it gets. */
+  readonly places?: (own: OwnCalls) => Places;
 }
 
 /**

@@ -18,7 +18,6 @@ import { type Clock, systemClock } from './clock.js';
 import type { PlayResult } from './control/call-audio.js';
 import { CallControlService } from './control/call-control-service.js';
 import { Controls } from './control/controls.js';
-import type { MoveCall } from './control/transfers.js';
 import { expected, GatewayError } from './errors.js';
 import { writeCallEvents } from './events/call-events.js';
 import { EventLog } from './events/event-log.js';
@@ -27,12 +26,7 @@ import { Fleet, type Handover } from './fleet/fleet.js';
 import { fleetMetrics } from './fleet/fleet-metrics.js';
 import { type LinkEvents, RedisLink } from './fleet/redis.js';
 import { RegistryTrial } from './fleet/registry-trial.js';
-import {
-  type CompleteOptions,
-  completeOptions,
-  type GatewayOptions,
-  type WorkerOptions,
-} from './gateway-options.js';
+import { type CompleteOptions, completeOptions, type GatewayOptions } from './gateway-options.js';
 import { Answers } from './http/answers.js';
 import { EventRoutes } from './http/event-routes.js';
 import { LiveRoutes } from './http/live-routes.js';
@@ -70,9 +64,7 @@ import { VERSION } from './version.js';
 import { CallCounts } from './workers/call-counts.js';
 import { MachineLink } from './workers/machine-link.js';
 import type { MachineViews } from './workers/machine-views.js';
-import { OwnedRooms } from './workers/owned-rooms.js';
-import { Places } from './workers/places.js';
-import { Relay } from './workers/relay.js';
+import type { Places } from './workers/places.js';
 
 interface GatewayEvents {
   /** A call has started and its stream exists; audio flows from the stream's `start`. */
@@ -147,8 +139,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   private readonly clock: Clock;
   private readonly options: CompleteOptions;
   private isListening = false;
-  /** Whether other nodes get the new connections. */
-  private hasLeft = false;
+  private leaving: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
   constructor(given: GatewayOptions) {
@@ -247,9 +238,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       place: (request) => this.placeCall(request),
       frameClock,
       log: this.log,
-      ...(workers === undefined
-        ? {}
-        : { moveTo: async (...move: Parameters<MoveCall>) => this.places?.move(...move) }),
+      moveTo: (session, place) =>
+        this.places === undefined ? session.moveTo(place) : this.places.move(session, place),
     });
     this.legs = new Legs(this.bridge, options.maxLegs, clock, frameClock);
     this.agents = new Agents(options.agent, options.agents, {
@@ -266,6 +256,9 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       new Fleet({
         link,
         nodeId: nodeIdOf(options),
+        isLeaving: (node) =>
+          workers?.isMachineDraining?.() === true && node.startsWith(`${machineIdOf(options)}-w`),
+        isLast: () => redis === undefined && workers?.isMachineDraining?.() === true,
         switchboard: this.switchboard,
         recordings: this.recordings,
         callControl: this.callControl,
@@ -274,12 +267,17 @@ export class Gateway extends EventEmitter<GatewayEvents> {
         timeToLiveMs: options.tokenTimeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS,
         stuckMs,
         apology,
-        onRelieved: async () => {
-          if (this.isShared) await this.server.leave();
-          this.hasLeft = true;
-        },
+        onRelieved: () => this.leave(),
       });
-    this.places = this.fleet && workers && this.placesOf(workers, this.fleet);
+    this.places =
+      this.fleet &&
+      workers?.places?.({
+        switchboard: this.switchboard,
+        fleet: this.fleet,
+        hasLocalRooms: !(this.bridge instanceof StreamBridge),
+        clock,
+        log: this.log,
+      });
     this.fleet?.on('handover', (handover) => this.emit('handover', handover));
     this.control = new Controls(this.fleet?.control ?? this.callControl);
     this.events = new EventLog(this.log, clock);
@@ -313,7 +311,13 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     writeCallEvents(this.events, this.switchboard, this.fleet);
     this.eventWebhooks =
       options.eventWebhooks &&
-      new EventWebhooks(options.eventWebhooks, this.events, this.log, clock, workers?.peers.place);
+      new EventWebhooks(
+        options.eventWebhooks,
+        this.events,
+        this.log,
+        clock,
+        workers && { place: workers.peers.place, count: workers.count },
+      );
     if (router !== undefined) {
       this.switchboard.on('call', (call, stream) =>
         stream.on('dtmf', (digit) => this.tellRouter(call, digit)),
@@ -386,18 +390,6 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       routes: options.routes ?? {},
       tls,
       isSplit: options.operationsPort !== undefined,
-    });
-  }
-
-  private placesOf({ peers, socketDir }: WorkerOptions, fleet: Fleet): Places {
-    const { log, clock, switchboard } = this;
-    return new Places({
-      peers,
-      rooms: new OwnedRooms(peers, clock, log),
-      relay: new Relay({ self: peers.self, socketDir, clock, log }),
-      switchboard,
-      fleet,
-      hasLocalRooms: !(this.bridge instanceof StreamBridge),
     });
   }
 
@@ -527,7 +519,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       return served;
     } catch (error) {
       // If it cannot serve, nothing that has started may keep the process alive.
-      await this.places?.close();
+      this.places?.close();
       await this.fleet?.close();
       await this.bridge.close();
       throw error;
@@ -629,6 +621,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
     if (decision !== undefined && 'dtmf' in decision && decision.dtmf) this.router?.pressed(call, digit);
   }
 
+  /** Leaves a shared port to the processes that share it. Idempotent. */
+  private leave(): Promise<void> {
+    this.leaving ??= this.isShared ? this.server.leave() : Promise.resolve();
+    return this.leaving;
+  }
+
   /**
    * Stops accepting calls, waits up to `graceMs` for running ones, closes the rest with 1001, then frees everything.
    * A second call waits for the first.
@@ -637,7 +635,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
   close(graceMs = 0): Promise<void> {
     this.closing ??= (async () => {
       const isOwed = this.switchboard.owesVerbs;
-      const relayed = this.places?.drain(graceMs, () => this.hasLeft);
+      const relayed = this.places?.drain(graceMs, () => this.leave());
       await (this.fleet ?? this.switchboard).drain(graceMs);
       await relayed;
       // Twilio asks for the verbs after the streams that were just closed; without an answer the caller hears an
@@ -649,8 +647,8 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       await this.server.answered();
       this.switchboard.close();
       this.descriptors.stop();
+      this.places?.close();
       this.callCounts?.close();
-      await this.places?.close();
       this.server.close();
       this.calls.close();
       await this.fleet?.close();
@@ -703,9 +701,14 @@ function descriptorsFor({ maxCalls, maxLegs, recordDir, controlApiKey, agent }: 
 }
 
 /** The node's name in a fleet; each worker of a machine is one. */
-function nodeIdOf({ redis, workers }: CompleteOptions): string {
-  const machine = redis?.nodeId ?? hostname();
-  return workers === undefined ? machine : `${machine}-w${workers.peers.self}`;
+function nodeIdOf(options: CompleteOptions): string {
+  const { workers } = options;
+  return workers === undefined ? machineIdOf(options) : `${machineIdOf(options)}-w${workers.peers.self}`;
+}
+
+/** As it stands in the names of nodes. */
+function machineIdOf({ redis }: CompleteOptions): string {
+  return (redis?.nodeId ?? hostname()).replace(/[^\w.-]/g, '-').slice(0, 48);
 }
 
 /** Why the calls of a bridge cannot be listened to; `undefined` if they can. */

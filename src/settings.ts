@@ -152,7 +152,7 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       option: 'workerCount',
       default: 1,
       meaning:
-        'Processes among which `trunkline serve` divides the calls, all on one port; `auto` is one for each core..',
+        'Processes among which `trunkline serve` divides the calls, all on one port; `auto` is one for each core.',
     }),
     SHARE_PORT: setting(onOff, {
       option: 'sharePort',

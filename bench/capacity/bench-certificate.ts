@@ -14,8 +14,11 @@ export class BenchCertificate {
     return spawnSync('openssl', ['version']).status === 0;
   }
 
-  constructor(host = 'gateway.invalid') {
-    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  /** @param kind of its key: ECDSA with P-256, or RSA with 2048 bits */
+  constructor(kind: 'ECDSA' | 'RSA' = 'ECDSA') {
+    const host = 'gateway.invalid';
+    const ecdsa = ['ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+    const key = ['-nodes', '-newkey', ...(kind === 'RSA' ? ['rsa:2048'] : ecdsa)];
     const names = ['-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host},IP:127.0.0.1`];
     const files = ['-keyout', this.keyFile, '-out', this.certFile];
     execFileSync('openssl', ['req', '-x509', '-days', '2', ...key, ...names, ...files], { stdio: 'ignore' });

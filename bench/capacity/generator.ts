@@ -29,6 +29,16 @@ export interface Order {
   readonly streamSid: string;
 }
 
+/** One call through a media proxy as the generator sends its RTP: ports on loopback. */
+export interface RtpOrder {
+  /** Of the phone, and what the proxy gave to it. */
+  readonly near: number;
+  readonly proxyForNear: number;
+  /** Of the one it talks to, who sends everything back, and what the proxy gave to that one. */
+  readonly far: number;
+  readonly proxyForFar: number;
+}
+
 interface Times {
   readonly count: number;
   readonly p50Ms: number;
@@ -158,7 +168,21 @@ export class Generator extends EventEmitter {
     core?: number,
     ciphers?: string,
   ): Promise<Generator> {
-    const run = [program.path, program.audio, String(phones), ...(ciphers === undefined ? [] : [ciphers])];
+    return Generator.run(program, phones, core, ciphers);
+  }
+
+  /** Phones that speak RTP: see `callRtp`. */
+  static async startRtp(program: GeneratorProgram, phones: number, core?: number): Promise<Generator> {
+    return Generator.run(program, phones, core, 'rtp');
+  }
+
+  private static async run(
+    program: GeneratorProgram,
+    phones: number,
+    core: number | undefined,
+    last: string | undefined,
+  ): Promise<Generator> {
+    const run = [program.path, program.audio, String(phones), ...(last === undefined ? [] : [last])];
     const [command = '', ...args] = core === undefined ? run : ['taskset', '-c', String(core), ...run];
     const generator = new Generator(spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] }));
     await generator.next('ready');
@@ -172,6 +196,10 @@ export class Generator extends EventEmitter {
     this.say(
       ['call', scheme, host, port, path, publicHost, signature, callSid, accountSid, streamSid].join(' '),
     );
+  }
+
+  callRtp({ near, proxyForNear, far, proxyForFar }: RtpOrder): void {
+    this.say(['call', near, proxyForNear, far, proxyForFar].join(' '));
   }
 
   /** Waits until so many calls stream or failed. */

@@ -1,11 +1,12 @@
 // A crowd of phones for the capacity bench: Twilio's side of many Media Streams on one thread, so that one core is
 // enough to load another. Linux. Arguments: a file of base64 frames, one a line, the number of phones, and perhaps the
-// ciphers of TLS.
+// ciphers of TLS, or "rtp" for phones that speak RTP through a media proxy.
 //
 // It wakes every 250 us, says what is due, reads what came and sleeps again: no echo wakes it, so a round trip is seen
 // up to 250 us late. Frames have deadlines of their own, 20 ms apart and spread evenly over the phones; one that is
 // late is followed by the next at its own time. Commands are lines on standard input, answers are lines of JSON:
 //   call <ws or wss> <host> <port> <path> <public host> <signature> <CallSid> <AccountSid> <StreamSid>
+//   call <port> <the proxy's port> <port of the far end> <the proxy's port>
 //   settle   says nothing until nothing comes back: what is then missing was lost before, and frames pair anew
 //   hold     measures the frames sent from here on
 //   end      to here; reports when they had half a second to come back
@@ -23,6 +24,7 @@
 #include <sstream>
 
 #include "generator/call.h"
+#include "generator/rtp_call.h"
 
 namespace {
 
@@ -69,6 +71,7 @@ std::string Quoted(const std::string& text) {
   return quoted + '"';
 }
 
+template <class Phone>
 class Generator {
  public:
   Generator(const char* audio, size_t phones, const std::string& ciphers) : phones_(phones) {
@@ -116,7 +119,7 @@ class Generator {
     }
   }
 
-  void Speak(Call& call, int64_t due, int64_t now) {
+  void Speak(Phone& call, int64_t due, int64_t now) {
     if (phase_ == Phase::kSettling) return;
     if (phase_ == Phase::kStopping) return call.Stop();
     if (phase_ == Phase::kHolding) lateness_.Record(Units(now - due));
@@ -127,7 +130,7 @@ class Generator {
     epoll_event events[kBatch];
     for (int count = kBatch; count == kBatch;) {
       count = epoll_wait(crowd_.epoll, events, kBatch, 0);
-      for (int i = 0; i < count; ++i) static_cast<Call*>(events[i].data.ptr)->Ready(events[i].events, Now());
+      for (int i = 0; i < count; ++i) static_cast<Phone*>(events[i].data.ptr)->Ready(events[i].events, Now());
       if (count == kBatch) SpeakDue();
     }
   }
@@ -157,18 +160,13 @@ class Generator {
     std::string command;
     words >> command;
     if (command == "call") {
-      Order order;
-      std::string scheme;
-      words >> scheme >> order.host >> order.port >> order.path >> order.publicHost >> order.signature >> order.callSid >>
-          order.accountSid >> order.streamSid;
-      order.isSecure = scheme == "wss";
-      if (!words || calls_.size() == phones_ || order.streamSid.size() > 64 || order.callSid.size() > 64 ||
-          order.accountSid.size() > 64) {
+      typename Phone::Order order;
+      if (!Phone::Parse(words, &order) || calls_.size() == phones_) {
         ++crowd_.failed;
         if (crowd_.firstError.empty()) crowd_.firstError = "an order that is not one";
         return;
       }
-      calls_.push_back(std::make_unique<Call>(&crowd_, std::move(order), calls_.size(), Now()));
+      calls_.push_back(std::make_unique<Phone>(&crowd_, std::move(order), calls_.size(), Now()));
     } else if (command == "settle") {
       Enter(Phase::kSettling);
     } else if (command == "hold") {
@@ -195,9 +193,7 @@ class Generator {
       for (const auto& call : calls_) call->CheckHandshake(now);
     }
     switch (phase_) {
-      case Phase::kSettling:
-        Settle(now);
-        break;
+      case Phase::kSettling: Settle(now); break;
       case Phase::kHolding:
         if (now - secondAt_ >= 1'000 * kMs) EndSecond(now);
         break;
@@ -210,8 +206,7 @@ class Generator {
         std::printf("{\"event\":\"stopped\"}\n");
         std::fflush(stdout);
         return false;
-      default:
-        break;
+      default: break;
     }
     return true;
   }
@@ -301,7 +296,7 @@ class Generator {
 
   const size_t phones_;
   Crowd crowd_;
-  std::vector<std::unique_ptr<Call>> calls_;
+  std::vector<std::unique_ptr<Phone>> calls_;
   Histogram lateness_;
   /** Whose frame is due next: a phone, in which period. */
   size_t turn_ = 0;
@@ -326,7 +321,7 @@ class Generator {
 
 int main(int argc, char** argv) {
   if (argc < 3 || argc > 4) {
-    std::fprintf(stderr, "Expected a file of frames, a number of phones and perhaps ciphers\n");
+    std::fprintf(stderr, "Expected a file of frames, a number of phones, and perhaps ciphers or rtp\n");
     return 1;
   }
   std::signal(SIGPIPE, SIG_IGN);
@@ -338,8 +333,8 @@ int main(int argc, char** argv) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
   }
-  const long phones = std::strtol(argv[2], nullptr, 10);
-  const auto crowd = std::make_unique<Generator>(argv[1], static_cast<size_t>(std::clamp(phones, 0L, 100'000L)),
-                                                 argc == 4 ? argv[3] : "");
-  return crowd->Run();
+  const auto phones = static_cast<size_t>(std::clamp(std::strtol(argv[2], nullptr, 10), 0L, 100'000L));
+  const std::string last = argc == 4 ? argv[3] : "";
+  if (last == "rtp") return std::make_unique<Generator<RtpCall>>(argv[1], phones, "")->Run();
+  return std::make_unique<Generator<Call>>(argv[1], phones, last)->Run();
 }

@@ -8,7 +8,7 @@ import type { Peer, RunningPeer } from './peer.js';
 
 /** Calls placed a second. */
 const RATE = 200;
-/** The host of a virtual machine may keep so much of it. */
+/** Most that the host of a virtual machine may take of it. */
 const MAX_STOLEN = 0.01;
 
 export interface Conditions {
@@ -40,7 +40,8 @@ export async function load(peer: Peer, calls: number, conditions: Conditions): P
   const { program, cores } = conditions;
   const server = await peer.start(cores?.gateway);
   try {
-    const generator = await Generator.start(program, calls, cores?.generator);
+    const start = peer.isRtp ? Generator.startRtp : Generator.start;
+    const generator = await start(program, calls, cores?.generator, peer.ciphers);
     try {
       const lostBefore = await connect(server, generator, calls);
       await server.onConnected?.();
@@ -60,11 +61,12 @@ async function connect(server: RunningPeer, generator: Generator, calls: number)
   for (let i = 0; i < calls; i++) {
     const wait = begun + (i * 1_000) / RATE - performance.now();
     if (wait > 1) await pause(wait);
-    generator.call(await server.order());
+    const order = await server.order();
+    if ('near' in order) generator.callRtp(order);
+    else generator.call(order);
   }
   const { failed, lost } = await generator.connected(calls);
-  // What is under way now stays in a filter: frames pair anew, so that a round trip is the time that the server takes. How late
-  // the sound is, the check of the sound tells.
+  // Frames pair anew, so that a round trip leaves out what a filter keeps back: the check of the sound measures that.
   await generator.settle();
   return failed + lost;
 }
@@ -102,7 +104,7 @@ async function hold(
   };
 }
 
-/** Whether the figures tell of the server: not of a generator at its limit, of other processes, nor of the host. */
+/** Whether neither the generator, nor other processes, nor the host limited the server. */
 export function isValid({ phones, foreign, stolen }: Load): boolean {
   return (
     phones.cpu <= LIMITS.generatorCpu &&

@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { newSid } from '../../src/simulator/index.js';
 import type { BenchCertificate } from '../capacity/bench-certificate.js';
-import type { Order } from '../capacity/generator.js';
+import type { Order, RtpOrder } from '../capacity/generator.js';
 import { processTree } from '../processor.js';
 
 const START_MS = 30_000;
@@ -16,6 +16,12 @@ export interface Peer {
   readonly name: string;
   /** Calls that it is measured with at most, where that is fewer than for others. */
   readonly mostCalls?: number;
+  /** How much louder its echo is than what was said, decibels; default 0. */
+  readonly gainDb?: number;
+  /** Of its phones' TLS: see `Generator.start`. */
+  readonly ciphers?: string;
+  /** Whether its phones speak RTP; default Media Streams. */
+  readonly isRtp?: boolean;
   /** What is missing on this machine to run it. */
   missing(): string | undefined;
   /** @param core where it runs; default anywhere */
@@ -30,7 +36,7 @@ export interface RunningPeer {
   /** On loopback. */
   readonly port: number;
   /** Prepares one more call. */
-  order(): Promise<Order>;
+  order(): Promise<Order | RtpOrder>;
   /** Called once all calls are up. */
   onConnected?(): Promise<void>;
   stop(): Promise<void>;
@@ -119,13 +125,13 @@ export function programPeer(
   };
 }
 
-/** What each of the servers calls its certificate. */
+/** The variables in which all servers look for a certificate. */
 export function tlsOf(certificate: BenchCertificate | undefined): NodeJS.ProcessEnv {
   if (certificate === undefined) return {};
   return { TLS_CERT_FILE: certificate.certFile, TLS_KEY_FILE: certificate.keyFile };
 }
 
-/** A call of nobody's account, dialled at once. */
+/** A call without a webhook before it. */
 export function mediaOrder(port: number, isSecure = false): Order {
   return {
     isSecure,

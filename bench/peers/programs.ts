@@ -10,12 +10,11 @@ import { type Peer, programPeer, runs } from './peer.js';
 const GO_PATH = '/usr/share/gocode';
 /** Debian's own interpreter, which has Debian's packages. */
 const PYTHON = '/usr/bin/python3';
-const PYTHON_MODULES = 'import audioop, uvicorn, websockets, uvloop';
 
 const pathOf = (file: string) => fileURLToPath(new URL(file, import.meta.url));
 const nothing = () => undefined;
 
-/** A bare uWebSockets.js server without audio: what no server on it can undercut. */
+/** A bare uWebSockets.js server without audio: no server on it costs less. */
 export function floor(name: string, certificate?: BenchCertificate): Peer {
   const command = [process.execPath, pathOf('uws/server.mjs')];
   return programPeer(name, nothing, () => ({ command }), certificate);
@@ -27,12 +26,16 @@ export function naive(name: string, quality: 3 | 7): Peer {
   return programPeer(name, nothing, () => ({ command }));
 }
 
-export function python(name: string): Peer {
-  const packages = 'apt-get install python3-uvicorn python3-websockets python3-uvloop';
+/** @param audio audioop, or numpy's tables and PyAV's resamplers */
+export function python(name: string, audio: 'audioop' | 'pyav'): Peer {
+  const more = audio === 'pyav' ? ['av', 'numpy'] : [];
+  const modules = ['audioop', 'uvicorn', 'websockets', 'uvloop', ...more];
+  const packages = ['uvicorn', 'websockets', 'uvloop', ...more].map((each) => `python3-${each}`);
+  const has = () => runs(PYTHON, '-W', 'ignore', '-c', `import ${modules.join(', ')}`);
   return programPeer(
     name,
-    () => (runs(PYTHON, '-W', 'ignore', '-c', PYTHON_MODULES) ? undefined : packages),
-    () => ({ command: [PYTHON, '-W', 'ignore', pathOf('python/server.py')] }),
+    () => (has() ? undefined : `apt-get install ${packages.join(' ')}`),
+    () => ({ command: [PYTHON, '-W', 'ignore', pathOf('python/server.py'), audio] }),
   );
 }
 

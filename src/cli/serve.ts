@@ -43,9 +43,9 @@ export function serveCommand(shell: Shell): Command {
       const facts = workerFacts(shell.env);
       const count = facts === undefined ? await workerCount(shell, flags) : undefined;
       if (count !== undefined) {
-        signals.off('SIGHUP', ask).off('SIGUSR1', ignore);
         const { supervise } = await import('./supervise.js');
-        shell.exitCode = await supervise(shell, count.config, count.workers);
+        shell.exitCode = await supervise(shell, count.config, count.workers, () => isReloadAsked);
+        signals.off('SIGHUP', ask).off('SIGUSR1', ignore);
         return;
       }
       const { gateway, config, log, env, take, worker } = await gatewayFor(shell, shell.stdout, flags, facts);

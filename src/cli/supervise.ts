@@ -17,10 +17,16 @@ import { v8Flags } from './v8-flags.js';
 /**
  * Runs `trunkline serve` as several workers, until a signal ends them.
  * @param count of workers, from 2
+ * @param isRollAsked whether SIGHUP came before
  * @returns the exit code
  * @throws GatewayError `GW_LISTEN_FAILED` if the port is taken; `GW_WORKER_FAILED`
  */
-export async function supervise(shell: Shell, config: Config, count: number): Promise<number> {
+export async function supervise(
+  shell: Shell,
+  config: Config,
+  count: number,
+  isRollAsked: () => boolean,
+): Promise<number> {
   const log = createLog(config.logLevel, shell.stdout);
   const { signals, exit } = shell;
   const port = await freePort(config, config.port);
@@ -35,7 +41,7 @@ export async function supervise(shell: Shell, config: Config, count: number): Pr
     clock: systemClock,
     log,
     fork: (place) => {
-      const facts: WorkerFacts = { place, socketDir, ports };
+      const facts: WorkerFacts = { place, count, socketDir, ports };
       return cluster.fork({ ...shell.env, [WORKER_VARIABLE]: JSON.stringify(facts) });
     },
   });
@@ -52,9 +58,11 @@ export async function supervise(shell: Shell, config: Config, count: number): Pr
   );
   signals.on('SIGUSR1', () => {});
   try {
-    await supervisor.start();
+    const starting = supervisor.start();
+    if (isRollAsked()) supervisor.roll();
+    await starting;
     if (stops === 0) log.info({ workers: count }, 'all workers serve');
-    await supervisor.ended();
+    await supervisor.ended;
   } finally {
     rmSync(socketDir, { recursive: true, force: true });
   }

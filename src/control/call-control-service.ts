@@ -21,8 +21,8 @@ export type CallControlServiceOptions = ControlContext['options'] & {
   readonly playDir: string | undefined;
   /** Absent if no Twilio account is configured. */
   readonly rest: TwilioRest | undefined;
-  /** How calls move to other rooms; by default within this process. */
-  readonly moveTo?: MoveCall;
+  /** Moves calls to other rooms. */
+  readonly moveTo: MoveCall;
 };
 
 interface CallControlEvents {

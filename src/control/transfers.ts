@@ -25,7 +25,7 @@ export class Transfers {
     private readonly rest: TwilioRest | undefined,
     private readonly log: Logger,
     /** Moves a call to another room; it may hand the call over to the worker that has the room. */
-    private readonly moveTo: MoveCall = (session, place) => session.moveTo(place),
+    private readonly moveTo: MoveCall,
   ) {}
 
   /** Whether a transfer of this call has not finished. */

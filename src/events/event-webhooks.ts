@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock, Timer } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
@@ -35,6 +36,8 @@ const LONGEST_PAUSE_MS = 60_000;
 const CONNECTIONS = 16;
 /** Maximum pending events of one call, which are delivered in order. */
 const PER_CALL = 256;
+/** Places that a machine can have. */
+const MAX_WORKERS = 64;
 /** How often a worker looks whether the one that it replaces has left its spool. */
 const TAKEN_MS = 500;
 /** How long a closing gateway waits for its last events. */
@@ -47,6 +50,8 @@ export class EventWebhooks {
   private readonly delivery: Delivery;
   private readonly deadLetter: DeadLetter;
   private readonly spool: Spool | undefined;
+  /** Spools of places that no process has any more, because `WORKERS` was changed. */
+  private orphans: Spool[] = [];
   private readonly unsubscribe: () => void;
   /** Events left by an earlier process. */
   private earlier: SpooledEvent[] = [];
@@ -54,9 +59,10 @@ export class EventWebhooks {
   private readonly cut: DeadMessage[] = [];
   private ending: Promise<void> | undefined;
   private looking: Timer | undefined;
+  private readonly spoolDir: string | undefined;
 
   /**
-   * @param place of a worker, which has a spool and a dead-letter file of its own there
+   * @param worker its place, where it has a spool and a dead-letter file of its own, among so many
    * @throws TypeError for invalid options
    */
   constructor(
@@ -64,12 +70,13 @@ export class EventWebhooks {
     events: EventLog,
     private readonly log: Logger,
     private readonly clock: Clock,
-    private readonly place?: number,
+    private readonly worker?: { readonly place: number; readonly count: number },
   ) {
     checkOptions(options);
     const { url, secret, timeoutMs = 5_000, tries = 10, firstPauseMs = 500, capacity = 10_000 } = options;
     const { deadLetterFile, spoolDir } = options;
-    const own = place === undefined ? '' : `w${place}`;
+    this.spoolDir = spoolDir;
+    const own = worker === undefined ? '' : folderOf(worker.place);
     this.deadLetter = new DeadLetter(
       deadLetterFile && own ? `${deadLetterFile}-${own}` : deadLetterFile,
       log,
@@ -93,7 +100,7 @@ export class EventWebhooks {
       longestPauseMs: LONGEST_PAUSE_MS,
       capacity,
       perCall: PER_CALL,
-      onDelivered: ({ id }) => this.spool?.settle(id),
+      onDelivered: ({ id }) => this.settle(id),
       onDead: (dead) => {
         if (dead.isCut && this.spool !== undefined) this.cut.push(dead);
         else this.giveUp(dead);
@@ -136,14 +143,39 @@ export class EventWebhooks {
    */
   open(): void {
     this.deadLetter.open();
+    this.openOrphans();
     try {
       this.earlier.push(...(this.spool?.open() ?? []));
     } catch (error) {
       const isTaken = error instanceof GatewayError && error.code === 'GW_SPOOL_TAKEN';
-      if (!isTaken || this.place === undefined) throw error;
+      if (!isTaken || this.worker === undefined) throw error;
       this.looking = this.clock.every(TAKEN_MS, () => this.takeSpool());
       this.looking.unref();
     }
+  }
+
+  /** The first worker, or a process without workers, delivers what is left where no other process looks. */
+  private openOrphans(): void {
+    const { spoolDir, worker, log, clock } = this;
+    if (spoolDir === undefined || (worker !== undefined && worker.place !== 1)) return;
+    const folders = worker === undefined ? [] : [''];
+    for (let place = (worker?.count ?? 0) + 1; place <= MAX_WORKERS; place++) folders.push(folderOf(place));
+    for (const folder of folders.map((name) => join(spoolDir, name)).filter(hasEvents)) {
+      const spool = new Spool(folder, log, clock);
+      try {
+        this.earlier.push(...spool.open());
+        this.orphans.push(spool);
+      } catch (error) {
+        // The worker that this one replaces delivers them.
+        if (error instanceof GatewayError && error.code === 'GW_SPOOL_TAKEN') continue;
+        log.error({ err: error }, 'events of an earlier run are left where they are');
+      }
+    }
+  }
+
+  private settle(id: string): void {
+    this.spool?.settle(id);
+    for (const orphan of this.orphans) orphan.settle(id);
   }
 
   /** The worker that this one replaces still has the spool: until it leaves, events are in memory only. */
@@ -177,8 +209,9 @@ export class EventWebhooks {
   private async end(): Promise<void> {
     this.clock.cancel(this.looking);
     await this.deadLetter.close();
-    await this.spool?.close();
-    const lost = this.cut.filter(({ message }) => !this.spool?.holds(message.id));
+    await Promise.all([this.spool, ...this.orphans].map((spool) => spool?.close()));
+    const spools = [this.spool, ...this.orphans];
+    const lost = this.cut.filter(({ message }) => !spools.some((spool) => spool?.holds(message.id)));
     const kept = this.cut.length - lost.length;
     if (kept > 0) this.log.warn({ events: kept }, 'events stay in the spool until the next start');
     for (const dead of lost) this.giveUp(dead);
@@ -186,8 +219,16 @@ export class EventWebhooks {
   }
 
   private giveUp(dead: DeadMessage): void {
-    this.deadLetter.add(dead, () => this.spool?.settle(dead.message.id));
+    this.deadLetter.add(dead, () => this.settle(dead.message.id));
   }
+}
+
+function folderOf(place: number): string {
+  return `w${place}`;
+}
+
+function hasEvents(folder: string): boolean {
+  return existsSync(folder) && readdirSync(folder).some((name) => name.endsWith('.events'));
 }
 
 function spoolFigures(spool: Spool): Metric[] {

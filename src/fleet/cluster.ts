@@ -84,6 +84,8 @@ export class Cluster {
     /** Called when the registry answers but has lost its data: it was emptied or replaced. */
     private readonly onForgotten: () => void,
     private readonly clock: Clock,
+    /** Whether another node is about to drain, although its latest heartbeat does not say so. */
+    private readonly isLeaving: (node: string) => boolean = () => false,
   ) {}
 
   /** Starts the heartbeat and listens for messages. */
@@ -113,13 +115,13 @@ export class Cluster {
   /** Other nodes that accept calls. */
   get acceptingPeers(): string[] {
     return [...this.alive]
-      .filter(([node, { draining }]) => node !== this.self && !draining)
+      .filter(([node, { draining }]) => node !== this.self && !draining && !this.isLeaving(node))
       .map(([node]) => node);
   }
 
   /** Whether another node would accept a new call now. */
   get isAnyOpen(): boolean {
-    return [...this.alive].some(([node, { open }]) => node !== this.self && open);
+    return [...this.alive].some(([node, { open }]) => node !== this.self && open && !this.isLeaving(node));
   }
 
   /**

@@ -23,6 +23,8 @@ export class Drain {
      * Called, possibly more than once, when other nodes accept calls, so that new ones need not come here.
      */
     private readonly onRelieved: () => Promise<void>,
+    /** Whether calls that this node ends can continue nowhere. */
+    private readonly isLast: () => boolean = () => false,
   ) {
     this.limiter = new HandoverLimiter(PATIENCE_MS, clock);
   }
@@ -56,18 +58,20 @@ export class Drain {
     this.limiter.open();
     for (const { call, decision } of this.switchboard.all) {
       // An announced call can connect to any node. One without a decision is refused as busy.
-      if (call.state === 'ringing') call.end(decision === undefined ? 'drain' : 'moved');
+      if (this.isLast()) call.end('drain');
+      else if (call.state === 'ringing') call.end(decision === undefined ? 'drain' : 'moved');
       else call.end('handed-over');
     }
   }
 
   private async waitForPeers(until: number): Promise<void> {
     const { switchboard, cluster } = this;
-    while (switchboard.activeCalls > 0 && cluster.acceptingPeers.length === 0) {
+    for (let looks = 0; switchboard.activeCalls > 0 && cluster.acceptingPeers.length === 0; looks++) {
       const left = until - this.clock.now();
       if (left <= 0) return;
       const graceMs = Math.round(left);
-      this.log.info({ calls: switchboard.activeCalls, graceMs }, 'draining: no other node, waiting');
+      if (looks === 0)
+        this.log.info({ calls: switchboard.activeCalls, graceMs }, 'draining: no other node, waiting');
       await switchboard.idle(Math.min(left, LOOK_MS));
       await cluster.heartbeat();
     }
@@ -80,7 +84,7 @@ export class Drain {
     const calls = sessions.length;
     if (calls > 0) this.log.info({ calls, nodes: cluster.acceptingPeers.length }, 'draining: handing over');
     for (const { call, decision } of sessions) {
-      if (call.state === 'ringing' && decision !== undefined) call.end('moved');
+      if (call.state === 'ringing' && decision !== undefined) call.end(this.isLast() ? 'drain' : 'moved');
     }
     for (const [i, { call }] of sessions.entries()) {
       if (call.state === 'ended' || call.state === 'ringing') continue;
@@ -88,7 +92,7 @@ export class Drain {
       const leftMs = Math.max(1, until - this.clock.now());
       const least = Math.ceil(((calls - i) * USUAL_MS) / leftMs);
       if (cluster.acceptingPeers.length > 0) await limiter.enter(call.callId, least);
-      call.end('handed-over');
+      call.end(this.isLast() ? 'drain' : 'handed-over');
     }
     await limiter.empty();
   }

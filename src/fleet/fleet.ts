@@ -45,6 +45,10 @@ export interface FleetOptions {
   readonly stuckMs: number;
   /** What a caller hears who cannot be reconnected. */
   readonly apology: Apology;
+  /** Whether another node is about to drain, too, although it may not say so yet; default no. */
+  readonly isLeaving?: (node: string) => boolean;
+  /** Whether calls that this node ends can continue nowhere; default no. */
+  readonly isLast?: () => boolean;
   /**
    * Called, possibly more than once, when this node drains and others accept its calls; before the first
    * handover.
@@ -140,12 +144,13 @@ export class Fleet extends EventEmitter<FleetEvents> implements CallService {
         void this.leases.catchUp();
       },
       clock,
+      options.isLeaving,
     );
     this.writes = new WriteQueue((callId, error) =>
       log.error({ callId, err: error }, 'failed to write a call to the registry'),
     );
     this.leases = new LeaseKeeper(this.redisCalls, this.writes, switchboard, log, clock);
-    this.draining = new Drain(switchboard, this.cluster, log, clock, options.onRelieved);
+    this.draining = new Drain(switchboard, this.cluster, log, clock, options.onRelieved, options.isLast);
     this.owner = new OwnerClient(this.redisCalls, this.cluster);
     this.recordings = new FleetRecordings(recordings, switchboard, this.owner);
     this.control = new FleetControl(options.callControl, switchboard, this.owner);

@@ -15,6 +15,12 @@ const STALLED_MS = 30_000;
 /** Milliseconds after which a browser reconnects. */
 const RETRY_MS = 2_000;
 
+/** Events that may reach another process before this one. */
+interface Events extends EventFeed {
+  /** Resolves when this process has the events that others had when it was called, or cannot get them. */
+  catchUp?(): Promise<void>;
+}
+
 /** `GET /v1/events`: all events, as server-sent events. */
 export class EventRoutes {
   readonly metrics: readonly Metric[];
@@ -27,7 +33,7 @@ export class EventRoutes {
   constructor(
     log: EventLog,
     private readonly clock: Clock,
-    private readonly events: EventFeed = log,
+    private readonly events: Events = log,
   ) {
     this.unsubscribe = events.subscribe(() => {
       for (const reader of this.readers) reader.pump();
@@ -64,7 +70,7 @@ export class EventRoutes {
       for (const each of [...this.readers]) each.beat();
     });
     this.heart.unref();
-    reader.begin(context.header('last-event-id').trim());
+    void reader.begin(context.header('last-event-id').trim());
   }
 
   /** Ends all answers. */
@@ -79,13 +85,14 @@ export class EventRoutes {
  * the log overwrites its position.
  */
 class Reader {
-  private next = 0;
+  /** Infinite until it is known where the reader begins. */
+  private next = Number.POSITIVE_INFINITY;
   private isBlocked = false;
   private blockedAt = 0;
 
   constructor(
     private readonly answer: StreamedAnswer,
-    private readonly events: EventFeed,
+    private readonly events: Events,
     private readonly onCut: () => void,
     private readonly clock: Clock,
   ) {
@@ -95,11 +102,15 @@ class Reader {
     };
   }
 
-  begin(lastId: string): void {
-    const { next, isGap } = this.events.positionAfter(lastId);
-    this.next = next;
-    const reset = isGap ? 'event: reset\ndata: {"reason":"earlier events are lost"}\n\n' : '';
-    this.write(`retry: ${RETRY_MS}\n\n${reset}`);
+  async begin(lastId: string): Promise<void> {
+    this.write(`retry: ${RETRY_MS}\n\n`);
+    let position = this.events.positionAfter(lastId);
+    if (position.isGap && this.events.catchUp !== undefined) {
+      await this.events.catchUp();
+      position = this.events.positionAfter(lastId);
+    }
+    if (position.isGap) this.write('event: reset\ndata: {"reason":"earlier events are lost"}\n\n');
+    this.next = position.next;
     this.pump();
   }
 

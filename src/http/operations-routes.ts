@@ -84,7 +84,7 @@ export class OperationsRoutes {
   /** `GET /metrics`: Prometheus text, at most a second old. */
   async metrics(context: RequestContext): Promise<void> {
     const { contentType } = this.metricsOf;
-    context.answer(200, contentType, await (this.machine?.metrics.text() ?? this.ownPage()));
+    context.answer(200, contentType, (await this.machine?.metrics.text()) ?? this.ownPage());
   }
 
   private ownPage(): string {

@@ -154,14 +154,15 @@ export class CallJournal {
     return [...this.ended.values()].map(({ at, details }) => ({ agoMs: now - at, details }));
   }
 
-  /** Takes over calls of another journal, and counts them. */
+  /** Takes over calls of another journal, and counts those that are new here. */
   adopt(calls: readonly PassedCall[]): void {
     const now = this.clock.now();
     const adopted = calls.map(({ agoMs, details }) => ({ at: now - agoMs, details }));
     const all = [...this.ended.values(), ...adopted].sort((a, b) => a.at - b.at);
+    const known = this.ended.size;
     this.ended.clear();
-    for (const each of all) this.ended.set(each.details.callId, each);
-    this.total += calls.length;
+    for (const each of all) this.put(each);
+    this.total += this.ended.size - known;
     this.prune();
   }
 
@@ -206,10 +207,15 @@ export class CallJournal {
       result: reportOf(session, cause).result,
     };
     this.running.delete(callId);
-    this.ended.delete(callId);
-    this.ended.set(callId, { at: this.clock.now(), details });
+    this.put({ at: this.clock.now(), details });
     this.total += 1;
     this.prune();
+  }
+
+  /** Puts the call last: a map keeps the place of a key that it has. */
+  private put(ended: Ended): void {
+    this.ended.delete(ended.details.callId);
+    this.ended.set(ended.details.callId, ended);
   }
 
   private prune(): void {

@@ -1,12 +1,12 @@
 import type { Clock, Timer } from '../clock.js';
-import type { Peers } from './peers.js';
+import { type Peers, SUPERVISOR } from './peers.js';
 
-/** How often a worker tells the others how many calls it has, if that has changed. */
-export const TELL_MS = 100;
+/** Shortest time between two letters with counts, from a worker to the supervisor and from there to a worker. */
+export const TELL_MS = 20;
 
 /** How many calls each worker of a machine has: `MAX_CALLS` is the limit of all together. */
 export class CallCounts {
-  private readonly counts = new Map<number, number>();
+  private counts = new Map<number, number>();
   private told = 0;
   private timer: Timer | undefined;
 
@@ -16,21 +16,19 @@ export class CallCounts {
     private readonly own: () => number,
     private readonly clock: Clock,
   ) {
-    peers.handle('calls', (count, worker) => {
-      if (peers.serving.includes(worker) && Number.isSafeInteger(count))
-        this.counts.set(worker, count as number);
+    peers.handle('calls', (counts) => {
+      if (Array.isArray(counts)) this.counts = new Map(counts.filter(isCount));
     });
     peers.onChange((worker, isServing) => {
       if (!isServing) this.counts.delete(worker);
-      else if (worker === peers.self) peers.broadcast('calls', this.told);
-      else peers.notify(worker, 'calls', this.told);
+      else if (worker === peers.self) peers.notify(SUPERVISOR, 'calls', this.told);
     });
   }
 
-  /** Calls of the other workers, at most {@link TELL_MS} milliseconds old. */
+  /** Calls of the other workers, at most twice {@link TELL_MS} milliseconds old. */
   get others(): number {
     let sum = 0;
-    for (const count of this.counts.values()) sum += count;
+    for (const [worker, count] of this.counts) if (worker !== this.peers.self) sum += count;
     return sum;
   }
 
@@ -47,6 +45,10 @@ export class CallCounts {
     const count = this.own();
     if (count === this.told) return;
     this.told = count;
-    this.peers.broadcast('calls', count);
+    this.peers.notify(SUPERVISOR, 'calls', count);
   }
+}
+
+function isCount(value: unknown): value is [worker: number, count: number] {
+  return Array.isArray(value) && value.length === 2 && value.every(Number.isSafeInteger);
 }

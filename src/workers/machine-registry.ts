@@ -22,14 +22,13 @@ export class MachineRegistry {
   /** Which workers subscribe to a channel. */
   private readonly subscribers = new Map<string, Set<number>>();
   private readonly sweeper: Timer;
-  private isDraining = false;
 
   constructor(
     office: PostOffice,
     private readonly clock: Clock,
   ) {
     this.store = new KeyStore(clock);
-    this.scripts = scriptsOn(this.store, () => this.isDraining);
+    this.scripts = scriptsOn(this.store);
     this.sweeper = clock.every(SWEEP_MS, () => this.store.sweep());
     this.sweeper.unref();
     /** The hash of the nodes and a worker's field in it, by worker: known by its heartbeat. */
@@ -74,18 +73,13 @@ export class MachineRegistry {
     return script(keys, values.map(String), this.clock.now());
   }
 
-  /** From now on all workers count as draining: none takes over the calls of another. */
-  drain(): void {
-    this.isDraining = true;
-  }
-
   close(): void {
     this.clock.cancel(this.sweeper);
   }
 }
 
 /** The scripts by their names. Values that a script does not get are undefined, and missing fields null, as in Redis. */
-function scriptsOn(store: KeyStore, isDraining: () => boolean): Readonly<Record<string, Script>> {
+function scriptsOn(store: KeyStore): Readonly<Record<string, Script>> {
   return {
     claim([key = ''], [claim = '', ttlMs, insteadOf]) {
       const held = store.get(key);
@@ -197,17 +191,11 @@ function scriptsOn(store: KeyStore, isDraining: () => boolean): Readonly<Record<
       for (const [name, beat] of [...store.hgetall(nodes)]) {
         const [, at, said] = /^([\d.]+) (.*)$/s.exec(beat) ?? [];
         if (at === undefined || now - Number(at) > Number(aliveMs) * 15) store.hdel(nodes, name);
-        else if (now - Number(at) <= Number(aliveMs))
-          alive.push(name, isDraining() ? asDraining(said as string) : (said as string));
+        else if (now - Number(at) <= Number(aliveMs)) alive.push(name, said as string);
       }
       return alive;
     },
   };
-}
-
-/** A worker's state, JSON, as if it were draining. */
-function asDraining(state: string): string {
-  return JSON.stringify({ ...JSON.parse(state), draining: true, open: false });
 }
 
 /** Destructured values of {@link KeyStore.hmget}: as many as were asked for. */

@@ -33,7 +33,7 @@ export class MachineViews {
     private readonly own: OwnViews,
   ) {
     const { events, feed, journal, health, clock } = own;
-    this.events = new MachineEvents(peers, events);
+    this.events = new MachineEvents(peers, events, clock);
     this.feed = new MachineFeed(peers, feed, clock);
     this.journal = new MachineJournal(peers, journal);
     this.health = new MachineHealth(peers, clock, health);

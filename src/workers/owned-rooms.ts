@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../clock.js';
+import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
 import { type Peers, SUPERVISOR } from './peers.js';
 import {
@@ -48,6 +49,22 @@ export class OwnedRooms {
     return placement;
   }
 
+  /**
+   * Keeps a room for a tenant whom another worker sends here. A room without tenants may have been released
+   * since then, so its owner is asked for again.
+   * @param generation of the placement that led here
+   * @throws GatewayError `GW_NODE_GONE` (503) if another worker has the room now, or without a supervisor
+   */
+  async receive(room: string, generation: number): Promise<void> {
+    if ((this.rooms.get(room)?.tenants ?? 0) > 0) {
+      this.hold(room, generation);
+      return;
+    }
+    const { owner } = await this.place(room);
+    if (owner !== this.peers.self)
+      throw new GatewayError('GW_NODE_GONE', 'The room has moved to another worker');
+  }
+
   /** Keeps a room for one more tenant. @param generation of the placement that led here, if any */
   hold(room: string, generation = 0): void {
     const known = this.rooms.get(room);
@@ -76,11 +93,12 @@ export class OwnedRooms {
   }
 
   private async release(room: string, known: OwnedRoom): Promise<void> {
+    if (!this.isEmpty(room, known)) return;
     const { generation } = known;
     const about: ReleaseRoom = { room, generation };
     try {
       const newer = (await this.peers.request(SUPERVISOR, RELEASE_ROOM, about)) as RoomPlacement | undefined;
-      if (known.tenants > 0 || this.rooms.get(room) !== known) return;
+      if (!this.isEmpty(room, known)) return;
       if (newer === undefined || newer === null) {
         this.rooms.delete(room);
         return;
@@ -91,8 +109,15 @@ export class OwnedRooms {
       if (!this.peers.isUp) return;
       this.log.warn({ err: error }, 'the supervisor did not release a room');
     }
+    // Somebody may have arrived while the supervisor was asked.
+    if (!this.isEmpty(room, known)) return;
     this.clock.cancel(known.retry);
     known.retry = this.clock.after(RETRY_MS, () => void this.release(room, known));
     known.retry.unref();
+  }
+
+  /** Whether the room is still kept, and without tenants. */
+  private isEmpty(room: string, known: OwnedRoom): boolean {
+    return known.tenants === 0 && this.rooms.get(room) === known;
   }
 }

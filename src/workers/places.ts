@@ -1,12 +1,14 @@
 import type { Admission } from '../calls/decision.js';
 import type { Session } from '../calls/session.js';
 import type { Switchboard } from '../calls/switchboard.js';
+import type { Clock } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Fleet } from '../fleet/fleet.js';
+import type { Logger } from '../telemetry/log.js';
 import type { Metric } from '../telemetry/metric.js';
-import type { OwnedRooms } from './owned-rooms.js';
+import { OwnedRooms } from './owned-rooms.js';
 import type { Peers } from './peers.js';
-import type { Relay } from './relay.js';
+import { Relay } from './relay.js';
 import type { RoomPlacement } from './room-owners.js';
 import type { SocketEnd } from './socket-end.js';
 
@@ -17,8 +19,10 @@ const LEG = 'leg';
 const HAS_CALL = 'call.here';
 /** A program may send all that its buffer takes at once: two minutes of audio. */
 const MAX_LEG_BYTES = 16 * 1024 * 1024;
-/** How often a caller is placed anew because the owner of its room is leaving. */
+/** How often a caller is placed again because the owner of its room did not take it. */
 const MOST_TRIES = 4;
+/** Pause before that while the owner still serves: it may be overrun, or have died without our knowledge. */
+const RETRY_MS = 100;
 
 /** What a worker is asked to serve. */
 interface PlacedMedia {
@@ -37,14 +41,14 @@ interface PlacedLeg {
   readonly callId?: string;
 }
 
-export interface PlacesOptions {
-  readonly peers: Peers;
-  readonly rooms: OwnedRooms;
-  readonly relay: Relay;
+/** What a gateway gives to {@link Places}. */
+export interface OwnCalls {
   readonly switchboard: Switchboard;
   readonly fleet: Pick<Fleet, 'connect' | 'roomOf' | 'handOverTo' | 'hasAcceptingPeers'>;
   /** Whether a room lives in one process. False for Stream calls, which span all of them. */
   readonly hasLocalRooms: boolean;
+  readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /**
@@ -55,21 +59,31 @@ export class Places {
   /** The rooms that calls of this worker keep, by call id. */
   private readonly kept = new Map<string, string>();
 
-  constructor(private readonly options: PlacesOptions) {
-    const { peers, switchboard } = options;
+  private readonly rooms: OwnedRooms;
+  private readonly relay: Relay;
+
+  /** @param socketDir directory of the workers' sockets */
+  constructor(
+    private readonly peers: Peers,
+    socketDir: string,
+    private readonly own: OwnCalls,
+  ) {
+    const { clock, log, switchboard } = own;
+    this.rooms = new OwnedRooms(peers, clock, log);
+    this.relay = new Relay({ self: peers.self, socketDir, clock, log });
     peers.handle(HAS_CALL, (about) => switchboard.has((about as { callId: string }).callId));
   }
 
   get metrics(): readonly Metric[] {
-    return this.options.relay.metrics;
+    return this.relay.metrics;
   }
 
   /** Serves media streams that arrive at other workers. */
   serveMedia(endOf: (session: Session) => SocketEnd): void {
-    this.options.relay.serve(MEDIA, async (about) => {
+    this.relay.serve(MEDIA, async (about) => {
       const { callId, token, room, generation } = about as PlacedMedia;
       this.checkOpen();
-      this.options.rooms.hold(room, generation);
+      await this.rooms.receive(room, generation);
       return endOf(await this.connect(callId, token, room));
     });
   }
@@ -80,14 +94,14 @@ export class Places {
    * @param roomOf finds the room of a call of this worker
    */
   serveLegs(admit: (room: string, options: unknown) => SocketEnd, roomOf: (callId: string) => string): void {
-    this.options.relay.serve(LEG, async (about) => {
+    this.relay.serve(LEG, async (about) => {
       const { options, room, generation, callId } = about as PlacedLeg;
       this.checkOpen();
       if (room === undefined) {
         const id = callId as string;
         return this.admitAtCall(id, () => admit(roomOf(id), options));
       }
-      this.options.rooms.hold(room, generation);
+      await this.rooms.receive(room, generation ?? 0);
       return this.tenant(room, () => admit(room, options));
     });
   }
@@ -102,7 +116,7 @@ export class Places {
     token: string,
     endOf: (session: Session) => SocketEnd,
   ): Promise<SocketEnd> {
-    const { fleet, hasLocalRooms } = this.options;
+    const { fleet, hasLocalRooms } = this.own;
     this.checkOpen();
     const room = hasLocalRooms ? await fleet.roomOf(callId) : undefined;
     if (room === undefined) return endOf(await fleet.connect(callId, token));
@@ -120,7 +134,7 @@ export class Places {
    * @param admit makes the leg, if this worker has the room
    */
   async connectLeg(room: string, options: unknown, admit: () => SocketEnd): Promise<SocketEnd> {
-    if (!this.options.hasLocalRooms) return admit();
+    if (!this.own.hasLocalRooms) return admit();
     return this.place(
       room,
       async () => this.tenant(room, admit),
@@ -132,12 +146,15 @@ export class Places {
 
   /** Connects a program to the room of a call, at the worker that has the call. @param admit for a call of this worker */
   async connectLegOfCall(callId: string, options: unknown, admit: () => SocketEnd): Promise<SocketEnd> {
-    const { switchboard, peers, relay } = this.options;
-    if (switchboard.has(callId)) return this.admitAtCall(callId, admit);
-    const answers = await peers.requestAll(HAS_CALL, { callId });
-    const found = answers.find(({ answer }) => answer === true);
+    const { peers, relay } = this;
+    if (this.own.switchboard.has(callId)) return this.admitAtCall(callId, admit);
+    // The first that has it: others may be slow to answer.
+    const asked = peers.serving.filter((worker) => worker !== peers.self);
+    const found = await Promise.any(asked.map((worker) => this.findCall(worker, callId))).catch(
+      () => undefined,
+    );
     if (found === undefined) return this.admitAtCall(callId, admit);
-    return relay.request(found.worker, LEG, { callId, options } satisfies PlacedLeg, MAX_LEG_BYTES);
+    return relay.request(found, LEG, { callId, options } satisfies PlacedLeg, MAX_LEG_BYTES);
   }
 
   /**
@@ -146,7 +163,8 @@ export class Places {
    * @throws GatewayError as `Session.moveTo`
    */
   async move(session: Session, place: Pick<Admission, 'room' | 'streamCall'>): Promise<void> {
-    const { rooms, peers, fleet, hasLocalRooms } = this.options;
+    const { rooms, peers } = this;
+    const { fleet, hasLocalRooms } = this.own;
     const { room } = place;
     if (room === undefined || !hasLocalRooms) {
       await session.moveTo(place);
@@ -172,33 +190,41 @@ export class Places {
     }
   }
 
+  /** The worker, if it has the call. @throws GatewayError if it has not, or does not answer */
+  private async findCall(worker: number, callId: string): Promise<number> {
+    if ((await this.peers.request(worker, HAS_CALL, { callId })) === true) return worker;
+    throw new GatewayError('GW_CALL_UNKNOWN', `Worker ${worker} does not have call ${callId}`);
+  }
+
   /** Lets other workers relay sockets to this one. */
   open(): Promise<void> {
-    return this.options.relay.open();
+    return this.relay.open();
   }
 
   /**
    * Has other workers take the calls whose sockets arrived here, or waits for their end.
    * @param graceMs most milliseconds to wait
-   * @param hasLeft whether new sockets go to other workers
+   * @param leave makes new sockets go to the other workers; called more than once
    */
-  drain(graceMs: number, hasLeft: () => boolean): Promise<void> {
-    const { relay, fleet } = this.options;
-    return relay.drain(MEDIA, graceMs, () => hasLeft() && fleet.hasAcceptingPeers);
+  drain(graceMs: number, leave: () => Promise<void>): Promise<void> {
+    return this.relay.drain(MEDIA, graceMs, async () => {
+      if (!this.own.fleet.hasAcceptingPeers) return false;
+      await leave();
+      return true;
+    });
   }
 
-  async close(): Promise<void> {
-    this.options.rooms.close();
-    await this.options.relay.close();
+  close(): void {
+    this.rooms.close();
+    this.relay.close();
   }
 
   /** @throws GatewayError `GW_DRAINING` (503) */
   private checkOpen(): void {
-    if (this.options.switchboard.draining)
-      throw new GatewayError('GW_DRAINING', 'The gateway is shutting down');
+    if (this.own.switchboard.draining) throw new GatewayError('GW_DRAINING', 'The gateway is shutting down');
   }
 
-  /** Serves a socket at the worker that has its room. An owner that is leaving loses the room to this worker. */
+  /** Serves a socket at the worker that has its room. An owner that leaves loses the room to this worker. */
   private async place(
     room: string,
     serveHere: () => Promise<SocketEnd>,
@@ -206,7 +232,7 @@ export class Places {
     request: (generation: number) => unknown,
     maxUnsentBytes?: number,
   ): Promise<SocketEnd> {
-    const { peers, rooms, relay } = this.options;
+    const { peers, rooms, relay } = this;
     let refused: RoomPlacement | undefined;
     for (let tries = 1; ; tries++) {
       const placement = await rooms.place(room, refused);
@@ -214,21 +240,23 @@ export class Places {
       try {
         return await relay.request(placement.owner, kind, request(placement.generation), maxUnsentBytes);
       } catch (error) {
-        if (tries === MOST_TRIES || !isLeaving(error)) throw error;
-        refused = placement;
+        if (tries === MOST_TRIES || !isAway(error)) throw error;
+        // A link that breaks says nothing about its owner, whose members would stay behind.
+        const isLeaving = error.code === 'GW_DRAINING' || !peers.serving.includes(placement.owner);
+        refused = isLeaving ? placement : undefined;
+        if (!isLeaving) await this.own.clock.sleep(RETRY_MS);
       }
     }
   }
 
   /** Connects a call of a room that is held for it. */
   private async connect(callId: string, token: string, room: string): Promise<Session> {
-    const { fleet, rooms } = this.options;
     try {
-      const session = await fleet.connect(callId, token);
+      const session = await this.own.fleet.connect(callId, token);
       this.keep(session, room);
       return session;
     } catch (error) {
-      rooms.leave(room);
+      this.rooms.leave(room);
       throw error;
     }
   }
@@ -239,7 +267,7 @@ export class Places {
     call.onEnd(() => {
       const last = this.kept.get(call.callId);
       this.kept.delete(call.callId);
-      if (last !== undefined) this.options.rooms.leave(last);
+      if (last !== undefined) this.rooms.leave(last);
     });
   }
 
@@ -247,13 +275,13 @@ export class Places {
     const room = this.kept.get(callId);
     // In a Stream call, or in none.
     if (room === undefined) return admit();
-    this.options.rooms.hold(room);
+    this.rooms.hold(room);
     return this.tenant(room, admit);
   }
 
   /** A program keeps the room, which is held for it, until its socket is closed. */
   private tenant(room: string, admit: () => SocketEnd): SocketEnd {
-    const { rooms } = this.options;
+    const { rooms } = this;
     try {
       return new Tenant(admit(), () => rooms.leave(room));
     } catch (error) {
@@ -288,6 +316,6 @@ class Tenant implements SocketEnd {
   }
 }
 
-function isLeaving(error: unknown): boolean {
+function isAway(error: unknown): error is GatewayError {
   return error instanceof GatewayError && (error.code === 'GW_NODE_GONE' || error.code === 'GW_DRAINING');
 }

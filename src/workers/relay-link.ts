@@ -74,8 +74,8 @@ export class RelayLink {
     private readonly onRecord: RecordListener,
     /** What was queued has been written. */
     private readonly onLanded: () => void,
-    /** The other side is gone, or was broken off. Called once. */
-    private readonly onClosed: () => void,
+    /** The other side is gone, or was cut off for a fault in a record of it. Called once. */
+    private readonly onClosed: (fault?: unknown) => void,
   ) {
     stream.on('data', (chunk: Buffer) => this.handleChunk(chunk));
     stream.on('error', () => this.close());
@@ -96,13 +96,13 @@ export class RelayLink {
   }
 
   /** Writes what is queued, then ends. Idempotent. */
-  close(): void {
+  close(fault?: unknown): void {
     if (!this.isOpen) return;
     if (!this.stream.destroyed && this.filling.length > 0)
       this.stream.write(Buffer.from(this.filling.bytes.subarray(0, this.filling.length)));
     this.isOpen = false;
     this.stream.destroySoon();
-    this.onClosed();
+    this.onClosed(fault);
   }
 
   private send(): void {
@@ -168,12 +168,16 @@ export class RelayLink {
     const length = buffer.readUInt32LE(at);
     const subject = buffer.readUInt32LE(at + 4);
     const begin = at + HEADER_BYTES;
-    this.onRecord(
-      subject & (2 ** KIND_BITS - 1),
-      subject >>> KIND_BITS,
-      buffer.readInt32LE(at + 8),
-      length === 0 ? NOTHING : buffer.subarray(begin, begin + length),
-    );
+    try {
+      this.onRecord(
+        subject & (2 ** KIND_BITS - 1),
+        subject >>> KIND_BITS,
+        buffer.readInt32LE(at + 8),
+        length === 0 ? NOTHING : buffer.subarray(begin, begin + length),
+      );
+    } catch (fault) {
+      this.close(fault);
+    }
   }
 }
 

@@ -74,14 +74,16 @@ export class Relay {
 
   /** Lets other workers relay sockets to this one. */
   async open(): Promise<void> {
+    if (this.isClosed) return;
     const server = createServer((socket) => {
       const link = new IncomingLink(socket, this.services, this.options, () => this.incoming.delete(link));
       this.incoming.add(link);
     });
-    this.server = server.unref();
+    this.server = server;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(this.pathOf(this.options.self), resolve);
+      // Without `exclusive`, Node's cluster would listen in the supervisor.
+      server.listen({ path: this.pathOf(this.options.self), exclusive: true }, resolve);
     });
     server.on('error', (err) => this.options.log.error({ err }, 'the socket between workers failed'));
   }
@@ -118,13 +120,13 @@ export class Relay {
    * Has other workers take the sockets of a kind that arrived here, as soon as some accept them, or waits for
    * their end.
    * @param graceMs most milliseconds to wait
-   * @param isRelieved whether other workers accept calls
+   * @param isRelieved whether other workers accept calls, and new sockets go to them
    */
-  async drain(kind: string, graceMs: number, isRelieved: () => boolean): Promise<void> {
+  async drain(kind: string, graceMs: number, isRelieved: () => Promise<boolean>): Promise<void> {
     const { clock } = this.options;
     const until = clock.now() + graceMs;
     for (let left = this.endsOf(kind); left.length > 0 && clock.now() < until; left = this.endsOf(kind)) {
-      if (!isRelieved()) await clock.sleep(LOOK_MS);
+      if (!(await isRelieved())) await clock.sleep(LOOK_MS);
       else {
         for (const end of left) {
           end.leave();
@@ -138,22 +140,18 @@ export class Relay {
     return [...this.relayed].filter((end) => end.kind === kind);
   }
 
-  /** Closes all links, and the sockets that arrived here with 1001. */
-  async close(): Promise<void> {
+  /** Closes all links, and the sockets that arrived here with 1001. Waits for no other worker, which may hang. */
+  close(): void {
     this.isClosed = true;
-    const { server } = this;
-    const closed = new Promise<void>((resolve) => {
-      if (server === undefined) resolve();
-      else server.close(() => resolve());
-    });
+    this.server?.close().unref();
     for (const end of [...this.relayed]) end.finish(1001, 'going away');
     for (const link of [...this.incoming]) link.close();
-    for (const link of this.outgoing.values())
+    for (const link of this.outgoing.values()) {
       void link.then(
         (open) => open.close(),
         () => {},
       );
-    await closed;
+    }
   }
 
   private linkTo(owner: number): Promise<OutgoingLink> {
@@ -172,7 +170,7 @@ export class Relay {
       socket.once('connect', resolve);
       socket.once('error', () => reject(gone(owner)));
     });
-    return new OutgoingLink(owner, socket, () => this.outgoing.delete(owner));
+    return new OutgoingLink(owner, socket, this.options.log, () => this.outgoing.delete(owner));
   }
 
   private pathOf(worker: number): string {
@@ -222,13 +220,15 @@ class OutgoingLink {
   constructor(
     readonly owner: number,
     socket: Socket,
+    log: Logger,
     onClosed: () => void,
   ) {
     this.link = new RelayLink(
       socket,
       (kind, channel, word, payload) => this.ends.get(channel)?.receive(kind, word, payload),
       () => {},
-      () => {
+      (fault) => {
+        logFault(log, fault);
         this.isOpen = false;
         onClosed();
         for (const end of [...this.ends.values()]) end.lost();
@@ -340,10 +340,12 @@ class RelayedEnd implements SocketEnd {
       case RECORD.accept:
         this.accept();
         return;
-      case RECORD.refuse:
+      case RECORD.refuse: {
+        const error = receivedError(JSON.parse(textOf(payload)));
         this.over();
-        this.refuse(receivedError(JSON.parse(textOf(payload))));
+        this.refuse(error);
         return;
+      }
       case RECORD.close: {
         const { socket } = this;
         this.over();
@@ -396,7 +398,8 @@ class IncomingLink {
       socket,
       (kind, channel, word, payload) => this.receive(kind, channel, word, payload),
       () => this.landed(),
-      () => {
+      (fault) => {
+        logFault(options.log, fault);
         onClosed();
         for (const each of [...this.sockets.values()]) each.lost(1006);
       },
@@ -575,6 +578,11 @@ class OwnedSocket implements EndSocket, Channel {
     this.isOver = true;
     this.incoming.remove(this.channel);
   }
+}
+
+function logFault(log: Logger, fault: unknown): void {
+  if (fault !== undefined)
+    log.error({ err: fault }, 'a record of another worker cannot be read: its link is cut');
 }
 
 function textOf(payload: Uint8Array): string {

@@ -13,7 +13,7 @@ export const RELEASE_ROOM = 'room.release';
 /** Which worker has a room. */
 export interface RoomPlacement {
   readonly owner: number;
-  /** Grows with every placement in the room, so that its owner releases it only as long as it knows of all. */
+  /** Grows with every placement: an owner that does not know the newest one keeps the room a little longer. */
   readonly generation: number;
 }
 

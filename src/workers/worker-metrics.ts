@@ -33,10 +33,19 @@ export class WorkerMetrics {
   }
 
   /**
-   * The machine's page, as Prometheus text.
-   * @throws GatewayError `GW_NODE_GONE` (503)
+   * The machine's page, as Prometheus text; undefined once the supervisor is gone.
+   * @throws GatewayError `GW_NODE_GONE` (503) if the supervisor does not answer
    */
-  async text(): Promise<string> {
+  async text(): Promise<string | undefined> {
+    try {
+      return await this.ask();
+    } catch (error) {
+      if (this.peers.isUp) throw error;
+      return undefined;
+    }
+  }
+
+  private async ask(): Promise<string> {
     const about = { number: this.page?.number ?? 0 };
     const { number, text } = ((await this.peers.request(SUPERVISOR, 'metrics.page', about)) ??
       {}) as Partial<Page>;

@@ -4,16 +4,19 @@ import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
 import { MachineViews, type OwnViews } from './machine-views.js';
 import { type Peers, SUPERVISOR, SupervisedPeers } from './peers.js';
-import { ALIVE, ALIVE_MS, WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
+import { type OwnCalls, Places } from './places.js';
+import { ALIVE, ALIVE_MS, LEAVING, WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
 
-/** Most messages on their way to a supervisor that does not read; beyond that, it counts as gone. */
+/** Most messages on their way to a supervisor that does not read; further ones are dropped. */
 const MAX_UNREAD = 20_000;
 
 /** This process, where it is one of a machine's workers. */
 export class Worker {
   readonly peers: SupervisedPeers;
-  /** In place of the process's signals: `SIGTERM` each time that the supervisor wants it to stop sooner. */
+  /** Replaces the process's signals: emits `SIGTERM` for each stage of a stop. */
   readonly signals = new EventEmitter();
+  /** Whether all workers of the machine stop. */
+  private isMachineDraining = false;
   private stage = 0;
 
   constructor(
@@ -41,24 +44,38 @@ export class Worker {
     this.peers = new SupervisedPeers(worker.id, facts.place, channel, clock, (error) =>
       log.error({ err: error }, 'failed to handle a message of another worker'),
     );
-    this.peers.handle('stop', (about) => this.stop((about as { stage: number }).stage));
+    this.peers.handle('stop', (about) => {
+      const { stage, isLast } = about as { stage: number; isLast?: boolean };
+      this.isMachineDraining ||= isLast === true;
+      this.stop(stage);
+    });
     process.on('message', (message) => this.peers.receive(message));
     process.on('disconnect', () => {
       log.error('the supervisor is gone: draining');
+      this.isMachineDraining = true;
       this.peers.disconnected();
       this.stop(1);
     });
     // A terminal and a service manager signal all processes of a group; the supervisor decides what that means.
     for (const signal of ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => {});
-    process.on('SIGTERM', () => this.stop(1));
+    process.on('SIGTERM', () => {
+      if (this.stage === 0) this.peers.notify(SUPERVISOR, LEAVING, {});
+      // Without a supervisor, an operator can only hurry the workers themselves.
+      this.stop(this.peers.isUp ? 1 : this.stage + 1);
+    });
   }
 
   /** Options of this worker's gateway, before those of its settings. */
   get options() {
-    const { socketDir, ports } = this.facts;
+    const { socketDir, ports, count } = this.facts;
     const { peers } = this;
     const views = (own: OwnViews) => new MachineViews(peers, own);
-    return { workers: { peers: peers as Peers, socketDir, views }, ...ports };
+    const places = (own: OwnCalls) => new Places(peers, socketDir, own);
+    const isMachineDraining = () => this.isMachineDraining;
+    return {
+      workers: { peers: peers as Peers, count, socketDir, isMachineDraining, views, places },
+      ...ports,
+    };
   }
 
   /** This worker serves from now on. */

@@ -127,3 +127,27 @@ it('counts calls that ended lately, by our fault and by silence, each within the
   pass(5 * 60_000);
   expect(journal.figures()).toEqual({ total: 3, recent: 0, serverFailures: 0, stuck: 0 });
 });
+
+it('keeps its order and counts a call once when it adopts one that it knows', async () => {
+  const { url, gateway } = await startGateway({ controlApiKey: KEY });
+  const { journal, pass } = journalOf(gateway);
+  const ids: string[] = [];
+  for (const _ of 'abc') {
+    const [callId] = await call(url, gateway);
+    gateway.calls.require(callId).end();
+    ids.push(callId);
+    pass(1_000);
+  }
+  const [a, b, c] = ids as [string, string, string];
+  const again = { ...journal.inspect(a), endCause: 'silent' as const };
+  const other = { ...again, callId: 'other' };
+  journal.adopt([
+    { agoMs: 0, details: again },
+    { agoMs: 1, details: other },
+  ]);
+  expect(journal.list().map(({ callId }) => callId)).toEqual([a, 'other', c, b]);
+  expect(journal.inspect(a).endCause).toBe('silent');
+  expect(journal.figures().total).toBe(4);
+  pass(HOUR_MS - 500);
+  expect(journal.list().map(({ callId }) => callId)).toEqual([a, 'other']);
+});

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -43,6 +44,24 @@ describe.runIf(runs)("the capacity bench's generator", () => {
     const generator = await Generator.start(program, phones, undefined, ciphers);
     running.push(() => generator.kill());
     return generator;
+  }
+
+  async function openUdp(): Promise<Socket> {
+    const socket = createSocket('udp4');
+    socket.bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    running.push(() => socket.close());
+    return socket;
+  }
+
+  async function freeUdpPort(): Promise<number> {
+    const socket = createSocket('udp4');
+    socket.bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const { port } = socket.address();
+    socket.close();
+    await once(socket, 'close');
+    return port;
   }
 
   async function startGateway(tls?: BenchCertificate): Promise<{ gateway: Gateway; account: Account }> {
@@ -265,6 +284,66 @@ describe.runIf(runs)("the capacity bench's generator", () => {
     // Three frames and as many of silence before it.
     expect(report.sent).toBeGreaterThanOrEqual(6);
     expect(marks).toEqual(['three']);
+  });
+
+  it('speaks RTP through a media proxy, and takes what comes back for its echoes', async () => {
+    const [forNear, forFar] = [await openUdp(), await openUdp()];
+    const [near, far] = [await freeUdpPort(), await freeUdpPort()];
+    const packets: Buffer[] = [];
+    const senders = new Set<number>();
+    forNear.on('message', (packet) => {
+      packets.push(packet);
+      forFar.send(packet, far, '127.0.0.1');
+    });
+    forFar.on('message', (packet) => {
+      senders.add(packet.readUInt32BE(8));
+      forNear.send(packet, near, '127.0.0.1');
+    });
+    const generator = await Generator.startRtp(program, 1);
+    running.push(() => generator.kill());
+    generator.callRtp({
+      near,
+      proxyForNear: forNear.address().port,
+      far,
+      proxyForFar: forFar.address().port,
+    });
+    expect(await generator.connected(1)).toMatchObject({ streaming: 1, failed: 0, firstError: '' });
+    expect(await generator.settle()).toEqual({ lost: 0, quiet: true });
+    await generator.hold();
+    await pause(300);
+    const report = await generator.endHold();
+    expect(report).toMatchObject({ received: report.sent, missing: 0, discarded: 0, unexpected: 0 });
+    expect(report.sent).toBeGreaterThan(10);
+    await generator.stop();
+
+    const words = wordsOf(AudioSource.speech());
+    const sender = packets[0]?.readUInt32BE(8) as number;
+    const header = (i: number) => {
+      const bytes = Buffer.alloc(12);
+      bytes[0] = 0x80;
+      bytes.writeUInt16BE(i, 2);
+      bytes.writeUInt32BE(160 * i, 4);
+      bytes.writeUInt32BE(sender, 8);
+      return bytes;
+    };
+    expect(packets).toEqual(
+      packets.map((_, i) => Buffer.concat([header(i), Buffer.from(words[i] as string, 'base64')])),
+    );
+    expect(senders.size).toBe(1);
+    expect(senders).not.toContain(sender);
+  });
+
+  it('counts a call whose RTP port is taken', async () => {
+    const taken = (await openUdp()).address().port;
+    const generator = await Generator.startRtp(program, 1);
+    running.push(() => generator.kill());
+    generator.callRtp({ near: taken, proxyForNear: taken, far: taken, proxyForFar: taken });
+    const progress = await generator.connected(1);
+    expect(progress).toMatchObject({
+      streaming: 0,
+      failed: 1,
+      firstError: 'no socket: Address already in use',
+    });
   });
 
   it('ends with its standard input', async () => {

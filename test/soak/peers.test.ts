@@ -3,11 +3,14 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterAll, describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
+import { BenchCertificate } from '../../bench/capacity/bench-certificate.js';
 import { GeneratorProgram } from '../../bench/capacity/generator.js';
+import { behindHaproxy } from '../../bench/peers/haproxy.js';
 import { load } from '../../bench/peers/load.js';
 import type { Peer } from '../../bench/peers/peer.js';
 import { mediaOrder } from '../../bench/peers/peer.js';
 import { floor, GoServer, naive, python } from '../../bench/peers/programs.js';
+import { rtpengine } from '../../bench/peers/rtpengine.js';
 import { isSame, soundOf } from '../../bench/peers/sound.js';
 import { threadSeconds, treeCpuMs } from '../../bench/processor.js';
 import { AudioSource } from '../../src/simulator/index.js';
@@ -15,16 +18,26 @@ import { needs } from '../support/needs.js';
 import { eventually } from '../support/time.js';
 
 const go = new GoServer();
-afterAll(() => go.remove());
+const certificate = BenchCertificate.isPossible() ? new BenchCertificate() : undefined;
+afterAll(() => {
+  go.remove();
+  certificate?.remove();
+});
 
 const isPresent = (peer: Peer) => needs(peer.name, peer.missing() ?? '', () => peer.missing() === undefined);
 const peers = [
   floor('the uWS floor'),
   naive('naive Node at q3', 3),
   naive('naive Node at q7', 7),
-  python('the Python server'),
+  python('the Python server with audioop', 'audioop'),
+  python('the Python server with PyAV', 'pyav'),
   go.peer('the Go server with linear interpolation', 'linear'),
   go.peer('the Go server with soxr', 'soxr'),
+  rtpengine('rtpengine with PCMA', 'PCMA'),
+  rtpengine('rtpengine with Opus', 'Opus'),
+  ...(certificate === undefined
+    ? []
+    : [behindHaproxy('the uWS floor behind HAProxy with TLS', floor('the uWS floor'), certificate)]),
 ].filter(isPresent);
 
 describe("the servers that the bench compares Trunkline's with", () => {
@@ -32,7 +45,7 @@ describe("the servers that the bench compares Trunkline's with", () => {
     const server = await peer.start();
     try {
       const sound = await soundOf(await server.order());
-      expect(isSame(sound), JSON.stringify(sound)).toBe(true);
+      expect(isSame(sound, peer.gainDb), JSON.stringify(sound)).toBe(true);
     } finally {
       await server.stop();
     }

@@ -6,6 +6,7 @@ import type { Gateway, GatewayOptions } from '../../src/index.js';
 import { type AudioSource, type SimulatedPhone, SimulatedTwilio } from '../../src/simulator/index.js';
 import { MachineRegistry } from '../../src/workers/machine-registry.js';
 import type { SupervisedPeers } from '../../src/workers/peers.js';
+import { Places } from '../../src/workers/places.js';
 import { RoomOwners } from '../../src/workers/room-owners.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from './caller.js';
 import { startGateway } from './gateway.js';
@@ -69,7 +70,7 @@ export async function startMachine(size: number, options: GatewayOptions = {}): 
       const peers = add();
       const { gateway, url } = await startGateway({
         controlApiKey: KEY,
-        workers: { peers, socketDir },
+        workers: { peers, count: size, socketDir, places: (own) => new Places(peers, socketDir, own) },
         ...options,
         twilio: { apiUrl, from: '+15550009999', ...options.twilio },
       });

@@ -1,12 +1,15 @@
 import { expect, it } from 'vitest';
-import { CallCounts } from '../../src/workers/call-counts.js';
-import { clock, eventually, virtualTime } from '../support/time.js';
+import { CallCounts, TELL_MS } from '../../src/workers/call-counts.js';
+import { MachineCallCounts } from '../../src/workers/machine-call-counts.js';
+import { SUPERVISOR } from '../../src/workers/peers.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 import { workersInMemory } from '../support/workers.js';
 
 virtualTime();
 
 it('knows the calls of all other workers, of one that comes later, and not of one that is gone', async () => {
-  const { add, kill } = workersInMemory(clock);
+  const { office, add, kill } = workersInMemory(clock);
+  new MachineCallCounts(office, clock);
   const calls = [3, 4, 5];
   const workers = [add(), add(), add()];
   const counts = workers.map((peers, i) => {
@@ -28,4 +31,55 @@ it('knows the calls of all other workers, of one that comes later, and not of on
   kill(workers[2] as NonNullable<(typeof workers)[2]>);
   await eventually('a worker has died', () => first.others === 0);
   for (const each of counts) each.close();
+});
+
+it('sends at most two letters for each worker and period while counts change', async () => {
+  const { office, add } = workersInMemory(clock);
+  new MachineCallCounts(office, clock);
+  const { receive, broadcast } = office;
+  let letters = 0;
+  office.receive = (from, message) => {
+    if ((message as { what?: string }).what === 'calls') letters += 1;
+    receive.call(office, from, message);
+  };
+  const broadcasts = () => (letters += office.serving.length);
+  office.broadcast = (what, about) => {
+    if (what === 'calls') broadcasts();
+    broadcast.call(office, what, about);
+  };
+  let calls = 0;
+  const counts = Array.from({ length: 8 }, () => {
+    const peers = add();
+    const each = new CallCounts(peers, () => calls, clock);
+    each.open();
+    peers.serve();
+    return each;
+  });
+  await eventually('all serve', () => office.serving.length === 8);
+  letters = 0;
+  const periods = 20;
+  for (let ms = 0; ms < periods * TELL_MS; ms += 10) {
+    calls += 1;
+    await sleep(10);
+  }
+  expect(letters).toBeGreaterThan(periods * 8);
+  expect(letters).toBeLessThanOrEqual((periods + 2) * 2 * 8);
+  await sleep(2 * TELL_MS);
+  for (const each of counts) expect(each.others).toBe(7 * calls);
+  for (const each of counts) each.close();
+});
+
+it('ignores counts that are not numbers', async () => {
+  const { office, add } = workersInMemory(clock);
+  new MachineCallCounts(office, clock);
+  const peers = [add(), add()] as const;
+  const [a, b] = peers.map((each) => new CallCounts(each, () => 1, clock)) as [CallCounts, CallCounts];
+  for (const each of peers) each.serve();
+  for (const each of [a, b]) each.open();
+  await eventually('both are counted', () => a.others === 1 && b.others === 1);
+  for (const about of [null, 'many', 1.5, {}]) peers[1].notify(SUPERVISOR, 'calls', about);
+  for (const about of [null, 5, [null, 5, [2], [2, 'x'], [2, 1]]]) office.notify(1, 'calls', about);
+  await sleep(4 * TELL_MS);
+  expect(a.others).toBe(1);
+  for (const each of [a, b]) each.close();
 });

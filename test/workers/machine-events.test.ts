@@ -3,8 +3,8 @@ import { EventLog } from '../../src/events/event-log.js';
 import { createLog } from '../../src/telemetry/log.js';
 import { EventBacklog } from '../../src/workers/event-backlog.js';
 import { MachineEvents } from '../../src/workers/machine-events.js';
-import { SUPERVISOR } from '../../src/workers/peers.js';
-import { clock, eventually, virtualTime } from '../support/time.js';
+import { gone, SUPERVISOR } from '../../src/workers/peers.js';
+import { clock, eventually, sleep, virtualTime } from '../support/time.js';
 import { workersInMemory } from '../support/workers.js';
 
 virtualTime();
@@ -16,7 +16,7 @@ function machine() {
   const start = () => {
     const peers = add();
     const log = new EventLog(createLog('silent'), clock);
-    const events = new MachineEvents(peers, log);
+    const events = new MachineEvents(peers, log, clock);
     const publish = (...callIds: string[]) => {
       for (const callId of callIds) log.publish('call.dtmf', { callId }, { digit: '1' });
     };
@@ -137,6 +137,95 @@ it('finds out that it has missed events, and reads them', async () => {
   await eventually('three', () => b.calls().at(-1) === 'three');
   expect(b.calls()).toEqual([...names('many', 1_500).slice(501), 'three']);
   expect(b.events.positionAfter(id)).toEqual({ next: b.events.oldest, isGap: true });
+});
+
+it('asks the supervisor for missing events every second until it answers or is gone', async () => {
+  const { start, kill } = machine();
+  const [a, b] = [start(), start()];
+  for (const each of [a, b]) await each.serve();
+  // What it asks for when it begins to serve.
+  await b.events.catchUp();
+  const { request, receive } = b.peers;
+  let requests = 0;
+  const miss = (callId: string) => {
+    requests = 0;
+    b.peers.request = async () => {
+      requests += 1;
+      throw gone(SUPERVISOR);
+    };
+    // The first of two does not arrive.
+    let letters = 0;
+    b.peers.receive = (message) => {
+      if ((message as { what?: string }).what === 'event') letters += 1;
+      if (letters !== 1) receive.call(b.peers, message);
+    };
+    a.publish(`${callId}1`, `${callId}2`);
+  };
+  miss('x');
+  await sleep(3_500);
+  expect(requests).toBe(4);
+  expect(b.calls()).toEqual([]);
+  b.peers.request = request;
+  await eventually('both', () => b.calls().join() === 'x1,x2', 1_500);
+  miss('y');
+  await eventually('a request', () => requests === 1);
+  kill(b.peers);
+  await sleep(10_000);
+  expect(requests).toBeLessThanOrEqual(2);
+  expect(b.calls()).toEqual(['x1', 'x2']);
+});
+
+it('catches up with what was published while an earlier answer was on its way', async () => {
+  const { office, start } = machine();
+  const [a, b] = [start(), start()];
+  for (const each of [a, b]) await each.serve();
+  // What it asks for when it begins to serve.
+  await b.events.catchUp();
+  const { send } = office as unknown as { send(to: number, message: object): boolean };
+  // The second worker gets answers alone.
+  Object.assign(office, {
+    send: (to: number, message: object) => (to === 2 && 'what' in message) || send.call(office, to, message),
+  });
+  const { request } = b.peers;
+  b.peers.request = async (...asked) => {
+    b.peers.request = request;
+    const answer = await b.peers.request(...asked);
+    await sleep(100);
+    return answer;
+  };
+  const first = b.events.catchUp();
+  await sleep(50);
+  a.publish('x');
+  await eventually('it is published', () => a.events.end === 1, 20);
+  await b.events.catchUp();
+  expect(b.calls()).toEqual(['x']);
+  await first;
+});
+
+it('continues with the worker’s own events once the supervisor is gone, each of them once', async () => {
+  const { start, kill } = machine();
+  const [a, b] = [start(), start()];
+  for (const each of [a, b]) await each.serve();
+  a.publish('early');
+  await eventually('one event', () => b.events.end === 1);
+  b.publish(...names('b', 1_200));
+  await eventually('all events', () => a.events.end === 1_201 && a.calls().at(-1) === 'b1199');
+  const heard: (string | undefined)[] = [];
+  a.events.subscribe(() => heard.push(a.calls().at(-1)));
+  // The supervisor gets one event and sends it to nobody; the other does not reach it.
+  a.publish('sent');
+  await new Promise((resolve) => setImmediate(resolve));
+  a.publish('lost');
+  kill(a.peers);
+  a.publish('after');
+  expect(heard).toEqual(['sent', 'lost', 'after']);
+  expect(a.calls().slice(-4)).toEqual(['b1199', 'sent', 'lost', 'after']);
+  const { end } = a.events;
+  expect(end).toBe(1_204);
+  const id = a.events.at(end - 2)?.id as string;
+  expect(a.events.positionAfter(id)).toEqual({ next: end - 1, isGap: false });
+  await a.events.catchUp();
+  expect(a.events.end).toBe(end);
 });
 
 it('passes on nothing that is no event, and takes nothing else', async () => {

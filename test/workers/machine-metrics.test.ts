@@ -38,7 +38,7 @@ type Asked = { readonly worker: WorkerMetrics };
 /** A sample of a page that is not kept from before. */
 async function scrape({ worker }: Asked): Promise<(sample: string) => number | undefined> {
   await sleep(1_001);
-  const text = await worker.text();
+  const text = (await worker.text()) ?? '';
   return (sample) => {
     const line = text.split('\n').find((each) => each.startsWith(`trunkline_${sample} `));
     return line === undefined ? undefined : Number(line.split(' ')[1]);
@@ -194,4 +194,22 @@ it('leaves out what is no metric, from a worker of another version', async () =>
   // Other buckets have no sum with ours.
   expect(value('hook_seconds_bucket{le="3"}')).toBeUndefined();
   expect(office.serving).toEqual([1, 2]);
+});
+
+it('has no page of the machine once the supervisor is gone, not even for a scrape under way', async () => {
+  const { office, start, kill } = machine();
+  const a = await start();
+  expect(await a.worker.text()).toContain('trunkline_calls 0\n');
+  office.handle('metrics.page', () => new Promise(() => {}));
+  const waits = a.worker.text();
+  kill(a.peers);
+  expect(await waits).toBeUndefined();
+  expect(await a.worker.text()).toBeUndefined();
+});
+
+it('rejects a scrape while the supervisor hangs', async () => {
+  const { office, start } = machine();
+  const a = await start();
+  office.handle('metrics.page', () => new Promise(() => {}));
+  await expect(a.worker.text()).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
 });

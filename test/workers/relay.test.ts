@@ -84,8 +84,8 @@ async function directory(): Promise<string> {
   return socketDir;
 }
 
-async function relayOf(self: number, socketDir: string): Promise<Relay> {
-  const relay = new Relay({ self, socketDir, clock, log: pino({ level: 'silent' }) });
+async function relayOf(self: number, socketDir: string, log = pino({ level: 'silent' })): Promise<Relay> {
+  const relay = new Relay({ self, socketDir, clock, log });
   freed.push(() => relay.close());
   await relay.open();
   return relay;
@@ -265,7 +265,7 @@ describe('the link between two workers', () => {
     const { connect, owner, relay, served, socketDir } = await pair();
     const one = await connect();
     const two = await connect();
-    await owner.close();
+    owner.close();
     await eventually('both ended', () => [one, two].every(({ client }) => client.closes.length === 1));
     expect([one.client.closes[0]?.[0], two.client.closes[0]?.[0]]).toEqual([1001, 1001]);
     expect([one.here.codes, two.here.codes]).toEqual([[1006], [1006]]);
@@ -282,7 +282,7 @@ describe('the link between two workers', () => {
   it('of a worker that closes ends its clients’ sockets with 1001', async () => {
     const { connect, relay } = await pair();
     const { client, here } = await connect();
-    await relay.close();
+    relay.close();
     expect(client.closes).toEqual([[1001, 'going away']]);
     await eventually('the owner knows', () => here.codes.length === 1);
     expect(here.codes).toEqual([1006]);
@@ -294,7 +294,7 @@ describe('the link between two workers', () => {
     let isRelieved = false;
     let isDrained = false;
     void relay
-      .drain('test', 60_000, () => isRelieved)
+      .drain('test', 60_000, async () => isRelieved)
       .then(() => {
         isDrained = true;
       });
@@ -306,10 +306,10 @@ describe('the link between two workers', () => {
     await eventually('drained', () => isDrained);
     expect([stays.here.leaves, stays.client.closes]).toEqual([1, [[1001, 'going away']]]);
     // Without any, at once; and for what does not end, as long as it may.
-    await relay.drain('test', 60_000, () => true);
+    await relay.drain('test', 60_000, async () => true);
     await connect();
-    await relay.drain('other', 60_000, () => true);
-    await relay.drain('test', 300, () => false);
+    await relay.drain('other', 60_000, async () => true);
+    await relay.drain('test', 300, async () => false);
     expect(relay.size).toBe(1);
   });
 
@@ -320,6 +320,22 @@ describe('the link between two workers', () => {
     stranger.write(Buffer.from([255, 255, 255, 255, 0x15, 0, 0, 0, 0, 0, 0, 0, 1]));
     await closed;
     expect(served).toEqual([]);
+  });
+
+  it('is cut by a record that cannot be read, and the worker that reads it continues', async () => {
+    const socketDir = await directory();
+    const warnings: string[] = [];
+    const log = pino({ level: 'warn' }, { write: (line: string) => warnings.push(JSON.parse(line).msg) });
+    const relay = await relayOf(1, socketDir, log);
+    // Kind 3 refuses: another version may say why in another form.
+    const owner = await stuckOwner(join(socketDir, '2.sock'), 3, 'no');
+    const faults: unknown[] = [];
+    const noteFault = (fault: unknown) => faults.push(fault);
+    process.on('uncaughtException', noteFault);
+    freed.push(() => process.off('uncaughtException', noteFault));
+    await expect(relay.request(2, 'test', {})).rejects.toMatchObject({ code: 'GW_NODE_GONE' });
+    await eventually('cut', () => owner.closed() === 1);
+    expect([faults, warnings]).toEqual([[], ['a record of another worker cannot be read: its link is cut']]);
   });
 
   it('queues at most 1 MiB for each socket while the other worker does not read', async () => {
@@ -347,20 +363,24 @@ describe('the link between two workers', () => {
   });
 });
 
-/** An owner that accepts every socket, and can stop to read. */
-async function stuckOwner(path: string): Promise<{ pause(): void }> {
+/** An owner that gives every socket the same answer, and can stop to read. @param kind 2 accepts */
+async function stuckOwner(path: string, kind = 2, reason = ''): Promise<{ pause(): void; closed(): number }> {
+  let closed = 0;
   const sockets: Socket[] = [];
   const server: Server = createServer((socket) => {
     sockets.push(socket);
     socket.on('error', () => {});
+    socket.on('close', () => (closed += 1));
     socket.on('data', (chunk) => {
-      // Length of the payload, channel and kind: kind 1 is a request, and 2 accepts it.
+      // Length of the payload, channel and kind: kind 1 is a request.
       for (let at = 0; at + 12 <= chunk.length; at += 12 + 4 * Math.ceil(chunk.readUInt32LE(at) / 4)) {
         const subject = chunk.readUInt32LE(at + 4);
         if ((subject & 15) !== 1) continue;
-        const accept = Buffer.alloc(12);
-        accept.writeUInt32LE((subject & ~15) | 2, 4);
-        socket.write(accept);
+        const answer = Buffer.alloc(12 + 4 * Math.ceil(reason.length / 4));
+        answer.writeUInt32LE(reason.length, 0);
+        answer.writeUInt32LE((subject & ~15) | kind, 4);
+        answer.write(reason, 12);
+        socket.write(answer);
       }
     });
   });
@@ -370,6 +390,7 @@ async function stuckOwner(path: string): Promise<{ pause(): void }> {
     return new Promise((resolve) => server.close(resolve));
   });
   return {
+    closed: () => closed,
     pause() {
       for (const socket of sockets) socket.pause();
     },

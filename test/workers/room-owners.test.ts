@@ -44,7 +44,7 @@ it('a room is not released while another worker sends a caller there', async () 
   a.rooms.leave('desk');
   await sleep(1_000);
   expect(owners.size).toBe(1);
-  a.rooms.hold('desk', placement.generation);
+  await a.rooms.receive('desk', placement.generation);
   await sleep(20_000);
   expect((await b.rooms.place('desk')).owner).toBe(1);
   // This caller never arrives.
@@ -93,6 +93,56 @@ it('names and number of rooms are bounded', async () => {
   await expect(b.rooms.place('three')).rejects.toMatchObject({ code: 'GW_FULL', status: 503 });
   expect((await b.rooms.place('two')).owner).toBe(1);
   expect(owners.size).toBe(2);
+});
+
+it('a room whose release failed is kept for a tenant who has arrived meanwhile', async () => {
+  const { owners, a } = machine();
+  await a.rooms.place('desk');
+  let lose: (error: Error) => void = () => {};
+  vi.spyOn(a.peers, 'request').mockReturnValueOnce(new Promise((_, reject) => (lose = reject)));
+  a.rooms.leave('desk');
+  await a.rooms.place('desk');
+  lose(new Error('lost'));
+  await sleep(20_000);
+  expect([owners.size, a.rooms.size]).toEqual([1, 1]);
+  a.rooms.leave('desk');
+  await eventually('the room is free', () => owners.size === 0 && a.rooms.size === 0, 10_000);
+});
+
+it('a caller who arrives after the room was released joins it only where the room is now', async () => {
+  const { owners, a, b } = machine();
+  await b.rooms.place('desk');
+  const { generation } = await a.rooms.place('desk');
+  // A caller of its own comes and goes, so that the owner knows of a newer placement than the first.
+  await b.rooms.place('desk');
+  b.rooms.leave('desk');
+  b.rooms.leave('desk');
+  await eventually('the room is free', () => owners.size === 0 && b.rooms.size === 0);
+  // Nobody has it: it is the same worker's again.
+  await b.rooms.receive('desk', generation);
+  expect((await a.rooms.place('desk')).owner).toBe(2);
+  b.rooms.leave('desk');
+  await eventually('the room is free', () => owners.size === 0 && b.rooms.size === 0, 10_000);
+  // Another worker has it.
+  await a.rooms.place('desk');
+  await expect(b.rooms.receive('desk', generation)).rejects.toMatchObject({
+    code: 'GW_NODE_GONE',
+    status: 503,
+  });
+  expect([owners.size, a.rooms.size, b.rooms.size]).toEqual([1, 1, 0]);
+});
+
+it('a caller who arrives while the room is released keeps it, or does not join', async () => {
+  const { owners, a, b } = machine();
+  await b.rooms.place('desk');
+  const { generation } = await a.rooms.place('desk');
+  await b.rooms.place('desk');
+  b.rooms.leave('desk');
+  b.rooms.leave('desk');
+  await b.rooms.receive('desk', generation);
+  await sleep(20_000);
+  expect([owners.size, b.rooms.size]).toEqual([1, 1]);
+  expect((await a.rooms.place('desk')).owner).toBe(2);
 });
 
 it('a release that fails is tried again', async () => {

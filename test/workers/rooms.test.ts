@@ -1,6 +1,9 @@
-import { describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { GatewayError } from '../../src/errors.js';
+import { Cluster } from '../../src/fleet/cluster.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { ingressNow, ingressTicksBetween } from '../../src/telemetry/ingress-time.js';
+import { Relay } from '../../src/workers/relay.js';
 import {
   Caller,
   localUrl,
@@ -24,6 +27,11 @@ const ROOM = `to:${TO}`;
 const SILENT = -45;
 const LOUD = -20;
 const LEVEL = 8_000;
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
 const BEARER = { authorization: `Bearer ${KEY}` };
 
 /** Two workers, and callers of one number who meet in its room. */
@@ -204,7 +212,75 @@ describe('a relayed media stream', () => {
   });
 });
 
+describe('a room at another worker', () => {
+  it('stays with its members while its owner serves, though a link to it fails', async () => {
+    const { a, b, owners } = await pair();
+    const member = await TestLeg.join(a.url, ROOM, '?rate=8000');
+    const connect = vi
+      .spyOn(Relay.prototype, 'request')
+      .mockRejectedValue(new GatewayError('GW_NODE_GONE', 'Worker 1 did not reply'));
+    expect(await upgradeStatus(legUrl(b.url, ROOM, ''), BEARER)).toEqual({
+      status: 503,
+      code: 'GW_NODE_GONE',
+    });
+    connect.mockRestore();
+    const leg = await TestLeg.join(b.url, ROOM, '?rate=8000');
+    leg.say(tone(1_000, 8_000, 8_000, LEVEL));
+    await eventually('together', () => amplitudeAt(1_000, 8_000, member.heard.subarray(-800)) > LEVEL / 4);
+    expect(owners.size).toBe(1);
+  });
+
+  it('takes a caller where it is now, if it has moved while the caller was on the way', async () => {
+    const { a, b, owners } = await pair();
+    const first = await TestLeg.join(a.url, ROOM, '?rate=8000');
+    const { request } = Relay.prototype;
+    let member: TestLeg | undefined;
+    // Everybody leaves, and the room begins anew at another worker, while the caller is on the way.
+    vi.spyOn(Relay.prototype, 'request').mockImplementationOnce(async function (this: Relay, ...of) {
+      first.close();
+      await eventually('the room is free', () => owners.size === 0, 10_000);
+      member = await TestLeg.join(b.url, ROOM, '?rate=8000');
+      return request.apply(this, of);
+    });
+    const leg = await TestLeg.join(b.url, ROOM, '?rate=8000');
+    leg.say(tone(1_000, 8_000, 8_000, LEVEL));
+    await eventually(
+      'together',
+      () => amplitudeAt(1_000, 8_000, (member as TestLeg).heard.subarray(-800)) > LEVEL / 4,
+    );
+    expect(owners.size).toBe(1);
+  });
+
+  it('takes a caller at the second try after a link failed', async () => {
+    const { a, b } = await pair();
+    const member = await TestLeg.join(a.url, ROOM, '?rate=8000');
+    vi.spyOn(Relay.prototype, 'request').mockRejectedValueOnce(
+      new GatewayError('GW_NODE_GONE', 'Worker 1 did not reply'),
+    );
+    const leg = await TestLeg.join(b.url, ROOM, '?rate=8000');
+    leg.say(tone(1_000, 8_000, 8_000, LEVEL));
+    await eventually('together', () => amplitudeAt(1_000, 8_000, member.heard.subarray(-800)) > LEVEL / 4);
+  });
+});
+
 describe('a raw leg that reaches another worker than its room', () => {
+  it('of a call waits for the worker that has it alone', async () => {
+    const { a, b, call, add } = await pair({ localRoom: 'call' });
+    const { phone, callId } = await call(a, TO, AudioSource.tone(600));
+    await eventually('live', () => a.gateway.calls.get(callId)?.state === 'live');
+    const silent = await add();
+    silent.peers.handle('call.here', () => new Promise(() => {}));
+    const request = b.peers.request.bind(b.peers);
+    // The silent one is waited for as long as the test lasts.
+    vi.spyOn(b.peers, 'request').mockImplementation((to, what, about) =>
+      request(to, what, about, 24 * 3_600_000),
+    );
+    await eventually('all serve', () => b.peers.serving.includes(silent.peers.self));
+    const leg = await TestLeg.at(`${b.url}/v1/calls/${callId}/leg?rate=8000`);
+    await eventually('the caller', () => amplitudeAt(600, 8_000, leg.heard.subarray(-800)) > LEVEL / 4);
+    await phone.hangUp();
+  });
+
   it('is relayed by the name of the room', async () => {
     const { a, b, call } = await pair();
     const { phone, callId } = await call(a, TO, AudioSource.tone(600));
@@ -322,6 +398,24 @@ describe('a worker that leaves', () => {
     await b.gateway.close(20_000);
     await eventually('together again', () => second.phone.streams.length === 2);
     await eventually('together again', () => hears(first.phone, 1_000, 300) > LOUD);
+    expect(a.gateway.calls.get(second.callId)?.state).toBe('live');
+    await first.phone.hangUp();
+    await second.phone.hangUp();
+  });
+
+  it('and relays a caller waits for another one, though it has no calls', async () => {
+    const { a, b, call, turnTo } = await pair();
+    const first = await call(a, TO, AudioSource.tone(600));
+    const second = await call(b, TO, AudioSource.tone(1_000));
+    await eventually('together', () => hears(first.phone, 1_000, 300) > LOUD);
+    turnTo(a);
+    const others = vi.spyOn(Cluster.prototype, 'acceptingPeers', 'get').mockReturnValue([]);
+    const closed = b.gateway.close(24 * 3_600_000);
+    await sleep(2_000);
+    expect(second.phone.streams).toHaveLength(1);
+    others.mockRestore();
+    await eventually('together again', () => second.phone.streams.length === 2);
+    await closed;
     expect(a.gateway.calls.get(second.callId)?.state).toBe('live');
     await first.phone.hangUp();
     await second.phone.hangUp();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import type { GatewayOptions } from '../../src/index.js';
 import { EventBacklog } from '../../src/workers/event-backlog.js';
+import { MachineCallCounts } from '../../src/workers/machine-call-counts.js';
 import { MachineMetrics } from '../../src/workers/machine-metrics.js';
 import { MachineRegistry } from '../../src/workers/machine-registry.js';
 import { MachineViews } from '../../src/workers/machine-views.js';
@@ -28,13 +29,14 @@ function machine() {
   onTestFinished(() => rmSync(socketDir, { recursive: true }));
   new RoomOwners(office);
   new EventBacklog(office);
+  new MachineCallCounts(office, clock);
   new MachineMetrics(office, [], clock);
   office.handle('state', () => ({}));
   const start = async (options: GatewayOptions = {}) => {
     const peers = add();
     const { url, gateway } = await startGateway({
       controlApiKey: KEY,
-      workers: { peers, socketDir, views: (own) => new MachineViews(peers, own) },
+      workers: { peers, count: 2, socketDir, views: (own) => new MachineViews(peers, own) },
       ...options,
     });
     peers.serve();
@@ -176,6 +178,43 @@ it('streams the events of all workers, resumable at another one', async () => {
   expect(resumed.told).toEqual(atB.told.slice(2));
   const page = await (await fetch(`${b.url}/metrics`)).text();
   expect(page).toMatch(/^trunkline_events_total\{type="call.started"\} 2$/m);
+});
+
+it('resumes at a worker that has not yet received the event that the reader names', async () => {
+  const { start } = machine();
+  const [a, b] = [await start(), await start()];
+  const atA = await follow(a.url, '/v1/events');
+  const { receive } = b.peers;
+  const held: unknown[] = [];
+  b.peers.receive = (message) => held.push(message);
+  const { caller } = await call(a);
+  caller.stop();
+  await eventually('three events', () => atA.told.length === 3);
+  const headers = { 'last-event-id': atA.told[1]?.id as string };
+  const resumed = await follow(b.url, '/v1/events', headers);
+  b.peers.receive = receive;
+  for (const message of held) b.peers.receive(message);
+  await eventually('the rest', () => resumed.told.length > 0);
+  expect(resumed.told).toEqual(atA.told.slice(2));
+  // An id of before a restart is unknown to all.
+  const other = await follow(b.url, '/v1/events', { 'last-event-id': 'other-1' });
+  await eventually('all', () => other.told.length > 3);
+  expect(other.told.map(({ event }) => event)).toEqual(['reset', ...atA.told.map(({ event }) => event)]);
+});
+
+it('shows a worker’s own events and metrics once the supervisor is gone', async () => {
+  const { start, kill } = machine();
+  const [a, b] = [await start(), await start()];
+  const reader = await follow(a.url, '/v1/events');
+  const { caller } = await call(a);
+  await call(b);
+  await eventually('four events', () => reader.told.length === 4);
+  kill(a.peers);
+  caller.stop();
+  await eventually('the end', () => reader.told.at(-1)?.event === 'call.ended');
+  const answer = await fetch(`${a.url}/metrics`);
+  expect(answer.status).toBe(200);
+  expect(await answer.text()).toMatch(/^trunkline_calls_ended_total\{cause="stop"\} 1$/m);
 });
 
 it('shows the calls of all workers on the dashboard of each, which the others sample only while somebody watches', async () => {

@@ -12,24 +12,17 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
-#include <memory>
+#include <istream>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "histogram.h"
+#include "crowd.h"
 #include "websocket.h"
 #include "wire.h"
 
 namespace generator {
 
-/** Base64 of one 20 ms frame of 160 bytes. */
-constexpr size_t kPayload = 216;
-constexpr int64_t kFrameMs = 20;
-/** Frames of a call that may be under way, 5 s: one more is not sent but counted as discarded. */
-constexpr uint64_t kUnderWay = 256;
-/** Longest message taken, and longest answer to the upgrade. */
-constexpr size_t kMaxMessage = 2048;
 /** Bytes that wait for a socket that takes nothing. */
 constexpr size_t kMaxUnsent = 4096;
 constexpr std::string_view kMark = R"({"event":"mark")";
@@ -41,52 +34,31 @@ constexpr size_t kMaxMarks = 256;
 /** Of samples below -38 dBFS. */
 constexpr int kSilentExponent = 1;
 
-/** What all phones share. */
-struct Crowd {
-  int epoll = -1;
-  /** What is said, in a loop: base64 texts of `kPayload` characters each. */
-  std::vector<std::string> audio;
-  /** Of frames that were sent during the hold, 100 ns. */
-  Histogram roundTrip;
-  Histogram secondRoundTrip;
-  uint64_t discarded = 0;
-  /** Messages that were no echo: marks and clears, another stream's audio, unexpected audio. */
-  uint64_t unexpected = 0;
-  uint32_t streaming = 0;
-  uint32_t failed = 0;
-  uint32_t lost = 0;
-  std::string firstError;
-  /** Version and cipher of the latest TLS connection. */
-  std::string cipher;
-  std::unique_ptr<Tls> tls;
-  uint32_t random = 2463534242;
-  char scratch[kMaxMessage + kReadAtOnce];
-
-  uint32_t Random() {
-    random ^= random << 13;
-    random ^= random >> 17;
-    random ^= random << 5;
-    return random;
-  }
-};
-
-/** Whom to dial, and as whom. */
-struct Order {
-  bool isSecure;
-  std::string host;
-  int port;
-  std::string path;
-  std::string publicHost;
-  std::string signature;
-  std::string callSid;
-  std::string accountSid;
-  std::string streamSid;
-};
-
-class Call {
+class Call : public Pairs {
  public:
+  /** Whom to dial, and as whom. */
+  struct Order {
+    bool isSecure;
+    std::string host;
+    int port;
+    std::string path;
+    std::string publicHost;
+    std::string signature;
+    std::string callSid;
+    std::string accountSid;
+    std::string streamSid;
+  };
+
+  static bool Parse(std::istream& words, Order* order) {
+    std::string scheme;
+    words >> scheme >> order->host >> order->port >> order->path >> order->publicHost >> order->signature >>
+        order->callSid >> order->accountSid >> order->streamSid;
+    order->isSecure = scheme == "wss";
+    return !words.fail() && std::max({order->callSid.size(), order->accountSid.size(), order->streamSid.size()}) <= 64;
+  }
+
   Call(Crowd* crowd, Order order, size_t number, int64_t now)
-      : crowd_(*crowd), order_(std::move(order)), beganAt_(now), position_(number * 7 % crowd->audio.size()) {
+      : Pairs(crowd), order_(std::move(order)), beganAt_(now), position_(number * 7 % crowd->audio.size()) {
     tail_ = R"("},"streamSid":")" + order_.streamSid + R"("})";
     head_ = R"({"event":"media","streamSid":")" + order_.streamSid + R"(","media":)";
     Dial();
@@ -97,26 +69,6 @@ class Call {
 
   bool isStreaming() const { return state_ == State::kStreaming; }
   bool isOver() const { return state_ == State::kOver; }
-  uint64_t sent() const { return sent_; }
-  uint64_t echoed() const { return echoed_; }
-  uint64_t underWay() const { return sent_ - echoed_; }
-
-  /** Frames from the next one on are measured. */
-  void BeginHold() {
-    holdFrom_ = sent_;
-    holdTo_ = UINT64_MAX;
-  }
-  /** And up to here. */
-  void EndHold() { holdTo_ = sent_; }
-  uint64_t sentInHold() const { return std::min(holdTo_, sent_) - holdFrom_; }
-  uint64_t echoedInHold() const { return std::clamp(echoed_, holdFrom_, std::min(holdTo_, sent_)) - holdFrom_; }
-
-  /** Frames that will never be echoed; later ones are paired anew. */
-  uint64_t GiveUpUnderWay() {
-    const uint64_t lost = underWay();
-    echoed_ = sent_;
-    return lost;
-  }
 
   /** Something happened to the socket. */
   void Ready(uint32_t events, int64_t now) {
@@ -157,8 +109,7 @@ class Call {
     at = Put(tail_, at);
     timestamp_ += kFrameMs;
     if (++position_ == crowd_.audio.size()) position_ = 0;
-    sentAt_[sent_ % kUnderWay] = now;
-    ++sent_;
+    Sent(now);
     Write(frame, kText, static_cast<size_t>(at - begin));
   }
 
@@ -200,7 +151,8 @@ class Call {
     epoll_event event{};
     event.events = events;
     event.data.ptr = this;
-    if (epoll_ctl(crowd_.epoll, operation, wire_.socket(), &event) != 0) Fail(std::string("epoll: ") + std::strerror(errno));
+    if (epoll_ctl(crowd_.epoll, operation, wire_.socket(), &event) != 0)
+      Fail(std::string("epoll: ") + std::strerror(errno));
   }
 
   void Connected(uint32_t events) {
@@ -298,19 +250,15 @@ class Call {
 
   void Take(const Frame& frame, int64_t now) {
     switch (frame.opcode) {
-      case kText:
-        return Told({frame.payload, frame.length}, now);
-      case kPing:
-        return Control(kPong, frame.payload, frame.length);
-      case kPong:
-        return;
+      case kText: return Told({frame.payload, frame.length}, now);
+      case kPing: return Control(kPong, frame.payload, frame.length);
+      case kPong: return;
       case kClose:
         if (state_ == State::kClosing) return End();
         Control(kClose, frame.payload, std::min<size_t>(frame.length, 2));
         return Fail("closed by the server: " +
                     std::string(frame.payload + std::min<size_t>(frame.length, 2), frame.payload + frame.length));
-      default:
-        return Fail("an unknown WebSocket frame");
+      default: return Fail("an unknown WebSocket frame");
     }
   }
 
@@ -319,7 +267,7 @@ class Call {
       playedAt_ = std::max(playedAt_, now) + kFrameMs * 1'000'000;
       // Words are said all the time: silence is what the server says while it hears nothing.
       if (IsSilent(ValueOf(text, kPayloadKey))) return;
-      if (echoed_ < sent_) return Echoed(now);
+      return Echoed(now);
     } else if (const auto name = ValueOf(text, kNameKey);
                text.substr(0, kMark.size()) == kMark && name.size() - 1 < kMaxMark) {
       // Echoed when the audio before it was played, as Twilio does.
@@ -349,23 +297,7 @@ class Call {
     return true;
   }
 
-  static int ExponentOf(char digit) {
-    const int value = digit >= 'a'   ? digit - 'a' + 26
-                      : digit >= 'A' ? digit - 'A'
-                      : digit >= '0' ? digit - '0' + 52
-                      : digit == '+' ? 62
-                                     : 63;
-    return value >> 2 & 7;
-  }
-
-  /** The n-th echo answers the n-th frame. */
-  void Echoed(int64_t now) {
-    const uint64_t n = echoed_++;
-    if (n < holdFrom_ || n >= holdTo_) return;
-    const uint32_t elapsed = Units(now - sentAt_[n % kUnderWay]);
-    crowd_.roundTrip.Record(elapsed);
-    crowd_.secondRoundTrip.Record(elapsed);
-  }
+  static int ExponentOf(char digit) { return Base64Digit(digit) >> 2 & 7; }
 
   void Say(const std::string& text) {
     uint8_t frame[kMaxHeader + 1024];
@@ -437,7 +369,6 @@ class Call {
     return Put({first, static_cast<size_t>(digits + sizeof digits - first)}, at);
   }
 
-  Crowd& crowd_;
   const Order order_;
   State state_ = State::kConnecting;
   Wire wire_;
@@ -450,11 +381,6 @@ class Call {
   uint64_t sequence_ = 0;
   int64_t timestamp_ = 0;
   size_t position_;
-  uint64_t sent_ = 0;
-  uint64_t echoed_ = 0;
-  uint64_t holdFrom_ = UINT64_MAX;
-  uint64_t holdTo_ = UINT64_MAX;
-  int64_t sentAt_[kUnderWay];
   /** When all that came will have been played, and marks to tell of then. */
   int64_t playedAt_ = 0;
   struct Mark {

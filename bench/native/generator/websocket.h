@@ -20,14 +20,22 @@ inline std::string Base64(const uint8_t* data, size_t length) {
   std::string text;
   for (size_t i = 0; i < length; i += 3) {
     const size_t rest = length - i;
-    const uint32_t bits = static_cast<uint32_t>(data[i]) << 16 | (rest > 1 ? data[i + 1] << 8 : 0) |
-                          (rest > 2 ? data[i + 2] : 0);
+    const uint32_t bits =
+        static_cast<uint32_t>(data[i]) << 16 | (rest > 1 ? data[i + 1] << 8 : 0) | (rest > 2 ? data[i + 2] : 0);
     text += kDigits[bits >> 18];
     text += kDigits[bits >> 12 & 63];
     text += rest > 1 ? kDigits[bits >> 6 & 63] : '=';
     text += rest > 2 ? kDigits[bits & 63] : '=';
   }
   return text;
+}
+
+inline int Base64Digit(char digit) {
+  return digit >= 'a'   ? digit - 'a' + 26
+         : digit >= 'A' ? digit - 'A'
+         : digit >= '0' ? digit - '0' + 52
+         : digit == '+' ? 62
+                        : 63;
 }
 
 /** FIPS 180-4. */

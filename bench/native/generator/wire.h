@@ -30,7 +30,8 @@ constexpr size_t kReadAtOnce = 64 * 1024;
 /** What all TLS connections share. Servers on loopback have certificates of nobody: none is verified. */
 class Tls {
  public:
-  /** @param ciphers names of TLS 1.3 in order of preference, or of TLS 1.2, which is then the only version; empty: OpenSSL's */
+  /** @param ciphers names of TLS 1.3 in order of preference, or of TLS 1.2, which is then the only version; empty:
+   * OpenSSL's */
   explicit Tls(const std::string& ciphers) : context_(SSL_CTX_new(TLS_client_method())), method_(NewMethod()) {
     SSL_CTX_set_mode(context_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_options(context_, SSL_OP_IGNORE_UNEXPECTED_EOF);

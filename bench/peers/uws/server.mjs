@@ -50,7 +50,7 @@ function newestUws() {
     try {
       return loadUws(name);
     } catch {
-      // No binary for this Node: the next.
+      // It has no binary for this Node: try the next.
     }
   }
   throw new Error('no uWebSockets.js loads here');

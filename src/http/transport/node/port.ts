@@ -49,9 +49,9 @@ export class NodePort implements Port {
   }
 
   async listen(host: string, port: number, isShared: boolean): Promise<number> {
-    // A worker of Node's cluster gets its connections from the primary.
-    const isClustered = isShared && cluster.isWorker;
-    if (isShared && !isClustered && !canShare()) {
+    // Where the kernel cannot spread connections, the primary of Node's cluster deals them out in turn.
+    const isDealt = isShared && !canShare() && cluster.isWorker;
+    if (isShared && !canShare() && !cluster.isWorker) {
       const message = `SHARE_PORT needs uWebSockets.js or Node 22.12 or later: this is Node ${process.versions.node} without it`;
       throw new GatewayError('GW_LISTEN_FAILED', message);
     }
@@ -62,7 +62,7 @@ export class NodePort implements Port {
       };
       this.server.once('error', failed);
       const how = isShared ? { reusePort: true, exclusive: true } : { exclusive: true };
-      const where = { host, port, ...(isClustered ? {} : how) };
+      const where = { host, port, ...(isDealt ? {} : how) };
       this.server.listen(where, () => {
         this.server.off('error', failed);
         // E.g. too few descriptors for another one: continue with the existing ones.
