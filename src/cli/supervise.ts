@@ -7,12 +7,10 @@ import { systemClock } from '../clock.js';
 import type { Config } from '../config.js';
 import { GatewayError } from '../errors.js';
 import { createLog } from '../telemetry/log.js';
-import { usableCores } from '../workers/cores.js';
 import { Supervisor } from '../workers/supervisor.js';
 import { WORKER_VARIABLE, type WorkerFacts } from '../workers/worker-facts.js';
 import { hungUp } from './running-gateway.js';
 import type { Shell } from './shell.js';
-import { v8Flags } from './v8-flags.js';
 
 /**
  * Runs `trunkline serve` as several workers, until a signal ends them.
@@ -34,8 +32,6 @@ export async function supervise(
     config.operationsPort === undefined ? undefined : await freePort(config, config.operationsPort);
   const ports = operationsPort === undefined ? { port } : { port, operationsPort };
   const socketDir = mkdtempSync(join(tmpdir(), 'trunkline-'));
-  const coresEach = Math.max(1, Math.floor(usableCores() / count));
-  cluster.setupPrimary({ execArgv: [...process.execArgv, ...v8Flags(coresEach)] });
   const supervisor = new Supervisor({
     count,
     clock: systemClock,

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { validate } from 'dockerfile-utils';
 import { describe, expect, it } from 'vitest';
-import { v8Flags } from '../../src/cli/v8-flags.js';
 import { ROOT, readDockerfile } from '../support/dockerfile.js';
 
 const read = (file: string) => readFileSync(ROOT + file, 'utf8');
@@ -68,13 +67,6 @@ describe.each([
     for (const path of ['.env', 'node_modules', 'build', 'prebuilds', 'dist', '.git']) {
       expect(sent(path), path).toBe(false);
     }
-  });
-});
-
-describe('an image', () => {
-  it('starts Node with the flags for one core', () => {
-    const command = JSON.parse(debian.final.of('ENTRYPOINT')[0] ?? '[]') as string[];
-    expect(command).toEqual(['node', ...v8Flags(1), 'dist/cli/trunkline.js', 'serve']);
   });
 });
 
