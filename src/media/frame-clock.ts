@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../clock.js';
+import { audioWaited } from '../telemetry/ingress-time.js';
 import { FRAME_MS } from './frame.js';
 
 /** Something that looks at the time once a period. */
@@ -65,6 +66,8 @@ export class FrameClock {
   private wake(): void {
     const { phases, tickedStep } = this;
     this.tickedAt = this.clock.now();
+    // What is passed on now has not just arrived.
+    audioWaited();
     const now = this.stepAt(this.tickedAt);
     const isTooLate = now - tickedStep > this.mostSteps;
     for (let step = isTooLate ? now - phases.length + 1 : tickedStep + 1; step <= now; step++) {

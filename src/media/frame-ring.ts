@@ -1,3 +1,4 @@
+import { audioWaited } from '../telemetry/ingress-time.js';
 import { FRAME_SAMPLES, type FrameSink } from './frame.js';
 
 /** Bytes of rings that wait for their next queue: enough for a hundred calls that are behind at once. */
@@ -122,6 +123,7 @@ export class FrameRing {
 
   /** Writes every frame to `sink`, oldest first, and empties the queue. */
   drainInto(sink: FrameSink): void {
+    audioWaited();
     while (this.count > 0) {
       const frame = this.frames[this.first] as Int16Array;
       const stamp = this.oldestStamp;

@@ -43,7 +43,7 @@ export function presentOf(stamp: IngressTime, clock: Clock): number {
   return stamp === latestStamp && clock === latestClock ? (latestMs[0] as number) : +clock.now();
 }
 
-/** Audio has waited: {@link presentOf} reads the clock again. */
+/** Called before audio that has waited is passed on: {@link presentOf} reads the clock again then. */
 export function audioWaited(): void {
   latestClock = undefined;
 }
