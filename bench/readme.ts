@@ -7,7 +7,10 @@ import { type CapacityResult, kbPerCall } from './capacity.js';
 import type { HandshakesResult } from './handshakes.js';
 import type { Machine } from './machine.js';
 import { capacityOf, type PeerRow, type PeersResult } from './peers.js';
+import type { RampResult } from './ramp.js';
+import type { RelayResult } from './relay.js';
 import { readResult } from './result.js';
+import type { WorkersResult } from './workers.js';
 
 interface LatencyResult {
   readonly machine: Machine;
@@ -79,6 +82,9 @@ const PAGES: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
     capacity,
     overload,
     transports,
+    workers,
+    relay,
+    ramp,
     handshakes,
     agents,
   },
@@ -104,7 +110,7 @@ function section(page: string, text: string, name: string, figures: string): str
   return `${text.slice(0, from + begin.length)}\n\n${figures}\n\n${text.slice(to)}`;
 }
 
-const UNMEASURED = 'Not measured yet: `npm run bench -- peers`.';
+const UNMEASURED = unmeasured('peers');
 
 /** The same calls on servers by different authors. */
 function peers(): string {
@@ -402,6 +408,69 @@ function handshakes(): string {
     '|---|---:|---:|',
     ...kinds.map((kind) => `| ${kind} | ${of(kind, false)} | ${of(kind, true)} |`),
   ].join('\n');
+}
+
+/** A second worker, and workers that end. */
+function workers(): string {
+  const measured = readResult<WorkersResult>('workers');
+  if (measured === undefined) return unmeasured('workers');
+  const { machine, holdMs, calls, rounds, ratio, random, lives } = measured;
+  const valid = rounds.filter(({ isValid }) => isValid).length;
+  return [
+    measuredOn(machine, holdMs),
+    '',
+    `Two workers took ${ratio.toFixed(2)} times the CPU of one process for the same ${calls} calls (${valid} of ${rounds.length} rounds valid). ` +
+      `Of ${random.calls} calls whose webhook and socket reached random workers ${random.lost} were lost; ${random.active} tokens were used.`,
+    '',
+    '| event | calls | lost | handovers | silence p50 | p99 | longest ms |',
+    '|---|---:|---:|---:|---:|---:|---:|',
+    ...lives.map(
+      (life) =>
+        `| ${life.what} | ${life.calls} | ${life.lost} | ${life.handovers} | ${life.gapP50Ms.toFixed(0)} | ${life.gapP99Ms.toFixed(0)} | ${life.gapMaxMs.toFixed(0)} |`,
+    ),
+  ].join('\n');
+}
+
+/** A socket that another worker serves. */
+function relay(): string {
+  const measured = readResult<RelayResult>('relay');
+  if (measured === undefined) return unmeasured('relay');
+  const { machine, holdMs, rows } = measured;
+  return [
+    measuredOn(machine, holdMs),
+    '',
+    '| relayed calls | µs CPU a frame pair at the relay | at the owner | added round trip p50 | p99 µs |',
+    '|---:|---:|---:|---:|---:|',
+    ...rows.map(
+      (row) =>
+        `| ${row.calls} | ${row.relayUsPerPair.toFixed(1)} | ${row.ownerUsPerPair.toFixed(1)} | ${row.roundTripP50Us.toFixed(0)} | ${row.roundTripP99Us.toFixed(0)} |`,
+    ),
+  ].join('\n');
+}
+
+/** What running calls hear of a ramp. */
+function ramp(): string {
+  const measured = readResult<RampResult>('ramp');
+  if (measured === undefined) return unmeasured('ramp');
+  const { machine, running, placed, rampMs, rows } = measured;
+  return [
+    `${placed} calls placed in ${rampMs / 1_000} s beside ${running} running ones; ${machine.cpu}, ${machine.platform}, Node ${machine.node}, ${machine.date}.`,
+    '',
+    "| V8's flags | round trip p50 | p99 | p99.9 | longest ms | gateway CPU | valid rounds |",
+    '|---|---:|---:|---:|---:|---:|---:|',
+    ...rows.map(
+      (row) =>
+        `| ${row.flags} | ${[row.p50Ms, row.p99Ms, row.p999Ms, row.maxMs].map((ms) => ms.toFixed(2)).join(' | ')} | ${percent(row.gatewayCpu)} | ${row.valid} of ${row.rounds.length} |`,
+    ),
+  ].join('\n');
+}
+
+function measuredOn({ cpu, platform, node, date }: Machine, holdMs: number): string {
+  return `${cpu}, ${platform}, Node ${node}, ${date}; ${holdMs / 1_000} s each.`;
+}
+
+function unmeasured(bench: string): string {
+  return `Not measured yet: \`npm run bench -- ${bench}\`.`;
 }
 
 function percent(share: number): string {
