@@ -1,20 +1,40 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
 
-/** Where Linux tells a control group's share of CPU time: quota and period in microseconds, or `max`. */
-const CPU_MAX = '/sys/fs/cgroup/cpu.max';
+/** Where Linux shows control groups, and which one this process is in. */
+const GROUPS = '/sys/fs/cgroup';
+const OWN_GROUP = '/proc/self/cgroup';
 
-/** Cores that this process may use at once, at least 1: those it may run on, and no more than its container's limit. */
-export function usableCores(limitFile = CPU_MAX): number {
-  return Math.max(1, Math.min(availableParallelism(), Math.floor(coresOfGroup(limitFile))));
+/**
+ * Cores that this process may use at once, at least 1: those it may run on, and no more than the CPU time of its control
+ * groups: a container's limit, or `CPUQuota=` of systemd.
+ */
+export function usableCores(groups = GROUPS, ownGroup = OWN_GROUP): number {
+  let cores = availableParallelism();
+  // Its own group and all above it count.
+  for (let group = groupOf(ownGroup); ; group = dirname(group)) {
+    cores = Math.min(cores, coresOf(join(groups, group, 'cpu.max')));
+    if (group === '/') return Math.max(1, Math.floor(cores));
+  }
 }
 
-function coresOfGroup(limitFile: string): number {
+/** The group's path, such as `/system.slice/trunkline@a.service`; `/` within most containers. */
+function groupOf(file: string): string {
+  return join('/', /^0::(\/.*)$/m.exec(read(file))?.[1] ?? '/');
+}
+
+/** The share of CPU time in a file: quota and period in microseconds, or `max`. */
+function coresOf(file: string): number {
+  const [, quota, period] = /^(\d+) (\d+)\s*$/.exec(read(file)) ?? [];
+  return quota === undefined ? Number.POSITIVE_INFINITY : Number(quota) / Number(period);
+}
+
+/** Empty where it is not Linux, or an older kind of control group. */
+function read(file: string): string {
   try {
-    const [, quota, period] = /^(\d+) (\d+)\s*$/.exec(readFileSync(limitFile, 'utf8')) ?? [];
-    return quota === undefined ? Number.POSITIVE_INFINITY : Number(quota) / Number(period);
+    return readFileSync(file, 'utf8');
   } catch {
-    // Not Linux, or an older kind of control group.
-    return Number.POSITIVE_INFINITY;
+    return '';
   }
 }
