@@ -395,18 +395,12 @@ export class Gateway extends EventEmitter<GatewayEvents> {
 
   /**
    * Starts accepting calls, as soon as the bridge is ready.
-   * @returns `url` for carriers, and `operationsUrl`: the same without `operationsPort`; the ports by themselves
+   * @returns `url` for carriers, and `operationsUrl`: the same without `operationsPort`
    * @throws GatewayError `GW_LISTEN_FAILED`; `GW_LISTENING` if it listens already or has been closed; `GW_TLS_FILE`, `GW_RECORD_DIR`,
    * `GW_PLAY_DIR`, `GW_SPOOL_DIR`, `GW_SPOOL_TAKEN`, `GW_DEAD_LETTER_FILE`, `GW_SERVER_MISSING`, `GW_REDIS_REFUSED` for settings
    * that do not work here; what the bridge's `open` throws
    */
-  async listen(): Promise<{
-    host: string;
-    port: number;
-    operationsPort: number | undefined;
-    url: string;
-    operationsUrl: string;
-  }> {
+  async listen(): Promise<{ host: string; port: number; url: string; operationsUrl: string }> {
     const { host, port, tls } = this.options;
     const ports = await this.open('listen', async () => {
       const transport = chooseTransport(this.options.server);
@@ -430,7 +424,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       { url, ...(ports.operationsPort === undefined ? {} : { operationsUrl }), ...facts },
       'listening',
     );
-    return { host, ...ports, url, operationsUrl };
+    return { host, port: ports.port, url, operationsUrl };
   }
 
   /**
