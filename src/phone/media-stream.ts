@@ -3,7 +3,7 @@ import { type Clock, systemClock, type Timeout } from '../clock.js';
 import { expected, GatewayError } from '../errors.js';
 import { bufferOf } from '../media/arguments.js';
 import { DEFAULT_LEAD_MS, FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../media/frame.js';
-import { FrameClock, type Ticking } from '../media/frame-clock.js';
+import { FrameClock } from '../media/frame-clock.js';
 import { core, frame, info, samples } from '../media/thread-core.js';
 import { CallLatencies, STAGE } from '../telemetry/call-latencies.js';
 import {
@@ -21,7 +21,7 @@ import type { AudioFilter, AudioTap } from './audio-tap.js';
 import { Backlog } from './backlog.js';
 import { Framer } from './framer.js';
 import { Intake } from './intake.js';
-import { LeadProbe, type ProbedPhone } from './lead-probe.js';
+import { LeadProbe } from './lead-probe.js';
 import type { CallLevels } from './level-meter.js';
 import { MAX_PENDING_MARKS, type MarkEcho, Marks } from './marks.js';
 import type { MediaSocket } from './media-socket.js';
@@ -94,7 +94,7 @@ interface MediaStreamEvents {
  * One bidirectional Twilio media stream: Twilio's messages on one side, 48 kHz frames on the other. It exists
  * before its socket, so that the bridge can be joined while the phone still rings.
  */
-export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> implements ProbedPhone, Ticking {
+export class TwilioMediaStream extends EventEmitter<MediaStreamEvents> {
   private readonly traffic = new Traffic();
   /** Latencies of this call's frames. */
   readonly latencies: CallLatencies;
