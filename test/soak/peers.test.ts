@@ -17,6 +17,9 @@ import { AudioSource } from '../../src/simulator/index.js';
 import { needs } from '../support/needs.js';
 import { eventually } from '../support/time.js';
 
+/** Of some peers a busy machine loses packets, or makes them too late: they are asked again, as by the bench. */
+const TRIES = 5;
+
 const go = new GoServer();
 const certificate = BenchCertificate.isPossible() ? new BenchCertificate() : undefined;
 afterAll(() => {
@@ -44,8 +47,13 @@ describe("the servers that the bench compares Trunkline's with", () => {
   it.each(peers)('$name echoes what a phone says', async (peer) => {
     const server = await peer.start();
     try {
-      const sound = await soundOf(await server.order());
-      expect(isSame(sound, peer.gainDb), JSON.stringify(sound)).toBe(true);
+      const sounds = [];
+      for (let tries = 0; tries < TRIES && !sounds.some((sound) => isSame(sound, peer.gainDb)); tries++)
+        sounds.push(await soundOf(await server.order()));
+      expect(
+        sounds.some((sound) => isSame(sound, peer.gainDb)),
+        JSON.stringify(sounds),
+      ).toBe(true);
     } finally {
       await server.stop();
     }
