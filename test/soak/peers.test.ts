@@ -11,7 +11,7 @@ import type { Peer } from '../../bench/peers/peer.js';
 import { mediaOrder } from '../../bench/peers/peer.js';
 import { floor, GoServer, naive, python } from '../../bench/peers/programs.js';
 import { rtpengine } from '../../bench/peers/rtpengine.js';
-import { isSame, soundOf } from '../../bench/peers/sound.js';
+import { isSame, type Sound, soundOf } from '../../bench/peers/sound.js';
 import { threadSeconds, treeCpuMs } from '../../bench/processor.js';
 import { AudioSource } from '../../src/simulator/index.js';
 import { needs } from '../support/needs.js';
@@ -47,7 +47,7 @@ describe("the servers that the bench compares Trunkline's with", () => {
   it.each(peers)('$name echoes what a phone says', async (peer) => {
     const server = await peer.start();
     try {
-      const sounds = [];
+      const sounds: Sound[] = [];
       for (let tries = 0; tries < TRIES && !sounds.some((sound) => isSame(sound, peer.gainDb)); tries++)
         sounds.push(await soundOf(await server.order()));
       expect(
