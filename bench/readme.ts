@@ -187,7 +187,7 @@ function comparison(): string[] {
   const { rows = [] } = readResult<PeersResult>('peers') ?? {};
   return rows.flatMap((row) => {
     if (!isServer(row) || row.name === row.base || row.times === undefined) return [];
-    const [factor, than] = row.times < 1 ? [1 / row.times, 'more'] : [row.times, 'less'];
+    const [factor, than] = row.times < 1 ? [1 / row.times, 'as much'] : [row.times, 'less'];
     return [`| CPU of an echo call, against ${row.name} | ${factor.toFixed(1)} times ${than} |`];
   });
 }
