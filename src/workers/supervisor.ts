@@ -61,7 +61,7 @@ const STUCK_MS = 10_000;
 const MAX_UNREAD = 20_000;
 
 /**
- * Runs the workers of a machine: starts them, replaces those that die, and at a request all of them one after the other.
+ * Runs the workers of a machine: starts them, replaces those that die, and at a request all of them.
  * Holds what they share: the registry of calls, the owners of rooms, the post office, the machine's events and metrics.
  */
 export class Supervisor {
