@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock, Timeout, Timer } from '../clock.js';
-import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
 import { parseJsonObject } from './json-object.js';
 import { isRegistryDown, type RedisCommands, type RedisValue, type RegistryLink, script } from './redis.js';
+import { receivedError, type SentError, sentError } from './sent-error.js';
 
 /** Also how soon a node notices that Redis has lost its data. */
 const HEARTBEAT_MS = 500;
@@ -61,7 +61,7 @@ type NodeMessage =
   | {
       readonly re: string;
       readonly answer?: unknown;
-      readonly error?: { code: ErrorCode; message: string; status: number };
+      readonly error?: SentError;
     };
 
 /** The nodes of a fleet: which are live, and requests between them. */
@@ -216,7 +216,7 @@ export class Cluster {
       const waiting = this.takePending(letter.re);
       if (letter.error === undefined) waiting?.resolve(letter.answer);
       else {
-        waiting?.reject(errorOf(letter.error));
+        waiting?.reject(receivedError(letter.error));
       }
       return;
     }
@@ -230,18 +230,8 @@ export class Cluster {
     try {
       return { answer: await this.answer(what, about) };
     } catch (error) {
-      if (!(error instanceof GatewayError)) {
-        this.onFault(error);
-        return {
-          error: {
-            code: 'GW_INTERNAL',
-            message: 'The other node failed internally; its log says why',
-            status: 500,
-          },
-        };
-      }
-      const { code, message, status } = error;
-      return { error: { code, message, status } };
+      if (!(error instanceof GatewayError)) this.onFault(error);
+      return { error: sentError(error) };
     }
   }
 
@@ -251,15 +241,6 @@ export class Cluster {
     waiting?.timeout.cancel();
     return waiting;
   }
-}
-
-/** Another node's error. An incompatible version may have sent something else. */
-function errorOf(error: unknown): GatewayError {
-  const { code, message, status } = (error ?? {}) as Partial<Record<string, unknown>>;
-  if (typeof code !== 'string' || !code.startsWith('GW_') || !Number.isInteger(status)) {
-    return new GatewayError('GW_REGISTRY_ERROR', 'Another node sent an unreadable reply');
-  }
-  return new GatewayError(code as ErrorCode, String(message), { status: status as number });
 }
 
 /** Records a node's state, JSON; an empty state removes the node. */

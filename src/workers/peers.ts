@@ -1,8 +1,8 @@
 import type { Clock, Timeout } from '../clock.js';
-import type { ErrorCode } from '../error-catalogue.js';
 import { GatewayError } from '../errors.js';
+import { receivedError, type SentError, sentError } from '../fleet/sent-error.js';
+import type { Channel } from './channel.js';
 import type { Letter, Reply, WorkerMessage } from './letter.js';
-import { receivedError, sentError } from './letter.js';
 
 /** The supervisor's number among the workers. */
 export const SUPERVISOR = 0;
@@ -13,12 +13,6 @@ const MAX_REQUESTS = 10_000;
 
 /** What a process of this machine asks or tells another; both sides must be JSON. */
 export type Handler = (about: unknown, from: number) => unknown;
-
-/** How a worker reaches its supervisor. */
-export interface Channel {
-  /** Sends a JSON value, in order. False if the other side is gone. */
-  send(message: unknown): boolean;
-}
 
 /** The other workers of this machine, which a worker reaches through the supervisor. */
 export interface Peers {
@@ -187,7 +181,7 @@ export async function replyOf(
   about: unknown,
   from: number,
   onFault: (error: unknown) => void,
-): Promise<{ answer?: unknown; error?: { code: ErrorCode; message: string; status: number } }> {
+): Promise<{ answer?: unknown; error?: SentError }> {
   try {
     if (handler === undefined) {
       throw new GatewayError('GW_QUESTION_UNKNOWN', `Another worker sent an unknown request: ${what}`);

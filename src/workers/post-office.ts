@@ -1,6 +1,7 @@
+import { sentError } from '../fleet/sent-error.js';
+import type { Channel } from './channel.js';
 import type { Letter, Reply, SupervisorMessage } from './letter.js';
-import { sentError } from './letter.js';
-import { type Channel, gone, type Handler, replyOf, SUPERVISOR } from './peers.js';
+import { gone, type Handler, replyOf, SUPERVISOR } from './peers.js';
 
 /** The supervisor's end of what its workers say: carries their letters, and answers those to itself. */
 export class PostOffice {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '../clock.js';
 import { closeReason } from '../close-reason.js';
 import { GatewayError } from '../errors.js';
+import { receivedError, sentError } from '../fleet/sent-error.js';
 import {
   fromMachineIngressTime,
   type IngressTime,
@@ -11,7 +12,6 @@ import {
 } from '../telemetry/ingress-time.js';
 import type { Logger } from '../telemetry/log.js';
 import { gauge, type Metric } from '../telemetry/metric.js';
-import { receivedError, sentError } from './letter.js';
 import { gone } from './peers.js';
 import { MAX_CHANNEL, RECORD, type RecordKind, RelayLink } from './relay-link.js';
 import type { EndSocket, SocketEnd } from './socket-end.js';

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { Clock, Timer } from '../clock.js';
 import { GatewayError } from '../errors.js';
 import type { Logger } from '../telemetry/log.js';
+import { boundedChannel } from './channel.js';
 import { EventBacklog } from './event-backlog.js';
 import { MachineCallCounts } from './machine-call-counts.js';
 import { MachineMetrics } from './machine-metrics.js';
@@ -57,9 +58,6 @@ const MAX_PAUSE_MS = 5_000;
 const START_MS = 60_000;
 /** A worker that serves and has not said for so long that it is alive: its event loop is stuck. */
 const STUCK_MS = 10_000;
-/** Most messages on their way to a worker that does not read; further ones are dropped, until it is found stuck. */
-const MAX_UNREAD = 20_000;
-
 /**
  * Runs the workers of a machine: starts them, replaces those that die, and at a request all of them.
  * Holds what they share: the registry of calls, the owners of rooms, the post office, the machine's events and metrics.
@@ -256,18 +254,13 @@ export class Supervisor {
     };
     this.current.set(place, worker);
     this.workers.set(child.id, worker);
-    let unread = 0;
-    const read = () => {
-      unread -= 1;
-    };
-    this.office.add(child.id, {
-      send: (message) => {
-        if (!child.isConnected() || unread >= MAX_UNREAD) return false;
-        unread += 1;
-        child.send(message, read);
-        return true;
-      },
-    });
+    this.office.add(
+      child.id,
+      boundedChannel(
+        () => child.isConnected(),
+        (message, onLeft) => child.send(message, onLeft),
+      ),
+    );
     child.on('message', (message: unknown) => this.office.receive(child.id, message));
     child.on('error', (error: Error) => {
       log.error({ place, err: error }, 'a worker cannot be reached');

@@ -2,13 +2,11 @@ import cluster from 'node:cluster';
 import { EventEmitter } from 'node:events';
 import type { Clock } from '../clock.js';
 import type { Logger } from '../telemetry/log.js';
+import { boundedChannel } from './channel.js';
 import { MachineViews, type OwnViews } from './machine-views.js';
 import { type Peers, SUPERVISOR, SupervisedPeers } from './peers.js';
 import { type OwnCalls, Places } from './places.js';
 import { ALIVE, ALIVE_MS, LEAVING, WORKER_VARIABLE, type WorkerFacts } from './worker-facts.js';
-
-/** Most messages on their way to a supervisor that does not read; further ones are dropped. */
-const MAX_UNREAD = 20_000;
 
 /** This process, where it is one of a machine's workers. */
 export class Worker {
@@ -29,18 +27,10 @@ export class Worker {
       throw new TypeError(`Expected a supervisor for ${WORKER_VARIABLE} but received none`);
     // Node would end a worker at once when its supervisor dies, and with it its calls.
     worker.exitedAfterDisconnect = true;
-    let unread = 0;
-    const read = () => {
-      unread -= 1;
-    };
-    const channel = {
-      send: (message: unknown) => {
-        if (!process.connected || unread >= MAX_UNREAD) return false;
-        unread += 1;
-        process.send?.(message, undefined, undefined, read);
-        return true;
-      },
-    };
+    const channel = boundedChannel(
+      () => process.connected,
+      (message, onLeft) => process.send?.(message, undefined, undefined, onLeft),
+    );
     this.peers = new SupervisedPeers(worker.id, facts.place, channel, clock, (error) =>
       log.error({ err: error }, 'failed to handle a message of another worker'),
     );
