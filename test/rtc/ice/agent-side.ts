@@ -34,8 +34,14 @@ export class AgentSide implements IceListener {
 }
 
 /** Exchanges descriptions and candidates as signalling would, at once; both sides gather. */
-export function introduce(a: AgentSide, b: AgentSide): void {
-  a.trickle = (candidate) => b.agent.addRemoteCandidate(candidate);
+export function introduce(
+  a: AgentSide,
+  b: AgentSide,
+  who: 'both tell' | 'b alone tells' = 'both tell',
+): void {
+  a.trickle = (candidate) => {
+    if (who === 'both tell') b.agent.addRemoteCandidate(candidate);
+  };
   b.trickle = (candidate) => a.agent.addRemoteCandidate(candidate);
   a.agent.setRemote({ ...b.agent.local, isLite: false });
   b.agent.setRemote({ ...a.agent.local, isLite: false });
