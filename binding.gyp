@@ -1,5 +1,5 @@
 {
-  "variables": { "portable%": 0 },
+  "variables": { "portable%": 0, "rtc%": 1 },
   "targets": [
     {
       "target_name": "trunkline",
@@ -64,5 +64,55 @@
         }
       }
     }
+  ],
+  "conditions": [
+    [
+      "OS!='win' and rtc==1",
+      {
+        "targets": [
+          {
+            "target_name": "trunkline_rtc",
+            "sources": [
+              "native/rtc/addon.cc",
+              "native/rtc/certificate.cc",
+              "native/rtc/dtls.cc",
+              "native/rtc/opus.cc",
+              "native/rtc/srtp.cc"
+            ],
+            "defines": ["NAPI_VERSION=8", "OPENSSL_SUPPRESS_DEPRECATED"],
+            "cflags": ["-Wall", "-Wextra", "-fvisibility=hidden"],
+            "cflags_cc": ["-std=c++17"],
+            "configurations": {
+              "Release": { "cflags": ["-O3"] }
+            },
+            "conditions": [
+              ["OS=='linux'", { "ldflags": ["-Wl,-z,now"] }],
+              [
+                "OS=='linux' and portable==1",
+                {
+                  "sources": ["native/portable/runtime.cc"],
+                  "cflags": ["-ffunction-sections", "-fdata-sections"],
+                  "ldflags": [
+                    "-nodefaultlibs",
+                    "-s",
+                    "-Wl,--gc-sections",
+                    "-Wl,--version-script=<(module_root_dir)/native/portable/exports.map"
+                  ],
+                  "libraries": ["-lc", "-lgcc"]
+                }
+              ]
+            ],
+            "xcode_settings": {
+              "MACOSX_DEPLOYMENT_TARGET": "11.0",
+              "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
+              "CLANG_CXX_LIBRARY": "libc++",
+              "GCC_OPTIMIZATION_LEVEL": "3",
+              "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
+              "WARNING_CFLAGS": ["-Wall", "-Wextra"]
+            }
+          }
+        ]
+      }
+    ]
   ]
 }

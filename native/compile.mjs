@@ -1,4 +1,4 @@
-// Compiles the addon with node-gyp: for a checkout into build/Release, or elsewhere as one that others can use.
+// Compiles the addons with node-gyp: for a checkout into build/Release, or elsewhere as one that others can use.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -10,10 +10,17 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
  * Compiles the sources of `folder` into its build/Release; or without optimisation into
- * build/Debug, which leaves build/Release as it is. Says whether that worked, and what the compiler said.
+ * build/Debug, which leaves build/Release as it is. Says whether that worked, and what the compiler said. Where native/rtc does not
+ * compile, `hasRtc` is false and the core is compiled alone.
  * @param settings node-gyp's own, and variables of binding.gyp
  */
 export function compile(folder = ROOT, settings = [], env = {}, isDebug = false) {
+  const { ok, output } = build(folder, settings, env, isDebug);
+  if (ok || !output.includes('trunkline_rtc')) return { ok, output, hasRtc: ok };
+  return { ok: build(folder, [...settings, '--rtc=0'], env, isDebug).ok, output, hasRtc: false };
+}
+
+function build(folder, settings, env, isDebug) {
   let nodeGyp;
   try {
     nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');

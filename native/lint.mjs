@@ -8,11 +8,11 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { ROOT } from './compile.mjs';
 
-const sources = ['native', 'native/kernels', 'native/portable', 'native/wasm', 'test/native'].flatMap(
-  (folder) =>
-    readdirSync(join(ROOT, folder))
-      .filter((name) => /\.(cc|h)$/.test(name))
-      .map((name) => `${folder}/${name}`),
+const folders = ['native', 'native/kernels', 'native/portable', 'native/rtc', 'native/wasm', 'test/native'];
+const sources = folders.flatMap((folder) =>
+  readdirSync(join(ROOT, folder))
+    .filter((name) => /\.(cc|h)$/.test(name))
+    .map((name) => `${folder}/${name}`),
 );
 /** Kernels for other processors are empty here, and two files are for other compilers. */
 const analysed = sources.filter(
@@ -24,7 +24,12 @@ run('clang-format-16', [...format, '--style=file:native/.clang-format', ...sourc
 const { include_dir: napi } = createRequire(import.meta.url)('node-addon-api');
 const nodeHeaders = join(dirname(dirname(process.execPath)), 'include/node');
 const headers = [nodeHeaders, napi.replaceAll('"', '')].flatMap((folder) => ['-isystem', folder]);
-const defines = ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'];
+const defines = [
+  'NAPI_VERSION=8',
+  'NAPI_DISABLE_CPP_EXCEPTIONS',
+  'NODE_ADDON_API_DISABLE_DEPRECATED',
+  'OPENSSL_SUPPRESS_DEPRECATED',
+];
 if (existsSync(join(nodeHeaders, 'node_api.h'))) {
   const flags = ['-std=c++17', ...headers, ...defines.map((name) => `-D${name}`)];
   run('clang-tidy-16', ['--quiet', ...analysed, '--', ...flags]);

@@ -17,7 +17,7 @@ type Addon = Omit<RawCore, 'backend' | 'kernels' | 'origin'> & {
  * @throws Error in few words if the file does not load, or this processor cannot run the kernels
  */
 export function loadAddon(path: string, kernels?: string): Core {
-  const addon = open(path);
+  const addon = openAddon(path) as Addon;
   const chosen = addon.usableKernels.find((name) => kernels === undefined || name === kernels);
   if (chosen === undefined) {
     throw new Error(`Expected ${addon.usableKernels.join(', ')} for the kernels but received ${kernels}`);
@@ -26,9 +26,13 @@ export function loadAddon(path: string, kernels?: string): Core {
   return checkedCore({ ...addon, backend: 'native', kernels: chosen, origin: path });
 }
 
-function open(path: string): Addon {
+/**
+ * What an addon exports.
+ * @throws Error in few words if the file does not load
+ */
+export function openAddon(path: string): unknown {
   try {
-    return createRequire(import.meta.url)(path) as Addon;
+    return createRequire(import.meta.url)(path);
   } catch (error) {
     // Node appends a "Require stack:", which does not help here.
     const [firstLine] = (error instanceof Error ? error.message : String(error)).split('\n');
@@ -39,8 +43,11 @@ function open(path: string): Addon {
 /** The package lies two levels above both `src/media` and `dist/media`. */
 const inPackage = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-/** Where node-gyp leaves the addon of a checkout, and the one for a debugger. */
-export const BUILT_ADDON = inPackage('build/Release/trunkline.node');
+/** Where node-gyp leaves an addon of a checkout, by the name of its target. */
+export const builtAddon = (name: string) => inPackage(`build/Release/${name}.node`);
+
+/** That of the core, and the one for a debugger. */
+export const BUILT_ADDON = builtAddon('trunkline');
 export const DEBUG_ADDON = inPackage('build/Debug/trunkline.node');
 
 /** The platform that an addon must be built for to load here: `linux-x64 glibc`, `linux-arm64 musl`, `darwin-arm64`. */
@@ -54,8 +61,8 @@ export function addonPlatform(): string {
   return `${machine} ${header.glibcVersionRuntime === undefined ? 'musl' : 'glibc'}`;
 }
 
-/** The path of the addon that ships with the package, in prebuildify's layout; native/prebuild.mjs puts it there. */
-export function prebuiltAddon(platform: string): string {
+/** The path of an addon that ships with the package, in prebuildify's layout; native/prebuild.mjs puts it there. */
+export function prebuiltAddon(platform: string, name = 'trunkline'): string {
   const [machine, libc] = platform.split(' ');
-  return inPackage(`prebuilds/${machine}/trunkline${libc ? `.${libc}` : ''}.node`);
+  return inPackage(`prebuilds/${machine}/${name}${libc ? `.${libc}` : ''}.node`);
 }
