@@ -87,7 +87,7 @@ async function run(variant: Variant): Promise<Run> {
   const folder = mkdtempSync(join(tmpdir(), 'sdp-'));
   const preload = join(folder, 'variant.mjs');
   writeFileSync(preload, program(variant));
-  const setup = await StreamSetup.start(preload);
+  const setup = await StreamSetup.start('wrtc', preload);
   try {
     await setup.call(CALLS);
     await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS));

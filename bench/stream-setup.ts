@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { StackChoice } from '../src/bridge/stream/stack-choice.js';
 import { AudioSource, PhoneClock, SimulatedPhone } from '../src/simulator/index.js';
 import { ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL } from '../test/support/caller.js';
 import { type StreamProcess, startStreamDouble } from '../test/support/stream/process.js';
@@ -19,10 +20,13 @@ export class StreamSetup {
     readonly url: string,
   ) {}
 
-  /** @param preload a module that the media workers load first */
-  static async start(preload?: string): Promise<StreamSetup> {
+  /**
+   * @param stack WebRTC of the media workers
+   * @param preload a module that they load first
+   */
+  static async start(stack: StackChoice, preload?: string): Promise<StreamSetup> {
     const double = await startStreamDouble();
-    const gateway = fork(PROGRAM, [JSON.stringify({ ...double.keys, legsPerWorker: 50 })], {
+    const gateway = fork(PROGRAM, [JSON.stringify({ ...double.keys, stack, legsPerWorker: 50 })], {
       env: { ...process.env, ...(preload === undefined ? {} : { NODE_OPTIONS: `--import ${preload}` }) },
     });
     const [{ url }] = (await once(gateway, 'message')) as [{ url: string }];

@@ -342,6 +342,7 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       );
     }
     for (const warning of warnings) this.log.warn(warning);
+    const { bridge } = this;
     this.facts = {
       version: VERSION,
       transcoder: core.backend,
@@ -350,6 +351,10 @@ export class Gateway extends EventEmitter<GatewayEvents> {
       server: undefined,
       transport: undefined,
       bridge: this.bridge.name,
+      // Known once there is a media worker.
+      get webrtc() {
+        return bridge.webrtc;
+      },
       warnings,
     };
     const { trustedProxies } = options;

@@ -421,6 +421,12 @@ export const SETTING_GROUPS: Readonly<Record<string, Readonly<Record<string, Set
       option: 'stream.media',
       meaning: "Where WebRTC runs: in child processes, or in the gateway's own, for development.",
     },
+    STREAM_STACK: {
+      ...STREAM_OPTIONS.stack,
+      option: 'stream.stack',
+      meaning:
+        'WebRTC of Stream calls: `lean`, our own at a third of the CPU; `wrtc`, libwebrtc; `auto`, the lean one where it loads.',
+    },
     STREAM_LEGS_PER_WORKER: {
       ...STREAM_OPTIONS.legsPerWorker,
       option: 'stream.legsPerWorker',

@@ -141,6 +141,8 @@ export interface Bridge {
   readonly continuesCalls?: boolean;
   /** Whether new calls are rejected as busy. Read for every new call, so it must be cheap. */
   readonly isOverloaded?: boolean;
+  /** The WebRTC it runs on, and why it is not a better one, for `/health`; absent if it needs none. */
+  readonly webrtc?: string | undefined;
   /** Checks the settings and prepares for calls. Called before the gateway listens. */
   open?(): Promise<void>;
   /** The default room of a call; if absent, each call has its own room. */

@@ -21,6 +21,8 @@ export interface HealthFacts {
   /** What the transport runs on, and why nothing better is in use. */
   readonly transport: string | undefined;
   readonly bridge: string;
+  /** The WebRTC that a bridge runs on, and why it is not a better one; `undefined` where none is needed or running. */
+  readonly webrtc: string | undefined;
   /** Warnings for the operator. */
   readonly warnings: readonly string[];
 }

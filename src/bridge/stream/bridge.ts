@@ -16,6 +16,7 @@ import { checkStreamOptions, STREAM_OPTIONS, type StreamBridgeOptions } from './
 import { LISTENER_PREFIX } from './participant.js';
 import { StreamProgram } from './program-leg.js';
 import { StreamRoom } from './room.js';
+import { chooseStack } from './stack.js';
 import { type MediaWorkerState, WorkerPool } from './worker-pool.js';
 
 /** Counters and gauges of a Stream bridge. */
@@ -125,6 +126,11 @@ export class StreamBridge implements Bridge {
   /** Whether media workers or processors are too busy for another call. */
   get isOverloaded(): boolean {
     return this.host.isOverloaded === true;
+  }
+
+  /** The WebRTC that Stream calls run on, and why it is not a better one; `undefined` before the first media worker is ready. */
+  get webrtc(): string | undefined {
+    return this.host.webrtc;
   }
 
   /** Each phone call has its own Stream call, of the default type. */
@@ -264,18 +270,19 @@ export class StreamBridge implements Bridge {
   private newHost(): MediaHost {
     const {
       media,
+      stack,
       legsPerWorker = STREAM_OPTIONS.legsPerWorker.default,
       recycleAfter = 1000,
       memoryLimitMb = 1000,
     } = this.options;
     const { log, clock } = this;
-    if (media === 'inline') return new InlineHost(clock);
+    if (media === 'inline') return new InlineHost(clock, stack && chooseStack(stack).stack);
     const {
       maxWorkerDelayMs: maxDelayMs = STREAM_OPTIONS.maxWorkerDelayMs.default,
       minIdlePercent = STREAM_OPTIONS.minIdlePercent.default,
     } = this.options;
     const limits = { legsPerWorker, recycleAfter, memoryLimitMb, maxDelayMs, minIdlePercent };
-    return new WorkerPool({ ...limits, log, clock });
+    return new WorkerPool({ ...limits, ...(stack && { stack }), log, clock });
   }
 }
 

@@ -8,12 +8,14 @@ import {
   type PlacedParticipant,
 } from './participant.js';
 import type { RtcStack } from './rtc-stack.js';
-import { wrtcStack } from './wrtc.js';
+import { chooseStack } from './stack.js';
 
 /** Runs participants: in media workers or in this process. @internal */
 export interface MediaHost {
   /** Whether another participant would hurt the current ones; absent if unknown. */
   readonly isOverloaded?: boolean;
+  /** The WebRTC in use, and why it is not a better one; absent if unknown. */
+  readonly webrtc?: string | undefined;
   /** Prepares for participants; fails if WebRTC does not load. */
   open(): Promise<void>;
   /** Places a participant, which prepares to {@link PlacedParticipant.appear}; its listener receives the outcome. */
@@ -30,9 +32,13 @@ export class InlineHost implements MediaHost {
 
   constructor(
     clock: Clock,
-    private readonly stack: RtcStack = wrtcStack,
+    private readonly stack: RtcStack = chooseStack('auto').stack,
   ) {
     this.blockClock = makeBlockClock(clock);
+  }
+
+  get webrtc(): string {
+    return this.stack.name;
   }
 
   async open(): Promise<void> {

@@ -3,8 +3,9 @@ import { systemClock } from '../../clock.js';
 import { EventLoopDelay } from '../../telemetry/event-loop-delay.js';
 import { FramePipe } from './frame-pipe.js';
 import { makeBlockClock, Participant, type ParticipantListener } from './participant.js';
+import { chooseStack } from './stack.js';
+import type { StackChoice } from './stack-choice.js';
 import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
-import { wrtcStack } from './wrtc.js';
 
 /**
  * The process of a media worker: it runs the participants of Stream calls, one per leg. It holds no secret; the gateway
@@ -19,6 +20,7 @@ interface Seat {
   readonly tokens: Map<number, { resolve(token: string): void; reject(error: Error): void }>;
 }
 
+const { stack, reason } = chooseStack(process.argv[2] as StackChoice);
 const blockClock = makeBlockClock(systemClock);
 const lateness = new EventLoopDelay(systemClock);
 lateness.start();
@@ -62,7 +64,7 @@ function join(leg: number, request: Extract<ToWorker, { type: 'join' }>['request
       void leave(leg);
     },
   };
-  const participant = new Participant(wrtcStack, request, listener, blockClock);
+  const participant = new Participant(stack, request, listener, blockClock);
   seats.set(leg, { participant, tokens });
   void participant.join();
 }
@@ -168,6 +170,7 @@ process.on('unhandledRejection', (reason) =>
 );
 
 // Loading takes most of a second; a spare worker has done it before a call needs it.
-wrtcStack.installGlobals();
+stack.installGlobals();
+stack.onUnfit?.((reason) => send({ type: 'unfit', reason }));
 await import('@stream-io/video-client');
-send({ type: 'ready' });
+send({ type: 'ready', stack: stack.name, reason });

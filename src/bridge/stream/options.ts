@@ -3,6 +3,7 @@ import { expected } from '../../errors.js';
 import { choice, number, onOff } from '../../setting.js';
 import type { Logger } from '../../telemetry/log.js';
 import { type CommandRule, isCommander, type TransferRule } from './command-rule.js';
+import { STACKS, type StackChoice } from './stack-choice.js';
 
 /** Account, limits and behaviour of a {@link StreamBridge}. */
 export interface StreamBridgeOptions {
@@ -13,6 +14,11 @@ export interface StreamBridgeOptions {
   readonly baseUrl?: string;
   /** Media in child processes (default), or within this one, for development. */
   readonly media?: 'workers' | 'inline';
+  /**
+   * WebRTC of Stream calls: `lean`, our own; `wrtc`, libwebrtc; or `auto` (default): the lean one where it loads, and as long as
+   * it can do what Stream asks for.
+   */
+  readonly stack?: StackChoice;
   /** Number of calls a media worker carries at a time, 1 to 50; default 20. */
   readonly legsPerWorker?: number;
   /** Number of calls after which a media worker is replaced, more than 0; default 1,000. */
@@ -64,6 +70,7 @@ export const MAX_LEGS_PER_WORKER = 50;
 /** What options may be, and their defaults; some are settings as well. */
 export const STREAM_OPTIONS = {
   media: { format: choice(['workers', 'inline']), default: 'workers' },
+  stack: { format: choice(STACKS), default: 'auto' },
   legsPerWorker: { format: number(1, MAX_LEGS_PER_WORKER), default: 20 },
   joinAt: { format: choice(['answer', 'ring']), default: 'answer' },
   maxWorkerDelayMs: { format: number(0, 10_000, 'milliseconds'), default: 20 },

@@ -3,7 +3,9 @@ import { createRequire } from 'node:module';
 import { GatewayError } from '../../errors.js';
 
 /** What the bridge is made of: optional dependencies. */
-const PACKAGES = ['@stream-io/node-sdk', '@stream-io/video-client', '@roamhq/wrtc'] as const;
+const NEEDED: readonly string[] = ['@stream-io/node-sdk', '@stream-io/video-client'];
+/** libwebrtc is of use only where the lean stack is none. */
+const PACKAGES = [...NEEDED, '@roamhq/wrtc'];
 
 /**
  * Makes sure that the bridge's packages are installed; whether they load is another matter.
@@ -19,7 +21,7 @@ export function requireStreamPackages(): void {
       return (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
     }
   });
-  if (missing.length === 0) return;
+  if (!missing.some((name) => NEEDED.includes(name))) return;
   const manifest = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
   const { optionalDependencies: versions } = JSON.parse(manifest) as {
     readonly optionalDependencies: Readonly<Record<string, string>>;

@@ -37,6 +37,8 @@ export interface RtcStack {
   readonly name: string;
   /** Defines the browser globals that the Stream client expects. Call it before importing the client; idempotent. */
   installGlobals(): void;
+  /** @param listener told of a session description that asks for what this stack cannot do */
+  onUnfit?(listener: (reason: string) => void): void;
   createAudioSource(): RtcAudioSource;
   createAudioSink(track: AudioTrack, listener: BlockListener): AudioSink;
 }

@@ -23,7 +23,10 @@ export type ToWorker =
 
 /** Messages of a media worker to the gateway. */
 export type FromWorker =
-  | { readonly type: 'ready' }
+  /** It can carry legs, on this WebRTC; with the reason why it is not a better one. */
+  | { readonly type: 'ready'; readonly stack: string; readonly reason?: string | undefined }
+  /** A description asks for what its WebRTC cannot do. */
+  | { readonly type: 'unfit'; readonly reason: string }
   | { readonly type: 'prepared'; readonly leg: number }
   | { readonly type: 'joined'; readonly leg: number }
   | { readonly type: 'others'; readonly leg: number; readonly count: number }

@@ -8,7 +8,8 @@ import type { MediaHost } from './media-host.js';
 import { MediaLoad, type ProcessorTimes, processorTimes } from './media-load.js';
 import { MAX_LEGS_PER_WORKER } from './options.js';
 import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
-import { MediaWorker, type WorkerListener } from './worker.js';
+import type { StackChoice } from './stack-choice.js';
+import { forkMediaWorker, MediaWorker, type WorkerListener } from './worker.js';
 
 export interface WorkerPoolOptions {
   /** Legs a worker carries at a time, 1…50. */
@@ -23,8 +24,10 @@ export interface WorkerPoolOptions {
   readonly maxDelayMs?: number;
   /** Below this percentage of idle processor time, a third of that delay is enough; default 0. */
   readonly minIdlePercent?: number;
+  /** WebRTC of the workers; default `auto`. */
+  readonly stack?: StackChoice;
   /** Starts a worker's process; default {@link forkMediaWorker}. */
-  readonly fork?: () => ChildProcess;
+  readonly fork?: (stack: StackChoice) => ChildProcess;
   /** CPU time of a worker's main thread; default {@link mainThreadMs}. */
   readonly timeOf?: (pid: number) => number | undefined;
   /** Default {@link processorTimes}. */
@@ -76,9 +79,20 @@ export class WorkerPool implements MediaHost {
   private readonly load: MediaLoad;
   private replacedAt = Number.NEGATIVE_INFINITY;
   private spareMissedAt: number | undefined;
+  /** WebRTC of the next workers. */
+  private stack: StackChoice;
+  /** Why `auto` no longer tries the lean stack. */
+  private whyNotLean: string | undefined;
 
   constructor(private readonly options: WorkerPoolOptions) {
-    const { clock, maxDelayMs = 0, minIdlePercent = 0, processors = processorTimes } = options;
+    const {
+      clock,
+      stack = 'auto',
+      maxDelayMs = 0,
+      minIdlePercent = 0,
+      processors = processorTimes,
+    } = options;
+    this.stack = stack;
     this.joins = new JoinQueue(clock, JOINS_PER_PROCESSOR * availableParallelism(), JOINS_PER_WORKER);
     this.load = new MediaLoad(
       { maxDelayMs, minIdlePercent },
@@ -95,6 +109,12 @@ export class WorkerPool implements MediaHost {
   /** Whether another call would hurt the current ones. */
   get isOverloaded(): boolean {
     return this.load.isTooMuch;
+  }
+
+  /** WebRTC of the latest worker that is ready, and why it is not a better one; `undefined` before there is one. */
+  get webrtc(): string | undefined {
+    const latest = [...this.workers].reverse().find(({ webrtc }) => webrtc !== undefined)?.webrtc;
+    return latest === undefined || this.whyNotLean === undefined ? latest : `${latest}; ${this.whyNotLean}`;
   }
 
   async open(): Promise<void> {
@@ -179,11 +199,16 @@ export class WorkerPool implements MediaHost {
       freed: () => this.freed(worker),
       gone: (_, reason, legs) => this.gone(worker, reason, legs),
       mayReplace: () => this.mayReplace(worker),
+      unfit: (_, reason) => {
+        worker.isRetiring = true;
+        this.giveUpLean(reason);
+      },
       fault: (_, message) =>
         this.options.log.warn({ worker: worker.pid, message }, 'a fault in a media worker'),
     };
-    const { clock, fork, timeOf } = this.options;
-    const worker: MediaWorker = new MediaWorker(listener, clock, this.joins, fork, timeOf);
+    const { clock, fork = forkMediaWorker, timeOf } = this.options;
+    const start = () => fork(this.stack);
+    const worker: MediaWorker = new MediaWorker(listener, clock, this.joins, start, timeOf);
     this.workers.add(worker);
     worker.ready.then(
       () => {
@@ -265,8 +290,18 @@ export class WorkerPool implements MediaHost {
       return;
     }
     this.failures += 1;
+    this.giveUpLean(reason);
     const pause = Math.min(FIRST_PAUSE_MS * 2 ** (this.failures - 1), LONGEST_PAUSE_MS);
     this.keepSpareSoon(pause);
+  }
+
+  /** `auto` falls back to libwebrtc from the next worker on. */
+  private giveUpLean(reason: string): void {
+    if (this.stack !== 'auto') return;
+    this.stack = 'wrtc';
+    this.whyNotLean = reason;
+    this.options.log.warn({ reason }, 'Stream calls run on libwebrtc from now on');
+    this.keepSpare();
   }
 
   private keepSpareSoon(ms: number): void {

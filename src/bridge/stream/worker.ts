@@ -7,6 +7,7 @@ import type { IngressTime } from '../../telemetry/ingress-time.js';
 import { FramePipe } from './frame-pipe.js';
 import type { Join, JoinQueue } from './join-queue.js';
 import type { Departure, ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
+import type { StackChoice } from './stack-choice.js';
 import { mainThreadMs } from './thread-time.js';
 import type { FromWorker, ToWorker, WorkerVitals } from './worker-messages.js';
 
@@ -33,6 +34,8 @@ export interface WorkerListener {
   gone(worker: MediaWorker, reason: string, legs: number): void;
   /** It hangs. Returns whether it may be replaced now; if not, it asks again later. */
   mayReplace(worker: MediaWorker): boolean;
+  /** Its WebRTC cannot do what a media server asks for. */
+  unfit(worker: MediaWorker, reason: string): void;
   /** A fault that it survived. */
   fault(worker: MediaWorker, message: string): void;
 }
@@ -47,6 +50,8 @@ export class MediaWorker {
   /** Whether it accepts no more legs. */
   isRetiring = false;
   isReady = false;
+  /** Its WebRTC, and why it is not a better one; `undefined` until it is ready. */
+  webrtc: string | undefined;
   /** Whether it was asked to exit. */
   isClosing = false;
   vitals: WorkerVitals = { rss: 0, cpuMs: 0, lateMs: 0, dropped: 0 };
@@ -69,7 +74,7 @@ export class MediaWorker {
     private readonly listener: WorkerListener,
     private readonly clock: Clock,
     private readonly joins: JoinQueue,
-    start = forkMediaWorker,
+    start: () => ChildProcess,
     private readonly timeOf = mainThreadMs,
   ) {
     this.process = start();
@@ -93,6 +98,7 @@ export class MediaWorker {
       this.process.on('message', (message: FromWorker) => {
         if (message.type === 'ready') {
           this.isReady = true;
+          this.webrtc = message.reason === undefined ? message.stack : `${message.stack}; ${message.reason}`;
           this.unanswered = 0;
           resolve();
         } else this.handleMessage(message);
@@ -191,6 +197,10 @@ export class MediaWorker {
       return;
     }
     if (message.type === 'ready') return;
+    if (message.type === 'unfit') {
+      this.listener.unfit(this, message.reason);
+      return;
+    }
     const leg = this.legs.get(message.leg);
     if (message.type === 'left') {
       // A leg may still wait for its last frames.
@@ -318,8 +328,8 @@ interface Leg {
 }
 
 /** Starts the compiled worker, even if the gateway runs from its sources. */
-export function forkMediaWorker(): ChildProcess {
-  return fork(createRequire(import.meta.url).resolve('#media-worker'), [], {
+export function forkMediaWorker(stack: StackChoice): ChildProcess {
+  return fork(createRequire(import.meta.url).resolve('#media-worker'), [stack], {
     // No secret may reach a process whose native code talks to the network.
     env: workerEnvironment(),
     execArgv: [],

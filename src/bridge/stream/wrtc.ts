@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { systemClock } from '../../clock.js';
 import { GatewayError } from '../../errors.js';
+import { defineGlobals } from './browser-globals.js';
 import { narrowband } from './narrowband.js';
 import {
   type AudioSink,
@@ -70,18 +71,12 @@ class WrtcStack implements RtcStack {
   }
 
   installGlobals(): void {
-    const { wrtc } = this;
-    const browser = globalThis as { RTCPeerConnection?: unknown; navigator?: { userAgent?: string } };
-    if (browser.RTCPeerConnection !== undefined) return;
-    define('RTCPeerConnection', mended(wrtc.RTCPeerConnection));
-    define('RTCPeerConnectionIceErrorEvent', wrtc.RTCPeerConnectionIceErrorEvent);
-    define('MediaStream', wrtc.MediaStream);
-    // Built into Node since version 22.
-    if (globalThis.WebSocket === undefined) define('WebSocket', load('ws'));
-    // The client reads it to identify itself. Without media devices it does not ask for any.
-    if (browser.navigator?.userAgent === undefined) {
-      define('navigator', { userAgent: `Node.js/${process.versions.node}` });
-    }
+    const { RTCPeerConnection, RTCPeerConnectionIceErrorEvent, MediaStream } = this.wrtc;
+    defineGlobals({
+      RTCPeerConnection: mended(RTCPeerConnection),
+      RTCPeerConnectionIceErrorEvent,
+      MediaStream,
+    });
   }
 
   createAudioSource(): RtcAudioSource {
@@ -135,10 +130,6 @@ function loadWrtc(): Wrtc {
         'It has builds for Linux (x64, arm64; glibc 2.34 or newer), macOS and Windows.',
     );
   }
-}
-
-function define(name: string, value: unknown): void {
-  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 }
 
 /** The mean of both channels, written to `mono` if that is long enough. */

@@ -66,7 +66,7 @@ export class FakeWorker extends EventEmitter {
     this.stdio = [null, null, this.stderr, near];
     this.pipe = new FramePipe(far, (leg) => this.frames.push(leg));
     this.forkedAt = clock.now();
-    if (startMs !== undefined) clock.after(startMs, () => this.say({ type: 'ready' }));
+    if (startMs !== undefined) clock.after(startMs, () => this.say({ type: 'ready', stack: 'wrtc' }));
   }
 
   send(message: ToWorker): void {

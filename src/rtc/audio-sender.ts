@@ -1,0 +1,235 @@
+import { randomBytes } from 'node:crypto';
+import { type FrameTaker, SOURCE_RATE, SourceTrack } from './audio-source.js';
+import type { MediaTrack } from './media-track.js';
+import { type MediaTransport, SRTP_ROOM } from './media-transport.js';
+import type { OpusEncoder, RtcNative } from './native.js';
+import { writeRedHeader } from './red.js';
+import type { ReportBlock, SenderFacts } from './rtcp.js';
+import { RtpHeaderTemplate, SEQUENCES } from './rtp.js';
+import { AUDIO_LEVEL, type Codec, type MediaSection, MID, parameterOf } from './session-description.js';
+
+/** Timestamps count 48,000 a second whatever is sent (RFC 7587 section 4.1). */
+const TICKS = 960;
+const MAX_OPUS_BYTES = 512;
+const MAX_PACKET_BYTES = 1_200;
+/** Packets kept for whoever has lost them: 640 ms. */
+const KEPT = 32;
+/** Silence, in dBov below full scale (RFC 6464). */
+const SILENT = 127;
+
+/** What an encoder is to do by the answer, and by the client's `setParameters`. */
+const BITRATE = 32_000;
+const LEAST_BITRATE = 6_000;
+const COMPLEXITY = 5;
+/** Loss that is expected of any network, in percent: enough for the encoder to add redundancy. */
+const LEAST_LOSS_PERCENT = 5;
+
+/** The browser's `RTCRtpSender` for audio: encodes a track and sends it. */
+export class AudioSender {
+  readonly ssrc = randomBytes(4).readUInt32BE() || 1;
+  track: MediaTrack | null = null;
+  /** Round trip in seconds and share lost, as the other side reported last. */
+  roundTrip: number | undefined;
+  fractionLost = 0;
+  lost = 0;
+  packets = 0;
+  bytes = 0;
+  headerBytes = 0;
+  resent = 0;
+  nacks = 0;
+  private parameters: { encodings: { maxBitrate?: number; active?: boolean }[] };
+  private encoder: OpusEncoder | undefined;
+  private transport: MediaTransport | undefined;
+  private header: RtpHeaderTemplate | undefined;
+  private answered: Codec | undefined;
+  /** Payload type of Opus within RED, if RED is sent. */
+  private redundancy: number | undefined;
+  private sequence = randomBytes(2).readUInt16BE();
+  private timestamp = randomBytes(4).readUInt32BE();
+  private talks = false;
+  private readonly packet = Buffer.alloc(MAX_PACKET_BYTES + SRTP_ROOM);
+  private readonly payload = new Uint8Array(MAX_OPUS_BYTES);
+  private payloadBytes = 0;
+  private readonly earlier = new Uint8Array(MAX_OPUS_BYTES);
+  private earlierBytes = 0;
+  private kept: Buffer | undefined;
+  private readonly keptBytes = new Uint16Array(KEPT);
+  private readonly take: FrameTaker = (samples) => this.send(samples);
+
+  constructor(
+    private readonly native: RtcNative,
+    encodings: readonly { maxBitrate?: number }[] = [],
+  ) {
+    this.parameters = { encodings: encodings.length === 0 ? [{}] : encodings.map((each) => ({ ...each })) };
+  }
+
+  getParameters() {
+    const { encodings } = this.parameters;
+    return {
+      transactionId: '',
+      codecs: [],
+      headerExtensions: [],
+      rtcp: {},
+      encodings: encodings.map((each) => ({ ...each })),
+    };
+  }
+
+  async setParameters(parameters: {
+    encodings?: { maxBitrate?: number; active?: boolean }[];
+  }): Promise<void> {
+    this.parameters = { encodings: (parameters.encodings ?? []).map((each) => ({ ...each })) };
+    this.tune();
+  }
+
+  /** @throws TypeError for a track that is not of an {@link AudioSource} */
+  async replaceTrack(track: MediaTrack | null): Promise<void> {
+    this.setTrack(track);
+  }
+
+  setTrack(track: MediaTrack | null): void {
+    if (track !== null && !(track instanceof SourceTrack))
+      throw new TypeError('Expected a track of an audio source');
+    if (this.track instanceof SourceTrack) this.track.sendTo(undefined);
+    this.track = track;
+    if (this.isReady) track?.sendTo(this.take);
+  }
+
+  async getStats(): Promise<Map<string, unknown>> {
+    return new Map();
+  }
+
+  private get isReady(): boolean {
+    return this.header !== undefined;
+  }
+
+  /** The answer has come: sends what it allows from now on, or nothing if it takes nothing. */
+  start(transport: MediaTransport, answer: MediaSection, codec: Codec, red: Codec | undefined): void {
+    this.transport = transport;
+    this.answered = codec;
+    this.redundancy = red === undefined ? undefined : codec.payloadType;
+    this.header = new RtpHeaderTemplate(
+      (red ?? codec).payloadType,
+      this.ssrc,
+      answer.mid,
+      answer.extensions.get(AUDIO_LEVEL),
+      answer.extensions.get(MID),
+    );
+    this.kept = codec.feedback.includes('nack') ? Buffer.alloc(KEPT * MAX_PACKET_BYTES) : undefined;
+    this.encoder ??= this.native.openEncoder({ rate: SOURCE_RATE, application: 'voip' });
+    this.tune();
+    if (this.track instanceof SourceTrack) this.track.sendTo(this.take);
+  }
+
+  pause(): void {
+    this.header = undefined;
+    if (this.track instanceof SourceTrack) this.track.sendTo(undefined);
+  }
+
+  close(): void {
+    this.pause();
+    this.encoder?.free();
+    this.encoder = undefined;
+    this.transport = undefined;
+  }
+
+  /** The other side's report of this stream. */
+  heed(block: ReportBlock, roundTrip: number | undefined): void {
+    this.fractionLost = block.fractionLost / 256;
+    this.lost = block.lost;
+    if (roundTrip !== undefined) this.roundTrip = roundTrip;
+    this.encoder?.setLossPercent(
+      Math.max(LEAST_LOSS_PERCENT, Math.min(30, Math.round(this.fractionLost * 100))),
+    );
+  }
+
+  /** Sends a packet again. */
+  repeat(sequence: number): void {
+    this.nacks += 1;
+    const slot = sequence % KEPT;
+    const bytes = this.keptBytes[slot] as number;
+    if (this.kept === undefined || bytes === 0) return;
+    const packet = this.kept.subarray(slot * MAX_PACKET_BYTES, slot * MAX_PACKET_BYTES + bytes);
+    if (packet.readUInt16BE(2) !== sequence) return;
+    this.resent += 1;
+    this.transport?.resend(packet);
+  }
+
+  /** For a sender report; `undefined` before the first packet. */
+  get facts(): SenderFacts | undefined {
+    if (this.packets === 0 || this.header === undefined) return undefined;
+    return { ssrc: this.ssrc, timestamp: this.timestamp, packets: this.packets, bytes: this.bytes };
+  }
+
+  /** Gives the encoder what the answer and the client want. */
+  private tune(): void {
+    const { encoder, answered } = this;
+    if (encoder === undefined || answered === undefined) return;
+    const wanted = Number(parameterOf(answered, 'maxaveragebitrate') ?? BITRATE);
+    const most = this.parameters.encodings[0]?.maxBitrate ?? BITRATE;
+    encoder.setBitrate(Math.max(LEAST_BITRATE, Math.min(BITRATE, wanted || BITRATE, most)));
+    encoder.setComplexity(COMPLEXITY);
+    encoder.setFec(parameterOf(answered, 'useinbandfec') === '1');
+    encoder.setLossPercent(LEAST_LOSS_PERCENT);
+    encoder.setDtx(parameterOf(answered, 'usedtx') === '1');
+  }
+
+  /** Encodes and sends 20 ms. */
+  private send(samples: Int16Array): void {
+    const { encoder, header, transport, packet } = this;
+    if (encoder === undefined || header === undefined || transport === undefined) return;
+    this.timestamp = (this.timestamp + TICKS) >>> 0;
+    if (!transport.isOpen) return;
+    const bytes = encoder.encode(samples, this.payload);
+    // Two bytes and less: nothing worth sending (DTX).
+    if (bytes <= 2) {
+      this.talks = false;
+      this.earlierBytes = 0;
+      return;
+    }
+    this.payloadBytes = bytes;
+    this.sequence = (this.sequence + 1) % SEQUENCES;
+    header.write(packet, this.sequence, this.timestamp, !this.talks, levelOf(samples));
+    this.talks = true;
+    const length =
+      this.redundancy === undefined
+        ? this.writePlain(header.bytes)
+        : this.writeRedundant(header.bytes, this.redundancy);
+    const sent = transport.sendRtp(packet, length);
+    if (sent === 0) return;
+    this.packets += 1;
+    this.bytes += length - header.bytes;
+    this.headerBytes += header.bytes;
+    if (this.kept === undefined || sent > MAX_PACKET_BYTES) return;
+    const slot = this.sequence % KEPT;
+    packet.copy(this.kept, slot * MAX_PACKET_BYTES, 0, sent);
+    this.keptBytes[slot] = sent;
+  }
+
+  private writePlain(at: number): number {
+    for (let i = 0; i < this.payloadBytes; i++) this.packet[at + i] = this.payload[i] as number;
+    return at + this.payloadBytes;
+  }
+
+  /** RFC 2198: the frame before, then this one. */
+  private writeRedundant(at: number, payloadType: number): number {
+    const { packet, earlier, earlierBytes } = this;
+    let end = writeRedHeader(packet, at, payloadType, TICKS, earlierBytes);
+    for (let i = 0; i < earlierBytes; i++) packet[end + i] = earlier[i] as number;
+    end = this.writePlain(end + earlierBytes);
+    for (let i = 0; i < this.payloadBytes; i++) earlier[i] = this.payload[i] as number;
+    this.earlierBytes = this.payloadBytes;
+    return end;
+  }
+}
+
+/** Level in -dBov, 0 to 127 (RFC 6464, RFC 6465 appendix A). */
+function levelOf(samples: Int16Array): number {
+  let sum = 0;
+  for (let i = 0; i < samples.length; i++) {
+    const sample = samples[i] as number;
+    sum += sample * sample;
+  }
+  if (sum === 0) return SILENT;
+  const level = -10 * Math.log10(sum / (samples.length * 32_768 * 32_768));
+  return Math.max(0, Math.min(SILENT, Math.round(level)));
+}
