@@ -55,11 +55,11 @@ struct Call {
     environment = static_cast<Environment*>(data);
   }
 
-  /// The largest number for what is none. A fraction is cut off.
+  /// The largest number for what is none of 32 bits. A fraction is cut off.
   uint32_t Number(size_t at) const {
-    uint32_t number = UINT32_MAX;
-    napi_get_value_uint32(env, arguments[at], &number);
-    return number;
+    double number = -1;
+    napi_get_value_double(env, arguments[at], &number);
+    return number >= 0 && number < UINT32_MAX ? static_cast<uint32_t>(number) : UINT32_MAX;
   }
 
   bool Flag(size_t at) const {
@@ -129,9 +129,7 @@ napi_value Free(const Call& call) {
 
 // ---- Certificates ----
 
-napi_value MakeCertificate(const Call& call) {
-  return call.Add(&call.environment->certificates, Certificate::Make());
-}
+napi_value MakeCertificate(const Call& call) { return call.Add(&call.environment->certificates, Certificate::Make()); }
 
 napi_value CertificateFingerprint(const Call& call) {
   const Certificate* certificate = call.Find(call.environment->certificates);
@@ -145,8 +143,7 @@ napi_value OpenDtls(const Call& call) {
   if (!certificate) return call.Result(kClosed);
   const uint32_t mtu = call.Number(2);
   if (mtu < 256 || mtu > Dtls::kMaxDatagram) return call.Result(kRefused);
-  return call.Add(&call.environment->dtls,
-                  Dtls::Open(*certificate, call.environment->datagrams, call.Flag(1), mtu));
+  return call.Add(&call.environment->dtls, Dtls::Open(*certificate, call.environment->datagrams, call.Flag(1), mtu));
 }
 
 /// Each call that may change the state returns it.
@@ -274,9 +271,8 @@ napi_value OpenEncoder(const Call& call) {
   const uint32_t application = call.Number(1);
   if (!IsRate(rate) || application > 2) return call.Result(kRefused);
   if (!library->Open()) return call.Result(kFailed);
-  return call.Add(
-      &call.environment->encoders,
-      OpusEncoder::Open(*library, static_cast<int32_t>(rate), static_cast<OpusEncoder::Application>(application)));
+  return call.Add(&call.environment->encoders, OpusEncoder::Open(*library, static_cast<int32_t>(rate),
+                                                                 static_cast<OpusEncoder::Application>(application)));
 }
 
 napi_value SetEncoder(const Call& call) {

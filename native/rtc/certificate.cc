@@ -69,8 +69,8 @@ bool SetUp(SSL_CTX* context, EVP_PKEY* key, X509* certificate) {
          SSL_CTX_set_max_proto_version(context, DTLS1_2_VERSION) == 1 &&
          SSL_CTX_set_cipher_list(context, kCiphers) == 1 &&
          // Of all functions, this one returns 0 if it worked.
-         SSL_CTX_set_tlsext_use_srtp(context, kSrtpProfiles) == 0 && SSL_CTX_use_certificate(context, certificate) == 1 &&
-         SSL_CTX_use_PrivateKey(context, key) == 1;
+         SSL_CTX_set_tlsext_use_srtp(context, kSrtpProfiles) == 0 &&
+         SSL_CTX_use_certificate(context, certificate) == 1 && SSL_CTX_use_PrivateKey(context, key) == 1;
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The certificate of one side of DTLS: ECDSA with P-256, signed by itself, as browsers make them (RFC 8827, section 6.5).
+// The certificate of one side of DTLS: ECDSA with P-256, signed by itself, as browsers make them (RFC 8827,
+// section 6.5).
 
 #ifndef TRUNKLINE_NATIVE_RTC_CERTIFICATE_H_
 #define TRUNKLINE_NATIVE_RTC_CERTIFICATE_H_

@@ -15,7 +15,8 @@
 namespace trunkline::rtc {
 namespace {
 
-/// RFC 6347, section 4.2.4.1, leaves shorter ones than its second to applications in which time matters. Doubled each time.
+/// RFC 6347, section 4.2.4.1, leaves shorter ones than its second to applications in which time matters. Doubled each
+/// time.
 constexpr unsigned kFirstTimeoutUs = 100'000;
 constexpr unsigned kMaxTimeoutUs = 3'000'000;
 /// Of one flight; a peer cannot keep us here.
@@ -26,8 +27,8 @@ unsigned NextTimeout(SSL*, unsigned lastUs) {
   return lastUs < kMaxTimeoutUs / 2 ? 2 * lastUs : kMaxTimeoutUs;
 }
 
-/// Node shares this thread's queue of errors: one that stays would be read by its next TLS connection as one of its own, and one
-/// of Node's here as ours.
+/// Node shares this thread's queue of errors: one that stays would be read by its next TLS connection as one of its
+/// own, and one of Node's here as ours.
 struct ErrorScope {
   ErrorScope() { ERR_clear_error(); }
   ~ErrorScope() { ERR_clear_error(); }

@@ -40,12 +40,12 @@ bool OpusLibrary::Open() {
 }
 
 bool OpusLibrary::Load(const char* name) {
-  isOpen_ =
-      uv_dlopen(name, &library_) == 0 && Find(&library_, "opus_get_version_string", &getVersion) &&
-      Find(&library_, "opus_encoder_get_size", &encoderGetSize) && Find(&library_, "opus_encoder_init", &encoderInit) &&
-      Find(&library_, "opus_encoder_ctl", &encoderCtl) && Find(&library_, "opus_encode", &encode) &&
-      Find(&library_, "opus_decoder_get_size", &decoderGetSize) && Find(&library_, "opus_decoder_init", &decoderInit) &&
-      Find(&library_, "opus_decode", &decode) && Find(&library_, "opus_packet_get_nb_samples", &packetGetNbSamples);
+  isOpen_ = uv_dlopen(name, &library_) == 0 && Find(&library_, "opus_get_version_string", &getVersion) &&
+            Find(&library_, "opus_encoder_get_size", &encoderGetSize) &&
+            Find(&library_, "opus_encoder_init", &encoderInit) && Find(&library_, "opus_encoder_ctl", &encoderCtl) &&
+            Find(&library_, "opus_encode", &encode) && Find(&library_, "opus_decoder_get_size", &decoderGetSize) &&
+            Find(&library_, "opus_decoder_init", &decoderInit) && Find(&library_, "opus_decode", &decode) &&
+            Find(&library_, "opus_packet_get_nb_samples", &packetGetNbSamples);
   // It frees the text of an error too.
   if (!isOpen_) uv_dlclose(&library_);
   return isOpen_;

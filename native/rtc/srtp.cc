@@ -103,13 +103,13 @@ bool SrtpCipher::Open(SrtpProfile profile, For what, const uint8_t* masterKey, c
     ok = EVP_EncryptInit_ex(generator.get(), CounterMode(sizes.key), nullptr, masterKey, iv) == 1 &&
          EVP_EncryptUpdate(generator.get(), derived[i], &written, derived[i], static_cast<int>(lengths[i])) == 1;
   }
-  ok = ok && OpenDerived(profile, derived[0], derived[1], derived[2], isSender);
+  ok = ok && SetKeys(profile, derived[0], derived[1], derived[2], isSender);
   OPENSSL_cleanse(derived, sizeof derived);
   return Succeeded(ok);
 }
 
-bool SrtpCipher::OpenDerived(SrtpProfile profile, const uint8_t* key, const uint8_t* authentication,
-                             const uint8_t* salt, bool isSender) {
+bool SrtpCipher::SetKeys(SrtpProfile profile, const uint8_t* key, const uint8_t* authentication, const uint8_t* salt,
+                         bool isSender) {
   const SrtpSizes sizes = SizesOf(profile);
   std::memcpy(salt_.data(), salt, sizes.salt);
   context_.reset(EVP_CIPHER_CTX_new());
@@ -144,8 +144,7 @@ bool SrtpCipher::Crypt(uint32_t ssrc, uint64_t index, uint8_t* bytes, size_t len
                    EVP_EncryptUpdate(context_.get(), bytes, &written, bytes, static_cast<int>(length)) == 1);
 }
 
-void SrtpCipher::Sign(const uint8_t* bytes, size_t length, const uint8_t* more, size_t moreLength,
-                      uint8_t* tag) const {
+void SrtpCipher::Sign(const uint8_t* bytes, size_t length, const uint8_t* more, size_t moreLength, uint8_t* tag) const {
   uint8_t digest[SHA_DIGEST_LENGTH];
   SHA_CTX state = inner_;
   SHA1_Update(&state, bytes, length);
@@ -206,18 +205,6 @@ std::unique_ptr<Srtp> Srtp::Open(SrtpProfile profile, const uint8_t* keys, bool 
            way->rtcp.Open(profile, SrtpCipher::For::kRtcp, key, salt, isSender);
   };
   if (!open(&session->out_, isClient, true) || !open(&session->in_, !isClient, false)) return nullptr;
-  return session;
-}
-
-std::unique_ptr<Srtp> Srtp::OpenDerived(SrtpProfile profile, const uint8_t* key, const uint8_t* authentication,
-                                        const uint8_t* salt) {
-  std::unique_ptr<Srtp> session(new Srtp(profile));
-  for (Way* way : {&session->out_, &session->in_}) {
-    const bool isSender = way == &session->out_;
-    if (!way->rtp.OpenDerived(profile, key, authentication, salt, isSender) ||
-        !way->rtcp.OpenDerived(profile, key, authentication, salt, isSender))
-      return nullptr;
-  }
   return session;
 }
 

@@ -88,9 +88,6 @@ class SrtpCipher {
 
   /// Derives the session keys (RFC 3711, section 4.3). `isSender`: whether it encrypts.
   bool Open(SrtpProfile profile, For what, const uint8_t* masterKey, const uint8_t* masterSalt, bool isSender);
-  /// Takes session keys as they are.
-  bool OpenDerived(SrtpProfile profile, const uint8_t* key, const uint8_t* authentication, const uint8_t* salt,
-                   bool isSender);
 
   /// Encrypts or decrypts in place.
   bool Crypt(uint32_t ssrc, uint64_t index, uint8_t* bytes, size_t length);
@@ -107,6 +104,9 @@ class SrtpCipher {
   void NonceOf(uint32_t ssrc, uint64_t index, uint8_t* iv) const;
 
  private:
+  bool SetKeys(SrtpProfile profile, const uint8_t* key, const uint8_t* authentication, const uint8_t* salt,
+               bool isSender);
+
   struct Free {
     void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
   };
@@ -120,15 +120,10 @@ class SrtpCipher {
 /// Both ways of a session.
 class Srtp {
  public:
-  /// What a packet grows by at most: a tag of 16 bytes and the index of SRTCP.
-  static constexpr size_t kOverhead = 20;
   static constexpr size_t kMaxPacket = 65'535;
 
   /// @param keys the client's key, the server's, the client's salt, the server's (RFC 5764, section 4.2)
   static std::unique_ptr<Srtp> Open(SrtpProfile profile, const uint8_t* keys, bool isClient);
-  /// Takes session keys as they are, the same for both ways.
-  static std::unique_ptr<Srtp> OpenDerived(SrtpProfile profile, const uint8_t* key, const uint8_t* authentication,
-                                           const uint8_t* salt);
 
   SrtpProfile profile() const { return profile_; }
   /// Bytes by which RTP or RTCP grows.

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { afterAll } from 'vitest';
+import { makeCertificate } from './certificate.js';
 import { needs } from './needs.js';
 import { freePort } from './port.js';
 
@@ -20,16 +21,23 @@ afterAll(() => {
 export const hasTurn = () =>
   needs('coturn', 'apt-get install coturn', () => spawnSync('turnserver', ['--version']).error === undefined);
 
-/** A real TURN server that is reached by TCP only, on loopback; gone after the file's tests. */
-export async function startTurn() {
+/**
+ * A real TURN server that is reached by one transport only, on loopback; gone after the file's tests.
+ * @param transport over TLS it is called "localhost", by a certificate that its file `certificate` holds
+ */
+export async function startTurn(transport: 'udp' | 'tcp' | 'tls' = 'tcp') {
   const port = await freePort();
   const first = await freePort();
   const last = first + RELAYS - 1;
+  const { cert, pem } = transport === 'tls' ? makeCertificate('localhost') : { cert: '', pem: '' };
+  const others = ['udp', 'tcp', 'tls', 'dtls'].filter((other) => other !== transport);
   const child = spawn(
     'turnserver',
     [
-      ...['-n', '--no-cli', '--no-udp', '--no-tls', '--no-dtls', '--allow-loopback-peers', '--no-stdout-log'],
-      ...['--listening-ip', '127.0.0.1', '--relay-ip', '127.0.0.1', '--listening-port', String(port)],
+      ...['-n', '--no-cli', ...others.map((other) => `--no-${other}`), '--allow-loopback-peers'],
+      ...['--no-stdout-log', '--listening-ip', '127.0.0.1', '--relay-ip', '127.0.0.1'],
+      ...[transport === 'tls' ? '--tls-listening-port' : '--listening-port', String(port)],
+      ...(transport === 'tls' ? ['--cert', cert, '--pkey', pem] : []),
       ...[
         '--min-port',
         String(first),
@@ -45,9 +53,10 @@ export async function startTurn() {
   running.push(child);
   await once(child, 'spawn');
   const iceServer = {
-    urls: [`turn:127.0.0.1:${port}?transport=tcp`],
+    urls: [transport === 'tls' ? `turns:localhost:${port}` : `turn:127.0.0.1:${port}?transport=${transport}`],
     username: USER,
     password: PASSWORD,
   };
-  return { iceServer, relayPorts: [first, last] as const };
+  const stop = () => child.kill('SIGKILL');
+  return { iceServer, relayPorts: [first, last] as const, certificate: cert, port, stop };
 }

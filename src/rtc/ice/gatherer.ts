@@ -6,12 +6,17 @@ import { type Endpoint, familyOf, type IpFamily, unicastIp } from './ip-address.
 import type { DatagramSocket, Network } from './network.js';
 import { StunAttribute, StunBuilder, StunClass, type StunMessage, StunMethod } from './stun-message.js';
 import { StunTransactions } from './stun-transactions.js';
+import { TurnClient, type TurnListener } from './turn-client.js';
 
 /** A server that has not answered by then is not waited for. */
 const GATHERING_MS = 10_000;
 /** Addresses of this machine that are told; a host of containers may have hundreds. */
 const MOST_HOST_CANDIDATES = 8;
 const BEST_PREFERENCE = 65_535;
+/** Relays that the connection does not need are freed after so long (RFC 8445, section 8.3). */
+const RELEASE_MS = 3_000;
+/** Of relays, in this order. */
+const TRANSPORTS = ['udp', 'tcp', 'tls'] as const;
 
 /** Hears what a {@link Gatherer} finds and receives. */
 export interface GathererListener {
@@ -26,25 +31,33 @@ export interface GathererListener {
   ended(): void;
 }
 
+export interface GathererOptions {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly servers: readonly ServerAddress[];
+  readonly isRelayOnly: boolean;
+  /** See `IceAgentOptions`. */
+  readonly certificates: readonly string[] | undefined;
+}
+
 /** Finds the candidates of this side (RFC 8445, section 5.1.1), and owns their sockets and allocations. */
 export class Gatherer {
   state: 'new' | 'gathering' | 'complete' = 'new';
   private readonly sockets = new Map<IpFamily, SocketPath>();
+  private readonly relays = new Map<ServerAddress, TurnClient>();
   private readonly queries: StunTransactions;
   private deadline: Timeout | undefined;
+  private release: Timeout | undefined;
   private pending = 0;
   /** Tells results of an earlier gathering from those of this one. */
   private round = 0;
   private isClosed = false;
 
   constructor(
-    private readonly network: Network,
-    private readonly clock: Clock,
-    private readonly servers: readonly ServerAddress[],
-    private readonly isRelayOnly: boolean,
+    private readonly options: GathererOptions,
     private readonly listener: GathererListener,
   ) {
-    this.queries = new StunTransactions(clock, false);
+    this.queries = new StunTransactions(options.clock, false);
   }
 
   /** Tells what is there at once, and asks the servers for the rest. Idempotent until {@link reset}. */
@@ -52,28 +65,32 @@ export class Gatherer {
     if (this.state !== 'new' || this.isClosed) return;
     this.state = 'gathering';
     this.pending = 1;
-    this.deadline = this.clock.timeout(GATHERING_MS, () => this.end());
-    if (!this.isRelayOnly) {
+    this.deadline = this.options.clock.timeout(GATHERING_MS, () => this.end());
+    const { servers } = this.options;
+    if (!this.options.isRelayOnly) {
       this.gatherHosts();
-      for (const server of this.servers) if (server.kind === 'stun') void this.query(server, this.round);
+      for (const server of servers) if (server.kind === 'stun') void this.query(server, this.round);
     }
+    for (const [i, server] of servers.entries()) if (server.kind === 'turn') this.allocate(server, i);
     this.settle(this.round);
   }
 
-  /** Forgets a gathering that is under way, so that the next one can begin. Sockets stay. */
+  /** Forgets a gathering that is under way, so that the next one can begin. Sockets and allocations stay. */
   reset(): void {
     this.round += 1;
     this.state = 'new';
     this.queries.close();
     this.deadline?.cancel();
+    this.release?.cancel();
+    for (const [server, relay] of this.relays) if (relay.state === 'opening') this.free(server, relay);
   }
 
   /** Opens the socket of a family, for candidates of the other side, unless relays alone may be used. */
   open(family: IpFamily): SocketPath | undefined {
     const known = this.sockets.get(family);
-    if (known !== undefined || this.isRelayOnly || this.isClosed) return known;
+    if (known !== undefined || this.options.isRelayOnly || this.isClosed) return known;
     const path: SocketPath = new SocketPath(family);
-    const socket = this.network.open(family, (datagram, address, port) =>
+    const socket = this.options.network.open(family, (datagram, address, port) =>
       this.listener.received(path, datagram, address, port),
     );
     if (socket === undefined) return undefined;
@@ -83,8 +100,18 @@ export class Gatherer {
     return path;
   }
 
-  /** Frees what the connection no longer needs. */
-  keepOnly(_path: IcePath): void {}
+  /** Has relays other than the one in use freed, soon. */
+  keepOnly(path: IcePath): void {
+    this.release?.cancel();
+    this.release = this.options.clock.timeout(RELEASE_MS, () => {
+      for (const [server, relay] of this.relays) {
+        if (relay === path) continue;
+        const wasOpening = relay.state === 'opening';
+        this.free(server, relay);
+        if (wasOpening) this.settle(this.round);
+      }
+    });
+  }
 
   /** Whether a response is one that a server was asked for. */
   take(response: StunMessage): boolean {
@@ -97,12 +124,15 @@ export class Gatherer {
     this.round += 1;
     this.queries.close();
     this.deadline?.cancel();
+    this.release?.cancel();
+    for (const relay of this.relays.values()) relay.close();
+    this.relays.clear();
     for (const { socket } of this.sockets.values()) socket?.close();
     this.sockets.clear();
   }
 
   private gatherHosts(): void {
-    const addresses = this.network.addresses().slice(0, MOST_HOST_CANDIDATES);
+    const addresses = this.options.network.addresses().slice(0, MOST_HOST_CANDIDATES);
     for (const path of this.sockets.values()) path.candidates.length = 0;
     for (const [i, address] of addresses.entries()) {
       const path = this.open(familyOf(address));
@@ -117,7 +147,7 @@ export class Gatherer {
   /** Asks a server for the address that it sees (RFC 8489, section 3). */
   private async query({ host, port }: ServerAddress, round: number): Promise<void> {
     this.pending += 1;
-    const address = await this.network.resolve(host).then(unicastIp, () => undefined);
+    const address = await this.options.network.resolve(host).then(unicastIp, () => undefined);
     if (round !== this.round || this.state !== 'gathering') return;
     const path = address === undefined ? undefined : this.sockets.get(familyOf(address));
     if (address === undefined || path?.socket === undefined) {
@@ -150,6 +180,41 @@ export class Gatherer {
     this.listener.candidate(candidate);
   }
 
+  /** Asks a server for a relay, unless there still is one of it. */
+  private allocate(server: ServerAddress, index: number): void {
+    const known = this.relays.get(server);
+    if (known !== undefined) {
+      for (const candidate of known.candidates) this.listener.candidate(candidate);
+      return;
+    }
+    const { network, clock, certificates } = this.options;
+    const listener: TurnListener = {
+      allocated: (relay, relayed, mapped) => {
+        const preference = BEST_PREFERENCE - TRANSPORTS.indexOf(server.transport) * 256 - index;
+        const name = `${server.transport} ${server.host}:${server.port}`;
+        const candidate = makeCandidate('relay', relayed, preference, mapped ?? relayed, name);
+        relay.candidates.push(candidate);
+        this.listener.opened(relay);
+        this.listener.candidate(candidate);
+        this.settle(this.round);
+      },
+      ended: (relay) => {
+        const isWaitedFor = relay.candidates.length === 0;
+        this.free(server, relay);
+        if (isWaitedFor) this.settle(this.round);
+      },
+      received: (relay, datagram, address, port) => this.listener.received(relay, datagram, address, port),
+    };
+    this.pending += 1;
+    this.relays.set(server, new TurnClient(server, network, clock, certificates, listener));
+  }
+
+  private free(server: ServerAddress, relay: TurnClient): void {
+    this.relays.delete(server);
+    relay.close();
+    this.listener.lost(relay);
+  }
+
   private settle(round: number): void {
     if (round !== this.round || this.state !== 'gathering') return;
     this.pending -= 1;
@@ -159,6 +224,7 @@ export class Gatherer {
   private end(): void {
     this.deadline?.cancel();
     this.queries.close();
+    for (const [server, relay] of this.relays) if (relay.state === 'opening') this.free(server, relay);
     this.state = 'complete';
     this.listener.ended();
   }

@@ -118,7 +118,7 @@ export class IceAgent {
     options: IceAgentOptions,
     private readonly listener: IceListener,
   ) {
-    const { servers, relayOnly = false, isControlling, clock, network = systemNetwork } = options;
+    const { isControlling, clock, certificates } = options;
     this.isControlling = isControlling;
     this.clock = clock;
     const gathered: GathererListener = {
@@ -128,7 +128,9 @@ export class IceAgent {
       received: (path, datagram, address, port) => this.receive(path, datagram, address, port),
       ended: () => this.endGathering(),
     };
-    this.gatherer = new Gatherer(network, clock, serverAddresses(servers), relayOnly, gathered);
+    const servers = serverAddresses(options.servers);
+    const { network = systemNetwork, relayOnly: isRelayOnly = false } = options;
+    this.gatherer = new Gatherer({ network, clock, servers, isRelayOnly, certificates }, gathered);
   }
 
   /** Credentials of this side, of the current generation. */
@@ -279,8 +281,14 @@ export class IceAgent {
 
   private losePath(path: IcePath): void {
     const at = this.paths.indexOf(path);
-    if (at >= 0) this.paths.splice(at, 1);
+    if (at < 0) return;
+    this.paths.splice(at, 1);
     for (const pair of this.current.pairs) if (pair.path === path) pair.state = 'idle';
+    const { selected } = this;
+    if (selected?.path !== path) return;
+    // Nothing can be heard from there any more.
+    selected.answeredAt = Math.min(selected.answeredAt, this.clock.runningMs() - DISCONNECTED_MS);
+    this.wake();
   }
 
   private endGathering(): void {
@@ -352,7 +360,7 @@ export class IceAgent {
   /** Looks for another pair, since the selected one is silent. */
   private checkAgain(): void {
     for (const pair of this.current.pairs) {
-      if (pair === this.selected) continue;
+      if (pair === this.selected || !this.paths.includes(pair.path)) continue;
       pair.state = 'waiting';
       pair.unanswered = 0;
       pair.isNominating = false;

@@ -42,7 +42,7 @@ export class WeriftSide {
     const { usernameFragment, password, iceLite } = transport.localParameters;
     agent.setRemote({ ufrag: usernameFragment, pwd: password, isLite: iceLite });
     agent.gather();
-    for (const { foundation, component, protocol, priority, ip, port } of transport.localCandidates) {
+    for (const { foundation, component, protocol, priority, ip, port, type } of transport.localCandidates) {
       const candidate = {
         foundation,
         component,
@@ -50,7 +50,7 @@ export class WeriftSide {
         priority,
         address: ip,
         port,
-        type: 'host',
+        type,
       };
       agent.addRemoteCandidate(candidate as Parameters<typeof agent.addRemoteCandidate>[0]);
     }
