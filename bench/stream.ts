@@ -10,7 +10,7 @@ import { threadCount, watchProcess } from './processor.js';
 import { writeResult } from './result.js';
 import { StreamSetup } from './stream-setup.js';
 
-const STEPS = [1, 20, 40];
+const STEPS = process.env.STREAM_STEPS?.split(',').map(Number) ?? [1, 20, 40];
 /** Each step so often with each stack, in turns: the machine's state drifts. */
 const ROUNDS = Number(process.env.STREAM_ROUNDS ?? 2);
 const STACKS = (process.env.STREAM_STACKS?.split(',') ?? ['wrtc', 'lean']) as readonly StackChoice[];
