@@ -157,8 +157,8 @@ export class JitterBuffer {
   /** Extended timestamp of the last packet that was accepted, and its transit in ticks. */
   private lastTimestamp = 0;
   private lastTransit = Number.NaN;
-  /** Extended timestamp of what comes next, and of the oldest that would still be heard. */
-  private position = 0;
+  /** Extended timestamp of what comes next, and of the oldest that would still be heard; -Infinity before any was. */
+  private position = Number.NEGATIVE_INFINITY;
   private oldest = Number.NEGATIVE_INFINITY;
   private state: State = 'empty';
   private joint: Joint = 'none';
@@ -343,6 +343,7 @@ export class JitterBuffer {
     this.isPause = true;
     this.lastSequence = Number.NaN;
     this.lastTransit = Number.NaN;
+    this.position = Number.NEGATIVE_INFINITY;
     this.oldest = Number.NEGATIVE_INFINITY;
     if (this.joint === 'none') this.joint = 'overlap';
     return true;
