@@ -17,12 +17,17 @@ const KEPT = 32;
 /** Silence, in dBov below full scale (RFC 6464). */
 const SILENT = 127;
 
-/** What an encoder is to do by the answer, and by the client's `setParameters`. */
+/**
+ * Bits a second. At this rate and without loss the library encodes in the frequency domain, which costs half of what its speech
+ * coder does, adds 4 ms less delay, and keeps 1 kHz 42 dB above its noise: better than the µ-law it came in. Reported loss
+ * makes it use its speech coder, whose packets repeat the one before.
+ */
 const BITRATE = 32_000;
 const LEAST_BITRATE = 6_000;
 const COMPLEXITY = 5;
-/** Loss that is expected of any network, in percent: enough for the encoder to add redundancy. */
-const LEAST_LOSS_PERCENT = 5;
+/** Share of the loss of earlier reports that is still expected a report later, and the most that is. */
+const LOSS_MEMORY = 0.8;
+const MOST_LOSS = 0.3;
 
 /** The browser's `RTCRtpSender` for audio: encodes a track and sends it. */
 export class AudioSender {
@@ -50,6 +55,7 @@ export class AudioSender {
   private readonly packet = Buffer.alloc(MAX_PACKET_BYTES + SRTP_ROOM);
   private readonly payload = new Uint8Array(MAX_OPUS_BYTES);
   private payloadBytes = 0;
+  private expectedLoss = 0;
   private readonly earlier = new Uint8Array(MAX_OPUS_BYTES);
   private earlierBytes = 0;
   private kept: Buffer | undefined;
@@ -115,7 +121,7 @@ export class AudioSender {
       answer.extensions.get(MID),
     );
     this.kept = codec.feedback.includes('nack') ? Buffer.alloc(KEPT * MAX_PACKET_BYTES) : undefined;
-    this.encoder ??= this.native.openEncoder({ rate: SOURCE_RATE, application: 'voip' });
+    this.encoder ??= this.native.openEncoder({ rate: SOURCE_RATE, application: 'audio' });
     this.tune();
     if (this.track instanceof SourceTrack) this.track.sendTo(this.take);
   }
@@ -137,9 +143,8 @@ export class AudioSender {
     this.fractionLost = block.fractionLost / 256;
     this.lost = block.lost;
     if (roundTrip !== undefined) this.roundTrip = roundTrip;
-    this.encoder?.setLossPercent(
-      Math.max(LEAST_LOSS_PERCENT, Math.min(30, Math.round(this.fractionLost * 100))),
-    );
+    this.expectedLoss = Math.min(MOST_LOSS, Math.max(this.fractionLost, this.expectedLoss * LOSS_MEMORY));
+    this.encoder?.setLossPercent(Math.round(this.expectedLoss * 100));
   }
 
   /** Sends a packet again. */
@@ -168,8 +173,8 @@ export class AudioSender {
     const most = this.parameters.encodings[0]?.maxBitrate ?? BITRATE;
     encoder.setBitrate(Math.max(LEAST_BITRATE, Math.min(BITRATE, wanted || BITRATE, most)));
     encoder.setComplexity(COMPLEXITY);
-    encoder.setFec(parameterOf(answered, 'useinbandfec') === '1');
-    encoder.setLossPercent(LEAST_LOSS_PERCENT);
+    // RED repeats the packet before already.
+    encoder.setFec(this.redundancy === undefined && parameterOf(answered, 'useinbandfec') === '1');
     encoder.setDtx(parameterOf(answered, 'usedtx') === '1');
   }
 

@@ -23,11 +23,10 @@ import {
 } from './session-description.js';
 import { statisticsOf } from './statistics.js';
 
-export type DescriptionType = 'offer' | 'answer' | 'rollback';
-
+/** `type` is `offer`, `answer` or `rollback`. */
 export interface Description {
-  readonly type: DescriptionType;
-  readonly sdp?: string;
+  readonly type: string;
+  readonly sdp?: string | undefined;
 }
 
 export interface CandidateInit {

@@ -61,7 +61,13 @@ export class RedReader {
  * @param length its bytes, up to 1,023; 0 for none
  * @returns where the blocks begin
  */
-export function writeRedHeader(packet: Uint8Array, at: number, payloadType: number, offset: number, length: number): number {
+export function writeRedHeader(
+  packet: Uint8Array,
+  at: number,
+  payloadType: number,
+  offset: number,
+  length: number,
+): number {
   let end = at;
   if (length > 0) {
     packet[end] = 0x80 | payloadType;

@@ -1,8 +1,8 @@
 import type { Clock } from '../../clock.js';
-import { DEFAULT_LEAD_MS, type FrameSink } from '../../media/frame.js';
+import { DEFAULT_LEAD_MS, FRAME_MS, FRAME_SAMPLES, type FrameSink } from '../../media/frame.js';
 import { Playout } from '../../phone/playout.js';
 import type { IngressTime } from '../../telemetry/ingress-time.js';
-import { BLOCK_MS, BLOCK_SAMPLES, type RtcAudioSource } from './rtc-stack.js';
+import { BLOCK_MS, type RtcAudioSource } from './rtc-stack.js';
 
 /** Longest wait for late frames before silence replaces them. */
 const PATIENCE_MS = 60;
@@ -21,8 +21,7 @@ export class Microphone implements FrameSink {
   muted = 0;
   isMuted = false;
   private readonly playout: Playout;
-  private readonly block = new Int16Array(BLOCK_SAMPLES);
-  private readonly silence = new Int16Array(BLOCK_SAMPLES);
+  private readonly silence = new Int16Array(FRAME_SAMPLES);
   /** How far the sent audio is ahead of the clock, in microseconds; an integer, so that V8 does not box it. */
   private aheadUs = 0;
   /** Whether frames arrive: silence then waits for late ones. */
@@ -68,14 +67,11 @@ export class Microphone implements FrameSink {
 
   private speak(frame: Int16Array): void {
     this.isFed = true;
-    for (let begin = 0; begin < frame.length; begin += BLOCK_SAMPLES) {
-      for (let i = 0; i < BLOCK_SAMPLES; i++) this.block[i] = frame[begin + i] as number;
-      this.send(this.block);
-    }
+    this.send(frame);
   }
 
-  private send(block: Int16Array): void {
-    this.source.write(block);
-    this.aheadUs += BLOCK_MS * 1000;
+  private send(samples: Int16Array): void {
+    this.source.write(samples);
+    this.aheadUs += FRAME_MS * 1000;
   }
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.js';
-import { FRAME_SAMPLES } from '../../media/frame.js';
+import { FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
 import { FrameRing } from '../../media/frame-ring.js';
 import { core } from '../../media/thread-core.js';
 import { type IngressTime, ingressNow } from '../../telemetry/ingress-time.js';
@@ -8,10 +8,11 @@ import { loudnessOf, packLoudness } from './loudness.js';
 import { type AudioSink, type AudioStream, BLOCK_MS, BLOCK_SAMPLES, type RtcStack } from './rtc-stack.js';
 import { Tail } from './tail.js';
 
-/** A voice more than this many blocks (of 10 ms) behind another is left out of the mix. */
-const PATIENCE_BLOCKS = 2;
-const SAMPLE_RATE = 48_000;
-const SILENCE = new Int16Array(BLOCK_SAMPLES);
+/** A voice that is further behind another is left out of the mix. */
+const PATIENCE_MS = 20;
+/** Blocks of a voice that may wait for the others. */
+const WAITING_BLOCKS = 3;
+const SILENCE = new Int16Array(FRAME_SAMPLES);
 
 /** A session of a participant, with its audio while it sends any. */
 export interface Speaker {
@@ -31,8 +32,12 @@ export class RemoteMixer {
   private voices: readonly RemoteVoice[] = [];
   private speakers: readonly Speaker[] = [];
   private onSilent: (() => void) | undefined;
-  private inputs = new MixInputs(0, BLOCK_SAMPLES);
-  private readonly mixed = new Int16Array(BLOCK_SAMPLES);
+  private inputs: MixInputs;
+  /** A block of the stack: half a frame, or all of it. */
+  private readonly blockSamples: number;
+  private readonly blockMs: number;
+  private readonly mixed: Int16Array;
+  private readonly silence: Int16Array;
   private readonly frame = new Int16Array(FRAME_SAMPLES);
   private readonly halves = [
     this.frame.subarray(0, BLOCK_SAMPLES),
@@ -50,7 +55,13 @@ export class RemoteMixer {
     private readonly stack: RtcStack,
     private readonly sink: Listener,
     private readonly clock: Clock,
-  ) {}
+  ) {
+    this.blockSamples = stack.blockSamples;
+    this.blockMs = (BLOCK_MS * stack.blockSamples) / BLOCK_SAMPLES;
+    this.inputs = new MixInputs(0, stack.blockSamples);
+    this.mixed = new Int16Array(stack.blockSamples);
+    this.silence = SILENCE.subarray(0, stack.blockSamples);
+  }
 
   /**
    * Listens to exactly these sessions. A replaced stream, e.g. after a reconnect, is subscribed again. The last audio of a
@@ -69,7 +80,7 @@ export class RemoteMixer {
       heard.delete(audioStream);
       voices.push(
         known ??
-          new RemoteVoice(sessionId, userId, audioStream, (voice) =>
+          new RemoteVoice(sessionId, userId, audioStream, this.blockSamples, (voice) =>
             this.stack.createAudioSink(track, (samples, sampleRate) => this.hear(voice, samples, sampleRate)),
           ),
       );
@@ -88,7 +99,7 @@ export class RemoteMixer {
       voice.isProgram = this.isProgram(voice);
     }
     this.voices = voices;
-    this.inputs = new MixInputs(voices.length, BLOCK_SAMPLES);
+    this.inputs = new MixInputs(voices.length, this.blockSamples);
   }
 
   /** Sets which users are programs, whose loudness is reported with each frame. */
@@ -100,7 +111,7 @@ export class RemoteMixer {
   /** Leaves a user's voice out of the mix for so many milliseconds. */
   hush(userId: string, ms: number): void {
     for (const voice of this.voices)
-      if (voice.userId === userId) voice.hushedBlocks = Math.ceil(ms / BLOCK_MS);
+      if (voice.userId === userId) voice.hushedBlocks = Math.ceil(ms / this.blockMs);
   }
 
   /** Plays the audio still on its way, then stops listening. */
@@ -130,15 +141,16 @@ export class RemoteMixer {
 
   private hear(voice: RemoteVoice, samples: Int16Array, sampleRate: number): void {
     // Before the first packet the track delivers silence at another rate.
-    if (sampleRate !== SAMPLE_RATE || samples.length !== BLOCK_SAMPLES) return;
+    if (sampleRate !== SAMPLE_RATE || samples.length !== this.blockSamples) return;
     const stamp = ingressNow(this.clock);
     if (this.voices.length === 1) {
-      this.loud = voice.isProgram ? loudnessOf(samples) : 0;
-      this.emit(voice.isHushed() ? SILENCE : samples, stamp);
+      this.forgetLoudness();
+      this.heed(voice, samples);
+      this.emit(voice.isHushed() ? this.silence : samples, stamp);
     } else {
       voice.talks = true;
       voice.queue.push(samples, stamp);
-      while (isMixDue(this.voices, PATIENCE_BLOCKS)) this.mix();
+      while (isMixDue(this.voices, PATIENCE_MS / this.blockMs)) this.mix();
     }
     voice.tail?.pushFrame(samples);
   }
@@ -146,18 +158,35 @@ export class RemoteMixer {
   private mix(): void {
     const { voices, inputs } = this;
     const stamp = inputs.take(voices);
-    this.loud = 0;
+    this.forgetLoudness();
     for (let i = 0; i < voices.length; i++) {
       const voice = voices[i] as RemoteVoice;
       if (inputs.active[i] === 0) continue;
-      if (voice.isProgram) this.loud = Math.max(this.loud, loudnessOf(inputs.frames[i] as Int16Array));
+      this.heed(voice, inputs.frames[i] as Int16Array);
       if (voice.isHushed()) inputs.active[i] = 0;
     }
     core.mix(inputs.samples, inputs.active, this.mixed);
     this.emit(this.mixed, stamp);
   }
 
+  private forgetLoudness(): void {
+    this.loud = 0;
+    if (this.blockSamples === FRAME_SAMPLES) this.loudBefore = 0;
+  }
+
+  /** Notes how loud a program is. */
+  private heed(voice: RemoteVoice, samples: Int16Array): void {
+    if (!voice.isProgram) return;
+    const second = samples.length - BLOCK_SAMPLES;
+    if (second > 0) this.loudBefore = Math.max(this.loudBefore, loudnessOf(samples, 0, second));
+    this.loud = Math.max(this.loud, loudnessOf(samples, second));
+  }
+
   private emit(block: Int16Array, stamp: IngressTime): void {
+    if (block.length === FRAME_SAMPLES) {
+      this.sink.write(block, stamp, packLoudness(this.loudBefore, this.loud));
+      return;
+    }
     // A frame is as old as its first half.
     if (this.half === 0) {
       this.stamp = stamp;
@@ -171,7 +200,7 @@ export class RemoteMixer {
 
 /** One remote track and its blocks that wait to be mixed. */
 class RemoteVoice implements Turn {
-  readonly queue = new FrameRing(PATIENCE_BLOCKS + 1, BLOCK_SAMPLES);
+  readonly queue: FrameRing;
   readonly isLive = true;
   talks = false;
   /** The audio still on its way after the participant has left. */
@@ -186,8 +215,10 @@ class RemoteVoice implements Turn {
     readonly sessionId: string,
     readonly userId: string | undefined,
     readonly stream: AudioStream,
+    blockSamples: number,
     open: (voice: RemoteVoice) => AudioSink,
   ) {
+    this.queue = new FrameRing(WAITING_BLOCKS, blockSamples);
     this.sink = open(this);
   }
 

@@ -1,4 +1,4 @@
-/** Samples per block of sources and sinks: 10 ms at 48 kHz. */
+/** Samples of 10 ms at 48 kHz. */
 export const BLOCK_SAMPLES = 480;
 export const BLOCK_MS = 10;
 
@@ -18,8 +18,8 @@ export interface AudioStream {
 
 /** Audio sent into a call. A block is sent as soon as it is written, so the writer keeps the pace. */
 export interface RtcAudioSource {
-  /** Copies and sends 10 ms: exactly {@link BLOCK_SAMPLES} mono samples, in an array with its own buffer. */
-  write(block: Int16Array): void;
+  /** Copies and sends 10 or 20 ms of mono samples at 48 kHz. */
+  write(samples: Int16Array): void;
   /** A new stream with a new track: the Stream client's virtual microphone needs one each time it is enabled. */
   createStream(): AudioStream;
 }
@@ -29,12 +29,14 @@ export interface AudioSink {
   stop(): void;
 }
 
-/** Receives 10 ms of a track, in borrowed memory. Before the first packet the rate may differ from 48 kHz. */
+/** Receives a block of a track, in borrowed memory. Before the first packet the rate may differ from 48 kHz. */
 export type BlockListener = (samples: Int16Array, sampleRate: number) => void;
 
 /** What the Stream client and a participant need from WebRTC: little, so that the stack can be replaced. */
 export interface RtcStack {
   readonly name: string;
+  /** Samples of a sink's blocks: 10 or 20 ms at 48 kHz. */
+  readonly blockSamples: number;
   /** Defines the browser globals that the Stream client expects. Call it before importing the client; idempotent. */
   installGlobals(): void;
   /** @param listener told of a session description that asks for what this stack cannot do */

@@ -60,6 +60,7 @@ type Listening = { _listeners: object };
  */
 class WrtcStack implements RtcStack {
   readonly name = 'wrtc';
+  readonly blockSamples = BLOCK_SAMPLES;
   private loaded: Wrtc | undefined;
 
   private get wrtc(): Wrtc {
@@ -82,14 +83,15 @@ class WrtcStack implements RtcStack {
   createAudioSource(): RtcAudioSource {
     const { wrtc } = this;
     const source = new wrtc.nonstandard.RTCAudioSource();
-    const data: { samples: Int16Array; sampleRate: number } = {
-      samples: new Int16Array(BLOCK_SAMPLES),
-      sampleRate: 48_000,
-    };
+    // It takes exactly 10 ms, in an array with its own buffer.
+    const block = new Int16Array(BLOCK_SAMPLES);
+    const data = { samples: block, sampleRate: 48_000 };
     return {
-      write(block) {
-        data.samples = block;
-        source.onData(data);
+      write(samples) {
+        for (let begin = 0; begin < samples.length; begin += BLOCK_SAMPLES) {
+          for (let i = 0; i < BLOCK_SAMPLES; i++) block[i] = samples[begin + i] as number;
+          source.onData(data);
+        }
       },
       createStream: () => new wrtc.MediaStream([replaceable(source.createTrack())]),
     };

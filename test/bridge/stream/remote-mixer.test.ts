@@ -49,6 +49,7 @@ class Talker {
 
 const stack: RtcStack = {
   name: 'fake',
+  blockSamples: BLOCK_SAMPLES,
   installGlobals() {},
   createAudioSource() {
     throw new Error('not here');

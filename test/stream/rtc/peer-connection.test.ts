@@ -10,10 +10,10 @@ import { clock, eventually } from '../../support/time.js';
 /** The parts of the browser's class in use, of whichever stack. */
 interface Connection extends EventTarget {
   connectionState: string;
-  createOffer(options?: { iceRestart?: boolean }): Promise<{ type: string; sdp?: string }>;
-  createAnswer(): Promise<{ type: string; sdp?: string }>;
-  setLocalDescription(description: { type: string; sdp?: string }): Promise<void>;
-  setRemoteDescription(description: { type: string; sdp?: string }): Promise<void>;
+  createOffer(options?: { iceRestart?: boolean }): Promise<{ type: string; sdp?: string | undefined }>;
+  createAnswer(): Promise<{ type: string; sdp?: string | undefined }>;
+  setLocalDescription(description: { type: string; sdp?: string | undefined }): Promise<void>;
+  setRemoteDescription(description: { type: string; sdp?: string | undefined }): Promise<void>;
   addIceCandidate(candidate: CandidateInit): Promise<void>;
   close(): void;
 }
@@ -102,7 +102,7 @@ function wrtcSpeaker() {
 
 /** What the first track of a connection carries. */
 function ear(connection: Connection): () => Int16Array {
-  let read = () => new Int16Array();
+  let read = (): Int16Array => new Int16Array();
   connection.addEventListener('track', (event) => {
     const { track, receiver } = event as Event & { track: never; receiver: AudioReceiver };
     if (connection instanceof PeerConnection) {
