@@ -9,11 +9,13 @@ import { type RtpHeader, SEQUENCES } from './rtp.js';
 export const HEARD_RATE = 8_000;
 /** Samples of 10 ms. */
 export const HEARD_BLOCK = 80;
-/** A sequence number this far ahead starts the count anew (RFC 3550 appendix A.1). */
-const MAX_DROPOUT = 3_000;
-/** Most missing packets that are asked for at once. */
-const MAX_ASKED = 16;
-const TICKS_PER_MS = 48;
+/** A gap as long is not asked for. */
+const MOST_ASKED = 16;
+/** Timestamps count 48,000 a second whatever is decoded (RFC 7587 section 4.1). */
+const TICKS_PER_SECOND = 48_000;
+
+/** Of all streams: it is done with when a packet has been taken. */
+const red = new RedReader();
 
 /** A track that is received. */
 export class ReceivedTrack extends MediaTrack {
@@ -35,16 +37,11 @@ export class AudioReceiver {
   bytes = 0;
   private buffer: JitterBuffer | undefined;
   private decoder: OpusDecoder | undefined;
-  private readonly red = new RedReader();
   private readonly missing: number[] = [];
-  private baseSequence = -1;
-  private highest = 0;
-  private cycles = 0;
-  private expectedBefore = 0;
-  private packetsBefore = 0;
-  private countBefore = 0;
-  private transit = 0;
-  private jitter = 0;
+  /** Highest sequence number with its cycles, and packets lost, as of the last report. */
+  private reportedSequence = 0;
+  private reportedLost = 0;
+  private packetsSince = 0;
   private lastReport = 0;
   private lastReportAt = 0;
   private isClosed = false;
@@ -62,26 +59,30 @@ export class AudioReceiver {
     missing.length = 0;
     const isRed = header.payloadType === this.redType;
     if (this.isClosed || (!isRed && header.payloadType !== this.opusType)) return missing;
-    if (this.ssrc !== header.ssrc) this.begin(header.ssrc);
-    this.count(header, nowMs);
+    const { sequence, timestamp, start, end } = header;
+    const isFirst = this.buffer === undefined;
+    const buffer = this.buffer ?? this.open(sequence);
+    const before = isFirst ? sequence : buffer.extendedSequence;
+    this.ssrc = header.ssrc;
     this.packets += 1;
-    this.countBefore += 1;
-    this.bytes += header.end - header.start;
-    const buffer = this.buffer ?? this.open();
-    if (!isRed) {
-      buffer.push(header.sequence, header.timestamp, packet.subarray(header.start, header.end), nowMs);
-      return missing;
+    this.packetsSince += 1;
+    this.bytes += end - start;
+    if (!isRed) buffer.push(sequence, timestamp, packet, nowMs, start, end);
+    else {
+      const count = red.read(packet, start, end);
+      // The packet itself first, then what it repeats.
+      for (let i = count - 1; i >= 0; i--) {
+        const begin = red.starts[i] as number;
+        const behind = begin + (red.lengths[i] as number);
+        if (red.payloadTypes[i] !== this.opusType || begin === behind) continue;
+        const at = (timestamp - (red.timestampOffsets[i] as number)) >>> 0;
+        if (i === count - 1) buffer.push(sequence, at, packet, nowMs, begin, behind);
+        else buffer.pushRedundant(at, packet, nowMs, begin, behind);
+      }
     }
-    const { red } = this;
-    const count = red.read(packet, header.start, header.end);
-    for (let i = 0; i < count; i++) {
-      const length = red.lengths[i] as number;
-      if (red.payloadTypes[i] !== this.opusType || length === 0) continue;
-      const start = red.starts[i] as number;
-      const payload = packet.subarray(start, start + length);
-      const timestamp = (header.timestamp - (red.timestampOffsets[i] as number)) >>> 0;
-      if (i === count - 1) buffer.push(header.sequence, timestamp, payload, nowMs);
-      else buffer.pushRedundant(timestamp, payload, nowMs);
+    const ahead = buffer.extendedSequence - before;
+    if (this.asks && ahead > 1 && ahead <= MOST_ASKED) {
+      for (let i = 1; i < ahead; i++) missing.push((before + i) % SEQUENCES);
     }
     return missing;
   }
@@ -103,24 +104,26 @@ export class AudioReceiver {
     this.lastReportAt = nowMs;
   }
 
-  /** For a receiver report; `undefined` if nothing came since the last one. */
+  /** For a receiver report (RFC 3550 section 6.4.1); `undefined` if nothing came since the last one. */
   report(nowMs: number): ReportBlock | undefined {
-    if (this.ssrc === undefined || this.countBefore === 0) return undefined;
-    this.countBefore = 0;
-    const expected = this.cycles + this.highest - this.baseSequence + 1;
-    const due = expected - this.expectedBefore;
-    const missed = due - (this.packets - this.packetsBefore);
-    this.expectedBefore = expected;
-    this.packetsBefore = this.packets;
-    const delay = this.lastReport === 0 ? 0 : Math.round((nowMs - this.lastReportAt) * 65.536);
+    const { buffer, ssrc } = this;
+    if (buffer === undefined || ssrc === undefined || this.packetsSince === 0) return undefined;
+    const { packetsLost, jitter } = buffer.stats;
+    const highestSequence = buffer.extendedSequence;
+    const expected = highestSequence - this.reportedSequence;
+    const lost = packetsLost - this.reportedLost;
+    this.packetsSince = 0;
+    this.reportedSequence = highestSequence;
+    this.reportedLost = packetsLost;
     return {
-      ssrc: this.ssrc,
-      fractionLost: due <= 0 || missed <= 0 ? 0 : Math.min(255, Math.floor((missed * 256) / due)),
-      lost: Math.max(-0x80_0000, Math.min(0x7f_ffff, expected - this.packets)),
-      highestSequence: (this.cycles + this.highest) >>> 0,
-      jitter: Math.round(this.jitter),
+      ssrc,
+      fractionLost: lost <= 0 || expected <= 0 ? 0 : Math.min(255, Math.floor((lost * 256) / expected)),
+      lost: Math.max(-0x80_0000, Math.min(0x7f_ffff, packetsLost)),
+      highestSequence,
+      jitter: Math.min(0xffff_ffff, Math.round(jitter * TICKS_PER_SECOND)),
       lastReport: this.lastReport,
-      delay: Math.min(delay, 0xffff_ffff),
+      delay:
+        this.lastReport === 0 ? 0 : Math.min(0xffff_ffff, Math.round((nowMs - this.lastReportAt) * 65.536)),
     };
   }
 
@@ -156,41 +159,10 @@ export class AudioReceiver {
     this.decoder = undefined;
   }
 
-  private begin(ssrc: number): void {
-    this.ssrc = ssrc;
-    this.baseSequence = -1;
-    this.packets = this.packetsBefore = this.expectedBefore = this.cycles = 0;
-    this.lastReport = this.jitter = this.transit = 0;
-  }
-
-  private open(): JitterBuffer {
+  private open(sequence: number): JitterBuffer {
     this.decoder = this.native.openDecoder(HEARD_RATE);
     this.buffer = new JitterBuffer(this.decoder, HEARD_RATE);
+    this.reportedSequence = sequence - 1;
     return this.buffer;
-  }
-
-  /** Counts by RFC 3550 appendix A.1 and A.8, and finds what is missing. */
-  private count({ sequence, timestamp }: RtpHeader, nowMs: number): void {
-    if (this.baseSequence < 0) {
-      this.baseSequence = sequence;
-      this.highest = sequence;
-    }
-    const ahead = (sequence - this.highest + SEQUENCES) % SEQUENCES;
-    if (ahead > 0 && ahead < MAX_DROPOUT) {
-      if (sequence < this.highest) this.cycles += SEQUENCES;
-      if (this.asks) {
-        for (let i = 1; i < ahead && i <= MAX_ASKED; i++) this.missing.push((this.highest + i) % SEQUENCES);
-      }
-      this.highest = sequence;
-    } else if (ahead >= MAX_DROPOUT && ahead < SEQUENCES - MAX_DROPOUT) {
-      this.baseSequence = this.highest = sequence;
-      this.cycles = this.expectedBefore = 0;
-      this.packets = this.packetsBefore = 0;
-    }
-    const transit = nowMs * TICKS_PER_MS - timestamp;
-    // A step of the timestamps is no jitter.
-    const change = Math.abs(transit - this.transit);
-    if (this.packets > 0 && change < 48_000) this.jitter += (change - this.jitter) / 16;
-    this.transit = transit;
   }
 }

@@ -14,6 +14,8 @@ const MAX_OPUS_BYTES = 512;
 const MAX_PACKET_BYTES = 1_200;
 /** Packets kept for whoever has lost them: 640 ms. */
 const KEPT = 32;
+/** A longer one, of which there are few, is not kept. */
+const KEPT_BYTES = 400;
 /** Silence, in dBov below full scale (RFC 6464). */
 const SILENT = 127;
 
@@ -29,6 +31,12 @@ const COMPLEXITY = 5;
 const LOSS_MEMORY = 0.8;
 const MOST_LOSS = 0.3;
 
+/** The part of the browser's `RTCRtpEncodingParameters` in use. */
+export interface Encoding {
+  /** Bits a second. */
+  readonly maxBitrate?: number;
+}
+
 /** The browser's `RTCRtpSender` for audio: encodes a track and sends it. */
 export class AudioSender {
   readonly ssrc = randomBytes(4).readUInt32BE() || 1;
@@ -42,7 +50,7 @@ export class AudioSender {
   headerBytes = 0;
   resent = 0;
   nacks = 0;
-  private parameters: { encodings: { maxBitrate?: number; active?: boolean }[] };
+  private encodings: Encoding[];
   private encoder: OpusEncoder | undefined;
   private transport: MediaTransport | undefined;
   private header: RtpHeaderTemplate | undefined;
@@ -64,26 +72,23 @@ export class AudioSender {
 
   constructor(
     private readonly native: RtcNative,
-    encodings: readonly { maxBitrate?: number }[] = [],
+    encodings: readonly Encoding[] = [],
   ) {
-    this.parameters = { encodings: encodings.length === 0 ? [{}] : encodings.map((each) => ({ ...each })) };
+    this.encodings = encodings.length === 0 ? [{}] : encodings.map((each) => ({ ...each }));
   }
 
   getParameters() {
-    const { encodings } = this.parameters;
     return {
       transactionId: '',
       codecs: [],
       headerExtensions: [],
       rtcp: {},
-      encodings: encodings.map((each) => ({ ...each })),
+      encodings: this.encodings.map((each) => ({ ...each })),
     };
   }
 
-  async setParameters(parameters: {
-    encodings?: { maxBitrate?: number; active?: boolean }[];
-  }): Promise<void> {
-    this.parameters = { encodings: (parameters.encodings ?? []).map((each) => ({ ...each })) };
+  async setParameters({ encodings = [] }: { readonly encodings?: readonly Encoding[] }): Promise<void> {
+    this.encodings = encodings.map((each) => ({ ...each }));
     this.tune();
   }
 
@@ -120,7 +125,7 @@ export class AudioSender {
       answer.extensions.get(AUDIO_LEVEL),
       answer.extensions.get(MID),
     );
-    this.kept = codec.feedback.includes('nack') ? Buffer.alloc(KEPT * MAX_PACKET_BYTES) : undefined;
+    this.kept = codec.feedback.includes('nack') ? Buffer.alloc(KEPT * KEPT_BYTES) : undefined;
     this.encoder ??= this.native.openEncoder({ rate: SOURCE_RATE, application: 'audio' });
     this.tune();
     if (this.track instanceof SourceTrack) this.track.sendTo(this.take);
@@ -153,7 +158,7 @@ export class AudioSender {
     const slot = sequence % KEPT;
     const bytes = this.keptBytes[slot] as number;
     if (this.kept === undefined || bytes === 0) return;
-    const packet = this.kept.subarray(slot * MAX_PACKET_BYTES, slot * MAX_PACKET_BYTES + bytes);
+    const packet = this.kept.subarray(slot * KEPT_BYTES, slot * KEPT_BYTES + bytes);
     if (packet.readUInt16BE(2) !== sequence) return;
     this.resent += 1;
     this.transport?.resend(packet);
@@ -170,7 +175,7 @@ export class AudioSender {
     const { encoder, answered } = this;
     if (encoder === undefined || answered === undefined) return;
     const wanted = Number(parameterOf(answered, 'maxaveragebitrate') ?? BITRATE);
-    const most = this.parameters.encodings[0]?.maxBitrate ?? BITRATE;
+    const most = this.encodings[0]?.maxBitrate ?? BITRATE;
     encoder.setBitrate(Math.max(LEAST_BITRATE, Math.min(BITRATE, wanted || BITRATE, most)));
     encoder.setComplexity(COMPLEXITY);
     // RED repeats the packet before already.
@@ -204,9 +209,9 @@ export class AudioSender {
     this.packets += 1;
     this.bytes += length - header.bytes;
     this.headerBytes += header.bytes;
-    if (this.kept === undefined || sent > MAX_PACKET_BYTES) return;
+    if (this.kept === undefined || sent > KEPT_BYTES) return;
     const slot = this.sequence % KEPT;
-    packet.copy(this.kept, slot * MAX_PACKET_BYTES, 0, sent);
+    packet.copy(this.kept, slot * KEPT_BYTES, 0, sent);
     this.keptBytes[slot] = sent;
   }
 

@@ -34,7 +34,6 @@ export interface RtcpListener {
   reportBlock(block: ReportBlock): void;
   /** Packets that are wanted again. */
   nack(ssrc: number, sequence: number): void;
-  goodbye(ssrc: number): void;
 }
 
 /** Reads the parts of a compound packet; what is malformed or unknown is skipped. */
@@ -73,8 +72,6 @@ function readPart(
       for (let bit = 0; bit < 16; bit++)
         if ((mask >> bit) & 1) listener.nack(ssrc, (first + bit + 1) & 0xffff);
     }
-  } else if (type === GOODBYE) {
-    for (let i = 0; i < count && at + 8 + 4 * i <= end; i++) listener.goodbye(read32(packet, at + 4 + 4 * i));
   }
 }
 

@@ -197,6 +197,18 @@ function readExtensions(lines: Lines): Map<string, number> {
   return found;
 }
 
+/** The codecs of an m-section that are understood, if it has them: Opus, and RED for it. */
+export function codecsOf({ codecs }: MediaSection) {
+  const opus = codecs.find(({ name }) => name === 'opus');
+  const red = codecs.find(({ name, clockRate }) => name === 'red' && clockRate === 48_000);
+  return { opus, red };
+}
+
+/** Whether an m-section's author sends. */
+export function sends({ direction, isRejected }: MediaSection): boolean {
+  return !isRejected && (direction === 'sendonly' || direction === 'sendrecv');
+}
+
 /** Value of a parameter of an `a=fmtp`, e.g. of `usedtx`. */
 export function parameterOf({ parameters }: Codec, name: string): string | undefined {
   for (const each of parameters.split(';')) {
