@@ -60,8 +60,10 @@ export interface IceStats {
 const PACE_CHECKS = 4;
 const PACE_MS = 20;
 /** A check is repeated after so long, then after twice that, and so on. */
-const FIRST_REPEAT_MS = 150;
-const LAST_REPEAT_MS = 1_600;
+const FIRST_REPEAT_MS = 100;
+const LAST_REPEAT_MS = 500;
+/** Another pair that the other side wants is given up after so many checks. */
+const MOST_LATE_CHECKS = 10;
 /** For so long a better pair may still succeed before a lesser one is nominated; a relay has more to prove. */
 const PATIENCE_MS = 30;
 const RELAY_PATIENCE_MS = 300;
@@ -381,6 +383,10 @@ export class IceAgent {
       this.wakeAt(current.beganAt + FAILED_MS);
     }
     for (let pair = this.nextPair(now); pair !== undefined; pair = this.nextPair(now)) {
+      if (this.isSettled && pair.unanswered >= MOST_LATE_CHECKS) {
+        pair.state = 'idle';
+        continue;
+      }
       if (!this.takePace(now)) {
         this.wakeAt(this.paceAt + PACE_MS);
         return;
@@ -505,6 +511,7 @@ export class IceAgent {
     this.selected = pair;
     this.selectedIn = current;
     this.gatherer.keepOnly(pair.path);
+    this.wakeAt(pair.dueAt);
     this.setState('connected');
     this.complete();
   }
@@ -633,6 +640,7 @@ export class IceAgent {
     if (isNominating) pair.isNominated = true;
     else if (this.isSettled) return;
     pair.isTriggered = true;
+    if (pair.state === 'idle') pair.unanswered = 0;
     if (pair.state === 'checking' && now - pair.sentAt < PACE_MS) pair.dueAt = pair.sentAt + PACE_MS;
     else pair.state = 'waiting';
     this.wake();
