@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../../clock.js';
 import { expected } from '../../errors.js';
 import { CandidatePair } from './candidate-pair.js';
 import { Gatherer, type GathererListener } from './gatherer.js';
-import { type IceCandidate, makeCandidate } from './ice-candidate.js';
+import type { IceCandidate } from './ice-candidate.js';
 import { type EarlyCheck, IceGeneration, type IceParameters } from './ice-generation.js';
 import type { IcePath } from './ice-path.js';
 import { type IceServer, serverAddresses } from './ice-server.js';
@@ -124,7 +124,9 @@ export class IceAgent {
     this.isControlling = isControlling;
     this.clock = clock;
     const gathered: GathererListener = {
-      candidate: (candidate) => this.listener.candidate(candidate),
+      candidate: (candidate) => {
+        if (this.iceState !== 'closed') this.listener.candidate(candidate);
+      },
       opened: (path) => this.addPath(path),
       lost: (path) => this.losePath(path),
       received: (path, datagram, address, port) => this.receive(path, datagram, address, port),
@@ -150,7 +152,6 @@ export class IceAgent {
 
   /** Opens sockets and tells their candidates before it returns; those of servers follow. Idempotent for each generation. */
   gather(): void {
-    if (this.iceState === 'closed') return;
     this.gatherer.gather();
     this.begin();
   }
@@ -260,18 +261,14 @@ export class IceAgent {
 
   /** Begins checks once this side has gathered and the other is known. */
   private begin(): void {
-    const { current } = this;
-    if (
-      current.remote === undefined ||
-      this.gatherer.state === 'new' ||
-      current.beganAt < Number.POSITIVE_INFINITY
-    )
-      return;
+    const { current, gatherer, paths } = this;
+    const isReady = current.remote !== undefined && gatherer.state !== 'new' && this.iceState !== 'closed';
+    if (!isReady || current.beganAt < Number.POSITIVE_INFINITY) return;
     current.beganAt = this.clock.runningMs();
-    for (const { address } of current.candidates) this.gatherer.open(familyOf(address));
-    for (const path of this.paths) for (const candidate of current.candidates) this.addPair(path, candidate);
-    for (const early of current.earlyChecks.splice(0)) this.heard(current, early);
     if (this.selected === undefined) this.setState('checking');
+    for (const { address } of current.candidates) gatherer.open(familyOf(address));
+    for (const path of paths) for (const candidate of current.candidates) this.addPair(path, candidate);
+    for (const early of current.earlyChecks.splice(0)) this.heard(current, early);
     this.wake();
   }
 
@@ -510,6 +507,8 @@ export class IceAgent {
     pair.dueAt = now + consentMs();
     this.selected = pair;
     this.selectedIn = current;
+    // Whatever they answer is of no use any more.
+    this.sent.clear();
     this.gatherer.keepOnly(pair.path);
     this.wakeAt(pair.dueAt);
     this.setState('connected');
@@ -681,11 +680,7 @@ export class IceAgent {
     const mapped = message.xorAddressOf(StunAttribute.xorMappedAddress);
     if (mapped === undefined) return;
     const now = this.clock.runningMs();
-    const { candidates } = pair.path;
-    const [base] = candidates;
-    pair.local =
-      candidates.find((c) => c.address === mapped.address && c.port === mapped.port) ??
-      makeCandidate('prflx', mapped, (pair.reflexivePriority >>> 8) & 0xffff, base);
+    pair.showLocal(mapped);
     pair.roundTripMs = this.clock.now() - sentAt;
     pair.answeredAt = now;
     pair.unanswered = 0;

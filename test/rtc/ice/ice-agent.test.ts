@@ -11,6 +11,7 @@ import {
 } from '../../../src/rtc/ice/stun-message.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 import { AgentSide, introduce } from './agent-side.js';
+import { TurnServer } from './turn-server.js';
 import { VirtualNetwork } from './virtual-network.js';
 
 let clock: VirtualClock;
@@ -516,6 +517,59 @@ describe('a STUN server', () => {
     expect(a.agent.gatheringState).toBe('gathering');
     await clock.pass(200);
     expect(a.candidates.map((c) => c?.type)).toEqual(['host', undefined]);
+  });
+});
+
+describe('a relay', () => {
+  it('that is not needed is freed soon, and asked for again by a restart', async () => {
+    const server = new TurnServer(network);
+    const a = side('192.0.2.1', { isControlling: true, servers: [server.server] });
+    const b = side('192.0.2.2');
+    for (let i = 1; i <= 2; i++) {
+      introduce(a, b);
+      await clock.pass(100);
+      expect([a.agent.state, b.agent.state]).toEqual(['completed', 'completed']);
+      expect(a.agent.stats().local?.type).toBe('host');
+      expect(a.candidates.map((c) => c?.type).slice(-3)).toEqual(['host', 'relay', undefined]);
+      expect(network.open).toBe(4);
+      await clock.pass(3_000);
+      expect([server.lastLifetime, network.open]).toEqual([0, 3]);
+      expect(server.log.length).toBe(2 * i);
+      a.agent.restart();
+      b.agent.restart();
+    }
+  });
+
+  it('that does not answer is not waited for', async () => {
+    const server = new TurnServer(network);
+    server.isSilent = true;
+    const a = side('192.0.2.1', { relayOnly: true, servers: [server.server] });
+    a.agent.gather();
+    await clock.pass(9_900);
+    expect(a.candidates).toEqual([]);
+    await clock.pass(200);
+    expect([a.candidates, network.open, clock.pending]).toEqual([[undefined], 1, 0]);
+  });
+});
+
+describe('whoever hears of an agent', () => {
+  it.each(['candidate', 'state', 'data'] as const)('may close it by its first %s', async (event) => {
+    const server = new TurnServer(network);
+    const [a, b] = [side('192.0.2.1', { isControlling: true, servers: [server.server] }), side('192.0.2.2')];
+    const told: string[] = [];
+    a[event] = () => {
+      told.push(event);
+      if (a.agent.state !== 'closed') a.agent.close();
+    };
+    introduce(a, b);
+    await clock.pass(100);
+    b.agent.send(Buffer.from('x'));
+    await clock.pass(2_000);
+    b.agent.close();
+    await clock.pass(10);
+    // What it is told of state is that it is closed.
+    expect(told).toEqual(event === 'state' ? [event, event] : [event]);
+    expect([a.agent.state, network.open, clock.pending]).toEqual(['closed', 1, 0]);
   });
 });
 
