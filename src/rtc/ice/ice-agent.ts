@@ -18,6 +18,8 @@ import {
   StunMethod,
 } from './stun-message.js';
 
+export type { IceCandidate, IceParameters, IceServer };
+
 /** States of W3C WebRTC, RTCIceTransportState. */
 export type IceState = 'new' | 'checking' | 'connected' | 'completed' | 'disconnected' | 'failed' | 'closed';
 
@@ -33,13 +35,13 @@ export interface IceListener {
 export interface IceAgentOptions {
   readonly servers: readonly IceServer[];
   /** Whether only relays may be used. */
-  readonly relayOnly?: boolean;
+  readonly relayOnly?: boolean | undefined;
   readonly isControlling: boolean;
   readonly clock: Clock;
   /** Certificate authorities, PEM, of TURN servers over TLS, instead of those of Node. */
-  readonly certificates?: readonly string[];
+  readonly certificates?: readonly string[] | undefined;
   /** The machine's own if left out. */
-  readonly network?: Network;
+  readonly network?: Network | undefined;
 }
 
 /** What an agent has counted since it was made. Bytes are of data alone. */
@@ -382,6 +384,7 @@ export class IceAgent {
     for (let pair = this.nextPair(now); pair !== undefined; pair = this.nextPair(now)) {
       if (this.isSettled && pair.unanswered >= MOST_LATE_CHECKS) {
         pair.state = 'idle';
+        pair.isNominated = false;
         continue;
       }
       if (!this.takePace(now)) {
@@ -547,7 +550,8 @@ export class IceAgent {
   private answer(path: IcePath, message: StunMessage, address: string, port: number): void {
     const username = message.textOf(StunAttribute.username);
     const generation = username === undefined ? undefined : this.generationOf(username);
-    if (generation === undefined || unicastIp(address) === undefined) return;
+    // An address with a zone is none that an answer could bear.
+    if (generation === undefined || address.includes('%')) return;
     const { pwd } = generation.local;
     if (!message.isAuthentic(pwd)) return;
     this.requestsReceived += 1;
@@ -590,7 +594,8 @@ export class IceAgent {
       isControlling ? StunAttribute.iceControlling : StunAttribute.iceControlled,
     );
     if (theirs === undefined) return false;
-    if (isControlling === tieBreaker >= theirs) return true;
+    const isStronger = tieBreaker >= theirs;
+    if (isControlling === isStronger) return true;
     this.switchRole();
     return false;
   }
@@ -657,8 +662,9 @@ export class IceAgent {
     if (!isExpected) return;
     this.sent.delete(message.transaction);
     this.responsesReceived += 1;
-    // One of an earlier generation counts only as consent.
-    if (generation !== this.current && pair !== this.selected) return;
+    // One of a generation that is over counts only as consent.
+    const isOver = generation !== this.current || generation.hasFailed;
+    if (isOver && pair !== this.selected) return;
     if (message.class_ === StunClass.error) this.takeError(check, message.errorCode);
     else this.takeSuccess(check, message);
   }
