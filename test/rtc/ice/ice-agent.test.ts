@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { IceAgentOptions } from '../../../src/rtc/ice/ice-agent.js';
 import { type IceCandidate, makeCandidate } from '../../../src/rtc/ice/ice-candidate.js';
+import type { DatagramSocket } from '../../../src/rtc/ice/network.js';
 import {
   StunAttribute,
   StunBuilder,
@@ -146,6 +147,72 @@ describe('two agents', () => {
     expect([network.open, clock.pending]).toEqual([0, 0]);
     expect(a.agent.send(Buffer.from('x'))).toBe(false);
     expect(a.states).toEqual(['checking', 'connected', 'completed', 'closed']);
+  });
+});
+
+/** A controlling peer at some addresses that answers every check, and checks and nominates as it is told. */
+function peer(agent: AgentSide, ...addresses: string[]) {
+  const pwd = 'p'.repeat(22);
+  const sockets = addresses.map((own) => {
+    const socket = network.socket([own], (datagram, address, port) => {
+      const request = StunMessage.parse(datagram);
+      if (request?.class_ !== StunClass.request) return;
+      const response = new StunBuilder(StunClass.success, StunMethod.binding, request.transaction)
+        .addXorAddress(StunAttribute.xorMappedAddress, { address, port })
+        .finish(pwd);
+      peer.answerFrom(socket).send(response, address, port);
+    });
+    return socket;
+  });
+  const peer = {
+    answerFrom: (socket: DatagramSocket) => socket,
+    sockets,
+    nominate(i: number) {
+      const request = new StunBuilder(StunClass.request, StunMethod.binding)
+        .add(StunAttribute.username, `${agent.agent.local.ufrag}:peer`)
+        .addUint32(StunAttribute.priority, 1)
+        .addUint64(StunAttribute.iceControlling, 0n)
+        .add(StunAttribute.useCandidate)
+        .finish(agent.agent.local.pwd);
+      const to = agent.candidates.find((c) => c?.address.includes(':') === addresses[i]?.includes(':'));
+      sockets[i]?.send(request, to?.address ?? '', to?.port ?? 0);
+      clock.advance(50);
+      return agent.agent.stats().remote?.address;
+    },
+  };
+  agent.agent.gather();
+  agent.agent.setRemote({ ufrag: 'peer', pwd, isLite: false });
+  for (const [i, { port }] of sockets.entries()) {
+    agent.agent.addRemoteCandidate(makeCandidate('host', { address: addresses[i] ?? '', port }, 65_535 - i));
+  }
+  return peer;
+}
+
+describe('a controlled agent', () => {
+  it('follows to the best pair of those that are nominated at once, and later to any', () => {
+    const a = side(['192.0.2.1', '2001:db8::1']);
+    const { nominate } = peer(a, '192.0.2.2', '2001:db8::2');
+    clock.advance(1_000);
+    expect(a.agent.state).toBe('checking');
+    expect(nominate(1)).toBe('2001:db8::2');
+    expect(nominate(0)).toBe('192.0.2.2');
+    expect(nominate(1)).toBe('192.0.2.2');
+    clock.advance(3_000);
+    expect(nominate(1)).toBe('2001:db8::2');
+    clock.advance(10_000);
+    expect(a.agent.state).toBe('connected');
+  });
+
+  it('takes no answer from another address than it asked', () => {
+    const a = side('192.0.2.1');
+    const other = network.socket(['192.0.2.2'], () => {});
+    const { nominate } = peer(a, '192.0.2.2');
+    expect(nominate(0)).toBe('192.0.2.2');
+    const b = side('192.0.2.1');
+    const lying = peer(b, '192.0.2.2');
+    lying.answerFrom = () => other;
+    expect(lying.nominate(0)).toBeUndefined();
+    expect(b.agent.state).toBe('checking');
   });
 });
 

@@ -212,6 +212,17 @@ describe('a server', () => {
     expect(told.slice(1)).toEqual([`${PEER.address}:${PEER.port} hello`]);
   });
 
+  it('is not believed without its signature', async () => {
+    const { client } = await open();
+    server.isForged = true;
+    route(client).send(Buffer.from('x'));
+    clock.advance(1_000);
+    expect(server.data).toEqual([]);
+    server.isForged = false;
+    clock.advance(1_000);
+    expect(server.data).toEqual(['4000 x']);
+  });
+
   it('may send garbage', async () => {
     const { client, told } = await open();
     route(client).send(Buffer.from('x'));

@@ -24,6 +24,8 @@ export class TurnServer {
   nonce = 'first';
   lifetime = 600;
   isSilent = false;
+  /** Signs with another key from now on. */
+  isForged = false;
   lastLifetime: number | undefined;
   private client = { address: '', port: 0 };
   private readonly send: (datagram: Uint8Array) => void;
@@ -91,7 +93,7 @@ export class TurnServer {
         success.addXorAddress(StunAttribute.xorRelayedAddress, RELAYED);
         success.addXorAddress(StunAttribute.xorMappedAddress, this.client);
       }
-      this.send(success.finish(key));
+      this.send(success.finish(this.isForged ? 'other' : key));
     }
   }
 }
