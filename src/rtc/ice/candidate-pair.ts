@@ -1,5 +1,6 @@
-import { candidatePriority, type IceCandidate } from './ice-candidate.js';
+import { candidatePriority, type IceCandidate, makeCandidate } from './ice-candidate.js';
 import type { IcePath, IceRoute } from './ice-path.js';
+import type { Endpoint } from './ip-address.js';
 
 /**
  * `waiting` for its turn to be checked, `checking` until an answer comes, `succeeded` once it came; `idle` when it need not or cannot be
@@ -38,6 +39,15 @@ export class CandidatePair {
 
   isTo(path: IcePath, address: string, port: number): boolean {
     return this.remote.port === port && this.path === path && this.remote.address === address;
+  }
+
+  /** Takes the address of this side that an answer shows (RFC 8445, section 7.2.5.3.1). */
+  showLocal({ address, port }: Endpoint): void {
+    if (this.local?.address === address && this.local.port === port) return;
+    const { candidates } = this.path;
+    this.local =
+      candidates.find((candidate) => candidate.address === address && candidate.port === port) ??
+      makeCandidate('prflx', { address, port }, (this.reflexivePriority >>> 8) & 0xffff, candidates[0]);
   }
 
   /** What an address that is found by a check of this pair is worth (RFC 8445, section 7.1.1). */

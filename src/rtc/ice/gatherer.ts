@@ -69,8 +69,11 @@ export class Gatherer {
     const { servers } = this.options;
     if (!this.options.isRelayOnly) {
       this.gatherHosts();
-      for (const server of servers) if (server.kind === 'stun') void this.query(server, this.round);
+      for (const server of servers)
+        if (server.kind === 'stun' && !this.isClosed) void this.query(server, this.round);
     }
+    // Whoever hears of a candidate may close.
+    if (this.isClosed) return;
     for (const [i, server] of servers.entries()) if (server.kind === 'turn') this.allocate(server, i);
     this.settle(this.round);
   }

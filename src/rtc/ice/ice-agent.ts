@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../../clock.js';
 import { expected } from '../../errors.js';
 import { CandidatePair } from './candidate-pair.js';
 import { Gatherer, type GathererListener } from './gatherer.js';
-import { type IceCandidate, makeCandidate } from './ice-candidate.js';
+import type { IceCandidate } from './ice-candidate.js';
 import { type EarlyCheck, IceGeneration, type IceParameters } from './ice-generation.js';
 import type { IcePath } from './ice-path.js';
 import { type IceServer, serverAddresses } from './ice-server.js';
@@ -17,6 +17,8 @@ import {
   StunMessage,
   StunMethod,
 } from './stun-message.js';
+
+export type { IceCandidate, IceParameters, IceServer };
 
 /** States of W3C WebRTC, RTCIceTransportState. */
 export type IceState = 'new' | 'checking' | 'connected' | 'completed' | 'disconnected' | 'failed' | 'closed';
@@ -33,13 +35,13 @@ export interface IceListener {
 export interface IceAgentOptions {
   readonly servers: readonly IceServer[];
   /** Whether only relays may be used. */
-  readonly relayOnly?: boolean;
+  readonly relayOnly?: boolean | undefined;
   readonly isControlling: boolean;
   readonly clock: Clock;
   /** Certificate authorities, PEM, of TURN servers over TLS, instead of those of Node. */
-  readonly certificates?: readonly string[];
+  readonly certificates?: readonly string[] | undefined;
   /** The machine's own if left out. */
-  readonly network?: Network;
+  readonly network?: Network | undefined;
 }
 
 /** What an agent has counted since it was made. Bytes are of data alone. */
@@ -60,8 +62,10 @@ export interface IceStats {
 const PACE_CHECKS = 4;
 const PACE_MS = 20;
 /** A check is repeated after so long, then after twice that, and so on. */
-const FIRST_REPEAT_MS = 150;
-const LAST_REPEAT_MS = 1_600;
+const FIRST_REPEAT_MS = 100;
+const LAST_REPEAT_MS = 500;
+/** Another pair that the other side wants is given up after so many checks. */
+const MOST_LATE_CHECKS = 10;
 /** For so long a better pair may still succeed before a lesser one is nominated; a relay has more to prove. */
 const PATIENCE_MS = 30;
 const RELAY_PATIENCE_MS = 300;
@@ -122,7 +126,9 @@ export class IceAgent {
     this.isControlling = isControlling;
     this.clock = clock;
     const gathered: GathererListener = {
-      candidate: (candidate) => this.listener.candidate(candidate),
+      candidate: (candidate) => {
+        if (this.iceState !== 'closed') this.listener.candidate(candidate);
+      },
       opened: (path) => this.addPath(path),
       lost: (path) => this.losePath(path),
       received: (path, datagram, address, port) => this.receive(path, datagram, address, port),
@@ -148,7 +154,6 @@ export class IceAgent {
 
   /** Opens sockets and tells their candidates before it returns; those of servers follow. Idempotent for each generation. */
   gather(): void {
-    if (this.iceState === 'closed') return;
     this.gatherer.gather();
     this.begin();
   }
@@ -258,18 +263,14 @@ export class IceAgent {
 
   /** Begins checks once this side has gathered and the other is known. */
   private begin(): void {
-    const { current } = this;
-    if (
-      current.remote === undefined ||
-      this.gatherer.state === 'new' ||
-      current.beganAt < Number.POSITIVE_INFINITY
-    )
-      return;
+    const { current, gatherer, paths } = this;
+    const isReady = current.remote !== undefined && gatherer.state !== 'new' && this.iceState !== 'closed';
+    if (!isReady || current.beganAt < Number.POSITIVE_INFINITY) return;
     current.beganAt = this.clock.runningMs();
-    for (const { address } of current.candidates) this.gatherer.open(familyOf(address));
-    for (const path of this.paths) for (const candidate of current.candidates) this.addPair(path, candidate);
-    for (const early of current.earlyChecks.splice(0)) this.heard(current, early);
     if (this.selected === undefined) this.setState('checking');
+    for (const { address } of current.candidates) gatherer.open(familyOf(address));
+    for (const path of paths) for (const candidate of current.candidates) this.addPair(path, candidate);
+    for (const early of current.earlyChecks.splice(0)) this.heard(current, early);
     this.wake();
   }
 
@@ -381,6 +382,11 @@ export class IceAgent {
       this.wakeAt(current.beganAt + FAILED_MS);
     }
     for (let pair = this.nextPair(now); pair !== undefined; pair = this.nextPair(now)) {
+      if (this.isSettled && pair.unanswered >= MOST_LATE_CHECKS) {
+        pair.state = 'idle';
+        pair.isNominated = false;
+        continue;
+      }
       if (!this.takePace(now)) {
         this.wakeAt(this.paceAt + PACE_MS);
         return;
@@ -504,7 +510,10 @@ export class IceAgent {
     pair.dueAt = now + consentMs();
     this.selected = pair;
     this.selectedIn = current;
+    // Whatever they answer is of no use any more.
+    this.sent.clear();
     this.gatherer.keepOnly(pair.path);
+    this.wakeAt(pair.dueAt);
     this.setState('connected');
     this.complete();
   }
@@ -541,7 +550,8 @@ export class IceAgent {
   private answer(path: IcePath, message: StunMessage, address: string, port: number): void {
     const username = message.textOf(StunAttribute.username);
     const generation = username === undefined ? undefined : this.generationOf(username);
-    if (generation === undefined || unicastIp(address) === undefined) return;
+    // An address with a zone is none that an answer could bear.
+    if (generation === undefined || address.includes('%')) return;
     const { pwd } = generation.local;
     if (!message.isAuthentic(pwd)) return;
     this.requestsReceived += 1;
@@ -584,7 +594,8 @@ export class IceAgent {
       isControlling ? StunAttribute.iceControlling : StunAttribute.iceControlled,
     );
     if (theirs === undefined) return false;
-    if (isControlling === tieBreaker >= theirs) return true;
+    const isStronger = tieBreaker >= theirs;
+    if (isControlling === isStronger) return true;
     this.switchRole();
     return false;
   }
@@ -633,6 +644,7 @@ export class IceAgent {
     if (isNominating) pair.isNominated = true;
     else if (this.isSettled) return;
     pair.isTriggered = true;
+    if (pair.state === 'idle') pair.unanswered = 0;
     if (pair.state === 'checking' && now - pair.sentAt < PACE_MS) pair.dueAt = pair.sentAt + PACE_MS;
     else pair.state = 'waiting';
     this.wake();
@@ -650,8 +662,9 @@ export class IceAgent {
     if (!isExpected) return;
     this.sent.delete(message.transaction);
     this.responsesReceived += 1;
-    // One of an earlier generation counts only as consent.
-    if (generation !== this.current && pair !== this.selected) return;
+    // One of a generation that is over counts only as consent.
+    const isOver = generation !== this.current || generation.hasFailed;
+    if (isOver && pair !== this.selected) return;
     if (message.class_ === StunClass.error) this.takeError(check, message.errorCode);
     else this.takeSuccess(check, message);
   }
@@ -673,11 +686,7 @@ export class IceAgent {
     const mapped = message.xorAddressOf(StunAttribute.xorMappedAddress);
     if (mapped === undefined) return;
     const now = this.clock.runningMs();
-    const { candidates } = pair.path;
-    const [base] = candidates;
-    pair.local =
-      candidates.find((c) => c.address === mapped.address && c.port === mapped.port) ??
-      makeCandidate('prflx', mapped, (pair.reflexivePriority >>> 8) & 0xffff, base);
+    pair.showLocal(mapped);
     pair.roundTripMs = this.clock.now() - sentAt;
     pair.answeredAt = now;
     pair.unanswered = 0;

@@ -46,7 +46,11 @@ function addressOf(url: string, { username, credential }: IceServer): ServerAddr
   const kind = scheme.slice(0, 4).toLowerCase() as 'stun' | 'turn';
   if (isSecure ? over === 'udp' || kind === 'stun' : kind === 'stun' && over === 'tcp') return undefined;
   if (kind === 'turn' && (typeof username !== 'string' || typeof credential !== 'string')) {
-    throw expected('username and credential', `the TURN server ${url}`, username ?? credential);
+    throw expected(
+      'username and credential',
+      `the TURN server ${url}`,
+      typeof username === 'string' ? credential : username,
+    );
   }
   return {
     kind,

@@ -52,6 +52,29 @@ describe('two agents', () => {
   });
 });
 
+describe('a socket', () => {
+  it('loses what cannot be sent, and what is sent when it is closed', async () => {
+    const got: string[] = [];
+    const [one, other] = [4, 6].map((family) =>
+      systemNetwork.open(family as 4 | 6, (datagram, address) => got.push(`${address} ${datagram}`)),
+    );
+    if (one === undefined || other === undefined) return expect.fail('no socket');
+    freed.push(() => [one, other].map((socket) => socket.close()));
+    one.send(Buffer.alloc(70_000), '127.0.0.1', one.port);
+    one.send(Buffer.from('x'), '::1', other.port);
+    one.send(Buffer.from('x'), '240.0.0.1', 9);
+    other.send(Buffer.from('x'), '2001:db8::1', 9);
+    other.send(Buffer.from('x'), '::1', 0);
+    one.send(Buffer.from('four'), '127.0.0.1', one.port);
+    other.send(Buffer.from('six'), '::1', other.port);
+    await eventually('both', () => got.length === 2);
+    expect(got.sort()).toEqual(['127.0.0.1 four', '::1 six']);
+    one.close();
+    one.close();
+    one.send(Buffer.from('late'), '127.0.0.1', 9);
+  });
+});
+
 describe.each([true, false])('werift (controlling: %s)', (isControlling) => {
   it('finds an agent', async () => {
     const agent = side(!isControlling);
