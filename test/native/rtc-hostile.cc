@@ -73,9 +73,7 @@ std::vector<Bytes> Taken(Dtls* session) {
 }
 
 void Feed(Dtls* session, const Bytes& datagram) {
-  const std::unique_ptr<uint8_t[]> exact(new uint8_t[datagram.size()]);
-  std::memcpy(exact.get(), datagram.data(), datagram.size());
-  session->Feed(exact.get(), datagram.size());
+  session->Feed(datagram.data(), datagram.size());
   Require(ERR_peek_error() == 0, "no error is left for Node");
 }
 
