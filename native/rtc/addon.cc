@@ -210,10 +210,9 @@ napi_value CloseDtls(const Call& call) {
   Dtls* session = call.Find(call.environment->dtls);
   if (!session) return nullptr;
   session->Close();
-  napi_value last = nullptr;
   size_t length = 0;
-  // What waits before it does not matter any more.
-  while (const uint8_t* datagram = session->Take(&length)) last = call.Copy(datagram, length);
+  const uint8_t* datagram = session->Take(&length);
+  napi_value last = call.Copy(datagram, length);
   call.environment->dtls.Remove(call.Number(0));
   return last;
 }

@@ -213,6 +213,7 @@ std::unique_ptr<Srtp> Dtls::TakeSrtp() {
 
 void Dtls::Close() {
   const ErrorScope errors;
+  output_ = {};
   if (state_ == State::kConnected) SSL_shutdown(ssl_.get());
   state_ = State::kClosed;
 }

@@ -26,7 +26,7 @@ class DatagramQueue {
   const uint8_t* Take(size_t* length);
 
  private:
-  std::array<uint8_t, kRoom> bytes_;  // each after its length of two bytes
+  std::array<uint8_t, kRoom> bytes_ = {};  // each after its length of two bytes
   size_t end_ = 0;
   size_t taken_ = 0;
 };
@@ -76,7 +76,7 @@ class Dtls {
   bool PeerFingerprint(const char* algorithm, Fingerprint* fingerprint) const;
   /// The session with the keys of this handshake; null unless it is connected, and the second time.
   std::unique_ptr<Srtp> TakeSrtp();
-  /// Has a connected session say so to the peer.
+  /// Leaves nothing to send, but what tells the peer if it is connected.
   void Close();
 
  private:

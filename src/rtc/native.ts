@@ -458,7 +458,7 @@ function refusedFrame(result: number, pcm: Int16Array, out: Uint8Array): never {
   if (result === CLOSED) throw new Error(ENCODER_FREED);
   if (!types.isInt16Array(pcm)) throw expected('an Int16Array', 'the samples', pcm);
   if (!types.isUint8Array(out) || out.length === 0) throw expected('a Uint8Array', 'the packet', out);
-  throw expected('2.5, 5, 10, 20, 40 or 60 ms', 'the samples', `${pcm.length} samples`);
+  throw expected('2.5, 5, 10, 20, 40 or 60 ms', 'the number of samples', pcm.length);
 }
 
 class LoadedOpusDecoder extends Handle implements OpusDecoder {
