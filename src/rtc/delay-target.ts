@@ -1,18 +1,20 @@
 /** Arrivals are judged by the latest packet in each slot of this length. */
 const SLOT_MS = 200;
 /** Slots that are remembered, and how many of them in full: older ones count less and less. */
-const SLOTS = 50;
-const FRESH_SLOTS = 25;
+const SLOTS = 40;
+const FRESH_SLOTS = 20;
 /** Packets that come closer together than this come in one burst. */
 const BURST_MS = 5;
 /** Until there are this many slots, all of them count. */
 const FEW_SLOTS = 5;
+/** What is waited for, of what was seen: the next may be later. */
+const CAUTION = 1.05;
 /** No more delay than this for jitter. */
 const MOST_MS = 400;
 
 /**
  * How late the packets of a stream are, from which follows when to play them. A packet's transit is the time of its arrival
- * less that of its timestamp: only differences mean something. Of the last 10 s the latest packet of each 200 ms counts, and
+ * less that of its timestamp: only differences mean something. Of the last 8 s the latest packet of each 200 ms counts, and
  * of those the second latest decides: whatever holds up packets once, for however long, is an accident; twice, and it is
  * expected again. A burst is never split, so that a hold-up counts once. Silence does not age what is remembered.
  */
@@ -56,7 +58,7 @@ export class DelayTarget {
     const second = isAccident
       ? this.pastHigh
       : Math.max(high, this.count < FEW_SLOTS ? this.pastHigh : this.pastSecond);
-    this.highMs = Math.min(Math.max(second, this.lowMs), this.lowMs + MOST_MS);
+    this.highMs = this.lowMs + Math.min(Math.max(0, second - this.lowMs) * CAUTION, MOST_MS);
   }
 
   /** Forgets everything: another timeline begins. */

@@ -23,7 +23,7 @@ const MOST_GROWTH_MS = 1_200;
 /** Milliseconds that an expected packet has left when it is needed: at the start, and before the sound is made longer or shorter. */
 const START_MARGIN_MS = 5;
 const LEAST_MARGIN_MS = 2;
-const MOST_MARGIN_MS = 20;
+const MOST_MARGIN_MS = 22;
 /** At this margin and the next the least alike pieces may become one. */
 const URGENT_MS = 100;
 const SHORT_URGENT_MS = 6;
@@ -106,9 +106,21 @@ export interface JitterStats {
   removedSamplesForAcceleration: number;
 }
 
-/** Shared by all buffers of a thread, which are done with it when they return. At 48 kHz, the highest rate. */
+/** Shared by all buffers of a thread, which are done with it when they return. Of the highest rate. */
 const decoded = new Int16Array(MOST_DECODED_MS * TICKS_PER_MS);
 const madeUp = new Int16Array(BLOCK_TICKS);
+
+/** Beginnings of {@link decoded} by their lengths, each made once. */
+const beginnings = new Map<number, Int16Array>();
+
+function firstDecoded(samples: number): Int16Array {
+  let view = beginnings.get(samples);
+  if (view === undefined) {
+    view = decoded.subarray(0, samples);
+    beginnings.set(samples, view);
+  }
+  return view;
+}
 
 /** Where the tape's sound comes from: nowhere yet, nowhere any more, or packets and what was made up between them. */
 type State = 'empty' | 'silent' | 'playing';
@@ -371,11 +383,11 @@ export class JitterBuffer {
     const { queue } = this;
     while (queue.length > 0 && queue.timestamp < this.oldest) this.discard();
     const gap = queue.timestamp - this.position;
-    if (queue.length === 0) this.wait();
+    if (queue.length === 0) this.makeUp(BLOCK_TICKS);
     else if (this.state === 'silent' || (gap > 0 && this.isTalkersPause(gap))) {
       this.isPause ||= this.isTalkersPause(gap);
       const dueMs = queue.timestamp / TICKS_PER_MS + this.target.highMs + START_MARGIN_MS + this.copyMs;
-      if (nowMs < dueMs) this.wait();
+      if (nowMs < dueMs) this.makeUp(BLOCK_TICKS);
       else this.begin(nowMs);
     } else if (gap > 0) this.bridge(gap);
     else this.decode(nowMs);
@@ -397,20 +409,20 @@ export class JitterBuffer {
     this.decode(nowMs);
   }
 
-  /** Makes up a block where no packet follows, or none that is due. */
-  private wait(): void {
-    this.makeUp(BLOCK_TICKS);
-  }
-
   /** Restores what is missing before the next packet from the copy that this carries, or makes it up. */
   private bridge(gap: number): void {
     const { queue } = this;
     const { duration, hasLbrr } = queue;
     if (hasLbrr && gap <= duration) {
-      const samples = duration / this.ticks;
+      const { ticks } = this;
+      const samples = duration / ticks;
+      // The first part has been made up already.
+      const past = Math.floor((duration - gap) / ticks);
+      const guessed = past > 0 ? this.decoder.conceal(madeUp, this.blockSamples) : 0;
       if (this.decoder.decodeFec(queue.payload(), decoded, samples) === samples) {
-        // The first part may have been made up already.
-        this.tape.append(decoded, Math.floor((duration - gap) / this.ticks), samples);
+        if (past > 0) decoded.copyWithin(0, past, samples);
+        if (guessed === this.blockSamples) join(samples - past, JOIN_TICKS / ticks, 1, this.rate);
+        this.tape.append(firstDecoded(samples - past));
         this.position = queue.timestamp;
         this.oldest = queue.timestamp;
         this.withoutMs = 0;
@@ -438,9 +450,9 @@ export class JitterBuffer {
     const fromGain = gainAt(this.withoutMs - fadesAtMs);
     this.withoutMs += ticks / TICKS_PER_MS;
     const toGain = gainAt(this.withoutMs - fadesAtMs);
-    if (this.decoder.conceal(decoded, samples) === samples)
-      tape.append(decoded, 0, samples, fromGain, toGain);
-    else tape.appendSilence(samples);
+    if (this.decoder.conceal(decoded, samples) !== samples) tape.appendSilence(samples);
+    else if (fromGain === 1 && toGain === 1) tape.append(firstDecoded(samples));
+    else tape.appendFading(firstDecoded(samples), fromGain, toGain);
     this.unproven += samples;
     if (toGain > 0) return;
     this.state = 'silent';
@@ -486,7 +498,8 @@ export class JitterBuffer {
     const skipped = guessed === blockSamples ? join(count, JOIN_TICKS / ticks, blockSamples, this.rate) : 0;
     // What is decoded ahead of its time is not needed now.
     const aheadMs = Math.floor(tape.length / blockSamples) * BLOCK_MS;
-    tape.append(decoded, skipped, count);
+    if (skipped > 0) decoded.copyWithin(0, skipped, count);
+    tape.append(firstDecoded(count - skipped));
     this.shift((grown - skipped * ticks) / TICKS_PER_MS);
     this.transitNow = Math.min(this.transitNow, nowMs + aheadMs - timestamp / TICKS_PER_MS);
 
@@ -527,7 +540,8 @@ export class JitterBuffer {
     const transitMs = Math.min(this.transitNow, this.transitBefore);
     const marginMs = transitMs - this.target.highMs - this.copyMs;
     if (!Number.isFinite(marginMs)) return;
-    if (marginMs > MOST_MARGIN_MS) this.shorten(marginMs - START_MARGIN_MS, nowMs);
+    if (marginMs > MOST_MARGIN_MS)
+      this.shorten(Math.floor((marginMs - LEAST_MARGIN_MS) / BLOCK_MS) * BLOCK_MS, nowMs);
     else if (marginMs < LEAST_MARGIN_MS) this.lengthen(LEAST_MARGIN_MS - marginMs);
   }
 
@@ -535,7 +549,7 @@ export class JitterBuffer {
     const { tape, queue, rate } = this;
     if (this.restBlocks > 0 && excessMs < HASTY_MS) return;
     let leftMs = excessMs;
-    for (let changes = 0; changes < MOST_CHANGES && leftMs > MOST_MARGIN_MS - START_MARGIN_MS; changes++) {
+    for (let changes = 0; changes < MOST_CHANGES && leftMs >= BLOCK_MS; changes++) {
       while (
         tape.length < (SEARCH_MS * rate) / 1_000 &&
         queue.length > 0 &&
@@ -568,6 +582,7 @@ export class JitterBuffer {
   }
 }
 
+/** A copy of a payload, see {@link payloadView}; `undefined` if it is empty or too long. */
 function viewOf(payload: Uint8Array, start: number, end: number): Uint8Array | undefined {
   const length = end - start;
   if (!(length > 0 && length <= MOST_PAYLOAD_BYTES)) return undefined;
