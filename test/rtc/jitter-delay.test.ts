@@ -55,11 +55,11 @@ describe('jitter', () => {
     ['normal, 17 ms', (random) => 330 + 17 * normal(random), 85],
     ['normal, 50 ms', (random) => 330 + 50 * normal(random), 190],
   ];
-  test.each(ways)('%s: fewer than 0.5 %% of packets are late', (_, way, mostMs) => {
+  test.each(ways)('fewer than one in 200 packets is late: %s', (_, way, mostMs) => {
     for (const arrange of [(packets: Sent[]) => packets, inOrder]) {
       const random = seeded(11);
       const packets = arrange(talk({ rate: RATE, seconds: 300, delay: () => way(random) }));
-      const { late, delayMs, stats } = hear(packets, 301_000);
+      const { late, delayMs, stats } = hear(packets, 302_000);
       expect(late / packets.length).toBeLessThan(0.005);
       expect(delayMs.slice(5, 295).reduce((sum, ms) => sum + ms, 0) / 290).toBeLessThan(mostMs);
       expect(stats.packetsLost).toBe(0);
@@ -164,7 +164,7 @@ describe('changes of the delay', () => {
     const steady = heard.subarray(RATE / 10, 27 * RATE);
     const sounds = Int16Array.from({ length: 27 * RATE }, (__, n) => source(n));
     expect(largestJump(steady)).toBeLessThanOrEqual(1.05 * largestJump(sounds));
-    if (stats.concealmentEvents === 0) expect(click(steady)).toBeLessThan(most);
+    expect(click(steady)).toBeLessThan(most);
   });
 
   test.each([-100, 100])('follow a clock that differs by %i ppm for an hour', (driftPpm) => {
