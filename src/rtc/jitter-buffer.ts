@@ -14,7 +14,7 @@ const BLOCK_TICKS = BLOCK_MS * TICKS_PER_MS;
 /** Lengths that a decoder can conceal are multiples of this: 2.5 ms. */
 const CONCEAL_TICKS = 2.5 * TICKS_PER_MS;
 /** Longest Opus packet. */
-const MOST_DECODED_MS = 120;
+const MOST_DECODED_TICKS = 120 * TICKS_PER_MS;
 /** Sound and packets kept: what is older is skipped. */
 const MOST_WAITING_MS = 2_000;
 /** By how much a hold-up may delay what it held up. */
@@ -107,7 +107,7 @@ export interface JitterStats {
 }
 
 /** Shared by all buffers of a thread, which are done with it when they return. Of the highest rate. */
-const decoded = new Int16Array(MOST_DECODED_MS * TICKS_PER_MS);
+const decoded = new Int16Array(MOST_DECODED_TICKS);
 const madeUp = new Int16Array(BLOCK_TICKS);
 
 /** Beginnings of {@link decoded} by their lengths, each made once. */
@@ -254,7 +254,7 @@ export class JitterBuffer {
     const transitMs = atMs - at / TICKS_PER_MS;
     const view = viewOf(payload, start, end);
     const duration = view === undefined ? 0 : this.decoder.samplesOf(view) * this.ticks;
-    const isMalformed = view === undefined || !(duration > 0);
+    const isMalformed = view === undefined || !(duration > 0 && duration <= MOST_DECODED_TICKS);
     if (isMalformed || (this.isStrange(at, transitMs) && !this.isProved(at, transitMs))) {
       counters.packetsDiscarded += 1;
       return;
@@ -280,12 +280,16 @@ export class JitterBuffer {
   pushRedundant(timestamp: number, payload: Uint8Array, atMs: number, start = 0, end = payload.length): void {
     const at = this.extend(timestamp);
     const age = this.lastTimestamp - at;
-    const isEarlier = this.state !== 'empty' && age > 0 && age <= MOST_DECODED_MS * TICKS_PER_MS;
+    const isEarlier = this.state !== 'empty' && age > 0 && age <= MOST_DECODED_TICKS;
     if (isEarlier) this.noteCopy(age);
     const view = viewOf(payload, start, end);
     if (isEarlier && at >= this.oldest && view !== undefined) {
       const duration = this.decoder.samplesOf(view) * this.ticks;
-      if (duration > 0 && this.queue.insert(at, Number.NaN, atMs, duration, false, view)) {
+      if (
+        duration > 0 &&
+        duration <= MOST_DECODED_TICKS &&
+        this.queue.insert(at, Number.NaN, atMs, duration, false, view)
+      ) {
         this.bound();
         return;
       }
@@ -345,7 +349,7 @@ export class JitterBuffer {
   private isProved(at: number, transitMs: number): boolean {
     const { target } = this;
     const step = at - this.strangeTimestamp;
-    const follows = this.strangeRun > 0 && step > 0 && step <= 2 * MOST_DECODED_MS * TICKS_PER_MS;
+    const follows = this.strangeRun > 0 && step > 0 && step <= 2 * MOST_DECODED_TICKS;
     this.strangeRun = follows ? this.strangeRun + 1 : 1;
     this.strangeTimestamp = at;
     const isFar = transitMs < target.lowMs - TOO_FAST_MS || transitMs > target.highMs + FAR_LATE_MS;
@@ -477,7 +481,7 @@ export class JitterBuffer {
     const grown = this.position - timestamp;
     const joint = grown > 0 && this.joint === 'none' ? 'overlap' : this.joint;
     const guessed = joint === 'overlap' ? this.decoder.conceal(madeUp, blockSamples) : 0;
-    const count = Math.min(this.decoder.decode(queue.payload(), decoded), decoded.length);
+    const count = Math.min(this.decoder.decode(queue.payload(), decoded), MOST_DECODED_TICKS / ticks);
     queue.drop();
     if (!(count > 0)) {
       counters.packetsDiscarded += 1;

@@ -149,6 +149,20 @@ describe('a hold-up', () => {
   });
 });
 
+describe('stalls of this process that hold up its sockets longer than its pulls', () => {
+  test('are expected from the second on', () => {
+    // Every 5 s no packet is read for 80 ms; then the pulls that are due come first.
+    const stall = (atMs: number) => (atMs % 5_000 < 80 ? atMs - (atMs % 5_000) + 80 : atMs);
+    const packets = talk({ rate: RATE, seconds: 60 });
+    for (const packet of packets) packet.atMs = stall(packet.atMs) + 0.01;
+    const { stats, delayMs, late } = hear(packets, 61_100, speech(RATE), stall);
+    expect(stats.packetsDiscarded).toBe(0);
+    expect(stats.concealmentEvents).toBeLessThanOrEqual(3);
+    expect(late).toBeLessThanOrEqual(2);
+    expect(Math.max(...delayMs.slice(0, 59))).toBeLessThan(120);
+  });
+});
+
 describe('changes of the delay', () => {
   test.each([
     ['a tone', tone(440, RATE), (heard: Int16Array) => largestWithout(440, heard, RATE), 100],

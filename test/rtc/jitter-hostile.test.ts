@@ -9,13 +9,13 @@ const RATE = 8_000;
 function wild(random: () => number): PacketDecoder {
   const any = (out: Int16Array, sample: number) => {
     out.fill(sample);
-    return Math.floor(random() * 1_000) - 40;
+    return Math.floor(random() * 9_000) - 40;
   };
   return {
     decode: (_, out) => any(out, 32_767),
     decodeFec: (_, out, samples) => (random() < 0.5 ? samples : any(out, -32_768)),
     conceal: (out, samples) => (random() < 0.8 ? samples : any(out, 32_767)),
-    samplesOf: (packet) => (packet[1] === undefined || packet[1] < 50 ? 0 : (packet[1] & 7) * 20),
+    samplesOf: (packet) => (packet[1] === undefined || packet[1] < 50 ? 0 : (packet[1] & 63) * 20),
   };
 }
 
