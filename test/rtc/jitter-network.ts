@@ -222,6 +222,18 @@ export function listen(
   return { buffer, heard };
 }
 
+/** The first of `count` samples from `at` on that is not the source's from `first` on, counted from there; -1: all are. */
+export function firstDifference(
+  heard: Int16Array,
+  at: number,
+  source: Source,
+  count: number,
+  first = 0,
+): number {
+  for (let n = 0; n < count; n++) if (heard[at + n] !== source(first + n)) return n;
+  return -1;
+}
+
 /** The largest jump between neighbouring samples. */
 export function largestJump(sound: Int16Array): number {
   let largest = 0;
