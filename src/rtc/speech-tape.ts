@@ -102,7 +102,8 @@ export class SpeechTape {
       if (found.likeness < leastLikeness) return 0;
     }
     if (period <= 0) return 0;
-    for (let i = 0; i < fadeSamples; i++) {
+    // Backwards: the later piece may begin within the one that fades.
+    for (let i = fadeSamples - 1; i >= 0; i--) {
       const now = samples[head + i] as number;
       const later = samples[head + period + i] as number;
       samples[head + period + i] = Math.round(now + ((later - now) * i) / fadeSamples);

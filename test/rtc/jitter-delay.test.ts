@@ -149,6 +149,25 @@ describe('a hold-up', () => {
   });
 });
 
+describe.each([8_000, 16_000, 24_000, 48_000])('packets of other lengths at %i Hz', (rate) => {
+  test.each([10, 40, 60])('%i ms: a hold-up and jitter', (ms) => {
+    const random = seeded(2);
+    const way = (_: number, sentMs: number) =>
+      sentMs < 16_000 ? held(6_000, 7_000)(_, sentMs) : 30 + 50 * random();
+    const packets = talk({ rate, ms, seconds: 45, delay: way });
+    const log = new DelayLog();
+    const decoder = new ModelDecoder(tone(440, rate), rate);
+    const { buffer, heard } = listen(inOrder(packets), { rate, decoder, untilMs: 46_200, each: log.note });
+    expect(log.ms[6]).toBeGreaterThan(100);
+    expect(log.ms[8]).toBeLessThan(25);
+    // The hold-up, the first jitter, and one in a hundred.
+    expect(buffer.stats.concealmentEvents).toBeLessThanOrEqual(8);
+    expect(buffer.stats.packetsDiscarded).toBe(0);
+    expect(Math.max(...log.ms.slice(20, 44))).toBeLessThan(75);
+    expect(largestWithout(440, heard.subarray(rate / 5, 44 * rate), rate)).toBeLessThan(700);
+  });
+});
+
 describe('stalls of this process that hold up its sockets longer than its pulls', () => {
   test('are expected from the second on', () => {
     // Every 5 s no packet is read for 80 ms; then the pulls that are due come first.
