@@ -1,20 +1,28 @@
 /** Arrivals are judged by the latest packet in each slot of this length. */
 const SLOT_MS = 200;
 /** Slots that are remembered, and how many of them in full: older ones count less and less. */
-const SLOTS = 50;
-const FRESH_SLOTS = 25;
+const SLOTS = 40;
+const FRESH_SLOTS = 20;
 /** Packets that come closer together than this come in one burst. */
 const BURST_MS = 5;
 /** Until there are this many slots, all of them count. */
 const FEW_SLOTS = 5;
+/** A slot this much later than what is usual is a peak; two of them, so far apart and no farther, and a third is expected. */
+const PEAK_MS = 20;
+const PEAK_FACTOR = 1.3;
+const LEAST_PEAK_GAP_MS = 1_000;
+const MOST_PEAK_GAP_MS = 16_000;
+/** What is waited for, of what was seen: the next may be later. */
+const CAUTION = 1.05;
 /** No more delay than this for jitter. */
 const MOST_MS = 400;
 
 /**
  * How late the packets of a stream are, from which follows when to play them. A packet's transit is the time of its arrival
- * less that of its timestamp: only differences mean something. Of the last 10 s the latest packet of each 200 ms counts, and
+ * less that of its timestamp: only differences mean something. Of the last 8 s the latest packet of each 200 ms counts, and
  * of those the second latest decides: whatever holds up packets once, for however long, is an accident; twice, and it is
- * expected again. A burst is never split, so that a hold-up counts once. Silence does not age what is remembered.
+ * expected again. So it is if it happens less often, but again within 16 s. A burst is never split, so that a hold-up counts
+ * once. Silence does not age what is remembered.
  */
 export class DelayTarget {
   /** Transit of the fastest packets, in milliseconds. */
@@ -27,6 +35,13 @@ export class DelayTarget {
   private count = 0;
   private filledMs = 0;
   private lastAt = 0;
+  /** Time in which packets came, at most {@link SLOT_MS} for each. */
+  private activeMs = 0;
+  /** The last peak and the one before: when, and how much later than the fastest packets. */
+  private peakAt = Number.NEGATIVE_INFINITY;
+  private peakMs = 0;
+  private earlierPeakAt = Number.NEGATIVE_INFINITY;
+  private earlierPeakMs = 0;
   /** Of all slots but the current one. */
   private pastLow = Number.POSITIVE_INFINITY;
   private pastHigh = Number.NEGATIVE_INFINITY;
@@ -45,7 +60,9 @@ export class DelayTarget {
   arrived(transitMs: number, atMs: number): void {
     const gapMs = atMs - this.lastAt;
     this.lastAt = atMs;
-    this.filledMs += Math.min(Math.max(gapMs, 0), SLOT_MS);
+    const activeMs = Math.min(Math.max(gapMs, 0), SLOT_MS);
+    this.filledMs += activeMs;
+    this.activeMs += activeMs;
     if (this.count === 0 || (this.filledMs >= SLOT_MS && gapMs >= BURST_MS)) this.open(transitMs);
     const { slot, lows, highs } = this;
     if (transitMs < (lows[slot] as number)) lows[slot] = transitMs;
@@ -56,15 +73,40 @@ export class DelayTarget {
     const second = isAccident
       ? this.pastHigh
       : Math.max(high, this.count < FEW_SLOTS ? this.pastHigh : this.pastSecond);
-    this.highMs = Math.min(Math.max(second, this.lowMs), this.lowMs + MOST_MS);
+    const usualMs = Math.max(0, second - this.lowMs, this.peaksMs());
+    this.highMs = this.lowMs + Math.min(usualMs * CAUTION, MOST_MS);
   }
 
   /** Forgets everything: another timeline begins. */
   clear(): void {
     this.count = 0;
+    this.peakAt = Number.NEGATIVE_INFINITY;
+    this.earlierPeakAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** What two peaks have in common, as long as the next may come. */
+  private peaksMs(): number {
+    const isOver = this.activeMs - this.peakAt > MOST_PEAK_GAP_MS;
+    const isChance = this.peakAt - this.earlierPeakAt > MOST_PEAK_GAP_MS;
+    return isOver || isChance ? 0 : Math.min(this.peakMs, this.earlierPeakMs);
+  }
+
+  private notePeak(): void {
+    const lateMs = (this.highs[this.slot] as number) - this.lowMs;
+    const usualMs = Math.max(0, this.pastSecond - this.pastLow);
+    if (this.count < FEW_SLOTS || lateMs < PEAK_MS + PEAK_FACTOR * usualMs) return;
+    if (this.activeMs - this.peakAt < LEAST_PEAK_GAP_MS) {
+      this.peakMs = Math.max(this.peakMs, lateMs);
+      return;
+    }
+    this.earlierPeakAt = this.peakAt;
+    this.earlierPeakMs = this.peakMs;
+    this.peakAt = this.activeMs;
+    this.peakMs = lateMs;
   }
 
   private open(transitMs: number): void {
+    this.notePeak();
     this.filledMs = 0;
     this.slot = this.count === 0 ? 0 : (this.slot + 1) % SLOTS;
     const past = Math.min(this.count, SLOTS - 1);

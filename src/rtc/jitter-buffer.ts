@@ -14,7 +14,7 @@ const BLOCK_TICKS = BLOCK_MS * TICKS_PER_MS;
 /** Lengths that a decoder can conceal are multiples of this: 2.5 ms. */
 const CONCEAL_TICKS = 2.5 * TICKS_PER_MS;
 /** Longest Opus packet. */
-const MOST_DECODED_MS = 120;
+const MOST_DECODED_TICKS = 120 * TICKS_PER_MS;
 /** Sound and packets kept: what is older is skipped. */
 const MOST_WAITING_MS = 2_000;
 /** By how much a hold-up may delay what it held up. */
@@ -23,7 +23,7 @@ const MOST_GROWTH_MS = 1_200;
 /** Milliseconds that an expected packet has left when it is needed: at the start, and before the sound is made longer or shorter. */
 const START_MARGIN_MS = 5;
 const LEAST_MARGIN_MS = 2;
-const MOST_MARGIN_MS = 20;
+const MOST_MARGIN_MS = 22;
 /** At this margin and the next the least alike pieces may become one. */
 const URGENT_MS = 100;
 const SHORT_URGENT_MS = 6;
@@ -106,9 +106,21 @@ export interface JitterStats {
   removedSamplesForAcceleration: number;
 }
 
-/** Shared by all buffers of a thread, which are done with it when they return. At 48 kHz, the highest rate. */
-const decoded = new Int16Array(MOST_DECODED_MS * TICKS_PER_MS);
+/** Shared by all buffers of a thread, which are done with it when they return. Of the highest rate. */
+const decoded = new Int16Array(MOST_DECODED_TICKS);
 const madeUp = new Int16Array(BLOCK_TICKS);
+
+/** Beginnings of {@link decoded} by their lengths, each made once. */
+const beginnings = new Map<number, Int16Array>();
+
+function firstDecoded(samples: number): Int16Array {
+  let view = beginnings.get(samples);
+  if (view === undefined) {
+    view = decoded.subarray(0, samples);
+    beginnings.set(samples, view);
+  }
+  return view;
+}
 
 /** Where the tape's sound comes from: nowhere yet, nowhere any more, or packets and what was made up between them. */
 type State = 'empty' | 'silent' | 'playing';
@@ -242,7 +254,7 @@ export class JitterBuffer {
     const transitMs = atMs - at / TICKS_PER_MS;
     const view = viewOf(payload, start, end);
     const duration = view === undefined ? 0 : this.decoder.samplesOf(view) * this.ticks;
-    const isMalformed = view === undefined || !(duration > 0);
+    const isMalformed = view === undefined || !(duration > 0 && duration <= MOST_DECODED_TICKS);
     if (isMalformed || (this.isStrange(at, transitMs) && !this.isProved(at, transitMs))) {
       counters.packetsDiscarded += 1;
       return;
@@ -268,12 +280,16 @@ export class JitterBuffer {
   pushRedundant(timestamp: number, payload: Uint8Array, atMs: number, start = 0, end = payload.length): void {
     const at = this.extend(timestamp);
     const age = this.lastTimestamp - at;
-    const isEarlier = this.state !== 'empty' && age > 0 && age <= MOST_DECODED_MS * TICKS_PER_MS;
+    const isEarlier = this.state !== 'empty' && age > 0 && age <= MOST_DECODED_TICKS;
     if (isEarlier) this.noteCopy(age);
     const view = viewOf(payload, start, end);
     if (isEarlier && at >= this.oldest && view !== undefined) {
       const duration = this.decoder.samplesOf(view) * this.ticks;
-      if (duration > 0 && this.queue.insert(at, Number.NaN, atMs, duration, false, view)) {
+      if (
+        duration > 0 &&
+        duration <= MOST_DECODED_TICKS &&
+        this.queue.insert(at, Number.NaN, atMs, duration, false, view)
+      ) {
         this.bound();
         return;
       }
@@ -333,7 +349,7 @@ export class JitterBuffer {
   private isProved(at: number, transitMs: number): boolean {
     const { target } = this;
     const step = at - this.strangeTimestamp;
-    const follows = this.strangeRun > 0 && step > 0 && step <= 2 * MOST_DECODED_MS * TICKS_PER_MS;
+    const follows = this.strangeRun > 0 && step > 0 && step <= 2 * MOST_DECODED_TICKS;
     this.strangeRun = follows ? this.strangeRun + 1 : 1;
     this.strangeTimestamp = at;
     const isFar = transitMs < target.lowMs - TOO_FAST_MS || transitMs > target.highMs + FAR_LATE_MS;
@@ -371,11 +387,11 @@ export class JitterBuffer {
     const { queue } = this;
     while (queue.length > 0 && queue.timestamp < this.oldest) this.discard();
     const gap = queue.timestamp - this.position;
-    if (queue.length === 0) this.wait();
+    if (queue.length === 0) this.makeUp(BLOCK_TICKS);
     else if (this.state === 'silent' || (gap > 0 && this.isTalkersPause(gap))) {
       this.isPause ||= this.isTalkersPause(gap);
       const dueMs = queue.timestamp / TICKS_PER_MS + this.target.highMs + START_MARGIN_MS + this.copyMs;
-      if (nowMs < dueMs) this.wait();
+      if (nowMs < dueMs) this.makeUp(BLOCK_TICKS);
       else this.begin(nowMs);
     } else if (gap > 0) this.bridge(gap);
     else this.decode(nowMs);
@@ -397,20 +413,20 @@ export class JitterBuffer {
     this.decode(nowMs);
   }
 
-  /** Makes up a block where no packet follows, or none that is due. */
-  private wait(): void {
-    this.makeUp(BLOCK_TICKS);
-  }
-
   /** Restores what is missing before the next packet from the copy that this carries, or makes it up. */
   private bridge(gap: number): void {
     const { queue } = this;
     const { duration, hasLbrr } = queue;
     if (hasLbrr && gap <= duration) {
-      const samples = duration / this.ticks;
+      const { ticks } = this;
+      const samples = duration / ticks;
+      // The first part has been made up already.
+      const past = Math.floor((duration - gap) / ticks);
+      const guessed = past > 0 ? this.decoder.conceal(madeUp, this.blockSamples) : 0;
       if (this.decoder.decodeFec(queue.payload(), decoded, samples) === samples) {
-        // The first part may have been made up already.
-        this.tape.append(decoded, Math.floor((duration - gap) / this.ticks), samples);
+        if (past > 0) decoded.copyWithin(0, past, samples);
+        if (guessed === this.blockSamples) join(samples - past, JOIN_TICKS / ticks, 1, this.rate);
+        this.tape.append(firstDecoded(samples - past));
         this.position = queue.timestamp;
         this.oldest = queue.timestamp;
         this.withoutMs = 0;
@@ -438,9 +454,9 @@ export class JitterBuffer {
     const fromGain = gainAt(this.withoutMs - fadesAtMs);
     this.withoutMs += ticks / TICKS_PER_MS;
     const toGain = gainAt(this.withoutMs - fadesAtMs);
-    if (this.decoder.conceal(decoded, samples) === samples)
-      tape.append(decoded, 0, samples, fromGain, toGain);
-    else tape.appendSilence(samples);
+    if (this.decoder.conceal(decoded, samples) !== samples) tape.appendSilence(samples);
+    else if (fromGain === 1 && toGain === 1) tape.append(firstDecoded(samples));
+    else tape.appendFading(firstDecoded(samples), fromGain, toGain);
     this.unproven += samples;
     if (toGain > 0) return;
     this.state = 'silent';
@@ -465,7 +481,7 @@ export class JitterBuffer {
     const grown = this.position - timestamp;
     const joint = grown > 0 && this.joint === 'none' ? 'overlap' : this.joint;
     const guessed = joint === 'overlap' ? this.decoder.conceal(madeUp, blockSamples) : 0;
-    const count = Math.min(this.decoder.decode(queue.payload(), decoded), decoded.length);
+    const count = Math.min(this.decoder.decode(queue.payload(), decoded), MOST_DECODED_TICKS / ticks);
     queue.drop();
     if (!(count > 0)) {
       counters.packetsDiscarded += 1;
@@ -486,7 +502,8 @@ export class JitterBuffer {
     const skipped = guessed === blockSamples ? join(count, JOIN_TICKS / ticks, blockSamples, this.rate) : 0;
     // What is decoded ahead of its time is not needed now.
     const aheadMs = Math.floor(tape.length / blockSamples) * BLOCK_MS;
-    tape.append(decoded, skipped, count);
+    if (skipped > 0) decoded.copyWithin(0, skipped, count);
+    tape.append(firstDecoded(count - skipped));
     this.shift((grown - skipped * ticks) / TICKS_PER_MS);
     this.transitNow = Math.min(this.transitNow, nowMs + aheadMs - timestamp / TICKS_PER_MS);
 
@@ -527,7 +544,8 @@ export class JitterBuffer {
     const transitMs = Math.min(this.transitNow, this.transitBefore);
     const marginMs = transitMs - this.target.highMs - this.copyMs;
     if (!Number.isFinite(marginMs)) return;
-    if (marginMs > MOST_MARGIN_MS) this.shorten(marginMs - START_MARGIN_MS, nowMs);
+    if (marginMs > MOST_MARGIN_MS)
+      this.shorten(Math.floor((marginMs - LEAST_MARGIN_MS) / BLOCK_MS) * BLOCK_MS, nowMs);
     else if (marginMs < LEAST_MARGIN_MS) this.lengthen(LEAST_MARGIN_MS - marginMs);
   }
 
@@ -535,7 +553,7 @@ export class JitterBuffer {
     const { tape, queue, rate } = this;
     if (this.restBlocks > 0 && excessMs < HASTY_MS) return;
     let leftMs = excessMs;
-    for (let changes = 0; changes < MOST_CHANGES && leftMs > MOST_MARGIN_MS - START_MARGIN_MS; changes++) {
+    for (let changes = 0; changes < MOST_CHANGES && leftMs >= BLOCK_MS; changes++) {
       while (
         tape.length < (SEARCH_MS * rate) / 1_000 &&
         queue.length > 0 &&
@@ -568,6 +586,7 @@ export class JitterBuffer {
   }
 }
 
+/** A copy of a payload, see {@link payloadView}; `undefined` if it is empty or too long. */
 function viewOf(payload: Uint8Array, start: number, end: number): Uint8Array | undefined {
   const length = end - start;
   if (!(length > 0 && length <= MOST_PAYLOAD_BYTES)) return undefined;

@@ -117,10 +117,6 @@ export class PacketQueue {
     for (let i = 0; i < this.length; i++) this.order[i] = this.order[i + 1] as number;
   }
 
-  clear(): void {
-    while (this.length > 0) this.drop();
-  }
-
   private memoryOf(slot: number, bytes: number): Uint8Array {
     let memory = this.payloads[slot];
     if (memory === undefined || memory.length < bytes) {

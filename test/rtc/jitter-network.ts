@@ -222,6 +222,18 @@ export function listen(
   return { buffer, heard };
 }
 
+/** The first of `count` samples from `at` on that is not the source's from `first` on, counted from there; -1: all are. */
+export function firstDifference(
+  heard: Int16Array,
+  at: number,
+  source: Source,
+  count: number,
+  first = 0,
+): number {
+  for (let n = 0; n < count; n++) if (heard[at + n] !== source(first + n)) return n;
+  return -1;
+}
+
 /** The largest jump between neighbouring samples. */
 export function largestJump(sound: Int16Array): number {
   let largest = 0;
@@ -231,8 +243,8 @@ export function largestJump(sound: Int16Array): number {
   return largest;
 }
 
-/** The largest sample of what is left of a sound without one tone: where that is unbroken, nothing but rounding. */
-export function largestSplatter(sound: Int16Array, hz: number, rate: number): number {
+/** The largest sample of what is left of a sound without one tone: of an unbroken one nothing but rounding. */
+export function largestWithout(hz: number, sound: Int16Array, rate: number): number {
   const factor = 2 * Math.cos((2 * Math.PI * hz) / rate);
   let largest = 0;
   for (let i = 2; i < sound.length; i++) {
@@ -240,4 +252,41 @@ export function largestSplatter(sound: Int16Array, hz: number, rate: number): nu
     largest = Math.max(largest, Math.abs(rest));
   }
   return largest;
+}
+
+/** The largest sample of what is left of a sound above a frequency: a click has all of them, a voice of ten harmonics none. */
+export function largestAbove(hz: number, sound: Int16Array, rate: number): number {
+  const half = Math.round(rate / 200);
+  const cut = hz / rate;
+  const filter = Array.from({ length: 2 * half + 1 }, (_, i) => {
+    const n = i - half;
+    const low = n === 0 ? 2 * cut : Math.sin(2 * Math.PI * cut * n) / (Math.PI * n);
+    const window = 0.42 + 0.5 * Math.cos((Math.PI * n) / half) + 0.08 * Math.cos((2 * Math.PI * n) / half);
+    return (n === 0 ? 1 : 0) - low * window;
+  });
+  let largest = 0;
+  for (let i = 0; i + filter.length <= sound.length; i++) {
+    let sum = 0;
+    for (let k = 0; k < filter.length; k++) sum += (filter[k] as number) * (sound[i + k] as number);
+    largest = Math.max(largest, Math.abs(sum));
+  }
+  return largest;
+}
+
+/** Mean delay in milliseconds in each second, see `jitterBufferDelay`: {@link listen} calls it after each pull. */
+export class DelayLog {
+  readonly ms: number[] = [];
+  private pulls = 0;
+  private delay = 0;
+  private count = 0;
+
+  readonly note = (_nowMs: number, _block: Int16Array, { stats }: JitterBuffer): void => {
+    this.pulls += 1;
+    if (this.pulls % 100 !== 0) return;
+    this.ms.push(
+      (1_000 * (stats.jitterBufferDelay - this.delay)) / (stats.jitterBufferEmittedCount - this.count),
+    );
+    this.delay = stats.jitterBufferDelay;
+    this.count = stats.jitterBufferEmittedCount;
+  };
 }
