@@ -355,8 +355,8 @@ export class PeerConnection extends EventTarget {
     const transport = this.ensureTransport(false);
     const isOffer = this.signalingState === 'have-remote-offer';
     const isRestart = this.remoteUfrag !== undefined && this.remoteUfrag !== parameters.ufrag;
-    // The other side's restart is answered by one of ours.
-    if (isOffer && isRestart) this.restart(transport);
+    // The agent answers the other side's restart by one of its own.
+    if (isOffer && isRestart) this.ownCandidates.length = 0;
     this.remoteUfrag = parameters.ufrag;
     transport.setRemote(parameters);
     for (const { candidates } of media) for (const text of candidates) addCandidate(transport, text);

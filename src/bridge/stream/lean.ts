@@ -2,7 +2,7 @@ import { systemClock } from '../../clock.js';
 import { FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
 import { FrameClock } from '../../media/frame-clock.js';
 import { core } from '../../media/thread-core.js';
-import { HEARD_BLOCK, HEARD_RATE, ReceivedTrack } from '../../rtc/audio-receiver.js';
+import { type AudioReceiver, HEARD_BLOCK, HEARD_RATE, ReceivedTrack } from '../../rtc/audio-receiver.js';
 import { AudioSource } from '../../rtc/audio-source.js';
 import { MediaStream } from '../../rtc/media-track.js';
 import { loadRtcNative } from '../../rtc/native.js';
@@ -64,34 +64,57 @@ class LeanStack implements RtcStack {
 
   createAudioSink(track: AudioTrack, listener: BlockListener): AudioSink {
     if (!(track instanceof ReceivedTrack)) throw new TypeError('Expected a track that is received');
-    const { receiver } = track;
-    const { frameClock } = this;
-    const up = new core.Upsampler();
-    const narrow = new Int16Array(2 * HEARD_BLOCK);
-    const halves = [narrow.subarray(0, HEARD_BLOCK), narrow.subarray(HEARD_BLOCK)] as const;
-    const samples = new Int16Array(FRAME_SAMPLES);
-    const member = {
-      tick() {
-        if (!receiver.isHeard) return;
-        // Both at once: a packet holds 20 ms, and the second half would wait for nothing.
-        receiver.pull(halves[0], frameClock.tickedAt);
-        receiver.pull(halves[1], frameClock.tickedAt);
-        up.process(narrow, samples);
-        listener(samples, SAMPLE_RATE);
-      },
-    };
-    receiver.retain();
-    frameClock.join(member);
-    let isStopped = false;
-    return {
-      stop() {
-        if (isStopped) return;
-        isStopped = true;
-        frameClock.leave(member);
-        receiver.release();
-      },
-    };
+    return new LeanSink(track.receiver, listener, this.frameClock);
   }
+}
+
+/** Hears a track at the pace of a clock. */
+class LeanSink implements AudioSink {
+  private readonly up = new core.Upsampler();
+  private readonly narrow = new Int16Array(FRAME_SAMPLES / RATIO);
+  private readonly halves = [
+    this.narrow.subarray(0, HEARD_BLOCK),
+    this.narrow.subarray(HEARD_BLOCK),
+  ] as const;
+  private readonly samples = new Int16Array(FRAME_SAMPLES);
+  /** Frames that are due. */
+  private due = 0;
+  private isStopped = false;
+
+  constructor(
+    private readonly receiver: AudioReceiver,
+    private readonly listener: BlockListener,
+    private readonly clock: FrameClock,
+  ) {
+    receiver.retain();
+    clock.join(this);
+  }
+
+  /** Timers come before sockets: what has arrived is read first, above all after a stall. */
+  tick(): void {
+    if (this.due === 0) setImmediate(this.hear);
+    this.due += 1;
+  }
+
+  stop(): void {
+    if (this.isStopped) return;
+    this.isStopped = true;
+    this.clock.leave(this);
+    this.receiver.release();
+  }
+
+  private readonly hear = (): void => {
+    const { receiver, halves, narrow, samples } = this;
+    const nowMs = this.clock.tickedAt;
+    for (; this.due > 0; this.due -= 1) {
+      if (this.isStopped || !receiver.isHeard) continue;
+      // Both at once: a packet holds 20 ms, and the second half would wait for nothing.
+      receiver.pull(halves[0], nowMs);
+      receiver.pull(halves[1], nowMs);
+      this.up.process(narrow, samples);
+      this.listener(samples, SAMPLE_RATE);
+    }
+  };
 }
 
 /** Lean WebRTC of this process. */
