@@ -20,13 +20,14 @@ const KEPT_BYTES = 400;
 const SILENT = 127;
 
 /**
- * Bits a second. At this rate and without loss the library encodes in the frequency domain, which costs half of what its speech
- * coder does, adds 4 ms less delay, and keeps 1 kHz 42 dB above its noise: better than the µ-law it came in. Reported loss
- * makes it use its speech coder, whose packets repeat the one before.
+ * Bits a second. At this rate and without loss the library encodes in the frequency domain: at complexity 0 a fifth of the work
+ * of its speech coder, 4 ms less delay, and 1 kHz 42 dB above the noise, better than the µ-law it came in. Reported loss makes it
+ * use its speech coder, whose packets repeat the one before, and which needs the higher complexity to sound as good.
  */
-const BITRATE = 32_000;
+const BITRATE = 40_000;
 const LEAST_BITRATE = 6_000;
-const COMPLEXITY = 5;
+const COMPLEXITY = 0;
+const LOSSY_COMPLEXITY = 5;
 /** Share of the loss of earlier reports that is still expected a report later, and the most that is. */
 const LOSS_MEMORY = 0.8;
 const MOST_LOSS = 0.3;
@@ -149,7 +150,9 @@ export class AudioSender {
     this.lost = block.lost;
     if (roundTrip !== undefined) this.roundTrip = roundTrip;
     this.expectedLoss = Math.min(MOST_LOSS, Math.max(this.fractionLost, this.expectedLoss * LOSS_MEMORY));
-    this.encoder?.setLossPercent(Math.round(this.expectedLoss * 100));
+    const percent = Math.round(this.expectedLoss * 100);
+    this.encoder?.setLossPercent(percent);
+    this.encoder?.setComplexity(percent === 0 ? COMPLEXITY : LOSSY_COMPLEXITY);
   }
 
   /** Sends a packet again. */

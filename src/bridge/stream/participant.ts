@@ -128,6 +128,7 @@ export class Participant implements PlacedParticipant {
   private isEnding = false;
   private endReason: string | undefined;
   private othersCount = -1;
+  private hasSpeakers = false;
   /** Sessions that share a screen with sound. */
   private screens = '';
   /** Whether it may appear, and the wait for that. */
@@ -271,7 +272,7 @@ export class Participant implements PlacedParticipant {
     if (maySpeak || onlyListens) await this.mediaPath(call);
     else await call.microphone.disable();
     this.watchdog = new MediaWatchdog(
-      waysOf(call),
+      this.waysOf(call),
       this.request.watchdogMs,
       (reason) => this.depart('lost', reason),
       this.clock,
@@ -394,6 +395,7 @@ export class Participant implements PlacedParticipant {
   /** The other participants, without stale sessions of this phone. */
   private meet(participants: readonly StreamVideoParticipant[]): void {
     if (this.isOver || this.isEnding) return;
+    this.hasSpeakers = hasSpeakers(participants);
     const others = participants.filter(({ userId }) => userId !== this.request.userId);
     this.ear.listenTo(others.flatMap(speakersOf));
     this.followScreens(others);
@@ -427,7 +429,8 @@ export class Participant implements PlacedParticipant {
     while (this.clock.runningMs() < deadline) {
       this.checkWanted();
       isHeard ||= await isConnected(call.publisher);
-      if (isHeard && (!hasSpeakers(call) || (await isConnected(call.subscriber)))) return;
+      if (isHeard && (!hasSpeakers(call.state.remoteParticipants) || (await isConnected(call.subscriber))))
+        return;
       await this.clock.sleep(MEDIA_POLL_MS);
     }
     // If only the receiving path is missing, the watchdog handles it.
@@ -444,6 +447,25 @@ export class Participant implements PlacedParticipant {
   private checkWanted(): void {
     if (this.endReason !== undefined) throw new GatewayError('GW_STREAM_CALL_ENDED', this.endReason);
     if (this.isOver) throw new GatewayError('GW_STREAM_LEFT', 'Left before the join completed');
+  }
+
+  /**
+   * What the client sends and what it hears: it has a connection for each, and may have none for a while. The client's own
+   * answers cost more than the rest of a check.
+   */
+  private waysOf(call: Call): MediaPath[] {
+    return [
+      {
+        name: 'what the phone says',
+        connection: () => call.publisher,
+        isDue: () => !this.microphone.isMuted,
+      },
+      {
+        name: 'what the phone hears',
+        connection: () => call.subscriber,
+        isDue: () => this.hasSpeakers,
+      },
+    ];
   }
 
   private depart(departure: Departure, reason: string): void {
@@ -518,26 +540,9 @@ async function isConnected(connection: Measured | undefined): Promise<boolean> {
   return connection !== undefined && (await readTransport(connection)).isConnected;
 }
 
-/** What the client sends and what it hears: it has a connection for each, and may have none for a while. */
-function waysOf(call: Call): MediaPath[] {
-  const { microphone } = call;
-  return [
-    {
-      name: 'what the phone says',
-      connection: () => call.publisher,
-      isDue: () => microphone.enabled,
-    },
-    {
-      name: 'what the phone hears',
-      connection: () => call.subscriber,
-      isDue: () => hasSpeakers(call),
-    },
-  ];
-}
-
 /** Whether there is anybody to hear. */
-function hasSpeakers({ state }: Call): boolean {
-  return state.remoteParticipants.some(({ publishedTracks }) => publishedTracks.includes(AUDIO));
+function hasSpeakers(participants: readonly StreamVideoParticipant[]): boolean {
+  return participants.some(({ publishedTracks }) => publishedTracks.includes(AUDIO));
 }
 
 function subscribed(unsubscribe: () => void): { unsubscribe(): void } {
