@@ -332,11 +332,14 @@ export function forkMediaWorker(stack: StackChoice): ChildProcess {
   return fork(createRequire(import.meta.url).resolve('#media-worker'), [stack], {
     // No secret may reach a process whose native code talks to the network.
     env: workerEnvironment(),
-    execArgv: [],
+    execArgv: EXEC_ARGV,
     serialization: 'json',
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ipc'],
   });
 }
+
+/** A young generation of a few megabytes costs no CPU that could be measured, and saves 35 MB at twenty legs. */
+const EXEC_ARGV = ['--max-semi-space-size=2'];
 
 /** Environment variables a process needs to run and to reach Stream. */
 const PASSED_ON = [
