@@ -10,6 +10,7 @@ import { capacityOf, type PeerRow, type PeersResult } from './peers.js';
 import type { RampResult } from './ramp.js';
 import type { RelayResult } from './relay.js';
 import { readResult } from './result.js';
+import type { StreamResult } from './stream.js';
 import type { WorkersResult } from './workers.js';
 
 interface LatencyResult {
@@ -88,6 +89,7 @@ const PAGES: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
     handshakes,
     agents,
   },
+  'docs/stream-bridge.md': { stream },
 };
 /** Their paths in the repository. */
 export const FIGURE_PAGES = Object.keys(PAGES);
@@ -461,6 +463,35 @@ function ramp(): string {
     ...rows.map(
       (row) =>
         `| ${row.flags} | ${[row.p50Ms, row.p99Ms, row.p999Ms, row.maxMs].map((ms) => ms.toFixed(2)).join(' | ')} | ${percent(row.gatewayCpu)} | ${row.valid} of ${row.rounds.length} |`,
+    ),
+  ].join('\n');
+}
+
+/** What a phone in a Stream call costs on each stack, and how late it is heard. */
+function stream(): string {
+  const measured = readResult<StreamResult>('stream');
+  if (measured === undefined) return unmeasured('stream');
+  const { machine, cost, latency, ratios } = measured;
+  const { cpu, platform, node, date } = machine;
+  return [
+    `${cpu}, ${platform}, Node ${node}, ${date}.`,
+    '',
+    '| stack | calls | worker CPU | a call | gateway CPU | worker memory MB | threads | heard right | dropped frames |',
+    '|---|---:|---:|---:|---:|---:|---:|---:|---:|',
+    ...cost.map(
+      (row) =>
+        `| ${row.stack} | ${row.calls} | ${percent(row.worker)} | ${(row.workerPerCall * 100).toFixed(2)} % | ${percent(row.gateway)} | ${row.rssMb.toFixed(0)} | ${row.threads} | ${row.right} | ${row.dropped} |`,
+    ),
+    '',
+    `CPU of a call on libwebrtc by that on the lean stack: ${Object.entries(ratios)
+      .map(([calls, ratio]) => `${ratio.toFixed(1)} at ${calls}`)
+      .join(', ')}.`,
+    '',
+    '| stack | calls | direction | p50 ms | p90 | p99 |',
+    '|---|---:|---|---:|---:|---:|',
+    ...latency.map(
+      (row) =>
+        `| ${row.stack} | ${row.calls} | ${row.direction} | ${[row.p50, row.p90, row.p99].map((ms) => ms.toFixed(0)).join(' | ')} |`,
     ),
   ].join('\n');
 }

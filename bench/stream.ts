@@ -5,7 +5,7 @@ import { Caller } from '../test/support/caller.js';
 import { amplitudeAt } from '../test/support/media.js';
 import { Agent } from '../test/support/stream/agent.js';
 import { toneMulaw } from '../test/support/tone.js';
-import { machine, machineLine } from './machine.js';
+import { type Machine, machine, machineLine } from './machine.js';
 import { threadCount, watchProcess } from './processor.js';
 import { writeResult } from './result.js';
 import { StreamSetup } from './stream-setup.js';
@@ -22,6 +22,15 @@ const LEVEL = 8_000;
 const LATENCY_CALLS = 8;
 const BURSTS = 15;
 const BARS = { ratio: 3, outMs: 40, backMs: 45, rssMbPerCall: 1.5 };
+
+/** What `bench/results/stream.json` holds. */
+export interface StreamResult {
+  readonly machine: Machine;
+  readonly cost: readonly CostRow[];
+  readonly latency: readonly LatencyRow[];
+  /** CPU of a call on libwebrtc by that on the lean stack, for each number of calls. */
+  readonly ratios: Readonly<Record<number, number>>;
+}
 
 interface CostRow {
   readonly stack: StackChoice;
@@ -69,7 +78,9 @@ export async function benchStream(): Promise<void> {
     for (const stack of STACKS) latency.push(...(await measureLatency(calls, stack)));
   }
   printLatency(latency);
-  writeResult('stream', { machine: at, cost, latency });
+  const ratios = Object.fromEntries(STEPS.map((calls) => [calls, ratioOf(cost, calls)]));
+  const result: StreamResult = { machine: at, cost, latency, ratios };
+  writeResult('stream', result);
   const missed = missedBars(cost, latency);
   for (const line of missed) console.log(line);
   if (missed.length > 0) process.exitCode = 1;
