@@ -119,4 +119,21 @@ describe('operations', () => {
     expect(metrics.headers.get('content-type')).toMatch(/^text\/plain/);
     expect(await metrics.text()).toContain('trunkline_calls_active 0');
   });
+
+  it('/health shows the WebRTC of a bridge once it is known, and none where none is needed', async () => {
+    let webrtc: string | undefined;
+    const bridge = {
+      name: 'own',
+      get webrtc() {
+        return webrtc;
+      },
+      join: () => Promise.reject(new Error('not here')),
+      close: async () => {},
+    };
+    const { url } = await startGateway({ bridge });
+    const health = async () => (await fetch(`${url}/health`)).json();
+    expect(await health()).not.toHaveProperty('webrtc');
+    webrtc = 'wrtc; libopus is not installed';
+    expect(await health()).toMatchObject({ bridge: 'own', webrtc });
+  });
 });
