@@ -26,6 +26,7 @@ const { talk } = realStream({ pool: { stack: 'auto', fork: forkWithout } });
 it('where the lean stack does not load, phone and agent hear each other over libwebrtc, and the pool says why', async () => {
   const { pool } = await talk();
   expect(pool.webrtc).toMatch(/^wrtc; .*no such addon/);
+  expect(pool.webrtc).not.toContain(fileURLToPath(new URL('../..', import.meta.url)));
 });
 
 it('where only the lean stack is wanted, the pool does not open, and says why', async () => {

@@ -296,7 +296,8 @@ export class WorkerPool implements MediaHost {
       return;
     }
     this.failures += 1;
-    this.giveUpLean(reason);
+    // The log has its last words; /health shows this to anybody.
+    this.giveUpLean('a media worker died before it was ready');
     const pause = Math.min(FIRST_PAUSE_MS * 2 ** (this.failures - 1), LONGEST_PAUSE_MS);
     this.keepSpareSoon(pause);
   }
