@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { AudioReceiver } from '../../src/rtc/audio-receiver.js';
+import { AudioSender } from '../../src/rtc/audio-sender.js';
+import { AudioSource, PACKET_SAMPLES } from '../../src/rtc/audio-source.js';
+import type { MediaTransport } from '../../src/rtc/media-transport.js';
+import { loadRtcNative } from '../../src/rtc/native.js';
+import { appendNack } from '../../src/rtc/rtcp.js';
+import { RtpSession } from '../../src/rtc/rtp-session.js';
+import { readDescription } from '../../src/rtc/session-description.js';
+import { Transceiver } from '../../src/rtc/transceiver.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+
+const native = loadRtcNative();
+
+/** A session that sends, to a peer that answered so, and what it has sent. */
+function speak(parameters = 'minptime=10') {
+  const sent: number[] = [];
+  const again: number[] = [];
+  const sequenceOf = (packet: Uint8Array) => Buffer.from(packet).readUInt16BE(2);
+  const transport = {
+    isOpen: true,
+    sendRtp: (packet: Uint8Array, length: number) => {
+      sent.push(sequenceOf(packet));
+      return length;
+    },
+    resend: (packet: Uint8Array) => again.push(sequenceOf(packet)),
+  } as unknown as MediaTransport;
+  const source = new AudioSource();
+  const line = new Transceiver('audio', new AudioSender(native), new AudioReceiver(native), 'sendonly');
+  line.sender.setTrack(source.createTrack());
+  const session = new RtpSession([line], transport, 'name', new VirtualClock());
+  const answer = [
+    'v=0',
+    'm=audio 9 UDP/TLS/RTP/SAVPF 111',
+    'a=recvonly',
+    'a=rtpmap:111 opus/48000/2',
+    'a=rtcp-fb:111 nack',
+    `a=fmtp:111 ${parameters}`,
+  ];
+  const [section = expect.fail()] = readDescription(answer.join('\n')).media;
+  line.send(section, transport);
+  const talk = (packets: number) => source.write(new Int16Array(packets * PACKET_SAMPLES).fill(1_000));
+  return { line, session, talk, sent, again };
+}
+
+describe('a hostile peer', () => {
+  it('that asks for packets again and again gets each three times', () => {
+    const { line, session, talk, sent, again } = speak();
+    talk(20);
+    const wanted = Array.from({ length: 400 }, (_, i) => sent[i % 20] as number);
+    const request = Buffer.alloc(2_048);
+    const length = appendNack(request, 0, 1, line.sender.ssrc, wanted);
+    for (let i = 0; i < 10; i++) session.takeRtcp(request, length);
+    expect(again).toHaveLength(3 * 20);
+    expect(new Set(again)).toEqual(new Set(sent));
+    // The place of an old packet is another's, with repetitions of its own.
+    talk(20);
+    const late = appendNack(request, 0, 1, line.sender.ssrc, sent.slice(20));
+    session.takeRtcp(request, late);
+    expect(again.slice(3 * 20)).toEqual(sent.slice(20));
+    line.close();
+  });
+});
