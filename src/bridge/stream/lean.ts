@@ -39,7 +39,8 @@ class LeanStack implements RtcStack {
     if (RTCPeerConnection !== undefined && RTCPeerConnection !== PeerConnection) {
       throw new Error('This process has another RTCPeerConnection already');
     }
-    loadRtcNative();
+    // The library of Opus is opened by the first decoder.
+    loadRtcNative().openDecoder(HEARD_RATE).free();
   }
 
   installGlobals(): void {
