@@ -52,6 +52,8 @@ interface Descriptions {
 
 /** Most candidates that wait for their description. */
 const MOST_EARLY = 40;
+/** Most m-lines of all descriptions together: each holds memory until the connection closes. */
+const MOST_LINES = 256;
 
 /** One for all connections of the process: making one takes a millisecond. */
 let certificate: Certificate | undefined;
@@ -319,6 +321,10 @@ export class PeerConnection extends EventTarget {
 
   private takeOffer(description: SessionDescription, told: Description): void {
     if (this.signalingState === 'have-local-offer') this.checkState('stable');
+    const fresh = description.media.filter(({ mid }) => this.lines.every((line) => line.mid !== mid));
+    if (this.lines.length + fresh.length > MOST_LINES) {
+      throw new Error(`With this description there would be more than ${MOST_LINES} m-lines`);
+    }
     this.ensureTransport(false);
     this.offered = description;
     this.remote.pending = told;
