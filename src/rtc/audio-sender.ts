@@ -185,7 +185,7 @@ export class AudioSender {
     if (encoder === undefined || answered === undefined) return;
     const wanted = Number(parameterOf(answered, 'maxaveragebitrate') ?? BITRATE);
     const most = this.encodings[0]?.maxBitrate ?? BITRATE;
-    encoder.setBitrate(Math.max(LEAST_BITRATE, Math.min(BITRATE, wanted || BITRATE, most)));
+    encoder.setBitrate(Math.round(Math.max(LEAST_BITRATE, Math.min(BITRATE, wanted || BITRATE, most))));
     encoder.setComplexity(COMPLEXITY);
     // RED repeats the packet before already.
     encoder.setFec(this.redundancy === undefined && parameterOf(answered, 'useinbandfec') === '1');

@@ -4,6 +4,7 @@ import { AudioSender } from '../../src/rtc/audio-sender.js';
 import { AudioSource, PACKET_SAMPLES } from '../../src/rtc/audio-source.js';
 import type { MediaTransport } from '../../src/rtc/media-transport.js';
 import { loadRtcNative } from '../../src/rtc/native.js';
+import { PeerConnection } from '../../src/rtc/peer-connection.js';
 import { appendNack } from '../../src/rtc/rtcp.js';
 import { RtpSession } from '../../src/rtc/rtp-session.js';
 import { readDescription } from '../../src/rtc/session-description.js';
@@ -58,6 +59,52 @@ describe('a hostile peer', () => {
     const late = appendNack(request, 0, 1, line.sender.ssrc, sent.slice(20));
     session.takeRtcp(request, late);
     expect(again.slice(3 * 20)).toEqual(sent.slice(20));
+    line.close();
+  });
+
+  it('that offers other m-lines each time is refused when there are too many', async () => {
+    const connection = new PeerConnection({}, new VirtualClock(), native);
+    let tracks = 0;
+    connection.addEventListener('track', () => {
+      tracks += 1;
+    });
+    const offer = (round: number) =>
+      connection.setRemoteDescription({
+        type: 'offer',
+        sdp: [
+          'v=0',
+          'a=ice-ufrag:ufrag',
+          'a=ice-pwd:password',
+          'a=fingerprint:sha-256 AA',
+          `a=group:BUNDLE ${Array.from({ length: 100 }, (_, i) => `${round}-${i}`).join(' ')}`,
+          ...Array.from({ length: 100 }, (_, i) =>
+            [
+              'm=audio 9 UDP/TLS/RTP/SAVPF 111',
+              `a=mid:${round}-${i}`,
+              'a=sendonly',
+              'a=rtpmap:111 opus/48000/2',
+            ].join('\n'),
+          ),
+        ].join('\n'),
+      });
+    await offer(0);
+    await offer(0);
+    await offer(1);
+    await expect(offer(2)).rejects.toThrow('more than 256 m-lines');
+    expect(connection.getTransceivers()).toHaveLength(200);
+    expect(tracks).toBe(200);
+    connection.close();
+  });
+
+  it.each([
+    ['a fraction of', '20000.5'],
+    ['less than', '-1'],
+    ['more than', '1e999'],
+    ['no', 'x'],
+  ])('that wants %s a bit each second is heard all the same', (_, bits) => {
+    const { line, talk, sent } = speak(`maxaveragebitrate=${bits}`);
+    talk(1);
+    expect(sent).toHaveLength(1);
     line.close();
   });
 });
