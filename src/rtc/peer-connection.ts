@@ -58,6 +58,24 @@ const MOST_LINES = 256;
 /** One for all connections of the process: making one takes a millisecond. */
 let certificate: Certificate | undefined;
 
+type Listener = Parameters<EventTarget['addEventListener']>[1];
+
+/** Listeners as they are called, by what they were given as. */
+const guarded = new WeakMap<object, (this: EventTarget, event: Event) => void>();
+
+/** What a listener throws, or its promise rejects with, becomes an unhandled rejection: Node itself would end the process. */
+function guard(listener: NonNullable<Listener>): (this: EventTarget, event: Event) => void {
+  const known = guarded.get(listener);
+  if (known !== undefined) return known;
+  const call = async (target: EventTarget, event: Event) =>
+    typeof listener === 'function' ? listener.call(target, event) : listener.handleEvent(event);
+  function made(this: EventTarget, event: Event): void {
+    void call(this, event);
+  }
+  guarded.set(listener, made);
+  return made;
+}
+
 /** An event with what the browser's carries. */
 class ConnectionEvent extends Event {
   constructor(type: string, fields: object = {}) {
@@ -102,6 +120,16 @@ export class PeerConnection extends EventTarget {
     private readonly native: RtcNative = loadRtcNative(),
   ) {
     super();
+  }
+
+  override addEventListener(...[type, listener, options]: Parameters<EventTarget['addEventListener']>): void {
+    super.addEventListener(type, listener && guard(listener), options);
+  }
+
+  override removeEventListener(
+    ...[type, listener, options]: Parameters<EventTarget['removeEventListener']>
+  ): void {
+    super.removeEventListener(type, listener && guard(listener), options);
   }
 
   get localDescription(): Description | null {
