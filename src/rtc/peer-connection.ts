@@ -238,9 +238,12 @@ export class PeerConnection extends EventTarget {
     }
     const description = readDescription(sdp);
     const { transport } = description;
+    if (transport === undefined) throw new Error('The description has no ICE parameters');
+    if (transport.fingerprints.length === 0)
+      throw new Error('The description has no fingerprint of a certificate');
     const reason = unfitness(description);
-    if (transport === undefined || reason !== undefined) {
-      PeerConnection.onUnfit?.(reason as string);
+    if (reason !== undefined) {
+      PeerConnection.onUnfit?.(reason);
       throw new Error(reason);
     }
     if (type === 'offer') this.takeOffer(description, { type, sdp });
@@ -458,10 +461,8 @@ function addCandidate({ ice }: MediaTransport, text: string): void {
   if (candidate !== undefined) ice.addRemoteCandidate(candidate);
 }
 
-/** Why a description asks for what this cannot do; `undefined` if it does not. */
-function unfitness({ transport, bundle, media }: SessionDescription): string | undefined {
-  if (transport === undefined) return 'The description has no ICE parameters';
-  if (transport.fingerprints.length === 0) return 'The description has no fingerprint of a certificate';
+/** Why a description asks for what this cannot do but others can; `undefined` if it does not. */
+function unfitness({ bundle, media }: SessionDescription): string | undefined {
   const live = media.filter(
     ({ kind, isRejected, direction }) => kind === 'audio' && !isRejected && direction !== 'inactive',
   );

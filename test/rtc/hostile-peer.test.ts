@@ -107,4 +107,19 @@ describe('a hostile peer', () => {
     expect(sent).toHaveLength(1);
     line.close();
   });
+
+  it.each([
+    ['ICE parameters', ['a=fingerprint:sha-256 AA']],
+    ['fingerprint', ['a=ice-ufrag:u', 'a=ice-pwd:p']],
+  ])('whose description has no %s gives no reason to leave the lean stack', async (missing, lines) => {
+    const reasons: string[] = [];
+    PeerConnection.onUnfit = (reason) => reasons.push(reason);
+    const connection = new PeerConnection({}, new VirtualClock(), native);
+    const sdp = ['v=0', ...lines, 'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=rtpmap:111 opus/48000/2'].join('\n');
+    const taken = connection.setRemoteDescription({ type: 'offer', sdp });
+    await expect(taken).rejects.toThrow(`The description has no ${missing}`);
+    expect(reasons).toEqual([]);
+    PeerConnection.onUnfit = undefined;
+    connection.close();
+  });
 });
