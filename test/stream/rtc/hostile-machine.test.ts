@@ -12,13 +12,23 @@ afterEach(() => {
 });
 
 /** A media worker on a machine whose libopus cannot be opened: the first one it finds is none. */
-function startWithoutOpus(stack: string) {
+function startWithoutOpus(stack: string, hasWrtc = true) {
   const folder = mkdtempSync(join(tmpdir(), 'without-opus-'));
   folders.push(folder);
   for (const name of ['libopus.so.0', 'libopus.0.dylib']) writeFileSync(join(folder, name), 'not a library');
+  const without = join(folder, 'without-wrtc.cjs');
+  writeFileSync(
+    without,
+    `const Module = require('node:module');
+    const resolve = Module._resolveFilename;
+    Module._resolveFilename = function (name, ...rest) {
+      if (name === '@roamhq/wrtc') throw new Error('No libwebrtc');
+      return resolve.call(this, name, ...rest);
+    };`,
+  );
   const worker = fork('dist/bridge/stream/media-worker.js', [stack], {
     env: { PATH: process.env.PATH, LD_LIBRARY_PATH: folder },
-    execArgv: [],
+    execArgv: hasWrtc ? [] : ['--require', without],
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ipc'],
   });
   let words = '';
@@ -48,3 +58,13 @@ it.runIf(process.platform === 'linux')(
     expect(words()).toContain('libopus is not installed: apt-get install libopus0');
   },
 );
+
+it.runIf(process.platform === 'linux')('without libopus and libwebrtc a worker names both', async () => {
+  const { worker, words } = startWithoutOpus('auto', false);
+  const [code] = await once(worker, 'close');
+  expect(code).toBe(1);
+  expect(words()).toContain(
+    'The lean stack does not load either: libopus is not installed: apt-get install libopus0',
+  );
+  expect(words()).toContain('@roamhq/wrtc, which the Stream bridge needs, does not load');
+});
