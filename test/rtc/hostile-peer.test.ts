@@ -122,4 +122,13 @@ describe('a hostile peer', () => {
     PeerConnection.onUnfit = undefined;
     connection.close();
   });
+
+  it.each(['\r', '\u2028', '\u2029'])(
+    'whose description has a long name and %j in a line is read at once',
+    (end) => {
+      // Of 500,000 characters each was the beginning of another try: minutes, in which the process did nothing else.
+      const sdp = `v=0\na=${'x'.repeat(500_000)}${end}y\nm=audio 9 UDP/TLS/RTP/SAVPF 111\na=mid:a`;
+      expect(readDescription(sdp).media[0]?.mid).toBe('a');
+    },
+  );
 });
