@@ -69,7 +69,7 @@ export class TurnClient implements IcePath {
     certificates: readonly string[] | undefined,
     private readonly listener: TurnListener,
   ) {
-    this.transport = openTurnTransport(server, network, certificates, {
+    this.transport = openTurnTransport(server, network, clock, certificates, {
       opened: () => this.allocate(),
       received: (message) => this.take(message),
       lost: () => this.end(),
