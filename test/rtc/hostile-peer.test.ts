@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AudioReceiver } from '../../src/rtc/audio-receiver.js';
 import { AudioSender } from '../../src/rtc/audio-sender.js';
@@ -7,7 +8,7 @@ import { loadRtcNative } from '../../src/rtc/native.js';
 import { PeerConnection } from '../../src/rtc/peer-connection.js';
 import { appendNack } from '../../src/rtc/rtcp.js';
 import { RtpSession } from '../../src/rtc/rtp-session.js';
-import { readDescription } from '../../src/rtc/session-description.js';
+import { MID, readDescription } from '../../src/rtc/session-description.js';
 import { Transceiver } from '../../src/rtc/transceiver.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
@@ -131,4 +132,57 @@ describe('a hostile peer', () => {
       expect(readDescription(sdp).media[0]?.mid).toBe('a');
     },
   );
+
+  it('that has the keys may send anything', () => {
+    const { line, session, talk } = speak();
+    talk(20);
+    const section = readDescription(
+      'v=0\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63\na=mid:a\na=sendonly\na=rtpmap:111 opus/48000/2\na=rtcp-fb:111 nack\n' +
+        `a=rtpmap:63 red/48000/2\na=extmap:2 ${MID}`,
+    ).media[0];
+    const heard = new Transceiver('audio', new AudioSender(native), new AudioReceiver(native), 'recvonly');
+    heard.mid = 'a';
+    heard.hear(section ?? expect.fail());
+    const lines = [line, heard];
+    const sent: number[] = [];
+    const transport = {
+      isOpen: true,
+      sendRtcp: (_: Uint8Array, length: number) => sent.push(length),
+    } as unknown as MediaTransport;
+    const both = new RtpSession(lines, transport, 'name', new VirtualClock());
+    both.expect(section ?? expect.fail(), heard.receiver);
+    const block = new Int16Array(80);
+    const packet = fc.tuple(
+      fc.constantFrom(0x80, 0x90, 0xa0, 0xb3, 0x8f, 0x9f),
+      fc.constantFrom(111, 111 | 128, 63, 0, 127),
+      fc.uint8Array({ minLength: 0, maxLength: 120 }),
+    );
+    const control = fc.tuple(
+      fc.integer({ min: 0x80, max: 0x9f }),
+      fc.constantFrom(200, 201, 202, 203, 204, 205, 206, 207),
+      fc.constantFrom(0, 1, 6, 12, 30),
+      fc.uint8Array({ minLength: 0, maxLength: 200 }),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(packet, { maxLength: 60 }),
+        fc.array(control, { maxLength: 10 }),
+        (media, controls) => {
+          for (const [first, second, rest] of media) {
+            const bytes = Uint8Array.from([first, second, ...rest]);
+            both.takeRtp(bytes, bytes.length);
+            heard.receiver.pull(block, 0);
+          }
+          const bytes = Uint8Array.from(
+            controls.flatMap(([first, type, words, rest]) => [first, type, 0, words, ...rest]),
+          );
+          both.takeRtcp(bytes, bytes.length);
+          session.takeRtcp(bytes, bytes.length);
+        },
+      ),
+      { numRuns: 500 },
+    );
+    expect(Math.max(0, ...sent)).toBeLessThan(300);
+    for (const each of lines) each.close();
+  });
 });
