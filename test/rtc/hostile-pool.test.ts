@@ -134,3 +134,15 @@ describe('the lean stack', () => {
     expect([chosen.at(-1), pool.webrtc]).toEqual(['lean', 'lean']);
   });
 });
+
+describe('a spare', () => {
+  it('that the machine kills again and again is not started again at once each time', async () => {
+    const { workers } = await startPool('auto');
+    const killing = clock.every(50, () => workers.alive.at(-1)?.exit(null, 'SIGKILL'));
+    await sleep(60_000);
+    clock.cancel(killing);
+    expect(workers.all.length).toBeGreaterThan(5);
+    expect(workers.all.length).toBeLessThan(10);
+    await eventually('another', () => workers.alive.length === 1, 15_000);
+  });
+});

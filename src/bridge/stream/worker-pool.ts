@@ -90,6 +90,7 @@ export class WorkerPool implements MediaHost {
   private whyNotLean: string | undefined;
   /** When workers on the lean stack crashed, the last few. */
   private crashes: readonly number[] = [];
+  private spareDiedAt = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: WorkerPoolOptions) {
     const {
@@ -295,12 +296,21 @@ export class WorkerPool implements MediaHost {
     if (worker.isReady) {
       // Later, once its calls have rejoined.
       if (legs > 0) this.keepSpareSoon(SPARE_AFTER_MS);
-      else this.keepSpare();
+      else this.replaceSpare();
       return;
     }
     this.failures += 1;
     const pause = Math.min(FIRST_PAUSE_MS * 2 ** (this.failures - 1), LONGEST_PAUSE_MS);
     this.keepSpareSoon(pause);
+  }
+
+  /** A spare that dies after another one would die again: calls start workers of their own meanwhile. */
+  private replaceSpare(): void {
+    const now = this.options.clock.runningMs();
+    const isAgain = now - this.spareDiedAt < 2 * LONGEST_PAUSE_MS;
+    this.spareDiedAt = now;
+    if (isAgain) this.keepSpareSoon(LONGEST_PAUSE_MS);
+    else this.keepSpare();
   }
 
   /** Gives up a lean stack that crashes while it loads, or again and again; takes it back if there is no other. */
