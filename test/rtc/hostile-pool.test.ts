@@ -137,8 +137,10 @@ describe('the lean stack', () => {
 
 describe('a spare', () => {
   it('that the machine kills again and again is not started again at once each time', async () => {
-    const { workers } = await startPool('auto');
-    const killing = clock.every(50, () => workers.alive.at(-1)?.exit(null, 'SIGKILL'));
+    const { pool, workers } = await startPool('auto');
+    const killing = clock.every(50, () => {
+      if (pool.list()[0]?.isReady) workers.alive[0]?.exit(null, 'SIGKILL');
+    });
     await sleep(60_000);
     clock.cancel(killing);
     expect(workers.all.length).toBeGreaterThan(5);
