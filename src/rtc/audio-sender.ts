@@ -16,6 +16,8 @@ const MAX_PACKET_BYTES = 1_200;
 const KEPT = 32;
 /** A longer one, of which there are few, is not kept. */
 const KEPT_BYTES = 400;
+/** Nobody gets a packet more often: a request of a few bytes may name a thousand. */
+const MOST_REPEATS = 3;
 /** Silence, in dBov below full scale (RFC 6464). */
 const SILENT = 127;
 
@@ -69,6 +71,7 @@ export class AudioSender {
   private earlierBytes = 0;
   private kept: Buffer | undefined;
   private readonly keptBytes = new Uint16Array(KEPT);
+  private readonly repeats = new Uint8Array(KEPT);
   private readonly take: FrameTaker = (samples) => this.send(samples);
 
   constructor(
@@ -127,6 +130,7 @@ export class AudioSender {
       answer.extensions.get(MID),
     );
     this.kept = codec.feedback.includes('nack') ? Buffer.alloc(KEPT * KEPT_BYTES) : undefined;
+    this.keptBytes.fill(0);
     this.encoder ??= this.native.openEncoder({ rate: SOURCE_RATE, application: 'audio' });
     this.tune();
     if (this.track instanceof SourceTrack) this.track.sendTo(this.take);
@@ -155,14 +159,16 @@ export class AudioSender {
     this.encoder?.setComplexity(percent === 0 ? COMPLEXITY : LOSSY_COMPLEXITY);
   }
 
-  /** Sends a packet again. */
+  /** Sends a packet again, up to {@link MOST_REPEATS} times. */
   repeat(sequence: number): void {
     this.nacks += 1;
     const slot = sequence % KEPT;
     const bytes = this.keptBytes[slot] as number;
-    if (this.kept === undefined || bytes === 0) return;
+    const repeats = this.repeats[slot] as number;
+    if (this.kept === undefined || bytes === 0 || repeats >= MOST_REPEATS) return;
     const packet = this.kept.subarray(slot * KEPT_BYTES, slot * KEPT_BYTES + bytes);
     if (packet.readUInt16BE(2) !== sequence) return;
+    this.repeats[slot] = repeats + 1;
     this.resent += 1;
     this.transport?.resend(packet);
   }
@@ -179,7 +185,7 @@ export class AudioSender {
     if (encoder === undefined || answered === undefined) return;
     const wanted = Number(parameterOf(answered, 'maxaveragebitrate') ?? BITRATE);
     const most = this.encodings[0]?.maxBitrate ?? BITRATE;
-    encoder.setBitrate(Math.max(LEAST_BITRATE, Math.min(BITRATE, wanted || BITRATE, most)));
+    encoder.setBitrate(Math.round(Math.max(LEAST_BITRATE, Math.min(BITRATE, wanted || BITRATE, most))));
     encoder.setComplexity(COMPLEXITY);
     // RED repeats the packet before already.
     encoder.setFec(this.redundancy === undefined && parameterOf(answered, 'useinbandfec') === '1');
@@ -216,6 +222,7 @@ export class AudioSender {
     const slot = this.sequence % KEPT;
     packet.copy(this.kept, slot * KEPT_BYTES, 0, sent);
     this.keptBytes[slot] = sent;
+    this.repeats[slot] = 0;
   }
 
   private writePlain(at: number): number {
