@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type FrameTaker, SOURCE_RATE, SourceTrack } from './audio-source.js';
+import { type AudioSource, type FrameTaker, SOURCE_RATE, SourceTrack } from './audio-source.js';
 import type { MediaTrack } from './media-track.js';
 import { type MediaTransport, SRTP_ROOM } from './media-transport.js';
 import type { OpusEncoder, RtcNative } from './native.js';
@@ -67,6 +67,9 @@ export class AudioSender {
   private redundancy: number | undefined;
   private sequence = randomBytes(2).readUInt16BE();
   private timestamp = randomBytes(4).readUInt32BE();
+  /** Where the last frame came from, and its number there. */
+  private source: AudioSource | undefined;
+  private frame = 0;
   private talks = false;
   private leavesOutSilence = false;
   /** Silent frames in a row. */
@@ -79,7 +82,7 @@ export class AudioSender {
   private earlierBytes = 0;
   private kept: Buffer | undefined;
   private readonly keptBytes = new Uint16Array(KEPT);
-  private readonly take: FrameTaker = (samples) => this.send(samples);
+  private readonly take: FrameTaker = (samples, number) => this.send(samples, number);
 
   constructor(
     private readonly native: RtcNative,
@@ -197,24 +200,39 @@ export class AudioSender {
     encoder.setDtx(this.leavesOutSilence);
   }
 
+  /** Time goes on while there is no track (RFC 3550 section 5.1): after a pause it would look like delay. */
+  private count(number: number): void {
+    const { source } = this.track as SourceTrack;
+    const passed = source === this.source ? number - this.frame : 1;
+    this.source = source;
+    this.frame = number;
+    this.timestamp = (this.timestamp + TICKS * passed) >>> 0;
+    if (passed > 1) this.forgetEarlier();
+  }
+
+  /** What comes next follows on nothing. */
+  private forgetEarlier(): void {
+    this.talks = false;
+    this.earlierBytes = 0;
+  }
+
   private get isPause(): boolean {
     const { leavesOutSilence, silentFrames } = this;
     return leavesOutSilence && silentFrames > PAUSE_FRAMES && silentFrames % PAUSE_PERIOD !== 0;
   }
 
   /** Encodes and sends 20 ms. */
-  private send(samples: Int16Array): void {
+  private send(samples: Int16Array, number: number): void {
     const { encoder, header, transport, packet } = this;
     if (encoder === undefined || header === undefined || transport === undefined) return;
-    this.timestamp = (this.timestamp + TICKS) >>> 0;
+    this.count(number);
     if (!transport.isOpen) return;
     const level = levelOf(samples);
     this.silentFrames = level >= PAUSE_DBOV ? this.silentFrames + 1 : 0;
     // Two bytes and less: nothing worth sending (DTX).
     const bytes = this.isPause ? 0 : encoder.encode(samples, this.payload);
     if (bytes <= 2) {
-      this.talks = false;
-      this.earlierBytes = 0;
+      this.forgetEarlier();
       return;
     }
     this.payloadBytes = bytes;

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { afterEach } from 'vitest';
 import { wrtcStack } from '../../src/bridge/stream/wrtc.js';
-import { type AudioReceiver, HEARD_BLOCK } from '../../src/rtc/audio-receiver.js';
+import { type AudioReceiver, HEARD_BLOCK, type ReceivedTrack } from '../../src/rtc/audio-receiver.js';
 import { AudioSource } from '../../src/rtc/audio-source.js';
 import type { MediaTrack } from '../../src/rtc/media-track.js';
 import { loadRtcNative, type RtcNative } from '../../src/rtc/native.js';
@@ -151,15 +151,13 @@ export function leanVoice(sound: Sound): { voice: RtcVoice; track: MediaTrack; s
 /** A track of libwebrtc's that says a tone; made at its own rate. */
 export function libwebrtcTrack(hz: number, level = 8_000): unknown {
   const source = wrtcStack.createAudioSource();
-  const block = new Int16Array(480);
+  const block = new Int16Array(960);
   let at = 0;
   const timer = clock.every(20, () => {
-    for (let half = 0; half < 2; half++) {
-      for (let i = 0; i < block.length; i++) {
-        block[i] = Math.round(level * Math.sin((2 * Math.PI * hz * at++) / 48_000));
-      }
-      source.write(block);
+    for (let i = 0; i < block.length; i++) {
+      block[i] = Math.round(level * Math.sin((2 * Math.PI * hz * at++) / 48_000));
     }
+    source.write(block);
   });
   afterwards(() => clock.cancel(timer));
   return source.createStream().getAudioTracks()[0];
@@ -171,17 +169,20 @@ export class RtcEar {
   readonly heard: number[] = [];
   private readonly block = new Int16Array(HEARD_BLOCK);
 
-  constructor(readonly receiver: AudioReceiver) {
-    receiver.retain();
+  constructor(
+    readonly track: ReceivedTrack,
+    private readonly receiver: AudioReceiver,
+  ) {
+    track.retain();
     const timer = clock.every(20, () => {
       for (let half = 0; half < 2; half++) {
-        receiver.pull(this.block, clock.now());
+        track.pull(this.block, clock.now());
         this.heard.push(...this.block);
       }
     });
     afterwards(() => {
       clock.cancel(timer);
-      receiver.release();
+      track.release();
     });
   }
 
@@ -190,6 +191,7 @@ export class RtcEar {
     return Int16Array.from(this.heard.slice(-8 * ms));
   }
 
+  /** Of the latest track. */
   get stats() {
     return this.receiver.stats as NonNullable<AudioReceiver['stats']>;
   }
@@ -199,7 +201,8 @@ export class RtcEar {
 export function ears(connection: PeerConnection): RtcEar[] {
   const all: RtcEar[] = [];
   connection.addEventListener('track', (event) => {
-    all.push(new RtcEar((event as Event & { receiver: AudioReceiver }).receiver));
+    const { track, receiver } = event as Event & { track: ReceivedTrack; receiver: AudioReceiver };
+    all.push(new RtcEar(track, receiver));
   });
   return all;
 }

@@ -35,15 +35,16 @@ export class RtcWire {
   }
 
   /** The candidate that stands for one of a side's: the first over IPv4, the others are left out. */
-  lead(candidate: CandidateInit, of: Side): CandidateInit | undefined {
+  lead(init: CandidateInit, of: Side): CandidateInit | undefined {
     const end = this.ends[of];
-    const read = parseCandidate(candidate.candidate ?? '');
+    const { candidate = '' } = init;
+    const read = parseCandidate(candidate);
     if (read === undefined || read.transport !== 'udp' || read.type !== 'host' || read.address.includes(':'))
       return undefined;
     const { address, port } = read;
     if (end.real !== undefined && end.real.address !== address) return undefined;
     end.real = { address, port };
-    return { ...candidate, candidate: candidate.candidate?.replace(` ${port} typ`, ` ${end.port} typ`) };
+    return { ...init, candidate: candidate.replace(` ${port} typ`, ` ${end.port} typ`) };
   }
 
   /** Sends as if the other side had. */
