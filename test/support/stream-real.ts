@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import type { MediaHost } from '../../src/bridge/stream/media-host.js';
+import type { StackChoice } from '../../src/bridge/stream/stack-choice.js';
 import { WorkerPool, type WorkerPoolOptions } from '../../src/bridge/stream/worker-pool.js';
 import { type GatewayOptions, StreamBridge, type StreamBridgeOptions } from '../../src/index.js';
 import type { InboundCallOptions } from '../../src/simulator/index.js';
@@ -17,6 +18,9 @@ afterEach(async () => {
   await Promise.all(agents.splice(0).map((agent) => agent.leave()));
 });
 
+/** WebRTC of the phones. With CI set, the lean one must load. */
+const STACK = (process.env.TEST_STREAM_STACK ?? (process.env.CI ? 'lean' : 'auto')) as StackChoice;
+
 export interface StreamSetup {
   readonly bridge?: Partial<StreamBridgeOptions>;
   readonly gateway?: GatewayOptions;
@@ -30,7 +34,7 @@ export function realStream(setup: { double?: StreamDoubleOptions; pool?: Partial
 
   beforeAll(async () => {
     double = await StreamDouble.start(setup.double);
-    const limits = { legsPerWorker: 20, recycleAfter: 1_000, memoryLimitMb: 1_000 };
+    const limits = { stack: STACK, legsPerWorker: 20, recycleAfter: 1_000, memoryLimitMb: 1_000 };
     pool = new WorkerPool({ ...limits, log, clock, ...setup.pool });
     await pool.open();
   }, 60_000);

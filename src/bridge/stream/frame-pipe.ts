@@ -13,8 +13,8 @@ const FRAME_BYTES = FRAME_SAMPLES * 2;
  * that no more comes of that leg, and its samples mean nothing.
  */
 const RECORD_BYTES = HEADER_BYTES + FRAME_BYTES;
-/** Frames that may wait for the other side: 200 ms of each of fifty legs. */
-const CAPACITY = 500;
+/** Frames that may wait for the other side: 200 ms of each of a hundred legs. */
+const CAPACITY = 1_000;
 
 /** Takes a frame of a leg. The samples are only lent. */
 export type FrameListener = (leg: number, frame: Int16Array, stamp: IngressTime, loudness: number) => void;

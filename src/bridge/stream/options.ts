@@ -19,7 +19,7 @@ export interface StreamBridgeOptions {
    * it can do what Stream asks for.
    */
   readonly stack?: StackChoice;
-  /** Number of calls a media worker carries at a time, 1 to 50; default 20. */
+  /** Number of calls a media worker carries at a time, 1 to 100, of which libwebrtc takes no more than 50; default 20. */
   readonly legsPerWorker?: number;
   /** Number of calls after which a media worker is replaced, more than 0; default 1,000. */
   readonly recycleAfter?: number;
@@ -64,8 +64,10 @@ export interface StreamBridgeOptions {
   readonly clock?: Clock;
 }
 
-/** Five threads a leg, and one thread that mixes for all of them: more than this no worker carries. */
-export const MAX_LEGS_PER_WORKER = 50;
+/** One thread for all legs: more than this no worker carries. */
+export const MAX_LEGS_PER_WORKER = 100;
+/** With libwebrtc there are five threads a leg besides, and one that mixes for all of them. */
+export const MAX_WRTC_LEGS = 50;
 
 /** What options may be, and their defaults; some are settings as well. */
 export const STREAM_OPTIONS = {

@@ -6,13 +6,13 @@ import type { Logger } from '../../telemetry/log.js';
 import { JoinQueue } from './join-queue.js';
 import type { MediaHost } from './media-host.js';
 import { MediaLoad, type ProcessorTimes, processorTimes } from './media-load.js';
-import { MAX_LEGS_PER_WORKER } from './options.js';
+import { MAX_LEGS_PER_WORKER, MAX_WRTC_LEGS } from './options.js';
 import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
 import type { StackChoice } from './stack-choice.js';
 import { forkMediaWorker, MediaWorker, type WorkerListener } from './worker.js';
 
 export interface WorkerPoolOptions {
-  /** Legs a worker carries at a time, 1…50. */
+  /** Legs a worker carries at a time, 1…100, with libwebrtc no more than 50. */
   readonly legsPerWorker: number;
   /** Legs after which a worker is replaced, once it is empty. */
   readonly recycleAfter: number;
@@ -185,13 +185,19 @@ export class WorkerPool implements MediaHost {
    */
   private roomiest(): MediaWorker | undefined {
     const open = [...this.workers].filter(
-      ({ isRetiring, load }) => !isRetiring && load < this.options.legsPerWorker,
+      ({ isRetiring, load, webrtc }) => !isRetiring && load < this.mostLegs(webrtc),
     );
     const rank = (worker: MediaWorker) =>
       (worker.isReady ? 0 : 1000) +
       (worker.isSilent ? 500 : 0) +
       (worker.isIdle ? MAX_LEGS_PER_WORKER : worker.load);
     return open.sort((a, b) => rank(a) - rank(b))[0];
+  }
+
+  /** Until a worker tells its WebRTC, it may be libwebrtc. */
+  private mostLegs(webrtc: string | undefined): number {
+    const { legsPerWorker } = this.options;
+    return webrtc === 'lean' ? legsPerWorker : Math.min(legsPerWorker, MAX_WRTC_LEGS);
   }
 
   private start(): MediaWorker {

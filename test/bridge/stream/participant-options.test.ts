@@ -22,7 +22,7 @@ describe('the options of a Stream bridge', () => {
     { media: 'workers' },
     { media: 'inline' },
     { legsPerWorker: 1 },
-    { legsPerWorker: 50 },
+    { legsPerWorker: 100 },
     { recycleAfter: 1, memoryLimitMb: 1, joinSeconds: 0.5, aloneSeconds: 0.5, watchdogSeconds: 0.5 },
     { tokenSeconds: 86_400, aloneSeconds: 86_400 },
     { joinAt: 'ring' },
@@ -57,7 +57,7 @@ describe('the options of a Stream bridge', () => {
     [{ whileAlone: 'music' }, /whileAlone/],
     [{ ringback: 'yes' }, /ringback/],
     [{ legsPerWorker: 0 }, /legsPerWorker/],
-    [{ legsPerWorker: 51 }, /legsPerWorker/],
+    [{ legsPerWorker: 101 }, /legsPerWorker/],
     [{ legsPerWorker: 1.5 }, /legsPerWorker/],
     [{ legsPerWorker: '20' }, /legsPerWorker/],
     ...[
