@@ -54,9 +54,24 @@ it.each([
 
 it.each([
   ['as it should be', OFFER],
-  ['with inactive audio of another codec', OFFER.replace(/sendonly(?=\r\na=rtpmap:111 opus\/48000\/2\r\n$)/, 'inactive').replace(/opus\/48000\/2\r\n$/, 'PCMU/8000\r\n')],
-  ['with rejected audio outside the bundle', OFFER.replace('BUNDLE 0 1', 'BUNDLE 0').replace(/m=audio 9(?=.*\r\na=mid:1)/, 'm=audio 0')],
-  ['of one m-line without a bundle', `${OFFER.replace(/a=group.*\r\n/, '').split('m=audio').slice(0, 2).join('m=audio')}`],
+  [
+    'with inactive audio of another codec',
+    OFFER.replace(/sendonly(?=\r\na=rtpmap:111 opus\/48000\/2\r\n$)/, 'inactive').replace(
+      /opus\/48000\/2\r\n$/,
+      'PCMU/8000\r\n',
+    ),
+  ],
+  [
+    'with rejected audio outside the bundle',
+    OFFER.replace('BUNDLE 0 1', 'BUNDLE 0').replace(/m=audio 9(?=.*\r\na=mid:1)/, 'm=audio 0'),
+  ],
+  [
+    'of one m-line without a bundle',
+    `${OFFER.replace(/a=group.*\r\n/, '')
+      .split('m=audio')
+      .slice(0, 2)
+      .join('m=audio')}`,
+  ],
 ])('an offer %s is taken', async (_, sdp) => {
   const { connection, reasons } = listener();
   await connection.setRemoteDescription({ type: 'offer', sdp });

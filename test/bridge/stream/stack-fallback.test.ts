@@ -27,7 +27,14 @@ function poolOf(options: Partial<WorkerPoolOptions> = {}) {
     return child;
   };
   const pool = new WorkerPool({
-    ...{ legsPerWorker: 20, recycleAfter: 1_000, memoryLimitMb: 1_000, log: createLog('silent'), clock, fork },
+    ...{
+      legsPerWorker: 20,
+      recycleAfter: 1_000,
+      memoryLimitMb: 1_000,
+      log: createLog('silent'),
+      clock,
+      fork,
+    },
     timeOf: workers.timeOf,
     ...options,
   });

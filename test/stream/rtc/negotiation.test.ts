@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { CandidateInit, PeerConnection } from '../../../src/rtc/peer-connection.js';
 import { readTransport } from '../../../src/bridge/stream/transport.js';
+import type { CandidateInit, PeerConnection } from '../../../src/rtc/peer-connection.js';
 import { amplitudeAt } from '../../support/media.js';
 import { watchEncoders } from '../../support/rtc-encoder.js';
 import {
@@ -329,7 +329,8 @@ it('statistics have the names of W3C, and what the watchdog wants to know', asyn
     [...report.values()].find((entry) => (entry as { type: string }).type === type) as
       | Record<string, number>
       | undefined;
-  for (const [id, entry] of [...ours, ...theirs]) expect(entry).toMatchObject({ id, timestamp: expect.any(Number) });
+  for (const [id, entry] of [...ours, ...theirs])
+    expect(entry).toMatchObject({ id, timestamp: expect.any(Number) });
   expect(find(ours, 'outbound-rtp')).toMatchObject({
     kind: 'audio',
     packetsSent: expect.any(Number),
@@ -351,14 +352,21 @@ it('statistics have the names of W3C, and what the watchdog wants to know', asyn
   });
   expect(inbound?.packetsReceived).toBeGreaterThan(50);
   const candidatePair = find(theirs, 'candidate-pair') as unknown as Record<string, string>;
-  expect(candidatePair).toMatchObject({ state: 'succeeded', nominated: true, currentRoundTripTime: expect.any(Number) });
+  expect(candidatePair).toMatchObject({
+    state: 'succeeded',
+    nominated: true,
+    currentRoundTripTime: expect.any(Number),
+  });
   expect(theirs.get(candidatePair.localCandidateId as string)).toMatchObject({
     candidateType: 'host',
     protocol: 'udp',
     port: expect.any(Number),
   });
   expect(theirs.get(candidatePair.remoteCandidateId as string)).toBeDefined();
-  expect(find(theirs, 'transport')).toMatchObject({ dtlsState: 'connected', selectedCandidatePairId: 'pair' });
+  expect(find(theirs, 'transport')).toMatchObject({
+    dtlsState: 'connected',
+    selectedCandidatePairId: 'pair',
+  });
   expect(find(theirs, 'codec')).toMatchObject({ mimeType: 'audio/opus', clockRate: 48_000 });
   listener.close();
   expect((await readTransport(listener)).isConnected).toBe(false);

@@ -49,10 +49,7 @@ function listenerOf(kind: Kind) {
 }
 
 /** Waits for a half second that a busy machine has not spoiled. */
-async function hears(
-  { half, rate }: { half: () => Int16Array; rate: number },
-  least: number,
-): Promise<void> {
+async function hears({ half, rate }: { half: () => Int16Array; rate: number }, least: number): Promise<void> {
   let best = { amplitude: 0, sinadDb: -99 };
   const isGood = ({ amplitude, sinadDb }: typeof best) =>
     Math.abs(20 * Math.log10(amplitude / LEVEL)) < 0.2 && sinadDb >= least;
@@ -85,11 +82,17 @@ describe.each([
   it('a tone is heard at its level, and after an ICE restart', async () => {
     const { speaker, listener } = await call();
     await hears(listener, leastDb);
-    expect([speaker.connectionState, listener.connection.connectionState]).toEqual(['connected', 'connected']);
+    expect([speaker.connectionState, listener.connection.connectionState]).toEqual([
+      'connected',
+      'connected',
+    ]);
     await negotiate(speaker, listener.connection, { iceRestart: true });
     await sleep(700);
     await hears(listener, leastDb);
-    expect([speaker.connectionState, listener.connection.connectionState]).toEqual(['connected', 'connected']);
+    expect([speaker.connectionState, listener.connection.connectionState]).toEqual([
+      'connected',
+      'connected',
+    ]);
   });
 
   it('so it is in RED', async () => {
@@ -116,7 +119,8 @@ it('what libwebrtc says twice in RED is heard where a packet is lost', async () 
   };
   await eventually('copies to be used', () => {
     const { fecPacketsReceived, fecPacketsDiscarded } = ear.stats;
-    if (process.env.TEST_LOG && lost > 20 && fecPacketsReceived - fecPacketsDiscarded >= 10) console.log(lost, ear.stats);
+    if (process.env.TEST_LOG && lost > 20 && fecPacketsReceived - fecPacketsDiscarded >= 10)
+      console.log(lost, ear.stats);
     return lost > 20 && fecPacketsReceived - fecPacketsDiscarded >= 10;
   });
 });

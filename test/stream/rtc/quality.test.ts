@@ -2,7 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { speech } from '../../support/media.js';
 import { watchEncoders } from '../../support/rtc-encoder.js';
 import { bestLikeness, fitTone, largestStep } from '../../support/rtc-measure.js';
-import { ears, introduce, lean, leanVoice, negotiate, repeated, type Sound, sine } from '../../support/rtc-pair.js';
+import {
+  ears,
+  introduce,
+  lean,
+  leanVoice,
+  negotiate,
+  repeated,
+  type Sound,
+  sine,
+} from '../../support/rtc-pair.js';
 import { eventually, sleep, virtualTime } from '../../support/time.js';
 
 virtualTime();
@@ -33,7 +42,9 @@ describe('a tone of 1,004 Hz between two connections', () => {
     expect(heard.length).toBeGreaterThanOrEqual(23_000);
     // The largest step of the tone itself is 6,144.
     expect(largestStep(heard)).toBeLessThan(6_300);
-    const fits = [0, 1, 2, 3, 4].map((i) => fitTone(1_004, 8_000, heard.subarray(i * 4_000, (i + 1) * 4_000)));
+    const fits = [0, 1, 2, 3, 4].map((i) =>
+      fitTone(1_004, 8_000, heard.subarray(i * 4_000, (i + 1) * 4_000)),
+    );
     if (process.env.TEST_LOG) console.log(largestStep(heard), fits);
     for (const { amplitude } of fits) {
       expect(Math.abs(20 * Math.log10(amplitude / 8_000))).toBeLessThan(0.2);

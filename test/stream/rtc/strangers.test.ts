@@ -11,7 +11,10 @@ const LEVEL = 4_000;
 
 describe('a certificate that is not that of the description', () => {
   const other: Edit = (sdp) =>
-    sdp.replace(/a=fingerprint:sha-256 \S+/g, `a=fingerprint:sha-256 ${loadRtcNative().makeCertificate().fingerprint}`);
+    sdp.replace(
+      /a=fingerprint:sha-256 \S+/g,
+      `a=fingerprint:sha-256 ${loadRtcNative().makeCertificate().fingerprint}`,
+    );
 
   it.each([
     ['in the offer', { offer: other }],

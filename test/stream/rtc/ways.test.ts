@@ -44,7 +44,8 @@ const hasIpv6 = () =>
 
 it.skipIf(!hasIpv6())('over IPv6 alone a tone is heard', async () => {
   const { local, remote } = await pairOfTone({}, (init) => {
-    const [, before, address, after] = /^(candidate:\S+ 1 udp \d+) (\S+) (.*)$/.exec(init.candidate ?? '') ?? [];
+    const [, before, address, after] =
+      /^(candidate:\S+ 1 udp \d+) (\S+) (.*)$/.exec(init.candidate ?? '') ?? [];
     return address?.includes(':') ? { ...init, candidate: `${before} ::1 ${after}` } : undefined;
   });
   expect(local).toMatchObject({ address: expect.stringContaining(':'), protocol: 'udp' });
