@@ -17,21 +17,65 @@ const TICKS_PER_SECOND = 48_000;
 /** Of all streams: it is done with when a packet has been taken. */
 const red = new RedReader();
 
-/** A track that is received. */
+/**
+ * A track that is received: what came for it is heard to its end by those who listen, even if its m-line has another track or
+ * the connection closes.
+ */
 export class ReceivedTrack extends MediaTrack {
-  constructor(readonly receiver: AudioReceiver) {
+  private buffer: JitterBuffer | undefined;
+  private decoder: OpusDecoder | undefined;
+  private isOver = false;
+  private listeners = 0;
+
+  constructor(private readonly native: RtcNative) {
     super();
   }
 
-  /** Whether what the receiver hears is this track's, and not already another's. */
-  get isCurrent(): boolean {
-    return this.receiver.track === this;
+  /** The packets that wait, once anything has come. */
+  get packets(): JitterBuffer | undefined {
+    return this.buffer;
+  }
+
+  /** Takes packets from now on. */
+  open(): JitterBuffer {
+    this.decoder = this.native.openDecoder(HEARD_RATE);
+    this.buffer = new JitterBuffer(this.decoder, HEARD_RATE);
+    return this.buffer;
+  }
+
+  /** The next 10 ms at 8 kHz. */
+  pull(out: Int16Array, nowMs: number): void {
+    if (this.buffer === undefined || this.readyState === 'ended') out.fill(0);
+    else this.buffer.pull(out, nowMs);
+  }
+
+  /** Somebody listens, until {@link release}. */
+  retain(): void {
+    this.listeners += 1;
+  }
+
+  release(): void {
+    this.listeners -= 1;
+    this.free();
+  }
+
+  /** No packet comes any more. */
+  end(): void {
+    this.isOver = true;
+    this.free();
+  }
+
+  private free(): void {
+    if (!this.isOver || this.listeners > 0) return;
+    this.buffer = undefined;
+    this.decoder?.free();
+    this.decoder = undefined;
   }
 }
 
 /** The browser's `RTCRtpReceiver` for audio: the packets of one stream, put in order and decoded. */
 export class AudioReceiver {
-  track: ReceivedTrack = new ReceivedTrack(this);
+  track: ReceivedTrack;
   ssrc: number | undefined;
   /** Payload types of Opus and of RED; set by each description. */
   opusType = -1;
@@ -40,8 +84,6 @@ export class AudioReceiver {
   asks = false;
   packets = 0;
   bytes = 0;
-  private buffer: JitterBuffer | undefined;
-  private decoder: OpusDecoder | undefined;
   private readonly missing: number[] = [];
   /** Highest sequence number with its cycles, and packets lost, as of the last report. */
   private reportedSequence = 0;
@@ -50,9 +92,10 @@ export class AudioReceiver {
   private lastReport = 0;
   private lastReportAt = 0;
   private isClosed = false;
-  private listeners = 0;
 
-  constructor(private readonly native: RtcNative) {}
+  constructor(private readonly native: RtcNative) {
+    this.track = new ReceivedTrack(native);
+  }
 
   async getStats(): Promise<Map<string, unknown>> {
     return new Map();
@@ -65,8 +108,8 @@ export class AudioReceiver {
     const isRed = header.payloadType === this.redType;
     if (this.isClosed || (!isRed && header.payloadType !== this.opusType)) return missing;
     const { sequence, timestamp, start, end } = header;
-    const isFirst = this.buffer === undefined;
-    const buffer = this.buffer ?? this.open(sequence);
+    const isFirst = this.track.packets === undefined;
+    const buffer = this.track.packets ?? this.open(sequence);
     const before = isFirst ? sequence : buffer.extendedSequence;
     this.ssrc = header.ssrc;
     this.packets += 1;
@@ -92,17 +135,6 @@ export class AudioReceiver {
     return missing;
   }
 
-  /** Whether anything has come yet. */
-  get isHeard(): boolean {
-    return this.buffer !== undefined;
-  }
-
-  /** The next 10 ms at 8 kHz. */
-  pull(out: Int16Array, nowMs: number): void {
-    if (this.buffer === undefined || this.track.readyState === 'ended') out.fill(0);
-    else this.buffer.pull(out, nowMs);
-  }
-
   /** A sender report of this stream. */
   heed(ntpMiddle: number, nowMs: number): void {
     this.lastReport = ntpMiddle;
@@ -111,7 +143,8 @@ export class AudioReceiver {
 
   /** For a receiver report (RFC 3550 section 6.4.1); `undefined` if nothing came since the last one. */
   report(nowMs: number): ReportBlock | undefined {
-    const { buffer, ssrc } = this;
+    const { ssrc } = this;
+    const buffer = this.track.packets;
     if (buffer === undefined || ssrc === undefined || this.packetsSince === 0) return undefined;
     const { packetsLost, jitter } = buffer.stats;
     const highestSequence = buffer.extendedSequence;
@@ -133,41 +166,24 @@ export class AudioReceiver {
   }
 
   get stats() {
-    return this.buffer?.stats;
+    return this.track.packets?.stats;
   }
 
-  /** A new sender on this m-line: a new track, so that whoever stopped the old one hears the new. */
+  /** A new sender on this m-line: a new track, so that whoever listens to the old one hears nothing of it. */
   renew(): void {
-    this.track = new ReceivedTrack(this);
-  }
-
-  /** Somebody listens, until {@link release}: what has come is heard to its end even if the connection closes. */
-  retain(): void {
-    this.listeners += 1;
-  }
-
-  release(): void {
-    this.listeners -= 1;
-    this.free();
+    this.track.end();
+    this.track = new ReceivedTrack(this.native);
   }
 
   /** No packet comes any more. */
   close(): void {
     this.isClosed = true;
-    this.free();
-  }
-
-  private free(): void {
-    if (!this.isClosed || this.listeners > 0) return;
-    this.buffer = undefined;
-    this.decoder?.free();
-    this.decoder = undefined;
+    this.track.end();
   }
 
   private open(sequence: number): JitterBuffer {
-    this.decoder = this.native.openDecoder(HEARD_RATE);
-    this.buffer = new JitterBuffer(this.decoder, HEARD_RATE);
     this.reportedSequence = sequence - 1;
-    return this.buffer;
+    this.reportedLost = 0;
+    return this.track.open();
   }
 }

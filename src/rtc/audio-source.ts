@@ -5,14 +5,15 @@ export const SOURCE_RATE = 8_000;
 /** Samples of 20 ms. */
 export const PACKET_SAMPLES = 160;
 
-/** Takes 20 ms of a source, in borrowed memory. */
-export type FrameTaker = (samples: Int16Array) => void;
+/** Takes 20 ms of a source, in borrowed memory, and their number in it: some may have passed untaken. */
+export type FrameTaker = (samples: Int16Array, number: number) => void;
 
 /** Audio that is sent into a call: written in any pieces, taken by the senders of its tracks in frames of 20 ms. */
 export class AudioSource {
   private readonly frame = new Int16Array(PACKET_SAMPLES);
   private readonly silence = new Int16Array(PACKET_SAMPLES);
   private filled = 0;
+  private frames = 0;
   private takers: readonly SourceTrack[] = [];
 
   /** Takes a copy of samples at 8 kHz. */
@@ -24,7 +25,8 @@ export class AudioSource {
       this.filled += count;
       if (this.filled < PACKET_SAMPLES) return;
       this.filled = 0;
-      for (const track of this.takers) track.pass(this.frame, this.silence);
+      this.frames += 1;
+      for (const track of this.takers) track.pass(this.frame, this.silence, this.frames);
     }
   }
 
@@ -47,7 +49,7 @@ export class AudioSource {
 export class SourceTrack extends MediaTrack {
   private taker: FrameTaker | undefined;
 
-  constructor(private readonly source: AudioSource) {
+  constructor(readonly source: AudioSource) {
     super();
   }
 
@@ -71,7 +73,7 @@ export class SourceTrack extends MediaTrack {
   }
 
   /** @internal */
-  pass(frame: Int16Array, silence: Int16Array): void {
-    this.taker?.(this.enabled ? frame : silence);
+  pass(frame: Int16Array, silence: Int16Array, number: number): void {
+    this.taker?.(this.enabled ? frame : silence, number);
   }
 }

@@ -178,6 +178,8 @@ export class JitterBuffer {
   private isPause = true;
   private lastSequence = Number.NaN;
   private lastDuration = 0;
+  /** Extended timestamp of the end of what was decoded last. */
+  private lastEnd = Number.POSITIVE_INFINITY;
   /** Milliseconds since a packet was decoded. */
   private withoutMs = 0;
   /** Samples made up since then, and silence: concealment, unless it proves to be a pause. */
@@ -388,8 +390,8 @@ export class JitterBuffer {
     while (queue.length > 0 && queue.timestamp < this.oldest) this.discard();
     const gap = queue.timestamp - this.position;
     if (queue.length === 0) this.makeUp(BLOCK_TICKS);
-    else if (this.state === 'silent' || (gap > 0 && this.isTalkersPause(gap))) {
-      this.isPause ||= this.isTalkersPause(gap);
+    else if (this.state === 'silent' || ((gap > 0 || this.withoutMs > 0) && this.isTalkersPause())) {
+      this.isPause ||= this.isTalkersPause();
       const dueMs = queue.timestamp / TICKS_PER_MS + this.target.highMs + START_MARGIN_MS + this.copyMs;
       if (nowMs < dueMs) this.makeUp(BLOCK_TICKS);
       else this.begin(nowMs);
@@ -398,10 +400,11 @@ export class JitterBuffer {
   }
 
   /** Whether the talker was silent up to the next packet, rather than one was lost. */
-  private isTalkersPause(gap: number): boolean {
+  private isTalkersPause(): boolean {
     if (this.isPause) return true;
-    const missing = this.queue.sequence - this.lastSequence - 1;
-    return missing >= 0 && gap > missing * this.lastDuration;
+    const { sequence, timestamp } = this.queue;
+    const missing = sequence - this.lastSequence - 1;
+    return missing >= 0 && timestamp - this.lastEnd > missing * this.lastDuration;
   }
 
   /** Plays the next packet after a pause, or at the beginning. */
@@ -508,6 +511,7 @@ export class JitterBuffer {
     this.transitNow = Math.min(this.transitNow, nowMs + aheadMs - timestamp / TICKS_PER_MS);
 
     this.position = timestamp + count * ticks;
+    this.lastEnd = this.position;
     this.oldest = this.position;
     if (!Number.isNaN(sequence)) this.lastSequence = sequence;
     this.lastDuration = duration;

@@ -106,6 +106,8 @@ export class PeerConnection extends EventTarget {
   private readonly local: Descriptions = { pending: null, current: null };
   private readonly remote: Descriptions = { pending: null, current: null };
   private offered: SessionDescription | undefined;
+  /** M-lines that came with the offer at hand. */
+  private readonly offeredLines: Transceiver[] = [];
   private remoteUfrag: string | undefined;
   /** Mid of the m-line whose transport serves all. */
   private bearer = '0';
@@ -222,6 +224,7 @@ export class PeerConnection extends EventTarget {
       settle(this.local, { type, sdp });
       settle(this.remote, this.remote.pending);
       this.offered = undefined;
+      this.offeredLines.length = 0;
       this.enter('stable');
     }
     this.ensureTransport(type === 'offer').ice.gather();
@@ -232,6 +235,7 @@ export class PeerConnection extends EventTarget {
     if (type === 'rollback') {
       this.checkState('have-remote-offer');
       this.remote.pending = null;
+      for (const line of this.offeredLines.splice(0)) this.removeLine(line);
       this.offered = undefined;
       this.enter('stable');
       return;
@@ -308,6 +312,12 @@ export class PeerConnection extends EventTarget {
     return line;
   }
 
+  private removeLine(line: Transceiver): void {
+    this.lines.splice(this.lines.indexOf(line), 1);
+    this.session?.forget(line.receiver);
+    line.close();
+  }
+
   private freeMid(): string {
     while (this.lines.some(({ mid }) => mid === String(this.nextMid))) this.nextMid += 1;
     return String(this.nextMid++);
@@ -364,6 +374,7 @@ export class PeerConnection extends EventTarget {
       if (line === undefined) {
         line = this.addLine(section.kind, 'recvonly');
         line.mid = section.mid;
+        this.offeredLines.push(line);
       }
       const isNew = line.hear(section);
       const { receiver } = line;

@@ -57,6 +57,11 @@ export class RtpSession {
     for (const ssrc of ssrcs) this.assign(ssrc, receiver);
   }
 
+  /** Its packets are nobody's any more. */
+  forget(receiver: AudioReceiver): void {
+    for (const [ssrc, each] of this.bySsrc) if (each === receiver) this.bySsrc.delete(ssrc);
+  }
+
   takeRtp(packet: Uint8Array, length: number): void {
     const { header } = this;
     if (!header.read(packet, length)) return;

@@ -171,7 +171,7 @@ describe('a hostile peer', () => {
           for (const [first, second, rest] of media) {
             const bytes = Uint8Array.from([first, second, ...rest]);
             both.takeRtp(bytes, bytes.length);
-            heard.receiver.pull(block, 0);
+            heard.receiver.track.pull(block, 0);
           }
           const bytes = Uint8Array.from(
             controls.flatMap(([first, type, words, rest]) => [first, type, 0, words, ...rest]),

@@ -1,16 +1,17 @@
 // Joins and leaves Stream calls over and over in its own process, and prints what is left of them.
-// Arguments: URL, API key and secret of Stream's double, then how many joins and how many of them at a time.
+// Arguments: URL, API key and secret of Stream's double, how many joins and how many of them at a time, and their WebRTC.
 import { readdirSync, readFileSync } from 'node:fs';
 import v8 from 'node:v8';
 import { StreamBridge } from '../../dist/index.js';
 import { createLog } from '../../dist/telemetry/log.js';
 
-const [baseUrl, apiKey, apiSecret, joins, atATime] = process.argv.slice(2);
+const [baseUrl, apiKey, apiSecret, joins, atATime, stack] = process.argv.slice(2);
 const bridge = new StreamBridge({
   apiKey,
   apiSecret,
   baseUrl,
   media: 'inline',
+  stack,
   log: createLog('silent', process.stderr),
 });
 await bridge.open();

@@ -87,7 +87,7 @@ class LeanSink implements AudioSink {
     private readonly listener: BlockListener,
     private readonly clock: FrameClock,
   ) {
-    track.receiver.retain();
+    track.retain();
     clock.join(this);
   }
 
@@ -101,18 +101,17 @@ class LeanSink implements AudioSink {
     if (this.isStopped) return;
     this.isStopped = true;
     this.clock.leave(this);
-    this.track.receiver.release();
+    this.track.release();
   }
 
   private readonly hear = (): void => {
     const { track, halves, narrow, samples } = this;
-    const { receiver } = track;
     const nowMs = this.clock.tickedAt;
     for (; this.due > 0; this.due -= 1) {
-      if (this.isStopped || !track.isCurrent || !receiver.isHeard) continue;
+      if (this.isStopped || track.packets === undefined) continue;
       // Both at once: a packet holds 20 ms, and the second half would wait for nothing.
-      receiver.pull(halves[0], nowMs);
-      receiver.pull(halves[1], nowMs);
+      track.pull(halves[0], nowMs);
+      track.pull(halves[1], nowMs);
       this.up.process(narrow, samples);
       this.listener(samples, SAMPLE_RATE);
     }

@@ -1,152 +1,126 @@
-import { createRequire } from 'node:module';
-import { afterEach, describe, expect, it } from 'vitest';
-import { wrtcStack } from '../../../src/bridge/stream/wrtc.js';
-import { type AudioReceiver, HEARD_BLOCK } from '../../../src/rtc/audio-receiver.js';
-import { AudioSource } from '../../../src/rtc/audio-source.js';
-import { type CandidateInit, PeerConnection } from '../../../src/rtc/peer-connection.js';
-import { amplitudeAt } from '../../support/media.js';
-import { clock, eventually } from '../../support/time.js';
+import { describe, expect, it } from 'vitest';
+import { fitTone } from '../../support/rtc-measure.js';
+import {
+  type Connection,
+  type Edit,
+  ears,
+  introduce,
+  lean,
+  leanVoice,
+  libwebrtc,
+  libwebrtcEar,
+  libwebrtcTrack,
+  negotiate,
+  redFirst,
+  sine,
+} from '../../support/rtc-pair.js';
+import { isAudio, RtcWire } from '../../support/rtc-wire.js';
+import { eventually, sleep } from '../../support/time.js';
 
-/** The parts of the browser's class in use, of whichever stack. */
-interface Connection extends EventTarget {
-  connectionState: string;
-  createOffer(options?: { iceRestart?: boolean }): Promise<{ type: string; sdp?: string | undefined }>;
-  createAnswer(): Promise<{ type: string; sdp?: string | undefined }>;
-  setLocalDescription(description: { type: string; sdp?: string | undefined }): Promise<void>;
-  setRemoteDescription(description: { type: string; sdp?: string | undefined }): Promise<void>;
-  addIceCandidate(candidate: CandidateInit): Promise<void>;
-  close(): void;
-}
-
-const { RTCPeerConnection } = createRequire(import.meta.url)('@roamhq/wrtc') as {
-  RTCPeerConnection: new () => Connection & { addTransceiver(track: unknown, init: object): unknown };
-};
+const HZ = 1_004;
 const LEVEL = 8_000;
-const cleanups: (() => void)[] = [];
 
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0)) cleanup();
-});
+type Kind = 'lean' | 'libwebrtc';
 
-/** Candidates go to the other side as they come. */
-function connect(a: Connection, b: Connection): void {
-  for (const [from, to] of [
-    [a, b],
-    [b, a],
-  ] as const) {
-    from.addEventListener('icecandidate', (event) => {
-      const { candidate } = event as Event & { candidate: CandidateInit | null };
-      if (candidate !== null && from.connectionState !== 'closed')
-        void to.addIceCandidate(candidate).catch(() => {});
+function speakerOf(kind: Kind): Connection {
+  const connection = kind === 'lean' ? lean() : libwebrtc();
+  if (kind === 'libwebrtc') {
+    (connection as ReturnType<typeof libwebrtc>).addTransceiver(libwebrtcTrack(HZ, LEVEL), {
+      direction: 'sendonly',
     });
-    cleanups.push(() => from.close());
+  } else {
+    (connection as ReturnType<typeof lean>).addTransceiver(leanVoice(sine(HZ, LEVEL)).track, {
+      direction: 'sendonly',
+    });
   }
-}
-
-async function negotiate(offerer: Connection, answerer: Connection, options = {}): Promise<void> {
-  const offer = await offerer.createOffer(options);
-  await offerer.setLocalDescription(offer);
-  await answerer.setRemoteDescription(offer);
-  const answer = await answerer.createAnswer();
-  await answerer.setLocalDescription(answer);
-  await offerer.setRemoteDescription(answer);
-}
-
-/** A tone at a stack's rate, written every 20 ms. */
-function play(write: (block: Int16Array) => void, rate: number, hz = 1_000): void {
-  const block = new Int16Array(rate / 100);
-  let at = 0;
-  const timer = clock.every(20, () => {
-    for (let half = 0; half < 2; half++) {
-      for (let i = 0; i < block.length; i++)
-        block[i] = Math.round(LEVEL * Math.sin((2 * Math.PI * hz * at++) / rate));
-      write(block);
-    }
-  });
-  cleanups.push(() => clock.cancel(timer));
-}
-
-/** The last half second that a lean receiver heard. */
-function listen(receiver: AudioReceiver): () => Int16Array {
-  const heard: number[] = [];
-  const block = new Int16Array(HEARD_BLOCK);
-  const timer = clock.every(20, () => {
-    for (let half = 0; half < 2; half++) {
-      receiver.pull(block, clock.now());
-      heard.push(...block);
-    }
-  });
-  receiver.retain();
-  cleanups.push(() => {
-    clock.cancel(timer);
-    receiver.release();
-  });
-  return () => Int16Array.from(heard.slice(-4_000));
-}
-
-function leanSpeaker(): PeerConnection {
-  const connection = new PeerConnection();
-  const source = new AudioSource();
-  connection.addTransceiver(source.createTrack(), { direction: 'sendonly' });
-  play((block) => source.write(block), 8_000);
   return connection;
 }
 
-function wrtcSpeaker() {
-  const connection = new RTCPeerConnection();
-  const source = wrtcStack.createAudioSource();
-  connection.addTransceiver(source.createStream().getAudioTracks()[0], { direction: 'sendonly' });
-  play((block) => source.write(block), 48_000);
-  return connection;
+/** A connection that listens, and the last half second of what it heard. */
+function listenerOf(kind: Kind) {
+  if (kind === 'lean') {
+    const connection = lean();
+    const all = ears(connection);
+    return { connection, rate: 8_000, half: () => all[0]?.last(500) ?? new Int16Array(), all };
+  }
+  const connection = libwebrtc();
+  const ear = libwebrtcEar(connection);
+  return { connection, rate: 48_000, half: () => ear.last(500), all: [] };
 }
 
-/** What the first track of a connection carries. */
-function ear(connection: Connection): () => Int16Array {
-  let read = (): Int16Array => new Int16Array();
-  connection.addEventListener('track', (event) => {
-    const { track, receiver } = event as Event & { track: never; receiver: AudioReceiver };
-    if (connection instanceof PeerConnection) {
-      read = listen(receiver);
-      return;
-    }
-    const heard: number[] = [];
-    const sink = wrtcStack.createAudioSink(track, (samples, rate) => {
-      if (rate === 48_000) for (let i = 0; i < samples.length; i += 6) heard.push(samples[i] as number);
-    });
-    cleanups.push(() => sink.stop());
-    read = () => Int16Array.from(heard.slice(-4_000));
+/** Waits for a half second that a busy machine has not spoiled. */
+async function hears({ half, rate }: { half: () => Int16Array; rate: number }, least: number): Promise<void> {
+  let best = { amplitude: 0, sinadDb: -99 };
+  const isGood = ({ amplitude, sinadDb }: typeof best) =>
+    Math.abs(20 * Math.log10(amplitude / LEVEL)) < 0.2 && sinadDb >= least;
+  const look = () => {
+    const samples = half();
+    if (samples.length < rate / 2) return false;
+    const fit = fitTone(HZ, rate, samples);
+    if (fit.sinadDb > best.sinadDb) best = fit;
+    return isGood(fit);
+  };
+  await eventually(`${least} dB of the tone`, look).catch((error: Error) => {
+    throw new Error(`${error.message}; at best ${best.sinadDb} dB at ${best.amplitude}`);
   });
-  return () => read();
+  if (process.env.TEST_LOG) console.log(best);
 }
-
-async function hears(read: () => Int16Array): Promise<void> {
-  await eventually('the tone to be heard', () => {
-    const samples = read();
-    return (
-      samples.length === 4_000 && Math.abs(20 * Math.log10(amplitudeAt(1_000, 8_000, samples) / LEVEL)) < 0.5
-    );
-  });
-}
-
-const SPEAKERS = { lean: leanSpeaker, libwebrtc: wrtcSpeaker };
-const LISTENERS = { lean: () => new PeerConnection(), libwebrtc: () => new RTCPeerConnection() };
 
 describe.each([
-  ['lean', 'lean'],
-  ['lean', 'libwebrtc'],
-  ['libwebrtc', 'lean'],
-] as const)('%s to %s', (from, to) => {
+  ['lean', 'lean', 35],
+  ['lean', 'libwebrtc', 20],
+  ['libwebrtc', 'lean', 30],
+] as const)('%s to %s', (from, to, leastDb) => {
+  async function call(answer: Edit = (sdp) => sdp, offer: Edit = answer) {
+    const speaker = speakerOf(from);
+    const listener = listenerOf(to);
+    introduce(speaker, listener.connection);
+    await negotiate(speaker, listener.connection, { answer, offer });
+    return { speaker, listener };
+  }
+
   it('a tone is heard at its level, and after an ICE restart', async () => {
-    const speaker: Connection = SPEAKERS[from]();
-    const listener: Connection = LISTENERS[to]();
-    connect(speaker, listener);
-    const read = ear(listener);
-    await negotiate(speaker, listener);
-    await hears(read);
-    expect([speaker.connectionState, listener.connectionState]).toEqual(['connected', 'connected']);
-    await negotiate(speaker, listener, { iceRestart: true });
-    await clock.sleep(700);
-    await hears(read);
-    expect([speaker.connectionState, listener.connectionState]).toEqual(['connected', 'connected']);
+    const { speaker, listener } = await call();
+    await hears(listener, leastDb);
+    expect([speaker.connectionState, listener.connection.connectionState]).toEqual([
+      'connected',
+      'connected',
+    ]);
+    await negotiate(speaker, listener.connection, { iceRestart: true });
+    await sleep(700);
+    await hears(listener, leastDb);
+    expect([speaker.connectionState, listener.connection.connectionState]).toEqual([
+      'connected',
+      'connected',
+    ]);
+  });
+
+  it('so it is in RED', async () => {
+    const { listener } = await call(redFirst);
+    await hears(listener, leastDb);
+    for (const { stats } of listener.all) expect(stats.fecPacketsReceived).toBeGreaterThan(10);
+  });
+});
+
+it('what libwebrtc says twice in RED is heard where a packet is lost', async () => {
+  const wire = await RtcWire.lay();
+  const speaker = speakerOf('libwebrtc');
+  const { connection, all } = listenerOf('lean');
+  introduce(speaker, connection, wire);
+  await negotiate(speaker, connection, { offer: redFirst, answer: redFirst });
+  await eventually('the tone', () => (all[0]?.heard.length ?? 0) > 8_000);
+  const [ear] = all;
+  if (ear === undefined) throw new Error('Expected a track');
+  let lost = 0;
+  wire.loses = (datagram, to) => {
+    const isLost = to === 'b' && isAudio(datagram) && datagram.readUInt16BE(2) % 10 === 0;
+    if (isLost) lost += 1;
+    return isLost;
+  };
+  await eventually('copies to be used', () => {
+    const { fecPacketsReceived, fecPacketsDiscarded } = ear.stats;
+    if (process.env.TEST_LOG && lost > 20 && fecPacketsReceived - fecPacketsDiscarded >= 10)
+      console.log(lost, ear.stats);
+    return lost > 20 && fecPacketsReceived - fecPacketsDiscarded >= 10;
   });
 });
