@@ -33,7 +33,6 @@ export class AudioReceiver {
   redType = -1;
   /** Missing packets are asked for again. */
   asks = false;
-  packets = 0;
   bytes = 0;
   private buffer: JitterBuffer | undefined;
   private decoder: OpusDecoder | undefined;
@@ -64,7 +63,6 @@ export class AudioReceiver {
     const buffer = this.buffer ?? this.open(sequence);
     const before = isFirst ? sequence : buffer.extendedSequence;
     this.ssrc = header.ssrc;
-    this.packets += 1;
     this.packetsSince += 1;
     this.bytes += end - start;
     if (!isRed) buffer.push(sequence, timestamp, packet, nowMs, start, end);

@@ -73,7 +73,7 @@ export function statisticsOf(
         });
       }
     }
-    if (receiver.packets > 0) {
+    if (receiver.isHeard) {
       add(`inbound-${mid}`, 'inbound-rtp', {
         ssrc: receiver.ssrc,
         kind: 'audio',
@@ -82,7 +82,6 @@ export function statisticsOf(
         transportId: 'transport',
         trackIdentifier: receiver.track.id,
         ...receiver.stats,
-        packetsReceived: receiver.packets,
         bytesReceived: receiver.bytes,
       });
     }

@@ -1,8 +1,9 @@
 import { systemClock } from '../../clock.js';
+import { expected } from '../../errors.js';
 import { FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
 import { FrameClock } from '../../media/frame-clock.js';
 import { core } from '../../media/thread-core.js';
-import { type AudioReceiver, HEARD_BLOCK, HEARD_RATE, ReceivedTrack } from '../../rtc/audio-receiver.js';
+import { HEARD_BLOCK, HEARD_RATE, ReceivedTrack } from '../../rtc/audio-receiver.js';
 import { AudioSource } from '../../rtc/audio-source.js';
 import { MediaStream } from '../../rtc/media-track.js';
 import { loadRtcNative } from '../../rtc/native.js';
@@ -63,8 +64,8 @@ class LeanStack implements RtcStack {
   }
 
   createAudioSink(track: AudioTrack, listener: BlockListener): AudioSink {
-    if (!(track instanceof ReceivedTrack)) throw new TypeError('Expected a track that is received');
-    return new LeanSink(track.receiver, listener, this.frameClock);
+    if (!(track instanceof ReceivedTrack)) throw expected('a track that is received', 'a sink', track);
+    return new LeanSink(track, listener, this.frameClock);
   }
 }
 
@@ -82,11 +83,11 @@ class LeanSink implements AudioSink {
   private isStopped = false;
 
   constructor(
-    private readonly receiver: AudioReceiver,
+    private readonly track: ReceivedTrack,
     private readonly listener: BlockListener,
     private readonly clock: FrameClock,
   ) {
-    receiver.retain();
+    track.receiver.retain();
     clock.join(this);
   }
 
@@ -100,14 +101,16 @@ class LeanSink implements AudioSink {
     if (this.isStopped) return;
     this.isStopped = true;
     this.clock.leave(this);
-    this.receiver.release();
+    this.track.receiver.release();
   }
 
   private readonly hear = (): void => {
-    const { receiver, halves, narrow, samples } = this;
+    const { track, halves, narrow, samples } = this;
+    const { receiver } = track;
     const nowMs = this.clock.tickedAt;
     for (; this.due > 0; this.due -= 1) {
-      if (this.isStopped || !receiver.isHeard) continue;
+      // Another sender may have the m-line by now: it is heard on another track.
+      if (this.isStopped || receiver.track !== track || !receiver.isHeard) continue;
       // Both at once: a packet holds 20 ms, and the second half would wait for nothing.
       receiver.pull(halves[0], nowMs);
       receiver.pull(halves[1], nowMs);
