@@ -4,13 +4,14 @@ import { type FrameTaker, SOURCE_RATE, SourceTrack } from './audio-source.js';
 import type { MediaTrack } from './media-track.js';
 import { type MediaTransport, SRTP_ROOM } from './media-transport.js';
 import type { OpusEncoder, RtcNative } from './native.js';
+import { TICKS_PER_MS } from './opus-packet.js';
 import { writeRedHeader } from './red.js';
 import type { ReportBlock, SenderFacts } from './rtcp.js';
 import { RtpHeaderTemplate, SEQUENCES } from './rtp.js';
 import { AUDIO_LEVEL, type Codec, type MediaSection, MID, parameterOf } from './session-description.js';
 
-/** Timestamps count 48,000 a second whatever is sent (RFC 7587 section 4.1). */
-const TICKS = 960;
+/** Timestamps of a packet's 20 ms. */
+const TICKS = 20 * TICKS_PER_MS;
 const MAX_OPUS_BYTES = 512;
 const MAX_PACKET_BYTES = 1_200;
 /** Packets kept for whoever has lost them: 640 ms. */
@@ -226,7 +227,9 @@ export class AudioSender {
     this.headerBytes += header.bytes;
     if (this.kept === undefined || sent > KEPT_BYTES) return;
     const slot = this.sequence % KEPT;
-    packet.copy(this.kept, slot * KEPT_BYTES, 0, sent);
+    const begin = slot * KEPT_BYTES;
+    // Other than `copy` of a part, this allocates nothing.
+    for (let i = 0; i < sent; i++) this.kept[begin + i] = packet[i] as number;
     this.keptBytes[slot] = sent;
   }
 }
