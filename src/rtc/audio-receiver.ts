@@ -21,6 +21,11 @@ export class ReceivedTrack extends MediaTrack {
   constructor(readonly receiver: AudioReceiver) {
     super();
   }
+
+  /** Whether what the receiver hears is this track's, and not already another's. */
+  get isCurrent(): boolean {
+    return this.receiver.track === this;
+  }
 }
 
 /** The browser's `RTCRtpReceiver` for audio: the packets of one stream, put in order and decoded. */

@@ -1,5 +1,4 @@
 import { systemClock } from '../../clock.js';
-import { expected } from '../../errors.js';
 import { FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
 import { FrameClock } from '../../media/frame-clock.js';
 import { core } from '../../media/thread-core.js';
@@ -40,7 +39,8 @@ class LeanStack implements RtcStack {
     if (RTCPeerConnection !== undefined && RTCPeerConnection !== PeerConnection) {
       throw new Error('This process has another RTCPeerConnection already');
     }
-    loadRtcNative();
+    // The library of Opus is opened by the first decoder.
+    loadRtcNative().openDecoder(HEARD_RATE).free();
   }
 
   installGlobals(): void {
@@ -64,7 +64,7 @@ class LeanStack implements RtcStack {
   }
 
   createAudioSink(track: AudioTrack, listener: BlockListener): AudioSink {
-    if (!(track instanceof ReceivedTrack)) throw expected('a track that is received', 'a sink', track);
+    if (!(track instanceof ReceivedTrack)) throw new TypeError('Expected a track that is received');
     return new LeanSink(track, listener, this.frameClock);
   }
 }
@@ -109,8 +109,7 @@ class LeanSink implements AudioSink {
     const { receiver } = track;
     const nowMs = this.clock.tickedAt;
     for (; this.due > 0; this.due -= 1) {
-      // Another sender may have the m-line by now: it is heard on another track.
-      if (this.isStopped || receiver.track !== track || !receiver.isHeard) continue;
+      if (this.isStopped || !track.isCurrent || !receiver.isHeard) continue;
       // Both at once: a packet holds 20 ms, and the second half would wait for nothing.
       receiver.pull(halves[0], nowMs);
       receiver.pull(halves[1], nowMs);
