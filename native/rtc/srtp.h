@@ -58,7 +58,9 @@ struct SrtpWindow {
 /// The sources (SSRCs) of one way.
 class SrtpSources {
  public:
-  static constexpr size_t kCapacity = 64;
+  /// More than a call has m-lines: where one in use made room for another, its packets could be replayed, and none would
+  /// be authentic once its sequence numbers have begun anew.
+  static constexpr size_t kCapacity = 256;
 
   struct Source {
     uint32_t ssrc = 0;

@@ -18,6 +18,8 @@ const MAX_PACKET_BYTES = 1_200;
 const KEPT = 32;
 /** A longer one, of which there are few, is not kept. */
 const KEPT_BYTES = 400;
+/** Nobody gets a packet more often: a request of a few bytes may name a thousand. */
+const MOST_REPEATS = 3;
 /** Silence, in dBov below full scale (RFC 6464). */
 const SILENT = 127;
 
@@ -76,6 +78,7 @@ export class AudioSender {
   private packet: Buffer | undefined;
   private kept: Buffer | undefined;
   private readonly keptBytes = new Uint16Array(KEPT);
+  private readonly repeats = new Uint8Array(KEPT);
   private readonly take: FrameTaker = (samples) => this.send(samples);
 
   constructor(
@@ -162,14 +165,16 @@ export class AudioSender {
     this.suitLoss();
   }
 
-  /** Sends a packet again. */
+  /** Sends a packet again, up to {@link MOST_REPEATS} times. */
   repeat(sequence: number): void {
     this.nacks += 1;
     const slot = sequence % KEPT;
     const bytes = this.keptBytes[slot] as number;
-    if (this.kept === undefined || bytes === 0) return;
+    const repeats = this.repeats[slot] as number;
+    if (this.kept === undefined || bytes === 0 || repeats >= MOST_REPEATS) return;
     const packet = this.kept.subarray(slot * KEPT_BYTES, slot * KEPT_BYTES + bytes);
     if (packet.readUInt16BE(2) !== sequence) return;
+    this.repeats[slot] = repeats + 1;
     this.resent += 1;
     this.transport?.resend(packet);
   }
@@ -231,6 +236,7 @@ export class AudioSender {
     // Other than `copy` of a part, this allocates nothing.
     for (let i = 0; i < sent; i++) this.kept[begin + i] = packet[i] as number;
     this.keptBytes[slot] = sent;
+    this.repeats[slot] = 0;
   }
 }
 

@@ -80,7 +80,7 @@ export interface DtlsSession {
  * Both ways of SRTP and SRTCP (RFC 3711, RFC 7714), which work in place and allocate nothing. What is not authentic changes
  * nothing but the packet's own bytes.
  *
- * A way holds 64 sources (SSRCs). Of those that are received, a new one that is authentic takes the place of the one that was
+ * A way holds 256 sources (SSRCs). Of those that are received, a new one that is authentic takes the place of the one that was
  * silent longest. Of those that are sent, none does: that would encrypt two packets with the same key stream.
  *
  * Errors: -1 not authentic, -2 replayed or too old (64 packets), -3 malformed, -4 too many SSRCs, -5 the key is used up (2^48

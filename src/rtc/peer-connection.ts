@@ -52,9 +52,29 @@ interface Descriptions {
 
 /** Most candidates that wait for their description. */
 const MOST_EARLY = 40;
+/** Most m-lines of all descriptions together: each holds memory until the connection closes. */
+const MOST_LINES = 256;
 
 /** One for all connections of the process: making one takes a millisecond. */
 let certificate: Certificate | undefined;
+
+type Listener = Parameters<EventTarget['addEventListener']>[1];
+
+/** Listeners as they are called, by what they were given as. */
+const guarded = new WeakMap<object, (this: EventTarget, event: Event) => void>();
+
+/** What a listener throws, or its promise rejects with, becomes an unhandled rejection: Node itself would end the process. */
+function guard(listener: NonNullable<Listener>): (this: EventTarget, event: Event) => void {
+  const known = guarded.get(listener);
+  if (known !== undefined) return known;
+  const call = async (target: EventTarget, event: Event) =>
+    typeof listener === 'function' ? listener.call(target, event) : listener.handleEvent(event);
+  function made(this: EventTarget, event: Event): void {
+    void call(this, event);
+  }
+  guarded.set(listener, made);
+  return made;
+}
 
 /** An event with what the browser's carries. */
 class ConnectionEvent extends Event {
@@ -100,6 +120,16 @@ export class PeerConnection extends EventTarget {
     private readonly native: RtcNative = loadRtcNative(),
   ) {
     super();
+  }
+
+  override addEventListener(...[type, listener, options]: Parameters<EventTarget['addEventListener']>): void {
+    super.addEventListener(type, listener && guard(listener), options);
+  }
+
+  override removeEventListener(
+    ...[type, listener, options]: Parameters<EventTarget['removeEventListener']>
+  ): void {
+    super.removeEventListener(type, listener && guard(listener), options);
   }
 
   get localDescription(): Description | null {
@@ -208,9 +238,12 @@ export class PeerConnection extends EventTarget {
     }
     const description = readDescription(sdp);
     const { transport } = description;
+    if (transport === undefined) throw new Error('The description has no ICE parameters');
+    if (transport.fingerprints.length === 0)
+      throw new Error('The description has no fingerprint of a certificate');
     const reason = unfitness(description);
-    if (transport === undefined || reason !== undefined) {
-      PeerConnection.onUnfit?.(reason as string);
+    if (reason !== undefined) {
+      PeerConnection.onUnfit?.(reason);
       throw new Error(reason);
     }
     if (type === 'offer') this.takeOffer(description, { type, sdp });
@@ -312,6 +345,10 @@ export class PeerConnection extends EventTarget {
 
   private takeOffer(description: SessionDescription, told: Description): void {
     if (this.signalingState === 'have-local-offer') this.checkState('stable');
+    const fresh = description.media.filter(({ mid }) => this.lines.every((line) => line.mid !== mid));
+    if (this.lines.length + fresh.length > MOST_LINES) {
+      throw new Error(`With this description there would be more than ${MOST_LINES} m-lines`);
+    }
     this.ensureTransport(false);
     this.offered = description;
     this.remote.pending = told;
@@ -426,10 +463,8 @@ function addCandidate({ ice }: MediaTransport, text: string): void {
   if (candidate !== undefined) ice.addRemoteCandidate(candidate);
 }
 
-/** Why a description asks for what this cannot do; `undefined` if it does not. */
-function unfitness({ transport, bundle, media }: SessionDescription): string | undefined {
-  if (transport === undefined) return 'The description has no ICE parameters';
-  if (transport.fingerprints.length === 0) return 'The description has no fingerprint of a certificate';
+/** Why a description asks for what this cannot do but others can; `undefined` if it does not. */
+function unfitness({ bundle, media }: SessionDescription): string | undefined {
   const live = media.filter(
     ({ kind, isRejected, direction }) => kind === 'audio' && !isRejected && direction !== 'inactive',
   );

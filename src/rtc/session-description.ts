@@ -95,7 +95,8 @@ class Lines {
     const lines = text.split(/\r?\n/);
     this.mLine = lines[0]?.startsWith('m=') ? lines[0].slice(2).trim() : '';
     for (const line of lines) {
-      const [, name, value = ''] = /^a=([^:\s]+):?(.*)$/.exec(line.trimEnd()) ?? [];
+      // All the rest, even behind a lone CR: what did not fit would be tried again from each character.
+      const [, name, value = ''] = /^a=([^:\s]+):?(.*)$/s.exec(line.trimEnd()) ?? [];
       if (name === undefined) continue;
       const known = this.values.get(name);
       if (known === undefined) this.values.set(name, [value.trim()]);

@@ -289,32 +289,32 @@ describe.each(PROFILES)('SRTP with %s', (profile) => {
     );
   });
 
-  it('seals for 64 sources, and for no other', () => {
+  it('seals for 256 sources, and for no other', () => {
     const { client } = world(profile);
-    for (let ssrc = 0; ssrc < 32; ssrc++) made(client, 'protectRtp', rtp(1, ssrc));
-    for (let ssrc = 32; ssrc < 64; ssrc++) made(client, 'protectRtcp', rtcp(ssrc));
-    expect(crypt(client, 'protectRtp', rtp(1, 64))).toBe(-4);
-    expect(crypt(client, 'protectRtcp', rtcp(64))).toBe(-4);
+    for (let ssrc = 0; ssrc < 128; ssrc++) made(client, 'protectRtp', rtp(1, ssrc));
+    for (let ssrc = 128; ssrc < 256; ssrc++) made(client, 'protectRtcp', rtcp(ssrc));
+    expect(crypt(client, 'protectRtp', rtp(1, 256))).toBe(-4);
+    expect(crypt(client, 'protectRtcp', rtcp(256))).toBe(-4);
     made(client, 'protectRtp', rtp(2, 0));
-    made(client, 'protectRtp', rtp(1, 63));
+    made(client, 'protectRtp', rtp(1, 255));
   });
 
-  it('remembers the 64 sources that it last opened a packet of', () => {
+  it('remembers the 256 sources that it last opened a packet of', () => {
     const { client, server, rtp: keys } = world(profile);
     const sealed = (sequence: number, ssrc: number) => sealRtp(profile, keys, rtp(sequence, ssrc), 0);
-    for (let ssrc = 0; ssrc < 64; ssrc++) made(server, 'unprotectRtp', sealed(1, ssrc));
+    for (let ssrc = 0; ssrc < 256; ssrc++) made(server, 'unprotectRtp', sealed(1, ssrc));
     made(server, 'unprotectRtp', sealed(2, 0));
     // Those that are not authentic take nobody's place.
-    for (let ssrc = 100; ssrc < 300; ssrc++) {
+    for (let ssrc = 1_000; ssrc < 1_600; ssrc++) {
       const forged = sealed(1, ssrc);
       forged.writeUInt8(forged.readUInt8(forged.length - 1) ^ 1, forged.length - 1);
       expect(crypt(server, 'unprotectRtp', forged)).toBe(-1);
     }
-    for (let ssrc = 0; ssrc < 64; ssrc++) expect(crypt(server, 'unprotectRtp', sealed(1, ssrc))).toBe(-2);
+    for (let ssrc = 0; ssrc < 256; ssrc++) expect(crypt(server, 'unprotectRtp', sealed(1, ssrc))).toBe(-2);
     // The first one is in use: the second one makes room.
-    made(server, 'unprotectRtp', sealed(1, 64));
+    made(server, 'unprotectRtp', sealed(1, 256));
     expect(crypt(server, 'unprotectRtp', sealed(1, 0))).toBe(-2);
-    expect(crypt(server, 'unprotectRtp', sealed(1, 64))).toBe(-2);
+    expect(crypt(server, 'unprotectRtp', sealed(1, 256))).toBe(-2);
     expect(crypt(server, 'unprotectRtp', sealed(1, 2))).toBe(-2);
     expect(crypt(server, 'unprotectRtp', sealed(1, 1))).toEqual(rtp(1, 1));
     client.free();

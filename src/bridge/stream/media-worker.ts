@@ -170,7 +170,13 @@ process.on('unhandledRejection', (reason) =>
 );
 
 // Loading takes most of a second; a spare worker has done it before a call needs it.
-stack.installGlobals();
+try {
+  stack.installGlobals();
+} catch (error) {
+  // Either would do: whoever reads this may prefer to mend the better one.
+  if (reason !== undefined) console.error(`The lean stack does not load either: ${reason}`);
+  throw error;
+}
 stack.onUnfit?.((reason) => send({ type: 'unfit', reason }));
 await import('@stream-io/video-client');
 send({ type: 'ready', stack: stack.name, reason });

@@ -61,6 +61,11 @@ const JOINS_PER_PROCESSOR = 4;
 const REPLACE_MS = 5_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
+/** So many crashes of workers on the lean stack within this time are no accident. */
+const MOST_CRASHES = 3;
+const CRASHES_MS = 600_000;
+/** Why the lean stack was given up, as `/health` tells it: the rest is in the log. */
+const MAX_REASON = 200;
 
 /**
  * Media workers: as many as the calls need, and a warm spare for the next call and for the calls of a worker that
@@ -83,6 +88,9 @@ export class WorkerPool implements MediaHost {
   private stack: StackChoice;
   /** Why `auto` no longer tries the lean stack. */
   private whyNotLean: string | undefined;
+  /** When workers on the lean stack crashed, the last few. */
+  private crashes: readonly number[] = [];
+  private spareDiedAt = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: WorkerPoolOptions) {
     const {
@@ -195,19 +203,20 @@ export class WorkerPool implements MediaHost {
   }
 
   private start(): MediaWorker {
+    const choice = this.stack;
     const listener: WorkerListener = {
       freed: () => this.freed(worker),
-      gone: (_, reason, legs) => this.gone(worker, reason, legs),
+      gone: (_, reason, legs) => this.gone(worker, choice, reason, legs),
       mayReplace: () => this.mayReplace(worker),
       unfit: (_, reason) => {
-        worker.isRetiring = true;
         this.giveUpLean(reason);
+        this.keepSpare();
       },
       fault: (_, message) =>
         this.options.log.warn({ worker: worker.pid, message }, 'a fault in a media worker'),
     };
     const { clock, fork = forkMediaWorker, timeOf } = this.options;
-    const start = () => fork(this.stack);
+    const start = () => fork(choice);
     const worker: MediaWorker = new MediaWorker(listener, clock, this.joins, start, timeOf);
     this.workers.add(worker);
     worker.ready.then(
@@ -277,31 +286,63 @@ export class WorkerPool implements MediaHost {
     await worker.close();
   }
 
-  private gone(worker: MediaWorker, reason: string, legs: number): void {
+  private gone(worker: MediaWorker, choice: StackChoice, reason: string, legs: number): void {
     this.workers.delete(worker);
     this.droppedByPast += worker.vitals.dropped + worker.pipe.dropped;
     if (this.isClosed || worker.isClosing) return;
     this.deaths += 1;
     this.options.log.error({ worker: worker.pid, legs, reason }, 'media worker died');
+    if (worker.hasCrashed) this.judge(worker, choice, reason);
     if (worker.isReady) {
       // Later, once its calls have rejoined.
       if (legs > 0) this.keepSpareSoon(SPARE_AFTER_MS);
-      else this.keepSpare();
+      else this.replaceSpare();
       return;
     }
     this.failures += 1;
-    this.giveUpLean(reason);
     const pause = Math.min(FIRST_PAUSE_MS * 2 ** (this.failures - 1), LONGEST_PAUSE_MS);
     this.keepSpareSoon(pause);
   }
 
-  /** `auto` falls back to libwebrtc from the next worker on. */
+  /** A spare that dies after another one would die again: calls start workers of their own meanwhile. */
+  private replaceSpare(): void {
+    const now = this.options.clock.runningMs();
+    const isAgain = now - this.spareDiedAt < 2 * LONGEST_PAUSE_MS;
+    this.spareDiedAt = now;
+    if (isAgain) this.keepSpareSoon(LONGEST_PAUSE_MS);
+    else this.keepSpare();
+  }
+
+  /** Gives up a lean stack that crashes while it loads, or again and again; takes it back if there is no other. */
+  private judge({ isReady, webrtc }: MediaWorker, choice: StackChoice, reason: string): void {
+    if (!isReady && choice === 'wrtc' && this.whyNotLean !== undefined) {
+      this.stack = 'lean';
+      this.whyNotLean = undefined;
+      this.options.log.warn(
+        { reason },
+        'Stream calls run on the lean stack again, since libwebrtc does not load',
+      );
+      return;
+    }
+    if (isReady) {
+      if (webrtc !== 'lean') return;
+      const now = this.options.clock.runningMs();
+      this.crashes = [...this.crashes.filter((at) => now - at < CRASHES_MS), now];
+      if (this.crashes.length < MOST_CRASHES) return;
+    }
+    this.giveUpLean(reason);
+  }
+
+  /** `auto` falls back to libwebrtc from the next worker on; those there are carry their calls to the end, and no more. */
   private giveUpLean(reason: string): void {
     if (this.stack !== 'auto') return;
     this.stack = 'wrtc';
-    this.whyNotLean = reason;
+    this.whyNotLean = reason.split('\n', 1)[0]?.slice(0, MAX_REASON);
     this.options.log.warn({ reason }, 'Stream calls run on libwebrtc from now on');
-    this.keepSpare();
+    for (const worker of [...this.workers]) {
+      worker.isRetiring = true;
+      if (worker.isIdle) void this.retire(worker);
+    }
   }
 
   private keepSpareSoon(ms: number): void {

@@ -25,6 +25,15 @@ const LATELY_MS = 3_000;
 const END_TIMEOUT_MS = 10_000;
 /** Tail of a worker's standard error that is kept for the log. */
 const MAX_LAST_WORDS = 1_000;
+/** Ends by what was run, rather than by who runs it. */
+const CRASHES: ReadonlySet<unknown> = new Set([
+  'SIGSEGV',
+  'SIGABRT',
+  'SIGBUS',
+  'SIGILL',
+  'SIGFPE',
+  'SIGTRAP',
+]);
 
 /** Events of a worker, for its pool. */
 export interface WorkerListener {
@@ -54,6 +63,8 @@ export class MediaWorker {
   webrtc: string | undefined;
   /** Whether it was asked to exit. */
   isClosing = false;
+  /** Whether its process ended by a fault of its own. */
+  hasCrashed = false;
   vitals: WorkerVitals = { rss: 0, cpuMs: 0, lateMs: 0, dropped: 0 };
   readonly pipe: FramePipe;
   private readonly process: ChildProcess;
@@ -92,6 +103,7 @@ export class MediaWorker {
       this.lastWords = (this.lastWords + text).slice(-MAX_LAST_WORDS);
     });
     this.process.once('exit', (code, signal) => {
+      this.hasCrashed = signal === null ? (code ?? 0) !== 0 : CRASHES.has(signal);
       this.verdict ??= signal === null ? `exit code ${code}` : `${signal}`;
     });
     this.ready = new Promise((resolve, reject) => {

@@ -20,6 +20,8 @@ export interface ServerAddress {
   readonly credential: string;
 }
 
+/** Bytes of a username (RFC 8489, section 14.3). */
+const MOST_USERNAME_BYTES = 508;
 /** Others are ignored. */
 const MOST_ADDRESSES = 8;
 const GRAMMAR =
@@ -27,7 +29,7 @@ const GRAMMAR =
 
 /**
  * The addresses of servers, in their order; those of transports that are not supported (STUN but over UDP, TURN over DTLS) are left out.
- * @throws TypeError if a URL is malformed, or a TURN server has no credentials
+ * @throws TypeError if a URL is malformed, or a TURN server has no credentials or a username of more than 508 bytes
  */
 export function serverAddresses(servers: readonly IceServer[]): readonly ServerAddress[] {
   const addresses = servers.flatMap((server) =>
@@ -51,6 +53,9 @@ function addressOf(url: string, { username, credential }: IceServer): ServerAddr
       `the TURN server ${url}`,
       typeof username === 'string' ? credential : username,
     );
+  }
+  if (Buffer.byteLength(username ?? '') > MOST_USERNAME_BYTES) {
+    throw expected(`at most ${MOST_USERNAME_BYTES} bytes`, `the username for ${url}`, username);
   }
   return {
     kind,

@@ -31,6 +31,8 @@ const DEFAULT_LIFETIME_S = 600;
 const LONGEST_LIFETIME_S = 3_600;
 /** How often a request is repeated with what the server told: its realm, and a fresh nonce. */
 const MOST_RETRIES = 2;
+/** Bytes of a realm or a nonce (RFC 8489, sections 14.9 and 14.10): a request has room for them. */
+const MOST_LEARNT_BYTES = 763;
 /** How long the server may take to confirm that an allocation is freed. */
 const FAREWELL_MS = 1_000;
 
@@ -67,7 +69,7 @@ export class TurnClient implements IcePath {
     certificates: readonly string[] | undefined,
     private readonly listener: TurnListener,
   ) {
-    this.transport = openTurnTransport(server, network, certificates, {
+    this.transport = openTurnTransport(server, network, clock, certificates, {
       opened: () => this.allocate(),
       received: (message) => this.take(message),
       lost: () => this.end(),
@@ -202,7 +204,8 @@ export class TurnClient implements IcePath {
   private learn(response: StunMessage): boolean {
     const nonce = response.bytesOf(StunAttribute.nonce);
     const realm = response.textOf(StunAttribute.realm) ?? this.realm;
-    if (nonce === undefined) return false;
+    if (nonce === undefined || nonce.length > MOST_LEARNT_BYTES || realm.length > MOST_LEARNT_BYTES)
+      return false;
     this.nonce = Buffer.from(nonce);
     this.realm = realm;
     this.key = longTermKey(this.server.username, realm, this.server.credential);

@@ -1,5 +1,6 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import type { Clock } from '../../clock.js';
 import type { ServerAddress } from './ice-server.js';
 import { familyOf, unicastIp } from './ip-address.js';
 import type { DatagramSocket, Network } from './network.js';
@@ -7,6 +8,8 @@ import { TurnFramer } from './turn-framer.js';
 
 /** Bytes that may wait for a connection that is slower than what is sent: ten seconds of audio. More is lost. */
 const MOST_WAITING_BYTES = 64 * 1024;
+/** What still waits when a connection is closed has so long to go: the server may never read it. */
+const FAREWELL_MS = 1_000;
 
 /** A way to a TURN server. */
 export interface TurnTransport {
@@ -30,12 +33,13 @@ export interface TurnTransportListener {
 export function openTurnTransport(
   server: ServerAddress,
   network: Network,
+  clock: Clock,
   certificates: readonly string[] | undefined,
   listener: TurnTransportListener,
 ): TurnTransport {
   return server.transport === 'udp'
     ? new DatagramTransport(server, network, listener)
-    : new StreamTransport(server, certificates, listener);
+    : new StreamTransport(server, clock, certificates, listener);
 }
 
 class DatagramTransport implements TurnTransport {
@@ -84,6 +88,7 @@ class StreamTransport implements TurnTransport {
 
   constructor(
     { host, port, transport }: ServerAddress,
+    private readonly clock: Clock,
     certificates: readonly string[] | undefined,
     listener: TurnTransportListener,
   ) {
@@ -124,6 +129,10 @@ class StreamTransport implements TurnTransport {
     if (this.isClosed) return;
     this.isClosed = true;
     if (this.socket.connecting) this.socket.destroy();
-    else this.socket.destroySoon();
+    else {
+      const farewell = this.clock.timeout(FAREWELL_MS, () => this.socket.destroy());
+      this.socket.once('close', () => farewell.cancel());
+      this.socket.destroySoon();
+    }
   }
 }
