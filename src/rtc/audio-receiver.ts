@@ -94,6 +94,11 @@ export class AudioReceiver {
     return this.buffer !== undefined;
   }
 
+  /** Packets that were taken. */
+  get packets(): number {
+    return this.buffer?.stats.packetsReceived ?? 0;
+  }
+
   /** The next 10 ms at 8 kHz. */
   pull(out: Int16Array, nowMs: number): void {
     if (this.buffer === undefined || this.track.readyState === 'ended') out.fill(0);

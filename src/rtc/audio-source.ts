@@ -3,7 +3,7 @@ import { MediaTrack } from './media-track.js';
 /** Samples per second of what is sent: a telephone's. */
 export const SOURCE_RATE = 8_000;
 /** Samples of 20 ms. */
-const PACKET_SAMPLES = 160;
+export const PACKET_SAMPLES = 160;
 
 /** Takes 20 ms of a source, in borrowed memory. */
 export type FrameTaker = (samples: Int16Array) => void;
