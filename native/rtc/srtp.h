@@ -64,7 +64,7 @@ class SrtpSources {
 
   struct Source {
     uint32_t ssrc = 0;
-    uint64_t used = 0;  // when; 0: a free place
+    uint64_t used = 0;  // when last, counted in packets
     SrtpWindow rtp;
     SrtpWindow rtcp;
   };

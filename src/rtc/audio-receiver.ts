@@ -1,6 +1,7 @@
 import { JitterBuffer } from './jitter-buffer.js';
 import { MediaTrack } from './media-track.js';
 import type { OpusDecoder, RtcNative } from './native.js';
+import { TICKS_PER_MS } from './opus-packet.js';
 import { RedReader } from './red.js';
 import type { ReportBlock } from './rtcp.js';
 import { type RtpHeader, SEQUENCES } from './rtp.js';
@@ -11,8 +12,6 @@ export const HEARD_RATE = 8_000;
 export const HEARD_BLOCK = 80;
 /** A gap as long is not asked for. */
 const MOST_ASKED = 16;
-/** Timestamps count 48,000 a second whatever is decoded (RFC 7587 section 4.1). */
-const TICKS_PER_SECOND = 48_000;
 
 /** Of all streams: it is done with when a packet has been taken. */
 const red = new RedReader();
@@ -82,7 +81,6 @@ export class AudioReceiver {
   redType = -1;
   /** Missing packets are asked for again. */
   asks = false;
-  packets = 0;
   bytes = 0;
   private readonly missing: number[] = [];
   /** Highest sequence number with its cycles, and packets lost, as of the last report. */
@@ -112,7 +110,6 @@ export class AudioReceiver {
     const buffer = this.track.packets ?? this.open(sequence);
     const before = isFirst ? sequence : buffer.extendedSequence;
     this.ssrc = header.ssrc;
-    this.packets += 1;
     this.packetsSince += 1;
     this.bytes += end - start;
     if (!isRed) buffer.push(sequence, timestamp, packet, nowMs, start, end);
@@ -133,6 +130,11 @@ export class AudioReceiver {
       for (let i = 1; i < ahead; i++) missing.push((before + i) % SEQUENCES);
     }
     return missing;
+  }
+
+  /** Packets that were taken since the current track began. */
+  get packets(): number {
+    return this.track.packets?.stats.packetsReceived ?? 0;
   }
 
   /** A sender report of this stream. */
@@ -158,7 +160,7 @@ export class AudioReceiver {
       fractionLost: lost <= 0 || expected <= 0 ? 0 : Math.min(255, Math.floor((lost * 256) / expected)),
       lost: Math.max(-0x80_0000, Math.min(0x7f_ffff, packetsLost)),
       highestSequence,
-      jitter: Math.min(0xffff_ffff, Math.round(jitter * TICKS_PER_SECOND)),
+      jitter: Math.min(0xffff_ffff, Math.round(jitter * 1_000 * TICKS_PER_MS)),
       lastReport: this.lastReport,
       delay:
         this.lastReport === 0 ? 0 : Math.min(0xffff_ffff, Math.round((nowMs - this.lastReportAt) * 65.536)),

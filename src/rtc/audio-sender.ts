@@ -1,15 +1,17 @@
 import { randomBytes } from 'node:crypto';
+import { expected } from '../errors.js';
 import { type AudioSource, type FrameTaker, SOURCE_RATE, SourceTrack } from './audio-source.js';
 import type { MediaTrack } from './media-track.js';
 import { type MediaTransport, SRTP_ROOM } from './media-transport.js';
 import type { OpusEncoder, RtcNative } from './native.js';
+import { TICKS_PER_MS } from './opus-packet.js';
 import { writeRedHeader } from './red.js';
 import type { ReportBlock, SenderFacts } from './rtcp.js';
 import { RtpHeaderTemplate, SEQUENCES } from './rtp.js';
 import { AUDIO_LEVEL, type Codec, type MediaSection, MID, parameterOf } from './session-description.js';
 
-/** Timestamps count 48,000 a second whatever is sent (RFC 7587 section 4.1). */
-const TICKS = 960;
+/** Timestamps of a packet's 20 ms. */
+const TICKS = 20 * TICKS_PER_MS;
 const MAX_OPUS_BYTES = 512;
 const MAX_PACKET_BYTES = 1_200;
 /** Packets kept for whoever has lost them: 640 ms. */
@@ -47,6 +49,16 @@ export interface Encoding {
   readonly maxBitrate?: number;
 }
 
+/** What RED sends once more (RFC 2198): the frame before, of so many bytes, and the payload type of Opus within it. */
+interface Redundancy {
+  readonly payloadType: number;
+  readonly frame: Uint8Array;
+  bytes: number;
+}
+
+/** Of all senders: a frame is done with when its packet has been written. */
+const frame = new Uint8Array(MAX_OPUS_BYTES);
+
 /** The browser's `RTCRtpSender` for audio: encodes a track and sends it. */
 export class AudioSender {
   readonly ssrc = randomBytes(4).readUInt32BE() || 1;
@@ -65,23 +77,18 @@ export class AudioSender {
   private transport: MediaTransport | undefined;
   private header: RtpHeaderTemplate | undefined;
   private answered: Codec | undefined;
-  /** Payload type of Opus within RED, if RED is sent. */
-  private redundancy: number | undefined;
+  private redundancy: Redundancy | undefined;
   private sequence = randomBytes(2).readUInt16BE();
   private timestamp = randomBytes(4).readUInt32BE();
   /** Where the last frame came from, and its number there. */
   private source: AudioSource | undefined;
-  private frame = 0;
+  private frameNumber = 0;
   private talks = false;
   private leavesOutSilence = false;
   /** Silent frames in a row. */
   private silentFrames = 0;
-  private readonly packet = Buffer.alloc(MAX_PACKET_BYTES + SRTP_ROOM);
-  private readonly payload = new Uint8Array(MAX_OPUS_BYTES);
-  private payloadBytes = 0;
   private expectedLoss = 0;
-  private readonly earlier = new Uint8Array(MAX_OPUS_BYTES);
-  private earlierBytes = 0;
+  private packet: Buffer | undefined;
   private kept: Buffer | undefined;
   private readonly keptBytes = new Uint16Array(KEPT);
   private readonly repeats = new Uint8Array(KEPT);
@@ -115,26 +122,27 @@ export class AudioSender {
   }
 
   setTrack(track: MediaTrack | null): void {
-    if (track !== null && !(track instanceof SourceTrack))
-      throw new TypeError('Expected a track of an audio source');
+    if (track !== null && !(track instanceof SourceTrack)) {
+      throw expected('a track of an audio source', 'a sender', track);
+    }
     if (this.track instanceof SourceTrack) this.track.sendTo(undefined);
     this.track = track;
-    if (this.isReady) track?.sendTo(this.take);
+    if (this.header !== undefined) track?.sendTo(this.take);
   }
 
   async getStats(): Promise<Map<string, unknown>> {
     return new Map();
   }
 
-  private get isReady(): boolean {
-    return this.header !== undefined;
-  }
-
   /** The answer has come: sends what it allows from now on, or nothing if it takes nothing. */
   start(transport: MediaTransport, answer: MediaSection, codec: Codec, red: Codec | undefined): void {
     this.transport = transport;
     this.answered = codec;
-    this.redundancy = red === undefined ? undefined : codec.payloadType;
+    this.redundancy = red && {
+      payloadType: codec.payloadType,
+      frame: new Uint8Array(MAX_OPUS_BYTES),
+      bytes: 0,
+    };
     this.header = new RtpHeaderTemplate(
       (red ?? codec).payloadType,
       this.ssrc,
@@ -142,8 +150,8 @@ export class AudioSender {
       answer.extensions.get(AUDIO_LEVEL),
       answer.extensions.get(MID),
     );
-    this.kept = codec.feedback.includes('nack') ? Buffer.alloc(KEPT * KEPT_BYTES) : undefined;
-    this.keptBytes.fill(0);
+    if (codec.feedback.includes('nack')) this.kept ??= Buffer.alloc(KEPT * KEPT_BYTES);
+    this.packet ??= Buffer.alloc(MAX_PACKET_BYTES + SRTP_ROOM);
     this.encoder ??= this.native.openEncoder({ rate: SOURCE_RATE, application: 'audio' });
     this.tune();
     if (this.track instanceof SourceTrack) this.track.sendTo(this.take);
@@ -167,9 +175,7 @@ export class AudioSender {
     this.lost = block.lost;
     if (roundTrip !== undefined) this.roundTrip = roundTrip;
     this.expectedLoss = Math.min(MOST_LOSS, Math.max(this.fractionLost, this.expectedLoss * LOSS_MEMORY));
-    const percent = Math.round(this.expectedLoss * 100);
-    this.encoder?.setLossPercent(percent);
-    this.encoder?.setComplexity(percent === 0 ? COMPLEXITY : LOSSY_COMPLEXITY);
+    this.suitLoss();
   }
 
   /** Sends a packet again, up to {@link MOST_REPEATS} times. */
@@ -199,19 +205,25 @@ export class AudioSender {
     const wanted = Number(parameterOf(answered, 'maxaveragebitrate') ?? BITRATE);
     const most = this.encodings[0]?.maxBitrate ?? BITRATE;
     encoder.setBitrate(Math.round(Math.max(LEAST_BITRATE, Math.min(BITRATE, wanted || BITRATE, most))));
-    encoder.setComplexity(COMPLEXITY);
     // RED repeats the packet before already.
     encoder.setFec(this.redundancy === undefined && parameterOf(answered, 'useinbandfec') === '1');
     this.leavesOutSilence = parameterOf(answered, 'usedtx') === '1';
     encoder.setDtx(this.leavesOutSilence);
+    this.suitLoss();
+  }
+
+  private suitLoss(): void {
+    const percent = Math.round(this.expectedLoss * 100);
+    this.encoder?.setLossPercent(percent);
+    this.encoder?.setComplexity(percent === 0 ? COMPLEXITY : LOSSY_COMPLEXITY);
   }
 
   /** Time goes on while there is no track (RFC 3550 section 5.1): after a pause it would look like delay. */
   private count(number: number): void {
     const { source } = this.track as SourceTrack;
-    const passed = source === this.source ? number - this.frame : 1;
+    const passed = source === this.source ? number - this.frameNumber : 1;
     this.source = source;
-    this.frame = number;
+    this.frameNumber = number;
     this.timestamp = (this.timestamp + TICKS * passed) >>> 0;
     if (passed > 1) this.forgetEarlier();
   }
@@ -219,7 +231,7 @@ export class AudioSender {
   /** What comes next follows on nothing. */
   private forgetEarlier(): void {
     this.talks = false;
-    this.earlierBytes = 0;
+    if (this.redundancy !== undefined) this.redundancy.bytes = 0;
   }
 
   private get isPause(): boolean {
@@ -229,26 +241,27 @@ export class AudioSender {
 
   /** Encodes and sends 20 ms. */
   private send(samples: Int16Array, number: number): void {
-    const { encoder, header, transport, packet } = this;
-    if (encoder === undefined || header === undefined || transport === undefined) return;
+    const { encoder, header, transport, packet, redundancy } = this;
+    if (encoder === undefined || header === undefined || transport === undefined || packet === undefined) {
+      return;
+    }
     this.count(number);
     if (!transport.isOpen) return;
     const level = levelOf(samples);
     this.silentFrames = level >= PAUSE_DBOV ? this.silentFrames + 1 : 0;
     // Two bytes and less: nothing worth sending (DTX).
-    const bytes = this.isPause ? 0 : encoder.encode(samples, this.payload);
+    const bytes = this.isPause ? 0 : encoder.encode(samples, frame);
     if (bytes <= 2) {
       this.forgetEarlier();
       return;
     }
-    this.payloadBytes = bytes;
     this.sequence = (this.sequence + 1) % SEQUENCES;
     header.write(packet, this.sequence, this.timestamp, !this.talks, level);
     this.talks = true;
-    const length =
-      this.redundancy === undefined
-        ? this.writePlain(header.bytes)
-        : this.writeRedundant(header.bytes, this.redundancy);
+    let length = header.bytes;
+    if (redundancy !== undefined) length = writeRedundancy(packet, length, redundancy, bytes);
+    for (let i = 0; i < bytes; i++) packet[length + i] = frame[i] as number;
+    length += bytes;
     const sent = transport.sendRtp(packet, length);
     if (sent === 0) return;
     this.packets += 1;
@@ -256,26 +269,22 @@ export class AudioSender {
     this.headerBytes += header.bytes;
     if (this.kept === undefined || sent > KEPT_BYTES) return;
     const slot = this.sequence % KEPT;
-    packet.copy(this.kept, slot * KEPT_BYTES, 0, sent);
+    const begin = slot * KEPT_BYTES;
+    // Other than `copy` of a part, this allocates nothing.
+    for (let i = 0; i < sent; i++) this.kept[begin + i] = packet[i] as number;
     this.keptBytes[slot] = sent;
     this.repeats[slot] = 0;
   }
+}
 
-  private writePlain(at: number): number {
-    for (let i = 0; i < this.payloadBytes; i++) this.packet[at + i] = this.payload[i] as number;
-    return at + this.payloadBytes;
-  }
-
-  /** RFC 2198: the frame before, then this one. */
-  private writeRedundant(at: number, payloadType: number): number {
-    const { packet, earlier, earlierBytes } = this;
-    let end = writeRedHeader(packet, at, payloadType, TICKS, earlierBytes);
-    for (let i = 0; i < earlierBytes; i++) packet[end + i] = earlier[i] as number;
-    end = this.writePlain(end + earlierBytes);
-    for (let i = 0; i < this.payloadBytes; i++) earlier[i] = this.payload[i] as number;
-    this.earlierBytes = this.payloadBytes;
-    return end;
-  }
+/** Writes what stands before a frame in RED, and keeps the frame for the next packet. @returns where it ends */
+function writeRedundancy(packet: Uint8Array, at: number, redundancy: Redundancy, bytes: number): number {
+  const begin = writeRedHeader(packet, at, redundancy.payloadType, TICKS, redundancy.bytes);
+  const end = begin + redundancy.bytes;
+  for (let i = 0; begin + i < end; i++) packet[begin + i] = redundancy.frame[i] as number;
+  for (let i = 0; i < bytes; i++) redundancy.frame[i] = frame[i] as number;
+  redundancy.bytes = bytes;
+  return end;
 }
 
 /** Level in -dBov, 0 to 127 (RFC 6464, RFC 6465 appendix A). */

@@ -1,14 +1,13 @@
 import { expected } from '../errors.js';
 import { DelayTarget } from './delay-target.js';
 import { likeness } from './likeness.js';
-import { hasLbrr } from './opus-packet.js';
+import type { OpusDecoder } from './native.js';
+import { hasLbrr, TICKS_PER_MS } from './opus-packet.js';
 import { MOST_PACKETS, PacketQueue } from './packet-queue.js';
 import { MOST_PAYLOAD_BYTES, payloadView } from './payload-view.js';
 import { SequenceCount } from './sequence-count.js';
 import { SpeechTape } from './speech-tape.js';
 
-/** RTP timestamps of Opus, whatever it is decoded to: RFC 7587 section 4.1. */
-const TICKS_PER_MS = 48;
 const BLOCK_MS = 10;
 const BLOCK_TICKS = BLOCK_MS * TICKS_PER_MS;
 /** Lengths that a decoder can conceal are multiples of this: 2.5 ms. */
@@ -64,17 +63,8 @@ const LOSS_WEIGHT = 1 / 128;
 /** Packets without a copy after which none is expected. */
 const COPY_PACKETS = 100;
 
-/** What the buffer needs of an Opus decoder: mono, of the buffer's rate. */
-export interface PacketDecoder {
-  /** @returns samples written, or a negative number if the packet is malformed */
-  decode(packet: Uint8Array, out: Int16Array): number;
-  /** Decodes what a packet carries of the one before it. @returns as {@link decode} */
-  decodeFec(packet: Uint8Array, out: Int16Array, samples: number): number;
-  /** Goes on without a packet. @returns as {@link decode} */
-  conceal(out: Int16Array, samples: number): number;
-  /** Samples of a packet, 0 if it is malformed. */
-  samplesOf(packet: Uint8Array): number;
-}
+/** What the buffer needs of an Opus decoder, of the buffer's rate. */
+export type PacketDecoder = Omit<OpusDecoder, 'free'>;
 
 /**
  * Counters since the stream began, by the names and meanings of "RTCInboundRtpStreamStats" of W3C's webrtc-stats. Samples are

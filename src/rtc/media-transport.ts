@@ -75,14 +75,16 @@ export class MediaTransport {
   setRemote(remote: TransportParameters): void {
     const before = this.remote;
     this.remote = remote;
-    if (remote.isLite) this.ice.isControlling = true;
     const isNewAssociation =
       before !== undefined &&
       !before.fingerprints.some(({ value }) => remote.fingerprints.some((print) => print.value === value));
-    if (isNewAssociation) this.forget();
+    if (isNewAssociation) {
+      this.forget();
+      this.isClient = undefined;
+    }
     // Of an offer that leaves the choice we take the client's role; an answer has chosen.
     this.isClient ??= remote.setup !== 'active';
-    this.ice.setRemote({ ufrag: remote.ufrag, pwd: remote.pwd, isLite: remote.isLite });
+    this.ice.setRemote(remote);
     this.shake();
   }
 
@@ -124,19 +126,17 @@ export class MediaTransport {
   /** Starts the handshake when there is a way and the other side's certificate can be checked. */
   private shake(): void {
     const isConnected = this.ice.state === 'connected' || this.ice.state === 'completed';
-    if (this.dtls !== undefined || !isConnected || this.remote === undefined || this.isClosed) return;
-    if (this.isClient === true) {
-      this.open('client').start();
-      this.flush();
-    }
+    if (this.dtls !== undefined || !isConnected || this.isClient !== true || this.isClosed) return;
+    this.open('client').start();
+    this.flush();
   }
 
   private open(role: 'client' | 'server'): DtlsSession {
     const { native, certificate } = this.options;
-    this.dtls = native.openDtls(certificate, role);
-    this.dtlsState = 'connecting';
-    this.listener.changed();
-    return this.dtls;
+    const dtls = native.openDtls(certificate, role);
+    this.dtls = dtls;
+    this.become('connecting');
+    return dtls;
   }
 
   private take(datagram: Buffer): void {
@@ -161,12 +161,9 @@ export class MediaTransport {
   }
 
   private takeHandshake(datagram: Buffer): void {
-    // The client may speak before its description has come.
-    if (this.dtls === undefined) {
-      if (this.isClient !== false) return;
-      this.open('server');
-    }
-    const dtls = this.dtls as DtlsSession;
+    // As the client, this side speaks first.
+    if (this.dtls === undefined && this.isClient !== false) return;
+    const dtls = this.dtls ?? this.open('server');
     dtls.feed(datagram);
     this.flush();
     if (dtls.state === 'connected' && this.srtp === undefined) this.secure(dtls);

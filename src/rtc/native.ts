@@ -21,7 +21,7 @@ const SETTINGS = ['bitrate', 'complexity', 'fec', 'lossPercent', 'dtx', 'vbr', '
 type Setting = (typeof SETTINGS)[number];
 
 const DTLS_STATES = ['new', 'handshaking', 'connected', 'closed', 'failed'] as const;
-export type DtlsState = (typeof DTLS_STATES)[number];
+export type DtlsSessionState = (typeof DTLS_STATES)[number];
 
 /** The SRTP protection profiles of DTLS, by number (RFC 5764, section 4.1.2; RFC 7714, section 14.2). */
 const SRTP_PROFILES = {
@@ -62,7 +62,7 @@ export interface DtlsSession {
   timeoutMs(): number;
   /** Repeats the last flight, if that is due. The twelfth time the session fails. */
   timeout(): void;
-  readonly state: DtlsState;
+  readonly state: DtlsSessionState;
   /** Why the state is `failed`, in a few words. */
   readonly failure: string | undefined;
   /**
@@ -293,7 +293,7 @@ class LoadedCertificate extends Handle implements Certificate {
 }
 
 class LoadedDtlsSession extends Handle implements DtlsSession {
-  state: DtlsState = 'new';
+  state: DtlsSessionState = 'new';
   failure: string | undefined;
   private keys: SrtpSession | undefined;
   private last: Uint8Array | undefined;
@@ -353,7 +353,7 @@ class LoadedDtlsSession extends Handle implements DtlsSession {
 
   private moved(state: number): void {
     if (state < 0) return;
-    this.state = DTLS_STATES[state] as DtlsState;
+    this.state = DTLS_STATES[state] as DtlsSessionState;
     if (this.state === 'failed') this.failure ??= this.addon.dtlsFailure(this.handle);
   }
 }

@@ -1,3 +1,5 @@
+/** RTP timestamps of Opus in a millisecond, whatever its rate is: RFC 7587 section 4.1. */
+export const TICKS_PER_MS = 48;
 /** Configurations from here on are CELT only, which has no redundancy. RFC 6716 section 3.1, table 2. */
 const FIRST_CELT = 16;
 const FIRST_HYBRID = 12;

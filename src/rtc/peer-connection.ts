@@ -259,15 +259,8 @@ export class PeerConnection extends EventTarget {
     this.checkOpen();
     if (init === null || init === undefined) return;
     const { transport, remoteUfrag } = this;
-    if (transport === undefined || remoteUfrag === undefined) {
-      if (this.early.length < MOST_EARLY) this.early.push(init);
-      return;
-    }
-    const { candidate = '', usernameFragment } = init;
-    // Of another generation than the description's.
-    if (usernameFragment && usernameFragment !== remoteUfrag) return;
-    if (candidate === '') transport.ice.addRemoteCandidate(undefined);
-    else addCandidate(transport, candidate);
+    if (transport !== undefined && remoteUfrag !== undefined) this.hearOf(init, transport);
+    else if (this.early.length < MOST_EARLY) this.early.push(init);
   }
 
   /** Statistics of the whole connection, whatever is selected. */
@@ -278,12 +271,12 @@ export class PeerConnection extends EventTarget {
   /** What has come is still heard by those who listen. */
   close(): void {
     if (this.signalingState === 'closed') return;
-    this.session?.close();
-    for (const line of this.lines) line.close();
-    this.transport?.close();
     this.signalingState = 'closed';
     this.iceConnectionState = 'closed';
     this.connectionState = 'closed';
+    this.session?.close();
+    for (const line of this.lines) line.close();
+    this.transport?.close();
   }
 
   private checkOpen(): void {
@@ -382,7 +375,7 @@ export class PeerConnection extends EventTarget {
       if (!isNew) continue;
       const { track } = receiver;
       const streams = [new MediaStream([track], section.streamId)];
-      this.dispatchEvent(new ConnectionEvent('track', { track, streams, receiver, transceiver: line }));
+      this.tell('track', { track, streams, receiver, transceiver: line });
     }
     this.enter('have-remote-offer');
   }
@@ -408,7 +401,14 @@ export class PeerConnection extends EventTarget {
     this.remoteUfrag = parameters.ufrag;
     transport.setRemote(parameters);
     for (const { candidates } of media) for (const text of candidates) addCandidate(transport, text);
-    for (const init of this.early.splice(0)) void this.addIceCandidate(init);
+    for (const init of this.early.splice(0)) this.hearOf(init, transport);
+  }
+
+  private hearOf({ candidate = '', usernameFragment }: CandidateInit, transport: MediaTransport): void {
+    // Of another generation than the description's.
+    if (usernameFragment && usernameFragment !== this.remoteUfrag) return;
+    if (candidate === '') transport.ice.addRemoteCandidate(undefined);
+    else addCandidate(transport, candidate);
   }
 
   private restart({ ice }: MediaTransport): void {
@@ -419,7 +419,7 @@ export class PeerConnection extends EventTarget {
   private announce({ ice }: MediaTransport, candidate: IceCandidate | undefined): void {
     this.heedGathering(ice.gatheringState);
     if (candidate === undefined) {
-      this.dispatchEvent(new ConnectionEvent('icecandidate', { candidate: null }));
+      this.tell('icecandidate', { candidate: null });
       return;
     }
     const text = formatCandidate(candidate);
@@ -430,34 +430,36 @@ export class PeerConnection extends EventTarget {
       sdpMLineIndex: 0,
       usernameFragment: ice.local.ufrag,
     };
-    this.dispatchEvent(new ConnectionEvent('icecandidate', { candidate: { ...init, toJSON: () => init } }));
+    this.tell('icecandidate', { candidate: { ...init, toJSON: () => init } });
   }
 
   private heedGathering(state: 'new' | 'gathering' | 'complete'): void {
     if (state === this.iceGatheringState) return;
     this.iceGatheringState = state;
-    this.dispatchEvent(new ConnectionEvent('icegatheringstatechange'));
+    this.tell('icegatheringstatechange');
   }
 
   private heed({ ice, dtlsState }: MediaTransport): void {
     if (this.signalingState === 'closed') return;
-    this.heedGathering(ice.gatheringState);
-    if (ice.state !== this.iceConnectionState) {
-      this.iceConnectionState = ice.state;
-      this.dispatchEvent(new ConnectionEvent('iceconnectionstatechange'));
-    }
-    const state = connectionStateOf(ice.state, dtlsState);
-    if (state !== this.connectionState) {
-      this.connectionState = state;
-      this.dispatchEvent(new ConnectionEvent('connectionstatechange'));
-    }
     if (dtlsState === 'connected') this.session?.start();
+    const { iceConnectionState, connectionState } = this;
+    const state = connectionStateOf(ice.state, dtlsState);
+    this.iceConnectionState = ice.state;
+    this.connectionState = state;
+    this.heedGathering(ice.gatheringState);
+    if (ice.state !== iceConnectionState) this.tell('iceconnectionstatechange');
+    if (state !== connectionState) this.tell('connectionstatechange');
   }
 
   private enter(state: SignalingState): void {
-    if (this.signalingState === state) return;
+    if (this.signalingState === state || this.signalingState === 'closed') return;
     this.signalingState = state;
-    this.dispatchEvent(new ConnectionEvent('signalingstatechange'));
+    this.tell('signalingstatechange');
+  }
+
+  /** Dispatches an event, unless whoever heard of another has closed the connection. */
+  private tell(type: string, fields?: object): void {
+    if (this.signalingState !== 'closed') this.dispatchEvent(new ConnectionEvent(type, fields));
   }
 }
 
@@ -490,6 +492,7 @@ function unfitness({ bundle, media }: SessionDescription): string | undefined {
 function connectionStateOf(ice: IceState, dtls: MediaTransport['dtlsState']): ConnectionState {
   if (dtls === 'failed' || ice === 'failed') return 'failed';
   if (ice === 'disconnected') return 'disconnected';
-  if (dtls === 'connected' && (ice === 'connected' || ice === 'completed')) return 'connected';
+  const isUp = dtls === 'connected' || dtls === 'closed';
+  if (isUp && (ice === 'connected' || ice === 'completed')) return 'connected';
   return ice === 'new' ? 'new' : 'connecting';
 }

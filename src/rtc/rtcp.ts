@@ -1,4 +1,4 @@
-import { read32, write16, write32 } from './rtp.js';
+import { read16, read32, write16, write32 } from './rtp.js';
 
 /** RTCP (RFC 3550 section 6, RFC 4585): compound packets of ours written, those of others read. */
 
@@ -10,7 +10,7 @@ const TRANSPORT_FEEDBACK = 205;
 const GENERIC_NACK = 1;
 const BLOCK_BYTES = 24;
 /** Most report blocks that a packet has room for, by the five bits of its count. */
-export const MAX_BLOCKS = 31;
+const MAX_BLOCKS = 31;
 /** Seconds from 1900, NTP's epoch, to 1970. */
 const NTP_OFFSET = 2_208_988_800;
 
@@ -43,7 +43,7 @@ export function readRtcp(packet: Uint8Array, length: number, listener: RtcpListe
     if (first >> 6 !== 2) return;
     const count = first & 31;
     const type = packet[at + 1] as number;
-    const end = at + 4 + 4 * (((packet[at + 2] as number) << 8) | (packet[at + 3] as number));
+    const end = at + 4 + 4 * read16(packet, at + 2);
     if (end > length) return;
     readPart(packet, at, end, type, count, listener);
     at = end;
@@ -66,9 +66,9 @@ function readPart(
   else if (type === TRANSPORT_FEEDBACK && count === GENERIC_NACK && at + 12 <= end) {
     const ssrc = read32(packet, at + 8);
     for (let item = at + 12; item + 4 <= end; item += 4) {
-      const first = ((packet[item] as number) << 8) | (packet[item + 1] as number);
+      const first = read16(packet, item);
       listener.nack(ssrc, first);
-      const mask = ((packet[item + 2] as number) << 8) | (packet[item + 3] as number);
+      const mask = read16(packet, item + 2);
       for (let bit = 0; bit < 16; bit++)
         if ((mask >> bit) & 1) listener.nack(ssrc, (first + bit + 1) & 0xffff);
     }
@@ -114,7 +114,7 @@ export function ntpMiddle(date: Date): number {
  * Writes a compound packet: a report, and the name of its source.
  * @param out room for 600 bytes and 24 for each block
  * @param sender a stream of ours, for a sender report
- * @param ssrc our own, where nothing is sent
+ * @param ssrc of that stream, or of one of ours where nothing is sent
  * @returns bytes written
  */
 export function writeReport(
@@ -138,10 +138,10 @@ export function writeReport(
   }
   for (let i = 0; i < count; i++, at += BLOCK_BYTES) writeBlock(out, at, blocks[i] as ReportBlock);
   writeHead(out, 0, count, sender === undefined ? RECEIVER_REPORT : SENDER_REPORT, at);
-  write32(out, 4, sender?.ssrc ?? ssrc);
+  write32(out, 4, ssrc);
   const name = Buffer.from(cname, 'latin1').subarray(0, 255);
   const begin = at;
-  write32(out, at + 4, sender?.ssrc ?? ssrc);
+  write32(out, at + 4, ssrc);
   out[at + 8] = 1;
   out[at + 9] = name.length;
   out.set(name, at + 10);

@@ -1,7 +1,7 @@
 /** The RTP header (RFC 3550 section 5.1) with one-byte extensions (RFC 8285 section 4.2): read and written in place. */
 
 /** Bytes of the fixed header. */
-export const RTP_HEADER_BYTES = 12;
+const RTP_HEADER_BYTES = 12;
 /** Sequence numbers have 16 bits. */
 export const SEQUENCES = 0x1_0000;
 
@@ -27,7 +27,7 @@ export class RtpHeader {
     const second = packet[1] as number;
     this.isMarked = second >= 128;
     this.payloadType = second & 0x7f;
-    this.sequence = ((packet[2] as number) << 8) | (packet[3] as number);
+    this.sequence = read16(packet, 2);
     this.timestamp = read32(packet, 4);
     this.ssrc = read32(packet, 8);
     this.start = RTP_HEADER_BYTES + 4 * (first & 15);
@@ -35,8 +35,8 @@ export class RtpHeader {
     this.extensions = this.extensionsEnd = 0;
     if ((first & 0x10) !== 0) {
       if (this.start + 4 > length) return false;
-      const profile = ((packet[this.start] as number) << 8) | (packet[this.start + 1] as number);
-      const bytes = 4 * (((packet[this.start + 2] as number) << 8) | (packet[this.start + 3] as number));
+      const profile = read16(packet, this.start);
+      const bytes = 4 * read16(packet, this.start + 2);
       this.start += 4;
       if (profile === ONE_BYTE) {
         this.extensions = this.start;
@@ -67,11 +67,12 @@ export class RtpHeader {
 
 const ONE_BYTE = 0xbede;
 
+export function read16(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
 export function read32(bytes: Uint8Array, at: number): number {
-  return (
-    (bytes[at] as number) * 0x100_0000 +
-    (((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number))
-  );
+  return read16(bytes, at) * 0x1_0000 + read16(bytes, at + 2);
 }
 
 export function write32(bytes: Uint8Array, at: number, value: number): void {

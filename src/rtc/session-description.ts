@@ -206,7 +206,7 @@ export function codecsOf({ codecs }: MediaSection) {
 }
 
 /** Whether an m-section's author sends. */
-export function sends({ direction, isRejected }: MediaSection): boolean {
+export function sends({ direction, isRejected }: Pick<OwnSection, 'direction' | 'isRejected'>): boolean {
   return !isRejected && (direction === 'sendonly' || direction === 'sendrecv');
 }
 
@@ -259,7 +259,6 @@ function sectionLines(
   isFirst: boolean,
 ): string[] {
   const formats = codecs.map(({ payloadType }) => payloadType).join(' ') || '0';
-  const sends = direction === 'sendonly' || direction === 'sendrecv';
   return [
     `m=${kind} ${isRejected ? 0 : 9} ${protocol} ${formats}`,
     'c=IN IP4 0.0.0.0',
@@ -275,7 +274,7 @@ function sectionLines(
           `a=setup:${setup}`,
           ...[...extensions].map(([uri, id]) => `a=extmap:${id} ${uri}`),
           `a=${direction}`,
-          ...(sends && streamId !== undefined ? [`a=msid:${streamId} ${trackId}`] : []),
+          ...(sends({ direction }) && streamId !== undefined ? [`a=msid:${streamId} ${trackId}`] : []),
           'a=rtcp-mux',
           ...codecs.flatMap(codecLines),
           ...ssrcs.flatMap((ssrc) => [

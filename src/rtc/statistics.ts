@@ -82,7 +82,6 @@ export function statisticsOf(
         transportId: 'transport',
         trackIdentifier: receiver.track.id,
         ...receiver.stats,
-        packetsReceived: receiver.packets,
         bytesReceived: receiver.bytes,
       });
     }

@@ -62,7 +62,7 @@ export class Transceiver {
   offer(mid: string): OwnSection {
     const { kind, sender, direction } = this;
     const isAudio = kind === 'audio';
-    const isSent = isAudio && direction.startsWith('send');
+    const isSent = isAudio && sends({ direction });
     return {
       kind,
       protocol: PROTOCOL,
@@ -107,7 +107,7 @@ export class Transceiver {
     this.remote = section;
     const { opus, red } = codecsOf(section);
     const takes = section.direction === 'recvonly' || section.direction === 'sendrecv';
-    const isSent = this.kind === 'audio' && this.direction.startsWith('send');
+    const isSent = this.kind === 'audio' && sends({ direction: this.direction });
     if (isSent && takes && !section.isRejected && opus !== undefined) {
       this.currentDirection = 'sendonly';
       this.sender.start(transport, section, opus, section.codecs[0] === red ? red : undefined);
