@@ -16,6 +16,8 @@ const MOST_PEAK_GAP_MS = 16_000;
 const CAUTION = 1.05;
 /** No more delay than this for jitter. */
 const MOST_MS = 400;
+/** So many slots in a row that are later by more than that have another way, or another timeline. */
+const PROOF_SLOTS = 2;
 
 /**
  * How late the packets of a stream are, from which follows when to play them. A packet's transit is the time of its arrival
@@ -105,8 +107,20 @@ export class DelayTarget {
     this.peakMs = lateMs;
   }
 
+  /** Forgets what was before a delay that has grown for good. */
+  private forgetOutdated(): void {
+    const { lows, slot } = this;
+    if (this.count <= PROOF_SLOTS) return;
+    for (let age = 0; age < PROOF_SLOTS; age++) {
+      if ((lows[(slot - age + SLOTS) % SLOTS] as number) <= this.pastLow + MOST_MS) return;
+    }
+    this.clear();
+    this.count = PROOF_SLOTS;
+  }
+
   private open(transitMs: number): void {
     this.notePeak();
+    this.forgetOutdated();
     this.filledMs = 0;
     this.slot = this.count === 0 ? 0 : (this.slot + 1) % SLOTS;
     const past = Math.min(this.count, SLOTS - 1);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { JitterBuffer } from '../../src/rtc/jitter-buffer.js';
+import { JitterBuffer } from '../../src/rtc/jitter-buffer.js';
 import {
   DelayLog,
   inOrder,
@@ -198,6 +198,29 @@ describe('changes of the delay', () => {
     const sounds = Int16Array.from({ length: 27 * RATE }, (__, n) => source(n));
     expect(largestJump(steady)).toBeLessThanOrEqual(1.05 * largestJump(sounds));
     expect(click(steady)).toBeLessThan(most);
+  });
+
+  test.each([300, 450, 700, 1_000, 1_500, 3_000])('by %i ms for good are over within a second', (stepMs) => {
+    const way = (_index: number, sentMs: number) => (sentMs < 8_000 ? 30 : 30 + stepMs);
+    const log = new DelayLog();
+    let madeUpBy = 0;
+    const decoder = new ModelDecoder(speech(RATE), RATE);
+    const buffer = new JitterBuffer(decoder, RATE);
+    listen(talk({ rate: RATE, seconds: 20, delay: way }), {
+      rate: RATE,
+      decoder,
+      buffer,
+      untilMs: 21_000,
+      each(nowMs, block, { stats }) {
+        log.note(nowMs, block, buffer);
+        if (nowMs < 9_000 + stepMs) madeUpBy = stats.concealedSamples;
+      },
+    });
+    expect(madeUpBy).toBeLessThan(((stepMs + 700) * RATE) / 1_000);
+    expect(buffer.stats.concealedSamples).toBe(madeUpBy);
+    // As before, but that a delay that may still be jitter is waited for.
+    const after = log.ms.slice(Math.ceil((9_000 + stepMs) / 1_000), 19);
+    expect(Math.max(...after)).toBeLessThan(stepMs < 400 ? stepMs + 40 : 40);
   });
 
   test.each([-100, 100])('follow a clock that differs by %i ppm for an hour', (driftPpm) => {
