@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { loadRtcNative } from '../../src/rtc/native.js';
+import { leanOnly } from '../support/rtc-native.js';
 import { exchange, expectHeard, pair, taken } from './dtls-pair.js';
 
-const native = loadRtcNative();
+const native = leanOnly();
 
 function connected() {
   const sides = pair(native);

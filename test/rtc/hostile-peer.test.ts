@@ -4,15 +4,15 @@ import { AudioReceiver } from '../../src/rtc/audio-receiver.js';
 import { AudioSender } from '../../src/rtc/audio-sender.js';
 import { AudioSource, PACKET_SAMPLES } from '../../src/rtc/audio-source.js';
 import type { MediaTransport } from '../../src/rtc/media-transport.js';
-import { loadRtcNative } from '../../src/rtc/native.js';
 import { PeerConnection } from '../../src/rtc/peer-connection.js';
 import { appendNack } from '../../src/rtc/rtcp.js';
 import { RtpSession } from '../../src/rtc/rtp-session.js';
 import { MID, readDescription } from '../../src/rtc/session-description.js';
 import { Transceiver } from '../../src/rtc/transceiver.js';
+import { leanOnly } from '../support/rtc-native.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
-const native = loadRtcNative();
+const native = leanOnly();
 
 /** A session that sends, to a peer that answered so, and what it has sent. */
 function speak(parameters = 'minptime=10') {

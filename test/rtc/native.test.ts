@@ -6,9 +6,10 @@ import { Worker } from 'node:worker_threads';
 import { expect, it } from 'vitest';
 import { builtAddon } from '../../src/media/addon.js';
 import { loadRtcNative } from '../../src/rtc/native.js';
+import { leanOnly } from '../support/rtc-native.js';
 import { exchange, pair } from './dtls-pair.js';
 
-const native = loadRtcNative();
+const native = leanOnly();
 
 it('is loaded once for a thread', () => {
   expect(loadRtcNative()).toBe(native);

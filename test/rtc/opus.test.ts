@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  loadRtcNative,
   OPUS_RATES,
   type OpusDecoder,
   type OpusEncoderOptions,
   type OpusRate,
 } from '../../src/rtc/native.js';
+import { leanOnly } from '../support/rtc-native.js';
 
-const native = loadRtcNative();
+const native = leanOnly();
 const HZ = 1_000;
 const LEVEL = 8_000;
 

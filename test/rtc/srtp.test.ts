@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { loadRtcNative, type SrtpProfile, type SrtpSession } from '../../src/rtc/native.js';
+import type { SrtpProfile, SrtpSession } from '../../src/rtc/native.js';
+import { leanOnly } from '../support/rtc-native.js';
 import { derive, keyStream, PROFILES, SIZES, sealRtcp, sealRtp } from './reference-srtp.js';
 
-const native = loadRtcNative();
+const native = leanOnly();
 const hex = (text: string) => Buffer.from(text.replaceAll(/\s/g, ''), 'hex');
 
 // The reference is measured against the RFCs, and the addon against the reference: so it is told to derive its keys.

@@ -1,6 +1,9 @@
 import { afterEach, expect, it } from 'vitest';
 import { PeerConnection } from '../../src/rtc/peer-connection.js';
+import { leanOnly } from '../support/rtc-native.js';
 import { VirtualClock } from '../support/virtual-clock.js';
+
+leanOnly();
 
 const OFFER = [
   'v=0',

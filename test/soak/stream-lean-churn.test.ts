@@ -2,6 +2,9 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { leanOnly } from '../support/rtc-native.js';
+
+leanOnly();
 
 const CHILD = fileURLToPath(new URL('../support/rtc-churn-child.mjs', import.meta.url));
 

@@ -3,8 +3,11 @@ import { expect, it } from 'vitest';
 import { AudioSource } from '../../../src/rtc/audio-source.js';
 import { loadRtcNative } from '../../../src/rtc/native.js';
 import { type CandidateInit, type Description, PeerConnection } from '../../../src/rtc/peer-connection.js';
+import { leanOnly } from '../../support/rtc-native.js';
 import { introduce } from '../../support/rtc-pair.js';
 import { sleep, virtualTime } from '../../support/time.js';
+
+leanOnly();
 
 const time = virtualTime();
 

@@ -6,11 +6,12 @@ import { setTimeout } from 'node:timers/promises';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import * as werift from 'werift';
-import { type DtlsSession, loadRtcNative, type SrtpProfile } from '../../../src/rtc/native.js';
+import type { DtlsSession, SrtpProfile } from '../../../src/rtc/native.js';
 import { exchange, expectHeard, pair, taken } from '../../rtc/dtls-pair.js';
 import { makeCertificate } from '../../support/certificate.js';
+import { leanOnly } from '../../support/rtc-native.js';
 
-const native = loadRtcNative();
+const native = leanOnly();
 
 const freed: (() => unknown)[] = [];
 afterEach(async () => {

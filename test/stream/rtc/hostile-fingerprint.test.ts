@@ -1,7 +1,10 @@
 import { afterEach, expect, it } from 'vitest';
 import { AudioSource } from '../../../src/rtc/audio-source.js';
 import { type CandidateInit, PeerConnection } from '../../../src/rtc/peer-connection.js';
+import { leanOnly } from '../../support/rtc-native.js';
 import { clock, eventually } from '../../support/time.js';
+
+leanOnly();
 
 const cleanups: (() => void)[] = [];
 afterEach(() => {

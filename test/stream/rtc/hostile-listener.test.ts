@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
 import { expect, it } from 'vitest';
+import { leanOnly } from '../../support/rtc-native.js';
+
+leanOnly();
 
 /** Ends with an error if anything is thrown where nobody can catch it. */
 const PROGRAM = `

@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import type { FromWorker } from '../../../src/bridge/stream/worker-messages.js';
+import { leanOnly } from '../../support/rtc-native.js';
+
+leanOnly();
 
 const folders: string[] = [];
 afterEach(() => {

@@ -3,7 +3,10 @@ import { leanStack } from '../../../src/bridge/stream/lean.js';
 import { AudioReceiver, type ReceivedTrack } from '../../../src/rtc/audio-receiver.js';
 import { loadRtcNative } from '../../../src/rtc/native.js';
 import { RtpHeader, write16, write32 } from '../../../src/rtc/rtp.js';
+import { leanOnly } from '../../support/rtc-native.js';
 import { clock, eventually } from '../../support/time.js';
+
+leanOnly();
 
 it('an m-line that is given to another participant is not heard as the one before as well', async () => {
   const native = loadRtcNative();

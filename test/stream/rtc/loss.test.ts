@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { speech } from '../../support/media.js';
 import { watchEncoders } from '../../support/rtc-encoder.js';
+import { leanOnly } from '../../support/rtc-native.js';
 import {
   type Edit,
   ears,
@@ -14,6 +15,8 @@ import {
 } from '../../support/rtc-pair.js';
 import { isAudio, RtcWire } from '../../support/rtc-wire.js';
 import { eventually, sleep, virtualTime } from '../../support/time.js';
+
+leanOnly();
 
 virtualTime();
 

@@ -3,6 +3,7 @@ import { readTransport } from '../../../src/bridge/stream/transport.js';
 import type { CandidateInit, PeerConnection } from '../../../src/rtc/peer-connection.js';
 import { amplitudeAt } from '../../support/media.js';
 import { watchEncoders } from '../../support/rtc-encoder.js';
+import { leanOnly } from '../../support/rtc-native.js';
 import {
   type Edit,
   ears,
@@ -16,6 +17,8 @@ import {
 } from '../../support/rtc-pair.js';
 import { isAudio, RtcWire } from '../../support/rtc-wire.js';
 import { eventually, sleep, virtualTime } from '../../support/time.js';
+
+leanOnly();
 
 virtualTime();
 

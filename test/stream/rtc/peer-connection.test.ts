@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { fitTone } from '../../support/rtc-measure.js';
+import { leanOnly } from '../../support/rtc-native.js';
 import {
   type Connection,
   type Edit,
@@ -16,6 +17,8 @@ import {
 } from '../../support/rtc-pair.js';
 import { isAudio, RtcWire } from '../../support/rtc-wire.js';
 import { eventually, sleep } from '../../support/time.js';
+
+leanOnly();
 
 const HZ = 1_004;
 const LEVEL = 8_000;

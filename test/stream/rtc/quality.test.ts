@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { speech } from '../../support/media.js';
 import { watchEncoders } from '../../support/rtc-encoder.js';
 import { bestLikeness, fitTone, largestStep } from '../../support/rtc-measure.js';
+import { leanOnly } from '../../support/rtc-native.js';
 import {
   ears,
   introduce,
@@ -13,6 +14,8 @@ import {
   sine,
 } from '../../support/rtc-pair.js';
 import { eventually, sleep, virtualTime } from '../../support/time.js';
+
+leanOnly();
 
 virtualTime();
 

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { speech } from '../../support/media.js';
 import { watchEncoders } from '../../support/rtc-encoder.js';
 import { bestLikeness, largestStep } from '../../support/rtc-measure.js';
+import { leanOnly } from '../../support/rtc-native.js';
 import {
   ears,
   introduce,
@@ -14,6 +15,8 @@ import {
   withDtx,
 } from '../../support/rtc-pair.js';
 import { eventually, sleep, virtualTime } from '../../support/time.js';
+
+leanOnly();
 
 virtualTime();
 

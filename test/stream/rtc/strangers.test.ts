@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { loadRtcNative } from '../../../src/rtc/native.js';
 import { amplitudeAt, randomBytes, randomNumbers } from '../../support/media.js';
+import { leanOnly } from '../../support/rtc-native.js';
 import { type Edit, ears, introduce, lean, leanVoice, negotiate, sine } from '../../support/rtc-pair.js';
 import { RtcWire } from '../../support/rtc-wire.js';
 import { eventually, sleep, virtualTime } from '../../support/time.js';
+
+leanOnly();
 
 virtualTime();
 

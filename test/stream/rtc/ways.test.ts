@@ -3,9 +3,12 @@ import { systemNetwork } from '../../../src/rtc/ice/network.js';
 import type { CandidateInit, Configuration } from '../../../src/rtc/peer-connection.js';
 import { amplitudeAt } from '../../support/media.js';
 import { needs } from '../../support/needs.js';
+import { leanOnly } from '../../support/rtc-native.js';
 import { ears, introduce, lean, leanVoice, negotiate, sine } from '../../support/rtc-pair.js';
 import { eventually } from '../../support/time.js';
 import { hasTurn, startTurn } from '../../support/turn.js';
+
+leanOnly();
 
 const LEVEL = 4_000;
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { JitterBuffer } from '../../src/rtc/jitter-buffer.js';
+import { JitterBuffer } from '../../../src/rtc/jitter-buffer.js';
 import {
   DelayLog,
   inOrder,
@@ -15,7 +15,7 @@ import {
   speech,
   talk,
   tone,
-} from './jitter-network.js';
+} from '../../rtc/jitter-network.js';
 
 const RATE = 8_000;
 const WARM_UP_MS = 5_000;

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { SpeechTape } from '../../src/rtc/speech-tape.js';
-import { largestAbove, largestJump, largestWithout, type Source, speech, tone } from './jitter-network.js';
+import { SpeechTape } from '../../../src/rtc/speech-tape.js';
+import {
+  largestAbove,
+  largestJump,
+  largestWithout,
+  type Source,
+  speech,
+  tone,
+} from '../../rtc/jitter-network.js';
 
 const RATES = [8_000, 16_000, 24_000, 48_000];
 
