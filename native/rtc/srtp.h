@@ -58,8 +58,8 @@ struct SrtpWindow {
 /// The sources (SSRCs) of one way.
 class SrtpSources {
  public:
-  /// More than a call has m-lines: where one in use made room for another, its packets could be replayed, and none would
-  /// be authentic once its sequence numbers have begun anew.
+  /// More than a call has m-lines: where one in use made room for another, its packets could be replayed, and none
+  /// would be authentic once its sequence numbers have begun anew.
   static constexpr size_t kCapacity = 256;
 
   struct Source {
