@@ -1,10 +1,8 @@
-import { fileURLToPath } from 'node:url';
 import { leanStack } from './lean.js';
+import { publicReason } from './public-reason.js';
 import type { RtcStack } from './rtc-stack.js';
 import type { StackChoice } from './stack-choice.js';
 import { wrtcStack } from './wrtc.js';
-
-const PACKAGE = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** A stack, and why it is not the lean one where that was to be tried. */
 export interface ChosenStack {
@@ -23,8 +21,7 @@ export function chooseStack(choice: StackChoice): ChosenStack {
     return { stack: leanStack };
   } catch (error) {
     if (choice === 'lean') throw error;
-    // /health shows it to anybody, so it must not reveal where the package lies.
-    const reason = (error instanceof Error ? error.message : String(error)).replaceAll(PACKAGE, '');
-    return { stack: wrtcStack, reason };
+    const reason = error instanceof Error ? error.message : String(error);
+    return { stack: wrtcStack, reason: publicReason(reason) };
   }
 }

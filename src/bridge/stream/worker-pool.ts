@@ -8,6 +8,7 @@ import type { MediaHost } from './media-host.js';
 import { MediaLoad, type ProcessorTimes, processorTimes } from './media-load.js';
 import { MAX_LEGS_PER_WORKER, MAX_WRTC_LEGS } from './options.js';
 import type { ParticipantListener, ParticipantRequest, PlacedParticipant } from './participant.js';
+import { publicReason } from './public-reason.js';
 import type { StackChoice } from './stack-choice.js';
 import { forkMediaWorker, MediaWorker, type WorkerListener } from './worker.js';
 
@@ -64,8 +65,6 @@ const LONGEST_PAUSE_MS = 10_000;
 /** So many crashes of workers on the lean stack within this time are no accident. */
 const MOST_CRASHES = 3;
 const CRASHES_MS = 600_000;
-/** Why the lean stack was given up, as `/health` tells it: the rest is in the log. */
-const MAX_REASON = 200;
 
 /**
  * Media workers: as many as the calls need, and a warm spare for the next call and for the calls of a worker that
@@ -343,7 +342,7 @@ export class WorkerPool implements MediaHost {
   private giveUpLean(reason: string): void {
     if (this.stack !== 'auto') return;
     this.stack = 'wrtc';
-    this.whyNotLean = reason.split('\n', 1)[0]?.slice(0, MAX_REASON);
+    this.whyNotLean = publicReason(reason);
     this.options.log.warn({ reason }, 'Stream calls run on libwebrtc from now on');
     for (const worker of [...this.workers]) {
       worker.isRetiring = true;
