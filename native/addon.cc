@@ -13,16 +13,18 @@
 
 #include "base64.h"
 #include "dtmf.h"
+#include "handle_table.h"
 #include "kernels/kernels.h"
 #include "mixer.h"
 #include "payload.h"
 #include "resampler.h"
 #include "shortener.h"
 #include "transcoder.h"
-#include "transcoder_table.h"
 
 namespace trunkline {
 namespace {
+
+using TranscoderTable = HandleTable<Transcoder, 20>;
 
 /// What the exports of one environment share. Kept alive by each of them and by the slab's ArrayBuffer, so that the
 /// order in which a closing environment finalises them does not matter.
@@ -71,7 +73,7 @@ std::string_view Message(napi_env env, napi_value value) {
 
 Napi::Value Number(Napi::Env env, size_t count) { return Napi::Number::New(env, static_cast<double>(count)); }
 
-// ---- Transcoders: numbers for JavaScript, see transcoder_table.h ----
+// ---- Transcoders: numbers for JavaScript, see handle_table.h ----
 
 /// A handle's transcoder; null with an exception thrown if it was closed.
 Transcoder* FindTranscoder(napi_env env, napi_value handle, const Environment& environment) {
@@ -131,7 +133,7 @@ Napi::Function FrameFunction(Napi::Env env, const char* name, napi_callback call
 
 Napi::Value OpenTranscoder(const Napi::CallbackInfo& info) {
   const auto format = static_cast<Format>(info[0].As<Napi::Number>().Uint32Value());
-  const uint32_t handle = CurrentEnvironment(info.Env())->transcoders.Add(format);
+  const uint32_t handle = CurrentEnvironment(info.Env())->transcoders.Add(std::make_unique<Transcoder>(format));
   if (handle == TranscoderTable::kNone) {
     napi_throw_range_error(info.Env(), nullptr, "No further transcoder fits in: too many are open");
     return {};

@@ -12,9 +12,9 @@
 #include <memory>
 #include <utility>
 
+#include "../handle_table.h"
 #include "certificate.h"
 #include "dtls.h"
-#include "handle_table.h"
 #include "opus.h"
 #include "srtp.h"
 
