@@ -14,9 +14,9 @@
 #include <random>
 #include <vector>
 
+#include "../../native/handle_table.h"
 #include "certificate.h"
 #include "dtls.h"
-#include "handle_table.h"
 #include "opus.h"
 #include "srtp.h"
 
@@ -183,7 +183,7 @@ void Code(const OpusLibrary& library) {
 // ---- Handles ----
 
 void Handles() {
-  HandleTable<int> table;
+  trunkline::HandleTable<int> table;
   std::vector<uint32_t> open;
   std::vector<uint32_t> closed;
   for (int i = 0; i < 500; ++i) {
@@ -199,7 +199,7 @@ void Handles() {
     for (const uint32_t handle : closed) Require(!table.Find(handle), "a handle is of one object");
     for (const uint32_t handle : open) Require(table.Find(handle), "an open one is found");
   }
-  Require(!table.Find(HandleTable<int>::kNone) && !table.Find(1'000'000), "others are of none");
+  Require(!table.Find(trunkline::HandleTable<int>::kNone) && !table.Find(1'000'000), "others are of none");
 }
 
 }  // namespace
