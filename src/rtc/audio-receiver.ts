@@ -5,11 +5,10 @@ import { TICKS_PER_MS } from './opus-packet.js';
 import { RedReader } from './red.js';
 import type { ReportBlock } from './rtcp.js';
 import { type RtpHeader, SEQUENCES } from './rtp.js';
+import { TELEPHONE_RATE } from './telephone-rate.js';
 
-/** Samples per second of what is heard: a telephone's. */
-export const HEARD_RATE = 8_000;
 /** Samples of 10 ms. */
-export const HEARD_BLOCK = 80;
+export const HEARD_BLOCK = TELEPHONE_RATE / 100;
 /** A gap as long is not asked for. */
 const MOST_ASKED = 16;
 
@@ -37,8 +36,8 @@ export class ReceivedTrack extends MediaTrack {
 
   /** Takes packets from now on. */
   open(): JitterBuffer {
-    this.decoder = this.native.openDecoder(HEARD_RATE);
-    this.buffer = new JitterBuffer(this.decoder, HEARD_RATE);
+    this.decoder = this.native.openDecoder(TELEPHONE_RATE);
+    this.buffer = new JitterBuffer(this.decoder, TELEPHONE_RATE);
     return this.buffer;
   }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { expected } from '../errors.js';
-import { type AudioSource, type FrameTaker, SOURCE_RATE, SourceTrack } from './audio-source.js';
+import { type AudioSource, type FrameTaker, SourceTrack } from './audio-source.js';
 import type { MediaTrack } from './media-track.js';
 import { type MediaTransport, SRTP_ROOM } from './media-transport.js';
 import type { OpusEncoder, RtcNative } from './native.js';
@@ -9,6 +9,7 @@ import { writeRedHeader } from './red.js';
 import type { ReportBlock, SenderFacts } from './rtcp.js';
 import { RtpHeaderTemplate, SEQUENCES } from './rtp.js';
 import { AUDIO_LEVEL, type Codec, type MediaSection, MID, parameterOf } from './session-description.js';
+import { TELEPHONE_RATE } from './telephone-rate.js';
 
 /** Timestamps of a packet's 20 ms. */
 const TICKS = 20 * TICKS_PER_MS;
@@ -152,7 +153,7 @@ export class AudioSender {
     );
     if (codec.feedback.includes('nack')) this.kept ??= Buffer.alloc(KEPT * KEPT_BYTES);
     this.packet ??= Buffer.alloc(MAX_PACKET_BYTES + SRTP_ROOM);
-    this.encoder ??= this.native.openEncoder({ rate: SOURCE_RATE, application: 'audio' });
+    this.encoder ??= this.native.openEncoder({ rate: TELEPHONE_RATE, application: 'audio' });
     this.tune();
     if (this.track instanceof SourceTrack) this.track.sendTo(this.take);
   }

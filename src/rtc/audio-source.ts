@@ -1,9 +1,8 @@
 import { MediaTrack } from './media-track.js';
+import { TELEPHONE_RATE } from './telephone-rate.js';
 
-/** Samples per second of what is sent: a telephone's. */
-export const SOURCE_RATE = 8_000;
 /** Samples of 20 ms. */
-export const PACKET_SAMPLES = 160;
+export const PACKET_SAMPLES = TELEPHONE_RATE / 50;
 
 /** Takes 20 ms of a source, in borrowed memory, and their number in it: some may have passed untaken. */
 export type FrameTaker = (samples: Int16Array, number: number) => void;

@@ -2,11 +2,12 @@ import { systemClock } from '../../clock.js';
 import { FRAME_SAMPLES, SAMPLE_RATE } from '../../media/frame.js';
 import { FrameClock } from '../../media/frame-clock.js';
 import { core } from '../../media/thread-core.js';
-import { HEARD_BLOCK, HEARD_RATE, ReceivedTrack } from '../../rtc/audio-receiver.js';
+import { HEARD_BLOCK, ReceivedTrack } from '../../rtc/audio-receiver.js';
 import { AudioSource } from '../../rtc/audio-source.js';
 import { MediaStream } from '../../rtc/media-track.js';
 import { loadRtcNative } from '../../rtc/native.js';
 import { PeerConnection } from '../../rtc/peer-connection.js';
+import { TELEPHONE_RATE } from '../../rtc/telephone-rate.js';
 import { defineGlobals } from './browser-globals.js';
 import {
   type AudioSink,
@@ -20,7 +21,7 @@ import {
 /** After a longer stall, sinks skip what they would have heard. */
 const CATCH_UP_MS = 500;
 /** Of the rate within the gateway to a telephone's. */
-const RATIO = SAMPLE_RATE / HEARD_RATE;
+const RATIO = SAMPLE_RATE / TELEPHONE_RATE;
 
 /** WebRTC of our own, see `src/rtc`: Opus at a telephone's rate, no threads, one socket a connection. */
 class LeanStack implements RtcStack {
@@ -40,7 +41,7 @@ class LeanStack implements RtcStack {
       throw new Error('This process has another RTCPeerConnection already');
     }
     // The library of Opus is opened by the first decoder.
-    loadRtcNative().openDecoder(HEARD_RATE).free();
+    loadRtcNative().openDecoder(TELEPHONE_RATE).free();
   }
 
   installGlobals(): void {
